@@ -1,0 +1,42 @@
+"""Diffusion Studio: watch, understand and animate diffusion models.
+
+    import diffusion_studio as ds
+    studio = ds.Studio("checkpoints")
+    studio.run(studio.recipe("fashion-mnist", label="Sneaker")).save("sneaker.gif", scale=8)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives. Read on first use: what only parses arguments must not wait for torch.
+_HOME = {
+    "Studio": "studio", "ModelCard": "studio", "Recipe": "recipe", "Trajectory": "trajectory", "Frame": "frame",
+    "ModelSpec": "spec", "Model": "model", "load": "model",
+    "ExportOptions": "export", "FORMATS": "export",
+    "NoiseLevel": "diffusion.schedule", "NoiseSchedule": "diffusion.schedule", "SCHEDULES": "diffusion.schedule",
+    "Noise": "diffusion.noise", "Prediction": "diffusion.prediction", "PARAMETRIZATIONS": "diffusion.prediction",
+    "SPACINGS": "diffusion.spacing", "path": "diffusion.spacing", "Denoiser": "diffusion.denoiser",
+    "classifier_free": "diffusion.guidance", "clamped": "diffusion.guidance",
+    "DDIM": "diffusion.samplers", "DDPM": "diffusion.samplers", "SAMPLERS": "diffusion.samplers",
+    "Sampler": "diffusion.samplers", "Step": "diffusion.samplers", "sample": "diffusion.sampling",
+    "UNet": "nets.unet", "UNetConfig": "nets.config",
+    "TrainConfig": "training.config", "TrainStep": "training.loop", "train": "training.loop",
+    "StudioError": "errors",
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'diffusion_studio' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,137 @@
+"""The native checkpoint: one safetensors file whose header carries the model's spec."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+
+from ..errors import CheckpointError, OptionError
+from ..spec import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..nets.unet import UNet
+
+FORMAT = "diffusion-studio"
+VERSION = "1"
+_DTYPES = ("F16", "F32", "BF16")
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+_NAMED = 5                                          # tensors that an error lists before "and n more"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A checkpoint in memory: its spec and its network, on the CPU, in the file's precision."""
+
+    spec: ModelSpec
+    network: UNet
+
+
+def read_spec(path: str | Path) -> ModelSpec:
+    """The spec in a native checkpoint's header, without its weights. Raises `CheckpointError`."""
+    with _opened(Path(path), framework="np") as file:       # numpy: does not import torch
+        return _spec(Path(path), file.metadata() or {})
+
+
+def read(path: str | Path) -> Weights:
+    """Spec and network of a native checkpoint. Strict: every tensor there, of its shape, and none besides.
+
+    Names, shapes and sizes are compared with the spec's network before any weight is read.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        spec = _spec(path, file.metadata() or {})
+        network = _skeleton(path, spec)
+        _compare(path, file, {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
+        state = {name: file.get_tensor(name) for name in file.keys()}
+    network.load_state_dict(state, strict=True, assign=True)
+    return Weights(spec, network.eval().requires_grad_(False))
+
+
+def write(path: str | Path, spec: ModelSpec, state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:
+    """Write a native checkpoint in one piece: readers see the old file or the whole new one."""
+    from safetensors.torch import save_file
+
+    path = Path(path)
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata={"format": FORMAT, "version": VERSION, "spec": spec.to_json()})
+    os.replace(partial, path)
+
+
+@contextmanager
+def _opened(path: Path, framework: str = "pt") -> Iterator[Any]:
+    """The file, memory-mapped, its header checked against its size by the safetensors library."""
+    if not path.is_file():
+        raise CheckpointError(f"There is no weight file at {path}. Give the path of a .safetensors file.")
+    if path.suffix.lower() in _PICKLES:
+        raise CheckpointError(f"{path.name} is a pickle, which can run any code when opened; only safetensors files are "
+                              "read. Convert it where you trust it.")
+    try:
+        file = safe_open(str(path), framework=framework, device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path.name} is not a whole safetensors file ({error}). It may be cut short or be "
+                              "something else under this name; download or export it again.") from error
+    with file:
+        yield file
+
+
+def _spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
+    if metadata.get("format") != FORMAT or "spec" not in metadata:
+        raise CheckpointError(f"{path.name} is a safetensors file without a {FORMAT} header, so it does not say what "
+                              "network its weights belong to. Files written by 'diffusion-studio train' have one.")
+    if metadata.get("version") != VERSION:
+        raise CheckpointError(f"{path.name} has header version {metadata.get('version')!r}; this program reads version "
+                              f"{VERSION}. Update Diffusion Studio.")
+    try:
+        return ModelSpec.from_json(metadata["spec"])
+    except OptionError as error:
+        raise CheckpointError(f"The header of {path.name} is wrong: {error}") from error
+
+
+def _skeleton(path: Path, spec: ModelSpec) -> UNet:
+    """The spec's network without memory behind it."""
+    import torch
+
+    from ..nets.unet import UNet
+
+    try:
+        with torch.device("meta"):
+            return UNet(spec.network)
+    except (OptionError, RuntimeError) as error:
+        raise CheckpointError(f"The header of {path.name} describes no network that can be built: {error}") from error
+
+
+def _compare(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]) -> None:
+    present = set(file.keys())
+    problems = []
+    if missing := sorted(expected.keys() - present):
+        problems.append("missing " + _some(missing))
+    if surplus := sorted(present - expected.keys()):
+        problems.append("not in the network " + _some(surplus))
+    misshapen, foreign = [], []
+    for name in sorted(present & expected.keys()):
+        view = file.get_slice(name)
+        if tuple(view.get_shape()) != expected[name]:
+            misshapen.append(f"{name} is {tuple(view.get_shape())}, should be {expected[name]}")
+        if view.get_dtype() not in _DTYPES:
+            foreign.append(f"{name} is {view.get_dtype()}")
+    if misshapen:
+        problems.append(_some(misshapen))
+    if foreign:
+        problems.append(f"{_some(foreign)} (allowed: {', '.join(_DTYPES)})")
+    if problems:
+        raise CheckpointError(f"The weights in {path.name} do not fit the network in its header: "
+                              f"{'; '.join(problems)}. Export the checkpoint again.")
+
+
+def _some(items: list[str]) -> str:
+    more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
+    return ", ".join(items[:_NAMED]) + more

@@ -1,0 +1,43 @@
+"""What all samplers share: the Step and the contract.
+
+No torch at run time here nor in the samplers' files: the command line reads their options without loading it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..denoiser import Denoiser
+    from ..schedule import NoiseLevel
+
+NoiseFunction = Callable[[int], "torch.Tensor"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One state of a run: x at its level, and what the denoiser made of it.
+
+    n sampling steps give n + 1 of these: number 0 is the pure noise, number n the finished picture
+    (whose x0 is x itself and whose eps is zero).
+    """
+
+    index: int
+    level: NoiseLevel
+    x: torch.Tensor
+    x0: torch.Tensor
+    eps: torch.Tensor
+
+
+class Sampler(Protocol):
+    """A frozen dataclass of options whose call is a generator: yields the n states before the last, returns the last x.
+
+    `levels` are the n + 1 levels to visit; `noise(i)` is fresh noise for the arrival at levels[i].
+    """
+
+    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
+                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]: ...

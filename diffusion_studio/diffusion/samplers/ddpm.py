@@ -1,0 +1,58 @@
+"""Ancestral sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from ... import options
+from ...errors import OptionError
+from ...options import option
+from .base import NoiseFunction, Step
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..denoiser import Denoiser
+    from ..schedule import NoiseLevel
+
+
+@dataclass(frozen=True)
+class DDPM:
+    """Ancestral sampling: draw x_{t-1} from the posterior given x_t and the predicted x0 (Ho et al. 2020, Algorithm 2).
+
+    Right for any pair of levels, so fewer steps than T are the respaced process of Nichol & Dhariwal 2021.
+    Choose it to see the paper's own chain; it wants many steps.
+    """
+
+    variance: str = option("small", "Noise of each step: small is the posterior's variance, large is beta (both in "
+                           "section 3.2 of DDPM), learned is the network's own.", choices=("small", "large", "learned"))
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
+                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        for i, (now, to) in enumerate(pairwise(levels)):
+            p = denoise(x, now)
+            yield Step(i, now, x, p.x0, p.eps)
+            scale = now.alpha / to.alpha                            # q(x_now | x_to) = N(scale * x_to, beta)
+            beta = now.sigma**2 - (scale * to.sigma)**2
+            x = (scale * to.sigma**2 * x + to.alpha * beta * p.x0) / now.sigma**2        # eq. 7
+            if to.sigma:                                            # no noise on the arrival at the clean picture
+                small = beta * to.sigma**2 / now.sigma**2
+                x = x + self._deviation(small, beta, p.variance) * noise(i + 1)
+        return x
+
+    def _deviation(self, small: float, large: float, learned: torch.Tensor | None) -> float | torch.Tensor:
+        if self.variance == "small":
+            return math.sqrt(small)
+        if self.variance == "large":
+            return math.sqrt(large)
+        if learned is None:
+            raise OptionError("variance 'learned' needs a model that predicts its variance, and this one does not. "
+                              "Choose 'small' or 'large'.")
+        return (0.5 * (math.log(small) + learned * math.log(large / small))).exp()     # eq. 15 of Improved DDPM

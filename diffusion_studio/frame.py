@@ -1,0 +1,25 @@
+"""One state of a run as pictures: what is streamed, shown, kept and exported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .diffusion.schedule import NoiseLevel
+
+
+@dataclass(frozen=True)
+class Frame:
+    """State `index` of 0..`total` at its level: x and the predicted x0, each uint8 (N, H, W, C) with C = 1 or 3."""
+
+    index: int
+    total: int
+    level: NoiseLevel
+    x: np.ndarray
+    x0: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the pictures hold."""
+        return self.x.nbytes + self.x0.nbytes

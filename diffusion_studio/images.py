@@ -1,0 +1,57 @@
+"""Between network values in [-1, 1] and pictures in 0..255. The only place with 127.5."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+
+def to_uint8(x: torch.Tensor) -> np.ndarray:
+    """(N, C, H, W) values, nominally in [-1, 1] and clipped to it -> (N, H, W, C) uint8."""
+    import torch
+
+    scaled = x.detach().float().mul(127.5).add_(127.5).round_().clamp_(0, 255)
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def from_uint8(images: np.ndarray) -> torch.Tensor:
+    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def grid_shape(count: int) -> tuple[int, int]:
+    """(rows, columns) of the most nearly square grid for `count` pictures, wider than high."""
+    columns = math.ceil(math.sqrt(count))
+    return math.ceil(count / columns), columns
+
+
+def grid(images: np.ndarray, gap: int = 0, background: int = 255, columns: int | None = None) -> np.ndarray:
+    """(N, H, W, C) uint8 -> one (rows*H, columns*W, C) picture, `gap` pixels between the tiles."""
+    count, height, width, channels = images.shape
+    columns = columns or grid_shape(count)[1]
+    rows = math.ceil(count / columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), background, np.uint8)
+    for k, image in enumerate(images):
+        top, left = k // columns * (height + gap), k % columns * (width + gap)
+        sheet[top:top + height, left:left + width] = image
+    return sheet
+
+
+def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
+    """Each pixel of a (H, W, ...) picture as a crisp block of scale x scale pixels."""
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def to_pil(image: np.ndarray) -> Image.Image:
+    """(H, W, C) uint8 with 1 or 3 channels -> a PIL picture of mode L or RGB."""
+    from PIL import Image
+
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

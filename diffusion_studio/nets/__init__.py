@@ -1,0 +1,1 @@
+"""Networks, described by frozen configurations that travel in a checkpoint's header."""

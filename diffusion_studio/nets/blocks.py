@@ -1,0 +1,114 @@
+"""The parts of the U-Net. All maps are (N, C, H, W)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .config import UNetConfig
+
+
+def sinusoidal(t: torch.Tensor, width: int, order: str = "cos_sin", shift: int = 0) -> torch.Tensor:
+    """(N,) time labels -> (N, width) sines and cosines of geometrically falling frequency (Vaswani et al. 2017).
+
+    Computed in float32 whatever the network's precision: t reaches thousands. An odd width ends in a zero.
+    """
+    half = width // 2
+    frequencies = torch.exp(-math.log(10_000) / max(half - shift, 1) * torch.arange(half, device=t.device))
+    angles = t.float()[:, None] * frequencies
+    halves = (angles.cos(), angles.sin()) if order == "cos_sin" else (angles.sin(), angles.cos())
+    return F.pad(torch.cat(halves, dim=1), (0, width % 2))
+
+
+def group_norm(width: int, config: UNetConfig) -> nn.GroupNorm:
+    """As many groups as allowed that divide the channels."""
+    groups = next(g for g in range(min(config.norm_groups, width), 0, -1) if width % g == 0)
+    return nn.GroupNorm(groups, width, eps=config.norm_eps)
+
+
+class Upsample(nn.Module):
+    """Nearest-neighbour doubling, then a convolution unless the block around it has its own."""
+
+    def __init__(self, width: int, conv: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1) if conv else None
+
+    def forward(self, x: torch.Tensor, emb: torch.Tensor | None = None) -> torch.Tensor:
+        x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return self.conv(x) if self.conv is not None else x
+
+
+class Downsample(nn.Module):
+    """Halving by a strided convolution, or by averaging where the block around it has its own convolution."""
+
+    def __init__(self, width: int, conv: bool = True, padding: str = "both") -> None:
+        super().__init__()
+        self.pad_end = padding == "end"
+        self.conv = nn.Conv2d(width, width, 3, stride=2, padding=0 if self.pad_end else 1) if conv else None
+
+    def forward(self, x: torch.Tensor, emb: torch.Tensor | None = None) -> torch.Tensor:
+        if self.conv is None:
+            return F.avg_pool2d(x, 2)
+        return self.conv(F.pad(x, (0, 1, 0, 1)) if self.pad_end else x)
+
+
+class ResBlock(nn.Module):
+    """Norm, SiLU, convolution, twice, around a skip; the embedding enters between (DDPM appendix B; ADM section 3).
+
+    With `resample` the block itself halves or doubles, on both of its paths (BigGAN; Brock et al. 2018).
+    """
+
+    def __init__(self, width_in: int, width_out: int, config: UNetConfig, emb_width: int, resample: str = "") -> None:
+        super().__init__()
+        self.scale_shift = config.conditioning == "scale_shift"
+        self.resample = {"": None, "up": Upsample, "down": Downsample}[resample]
+        if self.resample is not None:
+            self.resample = self.resample(width_in, conv=False)
+        self.norm1 = group_norm(width_in, config)
+        self.conv1 = nn.Conv2d(width_in, width_out, 3, padding=1)
+        self.emb = nn.Linear(emb_width, 2 * width_out if self.scale_shift else width_out)
+        self.norm2 = group_norm(width_out, config)
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv2 = zero(nn.Conv2d(width_out, width_out, 3, padding=1))
+        self.skip = nn.Conv2d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
+
+    def forward(self, x: torch.Tensor, emb: torch.Tensor) -> torch.Tensor:
+        h = F.silu(self.norm1(x))
+        if self.resample is not None:
+            h, x = self.resample(h), self.resample(x)
+        h = self.conv1(h)
+        e = self.emb(F.silu(emb))[:, :, None, None]
+        if self.scale_shift:
+            scale, shift = e.chunk(2, dim=1)
+            h = torch.addcmul(shift, self.norm2(h), 1 + scale)
+        else:
+            h = self.norm2(h + e)
+        return self.skip(x) + self.conv2(self.dropout(F.silu(h)))
+
+
+class Attention(nn.Module):
+    """Self-attention over all positions, with a skip. The rows of qkv are ordered (3, heads, channels of a head)."""
+
+    def __init__(self, width: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.heads = config.heads_for(width)
+        self.norm = group_norm(width, config)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = zero(nn.Linear(width, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        n, c, h, w = x.shape
+        tokens = self.norm(x).flatten(2).transpose(1, 2)
+        q, k, v = self.qkv(tokens).view(n, h * w, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, h * w, c)
+        return x + self.out(mixed).transpose(1, 2).reshape(n, c, h, w)
+
+
+def zero(module: nn.Module) -> nn.Module:
+    """Start a layer at zero, so that its block starts as the identity."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module

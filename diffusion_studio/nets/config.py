@@ -1,0 +1,98 @@
+"""What a U-Net is made of: everything its shapes and its arithmetic depend on. No torch, so that it reads fast."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import options
+from ..errors import OptionError
+from ..options import option
+
+MAX_LEVELS = 10
+MAX_MULTIPLIER = 64
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """One U-Net for DDPM (2020), Improved DDPM and ADM (2021).
+
+    DDPM: conditioning "add", resample "conv", one head, attention where the picture is 16 wide.
+    ADM: conditioning "scale_shift" (adaptive group norm), resample "residual" (BigGAN), 64 channels a head,
+    attention at 32, 16 and 8. Level i works at 1 / 2**i of the picture's size with `channels * multipliers[i]`.
+    """
+
+    in_channels: int = option(3, "Channels of x.", low=1, high=64)
+    out_channels: int = option(3, "Channels of the output; twice those of x where the variance is learned.",
+                               low=1, high=128)
+    channels: int = option(64, "Base width: that of the time embedding, and of a level whose multiplier is 1.", low=8, high=2048)
+    multipliers: tuple[float, ...] = (1, 2, 2)
+    blocks: int = option(2, "Residual blocks per level on the way down; one more on the way up.", low=1, high=16)
+    attention_levels: tuple[int, ...] = ()
+    heads: int = option(1, "Attention heads, unless head_channels is given.", low=1, high=256)
+    head_channels: int | None = option(None, "Channels of each attention head; overrides heads.", low=1, high=2048)
+    conditioning: str = option("scale_shift", "How time and class reach a block: added to its features, or as scale "
+                               "and shift of its second norm (adaptive group norm).", choices=("add", "scale_shift"))
+    resample: str = option("conv", "Between levels: a strided convolution, or a residual block (BigGAN).",
+                           choices=("conv", "residual"))
+    downsample_padding: str = option("both", "Padding of the strided convolution: on both sides, or only at the end "
+                                     "(as TensorFlow's SAME does).", choices=("both", "end"))
+    dropout: float = option(0.0, "Dropout inside the residual blocks, in training.", low=0.0, high=0.99)
+    norm_groups: int = option(32, "Most groups of a group norm; fewer where they do not divide the channels.",
+                              low=1, high=256)
+    norm_eps: float = option(1e-5, "Added to the variance in group norm.", low=1e-12, high=0.1)
+    time_order: str = option("cos_sin", "Order of the halves of the sinusoidal embedding.",
+                             choices=("cos_sin", "sin_cos"))
+    time_shift: int = option(0, "Frequencies fall over half the embedding's width less this.", low=0, high=1)
+    classes: int | None = option(None, "Number of classes the network can be asked for.", low=1, high=1_000_000)
+    null_class: bool = option(False, "Whether one more class, the last, stands for any.")
+
+    def __post_init__(self) -> None:
+        options.check(self)
+        for name, allowed, most in (("multipliers", (int, float), MAX_LEVELS), ("attention_levels", (int,), MAX_LEVELS)):
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or len(value) > most or not all(type(v) in allowed for v in value):
+                raise OptionError(f"{name} must be a list of at most {most} numbers, got {value!r}.")
+        if not self.multipliers or not all(0 < m <= MAX_MULTIPLIER for m in self.multipliers):
+            raise OptionError(f"multipliers must be one or more numbers above 0 and up to {MAX_MULTIPLIER}, "
+                              f"got {self.multipliers!r}.")
+        if not all(0 <= level < len(self.multipliers) for level in self.attention_levels):
+            raise OptionError(f"attention_levels must lie in 0..{len(self.multipliers) - 1}, one level per multiplier; "
+                              f"got {self.attention_levels!r}.")
+        for level, width in enumerate(self.widths):
+            if width < 1 or width != int(width):
+                raise OptionError(f"Level {level} has {width:g} channels; channels * multipliers must be whole.")
+            if level in self.attention_levels or level == len(self.widths) - 1:
+                self.heads_for(int(width))
+        if self.null_class and self.classes is None:
+            raise OptionError("null_class needs classes.")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(int(w) if w == int(w) else w for w in (self.channels * m for m in self.multipliers))
+
+    @property
+    def reduction(self) -> int:
+        """Pictures' height and width must be multiples of this."""
+        return 2 ** (len(self.multipliers) - 1)
+
+    def heads_for(self, width: int) -> int:
+        """Number of attention heads on `width` channels."""
+        if self.head_channels is not None:
+            if width % self.head_channels:
+                raise OptionError(f"{width} channels do not divide into heads of {self.head_channels}.")
+            return width // self.head_channels
+        if width % self.heads:
+            raise OptionError(f"{width} channels do not divide into {self.heads} heads.")
+        return self.heads
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> UNetConfig:
+        """Strict: an unknown field is an `OptionError`, a missing one takes its default."""
+        return options.build(cls, given, "field of the network's configuration")

@@ -1,0 +1,135 @@
+"""Frozen dataclasses of options: one declaration gives the check, the CLI flag, the UI control and the JSON.
+
+A field made by `option` carries its help and limits. `check` enforces them, `fields_of` lists them for
+those who build controls, and `to_json` / `from_json` go through a registry (a dict of name -> class).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import OptionError, unknown
+
+_KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+
+
+def option(default: Any, help: str, *, low: float | None = None, high: float | None = None,
+           choices: tuple[str, ...] = ()) -> Any:
+    """A dataclass field with a sentence of help and inclusive limits."""
+    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a control needs to know about one field."""
+
+    name: str
+    kind: type
+    optional: bool
+    default: Any
+    help: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+
+def fields_of(cls: type) -> list[Option]:
+    """The options of a dataclass, in order: those of its fields that `option` declared."""
+    found = []
+    for field in dataclasses.fields(cls):
+        if "help" not in field.metadata:
+            continue
+        name, _, rest = str(field.type).partition(" | ")
+        found.append(Option(field.name, _KINDS[name], rest == "None", field.default, **field.metadata))
+    return found
+
+
+def check(given: Any) -> None:
+    """Raise `OptionError` unless every field made by `option` holds a value of its kind, inside its limits.
+
+    Whole floats are taken for ints and ints for floats, as JSON and sliders do not tell them apart; the
+    instance then holds the declared kind.
+    """
+    for field in fields_of(type(given)):
+        value = checked(field, getattr(given, field.name), type(given).__name__)
+        object.__setattr__(given, field.name, value)
+
+
+def checked(field: Option, value: Any, owner: str = "") -> Any:
+    """`value` as the field's kind, or an `OptionError` that names the limits."""
+    what = f"{owner}.{field.name}" if owner else field.name
+    if value is None and field.optional:
+        return None
+    if field.choices:
+        if value not in field.choices:
+            raise unknown(what, value, field.choices)
+        return value
+    wanted = f"{what} must be {_describe(field)}, got {value!r}."
+    if field.kind in (int, float):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise OptionError(wanted)
+        if field.kind is int and value != int(value):
+            raise OptionError(wanted)
+        value = field.kind(value)
+        if (field.low is not None and value < field.low) or (field.high is not None and value > field.high):
+            raise OptionError(wanted)
+    elif not isinstance(value, field.kind):
+        raise OptionError(wanted)
+    return value
+
+
+def _describe(field: Option) -> str:
+    kind = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}[field.kind]
+    if field.low is not None and field.high is not None:
+        return f"{kind} from {field.low:g} to {field.high:g}"
+    if field.low is not None:
+        return f"{kind}, at least {field.low:g}"
+    if field.high is not None:
+        return f"{kind}, at most {field.high:g}"
+    return kind
+
+
+def name_of(registry: Mapping[str, type], given: Any) -> str:
+    """The registry's name for an instance's class."""
+    for name, cls in registry.items():
+        if type(given) is cls:
+            return name
+    raise OptionError(f"{type(given).__name__} is not registered. Registered are: {', '.join(registry)}.")
+
+
+def to_json(registry: Mapping[str, type], given: Any) -> dict[str, Any]:
+    """`{"name": ..., option: value, ...}` of a registered instance."""
+    return {"name": name_of(registry, given), **dataclasses.asdict(given)}
+
+
+def from_json(registry: Mapping[str, type], kind: str, given: Any) -> Any:
+    """The inverse of `to_json`. A bare name stands for the class with its defaults."""
+    if isinstance(given, str):
+        given = {"name": given}
+    if not isinstance(given, Mapping) or "name" not in given:
+        raise OptionError(f"A {kind} is a name or an object with a 'name', got {given!r}.")
+    options = dict(given)
+    name = options.pop("name")
+    if name not in registry:
+        raise unknown(kind, name, registry)
+    return build(registry[name], options, f"option of the {kind} {name!r}")
+
+
+def build(cls: type, given: Mapping[str, Any], kind: str) -> Any:
+    """`cls(**given)`, with an `OptionError` for a name that is not a field. Lists become tuples."""
+    names = [field.name for field in dataclasses.fields(cls)]
+    for name in given:
+        if name not in names:
+            raise unknown(kind, name, names)
+    try:
+        return cls(**{name: _as_tuple(value) for name, value in given.items()})
+    except TypeError as error:
+        raise OptionError(f"Not a valid {cls.__name__}: {error}") from error
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value

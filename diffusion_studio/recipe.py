@@ -1,0 +1,104 @@
+"""Everything that determines a run, as one frozen dataclass: compared, saved as JSON, put into every export."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import options
+from .diffusion.noise import MAX_SEED
+from .diffusion.samplers import DDIM, SAMPLERS, Sampler
+from .diffusion.spacing import SPACINGS
+from .errors import OptionError
+from .options import option
+
+MAX_PICTURES = 64
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run. The same recipe gives the same pictures on the same device and precision.
+
+    One picture for each seed. `label` None means any. Guidance 1 is off, 0 ignores the label.
+    """
+
+    model: str = option("", "Which model denoises.")
+    label: str | None = option(None, "What to draw; any where left out.")
+    seeds: tuple[int, ...] = (0,)
+    steps: int = option(50, "Sampling steps: more take longer and come closer to the model's best.", low=1)
+    sampler: Sampler = DDIM()
+    spacing: str = option("trailing", "Schedule path: which noise levels the steps visit.", choices=tuple(SPACINGS))
+    guidance: float = option(1.0, "Classifier-free guidance: 1 is off, more makes pictures more typical of the label "
+                             "and less varied.", low=-20, high=50)
+    clip: bool = option(True, "Keep every predicted x0 in the range of pictures.")
+
+    def __post_init__(self) -> None:
+        options.check(self)
+        if not isinstance(self.seeds, tuple):
+            object.__setattr__(self, "seeds", tuple(self.seeds))
+        if not 1 <= len(self.seeds) <= MAX_PICTURES:
+            raise OptionError(f"A run makes from 1 to {MAX_PICTURES} pictures, got {len(self.seeds)} seeds. "
+                              "Make more in several runs with other seeds.")
+        for seed in self.seeds:
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+                raise OptionError(f"A seed is a whole number from 0 to {MAX_SEED}, got {seed!r}.")
+        options.name_of(SAMPLERS, self.sampler)
+
+    def to_json(self) -> str:
+        """One line of JSON; `from_json` gives an equal recipe back."""
+        return json.dumps({
+            "diffusion-studio": VERSION, "model": self.model, "label": self.label, "seeds": self.seeds,
+            "steps": self.steps, "sampler": options.to_json(SAMPLERS, self.sampler), "spacing": self.spacing,
+            "guidance": self.guidance, "clip": self.clip})
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Strict: anything that is not a recipe is an `OptionError`."""
+        try:
+            given = json.loads(text)
+        except (json.JSONDecodeError, TypeError, RecursionError) as error:
+            raise OptionError(f"Not a recipe: {error}") from error
+        if not isinstance(given, Mapping) or "diffusion-studio" not in given:
+            raise OptionError("Not a recipe: the text is JSON, but without the key 'diffusion-studio'.")
+        given = dict(given)
+        if (version := given.pop("diffusion-studio")) != VERSION:
+            raise OptionError(f"The recipe has version {version!r}; this program reads version {VERSION}.")
+        return cls.from_settings(given)
+
+    @classmethod
+    def from_settings(cls, given: Mapping[str, Any]) -> Recipe:
+        """A recipe from named settings, the sampler by name, as a JSON object or ready made."""
+        given = dict(given)
+        if isinstance(given.get("sampler"), (str, Mapping)):
+            given["sampler"] = options.from_json(SAMPLERS, "sampler", given["sampler"])
+        return options.build(cls, given, "field of a recipe")
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Recipe:
+        """The recipe inside an exported GIF, MP4 or PNG, or in a .json file. Raises `ExportError` where there is none."""
+        from .export.metadata import read_recipe
+
+        return cls.from_json(read_recipe(path))
+
+    def to_command(self) -> str:
+        """The command line that makes this run."""
+        words: list[Any] = ["diffusion-studio", "generate", self.model]
+        if self.label is not None:
+            words += ["--label", self.label]
+        first, count = self.seeds[0], len(self.seeds)
+        if self.seeds == tuple(range(first, first + count)):
+            words += ["--seed", first, "--count", count]
+        else:
+            words += ["--seeds", ",".join(map(str, self.seeds))]
+        words += ["--steps", self.steps, "--sampler", options.name_of(SAMPLERS, self.sampler)]
+        for field in options.fields_of(type(self.sampler)):
+            words += [f"--{field.name.replace('_', '-')}", getattr(self.sampler, field.name)]
+        words += ["--spacing", self.spacing, "--guidance", self.guidance]
+        if not self.clip:
+            words.append("--no-clip")
+        return shlex.join(str(word) for word in words)

@@ -1,0 +1,94 @@
+"""What a checkpoint's header says about its model. No torch: listing models must be quick."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from . import options
+from .diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
+from .errors import OptionError
+from .nets.config import UNetConfig
+from .options import option
+
+PARAMETRIZATION_NAMES = ("eps", "x0", "v")
+DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A network, the process that it was trained in, and what may be asked of it.
+
+    `labels` name the classes in order. `defaults` are recipe settings that suit the model (see `Recipe`).
+    `provenance` is free text by key: data, licence, attribution, command, images_seen, hours, ...
+    """
+
+    name: str = option("", "The model's name.")
+    network: UNetConfig = field(default_factory=UNetConfig)
+    schedule: NoiseSchedule = field(default_factory=Linear)
+    parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
+    image_size: int = option(32, "Height and width of pictures.", low=1, high=4096)
+    channels: int = option(3, "1 for grey pictures, 3 for RGB.", low=1, high=3)
+    learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")
+    labels: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+        if not isinstance(self.network, UNetConfig) or not isinstance(self.schedule, NoiseSchedule):
+            raise OptionError("A ModelSpec needs a UNetConfig and a NoiseSchedule.")
+        if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
+            raise OptionError(f"labels must be a list of texts, got {self.labels!r}.")
+        if self.channels == 2:
+            raise OptionError("Pictures have 1 or 3 channels, got 2.")
+        if not isinstance(self.defaults, Mapping) or not isinstance(self.provenance, Mapping):
+            raise OptionError("defaults and provenance must be objects of names and values.")
+        for name in self.defaults:
+            if name not in DEFAULT_NAMES:
+                raise options.unknown("recipe default", name, DEFAULT_NAMES)
+        expected = self.channels * (2 if self.learned_variance else 1)
+        if (self.network.in_channels, self.network.out_channels) != (self.channels, expected):
+            raise OptionError(f"A network for {self.channels}-channel pictures takes {self.channels} and gives {expected}"
+                              f" channels; this one takes {self.network.in_channels} and gives "
+                              f"{self.network.out_channels}.")
+        if self.image_size % self.network.reduction:
+            raise OptionError(f"This network takes sizes that are multiples of {self.network.reduction}; the pictures "
+                              f"are {self.image_size} wide.")
+        if len(self.labels) != (self.network.classes or 0):
+            raise OptionError(f"The network has {self.network.classes or 0} classes and {len(self.labels)} label names.")
+
+    def label_index(self, label: str | int) -> int:
+        """The class of a label's name (case does not matter) or index; an `OptionError` lists what there is."""
+        if not self.labels:
+            raise OptionError(f"{self.name} takes no label, got {label!r}. Leave the label out.")
+        if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(self.labels):
+            return label
+        folded = [name.casefold() for name in self.labels]
+        if isinstance(label, str) and label.casefold() in folded:
+            return folded.index(label.casefold())
+        raise options.unknown(f"label of {self.name}", label, self.labels)
+
+    def to_json(self) -> str:
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        given["network"] = {"name": "unet", **self.network.to_json()}
+        given["schedule"] = options.to_json(SCHEDULES, self.schedule)
+        return json.dumps(given)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Strict inverse of `to_json`; any fault is an `OptionError`."""
+        try:
+            given = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise OptionError(f"The model's description is not JSON: {error}") from error
+        if not isinstance(given, dict) or not isinstance(given.get("network"), dict):
+            raise OptionError("The model's description is not an object with a network.")
+        network = dict(given["network"])
+        if network.pop("name", None) != "unet":
+            raise OptionError(f"The network is of kind {given['network'].get('name')!r}; this version knows 'unet'.")
+        given["network"] = UNetConfig.from_json(network)
+        given["schedule"] = options.from_json(SCHEDULES, "noise schedule", given.get("schedule"))
+        return options.build(cls, given, "field of the model's description")

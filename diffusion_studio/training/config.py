@@ -1,0 +1,119 @@
+"""Everything that determines a training run. No torch, so that the command line can list it quickly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import options
+from ..device import PRECISIONS
+from ..diffusion.schedule import SCHEDULES, NoiseSchedule
+from ..errors import OptionError
+from ..nets.config import UNetConfig
+from ..options import option
+from ..spec import PARAMETRIZATION_NAMES, ModelSpec
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A recipe for training: data, network, process, optimisation."""
+
+    data: str = option("fashion-mnist", "Data set: a known name, or a path to gzipped idx files, an npz or a folder.")
+    name: str = option("", "Name of the model; by default that of the run's folder.")
+    size: int = option(32, "Height and width that pictures are padded to with black.", low=4, high=1024)
+
+    channels: int = option(64, "Base width of the U-Net.", low=8, high=2048)
+    multipliers: str = option("0.375,0.75,1.5", "Width of each level as a multiple of the base width.")
+    blocks: int = option(1, "Residual blocks per level.", low=1, high=16)
+    attention: str = option("8", "Sizes at which the network attends to all positions, such as 16,8.")
+    heads: int = option(2, "Attention heads.", low=1, high=64)
+    norm_groups: int = option(8, "Most groups of a group norm.", low=1, high=256)
+    conditioning: str = option("scale_shift", "How time and label reach a block.", choices=("add", "scale_shift"))
+    resample: str = option("conv", "Halving and doubling: strided convolution or residual block.",
+                           choices=("conv", "residual"))
+    dropout: float = option(0.0, "Dropout in the residual blocks.", low=0.0, high=0.9)
+
+    schedule: str = option("linear", "Noise schedule.", choices=tuple(SCHEDULES))
+    timesteps: int = option(1000, "Timesteps T.", low=1, high=100_000)
+    parametrization: str = option("eps", "What the network predicts.", choices=PARAMETRIZATION_NAMES)
+    label_dropout: float = option(0.1, "Share of labels replaced by 'any', for classifier-free guidance; 0 trains "
+                                  "with labels only.", low=0.0, high=1.0)
+
+    images: int = option(220_000, "Number of images to see in all.", low=1)
+    batch: int = option(32, "Images per step.", low=1, high=65_536)
+    lr: float = option(1e-3, "Learning rate after warm-up.", low=1e-8, high=1.0)
+    warmup: int = option(300, "Steps over which the learning rate rises.", low=0)
+    cooldown: float = option(0.4, "Last share of the run over which the learning rate falls to zero.",
+                             low=0.0, high=1.0)
+    weight_decay: float = option(0.0, "AdamW's weight decay.", low=0.0, high=10.0)
+    clip_norm: float = option(1.0, "Largest norm of the gradient; 0 is no limit.", low=0.0)
+    ema: float = option(0.999, "Decay per step of the averaged weights.", low=0.0, high=0.99999999)
+    seed: int = option(0, "Seed of everything random.", low=0, high=2**62)
+    precision: str = option("auto", "Precision of the products: autocast to bf16 where that is fast, else fp32.",
+                            choices=PRECISIONS)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+        _numbers(self.multipliers, "multipliers", float)
+        sizes = [self.size // 2**level for level in range(len(self._multipliers))]
+        for wanted in _numbers(self.attention, "attention", int):
+            if wanted not in sizes:
+                raise OptionError(f"attention at size {wanted} is not possible: the network's levels have the sizes "
+                                  f"{', '.join(map(str, sizes))}.")
+
+    @property
+    def _multipliers(self) -> tuple[float, ...]:
+        return _numbers(self.multipliers, "multipliers", float)
+
+    def network(self, channels: int, classes: int | None) -> UNetConfig:
+        """The U-Net for pictures with these channels and this many classes."""
+        attended = _numbers(self.attention, "attention", int)
+        return UNetConfig(
+            in_channels=channels, out_channels=channels, channels=self.channels, multipliers=self._multipliers,
+            blocks=self.blocks, heads=self.heads, norm_groups=self.norm_groups, conditioning=self.conditioning,
+            attention_levels=tuple(k for k in range(len(self._multipliers)) if self.size // 2**k in attended),
+            resample=self.resample, dropout=self.dropout, classes=classes,
+            null_class=classes is not None and self.label_dropout > 0)
+
+    def noise_schedule(self) -> NoiseSchedule:
+        return SCHEDULES[self.schedule](timesteps=self.timesteps)
+
+    def spec(self, name: str, channels: int, labels: tuple[str, ...], provenance: Mapping[str, Any]) -> ModelSpec:
+        """The spec of the model that this configuration trains."""
+        defaults = {"steps": min(50, self.timesteps)}
+        if labels and self.label_dropout > 0:
+            defaults["guidance"] = 2.0
+        return ModelSpec(name=name, network=self.network(channels, len(labels) or None),
+                         schedule=self.noise_schedule(), parametrization=self.parametrization, image_size=self.size,
+                         channels=channels, labels=labels, defaults=defaults, provenance=dict(provenance))
+
+    def learning_rate(self, seen: int) -> float:
+        """The rate after `seen` images: a linear rise, a plateau, a linear fall to zero."""
+        rise = min(1.0, (seen / self.batch + 1) / self.warmup) if self.warmup else 1.0
+        left = max(self.images - seen, 0) / self.images
+        return self.lr * rise * (min(1.0, left / self.cooldown) if self.cooldown else 1.0)
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainConfig:
+        return options.build(cls, json.loads(text), "field of the training configuration")
+
+    def command(self, out: str | Path) -> str:
+        """The command line that starts this run."""
+        flags = [f"--{f.name.replace('_', '-')} {getattr(self, f.name)}" for f in options.fields_of(TrainConfig)
+                 if getattr(self, f.name) != f.default]
+        return " ".join(["diffusion-studio train", *flags, f"--out {out}"])
+
+
+def _numbers(text: str, what: str, kind: type) -> tuple:
+    try:
+        found = tuple(kind(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise OptionError(f"{what} must be numbers with commas between them, such as 1,2,2; got {text!r}.") from None
+    return tuple(int(v) if v == int(v) else v for v in found)

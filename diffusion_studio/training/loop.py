@@ -1,0 +1,194 @@
+"""The training loop: a generator, so that whoever drives it decides what to show and when to stop.
+
+Every random number is a function of (seed, step), so a resumed run goes on exactly as if it had not stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from .. import checkpoint, data
+from ..device import describe, pick_device, pick_dtype
+from ..errors import OptionError, StudioError
+from ..images import from_uint8
+from ..nets.unet import UNet
+from ..spec import ModelSpec
+from .config import TrainConfig
+from .ema import EMA
+from .objective import SimpleObjective
+from .run import Progress, RunFolder
+from .samples import sample_sheet
+
+LOG_EVERY = 50                  # steps
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """One optimizer step. `rate` is images per second since the start of this session, `left` seconds to the end."""
+
+    step: int
+    seen: int
+    total: int
+    loss: float
+    lr: float
+    rate: float
+    left: float
+
+
+def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile: bool = False,
+          resume: bool = False, sample_every: int = 20_000, save_every: int = 10_000) -> Iterator[TrainStep]:
+    """Train into the folder `out`, yielding after every step; `sample_every` and `save_every` count images.
+
+    With `resume` the run in `out` continues; `config` may then ask for more images, but for nothing else. However the
+    loop ends (finished, closed, interrupted), the state is saved, and `model.safetensors` holds the averaged weights.
+    Raises `StudioError` where the loss stops being finite; the last good state stays on disk.
+    """
+    folder = RunFolder(out)
+    if not resume:
+        folder.create(config)
+    elif (kept := folder.config()) != config:
+        if replace(kept, images=config.images) != config:
+            raise OptionError("A resumed run keeps its configuration; only the number of images may change.")
+        folder.save_config(config)
+    trainer = _Trainer(config, folder, pick_device(device), compile)
+    started, before = time.monotonic(), trainer.progress
+    try:
+        while trainer.progress.seen < config.images:
+            loss, lr = trainer.step()
+            at = trainer.progress
+            spent = time.monotonic() - started
+            trainer.progress = at = replace(at, seconds=before.seconds + spent)
+            rate = (at.seen - before.seen) / spent
+            yield TrainStep(at.step, at.seen, config.images, loss, lr, rate, (config.images - at.seen) / rate)
+            if at.step % LOG_EVERY == 0:
+                folder.log(step=at.step, seen=at.seen, loss=round(trainer.recent_loss(), 5), lr=lr, rate=round(rate, 1))
+            if _passed(sample_every, at.seen, config.batch):
+                sample_sheet(trainer.spec(), trainer.ema.state, trainer.device).save(folder.samples / f"{at.seen:09d}.png")
+            if _passed(save_every, at.seen, config.batch):
+                trainer.save()
+    finally:
+        if trainer.progress != before and trainer.healthy:
+            trainer.save()
+    if trainer.progress != before:
+        sample_sheet(trainer.spec(), trainer.ema.state, trainer.device).save(folder.samples / "final.png")
+
+
+def _passed(every: int, seen: int, batch: int) -> bool:
+    return bool(every) and seen // every > (seen - batch) // every
+
+
+class _Trainer:
+    """Everything that changes while training, and its way to disk and back."""
+
+    def __init__(self, config: TrainConfig, folder: RunFolder, device: torch.device, compile: bool) -> None:
+        self.config, self.folder, self.device = config, folder, device
+        self.data = data.load(config.data).padded(config.size)
+        self.images = self.data.images
+        channels, classes = self.images.shape[-1], len(self.data.names) or None
+        torch.manual_seed(config.seed)
+        self.network = UNet(config.network(channels, classes)).to(device, memory_format=torch.channels_last).train()
+        self.ema = EMA(self.network, config.ema)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay,
+                                           betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda"))
+        null = classes if self.network.config.null_class else None
+        self.objective = SimpleObjective(config.noise_schedule(), config.parametrization, null, config.label_dropout, device)
+        self.dtype = pick_dtype(config.precision, device)
+        self.progress = Progress()
+        self.healthy = True
+        self._losses: list[float] = []
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self._restore()
+        self._forward: nn.Module = torch.compile(self.network) if compile else self.network
+
+    def step(self) -> tuple[float, float]:
+        """One optimizer step; returns (loss, learning rate)."""
+        step = self.progress.step
+        torch.manual_seed(_mix(self.config.seed, step))                  # dropout
+        x0, label = self._batch(self.progress.seen)
+        draw = self.objective.draw(x0, torch.Generator().manual_seed(_mix(self.config.seed + 1, step)))
+        lr = self.config.learning_rate(self.progress.seen)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            loss = self.objective(self._forward, x0, label, draw)
+        value = loss.item()
+        if not math.isfinite(value):
+            self.healthy = False
+            raise StudioError(f"The loss became {value} at step {step}. The last good state is in {self.folder.path}; "
+                              f"start again with a lower learning rate than {self.config.lr:g}.")
+        loss.backward()
+        if self.config.clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.update(self.network, step)
+        self.progress = replace(self.progress, step=step + 1, seen=self.progress.seen + len(x0))
+        self._losses = [*self._losses[-199:], value]
+        return value, lr
+
+    def recent_loss(self) -> float:
+        """Mean loss of the last 200 steps."""
+        return sum(self._losses) / len(self._losses)
+
+    def _batch(self, seen: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The pictures after `seen` others: every epoch visits each once, in an order of its own."""
+        count = len(self.images)
+        chosen = np.array([self._epoch(k // count)[k % count] for k in range(seen, seen + self.config.batch)])
+        x0 = from_uint8(self.images[chosen]).to(self.device, memory_format=torch.channels_last)
+        if self.data.labels is None:
+            return x0, None
+        return x0, torch.from_numpy(self.data.labels[chosen]).to(self.device)
+
+    def _epoch(self, number: int) -> np.ndarray:
+        if self._order[0] != number:
+            random = np.random.Generator(np.random.Philox(key=[self.config.seed, 1], counter=[0, 0, 0, number]))
+            self._order = number, random.permutation(len(self.images))
+        return self._order[1]
+
+    def spec(self) -> ModelSpec:
+        """The model as it is now, with where it came from."""
+        known = data.KNOWN.get(self.config.data)
+        provenance = {
+            "data": self.config.data, "licence": known.licence if known else "that of the data",
+            "command": self.config.command(f"runs/{self.folder.name}"), "images_seen": self.progress.seen,
+            "hours": round(self.progress.seconds / 3600, 2), "hardware": describe(self.device),
+            "date": datetime.now(timezone.utc).date().isoformat(),
+        }
+        return self.config.spec(self.config.name or self.folder.name, self.images.shape[-1], self.data.names, provenance)
+
+    def save(self) -> None:
+        """Write the state to resume from and the model to use."""
+        names = [name for name, _ in self.network.named_parameters()]
+        moments = self.optimizer.state_dict()["state"]
+        tensors = {f"network.{name}": p.detach() for name, p in self.network.named_parameters()}
+        tensors |= {f"ema.{name}": p for name, p in self.ema.state.items()}
+        tensors |= {f"{key}.{names[k]}": value for k, values in moments.items() for key, value in values.items()}
+        self.folder.save_state({name: t.cpu().contiguous() for name, t in tensors.items()}, self.progress)
+        checkpoint.write(self.folder.model_path, self.spec(), self.ema.state, torch.float16)
+
+    def _restore(self) -> None:
+        kept = self.folder.load_state()
+        if kept is None:
+            return
+        tensors, self.progress = kept
+        names = [name for name, _ in self.network.named_parameters()]
+        self.network.load_state_dict({name: tensors[f"network.{name}"] for name in names})
+        self.ema.state = {name: tensors[f"ema.{name}"].to(self.device) for name in names}
+        moments = {k: {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+                   for k, name in enumerate(names)}
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _mix(seed: int, step: int) -> int:
+    """One 63-bit seed from two numbers; nearby ones give unrelated streams."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,97 @@
+"""A run's folder: config.json, state.safetensors to resume from, model.safetensors to use, log.csv, samples/."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import CheckpointError, DataError, OptionError
+from .config import TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: optimizer steps, images seen, seconds of training."""
+
+    step: int = 0
+    seen: int = 0
+    seconds: float = 0.0
+
+
+class RunFolder:
+    """One training run on disk. Every write replaces a file in one piece."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config_path = self.path / "config.json"
+        self.state_path = self.path / "state.safetensors"
+        self.model_path = self.path / "model.safetensors"
+        self.log_path = self.path / "log.csv"
+        self.samples = self.path / "samples"
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    def create(self, config: TrainConfig) -> None:
+        """Start a new run here. A folder that holds one already is an `OptionError`."""
+        if self.config_path.exists():
+            raise OptionError(f"{self.path} already holds a training run. Continue it with --resume {self.path}, "
+                              "or give another folder.")
+        try:
+            self.samples.mkdir(parents=True, exist_ok=True)
+            self.save_config(config)
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be written ({error.strerror}). Choose another folder.") from error
+
+    def config(self) -> TrainConfig:
+        """The configuration of the run that lies here."""
+        if not self.config_path.is_file():
+            raise OptionError(f"{self.path} holds no training run (no config.json). Start one with --out {self.path}.")
+        return TrainConfig.from_json(self.config_path.read_text("utf-8"))
+
+    def save_config(self, config: TrainConfig) -> None:
+        _replace_text(self.config_path, config.to_json())
+
+    def save_state(self, tensors: dict[str, torch.Tensor], progress: Progress) -> None:
+        """Keep what resuming needs. safetensors, so that nobody's run folder can run code when opened."""
+        from safetensors.torch import save_file
+
+        partial = self.state_path.with_suffix(".partial")
+        save_file(tensors, partial, metadata={"progress": json.dumps(vars(progress))})
+        os.replace(partial, self.state_path)
+
+    def load_state(self) -> tuple[dict[str, torch.Tensor], Progress] | None:
+        """What `save_state` kept, or None where the run has not come to that."""
+        from safetensors import SafetensorError, safe_open
+
+        if not self.state_path.is_file():
+            return None
+        try:
+            with safe_open(str(self.state_path), framework="pt") as file:
+                progress = Progress(**json.loads(file.metadata()["progress"]))
+                return {name: file.get_tensor(name) for name in file.keys()}, progress
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{self.state_path} is damaged ({error}); the run cannot be resumed from it.") from error
+
+    def log(self, **row: float) -> None:
+        """Append a row to log.csv."""
+        new = not self.log_path.exists()
+        with self.log_path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, row)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def _replace_text(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,41 @@
+"""A recorded run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .export import ExportOptions, save
+from .frame import Frame
+from .options import build
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A recipe and the frames that it gave. A run that was stopped is a valid, shorter trajectory."""
+
+    recipe: Recipe
+    frames: Sequence[Frame]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run came to its end."""
+        return self.frames[-1].index == self.frames[-1].total
+
+    @property
+    def images(self) -> np.ndarray:
+        """(N, H, W, C) uint8: the finished pictures, or the last prediction of them where the run was stopped."""
+        return self.frames[-1].x0
+
+    def save(self, path: str | Path, format: str | None = None, **options: Any) -> Path:
+        """Export by the path's suffix (.gif, .mp4, .png) or by `format` (also "strip"); returns the path.
+
+        `options` are those of `ExportOptions`. The file carries the recipe: `Recipe.from_file(path) == recipe`.
+        """
+        chosen = build(ExportOptions, options, "export option")
+        return save(self.frames, path, self.recipe.to_json(), chosen, format)

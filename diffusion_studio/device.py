@@ -22,7 +22,7 @@ def pick_device(wanted: str = "auto") -> torch.device:
     import torch
 
     kind = wanted.partition(":")[0]
-    if kind not in DEVICES:
+    if kind not in DEVICES or (kind == "auto" and wanted != "auto"):
         raise unknown("device", wanted, DEVICES)
     has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if wanted == "auto":
@@ -51,10 +51,10 @@ def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}[wanted]
 
 
-def cpu_has_bf16() -> bool:
+def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether this CPU's flags name native bf16 products (only Linux tells; elsewhere no)."""
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
     flags = next((line for line in text.splitlines() if line.lower().startswith(("flags", "features"))), "")

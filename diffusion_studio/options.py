@@ -70,7 +70,7 @@ def checked(field: Option, value: Any, owner: str = "") -> Any:
         return value
     wanted = f"{what} must be {_describe(field)}, got {value!r}."
     if field.kind in (int, float):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
             raise OptionError(wanted)
         if field.kind is int and value != int(value):
             raise OptionError(wanted)
@@ -80,6 +80,13 @@ def checked(field: Option, value: Any, owner: str = "") -> Any:
     elif not isinstance(value, field.kind):
         raise OptionError(wanted)
     return value
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:                               # a whole number beyond any float: JSON can hold one
+        return False
 
 
 def _describe(field: Option) -> str:
@@ -114,7 +121,7 @@ def from_json(registry: Mapping[str, type], kind: str, given: Any) -> Any:
         raise OptionError(f"A {kind} is a name or an object with a 'name', got {given!r}.")
     options = dict(given)
     name = options.pop("name")
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise unknown(kind, name, registry)
     return build(registry[name], options, f"option of the {kind} {name!r}")
 

@@ -61,7 +61,7 @@ class Recipe:
         """Strict: anything that is not a recipe is an `OptionError`."""
         try:
             given = json.loads(text)
-        except (json.JSONDecodeError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise OptionError(f"Not a recipe: {error}") from error
         if not isinstance(given, Mapping) or "diffusion-studio" not in given:
             raise OptionError("Not a recipe: the text is JSON, but without the key 'diffusion-studio'.")

@@ -82,7 +82,7 @@ class ModelSpec:
         """Strict inverse of `to_json`; any fault is an `OptionError`."""
         try:
             given = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:          # a ValueError too where a number has too many digits
             raise OptionError(f"The model's description is not JSON: {error}") from error
         if not isinstance(given, dict) or not isinstance(given.get("network"), dict):
             raise OptionError("The model's description is not an object with a network.")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoint
-from .errors import CheckpointError, unknown
+from .errors import CheckpointError, OptionError, unknown
 from .frame import Frame
-from .recipe import Recipe
+from .recipe import MAX_PICTURES, Recipe
 from .spec import ModelSpec
 from .trajectory import Trajectory
 
@@ -87,6 +87,8 @@ class Studio:
         """The model's default recipe, with changes."""
         defaults = dict(self.card(model).spec.defaults)
         count = defaults.pop("count", 1)
+        if type(count) is not int or not 1 <= count <= MAX_PICTURES:        # a header can say anything
+            raise OptionError(f"{model} asks for {count!r} pictures by default; a run makes 1 to {MAX_PICTURES}.")
         return Recipe.from_settings({"model": model, "seeds": tuple(range(count)), **defaults, **changes})
 
     def model(self, name: str) -> Model:

@@ -32,21 +32,23 @@ class ImageData:
 
 @dataclass(frozen=True)
 class Known:
-    """A data set that is known by name: where it usually lies, and what its labels mean."""
+    """A data set that is known by name: where it usually lies, what its labels mean, which one shows it best."""
 
     places: tuple[str, ...]
     names: tuple[str, ...]
     licence: str
+    show: str
 
 
 KNOWN: dict[str, Known] = {
     "fashion-mnist": Known(
         ("data/fashion-mnist", "~/data/fashion-mnist", "~/.cache/fashion-mnist", "/usr/share/datasets/fashion-mnist"),
         ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-        "Fashion-MNIST (Xiao, Rasul & Vollgraf 2017), MIT licence, Copyright 2017 Zalando SE"),
+        "Fashion-MNIST (Xiao, Rasul & Vollgraf 2017), MIT licence, Copyright 2017 Zalando SE",
+        show="Sneaker"),
     "mnist": Known(
         ("data/mnist", "data/mnist.npz", "~/data/mnist", "~/.keras/datasets/mnist.npz", "/usr/share/datasets/mnist"),
-        tuple("0123456789"), "MNIST (LeCun, Cortes & Burges); cite LeCun et al. 1998"),
+        tuple("0123456789"), "MNIST (LeCun, Cortes & Burges); cite LeCun et al. 1998", show="3"),
 }
 
 

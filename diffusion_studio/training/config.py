@@ -82,9 +82,12 @@ class TrainConfig:
     def noise_schedule(self) -> NoiseSchedule:
         return SCHEDULES[self.schedule](timesteps=self.timesteps)
 
-    def spec(self, name: str, channels: int, labels: tuple[str, ...], provenance: Mapping[str, Any]) -> ModelSpec:
-        """The spec of the model that this configuration trains."""
-        defaults = {"steps": min(50, self.timesteps)}
+    def spec(self, name: str, channels: int, labels: tuple[str, ...], provenance: Mapping[str, Any],
+             show: str | None = None) -> ModelSpec:
+        """The spec of the model that this configuration trains; `show` is the label to begin with."""
+        defaults: dict[str, Any] = {"count": 16, "steps": min(50, self.timesteps)}
+        if labels:
+            defaults["label"] = show if show in labels else labels[0]
         if labels and self.label_dropout > 0:
             defaults["guidance"] = 2.0
         return ModelSpec(name=name, network=self.network(channels, len(labels) or None),

@@ -163,7 +163,8 @@ class _Trainer:
             "hours": round(self.progress.seconds / 3600, 2), "hardware": describe(self.device),
             "date": datetime.now(timezone.utc).date().isoformat(),
         }
-        return self.config.spec(self.config.name or self.folder.name, self.images.shape[-1], self.data.names, provenance)
+        return self.config.spec(self.config.name or self.folder.name, self.images.shape[-1], self.data.names, provenance,
+                                show=known.show if known else None)
 
     def save(self) -> None:
         """Write the state to resume from and the model to use."""

@@ -39,7 +39,7 @@ class DDIM:
             yield Step(i, now, x, p.x0, p.eps)
             kept = now.alpha / to.alpha * to.sigma                  # noise that x_now inherited from x_to
             fresh = self.eta * to.sigma / now.sigma * math.sqrt(max(now.sigma**2 - kept**2, 0))
-            x = to.alpha * p.x0 + math.sqrt(to.sigma**2 - fresh**2) * p.eps
+            x = to.alpha * p.x0 + math.sqrt(max(to.sigma**2 - fresh**2, 0)) * p.eps
             if fresh:
                 x = x + fresh * noise(i + 1)
         return x

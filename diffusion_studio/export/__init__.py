@@ -1,0 +1,83 @@
+"""Frames to a file: GIF, MP4, PNG and film strip. Every file carries the recipe of its run."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ExportError, OptionError, unknown
+from ..frame import Frame
+from . import gif, mp4, png
+from .options import ExportOptions
+
+__all__ = ["ExportOptions", "FORMATS", "Format", "save"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file: `write(frames, path, recipe_json, options)` makes one."""
+
+    suffix: str
+    help: str
+    write: Callable[[Sequence[Frame], Path, str, ExportOptions], None]
+
+
+FORMATS: dict[str, Format] = {
+    "gif": Format(".gif", "Animated GIF: plays everywhere, loops; grey is exact, colours are the best 256.", gif.write),
+    "mp4": Format(".mp4", "MP4 video (H.264): small, all colours, for slides and the web.", mp4.write),
+    "png": Format(".png", "PNG of the finished pictures, pixel for pixel.", png.write),
+    "strip": Format(".png", "PNG film strip: a few states side by side with their t, for a paper.", png.write_strip),
+}
+
+
+def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: ExportOptions,
+         format: str | None = None) -> Path:
+    """Write `frames` to `path`, whole or not at all, and return the path.
+
+    The format is that of the path's suffix, unless one of `FORMATS` is named. Raises `OptionError` for an
+    unknown format or a picture that is not there, `ExportError` where the file cannot be written.
+    """
+    path = Path(path)
+    chosen = FORMATS[format_of(path, format)]
+    if not len(frames):
+        raise ExportError("There are no states to export yet. Generate first.")
+    target = Path(os.path.realpath(path))    # a link stays a link, and ffmpeg gets no name that reads like a URL
+    if target.is_dir():
+        raise ExportError(f"{str(path)!r} is a folder. Add a file name, as in {str(path / ('run' + chosen.suffix))!r}.")
+    if not target.parent.is_dir():
+        raise ExportError(f"There is no folder {str(path.parent)!r}. Make it first, or choose another.")
+    draft = target.with_name(f".{uuid.uuid4().hex}{chosen.suffix}")
+    try:
+        try:
+            draft.touch(exist_ok=False)
+            chosen.write(frames, draft, recipe_json, options)
+            os.replace(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise ExportError(f"Cannot write {str(path)!r}: {error.strerror or error}. {_advice(error.errno)}") from error
+    return path
+
+
+def format_of(path: Path, format: str | None) -> str:
+    if format is not None:
+        if format not in FORMATS:
+            raise unknown("export format", format, FORMATS)
+        return format
+    for name, known in FORMATS.items():
+        if path.suffix.lower() == known.suffix:
+            return name
+    given = f"got {path.suffix!r}" if path.suffix else f"{path.name!r} has none"
+    allowed = ", ".join(dict.fromkeys(known.suffix for known in FORMATS.values()))
+    raise OptionError(f"The suffix says what to export: one of {allowed}; {given}. Change it, or name a format "
+                      f"({', '.join(FORMATS)}).")
+
+
+def _advice(number: int | None) -> str:
+    if number in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)):
+        return "Make room, or choose another disk or a smaller scale."
+    return "Choose a folder that you may write to."

@@ -1,0 +1,160 @@
+"""Animated GIF: one palette for all states, exact durations, every state a frame of its own.
+
+Pillow compresses the pixels. The container is put together here, because Pillow merges equal neighbours into
+one frame and gives each frame the parts that changed; a state of a run must be found again as what it was.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import OptionError
+from ..frame import Frame
+from .options import ExportOptions
+from .render import WHITE, Scene
+
+_TEXT_GREYS = 8               # shades for the soft edges of a caption among the colours
+_SAMPLE = 1 << 15             # pixels that a palette is found on
+_ROUNDS = 6                   # of k-means; more change nothing that is seen
+_MAX_SIDE = 65_535
+
+
+def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
+    """Write the chosen states as a GIF that loops for ever. Grey is exact; colours share the best 256."""
+    scene = Scene.of(frames, options)
+    count = len(scene.frames)
+    if scene.native(-1).shape[-1] == 1:
+        colours = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+        greys = np.arange(256, dtype=np.uint8)
+        indices = (scene.native(k)[..., 0] for k in range(count))
+    else:
+        colours, greys = shared_palette(scene)
+        indices = indexed(scene, colours)
+    ticks = durations(count, options.fps, options.hold)
+    with open(path, "wb") as file:
+        for k, native in enumerate(indices):
+            picture = scene.finish(native, k, greys)
+            if k == 0:
+                file.write(_header(picture.shape, colours, recipe_json))
+            file.write(_frame(picture, ticks[k]))
+        file.write(b";")
+
+
+def durations(count: int, fps: float, hold: float) -> list[int]:
+    """How long each of `count` frames stays, in GIF's ticks of 1/100 s; the last one `hold` seconds, if that is longer.
+
+    Each frame *ends* at the tick nearest to its time, so the rounding never adds up. Up to 50 frames per
+    second none has fewer than 2 ticks, which browsers would turn into 10.
+    """
+    ends = [k / fps for k in range(count)] + [(count - 1) / fps + max(hold, 1 / fps)]
+    ticks = [int(100 * end + 0.5) for end in ends]
+    return [to - now for now, to in zip(ticks, ticks[1:])]
+
+
+def shared_palette(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """(256, 3) uint8 colours for all canvases, and the (256,) indices that stand for the greys 0..255 of captions.
+
+    Of the pixels that vote four fifths are the last frame's, where people look longest and see every band;
+    noise looks the same with the coarser colours that it gets.
+    """
+    from PIL import Image
+
+    sample = _sample(scene)
+    ramp = np.repeat(np.linspace(0, WHITE, _TEXT_GREYS if scene.options.caption else 2).round()[:, None], 3, axis=1)
+    wanted = 256 - len(ramp)
+    start = Image.fromarray(sample[None]).quantize(wanted, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    centres = np.array(start.getpalette(), dtype=np.float32).reshape(-1, 3)[:wanted]
+    points, weights = np.unique(sample, axis=0, return_counts=True)
+    points = points.astype(np.float32)
+    for _ in range(_ROUNDS):
+        mine = _nearest(points, centres)
+        mass = np.bincount(mine, weights, len(centres))
+        sums = np.stack([np.bincount(mine, weights * points[:, c], len(centres)) for c in range(3)], axis=1)
+        centres = np.where(mass[:, None] > 0, sums / np.maximum(mass, 1)[:, None], centres).astype(np.float32)
+    colours = np.zeros((256, 3), np.uint8)
+    colours[:len(ramp)] = ramp
+    colours[len(ramp):len(ramp) + len(centres)] = centres.round()
+    greys = _nearest(np.repeat(np.arange(256, dtype=np.float32)[:, None], 3, axis=1), ramp.astype(np.float32))
+    return colours, greys.astype(np.uint8)
+
+
+def _sample(scene: Scene) -> np.ndarray:
+    """(n, 3) uint8 pixels: four fifths from the last frame, a tenth from the last quarter, a tenth from all."""
+    random = np.random.default_rng(0)
+    count = len(scene.frames)
+    drawn = []
+    for group, share in ((1, 0.8), (count // 4 + 1, 0.1), (count, 0.1)):
+        each = math.ceil(_SAMPLE * share / group)
+        for k in range(count - group, count):
+            pixels = scene.native(k).reshape(-1, 3)
+            drawn.append(pixels[random.integers(0, len(pixels), each)])
+    return np.concatenate(drawn)
+
+
+def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(n,) index of the nearest of (k, 3) centres for each of (n, 3) points, both float32."""
+    found = np.empty(len(points), np.intp)
+    lengths = (centres ** 2).sum(axis=1) / 2
+    for at in range(0, len(points), 4096):                    # blocks that stay in the processor's cache
+        found[at:at + 4096] = (lengths - points[at:at + 4096] @ centres.T).argmin(axis=1)
+    return found
+
+
+def indexed(scene: Scene, colours: np.ndarray) -> Iterator[np.ndarray]:
+    """For each (H, W, 3) canvas its (H, W) indices of the nearest of (256, 3) colours, undithered.
+
+    Pillow decides once for each cell of 4 x 4 x 4 colours, which is fast and good enough for noise. The last
+    canvas, which stays on the screen, is decided colour by colour.
+    """
+    from PIL import Image
+
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours.tobytes())
+    for k in range(len(scene.frames) - 1):
+        yield np.asarray(Image.fromarray(scene.native(k)).quantize(palette=palette, dither=Image.Dither.NONE))
+    last = scene.native(-1).astype(np.int32)
+    codes, where = np.unique(last[..., 0] << 16 | last[..., 1] << 8 | last[..., 2], return_inverse=True)
+    points = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.float32)
+    yield _nearest(points, colours.astype(np.float32)).astype(np.uint8)[where].reshape(last.shape[:2])
+
+
+def _header(shape: tuple[int, ...], colours: np.ndarray, recipe_json: str) -> bytes:
+    """Signature, screen of 256 colours, "loop for ever" and the recipe as a comment."""
+    height, width = shape
+    if max(height, width) > _MAX_SIDE:
+        raise OptionError(f"A GIF has at most {_MAX_SIDE} pixels a side; this one would have {width} x {height}. "
+                          "Choose a smaller scale.")
+    screen = struct.pack("<HHBBB", width, height, 0b1_111_0_111, 0, 0)
+    loop = b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
+    comment = b"!\xfe" + _sub_blocks(recipe_json.encode())
+    return b"GIF89a" + screen + colours.tobytes() + loop + comment
+
+
+def _sub_blocks(data: bytes) -> bytes:
+    parts = [data[at:at + 255] for at in range(0, len(data), 255)]
+    return b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
+
+
+def _frame(indices: np.ndarray, ticks: int) -> bytes:
+    """Graphic control and image of (H, W) palette indices."""
+    control = b"!\xf9" + struct.pack("<BBHBB", 4, 0b100, ticks, 0, 0)        # 0b100: leave the picture standing
+    return control + _compressed(indices)
+
+
+def _compressed(indices: np.ndarray) -> bytes:
+    """Image descriptor and LZW data, taken out of a one-frame GIF that Pillow writes."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(indices).save(buffer, "GIF", optimize=False, interlace=0)
+    whole = buffer.getvalue()
+    at = 13 + (3 << (whole[10] & 7) + 1 if whole[10] & 0x80 else 0)
+    if whole[at:at + 1] != b"," or whole[at + 9] & 0x80:
+        raise RuntimeError("Pillow's GIF has another layout than a global palette and one image.")
+    return whole[at:-1]

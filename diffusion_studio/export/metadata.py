@@ -1,0 +1,223 @@
+"""The recipe inside an exported file. Reads containers only, never pixels: files come from strangers.
+
+GIF: a comment. PNG: a text chunk. MP4: the comment in moov/udta/meta/ilst. Or the bare JSON.
+A file that was cut off after its recipe still gives it; all writers put it in front of the pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import ExportError
+
+PNG_KEY = "diffusion-studio"
+MAX_TEXT = 1 << 20            # a recipe has a few thousand characters
+_MAX_PARTS = 1_000_000        # blocks, chunks or boxes looked at before giving up
+_MP4_PATH = (b"moov", b"udta", b"meta", b"ilst", b"\xa9cmt", b"data")
+
+
+class _CutOff(Exception):
+    """The file ends inside one of its parts."""
+
+
+class _Malformed(Exception):
+    """The file breaks the rules of its own format."""
+
+
+def read_recipe(path: str | Path) -> str:
+    """The recipe's JSON in an exported GIF, MP4 or PNG, or in a JSON file, recognised by content.
+
+    Raises `ExportError` where the file is missing, of another kind, cut off or without a recipe.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            texts = list(_texts(file, size, path))
+    except FileNotFoundError as error:
+        raise ExportError(f"There is no file {str(path)!r}. Check the name and the folder.") from error
+    except OSError as error:
+        raise ExportError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
+    except _CutOff as error:
+        raise ExportError(f"{path.name} is cut off before its recipe. Copy or download it again.") from error
+    except _Malformed as error:
+        raise ExportError(f"{path.name} is damaged: {error}. Copy or download it again.") from error
+    for text in texts:
+        return text
+    raise ExportError(f"{path.name} carries no recipe. Either it was not made by Diffusion Studio, or another program "
+                      "has saved it since and dropped the recipe; take the original file.")
+
+
+def _texts(file: BinaryIO, size: int, path: Path) -> Iterator[str]:
+    """The recipe, if there is one."""
+    magic = file.read(16)
+    file.seek(0)
+    if magic[:6] in (b"GIF87a", b"GIF89a"):
+        found = _gif(file)
+    elif magic[:8] == b"\x89PNG\r\n\x1a\n":
+        found = _png(file, size)
+    elif magic[4:8] == b"ftyp":
+        found = _mp4(file, 0, size, _MP4_PATH)
+    elif magic.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
+        yield _json(file, size, path)
+        return
+    elif not magic:
+        raise ExportError(f"{path.name} is empty. Copy or download it again.")
+    else:
+        raise ExportError(f"{path.name} is no GIF, MP4, PNG or JSON file. Choose one that Diffusion Studio exported.")
+    for data in found:
+        if (text := _recipe(data)) is not None:
+            yield text
+            return
+
+
+def _recipe(data: bytes) -> str | None:
+    """The text, if it is JSON that says it is a recipe. Comments may hold anything."""
+    try:
+        text = data.decode()
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return text if isinstance(given, dict) and "diffusion-studio" in given else None
+
+
+def _json(file: BinaryIO, size: int, path: Path) -> str:
+    if size > MAX_TEXT:
+        raise ExportError(f"{path.name} has {size} bytes; a recipe has at most {MAX_TEXT}. Choose another file.")
+    try:
+        text = file.read().decode("utf-8-sig")
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ExportError(f"{path.name} is not whole JSON, it may be cut off: {error}") from error
+    if not isinstance(given, dict) or "diffusion-studio" not in given:
+        raise ExportError(f"{path.name} is JSON, but carries no recipe: it lacks the key 'diffusion-studio'.")
+    return text
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) < count:
+        raise _CutOff
+    return data
+
+
+def _gif(file: BinaryIO) -> Iterator[bytes]:
+    """Every comment of a GIF."""
+    _skip_colours(file, _exactly(file, 13)[10])
+    for _ in range(_MAX_PARTS):
+        kind = _exactly(file, 1)
+        if kind == b";":
+            return
+        if kind == b"!":
+            label = _exactly(file, 1)
+            data = _sub_blocks(file)
+            if label == b"\xfe":
+                yield data
+        elif kind == b",":
+            _skip_colours(file, _exactly(file, 9)[8])
+            _exactly(file, 1)
+            _sub_blocks(file)
+        else:
+            raise _Malformed(f"a GIF has no block of kind {kind[0]:#04x}")
+
+
+def _skip_colours(file: BinaryIO, flags: int) -> None:
+    if flags & 0x80:
+        _exactly(file, 3 << (flags & 7) + 1)
+
+
+def _sub_blocks(file: BinaryIO) -> bytes:
+    """The joined sub-blocks; of longer ones than any recipe only the beginning."""
+    data = bytearray()
+    for _ in range(_MAX_PARTS):
+        length = _exactly(file, 1)[0]
+        if not length:
+            break
+        part = _exactly(file, length)
+        if len(data) <= MAX_TEXT:
+            data += part
+    return bytes(data)
+
+
+def _png(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Our text chunks of a PNG: tEXt, zTXt or iTXt, as programs that save it again may change one into another."""
+    at = 8
+    for _ in range(_MAX_PARTS):
+        file.seek(at)
+        length, kind = struct.unpack(">I4s", _exactly(file, 8))
+        at += length + 12
+        if kind == b"IEND":
+            return
+        if at > size:
+            raise _CutOff
+        if kind in (b"tEXt", b"zTXt", b"iTXt") and length <= MAX_TEXT:
+            key, _, rest = _exactly(file, length).partition(b"\0")
+            if key == PNG_KEY.encode():
+                yield _png_text(kind, rest)
+
+
+def _png_text(kind: bytes, rest: bytes) -> bytes:
+    if kind == b"tEXt":
+        return rest.decode("latin-1").encode()
+    if kind == b"zTXt":
+        return _inflated(rest[1:]).decode("latin-1").encode()
+    packed, (_, _, text) = rest[:1] == b"\1", (rest[2:].split(b"\0", 2) + [b"", b""])[:3]
+    return _inflated(text) if packed else text
+
+
+def _inflated(data: bytes) -> bytes:
+    """At most `MAX_TEXT` bytes, however far a stranger's data would swell."""
+    try:
+        return zlib.decompressobj().decompress(data, MAX_TEXT)
+    except zlib.error as error:
+        raise _Malformed(f"its compressed text cannot be read ({error})") from error
+
+
+def _mp4(file: BinaryIO, start: int, end: int, names: tuple[bytes, ...]) -> Iterator[bytes]:
+    """What lies in the boxes along the path of names."""
+    for name, at, stop in _boxes(file, start, end):
+        if name != names[0]:
+            continue
+        if name == b"meta":
+            at += 4                                          # version and flags
+        if names[1:]:
+            yield from _mp4(file, at, stop, names[1:])
+        elif stop - at <= MAX_TEXT + 8:
+            file.seek(at + 8)                                # kind of data and language
+            yield _exactly(file, max(0, stop - at - 8))
+
+
+def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start and end of the content) of each box of an MP4 between two places of the file."""
+    for _ in range(_MAX_PARTS):
+        if end - start < 8:
+            return
+        file.seek(start)
+        length, name = struct.unpack(">I4s", _exactly(file, 8))
+        head = 8
+        if length == 1:                                      # more than 4 GB
+            length, head = struct.unpack(">Q", _exactly(file, 8))[0], 16
+        elif length == 0:                                    # up to the end
+            length = end - start
+        if length < head:
+            raise _Malformed("a box of the MP4 is shorter than its own head")
+        if start + length > end:
+            raise _CutOff
+        yield name, start + head, start + length
+        start += length
+
+
+def mp4_is_whole(path: Path) -> bool:
+    """Whether every box of the file is there to its end, and an index of the frames among them."""
+    with open(path, "rb") as file:
+        try:
+            names = [name for name, _, _ in _boxes(file, 0, file.seek(0, 2))]
+        except (_CutOff, _Malformed):
+            return False
+    return b"moov" in names and b"mdat" in names

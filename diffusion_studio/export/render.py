@@ -1,0 +1,213 @@
+"""Which states of a run are shown, and as what picture: the part that every format shares.
+
+A picture is laid out at native resolution first and enlarged last, so that a palette is found on as many
+pixels as the network drew and not on scale^2 times as many.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import OptionError
+from ..frame import Frame
+from ..images import enlarge, grid
+from .options import ExportOptions
+
+if TYPE_CHECKING:
+    from PIL import ImageFont
+
+WHITE = 255
+MAX_PIXELS = 1 << 24          # of one finished picture: 4096 x 4096, 50 MB as RGB
+
+
+def choose(frames: Sequence[Frame], options: ExportOptions) -> list[int]:
+    """Positions of the states that are shown, ascending and distinct; the first and the last always among them."""
+    last = len(frames) - 1
+    if options.frames == "every":
+        return sorted({*range(0, last + 1, options.every), last})
+    if options.frames == "log_snr":
+        return evenly([frame.level.log_snr for frame in frames], options.states)
+    return list(range(last + 1))
+
+
+def evenly(log_snr: Sequence[float], count: int) -> list[int]:
+    """min(count, n) positions whose log-SNRs are nearest to even steps from the first to the last.
+
+    `log_snr` ascends. A clean end (+inf) and a pure-noise start (-inf) are picks of their own, as nothing is
+    at an even distance from them.
+    """
+    n = len(log_snr)
+    count = min(count, n)
+    head = [0] if math.isinf(log_snr[0]) else []
+    tail = [n - 1] if n - 1 not in head and math.isinf(log_snr[-1]) else []
+    inner = np.arange(len(head), n - len(tail))
+    wanted = count - len(head) - len(tail)
+    if wanted <= 0 or not len(inner):
+        return sorted({0, n - 1})[-count:]
+    values = np.asarray(log_snr, dtype=np.float64)[inner]
+    picks: list[int] = []
+    start = 0
+    for k, target in enumerate(np.linspace(values[0], values[-1], wanted)):
+        stop = len(inner) - (wanted - 1 - k)                  # leaves one state for each pick that is still to come
+        start += int(np.abs(values[start:stop] - target).argmin())
+        picks.append(int(inner[start]))
+        start += 1
+    return head + picks + tail
+
+
+def canvas(frame: Frame, options: ExportOptions) -> np.ndarray:
+    """(H, W, C) uint8 at native resolution: the grid or the one picture, of x, of x0 or of both side by side."""
+    panels = [panel(getattr(frame, name), options) for name in shown(options)]
+    if len(panels) == 1:
+        return panels[0]
+    height, width, channels = panels[0].shape
+    between = np.full((height, max(1, width // 64), channels), WHITE, np.uint8)
+    return np.concatenate([panels[0], between, panels[1]], axis=1)
+
+
+def shown(options: ExportOptions) -> tuple[str, ...]:
+    """The fields of a frame that the view shows."""
+    return ("x", "x0") if options.view == "both" else (options.view,)
+
+
+def panel(images: np.ndarray, options: ExportOptions) -> np.ndarray:
+    """(H, W, C): the chosen one of (N, H, W, C) pictures, or their grid, tile against tile."""
+    if options.picture is None:
+        return grid(images)
+    if options.picture >= len(images):
+        allowed = "only picture 0" if len(images) == 1 else f"pictures 0 to {len(images) - 1}"
+        raise OptionError(f"This run has {allowed}, got picture {options.picture}. Leave it out for all of them.")
+    return images[options.picture]
+
+
+def scale_of(frame: Frame, options: ExportOptions, fit: int) -> int:
+    """The chosen enlargement, or the largest at which a panel (x or x0, without gap and caption) fits `fit` pixels."""
+    if options.scale is not None:
+        return options.scale
+    height, width, _ = panel(frame.x, options).shape
+    return max(1, fit // max(height, width))
+
+
+def check_size(width: int, height: int, limit: int) -> None:
+    """Raise `OptionError` for a picture that would take more memory than a small machine has to spare."""
+    if width * height > limit:
+        raise OptionError(f"The picture would have {width} x {height} = {width * height / 1e6:.0f} million pixels; the "
+                          f"limit is {limit / 1e6:.0f} million. Choose a smaller scale, fewer states or one picture.")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The states that were chosen, and how each becomes a finished picture. Holds no pixels of its own."""
+
+    frames: tuple[Frame, ...]
+    options: ExportOptions
+    scale: int
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame], options: ExportOptions, fit: int = 512) -> Scene:
+        """Raises `OptionError` for a picture that is not there or a size beyond `MAX_PIXELS`."""
+        scene = cls(tuple(frames[k] for k in choose(frames, options)), options, scale_of(frames[-1], options, fit))
+        height, width, _ = canvas(frames[-1], options).shape
+        check_size(width * scene.scale, height * scene.scale, MAX_PIXELS)
+        return scene
+
+    def native(self, k: int) -> np.ndarray:
+        """The (H, W, C) canvas of state k at native resolution."""
+        return canvas(self.frames[k], self.options)
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """For each state its finished (H, W, C) picture, one at a time."""
+        return (self.finish(self.native(k), k) for k in range(len(self.frames)))
+
+    def finish(self, native: np.ndarray, k: int, greys: np.ndarray | None = None) -> np.ndarray:
+        """The canvas of state k enlarged, with its caption: (H, W, C), or (H, W) palette indices.
+
+        For indices, `greys` (256,) says which index stands for which grey.
+        """
+        picture = enlarge(native, self.scale)
+        if self._caption is None:
+            return picture
+        strip = self._caption.draw(self.frames[k])
+        if greys is None:
+            strip = np.repeat(strip[..., None], picture.shape[-1], axis=-1)
+        else:
+            strip = greys[strip]
+        background = WHITE if greys is None else int(greys[WHITE])
+        side = strip.shape[1] - picture.shape[1]
+        if side:                                              # the text is wider than a tiny picture
+            around = [(0, 0), (side // 2, side - side // 2), *[(0, 0)] * (picture.ndim - 2)]
+            picture = np.pad(picture, around, constant_values=background)
+        return np.concatenate([picture, strip])
+
+    @cached_property
+    def _caption(self) -> Caption | None:
+        if not self.options.caption:
+            return None
+        return Caption.fitting(self.frames, self.native(-1).shape[1] * self.scale)
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A strip of text under the picture, laid out once for all states so that nothing jumps from one to the next."""
+
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+    places: tuple[tuple[int, int], ...]      # left and top of each part
+    width: int
+    height: int
+
+    @classmethod
+    def fitting(cls, frames: Sequence[Frame], width: int) -> Caption:
+        """As many parts to a line as fit `width`; wider than that only where a single part does not fit."""
+        size = min(24, max(13, width // 30))
+        font, margin = load_font(size), size // 2
+        texts = [words(frame) for frame in frames]
+        parts = max(map(len, texts))
+        widths = [math.ceil(max(font.getlength(text[p]) for text in texts if p < len(text))) for p in range(parts)]
+        width = max(width, max(widths) + 2 * margin)
+        places, left, top = [], margin, margin
+        for part in widths:
+            if left > margin and left + part + margin > width:
+                left, top = margin, top + round(1.3 * size)
+            places.append((left, top))
+            left += part + round(1.5 * size)
+        return cls(font, tuple(places), width, top + size + margin)
+
+    def draw(self, frame: Frame) -> np.ndarray:
+        """(height, width) uint8, black on white with soft edges."""
+        from PIL import Image, ImageDraw
+
+        strip = Image.new("L", (self.width, self.height), WHITE)
+        for place, text in zip(self.places, words(frame)):
+            ImageDraw.Draw(strip).text(place, text, fill=0, font=self.font)
+        return np.asarray(strip)
+
+
+def words(frame: Frame) -> list[str]:
+    """The parts of a state's caption."""
+    return [f"step {frame.index}/{frame.total}", *time_of(frame, "t "), *_log_snr(frame)]
+
+
+def time_of(frame: Frame, prefix: str) -> list[str]:
+    """The network's time label, or none at the clean end, which no network is asked about."""
+    t = frame.level.t
+    if frame.level.sigma == 0:
+        return []
+    return [f"{prefix}{t:.0f}" if t == round(t) else f"{prefix}{t:.4g}"]
+
+
+def _log_snr(frame: Frame) -> list[str]:
+    value = frame.level.log_snr
+    return ["clean"] if value == math.inf else [f"log-SNR {value:.1f}"]
+
+
+def load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, so that a caption looks the same on every machine."""
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)

@@ -1,0 +1,177 @@
+"""Controls made from the registries and from the fields of option dataclasses, and the way from them to a Recipe."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+
+from ..diffusion.samplers import SAMPLERS
+from ..errors import OptionError
+from ..options import Option, fields_of, name_of
+from ..recipe import MAX_PICTURES, Recipe
+from ..studio import ModelCard, Studio
+
+ANY = "any"                     # the label that stands for None
+DICE_SIDES = 1_000_000
+_SLIDER_RANGE = 100             # whole-number options with a wider range get a number field
+
+
+def control_for(given: Option, **kwargs: Any) -> gr.components.Component:
+    """The control that suits an option's kind and limits, with its help."""
+    kwargs = {"label": given.name.replace("_", " ").capitalize(), "info": given.help, "value": given.default, **kwargs}
+    if given.choices:
+        return gr.Dropdown(list(given.choices), **kwargs)
+    if given.kind is bool:
+        return gr.Checkbox(**kwargs)
+    if given.kind is str:
+        return gr.Textbox(**kwargs)
+    whole = given.kind is int
+    narrow = given.low is not None and given.high is not None and given.high - given.low <= _SLIDER_RANGE
+    if narrow and not given.optional:
+        return gr.Slider(given.low, given.high, step=1 if whole else 0.05 if given.high - given.low <= 1 else 0.5, **kwargs)
+    return gr.Number(minimum=given.low, maximum=given.high, precision=0 if whole else None, **kwargs)
+
+
+def field_of(cls: type, name: str) -> Option:
+    """One option of a dataclass by name."""
+    return next(one for one in fields_of(cls) if one.name == name)
+
+
+@dataclass
+class OptionControls:
+    """The controls of one option dataclass, by field name."""
+
+    cls: type
+    controls: dict[str, gr.components.Component] = field(default_factory=dict)
+
+    @classmethod
+    def render(cls, options: type, skip: Iterable[str] = (), **changes: dict[str, Any]) -> OptionControls:
+        """Make a control for every field but those to skip; `changes` override arguments by field name."""
+        made = {one.name: control_for(one, **changes.get(one.name, {})) for one in fields_of(options)
+                if one.name not in skip}
+        return cls(options, made)
+
+    def read(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        return {name: values[control] for name, control in self.controls.items()}
+
+    def show(self, given: Any) -> dict[Any, Any]:
+        return {control: getattr(given, name) for name, control in self.controls.items()}
+
+
+class RecipeControls:
+    """All settings of a run. `quick` holds what everybody touches; `rest` is rendered elsewhere on the page."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.start = self._first_recipe()
+
+    def render_quick(self) -> None:
+        card, start = self.studio.card(self.start.model), self.start
+        self.model = gr.Dropdown([one.name for one in self.studio.models()], value=start.model, label="Model",
+                                 elem_id="model")
+        self.label = gr.Dropdown([ANY, *card.conditions], value=start.label or ANY, label="Label", elem_id="label",
+                                 visible=bool(card.conditions))
+
+    def render_rest(self) -> None:
+        card, start = self.studio.card(self.start.model), self.start
+        self.count = gr.Slider(1, MAX_PICTURES, value=len(start.seeds), step=1, label="Pictures", elem_id="count")
+        with gr.Row(equal_height=True, elem_id="seed-row"):
+            self.seed = gr.Textbox(_seed_text(start), label="Seed", elem_id="seed", scale=3, min_width=120,
+                                   info="First picture's seed; the next ones count up. Or a list: 3, 14, 15")
+            self.dice = gr.Button("⚄", elem_id="dice", scale=0, min_width=52)
+        self.steps = gr.Slider(1, card.spec.schedule.timesteps, value=start.steps, step=1, label="Steps",
+                               info=field_of(Recipe, "steps").help, elem_id="steps")
+        self.guidance = gr.Slider(0, 10, value=start.guidance, step=0.1, label="Guidance",
+                                  info=field_of(Recipe, "guidance").help, elem_id="guidance",
+                                  visible=bool(card.conditions))
+        self.sampler = gr.Dropdown(list(SAMPLERS), value=name_of(SAMPLERS, start.sampler), label="Sampler",
+                                   info="How each step goes from one noise level to the next.", elem_id="sampler")
+        self.sampler_options: dict[str, OptionControls] = {}
+        self.sampler_groups: dict[str, gr.Group] = {}
+        for name, cls in SAMPLERS.items():
+            with gr.Group(visible=type(start.sampler) is cls) as group:
+                self.sampler_options[name] = OptionControls.render(cls)
+            self.sampler_groups[name] = group
+        with gr.Accordion("Advanced", open=False):
+            self.advanced = OptionControls.render(Recipe, skip=("model", "label", "steps", "guidance"),
+                                                  spacing={"label": "Spacing (schedule path)"},
+                                                  clip={"label": "Clip the predicted x0"})
+        self._connect()
+
+    def inputs(self) -> set[gr.components.Component]:
+        """Every control whose value `recipe` reads."""
+        found = {self.model, self.label, self.count, self.seed, self.steps, self.guidance, self.sampler}
+        for group in (self.advanced, *self.sampler_options.values()):
+            found |= set(group.controls.values())
+        return found
+
+    def outputs(self) -> list[Any]:
+        """Everything that `show` sets."""
+        return [*self.inputs(), *self.sampler_groups.values()]
+
+    def recipe(self, values: Mapping[Any, Any]) -> Recipe:
+        """The recipe that the controls stand at; an `OptionError` says what is wrong with them."""
+        sampler = values[self.sampler]
+        label = values[self.label]
+        conditions = self.studio.card(values[self.model]).conditions
+        chosen = {"name": sampler, **self.sampler_options[sampler].read(values)}
+        return Recipe.from_settings({
+            "model": values[self.model], "label": label if conditions and label != ANY else None,
+            "seeds": _seeds(values[self.seed], values[self.count]), "steps": values[self.steps], "sampler": chosen,
+            "guidance": values[self.guidance], **self.advanced.read(values)})
+
+    def show(self, recipe: Recipe) -> dict[Any, Any]:
+        """Updates that put the controls where the recipe says."""
+        card = self.studio.card(recipe.model)
+        sampler = name_of(SAMPLERS, recipe.sampler)
+        return {
+            self.model: recipe.model,
+            self.label: gr.update(choices=[ANY, *card.conditions], value=recipe.label or ANY, visible=bool(card.conditions)),
+            self.count: len(recipe.seeds), self.seed: _seed_text(recipe),
+            self.steps: gr.update(value=recipe.steps, maximum=card.spec.schedule.timesteps),
+            self.guidance: gr.update(value=recipe.guidance, visible=bool(card.conditions),
+                                     minimum=min(0, recipe.guidance), maximum=max(10, recipe.guidance)),
+            self.sampler: sampler,
+            **self.sampler_options[sampler].show(recipe.sampler),
+            **{group: gr.update(visible=name == sampler) for name, group in self.sampler_groups.items()},
+            **self.advanced.show(recipe),
+        }
+
+    def _first_recipe(self) -> Recipe:
+        cards: list[ModelCard] = self.studio.models()
+        if not cards:
+            problems = "".join(f"\n  {name}: {why}" for name, why in self.studio.problems().items())
+            raise OptionError(f"No model was found in {self.studio.folder}. Put one there as NAME/model.safetensors, or "
+                              f"give another folder with --checkpoints.{problems}")
+        return self.studio.recipe(cards[0].name)
+
+    def _connect(self) -> None:
+        self.dice.click(lambda: str(random.randrange(DICE_SIDES)), None, self.seed, queue=False,
+                        api_visibility="private")
+        self.sampler.change(lambda name: [gr.update(visible=name == one) for one in self.sampler_groups],
+                            self.sampler, list(self.sampler_groups.values()), queue=False, api_visibility="private")
+        self.model.input(lambda name: self.show(self.studio.recipe(name)), self.model, self.outputs(), queue=False,
+                         api_visibility="private")
+
+
+def _seeds(text: str, count: Any) -> tuple[int, ...]:
+    parts = [part for part in str(text or "").replace(",", " ").split() if part]
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise OptionError(f"seed must be a whole number of at least 0, or several with commas between them; got {text!r}.")
+    given = tuple(int(part) for part in parts)
+    if len(given) > 1:
+        return given
+    if isinstance(count, bool) or not isinstance(count, (int, float)) or not 1 <= count <= MAX_PICTURES:
+        raise OptionError(f"pictures must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
+    return tuple(range(given[0], given[0] + int(count)))
+
+
+def _seed_text(recipe: Recipe) -> str:
+    first = recipe.seeds[0]
+    if recipe.seeds == tuple(range(first, first + len(recipe.seeds))):
+        return str(first)
+    return ", ".join(map(str, recipe.seeds))

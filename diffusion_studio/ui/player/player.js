@@ -1,0 +1,246 @@
+// The player's page half. value = {run, kept, last, index, total, done, stopped, count, columns, tile}: a tick, never pixels.
+// A place is a frame's number among the kept ones: up to `kept` now, up to `last` when the run is finished.
+// Frames are pulled (newest first, then the gaps), kept as encoded blobs, and painted by one loop where the latest wins.
+const $ = (name) => element.querySelector(name);
+const root = $('.player'), screens = $('.screens'), scrub = $('.scrub'), strip = $('.strip');
+const PULL_MS = 250, stripCells = () => (root.clientWidth < 500 ? 6 : 10);
+
+let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr}
+let want = 0, shown = -1, follow = true, zoom = null, timer = null;
+let pulling = false, painting = false, batch = 2, ended = false;
+
+// ---- ticks -------------------------------------------------------------------------------------------------------
+const onValue = () => {
+  const v = props.value;
+  if (!v || !v.run) return;
+  if (v.run !== run) begin(v);
+  tick = v;
+  if (v.done || v.stopped) ended = true;
+  scrub.max = Math.max(ended ? v.kept : v.last, 1);
+  if (follow) want = v.kept;
+  readout();
+  pull();
+};
+
+const begin = (v) => {
+  run = v.run; frames = []; meta = []; want = 0; shown = -1; follow = true; ended = false; batch = 2;
+  if (zoom !== null && zoom >= v.count) setZoom(null);
+  pause();
+  root.dataset.run = run;
+  $('.hint').hidden = true;
+  for (const control of root.querySelectorAll('.scrub, .play, .back, .next')) control.disabled = false;
+  for (const canvas of strip.querySelectorAll('canvas')) canvas.dataset.place = '';
+};
+
+// ---- frames ------------------------------------------------------------------------------------------------------
+const missing = (count) => {                           // what is looked at, then the newest, then the oldest gaps
+  const asked = [];
+  const ask = (place) => { if (place >= 0 && place <= tick.kept && !frames[place] && !asked.includes(place)) asked.push(place); };
+  ask(want); ask(tick.kept);
+  for (let place = 0; place <= tick.kept && asked.length < count; place++) ask(place);
+  return asked.slice(0, count);
+};
+
+const pull = async () => {                             // never two requests in flight
+  if (pulling || !tick) return;
+  pulling = true;
+  const mine = run;
+  try {
+    for (let places; mine === run && (places = missing(batch)).length;) {
+      const began = performance.now();
+      const got = await server.frames([mine, places]);
+      if (mine !== run) break;
+      if (!Array.isArray(got) || !got.length) { gone(); break; }
+      for (const [place, packed, index, t, logSnr] of got) {
+        frames[place] = new Blob([Uint8Array.from(atob(packed), (c) => c.charCodeAt(0))], { type: 'image/webp' });
+        meta[place] = { index, t, logSnr };
+      }
+      const spent = performance.now() - began;
+      batch = Math.max(1, Math.min(ended ? 48 : 8, Math.round(got.length * (ended ? 2 : 1) * PULL_MS / Math.max(spent, 1))));
+      root.dataset.loaded = frames.filter(Boolean).length;
+      paint(); thumbnails();
+    }
+  } catch (error) {
+    console.warn('frames did not come', error);        // the next tick, or the next move, asks again
+  } finally {
+    pulling = false;
+    if (mine !== run) pull();                          // else a new run would wait for its next tick
+  }
+};
+
+const gone = () => { if (ended) { $('.state').textContent = 'some frames are no longer on the server'; } };
+
+// ---- painting ----------------------------------------------------------------------------------------------------
+const nextFrame = () => new Promise((resolve) => {     // no animation frames in a hidden page: a timer stands in
+  const late = setTimeout(resolve, 100);
+  requestAnimationFrame(() => { clearTimeout(late); resolve(); });
+});
+
+const tile = (half, number) => {                       // [left, top, width, height] in the stacked picture
+  const [h, w] = tick.tile, rows = Math.ceil(tick.count / tick.columns);
+  const top = half === 'x0' ? rows * h : 0;
+  if (number === null) return [0, top, tick.columns * w, rows * h];
+  return [number % tick.columns * w, top + Math.floor(number / tick.columns) * h, w, h];
+};
+
+const draw = (canvas, bitmap, [left, top, width, height]) => {
+  if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+  canvas.getContext('2d').drawImage(bitmap, left, top, width, height, 0, 0, width, height);
+};
+
+const nearest = (place) => {                           // the loaded frame that stands in while a scrubbed one travels
+  if (frames[place]) return place;
+  for (let d = 1; d <= tick.kept; d++) {
+    if (frames[place - d]) return place - d;
+    if (frames[place + d]) return place + d;
+  }
+  return -1;
+};
+
+const paint = async () => {                            // at most one decode in flight, the latest wish wins
+  if (painting || !tick) return;
+  painting = true;
+  const wish = () => nearest(want);
+  try {
+    while (wish() >= 0 && wish() !== shown) {
+      const mine = run, place = wish();
+      const bitmap = await createImageBitmap(frames[place]);
+      if (mine === run) {
+        for (const half of ['x', 'x0']) draw($(`[data-half="${half}"] canvas`), bitmap, tile(half, zoom));
+        shown = place;
+        readout();
+      }
+      bitmap.close();
+      await nextFrame();
+    }
+  } finally { painting = false; }
+};
+
+const repaint = () => { shown = -1; paint(); };
+
+const thumbnails = async () => {                       // the strip: evenly spaced places, the enlarged picture or the first
+  const whole = ended ? tick.kept : tick.last, cells = Math.min(stripCells(), whole + 1);
+  while (strip.children.length < cells) {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.append(document.createElement('canvas'), document.createElement('span'));
+    button.addEventListener('click', () => { const at = button.firstChild.dataset.place; if (at) seek(Number(at)); });
+    strip.append(button);
+  }
+  while (strip.children.length > cells) strip.lastChild.remove();
+  const mine = run, view = screens.dataset.view;
+  for (let k = 0; k < cells; k++) {
+    const place = cells > 1 ? Math.round(k * whole / (cells - 1)) : 0, button = strip.children[k], canvas = button.firstChild;
+    const looks = `${place}`, style = `${view} ${zoom} ${mine}`;
+    if (!frames[place] || (canvas.dataset.place === looks && canvas.dataset.style === style)) continue;
+    canvas.dataset.place = looks; canvas.dataset.style = style;
+    const bitmap = await createImageBitmap(frames[place]);
+    if (mine !== run) return bitmap.close();
+    const halves = view === 'both' ? ['x', 'x0'] : [view];
+    const [h, w] = tick.tile;
+    canvas.width = w; canvas.height = h * halves.length;
+    halves.forEach((half, row) => {
+      const [left, top] = tile(half, zoom ?? 0);
+      canvas.getContext('2d').drawImage(bitmap, left, top, w, h, 0, row * h, w, h);
+    });
+    bitmap.close();
+    button.lastChild.textContent = meta[place].index;
+    button.title = `step ${meta[place].index}`;
+  }
+};
+
+const readout = () => {
+  const place = shown >= 0 ? shown : want, at = meta[place];
+  scrub.value = want;
+  root.dataset.shown = shown; root.dataset.ended = ended;
+  $('.step').textContent = `step ${at ? at.index : tick.index} of ${tick.total}`;
+  if (at) $('.level').textContent = at.logSnr === null ? 'clean picture' : `t = ${Math.round(at.t * 10) / 10} · log-SNR ${at.logSnr.toFixed(2)}`;
+  $('.state').textContent = !ended ? 'denoising …' : tick.stopped && !tick.done ? 'stopped' : 'finished';
+  for (const button of strip.children) {
+    const next = button.nextSibling, from = Number(button.firstChild.dataset.place || -1);
+    button.classList.toggle('on', from >= 0 && place >= from && (!next || place < Number(next.firstChild.dataset.place || Infinity)));
+  }
+};
+
+// ---- moving through the run --------------------------------------------------------------------------------------
+const seek = (place) => {
+  if (!tick) return;
+  want = Math.max(0, Math.min(tick.kept, place));
+  follow = !ended && want === tick.kept;
+  readout(); paint(); pull();
+};
+
+const pause = () => { clearInterval(timer); timer = null; $('.play').textContent = '▶ Play'; };
+
+const play = () => {
+  if (!tick) return;
+  clearInterval(timer);
+  if (want >= tick.kept) seek(0);
+  timer = setInterval(() => {
+    if (!root.isConnected) return pause();             // the component was removed
+    if (want < tick.kept) seek(want + 1);
+    else if ($('.loop').checked) seek(0);
+    else if (ended) pause();
+  }, 1000 / Number($('.speed').value));
+  $('.play').textContent = '❚❚ Pause';
+};
+
+const setZoom = (number) => { zoom = number; screens.classList.toggle('zoomed', zoom !== null); root.dataset.zoom = zoom ?? ''; };
+
+const toggleZoom = (number) => {
+  if (!tick || tick.count === 1) return;
+  setZoom(number);
+  $('.tip').textContent = zoom === null ? 'click a picture to enlarge it' : `picture ${zoom + 1} of ${tick.count}: click for all`;
+  repaint(); thumbnails();
+};
+
+$('.play').addEventListener('click', () => (timer ? pause() : play()));
+$('.back').addEventListener('click', () => { pause(); seek(want - 1); });
+$('.next').addEventListener('click', () => { pause(); seek(want + 1); });
+$('.speed').addEventListener('change', () => { if (timer) play(); });
+scrub.addEventListener('input', () => { pause(); seek(Number(scrub.value)); });
+
+for (const canvas of screens.querySelectorAll('canvas')) {
+  canvas.addEventListener('click', (event) => {
+    if (!tick) return;
+    if (zoom !== null) return toggleZoom(null);
+    const box = canvas.getBoundingClientRect(), rows = Math.ceil(tick.count / tick.columns);
+    const column = Math.floor((event.clientX - box.left) / box.width * tick.columns);
+    const number = Math.floor((event.clientY - box.top) / box.height * rows) * tick.columns + column;
+    if (number < tick.count) toggleZoom(number);
+  });
+}
+
+for (const button of element.querySelectorAll('.views button')) {
+  button.addEventListener('click', () => {
+    screens.dataset.view = button.dataset.view;
+    for (const other of element.querySelectorAll('.views button')) other.classList.toggle('on', other === button);
+    if (tick) thumbnails();
+  });
+}
+
+root.addEventListener('keydown', (event) => {
+  const inRange = event.target === scrub, inField = event.target.matches('select');
+  const keys = { ArrowLeft: -1, ArrowRight: 1 };
+  if (inField || !tick) return;
+  if (event.key in keys && !inRange) { pause(); seek(want + keys[event.key]); }
+  else if (event.key === 'Home' && !inRange) { pause(); seek(0); }
+  else if (event.key === 'End' && !inRange) { pause(); seek(tick.kept); }
+  else if (event.key === ' ' && !event.target.matches('button, input')) { if (timer) pause(); else play(); }
+  else if (event.key === 'Escape') toggleZoom(null);
+  else return;
+  event.preventDefault();
+});
+
+// ---- before the first run: still noise, so that the page says what is to come --------------------------------------
+for (const canvas of screens.querySelectorAll('canvas')) {
+  const context = canvas.getContext('2d'), picture = context.createImageData(canvas.width, canvas.height);
+  for (let i = 0; i < picture.data.length; i += 4) {
+    const grey = 128 + 46 * (Math.random() + Math.random() + Math.random() - 1.5) * 2;
+    picture.data.set([grey, grey, grey, 255], i);
+  }
+  context.putImageData(picture, 0, 0);
+}
+
+watch('value', onValue);
+onValue();                                             // the value may be older than the mount

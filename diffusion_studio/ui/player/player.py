@@ -1,0 +1,73 @@
+"""The player's Python half: a factory for its `gr.HTML`, the ticks it is fed, the frames it asks for.
+
+The run's generator yields tiny ticks; the page pulls the frames that it wants, newest first and one request
+at a time, so a slow line drops stale frames by itself and the run never waits.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from ...errors import StudioError
+from ...frame import Frame
+from ...images import grid, grid_shape, to_pil
+
+MAX_FRAMES_PER_PULL = 64
+MAX_BYTES_PER_PULL = 2 << 20
+
+
+def player(frames_of: Callable[[object], list[Frame] | None], **kwargs: Any) -> gr.HTML:
+    """The component. `frames_of(run)` gives a run's kept frames, or None where they are gone.
+
+    A factory and not a subclass: Gradio writes a .pyi file beside every subclass of a component.
+    """
+    here = Path(__file__).parent
+
+    def frames(args: object) -> list[list[Any]]:
+        """[[place, WebP in base64, index, t, log-SNR], ...] for the asked places; empty for what is not there."""
+        match args:
+            case [run, list(places)]:
+                return _answer(frames_of(run) or [], places)
+        raise StudioError("The player asks with a run and a list of places.")
+
+    return gr.HTML(None, html_template=(here / "player.html").read_text("utf-8"),
+                   css_template=(here / "player.css").read_text("utf-8"),
+                   js_on_load=(here / "player.js").read_text("utf-8"),
+                   server_functions=[frames], apply_default_css=False, **kwargs)
+
+
+def tick(run: str, place: int, last: int, frame: Frame) -> dict[str, Any]:
+    """What the page is told of a frame: small, as Gradio sends it at every step and whole again at the end.
+
+    `place` is the newest kept frame's, `last` the place that the finished picture will have.
+    """
+    count, height, width, _ = frame.x.shape
+    return {"run": run, "kept": place, "last": last, "index": frame.index, "total": frame.total,
+            "done": frame.index == frame.total,
+            "count": count, "columns": grid_shape(count)[1], "tile": [height, width]}
+
+
+def encode(frame: Frame) -> bytes:
+    """x over x0, each as a grid without gaps, in one lossless WebP: noise does not pack, so the cheapest coder is best."""
+    stacked = np.concatenate([grid(frame.x), grid(frame.x0)])
+    packed = io.BytesIO()
+    to_pil(stacked).save(packed, "WEBP", lossless=True, quality=0, method=0)
+    return packed.getvalue()
+
+
+def _answer(frames: list[Frame], places: list[Any]) -> list[list[Any]]:
+    answer, size = [], 0
+    for place in places[:MAX_FRAMES_PER_PULL]:
+        if type(place) is int and 0 <= place < len(frames) and size < MAX_BYTES_PER_PULL:
+            frame, packed = frames[place], encode(frames[place])
+            size += len(packed)
+            log_snr = frame.level.log_snr if frame.level.sigma else None
+            answer.append([place, base64.b64encode(packed).decode(), frame.index, frame.level.t, log_snr])
+    return answer

@@ -1,0 +1,61 @@
+"""The page around the tabs, and its launch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+from ..errors import StudioError
+from ..studio import Studio
+from .api import endpoints
+from .generate_tab import GenerateTab
+from .models_tab import ModelsTab
+from .store import RunStore
+
+TITLE = "Diffusion Studio"
+KEEP_FILES = (600, 3600)                # look for stale files every 10 minutes, delete those older than an hour
+MAX_UPLOAD = "64mb"
+
+
+def build(studio: Studio) -> gr.Blocks:
+    """The app's Blocks."""
+    store = RunStore()
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True) as page:
+        gr.HTML(f"<h1>{TITLE}</h1><p>Watch a diffusion model turn noise into pictures, step by step.</p>",
+                elem_id="title")
+        with gr.Tab("Generate"):
+            generate = GenerateTab(studio, store)
+        with gr.Tab("Models"):
+            ModelsTab(studio)
+        endpoints(studio)
+        page.load(generate.restore_from_link, None, generate.settings.outputs(), queue=False, show_progress="hidden",
+                  api_visibility="private")
+
+        def forget(request: gr.Request) -> None:
+            store.forget(request.session_hash or "")
+
+        page.unload(forget)
+    return page
+
+
+def serve(studio: Studio, host: str | None = None, port: int | None = None, share: bool = False,
+          open_browser: bool = False) -> None:
+    """Launch the app and wait. Host and port None are Gradio's own choice (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
+    theme = gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"],
+                           font_mono=["ui-monospace", "monospace"])
+    page = build(studio)
+    page.queue(max_size=32).launch(
+        server_name=host, server_port=port, share=share, inbrowser=open_browser, theme=theme,
+        css_paths=Path(__file__).with_name("shell.css"), max_file_size=MAX_UPLOAD, footer_links=["api", "settings"],
+        ssr_mode=False, allowed_paths=[str(studio.folder.resolve())], prevent_thread_lock=True)
+    _warm_up(studio)
+    page.block_thread()
+
+
+def _warm_up(studio: Studio) -> None:
+    """Load the first model and run one step once the page is up, so that the first click does not wait for it."""
+    try:
+        next(studio.stream(studio.recipe(studio.models()[0].name)))
+    except StudioError as error:
+        print(f"Diffusion Studio: {error}")

@@ -1,0 +1,55 @@
+"""The named endpoints, called by gradio_client as the README says."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import diffusion_studio as ds
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def client(app):
+    from gradio_client import Client
+
+    return Client(app, verbose=False, download_files=tempfile.mkdtemp())
+
+
+def test_the_readmes_snippet(app):
+    (block,) = [b for b in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+                if "gradio_client" in b]
+    assert "http://127.0.0.1:7860" in block
+    scope: dict = {}
+    exec(block.replace("http://127.0.0.1:7860", app), scope)
+    recipe = ds.Recipe.from_file(scope["path"])
+    assert (recipe.label, recipe.steps, recipe.seeds, recipe.guidance) == ("Bag", 20, (0, 1, 2, 3), 2.0)
+
+
+def test_models(client):
+    listed = client.predict(api_name="/models")
+    assert {"fashion-mnist"} <= {one["name"] for one in listed}
+    assert listed[0]["resolution"] == 32 and "Sneaker" in listed[0]["labels"]
+
+
+@pytest.mark.parametrize("format", ["gif", "mp4", "png", "strip"])
+def test_animate(client, format):
+    path = client.predict(model="fashion-mnist", label="", steps=3, sampler="ddpm", spacing="linspace", guidance=1.0, seed=4,
+                          count=2, view="x0", format=format, api_name="/animate")
+    assert ds.Recipe.from_file(path) == ds.Recipe(model="fashion-mnist", seeds=(4, 5), steps=3, sampler=ds.DDPM(),
+                                                  spacing="linspace")
+
+
+@pytest.mark.parametrize(("wrong", "sentence"), [
+    ({"model": "nothing"}, "There is no model"), ({"label": "Hat"}, "There is no label"), ({"steps": 0}, "at least 1"),
+    ({"steps": 5000}, "from 1 to 1000"), ({"sampler": "x"}, "There is no sampler"), ({"spacing": "x"}, "There is no"),
+    ({"count": 10_000}, "from 1 to 64"), ({"guidance": 1e9}, "guidance must be"), ({"seed": -1}, "A seed is"),
+    ({"view": "y"}, "There is no"), ({"format": "avi"}, "There is no format"),
+])
+def test_mistakes_are_explained(client, wrong, sentence):
+    with pytest.raises(Exception, match=sentence):
+        client.predict(**{"model": "fashion-mnist", "steps": 2, "count": 1, **wrong}, api_name="/animate")

@@ -1,0 +1,76 @@
+"""Fixtures that several rooms share: tiny random models, as specs, in memory and on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from diffusion_studio import checkpoint
+from diffusion_studio.diffusion.schedule import Linear
+from diffusion_studio.model import Model
+from diffusion_studio.nets.config import UNetConfig
+from diffusion_studio.nets.unet import UNet
+from diffusion_studio.spec import ModelSpec
+
+
+def _network(**changes) -> UNetConfig:
+    return UNetConfig(**{"in_channels": 1, "out_channels": 1, "channels": 8, "multipliers": (1, 2), "blocks": 1,
+                         "heads": 2, "norm_groups": 4, "classes": 3, "null_class": True, **changes})
+
+
+def _spec(network: dict | None = None, **changes) -> ModelSpec:
+    config = _network(**(network or {}))
+    labels = ("Cat", "Dog", "Ankle boot", *(f"class {k}" for k in range(3, config.classes or 0)))[:config.classes or 0]
+    return ModelSpec(**{"name": "tiny", "network": config, "schedule": Linear(timesteps=100), "image_size": 8,
+                        "channels": config.in_channels, "labels": labels, **changes})
+
+
+def _random_unet(config: UNetConfig, seed: int = 0) -> UNet:
+    """A network with every weight random: the layers that start at zero would hide the others."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = UNet(config).eval().requires_grad_(False)
+        for parameter in network.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape)
+    return network
+
+
+@pytest.fixture(scope="session")
+def tiny_spec():
+    """Factory: `tiny_spec(network={...}, **fields)` -> a ModelSpec for grey 8x8 pictures of 3 classes and any."""
+    return _spec
+
+
+@pytest.fixture(scope="session")
+def random_unet():
+    """Factory: `random_unet(config, seed=0)` -> a UNet in evaluation mode, no weight of it zero."""
+    return _random_unet
+
+
+@pytest.fixture(scope="session")
+def tiny_model():
+    """Factory: `tiny_model(dtype=torch.float64, **as tiny_spec)` -> a Model on the CPU."""
+    def make(dtype: torch.dtype = torch.float64, **changes) -> Model:
+        spec = _spec(**changes)
+        return Model(spec, _random_unet(spec.network), torch.device("cpu"), dtype)
+    return make
+
+
+@pytest.fixture
+def write_checkpoint(tmp_path):
+    """Factory: `write_checkpoint(name="tiny", dtype=torch.float32, **as tiny_spec)` -> tmp_path/checkpoints/NAME/model.safetensors."""
+    def make(name: str = "tiny", dtype: torch.dtype = torch.float32, **changes) -> Path:
+        spec = _spec(**{"name": name, **changes})
+        path = tmp_path / "checkpoints" / name / "model.safetensors"
+        path.parent.mkdir(parents=True)
+        checkpoint.write(path, spec, _random_unet(spec.network).state_dict(), dtype)
+        return path
+    return make
+
+
+@pytest.fixture
+def tiny_checkpoint(write_checkpoint) -> Path:
+    """A class-conditional 8x8 model with random weights at tmp_path/checkpoints/tiny/model.safetensors."""
+    return write_checkpoint()

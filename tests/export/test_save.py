@@ -1,0 +1,147 @@
+"""`save`: the right format, whole files or none, errors in sentences."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from export_runs import decoded
+from PIL import Image
+
+from diffusion_studio.errors import ExportError, OptionError
+from diffusion_studio.export import FORMATS, ExportOptions, Format, save
+from diffusion_studio.recipe import Recipe
+from diffusion_studio.trajectory import Trajectory
+
+RECIPE = '{"diffusion-studio": 1}'
+SMALL = ExportOptions(scale=1)
+KIND = {"gif": b"GIF89a", "mp4": b"ftyp", "png": b"\x89PNG", "strip": b"\x89PNG"}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_suffix_or_the_name_chooses_the_format(tmp_path, grey, name):
+    known = FORMATS[name]
+    for file, format in ((f"a{known.suffix}", None), (f"b{known.suffix.upper()}", None), ("c", name), ("d.x", name)):
+        found = save(grey, tmp_path / file, RECIPE, SMALL, format)
+        assert found == tmp_path / file and KIND[name] in found.read_bytes()[:16]
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
+        [f"a{known.suffix}", f"b{known.suffix.upper()}", "c", "d.x"])
+
+
+def test_a_png_is_the_pictures_and_a_strip_must_be_asked_for(tmp_path, grey):
+    with Image.open(save(grey, tmp_path / "a.png", RECIPE, SMALL)) as image:
+        assert image.size == (16, 16)
+    with Image.open(save(grey, tmp_path / "b.png", RECIPE, SMALL, "strip")) as image:
+        assert image.width > 8 * 16
+
+
+@pytest.mark.parametrize("file, format, message", [
+    ("run.webm", None, r"one of \.gif, \.mp4, \.png; got '\.webm'.*format \(gif, mp4, png, strip\)"),
+    ("run", None, r"'run' has none"),
+    ("run.gif", "giff", r"no export format 'giff'. Choose one of: gif, mp4, png, strip. Did you mean 'gif'\?"),
+])
+def test_an_unknown_format_says_what_is_allowed(tmp_path, grey, file, format, message):
+    with pytest.raises(OptionError, match=message):
+        save(grey, tmp_path / file, RECIPE, SMALL, format)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_to_says_so(tmp_path, grey):
+    with pytest.raises(ExportError, match="There is no folder .*none.*Make it first"):
+        save(grey, tmp_path / "none" / "a.gif", RECIPE, SMALL)
+    with pytest.raises(ExportError, match="is a folder. Add a file name, as in .*run.gif"):
+        (tmp_path / "b.gif").mkdir()
+        save(grey, tmp_path / "b.gif", RECIPE, SMALL)
+    with pytest.raises(ExportError, match="There is no folder"):
+        (tmp_path / "file").write_text("")
+        save(grey, tmp_path / "file" / "a.gif", RECIPE, SMALL)
+
+
+@pytest.mark.skipif(not os.path.isdir("/sys/kernel"), reason="a folder that even root cannot write to")
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_read_only_folder_says_what_to_do(grey, name):
+    with pytest.raises(ExportError, match="Cannot write '/sys/kernel/a.*Choose a folder that you may write to"):
+        save(grey, f"/sys/kernel/a{FORMATS[name].suffix}", RECIPE, SMALL, name)
+
+
+def test_no_states_is_an_error(tmp_path):
+    with pytest.raises(ExportError, match="no states to export yet"):
+        save([], tmp_path / "a.gif", RECIPE, SMALL)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, grey, name):
+    file = tmp_path / f"a{FORMATS[name].suffix}"
+    file.write_text("precious")
+    with pytest.raises(OptionError, match="pictures 0 to 3"):
+        save(grey, file, RECIPE, ExportOptions(picture=9), name)
+    assert file.read_text() == "precious" and list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs setrlimit")
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_full_disk_is_an_export_error_and_loses_nothing(tmp_path, name):
+    """The system refuses to let a file grow: as on a full disk, the write itself fails, in Python and in ffmpeg."""
+    file = tmp_path / f"a{FORMATS[name].suffix}"
+    file.write_text("precious")
+    code = f"""
+import resource, sys
+sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[2])]!r}
+from export_runs import make_run
+from diffusion_studio.errors import ExportError
+from diffusion_studio.export import ExportOptions, save
+frames = make_run(3, count=16, height=32, width=32)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, resource.RLIM_INFINITY))
+try:
+    save(frames, {str(file)!r}, '{{"diffusion-studio": 1}}', ExportOptions(), {name!r})
+except ExportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "room" in done.stdout
+    assert file.read_text() == "precious" and list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_is_replaced_through_a_link_and_readable_like_any_other(tmp_path, grey):
+    target, link = tmp_path / "real.gif", tmp_path / "link.gif"
+    target.write_text("old")
+    link.symlink_to(target)
+    save(grey, link, RECIPE, SMALL)
+    assert link.is_symlink() and target.read_bytes()[:6] == b"GIF89a"
+    other = tmp_path / "other"
+    other.write_text("")
+    assert target.stat().st_mode == other.stat().st_mode
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_awkward_file_names(tmp_path, grey, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for stem in ("-y", "file:a", "Schöne 靴 %03d", "x" * 240):
+        file = save(grey, f"{stem}{FORMATS[name].suffix}", RECIPE, SMALL, name)
+        assert Path(file).stat().st_size > 100
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_importing_the_room_is_light():
+    code = """
+import sys, diffusion_studio.export
+heavy = {"imageio", "PIL", "torch", "imageio_ffmpeg", "gradio"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], timeout=60)
+
+
+def test_formats_are_described():
+    assert list(FORMATS) == ["gif", "mp4", "png", "strip"]
+    for known in FORMATS.values():
+        assert isinstance(known, Format) and known.suffix.startswith(".") and known.help.endswith(".")
+
+
+def test_a_trajectory_saves_itself(tmp_path, colour):
+    recipe = Recipe(model="m", label="Tür", seeds=(3, 1, 4, 1), steps=10)
+    file = Trajectory(recipe, colour).save(tmp_path / "run.gif", view="both", fps=10, scale=2, frames="every", every=5)
+    assert Recipe.from_file(file) == recipe and len(decoded(file)) == 3

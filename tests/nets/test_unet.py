@@ -1,0 +1,279 @@
+"""The U-Net's parts against plain formulas, and its whole over the configurations."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from diffusion_studio.errors import OptionError
+from diffusion_studio.nets.blocks import Attention, Downsample, ResBlock, Upsample, group_norm, sinusoidal
+from diffusion_studio.nets.config import UNetConfig
+from diffusion_studio.nets.unet import UNet
+
+BASE = {"in_channels": 1, "out_channels": 1, "channels": 8, "multipliers": (1, 2), "blocks": 1, "norm_groups": 4}
+
+CONFIGS = {
+    "plain": {},
+    "add": {"conditioning": "add"},
+    "residual": {"resample": "residual"},
+    "padding at the end": {"downsample_padding": "end"},
+    "attention everywhere": {"attention_levels": (0, 1), "heads": 2},
+    "head channels": {"attention_levels": (1,), "head_channels": 4},
+    "classes": {"classes": 3},
+    "classes and any": {"classes": 3, "null_class": True, "conditioning": "add"},
+    "rgb": {"in_channels": 3, "out_channels": 3},
+    "learned variance": {"in_channels": 3, "out_channels": 6},
+    "fractions": {"channels": 16, "multipliers": (0.375, 0.75, 1.5), "heads": 2, "attention_levels": (1,)},
+    "one level": {"multipliers": (1,)},
+    "three blocks": {"blocks": 3, "resample": "residual", "attention_levels": (0,)},
+    "sin cos, shift": {"time_order": "sin_cos", "time_shift": 1},
+    "narrowing": {"multipliers": (2, 1, 1)},
+}
+
+
+def make(random_unet, name: str) -> UNet:
+    return random_unet(UNetConfig(**{**BASE, **CONFIGS[name]}))
+
+
+def arguments(config: UNetConfig, n: int = 3, size: tuple[int, int] = (8, 8)):
+    x = torch.randn(n, config.in_channels, *size, generator=torch.Generator().manual_seed(1))
+    t = torch.arange(n) * 100 + 1
+    return x, t, torch.arange(n) % (config.classes + config.null_class) if config.classes else None
+
+
+@pytest.mark.parametrize("n, size", [(1, (8, 8)), (3, (8, 8)), (2, (4, 12)), (1, (16, 4))])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_output_has_the_pictures_shape(random_unet, name, n, size):
+    network = make(random_unet, name)
+    found = network(*arguments(network.config, n, size))
+    assert found.shape == (n, network.config.out_channels, *size)
+    assert found.isfinite().all() and found.std() > 1e-3
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_gradient_reaches_every_weight(random_unet, name):
+    network = make(random_unet, name).requires_grad_(True)
+    x, t, label = arguments(network.config, n=4)
+    network(x, t, label).square().mean().backward()
+    # a convolution's bias before a norm of one group per channel has no effect; these groups hold two channels and more
+    dead = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 1e-9]
+    assert dead == []
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_time_matters_and_pictures_do_not_mix(random_unet, name):
+    network = make(random_unet, name).double()
+    x, t, label = arguments(network.config)
+    x = x.double()
+    found = network(x, t, label)
+    later = network(x, t + torch.tensor([0, 500, 0]), label)
+    difference = (found - later).abs().amax((1, 2, 3))
+    assert difference[1] > 1e-4 and max(difference[0], difference[2]) < 1e-12
+    alone = network(x[1:2], t[1:2], None if label is None else label[1:2])
+    assert (alone - found[1:2]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("name", ["classes", "classes and any"])
+def test_the_label_matters(random_unet, name):
+    network = make(random_unet, name)
+    count = 3 + network.config.null_class
+    x, t, _ = arguments(network.config, n=1)
+    found = [network(x, t, torch.tensor([k])) for k in range(count)]
+    for a in range(count):
+        for b in range(a):
+            assert (found[a] - found[b]).abs().max() > 1e-4
+    with pytest.raises(IndexError):
+        network(x, t, torch.tensor([count]))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_fresh_network_answers_zero(name):
+    """The last convolution starts at zero, and every block as the identity of its skip (DDPM's released code, ADM)."""
+    torch.manual_seed(0)
+    network = UNet(UNetConfig(**{**BASE, **CONFIGS[name]}))
+    assert not network(*arguments(network.config)).any()
+    for module in network.modules():
+        if isinstance(module, ResBlock):
+            assert not module.conv2.weight.any() and not module.conv2.bias.any()
+        if isinstance(module, Attention):
+            assert not module.out.weight.any()
+
+
+def test_the_callers_tensors_stay_as_they_are(random_unet):
+    network = make(random_unet, "classes")
+    given = arguments(network.config)
+    kept = [one.clone() for one in given]
+    network(*given)
+    assert all(torch.equal(a, b) for a, b in zip(given, kept))
+
+
+def test_dropout_acts_in_training_only():
+    torch.manual_seed(0)
+    network = UNet(UNetConfig(**BASE, dropout=0.5))
+    for p in network.parameters():
+        torch.nn.init.normal_(p, std=0.2)
+    given = arguments(network.config)
+    assert not torch.equal(network.train()(*given), network(*given))
+    assert torch.equal(network.eval()(*given), network(*given))
+
+
+# --- parts
+
+
+@pytest.mark.parametrize("order", ["cos_sin", "sin_cos"])
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("width", [8, 9, 24, 64])
+def test_sinusoidal_is_the_formula(width, order, shift):
+    """Vaswani et al. 2017: frequency k is 10000^(-k / (half - shift)); in plain Python floats. An odd width ends in 0."""
+    half = width // 2
+    times = [0, 1, 17.5, 999]
+    found = sinusoidal(torch.tensor(times), width, order, shift)
+    assert found.shape == (4, width) and found.dtype == torch.float32
+    for row, t in enumerate(times):
+        angles = [t * 10_000 ** (-k / (half - shift)) for k in range(half)]
+        cos, sin = [math.cos(a) for a in angles], [math.sin(a) for a in angles]
+        wanted = (cos + sin if order == "cos_sin" else sin + cos) + [0.0] * (width % 2)
+        # float32 frequencies: relative 6e-8 each, times t, is what the angle is off
+        torch.testing.assert_close(found[row].double(), torch.tensor(wanted, dtype=torch.float64), rtol=0, atol=2e-7 * (t + 1))
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_attention_is_softmax_of_scaled_products(heads):
+    """Position by position in plain loops; the rows of qkv are (3, heads, channels of a head)."""
+    config = UNetConfig(**BASE, heads=heads)
+    torch.manual_seed(0)
+    attention = Attention(8, config).double()
+    for p in attention.parameters():
+        torch.nn.init.normal_(p, std=0.5)
+    x = torch.randn(2, 8, 2, 3, dtype=torch.float64)
+    found = attention(x)
+    width = 8 // heads
+    for n in range(2):
+        tokens = attention.norm(x)[n].reshape(8, 6).T
+        q, k, v = (tokens @ attention.qkv.weight.T + attention.qkv.bias).split(8, dim=1)
+        mixed = torch.zeros(6, 8, dtype=torch.float64)
+        for head in range(heads):
+            at = slice(head * width, (head + 1) * width)
+            for i in range(6):
+                scores = torch.stack([(q[i, at] * k[j, at]).sum() / math.sqrt(width) for j in range(6)])
+                weights = scores.exp() / scores.exp().sum()
+                mixed[i, at] = sum(weights[j] * v[j, at] for j in range(6))
+        wanted = x[n] + (mixed @ attention.out.weight.T + attention.out.bias).T.reshape(8, 2, 3)
+        assert (found[n] - wanted).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("conditioning", ["add", "scale_shift"])
+def test_a_residual_block_is_its_formula(conditioning):
+    config = UNetConfig(**BASE, conditioning=conditioning)
+    torch.manual_seed(0)
+    block = ResBlock(8, 12, config, 16).double()
+    for p in block.parameters():
+        torch.nn.init.normal_(p, std=0.4)
+    x, emb = torch.randn(2, 8, 4, 4, dtype=torch.float64), torch.randn(2, 16, dtype=torch.float64)
+
+    def silu(z):
+        return z / (1 + (-z).exp())
+
+    h = block.conv1(silu(block.norm1(x)))
+    e = silu(emb) @ block.emb.weight.T + block.emb.bias
+    if conditioning == "add":
+        h = block.norm2(h + e[..., None, None])
+    else:                                                   # ADM section 3: AdaGN(h, y) = y_s GroupNorm(h) + y_b
+        h = block.norm2(h) * (1 + e[:, :12, None, None]) + e[:, 12:, None, None]
+    wanted = block.conv2(silu(h)) + block.skip(x)
+    assert (block(x, emb) - wanted).abs().max() < 1e-12
+
+
+def test_resampling_blocks_change_both_paths():
+    config = UNetConfig(**BASE)
+    x, emb = torch.randn(1, 8, 4, 4), torch.randn(1, 16)
+    down, up = ResBlock(8, 8, config, 16, resample="down"), ResBlock(8, 8, config, 16, resample="up")
+    # their second convolution starts at zero, so what is left is the skip
+    torch.testing.assert_close(down(x, emb), F.avg_pool2d(x, 2))
+    torch.testing.assert_close(up(x, emb), x.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+
+@pytest.mark.parametrize("padding, first", [("both", (-1, -1)), ("end", (0, 0))])
+def test_downsampling_starts_where_its_padding_says(padding, first):
+    """A kernel with a single 1 at its corner copies the pixel that it starts on."""
+    down = Downsample(1, padding=padding)
+    torch.nn.init.zeros_(down.conv.bias), torch.nn.init.zeros_(down.conv.weight)
+    with torch.no_grad():
+        down.conv.weight[0, 0, 0, 0] = 1
+    x = torch.arange(1.0, 37).reshape(1, 1, 6, 6)
+    found = down(x)
+    assert found.shape == (1, 1, 3, 3)
+    assert found[0, 0, 1, 1] == x[0, 0, 2 + first[0], 2 + first[1]]
+    assert found[0, 0, 0, 0] == (0 if first[0] < 0 else x[0, 0, 0, 0])
+
+
+def test_upsampling_repeats_pixels():
+    x = torch.arange(4.0).reshape(1, 1, 2, 2)
+    assert Upsample(1, conv=False)(x)[0, 0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+
+
+@pytest.mark.parametrize("width, most, groups", [(32, 32, 32), (24, 32, 24), (48, 32, 24), (24, 8, 8), (20, 8, 5), (7, 4, 1),
+                                                 (97, 32, 1)])
+def test_group_norm_takes_the_most_groups_that_divide(width, most, groups):
+    norm = group_norm(width, UNetConfig(**{**BASE, "norm_groups": most, "norm_eps": 1e-3}))
+    assert norm.num_groups == groups and norm.eps == 1e-3
+
+
+# --- errors
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 7, 8), (1, 1, 8, 9), (1, 3, 8, 8), (1, 2, 8, 8)])
+def test_wrong_sizes(shape):
+    network = UNet(UNetConfig(**BASE))
+    with pytest.raises(OptionError, match=r"takes \(N, 1, H, W\) with H and W multiples of 2, got \(1, ., ., .\)"):
+        network(torch.zeros(shape), torch.zeros(1))
+
+
+def test_missing_and_surplus_labels():
+    with pytest.raises(OptionError, match="needs class label"):
+        UNet(UNetConfig(**BASE, classes=2))(torch.zeros(1, 1, 8, 8), torch.zeros(1))
+    with pytest.raises(OptionError, match="takes no class label"):
+        UNet(UNetConfig(**BASE))(torch.zeros(1, 1, 8, 8), torch.zeros(1), torch.zeros(1, dtype=torch.long))
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"channels": 10**9}, "UNetConfig.channels must be a whole number from 8 to 2048"),
+    ({"multipliers": ()}, "multipliers must be one or more numbers above 0"),
+    ({"multipliers": (1, 0)}, r"multipliers must be one or more numbers above 0 and up to 64, got \(1, 0\)"),
+    ({"multipliers": (1, -1)}, "above 0"),
+    ({"multipliers": (float("nan"),)}, "above 0"),
+    ({"multipliers": (65,)}, "up to 64"),
+    ({"multipliers": (1,) * 11}, "multipliers must be a list of at most 10 numbers"),
+    ({"multipliers": ("1",)}, "multipliers must be a list"),
+    ({"multipliers": (True,)}, "multipliers must be a list"),
+    ({"multipliers": 2}, "multipliers must be a list"),
+    ({"multipliers": (1, 0.3)}, "Level 1 has 2.4 channels; channels . multipliers must be whole"),
+    ({"attention_levels": (2,)}, r"attention_levels must lie in 0..1, one level per multiplier; got \(2,\)"),
+    ({"attention_levels": (-1,)}, "attention_levels must lie in"),
+    ({"attention_levels": (0.0,)}, "attention_levels must be a list"),
+    ({"heads": 3}, "16 channels do not divide into 3 heads"),
+    ({"head_channels": 6}, "16 channels do not divide into heads of 6"),
+    ({"conditioning": "concat"}, "There is no UNetConfig.conditioning 'concat'. Choose one of: add, scale_shift"),
+    ({"resample": "none"}, "There is no UNetConfig.resample"),
+    ({"null_class": True}, "null_class needs classes"),
+    ({"blocks": 0}, "UNetConfig.blocks must be a whole number from 1 to 16"),
+])
+def test_configurations_that_cannot_be(changes, message):
+    with pytest.raises(OptionError, match=message):
+        UNetConfig(**{**BASE, **changes})
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_configuration_round_trip(name):
+    import json
+
+    config = UNetConfig(**{**BASE, **CONFIGS[name]})
+    assert UNetConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_an_unknown_field_is_refused():
+    with pytest.raises(OptionError, match="There is no field of the network's configuration 'chanels'.*Did you mean 'channels'"):
+        UNetConfig.from_json({"chanels": 8})

@@ -1,0 +1,140 @@
+"""Every verb of the command line, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import diffusion_studio as ds
+from diffusion_studio.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def cli(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """A fresh process, on this checkout's package whatever the working folder."""
+    command = [sys.executable, "-m", "diffusion_studio", *map(str, words)]
+    return subprocess.run(command, cwd=cwd or ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("verb", [[], ["generate"], ["models"], ["train"], ["serve"]])
+def test_help(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*verb, "--help"])
+    assert stop.value.code == 0
+    assert "usage: diffusion-studio" in capsys.readouterr().out
+
+
+def test_help_loads_neither_torch_nor_gradio():
+    code = ("import sys\nfrom diffusion_studio.cli import main\n"
+            "try: main(['generate', '--help'])\nexcept SystemExit: pass\n"
+            "print(sorted({'torch', 'gradio', 'PIL', 'imageio'} & set(sys.modules)), file=sys.stderr)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr.strip() == "[]"
+
+
+def test_models_lists_the_bundled_one():
+    done = cli("models")
+    assert done.returncode == 0
+    assert "fashion-mnist: 32x32 grey" in done.stdout
+    listed = json.loads(cli("models", "--json").stdout)
+    assert "Sneaker" in next(one for one in listed if one["path"].endswith("fashion-mnist/model.safetensors"))["labels"]
+
+
+def test_generate_with_the_bundled_model_is_the_recipe_it_says(tmp_path):
+    out = tmp_path / "bag.png"
+    done = cli("generate", "fashion-mnist", "--label", "bag", "--steps", 4, "--sampler", "ddpm", "--variance", "large",
+               "--seeds", "5,1", "--guidance", 1.5, "--spacing", "leading", "--no-clip", "--scale", 1, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(out)
+    recipe = ds.Recipe(model="fashion-mnist", label="bag", seeds=(5, 1), steps=4, sampler=ds.DDPM("large"),
+                       spacing="leading", guidance=1.5, clip=False)
+    assert ds.Recipe.from_file(out) == recipe
+    images = ds.Studio(ROOT / "checkpoints").run(recipe).images
+    with Image.open(out) as picture:
+        shown = np.asarray(picture.convert("L"))
+    assert shown.shape[0] >= 32 and shown.shape[1] >= 64
+    # another process may split the work otherwise: equal up to rounding
+    assert np.abs(shown[:32, :32].astype(int) - images[0, ..., 0]).max() <= 2
+
+
+@pytest.mark.parametrize("name", ["run.gif", "run.mp4", "run.png"])
+def test_a_recipe_file_is_replayed_with_changes(tiny_checkpoint, tmp_path, name):
+    folder = tiny_checkpoint.parents[1]
+    first, second = tmp_path / name, tmp_path / "again.gif"
+    assert main(["generate", "tiny", "--checkpoints", str(folder), "--steps", "3", "--seed", "4", "--count", "2",
+                 "--out", str(first)]) == 0
+    assert main(["generate", "--recipe", str(first), "--checkpoints", str(folder), "--steps", "2", "--out", str(second)]) == 0
+    before, after = ds.Recipe.from_file(first), ds.Recipe.from_file(second)
+    assert (before.steps, after.steps, after.seeds) == (3, 2, (4, 5))
+
+
+def test_the_command_of_a_recipe_makes_the_recipe(tiny_checkpoint, tmp_path):
+    recipe = ds.Recipe(model="tiny", label=None, seeds=(9, 2), steps=2, sampler=ds.DDIM(eta=0.25), guidance=1.5, clip=False)
+    out = tmp_path / "x.gif"
+    words = shlex.split(recipe.to_command())[1:]
+    assert main([*words, "--checkpoints", str(tiny_checkpoint.parents[1]), "--out", str(out)]) == 0
+    # the command cannot say "any" otherwise than by leaving the label out, which means the model's default
+    made = ds.Recipe.from_file(out)
+    assert made == recipe
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (["generate", "no-such-model"], "There is no model"),
+    (["generate", "fashion-mnst"], "Did you mean 'fashion-mnist'"),
+    (["generate"], "Name a model"),
+    (["generate", "fashion-mnist", "--steps", "0"], "steps must be a whole number, at least 1, got 0"),
+    (["generate", "fashion-mnist", "--steps", "-3"], "at least 1"),
+    (["generate", "fashion-mnist", "--steps", "many"], "got 'many'"),
+    (["generate", "fashion-mnist", "--steps", "1001"], "from 1 to 1000"),
+    (["generate", "fashion-mnist", "--label", "Sneeker"], "Did you mean 'Sneaker'"),
+    (["generate", "fashion-mnist", "--sampler", "dpm"], "There is no sampler 'dpm'"),
+    (["generate", "fashion-mnist", "--eta", "2"], "from 0 to 1"),
+    (["generate", "fashion-mnist", "--sampler", "ddim", "--variance", "large"], "not an option of the sampler ddim"),
+    (["generate", "fashion-mnist", "--count", "10000"], "from 1 to 64"),
+    (["generate", "fashion-mnist", "--seed", "-1"], "A seed is a whole number"),
+    (["generate", "fashion-mnist", "--seeds", "1,b"], "--seeds takes whole numbers"),
+    (["generate", "fashion-mnist", "--guidance", "nan"], "finite number"),
+    (["generate", "fashion-mnist", "--spacing", "karas"], "There is no"),
+    (["generate", "fashion-mnist", "--out", "run.avi"], "suffix"),
+    (["generate", "fashion-mnist", "--steps", "1", "--out", "/no/such/folder/run.gif"], "There is no folder"),
+    (["generate", "fashion-mnist", "--precision", "fp7"], "There is no precision"),
+    (["generate", "fashion-mnist", "--device", "tpu"], "There is no device"),
+    (["generate", "--recipe", "LICENSE"], "recipe"),
+    (["models", "--checkpoints", "tests"], "No usable model"),
+    (["train", "--data", "no-such-data", "--out", "TMP/run"], "There is no data set"),
+    (["train", "--out", "TMP/run", "--multipliers", "1,x"], "multipliers must be numbers"),
+    (["train", "--out", "TMP/run", "--attention", "5"], "attention at size 5 is not possible"),
+    (["train", "--resume", "TMP/nothing"], "holds no training run"),
+])
+def test_mistakes_are_explained(words, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert main([word.replace("TMP", str(tmp_path)) for word in words]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.startswith("diffusion-studio: ") and "Traceback" not in said
+
+
+def test_train_stop_resume_and_use(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", x_train=pictures, y_train=np.arange(40) % 2)
+    run = tmp_path / "models" / "mine"
+    small = ["--channels", 8, "--multipliers", "1,2", "--attention", 4, "--heads", 1, "--size", 8, "--batch", 8]
+    done = cli("train", "--data", tmp_path / "data.npz", "--out", run, "--images", 24, *small)
+    assert done.returncode == 0, done.stderr
+    assert "img/s" in done.stderr and "loss=" in done.stderr
+    again = cli("train", "--resume", run, "--images", 40)
+    assert again.returncode == 0, again.stderr
+    assert ds.load(run).spec.provenance["images_seen"] == 40
+    assert cli("train", "--resume", run, "--lr", 0.5).returncode == 2
+    out = tmp_path / "made.gif"
+    done = cli("generate", "mine", "--checkpoints", run.parent, "--steps", 2, "--count", 2, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert ds.Recipe.from_file(out).model == "mine"

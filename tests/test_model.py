@@ -1,0 +1,220 @@
+"""Model and generate: from a recipe to frames, in float64 on a tiny random network."""
+
+from __future__ import annotations
+
+import math
+from types import GeneratorType
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion_studio import generate
+from diffusion_studio.diffusion.noise import Noise
+from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS
+from diffusion_studio.diffusion.sampling import sample
+from diffusion_studio.diffusion.schedule import CLEAN, Cosine, Linear
+from diffusion_studio.diffusion.spacing import SPACINGS
+from diffusion_studio.errors import CheckpointError, OptionError
+from diffusion_studio.images import to_uint8
+from diffusion_studio.model import load
+from diffusion_studio.recipe import Recipe
+
+F64 = torch.float64
+LEVEL = Linear(timesteps=100).level(40.5)
+
+
+def some_x(n: int = 2) -> torch.Tensor:
+    return torch.randn(n, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=F64)
+
+
+def states(model, recipe):
+    made = generate.plan(model, recipe)
+    return list(sample(recipe.sampler, made.denoise, made.start(), made.levels, made.noise))
+
+
+# --- Model
+
+
+@pytest.mark.parametrize("parametrization", ["eps", "x0", "v"])
+def test_a_denoiser_reads_the_bare_network(tiny_model, parametrization):
+    """Against the network called by hand and the definition of what it predicts; nothing clipped."""
+    model = tiny_model(parametrization=parametrization)
+    x = 3 * some_x()
+    p = model.denoiser("Dog")(x, LEVEL)
+    with torch.no_grad():
+        output = model.network(x, torch.full((2,), 40.5), torch.tensor([1, 1]))
+    said = {"eps": p.eps, "x0": p.x0, "v": LEVEL.alpha * p.eps - LEVEL.sigma * p.x0}[parametrization]
+    assert (said - output).abs().max() < 1e-12
+    assert (LEVEL.alpha * p.x0 + LEVEL.sigma * p.eps - x).abs().max() < 1e-12
+    assert p.x0.abs().max() > 1 and p.variance is None and p.x0.dtype == F64
+
+
+def test_learned_variance_is_the_second_half_of_the_output(tiny_model):
+    model = tiny_model(network={"out_channels": 2}, learned_variance=True)
+    p = model.denoiser("Cat")(some_x(), LEVEL)
+    output = model.network(some_x(), torch.full((2,), 40.5), torch.tensor([0, 0]))
+    torch.testing.assert_close(p.eps, output[:, :1], rtol=0, atol=1e-12)
+    torch.testing.assert_close(p.variance, (output[:, 1:] + 1) / 2, rtol=0, atol=1e-12)
+
+
+def test_one_label_for_all_or_one_for_each(tiny_model):
+    model = tiny_model()
+    x = some_x(3)
+    each = model.denoiser(["Cat", "ankle boot", None])(x, LEVEL)
+    for k, label in enumerate(["Cat", 2, None]):
+        assert (each.eps[k] - model.denoiser(label)(x, LEVEL).eps[k]).abs().max() < 1e-12
+        assert (each.eps[k] - model.denoiser("Dog")(x, LEVEL).eps[k]).abs().max() > 1e-4
+    with pytest.raises(OptionError, match="2 labels were given for 3 pictures. Give one, or one for each"):
+        model.denoiser(["Cat", "Dog"])(x, LEVEL)
+
+
+def test_labels_that_cannot_be_asked_for(tiny_model):
+    model = tiny_model()
+    with pytest.raises(OptionError, match="There is no label of tiny 'Car'.*Did you mean 'Cat'"):
+        model.denoiser("Car")
+    strict = tiny_model(network={"null_class": False})
+    with pytest.raises(OptionError, match="tiny was trained with labels only, so it needs one. Choose one of: Cat, Dog, Ankle boot"):
+        strict.denoiser()
+    assert strict.denoiser("Cat")(some_x(), LEVEL).x0.shape == (2, 1, 8, 8)
+    free = tiny_model(network={"classes": None, "null_class": False})
+    with pytest.raises(OptionError, match="tiny takes no label, got 'Cat'"):
+        free.denoiser("Cat")
+    assert free.denoiser()(some_x(), LEVEL).x0.shape == (2, 1, 8, 8)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_the_state_keeps_its_precision_whatever_the_networks(tiny_model, dtype):
+    model = tiny_model(dtype)
+    x = some_x().float()
+    p = model.denoiser("Dog")(x, LEVEL)
+    assert p.x0.dtype == p.eps.dtype == torch.float32
+    reference = tiny_model(F64).denoiser("Dog")(x.double(), LEVEL)
+    assert (p.eps - reference.eps).abs().max() < {torch.bfloat16: 0.1, torch.float16: 0.02, torch.float32: 1e-4}[dtype]
+
+
+def test_load_takes_a_file_or_its_folder(tiny_checkpoint):
+    by_file, by_folder = load(tiny_checkpoint, "cpu", "fp32"), load(str(tiny_checkpoint.parent), "cpu", "fp32")
+    assert by_file.spec == by_folder.spec and by_file.shape == (1, 8, 8) and by_file.schedule == Linear(timesteps=100)
+    x = some_x().float()
+    assert torch.equal(by_file.denoiser("Cat")(x, LEVEL).x0, by_folder.denoiser("Cat")(x, LEVEL).x0)
+    assert load(tiny_checkpoint, "cpu", "fp64").dtype == F64
+
+
+def test_load_says_what_is_missing(tmp_path, tiny_checkpoint):
+    with pytest.raises(CheckpointError, match="There is no weight file at .*model.safetensors"):
+        load(tmp_path)
+    with pytest.raises(OptionError, match="There is no precision 'int8'"):
+        load(tiny_checkpoint, "cpu", "int8")
+    with pytest.raises(OptionError, match="There is no device 'gpu'"):
+        load(tiny_checkpoint, "gpu")
+
+
+# --- generate
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 100])
+@pytest.mark.parametrize("sampler", [cls() for cls in SAMPLERS.values()], ids=str)
+def test_n_steps_give_n_plus_1_frames(tiny_model, sampler, steps):
+    recipe = Recipe(model="tiny", label="Cat", seeds=(0, 5, 9), steps=steps, sampler=sampler)
+    frames = generate.stream(tiny_model(torch.float32), recipe)
+    assert isinstance(frames, GeneratorType)
+    frames = list(frames)
+    assert [frame.index for frame in frames] == list(range(steps + 1))
+    for frame in frames:
+        assert frame.total == steps and frame.x.shape == frame.x0.shape == (3, 8, 8, 1)
+        assert frame.x.dtype == frame.x0.dtype == np.uint8 and frame.nbytes == 2 * 3 * 64
+    assert frames[-1].level == CLEAN and frames[-1].x0 is frames[-1].x
+    np.testing.assert_array_equal(frames[-2].x0, frames[-1].x)             # the last step arrives at the last x0
+
+
+def test_frames_show_the_states(tiny_model):
+    model, recipe = tiny_model(), Recipe(label="Cat", seeds=(0, 1), steps=5)
+    for frame, state in zip(generate.stream(model, recipe), states(model, recipe), strict=True):
+        np.testing.assert_array_equal(frame.x, to_uint8(state.x))
+        np.testing.assert_array_equal(frame.x0, to_uint8(state.x0))
+        assert frame.level == state.level
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_the_start_is_noise_with_the_spread_of_its_level(tiny_model, spacing):
+    """Variance preserving: exactly the noise of index 0, also where the first level is not the noisiest."""
+    model, recipe = tiny_model(), Recipe(label="Cat", seeds=(3, 4), steps=3, spacing=spacing)
+    made = generate.plan(model, recipe)
+    assert math.hypot(made.levels[0].alpha, made.levels[0].sigma) == pytest.approx(1, abs=1e-15)
+    assert (made.start() - Noise((3, 4), (1, 8, 8), dtype=F64)(0)).abs().max() < 1e-14
+
+
+@pytest.mark.parametrize("sampler", [DDIM(), DDIM(eta=1.0), DDPM()], ids=str)
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_a_picture_alone_is_the_picture_in_a_batch(tiny_model, sampler, guidance):
+    model = tiny_model()
+    common = {"label": "Dog", "steps": 6, "sampler": sampler, "guidance": guidance}
+    batch = states(model, Recipe(seeds=(10, 20, 30), **common))
+    alone = states(model, Recipe(seeds=(20,), **common))
+    for many, one in zip(batch, alone, strict=True):
+        assert (many.x[1:2] - one.x).abs().max() < 1e-12 and (many.x0[1:2] - one.x0).abs().max() < 1e-12
+    assert (batch[-1].x[0] - batch[-1].x[1]).abs().max() > 1e-2
+
+
+def test_the_same_recipe_gives_the_same_bits(tiny_model):
+    model, recipe = tiny_model(torch.float32), Recipe(label="Dog", seeds=(1, 2), steps=6, sampler=DDPM(), guidance=2.0)
+    for a, b in zip(states(model, recipe), states(model, recipe), strict=True):
+        assert torch.equal(a.x, b.x) and torch.equal(a.x0, b.x0)
+
+
+def test_guidance_1_is_off_bit_for_bit_and_costs_no_calls(tiny_model):
+    model = tiny_model(torch.float32)
+    sizes: list[int] = []
+    model.network.register_forward_pre_hook(lambda module, given: sizes.append(len(given[0])))
+    made = generate.plan(model, Recipe(label="Dog", seeds=(1, 2), steps=4, clip=False))
+    guided = states(model, Recipe(label="Dog", seeds=(1, 2), steps=4, guidance=1.0, clip=False))
+    assert sizes == [2] * 4
+    bare = list(sample(DDIM(), model.denoiser("Dog"), made.start(), made.levels, made.noise))
+    assert all(torch.equal(a.x, b.x) for a, b in zip(guided, bare, strict=True))
+    sizes.clear()
+    states(model, Recipe(label="Dog", seeds=(1, 2), steps=4, guidance=2.0))
+    assert sizes == [4] * 4
+
+
+def test_guidance_0_ignores_the_label_and_no_label_ignores_guidance(tiny_model):
+    model = tiny_model()
+    runs = [states(model, Recipe(label=label, seeds=(1,), steps=4, guidance=guidance))[-1].x
+            for label, guidance in (("Dog", 0.0), ("Cat", 0.0), (None, 1.0), (None, 5.0))]
+    assert all(torch.equal(run, runs[0]) for run in runs)
+    assert (states(model, Recipe(label="Dog", seeds=(1,), steps=4))[-1].x - runs[0]).abs().max() > 1e-3
+
+
+def test_clip_keeps_every_prediction_in_range(tiny_model):
+    model = tiny_model()
+    clipped = states(model, Recipe(label="Dog", seeds=(1,), steps=5, guidance=8.0))
+    free = states(model, Recipe(label="Dog", seeds=(1,), steps=5, guidance=8.0, clip=False))
+    assert max(state.x0.abs().max() for state in clipped) <= 1
+    assert max(state.x0.abs().max() for state in free) > 1
+    for state in clipped[:-1]:
+        assert (state.level.alpha * state.x0 + state.level.sigma * state.eps - state.x).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("changes, recipe, message", [
+    ({}, {"steps": 101}, "steps must be a whole number from 1 to 100, the timesteps .* got 101"),
+    ({}, {"label": "Bag"}, "There is no label of tiny 'Bag'"),
+    ({"network": {"null_class": False}}, {}, "tiny was trained with labels only"),
+    ({"network": {"null_class": False}}, {"label": "Cat", "guidance": 2.0}, "tiny was trained with labels only"),
+    ({"network": {"classes": None, "null_class": False}}, {"label": "Cat"}, "takes no label"),
+])
+def test_a_recipe_that_does_not_fit_fails_before_the_first_frame(tiny_model, changes, recipe, message):
+    with pytest.raises(OptionError, match=message):
+        generate.stream(tiny_model(**changes), Recipe(**recipe))           # not advanced
+
+
+def test_learned_variance_on_a_model_without_it_fails_in_the_run(tiny_model):
+    with pytest.raises(OptionError, match="variance 'learned' needs a model that predicts"):
+        list(generate.stream(tiny_model(), Recipe(label="Cat", steps=3, sampler=DDPM("learned"))))
+
+
+def test_learned_variance_runs_on_a_model_with_it(tiny_model):
+    model = tiny_model(network={"out_channels": 2}, learned_variance=True, schedule=Cosine(timesteps=100))
+    runs = {v: states(model, Recipe(label="Cat", seeds=(0,), steps=5, sampler=DDPM(v), guidance=2.0))[-1].x
+            for v in ("small", "large", "learned")}
+    assert runs["learned"].isfinite().all()
+    assert not torch.equal(runs["learned"], runs["small"]) and not torch.equal(runs["learned"], runs["large"])

@@ -1,0 +1,49 @@
+"""The README's Python runs as written, and its claims about files hold."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import diffusion_studio as ds
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = [block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "gradio_client" not in block]
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_snippet(number, tmp_path):
+    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
+    done = subprocess.run([sys.executable, "-c", BLOCKS[number]], cwd=tmp_path, capture_output=True, text=True,
+                          timeout=200, env=None)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_linked_files_exist():
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_animation_was_made_by_the_program():
+    recipe = ds.Recipe.from_file(ROOT / "assets" / "sneakers.gif")
+    assert (recipe.model, recipe.label, len(recipe.seeds)) == ("fashion-mnist", "Sneaker", 16)
+
+
+def test_requirements_satisfy_the_project():
+    """Exact pins in requirements.txt, one for every dependency of pyproject.toml, inside its range."""
+    from packaging.requirements import Requirement
+
+    pins = {r.name: r for line in (ROOT / "requirements.txt").read_text().splitlines()
+            if line and not line.startswith("#") for r in [Requirement(line)]}
+    listed = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.S | re.M).group(1)
+    wanted = [Requirement(text) for text in re.findall(r'"([^"]+)"', listed)]
+    assert set(pins) == {r.name for r in wanted}
+    for requirement in wanted:
+        (pin,) = pins[requirement.name].specifier
+        assert pin.operator == "==" and pin.version in requirement.specifier

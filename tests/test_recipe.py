@@ -1,0 +1,147 @@
+"""A run as one value: compared, saved, read back, and said as a command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from diffusion_studio.diffusion.noise import MAX_SEED
+from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS
+from diffusion_studio.diffusion.spacing import SPACINGS
+from diffusion_studio.errors import OptionError
+from diffusion_studio.recipe import MAX_PICTURES, Recipe
+
+RECIPES = [
+    Recipe(), Recipe(model="fashion-mnist", label="Ankle boot", seeds=(0, 1, 2, 3), steps=20, guidance=2.5),
+    Recipe(model="a b'c", label="T-shirt", seeds=(MAX_SEED, 0, 5), sampler=DDIM(eta=0.1), spacing="leading", clip=False),
+    Recipe(model="x", sampler=DDPM(variance="large"), seeds=tuple(range(7, 7 + MAX_PICTURES)), guidance=-3.0),
+    Recipe(model="ünï", label="\"quoted\" \\ $HOME", guidance=0.0),
+    *(Recipe(model="m", sampler=cls()) for cls in SAMPLERS.values()), *(Recipe(model="m", spacing=name) for name in SPACINGS),
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_json_round_trip(recipe):
+    text = recipe.to_json()
+    assert "\n" not in text
+    assert Recipe.from_json(text) == recipe and hash(Recipe.from_json(text)) == hash(recipe)
+
+
+def test_every_field_is_in_the_json_and_tells_recipes_apart():
+    base = Recipe(model="m", label="a")
+    changes = {"model": "n", "label": None, "seeds": (1,), "steps": 51, "sampler": DDIM(eta=0.5), "spacing": "leading",
+               "guidance": 1.5, "clip": False}
+    assert changes.keys() == Recipe.__dataclass_fields__.keys()
+    texts = {base.to_json()}
+    for name, value in changes.items():
+        other = Recipe(**{"model": "m", "label": "a", name: value})
+        assert other != base and Recipe.from_json(other.to_json()) != base
+        texts.add(other.to_json())
+    assert len(texts) == len(changes) + 1
+
+
+def test_a_stored_recipe_is_still_read():
+    """As the first version wrote it; files out there carry this text."""
+    text = ('{"diffusion-studio": 1, "model": "fashion-mnist", "label": "Sneaker", "seeds": [0, 1], "steps": 50, "sampler": '
+            '{"name": "ddim", "eta": 0.0}, "spacing": "trailing", "guidance": 2.0, "clip": true}')
+    assert Recipe.from_json(text) == Recipe(model="fashion-mnist", label="Sneaker", seeds=(0, 1), guidance=2.0)
+    assert json.loads(Recipe.from_json(text).to_json()) == json.loads(text)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", {"name": "ddpm"}, {"name": "ddpm", "variance": "small"}, DDPM()], ids=str)
+def test_settings_name_a_sampler_in_several_ways(sampler):
+    given = {"model": "m", "sampler": sampler, "seeds": [4, 5], "steps": 3.0, "guidance": 2}
+    recipe = Recipe.from_settings(given)
+    assert recipe == Recipe(model="m", sampler=DDPM(), seeds=(4, 5), steps=3, guidance=2.0)
+    assert given["sampler"] is sampler and given["seeds"] == [4, 5]
+    assert type(recipe.steps) is int and type(recipe.guidance) is float
+
+
+def test_defaults():
+    assert Recipe.from_settings({}) == Recipe() == Recipe("", None, (0,), 50, DDIM(0.0), "trailing", 1.0, True)
+    assert Recipe(seeds=[1, 2]).seeds == (1, 2)
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"modle": "m"}, "There is no field of a recipe 'modle'.*Did you mean 'model'"),
+    ({"sampler": "dimm"}, "There is no sampler 'dimm'. Choose one of: ddim, ddpm.*Did you mean 'ddim'"),
+    ({"sampler": {"name": "ddim", "variance": "small"}}, "There is no option of the sampler 'ddim' 'variance'"),
+    ({"sampler": {"name": "ddim", "eta": 2}}, "DDIM.eta must be a finite number from 0 to 1, got 2"),
+    ({"sampler": {"eta": 2}}, "A sampler is a name or an object with a 'name'"),
+    ({"sampler": 3}, "int is not registered. Registered are: ddim, ddpm"),
+    ({"sampler": None}, "NoneType is not registered"),
+    ({"seeds": ()}, "A run makes from 1 to 64 pictures, got 0 seeds"),
+    ({"seeds": range(65)}, "A run makes from 1 to 64 pictures, got 65 seeds. Make more in several runs"),
+    ({"seeds": (-1,)}, f"A seed is a whole number from 0 to {MAX_SEED}, got -1"),
+    ({"seeds": (MAX_SEED + 1,)}, f"A seed is a whole number from 0 to {MAX_SEED}, got {MAX_SEED + 1}"),
+    ({"seeds": (1.0,)}, r"A seed is a whole number .* got 1\.0"),
+    ({"seeds": (True,)}, "A seed is a whole number .* got True"),
+    ({"seeds": "12"}, "A seed is a whole number .* got '1'"),
+    ({"seeds": 5}, "Not a valid Recipe: 'int' object is not iterable"),
+    ({"steps": 0}, "Recipe.steps must be a whole number, at least 1, got 0"),
+    ({"steps": 2.5}, r"Recipe.steps must be a whole number, at least 1, got 2\.5"),
+    ({"steps": "many"}, "Recipe.steps must be"),
+    ({"spacing": "karras"}, "There is no Recipe.spacing 'karras'. Choose one of: trailing, leading, linspace"),
+    ({"guidance": float("nan")}, "Recipe.guidance must be a finite number from -20 to 50, got nan"),
+    ({"guidance": 51}, "from -20 to 50, got 51"),
+    ({"clip": "no"}, "Recipe.clip must be true or false, got 'no'"),
+    ({"label": 3}, "Recipe.label must be a text, got 3"),
+    ({"model": None}, "Recipe.model must be a text, got None"),
+])
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(OptionError, match=message):
+        Recipe.from_settings(settings)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("", "Not a recipe: "), ("hello", "Not a recipe: "), ("{", "Not a recipe: "), (None, "Not a recipe: "),
+    ("[" * 100_000, "Not a recipe: "), ("1" * 5000, "Not a recipe: "),
+    ("[]", "JSON, but without the key 'diffusion-studio'"), ("{}", "JSON, but without the key 'diffusion-studio'"),
+    ('"text"', "JSON, but without the key"), ("3", "JSON, but without the key"),
+    ('{"diffusion-studio": 2}', "The recipe has version 2; this program reads version 1"),
+    ('{"diffusion-studio": null}', "The recipe has version None"),
+    ('{"diffusion-studio": 1, "colour": "red"}', "There is no field of a recipe 'colour'"),
+    ('{"diffusion-studio": 1, "steps": 0}', "Recipe.steps must be"),
+    ('{"diffusion-studio": 1, "steps": NaN}', "Recipe.steps must be .* got nan"),
+    ('{"diffusion-studio": 1, "sampler": {"name": ["ddim"]}}', "There is no sampler"),
+], ids=lambda value: str(value)[:30])
+def test_texts_that_are_no_recipe(text, message):
+    with pytest.raises(OptionError, match=message):
+        Recipe.from_json(text)
+
+
+# --- the command line that makes the run
+
+
+def settings_of(command: str) -> dict:
+    """Read a command back by hand: flags with one value each, and --no-clip."""
+    words = shlex.split(command)
+    assert words[:2] == ["diffusion-studio", "generate"]
+    found, rest = {"model": words[2]}, words[3:]
+    while rest:
+        flag = rest.pop(0)
+        assert flag.startswith("--")
+        found[flag[2:]] = False if flag == "--no-clip" else rest.pop(0)
+    return found
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_the_command_says_the_whole_recipe(recipe):
+    said = settings_of(recipe.to_command())
+    seeds = tuple(map(int, said.pop("seeds").split(","))) if "seeds" in said else \
+        tuple(range(first := int(said.pop("seed")), first + int(said.pop("count"))))
+    cls = SAMPLERS[said.pop("sampler")]
+    chosen = {name: said.pop(name) for name in list(said) if name in cls.__dataclass_fields__}
+    chosen = {name: type(getattr(cls(), name))(value) for name, value in chosen.items()}
+    back = Recipe(model=said.pop("model"), label=said.pop("label", None), seeds=seeds, steps=int(said.pop("steps")),
+                  sampler=cls(**chosen), spacing=said.pop("spacing"), guidance=float(said.pop("guidance")),
+                  clip=said.pop("no-clip", True))
+    assert said == {} and back == recipe
+
+
+def test_a_command_to_read():
+    recipe = Recipe(model="fashion-mnist", label="Ankle boot", seeds=(3, 4), guidance=2.0)
+    assert recipe.to_command() == ("diffusion-studio generate fashion-mnist --label 'Ankle boot' --seed 3 --count 2 --steps 50 "
+                                   "--sampler ddim --eta 0.0 --spacing trailing --guidance 2.0")

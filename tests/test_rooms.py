@@ -1,0 +1,164 @@
+"""The plan of the house: who may import whom, and what stays out of where. Read from the source by ast."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import diffusion_studio as ds
+
+PACKAGE = "diffusion_studio"
+ROOT = Path(ds.__file__).resolve().parent
+FILES = sorted(ROOT.rglob("*.py"))
+LONGEST = 300
+
+# A module imports from lower ranks, and inside a room (a folder that is named here) from its fellows.
+RANKS = {
+    "errors": -2, "options": -1, "images": -1, "device": -1,
+    "diffusion.schedule": 0, "diffusion.noise": 0, "diffusion.prediction": 1, "diffusion.spacing": 1,
+    "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5,
+    "nets": 4, "spec": 5, "frame": 5, "checkpoint": 6, "data": 6, "export": 6, "model": 7, "recipe": 7,
+    "trajectory": 8, "generate": 9, "training": 9, "studio": 10, "ui": 11, "cli": 12, "__main__": 13,
+}
+EMPTY = {"", "diffusion"}                       # packages that only hold others; nobody needs to import from them
+
+
+def module_of(path: Path) -> str:
+    """The dotted name below the package: 'nets.unet'; a package's own is that of its folder."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def room_of(module: str) -> str | None:
+    """The entry of RANKS that a module belongs to."""
+    parts = module.split(".")
+    return next((".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in RANKS), None)
+
+
+def imports(path: Path) -> set[str]:
+    """Every absolute name that a file imports, at any depth: 'torch', 'diffusion_studio.nets.unet', ..."""
+    here = [PACKAGE, *path.relative_to(ROOT).parent.parts] if path.is_relative_to(ROOT) else []
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = here[:len(here) - node.level + 1] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {f"{name}.{alias.name}" for alias in node.names}
+    return found
+
+
+def inner(path: Path) -> set[str]:
+    """The package's modules that a file imports, below the package."""
+    found = set()
+    for name in imports(path):
+        if name == f"{PACKAGE}.__version__":                            # a constant; it drags nothing along
+            continue
+        if name == PACKAGE or name.startswith(PACKAGE + "."):
+            parts = name.split(".")[1:]
+            while parts and ".".join(parts) not in MODULES:         # the tail is a class or a function
+                parts.pop()
+            found.add(".".join(parts))
+    return found
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - EMPTY))
+def test_a_module_imports_only_from_lower_ranks(module):
+    room = room_of(module)
+    assert room is not None, f"{module} has no rank; give it one in RANKS"
+    for other in inner(MODULES[module]):
+        assert other not in EMPTY, f"{module} imports from the package {other or PACKAGE!r}, not from a module"
+        target = room_of(other)
+        assert target is not None, f"{other} has no rank"
+        inside = target == room and MODULES[room].name == "__init__.py"
+        assert inside or RANKS[target] < RANKS[room], f"{module} ({RANKS[room]}) imports {other} ({RANKS[target]})"
+
+
+def test_no_two_modules_import_each_other_in_a_circle():
+    """Inside a room too: its files have an order."""
+    graph = {module: inner(path) - {module} for module, path in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " -> ".join([*way[way.index(module):], module])
+        if module not in done:
+            for other in graph[module]:
+                visit(other, (*way, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def test_the_reader_of_imports_sees_what_it_should():
+    """The tests above are as good as `imports`; it must see relative, lazy and type-checking ones."""
+    assert {"spec", "nets.unet", "errors"} <= inner(ROOT / "checkpoint" / "native.py")
+    assert "generate" in inner(ROOT / "studio.py")                  # inside a function
+    assert "torch" in imports(ROOT / "images.py")
+    assert "export.metadata" in inner(ROOT / "recipe.py") or "export" in inner(ROOT / "recipe.py")
+
+
+def test_gradio_appears_only_in_the_ui():
+    for path in FILES:
+        if "ui" not in path.relative_to(ROOT).parts:
+            assert not {name for name in imports(path) if name.split(".")[0] == "gradio"}, path
+
+
+@pytest.mark.parametrize("module", ["errors", "options", "images", "device", "nets.config", "spec", "recipe", "frame"])
+def test_light_modules_name_no_heavy_package_at_module_level(module):
+    for node in ast.parse(MODULES[module].read_text("utf-8")).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            assert not {name.split(".")[0] for name in names} & {"torch", "PIL", "gradio", "imageio"}, module
+
+
+LIGHT = ["", ".recipe", ".options", ".spec", ".training.config", ".nets.config", ".export", ".studio"]
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_importing_it_loads_nothing_heavy(module):
+    """In a fresh interpreter: what parses arguments or prints help must not wait for torch."""
+    code = (f"import sys, {PACKAGE}{module}\n"
+            "print(*sorted({'torch', 'gradio', 'PIL', 'imageio', 'scipy', 'pandas'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("name", ds.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(ds, name) is not None
+    assert name in dir(ds)
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Sampelr'"):
+        ds.Sampelr  # noqa: B018
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_a_file_stays_short(path):
+    assert len(path.read_text("utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_nothing_unpickles_runs_text_or_loads_loosely(path):
+    names = {name.split(".")[0] for name in imports(path)}
+    assert not names & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        assert called not in ("torch.load", "eval", "exec", "os.system"), f"line {node.lineno}: {called}"
+        for keyword in node.keywords:
+            given = keyword.arg, getattr(keyword.value, "value", None)
+            assert given not in (("strict", False), ("allow_pickle", True), ("weights_only", False), ("shell", True)), \
+                f"line {node.lineno}: {given}"

@@ -14,6 +14,8 @@ from diffusion_studio.nets.config import UNetConfig
 from diffusion_studio.nets.unet import UNet
 from diffusion_studio.spec import ModelSpec
 
+torch.set_num_threads(1)                # networks this small only wait for each other's threads, the more so under load
+
 
 def _network(**changes) -> UNetConfig:
     return UNetConfig(**{"in_channels": 1, "out_channels": 1, "channels": 8, "multipliers": (1, 2), "blocks": 1,

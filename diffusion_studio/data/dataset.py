@@ -10,6 +10,8 @@ import numpy as np
 from ..errors import DataError
 from . import folder, idx, npz
 
+MAX_CLASSES = 1_000_000
+
 
 @dataclass(frozen=True)
 class ImageData:
@@ -66,9 +68,14 @@ def load(source: str | Path, split: str = "train") -> ImageData:
     if not path.exists():
         raise DataError(f"There is no data set {str(source)!r}: neither a path nor one of {', '.join(KNOWN)}.")
     images, labels, names = _read(path, split)
+    if not len(images):
+        raise DataError(f"{path} holds no images for the split {split!r}.")
     known = known or KNOWN.get(path.stem.casefold())
     if labels is not None and not names:
         count = int(labels.max()) + 1
+        if count > MAX_CLASSES:
+            raise DataError(f"The labels in {path} go up to {count - 1:,}; a network takes at most {MAX_CLASSES:,} classes. "
+                            "Number the labels from 0 without gaps.")
         names = known.names if known and len(known.names) == count else tuple(str(k) for k in range(count))
     return ImageData(images, labels, names)
 

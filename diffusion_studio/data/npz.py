@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ def read(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
                                 f"it holds {', '.join(archive.files) or 'nothing'}.")
             images = archive[name]
             labels = next((archive[n] for n in _LABELS[split] if n in archive), None)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    # TypeError: what numpy opened is a bare array, not an archive
+    except (OSError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} cannot be read as a numpy archive: {error}") from error

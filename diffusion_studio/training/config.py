@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,18 +106,27 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, text: str) -> TrainConfig:
-        return options.build(cls, json.loads(text), "field of the training configuration")
+        """Strict: anything that is not a training configuration is an `OptionError`."""
+        try:
+            given = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise OptionError(f"Not a training configuration: {error}") from error
+        if not isinstance(given, Mapping):
+            raise OptionError("Not a training configuration: the text is JSON, but no object.")
+        return options.build(cls, given, "field of the training configuration")
 
     def command(self, out: str | Path) -> str:
         """The command line that starts this run."""
-        flags = [f"--{f.name.replace('_', '-')} {getattr(self, f.name)}" for f in options.fields_of(TrainConfig)
-                 if getattr(self, f.name) != f.default]
-        return " ".join(["diffusion-studio train", *flags, f"--out {out}"])
+        words = ["diffusion-studio", "train"]
+        for field in options.fields_of(TrainConfig):
+            if (value := getattr(self, field.name)) != field.default:
+                words += [f"--{field.name.replace('_', '-')}", str(value)]
+        return shlex.join([*words, "--out", str(out)])
 
 
 def _numbers(text: str, what: str, kind: type) -> tuple:
     try:
         found = tuple(kind(part) for part in text.split(",") if part.strip())
-    except ValueError:
+        return tuple(int(v) if v == int(v) else v for v in found)
+    except (ValueError, OverflowError):                     # the latter: infinity is no whole number
         raise OptionError(f"{what} must be numbers with commas between them, such as 1,2,2; got {text!r}.") from None
-    return tuple(int(v) if v == int(v) else v for v in found)

@@ -18,7 +18,7 @@ from torch import nn
 
 from .. import checkpoint, data
 from ..device import describe, pick_device, pick_dtype
-from ..errors import OptionError, StudioError
+from ..errors import CheckpointError, OptionError, StudioError
 from ..images import from_uint8
 from ..nets.unet import UNet
 from ..spec import ModelSpec
@@ -54,12 +54,14 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
     """
     folder = RunFolder(out)
     if not resume:
-        folder.create(config)
+        folder.check_free()
     elif (kept := folder.config()) != config:
         if replace(kept, images=config.images) != config:
             raise OptionError("A resumed run keeps its configuration; only the number of images may change.")
         folder.save_config(config)
     trainer = _Trainer(config, folder, pick_device(device), compile)
+    if not resume:                              # now that nothing is wrong with the data, the network and the device
+        folder.create(config)
     started, before = time.monotonic(), trainer.progress
     try:
         while trainer.progress.seen < config.images:
@@ -181,11 +183,20 @@ class _Trainer:
         if kept is None:
             return
         tensors, self.progress = kept
-        names = [name for name, _ in self.network.named_parameters()]
-        self.network.load_state_dict({name: tensors[f"network.{name}"] for name in names})
-        self.ema.state = {name: tensors[f"ema.{name}"].to(self.device) for name in names}
-        moments = {k: {key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-                   for k, name in enumerate(names)}
+        parameters = dict(self.network.named_parameters())
+
+        def like(name: str, key: str) -> torch.Tensor:
+            """A kept tensor in its parameter's memory layout, on which the fused optimizer relies."""
+            return torch.empty_like(parameters[name]).copy_(tensors[f"{key}.{name}"])
+
+        try:
+            self.network.load_state_dict({name: tensors[f"network.{name}"] for name in parameters})
+            with torch.no_grad():
+                self.ema.state = {name: like(name, "ema") for name in parameters}
+                moments = {k: {"step": tensors[f"step.{name}"], "exp_avg": like(name, "exp_avg"),
+                               "exp_avg_sq": like(name, "exp_avg_sq")} for k, name in enumerate(parameters)}
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{self.folder.state_path} does not fit the run's network ({error}).") from error
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
 

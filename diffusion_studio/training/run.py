@@ -40,11 +40,15 @@ class RunFolder:
     def name(self) -> str:
         return self.path.resolve().name
 
-    def create(self, config: TrainConfig) -> None:
-        """Start a new run here. A folder that holds one already is an `OptionError`."""
+    def check_free(self) -> None:
+        """A folder that holds a run already is an `OptionError`."""
         if self.config_path.exists():
             raise OptionError(f"{self.path} already holds a training run. Continue it with --resume {self.path}, "
                               "or give another folder.")
+
+    def create(self, config: TrainConfig) -> None:
+        """Start a new run here."""
+        self.check_free()
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
             self.save_config(config)

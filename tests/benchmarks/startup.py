@@ -41,14 +41,14 @@ def main() -> None:
     imports, app = (statistics.median(taken[name]) for name in ("imports", "app"))
     print(f"import torch, gradio  {spread(taken['imports'])}")
     print(f"app.py answers        {spread(taken['app'])}, {app / imports:.2f} times the imports")
-    print(f"beyond the imports    {app - imports:.3f} s   {against(app - imports, MOST_BEYOND_IMPORTS)} s")
+    print(f"beyond the imports    {app - imports:.3f} s   {against(app - imports, MOST_BEYOND_IMPORTS)}")
 
     taken = interleaved({"nothing": lambda: python("-c", "pass"),
                          "help": lambda: python("-m", "diffusion_studio", "--help")}, 2 * repeats)
     nothing, shown = (statistics.median(taken[name]) for name in ("nothing", "help"))
     print(f"python -c pass        {spread(taken['nothing'])}")
     print(f"--help                {spread(taken['help'])}, {shown / nothing:.2f} times nothing   "
-          f"{against(shown, MOST_HELP)} s")
+          f"{against(shown, MOST_HELP)}")
 
 
 def python(*words: str) -> None:

@@ -1,0 +1,385 @@
+"""The objective, the loop, and that a resumed run is the run that was never stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shlex
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import diffusion_studio as ds
+from diffusion_studio.diffusion.schedule import Cosine, Linear
+from diffusion_studio.errors import CheckpointError, DataError, OptionError, StudioError
+from diffusion_studio.images import from_uint8
+from diffusion_studio.nets.config import UNetConfig
+from diffusion_studio.nets.unet import UNet
+from diffusion_studio.training.config import TrainConfig
+from diffusion_studio.training.ema import EMA
+from diffusion_studio.training.objective import Draw, SimpleObjective
+from diffusion_studio.training.run import Progress, RunFolder
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Eleven grey 8x8 pictures of three classes in an npz: eleven, so that epochs do not end with a batch."""
+    path = tmp_path / "pictures.npz"
+    images = np.random.default_rng(0).integers(0, 256, (11, 8, 8), np.uint8)
+    np.savez(path, images=images, labels=np.arange(11) % 3)
+    return path
+
+
+@pytest.fixture
+def config(pictures):
+    """Factory: a run of a few steps on those pictures."""
+    def make(**changes) -> TrainConfig:
+        return TrainConfig(**{"data": str(pictures), "size": 8, "channels": 8, "multipliers": "1,2", "attention": "4", "heads": 2,
+                              "norm_groups": 4, "images": 32, "batch": 4, "warmup": 3, "timesteps": 20, "precision": "fp32",
+                              "dropout": 0.1, "ema": 0.9, **changes})
+    return make
+
+
+def finish(config, out, **options) -> list[ds.TrainStep]:
+    return list(ds.train(config, out, device="cpu", **options))
+
+
+# --- configuration
+
+
+def test_learning_rate_rises_stays_and_falls():
+    config = TrainConfig(images=1000, batch=10, warmup=20, cooldown=0.4, lr=0.5)
+    rates = [config.learning_rate(10 * step) for step in range(100)]
+    np.testing.assert_allclose(rates[:20], 0.5 * np.arange(1, 21) / 20)
+    np.testing.assert_allclose(rates[19:61], 0.5)
+    np.testing.assert_allclose(rates[60:], 0.5 * np.arange(40, 0, -1) / 40)
+    assert config.learning_rate(1000) == config.learning_rate(5000) == 0
+
+
+def test_learning_rate_without_warmup_or_cooldown():
+    config = TrainConfig(images=100, batch=10, warmup=0, cooldown=0.0, lr=0.25)
+    assert {config.learning_rate(seen) for seen in range(0, 100, 10)} == {0.25}
+
+
+def test_configuration_round_trip(config):
+    for one in (TrainConfig(), config(), config(schedule="cosine", resample="residual", parametrization="v")):
+        assert TrainConfig.from_json(one.to_json()) == one
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"multipliers": "1,two"}, "multipliers must be numbers with commas between them, such as 1,2,2; got '1,two'"),
+    ({"multipliers": "1,nan"}, "multipliers must be numbers"), ({"multipliers": "inf"}, "multipliers must be numbers"),
+    ({"attention": "4.5"}, "attention must be numbers"),
+    ({"attention": "5"}, "attention at size 5 is not possible: the network's levels have the sizes 8, 4"),
+    ({"batch": 0}, "TrainConfig.batch must be"), ({"lr": 2}, "TrainConfig.lr must be a finite number"),
+    ({"schedule": "sine"}, "There is no TrainConfig.schedule 'sine'. Choose one of: linear, cosine"),
+    ({"label_dropout": 1.5}, "TrainConfig.label_dropout must be"), ({"precision": "int8"}, "There is no TrainConfig.precision"),
+])
+def test_configurations_that_cannot_be(config, changes, message):
+    with pytest.raises(OptionError, match=message):
+        config(**changes)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"lerning": 1}', '{"lr": "fast"}'])
+def test_texts_that_are_no_configuration(text):
+    with pytest.raises(OptionError):
+        TrainConfig.from_json(text)
+
+
+def test_the_command_names_what_differs_and_survives_a_shell(config):
+    given = config(data="my pictures/a'b.npz", schedule="cosine")
+    words = shlex.split(given.command("runs/a b"))
+    assert words[:2] == ["diffusion-studio", "train"] and words[-2:] == ["--out", "runs/a b"]
+    flags = dict(zip(words[2:-2:2], words[3:-2:2], strict=True))
+    assert flags["--data"] == "my pictures/a'b.npz" and flags["--schedule"] == "cosine" and flags["--norm-groups"] == "4"
+    assert "--blocks" not in flags
+    back = {name[2:].replace("-", "_"): value for name, value in flags.items()}
+    kinds = {f.name: type(f.default) for f in ds.options.fields_of(TrainConfig)}
+    assert TrainConfig(**{name: kinds[name](value) for name, value in back.items()}) == given
+
+
+def test_the_network_that_a_configuration_makes(config):
+    network = config(label_dropout=0.0).network(3, 5)
+    assert (network.in_channels, network.classes, network.null_class) == (3, 5, False)
+    network = config().network(1, 5)
+    assert network.null_class and network.widths == (8, 16) and network.attention_levels == (1,)
+    assert config().network(1, None).null_class is False
+    assert config(schedule="cosine", timesteps=7).noise_schedule() == Cosine(timesteps=7)
+
+
+# --- objective
+
+
+@pytest.mark.parametrize("parametrization", ["eps", "x0", "v"])
+def test_the_loss_is_the_papers(parametrization):
+    """Ho et al. 2020, eq. 14, by hand in float64 for every picture of the batch."""
+    schedule = Linear(timesteps=50)
+    objective = SimpleObjective(schedule, parametrization, 3, 0.5, CPU)
+    torch.manual_seed(0)
+    x0, eps = torch.rand(4, 1, 8, 8) * 2 - 1, torch.randn(4, 1, 8, 8)
+    draw = Draw(torch.tensor([0, 7, 30, 49]), eps, torch.tensor([False, True, False, True]))
+    asked = []
+
+    def network(x, t, label):
+        asked.append((x, t, label))
+        return 0.3 * x + 0.1
+
+    loss = objective(network, x0, torch.tensor([0, 1, 2, 0]), draw)
+    (x, t, label), = asked
+    assert t.tolist() == [0, 7, 30, 49] and label.tolist() == [0, 3, 2, 3]
+    total = 0.0
+    for k in range(4):
+        level = schedule.level(int(t[k]))
+        clean, noise = x0[k].double(), eps[k].double()
+        noisy = level.alpha * clean + level.sigma * noise
+        assert (x[k] - noisy).abs().max() < 1e-6
+        target = {"eps": noise, "x0": clean, "v": level.alpha * noise - level.sigma * clean}[parametrization]
+        total += (0.3 * noisy + 0.1 - target).square().sum().item()
+    assert loss.item() == pytest.approx(total / (4 * 64), rel=1e-5)
+
+
+def test_a_perfect_network_has_no_loss():
+    objective = SimpleObjective(Linear(timesteps=50), "eps", None, 0.0, CPU)
+    draw = objective.draw(torch.zeros(4, 1, 8, 8), torch.Generator().manual_seed(0))
+    assert objective(lambda x, t, label: draw.eps, torch.zeros(4, 1, 8, 8), None, draw).item() == 0
+
+
+def test_draws_are_repeatable_uniform_and_drop_their_share():
+    objective = SimpleObjective(Linear(timesteps=10), "eps", 3, 0.1, CPU)
+    x0 = torch.zeros(20_000, 1, 1, 1)
+    a, b = (objective.draw(x0, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(a.t, b.t) and torch.equal(a.eps, b.eps) and torch.equal(a.drop, b.drop)
+    counts = torch.bincount(a.t, minlength=10)
+    assert len(counts) == 10 and (counts - 2000).abs().max() < 5 * math.sqrt(1800)      # binomial, 5 sigma
+    assert abs(a.drop.float().mean() - 0.1) < 5 * math.sqrt(0.09 / 20_000)
+    assert abs(a.eps.mean()) < 5 / math.sqrt(20_000)
+
+
+def test_labels_are_never_dropped_without_a_null_class():
+    objective = SimpleObjective(Linear(timesteps=10), "eps", None, 1.0, CPU)
+    draw = objective.draw(torch.zeros(4, 1, 8, 8), torch.Generator().manual_seed(0))
+    assert draw.drop.all()
+    seen = []
+    objective(lambda x, t, label: seen.append(label.tolist()) or x, torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 2, 0]), draw)
+    assert seen == [[0, 1, 2, 0]]
+
+
+def test_ema_is_the_recurrence():
+    network = torch.nn.Linear(3, 2)
+    ema = EMA(network, 0.75)
+    wanted = network.weight.detach().double().clone()
+    for step in range(40):
+        with torch.no_grad():
+            network.weight.copy_(torch.randn(2, 3, generator=torch.Generator().manual_seed(step)))
+        decay = min(0.75, (1 + step) / (10 + step))
+        wanted = decay * wanted + (1 - decay) * network.weight.detach().double()
+        ema.update(network, step)
+        assert (ema.state["weight"] - wanted).abs().max() < 1e-5
+    assert not ema.state["weight"].requires_grad and ema.state["weight"] is not network.weight
+
+
+# --- the loop
+
+
+def test_it_overfits_one_batch(config, pictures):
+    np.savez(pictures, images=np.random.default_rng(1).integers(0, 256, (2, 8, 8), np.uint8))
+    steps = finish(config(images=320, batch=8, lr=1e-2, dropout=0.0, warmup=5, parametrization="x0"),
+                   pictures.parent / "run", sample_every=0)
+    losses = [step.loss for step in steps]
+    assert np.mean(losses[-8:]) < 0.5 * np.mean(losses[:3]), losses
+
+
+def test_steps_files_and_the_model_that_comes_out(config, tmp_path):
+    given, out = config(images=400, batch=4, timesteps=5), tmp_path / "my run"
+    steps = finish(given, out, sample_every=300, save_every=150)
+    assert [step.step for step in steps] == list(range(1, 101))
+    assert [step.seen for step in steps] == list(range(4, 401, 4)) and {step.total for step in steps} == {400}
+    assert [step.lr for step in steps] == [given.learning_rate(4 * k) for k in range(100)]
+    assert all(math.isfinite(step.loss) and step.rate > 0 for step in steps) and steps[-1].left == 0
+    assert TrainConfig.from_json((out / "config.json").read_text()) == given
+    assert sorted(path.name for path in out.iterdir()) == ["config.json", "log.csv", "model.safetensors", "samples", "state.safetensors"]
+    assert sorted(path.name for path in (out / "samples").iterdir()) == ["000000300.png", "final.png"]
+    with Image.open(out / "samples" / "final.png") as sheet:
+        assert sheet.size == (3 * 8, 4 * 8) and sheet.mode == "L"
+
+    with (out / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(int(row["step"]), int(row["seen"])) for row in rows] == [(50, 200), (100, 400)]
+    assert float(rows[0]["loss"]) == pytest.approx(np.mean([step.loss for step in steps[:50]]), abs=1e-5)
+
+    model = ds.load(out, "cpu", "fp32")
+    assert model.spec.name == "my run" and model.spec.labels == ("0", "1", "2") and model.spec.image_size == 8
+    assert model.spec.provenance["images_seen"] == 400
+    ema = load_file(out / "state.safetensors")
+    for name, tensor in model.network.state_dict().items():
+        assert (tensor - ema[f"ema.{name}"]).abs().max() < 1e-3 * max(1, ema[f"ema.{name}"].abs().max())    # fp16 in the file
+    p = model.denoiser("1")(torch.randn(2, 1, 8, 8), model.schedule.level(4))
+    assert p.x0.isfinite().all() and p.x0.shape == (2, 1, 8, 8)
+
+
+@pytest.mark.parametrize("stop_at", [[3], [1, 2, 7]], ids=str)
+@pytest.mark.parametrize("changes", [{}, {"resample": "residual", "conditioning": "add", "label_dropout": 0.0}], ids=str)
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(config, tmp_path, stop_at, changes):
+    """Weights, averages, moments and losses; through epochs' ends, dropout and label dropout."""
+    given = config(**changes)
+    whole = finish(given, tmp_path / "whole", sample_every=0)
+    losses = []
+    for k, stop in enumerate([*stop_at, None]):
+        run = ds.train(given, tmp_path / "parts", device="cpu", resume=k > 0, sample_every=0)
+        for step in run:
+            losses.append(step.loss)
+            if step.step == stop:
+                run.close()
+    assert losses == [step.loss for step in whole]
+    a, b = (load_file(tmp_path / name / "state.safetensors") for name in ("whole", "parts"))
+    assert a.keys() == b.keys() and any(name.startswith("exp_avg_sq.") for name in a) and any(name.startswith("ema.") for name in a)
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+    a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+
+
+def test_the_seed_decides_and_the_callers_random_state_does_not(config, tmp_path):
+    torch.manual_seed(1)
+    first = finish(config(images=12), tmp_path / "a", sample_every=0)
+    torch.manual_seed(2)
+    assert [s.loss for s in finish(config(images=12), tmp_path / "b", sample_every=0)] == [s.loss for s in first]
+    assert [s.loss for s in finish(config(images=12, seed=1), tmp_path / "c", sample_every=0)] != [s.loss for s in first]
+
+
+def test_every_epoch_sees_each_picture_once(config, tmp_path):
+    """Eleven pictures, batches of four: 44 images are four epochs."""
+    from diffusion_studio.training.loop import _Trainer
+
+    folder = RunFolder(tmp_path / "run")
+    folder.create(config())
+    trainer = _Trainer(config(), folder, CPU, compile=False)
+    seen = torch.cat([trainer._batch(4 * k)[0] for k in range(11)])
+    everything = from_uint8(trainer.images)
+    index = [int((everything == picture).flatten(1).all(1).nonzero()) for picture in seen]
+    epochs = [index[11 * k:11 * (k + 1)] for k in range(4)]
+    assert all(sorted(epoch) == list(range(11)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+    x0, label = trainer._batch(20)                                          # a batch is the function of what was seen before
+    assert torch.equal(x0, seen[20:24]) and label.tolist() == [i % 3 for i in index[20:24]]
+
+
+def test_a_resumed_run_keeps_its_configuration_but_may_grow(config, tmp_path):
+    finish(config(), tmp_path / "run", sample_every=0)
+    with pytest.raises(OptionError, match="A resumed run keeps its configuration; only the number of images may change"):
+        finish(config(lr=0.5), tmp_path / "run", resume=True)
+    assert RunFolder(tmp_path / "run").config() == config()
+    more = finish(config(images=40), tmp_path / "run", resume=True, sample_every=0)
+    assert [step.step for step in more] == [9, 10]
+    assert RunFolder(tmp_path / "run").config() == config(images=40)
+
+
+def test_resuming_a_finished_run_changes_nothing(config, tmp_path):
+    finish(config(), tmp_path / "run", sample_every=0)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert finish(config(), tmp_path / "run", resume=True) == []
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_a_new_run_never_writes_over_another(config, tmp_path):
+    finish(config(images=4), tmp_path / "run", sample_every=0)
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    with pytest.raises(OptionError, match="already holds a training run. Continue it with --resume .*run, or give another folder"):
+        finish(config(), tmp_path / "run")
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+
+
+def test_nothing_to_resume(config, tmp_path):
+    with pytest.raises(OptionError, match=r"holds no training run \(no config.json\). Start one with --out"):
+        finish(config(), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"lerning": 1}'])
+def test_a_damaged_configuration(config, tmp_path, text):
+    finish(config(images=4), tmp_path / "run", sample_every=0)
+    (tmp_path / "run" / "config.json").write_text(text)
+    with pytest.raises(OptionError):
+        finish(config(images=4), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("spoil", [lambda whole: whole[:100], lambda whole: b"", lambda whole: whole[:-5]])
+def test_a_damaged_state(config, tmp_path, spoil):
+    finish(config(images=4), tmp_path / "run", sample_every=0)
+    path = tmp_path / "run" / "state.safetensors"
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(CheckpointError, match="state.safetensors is damaged .*; the run cannot be resumed from it"):
+        finish(config(), tmp_path / "run", resume=True)
+
+
+def test_a_state_of_another_network(config, tmp_path):
+    finish(config(images=4), tmp_path / "run", sample_every=0)
+    state = load_file(tmp_path / "run" / "state.safetensors")
+    state.pop("network.conv_in.weight")
+    RunFolder(tmp_path / "run").save_state(state, Progress(1, 4, 1.0))
+    with pytest.raises(CheckpointError, match="state.safetensors"):
+        finish(config(images=4 * 4), tmp_path / "run", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(config, tmp_path):
+    """A weight made NaN between two sessions: nothing on disk is replaced."""
+    given, out = config(images=16), tmp_path / "run"
+    run = ds.train(given, out, device="cpu", sample_every=0)
+    next(run), next(run)
+    run.close()
+    state = load_file(out / "state.safetensors")
+    state["network.conv_out.bias"] = state["network.conv_out.bias"] * math.nan
+    save_file(state, out / "state.safetensors", metadata={"progress": json.dumps({"step": 2, "seen": 8, "seconds": 1.0})})
+    before = {name: (out / name).read_bytes() for name in ("state.safetensors", "model.safetensors")}
+    with pytest.raises(StudioError, match=r"The loss became nan at step 2. The last good state is in .*lower learning rate than 0.001"):
+        finish(given, out, resume=True)
+    assert {name: (out / name).read_bytes() for name in before} == before
+    assert ds.load(out, "cpu", "fp32").denoiser()(torch.zeros(1, 1, 8, 8), Linear(timesteps=20).level(3)).x0.isfinite().all()
+
+
+def test_a_run_that_is_closed_or_fails_is_saved(config, tmp_path):
+    run = ds.train(config(), tmp_path / "closed", device="cpu", sample_every=0)
+    assert not (tmp_path / "closed").exists()                               # a generator: nothing happens before the first step
+    next(run)
+    run.close()
+    assert RunFolder(tmp_path / "closed").load_state()[1].step == 1
+    run = ds.train(config(), tmp_path / "thrown", device="cpu", sample_every=0)
+    next(run), next(run)
+    with pytest.raises(KeyboardInterrupt):
+        run.throw(KeyboardInterrupt)
+    assert RunFolder(tmp_path / "thrown").load_state()[1].step == 2
+    assert ds.load(tmp_path / "thrown").spec.name == "thrown"
+
+
+def test_pictures_without_labels_and_in_colour(config, pictures, tmp_path):
+    np.savez(pictures, images=np.random.default_rng(1).integers(0, 256, (3, 6, 8, 3), np.uint8))
+    finish(config(images=8, name="colourful"), tmp_path / "run")
+    spec = ds.load(tmp_path / "run").spec
+    assert spec.labels == () and spec.channels == 3 and spec.network.classes is None and spec.name == "colourful"
+    assert spec.provenance["licence"] == "that of the data"
+    with Image.open(tmp_path / "run" / "samples" / "final.png") as sheet:
+        assert sheet.mode == "RGB" and sheet.size == (32, 32)
+
+
+def test_pictures_that_do_not_fit(config, tmp_path):
+    with pytest.raises(DataError, match="The pictures are 8x8, larger than the 4x4 asked for"):
+        finish(config(size=4, attention="2"), tmp_path / "run")
+    with pytest.raises(DataError, match="There is no data set 'nowhere'"):
+        finish(config(data="nowhere"), tmp_path / "other")
+
+
+def test_a_failed_start_does_not_block_the_folder(config, tmp_path):
+    with pytest.raises(DataError):
+        finish(config(data="nowhere"), tmp_path / "run")
+    assert finish(config(images=4), tmp_path / "run", sample_every=0)
+
+
+def test_the_network_is_trained_as_configured(config, tmp_path):
+    finish(config(images=4, schedule="cosine", parametrization="v", resample="residual"), tmp_path / "run", sample_every=0)
+    spec = ds.load(tmp_path / "run").spec
+    assert spec.schedule == Cosine(timesteps=20) and spec.parametrization == "v" and spec.network.resample == "residual"
+    assert isinstance(spec.network, UNetConfig) and UNet(spec.network)

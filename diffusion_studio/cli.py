@@ -6,7 +6,8 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from .diffusion.samplers import SAMPLERS
 from .errors import OptionError, StudioError
 from .export.options import ExportOptions
 from .options import Option, checked, fields_of
-from .recipe import MAX_PICTURES, Recipe
+from .recipe import ANY, MAX_PICTURES, Recipe
 from .training.config import TrainConfig
 
 OK, FAILED, INTERRUPTED = 0, 2, 130
@@ -90,6 +91,8 @@ def _generate(args: argparse.Namespace) -> None:
 def _recipe(args: argparse.Namespace, studio: Any) -> Recipe:
     """The recipe file's settings, or else the model's defaults, with what the flags change."""
     changes = _given(args, [field for field in fields_of(Recipe) if field.name != "model"])
+    if changes.get("label") == ANY:
+        changes["label"] = None
     if args.recipe:
         given = Recipe.from_file(args.recipe)
         base = {name: getattr(given, name) for name in Recipe.__dataclass_fields__}
@@ -191,21 +194,40 @@ def _train(args: argparse.Namespace) -> None:
     given = _given(args, fields_of(TrainConfig))
     folder = Path(args.resume or args.out)
     config = replace(RunFolder(folder).config(), **given) if args.resume else TrainConfig(**given)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)       # a polite kill saves, as Ctrl-C does
     steps = train(config, folder, device=args.device, compile=args.compile, resume=bool(args.resume),
                   sample_every=args.sample_every, save_every=args.save_every)
     smooth = None
     try:
-        with tqdm(total=config.images, unit="img", unit_scale=True, mininterval=1.0) as bar:
+        with _stop_asked() as asked, tqdm(total=config.images, unit="img", unit_scale=True, mininterval=1.0) as bar:
             for step in steps:
                 smooth = step.loss if smooth is None else 0.98 * smooth + 0.02 * step.loss
                 bar.update(step.seen - bar.n)
                 bar.set_postfix(loss=f"{smooth:.4f}", lr=f"{step.lr:.1e}", refresh=False)
+                if asked:
+                    raise KeyboardInterrupt
     except KeyboardInterrupt:
         steps.close()
         print(f"\nStopped and saved. Go on with: diffusion-studio train --resume {folder}", file=sys.stderr)
         raise
     print(RunFolder(folder).model_path)
+
+
+@contextmanager
+def _stop_asked() -> Iterator[list[int]]:
+    """Fills at the first Ctrl-C or polite kill, so that the step under way is finished; a second one is not patient."""
+    asked: list[int] = []
+
+    def handler(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {one: signal.signal(one, handler) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for one, old in before.items():
+            signal.signal(one, old)
 
 
 def _add_serve(verbs: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from .errors import OptionError
 from .options import option
 
 MAX_PICTURES = 64
+ANY = "any"                     # what people write and see for the label None
 VERSION = 1
 
 
@@ -28,7 +29,7 @@ class Recipe:
     """
 
     model: str = option("", "Which model denoises.")
-    label: str | None = option(None, "What to draw; any where left out.")
+    label: str | None = option(None, "What to draw, or 'any'.")
     seeds: tuple[int, ...] = (0,)
     steps: int = option(50, "Sampling steps: more take longer and come closer to the model's best.", low=1)
     sampler: Sampler = DDIM()
@@ -40,6 +41,8 @@ class Recipe:
     def __post_init__(self) -> None:
         options.check(self)
         if not isinstance(self.seeds, tuple):
+            if not isinstance(self.seeds, Iterable) or isinstance(self.seeds, str):
+                raise OptionError(f"seeds must be a list of whole numbers, one for each picture, got {self.seeds!r}.")
             object.__setattr__(self, "seeds", tuple(self.seeds))
         if not 1 <= len(self.seeds) <= MAX_PICTURES:
             raise OptionError(f"A run makes from 1 to {MAX_PICTURES} pictures, got {len(self.seeds)} seeds. "
@@ -87,9 +90,9 @@ class Recipe:
 
     def to_command(self) -> str:
         """The command line that makes this run."""
+        label = ANY if self.label is None else self.label
         words: list[Any] = ["diffusion-studio", "generate", self.model]
-        if self.label is not None:
-            words += ["--label", self.label]
+        words += [f"--label={label}"] if label.startswith("-") else ["--label", label]
         first, count = self.seeds[0], len(self.seeds)
         if self.seeds == tuple(range(first, first + count)):
             words += ["--seed", first, "--count", count]

@@ -63,7 +63,7 @@ class Studio:
         self.folder = default_folder() if folder is None else Path(folder)
         self.device = device
         self.precision = precision
-        self._loaded: OrderedDict[str, Model] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[int, Model]] = OrderedDict()     # with the file's time of change
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelCard]:
@@ -96,13 +96,14 @@ class Studio:
         from .model import load
 
         path = self.card(name).path
+        changed = path.stat().st_mtime_ns
         with self._lock:
-            if name not in self._loaded:
-                self._loaded[name] = load(path, self.device, self.precision)
+            if self._loaded.get(name, (None,))[0] != changed:
+                self._loaded[name] = changed, load(path, self.device, self.precision)
                 while len(self._loaded) > KEPT_MODELS:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(name)
-            return self._loaded[name]
+            return self._loaded[name][1]
 
     def stream(self, recipe: Recipe) -> Iterator[Frame]:
         """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""

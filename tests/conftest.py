@@ -66,7 +66,7 @@ def write_checkpoint(tmp_path):
     def make(name: str = "tiny", dtype: torch.dtype = torch.float32, **changes) -> Path:
         spec = _spec(**{"name": name, **changes})
         path = tmp_path / "checkpoints" / name / "model.safetensors"
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.write(path, spec, _random_unet(spec.network).state_dict(), dtype)
         return path
     return make

@@ -81,9 +81,19 @@ def test_the_command_of_a_recipe_makes_the_recipe(tiny_checkpoint, tmp_path):
     out = tmp_path / "x.gif"
     words = shlex.split(recipe.to_command())[1:]
     assert main([*words, "--checkpoints", str(tiny_checkpoint.parents[1]), "--out", str(out)]) == 0
-    # the command cannot say "any" otherwise than by leaving the label out, which means the model's default
-    made = ds.Recipe.from_file(out)
-    assert made == recipe
+    assert ds.Recipe.from_file(out) == recipe
+
+
+def test_the_command_of_a_recipe_says_any_where_the_model_has_a_default_label():
+    from diffusion_studio.cli import _parser, _recipe
+
+    studio = ds.Studio(ROOT / "checkpoints")
+    for label in (None, "Bag"):
+        recipe = studio.recipe("fashion-mnist", label=label, steps=3)
+        args = _parser().parse_args(shlex.split(recipe.to_command())[1:])
+        assert _recipe(args, studio) == recipe
+    words = shlex.split(ds.Recipe(model="m", label="-odd label").to_command())[1:]
+    assert _parser().parse_args(words).label == "-odd label"
 
 
 @pytest.mark.parametrize(("words", "sentence"), [
@@ -107,7 +117,7 @@ def test_the_command_of_a_recipe_makes_the_recipe(tiny_checkpoint, tmp_path):
     (["generate", "fashion-mnist", "--steps", "1", "--out", "/no/such/folder/run.gif"], "There is no folder"),
     (["generate", "fashion-mnist", "--precision", "fp7"], "There is no precision"),
     (["generate", "fashion-mnist", "--device", "tpu"], "There is no device"),
-    (["generate", "--recipe", "LICENSE"], "recipe"),
+    (["generate", "--recipe", "LICENSE"], "Diffusion Studio exported"),
     (["models", "--checkpoints", "tests"], "No usable model"),
     (["train", "--data", "no-such-data", "--out", "TMP/run"], "There is no data set"),
     (["train", "--out", "TMP/run", "--multipliers", "1,x"], "multipliers must be numbers"),

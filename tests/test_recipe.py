@@ -78,8 +78,8 @@ def test_defaults():
     ({"seeds": (MAX_SEED + 1,)}, f"A seed is a whole number from 0 to {MAX_SEED}, got {MAX_SEED + 1}"),
     ({"seeds": (1.0,)}, r"A seed is a whole number .* got 1\.0"),
     ({"seeds": (True,)}, "A seed is a whole number .* got True"),
-    ({"seeds": "12"}, "A seed is a whole number .* got '1'"),
-    ({"seeds": 5}, "Not a valid Recipe: 'int' object is not iterable"),
+    ({"seeds": "12"}, "seeds must be a list of whole numbers, one for each picture, got '12'"),
+    ({"seeds": 5}, "seeds must be a list of whole numbers, one for each picture, got 5"),
     ({"steps": 0}, "Recipe.steps must be a whole number, at least 1, got 0"),
     ({"steps": 2.5}, r"Recipe.steps must be a whole number, at least 1, got 2\.5"),
     ({"steps": "many"}, "Recipe.steps must be"),
@@ -135,7 +135,8 @@ def test_the_command_says_the_whole_recipe(recipe):
     cls = SAMPLERS[said.pop("sampler")]
     chosen = {name: said.pop(name) for name in list(said) if name in cls.__dataclass_fields__}
     chosen = {name: type(getattr(cls(), name))(value) for name, value in chosen.items()}
-    back = Recipe(model=said.pop("model"), label=said.pop("label", None), seeds=seeds, steps=int(said.pop("steps")),
+    label = said.pop("label")
+    back = Recipe(model=said.pop("model"), label=None if label == "any" else label, seeds=seeds, steps=int(said.pop("steps")),
                   sampler=cls(**chosen), spacing=said.pop("spacing"), guidance=float(said.pop("guidance")),
                   clip=said.pop("no-clip", True))
     assert said == {} and back == recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numpy as np
@@ -129,6 +130,13 @@ def test_the_last_few_models_stay_loaded(studio, write_checkpoint):
     for name in names:
         studio.model(name)
     assert "tiny" not in studio._loaded and studio.model("tiny") is not first
+
+
+def test_a_replaced_file_is_loaded_anew(studio, write_checkpoint):
+    first = studio.model("tiny")
+    os.utime(write_checkpoint("tiny"), ns=(0, 1))                          # another time, however coarse the clock
+    second = studio.model("tiny")
+    assert second is not first and studio.model("tiny") is second and len(studio._loaded) == 1
 
 
 def test_two_threads_stream_at_once(studio):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import CheckpointError, OptionError
 from ..spec import ModelSpec
+from .atomic import write_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -57,13 +57,8 @@ def read(path: str | Path) -> Weights:
 
 def write(path: str | Path, spec: ModelSpec, state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:
     """Write a native checkpoint in one piece: readers see the old file or the whole new one."""
-    from safetensors.torch import save_file
-
-    path = Path(path)
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"format": FORMAT, "version": VERSION, "spec": spec.to_json()})
-    os.replace(partial, path)
+    write_tensors(Path(path), tensors, {"format": FORMAT, "version": VERSION, "spec": spec.to_json()})
 
 
 @contextmanager

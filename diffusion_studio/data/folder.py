@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 _NAMED = 3
@@ -26,6 +30,13 @@ def read(folder: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
     return images, labels, names
 
 
+def _pixels(picture: Image.Image) -> np.ndarray:
+    """(H, W) grey or (H, W, 3) uint8."""
+    if picture.mode.startswith("I"):                # 16 bits a pixel, which Pillow would clip and not scale
+        return (np.asarray(picture) >> 8).astype(np.uint8)
+    return np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB"))
+
+
 def _decode(files: list[Path]) -> np.ndarray:
     from PIL import Image, UnidentifiedImageError
 
@@ -33,8 +44,7 @@ def _decode(files: list[Path]) -> np.ndarray:
     for path in files:
         try:
             with Image.open(path) as picture:
-                grey = picture.mode in ("1", "L", "LA")
-                pictures.append(np.asarray(picture.convert("L" if grey else "RGB")))
+                pictures.append(_pixels(picture))
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             broken.append(f"{path}: {error}")
     if broken:

@@ -19,18 +19,24 @@ __all__ = ["ExportOptions", "FORMATS", "Format", "save"]
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: `write(frames, path, recipe_json, options)` makes one."""
+    """A kind of file: `write(frames, path, recipe_json, options)` makes one, `takes` names the options that matter."""
 
+    label: str
     suffix: str
     help: str
     write: Callable[[Sequence[Frame], Path, str, ExportOptions], None]
+    takes: tuple[str, ...]
 
 
+_STATES = ("view", "picture", "frames", "every", "states")
+_FILM = (*_STATES, "fps", "hold", "scale", "caption")
 FORMATS: dict[str, Format] = {
-    "gif": Format(".gif", "Animated GIF: plays everywhere, loops; grey is exact, colours are the best 256.", gif.write),
-    "mp4": Format(".mp4", "MP4 video (H.264): small, all colours, for slides and the web.", mp4.write),
-    "png": Format(".png", "PNG of the finished pictures, pixel for pixel.", png.write),
-    "strip": Format(".png", "PNG film strip: a few states side by side with their t, for a paper.", png.write_strip),
+    "gif": Format("GIF", ".gif", "Plays everywhere and loops; grey is exact, colours are the best 256.", gif.write, _FILM),
+    "mp4": Format("MP4", ".mp4", "H.264 video: small, all colours, for slides and the web.", mp4.write, _FILM),
+    "png": Format("PNG", ".png", "The finished pictures, pixel for pixel.", png.write,
+                  ("view", "picture", "scale", "caption")),
+    "strip": Format("Film strip", ".png", "A PNG for papers: a few states side by side with their t.", png.write_strip,
+                    (*_STATES, "scale")),
 }
 
 

@@ -50,7 +50,8 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
 
     With `resume` the run in `out` continues; `config` may then ask for more images, but for nothing else. However the
     loop ends (finished, closed, interrupted), the state is saved, and `model.safetensors` holds the averaged weights.
-    Raises `StudioError` where the loss stops being finite; the last good state stays on disk.
+    What is wrong with the configuration, the data, the folder or the device is raised here, before the first step;
+    a loss that stops being finite is a `StudioError` later, and what was saved before it stays on disk.
     """
     folder = RunFolder(out)
     if not resume:
@@ -60,8 +61,15 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
             raise OptionError("A resumed run keeps its configuration; only the number of images may change.")
         folder.save_config(config)
     trainer = _Trainer(config, folder, pick_device(device), compile)
-    if not resume:                              # now that nothing is wrong with the data, the network and the device
+    if resume:
+        folder.trim_log(trainer.progress.step)
+    else:                                       # now that nothing is wrong with the data, the network and the device
         folder.create(config)
+    return _steps(trainer, sample_every, save_every)
+
+
+def _steps(trainer: _Trainer, sample_every: int, save_every: int) -> Iterator[TrainStep]:
+    config, folder = trainer.config, trainer.folder
     started, before = time.monotonic(), trainer.progress
     try:
         while trainer.progress.seen < config.images:
@@ -78,7 +86,7 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
             if _passed(save_every, at.seen, config.batch):
                 trainer.save()
     finally:
-        if trainer.progress != before and trainer.healthy:
+        if trainer.progress != before and trainer.whole:
             trainer.save()
     if trainer.progress != before:
         sample_sheet(trainer.spec(), trainer.ema.state, trainer.device).save(folder.samples / "final.png")
@@ -105,7 +113,7 @@ class _Trainer:
         self.objective = SimpleObjective(config.noise_schedule(), config.parametrization, null, config.label_dropout, device)
         self.dtype = pick_dtype(config.precision, device)
         self.progress = Progress()
-        self.healthy = True
+        self.whole = True                       # False inside an update: such a state must not be saved
         self._losses: list[float] = []
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self._restore()
@@ -124,16 +132,18 @@ class _Trainer:
             loss = self.objective(self._forward, x0, label, draw)
         value = loss.item()
         if not math.isfinite(value):
-            self.healthy = False
-            raise StudioError(f"The loss became {value} at step {step}. The last good state is in {self.folder.path}; "
-                              f"start again with a lower learning rate than {self.config.lr:g}.")
+            self.whole = False
+            raise StudioError(f"The loss became {value} at step {step}. What was saved before it is in "
+                              f"{self.folder.path}; start a new run with a lower learning rate than {self.config.lr:g}.")
         loss.backward()
         if self.config.clip_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        self.whole = False
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update(self.network, step)
         self.progress = replace(self.progress, step=step + 1, seen=self.progress.seen + len(x0))
+        self.whole = True
         self._losses = [*self._losses[-199:], value]
         return value, lr
 

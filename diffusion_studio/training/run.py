@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..checkpoint.atomic import write_tensors
 from ..errors import CheckpointError, DataError, OptionError
 from .config import TrainConfig
 
@@ -66,11 +67,7 @@ class RunFolder:
 
     def save_state(self, tensors: dict[str, torch.Tensor], progress: Progress) -> None:
         """Keep what resuming needs. safetensors, so that nobody's run folder can run code when opened."""
-        from safetensors.torch import save_file
-
-        partial = self.state_path.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"progress": json.dumps(vars(progress))})
-        os.replace(partial, self.state_path)
+        write_tensors(self.state_path, tensors, {"progress": json.dumps(vars(progress))})
 
     def load_state(self) -> tuple[dict[str, torch.Tensor], Progress] | None:
         """What `save_state` kept, or None where the run has not come to that."""
@@ -93,6 +90,13 @@ class RunFolder:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+    def trim_log(self, step: int) -> None:
+        """Drop the rows after `step`: a run that was killed had gone on after its last save."""
+        if self.log_path.exists():
+            head, *rows = self.log_path.read_text("utf-8").splitlines(keepends=True)
+            kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= step]
+            _replace_text(self.log_path, "".join([head, *kept]))
 
 
 def _replace_text(path: Path, text: str) -> None:

@@ -9,9 +9,11 @@ import gradio as gr
 
 from ..export import FORMATS, ExportOptions
 from ..errors import OptionError, unknown
-from ..recipe import MAX_PICTURES
+from ..recipe import ANY, MAX_PICTURES
 from ..studio import Studio
-from .generate_tab import COMPUTE, export_file, said
+from .export_panel import export_file
+from .generate_tab import COMPUTE
+from .handlers import said
 
 
 def endpoints(studio: Studio) -> None:
@@ -35,7 +37,7 @@ def _animate(studio: Studio) -> Callable[..., gr.FileData]:
         options = ExportOptions(view=view)
         if not 1 <= count <= MAX_PICTURES:
             raise OptionError(f"count must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
-        recipe = studio.recipe(model or studio.models()[0].name, label=label or None, steps=steps, sampler=sampler,
+        recipe = studio.recipe(model or studio.models()[0].name, label=None if label in ("", ANY) else label, steps=steps, sampler=sampler,
                                spacing=spacing, guidance=guidance, seeds=tuple(range(seed, seed + count)))
         return gr.FileData(path=export_file(studio.run(recipe), format, options))
     return animate

@@ -12,10 +12,9 @@ import gradio as gr
 from ..diffusion.samplers import SAMPLERS
 from ..errors import OptionError
 from ..options import Option, fields_of, name_of
-from ..recipe import MAX_PICTURES, Recipe
+from ..recipe import ANY, MAX_PICTURES, Recipe
 from ..studio import ModelCard, Studio
 
-ANY = "any"                     # the label that stands for None
 DICE_SIDES = 1_000_000
 _SLIDER_RANGE = 100             # whole-number options with a wider range get a number field
 
@@ -27,11 +26,11 @@ def control_for(given: Option, **kwargs: Any) -> gr.components.Component:
         return gr.Dropdown(list(given.choices), **kwargs)
     if given.kind is bool:
         return gr.Checkbox(**kwargs)
-    if given.kind is str:
-        return gr.Textbox(**kwargs)
+    if given.kind is str or given.optional:         # an empty Number is 0 in the page, an empty Textbox is left out
+        return gr.Textbox(**{"placeholder": "left out", **kwargs} if given.optional else kwargs)
     whole = given.kind is int
     narrow = given.low is not None and given.high is not None and given.high - given.low <= _SLIDER_RANGE
-    if narrow and not given.optional:
+    if narrow:
         return gr.Slider(given.low, given.high, step=1 if whole else 0.05 if given.high - given.low <= 1 else 0.5, **kwargs)
     return gr.Number(minimum=given.low, maximum=given.high, precision=0 if whole else None, **kwargs)
 
@@ -56,7 +55,9 @@ class OptionControls:
         return cls(options, made)
 
     def read(self, values: Mapping[Any, Any]) -> dict[str, Any]:
-        return {name: values[control] for name, control in self.controls.items()}
+        optional = {one.name for one in fields_of(self.cls) if one.optional}
+        return {name: _number_or_none(values[control]) if name in optional else values[control]
+                for name, control in self.controls.items()}
 
     def show(self, given: Any) -> dict[Any, Any]:
         return {control: getattr(given, name) for name, control in self.controls.items()}
@@ -156,6 +157,15 @@ class RecipeControls:
                             self.sampler, list(self.sampler_groups.values()), queue=False, api_visibility="private")
         self.model.input(lambda name: self.show(self.studio.recipe(name)), self.model, self.outputs(), queue=False,
                          api_visibility="private")
+
+
+def _number_or_none(text: object) -> Any:
+    """What an optional number's text box holds; the option's own check says what is wrong with any other text."""
+    text = str(text if text is not None else "").strip()
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
 
 
 def _seeds(text: str, count: Any) -> tuple[int, ...]:

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from functools import wraps
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
-from ..errors import ExportError, StudioError
-from ..export import FORMATS, ExportOptions
-from ..options import build
+from ..errors import StudioError
 from ..recipe import Recipe
 from ..studio import Studio
-from .controls import OptionControls, RecipeControls
+from .controls import RecipeControls
+from .export_panel import ExportPanel
+from .handlers import said, sentence
 from .player import player, tick
 from .store import RunStore
 
 COMPUTE = "compute"                 # all events that run a network share this queue
 TICK_SECONDS = 0.05                 # the page is told of a new frame at most this often
-
-
-def said(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler whose `StudioError`s are shown to the visitor as sentences."""
-    @wraps(fn)
-    def handler(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return fn(*args, **kwargs)
-        except StudioError as error:
-            raise sentence(error) from error
-    return handler
-
-
-def sentence(error: StudioError) -> gr.Error:
-    """The error as the visitor sees it."""
-    return gr.Error(str(error), duration=12, print_exception=False)
 
 
 class GenerateTab:
@@ -56,28 +37,18 @@ class GenerateTab:
             with gr.Column(elem_id="view"):
                 self.player = player(self._frames, elem_id="player")
                 self.status = gr.HTML("", elem_id="status", min_height=24)
-                self._render_export()
+                self.export = ExportPanel(store, self.player)
             with gr.Column(elem_id="settings"):
                 self.settings.render_rest()
                 self._render_share()
         self._connect()
 
-    def _render_export(self) -> None:
-        with gr.Accordion("Export: GIF, MP4, film strip, pictures", open=False, elem_id="export"):
-            self.format = gr.Radio([(one.help, name) for name, one in FORMATS.items()], value="gif", label="Format",
-                                   elem_id="format")
-            with gr.Row():
-                self.options = OptionControls.render(ExportOptions, frames={"label": "Which states"}, states={"label": "Number of states"},
-                                                     picture={"label": "Picture of the grid"})
-            self.export = gr.Button("Make the file", variant="primary", elem_id="make-file")
-            self.file = gr.File(label="Your file: it carries the settings of its run", interactive=False, elem_id="file")
-
     def _render_share(self) -> None:
         with gr.Accordion("Share or restore a run", open=False, elem_id="share"):
-            self.link = gr.Textbox(label="Link to these settings", buttons=["copy"], interactive=False, elem_id="link")
+            self.link = gr.Textbox(label="Link to these settings", buttons=["copy"], interactive=False, max_lines=2, elem_id="link")
             self.command = gr.Textbox(label="Command line", buttons=["copy"], interactive=False, lines=2,
                                       elem_id="command")
-            self.dropped = gr.File(label="Drop an exported file here: its settings come back", height=110,
+            self.dropped = gr.File(label="Restore an exported file", height=110,
                                    file_types=[".gif", ".mp4", ".png", ".json"], elem_id="restore")
 
     def _connect(self) -> None:
@@ -89,9 +60,7 @@ class GenerateTab:
                       **private).then(None, self.link, self.link, js=_AS_LINK, **private)
         self.stop.click(None, self.player, self.player, js="v => v && v.run ? {...v, stopped: true} : v",
                         cancels=[started], queue=False, **private)
-        self.export.click(self._export, {self.player, self.format, *self.options.controls.values()}, self.file,
-                          concurrency_id="export", concurrency_limit=2, **private)
-        self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), queue=False, **private)
+        self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), **private)
 
     def restore_from_link(self, request: gr.Request) -> dict[Any, Any]:
         """For the page's load: the settings in its address, if there are any."""
@@ -126,20 +95,12 @@ class GenerateTab:
                 last = now
                 yield tick(run, kept, self.store.last_place(frame), frame)
 
-    @said
     def _share(self, values: dict[Any, Any]) -> tuple[str, str]:
-        recipe = self.settings.recipe(values)
+        try:
+            recipe = self.settings.recipe(values)
+        except StudioError:                         # `_generate`, of the same click, says what is wrong
+            return "", ""
         return recipe.to_json(), recipe.to_command()
-
-    @said
-    def _export(self, values: dict[Any, Any]) -> str:
-        value = values[self.player]
-        run = self.store.get(value.get("run")) if isinstance(value, dict) else None
-        if run is None or not run.frames:
-            raise ExportError("There is no run to export yet. Press Generate first." if not value else
-                              "This run is no longer kept on the server. Press Generate to make it again.")
-        chosen = build(ExportOptions, self.options.read(values), "export option")
-        return export_file(run.trajectory, values[self.format], chosen)
 
     @said
     def _restore(self, path: str) -> dict[Any, Any]:
@@ -153,19 +114,6 @@ class GenerateTab:
         if recipe.label is not None:
             card.spec.label_index(recipe.label)
         return self.settings.show(recipe)
-
-
-def export_file(trajectory: Any, format: str, options: ExportOptions) -> str:
-    """Write an export into a temporary folder that Gradio serves from; returns its path."""
-    recipe = trajectory.recipe
-    name = "-".join(part for part in (recipe.model, recipe.label, str(recipe.seeds[0])) if part)
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="diffusion-studio-"))
-    except OSError as error:
-        raise ExportError(f"No temporary folder can be made ({error.strerror}). The server's disk may be full; "
-                          "the run is kept, so try again later.") from error
-    return str(trajectory.save(folder / f"{safe}{FORMATS[format].suffix}", format, **vars(options)))
 
 
 _AS_LINK = "text => text ? `${location.origin}${location.pathname}?recipe=${encodeURIComponent(text)}` : text"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import gradio as gr
 
 from ..studio import Studio
+
+_RELATIVE = re.compile(r"\]\((?!\w+:|/|#)")          # the start of a link to a file beside the card
 
 
 class ModelsTab:
@@ -19,5 +23,4 @@ class ModelsTab:
         for card in cards:
             if card.text:
                 with gr.Accordion(f"The card of {card.name}", open=len(cards) == 1):
-                    gr.Markdown(card.text.replace("](", f"](/gradio_api/file={card.path.parent.resolve()}/")
-                                if "](" in card.text else card.text)
+                    gr.Markdown(_RELATIVE.sub(rf"](gradio_api/file={card.path.parent.resolve()}/", card.text))

@@ -29,8 +29,8 @@ def build(studio: Studio) -> gr.Blocks:
         with gr.Tab("Models"):
             ModelsTab(studio)
         endpoints(studio)
-        page.load(generate.restore_from_link, None, generate.settings.outputs(), queue=False, show_progress="hidden",
-                  api_visibility="private")
+        page.load(generate.restore_from_link, None, generate.settings.outputs(), show_progress="hidden",
+                  api_visibility="private")         # queued, as warnings reach the page through the queue alone
 
         def forget(request: gr.Request) -> None:
             store.forget(request.session_hash or "")

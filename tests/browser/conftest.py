@@ -71,7 +71,21 @@ def desktop(app, browser):
     yield from opened(app, browser, (1440, 900))
 
 
-def opened(app, browser, size):
+@pytest.fixture
+def visit(browser):
+    """Factory: the page at an address of the app, watched as `page` is."""
+    visits = []
+
+    def make(address):
+        visits.append(opened(address, browser, (1440, 900)))
+        return next(visits[-1])
+
+    yield make
+    for one in visits:
+        next(one, None)
+
+
+def opened(address, browser, size):
     errors: list[str] = []
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -79,7 +93,7 @@ def opened(app, browser, size):
     found.set_default_timeout(60_000)
     found.on("pageerror", lambda error: errors.append(str(error)))
     found.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    found.goto(app)
+    found.goto(address)
     found.wait_for_selector("#generate")
     found.wait_for_selector(".player")
     yield found

@@ -56,7 +56,7 @@ def test_a_newcomer_sees_a_picture_denoise(page):
     assert time.monotonic() - began < 10
     wait(page, "Number(d.shown) >= 3 && d.ended !== 'true'")        # watched while it runs, not after
     assert "step" in page.inner_text(".readout .step")
-    wait(page, "d.ended === 'true' && d.loaded === '51'")
+    wait(page, "d.ended === 'true' && d.loaded === '51' && d.shown === '50'")
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     assert page.inner_text(".readout .step") == "step 50 of 50"
 
@@ -153,9 +153,35 @@ def test_exports_carry_the_recipe_and_restore_the_controls(desktop, tmp_path, na
     desktop.wait_for_selector("#generate")
     desktop.click("#share > button")
     desktop.locator("#restore input[type=file]").set_input_files(path)
+    desktop.wait_for_selector("text=The settings of this file are restored")
     desktop.wait_for_function("document.querySelector('#seed input, #seed textarea').value === '7'")
     for where, value in (("#steps", "5"), ("#count", "3"), ("#guidance", "3")):
         assert desktop.locator(f"{where} input[type=number]").input_value() == value
+
+
+def test_a_file_without_a_recipe_is_explained(desktop, tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "plain.png")
+    desktop.click("#share > button")
+    desktop.locator("#restore input[type=file]").set_input_files(tmp_path / "plain.png")
+    desktop.wait_for_selector("text=plain.png carries no recipe")
+    assert desktop.locator("#seed input, #seed textarea").input_value() == "0"
+
+
+def test_the_export_panel_shows_what_matters_to_the_format(desktop, tmp_path):
+    run(desktop, steps=6, count=4)
+    desktop.click("#export > button")
+    options = desktop.locator("#export-options")
+    for name, there, gone in (("png", "One picture", "Speed"), ("strip", "Number of states", "Hold"), ("gif", "Speed", "k")):
+        desktop.locator(f"#format input[value={name}]").check()
+        options.get_by_text(there, exact=True).wait_for()
+        options.get_by_text(gone, exact=True).wait_for(state="hidden")
+    options.get_by_label("One picture").fill("9")
+    desktop.click("#make-file")
+    desktop.wait_for_selector("text=This run has pictures 0 to 3, got picture 9")
+    options.get_by_label("One picture").fill("3")
+    options.get_by_label("Scale").fill("2")
+    with Image.open(export(desktop, "gif", tmp_path)) as film:
+        assert film.size == (64, 64) and film.n_frames == 7
 
 
 def test_a_link_and_a_command_line_bring_a_run_back(desktop, app):
@@ -173,11 +199,11 @@ def test_a_link_and_a_command_line_bring_a_run_back(desktop, app):
     assert desktop.locator("#steps input[type=number]").input_value() == "6"
 
 
-def test_a_wrong_link_is_said_and_the_app_still_works(desktop, app):
+def test_a_wrong_link_is_said_and_the_app_still_works(app, visit):
     broken = json.dumps({"diffusion-studio": 1, "model": "no-such-model"})
-    desktop.goto(f"{app}/?recipe={urllib.parse.quote(broken)}")
-    desktop.wait_for_selector("text=There is no model")
-    run(desktop, steps=2)
+    page = visit(f"{app}/?recipe={urllib.parse.quote(broken)}")
+    page.wait_for_selector("text=There is no model")
+    run(page, steps=2)
 
 
 @pytest.mark.parametrize("seed", ["a word", "-1", "", "1.5"])

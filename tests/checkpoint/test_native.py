@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 
 import pytest
@@ -95,6 +97,32 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, tiny_spec, state):
     with pytest.raises(TypeError):
         checkpoint.write(path, tiny_spec(provenance={"bad": object()}), state, torch.float32)
     assert checkpoint.read_spec(path).name == "old"
+
+
+def test_others_may_read_what_is_written(tmp_path, tiny_spec, state):
+    plain = tmp_path / "plain"
+    plain.touch()
+    checkpoint.write(tmp_path / "m.safetensors", tiny_spec(), state, torch.float16)
+    assert os.stat(tmp_path / "m.safetensors").st_mode == os.stat(plain).st_mode
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, tiny_spec, state):
+    with pytest.raises(CheckpointError, match="cannot be written .No such file or directory.. Free space there, or choose"):
+        checkpoint.write(tmp_path / "none" / "m.safetensors", tiny_spec(), state, torch.float16)
+
+
+def test_a_full_disk_keeps_the_old_file_and_leaves_nothing(tmp_path, tiny_spec, state):
+    """As a full disk does, a limit on file size stops the write in its middle."""
+    path = tmp_path / "m.safetensors"
+    checkpoint.write(path, tiny_spec(name="old"), state, torch.float32)
+    code = ("import resource, signal, sys, diffusion_studio.checkpoint as c, torch\n"
+            "w = c.read(sys.argv[1])\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+            "c.write(sys.argv[1], w.spec, w.network.state_dict(), torch.float32)")
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60)
+    assert "CheckpointError" in done.stderr and "cannot be written" in done.stderr
+    assert checkpoint.read_spec(path).name == "old" and [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
 
 
 def test_write_leaves_the_callers_tensors_alone(tmp_path, tiny_spec, state):

@@ -202,6 +202,11 @@ def test_subfolders_are_labels(tmp_path):
     np.testing.assert_array_equal(found.images[..., 0], GREY[[1, 0, 2]])
 
 
+def test_sixteen_bits_become_eight(tmp_path):
+    save(tmp_path, "1.png", GREY[0].astype(np.uint16) * 257)
+    np.testing.assert_array_equal(data.load(tmp_path).images[0, ..., 0], GREY[0])
+
+
 def test_grey_and_colour_together_are_colour(tmp_path):
     colour = RANDOM.integers(0, 256, (4, 6, 3), np.uint8)
     save(tmp_path, "1.png", GREY[0]), save(tmp_path, "2.png", colour)

@@ -335,7 +335,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(config, t
     state["network.conv_out.bias"] = state["network.conv_out.bias"] * math.nan
     save_file(state, out / "state.safetensors", metadata={"progress": json.dumps({"step": 2, "seen": 8, "seconds": 1.0})})
     before = {name: (out / name).read_bytes() for name in ("state.safetensors", "model.safetensors")}
-    with pytest.raises(StudioError, match=r"The loss became nan at step 2. The last good state is in .*lower learning rate than 0.001"):
+    with pytest.raises(StudioError, match=r"The loss became nan at step 2. What was saved before it is in .*lower learning rate than 0.001"):
         finish(given, out, resume=True)
     assert {name: (out / name).read_bytes() for name in before} == before
     assert ds.load(out, "cpu", "fp32").denoiser()(torch.zeros(1, 1, 8, 8), Linear(timesteps=20).level(3)).x0.isfinite().all()
@@ -343,7 +343,6 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(config, t
 
 def test_a_run_that_is_closed_or_fails_is_saved(config, tmp_path):
     run = ds.train(config(), tmp_path / "closed", device="cpu", sample_every=0)
-    assert not (tmp_path / "closed").exists()                               # a generator: nothing happens before the first step
     next(run)
     run.close()
     assert RunFolder(tmp_path / "closed").load_state()[1].step == 1
@@ -353,6 +352,44 @@ def test_a_run_that_is_closed_or_fails_is_saved(config, tmp_path):
         run.throw(KeyboardInterrupt)
     assert RunFolder(tmp_path / "thrown").load_state()[1].step == 2
     assert ds.load(tmp_path / "thrown").spec.name == "thrown"
+
+
+@pytest.mark.parametrize("where", ["optimizer.step", "ema.update"])
+def test_an_interrupt_inside_an_update_saves_no_torn_state(config, tmp_path, monkeypatch, where):
+    out = tmp_path / "run"
+    owner = torch.optim.AdamW if where == "optimizer.step" else EMA
+    run = ds.train(config(), out, device="cpu", sample_every=0, save_every=4)
+    next(run), next(run), next(run)
+    kept = RunFolder(out).load_state()[1].step
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(owner, where.partition(".")[2], interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(run)
+    monkeypatch.undo()
+    assert RunFolder(out).load_state()[1].step in (kept, 3) and kept >= 2
+    finish(config(), out, resume=True)
+    finish(config(), tmp_path / "whole")
+    one, other = (load_file(tmp_path / name / "state.safetensors") for name in ("run", "whole"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_killed_run_logs_no_step_twice(config, tmp_path, monkeypatch):
+    monkeypatch.setattr("diffusion_studio.training.loop.LOG_EVERY", 1)
+    out = tmp_path / "run"
+    run = ds.train(config(), out, device="cpu", sample_every=0, save_every=8)
+    for _ in range(5):
+        next(run)
+    state = (out / "state.safetensors").read_bytes()                        # as saved after step 4
+    run.close()
+    (out / "state.safetensors").write_bytes(state)
+    with (out / "log.csv").open("a") as log:
+        log.write("99")                                                     # a row that the kill cut short
+    finish(config(), out, resume=True)
+    steps = [int(row["step"]) for row in csv.DictReader((out / "log.csv").open())]
+    assert steps == list(range(1, 9))
 
 
 def test_pictures_without_labels_and_in_colour(config, pictures, tmp_path):

@@ -1,0 +1,87 @@
+"""The export panel under the player: a format, the options that matter to it, the file."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..errors import ExportError
+from ..export import FORMATS, ExportOptions
+from ..options import build
+from ..trajectory import Trajectory
+from .controls import OptionControls
+from .handlers import said
+from .store import RunStore
+
+_START = "gif"
+
+
+class ExportPanel:
+    """Renders into the surrounding Blocks and exports the run that the player shows."""
+
+    def __init__(self, store: RunStore, player: gr.HTML) -> None:
+        self.store = store
+        self.player = player
+        with gr.Accordion("Export: GIF, MP4, film strip, pictures", open=False, elem_id="export"):
+            self.format = gr.Radio([(one.label, name) for name, one in FORMATS.items()], value=_START, label="Format",
+                                   info=FORMATS[_START].help, elem_id="format")
+            with gr.Row(elem_id="export-options"):
+                self.options = OptionControls.render(ExportOptions, **{
+                    name: {"visible": name in _shown(_START, ExportOptions().frames), **changes}
+                    for name, changes in _LABELS.items()})
+            self.button = gr.Button("Make the file", variant="primary", elem_id="make-file")
+            self.file = gr.File(label="Your file: it carries the settings of its run", interactive=False, height=80,
+                                elem_id="file")
+        controls, private = self.options.controls, {"api_visibility": "private"}
+        gr.on([self.format.change, controls["frames"].change], self._show, [self.format, controls["frames"]],
+              [self.format, *controls.values()], queue=False, show_progress="hidden", **private)
+        self.button.click(self._export, {player, self.format, *controls.values()}, self.file,
+                          concurrency_id="export", concurrency_limit=2, **private)
+
+    def _show(self, format: str, frames: str) -> list[Any]:
+        """Updates that leave only the options that matter."""
+        shown = _shown(format, frames)
+        return [gr.update(info=FORMATS[format].help), *(gr.update(visible=name in shown) for name in self.options.controls)]
+
+    @said
+    def _export(self, values: dict[Any, Any]) -> str:
+        value = values[self.player]
+        run = self.store.get(value.get("run")) if isinstance(value, dict) else None
+        if run is None or not run.frames:
+            raise ExportError("There is no run to export yet. Press Generate first." if not value else
+                              "This run is no longer kept on the server. Press Generate to make it again.")
+        chosen = build(ExportOptions, self.options.read(values), "export option")
+        return export_file(run.trajectory, values[self.format], chosen)
+
+
+_LABELS: dict[str, dict[str, Any]] = {
+    "view": {}, "fps": {"label": "Speed"}, "scale": {"placeholder": "automatic"},
+    "hold": {"label": "Hold"}, "frames": {"label": "Which states"}, "every": {"label": "k"},
+    "states": {"label": "Number of states"}, "picture": {"label": "One picture", "placeholder": "all"}, "caption": {},
+}
+
+
+def _shown(format: str, frames: str) -> set[str]:
+    """The options that matter to a format under a choice of states."""
+    shown = set(FORMATS[format].takes)
+    if frames != "every":
+        shown.discard("every")
+    if frames == "every" or (frames == "all" and format != "strip"):
+        shown.discard("states")
+    return shown
+
+
+def export_file(trajectory: Trajectory, format: str, options: ExportOptions) -> str:
+    """Write an export into a temporary folder that Gradio serves from; returns its path."""
+    recipe = trajectory.recipe
+    name = "-".join(part for part in (recipe.model, recipe.label, str(recipe.seeds[0])) if part)
+    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="diffusion-studio-"))
+    except OSError as error:
+        raise ExportError(f"No temporary folder can be made ({error.strerror}). The server's disk may be full; "
+                          "the run is kept, so try again later.") from error
+    return str(trajectory.save(folder / f"{safe}{FORMATS[format].suffix}", format, **vars(options)))

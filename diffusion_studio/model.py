@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from . import checkpoint
-from .device import pick_device, pick_dtype
+from .device import keep_freed_memory, pick_device, pick_dtype
 from .diffusion.denoiser import Denoiser
 from .diffusion.prediction import PARAMETRIZATIONS, Prediction
 from .diffusion.schedule import NoiseLevel, NoiseSchedule
@@ -24,6 +24,8 @@ class Model:
     """A network ready to run. `denoiser(label)` is its bare reading: nothing clipped, nothing guided."""
 
     def __init__(self, spec: ModelSpec, network: UNet, device: torch.device, dtype: torch.dtype) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         self.spec = spec
         self.device = device
         self.dtype = dtype

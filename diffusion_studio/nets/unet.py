@@ -97,7 +97,7 @@ class UNet(nn.Module):
                 h = stage(torch.cat([h, skips.pop()], dim=1), emb)
             if level.resample is not None:
                 h = level.resample(h, emb)
-        return self.conv_out(F.silu(self.norm_out(h)))
+        return self.conv_out(F.silu(self.norm_out(h), inplace=True))
 
     def _embed(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
         if x.shape[1] != self.config.in_channels or any(side % self.config.reduction for side in x.shape[2:]):

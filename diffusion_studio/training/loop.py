@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from .. import checkpoint, data
-from ..device import describe, pick_device, pick_dtype
+from ..device import describe, keep_freed_memory, pick_device, pick_dtype
 from ..errors import CheckpointError, OptionError, StudioError
 from ..images import from_uint8
 from ..nets.unet import UNet
@@ -100,6 +100,8 @@ class _Trainer:
     """Everything that changes while training, and its way to disk and back."""
 
     def __init__(self, config: TrainConfig, folder: RunFolder, device: torch.device, compile: bool) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         self.config, self.folder, self.device = config, folder, device
         self.data = data.load(config.data).padded(config.size)
         self.images = self.data.images

@@ -11,18 +11,19 @@ from ..export import FORMATS, ExportOptions
 from ..errors import OptionError, unknown
 from ..recipe import ANY, MAX_PICTURES
 from ..studio import Studio
+from .compute import Compute
 from .export_panel import export_file
 from .generate_tab import COMPUTE
 from .handlers import said
 
 
-def endpoints(studio: Studio) -> None:
+def endpoints(studio: Studio, compute: Compute) -> None:
     """Add the endpoints to the surrounding Blocks."""
-    gr.api(_animate(studio), api_name="animate", concurrency_id=COMPUTE, concurrency_limit=1)
+    gr.api(_animate(studio, compute), api_name="animate", concurrency_id=COMPUTE, concurrency_limit=1)
     gr.api(_models(studio), api_name="models")
 
 
-def _animate(studio: Studio) -> Callable[..., gr.FileData]:
+def _animate(studio: Studio, compute: Compute) -> Callable[..., gr.FileData]:
     @said
     def animate(model: str = "", label: str = "", steps: int = 50, sampler: str = "ddim", spacing: str = "trailing",
                 guidance: float = 2.0, seed: int = 0, count: int = 16, view: str = "x", format: str = "gif") -> gr.FileData:
@@ -39,7 +40,7 @@ def _animate(studio: Studio) -> Callable[..., gr.FileData]:
             raise OptionError(f"count must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
         recipe = studio.recipe(model or studio.models()[0].name, label=None if label in ("", ANY) else label, steps=steps, sampler=sampler,
                                spacing=spacing, guidance=guidance, seeds=tuple(range(seed, seed + count)))
-        return gr.FileData(path=export_file(studio.run(recipe), format, options))
+        return gr.FileData(path=export_file(compute.call(lambda: studio.run(recipe)), format, options))
     return animate
 
 

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import gradio as gr
 
 from ..errors import StudioError
+from ..frame import Frame
 from ..recipe import Recipe
 from ..studio import Studio
+from .compute import Compute
 from .controls import RecipeControls
 from .export_panel import ExportPanel
 from .handlers import said, sentence
 from .player import player, tick
 from .store import RunStore
 
-COMPUTE = "compute"                 # all events that run a network share this queue
+COMPUTE = "compute"                 # all events that run a network share this queue, and see their place in it
 TICK_SECONDS = 0.05                 # the page is told of a new frame at most this often
 
 
 class GenerateTab:
     """Renders into the surrounding Blocks; `restore_from` connects the page's load to the settings in its link."""
 
-    def __init__(self, studio: Studio, store: RunStore) -> None:
+    def __init__(self, studio: Studio, store: RunStore, compute: Compute) -> None:
         self.studio = studio
         self.store = store
+        self.compute = compute
         self.settings = RecipeControls(studio)
         with gr.Row(elem_id="stage"):
             with gr.Column(elem_id="quick"):
@@ -54,7 +56,7 @@ class GenerateTab:
     def _connect(self) -> None:
         inputs, private = self.settings.inputs(), {"api_visibility": "private"}
         started = self.go.click(
-            self._generate, inputs, self.player, concurrency_id=COMPUTE, concurrency_limit=1, show_progress="full",
+            self._generate, inputs, self.player, concurrency_id=COMPUTE, concurrency_limit=1, show_progress="hidden",
             show_progress_on=[self.status], **private)
         self.go.click(self._share, inputs, [self.link, self.command], queue=False, show_progress="hidden",
                       **private).then(None, self.link, self.link, js=_AS_LINK, **private)
@@ -80,20 +82,20 @@ class GenerateTab:
     def _generate(self, values: dict[Any, Any], request: gr.Request) -> Iterator[dict[str, Any]]:
         try:
             recipe = self.settings.recipe(values)
-            frames = self.studio.stream(recipe)                 # checks the recipe before anything is recorded
-            yield from self._ticks(self.store.open(request.session_hash or "", recipe), frames)
+            frames = self.compute.call(lambda: self.studio.stream(recipe))      # loads, and checks the recipe
+            run = self.store.open(request.session_hash or "", recipe)
+            for place, frame in self.compute.newest(self._recorded(run, frames), TICK_SECONDS):
+                yield tick(run, place, self.store.last_place(frame), frame)
         except StudioError as error:
             raise sentence(error) from error
 
-    def _ticks(self, run: str, frames: Iterator[Any]) -> Iterator[dict[str, Any]]:
-        last, kept = 0.0, 0
+    def _recorded(self, run: str, frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
+        """Each frame, with the place of the newest one that is kept."""
+        kept = 0
         for frame in frames:
             place = self.store.append(run, frame)
             kept = kept if place is None else place
-            now = time.monotonic()
-            if now - last > TICK_SECONDS or frame.index == frame.total:
-                last = now
-                yield tick(run, kept, self.store.last_place(frame), frame)
+            yield kept, frame
 
     def _share(self, values: dict[Any, Any]) -> tuple[str, str]:
         try:

@@ -9,6 +9,7 @@ import gradio as gr
 from ..errors import StudioError
 from ..studio import Studio
 from .api import endpoints
+from .compute import Compute
 from .generate_tab import GenerateTab
 from .models_tab import ModelsTab
 from .store import RunStore
@@ -18,17 +19,17 @@ KEEP_FILES = (600, 3600)                # look for stale files every 10 minutes,
 MAX_UPLOAD = "64mb"
 
 
-def build(studio: Studio) -> gr.Blocks:
-    """The app's Blocks."""
+def build(studio: Studio, compute: Compute) -> gr.Blocks:
+    """The app's Blocks; its networks run in `compute`."""
     store = RunStore()
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True) as page:
         gr.HTML(f"<h1>{TITLE}</h1><p>Watch a diffusion model turn noise into pictures, step by step.</p>",
                 elem_id="title")
         with gr.Tab("Generate"):
-            generate = GenerateTab(studio, store)
+            generate = GenerateTab(studio, store, compute)
         with gr.Tab("Models"):
             ModelsTab(studio)
-        endpoints(studio)
+        endpoints(studio, compute)
         page.load(generate.restore_from_link, None, generate.settings.outputs(), show_progress="hidden",
                   api_visibility="private")         # queued, as warnings reach the page through the queue alone
 
@@ -44,12 +45,13 @@ def serve(studio: Studio, host: str | None = None, port: int | None = None, shar
     """Launch the app and wait. Host and port None are Gradio's own choice (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
     theme = gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"],
                            font_mono=["ui-monospace", "monospace"])
-    page = build(studio)
+    compute = Compute()
+    page = build(studio, compute)
     page.queue(max_size=32).launch(
         server_name=host, server_port=port, share=share, inbrowser=open_browser, theme=theme,
         css_paths=Path(__file__).with_name("shell.css"), max_file_size=MAX_UPLOAD, footer_links=["api", "settings"],
         ssr_mode=False, allowed_paths=[str(studio.folder.resolve())], prevent_thread_lock=True)
-    _warm_up(studio)
+    compute.call(lambda: _warm_up(studio))
     page.block_thread()
 
 

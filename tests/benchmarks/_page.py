@@ -1,0 +1,68 @@
+"""The app's page without a browser: joins the queue, follows the ticks and pulls every frame, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from typing import Any
+
+import httpx
+
+
+class Page:
+    """One visitor. Settings are those the page starts with, but for what `run` is given by a control's elem_id."""
+
+    def __init__(self, address: str) -> None:
+        self.http = httpx.Client(base_url=f"{address}/gradio_api", timeout=120)
+        self.session = secrets.token_hex(8)
+        config = httpx.get(f"{address}/config", timeout=60).json()
+        parts = {one["id"]: one for one in config["components"]}
+        named = {one["props"].get("elem_id"): one["id"] for one in config["components"]}
+        self.player = named["player"]
+        click = next(d for d in config["dependencies"] if [named["generate"], "click"] in map(list, d["targets"]))
+        self.event, self.inputs = click["id"], click["inputs"]
+        self.values = {one: parts[one]["props"].get("value") for one in self.inputs}
+        self.named = named
+
+    def run(self, **settings: Any) -> int:
+        """Generate, pull every frame while it runs as the page does, and return how many there were."""
+        values = {**self.values, **{self.named[name]: value for name, value in settings.items()}}
+        self.http.post("/queue/join", json={"data": [values[one] for one in self.inputs], "fn_index": self.event,
+                                            "session_hash": self.session}).raise_for_status()
+        tick: dict[str, Any] = {}
+        arrived, pulled = threading.Condition(), []
+        puller = threading.Thread(target=self._pull, args=(tick, arrived, pulled))
+        puller.start()
+        with self.http.stream("GET", "/queue/data", params={"session_hash": self.session}) as lines:
+            for line in lines.iter_lines():
+                message = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+                data = message.get("output", {}).get("data") or [None]
+                with arrived:
+                    tick.update(self._value(data[0]) if message.get("msg") == "process_generating" else {})
+                    if message.get("msg") == "process_completed":
+                        tick["over"] = True
+                    arrived.notify()
+                if tick.get("over"):
+                    break
+        puller.join()
+        return len(pulled)
+
+    @staticmethod
+    def _value(given: Any) -> dict[str, Any]:
+        """A whole tick, or the changes that Gradio sends after the first one."""
+        if isinstance(given, dict):
+            return given
+        return {path[0]: value for kind, path, value in given or [] if kind in ("replace", "add") and path}
+
+    def _pull(self, tick: dict[str, Any], arrived: threading.Condition, pulled: list[int]) -> None:
+        while True:
+            with arrived:
+                arrived.wait_for(lambda: tick.get("over") or tick.get("kept", -1) >= len(pulled))
+                places = list(range(len(pulled), tick.get("kept", -1) + 1))
+                if not places:
+                    return
+            answer = self.http.post("/component_server", json={
+                "data": [tick["run"], places], "fn_name": "frames", "component_id": self.player,
+                "session_hash": self.session}).json()
+            pulled.extend(place for place, *_ in answer)

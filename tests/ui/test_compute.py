@@ -1,0 +1,78 @@
+"""The thread that runs networks: order, newest items, endings."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from diffusion_studio.ui.compute import Compute
+
+
+def test_a_call_gives_its_result_or_its_exception():
+    compute = Compute()
+    assert compute.call(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        compute.call(lambda: 1 / 0)
+
+
+def test_everything_runs_in_one_thread():
+    compute = Compute()
+    first = compute.call(threading.get_ident)
+    ran = list(compute.newest((threading.get_ident() for _ in range(3)), 0))
+    assert {first, *ran} == {first} and first != threading.get_ident()
+
+
+def test_the_last_item_always_comes_and_none_comes_out_of_order():
+    for _ in range(50):
+        seen = list(Compute().newest(iter(range(200)), 0.0001))
+        assert seen == sorted(set(seen)) and seen[-1] == 199
+
+
+def test_a_slow_watcher_skips_and_does_not_hold_the_run():
+    made = threading.Event()
+
+    def items():
+        yield from range(100)
+        made.set()
+
+    watched = Compute().newest(items(), 0)
+    next(watched)
+    assert made.wait(5)                                                     # while nobody watches
+    assert len(list(watched)) <= 1
+
+
+def test_closing_ends_the_run_after_the_item_in_the_making():
+    made, closed = [], threading.Event()
+
+    def items():
+        try:
+            for k in range(10_000):
+                made.append(k)
+                time.sleep(0.001)
+                yield k
+        finally:
+            closed.set()
+
+    compute = Compute()
+    watched = compute.newest(items(), 0)
+    next(watched)
+    watched.close()
+    assert closed.wait(5) and len(made) < 5_000
+    assert compute.call(lambda: "free") == "free"
+
+
+def test_a_failing_run_gives_what_it_made_and_then_its_exception():
+    def items():
+        yield 1
+        raise ValueError("broken")
+
+    watched = Compute().newest(items(), 0)
+    assert next(watched) == 1
+    with pytest.raises(ValueError, match="broken"):
+        next(watched)
+
+
+def test_an_empty_run():
+    assert list(Compute().newest(iter(()), 0)) == []

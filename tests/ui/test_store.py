@@ -1,0 +1,73 @@
+"""Recorded runs: bounded, private, freed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import diffusion_studio as ds
+from diffusion_studio.diffusion.schedule import Linear
+from diffusion_studio.frame import Frame
+from diffusion_studio.ui.store import MAX_RUNS_PER_VISITOR, RunStore
+
+RECIPE = ds.Recipe(model="m", steps=100)
+
+
+def frame(index: int, total: int = 100, side: int = 8) -> Frame:
+    picture = np.zeros((1, side, side, 1), np.uint8)
+    return Frame(index, total, Linear().level(999 - index), picture, picture)
+
+
+def fill(store: RunStore, visitor: str, total: int = 100) -> str:
+    key = store.open(visitor, RECIPE)
+    for k in range(total + 1):
+        store.append(key, frame(k, total))
+    return key
+
+
+def test_a_run_is_kept_whole_where_there_is_room():
+    store = RunStore()
+    key = fill(store, "a")
+    run = store.get(key)
+    assert [one.index for one in run.frames] == list(range(101))
+    assert run.nbytes == sum(one.nbytes for one in run.frames) == store.nbytes
+    assert run.trajectory.recipe == RECIPE and store.last_place(run.frames[0]) == 100
+
+
+@pytest.mark.parametrize("room", [100, 33, 7, 2])
+def test_a_long_run_keeps_evenly_spaced_frames_and_the_last(room):
+    size = frame(0).nbytes
+    store = RunStore(max_run_bytes=room * size)
+    key = store.open("a", RECIPE)
+    places = [store.append(key, frame(k)) for k in range(101)]
+    kept = [one.index for one in store.get(key).frames]
+    assert len(kept) <= room + 1 and kept[0] == 0 and kept[-1] == 100
+    assert len(set(np.diff(kept[:-1]))) <= 1
+    assert places[-1] == len(kept) - 1 == store.last_place(frame(0))
+
+
+def test_the_oldest_runs_make_room():
+    size = frame(0).nbytes * 101
+    store = RunStore(max_bytes=2 * size)
+    keys = [fill(store, name) for name in "abc"]
+    assert store.get(keys[0]) is None and store.get(keys[2]) is not None and store.nbytes <= 2 * size
+
+
+def test_a_run_larger_than_all_room_is_not_thrown_out_while_it_grows():
+    store = RunStore(max_bytes=1)
+    assert len(store.get(fill(store, "a")).frames) == 101
+
+
+def test_a_visitor_keeps_the_last_runs_and_no_other_visitors():
+    store = RunStore()
+    keys = [fill(store, "a", 3) for _ in range(MAX_RUNS_PER_VISITOR + 1)]
+    other = fill(store, "b", 3)
+    assert [store.get(key) is not None for key in keys] == [False] + [True] * MAX_RUNS_PER_VISITOR
+    store.forget("a")
+    assert all(store.get(key) is None for key in keys) and store.get(other) is not None
+    assert store.append(keys[-1], frame(0)) is None                        # a run that goes on after its page closed
+
+
+@pytest.mark.parametrize("key", [None, 3, "", "no-such-run", ["x"], {"run": 1}])
+def test_what_is_no_run(key):
+    assert RunStore().get(key) is None

@@ -85,15 +85,16 @@ def test_the_command_of_a_recipe_makes_the_recipe(tiny_checkpoint, tmp_path):
 
 
 def test_the_command_of_a_recipe_says_any_where_the_model_has_a_default_label():
-    from diffusion_studio.cli import _parser, _recipe
+    from diffusion_studio.cli.generate import recipe_of
+    from diffusion_studio.cli.parser import build_parser
 
     studio = ds.Studio(ROOT / "checkpoints")
     for label in (None, "Bag"):
         recipe = studio.recipe("fashion-mnist", label=label, steps=3)
-        args = _parser().parse_args(shlex.split(recipe.to_command())[1:])
-        assert _recipe(args, studio) == recipe
+        args = build_parser().parse_args(shlex.split(recipe.to_command())[1:])
+        assert recipe_of(args, studio) == recipe
     words = shlex.split(ds.Recipe(model="m", label="-odd label").to_command())[1:]
-    assert _parser().parse_args(words).label == "-odd label"
+    assert build_parser().parse_args(words).label == "-odd label"
 
 
 @pytest.mark.parametrize(("words", "sentence"), [

@@ -77,9 +77,10 @@ class NoiseSchedule:
         """The inverse of `level`: the (fractional) t at a log-SNR, held at t_min and t_max beyond the schedule's ends."""
         raise NotImplementedError
 
-    def _check(self, t: float) -> None:
+    def _checked(self, t: float) -> float:
         if not self.t_min <= t <= self.t_max:
             raise OptionError(f"t must be from {self.t_min:g} to {self.t_max:g} on this schedule, got {t}.")
+        return float(t)
 
 
 def root_sigmoid(z: float) -> float:

@@ -43,8 +43,8 @@ class VarianceExploding(NoiseSchedule):
         return 0.0 if self.label == "sigma" else self.t_min
 
     def level(self, t: float) -> NoiseLevel:
-        self._check(t)
-        return NoiseLevel(float(t), 1.0, float(t) if self.label == "sigma" else math.exp(4 * t))
+        t = self._checked(t)
+        return NoiseLevel(t, 1.0, t if self.label == "sigma" else math.exp(4 * t))
 
     def timestep(self, log_snr: float) -> float:
         held = min(max(-log_snr / 2, math.log(self.sigma_min)), math.log(self.sigma_max))        # log(sigma)
@@ -81,10 +81,10 @@ class VariancePreserving(NoiseSchedule):
         return 0.0
 
     def level(self, t: float) -> NoiseLevel:
-        self._check(t)
+        t = self._checked(t)
         s = t / self.scale
         spent = s * (self.beta_min + s * (self.beta_max - self.beta_min) / 2)           # -log(alpha^2)
-        return NoiseLevel(float(t), math.exp(-spent / 2), math.sqrt(-math.expm1(-spent)))
+        return NoiseLevel(t, math.exp(-spent / 2), math.sqrt(-math.expm1(-spent)))
 
     def timestep(self, log_snr: float) -> float:
         # -log(alpha^2) = log(1 + exp(-log_snr)), without overflow; then the quadratic equation above, solved for s
@@ -119,8 +119,8 @@ class FlowMatching(NoiseSchedule):
         return 0.0
 
     def level(self, t: float) -> NoiseLevel:
-        self._check(t)
-        return NoiseLevel(float(t), 1 - t / self.scale, t / self.scale)
+        t = self._checked(t)
+        return NoiseLevel(t, 1 - t / self.scale, t / self.scale)
 
     def timestep(self, log_snr: float) -> float:
         if log_snr > 0:                                     # sigma = 1 / (1 + exp(log_snr / 2)), without overflow

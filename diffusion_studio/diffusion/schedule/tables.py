@@ -82,12 +82,12 @@ class TableSchedule(NoiseSchedule):
         return root_sigmoid(-float(self._noise[-1])) if len(self._noise) else 0.0
 
     def level(self, t: float) -> NoiseLevel:
-        self._check(t)
+        t = self._checked(t)
         if t <= len(self._noise) - 1:
             log_snr = -float(np.interp(t, self._labels, self._noise))
-            return NoiseLevel(float(t), root_sigmoid(log_snr), root_sigmoid(-log_snr))
+            return NoiseLevel(t, root_sigmoid(log_snr), root_sigmoid(-log_snr))
         alpha = (self.t_max - t) * self._last_alpha
-        return NoiseLevel(float(t), alpha, math.sqrt((1 - alpha) * (1 + alpha)))
+        return NoiseLevel(t, alpha, math.sqrt((1 - alpha) * (1 + alpha)))
 
     def timestep(self, log_snr: float) -> float:
         known = len(self._noise)

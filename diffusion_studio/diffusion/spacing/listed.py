@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import ClassVar
 
 import numpy as np
@@ -104,6 +105,8 @@ class Sections(Spacing):
             if count > size:
                 raise OptionError(f"Section {k + 1} of {self.sections!r} has {size} of the {total} timesteps, too few for "
                                   f"{count} steps. Give smaller numbers.")
-            found += [start + round(j * (size - 1) / max(count - 1, 1)) for j in range(count)]
+            # summed up and not multiplied: a sum just off a half decides the rounding as in OpenAI's published runs
+            strides = [0.0, *[(size - 1) / max(count - 1, 1)] * (count - 1)][:count]
+            found += [start + round(place) for place in accumulate(strides)]
             start += size
         return found

@@ -201,7 +201,8 @@ def test_options_of_one_name_and_two_kinds_share_no_flag():
 
 def test_no_sampler_shares_an_option_with_a_spacing():
     """One flag says one thing in a command; argparse refuses a clash with the other flags by itself."""
-    samplers, spacings = ({one.name for cls in registry.values() for one in fields_of(cls)} for registry in REGISTRIES.values())
+    samplers, spacings = ({one.name for cls in registry.values() for one in fields_of(cls)}
+                          for registry in (REGISTRIES["sampler"], REGISTRIES["spacing"]))
     assert not samplers & spacings
 
 
@@ -223,8 +224,8 @@ def test_no_sampler_shares_an_option_with_a_spacing():
     (["generate", "fashion-mnist", "--guidance", "nan"], "finite number"),
     (["generate", "fashion-mnist", "--spacing", "karas"], "There is no spacing 'karas'"),
     (["generate", "fashion-mnist", "--rho", "3"], "--rho is not an option of the spacing trailing, which has: none"),
-    (["generate", "fashion-mnist", "--spacing", "karras", "--rho", "x"], "rho must be a finite number from 1 to 20, got 'x'"),
-    (["generate", "fashion-mnist", "--spacing", "sections", "--steps", "4"], "makes 45 steps by itself, and 4 were asked for"),
+    (["generate", "fashion-mnist", "--spacing", "karras", "--rho", "x"], "rho must be a finite number from 1 to 20"),
+    (["generate", "fashion-mnist", "--spacing", "sections", "--steps", "4"], "makes 45 steps by itself, and 4 were"),
     (["generate", "fashion-mnist", "--spacing", "timesteps", "--timesteps", "1,2"], "timesteps must be falling numbers"),
     (["train", "--out", "TMP/run", "--schedule", "flow"], "There is no schedule 'flow'"),
     (["generate", "fashion-mnist", "--out", "run.avi"], "suffix"),

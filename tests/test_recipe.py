@@ -19,7 +19,8 @@ RECIPES = [
     Recipe(model="x", sampler=DDPM(variance="large"), seeds=tuple(range(7, 7 + MAX_PICTURES)), guidance=-3.0),
     Recipe(model="ünï", label="\"quoted\" \\ $HOME", guidance=0.0),
     *(Recipe(model="m", sampler=cls()) for cls in SAMPLERS.values()), *(Recipe(model="m", spacing=name) for name in SPACINGS),
-    Recipe(model="m", steps=3, spacing=Timesteps(timesteps="-1.5,-2,-3")), Recipe(model="m", spacing=Sections(sections="ddim50")),
+    Recipe(model="m", steps=3, spacing=Timesteps(timesteps="-1.5,-2,-3")),
+    Recipe(model="m", spacing=Sections(sections="ddim50")),
     Recipe(model="m", spacing=Karras(rho=3.25)), Recipe(model="m", spacing=Follow(follow="flow")),
 ]
 
@@ -88,7 +89,8 @@ def test_settings_name_a_sampler_in_several_ways(sampler):
 
 def test_defaults():
     assert Recipe.from_settings({}) == Recipe() == Recipe("", None, (0,), 50, DDIM(0.0), "trailing", 1.0, True)
-    assert Recipe(seeds=[1, 2]).seeds == (1, 2) and Recipe().spacing == Trailing() and Recipe(spacing="leading").spacing == Leading()
+    assert Recipe(seeds=[1, 2]).seeds == (1, 2)
+    assert Recipe().spacing == Trailing() and Recipe(spacing="leading").spacing == Leading()
 
 
 @pytest.mark.parametrize("settings, message", [
@@ -182,5 +184,5 @@ def test_a_command_to_read():
 
 def test_a_command_with_options_of_the_spacing():
     recipe = Recipe(model="m", label="a", steps=9, spacing=Exponential(power=2))
-    assert recipe.to_command() == ("diffusion-studio generate m --label a --seed 0 --count 1 --steps 9 --sampler ddim --eta 0.0 "
-                                   "--spacing exponential --power 2.0 --guidance 1.0")
+    assert recipe.to_command() == ("diffusion-studio generate m --label a --seed 0 --count 1 --steps 9 --sampler ddim "
+                                   "--eta 0.0 --spacing exponential --power 2.0 --guidance 1.0")

@@ -54,7 +54,7 @@ def add_choice(verb: Any, kind: str, registry: Mapping[str, type]) -> None:
     for having in owners.values():
         first = next(iter(having.values()))
         if any(one.kind is not first.kind for one in having.values()):
-            raise TypeError(f"the option {first.name} is of different kinds in {', '.join(having)}, so no flag can serve them")
+            raise TypeError(f"the option {first.name} is of different kinds in {', '.join(having)}: no flag serves them all")
         defaults = {name: one.default for name, one in having.items() if one.default not in (None, "")}
         shown = f"default {next(iter(defaults.values()))}" if len(set(defaults.values())) == 1 else \
             ", ".join(f"{default} in {name}" for name, default in defaults.items())
@@ -73,7 +73,7 @@ def chosen(args: argparse.Namespace, kind: str, registry: Mapping[str, type], be
     for other in registry.values():
         for one in fields_of(other):
             if one.name not in own and getattr(args, one.name) is not None:
-                raise OptionError(f"{flag(one.name)} is not an option of the {kind} {name_of(registry, before) if name is None else name}, "
+                raise OptionError(f"{flag(one.name)} is not an option of the {kind} {name or name_of(registry, before)}, "
                                   f"which has: {', '.join(own) or 'none'}.")
     return cls(**{**base, **given(args, fields_of(cls))})
 

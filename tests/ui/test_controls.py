@@ -13,8 +13,8 @@ from diffusion_studio.ui.controls import RecipeControls
 
 @pytest.fixture
 def controls(tmp_path, write_checkpoint):
-    write_checkpoint("tiny", defaults={"steps": 4, "spacing": {"name": "karras", "rho": 3}, "sampler": {"name": "ddim", "eta": 0.5},
-                                       "clip": False})
+    write_checkpoint("tiny", defaults={"steps": 4, "spacing": {"name": "karras", "rho": 3}, "clip": False,
+                                       "sampler": {"name": "ddim", "eta": 0.5}})
     with gr.Blocks():
         made = RecipeControls(ds.Studio(tmp_path / "checkpoints", "cpu", "fp32"))
         made.render_quick()
@@ -58,7 +58,8 @@ def test_only_the_options_of_the_choice_are_shown(controls, kind):
 
 
 def test_the_slider_yields_to_a_spacing_with_steps_of_its_own(controls):
-    given = values(controls, {controls.spacing.menu: "timesteps", controls.spacing.options["timesteps"].controls["timesteps"]: "50,5"})
+    text = controls.spacing.options["timesteps"].controls["timesteps"]
+    given = values(controls, {controls.spacing.menu: "timesteps", text: "50,5"})
     assert given[controls.steps] == 4 and controls.recipe(given).steps == 2
 
 

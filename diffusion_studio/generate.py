@@ -36,6 +36,7 @@ class Plan:
 def plan(model: Model, recipe: Recipe) -> Plan:
     """Check a recipe against a model; raises `OptionError` for what the model cannot do."""
     levels = path(model.schedule, recipe.steps, recipe.spacing)
+    model.check(levels[0])
     denoise = model.denoiser(recipe.label)
     if recipe.label is not None and recipe.guidance != 1:
         denoise = classifier_free(denoise, model.denoiser(), recipe.guidance)

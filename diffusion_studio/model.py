@@ -56,8 +56,15 @@ class Model:
                               f"{', '.join(self.spec.labels)}.")
         return self.spec.network.classes
 
+    def check(self, level: NoiseLevel) -> None:
+        """Raise `OptionError` for a level of which this kind of network can say nothing."""
+        if level.alpha == 0 and self.spec.parametrization == "eps":
+            raise OptionError(f"{self.spec.name} predicts eps, which says nothing of the picture where a run starts at pure "
+                              "noise (alpha = 0). Choose a spacing that starts below it: leading, or timesteps.")
+
     def predict(self, x: torch.Tensor, level: NoiseLevel, classes: Sequence[int | None]) -> Prediction:
         """One network call for x (N, C, H, W); `classes` holds one index for each picture, or one for all."""
+        self.check(level)
         if len(classes) not in (1, len(x)):
             raise OptionError(f"{len(classes)} labels were given for {len(x)} pictures. Give one, or one for each.")
         t = torch.full((len(x),), level.t, device=x.device)

@@ -9,7 +9,7 @@ import pytest
 
 from diffusion_studio.diffusion.noise import MAX_SEED
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS
-from diffusion_studio.diffusion.spacing import SPACINGS
+from diffusion_studio.diffusion.spacing import SPACINGS, Exponential, Follow, Karras, Leading, Sections, Timesteps, Trailing
 from diffusion_studio.errors import OptionError
 from diffusion_studio.recipe import MAX_PICTURES, Recipe
 
@@ -19,6 +19,9 @@ RECIPES = [
     Recipe(model="x", sampler=DDPM(variance="large"), seeds=tuple(range(7, 7 + MAX_PICTURES)), guidance=-3.0),
     Recipe(model="ünï", label="\"quoted\" \\ $HOME", guidance=0.0),
     *(Recipe(model="m", sampler=cls()) for cls in SAMPLERS.values()), *(Recipe(model="m", spacing=name) for name in SPACINGS),
+    Recipe(model="m", steps=3, spacing=Timesteps(timesteps="-1.5,-2,-3")),
+    Recipe(model="m", spacing=Sections(sections="ddim50")),
+    Recipe(model="m", spacing=Karras(rho=3.25)), Recipe(model="m", spacing=Follow(follow="flow")),
 ]
 
 
@@ -50,6 +53,31 @@ def test_a_stored_recipe_is_still_read():
     assert json.loads(Recipe.from_json(text).to_json()) == json.loads(text)
 
 
+def test_a_spacing_without_options_is_written_as_its_name():
+    """As the first version wrote all of them; one with options is an object like a sampler."""
+    assert json.loads(Recipe(spacing="leading").to_json())["spacing"] == "leading"
+    assert json.loads(Recipe(spacing=Karras(rho=5)).to_json())["spacing"] == {"name": "karras", "rho": 5.0}
+
+
+@pytest.mark.parametrize("name, spellings", [
+    ("spacing", ["karras", {"name": "karras"}, {"name": "karras", "rho": 7}, Karras()]),
+    ("sampler", ["ddpm", {"name": "ddpm"}, {"name": "ddpm", "variance": "small"}, DDPM()])])
+def test_a_recipe_itself_takes_names_and_objects(name, spellings):
+    for given in spellings:
+        assert getattr(Recipe(**{name: given}), name) == spellings[-1]
+        assert Recipe.from_settings({name: given}) == Recipe(**{name: spellings[-1]})
+
+
+def test_a_spacing_with_steps_of_its_own_brings_them():
+    given = {"spacing": {"name": "sections", "sections": "3,4"}}
+    assert Recipe.from_settings(given).steps == 7
+    assert Recipe.from_settings(given, {"steps": 50}).steps == 7
+    assert Recipe.from_settings({"model": "m"}, {"steps": 50, **given}).steps == 7
+    assert Recipe.from_settings({**given, "steps": 50}).steps == 50             # said aloud: `path` explains what is wrong
+    assert Recipe.from_settings({"spacing": "karras"}, {"steps": 20}).steps == 20
+    assert Recipe.from_settings({"steps": 5}, {"model": "m", "steps": 9}) == Recipe(model="m", steps=5)
+
+
 @pytest.mark.parametrize("sampler", ["ddpm", {"name": "ddpm"}, {"name": "ddpm", "variance": "small"}, DDPM()], ids=str)
 def test_settings_name_a_sampler_in_several_ways(sampler):
     given = {"model": "m", "sampler": sampler, "seeds": [4, 5], "steps": 3.0, "guidance": 2}
@@ -62,6 +90,7 @@ def test_settings_name_a_sampler_in_several_ways(sampler):
 def test_defaults():
     assert Recipe.from_settings({}) == Recipe() == Recipe("", None, (0,), 50, DDIM(0.0), "trailing", 1.0, True)
     assert Recipe(seeds=[1, 2]).seeds == (1, 2)
+    assert Recipe().spacing == Trailing() and Recipe(spacing="leading").spacing == Leading()
 
 
 @pytest.mark.parametrize("settings, message", [
@@ -83,7 +112,11 @@ def test_defaults():
     ({"steps": 0}, "Recipe.steps must be a whole number, at least 1, got 0"),
     ({"steps": 2.5}, r"Recipe.steps must be a whole number, at least 1, got 2\.5"),
     ({"steps": "many"}, "Recipe.steps must be"),
-    ({"spacing": "karras"}, "There is no Recipe.spacing 'karras'. Choose one of: trailing, leading, linspace"),
+    ({"spacing": "karas"}, "There is no spacing 'karas'. Choose one of: trailing, leading, linspace.*Did you mean 'karras'"),
+    ({"spacing": {"name": "karras", "eta": 1}}, "There is no option of the spacing 'karras' 'eta'"),
+    ({"spacing": {"name": "karras", "rho": 0}}, "Karras.rho must be a finite number from 1 to 20, got 0"),
+    ({"spacing": 3}, "int is not registered. Registered are: trailing, leading"),
+    ({"spacing": DDIM()}, "DDIM is not registered. Registered are: trailing, leading"),
     ({"guidance": float("nan")}, "Recipe.guidance must be a finite number from -20 to 50, got nan"),
     ({"guidance": 51}, "from -20 to 50, got 51"),
     ({"clip": "no"}, "Recipe.clip must be true or false, got 'no'"),
@@ -121,9 +154,9 @@ def settings_of(command: str) -> dict:
     assert words[:2] == ["diffusion-studio", "generate"]
     found, rest = {"model": words[2]}, words[3:]
     while rest:
-        flag = rest.pop(0)
+        flag, joined, value = rest.pop(0).partition("=")
         assert flag.startswith("--")
-        found[flag[2:]] = False if flag == "--no-clip" else rest.pop(0)
+        found[flag[2:]] = value if joined else False if flag == "--no-clip" else rest.pop(0)
     return found
 
 
@@ -132,13 +165,14 @@ def test_the_command_says_the_whole_recipe(recipe):
     said = settings_of(recipe.to_command())
     seeds = tuple(map(int, said.pop("seeds").split(","))) if "seeds" in said else \
         tuple(range(first := int(said.pop("seed")), first + int(said.pop("count"))))
-    cls = SAMPLERS[said.pop("sampler")]
-    chosen = {name: said.pop(name) for name in list(said) if name in cls.__dataclass_fields__}
-    chosen = {name: type(getattr(cls(), name))(value) for name, value in chosen.items()}
+    chosen = {}
+    for kind, registry in (("sampler", SAMPLERS), ("spacing", SPACINGS)):
+        cls = registry[said.pop(kind)]
+        chosen[kind] = cls(**{name: type(getattr(cls(), name))(said.pop(name)) for name in list(said)
+                              if name in cls.__dataclass_fields__})
     label = said.pop("label")
     back = Recipe(model=said.pop("model"), label=None if label == "any" else label, seeds=seeds, steps=int(said.pop("steps")),
-                  sampler=cls(**chosen), spacing=said.pop("spacing"), guidance=float(said.pop("guidance")),
-                  clip=said.pop("no-clip", True))
+                  guidance=float(said.pop("guidance")), clip=said.pop("no-clip", True), **chosen)
     assert said == {} and back == recipe
 
 
@@ -146,3 +180,9 @@ def test_a_command_to_read():
     recipe = Recipe(model="fashion-mnist", label="Ankle boot", seeds=(3, 4), guidance=2.0)
     assert recipe.to_command() == ("diffusion-studio generate fashion-mnist --label 'Ankle boot' --seed 3 --count 2 --steps 50 "
                                    "--sampler ddim --eta 0.0 --spacing trailing --guidance 2.0")
+
+
+def test_a_command_with_options_of_the_spacing():
+    recipe = Recipe(model="m", label="a", steps=9, spacing=Exponential(power=2))
+    assert recipe.to_command() == ("diffusion-studio generate m --label a --seed 0 --count 1 --steps 9 --sampler ddim "
+                                   "--eta 0.0 --spacing exponential --power 2.0 --guidance 1.0")

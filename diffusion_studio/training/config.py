@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import options
 from ..device import PRECISIONS
-from ..diffusion.schedule import SCHEDULES, NoiseSchedule
+from ..diffusion.schedule import SCHEDULES, TABLES, NoiseSchedule
 from ..errors import OptionError
 from ..nets.config import UNetConfig
 from ..options import option
@@ -38,7 +38,7 @@ class TrainConfig:
                            choices=("conv", "residual"))
     dropout: float = option(0.0, "Dropout in the residual blocks.", low=0.0, high=0.9)
 
-    schedule: str = option("linear", "Noise schedule.", choices=tuple(SCHEDULES))
+    schedule: str = option("linear", "Noise schedule.", choices=TABLES)
     timesteps: int = option(1000, "Timesteps T.", low=1, high=100_000)
     parametrization: str = option("eps", "What the network predicts.", choices=PARAMETRIZATION_NAMES)
     label_dropout: float = option(0.1, "Share of labels replaced by 'any', for classifier-free guidance; 0 trains "
@@ -59,6 +59,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         options.check(self)
+        if self.parametrization == "eps" and self.noise_schedule().level(self.timesteps - 1).alpha == 0:
+            raise OptionError(f"The schedule {self.schedule} ends in pure noise, where eps says nothing of the picture. "
+                              "Choose the parametrization v or x0, or another schedule.")
         _numbers(self.multipliers, "multipliers", float)
         sizes = [self.size // 2**level for level in range(len(self._multipliers))]
         for wanted in _numbers(self.attention, "attention", int):

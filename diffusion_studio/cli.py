@@ -16,6 +16,7 @@ from .device import DEVICES, PRECISIONS
 from .diffusion.samplers import SAMPLERS
 from .errors import OptionError, StudioError
 from .export.options import ExportOptions
+from .nets.tokens import split
 from .options import Option, checked, fields_of
 from .recipe import ANY, MAX_PICTURES, Recipe
 from .training.config import TrainConfig
@@ -79,7 +80,8 @@ def _generate(args: argparse.Namespace) -> None:
     studio = _studio(args)
     recipe = _recipe(args, studio)
     options = ExportOptions(**_given(args, fields_of(ExportOptions)))
-    name = "-".join(part for part in (recipe.model, recipe.label, str(recipe.seeds[0])) if part).replace(" ", "_")
+    words = "_".join(split(recipe.prompt or ""))[:40].replace("_,", "")      # no letter that a file's name cannot have
+    name = "-".join(part for part in (recipe.model, recipe.label, words, str(recipe.seeds[0])) if part).replace(" ", "_")
     out = Path(args.out or f"{name}{FORMATS[args.format].suffix if args.format in FORMATS else '.gif'}")
     format_of(out, args.format)                     # a wrong suffix is said before the run, not after it
     frames = studio.stream(recipe)
@@ -163,7 +165,7 @@ def _models(args: argparse.Namespace) -> None:
     for card in cards if not args.json else ():
         colour = "grey" if card.spec.channels == 1 else "RGB"
         print(f"{card.name}: {card.resolution}x{card.resolution} {colour}, {card.spec.schedule.timesteps} timesteps; "
-              f"labels: {', '.join(card.conditions) or 'none'}")
+              f"labels: {', '.join(card.conditions) or 'none'}" + ("; reads prompts" if card.spec.takes_text else ""))
     for name, why in studio.problems().items():
         print(f"diffusion-studio: {name} cannot be used: {why}", file=sys.stderr)
     if not cards:

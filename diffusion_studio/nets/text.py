@@ -47,7 +47,7 @@ class TextEncoder(nn.Module):
         self.config = config
         given = config.vectors is not None
         self.special = nn.Embedding(SPECIAL, config.width)
-        self.words = nn.Parameter(torch.randn(config.words, config.vectors or config.width), requires_grad=not given)
+        self.words = nn.Parameter(torch.randn(config.words, config.vectors or config.width), requires_grad=not given and config.words > 0)
         self.project = nn.Linear(config.vectors, config.width) if given else nn.Identity()
         self.pieces = nn.Parameter(torch.randn(config.pieces + 1, config.width))
         self.places = nn.Parameter(0.1 * torch.randn(config.tokens + 1, config.width))

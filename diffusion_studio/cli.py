@@ -101,6 +101,8 @@ def _recipe(args: argparse.Namespace, studio: Any) -> Recipe:
     elif args.model:
         given = studio.recipe(args.model)
         base = {name: getattr(given, name) for name in Recipe.__dataclass_fields__}
+        if changes.keys() & {"label", "prompt", "negative"}:        # what is asked for replaces all that is by default
+            base |= {"prompt": None, "negative": None}
     else:
         raise OptionError("Name a model (see 'diffusion-studio models'), or give --recipe FILE.")
     if args.model:

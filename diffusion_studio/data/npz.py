@@ -16,7 +16,7 @@ from .pictures import Colour, composited
 _IMAGES = {"train": ("x_train", "train_images", "images", "image", "x", "arr_0"), "test": ("x_test", "test_images")}
 _LABELS = {"train": ("y_train", "train_labels", "labels", "label", "y", "arr_1", "style"), "test": ("y_test", "test_labels")}
 _NAMES = ("classes", "label_names", "style_names")
-_CAPTIONS = {"train": ("captions", "caption", "text", "name"), "test": ("test_captions",)}
+_CAPTIONS = {"train": ("captions", "caption", "text"), "test": ("test_captions",)}
 _LISTED = "|"                                   # between the keywords of one picture
 
 

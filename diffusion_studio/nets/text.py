@@ -37,8 +37,8 @@ class TextFeatures(NamedTuple):
 class TextEncoder(nn.Module):
     """`encoder(tokens)`: (N, L, 1 + P) numbers of a `Tokenizer` -> TextFeatures.
 
-    A known word has a vector of its own, any other the mean of its pieces' vectors (as fastText's; Bojanowski et al.
-    2017). In training some words are taken as unknown, so that the pieces learn. With `config.vectors` the words'
+    A known word has a vector of its own, any other the sum of its pieces' vectors over the root of their number (in the
+    manner of fastText; Bojanowski et al. 2017). In training some words are taken as unknown, so that the pieces learn. With `config.vectors` the words'
     vectors are given ones (`set_vectors`) that stay as they are: words that no caption has then still lie near their kin.
     """
 
@@ -47,6 +47,7 @@ class TextEncoder(nn.Module):
         self.config = config
         given = config.vectors is not None
         self.special = nn.Embedding(SPECIAL, config.width)
+        nn.init.zeros_(self.special.weight[UNKNOWN:])               # it is added to the pieces
         self.words = nn.Parameter(torch.randn(config.words, config.vectors or config.width), requires_grad=not given and config.words > 0)
         self.project = nn.Linear(config.vectors, config.width) if given else nn.Identity()
         self.pieces = nn.Parameter(torch.randn(config.pieces + 1, config.width))
@@ -79,7 +80,8 @@ class TextEncoder(nn.Module):
 
     def _vectors(self, word: torch.Tensor, pieces: torch.Tensor) -> torch.Tensor:
         x = self.special(word.clamp(max=SPECIAL - 1))
-        spelt = F.embedding_bag(pieces.flatten(0, 1), self.pieces, mode="mean", padding_idx=0).view(x.shape)
+        spelt = F.embedding_bag(pieces.flatten(0, 1), self.pieces, mode="sum", padding_idx=0).view(x.shape)
+        spelt = spelt * (pieces > 0).sum(-1, keepdim=True).clamp(min=1).to(x.dtype).rsqrt()     # as long as a word's vector
         x = x + torch.where((word == UNKNOWN)[..., None], spelt, 0)
         if not len(self.words):
             return x

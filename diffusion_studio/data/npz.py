@@ -37,7 +37,8 @@ def read(path: Path, split: str, background: Colour = (0, 0, 0)) -> ImageData:
                                 f"it holds {', '.join(archive.files) or 'nothing'}.")
             images = archive[name]
             labels = next((archive[n] for n in _LABELS[split] if n in archive), None)
-            extra = {n: archive[n] for n in (*_NAMES, *_CAPTIONS[split], "emoji_id", "keywords", "alpha", "is_dup") if n in archive}
+            extra = {n: archive[n] for n in (*_NAMES, *_CAPTIONS[split], "emoji_id", "name", "keywords", "alpha", "is_dup")
+                     if n in archive}
     # TypeError: what numpy opened is a bare array, not an archive
     except (OSError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, DataError):

@@ -187,31 +187,37 @@ def test_configurations_that_cannot_be(config, tmp_path, changes, error, message
         finish(config(**changes), tmp_path / "run")
 
 
-@pytest.mark.parametrize("cross", [True, False])
-def test_the_right_words_help(config, shapes, tmp_path, cross):
-    """Seconds of training, then the loss of each picture under its own caption and under all others, from the same noise."""
-    finish(config(images=6000, batch=16, lr=5e-3, dropout=0.0, channels=16, ema=0.99, parametrization="v", schedule="cosine",
-                  text_cross=cross, label_dropout=0.1, cooldown=0.5), tmp_path / "run", sample_every=0, save_every=0)
-    model = ds.load(tmp_path / "run", "cpu", "fp32")
+def losses_by_caption(model: ds.Model) -> dict[str, float]:
+    """Mean squared error of x0 at one level, from the same noise, under right captions and wrong ones."""
     x0 = from_uint8(np.stack([shape(*pair) for pair in PAIRS]))
     level = model.schedule.level(15)
-    eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
-    x = level.alpha * x0 + level.sigma * eps
+    x = level.alpha * x0 + level.sigma * torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    asked = {"right": [f"{c} {f}" for c, f in PAIRS], "reworded": [f"a {f} that is {c}" for c, f in PAIRS],
+             "wrong colour": [f"{c} {f}" for c, f in PAIRS[2:] + PAIRS[:2]], "none": [None] * 8,
+             "wrong shape": [f"{c} {SHAPES[f == 'square']}" for c, f in PAIRS]}
+    with torch.no_grad():
+        return {name: (model.denoiser(None, prompts)(x, level).x0 - x0).square().mean().item() for name, prompts in asked.items()}
 
-    def loss(prompts: list[str]) -> float:
-        with torch.no_grad():
-            return (model.denoiser(None, prompts)(x, level).x0 - x0).square().mean().item()
 
-    right = loss([f"{c} {f}" for c, f in PAIRS])
-    assert loss([f"a {f} that is {c}" for c, f in PAIRS]) < 1.5 * right         # another order of words, the same meaning
-    wrong_colour = loss([f"{c} {f}" for c, f in PAIRS[2:] + PAIRS[:2]])
-    wrong_shape = loss([f"{c} {SHAPES[f == 'square']}" for c, f in PAIRS])
-    nothing = loss([None] * 8)
-    assert right < 0.5 * wrong_shape and right < 0.5 * wrong_colour and right < 0.8 * nothing, \
-        (right, wrong_shape, wrong_colour, nothing)
+def test_the_right_words_help(config, shapes, tmp_path):
+    """Some seconds of training without labels; then the words' meaning, not their order or number, decides the loss."""
+    np.savez(shapes, **{name: array for name, array in np.load(shapes).items() if name in ("images", "captions")})
+    finish(config(images=3200, batch=16, lr=5e-3, dropout=0.0, channels=16, ema=0.98, parametrization="v", schedule="cosine",
+                  cooldown=0.5), tmp_path / "run", sample_every=0, save_every=0)
+    found = losses_by_caption(ds.load(tmp_path / "run", "cpu", "fp32"))
+    assert found["reworded"] < 1.3 * found["right"], found
+    assert found["right"] < 0.5 * min(found["wrong shape"], found["wrong colour"], found["none"]), found
 
     studio = ds.Studio(tmp_path, "cpu", "fp32")
     for colour, form in (("red", "square"), ("blue", "circle")):
         made = studio.run(Recipe(model="run", prompt=f"{colour} {form}", seeds=tuple(range(8)), steps=20, guidance=2.0)).images.astype(float)
         distance = {pair: np.abs(made - shape(*pair)).mean() for pair in PAIRS}
         assert min(distance, key=distance.get) == (colour, form), distance
+
+
+def test_the_pooled_text_alone_tells_colours(config, shapes, tmp_path):
+    np.savez(shapes, **{name: array for name, array in np.load(shapes).items() if name in ("images", "captions")})
+    finish(config(images=800, batch=8, lr=5e-3, dropout=0.0, parametrization="v", schedule="cosine", text_cross=False, ema=0.95),
+           tmp_path / "run", sample_every=0, save_every=0)
+    found = losses_by_caption(ds.load(tmp_path / "run", "cpu", "fp32"))
+    assert found["right"] < 0.8 * min(found["wrong colour"], found["none"]), found

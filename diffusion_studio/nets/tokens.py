@@ -54,6 +54,11 @@ def split(text: str) -> list[str]:
     return ["," if word in _SEPARATORS else word.replace("’", "'") for word in _TOKEN.findall(folded)]
 
 
+def rounded(length: int) -> int:
+    """The length to which a batch of texts is padded."""
+    return -(-length // _ROUNDED) * _ROUNDED
+
+
 def table_of(texts: Iterable[str], most: int = MAX_WORDS) -> tuple[str, ...]:
     """The words of all texts, the frequent ones first."""
     counted = Counter(word for text in texts for word in split(text))
@@ -81,8 +86,7 @@ class Tokenizer:
         The first token of every text is START. An `OptionError` names a text that is too long.
         """
         rows = [[self._special(START), *(self._row(word) for word in self._checked(text))] for text in texts]
-        longest = -(-max(map(len, rows), default=1) // _ROUNDED) * _ROUNDED
-        found = np.zeros((len(rows), longest, 1 + _MAX_PIECES), np.int32)
+        found = np.zeros((len(rows), rounded(max(map(len, rows), default=1)), 1 + _MAX_PIECES), np.int32)
         for k, row in enumerate(rows):
             found[k, :len(row)] = row
         return found

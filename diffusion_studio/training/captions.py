@@ -12,7 +12,7 @@ import torch
 
 from ..data.dataset import Known
 from ..errors import DataError, OptionError
-from ..nets.tokens import MAX_WORDS, Tokenizer, split, table_of
+from ..nets.tokens import MAX_WORDS, Tokenizer, rounded, split, table_of
 from .config import TrainConfig
 
 _PROMPTS = 8                    # for the sample sheet
@@ -38,22 +38,29 @@ class Captions:
             self.words = table_of(every)
         self.config = config.text_config(len(self.words), None if self.vectors is None else self.vectors.shape[1])
         self.tokenizer = Tokenizer(self.words, self.config)
-        longest = max(every, key=lambda text: len(split(text)))
-        if (length := len(split(longest))) > config.text_tokens:
+        lists = {text: split(text) for text in every}
+        longest = max(every, key=lambda text: len(lists[text]))
+        if (length := len(lists[longest])) > config.text_tokens:
             raise OptionError(f"The longest caption has {length} words and commas ({longest!r:.80}); text_tokens is "
                               f"{config.text_tokens}. Ask for {length} or more, or shorten the captions.")
+        # row 0 is padding and row 1 the start; a text is then a list of rows, and a batch one look-up
+        places = {word: 2 + k for k, word in enumerate(dict.fromkeys(word for words in lists.values() for word in words))}
+        rows = self.tokenizer(["", *places])
+        self._rows = np.concatenate([np.zeros_like(rows[:1, 0]), rows[:1, 0], rows[1:, 1]])
+        self._texts = {text: np.array([1, *(places[word] for word in words)]) for text, words in lists.items()} | {"": np.array([1])}
 
     def __call__(self, chosen: np.ndarray, seen: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens (N, L, 1 + P) for the pictures `chosen`, the run's number `seen` and following, and (N,) whether a picture
         loses its label too."""
-        texts, both = [], []
-        for place, picture in enumerate(chosen, seen):
-            random = np.random.Generator(np.random.Philox(key=[self.train_config.seed, _STREAM], counter=[0, 0, 0, place]))
-            which, alone, joint = random.random(3)
-            own = self.captions[picture]
-            both.append(bool(joint < self.joint))
-            texts.append("" if both[-1] or alone < self.train_config.text_dropout else own[int(which * len(own))])
-        return torch.from_numpy(self.tokenizer(texts)), torch.tensor(both)
+        which, alone, joint = _uniform(self.train_config.seed, seen, len(chosen))
+        both = joint < self.joint
+        drop = both | (alone < self.train_config.text_dropout)
+        own = [self.captions[picture] for picture in chosen]
+        texts = [self._texts["" if none else texts[int(u * len(texts))]] for texts, u, none in zip(own, which, drop)]
+        numbers = np.zeros((len(texts), rounded(max(map(len, texts)))), np.int64)
+        for k, text in enumerate(texts):
+            numbers[k, :len(text)] = text
+        return torch.from_numpy(self._rows[numbers]), torch.from_numpy(both)
 
     def of_spec(self, known: Known | None) -> dict[str, Any]:
         """What the model's spec says of its text: for `TrainConfig.spec`."""
@@ -64,6 +71,16 @@ class Captions:
             prompts = tuple(first[k * len(first) // _PROMPTS] for k in range(min(_PROMPTS, len(first)))) \
                 if len(first) > _PROMPTS else tuple(first)
         return {"text": self.config, "words": self.words, "prompts": prompts}
+
+
+def _uniform(seed: int, first: int, count: int) -> np.ndarray:
+    """(3, count) numbers in [0, 1) for the places first, first + 1, ...: outputs of SplitMix64 (Steele et al. 2014)."""
+    start = np.random.SeedSequence([seed, _STREAM]).generate_state(1, np.uint64)
+    place = np.arange(3 * first + 1, 3 * (first + count) + 1, dtype=np.uint64)
+    z = start + place * np.uint64(0x9E3779B97F4A7C15)                       # wraps around, as it should
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).reshape(count, 3).T * 2.0**-53
 
 
 def read_vectors(path: str | Path) -> tuple[tuple[str, ...], np.ndarray]:

@@ -42,8 +42,9 @@ class Model:
         """(C, H, W) of one picture."""
         return self.spec.channels, self.spec.image_size, self.spec.image_size
 
-    def denoiser(self, label: Label | Sequence[Label] = None, prompt: str | None | Sequence[str | None] = None) -> NetworkDenoiser:
-        """A Denoiser for one label and prompt, or for one of either per picture. None means any, where the model knows that."""
+    def denoiser(self, label: Label | Sequence[Label] = None,
+                 prompt: str | None | Sequence[str | None] = None) -> NetworkDenoiser:
+        """A Denoiser for one label and prompt, or for one of either per picture. None means any, where the model knows it."""
         given = (label,) if label is None or isinstance(label, (str, int)) else tuple(label)
         texts = (prompt,) if prompt is None or isinstance(prompt, str) else tuple(prompt)
         return NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts))
@@ -54,7 +55,8 @@ class Model:
         texts = [self.spec.prompt_text(one) for one in prompts]
         if not self.spec.takes_text:
             return None
-        made = {text: self.network.text(torch.from_numpy(self.spec.tokenizer([text])).to(self.device)) for text in set(texts)}
+        tokens = {text: torch.from_numpy(self.spec.tokenizer([text])).to(self.device) for text in texts}
+        made = {text: self.network.text(one) for text, one in tokens.items()}
         return TextFeatures.cat([made[text] for text in texts])
 
     def _class_index(self, label: Label) -> int | None:
@@ -90,7 +92,7 @@ class Model:
 
 @dataclass(frozen=True)
 class NetworkDenoiser:
-    """A model bound to its condition: one class index for all pictures or one for each (None: takes no class); texts alike."""
+    """A model bound to its condition: one class index for all pictures or one for each (None: takes none); texts alike."""
 
     model: Model
     classes: tuple[int | None, ...]

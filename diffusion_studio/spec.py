@@ -24,7 +24,8 @@ DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "c
 class ModelSpec:
     """A network, the process that it was trained in, and what may be asked of it.
 
-    `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it. `defaults` are recipe settings that suit the model (see `Recipe`).
+    `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it.
+    `defaults` are recipe settings that suit the model (see `Recipe`).
     `provenance` is free text by key: data, licence, attribution, command, images_seen, hours, ...
     """
 
@@ -64,9 +65,9 @@ class ModelSpec:
         if self.image_size % self.network.reduction:
             raise OptionError(f"This network takes sizes that are multiples of {self.network.reduction}; the pictures "
                               f"are {self.image_size} wide.")
-        if len(self.words) != (self.network.text.words if self.network.text else 0):
-            raise OptionError(f"The network's text encoder has {self.network.text.words if self.network.text else 0} words and "
-                              f"the table {len(self.words)}.")
+        words = self.network.text.words if self.network.text else 0
+        if len(self.words) != words:
+            raise OptionError(f"The network's text encoder has {words} words and the table {len(self.words)}.")
         if len(self.labels) != (self.network.classes or 0):
             raise OptionError(f"The network has {self.network.classes or 0} classes and {len(self.labels)} label names.")
 

@@ -32,8 +32,8 @@ def read(folder: Path, files: Sequence[Path]) -> tuple[tuple[str, ...], ...] | N
         raise DataError(f"{folder} holds captions in several forms: {', '.join(sources)}. Keep one of them.")
     found = {path: _lines(at) for path, at in texts.items()} if texts else _table(tables[0], folder, files)
     if missing := [path.relative_to(folder).as_posix() for path in files if not found.get(path)]:
-        raise DataError(f"{len(missing):,} of {len(files):,} images have no caption in {sources[0]}: {_some(missing)}. Write "
-                        "theirs, or move these pictures away.")
+        raise DataError(f"{len(missing):,} of {len(files):,} images have no caption in {sources[0]}: {_some(missing)}. "
+                        "Write theirs, or move these pictures away.")
     return tuple(found[path] for path in files)
 
 
@@ -68,8 +68,8 @@ def _table(table: Path, folder: Path, files: Sequence[Path]) -> dict[Path, tuple
             continue
         found[path] = found.get(path, ()) + _texts(row)         # several rows of one picture are several captions
     if strangers:
-        raise DataError(f"{table} names {len(strangers):,} pictures that {folder} does not hold: {_some(strangers)}. Put them "
-                        "there, or take out their lines.")
+        raise DataError(f"{table} names {len(strangers):,} pictures that {folder} does not hold: {_some(strangers)}. "
+                        "Put them there, or take out their lines.")
     return found
 
 

@@ -57,9 +57,10 @@ def read_sheets(path: Path, split: str) -> ImageData:
         with zipfile.ZipFile(path) as archive:
             sheets = sorted(n for n in archive.namelist() if n.startswith(f"{split}_") and n.endswith((".webp", ".png")))
             if not sheets or f"{split}_labels.npy" not in archive.namelist():
-                raise DataError(f"{path} has no sheets {split}_*.webp with {split}_labels.npy. Unpack it, and give the folder.")
-            images = np.concatenate([_cut(np.asarray(Image.open(io.BytesIO(archive.read(n))).convert("RGB")), f"{n} in {path}")
-                                     for n in sheets])
+                raise DataError(f"{path} has no sheets {split}_*.webp with {split}_labels.npy. "
+                                "Unpack it, and give the folder.")
+            opened = ((n, Image.open(io.BytesIO(archive.read(n)))) for n in sheets)
+            images = np.concatenate([_cut(np.asarray(sheet.convert("RGB")), f"{n} in {path}") for n, sheet in opened])
             labels = np.load(io.BytesIO(archive.read(f"{split}_labels.npy")), allow_pickle=False)
             names = tuple(archive.read("classes.txt").decode().split()) if "classes.txt" in archive.namelist() else ()
     except (OSError, ValueError, EOFError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:

@@ -117,5 +117,5 @@ def _find(name: str, known: Known) -> Path:
     for place in places:
         if (path := Path(place).expanduser()).exists():
             return path
-    raise DataError(f"{name} was not found in {', '.join(places)}. Put its files in one of these places, or in the folder that "
-                    f"the environment variable {FOLDER} names, or give the path of its folder instead of its name.")
+    raise DataError(f"{name} was not found in {', '.join(places)}. Put its files in one of these places, or in the folder "
+                    f"that the environment variable {FOLDER} names, or give the path of its folder instead of its name.")

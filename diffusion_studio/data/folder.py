@@ -56,8 +56,8 @@ def _decode(files: list[Path], size: int | None, fit: str, background: Colour) -
     if len(sizes) > 1:
         listed = ", ".join(f"{count:,} of {w}x{h}" for (h, w), count in sizes.most_common(_NAMED))
         more = ", ..." if len(sizes) > _NAMED else ""
-        raise DataError(f"The images have {len(sizes)} different sizes ({listed}{more}). Bring them to one size first, or ask "
-                        "for a size and the fit 'crop' or 'resize'.")
+        raise DataError(f"The images have {len(sizes)} different sizes ({listed}{more}). Bring them to one size first, or "
+                        "ask for a size and the fit 'crop' or 'resize'.")
     if all(p.ndim == 2 for p in pictures):
         return np.stack(pictures)[..., None]
     return np.stack([p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures])

@@ -29,7 +29,8 @@ class ImageData:
         captions = tuple((one,) if isinstance(one, str) else tuple(one) for one in self.captions)
         if len(captions) != len(self.images):
             raise DataError(f"There are {len(captions)} captions for {len(self.images)} images.")
-        if bare := [k for k, texts in enumerate(captions) if not texts or not all(isinstance(t, str) and t.strip() for t in texts)]:
+        whole = [bool(texts) and all(isinstance(t, str) and t.strip() for t in texts) for texts in captions]
+        if bare := [k for k, fine in enumerate(whole) if not fine]:
             raise DataError(f"{len(bare):,} of {len(captions):,} images have no caption, the first is number {bare[0]}. "
                             "Give each one, or leave the captions out altogether.")
         object.__setattr__(self, "captions", captions)

@@ -79,7 +79,8 @@ def _labels(path: Path, images: np.ndarray, labels: np.ndarray | None,
 def _captions(path: Path, images: np.ndarray, split: str, extra: Mapping[str, np.ndarray]) -> tuple | None:
     if "emoji_id" in extra and "name" in extra and split == "train":
         rows, keywords = extra["emoji_id"], extra.get("keywords", np.full(len(extra["name"]), ""))
-        if rows.shape != (len(images),) or rows.min() < 0 or rows.max() >= len(extra["name"]) or len(keywords) != len(extra["name"]):
+        count = len(extra["name"])
+        if rows.shape != (len(images),) or rows.min() < 0 or rows.max() >= count or len(keywords) != count:
             raise DataError(f"emoji_id in {path} does not number rows of name and keywords, one for each image.")
         made = {row: varied(str(extra["name"][row]), str(keywords[row]).split(_LISTED)) for row in np.unique(rows)}
         return tuple(made[row] for row in rows)

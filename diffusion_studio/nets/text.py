@@ -38,17 +38,19 @@ class TextEncoder(nn.Module):
     """`encoder(tokens)`: (N, L, 1 + P) numbers of a `Tokenizer` -> TextFeatures.
 
     A known word has a vector of its own, any other the sum of its pieces' vectors over the root of their number (in the
-    manner of fastText; Bojanowski et al. 2017). In training some words are taken as unknown, so that the pieces learn. With `config.vectors` the words'
-    vectors are given ones (`set_vectors`) that stay as they are: words that no caption has then still lie near their kin.
+    manner of fastText; Bojanowski et al. 2017). In training some words are taken as unknown, so that the pieces learn.
+    With `config.vectors` the words' vectors are given ones (`set_vectors`) that stay as they are: words that no caption has
+    then still lie near their kin.
     """
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.config = config
         given = config.vectors is not None
+        learnt = not given and config.words > 0
         self.special = nn.Embedding(SPECIAL, config.width)
         nn.init.zeros_(self.special.weight[UNKNOWN:])               # it is added to the pieces
-        self.words = nn.Parameter(torch.randn(config.words, config.vectors or config.width), requires_grad=not given and config.words > 0)
+        self.words = nn.Parameter(torch.randn(config.words, config.vectors or config.width), requires_grad=learnt)
         self.project = nn.Linear(config.vectors, config.width) if given else nn.Identity()
         self.pieces = nn.Parameter(torch.randn(config.pieces + 1, config.width))
         self.places = nn.Parameter(0.1 * torch.randn(config.tokens + 1, config.width))
@@ -59,7 +61,8 @@ class TextEncoder(nn.Module):
     def set_vectors(self, vectors: np.ndarray) -> None:
         """Fill the table of given vectors, (words, config.vectors)."""
         if self.config.vectors is None or vectors.shape != tuple(self.words.shape):
-            raise OptionError(f"The text encoder takes word vectors of shape {tuple(self.words.shape)}, got {vectors.shape}.")
+            raise OptionError(f"The text encoder takes word vectors of shape {tuple(self.words.shape)}, "
+                              f"got {vectors.shape}.")
         with torch.no_grad():
             self.words.copy_(torch.from_numpy(np.asarray(vectors, np.float32)))
 

@@ -47,7 +47,8 @@ class Captions:
         places = {word: 2 + k for k, word in enumerate(dict.fromkeys(word for words in lists.values() for word in words))}
         rows = self.tokenizer(["", *places])
         self._rows = np.concatenate([np.zeros_like(rows[:1, 0]), rows[:1, 0], rows[1:, 1]])
-        self._texts = {text: np.array([1, *(places[word] for word in words)]) for text, words in lists.items()} | {"": np.array([1])}
+        self._texts = {text: np.array([1, *(places[word] for word in words)]) for text, words in lists.items()}
+        self._texts[""] = np.array([1])
 
     def __call__(self, chosen: np.ndarray, seen: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens (N, L, 1 + P) for the pictures `chosen`, the run's number `seen` and following, and (N,) whether a picture
@@ -89,12 +90,12 @@ def read_vectors(path: str | Path) -> tuple[tuple[str, ...], np.ndarray]:
         with np.load(Path(path).expanduser(), allow_pickle=False) as archive:
             words, vectors = archive["words"], archive["vectors"]
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as a table of word vectors ({error}). It is an .npz with 'words' (N,) of texts "
-                        "and 'vectors' (N, width) of numbers.") from error
+        raise DataError(f"{path} cannot be read as a table of word vectors ({error}). It is an .npz with 'words' (N,) of "
+                        "texts and 'vectors' (N, width) of numbers.") from error
     if words.dtype.kind != "U" or vectors.shape[:1] != words.shape or vectors.ndim != 2 or vectors.dtype.kind != "f" \
             or not 1 <= len(words) <= MAX_WORDS or not np.isfinite(vectors).all():
-        raise DataError(f"{path} has words {words.dtype} {words.shape} and vectors {vectors.dtype} {vectors.shape}; wanted from 1 "
-                        f"to {MAX_WORDS:,} different lower-case words and as many rows of finite numbers.")
+        raise DataError(f"{path} has words {words.dtype} {words.shape} and vectors {vectors.dtype} {vectors.shape}; wanted from "
+                        f"1 to {MAX_WORDS:,} different lower-case words and as many rows of finite numbers.")
     listed = tuple(map(str, words))
     if bad := [word for word in listed if split(word) != [word]]:
         raise DataError(f"{path} has {bad[0]!r}, which is no single lower-case word as captions are split into them.")

@@ -27,7 +27,8 @@ class TrainConfig:
     data: str = option("fashion-mnist", "Data set: a known name, or a path to gzipped idx files, an npz or a folder.")
     name: str = option("", "Name of the model; by default that of the run's folder.")
     size: int = option(32, "Height and width that pictures are brought to.", low=4, high=1024)
-    fit: str = option("pad", "How: centred on the background, scaled and cropped, or scaled and padded.", choices=tuple(FITS))
+    fit: str = option("pad", "How: centred on the background, scaled and cropped, or scaled and padded.",
+                      choices=tuple(FITS))
     background: str = option("black", "What shows through transparent pixels: black, grey, white or #rrggbb.")
     only: str = option("", "Labels to train on, with commas between them; left out, all.")
 
@@ -52,8 +53,8 @@ class TrainConfig:
     text_layers: int = option(1, "Transformer layers of the text encoder.", low=0, high=48)
     text_tokens: int = option(64, "Longest caption, in words and commas.", low=1, high=1024)
     text_cross: bool = option(True, "Attend to the words; else only the pooled text reaches the network.")
-    text_vectors: str = option("", "An .npz with 'words' and 'vectors': a table that is kept, instead of one learnt from the "
-                               "captions' words.")
+    text_vectors: str = option("", "An .npz with 'words' and 'vectors': a table that is kept, instead of one learnt from "
+                               "the captions' words.")
     text_dropout: float = option(0.1, "Share of captions left empty, for guidance; 0 trains with captions only.",
                                  low=0.0, high=1.0)
     joint_dropout: float = option(0.1, "Share of pictures that lose both label and caption, besides.", low=0.0, high=1.0)
@@ -88,8 +89,8 @@ class TrainConfig:
 
     def text_config(self, words: int, vectors: int | None = None) -> TextConfig:
         """The text encoder for a table of this many words, with given vectors of this width where there are any."""
-        return TextConfig(words=words, vectors=vectors, width=self.text_width, layers=self.text_layers, tokens=self.text_tokens,
-                          cross=self.text_cross, null=self.text_dropout > 0)
+        return TextConfig(words=words, vectors=vectors, width=self.text_width, layers=self.text_layers,
+                          tokens=self.text_tokens, cross=self.text_cross, null=self.text_dropout > 0)
 
     def network(self, channels: int, classes: int | None, text: TextConfig | None = None) -> UNetConfig:
         """The U-Net for pictures with these channels and this many classes, and captions."""
@@ -107,7 +108,7 @@ class TrainConfig:
     def spec(self, name: str, channels: int, labels: tuple[str, ...], provenance: Mapping[str, Any],
              show: str | None = None, text: TextConfig | None = None, words: tuple[str, ...] = (),
              prompts: tuple[str, ...] = ()) -> ModelSpec:
-        """The spec of the model that this configuration trains; `show` is the label to begin with, as is the first prompt."""
+        """The spec of the model that this configuration trains; `show` is the label to begin with, with the first prompt."""
         defaults: dict[str, Any] = {"count": 16, "steps": min(50, self.timesteps)}
         if labels:
             defaults["label"] = show if show in labels else labels[0]

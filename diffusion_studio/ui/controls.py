@@ -77,11 +77,11 @@ class RecipeControls:
                                  elem_id="model")
         self.label = gr.Dropdown([ANY, *card.conditions], value=start.label or ANY, label="Label", elem_id="label",
                                  visible=bool(card.conditions))
-        with gr.Group(visible=card.spec.takes_text) as self.text:
+        with gr.Column(visible=card.spec.takes_text, min_width=0) as self.text:
             self.prompt = gr.Textbox(start.prompt or "", label="Prompt", elem_id="prompt", lines=2, max_lines=4,
                                      placeholder="any", info=field_of(Recipe, "prompt").help)
             self.examples = gr.Dataset(components=[self.prompt], samples=_examples(card), label="Examples", elem_id="examples",
-                                       visible=bool(card.spec.prompts))
+                                       samples_per_page=6, visible=bool(card.spec.prompts))
 
     def render_rest(self) -> None:
         card, start = self.studio.card(self.start.model), self.start

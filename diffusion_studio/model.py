@@ -44,7 +44,7 @@ class Model:
 
     def denoiser(self, label: Label | Sequence[Label] = None,
                  prompt: str | None | Sequence[str | None] = None) -> NetworkDenoiser:
-        """A Denoiser for one label and prompt, or for one of either per picture. None means any, where the model knows it."""
+        """A Denoiser for one label and prompt, or for one of either per picture. None means any, where that is known."""
         given = (label,) if label is None or isinstance(label, (str, int)) else tuple(label)
         texts = (prompt,) if prompt is None or isinstance(prompt, str) else tuple(prompt)
         return NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts))

@@ -94,8 +94,8 @@ def read_vectors(path: str | Path) -> tuple[tuple[str, ...], np.ndarray]:
                         "texts and 'vectors' (N, width) of numbers.") from error
     if words.dtype.kind != "U" or vectors.shape[:1] != words.shape or vectors.ndim != 2 or vectors.dtype.kind != "f" \
             or not 1 <= len(words) <= MAX_WORDS or not np.isfinite(vectors).all():
-        raise DataError(f"{path} has words {words.dtype} {words.shape} and vectors {vectors.dtype} {vectors.shape}; wanted from "
-                        f"1 to {MAX_WORDS:,} different lower-case words and as many rows of finite numbers.")
+        raise DataError(f"{path} has words {words.dtype} {words.shape} and vectors {vectors.dtype} {vectors.shape}; wanted "
+                        f"from 1 to {MAX_WORDS:,} different lower-case words and as many rows of finite numbers.")
     listed = tuple(map(str, words))
     if bad := [word for word in listed if split(word) != [word]]:
         raise DataError(f"{path} has {bad[0]!r}, which is no single lower-case word as captions are split into them.")

@@ -80,8 +80,8 @@ class RecipeControls:
         with gr.Column(visible=card.spec.takes_text, min_width=0) as self.text:
             self.prompt = gr.Textbox(start.prompt or "", label="Prompt", elem_id="prompt", lines=2, max_lines=4,
                                      placeholder="any", info=field_of(Recipe, "prompt").help)
-            self.examples = gr.Dataset(components=[self.prompt], samples=_examples(card), label="Examples", elem_id="examples",
-                                       samples_per_page=6, visible=bool(card.spec.prompts))
+            self.examples = gr.Dataset(components=[self.prompt], samples=_examples(card), label="Examples",
+                                       elem_id="examples", samples_per_page=6, visible=bool(card.spec.prompts))
 
     def render_rest(self) -> None:
         card, start = self.studio.card(self.start.model), self.start

@@ -27,7 +27,7 @@ _HOME = {
     "between": "diffusion.guidance", "switched": "diffusion.guidance",
     "DDIM": "diffusion.samplers", "DDPM": "diffusion.samplers", "SAMPLERS": "diffusion.samplers",
     "Sampler": "diffusion.samplers", "Step": "diffusion.samplers", "sample": "diffusion.sampling",
-    "UNet": "nets.unet", "UNetConfig": "nets.config",
+    "UNet": "nets.unet", "UNetConfig": "nets.config", "TextConfig": "nets.tokens",
     "TrainConfig": "training.config", "TrainStep": "training.loop", "train": "training.loop",
     "StudioError": "errors",
 }

@@ -17,6 +17,7 @@ from .errors import OptionError
 from .options import option
 
 MAX_PICTURES = 64
+MAX_PROMPT = 2000               # letters
 ANY = "any"                     # what people write and see for the label None
 VERSION = 1
 
@@ -27,8 +28,9 @@ REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPA
 class Recipe:
     """A run. The same recipe gives the same pictures on the same device and precision.
 
-    One picture for each seed. `label` None means any. Guidance 1 is off, 0 ignores the label. `sampler` and `spacing` may
-    be given by name, or as the object that their JSON is.
+    One picture for each seed. `label` None means any. Guidance 1 is off, 0 ignores the label and the prompt.
+    `negative` takes the place of "any" in guidance, and so has no effect where guidance is off. `sampler` and `spacing`
+    may be given by name, or as the object that their JSON is.
     """
 
     model: str = option("", "Which model denoises.")
@@ -40,9 +42,16 @@ class Recipe:
     guidance: float = option(1.0, "Classifier-free guidance: 1 is off, more makes pictures more typical of the label "
                              "and less varied.", low=-20, high=50)
     clip: bool = option(True, "Keep every predicted x0 in the range of pictures.")
+    prompt: str | None = option(None, "What to draw, in words, for models that read text.")
+    negative: str | None = option(None, "What to keep away from, in words: guidance leads from here to the prompt.")
 
     def __post_init__(self) -> None:
         options.check(self)
+        for name in ("prompt", "negative"):
+            text = " ".join((getattr(self, name) or "").split()) or None
+            if text is not None and len(text) > MAX_PROMPT:
+                raise OptionError(f"The {name} has {len(text):,} letters; the most is {MAX_PROMPT:,}. Make it shorter.")
+            object.__setattr__(self, name, text)
         if not isinstance(self.seeds, tuple):
             if not isinstance(self.seeds, Iterable) or isinstance(self.seeds, str):
                 raise OptionError(f"seeds must be a list of whole numbers, one for each picture, got {self.seeds!r}.")
@@ -64,7 +73,8 @@ class Recipe:
             "diffusion-studio": VERSION, "model": self.model, "label": self.label, "seeds": self.seeds,
             "steps": self.steps, "sampler": options.to_json(SAMPLERS, self.sampler),
             "spacing": _short(options.to_json(SPACINGS, self.spacing)),
-            "guidance": self.guidance, "clip": self.clip})
+            "guidance": self.guidance, "clip": self.clip,
+            **{name: text for name in ("prompt", "negative") if (text := getattr(self, name)) is not None}})
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
@@ -105,6 +115,9 @@ class Recipe:
         label = ANY if self.label is None else self.label
         words: list[Any] = ["diffusion-studio", "generate", self.model]
         words += [f"--label={label}"] if label.startswith("-") else ["--label", label]
+        for name in ("prompt", "negative"):
+            if (text := getattr(self, name)) is not None:
+                words += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
         first, count = self.seeds[0], len(self.seeds)
         if self.seeds == tuple(range(first, first + count)):
             words += ["--seed", first, "--count", count]

@@ -17,6 +17,7 @@ RECIPES = [
     Recipe(), Recipe(model="fashion-mnist", label="Ankle boot", seeds=(0, 1, 2, 3), steps=20, guidance=2.5),
     Recipe(model="a b'c", label="T-shirt", seeds=(MAX_SEED, 0, 5), sampler=DDIM(eta=0.1), spacing="leading", clip=False),
     Recipe(model="x", sampler=DDPM(variance="large"), seeds=tuple(range(7, 7 + MAX_PICTURES)), guidance=-3.0),
+    Recipe(model="emoji", label="google", prompt="cat's \"astronaut\"", negative="-blue", guidance=5.0), Recipe(prompt="--steps 3"),
     Recipe(model="ünï", label="\"quoted\" \\ $HOME", guidance=0.0),
     *(Recipe(model="m", sampler=cls()) for cls in SAMPLERS.values()), *(Recipe(model="m", spacing=name) for name in SPACINGS),
     Recipe(model="m", steps=3, spacing=Timesteps(timesteps="-1.5,-2,-3")),
@@ -35,7 +36,7 @@ def test_json_round_trip(recipe):
 def test_every_field_is_in_the_json_and_tells_recipes_apart():
     base = Recipe(model="m", label="a")
     changes = {"model": "n", "label": None, "seeds": (1,), "steps": 51, "sampler": DDIM(eta=0.5), "spacing": "leading",
-               "guidance": 1.5, "clip": False}
+               "guidance": 1.5, "clip": False, "prompt": "a cat", "negative": "dog"}
     assert changes.keys() == Recipe.__dataclass_fields__.keys()
     texts = {base.to_json()}
     for name, value in changes.items():
@@ -87,6 +88,13 @@ def test_settings_name_a_sampler_in_several_ways(sampler):
     assert type(recipe.steps) is int and type(recipe.guidance) is float
 
 
+@pytest.mark.parametrize("given, kept", [("", None), (" \n ", None), ("  red\n square ", "red square"), (None, None)])
+def test_a_prompt_has_one_form(given, kept):
+    """An empty box and no prompt are the same run."""
+    assert Recipe(prompt=given, negative=given) == Recipe(prompt=kept, negative=kept)
+    assert Recipe(prompt=given).prompt == kept
+
+
 def test_defaults():
     assert Recipe.from_settings({}) == Recipe() == Recipe("", None, (0,), 50, DDIM(0.0), "trailing", 1.0, True)
     assert Recipe(seeds=[1, 2]).seeds == (1, 2)
@@ -120,6 +128,8 @@ def test_defaults():
     ({"guidance": float("nan")}, "Recipe.guidance must be a finite number from -20 to 50, got nan"),
     ({"guidance": 51}, "from -20 to 50, got 51"),
     ({"clip": "no"}, "Recipe.clip must be true or false, got 'no'"),
+    ({"prompt": 3}, "Recipe.prompt must be a text, got 3"), ({"negative": ["a"]}, "Recipe.negative must be a text"),
+    ({"prompt": "x" * 2001}, "The prompt has 2,001 letters; the most is 2,000. Make it shorter"),
     ({"label": 3}, "Recipe.label must be a text, got 3"),
     ({"model": None}, "Recipe.model must be a text, got None"),
 ])
@@ -172,7 +182,8 @@ def test_the_command_says_the_whole_recipe(recipe):
                               if name in cls.__dataclass_fields__})
     label = said.pop("label")
     back = Recipe(model=said.pop("model"), label=None if label == "any" else label, seeds=seeds, steps=int(said.pop("steps")),
-                  guidance=float(said.pop("guidance")), clip=said.pop("no-clip", True), **chosen)
+                  guidance=float(said.pop("guidance")), clip=said.pop("no-clip", True), prompt=said.pop("prompt", None),
+                  negative=said.pop("negative", None), **chosen)
     assert said == {} and back == recipe
 
 

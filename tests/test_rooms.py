@@ -112,7 +112,7 @@ def test_gradio_appears_only_in_the_ui():
             assert not {name for name in imports(path) if name.split(".")[0] == "gradio"}, path
 
 
-@pytest.mark.parametrize("module", ["errors", "options", "images", "device", "nets.config", "spec", "recipe", "frame"])
+@pytest.mark.parametrize("module", ["errors", "options", "images", "device", "nets.config", "nets.tokens", "spec", "recipe", "frame"])
 def test_light_modules_name_no_heavy_package_at_module_level(module):
     for node in ast.parse(MODULES[module].read_text("utf-8")).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -120,7 +120,7 @@ def test_light_modules_name_no_heavy_package_at_module_level(module):
             assert not {name.split(".")[0] for name in names} & {"torch", "PIL", "gradio", "imageio"}, module
 
 
-LIGHT = ["", ".recipe", ".options", ".spec", ".training.config", ".nets.config", ".export", ".studio"]
+LIGHT = ["", ".recipe", ".options", ".spec", ".training.config", ".nets.config", ".nets.tokens", ".data", ".export", ".studio"]
 
 
 @pytest.mark.parametrize("module", LIGHT)

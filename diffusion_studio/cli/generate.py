@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import OptionError
 from ..export.options import ExportOptions
+from ..nets.tokens import split
 from ..options import fields_of
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from .flags import add_choice, add_machine, add_options, chosen, given, studio_of
@@ -41,7 +42,8 @@ def _generate(args: argparse.Namespace) -> None:
     studio = studio_of(args)
     recipe = recipe_of(args, studio)
     options = ExportOptions(**given(args, fields_of(ExportOptions)))
-    name = "-".join(part for part in (recipe.model, recipe.label, str(recipe.seeds[0])) if part).replace(" ", "_")
+    words = "_".join(split(recipe.prompt or ""))[:40].replace("_,", "")      # no letter that a file's name cannot have
+    name = "-".join(part for part in (recipe.model, recipe.label, words, str(recipe.seeds[0])) if part).replace(" ", "_")
     out = Path(args.out or f"{name}{FORMATS[args.format].suffix if args.format in FORMATS else '.gif'}")
     format_of(out, args.format)                     # a wrong suffix is said before the run, not after it
     frames = studio.stream(recipe)
@@ -58,6 +60,8 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
     if args.recipe:
         before = Recipe.from_file(args.recipe)
     elif args.model:
+        if changes.keys() & {"label", "prompt", "negative"}:        # what is asked for replaces all that is by default
+            changes = {"prompt": None, "negative": None, **changes}
         before = studio.recipe(args.model)
     else:
         raise OptionError("Name a model (see 'diffusion-studio models'), or give --recipe FILE.")

@@ -29,7 +29,7 @@ def _models(args: argparse.Namespace) -> None:
     for card in cards if not args.json else ():
         colour = "grey" if card.spec.channels == 1 else "RGB"
         print(f"{card.name}: {card.resolution}x{card.resolution} {colour}, {card.spec.schedule.timesteps} timesteps; "
-              f"labels: {', '.join(card.conditions) or 'none'}")
+              f"labels: {', '.join(card.conditions) or 'none'}" + ("; reads prompts" if card.spec.takes_text else ""))
     for name, why in studio.problems().items():
         print(f"diffusion-studio: {name} cannot be used: {why}", file=sys.stderr)
     if not cards:

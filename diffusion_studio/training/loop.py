@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from ..errors import CheckpointError, OptionError, StudioError
 from ..images import from_uint8
 from ..nets.unet import UNet
 from ..spec import ModelSpec
+from .captions import Captions
 from .config import TrainConfig
 from .ema import EMA
 from .objective import SimpleObjective
@@ -103,11 +105,18 @@ class _Trainer:
         if device.type == "cpu":
             keep_freed_memory()
         self.config, self.folder, self.device = config, folder, device
-        self.data = data.load(config.data).padded(config.size)
+        self.data = data.load(config.data, size=config.size, fit=config.fit, background=config.background)
+        if config.only:
+            self.data = self.data.only([name.strip() for name in config.only.split(",")])
+        labelled = self.data.labels is not None
+        self.captions = Captions(config, self.data.captions, labelled) if config.text and self.data.captions else None
         self.images = self.data.images
         channels, classes = self.images.shape[-1], len(self.data.names) or None
         torch.manual_seed(config.seed)
-        self.network = UNet(config.network(channels, classes)).to(device, memory_format=torch.channels_last).train()
+        text = self.captions.config if self.captions else None
+        self.network = UNet(config.network(channels, classes, text)).to(device, memory_format=torch.channels_last).train()
+        if self.captions and self.captions.vectors is not None:
+            self.network.text.set_vectors(self.captions.vectors)
         self.ema = EMA(self.network, config.ema)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay,
                                            betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda"))
@@ -126,12 +135,18 @@ class _Trainer:
         step = self.progress.step
         torch.manual_seed(_mix(self.config.seed, step))                  # dropout
         x0, label = self._batch(self.progress.seen)
+        forward = self._forward
+        if self.captions is not None:
+            text, both = self.captions(self._chosen(self.progress.seen), self.progress.seen)
+            forward = partial(self._forward, text=text.to(self.device))
+            if label is not None and self.network.config.null_class:
+                label = torch.where(both.to(self.device), self.network.config.classes, label)
         draw = self.objective.draw(x0, torch.Generator().manual_seed(_mix(self.config.seed + 1, step)))
         lr = self.config.learning_rate(self.progress.seen)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            loss = self.objective(self._forward, x0, label, draw)
+            loss = self.objective(forward, x0, label, draw)
         value = loss.item()
         if not math.isfinite(value):
             self.whole = False
@@ -155,12 +170,15 @@ class _Trainer:
 
     def _batch(self, seen: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The pictures after `seen` others: every epoch visits each once, in an order of its own."""
-        count = len(self.images)
-        chosen = np.array([self._epoch(k // count)[k % count] for k in range(seen, seen + self.config.batch)])
+        chosen = self._chosen(seen)
         x0 = from_uint8(self.images[chosen]).to(self.device, memory_format=torch.channels_last)
         if self.data.labels is None:
             return x0, None
         return x0, torch.from_numpy(self.data.labels[chosen]).to(self.device)
+
+    def _chosen(self, seen: int) -> np.ndarray:
+        count = len(self.images)
+        return np.array([self._epoch(k // count)[k % count] for k in range(seen, seen + self.config.batch)])
 
     def _epoch(self, number: int) -> np.ndarray:
         if self._order[0] != number:
@@ -178,7 +196,7 @@ class _Trainer:
             "date": datetime.now(timezone.utc).date().isoformat(),
         }
         return self.config.spec(self.config.name or self.folder.name, self.images.shape[-1], self.data.names, provenance,
-                                show=known.show if known else None)
+                                show=known.show if known else None, **self.captions.of_spec(known) if self.captions else {})
 
     def save(self) -> None:
         """Write the state to resume from and the model to use."""
@@ -206,7 +224,8 @@ class _Trainer:
             with torch.no_grad():
                 self.ema.state = {name: like(name, "ema") for name in parameters}
                 moments = {k: {"step": tensors[f"step.{name}"], "exp_avg": like(name, "exp_avg"),
-                               "exp_avg_sq": like(name, "exp_avg_sq")} for k, name in enumerate(parameters)}
+                               "exp_avg_sq": like(name, "exp_avg_sq")}
+                           for k, name in enumerate(parameters) if parameters[name].requires_grad}
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{self.folder.state_path} does not fit the run's network ({error}).") from error
         groups = self.optimizer.state_dict()["param_groups"]

@@ -54,8 +54,9 @@ class OptionControls:
         return cls(options, made)
 
     def read(self, values: Mapping[Any, Any]) -> dict[str, Any]:
-        optional = {one.name for one in fields_of(self.cls) if one.optional}
-        return {name: _number_or_none(values[control]) if name in optional else values[control]
+        optional = {one.name: one.kind for one in fields_of(self.cls) if one.optional}
+        left_out = {str: lambda text: text or None}     # by kind: what an empty text box holds stands for None
+        return {name: left_out.get(optional[name], _number_or_none)(values[control]) if name in optional else values[control]
                 for name, control in self.controls.items()}
 
     def show(self, given: Any) -> dict[Any, Any]:
@@ -109,6 +110,11 @@ class RecipeControls:
                                  elem_id="model")
         self.label = gr.Dropdown([ANY, *card.conditions], value=start.label or ANY, label="Label", elem_id="label",
                                  visible=bool(card.conditions))
+        with gr.Column(visible=card.spec.takes_text, min_width=0) as self.text:
+            self.prompt = gr.Textbox(start.prompt or "", label="Prompt", elem_id="prompt", lines=2, max_lines=4,
+                                     placeholder="any", info=field_of(Recipe, "prompt").help)
+            self.examples = gr.Dataset(components=[self.prompt], samples=_examples(card), label="Examples",
+                                       elem_id="examples", samples_per_page=6, visible=bool(card.spec.prompts))
 
     def render_rest(self) -> None:
         card, start = self.studio.card(self.start.model), self.start
@@ -121,33 +127,38 @@ class RecipeControls:
                                info=field_of(Recipe, "steps").help, elem_id="steps")
         self.guidance = gr.Slider(0, 10, value=start.guidance, step=0.1, label="Guidance",
                                   info=field_of(Recipe, "guidance").help, elem_id="guidance",
-                                  visible=bool(card.conditions))
+                                  visible=_guided(card))
         self.sampler = ChoiceControls("sampler", start.sampler, label="Sampler",
                                       info="How each step goes from one noise level to the next.")
         with gr.Accordion("Advanced", open=False):
             self.spacing = ChoiceControls("spacing", start.spacing, label="Spacing (schedule path)",
                                           info="Which noise levels the steps visit.")
-            self.advanced = OptionControls.render(Recipe, skip=("model", "label", "steps", "guidance"),
-                                                  clip={"label": "Clip the predicted x0", "value": start.clip})
+            self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance"),
+                                                  clip={"label": "Clip the predicted x0", "value": start.clip},
+                                                  negative={"label": "Negative prompt", "value": start.negative,
+                                                            "visible": card.spec.takes_text, "elem_id": "negative"})
         self._connect()
 
     def inputs(self) -> set[gr.components.Component]:
         """Every control whose value `recipe` reads."""
-        return {self.model, self.label, self.count, self.seed, self.steps, self.guidance, *self.sampler.inputs(),
-                *self.spacing.inputs(), *self.advanced.controls.values()}
+        return {self.model, self.label, self.prompt, self.count, self.seed, self.steps, self.guidance,
+                *self.sampler.inputs(), *self.spacing.inputs(), *self.advanced.controls.values()}
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
-        return [*self.inputs(), *self.sampler.groups.values(), *self.spacing.groups.values()]
+        return [*self.inputs(), self.text, self.examples, *self.sampler.groups.values(), *self.spacing.groups.values()]
 
     def recipe(self, values: Mapping[Any, Any]) -> Recipe:
         """The recipe that the controls stand at; an `OptionError` says what is wrong with them."""
         label = values[self.label]
-        conditions = self.studio.card(values[self.model]).conditions
+        card = self.studio.card(values[self.model])
+        conditions = card.conditions
+        rest = self.advanced.read(values) | ({} if card.spec.takes_text else {"negative": None})
         return Recipe.from_settings({
             "model": values[self.model], "label": label if conditions and label != ANY else None,
+            "prompt": (values[self.prompt] or None) if card.spec.takes_text else None,
             "seeds": _seeds(values[self.seed], values[self.count]), "sampler": self.sampler.read(values),
-            "spacing": self.spacing.read(values), "guidance": values[self.guidance], **self.advanced.read(values),
+            "spacing": self.spacing.read(values), "guidance": values[self.guidance], **rest,
         }, {"steps": values[self.steps]})           # the slider yields to a spacing that brings its own number
 
     def show(self, recipe: Recipe) -> dict[Any, Any]:
@@ -156,11 +167,14 @@ class RecipeControls:
         return {
             self.model: recipe.model,
             self.label: gr.update(choices=[ANY, *card.conditions], value=recipe.label or ANY, visible=bool(card.conditions)),
+            self.text: gr.update(visible=card.spec.takes_text), self.prompt: recipe.prompt or "",
+            self.examples: gr.Dataset(samples=_examples(card), visible=bool(card.spec.prompts)),
             self.count: len(recipe.seeds), self.seed: _seed_text(recipe),
             self.steps: gr.update(value=recipe.steps, maximum=max(recipe.steps, card.spec.schedule.timesteps)),
-            self.guidance: gr.update(value=recipe.guidance, visible=bool(card.conditions),
+            self.guidance: gr.update(value=recipe.guidance, visible=_guided(card),
                                      minimum=min(0, recipe.guidance), maximum=max(10, recipe.guidance)),
             **self.sampler.show(recipe.sampler), **self.spacing.show(recipe.spacing), **self.advanced.show(recipe),
+            self.advanced.controls["negative"]: gr.update(value=recipe.negative, visible=card.spec.takes_text),
         }
 
     def _first_recipe(self) -> Recipe:
@@ -174,10 +188,20 @@ class RecipeControls:
     def _connect(self) -> None:
         self.dice.click(lambda: str(random.randrange(DICE_SIDES)), None, self.seed, queue=False,
                         api_visibility="private")
+        self.examples.click(lambda sample: sample[0], self.examples, self.prompt, queue=False, api_visibility="private")
         self.sampler.connect()
         self.spacing.connect()
         self.model.input(lambda name: self.show(self.studio.recipe(name)), self.model, self.outputs(), queue=False,
                          api_visibility="private")
+
+
+def _guided(card: ModelCard) -> bool:
+    """Whether the model knows a condition that guidance can strengthen."""
+    return bool(card.conditions) or card.spec.takes_text
+
+
+def _examples(card: ModelCard) -> list[list[str]]:
+    return [[prompt] for prompt in card.spec.prompts]
 
 
 def _number_or_none(text: object) -> Any:

@@ -22,6 +22,7 @@ _HOME = {
     "SPACINGS": "diffusion.spacing", "path": "diffusion.spacing", "Denoiser": "diffusion.denoiser",
     "classifier_free": "diffusion.guidance", "clamped": "diffusion.guidance",
     "DDIM": "diffusion.samplers", "DDPM": "diffusion.samplers", "SAMPLERS": "diffusion.samplers",
+    "Levels": "diffusion.levels",
     "Sampler": "diffusion.samplers", "Step": "diffusion.samplers", "sample": "diffusion.sampling",
     "UNet": "nets.unet", "UNetConfig": "nets.config",
     "TrainConfig": "training.config", "TrainStep": "training.loop", "train": "training.loop",

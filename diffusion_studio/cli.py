@@ -266,6 +266,8 @@ def _add_options(verb: Any, options: Iterable[Option], skip: Iterable[str] = ())
         if one.name in skip:
             continue
         flag = "--" + one.name.replace("_", "-")
+        if flag in verb._option_string_actions:     # several samplers share it
+            continue
         if one.kind is bool:
             verb.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=one.help)
         else:

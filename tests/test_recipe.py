@@ -123,7 +123,7 @@ def settings_of(command: str) -> dict:
     while rest:
         flag = rest.pop(0)
         assert flag.startswith("--")
-        found[flag[2:]] = False if flag == "--no-clip" else rest.pop(0)
+        found[flag[2:].replace("-", "_")] = False if flag == "--no-clip" else rest.pop(0)
     return found
 
 
@@ -138,7 +138,7 @@ def test_the_command_says_the_whole_recipe(recipe):
     label = said.pop("label")
     back = Recipe(model=said.pop("model"), label=None if label == "any" else label, seeds=seeds, steps=int(said.pop("steps")),
                   sampler=cls(**chosen), spacing=said.pop("spacing"), guidance=float(said.pop("guidance")),
-                  clip=said.pop("no-clip", True))
+                  clip=said.pop("no_clip", True))
     assert said == {} and back == recipe
 
 

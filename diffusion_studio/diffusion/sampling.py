@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 import torch
 
-from .denoiser import Denoiser
+from .denoiser import Counted, Denoiser
 from .samplers import NoiseFunction, Sampler, Step
 from .schedule import NoiseLevel
 
@@ -15,7 +16,17 @@ from .schedule import NoiseLevel
 @torch.no_grad()
 def sample(sampler: Sampler, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
            noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
-    """From x at levels[0] to levels[-1]: yields len(levels) Steps, the finished one included, and returns its x."""
-    x = yield from sampler(denoise, x, levels, noise)
-    yield Step(len(levels) - 1, levels[-1], x, x, torch.zeros_like(x))
+    """From x at levels[0] to levels[-1]: yields len(levels) Steps, the finished one included, and returns its x.
+
+    Each Step says how often `denoise` was called so far. Guidance that asks a network twice in one batch is one call.
+    """
+    counted = Counted(denoise)
+    run = sampler(counted, x, levels, noise)
+    while True:
+        try:                                        # no name for the step: it would keep the state's memory
+            yield replace(next(run), calls=counted.calls)
+        except StopIteration as end:
+            x = end.value
+            break
+    yield Step(len(levels) - 1, levels[-1], x, x, torch.zeros_like(x), counted.calls)
     return x

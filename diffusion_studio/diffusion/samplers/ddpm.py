@@ -29,7 +29,10 @@ class DDPM:
     """
 
     variance: str = option("small", "Noise of each step: small is the posterior's variance, large is beta (both in "
-                           "section 3.2 of DDPM), learned is the network's own.", choices=("small", "large", "learned"))
+                           "section 3.2 of DDPM), learned is the network's own, interpolated lies between small and large.",
+                           choices=("small", "large", "learned", "interpolated"))
+    interpolation: float = option(0.5, "Where the interpolated variance lies, in logarithm: 0 is small, 1 is large.",
+                                  low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -52,6 +55,8 @@ class DDPM:
             return math.sqrt(small)
         if self.variance == "large":
             return math.sqrt(large)
+        if self.variance == "interpolated":
+            return math.sqrt(small) * (large / small) ** (self.interpolation / 2)
         if learned is None:
             raise OptionError("variance 'learned' needs a model that predicts its variance, and this one does not. "
                               "Choose 'small' or 'large'.")

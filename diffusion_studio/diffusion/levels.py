@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
+from bisect import bisect_left
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from .schedule import NoiseLevel
 
@@ -15,57 +15,66 @@ if TYPE_CHECKING:
 
 
 class Levels(tuple):
-    """A tuple of NoiseLevels with the schedule that they belong to; slices keep it."""
+    """A tuple of NoiseLevels that can say what lies between them; slices can too.
 
-    schedule: NoiseSchedule
+    With a schedule it is asked, and holds still at its own ends. Without one the levels say which kind of process
+    they come from (alpha = 1: variance exploding; alpha + sigma = 1: flow; else alpha^2 + sigma^2 = 1), and t is
+    interpolated linearly in log-SNR, and extrapolated beyond the ends.
+    """
 
-    def __new__(cls, levels: Iterable[NoiseLevel], schedule: NoiseSchedule) -> Levels:
+    schedule: NoiseSchedule | None
+
+    def __new__(cls, levels: Iterable[NoiseLevel], schedule: NoiseSchedule | None = None) -> Levels:
         made = super().__new__(cls, levels)
         made.schedule = schedule
         return made
 
-    def __getnewargs__(self) -> tuple:
+    @classmethod
+    def of(cls, levels: Iterable[NoiseLevel]) -> Levels:
+        """The levels themselves where they are Levels, else without a schedule."""
+        return levels if isinstance(levels, Levels) else cls(levels)
+
+    def __getnewargs__(self) -> tuple[Any, ...]:
         return tuple(self), self.schedule
 
-    def __getitem__(self, at):  # noqa: ANN001, ANN204 - as tuple's
+    def __getitem__(self, at: Any) -> Any:
         found = super().__getitem__(at)
         return Levels(found, self.schedule) if isinstance(at, slice) else found
 
+    def at(self, log_snr: float) -> NoiseLevel:
+        """The process's level of a finite log-SNR. Without a schedule a level of finite log-SNR must be among them."""
+        if self.schedule is not None:
+            return self.schedule.level(self.schedule.timestep(log_snr))
+        return self._level(log_snr, _line(self._points, log_snr))
 
-def level_at(levels: Sequence[NoiseLevel], log_snr: float) -> NoiseLevel:
-    """The level of a log-SNR in the process that `levels` come from.
+    def at_time(self, t: float) -> NoiseLevel:
+        """The process's level of a time label."""
+        if self.schedule is not None:
+            return self.schedule.level(t)
+        return self._level(_line(sorted((b, a) for a, b in self._points), t), t)
 
-    `Levels` ask their schedule, which holds still at its own ends. A plain sequence says which kind of process it
-    is (alpha constant: variance exploding; alpha + sigma = 1: flow; else alpha^2 + sigma^2 = 1) and its t are
-    interpolated linearly in log-SNR, and extrapolated beyond the ends; it needs two levels of finite log-SNR.
-    """
-    if isinstance(levels, Levels):
-        return levels.schedule.level(levels.schedule.timestep(log_snr))
-    inner = sorted((level for level in levels if math.isfinite(level.log_snr)), key=lambda level: level.log_snr)
-    return _pair(inner, log_snr, _line([level.log_snr for level in inner], [level.t for level in inner], log_snr))
+    @cached_property
+    def _points(self) -> list[tuple[float, float]]:
+        """(log-SNR, t), rising, each once."""
+        return sorted({level.log_snr: level.t for level in self if math.isfinite(level.log_snr)}.items())
+
+    @cached_property
+    def _kind(self) -> str:
+        inner = [level for level in self if level.alpha and level.sigma]
+        if all(level.alpha == 1 for level in inner):
+            return "exploding"
+        return "flow" if all(math.isclose(level.alpha + level.sigma, 1, rel_tol=1e-9) for level in inner) else "preserving"
+
+    def _level(self, log_snr: float, t: float) -> NoiseLevel:
+        ratio = math.exp(-log_snr / 2)                                  # sigma / alpha
+        norm = {"exploding": 1.0, "flow": 1 + ratio, "preserving": math.hypot(1, ratio)}[self._kind]
+        return NoiseLevel(t, 1 / norm, ratio / norm)
 
 
-def level_at_time(levels: Sequence[NoiseLevel], t: float) -> NoiseLevel:
-    """The level of a time label, as `level_at` finds that of a log-SNR."""
-    if isinstance(levels, Levels):
-        return levels.schedule.level(t)
-    inner = sorted((level for level in levels if math.isfinite(level.log_snr)), key=lambda level: level.t)
-    return _pair(inner, _line([level.t for level in inner], [level.log_snr for level in inner], t), t)
-
-
-def _line(xs: list[float], ys: list[float], x: float) -> float:
+def _line(points: list[tuple[float, float]], x: float) -> float:
     """Piecewise linear through the points, straight on beyond them."""
-    if len(xs) == 1:
-        return ys[0]
-    k = min(max(int(np.searchsorted(xs, x)), 1), len(xs) - 1)
-    return ys[k - 1] + (ys[k] - ys[k - 1]) * (x - xs[k - 1]) / (xs[k] - xs[k - 1])
-
-
-def _pair(inner: Sequence[NoiseLevel], log_snr: float, t: float) -> NoiseLevel:
-    first = inner[0]
-    ratio = math.exp(-log_snr / 2)                                      # sigma / alpha
-    if all(math.isclose(level.alpha, first.alpha, rel_tol=1e-9) for level in inner) and first.alpha == 1:
-        return NoiseLevel(t, 1.0, ratio)
-    if all(math.isclose(level.alpha + level.sigma, 1, rel_tol=1e-9) for level in inner):
-        return NoiseLevel(t, 1 / (1 + ratio), ratio / (1 + ratio))
-    return NoiseLevel(t, 1 / math.hypot(1, ratio), ratio / math.hypot(1, ratio))
+    if len(points) == 1:
+        return points[0][1]
+    k = min(max(bisect_left(points, (x,)), 1), len(points) - 1)
+    (x0, y0), (x1, y1) = points[k - 1], points[k]
+    return y0 + (y1 - y0) * (x - x0) / (x1 - x0)

@@ -26,7 +26,7 @@ def gaussian(seed: int, index: int, shape: Sequence[int], family: int = 0) -> np
     return np.random.Generator(np.random.Philox(key=[seed, family], counter=[0, 0, 0, index])).standard_normal(shape)
 
 
-_DEPTH = 16                     # an octave of the clock is cut into 2^16 cells: times are rounded to these
+_DEPTH = 14                     # an octave of the clock is cut into 2^14 cells: times are rounded to these
 _OCTAVES = 40                   # a start this many octaves before the end is as good as 0
 _PATHS = 1                      # the family of streams that Brownian paths draw from
 

@@ -46,8 +46,8 @@ class Mixture:
     def flow(self, x: torch.Tensor, start: NoiseLevel, end: NoiseLevel) -> torch.Tensor:
         """The probability-flow ODE's exact solution, by bisection."""
         wanted = self.distribution(x.numpy(), start)
-        low, high = np.full_like(wanted, -1e3), np.full_like(wanted, 1e3)
-        for _ in range(200):
+        low, high = np.full_like(wanted, -1e2), np.full_like(wanted, 1e2)
+        for _ in range(70):
             middle = (low + high) / 2
             below = self.distribution(middle, end) < wanted
             low, high = np.where(below, middle, low), np.where(below, high, middle)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ... import options
 from ...errors import OptionError
 from ...options import option
-from ..levels import level_at
+from ..levels import Levels
 from .arithmetic import straight, towards
 from .base import NoiseFunction, Step
 from .dpm_solver import advance, usable
@@ -43,6 +43,7 @@ class Adaptive:
 
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
@@ -54,12 +55,12 @@ class Adaptive:
             x = self._cross(denoise, x, x0, levels, now, to)
         return x
 
-    def _cross(self, denoise: Denoiser, x: torch.Tensor, x0: torch.Tensor, levels: Sequence[NoiseLevel],
+    def _cross(self, denoise: Denoiser, x: torch.Tensor, x0: torch.Tensor, levels: Levels,
                now: NoiseLevel, to: NoiseLevel) -> torch.Tensor:
         """x at `to`; x0 is the prediction at x."""
         kept, good, pieces = None, None, 1
         while pieces <= MAX_PIECES:
-            ends = [now, *(level_at(levels, now.log_snr + (to.log_snr - now.log_snr) * k / pieces)
+            ends = [now, *(levels.at(now.log_snr + (to.log_snr - now.log_snr) * k / pieces)
                            for k in range(1, pieces)), to]
             found, fine = self._pieces(denoise, x, x0, levels, ends, good)
             kept = found if kept is None else kept.where(good.view(-1, *[1] * (x.ndim - 1)), found)
@@ -71,7 +72,7 @@ class Adaptive:
         raise OptionError(f"The tolerance {self.tolerance:g} was not met between log-SNR {now.log_snr:.2f} and "
                           f"{to.log_snr:.2f} with {MAX_PIECES} pieces. Choose a greater tolerance or more steps.")
 
-    def _pieces(self, denoise: Denoiser, x: torch.Tensor, x0: torch.Tensor, levels: Sequence[NoiseLevel],
+    def _pieces(self, denoise: Denoiser, x: torch.Tensor, x0: torch.Tensor, levels: Levels,
                 ends: Sequence[NoiseLevel], good: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """x at the last of `ends`, and which pictures kept within the tolerance in every piece.
 
@@ -81,7 +82,7 @@ class Adaptive:
         for k, (now, to) in enumerate(pairwise(ends)):
             if k:
                 x0 = denoise(x, now).x0
-            middle = level_at(levels, (now.log_snr + to.log_snr) / 2)
+            middle = levels.at((now.log_snr + to.log_snr) / 2)
             ahead = denoise(towards(x, x0, now, middle), middle).x0
             first = towards(x, x0, now, to)
             x = towards(x, ahead, now, to)

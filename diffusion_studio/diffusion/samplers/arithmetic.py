@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..levels import level_at
-
 if TYPE_CHECKING:
     import torch
 
+    from ..levels import Levels
     from ..prediction import Prediction
     from ..schedule import NoiseLevel
 
@@ -65,7 +64,7 @@ def split(now: NoiseLevel, to: NoiseLevel, eta: float) -> tuple[float, float]:
     return math.sqrt(to.sigma**2 - up**2), up
 
 
-def churned(x: torch.Tensor, now: NoiseLevel, levels: Sequence[NoiseLevel], amount: float, limits: tuple[float, float],
+def churned(x: torch.Tensor, now: NoiseLevel, levels: Levels, amount: float, limits: tuple[float, float],
             fresh: Callable[[], torch.Tensor], s_noise: float) -> tuple[torch.Tensor, NoiseLevel]:
     """x taken back up to a noisier level, and that level (EDM Algorithm 2, lines 4 to 6).
 
@@ -75,7 +74,7 @@ def churned(x: torch.Tensor, now: NoiseLevel, levels: Sequence[NoiseLevel], amou
     gamma = min(amount, math.sqrt(2) - 1)
     if not gamma or not now.alpha or not limits[0] <= rho(now) <= limits[1]:
         return x, now
-    hat = level_at(levels, now.log_snr - 2 * math.log1p(gamma))
+    hat = levels.at(now.log_snr - 2 * math.log1p(gamma))
     added = rho(hat)**2 - rho(now)**2
     if added <= 0:
         return x, now

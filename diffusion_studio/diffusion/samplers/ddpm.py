@@ -45,7 +45,7 @@ class DDPM:
             scale = now.alpha / to.alpha                            # q(x_now | x_to) = N(scale * x_to, beta)
             beta = now.sigma**2 - (scale * to.sigma)**2
             x = (scale * to.sigma**2 * x + to.alpha * beta * p.x0) / now.sigma**2        # eq. 7
-            if to.sigma:                                            # no noise on the arrival at the clean picture
+            if to.sigma and beta > 0:                               # no noise on the arrival at the clean picture
                 small = beta * to.sigma**2 / now.sigma**2
                 x = x + self._deviation(small, beta, p.variance) * noise(i + 1)
         return x

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ... import options
 from ...options import option
-from ..levels import level_at
+from ..levels import Levels
 from ..schedule import NoiseLevel
 from .arithmetic import split, straight, towards, weighted
 from .base import NoiseFunction, Step
@@ -128,6 +128,7 @@ class DPMPP2S:
 
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
@@ -136,7 +137,7 @@ class DPMPP2S:
             if not usable(advance(now, goal)):
                 x = straight(p, goal)
             else:
-                middle = level_at(levels, (now.log_snr + goal.log_snr) / 2)
+                middle = levels.at((now.log_snr + goal.log_snr) / 2)
                 ahead = straight(p, middle)
                 del p
                 x = towards(x, denoise(ahead, middle).x0, now, goal)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ... import options
 from ...options import option
+from ..levels import Levels
 from .arithmetic import churned, rho, straight, weighted
 from .base import NoiseFunction, Step
 from .euler import CHURN, S_NOISE, S_TMAX, S_TMIN
@@ -38,6 +39,7 @@ class Heun:
 
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
         n = len(levels) - 1
         for i, (now, to) in enumerate(pairwise(levels)):
             x_hat, hat = churned(x, now, levels, self.churn / n, (self.s_tmin, self.s_tmax),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ... import options
 from ...options import option
-from ..levels import level_at_time
+from ..levels import Levels
 from .arithmetic import along, straight, weighted
 from .base import NoiseFunction, Step
 from .unipc import ORDER
@@ -77,6 +77,7 @@ class PNDM:
 
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
         history: list[torch.Tensor] = []
         for i, (now, to) in enumerate(pairwise(levels)):
             p: Prediction | None = denoise(x, now)
@@ -85,7 +86,7 @@ class PNDM:
             starting = i < 3 and now.alpha and to.sigma
             p = None if len(history) > 1 or starting else p
             if starting:
-                x = self._runge_kutta(denoise, x, history[0], now, to, level_at_time(levels, (now.t + to.t) / 2))
+                x = self._runge_kutta(denoise, x, history[0], now, to, levels.at_time((now.t + to.t) / 2))
             else:
                 x = _step(x, p, history, now, to)
             history = history[:3]

@@ -49,10 +49,12 @@ class Adaptive:
             yield Step(i, now, x, p.x0, p.eps)
             if not usable(advance(now, to)):
                 x = straight(p, to)
+                del p
                 continue
             x0 = p.x0
             del p
             x = self._cross(denoise, x, x0, levels, now, to)
+            del x0
         return x
 
     def _cross(self, denoise: Denoiser, x: torch.Tensor, x0: torch.Tensor, levels: Levels,

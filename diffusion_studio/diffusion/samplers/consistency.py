@@ -31,4 +31,5 @@ class Consistency:
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             x = weighted((to.alpha, p.x0), (to.sigma, noise(i + 1))) if to.sigma else to.alpha * p.x0
+            del p
         return x

@@ -48,6 +48,7 @@ class DDPM:
             if to.sigma and beta > 0:                               # no noise on the arrival at the clean picture
                 small = beta * to.sigma**2 / now.sigma**2
                 x = x + self._deviation(small, beta, p.variance) * noise(i + 1)
+            del p                                                   # else it is kept while the next one is made
         return x
 
     def _deviation(self, small: float, large: float, learned: torch.Tensor | None) -> float | torch.Tensor:

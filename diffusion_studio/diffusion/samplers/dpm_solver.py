@@ -94,19 +94,17 @@ class DPMPP3M:
             if not usable(h) or not history:
                 x = straight(p, to)
             elif len(history) == 1:
-                (h1, x0_1), = history
-                more = gain / 2 * h / h1
-                x = weighted((to.sigma / now.sigma, x), (gain + more, p.x0), (-more, x0_1))
+                more = gain / 2 * h / history[0][0]
+                x = weighted((to.sigma / now.sigma, x), (gain + more, p.x0), (-more, history[0][1]))
             else:
-                (h1, x0_1), (h2, x0_2) = history
-                r1, r2 = h1 / h, h2 / h
+                r1, r2 = history[0][0] / h, history[1][0] / h
                 first = to.alpha - gain / h                                     # weights of the first and second
                 second = to.alpha - 2 * (to.alpha - gain / h) / h               # divided difference of x0
                 if self.released:
                     second /= 2
-                new = (first * (2 * r1 + r2) + second) / (r1 + r2) / r1         # of (x0 - x0_1)
-                old = (first * r1 + second) / (r1 + r2) / r2                    # of (x0_1 - x0_2)
-                x = weighted((to.sigma / now.sigma, x), (gain + new, p.x0), (-new - old, x0_1), (old, x0_2))
+                new = (first * (2 * r1 + r2) + second) / (r1 + r2) / r1         # of the newest difference
+                old = (first * r1 + second) / (r1 + r2) / r2                    # of the one before it
+                x = weighted((to.sigma / now.sigma, x), (gain + new, p.x0), (-new - old, history[0][1]), (old, history[1][1]))
             history = [(h, p.x0), *history[:1]] if usable(h) else []
             del p
         return x
@@ -136,11 +134,13 @@ class DPMPP2S:
             goal = NoiseLevel(to.t, to.alpha, down)
             if not usable(advance(now, goal)):
                 x = straight(p, goal)
+                del p
             else:
                 middle = levels.at((now.log_snr + goal.log_snr) / 2)
                 ahead = straight(p, middle)
                 del p
                 x = towards(x, denoise(ahead, middle).x0, now, goal)
+                del ahead
             if up:
                 x.add_(noise(i + 1), alpha=self.s_noise * up)
         return x

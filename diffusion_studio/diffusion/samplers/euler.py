@@ -53,6 +53,7 @@ class Euler:
             # what is shown is x with the noise that the prediction leaves in it: the prediction was made of x_hat
             yield Step(i, now, x, p.x0, p.eps if hat is now else (x - now.alpha * p.x0) / now.sigma)
             x = straight(p, to)
+            del p, x_hat                                            # else they are kept while the next one is made
         return x
 
 
@@ -76,6 +77,7 @@ class EulerAncestral:
             yield Step(i, now, x, p.x0, p.eps)
             down, up = split(now, to, self.eta)
             x = weighted((to.alpha, p.x0), (down, p.eps))
+            del p
             if up:
                 x.add_(noise(i + 1), alpha=self.s_noise * up)
         return x

@@ -59,11 +59,12 @@ class PLMS:
                 ahead = straight(p, to)
                 eps = weighted((0.5, p.eps), (0.5, denoise(ahead, to).eps))
                 x = along(x, eps, now, to)
-                p = ahead = eps = None
+                del ahead, eps
             else:
                 p = None if len(history) > 1 else p
                 x = _step(x, p, history, now, to)
             history = history[:self.order - 1]
+            del p
         return x
 
 
@@ -90,6 +91,7 @@ class PNDM:
             else:
                 x = _step(x, p, history, now, to)
             history = history[:3]
+            del p
         return x
 
     @staticmethod

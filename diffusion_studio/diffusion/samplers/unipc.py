@@ -53,6 +53,7 @@ class UniPC:
                 x, awaiting = awaiting.add_(p.x0, alpha=newest), None
             if not usable(h):
                 x, history = towards(x, p.x0, now, to), []
+                del p
                 continue
             history = [(now.log_snr / 2, p.x0), *history]
             del p

@@ -26,7 +26,7 @@ OURS = {
     "ddpm small": s.DDPM(), "ddpm large": s.DDPM("large"), "ddpm learned": s.DDPM("learned"),
     "ddim 0.0": s.DDIM(), "ddim 0.7": s.DDIM(0.7), "euler": s.Euler(), "heun": s.Heun(),
     "euler_ancestral": s.EulerAncestral(), "lms": s.LMS(), "dpmpp_2m": s.DPMPP2M(), "dpmpp_2m heun": s.DPMPP2M("heun"),
-    "dpmpp_3m": s.DPMPP3M(released=True), "deis 2": s.DEIS(2), "deis 3": s.DEIS(3),
+    "dpmpp_3m": s.DPMPP3M(difference="half"), "deis 2": s.DEIS(2), "deis 3": s.DEIS(3),
     "dpmpp_2m_sde midpoint": s.DPMPP2MSDE(), "dpmpp_2m_sde heun": s.DPMPP2MSDE(correction="heun"),
     **{f"unipc {order} {solver}": s.UniPC(order, solver) for order in (1, 2, 3) for solver in ("bh1", "bh2")},
     "plms": s.PLMS(), "pndm": s.PNDM()}

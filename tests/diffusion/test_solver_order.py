@@ -24,7 +24,7 @@ from diffusion_studio.errors import OptionError
 ORDERS = {
     "ddim": (s.DDIM(), 1), "euler": (s.Euler(), 1), "euler_ancestral eta=0": (s.EulerAncestral(eta=0), 1), "heun": (s.Heun(), 2),
     "dpmpp_2m": (s.DPMPP2M(), 2), "dpmpp_2m heun": (s.DPMPP2M("heun"), 2), "dpmpp_2m_sde eta=0": (s.DPMPP2MSDE(eta=0), 2),
-    "dpmpp_3m": (s.DPMPP3M(), 3), "dpmpp_3m released": (s.DPMPP3M(released=True), 2), "dpmpp_2s": (s.DPMPP2S(), 2),
+    "dpmpp_3m": (s.DPMPP3M(), 3), "dpmpp_3m released": (s.DPMPP3M(difference="half"), 2), "dpmpp_2s": (s.DPMPP2S(), 2),
     # UniPC-p with its corrector is of order p + 1 (theorem 3.1 and corollary of the paper)
     **{f"unipc {order} {solver}": (s.UniPC(order, solver), order + 1) for order in (1, 2, 3) for solver in ("bh1", "bh2")},
     # a fixed combination for even steps leaves an error of second order where the steps in sigma / alpha are uneven

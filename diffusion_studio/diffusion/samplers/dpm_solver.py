@@ -74,11 +74,12 @@ class DPMPP3M:
     """DPM-Solver++(3M): third order with one network call a step, by looking back two steps.
 
     The paper's released code, and diffusers and k-diffusion after it, weigh the second difference half as much as the
-    quadratic through three points asks for, which leaves it of second order: `released` does as they do. Choose it over
+    quadratic through three points asks for, which leaves it of second order: difference "half" does as they do. Choose it over
     2M for 20 steps or more without much guidance; with fewer its looking back is less steady.
     """
 
-    released: bool = option(False, "Weigh the second difference by half, as other programs do.")
+    difference: str = option("full", "Weight of the second difference: full is of third order, half is what other programs do.",
+                             choices=("full", "half"))
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -100,7 +101,7 @@ class DPMPP3M:
                 r1, r2 = history[0][0] / h, history[1][0] / h
                 first = to.alpha - gain / h                                     # weights of the first and second
                 second = to.alpha - 2 * (to.alpha - gain / h) / h               # divided difference of x0
-                if self.released:
+                if self.difference == "half":
                     second /= 2
                 new = (first * (2 * r1 + r2) + second) / (r1 + r2) / r1         # of the newest difference
                 old = (first * r1 + second) / (r1 + r2) / r2                    # of the one before it

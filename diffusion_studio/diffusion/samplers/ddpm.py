@@ -61,4 +61,4 @@ class DDPM:
         if learned is None:
             raise OptionError("variance 'learned' needs a model that predicts its variance, and this one does not. "
                               "Choose 'small' or 'large'.")
-        return (0.5 * (math.log(small) + learned * math.log(large / small))).exp()     # eq. 15 of Improved DDPM
+        return learned.mul(0.5 * math.log(large / small)).add_(0.5 * math.log(small)).exp_()  # eq. 15 of Improved DDPM

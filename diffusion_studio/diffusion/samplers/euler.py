@@ -51,7 +51,8 @@ class Euler:
                                  lambda i=i: noise(i + 1), self.s_noise)
             p = denoise(x_hat, hat)
             # what is shown is x with the noise that the prediction leaves in it: the prediction was made of x_hat
-            yield Step(i, now, x, p.x0, p.eps if hat is now else (x - now.alpha * p.x0) / now.sigma)
+            yield Step(i, now, x, p.x0, p.eps if hat is now else
+                       weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)))
             x = straight(p, to)
             del p, x_hat                                            # else they are kept while the next one is made
         return x

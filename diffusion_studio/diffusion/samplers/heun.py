@@ -46,7 +46,8 @@ class Heun:
                                  lambda i=i: noise(i + 1), self.s_noise)
             p = denoise(x_hat, hat)
             # what is shown is x with the noise that the prediction leaves in it: the prediction was made of x_hat
-            yield Step(i, now, x, p.x0, p.eps if hat is now else (x - now.alpha * p.x0) / now.sigma)
+            yield Step(i, now, x, p.x0, p.eps if hat is now else
+                       weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)))
             x, slope = straight(p, to), p.eps                                   # line 8
             del p, x_hat
             if to.sigma and hat.alpha:                                          # lines 9 to 11

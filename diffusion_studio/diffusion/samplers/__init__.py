@@ -31,5 +31,5 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "consistency": Consistency,
 }
 
-__all__ = ["DDIM", "DDPM", "DEIS", "DPMPP2M", "DPMPP2MSDE", "DPMPP2S", "DPMPP3M", "LMS", "PLMS", "PNDM", "SAMPLERS", "Adaptive",
-           "Consistency", "Euler", "EulerAncestral", "Heun", "NoiseFunction", "Sampler", "Step", "UniPC"]
+__all__ = ["DDIM", "DDPM", "DEIS", "DPMPP2M", "DPMPP2MSDE", "DPMPP2S", "DPMPP3M", "LMS", "PLMS", "PNDM", "SAMPLERS",
+           "Adaptive", "Consistency", "Euler", "EulerAncestral", "Heun", "NoiseFunction", "Sampler", "Step", "UniPC"]

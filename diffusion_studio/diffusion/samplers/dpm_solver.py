@@ -73,12 +73,13 @@ class DPMPP2M:
 class DPMPP3M:
     """DPM-Solver++(3M): third order with one network call a step, by looking back two steps.
 
-    The paper's released code, and diffusers and k-diffusion after it, weigh the second difference half as much as the
-    quadratic through three points asks for, which leaves it of second order: difference "half" does as they do. Choose it over
+    The paper's released code, and diffusers and k-diffusion after it, weigh the second difference half as much as
+    the quadratic through three points asks for, which leaves it of second order: difference "half" does as they do. Choose it over
     2M for 20 steps or more without much guidance; with fewer its looking back is less steady.
     """
 
-    difference: str = option("full", "Weight of the second difference: full is of third order, half is what other programs do.",
+    difference: str = option("full", "Weight of the second difference: full is of third order, half is what other "
+                             "programs do.",
                              choices=("full", "half"))
 
     def __post_init__(self) -> None:
@@ -105,7 +106,8 @@ class DPMPP3M:
                     second /= 2
                 new = (first * (2 * r1 + r2) + second) / (r1 + r2) / r1         # of the newest difference
                 old = (first * r1 + second) / (r1 + r2) / r2                    # of the one before it
-                x = weighted((to.sigma / now.sigma, x), (gain + new, p.x0), (-new - old, history[0][1]), (old, history[1][1]))
+                x = weighted((to.sigma / now.sigma, x), (gain + new, p.x0), (-new - old, history[0][1]),
+                             (old, history[1][1]))
             history = [(h, p.x0), *history[:1]] if usable(h) else []
             del p
         return x

@@ -74,7 +74,8 @@ class DPMPP3M:
     """DPM-Solver++(3M): third order with one network call a step, by looking back two steps.
 
     The paper's released code, and diffusers and k-diffusion after it, weigh the second difference half as much as
-    the quadratic through three points asks for, which leaves it of second order: difference "half" does as they do. Choose it over
+    the quadratic through three points asks for, which leaves it of second order: difference "half" does as they do.
+    Choose it over
     2M for 20 steps or more without much guidance; with fewer its looking back is less steady.
     """
 

@@ -59,7 +59,8 @@ class NoiseSchedule:
 
     @cached_property
     def _log_snr(self) -> np.ndarray:
-        log_alpha_bar = np.cumsum(np.log1p(-self.betas()))
+        with np.errstate(divide="ignore"):                      # a last beta of 1: no picture is left
+            log_alpha_bar = np.cumsum(np.log1p(-self.betas()))
         return log_alpha_bar - np.log(-np.expm1(log_alpha_bar))
 
     def level(self, t: float) -> NoiseLevel:
@@ -98,7 +99,28 @@ class Cosine(NoiseSchedule):
         return np.clip(1 - alpha_bar[1:] / alpha_bar[:-1], 0, self.max_beta)
 
 
-SCHEDULES: dict[str, type[NoiseSchedule]] = {"linear": Linear, "cosine": Cosine}
+@dataclass(frozen=True)
+class Table(NoiseSchedule):
+    """Any betas, one for each timestep: schedules of other programs that no formula here gives. Empty is DDPM's own."""
+
+    table: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.table, tuple) or len(self.table) not in (0, self.timesteps) or \
+                not all(isinstance(beta, (int, float)) and 0 < beta <= 1 for beta in self.table):
+            raise OptionError(f"A table of betas has {self.timesteps} numbers above 0 and up to 1, one for each timestep.")
+
+    @classmethod
+    def of(cls, betas: np.ndarray) -> Table:
+        """The schedule of an array of betas."""
+        return cls(len(betas), tuple(map(float, betas)))
+
+    def betas(self) -> np.ndarray:
+        return np.array(self.table, dtype=np.float64) if self.table else Linear(self.timesteps).betas()
+
+
+SCHEDULES: dict[str, type[NoiseSchedule]] = {"linear": Linear, "cosine": Cosine, "table": Table}
 
 
 def _root_sigmoid(z: float) -> float:

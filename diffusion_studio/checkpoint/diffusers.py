@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..diffusion.schedule import NoiseSchedule, Table
@@ -86,8 +87,8 @@ def describe(source: Source) -> Found:
         "residual" if "mid_block.resnets.0.conv1.weight" in s else "none"
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
 
-    head = told.told("attention_head_dim", 8, absent=8)
-    groups = told.told("norm_num_groups", _groups(widths), absent=32) or 32
+    head = told.told("attention_head_dim", _divides((8, 4, 2, 1), widths), absent=8)
+    groups = told.told("norm_num_groups", _divides(range(32, 0, -1), widths), absent=32) or 32
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
     middle_groups = 0 if bare else told.told("attn_norm_num_groups", None)
     if middle_groups == groups:
@@ -96,12 +97,7 @@ def describe(source: Source) -> Found:
     act = told.told("act_fn", "silu", absent="silu")
     if act not in ("silu", "swish"):
         raise CheckpointError(f"This network's activation is {act!r}; the U-Net here has silu.")
-    size = told.told("sample_size", google or {6: 128, 5: 64}.get(levels, 32))
-    if isinstance(size, (list, tuple)):
-        if len(set(size)) != 1:
-            raise CheckpointError(f"The pictures of this model are {list(size)}; only square ones can be drawn. "
-                                  "Give another size with the flag sample_size.")
-        size = size[0]
+    size = _size(source, told, google or {6: 128, 5: 64}.get(levels, 32))
     labels, label = _labels(source, told)
     config = UNetConfig(
         in_channels=channels, out_channels=out, channels=widths[0], multipliers=tuple(w / widths[0] for w in widths),
@@ -152,8 +148,19 @@ def _check_types(told: Settings, source: Source, name: str, names: list[str]) ->
     told.known(name, names)
 
 
-def _groups(widths: tuple[int, ...]) -> int:
-    return next(g for g in range(32, 0, -1) if all(w % g == 0 for w in widths))
+def _size(source: Source, told: Settings, assumed: int) -> int:
+    size = source.config.get("sample_size")
+    if "sample_size" in source.flags or not isinstance(size, list):
+        return told.told("sample_size", assumed) or assumed         # null: the network has no size of its own
+    if len(size) != 2 or size[0] != size[1] or type(size[0]) is not int:
+        raise CheckpointError(f"The pictures of this model are {size!r}; only square ones can be drawn. Give another size "
+                              "with the flag sample_size.")
+    told.known("sample_size", size)
+    return size[0]
+
+
+def _divides(candidates: Iterable[int], widths: tuple[int, ...]) -> int:
+    return next(one for one in candidates if all(width % one == 0 for width in widths))
 
 
 def _labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, Any]]:

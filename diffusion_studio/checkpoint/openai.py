@@ -87,6 +87,8 @@ def describe(source: Source) -> Found:
     told.known("resblock_updown", resample == "residual")
 
     steps = told.told("diffusion_steps", 1000)
+    if steps < 1:
+        raise OptionError(f"diffusion_steps must be the timesteps of training, at least 1, got {steps}.")
     per_head = told.told("num_head_channels", -1)
     heads = told.told("num_heads", 4)
     if told.told("num_heads_upsample", -1) not in (-1, heads) and per_head == -1:

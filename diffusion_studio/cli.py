@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .cli_checkpoints import add_convert, add_flags, add_inspect, opened
 from .device import DEVICES, PRECISIONS
 from .diffusion.samplers import SAMPLERS
 from .errors import OptionError, StudioError
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="diffusion-studio", description="Watch, understand and animate diffusion models.")
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_generate, _add_models, _add_train, _add_serve):
+    for add in (_add_generate, _add_models, add_inspect, add_convert, _add_train, _add_serve):
         add(verbs)
     return parser
 
@@ -54,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add_generate(verbs: Any) -> None:
     verb = verbs.add_parser("generate", help="run the reverse process and write a GIF, MP4 or PNG")
     verb.add_argument("model", nargs="?", help="a model's name, see 'models'; left out with --recipe")
+    verb.add_argument("--model", dest="model_path", metavar="PATH", help="a weight file or folder anywhere, in any known layout")
+    add_flags(verb)
     verb.add_argument("--recipe", metavar="FILE", help="take all settings from an exported file or a recipe's JSON")
     verb.add_argument("--seed", type=int, help="seed of the first picture; the next ones count up (default 0)")
     verb.add_argument("--count", type=int, help=f"number of pictures, 1 to {MAX_PICTURES}")
@@ -77,6 +80,7 @@ def _generate(args: argparse.Namespace) -> None:
     from .trajectory import Trajectory
 
     studio = _studio(args)
+    opened(studio, args)
     recipe = _recipe(args, studio)
     options = ExportOptions(**_given(args, fields_of(ExportOptions)))
     name = "-".join(part for part in (recipe.model, recipe.label, str(recipe.seeds[0])) if part).replace(" ", "_")

@@ -87,8 +87,8 @@ def describe(source: Source) -> Found:
         "residual" if "mid_block.resnets.0.conv1.weight" in s else "none"
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
 
-    head = told.told("attention_head_dim", _divides((8, 4, 2, 1), widths), absent=8)
-    groups = told.told("norm_num_groups", _divides(range(32, 0, -1), widths), absent=32) or 32
+    head = told.told("attention_head_dim", _divides((8, 4, 2, 1), widths), absent=8, optional=True)
+    groups = told.told("norm_num_groups", _divides(range(32, 0, -1), widths), absent=32, optional=True) or 32
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
     middle_groups = 0 if bare else told.told("attn_norm_num_groups", None)
     if middle_groups == groups:
@@ -96,7 +96,7 @@ def describe(source: Source) -> Found:
     padding = told.told("downsample_padding", 1, absent=1, choices=(0, 1))
     act = told.told("act_fn", "silu", absent="silu")
     if act not in ("silu", "swish"):
-        raise CheckpointError(f"This network's activation is {act!r}; the U-Net here has silu.")
+        raise CheckpointError(f"This network's activation is {act[:80]!r}; the U-Net here has silu.")
     size = _size(source, told, google or {6: 128, 5: 64}.get(levels, 32))
     labels, label = _labels(source, told)
     config = UNetConfig(
@@ -117,7 +117,7 @@ def describe(source: Source) -> Found:
     schedule, parametrization, defaults, facts = process
     if labels:
         defaults["label"] = labels[0]
-    spec = ModelSpec(name=source.path.stem, network=config, schedule=schedule, parametrization=parametrization,
+    spec = ModelSpec(name=source.name, network=config, schedule=schedule, parametrization=parametrization,
                      image_size=size, channels=channels, learned_variance=out == 2 * channels, labels=labels, defaults=defaults)
     made = renames(config, lambda part: _place(part, levels - 1), _INSIDE)
     return Found("diffusers", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
@@ -151,9 +151,9 @@ def _check_types(told: Settings, source: Source, name: str, names: list[str]) ->
 def _size(source: Source, told: Settings, assumed: int) -> int:
     size = source.config.get("sample_size")
     if "sample_size" in source.flags or not isinstance(size, list):
-        return told.told("sample_size", assumed) or assumed         # null: the network has no size of its own
+        return told.told("sample_size", assumed, optional=True) or assumed         # null: the network has no size of its own
     if len(size) != 2 or size[0] != size[1] or type(size[0]) is not int:
-        raise CheckpointError(f"The pictures of this model are {size!r}; only square ones can be drawn. Give another size "
+        raise CheckpointError(f"The pictures of this model are {str(size)[:80]}; only square ones can be drawn. Give another size "
                               "with the flag sample_size.")
     told.known("sample_size", size)
     return size[0]
@@ -169,7 +169,7 @@ def _labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, 
         count, kind = source.shapes["class_embedding.weight"][0], "table"
     elif "class_embedding.linear_1.weight" in source.shapes:
         told.known("class_embed_type", "timestep")
-        count, kind = told.told("num_class_embeds", 1000) or 1000, "sinusoidal"
+        count, kind = told.told("num_class_embeds", 1000, optional=True) or 1000, "sinusoidal"
     else:
         return (), {}
     null = told.told("null_class", False)
@@ -183,7 +183,7 @@ def _process(source: Source, learned: bool) -> tuple[tuple[NoiseSchedule, str, d
     """Schedule, parametrization, the run's defaults and the facts, from scheduler_config.json; then notes."""
     given = {name: value for name, value in source.flags.items() if name in _SCHEDULER_FLAGS}
     told = Settings("diffusers scheduler", given, source.scheduler, {})
-    kind = str(source.scheduler.get("_class_name", "DDPMScheduler")).removesuffix("Scheduler")
+    kind = str(source.scheduler.get("_class_name", "DDPMScheduler")).removesuffix("Scheduler")[:80]
     if kind not in _KINDS and "beta_schedule" not in given:
         raise CheckpointError(f"This model is sampled with {kind}Scheduler, which is not a process of betas (a consistency, "
                               "score or flow model). Its U-Net can be read, but its levels are not those of DDPM. If it was "
@@ -193,7 +193,9 @@ def _process(source: Source, learned: bool) -> tuple[tuple[NoiseSchedule, str, d
                      choices=("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp"))
     start, end = told.told("beta_start", 1e-4, absent=1e-4), told.told("beta_end", 0.02, absent=0.02)
     betas = told.told("trained_betas", None)
-    schedule = Table(timesteps, tuple(betas)) if betas is not None else named(name, timesteps, start, end)
+    if betas is not None and not isinstance(betas, (list, tuple)):
+        raise CheckpointError(f"trained_betas must be a list of {timesteps} numbers, got {str(betas)[:80]!r}.")
+    schedule = Table(timesteps, tuple(betas)) if betas else named(name, timesteps, start, end)
     if told.told("rescale_betas_zero_snr", False, absent=False):
         schedule = zero_terminal(schedule)
     means = told.told("prediction_type", "epsilon", absent="epsilon", choices=("epsilon", "sample", "v_prediction"))
@@ -216,7 +218,10 @@ def _process(source: Source, learned: bool) -> tuple[tuple[NoiseSchedule, str, d
 
 
 def _refuse_other_blocks(source: Source) -> None:
-    kinds = [*(source.config.get("down_block_types") or ()), *(source.config.get("up_block_types") or ())]
+    kinds = []
+    for name in ("down_block_types", "up_block_types"):
+        given = source.config.get(name)
+        kinds += given if isinstance(given, list) else []
     skips = any(".skip_conv." in name or ".resnet_down." in name for name in source.shapes)
     if skips or any("Skip" in str(kind) for kind in kinds) or source.config.get("time_embedding_type") == "fourier":
         raise CheckpointError(f"{source.path.name} is an NCSN++ network (skip blocks with FIR filters, Fourier embedding) in "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,15 +45,19 @@ class Settings:
         self._asked.add(name)
         for source, given in ((FLAG, self.flags), (FILE, self.config)):
             said = given.get(name, MISSING)
-            if said is not MISSING and (said is not None or value is not None) and not _same(_like(value, said), value):
+            if said is not MISSING and (said is not None or value is not None) and _like(value, said) != value:
                 raise CheckpointError(f"The {source} says {name} = {_short(said)}, but the shapes of the weights say "
                                       f"{_short(value)}. The two do not belong together; leave {name} out, or use the "
                                       "configuration of these weights.")
         self.facts.append(Fact(name, value, FILE if name in self.config else INFERRED))
         return value
 
-    def told(self, name: str, assumed: Any, *, absent: Any = MISSING, choices: Iterable[Any] = ()) -> Any:
-        """A value that shapes do not tell. `absent` is what a configuration means by leaving the name out."""
+    def told(self, name: str, assumed: Any, *, absent: Any = MISSING, choices: Iterable[Any] = (),
+             optional: bool = False) -> Any:
+        """A value that shapes do not tell. `absent` is what a configuration means by leaving the name out.
+
+        A value has the kind of `assumed`, or is None where it is `optional`.
+        """
         self._asked.add(name)
         if name in self.flags:
             value, source = _like(assumed, self.flags[name]), FLAG
@@ -66,7 +71,10 @@ class Settings:
             value, source = assumed, ASSUMED
         if choices and value not in choices:
             raise unknown(f"{name} of the layout {self.layout}", value, choices)
-        if isinstance(assumed, (bool, int, float)) and value is not None and type(value) is not type(assumed):
+        if isinstance(value, int) and abs(value) > 2**53:
+            raise OptionError(f"{name} must be a number that means something, got one of {len(str(value)[:400])} digits.")
+        fits = type(value) is type(assumed) or assumed is None or (value is None and optional)
+        if not fits or (isinstance(value, float) and not math.isfinite(value)):
             raise OptionError(f"{name} must be {_KIND[type(assumed)]}, got {_short(value)}.")
         self.facts.append(Fact(name, value, source))
         return value
@@ -80,7 +88,7 @@ class Settings:
         return tuple(self.facts)
 
 
-_KIND = {bool: "true or false", int: "a whole number", float: "a number"}
+_KIND = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text", type(None): "a finite number"}
 
 
 def _like(example: Any, given: Any) -> Any:
@@ -106,10 +114,6 @@ def _like(example: Any, given: Any) -> Any:
     if isinstance(example, int) and isinstance(given, float) and given == given // 1 and abs(given) < 2**53:
         return int(given)
     return given
-
-
-def _same(given: Any, wanted: Any) -> bool:
-    return given == wanted
 
 
 def _short(value: Any) -> str:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from ..diffusion.schedule import Cosine, Linear, NoiseSchedule, Table
+from ..errors import OptionError
+
+MAX_TIMESTEPS = 100_000
 
 
 def named(name: str, timesteps: int, start: float, end: float) -> NoiseSchedule:
     """A schedule by diffusers' or ddim's name: linear, scaled_linear (also quad), squaredcos_cap_v2, sigmoid, laplace, exp."""
+    if not 1 <= timesteps <= MAX_TIMESTEPS:
+        raise OptionError(f"The timesteps of training must be from 1 to {MAX_TIMESTEPS:,}, got {timesteps:,}.")
+    if not 0 < start <= 1 or not 0 < end <= 1:
+        raise OptionError(f"Betas lie above 0 and up to 1; the schedule was given to go from {start} to {end}.")
     if name == "linear":
         return Linear(timesteps, start, end)
     if name == "squaredcos_cap_v2":

@@ -87,6 +87,8 @@ def describe(source: Source) -> Found:
     told.known("resblock_updown", resample == "residual")
 
     steps = told.told("diffusion_steps", 1000)
+    if size < 1:
+        raise OptionError(f"image_size must be the width of the pictures, at least 1, got {size}.")
     if steps < 1:
         raise OptionError(f"diffusion_steps must be the timesteps of training, at least 1, got {steps}.")
     per_head = told.told("num_head_channels", -1)
@@ -108,10 +110,10 @@ def describe(source: Source) -> Found:
     variance = "learned" if out == 2 * channels else "small" if small else "large"
     defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance}, "spacing": "linspace", "clip": True,
                                 "steps": min(250, steps)}
-    _respaced(defaults, str(told.told("timestep_respacing", "")), bool(told.told("use_ddim", False)))
+    _respaced(defaults, told.told("timestep_respacing", ""), bool(told.told("use_ddim", False)))
     if labels:
         defaults["label"] = labels[0]
-    spec = ModelSpec(name=source.path.stem, network=config, schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps),
+    spec = ModelSpec(name=source.name, network=config, schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps),
                      parametrization=means, image_size=size, channels=channels, learned_variance=out == 2 * channels,
                      labels=labels, defaults=defaults)
     notes = []
@@ -160,12 +162,12 @@ def _known_list(told: Settings, name: str, wanted: list, size: int = 0, levels: 
         parts = text.split(",") if isinstance(text, str) else text if isinstance(text, (list, tuple)) else [text]
         try:
             values = [_whole(float(part)) for part in parts]
-        except (TypeError, ValueError):
-            raise OptionError(f"{name} is a list of numbers with commas between them, got {text!r}.") from None
+        except (TypeError, ValueError, OverflowError):
+            raise OptionError(f"{name} is a list of numbers with commas between them, got {str(text)[:80]!r}.") from None
         if size:
             values = sorted((v for v in values if v and v in {size // 2**k for k in range(levels)}), reverse=True)
         if values != wanted:
-            raise CheckpointError(f"{name} = {text} was given, but the shapes of the weights say {wanted}"
+            raise CheckpointError(f"{name} = {str(text)[:80]} was given, but the shapes of the weights say {wanted}"
                                   f"{f' for pictures {size} wide' if size else ''}. These are the flags of another file, or "
                                   "image_size is another.")
     hidden = {one: told.flags.pop(one) for one in [name] if one in told.flags}
@@ -177,7 +179,7 @@ def _known_list(told: Settings, name: str, wanted: list, size: int = 0, levels: 
 
 def _respaced(defaults: dict[str, Any], text: str, ddim: bool) -> None:
     digits = text.removeprefix("ddim")
-    if digits.isdigit() and int(digits):
+    if digits.isascii() and digits.isdigit() and len(digits) < 7 and int(digits):
         defaults["steps"] = int(digits)
     if ddim or text.startswith("ddim"):
         defaults["sampler"] = {"name": "ddim"}

@@ -16,6 +16,8 @@ from .walk import Rename
 
 WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model|ema_model|online_model|ema|nn_model|net|network|unet|denoise_fn|state_dict|_model)\.)*")
 
+_ANONYMOUS = ("model", "diffusion_pytorch_model", "diffusion_pytorch_model.fp16", "unet", "unet_ema")
+
 
 @dataclass(frozen=True)
 class Source:
@@ -34,6 +36,12 @@ class Source:
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     args: Mapping[str, Any] = field(default_factory=dict)
     flags: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The file's name, or its folder's where the file is called as all of them are."""
+        parts = [self.path.stem, *(part.name for part in self.path.resolve().parents)]
+        return next((part for part in parts if part and part not in _ANONYMOUS), self.path.stem)
 
     def shape(self, name: str, rank: int) -> tuple[int, ...]:
         """The shape of a tensor that has to be there, with `rank` sides. Raises `CheckpointError`."""

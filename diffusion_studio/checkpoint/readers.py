@@ -63,15 +63,21 @@ def weight_file(path: str | Path) -> Path:
     raise CheckpointError(f"There is no weight file in {path}. A model's folder holds one of: {', '.join(_FILES[:4])}.")
 
 
+def listed_file(folder: Path) -> Path | None:
+    """The weight file by which a folder is known as a model's, or None where it is not one."""
+    return next((folder / name for name in _FILES if (folder / name).is_file()), None)
+
+
 def spec_of(path: str | Path) -> Any:
     """The `ModelSpec` of any checkpoint, its weights unread. Raises `CheckpointError`."""
     return inspect(path).spec
 
 
-def inspect(path: str | Path, flags: Mapping[str, Any] | None = None) -> Inspection:
+def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None) -> Inspection:
     """What a checkpoint is, from its header and the configurations beside it; reads no weight and loads no torch.
 
-    Raises `CheckpointError` where no reader fits, with what each looked for; `OptionError` for a flag that is not known.
+    `beside` is the file whose neighbours are read, where it is not the path itself. Raises `CheckpointError` where no
+    reader fits, with what each looked for; `OptionError` for a flag that is not known.
     """
     path = weight_file(path)
     drawn = outline(path)
@@ -80,23 +86,23 @@ def inspect(path: str | Path, flags: Mapping[str, Any] | None = None) -> Inspect
             raise OptionError(f"{path.name} is a native file; its header says everything, so it takes no flags.")
         return Inspection(path, drawn, None, read_spec(path))
     reader = _recognised(drawn)
-    source = reader.source(drawn, **_beside(path, flags or {}))
+    source = reader.source(drawn, **_beside(beside or path, flags or {}))
     try:
         found = reader.describe(source)
     except OptionError as error:
         if flags:
             raise
-        raise CheckpointError(f"{path.name} has the layout of {reader.title}, but its settings make no model: {error}") from error
+        raise CheckpointError(f"{path.name} has the layout of {reader.title}, but its settings make no model: {str(error)[:600]}") from error
     wanted = {name for one in found.renames for name in one.theirs}
     return Inspection(path, drawn, found, found.spec, tuple(sorted(wanted - source.shapes.keys())),
                       tuple(sorted(source.shapes.keys() - wanted)))
 
 
-def read_any(path: str | Path, flags: Mapping[str, Any] | None = None) -> Weights:
+def read_any(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None) -> Weights:
     """Spec and network of a checkpoint in any known layout, loaded strictly. Raises `CheckpointError`, `OptionError`."""
     from .assemble import assembled
 
-    seen = inspect(path, flags)
+    seen = inspect(path, flags, beside)
     if seen.found is None:
         return read(seen.path)
     _complete(seen)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,27 +23,6 @@ _FOUND.loader.exec_module(golden)
 
 STORED = {layout: np.load(golden.HERE / f"golden_{layout}.npz") for layout in golden.LAYOUTS}
 CASES = [(layout, name.removesuffix(".about")) for layout, stored in STORED.items() for name in stored if name.endswith(".about")]
-
-
-def about(layout: str, name: str) -> dict:
-    return json.loads(zlib.decompress(STORED[layout][f"{name}.about"].tobytes()))
-
-
-@pytest.fixture
-def saved(tmp_path):
-    """Factory: a folder as the original program leaves it; `configured=False` gives the weights alone."""
-    def make(layout: str, name: str, configured: bool = True, rename=lambda key: key) -> Path:
-        given = about(layout, name)
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        state = {rename(key): torch.from_numpy(value) for key, value in golden.formula_weights(given["shapes"]).items()}
-        save_file(state, folder / "diffusion_pytorch_model.safetensors")
-        if configured:
-            for key, file in (("config", "config.json"), ("scheduler", "scheduler_config.json"), ("flags", "args.json")):
-                if key in given:
-                    (folder / file).write_text(json.dumps(given[key]), "utf-8")
-        return folder
-    return make
 
 
 def outputs(model, name: str, stored) -> float:
@@ -138,7 +117,8 @@ def test_a_nested_folder_and_a_lone_file_are_the_flat_folder(saved, tmp_path):
     for file in ("config.json", "diffusion_pytorch_model.safetensors"):
         (nested / "unet" / file).write_bytes((flat / file).read_bytes())
     (nested / "scheduler" / "scheduler_config.json").write_bytes((flat / "scheduler_config.json").read_bytes())
-    assert checkpoint.inspect(nested).spec == wanted
+    assert dataclasses.replace(checkpoint.inspect(nested).spec, name="google") == wanted
+    assert checkpoint.inspect(nested).spec.name == "pipeline"
     assert checkpoint.inspect(flat / "diffusion_pytorch_model.safetensors").spec == wanted
 
 
@@ -170,7 +150,7 @@ def test_a_setting_left_out_is_not_a_setting_that_is_null(saved):
     ({"down_block_types": ["AttnDownBlock2D", "AttnDownBlock2D"]}, "down_block_types"),
     ({"act_fn": "mish"}, "activation is 'mish'"),
     ({"sample_size": [8, 16]}, "only square ones"),
-    ({"norm_eps": "small"}, "norm_eps must be a number"),
+    ({"norm_eps": "small"}, "norm_eps must be a finite number"),
     ({"attention_head_dim": 5}, "do not divide into heads of 5"),
     ({"sample_size": 7}, "multiples of 2"),
     ({"time_embedding_type": "fourier"}, "NCSN"),

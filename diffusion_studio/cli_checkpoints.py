@@ -26,6 +26,9 @@ def add_inspect(verbs: Any) -> None:
     verb = verbs.add_parser("inspect", help="say what a weight file or a model's folder is, reading its header only")
     verb.add_argument("file", help="a .safetensors file, or a folder with one")
     add_flags(verb)
+    verb.add_argument("--pictures", metavar="FOLDER", help="a few pictures like those it was trained on: measures which of the "
+                      "settings that the file cannot tell predict their noise best")
+    verb.add_argument("--label", help="what the pictures show, for a model with classes")
     verb.add_argument("--json", action="store_true", help="as JSON")
     verb.add_argument("--outline", action="store_true", help="with all tensors as a tree")
     verb.set_defaults(run=_inspect)
@@ -35,7 +38,18 @@ def _inspect(args: argparse.Namespace) -> None:
     from . import checkpoint
 
     seen = checkpoint.inspect(args.file, flags_of(args))
-    print(json.dumps(checkpoint.as_json(seen)) if args.json else checkpoint.as_text(seen, args.outline))
+    if not args.pictures:
+        print(json.dumps(checkpoint.as_json(seen)) if args.json else checkpoint.as_text(seen, args.outline))
+        return
+    from .measure import pictures_for, ranking
+
+    trials = ranking(args.file, pictures_for(args.pictures, seen.spec), flags_of(args), args.label)
+    if args.json:
+        print(json.dumps([{"flags": one.flags, "error": one.error} for one in trials]))
+        return
+    print("mean squared error of the predicted noise, best first:")
+    for one in trials:
+        print(f"  {one.error:9.5f}  " + " ".join(f"--{name} {value}" for name, value in one.flags.items()))
 
 
 def add_convert(verbs: Any) -> None:

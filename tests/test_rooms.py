@@ -22,7 +22,7 @@ RANKS = {
     "diffusion.schedule": 0, "diffusion.noise": 0, "diffusion.prediction": 1, "diffusion.spacing": 1,
     "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5,
     "nets": 4, "spec": 5, "frame": 5, "checkpoint": 6, "data": 6, "export": 6, "model": 7, "recipe": 7,
-    "trajectory": 8, "generate": 9, "training": 9, "convert": 9, "studio": 10, "ui": 11,
+    "trajectory": 8, "generate": 9, "training": 9, "convert": 9, "measure": 9, "studio": 10, "ui": 11,
     "cli_checkpoints": 11.5, "cli": 12, "__main__": 13,
 }
 EMPTY = {"", "diffusion"}                       # packages that only hold others; nobody needs to import from them

@@ -75,4 +75,5 @@ READER = Reader(
     title="DDPM in torch (pesser/pytorch_diffusion, ermongroup/ddim)",
     sentinels=("temb.dense.0.weight", "down.0.block.0.norm1.weight", "conv_in.weight"),
     describe=describe,
+    ambiguous=((("beta_schedule",), (("linear",), ("quad",))),),
 )

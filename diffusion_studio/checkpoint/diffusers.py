@@ -239,4 +239,13 @@ READER = Reader(
     describe=describe,
     aliases=((".Conv2d_0.", ".conv."), (".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."),
              (".proj_attn.", ".to_out.0.")),
+    ambiguous=(
+        (("attention_head_dim",), ((None,), (4,), (8,), (16,), (32,), (64,))),
+        (("flip_sin_to_cos", "freq_shift"), ((True, 0), (False, 1), (True, 1), (False, 0))),
+        (("downsample_padding",), ((1,), (0,))),
+        (("norm_num_groups",), ((32,), (16,), (8,), (4,))),
+        (("beta_schedule", "prediction_type"),
+         tuple((kind, means) for kind in ("linear", "squaredcos_cap_v2", "scaled_linear", "sigmoid")
+               for means in ("epsilon", "v_prediction", "sample"))),
+    ),
 )

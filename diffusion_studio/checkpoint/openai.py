@@ -96,6 +96,8 @@ def describe(source: Source) -> Found:
     if told.told("num_heads_upsample", -1) not in (-1, heads) and per_head == -1:
         raise OptionError("num_heads_upsample differs from num_heads; the U-Net here has as many heads up as down.")
     rows_order = "" if told.told("use_new_attention_order", False) else "legacy"
+    groups = told.told("norm_groups", next(g for g in range(32, 0, -1) if all(w % g == 0 for w in widths)))
+    null = told.told("null_class", False) and classes is not None
     rescale = told.told("rescale_timesteps", resample != "residual" and steps != 1000)
     kind = told.told("noise_schedule", "linear", choices=("linear", "cosine"))
     means = "x0" if told.told("predict_xstart", False) else "eps"
@@ -104,9 +106,10 @@ def describe(source: Source) -> Found:
         in_channels=channels, out_channels=out, channels=base, multipliers=multipliers, blocks=blocks,
         attention_levels=attended, up_attention_levels=None if rising == attended else rising,
         heads=heads, head_channels=None if per_head == -1 else per_head,
-        conditioning="scale_shift" if rows == 2 * widths[0] else "add", resample=resample, classes=classes,
+        conditioning="scale_shift" if rows == 2 * widths[0] else "add", resample=resample, norm_groups=groups,
+        classes=None if classes is None else classes - null, null_class=null,
         time_scale=1000 / steps if rescale else 1.0)
-    labels = tuple(f"class {k}" for k in range(classes or 0))
+    labels = tuple(f"class {k}" for k in range((classes or 0) - null))
     variance = "learned" if out == 2 * channels else "small" if small else "large"
     defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance}, "spacing": "linspace", "clip": True,
                                 "steps": min(250, steps)}
@@ -194,4 +197,12 @@ READER = Reader(
     title="OpenAI improved-diffusion and guided-diffusion",
     sentinels=("time_embed.0.weight", "input_blocks.0.0.weight", "out.2.weight"),
     describe=describe,
+    ambiguous=(
+        (("num_heads", "num_head_channels", "use_new_attention_order"),
+         tuple((heads, -1, new) for heads in (1, 2, 4, 8) for new in (False, True))
+         + tuple((4, channels, new) for channels in (16, 32, 64) for new in (False, True))),
+        (("noise_schedule", "diffusion_steps", "rescale_timesteps"),
+         tuple((kind, *rest) for kind in ("linear", "cosine") for rest in ((1000, False), (4000, True), (4000, False)))),
+        (("predict_xstart",), ((False,), (True,))),
+    ),
 )

@@ -82,6 +82,7 @@ class Reader:
     sentinels: tuple[str, ...]
     describe: Callable[[Source], Found]
     aliases: tuple[tuple[str, str], ...] = ()
+    ambiguous: tuple[tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]], ...] = ()     # names, and values to try together
 
     def missing(self, outline: Outline) -> tuple[str, ...]:
         """The sentinels that are not in the file under any one prefix; empty where the layout is recognised."""

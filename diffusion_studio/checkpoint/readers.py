@@ -60,7 +60,8 @@ def weight_file(path: str | Path) -> Path:
     if pickles := sorted(one for one in [*path.glob("*"), *path.glob("unet/*")] if one.suffix.lower() in PICKLES):
         raise CheckpointError(f"{path} holds only a pickle, {pickles[0].name}. Make a safetensors file of it with: "
                               f"diffusion-studio convert {pickles[0]} {pickles[0].with_suffix('.safetensors')}")
-    raise CheckpointError(f"There is no weight file in {path}. A model's folder holds one of: {', '.join(_FILES[:4])}.")
+    raise CheckpointError(f"There is no weight file at {path / _FILES[0]}, nor at another place where a model's folder "
+                          f"has it: {', '.join(_FILES[1:4])}.")
 
 
 def listed_file(folder: Path) -> Path | None:

@@ -14,7 +14,8 @@ from .container import Outline
 from .facts import Fact
 from .walk import Rename
 
-WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model|ema_model|online_model|ema|nn_model|net|network|unet|denoise_fn|state_dict|_model)\.)*")
+WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model|ema_model|online_model|ema|nn_model|net|network|unet|denoise_fn|"
+                      r"state_dict|_model)\.)*")
 
 _ANONYMOUS = ("model", "diffusion_pytorch_model", "diffusion_pytorch_model.fp16", "unet", "unet_ema")
 

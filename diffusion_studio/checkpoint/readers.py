@@ -93,7 +93,8 @@ def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Pa
     except OptionError as error:
         if flags:
             raise
-        raise CheckpointError(f"{path.name} has the layout of {reader.title}, but its settings make no model: {str(error)[:600]}") from error
+        raise CheckpointError(f"{path.name} has the layout of {reader.title}, but its settings make no model: "
+                              f"{str(error)[:600]}") from error
     wanted = {name for one in found.renames for name in one.theirs}
     return Inspection(path, drawn, found, found.spec, tuple(sorted(wanted - source.shapes.keys())),
                       tuple(sorted(source.shapes.keys() - wanted)))

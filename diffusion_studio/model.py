@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -124,14 +125,13 @@ def _one_each(classes: tuple[int | None, ...], count: int) -> tuple[int | None, 
     return classes * count if len(classes) == 1 else classes
 
 
-def load(path: str | Path, device: str = "auto", precision: str = "auto") -> Model:
-    """The model in a checkpoint file, or in a folder that holds `model.safetensors`.
+def load(path: str | Path, device: str = "auto", precision: str = "auto", flags: Mapping[str, Any] | None = None) -> Model:
+    """The model in a checkpoint file or folder, in any layout that is known (`checkpoint.READERS`).
 
-    Raises `CheckpointError` for a file that is broken or not what it claims to be, before memory is taken.
+    `flags` say what a foreign file cannot, in its origin's own names: {"num_heads": 4, "diffusion_steps": 4000}.
+    `checkpoint.inspect(path, flags)` tells what was found, inferred and assumed. Raises `CheckpointError` for a file that
+    is broken or not what it claims to be, before memory is taken.
     """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "model.safetensors"
-    weights = checkpoint.read(path)
+    weights = checkpoint.read_any(path, flags)
     at = pick_device(device)
     return Model(weights.spec, weights.network, at, pick_dtype(precision, at))

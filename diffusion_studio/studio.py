@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +54,7 @@ def default_folder() -> Path:
 
 
 class Studio:
-    """Models in a folder (one sub-folder each, with `model.safetensors`) and the runs of recipes on them.
+    """Models in a folder (one sub-folder each, in any layout that is known) and the runs of recipes on them.
 
     Safe to use from several threads. Networks compute on `device` in `precision`; see `device.py` for "auto".
     """
@@ -64,6 +64,7 @@ class Studio:
         self.device = device
         self.precision = precision
         self._loaded: OrderedDict[str, tuple[int, Model]] = OrderedDict()     # with the file's time of change
+        self._opened: dict[str, tuple[Path, dict[str, Any]]] = {}             # from elsewhere, with their flags
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelCard]:
@@ -96,14 +97,29 @@ class Studio:
         from .model import load
 
         path = self.card(name).path
+        flags = self._opened.get(name, (path, {}))[1]
         changed = path.stat().st_mtime_ns
         with self._lock:
             if self._loaded.get(name, (None,))[0] != changed:
-                self._loaded[name] = changed, load(path, self.device, self.precision)
+                self._loaded[name] = changed, load(path, self.device, self.precision, flags)
                 while len(self._loaded) > KEPT_MODELS:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(name)
             return self._loaded[name][1]
+
+    def open(self, path: str | Path, flags: Mapping[str, Any] | None = None) -> str:
+        """Add a checkpoint from anywhere, in any known layout; returns the name by which recipes call it.
+
+        `flags` as in `load`. Raises `CheckpointError` or `OptionError` where it cannot be used.
+        """
+        path = checkpoint.weight_file(path)
+        spec = checkpoint.inspect(path, flags).spec
+        name = path.stem if checkpoint.listed_file(path.parent) != path else path.parent.name
+        name = name if path.stem != "diffusion_pytorch_model" or path.parent.name not in ("unet", "unet_ema") else spec.name
+        self._opened[name] = path, dict(flags or {})
+        with self._lock:
+            self._loaded.pop(name, None)
+        return name
 
     def stream(self, recipe: Recipe) -> Iterator[Frame]:
         """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""
@@ -117,9 +133,13 @@ class Studio:
 
     def _scan(self) -> dict[str, ModelCard | CheckpointError]:
         found: dict[str, ModelCard | CheckpointError] = {}
-        for path in sorted(self.folder.glob(f"*/{FILE_NAME}")):
+        folders = sorted(one for one in self.folder.iterdir() if one.is_dir()) if self.folder.is_dir() else []
+        files = {folder.name: (checkpoint.listed_file(folder), {}) for folder in folders}
+        for name, (path, flags) in {**files, **self._opened}.items():
+            if path is None:
+                continue
             try:
-                found[path.parent.name] = ModelCard(path.parent.name, path, checkpoint.read_spec(path))
+                found[name] = ModelCard(name, path, checkpoint.inspect(path, flags).spec)
             except CheckpointError as error:
-                found[path.parent.name] = error
+                found[name] = error
         return found

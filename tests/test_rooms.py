@@ -22,7 +22,8 @@ RANKS = {
     "diffusion.schedule": 0, "diffusion.noise": 0, "diffusion.prediction": 1, "diffusion.spacing": 1, "diffusion.levels": 1,
     "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5, "diffusion.editing": 3,
     "nets": 4, "spec": 5, "frame": 5, "checkpoint": 6, "data": 6, "export": 6, "model": 7, "recipe": 7,
-    "trajectory": 8, "generate": 9, "training": 9, "studio": 10, "ui": 11, "cli": 12, "__main__": 13,
+    "trajectory": 8, "generate": 9, "training": 9, "convert": 9, "measure": 9, "studio": 10, "ui": 11,
+    "cli": 12, "__main__": 13,
 }
 EMPTY = {"", "diffusion"}                       # packages that only hold others; nobody needs to import from them
 
@@ -157,7 +158,9 @@ def test_nothing_unpickles_runs_text_or_loads_loosely(path):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
-        assert called not in ("torch.load", "eval", "exec", "os.system"), f"line {node.lineno}: {called}"
+        safe = called == "torch.load" and module_of(path) == "checkpoint.pickles" and any(
+            keyword.arg == "weights_only" and getattr(keyword.value, "value", None) is True for keyword in node.keywords)
+        assert safe or called not in ("torch.load", "eval", "exec", "os.system"), f"line {node.lineno}: {called}"
         for keyword in node.keywords:
             given = keyword.arg, getattr(keyword.value, "value", None)
             assert given not in (("strict", False), ("allow_pickle", True), ("weights_only", False), ("shell", True)), \

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
-
 from ..errors import CheckpointError, OptionError
 from ..spec import ModelSpec
 from .atomic import write_tensors
+from .container import opened
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT = "diffusion-studio"
 VERSION = "1"
-_DTYPES = ("F16", "F32", "BF16")
-_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
+DTYPES = ("F16", "F32", "BF16")
 _NAMED = 5                                          # tensors that an error lists before "and n more"
 
 
@@ -36,7 +33,7 @@ class Weights:
 
 def read_spec(path: str | Path) -> ModelSpec:
     """The spec in a native checkpoint's header, without its weights. Raises `CheckpointError`."""
-    with _opened(Path(path), framework="np") as file:       # numpy: does not import torch
+    with opened(Path(path), framework="np") as file:       # numpy: does not import torch
         return _spec(Path(path), file.metadata() or {})
 
 
@@ -46,9 +43,9 @@ def read(path: str | Path) -> Weights:
     Names, shapes and sizes are compared with the spec's network before any weight is read.
     """
     path = Path(path)
-    with _opened(path) as file:
+    with opened(path) as file:
         spec = _spec(path, file.metadata() or {})
-        network = _skeleton(path, spec)
+        network = skeleton(path, spec)
         _compare(path, file, {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
         state = {name: file.get_tensor(name) for name in file.keys()}
     network.load_state_dict(state, strict=True, assign=True)
@@ -59,23 +56,6 @@ def write(path: str | Path, spec: ModelSpec, state: Mapping[str, torch.Tensor], 
     """Write a native checkpoint in one piece: readers see the old file or the whole new one."""
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
     write_tensors(Path(path), tensors, {"format": FORMAT, "version": VERSION, "spec": spec.to_json()})
-
-
-@contextmanager
-def _opened(path: Path, framework: str = "pt") -> Iterator[Any]:
-    """The file, memory-mapped, its header checked against its size by the safetensors library."""
-    if not path.is_file():
-        raise CheckpointError(f"There is no weight file at {path}. Give the path of a .safetensors file.")
-    if path.suffix.lower() in _PICKLES:
-        raise CheckpointError(f"{path.name} is a pickle, which can run any code when opened; only safetensors files are "
-                              "read. Convert it where you trust it.")
-    try:
-        file = safe_open(str(path), framework=framework, device="cpu")
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path.name} is not a whole safetensors file ({error}). It may be cut short or be "
-                              "something else under this name; download or export it again.") from error
-    with file:
-        yield file
 
 
 def _spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
@@ -91,7 +71,7 @@ def _spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
         raise CheckpointError(f"The header of {path.name} is wrong: {error}") from error
 
 
-def _skeleton(path: Path, spec: ModelSpec) -> UNet:
+def skeleton(path: Path, spec: ModelSpec) -> UNet:
     """The spec's network without memory behind it."""
     import torch
 
@@ -116,12 +96,12 @@ def _compare(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]) -> 
         view = file.get_slice(name)
         if tuple(view.get_shape()) != expected[name]:
             misshapen.append(f"{name} is {tuple(view.get_shape())}, should be {expected[name]}")
-        if view.get_dtype() not in _DTYPES:
+        if view.get_dtype() not in DTYPES:
             foreign.append(f"{name} is {view.get_dtype()}")
     if misshapen:
         problems.append(_some(misshapen))
     if foreign:
-        problems.append(f"{_some(foreign)} (allowed: {', '.join(_DTYPES)})")
+        problems.append(f"{_some(foreign)} (allowed: {', '.join(DTYPES)})")
     if problems:
         raise CheckpointError(f"The weights in {path.name} do not fit the network in its header: "
                               f"{'; '.join(problems)}. Export the checkpoint again.")

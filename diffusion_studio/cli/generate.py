@@ -11,6 +11,7 @@ from ..export.options import ExportOptions
 from ..nets.tokens import split
 from ..options import fields_of
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
+from .checkpoints import add_flags, opened
 from .flags import add_choice, add_machine, add_options, chosen, given, studio_of
 
 
@@ -18,6 +19,8 @@ def add(verbs: Any) -> None:
     """The verb `generate`."""
     verb = verbs.add_parser("generate", help="run the reverse process and write a GIF, MP4 or PNG")
     verb.add_argument("model", nargs="?", help="a model's name, see 'models'; left out with --recipe")
+    verb.add_argument("--model", dest="model_path", metavar="PATH", help="a weight file or folder anywhere, in any known layout")
+    add_flags(verb)
     verb.add_argument("--recipe", metavar="FILE", help="take all settings from an exported file or a recipe's JSON")
     verb.add_argument("--seed", type=int, help="seed of the first picture; the next ones count up (default 0)")
     verb.add_argument("--count", type=int, help=f"number of pictures, 1 to {MAX_PICTURES}")
@@ -40,6 +43,7 @@ def _generate(args: argparse.Namespace) -> None:
     from ..trajectory import Trajectory
 
     studio = studio_of(args)
+    opened(studio, args)
     recipe = recipe_of(args, studio)
     options = ExportOptions(**given(args, fields_of(ExportOptions)))
     words = "_".join(split(recipe.prompt or ""))[:40].replace("_,", "")      # no letter that a file's name cannot have

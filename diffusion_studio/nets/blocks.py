@@ -23,9 +23,9 @@ def sinusoidal(t: torch.Tensor, width: int, order: str = "cos_sin", shift: int =
     return F.pad(torch.cat(halves, dim=1), (0, width % 2))
 
 
-def group_norm(width: int, config: UNetConfig) -> nn.GroupNorm:
+def group_norm(width: int, config: UNetConfig, most: int | None = None) -> nn.GroupNorm:
     """As many groups as allowed that divide the channels."""
-    groups = next(g for g in range(min(config.norm_groups, width), 0, -1) if width % g == 0)
+    groups = next(g for g in range(min(most or config.norm_groups, width), 0, -1) if width % g == 0)
     return nn.GroupNorm(groups, width, eps=config.norm_eps)
 
 
@@ -92,10 +92,10 @@ class ResBlock(nn.Module):
 class Attention(nn.Module):
     """Self-attention over all positions, with a skip. The rows of qkv are ordered (3, heads, channels of a head)."""
 
-    def __init__(self, width: int, config: UNetConfig) -> None:
+    def __init__(self, width: int, config: UNetConfig, groups: int | None = None) -> None:
         super().__init__()
         self.heads = config.heads_for(width)
-        self.norm = group_norm(width, config)
+        self.norm = nn.Identity() if groups == 0 else group_norm(width, config, groups)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = zero(nn.Linear(width, width))
 

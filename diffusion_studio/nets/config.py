@@ -23,6 +23,8 @@ class UNetConfig:
     DDPM: conditioning "add", resample "conv", one head, attention where the picture is 16 wide.
     ADM: conditioning "scale_shift" (adaptive group norm), resample "residual" (BigGAN), 64 channels a head,
     attention at 32, 16 and 8. Level i works at 1 / 2**i of the picture's size with `channels * multipliers[i]`.
+    `up_attention_levels`, where given, are the levels with attention on the way up; `attention_levels` then only those
+    on the way down.
     """
 
     in_channels: int = option(3, "Channels of x.", low=1, high=64)
@@ -36,8 +38,8 @@ class UNetConfig:
     head_channels: int | None = option(None, "Channels of each attention head; overrides heads.", low=1, high=2048)
     conditioning: str = option("scale_shift", "How time and class reach a block: added to its features, or as scale "
                                "and shift of its second norm (adaptive group norm).", choices=("add", "scale_shift"))
-    resample: str = option("conv", "Between levels: a strided convolution, or a residual block (BigGAN).",
-                           choices=("conv", "residual"))
+    resample: str = option("conv", "Between levels: a strided convolution, a residual block (BigGAN), or averaging and "
+                           "doubling without weights.", choices=("conv", "residual", "plain"))
     downsample_padding: str = option("both", "Padding of the strided convolution: on both sides, or only at the end "
                                      "(as TensorFlow's SAME does).", choices=("both", "end"))
     dropout: float = option(0.0, "Dropout inside the residual blocks, in training.", low=0.0, high=0.99)
@@ -50,23 +52,42 @@ class UNetConfig:
     classes: int | None = option(None, "Number of classes the network can be asked for.", low=1, high=1_000_000)
     null_class: bool = option(False, "Whether one more class, the last, stands for any.")
     text: TextConfig | None = None
+    # What published checkpoints of other programs need besides; the defaults are the papers' own networks.
+    class_embedding: str = option("table", "How a class is embedded: a row of a table, or its number as a time is.",
+                                  choices=("table", "sinusoidal"))
+    up_attention_levels: tuple[int, ...] | None = None
+    middle: str = option("attention", "The middle: residual, attention, residual; without the attention; or nothing.",
+                         choices=("attention", "residual", "none"))
+    middle_groups: int | None = option(None, "Groups of the middle attention's norm: none given is as elsewhere, 0 is no "
+                                       "norm.", low=0, high=256)
+    middle_scale: float = option(1.0, "Each part of the middle is divided by this.", low=1e-3, high=1e3)
+    embedding_channels: int | None = option(None, "Width of the embedding of time and class; else 4 * channels.",
+                                            low=1, high=16384)
+    time_scale: float = option(1.0, "t is multiplied by this first: 1000 / T rescales other T to the usual range.",
+                               low=1e-6, high=1e6)
+    center_input: bool = option(False, "Whether x is first mapped from [0, 1] to [-1, 1], as 2 x - 1.")
 
     def __post_init__(self) -> None:
         options.check(self)
-        for name, allowed, most in (("multipliers", (int, float), MAX_LEVELS), ("attention_levels", (int,), MAX_LEVELS)):
+        for name, allowed, most in (("multipliers", (int, float), MAX_LEVELS), ("attention_levels", (int,), MAX_LEVELS),
+                                    ("up_attention_levels", (int,), MAX_LEVELS)):
             value = getattr(self, name)
+            if value is None and name == "up_attention_levels":
+                continue
             if not isinstance(value, tuple) or len(value) > most or not all(type(v) in allowed for v in value):
                 raise OptionError(f"{name} must be a list of at most {most} numbers, got {value!r}.")
         if not self.multipliers or not all(0 < m <= MAX_MULTIPLIER for m in self.multipliers):
             raise OptionError(f"multipliers must be one or more numbers above 0 and up to {MAX_MULTIPLIER}, "
                               f"got {self.multipliers!r}.")
-        if not all(0 <= level < len(self.multipliers) for level in self.attention_levels):
-            raise OptionError(f"attention_levels must lie in 0..{len(self.multipliers) - 1}, one level per multiplier; "
-                              f"got {self.attention_levels!r}.")
+        for name, levels in (("attention_levels", self.attention_levels), ("up_attention_levels", self.attention_going_up)):
+            if not all(0 <= level < len(self.multipliers) for level in levels):
+                raise OptionError(f"{name} must lie in 0..{len(self.multipliers) - 1}, one level per multiplier; "
+                                  f"got {levels!r}.")
         for level, width in enumerate(self.widths):
             if width < 1 or width != int(width):
                 raise OptionError(f"Level {level} has {width:g} channels; channels * multipliers must be whole.")
-            if level in self.attention_levels or level == len(self.widths) - 1:
+            in_middle = level == len(self.widths) - 1 and self.middle == "attention"
+            if level in self.attention_levels or level in self.attention_going_up or in_middle:
                 self.heads_for(int(width))
         if self.null_class and self.classes is None:
             raise OptionError("null_class needs classes.")
@@ -76,7 +97,18 @@ class UNetConfig:
     @property
     def widths(self) -> tuple[int, ...]:
         """Channels of each level."""
-        return tuple(int(w) if w == int(w) else w for w in (self.channels * m for m in self.multipliers))
+        products = [self.channels * m for m in self.multipliers]        # 96 * (128 / 96) may miss 128 by a rounding error
+        return tuple(round(w) if abs(w - round(w)) < 1e-9 * w else w for w in products)
+
+    @property
+    def attention_going_up(self) -> tuple[int, ...]:
+        """Levels with attention on the way up."""
+        return self.attention_levels if self.up_attention_levels is None else self.up_attention_levels
+
+    @property
+    def embedding_width(self) -> int:
+        """Channels of the embedding of time and class."""
+        return self.embedding_channels or 4 * self.channels
 
     @property
     def reduction(self) -> int:

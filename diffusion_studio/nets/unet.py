@@ -47,44 +47,48 @@ class UNet(nn.Module):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         self.config = config
-        emb_width = 4 * config.channels
-        self.time = nn.Sequential(nn.Linear(config.channels, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width))
-        self.label = None if config.classes is None else nn.Embedding(config.classes + config.null_class, emb_width)
+        emb_width = config.embedding_width
+        self.time = waves_to_embedding(config)
+        self.label = None
+        if config.classes is not None:
+            table = config.class_embedding == "table"
+            self.label = nn.Embedding(config.classes + config.null_class, emb_width) if table else waves_to_embedding(config)
         self.text = None if config.text is None else TextEncoder(config.text)
         self.text_emb = None if config.text is None else nn.Linear(config.text.width, emb_width)
 
         def cross(width: int) -> CrossAttention | None:
             return CrossAttention(width, config.text.width, config) if config.text and config.text.cross else None
 
-        def stage(width_in: int, width_out: int, level: int) -> Stage:
-            attended = level in config.attention_levels
-            attention = Attention(width_out, config) if attended else None
-            return Stage(ResBlock(width_in, width_out, config, emb_width), attention, cross(width_out) if attended else None)
+        def stage(width_in: int, width_out: int, level: int, attended: tuple[int, ...]) -> Stage:
+            attention = Attention(width_out, config) if level in attended else None
+            return Stage(ResBlock(width_in, width_out, config, emb_width), attention, cross(width_out) if attention else None)
 
         def resample(width: int, way: str) -> nn.Module:
             if config.resample == "residual":
                 return ResBlock(width, width, config, emb_width, resample=way)
-            return Upsample(width) if way == "up" else Downsample(width, padding=config.downsample_padding)
+            conv = config.resample == "conv"
+            return Upsample(width, conv) if way == "up" else Downsample(width, conv, padding=config.downsample_padding)
 
         widths, last = config.widths, len(config.widths) - 1
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.down = nn.ModuleList()
         width, skips = widths[0], [widths[0]]
         for level, out in enumerate(widths):
-            stages = [stage(width if k == 0 else out, out, level) for k in range(config.blocks)]
+            stages = [stage(width if k == 0 else out, out, level, config.attention_levels) for k in range(config.blocks)]
             self.down.append(Level(stages, resample(out, "down") if level < last else None))
             skips += [out] * (config.blocks + (level < last))
             width = out
 
-        self.middle = nn.ModuleList([ResBlock(width, width, config, emb_width), Attention(width, config),
-                                     ResBlock(width, width, config, emb_width)])
-        self.middle_cross = cross(width)
+        parts = {"attention": (ResBlock, Attention, ResBlock), "residual": (ResBlock, ResBlock), "none": ()}[config.middle]
+        self.middle = nn.ModuleList(Attention(width, config, config.middle_groups) if part is Attention
+                                    else ResBlock(width, width, config, emb_width) for part in parts)
+        self.middle_cross = cross(width) if Attention in parts else None
 
         self.up = nn.ModuleList()
         for level, out in reversed(list(enumerate(widths))):
             stages = []
             for _ in range(config.blocks + 1):
-                stages.append(stage(width + skips.pop(), out, level))
+                stages.append(stage(width + skips.pop(), out, level, config.attention_going_up))
                 width = out
             self.up.append(Level(stages, resample(out, "up") if level else None))
 
@@ -99,7 +103,7 @@ class UNet(nn.Module):
         if text is not None:
             text = text if isinstance(text, TextFeatures) else self.text(text)
             emb = emb + self.text_emb(text.pooled)
-        h = self.conv_in(x)
+        h = self.conv_in(2 * x - 1 if self.config.center_input else x)
         skips = [h]
         for level in self.down:
             for stage in level.stages:
@@ -108,11 +112,12 @@ class UNet(nn.Module):
             if level.resample is not None:
                 h = level.resample(h, emb)
                 skips.append(h)
-        first, attention, second = self.middle
-        h = attention(first(h, emb))
-        if self.middle_cross is not None:
-            h = self.middle_cross(h, text.sequence, text.mask)
-        h = second(h, emb)
+        for part in self.middle:
+            h = part(h) if isinstance(part, Attention) else part(h, emb)
+            if isinstance(part, Attention) and self.middle_cross is not None:
+                h = self.middle_cross(h, text.sequence, text.mask)
+            if self.config.middle_scale != 1:
+                h = h / self.config.middle_scale
         for level in self.up:
             for stage in level.stages:
                 h = stage(torch.cat([h, skips.pop()], dim=1), emb, text)
@@ -126,6 +131,17 @@ class UNet(nn.Module):
                               f"{self.config.reduction}, got {tuple(x.shape)}.")
         if (label is None) != (self.label is None):
             raise OptionError("This U-Net " + ("needs" if label is None else "takes no") + " class label.")
-        waves = sinusoidal(t, self.config.channels, self.config.time_order, self.config.time_shift)
-        emb = self.time(waves.to(x.dtype))
-        return emb if self.label is None else emb + self.label(label)
+        emb = self.time(self._waves(t if self.config.time_scale == 1 else t.float() * self.config.time_scale).to(x.dtype))
+        if self.label is None:
+            return emb
+        known = label if self.config.class_embedding == "table" else self._waves(label).to(x.dtype)
+        return emb + self.label(known)
+
+    def _waves(self, t: torch.Tensor) -> torch.Tensor:
+        return sinusoidal(t, self.config.channels, self.config.time_order, self.config.time_shift)
+
+
+def waves_to_embedding(config: UNetConfig) -> nn.Sequential:
+    """The two layers from sines and cosines to the embedding that reaches every block."""
+    width = config.embedding_width
+    return nn.Sequential(nn.Linear(config.channels, width), nn.SiLU(), nn.Linear(width, width))

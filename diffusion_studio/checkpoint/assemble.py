@@ -1,0 +1,62 @@
+"""A foreign file's tensors, put together as our network's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import CheckpointError
+from ..nets.config import UNetConfig
+from .container import opened
+from .native import DTYPES, Weights, skeleton
+from .reader import Found, Source
+from .walk import Rename
+
+
+def assembled(path: Path, source: Source, found: Found) -> Weights:
+    """Weights of the network that `found` describes. Shapes and dtypes are compared before any weight is read."""
+    network = skeleton(path, found.spec)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    with opened(path) as file:
+        views = {name: file.get_slice(source.original[name]) for one in found.renames for name in one.theirs}
+        for one in found.renames:
+            _check(path, one, [tuple(views[name].get_shape()) for name in one.theirs], expected[one.ours])
+        for name, view in views.items():
+            if view.get_dtype() not in DTYPES:
+                raise CheckpointError(f"In {path.name} the tensor {name} is {view.get_dtype()}; weights here are one of "
+                                      f"{', '.join(DTYPES)}. Quantised files cannot be read: take the original.")
+        state = {one.ours: _tensor(file, source, one, expected[one.ours], found.spec.network) for one in found.renames}
+    network.load_state_dict(state, strict=True, assign=True)
+    return Weights(found.spec, network.eval().requires_grad_(False))
+
+
+def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A 1x1 convolution's shape as a linear layer's."""
+    while len(shape) > 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _check(path: Path, one: Rename, shapes: list[tuple[int, ...]], wanted: tuple[int, ...]) -> None:
+    given = [_bare(shape) for shape in shapes]
+    rest = {shape[1:] for shape in given}
+    if len(rest) != 1 or (sum(shape[0] for shape in given), *rest.pop()) != _bare(wanted):
+        raise CheckpointError(f"In {path.name} {' + '.join(one.theirs)} is {' + '.join(map(str, shapes))}; the network that the "
+                              f"other shapes describe has {wanted} there. The file is damaged or of another network.")
+
+
+def _tensor(file: Any, source: Source, one: Rename, wanted: tuple[int, ...], config: UNetConfig) -> torch.Tensor:
+    parts = [file.get_tensor(source.original[name]) for name in one.theirs]
+    tensor = (parts[0] if len(parts) == 1 else torch.cat(parts)).reshape(wanted)
+    return reordered(tensor, one.rows, config) if one.rows else tensor
+
+
+def reordered(qkv: torch.Tensor, rows: str, config: UNetConfig) -> torch.Tensor:
+    """The rows of qkv as (3, heads, d), from (heads, 3, d) ("legacy") or (heads, d, 3) ("edm")."""
+    width = len(qkv) // 3
+    heads = config.heads_for(width)
+    shape, order = {"legacy": ((heads, 3, width // heads), (1, 0, 2)), "edm": ((heads, width // heads, 3), (2, 0, 1))}[rows]
+    split = qkv.view(*shape, *qkv.shape[1:])
+    return split.permute(*order, *range(3, split.ndim)).reshape(qkv.shape)

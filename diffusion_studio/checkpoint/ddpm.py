@@ -1,0 +1,79 @@
+"""The layout of DDPM in torch: pesser's port of Ho et al. 2020, and ermongroup/ddim, which took it over. No torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import CheckpointError
+from ..nets.config import UNetConfig
+from ..spec import ModelSpec
+from .facts import Settings
+from .noise import named
+from .reader import Found, Reader, Source
+from .walk import Part, renames
+
+_BLOCK = {"norm1": ("norm1",), "conv1": ("conv1",), "emb": ("temb_proj",), "norm2": ("norm2",), "conv2": ("conv2",),
+          "skip": ("nin_shortcut",)}
+_INSIDE = {
+    "block": _BLOCK, "down": {"conv": ("conv",)}, "up": {"conv": ("conv",)},
+    "attention": {"norm": ("norm",), "qkv": ("q", "k", "v"), "out": ("proj_out",)},
+    "time": {"0": ("0",), "2": ("1",)}, "conv_in": {"": ("",)}, "norm_out": {"": ("",)}, "conv_out": {"": ("",)},
+}
+_SIZES = {(1, 2, 2, 2): 32, (1, 2, 2, 2, 4): 64, (1, 1, 2, 2, 4, 4): 256}
+_IGNORED = ("dropout", "ema", "ema_rate", "type")
+_SCHEDULES = {"linear": "linear", "quad": "scaled_linear", "const": "const", "jsd": "jsd", "sigmoid": "sigmoid"}
+
+
+def _place(part: Part) -> str:
+    if part.kind == "time":
+        return "temb.dense"
+    if not part.way:
+        return part.ours
+    if part.way == "middle":
+        return ("mid.block_1", "mid.attn_1", "mid.block_2")[part.index]
+    if part.kind in ("down", "up"):
+        return f"{part.way}.{part.level}.{part.kind}sample"
+    return f"{part.way}.{part.level}.{'attn' if part.kind == 'attention' else 'block'}.{part.index}"
+
+
+def describe(source: Source) -> Found:
+    """The network and its process, from shapes and flags in the names of ddim's configuration files."""
+    levels = source.count("down.{}.block.0.norm1.weight")
+    blocks = source.count("down.0.block.{}.norm1.weight")
+    base, channels = source.shape("conv_in.weight", 4)[:2]
+    widths = [source.shape(f"down.{k}.block.0.conv1.weight", 4)[0] for k in range(levels)]
+    multipliers = tuple(w // base if w % base == 0 else w / base for w in widths)
+    if widths[0] != base:
+        raise CheckpointError(f"conv_in of {source.path.name} gives {base} channels and the first level has {widths[0]}; the "
+                              "U-Net here has the same in both.")
+    attended = tuple(k for k in range(levels) if f"down.{k}.attn.0.q.weight" in source.shapes)
+    told = Settings("ddpm", source.flags, source.args, {})
+    size = told.told("image_size", _SIZES.get(multipliers, 2 ** (levels + 1)))
+    for name, value in (("ch", base), ("ch_mult", list(multipliers)), ("num_res_blocks", blocks), ("in_channels", channels),
+                        ("out_ch", source.shape("conv_out.weight", 4)[0]),
+                        ("attn_resolutions", [size // 2**k for k in attended]),
+                        ("resamp_with_conv", levels == 1 or "down.0.downsample.conv.weight" in source.shapes)):
+        told.known(name, value)
+    steps = told.told("num_diffusion_timesteps", 1000)
+    schedule = told.told("beta_schedule", "linear", choices=tuple(_SCHEDULES))
+    start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
+    variance = told.told("var_type", "fixedlarge", choices=("fixedlarge", "fixedsmall"))
+    convolved = levels == 1 or "down.0.downsample.conv.weight" in source.shapes
+    config = UNetConfig(
+        in_channels=channels, out_channels=source.shapes["conv_out.weight"][0], channels=base, multipliers=multipliers,
+        blocks=blocks, attention_levels=attended, heads=1, conditioning="add", resample="conv" if convolved else "plain",
+        downsample_padding="end", norm_eps=1e-6, time_order="sin_cos", time_shift=1)
+    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance.removeprefix("fixed")}, "spacing": "leading",
+                                "clip": True, "steps": min(250, steps)}
+    spec = ModelSpec(name=source.name, network=config, schedule=named(_SCHEDULES[schedule], steps, start, end),
+                     image_size=size, channels=channels, learned_variance=config.out_channels == 2 * channels, defaults=defaults)
+    return Found("ddpm", f"it has {', '.join(READER.sentinels)}", spec, tuple(renames(config, _place, _INSIDE)),
+                 told.finish(_IGNORED))
+
+
+READER = Reader(
+    title="DDPM in torch (pesser/pytorch_diffusion, ermongroup/ddim)",
+    sentinels=("temb.dense.0.weight", "down.0.block.0.norm1.weight", "conv_in.weight"),
+    describe=describe,
+    ambiguous=((("beta_schedule",), (("linear",), ("quad",))),),
+)

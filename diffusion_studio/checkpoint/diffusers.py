@@ -1,0 +1,251 @@
+"""The layout of diffusers' UNet2DModel (checked against version 0.42.1). No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..diffusion.schedule import NoiseSchedule, Table
+from ..errors import CheckpointError
+from ..nets.config import UNetConfig
+from ..spec import ModelSpec
+from .facts import Settings
+from .noise import named, zero_terminal
+from .reader import Found, Reader, Source
+from .walk import Part, renames
+
+_BLOCK = {"norm1": ("norm1",), "conv1": ("conv1",), "emb": ("time_emb_proj",), "norm2": ("norm2",), "conv2": ("conv2",),
+          "skip": ("conv_shortcut",)}
+_RESAMPLE = {**_BLOCK, "conv": ("conv",)}
+_INSIDE = {
+    "block": _BLOCK, "down": _RESAMPLE, "up": _RESAMPLE,
+    "attention": {"norm": ("group_norm",), "qkv": ("to_q", "to_k", "to_v"), "out": ("to_out.0",)},
+    "time": {"0": ("linear_1",), "2": ("linear_2",)}, "label": {"": ("",), "0": ("linear_1",), "2": ("linear_2",)},
+    "conv_in": {"": ("",)}, "norm_out": {"": ("",)}, "conv_out": {"": ("",)},
+}
+_SINGLE = {"time": "time_embedding", "label": "class_embedding", "norm_out": "conv_norm_out"}
+# Channels and blocks of google's DDPM files, which predate the renaming of the attention's tensors.
+_GOOGLE = {((128, 256, 256, 256), 2): 32, ((128, 128, 256, 256, 512, 512), 2): 256}
+_GOOGLE_PRESET = {"attention_head_dim": None, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1,
+                  "norm_eps": 1e-6}
+_KINDS = ("DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "PNDM", "LMSDiscrete", "EulerDiscrete", "EulerAncestralDiscrete",
+          "DPMSolverMultistep", "DPMSolverSinglestep", "DPMSolverSDE", "UniPCMultistep", "DEISMultistep", "HeunDiscrete",
+          "KDPM2Discrete", "KDPM2AncestralDiscrete", "SASolver", "LCM", "TCD", "UnCLIP")
+_SCHEDULER_FLAGS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas", "prediction_type",
+                    "variance_type", "clip_sample", "clip_sample_range", "thresholding", "timestep_spacing", "steps_offset",
+                    "set_alpha_to_one", "rescale_betas_zero_snr")
+
+
+def _place(part: Part, last: int) -> str:
+    if part.kind in _SINGLE:
+        return _SINGLE[part.kind]
+    if not part.way:
+        return part.ours
+    if part.way == "middle":
+        return "mid_block.attentions.0" if part.kind == "attention" else f"mid_block.resnets.{int(part.index > 0)}"
+    at = f"{part.way}_blocks.{part.level if part.way == 'down' else last - part.level}"
+    if part.kind in ("down", "up"):
+        return f"{at}.{part.kind}samplers.0"
+    return f"{at}.{'attentions' if part.kind == 'attention' else 'resnets'}.{part.index}"
+
+
+def describe(source: Source) -> Found:
+    """The network and its process, from config.json, scheduler_config.json, flags and shapes."""
+    _refuse_other_blocks(source)
+    s = source.shapes
+    levels = source.count("down_blocks.{}.resnets.0.norm1.weight")
+    widths = tuple(source.shape(f"down_blocks.{k}.resnets.0.conv1.weight", 4)[0] for k in range(levels))
+    blocks = source.count("down_blocks.0.resnets.{}.norm1.weight")
+    google = _GOOGLE.get((widths, blocks)) if source.aliased else None
+    mine = {name: value for name, value in source.flags.items() if name not in _SCHEDULER_FLAGS}
+    told = Settings("diffusers", mine, source.config, _GOOGLE_PRESET if google else {}, "google/ddpm by shapes")
+    widths = told.known("block_out_channels", list(widths)) and widths
+    if source.shape("conv_in.weight", 4)[0] != widths[0]:
+        raise CheckpointError("conv_in and the first level differ in width; UNet2DModel has no such network.")
+    told.known("layers_per_block", blocks)
+    channels, out = source.shape("conv_in.weight", 4)[1], source.shape("conv_out.weight", 4)[0]
+    told.known("in_channels", channels)
+    told.known("out_channels", out)
+
+    def attended(way: str) -> tuple[int, ...]:
+        found = [k for k in range(levels) if f"{way}_blocks.{k}.attentions.0.to_q.weight" in s]
+        return tuple(found if way == "down" else sorted(levels - 1 - k for k in found))
+
+    resample = _resample(source, levels)
+    plain = {"conv": "", "residual": "Resnet"}[resample]
+    for way in ("down", "up"):
+        names = []
+        for level in range(levels) if way == "down" else reversed(range(levels)):
+            kind = "Attn" if level in attended(way) else plain
+            suffix = {"down": "DownsampleBlock2D", "up": "UpsampleBlock2D"} if kind == "Resnet" else \
+                {"down": "DownBlock2D", "up": "UpBlock2D"}
+            names.append(kind + suffix[way])
+        _check_types(told, source, f"{way}_block_types", names)
+    rows = source.shape("down_blocks.0.resnets.0.time_emb_proj.weight", 2)[0]
+    scaled = told.known("resnet_time_scale_shift", "scale_shift" if rows == 2 * widths[0] else "default") == "scale_shift"
+    middle = "attention" if "mid_block.attentions.0.to_q.weight" in s else \
+        "residual" if "mid_block.resnets.0.conv1.weight" in s else "none"
+    embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
+
+    head = told.told("attention_head_dim", _divides((8, 4, 2, 1), widths), absent=8, optional=True)
+    groups = told.told("norm_num_groups", _divides(range(32, 0, -1), widths), absent=32, optional=True) or 32
+    bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
+    middle_groups = 0 if bare else told.told("attn_norm_num_groups", None)
+    if middle_groups == groups:
+        middle_groups = None
+    padding = told.told("downsample_padding", 1, absent=1, choices=(0, 1))
+    act = told.told("act_fn", "silu", absent="silu")
+    if act not in ("silu", "swish"):
+        raise CheckpointError(f"This network's activation is {act[:80]!r}; the U-Net here has silu.")
+    size = _size(source, told, google or {6: 128, 5: 64}.get(levels, 32))
+    labels, label = _labels(source, told)
+    config = UNetConfig(
+        in_channels=channels, out_channels=out, channels=widths[0], multipliers=tuple(w / widths[0] for w in widths),
+        blocks=blocks, attention_levels=attended("down"),
+        up_attention_levels=None if attended("up") == attended("down") else attended("up"), head_channels=head,
+        conditioning="scale_shift" if scaled else "add", resample=resample,
+        downsample_padding="both" if padding else "end", norm_groups=groups,
+        norm_eps=told.told("norm_eps", 1e-5, absent=1e-5),
+        time_order="cos_sin" if told.told("flip_sin_to_cos", True, absent=True) else "sin_cos",
+        time_shift=told.told("freq_shift", 0, absent=0), middle=middle, middle_groups=middle_groups,
+        middle_scale=told.told("mid_block_scale_factor", 1.0, absent=1.0),
+        embedding_channels=None if embedding == 4 * widths[0] else embedding,
+        center_input=told.told("center_input_sample", False, absent=False), **label)
+    process, notes = _process(source, out == 2 * channels)
+    if google and "norm_eps" not in source.config:
+        notes.append("the settings of google's DDPM files were taken, as channels and the attention's old names are theirs")
+    schedule, parametrization, defaults, facts = process
+    if labels:
+        defaults["label"] = labels[0]
+    spec = ModelSpec(name=source.name, network=config, schedule=schedule, parametrization=parametrization,
+                     image_size=size, channels=channels, learned_variance=out == 2 * channels, labels=labels, defaults=defaults)
+    made = renames(config, lambda part: _place(part, levels - 1), _INSIDE)
+    return Found("diffusers", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
+                 told.finish(("dropout",)) + facts, tuple(notes))
+
+
+def _resample(source: Source, levels: int) -> str:
+    found = set()
+    for way, last in (("down", levels - 1), ("up", levels - 1)):
+        for k in range(last):
+            at = f"{way}_blocks.{k}.{way}samplers.0"
+            found.add("residual" if f"{at}.norm1.weight" in source.shapes else
+                      "conv" if f"{at}.conv.weight" in source.shapes else "nothing")
+    if len(found) > 1 or "nothing" in found:
+        raise CheckpointError(f"The levels of {source.path.name} change size in different ways ({', '.join(sorted(found))}). "
+                              "The U-Net here changes it by convolutions or by residual blocks, everywhere alike.")
+    return found.pop() if found else "conv"
+
+
+def _check_types(told: Settings, source: Source, name: str, names: list[str]) -> None:
+    """The last level has no resampling, so a type that differs only in it is the same network."""
+    def alike(kind: str) -> str:
+        return str(kind).replace("ResnetDownsampleBlock2D", "DownBlock2D").replace("ResnetUpsampleBlock2D", "UpBlock2D")
+
+    given = source.config.get(name)
+    if isinstance(given, list) and [alike(one) for one in given] == [alike(one) for one in names]:
+        names = given
+    told.known(name, names)
+
+
+def _size(source: Source, told: Settings, assumed: int) -> int:
+    size = source.config.get("sample_size")
+    if "sample_size" in source.flags or not isinstance(size, list):
+        return told.told("sample_size", assumed, optional=True) or assumed         # null: the network has no size of its own
+    if len(size) != 2 or size[0] != size[1] or type(size[0]) is not int:
+        raise CheckpointError(f"The pictures of this model are {str(size)[:80]}; only square ones can be drawn. Give another size "
+                              "with the flag sample_size.")
+    told.known("sample_size", size)
+    return size[0]
+
+
+def _divides(candidates: Iterable[int], widths: tuple[int, ...]) -> int:
+    return next(one for one in candidates if all(width % one == 0 for width in widths))
+
+
+def _labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, Any]]:
+    if "class_embedding.weight" in source.shapes:
+        told.known("num_class_embeds", source.shape("class_embedding.weight", 2)[0])
+        count, kind = source.shapes["class_embedding.weight"][0], "table"
+    elif "class_embedding.linear_1.weight" in source.shapes:
+        told.known("class_embed_type", "timestep")
+        count, kind = told.told("num_class_embeds", 1000, optional=True) or 1000, "sinusoidal"
+    else:
+        return (), {}
+    null = told.told("null_class", False)
+    given = source.config.get("id2label")
+    known = given if isinstance(given, dict) else {}
+    labels = tuple(str(known.get(str(k), f"class {k}")) for k in range(count - null))
+    return labels, {"classes": count - null, "null_class": null, "class_embedding": kind}
+
+
+def _process(source: Source, learned: bool) -> tuple[tuple[NoiseSchedule, str, dict, tuple], list[str]]:
+    """Schedule, parametrization, the run's defaults and the facts, from scheduler_config.json; then notes."""
+    given = {name: value for name, value in source.flags.items() if name in _SCHEDULER_FLAGS}
+    told = Settings("diffusers scheduler", given, source.scheduler, {})
+    kind = str(source.scheduler.get("_class_name", "DDPMScheduler")).removesuffix("Scheduler")[:80]
+    if kind not in _KINDS and "beta_schedule" not in given:
+        raise CheckpointError(f"This model is sampled with {kind}Scheduler, which is not a process of betas (a consistency, "
+                              "score or flow model). Its U-Net can be read, but its levels are not those of DDPM. If it was "
+                              "trained with betas after all, give the flag beta_schedule.")
+    timesteps = told.told("num_train_timesteps", 1000, absent=1000)
+    name = told.told("beta_schedule", "linear", absent="linear",
+                     choices=("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp"))
+    start, end = told.told("beta_start", 1e-4, absent=1e-4), told.told("beta_end", 0.02, absent=0.02)
+    betas = told.told("trained_betas", None)
+    if betas is not None and not isinstance(betas, (list, tuple)):
+        raise CheckpointError(f"trained_betas must be a list of {timesteps} numbers, got {str(betas)[:80]!r}.")
+    schedule = Table(timesteps, tuple(betas)) if betas else named(name, timesteps, start, end)
+    if told.told("rescale_betas_zero_snr", False, absent=False):
+        schedule = zero_terminal(schedule)
+    means = told.told("prediction_type", "epsilon", absent="epsilon", choices=("epsilon", "sample", "v_prediction"))
+    ancestral = kind.startswith("DDPM")
+    variance = told.told("variance_type", "learned_range" if learned else "fixed_small", absent="fixed_small") \
+        if ancestral else "fixed_small"
+    if learned:
+        variance = "learned"
+    sampler = {"name": "ddpm", "variance": {"fixed_large": "large", "fixed_large_log": "large", "learned_range": "learned",
+                                            "learned": "learned"}.get(variance, "small")} if ancestral else {"name": "ddim"}
+    clips = told.told("clip_sample", True, absent=ancestral or kind.startswith("DDIM"))
+    spacing = told.told("timestep_spacing", "leading", absent="leading", choices=("leading", "trailing", "linspace"))
+    notes = []
+    for flag, usual in (("thresholding", False), ("clip_sample_range", 1.0), ("steps_offset", 0), ("set_alpha_to_one", True)):
+        if (value := told.told(flag, usual, absent=usual)) != usual:
+            notes.append(f"{flag} = {value} is not followed here; {usual} is used")
+    defaults = {"sampler": sampler, "spacing": spacing, "clip": bool(clips), "steps": min(250 if ancestral else 50, timesteps)}
+    parametrization = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}[means]
+    return (schedule, parametrization, defaults, told.finish()), notes
+
+
+def _refuse_other_blocks(source: Source) -> None:
+    kinds = []
+    for name in ("down_block_types", "up_block_types"):
+        given = source.config.get(name)
+        kinds += given if isinstance(given, list) else []
+    skips = any(".skip_conv." in name or ".resnet_down." in name for name in source.shapes)
+    if skips or any("Skip" in str(kind) for kind in kinds) or source.config.get("time_embedding_type") == "fourier":
+        raise CheckpointError(f"{source.path.name} is an NCSN++ network (skip blocks with FIR filters, Fourier embedding) in "
+                              "diffusers' layout; this version does not build it.")
+    if source.config.get("time_embedding_type", "positional") != "positional" or "time_proj.weight" in source.shapes:
+        raise CheckpointError(f"{source.path.name} embeds time by a learned table; the U-Net here by sines and cosines.")
+    if source.config.get("class_embed_type") == "identity":
+        raise CheckpointError(f"{source.path.name} is given finished class embeddings (class_embed_type identity), which no "
+                              "file here makes.")
+
+
+READER = Reader(
+    title="diffusers UNet2DModel",
+    sentinels=("conv_in.weight", "time_embedding.linear_1.weight", "down_blocks.0.resnets.0.norm1.weight"),
+    describe=describe,
+    aliases=((".Conv2d_0.", ".conv."), (".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."),
+             (".proj_attn.", ".to_out.0.")),
+    ambiguous=(
+        (("attention_head_dim",), ((None,), (4,), (8,), (16,), (32,), (64,))),
+        (("flip_sin_to_cos", "freq_shift"), ((True, 0), (False, 1), (True, 1), (False, 0))),
+        (("downsample_padding",), ((1,), (0,))),
+        (("norm_num_groups",), ((32,), (16,), (8,), (4,))),
+        (("beta_schedule", "prediction_type"),
+         tuple((kind, means) for kind in ("linear", "squaredcos_cap_v2", "scaled_linear", "sigmoid")
+               for means in ("epsilon", "v_prediction", "sample"))),
+    ),
+)

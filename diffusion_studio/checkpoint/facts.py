@@ -1,0 +1,140 @@
+"""What is known of a foreign checkpoint and whence: every setting with its source."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import CheckpointError, OptionError, unknown
+
+FLAG, FILE, INFERRED, PRESET, ASSUMED = "flag", "file's config", "inferred from shapes", "preset", "assumed"
+MISSING = object()
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One setting in its origin's own name, its value, and who said so: one of the sources above."""
+
+    name: str
+    value: Any
+    source: str
+
+
+class Settings:
+    """Settings asked for one by one; each answer is kept as a `Fact`.
+
+    Flags come before the file's configuration, that before a preset, that before what the layout usually is. What the
+    shapes tell is never overruled: a flag or a configuration that says otherwise is an error.
+    """
+
+    def __init__(self, layout: str, flags: Mapping[str, Any], config: Mapping[str, Any], preset: Mapping[str, Any],
+                 preset_name: str = "") -> None:
+        self.layout = layout
+        self.flags = dict(flags)
+        self.config = config
+        self.preset = preset
+        self.preset_source = f"{PRESET} {preset_name}".strip()
+        self.facts: list[Fact] = []
+        self._asked: set[str] = set()
+
+    def known(self, name: str, value: Any) -> Any:
+        """A value that the shapes tell; flags and configuration must agree with it."""
+        self._asked.add(name)
+        for source, given in ((FLAG, self.flags), (FILE, self.config)):
+            said = given.get(name, MISSING)
+            if said is not MISSING and (said is not None or value is not None) and _like(value, said) != value:
+                raise CheckpointError(f"The {source} says {name} = {_short(said)}, but the shapes of the weights say "
+                                      f"{_short(value)}. The two do not belong together; leave {name} out, or use the "
+                                      "configuration of these weights.")
+        self.facts.append(Fact(name, value, FILE if name in self.config else INFERRED))
+        return value
+
+    def told(self, name: str, assumed: Any, *, absent: Any = MISSING, choices: Iterable[Any] = (),
+             optional: bool = False) -> Any:
+        """A value that shapes do not tell. `absent` is what a configuration means by leaving the name out.
+
+        A value has the kind of `assumed`, or is None where it is `optional`.
+        """
+        self._asked.add(name)
+        if name in self.flags:
+            value, source = _like(assumed, self.flags[name]), FLAG
+        elif name in self.config:
+            value, source = _like(assumed, self.config[name]), FILE
+        elif self.config and absent is not MISSING:
+            value, source = absent, f"{FILE} (left out)"
+        elif name in self.preset:
+            value, source = self.preset[name], self.preset_source
+        else:
+            value, source = assumed, ASSUMED
+        if choices and value not in choices:
+            raise unknown(f"{name} of the layout {self.layout}", value, choices)
+        if isinstance(value, int) and abs(value) > 2**53:
+            raise OptionError(f"{name} must be a number that means something, got one of {len(str(value)[:400])} digits.")
+        fits = type(value) is type(assumed) or assumed is None or (value is None and optional)
+        if not fits or (isinstance(value, float) and not math.isfinite(value)):
+            raise OptionError(f"{name} must be {_KIND[type(assumed)]}, got {_short(value)}.")
+        self.facts.append(Fact(name, value, source))
+        return value
+
+    def finish(self, ignored: Iterable[str] = ()) -> tuple[Fact, ...]:
+        """The facts; an `OptionError` for a flag that nobody asked for."""
+        allowed = self._asked | set(ignored)
+        for name in self.flags:
+            if name not in allowed:
+                raise unknown(f"flag of the layout {self.layout}", name, sorted(self._asked))
+        return tuple(self.facts)
+
+
+_KIND = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text", type(None): "a finite number"}
+
+
+def _like(example: Any, given: Any) -> Any:
+    """`given` as the kind of `example`, where it can be read so: flags on a command line are texts."""
+    if isinstance(given, str) and not isinstance(example, str):
+        folded = given.strip().lower()
+        if folded in ("true", "false", "none", "null"):
+            given = {"true": True, "false": False}.get(folded)
+        else:
+            try:
+                given = json.loads(given)
+            except (ValueError, RecursionError):
+                if "," in given:
+                    given = [_like(0.5, part) for part in given.split(",")]
+    if isinstance(example, tuple) and isinstance(given, (list, tuple)):
+        return tuple(given)
+    if isinstance(example, tuple) and isinstance(given, (int, float)) and not isinstance(given, bool):
+        return (given,)
+    if isinstance(example, bool):
+        return given
+    if isinstance(example, float) and isinstance(given, int) and not isinstance(given, bool):
+        return float(given)
+    if isinstance(example, int) and isinstance(given, float) and given == given // 1 and abs(given) < 2**53:
+        return int(given)
+    return given
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:80]
+
+
+def parse_flags(text: str) -> dict[str, str]:
+    """`--num_heads 4 --use_new_attention_order True` (also with =) -> names and texts. Raises `OptionError`."""
+    import shlex
+
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise OptionError(f"The flags {text[:80]!r} cannot be read: {error}.") from error
+    found: dict[str, str] = {}
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--") or len(word) == 2:
+            raise OptionError(f"Flags are given as --name value, got {word[:80]!r}.")
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            value = words.pop(0) if words and not words[0].startswith("--") else "True"
+        found[name.replace("-", "_")] = value
+    return found

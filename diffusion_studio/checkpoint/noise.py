@@ -1,0 +1,55 @@
+"""Noise schedules as other programs name them, made into ours. No torch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..diffusion.schedule import Cosine, Linear, NoiseSchedule, Table
+from ..errors import OptionError
+
+MAX_TIMESTEPS = 100_000
+
+
+def named(name: str, timesteps: int, start: float, end: float) -> NoiseSchedule:
+    """A schedule by diffusers' or ddim's name: linear, scaled_linear (also quad), squaredcos_cap_v2, sigmoid, laplace, exp."""
+    if not 1 <= timesteps <= MAX_TIMESTEPS:
+        raise OptionError(f"The timesteps of training must be from 1 to {MAX_TIMESTEPS:,}, got {timesteps:,}.")
+    if not 0 < start <= 1 or not 0 < end <= 1:
+        raise OptionError(f"Betas lie above 0 and up to 1; the schedule was given to go from {start} to {end}.")
+    if name == "linear":
+        return Linear(timesteps, start, end)
+    if name == "squaredcos_cap_v2":
+        return Cosine(timesteps)
+    return Table(values=tuple(map(float, _betas(name, timesteps, start, end))))
+
+
+def _betas(name: str, timesteps: int, start: float, end: float) -> np.ndarray:
+    if name in ("scaled_linear", "quad"):
+        return np.linspace(start**0.5, end**0.5, timesteps) ** 2
+    if name == "sigmoid":
+        return (end - start) / (1 + np.exp(-np.linspace(-6, 6, timesteps))) + start
+    if name == "const":
+        return np.full(timesteps, end)
+    if name == "jsd":
+        return 1 / np.arange(timesteps, 0, -1.0)
+    u = np.arange(timesteps + 1) / timesteps
+    if name == "exp":
+        kept = np.exp(-12 * u)
+    else:                                                   # laplace: alpha_bar as the square root of snr / (1 + snr)
+        log_snr = -0.5 * np.copysign(1, 0.5 - u) * np.log(1 - 2 * np.abs(0.5 - u) + 1e-6)
+        kept = np.sqrt(1 / (1 + np.exp(-log_snr)))
+    return np.minimum(1 - kept[1:] / kept[:-1], 0.999)
+
+
+def zero_terminal(schedule: NoiseSchedule) -> NoiseSchedule:
+    """The schedule moved and scaled so that its last alpha is 0 (Lin et al. 2023, Algorithm 1)."""
+    alpha = np.sqrt(np.cumprod(1 - schedule.betas()))
+    alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
+    kept = alpha**2
+    return Table(values=tuple(map(float, 1 - kept / np.concatenate([[1.0], kept[:-1]]))))
+
+
+def rescaled_linear(timesteps: int) -> NoiseSchedule:
+    """OpenAI's linear schedule: DDPM's betas times 1000 / T."""
+    scale = 1000 / timesteps
+    return Linear(timesteps, scale * 1e-4, scale * 0.02)

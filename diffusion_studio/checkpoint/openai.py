@@ -1,0 +1,208 @@
+"""The layout of OpenAI's improved-diffusion (2021) and guided-diffusion (ADM, 2021). No torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..diffusion.schedule import Cosine
+from ..errors import CheckpointError, OptionError
+from ..nets.config import UNetConfig
+from ..spec import ModelSpec
+from .facts import Settings
+from .noise import rescaled_linear
+from .reader import Found, Reader, Source
+from .walk import Part, renames
+
+_BLOCK = {"norm1": ("in_layers.0",), "conv1": ("in_layers.2",), "emb": ("emb_layers.1",), "norm2": ("out_layers.0",),
+          "conv2": ("out_layers.3",), "skip": ("skip_connection",)}
+_INSIDE = {
+    "block": _BLOCK, "down": {**_BLOCK, "conv": ("op",)}, "up": {**_BLOCK, "conv": ("conv",)},
+    "attention": {"norm": ("norm",), "qkv": ("qkv",), "out": ("proj_out",)},
+    "time": {"0": ("0",), "2": ("2",)}, "label": {"": ("",)},
+    "conv_in": {"": ("",)}, "norm_out": {"": ("",)}, "conv_out": {"": ("",)},
+}
+_SINGLE = {"time": "time_embed", "label": "label_emb", "conv_in": "input_blocks.0.0", "norm_out": "out.0", "conv_out": "out.2"}
+_SIZES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256, (0.5, 1, 1, 2, 2, 4, 4): 512}
+# Published files: what their shapes are, and what their READMEs say that shapes do not.
+# name: (channels, blocks, multipliers, residual resampling, classes), flags
+_IMPROVED = {"num_heads": 4, "noise_schedule": "cosine", "diffusion_steps": 4000}
+_ADM = {"num_head_channels": 64, "noise_schedule": "linear"}
+_PRESETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "64x64_diffusion": ((192, 3, (1, 2, 3, 4), True, True),
+                        {"num_head_channels": 64, "use_new_attention_order": True, "noise_schedule": "cosine"}),
+    "128x128_diffusion": ((256, 2, (1, 1, 2, 3, 4), True, True), {"num_heads": 4, "noise_schedule": "linear"}),
+    "256x256_diffusion": ((256, 2, (1, 1, 2, 2, 4, 4), True, True), _ADM),
+    "256x256_diffusion_uncond": ((256, 2, (1, 1, 2, 2, 4, 4), True, False), _ADM),
+    "512x512_diffusion": ((256, 2, (0.5, 1, 1, 2, 2, 4, 4), True, True), _ADM),
+    "cifar10_uncond": ((128, 3, (1, 2, 2, 2), False, False), {**_IMPROVED, "rescale_timesteps": True}),
+    "imagenet64_uncond": ((128, 3, (1, 2, 3, 4), False, False), {**_IMPROVED, "rescale_timesteps": True}),
+    "imagenet64_cond": ((192, 3, (1, 2, 3, 4), False, True), {**_IMPROVED, "rescale_timesteps": False}),
+    "lsun_uncond": ((128, 2, (1, 1, 2, 2, 4, 4), False, False), {"num_heads": 1, "noise_schedule": "linear"}),
+}
+# Flags of the origin's scripts that change nothing here: training, speed, file names.
+_IGNORED = ("dropout", "use_fp16", "use_checkpoint", "use_kl", "rescale_learned_sigmas", "batch_size", "num_samples",
+            "model_path", "clip_denoised", "lr", "microbatch", "ema_rate", "log_interval", "save_interval", "schedule_sampler",
+            "weight_decay", "data_dir", "classifier_path", "classifier_scale", "classifier_depth", "base_samples")
+
+
+def _place(part: Part) -> str:
+    if part.kind in _SINGLE:
+        return _SINGLE[part.kind]
+    if part.way == "middle":
+        return f"middle_block.{part.index}"
+    blocks = {"down": "input_blocks", "up": "output_blocks"}[part.way]
+    inner = {"block": 0, "attention": 1, "down": 0, "up": 1 + part.after_attention}[part.kind]
+    return f"{blocks}.{part.number}.{inner}"
+
+
+def describe(source: Source) -> Found:
+    """The network and its process, from shapes, flags, args.json and the table of published files."""
+    levels, blocks, resample = _frame(source)
+    base = source.shape("time_embed.0.weight", 2)[1]
+    starts = [1 + level * (blocks + 1) for level in range(levels)]
+    widths = [source.shape(f"input_blocks.{k}.0.out_layers.3.weight", 4)[0] for k in starts]
+    multipliers = tuple(_whole(width / base) for width in widths)
+    first, channels = source.shape("input_blocks.0.0.weight", 4)[:2]
+    if first != widths[0]:
+        raise CheckpointError(f"The first convolution of {source.path.name} gives {first} channels and the first level has "
+                              f"{widths[0]}; the U-Net here has the same in both.")
+    out = source.shape("out.2.weight", 4)[0]
+    attended = tuple(k for k in range(levels) if f"input_blocks.{starts[k]}.1.qkv.weight" in source.shapes)
+    rising = tuple(k for k in range(levels)
+                   if f"output_blocks.{(levels - 1 - k) * (blocks + 1)}.1.qkv.weight" in source.shapes)
+    classes = source.shape("label_emb.weight", 2)[0] if "label_emb.weight" in source.shapes else None
+    name, preset = _preset(source.path.stem, (base, blocks, multipliers, resample == "residual", classes is not None))
+    told = Settings("openai", source.flags, source.args, preset, name)
+
+    size = told.told("image_size", _SIZES.get(multipliers, 2 ** (levels + 2)))
+    told.known("num_channels", base)
+    told.known("num_res_blocks", blocks)
+    _known_list(told, "channel_mult", list(multipliers))
+    _known_list(told, "attention_resolutions", sorted((size // 2**k for k in attended), reverse=True), size, levels)
+    told.known("learn_sigma", out == 2 * channels)
+    told.known("class_cond", classes is not None)
+    rows = source.shape(f"input_blocks.{starts[0]}.0.emb_layers.1.weight", 2)[0]
+    told.known("use_scale_shift_norm", rows == 2 * widths[0])
+    told.known("resblock_updown", resample == "residual")
+
+    steps = told.told("diffusion_steps", 1000)
+    if size < 1:
+        raise OptionError(f"image_size must be the width of the pictures, at least 1, got {size}.")
+    if steps < 1:
+        raise OptionError(f"diffusion_steps must be the timesteps of training, at least 1, got {steps}.")
+    per_head = told.told("num_head_channels", -1)
+    heads = told.told("num_heads", 4)
+    if told.told("num_heads_upsample", -1) not in (-1, heads) and per_head == -1:
+        raise OptionError("num_heads_upsample differs from num_heads; the U-Net here has as many heads up as down.")
+    rows_order = "" if told.told("use_new_attention_order", False) else "legacy"
+    groups = told.told("norm_groups", next(g for g in range(32, 0, -1) if all(w % g == 0 for w in widths)))
+    null = told.told("null_class", False) and classes is not None
+    rescale = told.told("rescale_timesteps", resample != "residual" and steps != 1000)
+    kind = told.told("noise_schedule", "linear", choices=("linear", "cosine"))
+    means = "x0" if told.told("predict_xstart", False) else "eps"
+    small = told.told("sigma_small", False)
+    config = UNetConfig(
+        in_channels=channels, out_channels=out, channels=base, multipliers=multipliers, blocks=blocks,
+        attention_levels=attended, up_attention_levels=None if rising == attended else rising,
+        heads=heads, head_channels=None if per_head == -1 else per_head,
+        conditioning="scale_shift" if rows == 2 * widths[0] else "add", resample=resample, norm_groups=groups,
+        classes=None if classes is None else classes - null, null_class=null,
+        time_scale=1000 / steps if rescale else 1.0)
+    labels = tuple(f"class {k}" for k in range((classes or 0) - null))
+    variance = "learned" if out == 2 * channels else "small" if small else "large"
+    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance}, "spacing": "linspace", "clip": True,
+                                "steps": min(250, steps)}
+    _respaced(defaults, told.told("timestep_respacing", ""), bool(told.told("use_ddim", False)))
+    if labels:
+        defaults["label"] = labels[0]
+    spec = ModelSpec(name=source.name, network=config, schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps),
+                     parametrization=means, image_size=size, channels=channels, learned_variance=out == 2 * channels,
+                     labels=labels, defaults=defaults)
+    notes = []
+    if not rows_order or "use_new_attention_order" not in (*source.flags, *source.args, *preset):
+        notes.append("the order of qkv's rows cannot be seen in the file; the wrong one loads and draws garbage. If the "
+                     "pictures are that, try the flag use_new_attention_order the other way, then num_heads")
+    made = renames(config, _place, _INSIDE, rows_order)
+    return Found("openai", f"it has {', '.join(READER.sentinels)}", spec, tuple(made), told.finish(_IGNORED), tuple(notes))
+
+
+def _frame(source: Source) -> tuple[int, int, str]:
+    """Levels, blocks a level and the kind of resampling, from the numbering of blocks."""
+    if any(".encoder_kv." in name or ".attn2." in name for name in source.shapes):
+        raise CheckpointError(f"{source.path.name} is told what to draw by a text (GLIDE or latent diffusion); this version "
+                              "reads networks without text in this layout.")
+    total = source.count("output_blocks.{}.0.in_layers.0.weight")
+    if not total:
+        raise CheckpointError(f"{source.path.name} has OpenAI's input blocks and no output blocks: it is a noisy classifier or "
+                              "another encoder, which draws nothing itself.")
+    ups = {kind: sum(f"output_blocks.{k}.{at}.{inner}.weight" in source.shapes for k in range(total) for at in (1, 2))
+           for kind, inner in (("residual", "in_layers.0"), ("conv", "conv"))}
+    gaps = [k for k in range(1, total) if f"input_blocks.{k}.0.in_layers.0.weight" not in source.shapes
+            and f"input_blocks.{k}.0.op.weight" not in source.shapes]
+    resample = "residual" if ups["residual"] else "conv" if ups["conv"] or not gaps else "plain"
+    levels = 1 + (len(gaps) if resample == "plain" else ups[resample])
+    if total % levels or total // levels < 2:
+        raise CheckpointError(f"{source.path.name} has {total} output blocks on {levels} levels, which no network of this "
+                              "layout has. It may be cut short.")
+    return levels, total // levels - 1, resample
+
+
+def _preset(stem: str, shape: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
+    """The published file of these shapes (their name only helps to say so), with what its README says."""
+    for name, (wanted, flags) in _PRESETS.items():
+        if wanted == shape:
+            return f"{name} by {'name and ' if name in stem else ''}shapes", flags
+    return "", {}
+
+
+def _known_list(told: Settings, name: str, wanted: list, size: int = 0, levels: int = 0) -> None:
+    """Compare a list that the origin writes with commas; resolutions that no level has mean nothing there."""
+    for given in (told.flags, told.config):
+        text = given.get(name)
+        if text in (None, ""):
+            continue
+        parts = text.split(",") if isinstance(text, str) else text if isinstance(text, (list, tuple)) else [text]
+        try:
+            values = [_whole(float(part)) for part in parts]
+        except (TypeError, ValueError, OverflowError):
+            raise OptionError(f"{name} is a list of numbers with commas between them, got {str(text)[:80]!r}.") from None
+        if size:
+            values = sorted((v for v in values if v and v in {size // 2**k for k in range(levels)}), reverse=True)
+        if values != wanted:
+            raise CheckpointError(f"{name} = {str(text)[:80]} was given, but the shapes of the weights say {wanted}"
+                                  f"{f' for pictures {size} wide' if size else ''}. These are the flags of another file, or "
+                                  "image_size is another.")
+    hidden = {one: told.flags.pop(one) for one in [name] if one in told.flags}
+    config, told.config = told.config, {k: v for k, v in told.config.items() if k != name}
+    told.known(name, wanted)
+    told.flags.update(hidden)
+    told.config = config
+
+
+def _respaced(defaults: dict[str, Any], text: str, ddim: bool) -> None:
+    digits = text.removeprefix("ddim")
+    if digits.isascii() and digits.isdigit() and len(digits) < 7 and int(digits):
+        defaults["steps"] = int(digits)
+    if ddim or text.startswith("ddim"):
+        defaults["sampler"] = {"name": "ddim"}
+        defaults["spacing"] = "leading" if text.startswith("ddim") else "linspace"
+
+
+def _whole(value: float) -> float:
+    return int(value) if math.isfinite(value) and value == int(value) else value
+
+
+READER = Reader(
+    title="OpenAI improved-diffusion and guided-diffusion",
+    sentinels=("time_embed.0.weight", "input_blocks.0.0.weight", "out.2.weight"),
+    describe=describe,
+    ambiguous=(
+        (("num_heads", "num_head_channels", "use_new_attention_order"),
+         tuple((heads, -1, new) for heads in (1, 2, 4, 8) for new in (False, True))
+         + tuple((4, channels, new) for channels in (16, 32, 64) for new in (False, True))),
+        (("noise_schedule", "diffusion_steps", "rescale_timesteps"),
+         tuple((kind, *rest) for kind in ("linear", "cosine") for rest in ((1000, False), (4000, True), (4000, False)))),
+        (("predict_xstart",), ((False,), (True,))),
+    ),
+)

@@ -1,0 +1,73 @@
+"""Pickles, for `convert` alone: opened by torch's restricted reader, which makes tensors and plain containers only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import CheckpointError, unknown
+from .atomic import write_tensors
+
+_DEEPEST = 4
+
+
+def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
+    """Write the state dict inside a pickle as a safetensors file; returns where in the pickle it lay.
+
+    A file may hold several (the network, its moving average, an optimiser's state): the moving average is taken first,
+    or the one that `take` names. Raises `CheckpointError` for a pickle that holds more than weights, or no network.
+    """
+    found = dict(_state_dicts(_loaded(path)))
+    if not found:
+        raise CheckpointError(f"{path.name} holds no state dict with convolutions, so no U-Net. Save network.state_dict() with "
+                              "the program that it comes from.")
+    if take is not None and take not in found:
+        raise unknown(f"state dict in {path.name}", take, found)
+    chosen = take if take is not None else min(found, key=_rank)
+    tensors, seen = {}, set()
+    for name, tensor in found[chosen].items():
+        if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided or tensor.is_complex():
+            continue
+        tensor = tensor.detach()
+        tensor = tensor.float() if tensor.dtype == torch.float64 else tensor
+        shared = tensor.untyped_storage().data_ptr() in seen            # safetensors holds no tensor twice
+        seen.add(tensor.untyped_storage().data_ptr())
+        tensors[str(name)] = tensor.clone(memory_format=torch.contiguous_format) if shared else tensor.contiguous()
+    write_tensors(out, tensors, {"format": "pt"})
+    return chosen
+
+
+def _loaded(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(f"There is no file at {path}.")
+    try:
+        zipped = path.open("rb").read(4) == b"PK\x03\x04"
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except Exception as error:                              # a damaged or hostile pickle raises anything at all
+        reason = str(error).split("\n")[0][:200] or type(error).__name__
+        raise CheckpointError(f"{path.name} cannot be opened as a pickle of weights alone ({reason}). It is damaged, or holds "
+                              "objects besides tensors, which could run any code. Where you trust it, open it with the program "
+                              "that it comes from and save network.state_dict().") from error
+
+
+def _state_dicts(given: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping from names to tensors with a convolution among them, by its place in the file."""
+    if isinstance(given, Mapping):
+        tensors = [one for one in given.values() if isinstance(one, torch.Tensor)]
+        if any(one.ndim == 4 for one in tensors) and all(isinstance(name, str) for name in given):
+            yield at or "whole file", given
+            return
+    if depth >= _DEEPEST or not isinstance(given, (Mapping, list, tuple)):
+        return
+    for name, inner in given.items() if isinstance(given, Mapping) else enumerate(given):
+        yield from _state_dicts(inner, f"{at}.{name}" if at else str(name), depth + 1)
+
+
+def _rank(place: str) -> tuple[int, int]:
+    """Moving averages before networks before anything else; ermongroup's list has its average in place 4."""
+    words = place.lower()
+    kind = 0 if "ema" in words or words == "4" else 1 if any(w in words for w in ("state_dict", "model", "net")) else 2
+    return kind, len(words)

@@ -1,0 +1,175 @@
+"""Any checkpoint: which layout it is, what of it is known and whence, and its weights as our network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, OptionError
+from . import ddpm, diffusers, openai
+from .container import PICKLES, Outline, outline, read_json, tree
+from .native import FORMAT, Weights, read, read_spec
+from .reader import Found, Reader, Source
+
+READERS: dict[str, Reader] = {"diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER}
+
+_FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors", "unet_ema/diffusion_pytorch_model.safetensors",
+          "unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
+          "unet/diffusion_pytorch_model.fp16.safetensors")
+# What a file is that is none of the above: a part of a tensor's name, and the sentence.
+_STRANGERS = (
+    (("lora_", ".lora.", "lora_A", "hada_w1", "lokr_w1"), "It is a LoRA, small changes to another model's weights, not a model; "
+     "and of latent diffusion, most likely."),
+    (("transformer_blocks.", ".attn2.to_k.", "add_embedding."), "It is a text-to-image U-Net of latent diffusion: it works on an "
+     "autoencoder's codes, not on pixels, and cannot be watched here."),
+    (("quant_conv.", "post_quant_conv."), "It is an autoencoder of latent diffusion, not a denoiser."),
+    (("text_model.", "token_embedding.", "logit_scale"), "It is a text encoder, not a denoiser."),
+    (("x_embedder.", "adaLN_modulation"), "It is a diffusion transformer, not a U-Net."),
+    (("positional_embedding",), "It may be OpenAI's noisy classifier, which guides another model and draws nothing itself."),
+)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a file is: its outline, and what its reader found (None for a native file, whose header says everything)."""
+
+    path: Path
+    outline: Outline
+    found: Found | None
+    spec: Any
+    missing: tuple[str, ...] = ()
+    surplus: tuple[str, ...] = ()
+
+
+def weight_file(path: str | Path) -> Path:
+    """The weight file at a path: itself, or the one that a model's folder holds. Raises `CheckpointError`."""
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    for name in _FILES:
+        if (path / name).is_file():
+            return path / name
+    candidates = sorted(one.name for one in path.glob("*.safetensors"))
+    if len(candidates) == 1:
+        return path / candidates[0]
+    if candidates:
+        shown = ", ".join(candidates[:5]) + (f" and {len(candidates) - 5} more" if len(candidates) > 5 else "")
+        raise CheckpointError(f"{path} holds {len(candidates)} weight files ({shown}). Name the one that is meant.")
+    if pickles := sorted(one for one in [*path.glob("*"), *path.glob("unet/*")] if one.suffix.lower() in PICKLES):
+        raise CheckpointError(f"{path} holds only a pickle, {pickles[0].name}. Make a safetensors file of it with: "
+                              f"diffusion-studio convert {pickles[0]} {pickles[0].with_suffix('.safetensors')}")
+    raise CheckpointError(f"There is no weight file at {path / _FILES[0]}, nor at another place where a model's folder "
+                          f"has it: {', '.join(_FILES[1:4])}.")
+
+
+def listed_file(folder: Path) -> Path | None:
+    """The weight file by which a folder is known as a model's, or None where it is not one."""
+    return next((folder / name for name in _FILES if (folder / name).is_file()), None)
+
+
+def spec_of(path: str | Path) -> Any:
+    """The `ModelSpec` of any checkpoint, its weights unread. Raises `CheckpointError`."""
+    return inspect(path).spec
+
+
+def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None) -> Inspection:
+    """What a checkpoint is, from its header and the configurations beside it; reads no weight and loads no torch.
+
+    `beside` is the file whose neighbours are read, where it is not the path itself. Raises `CheckpointError` where no
+    reader fits, with what each looked for; `OptionError` for a flag that is not known.
+    """
+    path = weight_file(path)
+    drawn = outline(path)
+    if drawn.metadata.get("format") == FORMAT:
+        if flags:
+            raise OptionError(f"{path.name} is a native file; its header says everything, so it takes no flags.")
+        return Inspection(path, drawn, None, read_spec(path))
+    reader = _recognised(drawn)
+    source = reader.source(drawn, **_beside(beside or path, flags or {}))
+    try:
+        found = reader.describe(source)
+    except OptionError as error:
+        if flags:
+            raise
+        raise CheckpointError(f"{path.name} has the layout of {reader.title}, but its settings make no model: "
+                              f"{str(error)[:600]}") from error
+    wanted = {name for one in found.renames for name in one.theirs}
+    return Inspection(path, drawn, found, found.spec, tuple(sorted(wanted - source.shapes.keys())),
+                      tuple(sorted(source.shapes.keys() - wanted)))
+
+
+def read_any(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None) -> Weights:
+    """Spec and network of a checkpoint in any known layout, loaded strictly. Raises `CheckpointError`, `OptionError`."""
+    from .assemble import assembled
+
+    seen = inspect(path, flags, beside)
+    if seen.found is None:
+        return read(seen.path)
+    _complete(seen)
+    reader = READERS[seen.found.layout]
+    return assembled(seen.path, reader.source(seen.outline), seen.found)
+
+
+def _complete(seen: Inspection) -> None:
+    problems = []
+    for what, names in (("missing", seen.missing), ("not in the network", seen.surplus)):
+        if names:
+            problems.append(f"{what} {', '.join(names[:5])}" + (f" and {len(names) - 5} more" if len(names) > 5 else ""))
+    if problems:
+        raise CheckpointError(f"{seen.path.name} has the layout {seen.found.layout}, but its tensors are not those of the network "
+                              f"that its shapes describe: {'; '.join(problems)}. It may be cut short, or changed by its "
+                              "author; see 'diffusion-studio inspect'.")
+
+
+def _recognised(drawn: Outline) -> Reader:
+    lacks = {name: reader.missing(drawn) for name, reader in READERS.items()}
+    for name, missing in lacks.items():
+        if not missing and not _stranger(drawn):
+            return READERS[name]
+    lines = [f"{drawn.path.name} is in no layout that is known here, so it is not a pixel-space U-Net that can be run."]
+    if drawn.shapes and (said := _stranger(drawn)):
+        lines[0] = f"{drawn.path.name} is not a pixel-space U-Net. {said}"
+    for name, missing in lacks.items():
+        looked = ", ".join(READERS[name].sentinels)
+        lines.append(f"  {name} ({READERS[name].title}) looks for {looked}; not there: {', '.join(missing) or 'nothing'}")
+    lines.append(f"  native looks for a header of format {FORMAT!r}; not there")
+    lines += [f"What the file holds ({len(drawn.shapes):,} tensors):", tree(drawn.shapes, 40)]
+    raise CheckpointError("\n".join(lines))
+
+
+def _stranger(drawn: Outline) -> str | None:
+    def there(part: str) -> bool:
+        return any(part in name for name in drawn.shapes)
+
+    for parts, said in _STRANGERS:
+        if any(there(part) for part in parts):
+            return said
+    first = next((shape for name, shape in drawn.shapes.items()
+                  if name.endswith(("conv_in.weight", "input_blocks.0.0.weight")) and len(shape) == 4), None)
+    if first is not None and first[1] in (4, 8, 9, 16):
+        return f"Its input has {first[1]} channels: it works on an autoencoder's codes (latent diffusion), not on pixels."
+    if first is not None and first[1] == 6:
+        return ("Its input has 6 channels: it is a super-resolution model, which is given a small picture besides the noise; this "
+                "version gives none.")
+    return None
+
+
+def _beside(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The configurations that lie where the layouts put them."""
+    found: dict[str, Any] = {"flags": flags}
+    config = path.parent / "config.json"
+    if config.is_file() and _of_unet(given := read_json(config)):
+        found["config"] = {name: value for name, value in given.items() if not name.startswith("_")}
+    for scheduler in (path.parent / "scheduler_config.json", path.parent.parent / "scheduler" / "scheduler_config.json"):
+        if scheduler.is_file() and (scheduler.parent == path.parent or path.parent.name.startswith("unet")):
+            found["scheduler"] = read_json(scheduler)
+            break
+    if (path.parent / "args.json").is_file():
+        found["args"] = read_json(path.parent / "args.json")
+    return found
+
+
+def _of_unet(given: Mapping[str, Any]) -> bool:
+    return "block_out_channels" in given or given.get("_class_name") == "UNet2DModel"

@@ -1,0 +1,79 @@
+"""The checkpoint doctor's report: what a file is, what is known of it and whence, and what cannot be known."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import Any
+
+from .container import tree
+from .facts import ASSUMED
+from .readers import READERS, Inspection
+
+
+def as_json(seen: Inspection) -> dict[str, Any]:
+    """The report as plain data."""
+    given: dict[str, Any] = {
+        "file": seen.path.name, "layout": seen.found.layout if seen.found else "native",
+        "parameters": _parameters(seen), "bytes": seen.outline.bytes, "dtypes": dict(Counter(seen.outline.dtypes.values())),
+        "spec": json.loads(seen.spec.to_json()), "missing": list(seen.missing), "surplus": list(seen.surplus)}
+    if seen.found:
+        given["settings"] = {one.name: {"value": one.value, "source": one.source} for one in seen.found.facts}
+        given["assumed"] = _assumed(seen)
+        given["notes"] = list(seen.found.notes)
+    return given
+
+
+def as_text(seen: Inspection, outline: bool = False) -> str:
+    """The report for people; with `outline` the file's tensors as a tree below it."""
+    spec, dtypes = seen.spec, Counter(seen.outline.dtypes.values())
+    kind = f"{READERS[seen.found.layout].title} (layout '{seen.found.layout}')" if seen.found else "native"
+    lines = [f"{seen.path.name}: {kind}"]
+    if seen.found:
+        lines.append(f"recognised because {seen.found.why}")
+    lines += [
+        f"{_parameters(seen):,} parameters, {seen.outline.bytes / 1e6:.1f} MB of {', '.join(dtypes)}; "
+        f"running in fp32 takes {_parameters(seen) * 4 / 1e6:.0f} MB and the working memory of a picture",
+        f"pictures: {spec.image_size}x{spec.image_size} {'grey' if spec.channels == 1 else 'RGB'}, "
+        f"{f'{len(spec.labels)} classes' if spec.labels else 'no classes'}",
+        f"process: {type(spec.schedule).__name__} schedule, T = {spec.schedule.timesteps}, predicts {spec.parametrization}"
+        + (", learned variance" if spec.learned_variance else "")]
+    if seen.found:
+        width = max(len(one.name) for one in seen.found.facts)
+        shown = [(one.name, _short(one.value), one.source) for one in seen.found.facts]
+        wide = max(len(value) for _, value, _ in shown)
+        lines += ["", "settings, in their origin's names, and where each comes from:"]
+        lines += [f"  {name:{width}}  {value:{wide}}  {source}" for name, value, source in shown]
+        if assumed := _assumed(seen):
+            lines += ["", "not to be known from the file, so the layout's usual value is taken; give what you know as flags:",
+                      "  --flags " + json.dumps(" ".join(f"--{name} {_flag(value)}" for name, value in assumed.items()))]
+        lines += ["", *(f"note: {note}" for note in seen.found.notes)] if seen.found.notes else []
+    lines.append("")
+    if seen.missing or seen.surplus:
+        lines.append("cannot be loaded: " + "; ".join(
+            f"{what} {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
+            for what, names in (("missing", seen.missing), ("not in the network", seen.surplus)) if names))
+    else:
+        lines.append("complete: every tensor of the network is there, and none besides" if seen.found else
+                     "its header says everything; nothing was assumed")
+    if outline:
+        lines += ["", tree(seen.outline.shapes, 10_000)]
+    return "\n".join(lines)
+
+
+def _parameters(seen: Inspection) -> int:
+    return sum(math.prod(shape) for shape in seen.outline.shapes.values())
+
+
+def _assumed(seen: Inspection) -> dict[str, Any]:
+    return {one.name: one.value for one in seen.found.facts if one.source == ASSUMED}
+
+
+def _short(value: Any) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _flag(value: Any) -> str:
+    return '""' if value == "" else _short(value)

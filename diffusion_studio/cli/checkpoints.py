@@ -1,0 +1,74 @@
+"""The verbs about weight files: inspect and convert; and a model given by its path."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+_FLAGS_HELP = ("what the file cannot say, in its origin's own flag names, as one text: \"--num_heads 4 --diffusion_steps 4000\"; "
+               "an args.json beside the file does the same")
+
+
+def add_flags(verb: Any) -> None:
+    """The option --flags."""
+    verb.add_argument("--flags", metavar="TEXT", help=_FLAGS_HELP)
+
+
+def flags_of(args: argparse.Namespace) -> dict[str, str]:
+    """The flags that were given, by name."""
+    from ..checkpoint.facts import parse_flags
+
+    return parse_flags(args.flags) if args.flags else {}
+
+
+def add_inspect(verbs: Any) -> None:
+    verb = verbs.add_parser("inspect", help="say what a weight file or a model's folder is, reading its header only")
+    verb.add_argument("file", help="a .safetensors file, or a folder with one")
+    add_flags(verb)
+    verb.add_argument("--pictures", metavar="FOLDER", help="a few pictures like those it was trained on: measures which of the "
+                      "settings that the file cannot tell predict their noise best")
+    verb.add_argument("--label", help="what the pictures show, for a model with classes")
+    verb.add_argument("--json", action="store_true", help="as JSON")
+    verb.add_argument("--outline", action="store_true", help="with all tensors as a tree")
+    verb.set_defaults(run=_inspect)
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    from .. import checkpoint
+
+    seen = checkpoint.inspect(args.file, flags_of(args))
+    if not args.pictures:
+        print(json.dumps(checkpoint.as_json(seen)) if args.json else checkpoint.as_text(seen, args.outline))
+        return
+    from ..measure import pictures_for, ranking
+
+    trials = ranking(args.file, pictures_for(args.pictures, seen.spec), flags_of(args), args.label)
+    if args.json:
+        print(json.dumps([{"flags": one.flags, "error": one.error} for one in trials]))
+        return
+    print("mean squared error of the predicted noise, best first:")
+    for one in trials:
+        print(f"  {one.error:9.5f}  " + " ".join(f"--{name} {value}" for name, value in one.flags.items()))
+
+
+def add_convert(verbs: Any) -> None:
+    verb = verbs.add_parser("convert", help="make a native file of another program's weights; the only verb that opens pickles")
+    verb.add_argument("input", metavar="IN", help=".safetensors, a folder, or a pickle: .pt .pth .bin .ckpt")
+    verb.add_argument("output", metavar="OUT", help="the .safetensors file to write")
+    add_flags(verb)
+    verb.add_argument("--take", metavar="NAME", help="which state dict of a pickle that holds several (default: the moving average)")
+    verb.add_argument("--force", action="store_true", help="write over a file that is there")
+    verb.set_defaults(run=_convert)
+
+
+def _convert(args: argparse.Namespace) -> None:
+    from ..convert import convert
+
+    print(convert(args.input, args.output, flags_of(args), args.take, args.force))
+
+
+def opened(studio: Any, args: argparse.Namespace) -> None:
+    """Let --model PATH take the place of a model's name."""
+    if getattr(args, "model_path", None):
+        args.model = studio.open(args.model_path, flags_of(args))

@@ -1,0 +1,275 @@
+"""inspect, convert, models from anywhere, and files made to do harm."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import diffusion_studio as ds
+from diffusion_studio import checkpoint
+from diffusion_studio.cli import main
+from diffusion_studio.errors import CheckpointError, OptionError, StudioError
+
+ROOT = Path(ds.__file__).resolve().parents[1]
+FLAGS = "--image_size 8 --num_head_channels 16 --noise_schedule cosine"
+LAYOUTS = [("diffusers", "consistency-like"), ("openai", "adm"), ("ddpm", "cifar-like")]
+
+
+def file_in(folder: Path) -> Path:
+    return folder / "diffusion_pytorch_model.safetensors"
+
+
+def same(one, other) -> bool:
+    """Bit-equal outputs at two timesteps."""
+    x = torch.randn(3, *one.shape, generator=torch.Generator().manual_seed(0))
+    label = 1 if one.spec.labels else None
+    return all(torch.equal(one.denoiser(label)(x, one.schedule.level(t)).eps, other.denoiser(label)(x, other.schedule.level(t)).eps)
+               for t in (3, 700.5))
+
+
+# ---- inspect -------------------------------------------------------------------------------------------------------
+
+def test_the_report_says_every_setting_and_its_source(saved, capsys):
+    folder = saved("openai", "adm", configured=False)
+    assert main(["inspect", str(folder), "--flags", "--image_size 8 --num_head_channels 16"]) == 0
+    said = capsys.readouterr().out
+    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in said.splitlines() if line.startswith("  ")}
+    assert "OpenAI improved-diffusion and guided-diffusion" in said and "recognised because it has time_embed.0.weight" in said
+    assert lines["num_channels"] == "32 inferred from shapes" and lines["num_head_channels"] == "16 flag"
+    assert lines["use_new_attention_order"] == "False assumed" and lines["resblock_updown"] == "True inferred from shapes"
+    assert "--use_new_attention_order False" in lines["--flags"] and "num_channels" not in lines["--flags"]
+    assert "the order of qkv's rows cannot be seen" in said and "complete: every tensor" in said
+
+
+@pytest.mark.parametrize("layout, name", LAYOUTS)
+def test_the_report_as_json_and_the_flags_that_it_prints_back(saved, capsys, layout, name):
+    folder = saved(layout, name, configured=False)
+    assert main(["inspect", str(folder), "--json"]) == 0
+    given = json.loads(capsys.readouterr().out)
+    assert given["layout"] == layout and given["missing"] == given["surplus"] == []
+    assert given["parameters"] == sum(t.numel() for t in load_file(file_in(folder)).values())
+    flags = {name: value for name, value in given["assumed"].items() if value is not None}
+    again = checkpoint.inspect(folder, flags)
+    assert json.loads(again.spec.to_json()) == given["spec"]
+    assert main(["inspect", str(folder)]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  --flags "))
+    assert main(["inspect", str(folder), "--json", "--flags", json.loads(line.removeprefix("  --flags "))]) == 0
+    assert json.loads(capsys.readouterr().out)["spec"] == given["spec"]
+
+
+def test_the_native_file_is_inspected_too(tiny_checkpoint, capsys):
+    assert main(["inspect", str(tiny_checkpoint), "--outline"]) == 0
+    said = capsys.readouterr().out
+    assert "native" in said and "3 classes" in said and "nothing was assumed" in said and "conv_in: bias [8], weight [8, 1, 3, 3]" in said
+    with pytest.raises(OptionError, match="it takes no flags"):
+        checkpoint.inspect(tiny_checkpoint, {"num_heads": 4})
+
+
+def test_what_is_missing_is_reported_and_not_an_error(saved, capsys):
+    path = file_in(saved("diffusers", "default"))
+    state = load_file(path)
+    del state["mid_block.resnets.1.conv2.bias"]
+    save_file({**state, "more.weight": torch.zeros(1)}, path)
+    assert main(["inspect", str(path)]) == 0
+    assert "cannot be loaded: missing mid_block.resnets.1.conv2.bias; not in the network more.weight" in capsys.readouterr().out
+
+
+def test_inspect_reads_headers_only_and_loads_no_torch(saved, tmp_path):
+    """A file of 2 GB (sparse) is reported as fast as a small one, in a fresh process."""
+    folder = saved("ddpm", "cifar-like")
+    path = file_in(folder)
+    state = load_file(path)
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:8 + length])
+    end = max(one["data_offsets"][1] for name, one in header.items() if name != "__metadata__")
+    header["optimizer.step"] = {"dtype": "F32", "shape": [500_000_000], "data_offsets": [end, end + 2_000_000_000]}
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end + 2_000_000_000)
+    code = ("import sys\nfrom diffusion_studio.cli import main\nmain(['inspect', sys.argv[1]])\n"
+            "import resource\nassert not {'torch', 'gradio'} & set(sys.modules)\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)")
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"{500_000_000 + sum(t.numel() for t in state.values()):,} parameters" in done.stdout
+    assert "not in the network optimizer.step" in done.stdout and int(done.stderr) < 300_000
+    assert time.perf_counter() - begin < 20                              # measured alone: 0.3 s
+
+
+# ---- convert -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("layout, name", LAYOUTS)
+def test_converting_gives_bit_equal_outputs(saved, tmp_path, capsys, layout, name):
+    folder = saved(layout, name)
+    out = tmp_path / "native.safetensors"
+    assert main(["convert", str(folder), str(out)]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    one, other = ds.load(folder, "cpu", "fp32"), ds.load(out, "cpu", "fp32")
+    assert same(one, other)
+    provenance = other.spec.provenance
+    assert provenance["layout"] == layout and "(inferred from shapes)" in (said := " ".join(provenance["settings"].values())) \
+        or "(file's config)" in said
+    assert json.loads(other.spec.to_json())["network"] == json.loads(one.spec.to_json())["network"]
+    with pytest.raises(CheckpointError, match="is there already.*--force"):
+        ds_convert(folder, out)
+    ds_convert(folder, out, force=True)
+
+
+def ds_convert(*given, **options):
+    from diffusion_studio.convert import convert
+
+    return convert(*given, **options)
+
+
+@pytest.mark.parametrize("wrap, taken", [
+    (lambda state: state, "whole file"), (lambda state: {"state_dict": state, "epoch": 3}, "state_dict"),
+    (lambda state: {"model": {k: v + 1 for k, v in state.items()}, "ema": state, "step": 5}, "ema"),
+    (lambda state: [{k: v + 1 for k, v in state.items()}, {"state": {}}, 1, 2, state], "4"),
+    (lambda state: {f"module.{k}": v for k, v in state.items()}, "whole file"),
+], ids=["bare", "state_dict", "ema", "ermongroup's list", "module."])
+@pytest.mark.parametrize("legacy", [False, True])
+def test_pickles_are_converted(saved, tmp_path, wrap, taken, legacy):
+    folder = saved("ddpm", "cifar-like")
+    pickle = folder / "ckpt.pth"                                       # beside args.json
+    torch.save(wrap(load_file(file_in(folder))), pickle, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(CheckpointError, match="is a pickle.*diffusion-studio convert ckpt.pth ckpt.safetensors"):
+        ds.load(pickle)
+    out = ds_convert(pickle, tmp_path / "out.safetensors")
+    other = ds.load(out, "cpu", "fp32")
+    assert same(ds.load(folder, "cpu", "fp32"), other) and other.spec.provenance["taken"] == taken
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["cifar-like", "out.safetensors"]
+
+
+class Harmful:
+    def __reduce__(self):
+        import os
+        return os.system, ("touch harm-was-done",)
+
+
+def test_pickles_that_hold_more_than_weights_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {"w": torch.zeros(1)}, "more": Harmful()}, tmp_path / "bad.pt")
+    with pytest.raises(CheckpointError, match="cannot be opened as a pickle of weights alone.*could run any code"):
+        ds_convert("bad.pt", "out.safetensors")
+    assert not (tmp_path / "harm-was-done").exists()
+    for content in (b"", b"hello", b"PK\x03\x04" + b"\0" * 99, b"\x80\x02}q\x00."):
+        (tmp_path / "bad.pt").write_bytes(content)
+        with pytest.raises(CheckpointError, match="bad.pt"):
+            ds_convert("bad.pt", "out.safetensors")
+    torch.save({"w": torch.zeros(1)}, tmp_path / "bad.pt")
+    with pytest.raises(CheckpointError, match="no state dict with convolutions"):
+        ds_convert("bad.pt", "out.safetensors")
+    assert [one.name for one in tmp_path.iterdir()] == ["bad.pt"]
+
+
+def test_convert_says_what_it_cannot_do(saved, tmp_path):
+    folder = saved("diffusers", "default")
+    with pytest.raises(CheckpointError, match="must end in .safetensors"):
+        ds_convert(folder, tmp_path / "out.pt")
+    with pytest.raises(CheckpointError, match="no file at|no weight file at"):
+        ds_convert(tmp_path / "absent.pt", tmp_path / "o.safetensors")
+    state = load_file(file_in(folder))
+    torch.save({"model": state, "ema": state}, tmp_path / "two.pt")
+    with pytest.raises(OptionError, match="There is no state dict in two.pt 'emma'.*Did you mean 'ema'"):
+        ds_convert(tmp_path / "two.pt", tmp_path / "o.safetensors", take="emma")
+
+
+# ---- in the studio -------------------------------------------------------------------------------------------------
+
+def test_foreign_folders_are_listed_and_run(saved, tmp_path, write_checkpoint):
+    write_checkpoint("tiny")
+    folder = tmp_path / "checkpoints"
+    saved("diffusers", "google").rename(folder / "theirs")
+    broken = folder / "broken"
+    broken.mkdir()
+    (broken / "model.safetensors").write_bytes(b"<html>")
+    studio = ds.Studio(folder, "cpu", "fp32")
+    assert [card.name for card in studio.models()] == ["theirs", "tiny"]
+    assert "HTML page" in studio.problems()["broken"]
+    recipe = studio.recipe("theirs", steps=2)
+    assert recipe.sampler == ds.DDPM("large") and recipe.spacing == ds.SPACINGS["leading"]()
+    assert studio.run(recipe).images.shape == (1, 8, 8, 3)
+
+
+def test_generate_with_a_path_and_flags(saved, tmp_path):
+    folder, out = saved("openai", "adm", configured=False), tmp_path / "run.png"
+    assert main(["generate", "--model", str(file_in(folder)), "--flags", FLAGS, "--steps", "2", "--count", "2", "--device", "cpu",
+                 "--checkpoints", str(tmp_path / "none"), "--out", str(out), "--label", "class 3"]) == 0
+    recipe = ds.Recipe.from_file(out)
+    assert recipe.model == "adm" and recipe.label == "class 3"
+    studio = ds.Studio(tmp_path / "none", "cpu", "fp32")
+    name = studio.open(folder, {"image_size": 8, "num_head_channels": 16, "noise_schedule": "cosine"})
+    assert name == "adm" and [card.name for card in studio.models()] == ["adm"]
+    assert studio.run(studio.recipe(name, steps=2, seeds=(0, 1))).images.shape == (2, 8, 8, 3)
+
+
+# ---- made to do harm -----------------------------------------------------------------------------------------------
+
+def mutated(raw: bytes, draw: np.random.Generator) -> bytes:
+    """The file cut, with bytes flipped in its header, or with a part of the header replaced."""
+    kind = draw.integers(5)
+    length = 8 + int.from_bytes(raw[:8], "little")
+    if kind == 0:
+        return raw[:draw.integers(len(raw))]
+    changed = bytearray(raw)
+    if kind == 1:
+        for at in draw.integers(0, length, draw.integers(1, 9)):
+            changed[at] = draw.integers(256)
+    elif kind == 2:
+        at = draw.integers(8, length)
+        changed[at:at] = draw.choice([b"[", b"{", b'"', b"9" * 30, b"-", b"null", b"1e999", b"\xff"])
+    elif kind == 3:
+        at = raw.index(b".weight", draw.integers(8, length // 2)) + 3          # another name, as long
+        changed[at] = ord("x")
+    else:
+        digits = [k for k in range(8, length) if chr(raw[k]).isdigit()]
+        for at in draw.choice(digits, 3):
+            changed[at] = ord(str(draw.integers(10)))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("layout, name", LAYOUTS)
+def test_mutated_headers_are_errors_of_ours_or_load(saved, layout, name):
+    """No hang, no crash, no other error, whatever the header says."""
+    folder = saved(layout, name)
+    raw = file_in(folder).read_bytes()
+    draw = np.random.default_rng(0)
+    outcomes = set()
+    for _ in range(150):
+        file_in(folder).write_bytes(mutated(raw, draw))
+        try:
+            checkpoint.inspect(folder)
+            outcomes.add("inspected")
+        except StudioError as error:
+            outcomes.add("refused")
+            assert len(str(error)) < 8000
+    assert outcomes == {"inspected", "refused"}
+
+
+STRANGE = [None, True, -1, 0, 3, 10**30, 1e-300, float("nan"), "", "x", "9" * 5000, [], [1], ["x"], [[1]] * 3, {}, {"a": 1}]
+
+
+@pytest.mark.parametrize("layout, file", [("diffusers", "config.json"), ("diffusers", "scheduler_config.json"), ("openai", "args.json"),
+                                          ("ddpm", "args.json")])
+def test_strange_configurations_are_errors_of_ours_or_load(saved, layout, file):
+    folder = saved(layout, {"diffusers": "class-as-time", "openai": "improved", "ddpm": "without-convolutions"}[layout])
+    given = json.loads((folder / file).read_text())
+    known = {fact.name for fact in checkpoint.inspect(folder).found.facts}
+    for name in sorted(known | given.keys()):
+        for value in STRANGE:
+            (folder / file).write_text(json.dumps({**given, name: value}))
+            try:
+                checkpoint.inspect(folder)
+            except CheckpointError as error:
+                assert len(str(error)) < 2000, name

@@ -15,6 +15,7 @@ from . import __version__
 from .device import DEVICES, PRECISIONS
 from .diffusion.samplers import SAMPLERS
 from .errors import OptionError, StudioError
+from .evaluate_cli import add_evaluate
 from .export.options import ExportOptions
 from .options import Option, checked, fields_of
 from .recipe import ANY, MAX_PICTURES, Recipe
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="diffusion-studio", description="Watch, understand and animate diffusion models.")
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_generate, _add_models, _add_train, _add_serve):
+    for add in (_add_generate, _add_models, _add_train, add_evaluate, _add_serve):
         add(verbs)
     return parser
 

@@ -35,7 +35,7 @@ class EvalConfig:
     seed: int = option(0, "Seed of the first picture; the next ones count up from it.", low=0, high=MAX_SEED)
     labels: str = option(EACH, "What to draw: 'each' label in turn, 'any', or one label.")
     split: str = option("train", "Real pictures that generated ones are compared with.", choices=("train", "test"))
-    real: int | None = option(None, "How many real pictures, the first ones; all where it is left out.", low=2)
+    real: int | None = option(None, "How many real pictures, a choice that is always the same; all where it is left out.", low=2)
     features: str = option(FEATURE_NAMES[0], "Feature network.", choices=FEATURE_NAMES)
     feature_weights: str | None = option(None, "Its weights, a safetensors file; by default from their usual place.")
     k: int = option(3, "Neighbours that bound a manifold in precision and recall.", low=1, high=100)

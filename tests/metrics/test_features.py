@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from diffusion_studio.errors import CheckpointError, OptionError
@@ -111,6 +114,21 @@ def test_the_key_names_the_weights(lite0_file, tmp_path):
 def test_weights_are_found_in_their_place(lite0_file, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "PLACES", (str(tmp_path), str(lite0_file.parent)))
     assert Features("efficientnet-lite0").path == lite0_file
+
+
+def test_the_script_converts_published_weights(tmp_path, monkeypatch, capsys):
+    """From a .pth as it is published, some of which lack the counters of training steps."""
+    weights = weights_of(efficientnet.EfficientNetLite0())
+    torch.save({name: value for name, value in weights.items() if "num_batches" not in name}, tmp_path / "published.pth")
+    script = Path(__file__).resolve().parents[2] / "scripts" / "feature_weights.py"
+    out = tmp_path / "folder" / "weights.safetensors"
+    monkeypatch.setattr(sys, "argv", [str(script), "efficientnet-lite0", str(tmp_path / "published.pth"), "--out", str(out)])
+    runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().out.strip() == str(out)
+    found = Features("efficientnet-lite0", out).network.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in weights.items())
+    with safe_open(out, "pt") as file:
+        assert file.metadata()["licence"].startswith("Apache-2.0")
 
 
 def test_missing_and_wrong_weights_are_explained(lite0_file, tmp_path, monkeypatch):

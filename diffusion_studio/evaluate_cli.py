@@ -34,11 +34,12 @@ def add_evaluate(verbs: Any) -> None:
     _add(verb, fields_of(EvalConfig))
     drawing = verb.add_argument_group("how pictures are drawn (by default as suits the model)")
     drawing.add_argument("--sampler", nargs="+", metavar="SAMPLER",
-                         help=f"one or more of {', '.join(SAMPLERS)}, or JSON with options: '{{\"name\": \"ddim\", \"eta\": 1}}'")
+                         help=f"one or more of {', '.join(SAMPLERS)}, or JSON with options: "
+                              "'{\"name\": \"ddim\", \"eta\": 1}'")
     drawing.add_argument("--steps", nargs="+", metavar="N", help="sampling steps, one number or more")
     _add(drawing, [field for field in fields_of(Recipe) if field.name not in OWN])
     out = verb.add_argument_group("results")
-    out.add_argument("--json", metavar="FILE", help="write everything that was measured; '-' prints it instead of the summary")
+    out.add_argument("--json", metavar="FILE", help="write all that was measured; '-' prints it instead of the summary")
     out.add_argument("--table", metavar="FILE.csv", help="write a line for each sampler and number of steps, and FILE.png")
     out.add_argument("--work", metavar="FOLDER", default=WORK, help=f"where pictures and features are kept (default {WORK})")
     machine = verb.add_argument_group("machine")
@@ -57,7 +58,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     steps_asked = [_number(text) for text in args.steps or ()]
     if len(samplers) * len(steps_asked) > 1 or max(len(samplers), len(steps_asked)) > 1:
         if table is None:
-            raise OptionError("Several samplers or numbers of steps make a table. Say where to write it, with --table FILE.csv.")
+            raise OptionError("Several samplers or numbers of steps make a table. Say where to write it, with --table "
+                              "FILE.csv.")
 
     from .metrics.evaluate import evaluate
     from .metrics.parts import World
@@ -83,7 +85,8 @@ def _evaluate(args: argparse.Namespace) -> None:
             if table:                                   # after every row: a stopped table shows what there is
                 rows.append(row(name, recipe.steps, report))
                 write_csv(table, rows)
-                write_plot(table.with_suffix(".png"), rows, f"{model.spec.name} on {config.data}, {config.pictures} pictures")
+                title = f"{model.spec.name} on {config.data}, {config.pictures} pictures"
+                write_plot(table.with_suffix(".png"), rows, title)
     if reports and args.json:
         text = json.dumps(reports if table else reports[0], indent=2)
         if args.json == "-":
@@ -99,7 +102,7 @@ def summary(report: dict[str, Any], drawn: str) -> str:
     lines = [f"{report['model']} on {report['data']}"
              + (f": {report['pictures']} pictures, {drawn}" if "pictures" in report else "")]
     for figure in report["figures"].values():
-        told = {key: value for key, value in figure.items() if isinstance(value, (int, float)) and not isinstance(value, bool)}
+        told = {key: value for key, value in figure.items() if type(value) in (int, float)}
         value = told.pop("value", None)
         shown = [f"{value:.6g}"] if value is not None else []
         shown += [f"{key.replace('_', ' ')} {number:.6g}" for key, number in told.items()]

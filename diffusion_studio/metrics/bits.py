@@ -82,8 +82,9 @@ def _part(run: Session, name: str, at: int, tick: Tick = lambda count: None) -> 
     part = replace(given, images=given.images[at:at + BATCH],
                    labels=None if given.labels is None else given.labels[at:at + BATCH])
     labels = part.labels.tolist() if conditional(run) else None
-    settings = (config.bound_steps, variance(run), run.recipe.clip) if name == "bound" else (config.flow_steps, config.probes)
-    told = f"{run.model_digest} {fingerprint(part.images)} {labels} {settings}"
+    settings = {"bound": (config.bound_steps, variance(run), run.recipe.clip),
+                "flow": (config.flow_steps, config.probes)}[name]
+    told = f"{run.model_digest} {fingerprint(part.images)} {at} {labels} {settings}"
     file = run.folder / "bits" / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:20]}.npz"
 
     def make() -> Arrays:

@@ -35,7 +35,7 @@ class EvalConfig:
     seed: int = option(0, "Seed of the first picture; the next ones count up from it.", low=0, high=MAX_SEED)
     labels: str = option(EACH, "What to draw: 'each' label in turn, 'any', or one label.")
     split: str = option("train", "Real pictures that generated ones are compared with.", choices=("train", "test"))
-    real: int | None = option(None, "How many real pictures, a choice that is always the same; all where it is left out.", low=2)
+    real: int | None = option(None, "How many real pictures, a choice that is always the same; all by default.", low=2)
     features: str = option(FEATURE_NAMES[0], "Feature network.", choices=FEATURE_NAMES)
     feature_weights: str | None = option(None, "Its weights, a safetensors file; by default from their usual place.")
     k: int = option(3, "Neighbours that bound a manifold in precision and recall.", low=1, high=100)
@@ -51,7 +51,7 @@ class EvalConfig:
         if not self.data:
             raise OptionError("Name the real pictures with --data: a known data set or a path.")
         if MAX_SEED - self.seed < self.pictures:
-            raise OptionError(f"The last of {self.pictures:,} seeds from {self.seed} up would be over {MAX_SEED}. Start lower.")
+            raise OptionError(f"The last of {self.pictures:,} seeds from {self.seed} up is over {MAX_SEED}. Start lower.")
         _ = self.wanted
 
     @property

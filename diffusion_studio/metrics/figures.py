@@ -75,8 +75,8 @@ def _precision_recall(run: Session) -> dict[str, Any]:
 def _check_precision_recall(run: Session) -> None:
     count = min(run.config.pictures, len(run.real.images))
     if count <= run.config.k:
-        raise OptionError(f"Precision and recall with k = {run.config.k} take at least {run.config.k + 1} pictures on either "
-                          f"side, got {count}. Ask for more, or for a smaller --k.")
+        raise OptionError(f"Precision and recall with k = {run.config.k} take at least {run.config.k + 1} pictures on "
+                          f"either side, got {count}. Ask for more, or for a smaller --k.")
 
 
 def _score(run: Session) -> dict[str, Any]:
@@ -94,8 +94,8 @@ def _check_labels(run: Session) -> None:
 
 def _check_split(run: Session) -> None:
     if run.train.images.shape == run.test.images.shape and np.array_equal(run.train.images, run.test.images):
-        raise DataError(f"{run.config.data} has no test split of its own, so there is nothing to compare with. Leave 'labels' "
-                        "out of --metrics.")
+        raise DataError(f"{run.config.data} has no test split of its own, so there is nothing to compare with. Leave "
+                        "'labels' out of --metrics.")
 
 
 def _labels(run: Session) -> dict[str, Any]:

@@ -31,8 +31,8 @@ def log_likelihood(denoise: Denoiser, x0: torch.Tensor, schedule: NoiseSchedule,
     if steps < 1:
         raise OptionError(f"The flow takes at least one step, got {steps}.")
     if probes is None and x0[0].numel() > MOST_EXACT:
-        raise OptionError(f"The exact trace takes a network pass for each value of a picture, so at most {MOST_EXACT}; these "
-                          f"have {x0[0].numel()}. Ask for one or more random probes.")
+        raise OptionError(f"The exact trace takes a network pass for each value of a picture, so at most {MOST_EXACT}; "
+                          f"these have {x0[0].numel()}. Ask for one or more random probes.")
     first, last = schedule.level(0), schedule.level(schedule.timesteps - 1)
     low, high = -first.log_snr / 2, -last.log_snr / 2
     width = (high - low) / steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def chosen(whole: ImageData, count: int | None) -> ImageData:
     if count > len(whole.images):
         raise OptionError(f"{count:,} real pictures were asked for; there are {len(whole.images):,}.")
     at = np.sort(np.random.Generator(np.random.Philox(0)).permutation(len(whole.images))[:count])
-    return ImageData(whole.images[at], None if whole.labels is None else whole.labels[at], whole.names)
+    return replace(whole, images=whole.images[at], labels=None if whole.labels is None else whole.labels[at])
 
 
 def fingerprint(images: np.ndarray) -> str:

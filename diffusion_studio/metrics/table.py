@@ -29,7 +29,8 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
 Row = Mapping[str, Any]
 PANEL, MARGIN, PER_ROW = (420, 300), 56, 3
 INK, PALE, PAPER = (40, 40, 40), (215, 215, 215), (255, 255, 255)
-COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (120, 90, 60), (0, 0, 0))
+COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (120, 90, 60),
+           (0, 0, 0))
 
 
 def row(sampler: str, steps: int, report: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,8 @@ def small_features(monkeypatch, tmp_path) -> Path:
         network = Small()
     path = tmp_path / "efficientnet-lite0.safetensors"
     save_file(network.state_dict(), path)
-    monkeypatch.setitem(features.FEATURES, "efficientnet-lite0", Kind("Small", Small, lambda rgb: rgb / 255, "none", "Make it"))
+    kind = Kind("Small", Small, lambda rgb: rgb / 255, "none", "Make it")
+    monkeypatch.setitem(features.FEATURES, "efficientnet-lite0", kind)
     monkeypatch.setattr(features, "PLACES", (str(tmp_path),))
     return path
 

@@ -15,9 +15,9 @@ import torch
 import diffusion_studio as ds
 from diffusion_studio import data, generate
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.metrics import classifier
+from diffusion_studio.metrics import bits, classifier
 from diffusion_studio.metrics.config import METRICS, EvalConfig
-from diffusion_studio.metrics.features import Features
+from diffusion_studio.metrics.features import FEATURES, Features
 from diffusion_studio.metrics.figures import FIGURES
 from diffusion_studio.metrics.frechet import Gaussian, frechet
 from diffusion_studio.metrics.parts import Job, World, kept
@@ -33,7 +33,8 @@ def model(tiny_model):
 
 
 def settings(source: Path, **changes) -> EvalConfig:
-    return EvalConfig(**{"data": str(source), "pictures": 40, "bits_pictures": 3, "bound_steps": 4, "flow_steps": 2, **changes})
+    small = {"pictures": 40, "bits_pictures": 3, "bound_steps": 4, "flow_steps": 2}
+    return EvalConfig(**{"data": str(source), **small, **changes})
 
 
 def recipe(model, **changes):
@@ -91,6 +92,35 @@ def test_real_pictures_against_themselves_are_perfect(model, small_features, pic
     assert figures["neighbours"]["value"] == 0 and figures["labels"]["value"] == 1
 
 
+def test_a_learned_variance_is_used_in_the_bound(tiny_model, pictures_file, tmp_path):
+    model = tiny_model(network={"out_channels": 2}, learned_variance=True, labels=LABELS)
+    found = {}
+    for variance in ("auto", "small", "large"):
+        config = settings(pictures_file, metrics="bound,flow", variance=variance, probes=2)
+        found[variance] = ds.evaluate(model, config, recipe(model), tmp_path / "work")["figures"]
+    assert found["auto"]["bound"]["variance"] == "learned"
+    assert len({one["bound"]["value"] for one in found.values()}) == 3
+    assert len({one["flow"]["value"] for one in found.values()}) == 1
+
+
+def test_bits_are_per_picture_and_do_not_depend_on_the_batch(model, pictures_file, tmp_path, monkeypatch):
+    """The first picture with its noise costs the same alone and among others."""
+    whole = ds.evaluate(model, settings(pictures_file, metrics="bound,flow"), recipe(model), tmp_path / "one")["figures"]
+    monkeypatch.setattr(bits, "BATCH", 2)
+    parts = ds.evaluate(model, settings(pictures_file, metrics="bound,flow"), recipe(model), tmp_path / "two")["figures"]
+    for name in ("bound", "flow"):
+        assert parts[name]["value"] == pytest.approx(whole[name]["value"], rel=1e-5)
+        assert parts[name]["standard_error"] == pytest.approx(whole[name]["standard_error"], rel=1e-4)
+
+
+def test_only_inceptions_figures_have_the_papers_names(model, small_features, pictures_file, tmp_path, monkeypatch):
+    monkeypatch.setitem(FEATURES, "inception", FEATURES["efficientnet-lite0"])
+    config = settings(pictures_file, features="inception", feature_weights=str(small_features))
+    report = ds.evaluate(model, config, recipe(model), tmp_path / "work")
+    assert [one["name"] for one in report["figures"].values()] == [
+        "FID", "KID", "precision and recall (Inception)", "Inception score"]
+
+
 class Stopped(Exception):
     pass
 
@@ -125,7 +155,8 @@ def test_progress_reaches_its_ends(model, small_features, pictures_file, tmp_pat
     config = settings(pictures_file, metrics="frechet,bound,flow")
     for _ in range(2):                                  # done anew, and found done
         seen = {}
-        ds.evaluate(model, config, recipe(model), tmp_path, lambda title, *at, seen=seen: seen.setdefault(title, []).append(at))
+        ds.evaluate(model, config, recipe(model), tmp_path,
+                    lambda title, *at, seen=seen: seen.setdefault(title, []).append(at))
         for title, ticks in seen.items():
             assert ticks == sorted(ticks) and ticks[-1][0] == ticks[-1][1], title
     assert list(seen) == ["generating", "features of generated pictures", "features of real pictures",

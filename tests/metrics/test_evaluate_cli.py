@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def words(write_checkpoint, pictures_file, tmp_path, small_features):
     checkpoint = write_checkpoint(labels=("0", "1", "2"))
-    return ["evaluate", "tiny", "--checkpoints", str(checkpoint.parents[1]), "--data", str(pictures_file), "--pictures", "12",
-            "--real", "50", "--work", str(tmp_path / "work")]
+    return ["evaluate", "tiny", "--checkpoints", str(checkpoint.parents[1]), "--data", str(pictures_file), "--pictures",
+            "12", "--real", "50", "--work", str(tmp_path / "work")]
 
 
 def test_help_is_quick_and_lists_the_figures():

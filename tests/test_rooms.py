@@ -22,7 +22,7 @@ RANKS = {
     "diffusion.schedule": 0, "diffusion.noise": 0, "diffusion.prediction": 1, "diffusion.spacing": 1, "diffusion.levels": 1,
     "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5, "diffusion.editing": 3,
     "nets": 4, "spec": 5, "frame": 5, "checkpoint": 6, "data": 6, "export": 6, "model": 7, "recipe": 7,
-    "trajectory": 8, "generate": 9, "training": 9, "convert": 9, "measure": 9, "studio": 10, "ui": 11,
+    "trajectory": 8, "generate": 9, "training": 9, "convert": 9, "measure": 9, "metrics": 9.5, "studio": 10, "ui": 11,
     "cli": 12, "__main__": 13,
 }
 EMPTY = {"", "diffusion"}                       # packages that only hold others; nobody needs to import from them
@@ -121,7 +121,8 @@ def test_light_modules_name_no_heavy_package_at_module_level(module):
             assert not {name.split(".")[0] for name in names} & {"torch", "PIL", "gradio", "imageio"}, module
 
 
-LIGHT = ["", ".recipe", ".options", ".spec", ".training.config", ".nets.config", ".nets.tokens", ".data", ".export", ".studio"]
+LIGHT = ["", ".recipe", ".options", ".spec", ".training.config", ".metrics.config", ".nets.config", ".nets.tokens", ".data",
+         ".export", ".studio", ".cli"]
 
 
 @pytest.mark.parametrize("module", LIGHT)

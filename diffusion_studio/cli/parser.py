@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from .. import __version__
-from . import checkpoints, generate, others, train
+from . import checkpoints, evaluate, generate, others, train
 
-VERBS = (generate.add, others.add_models, checkpoints.add_inspect, checkpoints.add_convert, train.add, others.add_serve)
+VERBS = (generate.add, others.add_models, checkpoints.add_inspect, checkpoints.add_convert, train.add, evaluate.add_evaluate, others.add_serve)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 from _timing import ROOT             # first, as it puts this checkout on the path
-from _classifier import recognised, trained
 from tqdm import tqdm
 
 import diffusion_studio as ds
@@ -33,6 +32,8 @@ from diffusion_studio import data, images
 from diffusion_studio.data import ImageData
 from diffusion_studio.errors import DataError, OptionError, StudioError
 from diffusion_studio.generate import stream
+from diffusion_studio.metrics.classifier import recognised, trained
+from diffusion_studio.metrics.neighbours import nearest, pairwise
 
 LEAST_ACCURACY = 0.91
 BATCH = 64
@@ -43,8 +44,9 @@ def main() -> None:
     asked = arguments()
     model = ds.load(asked.model, asked.device)
     train, test = real_pictures(asked.data, model.spec)
-    judge = trained(train, asked.judge_seed, asked.cache)
-    seen_in_test = recognised(judge, test)
+    with tqdm(desc="training the classifier") as progress:
+        judge = trained(train, asked.judge_seed, asked.cache, lambda done, total: progress.update())
+    seen_in_test = recognised(judge, test.images)
     accuracy = share(seen_in_test, test.labels)
     print(f"the classifier sees the label of {accuracy:.2%} of {len(test.images)} real test pictures")
     if accuracy < LEAST_ACCURACY:
@@ -53,7 +55,7 @@ def main() -> None:
 
     made = generated(model, asked)
     real = first_of_each(test, asked.pictures // len(test.names))
-    seen = recognised(judge, made)
+    seen = recognised(judge, made.images)
     distance, neighbour = nearest(made.images, train.images)
     real_distance, _ = nearest(real.images, train.images)
     result = {
@@ -64,7 +66,7 @@ def main() -> None:
         "labels": {name: {
             "recognised": {"generated": share(seen, made.labels, k), "real": share(seen_in_test, test.labels, k)},
             "mistaken_for": mistaken(seen, made, k),
-            "pairwise": {"generated": pairwise(made, k), "real": pairwise(real, k)},
+            "pairwise": {"generated": pairwise(of_label(made, k)), "real": pairwise(of_label(real, k))},
         } for k, name in enumerate(made.names)},
     }
     report(result)
@@ -134,41 +136,21 @@ def first_of_each(real: ImageData, count: int) -> ImageData:
     return ImageData(real.images[chosen], real.labels[chosen], real.names)
 
 
-def share(seen: torch.Tensor, labels: np.ndarray, only: int | None = None) -> float:
+def share(seen: np.ndarray, labels: np.ndarray, only: int | None = None) -> float:
     """How many pictures (of one label) were seen as what they are."""
-    right = seen.numpy() == labels
+    right = seen == labels
     return float(right[labels == only].mean() if only is not None else right.mean())
 
 
-def mistaken(seen: torch.Tensor, made: ImageData, label: int) -> dict[str, int]:
+def mistaken(seen: np.ndarray, made: ImageData, label: int) -> dict[str, int]:
     """What the pictures of a label that were not recognised were taken for, most frequent first."""
-    counts = np.bincount(seen.numpy()[made.labels == label], minlength=len(made.names))
+    counts = np.bincount(seen[made.labels == label], minlength=len(made.names))
     return {made.names[k]: int(counts[k]) for k in np.argsort(-counts, kind="stable") if counts[k] and k != label}
 
 
-def flat(pictures: np.ndarray) -> torch.Tensor:
-    """(N, H, W, C) uint8 -> (N, H*W*C) float32 in [0, 1]."""
-    return torch.from_numpy(pictures.reshape(len(pictures), -1)).float().div_(255)
-
-
-@torch.no_grad()
-def nearest(pictures: np.ndarray, among: np.ndarray, chunk: int = 4096) -> tuple[torch.Tensor, np.ndarray]:
-    """(distance, index) of each picture's nearest one among others."""
-    asked = flat(pictures)
-    best = torch.full((len(asked),), torch.inf)
-    index = torch.zeros(len(asked), dtype=torch.long)
-    for start in range(0, len(among), chunk):
-        part = flat(among[start:start + chunk])
-        low, at = torch.addmm(part.square().sum(1), asked, part.T, alpha=-2).min(1)     # less |asked|^2, alike for all
-        index = torch.where(low < best, at + start, index)
-        best = torch.minimum(low, best)
-    found = index.numpy()
-    return (asked - flat(among[found])).norm(dim=1), found              # anew, as the product cancels for near copies
-
-
-def pairwise(pictures: ImageData, label: int) -> float:
-    """Mean distance between two pictures of a label."""
-    return float(torch.pdist(flat(pictures.images[pictures.labels == label])).mean())
+def of_label(pictures: ImageData, label: int) -> np.ndarray:
+    """The pictures of one label."""
+    return pictures.images[pictures.labels == label]
 
 
 def summary(distance: torch.Tensor) -> dict[str, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -97,14 +96,12 @@ def test_inspect_reads_headers_only_and_loads_no_torch(saved, tmp_path):
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + end + 2_000_000_000)
     code = ("import sys\nfrom diffusion_studio.cli import main\nmain(['inspect', sys.argv[1]])\n"
-            "import resource\nassert not {'torch', 'gradio'} & set(sys.modules)\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)")
-    begin = time.perf_counter()
+            "assert not {'torch', 'gradio'} & set(sys.modules)\n"
+            "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)")       # kB, Linux
     done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert f"{500_000_000 + sum(t.numel() for t in state.values()):,} parameters" in done.stdout
     assert "not in the network optimizer.step" in done.stdout and int(done.stderr) < 300_000
-    assert time.perf_counter() - begin < 20                              # measured alone: 0.3 s
 
 
 # ---- convert -------------------------------------------------------------------------------------------------------

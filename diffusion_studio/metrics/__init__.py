@@ -1,0 +1,1 @@
+"""Figures of quality: pictures against pictures in a feature network's eyes, and bits per dimension."""

@@ -1,0 +1,139 @@
+"""Bits per dimension of test pictures: the shared jobs, and what they add up to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data import ImageData
+from ..diffusion.denoiser import Denoiser
+from ..diffusion.noise import Noise, gaussian
+from ..diffusion.prediction import Prediction
+from ..diffusion.schedule import NoiseLevel
+from ..diffusion.spacing import path
+from ..errors import OptionError
+from ..images import from_uint8
+from .bound import bound_terms
+from .flow import MOST_EXACT, bits, dequantised, log_likelihood
+from .parts import Arrays, Job, Tick, kept
+from .session import Session, chosen, fingerprint
+
+BATCH = 16
+_UNIFORM, _SIGNS = 2**40, 2**41                     # indices of the noise that no run reaches
+
+
+def check(run: Session, name: str) -> None:
+    """Raise what stands against measuring bits, before anything is computed."""
+    spec, config = run.model.spec, run.config
+    pictures(run)
+    if name == "bound":
+        levels(run)
+        if config.variance == "learned" and not spec.learned_variance:
+            raise OptionError("--variance learned needs a model that predicts its variance, and this one does not. "
+                              "Choose small or large.")
+    elif not config.probes and np.prod(run.model.shape) > MOST_EXACT:
+        raise OptionError(f"--probes 0 computes the trace exactly, for pictures of at most {MOST_EXACT} values; these have "
+                          f"{np.prod(run.model.shape)}. Ask for one or more.")
+
+
+def pictures(run: Session) -> ImageData:
+    found = chosen(run.test, min(run.config.bits_pictures, len(run.test.images)))
+    if run.model.spec.labels and not conditional(run) and not run.model.spec.network.null_class:
+        raise OptionError(f"{run.model.spec.name} needs a label for each picture, and {run.config.data} does not have its "
+                          "labels. Give the data that it was trained on.")
+    return found
+
+
+def conditional(run: Session) -> bool:
+    """Whether pictures are measured given their labels: where the data has those of the model."""
+    return bool(run.model.spec.labels) and run.test.labels is not None and tuple(run.test.names) == run.model.spec.labels
+
+
+def levels(run: Session) -> tuple[NoiseLevel, ...]:
+    schedule = run.model.schedule
+    return path(schedule, run.config.bound_steps or schedule.timesteps, "trailing")
+
+
+def variance(run: Session) -> str:
+    if run.config.variance != "auto":
+        return run.config.variance
+    return "learned" if run.model.spec.learned_variance else "small"
+
+
+def jobs(run: Session, name: str) -> list[Job]:
+    weight = len(levels(run)) if name == "bound" else run.config.flow_steps
+    count = len(pictures(run).images)
+    return [Job(lambda tick, at=at: _part(run, name, at, tick), weight) for at in range(0, count, BATCH)]
+
+
+def total(run: Session, name: str) -> Arrays:
+    """All parts: for the bound `terms` (levels + 1, N) in bits per dimension; for the flow `bits` (N,)."""
+    parts = [_part(run, name, at) for at in range(0, len(pictures(run).images), BATCH)]
+    return {key: np.concatenate([part[key] for part in parts], axis=-1) for key in parts[0]}
+
+
+def _part(run: Session, name: str, at: int, tick: Tick = lambda count: None) -> Arrays:
+    given, config = pictures(run), run.config
+    part = replace(given, images=given.images[at:at + BATCH],
+                   labels=None if given.labels is None else given.labels[at:at + BATCH])
+    labels = part.labels.tolist() if conditional(run) else None
+    settings = {"bound": (config.bound_steps, variance(run), run.recipe.clip),
+                "flow": (config.flow_steps, config.probes)}[name]
+    told = f"{run.model_digest} {fingerprint(part.images)} {at} {labels} {settings}"
+    file = run.folder / "bits" / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:20]}.npz"
+
+    def make() -> Arrays:
+        denoise = _in_double(run, labels)
+        seeds = tuple(range(at, at + len(part.images)))
+        x0 = from_uint8(part.images).double()
+        return (_bound if name == "bound" else _flow)(run, denoise, x0, seeds, tick)
+
+    return kept(file, make)
+
+
+def _bound(run: Session, denoise: Denoiser, x0: torch.Tensor, seeds: Sequence[int], tick: Tick) -> Arrays:
+    found, at = [], []
+    noise = Noise(tuple(seeds), run.model.shape, dtype=torch.float64)
+    for t, term in bound_terms(denoise, x0, levels(run), noise, variance(run), run.recipe.clip):
+        found.append(term.numpy())
+        at.append(np.full(len(x0), t))
+        tick(1)
+    return {"terms": np.stack(found), "t": np.stack(at)}
+
+
+def _flow(run: Session, denoise: Denoiser, x0: torch.Tensor, seeds: Sequence[int], tick: Tick) -> Arrays:
+    shape = run.model.shape
+
+    def drawn(index: int) -> torch.Tensor:
+        return torch.from_numpy(np.stack([gaussian(seed, index, shape) for seed in seeds]))
+
+    # the normal integral of a normal number is uniform
+    x = dequantised(x0, torch.special.ndtr(drawn(_UNIFORM)))
+    probes = [torch.where(drawn(_SIGNS + k) < 0, -1.0, 1.0).double() for k in range(run.config.probes)] or None
+    density = log_likelihood(denoise, x, run.model.schedule, run.config.flow_steps, probes, lambda done, of: tick(1))
+    return {"bits": bits(density, x0[0].numel()).numpy()}
+
+
+def _in_double(run: Session, labels: Sequence[int] | None) -> Denoiser:
+    """The bare network, unguided and unclipped, for states in float64 on the CPU, wherever it computes itself."""
+    model = run.model
+    bare = model.denoiser(labels)
+    inner = torch.float64 if model.dtype == torch.float64 else torch.float32
+
+    def denoise(x: torch.Tensor, level: NoiseLevel) -> Prediction:
+        p = bare(x.to(model.device, inner), level)
+        x0, eps = p.x0.cpu().double(), p.eps.cpu().double()
+        return Prediction(x0, eps, None if p.variance is None else p.variance.cpu().double())
+
+    return denoise
+
+
+def summary(values: np.ndarray) -> dict[str, Any]:
+    """Mean over pictures, and its standard error."""
+    spread = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+    return {"value": float(values.mean()), "standard_error": spread, "pictures": len(values)}

@@ -1,0 +1,98 @@
+"""Evaluate a model: draw, look through the feature network, compare. Resumable and shared between processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..model import Model
+from ..recipe import Recipe
+from . import bits
+from .config import EvalConfig
+from .figures import FIGURES
+from .parts import Job, Progress, World
+from .pictures import default_recipe
+from .session import Session
+
+COMPARED = {"frechet", "kernel", "precision-recall"}
+FEATURED = COMPARED | {"score"}
+DRAWN = FEATURED | {"labels", "neighbours"}
+VERSION = 1
+
+
+def evaluate(model: Model, config: EvalConfig, recipe: Recipe | None = None, folder: str | Path = "runs/evaluate",
+             progress: Progress | None = None, world: World | None = None) -> dict[str, Any] | None:
+    """The figures that `config` asks for, as an object that is ready for JSON; None on all but the first process.
+
+    The recipe says how to draw (sampler, steps, guidance, ...); left out it is the model's own, and its label and seeds
+    are not read. Everything that takes long is kept in `folder`: pictures and features by seed, real features, terms of
+    the bound. What is there is not made again, so a stopped evaluation goes on, more pictures take only the time of the
+    further ones, and another figure takes no new pictures. Under torchrun the processes share the work, and a picture is
+    the same at any number of them. `progress(what, done, total)` is called on the first process.
+
+    Raises `StudioError`s for what does not fit, before anything is drawn where that can be known.
+    """
+    world = world or World.from_environment()
+    wanted = config.wanted
+    with world.together() as wait:
+        run = Session(model, config, recipe or default_recipe(model.spec), Path(folder),
+                      progress if world.rank == 0 else None)
+        _check(run, wanted)
+        for title, jobs in _jobs(run, wanted).items():
+            world.share(title, jobs, run.progress)
+        wait()                                      # for the parts of all
+        report = _report(run, wanted) if world.rank == 0 else None
+        wait()                                      # a process that has left would take its neighbours with it
+        return report
+
+
+def _check(run: Session, wanted: tuple[str, ...]) -> None:
+    """Raise what stands against the evaluation before anything is drawn."""
+    if FEATURED & {*wanted}:
+        _ = run.network
+    if DRAWN & {*wanted}:
+        _ = run.drawn
+    if COMPARED & {*wanted}:
+        _ = run.real
+    for name in wanted:
+        FIGURES[name].check(run)
+
+
+def _jobs(run: Session, wanted: tuple[str, ...]) -> dict[str, list[Job]]:
+    """What can be shared between processes, in order."""
+    found: dict[str, list[Job]] = {}
+    if DRAWN & {*wanted}:
+        found["generating"] = run.drawn.jobs()
+    if FEATURED & {*wanted}:
+        found["features of generated pictures"] = [Job(lambda tick, batch=batch: run.made_part(batch), 1)
+                                                   for batch in run.drawn.asked]
+    if COMPARED & {*wanted}:
+        found["features of real pictures"] = [Job(lambda tick, at=at: run.real_part(at), 1) for at in run.real_parts]
+    for name in ("bound", "flow"):
+        if name in wanted:
+            found[f"bits per dimension, {name}"] = bits.jobs(run, name)
+    return found
+
+
+def _report(run: Session, wanted: tuple[str, ...]) -> dict[str, Any]:
+    """All figures, with everything that they depend on."""
+    spec, config = run.model.spec, run.config
+    told: dict[str, Any] = {
+        "diffusion-studio evaluation": VERSION, "model": spec.name, "images_seen": spec.provenance.get("images_seen"),
+        "device": str(run.model.device), "precision": str(run.model.dtype).removeprefix("torch."), "data": config.data}
+    if set(wanted) & DRAWN:
+        told |= {"pictures": len(run.drawn), "labels": config.labels if spec.labels else None,
+                 "first_seed": config.seed, "recipe": json.loads(run.recipe.to_json()),
+                 "kept_in": str(run.drawn.folder)}
+    if set(wanted) & FEATURED:
+        told["features"] = {"network": run.network.kind.title, "weights": run.network.digest[:16],
+                            "preprocessing": run.network.kind.preprocessing}
+    figures = {}
+    for k, name in enumerate(wanted):
+        if run.progress is not None:
+            run.progress("figures", k, len(wanted))
+        figures[name] = FIGURES[name].measure(run)
+    if run.progress is not None:
+        run.progress("figures", len(figures), len(figures))
+    return {**told, "figures": figures}

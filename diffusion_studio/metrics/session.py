@@ -1,0 +1,137 @@
+"""What an evaluation compares: real and generated pictures, and what the feature network sees in them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from .. import data
+from ..data import ImageData
+from ..errors import DataError, OptionError
+from ..model import Model
+from ..recipe import Recipe
+from .config import EvalConfig
+from .features import Features
+from .parts import Arrays, Progress, kept
+from .pictures import Batch, Drawn, batches, digest
+
+CHUNK = 256                     # real pictures whose features lie in one file
+
+
+class Session:
+    """One evaluation's pictures and features, each made or read when it is first asked for."""
+
+    def __init__(self, model: Model, config: EvalConfig, recipe: Recipe, folder: Path, progress: Progress | None) -> None:
+        self.model, self.config, self.recipe, self.folder, self.progress = model, config, recipe, folder, progress
+
+    # ---- what is compared
+
+    @cached_property
+    def network(self) -> Features:
+        return Features(self.config.features, self.config.feature_weights, self.model.device)
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        asked = batches(self.model.spec, self.config.labels, self.config.seed, self.config.pictures)
+        return Drawn(self.model, self.recipe, asked, self.folder)
+
+    @cached_property
+    def model_digest(self) -> str:
+        return digest(self.model)
+
+    @cached_property
+    def train(self) -> ImageData:
+        return self._pictures("train")
+
+    @cached_property
+    def test(self) -> ImageData:
+        return self._pictures("test")
+
+    @cached_property
+    def real(self) -> ImageData:
+        """The pictures of the chosen split, or a choice of them that is always the same."""
+        return chosen(getattr(self, self.config.split), self.config.real)
+
+    def _pictures(self, split: str) -> ImageData:
+        found = data.load(self.config.data, split).padded(self.model.spec.image_size)
+        if found.images.shape[-1] != self.model.spec.channels:
+            raise DataError(f"{self.config.data} has {found.images.shape[-1]} channels, {self.model.spec.name} draws "
+                            f"{self.model.spec.channels}. Give the data that it was trained on.")
+        return found
+
+    def labelled(self, split: str) -> ImageData:
+        """A split whose labels are those of the model."""
+        found: ImageData = getattr(self, split)
+        if found.labels is None or not self.model.spec.labels or tuple(found.names) != self.model.spec.labels:
+            raise DataError(f"{self.config.data} has the labels {', '.join(found.names) or 'none'}; {self.model.spec.name} "
+                            f"draws {', '.join(self.model.spec.labels) or 'without labels'}. Give the data that it was "
+                            "trained on, or leave 'labels' out of --metrics.")
+        return found
+
+    # ---- what its parts are
+
+    def made_part(self, batch: Batch) -> Arrays:
+        """`features` (N, D) float32 and `seeds` (N,) of a batch."""
+        def make() -> Arrays:
+            part = self.drawn.part(batch)
+            return {"features": self.network(part["images"]), "seeds": part["seeds"]}
+
+        return kept(self.drawn.folder / self.network.key / f"{self.drawn.kind(batch)}-{batch.name}.npz", make)
+
+    @cached_property
+    def _real_folder(self) -> Path:
+        return self.folder / "real" / f"{fingerprint(self.real.images)}-{self.network.key}"
+
+    @property
+    def real_parts(self) -> range:
+        """Where the parts of the real features begin."""
+        return range(0, len(self.real.images), CHUNK)
+
+    def real_part(self, at: int) -> Arrays:
+        """`features` (N, D) float32 of the real pictures from number `at` on."""
+        part = self.real.images[at:at + CHUNK]
+        return kept(self._real_folder / f"{at}-{len(part)}.npz", lambda: {"features": self.network(part)})
+
+    # ---- what the figures read, on the first process
+
+    @cached_property
+    def made_features(self) -> np.ndarray:
+        """(N, D) float32, in the order of the seeds."""
+        parts = [self.made_part(batch) for batch in self.drawn.asked]
+        order = np.argsort(np.concatenate([part["seeds"] for part in parts]), kind="stable")
+        return np.concatenate([part["features"] for part in parts])[order]
+
+    @cached_property
+    def real_features(self) -> np.ndarray:
+        """(N, D) float32."""
+        return np.concatenate([self.real_part(at)["features"] for at in self.real_parts])
+
+    @property
+    def statistics(self) -> Path:
+        """Where the real features' mean and covariance are kept."""
+        return self._real_folder / "gaussian.npz"
+
+    @cached_property
+    def made(self) -> dict[str, np.ndarray]:
+        return self.drawn.all()
+
+
+def chosen(whole: ImageData, count: int | None) -> ImageData:
+    """`count` of the pictures, drawn once by a fixed seed as data can be sorted by label; all where it is None."""
+    if count is None or count == len(whole.images):
+        return whole
+    if count > len(whole.images):
+        raise OptionError(f"{count:,} real pictures were asked for; there are {len(whole.images):,}.")
+    at = np.sort(np.random.Generator(np.random.Philox(0)).permutation(len(whole.images))[:count])
+    return replace(whole, images=whole.images[at], labels=None if whole.labels is None else whole.labels[at])
+
+
+def fingerprint(images: np.ndarray) -> str:
+    """Names pictures by shape and pixels."""
+    found = hashlib.sha256(str(images.shape).encode())
+    found.update(np.ascontiguousarray(images))
+    return found.hexdigest()[:16]

@@ -13,7 +13,7 @@ from .errors import OptionError
 from .nets.config import UNetConfig
 from .options import option
 
-PARAMETRIZATION_NAMES = ("eps", "x0", "v")
+PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip")
 
 

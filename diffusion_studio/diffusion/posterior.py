@@ -44,7 +44,10 @@ class Posterior:
         return len(self.tables["alpha"])
 
     def at(self, name: str, t: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """A table at t, shaped (N, 1, ...) to broadcast with `like`. Names: alpha, sigma, log_small, log_beta, of_x0, of_x."""
+        """A table at t, shaped (N, 1, ...) to broadcast with `like`.
+
+        The names: alpha, sigma, log_small, log_beta, and of_x0 and of_x, the factors in the mean.
+        """
         return self._tensors[name][t].view(-1, *[1] * (like.ndim - 1))
 
     def mean(self, x0: torch.Tensor, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:

@@ -93,7 +93,8 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
 def _objective(config: TrainConfig) -> str:
     if config.kind == "classifier":
         return "cross-entropy"
-    parts = [config.objective, f"predicts {config.parametrization}", f"{config.schedule} schedule of {config.timesteps} steps"]
+    parts = [config.objective, f"predicts {config.parametrization}",
+             f"{config.schedule} schedule of {config.timesteps} steps"]
     if config.min_snr:
         parts.append(f"min-SNR weights, gamma {config.min_snr:g}")
     if config.draw_t == "loss":

@@ -63,7 +63,8 @@ class TrainConfig:
 
     images: int = option(220_000, "Number of images to see in all.", low=1)
     batch: int = option(32, "Images per step.", low=1, high=65_536)
-    accumulate: int = option(1, "Parts that a batch is computed in, one after another, where memory is short.", low=1, high=65_536)
+    accumulate: int = option(1, "Parts that a batch is computed in, one after another, where memory is short.", low=1,
+                             high=65_536)
     lr: float = option(1e-3, "Learning rate after warm-up.", low=1e-8, high=1.0)
     lr_shape: str = option("constant", "Learning rate between warm-up and cooldown; inverse-sqrt falls with the root of "
                            "the steps from the end of warm-up on.", choices=LR_SHAPES)
@@ -126,7 +127,8 @@ class TrainConfig:
         attended = _numbers(self.attention, "attention", int)
         return UNetConfig(
             in_channels=channels, out_channels=channels * (2 if self.learned_variance else 1), channels=self.channels,
-            multipliers=self._multipliers, blocks=self.blocks, heads=self.heads, norm_groups=self.norm_groups, conditioning=self.conditioning,
+            multipliers=self._multipliers, blocks=self.blocks, heads=self.heads, norm_groups=self.norm_groups,
+            conditioning=self.conditioning,
             attention_levels=tuple(k for k in range(len(self._multipliers)) if self.size // 2**k in attended),
             resample=self.resample, dropout=self.dropout, classes=classes,
             null_class=classes is not None and self.label_dropout > 0)

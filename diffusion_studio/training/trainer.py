@@ -200,7 +200,8 @@ class Trainer:
                     ema.state = {name: like(name, _ema_key(k)) for name in parameters}
                 moments = {k: {"step": tensors[f"step.{name}"], "exp_avg": like(name, "exp_avg"),
                                "exp_avg_sq": like(name, "exp_avg_sq")} for k, name in enumerate(parameters)}
-            self.timesteps.restore({name.partition(".")[2]: t for name, t in tensors.items() if name.startswith("timesteps.")})
+            prefix = "timesteps."
+            self.timesteps.restore({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{self.folder.state_path} does not fit the run's network ({error}).") from error
         # Runs of older versions did not keep these; they only make the log smoother

@@ -23,7 +23,7 @@ from diffusion_studio.training.config import TrainConfig
 from diffusion_studio.training.run import RunFolder
 
 KILLS = int(os.environ.get("DIFFUSION_STUDIO_KILLS", 3))        # the twenty: DIFFUSION_STUDIO_KILLS=20 pytest ...
-STEPS = 15 * KILLS
+STEPS = 8 * KILLS
 
 VARIANTS = {
     "eps": {}, "x0": {"parametrization": "x0"}, "v, min-snr": {"parametrization": "v", "min_snr": 5.0},

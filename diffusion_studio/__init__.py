@@ -24,6 +24,7 @@ _HOME = {
     "DDIM": "diffusion.samplers", "DDPM": "diffusion.samplers", "SAMPLERS": "diffusion.samplers",
     "Sampler": "diffusion.samplers", "Step": "diffusion.samplers", "sample": "diffusion.sampling",
     "UNet": "nets.unet", "UNetConfig": "nets.config",
+    "Classifier": "classifier", "load_classifier": "classifier", "read_recipe": "training.recipe",
     "TrainConfig": "training.config", "TrainStep": "training.loop", "train": "training.loop",
     "StudioError": "errors",
 }

@@ -63,7 +63,8 @@ def together(tmp_path):
 
 VARIANTS = {
     "simple, odd batch": {"batch": 5, "images": 40},
-    "by loss, in parts": {"objective": "hybrid", "draw_t": "loss", "timesteps": 2, "accumulate": 2, "flips": True, "images": 48},
+    "by loss, in parts": {"objective": "hybrid", "draw_t": "loss", "timesteps": 2, "accumulate": 2, "flips": True,
+                          "images": 48},
 }
 
 
@@ -130,8 +131,8 @@ def test_the_command_line_under_torchrun(config, finish, tmp_path):
     given = config(dropout=0.0)
     finish(given, tmp_path / "one")
     words = given.command(tmp_path / "two").split()[1:]
-    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "diffusion_studio", *words,
-                           "--device", "cpu"], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "diffusion_studio",
+                           *words, "--device", "cpu"], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "two" / "model.safetensors")
     a, b = (load_file(tmp_path / name / "state.safetensors") for name in ("one", "two"))

@@ -26,8 +26,8 @@ flips = true
 ema_also = [0.99, 0.9]
 warmup = 10
 """
-SAME = TrainConfig(data="pictures.npz", size=16, multipliers="1,2,1.5", attention="8,4", objective="hybrid", lr=2e-4, flips=True,
-                   ema_also="0.99,0.9", warmup=10)
+SAME = TrainConfig(data="pictures.npz", size=16, multipliers="1,2,1.5", attention="8,4", objective="hybrid", lr=2e-4,
+                   flips=True, ema_also="0.99,0.9", warmup=10)
 
 
 @pytest.mark.parametrize("text", [TEXT, "[train]" + TEXT], ids=["at the top", "in a table"])
@@ -43,7 +43,7 @@ def test_the_other_reader_of_toml_reads_the_same(monkeypatch):
     with pytest.raises(OptionError, match="This is not TOML"):
         from_toml("a = = 3")
     monkeypatch.setitem(sys.modules, "tomlkit", None)
-    with pytest.raises(OptionError, match="needs Python 3.11 or the package tomlkit. Install it, or write the recipe as .json"):
+    with pytest.raises(OptionError, match="needs Python 3.11 or the package tomlkit. Install it, or write the"):
         from_toml(TEXT)
 
 
@@ -97,7 +97,7 @@ def test_the_command_line_takes_a_recipe_and_flags_change_it(config, tmp_path):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"ema_export": 0.5}, r"ema_export 0.5 is not among the averages that are kept \(0.999, 0.99\). Name it in ema or ema_also"),
+    ({"ema_export": 0.5}, r"ema_export 0.5 is not among the averages that are kept \(0.999, 0.99\). Name it in"),
     ({"ema_also": "0.9,1.0"}, "ema_also must be decays from 0 to below 1"), ({"ema_also": "x"}, "ema_also must be numbers"),
     ({"accumulate": 33}, "A batch of 32 cannot be computed in 33 parts. Make accumulate at most 32"),
     ({"objective": "vlb", "min_snr": 5.0}, "min_snr weighs the squared error, and the objective vlb has none"),

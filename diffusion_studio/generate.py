@@ -36,13 +36,24 @@ class Plan:
 def plan(model: Model, recipe: Recipe) -> Plan:
     """Check a recipe against a model; raises `OptionError` for what the model cannot do."""
     levels = path(model.schedule, recipe.steps, recipe.spacing)
-    denoise = model.denoiser(recipe.label)
-    if recipe.label is not None and recipe.guidance != 1:
-        denoise = classifier_free(denoise, model.denoiser(), recipe.guidance)
+    model.check(levels[0])
+    denoise = model.denoiser(recipe.label, recipe.prompt)
+    if recipe.negative is not None:
+        model.spec.prompt_text(recipe.negative)     # a text that the model cannot read is said whatever the guidance
+    if (recipe.label, recipe.prompt, recipe.negative) != (None, None, None) and recipe.guidance != 1:
+        denoise = classifier_free(denoise, _away(model, recipe), recipe.guidance)
     if recipe.clip:
         denoise = clamped(denoise)
     dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
     return Plan(denoise, levels, Noise(recipe.seeds, model.shape, model.device, dtype))
+
+
+def _away(model: Model, recipe: Recipe) -> Denoiser:
+    """What guidance leads away from: the negative prompt, or else "any" of all that the model knows an "any" of."""
+    network = model.spec.network
+    label = recipe.label if network.text is not None and not network.null_class else None
+    prompt = recipe.prompt if network.text is not None and not network.text.null and network.null_class else None
+    return model.denoiser(label, prompt if recipe.negative is None else recipe.negative)
 
 
 def stream(model: Model, recipe: Recipe) -> Iterator[Frame]:

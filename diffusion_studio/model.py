@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from .diffusion.posterior import from_mean
 from .diffusion.prediction import PARAMETRIZATIONS, Prediction
 from .diffusion.schedule import NoiseLevel, NoiseSchedule
 from .errors import OptionError
+from .nets.text import TextFeatures
 from .nets.unet import UNet
 from .spec import ModelSpec
 
@@ -42,10 +43,22 @@ class Model:
         """(C, H, W) of one picture."""
         return self.spec.channels, self.spec.image_size, self.spec.image_size
 
-    def denoiser(self, label: Label | Sequence[Label] = None) -> NetworkDenoiser:
-        """A Denoiser for one label or for one label per picture. None means any, where the model knows that."""
+    def denoiser(self, label: Label | Sequence[Label] = None,
+                 prompt: str | None | Sequence[str | None] = None) -> NetworkDenoiser:
+        """A Denoiser for one label and prompt, or for one of either per picture. None means any, where that is known."""
         given = (label,) if label is None or isinstance(label, (str, int)) else tuple(label)
-        return NetworkDenoiser(self, tuple(self._class_index(one) for one in given))
+        texts = (prompt,) if prompt is None or isinstance(prompt, str) else tuple(prompt)
+        return NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts))
+
+    @torch.no_grad()
+    def _encoded(self, prompts: Sequence[str | None]) -> TextFeatures | None:
+        """One encoded text for each prompt, encoded one by one: a picture does not depend on its neighbours' prompts."""
+        texts = [self.spec.prompt_text(one) for one in prompts]
+        if not self.spec.takes_text:
+            return None
+        tokens = {text: torch.from_numpy(self.spec.tokenizer([text])).to(self.device) for text in texts}
+        made = {text: self.network.text(one) for text, one in tokens.items()}
+        return TextFeatures.cat([made[text] for text in texts])
 
     def _class_index(self, label: Label) -> int | None:
         if label is not None:
@@ -57,16 +70,26 @@ class Model:
                               f"{', '.join(self.spec.labels)}.")
         return self.spec.network.classes
 
-    def predict(self, x: torch.Tensor, level: NoiseLevel, classes: Sequence[int | None]) -> Prediction:
-        """One network call for x (N, C, H, W); `classes` holds one index for each picture, or one for all."""
+    def check(self, level: NoiseLevel) -> None:
+        """Raise `OptionError` for a level of which this kind of network can say nothing."""
+        if level.alpha == 0 and self.spec.parametrization == "eps":
+            raise OptionError(f"{self.spec.name} predicts eps, which says nothing of the picture where a run starts at pure "
+                              "noise (alpha = 0). Choose a spacing that starts below it: leading, or timesteps.")
+
+    def predict(self, x: torch.Tensor, level: NoiseLevel, classes: Sequence[int | None],
+                text: TextFeatures | None = None) -> Prediction:
+        """One network call for x (N, C, H, W); `classes` and `text` hold one condition for each picture, or one for all."""
+        self.check(level)
         if len(classes) not in (1, len(x)):
             raise OptionError(f"{len(classes)} labels were given for {len(x)} pictures. Give one, or one for each.")
+        if text is not None and len(text.mask) not in (1, len(x)):
+            raise OptionError(f"{len(text.mask)} prompts were given for {len(x)} pictures. Give one, or one for each.")
         t = torch.full((len(x),), level.t, device=x.device)
         label = None
         if self.spec.network.classes is not None:
             label = torch.tensor(classes, device=x.device).expand(len(x))
         scaled = x.to(self.dtype, memory_format=torch.channels_last)
-        output = self.network(scaled, t, label).to(x.dtype)
+        output = self.network(scaled, t, label, None if text is None else text.expand(len(x))).to(x.dtype)
         variance = None
         if self.spec.learned_variance:
             output, v = output.chunk(2, dim=1)
@@ -80,13 +103,14 @@ class Model:
 
 @dataclass(frozen=True)
 class NetworkDenoiser:
-    """A model bound to its condition: one class index for all pictures or one for each (None: takes no class)."""
+    """A model bound to its condition: one class index for all pictures or one for each (None: takes none); texts alike."""
 
     model: Model
     classes: tuple[int | None, ...]
+    text: TextFeatures | None = field(default=None, compare=False)
 
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
-        return self.model.predict(x, level, self.classes)
+        return self.model.predict(x, level, self.classes, self.text)
 
     def together(self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel) -> list[Prediction] | None:
         """Predictions of self and of others with the same model, in one network call."""
@@ -94,7 +118,8 @@ class NetworkDenoiser:
         if not all(isinstance(one, NetworkDenoiser) and one.model is self.model for one in asked):
             return None
         classes = [index for one in asked for index in _one_each(one.classes, len(x))]
-        p = self.model.predict(x.repeat(len(asked), 1, 1, 1), level, classes)
+        text = None if self.text is None else TextFeatures.cat([one.text.expand(len(x)) for one in asked])
+        p = self.model.predict(x.repeat(len(asked), 1, 1, 1), level, classes, text)
         variances = [None] * len(asked) if p.variance is None else p.variance.chunk(len(asked))
         return [Prediction(*parts) for parts in zip(p.x0.chunk(len(asked)), p.eps.chunk(len(asked)), variances)]
 

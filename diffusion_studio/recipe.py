@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,25 @@ from typing import Any
 from . import options
 from .diffusion.noise import MAX_SEED
 from .diffusion.samplers import DDIM, SAMPLERS, Sampler
-from .diffusion.spacing import SPACINGS
+from .diffusion.spacing import SPACINGS, Spacing, Trailing
 from .errors import OptionError
 from .options import option
 
 MAX_PICTURES = 64
+MAX_PROMPT = 2000               # letters
 ANY = "any"                     # what people write and see for the label None
 VERSION = 1
+
+REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPACINGS}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A run. The same recipe gives the same pictures on the same device and precision.
 
-    One picture for each seed. `label` None means any. Guidance 1 is off, 0 ignores the label.
+    One picture for each seed. `label` None means any. Guidance 1 is off, 0 ignores the label and the prompt.
+    `negative` takes the place of "any" in guidance, and so has no effect where guidance is off. `sampler` and `spacing`
+    may be given by name, or as the object that their JSON is.
     """
 
     model: str = option("", "Which model denoises.")
@@ -33,13 +38,20 @@ class Recipe:
     seeds: tuple[int, ...] = (0,)
     steps: int = option(50, "Sampling steps: more take longer and come closer to the model's best.", low=1)
     sampler: Sampler = DDIM()
-    spacing: str = option("trailing", "Schedule path: which noise levels the steps visit.", choices=tuple(SPACINGS))
+    spacing: Spacing = Trailing()
     guidance: float = option(1.0, "Classifier-free guidance: 1 is off, more makes pictures more typical of the label "
                              "and less varied.", low=-20, high=50)
     clip: bool = option(True, "Keep every predicted x0 in the range of pictures.")
+    prompt: str | None = option(None, "What to draw, in words, for models that read text.")
+    negative: str | None = option(None, "What to keep away from, in words: guidance leads from here to the prompt.")
 
     def __post_init__(self) -> None:
         options.check(self)
+        for name in ("prompt", "negative"):
+            text = " ".join((getattr(self, name) or "").split()) or None
+            if text is not None and len(text) > MAX_PROMPT:
+                raise OptionError(f"The {name} has {len(text):,} letters; the most is {MAX_PROMPT:,}. Make it shorter.")
+            object.__setattr__(self, name, text)
         if not isinstance(self.seeds, tuple):
             if not isinstance(self.seeds, Iterable) or isinstance(self.seeds, str):
                 raise OptionError(f"seeds must be a list of whole numbers, one for each picture, got {self.seeds!r}.")
@@ -50,14 +62,19 @@ class Recipe:
         for seed in self.seeds:
             if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
                 raise OptionError(f"A seed is a whole number from 0 to {MAX_SEED}, got {seed!r}.")
-        options.name_of(SAMPLERS, self.sampler)
+        for name, registry in REGISTRIES.items():
+            if isinstance(given := getattr(self, name), (str, Mapping)):
+                object.__setattr__(self, name, options.from_json(registry, name, given))
+            options.name_of(registry, getattr(self, name))
 
     def to_json(self) -> str:
         """One line of JSON; `from_json` gives an equal recipe back."""
         return json.dumps({
             "diffusion-studio": VERSION, "model": self.model, "label": self.label, "seeds": self.seeds,
-            "steps": self.steps, "sampler": options.to_json(SAMPLERS, self.sampler), "spacing": self.spacing,
-            "guidance": self.guidance, "clip": self.clip})
+            "steps": self.steps, "sampler": options.to_json(SAMPLERS, self.sampler),
+            "spacing": _short(options.to_json(SPACINGS, self.spacing)),
+            "guidance": self.guidance, "clip": self.clip,
+            **{name: text for name in ("prompt", "negative") if (text := getattr(self, name)) is not None}})
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
@@ -74,12 +91,17 @@ class Recipe:
         return cls.from_settings(given)
 
     @classmethod
-    def from_settings(cls, given: Mapping[str, Any]) -> Recipe:
-        """A recipe from named settings, the sampler by name, as a JSON object or ready made."""
-        given = dict(given)
-        if isinstance(given.get("sampler"), (str, Mapping)):
-            given["sampler"] = options.from_json(SAMPLERS, "sampler", given["sampler"])
-        return options.build(cls, given, "field of a recipe")
+    def from_settings(cls, given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Recipe:
+        """A recipe from named settings, over those of `base`. An unknown name is an `OptionError`.
+
+        A spacing that makes a number of steps of its own brings it, unless `given` names steps too.
+        """
+        settings = {**(base or {}), **given}
+        if isinstance(spacing := settings.get("spacing"), (str, Mapping)):
+            spacing = settings["spacing"] = options.from_json(SPACINGS, "spacing", spacing)
+        if "steps" not in given and isinstance(spacing, Spacing) and spacing.count is not None:
+            settings["steps"] = spacing.count
+        return options.build(cls, settings, "field of a recipe")
 
     @classmethod
     def from_file(cls, path: str | Path) -> Recipe:
@@ -93,15 +115,36 @@ class Recipe:
         label = ANY if self.label is None else self.label
         words: list[Any] = ["diffusion-studio", "generate", self.model]
         words += [f"--label={label}"] if label.startswith("-") else ["--label", label]
+        for name in ("prompt", "negative"):
+            if (text := getattr(self, name)) is not None:
+                words += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
         first, count = self.seeds[0], len(self.seeds)
         if self.seeds == tuple(range(first, first + count)):
             words += ["--seed", first, "--count", count]
         else:
             words += ["--seeds", ",".join(map(str, self.seeds))]
-        words += ["--steps", self.steps, "--sampler", options.name_of(SAMPLERS, self.sampler)]
-        for field in options.fields_of(type(self.sampler)):
-            words += [f"--{field.name.replace('_', '-')}", getattr(self.sampler, field.name)]
-        words += ["--spacing", self.spacing, "--guidance", self.guidance]
+        words += ["--steps", self.steps]
+        for name, registry in REGISTRIES.items():
+            chosen = getattr(self, name)
+            words += [f"--{name}", options.name_of(registry, chosen), *_flags(chosen)]
+        words += ["--guidance", self.guidance]
         if not self.clip:
             words.append("--no-clip")
         return shlex.join(str(word) for word in words)
+
+
+def _short(given: dict[str, Any]) -> Any:
+    """The bare name of what has no options, as the first version wrote all spacings."""
+    return given if len(given) > 1 else given["name"]
+
+
+def _flags(given: Any) -> Iterator[Any]:
+    """The words that say every option of a sampler or spacing on the command line."""
+    for field in options.fields_of(type(given)):
+        flag, value = field.name.replace("_", "-"), getattr(given, field.name)
+        if field.kind is bool:
+            yield f"--{flag}" if value else f"--no-{flag}"
+        elif str(value).startswith("-"):
+            yield f"--{flag}={value}"
+        else:
+            yield from (f"--{flag}", "none" if value is None else value)

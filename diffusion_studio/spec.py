@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from . import options
 from .diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
 from .errors import OptionError
 from .nets.config import UNetConfig
+from .nets import tokens
+from .nets.tokens import Tokenizer
 from .options import option
 
 PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean")
-DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip")
+DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative")
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """A network, the process that it was trained in, and what may be asked of it.
 
-    `labels` name the classes in order. `defaults` are recipe settings that suit the model (see `Recipe`).
+    `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it.
+    `defaults` are recipe settings that suit the model (see `Recipe`).
     `provenance` is free text by key: data, licence, attribution, command, images_seen, hours, ...
     """
 
@@ -33,6 +37,8 @@ class ModelSpec:
     channels: int = option(3, "1 for grey pictures, 3 for RGB.", low=1, high=3)
     learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")
     labels: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -40,8 +46,10 @@ class ModelSpec:
         options.check(self)
         if not isinstance(self.network, UNetConfig) or not isinstance(self.schedule, NoiseSchedule):
             raise OptionError("A ModelSpec needs a UNetConfig and a NoiseSchedule.")
-        if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
-            raise OptionError(f"labels must be a list of texts, got {self.labels!r}.")
+        for name in ("labels", "words", "prompts"):
+            given = getattr(self, name)
+            if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
+                raise OptionError(f"{name} must be a list of texts, got {given!r:.200}.")
         if self.channels == 2:
             raise OptionError("Pictures have 1 or 3 channels, got 2.")
         if not isinstance(self.defaults, Mapping) or not isinstance(self.provenance, Mapping):
@@ -57,6 +65,9 @@ class ModelSpec:
         if self.image_size % self.network.reduction:
             raise OptionError(f"This network takes sizes that are multiples of {self.network.reduction}; the pictures "
                               f"are {self.image_size} wide.")
+        words = self.network.text.words if self.network.text else 0
+        if len(self.words) != words:
+            raise OptionError(f"The network's text encoder has {words} words and the table {len(self.words)}.")
         if len(self.labels) != (self.network.classes or 0):
             raise OptionError(f"The network has {self.network.classes or 0} classes and {len(self.labels)} label names.")
 
@@ -70,6 +81,36 @@ class ModelSpec:
         if isinstance(label, str) and label.casefold() in folded:
             return folded.index(label.casefold())
         raise options.unknown(f"label of {self.name}", label, self.labels)
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether the model can be asked for something in words."""
+        return self.network.text is not None
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """From texts to the network's tokens. An `OptionError` where the model takes no text."""
+        if self.network.text is None:
+            raise OptionError(f"{self.name} takes no text.")
+        return Tokenizer(self.words, self.network.text)
+
+    def prompt_text(self, prompt: str | None) -> str | None:
+        """The text to encode for a prompt: "" for none, and None where the model takes no text and gets none.
+
+        An `OptionError` where the model takes no text but gets one, needs one, or gets one that is too long.
+        """
+        if self.network.text is None:
+            if prompt is not None:
+                raise OptionError(f"{self.name} takes no prompt, got {prompt!r:.80}. Leave the prompt out"
+                                  + (f", or choose a label: {', '.join(self.labels)}." if self.labels else "."))
+            return None
+        if prompt is not None and not isinstance(prompt, str):
+            raise OptionError(f"A prompt is a text, got {prompt!r}.")
+        if not self.network.text.null and not tokens.split(prompt or ""):
+            raise OptionError(f"{self.name} was trained with texts only, so it needs a prompt"
+                              + (f", such as {self.prompts[0]!r}." if self.prompts else "."))
+        self.tokenizer([prompt or ""])
+        return prompt or ""
 
     def to_json(self) -> str:
         given = {f.name: getattr(self, f.name) for f in fields(self)}

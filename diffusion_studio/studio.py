@@ -89,7 +89,7 @@ class Studio:
         count = defaults.pop("count", 1)
         if type(count) is not int or not 1 <= count <= MAX_PICTURES:        # a header can say anything
             raise OptionError(f"{model} asks for {count!r} pictures by default; a run makes 1 to {MAX_PICTURES}.")
-        return Recipe.from_settings({"model": model, "seeds": tuple(range(count)), **defaults, **changes})
+        return Recipe.from_settings(changes, {"model": model, "seeds": tuple(range(count)), **defaults})
 
     def model(self, name: str) -> Model:
         """The named model, loaded; the last few stay in memory."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,13 @@ import pytest
 from PIL import Image
 
 import diffusion_studio as ds
-from diffusion_studio.cli import main
+from diffusion_studio.cli import flags, main
+from diffusion_studio.cli.generate import recipe_of
+from diffusion_studio.cli.parser import build_parser
+from diffusion_studio.diffusion.spacing import Exponential, Follow, Karras, Leading, Quadratic, Sections, Timesteps
+from diffusion_studio.errors import OptionError
+from diffusion_studio.options import check, fields_of, option
+from diffusion_studio.recipe import REGISTRIES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -85,15 +93,117 @@ def test_the_command_of_a_recipe_makes_the_recipe(tiny_checkpoint, tmp_path):
 
 
 def test_the_command_of_a_recipe_says_any_where_the_model_has_a_default_label():
-    from diffusion_studio.cli import _parser, _recipe
-
     studio = ds.Studio(ROOT / "checkpoints")
     for label in (None, "Bag"):
         recipe = studio.recipe("fashion-mnist", label=label, steps=3)
-        args = _parser().parse_args(shlex.split(recipe.to_command())[1:])
-        assert _recipe(args, studio) == recipe
+        args = build_parser().parse_args(shlex.split(recipe.to_command())[1:])
+        assert recipe_of(args, studio) == recipe
     words = shlex.split(ds.Recipe(model="m", label="-odd label").to_command())[1:]
-    assert _parser().parse_args(words).label == "-odd label"
+    assert build_parser().parse_args(words).label == "-odd label"
+
+
+def recipe_said_by(words: list[str]) -> ds.Recipe:
+    return recipe_of(build_parser().parse_args(["generate", "fashion-mnist", *words]), ds.Studio(ROOT / "checkpoints"))
+
+
+@pytest.mark.parametrize("spacing", [*(cls() for cls in ds.SPACINGS.values()), Karras(rho=2.5), Quadratic(reach=0.8),
+                                     Exponential(power=3), Follow(follow="sigmoid"), Timesteps(timesteps="900,10.5,0"),
+                                     Sections(sections="ddim25")], ids=str)
+def test_the_command_of_every_spacing_makes_it(spacing):
+    recipe = ds.Studio(ROOT / "checkpoints").recipe("fashion-mnist", spacing=spacing)
+    assert recipe.steps == (spacing.count or 50)
+    assert recipe_said_by(shlex.split(recipe.to_command())[3:]) == recipe
+
+
+def test_a_spacing_with_steps_of_its_own_brings_them():
+    assert recipe_said_by(["--spacing", "timesteps", "--timesteps", "900,20"]).steps == 2
+    assert recipe_said_by(["--spacing", "sections", "--sections", "ddim25"]).steps == 25
+    assert recipe_said_by(["--spacing", "karras", "--rho", "3", "--steps", "7"]).spacing == Karras(rho=3.0)
+
+
+def test_options_of_a_recipe_file_stay_unless_another_is_chosen(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text(ds.Recipe(model="m", steps=9, sampler=ds.DDIM(eta=0.5), spacing=Karras(rho=3.0)).to_json(), "utf-8")
+
+    def said(*words: str) -> ds.Recipe:
+        return recipe_of(build_parser().parse_args(["generate", "--recipe", str(path), *words]), None)
+
+    assert said().spacing == Karras(rho=3.0) and said("--rho", "4").spacing == Karras(rho=4.0)
+    assert said("--spacing", "karras").spacing == Karras(rho=3.0) and said("--spacing", "leading").spacing == Leading()
+    assert said("--spacing", "timesteps").steps == 4 and said("--spacing", "leading").steps == 9
+
+
+@dataclass(frozen=True)
+class First:
+    """Shares `order` with Second; what is optional can be left out."""
+
+    order: int = option(2, "Order.", low=1, high=3)
+    end: float | None = option(None, "Where to end.", low=0)
+    late: bool = option(True, "Whether late.")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Second:
+    order: int = option(1, "Order.", low=1, high=2)
+    way: str = option("a", "Way.", choices=("a", "b"))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+TWO = {"first": First, "second": Second}
+
+
+def chosen_by(*words: str, before: object = First()) -> object:
+    parser = argparse.ArgumentParser()
+    flags.add_choice(parser, "thing", TWO)
+    return flags.chosen(parser.parse_args(words), "thing", TWO, before)
+
+
+def test_one_flag_serves_all_that_have_the_option():
+    assert chosen_by("--order", "3") == First(order=3)
+    assert chosen_by("--thing", "second", "--order", "2", "--way", "b") == Second(order=2, way="b")
+    assert chosen_by("--thing", "second") == Second() and chosen_by(before=First(order=3)) == First(order=3)
+    assert chosen_by("--end", "0.5", "--no-late") == First(end=0.5, late=False)
+    assert chosen_by("--end", "none", before=First(end=2)) == First() and chosen_by(before=First(end=2)) == First(end=2)
+
+
+@pytest.mark.parametrize("words, message", [
+    (["--thing", "second", "--order", "3"], "order must be a whole number from 1 to 2, got 3"),
+    (["--thing", "second", "--end", "1"], "--end is not an option of the thing second, which has: order, way"),
+    (["--way", "b"], "--way is not an option of the thing first, which has: order, end, late"),
+    (["--thing", "secnd"], "There is no thing 'secnd'. Choose one of: first, second. Did you mean 'second'"),
+    (["--order", "none"], "order must be a whole number from 1 to 3, got 'none'"),
+])
+def test_a_flag_that_the_choice_lacks(words, message):
+    with pytest.raises(OptionError, match=message):
+        chosen_by(*words)
+
+
+def test_help_of_a_shared_flag_names_its_owners(capsys):
+    parser = argparse.ArgumentParser(formatter_class=lambda prog: argparse.HelpFormatter(prog, width=200))
+    flags.add_choice(parser, "thing", TWO)
+    parser.print_help()
+    said = capsys.readouterr().out
+    assert "Order. Of first, second (2 in first, 1 in second)" in said and "Way. Of second (default a)" in said
+
+
+def test_options_of_one_name_and_two_kinds_share_no_flag():
+    @dataclass(frozen=True)
+    class Third:
+        order: str = option("x", "Order.")
+    with pytest.raises(TypeError, match="the option order is of different kinds in first, third"):
+        flags.add_choice(argparse.ArgumentParser(), "thing", {"first": First, "third": Third})
+
+
+def test_no_sampler_shares_an_option_with_a_spacing():
+    """One flag says one thing in a command; argparse refuses a clash with the other flags by itself."""
+    samplers, spacings = ({one.name for cls in registry.values() for one in fields_of(cls)}
+                          for registry in (REGISTRIES["sampler"], REGISTRIES["spacing"]))
+    assert not samplers & spacings
 
 
 @pytest.mark.parametrize(("words", "sentence"), [
@@ -112,7 +222,12 @@ def test_the_command_of_a_recipe_says_any_where_the_model_has_a_default_label():
     (["generate", "fashion-mnist", "--seed", "-1"], "A seed is a whole number"),
     (["generate", "fashion-mnist", "--seeds", "1,b"], "--seeds takes whole numbers"),
     (["generate", "fashion-mnist", "--guidance", "nan"], "finite number"),
-    (["generate", "fashion-mnist", "--spacing", "karas"], "There is no"),
+    (["generate", "fashion-mnist", "--spacing", "karas"], "There is no spacing 'karas'"),
+    (["generate", "fashion-mnist", "--rho", "3"], "--rho is not an option of the spacing trailing, which has: none"),
+    (["generate", "fashion-mnist", "--spacing", "karras", "--rho", "x"], "rho must be a finite number from 1 to 20"),
+    (["generate", "fashion-mnist", "--spacing", "sections", "--steps", "4"], "makes 45 steps by itself, and 4 were"),
+    (["generate", "fashion-mnist", "--spacing", "timesteps", "--timesteps", "1,2"], "timesteps must be falling numbers"),
+    (["train", "--out", "TMP/run", "--schedule", "flow"], "There is no schedule 'flow'"),
     (["generate", "fashion-mnist", "--out", "run.avi"], "suffix"),
     (["generate", "fashion-mnist", "--steps", "1", "--out", "/no/such/folder/run.gif"], "There is no folder"),
     (["generate", "fashion-mnist", "--precision", "fp7"], "There is no precision"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import GeneratorType
 
 import numpy as np
@@ -13,8 +14,9 @@ from diffusion_studio import generate
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS
 from diffusion_studio.diffusion.sampling import sample
-from diffusion_studio.diffusion.schedule import CLEAN, Cosine, Linear
-from diffusion_studio.diffusion.spacing import SPACINGS
+from diffusion_studio.diffusion.schedule import (CLEAN, Cosine, FlowMatching, JensenShannon, Linear, VarianceExploding,
+                                                 VariancePreserving)
+from diffusion_studio.diffusion.spacing import SPACINGS, Sections, Timesteps
 from diffusion_studio.errors import CheckpointError, OptionError
 from diffusion_studio.images import to_uint8
 from diffusion_studio.model import load
@@ -137,13 +139,39 @@ def test_frames_show_the_states(tiny_model):
         assert frame.level == state.level
 
 
-@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("spacing", [*(name for name, cls in SPACINGS.items() if cls().count is None),
+                                     Timesteps(timesteps="80,40,1"), Sections(sections="2,1")], ids=str)
 def test_the_start_is_noise_with_the_spread_of_its_level(tiny_model, spacing):
     """Variance preserving: exactly the noise of index 0, also where the first level is not the noisiest."""
     model, recipe = tiny_model(), Recipe(label="Cat", seeds=(3, 4), steps=3, spacing=spacing)
     made = generate.plan(model, recipe)
     assert math.hypot(made.levels[0].alpha, made.levels[0].sigma) == pytest.approx(1, abs=1e-15)
     assert (made.start() - Noise((3, 4), (1, 8, 8), dtype=F64)(0)).abs().max() < 1e-14
+
+
+@pytest.mark.parametrize("schedule", [JensenShannon(timesteps=50), Linear(timesteps=50, zero_snr=True), FlowMatching()],
+                         ids=str)
+def test_eps_says_nothing_at_pure_noise(tiny_model, schedule):
+    """Said before the first frame, and by the bare denoiser; v starts there, and eps below it."""
+    model, recipe = tiny_model(schedule=schedule), Recipe(label="Cat", steps=3)
+    with pytest.raises(OptionError, match=r"tiny predicts eps, .* \(alpha = 0\). Choose a spacing that starts below it"):
+        generate.stream(model, recipe)
+    with pytest.raises(OptionError, match="tiny predicts eps"):
+        model.denoiser("Cat")(torch.randn(1, 1, 8, 8, dtype=F64), schedule.level(schedule.t_max))
+    v = tiny_model(schedule=schedule, parametrization="v")
+    for able in (states(model, replace(recipe, spacing="leading")), states(v, recipe)):
+        assert all(torch.isfinite(one.x).all() and torch.isfinite(one.x0).all() for one in able)
+
+
+@pytest.mark.parametrize("schedule", [VarianceExploding(), VariancePreserving(), FlowMatching(scale=1.0)], ids=str)
+def test_continuous_time_runs_through(tiny_model, schedule):
+    """Every spacing, from noise with the spread of the first level."""
+    model = tiny_model(schedule=schedule, parametrization="v")
+    for spacing in ("trailing", "leading", "linspace", "karras", "log-snr", "follow"):
+        run = states(model, Recipe(label="Cat", steps=4, spacing=spacing))
+        first = run[0].level
+        assert (run[0].x - math.hypot(first.alpha, first.sigma) * Noise((0,), (1, 8, 8), dtype=F64)(0)).abs().max() < 1e-9
+        assert len(run) == 5 and all(torch.isfinite(one.x).all() for one in run)
 
 
 @pytest.mark.parametrize("sampler", [DDIM(), DDIM(eta=1.0), DDPM()], ids=str)

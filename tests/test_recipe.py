@@ -9,7 +9,7 @@ import pytest
 
 from diffusion_studio.diffusion.noise import MAX_SEED
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS
-from diffusion_studio.diffusion.spacing import SPACINGS
+from diffusion_studio.diffusion.spacing import SPACINGS, Exponential, Follow, Karras, Leading, Sections, Timesteps, Trailing
 from diffusion_studio.errors import OptionError
 from diffusion_studio.recipe import MAX_PICTURES, Recipe
 
@@ -17,8 +17,12 @@ RECIPES = [
     Recipe(), Recipe(model="fashion-mnist", label="Ankle boot", seeds=(0, 1, 2, 3), steps=20, guidance=2.5),
     Recipe(model="a b'c", label="T-shirt", seeds=(MAX_SEED, 0, 5), sampler=DDIM(eta=0.1), spacing="leading", clip=False),
     Recipe(model="x", sampler=DDPM(variance="large"), seeds=tuple(range(7, 7 + MAX_PICTURES)), guidance=-3.0),
+    Recipe(model="emoji", label="google", prompt="cat's \"astronaut\"", negative="-blue", guidance=5.0), Recipe(prompt="--steps 3"),
     Recipe(model="ünï", label="\"quoted\" \\ $HOME", guidance=0.0),
     *(Recipe(model="m", sampler=cls()) for cls in SAMPLERS.values()), *(Recipe(model="m", spacing=name) for name in SPACINGS),
+    Recipe(model="m", steps=3, spacing=Timesteps(timesteps="-1.5,-2,-3")),
+    Recipe(model="m", spacing=Sections(sections="ddim50")),
+    Recipe(model="m", spacing=Karras(rho=3.25)), Recipe(model="m", spacing=Follow(follow="flow")),
 ]
 
 
@@ -32,7 +36,7 @@ def test_json_round_trip(recipe):
 def test_every_field_is_in_the_json_and_tells_recipes_apart():
     base = Recipe(model="m", label="a")
     changes = {"model": "n", "label": None, "seeds": (1,), "steps": 51, "sampler": DDIM(eta=0.5), "spacing": "leading",
-               "guidance": 1.5, "clip": False}
+               "guidance": 1.5, "clip": False, "prompt": "a cat", "negative": "dog"}
     assert changes.keys() == Recipe.__dataclass_fields__.keys()
     texts = {base.to_json()}
     for name, value in changes.items():
@@ -50,6 +54,31 @@ def test_a_stored_recipe_is_still_read():
     assert json.loads(Recipe.from_json(text).to_json()) == json.loads(text)
 
 
+def test_a_spacing_without_options_is_written_as_its_name():
+    """As the first version wrote all of them; one with options is an object like a sampler."""
+    assert json.loads(Recipe(spacing="leading").to_json())["spacing"] == "leading"
+    assert json.loads(Recipe(spacing=Karras(rho=5)).to_json())["spacing"] == {"name": "karras", "rho": 5.0}
+
+
+@pytest.mark.parametrize("name, spellings", [
+    ("spacing", ["karras", {"name": "karras"}, {"name": "karras", "rho": 7}, Karras()]),
+    ("sampler", ["ddpm", {"name": "ddpm"}, {"name": "ddpm", "variance": "small"}, DDPM()])])
+def test_a_recipe_itself_takes_names_and_objects(name, spellings):
+    for given in spellings:
+        assert getattr(Recipe(**{name: given}), name) == spellings[-1]
+        assert Recipe.from_settings({name: given}) == Recipe(**{name: spellings[-1]})
+
+
+def test_a_spacing_with_steps_of_its_own_brings_them():
+    given = {"spacing": {"name": "sections", "sections": "3,4"}}
+    assert Recipe.from_settings(given).steps == 7
+    assert Recipe.from_settings(given, {"steps": 50}).steps == 7
+    assert Recipe.from_settings({"model": "m"}, {"steps": 50, **given}).steps == 7
+    assert Recipe.from_settings({**given, "steps": 50}).steps == 50             # said aloud: `path` explains what is wrong
+    assert Recipe.from_settings({"spacing": "karras"}, {"steps": 20}).steps == 20
+    assert Recipe.from_settings({"steps": 5}, {"model": "m", "steps": 9}) == Recipe(model="m", steps=5)
+
+
 @pytest.mark.parametrize("sampler", ["ddpm", {"name": "ddpm"}, {"name": "ddpm", "variance": "small"}, DDPM()], ids=str)
 def test_settings_name_a_sampler_in_several_ways(sampler):
     given = {"model": "m", "sampler": sampler, "seeds": [4, 5], "steps": 3.0, "guidance": 2}
@@ -59,9 +88,17 @@ def test_settings_name_a_sampler_in_several_ways(sampler):
     assert type(recipe.steps) is int and type(recipe.guidance) is float
 
 
+@pytest.mark.parametrize("given, kept", [("", None), (" \n ", None), ("  red\n square ", "red square"), (None, None)])
+def test_a_prompt_has_one_form(given, kept):
+    """An empty box and no prompt are the same run."""
+    assert Recipe(prompt=given, negative=given) == Recipe(prompt=kept, negative=kept)
+    assert Recipe(prompt=given).prompt == kept
+
+
 def test_defaults():
     assert Recipe.from_settings({}) == Recipe() == Recipe("", None, (0,), 50, DDIM(0.0), "trailing", 1.0, True)
     assert Recipe(seeds=[1, 2]).seeds == (1, 2)
+    assert Recipe().spacing == Trailing() and Recipe(spacing="leading").spacing == Leading()
 
 
 @pytest.mark.parametrize("settings, message", [
@@ -83,10 +120,16 @@ def test_defaults():
     ({"steps": 0}, "Recipe.steps must be a whole number, at least 1, got 0"),
     ({"steps": 2.5}, r"Recipe.steps must be a whole number, at least 1, got 2\.5"),
     ({"steps": "many"}, "Recipe.steps must be"),
-    ({"spacing": "karras"}, "There is no Recipe.spacing 'karras'. Choose one of: trailing, leading, linspace"),
+    ({"spacing": "karas"}, "There is no spacing 'karas'. Choose one of: trailing, leading, linspace.*Did you mean 'karras'"),
+    ({"spacing": {"name": "karras", "eta": 1}}, "There is no option of the spacing 'karras' 'eta'"),
+    ({"spacing": {"name": "karras", "rho": 0}}, "Karras.rho must be a finite number from 1 to 20, got 0"),
+    ({"spacing": 3}, "int is not registered. Registered are: trailing, leading"),
+    ({"spacing": DDIM()}, "DDIM is not registered. Registered are: trailing, leading"),
     ({"guidance": float("nan")}, "Recipe.guidance must be a finite number from -20 to 50, got nan"),
     ({"guidance": 51}, "from -20 to 50, got 51"),
     ({"clip": "no"}, "Recipe.clip must be true or false, got 'no'"),
+    ({"prompt": 3}, "Recipe.prompt must be a text, got 3"), ({"negative": ["a"]}, "Recipe.negative must be a text"),
+    ({"prompt": "x" * 2001}, "The prompt has 2,001 letters; the most is 2,000. Make it shorter"),
     ({"label": 3}, "Recipe.label must be a text, got 3"),
     ({"model": None}, "Recipe.model must be a text, got None"),
 ])
@@ -121,9 +164,9 @@ def settings_of(command: str) -> dict:
     assert words[:2] == ["diffusion-studio", "generate"]
     found, rest = {"model": words[2]}, words[3:]
     while rest:
-        flag = rest.pop(0)
+        flag, joined, value = rest.pop(0).partition("=")
         assert flag.startswith("--")
-        found[flag[2:]] = False if flag == "--no-clip" else rest.pop(0)
+        found[flag[2:]] = value if joined else False if flag == "--no-clip" else rest.pop(0)
     return found
 
 
@@ -132,13 +175,15 @@ def test_the_command_says_the_whole_recipe(recipe):
     said = settings_of(recipe.to_command())
     seeds = tuple(map(int, said.pop("seeds").split(","))) if "seeds" in said else \
         tuple(range(first := int(said.pop("seed")), first + int(said.pop("count"))))
-    cls = SAMPLERS[said.pop("sampler")]
-    chosen = {name: said.pop(name) for name in list(said) if name in cls.__dataclass_fields__}
-    chosen = {name: type(getattr(cls(), name))(value) for name, value in chosen.items()}
+    chosen = {}
+    for kind, registry in (("sampler", SAMPLERS), ("spacing", SPACINGS)):
+        cls = registry[said.pop(kind)]
+        chosen[kind] = cls(**{name: type(getattr(cls(), name))(said.pop(name)) for name in list(said)
+                              if name in cls.__dataclass_fields__})
     label = said.pop("label")
     back = Recipe(model=said.pop("model"), label=None if label == "any" else label, seeds=seeds, steps=int(said.pop("steps")),
-                  sampler=cls(**chosen), spacing=said.pop("spacing"), guidance=float(said.pop("guidance")),
-                  clip=said.pop("no-clip", True))
+                  guidance=float(said.pop("guidance")), clip=said.pop("no-clip", True), prompt=said.pop("prompt", None),
+                  negative=said.pop("negative", None), **chosen)
     assert said == {} and back == recipe
 
 
@@ -146,3 +191,9 @@ def test_a_command_to_read():
     recipe = Recipe(model="fashion-mnist", label="Ankle boot", seeds=(3, 4), guidance=2.0)
     assert recipe.to_command() == ("diffusion-studio generate fashion-mnist --label 'Ankle boot' --seed 3 --count 2 --steps 50 "
                                    "--sampler ddim --eta 0.0 --spacing trailing --guidance 2.0")
+
+
+def test_a_command_with_options_of_the_spacing():
+    recipe = Recipe(model="m", label="a", steps=9, spacing=Exponential(power=2))
+    assert recipe.to_command() == ("diffusion-studio generate m --label a --seed 0 --count 1 --steps 9 --sampler ddim "
+                                   "--eta 0.0 --spacing exponential --power 2.0 --guidance 1.0")

@@ -1,5 +1,7 @@
-"""Pictures to train on: a known data set's name, or a path to gzipped idx files, an npz or a folder of images."""
+"""Pictures to train on, with labels and captions: a known data set's name, or a path to a folder of images, an npz,
+gzipped idx files or CIFAR-10's binary ones."""
 
-from .dataset import KNOWN, ImageData, load
+from .dataset import KNOWN, load
+from .imagedata import ImageData
 
 __all__ = ["KNOWN", "ImageData", "load"]

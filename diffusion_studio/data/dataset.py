@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from ..errors import DataError
-from . import folder, idx, npz
+from ..errors import DataError, unknown
+from . import cifar, folder, idx, npz
+from .imagedata import ImageData
+from .pictures import FITS, Colour, colour
 
 MAX_CLASSES = 1_000_000
-
-
-@dataclass(frozen=True)
-class ImageData:
-    """`images` (N, H, W, C) uint8 with 1 or 3 channels; `labels` (N,) int64 indices into `names`, or None."""
-
-    images: np.ndarray
-    labels: np.ndarray | None
-    names: tuple[str, ...]
-
-    def padded(self, size: int) -> ImageData:
-        """Pictures of size x size: centred on black. Larger ones are an error, never cropped in silence."""
-        height, width = self.images.shape[1:3]
-        if height > size or width > size:
-            raise DataError(f"The pictures are {width}x{height}, larger than the {size}x{size} asked for. "
-                            f"Ask for size {max(height, width)} or more, or make them smaller first.")
-        top, left = (size - height) // 2, (size - width) // 2
-        margins = ((0, 0), (top, size - height - top), (left, size - width - left), (0, 0))
-        return replace(self, images=np.pad(self.images, margins))
+FOLDER = "DIFFUSION_STUDIO_DATA"                # environment variable: a folder in which known data sets may lie
 
 
 @dataclass(frozen=True)
 class Known:
-    """A data set that is known by name: where it usually lies, what its labels mean, which one shows it best."""
+    """A data set that is known by name: where it usually lies, what its labels mean, which one shows it best.
+
+    `only` are the labels to take where the data has more; `prompts` are what to ask of a model trained on its captions.
+    """
 
     places: tuple[str, ...]
     names: tuple[str, ...]
     licence: str
-    show: str
+    show: str = ""
+    only: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
 
 
 KNOWN: dict[str, Known] = {
@@ -51,49 +39,83 @@ KNOWN: dict[str, Known] = {
     "mnist": Known(
         ("data/mnist", "data/mnist.npz", "~/data/mnist", "~/.keras/datasets/mnist.npz", "/usr/share/datasets/mnist"),
         tuple("0123456789"), "MNIST (LeCun, Cortes & Burges); cite LeCun et al. 1998", show="3"),
+    "cifar10": Known(
+        ("data/cifar10", "data/cifar10.zip", "data/cifar10.npz", "data/cifar-10-batches-bin", "~/data/cifar10"),
+        cifar.NAMES, "CIFAR-10 (Krizhevsky 2009), no formal licence", show="horse"),
+    "emoji": Known(
+        ("data/emoji", "data/emoji64.npz", "~/data/emoji64.npz"), (),
+        "Noto Emoji (Apache-2.0), Twemoji (CC BY 4.0), Fluent Emoji (MIT)", show="google",
+        only=("google", "twitter", "fluent3d", "fluentflat"),       # OpenMoji's licence would bind the weights
+        prompts=("grinning face", "cat face", "red apple", "rocket", "sunflower", "pizza", "blue heart", "owl")),
+    "heroes": Known(
+        ("data/heroes", "data/heroes32.npz", "~/data/heroes32.npz"), (),
+        "Dungeon Crawl Stone Soup tiles, CC0",
+        prompts=("orc, half plate, metal gray, green boots, wizard white, long sword slant",
+                 "dwarf, coat red, garter, white cloak, hood gray, staff ruby",
+                 "spriggan, karate, pants red, staff fork, large shield gold",
+                 "demigod, jacket, skirt white, black horn, dart")),
 }
 
 
-def load(source: str | Path, split: str = "train") -> ImageData:
+def load(source: str | Path, split: str = "train", *, size: int | None = None, fit: str = "pad",
+         background: str = "black") -> ImageData:
     """The named data set or path. `split` is "train" or "test", where the source has both; a folder has one.
 
-    Raises `DataError` where nothing is found or what is found cannot be read.
+    With a `size` the pictures are brought to size x size as `fit` says ("pad", "crop", "resize"; see `pictures.FITS`);
+    alpha is laid on the `background` (black, grey, white, #rrggbb). Raises `DataError` where nothing is found or what is
+    found cannot be read.
     """
     if split not in ("train", "test"):
         raise DataError(f"split must be 'train' or 'test', got {split!r}.")
+    if fit not in FITS:
+        raise unknown("fit", fit, FITS)
+    behind = colour(background)
     known = KNOWN.get(str(source))
     path = Path(source).expanduser()
-    if known is not None and not path.exists():
+    named = known is not None and not path.exists()
+    if named:
         path = _find(str(source), known)
     if not path.exists():
         raise DataError(f"There is no data set {str(source)!r}: neither a path nor one of {', '.join(KNOWN)}.")
-    images, labels, names = _read(path, split)
-    if not len(images):
+    found = _read(path, split, size, fit, behind)
+    if not len(found.images):
         raise DataError(f"{path} holds no images for the split {split!r}.")
     known = known or KNOWN.get(path.stem.casefold())
-    if labels is not None and not names:
-        count = int(labels.max()) + 1
+    if found.labels is not None and not found.names:
+        count = int(found.labels.max()) + 1
         if count > MAX_CLASSES:
             raise DataError(f"The labels in {path} go up to {count - 1:,}; a network takes at most {MAX_CLASSES:,} classes. "
                             "Number the labels from 0 without gaps.")
         names = known.names if known and len(known.names) == count else tuple(str(k) for k in range(count))
-    return ImageData(images, labels, names)
+        found = replace(found, names=names)
+    if named and known.only and set(known.only) < set(found.names):
+        found = found.only(known.only)
+    return found if size is None else found.fitted(size, fit, behind)
 
 
-def _read(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+def _read(path: Path, split: str, size: int | None, fit: str, background: Colour) -> ImageData:
     if path.is_file() and path.suffix == ".npz":
-        return *npz.read(path, split), ()
+        return npz.read(path, split, background)
+    if path.is_file() and path.suffix == ".zip":
+        return cifar.read_sheets(path, split)
     if path.is_dir() and idx.found_in(path):
-        return *idx.read(path, split), ()
+        return ImageData(*idx.read(path, split), ())
+    if path.is_dir() and cifar.found_in(path):
+        return cifar.read(path, split)
     if path.is_dir():
-        return folder.read(path)
+        return folder.read(path, size, fit, background)
     raise DataError(f"{path} is neither a folder nor an .npz file. Give a folder of images, a folder of gzipped idx "
                     "files (train-images-idx3-ubyte.gz, ...) or an .npz with images and labels.")
 
 
 def _find(name: str, known: Known) -> Path:
-    for place in known.places:
+    """The first place where the data set lies: in the folder that the environment names, then in the usual ones."""
+    places = list(known.places)
+    if own := os.environ.get(FOLDER):
+        names = dict.fromkeys(Path(place).name for place in known.places)
+        places = [*(os.path.join(own, one) for one in (name, *names)), *places]
+    for place in places:
         if (path := Path(place).expanduser()).exists():
             return path
-    raise DataError(f"{name} was not found in {', '.join(known.places)}. Put its files in one of these places, "
-                    "or give the path of its folder instead of its name.")
+    raise DataError(f"{name} was not found in {', '.join(places)}. Put its files in one of these places, or in the folder "
+                    f"that the environment variable {FOLDER} names, or give the path of its folder instead of its name.")

@@ -107,6 +107,26 @@ class Attention(nn.Module):
         return x + self.out(mixed).transpose(1, 2).reshape(n, c, h, w)
 
 
+class CrossAttention(nn.Module):
+    """Every position attends to the words of its text, with a skip (Rombach et al. 2022, section 3.3)."""
+
+    def __init__(self, width: int, text_width: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.heads = config.heads_for(width)
+        self.norm = group_norm(width, config)
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(text_width, 2 * width)
+        self.out = zero(nn.Linear(width, width))
+
+    def forward(self, x: torch.Tensor, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """x (N, C, H, W), words (N, L, D), mask (N, L) true where there is a word: at least one for each picture."""
+        n, c, h, w = x.shape
+        q = self.q(self.norm(x).flatten(2).transpose(1, 2)).view(n, h * w, self.heads, -1).transpose(1, 2)
+        k, v = self.kv(words).view(n, words.shape[1], 2, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None]).transpose(1, 2).reshape(n, h * w, c)
+        return x + self.out(mixed).transpose(1, 2).reshape(n, c, h, w)
+
+
 def zero(module: nn.Module) -> nn.Module:
     """Start a layer at zero, so that its block starts as the identity."""
     for parameter in module.parameters():

@@ -10,6 +10,7 @@ from typing import Any
 from .. import options
 from ..errors import OptionError
 from ..options import option
+from .tokens import TextConfig
 
 MAX_LEVELS = 10
 MAX_MULTIPLIER = 64
@@ -48,6 +49,7 @@ class UNetConfig:
     time_shift: int = option(0, "Frequencies fall over half the embedding's width less this.", low=0, high=1)
     classes: int | None = option(None, "Number of classes the network can be asked for.", low=1, high=1_000_000)
     null_class: bool = option(False, "Whether one more class, the last, stands for any.")
+    text: TextConfig | None = None
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -68,6 +70,8 @@ class UNetConfig:
                 self.heads_for(int(width))
         if self.null_class and self.classes is None:
             raise OptionError("null_class needs classes.")
+        if self.text is not None and not isinstance(self.text, TextConfig):
+            raise OptionError(f"text must be a TextConfig or None, got {self.text!r}.")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -95,4 +99,6 @@ class UNetConfig:
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> UNetConfig:
         """Strict: an unknown field is an `OptionError`, a missing one takes its default."""
+        if isinstance(text := given.get("text"), Mapping):
+            given = {**given, "text": options.build(TextConfig, text, "field of the text encoder's configuration")}
         return options.build(cls, given, "field of the network's configuration")

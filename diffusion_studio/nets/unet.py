@@ -7,21 +7,25 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import OptionError
-from .blocks import Attention, Downsample, ResBlock, Upsample, group_norm, sinusoidal, zero
+from .blocks import Attention, CrossAttention, Downsample, ResBlock, Upsample, group_norm, sinusoidal, zero
 from .config import UNetConfig
+from .text import TextEncoder, TextFeatures
 
 
 class Stage(nn.Module):
-    """One residual block, with attention after it where the level has it."""
+    """One residual block, with attention after it where the level has it, and then to the text where there is one."""
 
-    def __init__(self, block: ResBlock, attention: Attention | None) -> None:
+    def __init__(self, block: ResBlock, attention: Attention | None, cross: CrossAttention | None = None) -> None:
         super().__init__()
         self.block = block
         self.attention = attention
+        self.cross = cross
 
-    def forward(self, x: torch.Tensor, emb: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, emb: torch.Tensor, text: TextFeatures | None = None) -> torch.Tensor:
         x = self.block(x, emb)
-        return x if self.attention is None else self.attention(x)
+        if self.attention is not None:
+            x = self.attention(x)
+        return x if self.cross is None else self.cross(x, text.sequence, text.mask)
 
 
 class Level(nn.Module):
@@ -34,9 +38,10 @@ class Level(nn.Module):
 
 
 class UNet(nn.Module):
-    """`unet(x, t, label)`: (N, in, H, W), (N,) time labels, (N,) class indices -> (N, out, H, W).
+    """`unet(x, t, label, text)`: (N, in, H, W), (N,) time labels, (N,) class indices, texts -> (N, out, H, W).
 
     H and W must be multiples of `config.reduction`. With `config.null_class` the index `config.classes` means any class.
+    With `config.text` the texts are tokens, which `unet.text` encodes, or what it made of them.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -45,10 +50,16 @@ class UNet(nn.Module):
         emb_width = 4 * config.channels
         self.time = nn.Sequential(nn.Linear(config.channels, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width))
         self.label = None if config.classes is None else nn.Embedding(config.classes + config.null_class, emb_width)
+        self.text = None if config.text is None else TextEncoder(config.text)
+        self.text_emb = None if config.text is None else nn.Linear(config.text.width, emb_width)
+
+        def cross(width: int) -> CrossAttention | None:
+            return CrossAttention(width, config.text.width, config) if config.text and config.text.cross else None
 
         def stage(width_in: int, width_out: int, level: int) -> Stage:
-            attention = Attention(width_out, config) if level in config.attention_levels else None
-            return Stage(ResBlock(width_in, width_out, config, emb_width), attention)
+            attended = level in config.attention_levels
+            attention = Attention(width_out, config) if attended else None
+            return Stage(ResBlock(width_in, width_out, config, emb_width), attention, cross(width_out) if attended else None)
 
         def resample(width: int, way: str) -> nn.Module:
             if config.resample == "residual":
@@ -67,6 +78,7 @@ class UNet(nn.Module):
 
         self.middle = nn.ModuleList([ResBlock(width, width, config, emb_width), Attention(width, config),
                                      ResBlock(width, width, config, emb_width)])
+        self.middle_cross = cross(width)
 
         self.up = nn.ModuleList()
         for level, out in reversed(list(enumerate(widths))):
@@ -79,22 +91,31 @@ class UNet(nn.Module):
         self.norm_out = group_norm(width, config)
         self.conv_out = zero(nn.Conv2d(width, config.out_channels, 3, padding=1))
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None,
+                text: torch.Tensor | TextFeatures | None = None) -> torch.Tensor:
         emb = self._embed(x, t, label)
+        if (text is None) != (self.text is None):
+            raise OptionError("This U-Net " + ("needs a text." if text is None else "takes no text."))
+        if text is not None:
+            text = text if isinstance(text, TextFeatures) else self.text(text)
+            emb = emb + self.text_emb(text.pooled)
         h = self.conv_in(x)
         skips = [h]
         for level in self.down:
             for stage in level.stages:
-                h = stage(h, emb)
+                h = stage(h, emb, text)
                 skips.append(h)
             if level.resample is not None:
                 h = level.resample(h, emb)
                 skips.append(h)
         first, attention, second = self.middle
-        h = second(attention(first(h, emb)), emb)
+        h = attention(first(h, emb))
+        if self.middle_cross is not None:
+            h = self.middle_cross(h, text.sequence, text.mask)
+        h = second(h, emb)
         for level in self.up:
             for stage in level.stages:
-                h = stage(torch.cat([h, skips.pop()], dim=1), emb)
+                h = stage(torch.cat([h, skips.pop()], dim=1), emb, text)
             if level.resample is not None:
                 h = level.resample(h, emb)
         return self.conv_out(F.silu(self.norm_out(h), inplace=True))

@@ -78,6 +78,10 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
         "Time": f"{known['hours']:.2f} hours" if minutes >= 60 else f"{minutes:.1f} minutes",
         "Hardware": known["hardware"], "Date": known["date"],
     }
+    if text := getattr(spec.network, "text", None):
+        table = f"{len(spec.words):,} words, {'learnt' if text.vectors is None else 'given vectors'}"
+        rows["Text"] = f"{table}; {'words and' if text.cross else 'only the'} pooled text condition the network"
+        rows["Prompts"] = "; ".join(spec.prompts) or "none"
     if recent:
         rows["Loss"] = f"{sum(recent) / len(recent):.5g} (mean of the last {len(recent)} steps)"
     lines = [f"# {spec.name}", "", what, "", "| | |", "|---|---|"]

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import options
-from ..diffusion.schedule import SCHEDULES, NoiseSchedule
+from ..data.pictures import FITS, colour
+from ..diffusion.schedule import SCHEDULES, TABLES, NoiseSchedule
 from ..errors import OptionError
 from ..nets.classifier_config import ClassifierConfig
-from ..nets.config import UNetConfig
+from ..nets.config import TextConfig, UNetConfig
 from ..options import option
 from ..spec import PARAMETRIZATION_NAMES, ModelSpec
 from .rates import LR_SHAPES, lr_factor
@@ -34,7 +35,11 @@ class TrainConfig:
                        choices=KINDS)
     data: str = option("fashion-mnist", "Data set: a known name, or a path to gzipped idx files, an npz or a folder.")
     name: str = option("", "Name of the model; by default that of the run's folder.")
-    size: int = option(32, "Height and width that pictures are padded to with black.", low=4, high=1024)
+    size: int = option(32, "Height and width that pictures are brought to.", low=4, high=1024)
+    fit: str = option("pad", "How: centred on the background, scaled and cropped, or scaled and padded.",
+                      choices=tuple(FITS))
+    background: str = option("black", "What shows through transparent pixels: black, grey, white or #rrggbb.")
+    only: str = option("", "Labels to train on, with commas between them; left out, all.")
     flips: bool = option(False, "Mirror every other picture, drawn anew each time; not for letters and digits.")
 
     channels: int = option(64, "Base width of the U-Net.", low=8, high=2048)
@@ -48,7 +53,7 @@ class TrainConfig:
                            choices=("conv", "residual"))
     dropout: float = option(0.0, "Dropout in the residual blocks.", low=0.0, high=0.9)
 
-    schedule: str = option("linear", "Noise schedule.", choices=tuple(SCHEDULES))
+    schedule: str = option("linear", "Noise schedule.", choices=TABLES)
     timesteps: int = option(1000, "Timesteps T.", low=1, high=100_000)
     parametrization: str = option("eps", "What the network predicts.", choices=PARAMETRIZATION_NAMES)
     objective: str = option("simple", "Loss: mean squared error, the variational bound, or both; the latter two learn "
@@ -60,6 +65,17 @@ class TrainConfig:
                          choices=("uniform", "loss"))
     label_dropout: float = option(0.1, "Share of labels replaced by 'any', for classifier-free guidance; 0 trains "
                                   "with labels only.", low=0.0, high=1.0)
+    text: bool = option(True, "Read the captions, where the pictures have them.")
+    text_width: int = option(128, "Width of the text encoder.", low=4, high=4096)
+    text_layers: int = option(1, "Transformer layers of the text encoder.", low=0, high=48)
+    text_tokens: int = option(64, "Longest caption, in words and commas.", low=1, high=1024)
+    text_cross: bool = option(True, "Attend to the words; else only the pooled text reaches the network.")
+    text_vectors: str = option("", "An .npz with 'words' and 'vectors': a table that is kept, instead of one learnt from "
+                               "the captions' words.")
+    text_dropout: float = option(0.1, "Share of captions left empty, for guidance; 0 trains with captions only.",
+                                 low=0.0, high=1.0)
+    joint_dropout: float = option(0.1, "Share of pictures that lose both label and caption, besides.", low=0.0, high=1.0)
+    prompts: str = option("", "Captions for the sample sheet, with | between them; left out, some of the data's.")
 
     images: int = option(220_000, "Number of images to see in all.", low=1)
     batch: int = option(32, "Images per step.", low=1, high=65_536)
@@ -84,7 +100,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         options.check(self)
+        if self.parametrization == "eps" and self.noise_schedule().level(self.timesteps - 1).alpha == 0:
+            raise OptionError(f"The schedule {self.schedule} ends in pure noise, where eps says nothing of the picture. "
+                              "Choose the parametrization v or x0, or another schedule.")
         _numbers(self.multipliers, "multipliers", float)
+        colour(self.background)
         sizes = [self.size // 2**level for level in range(len(self._multipliers))]
         for wanted in _numbers(self.attention, "attention", int):
             if wanted not in sizes:
@@ -122,8 +142,13 @@ class TrainConfig:
     def _multipliers(self) -> tuple[float, ...]:
         return _numbers(self.multipliers, "multipliers", float)
 
-    def network(self, channels: int, classes: int | None) -> UNetConfig:
-        """The U-Net for pictures with these channels and this many classes."""
+    def text_config(self, words: int, vectors: int | None = None) -> TextConfig:
+        """The text encoder for a table of this many words, with given vectors of this width where there are any."""
+        return TextConfig(words=words, vectors=vectors, width=self.text_width, layers=self.text_layers,
+                          tokens=self.text_tokens, cross=self.text_cross, null=self.text_dropout > 0)
+
+    def network(self, channels: int, classes: int | None, text: TextConfig | None = None) -> UNetConfig:
+        """The U-Net for pictures with these channels and this many classes, and captions."""
         attended = _numbers(self.attention, "attention", int)
         return UNetConfig(
             in_channels=channels, out_channels=channels * (2 if self.learned_variance else 1), channels=self.channels,
@@ -131,20 +156,23 @@ class TrainConfig:
             conditioning=self.conditioning,
             attention_levels=tuple(k for k in range(len(self._multipliers)) if self.size // 2**k in attended),
             resample=self.resample, dropout=self.dropout, classes=classes,
-            null_class=classes is not None and self.label_dropout > 0)
+            null_class=classes is not None and self.label_dropout > 0, text=text)
 
     def noise_schedule(self) -> NoiseSchedule:
         return SCHEDULES[self.schedule](timesteps=self.timesteps)
 
     def spec(self, name: str, channels: int, labels: tuple[str, ...], provenance: Mapping[str, Any],
-             show: str | None = None) -> ModelSpec:
-        """The spec of the model that this configuration trains; `show` is the label to begin with."""
+             show: str | None = None, text: TextConfig | None = None, words: tuple[str, ...] = (),
+             prompts: tuple[str, ...] = ()) -> ModelSpec:
+        """The spec of the model that this configuration trains; `show` is the label to begin with, with the first prompt."""
         defaults: dict[str, Any] = {"count": 16, "steps": min(50, self.timesteps)}
         if labels:
             defaults["label"] = show if show in labels else labels[0]
         if labels and self.label_dropout > 0:
             defaults["guidance"] = 2.0
-        return ModelSpec(name=name, network=self.network(channels, len(labels) or None),
+        if text is not None and prompts:
+            defaults |= {"prompt": prompts[0], "guidance": 4.0 if text.null else 1.0}
+        return ModelSpec(name=name, network=self.network(channels, len(labels) or None, text), words=words, prompts=prompts,
                          schedule=self.noise_schedule(), parametrization=self.parametrization, image_size=self.size,
                          channels=channels, learned_variance=self.learned_variance, labels=labels, defaults=defaults,
                          provenance=dict(provenance))
@@ -190,9 +218,9 @@ class TrainConfig:
         """The command line that starts this run."""
         words = ["diffusion-studio", "train"]
         for field in options.fields_of(TrainConfig):
-            value, flag = getattr(self, field.name), field.name.replace("_", "-")
-            if value != field.default:
-                words += [f"--{flag}", str(value)] if field.kind is not bool else [f"--{flag}" if value else f"--no-{flag}"]
+            if (value := getattr(self, field.name)) != field.default:
+                flag = field.name.replace("_", "-")
+                words += [f"--{'' if value else 'no-'}{flag}"] if field.kind is bool else [f"--{flag}", str(value)]
         return shlex.join([*words, "--out", str(out)])
 
 

@@ -16,7 +16,8 @@ def read_recipe(path: str | Path) -> TrainConfig:
     """The configuration in a .toml or .json file. Strict: an unknown name or a wrong value is an `OptionError`.
 
     The names are those of `TrainConfig`, at the top or in one table [train]; a list of numbers may stand for the text with
-    commas, `multipliers = [1, 2, 2]`. What is left out takes its default.
+    commas, `multipliers = [1, 2, 2]`, and a list of texts for the one with |, `prompts = ["a cat, red", "owl"]`. What is
+    left out takes its default.
     """
     path = Path(path)
     if path.suffix.lower() not in (".toml", ".json"):
@@ -43,12 +44,12 @@ def from_toml(text: str) -> TrainConfig:
     if not isinstance(given, Mapping):
         raise OptionError("'train' must be a table of settings, [train].")
     kinds = {field.name: field.kind for field in options.fields_of(TrainConfig)}
-    return options.build(TrainConfig, {name: _as_text(value) if kinds.get(name) is str else value
+    return options.build(TrainConfig, {name: _as_text(name, value) if kinds.get(name) is str else value
                                        for name, value in given.items()}, "field of the training recipe")
 
 
-def _as_text(value: Any) -> Any:
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+def _as_text(name: str, value: Any) -> Any:
+    return ("|" if name == "prompts" else ",").join(map(str, value)) if isinstance(value, list) else value
 
 
 def _parsed(text: str) -> Mapping[str, Any]:

@@ -23,16 +23,25 @@ MAX_COLUMNS = 10
 
 
 def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image:
-    """Four pictures of each of the first ten labels, a column a label; always from the same noise."""
+    """Four pictures of each of the first ten labels or prompts, a column each; always from the same noise.
+
+    Where there are both, each prompt's column takes the next label.
+    """
     with torch.device("meta"):
         network = UNet(spec.network)
     network.load_state_dict({name: p.detach().clone() for name, p in state.items()}, assign=True)
     model = Model(spec, network.eval(), device, torch.float32)
+    prompts = list(spec.prompts[:MAX_COLUMNS]) if spec.takes_text else []
     labels = list(spec.labels[:MAX_COLUMNS])
-    columns = len(labels) or ROWS
-    denoise = model.denoiser(labels * ROWS if labels else None)
-    if spec.network.null_class:
-        denoise = classifier_free(denoise, model.denoiser(), float(spec.defaults.get("guidance", 1.0)))
+    columns = len(prompts or labels) or ROWS
+    if labels:
+        labels = [labels[k % len(labels)] for k in range(columns)]
+    denoise = model.denoiser(labels * ROWS if labels else None, prompts * ROWS if prompts else None)
+    null_text = spec.takes_text and spec.network.text.null
+    if spec.network.null_class or null_text:
+        nothing = model.denoiser(labels * ROWS if labels and not spec.network.null_class else None,
+                                 prompts * ROWS if prompts and not null_text else None)
+        denoise = classifier_free(denoise, nothing, float(spec.defaults.get("guidance", 1.0)))
     noise = Noise(tuple(range(ROWS * columns)), model.shape, device)
     levels = path(spec.schedule, min(STEPS, spec.schedule.timesteps))
     *_, last = sample(DDIM(), clamped(denoise), noise(0), levels, noise)

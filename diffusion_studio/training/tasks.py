@@ -15,8 +15,10 @@ from ..checkpoint import classifier as classifier_files
 from ..classifier_spec import ClassifierSpec
 from ..errors import DataError
 from ..nets.classifier import NoisyClassifier
+from ..nets.config import UNetConfig
 from ..nets.unet import UNet
 from ..spec import ModelSpec
+from .captions import Captions
 from .config import TrainConfig
 from .objective import OBJECTIVES, ClassifierObjective
 from .samples import sample_sheet
@@ -31,18 +33,29 @@ class DenoiserTask:
 
     def __init__(self, config: TrainConfig, images: data.ImageData, device: torch.device) -> None:
         self.config, self.images = config, images
-        network = config.network(images.images.shape[-1], len(images.names) or None)
+        labelled = images.labels is not None
+        self.captions = Captions(config, images.captions, labelled) if config.text and images.captions else None
+        network = self._network_config()
         self.objective = OBJECTIVES[config.objective](
             config.noise_schedule(), config.parametrization, network.classes if network.null_class else None,
             config.label_dropout, device, config.min_snr, config.bound_weight)
 
     def network(self) -> nn.Module:
-        return UNet(self.config.network(self.images.images.shape[-1], len(self.images.names) or None))
+        """A new one, with the given table of words where there is one; drawn from torch's generator."""
+        made = UNet(self._network_config())
+        if self.captions and self.captions.vectors is not None:
+            made.text.set_vectors(self.captions.vectors)
+        return made
+
+    def _network_config(self) -> UNetConfig:
+        return self.config.network(self.images.images.shape[-1], len(self.images.names) or None,
+                                   self.captions.config if self.captions else None)
 
     def spec(self, name: str, provenance: Mapping[str, Any]) -> ModelSpec:
         known = data.KNOWN.get(self.config.data)
         return self.config.spec(name, self.images.images.shape[-1], self.images.names, provenance,
-                                show=known.show if known else None)
+                                show=known.show if known else None,
+                                **self.captions.of_spec(known) if self.captions else {})
 
     def write(self, path: Path, spec: Spec, state: Mapping[str, torch.Tensor]) -> None:
         checkpoint.write(path, spec, state, torch.float16)
@@ -56,6 +69,7 @@ class ClassifierTask(DenoiserTask):
     """Half a U-Net that tells the class of a noisy picture (Dhariwal & Nichol 2021, section 4)."""
 
     file_name = "classifier.safetensors"
+    captions = None                     # a classifier reads none
 
     def __init__(self, config: TrainConfig, images: data.ImageData, device: torch.device) -> None:
         self.config, self.images = config, images

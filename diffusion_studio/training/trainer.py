@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +49,9 @@ class Trainer:
         if device.type == "cpu":
             keep_freed_memory()
         self.config, self.folder, self.device, self.world = config, folder, device, world
-        self.data = data.load(config.data).padded(config.size)
+        self.data = data.load(config.data, size=config.size, fit=config.fit, background=config.background)
+        if config.only:
+            self.data = self.data.only([name.strip() for name in config.only.split(",")])
         self.images = self.data.images
         torch.manual_seed(config.seed)
         self.task = TASKS[config.kind](config, self.data, device)
@@ -80,7 +84,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         losses = torch.cat([self._part(k, part, drawn) for k, part in enumerate(self._parts())])
-        self.world.add_gradients(list(self.network.parameters()))
+        self.world.add_gradients([p for p in self.network.parameters() if p.requires_grad])
         mine = self.world.share(config.batch)
         weighted = (losses * drawn.weight[mine.start:mine.stop].to(losses.device)).double().sum() / config.batch
         value, asked = self.world.add(torch.stack([weighted, weighted.new_tensor(float(stop))])).tolist()
@@ -110,11 +114,22 @@ class Trainer:
             return torch.zeros(0, device=self.device)
         torch.manual_seed(mix(config.seed, at.step) + self.world.rank * config.accumulate + number)       # dropout
         x0, label = self._batch(at.seen, part, drawn.flip)
+        forward, label = self._conditioned(label, at.seen, part)
         draw = draw_part(drawn, slice(part.start, part.stop), config.seed, at.seen, x0)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            losses = self.objective.losses(self._forward, x0, label, draw)
+            losses = self.objective.losses(forward, x0, label, draw)
         ((losses * draw.weight).sum() / config.batch).backward()
         return losses.detach()
+
+    def _conditioned(self, label: torch.Tensor | None, seen: int, part: range) -> tuple[Callable[..., torch.Tensor],
+                                                                                        torch.Tensor | None]:
+        """The network bound to its texts, and the labels (n,): those that go together with a text are dropped."""
+        if self.task.captions is None:
+            return self._forward, label
+        text, both = self.task.captions(self._chosen(seen, part), seen + part.start)
+        if label is not None and self.objective.null_class is not None:
+            label = torch.where(both.to(self.device), self.objective.null_class, label)
+        return partial(self._forward, text=text.to(self.device)), label
 
     def _parts(self) -> list[range]:
         """This process's share of the batch, in the parts that are computed one after another."""
@@ -129,9 +144,8 @@ class Trainer:
     def _batch(self, seen: int, part: range | None = None,
                flip: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The pictures after `seen` others, or a part of them: every epoch visits each once, in an order of its own."""
-        count = len(self.images)
         part = range(self.config.batch) if part is None else part
-        chosen = np.array([self._epoch(k // count)[k % count] for k in range(seen + part.start, seen + part.stop)])
+        chosen = self._chosen(seen, part)
         pictures = self.images[chosen]
         if flip is not None and self.config.flips:
             mirrored = flip[part.start:part.stop].numpy()
@@ -140,6 +154,11 @@ class Trainer:
         if self.data.labels is None:
             return x0, None
         return x0, torch.from_numpy(self.data.labels[chosen]).to(self.device)
+
+    def _chosen(self, seen: int, part: range) -> np.ndarray:
+        """The numbers of these pictures, (n,)."""
+        count = len(self.images)
+        return np.array([self._epoch(k // count)[k % count] for k in range(seen + part.start, seen + part.stop)])
 
     def _epoch(self, number: int) -> np.ndarray:
         if self._order[0] != number:
@@ -199,7 +218,8 @@ class Trainer:
                 for k, ema in enumerate(self.emas):
                     ema.state = {name: like(name, _ema_key(k)) for name in parameters}
                 moments = {k: {"step": tensors[f"step.{name}"], "exp_avg": like(name, "exp_avg"),
-                               "exp_avg_sq": like(name, "exp_avg_sq")} for k, name in enumerate(parameters)}
+                               "exp_avg_sq": like(name, "exp_avg_sq")}
+                           for k, name in enumerate(parameters) if parameters[name].requires_grad}
             prefix = "timesteps."
             self.timesteps.restore({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
         except (KeyError, RuntimeError) as error:

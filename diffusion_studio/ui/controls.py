@@ -9,10 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from ..diffusion.samplers import SAMPLERS
 from ..errors import OptionError
 from ..options import Option, fields_of, name_of
-from ..recipe import ANY, MAX_PICTURES, Recipe
+from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from ..studio import ModelCard, Studio
 
 DICE_SIDES = 1_000_000
@@ -55,12 +54,47 @@ class OptionControls:
         return cls(options, made)
 
     def read(self, values: Mapping[Any, Any]) -> dict[str, Any]:
-        optional = {one.name for one in fields_of(self.cls) if one.optional}
-        return {name: _number_or_none(values[control]) if name in optional else values[control]
+        optional = {one.name: one.kind for one in fields_of(self.cls) if one.optional}
+        left_out = {str: lambda text: text or None}     # by kind: what an empty text box holds stands for None
+        return {name: left_out.get(optional[name], _number_or_none)(values[control]) if name in optional else values[control]
                 for name, control in self.controls.items()}
 
     def show(self, given: Any) -> dict[Any, Any]:
         return {control: getattr(given, name) for name, control in self.controls.items()}
+
+
+class ChoiceControls:
+    """A menu of a registry's names, and the options of the one that is chosen."""
+
+    def __init__(self, kind: str, start: Any, **kwargs: Any) -> None:
+        self.registry = REGISTRIES[kind]
+        self.menu = gr.Dropdown(list(self.registry), value=name_of(self.registry, start), elem_id=kind, **kwargs)
+        self.options: dict[str, OptionControls] = {}
+        self.groups: dict[str, gr.Group] = {}
+        for name, cls in self.registry.items():
+            with gr.Group(visible=type(start) is cls) as group:
+                at = start if type(start) is cls else cls()
+                given = {one.name: {"value": getattr(at, one.name)} for one in fields_of(cls)}
+                self.options[name] = OptionControls.render(cls, **given)
+            self.groups[name] = group
+
+    def inputs(self) -> set[gr.components.Component]:
+        return {self.menu}.union(*(one.controls.values() for one in self.options.values()))
+
+    def read(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        """The choice as a recipe's JSON has it."""
+        name = values[self.menu]
+        return {"name": name, **(self.options[name].read(values) if name in self.options else {})}
+
+    def show(self, given: Any) -> dict[Any, Any]:
+        name = name_of(self.registry, given)
+        return {self.menu: name, **self.options[name].show(given), **self._shown(name)}
+
+    def connect(self) -> None:
+        self.menu.change(self._shown, self.menu, list(self.groups.values()), queue=False, api_visibility="private")
+
+    def _shown(self, name: str) -> dict[Any, Any]:
+        return {group: gr.update(visible=name == one) for one, group in self.groups.items()}
 
 
 class RecipeControls:
@@ -76,6 +110,11 @@ class RecipeControls:
                                  elem_id="model")
         self.label = gr.Dropdown([ANY, *card.conditions], value=start.label or ANY, label="Label", elem_id="label",
                                  visible=bool(card.conditions))
+        with gr.Column(visible=card.spec.takes_text, min_width=0) as self.text:
+            self.prompt = gr.Textbox(start.prompt or "", label="Prompt", elem_id="prompt", lines=2, max_lines=4,
+                                     placeholder="any", info=field_of(Recipe, "prompt").help)
+            self.examples = gr.Dataset(components=[self.prompt], samples=_examples(card), label="Examples",
+                                       elem_id="examples", samples_per_page=6, visible=bool(card.spec.prompts))
 
     def render_rest(self) -> None:
         card, start = self.studio.card(self.start.model), self.start
@@ -84,62 +123,58 @@ class RecipeControls:
             self.seed = gr.Textbox(_seed_text(start), label="Seed", elem_id="seed", scale=3, min_width=120,
                                    info="First picture's seed; the next ones count up. Or a list: 3, 14, 15")
             self.dice = gr.Button("⚄", elem_id="dice", scale=0, min_width=52)
-        self.steps = gr.Slider(1, card.spec.schedule.timesteps, value=start.steps, step=1, label="Steps",
+        self.steps = gr.Slider(1, max(start.steps, card.spec.schedule.timesteps), value=start.steps, step=1, label="Steps",
                                info=field_of(Recipe, "steps").help, elem_id="steps")
         self.guidance = gr.Slider(0, 10, value=start.guidance, step=0.1, label="Guidance",
                                   info=field_of(Recipe, "guidance").help, elem_id="guidance",
-                                  visible=bool(card.conditions))
-        self.sampler = gr.Dropdown(list(SAMPLERS), value=name_of(SAMPLERS, start.sampler), label="Sampler",
-                                   info="How each step goes from one noise level to the next.", elem_id="sampler")
-        self.sampler_options: dict[str, OptionControls] = {}
-        self.sampler_groups: dict[str, gr.Group] = {}
-        for name, cls in SAMPLERS.items():
-            with gr.Group(visible=type(start.sampler) is cls) as group:
-                self.sampler_options[name] = OptionControls.render(cls)
-            self.sampler_groups[name] = group
+                                  visible=_guided(card))
+        self.sampler = ChoiceControls("sampler", start.sampler, label="Sampler",
+                                      info="How each step goes from one noise level to the next.")
         with gr.Accordion("Advanced", open=False):
-            self.advanced = OptionControls.render(Recipe, skip=("model", "label", "steps", "guidance"),
-                                                  spacing={"label": "Spacing (schedule path)"},
-                                                  clip={"label": "Clip the predicted x0"})
+            self.spacing = ChoiceControls("spacing", start.spacing, label="Spacing (schedule path)",
+                                          info="Which noise levels the steps visit.")
+            self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance"),
+                                                  clip={"label": "Clip the predicted x0", "value": start.clip},
+                                                  negative={"label": "Negative prompt", "value": start.negative,
+                                                            "visible": card.spec.takes_text, "elem_id": "negative"})
         self._connect()
 
     def inputs(self) -> set[gr.components.Component]:
         """Every control whose value `recipe` reads."""
-        found = {self.model, self.label, self.count, self.seed, self.steps, self.guidance, self.sampler}
-        for group in (self.advanced, *self.sampler_options.values()):
-            found |= set(group.controls.values())
-        return found
+        return {self.model, self.label, self.prompt, self.count, self.seed, self.steps, self.guidance,
+                *self.sampler.inputs(), *self.spacing.inputs(), *self.advanced.controls.values()}
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
-        return [*self.inputs(), *self.sampler_groups.values()]
+        return [*self.inputs(), self.text, self.examples, *self.sampler.groups.values(), *self.spacing.groups.values()]
 
     def recipe(self, values: Mapping[Any, Any]) -> Recipe:
         """The recipe that the controls stand at; an `OptionError` says what is wrong with them."""
-        sampler = values[self.sampler]
         label = values[self.label]
-        conditions = self.studio.card(values[self.model]).conditions
-        chosen = {"name": sampler, **self.sampler_options[sampler].read(values)}
+        card = self.studio.card(values[self.model])
+        conditions = card.conditions
+        rest = self.advanced.read(values) | ({} if card.spec.takes_text else {"negative": None})
         return Recipe.from_settings({
             "model": values[self.model], "label": label if conditions and label != ANY else None,
-            "seeds": _seeds(values[self.seed], values[self.count]), "steps": values[self.steps], "sampler": chosen,
-            "guidance": values[self.guidance], **self.advanced.read(values)})
+            "prompt": (values[self.prompt] or None) if card.spec.takes_text else None,
+            "seeds": _seeds(values[self.seed], values[self.count]), "sampler": self.sampler.read(values),
+            "spacing": self.spacing.read(values), "guidance": values[self.guidance], **rest,
+        }, {"steps": values[self.steps]})           # the slider yields to a spacing that brings its own number
 
     def show(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates that put the controls where the recipe says."""
         card = self.studio.card(recipe.model)
-        sampler = name_of(SAMPLERS, recipe.sampler)
         return {
             self.model: recipe.model,
             self.label: gr.update(choices=[ANY, *card.conditions], value=recipe.label or ANY, visible=bool(card.conditions)),
+            self.text: gr.update(visible=card.spec.takes_text), self.prompt: recipe.prompt or "",
+            self.examples: gr.Dataset(samples=_examples(card), visible=bool(card.spec.prompts)),
             self.count: len(recipe.seeds), self.seed: _seed_text(recipe),
-            self.steps: gr.update(value=recipe.steps, maximum=card.spec.schedule.timesteps),
-            self.guidance: gr.update(value=recipe.guidance, visible=bool(card.conditions),
+            self.steps: gr.update(value=recipe.steps, maximum=max(recipe.steps, card.spec.schedule.timesteps)),
+            self.guidance: gr.update(value=recipe.guidance, visible=_guided(card),
                                      minimum=min(0, recipe.guidance), maximum=max(10, recipe.guidance)),
-            self.sampler: sampler,
-            **self.sampler_options[sampler].show(recipe.sampler),
-            **{group: gr.update(visible=name == sampler) for name, group in self.sampler_groups.items()},
-            **self.advanced.show(recipe),
+            **self.sampler.show(recipe.sampler), **self.spacing.show(recipe.spacing), **self.advanced.show(recipe),
+            self.advanced.controls["negative"]: gr.update(value=recipe.negative, visible=card.spec.takes_text),
         }
 
     def _first_recipe(self) -> Recipe:
@@ -153,10 +188,20 @@ class RecipeControls:
     def _connect(self) -> None:
         self.dice.click(lambda: str(random.randrange(DICE_SIDES)), None, self.seed, queue=False,
                         api_visibility="private")
-        self.sampler.change(lambda name: [gr.update(visible=name == one) for one in self.sampler_groups],
-                            self.sampler, list(self.sampler_groups.values()), queue=False, api_visibility="private")
+        self.examples.click(lambda sample: sample[0], self.examples, self.prompt, queue=False, api_visibility="private")
+        self.sampler.connect()
+        self.spacing.connect()
         self.model.input(lambda name: self.show(self.studio.recipe(name)), self.model, self.outputs(), queue=False,
                          api_visibility="private")
+
+
+def _guided(card: ModelCard) -> bool:
+    """Whether the model knows a condition that guidance can strengthen."""
+    return bool(card.conditions) or card.spec.takes_text
+
+
+def _examples(card: ModelCard) -> list[list[str]]:
+    return [[prompt] for prompt in card.spec.prompts]
 
 
 def _number_or_none(text: object) -> Any:

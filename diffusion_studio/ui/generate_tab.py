@@ -115,6 +115,9 @@ class GenerateTab:
         card = self.studio.card(recipe.model)
         if recipe.label is not None:
             card.spec.label_index(recipe.label)
+        for text in (recipe.prompt, recipe.negative):
+            if text is not None:
+                card.spec.prompt_text(text)
         return self.settings.show(recipe)
 
 

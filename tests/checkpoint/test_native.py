@@ -214,7 +214,7 @@ def test_another_version(resave, tiny_spec, version):
     (("network", "multipliers", "many"), "multipliers must be a list"),
     (("network", "name", "transformer"), "The network is of kind 'transformer'; this version knows 'unet'"),
     (("network", None), "not an object with a network"),
-    (("schedule", "name", "sigmoid"), "There is no noise schedule 'sigmoid'. Choose one of: linear, cosine"),
+    (("schedule", "name", "sine"), "There is no noise schedule 'sine'. Choose one of: linear, cosine"),
     (("schedule", "name", ["linear"]), "There is no noise schedule"),
     (("schedule", "timesteps", 10**9), "Linear.timesteps must be"),
     (("schedule", None), "A noise schedule is a name or an object"),

@@ -222,8 +222,8 @@ def test_images_in_and_beside_subfolders(tmp_path):
 
 
 def test_different_sizes(tmp_path):
-    save(tmp_path, "1.png", GREY[0]), save(tmp_path, "2.png", GREY[1][:, :5])
-    with pytest.raises(DataError, match=r"The images have 2 different sizes \(5x4, 6x4, ...\). Bring them to one size"):
+    save(tmp_path, "1.png", GREY[0]), save(tmp_path, "2.png", GREY[1][:, :5]), save(tmp_path, "3.png", GREY[2])
+    with pytest.raises(DataError, match=r"The images have 2 different sizes \(2 of 6x4, 1 of 5x4\). Bring them to one size"):
         data.load(tmp_path)
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 
@@ -17,48 +14,9 @@ from safetensors.torch import load_file
 import diffusion_studio as ds
 from diffusion_studio.errors import OptionError
 from diffusion_studio.training import parallel
-from diffusion_studio.training.config import TrainConfig
 from diffusion_studio.training.parallel import World
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="forks")
-
-
-def _process(rank: int, size: int, port: int, settings: dict, out: str, report: str, options: dict) -> None:
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    stop_at = options.pop("stop_at", None)
-    now = [0]
-    steps = []
-    # asked by the last process alone, as a signal that reaches one of them first would
-    run = ds.train(TrainConfig(**settings), out, device="cpu", sample_every=0, save_every=8,
-                   asked=lambda: rank == size - 1 and now[0] == stop_at, **options)
-    for step in run:
-        now[0] = step.step
-        steps.append([step.loss, step.stop])
-        if step.stop:
-            run.close()
-    with open(f"{report}-{rank}.json", "w") as file:
-        json.dump(steps, file)
-
-
-@pytest.fixture
-def together(tmp_path):
-    """`together(size, config, out, **options)` -> every process's list of [loss, stop]."""
-    def run(size, config, out, **options) -> list[list]:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        context = multiprocessing.get_context("fork")
-        report = str(tmp_path / "report")
-        children = [context.Process(target=_process, args=(rank, size, port, vars(config), str(out), report, dict(options)))
-                    for rank in range(size)]
-        for child in children:
-            child.start()
-        for child in children:
-            child.join(60)
-        assert [child.exitcode for child in children] == [0] * size
-        return [json.load(open(f"{report}-{rank}.json")) for rank in range(size)]
-    return run
 
 
 VARIANTS = {

@@ -79,7 +79,7 @@ def test_a_mean_network_that_is_right_gives_the_picture(tiny_model):
     x = level.alpha * x0 + level.sigma * eps
     beta = model.schedule.betas()[50]
     mean = (before.alpha * beta * x0 + np.sqrt(1 - beta) * before.sigma**2 * x) / level.sigma**2
-    model.network = lambda x, t, label: mean
+    model.network = lambda x, t, label, text: mean
     torch.testing.assert_close(model.predict(x, level, (0,)).x0, x0, rtol=0, atol=1e-9)
 
 

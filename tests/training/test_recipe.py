@@ -25,9 +25,10 @@ lr = 2e-4
 flips = true
 ema_also = [0.99, 0.9]
 warmup = 10
+prompts = ["a cat, red", "owl"]
 """
 SAME = TrainConfig(data="pictures.npz", size=16, multipliers="1,2,1.5", attention="8,4", objective="hybrid", lr=2e-4,
-                   flips=True, ema_also="0.99,0.9", warmup=10)
+                   flips=True, ema_also="0.99,0.9", warmup=10, prompts="a cat, red|owl")
 
 
 @pytest.mark.parametrize("text", [TEXT, "[train]" + TEXT], ids=["at the top", "in a table"])

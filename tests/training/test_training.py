@@ -60,6 +60,7 @@ def test_configuration_round_trip(config):
     ({"attention": "5"}, "attention at size 5 is not possible: the network's levels have the sizes 8, 4"),
     ({"batch": 0}, "TrainConfig.batch must be"), ({"lr": 2}, "TrainConfig.lr must be a finite number"),
     ({"schedule": "sine"}, "There is no TrainConfig.schedule 'sine'. Choose one of: linear, cosine"),
+    ({"schedule": "jsd"}, "The schedule jsd ends in pure noise, where eps says nothing of the picture. Choose the parametrization v"),
     ({"label_dropout": 1.5}, "TrainConfig.label_dropout must be"), ({"precision": "int8"}, "There is no TrainConfig.precision"),
 ])
 def test_configurations_that_cannot_be(config, changes, message):

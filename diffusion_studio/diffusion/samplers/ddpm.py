@@ -41,7 +41,7 @@ class DDPM:
             yield Step(i, now, x, p.x0, p.eps)
             scale = now.alpha / to.alpha                            # q(x_now | x_to) = N(scale * x_to, beta)
             beta = now.sigma**2 - (scale * to.sigma)**2
-            x = (scale * to.sigma**2 * x + to.alpha * beta * p.x0) / now.sigma**2        # eq. 7
+            x = scale * to.sigma**2 / now.sigma**2 * x + to.alpha * beta / now.sigma**2 * p.x0      # eq. 7
             if to.sigma:                                            # no noise on the arrival at the clean picture
                 small = beta * to.sigma**2 / now.sigma**2
                 x = x + self._deviation(small, beta, p.variance) * noise(i + 1)

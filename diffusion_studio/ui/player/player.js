@@ -154,7 +154,8 @@ const readout = () => {
   scrub.value = want;
   root.dataset.shown = shown; root.dataset.ended = ended;
   $('.step').textContent = `step ${at ? at.index : tick.index} of ${tick.total}`;
-  if (at) $('.level').textContent = at.logSnr === null ? 'clean picture' : `t = ${Math.round(at.t * 10) / 10} · log-SNR ${at.logSnr.toFixed(2)}`;
+  if (at) $('.level').textContent = at.logSnr === null ? 'clean picture' :
+    `t = ${Number.isInteger(at.t) ? at.t : +at.t.toPrecision(4)} · ${at.logSnr <= -1e9 ? 'pure noise' : `log-SNR ${at.logSnr.toFixed(2)}`}`;
   $('.state').textContent = !ended ? 'denoising …' : tick.stopped && !tick.done ? 'stopped' : 'finished';
   for (const button of strip.children) {
     const next = button.nextSibling, from = Number(button.firstChild.dataset.place || -1);

@@ -20,6 +20,7 @@ from ...frame import Frame
 from ...images import grid, grid_shape, to_pil
 
 MAX_FRAMES_PER_PULL = 64
+PURE_NOISE = -1e9                   # stands for -inf, which JSON lacks; the page knows it
 MAX_BYTES_PER_PULL = 2 << 20
 
 
@@ -68,6 +69,6 @@ def _answer(frames: list[Frame], places: list[Any]) -> list[list[Any]]:
         if type(place) is int and 0 <= place < len(frames) and size < MAX_BYTES_PER_PULL:
             frame, packed = frames[place], encode(frames[place])
             size += len(packed)
-            log_snr = frame.level.log_snr if frame.level.sigma else None
+            log_snr = max(frame.level.log_snr, PURE_NOISE) if frame.level.sigma else None
             answer.append([place, base64.b64encode(packed).decode(), frame.index, frame.level.t, log_snr])
     return answer

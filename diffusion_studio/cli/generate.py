@@ -1,0 +1,91 @@
+"""`diffusion-studio generate`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..errors import OptionError
+from ..export.options import ExportOptions
+from ..nets.tokens import split
+from ..options import fields_of
+from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
+from .flags import add_choice, add_machine, add_options, chosen, given, studio_of
+
+
+def add(verbs: Any) -> None:
+    """The verb `generate`."""
+    verb = verbs.add_parser("generate", help="run the reverse process and write a GIF, MP4 or PNG")
+    verb.add_argument("model", nargs="?", help="a model's name, see 'models'; left out with --recipe")
+    verb.add_argument("--recipe", metavar="FILE", help="take all settings from an exported file or a recipe's JSON")
+    verb.add_argument("--seed", type=int, help="seed of the first picture; the next ones count up (default 0)")
+    verb.add_argument("--count", type=int, help=f"number of pictures, 1 to {MAX_PICTURES}")
+    verb.add_argument("--seeds", metavar="A,B,...", help="one seed for each picture, instead of --seed and --count")
+    add_options(verb, fields_of(Recipe), skip=("model",))
+    for kind, registry in REGISTRIES.items():
+        add_choice(verb, kind, registry)
+    export = verb.add_argument_group("the file")
+    export.add_argument("--out", metavar="FILE", help="where to write: .gif, .mp4 or .png (default MODEL-LABEL-SEED.gif)")
+    export.add_argument("--format", help="the format where the suffix does not tell it, such as 'strip'")
+    add_options(export, fields_of(ExportOptions))
+    add_machine(verb)
+    verb.set_defaults(run=_generate)
+
+
+def _generate(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from ..export import FORMATS, format_of
+    from ..trajectory import Trajectory
+
+    studio = studio_of(args)
+    recipe = recipe_of(args, studio)
+    options = ExportOptions(**given(args, fields_of(ExportOptions)))
+    words = "_".join(split(recipe.prompt or ""))[:40].replace("_,", "")      # no letter that a file's name cannot have
+    name = "-".join(part for part in (recipe.model, recipe.label, words, str(recipe.seeds[0])) if part).replace(" ", "_")
+    out = Path(args.out or f"{name}{FORMATS[args.format].suffix if args.format in FORMATS else '.gif'}")
+    format_of(out, args.format)                     # a wrong suffix is said before the run, not after it
+    frames = studio.stream(recipe)
+    bar = tqdm(frames, desc="denoising", total=recipe.steps + 1, unit="state", disable=None)
+    written = Trajectory(recipe, list(bar)).save(out, args.format, **vars(options))
+    print(written)
+
+
+def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
+    """The recipe file's settings, or else the model's defaults, with what the flags change."""
+    changes = given(args, [field for field in fields_of(Recipe) if field.name != "model"])
+    if changes.get("label") == ANY:
+        changes["label"] = None
+    if args.recipe:
+        before = Recipe.from_file(args.recipe)
+    elif args.model:
+        if changes.keys() & {"label", "prompt", "negative"}:        # what is asked for replaces all that is by default
+            changes = {"prompt": None, "negative": None, **changes}
+        before = studio.recipe(args.model)
+    else:
+        raise OptionError("Name a model (see 'diffusion-studio models'), or give --recipe FILE.")
+    if args.model:
+        changes["model"] = args.model
+    if (seeds := _seeds(args, before)) is not None:
+        changes["seeds"] = seeds
+    for kind, registry in REGISTRIES.items():
+        changes[kind] = chosen(args, kind, registry, getattr(before, kind))
+    return Recipe.from_settings(changes, {name: getattr(before, name) for name in Recipe.__dataclass_fields__})
+
+
+def _seeds(args: argparse.Namespace, before: Recipe) -> tuple[int, ...] | None:
+    if args.seeds is not None:
+        if args.seed is not None or args.count is not None:
+            raise OptionError("--seeds names every picture's seed; leave out --seed and --count.")
+        try:
+            return tuple(int(part) for part in args.seeds.split(","))
+        except ValueError:
+            raise OptionError(f"--seeds takes whole numbers with commas between them, got {args.seeds!r}.") from None
+    if args.seed is None and args.count is None:
+        return None
+    first = before.seeds[0] if args.seed is None else args.seed
+    count = len(before.seeds) if args.count is None else args.count
+    if not 1 <= count <= MAX_PICTURES:
+        raise OptionError(f"--count must be from 1 to {MAX_PICTURES}, got {count}. Make more in several runs.")
+    return tuple(range(first, first + count))

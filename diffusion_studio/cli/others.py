@@ -1,0 +1,53 @@
+"""`diffusion-studio models` and `diffusion-studio serve`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from ..errors import OptionError
+from .flags import add_machine, studio_of
+
+
+def add_models(verbs: Any) -> None:
+    """The verb `models`."""
+    verb = verbs.add_parser("models", help="list the models")
+    verb.add_argument("--json", action="store_true", help="as JSON")
+    verb.add_argument("--checkpoints", metavar="FOLDER", help="where the models lie (default ./checkpoints)")
+    verb.set_defaults(run=_models)
+
+
+def _models(args: argparse.Namespace) -> None:
+    from ..studio import Studio
+
+    studio = Studio(args.checkpoints)
+    cards = studio.models()
+    if args.json:
+        print(json.dumps([{"name": c.name, "path": str(c.path), **json.loads(c.spec.to_json())} for c in cards]))
+    for card in cards if not args.json else ():
+        colour = "grey" if card.spec.channels == 1 else "RGB"
+        print(f"{card.name}: {card.resolution}x{card.resolution} {colour}, {card.spec.schedule.timesteps} timesteps; "
+              f"labels: {', '.join(card.conditions) or 'none'}" + ("; reads prompts" if card.spec.takes_text else ""))
+    for name, why in studio.problems().items():
+        print(f"diffusion-studio: {name} cannot be used: {why}", file=sys.stderr)
+    if not cards:
+        raise OptionError(f"No usable model in {studio.folder}. A model is a folder with a model.safetensors in it.")
+
+
+def add_serve(verbs: Any) -> None:
+    """The verb `serve`."""
+    verb = verbs.add_parser("serve", help="open the app in a browser (the same as python app.py)")
+    verb.add_argument("--host", help="address to listen on (default 127.0.0.1, or GRADIO_SERVER_NAME)")
+    verb.add_argument("--port", type=int, help="port to listen on (default from 7860 up, or GRADIO_SERVER_PORT)")
+    verb.add_argument("--share", action="store_true", help="make a public link through Gradio's relay")
+    verb.add_argument("--open", action="store_true", help="open a browser window")
+    add_machine(verb)
+    verb.set_defaults(run=_serve)
+
+
+def _serve(args: argparse.Namespace) -> None:
+    from ..ui.shell import serve
+
+    serve(studio_of(args), args.host, args.port, args.share, args.open)

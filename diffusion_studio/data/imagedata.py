@@ -1,0 +1,74 @@
+"""Pictures in memory with what is known of them, and the ways to bring them to one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import DataError, OptionError, unknown
+from .pictures import FITS, fitted
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """`images` (N, H, W, C) uint8 with 1 or 3 channels; `labels` (N,) int64 indices into `names`, or None.
+
+    `captions` holds one or more texts for each picture, or is None; a single text may be given without its tuple.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    names: tuple[str, ...]
+    captions: tuple[tuple[str, ...], ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.captions is None:
+            return
+        captions = tuple((one,) if isinstance(one, str) else tuple(one) for one in self.captions)
+        if len(captions) != len(self.images):
+            raise DataError(f"There are {len(captions)} captions for {len(self.images)} images.")
+        whole = [bool(texts) and all(isinstance(t, str) and t.strip() for t in texts) for texts in captions]
+        if bare := [k for k, fine in enumerate(whole) if not fine]:
+            raise DataError(f"{len(bare):,} of {len(captions):,} images have no caption, the first is number {bare[0]}. "
+                            "Give each one, or leave the captions out altogether.")
+        object.__setattr__(self, "captions", captions)
+
+    def padded(self, size: int, background: tuple[int, int, int] = (0, 0, 0)) -> ImageData:
+        """Pictures of size x size: centred on black. Larger ones are an error, never cropped in silence."""
+        height, width = self.images.shape[1:3]
+        if height > size or width > size:
+            raise DataError(f"The pictures are {width}x{height}, larger than the {size}x{size} asked for. "
+                            f"Ask for size {max(height, width)} or more, or for the fit 'crop' or 'resize'.")
+        top, left = (size - height) // 2, (size - width) // 2
+        channels = self.images.shape[3]
+        images = np.empty((len(self.images), size, size, channels), np.uint8)
+        images[:] = background if channels == 3 else round(sum(background) / 3)
+        images[:, top:top + height, left:left + width] = self.images
+        return replace(self, images=images)
+
+    def fitted(self, size: int, fit: str = "pad", background: tuple[int, int, int] = (0, 0, 0)) -> ImageData:
+        """Pictures of size x size; for what `fit` can be see `pictures.FITS`."""
+        if fit not in FITS:
+            raise unknown("fit", fit, FITS)
+        if self.images.shape[1:3] == (size, size):
+            return self
+        if fit == "pad":
+            return self.padded(size, background)
+        return replace(self, images=np.stack([fitted(image, size, fit, background) for image in self.images]))
+
+    def only(self, labels: Sequence[str]) -> ImageData:
+        """The pictures with one of these labels, in the order in which these are given."""
+        if self.labels is None:
+            raise OptionError(f"The pictures have no labels, so none of {', '.join(labels)} can be chosen.")
+        for label in labels:
+            if label not in self.names:
+                raise unknown("label of the data", label, self.names)
+        new = np.full(len(self.names), -1, np.int64)
+        new[[self.names.index(label) for label in labels]] = np.arange(len(labels))
+        chosen = np.flatnonzero(new[self.labels] >= 0)
+        if not len(chosen):
+            raise DataError(f"No picture has any of the labels {', '.join(labels)}.")
+        captions = None if self.captions is None else tuple(self.captions[k] for k in chosen)
+        return ImageData(self.images[chosen], new[self.labels[chosen]], tuple(labels), captions)

@@ -1,0 +1,42 @@
+"""The predicted picture kept in the range of pictures; eps follows from it."""
+
+from __future__ import annotations
+
+import torch
+
+from ..denoiser import Denoiser
+from ..prediction import Prediction, from_x0
+from ..schedule import NoiseLevel
+
+
+def clamped(denoise: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
+    """Keep the predicted clean picture in the data's range and re-derive eps from it (as OpenAI's samplers do)."""
+
+    def inside(x: torch.Tensor, level: NoiseLevel) -> Prediction:
+        p = denoise(x, level)
+        return from_x0(p.x0.clamp(low, high), x, level.alpha, level.sigma, p.variance)
+
+    return inside
+
+
+def dynamically_thresholded(denoise: Denoiser, share: float = 0.995, limit: float = 1.0) -> Denoiser:
+    """Dynamic thresholding (Saharia et al. 2022, section 2.3): a picture that leaves the range is scaled back into it.
+
+    s is the `share`-quantile (0 to 1) of |x0| over each picture, at least `limit`; x0 is clamped to [-s, s] and divided by
+    s / limit. Choose it with large guidance, where clamping alone saturates whole areas.
+    """
+    def inside(x: torch.Tensor, level: NoiseLevel) -> Prediction:
+        p = denoise(x, level)
+        s = _quantile(p.x0.abs().flatten(1), share).clamp_min(limit).view(-1, *[1] * (x.ndim - 1))
+        x0 = p.x0.clamp(-s, s) * (limit / s)
+        return from_x0(x0, x, level.alpha, level.sigma, p.variance)
+
+    return inside
+
+
+def _quantile(values: torch.Tensor, share: float) -> torch.Tensor:
+    """(N,) the quantile of each row, between the two nearest values; torch.quantile refuses large rows."""
+    at = share * (values.shape[1] - 1)
+    low = int(at)
+    ordered = values.sort(dim=1).values
+    return torch.lerp(ordered[:, low], ordered[:, min(low + 1, values.shape[1] - 1)], at - low)

@@ -1,0 +1,104 @@
+"""Guidance that depends on where the run is: an interval of noise levels, a curve over the run, a change at a step."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ...errors import OptionError
+from ..denoiser import Denoiser
+from ..schedule import NoiseLevel
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..prediction import Prediction
+
+
+class Progress:
+    """How far a run is at a level: 0 at the first of its `levels`, 1 at the last network call's; by log-SNR in between.
+
+    The calls that solvers of higher order make between two levels fall between their steps.
+    """
+
+    def __init__(self, levels: Sequence[NoiseLevel]) -> None:
+        self._visited = [level.log_snr for level in levels[:-1]]
+        if not self._visited:
+            raise OptionError("A run has at least two levels: where it starts and where it ends.")
+
+    def step(self, level: NoiseLevel) -> float:
+        """The sampling step, counted from 0, fractional between two; beyond the ends it is the first or the last."""
+        at, seen = level.log_snr, self._visited
+        right = bisect.bisect_left(seen, at)
+        if right == 0 or right == len(seen):
+            return float(min(right, len(seen) - 1))
+        low, high = seen[right - 1], seen[right]
+        if at == high or math.isinf(low):
+            return float(right)
+        return right - 1 + (at - low) / (high - low)
+
+    def __call__(self, level: NoiseLevel) -> float:
+        last = len(self._visited) - 1
+        return self.step(level) / last if last else 0.0
+
+
+# The part of the guidance that is on, by progress in [0, 1]: falling to none at the end.
+SHAPES: dict[str, Callable[[float], float]] = {
+    "constant": lambda u: 1.0,
+    "linear": lambda u: 1 - u,
+    "cosine": lambda u: (1 + math.cos(math.pi * u)) / 2,
+    "rising": lambda u: u,
+}
+
+
+def shaped(scale: float, levels: Sequence[NoiseLevel], shape: str | Sequence[float] = "constant",
+           off: float = 1.0) -> Callable[[NoiseLevel], float]:
+    """A scale that changes over the run from `scale` towards `off`: a name of `SHAPES`, or a list of scales.
+
+    A list is spread evenly over the run and interpolated, whatever the number of steps.
+    """
+    progress = Progress(levels)
+    if isinstance(shape, str):
+        if shape not in SHAPES:
+            raise OptionError(f"There is no guidance shape {shape!r}. Choose one of: {', '.join(SHAPES)}, or give a list.")
+        curve = SHAPES[shape]
+        return lambda level: off + (scale - off) * curve(progress(level))
+    values = [float(value) for value in shape]
+    if not values or not all(map(math.isfinite, values)):
+        raise OptionError(f"A list of guidance scales holds at least one finite number, got {list(shape)}.")
+
+    def listed(level: NoiseLevel) -> float:
+        at = progress(level) * (len(values) - 1)
+        low = min(int(at), len(values) - 1)
+        high = min(low + 1, len(values) - 1)
+        return values[low] + (at - low) * (values[high] - values[low])
+
+    return listed
+
+
+def between(scale: float | Callable[[NoiseLevel], float], low: float, high: float,
+            off: float = 1.0) -> Callable[[NoiseLevel], float]:
+    """A scale that counts only while sigma / alpha is from `low` to `high`, `off` elsewhere (Kynkaanniemi et al. 2024)."""
+    if not 0 <= low <= high:
+        raise OptionError(f"A guidance interval goes from a low to a high sigma / alpha, at least 0; got {low} to {high}.")
+
+    def limited(level: NoiseLevel) -> float:
+        noise = level.sigma / level.alpha if level.alpha else math.inf
+        inside = low <= noise <= high
+        return off if not inside else scale(level) if callable(scale) else scale
+
+    return limited
+
+
+def switched(before: Denoiser, after: Denoiser, levels: Sequence[NoiseLevel], step: int) -> Denoiser:
+    """`before` until sampling step number `step`, `after` from there on: another label or guidance in mid-run."""
+    progress = Progress(levels)
+    if not 0 <= step < len(levels):
+        raise OptionError(f"The run has the steps 0 to {len(levels) - 1}; it cannot change at step {step}.")
+
+    def chosen(x: torch.Tensor, level: NoiseLevel) -> Prediction:
+        return (after if progress.step(level) >= step else before)(x, level)
+
+    return chosen

@@ -1,0 +1,50 @@
+"""Which levels a run visits ("schedule path"), by name. To add one, write the class and name it here."""
+
+from __future__ import annotations
+
+from ... import options
+from ...errors import OptionError
+from ..schedule import CLEAN, NoiseLevel, NoiseSchedule
+from .base import MOST_STEPS, Spacing
+from .even import Leading, Linspace, Quadratic, Trailing
+from .listed import Sections, Timesteps
+from .sigma import Exponential, Follow, Karras, LogSNR
+
+SPACINGS: dict[str, type[Spacing]] = {
+    "trailing": Trailing,
+    "leading": Leading,
+    "linspace": Linspace,
+    "quadratic": Quadratic,
+    "karras": Karras,
+    "exponential": Exponential,
+    "log-snr": LogSNR,
+    "follow": Follow,
+    "timesteps": Timesteps,
+    "sections": Sections,
+}
+
+
+def path(schedule: NoiseSchedule, steps: int, spacing: Spacing | str = "trailing") -> tuple[NoiseLevel, ...]:
+    """The steps + 1 levels of a run: `steps` of the schedule, noisiest first, and the clean end.
+
+    `spacing` is an instance, or a name of `SPACINGS` for its defaults. Raises `OptionError` for a number of steps that the
+    spacing cannot make, or labels that the schedule does not have.
+    """
+    if isinstance(spacing, str):
+        spacing = options.from_json(SPACINGS, "spacing", spacing)
+    most = spacing.most(schedule)
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
+        why = ", the timesteps that the model was trained with" if most == schedule.timesteps else ""
+        raise OptionError(f"steps must be a whole number from 1 to {most}{why}; got {steps!r}.")
+    if spacing.count not in (None, steps):
+        raise OptionError(f"The spacing {options.name_of(SPACINGS, spacing)} makes {spacing.count} steps by itself, and "
+                          f"{steps} were asked for. Ask for {spacing.count}, or choose another spacing.")
+    levels = (*(schedule.level(float(t)) for t in spacing(schedule, steps)), CLEAN)
+    if any(a.log_snr >= b.log_snr for a, b in zip(levels, levels[1:])):
+        raise OptionError(f"{steps} steps are too many for this spacing on this schedule: some would not lower the noise. "
+                          "Choose fewer.")
+    return levels
+
+
+__all__ = ["MOST_STEPS", "SPACINGS", "Exponential", "Follow", "Karras", "Leading", "Linspace", "LogSNR", "Quadratic",
+           "Sections", "Spacing", "Timesteps", "Trailing", "path"]

@@ -1,0 +1,112 @@
+"""Paths that somebody wrote down. Their number of steps is their own: a run's `steps` must agree with it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import ClassVar
+
+import numpy as np
+
+from ...errors import OptionError
+from ...options import option
+from ..schedule import NoiseSchedule
+from .base import MOST_STEPS, Spacing
+
+
+@dataclass(frozen=True)
+class Timesteps(Spacing):
+    """Exactly these labels, fractional ones too."""
+
+    timesteps: str = option("999,749,499,249", "The labels t to visit, noisiest first, with commas between them. Their "
+                            "number is the number of steps.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self._labels
+
+    @property
+    def _labels(self) -> tuple[float, ...]:
+        try:
+            found = tuple(float(part) for part in self.timesteps.split(","))
+        except ValueError:
+            found = ()
+        if not found or not all(map(math.isfinite, found)) or any(b >= a for a, b in zip(found, found[1:])):
+            raise OptionError("timesteps must be falling numbers with commas between them, such as 999,749,499,249; "
+                              f"got {self.timesteps[:80]!r}.")
+        if len(found) > MOST_STEPS:
+            raise OptionError(f"timesteps may name at most {MOST_STEPS} labels, got {len(found)}.")
+        return found
+
+    @property
+    def count(self) -> int:
+        return len(self._labels)
+
+    def __call__(self, schedule: NoiseSchedule, steps: int) -> np.ndarray:
+        return np.array(self._labels)
+
+    def most(self, schedule: NoiseSchedule) -> int:
+        return MOST_STEPS
+
+
+@dataclass(frozen=True)
+class Sections(Spacing):
+    """The respacing strings of OpenAI's programs (Nichol & Dhariwal 2021, section 4, and their released code).
+
+    "10,15,20" cuts the T timesteps into three equal sections, the cleanest first, and spreads so many steps over each, both
+    of its ends included. "ddim50" is every k-th timestep up from 0, with the smallest whole k that makes 50 of them. In
+    continuous time the T timesteps are spread evenly over the labels.
+    """
+
+    sections: str = option("10,15,20", "Steps in each of as many equal sections, cleanest first, such as 10,15,20; or "
+                           "ddim50 for a fixed stride. Their sum is the number of steps.")
+    whole: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self._counts
+
+    @property
+    def _strided(self) -> bool:
+        return self.sections.startswith("ddim")
+
+    @property
+    def _counts(self) -> tuple[int, ...]:
+        parts = [self.sections[4:]] if self._strided else self.sections.split(",")
+        if not all(part.strip().isdecimal() and len(part) < 10 for part in parts) or not sum(map(int, parts)):
+            raise OptionError("sections must be whole numbers with commas between them, such as 10,15,20, or ddim and a "
+                              f"number, such as ddim50; got {self.sections[:80]!r}.")
+        return tuple(map(int, parts))
+
+    @property
+    def count(self) -> int:
+        return sum(self._counts)
+
+    def __call__(self, schedule: NoiseSchedule, steps: int) -> np.ndarray:
+        total = schedule.timesteps
+        found = np.array((self._stride if self._strided else self._spread)(total), np.float64)[::-1]
+        if schedule.discrete:
+            return found
+        return schedule.t_min + found / max(total - 1, 1) * (schedule.t_max - schedule.t_min)
+
+    def _stride(self, total: int) -> range:
+        stride = -(-total // self.count)                    # no smaller one makes so few
+        if len(range(0, total, stride)) != self.count:
+            raise OptionError(f"No whole stride makes exactly {self.count} of {total} timesteps; {self.sections} would make "
+                              f"{len(range(0, total, stride))}. Choose ddim{len(range(0, total, stride))}, or the spacing "
+                              f"leading with {self.count} steps.")
+        return range(0, total, stride)
+
+    def _spread(self, total: int) -> list[int]:
+        counts, found, start = self._counts, [], 0
+        for k, count in enumerate(counts):
+            size = total // len(counts) + (k < total % len(counts))
+            if count > size:
+                raise OptionError(f"Section {k + 1} of {self.sections!r} has {size} of the {total} timesteps, too few for "
+                                  f"{count} steps. Give smaller numbers.")
+            # summed up and not multiplied: a sum just off a half decides the rounding as in OpenAI's published runs
+            strides = [0.0, *[(size - 1) / max(count - 1, 1)] * (count - 1)][:count]
+            found += [start + round(place) for place in accumulate(strides)]
+            start += size
+        return found

@@ -1,0 +1,68 @@
+"""The controls of a run, without a browser: what they show is the recipe, and what they hold makes it again."""
+
+from __future__ import annotations
+
+import gradio as gr
+import pytest
+
+import diffusion_studio as ds
+from diffusion_studio.diffusion.spacing import SPACINGS, Follow, Karras, Sections, Timesteps
+from diffusion_studio.errors import OptionError
+from diffusion_studio.ui.controls import RecipeControls
+
+
+@pytest.fixture
+def controls(tmp_path, write_checkpoint):
+    write_checkpoint("tiny", defaults={"steps": 4, "spacing": {"name": "karras", "rho": 3}, "clip": False,
+                                       "sampler": {"name": "ddim", "eta": 0.5}})
+    with gr.Blocks():
+        made = RecipeControls(ds.Studio(tmp_path / "checkpoints", "cpu", "fp32"))
+        made.render_quick()
+        made.render_rest()
+    return made
+
+
+def values(controls: RecipeControls, *updates: dict) -> dict:
+    """What the page would send: the controls as rendered, then as the updates left them."""
+    found = {one: one.value for one in controls.inputs()}
+    for control, update in (pair for each in updates for pair in each.items()):
+        if control not in found:
+            continue
+        if not isinstance(update, dict):
+            found[control] = update
+        elif "value" in update:
+            found[control] = update["value"]
+    return found
+
+
+def test_the_page_begins_with_the_models_own_recipe(controls):
+    assert controls.recipe(values(controls)) == controls.start
+    assert controls.start.spacing == Karras(rho=3.0) and controls.start.sampler == ds.DDIM(eta=0.5)
+
+
+@pytest.mark.parametrize("spacing", [*(cls() for cls in SPACINGS.values()), Karras(rho=2.5), Follow(follow="sigmoid"),
+                                     Timesteps(timesteps="90,10.5,0"), Sections(sections="ddim25")], ids=str)
+@pytest.mark.parametrize("sampler", [ds.DDPM(variance="large"), ds.DDIM(eta=0.25)], ids=str)
+def test_what_is_shown_is_read_back(controls, spacing, sampler):
+    recipe = ds.Recipe(model="tiny", label="Dog", seeds=(3, 9), steps=spacing.count or 7, sampler=sampler, spacing=spacing)
+    assert controls.recipe(values(controls, controls.show(recipe))) == recipe
+
+
+@pytest.mark.parametrize("kind", ["sampler", "spacing"])
+def test_only_the_options_of_the_choice_are_shown(controls, kind):
+    choice = getattr(controls, kind)
+    for name, cls in choice.registry.items():
+        shown = choice.show(cls())
+        assert {one for one, group in choice.groups.items() if shown[group]["visible"]} == {name}
+    assert set(choice.groups.values()) <= set(controls.outputs())
+
+
+def test_the_slider_yields_to_a_spacing_with_steps_of_its_own(controls):
+    text = controls.spacing.options["timesteps"].controls["timesteps"]
+    given = values(controls, {controls.spacing.menu: "timesteps", text: "50,5"})
+    assert given[controls.steps] == 4 and controls.recipe(given).steps == 2
+
+
+def test_a_choice_that_is_none_is_explained(controls):
+    with pytest.raises(OptionError, match="There is no spacing 'karas'"):
+        controls.recipe(values(controls, {controls.spacing.menu: "karas"}))

@@ -50,7 +50,8 @@ def _train(args: argparse.Namespace) -> None:
                   sample_every=args.sample_every, save_every=args.save_every, asked=lambda: bool(asked))
     smooth, first = None, os.environ.get("RANK", "0") == "0"            # torchrun's number of this process
     try:
-        with _stop_asked(asked), tqdm(total=config.images, unit="img", unit_scale=True, mininterval=1, disable=not first) as bar:
+        with (_stop_asked(asked),
+              tqdm(total=config.images, unit="img", unit_scale=True, mininterval=1, disable=not first) as bar):
             for step in steps:
                 smooth = step.loss if smooth is None else 0.98 * smooth + 0.02 * step.loss
                 bar.update(step.seen - bar.n)
@@ -68,7 +69,10 @@ def _train(args: argparse.Namespace) -> None:
 
 @contextmanager
 def _stop_asked(asked: list[int]) -> Iterator[None]:
-    """Fills `asked` at the first Ctrl-C or polite kill, so that the step under way is finished; a second one is not patient."""
+    """Fills `asked` at the first Ctrl-C or polite kill, so that the step under way is finished.
+
+    A second one is not patient.
+    """
     def handler(number: int, frame: Any) -> None:
         if asked:
             raise KeyboardInterrupt

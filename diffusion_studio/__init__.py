@@ -26,6 +26,7 @@ _HOME = {
     "clamped": "diffusion.guidance", "dynamically_thresholded": "diffusion.guidance", "shaped": "diffusion.guidance",
     "between": "diffusion.guidance", "switched": "diffusion.guidance",
     "DDIM": "diffusion.samplers", "DDPM": "diffusion.samplers", "SAMPLERS": "diffusion.samplers",
+    "Levels": "diffusion.levels",
     "Sampler": "diffusion.samplers", "Step": "diffusion.samplers", "sample": "diffusion.sampling",
     "UNet": "nets.unet", "UNetConfig": "nets.config", "TextConfig": "nets.tokens",
     "Classifier": "classifier", "load_classifier": "classifier", "read_recipe": "training.recipe",

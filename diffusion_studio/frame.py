@@ -11,13 +11,17 @@ from .diffusion.schedule import NoiseLevel
 
 @dataclass(frozen=True)
 class Frame:
-    """State `index` of 0..`total` at its level: x and the predicted x0, each uint8 (N, H, W, C) with C = 1 or 3."""
+    """State `index` of 0..`total` at its level: x and the predicted x0, each uint8 (N, H, W, C) with C = 1 or 3.
+
+    `calls` is how often the denoiser was asked up to here.
+    """
 
     index: int
     total: int
     level: NoiseLevel
     x: np.ndarray
     x0: np.ndarray
+    calls: int = 0
 
     @property
     def nbytes(self) -> int:

@@ -10,6 +10,7 @@ import torch
 
 from .diffusion.denoiser import Denoiser
 from .diffusion.guidance import clamped, classifier_free
+from .diffusion.levels import Levels
 from .diffusion.noise import Noise
 from .diffusion.sampling import sample
 from .diffusion.schedule import NoiseLevel
@@ -35,7 +36,7 @@ class Plan:
 
 def plan(model: Model, recipe: Recipe) -> Plan:
     """Check a recipe against a model; raises `OptionError` for what the model cannot do."""
-    levels = path(model.schedule, recipe.steps, recipe.spacing)
+    levels = Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule)
     model.check(levels[0])
     denoise = model.denoiser(recipe.label, recipe.prompt)
     if recipe.negative is not None:
@@ -66,4 +67,4 @@ def _frames(made: Plan, recipe: Recipe) -> Iterator[Frame]:
     total = len(made.levels) - 1
     for step in sample(recipe.sampler, made.denoise, made.start(), made.levels, made.noise):
         x = to_uint8(step.x)
-        yield Frame(step.index, total, step.level, x, x if step.x0 is step.x else to_uint8(step.x0))
+        yield Frame(step.index, total, step.level, x, x if step.x0 is step.x else to_uint8(step.x0), step.calls)

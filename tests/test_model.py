@@ -128,7 +128,8 @@ def test_n_steps_give_n_plus_1_frames(tiny_model, sampler, steps):
         assert frame.total == steps and frame.x.shape == frame.x0.shape == (3, 8, 8, 1)
         assert frame.x.dtype == frame.x0.dtype == np.uint8 and frame.nbytes == 2 * 3 * 64
     assert frames[-1].level == CLEAN and frames[-1].x0 is frames[-1].x
-    np.testing.assert_array_equal(frames[-2].x0, frames[-1].x)             # the last step arrives at the last x0
+    if type(sampler).__name__ not in ("PLMS", "PNDM", "LMS"):              # these combine past eps to the very end
+        np.testing.assert_array_equal(frames[-2].x0, frames[-1].x)         # the last step arrives at the last x0
 
 
 def test_frames_show_the_states(tiny_model):

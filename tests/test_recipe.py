@@ -166,7 +166,7 @@ def settings_of(command: str) -> dict:
     while rest:
         flag, joined, value = rest.pop(0).partition("=")
         assert flag.startswith("--")
-        found[flag[2:]] = value if joined else False if flag == "--no-clip" else rest.pop(0)
+        found[flag[2:].replace("-", "_")] = value if joined else False if flag == "--no-clip" else rest.pop(0)
     return found
 
 
@@ -182,7 +182,7 @@ def test_the_command_says_the_whole_recipe(recipe):
                               if name in cls.__dataclass_fields__})
     label = said.pop("label")
     back = Recipe(model=said.pop("model"), label=None if label == "any" else label, seeds=seeds, steps=int(said.pop("steps")),
-                  guidance=float(said.pop("guidance")), clip=said.pop("no-clip", True), prompt=said.pop("prompt", None),
+                  guidance=float(said.pop("guidance")), clip=said.pop("no_clip", True), prompt=said.pop("prompt", None),
                   negative=said.pop("negative", None), **chosen)
     assert said == {} and back == recipe
 

@@ -34,3 +34,15 @@ def ask_all(denoisers: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel) -
         if answers is not None:
             return answers
     return [denoise(x, level) for denoise in denoisers]
+
+
+class Counted:
+    """A denoiser that counts how often it is asked: `calls`."""
+
+    def __init__(self, denoise: Denoiser) -> None:
+        self.denoise = denoise
+        self.calls = 0
+
+    def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
+        self.calls += 1
+        return self.denoise(x, level)

@@ -17,7 +17,8 @@ def inpainted(denoise: Denoiser, picture: torch.Tensor, mask: torch.Tensor) -> D
     """Keep `picture` where `mask` is 1 and draw where it is 0: known pixels replace the predicted x0.
 
     picture (C, H, W) or (N, C, H, W) in [-1, 1]; mask likewise with 1 or C channels, from 0 to 1. The finished pixels are
-    the known ones exactly (where the mask is 1). As the replaced x0 (Song et al. 2020, score SDE, appendix I.2, replace
+    the known ones exactly (where the mask is 1) with every sampler that ends in the predicted x0: all but PLMS, PNDM and
+    LMS, which carry earlier predictions into the last step. As the replaced x0 (Song et al. 2020, score SDE, appendix I.2, replace
     the state instead) it suits every sampler; edges join better with `resampled` levels.
     """
     def filled(x: torch.Tensor, level: NoiseLevel) -> Prediction:

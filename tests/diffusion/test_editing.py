@@ -30,7 +30,7 @@ def network(x, level):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in ("plms", "pndm", "lms")])
 def test_in_painting_leaves_known_pixels_exact(sampler, steps):
     levels = path(SCHEDULE, steps)
     denoise = editing.inpainted(clamped(network), PICTURE, MASK)

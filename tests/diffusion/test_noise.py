@@ -88,3 +88,43 @@ def test_the_tensor_handed_out_is_the_callers():
     noise(0).zero_()
     assert noise(0).abs().sum() > 0
 
+
+
+# --- the Brownian path
+
+
+TIMES = [0.0, 1e-6, 0.3, 0.5, 0.51, 0.75, 1.0, 1.7, 40.0, 3e5]
+
+
+def increment(noise: Noise, start: float, end: float) -> torch.Tensor:
+    return noise.over(start, end) * (end - start) ** 0.5
+
+
+def test_parts_of_an_interval_add_up():
+    """Times are rounded to 2^-14 of an octave, so W is off by a deviation of up to sqrt(t / 2^14) at either end."""
+    noise = Noise((3, 4), (500,), dtype=torch.float64)
+    for k in range(len(TIMES) - 2):
+        a, b, c = TIMES[k:k + 3]
+        whole, parts = increment(noise, a, c), increment(noise, a, b) + increment(noise, b, c)
+        assert (whole - parts).abs().max() < 0.05 * (c - a) ** 0.5
+    assert torch.allclose(increment(noise, 0.5, 2.0), increment(noise, 0.5, 0.75) + increment(noise, 0.75, 2.0), atol=1e-14)
+
+
+def test_increments_are_independent_and_standard_normal():
+    drawn = np.stack([Noise((9,), (100_000,), dtype=torch.float64).over(a, b)[0].numpy() for a, b in zip(TIMES, TIMES[1:])])
+    assert np.abs(np.cov(drawn) - np.eye(len(drawn))).max() < 5 * np.sqrt(2 / 100_000)
+    assert np.abs(drawn.mean(1)).max() < 5 / np.sqrt(100_000)
+
+
+def test_a_path_is_a_pure_function_of_the_seed():
+    alone, batch = Noise((7,), SHAPE), Noise((1, 7), SHAPE)
+    assert torch.equal(batch.over(0.3, 0.7)[1:], alone.over(0.3, 0.7))
+    assert not torch.equal(batch.over(0.3, 0.7)[:1], alone.over(0.3, 0.7))
+    assert alone.over(0.3, 0.7).dtype == torch.float32 and alone.over(0.3, 0.7).shape == (1, *SHAPE)
+
+
+def test_extreme_and_tiny_intervals():
+    noise = Noise((7,), SHAPE, dtype=torch.float64)
+    for start, end in ((0.0, 1e-300), (1e-200, 1e200), (1.0, 1.0 + 1e-12), (2**-0.5, 2**0.5), (1.9999999, 2.0)):
+        drawn = noise.over(start, end)
+        assert drawn.isfinite().all() and 0.7 < drawn.std() < 1.3, (start, end)

@@ -1,12 +1,35 @@
 """Samplers: one file per family. To add one, write the class and name it here."""
 
+from .adams import DEIS, LMS
+from .adaptive import Adaptive
 from .base import NoiseFunction, Sampler, Step
+from .consistency import Consistency
 from .ddim import DDIM
 from .ddpm import DDPM
+from .dpm_solver import DPMPP2M, DPMPP2MSDE, DPMPP2S, DPMPP3M
+from .euler import Euler, EulerAncestral
+from .heun import Heun
+from .pndm import PLMS, PNDM
+from .unipc import UniPC
 
 SAMPLERS: dict[str, type[Sampler]] = {
     "ddim": DDIM,
     "ddpm": DDPM,
+    "euler": Euler,
+    "euler_ancestral": EulerAncestral,
+    "heun": Heun,
+    "dpmpp_2m": DPMPP2M,
+    "dpmpp_3m": DPMPP3M,
+    "dpmpp_2s": DPMPP2S,
+    "dpmpp_2m_sde": DPMPP2MSDE,
+    "unipc": UniPC,
+    "plms": PLMS,
+    "pndm": PNDM,
+    "lms": LMS,
+    "deis": DEIS,
+    "adaptive": Adaptive,
+    "consistency": Consistency,
 }
 
-__all__ = ["DDIM", "DDPM", "SAMPLERS", "NoiseFunction", "Sampler", "Step"]
+__all__ = ["DDIM", "DDPM", "DEIS", "DPMPP2M", "DPMPP2MSDE", "DPMPP2S", "DPMPP3M", "LMS", "PLMS", "PNDM", "SAMPLERS",
+           "Adaptive", "Consistency", "Euler", "EulerAncestral", "Heun", "NoiseFunction", "Sampler", "Step", "UniPC"]

@@ -40,6 +40,7 @@ class DDIM:
             kept = now.alpha / to.alpha * to.sigma                  # noise that x_now inherited from x_to
             fresh = self.eta * to.sigma / now.sigma * math.sqrt(max(now.sigma**2 - kept**2, 0))
             x = to.alpha * p.x0 + math.sqrt(max(to.sigma**2 - fresh**2, 0)) * p.eps
+            del p                                                   # else it is kept while the next one is made
             if fresh:
                 x = x + fresh * noise(i + 1)
         return x

@@ -29,7 +29,10 @@ class DDPM:
     """
 
     variance: str = option("small", "Noise of each step: small is the posterior's variance, large is beta (both in "
-                           "section 3.2 of DDPM), learned is the network's own.", choices=("small", "large", "learned"))
+                           "section 3.2 of DDPM), learned is the network's own, interpolated lies between small and large.",
+                           choices=("small", "large", "learned", "interpolated"))
+    interpolation: float = option(0.5, "Where the interpolated variance lies, in logarithm: 0 is small, 1 is large.",
+                                  low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -42,9 +45,10 @@ class DDPM:
             scale = now.alpha / to.alpha                            # q(x_now | x_to) = N(scale * x_to, beta)
             beta = now.sigma**2 - (scale * to.sigma)**2
             x = scale * to.sigma**2 / now.sigma**2 * x + to.alpha * beta / now.sigma**2 * p.x0      # eq. 7
-            if to.sigma:                                            # no noise on the arrival at the clean picture
+            if to.sigma and beta > 0:                               # no noise on the arrival at the clean picture
                 small = beta * to.sigma**2 / now.sigma**2
                 x = x + self._deviation(small, beta, p.variance) * noise(i + 1)
+            del p                                                   # else it is kept while the next one is made
         return x
 
     def _deviation(self, small: float, large: float, learned: torch.Tensor | None) -> float | torch.Tensor:
@@ -52,7 +56,9 @@ class DDPM:
             return math.sqrt(small)
         if self.variance == "large":
             return math.sqrt(large)
+        if self.variance == "interpolated":
+            return math.sqrt(small) * (large / small) ** (self.interpolation / 2)
         if learned is None:
             raise OptionError("variance 'learned' needs a model that predicts its variance, and this one does not. "
                               "Choose 'small' or 'large'.")
-        return (0.5 * (math.log(small) + learned * math.log(large / small))).exp()     # eq. 15 of Improved DDPM
+        return learned.mul(0.5 * math.log(large / small)).add_(0.5 * math.log(small)).exp_()  # eq. 15 of Improved DDPM

@@ -1,11 +1,11 @@
-// The player's page half. value = {run, kept, last, index, total, done, stopped, count, columns, tile}: a tick, never pixels.
+// The player's page half. value = {run, kept, last, index, total, done, calls, stopped, count, columns, tile}: a tick, never pixels.
 // A place is a frame's number among the kept ones: up to `kept` now, up to `last` when the run is finished.
 // Frames are pulled (newest first, then the gaps), kept as encoded blobs, and painted by one loop where the latest wins.
 const $ = (name) => element.querySelector(name);
 const root = $('.player'), screens = $('.screens'), scrub = $('.scrub'), strip = $('.strip');
 const PULL_MS = 250, stripCells = () => (root.clientWidth < 500 ? 6 : 10);
 
-let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr}
+let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr, calls}
 let want = 0, shown = -1, follow = true, zoom = null, timer = null;
 let pulling = false, painting = false, batch = 2, ended = false;
 
@@ -51,9 +51,9 @@ const pull = async () => {                             // never two requests in 
       const got = await server.frames([mine, places]);
       if (mine !== run) break;
       if (!Array.isArray(got) || !got.length) { gone(); break; }
-      for (const [place, packed, index, t, logSnr] of got) {
+      for (const [place, packed, index, t, logSnr, calls] of got) {
         frames[place] = new Blob([Uint8Array.from(atob(packed), (c) => c.charCodeAt(0))], { type: 'image/webp' });
-        meta[place] = { index, t, logSnr };
+        meta[place] = { index, t, logSnr, calls };
       }
       const spent = performance.now() - began;
       batch = Math.max(1, Math.min(ended ? 48 : 8, Math.round(got.length * (ended ? 2 : 1) * PULL_MS / Math.max(spent, 1))));
@@ -154,6 +154,7 @@ const readout = () => {
   scrub.value = want;
   root.dataset.shown = shown; root.dataset.ended = ended;
   $('.step').textContent = `step ${at ? at.index : tick.index} of ${tick.total}`;
+  $('.calls').textContent = `${(at ?? tick).calls} network call${(at ?? tick).calls === 1 ? '' : 's'}`;
   if (at) $('.level').textContent = at.logSnr === null ? 'clean picture' :
     `t = ${Number.isInteger(at.t) ? at.t : +at.t.toPrecision(4)} · ${at.logSnr <= -1e9 ? 'pure noise' : `log-SNR ${at.logSnr.toFixed(2)}`}`;
   $('.state').textContent = !ended ? 'denoising …' : tick.stopped && !tick.done ? 'stopped' : 'finished';

@@ -32,7 +32,7 @@ def player(frames_of: Callable[[object], list[Frame] | None], **kwargs: Any) -> 
     here = Path(__file__).parent
 
     def frames(args: object) -> list[list[Any]]:
-        """[[place, WebP in base64, index, t, log-SNR], ...] for the asked places; empty for what is not there."""
+        """[[place, WebP in base64, index, t, log-SNR, network calls], ...] for the asked places; empty for what is not there."""
         match args:
             case [run, list(places)]:
                 return _answer(frames_of(run) or [], places)
@@ -51,7 +51,7 @@ def tick(run: str, place: int, last: int, frame: Frame) -> dict[str, Any]:
     """
     count, height, width, _ = frame.x.shape
     return {"run": run, "kept": place, "last": last, "index": frame.index, "total": frame.total,
-            "done": frame.index == frame.total,
+            "done": frame.index == frame.total, "calls": frame.calls,
             "count": count, "columns": grid_shape(count)[1], "tile": [height, width]}
 
 
@@ -70,5 +70,5 @@ def _answer(frames: list[Frame], places: list[Any]) -> list[list[Any]]:
             frame, packed = frames[place], encode(frames[place])
             size += len(packed)
             log_snr = max(frame.level.log_snr, PURE_NOISE) if frame.level.sigma else None
-            answer.append([place, base64.b64encode(packed).decode(), frame.index, frame.level.t, log_snr])
+            answer.append([place, base64.b64encode(packed).decode(), frame.index, frame.level.t, log_snr, frame.calls])
     return answer

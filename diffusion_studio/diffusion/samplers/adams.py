@@ -1,0 +1,90 @@
+"""Adams-Bashforth methods for uneven steps: LMS in sigma / alpha, DEIS in its logarithm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ... import options
+from ...options import option
+from .arithmetic import adams, rho, straight, weighted
+from .base import NoiseFunction, Step
+from .unipc import ORDER
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..denoiser import Denoiser
+    from ..schedule import NoiseLevel
+
+
+@dataclass(frozen=True)
+class LMS:
+    """Linear multistep: past eps as a polynomial in rho = sigma / alpha, integrated exactly (Adams-Bashforth; k-diffusion).
+
+    One network call a step. Starts with lower orders. Choose it for 20 steps or more.
+    """
+
+    order: int = option(4, ORDER, low=1, high=4)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
+                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        history: list[tuple[float, torch.Tensor]] = []                          # newest first: (rho, eps)
+        for i, (now, to) in enumerate(pairwise(levels)):
+            p = denoise(x, now)
+            yield Step(i, now, x, p.x0, p.eps)
+            older = [(at, eps) for at, eps in history if at != rho(now)]
+            if not older:
+                x = straight(p, to)
+                history = [(rho(now), p.eps)][:self.order - 1] if now.alpha else []
+                del p
+                continue
+            history = [(rho(now), p.eps), *older]
+            del p, older
+            weights = adams([at for at, _ in history], rho(now), rho(to), np.ones_like)
+            x = weighted((to.alpha / now.alpha, x), *((to.alpha * w, eps) for w, (_, eps) in zip(weights, history)))
+            history = history[:self.order - 1]
+        return x
+
+
+@dataclass(frozen=True)
+class DEIS:
+    """tAB-DEIS in log-rho: past eps as a polynomial in log(sigma / alpha), integrated exactly (Zhang & Chen 2023, eq. 15).
+
+    One network call a step. Starts with lower orders; the step to the clean picture, where the logarithm has no end, is
+    of first order. Choose it for 10 to 20 steps.
+    """
+
+    order: int = option(3, ORDER, low=1, high=4)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
+                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        history: list[tuple[float, torch.Tensor]] = []                          # newest first: (log rho, eps)
+        for i, (now, to) in enumerate(pairwise(levels)):
+            p = denoise(x, now)
+            yield Step(i, now, x, p.x0, p.eps)
+            here = -now.log_snr / 2
+            older = [(at, eps) for at, eps in history if at != here]
+            if not older or not to.sigma:
+                x = straight(p, to)
+                history = [(here, p.eps)][:self.order - 1] if now.alpha else []
+                del p
+                continue
+            history = [(here, p.eps), *older]
+            del p, older
+            weights = adams([at for at, _ in history], here, -to.log_snr / 2, lambda u, here=here: np.exp(u - here))
+            scale = to.alpha * math.exp(here)
+            x = weighted((to.alpha / now.alpha, x), *((scale * w, eps) for w, (_, eps) in zip(weights, history)))
+            history = history[:self.order - 1]
+        return x

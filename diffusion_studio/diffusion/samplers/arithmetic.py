@@ -1,0 +1,95 @@
+"""What several samplers compute alike. Nothing here divides by alpha where a run may start at alpha = 0.
+
+In the rescaled state y = x / alpha with rho = sigma / alpha, every process is a variance-exploding one, and the
+probability-flow ODE is dy/d(rho) = eps (Song et al. 2021, DDIM eq. 14). The samplers' formulas are those of their
+papers in y and rho, multiplied out, so that they serve VP, VE and flow levels alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..levels import Levels
+    from ..prediction import Prediction
+    from ..schedule import NoiseLevel
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+
+
+def weighted(*terms: tuple[float, torch.Tensor]) -> torch.Tensor:
+    """The sum of weight * tensor as a new tensor, with no other memory than that."""
+    (weight, tensor), *rest = terms
+    total = tensor * weight
+    for weight, tensor in rest:
+        total.add_(tensor, alpha=weight)
+    return total
+
+
+def rho(level: NoiseLevel) -> float:
+    """sigma / alpha: 0 at the clean end, infinite where no signal is left."""
+    return level.sigma / level.alpha if level.alpha else math.inf
+
+
+def straight(p: Prediction, to: NoiseLevel) -> torch.Tensor:
+    """One Euler step of the ODE in (y, rho), which is DDIM's: the predicted picture and noise, mixed anew."""
+    return weighted((to.alpha, p.x0), (to.sigma, p.eps))
+
+
+def towards(x: torch.Tensor, x0: torch.Tensor, now: NoiseLevel, to: NoiseLevel) -> torch.Tensor:
+    """The same step where x0 is not what was predicted at x (DPM-Solver++, eq. 9 with a constant data prediction)."""
+    kept = to.sigma / now.sigma
+    return weighted((kept, x), (to.alpha - now.alpha * kept, x0))
+
+
+def along(x: torch.Tensor, eps: torch.Tensor, now: NoiseLevel, to: NoiseLevel) -> torch.Tensor:
+    """The same step where eps is not what was predicted at x (PNDM eq. 11). now.alpha must not be 0."""
+    scale = to.alpha / now.alpha
+    return weighted((scale, x), (to.sigma - scale * now.sigma, eps))
+
+
+def split(now: NoiseLevel, to: NoiseLevel, eta: float) -> tuple[float, float]:
+    """(down, up) with down^2 + up^2 = to.sigma^2: how much of the arrival's noise is kept and how much is fresh.
+
+    DDIM eq. 16; in y and rho the same as the "ancestral" step of k-diffusion. No noise on the way up (to noisier levels).
+    """
+    kept = now.alpha / to.alpha * to.sigma
+    up = min(eta * to.sigma / now.sigma * math.sqrt(max(now.sigma**2 - kept**2, 0)), to.sigma)
+    return math.sqrt(to.sigma**2 - up**2), up
+
+
+def churned(x: torch.Tensor, now: NoiseLevel, levels: Levels, amount: float, limits: tuple[float, float],
+            fresh: Callable[[], torch.Tensor], s_noise: float) -> tuple[torch.Tensor, NoiseLevel]:
+    """x taken back up to a noisier level, and that level (EDM Algorithm 2, lines 4 to 6).
+
+    `amount` is S_churn / n; only where rho is within `limits`. A schedule's noisiest level is as far as it goes, and
+    where there is no signal (alpha = 0) there is no noisier level.
+    """
+    gamma = min(amount, math.sqrt(2) - 1)
+    if not gamma or not now.alpha or not limits[0] <= rho(now) <= limits[1]:
+        return x, now
+    hat = levels.at(now.log_snr - 2 * math.log1p(gamma))
+    added = rho(hat)**2 - rho(now)**2
+    if added <= 0:
+        return x, now
+    return weighted((hat.alpha / now.alpha, x), (s_noise * hat.alpha * math.sqrt(added), fresh())), hat
+
+
+def adams(nodes: Sequence[float], start: float, end: float, density: Callable[[np.ndarray], np.ndarray]) -> list[float]:
+    """For each node the integral of its Lagrange polynomial times `density` from start to end (16-point Gauss)."""
+    u = start + (end - start) * (_NODES + 1) / 2
+    scale = _WEIGHTS * density(u) * (end - start) / 2
+    found = []
+    for j, node in enumerate(nodes):
+        basis = np.ones_like(u)
+        for k, other in enumerate(nodes):
+            if k != j:
+                basis = basis * (u - other) / (node - other)
+        found.append(float(np.dot(scale, basis)))
+    return found

@@ -1,0 +1,84 @@
+"""Euler's method on the probability-flow ODE, and its ancestral form."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from ... import options
+from ...options import option
+from ..levels import Levels
+from .arithmetic import churned, split, straight, weighted
+from .base import NoiseFunction, Step
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..denoiser import Denoiser
+    from ..schedule import NoiseLevel
+
+# One declaration for all who have them: the same flag must mean the same for every sampler.
+CHURN = "Fresh noise over the whole run, added before each step (S_churn of EDM): 0 is deterministic."
+S_TMIN = "Churn only where sigma / alpha is at least this."
+S_TMAX = "Churn only where sigma / alpha is at most this."
+S_NOISE = "Scale of all fresh noise: a little over 1 makes up for detail that is lost."
+ETA = "Fresh noise: 0 is deterministic, 1 as much as DDPM adds."
+
+
+@dataclass(frozen=True)
+class Euler:
+    """First order in sigma / alpha: the first half of EDM's step (Karras et al. 2022, Algorithm 2 without lines 7 to 9).
+
+    With churn 0 the same as DDIM with eta 0. Choose it for its simplicity, or as the yardstick of the others.
+    """
+
+    churn: float = option(0.0, CHURN, low=0.0, high=100.0)
+    s_tmin: float = option(0.0, S_TMIN, low=0.0)
+    s_tmax: float = option(1e9, S_TMAX, low=0.0)
+    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
+                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
+        n = len(levels) - 1
+        for i, (now, to) in enumerate(pairwise(levels)):
+            x_hat, hat = churned(x, now, levels, self.churn / n, (self.s_tmin, self.s_tmax),
+                                 lambda i=i: noise(i + 1), self.s_noise)
+            p = denoise(x_hat, hat)
+            # what is shown is x with the noise that the prediction leaves in it: the prediction was made of x_hat
+            yield Step(i, now, x, p.x0, p.eps if hat is now else
+                       weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)))
+            x = straight(p, to)
+            del p, x_hat                                            # else they are kept while the next one is made
+        return x
+
+
+@dataclass(frozen=True)
+class EulerAncestral:
+    """Euler down to a part of the arrival's noise, the rest drawn afresh ("ancestral" in k-diffusion).
+
+    With s_noise 1 the same as DDIM with that eta. Choose it for variety: details change with every number of steps.
+    """
+
+    eta: float = option(1.0, ETA, low=0.0, high=1.0)
+    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
+                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        for i, (now, to) in enumerate(pairwise(levels)):
+            p = denoise(x, now)
+            yield Step(i, now, x, p.x0, p.eps)
+            down, up = split(now, to, self.eta)
+            x = weighted((to.alpha, p.x0), (down, p.eps))
+            del p
+            if up:
+                x.add_(noise(i + 1), alpha=self.s_noise * up)
+        return x

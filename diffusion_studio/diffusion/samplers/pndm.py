@@ -1,0 +1,108 @@
+"""Pseudo numerical methods for diffusion models (Liu et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from ... import options
+from ...options import option
+from ..levels import Levels
+from .arithmetic import along, straight, weighted
+from .base import NoiseFunction, Step
+from .unipc import ORDER
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..denoiser import Denoiser
+    from ..prediction import Prediction
+    from ..schedule import NoiseLevel
+
+# Adams-Bashforth for even steps, newest first
+MULTISTEP = {1: (1.0,), 2: (3 / 2, -1 / 2), 3: (23 / 12, -16 / 12, 5 / 12), 4: (55 / 24, -59 / 24, 37 / 24, -9 / 24)}
+
+
+def _step(x: torch.Tensor, p: Prediction | None, history: list[torch.Tensor], now: NoiseLevel,
+          to: NoiseLevel) -> torch.Tensor:
+    """DDIM's step with the combined eps of `history`, newest first (eq. 12)."""
+    if p is not None:
+        return straight(p, to)
+    scale = to.alpha / now.alpha
+    change = to.sigma - scale * now.sigma
+    return weighted((scale, x), *((change * w, eps) for w, eps in zip(MULTISTEP[len(history)], history)))
+
+
+@dataclass(frozen=True)
+class PLMS:
+    """Pseudo linear multistep: DDIM's step with a fixed combination of past eps (eq. 12).
+
+    The first step is a pseudo improved Euler's with two network calls, the others take one; of second order in general,
+    as the combination is that for even steps. Choose it for 20 to 50 steps, as the first latent diffusion models did.
+    """
+
+    order: int = option(4, ORDER, low=1, high=4)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
+                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        history: list[torch.Tensor] = []
+        for i, (now, to) in enumerate(pairwise(levels)):
+            p: Prediction | None = denoise(x, now)
+            yield Step(i, now, x, p.x0, p.eps)
+            history = [p.eps, *history]
+            if i == 0 and self.order > 1 and now.alpha and to.sigma:
+                ahead = straight(p, to)
+                eps = weighted((0.5, p.eps), (0.5, denoise(ahead, to).eps))
+                x = along(x, eps, now, to)
+                del ahead, eps
+            else:
+                p = None if len(history) > 1 else p
+                x = _step(x, p, history, now, to)
+            history = history[:self.order - 1]
+            del p
+        return x
+
+
+@dataclass(frozen=True)
+class PNDM:
+    """F-PNDM: pseudo linear multistep of four predictions (eq. 12), started by three pseudo Runge-Kutta steps (eq. 13).
+
+    A starting step takes four network calls, two of them halfway in time; the others take one. A step to the clean
+    picture, or from alpha = 0, is never a Runge-Kutta one. Choose it as PLMS, for a better start.
+    """
+
+    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
+                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
+        history: list[torch.Tensor] = []
+        for i, (now, to) in enumerate(pairwise(levels)):
+            p: Prediction | None = denoise(x, now)
+            yield Step(i, now, x, p.x0, p.eps)
+            history = [p.eps, *history]
+            starting = i < 3 and now.alpha and to.sigma
+            p = None if len(history) > 1 or starting else p
+            if starting:
+                x = self._runge_kutta(denoise, x, history[0], now, to, levels.at_time((now.t + to.t) / 2))
+            else:
+                x = _step(x, p, history, now, to)
+            history = history[:3]
+            del p
+        return x
+
+    @staticmethod
+    def _runge_kutta(denoise: Denoiser, x: torch.Tensor, eps: torch.Tensor, now: NoiseLevel, to: NoiseLevel,
+                     middle: NoiseLevel) -> torch.Tensor:
+        second = denoise(along(x, eps, now, middle), middle).eps
+        mean = weighted((1 / 6, eps), (1 / 3, second))
+        third = denoise(along(x, second, now, middle), middle).eps
+        del second
+        mean.add_(third, alpha=1 / 3)
+        ahead = along(x, third, now, to)
+        del third
+        mean.add_(denoise(ahead, to).eps, alpha=1 / 6)
+        return along(x, mean, now, to)

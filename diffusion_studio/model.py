@@ -12,6 +12,7 @@ import torch
 from . import checkpoint
 from .device import keep_freed_memory, pick_device, pick_dtype
 from .diffusion.denoiser import Denoiser
+from .diffusion.posterior import from_mean
 from .diffusion.prediction import PARAMETRIZATIONS, Prediction
 from .diffusion.schedule import NoiseLevel, NoiseSchedule
 from .errors import OptionError
@@ -94,6 +95,9 @@ class Model:
         if self.spec.learned_variance:
             output, v = output.chunk(2, dim=1)
             variance = (v + 1) / 2
+        if self.spec.parametrization == "mean":             # of x_{t-1}: the one that also depends on the level below
+            p = from_mean(output, x, self.schedule, level)
+            return Prediction(p.x0, p.eps, variance)
         p = PARAMETRIZATIONS[self.spec.parametrization].read(output, x, level.alpha, level.sigma)
         return Prediction(p.x0, p.eps, variance)
 

@@ -16,7 +16,7 @@ from .nets import tokens
 from .nets.tokens import Tokenizer
 from .options import option
 
-PARAMETRIZATION_NAMES = ("eps", "x0", "v")
+PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative")
 
 

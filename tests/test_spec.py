@@ -28,7 +28,7 @@ def test_json_round_trip(tiny_spec, changes):
 
 def test_the_lists_of_names_agree_with_the_registries():
     """They are repeated where torch must not be loaded."""
-    assert set(PARAMETRIZATION_NAMES) == set(PARAMETRIZATIONS)
+    assert set(PARAMETRIZATION_NAMES) == set(PARAMETRIZATIONS) | {"mean"}          # that one needs two levels: posterior.py
     assert set(DEFAULT_NAMES) - {"count"} <= {f.name for f in Recipe.__dataclass_fields__.values()}
 
 

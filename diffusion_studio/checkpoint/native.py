@@ -46,7 +46,7 @@ def read(path: str | Path) -> Weights:
     with opened(path) as file:
         spec = _spec(path, file.metadata() or {})
         network = skeleton(path, spec)
-        _compare(path, file, {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
+        compare(path, file, {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
         state = {name: file.get_tensor(name) for name in file.keys()}
     network.load_state_dict(state, strict=True, assign=True)
     return Weights(spec, network.eval().requires_grad_(False))
@@ -84,7 +84,7 @@ def skeleton(path: Path, spec: ModelSpec) -> UNet:
         raise CheckpointError(f"The header of {path.name} describes no network that can be built: {error}") from error
 
 
-def _compare(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]) -> None:
+def compare(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]) -> None:
     present = set(file.keys())
     problems = []
     if missing := sorted(expected.keys() - present):

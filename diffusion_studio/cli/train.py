@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from .flags import add_options, given
 def add(verbs: Any) -> None:
     """The verb `train`."""
     verb = verbs.add_parser("train", help="train a model on pictures; can be stopped and resumed")
+    verb.add_argument("recipe", nargs="?", metavar="RECIPE.toml", help="settings from a file; flags change them")
     where = verb.add_mutually_exclusive_group(required=True)
     where.add_argument("--out", metavar="FOLDER", help="folder of a new run")
     where.add_argument("--resume", metavar="FOLDER", help="go on with the run in this folder")
@@ -36,34 +38,41 @@ def _train(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..training.loop import train
+    from ..training.recipe import read_recipe
     from ..training.run import RunFolder
 
     changes = given(args, fields_of(TrainConfig))
     folder = Path(args.resume or args.out)
-    config = replace(RunFolder(folder).config(), **changes) if args.resume else TrainConfig(**changes)
+    base = read_recipe(args.recipe) if args.recipe else RunFolder(folder).config() if args.resume else TrainConfig()
+    config = replace(base, **changes)
+    asked: list[int] = []
     steps = train(config, folder, device=args.device, compile=args.compile, resume=bool(args.resume),
-                  sample_every=args.sample_every, save_every=args.save_every)
-    smooth = None
+                  sample_every=args.sample_every, save_every=args.save_every, asked=lambda: bool(asked))
+    smooth, first = None, os.environ.get("RANK", "0") == "0"            # torchrun's number of this process
     try:
-        with _stop_asked() as asked, tqdm(total=config.images, unit="img", unit_scale=True, mininterval=1.0) as bar:
+        with (_stop_asked(asked),
+              tqdm(total=config.images, unit="img", unit_scale=True, mininterval=1, disable=not first) as bar):
             for step in steps:
                 smooth = step.loss if smooth is None else 0.98 * smooth + 0.02 * step.loss
                 bar.update(step.seen - bar.n)
                 bar.set_postfix(loss=f"{smooth:.4f}", lr=f"{step.lr:.1e}", refresh=False)
-                if asked:
+                if step.stop:
                     raise KeyboardInterrupt
     except KeyboardInterrupt:
         steps.close()
-        print(f"\nStopped and saved. Go on with: diffusion-studio train --resume {folder}", file=sys.stderr)
+        if first:
+            print(f"\nStopped and saved. Go on with: diffusion-studio train --resume {folder}", file=sys.stderr)
         raise
-    print(RunFolder(folder).model_path)
+    if first:
+        print(RunFolder(folder).export_path(config.kind))
 
 
 @contextmanager
-def _stop_asked() -> Iterator[list[int]]:
-    """Fills at the first Ctrl-C or polite kill, so that the step under way is finished; a second one is not patient."""
-    asked: list[int] = []
+def _stop_asked(asked: list[int]) -> Iterator[None]:
+    """Fills `asked` at the first Ctrl-C or polite kill, so that the step under way is finished.
 
+    A second one is not patient.
+    """
     def handler(number: int, frame: Any) -> None:
         if asked:
             raise KeyboardInterrupt
@@ -71,7 +80,7 @@ def _stop_asked() -> Iterator[list[int]]:
 
     before = {one: signal.signal(one, handler) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        yield
     finally:
         for one, old in before.items():
             signal.signal(one, old)

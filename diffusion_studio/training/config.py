@@ -11,19 +11,28 @@ from pathlib import Path
 from typing import Any
 
 from .. import options
-from ..device import PRECISIONS
 from ..data.pictures import FITS, colour
 from ..diffusion.schedule import SCHEDULES, TABLES, NoiseSchedule
 from ..errors import OptionError
+from ..nets.classifier_config import ClassifierConfig
 from ..nets.config import TextConfig, UNetConfig
 from ..options import option
 from ..spec import PARAMETRIZATION_NAMES, ModelSpec
+from .rates import LR_SHAPES, lr_factor
+
+
+KINDS = ("denoiser", "classifier")
+OBJECTIVE_NAMES = ("simple", "hybrid", "vlb")
+LEARNED_VARIANCE = ("hybrid", "vlb")
+MAY_CHANGE = ("images", "ema_export")               # between the sessions of a run; nothing else
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """A recipe for training: data, network, process, optimisation."""
 
+    kind: str = option("denoiser", "What is trained: a denoiser, or a classifier of noisy pictures for guidance.",
+                       choices=KINDS)
     data: str = option("fashion-mnist", "Data set: a known name, or a path to gzipped idx files, an npz or a folder.")
     name: str = option("", "Name of the model; by default that of the run's folder.")
     size: int = option(32, "Height and width that pictures are brought to.", low=4, high=1024)
@@ -31,6 +40,7 @@ class TrainConfig:
                       choices=tuple(FITS))
     background: str = option("black", "What shows through transparent pixels: black, grey, white or #rrggbb.")
     only: str = option("", "Labels to train on, with commas between them; left out, all.")
+    flips: bool = option(False, "Mirror every other picture, drawn anew each time; not for letters and digits.")
 
     channels: int = option(64, "Base width of the U-Net.", low=8, high=2048)
     multipliers: str = option("0.375,0.75,1.5", "Width of each level as a multiple of the base width.")
@@ -46,6 +56,13 @@ class TrainConfig:
     schedule: str = option("linear", "Noise schedule.", choices=TABLES)
     timesteps: int = option(1000, "Timesteps T.", low=1, high=100_000)
     parametrization: str = option("eps", "What the network predicts.", choices=PARAMETRIZATION_NAMES)
+    objective: str = option("simple", "Loss: mean squared error, the variational bound, or both; the latter two learn "
+                            "the variance.", choices=OBJECTIVE_NAMES)
+    bound_weight: float = option(0.001, "Weight of the bound in the hybrid objective.", low=0.0, high=1000.0)
+    min_snr: float = option(0.0, "Gamma of min-SNR weighting of the squared error, 5 in its paper; 0 is off.",
+                            low=0.0, high=1e6)
+    draw_t: str = option("uniform", "Timesteps of a batch: all alike, or by the losses they had (importance sampling).",
+                         choices=("uniform", "loss"))
     label_dropout: float = option(0.1, "Share of labels replaced by 'any', for classifier-free guidance; 0 trains "
                                   "with labels only.", low=0.0, high=1.0)
     text: bool = option(True, "Read the captions, where the pictures have them.")
@@ -62,16 +79,24 @@ class TrainConfig:
 
     images: int = option(220_000, "Number of images to see in all.", low=1)
     batch: int = option(32, "Images per step.", low=1, high=65_536)
+    accumulate: int = option(1, "Parts that a batch is computed in, one after another, where memory is short.", low=1,
+                             high=65_536)
     lr: float = option(1e-3, "Learning rate after warm-up.", low=1e-8, high=1.0)
+    lr_shape: str = option("constant", "Learning rate between warm-up and cooldown; inverse-sqrt falls with the root of "
+                           "the steps from the end of warm-up on.", choices=LR_SHAPES)
     warmup: int = option(300, "Steps over which the learning rate rises.", low=0)
-    cooldown: float = option(0.4, "Last share of the run over which the learning rate falls to zero.",
+    cooldown: float = option(0.4, "Last share of the run over which the learning rate falls to zero, besides its shape.",
                              low=0.0, high=1.0)
     weight_decay: float = option(0.0, "AdamW's weight decay.", low=0.0, high=10.0)
     clip_norm: float = option(1.0, "Largest norm of the gradient; 0 is no limit.", low=0.0)
-    ema: float = option(0.999, "Decay per step of the averaged weights.", low=0.0, high=0.99999999)
+    ema: float = option(0.999, "Decay per step of the averaged weights; it warms up.", low=0.0, high=0.99999999)
+    ema_also: str = option("", "Decays of further averages to keep beside, such as 0.99,0.9999.")
+    ema_export: float = option(0.0, "Decay of the average that the model file holds; 0 is that of ema.",
+                               low=0.0, high=0.99999999)
     seed: int = option(0, "Seed of everything random.", low=0, high=2**62)
     precision: str = option("auto", "Precision of the products: autocast to bf16 where that is fast, else fp32.",
-                            choices=PRECISIONS)
+                            choices=("auto", "fp32", "bf16"))
+    channels_last: bool = option(True, "Keep pictures and filters with the channels innermost: faster convolutions.")
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -85,6 +110,33 @@ class TrainConfig:
             if wanted not in sizes:
                 raise OptionError(f"attention at size {wanted} is not possible: the network's levels have the sizes "
                                   f"{', '.join(map(str, sizes))}.")
+        if self.batch < self.accumulate:
+            raise OptionError(f"A batch of {self.batch} cannot be computed in {self.accumulate} parts. Make accumulate "
+                              f"at most {self.batch}.")
+        decays = self.decays                                # says what is wrong with ema_also
+        if self.ema_export and self.ema_export not in decays:
+            raise OptionError(f"ema_export {self.ema_export:g} is not among the averages that are kept "
+                              f"({', '.join(f'{d:g}' for d in decays)}). Name it in ema or ema_also.")
+        if self.min_snr and self.objective == "vlb":
+            raise OptionError("min_snr weighs the squared error, and the objective vlb has none. Leave it out, or choose "
+                              "the objective simple or hybrid.")
+
+    @property
+    def decays(self) -> tuple[float, ...]:
+        """Of all averages that are kept, without doubles; the first is `ema`."""
+        also = _numbers(self.ema_also, "ema_also", float)
+        if not all(0 <= decay < 1 for decay in also):
+            raise OptionError(f"ema_also must be decays from 0 to below 1, got {self.ema_also!r}.")
+        return tuple(dict.fromkeys((self.ema, *map(float, also))))
+
+    @property
+    def exported(self) -> int:
+        """Index into `decays` of the average that the model file holds."""
+        return self.decays.index(self.ema_export) if self.ema_export else 0
+
+    @property
+    def learned_variance(self) -> bool:
+        return self.kind == "denoiser" and self.objective in LEARNED_VARIANCE
 
     @property
     def _multipliers(self) -> tuple[float, ...]:
@@ -99,8 +151,9 @@ class TrainConfig:
         """The U-Net for pictures with these channels and this many classes, and captions."""
         attended = _numbers(self.attention, "attention", int)
         return UNetConfig(
-            in_channels=channels, out_channels=channels, channels=self.channels, multipliers=self._multipliers,
-            blocks=self.blocks, heads=self.heads, norm_groups=self.norm_groups, conditioning=self.conditioning,
+            in_channels=channels, out_channels=channels * (2 if self.learned_variance else 1), channels=self.channels,
+            multipliers=self._multipliers, blocks=self.blocks, heads=self.heads, norm_groups=self.norm_groups,
+            conditioning=self.conditioning,
             attention_levels=tuple(k for k in range(len(self._multipliers)) if self.size // 2**k in attended),
             resample=self.resample, dropout=self.dropout, classes=classes,
             null_class=classes is not None and self.label_dropout > 0, text=text)
@@ -121,13 +174,31 @@ class TrainConfig:
             defaults |= {"prompt": prompts[0], "guidance": 4.0 if text.null else 1.0}
         return ModelSpec(name=name, network=self.network(channels, len(labels) or None, text), words=words, prompts=prompts,
                          schedule=self.noise_schedule(), parametrization=self.parametrization, image_size=self.size,
-                         channels=channels, labels=labels, defaults=defaults, provenance=dict(provenance))
+                         channels=channels, learned_variance=self.learned_variance, labels=labels, defaults=defaults,
+                         provenance=dict(provenance))
+
+    def classifier(self, channels: int, classes: int) -> ClassifierConfig:
+        """The classifier for pictures with these channels and this many classes."""
+        body = self.network(channels, None)
+        return ClassifierConfig(
+            in_channels=channels, classes=classes, size=self.size, channels=self.channels, multipliers=self._multipliers,
+            blocks=self.blocks, attention_levels=body.attention_levels, heads=self.heads, norm_groups=self.norm_groups,
+            conditioning=self.conditioning, resample=self.resample, dropout=self.dropout)
 
     def learning_rate(self, seen: int) -> float:
-        """The rate after `seen` images: a linear rise, a plateau, a linear fall to zero."""
-        rise = min(1.0, (seen / self.batch + 1) / self.warmup) if self.warmup else 1.0
-        left = max(self.images - seen, 0) / self.images
-        return self.lr * rise * (min(1.0, left / self.cooldown) if self.cooldown else 1.0)
+        """The rate after `seen` images."""
+        return self.lr * lr_factor(self.lr_shape, seen / self.batch, self.images / self.batch, self.warmup, self.cooldown)
+
+    def differences(self, other: TrainConfig) -> list[str]:
+        """What `other` has otherwise, as texts 'field: own value -> other value'."""
+        return [f"{f.name}: {getattr(self, f.name)!r} -> {getattr(other, f.name)!r}" for f in dataclasses.fields(self)
+                if getattr(self, f.name) != getattr(other, f.name)]
+
+    def check_resume(self, asked: TrainConfig) -> None:
+        """An `OptionError` with every difference, unless `asked` continues this configuration."""
+        if differences := self.differences(dataclasses.replace(asked, **{n: getattr(self, n) for n in MAY_CHANGE})):
+            raise OptionError(f"A resumed run keeps its configuration; only {' and '.join(MAY_CHANGE)} may change. "
+                              f"Different (kept -> asked for): {'; '.join(differences)}. Start a new run for these.")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)

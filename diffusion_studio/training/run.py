@@ -1,10 +1,14 @@
-"""A run's folder: config.json, state.safetensors to resume from, model.safetensors to use, log.csv, samples/."""
+"""A run's folder: config.json, state.safetensors to resume from, model.safetensors to use with its card.md, log.csv,
+samples/."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +19,10 @@ from .config import TrainConfig
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
+
+MODEL_FILES = {"denoiser": "model.safetensors", "classifier": "classifier.safetensors"}
+_SPARE = 1 << 20                # bytes to leave free beside a state
 
 
 @dataclass(frozen=True)
@@ -33,13 +41,19 @@ class RunFolder:
         self.path = Path(path)
         self.config_path = self.path / "config.json"
         self.state_path = self.path / "state.safetensors"
-        self.model_path = self.path / "model.safetensors"
+        self.model_path = self.path / MODEL_FILES["denoiser"]
+        self.card_path = self.path / "card.md"
+        self.curve_path = self.path / "loss.png"
         self.log_path = self.path / "log.csv"
         self.samples = self.path / "samples"
 
     @property
     def name(self) -> str:
         return self.path.resolve().name
+
+    def export_path(self, kind: str) -> Path:
+        """Where the result of a run of this kind lies."""
+        return self.path / MODEL_FILES[kind]
 
     def check_free(self) -> None:
         """A folder that holds a run already is an `OptionError`."""
@@ -65,8 +79,41 @@ class RunFolder:
     def save_config(self, config: TrainConfig) -> None:
         _replace_text(self.config_path, config.to_json())
 
+    def save_text(self, path: Path, text: str) -> None:
+        """Write a file of the run; a `DataError` where it cannot be."""
+        with self._writing(path):
+            _replace_text(path, text)
+
+    def save_picture(self, picture: Image.Image, path: Path) -> None:
+        """Write a picture of the run as PNG; a `DataError` where it cannot be."""
+        partial = path.with_name(path.name + ".partial")
+        with self._writing(path):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture.save(partial, format="png")
+                os.replace(partial, path)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(f"{path} cannot be written ({error.strerror or error}). The last checkpoint is in {self.path}; "
+                            f"free space there and go on with --resume {self.path}.") from error
+
     def save_state(self, tensors: dict[str, torch.Tensor], progress: Progress) -> None:
-        """Keep what resuming needs. safetensors, so that nobody's run folder can run code when opened."""
+        """Keep what resuming needs. safetensors, so that nobody's run folder can run code when opened.
+
+        A `CheckpointError` where the disk is too full for it; the state before it then stays.
+        """
+        needed = sum(t.numel() * t.element_size() for t in tensors.values()) + _SPARE
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            kept = "The checkpoint before it is whole" if self.state_path.exists() else "Nothing was saved yet"
+            raise CheckpointError(f"{self.path} has {free / 1e6:.1f} MB free, and a checkpoint of this run takes "
+                                  f"{needed / 1e6:.1f} MB. {kept}; free space and go on with --resume {self.path}.")
         write_tensors(self.state_path, tensors, {"progress": json.dumps(vars(progress))})
 
     def load_state(self) -> tuple[dict[str, torch.Tensor], Progress] | None:
@@ -85,7 +132,7 @@ class RunFolder:
     def log(self, **row: float) -> None:
         """Append a row to log.csv."""
         new = not self.log_path.exists()
-        with self.log_path.open("a", newline="", encoding="utf-8") as file:
+        with self._writing(self.log_path), self.log_path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, row)
             if new:
                 writer.writeheader()
@@ -101,5 +148,8 @@ class RunFolder:
 
 def _replace_text(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -158,7 +160,10 @@ def test_a_file_that_is_no_table(tmp_path):
 # --- the loop
 
 
-@pytest.mark.parametrize("changes", [{}, {"text_cross": False, "text_layers": 0, "label_dropout": 0.0}], ids=str)
+@pytest.mark.parametrize("changes", [
+    {}, {"text_cross": False, "text_layers": 0, "label_dropout": 0.0}, {"objective": "hybrid", "flips": True, "accumulate": 2},
+    {"objective": "vlb", "draw_t": "loss", "timesteps": 2, "ema_also": "0.5"}, {"parametrization": "mean", "min_snr": 5.0, "weight_decay": 0.1},
+], ids=str)
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(config, shapes, tmp_path, changes):
     """With dropped words, texts and labels, and several captions; with a given table too, which has no moments."""
     changes = {**changes, "text_vectors": table(tmp_path / "w.npz", ["red", "circle"], np.eye(2, 6))} if changes else changes
@@ -175,6 +180,44 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(config, shapes, tmp_
         a, b = (load_file(tmp_path / run / f"{name}.safetensors") for run in ("whole", "parts"))
         assert a.keys() == b.keys() and [key for key in a if not torch.equal(a[key], b[key])] == []
         assert any(".text." in f".{key}" for key in a)
+        assert not changes or not any(key.startswith(("exp_avg", "step.")) and key.endswith("text.words") for key in a)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_two_processes_give_the_losses_of_one(config, together, tmp_path):
+    """With texts and labels dropped, and a given table, which stays as it is. It has no word of the captions, so that no
+    known word is dropped: these masks each process draws for itself."""
+    vectors = np.eye(2, 6)
+    given = config(dropout=0.0, weight_decay=0.1, batch=5, images=40, text_vectors=table(tmp_path / "w.npz", ["owl", "fox"], vectors))
+    alone = [step.loss for step in finish(given, tmp_path / "one", sample_every=0)]
+    two = together(2, given, tmp_path / "two")
+    assert two[0] == two[1] and len(two[0]) == len(alone)
+    np.testing.assert_allclose([loss for loss, _ in two[0]], alone, rtol=2e-5)
+    a, b = (load_file(tmp_path / name / "state.safetensors") for name in ("one", "two"))
+    assert a.keys() == b.keys() and "exp_avg.text.words" not in a and "exp_avg.text.pieces" in a
+    assert all((a[name] - b[name]).abs().max() < 2e-4 for name in a if name.startswith(("network.", "ema.")))
+    for state in (a, b):
+        np.testing.assert_array_equal(state["network.text.words"].numpy(), vectors.astype(np.float32))
+
+
+def test_the_batch_in_parts_is_given_the_same_texts(config, tmp_path):
+    """Same losses however the batch is cut: captions belong to places in the run, not to calls."""
+    given = {"dropout": 0.0, "batch": 8, "text_vectors": table(tmp_path / "w.npz", ["owl"], np.eye(1, 6))}
+    runs = [finish(config(accumulate=parts, **given), tmp_path / f"parts{parts}", sample_every=0) for parts in (1, 3)]
+    np.testing.assert_allclose(*([step.loss for step in run] for run in runs), rtol=2e-5)
+
+
+def test_a_classifier_reads_no_captions(config, tmp_path):
+    finish(config(kind="classifier", images=8), tmp_path / "run", sample_every=0)
+    assert ds.load_classifier(tmp_path / "run", "cpu").spec.labels == ("flat", "round")
+
+
+def test_the_card_tells_of_the_text(config, tmp_path):
+    finish(config(images=4, prompts="red circle|blue square"), tmp_path / "run", sample_every=0)
+    card = (tmp_path / "run" / "card.md").read_text()
+    words = len(ds.load(tmp_path / "run", "cpu").spec.words)
+    assert f"| Text | {words} words, learnt; words and pooled text condition the network |" in card
+    assert "| Prompts | red circle; blue square |" in card and "| Labels | flat, round |" in card
 
 
 def test_the_model_that_comes_out(config, shapes, tmp_path):
@@ -224,7 +267,7 @@ def losses_by_caption(model: ds.Model) -> dict[str, float]:
 def test_the_right_words_help(config, shapes, tmp_path):
     """Some seconds of training without labels; then the words' meaning, not their order or number, decides the loss."""
     np.savez(shapes, **{name: array for name, array in np.load(shapes).items() if name in ("images", "captions")})
-    finish(config(images=3200, batch=16, lr=5e-3, dropout=0.0, channels=16, ema=0.98, parametrization="v", schedule="cosine",
+    finish(config(images=4800, batch=16, lr=5e-3, dropout=0.0, channels=16, ema=0.98, parametrization="v", schedule="cosine",
                   cooldown=0.5), tmp_path / "run", sample_every=0, save_every=0)
     found = losses_by_caption(ds.load(tmp_path / "run", "cpu", "fp32"))
     assert found["reworded"] < 1.3 * found["right"], found

@@ -27,25 +27,6 @@ from diffusion_studio.training.run import Progress, RunFolder
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def pictures(tmp_path):
-    """Eleven grey 8x8 pictures of three classes in an npz: eleven, so that epochs do not end with a batch."""
-    path = tmp_path / "pictures.npz"
-    images = np.random.default_rng(0).integers(0, 256, (11, 8, 8), np.uint8)
-    np.savez(path, images=images, labels=np.arange(11) % 3)
-    return path
-
-
-@pytest.fixture
-def config(pictures):
-    """Factory: a run of a few steps on those pictures."""
-    def make(**changes) -> TrainConfig:
-        return TrainConfig(**{"data": str(pictures), "size": 8, "channels": 8, "multipliers": "1,2", "attention": "4", "heads": 2,
-                              "norm_groups": 4, "images": 32, "batch": 4, "warmup": 3, "timesteps": 20, "precision": "fp32",
-                              "dropout": 0.1, "ema": 0.9, **changes})
-    return make
-
-
 def finish(config, out, **options) -> list[ds.TrainStep]:
     return list(ds.train(config, out, device="cpu", **options))
 
@@ -117,7 +98,15 @@ def test_the_network_that_a_configuration_makes(config):
 # --- objective
 
 
-@pytest.mark.parametrize("parametrization", ["eps", "x0", "v"])
+def posterior_mean(schedule, t, clean, noisy):
+    """Ho et al. 2020, eq. 7, written with alpha_bar and beta."""
+    betas = schedule.betas()
+    bar = np.cumprod(1 - betas)
+    before = bar[t - 1] if t else 1.0
+    return (math.sqrt(before) * betas[t] * clean + math.sqrt(1 - betas[t]) * (1 - before) * noisy) / (1 - bar[t])
+
+
+@pytest.mark.parametrize("parametrization", ["eps", "x0", "v", "mean"])
 def test_the_loss_is_the_papers(parametrization):
     """Ho et al. 2020, eq. 14, by hand in float64 for every picture of the batch."""
     schedule = Linear(timesteps=50)
@@ -140,7 +129,8 @@ def test_the_loss_is_the_papers(parametrization):
         clean, noise = x0[k].double(), eps[k].double()
         noisy = level.alpha * clean + level.sigma * noise
         assert (x[k] - noisy).abs().max() < 1e-6
-        target = {"eps": noise, "x0": clean, "v": level.alpha * noise - level.sigma * clean}[parametrization]
+        target = {"eps": noise, "x0": clean, "v": level.alpha * noise - level.sigma * clean,
+                  "mean": posterior_mean(schedule, int(t[k]), clean, noisy)}[parametrization]
         total += (0.3 * noisy + 0.1 - target).square().sum().item()
     assert loss.item() == pytest.approx(total / (4 * 64), rel=1e-5)
 
@@ -204,7 +194,8 @@ def test_steps_files_and_the_model_that_comes_out(config, tmp_path):
     assert [step.lr for step in steps] == [given.learning_rate(4 * k) for k in range(100)]
     assert all(math.isfinite(step.loss) and step.rate > 0 for step in steps) and steps[-1].left == 0
     assert TrainConfig.from_json((out / "config.json").read_text()) == given
-    assert sorted(path.name for path in out.iterdir()) == ["config.json", "log.csv", "model.safetensors", "samples", "state.safetensors"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "card.md", "config.json", "log.csv", "loss.png", "model.safetensors", "samples", "state.safetensors"]
     assert sorted(path.name for path in (out / "samples").iterdir()) == ["000000300.png", "final.png"]
     with Image.open(out / "samples" / "final.png") as sheet:
         assert sheet.size == (3 * 8, 4 * 8) and sheet.mode == "L"
@@ -255,11 +246,11 @@ def test_the_seed_decides_and_the_callers_random_state_does_not(config, tmp_path
 
 def test_every_epoch_sees_each_picture_once(config, tmp_path):
     """Eleven pictures, batches of four: 44 images are four epochs."""
-    from diffusion_studio.training.loop import _Trainer
+    from diffusion_studio.training.trainer import Trainer
 
     folder = RunFolder(tmp_path / "run")
     folder.create(config())
-    trainer = _Trainer(config(), folder, CPU, compile=False)
+    trainer = Trainer(config(), folder, CPU, compile=False)
     seen = torch.cat([trainer._batch(4 * k)[0] for k in range(11)])
     everything = from_uint8(trainer.images)
     index = [int((everything == picture).flatten(1).all(1).nonzero()) for picture in seen]
@@ -272,7 +263,7 @@ def test_every_epoch_sees_each_picture_once(config, tmp_path):
 
 def test_a_resumed_run_keeps_its_configuration_but_may_grow(config, tmp_path):
     finish(config(), tmp_path / "run", sample_every=0)
-    with pytest.raises(OptionError, match="A resumed run keeps its configuration; only the number of images may change"):
+    with pytest.raises(OptionError, match=r"only images and ema_export may change. Different \(kept -> asked for\): lr: 0.001 -> 0.5. Start"):
         finish(config(lr=0.5), tmp_path / "run", resume=True)
     assert RunFolder(tmp_path / "run").config() == config()
     more = finish(config(images=40), tmp_path / "run", resume=True, sample_every=0)

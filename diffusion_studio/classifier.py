@@ -1,0 +1,40 @@
+"""A noisy classifier bound to a device: what classifier guidance asks for its gradient."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from .checkpoint.classifier import read_classifier
+from .classifier_spec import ClassifierSpec
+from .device import pick_device
+from .diffusion.schedule import NoiseLevel
+from .nets.classifier import NoisyClassifier
+
+FILE_NAME = "classifier.safetensors"
+
+
+class Classifier:
+    """Ready to run, in float32. Differentiable in x: leave grad mode on around `log_probability` to guide with it."""
+
+    def __init__(self, spec: ClassifierSpec, network: NoisyClassifier, device: torch.device) -> None:
+        self.spec, self.device = spec, device
+        self.network = network.to(device=device, dtype=torch.float32, memory_format=torch.channels_last)
+
+    def logits(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
+        """(N, classes) for x (N, C, size, size) at a level of the classifier's own process.
+
+        A model with another schedule finds the level by its noise: `level.log_snr` through `spec.schedule.timestep`.
+        """
+        return self.network(x.float(), torch.full((len(x),), level.t, device=x.device))
+
+    def log_probability(self, x: torch.Tensor, level: NoiseLevel, classes: torch.Tensor) -> torch.Tensor:
+        """(N,) log p(class | x) at the level, for class indices (N,)."""
+        return self.logits(x, level).log_softmax(1).gather(1, classes[:, None]).squeeze(1)
+
+
+def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
+    """The classifier in a checkpoint file, or in a folder that holds `classifier.safetensors`."""
+    path = Path(path)
+    return Classifier(*read_classifier(path / FILE_NAME if path.is_dir() else path), pick_device(device))

@@ -1,0 +1,68 @@
+"""Training recipes as files: TOML, or the config.json of a run. No torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .. import options
+from ..errors import OptionError
+from .config import TrainConfig
+
+
+def read_recipe(path: str | Path) -> TrainConfig:
+    """The configuration in a .toml or .json file. Strict: an unknown name or a wrong value is an `OptionError`.
+
+    The names are those of `TrainConfig`, at the top or in one table [train]; a list of numbers may stand for the text with
+    commas, `multipliers = [1, 2, 2]`, and a list of texts for the one with |, `prompts = ["a cat, red", "owl"]`. What is
+    left out takes its default.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".toml", ".json"):
+        raise OptionError(f"A training recipe is a .toml file, or the config.json of a run; got {path}.")
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"The recipe {path} cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+    try:
+        if path.suffix.lower() == ".json":
+            return TrainConfig.from_json(text)
+        return from_toml(text)
+    except OptionError as error:
+        raise OptionError(f"{path}: {error}") from error
+
+
+def from_toml(text: str) -> TrainConfig:
+    """The configuration that a TOML text describes; see `read_recipe`."""
+    given = _parsed(text)
+    if "train" in given:
+        if len(given) > 1:
+            raise OptionError("The recipe has a table [train] and other names beside it. Put all of them into it, or none.")
+        given = given["train"]
+    if not isinstance(given, Mapping):
+        raise OptionError("'train' must be a table of settings, [train].")
+    kinds = {field.name: field.kind for field in options.fields_of(TrainConfig)}
+    return options.build(TrainConfig, {name: _as_text(name, value) if kinds.get(name) is str else value
+                                       for name, value in given.items()}, "field of the training recipe")
+
+
+def _as_text(name: str, value: Any) -> Any:
+    return ("|" if name == "prompts" else ",").join(map(str, value)) if isinstance(value, list) else value
+
+
+def _parsed(text: str) -> Mapping[str, Any]:
+    try:
+        if sys.version_info >= (3, 11):
+            import tomllib
+
+            return tomllib.loads(text)
+        import tomlkit                              # comes with gradio
+
+        return tomlkit.parse(text).unwrap()
+    except ImportError as error:
+        raise OptionError("Reading TOML needs Python 3.11 or the package tomlkit. Install it, or write the recipe as "
+                          ".json, like the config.json of a run.") from error
+    except ValueError as error:                     # both packages' errors are such
+        raise OptionError(f"This is not TOML: {error}") from error

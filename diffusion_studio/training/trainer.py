@@ -1,0 +1,234 @@
+"""Everything that changes while training: one optimizer step, and the way to disk and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from .. import data
+from ..device import describe, keep_freed_memory, pick_dtype
+from ..errors import CheckpointError, StudioError
+from ..images import from_uint8
+from .card import write_card
+from .config import TrainConfig
+from .draws import draw_batch, draw_part, mix
+from .ema import EMA
+from .parallel import World
+from .run import Progress, RunFolder
+from .tasks import TASKS
+from .timesteps import TIMESTEP_DRAWS
+
+RECENT = 200                    # steps over which the logged loss is averaged
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one optimizer step: loss, learning rate, norm of the gradient before clipping, and whether any process was
+    asked to stop."""
+
+    loss: float
+    lr: float
+    norm: float
+    stop: bool
+
+
+class Trainer:
+    """A run in memory. Its state is that on disk, where there is one."""
+
+    def __init__(self, config: TrainConfig, folder: RunFolder, device: torch.device, compile: bool = False,
+                 world: World = World()) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
+        self.config, self.folder, self.device, self.world = config, folder, device, world
+        self.data = data.load(config.data, size=config.size, fit=config.fit, background=config.background)
+        if config.only:
+            self.data = self.data.only([name.strip() for name in config.only.split(",")])
+        self.images = self.data.images
+        torch.manual_seed(config.seed)
+        self.task = TASKS[config.kind](config, self.data, device)
+        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.layout = layout
+        self.network = self.task.network().to(device, memory_format=layout).train()
+        self.emas = [EMA(self.network, decay) for decay in config.decays]
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay,
+                                           betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda"))
+        self.objective = self.task.objective
+        self.timesteps = TIMESTEP_DRAWS[config.draw_t](config.timesteps)
+        self.dtype = pick_dtype(config.precision, device)
+        self.progress = Progress()
+        self.whole = True                       # False inside an update: such a state must not be saved
+        self._losses: list[float] = []
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self._restore()
+        self._forward: nn.Module = torch.compile(self.network) if compile else self.network
+
+    @property
+    def ema(self) -> EMA:
+        """The average that is exported and sampled from."""
+        return self.emas[self.config.exported]
+
+    def step(self, stop: bool = False) -> Outcome:
+        """One optimizer step; `stop` asks all processes to stop after it."""
+        config, at = self.config, self.progress
+        drawn = draw_batch(config.seed, at.step, config.batch, self.timesteps, config.label_dropout, config.flips)
+        lr = config.learning_rate(at.seen)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        losses = torch.cat([self._part(k, part, drawn) for k, part in enumerate(self._parts())])
+        self.world.add_gradients([p for p in self.network.parameters() if p.requires_grad])
+        mine = self.world.share(config.batch)
+        weighted = (losses * drawn.weight[mine.start:mine.stop].to(losses.device)).double().sum() / config.batch
+        value, asked = self.world.add(torch.stack([weighted, weighted.new_tensor(float(stop))])).tolist()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm or math.inf).item()
+        if not math.isfinite(value) or not math.isfinite(norm):
+            self.whole = False
+            what = f"loss became {value}" if not math.isfinite(value) else f"gradient's norm became {norm}"
+            raise StudioError(f"The {what} at step {at.step}. What was saved before it is in {self.folder.path}; start a "
+                              f"new run with a lower learning rate than {config.lr:g}.")
+        everyone = self.world.gather(losses, config.batch).cpu() if config.draw_t != "uniform" else losses
+        self.whole = False
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        for ema in self.emas:
+            ema.update(self.network, at.step)
+        if config.draw_t != "uniform":
+            self.timesteps.update(drawn.t, everyone)
+        self._losses = [*self._losses[1 - RECENT:], value]
+        self.progress = replace(at, step=at.step + 1, seen=at.seen + config.batch)
+        self.whole = True
+        return Outcome(value, lr, norm, asked > 0)
+
+    def _part(self, number: int, part: range, drawn: Any) -> torch.Tensor:
+        """Add the gradient of some pictures of the batch; returns their losses (n,), before the draw's weights."""
+        config, at = self.config, self.progress
+        if not part:
+            return torch.zeros(0, device=self.device)
+        torch.manual_seed(mix(config.seed, at.step) + self.world.rank * config.accumulate + number)       # dropout
+        x0, label = self._batch(at.seen, part, drawn.flip)
+        forward, label = self._conditioned(label, at.seen, part)
+        draw = draw_part(drawn, slice(part.start, part.stop), config.seed, at.seen, x0)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            losses = self.objective.losses(forward, x0, label, draw)
+        ((losses * draw.weight).sum() / config.batch).backward()
+        return losses.detach()
+
+    def _conditioned(self, label: torch.Tensor | None, seen: int, part: range) -> tuple[Callable[..., torch.Tensor],
+                                                                                        torch.Tensor | None]:
+        """The network bound to its texts, and the labels (n,): those that go together with a text are dropped."""
+        if self.task.captions is None:
+            return self._forward, label
+        text, both = self.task.captions(self._chosen(seen, part), seen + part.start)
+        if label is not None and self.objective.null_class is not None:
+            label = torch.where(both.to(self.device), self.objective.null_class, label)
+        return partial(self._forward, text=text.to(self.device)), label
+
+    def _parts(self) -> list[range]:
+        """This process's share of the batch, in the parts that are computed one after another."""
+        mine = self.world.share(self.config.batch)
+        cuts = [mine.start + len(mine) * k // self.config.accumulate for k in range(self.config.accumulate + 1)]
+        return [range(*pair) for pair in zip(cuts, cuts[1:])]
+
+    def recent_loss(self) -> float:
+        """Mean loss of the last 200 steps."""
+        return sum(self._losses) / len(self._losses)
+
+    def _batch(self, seen: int, part: range | None = None,
+               flip: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The pictures after `seen` others, or a part of them: every epoch visits each once, in an order of its own."""
+        part = range(self.config.batch) if part is None else part
+        chosen = self._chosen(seen, part)
+        pictures = self.images[chosen]
+        if flip is not None and self.config.flips:
+            mirrored = flip[part.start:part.stop].numpy()
+            pictures[mirrored] = pictures[mirrored][:, :, ::-1]
+        x0 = from_uint8(pictures).to(self.device, memory_format=self.layout)
+        if self.data.labels is None:
+            return x0, None
+        return x0, torch.from_numpy(self.data.labels[chosen]).to(self.device)
+
+    def _chosen(self, seen: int, part: range) -> np.ndarray:
+        """The numbers of these pictures, (n,)."""
+        count = len(self.images)
+        return np.array([self._epoch(k // count)[k % count] for k in range(seen + part.start, seen + part.stop)])
+
+    def _epoch(self, number: int) -> np.ndarray:
+        if self._order[0] != number:
+            random = np.random.Generator(np.random.Philox(key=[self.config.seed, 1], counter=[0, 0, 0, number]))
+            self._order = number, random.permutation(len(self.images))
+        return self._order[1]
+
+    def spec(self) -> Any:
+        """The model as it is now, with where it came from."""
+        known = data.KNOWN.get(self.config.data)
+        processes = f", {self.world.size} processes" if self.world.size > 1 else ""
+        provenance = {
+            "data": self.config.data, "licence": known.licence if known else "that of the data",
+            "command": self.config.command(f"runs/{self.folder.name}"), "images_seen": self.progress.seen,
+            "hours": round(self.progress.seconds / 3600, 2), "hardware": describe(self.device) + processes,
+            "date": datetime.now(timezone.utc).date().isoformat(),
+        }
+        return self.task.spec(self.config.name or self.folder.name, provenance)
+
+    def sheet(self) -> Image.Image | None:
+        """Samples of the exported average, where the network makes pictures."""
+        return self.task.sheet(self.spec(), self.ema.state, self.device)
+
+    def save(self) -> None:
+        """Write the state to resume from."""
+        names = [name for name, _ in self.network.named_parameters()]
+        moments = self.optimizer.state_dict()["state"]
+        tensors = {f"network.{name}": p.detach() for name, p in self.network.named_parameters()}
+        for k, ema in enumerate(self.emas):
+            tensors |= {f"{_ema_key(k)}.{name}": p for name, p in ema.state.items()}
+        tensors |= {f"{key}.{names[k]}": value for k, values in moments.items() for key, value in values.items()}
+        tensors |= {f"timesteps.{name}": value for name, value in self.timesteps.state().items()}
+        tensors["recent_losses"] = torch.tensor(self._losses, dtype=torch.float64)
+        self.folder.save_state({name: t.cpu().contiguous() for name, t in tensors.items()}, self.progress)
+        self.export()
+
+    def export(self) -> None:
+        """Write the model to use, and its card."""
+        spec = self.spec()
+        self.task.write(self.folder.export_path(self.config.kind), spec, self.ema.state)
+        write_card(self.folder, spec, self.config, self._losses)
+
+    def _restore(self) -> None:
+        kept = self.folder.load_state()
+        if kept is None:
+            return
+        tensors, self.progress = kept
+        parameters = dict(self.network.named_parameters())
+
+        def like(name: str, key: str) -> torch.Tensor:
+            """A kept tensor in its parameter's memory layout, on which the fused optimizer relies."""
+            return torch.empty_like(parameters[name]).copy_(tensors[f"{key}.{name}"])
+
+        try:
+            self.network.load_state_dict({name: tensors[f"network.{name}"] for name in parameters})
+            with torch.no_grad():
+                for k, ema in enumerate(self.emas):
+                    ema.state = {name: like(name, _ema_key(k)) for name in parameters}
+                moments = {k: {"step": tensors[f"step.{name}"], "exp_avg": like(name, "exp_avg"),
+                               "exp_avg_sq": like(name, "exp_avg_sq")}
+                           for k, name in enumerate(parameters) if parameters[name].requires_grad}
+            prefix = "timesteps."
+            self.timesteps.restore({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"{self.folder.state_path} does not fit the run's network ({error}).") from error
+        # Runs of older versions did not keep these; they only make the log smoother
+        self._losses = tensors["recent_losses"].tolist() if "recent_losses" in tensors else []
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _ema_key(number: int) -> str:
+    return f"ema{number + 1}" if number else "ema"

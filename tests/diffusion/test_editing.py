@@ -10,7 +10,7 @@ import torch
 from diffusion_studio.diffusion import editing
 from diffusion_studio.diffusion.guidance import clamped
 from diffusion_studio.diffusion.noise import Noise
-from diffusion_studio.diffusion.prediction import from_eps, from_x0
+from diffusion_studio.diffusion.prediction import Prediction, from_eps, from_x0
 from diffusion_studio.diffusion.samplers import DDIM, SAMPLERS
 from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.diffusion.schedule import CLEAN, Linear, NoiseLevel
@@ -27,6 +27,11 @@ NOISE = Noise((3, 4, 5), (2, 6, 5), dtype=F64)
 def network(x, level):
     """Any function will do."""
     return from_eps(0.8 * torch.tanh(x) + 0.1, x, level.alpha, level.sigma)
+
+
+def network_with_variance(x, level):
+    p = network(x, level)
+    return Prediction(p.x0, p.eps, torch.full_like(x, 0.5))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
@@ -89,6 +94,30 @@ def test_resampled_levels(steps, length, jumps):
     assert sum(b < a for a, b in zip(where, where[1:])) == (stretches - 1) * (jumps - 1)
     if jumps == 1:
         assert visited == levels
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_resampled_run_shows_every_level_and_ends_clean(sampler):
+    levels = editing.resampled(path(SCHEDULE, 6), 2, 3)
+    steps = list(sample(SAMPLERS[sampler](), clamped(network_with_variance), NOISE(0), levels, NOISE))
+    assert [step.index for step in steps] == list(range(len(levels)))
+    assert [step.level for step in steps] == list(levels) and steps[-1].x.isfinite().all()
+    calls = [step.calls for step in steps]
+    assert calls == sorted(calls)
+
+
+def test_a_resampled_run_of_the_exact_denoiser_keeps_the_law():
+    """DDPM down with the Gaussian's own reverse variance is the reverse process, so climbing and falling again from it
+    leaves every level's law as it was: the finished spread is the data's."""
+    spread, shape = 0.5, (1, 160, 160)
+    many = Noise((0, 1), shape, dtype=F64)
+
+    def exact(x, level):
+        return from_x0(level.alpha * spread**2 / (level.alpha**2 * spread**2 + level.sigma**2) * x, x, level.alpha, level.sigma)
+
+    levels = editing.resampled(path(SCHEDULE, 200), 50, 3)
+    *_, last = sample(SAMPLERS["ddpm"]("large"), exact, many(0), levels, many)
+    assert abs(last.x.std().item() - spread) < 0.02
 
 
 def test_rising_levels_end_where_runs_begin():

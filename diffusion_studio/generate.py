@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from .diffusion.denoiser import Denoiser
-from .diffusion.guidance import clamped, classifier_free
+from .diffusion.guidance import clamped, classifier_free, dynamically_thresholded, rescaled, shaped
 from .diffusion.levels import Levels
 from .diffusion.noise import Noise
 from .diffusion.sampling import sample
@@ -40,21 +40,30 @@ def plan(model: Model, recipe: Recipe) -> Plan:
     model.check(levels[0])
     denoise = model.denoiser(recipe.label, recipe.prompt)
     if recipe.negative is not None:
-        model.spec.prompt_text(recipe.negative)     # a text that the model cannot read is said whatever the guidance
-    if (recipe.label, recipe.prompt, recipe.negative) != (None, None, None) and recipe.guidance != 1:
-        denoise = classifier_free(denoise, _away(model, recipe), recipe.guidance)
-    if recipe.clip:
+        model.spec.prompt_text(recipe.negative)     # what the model cannot read is said whatever the guidance
+    if recipe.negative_label is not None:
+        model.spec.label_index(recipe.negative_label)
+    asked = (recipe.label, recipe.prompt, recipe.negative, recipe.negative_label)
+    if any(one is not None for one in asked) and recipe.guidance != 1:
+        scale = shaped(recipe.guidance, levels, recipe.guidance_shape) if recipe.guidance_shape != "constant" else recipe.guidance
+        away = _away(model, recipe)
+        denoise = rescaled(denoise, away, scale, recipe.guidance_rescale) if recipe.guidance_rescale else \
+            classifier_free(denoise, away, scale)
+    if recipe.threshold < 1:
+        denoise = dynamically_thresholded(denoise, recipe.threshold)
+    elif recipe.clip:
         denoise = clamped(denoise)
     dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
     return Plan(denoise, levels, Noise(recipe.seeds, model.shape, model.device, dtype))
 
 
 def _away(model: Model, recipe: Recipe) -> Denoiser:
-    """What guidance leads away from: the negative prompt, or else "any" of all that the model knows an "any" of."""
+    """What guidance leads away from: the negatives, or else "any" of all that the model knows an "any" of."""
     network = model.spec.network
     label = recipe.label if network.text is not None and not network.null_class else None
     prompt = recipe.prompt if network.text is not None and not network.text.null and network.null_class else None
-    return model.denoiser(label, prompt if recipe.negative is None else recipe.negative)
+    return model.denoiser(label if recipe.negative_label is None else recipe.negative_label,
+                          prompt if recipe.negative is None else recipe.negative)
 
 
 def stream(model: Model, recipe: Recipe) -> Iterator[Frame]:

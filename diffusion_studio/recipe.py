@@ -21,6 +21,10 @@ MAX_PROMPT = 2000               # letters
 ANY = "any"                     # what people write and see for the label None
 VERSION = 1
 
+GUIDANCE_SHAPES = ("constant", "linear", "cosine", "rising")        # of diffusion.guidance, which loads torch
+# Settings that the first recipes did not have: said where they are not at their defaults, so that old files stay equal.
+LATER = ("prompt", "negative", "negative_label", "guidance_shape", "guidance_rescale", "threshold")
+
 REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPACINGS}
 
 
@@ -44,6 +48,13 @@ class Recipe:
     clip: bool = option(True, "Keep every predicted x0 in the range of pictures.")
     prompt: str | None = option(None, "What to draw, in words, for models that read text.")
     negative: str | None = option(None, "What to keep away from, in words: guidance leads from here to the prompt.")
+    negative_label: str | None = option(None, "What to keep away from: guidance leads from this label to the other.")
+    guidance_shape: str = option("constant", "How guidance goes from its value to off, or comes, over the run.",
+                                 choices=GUIDANCE_SHAPES)
+    guidance_rescale: float = option(0.0, "How far guided pictures get back the contrast of unguided ones: helps against "
+                                     "glare under strong guidance.", low=0, high=1)
+    threshold: float = option(1.0, "Dynamic thresholding: the share of pixels that keeps its shades where a picture leaves "
+                              "the range. 1 is off.", low=0.5, high=1)
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -74,7 +85,12 @@ class Recipe:
             "steps": self.steps, "sampler": options.to_json(SAMPLERS, self.sampler),
             "spacing": _short(options.to_json(SPACINGS, self.spacing)),
             "guidance": self.guidance, "clip": self.clip,
-            **{name: text for name in ("prompt", "negative") if (text := getattr(self, name)) is not None}})
+            **dict(self._later())})
+
+    def _later(self) -> list[tuple[str, Any]]:
+        """Name and value of each of `LATER` that says something."""
+        return [(one.name, getattr(self, one.name)) for one in options.fields_of(Recipe)
+                if one.name in LATER and getattr(self, one.name) != one.default]
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
@@ -115,9 +131,9 @@ class Recipe:
         label = ANY if self.label is None else self.label
         words: list[Any] = ["diffusion-studio", "generate", self.model]
         words += [f"--label={label}"] if label.startswith("-") else ["--label", label]
-        for name in ("prompt", "negative"):
-            if (text := getattr(self, name)) is not None:
-                words += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
+        for name, value in self._later():
+            flag = f"--{name.replace('_', '-')}"
+            words += [f"{flag}={value}"] if str(value).startswith("-") else [flag, value]
         first, count = self.seeds[0], len(self.seeds)
         if self.seeds == tuple(range(first, first + count)):
             words += ["--seed", first, "--count", count]

@@ -17,7 +17,8 @@ from .nets.tokens import Tokenizer
 from .options import option
 
 PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean")
-DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative")
+DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative", "negative_label",
+                 "guidance_shape", "guidance_rescale", "threshold")
 
 
 @dataclass(frozen=True)

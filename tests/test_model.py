@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import diffusion_studio as ds
 from diffusion_studio import generate
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS
@@ -248,3 +249,36 @@ def test_learned_variance_runs_on_a_model_with_it(tiny_model):
             for v in ("small", "large", "learned")}
     assert runs["learned"].isfinite().all()
     assert not torch.equal(runs["learned"], runs["small"]) and not torch.equal(runs["learned"], runs["large"])
+
+
+# --- guidance as recipes say it
+
+
+def finished(studio, **changes):
+    recipe = ds.Recipe(model="tiny", label="Cat", seeds=(1, 2), steps=4, guidance=4.0, **changes)
+    return studio.run(recipe).images.astype(int)
+
+
+def test_every_guidance_setting_changes_the_pictures_and_its_off_does_not(tiny_checkpoint):
+    studio = ds.Studio(tiny_checkpoint.parents[1], "cpu", "fp64")
+    plain = finished(studio)
+    for off in ({"guidance_shape": "constant"}, {"guidance_rescale": 0.0}, {"threshold": 1.0}, {"negative_label": None}):
+        np.testing.assert_array_equal(finished(studio, **off), plain)
+    for on in ({"guidance_shape": "linear"}, {"guidance_rescale": 0.7}, {"threshold": 0.9}, {"negative_label": "Dog"}):
+        assert (finished(studio, **on) != plain).any(), on
+
+
+def test_the_label_that_is_kept_away_from_must_exist(tiny_checkpoint):
+    with pytest.raises(OptionError, match="There is no label of tiny 'Elk'"):
+        finished(ds.Studio(tiny_checkpoint.parents[1]), negative_label="Elk")
+
+
+def test_a_negative_label_is_the_papers_formula_with_that_label_for_any(tiny_checkpoint):
+    from diffusion_studio.generate import plan
+
+    model = ds.load(tiny_checkpoint, "cpu", "fp64")
+    recipe = ds.Recipe(model="tiny", label="Cat", negative_label="Dog", guidance=3.0, clip=False, steps=2)
+    x, level = torch.randn(1, *model.shape, dtype=torch.float64), model.schedule.level(5)
+    cat, dog = (model.denoiser(label)(x, level).eps for label in ("Cat", "Dog"))
+    with torch.no_grad():
+        assert torch.allclose(plan(model, recipe).denoise(x, level).eps, dog + 3 * (cat - dog), atol=1e-12)

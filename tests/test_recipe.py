@@ -20,6 +20,8 @@ RECIPES = [
     Recipe(model="emoji", label="google", prompt="cat's \"astronaut\"", negative="-blue", guidance=5.0), Recipe(prompt="--steps 3"),
     Recipe(model="ünï", label="\"quoted\" \\ $HOME", guidance=0.0),
     *(Recipe(model="m", sampler=cls()) for cls in SAMPLERS.values()), *(Recipe(model="m", spacing=name) for name in SPACINGS),
+    Recipe(model="m", label="Bag", negative_label="-Shirt", guidance=6.0, guidance_shape="cosine", guidance_rescale=0.7,
+           threshold=0.995),
     Recipe(model="m", steps=3, spacing=Timesteps(timesteps="-1.5,-2,-3")),
     Recipe(model="m", spacing=Sections(sections="ddim50")),
     Recipe(model="m", spacing=Karras(rho=3.25)), Recipe(model="m", spacing=Follow(follow="flow")),
@@ -36,7 +38,8 @@ def test_json_round_trip(recipe):
 def test_every_field_is_in_the_json_and_tells_recipes_apart():
     base = Recipe(model="m", label="a")
     changes = {"model": "n", "label": None, "seeds": (1,), "steps": 51, "sampler": DDIM(eta=0.5), "spacing": "leading",
-               "guidance": 1.5, "clip": False, "prompt": "a cat", "negative": "dog"}
+               "guidance": 1.5, "clip": False, "prompt": "a cat", "negative": "dog", "negative_label": "b",
+               "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9}
     assert changes.keys() == Recipe.__dataclass_fields__.keys()
     texts = {base.to_json()}
     for name, value in changes.items():
@@ -183,8 +186,17 @@ def test_the_command_says_the_whole_recipe(recipe):
     label = said.pop("label")
     back = Recipe(model=said.pop("model"), label=None if label == "any" else label, seeds=seeds, steps=int(said.pop("steps")),
                   guidance=float(said.pop("guidance")), clip=said.pop("no_clip", True), prompt=said.pop("prompt", None),
-                  negative=said.pop("negative", None), **chosen)
+                  negative=said.pop("negative", None), negative_label=said.pop("negative_label", None),
+                  guidance_shape=said.pop("guidance_shape", "constant"),
+                  guidance_rescale=float(said.pop("guidance_rescale", 0)), threshold=float(said.pop("threshold", 1)), **chosen)
     assert said == {} and back == recipe
+
+
+def test_the_shapes_of_guidance_are_those_that_there_are():
+    from diffusion_studio.diffusion.guidance import SHAPES
+    from diffusion_studio.recipe import GUIDANCE_SHAPES
+
+    assert GUIDANCE_SHAPES == tuple(SHAPES)
 
 
 def test_a_command_to_read():

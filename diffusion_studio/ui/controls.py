@@ -136,7 +136,9 @@ class RecipeControls:
             self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance"),
                                                   clip={"label": "Clip the predicted x0", "value": start.clip},
                                                   negative={"label": "Negative prompt", "value": start.negative,
-                                                            "visible": card.spec.takes_text, "elem_id": "negative"})
+                                                            "visible": card.spec.takes_text, "elem_id": "negative"},
+                                                  negative_label={"label": "Negative label", "value": start.negative_label,
+                                                                  "visible": bool(card.conditions)})
         self._connect()
 
     def inputs(self) -> set[gr.components.Component]:
@@ -153,7 +155,8 @@ class RecipeControls:
         label = values[self.label]
         card = self.studio.card(values[self.model])
         conditions = card.conditions
-        rest = self.advanced.read(values) | ({} if card.spec.takes_text else {"negative": None})
+        rest = self.advanced.read(values)
+        rest |= ({} if card.spec.takes_text else {"negative": None}) | ({} if conditions else {"negative_label": None})
         return Recipe.from_settings({
             "model": values[self.model], "label": label if conditions and label != ANY else None,
             "prompt": (values[self.prompt] or None) if card.spec.takes_text else None,
@@ -175,6 +178,7 @@ class RecipeControls:
                                      minimum=min(0, recipe.guidance), maximum=max(10, recipe.guidance)),
             **self.sampler.show(recipe.sampler), **self.spacing.show(recipe.spacing), **self.advanced.show(recipe),
             self.advanced.controls["negative"]: gr.update(value=recipe.negative, visible=card.spec.takes_text),
+            self.advanced.controls["negative_label"]: gr.update(value=recipe.negative_label, visible=bool(card.conditions)),
         }
 
     def _first_recipe(self) -> Recipe:

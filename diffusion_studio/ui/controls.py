@@ -30,7 +30,9 @@ def control_for(given: Option, **kwargs: Any) -> gr.components.Component:
     whole = given.kind is int
     narrow = given.low is not None and given.high is not None and given.high - given.low <= _SLIDER_RANGE
     if narrow:
-        return gr.Slider(given.low, given.high, step=1 if whole else 0.05 if given.high - given.low <= 1 else 0.5, **kwargs)
+        width = given.high - given.low
+        step = 1 if whole else 0.005 if width < 1 else 0.05 if width == 1 else 0.5
+        return gr.Slider(given.low, given.high, step=step, **kwargs)
     return gr.Number(minimum=given.low, maximum=given.high, precision=0 if whole else None, **kwargs)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from .diffusion.denoiser import Denoiser
@@ -15,10 +16,12 @@ from .diffusion.noise import Noise
 from .diffusion.sampling import sample
 from .diffusion.schedule import NoiseLevel
 from .diffusion.spacing import path
+from .errors import OptionError
 from .frame import Frame
 from .images import to_uint8
 from .model import Model
-from .recipe import Recipe
+from .recipe import MAX_ALL_POINTS, Recipe
+from .spec import POINTS
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,18 @@ def plan(model: Model, recipe: Recipe) -> Plan:
         away = _away(model, recipe)
         denoise = rescaled(denoise, away, scale, recipe.guidance_rescale) if recipe.guidance_rescale else \
             classifier_free(denoise, away, scale)
-    if recipe.threshold < 1:
+    shape = model.shape
+    if model.spec.makes == POINTS:                  # which have no range to keep
+        shape = recipe.points, *shape
+        if (whole := len(recipe.seeds) * recipe.points) > MAX_ALL_POINTS:
+            raise OptionError(f"{len(recipe.seeds)} clouds of {recipe.points:,} points are {whole:,} points; a run has at "
+                              f"most {MAX_ALL_POINTS:,}. Ask for fewer clouds or fewer points.")
+    elif recipe.threshold < 1:
         denoise = dynamically_thresholded(denoise, recipe.threshold)
     elif recipe.clip:
         denoise = clamped(denoise)
     dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
-    return Plan(denoise, levels, Noise(recipe.seeds, model.shape, model.device, dtype))
+    return Plan(denoise, levels, Noise(recipe.seeds, shape, model.device, dtype))
 
 
 def _away(model: Model, recipe: Recipe) -> Denoiser:
@@ -69,11 +78,16 @@ def _away(model: Model, recipe: Recipe) -> Denoiser:
 def stream(model: Model, recipe: Recipe) -> Iterator[Frame]:
     """The recipe's n + 1 Frames as they come. A recipe that does not fit fails here, before the first one."""
     made = plan(model, recipe)
-    return _frames(made, recipe)
+    return _frames(made, recipe, to_uint8 if model.spec.makes != POINTS else to_float16)
 
 
-def _frames(made: Plan, recipe: Recipe) -> Iterator[Frame]:
+def _frames(made: Plan, recipe: Recipe, kept: Callable[[torch.Tensor], np.ndarray]) -> Iterator[Frame]:
     total = len(made.levels) - 1
     for step in sample(recipe.sampler, made.denoise, made.start(), made.levels, made.noise):
-        x = to_uint8(step.x)
-        yield Frame(step.index, total, step.level, x, x if step.x0 is step.x else to_uint8(step.x0), step.calls)
+        x = kept(step.x)
+        yield Frame(step.index, total, step.level, x, x if step.x0 is step.x else kept(step.x0), step.calls)
+
+
+def to_float16(points: torch.Tensor) -> np.ndarray:
+    """Points as frames keep them: within 1/1000 of where they are out to 4, which holds unit variance; half a pixel of 4096."""
+    return points.detach().cpu().numpy().clip(-6e4, 6e4).astype(np.float16)

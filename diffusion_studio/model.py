@@ -17,8 +17,7 @@ from .diffusion.prediction import PARAMETRIZATIONS, Prediction
 from .diffusion.schedule import NoiseLevel, NoiseSchedule
 from .errors import OptionError
 from .nets.text import TextFeatures
-from .nets.unet import UNet
-from .spec import ModelSpec
+from .spec import POINTS, ModelSpec
 
 Label = str | int | None
 
@@ -26,9 +25,11 @@ Label = str | int | None
 class Model:
     """A network ready to run. `denoiser(label)` is its bare reading: nothing clipped, nothing guided."""
 
-    def __init__(self, spec: ModelSpec, network: UNet, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, spec: ModelSpec, network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         if device.type == "cpu":
             keep_freed_memory()
+        if spec.makes == POINTS and dtype.itemsize < 4:     # a coordinate needs more digits than a pixel, and costs nothing
+            dtype = torch.float32
         self.spec = spec
         self.device = device
         self.dtype = dtype
@@ -40,9 +41,9 @@ class Model:
         return self.spec.schedule
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one picture."""
-        return self.spec.channels, self.spec.image_size, self.spec.image_size
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of one picture, or (2,) of one point; a cloud's state is (points, 2)."""
+        return self.spec.shape
 
     def denoiser(self, label: Label | Sequence[Label] = None,
                  prompt: str | None | Sequence[str | None] = None) -> NetworkDenoiser:
@@ -79,7 +80,10 @@ class Model:
 
     def predict(self, x: torch.Tensor, level: NoiseLevel, classes: Sequence[int | None],
                 text: TextFeatures | None = None) -> Prediction:
-        """One network call for x (N, C, H, W); `classes` and `text` hold one condition for each picture, or one for all."""
+        """One network call for x (N, C, H, W), or (N, 2) points or (N, P, 2) clouds of points.
+
+        `classes` and `text` hold one condition for each of the N, or one for all.
+        """
         self.check(level)
         if len(classes) not in (1, len(x)):
             raise OptionError(f"{len(classes)} labels were given for {len(x)} pictures. Give one, or one for each.")
@@ -89,11 +93,11 @@ class Model:
         label = None
         if self.spec.network.classes is not None:
             label = torch.tensor(classes, device=x.device).expand(len(x))
-        scaled = x.to(self.dtype, memory_format=torch.channels_last)
+        scaled = x.to(self.dtype, memory_format=torch.channels_last) if x.ndim == 4 else x.to(self.dtype)
         output = self.network(scaled, t, label, None if text is None else text.expand(len(x))).to(x.dtype)
         variance = None
         if self.spec.learned_variance:
-            output, v = output.chunk(2, dim=1)
+            output, v = output.chunk(2, dim=-1 if self.spec.makes == POINTS else 1)
             variance = (v + 1) / 2
         if self.spec.parametrization == "mean":             # of x_{t-1}: the one that also depends on the level below
             p = from_mean(output, x, self.schedule, level)
@@ -120,7 +124,7 @@ class NetworkDenoiser:
             return None
         classes = [index for one in asked for index in _one_each(one.classes, len(x))]
         text = None if self.text is None else TextFeatures.cat([one.text.expand(len(x)) for one in asked])
-        p = self.model.predict(x.repeat(len(asked), 1, 1, 1), level, classes, text)
+        p = self.model.predict(torch.cat([x] * len(asked)), level, classes, text)
         variances = [None] * len(asked) if p.variance is None else p.variance.chunk(len(asked))
         return [Prediction(*parts) for parts in zip(p.x0.chunk(len(asked)), p.eps.chunk(len(asked)), variances)]
 

@@ -6,32 +6,36 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, Union
 
 from . import options
 from .diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
 from .errors import OptionError
 from .nets.config import UNetConfig
 from .nets import tokens
+from .nets.mlp_config import DIMENSIONS, MLPConfig
 from .nets.tokens import Tokenizer
 from .options import option
 
 PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative", "negative_label",
-                 "guidance_shape", "guidance_rescale", "threshold")
+                 "guidance_shape", "guidance_rescale", "threshold", "points")
+NETWORKS: dict[str, type] = {"unet": UNetConfig, "mlp": MLPConfig}
+PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """A network, the process that it was trained in, and what may be asked of it.
 
+    A U-Net makes pictures (C, H, W), an `MLPConfig`'s network points (2,); those have no `image_size` and no `channels`.
     `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it.
     `defaults` are recipe settings that suit the model (see `Recipe`).
     `provenance` is free text by key: data, licence, attribution, command, images_seen, hours, ...
     """
 
     name: str = option("", "The model's name.")
-    network: UNetConfig = field(default_factory=UNetConfig)
+    network: Union[UNetConfig, MLPConfig] = field(default_factory=UNetConfig)
     schedule: NoiseSchedule = field(default_factory=Linear)
     parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
     image_size: int = option(32, "Height and width of pictures.", low=1, high=4096)
@@ -45,8 +49,8 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         options.check(self)
-        if not isinstance(self.network, UNetConfig) or not isinstance(self.schedule, NoiseSchedule):
-            raise OptionError("A ModelSpec needs a UNetConfig and a NoiseSchedule.")
+        if type(self.network) not in NETWORKS.values() or not isinstance(self.schedule, NoiseSchedule):
+            raise OptionError("A ModelSpec needs a UNetConfig and a NoiseSchedule, or an MLPConfig for points.")
         for name in ("labels", "words", "prompts"):
             given = getattr(self, name)
             if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
@@ -58,19 +62,43 @@ class ModelSpec:
         for name in self.defaults:
             if name not in DEFAULT_NAMES:
                 raise options.unknown("recipe default", name, DEFAULT_NAMES)
-        expected = self.channels * (2 if self.learned_variance else 1)
-        if (self.network.in_channels, self.network.out_channels) != (self.channels, expected):
-            raise OptionError(f"A network for {self.channels}-channel pictures takes {self.channels} and gives {expected}"
-                              f" channels; this one takes {self.network.in_channels} and gives "
-                              f"{self.network.out_channels}.")
-        if self.image_size % self.network.reduction:
-            raise OptionError(f"This network takes sizes that are multiples of {self.network.reduction}; the pictures "
-                              f"are {self.image_size} wide.")
+        self._check_shape()
         words = self.network.text.words if self.network.text else 0
         if len(self.words) != words:
             raise OptionError(f"The network's text encoder has {words} words and the table {len(self.words)}.")
         if len(self.labels) != (self.network.classes or 0):
             raise OptionError(f"The network has {self.network.classes or 0} classes and {len(self.labels)} label names.")
+
+    def _check_shape(self) -> None:
+        channels = self.shape[0]
+        expected = channels * (2 if self.learned_variance else 1)
+        if (self.network.in_channels, self.network.out_channels) != (channels, expected):
+            what = f"{channels}-channel pictures" if self.makes == PICTURES else "points"
+            raise OptionError(f"A network for {what} takes {channels} and gives {expected} channels; this one takes "
+                              f"{self.network.in_channels} and gives {self.network.out_channels}.")
+        if self.makes == POINTS:
+            if (self.image_size, self.channels) != (ModelSpec.image_size, ModelSpec.channels):
+                raise OptionError("Points have no image_size and no channels. Leave them out.")
+        elif self.image_size % self.network.reduction:
+            raise OptionError(f"This network takes sizes that are multiples of {self.network.reduction}; the pictures "
+                              f"are {self.image_size} wide.")
+
+    @property
+    def makes(self) -> str:
+        """What the model makes: PICTURES or POINTS."""
+        return PICTURES if isinstance(self.network, UNetConfig) else POINTS
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one of what it makes: a picture's (C, H, W), or a point's (2,)."""
+        return (self.channels, self.image_size, self.image_size) if self.makes == PICTURES else (DIMENSIONS,)
+
+    @property
+    def form(self) -> str:
+        """Size and colours for people: "32x32 grey", "64x64 RGB", "2-D points"."""
+        if self.makes == POINTS:
+            return f"{DIMENSIONS}-D points"
+        return f"{self.image_size}x{self.image_size} {'grey' if self.channels == 1 else 'RGB'}"
 
     def label_index(self, label: str | int) -> int:
         """The class of a label's name (case does not matter) or index; an `OptionError` lists what there is."""
@@ -115,7 +143,9 @@ class ModelSpec:
 
     def to_json(self) -> str:
         given = {f.name: getattr(self, f.name) for f in fields(self)}
-        given["network"] = {"name": "unet", **self.network.to_json()}
+        if self.makes == POINTS:
+            del given["image_size"], given["channels"]
+        given["network"] = {"name": options.name_of(NETWORKS, self.network), **self.network.to_json()}
         given["schedule"] = options.to_json(SCHEDULES, self.schedule)
         return json.dumps(given)
 
@@ -129,8 +159,9 @@ class ModelSpec:
         if not isinstance(given, dict) or not isinstance(given.get("network"), dict):
             raise OptionError("The model's description is not an object with a network.")
         network = dict(given["network"])
-        if network.pop("name", None) != "unet":
-            raise OptionError(f"The network is of kind {given['network'].get('name')!r}; this version knows 'unet'.")
-        given["network"] = UNetConfig.from_json(network)
+        if (name := network.pop("name", None)) not in NETWORKS:
+            known = " and ".join(map(repr, NETWORKS))
+            raise OptionError(f"The network is of kind {name!r:.80}; this version knows {known}.")
+        given["network"] = NETWORKS[name].from_json(network)
         given["schedule"] = options.from_json(SCHEDULES, "noise schedule", given.get("schedule"))
         return options.build(cls, given, "field of the model's description")

@@ -13,7 +13,7 @@ from . import checkpoint
 from .errors import CheckpointError, OptionError, unknown
 from .frame import Frame
 from .recipe import MAX_PICTURES, Recipe
-from .spec import ModelSpec
+from .spec import PICTURES, ModelSpec
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ class ModelCard:
     spec: ModelSpec
 
     @property
-    def resolution(self) -> int:
-        return self.spec.image_size
+    def resolution(self) -> int | None:
+        """Height and width of pictures; None of points."""
+        return self.spec.image_size if self.spec.makes == PICTURES else None
 
     @property
     def conditions(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def as_text(seen: Inspection, outline: bool = False) -> str:
     lines += [
         f"{_parameters(seen):,} parameters, {seen.outline.bytes / 1e6:.1f} MB of {', '.join(dtypes)}; "
         f"running in fp32 takes {_parameters(seen) * 4 / 1e6:.0f} MB and the working memory of a picture",
-        f"pictures: {spec.image_size}x{spec.image_size} {'grey' if spec.channels == 1 else 'RGB'}, "
+        f"{spec.makes}: {spec.form}, "
         f"{f'{len(spec.labels)} classes' if spec.labels else 'no classes'}",
         f"process: {type(spec.schedule).__name__} schedule, T = {spec.schedule.timesteps}, predicts {spec.parametrization}"
         + (", learned variance" if spec.learned_variance else "")]

@@ -38,12 +38,13 @@ def _train(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..training.loop import train
-    from ..training.recipe import read_recipe
+    from ..training.recipe import read_recipe, train_config
     from ..training.run import RunFolder
 
     changes = given(args, fields_of(TrainConfig))
     folder = Path(args.resume or args.out)
-    base = read_recipe(args.recipe) if args.recipe else RunFolder(folder).config() if args.resume else TrainConfig()
+    base = read_recipe(args.recipe) if args.recipe else RunFolder(folder).config() if args.resume else \
+        train_config(**{name: changes[name] for name in ("data", "kind") if name in changes})
     config = replace(base, **changes)
     asked: list[int] = []
     steps = train(config, folder, device=args.device, compile=args.compile, resume=bool(args.resume),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw
 
 from ..classifier_spec import ClassifierSpec
+from ..spec import PICTURES
 from .config import TrainConfig
 
 if TYPE_CHECKING:
@@ -64,16 +65,16 @@ def _logged(folder: RunFolder) -> list[tuple[float, float]]:
 
 def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[float], curve: bool) -> str:
     known = spec.provenance
-    size, channels = config.size, spec.network.in_channels
-    colour = "grey" if channels == 1 else "RGB"
+    size, colour = config.size, "grey" if spec.network.in_channels == 1 else "RGB"
     what = (f"A classifier of noisy {size}x{size} {colour} pictures, for classifier guidance."
-            if isinstance(spec, ClassifierSpec) else f"A diffusion model of {size}x{size} {colour} pictures.")
+            if isinstance(spec, ClassifierSpec) else
+            f"A diffusion model of {spec.form}{' pictures' if spec.makes == PICTURES else ', of unit variance'}.")
     minutes = known["hours"] * 60
     rows = {
         "Data": known["data"], "Licence of the data": known["licence"],
         "Labels": ", ".join(spec.labels) or "none",
         "Objective": _objective(config),
-        "Images seen": f"{known['images_seen']:,} in batches of {config.batch}",
+        f"{'Points' if config.kind == 'points' else 'Images'} seen": f"{known['images_seen']:,} in batches of {config.batch}",
         "Averaged weights": f"decay {config.decays[config.exported]:g} per step",
         "Time": f"{known['hours']:.2f} hours" if minutes >= 60 else f"{minutes:.1f} minutes",
         "Hardware": known["hardware"], "Date": known["date"],

@@ -21,7 +21,7 @@ from ..spec import PARAMETRIZATION_NAMES, ModelSpec
 from .rates import LR_SHAPES, lr_factor
 
 
-KINDS = ("denoiser", "classifier")
+KINDS = ("denoiser", "classifier", "points")
 OBJECTIVE_NAMES = ("simple", "hybrid", "vlb")
 LEARNED_VARIANCE = ("hybrid", "vlb")
 MAY_CHANGE = ("images", "ema_export")               # between the sessions of a run; nothing else
@@ -31,9 +31,11 @@ MAY_CHANGE = ("images", "ema_export")               # between the sessions of a 
 class TrainConfig:
     """A recipe for training: data, network, process, optimisation."""
 
-    kind: str = option("denoiser", "What is trained: a denoiser, or a classifier of noisy pictures for guidance.",
+    kind: str = option("denoiser", "What is trained: a denoiser of pictures, a classifier of noisy pictures for guidance, or a "
+                       "denoiser of points in the plane.",
                        choices=KINDS)
-    data: str = option("fashion-mnist", "Data set: a known name, or a path to gzipped idx files, an npz or a folder.")
+    data: str = option("fashion-mnist", "Data set: a known name, or a path to gzipped idx files, an npz or a folder; of points: "
+                       "swiss-roll and kin, shapes, or a .csv, an npz or a picture of a shape.")
     name: str = option("", "Name of the model; by default that of the run's folder.")
     size: int = option(32, "Height and width that pictures are brought to.", low=4, high=1024)
     fit: str = option("pad", "How: centred on the background, scaled and cropped, or scaled and padded.",
@@ -42,9 +44,9 @@ class TrainConfig:
     only: str = option("", "Labels to train on, with commas between them; left out, all.")
     flips: bool = option(False, "Mirror every other picture, drawn anew each time; not for letters and digits.")
 
-    channels: int = option(64, "Base width of the U-Net.", low=8, high=2048)
+    channels: int = option(64, "Base width of the U-Net; width of a network for points.", low=8, high=2048)
     multipliers: str = option("0.375,0.75,1.5", "Width of each level as a multiple of the base width.")
-    blocks: int = option(1, "Residual blocks per level.", low=1, high=16)
+    blocks: int = option(1, "Residual blocks per level; layers of a network for points.", low=1, high=16)
     attention: str = option("8", "Sizes at which the network attends to all positions, such as 16,8.")
     heads: int = option(2, "Attention heads.", low=1, high=64)
     norm_groups: int = option(8, "Most groups of a group norm.", low=1, high=256)
@@ -100,6 +102,8 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         options.check(self)
+        if self.kind == "points" and self.flips:
+            raise OptionError("flips mirror pictures; points are trained on as they are. Leave it out.")
         if self.parametrization == "eps" and self.noise_schedule().level(self.timesteps - 1).alpha == 0:
             raise OptionError(f"The schedule {self.schedule} ends in pure noise, where eps says nothing of the picture. "
                               "Choose the parametrization v or x0, or another schedule.")
@@ -136,7 +140,7 @@ class TrainConfig:
 
     @property
     def learned_variance(self) -> bool:
-        return self.kind == "denoiser" and self.objective in LEARNED_VARIANCE
+        return self.kind != "classifier" and self.objective in LEARNED_VARIANCE
 
     @property
     def _multipliers(self) -> tuple[float, ...]:
@@ -214,11 +218,12 @@ class TrainConfig:
             raise OptionError("Not a training configuration: the text is JSON, but no object.")
         return options.build(cls, given, "field of the training configuration")
 
-    def command(self, out: str | Path) -> str:
-        """The command line that starts this run."""
+    def command(self, out: str | Path, base: TrainConfig | None = None) -> str:
+        """The command line that starts this run, where `base` is what the command line begins with."""
         words = ["diffusion-studio", "train"]
         for field in options.fields_of(TrainConfig):
-            if (value := getattr(self, field.name)) != field.default:
+            before = getattr(base, field.name) if base is not None and field.name != "data" else field.default
+            if (value := getattr(self, field.name)) != before:
                 flag = field.name.replace("_", "-")
                 words += [f"--{'' if value else 'no-'}{flag}"] if field.kind is bool else [f"--{flag}", str(value)]
         return shlex.join([*words, "--out", str(out)])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-MODEL_FILES = {"denoiser": "model.safetensors", "classifier": "classifier.safetensors"}
+MODEL_FILES = {"denoiser": "model.safetensors", "classifier": "classifier.safetensors", "points": "model.safetensors"}
 _SPARE = 1 << 20                # bytes to leave free beside a state
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from PIL import Image
 
+from .. import plot
 from ..diffusion.guidance import clamped, classifier_free
 from ..diffusion.noise import Noise
 from ..diffusion.samplers import DDIM
@@ -14,12 +16,13 @@ from ..diffusion.sampling import sample
 from ..diffusion.spacing import path
 from ..images import grid, to_pil, to_uint8
 from ..model import Model
-from ..nets.unet import UNet
+from ..nets.build import network_of
 from ..spec import ModelSpec
 
 STEPS = 25
 ROWS = 4
 MAX_COLUMNS = 10
+CLOUD, CLOUD_SIDE = 2000, 320           # points, and pixels
 
 
 def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image:
@@ -27,10 +30,7 @@ def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: tor
 
     Where there are both, each prompt's column takes the next label.
     """
-    with torch.device("meta"):
-        network = UNet(spec.network)
-    network.load_state_dict({name: p.detach().clone() for name, p in state.items()}, assign=True)
-    model = Model(spec, network.eval(), device, torch.float32)
+    model = model_of(spec, state, device)
     prompts = list(spec.prompts[:MAX_COLUMNS]) if spec.takes_text else []
     labels = list(spec.labels[:MAX_COLUMNS])
     columns = len(prompts or labels) or ROWS
@@ -46,3 +46,23 @@ def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: tor
     levels = path(spec.schedule, min(STEPS, spec.schedule.timesteps))
     *_, last = sample(DDIM(), clamped(denoise), noise(0), levels, noise)
     return to_pil(grid(to_uint8(last.x), columns=columns))
+
+
+def model_of(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Model:
+    """A model with a copy of these weights."""
+    with torch.device("meta"):
+        network = network_of(spec.network)
+    network.load_state_dict({name: p.detach().clone() for name, p in state.items()}, assign=True)
+    return Model(spec, network.eval(), device, torch.float32)
+
+
+def cloud_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image:
+    """A cloud of points of each of the first labels, four in a row, or one where there are none; from the same noise."""
+    model, labels = model_of(spec, state, device), list(spec.labels[:2 * MAX_COLUMNS]) or [None]
+    noise, theme = Noise((0,), (CLOUD, *model.shape), device), plot.THEMES["light"]
+    levels, start = path(spec.schedule, min(STEPS, spec.schedule.timesteps)), noise(0)
+    clouds = []
+    for label in labels:
+        *_, last = sample(DDIM(), model.denoiser(label), start, levels, noise)
+        clouds.append(plot.canvas(last.x[0].cpu().numpy(), plot.wheel(start[0].cpu().numpy(), theme), CLOUD_SIDE, theme))
+    return to_pil(grid(np.stack(clouds), columns=min(4, len(clouds))))

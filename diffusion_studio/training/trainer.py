@@ -14,15 +14,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .. import data
 from ..device import describe, keep_freed_memory, pick_dtype
 from ..errors import CheckpointError, StudioError
-from ..images import from_uint8
 from .card import write_card
 from .config import TrainConfig
 from .draws import draw_batch, draw_part, mix
 from .ema import EMA
 from .parallel import World
+from .recipe import command
 from .run import Progress, RunFolder
 from .tasks import TASKS
 from .timesteps import TIMESTEP_DRAWS
@@ -49,13 +48,14 @@ class Trainer:
         if device.type == "cpu":
             keep_freed_memory()
         self.config, self.folder, self.device, self.world = config, folder, device, world
-        self.data = data.load(config.data, size=config.size, fit=config.fit, background=config.background)
+        task = TASKS[config.kind]
+        self.data = task.load(config)
         if config.only:
             self.data = self.data.only([name.strip() for name in config.only.split(",")])
         self.images = self.data.images
         torch.manual_seed(config.seed)
-        self.task = TASKS[config.kind](config, self.data, device)
-        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.task = task(config, self.data, device)
+        layout = torch.channels_last if config.channels_last and self.images.ndim == 4 else torch.contiguous_format
         self.layout = layout
         self.network = self.task.network().to(device, memory_format=layout).train()
         self.emas = [EMA(self.network, decay) for decay in config.decays]
@@ -150,7 +150,7 @@ class Trainer:
         if flip is not None and self.config.flips:
             mirrored = flip[part.start:part.stop].numpy()
             pictures[mirrored] = pictures[mirrored][:, :, ::-1]
-        x0 = from_uint8(pictures).to(self.device, memory_format=self.layout)
+        x0 = self.task.x0(pictures).to(self.device, memory_format=self.layout)
         if self.data.labels is None:
             return x0, None
         return x0, torch.from_numpy(self.data.labels[chosen]).to(self.device)
@@ -168,11 +168,10 @@ class Trainer:
 
     def spec(self) -> Any:
         """The model as it is now, with where it came from."""
-        known = data.KNOWN.get(self.config.data)
         processes = f", {self.world.size} processes" if self.world.size > 1 else ""
         provenance = {
-            "data": self.config.data, "licence": known.licence if known else "that of the data",
-            "command": self.config.command(f"runs/{self.folder.name}"), "images_seen": self.progress.seen,
+            "data": self.config.data, "licence": self.task.licence,
+            "command": command(self.config, f"runs/{self.folder.name}"), "images_seen": self.progress.seen,
             "hours": round(self.progress.seconds / 3600, 2), "hardware": describe(self.device) + processes,
             "date": datetime.now(timezone.utc).date().isoformat(),
         }

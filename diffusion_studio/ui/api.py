@@ -49,7 +49,8 @@ def _animate(studio: Studio, compute: Compute) -> Callable[..., gr.FileData]:
 def _models(studio: Studio) -> Callable[[], list[dict[str, Any]]]:
     def models() -> list[dict]:
         """The models that /animate can run."""
-        return [{"name": card.name, "resolution": card.resolution, "channels": card.spec.channels,
+        return [{"name": card.name, "resolution": card.resolution, "channels": card.spec.shape[0],
+                 "makes": card.spec.makes,
                  "labels": list(card.conditions), "prompts": list(card.spec.prompts), "text": card.spec.takes_text,
                  "timesteps": card.spec.schedule.timesteps,
                  "defaults": dict(card.spec.defaults)} for card in studio.models()]

@@ -16,7 +16,7 @@ class ModelsTab:
 
     def __init__(self, studio: Studio) -> None:
         cards = studio.models()
-        rows = "\n".join(f"| **{c.name}** | {c.resolution}x{c.resolution} {'grey' if c.spec.channels == 1 else 'RGB'} | "
+        rows = "\n".join(f"| **{c.name}** | {c.spec.form} | "
                          f"{', '.join(c.conditions) or 'none'} | {c.path.stat().st_size / 1e6:.1f} MB |" for c in cards)
         problems = "".join(f"\n- **{name}** cannot be used: {why}" for name, why in studio.problems().items())
         gr.Markdown(f"| model | pictures | labels | size |\n|---|---|---|---|\n{rows}\n{problems}")

@@ -39,7 +39,7 @@ def test_every_field_is_in_the_json_and_tells_recipes_apart():
     base = Recipe(model="m", label="a")
     changes = {"model": "n", "label": None, "seeds": (1,), "steps": 51, "sampler": DDIM(eta=0.5), "spacing": "leading",
                "guidance": 1.5, "clip": False, "prompt": "a cat", "negative": "dog", "negative_label": "b",
-               "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9}
+               "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9, "points": 500}
     assert changes.keys() == Recipe.__dataclass_fields__.keys()
     texts = {base.to_json()}
     for name, value in changes.items():

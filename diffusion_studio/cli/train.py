@@ -26,8 +26,8 @@ def add(verbs: Any) -> None:
     where.add_argument("--resume", metavar="FOLDER", help="go on with the run in this folder")
     add_options(verb, fields_of(TrainConfig))
     verb.add_argument("--compile", action="store_true", help="compile the network: slow to start, faster per step")
-    verb.add_argument("--sample-every", type=int, default=20_000, metavar="IMAGES", help="a sample sheet (default 20000)")
-    verb.add_argument("--save-every", type=int, default=10_000, metavar="IMAGES", help="a checkpoint (default 10000)")
+    verb.add_argument("--sample-every", type=int, metavar="IMAGES", help="a sample sheet (default 20000; of points a fifth of the run)")
+    verb.add_argument("--save-every", type=int, metavar="IMAGES", help="a checkpoint (default 10000; of points a fifth of the run)")
     verb.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICES)} (default auto)")
     verb.set_defaults(run=_train)
 

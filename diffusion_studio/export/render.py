@@ -67,8 +67,13 @@ def canvas(frame: Frame, options: ExportOptions) -> np.ndarray:
     if len(panels) == 1:
         return panels[0]
     height, width, channels = panels[0].shape
-    between = np.full((height, max(1, width // 64), channels), WHITE, np.uint8)
+    between = np.full((height, max(1, width // 64), channels), paper(options), np.uint8)
     return np.concatenate([panels[0], between, panels[1]], axis=1)
+
+
+def paper(options: ExportOptions) -> int:
+    """The grey around what is shown."""
+    return WHITE if options.theme == "light" else 0
 
 
 def shown(options: ExportOptions) -> tuple[str, ...]:
@@ -133,12 +138,13 @@ class Scene:
         picture = enlarge(native, self.scale)
         if self._caption is None:
             return picture
-        strip = self._caption.draw(self.frames[k])
+        strip, ground = self._caption.draw(self.frames[k]), paper(self.options)
+        strip = strip if ground else WHITE - strip
         if greys is None:
             strip = np.repeat(strip[..., None], picture.shape[-1], axis=-1)
         else:
             strip = greys[strip]
-        background = WHITE if greys is None else int(greys[WHITE])
+        background = ground if greys is None else int(greys[ground])
         side = strip.shape[1] - picture.shape[1]
         if side:                                              # the text is wider than a tiny picture
             around = [(0, 0), (side // 2, side - side // 2), *[(0, 0)] * (picture.ndim - 2)]

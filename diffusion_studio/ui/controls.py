@@ -12,6 +12,7 @@ import gradio as gr
 from ..errors import OptionError
 from ..options import Option, fields_of, name_of
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
+from ..spec import POINTS
 from ..studio import ModelCard, Studio
 
 DICE_SIDES = 1_000_000
@@ -140,7 +141,9 @@ class RecipeControls:
                                                   negative={"label": "Negative prompt", "value": start.negative,
                                                             "visible": card.spec.takes_text, "elem_id": "negative"},
                                                   negative_label={"label": "Negative label", "value": start.negative_label,
-                                                                  "visible": bool(card.conditions)})
+                                                                  "visible": bool(card.conditions)},
+                                                  points={"label": "Points of each cloud", "value": start.points,
+                                                          "visible": card.spec.makes == POINTS, "elem_id": "points"})
         self._connect()
 
     def inputs(self) -> set[gr.components.Component]:
@@ -158,6 +161,7 @@ class RecipeControls:
         card = self.studio.card(values[self.model])
         conditions = card.conditions
         rest = self.advanced.read(values)
+        rest |= {} if card.spec.makes == POINTS else {"points": field_of(Recipe, "points").default}
         rest |= ({} if card.spec.takes_text else {"negative": None}) | ({} if conditions else {"negative_label": None})
         return Recipe.from_settings({
             "model": values[self.model], "label": label if conditions and label != ANY else None,
@@ -181,6 +185,7 @@ class RecipeControls:
             **self.sampler.show(recipe.sampler), **self.spacing.show(recipe.spacing), **self.advanced.show(recipe),
             self.advanced.controls["negative"]: gr.update(value=recipe.negative, visible=card.spec.takes_text),
             self.advanced.controls["negative_label"]: gr.update(value=recipe.negative_label, visible=bool(card.conditions)),
+            self.advanced.controls["points"]: gr.update(value=recipe.points, visible=card.spec.makes == POINTS),
         }
 
     def _first_recipe(self) -> Recipe:

@@ -18,7 +18,7 @@ from .diffusion.schedule import NoiseLevel
 from .diffusion.spacing import path
 from .errors import OptionError
 from .frame import Frame
-from .images import to_uint8
+from .images import to_float16, to_uint8
 from .model import Model
 from .recipe import MAX_ALL_POINTS, Recipe
 from .spec import POINTS
@@ -86,8 +86,3 @@ def _frames(made: Plan, recipe: Recipe, kept: Callable[[torch.Tensor], np.ndarra
     for step in sample(recipe.sampler, made.denoise, made.start(), made.levels, made.noise):
         x = kept(step.x)
         yield Frame(step.index, total, step.level, x, x if step.x0 is step.x else kept(step.x0), step.calls)
-
-
-def to_float16(points: torch.Tensor) -> np.ndarray:
-    """Points as frames keep them: within 1/1000 of where they are out to 4, which holds unit variance; half a pixel of 4096."""
-    return points.detach().cpu().numpy().clip(-6e4, 6e4).astype(np.float16)

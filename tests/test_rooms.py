@@ -23,7 +23,7 @@ RANKS = {
     "diffusion.posterior": 2,
     "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5, "diffusion.editing": 3,
     "nets": 4, "spec": 5, "classifier_spec": 5, "frame": 5, "checkpoint": 6, "data": 6, "export": 6, "model": 7,
-    "classifier": 7, "recipe": 7, "trajectory": 8, "generate": 9, "training": 9, "convert": 9, "measure": 9, "metrics": 9.5,
+    "classifier": 7, "recipe": 7, "trajectory": 8, "generate": 9, "training": 9, "convert": 9, "forward": 9.2, "measure": 9, "metrics": 9.5,
     "studio": 10, "ui": 11, "cli": 12, "__main__": 13,
 }
 EMPTY = {"", "diffusion"}                       # packages that only hold others; nobody needs to import from them

@@ -20,21 +20,21 @@ _START = "gif"
 
 
 class ExportPanel:
-    """Renders into the surrounding Blocks and exports the run that the player shows."""
+    """Renders into the surrounding Blocks and exports the run that the player shows; `prefix` goes before its elements' ids."""
 
-    def __init__(self, store: RunStore, player: gr.HTML) -> None:
+    def __init__(self, store: RunStore, player: gr.HTML, prefix: str = "") -> None:
         self.store = store
         self.player = player
-        with gr.Accordion("Export: GIF, MP4, film strip, pictures", open=False, elem_id="export"):
+        with gr.Accordion("Export: GIF, MP4, film strip, pictures", open=False, elem_id=prefix + "export"):
             self.format = gr.Radio([(one.label, name) for name, one in FORMATS.items()], value=_START, label="Format",
-                                   info=FORMATS[_START].help, elem_id="format")
-            with gr.Row(elem_id="export-options"):
+                                   info=FORMATS[_START].help, elem_id=prefix + "format")
+            with gr.Row(elem_id=prefix + "export-options"):
                 self.options = OptionControls.render(ExportOptions, **{
                     name: {"visible": name in _shown(_START, ExportOptions().frames), **changes}
                     for name, changes in _LABELS.items()})
-            self.button = gr.Button("Make the file", variant="primary", elem_id="make-file")
+            self.button = gr.Button("Make the file", variant="primary", elem_id=prefix + "make-file")
             self.file = gr.File(label="Your file: it carries the settings of its run", interactive=False, height=80,
-                                elem_id="file")
+                                elem_id=prefix + "file")
         controls, private = self.options.controls, {"api_visibility": "private"}
         gr.on([self.format.change, controls["frames"].change], self._show, [self.format, controls["frames"]],
               [self.format, *controls.values()], queue=False, show_progress="hidden", **private)
@@ -60,7 +60,7 @@ class ExportPanel:
 _LABELS: dict[str, dict[str, Any]] = {
     "view": {}, "fps": {"label": "Speed"}, "scale": {"placeholder": "automatic"},
     "hold": {"label": "Hold"}, "frames": {"label": "Which states"}, "every": {"label": "k"},
-    "states": {"label": "Number of states"}, "picture": {"label": "One picture", "placeholder": "all"}, "caption": {},
+    "states": {"label": "Number of states"}, "theme": {}, "trails": {}, "arrows": {}, "axes": {}, "picture": {"label": "One picture", "placeholder": "all"}, "caption": {},
 }
 
 

@@ -12,6 +12,7 @@ from .api import endpoints
 from .compute import Compute
 from .generate_tab import GenerateTab
 from .models_tab import ModelsTab
+from .points_tab import PointsTab
 from .store import RunStore
 
 TITLE = "Diffusion Studio"
@@ -27,6 +28,8 @@ def build(studio: Studio, compute: Compute) -> gr.Blocks:
                 elem_id="title")
         with gr.Tab("Generate"):
             generate = GenerateTab(studio, store, compute)
+        with gr.Tab("Points"):
+            points = PointsTab(studio, store, compute)
         with gr.Tab("Models"):
             ModelsTab(studio)
         endpoints(studio, compute)
@@ -35,6 +38,7 @@ def build(studio: Studio, compute: Compute) -> gr.Blocks:
 
         def forget(request: gr.Request) -> None:
             store.forget(request.session_hash or "")
+            points.forget(request.session_hash or "")
 
         page.unload(forget)
     return page

@@ -166,6 +166,7 @@ const thumbnails = async () => {                       // the strip: evenly spac
       thumbnail(canvas, place, halves);
       button.lastChild.textContent = meta[place].index;
       button.title = `step ${meta[place].index}`;
+      readout();
       continue;
     }
     const bitmap = await opened(place);

@@ -40,6 +40,8 @@ class TrainConfig:
                       choices=tuple(FITS))
     background: str = option("black", "What shows through transparent pixels: black, grey, white or #rrggbb.")
     only: str = option("", "Labels to train on, with commas between them; left out, all.")
+    hold_out: str = option("", "A text file with one or more parts of a caption in each line, such as 'orc, half plate': "
+                           "pictures whose captions hold them are left out, to ask for what was never seen.")
     flips: bool = option(False, "Mirror every other picture, drawn anew each time; not for letters and digits.")
 
     channels: int = option(64, "Base width of the U-Net.", low=8, high=2048)
@@ -75,8 +77,11 @@ class TrainConfig:
     text_dropout: float = option(0.1, "Share of captions left empty, for guidance; 0 trains with captions only.",
                                  low=0.0, high=1.0)
     joint_dropout: float = option(0.1, "Share of pictures that lose both label and caption, besides.", low=0.0, high=1.0)
+    part_dropout: float = option(0.0, "Share of captions of which only some parts (between commas) are read, drawn anew "
+                                 "each time, so that short prompts work too.", low=0.0, high=1.0)
     prompts: str = option("", "Captions for the sample sheet, with | between them; left out, some of the data's.")
 
+    start_from: str = option("", "A model file whose weights the run begins with: its network must be the same.")
     images: int = option(220_000, "Number of images to see in all.", low=1)
     batch: int = option(32, "Images per step.", low=1, high=65_536)
     accumulate: int = option(1, "Parts that a batch is computed in, one after another, where memory is short.", low=1,

@@ -21,7 +21,7 @@ from ..spec import ModelSpec
 from .captions import Captions
 from .config import TrainConfig
 from .objective import OBJECTIVES, ClassifierObjective
-from .samples import sample_sheet
+from .samples import enlarging_sheet, sample_sheet
 
 Spec = Any                      # with to_json: a ModelSpec or a ClassifierSpec
 
@@ -62,6 +62,8 @@ class DenoiserTask:
 
     def sheet(self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image | None:
         """A sheet of samples."""
+        if spec.low_res:
+            return enlarging_sheet(spec, state, device, self.images)
         return sample_sheet(spec, state, device)
 
 

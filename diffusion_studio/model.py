@@ -168,5 +168,6 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto", flags:
     is broken or not what it claims to be, before memory is taken.
     """
     weights = checkpoint.read_any(path, flags)
+    checkpoint.drawing(path, weights.spec)
     at = pick_device(device)
     return Model(weights.spec, weights.network, at, pick_dtype(precision, at))

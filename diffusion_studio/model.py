@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from . import checkpoint
 from .device import keep_freed_memory, pick_device, pick_dtype
 from .diffusion.denoiser import Denoiser
-from .diffusion.posterior import from_mean
-from .diffusion.prediction import PARAMETRIZATIONS, Prediction
+from .diffusion.prediction import Prediction, Reading, reading
 from .diffusion.schedule import NoiseLevel, NoiseSchedule
 from .errors import OptionError
 from .nets.text import TextFeatures
@@ -90,9 +89,15 @@ class Model:
 
     def check(self, level: NoiseLevel) -> None:
         """Raise `OptionError` for a level of which this kind of network can say nothing."""
-        if level.alpha == 0 and self.spec.parametrization == "eps":
-            raise OptionError(f"{self.spec.name} predicts eps, which says nothing of the picture where a run starts at pure "
-                              "noise (alpha = 0). Choose a spacing that starts below it: leading, or timesteps.")
+        self._reading(level)
+
+    def _reading(self, level: NoiseLevel) -> Reading:
+        said = reading(self.spec.parametrization, level, self.schedule, self.spec.sigma_data)
+        if said.silent:
+            raise OptionError(f"{self.spec.name} predicts {self.spec.parametrization}, which says nothing of the picture where "
+                              "a run starts at pure noise (alpha = 0). Choose a spacing that starts below it: leading, or "
+                              "timesteps.")
+        return said
 
     def predict(self, x: torch.Tensor, level: NoiseLevel, classes: Sequence[int | None],
                 text: TextFeatures | None = None, low_res: torch.Tensor | None = None) -> Prediction:
@@ -100,7 +105,7 @@ class Model:
 
         `low_res` are the pictures to enlarge, already at the size of x.
         """
-        self.check(level)
+        said = self._reading(level)
         if len(classes) not in (1, len(x)):
             raise OptionError(f"{len(classes)} labels were given for {len(x)} pictures. Give one, or one for each.")
         if text is not None and len(text.mask) not in (1, len(x)):
@@ -111,18 +116,15 @@ class Model:
             label = torch.tensor(classes, device=x.device).expand(len(x))
         if low_res is not None and len(low_res) not in (1, len(x)):
             raise OptionError(f"{len(low_res)} pictures to enlarge were given for {len(x)}. Give one, or one for each.")
-        scaled = x if low_res is None else torch.cat([x, low_res.to(x).expand_as(x)], dim=1)
+        scaled = said.input(x)
+        scaled = scaled if low_res is None else torch.cat([scaled, low_res.to(x).expand_as(x)], dim=1)
         scaled = scaled.to(self.dtype, memory_format=torch.channels_last)
         output = self.network(scaled, t, label, None if text is None else text.expand(len(x))).to(x.dtype)
         variance = None
         if self.spec.learned_variance:
             output, v = output.chunk(2, dim=1)
             variance = (v + 1) / 2
-        if self.spec.parametrization == "mean":             # of x_{t-1}: the one that also depends on the level below
-            p = from_mean(output, x, self.schedule, level)
-            return Prediction(p.x0, p.eps, variance)
-        p = PARAMETRIZATIONS[self.spec.parametrization].read(output, x, level.alpha, level.sigma)
-        return Prediction(p.x0, p.eps, variance)
+        return said.read(output, x, variance)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ..spec import ModelSpec
 from .captions import Captions
 from .config import TrainConfig
 from .objective import OBJECTIVES, ClassifierObjective
-from .samples import sample_sheet
+from .samples import enlarging_sheet, sample_sheet
 
 Spec = Any                      # with to_json: a ModelSpec or a ClassifierSpec
 
@@ -37,8 +37,8 @@ class DenoiserTask:
         self.captions = Captions(config, images.captions, labelled) if config.text and images.captions else None
         network = self._network_config()
         self.objective = OBJECTIVES[config.objective](
-            config.noise_schedule(), config.parametrization, network.classes if network.null_class else None,
-            config.label_dropout, device, config.min_snr, config.bound_weight)
+            config.noise_schedule(), config.parametrization, network.classes if network.null_class else None, device,
+            min_snr=config.min_snr, bound_weight=config.bound_weight)
 
     def network(self) -> nn.Module:
         """A new one, with the given table of words where there is one; drawn from torch's generator."""
@@ -74,6 +74,8 @@ class DenoiserTask:
 
     def sheet(self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image | None:
         """A sheet of samples."""
+        if spec.low_res:
+            return enlarging_sheet(spec, state, device, self.images)
         return sample_sheet(spec, state, device)
 
 
@@ -89,7 +91,7 @@ class ClassifierTask(DenoiserTask):
             raise DataError(f"A classifier needs pictures of at least 2 classes, and {config.data} has "
                             f"{len(images.names) or 'no'} label{'s' * (len(images.names) != 1)}. Put the pictures into one "
                             "sub-folder for each class, or give an .npz with labels.")
-        self.objective = ClassifierObjective(config.noise_schedule(), "eps", None, 0.0, device)
+        self.objective = ClassifierObjective(config.noise_schedule(), "eps", None, device)
 
     def network(self) -> nn.Module:
         return NoisyClassifier(self.config.classifier(self.images.images.shape[-1], len(self.images.names)))

@@ -23,6 +23,7 @@ from .card import write_card
 from .config import TrainConfig
 from .draws import draw_batch, draw_part, mix
 from .ema import EMA
+from .lowres import LowRes, beside
 from .parallel import World
 from .run import Progress, RunFolder
 from .tasks import TASKS
@@ -68,6 +69,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay,
                                            betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda"))
         self.objective = self.task.objective
+        self.low_res = LowRes(config) if config.low_res else None
         self.timesteps = TIMESTEP_DRAWS[config.draw_t](config.timesteps)
         self.dtype = pick_dtype(config.precision, device)
         self.progress = Progress()
@@ -121,6 +123,8 @@ class Trainer:
         torch.manual_seed(mix(config.seed, at.step) + self.world.rank * config.accumulate + number)       # dropout
         x0, label = self._batch(at.seen, part, drawn.flip)
         forward, label = self._conditioned(label, at.seen, part)
+        if self.low_res is not None:
+            forward = beside(forward, self.low_res(x0, at.seen + part.start))
         draw = draw_part(drawn, slice(part.start, part.stop), config.seed, at.seen, x0)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             losses = self.objective.losses(forward, x0, label, draw)

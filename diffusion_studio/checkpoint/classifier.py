@@ -7,12 +7,29 @@ from typing import TYPE_CHECKING
 
 from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
-from .container import opened
+from .container import opened, outline
 from .native import FORMAT, VERSION, compare
 from .native import write as write                          # the header takes any spec
 
 if TYPE_CHECKING:
     from ..nets.classifier import NoisyClassifier
+
+
+def read_classifier_spec(path: str | Path) -> ClassifierSpec:
+    """What the header says, reading no weight and loading no torch. Raises `CheckpointError`."""
+    path = Path(path)
+    header = outline(path).metadata
+    if header.get("format") != FORMAT or header.get("version") != VERSION or "spec" not in header:
+        raise _not_one(path)
+    try:
+        return ClassifierSpec.from_json(header["spec"])
+    except OptionError as error:
+        raise CheckpointError(f"The header of {path.name} is wrong: {error}") from error
+
+
+def _not_one(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path.name} has no {FORMAT} header of version {VERSION}, so it is no classifier that "
+                           "'diffusion-studio train --kind classifier' wrote.")
 
 
 def read_classifier(path: str | Path) -> tuple[ClassifierSpec, NoisyClassifier]:
@@ -25,8 +42,7 @@ def read_classifier(path: str | Path) -> tuple[ClassifierSpec, NoisyClassifier]:
     with opened(path) as file:
         header = file.metadata() or {}
         if header.get("format") != FORMAT or header.get("version") != VERSION or "spec" not in header:
-            raise CheckpointError(f"{path.name} has no {FORMAT} header of version {VERSION}, so it is no classifier that "
-                                  "'diffusion-studio train --kind classifier' wrote.")
+            raise _not_one(path)
         try:
             spec = ClassifierSpec.from_json(header["spec"])
             with torch.device("meta"):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
 from PIL import Image
 
+from .. import options
 from ..diffusion.guidance import clamped, classifier_free
 from ..diffusion.noise import Noise
-from ..diffusion.samplers import DDIM
+from ..diffusion.samplers import SAMPLERS
 from ..diffusion.sampling import sample
 from ..diffusion.spacing import path
 from ..images import grid, to_pil, to_uint8
@@ -43,6 +45,8 @@ def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: tor
                                  prompts * ROWS if prompts and not null_text else None)
         denoise = classifier_free(denoise, nothing, float(spec.defaults.get("guidance", 1.0)))
     noise = Noise(tuple(range(ROWS * columns)), model.shape, device)
-    levels = path(spec.schedule, min(STEPS, spec.schedule.timesteps))
-    *_, last = sample(DDIM(), clamped(denoise), noise(0), levels, noise)
+    levels = path(spec.schedule, min(STEPS, spec.schedule.timesteps), spec.defaults.get("spacing", "trailing"))
+    sampler = options.from_json(SAMPLERS, "sampler", spec.defaults.get("sampler", "ddim"))
+    start = math.hypot(levels[0].alpha, levels[0].sigma) * noise(0)
+    *_, last = sample(sampler, clamped(denoise), start, levels, noise)
     return to_pil(grid(to_uint8(last.x), columns=columns))

@@ -17,9 +17,10 @@ from .nets.mlp_config import DIMENSIONS, MLPConfig
 from .nets.tokens import Tokenizer
 from .options import option
 
-PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean")
+PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative", "negative_label",
-                 "guidance_shape", "guidance_rescale", "threshold", "points")
+                 "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker", "interval", "projection",
+                 "classifier", "change", "points")
 NETWORKS: dict[str, type] = {"unet": UNetConfig, "mlp": MLPConfig}
 PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells
 
@@ -28,6 +29,7 @@ PICTURES, POINTS = "pictures", "points"             # what a model makes: its ne
 class ModelSpec:
     """A network, the process that it was trained in, and what may be asked of it.
 
+    With `low_res` the network is given a small picture besides x, to enlarge: its input has twice the channels.
     A U-Net makes pictures (C, H, W), an `MLPConfig`'s network points (2,); those have no `image_size` and no `channels`.
     `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it.
     `defaults` are recipe settings that suit the model (see `Recipe`).
@@ -38,9 +40,12 @@ class ModelSpec:
     network: Union[UNetConfig, MLPConfig] = field(default_factory=UNetConfig)
     schedule: NoiseSchedule = field(default_factory=Linear)
     parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
+    sigma_data: float = option(0.5, "The data's standard deviation, as the parametrization edm assumes it.", low=1e-4, high=1e4)
     image_size: int = option(32, "Height and width of pictures.", low=1, high=4096)
     channels: int = option(3, "1 for grey pictures, 3 for RGB.", low=1, high=3)
     learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")
+    low_res: int | None = option(None, "Height and width of the picture that the model enlarges, if it is one that does.",
+                                 low=1, high=4096)
     labels: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
@@ -55,6 +60,9 @@ class ModelSpec:
             given = getattr(self, name)
             if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
                 raise OptionError(f"{name} must be a list of texts, got {given!r:.200}.")
+        if self.parametrization == "mean" and not self.schedule.discrete:
+            raise OptionError("The parametrization mean is about the step between two timesteps, and this schedule has none. "
+                              "Choose a schedule that is a table, or another parametrization.")
         if self.channels == 2:
             raise OptionError("Pictures have 1 or 3 channels, got 2.")
         if not isinstance(self.defaults, Mapping) or not isinstance(self.provenance, Mapping):
@@ -71,14 +79,15 @@ class ModelSpec:
 
     def _check_shape(self) -> None:
         channels = self.shape[0]
-        expected = channels * (2 if self.learned_variance else 1)
-        if (self.network.in_channels, self.network.out_channels) != (channels, expected):
-            what = f"{channels}-channel pictures" if self.makes == PICTURES else "points"
-            raise OptionError(f"A network for {what} takes {channels} and gives {expected} channels; this one takes "
+        taken, expected = channels * (2 if self.low_res else 1), channels * (2 if self.learned_variance else 1)
+        if (self.network.in_channels, self.network.out_channels) != (taken, expected):
+            given = f", with a {self.low_res}x{self.low_res} picture to enlarge," if self.low_res else ""
+            what = "points" if self.makes == POINTS else f"{channels}-channel pictures{given}"
+            raise OptionError(f"A network for {what} takes {taken} and gives {expected} channels; this one takes "
                               f"{self.network.in_channels} and gives {self.network.out_channels}.")
         if self.makes == POINTS:
-            if (self.image_size, self.channels) != (ModelSpec.image_size, ModelSpec.channels):
-                raise OptionError("Points have no image_size and no channels. Leave them out.")
+            if (self.image_size, self.channels, self.low_res) != (ModelSpec.image_size, ModelSpec.channels, None):
+                raise OptionError("Points have no image_size, no channels and no low_res. Leave them out.")
         elif self.image_size % self.network.reduction:
             raise OptionError(f"This network takes sizes that are multiples of {self.network.reduction}; the pictures "
                               f"are {self.image_size} wide.")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw
 
 from ..classifier_spec import ClassifierSpec
-from ..spec import PICTURES
+from ..spec import POINTS
 from .config import TrainConfig
+from .processes import is_table
 
 if TYPE_CHECKING:
     from .run import RunFolder
@@ -65,10 +66,12 @@ def _logged(folder: RunFolder) -> list[tuple[float, float]]:
 
 def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[float], curve: bool) -> str:
     known = spec.provenance
-    size, colour = config.size, "grey" if spec.network.in_channels == 1 else "RGB"
+    size, channels = config.size, getattr(spec, "channels", spec.network.in_channels)
+    colour = "grey" if channels == 1 else "RGB"
     what = (f"A classifier of noisy {size}x{size} {colour} pictures, for classifier guidance."
-            if isinstance(spec, ClassifierSpec) else
-            f"A diffusion model of {spec.form}{' pictures' if spec.makes == PICTURES else ', of unit variance'}.")
+            if isinstance(spec, ClassifierSpec) else "A diffusion model of 2-D points, of unit variance."
+            if spec.makes == POINTS else f"A diffusion model of {spec.form} pictures"
+            + (f", which enlarges pictures of {config.low_res}x{config.low_res}." if config.low_res else "."))
     minutes = known["hours"] * 60
     rows = {
         "Data": known["data"], "Licence of the data": known["licence"],
@@ -98,10 +101,13 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
 def _objective(config: TrainConfig) -> str:
     if config.kind == "classifier":
         return "cross-entropy"
-    parts = [config.objective, f"predicts {config.parametrization}",
-             f"{config.schedule} schedule of {config.timesteps} steps"]
+    continuous = not is_table(config.schedule)
+    parts = [config.objective, f"predicts {config.predicts}",
+             f"{config.schedule} schedule " + ("in continuous time" if continuous else f"of {config.timesteps} steps")]
     if config.min_snr:
         parts.append(f"min-SNR weights, gamma {config.min_snr:g}")
-    if config.draw_t == "loss":
-        parts.append("timesteps drawn by their loss")
+    if config.weighting != "output":
+        parts.append(f"{config.weighting} weights")
+    if config.draws != "uniform":
+        parts.append("timesteps drawn by their loss" if config.draws == "loss" else f"{config.draws} noise levels")
     return ", ".join(parts)

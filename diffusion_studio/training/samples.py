@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
-from .. import plot
+from .. import options, plot
+from ..data import ImageData
+from ..diffusion.denoiser import Denoiser
 from ..diffusion.guidance import clamped, classifier_free
 from ..diffusion.noise import Noise
-from ..diffusion.samplers import DDIM
+from ..diffusion.samplers import SAMPLERS
 from ..diffusion.sampling import sample
 from ..diffusion.spacing import path
-from ..images import grid, to_pil, to_uint8
+from ..images import from_uint8, grid, to_pil, to_uint8
 from ..model import Model
 from ..nets.build import network_of
 from ..spec import ModelSpec
+from .lowres import reduced
 
 STEPS = 25
 ROWS = 4
@@ -42,10 +47,25 @@ def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: tor
         nothing = model.denoiser(labels * ROWS if labels and not spec.network.null_class else None,
                                  prompts * ROWS if prompts and not null_text else None)
         denoise = classifier_free(denoise, nothing, float(spec.defaults.get("guidance", 1.0)))
-    noise = Noise(tuple(range(ROWS * columns)), model.shape, device)
-    levels = path(spec.schedule, min(STEPS, spec.schedule.timesteps))
-    *_, last = sample(DDIM(), clamped(denoise), noise(0), levels, noise)
-    return to_pil(grid(to_uint8(last.x), columns=columns))
+    return to_pil(grid(to_uint8(_drawn(model, denoise, ROWS * columns)), columns=columns))
+
+
+def enlarging_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device,
+                    images: ImageData) -> Image.Image:
+    """A column for a picture of each of the first ten labels: what the model is given, two of its pictures, the original."""
+    model = model_of(spec, state, device)
+    chosen = list(range(min(MAX_COLUMNS, len(images.images))))
+    if spec.labels:
+        firsts = (np.flatnonzero(images.labels == k) for k in range(min(MAX_COLUMNS, len(spec.labels))))
+        chosen = [int(found[0]) for found in firsts if len(found)]
+    real = from_uint8(images.images[chosen]).to(device)
+    small = reduced(real, spec.low_res)
+    labels = [spec.labels[images.labels[k]] for k in chosen] * 2 if spec.labels else None
+    prompts = [images.captions[k][0] for k in chosen] * 2 if spec.takes_text else None
+    denoise = model.denoiser(labels, prompts, torch.cat([small, small]))
+    given = F.interpolate(small, real.shape[2:], mode="nearest")
+    rows = torch.cat([given, _drawn(model, denoise, 2 * len(chosen)), real])
+    return to_pil(grid(to_uint8(rows), columns=len(chosen)))
 
 
 def model_of(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Model:
@@ -60,9 +80,21 @@ def cloud_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torc
     """A cloud of points of each of the first labels, four in a row, or one where there are none; from the same noise."""
     model, labels = model_of(spec, state, device), list(spec.labels[:2 * MAX_COLUMNS]) or [None]
     noise, theme = Noise((0,), (CLOUD, *model.shape), device), plot.THEMES["light"]
-    levels, start = path(spec.schedule, min(STEPS, spec.schedule.timesteps)), noise(0)
-    clouds = []
+    colours, clouds = plot.wheel(noise(0)[0].cpu().numpy(), theme), []
     for label in labels:
-        *_, last = sample(DDIM(), model.denoiser(label), start, levels, noise)
-        clouds.append(plot.canvas(last.x[0].cpu().numpy(), plot.wheel(start[0].cpu().numpy(), theme), CLOUD_SIDE, theme))
+        made = _run(spec, model.denoiser(label), noise)[0].cpu().numpy()
+        clouds.append(plot.canvas(made, colours, CLOUD_SIDE, theme))
     return to_pil(grid(np.stack(clouds), columns=min(4, len(clouds))))
+
+
+def _drawn(model: Model, denoise: Denoiser, count: int) -> torch.Tensor:
+    return _run(model.spec, clamped(denoise), Noise(tuple(range(count)), model.shape, model.device))
+
+
+def _run(spec: ModelSpec, denoise: Denoiser, noise: Noise) -> torch.Tensor:
+    """What the model's own sampler makes of this noise in 25 steps."""
+    levels = path(spec.schedule, min(STEPS, spec.schedule.timesteps), spec.defaults.get("spacing", "trailing"))
+    sampler = options.from_json(SAMPLERS, "sampler", spec.defaults.get("sampler", "ddim"))
+    start = math.hypot(levels[0].alpha, levels[0].sigma) * noise(0)
+    *_, last = sample(sampler, denoise, start, levels, noise)
+    return last.x

@@ -15,8 +15,7 @@ from .. import checkpoint, data
 from ..checkpoint import classifier as classifier_files
 from ..classifier_spec import ClassifierSpec
 from ..data import points
-from ..diffusion.posterior import Posterior
-from ..errors import DataError
+from ..errors import DataError, OptionError
 from ..images import from_uint8
 from ..nets.classifier import NoisyClassifier
 from ..nets.config import UNetConfig
@@ -27,7 +26,8 @@ from ..spec import ModelSpec
 from .captions import Captions
 from .config import TrainConfig
 from .objective import OBJECTIVES, ClassifierObjective
-from .samples import cloud_sheet, sample_sheet
+from .processes import PROCESSES
+from .samples import cloud_sheet, enlarging_sheet, sample_sheet
 
 Spec = Any                      # with to_json: a ModelSpec or a ClassifierSpec
 
@@ -48,8 +48,8 @@ class DenoiserTask:
         self.captions = Captions(config, images.captions, labelled) if config.text and images.captions else None
         network = self._network_config()
         self.objective = OBJECTIVES[config.objective](
-            config.noise_schedule(), config.parametrization, network.classes if network.null_class else None,
-            config.label_dropout, device, config.min_snr, config.bound_weight)
+            config.noise_schedule(), config.predicts, network.classes if network.null_class else None, device,
+            min_snr=config.min_snr, weighting=config.weighting, sigma_data=config.sigma_data, bound_weight=config.bound_weight)
 
     def network(self) -> nn.Module:
         """A new one, with the given table of words where there is one; drawn from torch's generator."""
@@ -68,6 +68,18 @@ class DenoiserTask:
         known = data.KNOWN.get(self.config.data)
         return known.licence if known else "that of the data"
 
+    def start_from(self, network: nn.Module, path: str) -> None:
+        """Fill a new network with the weights in a model file. An `OptionError` where that has another network or table."""
+        kept, mine = checkpoint.read_any(path), self._network_config()
+        words = self.captions.words if self.captions else ()
+        if kept.spec.network != mine or kept.spec.words != words:
+            theirs, ours = kept.spec.network.to_json(), mine.to_json()
+            other = [f"{name} {theirs[name]!r:.60} there, {ours[name]!r:.60} here"
+                     for name in ours if theirs[name] != ours[name]]
+            raise OptionError(f"{path} has another network than this run: {'; '.join(other) or 'another table of words'}. "
+                              "Ask for the same one, or leave start_from out.")
+        network.load_state_dict(kept.network.state_dict())
+
     def _network_config(self) -> UNetConfig:
         return self.config.network(self.images.images.shape[-1], len(self.images.names) or None,
                                    self.captions.config if self.captions else None)
@@ -83,6 +95,8 @@ class DenoiserTask:
 
     def sheet(self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image | None:
         """A sheet of samples."""
+        if spec.low_res:
+            return enlarging_sheet(spec, state, device, self.images)
         return sample_sheet(spec, state, device)
 
 
@@ -98,7 +112,7 @@ class ClassifierTask(DenoiserTask):
             raise DataError(f"A classifier needs pictures of at least 2 classes, and {config.data} has "
                             f"{len(images.names) or 'no'} label{'s' * (len(images.names) != 1)}. Put the pictures into one "
                             "sub-folder for each class, or give an .npz with labels.")
-        self.objective = ClassifierObjective(config.noise_schedule(), "eps", None, 0.0, device)
+        self.objective = ClassifierObjective(config.noise_schedule(), "eps", None, device)
 
     def network(self) -> nn.Module:
         return NoisyClassifier(self.config.classifier(self.images.images.shape[-1], len(self.images.names)))
@@ -106,6 +120,14 @@ class ClassifierTask(DenoiserTask):
     def spec(self, name: str, provenance: Mapping[str, Any]) -> ClassifierSpec:
         config = self.config.classifier(self.images.images.shape[-1], len(self.images.names))
         return ClassifierSpec(name, config, self.config.noise_schedule(), self.images.names, dict(provenance))
+
+    def start_from(self, network: nn.Module, path: str) -> None:
+        """Fill a new network with the weights in a classifier's file; it must be the same."""
+        spec, kept = classifier_files.read_classifier(path)
+        if spec.network != network.config:
+            raise OptionError(f"{path} has another network than this run: {spec.network} there, {network.config} here. "
+                              "Ask for the same one, or leave start_from out.")
+        network.load_state_dict(kept.state_dict())
 
     def write(self, path: Path, spec: Spec, state: Mapping[str, torch.Tensor]) -> None:
         classifier_files.write(path, spec, state, torch.float16)
@@ -127,10 +149,9 @@ class PointsTask(DenoiserTask):
     def __init__(self, config: TrainConfig, images: points.PointData, device: torch.device) -> None:
         self.config, self.images = config, images
         null_class = len(images.names) if images.names and config.label_dropout > 0 else None
-        schedule = config.noise_schedule()
-        self.objective = OBJECTIVES[config.objective](schedule, config.parametrization, null_class, config.label_dropout,
-                                                      device, config.min_snr, config.bound_weight)
-        self.objective.posterior = Posterior(schedule, device, bytes=False)
+        self.objective = OBJECTIVES[config.objective](
+            config.noise_schedule(), config.predicts, null_class, device, min_snr=config.min_snr, weighting=config.weighting,
+            sigma_data=config.sigma_data, bound_weight=config.bound_weight, points=True)
 
     def network(self) -> nn.Module:
         return MLP(self._network_config())
@@ -152,12 +173,14 @@ class PointsTask(DenoiserTask):
 
     def spec(self, name: str, provenance: Mapping[str, Any]) -> ModelSpec:
         config, names = self.config, self.images.names
-        defaults: dict[str, Any] = {"steps": min(50, config.timesteps), "clip": False, "count": 1}
+        defaults: dict[str, Any] = {"steps": min(50, config.timesteps), "clip": False, "count": 1,
+                                    **PROCESSES[config.schedule].defaults}
         if names:
             defaults |= {"label": names[0], "guidance": 1.0}
         return ModelSpec(name=name, network=self._network_config(), schedule=config.noise_schedule(),
-                         parametrization=config.parametrization, learned_variance=config.learned_variance, labels=names,
-                         defaults=defaults, provenance=dict(provenance))
+                         parametrization=config.predicts, sigma_data=config.sigma_data,
+                         learned_variance=config.learned_variance, labels=names, defaults=defaults,
+                         provenance=dict(provenance))
 
     def sheet(self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image | None:
         return cloud_sheet(spec, state, device)

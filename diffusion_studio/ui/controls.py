@@ -14,6 +14,7 @@ from ..options import Option, fields_of, name_of
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from ..spec import POINTS
 from ..studio import ModelCard, Studio
+from .guidance import FIELDS, GuidanceControls
 
 DICE_SIDES = 1_000_000
 _SLIDER_RANGE = 100             # whole-number options with a wider range get a number field
@@ -130,18 +131,16 @@ class RecipeControls:
                                info=field_of(Recipe, "steps").help, elem_id="steps")
         self.guidance = gr.Slider(0, 10, value=start.guidance, step=0.1, label="Guidance",
                                   info=field_of(Recipe, "guidance").help, elem_id="guidance",
-                                  visible=_guided(card))
+                                  visible=bool(card.conditions))
+        self.guiding = GuidanceControls(self.studio, start, control_for)
+        self.guidance.visible = self.guiding.strengthens(card)
         self.sampler = ChoiceControls("sampler", start.sampler, label="Sampler",
                                       info="How each step goes from one noise level to the next.")
         with gr.Accordion("Advanced", open=False):
             self.spacing = ChoiceControls("spacing", start.spacing, label="Spacing (schedule path)",
                                           info="Which noise levels the steps visit.")
-            self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance"),
+            self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
                                                   clip={"label": "Clip the predicted x0", "value": start.clip},
-                                                  negative={"label": "Negative prompt", "value": start.negative,
-                                                            "visible": card.spec.takes_text, "elem_id": "negative"},
-                                                  negative_label={"label": "Negative label", "value": start.negative_label,
-                                                                  "visible": bool(card.conditions)},
                                                   points={"label": "Points of each cloud", "value": start.points,
                                                           "visible": card.spec.makes == POINTS, "elem_id": "points"})
         self._connect()
@@ -149,20 +148,19 @@ class RecipeControls:
     def inputs(self) -> set[gr.components.Component]:
         """Every control whose value `recipe` reads."""
         return {self.model, self.label, self.prompt, self.count, self.seed, self.steps, self.guidance,
-                *self.sampler.inputs(), *self.spacing.inputs(), *self.advanced.controls.values()}
+                *self.sampler.inputs(), *self.spacing.inputs(), *self.advanced.controls.values(), *self.guiding.inputs()}
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
-        return [*self.inputs(), self.text, self.examples, *self.sampler.groups.values(), *self.spacing.groups.values()]
+        return [*self.inputs(), self.text, self.examples, self.guiding.section, *self.sampler.groups.values(), *self.spacing.groups.values()]
 
     def recipe(self, values: Mapping[Any, Any]) -> Recipe:
         """The recipe that the controls stand at; an `OptionError` says what is wrong with them."""
         label = values[self.label]
         card = self.studio.card(values[self.model])
         conditions = card.conditions
-        rest = self.advanced.read(values)
+        rest = self.advanced.read(values) | self.guiding.read(values, card, _number_or_none)
         rest |= {} if card.spec.makes == POINTS else {"points": field_of(Recipe, "points").default}
-        rest |= ({} if card.spec.takes_text else {"negative": None}) | ({} if conditions else {"negative_label": None})
         return Recipe.from_settings({
             "model": values[self.model], "label": label if conditions and label != ANY else None,
             "prompt": (values[self.prompt] or None) if card.spec.takes_text else None,
@@ -180,11 +178,10 @@ class RecipeControls:
             self.examples: gr.Dataset(samples=_examples(card), visible=bool(card.spec.prompts)),
             self.count: len(recipe.seeds), self.seed: _seed_text(recipe),
             self.steps: gr.update(value=recipe.steps, maximum=max(recipe.steps, card.spec.schedule.timesteps)),
-            self.guidance: gr.update(value=recipe.guidance, visible=_guided(card),
+            self.guidance: gr.update(value=recipe.guidance, visible=self.guiding.strengthens(card),
                                      minimum=min(0, recipe.guidance), maximum=max(10, recipe.guidance)),
             **self.sampler.show(recipe.sampler), **self.spacing.show(recipe.spacing), **self.advanced.show(recipe),
-            self.advanced.controls["negative"]: gr.update(value=recipe.negative, visible=card.spec.takes_text),
-            self.advanced.controls["negative_label"]: gr.update(value=recipe.negative_label, visible=bool(card.conditions)),
+            **self.guiding.show(recipe),
             self.advanced.controls["points"]: gr.update(value=recipe.points, visible=card.spec.makes == POINTS),
         }
 
@@ -204,11 +201,6 @@ class RecipeControls:
         self.spacing.connect()
         self.model.input(lambda name: self.show(self.studio.recipe(name)), self.model, self.outputs(), queue=False,
                          api_visibility="private")
-
-
-def _guided(card: ModelCard) -> bool:
-    """Whether the model knows a condition that guidance can strengthen."""
-    return bool(card.conditions) or card.spec.takes_text
 
 
 def _examples(card: ModelCard) -> list[list[str]]:

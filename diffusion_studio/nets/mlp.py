@@ -17,15 +17,15 @@ class MLP(nn.Module):
     """`mlp(x, t, label)`: (N, ..., 2) points, (N,) time labels, (N,) class indices -> (N, ..., out_channels).
 
     (N, 2) are N points with a time each; in (N, P, 2) the P points of a cloud share theirs, and its label. The points of
-    a cloud know nothing of each other. With `config.null_class` the index `config.classes` means any class.
+    a cloud know nothing of each other. Time and class scale and shift what enters every layer. With `config.null_class` the index `config.classes` means any class.
     """
 
     def __init__(self, config: MLPConfig) -> None:
         super().__init__()
         self.config = config
         width = config.width
-        self.time = nn.Sequential(nn.Linear(config.time_channels, width), nn.SiLU(), nn.Linear(width, width))
-        self.label = None if config.classes is None else nn.Embedding(config.classes + config.null_class, width)
+        self.time = nn.Sequential(nn.Linear(config.time_channels, width), nn.SiLU(), nn.Linear(width, 2 * width))
+        self.label = None if config.classes is None else nn.Embedding(config.classes + config.null_class, 2 * width)
         self.first = nn.Linear(DIMENSIONS * (1 + 2 * config.frequencies), width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(config.layers))
         self.last = nn.Linear(width, config.out_channels)
@@ -42,11 +42,11 @@ class MLP(nn.Module):
         emb = self.time(sinusoidal(t, self.config.time_channels).to(x.dtype))
         if label is not None:
             emb = emb + self.label(label)
-        emb = emb.view(len(x), *[1] * (x.ndim - 2), -1)
+        scale, shift = emb.view(len(x), *[1] * (x.ndim - 2), -1).chunk(2, dim=-1)
         h = self.first(self._waves(x))
         for layer in self.layers:
-            h = h + F.silu(layer(h + emb))
-        return self.last(h)
+            h = h + layer(F.silu(h * (1 + scale) + shift))
+        return self.last(F.silu(h))
 
     def _waves(self, x: torch.Tensor) -> torch.Tensor:
         """The coordinates with their sines and cosines, from a wave of length 8, which spans the data, down by octaves."""

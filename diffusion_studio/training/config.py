@@ -21,7 +21,6 @@ from ..spec import PARAMETRIZATION_NAMES, ModelSpec
 from .processes import PROCESSES, is_table
 from .rates import LR_SHAPES, lr_factor
 
-
 KINDS = ("denoiser", "classifier", "points")
 OBJECTIVE_NAMES = ("simple", "hybrid", "vlb")
 LEARNED_VARIANCE = ("hybrid", "vlb")
@@ -33,9 +32,8 @@ MAY_CHANGE = ("images", "ema_export")               # between the sessions of a 
 class TrainConfig:
     """A recipe for training: data, network, process, optimisation."""
 
-    kind: str = option("denoiser", "What is trained: a denoiser of pictures, a classifier of noisy pictures for guidance, or a "
-                       "denoiser of points in the plane.",
-                       choices=KINDS)
+    kind: str = option("denoiser", "What is trained: a denoiser, or a classifier of noisy pictures for guidance, or a "
+                       "denoiser of points in the plane.", choices=KINDS)
     data: str = option("fashion-mnist", "Data set: a known name, or a path to gzipped idx files, an npz or a folder; of points: "
                        "swiss-roll and kin, shapes, or a .csv, an npz or a picture of a shape.")
     name: str = option("", "Name of the model; by default that of the run's folder.")
@@ -125,8 +123,6 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         options.check(self)
-        if self.kind == "points" and (self.flips or self.low_res):
-            raise OptionError("flips and low_res are for pictures; points are trained on as they are. Leave them out.")
         self._check_process()
         _numbers(self.multipliers, "multipliers", float)
         colour(self.background)

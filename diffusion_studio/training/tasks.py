@@ -144,6 +144,8 @@ class PointsTask(DenoiserTask):
 
     @staticmethod
     def load(config: TrainConfig) -> points.PointData:
+        if config.flips:
+            raise OptionError("flips mirror pictures; points are trained on as they are. Leave it out.")
         return points.load(config.data)
 
     def __init__(self, config: TrainConfig, images: points.PointData, device: torch.device) -> None:

@@ -120,7 +120,8 @@ class Trainer:
         config, at = self.config, self.progress
         if not part:
             return torch.zeros(0, device=self.device)
-        torch.manual_seed(mix(config.seed, at.step) + self.world.rank * config.accumulate + number)       # dropout
+        if config.kind != "points":             # whose network has no dropout; seeding takes a tenth of its step
+            torch.manual_seed(mix(config.seed, at.step) + self.world.rank * config.accumulate + number)
         x0, label = self._batch(at.seen, part, drawn.flip)
         forward, label = self._conditioned(label, at.seen, part)
         if self.low_res is not None:
@@ -167,8 +168,12 @@ class Trainer:
 
     def _chosen(self, seen: int, part: range) -> np.ndarray:
         """The numbers of these pictures, (n,)."""
-        count = len(self.images)
-        return np.array([self._epoch(k // count)[k % count] for k in range(seen + part.start, seen + part.stop)])
+        count, at, found = len(self.images), seen + part.start, []
+        while at < seen + part.stop:
+            number, first = divmod(at, count)
+            found.append(self._epoch(number)[first:first + seen + part.stop - at])
+            at += len(found[-1])
+        return np.concatenate(found)
 
     def _epoch(self, number: int) -> np.ndarray:
         if self._order[0] != number:

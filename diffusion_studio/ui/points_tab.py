@@ -5,10 +5,12 @@ The experiment of figure 1 of Sohl-Dickstein et al. 2015, with the visitor's own
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -24,6 +26,7 @@ from .compute import Compute
 from .export_panel import ExportPanel
 from .generate_tab import COMPUTE, TICK_SECONDS
 from .handlers import sentence
+from .pad import drawing, pad
 from .player import player, tick
 from .store import RunStore
 
@@ -57,11 +60,7 @@ class PointsTab:
         with gr.Row(elem_id="points-stage"):
             with gr.Column(elem_id="points-quick"):
                 self.shape = gr.Dropdown([*POINT_SETS, DRAWN], value="swiss-roll", label="Shape", elem_id="shape")
-                self.pad = gr.Sketchpad(type="numpy", image_mode="RGBA", sources=("upload",), canvas_size=(400, 400), layers=False,
-                                        height=330, transforms=(), label="Draw in black, or upload black on white",
-                                        brush=gr.Brush(default_size=14, colors=["#000000"], default_color="#000000",
-                                                       color_mode="fixed"),
-                                        visible=False, elem_id="pad")
+                self.pad = pad(visible=False, elem_id="pad")
                 self.forward = gr.Button("1  Dissolve it into noise", elem_id="points-forward")
                 with gr.Group():
                     self.steps = gr.Slider(*STEPS[:2], value=STEPS[2], step=100, label="Training steps", elem_id="points-steps",
@@ -98,13 +97,13 @@ class PointsTab:
 
     # ---- what the buttons do
 
-    def _forward(self, shape: str, pad: Any, request: gr.Request) -> Iterator[tuple[Any, str]]:
+    def _forward(self, shape: str, sketch: Any, request: gr.Request) -> Iterator[tuple[Any, str]]:
         try:
             from ..data import points
             from ..diffusion.schedule import SCHEDULES
             from ..forward import forward
 
-            with _source(shape, pad) as source:
+            with _source(shape, sketch) as source:
                 data = points.load(source, "test", POINTS).points[:POINTS]
             frames = forward(data, SCHEDULES["cosine"](), 50)
             labels = {"doing": "dissolving", "right": "the data it came from"}
@@ -113,13 +112,13 @@ class PointsTab:
         except StudioError as error:
             raise sentence(error) from error
 
-    def _train(self, shape: str, pad: Any, steps: int, request: gr.Request) -> Iterator[tuple[Any, str, Any]]:
+    def _train(self, shape: str, sketch: Any, steps: int, request: gr.Request) -> Iterator[tuple[Any, str, Any]]:
         try:
             from ..training.live import new_folder, watched
 
             steps = int(min(max(steps, STEPS[0]), STEPS[1]))
             folder, last = new_folder(), []
-            with _source(shape, pad) as source:
+            with _source(shape, sketch) as source:
                 looks = watched(source, folder.name, steps, _named(shape))
 
                 def frames() -> Iterator[Frame]:
@@ -132,15 +131,15 @@ class PointsTab:
                 for told in self._watched(request, recipe, frames(), labels, last_place=True):
                     yield told, _progress(last[0]), gr.skip()
             if last[0].model is not None:
-                self._keep(request, Trained(last[0].model, _key(shape, pad), folder))
+                self._keep(request, Trained(last[0].model, _key(shape, sketch), folder))
                 done = f"{_progress(last[0])} Now press <b>3</b>."
                 yield gr.skip(), done, gr.update(value=f"{folder.name}/model.safetensors", visible=True)
         except StudioError as error:
             raise sentence(error) from error
 
-    def _reverse(self, shape: str, pad: Any, sampler: str, request: gr.Request) -> Iterator[tuple[Any, str]]:
+    def _reverse(self, shape: str, sketch: Any, sampler: str, request: gr.Request) -> Iterator[tuple[Any, str]]:
         try:
-            model, said = self._model(shape, pad, request)
+            model, said = self._model(shape, sketch, request)
             recipe = Recipe(model=model.spec.name, points=POINTS, sampler=sampler, clip=False, seeds=(np.random.randint(1_000_000),),
                             label=shape if shape in model.spec.labels else None)
             from ..generate import stream
@@ -180,11 +179,11 @@ class PointsTab:
         with self._lock:
             self._trained.pop(visitor, None)
 
-    def _model(self, shape: str, pad: Any, request: gr.Request) -> tuple[Any, str]:
+    def _model(self, shape: str, sketch: Any, request: gr.Request) -> tuple[Any, str]:
         """The visitor's own network for the shape, or a bundled one of its name, with a sentence that says which."""
         with self._lock:
             own = self._trained.get(request.session_hash or "")
-        if own is not None and own.shape == _key(shape, pad):
+        if own is not None and own.shape == _key(shape, sketch):
             return own.model, "From fresh noise, by the network that you trained."
         for card in self.studio.models():
             if card.spec.makes == "points" and (card.name == shape or shape in card.spec.labels):
@@ -196,42 +195,30 @@ class PointsTab:
 class _source:
     """The data of a shape: its name, or a picture file of the drawing that lasts as long as the `with`."""
 
-    def __init__(self, shape: str, pad: Any) -> None:
+    def __init__(self, shape: str, sketch: Any) -> None:
         if shape not in POINT_SETS and shape != DRAWN:
             raise OptionError(f"There is no shape {shape!r:.80}. Choose one of the list, or draw one.")
-        self.shape, self.pad, self.folder = shape, pad, None
+        self.shape, self.sketch, self.folder = shape, sketch, None
 
     def __enter__(self) -> str:
         if self.shape != DRAWN:
             return self.shape
-        from PIL import Image
-
-        ink = _ink(self.pad)
+        png = drawing(self.sketch)
         self.folder = TemporaryDirectory(prefix="diffusion-studio-drawing-")
-        path = f"{self.folder.name}/drawing.png"
-        Image.fromarray(ink).save(path)
-        return path
+        path = Path(self.folder.name) / "drawing.png"
+        path.write_bytes(png)
+        return str(path)
 
     def __exit__(self, *error: object) -> None:
         if self.folder is not None:
             self.folder.cleanup()
 
 
-def _ink(pad: Any) -> np.ndarray:
-    """What was drawn or uploaded, (H, W, 4) uint8."""
-    picture = pad.get("composite") if isinstance(pad, dict) else None
-    if picture is None or not np.asarray(picture)[..., 3].any():
-        raise OptionError("Draw a shape first, or upload a picture that is black on white.")
-    return np.asarray(picture, np.uint8)
-
-
-def _key(shape: str, pad: Any) -> str:
+def _key(shape: str, sketch: Any) -> str:
     """What tells shapes apart: a name, or the drawing's own bytes."""
     if shape != DRAWN:
         return shape
-    import hashlib
-
-    return hashlib.sha256(_ink(pad).tobytes()).hexdigest()
+    return hashlib.sha256(drawing(sketch)).hexdigest()
 
 
 def _named(shape: str) -> str:

@@ -126,7 +126,7 @@ class PointsTab:
                         last[:] = [look]
                         yield look.frame
 
-                labels = {"doing": "training", "left": "what the network makes now", "right": "the data it learns from"}
+                labels = {"doing": "training", "left": "what the network makes now", "right": "the data it learns from", "plain": "x0"}
                 recipe = Recipe(model=_named(shape), points=POINTS, clip=False)
                 for told in self._watched(request, recipe, frames(), labels, last_place=True):
                     yield told, _progress(last[0]), gr.skip()

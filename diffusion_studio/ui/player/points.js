@@ -85,7 +85,7 @@ const makeClouds = (frames, tick) => {
     context.save();
     context.beginPath(); context.rect(left, top, side, side); context.clip();
     axes(context, left, top, side, night);
-    const number = (k) => (paint ? paint[cloud * points + k] : -1);
+    const number = (k) => (paint && tick().plain !== half ? paint[cloud * points + k] : -1);
     if (shows.trails && half === 'x') {
       context.lineWidth = Math.max(1, side / 420);
       for (const k of some(TRAILS)) {

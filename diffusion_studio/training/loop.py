@@ -77,7 +77,8 @@ def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
     """Save what a resumed run's configuration changed; another average takes effect at once."""
     if kept != trainer.config:
         trainer.folder.save_config(trainer.config)
-    if kept.exported != trainer.config.exported and trainer.progress.step:
+    wanted = trainer.config
+    if (kept.exported, kept.ema_length) != (wanted.exported, wanted.ema_length) and trainer.progress.step:
         trainer.export()
         _save_sheet(trainer, "final")
 

@@ -76,7 +76,7 @@ def test_the_loss_history_is_in_the_state_and_does_something(config, finish, tmp
 
 def test_a_resume_with_another_recipe_names_every_difference(config, finish, tmp_path):
     finish(config(images=4), tmp_path / "run")
-    with pytest.raises(OptionError, match=r"only images and ema_export may change\. Different \(kept -> asked for\): "
+    with pytest.raises(OptionError, match=r"only images, ema_export and ema_length may change\. Different \(kept -> asked for\): "
                        r"objective: 'simple' -> 'hybrid'; lr: 0\.001 -> 0\.5\. Start a new run for these"):
         finish(config(images=8, lr=0.5, objective="hybrid"), tmp_path / "run", resume=True)
     assert RunFolder(tmp_path / "run").config() == config(images=4)

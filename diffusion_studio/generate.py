@@ -75,5 +75,7 @@ def stream(model: Model, recipe: Recipe) -> Iterator[Frame]:
 def _frames(made: Plan, recipe: Recipe) -> Iterator[Frame]:
     total = len(made.levels) - 1
     for step in sample(recipe.sampler, made.denoise, made.start(), made.levels, made.noise):
-        x = to_uint8(step.x)
+        # where the process blows pictures up (variance exploding) noise would be all black and white
+        spread = math.hypot(step.level.alpha, step.level.sigma)
+        x = to_uint8(step.x if spread < 1.001 else step.x / spread)
         yield Frame(step.index, total, step.level, x, x if step.x0 is step.x else to_uint8(step.x0), step.calls)

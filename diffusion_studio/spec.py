@@ -18,13 +18,15 @@ from .options import option
 
 PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative", "negative_label",
-                 "guidance_shape", "guidance_rescale", "threshold")
+                 "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker", "interval", "projection",
+                 "classifier", "change")
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """A network, the process that it was trained in, and what may be asked of it.
 
+    With `low_res` the network is given a small picture besides x, to enlarge: its input has twice the channels.
     `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it.
     `defaults` are recipe settings that suit the model (see `Recipe`).
     `provenance` is free text by key: data, licence, attribution, command, images_seen, hours, ...
@@ -38,6 +40,8 @@ class ModelSpec:
     image_size: int = option(32, "Height and width of pictures.", low=1, high=4096)
     channels: int = option(3, "1 for grey pictures, 3 for RGB.", low=1, high=3)
     learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")
+    low_res: int | None = option(None, "Height and width of the picture that the model enlarges, if it is one that does.",
+                                 low=1, high=4096)
     labels: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
@@ -62,9 +66,10 @@ class ModelSpec:
         for name in self.defaults:
             if name not in DEFAULT_NAMES:
                 raise options.unknown("recipe default", name, DEFAULT_NAMES)
-        expected = self.channels * (2 if self.learned_variance else 1)
-        if (self.network.in_channels, self.network.out_channels) != (self.channels, expected):
-            raise OptionError(f"A network for {self.channels}-channel pictures takes {self.channels} and gives {expected}"
+        taken, expected = self.channels * (2 if self.low_res else 1), self.channels * (2 if self.learned_variance else 1)
+        if (self.network.in_channels, self.network.out_channels) != (taken, expected):
+            given = f", with a {self.low_res}x{self.low_res} picture to enlarge," if self.low_res else ""
+            raise OptionError(f"A network for {self.channels}-channel pictures{given} takes {taken} and gives {expected}"
                               f" channels; this one takes {self.network.in_channels} and gives "
                               f"{self.network.out_channels}.")
         if self.image_size % self.network.reduction:

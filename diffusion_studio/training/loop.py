@@ -61,6 +61,8 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
             folder.check_free()
         trainer = Trainer(config, folder, device_here, compile, world)
         if world.first:
+            if trainer.progress.seen < config.images:
+                trainer.check_room()
             if kept is not None:
                 folder.trim_log(trainer.progress.step)
                 _adopt(trainer, kept)

@@ -109,12 +109,12 @@ class RunFolder:
 
         A `CheckpointError` where the disk is too full for it; the state before it then stays.
         """
-        self._need_room(tensors, "a checkpoint")
+        self.need_room(_size(tensors), "a checkpoint")
         write_tensors(self.state_path, tensors, {"progress": json.dumps(vars(progress))})
 
     def save_snapshot(self, tensors: dict[str, torch.Tensor], step: int) -> None:
         """Keep averages of the weights after `step`; errors as for `save_state`."""
-        self._need_room(tensors, "a snapshot of the averages")
+        self.need_room(_size(tensors), "a snapshot of the averages")
         with self._writing(self.snapshots):
             self.snapshots.mkdir(exist_ok=True)
         write_tensors(self.snapshots / f"{step:09d}.safetensors", tensors, {"step": str(step)})
@@ -124,13 +124,15 @@ class RunFolder:
         found = {int(path.stem): path for path in sorted(self.snapshots.glob("*.safetensors")) if path.stem.isdecimal()}
         return {step: path for step, path in found.items() if step <= last}
 
-    def _need_room(self, tensors: dict[str, torch.Tensor], what: str) -> None:
-        needed = sum(t.numel() * t.element_size() for t in tensors.values()) + _SPARE
-        free = shutil.disk_usage(self.path).free
+    def need_room(self, needed: int, what: str) -> None:
+        """A `CheckpointError` unless the disk has room for this many bytes and a little more."""
+        needed += _SPARE
+        free = shutil.disk_usage(next(one for one in (self.path, *self.path.resolve().parents) if one.exists())).free
         if free < needed:
             kept = "The checkpoint before it is whole" if self.state_path.exists() else "Nothing was saved yet"
+            then = f"go on with --resume {self.path}" if self.config_path.exists() else "start again, or choose another folder"
             raise CheckpointError(f"{self.path} has {free / 1e6:.1f} MB free, and {what} of this run takes "
-                                  f"{needed / 1e6:.1f} MB. {kept}; free space and go on with --resume {self.path}.")
+                                  f"{needed / 1e6:.1f} MB. {kept}; free space and {then}.")
 
     def load_state(self) -> tuple[dict[str, torch.Tensor], Progress] | None:
         """What `save_state` kept, or None where the run has not come to that."""
@@ -170,6 +172,10 @@ class RunFolder:
             head, *rows = self.log_path.read_text("utf-8").splitlines(keepends=True)
             kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= step]
             _replace_text(self.log_path, "".join([head, *kept]))
+
+
+def _size(tensors: dict[str, torch.Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
 def _replace_text(path: Path, text: str) -> None:

@@ -228,8 +228,18 @@ class Trainer:
         """Samples of the exported average, where the network makes pictures."""
         return self.task.sheet(self.spec(), self.average(), self.device)
 
+    def check_room(self) -> None:
+        """A `CheckpointError` where the disk has no room for the next checkpoint, said before the work is done."""
+        copies = 3 + sum(1 for _ in self._averages())           # the weights and the optimizer's two moments besides
+        self.folder.need_room(4 * copies * sum(p.numel() for p in self.network.parameters()), "a checkpoint")
+
     def save(self) -> None:
-        """Write the state to resume from."""
+        """Write the state to resume from; a `StudioError` instead where a weight is no number any more."""
+        if not all(p.isfinite().all() for p in self.network.parameters()):
+            self.whole = False
+            raise StudioError(f"A weight stopped being a finite number before step {self.progress.step}, though the loss was "
+                              f"one. What was saved before is in {self.folder.path}; start a new run with a lower learning "
+                              f"rate than {self.config.lr:g}.")
         names = [name for name, _ in self.network.named_parameters()]
         moments = self.optimizer.state_dict()["state"]
         tensors = {f"network.{name}": p.detach() for name, p in self.network.named_parameters()}

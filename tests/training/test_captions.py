@@ -286,3 +286,25 @@ def test_the_pooled_text_alone_tells_colours(config, shapes, tmp_path):
            tmp_path / "run", sample_every=0, save_every=0)
     found = losses_by_caption(ds.load(tmp_path / "run", "cpu", "fp32"))
     assert found["right"] < 0.8 * min(found["wrong colour"], found["none"]), found
+
+
+def test_label_and_text_are_learnt_together(config, shapes, tmp_path):
+    """The label says the shape and the caption the colour, as a style and a text would: each alone is half the story."""
+    np.savez(shapes, images=np.stack([shape(*pair) for pair in PAIRS]), captions=np.array([c for c, _ in PAIRS]),
+             labels=np.arange(8) % 2, classes=np.array(SHAPES))
+    finish(config(images=2000, batch=8, lr=5e-3, dropout=0.0, parametrization="v", schedule="cosine", ema=0.95),
+           tmp_path / "run", sample_every=0, save_every=0)
+    model = ds.load(tmp_path / "run", "cpu", "fp32")
+    x0 = from_uint8(np.stack([shape(*pair) for pair in PAIRS]))
+    level = model.schedule.level(15)
+    x = level.alpha * x0 + level.sigma * torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    forms, colours = [f for _, f in PAIRS], [c for c, _ in PAIRS]
+    asked = {"both": (forms, colours), "label alone": (forms, None), "text alone": (None, colours), "neither": (None, None),
+             "wrong label": (forms[1:] + forms[:1], colours), "wrong text": (forms, colours[2:] + colours[:2])}
+    with torch.no_grad():
+        found = {name: (model.denoiser(*one)(x, level).x0 - x0).square().mean().item() for name, one in asked.items()}
+    assert found["both"] < 0.8 * min(found["wrong label"], found["wrong text"]), found
+    assert found["both"] < min(found["label alone"], found["text alone"]) and found["neither"] > found["both"], found
+    recipe = Recipe(model="run", label="circle", prompt="red", negative="blue", negative_label="square", seeds=(0, 1), steps=5,
+                    guidance=3.0)
+    assert len(ds.Studio(tmp_path, "cpu", "fp32").run(recipe).images) == 2

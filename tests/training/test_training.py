@@ -344,6 +344,21 @@ def test_a_state_of_another_network(config, tmp_path):
         finish(config(images=4 * 4), tmp_path / "run", resume=True)
 
 
+def test_weights_that_are_no_numbers_are_never_saved(config, tmp_path):
+    """An update that overflows leaves a finite loss behind it; what is on disk stays the last good state."""
+    given, out = config(images=16), tmp_path / "run"
+    run = ds.train(given, out, device="cpu", sample_every=0, save_every=4)
+    next(run), next(run)
+    before = {name: (out / name).read_bytes() for name in ("state.safetensors", "model.safetensors")}
+    trainer = run.gi_frame.f_locals["trainer"]
+    with torch.no_grad():
+        trainer.network.conv_out.bias.fill_(math.inf)
+    with pytest.raises(StudioError, match="A weight stopped being a finite number before step 2, though the loss was one. What was"):
+        run.send(None)
+    assert {name: (out / name).read_bytes() for name in before} == before
+    assert [step.step for step in ds.train(given, out, device="cpu", resume=True, sample_every=0)] == [2, 3, 4]
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(config, tmp_path):
     """A weight made NaN between two sessions: nothing on disk is replaced."""
     given, out = config(images=16), tmp_path / "run"

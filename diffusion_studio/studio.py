@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoint
-from .checkpoint.classifier import read_classifier_spec
+from .checkpoint.classifier import read_spec as read_classifier_spec
 from .errors import CheckpointError, OptionError, unknown
 from .frame import Frame
 from .guiding import misfit
@@ -120,7 +120,7 @@ class Studio:
         `flags` as in `load`. Raises `CheckpointError` or `OptionError` where it cannot be used.
         """
         path = checkpoint.weight_file(path)
-        spec = checkpoint.inspect(path, flags).spec
+        spec = checkpoint.spec_of(path, flags)
         name = path.stem if checkpoint.listed_file(path.parent) != path else path.parent.name
         name = name if path.stem != "diffusion_pytorch_model" or path.parent.name not in ("unet", "unet_ema") else spec.name
         self._opened[name] = path, dict(flags or {})
@@ -194,7 +194,7 @@ class Studio:
             if path is None:
                 continue
             try:
-                found[name] = ModelCard(name, path, checkpoint.inspect(path, flags).spec)
+                found[name] = ModelCard(name, path, checkpoint.spec_of(path, flags))
             except CheckpointError as error:
                 found[name] = error
         return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoint
-from .checkpoint.classifier import read_spec as read_classifier_spec
+from .classifier_spec import ClassifierSpec
 from .errors import CheckpointError, OptionError, unknown
 from .frame import Frame
 from .guiding import misfit
@@ -20,7 +20,6 @@ from .trajectory import Trajectory
 
 if TYPE_CHECKING:
     from .classifier import Classifier
-    from .classifier_spec import ClassifierSpec
     from .model import Model
 
 FILE_NAME = "model.safetensors"
@@ -133,7 +132,7 @@ class Studio:
         found = {}
         for name, path in self._classifier_files().items():
             try:
-                found[name] = read_classifier_spec(path)
+                found[name] = _classifier_spec(path)
             except CheckpointError:
                 continue                            # `classifier` says why, to who asks for it
         return found
@@ -152,10 +151,10 @@ class Studio:
             return self._classifier[1]
 
     def open_classifier(self, path: str | Path) -> str:
-        """Add a noisy classifier's file or folder from anywhere; returns the name by which recipes call it."""
+        """Add a noisy classifier's file or folder from anywhere, ours or OpenAI's; returns the name by which recipes call it."""
         path = Path(path)
-        path = path / CLASSIFIER_FILE if path.is_dir() else path
-        read_classifier_spec(path)
+        path = path / CLASSIFIER_FILE if (path / CLASSIFIER_FILE).is_file() else checkpoint.weight_file(path)
+        _classifier_spec(path)
         name = path.parent.name if path.name == CLASSIFIER_FILE else path.stem
         self._opened_classifiers[name] = path
         return name
@@ -198,3 +197,12 @@ class Studio:
             except CheckpointError as error:
                 found[name] = error
         return found
+
+
+def _classifier_spec(path: Path) -> ClassifierSpec:
+    """The spec of a noisy classifier's file in any layout, its weights unread; a `CheckpointError` where it is none."""
+    spec = checkpoint.inspect(path).spec
+    if not isinstance(spec, ClassifierSpec):
+        raise CheckpointError(f"{path.name} is a model that draws, not a noisy classifier, so its gradient cannot guide. Name "
+                              "it as the weaker model, or give a classifier.")
+    return spec

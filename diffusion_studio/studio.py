@@ -14,6 +14,7 @@ from .errors import CheckpointError, OptionError, unknown
 from .frame import Frame
 from .recipe import MAX_PICTURES, Recipe
 from .spec import ModelSpec
+from .states import States
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Studio:
         self.precision = precision
         self._loaded: OrderedDict[str, tuple[int, Model]] = OrderedDict()     # with the file's time of change
         self._opened: dict[str, tuple[Path, dict[str, Any]]] = {}             # from elsewhere, with their flags
+        self._states = States()
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelCard]:
@@ -125,7 +127,7 @@ class Studio:
         """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""
         from .generate import stream
 
-        return stream(self.model(recipe.model), recipe)
+        return stream(self.model(recipe.model), recipe, self._states)
 
     def run(self, recipe: Recipe) -> Trajectory:
         """All frames of a recipe."""

@@ -69,7 +69,7 @@ class FromPicture(Edit):
     """Start from a picture with some noise on it (SDEdit; Meng et al. 2021)."""
 
     title: ClassVar[str] = "Start from a picture"
-    picture: Picture = picture_option("The picture that the run starts from.")
+    picture: Picture = picture_option("The picture to edit.")
     strength: float = option(0.6, _STRENGTH, low=0.01, high=1)
 
 
@@ -81,7 +81,7 @@ class Inpaint(Edit):
     """
 
     title: ClassVar[str] = "Draw a part anew (in-painting)"
-    picture: Picture = picture_option("The picture of which a part is kept.")
+    picture: Picture = picture_option("The picture to edit.")
     mask: Picture = picture_option("White is drawn anew, black is kept, grey mixes.")
     strength: float = option(1.0, _STRENGTH, low=0.01, high=1)
     jump_length: int = option(10, "Steps that RePaint's jumps go back.", low=1, high=1000)
@@ -107,7 +107,7 @@ class Invert(Edit):
     """
 
     title: ClassVar[str] = "Into noise and back (inversion)"
-    picture: Picture = picture_option("The picture that goes into noise and comes back.")
+    picture: Picture = picture_option("The picture to edit.")
     strength: float = option(1.0, _STRENGTH, low=0.01, high=1)
     source_label: str | None = option(None, _SOURCE)
     source_prompt: str | None = option(None, _SOURCE)
@@ -127,8 +127,8 @@ class Morph(Edit):
     """Pictures between two given ones: both go into noise (`Invert`), and points on the way between come back."""
 
     title: ClassVar[str] = "A film from picture to picture"
-    picture: Picture = picture_option("The picture that the film begins with.")
-    other: Picture = picture_option("The picture that the film ends with.")
+    picture: Picture = picture_option("The picture that a film begins with.")
+    other: Picture = picture_option("The picture that a film ends with.")
     film: int = option(16, _FILM, low=2, high=MAX_FILM)
     loop: bool = option(False, _LOOP)
     strength: float = option(1.0, _STRENGTH, low=0.01, high=1)

@@ -117,7 +117,7 @@ def _inpainted(recipe: Recipe, edit: Inpaint, made: Plan, picture: torch.Tensor,
     """Over the levels of `path`, or the plan's, with jumps. `begin` is given where it goes on from another state."""
     path = made.levels if path is None else path
     stretches = math.ceil((len(path) - 1) / edit.jump_length)
-    if (states := len(path) + 2 * edit.jump_length * (stretches - 1) * (edit.jumps - 1)) > MAX_STATES:
+    if (states := len(path) + (edit.jump_length + 1) * (stretches - 1) * (edit.jumps - 1)) > MAX_STATES:
         raise OptionError(f"With these jumps the run would have about {states:,} states; the most is {MAX_STATES:,}. Choose fewer "
                           "jumps or steps.")
     levels = Levels(editing.resampled(path, edit.jump_length, edit.jumps), path.schedule)
@@ -132,8 +132,9 @@ def _inpainted(recipe: Recipe, edit: Inpaint, made: Plan, picture: torch.Tensor,
 
 
 def _inverted(recipe: Recipe, edit: Invert | Morph, made: Plan, pictures: torch.Tensor, planned: Planner) -> tuple[Leg, ...]:
-    """Up with the source's condition alone, and down with the recipe's."""
-    up = Levels(editing.rising(made.levels), made.levels.schedule)
+    """Up with the source's condition alone, and down with the recipe's; not into noise that holds nothing of the picture."""
+    levels = made.levels[1:] if made.levels[0].alpha == 0 and len(made.levels) > 2 else made.levels
+    up = Levels(editing.rising(levels), levels.schedule)
     if draws_noise(recipe.sampler, made.levels):
         raise OptionError(f"{edit.title}: {type(recipe.sampler).__name__} as it is set adds fresh noise, with which nothing comes "
                           "back. Choose a deterministic sampler, such as DDIM with eta 0, Heun without churn, or DPM-Solver++ 2M.")
@@ -145,7 +146,7 @@ def _inverted(recipe: Recipe, edit: Invert | Morph, made: Plan, pictures: torch.
         tiles = tuple(a if share < 0.5 else b for a, b, share in pairs)
         join = lambda x: mixed(x, pairs)                                            # noqa: E731
     return (Leg(recipe.sampler, source.denoise, up, made.noise, lambda _: pictures, INTO_NOISE, tiles=tiles),
-            Leg(recipe.sampler, made.denoise, made.levels, made.noise, join))
+            Leg(recipe.sampler, made.denoise, levels, made.noise, join))
 
 
 def _same(x: torch.Tensor | None) -> torch.Tensor:

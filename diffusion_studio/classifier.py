@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from .checkpoint.classifier import read_classifier
+from . import checkpoint
 from .classifier_spec import ClassifierSpec
 from .device import pick_device
 from .diffusion.schedule import NoiseLevel
+from .errors import CheckpointError
 from .nets.classifier import NoisyClassifier
 
 FILE_NAME = "classifier.safetensors"
@@ -34,7 +37,14 @@ class Classifier:
         return self.logits(x, level).log_softmax(1).gather(1, classes[:, None]).squeeze(1)
 
 
-def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
-    """The classifier in a checkpoint file, or in a folder that holds `classifier.safetensors`."""
+def load_classifier(path: str | Path, device: str = "auto", flags: Mapping[str, Any] | None = None) -> Classifier:
+    """The classifier in a checkpoint file, ours or OpenAI's, or in a folder that holds `classifier.safetensors`.
+
+    `flags` say what a foreign file cannot, as in `load`. Raises `CheckpointError`, also for a model that draws.
+    """
     path = Path(path)
-    return Classifier(*read_classifier(path / FILE_NAME if path.is_dir() else path), pick_device(device))
+    path = path / FILE_NAME if (path / FILE_NAME).is_file() else path
+    weights = checkpoint.read_any(path, flags)
+    if not isinstance(weights.spec, ClassifierSpec):
+        raise CheckpointError(f"{path.name} is a model that draws, not a noisy classifier. Open it with ds.load.")
+    return Classifier(weights.spec, weights.network, pick_device(device))

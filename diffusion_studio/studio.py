@@ -115,7 +115,7 @@ class Studio:
         `flags` as in `load`. Raises `CheckpointError` or `OptionError` where it cannot be used.
         """
         path = checkpoint.weight_file(path)
-        spec = checkpoint.inspect(path, flags).spec
+        spec = checkpoint.spec_of(path, flags)
         name = path.stem if checkpoint.listed_file(path.parent) != path else path.parent.name
         name = name if path.stem != "diffusion_pytorch_model" or path.parent.name not in ("unet", "unet_ema") else spec.name
         self._opened[name] = path, dict(flags or {})
@@ -141,7 +141,7 @@ class Studio:
             if path is None:
                 continue
             try:
-                found[name] = ModelCard(name, path, checkpoint.inspect(path, flags).spec)
+                found[name] = ModelCard(name, path, checkpoint.spec_of(path, flags))
             except CheckpointError as error:
                 found[name] = error
         return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,28 @@ class Classifier:
     def logits(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
         """(N, classes) for x (N, C, size, size) at a level of the classifier's own process.
 
-        A model with another schedule finds the level by its noise: `level.log_snr` through `spec.schedule.timestep`.
+        For levels of a model's process, which may be another, see `seeing`.
         """
         return self.network(x.float(), torch.full((len(x),), level.t, device=x.device))
 
     def log_probability(self, x: torch.Tensor, level: NoiseLevel, classes: torch.Tensor) -> torch.Tensor:
         """(N,) log p(class | x) at the level, for class indices (N,)."""
         return self.logits(x, level).log_softmax(1).gather(1, classes[:, None]).squeeze(1)
+
+    def seeing(self, label: str) -> Callable[[torch.Tensor, NoiseLevel], torch.Tensor]:
+        """(x, level) -> (N,) log p(label | x), for x at a level of any process: what `ds.gradient_of` takes.
+
+        The level is found by its log-SNR in the classifier's own process, and x brought to that one's scale; noise beyond
+        the classifier's is taken for its own ends. Raises `OptionError` for a label that it does not know.
+        """
+        index, schedule = self.spec.label_index(label), self.spec.schedule
+
+        def log_probability(x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
+            own = schedule.level(schedule.timestep(level.log_snr))
+            scale = math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)
+            return self.log_probability(x * scale, own, torch.full((len(x),), index, device=x.device))
+
+        return log_probability
 
 
 def load_classifier(path: str | Path, device: str = "auto", flags: Mapping[str, Any] | None = None) -> Classifier:

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 import torch
 
+from .classifier import Classifier
 from .diffusion.denoiser import Denoiser
-from .diffusion.guidance import clamped, classifier_free, dynamically_thresholded, rescaled, shaped
+from .diffusion.guidance import clamped, dynamically_thresholded
 from .diffusion.levels import Levels
 from .diffusion.noise import Noise
 from .diffusion.spacing import path
 from .frame import Frame
+from .guided import guided
 from .journey import BEFORE, Leg, Plan, journey, reached, tiled, walk
 from .model import Model
 from .recipe import Recipe
 from .states import States
 
+Guides = Callable[[Recipe], tuple[Classifier | None, Model | None]]
 
-def plan(model: Model, recipe: Recipe, strength: float = 1.0) -> Plan:
+
+def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None,
+         strength: float = 1.0) -> Plan:
     """Check a recipe against a model; raises `OptionError` for what the model cannot do.
 
-    It is as if the recipe had no edit; of its steps the last part is made, the share `strength`.
+    `classifier` and `weaker` are those that the recipe names to guide it. It is as if the recipe had no edit; of its steps the last part is made, the share `strength`.
     """
     levels = reached(Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule), strength)
     model.check(levels[0])
-    denoise = model.denoiser(recipe.label, recipe.prompt)
-    if recipe.negative is not None:
-        model.spec.prompt_text(recipe.negative)     # what the model cannot read is said whatever the guidance
-    if recipe.negative_label is not None:
-        model.spec.label_index(recipe.negative_label)
-    asked = (recipe.label, recipe.prompt, recipe.negative, recipe.negative_label)
-    if any(one is not None for one in asked) and recipe.guidance != 1:
-        scale = shaped(recipe.guidance, levels, recipe.guidance_shape) if recipe.guidance_shape != "constant" else recipe.guidance
-        away = _away(model, recipe)
-        denoise = rescaled(denoise, away, scale, recipe.guidance_rescale) if recipe.guidance_rescale else \
-            classifier_free(denoise, away, scale)
+    denoise = guided(model, recipe, levels, classifier, weaker)
     if recipe.threshold < 1:
         denoise = dynamically_thresholded(denoise, recipe.threshold)
     elif recipe.clip:
@@ -46,22 +40,17 @@ def plan(model: Model, recipe: Recipe, strength: float = 1.0) -> Plan:
     return Plan(denoise, levels, Noise(recipe.seeds, model.shape, model.device, dtype))
 
 
-def _away(model: Model, recipe: Recipe) -> Denoiser:
-    """What guidance leads away from: the negatives, or else "any" of all that the model knows an "any" of."""
-    network = model.spec.network
-    label = recipe.label if network.text is not None and not network.null_class else None
-    prompt = recipe.prompt if network.text is not None and not network.text.null and network.null_class else None
-    return model.denoiser(label if recipe.negative_label is None else recipe.negative_label,
-                          prompt if recipe.negative is None else recipe.negative)
-
-
-def stream(model: Model, recipe: Recipe, states: States | None = None) -> Iterator[Frame]:
+def stream(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None,
+           states: States | None = None, guides: Guides | None = None) -> Iterator[Frame]:
     """The recipe's Frames as they come: n + 1 for n steps. A recipe that does not fit fails here, before the first one.
 
-    `states` keep what this run visits, and spare a branch the replay of the run that it continues.
+    `states` keep what this run visits, and spare a branch the replay of the run that it continues. `guides` finds the
+    classifier and the weaker model of any recipe, for a branch whose beginning had others.
     """
-    legs = journey(recipe, partial(plan, model))
-    return _frames(model, recipe, legs, states or States(max_bytes=0))
+    def planned(one: Recipe, strength: float) -> Plan:
+        return plan(model, one, *(guides(one) if guides is not None else (classifier, weaker)), strength)
+
+    return _frames(model, recipe, journey(recipe, planned), states or States(max_bytes=0))
 
 
 def _frames(model: Model, recipe: Recipe, legs: Sequence[Leg], states: States) -> Iterator[Frame]:

@@ -31,7 +31,7 @@ BASE = Recipe(model="tiny", label="Cat", seeds=(0, 5), steps=6, guidance=1.5)
 
 
 def states(model, recipe: Recipe) -> list[torch.Tensor]:
-    legs = journey.journey(recipe, lambda one, strength: plan(model, one, strength))
+    legs = journey.journey(recipe, lambda one, strength: plan(model, one, strength=strength))
     return [x for _, x in journey.walk(legs, sum(leg.steps for leg in legs))]
 
 
@@ -95,7 +95,7 @@ def test_inversion_arrives_at_the_noise_that_the_exact_flow_leads_to():
 def test_a_run_from_a_picture_begins_with_it_noised(tiny_model):
     model = tiny_model()
     recipe = replace(BASE, steps=10, edit=FromPicture(PICTURE, strength=0.4))
-    made = plan(model, recipe, 0.4)
+    made = plan(model, recipe, strength=0.4)
     whole = plan(model, replace(recipe, edit=None))
     assert made.levels == whole.levels[-5:]
     x = states(model, recipe)

@@ -36,7 +36,7 @@ def states(model, recipe: Recipe) -> list[torch.Tensor]:
 
 
 def frames(model, recipe: Recipe, kept: States | None = None) -> list:
-    return list(stream(model, recipe, kept))
+    return list(stream(model, recipe, states=kept))
 
 
 def same(one, other) -> bool:
@@ -256,7 +256,7 @@ def test_kept_states_spare_the_network_calls(tiny_model):
 
 def test_a_stopped_run_can_be_continued_from_what_it_kept(tiny_model):
     model, kept = tiny_model(torch.float32), States()
-    run = stream(model, BASE, kept)
+    run = stream(model, BASE, states=kept)
     for _ in range(3):
         next(run)
     run.close()

@@ -120,7 +120,8 @@ class RecipeControls:
             self.examples = gr.Dataset(components=[self.prompt], samples=_examples(card), label="Examples",
                                        elem_id="examples", samples_per_page=6, visible=bool(card.spec.prompts))
 
-    def render_rest(self) -> None:
+    def render_rest(self, below: Any = None) -> None:
+        """`below` is the place under the player."""
         card, start = self.studio.card(self.start.model), self.start
         self.count = gr.Slider(1, MAX_PICTURES, value=len(start.seeds), step=1, label="Pictures", elem_id="count")
         with gr.Row(equal_height=True, elem_id="seed-row"):
@@ -141,7 +142,7 @@ class RecipeControls:
                                           info="Which noise levels the steps visit.")
             self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
                                                   clip={"label": "Clip the predicted x0", "value": start.clip})
-        self.editing = EditControls(self.studio, start, control_for)
+        self.editing = EditControls(self.studio, start, control_for, below)
         self._connect()
 
     def inputs(self) -> set[gr.components.Component]:

@@ -26,9 +26,9 @@ _ACCEPTED = 0.5                     # a pixel is drawn anew where at least this 
 
 
 class EditControls:
-    """Renders into the surrounding Blocks. `make` makes the control of an option."""
+    """Renders into the surrounding Blocks, and what belongs to the player into `below`. `make` makes an option's control."""
 
-    def __init__(self, studio: Studio, start: Recipe, make: Any) -> None:
+    def __init__(self, studio: Studio, start: Recipe, make: Any, below: Any = None) -> None:
         self.studio = studio
         card = studio.card(start.model)
         self.options: dict[str, gr.components.Component] = {}
@@ -58,10 +58,7 @@ class EditControls:
                         self.options[one.name] = make(one, **look) if one.name != "source_label" else gr.Dropdown(
                             _labels(card), value="", info=one.help, **look)
         self.branch = gr.State("")
-
-    def render_notice(self) -> None:
-        """Under the player: what is continued, and the ways there and back."""
-        with gr.Row(elem_id="go-on"):
+        with below or gr.Column(), gr.Row(elem_id="go-on"):         # what is continued, and the ways there and back
             self.here = gr.Button("Branch from this step", size="sm", elem_id="branch-here", min_width=150, scale=0)
             self.use = gr.Button("Edit this picture", size="sm", elem_id="use-picture", min_width=130, scale=0)
             self.notice = gr.HTML("", visible=False, elem_id="branch-notice", min_height=0)

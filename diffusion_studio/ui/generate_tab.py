@@ -47,10 +47,8 @@ class GenerateTab:
                 below = gr.Column(min_width=0)
                 self.export = ExportPanel(store, self.player)
             with gr.Column(elem_id="settings"):
-                self.settings.render_rest()
+                self.settings.render_rest(below)
                 self._render_share()
-        with below:                                 # beside the player, but made of the settings
-            self.settings.editing.render_notice()
         self._connect()
 
     def _render_share(self) -> None:

@@ -55,8 +55,8 @@ def test_a_model_without_labels_takes_none(tiny_spec):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"network": 3}, "A ModelSpec needs a UNetConfig and a NoiseSchedule"),
-    ({"schedule": "linear"}, "A ModelSpec needs a UNetConfig and a NoiseSchedule"),
+    ({"network": 3}, "A ModelSpec needs a network's configuration and a NoiseSchedule"),
+    ({"schedule": "linear"}, "A ModelSpec needs a network's configuration and a NoiseSchedule"),
     ({"labels": ["Cat", "Dog", "Bag"]}, "labels must be a list of texts"),
     ({"labels": ("Cat", "Dog", 3)}, "labels must be a list of texts"),
     ({"labels": ()}, "The network has 3 classes and 0 label names"),

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError, OptionError
-from . import ddpm, diffusers, openai
+from . import ddpm, diffusers, lucidrains, openai, tqch
 from .container import PICKLES, Outline, outline, read_json, tree
 from .native import FORMAT, Weights, read, read_spec
 from .reader import Found, Reader, Source
+from .small import SMALL
 
-READERS: dict[str, Reader] = {"diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER}
+READERS: dict[str, Reader] = {"diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER,
+                              "lucidrains": lucidrains.READER, "tqch": tqch.READER, **SMALL}
 
 _FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors", "unet_ema/diffusion_pytorch_model.safetensors",
           "unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",

@@ -146,8 +146,10 @@ def _heads(source: Source, told: Settings, levels: int, wrapped: bool, full: tup
             continue
         if usual is None:
             usual = told.told("attn_heads", _HEADS[0] if rows % (4 * _HEADS[1]) == 0 else max(1, rows // _HEADS[1]))
+        if usual < 1 or rows % usual:
+            raise OptionError(f"The {rows} channels of attention on level {level} do not divide into {usual} heads (attn_heads).")
         heads.append(usual)
-        channels.append(rows // max(usual, 1))
+        channels.append(rows // usual)
     if usual is None:
         told.known("attn_heads", heads if len(set(heads)) > 1 else heads[0])
     told.known("attn_dim_head", channels if len(set(channels)) > 1 else channels[0])

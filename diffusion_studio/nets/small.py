@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import OptionError
-from .blocks import sinusoidal
 from .small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
 
 
@@ -77,7 +76,10 @@ class MaxPoolUNet(nn.Module):
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None) -> torch.Tensor:
         _check(self, x, label, multiple=True)
-        emb = sinusoidal(t, self.config.embedding_channels, "sin_cos")
+        # a power, as in the origin: at t near 1000 the last bit of a frequency is 1e-4 of an angle
+        width = self.config.embedding_channels
+        angles = t.float()[:, None] * (1 / 10_000 ** (torch.arange(0, width, 2, device=t.device) / width))
+        emb = torch.cat([angles.sin(), angles.cos()], dim=1)
         if label is not None:
             known = self.label(label.clamp(max=self.config.classes - 1))
             emb = emb + torch.where((label == self.config.classes)[:, None], torch.zeros_like(known), known)

@@ -43,6 +43,8 @@ class MaxPoolConfig(NetworkConfig):
             raise OptionError(f"{len(self.widths)} widths go down, so {len(self.widths) - 1} go up; got {len(self.up_widths)}.")
         if wrong := [one for one in (*self.widths[1:], *self.up_widths) if one % self.heads]:
             raise OptionError(f"{wrong[0]} channels do not divide into {self.heads} heads.")
+        if self.embedding_channels % 2:
+            raise OptionError(f"embedding_channels must be even, got {self.embedding_channels}.")
         if self.null_class and self.classes is None:
             raise OptionError("null_class needs classes.")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError
 from ..spec import ModelSpec
 from .container import Outline, opened
@@ -90,7 +91,7 @@ class Found:
 
     layout: str
     why: str
-    spec: ModelSpec
+    spec: ModelSpec | ClassifierSpec
     renames: tuple[Rename, ...]
     facts: tuple[Fact, ...]
     notes: tuple[str, ...] = ()

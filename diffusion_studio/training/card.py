@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from ..classifier_spec import ClassifierSpec
 from .config import TrainConfig
+from .processes import is_table
 
 if TYPE_CHECKING:
     from .run import RunFolder
@@ -64,10 +65,11 @@ def _logged(folder: RunFolder) -> list[tuple[float, float]]:
 
 def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[float], curve: bool) -> str:
     known = spec.provenance
-    size, channels = config.size, spec.network.in_channels
+    size, channels = config.size, getattr(spec, "channels", spec.network.in_channels)
     colour = "grey" if channels == 1 else "RGB"
     what = (f"A classifier of noisy {size}x{size} {colour} pictures, for classifier guidance."
-            if isinstance(spec, ClassifierSpec) else f"A diffusion model of {size}x{size} {colour} pictures.")
+            if isinstance(spec, ClassifierSpec) else f"A diffusion model of {size}x{size} {colour} pictures"
+            + (f", which enlarges pictures of {config.low_res}x{config.low_res}." if config.low_res else "."))
     minutes = known["hours"] * 60
     rows = {
         "Data": known["data"], "Licence of the data": known["licence"],
@@ -97,10 +99,13 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
 def _objective(config: TrainConfig) -> str:
     if config.kind == "classifier":
         return "cross-entropy"
-    parts = [config.objective, f"predicts {config.parametrization}",
-             f"{config.schedule} schedule of {config.timesteps} steps"]
+    continuous = not is_table(config.schedule)
+    parts = [config.objective, f"predicts {config.predicts}",
+             f"{config.schedule} schedule " + ("in continuous time" if continuous else f"of {config.timesteps} steps")]
     if config.min_snr:
         parts.append(f"min-SNR weights, gamma {config.min_snr:g}")
-    if config.draw_t == "loss":
-        parts.append("timesteps drawn by their loss")
+    if config.weighting != "output":
+        parts.append(f"{config.weighting} weights")
+    if config.draws != "uniform":
+        parts.append("timesteps drawn by their loss" if config.draws == "loss" else f"{config.draws} noise levels")
     return ", ".join(parts)

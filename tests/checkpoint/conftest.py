@@ -18,6 +18,19 @@ _FOUND.loader.exec_module(golden)
 STORED = {layout: np.load(golden.HERE / f"golden_{layout}.npz") for layout in golden.LAYOUTS}
 
 
+def outputs(model, name: str, stored) -> float:
+    """The largest |difference| from the original's outputs at any of the timesteps."""
+    x = torch.from_numpy(golden.normal("x", golden.BATCH, model.spec.channels, golden.SIZE, golden.SIZE))
+    label = torch.tensor(golden.LABELS) if model.spec.labels else None
+    worst = 0.0
+    for t in golden.TIMES:
+        with torch.no_grad():
+            # OpenAI's network is called with what its process feeds it; ours does that itself
+            found = model.network(x, torch.full((golden.BATCH,), t / model.spec.network.time_scale), label)
+        worst = max(worst, float(np.abs(found.numpy() - stored[f"{name}.t{t:g}"]).max()))
+    return worst
+
+
 @pytest.fixture
 def saved(tmp_path):
     """Factory: a folder as the original program leaves it; `configured=False` gives the weights alone."""

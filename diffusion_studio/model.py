@@ -32,8 +32,8 @@ class Model:
         self.spec = spec
         self.device = device
         self.dtype = dtype
-        # channels_last halves the time of narrow convolutions on a CPU
-        self.network = network.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+        self.network = network.to(device=device, dtype=dtype)
+        self._arranged = False
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -49,6 +49,9 @@ class Model:
         """A Denoiser for one label and prompt, or for one of either per picture. None means any, where that is known."""
         given = (label,) if label is None or isinstance(label, (str, int)) else tuple(label)
         texts = (prompt,) if prompt is None or isinstance(prompt, str) else tuple(prompt)
+        if not self._arranged:          # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
+            self.network.to(memory_format=torch.channels_last)
+            self._arranged = True
         return NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts))
 
     @torch.no_grad()
@@ -136,6 +139,7 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto", flags:
     `checkpoint.inspect(path, flags)` tells what was found, inferred and assumed. Raises `CheckpointError` for a file that
     is broken or not what it claims to be, before memory is taken.
     """
-    weights = checkpoint.read_any(path, flags)
     at = pick_device(device)
-    return Model(weights.spec, weights.network, at, pick_dtype(precision, at))
+    dtype = pick_dtype(precision, at)
+    weights = checkpoint.read_any(path, flags, dtype=dtype)
+    return Model(weights.spec, weights.network, at, dtype)

@@ -10,16 +10,20 @@ import torch
 from ..errors import CheckpointError
 from ..nets.config import UNetConfig
 from .container import opened
+from .memory import TensorFile, take_weights
 from .native import DTYPES, Weights, skeleton
 from .reader import Found, Source
 from .walk import Rename
 
 
-def assembled(path: Path, source: Source, found: Found) -> Weights:
-    """Weights of the network that `found` describes. Shapes and dtypes are compared before any weight is read."""
+def assembled(path: Path, source: Source, found: Found, dtype: torch.dtype | None = None) -> Weights:
+    """Weights of the network that `found` describes, as `dtype` or as in the file.
+
+    Shapes and dtypes are compared before any weight is read.
+    """
     network = skeleton(path, found.spec)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    with opened(path) as file:
+    with opened(path, framework="np") as file:
         views = {name: file.get_slice(source.original[name]) for one in found.renames for name in one.theirs}
         for one in found.renames:
             _check(path, one, [tuple(views[name].get_shape()) for name in one.theirs], expected[one.ours])
@@ -27,9 +31,9 @@ def assembled(path: Path, source: Source, found: Found) -> Weights:
             if view.get_dtype() not in DTYPES:
                 raise CheckpointError(f"In {path.name} the tensor {name} is {view.get_dtype()}; weights here are one of "
                                       f"{', '.join(DTYPES)}. Quantised files cannot be read: take the original.")
-        state = {one.ours: _tensor(file, source, one, expected[one.ours], found.spec.network) for one in found.renames}
-    network.load_state_dict(state, strict=True, assign=True)
-    return Weights(found.spec, network.eval().requires_grad_(False))
+    with TensorFile(path) as file:
+        state = {one.ours: _read(file, source, one, expected[one.ours], found.spec.network, dtype) for one in found.renames}
+    return Weights(found.spec, take_weights(network, state))
 
 
 def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -47,10 +51,15 @@ def _check(path: Path, one: Rename, shapes: list[tuple[int, ...]], wanted: tuple
                               f"other shapes describe has {wanted} there. The file is damaged or of another network.")
 
 
-def _tensor(file: Any, source: Source, one: Rename, wanted: tuple[int, ...], config: UNetConfig) -> torch.Tensor:
-    parts = [file.get_tensor(source.original[name]) for name in one.theirs]
-    tensor = (parts[0] if len(parts) == 1 else torch.cat(parts)).reshape(wanted)
-    return reordered(tensor, one.rows, config) if one.rows else tensor
+def _read(file: TensorFile, source: Source, one: Rename, shape: tuple[int, ...], config: UNetConfig,
+          dtype: torch.dtype | None) -> torch.Tensor:
+    """One tensor of ours: theirs, on top of one another."""
+    out, at = file.new(source.original[one.theirs[0]], shape, dtype), 0
+    for name in one.theirs:
+        count = source.shapes[name][0]
+        file.read(source.original[name], out[at:at + count])
+        at += count
+    return reordered(out, one.rows, config) if one.rows else out
 
 
 def reordered(qkv: torch.Tensor, rows: str, config: UNetConfig) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
 from .container import opened
-from .native import FORMAT, VERSION, compare
+from .native import FORMAT, VERSION, compare, read_into
 from .native import write as write                          # the header takes any spec
 
 if TYPE_CHECKING:
@@ -17,23 +17,20 @@ if TYPE_CHECKING:
 
 def read_classifier(path: str | Path) -> tuple[ClassifierSpec, NoisyClassifier]:
     """Spec and network, on the CPU, in the file's precision. Strict: every tensor there, of its shape, and none besides."""
-    import torch
-
     from ..nets.classifier import NoisyClassifier
+    from .memory import without_weights
 
     path = Path(path)
-    with opened(path) as file:
+    with opened(path, framework="np") as file:
         header = file.metadata() or {}
         if header.get("format") != FORMAT or header.get("version") != VERSION or "spec" not in header:
             raise CheckpointError(f"{path.name} has no {FORMAT} header of version {VERSION}, so it is no classifier that "
                                   "'diffusion-studio train --kind classifier' wrote.")
         try:
             spec = ClassifierSpec.from_json(header["spec"])
-            with torch.device("meta"):
-                network = NoisyClassifier(spec.network)
+            network = without_weights(lambda: NoisyClassifier(spec.network))
         except (OptionError, RuntimeError) as error:
             raise CheckpointError(f"The header of {path.name} is wrong: {error}") from error
-        compare(path, file, {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
-        state = {name: file.get_tensor(name) for name in file.keys()}
-    network.load_state_dict(state, strict=True, assign=True)
-    return spec, network.eval().requires_grad_(False)
+        expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        compare(path, file, expected)
+    return spec, read_into(path, network, expected)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from .checkpoint.classifier import read_classifier
+from . import checkpoint
 from .classifier_spec import ClassifierSpec
 from .device import pick_device
 from .diffusion.schedule import NoiseLevel
+from .errors import CheckpointError
 from .nets.classifier import NoisyClassifier
 
 FILE_NAME = "classifier.safetensors"
@@ -25,7 +29,7 @@ class Classifier:
     def logits(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
         """(N, classes) for x (N, C, size, size) at a level of the classifier's own process.
 
-        A model with another schedule finds the level by its noise: `level.log_snr` through `spec.schedule.timestep`.
+        For levels of a model's process, which may be another, see `seeing`.
         """
         return self.network(x.float(), torch.full((len(x),), level.t, device=x.device))
 
@@ -33,8 +37,30 @@ class Classifier:
         """(N,) log p(class | x) at the level, for class indices (N,)."""
         return self.logits(x, level).log_softmax(1).gather(1, classes[:, None]).squeeze(1)
 
+    def seeing(self, label: str) -> Callable[[torch.Tensor, NoiseLevel], torch.Tensor]:
+        """(x, level) -> (N,) log p(label | x), for x at a level of any process: what `ds.gradient_of` takes.
 
-def load_classifier(path: str | Path, device: str = "auto") -> Classifier:
-    """The classifier in a checkpoint file, or in a folder that holds `classifier.safetensors`."""
+        The level is found by its log-SNR in the classifier's own process, and x brought to that one's scale; noise beyond
+        the classifier's is taken for its own ends. Raises `OptionError` for a label that it does not know.
+        """
+        index, schedule = self.spec.label_index(label), self.spec.schedule
+
+        def log_probability(x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
+            own = schedule.level(schedule.timestep(level.log_snr))
+            scale = math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)
+            return self.log_probability(x * scale, own, torch.full((len(x),), index, device=x.device))
+
+        return log_probability
+
+
+def load_classifier(path: str | Path, device: str = "auto", flags: Mapping[str, Any] | None = None) -> Classifier:
+    """The classifier in a checkpoint file, ours or OpenAI's, or in a folder that holds `classifier.safetensors`.
+
+    `flags` say what a foreign file cannot, as in `load`. Raises `CheckpointError`, also for a model that draws.
+    """
     path = Path(path)
-    return Classifier(*read_classifier(path / FILE_NAME if path.is_dir() else path), pick_device(device))
+    path = path / FILE_NAME if (path / FILE_NAME).is_file() else path
+    weights = checkpoint.read_any(path, flags)
+    if not isinstance(weights.spec, ClassifierSpec):
+        raise CheckpointError(f"{path.name} is a model that draws, not a noisy classifier. Open it with ds.load.")
+    return Classifier(weights.spec, weights.network, pick_device(device))

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import options
 from .diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
-from .errors import OptionError
+from .errors import OptionError, unknown
 from .nets.classifier_config import ClassifierConfig
 from .options import option
 
@@ -36,6 +36,13 @@ class ClassifierSpec:
             raise OptionError(f"The network has {self.network.classes} classes and {len(self.labels)} label names.")
         if not isinstance(self.provenance, Mapping):
             raise OptionError("provenance must be an object of names and values.")
+
+    def label_index(self, label: str) -> int:
+        """The class of a label's name; case does not matter. An `OptionError` lists what there is."""
+        folded = [name.casefold() for name in self.labels]
+        if label.casefold() not in folded:
+            raise unknown(f"label of the classifier {self.name}", label, self.labels)
+        return folded.index(label.casefold())
 
     def to_json(self) -> str:
         given = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 import torch
 
+from .classifier import Classifier
 from .diffusion.denoiser import Denoiser
-from .diffusion.guidance import clamped, classifier_free, dynamically_thresholded, rescaled, shaped
+from .diffusion.guidance import clamped, dynamically_thresholded
 from .diffusion.levels import Levels
 from .diffusion.noise import Noise
 from .diffusion.sampling import sample
 from .diffusion.schedule import NoiseLevel
 from .diffusion.spacing import path
 from .frame import Frame
+from .guided import guided
 from .images import to_uint8
 from .model import Model
 from .recipe import Recipe
@@ -34,21 +36,14 @@ class Plan:
         return math.hypot(self.levels[0].alpha, self.levels[0].sigma) * self.noise(0)
 
 
-def plan(model: Model, recipe: Recipe) -> Plan:
-    """Check a recipe against a model; raises `OptionError` for what the model cannot do."""
+def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None) -> Plan:
+    """Check a recipe against a model; raises `OptionError` for what the model cannot do.
+
+    `classifier` and `weaker` are those that the recipe names to guide it.
+    """
     levels = Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule)
     model.check(levels[0])
-    denoise = model.denoiser(recipe.label, recipe.prompt)
-    if recipe.negative is not None:
-        model.spec.prompt_text(recipe.negative)     # what the model cannot read is said whatever the guidance
-    if recipe.negative_label is not None:
-        model.spec.label_index(recipe.negative_label)
-    asked = (recipe.label, recipe.prompt, recipe.negative, recipe.negative_label)
-    if any(one is not None for one in asked) and recipe.guidance != 1:
-        scale = shaped(recipe.guidance, levels, recipe.guidance_shape) if recipe.guidance_shape != "constant" else recipe.guidance
-        away = _away(model, recipe)
-        denoise = rescaled(denoise, away, scale, recipe.guidance_rescale) if recipe.guidance_rescale else \
-            classifier_free(denoise, away, scale)
+    denoise = guided(model, recipe, levels, classifier, weaker)
     if recipe.threshold < 1:
         denoise = dynamically_thresholded(denoise, recipe.threshold)
     elif recipe.clip:
@@ -57,18 +52,10 @@ def plan(model: Model, recipe: Recipe) -> Plan:
     return Plan(denoise, levels, Noise(recipe.seeds, model.shape, model.device, dtype))
 
 
-def _away(model: Model, recipe: Recipe) -> Denoiser:
-    """What guidance leads away from: the negatives, or else "any" of all that the model knows an "any" of."""
-    network = model.spec.network
-    label = recipe.label if network.text is not None and not network.null_class else None
-    prompt = recipe.prompt if network.text is not None and not network.text.null and network.null_class else None
-    return model.denoiser(label if recipe.negative_label is None else recipe.negative_label,
-                          prompt if recipe.negative is None else recipe.negative)
-
-
-def stream(model: Model, recipe: Recipe) -> Iterator[Frame]:
+def stream(model: Model, recipe: Recipe, classifier: Classifier | None = None,
+           weaker: Model | None = None) -> Iterator[Frame]:
     """The recipe's n + 1 Frames as they come. A recipe that does not fit fails here, before the first one."""
-    made = plan(model, recipe)
+    made = plan(model, recipe, classifier, weaker)
     return _frames(made, recipe)
 
 

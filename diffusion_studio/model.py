@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from . import checkpoint
 from .device import keep_freed_memory, pick_device, pick_dtype
 from .diffusion.denoiser import Denoiser
-from .diffusion.posterior import from_mean
-from .diffusion.prediction import PARAMETRIZATIONS, Prediction
+from .diffusion.prediction import Prediction, Reading, reading
 from .diffusion.schedule import NoiseLevel, NoiseSchedule
 from .errors import OptionError
 from .nets.text import TextFeatures
@@ -44,15 +44,31 @@ class Model:
         """(C, H, W) of one picture."""
         return self.spec.channels, self.spec.image_size, self.spec.image_size
 
-    def denoiser(self, label: Label | Sequence[Label] = None,
-                 prompt: str | None | Sequence[str | None] = None) -> NetworkDenoiser:
-        """A Denoiser for one label and prompt, or for one of either per picture. None means any, where that is known."""
+    def denoiser(self, label: Label | Sequence[Label] = None, prompt: str | None | Sequence[str | None] = None,
+                 low_res: torch.Tensor | None = None) -> NetworkDenoiser:
+        """A Denoiser for one label and prompt, or for one of either per picture. None means any, where that is known.
+
+        `low_res`, for a model that enlarges: (1 or N, C, low_res, low_res) in [-1, 1].
+        """
         given = (label,) if label is None or isinstance(label, (str, int)) else tuple(label)
         texts = (prompt,) if prompt is None or isinstance(prompt, str) else tuple(prompt)
         if not self._arranged:          # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
             self.network.to(memory_format=torch.channels_last)
             self._arranged = True
-        return NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts))
+        return NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts), self._enlarged(low_res))
+
+    def _enlarged(self, low_res: torch.Tensor | None) -> torch.Tensor | None:
+        """The small pictures brought to the model's size, bilinearly (Dhariwal & Nichol 2021, appendix A)."""
+        side = self.spec.low_res
+        if (low_res is None) != (side is None):
+            raise OptionError(f"{self.spec.name} enlarges a picture of {side}x{side}, so it needs one: give low_res." if side
+                              else f"{self.spec.name} enlarges no picture. Leave low_res out.")
+        if low_res is None:
+            return None
+        if low_res.ndim != 4 or tuple(low_res.shape[1:]) != (self.spec.channels, side, side):
+            raise OptionError(f"{self.spec.name} enlarges pictures (N, {self.spec.channels}, {side}, {side}), got "
+                              f"{tuple(low_res.shape)}.")
+        return enlarged(low_res.to(self.device), self.spec.image_size)
 
     @torch.no_grad()
     def _encoded(self, prompts: Sequence[str | None]) -> TextFeatures | None:
@@ -76,14 +92,23 @@ class Model:
 
     def check(self, level: NoiseLevel) -> None:
         """Raise `OptionError` for a level of which this kind of network can say nothing."""
-        if level.alpha == 0 and self.spec.parametrization == "eps":
-            raise OptionError(f"{self.spec.name} predicts eps, which says nothing of the picture where a run starts at pure "
-                              "noise (alpha = 0). Choose a spacing that starts below it: leading, or timesteps.")
+        self._reading(level)
+
+    def _reading(self, level: NoiseLevel) -> Reading:
+        said = reading(self.spec.parametrization, level, self.schedule, self.spec.sigma_data)
+        if said.silent:
+            raise OptionError(f"{self.spec.name} predicts {self.spec.parametrization}, which says nothing of the picture where "
+                              "a run starts at pure noise (alpha = 0). Choose a spacing that starts below it: leading, or "
+                              "timesteps.")
+        return said
 
     def predict(self, x: torch.Tensor, level: NoiseLevel, classes: Sequence[int | None],
-                text: TextFeatures | None = None) -> Prediction:
-        """One network call for x (N, C, H, W); `classes` and `text` hold one condition for each picture, or one for all."""
-        self.check(level)
+                text: TextFeatures | None = None, low_res: torch.Tensor | None = None) -> Prediction:
+        """One network call for x (N, C, H, W); the conditions hold one for each picture, or one for all.
+
+        `low_res` are the pictures to enlarge, already at the size of x.
+        """
+        said = self._reading(level)
         if len(classes) not in (1, len(x)):
             raise OptionError(f"{len(classes)} labels were given for {len(x)} pictures. Give one, or one for each.")
         if text is not None and len(text.mask) not in (1, len(x)):
@@ -92,29 +117,31 @@ class Model:
         label = None
         if self.spec.network.classes is not None:
             label = torch.tensor(classes, device=x.device).expand(len(x))
-        scaled = x.to(self.dtype, memory_format=torch.channels_last)
+        if low_res is not None and len(low_res) not in (1, len(x)):
+            raise OptionError(f"{len(low_res)} pictures to enlarge were given for {len(x)}. Give one, or one for each.")
+        scaled = said.input(x)
+        scaled = scaled if low_res is None else torch.cat([scaled, low_res.to(x).expand_as(x)], dim=1)
+        scaled = scaled.to(self.dtype, memory_format=torch.channels_last)
         output = self.network(scaled, t, label, None if text is None else text.expand(len(x))).to(x.dtype)
         variance = None
         if self.spec.learned_variance:
             output, v = output.chunk(2, dim=1)
             variance = (v + 1) / 2
-        if self.spec.parametrization == "mean":             # of x_{t-1}: the one that also depends on the level below
-            p = from_mean(output, x, self.schedule, level)
-            return Prediction(p.x0, p.eps, variance)
-        p = PARAMETRIZATIONS[self.spec.parametrization].read(output, x, level.alpha, level.sigma)
-        return Prediction(p.x0, p.eps, variance)
+        return said.read(output, x, variance)
 
 
 @dataclass(frozen=True)
 class NetworkDenoiser:
-    """A model bound to its condition: one class index for all pictures or one for each (None: takes none); texts alike."""
+    """A model bound to its condition: one class index for all pictures or one for each (None: takes none); texts alike,
+    and pictures to enlarge."""
 
     model: Model
     classes: tuple[int | None, ...]
     text: TextFeatures | None = field(default=None, compare=False)
+    low_res: torch.Tensor | None = field(default=None, compare=False)
 
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
-        return self.model.predict(x, level, self.classes, self.text)
+        return self.model.predict(x, level, self.classes, self.text, self.low_res)
 
     def together(self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel) -> list[Prediction] | None:
         """Predictions of self and of others with the same model, in one network call."""
@@ -123,13 +150,19 @@ class NetworkDenoiser:
             return None
         classes = [index for one in asked for index in _one_each(one.classes, len(x))]
         text = None if self.text is None else TextFeatures.cat([one.text.expand(len(x)) for one in asked])
-        p = self.model.predict(x.repeat(len(asked), 1, 1, 1), level, classes, text)
+        given = None if self.low_res is None else torch.cat([one.low_res.expand(len(x), *x.shape[1:]) for one in asked])
+        p = self.model.predict(x.repeat(len(asked), 1, 1, 1), level, classes, text, given)
         variances = [None] * len(asked) if p.variance is None else p.variance.chunk(len(asked))
         return [Prediction(*parts) for parts in zip(p.x0.chunk(len(asked)), p.eps.chunk(len(asked)), variances)]
 
 
 def _one_each(classes: tuple[int | None, ...], count: int) -> tuple[int | None, ...]:
     return classes * count if len(classes) == 1 else classes
+
+
+def enlarged(low_res: torch.Tensor, size: int) -> torch.Tensor:
+    """Pictures (N, C, h, w) at size x size, as every network that enlarges is given them."""
+    return F.interpolate(low_res, (size, size), mode="bilinear", align_corners=False)
 
 
 def load(path: str | Path, device: str = "auto", precision: str = "auto", flags: Mapping[str, Any] | None = None) -> Model:
@@ -142,4 +175,5 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto", flags:
     at = pick_device(device)
     dtype = pick_dtype(precision, at)
     weights = checkpoint.read_any(path, flags, dtype=dtype)
+    checkpoint.drawing(path, weights.spec)
     return Model(weights.spec, weights.network, at, dtype)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import options
+from . import guiding, options
 from .diffusion.noise import MAX_SEED
 from .diffusion.samplers import DDIM, SAMPLERS, Sampler
 from .diffusion.spacing import SPACINGS, Spacing, Trailing
 from .errors import OptionError
+from .guiding import GROUPS, ByClassifier, Change, Interval, Projection
 from .options import option
 
 MAX_PICTURES = 64
@@ -23,7 +24,7 @@ VERSION = 1
 
 GUIDANCE_SHAPES = ("constant", "linear", "cosine", "rising")        # of diffusion.guidance, which loads torch
 # Settings that the first recipes did not have: said where they are not at their defaults, so that old files stay equal.
-LATER = ("prompt", "negative", "negative_label", "guidance_shape", "guidance_rescale", "threshold")
+LATER = ("prompt", "negative", "negative_label", "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker")
 
 REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPACINGS}
 
@@ -44,7 +45,7 @@ class Recipe:
     sampler: Sampler = DDIM()
     spacing: Spacing = Trailing()
     guidance: float = option(1.0, "Classifier-free guidance: 1 is off, more makes pictures more typical of the label "
-                             "and less varied.", low=-20, high=50)
+                             "and less varied.", low=guiding.LOWEST, high=guiding.HIGHEST)
     clip: bool = option(True, "Keep every predicted x0 in the range of pictures.")
     prompt: str | None = option(None, "What to draw, in words, for models that read text.")
     negative: str | None = option(None, "What to keep away from, in words: guidance leads from here to the prompt.")
@@ -55,6 +56,14 @@ class Recipe:
                                      "glare under strong guidance.", low=0, high=1)
     threshold: float = option(1.0, "Dynamic thresholding: the share of pixels that keeps its shades where a picture leaves "
                               "the range. 1 is off.", low=0.5, high=1)
+    guidance_scales: str | None = option(None, "Guidance over time as a list, such as 1,6,3: spread evenly over the run, in "
+                                         "place of one scale.")
+    weaker: str | None = option(None, "A weaker model of the same pictures (autoguidance): guidance leads away from what it "
+                                "sees, instead of from 'any'.")
+    interval: Interval = Interval()
+    projection: Projection = Projection()
+    classifier: ByClassifier = ByClassifier()
+    change: Change = Change()
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -77,6 +86,21 @@ class Recipe:
             if isinstance(given := getattr(self, name), (str, Mapping)):
                 object.__setattr__(self, name, options.from_json(registry, name, given))
             options.name_of(registry, getattr(self, name))
+        for name in GROUPS:
+            object.__setattr__(self, name, guiding.made(name, getattr(self, name)))
+        for name in ("guidance_scales", "weaker"):
+            object.__setattr__(self, name, getattr(self, name) or None)
+        guiding.scales(self.guidance_scales)
+
+    def changed(self) -> Recipe:
+        """The recipe that counts from the step of `change` on; itself where nothing changes."""
+        to = self.change
+        if not to.on:
+            return self
+        label = self.label if to.label is None else None if to.label == ANY else to.label
+        return replace(self, label=label, prompt=self.prompt if to.prompt is None else to.prompt,
+                       guidance=self.guidance if to.guidance is None else to.guidance,
+                       guidance_scales=self.guidance_scales if to.guidance is None else None, change=Change())
 
     def to_json(self) -> str:
         """One line of JSON; `from_json` gives an equal recipe back."""
@@ -85,7 +109,8 @@ class Recipe:
             "steps": self.steps, "sampler": options.to_json(SAMPLERS, self.sampler),
             "spacing": _short(options.to_json(SPACINGS, self.spacing)),
             "guidance": self.guidance, "clip": self.clip,
-            **dict(self._later())})
+            **dict(self._later()),
+            **{name: asdict(getattr(self, name)) for name, cls in GROUPS.items() if getattr(self, name) != cls()}})
 
     def _later(self) -> list[tuple[str, Any]]:
         """Name and value of each of `LATER` that says something."""
@@ -132,8 +157,11 @@ class Recipe:
         words: list[Any] = ["diffusion-studio", "generate", self.model]
         words += [f"--label={label}"] if label.startswith("-") else ["--label", label]
         for name, value in self._later():
-            flag = f"--{name.replace('_', '-')}"
-            words += [f"{flag}={value}"] if str(value).startswith("-") else [flag, value]
+            words += _flag(name, value)
+        for group in GROUPS:
+            for name, one in guiding.flags_of(group).items():
+                if (value := getattr(getattr(self, group), name)) != one.default:
+                    words += _flag(one.name, value)
         first, count = self.seeds[0], len(self.seeds)
         if self.seeds == tuple(range(first, first + count)):
             words += ["--seed", first, "--count", count]
@@ -157,10 +185,14 @@ def _short(given: dict[str, Any]) -> Any:
 def _flags(given: Any) -> Iterator[Any]:
     """The words that say every option of a sampler or spacing on the command line."""
     for field in options.fields_of(type(given)):
-        flag, value = field.name.replace("_", "-"), getattr(given, field.name)
-        if field.kind is bool:
-            yield f"--{flag}" if value else f"--no-{flag}"
-        elif str(value).startswith("-"):
-            yield f"--{flag}={value}"
-        else:
-            yield from (f"--{flag}", "none" if value is None else value)
+        yield from _flag(field.name, getattr(given, field.name))
+
+
+def _flag(name: str, value: Any) -> list[Any]:
+    """The words that give an option its value."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    if str(value).startswith("-"):
+        return [f"--{flag}={value}"]
+    return [f"--{flag}", "none" if value is None else value]

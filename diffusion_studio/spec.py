@@ -16,15 +16,17 @@ from .nets import tokens
 from .nets.tokens import Tokenizer
 from .options import option
 
-PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean")
+PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative", "negative_label",
-                 "guidance_shape", "guidance_rescale", "threshold")
+                 "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker", "interval", "projection",
+                 "classifier", "change")
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """A network, the process that it was trained in, and what may be asked of it.
 
+    With `low_res` the network is given a small picture besides x, to enlarge: its input has twice the channels.
     `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it.
     `defaults` are recipe settings that suit the model (see `Recipe`).
     `provenance` is free text by key: data, licence, attribution, command, images_seen, hours, ...
@@ -34,9 +36,12 @@ class ModelSpec:
     network: UNetConfig = field(default_factory=UNetConfig)
     schedule: NoiseSchedule = field(default_factory=Linear)
     parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
+    sigma_data: float = option(0.5, "The data's standard deviation, as the parametrization edm assumes it.", low=1e-4, high=1e4)
     image_size: int = option(32, "Height and width of pictures.", low=1, high=4096)
     channels: int = option(3, "1 for grey pictures, 3 for RGB.", low=1, high=3)
     learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")
+    low_res: int | None = option(None, "Height and width of the picture that the model enlarges, if it is one that does.",
+                                 low=1, high=4096)
     labels: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
@@ -51,6 +56,9 @@ class ModelSpec:
             given = getattr(self, name)
             if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
                 raise OptionError(f"{name} must be a list of texts, got {given!r:.200}.")
+        if self.parametrization == "mean" and not self.schedule.discrete:
+            raise OptionError("The parametrization mean is about the step between two timesteps, and this schedule has none. "
+                              "Choose a schedule that is a table, or another parametrization.")
         if self.channels == 2:
             raise OptionError("Pictures have 1 or 3 channels, got 2.")
         if not isinstance(self.defaults, Mapping) or not isinstance(self.provenance, Mapping):
@@ -58,9 +66,10 @@ class ModelSpec:
         for name in self.defaults:
             if name not in DEFAULT_NAMES:
                 raise options.unknown("recipe default", name, DEFAULT_NAMES)
-        expected = self.channels * (2 if self.learned_variance else 1)
-        if (self.network.in_channels, self.network.out_channels) != (self.channels, expected):
-            raise OptionError(f"A network for {self.channels}-channel pictures takes {self.channels} and gives {expected}"
+        taken, expected = self.channels * (2 if self.low_res else 1), self.channels * (2 if self.learned_variance else 1)
+        if (self.network.in_channels, self.network.out_channels) != (taken, expected):
+            given = f", with a {self.low_res}x{self.low_res} picture to enlarge," if self.low_res else ""
+            raise OptionError(f"A network for {self.channels}-channel pictures{given} takes {taken} and gives {expected}"
                               f" channels; this one takes {self.network.in_channels} and gives "
                               f"{self.network.out_channels}.")
         if self.image_size % self.network.reduction:

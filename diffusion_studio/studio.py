@@ -10,16 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoint
+from .checkpoint.classifier import read_spec as read_classifier_spec
 from .errors import CheckpointError, OptionError, unknown
 from .frame import Frame
+from .guiding import misfit
 from .recipe import MAX_PICTURES, Recipe
 from .spec import ModelSpec
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
+    from .classifier import Classifier
+    from .classifier_spec import ClassifierSpec
     from .model import Model
 
 FILE_NAME = "model.safetensors"
+CLASSIFIER_FILE = "classifier.safetensors"
 KEPT_MODELS = 3
 
 
@@ -65,6 +70,8 @@ class Studio:
         self.precision = precision
         self._loaded: OrderedDict[str, tuple[int, Model]] = OrderedDict()     # with the file's time of change
         self._opened: dict[str, tuple[Path, dict[str, Any]]] = {}             # from elsewhere, with their flags
+        self._opened_classifiers: dict[str, Path] = {}
+        self._classifier: tuple[tuple[Path, int], Classifier] | None = None
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelCard]:
@@ -113,7 +120,7 @@ class Studio:
         `flags` as in `load`. Raises `CheckpointError` or `OptionError` where it cannot be used.
         """
         path = checkpoint.weight_file(path)
-        spec = checkpoint.inspect(path, flags).spec
+        spec = checkpoint.spec_of(path, flags)
         name = path.stem if checkpoint.listed_file(path.parent) != path else path.parent.name
         name = name if path.stem != "diffusion_pytorch_model" or path.parent.name not in ("unet", "unet_ema") else spec.name
         self._opened[name] = path, dict(flags or {})
@@ -121,11 +128,59 @@ class Studio:
             self._loaded.pop(name, None)
         return name
 
+    def classifiers(self) -> dict[str, ClassifierSpec]:
+        """The noisy classifiers that can guide, by the name of their folder."""
+        found = {}
+        for name, path in self._classifier_files().items():
+            try:
+                found[name] = read_classifier_spec(path)
+            except CheckpointError:
+                continue                            # `classifier` says why, to who asks for it
+        return found
+
+    def classifier(self, name: str) -> Classifier:
+        """The named classifier, loaded; the last one stays in memory."""
+        from .classifier import load_classifier
+
+        files = self._classifier_files()
+        if name not in files:
+            raise unknown(f"classifier in {self.folder}", name, files)
+        key = files[name], files[name].stat().st_mtime_ns
+        with self._lock:
+            if self._classifier is None or self._classifier[0] != key:
+                self._classifier = key, load_classifier(files[name], self.device)
+            return self._classifier[1]
+
+    def open_classifier(self, path: str | Path) -> str:
+        """Add a noisy classifier's file or folder from anywhere; returns the name by which recipes call it."""
+        path = Path(path)
+        path = path / CLASSIFIER_FILE if path.is_dir() else path
+        read_classifier_spec(path)
+        name = path.parent.name if path.name == CLASSIFIER_FILE else path.stem
+        self._opened_classifiers[name] = path
+        return name
+
+    def helpers(self, card: ModelCard) -> tuple[list[str], list[str]]:
+        """Names of the classifiers and of the other models that can guide a model: same pictures, same noise, its labels."""
+        def knows(spec: ModelSpec) -> bool:
+            return not spec.labels or spec.labels == card.spec.labels
+
+        return ([name for name, spec in self.classifiers().items() if misfit(spec, card.spec) is None],
+                [one.name for one in self.models() if one.name != card.name and misfit(one.spec, card.spec) is None
+                 and knows(one.spec)])
+
+    def _classifier_files(self) -> dict[str, Path]:
+        folders = sorted(one for one in self.folder.iterdir() if one.is_dir()) if self.folder.is_dir() else []
+        found = {folder.name: folder / CLASSIFIER_FILE for folder in folders}
+        return {name: path for name, path in found.items() if path.is_file()} | self._opened_classifiers
+
     def stream(self, recipe: Recipe) -> Iterator[Frame]:
         """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""
         from .generate import stream
 
-        return stream(self.model(recipe.model), recipe)
+        guide, weaker = recipe.classifier, recipe.weaker
+        return stream(self.model(recipe.model), recipe, self.classifier(guide.name) if guide.on else None,
+                      self.model(weaker) if weaker is not None else None)
 
     def run(self, recipe: Recipe) -> Trajectory:
         """All frames of a recipe."""
@@ -139,7 +194,7 @@ class Studio:
             if path is None:
                 continue
             try:
-                found[name] = ModelCard(name, path, checkpoint.inspect(path, flags).spec)
+                found[name] = ModelCard(name, path, checkpoint.spec_of(path, flags))
             except CheckpointError as error:
                 found[name] = error
         return found

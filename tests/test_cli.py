@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def cli(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """A fresh process, on this checkout's package whatever the working folder."""
     command = [sys.executable, "-m", "diffusion_studio", *map(str, words)]
-    return subprocess.run(command, cwd=cwd or ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=cwd or ROOT, capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.parametrize("verb", [[], ["generate"], ["models"], ["train"], ["serve"]])
@@ -44,7 +44,7 @@ def test_help_loads_neither_torch_nor_gradio():
     code = ("import sys\nfrom diffusion_studio.cli import main\n"
             "try: main(['generate', '--help'])\nexcept SystemExit: pass\n"
             "print(sorted({'torch', 'gradio', 'PIL', 'imageio'} & set(sys.modules)), file=sys.stderr)")
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.stderr.strip() == "[]"
 
 

@@ -54,6 +54,33 @@ def test_a_denoiser_reads_the_bare_network(tiny_model, parametrization):
     assert p.variance is None and p.x0.dtype == F64
 
 
+@pytest.mark.parametrize("schedule, t", [(VarianceExploding(), 0.3), (VariancePreserving(), 500.0), (FlowMatching(), 400.0)])
+@pytest.mark.parametrize("parametrization", ["edm", "flow"])
+def test_continuous_processes_and_their_parametrizations(tiny_model, parametrization, schedule, t):
+    """Against the papers' formulas around the network called by hand: its input is scaled, its t is the schedule's label."""
+    model = tiny_model(parametrization=parametrization, schedule=schedule, sigma_data=0.6)
+    level = schedule.level(t)
+    x = math.hypot(level.alpha, level.sigma) * some_x()
+    p = model.denoiser("Dog")(x, level)
+    spread = math.sqrt(level.alpha**2 * 0.6**2 + level.sigma**2) if parametrization == "edm" else 1.0
+    with torch.no_grad():
+        output = model.network(x / spread, torch.full((2,), t), torch.tensor([1, 1]))
+    wanted = {"edm": level.alpha * 0.36 / spread**2 * x + level.sigma * 0.6 / spread * output,
+              "flow": (x - level.sigma * output) / (level.alpha + level.sigma)}[parametrization]
+    torch.testing.assert_close(p.x0, wanted, rtol=1e-10, atol=1e-11)
+    assert (level.alpha * p.x0 + level.sigma * p.eps - x).abs().max() < 1e-11
+
+
+def test_eps_has_nothing_to_say_of_pure_noise_and_others_have(tiny_model):
+    model = tiny_model(parametrization="eps", schedule=JensenShannon(timesteps=100))
+    with pytest.raises(OptionError, match="tiny predicts eps, which says nothing of the picture where a run starts at pure noise"):
+        generate.plan(model, Recipe(label="Cat", steps=5))
+    for parametrization in ("x0", "v", "mean", "edm", "flow"):
+        model = tiny_model(parametrization=parametrization, schedule=JensenShannon(timesteps=100))
+        *_, last = generate.stream(model, Recipe(label="Cat", steps=5))
+        assert last.x.std() > 0
+
+
 def test_learned_variance_is_the_second_half_of_the_output(tiny_model):
     model = tiny_model(network={"out_channels": 2}, learned_variance=True)
     p = model.denoiser("Cat")(some_x(), LEVEL)

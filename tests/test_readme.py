@@ -20,7 +20,7 @@ BLOCKS = [block for block in re.findall(r"```python\n(.*?)```", README, re.S) if
 def test_snippet(number, tmp_path):
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     done = subprocess.run([sys.executable, "-c", BLOCKS[number]], cwd=tmp_path, capture_output=True, text=True,
-                          timeout=200, env=None)
+                          timeout=600, env=None)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

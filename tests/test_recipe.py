@@ -11,6 +11,8 @@ from diffusion_studio.diffusion.noise import MAX_SEED
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS
 from diffusion_studio.diffusion.spacing import SPACINGS, Exponential, Follow, Karras, Leading, Sections, Timesteps, Trailing
 from diffusion_studio.errors import OptionError
+from diffusion_studio.guiding import GROUPS, ByClassifier, Change, Interval, Projection, flags_of
+from diffusion_studio.options import fields_of
 from diffusion_studio.recipe import MAX_PICTURES, Recipe
 
 RECIPES = [
@@ -22,6 +24,10 @@ RECIPES = [
     *(Recipe(model="m", sampler=cls()) for cls in SAMPLERS.values()), *(Recipe(model="m", spacing=name) for name in SPACINGS),
     Recipe(model="m", label="Bag", negative_label="-Shirt", guidance=6.0, guidance_shape="cosine", guidance_rescale=0.7,
            threshold=0.995),
+    Recipe(model="m", weaker="a worse one", guidance=1.6, interval=Interval(0.25, 3.5), projection=Projection(0.1, 5)),
+    Recipe(model="m", guidance_scales="-1,5.5,1", classifier=ByClassifier("c d", -2.0, "mean", "-x"),
+           change=Change(7, "any", "a dog", 1.5)),
+    Recipe(model="m", interval=Interval(low=0.5), change=Change(1, guidance=-2)),
     Recipe(model="m", steps=3, spacing=Timesteps(timesteps="-1.5,-2,-3")),
     Recipe(model="m", spacing=Sections(sections="ddim50")),
     Recipe(model="m", spacing=Karras(rho=3.25)), Recipe(model="m", spacing=Follow(follow="flow")),
@@ -39,7 +45,9 @@ def test_every_field_is_in_the_json_and_tells_recipes_apart():
     base = Recipe(model="m", label="a")
     changes = {"model": "n", "label": None, "seeds": (1,), "steps": 51, "sampler": DDIM(eta=0.5), "spacing": "leading",
                "guidance": 1.5, "clip": False, "prompt": "a cat", "negative": "dog", "negative_label": "b",
-               "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9}
+               "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9, "guidance_scales": "1,5", "weaker": "w",
+               "interval": Interval(0.2, 3), "projection": Projection(0), "classifier": ByClassifier("c", 2.0),
+               "change": Change(3, guidance=2)}
     assert changes.keys() == Recipe.__dataclass_fields__.keys()
     texts = {base.to_json()}
     for name, value in changes.items():
@@ -133,6 +141,16 @@ def test_defaults():
     ({"clip": "no"}, "Recipe.clip must be true or false, got 'no'"),
     ({"prompt": 3}, "Recipe.prompt must be a text, got 3"), ({"negative": ["a"]}, "Recipe.negative must be a text"),
     ({"prompt": "x" * 2001}, "The prompt has 2,001 letters; the most is 2,000. Make it shorter"),
+    ({"guidance_scales": "1,x"}, "guidance_scales must be numbers from -20 to 50 with commas .* got '1,x'"),
+    ({"guidance_scales": "60"}, "got '60'"), ({"guidance_scales": "1,,2"}, "got '1,,2'"),
+    ({"interval": {"low": 3, "high": 1}}, "from a low to a high noise, got 3 to 1"),
+    ({"interval": {"high": "x"}}, "Interval.high must be a finite number, at least 0, got 'x'"),
+    ({"interval": {"up": 1}}, "There is no option of interval 'up'"), ({"interval": 3}, "interval must be a Interval or an object"),
+    ({"projection": {"parallel": 2}}, "Projection.parallel must be a finite number from 0 to 1"),
+    ({"classifier": {"name": "c", "form": "both"}}, "There is no ByClassifier.form 'both'. Choose one of: score, mean"),
+    ({"change": {"step": 0, "label": "a"}}, "Change.step must be a whole number, at least 1, got 0"),
+    ({"change": {"step": 3}}, "Nothing changes at step 3. Give another label, prompt or guidance, or no step"),
+    ({"change": {"label": "a"}}, "The label changes at a step, and none is given. Say at which"),
     ({"label": 3}, "Recipe.label must be a text, got 3"),
     ({"model": None}, "Recipe.model must be a text, got None"),
 ])
@@ -183,6 +201,11 @@ def test_the_command_says_the_whole_recipe(recipe):
         cls = registry[said.pop(kind)]
         chosen[kind] = cls(**{name: type(getattr(cls(), name))(said.pop(name)) for name in list(said)
                               if name in cls.__dataclass_fields__})
+    for group, cls in GROUPS.items():
+        own = {one.name: one for one in fields_of(cls)}
+        given = {name: said.pop(flag.name) for name, flag in flags_of(group).items() if flag.name in said}
+        chosen[group] = cls(**{name: own[name].kind(value) for name, value in given.items()})
+    chosen |= {name: said.pop(name) for name in ("guidance_scales", "weaker") if name in said}
     label = said.pop("label")
     back = Recipe(model=said.pop("model"), label=None if label == "any" else label, seeds=seeds, steps=int(said.pop("steps")),
                   guidance=float(said.pop("guidance")), clip=said.pop("no_clip", True), prompt=said.pop("prompt", None),
@@ -190,6 +213,36 @@ def test_the_command_says_the_whole_recipe(recipe):
                   guidance_shape=said.pop("guidance_shape", "constant"),
                   guidance_rescale=float(said.pop("guidance_rescale", 0)), threshold=float(said.pop("threshold", 1)), **chosen)
     assert said == {} and back == recipe
+
+
+@pytest.mark.parametrize("group, spellings", [
+    ("classifier", ["c", {"name": "c"}, {"name": "c", "scale": 1}, ByClassifier("c")]),
+    ("interval", [{"high": 3}, {"low": 0, "high": 3.0}, Interval(high=3)]), ("change", [None, {}, Change()])])
+def test_groups_are_given_in_several_ways(group, spellings):
+    for given in spellings:
+        assert getattr(Recipe(**{group: given}), group) == spellings[-1]
+        assert Recipe.from_settings({"model": "m", group: given}) == Recipe("m", **{group: spellings[-1]})
+
+
+def test_a_group_at_rest_is_not_written():
+    """So that files of before it and after are equal."""
+    written = json.loads(Recipe(model="m", interval=Interval(), classifier=ByClassifier()).to_json())
+    assert not written.keys() & {*GROUPS, "guidance_scales", "weaker"}
+
+
+def test_no_flag_serves_two():
+    from diffusion_studio.recipe import REGISTRIES
+
+    flags = [one.name for one in fields_of(Recipe)] + [one.name for group in GROUPS for one in flags_of(group).values()]
+    assert len(flags) == len(set(flags))
+    assert not set(flags) & {one.name for kind in REGISTRIES.values() for cls in kind.values() for one in fields_of(cls)}
+
+
+def test_what_counts_after_a_change():
+    before = Recipe(model="m", label="a", guidance=3.0, guidance_scales="1,3", change=Change(4, label="any", guidance=2.0))
+    assert before.changed() == Recipe(model="m", guidance=2.0)
+    assert Recipe(model="m", label="a", change=Change(4, "b")).changed() == Recipe(model="m", label="b")
+    assert Recipe(model="m").changed() == Recipe(model="m")
 
 
 def test_the_shapes_of_guidance_are_those_that_there_are():

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
-from ..errors import CheckpointError
+from ..classifier_spec import ClassifierSpec
+from ..errors import CheckpointError, OptionError
 from ..nets.config import UNetConfig
+from . import classifier
 from .container import opened
 from .memory import TensorFile, take_weights
 from .native import DTYPES, Weights, skeleton
@@ -21,18 +23,19 @@ def assembled(path: Path, source: Source, found: Found, dtype: torch.dtype | Non
 
     Shapes and dtypes are compared before any weight is read.
     """
-    network = skeleton(path, found.spec)
+    network = (classifier.skeleton if isinstance(found.spec, ClassifierSpec) else skeleton)(path, found.spec)
+    config = getattr(found.spec.network, "body", found.spec.network)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     with opened(path, framework="np") as file:
         views = {name: file.get_slice(source.original[name]) for one in found.renames for name in one.theirs}
         for one in found.renames:
-            _check(path, one, [tuple(views[name].get_shape()) for name in one.theirs], expected[one.ours])
+            _check(path, one, [tuple(views[name].get_shape()) for name in one.theirs], expected[one.ours], config)
         for name, view in views.items():
             if view.get_dtype() not in DTYPES:
                 raise CheckpointError(f"In {path.name} the tensor {name} is {view.get_dtype()}; weights here are one of "
                                       f"{', '.join(DTYPES)}. Quantised files cannot be read: take the original.")
     with TensorFile(path) as file:
-        state = {one.ours: _read(file, source, one, expected[one.ours], found.spec.network, dtype) for one in found.renames}
+        state = {one.ours: _read(file, source, one, expected[one.ours], config, dtype) for one in found.renames}
     return Weights(found.spec, take_weights(network, state))
 
 
@@ -43,23 +46,40 @@ def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _check(path: Path, one: Rename, shapes: list[tuple[int, ...]], wanted: tuple[int, ...]) -> None:
-    given = [_bare(shape) for shape in shapes]
-    rest = {shape[1:] for shape in given}
-    if len(rest) != 1 or (sum(shape[0] for shape in given), *rest.pop()) != _bare(wanted):
+def _check(path: Path, one: Rename, shapes: list[tuple[int, ...]], wanted: tuple[int, ...], config: UNetConfig) -> None:
+    try:                                                    # on tensors without memory, so before any weight is read
+        made = shapes[0] if len(shapes) == 1 and not one.rows else tuple(_changed(
+            [torch.empty(shape, device="meta") for shape in shapes], one.rows, config).shape)
+    except (RuntimeError, IndexError, OptionError):
+        made = None
+    if made is None or _bare(made) != _bare(wanted):
         raise CheckpointError(f"In {path.name} {' + '.join(one.theirs)} is {' + '.join(map(str, shapes))}; the network that the "
                               f"other shapes describe has {wanted} there. The file is damaged or of another network.")
 
 
-def _read(file: TensorFile, source: Source, one: Rename, shape: tuple[int, ...], config: UNetConfig,
+def _read(file: TensorFile, source: Source, one: Rename, wanted: tuple[int, ...], config: UNetConfig,
           dtype: torch.dtype | None) -> torch.Tensor:
-    """One tensor of ours: theirs, on top of one another."""
-    out, at = file.new(source.original[one.theirs[0]], shape, dtype), 0
-    for name in one.theirs:
-        count = source.shapes[name][0]
-        file.read(source.original[name], out[at:at + count])
-        at += count
-    return reordered(out, one.rows, config) if one.rows else out
+    """One tensor of ours: theirs as they are, one below the other, or what `Rename.rows` says besides."""
+    names = [source.original[name] for name in one.theirs]
+    shapes = [source.shapes[name] for name in one.theirs]
+    if one.rows:
+        parts = [file.read(name, file.new(name, shape, dtype)) for name, shape in zip(names, shapes)]
+        return _changed(parts, one.rows, config).reshape(wanted).contiguous()
+    out, at = file.new(names[0], wanted, dtype), 0
+    for name, shape in zip(names, shapes):
+        file.read(name, out[at:at + shape[0]])
+        at += shape[0]
+    return out
+
+
+def _changed(parts: list[torch.Tensor], change: str, config: UNetConfig) -> torch.Tensor:
+    tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
+    if change == "transposed":
+        return tensor.t()
+    if change in ("first third", "other thirds"):
+        third = len(tensor) // 3
+        return tensor[:third] if change == "first third" else tensor[third:]
+    return reordered(tensor, change, config) if change else tensor
 
 
 def reordered(qkv: torch.Tensor, rows: str, config: UNetConfig) -> torch.Tensor:

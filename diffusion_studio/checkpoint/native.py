@@ -27,7 +27,7 @@ _NAMED = 5                                          # tensors that an error list
 class Weights:
     """A checkpoint in memory: its spec and its network, on the CPU."""
 
-    spec: ModelSpec
+    spec: ModelSpec                                 # or of a noisy classifier, with its network
     network: UNet
 
 

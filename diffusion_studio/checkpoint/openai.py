@@ -16,7 +16,7 @@ from .walk import Part, renames
 
 _BLOCK = {"norm1": ("in_layers.0",), "conv1": ("in_layers.2",), "emb": ("emb_layers.1",), "norm2": ("out_layers.0",),
           "conv2": ("out_layers.3",), "skip": ("skip_connection",)}
-_INSIDE = {
+INSIDE = {
     "block": _BLOCK, "down": {**_BLOCK, "conv": ("op",)}, "up": {**_BLOCK, "conv": ("conv",)},
     "attention": {"norm": ("norm",), "qkv": ("qkv",), "out": ("proj_out",)},
     "time": {"0": ("0",), "2": ("2",)}, "label": {"": ("",)},
@@ -38,6 +38,11 @@ _PRESETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "cifar10_uncond": ((128, 3, (1, 2, 2, 2), False, False), {**_IMPROVED, "rescale_timesteps": True}),
     "imagenet64_uncond": ((128, 3, (1, 2, 3, 4), False, False), {**_IMPROVED, "rescale_timesteps": True}),
     "imagenet64_cond": ((192, 3, (1, 2, 3, 4), False, True), {**_IMPROVED, "rescale_timesteps": False}),
+    # those that enlarge have also the levels with attention
+    "64_256_upsampler": ((192, 2, (1, 1, 2, 2, 4, 4), True, True, (3, 4, 5)), {"num_heads": 4, "noise_schedule": "linear"}),
+    "128_512_upsampler": ((192, 2, (1, 1, 2, 2, 4, 4), True, True, (4, 5)), {**_ADM, "large_size": 512, "small_size": 128}),
+    "upsample_cond_500K": ((192, 2, (1, 1, 2, 2, 4, 4), False, True, (4, 5)),
+                           {**_IMPROVED, "noise_schedule": "linear", "rescale_timesteps": False}),
     "lsun_uncond": ((128, 2, (1, 1, 2, 2, 4, 4), False, False), {"num_heads": 1, "noise_schedule": "linear"}),
 }
 # Flags of the origin's scripts that change nothing here: training, speed, file names.
@@ -46,7 +51,7 @@ _IGNORED = ("dropout", "use_fp16", "use_checkpoint", "use_kl", "rescale_learned_
             "weight_decay", "data_dir", "classifier_path", "classifier_scale", "classifier_depth", "base_samples")
 
 
-def _place(part: Part) -> str:
+def place(part: Part) -> str:
     if part.kind in _SINGLE:
         return _SINGLE[part.kind]
     if part.way == "middle":
@@ -62,8 +67,9 @@ def describe(source: Source) -> Found:
     base = source.shape("time_embed.0.weight", 2)[1]
     starts = [1 + level * (blocks + 1) for level in range(levels)]
     widths = [source.shape(f"input_blocks.{k}.0.out_layers.3.weight", 4)[0] for k in starts]
-    multipliers = tuple(_whole(width / base) for width in widths)
-    first, channels = source.shape("input_blocks.0.0.weight", 4)[:2]
+    multipliers = tuple(whole(width / base) for width in widths)
+    first, taken = source.shape("input_blocks.0.0.weight", 4)[:2]
+    channels = {2: 1, 6: 3}.get(taken, taken)               # twice the channels where a small picture is given, to enlarge
     if first != widths[0]:
         raise CheckpointError(f"The first convolution of {source.path.name} gives {first} channels and the first level has "
                               f"{widths[0]}; the U-Net here has the same in both.")
@@ -72,14 +78,20 @@ def describe(source: Source) -> Found:
     rising = tuple(k for k in range(levels)
                    if f"output_blocks.{(levels - 1 - k) * (blocks + 1)}.1.qkv.weight" in source.shapes)
     classes = source.shape("label_emb.weight", 2)[0] if "label_emb.weight" in source.shapes else None
-    name, preset = _preset(source.path.stem, (base, blocks, multipliers, resample == "residual", classes is not None))
+    shape: tuple[Any, ...] = (base, blocks, multipliers, resample == "residual", classes is not None)
+    name, preset = _preset(source.path.stem, shape if taken == channels else (*shape, attended))
     told = Settings("openai", source.flags, source.args, preset, name)
 
-    size = told.told("image_size", _SIZES.get(multipliers, 2 ** (levels + 2)))
+    usual = _SIZES.get(multipliers, 2 ** (levels + 2))
+    if taken == channels:
+        size, small = told.told("image_size", usual), None
+    else:
+        size = told.told("large_size", usual)
+        small = told.told("small_size", max(size // 4, 1))
     told.known("num_channels", base)
     told.known("num_res_blocks", blocks)
-    _known_list(told, "channel_mult", list(multipliers))
-    _known_list(told, "attention_resolutions", sorted((size // 2**k for k in attended), reverse=True), size, levels)
+    known_list(told, "channel_mult", list(multipliers))
+    known_list(told, "attention_resolutions", sorted((size // 2**k for k in attended), reverse=True), size, levels)
     told.known("learn_sigma", out == 2 * channels)
     told.known("class_cond", classes is not None)
     rows = source.shape(f"input_blocks.{starts[0]}.0.emb_layers.1.weight", 2)[0]
@@ -88,7 +100,8 @@ def describe(source: Source) -> Found:
 
     steps = told.told("diffusion_steps", 1000)
     if size < 1:
-        raise OptionError(f"image_size must be the width of the pictures, at least 1, got {size}.")
+        raise OptionError(f"{'image_size' if small is None else 'large_size'} must be the width of the pictures, at least 1, "
+                          f"got {size}.")
     if steps < 1:
         raise OptionError(f"diffusion_steps must be the timesteps of training, at least 1, got {steps}.")
     per_head = told.told("num_head_channels", -1)
@@ -101,16 +114,16 @@ def describe(source: Source) -> Found:
     rescale = told.told("rescale_timesteps", resample != "residual" and steps != 1000)
     kind = told.told("noise_schedule", "linear", choices=("linear", "cosine"))
     means = "x0" if told.told("predict_xstart", False) else "eps"
-    small = told.told("sigma_small", False)
+    least = told.told("sigma_small", False)
     config = UNetConfig(
-        in_channels=channels, out_channels=out, channels=base, multipliers=multipliers, blocks=blocks,
+        in_channels=taken, out_channels=out, channels=base, multipliers=multipliers, blocks=blocks,
         attention_levels=attended, up_attention_levels=None if rising == attended else rising,
         heads=heads, head_channels=None if per_head == -1 else per_head,
         conditioning="scale_shift" if rows == 2 * widths[0] else "add", resample=resample, norm_groups=groups,
         classes=None if classes is None else classes - null, null_class=null,
         time_scale=1000 / steps if rescale else 1.0)
     labels = tuple(f"class {k}" for k in range((classes or 0) - null))
-    variance = "learned" if out == 2 * channels else "small" if small else "large"
+    variance = "learned" if out == 2 * channels else "small" if least else "large"
     defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance}, "spacing": "linspace", "clip": True,
                                 "steps": min(250, steps)}
     _respaced(defaults, told.told("timestep_respacing", ""), bool(told.told("use_ddim", False)))
@@ -118,12 +131,12 @@ def describe(source: Source) -> Found:
         defaults["label"] = labels[0]
     spec = ModelSpec(name=source.name, network=config, schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps),
                      parametrization=means, image_size=size, channels=channels, learned_variance=out == 2 * channels,
-                     labels=labels, defaults=defaults)
+                     low_res=small, labels=labels, defaults=defaults)
     notes = []
     if not rows_order or "use_new_attention_order" not in (*source.flags, *source.args, *preset):
         notes.append("the order of qkv's rows cannot be seen in the file; the wrong one loads and draws garbage. If the "
                      "pictures are that, try the flag use_new_attention_order the other way, then num_heads")
-    made = renames(config, _place, _INSIDE, rows_order)
+    made = renames(config, place, INSIDE, rows_order)
     return Found("openai", f"it has {', '.join(READER.sentinels)}", spec, tuple(made), told.finish(_IGNORED), tuple(notes))
 
 
@@ -156,7 +169,7 @@ def _preset(stem: str, shape: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
     return "", {}
 
 
-def _known_list(told: Settings, name: str, wanted: list, size: int = 0, levels: int = 0) -> None:
+def known_list(told: Settings, name: str, wanted: list, size: int = 0, levels: int = 0) -> None:
     """Compare a list that the origin writes with commas; resolutions that no level has mean nothing there."""
     for given in (told.flags, told.config):
         text = given.get(name)
@@ -164,7 +177,7 @@ def _known_list(told: Settings, name: str, wanted: list, size: int = 0, levels: 
             continue
         parts = text.split(",") if isinstance(text, str) else text if isinstance(text, (list, tuple)) else [text]
         try:
-            values = [_whole(float(part)) for part in parts]
+            values = [whole(float(part)) for part in parts]
         except (TypeError, ValueError, OverflowError):
             raise OptionError(f"{name} is a list of numbers with commas between them, got {str(text)[:80]!r}.") from None
         if size:
@@ -189,7 +202,7 @@ def _respaced(defaults: dict[str, Any], text: str, ddim: bool) -> None:
         defaults["spacing"] = "leading" if text.startswith("ddim") else "linspace"
 
 
-def _whole(value: float) -> float:
+def whole(value: float) -> float:
     return int(value) if math.isfinite(value) and value == int(value) else value
 
 

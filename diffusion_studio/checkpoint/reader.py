@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError
 from ..spec import ModelSpec
 from .container import Outline
@@ -69,7 +70,7 @@ class Found:
 
     layout: str
     why: str
-    spec: ModelSpec
+    spec: ModelSpec | ClassifierSpec
     renames: tuple[Rename, ...]
     facts: tuple[Fact, ...]
     notes: tuple[str, ...] = ()

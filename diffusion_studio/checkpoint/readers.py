@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
-from . import ddpm, diffusers, openai
+from ..spec import ModelSpec
+from . import classifier, ddpm, diffusers, openai, openai_classifier
 from .container import PICKLES, Outline, outline, read_json, tree
 from .native import FORMAT, Weights, read, read_spec
 from .reader import Found, Reader, Source
 
-READERS: dict[str, Reader] = {"diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER}
+READERS: dict[str, Reader] = {"diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER,
+                             "openai-classifier": openai_classifier.READER}
 
 _FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors", "unet_ema/diffusion_pytorch_model.safetensors",
           "unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
@@ -27,7 +30,6 @@ _STRANGERS = (
     (("quant_conv.", "post_quant_conv."), "It is an autoencoder of latent diffusion, not a denoiser."),
     (("text_model.", "token_embedding.", "logit_scale"), "It is a text encoder, not a denoiser."),
     (("x_embedder.", "adaLN_modulation"), "It is a diffusion transformer, not a U-Net."),
-    (("positional_embedding",), "It may be OpenAI's noisy classifier, which guides another model and draws nothing itself."),
 )
 
 
@@ -69,9 +71,17 @@ def listed_file(folder: Path) -> Path | None:
     return next((folder / name for name in _FILES if (folder / name).is_file()), None)
 
 
-def spec_of(path: str | Path) -> Any:
-    """The `ModelSpec` of any checkpoint, its weights unread. Raises `CheckpointError`."""
-    return inspect(path).spec
+def spec_of(path: str | Path, flags: Mapping[str, Any] | None = None) -> ModelSpec:
+    """The `ModelSpec` of any checkpoint of a model that draws, its weights unread. Raises `CheckpointError`."""
+    return drawing(path, inspect(path, flags).spec)
+
+
+def drawing(path: str | Path, spec: Any) -> ModelSpec:
+    """The spec, where it is that of a model that draws; a `CheckpointError` where it is a noisy classifier's."""
+    if isinstance(spec, ClassifierSpec):
+        raise CheckpointError(f"{Path(path).name} is a noisy classifier, which guides another model and draws nothing itself. "
+                              "Open it with ds.load_classifier, and take it for guidance.")
+    return spec
 
 
 def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None) -> Inspection:
@@ -85,7 +95,8 @@ def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Pa
     if drawn.metadata.get("format") == FORMAT:
         if flags:
             raise OptionError(f"{path.name} is a native file; its header says everything, so it takes no flags.")
-        return Inspection(path, drawn, None, read_spec(path))
+        read_header = classifier.read_spec if classifier.is_one(drawn.metadata) else read_spec
+        return Inspection(path, drawn, None, read_header(path))
     reader = _recognised(drawn)
     source = reader.source(drawn, **_beside(beside or path, flags or {}))
     try:
@@ -109,6 +120,8 @@ def read_any(path: str | Path, flags: Mapping[str, Any] | None = None, beside: P
 
     seen = inspect(path, flags, beside)
     if seen.found is None:
+        if isinstance(seen.spec, ClassifierSpec):
+            return Weights(*classifier.read_classifier(seen.path))
         return read(seen.path, dtype)
     _complete(seen)
     reader = READERS[seen.found.layout]
@@ -153,9 +166,10 @@ def _stranger(drawn: Outline) -> str | None:
                   if name.endswith(("conv_in.weight", "input_blocks.0.0.weight")) and len(shape) == 4), None)
     if first is not None and first[1] in (4, 8, 9, 16):
         return f"Its input has {first[1]} channels: it works on an autoencoder's codes (latent diffusion), not on pixels."
-    if first is not None and first[1] == 6:
-        return ("Its input has 6 channels: it is a super-resolution model, which is given a small picture besides the noise; this "
-                "version gives none.")
+    enlarger = drawn.shapes.get("conv_in.weight", ())
+    if len(enlarger) == 4 and enlarger[1] == 6:
+        return ("Its input has 6 channels: it is given a picture besides the noise, to enlarge it (most likely one of latent "
+                "diffusion). Such models are read in OpenAI's layout and our own.")
     return None
 
 

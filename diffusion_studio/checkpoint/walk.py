@@ -84,7 +84,7 @@ Names = Callable[[Part, str], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Rename:
-    """One tensor of ours, made of theirs: several are stacked by rows; `rows` names how qkv's rows are ordered."""
+    """One tensor of ours, made of theirs: several are stacked by rows; `rows` names what is changed besides (`assemble`)."""
 
     ours: str
     theirs: tuple[str, ...]

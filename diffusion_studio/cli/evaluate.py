@@ -17,7 +17,7 @@ from ..recipe import Recipe
 from .flags import add_choice, add_machine, add_options, chosen, given
 
 WORK = "runs/evaluate"
-OWN = ("model", "label", "steps")               # of the recipe's options: what this verb says in its own way
+OWN = ("model", "label", "steps", "weaker")     # of the recipe's options: what this verb says in its own way, or not at all
 
 
 def add_evaluate(verbs: Any) -> None:

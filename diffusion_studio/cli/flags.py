@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..device import DEVICES, PRECISIONS
 from ..errors import OptionError, unknown
+from ..guiding import GROUPS, flags_of
 from ..options import Option, checked, fields_of, name_of
 
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
@@ -76,6 +78,24 @@ def chosen(args: argparse.Namespace, kind: str, registry: Mapping[str, type], be
                 raise OptionError(f"{flag(one.name)} is not an option of the {kind} {name or name_of(registry, before)}, "
                                   f"which has: {', '.join(own) or 'none'}.")
     return cls(**{**base, **given(args, fields_of(cls))})
+
+
+def add_groups(verb: Any) -> None:
+    """The flags of all groups of guidance settings."""
+    group = verb.add_argument_group("guidance in detail")
+    for name in GROUPS:
+        add_options(group, flags_of(name).values())
+
+
+def grouped(args: argparse.Namespace, before: Any) -> dict[str, Any]:
+    """The groups that the flags of `add_groups` say; what they leave out is as in the recipe `before`."""
+    found = {}
+    for name in GROUPS:
+        flags = flags_of(name)
+        said = given(args, flags.values())
+        found[name] = replace(getattr(before, name), **{inside: said[one.name] for inside, one in flags.items()
+                                                        if one.name in said})
+    return found
 
 
 def given(args: argparse.Namespace, options: Iterable[Option]) -> dict[str, Any]:

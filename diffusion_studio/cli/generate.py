@@ -12,7 +12,7 @@ from ..nets.tokens import split
 from ..options import fields_of
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from .checkpoints import add_flags, opened
-from .flags import add_choice, add_machine, add_options, chosen, given, studio_of
+from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of
 
 
 def add(verbs: Any) -> None:
@@ -28,6 +28,7 @@ def add(verbs: Any) -> None:
     add_options(verb, fields_of(Recipe), skip=("model",))
     for kind, registry in REGISTRIES.items():
         add_choice(verb, kind, registry)
+    add_groups(verb)
     export = verb.add_argument_group("the file")
     export.add_argument("--out", metavar="FILE", help="where to write: .gif, .mp4 or .png (default MODEL-LABEL-SEED.gif)")
     export.add_argument("--format", help="the format where the suffix does not tell it, such as 'strip'")
@@ -44,6 +45,7 @@ def _generate(args: argparse.Namespace) -> None:
 
     studio = studio_of(args)
     opened(studio, args)
+    _open_helpers(studio, args)
     recipe = recipe_of(args, studio)
     options = ExportOptions(**given(args, fields_of(ExportOptions)))
     words = "_".join(split(recipe.prompt or ""))[:40].replace("_,", "")      # no letter that a file's name cannot have
@@ -54,6 +56,14 @@ def _generate(args: argparse.Namespace) -> None:
     bar = tqdm(frames, desc="denoising", total=recipe.steps + 1, unit="state", disable=None)
     written = Trajectory(recipe, list(bar)).save(out, args.format, **vars(options))
     print(written)
+
+
+def _open_helpers(studio: Any, args: argparse.Namespace) -> None:
+    """Let a path take the place of the classifier's or the weaker model's name."""
+    for name, open_it in (("classifier", studio.open_classifier), ("weaker", studio.open)):
+        text = getattr(args, name)
+        if text and (Path(text).suffix == ".safetensors" or len(Path(text).parts) > 1 and Path(text).exists()):
+            setattr(args, name, open_it(text))
 
 
 def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
@@ -75,6 +85,7 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
         changes["seeds"] = seeds
     for kind, registry in REGISTRIES.items():
         changes[kind] = chosen(args, kind, registry, getattr(before, kind))
+    changes |= grouped(args, before)
     return Recipe.from_settings(changes, {name: getattr(before, name) for name in Recipe.__dataclass_fields__})
 
 

@@ -72,3 +72,24 @@ class ImageData:
             raise DataError(f"No picture has any of the labels {', '.join(labels)}.")
         captions = None if self.captions is None else tuple(self.captions[k] for k in chosen)
         return ImageData(self.images[chosen], new[self.labels[chosen]], tuple(labels), captions)
+
+    def without(self, fragments: Sequence[str]) -> ImageData:
+        """The pictures of which no caption holds one of these: one or more parts of a caption (between commas) in a row."""
+        if self.captions is None:
+            raise OptionError("The pictures have no captions, so none can be held out by them.")
+        wanted = {parts for fragment in fragments if any(parts := _parts(fragment))}
+        lengths = {len(parts) for parts in wanted}
+
+        def holds(caption: str) -> bool:
+            parts = _parts(caption)
+            return any(parts[k:k + n] in wanted for n in lengths for k in range(len(parts) - n + 1))
+
+        kept = [k for k, texts in enumerate(self.captions) if not any(map(holds, texts))]
+        if not kept:
+            raise DataError("Every picture's caption holds one of the parts to be held out. Hold fewer out.")
+        return ImageData(self.images[kept], None if self.labels is None else self.labels[kept], self.names,
+                         tuple(self.captions[k] for k in kept))
+
+
+def _parts(caption: str) -> tuple[str, ...]:
+    return tuple(" ".join(part.split()).casefold() for part in caption.split(","))

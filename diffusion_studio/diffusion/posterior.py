@@ -11,8 +11,7 @@ import math
 import numpy as np
 import torch
 
-from .prediction import Prediction, from_x0
-from .schedule import CLEAN, NoiseLevel, NoiseSchedule
+from .schedule import CLEAN, NoiseSchedule
 
 BIN = 2 / 255                   # distance of two neighbours among the 256 values of a byte, in [-1, 1]
 _EDGE = 1 - BIN / 4             # beyond it a value is the first or the last of the 256
@@ -100,14 +99,3 @@ def discretised_log_likelihood(x0: torch.Tensor, mean: torch.Tensor, log_deviati
     inner = log_near + (-torch.expm1(log_far - log_near)).clamp(min=1e-12).log()
     tails = torch.where(x0 < 0, torch.special.log_ndtr(above), torch.special.log_ndtr(-below))
     return torch.where(x0.abs() > _EDGE, tails, inner)
-
-
-def from_mean(mean: torch.Tensor, x: torch.Tensor, schedule: NoiseSchedule, level: NoiseLevel) -> Prediction:
-    """The prediction whose mean of x_{t-1} is `mean`: eq. 7 of Ho et al. 2020 solved for x0.
-
-    The step is that of training, from `level` to its neighbour one timestep down, whatever steps a run takes.
-    """
-    to = schedule.level(level.t - 1) if level.t >= 1 else CLEAN
-    scale = level.alpha / to.alpha
-    beta = level.sigma**2 - (scale * to.sigma)**2
-    return from_x0((level.sigma**2 * mean - scale * to.sigma**2 * x) / (to.alpha * beta), x, level.alpha, level.sigma)

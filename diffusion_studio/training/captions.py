@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..nets.tokens import MAX_WORDS, Tokenizer, rounded, split, table_of
 from .config import TrainConfig
 
 _PROMPTS = 8                    # for the sample sheet
-_STREAM = 2                     # of the run's seed; the order of pictures is stream 1
+_STREAM, _PARTS_STREAM = 2, 3   # of the run's seed; the order of pictures is stream 1
 
 
 class Captions:
@@ -49,6 +50,7 @@ class Captions:
         self._rows = np.concatenate([np.zeros_like(rows[:1, 0]), rows[:1, 0], rows[1:, 1]])
         self._texts = {text: np.array([1, *(places[word] for word in words)]) for text, words in lists.items()}
         self._texts[""] = np.array([1])
+        self._comma = places.get(",", -1)
 
     def __call__(self, chosen: np.ndarray, seen: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens (N, L, 1 + P) for the pictures `chosen`, the run's number `seen` and following, and (N,) whether a picture
@@ -58,10 +60,26 @@ class Captions:
         drop = both | (alone < self.train_config.text_dropout)
         own = [self.captions[picture] for picture in chosen]
         texts = [self._texts["" if none else texts[int(u * len(texts))]] for texts, u, none in zip(own, which, drop)]
+        if self.train_config.part_dropout:
+            texts = self._thinned(texts, seen)
         numbers = np.zeros((len(texts), rounded(max(map(len, texts)))), np.int64)
         for k, text in enumerate(texts):
             numbers[k, :len(text)] = text
         return torch.from_numpy(self._rows[numbers]), torch.from_numpy(both)
+
+    def _thinned(self, texts: list[np.ndarray], seen: int) -> list[np.ndarray]:
+        """`part_dropout` of the texts with only some of their parts, in their order: from one to all of them."""
+        few, count, which = _uniform(self.train_config.seed, seen, len(texts), _PARTS_STREAM)
+        made = []
+        for text, thin, u, chosen in zip(texts, few < self.train_config.part_dropout, count, which):
+            ends = np.flatnonzero(text == self._comma)
+            if thin and len(ends):
+                parts = np.split(text[1:], ends - 1)            # all but the first begin with their comma
+                kept = random.Random(int(chosen * 2**53)).sample(range(len(parts)), 1 + int(u * len(parts)))
+                joined = np.concatenate([parts[k] for k in sorted(kept)])
+                text = np.concatenate([text[:1], joined[int(joined[0] == self._comma):]])
+            made.append(text)
+        return made
 
     def of_spec(self, known: Known | None) -> dict[str, Any]:
         """What the model's spec says of its text: for `TrainConfig.spec`."""
@@ -74,14 +92,25 @@ class Captions:
         return {"text": self.config, "words": self.words, "prompts": prompts}
 
 
-def _uniform(seed: int, first: int, count: int) -> np.ndarray:
+def _uniform(seed: int, first: int, count: int, stream: int = _STREAM) -> np.ndarray:
     """(3, count) numbers in [0, 1) for the places first, first + 1, ...: outputs of SplitMix64 (Steele et al. 2014)."""
-    start = np.random.SeedSequence([seed, _STREAM]).generate_state(1, np.uint64)
+    start = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)
     place = np.arange(3 * first + 1, 3 * (first + count) + 1, dtype=np.uint64)
     z = start + place * np.uint64(0x9E3779B97F4A7C15)                       # wraps around, as it should
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).reshape(count, 3).T * 2.0**-53
+
+
+def read_hold_out(path: str | Path) -> list[str]:
+    """The lines of a text file of captions' parts; a `DataError` where there are none."""
+    try:
+        lines = [line.strip() for line in Path(path).expanduser().read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as a list of captions to hold out ({error}).") from error
+    if not any(lines):
+        raise DataError(f"{path} is empty. Write one or more parts of a caption in each line, such as: orc, half plate")
+    return [line for line in lines if line]
 
 
 def read_vectors(path: str | Path) -> tuple[tuple[str, ...], np.ndarray]:

@@ -64,10 +64,11 @@ def _logged(folder: RunFolder) -> list[tuple[float, float]]:
 
 def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[float], curve: bool) -> str:
     known = spec.provenance
-    size, channels = config.size, spec.network.in_channels
+    size, channels = config.size, getattr(spec, "channels", spec.network.in_channels)
     colour = "grey" if channels == 1 else "RGB"
     what = (f"A classifier of noisy {size}x{size} {colour} pictures, for classifier guidance."
-            if isinstance(spec, ClassifierSpec) else f"A diffusion model of {size}x{size} {colour} pictures.")
+            if isinstance(spec, ClassifierSpec) else f"A diffusion model of {size}x{size} {colour} pictures"
+            + (f", which enlarges pictures of {config.low_res}x{config.low_res}." if config.low_res else "."))
     minutes = known["hours"] * 60
     rows = {
         "Data": known["data"], "Licence of the data": known["licence"],

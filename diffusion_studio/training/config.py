@@ -40,7 +40,16 @@ class TrainConfig:
                       choices=tuple(FITS))
     background: str = option("black", "What shows through transparent pixels: black, grey, white or #rrggbb.")
     only: str = option("", "Labels to train on, with commas between them; left out, all.")
+    hold_out: str = option("", "A text file with one or more parts of a caption in each line, such as 'orc, half plate': "
+                           "pictures whose captions hold them are left out, to ask for what was never seen.")
     flips: bool = option(False, "Mirror every other picture, drawn anew each time; not for letters and digits.")
+
+    low_res: int = option(0, "Train to enlarge pictures of this height and width, which are the data scaled down; 0 is off.",
+                          low=0, high=1024)
+    low_res_noise: float = option(0.0, "Most noise on the picture to enlarge, as a standard deviation; each has its own share.",
+                                  low=0.0, high=2.0)
+    low_res_blur: float = option(0.0, "Most blur of the picture to enlarge, in its pixels; each has its own share.",
+                                 low=0.0, high=16.0)
 
     channels: int = option(64, "Base width of the U-Net.", low=8, high=2048)
     multipliers: str = option("0.375,0.75,1.5", "Width of each level as a multiple of the base width.")
@@ -75,8 +84,11 @@ class TrainConfig:
     text_dropout: float = option(0.1, "Share of captions left empty, for guidance; 0 trains with captions only.",
                                  low=0.0, high=1.0)
     joint_dropout: float = option(0.1, "Share of pictures that lose both label and caption, besides.", low=0.0, high=1.0)
+    part_dropout: float = option(0.0, "Share of captions of which only some parts (between commas) are read, drawn anew "
+                                 "each time, so that short prompts work too.", low=0.0, high=1.0)
     prompts: str = option("", "Captions for the sample sheet, with | between them; left out, some of the data's.")
 
+    start_from: str = option("", "A model file whose weights the run begins with: its network must be the same.")
     images: int = option(220_000, "Number of images to see in all.", low=1)
     batch: int = option(32, "Images per step.", low=1, high=65_536)
     accumulate: int = option(1, "Parts that a batch is computed in, one after another, where memory is short.", low=1,
@@ -117,6 +129,12 @@ class TrainConfig:
         if self.ema_export and self.ema_export not in decays:
             raise OptionError(f"ema_export {self.ema_export:g} is not among the averages that are kept "
                               f"({', '.join(f'{d:g}' for d in decays)}). Name it in ema or ema_also.")
+        if self.low_res and (self.low_res >= self.size or self.kind != "denoiser"):
+            raise OptionError(f"low_res {self.low_res} must be below the size of the pictures, {self.size}, and is for "
+                              f"denoisers; the kind is {self.kind}.")
+        if not self.low_res and (self.low_res_noise or self.low_res_blur):
+            raise OptionError("low_res_noise and low_res_blur are of the picture to enlarge, and there is none. Give low_res, "
+                              "the size of that picture.")
         if self.min_snr and self.objective == "vlb":
             raise OptionError("min_snr weighs the squared error, and the objective vlb has none. Leave it out, or choose "
                               "the objective simple or hybrid.")
@@ -151,7 +169,8 @@ class TrainConfig:
         """The U-Net for pictures with these channels and this many classes, and captions."""
         attended = _numbers(self.attention, "attention", int)
         return UNetConfig(
-            in_channels=channels, out_channels=channels * (2 if self.learned_variance else 1), channels=self.channels,
+            in_channels=channels * (2 if self.low_res else 1), channels=self.channels,
+            out_channels=channels * (2 if self.learned_variance else 1),
             multipliers=self._multipliers, blocks=self.blocks, heads=self.heads, norm_groups=self.norm_groups,
             conditioning=self.conditioning,
             attention_levels=tuple(k for k in range(len(self._multipliers)) if self.size // 2**k in attended),
@@ -174,8 +193,8 @@ class TrainConfig:
             defaults |= {"prompt": prompts[0], "guidance": 4.0 if text.null else 1.0}
         return ModelSpec(name=name, network=self.network(channels, len(labels) or None, text), words=words, prompts=prompts,
                          schedule=self.noise_schedule(), parametrization=self.parametrization, image_size=self.size,
-                         channels=channels, learned_variance=self.learned_variance, labels=labels, defaults=defaults,
-                         provenance=dict(provenance))
+                         channels=channels, learned_variance=self.learned_variance, low_res=self.low_res or None,
+                         labels=labels, defaults=defaults, provenance=dict(provenance))
 
     def classifier(self, channels: int, classes: int) -> ClassifierConfig:
         """The classifier for pictures with these channels and this many classes."""

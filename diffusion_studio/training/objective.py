@@ -6,13 +6,14 @@ An objective is bound to a process; `losses(network, x0, label, draw)` are one n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ..diffusion.posterior import Posterior
-from ..diffusion.prediction import PARAMETRIZATIONS
+from ..diffusion.prediction import Reading, reading
 from ..diffusion.schedule import NoiseSchedule
 
 
@@ -28,29 +29,39 @@ class Draw:
 
 
 class SimpleObjective:
-    """Mean squared error of the network's output, all timesteps weighted alike (Ho et al. 2020, eq. 14).
+    """Mean squared error of the network's output at noise levels that somebody else draws (Ho et al. 2020, eq. 14).
 
-    `min_snr` > 0 is gamma of min-SNR weighting (Hang et al. 2023): the error of x0 counts min(SNR, gamma) times, whatever
-    the parametrization, so that easy noise levels do not drown the others. Choose 5 for faster convergence.
+    It is the loss of flow matching too (Lipman et al. 2022, eq. 23), with the parametrization flow, and that of EDM (Karras
+    et al. 2022, eq. 8): there the error of D counts lambda(sigma) = 1 / c_out^2 times, so that of F counts once.
+
+    `weighting` "edm" gives EDM's weight to every parametrization's error of x0; "output" is the plain one. `min_snr` > 0 is
+    gamma of min-SNR weighting (Hang et al. 2023): the error of x0 counts min(SNR, gamma) times, so that easy noise levels do
+    not drown the others. Choose 5 for faster convergence.
     """
 
     learned_variance = False
 
-    def __init__(self, schedule: NoiseSchedule, parametrization: str, null_class: int | None, label_dropout: float,
-                 device: torch.device | str, min_snr: float = 0.0, bound_weight: float = 0.001) -> None:
-        self.posterior = Posterior(schedule, device)
-        self.parametrization = parametrization
+    def __init__(self, schedule: NoiseSchedule, parametrization: str, null_class: int | None = None,
+                 device: torch.device | str = "cpu", *, min_snr: float = 0.0, weighting: str = "output",
+                 sigma_data: float = 0.5, bound_weight: float = 0.001, dtype: torch.dtype = torch.float32) -> None:
+        self.schedule, self.parametrization, self.sigma_data = schedule, parametrization, sigma_data
         self.null_class = null_class
-        self.label_dropout = label_dropout
-        self.min_snr = min_snr
-        self.bound_weight = bound_weight
+        self.min_snr, self.weighting, self.bound_weight = min_snr, weighting, bound_weight
+        self.device, self.dtype = device, dtype
+        self._table: Reading | None = None
+        if schedule.discrete:
+            like = torch.empty(0, 1, 1, 1, device=device, dtype=dtype)
+            self._table = Reading.stack([self._reading(t) for t in range(schedule.timesteps)], like)
 
-    def draw(self, x0: torch.Tensor, generator: torch.Generator) -> Draw:
-        """All draws at once, uniform in t, on the CPU and then moved."""
-        t = torch.randint(self.posterior.timesteps, (len(x0),), generator=generator)
-        eps = torch.randn(x0.shape, generator=generator)
-        drop = torch.rand(len(x0), generator=generator) < self.label_dropout
-        return Draw(t.to(x0.device), eps.to(x0.device), drop.to(x0.device))
+    def at(self, t: torch.Tensor, like: torch.Tensor) -> Reading:
+        """What x and the network's output are at labels t (N,), to broadcast with pictures `like` (N, C, H, W)."""
+        if self._table is not None:
+            return self._table.rows(t)
+        low, high = self.schedule.t_min, self.schedule.t_max            # beyond which a label in float32 may round
+        return Reading.stack([self._reading(min(max(one, low), high)) for one in t.tolist()], like)
+
+    def _reading(self, t: float) -> Reading:
+        return reading(self.parametrization, self.schedule.level(t), self.schedule, self.sigma_data)
 
     def __call__(self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
         """The loss of the batch, a scalar. x0 (N, C, H, W) in [-1, 1]; label (N,) class indices or None."""
@@ -59,39 +70,25 @@ class SimpleObjective:
 
     def losses(self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
         """(N,) the pictures' losses, before the draw's weights."""
-        x = self._noisy(x0, draw)
-        return self._squared_error(self._ask(network, x, label, draw), x0, x, draw)
+        said = self.at(draw.t, x0)
+        return self._squared_error(self._ask(network, _noisy(said, x0, draw), said, label, draw), said, x0, draw)
 
-    def _noisy(self, x0: torch.Tensor, draw: Draw) -> torch.Tensor:
-        at = self.posterior.at
-        return at("alpha", draw.t, x0) * x0 + at("sigma", draw.t, x0) * draw.eps
-
-    def _ask(self, network: nn.Module, x: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
+    def _ask(self, network: nn.Module, x: torch.Tensor, said: Reading, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
         if label is not None and self.null_class is not None:
             label = torch.where(draw.drop, self.null_class, label)
-        return network(x, draw.t, label).to(torch.promote_types(x.dtype, torch.float32))
+        return network(said.input(x), draw.t, label).to(torch.promote_types(x.dtype, torch.float32))
 
-    def _squared_error(self, output: torch.Tensor, x0: torch.Tensor, x: torch.Tensor, draw: Draw) -> torch.Tensor:
-        alpha, sigma = (self.posterior.at(name, draw.t, x) for name in ("alpha", "sigma"))
-        if self.parametrization == "mean":
-            target = self.posterior.mean(x0, x, draw.t)
-        else:
-            target = PARAMETRIZATIONS[self.parametrization].target(x0, draw.eps, alpha, sigma)
-        errors = (output - target).square().flatten(1).mean(1)
-        if not self.min_snr:
+    def _squared_error(self, output: torch.Tensor, said: Reading, x0: torch.Tensor, draw: Draw) -> torch.Tensor:
+        errors = (output - said.target(x0, draw.eps)).square().flatten(1).mean(1)
+        if not self.min_snr and self.weighting == "output":
             return errors
-        snr = (alpha / sigma).square()
-        # By how much an error of x0 appears in the output, squared
-        gain = {"x0": torch.ones_like(snr), "eps": snr, "v": (alpha**2 + sigma**2).square() / sigma**2,
-                "mean": self.posterior.at("of_x0", draw.t, x).square()}[self.parametrization]
-        return errors * (snr.clamp(max=self.min_snr) / gain).flatten()
-
-    def _mean(self, output: torch.Tensor, x: torch.Tensor, draw: Draw) -> torch.Tensor:
-        """The network's mean of x_{t-1}."""
-        if self.parametrization == "mean":
-            return output
-        alpha, sigma = (self.posterior.at(name, draw.t, x) for name in ("alpha", "sigma"))
-        return self.posterior.mean(PARAMETRIZATIONS[self.parametrization].read(output, x, alpha, sigma).x0, x, draw.t)
+        snr = torch.as_tensor(said.alpha / said.sigma).square()
+        if self.min_snr:
+            of_x0 = snr.clamp(max=self.min_snr)
+        else:
+            of_x0 = snr + self.sigma_data**-2                           # 1 / c_out^2 where alpha is 1
+        weight = of_x0 / torch.as_tensor(said.slope).square()
+        return errors * weight.to(errors).flatten()
 
 
 class BoundObjective(SimpleObjective):
@@ -104,10 +101,19 @@ class BoundObjective(SimpleObjective):
 
     learned_variance = True
 
+    @cached_property
+    def posterior(self) -> Posterior:
+        return Posterior(self.schedule, self.device, self.dtype)
+
     def losses(self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
-        x = self._noisy(x0, draw)
-        output, v = self._ask(network, x, label, draw).chunk(2, dim=1)
-        return self._bound(self._mean(output, x, draw), v, x0, x, draw)
+        said = self.at(draw.t, x0)
+        x = _noisy(said, x0, draw)
+        output, v = self._ask(network, x, said, label, draw).chunk(2, dim=1)
+        return self._bound(self._mean(output, x, said, draw), v, x0, x, draw)
+
+    def _mean(self, output: torch.Tensor, x: torch.Tensor, said: Reading, draw: Draw) -> torch.Tensor:
+        """The network's mean of x_{t-1}."""
+        return output if self.parametrization == "mean" else self.posterior.mean(said.read(output, x).x0, x, draw.t)
 
     def _bound(self, mean: torch.Tensor, v: torch.Tensor, x0: torch.Tensor, x: torch.Tensor, draw: Draw) -> torch.Tensor:
         log_variance = self.posterior.log_variance((v + 1) / 2, draw.t)
@@ -118,18 +124,23 @@ class HybridObjective(BoundObjective):
     """L_simple + weight * L_vlb (Nichol & Dhariwal 2021, eq. 16): L_vlb teaches the variance alone, its mean being held."""
 
     def losses(self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
-        x = self._noisy(x0, draw)
-        output, v = self._ask(network, x, label, draw).chunk(2, dim=1)
-        bound = self._bound(self._mean(output.detach(), x, draw), v, x0, x, draw)
-        return self._squared_error(output, x0, x, draw) + self.bound_weight * bound
+        said = self.at(draw.t, x0)
+        x = _noisy(said, x0, draw)
+        output, v = self._ask(network, x, said, label, draw).chunk(2, dim=1)
+        bound = self._bound(self._mean(output.detach(), x, said, draw), v, x0, x, draw)
+        return self._squared_error(output, said, x0, draw) + self.bound_weight * bound
 
 
 class ClassifierObjective(SimpleObjective):
     """Cross-entropy of a classifier that sees noisy pictures, in nats (Dhariwal & Nichol 2021, section 4)."""
 
     def losses(self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
-        logits = network(self._noisy(x0, draw), draw.t)
+        logits = network(_noisy(self.at(draw.t, x0), x0, draw), draw.t)
         return F.cross_entropy(logits.float(), label, reduction="none")
+
+
+def _noisy(said: Reading, x0: torch.Tensor, draw: Draw) -> torch.Tensor:
+    return said.alpha * x0 + said.sigma * draw.eps
 
 
 OBJECTIVES: dict[str, type[SimpleObjective]] = {

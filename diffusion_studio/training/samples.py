@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
+from ..data import ImageData
+from ..diffusion.denoiser import Denoiser
 from ..diffusion.guidance import clamped, classifier_free
 from ..diffusion.noise import Noise
 from ..diffusion.samplers import DDIM
 from ..diffusion.sampling import sample
 from ..diffusion.spacing import path
-from ..images import grid, to_pil, to_uint8
+from ..images import from_uint8, grid, to_pil, to_uint8
 from ..model import Model
 from ..nets.unet import UNet
 from ..spec import ModelSpec
+from .lowres import reduced
 
 STEPS = 25
 ROWS = 4
@@ -27,10 +32,7 @@ def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: tor
 
     Where there are both, each prompt's column takes the next label.
     """
-    with torch.device("meta"):
-        network = UNet(spec.network)
-    network.load_state_dict({name: p.detach().clone() for name, p in state.items()}, assign=True)
-    model = Model(spec, network.eval(), device, torch.float32)
+    model = _model(spec, state, device)
     prompts = list(spec.prompts[:MAX_COLUMNS]) if spec.takes_text else []
     labels = list(spec.labels[:MAX_COLUMNS])
     columns = len(prompts or labels) or ROWS
@@ -42,7 +44,36 @@ def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: tor
         nothing = model.denoiser(labels * ROWS if labels and not spec.network.null_class else None,
                                  prompts * ROWS if prompts and not null_text else None)
         denoise = classifier_free(denoise, nothing, float(spec.defaults.get("guidance", 1.0)))
-    noise = Noise(tuple(range(ROWS * columns)), model.shape, device)
-    levels = path(spec.schedule, min(STEPS, spec.schedule.timesteps))
+    return to_pil(grid(to_uint8(_drawn(model, denoise, ROWS * columns)), columns=columns))
+
+
+def enlarging_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device,
+                    images: ImageData) -> Image.Image:
+    """A column for a picture of each of the first ten labels: what the model is given, two of its pictures, the original."""
+    model = _model(spec, state, device)
+    chosen = list(range(min(MAX_COLUMNS, len(images.images))))
+    if spec.labels:
+        firsts = (np.flatnonzero(images.labels == k) for k in range(min(MAX_COLUMNS, len(spec.labels))))
+        chosen = [int(found[0]) for found in firsts if len(found)]
+    real = from_uint8(images.images[chosen]).to(device)
+    small = reduced(real, spec.low_res)
+    labels = [spec.labels[images.labels[k]] for k in chosen] * 2 if spec.labels else None
+    prompts = [images.captions[k][0] for k in chosen] * 2 if spec.takes_text else None
+    denoise = model.denoiser(labels, prompts, torch.cat([small, small]))
+    given = F.interpolate(small, real.shape[2:], mode="nearest")
+    rows = torch.cat([given, _drawn(model, denoise, 2 * len(chosen)), real])
+    return to_pil(grid(to_uint8(rows), columns=len(chosen)))
+
+
+def _model(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Model:
+    with torch.device("meta"):
+        network = UNet(spec.network)
+    network.load_state_dict({name: p.detach().clone() for name, p in state.items()}, assign=True)
+    return Model(spec, network.eval(), device, torch.float32)
+
+
+def _drawn(model: Model, denoise: Denoiser, count: int) -> torch.Tensor:
+    noise = Noise(tuple(range(count)), model.shape, model.device)
+    levels = path(model.schedule, min(STEPS, model.schedule.timesteps))
     *_, last = sample(DDIM(), clamped(denoise), noise(0), levels, noise)
-    return to_pil(grid(to_uint8(last.x), columns=columns))
+    return last.x

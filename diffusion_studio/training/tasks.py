@@ -13,7 +13,7 @@ from torch import nn
 from .. import checkpoint, data
 from ..checkpoint import classifier as classifier_files
 from ..classifier_spec import ClassifierSpec
-from ..errors import DataError
+from ..errors import DataError, OptionError
 from ..nets.classifier import NoisyClassifier
 from ..nets.config import UNetConfig
 from ..nets.unet import UNet
@@ -21,7 +21,7 @@ from ..spec import ModelSpec
 from .captions import Captions
 from .config import TrainConfig
 from .objective import OBJECTIVES, ClassifierObjective
-from .samples import sample_sheet
+from .samples import enlarging_sheet, sample_sheet
 
 Spec = Any                      # with to_json: a ModelSpec or a ClassifierSpec
 
@@ -37,8 +37,8 @@ class DenoiserTask:
         self.captions = Captions(config, images.captions, labelled) if config.text and images.captions else None
         network = self._network_config()
         self.objective = OBJECTIVES[config.objective](
-            config.noise_schedule(), config.parametrization, network.classes if network.null_class else None,
-            config.label_dropout, device, config.min_snr, config.bound_weight)
+            config.noise_schedule(), config.parametrization, network.classes if network.null_class else None, device,
+            min_snr=config.min_snr, bound_weight=config.bound_weight)
 
     def network(self) -> nn.Module:
         """A new one, with the given table of words where there is one; drawn from torch's generator."""
@@ -46,6 +46,18 @@ class DenoiserTask:
         if self.captions and self.captions.vectors is not None:
             made.text.set_vectors(self.captions.vectors)
         return made
+
+    def start_from(self, network: nn.Module, path: str) -> None:
+        """Fill a new network with the weights in a model file. An `OptionError` where that has another network or table."""
+        kept, mine = checkpoint.read_any(path), self._network_config()
+        words = self.captions.words if self.captions else ()
+        if kept.spec.network != mine or kept.spec.words != words:
+            theirs, ours = kept.spec.network.to_json(), mine.to_json()
+            other = [f"{name} {theirs[name]!r:.60} there, {ours[name]!r:.60} here"
+                     for name in ours if theirs[name] != ours[name]]
+            raise OptionError(f"{path} has another network than this run: {'; '.join(other) or 'another table of words'}. "
+                              "Ask for the same one, or leave start_from out.")
+        network.load_state_dict(kept.network.state_dict())
 
     def _network_config(self) -> UNetConfig:
         return self.config.network(self.images.images.shape[-1], len(self.images.names) or None,
@@ -62,6 +74,8 @@ class DenoiserTask:
 
     def sheet(self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image | None:
         """A sheet of samples."""
+        if spec.low_res:
+            return enlarging_sheet(spec, state, device, self.images)
         return sample_sheet(spec, state, device)
 
 
@@ -77,7 +91,7 @@ class ClassifierTask(DenoiserTask):
             raise DataError(f"A classifier needs pictures of at least 2 classes, and {config.data} has "
                             f"{len(images.names) or 'no'} label{'s' * (len(images.names) != 1)}. Put the pictures into one "
                             "sub-folder for each class, or give an .npz with labels.")
-        self.objective = ClassifierObjective(config.noise_schedule(), "eps", None, 0.0, device)
+        self.objective = ClassifierObjective(config.noise_schedule(), "eps", None, device)
 
     def network(self) -> nn.Module:
         return NoisyClassifier(self.config.classifier(self.images.images.shape[-1], len(self.images.names)))
@@ -85,6 +99,14 @@ class ClassifierTask(DenoiserTask):
     def spec(self, name: str, provenance: Mapping[str, Any]) -> ClassifierSpec:
         config = self.config.classifier(self.images.images.shape[-1], len(self.images.names))
         return ClassifierSpec(name, config, self.config.noise_schedule(), self.images.names, dict(provenance))
+
+    def start_from(self, network: nn.Module, path: str) -> None:
+        """Fill a new network with the weights in a classifier's file; it must be the same."""
+        spec, kept = classifier_files.read_classifier(path)
+        if spec.network != network.config:
+            raise OptionError(f"{path} has another network than this run: {spec.network} there, {network.config} here. "
+                              "Ask for the same one, or leave start_from out.")
+        network.load_state_dict(kept.state_dict())
 
     def write(self, path: Path, spec: Spec, state: Mapping[str, torch.Tensor]) -> None:
         classifier_files.write(path, spec, state, torch.float16)

@@ -18,10 +18,12 @@ from .. import data
 from ..device import describe, keep_freed_memory, pick_dtype
 from ..errors import CheckpointError, StudioError
 from ..images import from_uint8
+from .captions import read_hold_out
 from .card import write_card
 from .config import TrainConfig
 from .draws import draw_batch, draw_part, mix
 from .ema import EMA
+from .lowres import LowRes, beside
 from .parallel import World
 from .run import Progress, RunFolder
 from .tasks import TASKS
@@ -52,16 +54,22 @@ class Trainer:
         self.data = data.load(config.data, size=config.size, fit=config.fit, background=config.background)
         if config.only:
             self.data = self.data.only([name.strip() for name in config.only.split(",")])
+        if config.hold_out:
+            self.data = self.data.without(read_hold_out(config.hold_out))
         self.images = self.data.images
         torch.manual_seed(config.seed)
         self.task = TASKS[config.kind](config, self.data, device)
         layout = torch.channels_last if config.channels_last else torch.contiguous_format
         self.layout = layout
-        self.network = self.task.network().to(device, memory_format=layout).train()
+        self.network = self.task.network()
+        if config.start_from and not folder.state_path.is_file():
+            self.task.start_from(self.network, config.start_from)
+        self.network = self.network.to(device, memory_format=layout).train()
         self.emas = [EMA(self.network, decay) for decay in config.decays]
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay,
                                            betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda"))
         self.objective = self.task.objective
+        self.low_res = LowRes(config) if config.low_res else None
         self.timesteps = TIMESTEP_DRAWS[config.draw_t](config.timesteps)
         self.dtype = pick_dtype(config.precision, device)
         self.progress = Progress()
@@ -115,6 +123,8 @@ class Trainer:
         torch.manual_seed(mix(config.seed, at.step) + self.world.rank * config.accumulate + number)       # dropout
         x0, label = self._batch(at.seen, part, drawn.flip)
         forward, label = self._conditioned(label, at.seen, part)
+        if self.low_res is not None:
+            forward = beside(forward, self.low_res(x0, at.seen + part.start))
         draw = draw_part(drawn, slice(part.start, part.stop), config.seed, at.seen, x0)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             losses = self.objective.losses(forward, x0, label, draw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -25,25 +26,47 @@ def endpoints(studio: Studio, compute: Compute) -> None:
 
 def _animate(studio: Studio, compute: Compute) -> Callable[..., gr.FileData]:
     @said
-    def animate(model: str = "", label: str = "", steps: int = 50, sampler: str = "ddim", spacing: str = "trailing",
-                guidance: float = 2.0, seed: int = 0, count: int = 16, view: str = "x", format: str = "gif",
-                prompt: str = "", negative: str = "") -> gr.FileData:
+    def animate(model: str = "", label: str = "", steps: int | None = None, sampler: str | dict = "ddim",
+                spacing: str | dict = "trailing", guidance: float | None = None, seed: int = 0, count: int = 16,
+                view: str = "x", format: str = "gif", prompt: str = "", negative: str = "",
+                settings: dict | None = None) -> gr.FileData:
         """Run the reverse process and return the animation as a file.
 
         model: a name from /models, the first one where empty. label: one of the model's, any where empty.
-        sampler, spacing: by name. guidance: 1 is off. count: pictures, seeded seed, seed + 1, ...
-        view: x, x0 or both. format: gif, mp4, png or strip. prompt, negative: words, for models that read text.
+        sampler, spacing: a name, or an object (or its JSON) with options: {"name": "karras", "rho": 5}.
+        steps: left out 50, or what the spacing makes by itself. guidance: 1 is off; left out, as suits the model.
+        count: pictures, seeded seed, seed + 1, ... view: x, x0 or both. format: gif, mp4, png or strip.
+        prompt, negative: words, for models that read text.
+        settings: any others of a recipe, as in the JSON of the app's link:
+        {"interval": {"high": 3}, "classifier": {"name": "...", "scale": 2}, "guidance_scales": "1,5,2"}.
         """
         if format not in FORMATS:
             raise unknown("format", format, FORMATS)
         options = ExportOptions(view=view)
         if not 1 <= count <= MAX_PICTURES:
             raise OptionError(f"count must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
-        recipe = studio.recipe(model or studio.models()[0].name, label=None if label in ("", ANY) else label, steps=steps, sampler=sampler,
-                               spacing=spacing, guidance=guidance, seeds=tuple(range(seed, seed + count)),
-                               prompt=prompt or None, negative=negative or None)
+        named = {"label": None if label in ("", ANY) else label, "sampler": _parsed("sampler", sampler),
+                 "spacing": _parsed("spacing", spacing), "seeds": tuple(range(seed, seed + count)),
+                 "prompt": prompt or None, "negative": negative or None}
+        named |= {name: given for name, given in (("steps", steps), ("guidance", guidance)) if given is not None}
+        more = settings or {}
+        if not isinstance(more, dict) or (twice := more.keys() & {*named, "model", "seeds"}):
+            raise OptionError("settings must be an object of a recipe's other fields" + (
+                f"; {', '.join(sorted(twice))} has a parameter of its own. Give it there." if isinstance(more, dict) else
+                f", got {more!r:.80}."))
+        recipe = studio.recipe(model or studio.models()[0].name, **named, **more)
         return gr.FileData(path=export_file(compute.call(lambda: studio.run(recipe)), format, options))
     return animate
+
+
+def _parsed(kind: str, given: Any) -> Any:
+    """A choice by name, or with options as an object or the object's JSON."""
+    if not isinstance(given, str) or not given.lstrip().startswith("{"):
+        return given
+    try:
+        return json.loads(given)
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f"{kind} is neither a name nor JSON: {error}") from error
 
 
 def _models(studio: Studio) -> Callable[[], list[dict[str, Any]]]:

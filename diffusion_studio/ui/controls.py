@@ -13,6 +13,7 @@ from ..errors import OptionError
 from ..options import Option, fields_of, name_of
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from ..studio import ModelCard, Studio
+from .guidance import FIELDS, GuidanceControls
 
 DICE_SIDES = 1_000_000
 _SLIDER_RANGE = 100             # whole-number options with a wider range get a number field
@@ -129,36 +130,33 @@ class RecipeControls:
                                info=field_of(Recipe, "steps").help, elem_id="steps")
         self.guidance = gr.Slider(0, 10, value=start.guidance, step=0.1, label="Guidance",
                                   info=field_of(Recipe, "guidance").help, elem_id="guidance",
-                                  visible=_guided(card))
+                                  visible=bool(card.conditions))
+        self.guiding = GuidanceControls(self.studio, start, control_for)
+        self.guidance.visible = self.guiding.strengthens(card)
         self.sampler = ChoiceControls("sampler", start.sampler, label="Sampler",
                                       info="How each step goes from one noise level to the next.")
         with gr.Accordion("Advanced", open=False):
             self.spacing = ChoiceControls("spacing", start.spacing, label="Spacing (schedule path)",
                                           info="Which noise levels the steps visit.")
-            self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance"),
-                                                  clip={"label": "Clip the predicted x0", "value": start.clip},
-                                                  negative={"label": "Negative prompt", "value": start.negative,
-                                                            "visible": card.spec.takes_text, "elem_id": "negative"},
-                                                  negative_label={"label": "Negative label", "value": start.negative_label,
-                                                                  "visible": bool(card.conditions)})
+            self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
+                                                  clip={"label": "Clip the predicted x0", "value": start.clip})
         self._connect()
 
     def inputs(self) -> set[gr.components.Component]:
         """Every control whose value `recipe` reads."""
         return {self.model, self.label, self.prompt, self.count, self.seed, self.steps, self.guidance,
-                *self.sampler.inputs(), *self.spacing.inputs(), *self.advanced.controls.values()}
+                *self.sampler.inputs(), *self.spacing.inputs(), *self.advanced.controls.values(), *self.guiding.inputs()}
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
-        return [*self.inputs(), self.text, self.examples, *self.sampler.groups.values(), *self.spacing.groups.values()]
+        return [*self.inputs(), self.text, self.examples, self.guiding.section, *self.sampler.groups.values(), *self.spacing.groups.values()]
 
     def recipe(self, values: Mapping[Any, Any]) -> Recipe:
         """The recipe that the controls stand at; an `OptionError` says what is wrong with them."""
         label = values[self.label]
         card = self.studio.card(values[self.model])
         conditions = card.conditions
-        rest = self.advanced.read(values)
-        rest |= ({} if card.spec.takes_text else {"negative": None}) | ({} if conditions else {"negative_label": None})
+        rest = self.advanced.read(values) | self.guiding.read(values, card, _number_or_none)
         return Recipe.from_settings({
             "model": values[self.model], "label": label if conditions and label != ANY else None,
             "prompt": (values[self.prompt] or None) if card.spec.takes_text else None,
@@ -176,11 +174,10 @@ class RecipeControls:
             self.examples: gr.Dataset(samples=_examples(card), visible=bool(card.spec.prompts)),
             self.count: len(recipe.seeds), self.seed: _seed_text(recipe),
             self.steps: gr.update(value=recipe.steps, maximum=max(recipe.steps, card.spec.schedule.timesteps)),
-            self.guidance: gr.update(value=recipe.guidance, visible=_guided(card),
+            self.guidance: gr.update(value=recipe.guidance, visible=self.guiding.strengthens(card),
                                      minimum=min(0, recipe.guidance), maximum=max(10, recipe.guidance)),
             **self.sampler.show(recipe.sampler), **self.spacing.show(recipe.spacing), **self.advanced.show(recipe),
-            self.advanced.controls["negative"]: gr.update(value=recipe.negative, visible=card.spec.takes_text),
-            self.advanced.controls["negative_label"]: gr.update(value=recipe.negative_label, visible=bool(card.conditions)),
+            **self.guiding.show(recipe),
         }
 
     def _first_recipe(self) -> Recipe:
@@ -199,11 +196,6 @@ class RecipeControls:
         self.spacing.connect()
         self.model.input(lambda name: self.show(self.studio.recipe(name)), self.model, self.outputs(), queue=False,
                          api_visibility="private")
-
-
-def _guided(card: ModelCard) -> bool:
-    """Whether the model knows a condition that guidance can strengthen."""
-    return bool(card.conditions) or card.spec.takes_text
 
 
 def _examples(card: ModelCard) -> list[list[str]]:

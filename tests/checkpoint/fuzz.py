@@ -68,16 +68,16 @@ def rewritten(raw: bytes, draw: np.random.Generator) -> bytes:
     for _ in range(draw.integers(1, 4)):
         name = names[draw.integers(len(names))]
         one, kind = header.get(name), draw.integers(8)
-        if not isinstance(one, dict):
+        if not isinstance(one, dict):                               # taken away before, or strange by now
             continue
-        if kind == 0:
-            one["shape"] = [int(s) * 2 if k == 0 else s for k, s in enumerate(one["shape"])]
+        if kind == 0 and isinstance(one.get("shape"), list):
+            one["shape"] = [s * 2 if k == 0 else s for k, s in enumerate(one["shape"])]
         elif kind == 1:
             one["shape"] = STRANGE[draw.integers(len(STRANGE))]
         elif kind == 2:
             one["dtype"] = ["F64", "I8", "F8_E4M3", "BOOL", "BF16", "x", None][draw.integers(7)]
         elif kind == 3:
-            one["data_offsets"] = header[names[draw.integers(len(names))]].get("data_offsets")
+            one["data_offsets"] = dict(header.get(names[draw.integers(len(names))], {})).get("data_offsets")
         elif kind == 4:
             header.pop(name)
         elif kind == 5:

@@ -120,7 +120,7 @@ def test_a_full_disk_keeps_the_old_file_and_leaves_nothing(tmp_path, tiny_spec, 
             "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
             "c.write(sys.argv[1], w.spec, w.network.state_dict(), torch.float32)")
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, timeout=600)
     assert "CheckpointError" in done.stderr and "cannot be written" in done.stderr
     assert checkpoint.read_spec(path).name == "old" and [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
 

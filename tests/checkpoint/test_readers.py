@@ -251,7 +251,7 @@ def test_no_reader_fits(tmp_path):
     ([("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight", (4, 4))], "text-to-image U-Net of latent diffusion"),
     ([("encoder.conv_in.weight", (8, 3, 3, 3)), ("quant_conv.weight", (8, 8, 1, 1))], "an autoencoder"),
     ([("conv_in.weight", (8, 4, 3, 3))], "Its input has 4 channels: it works on an autoencoder's codes"),
-    ([("input_blocks.0.0.weight", (8, 6, 3, 3))], "super-resolution"),
+    ([("conv_in.weight", (8, 6, 3, 3))], "given a picture besides the noise"),
     ([("x_embedder.proj.weight", (8, 3, 2, 2))], "diffusion transformer"),
 ])
 def test_a_stranger_is_said_to_be_what_it_is(tmp_path, names, said):

@@ -194,7 +194,7 @@ def test_two_processes_of_torchrun_give_what_one_gives(write_checkpoint, picture
     two, one = tmp_path / "two.json", tmp_path / "one.json"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone",
                "-m", "diffusion_studio", *words, "--work", str(tmp_path / "two"), "--json", str(two)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200,
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600,
                           env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     from diffusion_studio.cli import main

@@ -29,7 +29,7 @@ def test_help_is_quick_and_lists_the_figures():
     code = ("import sys\nfrom diffusion_studio.cli import main\n"
             "try: main(['evaluate', '--help'])\nexcept SystemExit: pass\n"
             "print(sorted({'torch', 'gradio', 'PIL', 'tqdm', 'scipy'} & set(sys.modules)), file=sys.stderr)")
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.stderr.strip() == "[]"
     assert "usage: diffusion-studio evaluate" in done.stdout and "kernel distance (KID)" in done.stdout
 

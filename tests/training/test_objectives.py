@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from diffusion_studio.diffusion.posterior import Posterior
 from diffusion_studio.diffusion.schedule import Cosine, Linear
+from diffusion_studio.training.draws import draw_batch, draw_part
 from diffusion_studio.training.objective import (
     OBJECTIVES, BoundObjective, ClassifierObjective, Draw, HybridObjective, SimpleObjective)
 from diffusion_studio.training.timesteps import HISTORY, ByLoss, Uniform
 
-CPU = torch.device("cpu")
+F64 = torch.float64
 MEAN, DEVIATION = 0.2, 0.5              # of the Gaussian data
 PARAMETRIZATIONS = ("eps", "x0", "v", "mean")
 
@@ -33,9 +33,9 @@ class Affine(nn.Module):
         return y if self.v is None else torch.cat([y, self.v[t].view(shape).expand_as(x)], dim=1)
 
 
-def double(objective: SimpleObjective, schedule) -> SimpleObjective:
-    objective.posterior = Posterior(schedule, dtype=torch.float64)
-    return objective
+def some_draw(timesteps: int, x0: torch.Tensor) -> Draw:
+    drawn = draw_batch(0, 0, len(x0), Uniform(timesteps), 0.0, False)
+    return draw_part(drawn, slice(0, len(x0)), 0, 0, x0)
 
 
 def gaussian_batch(timesteps: int, each: int, skip_first: bool) -> tuple[torch.Tensor, Draw]:
@@ -86,7 +86,7 @@ def squared_gain(schedule, parametrization: str, t: int) -> float:
 def test_the_simple_optimum_on_gaussian_data_is_the_closed_form(parametrization, min_snr):
     """Posterior variance times the squared gain, at every t; with min-SNR the variance times min(SNR, gamma)."""
     schedule = Linear(timesteps=8, beta_start=0.02, beta_end=0.5)
-    objective = double(SimpleObjective(schedule, parametrization, None, 0.0, CPU, min_snr), schedule)
+    objective = SimpleObjective(schedule, parametrization, min_snr=min_snr, dtype=F64)
     x0, draw = gaussian_batch(8, 8, skip_first=False)
     losses = minimise(objective, Affine(8, False), x0, draw).view(8, 8).mean(1)
     for t in range(8):
@@ -99,7 +99,7 @@ def test_the_simple_optimum_on_gaussian_data_is_the_closed_form(parametrization,
 def test_the_bounds_optimum_on_gaussian_data_is_the_closed_form(parametrization):
     """With the right mean and variance a step costs half the log of by how much it is wider than the posterior."""
     schedule = Linear(timesteps=8, beta_start=0.05, beta_end=0.4)
-    objective = double(BoundObjective(schedule, parametrization, None, 0.0, CPU), schedule)
+    objective = BoundObjective(schedule, parametrization, dtype=F64)
     x0, draw = gaussian_batch(8, 8, skip_first=True)
     network = Affine(8, True)
     losses = minimise(objective, network, x0, draw).view(7, 8).mean(1)
@@ -115,7 +115,7 @@ def test_the_bounds_optimum_on_gaussian_data_is_the_closed_form(parametrization)
 @pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
 def test_the_hybrid_optimum_has_the_simple_mean_and_the_bounds_variance(parametrization):
     schedule = Linear(timesteps=6, beta_start=0.05, beta_end=0.4)
-    objective = double(HybridObjective(schedule, parametrization, None, 0.0, CPU, bound_weight=0.5), schedule)
+    objective = HybridObjective(schedule, parametrization, bound_weight=0.5, dtype=F64)
     x0, draw = gaussian_batch(6, 8, skip_first=True)
     losses = minimise(objective, Affine(6, True), x0, draw).view(5, 8).mean(1)
     for t in range(1, 6):
@@ -141,7 +141,7 @@ def test_the_hybrid_holds_the_mean(parametrization):
     outputs = {name: torch.randn(6, 2, 4, 4, generator=torch.Generator().manual_seed(3)).double().mul(0.3).requires_grad_()
                for name in OBJECTIVES}
     for name, cls in OBJECTIVES.items():
-        objective = double(cls(schedule, parametrization, None, 0.0, CPU, bound_weight=0.7), schedule)
+        objective = cls(schedule, parametrization, bound_weight=0.7, dtype=F64)
         objective(lambda x, t, label: outputs[name] if name != "simple" else outputs[name][:, :1], x0, None, draw).backward()
     grad = {name: output.grad for name, output in outputs.items()}
     torch.testing.assert_close(grad["hybrid"][:, :1], grad["simple"][:, :1], rtol=1e-12, atol=1e-15)
@@ -156,7 +156,7 @@ def test_the_bounds_loss_is_t_times_the_terms_of_an_independent_computation():
     x0 = quantised(3, generator)
     eps = torch.randn(x0.shape, generator=generator).double()
     t = torch.tensor([1, 17, 39])
-    objective = double(BoundObjective(schedule, "eps", None, 0.0, CPU), schedule)
+    objective = BoundObjective(schedule, "eps", dtype=F64)
     found = objective.losses(lambda x, t, label: torch.cat([0.9 * x, 0.1 * x], 1), x0, None, Draw(t, eps, t > 99))
     betas = torch.from_numpy(schedule.betas())
     bar = (1 - betas).cumprod(0)
@@ -174,9 +174,9 @@ def test_the_bounds_loss_is_t_times_the_terms_of_an_independent_computation():
 
 
 def test_a_classifiers_loss_is_the_cross_entropy_of_noisy_pictures():
-    objective = ClassifierObjective(Linear(timesteps=10), "eps", None, 0.0, CPU)
+    objective = ClassifierObjective(Linear(timesteps=10), "eps")
     x0 = torch.rand(4, 1, 2, 2) * 2 - 1
-    draw = objective.draw(x0, torch.Generator().manual_seed(0))
+    draw = some_draw(10, x0)
     seen = []
 
     def network(x, t):

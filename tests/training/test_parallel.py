@@ -90,7 +90,7 @@ def test_the_command_line_under_torchrun(config, finish, tmp_path):
     finish(given, tmp_path / "one")
     words = given.command(tmp_path / "two").split()[1:]
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "diffusion_studio",
-                           *words, "--device", "cpu"], capture_output=True, text=True, timeout=200)
+                           *words, "--device", "cpu"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "two" / "model.safetensors")
     a, b = (load_file(tmp_path / name / "state.safetensors") for name in ("one", "two"))

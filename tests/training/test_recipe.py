@@ -87,7 +87,7 @@ def test_the_command_line_takes_a_recipe_and_flags_change_it(config, tmp_path):
     code = ("import sys; from diffusion_studio.cli import main; given = sys.argv[1:]\n"
             "sys.exit(main(given) or main([*given[:2], '--resume', given[5]]))")
     done = subprocess.run([sys.executable, "-c", code, "train", str(tmp_path / "r.toml"), "--lr", "0.001",
-                           "--out", str(tmp_path / "run"), "--device", "cpu"], capture_output=True, text=True, timeout=120)
+                           "--out", str(tmp_path / "run"), "--device", "cpu"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 2, done.stderr                                # of the second
     assert TrainConfig.from_json((tmp_path / "run" / "config.json").read_text()) == given
     assert done.stdout.strip() == str(tmp_path / "run" / "model.safetensors")

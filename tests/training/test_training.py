@@ -20,9 +20,11 @@ from diffusion_studio.images import from_uint8
 from diffusion_studio.nets.config import UNetConfig
 from diffusion_studio.nets.unet import UNet
 from diffusion_studio.training.config import TrainConfig
+from diffusion_studio.training.draws import draw_batch, draw_part
 from diffusion_studio.training.ema import EMA
 from diffusion_studio.training.objective import Draw, SimpleObjective
 from diffusion_studio.training.run import Progress, RunFolder
+from diffusion_studio.training.timesteps import Uniform
 
 CPU = torch.device("cpu")
 
@@ -110,7 +112,7 @@ def posterior_mean(schedule, t, clean, noisy):
 def test_the_loss_is_the_papers(parametrization):
     """Ho et al. 2020, eq. 14, by hand in float64 for every picture of the batch."""
     schedule = Linear(timesteps=50)
-    objective = SimpleObjective(schedule, parametrization, 3, 0.5, CPU)
+    objective = SimpleObjective(schedule, parametrization, 3)
     torch.manual_seed(0)
     x0, eps = torch.rand(4, 1, 8, 8) * 2 - 1, torch.randn(4, 1, 8, 8)
     draw = Draw(torch.tensor([0, 7, 30, 49]), eps, torch.tensor([False, True, False, True]))
@@ -135,16 +137,20 @@ def test_the_loss_is_the_papers(parametrization):
     assert loss.item() == pytest.approx(total / (4 * 64), rel=1e-5)
 
 
+def some_draw(x0, timesteps=10, label_dropout=0.0, seed=0):
+    drawn = draw_batch(seed, 0, len(x0), Uniform(timesteps), label_dropout, False)
+    return draw_part(drawn, slice(0, len(x0)), seed, 0, x0)
+
+
 def test_a_perfect_network_has_no_loss():
-    objective = SimpleObjective(Linear(timesteps=50), "eps", None, 0.0, CPU)
-    draw = objective.draw(torch.zeros(4, 1, 8, 8), torch.Generator().manual_seed(0))
+    objective = SimpleObjective(Linear(timesteps=50), "eps")
+    draw = some_draw(torch.zeros(4, 1, 8, 8), 50)
     assert objective(lambda x, t, label: draw.eps, torch.zeros(4, 1, 8, 8), None, draw).item() == 0
 
 
 def test_draws_are_repeatable_uniform_and_drop_their_share():
-    objective = SimpleObjective(Linear(timesteps=10), "eps", 3, 0.1, CPU)
     x0 = torch.zeros(20_000, 1, 1, 1)
-    a, b = (objective.draw(x0, torch.Generator().manual_seed(5)) for _ in range(2))
+    a, b = (some_draw(x0, 10, 0.1, seed=5) for _ in range(2))
     assert torch.equal(a.t, b.t) and torch.equal(a.eps, b.eps) and torch.equal(a.drop, b.drop)
     counts = torch.bincount(a.t, minlength=10)
     assert len(counts) == 10 and (counts - 2000).abs().max() < 5 * math.sqrt(1800)      # binomial, 5 sigma
@@ -153,8 +159,8 @@ def test_draws_are_repeatable_uniform_and_drop_their_share():
 
 
 def test_labels_are_never_dropped_without_a_null_class():
-    objective = SimpleObjective(Linear(timesteps=10), "eps", None, 1.0, CPU)
-    draw = objective.draw(torch.zeros(4, 1, 8, 8), torch.Generator().manual_seed(0))
+    objective = SimpleObjective(Linear(timesteps=10), "eps")
+    draw = some_draw(torch.zeros(4, 1, 8, 8), 10, 1.0)
     assert draw.drop.all()
     seen = []
     objective(lambda x, t, label: seen.append(label.tolist()) or x, torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 2, 0]), draw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Union
@@ -68,9 +69,18 @@ def adaptive_projected(conditional: Denoiser, unconditional: Denoiser, scale: Sc
 
 
 def at_schedule(denoise: Denoiser, schedule: NoiseSchedule) -> Denoiser:
-    """A denoiser of another network, asked at the time label that its own schedule has for the level's log-SNR."""
+    """A denoiser of another network, asked at the level of its own `schedule` that has the same log-SNR.
+
+    Where the two processes differ in scale (variance preserving, exploding, flow), x is brought to the other one's. Noise
+    beyond the ends of that schedule is taken for its ends.
+    """
     def asked(x: torch.Tensor, level: NoiseLevel) -> Prediction:
-        return denoise(x, replace(level, t=schedule.timestep(level.log_snr)))
+        own = schedule.level(schedule.timestep(level.log_snr))
+        scale = math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)
+        if math.isclose(scale, 1, rel_tol=1e-9):
+            return denoise(x, replace(level, t=own.t))
+        p = denoise(x * scale, own)
+        return from_x0(p.x0, x, level.alpha, level.sigma, p.variance)
 
     return asked
 

@@ -24,7 +24,10 @@ class Progress:
     """
 
     def __init__(self, levels: Sequence[NoiseLevel]) -> None:
-        self._visited = [level.log_snr for level in levels[:-1]]
+        self._visited: list[float] = []
+        for level in levels[:-1]:
+            if not self._visited or level.log_snr > self._visited[-1]:      # where a run goes back up, it is no further
+                self._visited.append(level.log_snr)
         if not self._visited:
             raise OptionError("A run has at least two levels: where it starts and where it ends.")
 

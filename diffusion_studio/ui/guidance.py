@@ -1,0 +1,117 @@
+"""The section of the Generate tab about guidance in detail: what the chosen model can use, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import gradio as gr
+
+from ..guiding import GROUPS, flags_of
+from ..options import fields_of
+from ..recipe import ANY, Recipe
+from ..studio import ModelCard, Studio
+
+# The recipe's own options that are shown here and not among the others.
+FIELDS = ("guidance_shape", "guidance_scales", "guidance_rescale", "negative_label", "negative", "weaker")
+LABELS = {
+    "guidance_shape": "Guidance over the run", "guidance_scales": "Guidance as a list", "guidance_rescale": "Restore contrast",
+    "negative": "Negative prompt", "weaker": "Weaker model", "interval_low": "Least noise", "interval_high": "Most noise",
+    "projection_parallel": "Projection", "projection_radius": "Longest step", "classifier": "Classifier",
+    "classifier_label": "Classifier's label", "change_step": "Change at step", "change_label": "New label",
+    "change_prompt": "New prompt", "change_guidance": "New guidance",
+}
+NONE = ("none", "")
+
+
+class GuidanceControls:
+    """Renders into the surrounding Blocks. `make` makes the control of an option."""
+
+    def __init__(self, studio: Studio, start: Recipe, make: Any) -> None:
+        self.studio = studio
+        self.controls: dict[str, gr.components.Component] = {}
+        self._options = {one.name: one for one in fields_of(Recipe) if one.name in FIELDS}
+        self._options |= {one.name: one for group in GROUPS for one in flags_of(group).values()}
+        card = studio.card(start.model)
+        shown, choices, values = self._shown(card), self._choices(card, start), _values(start)
+        with gr.Accordion("Guidance in detail", open=False, elem_id="guidance-more", visible=bool(shown)) as self.section:
+            for name in [*FIELDS, *(one.name for group in GROUPS for one in flags_of(group).values())]:
+                given = self._options[name]
+                look = {"label": LABELS.get(name, name.replace("_", " ").capitalize()), "value": values[name],
+                        "visible": name in shown, "elem_id": name.replace("_", "-")}
+                self.controls[name] = gr.Dropdown(choices[name], info=given.help, **{**look, "value": values[name] or ""}) \
+                    if name in choices else make(given, **look)
+
+    def inputs(self) -> set[gr.components.Component]:
+        return set(self.controls.values())
+
+    def read(self, values: Mapping[Any, Any], card: ModelCard, plain: Any) -> dict[str, Any]:
+        """The settings as a recipe's JSON has them. `plain` reads the value of an optional number's text box."""
+        shown = self._shown(card)
+        found: dict[str, Any] = {}
+        for name, control in self.controls.items():
+            given, value = self._options[name], values[control] if name in shown else self._options[name].default
+            if given.optional:
+                value = (value or None) if given.kind is str else plain(value)
+            found[name] = value
+        groups = {group: {inside: found.pop(one.name) for inside, one in flags_of(group).items()} for group in GROUPS}
+        if groups["classifier"]["name"] is None:            # what stands beside an empty choice says nothing
+            groups["classifier"] = {}
+        if groups["change"]["step"] is None:
+            groups["change"] = {}
+        return found | groups
+
+    def show(self, recipe: Recipe) -> dict[Any, Any]:
+        """Updates that put the section where the recipe says."""
+        card = self.studio.card(recipe.model)
+        shown, choices, values = self._shown(card), self._choices(card, recipe), _values(recipe)
+        found: dict[Any, Any] = {self.section: gr.update(visible=bool(shown))}
+        for name, control in self.controls.items():
+            more = {"choices": choices[name], "value": values[name] or ""} if name in choices else {"value": values[name]}
+            found[control] = gr.update(visible=name in shown, **more)
+        return found
+
+    def strengthens(self, card: ModelCard) -> bool:
+        """Whether the model has something that guidance by a scale can strengthen."""
+        return bool(card.conditions) or card.spec.takes_text or bool(self.studio.helpers(card)[1])
+
+    def _shown(self, card: ModelCard) -> set[str]:
+        """The names of the options that a model can use."""
+        classifiers, weaker = self.studio.helpers(card)
+        conditions, text = bool(card.conditions), card.spec.takes_text
+        found = set(self._of("classifier")) if classifiers else set()
+        if conditions or text or weaker:
+            found |= {"guidance_shape", "guidance_scales", "guidance_rescale", *self._of("interval"), *self._of("projection"),
+                      *self._of("change")}
+        found -= set() if text else {"change_prompt"}
+        found -= set() if conditions else {"change_label"}
+        return found | {name for name, usable in (("negative_label", conditions), ("negative", text), ("weaker", bool(weaker)))
+                        if usable}
+
+    @staticmethod
+    def _of(group: str) -> Iterator[str]:
+        return (one.name for one in flags_of(group).values())
+
+    def _choices(self, card: ModelCard, recipe: Recipe) -> dict[str, list[tuple[str, str]]]:
+        """The menus that depend on the model. What a recipe from elsewhere names is among them, so that a run explains it."""
+        classifiers, weaker = self.studio.helpers(card)
+        known = self.studio.classifiers()
+        judged = dict.fromkeys(label for name in classifiers for label in known[name].labels)
+        menus = {"negative_label": [NONE, *_named(card.conditions)], "weaker": [NONE, *_named(weaker)],
+                 "classifier": [NONE, *_named(classifiers)], "classifier_label": [("as the run's", ""), *_named(judged)],
+                 "change_label": [("as before", ""), *_named((ANY, *card.conditions))]}
+        for name, value in _values(recipe).items():
+            if name in menus and value and value not in dict(menus[name]).values():
+                menus[name].append((value, value))
+        return menus
+
+
+def _named(names: Any) -> list[tuple[str, str]]:
+    return [(name, name) for name in names]
+
+
+def _values(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's settings by the names that they have here."""
+    found = {name: getattr(recipe, name) for name in FIELDS}
+    return found | {one.name: getattr(getattr(recipe, group), inside) for group in GROUPS
+                    for inside, one in flags_of(group).items()}

@@ -1,0 +1,91 @@
+"""The section about guidance: it shows what the model can use, and holds any recipe."""
+
+from __future__ import annotations
+
+import gradio as gr
+import pytest
+import torch
+from test_controls import values
+
+import diffusion_studio as ds
+from diffusion_studio import checkpoint
+from diffusion_studio.classifier_spec import ClassifierSpec
+from diffusion_studio.diffusion.schedule import Linear
+from diffusion_studio.guiding import ByClassifier, Change, Interval, Projection
+from diffusion_studio.nets.classifier import NoisyClassifier
+from diffusion_studio.nets.classifier_config import ClassifierConfig
+from diffusion_studio.ui.controls import RecipeControls
+
+BARE = {"classes": None, "null_class": False}
+
+
+@pytest.fixture
+def controls(tmp_path, write_checkpoint):
+    write_checkpoint("a-tiny")
+    write_checkpoint("bare", network=BARE)
+    write_checkpoint("bare-small", network={**BARE, "channels": 16})
+    write_checkpoint("large", image_size=16, network=BARE)
+    spec = ClassifierSpec("judge", ClassifierConfig(1, 3, 8, 8, (1, 1), 1, norm_groups=4), Linear(timesteps=100), ("Cat", "Dog", "Elk"))
+    (tmp_path / "checkpoints" / "judge").mkdir()
+    checkpoint.write(tmp_path / "checkpoints" / "judge" / "classifier.safetensors", spec,
+                     NoisyClassifier(spec.network).state_dict(), torch.float32)
+    with gr.Blocks():
+        made = RecipeControls(ds.Studio(tmp_path / "checkpoints", "cpu", "fp32"))
+        made.render_quick()
+        made.render_rest()
+    return made
+
+
+RECIPES = [
+    ds.Recipe("a-tiny", "Cat", guidance=3.0, guidance_shape="cosine", guidance_rescale=0.5, negative_label="Dog"),
+    ds.Recipe("a-tiny", "Cat", guidance=3.0, interval=Interval(0.25, 4), projection=Projection(0.5, 7), guidance_scales="1,6"),
+    ds.Recipe("a-tiny", "Cat", classifier=ByClassifier("judge", 4.0, "mean", "Elk"), sampler="ddpm"),
+    ds.Recipe("a-tiny", "Cat", weaker="bare", guidance=1.5, change=Change(9, "any", guidance=-1)),
+    ds.Recipe("bare", classifier=ByClassifier("judge", label="Dog"), weaker="bare-small", guidance=2.0),
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda one: one.to_command())
+def test_what_is_shown_is_read_back(controls, recipe):
+    assert controls.recipe(values(controls, controls.show(recipe))) == recipe
+
+
+def shown(controls, model: str) -> set[str]:
+    updates = controls.show(ds.Recipe(model))
+    return {name for name, control in controls.guiding.controls.items() if updates[control]["visible"]}
+
+
+def test_only_what_the_model_can_use_is_shown(controls):
+    over = {"guidance_shape", "guidance_scales", "guidance_rescale", "interval_low", "interval_high", "projection_parallel",
+            "projection_radius", "change_step", "change_guidance"}
+    by = {"classifier", "classifier_scale", "classifier_form", "classifier_label"}
+    assert shown(controls, "a-tiny") == over | by | {"negative_label", "change_label", "weaker"}
+    assert shown(controls, "bare") == over | by | {"weaker"}
+    assert shown(controls, "large") == set()
+    updates = controls.show(ds.Recipe("large"))
+    assert not updates[controls.guiding.section]["visible"] and not updates[controls.guidance]["visible"]
+    assert controls.show(ds.Recipe("bare"))[controls.guidance]["visible"]
+
+
+def test_what_is_left_from_another_model_is_not_sent(controls):
+    left = values(controls, controls.show(RECIPES[1]), {controls.model: "large", controls.guidance: 1.0})
+    assert controls.recipe(left) == ds.Recipe("large")
+
+
+def test_half_a_setting_says_nothing(controls):
+    """A label beside no classifier, or a guidance beside no step, is not a mistake but unfinished."""
+    left = values(controls, controls.show(RECIPES[0]), {controls.guiding.controls["classifier_label"]: "Elk",
+                                                        controls.guiding.controls["change_guidance"]: "3"})
+    assert controls.recipe(left) == RECIPES[0]
+
+
+def test_a_helper_that_is_not_here_is_kept_to_be_explained(controls):
+    recipe = ds.Recipe("a-tiny", "Cat", classifier="gone")
+    assert controls.recipe(values(controls, controls.show(recipe))) == recipe
+    with pytest.raises(ds.StudioError, match="There is no classifier in .* 'gone'. Choose one of: judge"):
+        controls.studio.stream(recipe)
+
+
+def test_every_control_has_a_name_of_its_own(controls):
+    labels = [control.label for control in controls.guiding.controls.values()]
+    assert len(labels) == len(set(labels))

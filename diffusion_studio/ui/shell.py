@@ -15,6 +15,7 @@ from .generate_tab import GenerateTab
 from .hosting import Hosting
 from .models_tab import ModelsTab
 from .store import RunStore
+from .train_tab import TrainTab
 
 TITLE = "Diffusion Studio"
 KEEP_FILES = (600, 3600)                # look for stale files every 10 minutes, delete those older than an hour
@@ -39,9 +40,14 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
             used = [*generate.settings.outputs(), tabs]
             with gr.Tab("Models", id="models"):
                 models = ModelsTab(studio, compute, hosting, use, used)
+            with gr.Tab("Train", id="train"):
+                train = TrainTab(studio, hosting, use, used)
         endpoints(studio, compute)
         page.load(generate.restore_from_link, None, generate.settings.outputs(), show_progress="hidden",
                   api_visibility="private")         # queued, as warnings reach the page through the queue alone
+
+        if hosting.training:
+            page.load(train.load, None, train.loaded, queue=False, show_progress="hidden", api_visibility="private")
 
         def forget(request: gr.Request) -> None:
             store.forget(request.session_hash or "")

@@ -82,7 +82,7 @@ def _sheets(state: RunState) -> str:
     earlier = shown[:-1][::-1][::step][:_EARLIER][::-1]
     small = "".join(_picture(path, "small") for path in earlier)
     return (f'<figure class="sheet">{_picture(shown[-1], "")}<figcaption>Samples {_when(shown[-1])}, always from the same noise'
-            f'{": a column for each label or prompt" if state.model else ""}</figcaption></figure>'
+            "</figcaption></figure>"
             + (f'<div class="earlier">{small}</div>' if small else ""))
 
 

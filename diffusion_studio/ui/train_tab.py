@@ -51,7 +51,7 @@ class TrainTab:
         names = self._data()
         self.data = gr.Dropdown(names, value=names[0] if names else None, label="Pictures", elem_id="train-data",
                                 info="Data sets that are here, and what you dropped.", allow_custom_value=not self.hosting.hosted)
-        self.zip = gr.File(label="Or drop a .zip of pictures", file_types=[".zip"], height=130, elem_id="train-zip")
+        self.zip = gr.File(label="Or drop a .zip of pictures", file_types=[".zip"], height=150, elem_id="train-zip")
         self.found = gr.Markdown("Folders become labels; a .txt beside a picture is its caption.", elem_id="train-found")
         self.size = gr.Radio([(f"{size}x{size}", size) for size in SIZES if size <= self._most("size")], value=32, label="Size",
                              elem_id="train-size")
@@ -67,11 +67,11 @@ class TrainTab:
     def _render_run(self) -> None:
         names = self.runs.names()
         self.run = gr.Dropdown(names, value=names[0] if names else None, label="Run", elem_id="train-run")
-        self.view = gr.HTML(self._view(names[0]) if names else run_view.NOTHING, elem_id="train-view")
         with gr.Row():
             self.use_it = gr.Button("Use in Generate", variant="primary", elem_id="train-use", min_width=140)
             self.stop = gr.Button("Stop", elem_id="train-stop", min_width=90)
             self.resume = gr.Button("Resume", elem_id="train-resume", min_width=90)
+        self.view = gr.HTML(self._view(names[0]) if names else run_view.NOTHING, elem_id="train-view")
         self.timer = gr.Timer(_TICK)
 
     def _connect(self, outputs: list[Any]) -> None:

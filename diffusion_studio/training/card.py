@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from ..classifier_spec import ClassifierSpec
 from .config import TrainConfig
+from .processes import is_table
 
 if TYPE_CHECKING:
     from .run import RunFolder
@@ -98,10 +99,13 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
 def _objective(config: TrainConfig) -> str:
     if config.kind == "classifier":
         return "cross-entropy"
-    parts = [config.objective, f"predicts {config.parametrization}",
-             f"{config.schedule} schedule of {config.timesteps} steps"]
+    continuous = not is_table(config.schedule)
+    parts = [config.objective, f"predicts {config.predicts}",
+             f"{config.schedule} schedule " + ("in continuous time" if continuous else f"of {config.timesteps} steps")]
     if config.min_snr:
         parts.append(f"min-SNR weights, gamma {config.min_snr:g}")
-    if config.draw_t == "loss":
-        parts.append("timesteps drawn by their loss")
+    if config.weighting != "output":
+        parts.append(f"{config.weighting} weights")
+    if config.draws != "uniform":
+        parts.append("timesteps drawn by their loss" if config.draws == "loss" else f"{config.draws} noise levels")
     return ", ".join(parts)

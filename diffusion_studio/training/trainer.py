@@ -70,7 +70,7 @@ class Trainer:
                                            betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda"))
         self.objective = self.task.objective
         self.low_res = LowRes(config) if config.low_res else None
-        self.timesteps = TIMESTEP_DRAWS[config.draw_t](config.timesteps)
+        self.timesteps = TIMESTEP_DRAWS[config.draws](config.noise_schedule(), **config.draw_options)
         self.dtype = pick_dtype(config.precision, device)
         self.progress = Progress()
         self.whole = True                       # False inside an update: such a state must not be saved
@@ -102,13 +102,13 @@ class Trainer:
             what = f"loss became {value}" if not math.isfinite(value) else f"gradient's norm became {norm}"
             raise StudioError(f"The {what} at step {at.step}. What was saved before it is in {self.folder.path}; start a "
                               f"new run with a lower learning rate than {config.lr:g}.")
-        everyone = self.world.gather(losses, config.batch).cpu() if config.draw_t != "uniform" else losses
+        everyone = self.world.gather(losses, config.batch).cpu() if self.timesteps.learns else losses
         self.whole = False
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         for ema in self.emas:
             ema.update(self.network, at.step)
-        if config.draw_t != "uniform":
+        if self.timesteps.learns:
             self.timesteps.update(drawn.t, everyone)
         self._losses = [*self._losses[1 - RECENT:], value]
         self.progress = replace(at, step=at.step + 1, seen=at.seen + config.batch)

@@ -33,6 +33,7 @@ VARIANTS = {
     "parts, flips, averages": {"accumulate": 3, "flips": True, "ema_also": "0.5,0.99", "ema_export": 0.99},
     "shape, bf16": {"lr_shape": "cosine", "precision": "bf16", "channels_last": False},
     "classifier": {"kind": "classifier"},
+    "edm": {"schedule": "edm"}, "flow": {"schedule": "flow"}, "vp, edm's weights": {"schedule": "vp", "weighting": "edm"},
 }
 
 

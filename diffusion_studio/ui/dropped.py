@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import secrets
 import shutil
@@ -16,6 +15,7 @@ from typing import Any
 from ..checkpoint.container import PICKLES
 from ..errors import CheckpointError
 from ..studio import Studio
+from .closing import at_end
 
 BESIDE = ("config.json", "scheduler_config.json", "args.json")
 MAX_BESIDE = 4_000_000          # bytes
@@ -40,7 +40,7 @@ class Dropped:
         self.max_bytes = max_bytes
         self._of: dict[str, tuple[Path, list[str]]] = {}            # folder, and names in the Studio
         self._lock = threading.Lock()
-        atexit.register(self.close)
+        at_end(self.close)
 
     def take(self, visitor: str, paths: Sequence[str | Path]) -> Chosen:
         """Move uploaded files into the visitor's own folder, in place of what was there. Raises `CheckpointError`.

@@ -6,7 +6,6 @@ So a run that was started before the app is seen, stopped and resumed like one t
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import shlex
@@ -20,6 +19,7 @@ from pathlib import Path
 from ..errors import OptionError, StudioError
 from ..training.config import TrainConfig
 from ..training.run import RunFolder
+from .closing import at_end
 from .run_state import CONSOLE, RunState, read_state
 
 NICE = 10                       # whoever generates pictures comes first
@@ -34,7 +34,7 @@ class Runs:
         self.folder = folder
         self._own: dict[str, subprocess.Popen[bytes]] = {}
         self._lock = threading.Lock()
-        atexit.register(self.close)
+        at_end(self.close)
 
     def names(self) -> list[str]:
         """All runs, the newest first."""

@@ -10,6 +10,7 @@ import gradio as gr
 from ..errors import StudioError
 from ..studio import Studio
 from .api import endpoints
+from .closing import ends_politely
 from .compute import Compute
 from .generate_tab import GenerateTab
 from .hosting import Hosting
@@ -69,6 +70,7 @@ def serve(studio: Studio, host: str | None = None, port: int | None = None, shar
         css_paths=[Path(__file__).with_name(name) for name in ("shell.css", "tabs.css")],
         max_file_size=hosting.max_upload * 10**6, footer_links=["api", "settings"],
         ssr_mode=False, allowed_paths=[str(studio.folder.resolve())], prevent_thread_lock=True)
+    ends_politely()
     compute.call(lambda: _warm_up(studio))
     page.block_thread()
 

@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Any, Union
+from typing import Any
 
 from . import options
 from .diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
 from .errors import OptionError
+from .nets import kinds, tokens
+from .nets.base import NetworkConfig
 from .nets.config import UNetConfig
-from .nets import tokens
 from .nets.mlp_config import DIMENSIONS, MLPConfig
 from .nets.tokens import Tokenizer
 from .options import option
@@ -21,7 +22,6 @@ PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative", "negative_label",
                  "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker", "interval", "projection",
                  "classifier", "change", "points")
-NETWORKS: dict[str, type] = {"unet": UNetConfig, "mlp": MLPConfig}
 PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells
 
 
@@ -37,7 +37,7 @@ class ModelSpec:
     """
 
     name: str = option("", "The model's name.")
-    network: Union[UNetConfig, MLPConfig] = field(default_factory=UNetConfig)
+    network: NetworkConfig = field(default_factory=UNetConfig)
     schedule: NoiseSchedule = field(default_factory=Linear)
     parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
     sigma_data: float = option(0.5, "The data's standard deviation, as the parametrization edm assumes it.", low=1e-4, high=1e4)
@@ -54,8 +54,8 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         options.check(self)
-        if type(self.network) not in NETWORKS.values() or not isinstance(self.schedule, NoiseSchedule):
-            raise OptionError("A ModelSpec needs a UNetConfig and a NoiseSchedule, or an MLPConfig for points.")
+        if not isinstance(self.network, NetworkConfig) or not isinstance(self.schedule, NoiseSchedule):
+            raise OptionError("A ModelSpec needs a network's configuration and a NoiseSchedule.")
         for name in ("labels", "words", "prompts"):
             given = getattr(self, name)
             if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
@@ -88,14 +88,13 @@ class ModelSpec:
         if self.makes == POINTS:
             if (self.image_size, self.channels, self.low_res) != (ModelSpec.image_size, ModelSpec.channels, None):
                 raise OptionError("Points have no image_size, no channels and no low_res. Leave them out.")
-        elif self.image_size % self.network.reduction:
-            raise OptionError(f"This network takes sizes that are multiples of {self.network.reduction}; the pictures "
-                              f"are {self.image_size} wide.")
+        else:
+            self.network.check_size(self.image_size)
 
     @property
     def makes(self) -> str:
         """What the model makes: PICTURES or POINTS."""
-        return PICTURES if isinstance(self.network, UNetConfig) else POINTS
+        return POINTS if isinstance(self.network, MLPConfig) else PICTURES
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -154,7 +153,7 @@ class ModelSpec:
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.makes == POINTS:
             del given["image_size"], given["channels"]
-        given["network"] = {"name": options.name_of(NETWORKS, self.network), **self.network.to_json()}
+        given["network"] = kinds.to_json(self.network)
         given["schedule"] = options.to_json(SCHEDULES, self.schedule)
         return json.dumps(given)
 
@@ -167,10 +166,6 @@ class ModelSpec:
             raise OptionError(f"The model's description is not JSON: {error}") from error
         if not isinstance(given, dict) or not isinstance(given.get("network"), dict):
             raise OptionError("The model's description is not an object with a network.")
-        network = dict(given["network"])
-        if (name := network.pop("name", None)) not in NETWORKS:
-            known = " and ".join(map(repr, NETWORKS))
-            raise OptionError(f"The network is of kind {name!r:.80}; this version knows {known}.")
-        given["network"] = NETWORKS[name].from_json(network)
+        given["network"] = kinds.from_json(given["network"])
         given["schedule"] = options.from_json(SCHEDULES, "noise schedule", given.get("schedule"))
         return options.build(cls, given, "field of the model's description")

@@ -6,12 +6,13 @@ import errno
 import os
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ExportError, OptionError, unknown
 from ..frame import Frame
 from . import clouds, gif, mp4, png
+from .film import film
 from .options import ExportOptions
 
 __all__ = ["ExportOptions", "FORMATS", "OF_POINTS", "Format", "save"]
@@ -31,7 +32,7 @@ class Format:
 _STATES = ("view", "picture", "frames", "every", "states")
 OF_POINTS = ("theme", "trails", "arrows", "axes")            # every format takes them, where there are points to draw
 _FIT = {"strip": 256}                                        # pixels for the clouds of a state; else 512
-_FILM = (*_STATES, "fps", "hold", "scale", "caption")
+_FILM = (*_STATES, "bounce", "fps", "hold", "scale", "caption")
 FORMATS: dict[str, Format] = {
     "gif": Format("GIF", ".gif", "Plays everywhere and loops; grey is exact, colours are the best 256.", gif.write, _FILM),
     "mp4": Format("MP4", ".mp4", "H.264 video: small, all colours, for slides and the web.", mp4.write, _FILM),
@@ -53,6 +54,8 @@ def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: E
     chosen = FORMATS[format_of(path, format)]
     if not len(frames):
         raise ExportError("There are no states to export yet. Generate first.")
+    if options.frames == "pictures" and "frames" in chosen.takes:
+        frames, options = film(frames, options.bounce), replace(options, picture=None)
     if frames[0].of_points:
         frames, options = clouds.drawn(frames, options, _FIT.get(format_of(path, format), 512))
     target = Path(os.path.realpath(path))    # a link stays a link, and ffmpeg gets no name that reads like a URL

@@ -87,7 +87,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class DrawnFrame:
-    """A frame of points that looks like one of pictures; x and x0 are drawn anew each time."""
+    """A frame of points that looks like one of pictures."""
 
     run: _Run
     place: int
@@ -109,6 +109,10 @@ class DrawnFrame:
         return self._frame.calls
 
     @property
+    def part(self) -> str:
+        return self._frame.part
+
+    @property
     def x(self) -> np.ndarray:
         return self.run.picture(self.place, "x")
 
@@ -122,19 +126,19 @@ class DrawnFrame:
 
 
 def placed(frame: Frame, view: str) -> np.ndarray:
-    """(N, P, 2) float64: where to draw the frame's points. x of a process that explodes is brought back to data's scale."""
-    points = getattr(frame, view).astype(np.float64)
-    return points / max(1.0, math.hypot(frame.level.alpha, frame.level.sigma)) if view == "x" else points
+    """(N, P, 2) float64: where to draw the frame's points."""
+    return getattr(frame, view).astype(np.float64)
 
 
 def flow(frame: Frame, kind: str) -> np.ndarray:
     """(N, P, 2): where each point is drawn to: "x0" the way to the predicted x0; "velocity" the probability flow's,
     sigma x0 - alpha eps, which is dx per unit of half log-SNR over alpha sigma (v of Salimans & Ho 2022, reversed)."""
-    x, x0 = frame.x.astype(np.float64), frame.x0.astype(np.float64)
+    x, x0 = placed(frame, "x"), placed(frame, "x0")
     alpha, sigma = frame.level.alpha, frame.level.sigma
     if kind == "x0" or not sigma:
-        return x0 - placed(frame, "x")
-    return (sigma * x0 - alpha * (x - alpha * x0) / sigma) / math.hypot(alpha, sigma)
+        return x0 - x
+    spread = math.hypot(alpha, sigma)                   # beyond 1 a frame holds x / spread (see `journey.walk`)
+    return (sigma * x0 - alpha * (max(1.0, spread) * x - alpha * x0) / sigma) / spread
 
 
 def spread(count: int, wanted: int) -> np.ndarray:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from .. import options
 from ..errors import OptionError
 from ..options import option
+from .base import NetworkConfig
 
 DIMENSIONS = 2
 
 
 @dataclass(frozen=True)
-class MLPConfig:
+class MLPConfig(NetworkConfig):
     """A small network for 2-D points, in the place of the radial basis functions of Sohl-Dickstein et al. 2015, section 3.1.1."""
 
     out_channels: int = option(2, "Numbers given for each point; 4 where the variance is learned.", low=2, high=4)
@@ -27,7 +26,7 @@ class MLPConfig:
     classes: int | None = option(None, "Number of classes the network can be asked for.", low=1, high=1_000_000)
     null_class: bool = option(False, "Whether one more class, the last, stands for any.")
     in_channels: ClassVar[int] = DIMENSIONS
-    text: ClassVar[None] = None                             # it reads no prompts
+    reduction: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -35,11 +34,3 @@ class MLPConfig:
             raise OptionError("A network for points gives 2 numbers for each, or 4 with the variance; got 3.")
         if self.null_class and self.classes is None:
             raise OptionError("null_class needs classes.")
-
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, given: Mapping[str, Any]) -> MLPConfig:
-        """Strict: an unknown field is an `OptionError`, a missing one takes its default."""
-        return options.build(cls, given, "field of the network's configuration")

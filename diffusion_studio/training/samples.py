@@ -20,7 +20,7 @@ from ..diffusion.sampling import sample
 from ..diffusion.spacing import path
 from ..images import from_uint8, grid, to_pil, to_uint8
 from ..model import Model
-from ..nets.build import network_of
+from ..nets.networks import build
 from ..spec import ModelSpec
 from .lowres import reduced
 
@@ -71,7 +71,7 @@ def enlarging_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: 
 def model_of(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Model:
     """A model with a copy of these weights."""
     with torch.device("meta"):
-        network = network_of(spec.network)
+        network = build(spec.network)
     network.load_state_dict({name: p.detach().clone() for name, p in state.items()}, assign=True)
     return Model(spec, network.eval(), device, torch.float32)
 

@@ -70,7 +70,7 @@ def watched(source: str, folder: str | Path, steps: int, name: str, seed: int = 
 
 
 def _look(trainer: Trainer, data, done: int, total: int, loss: float | None, seconds: float, model: Model | None = None) -> Look:
-    here = model_of(trainer.spec(), trainer.ema.state, trainer.device)
+    here = model_of(trainer.spec(), trainer.average(), trainer.device)
     noise = Noise((0,), (CLOUD, *here.shape))
     *_, last = sample(DDIM(), here.denoiser(), noise(0), path(here.schedule, LOOK_STEPS), noise)
     return Look(Frame(done, total, CLEAN, to_float16(last.x), data), loss, seconds, model)

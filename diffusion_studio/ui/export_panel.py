@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import ExportError
-from ..export import FORMATS, ExportOptions
+from ..export import FORMATS, OF_POINTS, ExportOptions
 from ..options import build
 from ..recipe import Recipe
 from ..trajectory import Trajectory
@@ -26,7 +26,7 @@ class ExportPanel:
     def __init__(self, store: RunStore, player: gr.HTML, prefix: str = "") -> None:
         self.store = store
         self.player = player
-        with gr.Accordion("Export: GIF, MP4, film strip, pictures", open=False, elem_id=prefix + "export"):
+        with gr.Accordion("Export: GIF, MP4, film strip, pictures", open=False, elem_id=prefix + "export") as panel:
             self.format = gr.Radio([(one.label, name) for name, one in FORMATS.items()], value=_START, label="Format",
                                    info=FORMATS[_START].help, elem_id=prefix + "format")
             with gr.Row(elem_id=prefix + "export-options"):
@@ -37,14 +37,14 @@ class ExportPanel:
             self.file = gr.File(label="Your file: it carries the settings of its run", interactive=False, height=80,
                                 elem_id=prefix + "file")
         controls, private = self.options.controls, {"api_visibility": "private"}
-        gr.on([self.format.change, controls["frames"].change], self._show, [self.format, controls["frames"]],
+        gr.on([panel.expand, self.format.change, controls["frames"].change], self._show, [self.format, controls["frames"], player],
               [self.format, *controls.values()], queue=False, show_progress="hidden", **private)
         self.button.click(self._export, {player, self.format, *controls.values()}, self.file,
                           concurrency_id="export", concurrency_limit=2, **private)
 
-    def _show(self, format: str, frames: str) -> list[Any]:
-        """Updates that leave only the options that matter."""
-        shown = _shown(format, frames)
+    def _show(self, format: str, frames: str, run: Any) -> list[Any]:
+        """Updates that leave only the options that matter to this format and to what the player shows."""
+        shown = _shown(format, frames) | ({*OF_POINTS} if isinstance(run, dict) and run.get("points") else set())
         return [gr.update(info=FORMATS[format].help), *(gr.update(visible=name in shown) for name in self.options.controls)]
 
     @said

@@ -116,10 +116,10 @@ class TrainConfig:
     ema_also: str = option("", "Decays of further averages to keep beside, such as 0.99,0.9999.")
     ema_export: float = option(0.0, "Decay of the average that the model file holds; 0 is that of ema.",
                                low=0.0, high=0.99999999)
-    ema_power: str = option("", "Relative lengths of averages to keep snapshots of, such as 0.05,0.1: from two, any other can "
-                            "be made after training.")
-    ema_length: float = option(0.0, "Relative length of the average that the model file holds, made from those snapshots; 0 is "
-                               "the average by decay.", low=0.0, high=0.28)
+    ema_power: str = option("", "Relative lengths of averages to keep snapshots of, such as 0.05,0.1: from two, any other "
+                            "can be made after training.")
+    ema_length: float = option(0.0, "Relative length of the average that the model file holds, made from those snapshots; 0 "
+                               "is the average by decay.", low=0.0, high=0.28)
     snapshot_every: int = option(10_000, "Images between those snapshots.", low=1)
     seed: int = option(0, "Seed of everything random.", low=0, high=2**62)
     precision: str = option("auto", "Precision of the products: autocast to bf16 where that is fast, else fp32.",

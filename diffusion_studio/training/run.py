@@ -130,7 +130,7 @@ class RunFolder:
         free = shutil.disk_usage(next(one for one in (self.path, *self.path.resolve().parents) if one.exists())).free
         if free < needed:
             kept = "The checkpoint before it is whole" if self.state_path.exists() else "Nothing was saved yet"
-            then = f"go on with --resume {self.path}" if self.config_path.exists() else "start again, or choose another folder"
+            then = f"go on with --resume {self.path}" if self.config_path.exists() else "start again, or give another folder"
             raise CheckpointError(f"{self.path} has {free / 1e6:.1f} MB free, and {what} of this run takes "
                                   f"{needed / 1e6:.1f} MB. {kept}; free space and {then}.")
 

@@ -151,7 +151,7 @@ def test_a_disk_with_one_megabyte_left_is_told_before_any_work(config, small_dis
     code = main(["train", *shlex.split(given.command(disk / "run"))[2:], "--device", "cpu"])
     said = capsys.readouterr().err
     assert code == 2 and "has 1.0 MB free, and a checkpoint of this run takes 1." in said
-    assert "Nothing was saved yet; free space and start again, or choose another folder." in said
+    assert "Nothing was saved yet; free space and start again, or give another folder." in said
     assert list(disk.iterdir()) == []
 
 

@@ -101,8 +101,8 @@ class Model:
     def _reading(self, level: NoiseLevel) -> Reading:
         said = reading(self.spec.parametrization, level, self.schedule, self.spec.sigma_data)
         if said.silent:
-            raise OptionError(f"{self.spec.name} predicts {self.spec.parametrization}, which says nothing of the picture where "
-                              "a run starts at pure noise (alpha = 0). Choose a spacing that starts below it: leading, or "
+            raise OptionError(f"{self.spec.name} predicts {self.spec.parametrization}, which says nothing of the picture "
+                              "where a run starts at pure noise (alpha = 0). Choose a spacing that starts below it: leading, or "
                               "timesteps.")
         return said
 

@@ -10,13 +10,14 @@ from typing import Any
 from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
 from ..spec import ModelSpec
-from . import classifier, ddpm, diffusers, edm, openai, openai_classifier
+from . import classifier, ddpm, diffusers, diffusers_skip, edm, openai, openai_classifier
 from .container import PICKLES, Outline, outline, read_json, tree
 from .native import FORMAT, Weights, read, read_spec
 from .reader import Found, Reader, Source
 
-READERS: dict[str, Reader] = {"diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER,
-                             "edm": edm.READER, "openai-classifier": openai_classifier.READER}
+READERS: dict[str, Reader] = {
+    "diffusers-ncsnpp": diffusers_skip.READER, "diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER,
+    "edm": edm.READER, "openai-classifier": openai_classifier.READER}
 
 _FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors", "unet_ema/diffusion_pytorch_model.safetensors",
           "unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",

@@ -66,6 +66,7 @@ class UNetConfig:
     time_scale: float = option(1.0, "t is multiplied by this first: 1000 / T rescales other T to the usual range.",
                                low=1e-6, high=1e6)
     center_input: bool = option(False, "Whether x is first mapped from [0, 1] to [-1, 1], as 2 x - 1.")
+    unit_input: bool = option(False, "Whether x is first mapped from [-1, 1] to [0, 1], as (x + 1) / 2.")
     # Score-based models: DDPM++ and NCSN++ (Song et al. 2021), as their authors, EDM and diffusers build them.
     stem_channels: int | None = option(None, "Channels after the first convolution; else those of the first level.", low=1,
                                        high=16384)

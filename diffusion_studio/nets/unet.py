@@ -118,7 +118,7 @@ class UNet(nn.Module):
         if text is not None:
             text = text if isinstance(text, TextFeatures) else self.text(text)
             emb = emb + self.text_emb(text.pooled)
-        picture = 2 * x - 1 if self.config.center_input else x
+        picture = 2 * x - 1 if self.config.center_input else (x + 1) / 2 if self.config.unit_input else x
         h = self.conv_in(picture)
         skips = [h]
         for k, level in enumerate(self.down):

@@ -20,7 +20,8 @@ def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
     A file may hold several (the network, its moving average, an optimiser's state): the moving average is taken first,
     or the one that `take` names. Raises `CheckpointError` for a pickle that holds more than weights, or no network.
     """
-    found = dict(_state_dicts(_loaded(path)))
+    loaded = _loaded(path)
+    found = dict(_state_dicts(loaded))
     if not found:
         raise CheckpointError(f"{path.name} holds no state dict with convolutions, so no U-Net. Save network.state_dict() with "
                               "the program that it comes from.")
@@ -36,7 +37,8 @@ def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
         shared = tensor.untyped_storage().data_ptr() in seen            # safetensors holds no tensor twice
         seen.add(tensor.untyped_storage().data_ptr())
         tensors[str(name)] = tensor.clone(memory_format=torch.contiguous_format) if shared else tensor.contiguous()
-    write_tensors(out, tensors, {"format": "pt"})
+    version = loaded.get("version") if isinstance(loaded, Mapping) else None
+    write_tensors(out, tensors, {"format": "pt", **({"version": version[:20]} if isinstance(version, str) else {})})
     return chosen
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +9,16 @@ from typing import Any
 from .. import options
 from ..errors import OptionError
 from ..options import option
+from .base import NetworkConfig
 from .tokens import TextConfig
+
 
 MAX_LEVELS = 10
 MAX_MULTIPLIER = 64
 
 
 @dataclass(frozen=True)
-class UNetConfig:
+class UNetConfig(NetworkConfig):
     """One U-Net for DDPM (2020), Improved DDPM and ADM (2021).
 
     DDPM: conditioning "add", resample "conv", one head, attention where the picture is 16 wide.
@@ -154,9 +155,6 @@ class UNetConfig:
         if width % self.heads:
             raise OptionError(f"{width} channels do not divide into {self.heads} heads.")
         return self.heads
-
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> UNetConfig:

@@ -95,7 +95,7 @@ def test_a_recipe_carries_the_picture(tiny_model):
     (name, content), = recipe.files().items()
     assert f"--low-res {name}" in recipe.to_command() and content == recipe.low_res.png()
     model = enlarger(tiny_model)
-    small = from_uint8(recipe.low_res.pixels[None]).double()
+    small = from_uint8(recipe.low_res.pixels[None].copy()).double()
     made = generate.plan(model, recipe)
     x = drawn(1, 1, 8, 8)
     wanted = classifier_free(model.denoiser("Dog", low_res=small), model.denoiser(low_res=small), 2.0)(x, LEVEL)

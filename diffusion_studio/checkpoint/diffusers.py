@@ -118,7 +118,8 @@ def describe(source: Source) -> Found:
     if names:
         defaults["label"] = names[0]
     spec = ModelSpec(name=source.name, network=config, schedule=schedule, parametrization=parametrization,
-                     image_size=pixels, channels=channels, learned_variance=out == 2 * channels, labels=names, defaults=defaults)
+                     image_size=pixels, channels=channels, learned_variance=out == 2 * channels, labels=names,
+                     defaults=defaults)
     made = renames(config, lambda part: place(part, levels - 1), INSIDE)
     return Found("diffusers", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
                  told.finish(("dropout",)) + facts, tuple(notes))
@@ -224,8 +225,8 @@ def _refuse_other_blocks(source: Source) -> None:
         kinds += given if isinstance(given, list) else []
     if any("Skip" in str(kind) for kind in kinds) or source.config.get("time_embedding_type") == "fourier" \
             or source.shapes.get("time_proj.weight", ()) and len(source.shapes["time_proj.weight"]) == 1:
-        raise CheckpointError(f"{source.path.name} has parts of an NCSN++ network (Skip blocks, Fourier embedding) among others; it is "
-                              "built here where all levels are Skip blocks.")
+        raise CheckpointError(f"{source.path.name} has parts of an NCSN++ network (Skip blocks, Fourier embedding) among others; "
+                              "it is built here where all levels are Skip blocks.")
     if source.config.get("time_embedding_type", "positional") != "positional" or "time_proj.weight" in source.shapes:
         raise CheckpointError(f"{source.path.name} embeds time by a learned table; the U-Net here by sines and cosines.")
     if source.config.get("class_embed_type") == "identity":

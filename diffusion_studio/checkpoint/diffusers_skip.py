@@ -32,14 +32,15 @@ def describe(source: Source) -> Found:
     channels, out = source.shape("conv_in.weight", 4)[1], source.shape("conv_out.weight", 4)[0]
     told.known("in_channels", channels)
     told.known("out_channels", out)
-    going = {way: tuple(k for k in range(levels) if f"{way}_blocks.{k}.attentions.0.to_q.weight" in s) for way in ("down", "up")}
+    going = {way: tuple(k for k in range(levels) if f"{way}_blocks.{k}.attentions.0.to_q.weight" in s)
+             for way in ("down", "up")}
     for way, suffix in (("down", "SkipDownBlock2D"), ("up", "SkipUpBlock2D")):
         told.known(f"{way}_block_types", [("Attn" if k in going[way] else "") + suffix for k in range(levels)])
     rising = tuple(sorted(levels - 1 - k for k in going["up"]))
     for level in {*going["down"], *rising}:
         if widths[level] < _LEAST:
-            raise CheckpointError(f"{source.path.name} attends at a level of {widths[level]} channels. Below {_LEAST} diffusers "
-                                  "normalises such levels otherwise than the rest of an NCSN++, which is not built here.")
+            raise CheckpointError(f"{source.path.name} attends at a level of {widths[level]} channels. Below {_LEAST} "
+                                  "diffusers normalises such levels otherwise than the rest of an NCSN++, which is not built here.")
     rows = source.shape("down_blocks.0.resnets.0.time_emb_proj.weight", 2)[0]
     scaled = told.known("resnet_time_scale_shift", "scale_shift" if rows == 2 * widths[0] else "default") == "scale_shift"
     random = told.known("time_embedding_type", "fourier" if "time_proj.weight" in s else "positional") == "fourier"
@@ -49,8 +50,8 @@ def describe(source: Source) -> Found:
     groups = told.told("norm_num_groups", None, absent=32)
     for width in (widths[0], *([widths[-1]] if middle != "none" else [])):
         if groups not in (None, min(width // 4, 32)):
-            raise CheckpointError(f"norm_num_groups = {groups} gives the middle and the end of {source.path.name} other groups than its "
-                                  "Skip blocks have; only null, or what they have, is built here.")
+            raise CheckpointError(f"norm_num_groups = {groups} gives the middle and the end of {source.path.name} other groups than "
+                                  "its Skip blocks have; only null, or what they have, is built here.")
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
     labels, label = diffusers.labels(source, told)
@@ -59,15 +60,15 @@ def describe(source: Source) -> Found:
     told.told("act_fn", "silu", absent="silu", choices=("silu", "swish"))
     if random:
         (schedule, parametrization, defaults, facts), notes = _exploding(source)
-        time: dict[str, Any] = {"time_embedding": "fourier", "time_channels": 2 * widths[0], "time_log": True, "time_scale": 0.5,
-                                "time_order": "sin_cos", "unit_input": not centred}
+        time: dict[str, Any] = {"time_embedding": "fourier", "time_channels": 2 * widths[0], "time_log": True,
+                                "time_scale": 0.5, "time_order": "sin_cos", "unit_input": not centred}
     else:
         (schedule, parametrization, defaults, facts), notes = diffusers.process(source, out == 2 * channels)
         time = {"time_order": "cos_sin" if told.told("flip_sin_to_cos", True, absent=True) else "sin_cos",
                 "time_shift": told.told("freq_shift", 0, absent=0), "center_input": centred}
     config = UNetConfig(
-        in_channels=channels, out_channels=out, channels=widths[0], multipliers=tuple(w / widths[0] for w in widths), blocks=blocks,
-        attention_levels=going["down"], up_attention_levels=None if rising == going["down"] else rising, head_channels=head,
+        in_channels=channels, out_channels=out, channels=widths[0], multipliers=tuple(w / widths[0] for w in widths),
+        blocks=blocks, attention_levels=going["down"], up_attention_levels=None if rising == going["down"] else rising, head_channels=head,
         conditioning="scale_shift" if scaled else "add", resample="residual", norm_least=4,
         norm_eps=told.told("norm_eps", 1e-6, absent=1e-5), middle=middle,
         middle_groups=0 if bare else told.told("attn_norm_num_groups", None),
@@ -107,8 +108,8 @@ def _exploding(source: Source) -> tuple[tuple[NoiseSchedule, str, dict, tuple], 
                     source.scheduler, {})
     kind = str(source.scheduler.get("_class_name", "ScoreSdeVeScheduler"))[:80]
     if kind != "ScoreSdeVeScheduler":
-        raise CheckpointError(f"{source.path.name} embeds sigma itself by Fourier features and divides by it, which {kind} does not "
-                              "give it. It belongs to ScoreSdeVeScheduler; correct scheduler_config.json, or move it away.")
+        raise CheckpointError(f"{source.path.name} embeds sigma itself by Fourier features and divides by it, which {kind} does "
+                              "not give it. It belongs to ScoreSdeVeScheduler; correct scheduler_config.json, or move it away.")
     timesteps = told.told("num_train_timesteps", 2000, absent=2000)
     least, most = told.told("sigma_min", 0.01, absent=0.01), told.told("sigma_max", 1348.0, absent=1348.0)
     notes = ["pictures of its program go from 0 to 1; here from -1 to 1, so its sigmas are doubled"]
@@ -116,7 +117,8 @@ def _exploding(source: Source) -> tuple[tuple[NoiseSchedule, str, dict, tuple], 
         notes.append(f"its program corrects each step by Langevin dynamics (correct_steps = {count}, snr = "
                      f"{told.told('snr', 0.15, absent=0.15)}), which is not done here; take more steps instead")
     told.told("sampling_eps", 1e-5, absent=1e-5)
-    defaults = {"sampler": {"name": "ddpm", "variance": "large"}, "spacing": "log-snr", "clip": False, "steps": min(250, timesteps)}
+    defaults = {"sampler": {"name": "ddpm", "variance": "large"}, "spacing": "log-snr", "clip": False,
+                "steps": min(250, timesteps)}
     return (VarianceExploding(timesteps, 2 * least, 2 * most, "sigma"), "eps", defaults, told.finish(("snr",))), notes
 
 

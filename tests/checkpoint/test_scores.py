@@ -115,6 +115,12 @@ def test_a_classifier_is_told_by_its_shapes(stored, name):
     flags = {"num_head_channels": told.network.head_channels}
     found = checkpoint.inspect(stored("openai_classifier", name, configured=False) / "diffusion_pytorch_model.safetensors", flags)
     assert found.spec.network == told.network
+    bare = checkpoint.inspect(stored("openai_classifier", name, configured=False))
+    assumed = {one.name: one.value for one in bare.found.facts if one.source == "assumed"}
+    assert assumed.keys() == {"num_head_channels", "use_new_attention_order", "diffusion_steps", "noise_schedule",
+                              "rescale_timesteps"}
+    assert assumed["num_head_channels"] == (64 if min(bare.spec.network.body.widths[k] for k in (
+        *bare.spec.network.attention_levels, -1)) == 64 else 32)
 
 
 def test_a_classifier_converts_to_the_same_bits_and_is_said_to_be_one(stored, tmp_path):

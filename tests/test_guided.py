@@ -263,6 +263,13 @@ def test_helpers_are_found_by_folder(studio):
         studio.open_classifier(studio.folder / "tiny" / "model.safetensors")
 
 
+def test_models_lists_classifiers_too(studio, capsys):
+    from diffusion_studio.cli import main
+
+    assert main(["models", "--checkpoints", str(studio.folder)]) == 0
+    assert "judge: a noisy classifier to guide with, 8x8 grey; labels: Cat, Dog, Elk" in capsys.readouterr().out
+
+
 def test_a_recipe_with_helpers_runs_and_is_replayed_from_its_file(studio, tmp_path):
     plain = studio.run(recipe(clip=True)).images
     for changes in ({"weaker": "small"}, {"classifier": ByClassifier("judge", 5.0)}):

@@ -16,6 +16,7 @@ from .frame import Frame
 from .guiding import misfit
 from .recipe import MAX_PICTURES, Recipe
 from .spec import ModelSpec
+from .states import States
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Studio:
         self._opened: dict[str, tuple[Path, dict[str, Any]]] = {}             # from elsewhere, with their flags
         self._opened_classifiers: dict[str, Path] = {}
         self._classifier: tuple[tuple[Path, int], Classifier] | None = None
+        self._states = States()
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelCard]:
@@ -177,9 +179,12 @@ class Studio:
         """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""
         from .generate import stream
 
+        return stream(self.model(recipe.model), recipe, states=self._states, guides=self._guides)
+
+    def _guides(self, recipe: Recipe) -> tuple[Classifier | None, Model | None]:
+        """The classifier and the weaker model that a recipe names."""
         guide, weaker = recipe.classifier, recipe.weaker
-        return stream(self.model(recipe.model), recipe, self.classifier(guide.name) if guide.on else None,
-                      self.model(weaker) if weaker is not None else None)
+        return self.classifier(guide.name) if guide.on else None, self.model(weaker) if weaker is not None else None
 
     def run(self, recipe: Recipe) -> Trajectory:
         """All frames of a recipe."""

@@ -113,18 +113,21 @@ def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Pa
                       tuple(sorted(source.shapes.keys() - wanted - set(found.unused))))
 
 
-def read_any(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None) -> Weights:
-    """Spec and network of a checkpoint in any known layout, loaded strictly. Raises `CheckpointError`, `OptionError`."""
+def read_any(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None, dtype: Any = None) -> Weights:
+    """Spec and network of a checkpoint in any known layout, loaded strictly; as `dtype`, or as in the file.
+
+    Raises `CheckpointError`, `OptionError`.
+    """
     from .assemble import assembled
 
     seen = inspect(path, flags, beside)
     if seen.found is None:
         if isinstance(seen.spec, ClassifierSpec):
             return Weights(*classifier.read_classifier(seen.path))
-        return read(seen.path)
+        return read(seen.path, dtype)
     _complete(seen)
     reader = READERS[seen.found.layout]
-    return assembled(seen.path, reader.source(seen.outline), seen.found)
+    return assembled(seen.path, reader.source(seen.outline), seen.found, dtype)
 
 
 def _complete(seen: Inspection) -> None:

@@ -263,6 +263,14 @@ def test_helpers_are_found_by_folder(studio):
         studio.open_classifier(studio.folder / "tiny" / "model.safetensors")
 
 
+def test_a_header_can_suggest_how_to_guide(studio, write_checkpoint):
+    write_checkpoint("suggests", defaults={"interval": {"high": 3}, "classifier": "judge", "change": {"step": 2, "label": "Dog"},
+                                           "guidance_scales": "1,4", "weaker": "small", "projection": {"parallel": 0}})
+    assert studio.recipe("suggests") == ds.Recipe("suggests", interval=Interval(high=3), classifier=ByClassifier("judge"),
+                                                  change=Change(2, "Dog"), guidance_scales="1,4", weaker="small",
+                                                  projection=Projection(0))
+
+
 def test_models_lists_classifiers_too(studio, capsys):
     from diffusion_studio.cli import main
 

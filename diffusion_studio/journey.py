@@ -234,8 +234,11 @@ def walk(legs: Sequence[Leg], total: int, first: int = 0, calls: int = 0, x: tor
                 picture, stays = leg.known                  # some solvers carry earlier predictions into the last step
                 x = torch.where(stays == 1, picture, x)
                 step = replace(step, x=x, x0=x)
-            shown = kept(step.x)
-            frame = Frame(first + step.index, total, step.level, shown, shown if step.x0 is step.x else kept(step.x0), asked, leg.part)
+            # where the process blows states up (variance exploding) noise would be all black and white
+            spread = math.hypot(step.level.alpha, step.level.sigma)
+            shown = kept(step.x if spread < 1.001 else step.x / spread)
+            x0 = shown if step.x0 is step.x else kept(step.x0)
+            frame = Frame(first + step.index, total, step.level, shown, x0, asked, leg.part)
             yield tiled(frame, leg.tiles), x
         run.close()
         first, calls = first + leg.steps, asked

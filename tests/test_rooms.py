@@ -103,7 +103,7 @@ def test_no_two_modules_import_each_other_in_a_circle():
 
 def test_the_reader_of_imports_sees_what_it_should():
     """The tests above are as good as `imports`; it must see relative, lazy and type-checking ones."""
-    assert {"spec", "nets.unet", "errors"} <= inner(ROOT / "checkpoint" / "native.py")
+    assert {"spec", "nets.networks", "errors"} <= inner(ROOT / "checkpoint" / "native.py")
     assert "generate" in inner(ROOT / "studio.py")                  # inside a function
     assert "torch" in imports(ROOT / "images.py")
     assert "export.metadata" in inner(ROOT / "recipe.py") or "export" in inner(ROOT / "recipe.py")

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from ..classifier_spec import ClassifierSpec
 from .config import TrainConfig
+from .processes import is_table
 
 if TYPE_CHECKING:
     from .run import RunFolder
@@ -75,7 +76,8 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
         "Labels": ", ".join(spec.labels) or "none",
         "Objective": _objective(config),
         "Images seen": f"{known['images_seen']:,} in batches of {config.batch}",
-        "Averaged weights": f"decay {config.decays[config.exported]:g} per step",
+        "Averaged weights": f"power function, relative length {config.ema_length:g}" if config.ema_length else
+                            f"decay {config.decays[config.exported]:g} per step",
         "Time": f"{known['hours']:.2f} hours" if minutes >= 60 else f"{minutes:.1f} minutes",
         "Hardware": known["hardware"], "Date": known["date"],
     }
@@ -98,10 +100,13 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
 def _objective(config: TrainConfig) -> str:
     if config.kind == "classifier":
         return "cross-entropy"
-    parts = [config.objective, f"predicts {config.parametrization}",
-             f"{config.schedule} schedule of {config.timesteps} steps"]
+    continuous = not is_table(config.schedule)
+    parts = [config.objective, f"predicts {config.predicts}",
+             f"{config.schedule} schedule " + ("in continuous time" if continuous else f"of {config.timesteps} steps")]
     if config.min_snr:
         parts.append(f"min-SNR weights, gamma {config.min_snr:g}")
-    if config.draw_t == "loss":
-        parts.append("timesteps drawn by their loss")
+    if config.weighting != "output":
+        parts.append(f"{config.weighting} weights")
+    if config.draws != "uniform":
+        parts.append("timesteps drawn by their loss" if config.draws == "loss" else f"{config.draws} noise levels")
     return ", ".join(parts)

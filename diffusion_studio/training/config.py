@@ -12,19 +12,21 @@ from typing import Any
 
 from .. import options
 from ..data.pictures import FITS, colour
-from ..diffusion.schedule import SCHEDULES, TABLES, NoiseSchedule
+from ..diffusion.schedule import NoiseSchedule
 from ..errors import OptionError
 from ..nets.classifier_config import ClassifierConfig
 from ..nets.config import TextConfig, UNetConfig
 from ..options import option
 from ..spec import PARAMETRIZATION_NAMES, ModelSpec
+from .processes import PROCESSES, is_table
 from .rates import LR_SHAPES, lr_factor
 
 
 KINDS = ("denoiser", "classifier")
 OBJECTIVE_NAMES = ("simple", "hybrid", "vlb")
 LEARNED_VARIANCE = ("hybrid", "vlb")
-MAY_CHANGE = ("images", "ema_export")               # between the sessions of a run; nothing else
+DRAW_NAMES = ("uniform", "loss", "log-normal", "logit-normal")
+MAY_CHANGE = ("images", "ema_export", "ema_length")             # between the sessions of a run; nothing else
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,25 @@ class TrainConfig:
                            choices=("conv", "residual"))
     dropout: float = option(0.0, "Dropout in the residual blocks.", low=0.0, high=0.9)
 
-    schedule: str = option("linear", "Noise schedule.", choices=TABLES)
-    timesteps: int = option(1000, "Timesteps T.", low=1, high=100_000)
-    parametrization: str = option("eps", "What the network predicts.", choices=PARAMETRIZATION_NAMES)
+    schedule: str = option("linear", "Noise schedule: a table of timesteps, or in continuous time vp (variance preserving), "
+                           "edm (variance exploding) or flow (flow matching).", choices=tuple(PROCESSES))
+    timesteps: int = option(1000, "Timesteps T; in continuous time only how many the app offers.", low=1, high=100_000)
+    parametrization: str = option("auto", "What the network predicts; auto is what suits the schedule: eps, or v where it "
+                                  "ends in pure noise, edm and flow with theirs.", choices=("auto", *PARAMETRIZATION_NAMES))
+    sigma_data: float = option(0.5, "Standard deviation of the pictures, as edm assumes it.", low=1e-4, high=1e4)
     objective: str = option("simple", "Loss: mean squared error, the variational bound, or both; the latter two learn "
                             "the variance.", choices=OBJECTIVE_NAMES)
     bound_weight: float = option(0.001, "Weight of the bound in the hybrid objective.", low=0.0, high=1000.0)
     min_snr: float = option(0.0, "Gamma of min-SNR weighting of the squared error, 5 in its paper; 0 is off.",
                             low=0.0, high=1e6)
-    draw_t: str = option("uniform", "Timesteps of a batch: all alike, or by the losses they had (importance sampling).",
-                         choices=("uniform", "loss"))
+    weighting: str = option("output", "Weight of a noise level: 1 for the error of what is predicted, or EDM's for that of "
+                            "x0, 1 / c_out^2, which is 1 for the parametrization edm.", choices=("output", "edm"))
+    draw_t: str = option("auto", "Noise levels of a batch: all labels alike, by the losses they had (importance sampling), or "
+                         "log(sigma / alpha) normal, of EDM's or of logit-normal flow matching's default width; auto is what "
+                         "suits the schedule.", choices=("auto", *DRAW_NAMES))
+    draw_mean: float | None = option(None, "Mean of a normal log(sigma / alpha): -1.2 in EDM, 0 in logit-normal.", low=-20,
+                                     high=20)
+    draw_std: float | None = option(None, "Its standard deviation: 1.2 in EDM, 1 in logit-normal.", low=1e-3, high=20)
     label_dropout: float = option(0.1, "Share of labels replaced by 'any', for classifier-free guidance; 0 trains "
                                   "with labels only.", low=0.0, high=1.0)
     text: bool = option(True, "Read the captions, where the pictures have them.")
@@ -105,6 +116,11 @@ class TrainConfig:
     ema_also: str = option("", "Decays of further averages to keep beside, such as 0.99,0.9999.")
     ema_export: float = option(0.0, "Decay of the average that the model file holds; 0 is that of ema.",
                                low=0.0, high=0.99999999)
+    ema_power: str = option("", "Relative lengths of averages to keep snapshots of, such as 0.05,0.1: from two, any other can "
+                            "be made after training.")
+    ema_length: float = option(0.0, "Relative length of the average that the model file holds, made from those snapshots; 0 is "
+                               "the average by decay.", low=0.0, high=0.28)
+    snapshot_every: int = option(10_000, "Images between those snapshots.", low=1)
     seed: int = option(0, "Seed of everything random.", low=0, high=2**62)
     precision: str = option("auto", "Precision of the products: autocast to bf16 where that is fast, else fp32.",
                             choices=("auto", "fp32", "bf16"))
@@ -112,9 +128,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         options.check(self)
-        if self.parametrization == "eps" and self.noise_schedule().level(self.timesteps - 1).alpha == 0:
-            raise OptionError(f"The schedule {self.schedule} ends in pure noise, where eps says nothing of the picture. "
-                              "Choose the parametrization v or x0, or another schedule.")
+        self._check_process()
         _numbers(self.multipliers, "multipliers", float)
         colour(self.background)
         sizes = [self.size // 2**level for level in range(len(self._multipliers))]
@@ -126,6 +140,10 @@ class TrainConfig:
             raise OptionError(f"A batch of {self.batch} cannot be computed in {self.accumulate} parts. Make accumulate "
                               f"at most {self.batch}.")
         decays = self.decays                                # says what is wrong with ema_also
+        powers = self.powers
+        if self.ema_length and not powers:
+            raise OptionError("ema_length needs snapshots of averages to be made from, and this run keeps none. Train with "
+                              "ema_power, such as 0.05,0.1.")
         if self.ema_export and self.ema_export not in decays:
             raise OptionError(f"ema_export {self.ema_export:g} is not among the averages that are kept "
                               f"({', '.join(f'{d:g}' for d in decays)}). Name it in ema or ema_also.")
@@ -135,9 +153,47 @@ class TrainConfig:
         if not self.low_res and (self.low_res_noise or self.low_res_blur):
             raise OptionError("low_res_noise and low_res_blur are of the picture to enlarge, and there is none. Give low_res, "
                               "the size of that picture.")
-        if self.min_snr and self.objective == "vlb":
-            raise OptionError("min_snr weighs the squared error, and the objective vlb has none. Leave it out, or choose "
-                              "the objective simple or hybrid.")
+
+    def _check_process(self) -> None:
+        """An `OptionError` where schedule, parametrization, objective and draws do not go together."""
+        schedule = self.noise_schedule()
+        if self.predicts == "eps" and schedule.level(schedule.t_max).alpha == 0:
+            raise OptionError(f"The schedule {self.schedule} ends in pure noise, where eps says nothing of the picture. "
+                              "Choose the parametrization v, x0 or flow, or another schedule.")
+        needs = {"parametrization mean": self.predicts == "mean", "draw_t loss": self.draws == "loss",
+                 f"objective {self.objective}": self.objective in LEARNED_VARIANCE}
+        if not is_table(self.schedule) and any(needs.values()):
+            what = ", ".join(name for name, needed in needs.items() if needed)
+            raise OptionError(f"The {what} needs timesteps, and the schedule {self.schedule} has continuous time. Choose a "
+                              "table such as linear or cosine, or leave it out.")
+        if self.kind == "classifier" and self.schedule == "edm":
+            raise OptionError("A classifier takes noisy pictures of bounded scale, which variance exploding does not make. "
+                              "Choose another schedule, such as vp: guidance finds the level by its noise.")
+        if (self.draw_mean, self.draw_std) != (None, None) and "normal" not in self.draws:
+            raise OptionError(f"draw_mean and draw_std are of log-normal or logit-normal draws; here draw_t is {self.draws}. "
+                              "Leave them out, or choose such a draw_t.")
+        if self.min_snr and self.weighting != "output":
+            raise OptionError("min_snr and the weighting edm are two weights for the same error. Choose one.")
+        if self.objective == "vlb" and (self.min_snr or self.weighting != "output"):
+            raise OptionError("min_snr and weighting weigh the squared error, and the objective vlb has none. Leave them out, "
+                              "or choose the objective simple or hybrid.")
+
+    @property
+    def predicts(self) -> str:
+        """The parametrization, where `auto` is settled."""
+        auto = self.parametrization == "auto"
+        return PROCESSES[self.schedule].predicts(self.timesteps) if auto else self.parametrization
+
+    @property
+    def draws(self) -> str:
+        """How noise levels are drawn, where `auto` is settled."""
+        return PROCESSES[self.schedule].draw if self.draw_t == "auto" else self.draw_t
+
+    @property
+    def draw_options(self) -> dict[str, float]:
+        """What the draws are made with besides the schedule."""
+        given = {"mean": self.draw_mean, "deviation": self.draw_std}
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def decays(self) -> tuple[float, ...]:
@@ -146,6 +202,14 @@ class TrainConfig:
         if not all(0 <= decay < 1 for decay in also):
             raise OptionError(f"ema_also must be decays from 0 to below 1, got {self.ema_also!r}.")
         return tuple(dict.fromkeys((self.ema, *map(float, also))))
+
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """Relative lengths of the power-function averages of which snapshots are kept, without doubles."""
+        found = _numbers(self.ema_power, "ema_power", float)
+        if not all(0.005 <= length <= 0.28 for length in found):
+            raise OptionError(f"ema_power must be lengths from 0.005 to 0.28, got {self.ema_power!r}.")
+        return tuple(dict.fromkeys(map(float, found)))
 
     @property
     def exported(self) -> int:
@@ -178,13 +242,13 @@ class TrainConfig:
             null_class=classes is not None and self.label_dropout > 0, text=text)
 
     def noise_schedule(self) -> NoiseSchedule:
-        return SCHEDULES[self.schedule](timesteps=self.timesteps)
+        return PROCESSES[self.schedule].schedule(timesteps=self.timesteps)
 
     def spec(self, name: str, channels: int, labels: tuple[str, ...], provenance: Mapping[str, Any],
              show: str | None = None, text: TextConfig | None = None, words: tuple[str, ...] = (),
              prompts: tuple[str, ...] = ()) -> ModelSpec:
         """The spec of the model that this configuration trains; `show` is the label to begin with, with the first prompt."""
-        defaults: dict[str, Any] = {"count": 16, "steps": min(50, self.timesteps)}
+        defaults: dict[str, Any] = {"count": 16, "steps": min(50, self.timesteps), **PROCESSES[self.schedule].defaults}
         if labels:
             defaults["label"] = show if show in labels else labels[0]
         if labels and self.label_dropout > 0:
@@ -192,9 +256,9 @@ class TrainConfig:
         if text is not None and prompts:
             defaults |= {"prompt": prompts[0], "guidance": 4.0 if text.null else 1.0}
         return ModelSpec(name=name, network=self.network(channels, len(labels) or None, text), words=words, prompts=prompts,
-                         schedule=self.noise_schedule(), parametrization=self.parametrization, image_size=self.size,
-                         channels=channels, learned_variance=self.learned_variance, low_res=self.low_res or None,
-                         labels=labels, defaults=defaults, provenance=dict(provenance))
+                         schedule=self.noise_schedule(), parametrization=self.predicts, sigma_data=self.sigma_data,
+                         image_size=self.size, channels=channels, learned_variance=self.learned_variance,
+                         low_res=self.low_res or None, labels=labels, defaults=defaults, provenance=dict(provenance))
 
     def classifier(self, channels: int, classes: int) -> ClassifierConfig:
         """The classifier for pictures with these channels and this many classes."""
@@ -216,7 +280,8 @@ class TrainConfig:
     def check_resume(self, asked: TrainConfig) -> None:
         """An `OptionError` with every difference, unless `asked` continues this configuration."""
         if differences := self.differences(dataclasses.replace(asked, **{n: getattr(self, n) for n in MAY_CHANGE})):
-            raise OptionError(f"A resumed run keeps its configuration; only {' and '.join(MAY_CHANGE)} may change. "
+            raise OptionError(f"A resumed run keeps its configuration; only {', '.join(MAY_CHANGE[:-1])} and "
+                              f"{MAY_CHANGE[-1]} may change. "
                               f"Different (kept -> asked for): {'; '.join(differences)}. Start a new run for these.")
 
     def to_json(self) -> str:

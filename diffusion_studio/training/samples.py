@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from .. import options
 from ..data import ImageData
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.guidance import clamped, classifier_free
 from ..diffusion.noise import Noise
-from ..diffusion.samplers import DDIM
+from ..diffusion.samplers import SAMPLERS
 from ..diffusion.sampling import sample
 from ..diffusion.spacing import path
 from ..images import from_uint8, grid, to_pil, to_uint8
@@ -73,7 +75,9 @@ def _model(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.dev
 
 
 def _drawn(model: Model, denoise: Denoiser, count: int) -> torch.Tensor:
-    noise = Noise(tuple(range(count)), model.shape, model.device)
-    levels = path(model.schedule, min(STEPS, model.schedule.timesteps))
-    *_, last = sample(DDIM(), clamped(denoise), noise(0), levels, noise)
+    spec, noise = model.spec, Noise(tuple(range(count)), model.shape, model.device)
+    levels = path(spec.schedule, min(STEPS, spec.schedule.timesteps), spec.defaults.get("spacing", "trailing"))
+    sampler = options.from_json(SAMPLERS, "sampler", spec.defaults.get("sampler", "ddim"))
+    start = math.hypot(levels[0].alpha, levels[0].sigma) * noise(0)
+    *_, last = sample(sampler, clamped(denoise), start, levels, noise)
     return last.x

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
-from diffusion_studio.diffusion.schedule import Cosine, Linear
+from diffusion_studio.diffusion.schedule import Cosine, FlowMatching, Linear, VarianceExploding, VariancePreserving
 from diffusion_studio.training.draws import draw_batch, draw_part
 from diffusion_studio.training.objective import (
     OBJECTIVES, BoundObjective, ClassifierObjective, Draw, HybridObjective, SimpleObjective)
-from diffusion_studio.training.timesteps import HISTORY, ByLoss, Uniform
+from diffusion_studio.training.timesteps import HISTORY, ByLoss, LogitNormal, LogNormal, Uniform
 
 F64 = torch.float64
 MEAN, DEVIATION = 0.2, 0.5              # of the Gaussian data
-PARAMETRIZATIONS = ("eps", "x0", "v", "mean")
+PARAMETRIZATIONS = ("eps", "x0", "v", "mean", "edm", "flow")
 
 
 class Affine(nn.Module):
@@ -34,7 +36,7 @@ class Affine(nn.Module):
 
 
 def some_draw(timesteps: int, x0: torch.Tensor) -> Draw:
-    drawn = draw_batch(0, 0, len(x0), Uniform(timesteps), 0.0, False)
+    drawn = draw_batch(0, 0, len(x0), Uniform(Linear(timesteps=timesteps)), 0.0, False)
     return draw_part(drawn, slice(0, len(x0)), 0, 0, x0)
 
 
@@ -78,6 +80,7 @@ def squared_gain(schedule, parametrization: str, t: int) -> float:
     before = schedule.level(t - 1) if t else None
     beta = schedule.betas()[t]
     return {"x0": 1.0, "eps": level.alpha**2 / level.sigma**2, "v": 1 / level.sigma**2,
+            "edm": (level.alpha**2 * 0.25 + level.sigma**2) / (level.sigma * 0.5)**2, "flow": (level.alpha / level.sigma + 1)**2,
             "mean": ((before.alpha if t else 1.0) * beta / level.sigma**2) ** 2}[parametrization]
 
 
@@ -93,6 +96,71 @@ def test_the_simple_optimum_on_gaussian_data_is_the_closed_form(parametrization,
         level = schedule.level(t)
         gain = squared_gain(schedule, parametrization, t) if not min_snr else min((level.alpha / level.sigma)**2, min_snr)
         assert losses[t].item() == pytest.approx(gain * left_over(schedule, t), rel=1e-4), t
+
+
+class AffineOf(Affine):
+    """The same for a few labels of continuous time."""
+
+    def __init__(self, labels: torch.Tensor) -> None:
+        super().__init__(len(labels), False)
+        self.labels = labels
+
+    def forward(self, x, t, label):
+        return super().forward(x, torch.searchsorted(self.labels, t), label)
+
+
+CONTINUOUS = {"edm": VarianceExploding(), "flow": FlowMatching(), "vp": VariancePreserving()}
+
+
+@pytest.mark.parametrize("weighting", ["output", "edm", "min-snr"])
+@pytest.mark.parametrize("parametrization", ["edm", "flow", "x0", "v", "eps"])
+@pytest.mark.parametrize("process", CONTINUOUS)
+def test_the_optimum_in_continuous_time_is_the_closed_form(process, parametrization, weighting):
+    """The variance that is left, times lambda(sigma) = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2 for EDM's weight, with
+    sigma the noise beside a picture of scale 1; times the squared slope of the target for the plain error."""
+    schedule = CONTINUOUS[process]
+    snr = torch.tensor([12.0, 2.0, 0.3, 0.05, 0.002], dtype=F64)
+    labels = torch.tensor([schedule.timestep(math.log(one)) for one in snr]).float().sort().values
+    x0, draw = gaussian_batch(len(labels), 8, skip_first=False)
+    draw = Draw(labels[draw.t], draw.eps, draw.drop)
+    objective = SimpleObjective(schedule, parametrization, weighting="edm" if weighting == "edm" else "output",
+                                min_snr=2.0 if weighting == "min-snr" else 0.0, dtype=F64)
+    losses = minimise(objective, AffineOf(labels), x0, draw).view(-1, 8).mean(1)
+    for k, t in enumerate(labels.tolist()):
+        level = schedule.level(t)
+        alpha, sigma, ratio = level.alpha, level.sigma, level.sigma / level.alpha
+        gain = {"edm": (ratio**2 + 0.25) / (ratio * 0.5)**2, "min-snr": min(ratio**-2, 2.0),
+                "output": {"edm": (ratio**2 + 0.25) / (ratio * 0.5)**2, "flow": (alpha / sigma + 1)**2, "x0": 1.0,
+                           "v": ((alpha**2 + sigma**2) / sigma)**2, "eps": ratio**-2}[parametrization]}[weighting]
+        assert losses[k].item() == pytest.approx(gain * DEVIATION**2 * sigma**2 / (alpha**2 * DEVIATION**2 + sigma**2),
+                                                 rel=1e-4), t
+
+
+def test_edms_loss_is_the_papers_by_hand():
+    """Karras et al. 2022, eq. 2 with lambda of table 1: the weighted squared error of D, which scales the network's input."""
+    objective = SimpleObjective(VarianceExploding(), "edm", sigma_data=0.7, dtype=F64)
+    x0, eps = torch.randn(2, 3, 1, 4, 4, dtype=F64, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([-1.5, 0.1, 1.0])
+    found = objective.losses(lambda x, t, label: torch.tanh(x) + t.view(-1, 1, 1, 1), x0, None, Draw(t, eps, t > 9))
+    for k in range(3):
+        sigma = math.exp(4 * t[k].item())
+        y = x0[k] + sigma * eps[k]
+        inner = torch.tanh(y / math.sqrt(sigma**2 + 0.49)) + t[k]
+        d = 0.49 / (sigma**2 + 0.49) * y + sigma * 0.7 / math.sqrt(sigma**2 + 0.49) * inner
+        wanted = (sigma**2 + 0.49) / (sigma * 0.7)**2 * (d - x0[k]).square().mean()
+        assert found[k].item() == pytest.approx(wanted.item(), rel=1e-9)
+
+
+def test_flow_matchings_loss_is_the_papers_by_hand():
+    """Lipman et al. 2022, eq. 23, in the direction picture to noise: the network is asked at 1000 times the time."""
+    objective = SimpleObjective(FlowMatching(), "flow", dtype=F64)
+    x0, eps = torch.randn(2, 3, 1, 4, 4, dtype=F64, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([2.0, 300.0, 1000.0])
+    found = objective.losses(lambda x, t, label: 0.3 * x + t.view(-1, 1, 1, 1) / 1000, x0, None, Draw(t, eps, t < 0))
+    for k in range(3):
+        s = t[k].item() / 1000
+        wanted = (0.3 * ((1 - s) * x0[k] + s * eps[k]) + s - (eps[k] - x0[k])).square().mean()
+        assert found[k].item() == pytest.approx(wanted.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("parametrization", PARAMETRIZATIONS)
@@ -192,11 +260,49 @@ def test_a_classifiers_loss_is_the_cross_entropy_of_noisy_pictures():
     assert torch.equal(seen[0][1], draw.t)
 
 
+# --- which noise levels a batch has
+
+
+@pytest.mark.parametrize("schedule", [VarianceExploding(), VariancePreserving(), FlowMatching()], ids=str)
+def test_uniform_draws_in_continuous_time_cover_all_labels_evenly(schedule):
+    t, weight = Uniform(schedule).draw(20_000, torch.Generator().manual_seed(0))
+    share = (t.double() - schedule.t_min) / (schedule.t_max - schedule.t_min)
+    assert stats.kstest(share.numpy(), "uniform").pvalue > 1e-3 and weight.unique().tolist() == [1]
+
+
+@pytest.mark.parametrize("schedule", [VarianceExploding(), VariancePreserving(), FlowMatching()], ids=str)
+@pytest.mark.parametrize("cls, options, mean, deviation", [
+    (LogNormal, {}, -1.2, 1.2), (LogNormal, {"mean": 0.4, "deviation": 0.5}, 0.4, 0.5), (LogitNormal, {}, 0.0, 1.0)], ids=str)
+def test_normal_draws_have_a_normal_log_noise(schedule, cls, options, mean, deviation):
+    """As scipy's distribution function has it, whatever the schedule; held at the ends, where hardly any draw comes."""
+    t, weight = cls(schedule, **options).draw(20_000, torch.Generator().manual_seed(1))
+    log_ratio = np.array([-schedule.level(min(max(one, schedule.t_min), schedule.t_max)).log_snr / 2 for one in t.tolist()])
+    assert stats.kstest(log_ratio, stats.norm(mean, deviation).cdf).pvalue > 1e-3 and weight.unique().tolist() == [1]
+
+
+def test_logit_normal_draws_are_the_flows():
+    """The time itself is the sigmoid of a normal (Esser et al. 2024)."""
+    t, _ = LogitNormal(FlowMatching()).draw(20_000, torch.Generator().manual_seed(2))
+    assert stats.kstest(np.log(t / (1000 - t)), "norm").pvalue > 1e-3
+
+
+def test_normal_draws_on_a_table_are_whole_timesteps():
+    schedule = Linear(timesteps=100, beta_end=0.2)
+    t, _ = LogNormal(schedule).draw(5000, torch.Generator().manual_seed(3))
+    assert t.dtype == torch.int64 and t.min() >= 0 and t.max() <= 99
+    middle = schedule.timestep(2.4)                                         # half of the draws lie below
+    assert abs((t < round(middle)).float().mean() + (t == round(middle)).float().mean() / 2 - 0.5) < 0.04
+
+
+def table(timesteps: int) -> Linear:
+    return Linear(timesteps=timesteps)
+
+
 # --- importance sampling
 
 
 def test_timesteps_are_drawn_uniformly_until_all_have_their_history():
-    by_loss = ByLoss(3)
+    by_loss = ByLoss(table(3))
     for t, count in ((0, 10), (1, 10), (2, 9)):
         by_loss.update(torch.full((count,), t), torch.full((count,), 5.0 + t))
     assert by_loss.probabilities().tolist() == [1 / 3] * 3
@@ -206,7 +312,7 @@ def test_timesteps_are_drawn_uniformly_until_all_have_their_history():
 
 def test_timesteps_are_drawn_by_the_root_of_their_mean_squared_loss():
     """Over the last ten losses alone (Nichol & Dhariwal 2021, eq. 18)."""
-    by_loss = ByLoss(3)
+    by_loss = ByLoss(table(3))
     by_loss.update(torch.zeros(30, dtype=torch.long), torch.cat([torch.full((20,), 100.0), torch.arange(10.0)]))
     by_loss.update(torch.ones(10, dtype=torch.long), torch.full((10,), 2.0))
     by_loss.update(torch.full((10,), 2), torch.full((10,), 4.0))
@@ -222,13 +328,13 @@ def test_timesteps_are_drawn_by_the_root_of_their_mean_squared_loss():
 
 
 def test_a_history_survives_and_losses_of_zero_do_no_harm():
-    by_loss = ByLoss(2)
+    by_loss = ByLoss(table(2))
     by_loss.update(torch.arange(2).repeat(HISTORY), torch.zeros(2 * HISTORY))
     assert by_loss.probabilities().tolist() == [0.5, 0.5]
     by_loss.update(torch.tensor([0, 0, 1]), torch.tensor([1.0, 2.0, 5.0]))
-    other = ByLoss(2)
+    other = ByLoss(table(2))
     other.restore({name: tensor.clone() for name, tensor in by_loss.state().items()})
     assert torch.equal(other.probabilities(), by_loss.probabilities()) and other.counts.tolist() == [12, 11]
     with pytest.raises(KeyError):
         other.restore({})
-    Uniform(2).restore({})
+    Uniform(table(2)).restore({})

@@ -13,7 +13,7 @@ import diffusion_studio as ds
 from diffusion_studio.checkpoint.classifier import read_classifier
 from diffusion_studio.classifier import load_classifier
 from diffusion_studio.classifier_spec import ClassifierSpec
-from diffusion_studio.diffusion.schedule import Linear
+from diffusion_studio.diffusion.schedule import FlowMatching, Linear, VarianceExploding, VariancePreserving
 from diffusion_studio.errors import CheckpointError, DataError, OptionError
 from diffusion_studio.nets.classifier import NoisyClassifier
 from diffusion_studio.nets.classifier_config import ClassifierConfig
@@ -22,7 +22,7 @@ from diffusion_studio.nets.unet import UNet
 from diffusion_studio.studio import Studio
 from diffusion_studio.training import board
 from diffusion_studio.training.card import loss_curve
-from diffusion_studio.training.objective import Draw, SimpleObjective
+from diffusion_studio.training.objective import OBJECTIVES, Draw
 from diffusion_studio.training.run import RunFolder
 from diffusion_studio.training.trainer import Trainer
 
@@ -37,17 +37,24 @@ def test_it_overfits_one_picture_to_near_zero(config, finish, pictures, tmp_path
     assert losses[0] == pytest.approx(1, abs=0.01) and np.mean(losses[-10:]) < 0.02, losses[-10:]
 
 
-@pytest.mark.parametrize("parametrization", ["eps", "v", "mean"])
-def test_one_batch_and_its_noise_are_learned_by_heart(parametrization):
-    """The same pictures, timesteps and noise again and again: the loss goes to zero, whatever is predicted."""
+PROCESSES = {"eps": (Linear(), "eps", (200, 700)), "x0": (Linear(), "x0", (200, 700)), "v": (Linear(), "v", (200, 700)),
+             "mean": (Linear(), "mean", (200, 700)), "edm": (VarianceExploding(), "edm", (-0.5, 0.4)),
+             "flow": (FlowMatching(), "flow", (200.0, 700.0)), "vp": (VariancePreserving(), "eps", (200.0, 700.0))}
+
+
+@pytest.mark.parametrize("objective, process", [*(("simple", name) for name in PROCESSES), ("hybrid", "eps")])
+def test_one_batch_and_its_noise_are_learned_by_heart(objective, process):
+    """The same pictures, noise levels and noise again and again: the squared error goes to zero, whatever is predicted."""
+    schedule, parametrization, t = PROCESSES[process]
     torch.manual_seed(0)
-    network = UNet(UNetConfig(in_channels=1, out_channels=1, channels=16, multipliers=(1, 2), blocks=1, norm_groups=4))
-    objective = SimpleObjective(Linear(timesteps=1000), parametrization, None, 0.0, CPU)
+    network = UNet(UNetConfig(in_channels=1, out_channels=1 + (objective == "hybrid"), channels=8, multipliers=(1, 2), blocks=1,
+                              norm_groups=4))
+    objective = OBJECTIVES[objective](schedule, parametrization, bound_weight=0.0)
     x0 = torch.randint(2, (2, 1, 8, 8)).float() * 2 - 1
-    draw = Draw(torch.tensor([200, 700]), torch.randn_like(x0), torch.zeros(2, dtype=torch.bool))
-    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+    draw = Draw(torch.tensor(t), torch.randn_like(x0), torch.zeros(2, dtype=torch.bool))
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     losses = []
-    for _ in range(120):
+    for _ in range(90):
         loss = objective(network, x0, None, draw)
         optimizer.zero_grad()
         loss.backward()
@@ -57,13 +64,17 @@ def test_one_batch_and_its_noise_are_learned_by_heart(parametrization):
 
 
 @pytest.mark.parametrize("changes", [{"objective": "hybrid"}, {"objective": "vlb", "parametrization": "v"},
-                                     {"parametrization": "mean"}], ids=str)
+                                     {"parametrization": "mean"}, {"schedule": "edm"}, {"schedule": "flow"},
+                                     {"schedule": "vp"}, {"schedule": "jsd"}], ids=str)
 def test_the_model_says_how_to_read_it_and_samples(config, finish, tmp_path, changes):
     finish(config(images=8, **changes), tmp_path / "run")
     model = ds.load(tmp_path / "run", "cpu", "fp32")
     learned = "objective" in changes
     assert model.spec.learned_variance == learned and model.spec.network.out_channels == 1 + learned
-    p = model.denoiser("1")(torch.randn(2, 1, 8, 8), model.schedule.level(7))
+    schedule = model.schedule
+    p = model.denoiser("1")(torch.randn(2, 1, 8, 8), schedule.level(7 if schedule.discrete else schedule.t_max / 3))
+    assert model.spec.parametrization == changes.get("parametrization", {"edm": "edm", "flow": "flow", "jsd": "v"}.get(
+        changes.get("schedule"), "eps"))
     assert (p.variance is not None) == learned and p.x0.isfinite().all()
     studio = Studio(tmp_path, "cpu")
     for variance in ("small", "learned") if learned else ("small",):
@@ -153,7 +164,7 @@ def test_a_classifier_is_trained_by_the_same_command_and_learns(config, finish, 
 def test_a_classifiers_file_is_not_taken_for_a_model_nor_the_other_way(config, finish, tmp_path, write_checkpoint):
     finish(config(kind="classifier", images=4), tmp_path / "run")
     path = tmp_path / "run" / "classifier.safetensors"
-    with pytest.raises(CheckpointError, match="The network is of kind 'classifier'; this version knows 'unet'"):
+    with pytest.raises(CheckpointError, match="is a noisy classifier.*draws nothing itself"):
         ds.load(path)
     with pytest.raises(CheckpointError, match="The network is of kind 'unet', wanted a 'classifier'"):
         read_classifier(write_checkpoint())

@@ -50,8 +50,21 @@ def test_learning_rate_without_warmup_or_cooldown():
     assert {config.learning_rate(seen) for seen in range(0, 100, 10)} == {0.25}
 
 
+@pytest.mark.parametrize("schedule, parametrization, draws, sampler", [
+    ("linear", "eps", "uniform", None), ("jsd", "v", "uniform", None), ("vp", "eps", "uniform", None),
+    ("edm", "edm", "log-normal", "heun"), ("flow", "flow", "logit-normal", "euler")])
+def test_what_suits_a_schedule_follows_from_it(config, schedule, parametrization, draws, sampler):
+    given = config(schedule=schedule)
+    assert (given.predicts, given.draws) == (parametrization, draws)
+    spec = given.spec("m", 1, (), {})
+    assert spec.parametrization == parametrization and spec.schedule == given.noise_schedule()
+    assert spec.defaults.get("sampler") == sampler
+    other = config(schedule=schedule, parametrization="x0", draw_t="uniform")
+    assert (other.predicts, other.draws) == ("x0", "uniform")
+
+
 def test_configuration_round_trip(config):
-    for one in (TrainConfig(), config(), config(schedule="cosine", resample="residual", parametrization="v")):
+    for one in (TrainConfig(), config(), config(schedule="edm", draw_mean=-1.0, draw_std=1.5), config(schedule="cosine", resample="residual", parametrization="v")):
         assert TrainConfig.from_json(one.to_json()) == one
 
 
@@ -62,7 +75,15 @@ def test_configuration_round_trip(config):
     ({"attention": "5"}, "attention at size 5 is not possible: the network's levels have the sizes 8, 4"),
     ({"batch": 0}, "TrainConfig.batch must be"), ({"lr": 2}, "TrainConfig.lr must be a finite number"),
     ({"schedule": "sine"}, "There is no TrainConfig.schedule 'sine'. Choose one of: linear, cosine"),
-    ({"schedule": "jsd"}, "The schedule jsd ends in pure noise, where eps says nothing of the picture. Choose the parametrization v"),
+    ({"schedule": "jsd", "parametrization": "eps"}, "The schedule jsd ends in pure noise, where eps says nothing of the picture. "
+     "Choose the parametrization v"),
+    ({"schedule": "flow", "parametrization": "eps"}, "The schedule flow ends in pure noise, where eps says nothing"),
+    ({"schedule": "vp", "parametrization": "mean"}, "The parametrization mean needs timesteps, and the schedule vp has continuous"),
+    ({"schedule": "edm", "objective": "hybrid", "draw_t": "loss"}, "The draw_t loss, objective hybrid needs timesteps"),
+    ({"schedule": "edm", "kind": "classifier"}, "A classifier takes noisy pictures of bounded scale"),
+    ({"draw_mean": 0.5}, "draw_mean and draw_std are of log-normal or logit-normal draws; here draw_t is uniform. Leave"),
+    ({"weighting": "edm", "min_snr": 5}, "min_snr and the weighting edm are two weights for the same error. Choose one"),
+    ({"weighting": "edm", "objective": "vlb"}, "min_snr and weighting weigh the squared error, and the objective vlb has none"),
     ({"label_dropout": 1.5}, "TrainConfig.label_dropout must be"), ({"precision": "int8"}, "There is no TrainConfig.precision"),
 ])
 def test_configurations_that_cannot_be(config, changes, message):
@@ -138,7 +159,7 @@ def test_the_loss_is_the_papers(parametrization):
 
 
 def some_draw(x0, timesteps=10, label_dropout=0.0, seed=0):
-    drawn = draw_batch(seed, 0, len(x0), Uniform(timesteps), label_dropout, False)
+    drawn = draw_batch(seed, 0, len(x0), Uniform(Linear(timesteps=timesteps)), label_dropout, False)
     return draw_part(drawn, slice(0, len(x0)), seed, 0, x0)
 
 
@@ -269,7 +290,7 @@ def test_every_epoch_sees_each_picture_once(config, tmp_path):
 
 def test_a_resumed_run_keeps_its_configuration_but_may_grow(config, tmp_path):
     finish(config(), tmp_path / "run", sample_every=0)
-    with pytest.raises(OptionError, match=r"only images and ema_export may change. Different \(kept -> asked for\): lr: 0.001 -> 0.5. Start"):
+    with pytest.raises(OptionError, match=r"only images, ema_export and ema_length may change. Different \(kept -> asked for\): lr: 0.001 -> 0.5. Start"):
         finish(config(lr=0.5), tmp_path / "run", resume=True)
     assert RunFolder(tmp_path / "run").config() == config()
     more = finish(config(images=40), tmp_path / "run", resume=True, sample_every=0)
@@ -321,6 +342,21 @@ def test_a_state_of_another_network(config, tmp_path):
     RunFolder(tmp_path / "run").save_state(state, Progress(1, 4, 1.0))
     with pytest.raises(CheckpointError, match="state.safetensors"):
         finish(config(images=4 * 4), tmp_path / "run", resume=True)
+
+
+def test_weights_that_are_no_numbers_are_never_saved(config, tmp_path):
+    """An update that overflows leaves a finite loss behind it; what is on disk stays the last good state."""
+    given, out = config(images=16), tmp_path / "run"
+    run = ds.train(given, out, device="cpu", sample_every=0, save_every=4)
+    next(run), next(run)
+    before = {name: (out / name).read_bytes() for name in ("state.safetensors", "model.safetensors")}
+    trainer = run.gi_frame.f_locals["trainer"]
+    with torch.no_grad():
+        trainer.network.conv_out.bias.fill_(math.inf)
+    with pytest.raises(StudioError, match="A weight stopped being a finite number before step 2, though the loss was one. What was"):
+        run.send(None)
+    assert {name: (out / name).read_bytes() for name in before} == before
+    assert [step.step for step in ds.train(given, out, device="cpu", resume=True, sample_every=0)] == [2, 3, 4]
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(config, tmp_path):

@@ -30,7 +30,7 @@ from .picture import Picture
 from .recipe import Recipe
 
 INTO_NOISE, BEFORE = "into noise", "before the branch"
-MAX_STATES = 20_000                 # of a run with RePaint's jumps
+MAX_STATES = 10_000                 # of a run with RePaint's jumps
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ def reached(path: Levels, strength: float) -> Levels:
 
 def _as_x(picture: Picture, what: str, made: Plan) -> torch.Tensor:
     """(C, H, W) in [-1, 1], of the run's kind of number and on its device."""
+    if len(made.noise.shape) != 3:
+        raise OptionError(f"The model draws no pictures, so it takes no {what}. Leave the edit out.")
     channels, height, width = made.noise.shape
     if (picture.channels, *picture.size) != (channels, width, height):
         wanted = f"{width}x{height} {'grey' if channels == 1 else 'RGB'}"

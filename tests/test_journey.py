@@ -352,7 +352,7 @@ def test_what_does_not_fit_the_model_is_said_before_the_first_frame(tiny_model, 
 def test_too_many_jumps(tiny_model):
     recipe = replace(BASE, steps=1000, edit=Inpaint(PICTURE, MASK, jump_length=1, jumps=20))
     from diffusion_studio.diffusion.schedule import Linear
-    with pytest.raises(OptionError, match="about 38,963 states; the most is 20,000"):
+    with pytest.raises(OptionError, match="about 38,963 states; the most is 10,000"):
         stream(tiny_model(schedule=Linear(timesteps=1000)), recipe)
 
 

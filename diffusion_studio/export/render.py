@@ -195,12 +195,14 @@ def words(frame: Frame) -> list[str]:
     """The parts of a state's caption."""
     if frame.part == PICTURE:
         return [f"picture {frame.index + 1} of {frame.total + 1}"]
-    return [f"step {frame.index}/{frame.total}", *time_of(frame, "t "), *_log_snr(frame)]
+    return [f"step {frame.index}/{frame.total}", *time_of(frame, "t "), *_log_snr(frame), *([frame.part] if frame.part else [])]
 
 
 def time_of(frame: Frame, prefix: str) -> list[str]:
     """The network's time label, or none at the clean end, which no network is asked about."""
     t = frame.level.t
+    if frame.part == PICTURE:
+        return [str(frame.index + 1)]
     if frame.level.sigma == 0:
         return []
     return [f"{prefix}{t:.0f}" if t == round(t) else f"{prefix}{t:.4g}"]

@@ -18,7 +18,8 @@ from ..recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
 from .painter import mask_in, painter, sheet
 
-_LABELS = {"picture": "Picture", "other": "Picture at the end", "mask": "Or a mask as a file: white is drawn anew", "strength": "Strength",
+_LABELS = {"picture": "Picture", "other": "Picture at the end", "mask": "Or a mask as a file: white is drawn anew",
+           "strength": "Strength",
            "source_label": "What the picture shows", "source_prompt": "What the picture shows, in words",
            "film": "Pictures of the film", "loop": "Back to the beginning"}
 
@@ -32,17 +33,20 @@ class EditControls:
         self.options: dict[str, gr.components.Component] = {}
         self.pictures: dict[str, gr.Image] = {}
         with gr.Accordion("Edit a picture", open=False, elem_id="edit") as self.section:
-            self.kind = gr.Dropdown([("Nothing: draw from noise", NO_EDIT), *((cls.title, name) for name, cls in EDITS.items())],
+            self.kind = gr.Dropdown([("Nothing: draw from noise", NO_EDIT),
+                                     *((cls.title, name) for name, cls in EDITS.items())],
                                     value=NO_EDIT, label="What to do", elem_id="edit-kind")
             for name in ("picture", "other"):
                 self.pictures[name] = gr.Image(
-                    label=_LABELS[name], type="filepath", image_mode=None, format="png", sources=["upload", "clipboard"], height=200,
+                    label=_LABELS[name], type="filepath", image_mode=None, format="png", sources=["upload", "clipboard"],
+                    height=200,
                     visible=False, elem_id=f"edit-{name}", elem_classes="pixels")
             self.fit = gr.Radio(list(FITS), value="crop", visible=False, label="Where its size is not the model's",
                                 info="; ".join(f"{name}: {how}" for name, how in FITS.items()) + ".", elem_id="edit-fit")
             self.canvas = painter(visible=False, elem_id="edit-canvas")
             self.pictures["mask"] = gr.Image(
-                label=_LABELS["mask"], type="filepath", image_mode=None, format="png", sources=["upload"], height=150, visible=False,
+                label=_LABELS["mask"], type="filepath", image_mode=None, format="png", sources=["upload"], height=150,
+                visible=False,
                 elem_id="edit-mask", elem_classes="pixels")
             for cls in EDITS.values():
                 for one in fields_of(cls):
@@ -56,7 +60,8 @@ class EditControls:
             self.here = gr.Button("Branch from this step", size="sm", elem_id="branch-here", min_width=150, scale=0)
             self.use = gr.Button("Edit this picture", size="sm", elem_id="use-picture", min_width=130, scale=0)
             self.notice = gr.HTML("", visible=False, elem_id="branch-notice", min_height=0)
-            self.back = gr.Button("Back to the whole run", size="sm", visible=False, elem_id="branch-back", min_width=150, scale=0)
+            self.back = gr.Button("Back to the whole run", size="sm", visible=False, elem_id="branch-back", min_width=150,
+                                  scale=0)
 
     def inputs(self) -> set[gr.components.Component]:
         return {self.kind, self.fit, self.branch, self.canvas, *self.pictures.values(), *self.options.values()}
@@ -69,7 +74,7 @@ class EditControls:
         private = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.kind.input(self.kind_chosen, [self.kind, model], self.kind_outputs(), **private)
         gr.on([self.pictures["picture"].change, self.fit.input, self.kind.input], self._to_paint,
-              [self.kind, self.pictures["picture"], self.fit, model], self.canvas, **private)
+              [self.kind, self.pictures["picture"], self.fit, model], self.canvas, **{**private, "queue": True})
 
     def kind_chosen(self, kind: str, model: str) -> dict[Any, Any]:
         """Updates for a kind that the visitor chose."""
@@ -94,7 +99,8 @@ class EditControls:
         for name in pictures_of(cls):
             if name == "mask" and painted is not None:
                 if painted.size != (size, size):
-                    raise OptionError(f"What was painted has {painted.size[0]}x{painted.size[1]} pixels, and {card.name} draws "
+                    raise OptionError(f"What was painted has {painted.size[0]}x{painted.size[1]} pixels, and {card.name} "
+                                      "draws "
                                       f"{size}x{size}. Paint again.")
                 found[name] = painted
                 continue
@@ -107,7 +113,8 @@ class EditControls:
             if name == "mask" and opened.size != (size, size):
                 picture = Picture.open(values[self.pictures["picture"]])
                 if opened.size != picture.size:
-                    raise OptionError(f"The mask is {opened} and the picture {picture}. Give a mask of the picture's size, or of "
+                    raise OptionError(f"The mask is {opened} and the picture {picture}. Give a mask of the picture's size, "
+                                      "or of "
                                       f"{size}x{size}.")
             found[name] = opened.fitted(size, 1 if name == "mask" else channels, values[self.fit])
         return cls(**found), branch
@@ -129,18 +136,22 @@ class EditControls:
         for name, control in self.options.items():
             if edit is not None and hasattr(edit, name):
                 value = getattr(edit, name)
-                found[control] = gr.update(value=value or "" if name.startswith("source") else value, visible=self._usable(name, card),
+                found[control] = gr.update(value=value or "" if name.startswith("source") else value,
+                                           visible=self._usable(name, card),
                                            **({"choices": _labels(card)} if name == "source_label" else {}))
         text = "" if branch is None else json.dumps({"recipe": json.loads(branch.recipe.to_json()), "at": branch.at})
         said = "" if branch is None else (
-            f"<b>Continues from step {branch.at}</b> of {_named(branch.recipe)}. What you change now counts from there on: press "
+            f"<b>Continues from step {branch.at}</b> of {_named(branch.recipe)}. What you change now counts from there on: "
+            "press "
             "Generate.")
         return {**found, self.kind: kind, self.section: gr.update(open=edit is not None), self.branch: text,
-                self.notice: gr.update(value=said, visible=branch is not None), self.back: gr.update(visible=branch is not None)}
+                self.notice: gr.update(value=said, visible=branch is not None),
+                self.back: gr.update(visible=branch is not None)}
 
     def whole(self, branch: str) -> Recipe:
         """The recipe that is continued, for the way back."""
-        return Recipe.from_settings({"branch": json.loads(branch)}, {"model": json.loads(branch)["recipe"]["model"]}).branch.recipe
+        return Recipe.from_settings({"branch": json.loads(branch)},
+                                    {"model": json.loads(branch)["recipe"]["model"]}).branch.recipe
 
     def _shown(self, kind: str, card: ModelCard, fresh: bool = False) -> dict[Any, Any]:
         """Updates that leave only what matters to a kind; `fresh` puts its defaults there too."""
@@ -183,4 +194,5 @@ def _named(recipe: Recipe) -> str:
     import html
 
     what = recipe.label or recipe.prompt or ANY
-    return html.escape(f"the run of {what}, seed {', '.join(map(str, recipe.seeds[:3]))}{' …' if len(recipe.seeds) > 3 else ''}"[:120])
+    return html.escape(f"the run of {what}, seed "
+                       f"{', '.join(map(str, recipe.seeds[:3]))}{' …' if len(recipe.seeds) > 3 else ''}"[:120])

@@ -23,7 +23,7 @@ def test_a_film_shows_the_finished_pictures_in_order(grey, tmp_path, bounce, pla
 
 
 def test_what_has_no_frames_shows_all_pictures_as_ever(grey, tmp_path):
-    one, other = (save(grey, tmp_path / f"{frames}.png", "{}", ExportOptions(frames=frames)) for frames in ("pictures", "all"))
+    one, other = (save(grey, tmp_path / f"{name}.png", "{}", ExportOptions(frames=name)) for name in ("pictures", "all"))
     assert one.read_bytes() == other.read_bytes()
 
 

@@ -49,9 +49,12 @@ def values(controls: RecipeControls, updates: dict, folder) -> dict:
 
 
 @pytest.mark.parametrize("recipe", [
-    Recipe(model="tiny", label="Dog", seeds=(3, 4), edit=FromPicture(PICTURE, 0.35)), Recipe(model="tiny", edit=Inpaint(PICTURE, MASK, jumps=3)),
-    Recipe(model="tiny", edit=Invert(PICTURE, source_label="Cat")), Recipe(model="tiny", seeds=(1, 5), edit=Interpolate(9, True)),
-    Recipe(model="tiny", edit=Morph(PICTURE, OTHER)), BASE.continued(2, label="Cat"), BASE.continued(2, edit=Inpaint(PICTURE, MASK)),
+    Recipe(model="tiny", label="Dog", seeds=(3, 4), edit=FromPicture(PICTURE, 0.35)),
+    Recipe(model="tiny", edit=Inpaint(PICTURE, MASK, jumps=3)),
+    Recipe(model="tiny", edit=Invert(PICTURE, source_label="Cat")),
+    Recipe(model="tiny", seeds=(1, 5), edit=Interpolate(9, True)),
+    Recipe(model="tiny", edit=Morph(PICTURE, OTHER)), BASE.continued(2, label="Cat"),
+    BASE.continued(2, edit=Inpaint(PICTURE, MASK)),
     BASE.continued(1).continued(3, guidance=2.0), BASE,
 ], ids=str)
 def test_what_is_shown_is_read_back(controls, recipe, tmp_path):
@@ -62,7 +65,8 @@ def test_what_is_shown_is_read_back(controls, recipe, tmp_path):
 def test_only_what_matters_to_a_kind_is_shown(controls, kind):
     shown = controls.editing.kind_chosen(kind, "tiny")
     assert set(shown) == set(controls.editing.kind_outputs())
-    names = {"none": set(), "picture": {"picture", "strength"}, "inpaint": {"picture", "mask", "strength", "jump_length", "jumps"},
+    names = {"none": set(), "picture": {"picture", "strength"},
+             "inpaint": {"picture", "mask", "strength", "jump_length", "jumps"},
              "invert": {"picture", "strength", "source_label"}, "interpolate": {"film", "loop"},
              "morph": {"picture", "other", "film", "loop", "strength", "source_label"}}[kind]
     both = {**controls.editing.pictures, **controls.editing.options}
@@ -114,18 +118,23 @@ def test_what_is_painted_is_the_mask_before_a_file(controls, tmp_path):
         controls.recipe({**shown, controls.editing.canvas: other})
 
 
-@pytest.mark.parametrize("value", [None, 3, {}, {"mask": ""}, {**sheet(PICTURE), "mask": base64.b64encode(bytes(64)).decode()}])
+@pytest.mark.parametrize("value", [None, 3, {}, {"mask": ""},
+                                   {**sheet(PICTURE), "mask": base64.b64encode(bytes(64)).decode()}])
 def test_nothing_painted_is_no_mask(value):
     assert mask_in(value) is None
 
 
-@pytest.mark.parametrize("change", [{"mask": "%"}, {"mask": 3}, {"mask": "AAAA"}, {"width": "8"}, {"height": -1, "width": 3}])
+@pytest.mark.parametrize("change", [{"mask": "%"}, {"mask": 3}, {"mask": "AAAA"}, {"width": "8"},
+                                    {"height": -1, "width": 3}])
 def test_a_mask_that_no_page_sends(change):
     with pytest.raises(OptionError, match="did not arrive whole"):
         mask_in({**sheet(PICTURE), "mask": base64.b64encode(bytes([1] * 64)).decode(), **change})
 
 
 def test_a_link_that_cannot_carry_a_picture_says_so():
-    small, large = (Recipe(edit=FromPicture(Picture(RANDOM.integers(0, 256, (side, side, 1), dtype=np.uint8)))) for side in (8, 128))
+    def noise(side: int) -> Recipe:
+        return Recipe(edit=FromPicture(Picture(RANDOM.integers(0, 256, (side, side, 1), dtype=np.uint8))))
+
+    small, large = noise(8), noise(128)
     assert linkable(small) == small.to_json() and len(linkable(small)) < MAX_LINK
     assert linkable(large).startswith(NO_LINK) and "Export the run" in linkable(large)

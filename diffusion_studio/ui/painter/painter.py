@@ -30,7 +30,8 @@ def sheet(picture: Picture | None) -> dict[str, Any] | None:
     """A picture to paint on, with nothing painted yet; None takes it away."""
     if picture is None:
         return None
-    return {"picture": picture.to_text(), "name": picture.name, "width": picture.size[0], "height": picture.size[1], "mask": ""}
+    return {"picture": picture.to_text(), "name": picture.name, "width": picture.size[0], "height": picture.size[1],
+            "mask": ""}
 
 
 def mask_in(value: Any) -> Picture | None:

@@ -32,8 +32,8 @@ class Model:
         self.spec = spec
         self.device = device
         self.dtype = dtype
-        # channels_last halves the time of narrow convolutions on a CPU
-        self.network = network.to(device=device, dtype=dtype, memory_format=torch.channels_last)
+        self.network = network.to(device=device, dtype=dtype)
+        self._arranged = False
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -52,6 +52,9 @@ class Model:
         """
         given = (label,) if label is None or isinstance(label, (str, int)) else tuple(label)
         texts = (prompt,) if prompt is None or isinstance(prompt, str) else tuple(prompt)
+        if not self._arranged:          # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
+            self.network.to(memory_format=torch.channels_last)
+            self._arranged = True
         bound = NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts),
                                 self._enlarged(low_res))
         return SelfConditioned(bound) if self.spec.network.self_condition else bound
@@ -191,7 +194,8 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto", flags:
     `checkpoint.inspect(path, flags)` tells what was found, inferred and assumed. Raises `CheckpointError` for a file that
     is broken or not what it claims to be, before memory is taken.
     """
-    weights = checkpoint.read_any(path, flags)
-    checkpoint.drawing(path, weights.spec)
     at = pick_device(device)
-    return Model(weights.spec, weights.network, at, pick_dtype(precision, at))
+    dtype = pick_dtype(precision, at)
+    weights = checkpoint.read_any(path, flags, dtype=dtype)
+    checkpoint.drawing(path, weights.spec)
+    return Model(weights.spec, weights.network, at, dtype)

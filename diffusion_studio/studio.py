@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoint
-from .checkpoint.classifier import read_spec as read_classifier_spec
+from .classifier_spec import ClassifierSpec
 from .errors import CheckpointError, OptionError, unknown
 from .frame import Frame
 from .guiding import misfit
 from .recipe import MAX_PICTURES, Recipe
 from .spec import ModelSpec
+from .states import States
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
     from .classifier import Classifier
-    from .classifier_spec import ClassifierSpec
     from .model import Model
 
 FILE_NAME = "model.safetensors"
@@ -70,23 +70,26 @@ class Studio:
         self.precision = precision
         self._loaded: OrderedDict[str, tuple[int, Model]] = OrderedDict()     # with the file's time of change
         self._opened: dict[str, tuple[Path, dict[str, Any]]] = {}             # from elsewhere, with their flags
+        self._unlisted: set[str] = set()                                      # of these, one visitor's own
         self._opened_classifiers: dict[str, Path] = {}
         self._classifier: tuple[tuple[Path, int], Classifier] | None = None
+        self._states = States()
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelCard]:
-        """The models that can be used, by name."""
-        return [found for found in self._scan().values() if isinstance(found, ModelCard)]
+        """The models that can be used, by name; not those that were opened unlisted."""
+        return [found for name, found in self._scan().items() if isinstance(found, ModelCard) and name not in self._unlisted]
 
     def problems(self) -> dict[str, str]:
         """Model folders that cannot be used, and why."""
-        return {name: str(found) for name, found in self._scan().items() if isinstance(found, CheckpointError)}
+        return {name: str(found) for name, found in self._scan().items()
+                if isinstance(found, CheckpointError) and name not in self._unlisted}
 
     def card(self, name: str) -> ModelCard:
         """The named model's card; an `OptionError` lists what there is, a `CheckpointError` says what is broken."""
         found = self._scan()
         if name not in found:
-            raise unknown(f"model in {self.folder}", name, found)
+            raise unknown(f"model in {self.folder}", name, [one for one in found if one not in self._unlisted])
         if isinstance(found[name], CheckpointError):
             raise found[name]
         return found[name]
@@ -114,26 +117,37 @@ class Studio:
             self._loaded.move_to_end(name)
             return self._loaded[name][1]
 
-    def open(self, path: str | Path, flags: Mapping[str, Any] | None = None) -> str:
+    def open(self, path: str | Path, flags: Mapping[str, Any] | None = None, *, name: str | None = None,
+             listed: bool = True) -> str:
         """Add a checkpoint from anywhere, in any known layout; returns the name by which recipes call it.
 
-        `flags` as in `load`. Raises `CheckpointError` or `OptionError` where it cannot be used.
+        `flags` as in `load`. Without a `name` it is called as its file or folder. One that is not `listed` can be used by who
+        knows its name. Raises `CheckpointError` or `OptionError` where it cannot be used.
         """
         path = checkpoint.weight_file(path)
         spec = checkpoint.spec_of(path, flags)
-        name = path.stem if checkpoint.listed_file(path.parent) != path else path.parent.name
-        name = name if path.stem != "diffusion_pytorch_model" or path.parent.name not in ("unet", "unet_ema") else spec.name
+        if name is None:
+            name = path.stem if checkpoint.listed_file(path.parent) != path else path.parent.name
+            name = name if path.stem != "diffusion_pytorch_model" or path.parent.name not in ("unet", "unet_ema") else spec.name
+        self.forget(name)
+        if not listed:
+            self._unlisted.add(name)
         self._opened[name] = path, dict(flags or {})
+        return name
+
+    def forget(self, name: str) -> None:
+        """Take away what `open` added under this name, if anything."""
+        self._opened.pop(name, None)
+        self._unlisted.discard(name)
         with self._lock:
             self._loaded.pop(name, None)
-        return name
 
     def classifiers(self) -> dict[str, ClassifierSpec]:
         """The noisy classifiers that can guide, by the name of their folder."""
         found = {}
         for name, path in self._classifier_files().items():
             try:
-                found[name] = read_classifier_spec(path)
+                found[name] = _classifier_spec(path)
             except CheckpointError:
                 continue                            # `classifier` says why, to who asks for it
         return found
@@ -152,10 +166,10 @@ class Studio:
             return self._classifier[1]
 
     def open_classifier(self, path: str | Path) -> str:
-        """Add a noisy classifier's file or folder from anywhere; returns the name by which recipes call it."""
+        """Add a noisy classifier's file or folder from anywhere, ours or OpenAI's; returns the name by which recipes call it."""
         path = Path(path)
-        path = path / CLASSIFIER_FILE if path.is_dir() else path
-        read_classifier_spec(path)
+        path = path / CLASSIFIER_FILE if (path / CLASSIFIER_FILE).is_file() else checkpoint.weight_file(path)
+        _classifier_spec(path)
         name = path.parent.name if path.name == CLASSIFIER_FILE else path.stem
         self._opened_classifiers[name] = path
         return name
@@ -178,9 +192,12 @@ class Studio:
         """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""
         from .generate import stream
 
+        return stream(self.model(recipe.model), recipe, states=self._states, guides=self._guides)
+
+    def _guides(self, recipe: Recipe) -> tuple[Classifier | None, Model | None]:
+        """The classifier and the weaker model that a recipe names."""
         guide, weaker = recipe.classifier, recipe.weaker
-        return stream(self.model(recipe.model), recipe, self.classifier(guide.name) if guide.on else None,
-                      self.model(weaker) if weaker is not None else None)
+        return self.classifier(guide.name) if guide.on else None, self.model(weaker) if weaker is not None else None
 
     def run(self, recipe: Recipe) -> Trajectory:
         """All frames of a recipe."""
@@ -190,7 +207,7 @@ class Studio:
         found: dict[str, ModelCard | CheckpointError] = {}
         folders = sorted(one for one in self.folder.iterdir() if one.is_dir()) if self.folder.is_dir() else []
         files = {folder.name: (checkpoint.listed_file(folder), {}) for folder in folders}
-        for name, (path, flags) in {**files, **self._opened}.items():
+        for name, (path, flags) in {**files, **dict(self._opened)}.items():
             if path is None:
                 continue
             try:
@@ -198,3 +215,12 @@ class Studio:
             except CheckpointError as error:
                 found[name] = error
         return found
+
+
+def _classifier_spec(path: Path) -> ClassifierSpec:
+    """The spec of a noisy classifier's file in any layout, its weights unread; a `CheckpointError` where it is none."""
+    spec = checkpoint.inspect(path).spec
+    if not isinstance(spec, ClassifierSpec):
+        raise CheckpointError(f"{path.name} is a model that draws, not a noisy classifier, so its gradient cannot guide. Name "
+                              "it as the weaker model, or give a classifier.")
+    return spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,21 @@ from ..errors import CheckpointError, OptionError
 from ..nets.config import UNetConfig
 from . import classifier
 from .container import opened
+from .memory import TensorFile, take_weights
 from .native import DTYPES, Weights, skeleton
 from .reader import Found, Source
 from .walk import Rename
 
 
-def assembled(path: Path, source: Source, found: Found) -> Weights:
-    """Weights of the network that `found` describes. Shapes and dtypes are compared before any weight is read."""
+def assembled(path: Path, source: Source, found: Found, dtype: torch.dtype | None = None) -> Weights:
+    """Weights of the network that `found` describes, as `dtype` or as in the file.
+
+    Shapes and dtypes are compared before any weight is read.
+    """
     network = (classifier.skeleton if isinstance(found.spec, ClassifierSpec) else skeleton)(path, found.spec)
     config = getattr(found.spec.network, "body", found.spec.network)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    with opened(path) as file:
+    with opened(path, framework="np") as file:
         views = {name: file.get_slice(source.original[name]) for one in found.renames for name in one.theirs}
         for one in found.renames:
             _check(path, one, [tuple(views[name].get_shape()) for name in one.theirs], expected[one.ours], config)
@@ -30,9 +35,9 @@ def assembled(path: Path, source: Source, found: Found) -> Weights:
             if view.get_dtype() not in DTYPES:
                 raise CheckpointError(f"In {path.name} the tensor {name} is {view.get_dtype()}; weights here are one of "
                                       f"{', '.join(DTYPES)}. Quantised files cannot be read: take the original.")
-        state = {one.ours: _tensor(file, source, one, expected[one.ours], config) for one in found.renames}
-    network.load_state_dict(state, strict=True, assign=True)
-    return Weights(found.spec, network.eval().requires_grad_(False))
+    with TensorFile(path) as file:
+        state = {one.ours: _read(file, source, one, expected[one.ours], config, dtype) for one in found.renames}
+    return Weights(found.spec, take_weights(network, state))
 
 
 def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -44,7 +49,8 @@ def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _check(path: Path, one: Rename, shapes: list[tuple[int, ...]], wanted: tuple[int, ...], config: UNetConfig) -> None:
     try:                                                    # on tensors without memory, so before any weight is read
-        made = tuple(_changed([torch.empty(shape, device="meta") for shape in shapes], one.rows, config).shape)
+        made = shapes[0] if len(shapes) == 1 and not one.rows else tuple(_changed(
+            [torch.empty(shape, device="meta") for shape in shapes], one.rows, config).shape)
     except (RuntimeError, IndexError, OptionError):
         made = None
     if made is None or _bare(made) != _bare(wanted):
@@ -52,20 +58,44 @@ def _check(path: Path, one: Rename, shapes: list[tuple[int, ...]], wanted: tuple
                               f"other shapes describe has {wanted} there. The file is damaged or of another network.")
 
 
-def _tensor(file: Any, source: Source, one: Rename, wanted: tuple[int, ...], config: UNetConfig) -> torch.Tensor:
-    parts = [file.get_tensor(source.original[name]) for name in one.theirs]
-    return _changed(parts, one.rows, config).reshape(wanted).contiguous()
+def _read(file: TensorFile, source: Source, one: Rename, wanted: tuple[int, ...], config: UNetConfig,
+          dtype: torch.dtype | None) -> torch.Tensor:
+    """One tensor of ours: theirs as they are, one below the other, or what `Rename.rows` says besides."""
+    names = [source.original[name] for name in one.theirs]
+    shapes = [source.shapes[name] for name in one.theirs]
+    if one.rows:
+        parts = [file.read(name, file.new(name, shape, dtype)) for name, shape in zip(names, shapes)]
+        return _changed(parts, one.rows, config).reshape(wanted).contiguous()
+    out, at = file.new(names[0], wanted, dtype), 0
+    for name, shape in zip(names, shapes):
+        file.read(name, out[at:at + shape[0]])
+        at += shape[0]
+    return out
 
 
 def _changed(parts: list[torch.Tensor], change: str, config: UNetConfig) -> torch.Tensor:
     """Our tensor of theirs: as they are, one below the other, or what `Rename.rows` says besides."""
+    if change.startswith("labels"):
+        return _label_table(*parts, null=change == "labels and any")
     tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
     if change == "transposed":
         return tensor.t()
+    if change == "negated":
+        return -tensor
     if change in ("first third", "other thirds"):
         third = len(tensor) // 3
         return tensor[:third] if change == "first third" else tensor[third:]
     return reordered(tensor, change, config) if change else tensor
+
+
+def _label_table(weight: torch.Tensor, bias: torch.Tensor | None = None, null: bool = False) -> torch.Tensor:
+    """What EDM's layer for one-hot labels, (width, K), makes of each of them, (K, width); with `null` of no label too.
+
+    Where there is a bias (SongUNet) the label is scaled by sqrt(K) first; else (DhariwalUNet) not.
+    """
+    rows = weight.t() * math.sqrt(weight.shape[1]) if bias is not None else weight.t()
+    rows = torch.cat([rows, torch.zeros_like(rows[:1])]) if null else rows
+    return rows if bias is None else rows + bias
 
 
 def reordered(qkv: torch.Tensor, rows: str, config: UNetConfig) -> torch.Tensor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..classifier_spec import KIND, ClassifierSpec
 from ..errors import CheckpointError, OptionError
 from .container import opened
-from .native import FORMAT, VERSION, compare
+from .native import FORMAT, VERSION, compare, read_into
 from .native import write as write                          # the header takes any spec
 
 if TYPE_CHECKING:
@@ -45,13 +45,11 @@ def _spec(path: Path, header: Mapping[str, str]) -> ClassifierSpec:
 
 def skeleton(path: Path, spec: ClassifierSpec) -> NoisyClassifier:
     """The spec's network without memory behind it."""
-    import torch
-
     from ..nets.classifier import NoisyClassifier
+    from .memory import without_weights
 
     try:
-        with torch.device("meta"):
-            return NoisyClassifier(spec.network)
+        return without_weights(lambda: NoisyClassifier(spec.network))
     except (OptionError, RuntimeError) as error:
         raise CheckpointError(f"The header of {path.name} describes no network that can be built: {error}") from error
 
@@ -59,10 +57,9 @@ def skeleton(path: Path, spec: ClassifierSpec) -> NoisyClassifier:
 def read_classifier(path: str | Path) -> tuple[ClassifierSpec, NoisyClassifier]:
     """Spec and network, on the CPU, in the file's precision. Strict: every tensor there, of its shape, and none besides."""
     path = Path(path)
-    with opened(path) as file:
+    with opened(path, framework="np") as file:
         spec = _spec(path, file.metadata() or {})
         network = skeleton(path, spec)
-        compare(path, file, {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
-        state = {name: file.get_tensor(name) for name in file.keys()}
-    network.load_state_dict(state, strict=True, assign=True)
-    return spec, network.eval().requires_grad_(False)
+        expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        compare(path, file, expected)
+    return spec, read_into(path, network, expected)

@@ -24,7 +24,7 @@ _NAMED = 5                                          # tensors that an error list
 
 @dataclass(frozen=True)
 class Weights:
-    """A checkpoint in memory: its spec and its network, on the CPU, in the file's precision."""
+    """A checkpoint in memory: its spec and its network, on the CPU."""
 
     spec: ModelSpec                                 # or of a noisy classifier, with its network
     network: nn.Module
@@ -36,19 +36,27 @@ def read_spec(path: str | Path) -> ModelSpec:
         return _spec(Path(path), file.metadata() or {})
 
 
-def read(path: str | Path) -> Weights:
+def read(path: str | Path, dtype: torch.dtype | None = None) -> Weights:
     """Spec and network of a native checkpoint. Strict: every tensor there, of its shape, and none besides.
 
-    Names, shapes and sizes are compared with the spec's network before any weight is read.
+    Names, shapes and sizes are compared with the spec's network before any weight is read. The weights are in memory of
+    their own, as `dtype` or as in the file.
     """
     path = Path(path)
-    with opened(path) as file:
+    with opened(path, framework="np") as file:
         spec = _spec(path, file.metadata() or {})
         network = skeleton(path, spec)
-        compare(path, file, {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
-        state = {name: file.get_tensor(name) for name in file.keys()}
-    network.load_state_dict(state, strict=True, assign=True)
-    return Weights(spec, network.eval().requires_grad_(False))
+        expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        compare(path, file, expected)
+    return Weights(spec, read_into(path, network, expected, dtype))
+
+
+def read_into(path: Path, network: Any, expected: Mapping[str, tuple[int, ...]], dtype: torch.dtype | None = None) -> Any:
+    """The network with the weights of a file that `compare` found to fit it."""
+    from .memory import TensorFile, take_weights
+
+    with TensorFile(path) as file:
+        return take_weights(network, {name: file.read(name, file.new(name, shape, dtype)) for name, shape in expected.items()})
 
 
 def write(path: str | Path, spec: ModelSpec, state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:
@@ -72,13 +80,11 @@ def _spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
 
 def skeleton(path: Path, spec: ModelSpec) -> nn.Module:
     """The spec's network without memory behind it."""
-    import torch
-
     from ..nets.networks import build
+    from .memory import without_weights
 
     try:
-        with torch.device("meta"):
-            return build(spec.network)
+        return without_weights(lambda: build(spec.network))
     except (OptionError, RuntimeError) as error:
         raise CheckpointError(f"The header of {path.name} describes no network that can be built: {error}") from error
 

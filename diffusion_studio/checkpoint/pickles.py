@@ -60,7 +60,15 @@ def _loaded(path: Path) -> Any:
         reason = str(error).split("\n")[0][:200] or type(error).__name__
         raise CheckpointError(f"{path.name} cannot be opened as a pickle of weights alone ({reason}). It is damaged, or holds "
                               "objects besides tensors, which could run any code. Where you trust it, open it with the program "
-                              "that it comes from and save network.state_dict().") from error
+                              "that it comes from and save network.state_dict()."
+                              f"{_of_edm(path) if path.suffix.lower() == '.pkl' else ''}") from error
+
+
+def _of_edm(path: Path) -> str:
+    """How a network of EDM, which is published as a pickle of modules with their source code, becomes plain tensors."""
+    return (f" EDM's networks are such files: in EDM's own folder run: python -c \"import pickle, torch; "
+            f"net = pickle.load(open('{path.name}', 'rb'))['ema']; torch.save(net.state_dict(), '{path.stem}.pt')\" and convert "
+            f"{path.stem}.pt.")
 
 
 def _state_dicts(given: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -96,6 +96,7 @@ class Found:
     renames: tuple[Rename, ...]
     facts: tuple[Fact, ...]
     notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()                            # tensors that belong there and play no part in drawing
 
 
 @dataclass(frozen=True)

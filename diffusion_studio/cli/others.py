@@ -43,11 +43,23 @@ def add_serve(verbs: Any) -> None:
     verb.add_argument("--port", type=int, help="port to listen on (default from 7860 up, or GRADIO_SERVER_PORT)")
     verb.add_argument("--share", action="store_true", help="make a public link through Gradio's relay")
     verb.add_argument("--open", action="store_true", help="open a browser window")
+    verb.add_argument("--models", action="append", metavar="FOLDER", help="a folder whose checkpoints may be chosen in the app; "
+                      "may be given several times")
+    verb.add_argument("--hosted", action=argparse.BooleanOptionalAction, default=None, help="strangers may come: smaller uploads, "
+                      "each visitor's own, and no training (default: in a Hugging Face Space, and with --share)")
+    verb.add_argument("--max-upload", type=int, metavar="MB", help="largest file that may be dropped in (default 20000; hosted 600)")
+    verb.add_argument("--allow-training", action=argparse.BooleanOptionalAction, default=None, help="the Train tab (default: "
+                      "unless hosted, where it is bounded)")
+    verb.add_argument("--runs", default="runs", metavar="FOLDER", help="where training runs are kept (default ./runs)")
     add_machine(verb)
     verb.set_defaults(run=_serve)
 
 
 def _serve(args: argparse.Namespace) -> None:
+    from ..ui.hosting import hosting
+
+    allowed = hosting(True if args.share and args.hosted is None else args.hosted, args.models, args.max_upload,
+                      args.allow_training, args.runs)
     from ..ui.shell import serve
 
-    serve(studio_of(args), args.host, args.port, args.share, args.open)
+    serve(studio_of(args), args.host, args.port, args.share, args.open, allowed)

@@ -1,20 +1,29 @@
-"""All verbs, in the order of --help. To add one, write its `add(verbs)` and name it here."""
+"""All verbs, in the order of --help. To add one, write its function `add(verbs)` in a file here and name it below."""
 
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
 
 from .. import __version__
-from . import checkpoints, evaluate, generate, others, train
 
-VERBS = (generate.add, others.add_models, checkpoints.add_inspect, checkpoints.add_convert, train.add, evaluate.add_evaluate, others.add_serve)
+VERBS = {
+    "generate": "generate.add", "models": "others.add_models", "inspect": "checkpoints.add_inspect",
+    "convert": "checkpoints.add_convert", "train": "train.add", "evaluate": "evaluate.add_evaluate", "serve": "others.add_serve",
+}
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of `diffusion-studio`; what it reads has a `run(args)` that does the work."""
+def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """The parser of `diffusion-studio`, or as much of it as a command line that begins with `verb` needs.
+
+    What it reads has a `run(args)` that does the work. A verb's options come from the engine's dataclasses, so the other
+    verbs' imports would keep a quick one waiting.
+    """
     parser = argparse.ArgumentParser(prog="diffusion-studio", description="Watch, understand and animate diffusion models.")
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in VERBS:
-        add(verbs)
+    for name, place in VERBS.items():
+        if verb in (name, None) or verb not in VERBS:
+            module, add = place.split(".")
+            getattr(import_module(f".{module}", __package__), add)(verbs)
     return parser

@@ -1,7 +1,7 @@
 """Pictures to train on, with labels and captions: a known data set's name, or a path to a folder of images, an npz,
 gzipped idx files or CIFAR-10's binary ones."""
 
-from .dataset import KNOWN, load
+from .dataset import KNOWN, load, present
 from .imagedata import ImageData
 
-__all__ = ["KNOWN", "ImageData", "load"]
+__all__ = ["KNOWN", "ImageData", "load", "present"]

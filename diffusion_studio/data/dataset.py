@@ -108,6 +108,18 @@ def _read(path: Path, split: str, size: int | None, fit: str, background: Colour
                     "files (train-images-idx3-ubyte.gz, ...) or an .npz with images and labels.")
 
 
+def present() -> list[str]:
+    """The names of the known data sets whose files lie where they are looked for."""
+    found = []
+    for name, known in KNOWN.items():
+        try:
+            _find(name, known)
+        except DataError:
+            continue
+        found.append(name)
+    return found
+
+
 def _find(name: str, known: Known) -> Path:
     """The first place where the data set lies: in the folder that the environment names, then in the usual ones."""
     places = list(known.places)

@@ -3,54 +3,74 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from ..errors import StudioError
 from ..studio import Studio
 from .api import endpoints
+from .closing import ends_politely
 from .compute import Compute
 from .generate_tab import GenerateTab
+from .hosting import Hosting
 from .models_tab import ModelsTab
 from .store import RunStore
+from .train_tab import TrainTab
 
 TITLE = "Diffusion Studio"
 KEEP_FILES = (600, 3600)                # look for stale files every 10 minutes, delete those older than an hour
-MAX_UPLOAD = "64mb"
 
 
-def build(studio: Studio, compute: Compute) -> gr.Blocks:
-    """The app's Blocks; its networks run in `compute`."""
+def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.Blocks:
+    """The app's Blocks; its networks run in `compute`, and visitors may do what `hosting` says."""
     store = RunStore()
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True) as page:
         gr.HTML(f"<h1>{TITLE}</h1><p>Watch a diffusion model turn noise into pictures, step by step.</p>",
                 elem_id="title")
-        with gr.Tab("Generate"):
-            generate = GenerateTab(studio, store, compute)
-        with gr.Tab("Models"):
-            ModelsTab(studio)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Generate", id="generate"):
+                generate = GenerateTab(studio, store, compute)
+
+            def use(name: str) -> dict[Any, Any]:
+                """Updates that make a model the chosen one and show the Generate tab."""
+                names = dict.fromkeys([*(card.name for card in studio.models()), name])
+                return {**generate.settings.show(studio.recipe(name)), tabs: gr.Tabs(selected="generate"),
+                        generate.settings.model: gr.update(choices=list(names), value=name)}
+
+            used = [*generate.settings.outputs(), tabs]
+            with gr.Tab("Models", id="models"):
+                models = ModelsTab(studio, compute, hosting, use, used)
+            with gr.Tab("Train", id="train"):
+                train = TrainTab(studio, hosting, use, used)
         endpoints(studio, compute)
         page.load(generate.restore_from_link, None, generate.settings.outputs(), show_progress="hidden",
                   api_visibility="private")         # queued, as warnings reach the page through the queue alone
 
+        if hosting.training:
+            page.load(train.load, None, train.loaded, queue=False, show_progress="hidden", api_visibility="private")
+
         def forget(request: gr.Request) -> None:
             store.forget(request.session_hash or "")
+            models.forget(request.session_hash or "")
 
         page.unload(forget)
     return page
 
 
 def serve(studio: Studio, host: str | None = None, port: int | None = None, share: bool = False,
-          open_browser: bool = False) -> None:
+          open_browser: bool = False, hosting: Hosting = Hosting()) -> None:
     """Launch the app and wait. Host and port None are Gradio's own choice (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
     theme = gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"],
                            font_mono=["ui-monospace", "monospace"])
     compute = Compute()
-    page = build(studio, compute)
+    page = build(studio, compute, hosting)
     page.queue(max_size=32).launch(
         server_name=host, server_port=port, share=share, inbrowser=open_browser, theme=theme,
-        css_paths=Path(__file__).with_name("shell.css"), max_file_size=MAX_UPLOAD, footer_links=["api", "settings"],
+        css_paths=[Path(__file__).with_name(name) for name in ("shell.css", "tabs.css")],
+        max_file_size=hosting.max_upload * 10**6, footer_links=["api", "settings"],
         ssr_mode=False, allowed_paths=[str(studio.folder.resolve())], prevent_thread_lock=True)
+    ends_politely()
     compute.call(lambda: _warm_up(studio))
     page.block_thread()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 import zlib
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+sys.path.insert(0, str(Path(__file__).parent))              # in importlib mode pytest does not
 _FOUND = importlib.util.spec_from_file_location("make_reader_golden", Path(__file__).with_name("make_golden.py"))
 golden = importlib.util.module_from_spec(_FOUND)
 _FOUND.loader.exec_module(golden)

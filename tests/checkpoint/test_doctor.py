@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fuzz import mutated
 from safetensors.torch import load_file, save_file
 
 import diffusion_studio as ds
@@ -212,29 +213,6 @@ def test_generate_with_a_path_and_flags(saved, tmp_path):
 
 
 # ---- made to do harm -----------------------------------------------------------------------------------------------
-
-def mutated(raw: bytes, draw: np.random.Generator) -> bytes:
-    """The file cut, with bytes flipped in its header, or with a part of the header replaced."""
-    kind = draw.integers(5)
-    length = 8 + int.from_bytes(raw[:8], "little")
-    if kind == 0:
-        return raw[:draw.integers(len(raw))]
-    changed = bytearray(raw)
-    if kind == 1:
-        for at in draw.integers(0, length, draw.integers(1, 9)):
-            changed[at] = draw.integers(256)
-    elif kind == 2:
-        at = draw.integers(8, length)
-        changed[at:at] = draw.choice([b"[", b"{", b'"', b"9" * 30, b"-", b"null", b"1e999", b"\xff"])
-    elif kind == 3:
-        at = raw.index(b".weight", draw.integers(8, length // 2)) + 3          # another name, as long
-        changed[at] = ord("x")
-    else:
-        digits = [k for k in range(8, length) if chr(raw[k]).isdigit()]
-        for at in draw.choice(digits, 3):
-            changed[at] = ord(str(draw.integers(10)))
-    return bytes(changed)
-
 
 @pytest.mark.parametrize("layout, name", LAYOUTS)
 def test_mutated_headers_are_errors_of_ours_or_load(saved, layout, name):

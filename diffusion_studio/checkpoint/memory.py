@@ -1,0 +1,129 @@
+"""Networks without weights, and weights read into memory of their own.
+
+Weights are read, not mapped: a mapped file that is written over while its model is in use would change the pictures, and
+one that is cut short would end the whole process (SIGBUS). Each weight is written once, in the dtype in which the network
+computes.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from ..errors import CheckpointError
+
+TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_AT_ONCE = 1 << 20                  # bytes that are read before they are put into place: they stay in the CPU's cache
+_FILLING = {"zero_", "fill_", "uniform_", "normal_"}
+
+
+class _Unfilled(TorchFunctionMode):
+    """Inside it nothing is initialised: on the meta device that has no effect, and takes most of the time."""
+
+    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init" or getattr(func, "__name__", "") in _FILLING:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+def without_weights(build: Callable[[], nn.Module]) -> nn.Module:
+    """The network that `build` makes, on the meta device: no memory behind it, nothing initialised.
+
+    Python's search for reference cycles waits: set off by a thousand new modules, it would walk through all of torch.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        with torch.device("meta"), _Unfilled():
+            return build()
+    finally:
+        if collects:
+            gc.enable()
+
+
+class TensorFile:
+    """Reads the tensors of a safetensors file whose header `container.opened` has checked.
+
+    What the header says is compared with the file's size again: it may have been replaced in between.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = path.open("rb", buffering=0)
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
+        try:
+            length = struct.unpack("<Q", self._file.read(8))[0]
+            self._places = json.loads(self._file.read(length).decode("utf-8"))
+        except (OSError, ValueError, RecursionError, struct.error) as error:
+            self._file.close()
+            raise self._changed() from error
+        self._start = 8 + length
+
+    def __enter__(self) -> TensorFile:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+    def dtype(self, name: str) -> torch.dtype:
+        """The dtype of a tensor in the file."""
+        return TORCH_DTYPES[self._places[name]["dtype"]]
+
+    def new(self, name: str, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> torch.Tensor:
+        """Memory for a tensor, in this dtype or in the file's. Raises `CheckpointError` where there is not as much."""
+        try:
+            return torch.empty(shape, dtype=dtype or self.dtype(name))
+        except RuntimeError as error:                       # what torch's allocator raises
+            raise CheckpointError(f"There is not enough memory for the weights of {self.path.name}. Close other programs, or "
+                                  "compute in a precision of 16 bits.") from error
+
+    def read(self, name: str, out: torch.Tensor) -> torch.Tensor:
+        """Put a tensor into `out`, which is contiguous and has as many elements, in any dtype; returns it."""
+        dtype = self.dtype(name)
+        begin, end = self._places[name]["data_offsets"]
+        if end - begin != out.numel() * dtype.itemsize:
+            raise self._changed()
+        self._file.seek(self._start + begin)
+        flat = out.view(-1)
+        if dtype == out.dtype:
+            self._fill(memoryview(flat.view(torch.uint8).numpy()))
+            return out
+        step = _AT_ONCE // dtype.itemsize
+        buffer = torch.empty(min(step, len(flat)), dtype=dtype)
+        for at in range(0, len(flat), step):
+            part = buffer[:len(flat) - at]
+            self._fill(memoryview(part.view(torch.uint8).numpy()))
+            flat[at:at + step] = part
+        return out
+
+    def _fill(self, view: memoryview) -> None:
+        while view:
+            try:
+                count = self._file.readinto(view)
+            except OSError as error:
+                raise CheckpointError(f"{self.path} cannot be read ({error.strerror}).") from error
+            if not count:
+                raise self._changed()
+            view = view[count:]
+
+    def _changed(self) -> CheckpointError:
+        return CheckpointError(f"{self.path.name} was changed while it was being read. Wait until it is written, and open it "
+                               "again.")
+
+
+def take_weights(network: nn.Module, state: Mapping[str, torch.Tensor]) -> nn.Module:
+    """The network made by `without_weights`, with these: every one there, of its shape, and none besides."""
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.eval().requires_grad_(False)

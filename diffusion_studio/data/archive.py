@@ -1,0 +1,125 @@
+"""A zip of pictures from somebody, unpacked with care: no paths, no links, no bombs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import zipfile
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ..errors import DataError
+from .captions import TABLES
+from .folder import SUFFIXES
+
+MAX_FILES = 200_000
+MAX_ENTRY = 64 << 20            # bytes of one picture or text, unpacked
+MAX_RATIO = 200                 # of unpacked to packed bytes; pictures are packed already, and texts stay below 100
+_SMALL = 1 << 20                # below this an entry's ratio says nothing
+_CHUNK = 1 << 18
+_DEEPEST = 8
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What was taken out of an archive: how many pictures, the labels that its folders name, texts beside pictures, and
+    how many other files were left."""
+
+    pictures: int
+    labels: tuple[str, ...]
+    captions: int
+    left: int
+
+
+def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> Unpacked:
+    """Write the pictures, their .txt captions and caption tables of a zip into a new folder.
+
+    Folders become labels, as `data.folder` reads them; a folder around all the rest is taken off. Nothing is written outside
+    `folder`, and no more than `max_bytes`, whatever the archive claims. A `DataError` leaves no folder behind.
+    """
+    folder = Path(folder)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            wanted, left = _wanted(opened, max_bytes)
+            folder.mkdir(parents=True)
+            try:
+                _write(opened, wanted, folder, max_bytes)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, UnicodeError) as error:
+        raise DataError(f"{Path(archive).name} cannot be unpacked ({str(error)[:200]}). Make it again as a plain zip, without a "
+                        "password.") from error
+    except OSError as error:
+        raise DataError(f"{Path(archive).name} cannot be unpacked ({error.strerror or error}). The disk may be full.") from error
+    pictures = [path for path in wanted if path.suffix.lower() in SUFFIXES]
+    labels = sorted({path.parts[0] for path in pictures if len(path.parts) > 1})
+    texts = sum(path.suffix.lower() == ".txt" for path in wanted)
+    return Unpacked(len(pictures), tuple(labels), texts, left)
+
+
+def _wanted(opened: zipfile.ZipFile, max_bytes: int) -> tuple[dict[PurePosixPath, zipfile.ZipInfo], int]:
+    """The entries to write by their place, and how many are left out."""
+    entries = opened.infolist()
+    if len(entries) > MAX_FILES:
+        raise DataError(f"The archive holds {len(entries):,} files, and at most {MAX_FILES:,} are taken.")
+    found: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    left = 0
+    for entry in entries:
+        if entry.is_dir():
+            continue
+        path = _place(entry)
+        suffix = path.suffix.lower()
+        if any(part.startswith(".") or part == "__MACOSX" for part in path.parts) or (
+                suffix not in (*SUFFIXES, ".txt") and path.name not in TABLES):
+            left += 1
+            continue
+        if entry.file_size > MAX_ENTRY or (entry.file_size > _SMALL and entry.file_size > MAX_RATIO * entry.compress_size):
+            raise DataError(f"{str(path)[:80]} in the archive is {entry.file_size / 1e6:,.0f} MB unpacked from "
+                            f"{entry.compress_size / 1e6:,.2f} MB, which no picture is. It is left alone.")
+        found[path] = entry
+    pictures = [path for path in found if path.suffix.lower() in SUFFIXES]
+    if not pictures:
+        raise DataError(f"The archive holds no pictures ({', '.join(SUFFIXES)}) among its {len(entries):,} files.")
+    total = sum(entry.file_size for entry in found.values())
+    if total > max_bytes:
+        raise DataError(f"The archive is {total / 1e6:,.0f} MB unpacked, and at most {max_bytes / 1e6:,.0f} MB are taken here. "
+                        "Make the pictures smaller first: they are scaled down for training anyway.")
+    while len({path.parts[0] for path in found}) == 1 and all(len(path.parts) > 1 for path in found):
+        found = {PurePosixPath(*path.parts[1:]): entry for path, entry in found.items()}
+    same = [name for name, count in Counter(str(path).casefold() for path in found).items() if count > 1]
+    if same:
+        raise DataError(f"The archive holds {same[0][:80]} twice. Give each picture a name of its own.")
+    return found, left
+
+
+def _place(entry: zipfile.ZipInfo) -> PurePosixPath:
+    """Where an entry belongs below the folder. A `DataError` for one that would lead out of it."""
+    name = entry.filename.replace("\\", "/")
+    path = PurePosixPath(name)
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise DataError(f"{name[:80]} in the archive is a link or a device, not a picture. Make the zip again without it.")
+    if (path.is_absolute() or ".." in path.parts or ":" in name or len(path.parts) > _DEEPEST or not path.parts
+            or any(len(os.fsencode(part)) > 200 or not part.isprintable() for part in path.parts)):
+        raise DataError(f"{name[:80]!r} in the archive is a path that leads elsewhere, or no name for a file. Make the zip again "
+                        "from the folder with the pictures.")
+    return path
+
+
+def _write(opened: zipfile.ZipFile, wanted: dict[PurePosixPath, zipfile.ZipInfo], folder: Path, max_bytes: int) -> None:
+    written = 0
+    for path, entry in wanted.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with opened.open(entry) as source, target.open("xb") as out:
+            own = 0
+            while chunk := source.read(_CHUNK):
+                own += len(chunk)
+                written += len(chunk)
+                if own > MAX_ENTRY or written > max_bytes:          # the archive's own figures may lie
+                    raise DataError(f"{str(path)[:80]} in the archive is larger than it says. It is left alone.")
+                out.write(chunk)

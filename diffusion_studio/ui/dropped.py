@@ -1,0 +1,121 @@
+"""Checkpoints that visitors drop in: one for each, kept until the visitor leaves or drops another."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint.container import PICKLES
+from ..errors import CheckpointError
+from ..studio import Studio
+from .closing import at_end
+
+BESIDE = ("config.json", "scheduler_config.json", "args.json")
+MAX_BESIDE = 4_000_000          # bytes
+_ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+
+
+@dataclass
+class Chosen:
+    """The checkpoint that a visitor looks at: its file, whether it is theirs alone, and the name it is open under."""
+
+    path: Path
+    own: bool
+    name: str = ""
+    flags: dict[str, Any] = field(default_factory=dict)
+
+
+class Dropped:
+    """Folders of dropped files by visitor, and their models in the Studio. Everything goes when the program ends."""
+
+    def __init__(self, studio: Studio, max_bytes: int) -> None:
+        self.studio = studio
+        self.max_bytes = max_bytes
+        self._of: dict[str, tuple[Path, list[str]]] = {}            # folder, and names in the Studio
+        self._lock = threading.Lock()
+        at_end(self.close)
+
+    def take(self, visitor: str, paths: Sequence[str | Path]) -> Chosen:
+        """Move uploaded files into the visitor's own folder, in place of what was there. Raises `CheckpointError`.
+
+        One weight file, and the configurations that belong to it.
+        """
+        files = [Path(one) for one in paths]
+        weights = [one for one in files if one.name not in BESIDE]
+        if len(weights) != 1:
+            names = ", ".join(one.name for one in weights[:5]) or "none"
+            raise CheckpointError(f"Drop one weight file at a time, with its {', '.join(BESIDE)} where it has them; the weight "
+                                  f"files that came are: {names}.")
+        for one in files:
+            limit = MAX_BESIDE if one.name in BESIDE else self.max_bytes
+            if one.stat().st_size > limit:
+                raise CheckpointError(f"{one.name} has {one.stat().st_size / 1e6:,.0f} MB, and at most {limit / 1e6:,.0f} MB may be "
+                                      "dropped here. Run the app on your own machine for it: diffusion-studio serve.")
+        self.forget(visitor)
+        folder = Path(tempfile.mkdtemp(prefix="diffusion-studio-model-"))
+        with self._lock:
+            self._of[visitor] = folder, []
+        try:
+            for one in files:
+                shutil.move(one, folder / safe_name(one.name))
+        except OSError as error:
+            self.forget(visitor)
+            raise CheckpointError(f"{one.name} could not be kept ({error.strerror}). Drop it again.") from error
+        return Chosen(folder / safe_name(weights[0].name), own=True)
+
+    def open(self, visitor: str, chosen: Chosen, secret: bool) -> str:
+        """Add the visitor's checkpoint to the Studio, unlisted; `secret` names cannot be guessed by other visitors."""
+        name = chosen.path.stem + (f"-{secrets.token_hex(6)}" if secret else "")
+        name += "-dropped" if name in {card.name for card in self.studio.models()} else ""
+        name = self.studio.open(chosen.path, chosen.flags, name=chosen.name or name, listed=False)
+        with self._lock:
+            kept = self._of.get(visitor)
+            if kept is None:
+                self.studio.forget(name)
+                raise CheckpointError("This file is no longer kept. Drop it again.")
+            kept[1].append(name)
+        return name
+
+    def forget(self, visitor: str) -> None:
+        """Remove what a visitor dropped, from the Studio and from the disk."""
+        with self._lock:
+            folder, names = self._of.pop(visitor, (None, []))
+        for name in names:
+            self.studio.forget(name)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove everything."""
+        for visitor in list(self._of):
+            self.forget(visitor)
+
+
+def safe_name(name: str) -> str:
+    """A file's name without anything that a path could be made of."""
+    kept = "".join(c if c in _ALLOWED else "_" for c in os.path.basename(name.replace("\\", "/"))).lstrip(".")
+    return kept[-120:] or "model.safetensors"
+
+
+def accepted() -> list[str]:
+    """Suffixes that may be dropped: pickles too, as their sentence says how to convert them."""
+    return [".safetensors", ".json", *PICKLES]
+
+
+def listing(folders: Sequence[Path], most: int = 500) -> dict[str, Path]:
+    """Weight files in these folders, three levels deep at most, by what people choose them by."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        root = folder.resolve()
+        for pattern in ("*.safetensors", "*/*.safetensors", "*/*/*.safetensors"):
+            for path in sorted(root.glob(pattern)):
+                if path.resolve().is_relative_to(root) and len(found) < most:       # no link that leads out of it
+                    found[f"{root.name}/{path.relative_to(root).as_posix()}"] = path
+    return found

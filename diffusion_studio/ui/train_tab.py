@@ -1,0 +1,182 @@
+"""The Train tab: pictures and how long; then loss and samples as they come, stop, resume, and use in Generate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from .. import data
+from ..data.archive import unpack
+from ..errors import DataError, OptionError
+from ..options import build
+from ..studio import Studio
+from ..training.config import TrainConfig
+from ..training.presets import PRESETS, SIZES, configured
+from . import run_view
+from .controls import OptionControls
+from .handlers import said
+from .hosting import Hosting
+from .runs import Runs, fitting, free_name
+
+LARGEST_HOSTED = {"size": 64, "channels": 96, "blocks": 2, "batch": 64, "images": 130_000, "text_width": 128, "text_layers": 2}
+MAX_UNPACKED, MAX_UNPACKED_HOSTED = 20_000, 300      # MB
+_BESIDE = ("data", "name", "size", "kind")           # of the configuration, shown above or not at all
+_TICK = 2.0                                          # seconds between two looks at a run
+_OFF = ("### Training is off here\nThe owner of this app can turn it on with `diffusion-studio serve --allow-training`. On your own "
+        "machine `python app.py` has it, and so has the command line: `diffusion-studio train --data FOLDER --out runs/mine`.")
+
+
+class TrainTab:
+    """Renders into the surrounding Blocks. `use(name)` gives the updates that make a model the chosen one of Generate."""
+
+    def __init__(self, studio: Studio, hosting: Hosting, use: Callable[[str], dict[Any, Any]], outputs: list[Any]) -> None:
+        self.studio, self.hosting, self.use = studio, hosting, use
+        if not hosting.training:
+            gr.Markdown(_OFF)
+            return
+        self.runs = Runs(hosting.runs)
+        self.pictures = hosting.runs / "data"
+        with gr.Row(elem_classes="two-areas", elem_id="train"):
+            with gr.Column(elem_classes="left-area"):
+                self._render_new()
+            with gr.Column(elem_classes="right-area"):
+                self._render_run()
+        self._connect(outputs)
+
+    def _render_new(self) -> None:
+        gr.Markdown("### Train a model")
+        names = self._data()
+        self.data = gr.Dropdown(names, value=names[0] if names else None, label="Pictures", elem_id="train-data",
+                                info="Data sets that are here, and what you dropped.", allow_custom_value=not self.hosting.hosted)
+        self.zip = gr.File(label="Or drop a .zip of pictures", file_types=[".zip"], height=150, elem_id="train-zip")
+        self.found = gr.Markdown("Folders become labels; a .txt beside a picture is its caption.", elem_id="train-found")
+        self.size = gr.Radio([(f"{size}x{size}", size) for size in SIZES if size <= self._most("size")], value=32, label="Size",
+                             elem_id="train-size")
+        self.preset = gr.Radio([(one.title, name) for name, one in PRESETS.items()], value="quick", label="How long",
+                               info=PRESETS["quick"].help, elem_id="train-preset")
+        self.name = gr.Textbox(label="Name", placeholder="like its pictures", elem_id="train-name", max_length=60)
+        self.go = gr.Button("Train", variant="primary", size="lg", elem_id="train-go")
+        with gr.Accordion("Advanced: every option of the training", open=False, elem_id="train-advanced"):
+            start = configured("quick", 32, self.data.value or TrainConfig.data, fit="crop")
+            self.options = OptionControls.render(TrainConfig, skip=_BESIDE, **{
+                name: {"value": value} for name, value in vars(start).items() if name not in _BESIDE})
+
+    def _render_run(self) -> None:
+        names = self.runs.names()
+        self.run = gr.Dropdown(names, value=names[0] if names else None, label="Run", elem_id="train-run")
+        with gr.Row():
+            self.use_it = gr.Button("Use in Generate", variant="primary", elem_id="train-use", min_width=140)
+            self.stop = gr.Button("Stop", elem_id="train-stop", min_width=90)
+            self.resume = gr.Button("Resume", elem_id="train-resume", min_width=90)
+        self.view = gr.HTML(self._view(names[0]) if names else run_view.NOTHING, elem_id="train-view")
+        self.timer = gr.Timer(_TICK)
+
+    def _connect(self, outputs: list[Any]) -> None:
+        private: dict[str, Any] = {"api_visibility": "private"}
+        shown = [self.view, self.stop, self.resume, self.use_it]
+        chosen = {self.data, self.size, self.preset, self.name, *self.options.controls.values()}
+        self.zip.upload(self._unpack, self.zip, [self.data, self.found, self.zip], **private)
+        gr.on([self.preset.input, self.size.input], self._preset, [self.preset, self.size],
+              [self.preset, *self.options.controls.values()], queue=False, show_progress="hidden", **private)
+        self.go.click(self._train, chosen, [self.run, *shown], **private)
+        self.stop.click(self._stop, self.run, shown, **private)
+        self.resume.click(self._resume, self.run, shown, **private)
+        self.use_it.click(self._use, self.run, outputs, **private)
+        self.run.input(self._look, self.run, shown, show_progress="hidden", **private)
+        self.timer.tick(self._look, self.run, shown, queue=False, show_progress="hidden", **private)
+
+    def load(self) -> list[Any]:
+        """Updates for a page that was just opened: the runs that there are by now, and the newest of them."""
+        names = self.runs.names()
+        return [gr.Dropdown(choices=names, value=names[0] if names else None), *self._look(names[0] if names else None)]
+
+    @property
+    def loaded(self) -> list[Any]:
+        """What `load` sets."""
+        return [self.run, self.view, self.stop, self.resume, self.use_it]
+
+    def _data(self) -> list[str]:
+        dropped = sorted(path.name for path in self.pictures.iterdir() if path.is_dir()) if self.pictures.is_dir() else []
+        return [*dropped, *data.present()]
+
+    def _most(self, name: str) -> float:
+        return LARGEST_HOSTED.get(name, float("inf")) if self.hosting.hosted else float("inf")
+
+    @said
+    def _unpack(self, path: str) -> list[Any]:
+        name = free_name(Path(path).stem, self._data())
+        most = MAX_UNPACKED_HOSTED if self.hosting.hosted else MAX_UNPACKED
+        try:
+            found = unpack(path, self.pictures / name, most * 10**6)
+        finally:
+            Path(path).unlink(missing_ok=True)
+        words = [f"**{found.pictures:,} pictures**", f"labels: {', '.join(found.labels[:12])}" if found.labels else "no labels"]
+        words += [f"{found.captions:,} captions"] if found.captions else []
+        words += [f"{found.left:,} other files left out"] if found.left else []
+        return [gr.Dropdown(choices=self._data(), value=name), "; ".join(words) + ".", None]
+
+    def _preset(self, preset: str, size: int) -> dict[Any, Any]:
+        config = configured(preset, size, fit="crop")
+        shown = self.options.show(config)
+        return {self.preset: gr.update(info=PRESETS[preset].help), **shown}
+
+    def _config(self, values: dict[Any, Any]) -> TrainConfig:
+        source = values[self.data]
+        if not source:
+            raise DataError("Choose pictures, or drop a zip of them.")
+        if self.hosting.hosted and source not in self._data():
+            raise DataError("Choose one of the data sets that are here, or drop a zip of pictures.")
+        dropped = self.pictures / Path(source).name
+        config = build(TrainConfig, {**self.options.read(values), "size": values[self.size], "name": (values[self.name] or "").strip(),
+                                     "data": str(dropped.resolve()) if dropped.is_dir() else source}, "option of the training")
+        for name, most in LARGEST_HOSTED.items() if self.hosting.hosted else ():
+            if getattr(config, name) > most:
+                raise OptionError(f"{name} may be {most:,} at most here, got {getattr(config, name):,}. Train on your own machine for more: "
+                                  f"{config.command('runs/mine')}")
+        return config
+
+    @said
+    def _train(self, values: dict[Any, Any]) -> list[Any]:
+        config = self._config(values)
+        taken = [*self.runs.names(), *(card.name for card in self.studio.models()), self.pictures.name]
+        name = free_name(config.name or Path(config.data).stem, taken)
+        self.runs.start(name, config, *fitting(config))
+        return [gr.Dropdown(choices=self.runs.names(), value=name), *self._look(name)]
+
+    @said
+    def _stop(self, name: str | None) -> list[Any]:
+        self.runs.stop(self._chosen(name))
+        return self._look(name)
+
+    @said
+    def _resume(self, name: str | None) -> list[Any]:
+        state = self.runs.state(self._chosen(name))
+        self.runs.resume(state.name, *fitting(state.config))
+        return self._look(name)
+
+    @said
+    def _use(self, name: str | None) -> dict[Any, Any]:
+        state = self.runs.state(self._chosen(name))
+        if state.model is None:
+            raise OptionError(f"{state.name} has no checkpoint yet. The first is saved after {fitting(state.config)[1]:,} images, "
+                              "or when you press Stop.")
+        return self.use(self.studio.open(state.model, name=state.name))
+
+    def _chosen(self, name: str | None) -> str:
+        if name not in self.runs.names():
+            raise OptionError("Choose a run first." if not name else f"The run {name} is no longer there.")
+        return name
+
+    def _view(self, name: str) -> str:
+        return run_view.view(self.runs.state(name))
+
+    def _look(self, name: str | None) -> list[Any]:
+        """Updates of the view and of the buttons that make sense now."""
+        if name not in self.runs.names():
+            return [run_view.NOTHING, *(gr.Button(interactive=False) for _ in range(3))]
+        state = self.runs.state(name)
+        return [run_view.view(state), gr.Button(interactive=state.running),
+                gr.Button(interactive=state.paused and self.runs.training() is None), gr.Button(interactive=state.model is not None)]

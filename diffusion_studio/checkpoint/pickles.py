@@ -49,8 +49,8 @@ def _loaded(path: Path) -> Any:
     with path.open("rb") as file:
         start = file.read(16)
     if start[8:9] == b"{" and start[:1] != b"\x80":
-        raise CheckpointError(f"{path.name} is a safetensors file under another name. Rename it to {path.stem}.safetensors and open "
-                              "it as it is.")
+        raise CheckpointError(f"{path.name} is a safetensors file under another name. Rename it to {path.stem}.safetensors and "
+                              "open it as it is.")
     zipped = start.startswith(b"PK\x03\x04")
     if not zipped and start[:1] != b"\x80" and (other := something_else(path)) is not None:
         raise CheckpointError(f"{path.name} is no checkpoint: {other}")

@@ -108,7 +108,7 @@ class Reader:
     describe: Callable[[Source], Found]
     aliases: tuple[tuple[str, str], ...] = ()
     ambiguous: tuple[tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]], ...] = ()     # names, and values to try together
-    unused: tuple[str, ...] = ()                    # endings of names that the origin's network keeps and does not compute with
+    unused: tuple[str, ...] = ()                    # endings of names that the origin keeps and does not compute with
 
     def missing(self, outline: Outline) -> tuple[str, ...]:
         """The sentinels that are not in the file under any one prefix; empty where the layout is recognised."""

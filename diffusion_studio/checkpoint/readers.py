@@ -172,8 +172,8 @@ def _stranger(drawn: Outline) -> str | None:
             return said
     first = next((shape for name, shape in drawn.shapes.items() if name.endswith(_FIRST)), ())
     if len(first) in (3, 5):
-        return (f"Its convolutions run over {'sequences' if len(first) == 3 else 'volumes or films'}, not over pictures, which "
-                "have two dimensions.")
+        return (f"Its convolutions run over {'sequences' if len(first) == 3 else 'volumes or films'}, not over pictures, "
+                "which have two dimensions.")
     if len(first) == 4 and first[1] in (4, 8, 9, 16):
         return f"Its input has {first[1]} channels: it works on an autoencoder's codes (latent diffusion), not on pixels."
     enlarger = drawn.shapes.get("conv_in.weight", ())

@@ -15,6 +15,9 @@ __version__ = "0.1.0"
 # Where each public name lives. Read on first use: what only parses arguments must not wait for torch.
 _HOME = {
     "Studio": "studio", "ModelCard": "studio", "Recipe": "recipe", "Trajectory": "trajectory", "Frame": "frame",
+    "Interval": "guiding", "Projection": "guiding", "ByClassifier": "guiding", "Change": "guiding",
+    "Picture": "picture", "EDITS": "edit", "FromPicture": "edit", "Inpaint": "edit", "Invert": "edit",
+    "Interpolate": "edit", "Morph": "edit", "Branch": "branch",
     "ModelSpec": "spec", "Model": "model", "load": "model",
     "ExportOptions": "export", "FORMATS": "export",
     "NoiseLevel": "diffusion.schedule", "NoiseSchedule": "diffusion.schedule", "SCHEDULES": "diffusion.schedule",

@@ -13,7 +13,8 @@ from .diffusion.schedule import NoiseLevel
 class Frame:
     """State `index` of 0..`total` at its level: x and the predicted x0, each uint8 (N, H, W, C) with C = 1 or 3.
 
-    `calls` is how often the denoiser was asked up to here.
+    `calls` is how often the denoiser was asked up to here, `part` names the stretch of an edited run: "into noise",
+    "before the branch"; empty where a run is denoised.
     """
 
     index: int
@@ -22,6 +23,7 @@ class Frame:
     x: np.ndarray
     x0: np.ndarray
     calls: int = 0
+    part: str = ""
 
     @property
     def nbytes(self) -> int:

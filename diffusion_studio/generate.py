@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -13,35 +12,24 @@ from .diffusion.denoiser import Denoiser
 from .diffusion.guidance import clamped, dynamically_thresholded
 from .diffusion.levels import Levels
 from .diffusion.noise import Noise
-from .diffusion.sampling import sample
-from .diffusion.schedule import NoiseLevel
 from .diffusion.spacing import path
 from .frame import Frame
 from .guided import guided
-from .images import to_uint8
+from .journey import BEFORE, Leg, Plan, journey, reached, tiled, walk
 from .model import Model
 from .recipe import Recipe
+from .states import States
+
+Guides = Callable[[Recipe], tuple[Classifier | None, Model | None]]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A recipe made concrete for a model: what a sampler is called with."""
-
-    denoise: Denoiser
-    levels: tuple[NoiseLevel, ...]
-    noise: Noise
-
-    def start(self) -> torch.Tensor:
-        """x at the first level: noise with the spread that pictures of unit variance have there."""
-        return math.hypot(self.levels[0].alpha, self.levels[0].sigma) * self.noise(0)
-
-
-def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None) -> Plan:
+def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None,
+         strength: float = 1.0) -> Plan:
     """Check a recipe against a model; raises `OptionError` for what the model cannot do.
 
-    `classifier` and `weaker` are those that the recipe names to guide it.
+    `classifier` and `weaker` are those that the recipe names to guide it. It is as if the recipe had no edit; of its steps the last part is made, the share `strength`.
     """
-    levels = Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule)
+    levels = reached(Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule), strength)
     model.check(levels[0])
     denoise = guided(model, recipe, levels, classifier, weaker)
     if recipe.threshold < 1:
@@ -52,15 +40,33 @@ def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, wea
     return Plan(denoise, levels, Noise(recipe.seeds, model.shape, model.device, dtype))
 
 
-def stream(model: Model, recipe: Recipe, classifier: Classifier | None = None,
-           weaker: Model | None = None) -> Iterator[Frame]:
-    """The recipe's n + 1 Frames as they come. A recipe that does not fit fails here, before the first one."""
-    made = plan(model, recipe, classifier, weaker)
-    return _frames(made, recipe)
+def stream(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None,
+           states: States | None = None, guides: Guides | None = None) -> Iterator[Frame]:
+    """The recipe's Frames as they come: n + 1 for n steps. A recipe that does not fit fails here, before the first one.
+
+    `states` keep what this run visits, and spare a branch the replay of the run that it continues. `guides` finds the
+    classifier and the weaker model of any recipe, for a branch whose beginning had others.
+    """
+    def planned(one: Recipe, strength: float) -> Plan:
+        return plan(model, one, *(guides(one) if guides is not None else (classifier, weaker)), strength)
+
+    return _frames(model, recipe, journey(recipe, planned), states or States(max_bytes=0))
 
 
-def _frames(made: Plan, recipe: Recipe) -> Iterator[Frame]:
-    total = len(made.levels) - 1
-    for step in sample(recipe.sampler, made.denoise, made.start(), made.levels, made.noise):
-        x = to_uint8(step.x)
-        yield Frame(step.index, total, step.level, x, x if step.x0 is step.x else to_uint8(step.x0), step.calls)
+def _frames(model: Model, recipe: Recipe, legs: Sequence[Leg], states: States) -> Iterator[Frame]:
+    total = sum(leg.steps for leg in legs)
+    before = states.before(recipe.branch.recipe, model, recipe.branch.at) if recipe.branch is not None else None
+    run = states.open(recipe, model)
+    first, calls, x = 0, 0, None
+    if before is not None:
+        *seen, (left, x) = before
+        first, calls, own = recipe.branch.at, left.calls - 1, legs[-1:]
+        tiles = (0,) * recipe.pictures if recipe.pictures != len(left.x) else None
+        for frame, state in seen:
+            frame = tiled(replace(frame, total=total, part=frame.part or BEFORE), tiles)
+            states.keep(run, frame, state)
+            yield frame
+        legs = own
+    for frame, state in walk(legs, total, first, calls, x):
+        states.keep(run, frame, state)
+        yield frame

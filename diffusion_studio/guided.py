@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from .classifier import Classifier
 from .diffusion.denoiser import Denoiser
@@ -23,6 +24,8 @@ def guided(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier 
     `classifier` and `weaker` are what the recipe names so. Raises `OptionError` for what does not go together.
     """
     check(model, recipe, classifier, weaker)
+    if weaker is not None and recipe.weaker is not None:
+        weaker.check(replace(levels[0], t=weaker.schedule.timestep(levels[0].log_snr)))
     denoise = _one(model, recipe, levels, classifier, weaker)
     if recipe.change.on:
         denoise = switched(denoise, _one(model, recipe.changed(), levels, classifier, weaker), levels, recipe.change.step)

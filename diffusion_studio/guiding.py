@@ -154,6 +154,8 @@ def misfit(helper: ClassifierSpec | ModelSpec, spec: ModelSpec) -> str | None:
         def said(size: int, channels: int) -> str:
             return f"{size}x{size} pictures {'in grey' if channels == 1 else 'in RGB'}"
         return f"it knows {said(size, channels)}, and {spec.name} makes {said(spec.image_size, spec.channels)}"
+    if getattr(helper, "low_res", None):
+        return "it enlarges a picture that it is given, and cannot say anything without one"
     (low, high), (least, most) = seen(helper.schedule), seen(spec.schedule)
     if low > least + 1e-6 or high < most - 1e-6:
         return (f"it was trained on noise of log-SNR {low:.1f} to {high:.1f}, and {spec.name} works from {least:.1f} to "

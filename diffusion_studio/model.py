@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from . import checkpoint
 from .device import keep_freed_memory, pick_device, pick_dtype
@@ -17,7 +18,6 @@ from .diffusion.prediction import Prediction, Reading, reading
 from .diffusion.schedule import NoiseLevel, NoiseSchedule
 from .errors import OptionError
 from .nets.text import TextFeatures
-from .nets.unet import UNet
 from .spec import ModelSpec
 
 Label = str | int | None
@@ -26,7 +26,7 @@ Label = str | int | None
 class Model:
     """A network ready to run. `denoiser(label)` is its bare reading: nothing clipped, nothing guided."""
 
-    def __init__(self, spec: ModelSpec, network: UNet, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, spec: ModelSpec, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         if device.type == "cpu":
             keep_freed_memory()
         self.spec = spec
@@ -45,7 +45,7 @@ class Model:
         return self.spec.channels, self.spec.image_size, self.spec.image_size
 
     def denoiser(self, label: Label | Sequence[Label] = None, prompt: str | None | Sequence[str | None] = None,
-                 low_res: torch.Tensor | None = None) -> NetworkDenoiser:
+                 low_res: torch.Tensor | None = None) -> NetworkDenoiser | SelfConditioned:
         """A Denoiser for one label and prompt, or for one of either per picture. None means any, where that is known.
 
         `low_res`, for a model that enlarges: (1 or N, C, low_res, low_res) in [-1, 1].
@@ -55,7 +55,9 @@ class Model:
         if not self._arranged:          # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
             self.network.to(memory_format=torch.channels_last)
             self._arranged = True
-        return NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts), self._enlarged(low_res))
+        bound = NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts),
+                                self._enlarged(low_res))
+        return SelfConditioned(bound) if self.spec.network.self_condition else bound
 
     def _enlarged(self, low_res: torch.Tensor | None) -> torch.Tensor | None:
         """The small pictures brought to the model's size, bilinearly (Dhariwal & Nichol 2021, appendix A)."""
@@ -103,26 +105,29 @@ class Model:
         return said
 
     def predict(self, x: torch.Tensor, level: NoiseLevel, classes: Sequence[int | None],
-                text: TextFeatures | None = None, low_res: torch.Tensor | None = None) -> Prediction:
+                text: TextFeatures | None = None, low_res: torch.Tensor | None = None,
+                before: torch.Tensor | None = None) -> Prediction:
         """One network call for x (N, C, H, W); the conditions hold one for each picture, or one for all.
 
-        `low_res` are the pictures to enlarge, already at the size of x.
+        `low_res` are the pictures to enlarge, already at the size of x; `before` is the last x0, for a network that
+        is given it.
         """
         said = self._reading(level)
         if len(classes) not in (1, len(x)):
             raise OptionError(f"{len(classes)} labels were given for {len(x)} pictures. Give one, or one for each.")
         if text is not None and len(text.mask) not in (1, len(x)):
             raise OptionError(f"{len(text.mask)} prompts were given for {len(x)} pictures. Give one, or one for each.")
-        t = torch.full((len(x),), level.t, device=x.device)
+        t = torch.full((len(x),), self.spec.network.time_label(level), device=x.device)
         label = None
         if self.spec.network.classes is not None:
             label = torch.tensor(classes, device=x.device).expand(len(x))
         if low_res is not None and len(low_res) not in (1, len(x)):
             raise OptionError(f"{len(low_res)} pictures to enlarge were given for {len(x)}. Give one, or one for each.")
-        scaled = said.input(x)
+        scaled = said.input(self.spec.network.given(x, level))
         scaled = scaled if low_res is None else torch.cat([scaled, low_res.to(x).expand_as(x)], dim=1)
         scaled = scaled.to(self.dtype, memory_format=torch.channels_last)
-        output = self.network(scaled, t, label, None if text is None else text.expand(len(x))).to(x.dtype)
+        more = () if before is None else (before.to(self.dtype),)
+        output = self.network(scaled, t, label, None if text is None else text.expand(len(x)), *more).to(x.dtype)
         variance = None
         if self.spec.learned_variance:
             output, v = output.chunk(2, dim=1)
@@ -154,6 +159,23 @@ class NetworkDenoiser:
         p = self.model.predict(x.repeat(len(asked), 1, 1, 1), level, classes, text, given)
         variances = [None] * len(asked) if p.variance is None else p.variance.chunk(len(asked))
         return [Prediction(*parts) for parts in zip(p.x0.chunk(len(asked)), p.eps.chunk(len(asked)), variances)]
+
+
+class SelfConditioned:
+    """The denoiser of a network that is given its last x0 (Chen et al. 2022, Analog Bits): of one run, whose x0 it keeps.
+
+    A call at a noisier level than the last, or for other pictures, starts over, as a run does: with zeros.
+    """
+
+    def __init__(self, bound: NetworkDenoiser) -> None:
+        self.bound = bound
+        self.last: tuple[float, torch.Tensor] | None = None
+
+    def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
+        known = self.last is not None and self.last[0] <= level.log_snr and self.last[1].shape == x.shape
+        p = self.bound.model.predict(x, level, self.bound.classes, before=self.last[1] if known else None)
+        self.last = level.log_snr, p.x0.detach().clamp(-1, 1)                   # samplers of the origin clip what they hand on
+        return p
 
 
 def _one_each(classes: tuple[int | None, ...], count: int) -> tuple[int | None, ...]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from . import guiding, options
+from .branch import Branch, check_depth, check_edit, file_name
 from .diffusion.noise import MAX_SEED
 from .diffusion.samplers import DDIM, SAMPLERS, Sampler
 from .diffusion.spacing import SPACINGS, Spacing, Trailing
+from .edit import ONE_PICTURE, Edit, Inpaint, edit_files, edit_json, edit_of, edit_words
 from .errors import OptionError
 from .guiding import GROUPS, ByClassifier, Change, Interval, Projection
 from .options import option
@@ -20,6 +22,7 @@ from .options import option
 MAX_PICTURES = 64
 MAX_PROMPT = 2000               # letters
 ANY = "any"                     # what people write and see for the label None
+NO_EDIT = "none"                # and for no edit
 VERSION = 1
 
 GUIDANCE_SHAPES = ("constant", "linear", "cosine", "rising")        # of diffusion.guidance, which loads torch
@@ -64,6 +67,8 @@ class Recipe:
     projection: Projection = Projection()
     classifier: ByClassifier = ByClassifier()
     change: Change = Change()
+    edit: Edit | None = None
+    branch: Branch | None = None
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -91,6 +96,9 @@ class Recipe:
         for name in ("guidance_scales", "weaker"):
             object.__setattr__(self, name, getattr(self, name) or None)
         guiding.scales(self.guidance_scales)
+        object.__setattr__(self, "edit", edit_of(self.edit))
+        object.__setattr__(self, "branch", _branch_of(self.branch))
+        check_edit(self)
 
     def changed(self) -> Recipe:
         """The recipe that counts from the step of `change` on; itself where nothing changes."""
@@ -102,6 +110,22 @@ class Recipe:
                        guidance=self.guidance if to.guidance is None else to.guidance,
                        guidance_scales=self.guidance_scales if to.guidance is None else None, change=Change())
 
+    @property
+    def pictures(self) -> int:
+        """How many pictures the run makes."""
+        own = len(self.seeds) if self.edit is None else getattr(self.edit, "film", len(self.seeds))
+        return own if self.branch is None else max(own, self.branch.recipe.pictures)
+
+    def continued(self, at: int, **changes: Any) -> Recipe:
+        """A recipe that goes on from this one's state number `at`, as this one would but for the changes.
+
+        It keeps in-painting's known pixels; any other edit is how the part before began.
+        """
+        own = {name: getattr(self, name) for name in Recipe.__dataclass_fields__}
+        own |= {"edit": replace(self.edit, strength=1.0) if isinstance(self.edit, Inpaint) else None,
+                "branch": Branch(self, at)}
+        return Recipe.from_settings(changes, own)
+
     def to_json(self) -> str:
         """One line of JSON; `from_json` gives an equal recipe back."""
         return json.dumps({
@@ -110,7 +134,10 @@ class Recipe:
             "spacing": _short(options.to_json(SPACINGS, self.spacing)),
             "guidance": self.guidance, "clip": self.clip,
             **dict(self._later()),
-            **{name: asdict(getattr(self, name)) for name, cls in GROUPS.items() if getattr(self, name) != cls()}})
+            **{name: asdict(getattr(self, name)) for name, cls in GROUPS.items() if getattr(self, name) != cls()},
+            **({} if self.edit is None else {"edit": edit_json(self.edit)}),
+            **({} if self.branch is None else
+               {"branch": {"recipe": json.loads(self.branch.recipe.to_json()), "at": self.branch.at}})})
 
     def _later(self) -> list[tuple[str, Any]]:
         """Name and value of each of `LATER` that says something."""
@@ -129,19 +156,24 @@ class Recipe:
         given = dict(given)
         if (version := given.pop("diffusion-studio")) != VERSION:
             raise OptionError(f"The recipe has version {version!r}; this program reads version {VERSION}.")
+        check_depth(given)
         return cls.from_settings(given)
 
     @classmethod
     def from_settings(cls, given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Recipe:
         """A recipe from named settings, over those of `base`. An unknown name is an `OptionError`.
 
-        A spacing that makes a number of steps of its own brings it, unless `given` names steps too.
+        A spacing that makes a number of steps of its own brings it, unless `given` names steps too; an edit whose outcome
+        no seed changes takes the first seed, unless `given` names seeds too.
         """
         settings = {**(base or {}), **given}
         if isinstance(spacing := settings.get("spacing"), (str, Mapping)):
             spacing = settings["spacing"] = options.from_json(SPACINGS, "spacing", spacing)
         if "steps" not in given and isinstance(spacing, Spacing) and spacing.count is not None:
             settings["steps"] = spacing.count
+        edit = settings["edit"] = edit_of(settings.get("edit"))
+        if "seeds" not in given and isinstance(edit, ONE_PICTURE) and isinstance(settings.get("seeds"), tuple):
+            settings["seeds"] = settings["seeds"][:1]
         return options.build(cls, settings, "field of a recipe")
 
     @classmethod
@@ -152,7 +184,7 @@ class Recipe:
         return cls.from_json(read_recipe(path))
 
     def to_command(self) -> str:
-        """The command line that makes this run."""
+        """The command line that makes this run; the files that it names are `files`."""
         label = ANY if self.label is None else self.label
         words: list[Any] = ["diffusion-studio", "generate", self.model]
         words += [f"--label={label}"] if label.startswith("-") else ["--label", label]
@@ -174,7 +206,35 @@ class Recipe:
         words += ["--guidance", self.guidance]
         if not self.clip:
             words.append("--no-clip")
+        if self.edit is not None:
+            words += edit_words(self.edit)
+        if self.branch is not None:
+            words += [] if self.edit is not None else ["--edit", NO_EDIT]
+            words += ["--continue-from", file_name(self.branch.recipe), "--at", self.branch.at]
         return shlex.join(str(word) for word in words)
+
+    def files(self) -> dict[str, bytes]:
+        """Name and content of the files that `to_command` names: pictures, and the recipe that this one continues."""
+        found = {} if self.edit is None else edit_files(self.edit)
+        if self.branch is not None:
+            found[file_name(self.branch.recipe)] = self.branch.recipe.to_json().encode()
+        return found
+
+
+def _branch_of(given: Any) -> Branch | None:
+    """The branch that a setting says: itself, its JSON, or None."""
+    if isinstance(given, Mapping):
+        given = options.build(Branch, given, "field of a branch")
+    if given is None:
+        return None
+    if not isinstance(given, Branch):
+        raise OptionError(f"A branch is a recipe and the state from which to go on, got {given!r:.80}.")
+    if isinstance(given.recipe, Mapping):
+        check_depth(given.recipe)
+        given = Branch(Recipe.from_json(json.dumps(given.recipe)), given.at)
+    if not isinstance(given.recipe, Recipe):
+        raise OptionError(f"A branch continues a recipe, got {given.recipe!r:.80}.")
+    return given
 
 
 def _short(given: dict[str, Any]) -> Any:

@@ -11,8 +11,9 @@ from typing import Any
 from . import options
 from .diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
 from .errors import OptionError
+from .nets import kinds, tokens
+from .nets.base import NetworkConfig
 from .nets.config import UNetConfig
-from .nets import tokens
 from .nets.tokens import Tokenizer
 from .options import option
 
@@ -33,7 +34,7 @@ class ModelSpec:
     """
 
     name: str = option("", "The model's name.")
-    network: UNetConfig = field(default_factory=UNetConfig)
+    network: NetworkConfig = field(default_factory=UNetConfig)
     schedule: NoiseSchedule = field(default_factory=Linear)
     parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
     sigma_data: float = option(0.5, "The data's standard deviation, as the parametrization edm assumes it.", low=1e-4, high=1e4)
@@ -50,8 +51,8 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         options.check(self)
-        if not isinstance(self.network, UNetConfig) or not isinstance(self.schedule, NoiseSchedule):
-            raise OptionError("A ModelSpec needs a UNetConfig and a NoiseSchedule.")
+        if not isinstance(self.network, NetworkConfig) or not isinstance(self.schedule, NoiseSchedule):
+            raise OptionError("A ModelSpec needs a network's configuration and a NoiseSchedule.")
         for name in ("labels", "words", "prompts"):
             given = getattr(self, name)
             if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
@@ -72,9 +73,7 @@ class ModelSpec:
             raise OptionError(f"A network for {self.channels}-channel pictures{given} takes {taken} and gives {expected}"
                               f" channels; this one takes {self.network.in_channels} and gives "
                               f"{self.network.out_channels}.")
-        if self.image_size % self.network.reduction:
-            raise OptionError(f"This network takes sizes that are multiples of {self.network.reduction}; the pictures "
-                              f"are {self.image_size} wide.")
+        self.network.check_size(self.image_size)
         words = self.network.text.words if self.network.text else 0
         if len(self.words) != words:
             raise OptionError(f"The network's text encoder has {words} words and the table {len(self.words)}.")
@@ -124,7 +123,7 @@ class ModelSpec:
 
     def to_json(self) -> str:
         given = {f.name: getattr(self, f.name) for f in fields(self)}
-        given["network"] = {"name": "unet", **self.network.to_json()}
+        given["network"] = kinds.to_json(self.network)
         given["schedule"] = options.to_json(SCHEDULES, self.schedule)
         return json.dumps(given)
 
@@ -137,9 +136,6 @@ class ModelSpec:
             raise OptionError(f"The model's description is not JSON: {error}") from error
         if not isinstance(given, dict) or not isinstance(given.get("network"), dict):
             raise OptionError("The model's description is not an object with a network.")
-        network = dict(given["network"])
-        if network.pop("name", None) != "unet":
-            raise OptionError(f"The network is of kind {given['network'].get('name')!r}; this version knows 'unet'.")
-        given["network"] = UNetConfig.from_json(network)
+        given["network"] = kinds.from_json(given["network"])
         given["schedule"] = options.from_json(SCHEDULES, "noise schedule", given.get("schedule"))
         return options.build(cls, given, "field of the model's description")

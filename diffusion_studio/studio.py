@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoint
-from .checkpoint.classifier import read_spec as read_classifier_spec
+from .classifier_spec import ClassifierSpec
 from .errors import CheckpointError, OptionError, unknown
 from .frame import Frame
 from .guiding import misfit
 from .recipe import MAX_PICTURES, Recipe
 from .spec import ModelSpec
+from .states import States
 from .trajectory import Trajectory
 
 if TYPE_CHECKING:
     from .classifier import Classifier
-    from .classifier_spec import ClassifierSpec
     from .model import Model
 
 FILE_NAME = "model.safetensors"
@@ -73,6 +73,7 @@ class Studio:
         self._unlisted: set[str] = set()                                      # of these, one visitor's own
         self._opened_classifiers: dict[str, Path] = {}
         self._classifier: tuple[tuple[Path, int], Classifier] | None = None
+        self._states = States()
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelCard]:
@@ -146,7 +147,7 @@ class Studio:
         found = {}
         for name, path in self._classifier_files().items():
             try:
-                found[name] = read_classifier_spec(path)
+                found[name] = _classifier_spec(path)
             except CheckpointError:
                 continue                            # `classifier` says why, to who asks for it
         return found
@@ -165,10 +166,10 @@ class Studio:
             return self._classifier[1]
 
     def open_classifier(self, path: str | Path) -> str:
-        """Add a noisy classifier's file or folder from anywhere; returns the name by which recipes call it."""
+        """Add a noisy classifier's file or folder from anywhere, ours or OpenAI's; returns the name by which recipes call it."""
         path = Path(path)
-        path = path / CLASSIFIER_FILE if path.is_dir() else path
-        read_classifier_spec(path)
+        path = path / CLASSIFIER_FILE if (path / CLASSIFIER_FILE).is_file() else checkpoint.weight_file(path)
+        _classifier_spec(path)
         name = path.parent.name if path.name == CLASSIFIER_FILE else path.stem
         self._opened_classifiers[name] = path
         return name
@@ -191,9 +192,12 @@ class Studio:
         """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""
         from .generate import stream
 
+        return stream(self.model(recipe.model), recipe, states=self._states, guides=self._guides)
+
+    def _guides(self, recipe: Recipe) -> tuple[Classifier | None, Model | None]:
+        """The classifier and the weaker model that a recipe names."""
         guide, weaker = recipe.classifier, recipe.weaker
-        return stream(self.model(recipe.model), recipe, self.classifier(guide.name) if guide.on else None,
-                      self.model(weaker) if weaker is not None else None)
+        return self.classifier(guide.name) if guide.on else None, self.model(weaker) if weaker is not None else None
 
     def run(self, recipe: Recipe) -> Trajectory:
         """All frames of a recipe."""
@@ -211,3 +215,12 @@ class Studio:
             except CheckpointError as error:
                 found[name] = error
         return found
+
+
+def _classifier_spec(path: Path) -> ClassifierSpec:
+    """The spec of a noisy classifier's file in any layout, its weights unread; a `CheckpointError` where it is none."""
+    spec = checkpoint.inspect(path).spec
+    if not isinstance(spec, ClassifierSpec):
+        raise CheckpointError(f"{path.name} is a model that draws, not a noisy classifier, so its gradient cannot guide. Name "
+                              "it as the weaker model, or give a classifier.")
+    return spec

@@ -168,6 +168,16 @@ def test_frames_show_the_states(tiny_model):
         assert frame.level == state.level
 
 
+def test_exploding_states_are_shown_at_the_scale_of_pictures(tiny_model):
+    model = tiny_model(parametrization="edm", schedule=VarianceExploding())
+    recipe = Recipe(label="Cat", seeds=(0, 1), steps=5, sampler="heun", spacing="karras")
+    frames = list(generate.stream(model, recipe))
+    for frame, state in zip(frames, states(model, recipe), strict=True):
+        spread = math.hypot(1, state.level.sigma) if state.level.sigma else 1
+        np.testing.assert_array_equal(frame.x, to_uint8(state.x / spread))
+    assert 0.1 < ((frames[0].x > 0) & (frames[0].x < 255)).mean()           # shades, and not only black and white
+
+
 @pytest.mark.parametrize("spacing", [*(name for name, cls in SPACINGS.items() if cls().count is None),
                                      Timesteps(timesteps="80,40,1"), Sections(sections="2,1")], ids=str)
 def test_the_start_is_noise_with_the_spread_of_its_level(tiny_model, spacing):

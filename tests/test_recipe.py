@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import shlex
 
+import numpy as np
 import pytest
 
+from diffusion_studio.branch import Branch
 from diffusion_studio.diffusion.noise import MAX_SEED
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS
 from diffusion_studio.diffusion.spacing import SPACINGS, Exponential, Follow, Karras, Leading, Sections, Timesteps, Trailing
+from diffusion_studio.edit import FromPicture
 from diffusion_studio.errors import OptionError
 from diffusion_studio.guiding import GROUPS, ByClassifier, Change, Interval, Projection, flags_of
 from diffusion_studio.options import fields_of
+from diffusion_studio.picture import Picture
 from diffusion_studio.recipe import MAX_PICTURES, Recipe
 
+PIXEL = Picture(np.zeros((1, 1), np.uint8))
 RECIPES = [
     Recipe(), Recipe(model="fashion-mnist", label="Ankle boot", seeds=(0, 1, 2, 3), steps=20, guidance=2.5),
     Recipe(model="a b'c", label="T-shirt", seeds=(MAX_SEED, 0, 5), sampler=DDIM(eta=0.1), spacing="leading", clip=False),
@@ -47,7 +52,7 @@ def test_every_field_is_in_the_json_and_tells_recipes_apart():
                "guidance": 1.5, "clip": False, "prompt": "a cat", "negative": "dog", "negative_label": "b",
                "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9, "guidance_scales": "1,5", "weaker": "w",
                "interval": Interval(0.2, 3), "projection": Projection(0), "classifier": ByClassifier("c", 2.0),
-               "change": Change(3, guidance=2)}
+               "change": Change(3, guidance=2), "edit": FromPicture(PIXEL), "branch": Branch(Recipe(model="m", label="a"), 3)}
     assert changes.keys() == Recipe.__dataclass_fields__.keys()
     texts = {base.to_json()}
     for name, value in changes.items():

@@ -21,9 +21,10 @@ RANKS = {
     "errors": -2, "options": -1, "images": -1, "device": -1,
     "diffusion.schedule": 0, "diffusion.noise": 0, "diffusion.prediction": 1, "diffusion.spacing": 1, "diffusion.levels": 1,
     "diffusion.posterior": 2,
-    "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5, "diffusion.editing": 3,
+    "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5, "diffusion.editing": 3, "diffusion.film": 3.2,
     "nets": 4, "spec": 5, "classifier_spec": 5, "frame": 5, "checkpoint": 6, "data": 6, "export": 6, "model": 7,
-    "guiding": 5.5, "classifier": 7, "recipe": 7, "trajectory": 8, "guided": 8.5, "generate": 9, "training": 9, "convert": 9, "measure": 9, "metrics": 9.5,
+    "guiding": 5.5, "picture": 6.5, "edit": 6.6, "branch": 6.7, "classifier": 7, "recipe": 7, "trajectory": 8,
+    "guided": 8.5, "journey": 8.5, "states": 8.5, "generate": 9, "training": 9, "convert": 9, "measure": 9, "metrics": 9.5,
     "studio": 10, "ui": 11, "cli": 12, "__main__": 13,
 }
 EMPTY = {"", "diffusion"}                       # packages that only hold others; nobody needs to import from them
@@ -102,7 +103,7 @@ def test_no_two_modules_import_each_other_in_a_circle():
 
 def test_the_reader_of_imports_sees_what_it_should():
     """The tests above are as good as `imports`; it must see relative, lazy and type-checking ones."""
-    assert {"spec", "nets.unet", "errors"} <= inner(ROOT / "checkpoint" / "native.py")
+    assert {"spec", "nets.networks", "errors"} <= inner(ROOT / "checkpoint" / "native.py")
     assert "generate" in inner(ROOT / "studio.py")                  # inside a function
     assert "torch" in imports(ROOT / "images.py")
     assert "export.metadata" in inner(ROOT / "recipe.py") or "export" in inner(ROOT / "recipe.py")

@@ -57,8 +57,8 @@ def test_a_model_without_labels_takes_none(tiny_spec):
 
 
 @pytest.mark.parametrize("changes, message", [
-    ({"network": 3}, "A ModelSpec needs a UNetConfig and a NoiseSchedule"),
-    ({"schedule": "linear"}, "A ModelSpec needs a UNetConfig and a NoiseSchedule"),
+    ({"network": 3}, "A ModelSpec needs a network's configuration and a NoiseSchedule"),
+    ({"schedule": "linear"}, "A ModelSpec needs a network's configuration and a NoiseSchedule"),
     ({"schedule": FlowMatching(), "parametrization": "mean"}, "mean is about the step between two timesteps, and this schedule"),
     ({"sigma_data": 0}, "ModelSpec.sigma_data must be a finite number from 0.0001 to 10000, got 0"),
     ({"labels": ["Cat", "Dog", "Bag"]}, "labels must be a list of texts"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,28 @@ def _read(file: TensorFile, source: Source, one: Rename, wanted: tuple[int, ...]
 
 
 def _changed(parts: list[torch.Tensor], change: str, config: UNetConfig) -> torch.Tensor:
+    """Our tensor of theirs: as they are, one below the other, or what `Rename.rows` says besides."""
+    if change.startswith("labels"):
+        return _label_table(*parts, null=change == "labels and any")
     tensor = parts[0] if len(parts) == 1 else torch.cat(parts)
     if change == "transposed":
         return tensor.t()
+    if change == "negated":
+        return -tensor
     if change in ("first third", "other thirds"):
         third = len(tensor) // 3
         return tensor[:third] if change == "first third" else tensor[third:]
     return reordered(tensor, change, config) if change else tensor
+
+
+def _label_table(weight: torch.Tensor, bias: torch.Tensor | None = None, null: bool = False) -> torch.Tensor:
+    """What EDM's layer for one-hot labels, (width, K), makes of each of them, (K, width); with `null` of no label too.
+
+    Where there is a bias (SongUNet) the label is scaled by sqrt(K) first; else (DhariwalUNet) not.
+    """
+    rows = weight.t() * math.sqrt(weight.shape[1]) if bias is not None else weight.t()
+    rows = torch.cat([rows, torch.zeros_like(rows[:1])]) if null else rows
+    return rows if bias is None else rows + bias
 
 
 def reordered(qkv: torch.Tensor, rows: str, config: UNetConfig) -> torch.Tensor:

@@ -14,8 +14,7 @@ from .container import opened
 
 if TYPE_CHECKING:
     import torch
-
-    from ..nets.unet import UNet
+    from torch import nn
 
 FORMAT = "diffusion-studio"
 VERSION = "1"
@@ -28,7 +27,7 @@ class Weights:
     """A checkpoint in memory: its spec and its network, on the CPU."""
 
     spec: ModelSpec                                 # or of a noisy classifier, with its network
-    network: UNet
+    network: nn.Module
 
 
 def read_spec(path: str | Path) -> ModelSpec:
@@ -79,13 +78,13 @@ def _spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
         raise CheckpointError(f"The header of {path.name} is wrong: {error}") from error
 
 
-def skeleton(path: Path, spec: ModelSpec) -> UNet:
+def skeleton(path: Path, spec: ModelSpec) -> nn.Module:
     """The spec's network without memory behind it."""
-    from ..nets.unet import UNet
+    from ..nets.networks import build
     from .memory import without_weights
 
     try:
-        return without_weights(lambda: UNet(spec.network))
+        return without_weights(lambda: build(spec.network))
     except (OptionError, RuntimeError) as error:
         raise CheckpointError(f"The header of {path.name} describes no network that can be built: {error}") from error
 

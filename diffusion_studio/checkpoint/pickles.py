@@ -20,7 +20,8 @@ def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
     A file may hold several (the network, its moving average, an optimiser's state): the moving average is taken first,
     or the one that `take` names. Raises `CheckpointError` for a pickle that holds more than weights, or no network.
     """
-    found = dict(_state_dicts(_loaded(path)))
+    loaded = _loaded(path)
+    found = dict(_state_dicts(loaded))
     if not found:
         raise CheckpointError(f"{path.name} holds no state dict with convolutions, so no U-Net. Save network.state_dict() with "
                               "the program that it comes from.")
@@ -36,7 +37,8 @@ def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
         shared = tensor.untyped_storage().data_ptr() in seen            # safetensors holds no tensor twice
         seen.add(tensor.untyped_storage().data_ptr())
         tensors[str(name)] = tensor.clone(memory_format=torch.contiguous_format) if shared else tensor.contiguous()
-    write_tensors(out, tensors, {"format": "pt"})
+    version = loaded.get("version") if isinstance(loaded, Mapping) else None
+    write_tensors(out, tensors, {"format": "pt", **({"version": version[:20]} if isinstance(version, str) else {})})
     return chosen
 
 
@@ -50,7 +52,15 @@ def _loaded(path: Path) -> Any:
         reason = str(error).split("\n")[0][:200] or type(error).__name__
         raise CheckpointError(f"{path.name} cannot be opened as a pickle of weights alone ({reason}). It is damaged, or holds "
                               "objects besides tensors, which could run any code. Where you trust it, open it with the program "
-                              "that it comes from and save network.state_dict().") from error
+                              "that it comes from and save network.state_dict()."
+                              f"{_of_edm(path) if path.suffix.lower() == '.pkl' else ''}") from error
+
+
+def _of_edm(path: Path) -> str:
+    """How a network of EDM, which is published as a pickle of modules with their source code, becomes plain tensors."""
+    return (f" EDM's networks are such files: in EDM's own folder run: python -c \"import pickle, torch; "
+            f"net = pickle.load(open('{path.name}', 'rb'))['ema']; torch.save(net.state_dict(), '{path.stem}.pt')\" and convert "
+            f"{path.stem}.pt.")
 
 
 def _state_dicts(given: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -8,15 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError
 from ..spec import ModelSpec
-from .container import Outline
+from .container import Outline, opened
 from .facts import Fact
 from .walk import Rename
 
 WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model|ema_model|online_model|ema|nn_model|net|network|unet|denoise_fn|"
                       r"state_dict|_model)\.)*")
+
+MAX_BUFFER = 100_000
 
 _ANONYMOUS = ("model", "diffusion_pytorch_model", "diffusion_pytorch_model.fp16", "unet", "unet_ema")
 
@@ -34,6 +38,7 @@ class Source:
     prefix: str = ""
     aside: tuple[str, ...] = ()
     aliased: bool = False
+    outline: Outline | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     scheduler: Mapping[str, Any] = field(default_factory=dict)
     args: Mapping[str, Any] = field(default_factory=dict)
@@ -44,6 +49,22 @@ class Source:
         """The file's name, or its folder's where the file is called as all of them are."""
         parts = [self.path.stem, *(part.name for part in self.path.resolve().parents)]
         return next((part for part in parts if part and part not in _ANONYMOUS), self.path.stem)
+
+    @property
+    def version(self) -> str:
+        """The version of the program that wrote the file, where `convert` found one in a pickle; else empty."""
+        return str(self.outline.metadata.get("version", ""))[:20] if self.outline else ""
+
+    def buffer(self, name: str) -> np.ndarray | None:
+        """A table of numbers that the process keeps around the network (betas, ...), float64; None where there is none."""
+        around = [self.prefix.rpartition(".")[0].rpartition(".")[0], self.prefix.rpartition(".")[0], ""]
+        for place in dict.fromkeys(f"{one}." if one else "" for one in around):
+            shape = self.outline.shapes.get(place + name) if self.outline else None
+            if shape and len(shape) == 1 and shape[0] <= MAX_BUFFER and self.outline.dtypes[place + name] in ("F32", "F64"):
+                with opened(self.path, framework="np") as file:
+                    values = file.get_tensor(place + name).astype(np.float64)
+                return values if np.isfinite(values).all() else None
+        return None
 
     def shape(self, name: str, rank: int) -> tuple[int, ...]:
         """The shape of a tensor that has to be there, with `rank` sides. Raises `CheckpointError`."""
@@ -56,10 +77,10 @@ class Source:
                                   "them 0. This is another network, or a damaged file.")
         return found
 
-    def count(self, pattern: str) -> int:
-        """How many of pattern.format(0), pattern.format(1), ... there are in a row."""
+    def count(self, pattern: str, first: int = 0) -> int:
+        """How many of pattern.format(first), pattern.format(first + 1), ... there are in a row."""
         n = 0
-        while pattern.format(n) in self.shapes:
+        while pattern.format(first + n) in self.shapes:
             n += 1
         return n
 
@@ -74,6 +95,7 @@ class Found:
     renames: tuple[Rename, ...]
     facts: tuple[Fact, ...]
     notes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()                            # tensors that belong there and play no part in drawing
 
 
 @dataclass(frozen=True)
@@ -85,6 +107,7 @@ class Reader:
     describe: Callable[[Source], Found]
     aliases: tuple[tuple[str, str], ...] = ()
     ambiguous: tuple[tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]], ...] = ()     # names, and values to try together
+    unused: tuple[str, ...] = ()                    # endings of names that the origin's network keeps and does not compute with
 
     def missing(self, outline: Outline) -> tuple[str, ...]:
         """The sentinels that are not in the file under any one prefix; empty where the layout is recognised."""
@@ -110,11 +133,11 @@ class Reader:
             for old, new in self.aliases:
                 if old in short:
                     short, aliased = short.replace(old, new), aliased or "Conv2d" not in old
-            if short in shapes:                             # one tensor under two names
+            if short in shapes or short.endswith(self.unused):      # one tensor under two names
                 aside.append(name)
             else:
                 shapes[short], original[short] = shape, name
-        return Source(outline.path, shapes, original, prefix, tuple(aside), aliased, **given)
+        return Source(outline.path, shapes, original, prefix, tuple(aside), aliased, outline, **given)
 
 
 def _other_copy(name: str) -> bool:

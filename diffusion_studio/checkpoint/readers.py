@@ -10,13 +10,15 @@ from typing import Any
 from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
 from ..spec import ModelSpec
-from . import classifier, ddpm, diffusers, openai, openai_classifier
+from . import classifier, ddpm, diffusers, edm, lucidrains, openai, openai_classifier, tqch
 from .container import PICKLES, Outline, outline, read_json, tree
 from .native import FORMAT, Weights, read, read_spec
 from .reader import Found, Reader, Source
+from .small import SMALL
 
 READERS: dict[str, Reader] = {"diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER,
-                             "openai-classifier": openai_classifier.READER}
+                             "edm": edm.READER, "openai-classifier": openai_classifier.READER,
+                             "lucidrains": lucidrains.READER, "tqch": tqch.READER, **SMALL}
 
 _FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors", "unet_ema/diffusion_pytorch_model.safetensors",
           "unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
@@ -108,7 +110,7 @@ def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Pa
                               f"{str(error)[:600]}") from error
     wanted = {name for one in found.renames for name in one.theirs}
     return Inspection(path, drawn, found, found.spec, tuple(sorted(wanted - source.shapes.keys())),
-                      tuple(sorted(source.shapes.keys() - wanted)))
+                      tuple(sorted(source.shapes.keys() - wanted - set(found.unused))))
 
 
 def read_any(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None, dtype: Any = None) -> Weights:

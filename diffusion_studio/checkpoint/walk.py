@@ -12,7 +12,7 @@ WEIGHTS = ("weight", "bias")
 
 @dataclass(frozen=True)
 class Part:
-    """One module. `kind`: conv_in, block, attention, down, up, norm_out, conv_out, time, label.
+    """One module. `kind`: conv_in, block, attention, down, up, input, output, norm_out, conv_out, time, label.
 
     `way` is down, middle or up; `level` counts from the finest; `index` is the place in its level (in the middle: 0, 1, 2);
     `number` counts OpenAI's flat input and output blocks. `inside` are the submodules that hold weights and biases.
@@ -39,21 +39,23 @@ def parts(config: UNetConfig) -> Iterator[Part]:
     def stage(prefix: str, width: int, out: int, **place) -> Iterator[Part]:
         yield Part("block", f"{prefix}.block", (*block, "skip") if width != out else block, **place)
         attended = config.attention_levels if place["way"] == "down" else config.attention_going_up
+        if place["way"] == "up" and config.up_attention == "last" and place["index"] < config.blocks:
+            attended = ()
         if place["level"] in attended:
             yield Part("attention", f"{prefix}.attention", attention, **place)
 
     def resample(prefix: str, way: str, **place) -> Iterator[Part]:
         if config.resample == "residual":
-            yield Part(way, prefix, block, way, **place)
+            yield Part(way, prefix, (*block, "skip") if config.resample_skip else block, way, **place)
         elif config.resample == "conv":
             yield Part(way, prefix, ("conv",), way, **place)
 
     yield Part("time", "time", ("0", "2"))
     if config.classes is not None:
-        table = config.class_embedding == "table"
-        yield Part("label", "label", ("",) if table else ("0", "2"), biased=not table)
+        waves = config.class_embedding == "sinusoidal"
+        yield Part("label", "label", ("0", "2") if waves else ("",), biased=waves)
     yield Part("conv_in", "conv_in")
-    number, width, skips = 1, widths[0], [widths[0]]
+    number, width, skips = 1, config.stem, [config.stem]
     for level, out in enumerate(widths):
         for k in range(config.blocks):
             yield from stage(f"down.{level}.stages.{k}", width, out, way="down", level=level, index=k, number=number)
@@ -61,6 +63,8 @@ def parts(config: UNetConfig) -> Iterator[Part]:
             skips.append(out)
         if level < last:
             yield from resample(f"down.{level}.resample", "down", level=level, number=number)
+            if config.input_path != "none":
+                yield Part("input", f"input_path.{level}", ("conv",), "down", level)
             number += 1
             skips.append(out)
     kinds = {"attention": ("block", "attention", "block"), "residual": ("block", "block"), "none": ()}[config.middle]
@@ -72,6 +76,8 @@ def parts(config: UNetConfig) -> Iterator[Part]:
             at = {"way": "up", "level": level, "index": k, "number": number}
             yield from stage(f"up.{place}.stages.{k}", width + skips.pop(), widths[level], **at)
             number, width = number + 1, widths[level]
+        if level and config.output_path == "skip":
+            yield Part("output", f"output_path.{place}", ("norm", "conv"), "up", level)
         if level:
             attended = level in config.attention_going_up
             yield from resample(f"up.{place}.resample", "up", level=level, number=number - 1, after_attention=attended)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ from ..nets.tokens import split
 from ..options import fields_of
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from .checkpoints import add_flags, opened
+from .editing import add_editing, continued, edit_said
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of
+
+# --picture is the one to edit
+_EXPORT = [replace(one, name="only") if one.name == "picture" else one for one in fields_of(ExportOptions)]
 
 
 def add(verbs: Any) -> None:
@@ -29,10 +34,11 @@ def add(verbs: Any) -> None:
     for kind, registry in REGISTRIES.items():
         add_choice(verb, kind, registry)
     add_groups(verb)
+    add_editing(verb)
     export = verb.add_argument_group("the file")
     export.add_argument("--out", metavar="FILE", help="where to write: .gif, .mp4 or .png (default MODEL-LABEL-SEED.gif)")
     export.add_argument("--format", help="the format where the suffix does not tell it, such as 'strip'")
-    add_options(export, fields_of(ExportOptions))
+    add_options(export, _EXPORT)
     add_machine(verb)
     verb.set_defaults(run=_generate)
 
@@ -47,14 +53,19 @@ def _generate(args: argparse.Namespace) -> None:
     opened(studio, args)
     _open_helpers(studio, args)
     recipe = recipe_of(args, studio)
-    options = ExportOptions(**given(args, fields_of(ExportOptions)))
+    options = ExportOptions(**{"picture" if name == "only" else name: value for name, value in given(args, _EXPORT).items()})
     words = "_".join(split(recipe.prompt or ""))[:40].replace("_,", "")      # no letter that a file's name cannot have
     name = "-".join(part for part in (recipe.model, recipe.label, words, str(recipe.seeds[0])) if part).replace(" ", "_")
     out = Path(args.out or f"{name}{FORMATS[args.format].suffix if args.format in FORMATS else '.gif'}")
     format_of(out, args.format)                     # a wrong suffix is said before the run, not after it
     frames = studio.stream(recipe)
-    bar = tqdm(frames, desc="denoising", total=recipe.steps + 1, unit="state", disable=None)
-    written = Trajectory(recipe, list(bar)).save(out, args.format, **vars(options))
+    seen = []
+    with tqdm(desc="denoising", unit="state", disable=None) as bar:
+        for frame in frames:
+            seen.append(frame)
+            bar.total = frame.total + 1
+            bar.update()
+    written = Trajectory(recipe, seen).save(out, args.format, **vars(options))
     print(written)
 
 
@@ -71,7 +82,9 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
     changes = given(args, [field for field in fields_of(Recipe) if field.name != "model"])
     if changes.get("label") == ANY:
         changes["label"] = None
-    if args.recipe:
+    if (branch := continued(args)) is not None:
+        before = branch
+    elif args.recipe:
         before = Recipe.from_file(args.recipe)
     elif args.model:
         if changes.keys() & {"label", "prompt", "negative"}:        # what is asked for replaces all that is by default
@@ -86,6 +99,8 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
     for kind, registry in REGISTRIES.items():
         changes[kind] = chosen(args, kind, registry, getattr(before, kind))
     changes |= grouped(args, before)
+    if (asked := edit_said(args, before.edit, lambda: studio.card(args.model or before.model))) != before.edit:
+        changes["edit"] = asked
     return Recipe.from_settings(changes, {name: getattr(before, name) for name in Recipe.__dataclass_fields__})
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import DataError
 from . import captions
+from .cache import cached
 from .imagedata import ImageData
 from .pictures import Colour, fitted, pixels
 
@@ -21,7 +22,8 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, A
 
 
 def read(folder: Path, size: int | None = None, fit: str = "pad", background: Colour = (0, 0, 0)) -> ImageData:
-    """Every picture of the folder. Grey if every file is. Without a `size` all must have one already.
+    """Every picture of the folder. Grey if every file is. Without a `size` all must have one already. What took long to
+    decode is kept on disk (`cache`).
 
     A `DataError` counts and names the files that cannot be read, the sizes, and the pictures without captions.
     """
@@ -33,7 +35,7 @@ def read(folder: Path, size: int | None = None, fit: str = "pad", background: Co
         raise DataError(f"{folder} holds images both in sub-folders, which name their labels, and beside them. "
                         "Move all into sub-folders, or all out of them.")
     texts = captions.read(folder, files)            # before the pictures: what is missing is said at once
-    images = _decode(files, size, fit, background)
+    images = cached(files, (size, fit, background), lambda: _decode(files, size, fit, background))
     labels = np.array([names.index(p.relative_to(folder).parts[0]) for p in files]) if names else None
     return ImageData(images, labels, names, texts)
 

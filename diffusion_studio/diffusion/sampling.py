@@ -26,7 +26,7 @@ def sample(sampler: Sampler, denoise: Denoiser, x: torch.Tensor, levels: Sequenc
     counted = Counted(denoise)
     first, turns = 0, _turns(levels)
     for last in turns:
-        run = sampler(counted, x, levels[first:last + 1], _later(noise, first))
+        run = sampler(counted, x, levels[first:last + 1], later(noise, first))
         while True:
             try:                                    # no name for the step: it would keep the state's memory
                 yield _next(run, counted, first)
@@ -58,7 +58,7 @@ def _turns(levels: Sequence[NoiseLevel]) -> list[int]:
     return [k for k in range(end) if snr[k + 1] < snr[k]] + [end]
 
 
-def _later(noise: NoiseFunction, first: int) -> NoiseFunction:
+def later(noise: NoiseFunction, first: int) -> NoiseFunction:
     """The run's noise for a stretch that begins at its level number `first`."""
     return _Later(noise, first) if first else noise
 

@@ -6,12 +6,13 @@ import errno
 import os
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ExportError, OptionError, unknown
 from ..frame import Frame
 from . import gif, mp4, png
+from .film import film
 from .options import ExportOptions
 
 __all__ = ["ExportOptions", "FORMATS", "Format", "save"]
@@ -29,7 +30,7 @@ class Format:
 
 
 _STATES = ("view", "picture", "frames", "every", "states")
-_FILM = (*_STATES, "fps", "hold", "scale", "caption")
+_FILM = (*_STATES, "bounce", "fps", "hold", "scale", "caption")
 FORMATS: dict[str, Format] = {
     "gif": Format("GIF", ".gif", "Plays everywhere and loops; grey is exact, colours are the best 256.", gif.write, _FILM),
     "mp4": Format("MP4", ".mp4", "H.264 video: small, all colours, for slides and the web.", mp4.write, _FILM),
@@ -51,6 +52,8 @@ def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: E
     chosen = FORMATS[format_of(path, format)]
     if not len(frames):
         raise ExportError("There are no states to export yet. Generate first.")
+    if options.frames == "pictures" and "frames" in chosen.takes:
+        frames, options = film(frames, options.bounce), replace(options, picture=None)
     target = Path(os.path.realpath(path))    # a link stays a link, and ffmpeg gets no name that reads like a URL
     if target.is_dir():
         raise ExportError(f"{str(path)!r} is a folder. Add a file name, as in {str(path / ('run' + chosen.suffix))!r}.")

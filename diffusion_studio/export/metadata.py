@@ -1,7 +1,7 @@
 """The recipe inside an exported file. Reads containers only, never pixels: files come from strangers.
 
-GIF: a comment. PNG: a text chunk. MP4: the comment in moov/udta/meta/ilst. Or the bare JSON.
-A file that was cut off after its recipe still gives it; all writers put it in front of the pictures.
+GIF: a comment. PNG: a text chunk. MP4: the comment in moov/udta/meta/ilst, or a box of our own at the end. Or the bare JSON.
+A file that was cut off after its recipe still gives it; writers put it in front of the pictures where they can.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import BinaryIO
 from ..errors import ExportError
 
 PNG_KEY = "diffusion-studio"
-MAX_TEXT = 1 << 20            # a recipe has a few thousand characters
+MAX_TEXT = 24 << 20           # a recipe has a few thousand characters; the pictures in it up to millions
 _MAX_PARTS = 1_000_000        # blocks, chunks or boxes looked at before giving up
+MP4_ID = b"DiffusionStudio1"  # of the box at an MP4's end that takes a recipe with pictures
 _MP4_PATH = (b"moov", b"udta", b"meta", b"ilst", b"\xa9cmt", b"data")
 
 
@@ -63,7 +64,7 @@ def _texts(file: BinaryIO, size: int, path: Path) -> Iterator[str]:
     elif magic[:8] == b"\x89PNG\r\n\x1a\n":
         found = _png(file, size)
     elif magic[4:8] == b"ftyp":
-        found = _mp4(file, 0, size, _MP4_PATH)
+        found = _mp4_texts(file, size)
     elif magic.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
         yield _json(file, size, path)
         return
@@ -177,6 +178,16 @@ def _inflated(data: bytes) -> bytes:
         return zlib.decompressobj().decompress(data, MAX_TEXT)
     except zlib.error as error:
         raise _Malformed(f"its compressed text cannot be read ({error})") from error
+
+
+def _mp4_texts(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """The comment, and what lies in a box of our own."""
+    yield from _mp4(file, 0, size, _MP4_PATH)
+    for name, at, stop in _boxes(file, 0, size):
+        if name == b"uuid" and len(MP4_ID) <= stop - at <= MAX_TEXT:
+            file.seek(at)
+            if _exactly(file, len(MP4_ID)) == MP4_ID:
+                yield _exactly(file, stop - at - len(MP4_ID))
 
 
 def _mp4(file: BinaryIO, start: int, end: int, names: tuple[bytes, ...]) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..errors import ExportError
 from ..frame import Frame
-from .metadata import mp4_is_whole
+from .metadata import MP4_ID, mp4_is_whole
 from .options import ExportOptions
 from .render import Scene
 
@@ -19,6 +20,7 @@ from .render import Scene
 _COLOURS = ["scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_inp",
             "format=yuv420p",
             "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"]
+_MAX_COMMENT = 16_000         # bytes: it goes through ffmpeg's command line, which Windows cuts at 32,767 letters
 _QUALITY = ["-crf", "16", "-preset", "veryfast"]
 
 
@@ -31,6 +33,7 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
     import imageio.v2 as imageio
 
     scene = Scene.of(frames, options)
+    large = len(recipe_json.encode()) > _MAX_COMMENT
     repeats = max(1, round(options.hold * options.fps)) - 1
     filters = [f"tpad=stop={repeats}:stop_mode=clone"] if repeats else []
     try:
@@ -38,7 +41,7 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
                 path, format="FFMPEG", codec="libx264", pixelformat="yuv420p", macro_block_size=1, quality=None,
                 fps=Fraction(options.fps).limit_denominator(1000), ffmpeg_log_level="error",
                 output_params=["-vf", ",".join([*filters, *_COLOURS]), *_QUALITY, "-movflags", "+faststart",
-                               "-metadata", f"comment={recipe_json}", "-f", "mp4"]) as writer:
+                               *([] if large else ["-metadata", f"comment={recipe_json}"]), "-f", "mp4"]) as writer:
             for picture in scene.pictures():
                 writer.append_data(_even(picture))
     except (OSError, RuntimeError) as error:
@@ -47,6 +50,10 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
     if not mp4_is_whole(path):                               # imageio does not look at ffmpeg's exit status
         raise ExportError("ffmpeg did not finish the video, most likely because the disk is full. Make room, choose "
                           "another folder or a smaller scale.")
+    if large:
+        text = MP4_ID + recipe_json.encode()
+        with open(path, "ab") as file:
+            file.write(struct.pack(">I4s", len(text) + 8, b"uuid") + text)
 
 
 def _even(picture: np.ndarray) -> np.ndarray:

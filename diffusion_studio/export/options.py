@@ -16,12 +16,13 @@ class ExportOptions:
                        choices=("x", "x0", "both"))
     picture: int | None = option(None, "Number of one picture of the grid, from 0. Left out: all.",
                                  low=0, high=63)
-    frames: str = option("all", "All states, every k-th, or some evenly spaced in log-SNR.",
-                         choices=("all", "every", "log_snr"))
+    frames: str = option("all", "All states, every k-th, some evenly spaced in log-SNR; or the finished pictures one by one.",
+                         choices=("all", "every", "log_snr", "pictures"))
     every: int = option(1, "The k of every k-th.", low=1, high=10_000)
     states: int = option(8, "How many, where evenly spaced in log-SNR and in a film strip.", low=2, high=1000)
     fps: float = option(20.0, "Frames per second.", low=0.5, high=50)
     hold: float = option(1.0, "Seconds that the last frame stays.", low=0, high=60)
+    bounce: bool = option(False, "The finished pictures forwards and then backwards, so that the film closes.")
     scale: int | None = option(None, "Crisp enlargement by a whole number. Left out: up to 512 pixels, in a strip 256 a "
                                "state.", low=1, high=64)
     caption: bool = option(False, "The step and the noise level under the picture.")

@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import OptionError
 from ..frame import Frame
 from ..images import enlarge, grid
+from .film import PICTURE
 from .options import ExportOptions
 
 if TYPE_CHECKING:
@@ -39,11 +40,13 @@ def choose(frames: Sequence[Frame], options: ExportOptions) -> list[int]:
 def evenly(log_snr: Sequence[float], count: int) -> list[int]:
     """min(count, n) positions whose log-SNRs are nearest to even steps from the first to the last.
 
-    `log_snr` ascends. A clean end (+inf) and a pure-noise start (-inf) are picks of their own, as nothing is
+    `log_snr` ascends; where a run goes into noise first, or jumps back, the positions are even instead. A clean end (+inf) and a pure-noise start (-inf) are picks of their own, as nothing is
     at an even distance from them.
     """
     n = len(log_snr)
     count = min(count, n)
+    if any(a >= b for a, b in zip(log_snr, log_snr[1:])):
+        return [round(k * (n - 1) / (count - 1)) for k in range(count)]
     head = [0] if math.isinf(log_snr[0]) else []
     tail = [n - 1] if n - 1 not in head and math.isinf(log_snr[-1]) else []
     inner = np.arange(len(head), n - len(tail))
@@ -190,6 +193,8 @@ class Caption:
 
 def words(frame: Frame) -> list[str]:
     """The parts of a state's caption."""
+    if frame.part == PICTURE:
+        return [f"picture {frame.index + 1} of {frame.total + 1}"]
     return [f"step {frame.index}/{frame.total}", *time_of(frame, "t "), *_log_snr(frame)]
 
 

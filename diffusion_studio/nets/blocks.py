@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .config import UNetConfig
+from .pyramid import doubling, halving
 
 
 def sinusoidal(t: torch.Tensor, width: int, order: str = "cos_sin", shift: int = 0) -> torch.Tensor:
@@ -25,12 +26,13 @@ def sinusoidal(t: torch.Tensor, width: int, order: str = "cos_sin", shift: int =
 
 def group_norm(width: int, config: UNetConfig, most: int | None = None) -> nn.GroupNorm:
     """As many groups as allowed that divide the channels."""
-    groups = next(g for g in range(min(most or config.norm_groups, width), 0, -1) if width % g == 0)
+    largest = max(min(most or config.norm_groups, width // config.norm_least), 1)
+    groups = next(g for g in range(largest, 0, -1) if width % g == 0)
     return nn.GroupNorm(groups, width, eps=config.norm_eps)
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour doubling, then a convolution unless the block around it has its own."""
+    """Nearest-neighbour doubling, then a convolution unless there is to be none."""
 
     def __init__(self, width: int, conv: bool = True) -> None:
         super().__init__()
@@ -42,7 +44,7 @@ class Upsample(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halving by a strided convolution, or by averaging where the block around it has its own convolution."""
+    """Halving by a strided convolution, or by averaging where there is to be none."""
 
     def __init__(self, width: int, conv: bool = True, padding: str = "both") -> None:
         super().__init__()
@@ -64,16 +66,16 @@ class ResBlock(nn.Module):
     def __init__(self, width_in: int, width_out: int, config: UNetConfig, emb_width: int, resample: str = "") -> None:
         super().__init__()
         self.scale_shift = config.conditioning == "scale_shift"
-        self.resample = {"": None, "up": Upsample, "down": Downsample}[resample]
-        if self.resample is not None:
-            self.resample = self.resample(width_in, conv=False)
+        self.skip_scale = config.skip_scale
+        self.resample = {"": lambda _: None, "up": doubling, "down": halving}[resample](config)
         self.norm1 = group_norm(width_in, config)
         self.conv1 = nn.Conv2d(width_in, width_out, 3, padding=1)
         self.emb = nn.Linear(emb_width, 2 * width_out if self.scale_shift else width_out)
         self.norm2 = group_norm(width_out, config)
         self.dropout = nn.Dropout(config.dropout)
         self.conv2 = zero(nn.Conv2d(width_out, width_out, 3, padding=1))
-        self.skip = nn.Conv2d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
+        projects = width_in != width_out or (resample and config.resample_skip)
+        self.skip = nn.Conv2d(width_in, width_out, 1) if projects else nn.Identity()
 
     def forward(self, x: torch.Tensor, emb: torch.Tensor) -> torch.Tensor:
         h = F.silu(self.norm1(x), inplace=True)
@@ -86,7 +88,8 @@ class ResBlock(nn.Module):
             h = torch.addcmul(shift, self.norm2(h), 1 + scale)
         else:
             h = self.norm2(h + e)
-        return self.skip(x) + self.conv2(self.dropout(F.silu(h, inplace=True)))
+        h = self.skip(x) + self.conv2(self.dropout(F.silu(h, inplace=True)))
+        return h if self.skip_scale == 1 else h * self.skip_scale
 
 
 class Attention(nn.Module):
@@ -95,6 +98,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, config: UNetConfig, groups: int | None = None) -> None:
         super().__init__()
         self.heads = config.heads_for(width)
+        self.skip_scale = config.skip_scale
         self.norm = nn.Identity() if groups == 0 else group_norm(width, config, groups)
         self.qkv = nn.Linear(width, 3 * width)
         self.out = zero(nn.Linear(width, width))
@@ -104,7 +108,8 @@ class Attention(nn.Module):
         tokens = self.norm(x).flatten(2).transpose(1, 2)
         q, k, v = self.qkv(tokens).view(n, h * w, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, h * w, c)
-        return x + self.out(mixed).transpose(1, 2).reshape(n, c, h, w)
+        x = x + self.out(mixed).transpose(1, 2).reshape(n, c, h, w)
+        return x if self.skip_scale == 1 else x * self.skip_scale
 
 
 class CrossAttention(nn.Module):

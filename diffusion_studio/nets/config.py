@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +9,16 @@ from typing import Any
 from .. import options
 from ..errors import OptionError
 from ..options import option
+from .base import NetworkConfig
 from .tokens import TextConfig
+
 
 MAX_LEVELS = 10
 MAX_MULTIPLIER = 64
 
 
 @dataclass(frozen=True)
-class UNetConfig:
+class UNetConfig(NetworkConfig):
     """One U-Net for DDPM (2020), Improved DDPM and ADM (2021).
 
     DDPM: conditioning "add", resample "conv", one head, attention where the picture is 16 wide.
@@ -53,8 +54,8 @@ class UNetConfig:
     null_class: bool = option(False, "Whether one more class, the last, stands for any.")
     text: TextConfig | None = None
     # What published checkpoints of other programs need besides; the defaults are the papers' own networks.
-    class_embedding: str = option("table", "How a class is embedded: a row of a table, or its number as a time is.",
-                                  choices=("table", "sinusoidal"))
+    class_embedding: str = option("table", "How a class is embedded: a row of a table, its number as a time is, or a row that "
+                                  "joins the time's waves before their layers.", choices=("table", "sinusoidal", "early"))
     up_attention_levels: tuple[int, ...] | None = None
     middle: str = option("attention", "The middle: residual, attention, residual; without the attention; or nothing.",
                          choices=("attention", "residual", "none"))
@@ -66,6 +67,23 @@ class UNetConfig:
     time_scale: float = option(1.0, "t is multiplied by this first: 1000 / T rescales other T to the usual range.",
                                low=1e-6, high=1e6)
     center_input: bool = option(False, "Whether x is first mapped from [0, 1] to [-1, 1], as 2 x - 1.")
+    # Score-based models: DDPM++ and NCSN++ (Song et al. 2021), as their authors, EDM and diffusers build them.
+    stem_channels: int | None = option(None, "Channels after the first convolution; else those of the first level.", low=1,
+                                       high=16384)
+    norm_least: int = option(1, "Fewest channels of a group of a group norm.", low=1, high=256)
+    resample_filter: str = option("box", "How residual blocks change size: averaging and repeating, or by the filter (1, 3, 3, "
+                                  "1).", choices=("box", "fir"))
+    resample_skip: bool = option(False, "Whether residual blocks that change size have a 1x1 convolution on their skip.")
+    skip_scale: float = option(1.0, "Sums of residual blocks and attention are multiplied by this, but in the middle.",
+                               low=1e-3, high=1e3)
+    up_attention: str = option("each", "Attention on the way up: after each block of its level, or after the last.",
+                               choices=("each", "last"))
+    input_path: str = option("none", "How the noisy picture is fed in at every size.", choices=("none", "skip", "residual"))
+    output_path: str = option("none", "Whether every size adds its share to the output.", choices=("none", "skip"))
+    time_embedding: str = option("sinusoidal", "Waves of t: at falling frequencies, or at random ones that come with the weights.",
+                                 choices=("sinusoidal", "fourier"))
+    time_channels: int | None = option(None, "Number of waves; else as many as channels.", low=2, high=16384)
+    time_log: bool = option(False, "Whether the logarithm of t is taken first, after time_scale.")
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -89,6 +107,8 @@ class UNetConfig:
             in_middle = level == len(self.widths) - 1 and self.middle == "attention"
             if level in self.attention_levels or level in self.attention_going_up or in_middle:
                 self.heads_for(int(width))
+        if self.time_embedding == "fourier" and self.waves % 2:
+            raise OptionError(f"Fourier features are sines and cosines, so an even number; time_channels is {self.waves}.")
         if self.null_class and self.classes is None:
             raise OptionError("null_class needs classes.")
         if self.text is not None and not isinstance(self.text, TextConfig):
@@ -104,6 +124,16 @@ class UNetConfig:
     def attention_going_up(self) -> tuple[int, ...]:
         """Levels with attention on the way up."""
         return self.attention_levels if self.up_attention_levels is None else self.up_attention_levels
+
+    @property
+    def stem(self) -> int:
+        """Channels after the first convolution."""
+        return self.stem_channels or int(self.widths[0])
+
+    @property
+    def waves(self) -> int:
+        """Numbers that t is turned into, before the layers that make the embedding of them."""
+        return self.time_channels or self.channels
 
     @property
     def embedding_width(self) -> int:
@@ -124,9 +154,6 @@ class UNetConfig:
         if width % self.heads:
             raise OptionError(f"{width} channels do not divide into {self.heads} heads.")
         return self.heads
-
-    def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> UNetConfig:

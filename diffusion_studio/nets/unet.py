@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -9,6 +11,7 @@ from torch import nn
 from ..errors import OptionError
 from .blocks import Attention, CrossAttention, Downsample, ResBlock, Upsample, group_norm, sinusoidal, zero
 from .config import UNetConfig
+from .pyramid import InputStep, OutputStep, fourier
 from .text import TextEncoder, TextFeatures
 
 
@@ -49,10 +52,12 @@ class UNet(nn.Module):
         self.config = config
         emb_width = config.embedding_width
         self.time = waves_to_embedding(config)
+        # those of a random Gaussian process, which training never changes
+        self.frequencies = nn.Parameter(16 * torch.randn(config.waves // 2), False) if config.time_embedding == "fourier" else None
         self.label = None
         if config.classes is not None:
-            table = config.class_embedding == "table"
-            self.label = nn.Embedding(config.classes + config.null_class, emb_width) if table else waves_to_embedding(config)
+            width = {"table": emb_width, "early": config.waves, "sinusoidal": None}[config.class_embedding]
+            self.label = waves_to_embedding(config) if width is None else nn.Embedding(config.classes + config.null_class, width)
         self.text = None if config.text is None else TextEncoder(config.text)
         self.text_emb = None if config.text is None else nn.Linear(config.text.width, emb_width)
 
@@ -70,28 +75,38 @@ class UNet(nn.Module):
             return Upsample(width, conv) if way == "up" else Downsample(width, conv, padding=config.downsample_padding)
 
         widths, last = config.widths, len(config.widths) - 1
-        self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+        self.conv_in = nn.Conv2d(config.in_channels, config.stem, 3, padding=1)
         self.down = nn.ModuleList()
-        width, skips = widths[0], [widths[0]]
+        width, skips = config.stem, [config.stem]
         for level, out in enumerate(widths):
             stages = [stage(width if k == 0 else out, out, level, config.attention_levels) for k in range(config.blocks)]
             self.down.append(Level(stages, resample(out, "down") if level < last else None))
             skips += [out] * (config.blocks + (level < last))
             width = out
 
+        self.input_path = None
+        if config.input_path != "none":
+            carried = [config.in_channels, *(widths if config.input_path == "residual" else [config.in_channels] * last)]
+            self.input_path = nn.ModuleList(InputStep(carried[k], widths[k], config) for k in range(last))
+
+        inner = dataclasses.replace(config, skip_scale=1.0)
         parts = {"attention": (ResBlock, Attention, ResBlock), "residual": (ResBlock, ResBlock), "none": ()}[config.middle]
-        self.middle = nn.ModuleList(Attention(width, config, config.middle_groups) if part is Attention
-                                    else ResBlock(width, width, config, emb_width) for part in parts)
+        self.middle = nn.ModuleList(Attention(width, inner, config.middle_groups) if part is Attention
+                                    else ResBlock(width, width, inner, emb_width) for part in parts)
         self.middle_cross = cross(width) if Attention in parts else None
 
         self.up = nn.ModuleList()
         for level, out in reversed(list(enumerate(widths))):
             stages = []
-            for _ in range(config.blocks + 1):
-                stages.append(stage(width + skips.pop(), out, level, config.attention_going_up))
+            for k in range(config.blocks + 1):
+                attended = config.attention_going_up if config.up_attention == "each" or k == config.blocks else ()
+                stages.append(stage(width + skips.pop(), out, level, attended))
                 width = out
             self.up.append(Level(stages, resample(out, "up") if level else None))
 
+        self.output_path = None
+        if config.output_path == "skip":
+            self.output_path = nn.ModuleList(OutputStep(out, group_norm(out, config), config) for out in reversed(widths[1:]))
         self.norm_out = group_norm(width, config)
         self.conv_out = zero(nn.Conv2d(width, config.out_channels, 3, padding=1))
 
@@ -103,14 +118,17 @@ class UNet(nn.Module):
         if text is not None:
             text = text if isinstance(text, TextFeatures) else self.text(text)
             emb = emb + self.text_emb(text.pooled)
-        h = self.conv_in(2 * x - 1 if self.config.center_input else x)
+        picture = 2 * x - 1 if self.config.center_input else x
+        h = self.conv_in(picture)
         skips = [h]
-        for level in self.down:
+        for k, level in enumerate(self.down):
             for stage in level.stages:
                 h = stage(h, emb, text)
                 skips.append(h)
             if level.resample is not None:
                 h = level.resample(h, emb)
+                if self.input_path is not None:
+                    h, picture = self.input_path[k](h, picture)
                 skips.append(h)
         for part in self.middle:
             h = part(h) if isinstance(part, Attention) else part(h, emb)
@@ -118,12 +136,16 @@ class UNet(nn.Module):
                 h = self.middle_cross(h, text.sequence, text.mask)
             if self.config.middle_scale != 1:
                 h = h / self.config.middle_scale
-        for level in self.up:
+        picture = None
+        for k, level in enumerate(self.up):
             for stage in level.stages:
                 h = stage(torch.cat([h, skips.pop()], dim=1), emb, text)
             if level.resample is not None:
+                if self.output_path is not None:
+                    picture = self.output_path[k](h, picture)
                 h = level.resample(h, emb)
-        return self.conv_out(F.silu(self.norm_out(h), inplace=True))
+        made = self.conv_out(F.silu(self.norm_out(h), inplace=True))
+        return made if picture is None else made + picture
 
     def _embed(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
         if x.shape[1] != self.config.in_channels or any(side % self.config.reduction for side in x.shape[2:]):
@@ -131,17 +153,26 @@ class UNet(nn.Module):
                               f"{self.config.reduction}, got {tuple(x.shape)}.")
         if (label is None) != (self.label is None):
             raise OptionError("This U-Net " + ("needs" if label is None else "takes no") + " class label.")
-        emb = self.time(self._waves(t if self.config.time_scale == 1 else t.float() * self.config.time_scale).to(x.dtype))
+        waves = self._waves(self._time(t)).to(x.dtype)
+        if self.config.class_embedding == "early" and self.label is not None:
+            return self.time(waves + self.label(label))
+        emb = self.time(waves)
         if self.label is None:
             return emb
         known = label if self.config.class_embedding == "table" else self._waves(label).to(x.dtype)
         return emb + self.label(known)
 
+    def _time(self, t: torch.Tensor) -> torch.Tensor:
+        t = t if self.config.time_scale == 1 else t.float() * self.config.time_scale
+        return t.float().log() if self.config.time_log else t
+
     def _waves(self, t: torch.Tensor) -> torch.Tensor:
-        return sinusoidal(t, self.config.channels, self.config.time_order, self.config.time_shift)
+        if self.frequencies is not None:
+            return fourier(t, self.frequencies, self.config.time_order)
+        return sinusoidal(t, self.config.waves, self.config.time_order, self.config.time_shift)
 
 
 def waves_to_embedding(config: UNetConfig) -> nn.Sequential:
     """The two layers from sines and cosines to the embedding that reaches every block."""
     width = config.embedding_width
-    return nn.Sequential(nn.Linear(config.channels, width), nn.SiLU(), nn.Linear(width, width))
+    return nn.Sequential(nn.Linear(config.waves, width), nn.SiLU(), nn.Linear(width, width))

@@ -76,7 +76,8 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
         "Labels": ", ".join(spec.labels) or "none",
         "Objective": _objective(config),
         "Images seen": f"{known['images_seen']:,} in batches of {config.batch}",
-        "Averaged weights": f"decay {config.decays[config.exported]:g} per step",
+        "Averaged weights": f"power function, relative length {config.ema_length:g}" if config.ema_length else
+                            f"decay {config.decays[config.exported]:g} per step",
         "Time": f"{known['hours']:.2f} hours" if minutes >= 60 else f"{minutes:.1f} minutes",
         "Hardware": known["hardware"], "Date": known["date"],
     }

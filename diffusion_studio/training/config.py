@@ -26,7 +26,7 @@ KINDS = ("denoiser", "classifier")
 OBJECTIVE_NAMES = ("simple", "hybrid", "vlb")
 LEARNED_VARIANCE = ("hybrid", "vlb")
 DRAW_NAMES = ("uniform", "loss", "log-normal", "logit-normal")
-MAY_CHANGE = ("images", "ema_export")               # between the sessions of a run; nothing else
+MAY_CHANGE = ("images", "ema_export", "ema_length")             # between the sessions of a run; nothing else
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,11 @@ class TrainConfig:
     ema_also: str = option("", "Decays of further averages to keep beside, such as 0.99,0.9999.")
     ema_export: float = option(0.0, "Decay of the average that the model file holds; 0 is that of ema.",
                                low=0.0, high=0.99999999)
+    ema_power: str = option("", "Relative lengths of averages to keep snapshots of, such as 0.05,0.1: from two, any other can "
+                            "be made after training.")
+    ema_length: float = option(0.0, "Relative length of the average that the model file holds, made from those snapshots; 0 is "
+                               "the average by decay.", low=0.0, high=0.28)
+    snapshot_every: int = option(10_000, "Images between those snapshots.", low=1)
     seed: int = option(0, "Seed of everything random.", low=0, high=2**62)
     precision: str = option("auto", "Precision of the products: autocast to bf16 where that is fast, else fp32.",
                             choices=("auto", "fp32", "bf16"))
@@ -135,6 +140,10 @@ class TrainConfig:
             raise OptionError(f"A batch of {self.batch} cannot be computed in {self.accumulate} parts. Make accumulate "
                               f"at most {self.batch}.")
         decays = self.decays                                # says what is wrong with ema_also
+        powers = self.powers
+        if self.ema_length and not powers:
+            raise OptionError("ema_length needs snapshots of averages to be made from, and this run keeps none. Train with "
+                              "ema_power, such as 0.05,0.1.")
         if self.ema_export and self.ema_export not in decays:
             raise OptionError(f"ema_export {self.ema_export:g} is not among the averages that are kept "
                               f"({', '.join(f'{d:g}' for d in decays)}). Name it in ema or ema_also.")
@@ -193,6 +202,14 @@ class TrainConfig:
         if not all(0 <= decay < 1 for decay in also):
             raise OptionError(f"ema_also must be decays from 0 to below 1, got {self.ema_also!r}.")
         return tuple(dict.fromkeys((self.ema, *map(float, also))))
+
+    @property
+    def powers(self) -> tuple[float, ...]:
+        """Relative lengths of the power-function averages of which snapshots are kept, without doubles."""
+        found = _numbers(self.ema_power, "ema_power", float)
+        if not all(0.005 <= length <= 0.28 for length in found):
+            raise OptionError(f"ema_power must be lengths from 0.005 to 0.28, got {self.ema_power!r}.")
+        return tuple(dict.fromkeys(map(float, found)))
 
     @property
     def exported(self) -> int:
@@ -263,7 +280,8 @@ class TrainConfig:
     def check_resume(self, asked: TrainConfig) -> None:
         """An `OptionError` with every difference, unless `asked` continues this configuration."""
         if differences := self.differences(dataclasses.replace(asked, **{n: getattr(self, n) for n in MAY_CHANGE})):
-            raise OptionError(f"A resumed run keeps its configuration; only {' and '.join(MAY_CHANGE)} may change. "
+            raise OptionError(f"A resumed run keeps its configuration; only {', '.join(MAY_CHANGE[:-1])} and "
+                              f"{MAY_CHANGE[-1]} may change. "
                               f"Different (kept -> asked for): {'; '.join(differences)}. Start a new run for these.")
 
     def to_json(self) -> str:

@@ -61,6 +61,8 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
             folder.check_free()
         trainer = Trainer(config, folder, device_here, compile, world)
         if world.first:
+            if trainer.progress.seen < config.images:
+                trainer.check_room()
             if kept is not None:
                 folder.trim_log(trainer.progress.step)
                 _adopt(trainer, kept)
@@ -77,7 +79,8 @@ def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
     """Save what a resumed run's configuration changed; another average takes effect at once."""
     if kept != trainer.config:
         trainer.folder.save_config(trainer.config)
-    if kept.exported != trainer.config.exported and trainer.progress.step:
+    wanted = trainer.config
+    if (kept.exported, kept.ema_length) != (wanted.exported, wanted.ema_length) and trainer.progress.step:
         trainer.export()
         _save_sheet(trainer, "final")
 

@@ -1,5 +1,5 @@
 """A run's folder: config.json, state.safetensors to resume from, model.safetensors to use with its card.md, log.csv,
-samples/."""
+samples/, and snapshots/ of averages whose length is chosen later."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class RunFolder:
         self.curve_path = self.path / "loss.png"
         self.log_path = self.path / "log.csv"
         self.samples = self.path / "samples"
+        self.snapshots = self.path / "snapshots"
 
     @property
     def name(self) -> str:
@@ -108,26 +109,53 @@ class RunFolder:
 
         A `CheckpointError` where the disk is too full for it; the state before it then stays.
         """
-        needed = sum(t.numel() * t.element_size() for t in tensors.values()) + _SPARE
-        free = shutil.disk_usage(self.path).free
+        self.need_room(_size(tensors), "a checkpoint")
+        write_tensors(self.state_path, tensors, {"progress": json.dumps(vars(progress))})
+
+    def save_snapshot(self, tensors: dict[str, torch.Tensor], step: int) -> None:
+        """Keep averages of the weights after `step`; errors as for `save_state`."""
+        self.need_room(_size(tensors), "a snapshot of the averages")
+        with self._writing(self.snapshots):
+            self.snapshots.mkdir(exist_ok=True)
+        write_tensors(self.snapshots / f"{step:09d}.safetensors", tensors, {"step": str(step)})
+
+    def snapshot_paths(self, last: int) -> dict[int, Path]:
+        """The snapshots by step, rising, up to step `last`: a run that was killed may have gone on after its last save."""
+        found = {int(path.stem): path for path in sorted(self.snapshots.glob("*.safetensors")) if path.stem.isdecimal()}
+        return {step: path for step, path in found.items() if step <= last}
+
+    def need_room(self, needed: int, what: str) -> None:
+        """A `CheckpointError` unless the disk has room for this many bytes and a little more."""
+        needed += _SPARE
+        free = shutil.disk_usage(next(one for one in (self.path, *self.path.resolve().parents) if one.exists())).free
         if free < needed:
             kept = "The checkpoint before it is whole" if self.state_path.exists() else "Nothing was saved yet"
-            raise CheckpointError(f"{self.path} has {free / 1e6:.1f} MB free, and a checkpoint of this run takes "
-                                  f"{needed / 1e6:.1f} MB. {kept}; free space and go on with --resume {self.path}.")
-        write_tensors(self.state_path, tensors, {"progress": json.dumps(vars(progress))})
+            then = f"go on with --resume {self.path}" if self.config_path.exists() else "start again, or choose another folder"
+            raise CheckpointError(f"{self.path} has {free / 1e6:.1f} MB free, and {what} of this run takes "
+                                  f"{needed / 1e6:.1f} MB. {kept}; free space and {then}.")
 
     def load_state(self) -> tuple[dict[str, torch.Tensor], Progress] | None:
         """What `save_state` kept, or None where the run has not come to that."""
-        from safetensors import SafetensorError, safe_open
-
         if not self.state_path.is_file():
             return None
+        tensors, known = self._load(self.state_path, "the run cannot be resumed from it")
         try:
-            with safe_open(str(self.state_path), framework="pt") as file:
-                progress = Progress(**json.loads(file.metadata()["progress"]))
-                return {name: file.get_tensor(name) for name in file.keys()}, progress
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            return tensors, Progress(**json.loads(known["progress"]))
+        except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{self.state_path} is damaged ({error}); the run cannot be resumed from it.") from error
+
+    def load_snapshot(self, path: Path) -> dict[str, torch.Tensor]:
+        """What `save_snapshot` kept there."""
+        return self._load(path, "delete it to make averages without it, which are then less exact")[0]
+
+    def _load(self, path: Path, else_do: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}); {else_do}.") from error
 
     def log(self, **row: float) -> None:
         """Append a row to log.csv."""
@@ -144,6 +172,10 @@ class RunFolder:
             head, *rows = self.log_path.read_text("utf-8").splitlines(keepends=True)
             kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= step]
             _replace_text(self.log_path, "".join([head, *kept]))
+
+
+def _size(tensors: dict[str, torch.Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
 def _replace_text(path: Path, text: str) -> None:

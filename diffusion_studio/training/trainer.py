@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from .draws import draw_batch, draw_part, mix
 from .ema import EMA
 from .lowres import LowRes, beside
 from .parallel import World
+from .power_ema import PowerEMA, combined, fit, gamma_of
 from .run import Progress, RunFolder
 from .tasks import TASKS
 from .timesteps import TIMESTEP_DRAWS
@@ -66,6 +69,7 @@ class Trainer:
             self.task.start_from(self.network, config.start_from)
         self.network = self.network.to(device, memory_format=layout).train()
         self.emas = [EMA(self.network, decay) for decay in config.decays]
+        self.powers = [PowerEMA(self.network, length) for length in config.powers]
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay,
                                            betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda"))
         self.objective = self.task.objective
@@ -75,18 +79,50 @@ class Trainer:
         self.progress = Progress()
         self.whole = True                       # False inside an update: such a state must not be saved
         self._losses: list[float] = []
+        self._made: tuple[int, Mapping[str, torch.Tensor]] | None = None
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self._restore()
         self._forward: nn.Module = torch.compile(self.network) if compile else self.network
 
-    @property
-    def ema(self) -> EMA:
-        """The average that is exported and sampled from."""
-        return self.emas[self.config.exported]
+    def average(self) -> Mapping[str, torch.Tensor]:
+        """The weights that are exported and sampled from, by parameter."""
+        if not self.config.ema_length or not self.progress.step:
+            return self.emas[self.config.exported].state
+        if self._made is None or self._made[0] != self.progress.step:
+            self._made = self.progress.step, self._of_length(self.config.ema_length)
+        return self._made[1]
+
+    def _of_length(self, length: float) -> Mapping[str, torch.Tensor]:
+        """The power-function average of any relative length, from the snapshots and the averages as they are now."""
+        now = self.progress.step
+        for power in self.powers:
+            if power.sigma_rel == length:
+                return power.state
+        kept = {step: path for step, path in self.folder.snapshot_paths(now).items() if step < now}
+        times = [step for step in [*kept, now] for _ in self.powers]
+        factors = fit(times, [power.gamma for power in self.powers] * (len(kept) + 1), now, gamma_of(length))
+        before = (state for path in kept.values() for state in self._snapshot(path))
+        return combined(factors, chain(before, (power.state for power in self.powers)))
+
+    def _snapshot(self, path: Path) -> Iterator[dict[str, torch.Tensor]]:
+        tensors = self.folder.load_snapshot(path)
+        for k in range(len(self.powers)):
+            prefix = f"power{k}."
+            yield {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+    def _keep_snapshot(self) -> None:
+        """In half precision, as in the paper. Before the next step and not after the last, so that a disk that is full
+        costs no step, and a resumed run makes what is missing."""
+        seen, every = self.progress.seen, self.config.snapshot_every
+        if self.powers and self.world.first and seen // every > (seen - self.config.batch) // every and seen:
+            self.folder.save_snapshot({f"power{k}.{name}": p.to("cpu", torch.float16).contiguous()
+                                       for k, power in enumerate(self.powers) for name, p in power.state.items()},
+                                      self.progress.step)
 
     def step(self, stop: bool = False) -> Outcome:
         """One optimizer step; `stop` asks all processes to stop after it."""
         config, at = self.config, self.progress
+        self._keep_snapshot()
         drawn = draw_batch(config.seed, at.step, config.batch, self.timesteps, config.label_dropout, config.flips)
         lr = config.learning_rate(at.seen)
         for group in self.optimizer.param_groups:
@@ -106,7 +142,7 @@ class Trainer:
         self.whole = False
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        for ema in self.emas:
+        for ema in (*self.emas, *self.powers):
             ema.update(self.network, at.step)
         if self.timesteps.learns:
             self.timesteps.update(drawn.t, everyone)
@@ -190,15 +226,25 @@ class Trainer:
 
     def sheet(self) -> Image.Image | None:
         """Samples of the exported average, where the network makes pictures."""
-        return self.task.sheet(self.spec(), self.ema.state, self.device)
+        return self.task.sheet(self.spec(), self.average(), self.device)
+
+    def check_room(self) -> None:
+        """A `CheckpointError` where the disk has no room for the next checkpoint, said before the work is done."""
+        copies = 3 + sum(1 for _ in self._averages())           # the weights and the optimizer's two moments besides
+        self.folder.need_room(4 * copies * sum(p.numel() for p in self.network.parameters()), "a checkpoint")
 
     def save(self) -> None:
-        """Write the state to resume from."""
+        """Write the state to resume from; a `StudioError` instead where a weight is no number any more."""
+        if not all(p.isfinite().all() for p in self.network.parameters()):
+            self.whole = False
+            raise StudioError(f"A weight stopped being a finite number before step {self.progress.step}, though the loss was "
+                              f"one. What was saved before is in {self.folder.path}; start a new run with a lower learning "
+                              f"rate than {self.config.lr:g}.")
         names = [name for name, _ in self.network.named_parameters()]
         moments = self.optimizer.state_dict()["state"]
         tensors = {f"network.{name}": p.detach() for name, p in self.network.named_parameters()}
-        for k, ema in enumerate(self.emas):
-            tensors |= {f"{_ema_key(k)}.{name}": p for name, p in ema.state.items()}
+        for key, ema in self._averages():
+            tensors |= {f"{key}.{name}": p for name, p in ema.state.items()}
         tensors |= {f"{key}.{names[k]}": value for k, values in moments.items() for key, value in values.items()}
         tensors |= {f"timesteps.{name}": value for name, value in self.timesteps.state().items()}
         tensors["recent_losses"] = torch.tensor(self._losses, dtype=torch.float64)
@@ -208,7 +254,7 @@ class Trainer:
     def export(self) -> None:
         """Write the model to use, and its card."""
         spec = self.spec()
-        self.task.write(self.folder.export_path(self.config.kind), spec, self.ema.state)
+        self.task.write(self.folder.export_path(self.config.kind), spec, self.average())
         write_card(self.folder, spec, self.config, self._losses)
 
     def _restore(self) -> None:
@@ -225,8 +271,8 @@ class Trainer:
         try:
             self.network.load_state_dict({name: tensors[f"network.{name}"] for name in parameters})
             with torch.no_grad():
-                for k, ema in enumerate(self.emas):
-                    ema.state = {name: like(name, _ema_key(k)) for name in parameters}
+                for key, ema in self._averages():
+                    ema.state = {name: like(name, key) for name in parameters}
                 moments = {k: {"step": tensors[f"step.{name}"], "exp_avg": like(name, "exp_avg"),
                                "exp_avg_sq": like(name, "exp_avg_sq")}
                            for k, name in enumerate(parameters) if parameters[name].requires_grad}
@@ -239,6 +285,7 @@ class Trainer:
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
-
-def _ema_key(number: int) -> str:
-    return f"ema{number + 1}" if number else "ema"
+    def _averages(self) -> Iterator[tuple[str, EMA | PowerEMA]]:
+        """Every average, with what its tensors are called in the state."""
+        yield from ((f"ema{k + 1}" if k else "ema", ema) for k, ema in enumerate(self.emas))
+        yield from ((f"power{k}", ema) for k, ema in enumerate(self.powers))

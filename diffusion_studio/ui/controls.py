@@ -13,6 +13,7 @@ from ..errors import OptionError
 from ..options import Option, fields_of, name_of
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from ..studio import ModelCard, Studio
+from .editing import EditControls
 from .guidance import FIELDS, GuidanceControls
 
 DICE_SIDES = 1_000_000
@@ -119,7 +120,8 @@ class RecipeControls:
             self.examples = gr.Dataset(components=[self.prompt], samples=_examples(card), label="Examples",
                                        elem_id="examples", samples_per_page=6, visible=bool(card.spec.prompts))
 
-    def render_rest(self) -> None:
+    def render_rest(self, below: Any = None) -> None:
+        """`below` is the place under the player."""
         card, start = self.studio.card(self.start.model), self.start
         self.count = gr.Slider(1, MAX_PICTURES, value=len(start.seeds), step=1, label="Pictures", elem_id="count")
         with gr.Row(equal_height=True, elem_id="seed-row"):
@@ -140,16 +142,19 @@ class RecipeControls:
                                           info="Which noise levels the steps visit.")
             self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
                                                   clip={"label": "Clip the predicted x0", "value": start.clip})
+        self.editing = EditControls(self.studio, start, control_for, below)
         self._connect()
 
     def inputs(self) -> set[gr.components.Component]:
         """Every control whose value `recipe` reads."""
         return {self.model, self.label, self.prompt, self.count, self.seed, self.steps, self.guidance,
-                *self.sampler.inputs(), *self.spacing.inputs(), *self.advanced.controls.values(), *self.guiding.inputs()}
+                *self.sampler.inputs(), *self.spacing.inputs(), *self.advanced.controls.values(), *self.guiding.inputs(),
+                *self.editing.inputs()}
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
-        return [*self.inputs(), self.text, self.examples, self.guiding.section, *self.sampler.groups.values(), *self.spacing.groups.values()]
+        return list(dict.fromkeys([*self.inputs(), self.text, self.examples, self.guiding.section, *self.sampler.groups.values(),
+                                   *self.spacing.groups.values(), *self.editing.outputs()]))
 
     def recipe(self, values: Mapping[Any, Any]) -> Recipe:
         """The recipe that the controls stand at; an `OptionError` says what is wrong with them."""
@@ -157,10 +162,12 @@ class RecipeControls:
         card = self.studio.card(values[self.model])
         conditions = card.conditions
         rest = self.advanced.read(values) | self.guiding.read(values, card, _number_or_none)
+        edit, branch = self.editing.read(values, card, _number_or_none)
+        seeds = self.editing.seeds(edit, _seeds(values[self.seed], values[self.count]))
         return Recipe.from_settings({
             "model": values[self.model], "label": label if conditions and label != ANY else None,
             "prompt": (values[self.prompt] or None) if card.spec.takes_text else None,
-            "seeds": _seeds(values[self.seed], values[self.count]), "sampler": self.sampler.read(values),
+            "seeds": seeds, "edit": edit, "branch": branch, "sampler": self.sampler.read(values),
             "spacing": self.spacing.read(values), "guidance": values[self.guidance], **rest,
         }, {"steps": values[self.steps]})           # the slider yields to a spacing that brings its own number
 
@@ -177,7 +184,7 @@ class RecipeControls:
             self.guidance: gr.update(value=recipe.guidance, visible=self.guiding.strengthens(card),
                                      minimum=min(0, recipe.guidance), maximum=max(10, recipe.guidance)),
             **self.sampler.show(recipe.sampler), **self.spacing.show(recipe.spacing), **self.advanced.show(recipe),
-            **self.guiding.show(recipe),
+            **self.guiding.show(recipe), **self.editing.show(recipe, card),
         }
 
     def _first_recipe(self) -> Recipe:
@@ -192,6 +199,7 @@ class RecipeControls:
         self.dice.click(lambda: str(random.randrange(DICE_SIDES)), None, self.seed, queue=False,
                         api_visibility="private")
         self.examples.click(lambda sample: sample[0], self.examples, self.prompt, queue=False, api_visibility="private")
+        self.editing.connect(self.model)
         self.sampler.connect()
         self.spacing.connect()
         self.model.input(lambda name: self.show(self.studio.recipe(name)), self.model, self.outputs(), queue=False,

@@ -11,6 +11,7 @@ import gradio as gr
 from ..errors import ExportError
 from ..export import FORMATS, ExportOptions
 from ..options import build
+from ..recipe import Recipe
 from ..trajectory import Trajectory
 from .controls import OptionControls
 from .handlers import said
@@ -61,6 +62,7 @@ _LABELS: dict[str, dict[str, Any]] = {
     "view": {}, "fps": {"label": "Speed"}, "scale": {"placeholder": "automatic"},
     "hold": {"label": "Hold"}, "frames": {"label": "Which states"}, "every": {"label": "k"},
     "states": {"label": "Number of states"}, "picture": {"label": "One picture", "placeholder": "all"}, "caption": {},
+    "bounce": {"label": "There and back"},
 }
 
 
@@ -69,9 +71,27 @@ def _shown(format: str, frames: str) -> set[str]:
     shown = set(FORMATS[format].takes)
     if frames != "every":
         shown.discard("every")
-    if frames == "every" or (frames == "all" and format != "strip"):
+    shown -= {"picture"} if frames == "pictures" and "frames" in shown else {"bounce"}
+    if frames in ("every", "pictures") or (frames == "all" and format != "strip"):
         shown.discard("states")
     return shown
+
+
+def kept_files(recipe: Recipe) -> list[str]:
+    """The files that a recipe's command line names, in a temporary folder that Gradio serves from."""
+    files = recipe.files()
+    folder = _folder() if files else None
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return [str(folder / name) for name in files]
+
+
+def _folder() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="diffusion-studio-"))
+    except OSError as error:
+        raise ExportError(f"No temporary folder can be made ({error.strerror}). The server's disk may be full; "
+                          "the run is kept, so try again later.") from error
 
 
 def export_file(trajectory: Trajectory, format: str, options: ExportOptions) -> str:
@@ -79,9 +99,4 @@ def export_file(trajectory: Trajectory, format: str, options: ExportOptions) -> 
     recipe = trajectory.recipe
     name = "-".join(part for part in (recipe.model, recipe.label, str(recipe.seeds[0])) if part)
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="diffusion-studio-"))
-    except OSError as error:
-        raise ExportError(f"No temporary folder can be made ({error.strerror}). The server's disk may be full; "
-                          "the run is kept, so try again later.") from error
-    return str(trajectory.save(folder / f"{safe}{FORMATS[format].suffix}", format, **vars(options)))
+    return str(trajectory.save(_folder() / f"{safe}{FORMATS[format].suffix}", format, **vars(options)))

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 
-from ..errors import StudioError
+from ..edit import EDITS, pictures_of
+from ..errors import OptionError, StudioError
 from ..frame import Frame
+from ..images import to_pil
 from ..recipe import Recipe
 from ..studio import Studio
 from .compute import Compute
 from .controls import RecipeControls
-from .export_panel import ExportPanel
+from .export_panel import ExportPanel, kept_files
 from .handlers import said, sentence
 from .player import player, tick
-from .store import RunStore
+from .store import Run, RunStore
 
 COMPUTE = "compute"                 # all events that run a network share this queue, and see their place in it
+MAX_LINK = 7000                     # letters of a link's settings: servers on the way take 8,000 in all
+NO_LINK = "No link"
 TICK_SECONDS = 0.05                 # the page is told of a new frame at most this often
 
 
@@ -39,9 +44,10 @@ class GenerateTab:
             with gr.Column(elem_id="view"):
                 self.player = player(self._frames, elem_id="player")
                 self.status = gr.HTML("", elem_id="status", min_height=24)
+                below = gr.Column(min_width=0)
                 self.export = ExportPanel(store, self.player)
             with gr.Column(elem_id="settings"):
-                self.settings.render_rest()
+                self.settings.render_rest(below)
                 self._render_share()
         self._connect()
 
@@ -50,6 +56,8 @@ class GenerateTab:
             self.link = gr.Textbox(label="Link to these settings", buttons=["copy"], interactive=False, max_lines=2, elem_id="link")
             self.command = gr.Textbox(label="Command line", buttons=["copy"], interactive=False, lines=2,
                                       elem_id="command")
+            self.files = gr.File(label="Files that the command line reads", file_count="multiple", interactive=False, visible=False,
+                                 elem_id="command-files")
             self.dropped = gr.File(label="Restore an exported file", height=110,
                                    file_types=[".gif", ".mp4", ".png", ".json"], elem_id="restore")
 
@@ -58,11 +66,19 @@ class GenerateTab:
         started = self.go.click(
             self._generate, inputs, self.player, concurrency_id=COMPUTE, concurrency_limit=1, show_progress="hidden",
             show_progress_on=[self.status], **private)
-        self.go.click(self._share, inputs, [self.link, self.command], queue=False, show_progress="hidden",
+        self.go.click(self._share, inputs, [self.link, self.command, self.files], queue=False, show_progress="hidden",
                       **private).then(None, self.link, self.link, js=_AS_LINK, **private)
         self.stop.click(None, self.player, self.player, js="v => v && v.run ? {...v, stopped: true} : v",
                         cancels=[started], queue=False, **private)
         self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), **private)
+        editing, outputs = self.settings.editing, self.settings.outputs()
+        editing.here.click(self._branch, self.player, outputs, js=_WHERE, queue=False, show_progress="hidden", **private)
+        editing.back.click(lambda text: self.settings.show(editing.whole(text)), editing.branch, outputs, queue=False,
+                           show_progress="hidden", **private)
+        editing.use.click(self._use, [self.player, editing.kind], [editing.pictures["picture"], editing.kind, editing.section],
+                          js=_WHERE_AND, queue=False, show_progress="hidden", **private).then(
+            editing.kind_chosen, [editing.kind, self.settings.model], editing.kind_outputs(), queue=False,
+            show_progress="hidden", **private)
 
     def restore_from_link(self, request: gr.Request) -> dict[Any, Any]:
         """For the page's load: the settings in its address, if there are any."""
@@ -97,12 +113,40 @@ class GenerateTab:
             kept = kept if place is None else place
             yield kept, frame
 
-    def _share(self, values: dict[Any, Any]) -> tuple[str, str]:
+    @said
+    def _branch(self, value: object) -> dict[Any, Any]:
+        """Settings of the run that the player shows, to go on from the state that it shows."""
+        run, place = self._at(value)
+        frame = run.frames[min(place, len(run.frames) - 1)]
+        if frame.index == frame.total:
+            raise OptionError("This is the finished picture. Move the slider to the step from which the run should go on otherwise.")
+        return self.settings.show(run.recipe.continued(frame.index))
+
+    @said
+    def _use(self, value: object, kind: str) -> tuple[Any, Any, Any]:
+        """The picture that the player shows enlarged, or else the first, as the one to edit."""
+        run, _ = self._at(value)
+        images, number = run.trajectory.images, value.get("zoom") if isinstance(value, dict) else None
+        number = number if type(number) is int and 0 <= number < len(images) else 0
+        wanted = kind if kind in EDITS and pictures_of(EDITS[kind]) else "picture"
+        return to_pil(images[number]), wanted, gr.update(open=True)
+
+    def _at(self, value: object) -> tuple[Run, int]:
+        """The run that the player shows, and the place of the shown state."""
+        found = self.store.get(value.get("run")) if isinstance(value, dict) else None
+        if found is None or not found.frames:
+            raise OptionError("There is no run to go on from yet. Press Generate first." if not value else
+                              "This run is no longer kept on the server. Press Generate to make it again.")
+        place = value.get("shown")
+        return found, place if type(place) is int and place >= 0 else 0
+
+    def _share(self, values: dict[Any, Any]) -> tuple[str, str, Any]:
         try:
             recipe = self.settings.recipe(values)
         except StudioError:                         # `_generate`, of the same click, says what is wrong
-            return "", ""
-        return recipe.to_json(), recipe.to_command()
+            return "", "", gr.update(value=None, visible=False)
+        files = kept_files(recipe)
+        return linkable(recipe), recipe.to_command(), gr.update(value=files or None, visible=bool(files))
 
     @said
     def _restore(self, path: str) -> dict[Any, Any]:
@@ -121,4 +165,16 @@ class GenerateTab:
         return self.settings.show(recipe)
 
 
-_AS_LINK = "text => text ? `${location.origin}${location.pathname}?recipe=${encodeURIComponent(text)}` : text"
+def linkable(recipe: Recipe) -> str:
+    """The recipe's JSON where a link can carry it, else a sentence that says why not."""
+    text = recipe.to_json()
+    if len(quote(text)) <= MAX_LINK:
+        return text
+    return (f"{NO_LINK}: the pictures in these settings are too large for one. Export the run: the file carries them, and is "
+            "restored below.")
+
+
+_WHERE = """v => { const d = document.querySelector('.player').dataset;
+  return v && v.run ? {run: v.run, shown: Number(d.shown), zoom: d.zoom ? Number(d.zoom) : null} : v; }"""
+_WHERE_AND = f"(v, kind) => [({_WHERE})(v), kind]"
+_AS_LINK = "text => text.startsWith('No link') ? text : text ? `${location.origin}${location.pathname}?recipe=${encodeURIComponent(text)}` : text"

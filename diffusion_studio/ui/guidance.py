@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -22,6 +22,8 @@ LABELS = {
     "change_prompt": "New prompt", "change_guidance": "New guidance",
 }
 NONE = ("none", "")
+# What says nothing while the first is empty.
+DEPEND = {"classifier": ("classifier_scale", "classifier_form", "classifier_label")}
 
 
 class GuidanceControls:
@@ -33,24 +35,34 @@ class GuidanceControls:
         self._options = {one.name: one for one in fields_of(Recipe) if one.name in FIELDS}
         self._options |= {one.name: one for group in GROUPS for one in flags_of(group).values()}
         card = studio.card(start.model)
-        shown, choices, values = self._shown(card), self._choices(card, start), _values(start)
+        choices, values = self._choices(card, start), _values(start)
+        shown = self._shown(card, values)
         with gr.Accordion("Guidance in detail", open=False, elem_id="guidance-more", visible=bool(shown)) as self.section:
-            for name in [*FIELDS, *(one.name for group in GROUPS for one in flags_of(group).values())]:
-                given = self._options[name]
-                look = {"label": LABELS.get(name, name.replace("_", " ").capitalize()), "value": values[name],
-                        "visible": name in shown, "elem_id": name.replace("_", "-")}
-                self.controls[name] = gr.Dropdown(choices[name], info=given.help, **{**look, "value": values[name] or ""}) \
-                    if name in choices else make(given, **look)
+            for part in (FIELDS, *map(self._of, GROUPS)):
+                with gr.Group():
+                    for name in part:
+                        self._render(name, name in shown, choices.get(name), values[name], make)
+        for name, depending in DEPEND.items():              # what goes with an empty choice is not shown
+            self.controls[name].change(lambda value, count=len(depending): [gr.update(visible=bool(value))] * count,
+                                       self.controls[name], [self.controls[one] for one in depending], queue=False,
+                                       show_progress="hidden", api_visibility="private")
+
+    def _render(self, name: str, visible: bool, choices: list[tuple[str, str]] | None, value: Any, make: Any) -> None:
+        given = self._options[name]
+        look = {"label": LABELS.get(name, name.replace("_", " ").capitalize()), "visible": visible,
+                "elem_id": name.replace("_", "-")}
+        self.controls[name] = make(given, value=value, **look) if choices is None else \
+            gr.Dropdown(choices, value=value or "", info=given.help, **look)
 
     def inputs(self) -> set[gr.components.Component]:
         return set(self.controls.values())
 
     def read(self, values: Mapping[Any, Any], card: ModelCard, plain: Any) -> dict[str, Any]:
         """The settings as a recipe's JSON has them. `plain` reads the value of an optional number's text box."""
-        shown = self._shown(card)
+        usable = self._usable(card)
         found: dict[str, Any] = {}
         for name, control in self.controls.items():
-            given, value = self._options[name], values[control] if name in shown else self._options[name].default
+            given, value = self._options[name], values[control] if name in usable else self._options[name].default
             if given.optional:
                 value = (value or None) if given.kind is str else plain(value)
             found[name] = value
@@ -64,7 +76,8 @@ class GuidanceControls:
     def show(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates that put the section where the recipe says."""
         card = self.studio.card(recipe.model)
-        shown, choices, values = self._shown(card), self._choices(card, recipe), _values(recipe)
+        choices, values = self._choices(card, recipe), _values(recipe)
+        shown = self._shown(card, values)
         found: dict[Any, Any] = {self.section: gr.update(visible=bool(shown))}
         for name, control in self.controls.items():
             more = {"choices": choices[name], "value": values[name] or ""} if name in choices else {"value": values[name]}
@@ -75,7 +88,7 @@ class GuidanceControls:
         """Whether the model has something that guidance by a scale can strengthen."""
         return bool(card.conditions) or card.spec.takes_text or bool(self.studio.helpers(card)[1])
 
-    def _shown(self, card: ModelCard) -> set[str]:
+    def _usable(self, card: ModelCard) -> set[str]:
         """The names of the options that a model can use."""
         classifiers, weaker = self.studio.helpers(card)
         conditions, text = bool(card.conditions), card.spec.takes_text
@@ -88,9 +101,17 @@ class GuidanceControls:
         return found | {name for name, usable in (("negative_label", conditions), ("negative", text), ("weaker", bool(weaker)))
                         if usable}
 
+    def _shown(self, card: ModelCard, values: Mapping[str, Any]) -> set[str]:
+        """Of those that it can use, the ones that say something beside what is chosen."""
+        found = self._usable(card)
+        for name, depending in DEPEND.items():
+            if not values[name]:
+                found -= set(depending)
+        return found
+
     @staticmethod
-    def _of(group: str) -> Iterator[str]:
-        return (one.name for one in flags_of(group).values())
+    def _of(group: str) -> list[str]:
+        return [one.name for one in flags_of(group).values()]
 
     def _choices(self, card: ModelCard, recipe: Recipe) -> dict[str, list[tuple[str, str]]]:
         """The menus that depend on the model. What a recipe from elsewhere names is among them, so that a run explains it."""

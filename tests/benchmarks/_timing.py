@@ -13,21 +13,22 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 
-def seconds(run: Callable[[], Any]) -> float:
+def seconds(run: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
     """How long one call takes."""
-    start = time.perf_counter()
+    start = clock()
     run()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def interleaved(runs: dict[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+def interleaved(runs: dict[str, Callable[[], Any]], repeats: int,
+                clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
     """Seconds of each repeat of each run. They take turns, in an order that also turns, so that what the machine
     does besides falls on all alike."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     for k in range(repeats):
         for name in names if k % 2 == 0 else names[::-1]:
-            taken[name].append(seconds(runs[name]))
+            taken[name].append(seconds(runs[name], clock))
     return taken
 
 

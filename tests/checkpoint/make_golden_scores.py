@@ -1,6 +1,7 @@
 """As make_golden.py, for networks that enlarge or classify, and for those of score-based models.
 
     PYTHONPATH=.../guided-diffusion python tests/checkpoint/make_golden_scores.py openai_enlarging openai_classifier
+    PYTHONPATH=.../edm python tests/checkpoint/make_golden_scores.py edm
 """
 
 from __future__ import annotations
@@ -44,6 +45,25 @@ CLASSIFIERS = {
                   {"num_head_channels": 32, "use_new_attention_order": True}),
 }
 
+_SONG = {"model_type": "SongUNet", "model_channels": 16, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [4]}
+_NCSNPP = {**_SONG, "embedding_type": "fourier", "encoder_type": "residual", "channel_mult_noise": 2, "resample_filter": [1, 3, 3, 1]}
+_ADM = {"model_type": "DhariwalUNet", "model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [4]}
+# name: (the preconditioning, the options of its class and its network's)
+EDM = {
+    "ddpmpp-edm": ("edm", {**_SONG, "channel_mult": [2, 2], "num_blocks": 2, "label_dim": 5, "augment_dim": 9}),
+    "ddpmpp-vp": ("vp", {**_SONG, "attn_resolutions": [8, 4]}),
+    "ncsnpp-ve": ("ve", {**_NCSNPP, "channel_mult": [2, 1, 2], "attn_resolutions": [2]}),
+    "ncsnpp-skips-edm": ("edm", {**_NCSNPP, "encoder_type": "skip", "decoder_type": "skip", "channel_mult": [1, 2, 2],
+                                 "img_channels": 1, "sigma_data": 0.7}),
+    "adm-edm": ("edm", {**_ADM, "label_dim": 5, "augment_dim": 9, "channel_mult": [2, 4]}),
+    "adm-vp": ("vp", {**_ADM, "beta_d": 15.0, "beta_min": 0.2, "M": 500, "attn_resolutions": []}),
+    "adm-iddpm": ("iddpm", _ADM),
+}
+EDM_FLAGS = ("label_dim", "sigma_data", "beta_d", "beta_min", "M", "channel_mult", "num_blocks", "model_channels", "augment_dim",
+             "attn_resolutions", "embedding_type", "encoder_type", "decoder_type", "resample_filter", "channel_mult_noise")
+LABELS_OF = {"edm": (-1.5, 0.1, 1.0), "vp": (0.5, 17.25, 400.0), "ve": (0.02, 0.9, 95.0), "iddpm": (0.0, 17.0, 999.0)}
+CHURN = {"S_churn": 20.0, "S_min": 0.05, "S_max": 40.0, "S_noise": 1.003}
+
 
 def weights_of(network) -> dict[str, list[int]]:
     """Fill the network with weights by formula; returns the names and shapes of its state dict."""
@@ -52,13 +72,17 @@ def weights_of(network) -> dict[str, list[int]]:
     state = network.state_dict()
     shapes = {key: list(value.shape) for key, value in state.items()}
     filled = {key: torch.from_numpy(value) for key, value in formula_weights(shapes).items()}
-    network.load_state_dict({key: filled.get(key, value) for key, value in state.items()})
+    # tables and filters that the program computes stay as they are
+    network.load_state_dict({key: value if key.endswith(("resample_filter", "u")) else filled[key] for key, value in state.items()})
     network.eval().requires_grad_(False)
     return shapes
 
 
 def formula_weights(shapes: dict[str, list[int]]) -> dict[str, np.ndarray]:
-    return golden.formula_weights(shapes)
+    """As golden's; Fourier features have frequencies as wide as those that are drawn for training."""
+    found = golden.formula_weights(shapes)
+    random = {key: 16 * normal(key, *shape) for key, shape in shapes.items() if key.endswith(("map_noise.freqs", "time_proj.weight"))}
+    return {**found, **random}
 
 
 def keep(kept: dict, name: str, shapes: dict, arrays: dict[str, np.ndarray], about: dict) -> None:
@@ -104,7 +128,39 @@ def make_openai_classifier(kept: dict) -> None:
         keep(kept, name, shapes, {f"t{t:g}": network(x, torch.full((BATCH,), t)).numpy() for t in TIMES}, {"flags": flags})
 
 
-LAYOUTS = {"openai_enlarging": make_openai_enlarging, "openai_classifier": make_openai_classifier}
+def make_edm(kept: dict) -> None:
+    import torch
+    from generate import edm_sampler
+    from training import networks
+
+    for name, (kind, options) in EDM.items():
+        made = getattr(networks, f"{ {'edm': 'EDM', 'vp': 'VP', 've': 'VE', 'iddpm': 'iDDPM'}[kind] }Precond")
+        network = made(**{"img_resolution": SIZE, "img_channels": 3, **options})
+        shapes, channels = weights_of(network), options.get("img_channels", 3)
+        x = torch.from_numpy(normal("x", BATCH, channels, SIZE, SIZE))
+        label = torch.eye(5)[LABELS] if network.label_dim else None
+        arrays = {}
+        if kind == "vp":                                    # which the program computes in float32: 6 % off at the lower end
+            network.sigma_min, network.sigma_max = (float(network.sigma(torch.tensor(t).double())) for t in (network.epsilon_t, 1.0))
+        # as far as the network goes, or as the sampler does
+        least, most = {"edm": (0.002, 80.0), "iddpm": (network.sigma_min, 80.0)}.get(kind, (network.sigma_min, network.sigma_max))
+        for t in LABELS_OF[kind]:
+            given = torch.full((BATCH,), t)
+            arrays[f"t{t:g}"] = network.model(x, (0.5 * given).log() if kind == "ve" else given, label).numpy()
+        for what, churn in (("sampled", {}), ("churned", CHURN)):
+            def draw(x, count=iter(range(1, STEPS + 1))):
+                return torch.from_numpy(normal(f"noise {next(count)}", BATCH, channels, SIZE, SIZE)).double()
+
+            if kind != "iddpm" or not churn:
+                arrays[what] = edm_sampler(network, x, label, draw, STEPS, least, most, **churn).float().numpy()
+        about = {"flags": {"precond": kind, **{key: value for key, value in options.items() if key in EDM_FLAGS}}}
+        if kind == "iddpm":                                 # which of its levels the sampler rounds to
+            steps = (most ** (1 / 7) + torch.arange(STEPS).double() / (STEPS - 1) * (least ** (1 / 7) - most ** (1 / 7))) ** 7
+            about["visited"] = [999 - int(one) for one in network.round_sigma(steps, return_index=True)]
+        keep(kept, name, shapes, arrays, about)
+
+
+LAYOUTS = {"openai_enlarging": make_openai_enlarging, "openai_classifier": make_openai_classifier, "edm": make_edm}
 
 
 def main() -> None:

@@ -150,3 +150,114 @@ def test_classifier_flags_that_do_not_fit(stored):
         save_file({name: value for name, value in state.items() if name != key}, path)
         with pytest.raises(CheckpointError, match="lacks the tensor|cut short"):
             ds.load_classifier(folder)
+
+
+# --- EDM
+
+
+def edm_about(name: str) -> dict:
+    return json.loads(zlib.decompress(STORED["edm"][f"{name}.about"].tobytes()))
+
+
+@pytest.mark.parametrize("name", [name for _, name in cases("edm")])
+def test_edm_outputs(stored, name):
+    """Measured: at most 3e-6. A network of VE says -eps to its own program and eps here."""
+    model, kind = ds.load(stored("edm", name), "cpu", "fp32"), golden.EDM[name][0]
+    x = x_of(model.spec.channels)
+    label = torch.tensor(golden.LABELS) if model.spec.labels else None
+    for t in golden.LABELS_OF[kind]:
+        with torch.no_grad():
+            found = model.network(x, torch.full((golden.BATCH,), t), label).numpy()
+        wanted = STORED["edm"][f"{name}.t{t:g}"]
+        assert np.abs(found - (-wanted if kind == "ve" else wanted)).max() < 1e-5
+
+
+@pytest.mark.parametrize("name, what", [(name, what) for _, name in cases("edm") for what in ("sampled", "churned")
+                                        if f"{name}.{what}" in STORED["edm"]])
+def test_ten_steps_of_edms_sampler(stored, name, what):
+    """Algorithm 2 of the paper, with and without churn, in float64 but for the network, as the original has it.
+
+    Processes with alpha below 1 are run in their own scale here and in that of alpha = 1 there.
+    """
+    model = ds.load(stored("edm", name), "cpu", "fp32")
+    recipe = ds.Recipe.from_settings({**model.spec.defaults, "label": None})
+    assert recipe.sampler == ds.SAMPLERS["heun"]() and recipe.spacing == ds.SPACINGS["karras"](rho=7.0) and not recipe.clip
+    spacing = recipe.spacing
+    if visited := edm_about(name).get("visited"):
+        spacing = ds.SPACINGS["timesteps"](timesteps=",".join(map(str, visited)))
+    levels = ds.Levels(ds.path(model.schedule, golden.STEPS, spacing), model.schedule)
+    churn = {"churn": 20.0, "s_tmin": 0.05, "s_tmax": 40.0, "s_noise": 1.003} if what == "churned" else {}
+    noise = lambda k: torch.from_numpy(golden.normal(f"noise {k}", golden.BATCH, *model.shape)).double()      # noqa: E731
+    denoise = model.denoiser(golden.LABELS if model.spec.labels else None)
+    *_, last = ds.sample(ds.SAMPLERS["heun"](**churn), denoise, levels[0].sigma * x_of(model.spec.channels).double(), levels, noise)
+    wanted = STORED["edm"][f"{name}.{what}"]
+    assert np.abs(last.x.numpy() - wanted).max() / max(np.abs(wanted).max(), 1) < 1e-4
+
+
+@pytest.mark.parametrize("name", [name for _, name in cases("edm")])
+def test_an_edm_network_is_told_by_its_names_and_shapes(stored, name):
+    """All but the preconditioning and its constants."""
+    told = checkpoint.inspect(stored("edm", name)).spec
+    bare = checkpoint.inspect(stored("edm", name, configured=False))
+    open_ = {one.name for one in bare.found.facts if one.source == "assumed"}
+    assert open_ <= {"precond", "sigma_min", "sigma_max", "sigma_data", "M", "C_1", "C_2", "null_class"}
+    kind = golden.EDM[name][0]
+    given = checkpoint.inspect(stored("edm", name, configured=False), {"precond": kind}).spec
+    assert given.network == told.network
+    assert bare.spec.parametrization == ("eps" if kind == "iddpm" else "edm")
+    assert not bare.missing and not bare.surplus
+    assert any("augmentation labels are left out" in note for note in bare.found.notes) == ("augment_dim" in golden.EDM[name][1])
+
+
+def test_edm_converts_to_the_same_bits(stored, tmp_path):
+    for name in ("ncsnpp-ve", "ddpmpp-edm"):
+        before = ds.load(folder := stored("edm", name), "cpu", "fp32")
+        after = ds.load(convert(folder, tmp_path / f"{name}.safetensors"), "cpu", "fp32")
+        labels = golden.LABELS if before.spec.labels else None
+        level = before.schedule.level(before.schedule.timestep(1.0))
+        x = x_of(3)
+        assert torch.equal(before.denoiser(labels)(x, level).x0, after.denoiser(labels)(x, level).x0)
+        assert after.spec.schedule == before.spec.schedule and after.spec.network == before.spec.network
+
+
+def test_no_label_is_zeros_for_edm(stored):
+    """What the original's networks take for "any": zeros where the label would be."""
+    for name in ("ddpmpp-edm", "adm-edm"):
+        model = ds.load(stored("edm", name), "cpu", "fp32", flags={"null_class": True, "label_dim": 5})
+        weights = golden.formula_weights(edm_about(name)["shapes"])
+        table = model.network.label.weight.numpy()
+        assert model.spec.network.classes == 5 and table.shape[0] == 6
+        assert np.abs(table[5] - weights.get("model.map_label.bias", 0)).max() == 0
+        scale = 5**0.5 if "model.map_label.bias" in weights else 1
+        assert np.abs(table[:5] - table[5] - scale * weights["model.map_label.weight"].T).max() < 1e-6
+
+
+@pytest.mark.parametrize("flags, error, message", [
+    ({"precond": "edm2"}, OptionError, "Choose one of: vp, ve, iddpm, edm"),
+    ({"precond": "iddpm"}, CheckpointError, "belongs to a network with twice as many output channels.*this one has as many"),
+    ({"precond": "vp", "M": 1}, OptionError, "M must be the timesteps of training"),
+    ({"attn_resolutions": "8"}, CheckpointError, r"attn_resolutions = .8., but the shapes of the weights say \[4, 8\]|\[8, 4\]"),
+    ({"encoder_type": "residual"}, CheckpointError, "the shapes of the weights say 'standard'"),
+    ({"cbase": 16}, OptionError, "There is no flag of the layout edm 'cbase'")])
+def test_edm_flags_that_do_not_fit(stored, flags, error, message):
+    with pytest.raises(error, match=message):
+        checkpoint.inspect(stored("edm", "ddpmpp-vp", configured=False), flags)
+
+
+def test_an_edm_file_that_is_cut_short(stored):
+    folder = stored("edm", "ncsnpp-ve")
+    path = folder / "diffusion_pytorch_model.safetensors"
+    state = load_file(path)
+    for key, message in (("model.enc.8x8_conv.weight", "no first convolution"), ("model.enc.8x8_block0.norm0.weight", "no blocks at 8x8"),
+                         ("model.dec.4x4_up.skip.weight", "missing dec.4x4_up.skip.weight"), ("model.map_noise.freqs", "say")):
+        save_file({name: value for name, value in state.items() if name != key}, path)
+        with pytest.raises(CheckpointError, match=message):
+            ds.load(folder)
+
+
+def test_a_pickle_of_edm_says_how_to_export_it(tmp_path):
+    path = tmp_path / "edm-cifar10-32x32-cond-vp.pkl"
+    torch.save({"ema": torch.nn.Linear(2, 2)}, path)
+    with pytest.raises(CheckpointError, match=r"(?s)objects besides tensors.*in EDM's own folder run: python -c .*'ema'\]; "
+                                              r"torch.save\(net.state_dict\(\), 'edm-cifar10-32x32-cond-vp.pt'\)"):
+        convert(path, tmp_path / "out.safetensors")

@@ -61,10 +61,11 @@ def test_the_invariant(name, level):
     assert off(p, X, level) < 1e-12 * max(1, p.x0.abs().max().item())
 
 
-@pytest.mark.parametrize("steps", [1, 2, 7])
+@pytest.mark.parametrize("steps", [1, 2, 7, 12])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_every_sampler_runs_under_every_wrapper(name, sampler, steps):
+    """n = 1, 2, 7, T."""
     variance = torch.full((1,), 0.5, dtype=F64)
     inner = WRAPPERS[name]()
 
@@ -72,7 +73,7 @@ def test_every_sampler_runs_under_every_wrapper(name, sampler, steps):
         p = inner(x, level)
         return Prediction(p.x0, p.eps, variance.expand_as(x))
 
-    levels = path(SCHEDULE, steps)
+    levels = path(Linear(timesteps=12, beta_end=0.5), steps)
     noise = Noise((0, 1, 2), (2, 4, 4), dtype=F64)
     states = list(sample(SAMPLERS[sampler](), g.clamped(denoise), noise(0), levels, noise))
     assert len(states) == steps + 1 and states[-1].x.isfinite().all()

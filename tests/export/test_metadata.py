@@ -7,12 +7,15 @@ import struct
 import zlib
 
 import av
+import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from diffusion_studio.edit import FromPicture
 from diffusion_studio.errors import ExportError, OptionError
 from diffusion_studio.export import FORMATS, ExportOptions, save
 from diffusion_studio.export.metadata import MAX_TEXT, PNG_KEY, read_recipe
+from diffusion_studio.picture import Picture
 from diffusion_studio.recipe import Recipe
 
 
@@ -26,6 +29,20 @@ def exported(tmp_path_factory, grey, recipe):
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_carries_the_recipe(exported, recipe, name):
     assert Recipe.from_file(exported[name]) == recipe
+
+
+@pytest.mark.parametrize("side", [32, 160])
+@pytest.mark.parametrize("name", FORMATS)
+def test_pictures_travel_in_every_format(tmp_path, grey, name, side):
+    """Noise packs worst: 160 x 160 pixels are more than a command line takes."""
+    picture = Picture(np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8))
+    made = Recipe(model="m", edit=FromPicture(picture, 0.3))
+    assert (len(made.to_json()) > 100_000) == (side == 160)
+    file = save(grey, tmp_path / f"a{FORMATS[name].suffix}", made.to_json(), ExportOptions(scale=1), name)
+    assert Recipe.from_file(file) == made
+    if FORMATS[name].suffix == ".mp4":
+        with av.open(str(file)) as film:
+            assert sum(1 for _ in film.decode(video=0)) >= len(grey)
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -286,3 +286,28 @@ def test_the_pooled_text_alone_tells_colours(config, shapes, tmp_path):
            tmp_path / "run", sample_every=0, save_every=0)
     found = losses_by_caption(ds.load(tmp_path / "run", "cpu", "fp32"))
     assert found["right"] < 0.8 * min(found["wrong colour"], found["none"]), found
+
+
+def test_label_and_text_are_learnt_together(config, shapes, tmp_path):
+    """The label says the background, as a style would, and the caption the colour: each alone is half the story."""
+    pairs = [(colour, style) for colour in COLOURS for style in ("night", "day")]
+    images = np.stack([np.where(shape(c, "square").any(-1, keepdims=True) | (s == "night"), shape(c, "square"), np.uint8(200))
+                       for c, s in pairs])
+    np.savez(shapes, images=images, captions=np.array([c for c, _ in pairs]), labels=np.arange(8) % 2,
+             classes=np.array(["night", "day"]))
+    finish(config(images=640, batch=8, lr=1e-2, dropout=0.0, parametrization="v", schedule="cosine", ema=0.9),
+           tmp_path / "run", sample_every=0, save_every=0)
+    model = ds.load(tmp_path / "run", "cpu", "fp32")
+    x0 = from_uint8(images)
+    level = model.schedule.level(18)
+    x = level.alpha * x0 + level.sigma * torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    styles, colours = [s for _, s in pairs], [c for c, _ in pairs]
+    asked = {"both": (styles, colours), "label alone": (styles, None), "text alone": (None, colours), "neither": (None, None),
+             "wrong label": (styles[1:] + styles[:1], colours), "wrong text": (styles, colours[2:] + colours[:2])}
+    with torch.no_grad():
+        found = {name: (model.denoiser(*one)(x, level).x0 - x0).square().mean().item() for name, one in asked.items()}
+    assert found["both"] < 0.8 * min(found["wrong label"], found["wrong text"]), found
+    assert found["both"] < min(found["label alone"], found["text alone"], found["neither"]), found
+    recipe = Recipe(model="run", label="day", prompt="red", negative="blue", negative_label="night", seeds=(0, 1), steps=5,
+                    guidance=3.0)
+    assert len(ds.Studio(tmp_path, "cpu", "fp32").run(recipe).images) == 2

@@ -6,8 +6,10 @@ import csv
 import multiprocessing
 import os
 import random
+import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections import namedtuple
@@ -18,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 import diffusion_studio as ds
+from diffusion_studio.cli import main
 from diffusion_studio.errors import CheckpointError, DataError, OptionError
 from diffusion_studio.training.config import TrainConfig
 from diffusion_studio.training.run import RunFolder
@@ -76,7 +79,7 @@ def test_the_loss_history_is_in_the_state_and_does_something(config, finish, tmp
 
 def test_a_resume_with_another_recipe_names_every_difference(config, finish, tmp_path):
     finish(config(images=4), tmp_path / "run")
-    with pytest.raises(OptionError, match=r"only images and ema_export may change\. Different \(kept -> asked for\): "
+    with pytest.raises(OptionError, match=r"only images, ema_export and ema_length may change\. Different \(kept -> asked for\): "
                        r"objective: 'simple' -> 'hybrid'; lr: 0\.001 -> 0\.5\. Start a new run for these"):
         finish(config(images=8, lr=0.5, objective="hybrid"), tmp_path / "run", resume=True)
     assert RunFolder(tmp_path / "run").config() == config(images=4)
@@ -121,6 +124,76 @@ def test_a_log_on_a_full_disk(config, finish, tmp_path):
     folder.log_path.symlink_to("/dev/full")
     with pytest.raises(DataError, match="log.csv cannot be written .No space left on device.. The last checkpoint is in"):
         folder.log(step=1, seen=1, loss=1.0, lr=1.0, rate=1.0)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Factory: `small_disk("3m")` -> a folder that is a file system of its own and of this size."""
+    mounted = []
+
+    def make(size: str):
+        place = tmp_path / "disk"
+        place.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True) \
+            if shutil.which("mount") else None
+        if done is None or done.returncode:
+            pytest.skip("needs to be allowed to mount a tmpfs")
+        mounted.append(place)
+        return place
+
+    yield make
+    for place in mounted:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_disk_with_one_megabyte_left_is_told_before_any_work(config, small_disk, capsys):
+    disk, given = small_disk("1m"), config()
+    code = main(["train", *shlex.split(given.command(disk / "run"))[2:], "--device", "cpu"])
+    said = capsys.readouterr().err
+    assert code == 2 and "has 1.0 MB free, and a checkpoint of this run takes 1." in said
+    assert "Nothing was saved yet; free space and start again, or choose another folder." in said
+    assert list(disk.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_keeps_the_last_checkpoint_and_the_run_goes_on(config, finish, small_disk, tmp_path):
+    given, out = config(), small_disk("4m") / "run"
+    run = ds.train(given, out, device="cpu", sample_every=0, save_every=4)
+    next(run), next(run)                                                    # one checkpoint is there
+    before = {path.name: path.read_bytes() for path in out.glob("*.safetensors")}
+    (out.parent / "filler").write_bytes(bytes(shutil.disk_usage(out).free - 10**6))
+    with pytest.raises(CheckpointError, match="has 1.0 MB free, .* The checkpoint before it is whole; free space and go on with"):
+        next(run)
+    assert {path.name: path.read_bytes() for path in out.glob("*.safetensors")} == before
+    assert not list(out.rglob("*.partial")) and ds.load(out, "cpu").spec.provenance["images_seen"] == 4
+    with pytest.raises(CheckpointError, match="has 1.0 MB free"):
+        ds.train(given, out, device="cpu", resume=True)
+    (out.parent / "filler").unlink()
+    finish(given, out, resume=True)
+    finish(given, tmp_path / "whole")
+    same(out, tmp_path / "whole")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+def test_a_write_that_breaks_off_keeps_the_last_checkpoint(config, finish, tmp_path):
+    """No file may grow beyond 100 kB any more: the system ends the write in the middle, as it does on a full disk."""
+    import resource
+
+    given, out = config(), tmp_path / "run"
+    run = ds.train(given, out, device="cpu", sample_every=0, save_every=4)
+    next(run), next(run)
+    before = {path.name: path.read_bytes() for path in out.glob("*.safetensors")}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))          # Python ignores the signal; writing is an error
+        with pytest.raises(CheckpointError, match="state.safetensors cannot be written .*. Free space there, or choose another"):
+            next(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in out.glob("*.safetensors")} == before
+    assert not list(out.rglob("*.partial"))
+    finish(given, out, resume=True)
+    finish(given, tmp_path / "whole")
+    same(out, tmp_path / "whole")
 
 
 # --- kill -9

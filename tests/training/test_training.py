@@ -290,7 +290,7 @@ def test_every_epoch_sees_each_picture_once(config, tmp_path):
 
 def test_a_resumed_run_keeps_its_configuration_but_may_grow(config, tmp_path):
     finish(config(), tmp_path / "run", sample_every=0)
-    with pytest.raises(OptionError, match=r"only images and ema_export may change. Different \(kept -> asked for\): lr: 0.001 -> 0.5. Start"):
+    with pytest.raises(OptionError, match=r"only images, ema_export and ema_length may change. Different \(kept -> asked for\): lr: 0.001 -> 0.5. Start"):
         finish(config(lr=0.5), tmp_path / "run", resume=True)
     assert RunFolder(tmp_path / "run").config() == config()
     more = finish(config(images=40), tmp_path / "run", resume=True, sample_every=0)
@@ -342,6 +342,21 @@ def test_a_state_of_another_network(config, tmp_path):
     RunFolder(tmp_path / "run").save_state(state, Progress(1, 4, 1.0))
     with pytest.raises(CheckpointError, match="state.safetensors"):
         finish(config(images=4 * 4), tmp_path / "run", resume=True)
+
+
+def test_weights_that_are_no_numbers_are_never_saved(config, tmp_path):
+    """An update that overflows leaves a finite loss behind it; what is on disk stays the last good state."""
+    given, out = config(images=16), tmp_path / "run"
+    run = ds.train(given, out, device="cpu", sample_every=0, save_every=4)
+    next(run), next(run)
+    before = {name: (out / name).read_bytes() for name in ("state.safetensors", "model.safetensors")}
+    trainer = run.gi_frame.f_locals["trainer"]
+    with torch.no_grad():
+        trainer.network.conv_out.bias.fill_(math.inf)
+    with pytest.raises(StudioError, match="A weight stopped being a finite number before step 2, though the loss was one. What was"):
+        run.send(None)
+    assert {name: (out / name).read_bytes() for name in before} == before
+    assert [step.step for step in ds.train(given, out, device="cpu", resume=True, sample_every=0)] == [2, 3, 4]
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(config, tmp_path):

@@ -58,13 +58,18 @@ def shown(controls, model: str) -> set[str]:
 def test_only_what_the_model_can_use_is_shown(controls):
     over = {"guidance_shape", "guidance_scales", "guidance_rescale", "interval_low", "interval_high", "projection_parallel",
             "projection_radius", "change_step", "change_guidance"}
-    by = {"classifier", "classifier_scale", "classifier_form", "classifier_label"}
+    by = {"classifier"}                                         # what goes with it comes with a choice
     assert shown(controls, "a-tiny") == over | by | {"negative_label", "change_label", "weaker"}
     assert shown(controls, "bare") == over | by | {"weaker"}
     assert shown(controls, "large") == set()
     updates = controls.show(ds.Recipe("large"))
     assert not updates[controls.guiding.section]["visible"] and not updates[controls.guidance]["visible"]
     assert controls.show(ds.Recipe("bare"))[controls.guidance]["visible"]
+
+
+def test_what_goes_with_a_classifier_is_shown_with_it(controls):
+    updates = controls.show(RECIPES[2])
+    assert all(updates[controls.guiding.controls[f"classifier_{name}"]]["visible"] for name in ("scale", "form", "label"))
 
 
 def test_what_is_left_from_another_model_is_not_sent(controls):

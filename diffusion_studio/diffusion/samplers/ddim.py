@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ... import options
 from ...options import option
+from .arithmetic import weighted
 from .base import NoiseFunction, Step
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class DDIM:
             yield Step(i, now, x, p.x0, p.eps)
             kept = now.alpha / to.alpha * to.sigma                  # noise that x_now inherited from x_to
             fresh = self.eta * to.sigma / now.sigma * math.sqrt(max(now.sigma**2 - kept**2, 0))
-            x = to.alpha * p.x0 + math.sqrt(max(to.sigma**2 - fresh**2, 0)) * p.eps
+            x = weighted((to.alpha, p.x0), (math.sqrt(max(to.sigma**2 - fresh**2, 0)), p.eps))
             del p                                                   # else it is kept while the next one is made
             if fresh:
-                x = x + fresh * noise(i + 1)
+                x.add_(noise(i + 1), alpha=fresh)
         return x

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ... import options
 from ...errors import OptionError
 from ...options import option
+from .arithmetic import weighted
 from .base import NoiseFunction, Step
 
 if TYPE_CHECKING:
@@ -44,11 +45,18 @@ class DDPM:
             yield Step(i, now, x, p.x0, p.eps)
             scale = now.alpha / to.alpha                            # q(x_now | x_to) = N(scale * x_to, beta)
             beta = now.sigma**2 - (scale * to.sigma)**2
-            x = scale * to.sigma**2 / now.sigma**2 * x + to.alpha * beta / now.sigma**2 * p.x0      # eq. 7
-            if to.sigma and beta > 0:                               # no noise on the arrival at the clean picture
-                small = beta * to.sigma**2 / now.sigma**2
-                x = x + self._deviation(small, beta, p.variance) * noise(i + 1)
+            x = weighted((scale * to.sigma**2 / now.sigma**2, x), (to.alpha * beta / now.sigma**2, p.x0))       # eq. 7
+            learned = p.variance
             del p                                                   # else it is kept while the next one is made
+            if to.sigma and beta > 0:                               # no noise on the arrival at the clean picture
+                deviation = self._deviation(beta * to.sigma**2 / now.sigma**2, beta, learned)
+                fresh = noise(i + 1)
+                if self.variance == "learned":
+                    x.addcmul_(deviation, fresh)
+                else:
+                    x.add_(fresh, alpha=deviation)
+                del deviation, fresh
+            del learned
         return x
 
     def _deviation(self, small: float, large: float, learned: torch.Tensor | None) -> float | torch.Tensor:

@@ -99,8 +99,9 @@ class PNDM:
                      middle: NoiseLevel) -> torch.Tensor:
         second = denoise(along(x, eps, now, middle), middle).eps
         mean = weighted((1 / 6, eps), (1 / 3, second))
-        third = denoise(along(x, second, now, middle), middle).eps
-        del second
+        ahead = along(x, second, now, middle)
+        del second                                              # what is done with makes room for the network's next answer
+        third = denoise(ahead, middle).eps
         mean.add_(third, alpha=1 / 3)
         ahead = along(x, third, now, to)
         del third

@@ -5,7 +5,7 @@ const $ = (name) => element.querySelector(name);
 const root = $('.player'), screens = $('.screens'), scrub = $('.scrub'), strip = $('.strip');
 const PULL_MS = 250, stripCells = () => (root.clientWidth < 500 ? 6 : 10);
 
-let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr, calls}
+let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr, calls, part}
 let want = 0, shown = -1, follow = true, zoom = null, timer = null;
 let pulling = false, painting = false, batch = 2, ended = false;
 
@@ -51,9 +51,9 @@ const pull = async () => {                             // never two requests in 
       const got = await server.frames([mine, places]);
       if (mine !== run) break;
       if (!Array.isArray(got) || !got.length) { gone(); break; }
-      for (const [place, packed, index, t, logSnr, calls] of got) {
+      for (const [place, packed, index, t, logSnr, calls, part] of got) {
         frames[place] = new Blob([Uint8Array.from(atob(packed), (c) => c.charCodeAt(0))], { type: 'image/webp' });
-        meta[place] = { index, t, logSnr, calls };
+        meta[place] = { index, t, logSnr, calls, part };
       }
       const spent = performance.now() - began;
       batch = Math.max(1, Math.min(ended ? 48 : 8, Math.round(got.length * (ended ? 2 : 1) * PULL_MS / Math.max(spent, 1))));
@@ -157,6 +157,7 @@ const readout = () => {
   $('.calls').textContent = `${(at ?? tick).calls} network call${(at ?? tick).calls === 1 ? '' : 's'}`;
   if (at) $('.level').textContent = at.logSnr === null ? 'clean picture' :
     `t = ${Number.isInteger(at.t) ? at.t : +at.t.toPrecision(4)} · ${at.logSnr <= -1e9 ? 'pure noise' : `log-SNR ${at.logSnr.toFixed(2)}`}`;
+  $('.part').textContent = at?.part ?? '';
   $('.state').textContent = !ended ? 'denoising …' : tick.stopped && !tick.done ? 'stopped' : 'finished';
   for (const button of strip.children) {
     const next = button.nextSibling, from = Number(button.firstChild.dataset.place || -1);

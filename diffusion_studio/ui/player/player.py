@@ -32,7 +32,7 @@ def player(frames_of: Callable[[object], list[Frame] | None], **kwargs: Any) -> 
     here = Path(__file__).parent
 
     def frames(args: object) -> list[list[Any]]:
-        """[[place, WebP in base64, index, t, log-SNR, network calls], ...] for the asked places; empty for what is not there."""
+        """[[place, WebP in base64, index, t, log-SNR, network calls, part], ...] for the asked places; empty for what is not there."""
         match args:
             case [run, list(places)]:
                 return _answer(frames_of(run) or [], places)
@@ -70,5 +70,5 @@ def _answer(frames: list[Frame], places: list[Any]) -> list[list[Any]]:
             frame, packed = frames[place], encode(frames[place])
             size += len(packed)
             log_snr = max(frame.level.log_snr, PURE_NOISE) if frame.level.sigma else None
-            answer.append([place, base64.b64encode(packed).decode(), frame.index, frame.level.t, log_snr, frame.calls])
+            answer.append([place, base64.b64encode(packed).decode(), frame.index, frame.level.t, log_snr, frame.calls, frame.part])
     return answer

@@ -1,0 +1,212 @@
+"""The layout of EDM (Karras et al. 2022): SongUNet (DDPM++, NCSN++) and DhariwalUNet (ADM), preconditioned. No torch.
+
+Checked against NVlabs/edm's own classes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..diffusion.schedule import NoiseSchedule, Table, VarianceExploding, VariancePreserving
+from ..errors import CheckpointError, OptionError
+from ..nets.config import UNetConfig
+from ..spec import ModelSpec
+from .facts import Settings
+from .openai import whole
+from .reader import Found, Reader, Source
+from .walk import Part, Rename, renames
+
+PRECONDITIONINGS = ("vp", "ve", "iddpm", "edm")
+_BLOCK = {"norm1": ("norm0",), "conv1": ("conv0",), "emb": ("affine",), "norm2": ("norm1",), "conv2": ("conv1",), "skip": ("skip",)}
+_INSIDE = {
+    "block": _BLOCK, "down": _BLOCK, "up": _BLOCK,
+    "attention": {"norm": ("norm2",), "qkv": ("qkv",), "out": ("proj",)},
+    "time": {"0": ("map_layer0",), "2": ("map_layer1",)}, "label": {"": ("",)}, "input": {"conv": ("",)},
+    "output": {"norm": ("aux_norm",), "conv": ("aux_conv",)}, "conv_in": {"": ("",)}, "norm_out": {"": ("",)}, "conv_out": {"": ("",)},
+}
+_UNUSED = ("resample_filter", "map_augment.weight")         # the filter is a formula; no augmentation label when drawing
+_IGNORED = ("dropout", "label_dropout", "use_fp16", "model_type", "class_name", "duration", "batch", "lr", "ema", "augment", "xflip",
+            "fp16", "ls", "seed", "outdir", "data")
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """What names and shapes tell of the network's frame."""
+
+    adm: bool
+    size: int
+    levels: int
+    blocks: int
+
+    def at(self, level: int) -> str:
+        return f"{self.size >> level}x{self.size >> level}"
+
+    def place(self, part: Part) -> str:
+        """A part's name in EDM."""
+        last = self.levels - 1
+        if part.kind in ("time", "label"):
+            return {"time": "", "label": "map_label"}[part.kind]
+        if part.kind == "conv_in":
+            return f"enc.{self.at(0)}_conv"
+        if part.kind in ("norm_out", "conv_out"):
+            return f"out_{part.kind[:-4]}" if self.adm else f"dec.{self.at(0)}_aux_{part.kind[:-4]}"
+        if part.way == "middle":
+            return f"dec.{self.at(last)}_in{int(part.index > 1)}"
+        if part.kind == "down":
+            return f"enc.{self.at(part.level + 1)}_down"
+        if part.kind == "up":
+            return f"dec.{self.at(part.level - 1)}_up"
+        if part.kind == "input":
+            return f"enc.{self.at(part.level + 1)}_aux"
+        if part.kind == "output":
+            return f"dec.{self.at(part.level)}_"
+        return f"{'enc' if part.way == 'down' else 'dec'}.{self.at(part.level)}_block{part.index}"
+
+
+def describe(source: Source) -> Found:
+    """The network and its preconditioning, from names and shapes, and flags or args.json in the classes' own names."""
+    shapes, frame = source.shapes, _frame(source)
+    stem, channels = source.shape(f"enc.{frame.at(0)}_conv.weight", 4)[:2]
+    widths = [source.shape(f"enc.{frame.at(k)}_block0.conv1.weight", 4)[0] for k in range(frame.levels)]
+    embedding, waves = source.shape("map_layer0.weight", 2)
+    base = waves if frame.adm else stem
+    out = source.shape("out_conv.weight" if frame.adm else f"dec.{frame.at(0)}_aux_conv.weight", 4)[0]
+    told = Settings("edm", source.flags, source.args, {})
+
+    told.known("img_resolution", frame.size)
+    told.known("in_channels", channels)
+    told.known("out_channels", out)
+    told.known("model_channels", base)
+    told.known("channel_mult", [whole(w / base) for w in widths])
+    told.known("channel_mult_emb", whole(embedding / base))
+    told.known("num_blocks", frame.blocks)
+    attended = tuple(k for k in range(frame.levels) if f"enc.{frame.at(k)}_block0.qkv.weight" in shapes)
+    told.known("attn_resolutions", [frame.size >> k for k in attended])
+    label = _labels(source, told, frame)
+    if "map_augment.weight" in shapes:
+        told.known("augment_dim", source.shape("map_augment.weight", 2)[1])
+    song = {} if frame.adm else _song(source, told, frame, base, waves)
+    kind = told.told("precond", "iddpm" if out == 2 * channels else "edm", choices=PRECONDITIONINGS)
+    schedule, spec, time = _process(told, kind, out == 2 * channels)
+
+    config = UNetConfig(
+        in_channels=channels, out_channels=out, channels=base, multipliers=tuple(w / base for w in widths), blocks=frame.blocks,
+        attention_levels=attended, heads=1, head_channels=64 if frame.adm else None,
+        conditioning="scale_shift" if frame.adm else "add", resample="residual", norm_least=4, norm_eps=1e-5 if frame.adm else 1e-6,
+        embedding_channels=None if embedding == 4 * base else embedding, stem_channels=None if stem == widths[0] else stem,
+        **song, **label, **time)
+    labels = tuple(f"class {k}" for k in range(config.classes or 0))
+    defaults: dict[str, Any] = {"sampler": {"name": "heun"}, "spacing": {"name": "karras", "rho": 7.0}, "clip": False, "steps": 18}
+    if labels:
+        defaults["label"] = labels[0]
+    made = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=frame.size, channels=channels, labels=labels,
+                     learned_variance=out == 2 * channels, defaults=defaults, **spec)
+    notes = ["its weights do not say how it was preconditioned: edm is that of the files called edm-..., vp and ve that of the "
+             "files called baseline-..., whose networks look alike"]
+    if "map_augment.weight" in shapes:
+        notes.append("the weights of its augmentation labels are left out: nothing is augmented when drawing")
+    unused = tuple(name for name in shapes if name.endswith(_UNUSED))
+    return Found("edm", f"it has {', '.join(READER.sentinels)}", made, tuple(_renames(config, frame, kind)), told.finish(_IGNORED),
+                 tuple(notes), unused)
+
+
+def _frame(source: Source) -> _Frame:
+    sizes = [int(found[1]) for name in source.shapes if (found := re.fullmatch(r"enc\.(\d{1,5})x\1_conv\.weight", name))]
+    if len(sizes) != 1 or not sizes[0]:
+        raise CheckpointError(f"{source.path.name} has EDM's mapping layers and {len(sizes) or 'no'} first convolution "
+                              "(enc.32x32_conv.weight or of another size), so it is no network of this layout, or cut short.")
+    size, levels = sizes[0], 1
+    while size >> levels and f"enc.{size >> levels}x{size >> levels}_down.norm0.weight" in source.shapes:
+        levels += 1
+    blocks = source.count(f"enc.{size}x{size}_block{{}}.norm0.weight")
+    if not blocks:
+        raise CheckpointError(f"{source.path.name} has no blocks at {size}x{size}. It is cut short.")
+    return _Frame("out_conv.weight" in source.shapes, size, levels, blocks)
+
+
+def _labels(source: Source, told: Settings, frame: _Frame) -> dict[str, Any]:
+    if "map_label.weight" not in source.shapes:
+        return {}
+    count = told.known("label_dim", source.shape("map_label.weight", 2)[1])
+    # the original takes a label of zeros for "any", which means something only where labels were dropped in training
+    null = told.told("null_class", False)
+    return {"classes": count, "null_class": null, "class_embedding": "table" if frame.adm else "early"}
+
+
+def _song(source: Source, told: Settings, frame: _Frame, base: int, waves: int) -> dict[str, Any]:
+    """What SongUNet has besides."""
+    shapes, low = source.shapes, frame.at(1) if frame.levels > 1 else ""
+    told.known("channel_mult_noise", whole(waves / base))
+    random = told.known("embedding_type", "fourier" if "map_noise.freqs" in shapes else "positional") == "fourier"
+    entering = told.known("encoder_type", next((kind for kind in ("skip", "residual")
+                                                if f"enc.{low}_aux_{kind}.weight" in shapes), "standard"))
+    leaving = told.known("decoder_type", "skip" if f"dec.{frame.at(frame.levels - 1)}_aux_conv.weight" in shapes
+                         and frame.levels > 1 else "standard")
+    kept = shapes.get(f"enc.{low}_down.conv0.resample_filter")
+    if kept is None:
+        filtered = told.told("resample_filter", (1, 3, 3, 1) if random else (1, 1), choices=((1, 1), (1, 3, 3, 1)))
+    else:
+        filtered = (1, 3, 3, 1) if kept[-1] == 4 else (1, 1)
+        if kept[-1] not in (2, 4):
+            raise CheckpointError(f"{source.path.name} resamples with a filter of {kept[-1]} pixels; here they are [1,1] and [1,3,3,1].")
+        told.known("resample_filter", list(filtered))
+    return {"up_attention": "last", "skip_scale": math.sqrt(0.5), "middle_scale": math.sqrt(2), "resample_skip": True,
+            "resample_filter": "fir" if len(filtered) == 4 else "box", "input_path": entering if entering != "standard" else "none",
+            "output_path": "skip" if leaving == "skip" else "none", "time_order": "sin_cos", "time_shift": 0 if random else 1,
+            "time_embedding": "fourier" if random else "sinusoidal", "time_channels": None if waves == base else waves}
+
+
+def _process(told: Settings, kind: str, doubled: bool) -> tuple[NoiseSchedule, dict[str, Any], dict[str, Any]]:
+    """The schedule, what the spec says of the output, and what the network does to its label (table 1 of the paper)."""
+    if doubled != (kind == "iddpm"):
+        raise CheckpointError(f"The preconditioning {kind} belongs to a network with {'as many' if doubled else 'twice as many'} "
+                              f"output channels as input channels; this one has {'twice as many' if doubled else 'as many'}.")
+    if kind == "edm":
+        schedule = VarianceExploding(sigma_min=told.told("sigma_min", 0.002), sigma_max=told.told("sigma_max", 80.0))
+        return schedule, {"parametrization": "edm", "sigma_data": told.told("sigma_data", 0.5)}, {}
+    if kind == "ve":
+        schedule = VarianceExploding(sigma_min=told.told("sigma_min", 0.02), sigma_max=told.told("sigma_max", 100.0), label="sigma")
+        return schedule, {}, {"time_scale": 0.5, "time_log": True}
+    timesteps = told.told("M", 1000)
+    if not 2 <= timesteps <= 100_000:
+        raise OptionError(f"M must be the timesteps of training, from 2 to 100,000, got {timesteps}.")
+    if kind == "vp":
+        rise, least = told.told("beta_d", 19.9), told.told("beta_min", 0.1)
+        return VariancePreserving(timesteps, least, least + rise, timesteps - 1.0, told.told("epsilon_t", 1e-5)), {}, {}
+    floor, offset = told.told("C_1", 0.001), told.told("C_2", 0.008)
+    bars = np.sin(0.5 * np.pi * np.arange(timesteps, -1, -1) / timesteps / (offset + 1)) ** 2        # alpha_bar before t = 0, 1, ...
+    with np.errstate(divide="ignore", invalid="ignore"):
+        betas = 1 - np.maximum(bars[1:] / bars[:-1], floor)
+    return Table(timesteps, tuple(map(float, betas))), {}, {}
+
+
+def _renames(config: UNetConfig, frame: _Frame, kind: str) -> list[Rename]:
+    """The network's tensors in EDM's names. A network of VE says -eps, so its last layers change sign."""
+    found = []
+    for one in renames(config, frame.place, _INSIDE, "edm"):
+        theirs = tuple(name.replace("_.aux_", "_aux_") for name in one.theirs)
+        rows = one.rows
+        if one.ours.startswith("label."):
+            theirs = theirs if frame.adm else (theirs[0], theirs[0].replace("weight", "bias"))
+            rows = "labels and any" if config.null_class else "labels"
+        elif one.ours.startswith("input_path."):
+            theirs = tuple(name.replace("_aux.", f"_aux_{config.input_path}.") for name in theirs)
+        elif kind == "ve" and re.match(r"conv_out\.|output_path\.\d+\.conv\.", one.ours):
+            rows = "negated"
+        found.append(Rename(one.ours, theirs, rows))
+    if config.time_embedding == "fourier":
+        found.append(Rename("frequencies", ("map_noise.freqs",)))
+    return found
+
+
+READER = Reader(
+    title="EDM's SongUNet and DhariwalUNet",
+    sentinels=("map_layer0.weight", "map_layer1.weight"),
+    describe=describe,
+    ambiguous=((("precond",), (("edm",), ("vp",), ("ve",))),),
+)

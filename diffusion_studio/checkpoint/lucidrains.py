@@ -1,0 +1,274 @@
+"""The layout of lucidrains' denoising-diffusion-pytorch, versions 0.22 to 2.3 (2022 to 2026). No torch.
+
+Its arithmetic changed over the versions more often than its names: what the names do not tell follows from the version,
+which is in the trainer's files from 0.32 on, and is else guessed from the names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..diffusion.schedule import Cosine, NoiseSchedule, Table
+from ..errors import CheckpointError, OptionError
+from ..nets.post_norm_config import PostNormConfig
+from ..spec import ModelSpec
+from .facts import Settings
+from .noise import rescaled_linear
+from .reader import Found, Reader, Source
+from .walk import Rename
+
+BUFFERS = "buffers in the file"
+_HEADS = (4, 32)                                    # heads and their channels, in every version that cannot be told
+_SCHEDULES = ("linear", "cosine", "sigmoid")
+# Training's settings, and names that the shapes tell under another.
+_IGNORED = ("dropout", "flash_attn", "auto_normalize", "offset_noise_strength", "min_snr_loss_weight", "min_snr_gamma", "immiscible",
+            "loss_type", "p2_loss_weight_gamma", "p2_loss_weight_k", "random_fourier_features", "learned_sinusoidal_cond",
+            "cond_drop_prob", "use_cfg_plus_plus")
+
+
+def describe(source: Source) -> Found:
+    """The network from its shapes and version; the process from its buffers."""
+    levels = source.count("downs.{}.0.block1.proj.weight")
+    if source.count("ups.{}.0.block1.proj.weight") != levels or f"downs.{levels - 1}.3.weight" not in source.shapes:
+        raise CheckpointError(f"{source.path.name} was written by denoising-diffusion-pytorch before version 0.22, whose U-Net has "
+                              "one skip a level; this program builds those with two.")
+    widths = [source.shape(f"downs.{k}.0.block1.proj.weight", 4)[1] for k in range(levels)]
+    widths.append(source.shape(f"downs.{levels - 1}.3.weight", 4)[0])
+    time = source.shape("time_mlp.3.weight", 2)[0]
+    base, taken, out = time // 4, source.shape("init_conv.weight", 4)[1], source.shape("final_conv.weight", 4)[0]
+    conditioned, channels = taken in (2, 6), taken // 2 if taken in (2, 6) else taken
+    classes = source.shape("classes_emb.weight", 2)[0] if "classes_emb.weight" in source.shapes else None
+    waves = source.shape("time_mlp.0.weights", 1)[0] if "time_mlp.0.weights" in source.shapes else None
+    block = "rms" if "downs.0.0.block1.norm.g" in source.shapes else "group"
+    wrapped = "downs.0.2.fn.norm.g" in source.shapes
+    strided = "downs.0.3.weight" in source.shapes and source.shape("downs.0.3.weight", 4)[3] == 4
+    full = tuple(k for k in range(levels) if f"{_inner(k, wrapped)}to_out.weight" in source.shapes)
+    memory = source.shape(f"{_inner(0, wrapped)}mem_kv", 4)[2 if 0 in full else 3] \
+        if f"{_inner(0, wrapped)}mem_kv" in source.shapes else 0
+
+    schedule, process = _from_buffers(source)
+    told = Settings("lucidrains", source.flags, source.args, {**process, **({"version": source.version} if source.version else {})})
+    told.preset_source = BUFFERS
+    version = told.told("version", _usual_version(source, block, wrapped, strided, memory, classes))
+    at = _parsed(version)
+    for name, value in (("dim", base), ("init_dim", widths[0]), ("dim_mults", [_whole(w / base) for w in widths[1:]]),
+                        ("channels", channels), ("self_condition", conditioned), ("learned_variance", out == 2 * channels),
+                        ("num_classes", classes)):
+        if value is not None:
+            told.known(name, value)
+    if waves:
+        told.known("learned_sinusoidal_dim", 2 * waves)
+    told.known("full_attn", [k in full for k in range(levels)])
+    heads, per_head = _heads(source, told, levels, wrapped, full)
+    groups = told.told("resnet_block_groups", 8) if block == "group" else 8
+    period = 10_000.0 if waves else told.told("sinusoidal_pos_emb_theta", 10_000.0)
+    size = told.told("image_size", 2 ** (levels + 2))
+    steps = told.told("timesteps", 1000)
+    newer = at >= (1, 0, 1) and not waves and classes is None
+    kind = told.told("beta_schedule", "linear" if waves else "sigmoid" if newer else "cosine", choices=(*_SCHEDULES, "table"))
+    if schedule is None or (kind, steps) != (process["beta_schedule"], process["timesteps"]):
+        schedule = named_schedule(kind, steps)
+    means = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}[
+        told.told("objective", "pred_v" if newer and at >= (1, 6, 3) else "pred_noise", choices=("pred_noise", "pred_x0", "pred_v"))]
+    fewer, eta = told.told("sampling_timesteps", 0, optional=True) or 0, told.told("ddim_sampling_eta", 0.0)
+    fewer = max(0, min(fewer, steps))
+
+    bias = wrapped and "downs.0.2.fn.norm.b" in source.shapes
+    rms = at >= (1, 7, 1) or not wrapped
+    config = PostNormConfig(
+        in_channels=channels, out_channels=out, channels=base, widths=tuple(widths), full_attention=full, heads=heads,
+        head_channels=per_head, memory=memory, norm=block, norm_groups=groups,
+        standardized=block == "group" and (0, 27, 4) <= at < (1, 7, 3),
+        attention_norm="rms" if rms else "layer_bias" if bias else "layer", divided=(0, 26, 4) <= at < (1, 7, 4),
+        cosine_scale=None if not (0, 26, 0) <= at < (0, 28, 0) else 16.0 if at < (0, 27, 4) else 10.0,
+        down="strided" if strided or levels == 1 else "unshuffle", learned_waves=waves, wave_period=period,
+        time="log_snr" if waves else "t", self_condition=conditioned, classes=classes, null_class=classes is not None)
+    learned = out == 2 * channels
+    defaults: dict[str, Any] = {"sampler": {"name": "ddim", "eta": eta} if fewer else
+                                {"name": "ddpm", "variance": "learned" if learned else "small"},
+                                "spacing": "trailing", "clip": True, "steps": fewer or min(250, steps)}
+    labels = tuple(f"class {k}" for k in range(classes or 0))
+    spec = ModelSpec(name=source.name, network=config, schedule=schedule, parametrization=means, image_size=size,
+                     channels=channels, learned_variance=learned, labels=labels, defaults=defaults)
+    notes = []
+    if waves:
+        notes.append("learned frequencies mean a process in continuous time, where the network is given the log-SNR: its levels "
+                     "are followed exactly, and beta_schedule only says which of them a run visits")
+    if conditioned:
+        notes.append(f"{taken} input channels mean a network that is given its last x0 (self_condition); a run starts with zeros")
+    if block == "group" and "version" not in (*source.flags, *source.args) and not source.version:
+        notes.append("how convolutions and attention are scaled changed with the version, and shows in no tensor; if the pictures "
+                     "are garbage, give the version that trained it")
+    return Found("lucidrains", f"it has {', '.join(READER.sentinels)}", spec, tuple(_renames(config, wrapped)),
+                 told.finish(_IGNORED), tuple(notes))
+
+
+def _inner(level: int, wrapped: bool) -> str:
+    return f"downs.{level}.2.{'fn.fn.' if wrapped else ''}"
+
+
+def _usual_version(source: Source, block: str, wrapped: bool, strided: bool, memory: int, classes: int | None) -> str:
+    """The version that names and shapes point at; where several do, the one that was current longest."""
+    old_weight = source.buffer("p2_loss_weight") is not None
+    if block == "rms":
+        return "2.0.0"
+    if not wrapped:
+        return "1.9.0" if memory else "1.8.0"
+    if "downs.0.2.fn.norm.b" in source.shapes:
+        return "0.25.3"
+    if classes is not None:
+        return "1.4.0" if old_weight else "1.8.0"
+    return "0.31.1" if strided else "1.4.0" if old_weight else "1.6.0"
+
+
+def _parsed(version: str) -> tuple[int, int, int]:
+    found = re.fullmatch(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})\w*", version)
+    if not found:
+        raise OptionError(f"version must be one of denoising-diffusion-pytorch, such as 1.8.0, got {version[:80]!r}.")
+    numbers = tuple(map(int, found.groups()))
+    return (0, 32, 0) if numbers[:2] == (0, 1) else numbers             # 0.32 wrote 0.1 into its files
+
+
+def _heads(source: Source, told: Settings, levels: int, wrapped: bool, full: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Heads and their channels, level by level: told by the memory's shape, else as usual."""
+    heads, channels = [], []
+    usual = None
+    for level in range(levels):
+        rows = source.shape(f"{_inner(level, wrapped)}to_qkv.weight", 4)[0] // 3
+        kept = source.shapes.get(f"{_inner(level, wrapped)}mem_kv")
+        if kept is not None and len(kept) == 4:
+            heads.append(kept[1])
+            channels.append(kept[3 if level in full else 2])
+            continue
+        if usual is None:
+            usual = told.told("attn_heads", _HEADS[0] if rows % (4 * _HEADS[1]) == 0 else max(1, rows // _HEADS[1]))
+        if usual < 1 or rows % usual:
+            raise OptionError(f"The {rows} channels of attention on level {level} do not divide into {usual} heads (attn_heads).")
+        heads.append(usual)
+        channels.append(rows // usual)
+    if usual is None:
+        told.known("attn_heads", heads if len(set(heads)) > 1 else heads[0])
+    told.known("attn_dim_head", channels if len(set(channels)) > 1 else channels[0])
+    return tuple(heads), tuple(channels)
+
+
+def named_schedule(kind: str, steps: int) -> NoiseSchedule:
+    """A schedule by its name in that program."""
+    if not 1 <= steps <= 100_000:
+        raise OptionError(f"timesteps must be from 1 to 100,000, got {steps:,}.")
+    if kind == "linear":
+        return rescaled_linear(steps)
+    if kind == "cosine":
+        return Cosine(steps)
+    if kind == "table":
+        raise OptionError("beta_schedule 'table' is what the file's buffers say; there are none for these timesteps. Choose one of: "
+                          f"{', '.join(_SCHEDULES)}.")
+    alpha_bar = 1 / (1 + np.exp(np.linspace(-3, 3, steps + 1)))         # Jabri et al. 2022 (arXiv:2212.11972), figure 8
+    kept = (alpha_bar - alpha_bar[-1]) / (alpha_bar[0] - alpha_bar[-1])
+    return Table(values=tuple(np.clip(1 - kept[1:] / kept[:-1], 1e-12, 0.999).tolist()))
+
+
+def _from_buffers(source: Source) -> tuple[NoiseSchedule | None, dict[str, Any]]:
+    """The schedule of the buffer of betas, by name where it has one, and what the loss's weights say of the objective."""
+    betas = source.buffer("betas")
+    if betas is None or not ((betas > 0) & (betas < 1)).all():
+        return None, {}
+    known: dict[str, Any] = {"timesteps": len(betas), "beta_schedule": "table"}
+    schedule: NoiseSchedule = Table(values=tuple(betas.tolist()))
+    for kind in _SCHEDULES:
+        try:
+            tried = named_schedule(kind, len(betas))
+        except OptionError:                                             # linear, at few timesteps: betas above 1
+            continue
+        if np.allclose(tried.betas(), betas, rtol=1e-4, atol=1e-7):
+            schedule, known["beta_schedule"] = tried, kind
+            break
+    weight = source.buffer("loss_weight")
+    if weight is not None and len(weight) == len(betas):
+        snr = np.exp([schedule.level(t).log_snr for t in range(len(betas))])
+        at = int(np.argmin(np.abs(np.log(snr) - np.log(0.5))))          # below any usual clip of the weights
+        known["objective"] = min((("pred_noise", 1.0), ("pred_x0", snr[at]), ("pred_v", snr[at] / (1 + snr[at]))),
+                                 key=lambda one: abs(one[1] - weight[at]))[0]
+    return schedule, known
+
+
+def _renames(config: PostNormConfig, wrapped: bool) -> Iterator[Rename]:
+    def layer(ours: str, theirs: str, bias: bool = True) -> Iterator[Rename]:
+        for leaf in ("weight", "bias") if bias else ("weight",):
+            yield Rename(f"{ours}.{leaf}", (f"{theirs}.{leaf}",))
+
+    def norm(ours: str, theirs: str) -> Iterator[Rename]:
+        yield Rename(f"{ours}.weight", (f"{theirs}.g",))
+        if config.attention_norm == "layer_bias":
+            yield Rename(f"{ours}.bias", (f"{theirs}.b",))
+
+    def block(ours: str, theirs: str, skip: bool = False) -> Iterator[Rename]:
+        yield from layer(f"{ours}.emb", f"{theirs}.mlp.1")
+        for half, name in (("first", "block1"), ("second", "block2")):
+            yield from layer(f"{ours}.{half}.conv", f"{theirs}.{name}.proj")
+            if config.norm == "rms":
+                yield Rename(f"{ours}.{half}.norm.weight", (f"{theirs}.{name}.norm.g",))
+            else:
+                yield from layer(f"{ours}.{half}.norm", f"{theirs}.{name}.norm")
+        if skip:
+            yield from layer(f"{ours}.skip", f"{theirs}.res_conv")
+
+    def attention(ours: str, theirs: str, full: bool) -> Iterator[Rename]:
+        inner = f"{theirs}.fn.fn" if wrapped else theirs
+        yield from norm(f"{ours}.norm", f"{theirs}.fn.norm" if wrapped else f"{theirs}.norm")
+        yield from layer(f"{ours}.qkv", f"{inner}.to_qkv", bias=False)
+        if config.memory:
+            yield Rename(f"{ours}.memory", (f"{inner}.mem_kv",))
+        yield from layer(f"{ours}.out", f"{inner}.to_out" if full else f"{inner}.to_out.0")
+        if not full:
+            yield from norm(f"{ours}.norm_out", f"{inner}.to_out.1")
+
+    def two_layers(ours: str, theirs: str, first: int) -> Iterator[Rename]:
+        yield from layer(f"{ours}.0", f"{theirs}.{first}")
+        yield from layer(f"{ours}.2", f"{theirs}.{first + 2}")
+
+    yield from two_layers("time", "time_mlp", 1)
+    if config.learned_waves:
+        yield Rename("waves", ("time_mlp.0.weights",))
+    if config.classes:
+        yield from (Rename("label.weight", ("classes_emb.weight",)), Rename("any_label", ("null_classes_emb",)))
+        yield from two_layers("label_mlp", "classes_mlp", 0)
+    yield from layer("conv_in", "init_conv")
+    top = config.levels - 1
+    for k in range(config.levels):
+        full = k in config.full_attention
+        yield from block(f"down.{k}.first", f"downs.{k}.0")
+        yield from block(f"down.{k}.second", f"downs.{k}.1")
+        yield from attention(f"down.{k}.attention", f"downs.{k}.2", full)
+        inside = k < top and config.down == "unshuffle"
+        yield from layer(f"down.{k}.resample{'.conv' if inside else ''}", f"downs.{k}.3{'.1' if inside else ''}")
+        place = top - k
+        yield from block(f"up.{place}.first", f"ups.{place}.0", skip=True)
+        yield from block(f"up.{place}.second", f"ups.{place}.1", skip=True)
+        yield from attention(f"up.{place}.attention", f"ups.{place}.2", full)
+        yield from layer(f"up.{place}.resample{'.conv' if k else ''}", f"ups.{place}.3{'.1' if k else ''}")
+    yield from block("middle.0", "mid_block1")
+    yield from attention("middle.1", "mid_attn", True)
+    yield from block("middle.2", "mid_block2")
+    yield from block("last", "final_res_block", skip=True)
+    yield from layer("conv_out", "final_conv")
+
+
+def _whole(value: float) -> float:
+    return int(value) if value == int(value) else value
+
+
+READER = Reader(
+    title="lucidrains denoising-diffusion-pytorch",
+    sentinels=("init_conv.weight", "time_mlp.1.weight", "downs.0.0.block1.proj.weight"),
+    describe=describe,
+    ambiguous=(
+        (("version",), (("0.25.3",), ("0.27.12",), ("0.31.1",), ("1.4.0",), ("1.7.4",), ("1.8.0",), ("2.0.0",))),
+        (("attn_heads",), ((1,), (2,), (4,), (8,))),
+        (("beta_schedule", "objective"), tuple((kind, means) for kind in _SCHEDULES for means in ("pred_noise", "pred_v", "pred_x0"))),
+    ),
+)

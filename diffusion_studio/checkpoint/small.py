@@ -1,0 +1,185 @@
+"""The layouts of three teaching programs for small pictures: dome272's, TeaPearce's and BrianPulfer's. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..diffusion.schedule import Table
+from ..errors import CheckpointError
+from ..nets.small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
+from ..spec import ModelSpec
+from .facts import Settings
+from .lucidrains import BUFFERS
+from .noise import named
+from .reader import Found, Reader, Source
+from .walk import Rename
+
+_DDPM: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": "large"}, "spacing": "trailing", "clip": False}
+
+
+def _layer(ours: str, theirs: str, bias: bool = True) -> Iterator[Rename]:
+    for leaf in ("weight", "bias") if bias else ("weight",):
+        yield Rename(f"{ours}.{leaf}", (f"{theirs}.{leaf}",))
+
+
+# ---- dome272/Diffusion-Models-pytorch, and forks of other widths ----------------------------------------------------
+
+def describe_dome272(source: Source) -> Found:
+    levels = 1 + source.count("down{}.emb_layer.1.weight", 1)
+    middle = source.count("bot{}.double_conv.0.weight", 1)
+    widths = [source.shape("inc.double_conv.3.weight", 4)[0],
+              *(source.shape(f"down{k}.emb_layer.1.weight", 2)[0] for k in range(1, levels))]
+    up = [source.shape(f"up{k}.emb_layer.1.weight", 2)[0] for k in range(1, levels)]
+    if levels < 2 or not middle or source.count("sa{}.mha.in_proj_weight", 1) != 2 * (levels - 1):
+        raise CheckpointError(f"{source.path.name} is dome272's U-Net changed: {levels - 1} levels go down, {middle} convolutions are "
+                              f"below and {source.count('sa{}.mha.in_proj_weight', 1)} attentions. This program builds it with at "
+                              "least one level and convolution, and an attention after each level on both ways.")
+    channels = source.shape("inc.double_conv.0.weight", 4)[1]
+    classes = source.shape("label_emb.weight", 2)[0] if "label_emb.weight" in source.shapes else None
+    told = Settings("dome272", source.flags, source.args, {})
+    for name, value in (("c_in", channels), ("c_out", source.shape("outc.weight", 4)[0]),
+                        ("time_dim", source.shape("down1.emb_layer.1.weight", 2)[1]), ("num_classes", classes)):
+        if value is not None:
+            told.known(name, value)
+    told.known("widths", [*widths, *up])
+    heads, size = told.told("num_heads", 4), told.told("image_size", 64)
+    steps = told.told("noise_steps", 1000)
+    start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
+    config = MaxPoolConfig(
+        in_channels=channels, out_channels=source.shapes["outc.weight"][0], widths=tuple(widths),
+        middle=tuple(source.shape(f"bot{k}.double_conv.3.weight", 4)[0] for k in range(1, middle + 1)), up_widths=tuple(up), heads=heads,
+        embedding_channels=source.shapes["down1.emb_layer.1.weight"][1], classes=classes, null_class=classes is not None)
+    return _found("dome272", source, told, config, named("linear", steps, start, end), size, channels, classes,
+                  _dome272_renames(config))
+
+
+def _dome272_renames(config: MaxPoolConfig) -> Iterator[Rename]:
+    def convs(ours: str, theirs: str) -> Iterator[Rename]:
+        for place, name, bias in ((0, "conv1", False), (1, "norm1", True), (3, "conv2", False), (4, "norm2", True)):
+            yield from _layer(f"{ours}.{name}", f"{theirs}.double_conv.{place}", bias)
+
+    def stage(ours: str, first: str, second: str, emb: str, attention: str) -> Iterator[Rename]:
+        yield from convs(f"{ours}.first", first)
+        yield from convs(f"{ours}.second", second)
+        yield from _layer(f"{ours}.emb", emb)
+        for leaf in ("weight", "bias"):
+            yield Rename(f"{ours}.attention.qkv.{leaf}", (f"{attention}.mha.in_proj_{leaf}",))
+        for name, place in (("out", "mha.out_proj"), ("norm", "ln"), ("norm2", "ff_self.0"), ("linear1", "ff_self.1"),
+                            ("linear2", "ff_self.3")):
+            yield from _layer(f"{ours}.attention.{name}", f"{attention}.{place}")
+
+    levels = len(config.up_widths)
+    if config.classes:
+        yield Rename("label.weight", ("label_emb.weight",))
+    yield from convs("conv_in", "inc")
+    for k in range(1, levels + 1):
+        yield from stage(f"down.{k - 1}", f"down{k}.maxpool_conv.1", f"down{k}.maxpool_conv.2", f"down{k}.emb_layer.1", f"sa{k}")
+        yield from stage(f"up.{k - 1}", f"up{k}.conv.0", f"up{k}.conv.1", f"up{k}.emb_layer.1", f"sa{levels + k}")
+    for k in range(len(config.middle)):
+        yield from convs(f"middle.{k}", f"bot{k + 1}")
+    yield from _layer("conv_out", "outc")
+
+
+# ---- TeaPearce/Conditional_Diffusion_MNIST --------------------------------------------------------------------------
+
+def describe_teapearce(source: Source) -> Found:
+    width, channels = source.shape("init_conv.conv1.0.weight", 4)[:2]
+    classes, pool = source.shape("contextembed1.model.0.weight", 2)[1], source.shape("up0.0.weight", 4)[3]
+    alphas = source.buffer("alpha_t")
+    fits = alphas is not None and len(alphas) > 1 and ((alphas > 0) & (alphas < 1)).all()
+    told = Settings("teapearce", source.flags, source.args, {"n_T": len(alphas) - 1, "beta1": float(1 - alphas[0]),
+                                                             "beta2": float(1 - alphas[-1])} if fits else {})
+    told.preset_source = BUFFERS
+    for name, value in (("in_channels", channels), ("n_feat", width), ("n_classes", classes)):
+        told.known(name, value)
+    steps, first, last = told.told("n_T", 400), told.told("beta1", 1e-4), told.told("beta2", 0.02)
+    unit = told.told("unit_range", True)
+    known = set(told.flags) | set(source.args)
+    betas = 1 - alphas if fits and not known & {"n_T", "beta1", "beta2"} else named("linear", steps + 1, first, last).betas()
+    if unit:                                                # the level at which pictures in [-1, 1] are as noisy
+        kept = np.cumprod(1 - betas)
+        kept = kept / (4 - 3 * kept)
+        betas = 1 - kept / np.concatenate([[1.0], kept[:-1]])
+    config = VectorConfig(in_channels=channels, out_channels=source.shape("out.3.weight", 4)[0], channels=width, pool=pool,
+                          classes=classes, timesteps=steps, unit_range=unit)
+    digits = tuple(map(str, range(10))) if classes == 10 else None
+    return _found("teapearce", source, told, config, Table(values=tuple(betas.tolist())), 4 * pool, channels, classes,
+                  _teapearce_renames(), labels=digits, notes=(
+                      "trained on pictures in [0, 1] (unit_range), which are shown as [-1, 1] at the same signal-to-noise ratio; "
+                      "its guidance w is guidance 1 + w here",))
+
+
+def _teapearce_renames() -> Iterator[Rename]:
+    def convs(ours: str, theirs: str) -> Iterator[Rename]:
+        for k in (1, 2):
+            yield from _layer(f"{ours}.conv{k}", f"{theirs}.conv{k}.0")
+            yield from _layer(f"{ours}.norm{k}", f"{theirs}.conv{k}.1")
+            for leaf in ("running_mean", "running_var"):
+                yield Rename(f"{ours}.norm{k}.{leaf}", (f"{theirs}.conv{k}.1.{leaf}",))
+
+    yield from convs("conv_in", "init_conv")
+    for k in (0, 1):
+        yield from convs(f"down.{k}", f"down{k + 1}.model.0")
+        for name in ("time", "label"):
+            theirs = {"time": "timeembed", "label": "contextembed"}[name]
+            yield from _layer(f"{name}.{k}.0", f"{theirs}{k + 1}.model.0")
+            yield from _layer(f"{name}.{k}.2", f"{theirs}{k + 1}.model.2")
+        yield from _layer(f"up.{k}.0", f"up{k + 1}.model.0")
+        yield from convs(f"up.{k}.1", f"up{k + 1}.model.1")
+        yield from convs(f"up.{k}.2", f"up{k + 1}.model.2")
+    for ours, theirs in (("widen", "up0.0"), ("norm", "up0.1"), ("conv_last", "out.0"), ("norm_out", "out.1"), ("conv_out", "out.3")):
+        yield from _layer(ours, theirs)
+
+
+# ---- BrianPulfer/PapersReimplementations, whose MNIST and Fashion-MNIST weights went round -------------------------
+
+def describe_brianpulfer(source: Source) -> Found:
+    steps, columns = source.shape("time_embed.weight", 2)
+    channels, size = source.shape("b1.0.ln.weight", 3)[:2]
+    told = Settings("brianpulfer", source.flags, source.args, {})
+    for name, value in (("n_steps", steps), ("time_emb_dim", columns), ("image_chw", [channels, size, size])):
+        told.known(name, value)
+    start, end = told.told("min_beta", 1e-4), told.told("max_beta", 0.02)
+    config = LayerNormConfig(in_channels=channels, out_channels=source.shape("conv_out.weight", 4)[0], size=size,
+                             channels=source.shape("b1.0.conv1.weight", 4)[0], timesteps=steps, time_channels=columns)
+    return _found("brianpulfer", source, told, config, named("linear", steps, start, end), size, channels, None,
+                  _brianpulfer_renames())
+
+
+def _brianpulfer_renames() -> Iterator[Rename]:
+    yield Rename("waves", ("time_embed.weight",))
+    for k, (block, time) in enumerate((("b1", "te1"), ("b2", "te2"), ("b3", "te3"), ("b_mid", "te_mid"), ("b4", "te4"), ("b5", "te5"),
+                                       ("b_out", "te_out"))):
+        yield from _layer(f"time.{k}.0", f"{time}.0")
+        yield from _layer(f"time.{k}.2", f"{time}.2")
+        for j in range(3):
+            if (k, j) != (6, 2):
+                yield from _layer(f"levels.{k}.{j}.norm", f"{block}.{j}.ln")
+            yield from _layer(f"levels.{k}.{j}.conv1", f"{block}.{j}.conv1")
+            yield from _layer(f"levels.{k}.{j}.conv2", f"{block}.{j}.conv2")
+    for ours, theirs in (("down.0", "down1"), ("down.1", "down2"), ("down.2.0", "down3.0"), ("down.2.2", "down3.2"),
+                         ("up.0.0", "up1.0"), ("up.0.2", "up1.2"), ("up.1", "up2"), ("up.2", "up3"), ("conv_out", "conv_out")):
+        yield from _layer(ours, theirs)
+
+
+def _found(layout: str, source: Source, told: Settings, config: Any, schedule: Any, size: int, channels: int, classes: int | None,
+           made: Iterator[Rename], labels: tuple[str, ...] | None = None, notes: tuple[str, ...] = ()) -> Found:
+    labels = labels or tuple(f"class {k}" for k in range(classes or 0))
+    spec = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=size, channels=channels, labels=labels,
+                     defaults={**_DDPM, "steps": min(250, schedule.timesteps)})
+    return Found(layout, f"it has {', '.join(SMALL[layout].sentinels)}", spec, tuple(made),
+                 told.finish(("lr", "epochs", "batch_size", "run_name", "dataset_path", "device", "drop_prob")), notes)
+
+
+SMALL: dict[str, Reader] = {
+    "dome272": Reader("dome272/Diffusion-Models-pytorch", ("inc.double_conv.0.weight", "down1.emb_layer.1.weight", "outc.weight"),
+                      describe_dome272, ambiguous=((("num_heads",), ((1,), (2,), (4,), (8,))),)),
+    "teapearce": Reader("TeaPearce/Conditional_Diffusion_MNIST", ("init_conv.conv1.0.weight", "contextembed1.model.0.weight",
+                                                                  "up0.0.weight"),
+                        describe_teapearce, ambiguous=((("unit_range",), ((True,), (False,))),), unused=("num_batches_tracked",)),
+    "brianpulfer": Reader("BrianPulfer's DDPM for MNIST", ("time_embed.weight", "te1.0.weight", "b1.0.ln.weight"),
+                          describe_brianpulfer, unused=("b_out.2.ln.weight", "b_out.2.ln.bias")),
+}

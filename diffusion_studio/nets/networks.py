@@ -1,0 +1,26 @@
+"""From a configuration to its network."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from .base import NetworkConfig
+from .config import UNetConfig
+from .post_norm import PostNormUNet
+from .post_norm_config import PostNormConfig
+from .small import LayerNormUNet, MaxPoolUNet, VectorUNet
+from .small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
+from .unet import UNet
+
+NETWORKS: dict[type[NetworkConfig], type[nn.Module]] = {
+    UNetConfig: UNet,
+    PostNormConfig: PostNormUNet,
+    MaxPoolConfig: MaxPoolUNet,
+    VectorConfig: VectorUNet,
+    LayerNormConfig: LayerNormUNet,
+}
+
+
+def build(config: NetworkConfig) -> nn.Module:
+    """The network, called as `network(x, t, label, text)`; one with `self_condition` takes its last x0 after those."""
+    return NETWORKS[type(config)](config)

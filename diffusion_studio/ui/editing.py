@@ -1,0 +1,207 @@
+"""The section of the Generate tab about pictures to edit, films, and runs that are continued."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from ..data.pictures import FITS
+from ..edit import EDITS, ONE_PICTURE, Edit, Inpaint, pictures_of
+from ..errors import OptionError, StudioError
+from ..images import enlarge, to_pil
+from ..options import fields_of, name_of
+from ..picture import Picture
+from ..recipe import ANY, NO_EDIT, Recipe
+from ..studio import ModelCard, Studio
+
+_LABELS = {"picture": "Picture", "other": "Picture at the end", "mask": "Mask: white is drawn anew", "strength": "Strength",
+           "source_label": "What the picture shows", "source_prompt": "What the picture shows, in words",
+           "film": "Pictures of the film", "loop": "Back to the beginning"}
+_CANVAS = 384                       # pixels that a small picture is enlarged to, to be painted on
+_ACCEPTED = 0.5                     # a pixel is drawn anew where at least this share of it was painted
+
+
+class EditControls:
+    """Renders into the surrounding Blocks, and what belongs to the player into `below`. `make` makes an option's control."""
+
+    def __init__(self, studio: Studio, start: Recipe, make: Any, below: Any = None) -> None:
+        self.studio = studio
+        card = studio.card(start.model)
+        self.options: dict[str, gr.components.Component] = {}
+        self.pictures: dict[str, gr.Image] = {}
+        with gr.Accordion("Edit a picture", open=False, elem_id="edit") as self.section:
+            self.kind = gr.Dropdown([("Nothing: draw from noise", NO_EDIT), *((cls.title, name) for name, cls in EDITS.items())],
+                                    value=NO_EDIT, label="What to do", elem_id="edit-kind")
+            for name in ("picture", "other"):
+                self.pictures[name] = gr.Image(
+                    label=_LABELS[name], type="filepath", image_mode=None, format="png", sources=["upload", "clipboard"], height=200,
+                    visible=False, elem_id=f"edit-{name}", elem_classes="pixels")
+            self.fit = gr.Radio([(f"{name}: {how}", name) for name, how in FITS.items()], value="crop", visible=False,
+                                label="A picture of another size is", elem_id="edit-fit")
+            self.canvas = gr.ImageEditor(
+                label="Paint over what is to be drawn anew", type="numpy", image_mode="RGBA", format="png", sources=(), layers=False,
+                transforms=(), canvas_size=(_CANVAS, _CANVAS), height=470, visible=False, elem_id="edit-canvas",
+                brush=gr.Brush(default_size=36, colors=["#ff3b30"], color_mode="fixed", default_color="#ff3b30"),
+                eraser=gr.Eraser(default_size=36))
+            self.pictures["mask"] = gr.Image(
+                label=_LABELS["mask"], type="filepath", image_mode=None, format="png", sources=["upload"], height=150, visible=False,
+                elem_id="edit-mask", elem_classes="pixels")
+            for cls in EDITS.values():
+                for one in fields_of(cls):
+                    if one.name not in self.options:
+                        look = {"label": _LABELS.get(one.name, one.name.replace("_", " ").capitalize()), "visible": False,
+                                "elem_id": "edit-" + one.name.replace("_", "-")}
+                        self.options[one.name] = make(one, **look) if one.name != "source_label" else gr.Dropdown(
+                            _labels(card), value="", info=one.help, **look)
+        self.branch = gr.State("")
+        with below or gr.Column(), gr.Row(elem_id="go-on"):         # what is continued, and the ways there and back
+            self.here = gr.Button("Branch from this step", size="sm", elem_id="branch-here", min_width=150, scale=0)
+            self.use = gr.Button("Edit this picture", size="sm", elem_id="use-picture", min_width=130, scale=0)
+            self.notice = gr.HTML("", visible=False, elem_id="branch-notice", min_height=0)
+            self.back = gr.Button("Back to the whole run", size="sm", visible=False, elem_id="branch-back", min_width=150, scale=0)
+
+    def inputs(self) -> set[gr.components.Component]:
+        return {self.kind, self.fit, self.branch, *self.pictures.values(), *self.options.values()}
+
+    def outputs(self) -> list[Any]:
+        """Everything that `show` sets."""
+        return [*self.inputs(), self.section, self.canvas, self.notice, self.back]
+
+    def connect(self, model: gr.components.Component) -> None:
+        private = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        self.kind.input(self.kind_chosen, [self.kind, model], self.kind_outputs(), **private)
+        gr.on([self.pictures["picture"].change, self.fit.input, self.kind.input], self._to_paint,
+              [self.kind, self.pictures["picture"], self.fit, model], self.canvas, **private)
+        self.canvas.change(self._painted, [self.canvas, model], self.pictures["mask"], trigger_mode="always_last", **private)
+
+    def kind_chosen(self, kind: str, model: str) -> dict[Any, Any]:
+        """Updates for a kind that the visitor chose."""
+        return self._shown(kind, self.studio.card(model), fresh=True)
+
+    def kind_outputs(self) -> list[Any]:
+        """What `kind_chosen` sets."""
+        return [*self.pictures.values(), *self.options.values(), self.fit, self.canvas]
+
+    def read(self, values: Mapping[Any, Any], card: ModelCard, plain: Any) -> tuple[Edit | None, dict[str, Any] | None]:
+        """The edit and the branch that the controls stand at. `plain` reads the value of an optional number's text box."""
+        branch = json.loads(values[self.branch]) if values[self.branch] else None
+        kind = values[self.kind]
+        if kind == NO_EDIT:
+            return None, branch
+        if kind not in EDITS:
+            raise OptionError(f"There is no edit {kind!r:.40}. Choose one of the menu.")
+        cls = EDITS[kind]
+        found: dict[str, Any] = {one.name: values[self.options[one.name]] for one in fields_of(cls)}
+        size, channels = card.spec.image_size, card.spec.channels
+        for name in pictures_of(cls):
+            path = values[self.pictures[name]]
+            if path is None:
+                raise OptionError(f"{cls.title}: the {name} is missing. " + (
+                    "Paint over what is to be drawn anew, or give a mask." if name == "mask" else
+                    "Put one into the section 'Edit a picture', or press 'Edit this picture' under a run."))
+            opened = Picture.open(path)
+            if name == "mask" and opened.size != (size, size):
+                picture = Picture.open(values[self.pictures["picture"]])
+                if opened.size != picture.size:
+                    raise OptionError(f"The mask is {opened} and the picture {picture}. Give a mask of the picture's size, or of "
+                                      f"{size}x{size}.")
+            found[name] = opened.fitted(size, 1 if name == "mask" else channels, values[self.fit])
+        return cls(**found), branch
+
+    @staticmethod
+    def seeds(edit: Edit | None, given: tuple[int, ...]) -> tuple[int, ...]:
+        """The seeds that count: one where no seed changes anything."""
+        return given[:1] if isinstance(edit, ONE_PICTURE) else given
+
+    def show(self, recipe: Recipe, card: ModelCard) -> dict[Any, Any]:
+        """Updates that put the section where the recipe says."""
+        edit, branch = recipe.edit, recipe.branch
+        kind = NO_EDIT if edit is None else name_of(EDITS, edit)
+        found = self._shown(kind, card)
+        for name, image in self.pictures.items():
+            given = {} if edit is None else edit.pictures
+            found[image] = gr.update(value=to_pil(given[name].pixels) if name in given else None,
+                                     visible=edit is not None and name in given)
+        for name, control in self.options.items():
+            if edit is not None and hasattr(edit, name):
+                value = getattr(edit, name)
+                found[control] = gr.update(value=value or "" if name.startswith("source") else value, visible=self._usable(name, card),
+                                           **({"choices": _labels(card)} if name == "source_label" else {}))
+        text = "" if branch is None else json.dumps({"recipe": json.loads(branch.recipe.to_json()), "at": branch.at})
+        said = "" if branch is None else (
+            f"<b>Continues from step {branch.at}</b> of {_named(branch.recipe)}. What you change now counts from there on: press "
+            "Generate.")
+        return {**found, self.kind: kind, self.section: gr.update(open=edit is not None), self.branch: text,
+                self.notice: gr.update(value=said, visible=branch is not None), self.back: gr.update(visible=branch is not None)}
+
+    def whole(self, branch: str) -> Recipe:
+        """The recipe that is continued, for the way back."""
+        return Recipe.from_settings({"branch": json.loads(branch)}, {"model": json.loads(branch)["recipe"]["model"]}).branch.recipe
+
+    def _shown(self, kind: str, card: ModelCard, fresh: bool = False) -> dict[Any, Any]:
+        """Updates that leave only what matters to a kind; `fresh` puts its defaults there too."""
+        cls = EDITS.get(kind)
+        own = {} if cls is None else {one.name: one for one in fields_of(cls)}
+        images = {} if cls is None else pictures_of(cls)
+        found: dict[Any, Any] = {self.fit: gr.update(visible=bool(images)), self.canvas: gr.update(visible=cls is Inpaint)}
+        for name, image in self.pictures.items():
+            found[image] = gr.update(visible=name in images)
+        for name, control in self.options.items():
+            more = {"choices": _labels(card)} if name == "source_label" else {}
+            value = {"value": own[name].default if own[name].default is not None else ""} if fresh and name in own else {}
+            found[control] = gr.update(visible=name in own and self._usable(name, card), **value, **more)
+        return found
+
+    @staticmethod
+    def _usable(name: str, card: ModelCard) -> bool:
+        return {"source_label": bool(card.conditions), "source_prompt": card.spec.takes_text}.get(name, True)
+
+    def _to_paint(self, kind: str, path: str | None, fit: str, model: str) -> Any:
+        """The picture as the model takes it, enlarged, to paint on."""
+        if kind != "inpaint":
+            return gr.skip()
+        if path is None:
+            return None
+        try:
+            size = self.studio.card(model).spec.image_size
+            shown = Picture.open(path).fitted(size, 3, fit).pixels
+        except StudioError as error:
+            gr.Warning(str(error))
+            return None
+        large = enlarge(shown, max(1, _CANVAS // size))
+        return {"background": large, "layers": [], "composite": None}
+
+    def _painted(self, value: dict[str, Any] | None, model: str) -> Any:
+        """What was painted as a mask of the model's size; what is there stays where nothing is painted."""
+        layers = [np.asarray(layer) for layer in (value or {}).get("layers", [])]
+        if not any(layer[..., 3].any() for layer in layers):
+            return gr.skip()
+        return to_pil(mask_of(layers, self.studio.card(model).spec.image_size).pixels)
+
+
+def mask_of(layers: list[np.ndarray], size: int) -> Picture:
+    """RGBA layers of one size (H, W, 4) -> a mask of size x size, white where at least half of a pixel is painted."""
+    painted = np.maximum.reduce([layer[..., 3] for layer in layers]) > 0
+    height, width = painted.shape
+    rows, columns = (np.arange(size + 1) * side // size for side in (height, width))
+    sums = np.pad(painted.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    inside = sums[np.ix_(rows[1:], columns[1:])] - sums[np.ix_(rows[:-1], columns[1:])] \
+        - sums[np.ix_(rows[1:], columns[:-1])] + sums[np.ix_(rows[:-1], columns[:-1])]
+    area = np.maximum(np.outer(np.diff(rows), np.diff(columns)), 1)
+    return Picture(np.where(inside >= _ACCEPTED * area, 255, 0).astype(np.uint8))
+
+
+def _labels(card: ModelCard) -> list[tuple[str, str]]:
+    return [(ANY, ""), *((label, label) for label in card.conditions)]
+
+
+def _named(recipe: Recipe) -> str:
+    """A run as a visitor knows it; letters from a stranger's recipe are shown as such."""
+    import html
+
+    what = recipe.label or recipe.prompt or ANY
+    return html.escape(f"the run of {what}, seed {', '.join(map(str, recipe.seeds[:3]))}{' …' if len(recipe.seeds) > 3 else ''}"[:120])

@@ -145,7 +145,8 @@ def _inverted(recipe: Recipe, edit: Invert | Morph, made: Plan, pictures: torch.
                           "back. Choose a deterministic sampler, such as DDIM with eta 0, Heun without churn, or "
                           "DPM-Solver++ 2M.")
     source = planned(Recipe(recipe.model, edit.source_label, recipe.seeds, recipe.steps, recipe.sampler, recipe.spacing,
-                            clip=recipe.clip, threshold=recipe.threshold, prompt=edit.source_prompt), edit.strength)
+                            clip=recipe.clip, threshold=recipe.threshold, prompt=edit.source_prompt,
+                            low_res=recipe.low_res), edit.strength)
     tiles, join = None, _same
     if isinstance(edit, Morph):
         pairs = between(2, edit.film, edit.loop)

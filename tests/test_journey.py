@@ -170,6 +170,12 @@ def test_inversion_with_a_stochastic_sampler(tiny_model, sampler):
         stream(tiny_model(), Recipe(model="tiny", sampler=sampler, steps=5, edit=Invert(PICTURE)))
 
 
+def test_a_model_that_enlarges_is_given_its_small_picture_on_both_ways(tiny_model):
+    model = tiny_model(network={"in_channels": 2}, channels=1, low_res=4)
+    recipe = Recipe(model="tiny", label="Dog", steps=5, low_res=Picture(PICTURE.pixels[::2, ::2]), edit=Invert(PICTURE))
+    assert len(frames(model, recipe)) == 10 and len(frames(model, recipe.continued(3, label="Cat"))) > 4
+
+
 @pytest.mark.parametrize("sampler", [Heun(churn=5, s_tmin=1e8), EulerAncestral(eta=0), DDIM()], ids=str)
 def test_what_is_set_to_be_deterministic_can_invert(tiny_model, sampler):
     assert len(frames(tiny_model(), Recipe(model="tiny", sampler=sampler, steps=5, edit=Invert(PICTURE)))) == 10

@@ -131,6 +131,8 @@ class GenerateTab:
     def _use(self, value: object, kind: str) -> tuple[Any, Any, Any]:
         """The picture that the player shows enlarged, or else the first, as the one to edit."""
         run, _ = self._at(value)
+        if run.frames[-1].of_points:
+            raise OptionError("This run made points, and only pictures can be edited. A branch can go on from it.")
         images, number = run.trajectory.images, value.get("zoom") if isinstance(value, dict) else None
         number = number if type(number) is int and 0 <= number < len(images) else 0
         wanted = kind if kind in EDITS and pictures_of(EDITS[kind]) else "picture"

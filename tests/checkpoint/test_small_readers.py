@@ -201,6 +201,22 @@ def test_converting_gives_bit_equal_outputs(kept, tmp_path, layout, name):
     assert other.spec.provenance["layout"] == layout and other.spec.network == one.spec.network
 
 
+@pytest.mark.parametrize("layout, name, wrap, taken", [
+    ("tqch", "plain", lambda state: {"model": {key: value * 2 for key, value in state.items()}, "epoch": 3,
+                                     "ema": {"decay": 0.9999, "shadow": state, "num_updates": 3}}, "ema.shadow"),
+    ("teapearce", "mnist", lambda state: state | {"nn_model.init_conv.conv1.1.num_batches_tracked": torch.tensor(7)}, "whole file"),
+    ("dome272", "classes", lambda state: {f"module.{key}": value for key, value in state.items()}, "whole file"),
+    ("brianpulfer", "mnist", lambda state: state, "whole file")])
+def test_pickles_as_these_programs_write_them(kept, tmp_path, layout, name, wrap, taken):
+    case = kept(layout, name)
+    folder = case.folder(tmp_path)
+    torch.save(wrap(case.state()), folder / "theirs.pt")
+    model = ds.load(convert(folder / "theirs.pt", tmp_path / "out.safetensors"), "cpu", "fp32")
+    t = case.about["times"][1]
+    assert model.spec.provenance["taken"] == taken
+    assert np.abs(part_of(case, f"t{t:g}", call(model, case, t)) - case.arrays[f"t{t:g}"]).max() < 1e-5
+
+
 @pytest.mark.parametrize("layout, name, key", [("lucidrains", "rms", "mid_attn.to_qkv.weight"), ("tqch", "plain", "middle.1.norm.bias"),
                                                ("dome272", "plain", "bot2.double_conv.1.bias"),
                                                ("teapearce", "mnist", "up1.model.1.conv1.1.running_var"),

@@ -26,7 +26,7 @@ def guided(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier 
 
     `classifier` and `weaker` are what the recipe names so. Raises `OptionError` for what does not go together.
     """
-    check(model, recipe, classifier, weaker)
+    check(model, recipe, len(levels) - 1, classifier, weaker)
     if weaker is not None and recipe.weaker is not None:
         weaker.check(replace(levels[0], t=weaker.schedule.timestep(levels[0].log_snr)))
     denoise = _one(model, recipe, levels, classifier, weaker)
@@ -35,8 +35,8 @@ def guided(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier 
     return denoise
 
 
-def check(model: Model, recipe: Recipe, classifier: Classifier | None, weaker: Model | None) -> None:
-    """Raise `OptionError` for guidance that this model, these helpers or the sampler cannot serve."""
+def check(model: Model, recipe: Recipe, steps: int, classifier: Classifier | None, weaker: Model | None) -> None:
+    """Raise `OptionError` for guidance that this model, these helpers, the sampler or a run of so many steps cannot serve."""
     spec = model.spec
     if recipe.negative is not None:
         spec.prompt_text(recipe.negative)           # what the model cannot read is said whatever the guidance
@@ -50,9 +50,9 @@ def check(model: Model, recipe: Recipe, classifier: Classifier | None, weaker: M
     if recipe.projection.on and recipe.guidance_rescale:
         raise OptionError("Projected and rescaled guidance both mend the glare of strong guidance. Choose one: set "
                           "guidance_rescale to 0, or leave projection out.")
-    if recipe.change.on and recipe.change.step >= recipe.steps:
-        raise OptionError(f"The run has {recipe.steps} steps, so it can change at step 1 to {recipe.steps - 1}, got "
-                          f"{recipe.change.step}." if recipe.steps > 1 else "A run of 1 step cannot change on its way.")
+    if recipe.change.on and recipe.change.step >= steps:
+        raise OptionError(f"The run has {steps} steps, so it can change at step 1 to {steps - 1}, got "
+                          f"{recipe.change.step}." if steps > 1 else "A run of 1 step cannot change on its way.")
     if isinstance(recipe.sampler, DDPM) and recipe.sampler.variance == "learned" and not spec.learned_variance:
         raise OptionError(f"variance 'learned' needs a model that predicts its variance, and {spec.name} does not. Choose "
                           "'small', 'large' or 'interpolated'.")

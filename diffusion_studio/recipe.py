@@ -22,13 +22,16 @@ from .picture import MAX_SIDE, Picture
 
 MAX_PICTURES = 64
 MAX_PROMPT = 2000               # letters
+MAX_POINTS = 20_000             # of one cloud; all clouds of a run together have at most MAX_ALL_POINTS
+MAX_ALL_POINTS = 100_000
 ANY = "any"                     # what people write and see for the label None
 NO_EDIT = "none"                # and for no edit
 VERSION = 1
 
 GUIDANCE_SHAPES = ("constant", "linear", "cosine", "rising")        # of diffusion.guidance, which loads torch
 # Settings that the first recipes did not have: said where they are not at their defaults, so that old files stay equal.
-LATER = ("prompt", "negative", "negative_label", "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker")
+LATER = ("prompt", "negative", "negative_label", "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker",
+         "points")
 
 REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPACINGS}
 
@@ -37,7 +40,7 @@ REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPA
 class Recipe:
     """A run. The same recipe gives the same pictures on the same device and precision.
 
-    One picture for each seed. `label` None means any. Guidance 1 is off, 0 ignores the label and the prompt.
+    One picture for each seed; of a model of points one cloud of `points` points for each. `label` None means any. Guidance 1 is off, 0 ignores the label and the prompt.
     `negative` takes the place of "any" in guidance, and so has no effect where guidance is off. `sampler` and `spacing`
     may be given by name, or as the object that their JSON is. `low_res` is the picture to enlarge, for a model that does; its
     size is brought to what the model takes.
@@ -65,6 +68,7 @@ class Recipe:
                                          "place of one scale.")
     weaker: str | None = option(None, "A weaker model of the same pictures (autoguidance): guidance leads away from what it "
                                 "sees, instead of from 'any'.")
+    points: int = option(2000, "Points of each cloud, for models of points in the plane.", low=1, high=MAX_POINTS)
     interval: Interval = Interval()
     projection: Projection = Projection()
     classifier: ByClassifier = ByClassifier()

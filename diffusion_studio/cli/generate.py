@@ -26,7 +26,8 @@ def add(verbs: Any) -> None:
     """The verb `generate`."""
     verb = verbs.add_parser("generate", help="run the reverse process and write a GIF, MP4 or PNG")
     verb.add_argument("model", nargs="?", help="a model's name, see 'models'; left out with --recipe")
-    verb.add_argument("--model", dest="model_path", metavar="PATH", help="a weight file or folder anywhere, in any known layout")
+    verb.add_argument("--model", dest="model_path", metavar="PATH", help="a weight file or folder anywhere, in any known "
+                                                                         "layout")
     add_flags(verb)
     verb.add_argument("--recipe", metavar="FILE", help="take all settings from an exported file or a recipe's JSON")
     verb.add_argument("--seed", type=int, help="seed of the first picture; the next ones count up (default 0)")

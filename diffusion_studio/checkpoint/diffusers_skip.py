@@ -23,6 +23,7 @@ _LEAST = 128                    # of a level with attention: below it diffusers'
 def describe(source: Source) -> Found:
     """The network and its process, from config.json, scheduler_config.json, flags and shapes."""
     s, levels = source.shapes, source.count("down_blocks.{}.resnets.0.norm1.weight")
+    source.shape("down_blocks.0.resnets.0.norm1.weight", 1)
     widths = tuple(source.shape(f"down_blocks.{k}.resnets.0.conv1.weight", 4)[0] for k in range(levels))
     blocks = source.count("down_blocks.0.resnets.{}.norm1.weight")
     flags = {name: value for name, value in source.flags.items() if name not in (*diffusers.SCHEDULER_FLAGS, *_VE_FLAGS)}

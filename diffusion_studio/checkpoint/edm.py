@@ -152,13 +152,14 @@ def _song(source: Source, told: Settings, frame: _Frame, base: int, waves: int) 
                                                 if f"enc.{low}_aux_{kind}.weight" in shapes), "standard"))
     leaving = told.known("decoder_type", "skip" if f"dec.{frame.at(frame.levels - 1)}_aux_conv.weight" in shapes
                          and frame.levels > 1 else "standard")
-    kept = shapes.get(f"enc.{low}_down.conv0.resample_filter")
-    if kept is None:
+    name = f"enc.{low}_down.conv0.resample_filter"
+    if name not in shapes:
         filtered = told.told("resample_filter", (1, 3, 3, 1) if random else (1, 1), choices=((1, 1), (1, 3, 3, 1)))
     else:
-        filtered = (1, 3, 3, 1) if kept[-1] == 4 else (1, 1)
-        if kept[-1] not in (2, 4):
-            raise CheckpointError(f"{source.path.name} resamples with a filter of {kept[-1]} pixels; here they are "
+        width = source.shape(name, 4)[-1]
+        filtered = (1, 3, 3, 1) if width == 4 else (1, 1)
+        if width not in (2, 4):
+            raise CheckpointError(f"{source.path.name} resamples with a filter of {width} pixels; here they are "
                                   "[1,1] and [1,3,3,1].")
         told.known("resample_filter", list(filtered))
     return {"up_attention": "last", "skip_scale": math.sqrt(0.5), "middle_scale": math.sqrt(2), "resample_skip": True,

@@ -349,3 +349,18 @@ def test_ncsnpp_that_diffusers_normalises_otherwise_is_refused(stored):
     (folder / "config.json").unlink()
     with pytest.raises(CheckpointError, match="attends at a level of 32 channels. Below 128 diffusers normalises"):
         ds.load(folder)
+
+
+@pytest.mark.parametrize("layout, name, tensor, shape", [
+    ("diffusers_skip", "google", "down_blocks.0.resnets.0.norm1.weight", None),
+    ("edm", "ddpmpp-vp", "model.enc.4x4_down.conv0.resample_filter", ()),
+    ("edm", "ddpmpp-vp", "model.enc.4x4_down.conv0.resample_filter", (1, 1, 3, 3)),
+    ("openai_classifier", "adm", "out.2.positional_embedding", (64, 6))])
+def test_damage_is_said_to_be_one(stored, layout, name, tensor, shape):
+    folder = stored(layout, name, configured=False)
+    path = folder / "diffusion_pytorch_model.safetensors"
+    state = load_file(path)
+    state.pop(tensor)
+    save_file(state if shape is None else {**state, tensor: torch.ones(shape)}, path)
+    with pytest.raises(CheckpointError, match="lacks the tensor|should have 4 sides|filter of 3 pixels|which are no square"):
+        checkpoint.inspect(folder)

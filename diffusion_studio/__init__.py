@@ -33,6 +33,7 @@ _HOME = {
     "Sampler": "diffusion.samplers", "Step": "diffusion.samplers", "sample": "diffusion.sampling",
     "UNet": "nets.unet", "UNetConfig": "nets.config", "TextConfig": "nets.tokens",
     "Classifier": "classifier", "load_classifier": "classifier", "read_recipe": "training.recipe",
+    "train_config": "training.recipe",
     "TrainConfig": "training.config", "TrainStep": "training.loop", "train": "training.loop",
     "EvalConfig": "metrics.config", "evaluate": "metrics.evaluate",
     "StudioError": "errors",

@@ -1,4 +1,4 @@
-"""One state of a run as pictures: what is streamed, shown, kept and exported."""
+"""One state of a run as pictures or points: what is streamed, shown, kept and exported."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .diffusion.schedule import NoiseLevel
 class Frame:
     """State `index` of 0..`total` at its level: x and the predicted x0, each uint8 (N, H, W, C) with C = 1 or 3.
 
+    Of a model of points they are float16 (N, P, 2): N clouds, one for each seed, of P points (`of_points`).
     `calls` is how often the denoiser was asked up to here, `part` names the stretch of an edited run: "into noise",
     "before the branch"; empty where a run is denoised.
     """
@@ -24,6 +25,10 @@ class Frame:
     x0: np.ndarray
     calls: int = 0
     part: str = ""
+
+    @property
+    def of_points(self) -> bool:
+        return self.x.ndim == 3
 
     @property
     def nbytes(self) -> int:

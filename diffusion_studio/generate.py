@@ -13,11 +13,14 @@ from .diffusion.guidance import clamped, dynamically_thresholded
 from .diffusion.levels import Levels
 from .diffusion.noise import Noise
 from .diffusion.spacing import path
+from .errors import OptionError
 from .frame import Frame
 from .guided import guided
+from .images import to_float16, to_uint8
 from .journey import BEFORE, Leg, Plan, journey, reached, tiled, walk
 from .model import Model
-from .recipe import Recipe
+from .recipe import MAX_ALL_POINTS, Recipe
+from .spec import POINTS
 from .states import States
 
 Guides = Callable[[Recipe], tuple[Classifier | None, Model | None]]
@@ -27,17 +30,24 @@ def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, wea
          strength: float = 1.0) -> Plan:
     """Check a recipe against a model; raises `OptionError` for what the model cannot do.
 
-    `classifier` and `weaker` are those that the recipe names to guide it. It is as if the recipe had no edit; of its steps the last part is made, the share `strength`.
+    `classifier` and `weaker` are those that the recipe names to guide it. It is as if the recipe had no edit; of its steps
+    the last part is made, the share `strength`.
     """
     levels = reached(Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule), strength)
     model.check(levels[0])
     denoise = guided(model, recipe, levels, classifier, weaker)
-    if recipe.threshold < 1:
+    shape = model.shape
+    if model.spec.makes == POINTS:                  # which have no range to keep
+        shape = recipe.points, *shape
+        if (whole := len(recipe.seeds) * recipe.points) > MAX_ALL_POINTS:
+            raise OptionError(f"{len(recipe.seeds)} clouds of {recipe.points:,} points are {whole:,} points; a run has at "
+                              f"most {MAX_ALL_POINTS:,}. Ask for fewer clouds or fewer points.")
+    elif recipe.threshold < 1:
         denoise = dynamically_thresholded(denoise, recipe.threshold)
     elif recipe.clip:
         denoise = clamped(denoise)
     dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
-    return Plan(denoise, levels, Noise(recipe.seeds, model.shape, model.device, dtype))
+    return Plan(denoise, levels, Noise(recipe.seeds, shape, model.device, dtype))
 
 
 def stream(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None,
@@ -67,6 +77,6 @@ def _frames(model: Model, recipe: Recipe, legs: Sequence[Leg], states: States) -
             states.keep(run, frame, state)
             yield frame
         legs = own
-    for frame, state in walk(legs, total, first, calls, x):
+    for frame, state in walk(legs, total, first, calls, x, to_float16 if model.spec.makes == POINTS else to_uint8):
         states.keep(run, frame, state)
         yield frame

@@ -148,6 +148,9 @@ def scales(text: str | None) -> tuple[float, ...] | None:
 
 def misfit(helper: ClassifierSpec | ModelSpec, spec: ModelSpec) -> str | None:
     """Why a classifier or a weaker model cannot guide a model, as the end of a sentence, or None where it can."""
+    known = getattr(helper, "makes", "pictures")                # a classifier knows these
+    if known != spec.makes:
+        return f"it knows {known}, and {spec.name} makes {spec.makes}"
     size, channels = ((helper.image_size, helper.channels) if hasattr(helper, "image_size") else
                       (helper.network.size, helper.network.in_channels))
     if (size, channels) != (spec.image_size, spec.channels):

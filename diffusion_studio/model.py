@@ -18,7 +18,7 @@ from .diffusion.prediction import Prediction, Reading, reading
 from .diffusion.schedule import NoiseLevel, NoiseSchedule
 from .errors import OptionError
 from .nets.text import TextFeatures
-from .spec import ModelSpec
+from .spec import POINTS, ModelSpec
 
 Label = str | int | None
 
@@ -29,6 +29,8 @@ class Model:
     def __init__(self, spec: ModelSpec, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
         if device.type == "cpu":
             keep_freed_memory()
+        if spec.makes == POINTS and dtype.itemsize < 4:     # a coordinate needs more digits than a pixel, and costs nothing
+            dtype = torch.float32
         self.spec = spec
         self.device = device
         self.dtype = dtype
@@ -40,9 +42,9 @@ class Model:
         return self.spec.schedule
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one picture."""
-        return self.spec.channels, self.spec.image_size, self.spec.image_size
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of one picture, or (2,) of one point; a cloud's state is (points, 2)."""
+        return self.spec.shape
 
     def denoiser(self, label: Label | Sequence[Label] = None, prompt: str | None | Sequence[str | None] = None,
                  low_res: torch.Tensor | None = None) -> NetworkDenoiser | SelfConditioned:
@@ -99,18 +101,18 @@ class Model:
     def _reading(self, level: NoiseLevel) -> Reading:
         said = reading(self.spec.parametrization, level, self.schedule, self.spec.sigma_data)
         if said.silent:
-            raise OptionError(f"{self.spec.name} predicts {self.spec.parametrization}, which says nothing of the picture where "
-                              "a run starts at pure noise (alpha = 0). Choose a spacing that starts below it: leading, or "
+            raise OptionError(f"{self.spec.name} predicts {self.spec.parametrization}, which says nothing of the picture "
+                              "where a run starts at pure noise (alpha = 0). Choose a spacing that starts below it: leading, or "
                               "timesteps.")
         return said
 
     def predict(self, x: torch.Tensor, level: NoiseLevel, classes: Sequence[int | None],
                 text: TextFeatures | None = None, low_res: torch.Tensor | None = None,
                 before: torch.Tensor | None = None) -> Prediction:
-        """One network call for x (N, C, H, W); the conditions hold one for each picture, or one for all.
+        """One network call for x (N, C, H, W), or (N, 2) points or (N, P, 2) clouds of points.
 
-        `low_res` are the pictures to enlarge, already at the size of x; `before` is the last x0, for a network that
-        is given it.
+        The conditions hold one for each of the N, or one for all; `low_res` are the pictures to enlarge, already at the
+        size of x; `before` is the last x0, for a network that is given it.
         """
         said = self._reading(level)
         if len(classes) not in (1, len(x)):
@@ -125,12 +127,12 @@ class Model:
             raise OptionError(f"{len(low_res)} pictures to enlarge were given for {len(x)}. Give one, or one for each.")
         scaled = said.input(self.spec.network.given(x, level))
         scaled = scaled if low_res is None else torch.cat([scaled, low_res.to(x).expand_as(x)], dim=1)
-        scaled = scaled.to(self.dtype, memory_format=torch.channels_last)
+        scaled = scaled.to(self.dtype, memory_format=torch.channels_last) if x.ndim == 4 else scaled.to(self.dtype)
         more = () if before is None else (before.to(self.dtype),)
         output = self.network(scaled, t, label, None if text is None else text.expand(len(x)), *more).to(x.dtype)
         variance = None
         if self.spec.learned_variance:
-            output, v = output.chunk(2, dim=1)
+            output, v = output.chunk(2, dim=-1 if self.spec.makes == POINTS else 1)
             variance = (v + 1) / 2
         return said.read(output, x, variance)
 
@@ -156,7 +158,7 @@ class NetworkDenoiser:
         classes = [index for one in asked for index in _one_each(one.classes, len(x))]
         text = None if self.text is None else TextFeatures.cat([one.text.expand(len(x)) for one in asked])
         given = None if self.low_res is None else torch.cat([one.low_res.expand(len(x), *x.shape[1:]) for one in asked])
-        p = self.model.predict(x.repeat(len(asked), 1, 1, 1), level, classes, text, given)
+        p = self.model.predict(torch.cat([x] * len(asked)), level, classes, text, given)
         variances = [None] * len(asked) if p.variance is None else p.variance.chunk(len(asked))
         return [Prediction(*parts) for parts in zip(p.x0.chunk(len(asked)), p.eps.chunk(len(asked)), variances)]
 

@@ -14,13 +14,15 @@ from .errors import OptionError
 from .nets import kinds, tokens
 from .nets.base import NetworkConfig
 from .nets.config import UNetConfig
+from .nets.mlp_config import DIMENSIONS, MLPConfig
 from .nets.tokens import Tokenizer
 from .options import option
 
 PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative", "negative_label",
                  "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker", "interval", "projection",
-                 "classifier", "change")
+                 "classifier", "change", "points")
+PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class ModelSpec:
     """A network, the process that it was trained in, and what may be asked of it.
 
     With `low_res` the network is given a small picture besides x, to enlarge: its input has twice the channels.
+    A U-Net makes pictures (C, H, W), an `MLPConfig`'s network points (2,); those have no `image_size` and no `channels`.
     `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it.
     `defaults` are recipe settings that suit the model (see `Recipe`).
     `provenance` is free text by key: data, licence, attribution, command, images_seen, hours, ...
@@ -37,7 +40,7 @@ class ModelSpec:
     network: NetworkConfig = field(default_factory=UNetConfig)
     schedule: NoiseSchedule = field(default_factory=Linear)
     parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
-    sigma_data: float = option(0.5, "The data's standard deviation, as the parametrization edm assumes it.", low=1e-4, high=1e4)
+    sigma_data: float = option(0.5, "The data's standard deviation, as the parametrization edm has it.", low=1e-4, high=1e4)
     image_size: int = option(32, "Height and width of pictures.", low=1, high=4096)
     channels: int = option(3, "1 for grey pictures, 3 for RGB.", low=1, high=3)
     learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")
@@ -58,8 +61,8 @@ class ModelSpec:
             if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
                 raise OptionError(f"{name} must be a list of texts, got {given!r:.200}.")
         if self.parametrization == "mean" and not self.schedule.discrete:
-            raise OptionError("The parametrization mean is about the step between two timesteps, and this schedule has none. "
-                              "Choose a schedule that is a table, or another parametrization.")
+            raise OptionError("The parametrization mean is about the step between two timesteps, and this schedule has "
+                              "none. Choose a schedule that is a table, or another parametrization.")
         if self.channels == 2:
             raise OptionError("Pictures have 1 or 3 channels, got 2.")
         if not isinstance(self.defaults, Mapping) or not isinstance(self.provenance, Mapping):
@@ -67,18 +70,43 @@ class ModelSpec:
         for name in self.defaults:
             if name not in DEFAULT_NAMES:
                 raise options.unknown("recipe default", name, DEFAULT_NAMES)
-        taken, expected = self.channels * (2 if self.low_res else 1), self.channels * (2 if self.learned_variance else 1)
-        if (self.network.in_channels, self.network.out_channels) != (taken, expected):
-            given = f", with a {self.low_res}x{self.low_res} picture to enlarge," if self.low_res else ""
-            raise OptionError(f"A network for {self.channels}-channel pictures{given} takes {taken} and gives {expected}"
-                              f" channels; this one takes {self.network.in_channels} and gives "
-                              f"{self.network.out_channels}.")
-        self.network.check_size(self.image_size)
+        self._check_shape()
         words = self.network.text.words if self.network.text else 0
         if len(self.words) != words:
             raise OptionError(f"The network's text encoder has {words} words and the table {len(self.words)}.")
         if len(self.labels) != (self.network.classes or 0):
             raise OptionError(f"The network has {self.network.classes or 0} classes and {len(self.labels)} label names.")
+
+    def _check_shape(self) -> None:
+        channels = self.shape[0]
+        taken, expected = channels * (2 if self.low_res else 1), channels * (2 if self.learned_variance else 1)
+        if (self.network.in_channels, self.network.out_channels) != (taken, expected):
+            given = f", with a {self.low_res}x{self.low_res} picture to enlarge," if self.low_res else ""
+            what = "points" if self.makes == POINTS else f"{channels}-channel pictures{given}"
+            raise OptionError(f"A network for {what} takes {taken} and gives {expected} channels; this one takes "
+                              f"{self.network.in_channels} and gives {self.network.out_channels}.")
+        if self.makes == POINTS:
+            if (self.image_size, self.channels, self.low_res) != (ModelSpec.image_size, ModelSpec.channels, None):
+                raise OptionError("Points have no image_size, no channels and no low_res. Leave them out.")
+        else:
+            self.network.check_size(self.image_size)
+
+    @property
+    def makes(self) -> str:
+        """What the model makes: PICTURES or POINTS."""
+        return POINTS if isinstance(self.network, MLPConfig) else PICTURES
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one of what it makes: a picture's (C, H, W), or a point's (2,)."""
+        return (self.channels, self.image_size, self.image_size) if self.makes == PICTURES else (DIMENSIONS,)
+
+    @property
+    def form(self) -> str:
+        """Size and colours for people: "32x32 grey", "64x64 RGB", "2-D points"."""
+        if self.makes == POINTS:
+            return f"{DIMENSIONS}-D points"
+        return f"{self.image_size}x{self.image_size} {'grey' if self.channels == 1 else 'RGB'}"
 
     def label_index(self, label: str | int) -> int:
         """The class of a label's name (case does not matter) or index; an `OptionError` lists what there is."""
@@ -123,6 +151,8 @@ class ModelSpec:
 
     def to_json(self) -> str:
         given = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.makes == POINTS:
+            del given["image_size"], given["channels"]
         given["network"] = kinds.to_json(self.network)
         given["schedule"] = options.to_json(SCHEDULES, self.schedule)
         return json.dumps(given)

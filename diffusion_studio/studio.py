@@ -15,7 +15,7 @@ from .errors import CheckpointError, OptionError, unknown
 from .frame import Frame
 from .guiding import misfit
 from .recipe import MAX_PICTURES, Recipe
-from .spec import ModelSpec
+from .spec import PICTURES, ModelSpec
 from .states import States
 from .trajectory import Trajectory
 
@@ -37,8 +37,9 @@ class ModelCard:
     spec: ModelSpec
 
     @property
-    def resolution(self) -> int:
-        return self.spec.image_size
+    def resolution(self) -> int | None:
+        """Height and width of pictures; None of points."""
+        return self.spec.image_size if self.spec.makes == PICTURES else None
 
     @property
     def conditions(self) -> tuple[str, ...]:

@@ -29,7 +29,10 @@ class Trajectory:
 
     @property
     def images(self) -> np.ndarray:
-        """(N, H, W, C) uint8: the finished pictures, or the last prediction of them where the run was stopped."""
+        """(N, H, W, C) uint8: the finished pictures, or the last prediction of them where the run was stopped.
+
+        Of a model of points (N, P, 2) float16, the points of each cloud.
+        """
         return self.frames[-1].x0
 
     def save(self, path: str | Path, format: str | None = None, **options: Any) -> Path:

@@ -18,13 +18,13 @@ LONGEST = 300
 
 # A module imports from lower ranks, and inside a room (a folder that is named here) from its fellows.
 RANKS = {
-    "errors": -2, "options": -1, "images": -1, "device": -1,
+    "errors": -2, "options": -1, "images": -1, "device": -1, "plot": -1,
     "diffusion.schedule": 0, "diffusion.noise": 0, "diffusion.prediction": 1, "diffusion.spacing": 1, "diffusion.levels": 1,
     "diffusion.posterior": 2,
     "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5, "diffusion.editing": 3, "diffusion.film": 3.2,
     "nets": 4, "spec": 5, "classifier_spec": 5, "frame": 5, "checkpoint": 6, "data": 6, "export": 6, "model": 7,
     "guiding": 5.5, "picture": 6.5, "edit": 6.6, "branch": 6.7, "classifier": 7, "recipe": 7, "trajectory": 8,
-    "guided": 8.5, "journey": 8.5, "states": 8.5, "generate": 9, "training": 9, "convert": 9, "measure": 9, "metrics": 9.5,
+    "guided": 8.5, "journey": 8.5, "states": 8.5, "generate": 9, "training": 9, "convert": 9, "forward": 9.2, "measure": 9, "metrics": 9.5,
     "studio": 10, "ui": 11, "cli": 12, "__main__": 13,
 }
 EMPTY = {"", "diffusion"}                       # packages that only hold others; nobody needs to import from them

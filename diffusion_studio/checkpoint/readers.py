@@ -10,15 +10,16 @@ from typing import Any
 from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
 from ..spec import ModelSpec
-from . import classifier, ddpm, diffusers, edm, lucidrains, openai, openai_classifier, tqch
+from . import classifier, ddpm, diffusers, diffusers_skip, edm, lucidrains, openai, openai_classifier, tqch
 from .container import PICKLES, Outline, outline, read_json, tree
 from .native import FORMAT, Weights, read, read_spec
 from .reader import Found, Reader, Source
 from .small import SMALL
 
-READERS: dict[str, Reader] = {"diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER,
-                             "edm": edm.READER, "openai-classifier": openai_classifier.READER,
-                             "lucidrains": lucidrains.READER, "tqch": tqch.READER, **SMALL}
+READERS: dict[str, Reader] = {
+    "diffusers-ncsnpp": diffusers_skip.READER, "diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER,
+    "edm": edm.READER, "openai-classifier": openai_classifier.READER, "lucidrains": lucidrains.READER, "tqch": tqch.READER,
+    **SMALL}
 
 _FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors", "unet_ema/diffusion_pytorch_model.safetensors",
           "unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",

@@ -34,15 +34,14 @@ def as_text(seen: Inspection, outline: bool = False) -> str:
     if seen.found:
         lines.append(f"recognised because {seen.found.why}")
     classifies = isinstance(spec, ClassifierSpec)
-    channels = spec.network.in_channels if classifies else spec.channels
-    size = spec.network.size if classifies else spec.image_size
+    what = f"pictures: {spec.network.size}x{spec.network.size} {'grey' if spec.network.in_channels == 1 else 'RGB'}" \
+        if classifies else f"{spec.makes}: {spec.form}"
     does = "tells the class" if classifies else f"predicts {spec.parametrization}" \
         + (", learned variance" if spec.learned_variance else "")
     lines += [
         f"{_parameters(seen):,} parameters, {seen.outline.bytes / 1e6:.1f} MB of {', '.join(dtypes)}; "
         f"running in fp32 takes {_parameters(seen) * 4 / 1e6:.0f} MB and the working memory of a picture",
-        f"pictures: {size}x{size} {'grey' if channels == 1 else 'RGB'}, "
-        f"{f'{len(spec.labels)} classes' if spec.labels else 'no classes'}"
+        f"{what}, {f'{len(spec.labels)} classes' if spec.labels else 'no classes'}"
         + (f", enlarged from {spec.low_res}x{spec.low_res}" if not classifies and spec.low_res else ""),
         f"process: {type(spec.schedule).__name__} schedule, T = {spec.schedule.timesteps}, {does}"]
     if seen.found:

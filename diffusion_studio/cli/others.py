@@ -27,9 +27,12 @@ def _models(args: argparse.Namespace) -> None:
     if args.json:
         print(json.dumps([{"name": c.name, "path": str(c.path), **json.loads(c.spec.to_json())} for c in cards]))
     for card in cards if not args.json else ():
-        colour = "grey" if card.spec.channels == 1 else "RGB"
-        print(f"{card.name}: {card.resolution}x{card.resolution} {colour}, {card.spec.schedule.timesteps} timesteps; "
+        print(f"{card.name}: {card.spec.form}, {card.spec.schedule.timesteps} timesteps; "
               f"labels: {', '.join(card.conditions) or 'none'}" + ("; reads prompts" if card.spec.takes_text else ""))
+    for name, spec in studio.classifiers().items() if not args.json else ():
+        colour = "grey" if spec.network.in_channels == 1 else "RGB"
+        print(f"{name}: a noisy classifier to guide with, {spec.network.size}x{spec.network.size} {colour}; "
+              f"labels: {', '.join(spec.labels)}")
     for name, why in studio.problems().items():
         print(f"diffusion-studio: {name} cannot be used: {why}", file=sys.stderr)
     if not cards:

@@ -26,8 +26,8 @@ def add(verbs: Any) -> None:
     where.add_argument("--resume", metavar="FOLDER", help="go on with the run in this folder")
     add_options(verb, fields_of(TrainConfig))
     verb.add_argument("--compile", action="store_true", help="compile the network: slow to start, faster per step")
-    verb.add_argument("--sample-every", type=int, default=20_000, metavar="IMAGES", help="a sample sheet (default 20000)")
-    verb.add_argument("--save-every", type=int, default=10_000, metavar="IMAGES", help="a checkpoint (default 10000)")
+    verb.add_argument("--sample-every", type=int, metavar="IMAGES", help="a sample sheet (default 20000; of points a fifth of the run)")
+    verb.add_argument("--save-every", type=int, metavar="IMAGES", help="a checkpoint (default 10000; of points a fifth of the run)")
     verb.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICES)} (default auto)")
     verb.set_defaults(run=_train)
 
@@ -38,12 +38,13 @@ def _train(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..training.loop import train
-    from ..training.recipe import read_recipe
+    from ..training.recipe import read_recipe, train_config
     from ..training.run import RunFolder
 
     changes = given(args, fields_of(TrainConfig))
     folder = Path(args.resume or args.out)
-    base = read_recipe(args.recipe) if args.recipe else RunFolder(folder).config() if args.resume else TrainConfig()
+    base = read_recipe(args.recipe) if args.recipe else RunFolder(folder).config() if args.resume else \
+        train_config(**{name: changes[name] for name in ("data", "kind") if name in changes})
     config = replace(base, **changes)
     asked: list[int] = []
     steps = train(config, folder, device=args.device, compile=args.compile, resume=bool(args.resume),

@@ -21,11 +21,13 @@ class Posterior:
     """q(x_{t-1} | x_t, x0) of a schedule, t = 0 .. T-1 (t = 0 leads to the clean picture).
 
     Every method takes t (N,) and pictures (N, ...). Right for any alpha and sigma, not only variance preserving ones.
-    `dtype` is that of the tables that are looked up; they are computed in float64.
+    `dtype` is that of the tables that are looked up; they are computed in float64. `bytes` says that x0 holds bytes; else
+    it is continuous, and the bound's last term is a density.
     """
 
     def __init__(self, schedule: NoiseSchedule, device: torch.device | str = "cpu",
-                 dtype: torch.dtype = torch.float32) -> None:
+                 dtype: torch.dtype = torch.float32, bytes: bool = True) -> None:
+        self.bytes = bytes
         levels = [CLEAN, *(schedule.level(t) for t in range(schedule.timesteps))]
         alpha, sigma = (np.array([getattr(level, name) for level in levels]) for name in ("alpha", "sigma"))
         scale = alpha[1:] / alpha[:-1]                                  # q(x_t | x_{t-1}) = N(scale * x_{t-1}, beta)
@@ -61,11 +63,12 @@ class Posterior:
                    log_variance: torch.Tensor) -> torch.Tensor:
         """(N,) bits per dimension that the step t -> t-1 costs where the model says N(mean, exp(log_variance)).
 
-        L_{t-1} of Ho et al. 2020, eq. 5 for t > 0; for t = 0 the discretised decoder L_0, where x0 must be bytes.
+        L_{t-1} of Ho et al. 2020, eq. 5 for t > 0; for t = 0 the discretised decoder L_0, or the density where x0 is no bytes.
         The sum over all t and `prior_term` is the variational bound.
         """
         kl = normal_kl(self.mean(x0, x, t), self.at("log_small", t, x), mean, log_variance)
-        decoder = -discretised_log_likelihood(x0, mean, 0.5 * log_variance)
+        decoder = -(discretised_log_likelihood(x0, mean, 0.5 * log_variance) if self.bytes else
+                    normal_log_density(x0, mean, log_variance))
         first = (t == 0).view(-1, *[1] * (x.ndim - 1))
         return torch.where(first, decoder, kl).flatten(1).mean(1) / math.log(2)
 
@@ -82,6 +85,11 @@ def normal_kl(mean: torch.Tensor, log_variance: torch.Tensor, other_mean: torch.
     """KL(N(mean, var) || N(other_mean, other_var)) of every element, in nats."""
     ratio = log_variance - other_log_variance
     return 0.5 * ((mean - other_mean).square() * (-other_log_variance).exp() + ratio.exp() - 1 - ratio)
+
+
+def normal_log_density(x: torch.Tensor, mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+    """Log density of every element, in nats."""
+    return -0.5 * ((x - mean).square() * (-log_variance).exp() + log_variance + math.log(2 * math.pi))
 
 
 def discretised_log_likelihood(x0: torch.Tensor, mean: torch.Tensor, log_deviation: torch.Tensor) -> torch.Tensor:

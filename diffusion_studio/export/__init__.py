@@ -11,11 +11,11 @@ from pathlib import Path
 
 from ..errors import ExportError, OptionError, unknown
 from ..frame import Frame
-from . import gif, mp4, png
+from . import clouds, gif, mp4, png
 from .film import film
 from .options import ExportOptions
 
-__all__ = ["ExportOptions", "FORMATS", "Format", "save"]
+__all__ = ["ExportOptions", "FORMATS", "OF_POINTS", "Format", "save"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Format:
 
 
 _STATES = ("view", "picture", "frames", "every", "states")
+OF_POINTS = ("theme", "trails", "arrows", "axes")            # every format takes them, where there are points to draw
+_FIT = {"strip": 256}                                        # pixels for the clouds of a state; else 512
 _FILM = (*_STATES, "bounce", "fps", "hold", "scale", "caption")
 FORMATS: dict[str, Format] = {
     "gif": Format("GIF", ".gif", "Plays everywhere and loops; grey is exact, colours are the best 256.", gif.write, _FILM),
@@ -54,6 +56,8 @@ def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: E
         raise ExportError("There are no states to export yet. Generate first.")
     if options.frames == "pictures" and "frames" in chosen.takes:
         frames, options = film(frames, options.bounce), replace(options, picture=None)
+    if frames[0].of_points:
+        frames, options = clouds.drawn(frames, options, _FIT.get(format_of(path, format), 512))
     target = Path(os.path.realpath(path))    # a link stays a link, and ffmpeg gets no name that reads like a URL
     if target.is_dir():
         raise ExportError(f"{str(path)!r} is a folder. Add a file name, as in {str(path / ('run' + chosen.suffix))!r}.")

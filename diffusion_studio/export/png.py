@@ -10,7 +10,7 @@ from ..frame import Frame
 from ..images import enlarge, to_pil
 from .metadata import PNG_KEY
 from .options import ExportOptions
-from .render import Scene, check_size, choose, evenly, load_font, panel, scale_of, shown, time_of
+from .render import Scene, check_size, choose, evenly, load_font, panel, paper, scale_of, shown, time_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,20 +51,20 @@ def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: 
     whole = (left + len(states) * (column + gap), gap + len(rows) * (height + gap) + round(1.5 * size))
     check_size(*whole, _MAX_STRIP)
 
-    sheet = Image.new("L" if tile.shape[-1] == 1 else "RGB", whole, "white")
-    draw = ImageDraw.Draw(sheet)
+    sheet = Image.new("L" if tile.shape[-1] == 1 else "RGB", whole, ("black", "white")[paper(options) > 0])
+    draw, ink = ImageDraw.Draw(sheet), ("white", "black")[paper(options) > 0]
     for c, (state, (label,)) in enumerate(zip(states, labels)):
         at = left + c * (column + gap)
         for r, view in enumerate(rows):
             picture = to_pil(enlarge(panel(getattr(state, view), options), scale))
             sheet.paste(picture, (at + (column - width) // 2, gap + r * (height + gap)))
-        draw.text((at + column // 2, gap + len(rows) * (height + gap)), label, "black", font, anchor="ma")
+        draw.text((at + column // 2, gap + len(rows) * (height + gap)), label, ink, font, anchor="ma")
     if len(rows) == 2:
         for r, view in enumerate(rows):
             middle = gap + r * (height + gap) + height // 2
-            draw.text((gap, middle), "x", "black", font, anchor="lm")
+            draw.text((gap, middle), "x", ink, font, anchor="lm")
             if view == "x0":
-                draw.text((gap + font.getlength("x"), middle + size // 4), "0", "black", load_font(round(0.7 * size)),
+                draw.text((gap + font.getlength("x"), middle + size // 4), "0", ink, load_font(round(0.7 * size)),
                           anchor="lm")
     _save(sheet, path, recipe_json)
 

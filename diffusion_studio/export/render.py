@@ -40,8 +40,8 @@ def choose(frames: Sequence[Frame], options: ExportOptions) -> list[int]:
 def evenly(log_snr: Sequence[float], count: int) -> list[int]:
     """min(count, n) positions whose log-SNRs are nearest to even steps from the first to the last.
 
-    `log_snr` ascends; where a run goes into noise first, or jumps back, the positions are even instead. A clean end (+inf) and a pure-noise start (-inf) are picks of their own, as nothing is
-    at an even distance from them.
+    `log_snr` ascends; where a run goes into noise first, or jumps back, the positions are even instead. A clean end (+inf)
+    and a pure-noise start (-inf) are picks of their own, as nothing is at an even distance from them.
     """
     n = len(log_snr)
     count = min(count, n)
@@ -70,8 +70,13 @@ def canvas(frame: Frame, options: ExportOptions) -> np.ndarray:
     if len(panels) == 1:
         return panels[0]
     height, width, channels = panels[0].shape
-    between = np.full((height, max(1, width // 64), channels), WHITE, np.uint8)
+    between = np.full((height, max(1, width // 64), channels), paper(options), np.uint8)
     return np.concatenate([panels[0], between, panels[1]], axis=1)
+
+
+def paper(options: ExportOptions) -> int:
+    """The grey around what is shown."""
+    return WHITE if options.theme == "light" else 0
 
 
 def shown(options: ExportOptions) -> tuple[str, ...]:
@@ -136,12 +141,13 @@ class Scene:
         picture = enlarge(native, self.scale)
         if self._caption is None:
             return picture
-        strip = self._caption.draw(self.frames[k])
+        strip, ground = self._caption.draw(self.frames[k]), paper(self.options)
+        strip = strip if ground else WHITE - strip
         if greys is None:
             strip = np.repeat(strip[..., None], picture.shape[-1], axis=-1)
         else:
             strip = greys[strip]
-        background = WHITE if greys is None else int(greys[WHITE])
+        background = ground if greys is None else int(greys[ground])
         side = strip.shape[1] - picture.shape[1]
         if side:                                              # the text is wider than a tiny picture
             around = [(0, 0), (side // 2, side - side // 2), *[(0, 0)] * (picture.ndim - 2)]
@@ -195,12 +201,15 @@ def words(frame: Frame) -> list[str]:
     """The parts of a state's caption."""
     if frame.part == PICTURE:
         return [f"picture {frame.index + 1} of {frame.total + 1}"]
-    return [f"step {frame.index}/{frame.total}", *time_of(frame, "t "), *_log_snr(frame)]
+    part = [frame.part] if frame.part else []
+    return [f"step {frame.index}/{frame.total}", *time_of(frame, "t "), *_log_snr(frame), *part]
 
 
 def time_of(frame: Frame, prefix: str) -> list[str]:
     """The network's time label, or none at the clean end, which no network is asked about."""
     t = frame.level.t
+    if frame.part == PICTURE:
+        return [str(frame.index + 1)]
     if frame.level.sigma == 0:
         return []
     return [f"{prefix}{t:.0f}" if t == round(t) else f"{prefix}{t:.4g}"]

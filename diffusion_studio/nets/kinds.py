@@ -9,6 +9,7 @@ from ..errors import OptionError
 from ..options import name_of
 from .base import NetworkConfig
 from .config import UNetConfig
+from .mlp_config import MLPConfig
 from .post_norm_config import PostNormConfig
 from .small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
 
@@ -18,6 +19,7 @@ CONFIGS: dict[str, type[NetworkConfig]] = {
     "max-pool": MaxPoolConfig,
     "vector": VectorConfig,
     "layer-norm": LayerNormConfig,
+    "mlp": MLPConfig,
 }
 
 

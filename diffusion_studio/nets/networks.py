@@ -6,6 +6,8 @@ from torch import nn
 
 from .base import NetworkConfig
 from .config import UNetConfig
+from .mlp import MLP
+from .mlp_config import MLPConfig
 from .post_norm import PostNormUNet
 from .post_norm_config import PostNormConfig
 from .small import LayerNormUNet, MaxPoolUNet, VectorUNet
@@ -18,6 +20,7 @@ NETWORKS: dict[type[NetworkConfig], type[nn.Module]] = {
     MaxPoolConfig: MaxPoolUNet,
     VectorConfig: VectorUNet,
     LayerNormConfig: LayerNormUNet,
+    MLPConfig: MLP,
 }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw
 
 from ..classifier_spec import ClassifierSpec
+from ..spec import POINTS
 from .config import TrainConfig
 from .processes import is_table
 
@@ -68,14 +69,15 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
     size, channels = config.size, getattr(spec, "channels", spec.network.in_channels)
     colour = "grey" if channels == 1 else "RGB"
     what = (f"A classifier of noisy {size}x{size} {colour} pictures, for classifier guidance."
-            if isinstance(spec, ClassifierSpec) else f"A diffusion model of {size}x{size} {colour} pictures"
+            if isinstance(spec, ClassifierSpec) else "A diffusion model of 2-D points, of unit variance."
+            if spec.makes == POINTS else f"A diffusion model of {spec.form} pictures"
             + (f", which enlarges pictures of {config.low_res}x{config.low_res}." if config.low_res else "."))
     minutes = known["hours"] * 60
     rows = {
         "Data": known["data"], "Licence of the data": known["licence"],
         "Labels": ", ".join(spec.labels) or "none",
         "Objective": _objective(config),
-        "Images seen": f"{known['images_seen']:,} in batches of {config.batch}",
+        f"{'Points' if config.kind == 'points' else 'Images'} seen": f"{known['images_seen']:,} in batches of {config.batch}",
         "Averaged weights": f"power function, relative length {config.ema_length:g}" if config.ema_length else
                             f"decay {config.decays[config.exported]:g} per step",
         "Time": f"{known['hours']:.2f} hours" if minutes >= 60 else f"{minutes:.1f} minutes",

@@ -37,7 +37,9 @@ def draw_part(drawn: BatchDraw, part: slice, seed: int, seen: int, x0: torch.Ten
     """The draws for `part` of the batch that follows `seen` images; x0 (n, C, H, W) are its pictures, on their device."""
     eps = torch.empty(x0.shape)
     generator = torch.Generator()
-    for k, row in enumerate(range(part.start, part.stop)):
+    if x0.ndim == 2:                        # points: too small for a stream each; the batch's one, whatever the part
+        eps = torch.randn(len(drawn.t), *x0.shape[1:], generator=generator.manual_seed(mix(seed + 2, seen)))[part]
+    for k, row in enumerate(range(part.start, part.stop) if x0.ndim > 2 else ()):
         torch.randn(x0.shape[1:], generator=generator.manual_seed(mix(seed + 2, seen + row)), out=eps[k])
     at = x0.device
     return Draw(drawn.t[part].to(at), eps.to(at), drawn.drop[part].to(at), drawn.weight[part].to(at))

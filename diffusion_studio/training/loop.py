@@ -19,6 +19,7 @@ from .run import RunFolder
 from .trainer import Trainer
 
 LOG_EVERY = 50                  # steps
+SAMPLE_EVERY, SAVE_EVERY = 20_000, 10_000           # images
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class TrainStep:
 
 
 def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile: bool = False,
-          resume: bool = False, sample_every: int = 20_000, save_every: int = 10_000,
+          resume: bool = False, sample_every: int | None = None, save_every: int | None = None,
           asked: Callable[[], bool] = lambda: False) -> Iterator[TrainStep]:
-    """Train into the folder `out`, yielding after every step; `sample_every` and `save_every` count images.
+    """Train into the folder `out`, yielding after every step; `sample_every` and `save_every` count images, 0 is never.
 
     With `resume` the run in `out` continues; `config` may then ask for more images or export another average, but for
     nothing else. However the loop ends (finished, closed, interrupted), the state is saved, and the model file holds the
@@ -72,7 +73,9 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
     except BaseException:
         world.leave()
         raise
-    return _steps(trainer, sample_every, save_every, asked)
+    # a point is seen in microseconds: a fifth of the run between two sheets, and between two states
+    sheets, states = (config.images // 5,) * 2 if config.kind == "points" else (SAMPLE_EVERY, SAVE_EVERY)
+    return _steps(trainer, sheets if sample_every is None else sample_every, states if save_every is None else save_every, asked)
 
 
 def _adopt(trainer: Trainer, kept: TrainConfig) -> None:

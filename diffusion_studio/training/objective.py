@@ -43,14 +43,16 @@ class SimpleObjective:
 
     def __init__(self, schedule: NoiseSchedule, parametrization: str, null_class: int | None = None,
                  device: torch.device | str = "cpu", *, min_snr: float = 0.0, weighting: str = "output",
-                 sigma_data: float = 0.5, bound_weight: float = 0.001, dtype: torch.dtype = torch.float32) -> None:
+                 sigma_data: float = 0.5, bound_weight: float = 0.001, dtype: torch.dtype = torch.float32,
+                 points: bool = False) -> None:
         self.schedule, self.parametrization, self.sigma_data = schedule, parametrization, sigma_data
         self.null_class = null_class
         self.min_snr, self.weighting, self.bound_weight = min_snr, weighting, bound_weight
         self.device, self.dtype = device, dtype
+        self.points = points                                            # x0 is (N, 2), and no bytes
         self._table: Reading | None = None
         if schedule.discrete:
-            like = torch.empty(0, 1, 1, 1, device=device, dtype=dtype)
+            like = torch.empty((0, 1) if points else (0, 1, 1, 1), device=device, dtype=dtype)
             self._table = Reading.stack([self._reading(t) for t in range(schedule.timesteps)], like)
 
     def at(self, t: torch.Tensor, like: torch.Tensor) -> Reading:
@@ -73,7 +75,8 @@ class SimpleObjective:
         said = self.at(draw.t, x0)
         return self._squared_error(self._ask(network, _noisy(said, x0, draw), said, label, draw), said, x0, draw)
 
-    def _ask(self, network: nn.Module, x: torch.Tensor, said: Reading, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
+    def _ask(self, network: nn.Module, x: torch.Tensor, said: Reading, label: torch.Tensor | None,
+             draw: Draw) -> torch.Tensor:
         if label is not None and self.null_class is not None:
             label = torch.where(draw.drop, self.null_class, label)
         return network(said.input(x), draw.t, label).to(torch.promote_types(x.dtype, torch.float32))
@@ -103,7 +106,7 @@ class BoundObjective(SimpleObjective):
 
     @cached_property
     def posterior(self) -> Posterior:
-        return Posterior(self.schedule, self.device, self.dtype)
+        return Posterior(self.schedule, self.device, self.dtype, bytes=not self.points)
 
     def losses(self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
         said = self.at(draw.t, x0)

@@ -8,8 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from .. import options
+from ..data.points import is_points
 from ..errors import OptionError
 from .config import TrainConfig
+
+# What training begins with, by kind, where that is not what suits pictures. Points: well under a minute on one core.
+PRESETS: dict[str, dict[str, Any]] = {
+    "points": {"kind": "points", "data": "swiss-roll", "channels": 96, "blocks": 5, "images": 1_000_000, "batch": 256,
+               "schedule": "cosine", "parametrization": "v", "lr": 2e-3, "warmup": 100, "lr_shape": "cosine", "cooldown": 0.0,
+               "ema": 0.998, "sigma_data": 1.0, "precision": "fp32"},
+}
+
+
+def train_config(**settings: Any) -> TrainConfig:
+    """A `TrainConfig` with the defaults that suit its data and kind: points in the plane have others than pictures."""
+    if "kind" not in settings and isinstance(data := settings.get("data"), str) and is_points(data):
+        settings = {**settings, "kind": "points"}
+    return options.build(TrainConfig, {**PRESETS.get(str(settings.get("kind")), {}), **settings},
+                         "field of the training configuration")
+
+
+def command(config: TrainConfig, out: str | Path) -> str:
+    """The command line that starts a run: what differs from the defaults that suit its data."""
+    given = {"data": config.data} if is_points(config.data) == (config.kind == "points") else \
+        {"data": config.data, "kind": config.kind}
+    return config.command(out, train_config(**given))
 
 
 def read_recipe(path: str | Path) -> TrainConfig:
@@ -44,8 +67,10 @@ def from_toml(text: str) -> TrainConfig:
     if not isinstance(given, Mapping):
         raise OptionError("'train' must be a table of settings, [train].")
     kinds = {field.name: field.kind for field in options.fields_of(TrainConfig)}
-    return options.build(TrainConfig, {name: _as_text(name, value) if kinds.get(name) is str else value
-                                       for name, value in given.items()}, "field of the training recipe")
+    settings = {name: _as_text(name, value) if kinds.get(name) is str else value for name, value in given.items()}
+    return options.build(TrainConfig, {**vars(train_config(**{name: settings[name] for name in ("data", "kind")
+                                                              if name in settings})), **settings},
+                         "field of the training recipe")
 
 
 def _as_text(name: str, value: Any) -> Any:

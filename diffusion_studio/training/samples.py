@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .. import options
+from .. import options, plot
 from ..data import ImageData
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.guidance import clamped, classifier_free
@@ -20,13 +20,14 @@ from ..diffusion.sampling import sample
 from ..diffusion.spacing import path
 from ..images import from_uint8, grid, to_pil, to_uint8
 from ..model import Model
-from ..nets.unet import UNet
+from ..nets.networks import build
 from ..spec import ModelSpec
 from .lowres import reduced
 
 STEPS = 25
 ROWS = 4
 MAX_COLUMNS = 10
+CLOUD, CLOUD_SIDE = 2000, 320           # points, and pixels
 
 
 def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image:
@@ -34,7 +35,7 @@ def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: tor
 
     Where there are both, each prompt's column takes the next label.
     """
-    model = _model(spec, state, device)
+    model = model_of(spec, state, device)
     prompts = list(spec.prompts[:MAX_COLUMNS]) if spec.takes_text else []
     labels = list(spec.labels[:MAX_COLUMNS])
     columns = len(prompts or labels) or ROWS
@@ -52,7 +53,7 @@ def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: tor
 def enlarging_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device,
                     images: ImageData) -> Image.Image:
     """A column for a picture of each of the first ten labels: what the model is given, two of its pictures, the original."""
-    model = _model(spec, state, device)
+    model = model_of(spec, state, device)
     chosen = list(range(min(MAX_COLUMNS, len(images.images))))
     if spec.labels:
         firsts = (np.flatnonzero(images.labels == k) for k in range(min(MAX_COLUMNS, len(spec.labels))))
@@ -67,17 +68,33 @@ def enlarging_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: 
     return to_pil(grid(to_uint8(rows), columns=len(chosen)))
 
 
-def _model(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Model:
+def model_of(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Model:
+    """A model with a copy of these weights."""
     with torch.device("meta"):
-        network = UNet(spec.network)
+        network = build(spec.network)
     network.load_state_dict({name: p.detach().clone() for name, p in state.items()}, assign=True)
     return Model(spec, network.eval(), device, torch.float32)
 
 
+def cloud_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image:
+    """A cloud of points of each of the first labels, four in a row, or one where there are none; from the same noise."""
+    model, labels = model_of(spec, state, device), list(spec.labels[:2 * MAX_COLUMNS]) or [None]
+    noise, theme = Noise((0,), (CLOUD, *model.shape), device), plot.THEMES["light"]
+    colours, clouds = plot.wheel(noise(0)[0].cpu().numpy(), theme), []
+    for label in labels:
+        made = _run(spec, model.denoiser(label), noise)[0].cpu().numpy()
+        clouds.append(plot.canvas(made, colours, CLOUD_SIDE, theme))
+    return to_pil(grid(np.stack(clouds), columns=min(4, len(clouds))))
+
+
 def _drawn(model: Model, denoise: Denoiser, count: int) -> torch.Tensor:
-    spec, noise = model.spec, Noise(tuple(range(count)), model.shape, model.device)
+    return _run(model.spec, clamped(denoise), Noise(tuple(range(count)), model.shape, model.device))
+
+
+def _run(spec: ModelSpec, denoise: Denoiser, noise: Noise) -> torch.Tensor:
+    """What the model's own sampler makes of this noise in 25 steps."""
     levels = path(spec.schedule, min(STEPS, spec.schedule.timesteps), spec.defaults.get("spacing", "trailing"))
     sampler = options.from_json(SAMPLERS, "sampler", spec.defaults.get("sampler", "ddim"))
     start = math.hypot(levels[0].alpha, levels[0].sigma) * noise(0)
-    *_, last = sample(sampler, clamped(denoise), start, levels, noise)
+    *_, last = sample(sampler, denoise, start, levels, noise)
     return last.x

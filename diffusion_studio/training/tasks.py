@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import nn
@@ -13,15 +14,20 @@ from torch import nn
 from .. import checkpoint, data
 from ..checkpoint import classifier as classifier_files
 from ..classifier_spec import ClassifierSpec
+from ..data import points
 from ..errors import DataError, OptionError
+from ..images import from_uint8
 from ..nets.classifier import NoisyClassifier
 from ..nets.config import UNetConfig
+from ..nets.mlp import MLP
+from ..nets.mlp_config import MLPConfig
 from ..nets.unet import UNet
 from ..spec import ModelSpec
 from .captions import Captions
 from .config import TrainConfig
 from .objective import OBJECTIVES, ClassifierObjective
-from .samples import enlarging_sheet, sample_sheet
+from .processes import PROCESSES
+from .samples import cloud_sheet, enlarging_sheet, sample_sheet
 
 Spec = Any                      # with to_json: a ModelSpec or a ClassifierSpec
 
@@ -30,6 +36,11 @@ class DenoiserTask:
     """A U-Net that denoises, written as a native model."""
 
     file_name = "model.safetensors"
+
+    @staticmethod
+    def load(config: TrainConfig) -> data.ImageData:
+        """What is trained on."""
+        return data.load(config.data, size=config.size, fit=config.fit, background=config.background)
 
     def __init__(self, config: TrainConfig, images: data.ImageData, device: torch.device) -> None:
         self.config, self.images = config, images
@@ -46,6 +57,16 @@ class DenoiserTask:
         if self.captions and self.captions.vectors is not None:
             made.text.set_vectors(self.captions.vectors)
         return made
+
+    @staticmethod
+    def x0(chosen: np.ndarray) -> torch.Tensor:
+        """A batch of the data as the network's x0, float32."""
+        return from_uint8(chosen)
+
+    @property
+    def licence(self) -> str:
+        known = data.KNOWN.get(self.config.data)
+        return known.licence if known else "that of the data"
 
     def start_from(self, network: nn.Module, path: str) -> None:
         """Fill a new network with the weights in a model file. An `OptionError` where that has another network or table."""
@@ -116,4 +137,55 @@ class ClassifierTask(DenoiserTask):
         return None
 
 
-TASKS: dict[str, type[DenoiserTask]] = {"denoiser": DenoiserTask, "classifier": ClassifierTask}
+class PointsTask(DenoiserTask):
+    """A small network that denoises points in the plane (Sohl-Dickstein et al. 2015, section 3.1.1)."""
+
+    captions = None
+
+    @staticmethod
+    def load(config: TrainConfig) -> points.PointData:
+        if config.flips:
+            raise OptionError("flips mirror pictures; points are trained on as they are. Leave it out.")
+        return points.load(config.data)
+
+    def __init__(self, config: TrainConfig, images: points.PointData, device: torch.device) -> None:
+        self.config, self.images = config, images
+        null_class = len(images.names) if images.names and config.label_dropout > 0 else None
+        self.objective = OBJECTIVES[config.objective](
+            config.noise_schedule(), config.predicts, null_class, device, min_snr=config.min_snr, weighting=config.weighting,
+            sigma_data=config.sigma_data, bound_weight=config.bound_weight, points=True)
+
+    def network(self) -> nn.Module:
+        return MLP(self._network_config())
+
+    @staticmethod
+    def x0(chosen: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(chosen)
+
+    @property
+    def licence(self) -> str:
+        made = not Path(self.config.data).expanduser().exists()
+        return "none is needed: points drawn by a formula" if made else "that of the data"
+
+    def _network_config(self) -> MLPConfig:
+        classes = len(self.images.names) or None
+        return MLPConfig(out_channels=4 if self.config.learned_variance else 2, width=self.config.channels,
+                         layers=self.config.blocks, classes=classes,
+                         null_class=classes is not None and self.config.label_dropout > 0)
+
+    def spec(self, name: str, provenance: Mapping[str, Any]) -> ModelSpec:
+        config, names = self.config, self.images.names
+        defaults: dict[str, Any] = {"steps": min(50, config.timesteps), "clip": False, "count": 1,
+                                    **PROCESSES[config.schedule].defaults}
+        if names:
+            defaults |= {"label": names[0], "guidance": 1.0}
+        return ModelSpec(name=name, network=self._network_config(), schedule=config.noise_schedule(),
+                         parametrization=config.predicts, sigma_data=config.sigma_data,
+                         learned_variance=config.learned_variance, labels=names, defaults=defaults,
+                         provenance=dict(provenance))
+
+    def sheet(self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image | None:
+        return cloud_sheet(spec, state, device)
+
+
+TASKS: dict[str, type[DenoiserTask]] = {"denoiser": DenoiserTask, "classifier": ClassifierTask, "points": PointsTask}

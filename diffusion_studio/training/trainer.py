@@ -16,10 +16,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .. import data
 from ..device import describe, keep_freed_memory, pick_dtype
 from ..errors import CheckpointError, StudioError
-from ..images import from_uint8
 from .captions import read_hold_out
 from .card import write_card
 from .config import TrainConfig
@@ -28,6 +26,7 @@ from .ema import EMA
 from .lowres import LowRes, beside
 from .parallel import World
 from .power_ema import PowerEMA, combined, fit, gamma_of
+from .recipe import command
 from .run import Progress, RunFolder
 from .tasks import TASKS
 from .timesteps import TIMESTEP_DRAWS
@@ -54,15 +53,16 @@ class Trainer:
         if device.type == "cpu":
             keep_freed_memory()
         self.config, self.folder, self.device, self.world = config, folder, device, world
-        self.data = data.load(config.data, size=config.size, fit=config.fit, background=config.background)
+        task = TASKS[config.kind]
+        self.data = task.load(config)
         if config.only:
             self.data = self.data.only([name.strip() for name in config.only.split(",")])
         if config.hold_out:
             self.data = self.data.without(read_hold_out(config.hold_out))
         self.images = self.data.images
         torch.manual_seed(config.seed)
-        self.task = TASKS[config.kind](config, self.data, device)
-        layout = torch.channels_last if config.channels_last else torch.contiguous_format
+        self.task = task(config, self.data, device)
+        layout = torch.channels_last if config.channels_last and self.images.ndim == 4 else torch.contiguous_format
         self.layout = layout
         self.network = self.task.network()
         if config.start_from and not folder.state_path.is_file():
@@ -156,7 +156,8 @@ class Trainer:
         config, at = self.config, self.progress
         if not part:
             return torch.zeros(0, device=self.device)
-        torch.manual_seed(mix(config.seed, at.step) + self.world.rank * config.accumulate + number)       # dropout
+        if config.kind != "points":             # whose network has no dropout; seeding takes a tenth of its step
+            torch.manual_seed(mix(config.seed, at.step) + self.world.rank * config.accumulate + number)
         x0, label = self._batch(at.seen, part, drawn.flip)
         forward, label = self._conditioned(label, at.seen, part)
         if self.low_res is not None:
@@ -196,15 +197,19 @@ class Trainer:
         if flip is not None and self.config.flips:
             mirrored = flip[part.start:part.stop].numpy()
             pictures[mirrored] = pictures[mirrored][:, :, ::-1]
-        x0 = from_uint8(pictures).to(self.device, memory_format=self.layout)
+        x0 = self.task.x0(pictures).to(self.device, memory_format=self.layout)
         if self.data.labels is None:
             return x0, None
         return x0, torch.from_numpy(self.data.labels[chosen]).to(self.device)
 
     def _chosen(self, seen: int, part: range) -> np.ndarray:
         """The numbers of these pictures, (n,)."""
-        count = len(self.images)
-        return np.array([self._epoch(k // count)[k % count] for k in range(seen + part.start, seen + part.stop)])
+        count, at, found = len(self.images), seen + part.start, []
+        while at < seen + part.stop:
+            number, first = divmod(at, count)
+            found.append(self._epoch(number)[first:first + seen + part.stop - at])
+            at += len(found[-1])
+        return np.concatenate(found)
 
     def _epoch(self, number: int) -> np.ndarray:
         if self._order[0] != number:
@@ -214,11 +219,10 @@ class Trainer:
 
     def spec(self) -> Any:
         """The model as it is now, with where it came from."""
-        known = data.KNOWN.get(self.config.data)
         processes = f", {self.world.size} processes" if self.world.size > 1 else ""
         provenance = {
-            "data": self.config.data, "licence": known.licence if known else "that of the data",
-            "command": self.config.command(f"runs/{self.folder.name}"), "images_seen": self.progress.seen,
+            "data": self.config.data, "licence": self.task.licence,
+            "command": command(self.config, f"runs/{self.folder.name}"), "images_seen": self.progress.seen,
             "hours": round(self.progress.seconds / 3600, 2), "hardware": describe(self.device) + processes,
             "date": datetime.now(timezone.utc).date().isoformat(),
         }
@@ -237,8 +241,8 @@ class Trainer:
         """Write the state to resume from; a `StudioError` instead where a weight is no number any more."""
         if not all(p.isfinite().all() for p in self.network.parameters()):
             self.whole = False
-            raise StudioError(f"A weight stopped being a finite number before step {self.progress.step}, though the loss was "
-                              f"one. What was saved before is in {self.folder.path}; start a new run with a lower learning "
+            raise StudioError(f"A weight stopped being a finite number before step {self.progress.step}, though the loss "
+                              f"was one. What was saved before is in {self.folder.path}; start a new run with a lower learning "
                               f"rate than {self.config.lr:g}.")
         names = [name for name, _ in self.network.named_parameters()]
         moments = self.optimizer.state_dict()["state"]

@@ -12,6 +12,7 @@ import gradio as gr
 from ..errors import OptionError
 from ..options import Option, fields_of, name_of
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
+from ..spec import POINTS
 from ..studio import ModelCard, Studio
 from .editing import EditControls
 from .guidance import FIELDS, GuidanceControls
@@ -141,7 +142,9 @@ class RecipeControls:
             self.spacing = ChoiceControls("spacing", start.spacing, label="Spacing (schedule path)",
                                           info="Which noise levels the steps visit.")
             self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
-                                                  clip={"label": "Clip the predicted x0", "value": start.clip})
+                                                  clip={"label": "Clip the predicted x0", "value": start.clip},
+                                                  points={"label": "Points of each cloud", "value": start.points,
+                                                          "visible": card.spec.makes == POINTS, "elem_id": "points"})
         self.editing = EditControls(self.studio, start, control_for, below)
         self._connect()
 
@@ -153,7 +156,8 @@ class RecipeControls:
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
-        return list(dict.fromkeys([*self.inputs(), self.text, self.examples, self.guiding.section, *self.sampler.groups.values(),
+        return list(dict.fromkeys([*self.inputs(), self.text, self.examples, self.guiding.section,
+                                   *self.sampler.groups.values(),
                                    *self.spacing.groups.values(), *self.editing.outputs()]))
 
     def recipe(self, values: Mapping[Any, Any]) -> Recipe:
@@ -162,6 +166,7 @@ class RecipeControls:
         card = self.studio.card(values[self.model])
         conditions = card.conditions
         rest = self.advanced.read(values) | self.guiding.read(values, card, _number_or_none)
+        rest |= {} if card.spec.makes == POINTS else {"points": field_of(Recipe, "points").default}
         edit, branch = self.editing.read(values, card, _number_or_none)
         seeds = self.editing.seeds(edit, _seeds(values[self.seed], values[self.count]))
         return Recipe.from_settings({
@@ -185,6 +190,7 @@ class RecipeControls:
                                      minimum=min(0, recipe.guidance), maximum=max(10, recipe.guidance)),
             **self.sampler.show(recipe.sampler), **self.spacing.show(recipe.spacing), **self.advanced.show(recipe),
             **self.guiding.show(recipe), **self.editing.show(recipe, card),
+            self.advanced.controls["points"]: gr.update(value=recipe.points, visible=card.spec.makes == POINTS),
         }
 
     def _first_recipe(self) -> Recipe:

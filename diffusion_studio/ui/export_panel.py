@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import ExportError
-from ..export import FORMATS, ExportOptions
+from ..export import FORMATS, OF_POINTS, ExportOptions
 from ..options import build
 from ..recipe import Recipe
 from ..trajectory import Trajectory
@@ -21,30 +21,30 @@ _START = "gif"
 
 
 class ExportPanel:
-    """Renders into the surrounding Blocks and exports the run that the player shows."""
+    """Renders into the surrounding Blocks and exports the run that the player shows; `prefix` goes before its elements' ids."""
 
-    def __init__(self, store: RunStore, player: gr.HTML) -> None:
+    def __init__(self, store: RunStore, player: gr.HTML, prefix: str = "") -> None:
         self.store = store
         self.player = player
-        with gr.Accordion("Export: GIF, MP4, film strip, pictures", open=False, elem_id="export"):
+        with gr.Accordion("Export: GIF, MP4, film strip, pictures", open=False, elem_id=prefix + "export") as panel:
             self.format = gr.Radio([(one.label, name) for name, one in FORMATS.items()], value=_START, label="Format",
-                                   info=FORMATS[_START].help, elem_id="format")
-            with gr.Row(elem_id="export-options"):
+                                   info=FORMATS[_START].help, elem_id=prefix + "format")
+            with gr.Row(elem_id=prefix + "export-options"):
                 self.options = OptionControls.render(ExportOptions, **{
                     name: {"visible": name in _shown(_START, ExportOptions().frames), **changes}
                     for name, changes in _LABELS.items()})
-            self.button = gr.Button("Make the file", variant="primary", elem_id="make-file")
+            self.button = gr.Button("Make the file", variant="primary", elem_id=prefix + "make-file")
             self.file = gr.File(label="Your file: it carries the settings of its run", interactive=False, height=80,
-                                elem_id="file")
+                                elem_id=prefix + "file")
         controls, private = self.options.controls, {"api_visibility": "private"}
-        gr.on([self.format.change, controls["frames"].change], self._show, [self.format, controls["frames"]],
+        gr.on([panel.expand, self.format.change, controls["frames"].change], self._show, [self.format, controls["frames"], player],
               [self.format, *controls.values()], queue=False, show_progress="hidden", **private)
         self.button.click(self._export, {player, self.format, *controls.values()}, self.file,
                           concurrency_id="export", concurrency_limit=2, **private)
 
-    def _show(self, format: str, frames: str) -> list[Any]:
-        """Updates that leave only the options that matter."""
-        shown = _shown(format, frames)
+    def _show(self, format: str, frames: str, run: Any) -> list[Any]:
+        """Updates that leave only the options that matter to this format and to what the player shows."""
+        shown = _shown(format, frames) | ({*OF_POINTS} if isinstance(run, dict) and run.get("points") else set())
         return [gr.update(info=FORMATS[format].help), *(gr.update(visible=name in shown) for name in self.options.controls)]
 
     @said
@@ -63,6 +63,7 @@ _LABELS: dict[str, dict[str, Any]] = {
     "hold": {"label": "Hold"}, "frames": {"label": "Which states"}, "every": {"label": "k"},
     "states": {"label": "Number of states"}, "picture": {"label": "One picture", "placeholder": "all"}, "caption": {},
     "bounce": {"label": "There and back"},
+    "theme": {}, "trails": {}, "arrows": {}, "axes": {},
 }
 
 

@@ -164,7 +164,7 @@ def _refused(error: StudioError) -> list[Any]:
 
 
 def _summary(card: ModelCard) -> str:
-    facts = [f"{card.resolution}x{card.resolution} {'grey' if card.spec.channels == 1 else 'RGB'}",
+    facts = [card.spec.form,
              f"{card.path.stat().st_size / 1e6:,.1f} MB", f"T = {card.spec.schedule.timesteps}"]
     facts += [f"{len(card.conditions)} labels"] if card.conditions else []
     facts += ["reads prompts"] if card.spec.takes_text else []

@@ -15,6 +15,7 @@ from .compute import Compute
 from .generate_tab import GenerateTab
 from .hosting import Hosting
 from .models_tab import ModelsTab
+from .points_tab import PointsTab
 from .store import RunStore
 from .train_tab import TrainTab
 
@@ -39,6 +40,8 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
                         generate.settings.model: gr.update(choices=list(names), value=name)}
 
             used = [*generate.settings.outputs(), tabs]
+            with gr.Tab("Points", id="points"):
+                points = PointsTab(studio, store, compute)
             with gr.Tab("Models", id="models"):
                 models = ModelsTab(studio, compute, hosting, use, used)
             with gr.Tab("Train", id="train"):
@@ -52,6 +55,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
 
         def forget(request: gr.Request) -> None:
             store.forget(request.session_hash or "")
+            points.forget(request.session_hash or "")
             models.forget(request.session_hash or "")
 
         page.unload(forget)

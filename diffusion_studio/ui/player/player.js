@@ -1,4 +1,5 @@
 // The player's page half. value = {run, kept, last, index, total, done, calls, stopped, count, columns, tile}: a tick, never pixels.
+// Of points: tile is null, points says how many a cloud has, and points.js, which comes before this file, draws them.
 // A place is a frame's number among the kept ones: up to `kept` now, up to `last` when the run is finished.
 // Frames are pulled (newest first, then the gaps), kept as encoded blobs, and painted by one loop where the latest wins.
 const $ = (name) => element.querySelector(name);
@@ -8,6 +9,8 @@ const PULL_MS = 250, stripCells = () => (root.clientWidth < 500 ? 6 : 10);
 let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr, calls, part}
 let want = 0, shown = -1, follow = true, zoom = null, timer = null;
 let pulling = false, painting = false, batch = 2, ended = false;
+const clouds = makeClouds(() => frames, () => tick);
+const shows = () => ({ trails: $('.trails').checked, arrows: $('.arrows').checked });
 
 // ---- ticks -------------------------------------------------------------------------------------------------------
 const onValue = () => {
@@ -22,12 +25,16 @@ const onValue = () => {
   pull();
 };
 
+const LEFT = $('.left').innerHTML, RIGHT = $('.right').innerHTML;
+
 const begin = (v) => {
   run = v.run; frames = []; meta = []; want = 0; shown = -1; follow = true; ended = false; batch = 2;
   if (zoom !== null && zoom >= v.count) setZoom(null);
   pause();
   root.dataset.run = run;
   $('.hint').hidden = true;
+  root.classList.toggle('clouds', !!v.points);
+  $('.right').innerHTML = v.right ?? RIGHT; $('.left').innerHTML = v.left ?? LEFT;
   for (const control of root.querySelectorAll('.scrub, .play, .back, .next')) control.disabled = false;
   for (const canvas of strip.querySelectorAll('canvas')) canvas.dataset.place = '';
 };
@@ -36,6 +43,7 @@ const begin = (v) => {
 const missing = (count) => {                           // what is looked at, then the newest, then the oldest gaps
   const asked = [];
   const ask = (place) => { if (place >= 0 && place <= tick.kept && !frames[place] && !asked.includes(place)) asked.push(place); };
+  if (tick.points) ask(0);                             // colours come from the first
   ask(want); ask(tick.kept);
   for (let place = 0; place <= tick.kept && asked.length < count; place++) ask(place);
   return asked.slice(0, count);
@@ -52,7 +60,8 @@ const pull = async () => {                             // never two requests in 
       if (mine !== run) break;
       if (!Array.isArray(got) || !got.length) { gone(); break; }
       for (const [place, packed, index, t, logSnr, calls, part] of got) {
-        frames[place] = new Blob([Uint8Array.from(atob(packed), (c) => c.charCodeAt(0))], { type: 'image/webp' });
+        const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
+        frames[place] = tick.points ? new Int16Array(bytes.buffer) : new Blob([bytes], { type: 'image/webp' });
         meta[place] = { index, t, logSnr, calls, part };
       }
       const spent = performance.now() - began;
@@ -88,6 +97,10 @@ const draw = (canvas, bitmap, [left, top, width, height]) => {
   canvas.getContext('2d').drawImage(bitmap, left, top, width, height, 0, 0, width, height);
 };
 
+const opened = async (place) => (tick.points ? { close() {} } : createImageBitmap(frames[place]));
+
+const wide = (canvas) => Math.round((canvas.clientWidth || 480) * Math.min(devicePixelRatio || 1, 3));
+
 const nearest = (place) => {                           // the loaded frame that stands in while a scrubbed one travels
   if (frames[place]) return place;
   for (let d = 1; d <= tick.kept; d++) {
@@ -104,9 +117,13 @@ const paint = async () => {                            // at most one decode in 
   try {
     while (wish() >= 0 && wish() !== shown) {
       const mine = run, place = wish();
-      const bitmap = await createImageBitmap(frames[place]);
+      const bitmap = await opened(place);
       if (mine === run) {
-        for (const half of ['x', 'x0']) draw($(`[data-half="${half}"] canvas`), bitmap, tile(half, zoom));
+        for (const half of ['x', 'x0']) {
+          const canvas = $(`[data-half="${half}"] canvas`);
+          if (!tick.points) draw(canvas, bitmap, tile(half, zoom));
+          else clouds.draw(canvas, place, half, zoom, wide(canvas), shows());
+        }
         shown = place;
         readout();
       }
@@ -117,6 +134,16 @@ const paint = async () => {                            // at most one decode in 
 };
 
 const repaint = () => { shown = -1; paint(); };
+
+const thumbnail = (canvas, place, halves) => {         // of points: each half drawn, then put below the other
+  const part = document.createElement('canvas'), side = 116;
+  canvas.width = side; canvas.height = side * halves.length;
+  const night = clouds.dark($('.screen canvas'));
+  halves.forEach((half, row) => {
+    clouds.draw(part, place, half, zoom ?? 0, side, { night });
+    canvas.getContext('2d').drawImage(part, 0, row * side);
+  });
+};
 
 const thumbnails = async () => {                       // the strip: evenly spaced places, the enlarged picture or the first
   const whole = ended ? tick.kept : tick.last, cells = Math.min(stripCells(), whole + 1);
@@ -134,9 +161,16 @@ const thumbnails = async () => {                       // the strip: evenly spac
     const looks = `${place}`, style = `${view} ${zoom} ${mine}`;
     if (!frames[place] || (canvas.dataset.place === looks && canvas.dataset.style === style)) continue;
     canvas.dataset.place = looks; canvas.dataset.style = style;
-    const bitmap = await createImageBitmap(frames[place]);
-    if (mine !== run) return bitmap.close();
     const halves = view === 'both' ? ['x', 'x0'] : [view];
+    if (tick.points) {
+      thumbnail(canvas, place, halves);
+      button.lastChild.textContent = meta[place].index;
+      button.title = `step ${meta[place].index}`;
+      readout();
+      continue;
+    }
+    const bitmap = await opened(place);
+    if (mine !== run) return bitmap.close();
     const [h, w] = tick.tile;
     canvas.width = w; canvas.height = h * halves.length;
     halves.forEach((half, row) => {
@@ -155,10 +189,10 @@ const readout = () => {
   root.dataset.shown = shown; root.dataset.ended = ended;
   $('.step').textContent = `step ${at ? at.index : tick.index} of ${tick.total}`;
   $('.calls').textContent = `${(at ?? tick).calls} network call${(at ?? tick).calls === 1 ? '' : 's'}`;
-  if (at) $('.level').textContent = at.logSnr === null ? 'clean picture' :
+  if (at) $('.level').textContent = at.logSnr === null ? (tick.points ? 'clean points' : 'clean picture') :
     `t = ${Number.isInteger(at.t) ? at.t : +at.t.toPrecision(4)} · ${at.logSnr <= -1e9 ? 'pure noise' : `log-SNR ${at.logSnr.toFixed(2)}`}`;
   $('.part').textContent = at?.part ?? '';
-  $('.state').textContent = !ended ? 'denoising …' : tick.stopped && !tick.done ? 'stopped' : 'finished';
+  $('.state').textContent = !ended ? `${tick.doing ?? 'denoising'} …` : tick.stopped && !tick.done ? 'stopped' : 'finished';
   for (const button of strip.children) {
     const next = button.nextSibling, from = Number(button.firstChild.dataset.place || -1);
     button.classList.toggle('on', from >= 0 && place >= from && (!next || place < Number(next.firstChild.dataset.place || Infinity)));
@@ -218,9 +252,12 @@ for (const button of element.querySelectorAll('.views button')) {
   button.addEventListener('click', () => {
     screens.dataset.view = button.dataset.view;
     for (const other of element.querySelectorAll('.views button')) other.classList.toggle('on', other === button);
-    if (tick) thumbnails();
+    if (tick) { thumbnails(); if (tick.points) repaint(); }
   });
 }
+
+for (const box of element.querySelectorAll('.trails, .arrows')) box.addEventListener('change', () => { if (tick) repaint(); });
+new ResizeObserver(() => { if (tick && tick.points) repaint(); }).observe(screens);
 
 root.addEventListener('keydown', (event) => {
   const inRange = event.target === scrub, inField = event.target.matches('select');

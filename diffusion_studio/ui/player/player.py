@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,18 @@ import gradio as gr
 import numpy as np
 
 from ...errors import StudioError
+from ...export.clouds import placed
 from ...frame import Frame
 from ...images import grid, grid_shape, to_pil
 
 MAX_FRAMES_PER_PULL = 64
 PURE_NOISE = -1e9                   # stands for -inf, which JSON lacks; the page knows it
 MAX_BYTES_PER_PULL = 2 << 20
+UNIT = 4096                         # numbers to the unit in a packed cloud, whose 16 bits then reach to 8
 
 
-def player(frames_of: Callable[[object], list[Frame] | None], **kwargs: Any) -> gr.HTML:
-    """The component. `frames_of(run)` gives a run's kept frames, or None where they are gone.
+def player(frames_of: Callable[[object], list[Frame] | None], hint: str = "", **kwargs: Any) -> gr.HTML:
+    """The component. `frames_of(run)` gives a run's kept frames, or None where they are gone; `hint` is HTML to show before.
 
     A factory and not a subclass: Gradio writes a .pyi file beside every subclass of a component.
     """
@@ -38,9 +41,10 @@ def player(frames_of: Callable[[object], list[Frame] | None], **kwargs: Any) -> 
                 return _answer(frames_of(run) or [], places)
         raise StudioError("The player asks with a run and a list of places.")
 
-    return gr.HTML(None, html_template=(here / "player.html").read_text("utf-8"),
+    page = (here / "player.html").read_text("utf-8")
+    return gr.HTML(None, html_template=re.sub(r'(<p class="hint">).*?(</p>)', lambda m: m[1] + hint + m[2], page) if hint else page,
                    css_template=(here / "player.css").read_text("utf-8"),
-                   js_on_load=(here / "player.js").read_text("utf-8"),
+                   js_on_load="".join((here / name).read_text("utf-8") for name in ("points.js", "player.js")),
                    server_functions=[frames], apply_default_css=False, **kwargs)
 
 
@@ -49,14 +53,21 @@ def tick(run: str, place: int, last: int, frame: Frame) -> dict[str, Any]:
 
     `place` is the newest kept frame's, `last` the place that the finished picture will have.
     """
-    count, height, width, _ = frame.x.shape
+    count = len(frame.x)
+    shape = {"tile": None, "points": frame.x.shape[1]} if frame.of_points else {"tile": list(frame.x.shape[1:3])}
     return {"run": run, "kept": place, "last": last, "index": frame.index, "total": frame.total,
             "done": frame.index == frame.total, "calls": frame.calls,
-            "count": count, "columns": grid_shape(count)[1], "tile": [height, width]}
+            "count": count, "columns": grid_shape(count)[1], **shape}
 
 
 def encode(frame: Frame) -> bytes:
-    """x over x0, each as a grid without gaps, in one lossless WebP: noise does not pack, so the cheapest coder is best."""
+    """x over x0, each as a grid without gaps, in one lossless WebP: noise does not pack, so the cheapest coder is best.
+
+    Points are drawn in the page: x, then x0, as 16-bit whole numbers, 4096 to the unit.
+    """
+    if frame.of_points:
+        points = np.stack([placed(frame, "x"), placed(frame, "x0")]) * UNIT
+        return points.round().clip(-32768, 32767).astype("<i2").tobytes()
     stacked = np.concatenate([grid(frame.x), grid(frame.x0)])
     packed = io.BytesIO()
     to_pil(stacked).save(packed, "WEBP", lossless=True, quality=0, method=0)

@@ -1,0 +1,34 @@
+"""The pad's Python half: its `gr.HTML`, and the picture in its value."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ...errors import OptionError
+
+MAX_BYTES = 2 << 20
+_START = "data:image/png;base64,"
+
+
+def pad(**kwargs: Any) -> gr.HTML:
+    """The component; its value is a PNG as a data URL, or nothing while the pad is empty."""
+    here = Path(__file__).parent
+    return gr.HTML(None, html_template=(here / "pad.html").read_text("utf-8"), css_template=(here / "pad.css").read_text("utf-8"),
+                   js_on_load=(here / "pad.js").read_text("utf-8"), apply_default_css=False, **kwargs)
+
+
+def drawing(value: object) -> bytes:
+    """The PNG in a pad's value. An `OptionError` where nothing was drawn, or it is no pad's value."""
+    if not value:
+        raise OptionError("Draw a shape first, or put a picture that is black on white onto the pad.")
+    if not isinstance(value, str) or not value.startswith(_START) or len(value) > MAX_BYTES:
+        raise OptionError("What the pad sent is no drawing of it. Clear it and draw again.")
+    try:
+        return base64.b64decode(value[len(_START):], validate=True)
+    except binascii.Error as error:
+        raise OptionError("What the pad sent is cut off. Clear it and draw again.") from error

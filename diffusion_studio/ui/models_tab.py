@@ -131,6 +131,8 @@ class ModelsTab:
         given = parse_flags(flags or "")
         spec = checkpoint.drawing(chosen.path, checkpoint.spec_of(chosen.path, given))
         self._check(spec)
+        if spec.image_size is None:
+            raise CheckpointError(f"{spec.name} draws points, not pictures, and its header says everything; there is nothing to measure.")
         with tempfile.TemporaryDirectory() as folder:
             for k, one in enumerate(pictures[:MOST_PICTURES]):
                 shutil.copy(one, Path(folder) / f"{k}{Path(one).suffix.lower()}")
@@ -154,7 +156,7 @@ class ModelsTab:
         return self.use(self.studio.open(chosen.path, chosen.flags, name=name, listed=not self.hosting.hosted))
 
     def _check(self, spec: Any) -> None:
-        if self.hosting.hosted and spec.image_size > MAX_SIDE_HOSTED:
+        if self.hosting.hosted and (spec.image_size or 0) > MAX_SIDE_HOSTED:       # a model of points has none
             raise CheckpointError(f"This model's pictures are {spec.image_size} wide, and here they may be {MAX_SIDE_HOSTED} at most. "
                                   "Run the app on your own machine for it: diffusion-studio serve.")
 

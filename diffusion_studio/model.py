@@ -176,7 +176,7 @@ class SelfConditioned:
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
         known = self.last is not None and self.last[0] <= level.log_snr and self.last[1].shape == x.shape
         p = self.bound.model.predict(x, level, self.bound.classes, before=self.last[1] if known else None)
-        self.last = level.log_snr, p.x0.detach().clamp(-1, 1)                   # samplers of the origin clip what they hand on
+        self.last = level.log_snr, p.x0.detach().clamp(-1, 1)               # samplers of the origin clip what they hand on
         return p
 
 

@@ -35,4 +35,5 @@ def configured(preset: str, size: int, data: str = TrainConfig.data, **changes: 
     chosen = PRESETS[preset]
     smallest = size // 2 ** (len(TrainConfig.multipliers.split(",")) - 1)
     images = max(1000, round(chosen.images * (32 / size) ** 2, -3))
-    return TrainConfig(**{"data": data, "size": size, "attention": str(smallest), "images": int(images), **chosen.settings, **changes})
+    fitted = {"data": data, "size": size, "attention": str(smallest), "images": int(images)}
+    return TrainConfig(**{**fitted, **chosen.settings, **changes})

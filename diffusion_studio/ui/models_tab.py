@@ -27,7 +27,8 @@ from .handlers import said
 from .hosting import MAX_SIDE_HOSTED, Hosting
 
 _RELATIVE = re.compile(r"\]\((?!\w+:|/|#)")          # the start of a link to a file beside the card
-_NOTHING = '<div class="doctor"><p class="hint">What the file is will stand here: its layout, every setting and its source, its size.</p></div>'
+_NOTHING = ('<div class="doctor"><p class="hint">What the file is will stand here: its layout, every setting and its source, '
+            "its size.</p></div>")
 
 Use = Callable[[str], dict[Any, Any]]
 
@@ -129,7 +130,10 @@ class ModelsTab:
             raise CheckpointError("Drop a checkpoint first." if chosen is None else
                                   "Drop a few pictures like those that the model was trained on.")
         given = parse_flags(flags or "")
-        spec = checkpoint.drawing(chosen.path, checkpoint.spec_of(chosen.path, given))
+        seen = checkpoint.inspect(chosen.path, given)
+        spec = checkpoint.drawing(chosen.path, seen.spec)
+        if seen.found is None:
+            raise CheckpointError(f"{chosen.path.name} is a native file, whose header says everything; there is nothing to measure.")
         self._check(spec)
         with tempfile.TemporaryDirectory() as folder:
             for k, one in enumerate(pictures[:MOST_PICTURES]):
@@ -155,8 +159,8 @@ class ModelsTab:
 
     def _check(self, spec: Any) -> None:
         if self.hosting.hosted and spec.image_size > MAX_SIDE_HOSTED:
-            raise CheckpointError(f"This model's pictures are {spec.image_size} wide, and here they may be {MAX_SIDE_HOSTED} at most. "
-                                  "Run the app on your own machine for it: diffusion-studio serve.")
+            raise CheckpointError(f"This model's pictures are {spec.image_size} wide, and here they may be {MAX_SIDE_HOSTED} at "
+                                  "most. Run the app on your own machine for it: diffusion-studio serve.")
 
 
 def _refused(error: StudioError) -> list[Any]:

@@ -73,13 +73,12 @@ def _state(seen: Inspection) -> tuple[str, str]:
 
 def _facts(seen: Inspection, layout: str, spec: Any) -> str:
     count = sum(math.prod(shape) for shape in seen.outline.shapes.values())
-    size = getattr(spec, "image_size", None)
     facts = {"Layout": layout, "Parameters": f"{count:,}",
              "In the file": f"{seen.outline.bytes / 1e6:,.1f} MB of {', '.join(Counter(seen.outline.dtypes.values()))}",
              "Memory in fp32": f"{count * 4 / 1e6:,.0f} MB, and what a picture takes",
-             "Pictures": f"{size}x{size} {'grey' if spec.channels == 1 else 'RGB'}" if size else "",
+             "Draws": getattr(spec, "form", ""),
              "Classes": f"{len(spec.labels)}" if spec.labels else "none"}
-    if size:
+    if not isinstance(spec, ClassifierSpec):
         facts |= {"Process": f"{type(spec.schedule).__name__}, T = {spec.schedule.timesteps}",
                   "Predicts": spec.parametrization + (", and the variance" if spec.learned_variance else "")}
     return "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items() if value)

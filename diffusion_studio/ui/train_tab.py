@@ -56,7 +56,8 @@ class TrainTab:
         hosted = self.hosting.hosted
         self.size = gr.Radio([(f"{size}x{size}", size) for size in SIZES if not hosted or size <= HOSTED_SIZE], value=32, label="Size",
                              elem_id="train-size")
-        self.preset = gr.Radio([(one.title, name) for name, one in PRESETS.items() if not hosted or name in HOSTED_PRESETS], value="quick", label="How long",
+        presets = [(one.title, name) for name, one in PRESETS.items() if not hosted or name in HOSTED_PRESETS]
+        self.preset = gr.Radio(presets, value="quick", label="How long",
                                info=PRESETS["quick"].help, elem_id="train-preset")
         self.name = gr.Textbox(label="Name", placeholder="like its pictures", elem_id="train-name", max_length=60)
         self.go = gr.Button("Train", variant="primary", size="lg", elem_id="train-go")

@@ -62,7 +62,8 @@ def check_edit(recipe: Any) -> None:
     check_depth(recipe)
     parent = branch.recipe
     if edit is not None and not (isinstance(edit, Inpaint) and edit.strength == 1):
-        raise OptionError("A run that continues another begins with that one's state. Leave the edit out, or take in-painting "
+        raise OptionError("A run that continues another begins with that one's state. Leave the edit out, or take "
+                          "in-painting "
                           "with strength 1, which keeps a part of a picture from there on.")
     if recipe.model != parent.model:
         raise OptionError(f"The run to continue is one of {parent.model!r}, and the rest was asked of {recipe.model!r}. "

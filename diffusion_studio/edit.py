@@ -85,7 +85,8 @@ class Inpaint(Edit):
     mask: Picture = picture_option("White is drawn anew, black is kept, grey mixes.")
     strength: float = option(1.0, _STRENGTH, low=0.01, high=1)
     jump_length: int = option(10, "Steps that RePaint's jumps go back.", low=1, high=1000)
-    jumps: int = option(1, "How often each stretch of that length is walked (RePaint): more joins old and new better and takes "
+    jumps: int = option(1, "How often each stretch of that length is walked (RePaint): more joins old and new better and "
+                           "takes "
                         "so many times as long. 1 is off.", low=1, high=20)
 
     def __post_init__(self) -> None:
@@ -138,7 +139,8 @@ class Morph(Edit):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.picture.size, self.picture.channels) != (self.other.size, self.other.channels):
-            raise OptionError(f"The film begins with a picture of {self.picture} and ends with one of {self.other}. Give two "
+            raise OptionError(f"The film begins with a picture of {self.picture} and ends with one of {self.other}. Give "
+                              "two "
                               "of one size.")
 
 

@@ -30,7 +30,8 @@ def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, wea
          strength: float = 1.0) -> Plan:
     """Check a recipe against a model; raises `OptionError` for what the model cannot do.
 
-    `classifier` and `weaker` are those that the recipe names to guide it. It is as if the recipe had no edit; of its steps the last part is made, the share `strength`.
+    `classifier` and `weaker` are those that the recipe names to guide it. It is as if the recipe had no edit; of its steps
+    the last part is made, the share `strength`.
     """
     levels = reached(Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule), strength)
     model.check(levels[0])

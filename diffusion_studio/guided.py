@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+
 from .classifier import Classifier
 from .diffusion.denoiser import Denoiser
 from .diffusion.guidance import (Scale, adaptive_projected, at_schedule, between, classifier_free, classifier_guided,
@@ -13,6 +15,7 @@ from .diffusion.levels import Levels
 from .diffusion.samplers import DDIM, DDPM, EulerAncestral
 from .errors import OptionError
 from .guiding import misfit, scales
+from .images import from_uint8
 from .model import Model
 from .recipe import Recipe
 
@@ -23,7 +26,7 @@ def guided(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier 
 
     `classifier` and `weaker` are what the recipe names so. Raises `OptionError` for what does not go together.
     """
-    check(model, recipe, classifier, weaker)
+    check(model, recipe, len(levels) - 1, classifier, weaker)
     if weaker is not None and recipe.weaker is not None:
         weaker.check(replace(levels[0], t=weaker.schedule.timestep(levels[0].log_snr)))
     denoise = _one(model, recipe, levels, classifier, weaker)
@@ -32,8 +35,8 @@ def guided(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier 
     return denoise
 
 
-def check(model: Model, recipe: Recipe, classifier: Classifier | None, weaker: Model | None) -> None:
-    """Raise `OptionError` for guidance that this model, these helpers or the sampler cannot serve."""
+def check(model: Model, recipe: Recipe, steps: int, classifier: Classifier | None, weaker: Model | None) -> None:
+    """Raise `OptionError` for guidance that this model, these helpers, the sampler or a run of so many steps cannot serve."""
     spec = model.spec
     if recipe.negative is not None:
         spec.prompt_text(recipe.negative)           # what the model cannot read is said whatever the guidance
@@ -47,9 +50,9 @@ def check(model: Model, recipe: Recipe, classifier: Classifier | None, weaker: M
     if recipe.projection.on and recipe.guidance_rescale:
         raise OptionError("Projected and rescaled guidance both mend the glare of strong guidance. Choose one: set "
                           "guidance_rescale to 0, or leave projection out.")
-    if recipe.change.on and recipe.change.step >= recipe.steps:
-        raise OptionError(f"The run has {recipe.steps} steps, so it can change at step 1 to {recipe.steps - 1}, got "
-                          f"{recipe.change.step}." if recipe.steps > 1 else "A run of 1 step cannot change on its way.")
+    if recipe.change.on and recipe.change.step >= steps:
+        raise OptionError(f"The run has {steps} steps, so it can change at step 1 to {steps - 1}, got "
+                          f"{recipe.change.step}." if steps > 1 else "A run of 1 step cannot change on its way.")
     if isinstance(recipe.sampler, DDPM) and recipe.sampler.variance == "learned" and not spec.learned_variance:
         raise OptionError(f"variance 'learned' needs a model that predicts its variance, and {spec.name} does not. Choose "
                           "'small', 'large' or 'interpolated'.")
@@ -81,7 +84,7 @@ def _off(recipe: Recipe) -> bool:
 
 def _one(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier | None, weaker: Model | None) -> Denoiser:
     """The guided denoiser of a recipe that does not change on its way."""
-    denoise = model.denoiser(recipe.label, recipe.prompt)
+    denoise = model.denoiser(recipe.label, recipe.prompt, _small(model, recipe))
     asked = (recipe.label, recipe.prompt, recipe.negative, recipe.negative_label, recipe.weaker)
     scale = _scale(recipe, levels)
     if scale != 1 and any(one is not None for one in asked):
@@ -122,7 +125,15 @@ def _away(model: Model, recipe: Recipe) -> Denoiser:
     label = recipe.label if network.text is not None and not network.null_class else None
     prompt = recipe.prompt if network.text is not None and not network.text.null and network.null_class else None
     return model.denoiser(label if recipe.negative_label is None else recipe.negative_label,
-                          prompt if recipe.negative is None else recipe.negative)
+                          prompt if recipe.negative is None else recipe.negative, _small(model, recipe))
+
+
+def _small(model: Model, recipe: Recipe) -> torch.Tensor | None:
+    """The picture to enlarge as the model takes it; whether it takes one is for the model to say."""
+    given = recipe.low_res
+    if given is not None and model.spec.low_res is not None:
+        given = given.fitted(model.spec.low_res, model.spec.channels)
+    return None if given is None else from_uint8(given.pixels[None].copy())
 
 
 def _of_weaker(weaker: Model, recipe: Recipe) -> Denoiser:

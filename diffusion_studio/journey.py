@@ -30,7 +30,7 @@ from .picture import Picture
 from .recipe import Recipe
 
 INTO_NOISE, BEFORE = "into noise", "before the branch"
-MAX_STATES = 20_000                 # of a run with RePaint's jumps
+MAX_STATES = 10_000                 # of a run with RePaint's jumps
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,8 @@ def _as_x(picture: Picture, what: str, made: Plan) -> torch.Tensor:
     channels, height, width = made.noise.shape
     if (picture.channels, *picture.size) != (channels, width, height):
         wanted = f"{width}x{height} {'grey' if channels == 1 else 'RGB'}"
-        raise OptionError(f"The {what} is {picture}, and the model draws {wanted}. Bring it to that: with --fit on the command "
+        raise OptionError(f"The {what} is {picture}, and the model draws {wanted}. Bring it to that: with --fit on the "
+                          "command "
                           f"line, or picture.fitted({width}, {channels}).")
     return from_uint8(picture.pixels[None].copy())[0].to(made.noise.device, made.noise.dtype)
 
@@ -120,7 +121,8 @@ def _inpainted(recipe: Recipe, edit: Inpaint, made: Plan, picture: torch.Tensor,
     path = made.levels if path is None else path
     stretches = math.ceil((len(path) - 1) / edit.jump_length)
     if (states := len(path) + (edit.jump_length + 1) * (stretches - 1) * (edit.jumps - 1)) > MAX_STATES:
-        raise OptionError(f"With these jumps the run would have about {states:,} states; the most is {MAX_STATES:,}. Choose fewer "
+        raise OptionError(f"With these jumps the run would have about {states:,} states; the most is {MAX_STATES:,}. "
+                          "Choose fewer "
                           "jumps or steps.")
     levels = Levels(editing.resampled(path, edit.jump_length, edit.jumps), path.schedule)
     kept = torch.from_numpy(1 - edit.mask.pixels[..., 0] / 255.0)[None].to(picture)
@@ -138,8 +140,10 @@ def _inverted(recipe: Recipe, edit: Invert | Morph, made: Plan, pictures: torch.
     levels = made.levels[1:] if made.levels[0].alpha == 0 and len(made.levels) > 2 else made.levels
     up = Levels(editing.rising(levels), levels.schedule)
     if draws_noise(recipe.sampler, made.levels):
-        raise OptionError(f"{edit.title}: {type(recipe.sampler).__name__} as it is set adds fresh noise, with which nothing comes "
-                          "back. Choose a deterministic sampler, such as DDIM with eta 0, Heun without churn, or DPM-Solver++ 2M.")
+        raise OptionError(f"{edit.title}: {type(recipe.sampler).__name__} as it is set adds fresh noise, with which "
+                          "nothing comes "
+                          "back. Choose a deterministic sampler, such as DDIM with eta 0, Heun without churn, or "
+                          "DPM-Solver++ 2M.")
     source = planned(Recipe(recipe.model, edit.source_label, recipe.seeds, recipe.steps, recipe.sampler, recipe.spacing,
                             clip=recipe.clip, threshold=recipe.threshold, prompt=edit.source_prompt), edit.strength)
     tiles, join = None, _same
@@ -180,7 +184,8 @@ def _cut(legs: Sequence[Leg], at: int) -> tuple[tuple[Leg, ...], NoiseLevel]:
     """The legs up to state number `at` of a run, and that state's level. Nothing is left of a run at its end."""
     total = sum(leg.steps for leg in legs)
     if at >= total:
-        raise OptionError(f"The run to continue has the states 0 to {total}, and the last of them is finished; got {at}. Branch "
+        raise OptionError(f"The run to continue has the states 0 to {total}, and the last of them is finished; got {at}. "
+                          "Branch "
                           f"from a state between 0 and {total - 1}.")
     first = 0
     for k, leg in enumerate(legs):

@@ -101,8 +101,8 @@ class Model:
     def _reading(self, level: NoiseLevel) -> Reading:
         said = reading(self.spec.parametrization, level, self.schedule, self.spec.sigma_data)
         if said.silent:
-            raise OptionError(f"{self.spec.name} predicts {self.spec.parametrization}, which says nothing of the picture where "
-                              "a run starts at pure noise (alpha = 0). Choose a spacing that starts below it: leading, or "
+            raise OptionError(f"{self.spec.name} predicts {self.spec.parametrization}, which says nothing of the picture "
+                              "where a run starts at pure noise (alpha = 0). Choose a spacing that starts below it: leading, or "
                               "timesteps.")
         return said
 
@@ -176,7 +176,7 @@ class SelfConditioned:
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
         known = self.last is not None and self.last[0] <= level.log_snr and self.last[1].shape == x.shape
         p = self.bound.model.predict(x, level, self.bound.classes, before=self.last[1] if known else None)
-        self.last = level.log_snr, p.x0.detach().clamp(-1, 1)                   # samplers of the origin clip what they hand on
+        self.last = level.log_snr, p.x0.detach().clamp(-1, 1)               # samplers of the origin clip what they hand on
         return p
 
 

@@ -1,4 +1,5 @@
-"""Pictures as values: compared, kept in recipes as lossless PNG, opened from strangers' files with care. No PIL until used."""
+"""Pictures as values: compared, kept in recipes as lossless PNG, opened from strangers' files with care. No PIL until
+used."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class Picture:
         given = np.asarray(pixels)
         given = given[..., None] if given.ndim == 2 else given
         if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] not in _COLOURS or 0 in given.shape:
-            raise OptionError("A picture is an array of uint8 with the shape (height, width), (height, width, 1) or (height, "
+            raise OptionError("A picture is an array of uint8 with the shape (height, width), (height, width, 1) or "
+                              "(height, "
                               f"width, 3); got {given.dtype} {given.shape}.")
         kept = np.ascontiguousarray(given).copy()
         kept.flags.writeable = False
@@ -99,7 +101,8 @@ class Picture:
             raise OptionError("A picture in a recipe is a PNG file in base64; this one is no PNG.")
         width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE) or depth != 8 or kind not in (0, 2):
-            raise OptionError(f"A picture in a recipe has up to {MAX_SIDE} x {MAX_SIDE} pixels, grey or RGB with 8 bits; this "
+            raise OptionError(f"A picture in a recipe has up to {MAX_SIDE} x {MAX_SIDE} pixels, grey or RGB with 8 bits; "
+                              "this "
                               f"one has {width} x {height}, {depth} bits and PNG's colour type {kind}.")
         try:
             return cls(_decoded(data, "The picture in the recipe"))
@@ -115,7 +118,8 @@ class Picture:
         path = Path(path)
         try:
             if (size := path.stat().st_size) > MAX_FILE:
-                raise DataError(f"{path.name} has {size >> 20} MB; a picture's file has at most {MAX_FILE >> 20}. Make it smaller.")
+                raise DataError(f"{path.name} has {size >> 20} MB; a picture's file has at most {MAX_FILE >> 20}. Make it "
+                                "smaller.")
             data = path.read_bytes()
         except FileNotFoundError as error:
             raise DataError(f"There is no file {str(path)!r}. Check the name and the folder.") from error
@@ -124,7 +128,8 @@ class Picture:
         return cls(_decoded(data, path.name))
 
     def fitted(self, size: int, channels: int, fit: str = "crop") -> Picture:
-        """The picture at size x size with that many channels, by one of `data.pictures.FITS`; itself where it is so already."""
+        """The picture at size x size with that many channels, by one of `data.pictures.FITS`; itself where it is so
+        already."""
         if fit not in FITS:
             raise unknown("fit", fit, FITS)
         try:

@@ -18,6 +18,7 @@ from .edit import ONE_PICTURE, Edit, Inpaint, edit_files, edit_json, edit_of, ed
 from .errors import OptionError
 from .guiding import GROUPS, ByClassifier, Change, Interval, Projection
 from .options import option
+from .picture import MAX_SIDE, Picture
 
 MAX_PICTURES = 64
 MAX_PROMPT = 2000               # letters
@@ -41,7 +42,8 @@ class Recipe:
 
     One picture for each seed; of a model of points one cloud of `points` points for each. `label` None means any. Guidance 1 is off, 0 ignores the label and the prompt.
     `negative` takes the place of "any" in guidance, and so has no effect where guidance is off. `sampler` and `spacing`
-    may be given by name, or as the object that their JSON is.
+    may be given by name, or as the object that their JSON is. `low_res` is the picture to enlarge, for a model that does; its
+    size is brought to what the model takes.
     """
 
     model: str = option("", "Which model denoises.")
@@ -71,6 +73,7 @@ class Recipe:
     projection: Projection = Projection()
     classifier: ByClassifier = ByClassifier()
     change: Change = Change()
+    low_res: Picture | None = None
     edit: Edit | None = None
     branch: Branch | None = None
 
@@ -100,6 +103,7 @@ class Recipe:
         for name in ("guidance_scales", "weaker"):
             object.__setattr__(self, name, getattr(self, name) or None)
         guiding.scales(self.guidance_scales)
+        object.__setattr__(self, "low_res", _picture_of(self.low_res))
         object.__setattr__(self, "edit", edit_of(self.edit))
         object.__setattr__(self, "branch", _branch_of(self.branch))
         check_edit(self)
@@ -139,6 +143,7 @@ class Recipe:
             "guidance": self.guidance, "clip": self.clip,
             **dict(self._later()),
             **{name: asdict(getattr(self, name)) for name, cls in GROUPS.items() if getattr(self, name) != cls()},
+            **({} if self.low_res is None else {"low_res": self.low_res.to_text()}),
             **({} if self.edit is None else {"edit": edit_json(self.edit)}),
             **({} if self.branch is None else
                {"branch": {"recipe": json.loads(self.branch.recipe.to_json()), "at": self.branch.at}})})
@@ -210,6 +215,8 @@ class Recipe:
         words += ["--guidance", self.guidance]
         if not self.clip:
             words.append("--no-clip")
+        if self.low_res is not None:
+            words += ["--low-res", _small_name(self.low_res)]
         if self.edit is not None:
             words += edit_words(self.edit)
         if self.branch is not None:
@@ -220,9 +227,26 @@ class Recipe:
     def files(self) -> dict[str, bytes]:
         """Name and content of the files that `to_command` names: pictures, and the recipe that this one continues."""
         found = {} if self.edit is None else edit_files(self.edit)
+        if self.low_res is not None:
+            found[_small_name(self.low_res)] = self.low_res.png()
         if self.branch is not None:
             found[file_name(self.branch.recipe)] = self.branch.recipe.to_json().encode()
         return found
+
+
+def _picture_of(given: Any) -> Picture | None:
+    """The picture to enlarge that a setting says: itself, its PNG as text, or None."""
+    given = Picture.from_text(given) if isinstance(given, str) else given
+    if given is not None and not isinstance(given, Picture):
+        raise OptionError(f"low_res must be a Picture, got {given!r:.80}. Open one with Picture.open(path).")
+    if given is not None and max(given.size) > MAX_SIDE:
+        raise OptionError(f"The picture to enlarge is {given}; a recipe carries up to {MAX_SIDE} pixels a side. Make it "
+                          "smaller.")
+    return given
+
+
+def _small_name(picture: Picture) -> str:
+    return f"low-res-{picture.name}.png"
 
 
 def _branch_of(given: Any) -> Branch | None:

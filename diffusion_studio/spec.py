@@ -40,7 +40,7 @@ class ModelSpec:
     network: NetworkConfig = field(default_factory=UNetConfig)
     schedule: NoiseSchedule = field(default_factory=Linear)
     parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
-    sigma_data: float = option(0.5, "The data's standard deviation, as the parametrization edm assumes it.", low=1e-4, high=1e4)
+    sigma_data: float = option(0.5, "The data's standard deviation, as the parametrization edm has it.", low=1e-4, high=1e4)
     image_size: int = option(32, "Height and width of pictures.", low=1, high=4096)
     channels: int = option(3, "1 for grey pictures, 3 for RGB.", low=1, high=3)
     learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")
@@ -61,8 +61,8 @@ class ModelSpec:
             if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
                 raise OptionError(f"{name} must be a list of texts, got {given!r:.200}.")
         if self.parametrization == "mean" and not self.schedule.discrete:
-            raise OptionError("The parametrization mean is about the step between two timesteps, and this schedule has none. "
-                              "Choose a schedule that is a table, or another parametrization.")
+            raise OptionError("The parametrization mean is about the step between two timesteps, and this schedule has "
+                              "none. Choose a schedule that is a table, or another parametrization.")
         if self.channels == 2:
             raise OptionError("Pictures have 1 or 3 channels, got 2.")
         if not isinstance(self.defaults, Mapping) or not isinstance(self.provenance, Mapping):

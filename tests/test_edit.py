@@ -38,7 +38,8 @@ SEVERAL = replace(BASE, seeds=(3, 4, 9))
 RECIPES = [
     replace(BASE, edit=FromPicture(GREY, 0.25)), replace(SEVERAL, edit=Inpaint(GREY, MASK, jumps=3, jump_length=2)),
     replace(BASE, edit=Invert(GREY, 0.5, source_label="-Shirt")), replace(SEVERAL, edit=Interpolate(film=5, loop=True)),
-    replace(BASE, edit=Morph(GREY, OTHER, source_prompt="a 'shoe'")), BASE.continued(2, label="Shirt"), BASE.continued(0, seeds=(1, 2)),
+    replace(BASE, edit=Morph(GREY, OTHER, source_prompt="a 'shoe'")), BASE.continued(2, label="Shirt"),
+    BASE.continued(0, seeds=(1, 2)),
     replace(SEVERAL, edit=Inpaint(GREY, MASK)).continued(1, sampler=DDPM()).continued(3, guidance=2.0),
     replace(BASE, edit=Invert(GREY)).continued(1, edit=Inpaint(OTHER, MASK)),
 ]
@@ -66,7 +67,8 @@ def test_a_picture_keeps_nothing_of_its_callers_array():
     assert not picture.pixels.any() and picture.pixels.shape == (4, 4, 1) and picture.size == (4, 4)
 
 
-@pytest.mark.parametrize("given", [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4), np.uint8), np.zeros(4, np.uint8)])
+@pytest.mark.parametrize("given", [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4), np.uint8),
+                                   np.zeros(4, np.uint8)])
 def test_what_is_no_picture(given):
     with pytest.raises(OptionError, match="A picture is an array of uint8"):
         Picture(given)
@@ -84,7 +86,8 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 def claims(width: int, height: int) -> str:
     """A PNG of a hundred bytes that says it is large."""
-    body = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(bytes(9))) + chunk(b"IEND", b"")
+    body = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    body += chunk(b"IDAT", zlib.compress(bytes(9))) + chunk(b"IEND", b"")
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + body).decode()
 
 
@@ -110,7 +113,8 @@ def test_files_are_opened_with_care(tmp_path):
     (tmp_path / "cut.png").write_bytes(GREY.png()[:200])
     (tmp_path / "bomb.png").write_bytes(base64.b64decode(claims(30_000, 30_000)))
     for name, message in (("no.png", "There is no file"), ("text.png", "text.png is no picture that can be read"),
-                          ("cut.png", "cut.png is damaged or cut off"), ("bomb.png", "30000 x 30000|too many pixels"), (".", "Cannot read")):
+                          ("cut.png", "cut.png is damaged or cut off"), ("bomb.png", "30000 x 30000|too many pixels"),
+                          (".", "Cannot read")):
         with pytest.raises(DataError, match=message):
             Picture.open(tmp_path / name)
     with pytest.raises(DataError, match="larger than 32x32; ask for the fit 'crop' or 'resize'"):
@@ -163,7 +167,8 @@ def test_a_defaults_count_yields_where_no_seed_matters():
 
 
 @pytest.mark.parametrize("recipe, count", [(BASE, 1), (SEVERAL, 3), (replace(SEVERAL, edit=Interpolate(7)), 7),
-                                           (replace(BASE, edit=Morph(GREY, OTHER, film=9)), 9), (BASE.continued(1, seeds=(1, 2)), 2),
+                                           (replace(BASE, edit=Morph(GREY, OTHER, film=9)), 9),
+                                           (BASE.continued(1, seeds=(1, 2)), 2),
                                            (replace(SEVERAL, edit=Interpolate(7)).continued(2), 7)], ids=str)
 def test_how_many_pictures_a_run_makes(recipe, count):
     assert recipe.pictures == count
@@ -193,7 +198,8 @@ def test_branches_of_branches_end_somewhere():
     (lambda: FromPicture(3), "The picture must be a Picture, got 3"),
     (lambda: FromPicture(Picture(np.zeros((2000, 4), np.uint8))), "4x2000 grey; a recipe carries up to 1024"),
     (lambda: Inpaint(GREY), "the mask is missing"),
-    (lambda: Inpaint(GREY, Picture(np.full((16, 16), 255, np.uint8))), "The mask is 16x16 grey and the picture 32x32 grey. Give a mask"),
+    (lambda: Inpaint(GREY, Picture(np.full((16, 16), 255, np.uint8))), "The mask is 16x16 grey and the picture 32x32 grey. "
+                                                                       "Give a mask"),
     (lambda: Inpaint(GREY, Picture(np.zeros((32, 32), np.uint8))), "all black, so nothing would be drawn anew"),
     (lambda: Inpaint(GREY, Picture(np.zeros((32, 32, 3), np.uint8))), "A mask is grey, got 32x32 RGB"),
     (lambda: Inpaint(GREY, MASK, jumps=21), "jumps must be a whole number from 1 to 20"),
@@ -210,11 +216,13 @@ def test_branches_of_branches_end_somewhere():
     (lambda: Branch(BASE, -1), "Branch.at must be a whole number from 0"),
     (lambda: Recipe(branch={"recipe": {"steps": 3}, "at": 1}), "without the key 'diffusion-studio'"),
     (lambda: Recipe(branch={"at": 1}), "Not a valid Branch"),
-    (lambda: BASE.continued(1, model="other"), "The run to continue is one of 'fashion-mnist', and the rest was asked of 'other'"),
+    (lambda: BASE.continued(1, model="other"), "The run to continue is one of 'fashion-mnist', and the rest was asked of "
+                                               "'other'"),
     (lambda: BASE.continued(1, edit=FromPicture(GREY)), "begins with that one's state. Leave the edit out"),
     (lambda: BASE.continued(1, edit=Inpaint(GREY, MASK, strength=0.5)), "in-painting with strength 1"),
     (lambda: SEVERAL.continued(1, seeds=(1, 2)), "has 3 pictures, and 2 other seeds were given"),
-    (lambda: replace(SEVERAL, edit=Interpolate(3)).continued(1, seeds=(1, 2, 3)), "has 3 pictures, and 3 other seeds were given"),
+    (lambda: replace(SEVERAL, edit=Interpolate(3)).continued(1, seeds=(1, 2, 3)), "has 3 pictures, and 3 other seeds were "
+                                                                                  "given"),
 ])
 def test_edits_that_cannot_be(make, message):
     with pytest.raises(OptionError, match=message):

@@ -263,6 +263,21 @@ def test_helpers_are_found_by_folder(studio):
         studio.open_classifier(studio.folder / "tiny" / "model.safetensors")
 
 
+def test_a_header_can_suggest_how_to_guide(studio, write_checkpoint):
+    write_checkpoint("suggests", defaults={"interval": {"high": 3}, "classifier": "judge", "change": {"step": 2, "label": "Dog"},
+                                           "guidance_scales": "1,4", "weaker": "small", "projection": {"parallel": 0}})
+    assert studio.recipe("suggests") == ds.Recipe("suggests", interval=Interval(high=3), classifier=ByClassifier("judge"),
+                                                  change=Change(2, "Dog"), guidance_scales="1,4", weaker="small",
+                                                  projection=Projection(0))
+
+
+def test_models_lists_classifiers_too(studio, capsys):
+    from diffusion_studio.cli import main
+
+    assert main(["models", "--checkpoints", str(studio.folder)]) == 0
+    assert "judge: a noisy classifier to guide with, 8x8 grey; labels: Cat, Dog, Elk" in capsys.readouterr().out
+
+
 def test_a_recipe_with_helpers_runs_and_is_replayed_from_its_file(studio, tmp_path):
     plain = studio.run(recipe(clip=True)).images
     for changes in ({"weaker": "small"}, {"classifier": ByClassifier("judge", 5.0)}):

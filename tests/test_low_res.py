@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 import torch
 
 import diffusion_studio as ds
-from diffusion_studio import checkpoint
+from diffusion_studio import checkpoint, generate
+from diffusion_studio.cli import main
 from diffusion_studio.diffusion.guidance import classifier_free
 from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.errors import OptionError
+from diffusion_studio.images import from_uint8
+from diffusion_studio.picture import Picture
 
 LEVEL = Linear(timesteps=100).level(40.5)
 F64 = torch.float64
@@ -77,6 +79,62 @@ def test_the_spec_says_it_and_the_network_must_agree(tiny_spec):
         tiny_spec(low_res=4)
     with pytest.raises(OptionError, match="takes 1 and gives 1 channels; this one takes 2"):
         tiny_spec(network={"in_channels": 2}, channels=1)
+
+
+# --- recipes
+
+
+def small_picture(size=4, channels=1):
+    return Picture(np.random.default_rng(0).integers(0, 256, (size, size, channels), dtype=np.uint8))
+
+
+def test_a_recipe_carries_the_picture(tiny_model):
+    """Through JSON and the command's files, and to the network on both sides of guidance."""
+    recipe = ds.Recipe(model="tiny", label="Dog", steps=3, guidance=2.0, clip=False, low_res=small_picture())
+    assert ds.Recipe.from_json(recipe.to_json()) == recipe != ds.Recipe(model="tiny", label="Dog", steps=3, guidance=2.0, clip=False)
+    (name, content), = recipe.files().items()
+    assert f"--low-res {name}" in recipe.to_command() and content == recipe.low_res.png()
+    model = enlarger(tiny_model)
+    small = from_uint8(recipe.low_res.pixels[None].copy()).double()
+    made = generate.plan(model, recipe)
+    x = drawn(1, 1, 8, 8)
+    wanted = classifier_free(model.denoiser("Dog", low_res=small), model.denoiser(low_res=small), 2.0)(x, LEVEL)
+    assert (made.denoise(x, LEVEL).x0 - wanted.x0).abs().max() < 1e-6
+    frames = list(generate.stream(model, recipe))
+    assert len(frames) == 4 and frames[-1].x.shape == (1, 8, 8, 1)
+
+
+def test_a_picture_of_another_size_or_colour_is_brought_to_the_models(tiny_model):
+    model, large = enlarger(tiny_model), small_picture(9, 3)
+    x = drawn(1, 1, 8, 8)
+    wanted = generate.plan(model, ds.Recipe(label="Dog", low_res=large.fitted(4, 1))).denoise(x, LEVEL).x0
+    assert torch.equal(generate.plan(model, ds.Recipe(label="Dog", low_res=large)).denoise(x, LEVEL).x0, wanted)
+
+
+@pytest.mark.parametrize("low_res, message", [(7, "low_res must be a Picture, got 7"), ("x", "a PNG file in base64"),
+                                              (Picture(np.zeros((2000, 4), np.uint8)), "carries up to 1024 pixels a side")])
+def test_what_is_no_picture_to_enlarge(low_res, message):
+    with pytest.raises(OptionError, match=message):
+        ds.Recipe(low_res=low_res)
+
+
+def test_a_run_without_the_picture_or_with_one_too_many(tiny_model):
+    with pytest.raises(OptionError, match="needs one: give low_res"):
+        generate.plan(enlarger(tiny_model), ds.Recipe(label="Dog"))
+    with pytest.raises(OptionError, match="tiny enlarges no picture"):
+        generate.plan(tiny_model(), ds.Recipe(label="Dog", low_res=small_picture()))
+
+
+def test_the_command_line_takes_a_file(tiny_model, tmp_path, capsys):
+    model = enlarger(tiny_model, dtype=torch.float32)
+    checkpoint.write(tmp_path / "big.safetensors", model.spec, model.network.state_dict(), torch.float32)
+    (tmp_path / "in.png").write_bytes(small_picture(9, 3).png())
+    words = ["generate", "--model", str(tmp_path / "big.safetensors"), "--label", "Dog", "--steps", "2", "--low-res",
+             str(tmp_path / "in.png"), "--out", str(tmp_path / "out.png"), "--checkpoints", str(tmp_path)]
+    assert main(words) == 0 and "in.png is 9x9 RGB, scaled and cropped to 4x4 grey" in capsys.readouterr().err
+    assert ds.Recipe.from_file(tmp_path / "out.png").low_res == small_picture(9, 3).fitted(4, 1)
+    assert main([*words[:7], "--out", str(tmp_path / "b.png"), "--checkpoints", str(tmp_path)]) == 2
+    assert "enlarges a picture of 4x4, so it needs one" in capsys.readouterr().err
 
 
 # --- training

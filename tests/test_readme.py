@@ -26,7 +26,8 @@ def test_snippet(number, tmp_path):
 
 
 def test_linked_files_exist():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)|(?:src|srcset)=\"([^\"]+)\"", README):
+        target = target[0] or target[1]
         assert (ROOT / target).exists(), target
 
 

@@ -52,8 +52,8 @@ def test_every_field_is_in_the_json_and_tells_recipes_apart():
                "guidance": 1.5, "clip": False, "prompt": "a cat", "negative": "dog", "negative_label": "b",
                "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9, "guidance_scales": "1,5", "weaker": "w",
                "interval": Interval(0.2, 3), "projection": Projection(0), "classifier": ByClassifier("c", 2.0),
-               "change": Change(3, guidance=2), "edit": FromPicture(PIXEL), "branch": Branch(Recipe(model="m", label="a"), 3),
-               "points": 500}
+               "change": Change(3, guidance=2), "low_res": PIXEL, "edit": FromPicture(PIXEL),
+               "branch": Branch(Recipe(model="m", label="a"), 3), "points": 500}
     assert changes.keys() == Recipe.__dataclass_fields__.keys()
     texts = {base.to_json()}
     for name, value in changes.items():

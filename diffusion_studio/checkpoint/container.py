@@ -53,7 +53,7 @@ def opened(path: Path, framework: str = "pt") -> Iterator[Any]:
     if path.suffix.lower() in PICKLES:
         raise CheckpointError(f"{path.name} is a pickle, which can run any code when opened; only safetensors files are "
                               f"read here. Make one of it with: diffusion-studio convert {path.name} {path.stem}.safetensors")
-    if (other := _something_else(path)) is not None:
+    if (other := something_else(path)) is not None:
         raise CheckpointError(f"{path.name} is not a whole safetensors file: {other}")
     try:
         file = safe_open(str(path), framework=framework, device="cpu")
@@ -76,7 +76,7 @@ def outline(path: Path) -> Outline:
                        {name: str(view.get_dtype()) for name, view in views.items()}, dict(file.metadata() or {}))
 
 
-def _something_else(path: Path) -> str | None:
+def something_else(path: Path) -> str | None:
     """What a file's first bytes betray, as the rest of a sentence; None where they could be a safetensors header."""
     try:
         size = path.stat().st_size

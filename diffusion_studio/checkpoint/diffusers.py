@@ -17,7 +17,7 @@ from .walk import Part, renames
 _BLOCK = {"norm1": ("norm1",), "conv1": ("conv1",), "emb": ("time_emb_proj",), "norm2": ("norm2",), "conv2": ("conv2",),
           "skip": ("conv_shortcut",)}
 _RESAMPLE = {**_BLOCK, "conv": ("conv",)}
-_INSIDE = {
+INSIDE = {
     "block": _BLOCK, "down": _RESAMPLE, "up": _RESAMPLE,
     "attention": {"norm": ("group_norm",), "qkv": ("to_q", "to_k", "to_v"), "out": ("to_out.0",)},
     "time": {"0": ("linear_1",), "2": ("linear_2",)}, "label": {"": ("",), "0": ("linear_1",), "2": ("linear_2",)},
@@ -31,12 +31,12 @@ _GOOGLE_PRESET = {"attention_head_dim": None, "downsample_padding": 0, "flip_sin
 _KINDS = ("DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "PNDM", "LMSDiscrete", "EulerDiscrete", "EulerAncestralDiscrete",
           "DPMSolverMultistep", "DPMSolverSinglestep", "DPMSolverSDE", "UniPCMultistep", "DEISMultistep", "HeunDiscrete",
           "KDPM2Discrete", "KDPM2AncestralDiscrete", "SASolver", "LCM", "TCD", "UnCLIP")
-_SCHEDULER_FLAGS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas", "prediction_type",
+SCHEDULER_FLAGS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas", "prediction_type",
                     "variance_type", "clip_sample", "clip_sample_range", "thresholding", "timestep_spacing", "steps_offset",
                     "set_alpha_to_one", "rescale_betas_zero_snr")
 
 
-def _place(part: Part, last: int) -> str:
+def place(part: Part, last: int) -> str:
     if part.kind in _SINGLE:
         return _SINGLE[part.kind]
     if not part.way:
@@ -57,7 +57,7 @@ def describe(source: Source) -> Found:
     widths = tuple(source.shape(f"down_blocks.{k}.resnets.0.conv1.weight", 4)[0] for k in range(levels))
     blocks = source.count("down_blocks.0.resnets.{}.norm1.weight")
     google = _GOOGLE.get((widths, blocks)) if source.aliased else None
-    mine = {name: value for name, value in source.flags.items() if name not in _SCHEDULER_FLAGS}
+    mine = {name: value for name, value in source.flags.items() if name not in SCHEDULER_FLAGS}
     told = Settings("diffusers", mine, source.config, _GOOGLE_PRESET if google else {}, "google/ddpm by shapes")
     widths = told.known("block_out_channels", list(widths)) and widths
     if source.shape("conv_in.weight", 4)[0] != widths[0]:
@@ -97,8 +97,8 @@ def describe(source: Source) -> Found:
     act = told.told("act_fn", "silu", absent="silu")
     if act not in ("silu", "swish"):
         raise CheckpointError(f"This network's activation is {act[:80]!r}; the U-Net here has silu.")
-    size = _size(source, told, google or {6: 128, 5: 64}.get(levels, 32))
-    labels, label = _labels(source, told)
+    pixels = size(source, told, google or {6: 128, 5: 64}.get(levels, 32))
+    names, label = labels(source, told)
     config = UNetConfig(
         in_channels=channels, out_channels=out, channels=widths[0], multipliers=tuple(w / widths[0] for w in widths),
         blocks=blocks, attention_levels=attended("down"),
@@ -111,15 +111,16 @@ def describe(source: Source) -> Found:
         middle_scale=told.told("mid_block_scale_factor", 1.0, absent=1.0),
         embedding_channels=None if embedding == 4 * widths[0] else embedding,
         center_input=told.told("center_input_sample", False, absent=False), **label)
-    process, notes = _process(source, out == 2 * channels)
+    made_of, notes = process(source, out == 2 * channels)
     if google and "norm_eps" not in source.config:
         notes.append("the settings of google's DDPM files were taken, as channels and the attention's old names are theirs")
-    schedule, parametrization, defaults, facts = process
-    if labels:
-        defaults["label"] = labels[0]
+    schedule, parametrization, defaults, facts = made_of
+    if names:
+        defaults["label"] = names[0]
     spec = ModelSpec(name=source.name, network=config, schedule=schedule, parametrization=parametrization,
-                     image_size=size, channels=channels, learned_variance=out == 2 * channels, labels=labels, defaults=defaults)
-    made = renames(config, lambda part: _place(part, levels - 1), _INSIDE)
+                     image_size=pixels, channels=channels, learned_variance=out == 2 * channels, labels=names,
+                     defaults=defaults)
+    made = renames(config, lambda part: place(part, levels - 1), INSIDE)
     return Found("diffusers", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
                  told.finish(("dropout",)) + facts, tuple(notes))
 
@@ -148,7 +149,7 @@ def _check_types(told: Settings, source: Source, name: str, names: list[str]) ->
     told.known(name, names)
 
 
-def _size(source: Source, told: Settings, assumed: int) -> int:
+def size(source: Source, told: Settings, assumed: int) -> int:
     size = source.config.get("sample_size")
     if "sample_size" in source.flags or not isinstance(size, list):
         return told.told("sample_size", assumed, optional=True) or assumed         # null: the network has no size of its own
@@ -163,7 +164,7 @@ def _divides(candidates: Iterable[int], widths: tuple[int, ...]) -> int:
     return next(one for one in candidates if all(width % one == 0 for width in widths))
 
 
-def _labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, Any]]:
+def labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, Any]]:
     if "class_embedding.weight" in source.shapes:
         told.known("num_class_embeds", source.shape("class_embedding.weight", 2)[0])
         count, kind = source.shapes["class_embedding.weight"][0], "table"
@@ -175,13 +176,13 @@ def _labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, 
     null = told.told("null_class", False)
     given = source.config.get("id2label")
     known = given if isinstance(given, dict) else {}
-    labels = tuple(str(known.get(str(k), f"class {k}")) for k in range(count - null))
-    return labels, {"classes": count - null, "null_class": null, "class_embedding": kind}
+    names = tuple(str(known.get(str(k), f"class {k}")) for k in range(count - null))
+    return names, {"classes": count - null, "null_class": null, "class_embedding": kind}
 
 
-def _process(source: Source, learned: bool) -> tuple[tuple[NoiseSchedule, str, dict, tuple], list[str]]:
+def process(source: Source, learned: bool) -> tuple[tuple[NoiseSchedule, str, dict, tuple], list[str]]:
     """Schedule, parametrization, the run's defaults and the facts, from scheduler_config.json; then notes."""
-    given = {name: value for name, value in source.flags.items() if name in _SCHEDULER_FLAGS}
+    given = {name: value for name, value in source.flags.items() if name in SCHEDULER_FLAGS}
     told = Settings("diffusers scheduler", given, source.scheduler, {})
     kind = str(source.scheduler.get("_class_name", "DDPMScheduler")).removesuffix("Scheduler")[:80]
     if kind not in _KINDS and "beta_schedule" not in given:
@@ -222,10 +223,10 @@ def _refuse_other_blocks(source: Source) -> None:
     for name in ("down_block_types", "up_block_types"):
         given = source.config.get(name)
         kinds += given if isinstance(given, list) else []
-    skips = any(".skip_conv." in name or ".resnet_down." in name for name in source.shapes)
-    if skips or any("Skip" in str(kind) for kind in kinds) or source.config.get("time_embedding_type") == "fourier":
-        raise CheckpointError(f"{source.path.name} is an NCSN++ network (skip blocks with FIR filters, Fourier embedding) in "
-                              "diffusers' layout; this version does not build it.")
+    if any("Skip" in str(kind) for kind in kinds) or source.config.get("time_embedding_type") == "fourier" \
+            or source.shapes.get("time_proj.weight", ()) and len(source.shapes["time_proj.weight"]) == 1:
+        raise CheckpointError(f"{source.path.name} has parts of an NCSN++ network (Skip blocks, Fourier embedding) among others; "
+                              "it is built here where all levels are Skip blocks.")
     if source.config.get("time_embedding_type", "positional") != "positional" or "time_proj.weight" in source.shapes:
         raise CheckpointError(f"{source.path.name} embeds time by a learned table; the U-Net here by sines and cosines.")
     if source.config.get("class_embed_type") == "identity":

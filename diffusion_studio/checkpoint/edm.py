@@ -22,16 +22,18 @@ from .reader import Found, Reader, Source
 from .walk import Part, Rename, renames
 
 PRECONDITIONINGS = ("vp", "ve", "iddpm", "edm")
-_BLOCK = {"norm1": ("norm0",), "conv1": ("conv0",), "emb": ("affine",), "norm2": ("norm1",), "conv2": ("conv1",), "skip": ("skip",)}
+_BLOCK = {"norm1": ("norm0",), "conv1": ("conv0",), "emb": ("affine",), "norm2": ("norm1",), "conv2": ("conv1",),
+          "skip": ("skip",)}
 _INSIDE = {
     "block": _BLOCK, "down": _BLOCK, "up": _BLOCK,
     "attention": {"norm": ("norm2",), "qkv": ("qkv",), "out": ("proj",)},
     "time": {"0": ("map_layer0",), "2": ("map_layer1",)}, "label": {"": ("",)}, "input": {"conv": ("",)},
-    "output": {"norm": ("aux_norm",), "conv": ("aux_conv",)}, "conv_in": {"": ("",)}, "norm_out": {"": ("",)}, "conv_out": {"": ("",)},
+    "output": {"norm": ("aux_norm",), "conv": ("aux_conv",)}, "conv_in": {"": ("",)}, "norm_out": {"": ("",)},
+    "conv_out": {"": ("",)},
 }
 _UNUSED = ("resample_filter", "map_augment.weight")         # the filter is a formula; no augmentation label when drawing
-_IGNORED = ("dropout", "label_dropout", "use_fp16", "model_type", "class_name", "duration", "batch", "lr", "ema", "augment", "xflip",
-            "fp16", "ls", "seed", "outdir", "data")
+_IGNORED = ("dropout", "label_dropout", "use_fp16", "model_type", "class_name", "duration", "batch", "lr", "ema", "augment",
+            "xflip", "fp16", "ls", "seed", "outdir", "data")
 
 
 @dataclass(frozen=True)
@@ -95,31 +97,34 @@ def describe(source: Source) -> Found:
     schedule, spec, time = _process(told, kind, out == 2 * channels)
 
     config = UNetConfig(
-        in_channels=channels, out_channels=out, channels=base, multipliers=tuple(w / base for w in widths), blocks=frame.blocks,
-        attention_levels=attended, heads=1, head_channels=64 if frame.adm else None,
-        conditioning="scale_shift" if frame.adm else "add", resample="residual", norm_least=4, norm_eps=1e-5 if frame.adm else 1e-6,
+        in_channels=channels, out_channels=out, channels=base, multipliers=tuple(w / base for w in widths),
+        blocks=frame.blocks, attention_levels=attended, heads=1, head_channels=64 if frame.adm else None,
+        conditioning="scale_shift" if frame.adm else "add", resample="residual", norm_least=4,
+        norm_eps=1e-5 if frame.adm else 1e-6,
         embedding_channels=None if embedding == 4 * base else embedding, stem_channels=None if stem == widths[0] else stem,
         **song, **label, **time)
     labels = tuple(f"class {k}" for k in range(config.classes or 0))
-    defaults: dict[str, Any] = {"sampler": {"name": "heun"}, "spacing": {"name": "karras", "rho": 7.0}, "clip": False, "steps": 18}
+    defaults: dict[str, Any] = {"sampler": {"name": "heun"}, "spacing": {"name": "karras", "rho": 7.0}, "clip": False,
+                                "steps": 18}
     if labels:
         defaults["label"] = labels[0]
-    made = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=frame.size, channels=channels, labels=labels,
-                     learned_variance=out == 2 * channels, defaults=defaults, **spec)
-    notes = ["its weights do not say how it was preconditioned: edm is that of the files called edm-..., vp and ve that of the "
-             "files called baseline-..., whose networks look alike"]
+    made = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=frame.size, channels=channels,
+                     labels=labels, learned_variance=out == 2 * channels, defaults=defaults, **spec)
+    notes = ["its weights do not say how it was preconditioned: edm is that of the files called edm-..., vp and ve that of "
+             "the files called baseline-..., whose networks look alike"]
     if "map_augment.weight" in shapes:
         notes.append("the weights of its augmentation labels are left out: nothing is augmented when drawing")
     unused = tuple(name for name in shapes if name.endswith(_UNUSED))
-    return Found("edm", f"it has {', '.join(READER.sentinels)}", made, tuple(_renames(config, frame, kind)), told.finish(_IGNORED),
-                 tuple(notes), unused)
+    return Found("edm", f"it has {', '.join(READER.sentinels)}", made, tuple(_renames(config, frame, kind)),
+                 told.finish(_IGNORED), tuple(notes), unused)
 
 
 def _frame(source: Source) -> _Frame:
     sizes = [int(found[1]) for name in source.shapes if (found := re.fullmatch(r"enc\.(\d{1,5})x\1_conv\.weight", name))]
     if len(sizes) != 1 or not sizes[0]:
         raise CheckpointError(f"{source.path.name} has EDM's mapping layers and {len(sizes) or 'no'} first convolution "
-                              "(enc.32x32_conv.weight or of another size), so it is no network of this layout, or cut short.")
+                              "(enc.32x32_conv.weight or of another size), so it is no network of this layout, or cut "
+                              "short.")
     size, levels = sizes[0], 1
     while size >> levels and f"enc.{size >> levels}x{size >> levels}_down.norm0.weight" in source.shapes:
         levels += 1
@@ -153,24 +158,29 @@ def _song(source: Source, told: Settings, frame: _Frame, base: int, waves: int) 
     else:
         filtered = (1, 3, 3, 1) if kept[-1] == 4 else (1, 1)
         if kept[-1] not in (2, 4):
-            raise CheckpointError(f"{source.path.name} resamples with a filter of {kept[-1]} pixels; here they are [1,1] and [1,3,3,1].")
+            raise CheckpointError(f"{source.path.name} resamples with a filter of {kept[-1]} pixels; here they are "
+                                  "[1,1] and [1,3,3,1].")
         told.known("resample_filter", list(filtered))
     return {"up_attention": "last", "skip_scale": math.sqrt(0.5), "middle_scale": math.sqrt(2), "resample_skip": True,
-            "resample_filter": "fir" if len(filtered) == 4 else "box", "input_path": entering if entering != "standard" else "none",
-            "output_path": "skip" if leaving == "skip" else "none", "time_order": "sin_cos", "time_shift": 0 if random else 1,
+            "resample_filter": "fir" if len(filtered) == 4 else "box",
+            "input_path": entering if entering != "standard" else "none",
+            "output_path": "skip" if leaving == "skip" else "none", "time_order": "sin_cos",
+            "time_shift": 0 if random else 1,
             "time_embedding": "fourier" if random else "sinusoidal", "time_channels": None if waves == base else waves}
 
 
 def _process(told: Settings, kind: str, doubled: bool) -> tuple[NoiseSchedule, dict[str, Any], dict[str, Any]]:
     """The schedule, what the spec says of the output, and what the network does to its label (table 1 of the paper)."""
     if doubled != (kind == "iddpm"):
-        raise CheckpointError(f"The preconditioning {kind} belongs to a network with {'as many' if doubled else 'twice as many'} "
-                              f"output channels as input channels; this one has {'twice as many' if doubled else 'as many'}.")
+        wanted, given = ("as many", "twice as many")[::1 if doubled else -1]
+        raise CheckpointError(f"The preconditioning {kind} belongs to a network with {wanted} output channels as input channels; "
+                              f"this one has {given}.")
     if kind == "edm":
         schedule = VarianceExploding(sigma_min=told.told("sigma_min", 0.002), sigma_max=told.told("sigma_max", 80.0))
         return schedule, {"parametrization": "edm", "sigma_data": told.told("sigma_data", 0.5)}, {}
     if kind == "ve":
-        schedule = VarianceExploding(sigma_min=told.told("sigma_min", 0.02), sigma_max=told.told("sigma_max", 100.0), label="sigma")
+        schedule = VarianceExploding(sigma_min=told.told("sigma_min", 0.02), sigma_max=told.told("sigma_max", 100.0),
+                                     label="sigma")
         return schedule, {}, {"time_scale": 0.5, "time_log": True}
     timesteps = told.told("M", 1000)
     if not 2 <= timesteps <= 100_000:
@@ -179,7 +189,8 @@ def _process(told: Settings, kind: str, doubled: bool) -> tuple[NoiseSchedule, d
         rise, least = told.told("beta_d", 19.9), told.told("beta_min", 0.1)
         return VariancePreserving(timesteps, least, least + rise, timesteps - 1.0, told.told("epsilon_t", 1e-5)), {}, {}
     floor, offset = told.told("C_1", 0.001), told.told("C_2", 0.008)
-    bars = np.sin(0.5 * np.pi * np.arange(timesteps, -1, -1) / timesteps / (offset + 1)) ** 2        # alpha_bar before t = 0, 1, ...
+    # alpha_bar before t = 0, 1, ...
+    bars = np.sin(0.5 * np.pi * np.arange(timesteps, -1, -1) / timesteps / (offset + 1)) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         betas = 1 - np.maximum(bars[1:] / bars[:-1], floor)
     return Table(timesteps, tuple(map(float, betas))), {}, {}

@@ -24,18 +24,19 @@ from .walk import Rename
 BUFFERS = "buffers in the file"
 _HEADS = (4, 32)                                    # heads and their channels, in every version that cannot be told
 _SCHEDULES = ("linear", "cosine", "sigmoid")
+_OBJECTIVES = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 # Training's settings, and names that the shapes tell under another.
-_IGNORED = ("dropout", "flash_attn", "auto_normalize", "offset_noise_strength", "min_snr_loss_weight", "min_snr_gamma", "immiscible",
-            "loss_type", "p2_loss_weight_gamma", "p2_loss_weight_k", "random_fourier_features", "learned_sinusoidal_cond",
-            "cond_drop_prob", "use_cfg_plus_plus")
+_IGNORED = ("dropout", "flash_attn", "auto_normalize", "offset_noise_strength", "min_snr_loss_weight", "min_snr_gamma",
+            "immiscible", "loss_type", "p2_loss_weight_gamma", "p2_loss_weight_k", "random_fourier_features",
+            "learned_sinusoidal_cond", "cond_drop_prob", "use_cfg_plus_plus")
 
 
 def describe(source: Source) -> Found:
     """The network from its shapes and version; the process from its buffers."""
     levels = source.count("downs.{}.0.block1.proj.weight")
     if source.count("ups.{}.0.block1.proj.weight") != levels or f"downs.{levels - 1}.3.weight" not in source.shapes:
-        raise CheckpointError(f"{source.path.name} was written by denoising-diffusion-pytorch before version 0.22, whose U-Net has "
-                              "one skip a level; this program builds those with two.")
+        raise CheckpointError(f"{source.path.name} was written by denoising-diffusion-pytorch before version 0.22, "
+                              "whose U-Net has one skip a level; this program builds those with two.")
     widths = [source.shape(f"downs.{k}.0.block1.proj.weight", 4)[1] for k in range(levels)]
     widths.append(source.shape(f"downs.{levels - 1}.3.weight", 4)[0])
     time = source.shape("time_mlp.3.weight", 2)[0]
@@ -51,7 +52,8 @@ def describe(source: Source) -> Found:
         if f"{_inner(0, wrapped)}mem_kv" in source.shapes else 0
 
     schedule, process = _from_buffers(source)
-    told = Settings("lucidrains", source.flags, source.args, {**process, **({"version": source.version} if source.version else {})})
+    written = {"version": source.version} if source.version else {}
+    told = Settings("lucidrains", source.flags, source.args, {**process, **written})
     told.preset_source = BUFFERS
     version = told.told("version", _usual_version(source, block, wrapped, strided, memory, classes))
     at = _parsed(version)
@@ -69,11 +71,12 @@ def describe(source: Source) -> Found:
     size = told.told("image_size", 2 ** (levels + 2))
     steps = told.told("timesteps", 1000)
     newer = at >= (1, 0, 1) and not waves and classes is None
-    kind = told.told("beta_schedule", "linear" if waves else "sigmoid" if newer else "cosine", choices=(*_SCHEDULES, "table"))
+    kind = told.told("beta_schedule", "linear" if waves else "sigmoid" if newer else "cosine",
+                     choices=(*_SCHEDULES, "table"))
     if schedule is None or (kind, steps) != (process["beta_schedule"], process["timesteps"]):
         schedule = named_schedule(kind, steps)
-    means = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}[
-        told.told("objective", "pred_v" if newer and at >= (1, 6, 3) else "pred_noise", choices=("pred_noise", "pred_x0", "pred_v"))]
+    usual = "pred_v" if newer and at >= (1, 6, 3) else "pred_noise"
+    means = _OBJECTIVES[told.told("objective", usual, choices=(*_OBJECTIVES,))]
     fewer, eta = told.told("sampling_timesteps", 0, optional=True) or 0, told.told("ddim_sampling_eta", 0.0)
     fewer = max(0, min(fewer, steps))
 
@@ -96,13 +99,14 @@ def describe(source: Source) -> Found:
                      channels=channels, learned_variance=learned, labels=labels, defaults=defaults)
     notes = []
     if waves:
-        notes.append("learned frequencies mean a process in continuous time, where the network is given the log-SNR: its levels "
-                     "are followed exactly, and beta_schedule only says which of them a run visits")
+        notes.append("learned frequencies mean a process in continuous time, where the network is given the log-SNR: its "
+                     "levels are followed exactly, and beta_schedule only says which of them a run visits")
     if conditioned:
-        notes.append(f"{taken} input channels mean a network that is given its last x0 (self_condition); a run starts with zeros")
+        notes.append(f"{taken} input channels mean a network that is given its last x0 (self_condition); a run starts "
+                     "with zeros")
     if block == "group" and "version" not in (*source.flags, *source.args) and not source.version:
-        notes.append("how convolutions and attention are scaled changed with the version, and shows in no tensor; if the pictures "
-                     "are garbage, give the version that trained it")
+        notes.append("how convolutions and attention are scaled changed with the version, and shows in no tensor; if the "
+                     "pictures are garbage, give the version that trained it")
     return Found("lucidrains", f"it has {', '.join(READER.sentinels)}", spec, tuple(_renames(config, wrapped)),
                  told.finish(_IGNORED), tuple(notes))
 
@@ -133,7 +137,8 @@ def _parsed(version: str) -> tuple[int, int, int]:
     return (0, 32, 0) if numbers[:2] == (0, 1) else numbers             # 0.32 wrote 0.1 into its files
 
 
-def _heads(source: Source, told: Settings, levels: int, wrapped: bool, full: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _heads(source: Source, told: Settings, levels: int, wrapped: bool,
+           full: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Heads and their channels, level by level: told by the memory's shape, else as usual."""
     heads, channels = [], []
     usual = None
@@ -147,7 +152,8 @@ def _heads(source: Source, told: Settings, levels: int, wrapped: bool, full: tup
         if usual is None:
             usual = told.told("attn_heads", _HEADS[0] if rows % (4 * _HEADS[1]) == 0 else max(1, rows // _HEADS[1]))
         if usual < 1 or rows % usual:
-            raise OptionError(f"The {rows} channels of attention on level {level} do not divide into {usual} heads (attn_heads).")
+            raise OptionError(f"The {rows} channels of attention on level {level} do not divide into {usual} heads "
+                              "(attn_heads).")
         heads.append(usual)
         channels.append(rows // usual)
     if usual is None:
@@ -165,8 +171,8 @@ def named_schedule(kind: str, steps: int) -> NoiseSchedule:
     if kind == "cosine":
         return Cosine(steps)
     if kind == "table":
-        raise OptionError("beta_schedule 'table' is what the file's buffers say; there are none for these timesteps. Choose one of: "
-                          f"{', '.join(_SCHEDULES)}.")
+        raise OptionError("beta_schedule 'table' is what the file's buffers say; there are none for these timesteps. Choose "
+                          f"one of: {', '.join(_SCHEDULES)}.")
     alpha_bar = 1 / (1 + np.exp(np.linspace(-3, 3, steps + 1)))         # Jabri et al. 2022 (arXiv:2212.11972), figure 8
     kept = (alpha_bar - alpha_bar[-1]) / (alpha_bar[0] - alpha_bar[-1])
     return Table(values=tuple(np.clip(1 - kept[1:] / kept[:-1], 1e-12, 0.999).tolist()))
@@ -269,6 +275,6 @@ READER = Reader(
     ambiguous=(
         (("version",), (("0.25.3",), ("0.27.12",), ("0.31.1",), ("1.4.0",), ("1.7.4",), ("1.8.0",), ("2.0.0",))),
         (("attn_heads",), ((1,), (2,), (4,), (8,))),
-        (("beta_schedule", "objective"), tuple((kind, means) for kind in _SCHEDULES for means in ("pred_noise", "pred_v", "pred_x0"))),
+        (("beta_schedule", "objective"), tuple((kind, means) for kind in _SCHEDULES for means in _OBJECTIVES)),
     ),
 )

@@ -24,15 +24,21 @@ from ..errors import CheckpointError
 TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _AT_ONCE = 1 << 20                  # bytes that are read before they are put into place: they stay in the CPU's cache
 _FILLING = {"zero_", "fill_", "uniform_", "normal_"}
+_MAKING = {torch.empty, torch.zeros, torch.ones, torch.full, torch.arange, torch.linspace, torch.tensor, torch.rand, torch.randn, torch.eye}
 
 
 class _Unfilled(TorchFunctionMode):
-    """Inside it nothing is initialised: on the meta device that has no effect, and takes most of the time."""
+    """Inside it tensors are made on the meta device and nothing is initialised: that takes most of the time, for no effect.
+
+    `torch.device("meta")` by itself runs all initialisation.
+    """
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.init" or getattr(func, "__name__", "") in _FILLING:
             return args[0] if args else kwargs["tensor"]
+        if func in _MAKING:
+            kwargs["device"] = "meta"
         return func(*args, **kwargs)
 
 
@@ -44,7 +50,7 @@ def without_weights(build: Callable[[], nn.Module]) -> nn.Module:
     collects = gc.isenabled()
     gc.disable()
     try:
-        with torch.device("meta"), _Unfilled():
+        with _Unfilled():
             return build()
     finally:
         if collects:

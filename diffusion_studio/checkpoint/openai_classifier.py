@@ -57,7 +57,8 @@ def describe(source: Source) -> Found:
     scaled = told.known("classifier_use_scale_shift_norm", rows == 2 * widths[0])
     told.known("classifier_resblock_updown", resample == "residual")
     told.known("classifier_pool", "attention")
-    per_head = told.told("num_head_channels", next(n for n in range(64, 0, -1) if widths[-1] % n == 0))
+    seeing = [widths[-1], *(widths[k] for k in attended)]
+    per_head = told.told("num_head_channels", next(n for n in range(64, 0, -1) if all(width % n == 0 for width in seeing)))
     order = "" if told.told("use_new_attention_order", False) else "legacy"
     steps = told.told("diffusion_steps", 1000)
     if not 1 <= steps <= 100_000:

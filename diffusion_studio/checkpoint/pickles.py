@@ -10,6 +10,7 @@ import torch
 
 from ..errors import CheckpointError, unknown
 from .atomic import write_tensors
+from .container import something_else
 
 _DEEPEST = 4
 
@@ -45,8 +46,15 @@ def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
 def _loaded(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(f"There is no file at {path}.")
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start[8:9] == b"{" and start[:1] != b"\x80":
+        raise CheckpointError(f"{path.name} is a safetensors file under another name. Rename it to {path.stem}.safetensors and "
+                              "open it as it is.")
+    zipped = start.startswith(b"PK\x03\x04")
+    if not zipped and start[:1] != b"\x80" and (other := something_else(path)) is not None:
+        raise CheckpointError(f"{path.name} is no checkpoint: {other}")
     try:
-        zipped = path.open("rb").read(4) == b"PK\x03\x04"
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:                              # a damaged or hostile pickle raises anything at all
         reason = str(error).split("\n")[0][:200] or type(error).__name__

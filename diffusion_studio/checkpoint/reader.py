@@ -60,7 +60,8 @@ class Source:
         around = [self.prefix.rpartition(".")[0].rpartition(".")[0], self.prefix.rpartition(".")[0], ""]
         for place in dict.fromkeys(f"{one}." if one else "" for one in around):
             shape = self.outline.shapes.get(place + name) if self.outline else None
-            if shape and len(shape) == 1 and shape[0] <= MAX_BUFFER and self.outline.dtypes[place + name] in ("F32", "F64"):
+            if shape and len(shape) == 1 and 1 <= shape[0] <= MAX_BUFFER \
+                    and self.outline.dtypes[place + name] in ("F32", "F64"):
                 with opened(self.path, framework="np") as file:
                     values = file.get_tensor(place + name).astype(np.float64)
                 return values if np.isfinite(values).all() else None
@@ -107,7 +108,7 @@ class Reader:
     describe: Callable[[Source], Found]
     aliases: tuple[tuple[str, str], ...] = ()
     ambiguous: tuple[tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]], ...] = ()     # names, and values to try together
-    unused: tuple[str, ...] = ()                    # endings of names that the origin's network keeps and does not compute with
+    unused: tuple[str, ...] = ()                    # endings of names that the origin keeps and does not compute with
 
     def missing(self, outline: Outline) -> tuple[str, ...]:
         """The sentinels that are not in the file under any one prefix; empty where the layout is recognised."""

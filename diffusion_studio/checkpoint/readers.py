@@ -10,15 +10,16 @@ from typing import Any
 from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
 from ..spec import ModelSpec
-from . import classifier, ddpm, diffusers, edm, lucidrains, openai, openai_classifier, tqch
+from . import classifier, ddpm, diffusers, diffusers_skip, edm, lucidrains, openai, openai_classifier, tqch
 from .container import PICKLES, Outline, outline, read_json, tree
 from .native import FORMAT, Weights, read, read_spec
 from .reader import Found, Reader, Source
 from .small import SMALL
 
-READERS: dict[str, Reader] = {"diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER,
-                             "edm": edm.READER, "openai-classifier": openai_classifier.READER,
-                             "lucidrains": lucidrains.READER, "tqch": tqch.READER, **SMALL}
+READERS: dict[str, Reader] = {
+    "diffusers-ncsnpp": diffusers_skip.READER, "diffusers": diffusers.READER, "openai": openai.READER, "ddpm": ddpm.READER,
+    "edm": edm.READER, "openai-classifier": openai_classifier.READER, "lucidrains": lucidrains.READER, "tqch": tqch.READER,
+    **SMALL}
 
 _FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors", "unet_ema/diffusion_pytorch_model.safetensors",
           "unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
@@ -31,8 +32,12 @@ _STRANGERS = (
      "autoencoder's codes, not on pixels, and cannot be watched here."),
     (("quant_conv.", "post_quant_conv."), "It is an autoencoder of latent diffusion, not a denoiser."),
     (("text_model.", "token_embedding.", "logit_scale"), "It is a text encoder, not a denoiser."),
+    (("layer1.0.conv1.weight",), "It is a ResNet, which recognises pictures and draws none."),
     (("x_embedder.", "adaLN_modulation"), "It is a diffusion transformer, not a U-Net."),
 )
+# The first convolution, in any of the layouts.
+_FIRST = ("conv_in.weight", "input_blocks.0.0.weight", "init_conv.weight", "in_conv.weight", "inc.double_conv.0.weight",
+          "init_conv.conv1.0.weight")
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,9 @@ def weight_file(path: str | Path) -> Path:
         shown = ", ".join(candidates[:5]) + (f" and {len(candidates) - 5} more" if len(candidates) > 5 else "")
         raise CheckpointError(f"{path} holds {len(candidates)} weight files ({shown}). Name the one that is meant.")
     if pickles := sorted(one for one in [*path.glob("*"), *path.glob("unet/*")] if one.suffix.lower() in PICKLES):
-        raise CheckpointError(f"{path} holds only a pickle, {pickles[0].name}. Make a safetensors file of it with: "
+        held = f"a pickle, {pickles[0].name}. Make a safetensors file of it" if len(pickles) == 1 else \
+            f"pickles: {', '.join(one.name for one in pickles[:5])}. Make a safetensors file of the one that is meant"
+        raise CheckpointError(f"{path} holds only {held} with: "
                               f"diffusion-studio convert {pickles[0]} {pickles[0].with_suffix('.safetensors')}")
     raise CheckpointError(f"There is no weight file at {path / _FILES[0]}, nor at another place where a model's folder "
                           f"has it: {', '.join(_FILES[1:4])}.")
@@ -164,9 +171,11 @@ def _stranger(drawn: Outline) -> str | None:
     for parts, said in _STRANGERS:
         if any(there(part) for part in parts):
             return said
-    first = next((shape for name, shape in drawn.shapes.items()
-                  if name.endswith(("conv_in.weight", "input_blocks.0.0.weight")) and len(shape) == 4), None)
-    if first is not None and first[1] in (4, 8, 9, 16):
+    first = next((shape for name, shape in drawn.shapes.items() if name.endswith(_FIRST)), ())
+    if len(first) in (3, 5):
+        return (f"Its convolutions run over {'sequences' if len(first) == 3 else 'volumes or films'}, not over pictures, "
+                "which have two dimensions.")
+    if len(first) == 4 and first[1] in (4, 8, 9, 16):
         return f"Its input has {first[1]} channels: it works on an autoencoder's codes (latent diffusion), not on pixels."
     enlarger = drawn.shapes.get("conv_in.weight", ())
     if len(enlarger) == 4 and enlarger[1] == 6:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..diffusion.schedule import Table
+from ..diffusion.schedule import NoiseSchedule, Table
 from ..errors import CheckpointError
+from ..nets.base import NetworkConfig
 from ..nets.small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
 from ..spec import ModelSpec
 from .facts import Settings
@@ -33,10 +34,11 @@ def describe_dome272(source: Source) -> Found:
     widths = [source.shape("inc.double_conv.3.weight", 4)[0],
               *(source.shape(f"down{k}.emb_layer.1.weight", 2)[0] for k in range(1, levels))]
     up = [source.shape(f"up{k}.emb_layer.1.weight", 2)[0] for k in range(1, levels)]
-    if levels < 2 or not middle or source.count("sa{}.mha.in_proj_weight", 1) != 2 * (levels - 1):
-        raise CheckpointError(f"{source.path.name} is dome272's U-Net changed: {levels - 1} levels go down, {middle} convolutions are "
-                              f"below and {source.count('sa{}.mha.in_proj_weight', 1)} attentions. This program builds it with at "
-                              "least one level and convolution, and an attention after each level on both ways.")
+    attentions = source.count("sa{}.mha.in_proj_weight", 1)
+    if levels < 2 or not middle or attentions != 2 * (levels - 1):
+        raise CheckpointError(f"{source.path.name} is dome272's U-Net changed: {levels - 1} levels go down, {middle} "
+                              f"convolutions are below and {attentions} attentions. This program builds it with at least one level and "
+                              "convolution, and an attention after each level on both ways.")
     channels = source.shape("inc.double_conv.0.weight", 4)[1]
     classes = source.shape("label_emb.weight", 2)[0] if "label_emb.weight" in source.shapes else None
     told = Settings("dome272", source.flags, source.args, {})
@@ -50,8 +52,9 @@ def describe_dome272(source: Source) -> Found:
     start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
     config = MaxPoolConfig(
         in_channels=channels, out_channels=source.shapes["outc.weight"][0], widths=tuple(widths),
-        middle=tuple(source.shape(f"bot{k}.double_conv.3.weight", 4)[0] for k in range(1, middle + 1)), up_widths=tuple(up), heads=heads,
-        embedding_channels=source.shapes["down1.emb_layer.1.weight"][1], classes=classes, null_class=classes is not None)
+        middle=tuple(source.shape(f"bot{k}.double_conv.3.weight", 4)[0] for k in range(1, middle + 1)), up_widths=tuple(up),
+        heads=heads, embedding_channels=source.shapes["down1.emb_layer.1.weight"][1], classes=classes,
+        null_class=classes is not None)
     return _found("dome272", source, told, config, named("linear", steps, start, end), size, channels, classes,
                   _dome272_renames(config))
 
@@ -76,7 +79,8 @@ def _dome272_renames(config: MaxPoolConfig) -> Iterator[Rename]:
         yield Rename("label.weight", ("label_emb.weight",))
     yield from convs("conv_in", "inc")
     for k in range(1, levels + 1):
-        yield from stage(f"down.{k - 1}", f"down{k}.maxpool_conv.1", f"down{k}.maxpool_conv.2", f"down{k}.emb_layer.1", f"sa{k}")
+        yield from stage(f"down.{k - 1}", f"down{k}.maxpool_conv.1", f"down{k}.maxpool_conv.2", f"down{k}.emb_layer.1",
+                         f"sa{k}")
         yield from stage(f"up.{k - 1}", f"up{k}.conv.0", f"up{k}.conv.1", f"up{k}.emb_layer.1", f"sa{levels + k}")
     for k in range(len(config.middle)):
         yield from convs(f"middle.{k}", f"bot{k + 1}")
@@ -108,8 +112,8 @@ def describe_teapearce(source: Source) -> Found:
     digits = tuple(map(str, range(10))) if classes == 10 else None
     return _found("teapearce", source, told, config, Table(values=tuple(betas.tolist())), 4 * pool, channels, classes,
                   _teapearce_renames(), labels=digits, notes=(
-                      "trained on pictures in [0, 1] (unit_range), which are shown as [-1, 1] at the same signal-to-noise ratio; "
-                      "its guidance w is guidance 1 + w here",))
+                      "trained on pictures in [0, 1] (unit_range), which are shown as [-1, 1] at the same signal-to-noise "
+                      "ratio; its guidance w is guidance 1 + w here",))
 
 
 def _teapearce_renames() -> Iterator[Rename]:
@@ -130,7 +134,8 @@ def _teapearce_renames() -> Iterator[Rename]:
         yield from _layer(f"up.{k}.0", f"up{k + 1}.model.0")
         yield from convs(f"up.{k}.1", f"up{k + 1}.model.1")
         yield from convs(f"up.{k}.2", f"up{k + 1}.model.2")
-    for ours, theirs in (("widen", "up0.0"), ("norm", "up0.1"), ("conv_last", "out.0"), ("norm_out", "out.1"), ("conv_out", "out.3")):
+    for ours, theirs in (("widen", "up0.0"), ("norm", "up0.1"), ("conv_last", "out.0"), ("norm_out", "out.1"),
+                         ("conv_out", "out.3")):
         yield from _layer(ours, theirs)
 
 
@@ -151,8 +156,8 @@ def describe_brianpulfer(source: Source) -> Found:
 
 def _brianpulfer_renames() -> Iterator[Rename]:
     yield Rename("waves", ("time_embed.weight",))
-    for k, (block, time) in enumerate((("b1", "te1"), ("b2", "te2"), ("b3", "te3"), ("b_mid", "te_mid"), ("b4", "te4"), ("b5", "te5"),
-                                       ("b_out", "te_out"))):
+    for k, (block, time) in enumerate((("b1", "te1"), ("b2", "te2"), ("b3", "te3"), ("b_mid", "te_mid"), ("b4", "te4"),
+                                       ("b5", "te5"), ("b_out", "te_out"))):
         yield from _layer(f"time.{k}.0", f"{time}.0")
         yield from _layer(f"time.{k}.2", f"{time}.2")
         for j in range(3):
@@ -161,12 +166,14 @@ def _brianpulfer_renames() -> Iterator[Rename]:
             yield from _layer(f"levels.{k}.{j}.conv1", f"{block}.{j}.conv1")
             yield from _layer(f"levels.{k}.{j}.conv2", f"{block}.{j}.conv2")
     for ours, theirs in (("down.0", "down1"), ("down.1", "down2"), ("down.2.0", "down3.0"), ("down.2.2", "down3.2"),
-                         ("up.0.0", "up1.0"), ("up.0.2", "up1.2"), ("up.1", "up2"), ("up.2", "up3"), ("conv_out", "conv_out")):
+                         ("up.0.0", "up1.0"), ("up.0.2", "up1.2"), ("up.1", "up2"), ("up.2", "up3"),
+                         ("conv_out", "conv_out")):
         yield from _layer(ours, theirs)
 
 
-def _found(layout: str, source: Source, told: Settings, config: Any, schedule: Any, size: int, channels: int, classes: int | None,
-           made: Iterator[Rename], labels: tuple[str, ...] | None = None, notes: tuple[str, ...] = ()) -> Found:
+def _found(layout: str, source: Source, told: Settings, config: NetworkConfig, schedule: NoiseSchedule, size: int,
+           channels: int, classes: int | None, made: Iterator[Rename], labels: tuple[str, ...] | None = None,
+           notes: tuple[str, ...] = ()) -> Found:
     labels = labels or tuple(f"class {k}" for k in range(classes or 0))
     spec = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=size, channels=channels, labels=labels,
                      defaults={**_DDPM, "steps": min(250, schedule.timesteps)})
@@ -175,11 +182,15 @@ def _found(layout: str, source: Source, told: Settings, config: Any, schedule: A
 
 
 SMALL: dict[str, Reader] = {
-    "dome272": Reader("dome272/Diffusion-Models-pytorch", ("inc.double_conv.0.weight", "down1.emb_layer.1.weight", "outc.weight"),
-                      describe_dome272, ambiguous=((("num_heads",), ((1,), (2,), (4,), (8,))),)),
+    "dome272": Reader("dome272/Diffusion-Models-pytorch", ("inc.double_conv.0.weight", "down1.emb_layer.1.weight",
+                                                              "outc.weight"),
+                      describe_dome272,
+                      ambiguous=((("num_heads",), ((1,), (2,), (4,), (8,))), (("beta_end",), ((0.02,), (0.01,))))),
     "teapearce": Reader("TeaPearce/Conditional_Diffusion_MNIST", ("init_conv.conv1.0.weight", "contextembed1.model.0.weight",
                                                                   "up0.0.weight"),
-                        describe_teapearce, ambiguous=((("unit_range",), ((True,), (False,))),), unused=("num_batches_tracked",)),
+                        describe_teapearce, ambiguous=((("unit_range",), ((True,), (False,))),),
+                        unused=("num_batches_tracked",)),
     "brianpulfer": Reader("BrianPulfer's DDPM for MNIST", ("time_embed.weight", "te1.0.weight", "b1.0.ln.weight"),
-                          describe_brianpulfer, unused=("b_out.2.ln.weight", "b_out.2.ln.bias")),
+                          describe_brianpulfer, ambiguous=((("max_beta",), ((0.02,), (0.01,), (0.05,))),),
+                          unused=("b_out.2.ln.weight", "b_out.2.ln.bias")),
 }

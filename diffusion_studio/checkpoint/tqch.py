@@ -13,7 +13,8 @@ from .noise import named
 from .reader import Found, Reader, Source
 from .walk import Part, renames
 
-_BLOCK = {"norm1": ("norm1",), "conv1": ("conv1",), "emb": ("fc",), "norm2": ("norm2",), "conv2": ("conv2",), "skip": ("skip",)}
+_BLOCK = {"norm1": ("norm1",), "conv1": ("conv1",), "emb": ("fc",), "norm2": ("norm2",), "conv2": ("conv2",),
+          "skip": ("skip",)}
 _INSIDE = {
     "block": _BLOCK, "down": {"conv": ("1",)}, "up": {"conv": ("1",)},
     "attention": {"norm": ("norm",), "qkv": ("project_in",), "out": ("project_out",)},
@@ -27,7 +28,7 @@ _SIZES = {"cifar10": 32, "celeba": 64, "celebahq": 256}
 
 def describe(source: Source) -> Found:
     """The network and its process, from shapes and flags in the names of ddpm-torch's configuration files."""
-    levels = next((k for k in range(64) if not any(name.startswith(f"downsamples.level_{k}.") for name in source.shapes)), 64)
+    levels = max(1, len({name.split(".")[1] for name in source.shapes if name.startswith("downsamples.level_")}))
     attended = tuple(k for k in range(levels) if f"downsamples.level_{k}.0.1.project_in.weight" in source.shapes)
 
     def inner(level: int) -> str:
@@ -38,11 +39,11 @@ def describe(source: Source) -> Found:
     widths = [source.shape(f"downsamples.level_{k}.0.{inner(k)}conv1.weight", 4)[0] for k in range(levels)]
     out = source.shape("out_conv.2.weight", 4)[0]
     if widths[0] != base:
-        raise CheckpointError(f"in_conv of {source.path.name} gives {base} channels and the first level has {widths[0]}; the U-Net "
-                              "here has the same in both.")
+        raise CheckpointError(f"in_conv of {source.path.name} gives {base} channels and the first level has {widths[0]}; "
+                              "the U-Net here has the same in both.")
     if channels not in (1, 3):
-        raise CheckpointError(f"{source.path.name} takes {channels} channels: pictures folded into blocks (block_size above 1), "
-                              "which this program does not unfold.")
+        raise CheckpointError(f"{source.path.name} takes {channels} channels: pictures folded into blocks (block_size above "
+                              "1), which this program does not unfold.")
     told = Settings("tqch", source.flags, source.args, {})
     multipliers = tuple(w // base if w % base == 0 else w / base for w in widths)
     convolved = levels == 1 or f"downsamples.level_0.{blocks}.1.weight" in source.shapes
@@ -50,19 +51,21 @@ def describe(source: Source) -> Found:
                         ("num_res_blocks", blocks), ("apply_attn", [k in attended for k in range(levels)]),
                         ("resample_with_conv", convolved)):
         told.known(name, value)
-    size = told.told("image_size", next((one for name, one in _SIZES.items() if name in source.path.stem.split("_")), 32 if levels < 5 else 256))
+    words = source.path.stem.split("_")
+    named_size = next((one for name, one in _SIZES.items() if name in words), 32 if levels < 5 else 256)
+    size = told.told("image_size", named_size)
     steps = told.told("timesteps", 1000)
     kind = told.told("beta_schedule", "linear", choices=tuple(_SCHEDULES))
     start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
     means = {"eps": "eps", "x_0": "x0", "mean": "mean"}[told.told("model_mean_type", "eps", choices=("eps", "x_0", "mean"))]
     variance = told.told("model_var_type", "fixed-large", choices=("fixed-large", "fixed-small"))
     config = UNetConfig(
-        in_channels=channels, out_channels=out, channels=base, multipliers=multipliers, blocks=blocks, attention_levels=attended,
-        heads=1, conditioning="add", resample="conv" if convolved else "plain", downsample_padding="end", norm_eps=1e-6,
-        time_order="sin_cos", time_shift=1,
+        in_channels=channels, out_channels=out, channels=base, multipliers=multipliers, blocks=blocks,
+        attention_levels=attended, heads=1, conditioning="add", resample="conv" if convolved else "plain", downsample_padding="end",
+        norm_eps=1e-6, time_order="sin_cos", time_shift=1,
         embedding_channels=None if (wide := source.shape("embed.0.weight", 2)[0]) == 4 * base else wide)
-    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance.removeprefix("fixed-")}, "spacing": "leading",
-                                "clip": True, "steps": min(250, steps)}
+    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance.removeprefix("fixed-")},
+                                "spacing": "leading", "clip": True, "steps": min(250, steps)}
     spec = ModelSpec(name=source.name, network=config, schedule=_schedule(kind, steps, start, end), parametrization=means,
                      image_size=size, channels=channels, learned_variance=out == 2 * channels, defaults=defaults)
 
@@ -76,7 +79,8 @@ def describe(source: Source) -> Found:
             return f"{at}{blocks + (part.kind == 'up')}"
         return f"{at}{part.index}" + (f".{int(part.kind == 'attention')}" if part.level in attended else "")
 
-    return Found("tqch", f"it has {', '.join(READER.sentinels)}", spec, tuple(renames(config, place, _INSIDE)), told.finish(_IGNORED))
+    return Found("tqch", f"it has {', '.join(READER.sentinels)}", spec, tuple(renames(config, place, _INSIDE)),
+                 told.finish(_IGNORED))
 
 
 def _schedule(kind: str, steps: int, start: float, end: float) -> NoiseSchedule:

@@ -22,7 +22,8 @@ _FIT = "crop"
 def add_editing(verb: Any) -> None:
     """Flags for every edit of `EDITS`, and for continuing an exported run."""
     add_choice(verb, "edit", EDITS)
-    group = verb.add_argument_group("pictures to edit", "With --picture alone the run starts from it, with --mask a part of it is "
+    group = verb.add_argument_group("pictures to edit", "With --picture alone the run starts from it, with --mask a part "
+                                                        "of it is "
                                     f"drawn anew; --edit says more. '--edit {NO_EDIT}' drops the edit of --recipe.")
     for name in _picture_names():
         helps = dict.fromkeys(pictures_of(cls)[name] for cls in EDITS.values() if name in pictures_of(cls))
@@ -30,7 +31,8 @@ def add_editing(verb: Any) -> None:
     group.add_argument("--fit", metavar="|".join(FITS), help="how a picture of another size is brought to the model's: " +
                        "; ".join(f"{name}: {how}" for name, how in FITS.items()) + f" (default {_FIT})")
     group = verb.add_argument_group("continuing another run")
-    group.add_argument("--continue-from", metavar="FILE", help="an exported file or a recipe's JSON: its run is replayed up to --at, "
+    group.add_argument("--continue-from", metavar="FILE", help="an exported file or a recipe's JSON: its run is replayed "
+                                                               "up to --at, "
                        "and goes on as the other flags say")
     group.add_argument("--at", type=int, metavar="STEP", help="the state from which to go on, counted from 0")
 
@@ -49,7 +51,8 @@ def continued(args: argparse.Namespace) -> Recipe | None:
 
 
 def edit_said(args: argparse.Namespace, before: Edit | None, card: Callable[[], Any]) -> Edit | None:
-    """The edit that the flags say for the model of the `ModelCard` that `card` gets; what they leave out is as in `before`."""
+    """The edit that the flags say for the model of the `ModelCard` that `card` gets; what they leave out is as in
+    `before`."""
     values = {name: value for cls in EDITS.values() for name, value in given(args, fields_of(cls)).items()}
     files = {name: path for name in _picture_names() if (path := getattr(args, name)) is not None}
     asked = values.keys() | files.keys()
@@ -99,13 +102,16 @@ def _opened(files: dict[str, str], fit: str, card: Any) -> dict[str, Picture]:
     for name, picture in opened.items():
         wanted = 1 if name == "mask" else channels
         if name == "mask" and picture.size not in ((size, size), opened.get("picture", picture).size):
-            raise OptionError(f"The mask {files[name]} is {picture} and the picture {opened['picture']}. Make the mask as large as "
+            raise OptionError(f"The mask {files[name]} is {picture} and the picture {opened['picture']}. Make the mask as "
+                              "large as "
                               f"the picture, or {size}x{size}, which is what {card.name} draws.")
         if name == "mask" and "picture" not in opened and picture.size != (size, size):
-            raise OptionError(f"The mask {files[name]} is {picture}; {card.name} draws {size}x{size}. Give the --picture of the mask's "
+            raise OptionError(f"The mask {files[name]} is {picture}; {card.name} draws {size}x{size}. Give the --picture "
+                              "of the mask's "
                               "size too, or a mask of that one.")
         found[name] = picture.fitted(size, wanted, fit)
         if picture.size != (size, size):
-            print(f"diffusion-studio: {Path(files[name]).name} is {picture}, brought to {found[name]} with --fit {fit}: {FITS[fit]}.",
+            print(f"diffusion-studio: {Path(files[name]).name} is {picture}, brought to {found[name]} with --fit {fit}: "
+                  f"{FITS[fit]}.",
                   file=sys.stderr)
     return found

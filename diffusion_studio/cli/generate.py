@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ..errors import OptionError
 from ..export.options import ExportOptions
 from ..nets.tokens import split
 from ..options import fields_of
+from ..picture import Picture
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from .checkpoints import add_flags, opened
 from .editing import add_editing, continued, edit_said
@@ -24,7 +26,8 @@ def add(verbs: Any) -> None:
     """The verb `generate`."""
     verb = verbs.add_parser("generate", help="run the reverse process and write a GIF, MP4 or PNG")
     verb.add_argument("model", nargs="?", help="a model's name, see 'models'; left out with --recipe")
-    verb.add_argument("--model", dest="model_path", metavar="PATH", help="a weight file or folder anywhere, in any known layout")
+    verb.add_argument("--model", dest="model_path", metavar="PATH", help="a weight file or folder anywhere, in any known "
+                                                                         "layout")
     add_flags(verb)
     verb.add_argument("--recipe", metavar="FILE", help="take all settings from an exported file or a recipe's JSON")
     verb.add_argument("--seed", type=int, help="seed of the first picture; the next ones count up (default 0)")
@@ -35,6 +38,7 @@ def add(verbs: Any) -> None:
         add_choice(verb, kind, registry)
     add_groups(verb)
     add_editing(verb)
+    verb.add_argument("--low-res", metavar="FILE", help="the picture to enlarge, for a model that does; brought to its size")
     export = verb.add_argument_group("the file")
     export.add_argument("--out", metavar="FILE", help="where to write: .gif, .mp4 or .png (default MODEL-LABEL-SEED.gif)")
     export.add_argument("--format", help="the format where the suffix does not tell it, such as 'strip'")
@@ -101,7 +105,20 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
     changes |= grouped(args, before)
     if (asked := edit_said(args, before.edit, lambda: studio.card(args.model or before.model))) != before.edit:
         changes["edit"] = asked
+    if args.low_res is not None:
+        changes["low_res"] = _small(args.low_res, studio.card(args.model or before.model))
     return Recipe.from_settings(changes, {name: getattr(before, name) for name in Recipe.__dataclass_fields__})
+
+
+def _small(path: str, card: Any) -> Picture:
+    """The picture to enlarge, at the size that the model takes; what is done to it is said."""
+    if card.spec.low_res is None:
+        raise OptionError(f"{card.name} enlarges no picture. Leave out --low-res, or name a model that does.")
+    picture = Picture.open(path)
+    fitted = picture.fitted(card.spec.low_res, card.spec.channels)
+    if fitted.size != picture.size:
+        print(f"diffusion-studio: {Path(path).name} is {picture}, scaled and cropped to {fitted}.", file=sys.stderr)
+    return fitted
 
 
 def _seeds(args: argparse.Namespace, before: Recipe) -> tuple[int, ...] | None:

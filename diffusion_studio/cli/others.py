@@ -29,6 +29,10 @@ def _models(args: argparse.Namespace) -> None:
     for card in cards if not args.json else ():
         print(f"{card.name}: {card.spec.form}, {card.spec.schedule.timesteps} timesteps; "
               f"labels: {', '.join(card.conditions) or 'none'}" + ("; reads prompts" if card.spec.takes_text else ""))
+    for name, spec in studio.classifiers().items() if not args.json else ():
+        colour = "grey" if spec.network.in_channels == 1 else "RGB"
+        print(f"{name}: a noisy classifier to guide with, {spec.network.size}x{spec.network.size} {colour}; "
+              f"labels: {', '.join(spec.labels)}")
     for name, why in studio.problems().items():
         print(f"diffusion-studio: {name} cannot be used: {why}", file=sys.stderr)
     if not cards:

@@ -180,6 +180,7 @@ def reading(name: str, level: NoiseLevel, schedule: NoiseSchedule, sigma_data: f
     below = CLEAN
     if name == "mean":
         if not schedule.discrete:
-            raise OptionError("The mean of x_{t-1} needs a schedule with timesteps. Choose a table, or another parametrization.")
+            raise OptionError("The mean of x_{t-1} needs a schedule with timesteps. Choose a table, or another "
+                              "parametrization.")
         below = schedule.level(level.t - 1) if level.t >= 1 else CLEAN
     return PARAMETRIZATIONS[name](level, below, sigma_data)

@@ -17,7 +17,8 @@ class ExportOptions:
                        choices=("x", "x0", "both"))
     picture: int | None = option(None, "Number of one picture of the grid, from 0. Left out: all.",
                                  low=0, high=63)
-    frames: str = option("all", "All states, every k-th, some evenly spaced in log-SNR; or the finished pictures one by one.",
+    frames: str = option("all", "All states, every k-th, some evenly spaced in log-SNR; or the finished pictures one by "
+                                "one.",
                          choices=("all", "every", "log_snr", "pictures"))
     every: int = option(1, "The k of every k-th.", low=1, high=10_000)
     states: int = option(8, "How many, where evenly spaced in log-SNR and in a film strip.", low=2, high=1000)

@@ -40,8 +40,8 @@ def choose(frames: Sequence[Frame], options: ExportOptions) -> list[int]:
 def evenly(log_snr: Sequence[float], count: int) -> list[int]:
     """min(count, n) positions whose log-SNRs are nearest to even steps from the first to the last.
 
-    `log_snr` ascends; where a run goes into noise first, or jumps back, the positions are even instead. A clean end (+inf) and a pure-noise start (-inf) are picks of their own, as nothing is
-    at an even distance from them.
+    `log_snr` ascends; where a run goes into noise first, or jumps back, the positions are even instead. A clean end (+inf)
+    and a pure-noise start (-inf) are picks of their own, as nothing is at an even distance from them.
     """
     n = len(log_snr)
     count = min(count, n)
@@ -201,12 +201,15 @@ def words(frame: Frame) -> list[str]:
     """The parts of a state's caption."""
     if frame.part == PICTURE:
         return [f"picture {frame.index + 1} of {frame.total + 1}"]
-    return [f"step {frame.index}/{frame.total}", *time_of(frame, "t "), *_log_snr(frame)]
+    part = [frame.part] if frame.part else []
+    return [f"step {frame.index}/{frame.total}", *time_of(frame, "t "), *_log_snr(frame), *part]
 
 
 def time_of(frame: Frame, prefix: str) -> list[str]:
     """The network's time label, or none at the clean end, which no network is asked about."""
     t = frame.level.t
+    if frame.part == PICTURE:
+        return [str(frame.index + 1)]
     if frame.level.sigma == 0:
         return []
     return [f"{prefix}{t:.0f}" if t == round(t) else f"{prefix}{t:.4g}"]

@@ -13,6 +13,7 @@ from ..errors import OptionError
 from .bound import STEP
 
 MOST_EXACT = 256                                    # values of a picture: the exact trace takes a pass for each
+NEARLY_NOISE = -20.0                                # log-SNR
 Report = Callable[[int, int], None]
 
 
@@ -22,7 +23,8 @@ def log_likelihood(denoise: Denoiser, x0: torch.Tensor, schedule: NoiseSchedule,
 
     In y = x / alpha and s = log(sigma / alpha) the flow is dy/ds = e^s eps(y), for every kind of process (Karras et al.
     2022, eq. 1), and log p falls by the trace of its Jacobian. Classical Runge-Kutta, order 4, `steps` steps of equal
-    length in s from the schedule's first level to its last, whose density is the Gaussian that sampling starts with.
+    length in s from the schedule's first level to its last, whose density is the Gaussian that sampling starts with; where
+    that is pure noise, in which y has no end, to log-SNR -20.
     The data is taken to be at the first level; the noise there is part of what is measured.
 
     `probes` are tensors of signs like x0, whose mean v.J.v estimates the trace without bias (Hutchinson 1990); None
@@ -33,7 +35,7 @@ def log_likelihood(denoise: Denoiser, x0: torch.Tensor, schedule: NoiseSchedule,
     if probes is None and x0[0].numel() > MOST_EXACT:
         raise OptionError(f"The exact trace takes a network pass for each value of a picture, so at most {MOST_EXACT}; "
                           f"these have {x0[0].numel()}. Ask for one or more random probes.")
-    first, last = schedule.level(0), schedule.level(schedule.timesteps - 1)
+    first, last = ends(schedule)
     low, high = -first.log_snr / 2, -last.log_snr / 2
     width = (high - low) / steps
 
@@ -62,6 +64,12 @@ def log_likelihood(denoise: Denoiser, x0: torch.Tensor, schedule: NoiseSchedule,
     start = -0.5 * (squares + y[0].numel() * math.log(2 * math.pi * variance))
     # and the density of x0 = alpha * y at the first level
     return start + change - y[0].numel() * math.log(first.alpha)
+
+
+def ends(schedule: NoiseSchedule) -> tuple[NoiseLevel, NoiseLevel]:
+    """The first level and the last with some picture left in it."""
+    last = schedule.level(schedule.t_max)
+    return schedule.level(schedule.t_min), last if last.alpha else schedule.level(schedule.timestep(NEARLY_NOISE))
 
 
 def _slope(denoise: Denoiser, y: torch.Tensor, level: NoiseLevel,

@@ -54,8 +54,8 @@ class UNetConfig(NetworkConfig):
     null_class: bool = option(False, "Whether one more class, the last, stands for any.")
     text: TextConfig | None = None
     # What published checkpoints of other programs need besides; the defaults are the papers' own networks.
-    class_embedding: str = option("table", "How a class is embedded: a row of a table, its number as a time is, or a row that "
-                                  "joins the time's waves before their layers.", choices=("table", "sinusoidal", "early"))
+    class_embedding: str = option("table", "How a class is embedded: a row of a table, its number as a time is, or a row "
+                                  "that joins the time's waves before their layers.", choices=("table", "sinusoidal", "early"))
     up_attention_levels: tuple[int, ...] | None = None
     middle: str = option("attention", "The middle: residual, attention, residual; without the attention; or nothing.",
                          choices=("attention", "residual", "none"))
@@ -67,12 +67,13 @@ class UNetConfig(NetworkConfig):
     time_scale: float = option(1.0, "t is multiplied by this first: 1000 / T rescales other T to the usual range.",
                                low=1e-6, high=1e6)
     center_input: bool = option(False, "Whether x is first mapped from [0, 1] to [-1, 1], as 2 x - 1.")
+    unit_input: bool = option(False, "Whether x is first mapped from [-1, 1] to [0, 1], as (x + 1) / 2.")
     # Score-based models: DDPM++ and NCSN++ (Song et al. 2021), as their authors, EDM and diffusers build them.
     stem_channels: int | None = option(None, "Channels after the first convolution; else those of the first level.", low=1,
                                        high=16384)
     norm_least: int = option(1, "Fewest channels of a group of a group norm.", low=1, high=256)
-    resample_filter: str = option("box", "How residual blocks change size: averaging and repeating, or by the filter (1, 3, 3, "
-                                  "1).", choices=("box", "fir"))
+    resample_filter: str = option("box", "How residual blocks change size: averaging and repeating, or by the filter "
+                                  "(1, 3, 3, 1).", choices=("box", "fir"))
     resample_skip: bool = option(False, "Whether residual blocks that change size have a 1x1 convolution on their skip.")
     skip_scale: float = option(1.0, "Sums of residual blocks and attention are multiplied by this, but in the middle.",
                                low=1e-3, high=1e3)
@@ -80,8 +81,8 @@ class UNetConfig(NetworkConfig):
                                choices=("each", "last"))
     input_path: str = option("none", "How the noisy picture is fed in at every size.", choices=("none", "skip", "residual"))
     output_path: str = option("none", "Whether every size adds its share to the output.", choices=("none", "skip"))
-    time_embedding: str = option("sinusoidal", "Waves of t: at falling frequencies, or at random ones that come with the weights.",
-                                 choices=("sinusoidal", "fourier"))
+    time_embedding: str = option("sinusoidal", "Waves of t: at falling frequencies, or at random ones that come with the "
+                                 "weights.", choices=("sinusoidal", "fourier"))
     time_channels: int | None = option(None, "Number of waves; else as many as channels.", low=2, high=16384)
     time_log: bool = option(False, "Whether the logarithm of t is taken first, after time_scale.")
 

@@ -45,7 +45,8 @@ class Half(nn.Module):
     def __init__(self, width_in: int, width_out: int, config: PostNormConfig) -> None:
         super().__init__()
         self.conv = (StandardizedConv if config.standardized else nn.Conv2d)(width_in, width_out, 3, padding=1)
-        self.norm = ChannelNorm(width_out, "rms") if config.norm == "rms" else nn.GroupNorm(config.norm_groups, width_out, eps=_EPS)
+        self.norm = ChannelNorm(width_out, "rms") if config.norm == "rms" else \
+            nn.GroupNorm(config.norm_groups, width_out, eps=_EPS)
 
     def forward(self, x: torch.Tensor, scale_shift: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         x = self.norm(self.conv(x))
@@ -189,7 +190,8 @@ class PostNormUNet(nn.Module):
             waves = torch.cat([t, angles.sin(), angles.cos()], dim=1)
         else:
             half = self.config.channels // 2
-            angles = t * torch.exp(torch.arange(half, device=t.device) * -(math.log(self.config.wave_period) / max(half - 1, 1)))
+            fall = math.log(self.config.wave_period) / max(half - 1, 1)
+            angles = t * torch.exp(torch.arange(half, device=t.device) * -fall)
             waves = F.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, self.config.channels % 2))
         emb = self.time(waves.to(dtype))
         if label is None:

@@ -70,7 +70,8 @@ class InputStep(nn.Module):
         self.residual = config.input_path == "residual"
         smooth = config.resample_filter == "fir"
         # the convolution pads for the filter too, as both are one filter to the original
-        self.conv = nn.Conv2d(width_in, width_out, 3, padding=1 + smooth) if self.residual else nn.Conv2d(width_in, width_out, 1)
+        kernel, padding = (3, 1 + smooth) if self.residual else (1, 0)
+        self.conv = nn.Conv2d(width_in, width_out, kernel, padding=padding)
         self.down = (SmoothDown(padding=0) if smooth else PlainDown()) if self.residual else halving(config)
 
     def forward(self, h: torch.Tensor, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -74,7 +74,8 @@ class MaxPoolUNet(nn.Module):
             width = out
         self.conv_out = nn.Conv2d(width, config.out_channels, 1)
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None,
+                text: None = None) -> torch.Tensor:
         _check(self, x, label, multiple=True)
         # a power, as in the origin: at t near 1000 the last bit of a frequency is 1e-4 of an angle
         width = self.config.embedding_channels
@@ -141,7 +142,8 @@ class VectorUNet(nn.Module):
         self.conv_last, self.norm_out = nn.Conv2d(2 * width, width, 3, padding=1), nn.GroupNorm(8, width)
         self.conv_out = nn.Conv2d(width, config.out_channels, 3, padding=1)
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None,
+                text: None = None) -> torch.Tensor:
         _check(self, x, label)
         t = (t.float() / self.config.timesteps)[:, None].to(x.dtype)
         # as in training a known class is -1 at its place, and "any" is all zeros
@@ -183,13 +185,15 @@ class LayerNormUNet(nn.Module):
         quarter = side // 4
         for at, widths in ((side, (config.in_channels, w, w, w)), (side // 2, (w, 2 * w, 2 * w, 2 * w)),
                            (quarter, (2 * w, 4 * w, 4 * w, 4 * w)), ((quarter - 1) // 2, (4 * w, 2 * w, 2 * w, 4 * w)),
-                           (quarter, (8 * w, 4 * w, 2 * w, 2 * w)), (side // 2, (4 * w, 2 * w, w, w)), (side, (2 * w, w, w, w))):
+                           (quarter, (8 * w, 4 * w, 2 * w, 2 * w)), (side // 2, (4 * w, 2 * w, w, w)),
+                           (side, (2 * w, w, w, w))):
             last = len(self.levels) == 6
             self.time.append(_embedding(config.time_channels, widths[0], nn.SiLU))
             self.levels.append(nn.ModuleList(NormedConvs(a, b, None if last and k == 2 else at)
                                              for k, (a, b) in enumerate(zip(widths, widths[1:]))))
         self.down = nn.ModuleList([nn.Conv2d(w, w, 4, stride=2, padding=1), nn.Conv2d(2 * w, 2 * w, 4, stride=2, padding=1),
-                                   nn.Sequential(nn.Conv2d(4 * w, 4 * w, 2), nn.SiLU(), nn.Conv2d(4 * w, 4 * w, 4, stride=2, padding=1))])
+                                   nn.Sequential(nn.Conv2d(4 * w, 4 * w, 2), nn.SiLU(),
+                                                 nn.Conv2d(4 * w, 4 * w, 4, stride=2, padding=1))])
         self.up = nn.ModuleList([nn.Sequential(nn.ConvTranspose2d(4 * w, 4 * w, 4, stride=2, padding=1), nn.SiLU(),
                                                nn.ConvTranspose2d(4 * w, 4 * w, 2)),
                                  nn.ConvTranspose2d(2 * w, 2 * w, 4, stride=2, padding=1),
@@ -228,7 +232,7 @@ def _check(network: nn.Module, x: torch.Tensor, label: torch.Tensor | None, mult
     config = network.config
     fits = [side % config.reduction == 0 if multiple else side == config.reduction for side in x.shape[2:]]
     if x.shape[1] != config.in_channels or not all(fits):
-        raise OptionError(f"This U-Net takes (N, {config.in_channels}, H, W) with H and W {'multiples of' if multiple else 'of'} "
-                          f"{config.reduction}, got {tuple(x.shape)}.")
+        raise OptionError(f"This U-Net takes (N, {config.in_channels}, H, W) with H and W "
+                          f"{'multiples of' if multiple else 'of'} {config.reduction}, got {tuple(x.shape)}.")
     if (label is None) != (config.classes is None):
         raise OptionError("This U-Net " + ("needs" if label is None else "takes no") + " class label.")

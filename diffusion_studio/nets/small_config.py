@@ -40,7 +40,8 @@ class MaxPoolConfig(NetworkConfig):
                     or not all(type(one) is int and 1 <= one <= 65536 for one in value):
                 raise OptionError(f"{name} must be a list of {low} to {high} numbers of channels, got {value!r:.200}.")
         if len(self.up_widths) != len(self.widths) - 1:
-            raise OptionError(f"{len(self.widths)} widths go down, so {len(self.widths) - 1} go up; got {len(self.up_widths)}.")
+            raise OptionError(f"{len(self.widths)} widths go down, so {len(self.widths) - 1} go up; got "
+                              f"{len(self.up_widths)}.")
         if wrong := [one for one in (*self.widths[1:], *self.up_widths) if one % self.heads]:
             raise OptionError(f"{wrong[0]} channels do not divide into {self.heads} heads.")
         if self.embedding_channels % 2:
@@ -64,7 +65,8 @@ class VectorConfig(NetworkConfig):
     in_channels: int = option(1, "Channels of x.", low=1, high=64)
     out_channels: int = option(1, "Channels of the output.", low=1, high=128)
     channels: int = option(128, "Base width (n_feat).", low=8, high=4096)
-    pool: int = option(7, "Height and width of the coarsest map, which is averaged: a quarter of the picture's.", low=1, high=1024)
+    pool: int = option(7, "Height and width of the coarsest map, which is averaged: a quarter of the picture's.",
+                       low=1, high=1024)
     classes: int = option(10, "Number of classes the network can be asked for.", low=1, high=1_000_000)
     null_class: bool = option(True, "Whether one more class, the last, stands for any.")
     timesteps: int = option(400, "The label that is time 1.", low=1, high=100_000)
@@ -81,7 +83,8 @@ class VectorConfig(NetworkConfig):
 
     def check_size(self, size: int) -> None:
         if size != 4 * self.pool:
-            raise OptionError(f"This network takes pictures of {4 * self.pool}x{4 * self.pool} alone; these are {size} wide.")
+            raise OptionError(f"This network takes pictures of {4 * self.pool}x{4 * self.pool} alone; these are {size} "
+                              "wide.")
 
     def given(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
         """With y = 2 y' - 1 in [-1, 1]: alpha y + sigma eps = (2 alpha) y' + sigma eps - alpha, scaled to unit variance."""

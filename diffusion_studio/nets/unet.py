@@ -53,11 +53,14 @@ class UNet(nn.Module):
         emb_width = config.embedding_width
         self.time = waves_to_embedding(config)
         # those of a random Gaussian process, which training never changes
-        self.frequencies = nn.Parameter(16 * torch.randn(config.waves // 2), False) if config.time_embedding == "fourier" else None
+        self.frequencies = None
+        if config.time_embedding == "fourier":
+            self.frequencies = nn.Parameter(16 * torch.randn(config.waves // 2), False)
         self.label = None
         if config.classes is not None:
             width = {"table": emb_width, "early": config.waves, "sinusoidal": None}[config.class_embedding]
-            self.label = waves_to_embedding(config) if width is None else nn.Embedding(config.classes + config.null_class, width)
+            rows = config.classes + config.null_class
+            self.label = waves_to_embedding(config) if width is None else nn.Embedding(rows, width)
         self.text = None if config.text is None else TextEncoder(config.text)
         self.text_emb = None if config.text is None else nn.Linear(config.text.width, emb_width)
 
@@ -106,7 +109,8 @@ class UNet(nn.Module):
 
         self.output_path = None
         if config.output_path == "skip":
-            self.output_path = nn.ModuleList(OutputStep(out, group_norm(out, config), config) for out in reversed(widths[1:]))
+            self.output_path = nn.ModuleList(OutputStep(out, group_norm(out, config), config)
+                                             for out in reversed(widths[1:]))
         self.norm_out = group_norm(width, config)
         self.conv_out = zero(nn.Conv2d(width, config.out_channels, 3, padding=1))
 
@@ -118,7 +122,7 @@ class UNet(nn.Module):
         if text is not None:
             text = text if isinstance(text, TextFeatures) else self.text(text)
             emb = emb + self.text_emb(text.pooled)
-        picture = 2 * x - 1 if self.config.center_input else x
+        picture = 2 * x - 1 if self.config.center_input else (x + 1) / 2 if self.config.unit_input else x
         h = self.conv_in(picture)
         skips = [h]
         for k, level in enumerate(self.down):

@@ -18,7 +18,7 @@ from ..nets.classifier_config import ClassifierConfig
 from ..nets.config import TextConfig, UNetConfig
 from ..options import option
 from ..spec import PARAMETRIZATION_NAMES, ModelSpec
-from .processes import PROCESSES, is_table
+from .processes import PROCESSES, check_process
 from .rates import LR_SHAPES, lr_factor
 
 KINDS = ("denoiser", "classifier", "points")
@@ -116,10 +116,10 @@ class TrainConfig:
     ema_also: str = option("", "Decays of further averages to keep beside, such as 0.99,0.9999.")
     ema_export: float = option(0.0, "Decay of the average that the model file holds; 0 is that of ema.",
                                low=0.0, high=0.99999999)
-    ema_power: str = option("", "Relative lengths of averages to keep snapshots of, such as 0.05,0.1: from two, any other can "
-                            "be made after training.")
-    ema_length: float = option(0.0, "Relative length of the average that the model file holds, made from those snapshots; 0 is "
-                               "the average by decay.", low=0.0, high=0.28)
+    ema_power: str = option("", "Relative lengths of averages to keep snapshots of, such as 0.05,0.1: from two, any other "
+                            "can be made after training.")
+    ema_length: float = option(0.0, "Relative length of the average that the model file holds, made from those snapshots; 0 "
+                               "is the average by decay.", low=0.0, high=0.28)
     snapshot_every: int = option(10_000, "Images between those snapshots.", low=1)
     seed: int = option(0, "Seed of everything random.", low=0, high=2**62)
     precision: str = option("auto", "Precision of the products: autocast to bf16 where that is fast, else fp32.",
@@ -128,7 +128,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         options.check(self)
-        self._check_process()
+        check_process(self, self.objective in LEARNED_VARIANCE)
         _numbers(self.multipliers, "multipliers", float)
         colour(self.background)
         sizes = [self.size // 2**level for level in range(len(self._multipliers))]
@@ -153,30 +153,6 @@ class TrainConfig:
         if not self.low_res and (self.low_res_noise or self.low_res_blur):
             raise OptionError("low_res_noise and low_res_blur are of the picture to enlarge, and there is none. Give low_res, "
                               "the size of that picture.")
-
-    def _check_process(self) -> None:
-        """An `OptionError` where schedule, parametrization, objective and draws do not go together."""
-        schedule = self.noise_schedule()
-        if self.predicts == "eps" and schedule.level(schedule.t_max).alpha == 0:
-            raise OptionError(f"The schedule {self.schedule} ends in pure noise, where eps says nothing of the picture. "
-                              "Choose the parametrization v, x0 or flow, or another schedule.")
-        needs = {"parametrization mean": self.predicts == "mean", "draw_t loss": self.draws == "loss",
-                 f"objective {self.objective}": self.objective in LEARNED_VARIANCE}
-        if not is_table(self.schedule) and any(needs.values()):
-            what = ", ".join(name for name, needed in needs.items() if needed)
-            raise OptionError(f"The {what} needs timesteps, and the schedule {self.schedule} has continuous time. Choose a "
-                              "table such as linear or cosine, or leave it out.")
-        if self.kind == "classifier" and self.schedule == "edm":
-            raise OptionError("A classifier takes noisy pictures of bounded scale, which variance exploding does not make. "
-                              "Choose another schedule, such as vp: guidance finds the level by its noise.")
-        if (self.draw_mean, self.draw_std) != (None, None) and "normal" not in self.draws:
-            raise OptionError(f"draw_mean and draw_std are of log-normal or logit-normal draws; here draw_t is {self.draws}. "
-                              "Leave them out, or choose such a draw_t.")
-        if self.min_snr and self.weighting != "output":
-            raise OptionError("min_snr and the weighting edm are two weights for the same error. Choose one.")
-        if self.objective == "vlb" and (self.min_snr or self.weighting != "output"):
-            raise OptionError("min_snr and weighting weigh the squared error, and the objective vlb has none. Leave them out, "
-                              "or choose the objective simple or hybrid.")
 
     @property
     def predicts(self) -> str:

@@ -75,7 +75,8 @@ class SimpleObjective:
         said = self.at(draw.t, x0)
         return self._squared_error(self._ask(network, _noisy(said, x0, draw), said, label, draw), said, x0, draw)
 
-    def _ask(self, network: nn.Module, x: torch.Tensor, said: Reading, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
+    def _ask(self, network: nn.Module, x: torch.Tensor, said: Reading, label: torch.Tensor | None,
+             draw: Draw) -> torch.Tensor:
         if label is not None and self.null_class is not None:
             label = torch.where(draw.drop, self.null_class, label)
         return network(said.input(x), draw.t, label).to(torch.promote_types(x.dtype, torch.float32))

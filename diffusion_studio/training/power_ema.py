@@ -48,7 +48,7 @@ class PowerEMA:
 
 
 def products(times: np.ndarray, gammas: np.ndarray, other_times: np.ndarray, other_gammas: np.ndarray) -> np.ndarray:
-    """(N, M) integrals of the product of every two profiles, (gamma + 1) tau^gamma / t^(gamma + 1) on [0, t] (appendix C)."""
+    """(N, M) integrals of the product of every two profiles (gamma + 1) tau^gamma / t^(gamma + 1), on [0, t] (appendix C)."""
     t, g = times[:, None].astype(np.float64), gammas[:, None]
     u, h = other_times[None].astype(np.float64), other_gammas[None]
     earlier = np.where(t < u, h, g)                         # of the longer one, at the end of the shorter

@@ -130,7 +130,7 @@ class RunFolder:
         free = shutil.disk_usage(next(one for one in (self.path, *self.path.resolve().parents) if one.exists())).free
         if free < needed:
             kept = "The checkpoint before it is whole" if self.state_path.exists() else "Nothing was saved yet"
-            then = f"go on with --resume {self.path}" if self.config_path.exists() else "start again, or choose another folder"
+            then = f"go on with --resume {self.path}" if self.config_path.exists() else "start again, or give another folder"
             raise CheckpointError(f"{self.path} has {free / 1e6:.1f} MB free, and {what} of this run takes "
                                   f"{needed / 1e6:.1f} MB. {kept}; free space and {then}.")
 
@@ -159,7 +159,7 @@ class RunFolder:
 
     def log(self, **row: float) -> None:
         """Append a row to log.csv."""
-        new = not self.log_path.exists()
+        new = not self.log_path.exists() or not self.log_path.stat().st_size        # killed before its first line
         with self._writing(self.log_path), self.log_path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, row)
             if new:
@@ -169,9 +169,9 @@ class RunFolder:
     def trim_log(self, step: int) -> None:
         """Drop the rows after `step`: a run that was killed had gone on after its last save."""
         if self.log_path.exists():
-            head, *rows = self.log_path.read_text("utf-8").splitlines(keepends=True)
+            head, *rows = self.log_path.read_text("utf-8").splitlines(keepends=True) or [""]
             kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= step]
-            _replace_text(self.log_path, "".join([head, *kept]))
+            _replace_text(self.log_path, "".join([head, *kept]) if head.endswith("\n") else "")
 
 
 def _size(tensors: dict[str, torch.Tensor]) -> int:

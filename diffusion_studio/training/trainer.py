@@ -241,8 +241,8 @@ class Trainer:
         """Write the state to resume from; a `StudioError` instead where a weight is no number any more."""
         if not all(p.isfinite().all() for p in self.network.parameters()):
             self.whole = False
-            raise StudioError(f"A weight stopped being a finite number before step {self.progress.step}, though the loss was "
-                              f"one. What was saved before is in {self.folder.path}; start a new run with a lower learning "
+            raise StudioError(f"A weight stopped being a finite number before step {self.progress.step}, though the loss "
+                              f"was one. What was saved before is in {self.folder.path}; start a new run with a lower learning "
                               f"rate than {self.config.lr:g}.")
         names = [name for name, _ in self.network.named_parameters()]
         moments = self.optimizer.state_dict()["state"]

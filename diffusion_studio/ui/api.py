@@ -71,10 +71,11 @@ def _parsed(kind: str, given: Any) -> Any:
 
 def _models(studio: Studio) -> Callable[[], list[dict[str, Any]]]:
     def models() -> list[dict]:
-        """The models that /animate can run."""
+        """The models that /animate can run, and what can guide each: noisy classifiers, and weaker models."""
+        guides = {card.name: dict(zip(("classifiers", "weaker"), studio.helpers(card))) for card in studio.models()}
         return [{"name": card.name, "resolution": card.resolution, "channels": card.spec.shape[0],
                  "makes": card.spec.makes,
                  "labels": list(card.conditions), "prompts": list(card.spec.prompts), "text": card.spec.takes_text,
                  "timesteps": card.spec.schedule.timesteps,
-                 "defaults": dict(card.spec.defaults)} for card in studio.models()]
+                 "defaults": dict(card.spec.defaults), **guides.get(card.name, {})} for card in studio.models()]
     return models

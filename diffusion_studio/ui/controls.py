@@ -156,7 +156,8 @@ class RecipeControls:
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
-        return list(dict.fromkeys([*self.inputs(), self.text, self.examples, self.guiding.section, *self.sampler.groups.values(),
+        return list(dict.fromkeys([*self.inputs(), self.text, self.examples, self.guiding.section,
+                                   *self.sampler.groups.values(),
                                    *self.spacing.groups.values(), *self.editing.outputs()]))
 
     def recipe(self, values: Mapping[Any, Any]) -> Recipe:

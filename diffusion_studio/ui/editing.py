@@ -7,22 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from ..data.pictures import FITS
 from ..edit import EDITS, ONE_PICTURE, Edit, Inpaint, pictures_of
 from ..errors import OptionError, StudioError
-from ..images import enlarge, to_pil
+from ..images import to_pil
 from ..options import fields_of, name_of
 from ..picture import Picture
 from ..recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
+from .painter import mask_in, painter, sheet
 
-_LABELS = {"picture": "Picture", "other": "Picture at the end", "mask": "Mask: white is drawn anew", "strength": "Strength",
+_LABELS = {"picture": "Picture", "other": "Picture at the end", "mask": "Or a mask as a file: white is drawn anew",
+           "strength": "Strength",
            "source_label": "What the picture shows", "source_prompt": "What the picture shows, in words",
            "film": "Pictures of the film", "loop": "Back to the beginning"}
-_CANVAS = 384                       # pixels that a small picture is enlarged to, to be painted on
-_ACCEPTED = 0.5                     # a pixel is drawn anew where at least this share of it was painted
 
 
 class EditControls:
@@ -34,21 +33,20 @@ class EditControls:
         self.options: dict[str, gr.components.Component] = {}
         self.pictures: dict[str, gr.Image] = {}
         with gr.Accordion("Edit a picture", open=False, elem_id="edit") as self.section:
-            self.kind = gr.Dropdown([("Nothing: draw from noise", NO_EDIT), *((cls.title, name) for name, cls in EDITS.items())],
+            self.kind = gr.Dropdown([("Nothing: draw from noise", NO_EDIT),
+                                     *((cls.title, name) for name, cls in EDITS.items())],
                                     value=NO_EDIT, label="What to do", elem_id="edit-kind")
             for name in ("picture", "other"):
                 self.pictures[name] = gr.Image(
-                    label=_LABELS[name], type="filepath", image_mode=None, format="png", sources=["upload", "clipboard"], height=200,
+                    label=_LABELS[name], type="filepath", image_mode=None, format="png", sources=["upload", "clipboard"],
+                    height=200,
                     visible=False, elem_id=f"edit-{name}", elem_classes="pixels")
-            self.fit = gr.Radio([(f"{name}: {how}", name) for name, how in FITS.items()], value="crop", visible=False,
-                                label="A picture of another size is", elem_id="edit-fit")
-            self.canvas = gr.ImageEditor(
-                label="Paint over what is to be drawn anew", type="numpy", image_mode="RGBA", format="png", sources=(), layers=False,
-                transforms=(), canvas_size=(_CANVAS, _CANVAS), height=470, visible=False, elem_id="edit-canvas",
-                brush=gr.Brush(default_size=36, colors=["#ff3b30"], color_mode="fixed", default_color="#ff3b30"),
-                eraser=gr.Eraser(default_size=36))
+            self.fit = gr.Radio(list(FITS), value="crop", visible=False, label="Where its size is not the model's",
+                                info="; ".join(f"{name}: {how}" for name, how in FITS.items()) + ".", elem_id="edit-fit")
+            self.canvas = painter(visible=False, elem_id="edit-canvas")
             self.pictures["mask"] = gr.Image(
-                label=_LABELS["mask"], type="filepath", image_mode=None, format="png", sources=["upload"], height=150, visible=False,
+                label=_LABELS["mask"], type="filepath", image_mode=None, format="png", sources=["upload"], height=150,
+                visible=False,
                 elem_id="edit-mask", elem_classes="pixels")
             for cls in EDITS.values():
                 for one in fields_of(cls):
@@ -62,21 +60,21 @@ class EditControls:
             self.here = gr.Button("Branch from this step", size="sm", elem_id="branch-here", min_width=150, scale=0)
             self.use = gr.Button("Edit this picture", size="sm", elem_id="use-picture", min_width=130, scale=0)
             self.notice = gr.HTML("", visible=False, elem_id="branch-notice", min_height=0)
-            self.back = gr.Button("Back to the whole run", size="sm", visible=False, elem_id="branch-back", min_width=150, scale=0)
+            self.back = gr.Button("Back to the whole run", size="sm", visible=False, elem_id="branch-back", min_width=150,
+                                  scale=0)
 
     def inputs(self) -> set[gr.components.Component]:
-        return {self.kind, self.fit, self.branch, *self.pictures.values(), *self.options.values()}
+        return {self.kind, self.fit, self.branch, self.canvas, *self.pictures.values(), *self.options.values()}
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
-        return [*self.inputs(), self.section, self.canvas, self.notice, self.back]
+        return [*self.inputs(), self.section, self.notice, self.back]
 
     def connect(self, model: gr.components.Component) -> None:
         private = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.kind.input(self.kind_chosen, [self.kind, model], self.kind_outputs(), **private)
         gr.on([self.pictures["picture"].change, self.fit.input, self.kind.input], self._to_paint,
-              [self.kind, self.pictures["picture"], self.fit, model], self.canvas, **private)
-        self.canvas.change(self._painted, [self.canvas, model], self.pictures["mask"], trigger_mode="always_last", **private)
+              [self.kind, self.pictures["picture"], self.fit, model], self.canvas, **{**private, "queue": True})
 
     def kind_chosen(self, kind: str, model: str) -> dict[Any, Any]:
         """Updates for a kind that the visitor chose."""
@@ -97,7 +95,15 @@ class EditControls:
         cls = EDITS[kind]
         found: dict[str, Any] = {one.name: values[self.options[one.name]] for one in fields_of(cls)}
         size, channels = card.spec.image_size, card.spec.channels
+        painted = mask_in(values[self.canvas]) if cls is Inpaint else None
         for name in pictures_of(cls):
+            if name == "mask" and painted is not None:
+                if painted.size != (size, size):
+                    raise OptionError(f"What was painted has {painted.size[0]}x{painted.size[1]} pixels, and {card.name} "
+                                      "draws "
+                                      f"{size}x{size}. Paint again.")
+                found[name] = painted
+                continue
             path = values[self.pictures[name]]
             if path is None:
                 raise OptionError(f"{cls.title}: the {name} is missing. " + (
@@ -107,7 +113,8 @@ class EditControls:
             if name == "mask" and opened.size != (size, size):
                 picture = Picture.open(values[self.pictures["picture"]])
                 if opened.size != picture.size:
-                    raise OptionError(f"The mask is {opened} and the picture {picture}. Give a mask of the picture's size, or of "
+                    raise OptionError(f"The mask is {opened} and the picture {picture}. Give a mask of the picture's size, "
+                                      "or of "
                                       f"{size}x{size}.")
             found[name] = opened.fitted(size, 1 if name == "mask" else channels, values[self.fit])
         return cls(**found), branch
@@ -129,18 +136,22 @@ class EditControls:
         for name, control in self.options.items():
             if edit is not None and hasattr(edit, name):
                 value = getattr(edit, name)
-                found[control] = gr.update(value=value or "" if name.startswith("source") else value, visible=self._usable(name, card),
+                found[control] = gr.update(value=value or "" if name.startswith("source") else value,
+                                           visible=self._usable(name, card),
                                            **({"choices": _labels(card)} if name == "source_label" else {}))
         text = "" if branch is None else json.dumps({"recipe": json.loads(branch.recipe.to_json()), "at": branch.at})
         said = "" if branch is None else (
-            f"<b>Continues from step {branch.at}</b> of {_named(branch.recipe)}. What you change now counts from there on: press "
+            f"<b>Continues from step {branch.at}</b> of {_named(branch.recipe)}. What you change now counts from there on: "
+            "press "
             "Generate.")
         return {**found, self.kind: kind, self.section: gr.update(open=edit is not None), self.branch: text,
-                self.notice: gr.update(value=said, visible=branch is not None), self.back: gr.update(visible=branch is not None)}
+                self.notice: gr.update(value=said, visible=branch is not None),
+                self.back: gr.update(visible=branch is not None)}
 
     def whole(self, branch: str) -> Recipe:
         """The recipe that is continued, for the way back."""
-        return Recipe.from_settings({"branch": json.loads(branch)}, {"model": json.loads(branch)["recipe"]["model"]}).branch.recipe
+        return Recipe.from_settings({"branch": json.loads(branch)},
+                                    {"model": json.loads(branch)["recipe"]["model"]}).branch.recipe
 
     def _shown(self, kind: str, card: ModelCard, fresh: bool = False) -> dict[Any, Any]:
         """Updates that leave only what matters to a kind; `fresh` puts its defaults there too."""
@@ -161,38 +172,17 @@ class EditControls:
         return {"source_label": bool(card.conditions), "source_prompt": card.spec.takes_text}.get(name, True)
 
     def _to_paint(self, kind: str, path: str | None, fit: str, model: str) -> Any:
-        """The picture as the model takes it, enlarged, to paint on."""
+        """The picture as the model takes it, to paint on."""
         if kind != "inpaint":
             return gr.skip()
         if path is None:
             return None
         try:
-            size = self.studio.card(model).spec.image_size
-            shown = Picture.open(path).fitted(size, 3, fit).pixels
+            spec = self.studio.card(model).spec
+            return sheet(Picture.open(path).fitted(spec.image_size, spec.channels, fit))
         except StudioError as error:
             gr.Warning(str(error))
             return None
-        large = enlarge(shown, max(1, _CANVAS // size))
-        return {"background": large, "layers": [], "composite": None}
-
-    def _painted(self, value: dict[str, Any] | None, model: str) -> Any:
-        """What was painted as a mask of the model's size; what is there stays where nothing is painted."""
-        layers = [np.asarray(layer) for layer in (value or {}).get("layers", [])]
-        if not any(layer[..., 3].any() for layer in layers):
-            return gr.skip()
-        return to_pil(mask_of(layers, self.studio.card(model).spec.image_size).pixels)
-
-
-def mask_of(layers: list[np.ndarray], size: int) -> Picture:
-    """RGBA layers of one size (H, W, 4) -> a mask of size x size, white where at least half of a pixel is painted."""
-    painted = np.maximum.reduce([layer[..., 3] for layer in layers]) > 0
-    height, width = painted.shape
-    rows, columns = (np.arange(size + 1) * side // size for side in (height, width))
-    sums = np.pad(painted.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    inside = sums[np.ix_(rows[1:], columns[1:])] - sums[np.ix_(rows[:-1], columns[1:])] \
-        - sums[np.ix_(rows[1:], columns[:-1])] + sums[np.ix_(rows[:-1], columns[:-1])]
-    area = np.maximum(np.outer(np.diff(rows), np.diff(columns)), 1)
-    return Picture(np.where(inside >= _ACCEPTED * area, 255, 0).astype(np.uint8))
 
 
 def _labels(card: ModelCard) -> list[tuple[str, str]]:
@@ -204,4 +194,5 @@ def _named(recipe: Recipe) -> str:
     import html
 
     what = recipe.label or recipe.prompt or ANY
-    return html.escape(f"the run of {what}, seed {', '.join(map(str, recipe.seeds[:3]))}{' …' if len(recipe.seeds) > 3 else ''}"[:120])
+    return html.escape(f"the run of {what}, seed "
+                       f"{', '.join(map(str, recipe.seeds[:3]))}{' …' if len(recipe.seeds) > 3 else ''}"[:120])

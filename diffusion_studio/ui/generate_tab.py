@@ -53,10 +53,12 @@ class GenerateTab:
 
     def _render_share(self) -> None:
         with gr.Accordion("Share or restore a run", open=False, elem_id="share"):
-            self.link = gr.Textbox(label="Link to these settings", buttons=["copy"], interactive=False, max_lines=2, elem_id="link")
+            self.link = gr.Textbox(label="Link to these settings", buttons=["copy"], interactive=False, max_lines=2,
+                                   elem_id="link")
             self.command = gr.Textbox(label="Command line", buttons=["copy"], interactive=False, lines=2,
                                       elem_id="command")
-            self.files = gr.File(label="Files that the command line reads", file_count="multiple", interactive=False, visible=False,
+            self.files = gr.File(label="Files that the command line reads", file_count="multiple", interactive=False,
+                                 visible=False,
                                  elem_id="command-files")
             self.dropped = gr.File(label="Restore an exported file", height=110,
                                    file_types=[".gif", ".mp4", ".png", ".json"], elem_id="restore")
@@ -72,11 +74,13 @@ class GenerateTab:
                         cancels=[started], queue=False, **private)
         self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), **private)
         editing, outputs = self.settings.editing, self.settings.outputs()
-        editing.here.click(self._branch, self.player, outputs, js=_WHERE, queue=False, show_progress="hidden", **private)
+        # queued, as sentences reach the page through the queue alone
+        editing.here.click(self._branch, self.player, outputs, js=_WHERE, show_progress="hidden", **private)
         editing.back.click(lambda text: self.settings.show(editing.whole(text)), editing.branch, outputs, queue=False,
                            show_progress="hidden", **private)
-        editing.use.click(self._use, [self.player, editing.kind], [editing.pictures["picture"], editing.kind, editing.section],
-                          js=_WHERE_AND, queue=False, show_progress="hidden", **private).then(
+        editing.use.click(self._use, [self.player, editing.kind], [editing.pictures["picture"], editing.kind,
+                                                                   editing.section],
+                          js=_WHERE_AND, show_progress="hidden", **private).then(
             editing.kind_chosen, [editing.kind, self.settings.model], editing.kind_outputs(), queue=False,
             show_progress="hidden", **private)
 
@@ -119,7 +123,8 @@ class GenerateTab:
         run, place = self._at(value)
         frame = run.frames[min(place, len(run.frames) - 1)]
         if frame.index == frame.total:
-            raise OptionError("This is the finished picture. Move the slider to the step from which the run should go on otherwise.")
+            raise OptionError("This is the finished picture. Move the slider to the step from which the run should go on "
+                              "otherwise.")
         return self.settings.show(run.recipe.continued(frame.index))
 
     @said
@@ -170,11 +175,13 @@ def linkable(recipe: Recipe) -> str:
     text = recipe.to_json()
     if len(quote(text)) <= MAX_LINK:
         return text
-    return (f"{NO_LINK}: the pictures in these settings are too large for one. Export the run: the file carries them, and is "
+    return (f"{NO_LINK}: the pictures in these settings are too large for one. Export the run: the file carries them, and "
+            "is "
             "restored below.")
 
 
 _WHERE = """v => { const d = document.querySelector('.player').dataset;
   return v && v.run ? {run: v.run, shown: Number(d.shown), zoom: d.zoom ? Number(d.zoom) : null} : v; }"""
 _WHERE_AND = f"(v, kind) => [({_WHERE})(v), kind]"
-_AS_LINK = "text => text.startsWith('No link') ? text : text ? `${location.origin}${location.pathname}?recipe=${encodeURIComponent(text)}` : text"
+_AS_LINK = """text => !text || text.startsWith('No link') ? text :
+  `${location.origin}${location.pathname}?recipe=${encodeURIComponent(text)}`"""

@@ -40,7 +40,7 @@ class GuidanceControls:
         with gr.Accordion("Guidance in detail", open=False, elem_id="guidance-more", visible=bool(shown)) as self.section:
             for part in (FIELDS, *map(self._of, GROUPS)):
                 with gr.Group():
-                    for name in part:
+                    for name in sorted(part, key=lambda name: name not in shown):       # a hidden one in between breaks the frame
                         self._render(name, name in shown, choices.get(name), values[name], make)
         for name, depending in DEPEND.items():              # what goes with an empty choice is not shown
             self.controls[name].change(lambda value, count=len(depending): [gr.update(visible=bool(value))] * count,

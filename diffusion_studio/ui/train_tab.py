@@ -21,7 +21,7 @@ from .handlers import said
 from .hosting import Hosting
 from .runs import Runs, fitting, free_name
 
-LARGEST_HOSTED = {"size": 64, "channels": 96, "blocks": 2, "batch": 64, "images": 130_000, "text_width": 128, "text_layers": 2}
+HOSTED_PRESETS, HOSTED_SIZE, HOSTED_ARCHIVES = ("quick", "hour"), 64, 10     # what strangers may ask for
 MAX_UNPACKED, MAX_UNPACKED_HOSTED = 20_000, 300      # MB
 _BESIDE = ("data", "name", "size", "kind")           # of the configuration, shown above or not at all
 _TICK = 2.0                                          # seconds between two looks at a run
@@ -53,16 +53,18 @@ class TrainTab:
                                 info="Data sets that are here, and what you dropped.", allow_custom_value=not self.hosting.hosted)
         self.zip = gr.File(label="Or drop a .zip of pictures", file_types=[".zip"], height=150, elem_id="train-zip")
         self.found = gr.Markdown("Folders become labels; a .txt beside a picture is its caption.", elem_id="train-found")
-        self.size = gr.Radio([(f"{size}x{size}", size) for size in SIZES if size <= self._most("size")], value=32, label="Size",
+        hosted = self.hosting.hosted
+        self.size = gr.Radio([(f"{size}x{size}", size) for size in SIZES if not hosted or size <= HOSTED_SIZE], value=32, label="Size",
                              elem_id="train-size")
-        self.preset = gr.Radio([(one.title, name) for name, one in PRESETS.items()], value="quick", label="How long",
+        self.preset = gr.Radio([(one.title, name) for name, one in PRESETS.items() if not hosted or name in HOSTED_PRESETS], value="quick", label="How long",
                                info=PRESETS["quick"].help, elem_id="train-preset")
         self.name = gr.Textbox(label="Name", placeholder="like its pictures", elem_id="train-name", max_length=60)
         self.go = gr.Button("Train", variant="primary", size="lg", elem_id="train-go")
-        with gr.Accordion("Advanced: every option of the training", open=False, elem_id="train-advanced"):
+        with gr.Accordion("Advanced: every option of the training", open=False, elem_id="train-advanced", visible=not hosted):
             start = configured("quick", 32, self.data.value or TrainConfig.data, fit="crop")
             self.options = OptionControls.render(TrainConfig, skip=_BESIDE, **{
-                name: {"value": value} for name, value in vars(start).items() if name not in _BESIDE})
+                name: {"value": value} for name, value in vars(start).items() if name not in _BESIDE}) if not hosted else \
+                OptionControls(TrainConfig)         # among them are paths, and sizes without end: not for strangers
 
     def _render_run(self) -> None:
         names = self.runs.names()
@@ -102,11 +104,10 @@ class TrainTab:
         dropped = sorted(path.name for path in self.pictures.iterdir() if path.is_dir()) if self.pictures.is_dir() else []
         return [*dropped, *data.present()]
 
-    def _most(self, name: str) -> float:
-        return LARGEST_HOSTED.get(name, float("inf")) if self.hosting.hosted else float("inf")
-
     @said
     def _unpack(self, path: str) -> list[Any]:
+        if self.hosting.hosted and len(self._data()) - len(data.present()) >= HOSTED_ARCHIVES:
+            raise DataError("There are too many archives here already. Train on your own machine: diffusion-studio serve.")
         name = free_name(Path(path).stem, self._data())
         most = MAX_UNPACKED_HOSTED if self.hosting.hosted else MAX_UNPACKED
         try:
@@ -120,8 +121,7 @@ class TrainTab:
 
     def _preset(self, preset: str, size: int) -> dict[Any, Any]:
         config = configured(preset, size, fit="crop")
-        shown = self.options.show(config)
-        return {self.preset: gr.update(info=PRESETS[preset].help), **shown}
+        return {self.preset: gr.update(info=PRESETS[preset].help), **self.options.show(config)}
 
     def _config(self, values: dict[Any, Any]) -> TrainConfig:
         source = values[self.data]
@@ -130,13 +130,10 @@ class TrainTab:
         if self.hosting.hosted and source not in self._data():
             raise DataError("Choose one of the data sets that are here, or drop a zip of pictures.")
         dropped = self.pictures / Path(source).name
-        config = build(TrainConfig, {**self.options.read(values), "size": values[self.size], "name": (values[self.name] or "").strip(),
-                                     "data": str(dropped.resolve()) if dropped.is_dir() else source}, "option of the training")
-        for name, most in LARGEST_HOSTED.items() if self.hosting.hosted else ():
-            if getattr(config, name) > most:
-                raise OptionError(f"{name} may be {most:,} at most here, got {getattr(config, name):,}. Train on your own machine for more: "
-                                  f"{config.command('runs/mine')}")
-        return config
+        given = {"name": (values[self.name] or "").strip(), "data": str(dropped.resolve()) if dropped.is_dir() else source}
+        if self.hosting.hosted:                     # the menus' own values, whatever the page sends
+            return configured(values[self.preset], values[self.size], fit="crop", **given)
+        return build(TrainConfig, {**self.options.read(values), "size": values[self.size], **given}, "option of the training")
 
     @said
     def _train(self, values: dict[Any, Any]) -> list[Any]:

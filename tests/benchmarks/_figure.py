@@ -12,9 +12,9 @@ WIDTH, HEIGHT, SHOWN = 1600, 1060, 2            # pixels of the file, shown at h
 FINE = 2                                        # drawn this much larger
 TEXT = 26
 # Okabe and Ito's colours, told apart by those who see red and green alike, and two more; each with its own marker
-LIGHT = ("#000000", "#d55e00", "#0072b2", "#56b4e9", "#009e73", "#b8860b", "#cc79a7", "#7b3294", "#e69f00", "#8c510a", "#4d4d4d",
+LIGHT = ("#000000", "#d55e00", "#0072b2", "#56b4e9", "#009e73", "#8c8c8c", "#cc79a7", "#7b3294", "#e69f00", "#8c510a", "#3d3d3d",
          "#1b7837", "#c51b7d")
-DARK = ("#ffffff", "#ff8c42", "#4da6ff", "#9bd4f5", "#2fd6a3", "#e0c34a", "#f0a6cf", "#c49bf0", "#ffc24d", "#d09a6a", "#bdbdbd",
+DARK = ("#ffffff", "#ff8c42", "#4da6ff", "#9bd4f5", "#2fd6a3", "#8b949e", "#f0a6cf", "#c49bf0", "#ffc24d", "#d09a6a", "#d8d8d8",
         "#7fd68f", "#ff7ac0")
 MARKERS = ("disc", "square", "up", "down", "diamond", "ring", "box")
 
@@ -30,6 +30,7 @@ class Panel:
     title: str
     y_title: str
     curves: list[Curve]
+    most: float = 2.0                           # what is larger is above the panel
 
 
 def draw(path: Path, panels: list[Panel], x_title: str, dark: bool) -> None:
@@ -43,6 +44,14 @@ def draw(path: Path, panels: list[Panel], x_title: str, dark: bool) -> None:
         pen.panel(panel, x_title, (15 + k * width + 115, 70, 15 + (k + 1) * width - 20, HEIGHT - legend - 90))
     pen.legend([curve.title for curve in panels[0].curves], HEIGHT - legend)
     image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _below(one: tuple[float, float], other: tuple[float, float], top: float) -> tuple[float, float]:
+    """The point itself, or where the line from it to the other one comes down to the panel's top."""
+    if one[1] >= top:
+        return one
+    share = (top - one[1]) / (other[1] - one[1])
+    return one[0] + share * (other[0] - one[0]), top
 
 
 class _Pen:
@@ -75,7 +84,7 @@ class _Pen:
         every = [point for curve in panel.curves for point in curve.points]
         x_low, x_high = (f(x for x, _ in every) for f in (min, max))
         y_low, y_high = (f(math.log10(y) for _, y in every) for f in (min, max))
-        y_low, y_high = math.floor(y_low * 2) / 2, math.ceil(y_high * 2) / 2
+        y_low, y_high = math.floor(y_low * 2) / 2, min(math.ceil(y_high * 2) / 2, math.log10(panel.most))
         x_low, x_high = math.log10(x_low * 0.88), math.log10(x_high * 1.14)
 
         def place(x: float, y: float) -> tuple[float, float]:
@@ -97,10 +106,14 @@ class _Pen:
         self.text(((left + right) / 2, bottom + 66), x_title)
         self._upright((left - 100, (top + bottom) / 2), panel.y_title)
         for number, curve in enumerate(panel.curves):
-            self.line([place(*point) for point in curve.points], self.colours[number % len(self.colours)], 3.5)
+            placed = [place(*point) for point in curve.points]
+            for one, other in zip(placed, placed[1:]):
+                if max(one[1], other[1]) > top:
+                    self.line([_below(one, other, top), _below(other, one, top)], self.colours[number % len(self.colours)], 3.5)
         for number, curve in enumerate(panel.curves):
-            for point in curve.points:
-                self.marker(place(*point), number)
+            for at in (place(*point) for point in curve.points):
+                if at[1] >= top:
+                    self.marker(at, number)
 
     def _upright(self, at: tuple[float, float], text: str) -> None:
         font = ImageFont.load_default(TEXT * FINE)

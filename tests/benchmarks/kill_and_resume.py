@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -44,7 +45,7 @@ def main() -> int:
         flags = [f"--{name}={value}" for name, value in SETTINGS.items()] + ["--flips", *asked.flags]
         start = [f"--data={place / 'pictures.npz'}", f"--images={BATCH * 4 * asked.kills}", *flags]
         began = time.monotonic()
-        train([*start, f"--out={place / 'whole'}"]).wait()
+        train([*start, f"--out={place / 'whole'}"], subprocess.DEVNULL).wait()
         print(f"{rows(place / 'whole')} steps without interruption, {time.monotonic() - began:.0f} s")
         moments = killed(start, place / "parts", asked.kills, chance)
         print(f"{asked.kills} kills: {', '.join(moments)}")
@@ -53,12 +54,12 @@ def main() -> int:
     return bool(wrong)
 
 
-def train(words: list[str]) -> subprocess.Popen:
-    """The verb train, which saves after every step; its log has a row for each."""
+def train(words: list[str], said: Any) -> subprocess.Popen:
+    """The verb train, which saves after every step; its log has a row for each. What it says goes to the file `said`."""
     code = ("import sys, diffusion_studio.training.loop as loop; loop.LOG_EVERY = 1\n"
             "from diffusion_studio.cli import main; sys.exit(main(sys.argv[1:]))")
     return subprocess.Popen([sys.executable, "-c", code, "train", *words, "--device=cpu", "--sample-every=0",
-                             f"--save-every={BATCH}"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                             f"--save-every={BATCH}"], cwd=ROOT, stdout=said, stderr=said)
 
 
 def killed(start: list[str], out: Path, kills: int, chance: random.Random) -> list[str]:
@@ -67,7 +68,8 @@ def killed(start: list[str], out: Path, kills: int, chance: random.Random) -> li
     while True:
         resumed = (out / "config.json").exists()
         done = rows(out)
-        process = train([f"--resume={out}"] if resumed else [*start, f"--out={out}"])
+        with (out.parent / "said.txt").open("wb") as said:
+            process = train([f"--resume={out}"] if resumed else [*start, f"--out={out}"], said)
         if len(moments) == kills:
             if process.wait():
                 raise SystemExit(f"The last session failed with {process.returncode}.")
@@ -81,7 +83,8 @@ def killed(start: list[str], out: Path, kills: int, chance: random.Random) -> li
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
         if process.wait() != -signal.SIGKILL:
-            raise SystemExit(f"A session ended by itself with {process.returncode} before it could be killed.")
+            said = (out.parent / "said.txt").read_text("utf-8", "replace")[-2000:]
+            raise SystemExit(f"A session ended by itself with {process.returncode} before it could be killed:\n{said}")
         moments.append("starting" if early else f"step {rows(out)}")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))              # in importlib mode pytest does not
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
@@ -36,7 +37,7 @@ def app():
         log = Path(temp) / "log"
         environment = {**os.environ, "GRADIO_TEMP_DIR": temp, "PYTHONUNBUFFERED": "1", "TMPDIR": temp}
         with log.open("w") as out:
-            process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT,
+            process = subprocess.Popen([sys.executable, "app.py", "--runs", str(Path(temp) / "runs")], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT,
                                        env=environment)
         try:
             deadline = time.monotonic() + 120
@@ -46,7 +47,7 @@ def app():
             yield found.group()
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture(scope="session")

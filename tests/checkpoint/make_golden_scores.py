@@ -2,6 +2,7 @@
 
     PYTHONPATH=.../guided-diffusion python tests/checkpoint/make_golden_scores.py openai_enlarging openai_classifier
     PYTHONPATH=.../edm python tests/checkpoint/make_golden_scores.py edm
+    python tests/checkpoint/make_golden_scores.py diffusers_skip        # in an environment with diffusers (made with 0.42.1)
 """
 
 from __future__ import annotations
@@ -63,6 +64,23 @@ EDM_FLAGS = ("label_dim", "sigma_data", "beta_d", "beta_min", "M", "channel_mult
              "attn_resolutions", "embedding_type", "encoder_type", "decoder_type", "resample_filter", "channel_mult_noise")
 LABELS_OF = {"edm": (-1.5, 0.1, 1.0), "vp": (0.5, 17.25, 400.0), "ve": (0.02, 0.9, 95.0), "iddpm": (0.0, 17.0, 999.0)}
 CHURN = {"S_churn": 20.0, "S_min": 0.05, "S_max": 40.0, "S_noise": 1.003}
+
+_SKIPS = {"sample_size": SIZE, "block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": None, "norm_eps": 1e-6,
+          "mid_block_scale_factor": 2**0.5, "attention_head_dim": None, "time_embedding_type": "fourier",
+          "down_block_types": ("SkipDownBlock2D",) * 2, "up_block_types": ("SkipUpBlock2D",) * 2}
+_ATTENDED = {"block_out_channels": (32, 128, 128), "down_block_types": ("SkipDownBlock2D", "AttnSkipDownBlock2D", "SkipDownBlock2D"),
+             "up_block_types": ("SkipUpBlock2D", "AttnSkipUpBlock2D", "SkipUpBlock2D")}
+# name: (the network's options, the scheduler's options; a score-based process where there is Fourier embedding)
+SKIPS = {
+    "google": ({**_ATTENDED, "down_block_types": ("SkipDownBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D"),
+                "up_block_types": ("AttnSkipUpBlock2D", "SkipUpBlock2D", "SkipUpBlock2D")}, {}),
+    "centred": ({"center_input_sample": True, "layers_per_block": 2}, {"sigma_min": 0.02, "sigma_max": 50.0}),
+    "classes": ({"num_class_embeds": 5, "resnet_time_scale_shift": "scale_shift", "mid_block_scale_factor": 1}, {}),
+    "without-attention": ({"add_attention": False, "block_out_channels": (8, 12, 20), "time_embedding_dim": 24,
+                           "down_block_types": ("SkipDownBlock2D",) * 3, "up_block_types": ("SkipUpBlock2D",) * 3}, {}),
+    "betas": ({**_ATTENDED, "time_embedding_type": "positional", "attention_head_dim": 8, "center_input_sample": True}, {}),
+}
+SIGMAS = (0.02, 0.7, 30.0, 900.0)
 
 
 def weights_of(network) -> dict[str, list[int]]:
@@ -160,7 +178,44 @@ def make_edm(kept: dict) -> None:
         keep(kept, name, shapes, arrays, about)
 
 
-LAYOUTS = {"openai_enlarging": make_openai_enlarging, "openai_classifier": make_openai_classifier, "edm": make_edm}
+def make_diffusers_skip(kept: dict) -> None:
+    import torch
+    from diffusers import DDPMScheduler, ScoreSdeVeScheduler, UNet2DModel
+    from diffusers.schedulers import scheduling_ddpm, scheduling_sde_ve
+
+    for name, (options, process) in SKIPS.items():
+        network = UNet2DModel(**{**_SKIPS, **options})
+        shapes, random = weights_of(network), network.config.time_embedding_type == "fourier"
+        x = torch.from_numpy(normal("x", BATCH, 3, SIZE, SIZE))
+        label = (torch.tensor(LABELS),) if network.config.num_class_embeds else ()
+        arrays = {f"t{t:g}": network(x, torch.full((BATCH,), t), *label).sample.numpy() for t in (SIGMAS if random else TIMES)}
+
+        def draw(*args, count=iter(range(1, STEPS + 1)), **kwargs):
+            return torch.from_numpy(normal(f"noise {next(count)}", BATCH, 3, SIZE, SIZE))
+
+        if random:                                          # its ancestral steps; no correction between them
+            scheduling_sde_ve.randn_tensor = draw
+            scheduler = ScoreSdeVeScheduler(**process)
+            scheduler.set_timesteps(STEPS, sampling_eps=0.0)
+            scheduler.set_sigmas(STEPS, sampling_eps=1.0)
+            x = scheduler.init_noise_sigma * x
+            for t, sigma in zip(scheduler.timesteps, scheduler.sigmas):
+                score = network(x, sigma * torch.ones(BATCH), *label).sample
+                x, mean = scheduler.step_pred(score, t, x, return_dict=False)
+            arrays["sampled"] = mean.numpy()
+        else:
+            scheduling_ddpm.randn_tensor = draw
+            scheduler = DDPMScheduler(**process)
+            scheduler.set_timesteps(STEPS)
+            for t in scheduler.timesteps:
+                x = scheduler.step(network(x, t.expand(BATCH), *label).sample, t, x).prev_sample
+            arrays["sampled"] = x.numpy()
+        given = {key: value for key, value in network.config.items() if not key.startswith("_")}
+        keep(kept, name, shapes, arrays, {"config": given, "scheduler": {"_class_name": type(scheduler).__name__, **process}})
+
+
+LAYOUTS = {"openai_enlarging": make_openai_enlarging, "openai_classifier": make_openai_classifier, "edm": make_edm,
+           "diffusers_skip": make_diffusers_skip}
 
 
 def main() -> None:

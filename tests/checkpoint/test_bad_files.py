@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
+from diffusion_studio.convert import convert
 from diffusion_studio.errors import CheckpointError
 
 
@@ -37,6 +38,10 @@ def test_no_reader_fits(tmp_path):
     ([("conv_in.weight", (8, 4, 3, 3))], "Its input has 4 channels: it works on an autoencoder's codes"),
     ([("conv_in.weight", (8, 6, 3, 3))], "given a picture besides the noise"),
     ([("x_embedder.proj.weight", (8, 3, 2, 2))], "diffusion transformer"),
+    ([("model.init_conv.weight", (8, 4, 7, 7))], "Its input has 4 channels: it works on an autoencoder's codes"),
+    ([("init_conv.weight", (8, 1, 7)), ("time_mlp.1.weight", (8, 8))], "run over sequences, not over pictures"),
+    ([("net.conv_in.weight", (8, 1, 3, 3, 3))], "run over volumes or films, not over pictures"),
+    ([("layer1.0.conv1.weight", (8, 8, 3, 3)), ("fc.weight", (10, 8))], "It is a ResNet, which recognises pictures"),
 ])
 def test_a_stranger_is_said_to_be_what_it_is(tmp_path, names, said):
     with pytest.raises(CheckpointError, match=said):
@@ -55,6 +60,21 @@ def test_what_is_no_safetensors_file(tmp_path, content, said):
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=said):
         ds.load(path)
+
+
+@pytest.mark.parametrize("content, said", [
+    (b"", "is no checkpoint: it is empty"), (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS pointer.*git lfs pull"),
+    (b"<!doctype html><html>404</html>", "is no checkpoint: it is an HTML page"), (b"\x89HDF\r\n", "HDF5"),
+    ((60).to_bytes(8, "little") + b'{"a":', "a safetensors file under another name. Rename it to model.safetensors"),
+    (b"PK\x03\x04" + b"\0" * 50, "cannot be opened as a pickle of weights alone"), (b"not a pickle", "cannot be opened as a pickle"),
+], ids=["empty", "lfs", "html", "hdf5", "safetensors", "zip", "text"])
+@pytest.mark.parametrize("suffix", [".pt", ".bin", ".ckpt"])
+def test_what_is_no_pickle(tmp_path, content, said, suffix):
+    """A download that went wrong is said to be what it is by convert, which alone opens files of these names."""
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=said):
+        convert(path, tmp_path / "out.safetensors")
 
 
 def header(tensors: dict) -> bytes:
@@ -83,6 +103,9 @@ def test_folders_that_hold_none_several_or_pickles(tmp_path):
         ds.load(tmp_path)
     (tmp_path / "diffusion_pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(CheckpointError, match="only a pickle, diffusion_pytorch_model.bin.*diffusion-studio convert"):
+        ds.load(tmp_path)
+    (tmp_path / "other.pt").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match="only pickles: diffusion_pytorch_model.bin, other.pt. Make a .* of the one that is meant"):
         ds.load(tmp_path)
     for name in "abc":
         write(tmp_path / f"{name}.safetensors", ("w", (1,)))

@@ -5,6 +5,7 @@ make_golden_scores.py says where the stored outputs come from.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import zlib
@@ -114,6 +115,12 @@ def test_a_classifier_is_told_by_its_shapes(stored, name):
     flags = {"num_head_channels": told.network.head_channels}
     found = checkpoint.inspect(stored("openai_classifier", name, configured=False) / "diffusion_pytorch_model.safetensors", flags)
     assert found.spec.network == told.network
+    bare = checkpoint.inspect(stored("openai_classifier", name, configured=False))
+    assumed = {one.name: one.value for one in bare.found.facts if one.source == "assumed"}
+    assert assumed.keys() == {"num_head_channels", "use_new_attention_order", "diffusion_steps", "noise_schedule",
+                              "rescale_timesteps"}
+    assert assumed["num_head_channels"] == (64 if min(bare.spec.network.body.widths[k] for k in (
+        *bare.spec.network.attention_levels, -1)) == 64 else 32)
 
 
 def test_a_classifier_converts_to_the_same_bits_and_is_said_to_be_one(stored, tmp_path):
@@ -261,3 +268,84 @@ def test_a_pickle_of_edm_says_how_to_export_it(tmp_path):
     with pytest.raises(CheckpointError, match=r"(?s)objects besides tensors.*in EDM's own folder run: python -c .*'ema'\]; "
                                               r"torch.save\(net.state_dict\(\), 'edm-cifar10-32x32-cond-vp.pt'\)"):
         convert(path, tmp_path / "out.safetensors")
+
+
+# --- diffusers' NCSN++
+
+
+@pytest.mark.parametrize("name", [name for _, name in cases("diffusers_skip")])
+def test_ncsnpp_outputs(stored, name):
+    """Where the original gives the score of pictures in [0, 1] at sigma, ours gives eps of pictures in [-1, 1] at 2 sigma."""
+    model = ds.load(stored("diffusers_skip", name), "cpu", "fp32")
+    exploding = model.spec.network.time_embedding == "fourier"
+    x = x_of(3)
+    label = torch.tensor(golden.LABELS) if model.spec.labels else None
+    for t in golden.SIGMAS if exploding else golden.TIMES:
+        wanted = STORED["diffusers_skip"][f"{name}.t{t:g}"]
+        with torch.no_grad():
+            found = model.network(2 * x - 1 if exploding else x, torch.full((golden.BATCH,), 2 * t if exploding else t), label).numpy()
+        wanted = -t * wanted if exploding else wanted
+        assert np.abs(wanted).max() > 0.3 and np.abs(found - wanted).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", [name for _, name in cases("diffusers_skip")])
+def test_ten_steps_of_ncsnpp(stored, name):
+    model = ds.load(stored("diffusers_skip", name), "cpu", "fp32")
+    exploding = model.spec.network.time_embedding == "fourier"
+    recipe = ds.Recipe.from_settings({**model.spec.defaults, "label": None})
+    levels = ds.path(model.schedule, golden.STEPS, recipe.spacing)
+    x = levels[0].sigma * x_of(3) - 1 if exploding else x_of(3)
+    scale = 1.0                                             # of the fresh noise: a level's sigma has the factor 2 already
+    noise = lambda k: scale * torch.from_numpy(golden.normal(f"noise {k}", golden.BATCH, 3, golden.SIZE, golden.SIZE))   # noqa: E731
+    denoise = model.denoiser(golden.LABELS if model.spec.labels else None)
+    *_, last = ds.sample(recipe.sampler, clamped(denoise) if recipe.clip else denoise, x, levels, noise)
+    found, wanted = last.x.numpy(), STORED["diffusers_skip"][f"{name}.sampled"]
+    found = (found + 1) / 2 if exploding else found
+    assert np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1) < 1e-4
+
+
+@pytest.mark.parametrize("name", [name for _, name in cases("diffusers_skip")])
+def test_ncsnpp_is_told_by_its_shapes(stored, name):
+    """All but heads, eps, the middle's scale, centring, the order of waves, and the process."""
+    told = checkpoint.inspect(stored("diffusers_skip", name)).spec.network
+    bare = checkpoint.inspect(stored("diffusers_skip", name, configured=False)).spec.network
+    given = {key: getattr(told, key) for key in ("head_channels", "norm_eps", "middle_scale", "middle_groups", "center_input",
+                                                 "unit_input", "time_order", "time_shift")}
+    assert dataclasses.replace(bare, **given) == told
+
+
+def test_ncsnpp_converts_to_the_same_bits(stored, tmp_path):
+    before = ds.load(folder := stored("diffusers_skip", "centred"), "cpu", "fp32")
+    after = ds.load(convert(folder, tmp_path / "m.safetensors"), "cpu", "fp32")
+    level, x = before.schedule.level(3.0), x_of(3)
+    assert torch.equal(before.denoiser()(x, level).x0, after.denoiser()(x, level).x0)
+    seen = checkpoint.inspect(folder)
+    assert "layout 'diffusers-ncsnpp'" in checkpoint.as_text(seen)
+    assert any("corrects each step by Langevin dynamics (correct_steps = 1, snr = 0.15)" in note for note in seen.found.notes)
+
+
+@pytest.mark.parametrize("name, config, scheduler, message", [
+    ("google", {}, {"_class_name": "DDPMScheduler"}, "embeds sigma itself.*which DDPMScheduler does not give it"),
+    ("google", {"norm_num_groups": 4}, {}, "norm_num_groups = 4 gives the middle and the end"),
+    ("google", {"down_block_types": ["SkipDownBlock2D"] * 3}, {}, "down_block_types"),
+    ("centred", {"time_embedding_type": "positional"}, {}, "the shapes of the weights say 'fourier'"),
+    ("centred", {"act_fn": "mish"}, {}, "Choose one of: silu, swish")])
+def test_ncsnpp_configurations_that_do_not_fit(stored, name, config, scheduler, message):
+    folder = stored("diffusers_skip", name)
+    for file, changes in (("config.json", config), ("scheduler_config.json", scheduler)):
+        (folder / file).write_text(json.dumps({**json.loads((folder / file).read_text()), **changes}))
+    with pytest.raises(CheckpointError, match=message):
+        ds.load(folder)
+
+
+def test_ncsnpp_that_diffusers_normalises_otherwise_is_refused(stored):
+    """Its Attn levels below 128 channels have other groups than the rest; said, not guessed."""
+    folder = stored("diffusers_skip", "google")
+    path = folder / "diffusion_pytorch_model.safetensors"
+    state = load_file(path)
+    for way in ("down_blocks.0", "up_blocks.2"):
+        state |= {f"{way}.attentions.0.to_q.weight": torch.zeros(32, 32)}
+    save_file(state, path)
+    (folder / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="attends at a level of 32 channels. Below 128 diffusers normalises"):
+        ds.load(folder)

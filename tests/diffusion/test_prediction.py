@@ -1,4 +1,4 @@
-"""Every parametrization on variance-preserving, variance-exploding and flow levels: exact inverses, and the papers' formulas."""
+"""Every parametrization on variance-preserving, variance-exploding and flow levels: inverses, and the papers' formulas."""
 
 from __future__ import annotations
 

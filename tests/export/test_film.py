@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from diffusion_studio.errors import OptionError
 from diffusion_studio.export import ExportOptions, save
 from diffusion_studio.export.film import film
-from diffusion_studio.export.render import evenly, words
+from diffusion_studio.export.render import evenly, time_of, words
 from export_runs import decoded
 
 
@@ -21,16 +23,17 @@ def test_a_film_shows_the_finished_pictures_in_order(grey, tmp_path, bounce, pla
 
 
 def test_what_has_no_frames_shows_all_pictures_as_ever(grey, tmp_path):
-    one, other = (save(grey, tmp_path / f"{frames}.png", "{}", ExportOptions(frames=frames)) for frames in ("pictures", "all"))
+    one, other = (save(grey, tmp_path / f"{name}.png", "{}", ExportOptions(frames=name)) for name in ("pictures", "all"))
     assert one.read_bytes() == other.read_bytes()
 
 
 def test_captions_count_pictures(grey):
     assert [words(frame) for frame in film(grey)][0] == ["picture 1 of 4"] and words(grey[0])[0] == "step 0/10"
+    assert [time_of(frame, "t ") for frame in film(grey)] == [["1"], ["2"], ["3"], ["4"]]
+    assert words(replace(grey[0], part="into noise")) == [*words(grey[0]), "into noise"]
 
 
 def test_one_picture_is_a_film_of_one(grey):
-    from dataclasses import replace
     single = [replace(frame, x=frame.x[:1], x0=frame.x0[:1]) for frame in grey]
     assert len(film(single)) == len(film(single, bounce=True)) == 1
 

@@ -10,10 +10,10 @@ import scipy.stats
 import torch
 
 from diffusion_studio.diffusion.prediction import from_x0
-from diffusion_studio.diffusion.schedule import Cosine, Linear
+from diffusion_studio.diffusion.schedule import Cosine, FlowMatching, Linear, VarianceExploding, VariancePreserving
 from diffusion_studio.errors import OptionError
 from diffusion_studio.metrics.bound import STEP
-from diffusion_studio.metrics.flow import bits, dequantised, log_likelihood
+from diffusion_studio.metrics.flow import bits, dequantised, ends, log_likelihood
 
 SHAPE = (1, 1, 3)
 MEAN = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)
@@ -34,7 +34,7 @@ def points() -> torch.Tensor:
 
 def exact(x0, schedule):
     """The prior's density at the end of each point's path, which is straight in the basis, and the stretch on the way."""
-    first, last = schedule.level(0), schedule.level(schedule.timesteps - 1)
+    first, last = ends(schedule)
     low, high = (first.sigma / first.alpha) ** 2, (last.sigma / last.alpha) ** 2
     stretch = ((SPREAD + high) / (SPREAD + low)).sqrt()
     end = MEAN @ BASIS + (x0.flatten(1) / first.alpha - MEAN) @ BASIS * stretch
@@ -42,10 +42,11 @@ def exact(x0, schedule):
     return torch.from_numpy(prior) + stretch.log().sum() - 3 * math.log(first.alpha)
 
 
-@pytest.mark.parametrize("schedule", [Linear(), Cosine()], ids=["linear", "cosine"])
-def test_it_is_the_known_density_and_of_fourth_order(schedule):
+@pytest.mark.parametrize("schedule, steps", [(Linear(), 20), (Cosine(), 20), (VarianceExploding(), 25), (VariancePreserving(), 25),
+                                             (FlowMatching(), 30), (Linear(zero_snr=True), 25)], ids=str)
+def test_it_is_the_known_density_and_of_fourth_order(schedule, steps):
     wanted = exact(points(), schedule)
-    errors = [(log_likelihood(denoise, points(), schedule, n, None) - wanted).abs().max().item() for n in (20, 40)]
+    errors = [(log_likelihood(denoise, points(), schedule, n, None) - wanted).abs().max().item() for n in (steps, 2 * steps)]
     assert errors[1] < 0.02
     assert math.log2(errors[0] / errors[1]) > 3.4
 

@@ -151,7 +151,7 @@ def test_a_disk_with_one_megabyte_left_is_told_before_any_work(config, small_dis
     code = main(["train", *shlex.split(given.command(disk / "run"))[2:], "--device", "cpu"])
     said = capsys.readouterr().err
     assert code == 2 and "has 1.0 MB free, and a checkpoint of this run takes 1." in said
-    assert "Nothing was saved yet; free space and start again, or choose another folder." in said
+    assert "Nothing was saved yet; free space and start again, or give another folder." in said
     assert list(disk.iterdir()) == []
 
 
@@ -194,6 +194,18 @@ def test_a_write_that_breaks_off_keeps_the_last_checkpoint(config, finish, tmp_p
     finish(given, out, resume=True)
     finish(given, tmp_path / "whole")
     same(out, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("left, wanted", [
+    ("", ""), ("step,se", ""), ("step,loss\n", "step,loss\n"), ("step,loss\n1,2.0\n2,3.0\n3,4.", "step,loss\n1,2.0\n2,3.0\n"),
+    ("step,loss\n1,2.0\n3,3.0\n", "step,loss\n1,2.0\n")], ids=repr)
+def test_a_log_that_broke_off_anywhere_is_mended(tmp_path, left, wanted):
+    folder = RunFolder(tmp_path)
+    folder.log_path.write_text(left)
+    folder.trim_log(2)
+    assert folder.log_path.read_text() == wanted
+    folder.log(step=3, loss=5.0)
+    assert folder.log_path.read_text() == (wanted or "step,loss\n") + "3,5.0\n"
 
 
 # --- kill -9

@@ -100,7 +100,8 @@ class VariancePreserving(NoiseSchedule):
 class FlowMatching(NoiseSchedule):
     """alpha = 1 - s, sigma = s for time s in (0, 1] (Liu et al. 2022; Lipman et al. 2022): straight lines to the noise.
 
-    The label is t = scale * s. At s = 1 is pure noise, so networks predict v or x0, never eps.
+    The label is t = scale * s: 1000 s spreads the times over the frequencies of the sinusoidal embedding, which were made for
+    labels in the thousands. At s = 1 is pure noise, so networks predict the velocity, v or x0, never eps.
     """
 
     scale: float = option(1000.0, "The label at time 1: 1000 in Stable Diffusion 3, 1 for time itself.", low=1e-3, high=1e6)

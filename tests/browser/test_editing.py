@@ -1,0 +1,110 @@
+"""What a person does with pictures: use one, paint over it, draw it anew, go on from a step otherwise, make a film."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import diffusion_studio as ds
+
+sys.path.insert(0, str(Path(__file__).parent))              # in importlib mode pytest does not
+
+from test_app import export, pixels, player, run, set_number, wait                 # noqa: E402
+
+
+def choose(page, title: str) -> None:
+    if not page.locator("#edit-kind").is_visible():
+        page.click("#edit > button")
+    page.click("#edit-kind input")
+    page.get_by_role("option", name=title).click()
+
+
+def to_step(page, place: int) -> None:
+    page.evaluate(f"(() => {{ const s = document.querySelector('.scrub'); s.value = {place};"
+                  "s.dispatchEvent(new Event('input')); })()")
+    wait(page, f"d.shown === '{place}'")
+
+
+def paint(page, x0: float, y0: float, x1: float, y1: float) -> None:
+    page.wait_for_function("document.querySelector('#edit-canvas .paper')?.dataset.picture")
+    paper = page.locator("#edit-canvas .paper")
+    paper.scroll_into_view_if_needed()
+    box = paper.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * x0, box["y"] + box["height"] * y0)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * x1, box["y"] + box["height"] * y1, steps=5)
+    page.mouse.up()
+    page.wait_for_function("Number(document.querySelector('#edit-canvas .paper').dataset.painted) > 20")
+
+
+def test_painting_over_a_finished_picture_draws_that_part_anew(page, tmp_path):
+    assert page.locator("#branch-here").is_hidden()             # the first view stays as it was
+    run(page, steps=4, count=2)
+    before = pixels(page, "x")[:, :32]
+    page.click("#use-picture")
+    page.wait_for_selector("#edit-picture img")
+    choose(page, "Draw a part anew")
+    paint(page, 0.2, 0.2, 0.8, 0.2)
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    run(page)
+    recipe = ds.Recipe.from_file(export(page, "gif", tmp_path))
+    mask = recipe.edit.mask.pixels[..., 0]
+    assert np.array_equal(recipe.edit.picture.pixels[..., 0], before) and 20 < (mask == 255).sum() < 400 and mask[20:].max() == 0
+    after = pixels(page, "x")
+    for tile in (after[:, :32], after[:, 32:]):
+        assert np.array_equal(tile[mask == 0], before[mask == 0]) and not np.array_equal(tile, before)
+
+
+def test_branching_goes_on_from_the_shown_step_and_back(desktop, tmp_path):
+    run(desktop, steps=6, count=2)
+    desktop.click("#branch-here")
+    desktop.wait_for_selector("text=This is the finished picture. Move the slider")
+    to_step(desktop, 3)
+    at_the_branch = pixels(desktop, "x")
+    desktop.click("#branch-here")
+    desktop.wait_for_selector("#branch-notice >> text=Continues from step 3")
+    desktop.click("#label input")
+    desktop.get_by_role("option", name="Ankle boot").click()
+    run(desktop)
+    recipe = ds.Recipe.from_file(export(desktop, "png", tmp_path))
+    assert (recipe.label, recipe.branch.at, recipe.branch.recipe.label) == ("Ankle boot", 3, "Sneaker")
+    to_step(desktop, 3)
+    assert np.array_equal(pixels(desktop, "x"), at_the_branch)
+    to_step(desktop, 1)
+    assert desktop.inner_text(".readout .part") == "before the branch"
+    desktop.click("#branch-back")
+    desktop.wait_for_function("document.querySelector('#label input').value === 'Sneaker'")
+    desktop.locator("#branch-notice").wait_for(state="hidden")
+
+
+def test_a_films_pictures_are_exported_one_by_one(desktop, tmp_path):
+    choose(desktop, "A film from seed to seed")
+    set_number(desktop, "#edit-film", 5)
+    run(desktop, steps=3, count=2)
+    desktop.click("#export > button")
+    desktop.click("#export-options [aria-label='Which states']")
+    desktop.get_by_role("option", name="pictures").click()
+    path = export(desktop, "gif", tmp_path)
+    with Image.open(path) as film:
+        assert film.n_frames == 5
+    assert ds.Recipe.from_file(path).edit == ds.Interpolate(5)
+
+
+def test_an_inversion_shows_its_way_into_noise(desktop, tmp_path):
+    picture = np.zeros((32, 32), np.uint8)
+    picture[12:22, 4:28] = 180
+    Image.fromarray(picture).save(tmp_path / "bag.png")
+    choose(desktop, "Into noise and back")
+    desktop.locator("#edit-picture input[type=file]").set_input_files(tmp_path / "bag.png")
+    desktop.wait_for_selector("#edit-picture img")
+    run(desktop, steps=4)
+    to_step(desktop, 1)
+    assert desktop.inner_text(".readout .part") == "into noise" and player(desktop)["loaded"] == "8"
+    to_step(desktop, 0)
+    assert np.array_equal(pixels(desktop, "x"), picture)
+    desktop.click("#share > button")
+    desktop.wait_for_function("document.querySelector('#command textarea, #command input')?.value.includes('--edit invert')")
+    assert desktop.locator("#command-files").is_visible()

@@ -1,0 +1,102 @@
+"""What a person does with files of their own: open a checkpoint, train on pictures, and watch either in Generate."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_app import player, wait
+
+
+@pytest.fixture
+def native(tmp_path, write_checkpoint):
+    path = write_checkpoint("other", labels=("Cat", "Dog", "Owl"), defaults={"steps": 5, "count": 4})
+    return path.rename(tmp_path / "animals.safetensors")
+
+
+def tab(page, name):
+    page.get_by_role("tab", name=name).click()
+
+
+def chosen_model(page):
+    return page.locator("#model input").input_value()
+
+
+def narrow(page):
+    return page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+def test_a_dropped_checkpoint_is_explained_and_runs(page, native):
+    tab(page, "Models")
+    page.locator("#model-file input[type=file]").set_input_files(str(native))
+    page.wait_for_selector("#report .good")
+    said = page.inner_text("#report")
+    assert "animals.safetensors" in said and "8x8 grey" in said and "nothing was assumed" in said and narrow(page)
+    page.click("#use-model")
+    page.wait_for_selector("#generate:visible")
+    assert chosen_model(page) == "animals"
+    page.click("#generate")
+    wait(page, "d.ended === 'true' && d.shown === '5'")
+    assert player(page)["loaded"] == "6"
+
+
+def test_a_pickle_and_a_web_page_are_answered_with_a_sentence(desktop, tmp_path):
+    tab(desktop, "Models")
+    for name, content, said in (("net.pt", b"PK\x03\x04 pickle", "diffusion-studio convert net.pt net.safetensors"),
+                                ("x.safetensors", b"<!DOCTYPE html><html></html>", "its download went wrong")):
+        (tmp_path / name).write_bytes(content)
+        desktop.locator("#model-file input[type=file]").set_input_files(str(tmp_path / name))
+        desktop.wait_for_function("said => document.querySelector('#report').innerText.includes(said)", arg=said)
+        assert desktop.locator("#use-model").is_disabled()
+
+
+def test_a_bundled_model_is_taken_from_its_card(desktop):
+    tab(desktop, "Models")
+    desktop.click("#use-fashion-mnist")
+    desktop.wait_for_selector("#generate:visible")
+    assert chosen_model(desktop) == "fashion-mnist"
+
+
+def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
+    name = f"shapes-{request.node.callspec.id}"
+    draw, archive = np.random.default_rng(0), tmp_path / f"{name}.zip"
+    with zipfile.ZipFile(archive, "w") as out:
+        for k in range(24):
+            picture = np.zeros((16, 16, 3), np.uint8)
+            picture[4 * (k % 2):, :8] = draw.integers(100, 255, 3)
+            made = io.BytesIO()
+            Image.fromarray(picture).save(made, "png")
+            out.writestr(f"pictures/{('tall', 'short')[k % 2]}/{k}.png", made.getvalue())
+    tab(page, "Train")
+    page.locator("#train-zip input[type=file]").set_input_files(str(archive))
+    page.wait_for_function("document.querySelector('#train-found').innerText.includes('24 pictures')")
+    assert "short, tall" in page.inner_text("#train-found") and narrow(page)
+    page.locator("#train-size label").filter(has_text="16x16").click()
+    page.click("#train-advanced > button")
+    page.wait_for_selector("#train-advanced input")
+    field = page.locator("#train-advanced label").filter(has_text="Channels").locator("input").first
+    field.fill("8")
+    field.blur()
+    page.click("#train-go")
+    page.wait_for_selector("#train-view polyline", timeout=120_000)
+    page.wait_for_selector("#train-view .sheet img", timeout=120_000)
+    page.click("#train-stop")
+    page.wait_for_selector("#train-view .wait, #train-view .good:has-text('Finished')")
+    page.reload()                                                       # what was closed is found again
+    page.wait_for_selector("#generate")
+    tab(page, "Train")
+    page.wait_for_selector("#train-view .run")
+    assert name in page.inner_text("#train-view")
+    if page.locator("#train-view .wait").count():
+        page.click("#train-resume")
+        page.wait_for_selector("#train-view .good")
+        page.click("#train-stop")
+        page.wait_for_selector("#train-view .wait, #train-view .good:has-text('Finished')")
+    page.click("#train-use")
+    page.wait_for_selector("#generate:visible")
+    assert chosen_model(page) == name and narrow(page)
+    page.click("#generate")
+    wait(page, "d.ended === 'true' && d.shown === '50'")

@@ -1,0 +1,69 @@
+"""Points in the app: a model of points in Generate, and the Points tab from a drawing to a cloud."""
+
+from __future__ import annotations
+
+import math
+
+PLAYER = "document.querySelector('#points-player .player').dataset"
+
+
+def ended(page, button: str) -> None:
+    before = page.evaluate(f"{PLAYER}.run") or ""
+    page.click(button)
+    page.wait_for_function(f"(() => {{ const d = {PLAYER}; return d.run && d.run !== '{before}' && d.ended === 'true'"
+                           " && Number(d.loaded) > 1; })()", timeout=180_000)
+
+
+def colours(page, where: str) -> int:
+    """How many different colours a canvas shows."""
+    return page.evaluate("where => { const c = document.querySelector(where), d = c.getContext('2d').getImageData(0, 0, c.width,"
+                         " c.height).data; return new Set(new Uint32Array(d.buffer)).size; }", where)
+
+
+def test_a_model_of_points_plays_in_generate(desktop):
+    desktop.click("#model input")
+    desktop.click("[role=option]:has-text('swiss-roll')")
+    desktop.wait_for_function("document.querySelector('#count input').value === '1'")
+    desktop.click("#generate")
+    desktop.wait_for_function("(() => { const d = document.querySelector('#player .player').dataset;"
+                              " return d.ended === 'true' && d.loaded === '51' && d.shown === '50'; })()", timeout=120_000)
+    assert desktop.inner_text("#player .readout .level") == "clean points"
+    plain = colours(desktop, "#player [data-half=x] canvas")
+    assert plain > 100
+    desktop.check("#player .trails")
+    desktop.wait_for_timeout(500)
+    assert colours(desktop, "#player [data-half=x] canvas") != plain
+
+
+def test_a_drawing_is_dissolved_learned_and_made_again(page):
+    page.click("button[role=tab]:has-text('Points')")
+    page.wait_for_selector("#points-player .player")
+    page.click("#shape input")
+    page.click("[role=option]:has-text('my drawing')")
+    page.wait_for_selector("#pad canvas")
+    page.locator("#pad canvas").scroll_into_view_if_needed()
+    box = page.locator("#pad canvas").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(middle[0] + 60, middle[1])
+    page.mouse.down()
+    for k in range(25):
+        page.mouse.move(middle[0] + 60 * math.cos(k / 4), middle[1] + 60 * math.sin(k / 4))
+    page.mouse.up()
+    ended(page, "#points-forward")
+    steps = page.locator("#points-steps input[type=number]")
+    steps.fill("300")
+    steps.blur()
+    ended(page, "#points-train")
+    page.wait_for_selector("#points-file:has-text('model.safetensors')")
+    ended(page, "#points-reverse")
+    assert "that you trained" in page.inner_text("#points-status")
+    assert colours(page, "#points-player [data-half=x] canvas") > 50
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+def test_an_empty_pad_is_explained(desktop):
+    desktop.click("button[role=tab]:has-text('Points')")
+    desktop.click("#shape input")
+    desktop.click("[role=option]:has-text('my drawing')")
+    desktop.click("#points-forward")
+    desktop.wait_for_selector("text=Draw a shape first")

@@ -227,7 +227,7 @@ def test_no_sampler_shares_an_option_with_a_spacing():
     (["generate", "fashion-mnist", "--spacing", "karras", "--rho", "x"], "rho must be a finite number from 1 to 20"),
     (["generate", "fashion-mnist", "--spacing", "sections", "--steps", "4"], "makes 45 steps by itself, and 4 were"),
     (["generate", "fashion-mnist", "--spacing", "timesteps", "--timesteps", "1,2"], "timesteps must be falling numbers"),
-    (["train", "--out", "TMP/run", "--schedule", "flow"], "There is no schedule 'flow'"),
+    (["train", "--out", "TMP/run", "--schedule", "flwo"], "There is no schedule 'flwo'"),
     (["generate", "fashion-mnist", "--out", "run.avi"], "suffix"),
     (["generate", "fashion-mnist", "--steps", "1", "--out", "/no/such/folder/run.gif"], "There is no folder"),
     (["generate", "fashion-mnist", "--precision", "fp7"], "There is no precision"),

@@ -28,7 +28,7 @@ def forgotten(tmp_path_factory):
     studio = ds.Studio(ROOT / "checkpoints", "cpu", "fp32")
     model = studio.model("fashion-mnist")
     heads, state, theirs = model.spec.network.heads, model.network.state_dict(), {}
-    for one in renames(model.spec.network, openai._place, openai._INSIDE):
+    for one in renames(model.spec.network, openai.place, openai.INSIDE):
         tensor = state[one.ours].float()
         if ".qkv." in one.ours:
             tensor = tensor.view(3, heads, -1, *tensor.shape[1:]).transpose(0, 1).reshape(tensor.shape)

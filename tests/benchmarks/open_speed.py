@@ -62,7 +62,7 @@ print(time.process_time() - cpu, time.perf_counter() - clock, peak() - before)
 def written(folder: Path, config: UNetConfig, given: dict) -> Path:
     """A file of diffusers' layout with random weights, made from a network of ours, and its config.json."""
     state, theirs = UNet(config).state_dict(), {}
-    for one in renames(config, lambda part: diffusers._place(part, given["layers_per_block"] + 1), diffusers._INSIDE):
+    for one in renames(config, lambda part: diffusers.place(part, given["layers_per_block"] + 1), diffusers.INSIDE):
         for name, part in zip(one.theirs, state[one.ours].chunk(len(one.theirs))):
             theirs[name] = torch.randn(part.shape)
     folder.mkdir()

@@ -101,7 +101,7 @@ def test_the_command_line_takes_a_recipe_and_flags_change_it(config, tmp_path):
     ({"ema_export": 0.5}, r"ema_export 0.5 is not among the averages that are kept \(0.999, 0.99\). Name it in"),
     ({"ema_also": "0.9,1.0"}, "ema_also must be decays from 0 to below 1"), ({"ema_also": "x"}, "ema_also must be numbers"),
     ({"accumulate": 33}, "A batch of 32 cannot be computed in 33 parts. Make accumulate at most 32"),
-    ({"objective": "vlb", "min_snr": 5.0}, "min_snr weighs the squared error, and the objective vlb has none"),
+    ({"objective": "vlb", "min_snr": 5.0}, "min_snr and weighting weigh the squared error, and the objective vlb has none"),
     ({"objective": "elbo"}, "There is no TrainConfig.objective 'elbo'. Choose one of: simple, hybrid, vlb"),
     ({"kind": "gan"}, "There is no TrainConfig.kind"), ({"lr_shape": "steps"}, "There is no TrainConfig.lr_shape"),
     ({"precision": "fp16"}, "There is no TrainConfig.precision 'fp16'. Choose one of: auto, fp32, bf16"),

@@ -87,7 +87,7 @@ def test_a_run_starts_from_the_weights_of_a_model(config, finish, tmp_path):
                     torch.device("cpu"))
     mine = begun.network.state_dict()
     assert all(torch.equal(mine[name], value) for name, value in kept.network.state_dict().items())
-    assert all(torch.equal(begun.ema.state[name], value) for name, value in kept.network.state_dict().items())
+    assert all(torch.equal(begun.emas[0].state[name], value) for name, value in kept.network.state_dict().items())
 
 
 def test_resuming_does_not_start_again_from_those_weights(config, finish, tmp_path):

@@ -38,10 +38,12 @@ def guided(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier 
 def check(model: Model, recipe: Recipe, steps: int, classifier: Classifier | None, weaker: Model | None) -> None:
     """Raise `OptionError` for guidance that this model, these helpers, the sampler or a run of so many steps cannot serve."""
     spec = model.spec
-    if recipe.negative is not None:
-        spec.prompt_text(recipe.negative)           # what the model cannot read is said whatever the guidance
-    if recipe.negative_label is not None:
-        spec.label_index(recipe.negative_label)
+    for prompt in (recipe.prompt, recipe.negative):     # what the model cannot read is said whatever the guidance
+        if prompt is not None:
+            spec.prompt_text(prompt)
+    for label in (recipe.label, recipe.negative_label):
+        if label is not None:
+            spec.label_index(label)
     if not spec.labels and not spec.takes_text and recipe.weaker is None and not _off(recipe):
         raise OptionError(f"{spec.name} takes neither label nor prompt, so guidance has nothing to strengthen. Set guidance "
                           "to 1, or name a weaker model or a classifier to guide it.")

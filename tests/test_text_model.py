@@ -178,14 +178,14 @@ def test_the_apps_controls(write_checkpoint):
         controls.render_rest()
     values = {control: control.value for control in controls.inputs()}
     assert controls.recipe(values) == studio.recipe("reads") and controls.recipe(values).prompt == "red square"
-    assert controls.text.visible and controls.advanced.controls["negative"].visible and controls.guidance.visible
-    values |= {controls.prompt: " ", controls.advanced.controls["negative"]: "12"}
+    assert controls.text.visible and controls.guiding.controls["negative"].visible and controls.guidance.visible
+    values |= {controls.prompt: " ", controls.guiding.controls["negative"]: "12"}
     assert controls.recipe(values) == studio.recipe("reads", prompt=None, negative="12")
     shown = controls.show(studio.recipe("zmute"))
-    assert not shown[controls.text]["visible"] and not shown[controls.advanced.controls["negative"]]["visible"]
+    assert not shown[controls.text]["visible"] and not shown[controls.guiding.controls["negative"]]["visible"]
     values |= {controls.model: "zmute", controls.prompt: "red"}
     assert controls.recipe(values).prompt is None and controls.recipe(values).negative is None
     assert set(shown) <= set(controls.outputs())
     back = controls.show(studio.recipe("reads", prompt="blue", negative="red"))
-    assert back[controls.prompt] == "blue" and back[controls.advanced.controls["negative"]]["value"] == "red"
+    assert back[controls.prompt] == "blue" and back[controls.guiding.controls["negative"]]["value"] == "red"
     assert back[controls.text]["visible"]

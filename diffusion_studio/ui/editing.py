@@ -150,8 +150,7 @@ class EditControls:
 
     def whole(self, branch: str) -> Recipe:
         """The recipe that is continued, for the way back."""
-        return Recipe.from_settings({"branch": json.loads(branch)},
-                                    {"model": json.loads(branch)["recipe"]["model"]}).branch.recipe
+        return Recipe.from_json(json.dumps(json.loads(branch)["recipe"]))
 
     def _shown(self, kind: str, card: ModelCard, fresh: bool = False) -> dict[Any, Any]:
         """Updates that leave only what matters to a kind; `fresh` puts its defaults there too."""

@@ -19,7 +19,9 @@ def choose(page, title: str) -> None:
     if not page.locator("#edit-kind").is_visible():
         page.click("#edit > button")
     page.click("#edit-kind input")
-    page.get_by_role("option", name=title).click()
+    with page.expect_response(lambda one: "run/predict" in one.url):
+        page.get_by_role("option", name=title).click()
+    page.wait_for_timeout(300)              # the answer sets defaults, which would go over what is typed before them
 
 
 def to_step(page, place: int) -> None:

@@ -54,7 +54,7 @@ def test_a_drawing_is_dissolved_learned_and_made_again(page):
     steps.fill("300")
     steps.blur()
     ended(page, "#points-train")
-    page.wait_for_selector("#points-file:has-text('model.safetensors')")
+    page.wait_for_selector("#points-file:has-text('.safetensors')")
     ended(page, "#points-reverse")
     assert "that you trained" in page.inner_text("#points-status")
     assert colours(page, "#points-player [data-half=x] canvas") > 50

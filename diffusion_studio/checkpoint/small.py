@@ -19,6 +19,7 @@ from .reader import Found, Reader, Source
 from .walk import Rename
 
 _DDPM: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": "large"}, "spacing": "trailing", "clip": False}
+_UNCLIPPED = "the origin does not clip x0, and so neither is it here; where pictures come out all black or white, clip (--clip)"
 
 
 def _layer(ours: str, theirs: str, bias: bool = True) -> Iterator[Rename]:
@@ -178,7 +179,7 @@ def _found(layout: str, source: Source, told: Settings, config: NetworkConfig, s
     spec = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=size, channels=channels, labels=labels,
                      defaults={**_DDPM, "steps": min(250, schedule.timesteps)})
     return Found(layout, f"it has {', '.join(SMALL[layout].sentinels)}", spec, tuple(made),
-                 told.finish(("lr", "epochs", "batch_size", "run_name", "dataset_path", "device", "drop_prob")), notes)
+                 told.finish(("lr", "epochs", "batch_size", "run_name", "dataset_path", "device", "drop_prob")), (*notes, _UNCLIPPED))
 
 
 SMALL: dict[str, Reader] = {

@@ -92,7 +92,7 @@ class ModelsTab:
         self.measure.click(self._measure, [self.chosen, self.flags, self.pictures, self.label],
                            [self.ranking, self.best, self.take], concurrency_id=COMPUTE, concurrency_limit=1, **private)
         self.take.click(lambda best: best, self.best, self.flags, queue=False, **private).then(
-            self._look, [self.chosen, self.flags], seen[:3], **private)
+            lambda *given: self._look(*given)[:3], [self.chosen, self.flags], seen[:3], **private)
         self.go.click(self._use, [self.chosen, self.flags], outputs, **private)
 
     def forget(self, visitor: str) -> None:

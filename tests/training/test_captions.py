@@ -98,6 +98,17 @@ def test_a_draw_is_a_function_of_the_seed_and_the_place():
     assert whole != drawn(Captions(TrainConfig(seed=1), CAPTIONS), 60)[0]
 
 
+def test_batches_of_a_compiled_network_have_one_length():
+    texts = [("a red one",), ("a " * 30,)]
+    made = Captions(TrainConfig(text_dropout=0.0, label_dropout=0.0), texts)
+    short = np.zeros(4, int)
+    free = made(short, 0)[0]
+    made.one_length = True
+    padded = made(short, 0)[0]
+    assert free.shape[1] == 8 and padded.shape[1] == made(short + 1, 0)[0].shape[1] == 32
+    assert torch.equal(padded[:, :8], free) and not padded[:, 8:].any()
+
+
 def test_the_tokens_are_the_tokenizers(tmp_path):
     """Also of words that a given table lacks."""
     path = table(tmp_path / "words.npz", ["red", "lime"], np.eye(2, 4))

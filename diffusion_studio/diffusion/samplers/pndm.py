@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 MULTISTEP = {1: (1.0,), 2: (3 / 2, -1 / 2), 3: (23 / 12, -16 / 12, 5 / 12), 4: (55 / 24, -59 / 24, 37 / 24, -9 / 24)}
 
 
+def _change(now: NoiseLevel, to: NoiseLevel) -> float:
+    """How much of eps a DDIM step adds to the rescaled state."""
+    return to.sigma - to.alpha / now.alpha * now.sigma
+
+
 def _step(x: torch.Tensor, p: Prediction | None, history: list[torch.Tensor], now: NoiseLevel,
           to: NoiseLevel) -> torch.Tensor:
     """DDIM's step with the combined eps of `history`, newest first (eq. 12)."""
     if p is not None:
         return straight(p, to)
-    scale = to.alpha / now.alpha
-    change = to.sigma - scale * now.sigma
-    return weighted((scale, x), *((change * w, eps) for w, eps in zip(MULTISTEP[len(history)], history)))
+    change = _change(now, to)
+    return weighted((to.alpha / now.alpha, x), *((change * w, eps) for w, eps in zip(MULTISTEP[len(history)], history)))
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ class PNDM:
             starting = i < 3 and now.alpha and to.sigma
             p = None if len(history) > 1 or starting else p
             if starting:
-                x = self._runge_kutta(denoise, x, history[0], now, to, levels.at_time((now.t + to.t) / 2))
+                x, ahead = self._runge_kutta(denoise, x, history[0], now, to, levels.at_time((now.t + to.t) / 2))
+                x.add_(denoise(ahead, to).eps, alpha=_change(now, to) / 6)
+                del ahead
             else:
                 x = _step(x, p, history, now, to)
             history = history[:3]
@@ -95,15 +101,19 @@ class PNDM:
         return x
 
     @staticmethod
-    def _runge_kutta(denoise: Denoiser, x: torch.Tensor, eps: torch.Tensor, now: NoiseLevel, to: NoiseLevel,
-                     middle: NoiseLevel) -> torch.Tensor:
-        second = denoise(along(x, eps, now, middle), middle).eps
-        mean = weighted((1 / 6, eps), (1 / 3, second))
-        ahead = along(x, second, now, middle)
-        del second                                              # what is done with makes room for the network's next answer
+    def _runge_kutta(denoise: Denoiser, x: torch.Tensor, first: torch.Tensor, now: NoiseLevel, to: NoiseLevel,
+                     middle: NoiseLevel) -> tuple[torch.Tensor, torch.Tensor]:
+        """The step but for its fourth eps, and the state where that is predicted.
+
+        At each call two tensors stand beside the network's answer and the three eps to be remembered: none can do with
+        fewer. So the second eps is kept within the state that it led to.
+        """
+        ahead = along(x, first, now, middle)
+        ahead = along(x, denoise(ahead, middle).eps, now, middle)
         third = denoise(ahead, middle).eps
-        mean.add_(third, alpha=1 / 3)
-        ahead = along(x, third, now, to)
-        del third
-        mean.add_(denoise(ahead, to).eps, alpha=1 / 6)
-        return along(x, mean, now, to)
+        scale, change, half = to.alpha / now.alpha, _change(now, to), _change(now, middle)
+        second = change / half / 3 if half else 0.0             # its third of the step is this times what it moved x by
+        step = weighted((scale - second * middle.alpha / now.alpha, x), (second, ahead), (change / 6, first),
+                        (change / 3, third))
+        del ahead
+        return step, along(x, third, now, to)

@@ -1,0 +1,145 @@
+"""What the measurement of the sprites' model says of captions, pixels and palettes, and that its judge can tell and fail."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diffusion_studio.errors import DataError
+
+BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def load():
+    """Factory: the module of a script's name. The scripts import each other by bare names, from their own folder."""
+    sys.path.insert(0, str(BENCHMARKS))
+    before = set(sys.modules)
+
+    def make(name: str):
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
+
+    yield make
+    sys.path.remove(str(BENCHMARKS))
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == BENCHMARKS:
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def sprites(load):
+    return load("_sprites")
+
+
+CAPTIONS = ["orc, robe red, brown boots, red hair, long sword", "elf, coat, pants, brown boots, crown",
+            "orc, bikini, pants, red cloak", "elf, bikini, bikini, brown boots", "elf, pants, long sword, large shield", "orc",
+            "imp, robe red, crown, red hair", "elf, coat, bikini, red cloak, red hair, long sword, buckler round"]
+
+
+def test_parts_find_their_slots(sprites):
+    known = sprites.attributes(CAPTIONS)
+    assert known.names == (("elf", "imp", "orc"), ("", "bikini", "coat", "robe red"), ("", "bikini", "pants"),
+                           ("", "red cloak"), ("", "brown boots"), ("", "crown"), ("", "red hair"), ("", "long sword"),
+                           ("", "buckler round", "large shield"))
+    assert known.seen[:, 0].tolist() == [2, 0, 2, 0, 0, 2, 1, 0] and known.seen[:, 1].tolist() == [3, 2, 1, 1, 0, 0, 3, 2]
+    assert known.seen[4].tolist() == [0, 0, 2, 0, 0, 0, 0, 1, 2] and not known.seen[5, 1:].any()
+    np.testing.assert_array_equal(known.of(CAPTIONS[::-1]), known.seen[::-1])
+    for wrong, message in (("orc, robe blue", "'robe blue', which is known for no slot"),
+                           ("orc, coat, pants, bikini", "'bikini', a second part for the slot legs"),
+                           ("ant, coat", "begins with 'ant', which is none of the bodies: elf, imp, orc")):
+        with pytest.raises(DataError, match=message):
+            known.of([wrong])
+    with pytest.raises(DataError, match="'sash' both before boots and after hair"):
+        sprites.attributes(["orc, coat, sash, brown boots", "orc, coat, red hair, sash"])
+
+
+def test_seen_pairs_are_the_held_out_ones_dealt_anew(sprites):
+    captions = [f"body{b}, coat{a}, part{(a + b) % 3} boots" for b in range(5) for a in range(6)]
+    held = {(f"body{k % 5}", f"coat{k % 6}") for k in range(7)}
+    known = sprites.attributes(captions)
+    asked, seen = sprites.asked_pairs(captions, known, held, 18, seed=3)
+    pairs = [sprites.pairs(known, known.of(some)) for some in (asked, seen)]
+    assert set(pairs[0]) == held and not held & set(pairs[1]) and len(asked) == len(seen) == 18
+    assert {*asked, *seen} <= {*captions, *(f"body{b}, {c.split(', ', 1)[1]}" for b in range(5) for c in captions)}
+    for slot in (0, 1):
+        assert sorted(one[slot] for one in pairs[0]) == sorted(one[slot] for one in pairs[1])
+    assert [one.split(", ", 1)[1] for one in asked] == [one.split(", ", 1)[1] for one in seen]
+    assert (asked, seen) == sprites.asked_pairs(captions, known, held, 18, seed=3)
+    assert asked != sprites.asked_pairs(captions, known, held, 18, seed=4)[0]
+    everything = {(f"body{b}", f"coat{a}") for b in range(5) for a in range(6)}
+    for none in (set(), everything):
+        with pytest.raises(DataError, match="needs pairs of both kinds"):
+            sprites.asked_pairs(captions, known, none, 4, seed=0)
+    with pytest.raises(DataError, match="cannot be dealt"):
+        sprites.asked_pairs(captions, known, {("body0", f"coat{a}") for a in range(6)}, 6, seed=0)
+
+
+def test_matching_moves_those_who_chose_first(sprites):
+    assert sprites.matching([[0, 1], [0], [1, 2]]) == [1, 0, 2]
+    assert sprites.matching([[0, 1], [0, 1], [1, 0]]) is None
+    assert sprites.matching([]) == []
+
+
+def test_black_is_counted_exactly(sprites):
+    real = np.zeros((3, 4, 4, 3), np.uint8)
+    real[0, 1, 1] = (200, 0, 0)
+    real[1, 2, 1:3] = (40, 40, 90)
+    empty = sprites.always_black(real)
+    assert empty.sum() == 13 and not empty[1, 1] and not empty[2, 1:3].any()
+    made = real.copy()
+    assert sprites.black_backgrounds(made, empty) == 1 and sprites.near_black(made) == 0
+    made[2, 0, 0, 2] = 1                                        # one channel of one pixel, by one
+    assert sprites.black_backgrounds(made, empty) == pytest.approx(2 / 3)
+    assert sprites.near_black(made) == pytest.approx(1 / 48)
+    made[2] = 0
+    made[2, 1, 1] = (3, 200, 3)                                 # where sprites are, anything may be
+    assert sprites.black_backgrounds(made, empty) == 1 and sprites.near_black(made) == 0
+
+
+def test_palette_figures_of_known_shades(sprites):
+    real = np.zeros((2, 2, 4, 3), np.uint8)
+    real[0, :, :2], real[1, 0, 0] = (100, 50, 0), (0, 0, 255)
+    known = sprites.palette(real)
+    assert sorted(map(tuple, known.tolist())) == [(0, 0, 0), (0, 0, 255), (100, 50, 0)]
+    own = sprites.palette_figures(real, known)
+    assert own["distance"] == own["off"] == 0 and own["distinct"] == 2
+    assert own["even"] == pytest.approx((7 / 8 + 9 / 12) / 2)    # of 8 pairs one above the other, and 12 side by side
+    made = real.copy()
+    made[0, 0, 0] = (103, 54, 0)                                # 5 from the nearest of a real sprite
+    made[0, 0, 1] = (100, 50, 30)                               # 30
+    found = sprites.palette_figures(made, known)
+    assert found["distance"] == pytest.approx((5 + 30 + 0 + 0 + 0) / 5) and found["off"] == pytest.approx(1 / 5)
+    assert found["distinct"] == 3 and found["even"] < own["even"]
+    assert np.isnan(sprites.palette_figures(np.zeros_like(real), known)["distance"])
+
+
+def test_a_judge_reads_parts_and_not_noise(load):
+    """Squares whose place is the body and whose colour is the armour: learned in a few passes, lost where they change."""
+    quality, chance = load("heroes_quality"), np.random.default_rng(0)
+    captions = [f"body{chance.integers(3)}, coat{chance.integers(4)}" for _ in range(768)]
+    known = load("_sprites").attributes(captions)
+    colours = np.array([(250, 30, 30), (30, 250, 30), (30, 30, 250), (220, 220, 220)])
+    pictures = np.zeros((len(captions), 8, 8, 3), np.uint8)
+    for picture, (body, coat, *_) in zip(pictures, known.seen):
+        picture[2:6, 3 * body:3 * body + 2] = colours[coat - 1]
+    judge = quality.trained(pictures[:512], known, known.seen[:512], seed=0, epochs=8)
+    right = quality.by_slot(quality.named(judge, pictures[512:]) == known.seen[512:])
+    assert right["body"] > 0.97 and right["armour"] > 0.97 and right["legs"] == 1
+    swapped = quality.by_slot(quality.named(judge, pictures[512:, :, :, ::-1]) == known.seen[512:])
+    assert swapped["armour"] < 0.65 < swapped["body"]           # red and blue are one another's, half of the coats
+
+
+def test_verdicts_name_what_is_missed(load):
+    quality = load("heroes_quality")
+    right = {"judge, on real sprites": {"body": 0.91, "armour": 0.99, "legs": 0.74, "hair": 0.95},
+             "seen": {"body": 0.90, "armour": 0.99, "legs": 0.9, "hair": 0.86},
+             "held out": {"body": 0.851, "armour": 0.93, "legs": 0.2, "hair": 0.84}}
+    assert [told for *_, told in quality.verdicts(right)] == ["", "more than 5 points below seen pairs", None, "under 85%"]

@@ -64,7 +64,8 @@ def test_what_suits_a_schedule_follows_from_it(config, schedule, parametrization
 
 
 def test_configuration_round_trip(config):
-    for one in (TrainConfig(), config(), config(schedule="edm", draw_mean=-1.0, draw_std=1.5), config(schedule="cosine", resample="residual", parametrization="v")):
+    for one in (TrainConfig(), config(), config(schedule="edm", draw_mean=-1.0, draw_std=1.5),
+                config(schedule="cosine", resample="residual", parametrization="v")):
         assert TrainConfig.from_json(one.to_json()) == one
 
 
@@ -75,16 +76,20 @@ def test_configuration_round_trip(config):
     ({"attention": "5"}, "attention at size 5 is not possible: the network's levels have the sizes 8, 4"),
     ({"batch": 0}, "TrainConfig.batch must be"), ({"lr": 2}, "TrainConfig.lr must be a finite number"),
     ({"schedule": "sine"}, "There is no TrainConfig.schedule 'sine'. Choose one of: linear, cosine"),
-    ({"schedule": "jsd", "parametrization": "eps"}, "The schedule jsd ends in pure noise, where eps says nothing of the picture. "
+    ({"schedule": "jsd", "parametrization": "eps"},
+     "The schedule jsd ends in pure noise, where eps says nothing of the picture. "
      "Choose the parametrization v"),
     ({"schedule": "flow", "parametrization": "eps"}, "The schedule flow ends in pure noise, where eps says nothing"),
-    ({"schedule": "vp", "parametrization": "mean"}, "The parametrization mean needs timesteps, and the schedule vp has continuous"),
+    ({"schedule": "vp", "parametrization": "mean"},
+     "The parametrization mean needs timesteps, and the schedule vp has continuous"),
     ({"schedule": "edm", "objective": "hybrid", "draw_t": "loss"}, "The draw_t loss, objective hybrid needs timesteps"),
     ({"schedule": "edm", "kind": "classifier"}, "A classifier takes noisy pictures of bounded scale"),
     ({"draw_mean": 0.5}, "draw_mean and draw_std are of log-normal or logit-normal draws; here draw_t is uniform. Leave"),
     ({"weighting": "edm", "min_snr": 5}, "min_snr and the weighting edm are two weights for the same error. Choose one"),
-    ({"weighting": "edm", "objective": "vlb"}, "min_snr and weighting weigh the squared error, and the objective vlb has none"),
-    ({"label_dropout": 1.5}, "TrainConfig.label_dropout must be"), ({"precision": "int8"}, "There is no TrainConfig.precision"),
+    ({"weighting": "edm", "objective": "vlb"},
+     "min_snr and weighting weigh the squared error, and the objective vlb has none"),
+    ({"label_dropout": 1.5}, "TrainConfig.label_dropout must be"),
+    ({"precision": "int8"}, "There is no TrainConfig.precision"),
 ])
 def test_configurations_that_cannot_be(config, changes, message):
     with pytest.raises(OptionError, match=message):
@@ -184,7 +189,8 @@ def test_labels_are_never_dropped_without_a_null_class():
     draw = some_draw(torch.zeros(4, 1, 8, 8), 10, 1.0)
     assert draw.drop.all()
     seen = []
-    objective(lambda x, t, label: seen.append(label.tolist()) or x, torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 2, 0]), draw)
+    objective(lambda x, t, label: seen.append(label.tolist()) or x, torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 2, 0]),
+              draw)
     assert seen == [[0, 1, 2, 0]]
 
 
@@ -237,7 +243,8 @@ def test_steps_files_and_the_model_that_comes_out(config, tmp_path):
     assert model.spec.provenance["images_seen"] == 400
     ema = load_file(out / "state.safetensors")
     for name, tensor in model.network.state_dict().items():
-        assert (tensor - ema[f"ema.{name}"]).abs().max() < 1e-3 * max(1, ema[f"ema.{name}"].abs().max())    # fp16 in the file
+        # fp16 in the file
+        assert (tensor - ema[f"ema.{name}"]).abs().max() < 1e-3 * max(1, ema[f"ema.{name}"].abs().max())
     p = model.denoiser("1")(torch.randn(2, 1, 8, 8), model.schedule.level(4))
     assert p.x0.isfinite().all() and p.x0.shape == (2, 1, 8, 8)
 

@@ -13,7 +13,7 @@ from ..spec import ModelSpec
 from . import classifier, ddpm, diffusers, diffusers_skip, edm, lucidrains, openai, openai_classifier, tqch
 from .container import PICKLES, Outline, outline, read_json, tree
 from .native import FORMAT, Weights, read, read_spec
-from .reader import Found, Reader, Source
+from .reader import Found, Reader
 from .small import SMALL
 
 READERS: dict[str, Reader] = {

@@ -40,7 +40,8 @@ def sprites(load):
 
 
 CAPTIONS = ["orc, robe red, brown boots, red hair, long sword", "elf, coat, pants, brown boots, crown",
-            "orc, bikini, pants, red cloak", "elf, bikini, bikini, brown boots", "elf, pants, long sword, large shield", "orc",
+            "orc, bikini, pants, red cloak", "elf, bikini, bikini, brown boots",
+            "elf, pants, long sword, large shield", "orc",
             "imp, robe red, crown, red hair", "elf, coat, bikini, red cloak, red hair, long sword, buckler round"]
 
 

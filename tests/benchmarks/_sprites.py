@@ -187,12 +187,14 @@ def palette_figures(pictures: np.ndarray, known: np.ndarray) -> dict[str, float]
     mean = (lambda of: np.average(of, weights=count)) if len(used) else (lambda of: math.nan)
     return {name: float(value) for name, value in {
         "distance": mean(distances), "off": mean(distances > OFF_PALETTE),
-        "distinct": np.median([len(np.unique(one)) for one in code]), "even": np.mean([one.mean() for one in pairs])}.items()}
+        "distinct": np.median([len(np.unique(one)) for one in code]),
+        "even": np.mean([one.mean() for one in pairs])}.items()}
 
 
 def _to_palette(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
     """(K,) distances of (K, 3) colours to the nearest of the known ones."""
     near = torch.from_numpy(known.astype(np.float32))
-    found = [torch.cdist(torch.from_numpy(part.astype(np.float32)), near, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    exact = "donot_use_mm_for_euclid_dist"
+    found = [torch.cdist(torch.from_numpy(part.astype(np.float32)), near, compute_mode=exact).amin(1)
              for part in np.split(wanted, range(4096, len(wanted), 4096))]
     return torch.cat(found).numpy()

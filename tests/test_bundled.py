@@ -1,4 +1,4 @@
-"""The bundled models: each loads, is small, has a whole card, and still makes what it made. New ones are found by themselves."""
+"""The bundled models: each loads, is small, has a whole card, and still makes what it made. New ones need no line here."""
 
 from __future__ import annotations
 
@@ -73,10 +73,11 @@ def unlike(found: np.ndarray, kept: np.ndarray, most: float, mean: float = np.in
 
 def compare(name: str, found: np.ndarray, most: float, mean: float = np.inf) -> None:
     path = golden.file_of(name)
-    assert path is not None, f"Nothing is kept of what {name} makes. Look at it, and keep it: python tests/make_bundled.py {name}"
+    assert path is not None, (f"Nothing is kept of what {name} makes. Look at it, and keep it: "
+                              f"python tests/make_bundled.py {name}")
     why = unlike(found, golden.stored(path), most, mean)
-    assert why is None, (f"{name} does not make what is kept in {path.name}: {why}. If its weights were replaced on purpose: "
-                         f"python tests/make_bundled.py {name}")
+    assert why is None, (f"{name} does not make what is kept in {path.name}: {why}. If its weights were replaced on "
+                         f"purpose: python tests/make_bundled.py {name}")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -104,7 +105,8 @@ def test_what_is_not_kept_says_how_to_keep_it(tmp_path, monkeypatch):
         compare("new", np.zeros((2, 2, 1), np.uint8), 3)
 
 
-@pytest.mark.parametrize("found", [np.arange(24, dtype=np.uint8).reshape(2, 4, 3), np.arange(8, dtype=np.uint8).reshape(2, 4, 1),
+@pytest.mark.parametrize("found", [np.arange(24, dtype=np.uint8).reshape(2, 4, 3),
+                                   np.arange(8, dtype=np.uint8).reshape(2, 4, 1),
                                    np.linspace(-2, 2, 12, dtype=np.float32).reshape(1, 6, 2)], ids=["RGB", "grey", "points"])
 def test_what_is_kept_comes_back(tmp_path, found):
     first = golden.write("new", found[:1], tmp_path)
@@ -147,4 +149,4 @@ def test_the_models_are_small(studio):
     most |= {f"{name} (classifier)": LARGEST_CLASSIFIER for name in CLASSIFIERS}
     assert {name: size for name, size in sizes.items() if size > most[name]} == {}
     whole = sum(path.stat().st_size for path in CHECKPOINTS.rglob("*") if path.is_file()) / MB
-    assert whole <= ALL_TOGETHER, f"checkpoints/ has {whole:.1f} MB, pictures included; all together it may have {ALL_TOGETHER}"
+    assert whole <= ALL_TOGETHER, f"checkpoints/ has {whole:.1f} MB, pictures included; it may have {ALL_TOGETHER}"

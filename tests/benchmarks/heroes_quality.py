@@ -62,7 +62,8 @@ class Judge(nn.Module):
             return [nn.Conv2d(wide_in, wide, size, stride, size // 2, bias=False), nn.BatchNorm2d(wide), nn.ReLU()]
 
         self.body = nn.Sequential(*stage(3, 48, 5), *stage(48, 96, 3), *stage(96, 128, 3), nn.Flatten(), nn.Dropout(0.2),
-                                  nn.Linear(128 * (side // 8)**2, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU(), nn.Dropout(0.2))
+                                  nn.Linear(128 * (side // 8)**2, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU(),
+                                  nn.Dropout(0.2))
         self.heads = nn.Linear(512, sum(sizes))
         self.sizes = sizes
         self.to(memory_format=torch.channels_last)
@@ -150,7 +151,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", default="heroes", help="known name or path of the sprites with captions")
     parser.add_argument("--hold-out", type=Path, default=ROOT / "checkpoints" / "heroes" / "held_out.txt",
                         help="the pairs that were left out of the model's training, 'body, armour' in each line")
-    parser.add_argument("--pictures", type=int, default=365, help="how many with held-out pairs, and how many with seen ones")
+    parser.add_argument("--pictures", type=int, default=365, help="how many with held-out pairs, and with seen ones")
     parser.add_argument("--guidance", type=float, help="by default as suits the model, as are the next three")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--sampler", help='name, or JSON with options: {"name": "ddim", "eta": 1}')
@@ -161,7 +162,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "cache", help="where the judge is kept")
     parser.add_argument("--judge-seed", type=int, default=0, help="of the judge's training and the sprites kept out of it")
     parser.add_argument("--json", type=Path, help="write all figures here")
-    parser.add_argument("--sheet", type=Path, help="write a PNG: three rows with held-out pairs, three with seen ones")
+    parser.add_argument("--sheet", type=Path, help="write a PNG: up to 48 with held-out pairs, then as many with seen ones")
     return parser.parse_args()
 
 
@@ -187,7 +188,8 @@ def kept_judge(asked: argparse.Namespace, pictures: np.ndarray, known: Attribute
 def real_groups(known: Attributes, kept: np.ndarray, held: set[tuple[str, str]]) -> dict[str, list[int]]:
     """The judge's kept-out sprites by whether their pair is held out."""
     own = pairs(known)
-    return {name: [int(k) for k in kept if (own[k] in held) == wanted] for name, wanted in (("held out", True), ("seen", False))}
+    return {name: [int(k) for k in kept if (own[k] in held) == wanted]
+            for name, wanted in (("held out", True), ("seen", False))}
 
 
 def recipe_for(model: ds.Model, asked: argparse.Namespace) -> ds.Recipe:
@@ -225,15 +227,18 @@ def by_slot(right: np.ndarray) -> dict[str, float]:
 
 def report(result: dict[str, Any]) -> None:
     counts, right = result["pictures"], result["right"]
-    told = f", {result['sampler']['name']}, {result['steps']} steps, guidance {result['guidance']:g}" if "steps" in result else ""
-    print(f"\n{result['model']}{told}: {counts['held out']} pictures with held-out pairs, {counts['seen']} with seen pairs\n")
+    title = result["model"]
+    if "steps" in result:
+        title += f", {result['sampler']['name']}, {result['steps']} steps, guidance {result['guidance']:g}"
+    print(f"\n{title}: {counts['held out']} pictures with held-out pairs, {counts['seen']} with seen pairs\n")
     print(f"{'':10} {'held out':>9} {'seen':>7} {'below':>6}  judge on real sprites")
     for slot, share, failed in verdicts(right):
         mark = "" if failed is None else "MISSED: " + failed if failed else "met"
         judge, seen = (right[name][slot] for name in ("judge, on real sprites", "seen"))
         shown = f"{slot:10}" if failed is not None else f"({slot})".ljust(10)
         print(f"{shown} {share:9.1%} {seen:7.1%} {100 * (seen - share):6.1f}  {judge:7.1%}   {mark}")
-    print(f"\n{'':10} {'black behind':>12} {'near black':>11} {'off palette':>12} {'distance':>9} {'colours':>8} {'even':>7}")
+    print(f"\n{'':10} {'black behind':>12} {'near black':>11} {'off palette':>12} {'distance':>9} {'colours':>8} "
+          f"{'even':>7}")
     for name, behind in result["background"].items():
         of = result["palette"][name]
         print(f"{name:10} {behind['black']:12.1%} {behind['near_black']:11.3%} {of['off']:12.2%} {of['distance']:9.2f} "

@@ -1,4 +1,7 @@
-"""What the measurement of the sprites' model says of captions, pixels and palettes, and that its judge can tell and fail."""
+"""What the scripts that measure the bundled models say of things that are known, and that they can tell what fails.
+
+Of the sprites' captions, pixels and palettes; of curves over a scale; of the bounds on time.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageColor
 
+import diffusion_studio as ds
 from diffusion_studio.errors import DataError
+from diffusion_studio.nets.mlp_config import MLPConfig
 
 BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
 
@@ -144,3 +150,52 @@ def test_verdicts_name_what_is_missed(load):
              "seen": {"body": 0.90, "armour": 0.99, "legs": 0.9, "hair": 0.86},
              "held out": {"body": 0.851, "armour": 0.93, "legs": 0.2, "hair": 0.84}}
     assert [told for *_, told in quality.verdicts(right)] == ["", "more than 5 points below seen pairs", None, "under 85%"]
+
+
+def led(*rows: tuple[float, float, float]) -> list[dict[str, float]]:
+    return [{"scale": scale, "recognised": seen, "varied": apart, "pictures": 100} for scale, seen, apart in rows]
+
+
+@pytest.mark.parametrize("rows, rises, falls", [
+    (led((0, 0.1, 10), (1, 0.5, 9), (2, 0.9, 7)), True, True),
+    (led((0, 0.1, 10), (1, 0.9, 7), (8, 0.2, 12)), True, True),         # beyond the best scale pictures break
+    (led((0, 0.1, 10), (1, 0.6, 9), (2, 0.4, 8), (4, 0.9, 7)), False, True),
+    (led((0, 0.1, 10), (1, 0.5, 9), (2, 0.45, 8), (4, 0.9, 7)), True, True),            # 5 of 100 are chance
+    (led((0, 0.1, 10), (1, 0.5, 11), (2, 0.9, 7)), True, False),
+    (led((0, 0.1, 10), (1, 0.5, 10), (2, 0.9, 10)), True, False),
+    (led((0, 0.9, 10), (1, 0.5, 9), (2, 0.1, 7)), False, False),
+], ids=["as in the paper", "too far", "dips", "chance", "varies more", "varies alike", "falls"])
+def test_verdict_on_a_curve_of_guidance(load, rows, rises, falls):
+    told = load("classifier_guidance").verdict(rows)
+    assert (f"rises: {'met' if rises else 'MISSED'}" in told) and (f"falls: {'met' if falls else 'MISSED'}" in told), told
+
+
+def test_a_curve_of_guidance_is_drawn_from_its_table(load, tmp_path):
+    guidance, table = load("classifier_guidance"), tmp_path / "curve.csv"
+    rows = [{"scale": guidance.REAL, "recognised": 0.9, "varied": 8.0, "pictures": 100},
+            {"scale": guidance.TOLD, "recognised": 0.8, "varied": 7.0, "pictures": 100}, *led((0.0, 0.1, 10), (4.0, 0.9, 6))]
+    guidance.figure(table, rows)
+    sizes = {}
+    for path in sorted(tmp_path.iterdir()):
+        with Image.open(path) as picture:
+            sizes[path.name] = picture.size
+            shown = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
+        curves = load("_figure").DARK if "dark" in path.name else load("_figure").LIGHT
+        for wanted in map(ImageColor.getrgb, curves[:3]):               # all three curves are there
+            assert min(max(abs(a - b) for a, b in zip(wanted, one)) for one in shown) < 8, (path.name, wanted)
+    assert sizes == {"curve-dark.png": (1600, 1060), "curve.png": (1600, 1060)}
+
+
+@pytest.mark.parametrize("most, ticks", [
+    (1.0, [k / 10 for k in range(11)]), (11, [0, 2, 4, 6, 8, 10]), (0.5, [k / 20 for k in range(11)]), (9.99, list(range(10)))])
+def test_ticks_are_round(load, most, ticks):
+    assert load("_figure")._round_ticks(most) == pytest.approx(ticks)
+
+
+def test_bounds_on_time(load, tiny_spec):
+    bound_of = load("model_speed").bound_of
+    grey, coloured = tiny_spec(), tiny_spec({"in_channels": 3, "out_channels": 3})
+    assert (bound_of(coloured, "emoji"), bound_of(coloured, "heroes"), bound_of(coloured, "cifar10")) == (4, 2, 2)
+    assert bound_of(grey, "mnist") == bound_of(grey, "new") == 1.5 and bound_of(coloured, "new") is None
+    points = ds.ModelSpec(network=MLPConfig())
+    assert bound_of(points, "swiss-roll") is None

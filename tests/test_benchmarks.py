@@ -144,6 +144,15 @@ def test_a_judge_reads_parts_and_not_noise(load):
     assert swapped["armour"] < 0.65 < swapped["body"]           # red and blue are one another's, half of the coats
 
 
+def test_what_was_held_out_is_pairs(load, tmp_path):
+    quality, path = load("heroes_quality"), tmp_path / "held.txt"
+    path.write_text("orc, half plate\nelf,  coat\n", "utf-8")
+    assert quality.held_pairs(path) == {("orc", "half plate"), ("elf", "coat")}
+    path.write_text("orc, half plate, pants\n", "utf-8")
+    with pytest.raises(DataError, match="is a body and an armour.*got 'orc, half plate, pants'"):
+        quality.held_pairs(path)
+
+
 def test_verdicts_name_what_is_missed(load):
     quality = load("heroes_quality")
     right = {"judge, on real sprites": {"body": 0.91, "armour": 0.99, "legs": 0.74, "hair": 0.95},
@@ -187,7 +196,8 @@ def test_a_curve_of_guidance_is_drawn_from_its_table(load, tmp_path):
 
 
 @pytest.mark.parametrize("most, ticks", [
-    (1.0, [k / 10 for k in range(11)]), (11, [0, 2, 4, 6, 8, 10]), (0.5, [k / 20 for k in range(11)]), (9.99, list(range(10)))])
+    (1.0, [k / 10 for k in range(11)]), (11, [0, 2, 4, 6, 8, 10]), (0.5, [k / 20 for k in range(11)]),
+    (9.99, list(range(10)))])
 def test_ticks_are_round(load, most, ticks):
     assert load("_figure")._round_ticks(most) == pytest.approx(ticks)
 

@@ -23,6 +23,7 @@ import json
 import sys
 import zlib
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,6 @@ from diffusion_studio.checkpoint.atomic import write_tensors
 from diffusion_studio.diffusion.guidance import clamped, classifier_free
 from diffusion_studio.diffusion.levels import Levels
 from diffusion_studio.errors import DataError, OptionError, StudioError
-from diffusion_studio.metrics.pictures import default_recipe
 from diffusion_studio.training.captions import read_hold_out
 
 REAL = "real"
@@ -51,6 +51,7 @@ KEPT_OUT = 0.15                         # of the real sprites, from the judge's 
 EPOCHS, BATCH, PEAK_LR = 11, 128, 3e-3
 GRAIN = 0.06                            # the most noise that the judge is trained to look past, pixels in [-1, 1]
 DRAWN_TOGETHER = 32
+SERVED = ("model", "steps", "sampler", "spacing", "guidance", "clip", "negative")       # what `drawn` reads of a recipe
 
 
 class Judge(nn.Module):
@@ -111,7 +112,7 @@ def main() -> None:
         raise DataError(f"{asked.data} is not made of coloured sprites with captions.")
     captions = [texts[0] for texts in real.captions]
     known = attributes(captions)
-    held = {(body, armour) for body, armour in map(parts, read_hold_out(asked.hold_out))}
+    held = held_pairs(asked.hold_out)
     order = np.random.default_rng(asked.judge_seed).permutation(len(captions))
     kept, rest = np.split(order, [round(len(order) * KEPT_OUT)])
     judge = kept_judge(asked, real.images[rest], known, known.seen[rest])
@@ -166,6 +167,15 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def held_pairs(path: Path) -> set[tuple[str, str]]:
+    """The pairs in a list of what was held out of training."""
+    found = [tuple(parts(line)) for line in read_hold_out(path)]
+    if wrong := [one for one in found if len(one) != 2]:
+        raise DataError(f"A line of {path.name} is a body and an armour, such as 'orc, half plate'; got "
+                        f"{', '.join(wrong[0])!r}.")
+    return set(found)
+
+
 def kept_judge(asked: argparse.Namespace, pictures: np.ndarray, known: Attributes, seen: np.ndarray) -> Judge:
     """The judge of these sprites, from the cache where it lies there."""
     key = zlib.crc32(repr((known.names, EPOCHS, GRAIN)).encode(), zlib.crc32(seen.tobytes(), zlib.crc32(pictures.tobytes())))
@@ -200,7 +210,12 @@ def recipe_for(model: ds.Model, asked: argparse.Namespace) -> ds.Recipe:
     if asked.sampler is not None:
         changes["sampler"] = json.loads(asked.sampler) if asked.sampler.startswith("{") else asked.sampler
     defaults = {name: value for name, value in model.spec.defaults.items() if name not in ("label", "count", "prompt")}
-    return ds.Recipe.from_settings({"model": model.spec.name, **defaults, **changes})
+    recipe = ds.Recipe.from_settings({"model": model.spec.name, **defaults, **changes})
+    plain = ds.Recipe()
+    if further := [one.name for one in fields(ds.Recipe) if one.name not in SERVED
+                   and getattr(recipe, one.name) != getattr(plain, one.name)]:
+        raise OptionError(f"{model.spec.name} is drawn with {', '.join(further)} by default, which this script does not do.")
+    return recipe
 
 
 def drawn(model: ds.Model, prompts: list[str], recipe: ds.Recipe, seed: int) -> np.ndarray:

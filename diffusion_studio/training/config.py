@@ -44,6 +44,8 @@ class TrainConfig:
     only: str = option("", "Labels to train on, with commas between them; left out, all.")
     hold_out: str = option("", "A text file with one or more parts of a caption in each line, such as 'orc, half plate': "
                            "pictures whose captions hold them are left out, to ask for what was never seen.")
+    black_margin: float = option(0.0, "How far beyond black exactly black pixels lie in training, so that what is drawn ends "
+                                 "exactly black there: 0.1 forgives 12 shades.", low=0.0, high=1.0)
     flips: bool = option(False, "Mirror every other picture, drawn anew each time; not for letters and digits.")
 
     low_res: int = option(0, "Train to enlarge pictures of this height and width, which are the data scaled down; 0 is off.",
@@ -228,6 +230,8 @@ class TrainConfig:
         """The spec of the model that this configuration trains; `show` is the label to begin with, with the first prompt."""
         defaults: dict[str, Any] = {"count": 16, "steps": min(self.sample_steps, self.timesteps),
                                     **PROCESSES[self.schedule].defaults}
+        if self.black_margin:                   # or each predicted x0 would lose it
+            defaults["clip"] = False
         if labels:
             defaults["label"] = show if show in labels else labels[0]
         if labels and self.label_dropout > 0:
@@ -259,9 +263,8 @@ class TrainConfig:
     def check_resume(self, asked: TrainConfig) -> None:
         """An `OptionError` with every difference, unless `asked` continues this configuration."""
         if differences := self.differences(dataclasses.replace(asked, **{n: getattr(self, n) for n in MAY_CHANGE})):
-            raise OptionError(f"A resumed run keeps its configuration; only {', '.join(MAY_CHANGE[:-1])} and "
-                              f"{MAY_CHANGE[-1]} may change. "
-                              f"Different (kept -> asked for): {'; '.join(differences)}. Start a new run for these.")
+            raise OptionError(f"A resumed run keeps its configuration; only {', '.join(MAY_CHANGE[:-1])} and {MAY_CHANGE[-1]} may "
+                              f"change. Different (kept -> asked for): {'; '.join(differences)}. Start a new run for these.")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)

@@ -59,10 +59,12 @@ class DenoiserTask:
             made.text.set_vectors(self.captions.vectors)
         return made
 
-    @staticmethod
-    def x0(chosen: np.ndarray) -> torch.Tensor:
-        """A batch of the data as the network's x0, float32."""
-        return from_uint8(chosen)
+    def x0(self, chosen: np.ndarray) -> torch.Tensor:
+        """A batch of the data as the network's x0, float32; what is exactly black lies `black_margin` beyond."""
+        x0 = from_uint8(chosen)
+        if not self.config.black_margin:
+            return x0
+        return x0 - self.config.black_margin * torch.from_numpy(~chosen.any(-1))[:, None]
 
     @property
     def licence(self) -> str:
@@ -145,6 +147,8 @@ class PointsTask(DenoiserTask):
 
     @staticmethod
     def load(config: TrainConfig) -> points.PointData:
+        if config.black_margin:
+            raise OptionError("black_margin is for pictures, and points have no black. Leave it out.")
         if config.flips:
             raise OptionError("flips mirror pictures; points are trained on as they are. Leave it out.")
         return points.load(config.data)

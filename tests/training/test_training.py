@@ -21,6 +21,7 @@ from diffusion_studio.nets.unet import UNet
 from diffusion_studio.training.config import TrainConfig
 from diffusion_studio.training.ema import EMA
 from diffusion_studio.training.run import Progress, RunFolder
+from diffusion_studio.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -101,7 +102,6 @@ def test_the_seed_decides_and_the_callers_random_state_does_not(config, tmp_path
 
 def test_every_epoch_sees_each_picture_once(config, tmp_path):
     """Eleven pictures, batches of four: 44 images are four epochs."""
-    from diffusion_studio.training.trainer import Trainer
 
     folder = RunFolder(tmp_path / "run")
     folder.create(config())
@@ -252,6 +252,20 @@ def test_a_killed_run_logs_no_step_twice(config, tmp_path, monkeypatch):
     finish(config(), out, resume=True)
     steps = [int(row["step"]) for row in csv.DictReader((out / "log.csv").open())]
     assert steps == list(range(1, 9))
+
+
+def test_black_lies_beyond_black_where_asked(config, tmp_path):
+    """Exactly black pixels alone, in all channels; the model then comes unclipped, as clipping x0 would take the margin away."""
+    pixels = np.full((12, 8, 8, 3), 255, np.uint8)
+    pixels[:, :4] = 0
+    pixels[:, 4, :, 0] = 0
+    np.savez(tmp_path / "half.npz", images=pixels)
+    given = config(data=str(tmp_path / "half.npz"), black_margin=0.25, label_dropout=0.0)
+    x0, _ = Trainer(given, RunFolder(tmp_path / "run"), CPU)._batch(0)
+    assert (x0[:, :, :4] == -1.25).all() and (x0[:, :, 5:] == 1).all() and (x0[:, 0, 4] == -1).all()
+    assert given.spec("m", 3, (), {}).defaults["clip"] is False and "clip" not in config().spec("m", 3, (), {}).defaults
+    with pytest.raises(OptionError, match="black_margin is for pictures"):
+        finish(config(kind="points", data="moons", black_margin=0.1), tmp_path / "points")
 
 
 def test_pictures_without_labels_and_in_colour(config, pictures, tmp_path):

@@ -31,7 +31,7 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "from_real": ("nearest", "from_real", "distance of real ones to the nearest"),
 }
 Row = Mapping[str, Any]
-PANEL, MARGIN, PER_ROW = (420, 300), 56, 3
+PANEL, MARGIN, PER_ROW = (420, 300), 72, 3
 INK, PALE, PAPER = (40, 40, 40), (215, 215, 215), (255, 255, 255)
 COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (120, 90, 60),
            (0, 0, 0))

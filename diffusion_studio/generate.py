@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 
 from .classifier import Classifier
-from .diffusion.denoiser import Denoiser
 from .diffusion.guidance import clamped, dynamically_thresholded
 from .diffusion.levels import Levels
 from .diffusion.noise import Noise

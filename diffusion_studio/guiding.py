@@ -87,7 +87,8 @@ class ByClassifier:
 class Change:
     """Another label, prompt or guidance from a step on."""
 
-    step: int | None = option(None, "The step from which the following counts, such as 10; left out, nothing changes.", low=1)
+    step: int | None = option(None, "The step from which the following counts, such as 10; left out, nothing changes.",
+                              low=1)
     label: str | None = option(None, "The label from there on, or 'any'; left out, as before.")
     prompt: str | None = option(None, "The prompt from there on; left out, as before.")
     guidance: float | None = option(None, "Guidance from there on; left out, as before.", low=LOWEST, high=HIGHEST)

@@ -54,7 +54,8 @@ class Model:
         """
         given = (label,) if label is None or isinstance(label, (str, int)) else tuple(label)
         texts = (prompt,) if prompt is None or isinstance(prompt, str) else tuple(prompt)
-        if not self._arranged:          # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
+        # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
+        if not self._arranged:
             self.network.to(memory_format=torch.channels_last)
             self._arranged = True
         bound = NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts),

@@ -88,7 +88,8 @@ def _ground(side: int, theme: Theme, lines: tuple[Lines, ...], axes: bool, exten
         return _paper(side, theme, axes, extent)
     from PIL import Image, ImageDraw
 
-    paper = Image.fromarray(_paper(side, theme, axes, extent).astype(np.uint8)).resize((side * _FINE,) * 2, Image.Resampling.NEAREST)
+    paper = Image.fromarray(_paper(side, theme, axes,
+                                   extent).astype(np.uint8)).resize((side * _FINE,) * 2, Image.Resampling.NEAREST)
     draw, width = ImageDraw.Draw(paper), max(1, round(side * _FINE / 420))
     for group in lines:
         mixed = (np.array(theme.ground) * (1 - group.opacity) + group.colours * group.opacity).round().astype(int)
@@ -146,7 +147,8 @@ def _with_discs(ground: np.ndarray, places: np.ndarray, colours: np.ndarray, rad
     touched, cells = np.unique(cells, return_inverse=True)
     mass = np.bincount(cells, cover, len(touched))
     kept = np.exp(np.bincount(cells, np.log1p(-cover), len(touched)))[:, None]
-    mixed = np.stack([np.bincount(cells, cover * colours[which[0], c], len(touched)) for c in range(3)], axis=1) / mass[:, None]
+    mixed = np.stack([np.bincount(cells, cover * colours[which[0], c], len(touched)) for c in range(3)],
+                     axis=1) / mass[:, None]
     flat = ground.reshape(-1, 3).copy()
     flat[touched] = kept * flat[touched] + (1 - kept) * mixed
     return flat.round().clip(0, 255).astype(np.uint8).reshape(ground.shape)

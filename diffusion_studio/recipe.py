@@ -30,8 +30,8 @@ VERSION = 1
 
 GUIDANCE_SHAPES = ("constant", "linear", "cosine", "rising")        # of diffusion.guidance, which loads torch
 # Settings that the first recipes did not have: said where they are not at their defaults, so that old files stay equal.
-LATER = ("prompt", "negative", "negative_label", "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker",
-         "points")
+LATER = ("prompt", "negative", "negative_label", "guidance_shape", "guidance_rescale", "threshold", "guidance_scales",
+         "weaker", "points")
 
 REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPACINGS}
 

@@ -79,7 +79,8 @@ def test_a_recipe_file_is_replayed_with_changes(tiny_checkpoint, tmp_path, name)
     first, second = tmp_path / name, tmp_path / "again.gif"
     assert main(["generate", "tiny", "--checkpoints", str(folder), "--steps", "3", "--seed", "4", "--count", "2",
                  "--out", str(first)]) == 0
-    assert main(["generate", "--recipe", str(first), "--checkpoints", str(folder), "--steps", "2", "--out", str(second)]) == 0
+    assert main(["generate", "--recipe", str(first), "--checkpoints", str(folder), "--steps", "2", "--out",
+                 str(second)]) == 0
     before, after = ds.Recipe.from_file(first), ds.Recipe.from_file(second)
     assert (before.steps, after.steps, after.seeds) == (3, 2, (4, 5))
 

@@ -96,5 +96,6 @@ with torch.inference_mode():
 print(faults() - before)
 """
     bundled = Path(__file__).resolve().parents[1] / "checkpoints" / "fashion-mnist"
-    done = subprocess.run([sys.executable, "-c", code, str(bundled)], capture_output=True, text=True, timeout=600, check=True)
+    done = subprocess.run([sys.executable, "-c", code, str(bundled)], capture_output=True, text=True, timeout=600,
+                          check=True)
     assert int(done.stdout) < 1000

@@ -78,5 +78,6 @@ def test_the_same_seed_is_the_same_picture_alone_in_five_and_in_two_and_three(si
     assert (five[3:4] - finished(14)).abs().max() < 1e-4
     whole = Noise((11, 12, 13, 14, 15), (1, 8, 8))
     for index in (0, 3):
-        assert torch.equal(whole(index), torch.cat([Noise((11, 12), (1, 8, 8))(index), Noise((13, 14, 15), (1, 8, 8))(index)]))
+        assert torch.equal(whole(index), torch.cat([Noise((11, 12), (1, 8, 8))(index),
+                                                    Noise((13, 14, 15), (1, 8, 8))(index)]))
         assert torch.equal(whole(index)[3:4], Noise((14,), (1, 8, 8))(index))

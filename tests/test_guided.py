@@ -26,8 +26,8 @@ LABELS = ("Cat", "Dog", "Elk")
 
 
 def classifier_spec(**changes) -> ClassifierSpec:
-    network = {"in_channels": 1, "classes": 3, "size": 8, "channels": 8, "multipliers": (1, 1), "blocks": 1, "norm_groups": 4,
-               **changes.pop("network", {})}
+    network = {"in_channels": 1, "classes": 3, "size": 8, "channels": 8, "multipliers": (1, 1), "blocks": 1,
+               "norm_groups": 4, **changes.pop("network", {})}
     return ClassifierSpec(**{"name": "judge", "network": ClassifierConfig(**network), "schedule": Linear(timesteps=100),
                              "labels": LABELS, **changes})
 
@@ -52,7 +52,8 @@ def model(tiny_model):
 
 
 def recipe(**changes) -> ds.Recipe:
-    return ds.Recipe(**{"model": "tiny", "label": "Cat", "seeds": (1, 2), "steps": 6, "guidance": 3.0, "clip": False, **changes})
+    return ds.Recipe(**{"model": "tiny", "label": "Cat", "seeds": (1, 2), "steps": 6, "guidance": 3.0, "clip": False,
+                        **changes})
 
 
 def asked(model, given: ds.Recipe, step: int, **helpers) -> torch.Tensor:
@@ -75,10 +76,12 @@ def wanted(model, make, step: int, given: ds.Recipe) -> torch.Tensor:
     ({"interval": Interval(low=1.0), "guidance_shape": "linear"},
      lambda c, u: lambda ls: g.classifier_free(c, u, g.between(g.shaped(3.0, ls, "linear"), 1.0, 1e9))),
     ({"projection": Projection(0.2)}, lambda c, u: lambda ls: g.adaptive_projected(c, u, 3.0, parallel=0.2)),
-    ({"projection": Projection(radius=2)}, lambda c, u: lambda ls: g.adaptive_projected(c, u, 3.0, parallel=1.0, radius=2.0)),
+    ({"projection": Projection(radius=2)},
+     lambda c, u: lambda ls: g.adaptive_projected(c, u, 3.0, parallel=1.0, radius=2.0)),
     ({"guidance_scales": "1,5,2"}, lambda c, u: lambda ls: g.classifier_free(c, u, g.shaped(0, ls, [1, 5, 2]))),
     ({"guidance_scales": "4", "guidance": 1.0}, lambda c, u: lambda ls: g.classifier_free(c, u, 4.0)),
-    ({"guidance_scales": "3,1", "guidance_rescale": 0.5}, lambda c, u: lambda ls: g.rescaled(c, u, g.shaped(0, ls, [3, 1]), 0.5)),
+    ({"guidance_scales": "3,1", "guidance_rescale": 0.5},
+     lambda c, u: lambda ls: g.rescaled(c, u, g.shaped(0, ls, [3, 1]), 0.5)),
 ])
 def test_a_setting_is_its_wrapper(model, changes, make, step):
     given = recipe(**changes)
@@ -96,7 +99,8 @@ def test_off_is_off_bit_for_bit(model, off):
 
 @pytest.mark.parametrize("changes, after", [
     (Change(3, label="Dog"), {"label": "Dog"}), (Change(3, label="any"), {"label": None}),
-    (Change(3, guidance=7.0), {"guidance": 7.0}), (Change(1, "Dog", guidance=1.0), {"label": "Dog", "guidance": 1.0})], ids=str)
+    (Change(3, guidance=7.0), {"guidance": 7.0}), (Change(1, "Dog", guidance=1.0), {"label": "Dog", "guidance": 1.0})],
+    ids=str)
 def test_a_change_counts_from_its_step_on(model, changes, after):
     changed = recipe(change=changes)
     for step in range(6):
@@ -134,7 +138,8 @@ def test_an_unconditional_model_is_guided_by_a_classifier(tiny_model):
         plan(model, replace(given, classifier=ByClassifier("judge")), judge())
 
 
-@pytest.mark.parametrize("schedule", [Linear(timesteps=100), Cosine(timesteps=300), VarianceExploding(), FlowMatching()], ids=str)
+@pytest.mark.parametrize("schedule", [Linear(timesteps=100), Cosine(timesteps=300), VarianceExploding(), FlowMatching()],
+                         ids=str)
 def test_a_classifier_of_another_process_is_asked_at_the_same_noise(schedule):
     """x = alpha x0 + sigma eps of one process is, times a scale, that of the other at the same log-SNR."""
     by = judge()
@@ -191,29 +196,38 @@ BARE = {"network": {"classes": None, "null_class": False}}
 @pytest.mark.parametrize("of, changes, helpers, message", [
     (BARE, {"label": None}, {}, "tiny takes neither label nor prompt, so guidance has nothing to strengthen. Set guidance to 1, or"),
     (BARE, {"label": None, "guidance": 1.0, "guidance_scales": "1,2"}, {}, "takes neither label nor prompt, so guidance"),
-    (BARE, {"label": None, "guidance": 1.0, "change": Change(2, guidance=4)}, {}, "takes neither label nor prompt, so guidance"),
+    (BARE, {"label": None, "guidance": 1.0, "change": Change(2, guidance=4)}, {},
+     "takes neither label nor prompt, so guidance"),
     (BARE, {"label": None, "guidance": 1.0, "negative_label": "Cat"}, {}, "tiny takes no label"),
     ({}, {"change": Change(6, "Dog")}, {}, "The run has 6 steps, so it can change at step 1 to 5, got 6"),
     ({}, {"steps": 1, "change": Change(1, "Dog")}, {}, "A run of 1 step cannot change"),
     ({}, {"change": Change(2, "Gnu")}, {}, "There is no label of tiny 'Gnu'"),
     ({}, {"change": Change(2, prompt="a cat")}, {}, "tiny takes no prompt"),
-    ({}, {"projection": Projection(0), "guidance_rescale": 0.5}, {}, "Projected and rescaled guidance both mend .* Choose one"),
-    ({}, {"weaker": "w", "negative_label": "Dog"}, {}, "leads away from one thing: leave out the weaker model, or the negative"),
-    ({}, {"sampler": ds.DDPM("learned")}, {}, "variance 'learned' needs a model that predicts its variance, and tiny does not"),
+    ({}, {"projection": Projection(0), "guidance_rescale": 0.5}, {},
+     "Projected and rescaled guidance both mend .* Choose one"),
+    ({}, {"weaker": "w", "negative_label": "Dog"}, {},
+     "leads away from one thing: leave out the weaker model, or the negative"),
+    ({}, {"sampler": ds.DDPM("learned")}, {},
+     "variance 'learned' needs a model that predicts its variance, and tiny does not"),
     ({}, {"classifier": "judge"}, {}, "guided by the classifier 'judge', which was not given"),
     ({}, {"weaker": "w"}, {}, "guided by the weaker model 'w', which was not given"),
-    ({}, {"classifier": {"name": "judge", "form": "mean"}}, {"classifier": {}}, "'mean' moves the mean of ancestral steps.*'score', or"),
-    ({}, {"classifier": {"name": "judge", "label": "Gnu"}}, {"classifier": {}}, "There is no label of the classifier judge 'Gnu'"),
+    ({}, {"classifier": {"name": "judge", "form": "mean"}}, {"classifier": {}},
+     "'mean' moves the mean of ancestral steps.*'score', or"),
+    ({}, {"classifier": {"name": "judge", "label": "Gnu"}}, {"classifier": {}},
+     "There is no label of the classifier judge 'Gnu'"),
     ({}, {"classifier": "judge"}, {"classifier": {"network": {"size": 16}}},
      "The classifier judge cannot guide tiny: it knows 16x16 pictures in grey, and tiny makes 8x8 pictures in grey. Choose another"),
-    ({}, {"classifier": "judge"}, {"classifier": {"network": {"in_channels": 3}}}, "it knows 8x8 pictures in RGB, and tiny makes"),
+    ({}, {"classifier": "judge"}, {"classifier": {"network": {"in_channels": 3}}},
+     "it knows 8x8 pictures in RGB, and tiny makes"),
     ({}, {"classifier": "judge"}, {"classifier": {"schedule": Linear(beta_end=0.0002)}},
      r"trained on noise of log-SNR 1\.8 to 5\.0, and tiny works from -0\.6 to 5\.0"),
     ({}, {"weaker": "w"}, {"weaker": {"image_size": 16}}, "The weaker model w cannot guide tiny: it knows 16x16"),
-    ({}, {"weaker": "w"}, {"weaker": {"network": {"classes": 2}, "labels": ("Dog", "Elk")}}, "There is no label of tiny 'Cat'"),
-    ({}, {"weaker": "w"}, {"weaker": {"low_res": 4, "network": {"in_channels": 2}, "channels": 1}}, "it enlarges a picture that it"),
-    ({"schedule": FlowMatching(), "parametrization": "flow"}, {"weaker": "w"}, {"weaker": {"schedule": Linear(timesteps=1000)}},
-     "tiny predicts eps, which says nothing"),
+    ({}, {"weaker": "w"}, {"weaker": {"network": {"classes": 2}, "labels": ("Dog", "Elk")}},
+     "There is no label of tiny 'Cat'"),
+    ({}, {"weaker": "w"}, {"weaker": {"low_res": 4, "network": {"in_channels": 2}, "channels": 1}},
+     "it enlarges a picture that it"),
+    ({"schedule": FlowMatching(), "parametrization": "flow"}, {"weaker": "w"},
+     {"weaker": {"schedule": Linear(timesteps=1000)}}, "tiny predicts eps, which says nothing"),
 ])
 def test_what_does_not_go_together(tiny_model, of, changes, helpers, message):
     given = {"classifier": lambda given: judge(**given), "weaker": lambda given: tiny_model(**given)}
@@ -264,7 +278,8 @@ def test_helpers_are_found_by_folder(studio):
 
 
 def test_a_header_can_suggest_how_to_guide(studio, write_checkpoint):
-    write_checkpoint("suggests", defaults={"interval": {"high": 3}, "classifier": "judge", "change": {"step": 2, "label": "Dog"},
+    write_checkpoint("suggests", defaults={"interval": {"high": 3}, "classifier": "judge",
+                                           "change": {"step": 2, "label": "Dog"},
                                            "guidance_scales": "1,4", "weaker": "small", "projection": {"parallel": 0}})
     assert studio.recipe("suggests") == ds.Recipe("suggests", interval=Interval(high=3), classifier=ByClassifier("judge"),
                                                   change=Change(2, "Dog"), guidance_scales="1,4", weaker="small",
@@ -302,7 +317,7 @@ def test_the_command_line_takes_names_and_paths(studio, tmp_path):
     assert made("a.gif", "--classifier", "judge", "--classifier-scale", "2").classifier == ByClassifier("judge", 2.0)
     assert made("b.gif", "--classifier", str(by)).classifier == ByClassifier("judge")
     assert made("c.gif", "--classifier", str(by / "classifier.safetensors")).classifier == ByClassifier("judge")
-    other = made("d.gif", "--weaker", str(studio.folder / "small"), "--guidance", "2", "--interval-high", "9", "--change-step", "2",
-                 "--change-label", "any", "--projection-parallel", "0", "--guidance-scales", "1,2")
+    other = made("d.gif", "--weaker", str(studio.folder / "small"), "--guidance", "2", "--interval-high", "9",
+                 "--change-step", "2", "--change-label", "any", "--projection-parallel", "0", "--guidance-scales", "1,2")
     assert (other.weaker, other.interval, other.change, other.projection, other.guidance_scales) == (
         "small", Interval(high=9), Change(2, "any"), Projection(0), "1,2")

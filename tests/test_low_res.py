@@ -91,7 +91,8 @@ def small_picture(size=4, channels=1):
 def test_a_recipe_carries_the_picture(tiny_model):
     """Through JSON and the command's files, and to the network on both sides of guidance."""
     recipe = ds.Recipe(model="tiny", label="Dog", steps=3, guidance=2.0, clip=False, low_res=small_picture())
-    assert ds.Recipe.from_json(recipe.to_json()) == recipe != ds.Recipe(model="tiny", label="Dog", steps=3, guidance=2.0, clip=False)
+    assert ds.Recipe.from_json(recipe.to_json()) == recipe != ds.Recipe(model="tiny", label="Dog", steps=3, guidance=2.0,
+                                                                        clip=False)
     (name, content), = recipe.files().items()
     assert f"--low-res {name}" in recipe.to_command() and content == recipe.low_res.png()
     model = enlarger(tiny_model)
@@ -177,7 +178,8 @@ def test_training_makes_a_model_that_enlarges(tmp_path):
     rng = np.random.default_rng(0)
     tones = rng.integers(0, 256, (64, 1, 1, 1)) * np.ones((1, 8, 8, 1))
     np.savez(tmp_path / "tones.npz", images=tones.astype(np.uint8))
-    config = ds.TrainConfig(data=str(tmp_path / "tones.npz"), size=8, low_res=2, channels=16, multipliers="1,1", attention="",
+    config = ds.TrainConfig(data=str(tmp_path / "tones.npz"), size=8, low_res=2, channels=16, multipliers="1,1",
+                            attention="",
                             images=6400, batch=32, warmup=10, lr=2e-3, ema=0.9, parametrization="x0", low_res_noise=0.05)
     steps = list(ds.train(config, tmp_path / "run", sample_every=6400))
     model = ds.load(tmp_path / "run", "cpu", "fp32")

@@ -47,10 +47,12 @@ KNOWN = {"image_size": 32, "norm_groups": 8, "null_class": True, "noise_schedule
 def test_the_forgotten_settings_win(forgotten, capsys):
     path = forgotten / "mine.safetensors"
     text = " ".join(f"--{name} {value}" for name, value in KNOWN.items())
-    assert main(["inspect", str(path), "--flags", text, "--pictures", str(forgotten / "pictures"), "--label", "class 8", "--json"]) == 0
+    assert main(["inspect", str(path), "--flags", text, "--pictures", str(forgotten / "pictures"), "--label", "class 8",
+                 "--json"]) == 0
     trials = json.loads(capsys.readouterr().out)
     best = trials[0]["flags"]
-    assert (best["num_heads"], best["use_new_attention_order"], best["num_head_channels"]) in ((2, False, -1), (4, False, 16))
+    assert (best["num_heads"], best["use_new_attention_order"],
+            best["num_head_channels"]) in ((2, False, -1), (4, False, 16))
     assert best["predict_xstart"] is False and "noise_schedule" not in best          # it was said
     assert [one["error"] for one in trials] == sorted(one["error"] for one in trials) and len(trials) > 10
     wrong = next(one["error"] for one in trials if one["flags"]["use_new_attention_order"])

@@ -80,7 +80,8 @@ def test_fields_of_lists_what_option_declared_in_order():
     found = options.fields_of(Sample)
     assert [f.name for f in found] == ["count", "rate", "depth", "shade", "text", "flag", "maybe"]
     count, rate, _, shade, _, flag, maybe = found
-    assert (count.kind, count.optional, count.default, count.help, count.low, count.high) == (int, False, 4, "How many.", 1, 10)
+    assert (count.kind, count.optional, count.default, count.help, count.low,
+            count.high) == (int, False, 4, "How many.", 1, 10)
     assert (rate.kind, rate.high) == (float, None)
     assert (shade.kind, shade.choices) == (str, ("red", "blue"))
     assert (flag.kind, flag.default) == (bool, False)

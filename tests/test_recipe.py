@@ -24,9 +24,10 @@ RECIPES = [
     Recipe(), Recipe(model="fashion-mnist", label="Ankle boot", seeds=(0, 1, 2, 3), steps=20, guidance=2.5),
     Recipe(model="a b'c", label="T-shirt", seeds=(MAX_SEED, 0, 5), sampler=DDIM(eta=0.1), spacing="leading", clip=False),
     Recipe(model="x", sampler=DDPM(variance="large"), seeds=tuple(range(7, 7 + MAX_PICTURES)), guidance=-3.0),
-    Recipe(model="emoji", label="google", prompt="cat's \"astronaut\"", negative="-blue", guidance=5.0), Recipe(prompt="--steps 3"),
-    Recipe(model="ünï", label="\"quoted\" \\ $HOME", guidance=0.0),
-    *(Recipe(model="m", sampler=cls()) for cls in SAMPLERS.values()), *(Recipe(model="m", spacing=name) for name in SPACINGS),
+    Recipe(model="emoji", label="google", prompt="cat's \"astronaut\"", negative="-blue", guidance=5.0),
+    Recipe(prompt="--steps 3"), Recipe(model="ünï", label="\"quoted\" \\ $HOME", guidance=0.0),
+    *(Recipe(model="m", sampler=cls()) for cls in SAMPLERS.values()),
+    *(Recipe(model="m", spacing=name) for name in SPACINGS),
     Recipe(model="m", label="Bag", negative_label="-Shirt", guidance=6.0, guidance_shape="cosine", guidance_rescale=0.7,
            threshold=0.995),
     Recipe(model="m", weaker="a worse one", guidance=1.6, interval=Interval(0.25, 3.5), projection=Projection(0.1, 5)),
@@ -50,7 +51,8 @@ def test_every_field_is_in_the_json_and_tells_recipes_apart():
     base = Recipe(model="m", label="a")
     changes = {"model": "n", "label": None, "seeds": (1,), "steps": 51, "sampler": DDIM(eta=0.5), "spacing": "leading",
                "guidance": 1.5, "clip": False, "prompt": "a cat", "negative": "dog", "negative_label": "b",
-               "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9, "guidance_scales": "1,5", "weaker": "w",
+               "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9, "guidance_scales": "1,5",
+               "weaker": "w",
                "interval": Interval(0.2, 3), "projection": Projection(0), "classifier": ByClassifier("c", 2.0),
                "change": Change(3, guidance=2), "low_res": PIXEL, "edit": FromPicture(PIXEL),
                "branch": Branch(Recipe(model="m", label="a"), 3), "points": 500}
@@ -151,7 +153,8 @@ def test_defaults():
     ({"guidance_scales": "60"}, "got '60'"), ({"guidance_scales": "1,,2"}, "got '1,,2'"),
     ({"interval": {"low": 3, "high": 1}}, "from a low to a high noise, got 3 to 1"),
     ({"interval": {"high": "x"}}, "Interval.high must be a finite number, at least 0, got 'x'"),
-    ({"interval": {"up": 1}}, "There is no option of interval 'up'"), ({"interval": 3}, "interval must be a Interval or an object"),
+    ({"interval": {"up": 1}}, "There is no option of interval 'up'"),
+    ({"interval": 3}, "interval must be a Interval or an object"),
     ({"projection": {"parallel": 2}}, "Projection.parallel must be a finite number from 0 to 1"),
     ({"classifier": {"name": "c", "form": "both"}}, "There is no ByClassifier.form 'both'. Choose one of: score, mean"),
     ({"change": {"step": 0, "label": "a"}}, "Change.step must be a whole number, at least 1, got 0"),
@@ -213,11 +216,13 @@ def test_the_command_says_the_whole_recipe(recipe):
         chosen[group] = cls(**{name: own[name].kind(value) for name, value in given.items()})
     chosen |= {name: said.pop(name) for name in ("guidance_scales", "weaker") if name in said}
     label = said.pop("label")
-    back = Recipe(model=said.pop("model"), label=None if label == "any" else label, seeds=seeds, steps=int(said.pop("steps")),
+    back = Recipe(model=said.pop("model"), label=None if label == "any" else label, seeds=seeds,
+                  steps=int(said.pop("steps")),
                   guidance=float(said.pop("guidance")), clip=said.pop("no_clip", True), prompt=said.pop("prompt", None),
                   negative=said.pop("negative", None), negative_label=said.pop("negative_label", None),
                   guidance_shape=said.pop("guidance_shape", "constant"),
-                  guidance_rescale=float(said.pop("guidance_rescale", 0)), threshold=float(said.pop("threshold", 1)), **chosen)
+                  guidance_rescale=float(said.pop("guidance_rescale", 0)), threshold=float(said.pop("threshold", 1)),
+                  **chosen)
     assert said == {} and back == recipe
 
 

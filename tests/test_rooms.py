@@ -21,11 +21,12 @@ RANKS = {
     "errors": -2, "options": -1, "images": -1, "device": -1, "plot": -1,
     "diffusion.schedule": 0, "diffusion.noise": 0, "diffusion.prediction": 1, "diffusion.spacing": 1, "diffusion.levels": 1,
     "diffusion.posterior": 2,
-    "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5, "diffusion.editing": 3, "diffusion.film": 3.2,
+    "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5,
+    "diffusion.editing": 3, "diffusion.film": 3.2,
     "nets": 4, "spec": 5, "classifier_spec": 5, "frame": 5, "checkpoint": 6, "data": 6, "export": 6, "model": 7,
     "guiding": 5.5, "picture": 6.5, "edit": 6.6, "branch": 6.7, "classifier": 7, "recipe": 7, "trajectory": 8,
-    "guided": 8.5, "journey": 8.5, "states": 8.5, "generate": 9, "training": 9, "convert": 9, "forward": 9.2, "measure": 9, "metrics": 9.5,
-    "studio": 10, "ui": 11, "cli": 12, "__main__": 13,
+    "guided": 8.5, "journey": 8.5, "states": 8.5, "generate": 9, "training": 9, "convert": 9, "forward": 9.2, "measure": 9,
+    "metrics": 9.5, "studio": 10, "ui": 11, "cli": 12, "__main__": 13,
 }
 EMPTY = {"", "diffusion"}                       # packages that only hold others; nobody needs to import from them
 
@@ -115,7 +116,8 @@ def test_gradio_appears_only_in_the_ui():
             assert not {name for name in imports(path) if name.split(".")[0] == "gradio"}, path
 
 
-@pytest.mark.parametrize("module", ["errors", "options", "images", "device", "nets.config", "nets.tokens", "spec", "guiding", "recipe", "frame"])
+@pytest.mark.parametrize("module", ["errors", "options", "images", "device", "nets.config", "nets.tokens", "spec", "guiding",
+                                    "recipe", "frame"])
 def test_light_modules_name_no_heavy_package_at_module_level(module):
     for node in ast.parse(MODULES[module].read_text("utf-8")).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -123,8 +125,8 @@ def test_light_modules_name_no_heavy_package_at_module_level(module):
             assert not {name.split(".")[0] for name in names} & {"torch", "PIL", "gradio", "imageio"}, module
 
 
-LIGHT = ["", ".recipe", ".guiding", ".options", ".spec", ".training.config", ".metrics.config", ".nets.config", ".nets.tokens", ".data",
-         ".export", ".studio", ".cli"]
+LIGHT = ["", ".recipe", ".guiding", ".options", ".spec", ".training.config", ".metrics.config", ".nets.config",
+         ".nets.tokens", ".data", ".export", ".studio", ".cli"]
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -14,13 +14,14 @@ from diffusion_studio.spec import DEFAULT_NAMES, PARAMETRIZATION_NAMES, ModelSpe
 
 
 @pytest.mark.parametrize("changes", [
-    {}, {"schedule": Cosine(timesteps=40, offset=0.01)}, {"schedule": Linear(timesteps=7, beta_end=0.3)}, {"parametrization": "v"},
-    {"schedule": VarianceExploding(sigma_max=40), "parametrization": "edm", "sigma_data": 0.3},
+    {}, {"schedule": Cosine(timesteps=40, offset=0.01)}, {"schedule": Linear(timesteps=7, beta_end=0.3)},
+    {"parametrization": "v"}, {"schedule": VarianceExploding(sigma_max=40), "parametrization": "edm", "sigma_data": 0.3},
     {"schedule": FlowMatching(scale=1), "parametrization": "flow"},
     {"network": {"classes": None, "null_class": False}},
     {"network": {"in_channels": 3, "out_channels": 6}, "learned_variance": True},
     {"network": {"multipliers": (0.5, 1.5), "channels": 16, "attention_levels": (1,), "head_channels": 8}, "image_size": 12},
-    {"defaults": {"steps": 20, "guidance": 2.5, "sampler": {"name": "ddpm"}, "label": "Dog"}, "provenance": {"ünï": ["x", None]}},
+    {"defaults": {"steps": 20, "guidance": 2.5, "sampler": {"name": "ddpm"}, "label": "Dog"},
+     "provenance": {"ünï": ["x", None]}},
 ], ids=str)
 def test_json_round_trip(tiny_spec, changes):
     spec = tiny_spec(**changes)
@@ -59,7 +60,8 @@ def test_a_model_without_labels_takes_none(tiny_spec):
 @pytest.mark.parametrize("changes, message", [
     ({"network": 3}, "A ModelSpec needs a network's configuration and a NoiseSchedule"),
     ({"schedule": "linear"}, "A ModelSpec needs a network's configuration and a NoiseSchedule"),
-    ({"schedule": FlowMatching(), "parametrization": "mean"}, "mean is about the step between two timesteps, and this schedule"),
+    ({"schedule": FlowMatching(), "parametrization": "mean"},
+     "mean is about the step between two timesteps, and this schedule"),
     ({"sigma_data": 0}, "ModelSpec.sigma_data must be a finite number from 0.0001 to 10000, got 0"),
     ({"labels": ["Cat", "Dog", "Bag"]}, "labels must be a list of texts"),
     ({"labels": ("Cat", "Dog", 3)}, "labels must be a list of texts"),
@@ -83,12 +85,14 @@ def test_what_does_not_fit_together(tiny_spec, changes, message):
 
 
 @pytest.mark.parametrize("text, message", [
-    ("", "not JSON"), ("{", "not JSON"), ("[]", "not an object with a network"), ('{"network": 3}', "not an object with a network"),
+    ("", "not JSON"), ("{", "not JSON"), ("[]", "not an object with a network"),
+    ('{"network": 3}', "not an object with a network"),
     ('{"network": {"name": "gan"}}', "The network is of kind 'gan'; this version knows 'unet'"),
     ('{"network": {}}', "The network is of kind None"),
     ('{"network": {"name": "unet"}}', "A noise schedule is a name or an object with a 'name', got None"),
     ('{"network": {"name": "unet", "channels": 1e400}, "schedule": "linear"}', "UNetConfig.channels must be .* got inf"),
-    ('{"network": {"name": "unet"}, "schedule": "linear", "extra": 1}', "There is no field of the model's description 'extra'"),
+    ('{"network": {"name": "unet"}, "schedule": "linear", "extra": 1}',
+     "There is no field of the model's description 'extra'"),
 ])
 def test_texts_that_are_no_spec(text, message):
     with pytest.raises(OptionError, match=message):

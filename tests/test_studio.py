@@ -35,8 +35,10 @@ def test_models_are_listed_by_folder_without_loading(studio, tmp_path):
 @pytest.mark.parametrize("spoil, reason", [
     (lambda path: path.write_bytes(b"not weights"), "is not a whole safetensors file"),
     (lambda path: path.write_bytes(path.read_bytes()[:-10]), "is not a whole safetensors file"),
-    (lambda path: path.write_bytes(path.read_bytes().replace(b'\\"channels\\": 8', b'\\"channels\\": 9')), "do not fit the network in its header: conv_in.bias"),
-    (lambda path: path.write_bytes(path.read_bytes().replace(b'\\"timesteps\\": 100', b'\\"timesteps\\": 1e9')), "Linear.timesteps"),
+    (lambda path: path.write_bytes(path.read_bytes().replace(b'\\"channels\\": 8', b'\\"channels\\": 9')),
+     "do not fit the network in its header: conv_in.bias"),
+    (lambda path: path.write_bytes(path.read_bytes().replace(b'\\"timesteps\\": 100', b'\\"timesteps\\": 1e9')),
+     "Linear.timesteps"),
 ], ids=["text", "cut", "channels", "timesteps"])
 def test_a_broken_checkpoint_is_a_problem_and_hides_no_other(studio, tmp_path, write_checkpoint, spoil, reason):
     path = write_checkpoint("broken")
@@ -71,7 +73,8 @@ def test_a_folder_that_is_not_there_has_no_models(tmp_path):
 
 
 def test_the_default_recipe_comes_from_the_header(studio):
-    assert studio.recipe("tiny") == ds.Recipe(model="tiny", label="Dog", seeds=(0, 1, 2), steps=4, guidance=2.0, sampler=ds.DDPM())
+    assert studio.recipe("tiny") == ds.Recipe(model="tiny", label="Dog", seeds=(0, 1, 2), steps=4, guidance=2.0,
+                                              sampler=ds.DDPM())
     assert studio.recipe("other") == ds.Recipe(model="other")
     changed = studio.recipe("tiny", label=None, seeds=[7], sampler="ddim", steps=2)
     assert changed == ds.Recipe(model="tiny", seeds=(7,), steps=2, guidance=2.0)
@@ -81,7 +84,8 @@ def test_the_default_recipe_comes_from_the_header(studio):
 
 @pytest.mark.parametrize("defaults, message", [
     ({"count": 10**12}, "pictures by default; a run makes 1 to 64"), ({"count": "four"}, "'four' pictures by default"),
-    ({"count": 0}, "0 pictures by default"), ({"steps": -1}, "Recipe.steps must be"), ({"sampler": "best"}, "There is no sampler 'best'")])
+    ({"count": 0}, "0 pictures by default"), ({"steps": -1}, "Recipe.steps must be"),
+    ({"sampler": "best"}, "There is no sampler 'best'")])
 def test_defaults_that_make_no_recipe(studio, write_checkpoint, defaults, message):
     write_checkpoint("odd", defaults=defaults)
     with pytest.raises(OptionError, match=message):

@@ -69,7 +69,8 @@ def test_prompts_one_for_all_or_one_each(tiny_model, x):
         assert (alone - each[k:k + 1]).abs().max() < 1e-12
         assert (eps(model.denoiser("Dog", prompt), x)[k] - each[k]).abs().max() < 1e-12
     assert (each - eps(model.denoiser("Dog", ["blue square"]), x)).abs().amax((1, 2, 3)).min() > 1e-5
-    assert (each - eps(model.denoiser("Cat", ["red square", "a blue wug, red circle"]), x)).abs().amax((1, 2, 3)).min() > 1e-5
+    assert (each - eps(model.denoiser("Cat", ["red square", "a blue wug, red circle"]),
+                       x)).abs().amax((1, 2, 3)).min() > 1e-5
     assert torch.equal(eps(model.denoiser("Dog", "RED  Square!"), x), eps(model.denoiser("Dog", "red square"), x))
     assert torch.equal(eps(model.denoiser("Dog"), x), eps(model.denoiser("Dog", ""), x))
     with pytest.raises(OptionError, match="3 prompts were given for 2 pictures"):
@@ -115,8 +116,10 @@ def test_guidance_where_only_one_condition_knows_any(tiny_model, x):
 @pytest.mark.parametrize("settings, recipe, message", [
     ({}, {"prompt": "red"}, "tiny takes no prompt, got 'red'. Leave the prompt out, or choose a label: Cat, Dog"),
     ({}, {"negative": "red"}, "tiny takes no prompt, got 'red'"),
-    ({"network": {"classes": None, "null_class": False}}, {"prompt": "red"}, "tiny takes no prompt, got 'red'. Leave the prompt out.$"),
-    (text(network={"classes": None, "null_class": False}), {"label": "Dog", "prompt": "red"}, "tiny takes no label, got 'Dog'"),
+    ({"network": {"classes": None, "null_class": False}}, {"prompt": "red"},
+     "tiny takes no prompt, got 'red'. Leave the prompt out.$"),
+    (text(network={"classes": None, "null_class": False}), {"label": "Dog", "prompt": "red"},
+     "tiny takes no label, got 'Dog'"),
     (text(), {"prompt": "red " * 7}, "The text 'red red .*' has 7 words and commas; this model reads at most 6. Make it shorter"),
     (text(), {"negative": "red " * 7}, "has 7 words and commas"),
     (text(null=False), {}, "tiny was trained with texts only, so it needs a prompt, such as 'red square'"),
@@ -160,7 +163,8 @@ def test_the_command_line_makes_the_recipe(write_checkpoint, tmp_path, capsys):
 def test_the_name_of_a_file_holds_the_prompts_words(write_checkpoint, tmp_path, monkeypatch, capsys):
     path = write_checkpoint(**text())
     monkeypatch.chdir(tmp_path)
-    assert main(["generate", "tiny", "--checkpoints", str(path.parents[1]), "--prompt", "red, a/../b: square", "--steps", "2"]) == 0
+    assert main(["generate", "tiny", "--checkpoints", str(path.parents[1]), "--prompt", "red, a/../b: square", "--steps",
+                 "2"]) == 0
     assert capsys.readouterr().out.strip() == "tiny-red_a_b_square-0.gif"
 
 

@@ -63,10 +63,11 @@ def describe(source: Source) -> Found:
         in_channels=channels, out_channels=source.shapes["conv_out.weight"][0], channels=base, multipliers=multipliers,
         blocks=blocks, attention_levels=attended, heads=1, conditioning="add", resample="conv" if convolved else "plain",
         downsample_padding="end", norm_eps=1e-6, time_order="sin_cos", time_shift=1)
-    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance.removeprefix("fixed")}, "spacing": "leading",
-                                "clip": True, "steps": min(250, steps)}
+    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance.removeprefix("fixed")},
+                                "spacing": "leading", "clip": True, "steps": min(250, steps)}
     spec = ModelSpec(name=source.name, network=config, schedule=named(_SCHEDULES[schedule], steps, start, end),
-                     image_size=size, channels=channels, learned_variance=config.out_channels == 2 * channels, defaults=defaults)
+                     image_size=size, channels=channels, learned_variance=config.out_channels == 2 * channels,
+                     defaults=defaults)
     return Found("ddpm", f"it has {', '.join(READER.sentinels)}", spec, tuple(renames(config, _place, _INSIDE)),
                  told.finish(_IGNORED))
 

@@ -210,10 +210,12 @@ def process(source: Source, learned: bool) -> tuple[tuple[NoiseSchedule, str, di
     clips = told.told("clip_sample", True, absent=ancestral or kind.startswith("DDIM"))
     spacing = told.told("timestep_spacing", "leading", absent="leading", choices=("leading", "trailing", "linspace"))
     notes = []
-    for flag, usual in (("thresholding", False), ("clip_sample_range", 1.0), ("steps_offset", 0), ("set_alpha_to_one", True)):
+    for flag, usual in (("thresholding", False), ("clip_sample_range", 1.0), ("steps_offset", 0),
+                        ("set_alpha_to_one", True)):
         if (value := told.told(flag, usual, absent=usual)) != usual:
             notes.append(f"{flag} = {value} is not followed here; {usual} is used")
-    defaults = {"sampler": sampler, "spacing": spacing, "clip": bool(clips), "steps": min(250 if ancestral else 50, timesteps)}
+    defaults = {"sampler": sampler, "spacing": spacing, "clip": bool(clips),
+                "steps": min(250 if ancestral else 50, timesteps)}
     parametrization = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}[means]
     return (schedule, parametrization, defaults, told.finish()), notes
 

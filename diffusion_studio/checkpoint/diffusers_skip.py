@@ -69,8 +69,8 @@ def describe(source: Source) -> Found:
                 "time_shift": told.told("freq_shift", 0, absent=0), "center_input": centred}
     config = UNetConfig(
         in_channels=channels, out_channels=out, channels=widths[0], multipliers=tuple(w / widths[0] for w in widths),
-        blocks=blocks, attention_levels=going["down"], up_attention_levels=None if rising == going["down"] else rising, head_channels=head,
-        conditioning="scale_shift" if scaled else "add", resample="residual", norm_least=4,
+        blocks=blocks, attention_levels=going["down"], up_attention_levels=None if rising == going["down"] else rising,
+        head_channels=head, conditioning="scale_shift" if scaled else "add", resample="residual", norm_least=4,
         norm_eps=told.told("norm_eps", 1e-6, absent=1e-5), middle=middle,
         middle_groups=0 if bare else told.told("attn_norm_num_groups", None),
         middle_scale=told.told("mid_block_scale_factor", _SQRT2, absent=1.0),

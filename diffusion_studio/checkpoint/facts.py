@@ -88,7 +88,8 @@ class Settings:
         return tuple(self.facts)
 
 
-_KIND = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text", type(None): "a finite number"}
+_KIND = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text",
+         type(None): "a finite number"}
 
 
 def _like(example: Any, given: Any) -> Any:

@@ -24,8 +24,8 @@ from ..errors import CheckpointError
 TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _AT_ONCE = 1 << 20                  # bytes that are read before they are put into place: they stay in the CPU's cache
 _FILLING = {"zero_", "fill_", "uniform_", "normal_"}
-_MAKING = {torch.empty, torch.zeros, torch.ones, torch.full, torch.arange, torch.linspace, torch.tensor, torch.rand, torch.randn,
-           torch.eye}
+_MAKING = {torch.empty, torch.zeros, torch.ones, torch.full, torch.arange, torch.linspace, torch.tensor, torch.rand,
+           torch.randn, torch.eye}
 
 
 class _Unfilled(TorchFunctionMode):

@@ -56,7 +56,8 @@ def read_into(path: Path, network: Any, expected: Mapping[str, tuple[int, ...]],
     from .memory import TensorFile, take_weights
 
     with TensorFile(path) as file:
-        return take_weights(network, {name: file.read(name, file.new(name, shape, dtype)) for name, shape in expected.items()})
+        return take_weights(network, {name: file.read(name,
+                                                      file.new(name, shape, dtype)) for name, shape in expected.items()})
 
 
 def write(path: str | Path, spec: ModelSpec, state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:

@@ -22,7 +22,8 @@ INSIDE = {
     "time": {"0": ("0",), "2": ("2",)}, "label": {"": ("",)},
     "conv_in": {"": ("",)}, "norm_out": {"": ("",)}, "conv_out": {"": ("",)},
 }
-_SINGLE = {"time": "time_embed", "label": "label_emb", "conv_in": "input_blocks.0.0", "norm_out": "out.0", "conv_out": "out.2"}
+_SINGLE = {"time": "time_embed", "label": "label_emb", "conv_in": "input_blocks.0.0", "norm_out": "out.0",
+           "conv_out": "out.2"}
 _SIZES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256, (0.5, 1, 1, 2, 2, 4, 4): 512}
 # Published files: what their shapes are, and what their READMEs say that shapes do not.
 # name: (channels, blocks, multipliers, residual resampling, classes), flags
@@ -47,7 +48,8 @@ _PRESETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 }
 # Flags of the origin's scripts that change nothing here: training, speed, file names.
 _IGNORED = ("dropout", "use_fp16", "use_checkpoint", "use_kl", "rescale_learned_sigmas", "batch_size", "num_samples",
-            "model_path", "clip_denoised", "lr", "microbatch", "ema_rate", "log_interval", "save_interval", "schedule_sampler",
+            "model_path", "clip_denoised", "lr", "microbatch", "ema_rate", "log_interval", "save_interval",
+            "schedule_sampler",
             "weight_decay", "data_dir", "classifier_path", "classifier_scale", "classifier_depth", "base_samples")
 
 
@@ -129,7 +131,8 @@ def describe(source: Source) -> Found:
     _respaced(defaults, told.told("timestep_respacing", ""), bool(told.told("use_ddim", False)))
     if labels:
         defaults["label"] = labels[0]
-    spec = ModelSpec(name=source.name, network=config, schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps),
+    spec = ModelSpec(name=source.name, network=config,
+                     schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps),
                      parametrization=means, image_size=size, channels=channels, learned_variance=out == 2 * channels,
                      low_res=small, labels=labels, defaults=defaults)
     notes = []

@@ -68,7 +68,8 @@ def describe(source: Source) -> Found:
         raise OptionError("rescale_timesteps is for 1000 timesteps only here: the classifier takes t as it is.")
     config = ClassifierConfig(
         in_channels=channels, classes=classes, size=size, channels=base, multipliers=multipliers, blocks=blocks,
-        attention_levels=attended, head_channels=per_head, conditioning="scale_shift" if scaled else "add", resample=resample)
+        attention_levels=attended, head_channels=per_head, conditioning="scale_shift" if scaled else "add",
+        resample=resample)
     spec = ClassifierSpec(name=source.name, network=config, labels=tuple(f"class {k}" for k in range(classes)),
                           schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps))
     notes = ("it guides a model that draws and draws nothing itself: ds.load_classifier opens it",)

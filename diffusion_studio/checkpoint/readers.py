@@ -13,7 +13,7 @@ from ..spec import ModelSpec
 from . import classifier, ddpm, diffusers, diffusers_skip, edm, lucidrains, openai, openai_classifier, tqch
 from .container import PICKLES, Outline, outline, read_json, tree
 from .native import FORMAT, Weights, read, read_spec
-from .reader import Found, Reader, Source
+from .reader import Found, Reader
 from .small import SMALL
 
 READERS: dict[str, Reader] = {
@@ -26,9 +26,11 @@ _FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors", "unet_ema/
           "unet/diffusion_pytorch_model.fp16.safetensors")
 # What a file is that is none of the above: a part of a tensor's name, and the sentence.
 _STRANGERS = (
-    (("lora_", ".lora.", "lora_A", "hada_w1", "lokr_w1"), "It is a LoRA, small changes to another model's weights, not a model; "
+    (("lora_", ".lora.", "lora_A", "hada_w1", "lokr_w1"),
+     "It is a LoRA, small changes to another model's weights, not a model; "
      "and of latent diffusion, most likely."),
-    (("transformer_blocks.", ".attn2.to_k.", "add_embedding."), "It is a text-to-image U-Net of latent diffusion: it works on an "
+    (("transformer_blocks.", ".attn2.to_k.", "add_embedding."),
+     "It is a text-to-image U-Net of latent diffusion: it works on an "
      "autoencoder's codes, not on pixels, and cannot be watched here."),
     (("quant_conv.", "post_quant_conv."), "It is an autoencoder of latent diffusion, not a denoiser."),
     (("text_model.", "token_embedding.", "logit_scale"), "It is a text encoder, not a denoiser."),
@@ -120,7 +122,8 @@ def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Pa
                       tuple(sorted(source.shapes.keys() - wanted - set(found.unused))))
 
 
-def read_any(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None, dtype: Any = None) -> Weights:
+def read_any(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None,
+             dtype: Any = None) -> Weights:
     """Spec and network of a checkpoint in any known layout, loaded strictly; as `dtype`, or as in the file.
 
     Raises `CheckpointError`, `OptionError`.

@@ -179,7 +179,8 @@ def _found(layout: str, source: Source, told: Settings, config: NetworkConfig, s
     spec = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=size, channels=channels, labels=labels,
                      defaults={**_DDPM, "steps": min(250, schedule.timesteps)})
     return Found(layout, f"it has {', '.join(SMALL[layout].sentinels)}", spec, tuple(made),
-                 told.finish(("lr", "epochs", "batch_size", "run_name", "dataset_path", "device", "drop_prob")), (*notes, _UNCLIPPED))
+                 told.finish(("lr", "epochs", "batch_size", "run_name", "dataset_path", "device", "drop_prob")),
+                 (*notes, _UNCLIPPED))
 
 
 SMALL: dict[str, Reader] = {

@@ -61,8 +61,8 @@ def describe(source: Source) -> Found:
     variance = told.told("model_var_type", "fixed-large", choices=("fixed-large", "fixed-small"))
     config = UNetConfig(
         in_channels=channels, out_channels=out, channels=base, multipliers=multipliers, blocks=blocks,
-        attention_levels=attended, heads=1, conditioning="add", resample="conv" if convolved else "plain", downsample_padding="end",
-        norm_eps=1e-6, time_order="sin_cos", time_shift=1,
+        attention_levels=attended, heads=1, conditioning="add", resample="conv" if convolved else "plain",
+        downsample_padding="end", norm_eps=1e-6, time_order="sin_cos", time_shift=1,
         embedding_channels=None if (wide := source.shape("embed.0.weight", 2)[0]) == 4 * base else wide)
     defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance.removeprefix("fixed-")},
                                 "spacing": "leading", "clip": True, "steps": min(250, steps)}

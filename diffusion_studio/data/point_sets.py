@@ -80,7 +80,8 @@ def _pinwheel(random: np.random.Generator, n: int) -> np.ndarray:
 def _heart(random: np.random.Generator, n: int) -> np.ndarray:
     """The curve x = 16 sin^3 t, y = 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t, filled evenly."""
     def outline(t: np.ndarray) -> np.ndarray:
-        return np.stack([16 * np.sin(t) ** 3, 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)], axis=1)
+        return np.stack([16 * np.sin(t) ** 3, 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)],
+                        axis=1)
 
     edge = outline(np.linspace(0, 2 * math.pi, 1025))               # triangles from the middle, each by its area
     area = np.abs(edge[:-1, 0] * edge[1:, 1] - edge[:-1, 1] * edge[1:, 0])

@@ -117,10 +117,12 @@ def indexed(scene: Scene, colours: np.ndarray) -> Iterator[np.ndarray]:
     palette = Image.new("P", (1, 1))
     palette.putpalette(colours.tobytes())
     last = scene.native(-1).astype(np.int32)
-    codes, where, often = np.unique(last[..., 0] << 16 | last[..., 1] << 8 | last[..., 2], return_inverse=True, return_counts=True)
+    codes, where, often = np.unique(last[..., 0] << 16 | last[..., 1] << 8 | last[..., 2], return_inverse=True,
+                                    return_counts=True)
     points = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.float32)
     indices = _nearest(points, colours.astype(np.float32)).astype(np.uint8)
-    ground = points[often.argmax()].astype(np.uint8), indices[often.argmax()]       # the same in all canvases, or it flickers
+    # the same in all canvases, or it flickers
+    ground = points[often.argmax()].astype(np.uint8), indices[often.argmax()]
     for k in range(len(scene.frames) - 1):
         native = scene.native(k)
         quick = np.array(Image.fromarray(native).quantize(palette=palette, dither=Image.Dither.NONE))

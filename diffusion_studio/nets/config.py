@@ -31,7 +31,8 @@ class UNetConfig(NetworkConfig):
     in_channels: int = option(3, "Channels of x.", low=1, high=64)
     out_channels: int = option(3, "Channels of the output; twice those of x where the variance is learned.",
                                low=1, high=128)
-    channels: int = option(64, "Base width: that of the time embedding, and of a level whose multiplier is 1.", low=8, high=2048)
+    channels: int = option(64, "Base width: that of the time embedding, and of a level whose multiplier is 1.", low=8,
+                           high=2048)
     multipliers: tuple[float, ...] = (1, 2, 2)
     blocks: int = option(2, "Residual blocks per level on the way down; one more on the way up.", low=1, high=16)
     attention_levels: tuple[int, ...] = ()
@@ -55,7 +56,8 @@ class UNetConfig(NetworkConfig):
     text: TextConfig | None = None
     # What published checkpoints of other programs need besides; the defaults are the papers' own networks.
     class_embedding: str = option("table", "How a class is embedded: a row of a table, its number as a time is, or a row "
-                                  "that joins the time's waves before their layers.", choices=("table", "sinusoidal", "early"))
+                                  "that joins the time's waves before their layers.",
+                                  choices=("table", "sinusoidal", "early"))
     up_attention_levels: tuple[int, ...] | None = None
     middle: str = option("attention", "The middle: residual, attention, residual; without the attention; or nothing.",
                          choices=("attention", "residual", "none"))

@@ -32,7 +32,8 @@ class MLP(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None,
+                text: None = None) -> torch.Tensor:
         if x.ndim < 2 or x.shape[-1] != DIMENSIONS:
             raise OptionError(f"This network takes points (N, ..., {DIMENSIONS}), got {tuple(x.shape)}.")
         if (label is None) != (self.label is None):

@@ -69,7 +69,8 @@ class UNet(nn.Module):
 
         def stage(width_in: int, width_out: int, level: int, attended: tuple[int, ...]) -> Stage:
             attention = Attention(width_out, config) if level in attended else None
-            return Stage(ResBlock(width_in, width_out, config, emb_width), attention, cross(width_out) if attention else None)
+            return Stage(ResBlock(width_in, width_out, config, emb_width), attention,
+                         cross(width_out) if attention else None)
 
         def resample(width: int, way: str) -> nn.Module:
             if config.resample == "residual":

@@ -69,7 +69,8 @@ def watched(source: str, folder: str | Path, steps: int, name: str, seed: int = 
                 load(run.export_path(config.kind), "cpu", "fp32"))
 
 
-def _look(trainer: Trainer, data, done: int, total: int, loss: float | None, seconds: float, model: Model | None = None) -> Look:
+def _look(trainer: Trainer, data, done: int, total: int, loss: float | None, seconds: float,
+          model: Model | None = None) -> Look:
     here = model_of(trainer.spec(), trainer.average(), trainer.device)
     noise = Noise((0,), (CLOUD, *here.shape))
     *_, last = sample(DDIM(), here.denoiser(), noise(0), path(here.schedule, LOOK_STEPS), noise)

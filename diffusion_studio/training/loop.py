@@ -75,7 +75,8 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
         raise
     # a point is seen in microseconds: a fifth of the run between two sheets, and between two states
     sheets, states = (config.images // 5,) * 2 if config.kind == "points" else (SAMPLE_EVERY, SAVE_EVERY)
-    return _steps(trainer, sheets if sample_every is None else sample_every, states if save_every is None else save_every, asked)
+    return _steps(trainer, sheets if sample_every is None else sample_every, states if save_every is None else save_every,
+                  asked)
 
 
 def _adopt(trainer: Trainer, kept: TrainConfig) -> None:

@@ -15,8 +15,8 @@ from .config import TrainConfig
 # What training begins with, by kind, where that is not what suits pictures. Points: well under a minute on one core.
 PRESETS: dict[str, dict[str, Any]] = {
     "points": {"kind": "points", "data": "swiss-roll", "channels": 96, "blocks": 5, "images": 1_000_000, "batch": 256,
-               "schedule": "cosine", "parametrization": "v", "lr": 2e-3, "warmup": 100, "lr_shape": "cosine", "cooldown": 0.0,
-               "ema": 0.998, "sigma_data": 1.0, "precision": "fp32"},
+               "schedule": "cosine", "parametrization": "v", "lr": 2e-3, "warmup": 100, "lr_shape": "cosine",
+               "cooldown": 0.0, "ema": 0.998, "sigma_data": 1.0, "precision": "fp32"},
 }
 
 

@@ -49,7 +49,8 @@ class DenoiserTask:
         network = self._network_config()
         self.objective = OBJECTIVES[config.objective](
             config.noise_schedule(), config.predicts, network.classes if network.null_class else None, device,
-            min_snr=config.min_snr, weighting=config.weighting, sigma_data=config.sigma_data, bound_weight=config.bound_weight)
+            min_snr=config.min_snr, weighting=config.weighting, sigma_data=config.sigma_data,
+            bound_weight=config.bound_weight)
 
     def network(self) -> nn.Module:
         """A new one, with the given table of words where there is one; drawn from torch's generator."""

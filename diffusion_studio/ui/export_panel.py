@@ -37,7 +37,8 @@ class ExportPanel:
             self.file = gr.File(label="Your file: it carries the settings of its run", interactive=False, height=80,
                                 elem_id=prefix + "file")
         controls, private = self.options.controls, {"api_visibility": "private"}
-        gr.on([panel.expand, self.format.change, controls["frames"].change], self._show, [self.format, controls["frames"], player],
+        gr.on([panel.expand, self.format.change, controls["frames"].change], self._show,
+              [self.format, controls["frames"], player],
               [self.format, *controls.values()], queue=False, show_progress="hidden", **private)
         self.button.click(self._export, {player, self.format, *controls.values()}, self.file,
                           concurrency_id="export", concurrency_limit=2, **private)

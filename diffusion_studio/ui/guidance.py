@@ -15,7 +15,8 @@ from ..studio import ModelCard, Studio
 # The recipe's own options that are shown here and not among the others.
 FIELDS = ("guidance_shape", "guidance_scales", "guidance_rescale", "negative_label", "negative", "weaker")
 LABELS = {
-    "guidance_shape": "Guidance over the run", "guidance_scales": "Guidance as a list", "guidance_rescale": "Restore contrast",
+    "guidance_shape": "Guidance over the run", "guidance_scales": "Guidance as a list",
+    "guidance_rescale": "Restore contrast",
     "negative": "Negative prompt", "weaker": "Weaker model", "interval_low": "Least noise", "interval_high": "Most noise",
     "projection_parallel": "Projection", "projection_radius": "Longest step", "classifier": "Classifier",
     "classifier_label": "Classifier's label", "change_step": "Change at step", "change_label": "New label",
@@ -40,7 +41,8 @@ class GuidanceControls:
         with gr.Accordion("Guidance in detail", open=False, elem_id="guidance-more", visible=bool(shown)) as self.section:
             for part in (FIELDS, *map(self._of, GROUPS)):
                 with gr.Group():
-                    for name in sorted(part, key=lambda name: name not in shown):       # a hidden one in between breaks the frame
+                    # a hidden one in between breaks the frame
+                    for name in sorted(part, key=lambda name: name not in shown):
                         self._render(name, name in shown, choices.get(name), values[name], make)
         for name, depending in DEPEND.items():              # what goes with an empty choice is not shown
             self.controls[name].change(lambda value, count=len(depending): [gr.update(visible=bool(value))] * count,
@@ -94,11 +96,12 @@ class GuidanceControls:
         conditions, text = bool(card.conditions), card.spec.takes_text
         found = set(self._of("classifier")) if classifiers else set()
         if conditions or text or weaker:
-            found |= {"guidance_shape", "guidance_scales", "guidance_rescale", *self._of("interval"), *self._of("projection"),
-                      *self._of("change")}
+            found |= {"guidance_shape", "guidance_scales", "guidance_rescale", *self._of("interval"),
+                      *self._of("projection"), *self._of("change")}
         found -= set() if text else {"change_prompt"}
         found -= set() if conditions else {"change_label"}
-        return found | {name for name, usable in (("negative_label", conditions), ("negative", text), ("weaker", bool(weaker)))
+        return found | {name for name, usable in (("negative_label", conditions), ("negative", text),
+                                                  ("weaker", bool(weaker)))
                         if usable}
 
     def _shown(self, card: ModelCard, values: Mapping[str, Any]) -> set[str]:

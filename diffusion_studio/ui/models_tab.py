@@ -50,18 +50,21 @@ class ModelsTab:
             with gr.Column(elem_classes="left-area"):
                 gr.Markdown("### Open a checkpoint\nAny pixel-space U-Net as safetensors: diffusers, OpenAI's, the DDPM port's "
                             "and others. Drop its config.json with it where it has one: what nobody says has to be assumed.")
-                self.file = gr.File(label=f"A .safetensors file (at most {self.hosting.max_upload:,} MB)", file_count="multiple",
-                                    file_types=accepted(), height=140, elem_id="model-file")
-                self.folder = gr.Dropdown(sorted(listing(self.hosting.models)), value=None, label="Or choose one from the server",
+                self.file = gr.File(label=f"A .safetensors file (at most {self.hosting.max_upload:,} MB)",
+                                    file_count="multiple", file_types=accepted(), height=140, elem_id="model-file")
+                self.folder = gr.Dropdown(sorted(listing(self.hosting.models)), value=None,
+                                          label="Or choose one from the server",
                                           visible=bool(self.hosting.models), elem_id="model-choice")
-                self.flags = gr.Textbox(label="Flags, in the origin's own names", lines=2, max_lines=6, elem_id="model-flags",
-                                        placeholder="--num_heads 4 --diffusion_steps 4000",
+                self.flags = gr.Textbox(label="Flags, in the origin's own names", lines=2, max_lines=6,
+                                        elem_id="model-flags", placeholder="--num_heads 4 --diffusion_steps 4000",
                                         info="What the file cannot say: one line overrules what is assumed.")
                 self.again = gr.Button("Read again with these flags", size="sm", elem_id="read-again")
                 with gr.Accordion("Measure what is assumed", open=False, elem_id="model-measure"):
                     self.pictures = gr.File(label=f"Up to {MOST_PICTURES} example pictures",
-                                            file_count="multiple", file_types=list(SUFFIXES), height=140, elem_id="model-pictures")
-                    self.label = gr.Textbox(label="What they show", placeholder="a label or its number, for models with classes")
+                                            file_count="multiple", file_types=list(SUFFIXES), height=140,
+                                            elem_id="model-pictures")
+                    self.label = gr.Textbox(label="What they show",
+                                            placeholder="a label or its number, for models with classes")
                     self.measure = gr.Button("Measure", elem_id="measure")
                     self.ranking = gr.HTML("", elem_id="ranking")
                     self.take = gr.Button("Take the best settings", visible=False, elem_id="take-best")
@@ -78,7 +81,8 @@ class ModelsTab:
                 with gr.Row():
                     gr.HTML(_summary(card), min_height=40)
                     button = gr.Button("Use in Generate", size="sm", scale=0, min_width=140, elem_id=f"use-{card.name}")
-                button.click(said(lambda name=card.name: self.use(name)), None, outputs, queue=False, api_visibility="private")
+                button.click(said(lambda name=card.name: self.use(name)), None, outputs, queue=False,
+                             api_visibility="private")
                 if card.text:
                     with gr.Accordion(f"The card of {card.name}", open=len(cards) == 1):
                         gr.Markdown(_RELATIVE.sub(rf"](gradio_api/file={card.path.parent.resolve()}/", card.text))

@@ -63,11 +63,13 @@ class PointsTab:
                 self.pad = pad(visible=False, elem_id="pad")
                 self.forward = gr.Button("1  Dissolve it into noise", elem_id="points-forward")
                 with gr.Group():
-                    self.steps = gr.Slider(*STEPS[:2], value=STEPS[2], step=100, label="Training steps", elem_id="points-steps",
+                    self.steps = gr.Slider(*STEPS[:2], value=STEPS[2], step=100, label="Training steps",
+                                           elem_id="points-steps",
                                            info="More are sharper; 1500 take some seconds on a free core.")
                     self.train = gr.Button("2  Train a network on it", variant="primary", elem_id="points-train")
                 with gr.Group():
-                    self.sampler = gr.Radio([("DDIM: straight, no fresh noise", "ddim"), ("DDPM: fresh noise at every step", "ddpm")],
+                    self.sampler = gr.Radio([("DDIM: straight, no fresh noise", "ddim"),
+                                             ("DDPM: fresh noise at every step", "ddpm")],
                                             value="ddim", label="Way back", elem_id="points-sampler")
                     self.reverse = gr.Button("3  Lead noise back into it", elem_id="points-reverse")
                 self.stop = gr.Button("Stop", elem_id="points-stop")
@@ -81,8 +83,8 @@ class PointsTab:
 
     def _connect(self) -> None:
         private = {"api_visibility": "private"}
-        run = {"concurrency_id": COMPUTE, "concurrency_limit": 1, "show_progress": "hidden", "show_progress_on": [self.status],
-               **private}
+        run = {"concurrency_id": COMPUTE, "concurrency_limit": 1, "show_progress": "hidden",
+               "show_progress_on": [self.status], **private}
         self.shape.change(lambda shape: gr.update(visible=shape == DRAWN), self.shape, self.pad, queue=False, **private)
         drawn = [self.shape, self.pad]
         started = [self.forward.click(self._forward, drawn, [self.player, self.status], **run),
@@ -107,7 +109,8 @@ class PointsTab:
                 data = points.load(source, "test", POINTS).points[:POINTS]
             frames = forward(data, SCHEDULES["cosine"](), 50)
             labels = {"doing": "dissolving", "right": "the data it came from"}
-            for told in self._watched(request, Recipe(model=_named(shape), points=len(data), steps=50, clip=False), frames, labels):
+            for told in self._watched(request, Recipe(model=_named(shape), points=len(data), steps=50, clip=False), frames,
+                                      labels):
                 yield told, "Each step keeps a little less of the shape and adds a little noise; after the last nothing of it is left."
         except StudioError as error:
             raise sentence(error) from error
@@ -126,7 +129,8 @@ class PointsTab:
                         last[:] = [look]
                         yield look.frame
 
-                labels = {"doing": "training", "left": "what the network makes now", "right": "the data it learns from", "plain": "x0"}
+                labels = {"doing": "training", "left": "what the network makes now", "right": "the data it learns from",
+                          "plain": "x0"}
                 recipe = Recipe(model=_named(shape), points=POINTS, clip=False)
                 for told in self._watched(request, recipe, frames(), labels, last_place=True):
                     yield told, _progress(last[0]), gr.skip()
@@ -140,8 +144,8 @@ class PointsTab:
     def _reverse(self, shape: str, sketch: Any, sampler: str, request: gr.Request) -> Iterator[tuple[Any, str]]:
         try:
             model, said = self._model(shape, sketch, request)
-            recipe = Recipe(model=model.spec.name, points=POINTS, sampler=sampler, clip=False, seeds=(np.random.randint(1_000_000),),
-                            label=shape if shape in model.spec.labels else None)
+            recipe = Recipe(model=model.spec.name, points=POINTS, sampler=sampler, clip=False,
+                            seeds=(np.random.randint(1_000_000),), label=shape if shape in model.spec.labels else None)
             from ..generate import stream
 
             for told in self._watched(request, recipe, self.compute.call(lambda: stream(model, recipe)), {}):

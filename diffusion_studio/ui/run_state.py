@@ -69,8 +69,8 @@ def read_state(folder: Path, running: bool) -> RunState:
     model = run.export_path(config.kind)
     samples = sorted(run.samples.glob("*.png"), key=lambda path: path.stat().st_mtime) if run.samples.is_dir() else []
     console = _tail(folder / CONSOLE)
-    return RunState(folder.name, config, running, tuple(_rows(run.log_path)), tuple(samples), model if model.is_file() else None,
-                    "" if running else _error(console), _bar(console))
+    return RunState(folder.name, config, running, tuple(_rows(run.log_path)), tuple(samples),
+                    model if model.is_file() else None, "" if running else _error(console), _bar(console))
 
 
 def _rows(log: Path) -> list[dict[str, float]]:

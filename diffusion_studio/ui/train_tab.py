@@ -50,18 +50,20 @@ class TrainTab:
         gr.Markdown("### Train a model")
         names = self._data()
         self.data = gr.Dropdown(names, value=names[0] if names else None, label="Pictures", elem_id="train-data",
-                                info="Data sets that are here, and what you dropped.", allow_custom_value=not self.hosting.hosted)
+                                info="Data sets that are here, and what you dropped.",
+                                allow_custom_value=not self.hosting.hosted)
         self.zip = gr.File(label="Or drop a .zip of pictures", file_types=[".zip"], height=150, elem_id="train-zip")
         self.found = gr.Markdown("Folders become labels; a .txt beside a picture is its caption.", elem_id="train-found")
         hosted = self.hosting.hosted
-        self.size = gr.Radio([(f"{size}x{size}", size) for size in SIZES if not hosted or size <= HOSTED_SIZE], value=32, label="Size",
-                             elem_id="train-size")
+        self.size = gr.Radio([(f"{size}x{size}", size) for size in SIZES if not hosted or size <= HOSTED_SIZE], value=32,
+                             label="Size", elem_id="train-size")
         presets = [(one.title, name) for name, one in PRESETS.items() if not hosted or name in HOSTED_PRESETS]
         self.preset = gr.Radio(presets, value="quick", label="How long",
                                info=PRESETS["quick"].help, elem_id="train-preset")
         self.name = gr.Textbox(label="Name", placeholder="like its pictures", elem_id="train-name", max_length=60)
         self.go = gr.Button("Train", variant="primary", size="lg", elem_id="train-go")
-        with gr.Accordion("Advanced: every option of the training", open=False, elem_id="train-advanced", visible=not hosted):
+        with gr.Accordion("Advanced: every option of the training", open=False, elem_id="train-advanced",
+                          visible=not hosted):
             start = configured("quick", 32, self.data.value or TrainConfig.data, fit="crop")
             self.options = OptionControls.render(TrainConfig, skip=_BESIDE, **{
                 name: {"value": value} for name, value in vars(start).items() if name not in _BESIDE}) if not hosted else \
@@ -115,7 +117,8 @@ class TrainTab:
             found = unpack(path, self.pictures / name, most * 10**6)
         finally:
             Path(path).unlink(missing_ok=True)
-        words = [f"**{found.pictures:,} pictures**", f"labels: {', '.join(found.labels[:12])}" if found.labels else "no labels"]
+        words = [f"**{found.pictures:,} pictures**",
+                 f"labels: {', '.join(found.labels[:12])}" if found.labels else "no labels"]
         words += [f"{found.captions:,} captions"] if found.captions else []
         words += [f"{found.left:,} other files left out"] if found.left else []
         return [gr.Dropdown(choices=self._data(), value=name), "; ".join(words) + ".", None]
@@ -134,7 +137,8 @@ class TrainTab:
         given = {"name": (values[self.name] or "").strip(), "data": str(dropped.resolve()) if dropped.is_dir() else source}
         if self.hosting.hosted:                     # the menus' own values, whatever the page sends
             return configured(values[self.preset], values[self.size], fit="crop", **given)
-        return build(TrainConfig, {**self.options.read(values), "size": values[self.size], **given}, "option of the training")
+        return build(TrainConfig, {**self.options.read(values), "size": values[self.size], **given},
+                     "option of the training")
 
     @said
     def _train(self, values: dict[Any, Any]) -> list[Any]:
@@ -177,4 +181,5 @@ class TrainTab:
             return [run_view.NOTHING, *(gr.Button(interactive=False) for _ in range(3))]
         state = self.runs.state(name)
         return [run_view.view(state), gr.Button(interactive=state.running),
-                gr.Button(interactive=state.paused and self.runs.training() is None), gr.Button(interactive=state.model is not None)]
+                gr.Button(interactive=state.paused and self.runs.training() is None),
+                gr.Button(interactive=state.model is not None)]

@@ -1,4 +1,4 @@
-"""Log-log panels side by side with one legend, drawn with Pillow at four times their size and scaled down."""
+"""Panels side by side with one legend, log-log or from zero on, drawn with Pillow four times as large and scaled down."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ class Panel:
     y_title: str
     curves: list[Curve]
     most: float = 2.0                           # what is larger is above the panel
+    from_zero: bool = False                     # y evenly from 0 to `most`, x from 0 on and closer together as it grows
 
 
 def draw(path: Path, panels: list[Panel], x_title: str, dark: bool) -> None:
@@ -52,6 +53,18 @@ def _below(one: tuple[float, float], other: tuple[float, float], top: float) -> 
         return one
     share = (top - one[1]) / (other[1] - one[1])
     return one[0] + share * (other[0] - one[0]), top
+
+
+def _bent(x: float) -> float:
+    """Zero and doublings about evenly apart."""
+    return math.log2(1 + 2 * x)
+
+
+def _round_ticks(most: float) -> list[float]:
+    """Four to ten round numbers from 0 to at most `most`."""
+    unit = 10.0 ** math.floor(math.log10(most))
+    step = next(unit * part for part in (0.1, 0.2, 0.5, 1.0) if most / (unit * part) <= 10)
+    return [k * step for k in range(math.floor(most / step + 1e-9) + 1)]
 
 
 class _Pen:
@@ -83,25 +96,34 @@ class _Pen:
         left, top, right, bottom = box
         every = [point for curve in panel.curves for point in curve.points]
         x_low, x_high = (f(x for x, _ in every) for f in (min, max))
-        y_low, y_high = (f(math.log10(y) for _, y in every) for f in (min, max))
-        y_low, y_high = math.floor(y_low * 2) / 2, min(math.ceil(y_high * 2) / 2, math.log10(panel.most))
-        x_low, x_high = math.log10(x_low * 0.88), math.log10(x_high * 1.14)
+        x_at, y_at = (_bent, float) if panel.from_zero else (math.log10, math.log10)
+        if panel.from_zero:
+            x_ticks = {x: f"{x:g}" for x in sorted({x for x, _ in every})}
+            x_low, x_high = -0.04 * x_at(x_high), 1.04 * x_at(x_high)
+            y_low, y_high = 0.0, panel.most
+            y_ticks = {y: f"{y:g}" for y in _round_ticks(panel.most)}
+        else:
+            y_low, y_high = (f(math.log10(y) for _, y in every) for f in (min, max))
+            y_low, y_high = math.floor(y_low * 2) / 2, min(math.ceil(y_high * 2) / 2, math.log10(panel.most))
+            x_low, x_high = math.log10(x_low * 0.88), math.log10(x_high * 1.14)
+            x_ticks = {x: str(x) for x in (5, 10, 20, 50, 100, 200) if x_low <= math.log10(x) <= x_high}
+            y_ticks = {10.0**power: {0: "1", -1: "0.1", -2: "0.01", -3: "0.001"}.get(power, f"1e{power}")
+                       for power in range(math.ceil(y_low), math.floor(y_high) + 1)}
 
         def place(x: float, y: float) -> tuple[float, float]:
-            across = (math.log10(x) - x_low) / (x_high - x_low)
-            up = (math.log10(y) - y_low) / (y_high - y_low)
+            across = (x_at(x) - x_low) / (x_high - x_low)
+            up = (y_at(y) - y_low) / (y_high - y_low)
             return left + across * (right - left), bottom - up * (bottom - top)
 
         self.text(((left + right) / 2, top - 34), panel.title, size=TEXT + 4)
-        for power in range(math.ceil(y_low), math.floor(y_high) + 1):
-            at = place(1, 10.0**power)[1]
+        for y, text in y_ticks.items():
+            at = place(every[0][0], y)[1]
             self.line([(left, at), (right, at)], self.grid, 2)
-            self.text((left - 12, at), {0: "1", -1: "0.1", -2: "0.01", -3: "0.001"}.get(power, f"1e{power}"), "rm")
-        for x in (5, 10, 20, 50, 100, 200):
-            if x_low <= math.log10(x) <= x_high:
-                at = place(x, 1)[0]
-                self.line([(at, top), (at, bottom)], self.grid, 2)
-                self.text((at, bottom + 28), str(x))
+            self.text((left - 12, at), text, "rm")
+        for x, text in x_ticks.items():
+            at = place(x, every[0][1])[0]
+            self.line([(at, top), (at, bottom)], self.grid, 2)
+            self.text((at, bottom + 28), text)
         self.line([(left, top), (left, bottom), (right, bottom)], self.ink, 2.5)
         self.text(((left + right) / 2, bottom + 66), x_title)
         self._upright((left - 100, (top + bottom) / 2), panel.y_title)

@@ -1,4 +1,4 @@
-"""How fast is a training step, against the same network in a plain loop and against diffusers' UNet2DModel?
+"""How fast is a training step, against the same network in a plain loop and against public networks of its width?
 
     python tests/benchmarks/training_speed.py [--other-python PYTHON]
 
@@ -9,17 +9,20 @@ ours        `diffusion_studio.training`: data, noise, network, clipping, fused A
 plain       the same U-Net in an ordinary fp32 loop: contiguous tensors, Adam parameter by parameter, averaging likewise
 diffusers   UNet2DModel with the same widths in that plain loop; left out where diffusers cannot be imported. The named
             Python is asked for it
+lucidrains  the U-Net of denoising_diffusion_pytorch of that width, in the plain loop, likewise. It has other blocks:
+            one norm less in each, linear attention on every level
 
 Also measured: which share of our step goes into reading data and drawing noise, and how near the step comes to the rate
 of the machine's own convolution (3x3, 256 to 256 channels, forward and backward, in the faster of both memory layouts).
 
-Targets: at least 1.8 times the slower public loop's throughput, reading data at most 3 % of the time, at least 60 % of the
+Targets: at least 1.8 times the throughput of a public one, reading data at most 3 % of the time, at least 60 % of the
 convolution rate.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -31,13 +34,14 @@ from pathlib import Path
 
 LEAST_RATIO, MOST_DATA, LEAST_RATE = 1.8, 0.03, 0.6
 SIZE = 32
+NEEDED = {"diffusers": "diffusers", "lucidrains": "denoising_diffusion_pytorch"}
 
 
 def main() -> None:
     asked = arguments()
     if asked.worker:
         return work(asked)
-    names = {"ours": sys.executable, "plain": sys.executable, "diffusers": asked.other_python}
+    names = {"ours": sys.executable, "plain": sys.executable, **dict.fromkeys(NEEDED, asked.other_python)}
     workers = {name: Worker(name, python, asked) for name, python in names.items()}
     for name in [name for name, worker in workers.items() if worker.facts is None]:
         print(f"{name:10s} left out: it cannot be imported by {names[name]}")
@@ -75,7 +79,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", help="of ours: auto, fp32 or bf16")
     parser.add_argument("--compile", action="store_true", help="compile ours")
-    parser.add_argument("--other-python", default=sys.executable, help="the Python that has diffusers")
+    parser.add_argument("--other-python", default=sys.executable, help="the Python that has the public ones")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -112,12 +116,9 @@ def work(asked: argparse.Namespace) -> None:
 
     if asked.threads:
         torch.set_num_threads(asked.threads)
-    if asked.worker == "diffusers":
-        try:
-            import diffusers  # noqa: F401
-        except ImportError:
-            return
-    contender = {"ours": Ours, "plain": Plain, "diffusers": Diffusers}[asked.worker](asked)
+    if asked.worker in NEEDED and importlib.util.find_spec(NEEDED[asked.worker]) is None:
+        return
+    contender = {"ours": Ours, "plain": Plain, "diffusers": Diffusers, "lucidrains": Lucidrains}[asked.worker](asked)
     where = f"{contender.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     answer({"parameters": sum(p.numel() for p in contender.network.parameters()), "where": where})
     for line in sys.stdin:
@@ -243,6 +244,13 @@ class Diffusers(Plain):
 
     def predict(self, x, t):
         return self.network(x, t).sample
+
+
+class Lucidrains(Plain):
+    def build(self, asked: argparse.Namespace):
+        from denoising_diffusion_pytorch import Unet
+
+        return Unet(dim=asked.channels, dim_mults=(1, 2, 2, 2), dropout=0.1)
 
 
 def median_of(count: int, run) -> float:

@@ -37,8 +37,8 @@ def app():
         log = Path(temp) / "log"
         environment = {**os.environ, "GRADIO_TEMP_DIR": temp, "PYTHONUNBUFFERED": "1", "TMPDIR": temp}
         with log.open("w") as out:
-            process = subprocess.Popen([sys.executable, "app.py", "--runs", str(Path(temp) / "runs")], cwd=ROOT, stdout=out, stderr=subprocess.STDOUT,
-                                       env=environment)
+            process = subprocess.Popen([sys.executable, "app.py", "--runs", str(Path(temp) / "runs")], cwd=ROOT, stdout=out,
+                                       stderr=subprocess.STDOUT, env=environment)
         try:
             deadline = time.monotonic() + 120
             while not (found := re.search(r"http://\S+:\d+", log.read_text())):

@@ -49,7 +49,8 @@ def test_animate(client, format):
 def test_animate_takes_options_and_any_setting(client, as_text):
     """Samplers and spacings as objects or their JSON; a spacing with steps of its own brings them."""
     sampler, spacing = {"name": "heun", "churn": 2.0}, {"name": "timesteps", "timesteps": "900,500,100"}
-    given = {"sampler": json.dumps(sampler), "spacing": json.dumps(spacing)} if as_text else {"sampler": sampler, "spacing": spacing}
+    given = {"sampler": json.dumps(sampler),
+             "spacing": json.dumps(spacing)} if as_text else {"sampler": sampler, "spacing": spacing}
     path = client.predict(model="fashion-mnist", label="Bag", count=1, guidance=3.0, **given,
                           settings={"interval": {"high": 5}, "change": {"step": 2, "label": "Shirt"}}, api_name="/animate")
     found = ds.Recipe.from_file(path)
@@ -58,9 +59,12 @@ def test_animate_takes_options_and_any_setting(client, as_text):
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), [
-    ({"sampler": "{ddim"}, "sampler is neither a name nor JSON"), ({"sampler": {"name": "ddim", "rho": 1}}, "There is no option of"),
-    ({"spacing": {"rho": 1}}, "object with a 'name'"), ({"settings": {"colour": 1}}, "There is no field of a recipe 'colour'"),
-    ({"settings": {"steps": 3}}, "steps has a parameter of its own"), ({"settings": {"weaker": "none"}}, "There is no model"),
+    ({"sampler": "{ddim"}, "sampler is neither a name nor JSON"),
+    ({"sampler": {"name": "ddim", "rho": 1}}, "There is no option of"),
+    ({"spacing": {"rho": 1}}, "object with a 'name'"),
+    ({"settings": {"colour": 1}}, "There is no field of a recipe 'colour'"),
+    ({"settings": {"steps": 3}}, "steps has a parameter of its own"),
+    ({"settings": {"weaker": "none"}}, "There is no model"),
     ({"model": "nothing"}, "There is no model"), ({"label": "Hat"}, "There is no label"), ({"steps": 0}, "at least 1"),
     ({"steps": 5000}, "from 1 to 1000"), ({"sampler": "x"}, "There is no sampler"), ({"spacing": "x"}, "There is no"),
     ({"count": 10_000}, "from 1 to 64"), ({"guidance": 1e9}, "guidance must be"), ({"seed": -1}, "A seed is"),

@@ -54,7 +54,8 @@ def test_painting_over_a_finished_picture_draws_that_part_anew(page, tmp_path):
     run(page)
     recipe = ds.Recipe.from_file(export(page, "gif", tmp_path))
     mask = recipe.edit.mask.pixels[..., 0]
-    assert np.array_equal(recipe.edit.picture.pixels[..., 0], before) and 20 < (mask == 255).sum() < 400 and mask[20:].max() == 0
+    assert np.array_equal(recipe.edit.picture.pixels[..., 0],
+                          before) and 20 < (mask == 255).sum() < 400 and mask[20:].max() == 0
     after = pixels(page, "x")
     for tile in (after[:, :32], after[:, 32:]):
         assert np.array_equal(tile[mask == 0], before[mask == 0]) and not np.array_equal(tile, before)

@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from test_app import player, wait
+from test_app import wait
 
 
 @pytest.fixture

@@ -63,7 +63,8 @@ class Kept:
         stored = SMALL[layout]
         self.layout, self.name = layout, name
         self.about = json.loads(zlib.decompress(stored[f"{name}.about"].tobytes()))
-        self.arrays = {key.removeprefix(f"{name}."): stored[key] for key in stored if key.startswith(f"{name}.") and ".about" not in key}
+        self.arrays = {key.removeprefix(f"{name}."): stored[key] for key in stored if key.startswith(f"{name}.")
+                       and ".about" not in key}
 
     def state(self, wrapper: str = "") -> dict[str, torch.Tensor]:
         """The whole process's state dict: the network's weights under their prefix, and the buffers around them."""

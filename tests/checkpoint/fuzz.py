@@ -31,8 +31,8 @@ HERE = Path(__file__).resolve().parent
 NAME = "diffusion_pytorch_model.safetensors"
 MOST_CPU, PATIENCE = 5.0, 60.0         # seconds
 SPARE = 512 << 20
-STRANGE = [None, True, -1, 0, 1, 3, 2**31, 2**63, 10**30, 1e-300, 1e300, float("nan"), "", "x", "9" * 5000, "../../x", [], [1],
-           ["x"], [[1]] * 3, {}, {"a": 1}]
+STRANGE = [None, True, -1, 0, 1, 3, 2**31, 2**63, 10**30, 1e-300, 1e300, float("nan"), "", "x", "9" * 5000, "../../x", [],
+           [1], ["x"], [[1]] * 3, {}, {"a": 1}]
 STARTS = [b"", b"{", b"PK\x03\x04", b"\x80\x02}", b"<!DOCTYPE html><html>", b"version https://git-lfs.github.com/spec/v1\n",
           b"\xff" * 8, b"\x89HDF\r\n", b"GGUF", (2**31).to_bytes(8, "little") + b"{"]
 
@@ -115,7 +115,8 @@ def originals(folder: Path) -> list[tuple[bytes, dict[str, dict]]]:
             save_file({name: torch.from_numpy(value) for name, value in golden.formula_weights(given["shapes"]).items()},
                       folder / NAME)
             beside = {file: given[name] for name, file in
-                      (("config", "config.json"), ("scheduler", "scheduler_config.json"), ("flags", "args.json")) if name in given}
+                      (("config", "config.json"), ("scheduler", "scheduler_config.json"), ("flags", "args.json"))
+                      if name in given}
             made.append(((folder / NAME).read_bytes(), beside))
         seen = checkpoint.inspect(folder / NAME)
         weights = checkpoint.read_any(folder / NAME)
@@ -195,8 +196,8 @@ def main() -> None:
         return work(Path(asked.folder), Path(asked.keep), asked.seed, asked.minutes * 60)
     keep = Path(asked.keep).resolve()
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, __file__, "--minutes", str(asked.minutes), "--seed", str(asked.seed), "--keep",
-                               str(keep), "--folder", folder])
+        done = subprocess.run([sys.executable, __file__, "--minutes", str(asked.minutes), "--seed", str(asked.seed),
+                               "--keep", str(keep), "--folder", folder])
         if done.returncode not in (0, 1) or (done.returncode == 1 and not keep.exists()):   # killed, hung, or out of memory
             shutil.copytree(folder, keep / f"{asked.seed}-last", dirs_exist_ok=True)
             print(f"the reading process ended with {done.returncode}")

@@ -44,11 +44,12 @@ DIFFUSERS = {
     "middle-groups": ({"resnet_time_scale_shift": "scale_shift", "attn_norm_num_groups": 2}, {"prediction_type": "sample"}),
     "middle-scale": ({"mid_block_scale_factor": 1.4142, "center_input_sample": True}, {"beta_schedule": "sigmoid"}),
     "no-middle": ({"mid_block_type": None, "in_channels": 1, "out_channels": 1}, {"timestep_spacing": "linspace"}),
-    "one-sided": ({"up_block_types": ("UpBlock2D", "AttnUpBlock2D")}, {"clip_sample": False, "prediction_type": "v_prediction"}),
+    "one-sided": ({"up_block_types": ("UpBlock2D", "AttnUpBlock2D")},
+                  {"clip_sample": False, "prediction_type": "v_prediction"}),
     "learned": ({"in_channels": 1, "out_channels": 2}, {"variance_type": "learned_range"}),
     "class-as-time": ({"class_embed_type": "timestep"}, {"trained_betas": [0.001 * k / 50 for k in range(1, 1001)]}),
-    "odd-widths": ({"time_embedding_dim": 20, "layers_per_block": 2, "block_out_channels": (12, 20, 28), "attention_head_dim": 2,
-                    "down_block_types": ("AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
+    "odd-widths": ({"time_embedding_dim": 20, "layers_per_block": 2, "block_out_channels": (12, 20, 28),
+                    "attention_head_dim": 2, "down_block_types": ("AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
                     "up_block_types": ("UpBlock2D", "UpBlock2D", "AttnUpBlock2D")}, {}),
 }
 # name: (the network's options, flags in the scripts' names)
@@ -72,8 +73,8 @@ OPENAI = {
 }
 OPENAI["half"][0]["num_heads"] = 2
 DDPM = {
-    "cifar-like": ({"ch": 32, "out_ch": 3, "ch_mult": [1, 2, 2], "num_res_blocks": 1, "attn_resolutions": [4], "in_channels": 3,
-                    "resamp_with_conv": True}, {**_SIX}),
+    "cifar-like": ({"ch": 32, "out_ch": 3, "ch_mult": [1, 2, 2], "num_res_blocks": 1, "attn_resolutions": [4],
+                    "in_channels": 3, "resamp_with_conv": True}, {**_SIX}),
     "without-convolutions": ({"ch": 32, "out_ch": 1, "ch_mult": [1, 1, 2], "num_res_blocks": 2, "attn_resolutions": [4, 8],
                               "in_channels": 1, "resamp_with_conv": False}, {**_SIX, "beta_schedule": "quad"}),
 }
@@ -189,7 +190,8 @@ def make_ddpm(kept: dict) -> None:
         space = types.SimpleNamespace
         network = Model(space(model=space(dropout=0.0, type="simple", **options), data=space(image_size=SIZE),
                               diffusion=space(num_diffusion_timesteps=1000)))
-        betas = np.linspace(1e-4**0.5, 0.02**0.5, 1000)**2 if flags.get("beta_schedule") == "quad" else np.linspace(1e-4, 0.02, 1000)
+        betas = np.linspace(1e-4**0.5, 0.02**0.5,
+                            1000)**2 if flags.get("beta_schedule") == "quad" else np.linspace(1e-4, 0.02, 1000)
 
         def sampled(network, x, draw, betas=betas):
             torch.randn_like, kept_function = draw, torch.randn_like

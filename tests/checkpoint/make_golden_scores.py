@@ -28,7 +28,8 @@ _ENLARGING = {"image_size": SIZE, "in_channels": 3, "model_channels": 32, "out_c
 _SIZES = {"large_size": SIZE, "small_size": SMALL}
 # name: (the network's options, flags in the scripts' names)
 ENLARGING = {
-    "adm": ({"resblock_updown": True, "use_scale_shift_norm": True, "num_heads": 4, "num_classes": 5}, {**_SIZES, "num_heads": 4}),
+    "adm": ({"resblock_updown": True, "use_scale_shift_norm": True, "num_heads": 4, "num_classes": 5},
+            {**_SIZES, "num_heads": 4}),
     "improved": ({"num_heads": 2, "use_scale_shift_norm": True}, {**_SIZES, "num_heads": 2, "diffusion_steps": 4000,
                                                                   "rescale_timesteps": False}),
     "grey": ({"num_heads": 1, "in_channels": 1, "out_channels": 1}, {**_SIZES, "num_heads": 1}),
@@ -47,7 +48,8 @@ CLASSIFIERS = {
 }
 
 _SONG = {"model_type": "SongUNet", "model_channels": 16, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [4]}
-_NCSNPP = {**_SONG, "embedding_type": "fourier", "encoder_type": "residual", "channel_mult_noise": 2, "resample_filter": [1, 3, 3, 1]}
+_NCSNPP = {**_SONG, "embedding_type": "fourier", "encoder_type": "residual", "channel_mult_noise": 2,
+           "resample_filter": [1, 3, 3, 1]}
 _ADM = {"model_type": "DhariwalUNet", "model_channels": 32, "channel_mult": [1, 2], "num_blocks": 1, "attn_resolutions": [4]}
 # name: (the preconditioning, the options of its class and its network's)
 EDM = {
@@ -60,15 +62,17 @@ EDM = {
     "adm-vp": ("vp", {**_ADM, "beta_d": 15.0, "beta_min": 0.2, "M": 500, "attn_resolutions": []}),
     "adm-iddpm": ("iddpm", _ADM),
 }
-EDM_FLAGS = ("label_dim", "sigma_data", "beta_d", "beta_min", "M", "channel_mult", "num_blocks", "model_channels", "augment_dim",
+EDM_FLAGS = ("label_dim", "sigma_data", "beta_d", "beta_min", "M", "channel_mult", "num_blocks", "model_channels",
+             "augment_dim",
              "attn_resolutions", "embedding_type", "encoder_type", "decoder_type", "resample_filter", "channel_mult_noise")
 LABELS_OF = {"edm": (-1.5, 0.1, 1.0), "vp": (0.5, 17.25, 400.0), "ve": (0.02, 0.9, 95.0), "iddpm": (0.0, 17.0, 999.0)}
 CHURN = {"S_churn": 20.0, "S_min": 0.05, "S_max": 40.0, "S_noise": 1.003}
 
-_SKIPS = {"sample_size": SIZE, "block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": None, "norm_eps": 1e-6,
-          "mid_block_scale_factor": 2**0.5, "attention_head_dim": None, "time_embedding_type": "fourier",
+_SKIPS = {"sample_size": SIZE, "block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": None,
+          "norm_eps": 1e-6, "mid_block_scale_factor": 2**0.5, "attention_head_dim": None, "time_embedding_type": "fourier",
           "down_block_types": ("SkipDownBlock2D",) * 2, "up_block_types": ("SkipUpBlock2D",) * 2}
-_ATTENDED = {"block_out_channels": (32, 128, 128), "down_block_types": ("SkipDownBlock2D", "AttnSkipDownBlock2D", "SkipDownBlock2D"),
+_ATTENDED = {"block_out_channels": (32, 128, 128),
+             "down_block_types": ("SkipDownBlock2D", "AttnSkipDownBlock2D", "SkipDownBlock2D"),
              "up_block_types": ("SkipUpBlock2D", "AttnSkipUpBlock2D", "SkipUpBlock2D")}
 # name: (the network's options, the scheduler's options; a score-based process where there is Fourier embedding)
 SKIPS = {
@@ -91,7 +95,8 @@ def weights_of(network) -> dict[str, list[int]]:
     shapes = {key: list(value.shape) for key, value in state.items()}
     filled = {key: torch.from_numpy(value) for key, value in formula_weights(shapes).items()}
     # tables and filters that the program computes stay as they are
-    network.load_state_dict({key: value if key.endswith(("resample_filter", "u")) else filled[key] for key, value in state.items()})
+    network.load_state_dict({key: value if key.endswith(("resample_filter",
+                                                         "u")) else filled[key] for key, value in state.items()})
     network.eval().requires_grad_(False)
     return shapes
 
@@ -99,7 +104,8 @@ def weights_of(network) -> dict[str, list[int]]:
 def formula_weights(shapes: dict[str, list[int]]) -> dict[str, np.ndarray]:
     """As golden's; Fourier features have frequencies as wide as those that are drawn for training."""
     found = golden.formula_weights(shapes)
-    random = {key: 16 * normal(key, *shape) for key, shape in shapes.items() if key.endswith(("map_noise.freqs", "time_proj.weight"))}
+    random = {key: 16 * normal(key, *shape) for key, shape in shapes.items()
+              if key.endswith(("map_noise.freqs", "time_proj.weight"))}
     return {**found, **random}
 
 
@@ -161,7 +167,8 @@ def make_edm(kept: dict) -> None:
         if kind == "vp":                                    # which the program computes in float32: 6 % off at the lower end
             network.sigma_min, network.sigma_max = (float(network.sigma(torch.tensor(t).double())) for t in (network.epsilon_t, 1.0))
         # as far as the network goes, or as the sampler does
-        least, most = {"edm": (0.002, 80.0), "iddpm": (network.sigma_min, 80.0)}.get(kind, (network.sigma_min, network.sigma_max))
+        least, most = {"edm": (0.002, 80.0),
+                       "iddpm": (network.sigma_min, 80.0)}.get(kind, (network.sigma_min, network.sigma_max))
         for t in LABELS_OF[kind]:
             given = torch.full((BATCH,), t)
             arrays[f"t{t:g}"] = network.model(x, (0.5 * given).log() if kind == "ve" else given, label).numpy()
@@ -188,7 +195,8 @@ def make_diffusers_skip(kept: dict) -> None:
         shapes, random = weights_of(network), network.config.time_embedding_type == "fourier"
         x = torch.from_numpy(normal("x", BATCH, 3, SIZE, SIZE))
         label = (torch.tensor(LABELS),) if network.config.num_class_embeds else ()
-        arrays = {f"t{t:g}": network(x, torch.full((BATCH,), t), *label).sample.numpy() for t in (SIGMAS if random else TIMES)}
+        arrays = {f"t{t:g}": network(x, torch.full((BATCH,), t),
+                                     *label).sample.numpy() for t in (SIGMAS if random else TIMES)}
 
         def draw(*args, count=iter(range(1, STEPS + 1)), **kwargs):
             return torch.from_numpy(normal(f"noise {next(count)}", BATCH, 3, SIZE, SIZE))
@@ -211,7 +219,8 @@ def make_diffusers_skip(kept: dict) -> None:
                 x = scheduler.step(network(x, t.expand(BATCH), *label).sample, t, x).prev_sample
             arrays["sampled"] = x.numpy()
         given = {key: value for key, value in network.config.items() if not key.startswith("_")}
-        keep(kept, name, shapes, arrays, {"config": given, "scheduler": {"_class_name": type(scheduler).__name__, **process}})
+        keep(kept, name, shapes, arrays, {"config": given,
+                                          "scheduler": {"_class_name": type(scheduler).__name__, **process}})
 
 
 LAYOUTS = {"openai_enlarging": make_openai_enlarging, "openai_classifier": make_openai_classifier, "edm": make_edm,

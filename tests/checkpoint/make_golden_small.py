@@ -32,16 +32,21 @@ LUCIDRAINS = {
     "1.0.0": {"standardized": ({"channels": 1}, _COSINE)},
     "1.4.0": {"learned-waves": ({"learned_sinusoidal_cond": True, "channels": 1}, None)},
     "1.8.0": {"full": ({"full_attn": (True, False)}, {**_COSINE, "objective": "pred_noise"})},
-    "1.11.0": {"memory": ({"attn_heads": 2, "attn_dim_head": 8, "dim_mults": (1, 1, 2)}, {"timesteps": STEPS, "objective": "pred_v"}),
+    "1.11.0": {"memory": ({"attn_heads": 2, "attn_dim_head": 8, "dim_mults": (1, 1, 2)},
+                          {"timesteps": STEPS, "objective": "pred_v"}),
                "classes": ({"num_classes": 5}, {"timesteps": STEPS, "objective": "pred_noise"})},
     "2.3.1": {"rms": ({"init_dim": 8, "self_condition": True}, {"timesteps": STEPS}),
-              "ddim": ({"channels": 1, "attn_dim_head": (8, 4)}, {"timesteps": 1000, "sampling_timesteps": STEPS, "min_snr_loss_weight": True}),
+              "ddim": ({"channels": 1, "attn_dim_head": (8, 4)},
+                       {"timesteps": 1000, "sampling_timesteps": STEPS, "min_snr_loss_weight": True}),
               "learned": ({"learned_variance": True}, {**_COSINE, "objective": "pred_noise"})},
 }
 TQCH = {
-    "cifar-like": ({"in_channels": 3, "ch_multipliers": (1, 2, 2), "num_res_blocks": 2, "apply_attn": (False, True, False)}, {}),
-    "plain": ({"in_channels": 1, "ch_multipliers": (1, 1), "num_res_blocks": 1, "apply_attn": (True, False), "resample_with_conv": False,
-               "time_embedding_dim": 40}, {"model_mean_type": "x_0", "model_var_type": "fixed-small", "beta_schedule": "quad"}),
+    "cifar-like": ({"in_channels": 3, "ch_multipliers": (1, 2, 2), "num_res_blocks": 2, "apply_attn": (False, True, False)},
+                   {}),
+    "plain": ({"in_channels": 1, "ch_multipliers": (1, 1), "num_res_blocks": 1, "apply_attn": (True, False),
+               "resample_with_conv": False,
+               "time_embedding_dim": 40},
+               {"model_mean_type": "x_0", "model_var_type": "fixed-small", "beta_schedule": "quad"}),
 }
 BETAS = {"beta_start": 0.01, "beta_end": 0.5}
 
@@ -71,7 +76,8 @@ class Oracle:
 
         state = {key: value for key, value in network.state_dict().items() if value.dtype.is_floating_point}
         shapes = {key: list(value.shape) for key, value in state.items()}
-        network.load_state_dict({**network.state_dict(), **{k: torch.from_numpy(v) for k, v in formula_weights(shapes).items()}})
+        network.load_state_dict({**network.state_dict(),
+                                 **{k: torch.from_numpy(v) for k, v in formula_weights(shapes).items()}})
         network.eval()
         self.name, self.shape, self.kept = name, shape, {}
         self.about = {"shapes": shapes, "prefix": prefix, "shape": shape, "flags": flags, "times": [], **about}
@@ -90,7 +96,8 @@ class Oracle:
         """The origin's whole sampling, with our noise where it draws its own: `run()` gives the picture."""
         import torch
 
-        draws = iter([torch.from_numpy(normal(key, *self.shape)) for key in ["x", *(f"noise {k}" for k in range(1, 2 * STEPS))]])
+        draws = iter([torch.from_numpy(normal(key,
+                                              *self.shape)) for key in ["x", *(f"noise {k}" for k in range(1, 2 * STEPS))]])
         draw = lambda *args, **kwargs: next(draws)              # noqa: E731
         saved = torch.randn, torch.randn_like, torch.Tensor.normal_
         torch.randn = torch.randn_like = draw
@@ -121,7 +128,8 @@ def make_lucidrains(found: dict, version: str) -> None:
         oracle = Oracle(name, network, "model.", shape, flags, label=[0, 2, 4] if guided else None)
         before = torch.from_numpy(normal("before", *shape))
         more = (torch.tensor([0, 2, 4]), 0.0) if guided else (before,) if options.get("self_condition") else ()
-        oracle.outputs(lambda x, t: network(x, t, *more), (-7.5, 0.25, 6.0) if process is None else (0.0, 17.0, 500.25, 999.0))
+        oracle.outputs(lambda x, t: network(x, t, *more),
+                       (-7.5, 0.25, 6.0) if process is None else (0.0, 17.0, 500.25, 999.0))
         if process is not None:
             kind = learned_gaussian_diffusion.LearnedGaussianDiffusion if options.get("learned_variance") else \
                 classifier_free_guidance.GaussianDiffusion if guided else GaussianDiffusion
@@ -132,7 +140,8 @@ def make_lucidrains(found: dict, version: str) -> None:
             # older versions take the objective for granted in no buffer
             flags |= {"objective": process["objective"]} if "objective" in process and "buffer.loss_weight" not in oracle.kept else {}
             flags |= {key: process[key] for key in ("sampling_timesteps",) if key in process}
-            asked = {"classes": torch.tensor([0, 2, 4]), "cond_scale": 2.0, "rescaled_phi": 0.0} if guided else {"batch_size": 3}
+            asked = {"classes": torch.tensor([0, 2, 4]), "cond_scale": 2.0,
+                     "rescaled_phi": 0.0} if guided else {"batch_size": 3}
             oracle.about["guidance"] = 2.0 if guided else 1.0
             oracle.sampled(lambda: 2 * diffusion.sample(**asked) - 1)
         oracle.into(found)
@@ -148,7 +157,8 @@ def make_tqch(found: dict) -> None:
         oracle = Oracle(name, network, "", (3, options["in_channels"], 8, 8), flags)
         oracle.outputs(network, (0.0, 17.0, 500.25, 999.0))
         betas = get_beta_schedule(flags.get("beta_schedule", "linear"), *BETAS.values(), STEPS)
-        diffusion = GaussianDiffusion(betas, flags.get("model_mean_type", "eps"), flags.get("model_var_type", "fixed-large"), "mse")
+        diffusion = GaussianDiffusion(betas, flags.get("model_mean_type", "eps"), flags.get("model_var_type", "fixed-large"),
+                                      "mse")
         oracle.sampled(lambda: diffusion.p_sample(network, oracle.shape))
         oracle.into(found)
 

@@ -33,7 +33,8 @@ def test_no_reader_fits(tmp_path):
 
 @pytest.mark.parametrize("names, said", [
     ([("unet.lora_down.weight", (4, 8))], "It is a LoRA"),
-    ([("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight", (4, 4))], "text-to-image U-Net of latent diffusion"),
+    ([("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight", (4, 4))],
+     "text-to-image U-Net of latent diffusion"),
     ([("encoder.conv_in.weight", (8, 3, 3, 3)), ("quant_conv.weight", (8, 8, 1, 1))], "an autoencoder"),
     ([("conv_in.weight", (8, 4, 3, 3))], "Its input has 4 channels: it works on an autoencoder's codes"),
     ([("conv_in.weight", (8, 6, 3, 3))], "given a picture besides the noise"),
@@ -49,7 +50,8 @@ def test_a_stranger_is_said_to_be_what_it_is(tmp_path, names, said):
 
 
 @pytest.mark.parametrize("content, said", [
-    (b"", "it is empty"), (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS pointer.*git lfs pull"),
+    (b"", "it is empty"), (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n",
+                           "Git LFS pointer.*git lfs pull"),
     (b"\n<!DOCTYPE html><html><body>404</body></html>", "HTML page"), (b"PK\x03\x04" + b"\0" * 50, "zip archive"),
     (b"\x80\x02}q\x00X\x05\x00\x00\x00modelq\x01.", "it is a pickle"), (b"GGUF" + b"\0" * 50, "GGUF"),
     ((2_000_000_000).to_bytes(8, "little") + b'{"a":', "its header claims 2,000,000,000 bytes"),
@@ -63,10 +65,12 @@ def test_what_is_no_safetensors_file(tmp_path, content, said):
 
 
 @pytest.mark.parametrize("content, said", [
-    (b"", "is no checkpoint: it is empty"), (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS pointer.*git lfs pull"),
+    (b"", "is no checkpoint: it is empty"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS pointer.*git lfs pull"),
     (b"<!doctype html><html>404</html>", "is no checkpoint: it is an HTML page"), (b"\x89HDF\r\n", "HDF5"),
     ((60).to_bytes(8, "little") + b'{"a":', "a safetensors file under another name. Rename it to model.safetensors"),
-    (b"PK\x03\x04" + b"\0" * 50, "cannot be opened as a pickle of weights alone"), (b"not a pickle", "cannot be opened as a pickle"),
+    (b"PK\x03\x04" + b"\0" * 50, "cannot be opened as a pickle of weights alone"),
+    (b"not a pickle", "cannot be opened as a pickle"),
 ], ids=["empty", "lfs", "html", "hdf5", "safetensors", "zip", "text"])
 @pytest.mark.parametrize("suffix", [".pt", ".bin", ".ckpt"])
 def test_what_is_no_pickle(tmp_path, content, said, suffix):
@@ -88,7 +92,8 @@ def test_overlapping_tensors_and_too_many_are_refused(tmp_path):
     path.write_bytes(header({"a": one, "b": one}) + b"\0" * 8)
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
         ds.load(path)
-    path.write_bytes(header({f"t{k}": {"dtype": "U8", "shape": [1], "data_offsets": [k, k + 1]} for k in range(100_000)}) + b"\0" * 100_000)
+    path.write_bytes(header({f"t{k}": {"dtype": "U8", "shape": [1],
+                                       "data_offsets": [k, k + 1]} for k in range(100_000)}) + b"\0" * 100_000)
     with pytest.raises(CheckpointError, match="holds 100,000 tensors"):
         ds.load(path)
 

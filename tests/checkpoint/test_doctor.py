@@ -31,7 +31,8 @@ def same(one, other) -> bool:
     """Bit-equal outputs at two timesteps."""
     x = torch.randn(3, *one.shape, generator=torch.Generator().manual_seed(0))
     label = 1 if one.spec.labels else None
-    return all(torch.equal(one.denoiser(label)(x, one.schedule.level(t)).eps, other.denoiser(label)(x, other.schedule.level(t)).eps)
+    return all(torch.equal(one.denoiser(label)(x, one.schedule.level(t)).eps,
+                           other.denoiser(label)(x, other.schedule.level(t)).eps)
                for t in (3, 700.5))
 
 
@@ -202,8 +203,8 @@ def test_foreign_folders_are_listed_and_run(saved, tmp_path, write_checkpoint):
 
 def test_generate_with_a_path_and_flags(saved, tmp_path):
     folder, out = saved("openai", "adm", configured=False), tmp_path / "run.png"
-    assert main(["generate", "--model", str(file_in(folder)), "--flags", FLAGS, "--steps", "2", "--count", "2", "--device", "cpu",
-                 "--checkpoints", str(tmp_path / "none"), "--out", str(out), "--label", "class 3"]) == 0
+    assert main(["generate", "--model", str(file_in(folder)), "--flags", FLAGS, "--steps", "2", "--count", "2", "--device",
+                 "cpu", "--checkpoints", str(tmp_path / "none"), "--out", str(out), "--label", "class 3"]) == 0
     recipe = ds.Recipe.from_file(out)
     assert recipe.model == "adm" and recipe.label == "class 3"
     studio = ds.Studio(tmp_path / "none", "cpu", "fp32")
@@ -235,8 +236,8 @@ def test_mutated_headers_are_errors_of_ours_or_load(saved, layout, name):
 STRANGE = [None, True, -1, 0, 3, 10**30, 1e-300, float("nan"), "", "x", "9" * 5000, [], [1], ["x"], [[1]] * 3, {}, {"a": 1}]
 
 
-@pytest.mark.parametrize("layout, file", [("diffusers", "config.json"), ("diffusers", "scheduler_config.json"), ("openai", "args.json"),
-                                          ("ddpm", "args.json")])
+@pytest.mark.parametrize("layout, file", [("diffusers", "config.json"), ("diffusers", "scheduler_config.json"),
+                                          ("openai", "args.json"), ("ddpm", "args.json")])
 def test_strange_configurations_are_errors_of_ours_or_load(saved, layout, file):
     folder = saved(layout, {"diffusers": "class-as-time", "openai": "improved", "ddpm": "without-convolutions"}[layout])
     given = json.loads((folder / file).read_text())

@@ -44,7 +44,8 @@ def resave(tmp_path, tiny_spec, state):
     """Factory: a checkpoint like `write` makes, with tensors or metadata replaced."""
     def make(tensors=None, metadata=None):
         path = tmp_path / "changed.safetensors"
-        save_file(state if tensors is None else tensors, path, metadata=header(tiny_spec()) if metadata is None else metadata)
+        save_file(state if tensors is None else tensors, path,
+                  metadata=header(tiny_spec()) if metadata is None else metadata)
         return path
     return make
 
@@ -161,13 +162,14 @@ def test_a_pickle_under_a_safe_name_is_not_opened_either(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"\0", b"a text that says hello, and more of it\n" * 10, b"<html>Not found</html>",
                                      struct.pack("<Q", 2**62), struct.pack("<Q", 2**33) + b"{}",
                                      struct.pack("<Q", 2) + b"{}" + b"\0" * 4, struct.pack("<Q", 8) + b"\xff" * 8],
-                         ids=["empty", "one byte", "text", "html", "header of exabytes", "header of 8 gigabytes", "bytes behind",
-                              "not utf-8"])
+                         ids=["empty", "one byte", "text", "html", "header of exabytes", "header of 8 gigabytes",
+                              "bytes behind", "not utf-8"])
 def test_files_of_another_kind(tmp_path, content):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     for reader in (checkpoint.read, checkpoint.read_spec):
-        with pytest.raises(CheckpointError, match=r"model.safetensors is (not a whole safetensors file|a safetensors file without)"):
+        with pytest.raises(CheckpointError,
+                           match=r"model.safetensors is (not a whole safetensors file|a safetensors file without)"):
             reader(path)
 
 
@@ -201,7 +203,8 @@ def test_no_metadata_at_all(tmp_path):
 
 @pytest.mark.parametrize("version", ["2", "", "1.0"])
 def test_another_version(resave, tiny_spec, version):
-    refused(resave(metadata=header(tiny_spec(), version=version)), f"header version '{version}'; this program reads version 1. Update")
+    refused(resave(metadata=header(tiny_spec(), version=version)),
+            f"header version '{version}'; this program reads version 1. Update")
 
 
 @pytest.mark.parametrize("change, message", [
@@ -239,7 +242,8 @@ def test_a_spec_that_cannot_be(resave, tiny_spec, change, message):
 def test_a_spec_that_is_not_json(resave, tiny_spec, text):
     path = resave(metadata=header(tiny_spec(), spec=text))
     for reader in (checkpoint.read, checkpoint.read_spec):
-        with pytest.raises(CheckpointError, match="The header of changed.safetensors is wrong: The model's description is not"):
+        with pytest.raises(CheckpointError,
+                           match="The header of changed.safetensors is wrong: The model's description is not"):
             reader(path)
 
 
@@ -264,7 +268,8 @@ def test_a_misshapen_tensor(resave, state):
     refused(resave(state), r"conv_in.weight is \(8, 3, 3, 3\), should be \(8, 1, 3, 3\)")
 
 
-@pytest.mark.parametrize("dtype, code", [(torch.float64, "F64"), (torch.int8, "I8"), (torch.int64, "I64"), (torch.bool, "BOOL")])
+@pytest.mark.parametrize("dtype, code", [(torch.float64, "F64"), (torch.int8, "I8"), (torch.int64, "I64"),
+                                         (torch.bool, "BOOL")])
 def test_a_tensor_of_another_kind(resave, state, dtype, code):
     state["norm_out.bias"] = state["norm_out.bias"].to(dtype)
     refused(resave(state), rf"norm_out.bias is {code} \(allowed: F16, F32, BF16\)")

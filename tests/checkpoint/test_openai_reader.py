@@ -34,7 +34,8 @@ def test_flags_as_a_readme_gives_them(saved):
 @pytest.mark.parametrize("flags, error, message", [
     ({"num_chanels": 32}, OptionError, "There is no flag of the layout openai 'num_chanels'.*Did you mean 'num_channels'"),
     ({"num_channels": 64}, CheckpointError, "flag says num_channels = 64, but the shapes of the weights say 32"),
-    ({"attention_resolutions": "8", "image_size": 8}, CheckpointError, r"shapes of the weights say \[4\] for pictures 8 wide"),
+    ({"attention_resolutions": "8", "image_size": 8}, CheckpointError,
+     r"shapes of the weights say \[4\] for pictures 8 wide"),
     ({"channel_mult": "1,2,4"}, CheckpointError, r"shapes of the weights say \[1, 2\]"),
     ({"channel_mult": "one"}, OptionError, "list of numbers with commas"),
     ({"num_heads": 3}, OptionError, "do not divide into 3 heads"),
@@ -44,7 +45,8 @@ def test_flags_as_a_readme_gives_them(saved):
 ])
 def test_flags_that_do_not_fit(saved, flags, error, message):
     with pytest.raises(error, match=message):
-        checkpoint.inspect(saved("openai", "lsun" if "image" in flags else "adm", configured=False) if "image_size" not in flags
+        checkpoint.inspect(saved("openai", "lsun" if "image" in flags else "adm", configured=False)
+                           if "image_size" not in flags
                            else saved("openai", "adm", configured=False), flags)
 
 

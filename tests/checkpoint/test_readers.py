@@ -17,7 +17,8 @@ from diffusion_studio.errors import CheckpointError
 
 from .conftest import STORED, golden, outputs
 
-CASES = [(layout, name.removesuffix(".about")) for layout, stored in STORED.items() for name in stored if name.endswith(".about")]
+CASES = [(layout, name.removesuffix(".about")) for layout, stored in STORED.items() for name in stored
+         if name.endswith(".about")]
 
 
 @pytest.mark.parametrize("layout, name", CASES)
@@ -102,7 +103,8 @@ def test_a_nested_folder_and_a_lone_file_are_the_flat_folder(saved, tmp_path):
 
 def test_the_scheduler_gives_the_recipes_defaults(saved):
     spec = checkpoint.inspect(saved("diffusers", "google")).spec
-    assert dict(spec.defaults) == {"sampler": {"name": "ddpm", "variance": "large"}, "spacing": "leading", "clip": True, "steps": 250}
+    assert dict(spec.defaults) == {"sampler": {"name": "ddpm", "variance": "large"}, "spacing": "leading", "clip": True,
+                                   "steps": 250}
     spec = checkpoint.inspect(saved("diffusers", "everywhere")).spec
     assert spec.parametrization == "v" and spec.defaults["spacing"] == "trailing"
     folder = saved("diffusers", "default")
@@ -141,7 +143,8 @@ def test_a_configuration_that_does_not_fit(saved, change, message):
         ds.load(folder)
 
 
-@pytest.mark.parametrize("text, message", [("{", "is not JSON"), ("[1]", "holds no JSON object"), ("[" * 100_000, "is not JSON")])
+@pytest.mark.parametrize("text, message",
+                         [("{", "is not JSON"), ("[1]", "holds no JSON object"), ("[" * 100_000, "is not JSON")])
 def test_a_configuration_that_is_none(saved, text, message):
     folder = saved("diffusers", "default")
     (folder / "config.json").write_text(text)

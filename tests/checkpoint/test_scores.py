@@ -29,7 +29,8 @@ STORED = {layout: np.load(golden.HERE / f"golden_{layout}.npz") for layout in go
 
 
 def cases(*layouts: str) -> list[tuple[str, str]]:
-    return [(layout, name.removesuffix(".about")) for layout in layouts for name in STORED[layout] if name.endswith(".about")]
+    return [(layout, name.removesuffix(".about")) for layout in layouts for name in STORED[layout]
+            if name.endswith(".about")]
 
 
 @pytest.fixture
@@ -113,7 +114,8 @@ def test_classifiers(stored, name):
 def test_a_classifier_is_told_by_its_shapes(stored, name):
     told = checkpoint.inspect(stored("openai_classifier", name)).spec
     flags = {"num_head_channels": told.network.head_channels}
-    found = checkpoint.inspect(stored("openai_classifier", name, configured=False) / "diffusion_pytorch_model.safetensors", flags)
+    found = checkpoint.inspect(stored("openai_classifier", name, configured=False) / "diffusion_pytorch_model.safetensors",
+                               flags)
     assert found.spec.network == told.network
     bare = checkpoint.inspect(stored("openai_classifier", name, configured=False))
     assumed = {one.name: one.value for one in bare.found.facts if one.source == "assumed"}
@@ -145,7 +147,8 @@ def test_a_classifier_converts_to_the_same_bits_and_is_said_to_be_one(stored, tm
 def test_classifier_flags_that_do_not_fit(stored):
     folder = stored("openai_classifier", "adm")
     for flags, error, message in (
-            ({"classifier_width": 64}, CheckpointError, "flag says classifier_width = 64, but the shapes of the weights say 32"),
+            ({"classifier_width": 64}, CheckpointError,
+             "flag says classifier_width = 64, but the shapes of the weights say 32"),
             ({"classifier_attention_resolutions": "2"}, CheckpointError, r"shapes of the weights say \[8, 4\]"),
             ({"num_heads": 4}, OptionError, "There is no flag of the layout openai-classifier 'num_heads'"),
             ({"diffusion_steps": 0}, OptionError, "from 1 to 100,000, got 0")):
@@ -196,7 +199,8 @@ def test_ten_steps_of_edms_sampler(stored, name, what):
     churn = {"churn": 20.0, "s_tmin": 0.05, "s_tmax": 40.0, "s_noise": 1.003} if what == "churned" else {}
     noise = lambda k: torch.from_numpy(golden.normal(f"noise {k}", golden.BATCH, *model.shape)).double()      # noqa: E731
     denoise = model.denoiser(golden.LABELS if model.spec.labels else None)
-    *_, last = ds.sample(ds.SAMPLERS["heun"](**churn), denoise, levels[0].sigma * x_of(model.spec.channels).double(), levels, noise)
+    *_, last = ds.sample(ds.SAMPLERS["heun"](**churn), denoise, levels[0].sigma * x_of(model.spec.channels).double(), levels,
+                         noise)
     wanted = STORED["edm"][f"{name}.{what}"]
     assert np.abs(last.x.numpy() - wanted).max() / max(np.abs(wanted).max(), 1) < 1e-4
 
@@ -243,7 +247,8 @@ def test_no_label_is_zeros_for_edm(stored):
     ({"precond": "edm2"}, OptionError, "Choose one of: vp, ve, iddpm, edm"),
     ({"precond": "iddpm"}, CheckpointError, "belongs to a network with twice as many output channels.*this one has as many"),
     ({"precond": "vp", "M": 1}, OptionError, "M must be the timesteps of training"),
-    ({"attn_resolutions": "8"}, CheckpointError, r"attn_resolutions = .8., but the shapes of the weights say \[4, 8\]|\[8, 4\]"),
+    ({"attn_resolutions": "8"}, CheckpointError,
+     r"attn_resolutions = .8., but the shapes of the weights say \[4, 8\]|\[8, 4\]"),
     ({"encoder_type": "residual"}, CheckpointError, "the shapes of the weights say 'standard'"),
     ({"cbase": 16}, OptionError, "There is no flag of the layout edm 'cbase'")])
 def test_edm_flags_that_do_not_fit(stored, flags, error, message):
@@ -255,8 +260,10 @@ def test_an_edm_file_that_is_cut_short(stored):
     folder = stored("edm", "ncsnpp-ve")
     path = folder / "diffusion_pytorch_model.safetensors"
     state = load_file(path)
-    for key, message in (("model.enc.8x8_conv.weight", "no first convolution"), ("model.enc.8x8_block0.norm0.weight", "no blocks at 8x8"),
-                         ("model.dec.4x4_up.skip.weight", "missing dec.4x4_up.skip.weight"), ("model.map_noise.freqs", "say")):
+    for key, message in (("model.enc.8x8_conv.weight", "no first convolution"),
+                         ("model.enc.8x8_block0.norm0.weight", "no blocks at 8x8"),
+                         ("model.dec.4x4_up.skip.weight", "missing dec.4x4_up.skip.weight"),
+                         ("model.map_noise.freqs", "say")):
         save_file({name: value for name, value in state.items() if name != key}, path)
         with pytest.raises(CheckpointError, match=message):
             ds.load(folder)
@@ -283,7 +290,8 @@ def test_ncsnpp_outputs(stored, name):
     for t in golden.SIGMAS if exploding else golden.TIMES:
         wanted = STORED["diffusers_skip"][f"{name}.t{t:g}"]
         with torch.no_grad():
-            found = model.network(2 * x - 1 if exploding else x, torch.full((golden.BATCH,), 2 * t if exploding else t), label).numpy()
+            found = model.network(2 * x - 1 if exploding else x, torch.full((golden.BATCH,), 2 * t if exploding else t),
+                                  label).numpy()
         wanted = -t * wanted if exploding else wanted
         assert np.abs(wanted).max() > 0.3 and np.abs(found - wanted).max() < 1e-5
 
@@ -296,7 +304,7 @@ def test_ten_steps_of_ncsnpp(stored, name):
     levels = ds.path(model.schedule, golden.STEPS, recipe.spacing)
     x = levels[0].sigma * x_of(3) - 1 if exploding else x_of(3)
     scale = 1.0                                             # of the fresh noise: a level's sigma has the factor 2 already
-    noise = lambda k: scale * torch.from_numpy(golden.normal(f"noise {k}", golden.BATCH, 3, golden.SIZE, golden.SIZE))   # noqa: E731
+    noise = lambda k: scale * torch.from_numpy(golden.normal(f"noise {k}", golden.BATCH, 3, golden.SIZE, golden.SIZE))  # noqa: E731
     denoise = model.denoiser(golden.LABELS if model.spec.labels else None)
     *_, last = ds.sample(recipe.sampler, clamped(denoise) if recipe.clip else denoise, x, levels, noise)
     found, wanted = last.x.numpy(), STORED["diffusers_skip"][f"{name}.sampled"]
@@ -309,8 +317,8 @@ def test_ncsnpp_is_told_by_its_shapes(stored, name):
     """All but heads, eps, the middle's scale, centring, the order of waves, and the process."""
     told = checkpoint.inspect(stored("diffusers_skip", name)).spec.network
     bare = checkpoint.inspect(stored("diffusers_skip", name, configured=False)).spec.network
-    given = {key: getattr(told, key) for key in ("head_channels", "norm_eps", "middle_scale", "middle_groups", "center_input",
-                                                 "unit_input", "time_order", "time_shift")}
+    given = {key: getattr(told, key) for key in ("head_channels", "norm_eps", "middle_scale", "middle_groups",
+                                                 "center_input", "unit_input", "time_order", "time_shift")}
     assert dataclasses.replace(bare, **given) == told
 
 

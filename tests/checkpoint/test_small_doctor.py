@@ -15,8 +15,8 @@ from diffusion_studio.errors import CheckpointError, StudioError
 from .conftest import small
 from .test_doctor import STRANGE, mutated
 
-ONE_EACH = [("lucidrains", "memory"), ("lucidrains", "classes"), ("lucidrains", "bias"), ("tqch", "cifar-like"), ("dome272", "classes"),
-            ("teapearce", "mnist"), ("brianpulfer", "mnist")]
+ONE_EACH = [("lucidrains", "memory"), ("lucidrains", "classes"), ("lucidrains", "bias"), ("tqch", "cifar-like"),
+            ("dome272", "classes"), ("teapearce", "mnist"), ("brianpulfer", "mnist")]
 
 
 @pytest.mark.parametrize("layout, name", ONE_EACH)
@@ -32,7 +32,8 @@ def test_the_report_says_every_setting_and_its_source(kept, tmp_path, capsys, la
     seen = checkpoint.inspect(folder)
     assert given["layout"] == layout and {*given["settings"]} == {fact.name for fact in seen.found.facts}
     again = checkpoint.inspect(folder, {key: value for key, value in given["assumed"].items() if value is not None})
-    assert again.spec == seen.spec                                  # what was assumed, given back as flags, is the same model
+    # what was assumed, given back as flags, is the same model
+    assert again.spec == seen.spec
     line = next((line for line in said.splitlines() if line.startswith("  --flags ")), None)
     if line is not None:
         assert main(["inspect", str(folder), "--json", "--flags", json.loads(line.removeprefix("  --flags "))]) == 0
@@ -65,7 +66,8 @@ def test_tensors_of_other_shapes_are_errors_of_ours_or_load(kept, tmp_path, layo
     draw = np.random.default_rng(1)
     for key in draw.permutation(sorted(state))[:25]:
         for changed in (state[key].flatten()[0], state[key].flatten(), state[key][:0], None):
-            save_file({**{k: v for k, v in state.items() if k != key}, **({} if changed is None else {key: changed.clone()})}, path)
+            save_file({**{k: v for k, v in state.items() if k != key},
+                       **({} if changed is None else {key: changed.clone()})}, path)
             try:
                 checkpoint.inspect(folder)
             except StudioError as error:

@@ -20,7 +20,8 @@ from diffusion_studio.errors import CheckpointError, OptionError
 
 from .conftest import SMALL, small
 
-CASES = [(layout, name.removesuffix(".about")) for layout, stored in SMALL.items() for name in stored if name.endswith(".about")]
+CASES = [(layout, name.removesuffix(".about")) for layout, stored in SMALL.items() for name in stored
+         if name.endswith(".about")]
 STEPS = small.STEPS
 
 
@@ -37,7 +38,8 @@ def call(model, case, t: float) -> np.ndarray:
         label = [10] * len(x)
     more = (torch.from_numpy(small.normal("before", *case.about["shape"])),) if model.spec.network.self_condition else ()
     with torch.no_grad():
-        return model.network(x, torch.full((len(x),), t), None if label is None else torch.tensor(label), None, *more).numpy()
+        return model.network(x, torch.full((len(x),), t), None if label is None else torch.tensor(label), None,
+                             *more).numpy()
 
 
 @pytest.mark.parametrize("layout, name", CASES)
@@ -106,8 +108,10 @@ def test_golden_files_are_small():
 # ---- lucidrains -----------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("name, schedule, timesteps, means", [
-    ("cosine", ds.SCHEDULES["cosine"], 10, "eps"), ("rms", ds.SCHEDULES["table"], 10, "v"), ("ddim", ds.SCHEDULES["table"], 1000, "v"),
-    ("memory", ds.SCHEDULES["table"], 10, "v"), ("classes", ds.SCHEDULES["cosine"], 10, "eps"), ("full", ds.SCHEDULES["cosine"], 10, "eps")])
+    ("cosine", ds.SCHEDULES["cosine"], 10, "eps"), ("rms", ds.SCHEDULES["table"], 10, "v"),
+    ("ddim", ds.SCHEDULES["table"], 1000, "v"),
+    ("memory", ds.SCHEDULES["table"], 10, "v"), ("classes", ds.SCHEDULES["cosine"], 10, "eps"),
+    ("full", ds.SCHEDULES["cosine"], 10, "eps")])
 def test_the_process_is_read_from_the_buffers(kept, tmp_path, name, schedule, timesteps, means):
     spec = checkpoint.inspect(kept("lucidrains", name).folder(tmp_path, configured=False)).spec
     assert isinstance(spec.schedule, schedule) and spec.schedule.timesteps == timesteps and spec.parametrization == means
@@ -136,12 +140,14 @@ def test_the_trainers_file_gives_its_average_and_its_version(kept, tmp_path):
     online = {f"online_model.{key}": value * 2 for key, value in state.items()}
     torch.save({"step": 7, "model": {key: value * 2 for key, value in state.items()}, "scaler": None, "version": "1.11.0",
                 "opt": {"state": {0: {"exp_avg": torch.zeros(4, 3, 3, 3)}}, "param_groups": [{"lr": 1e-4}]},
-                "ema": {"initted": torch.tensor(True), "step": torch.tensor(7), **online, **average}}, tmp_path / "model-7.pt")
+                "ema": {"initted": torch.tensor(True), "step": torch.tensor(7), **online, **average}},
+                tmp_path / "model-7.pt")
     model = ds.load(convert(tmp_path / "model-7.pt", tmp_path / "out.safetensors", {"image_size": 8}), "cpu", "fp32")
     assert model.spec.provenance["taken"] == "ema" and model.spec.provenance["settings"]["version"] == "1.11.0 (buffers in the file)"
     t = case.about["times"][1]
     assert np.abs(call(model, case, t) - case.arrays[f"t{t:g}"]).max() < 1e-5
-    other = ds.load(convert(tmp_path / "model-7.pt", tmp_path / "model.safetensors", {"image_size": 8}, take="model"), "cpu", "fp32")
+    other = ds.load(convert(tmp_path / "model-7.pt", tmp_path / "model.safetensors", {"image_size": 8}, take="model"), "cpu",
+                    "fp32")
     assert np.abs(call(other, case, t) - case.arrays[f"t{t:g}"]).max() > 1e-2
 
 
@@ -182,15 +188,16 @@ def test_tensors_of_a_network_without_levels(tmp_path):
 def test_a_version_with_one_skip_a_level_is_said_to_be_too_old(kept, tmp_path):
     folder = kept("lucidrains", "bias").folder(tmp_path)
     state = load_file(folder / "model.safetensors")
-    save_file({key: value for key, value in state.items() if ".ups.1." not in key and "ups.0.0" not in key}, folder / "model.safetensors")
+    save_file({key: value for key, value in state.items() if ".ups.1." not in key and "ups.0.0" not in key},
+              folder / "model.safetensors")
     with pytest.raises(CheckpointError, match="before version 0.22, whose U-Net has one skip a level"):
         checkpoint.inspect(folder)
 
 
 # ---- all five -------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("layout, name", [("lucidrains", "classes"), ("lucidrains", "rms"), ("tqch", "plain"), ("dome272", "classes"),
-                                          ("teapearce", "mnist"), ("brianpulfer", "mnist")])
+@pytest.mark.parametrize("layout, name", [("lucidrains", "classes"), ("lucidrains", "rms"), ("tqch", "plain"),
+                                          ("dome272", "classes"), ("teapearce", "mnist"), ("brianpulfer", "mnist")])
 def test_converting_gives_bit_equal_outputs(kept, tmp_path, layout, name):
     case = kept(layout, name)
     folder = case.folder(tmp_path)
@@ -204,7 +211,8 @@ def test_converting_gives_bit_equal_outputs(kept, tmp_path, layout, name):
 @pytest.mark.parametrize("layout, name, wrap, taken", [
     ("tqch", "plain", lambda state: {"model": {key: value * 2 for key, value in state.items()}, "epoch": 3,
                                      "ema": {"decay": 0.9999, "shadow": state, "num_updates": 3}}, "ema.shadow"),
-    ("teapearce", "mnist", lambda state: state | {"nn_model.init_conv.conv1.1.num_batches_tracked": torch.tensor(7)}, "whole file"),
+    ("teapearce", "mnist", lambda state: state | {"nn_model.init_conv.conv1.1.num_batches_tracked": torch.tensor(7)},
+     "whole file"),
     ("dome272", "classes", lambda state: {f"module.{key}": value for key, value in state.items()}, "whole file"),
     ("brianpulfer", "mnist", lambda state: state, "whole file")])
 def test_pickles_as_these_programs_write_them(kept, tmp_path, layout, name, wrap, taken):
@@ -217,7 +225,8 @@ def test_pickles_as_these_programs_write_them(kept, tmp_path, layout, name, wrap
     assert np.abs(part_of(case, f"t{t:g}", call(model, case, t)) - case.arrays[f"t{t:g}"]).max() < 1e-5
 
 
-@pytest.mark.parametrize("layout, name, key", [("lucidrains", "rms", "mid_attn.to_qkv.weight"), ("tqch", "plain", "middle.1.norm.bias"),
+@pytest.mark.parametrize("layout, name, key",
+                         [("lucidrains", "rms", "mid_attn.to_qkv.weight"), ("tqch", "plain", "middle.1.norm.bias"),
                                                ("dome272", "plain", "bot2.double_conv.1.bias"),
                                                ("teapearce", "mnist", "up1.model.1.conv1.1.running_var"),
                                                ("brianpulfer", "mnist", "b5.1.conv2.bias")])
@@ -225,7 +234,8 @@ def test_a_missing_a_surplus_and_a_misshapen_tensor(kept, tmp_path, layout, name
     case = kept(layout, name)
     folder, state, key = case.folder(tmp_path), case.state(), case.about["prefix"] + key
     plain = key.removeprefix(case.about["prefix"])
-    for changed, said in (({**state, f"{case.about['prefix']}extra.weight": torch.zeros(2)}, "not in the network extra.weight"),
+    for changed, said in (({**state, f"{case.about['prefix']}extra.weight": torch.zeros(2)},
+                           "not in the network extra.weight"),
                           ({k: v for k, v in state.items() if k != key}, f"missing .*{plain}"),
                           ({**state, key: torch.zeros(3)}, f"{plain} is .3,.; the network")):
         save_file(changed, folder / "model.safetensors")
@@ -233,8 +243,8 @@ def test_a_missing_a_surplus_and_a_misshapen_tensor(kept, tmp_path, layout, name
             ds.load(folder)
 
 
-@pytest.mark.parametrize("layout, name", [("lucidrains", "memory"), ("tqch", "cifar-like"), ("dome272", "classes"), ("teapearce", "mnist"),
-                                          ("brianpulfer", "mnist")])
+@pytest.mark.parametrize("layout, name", [("lucidrains", "memory"), ("tqch", "cifar-like"), ("dome272", "classes"),
+                                          ("teapearce", "mnist"), ("brianpulfer", "mnist")])
 def test_the_whole_file_runs_with_its_defaults(kept, tmp_path, layout, name):
     """Through the studio: an odd batch, two steps, guided where the model knows classes."""
     folder = tmp_path / "models"
@@ -257,7 +267,8 @@ def test_a_picture_in_the_unit_range_is_the_same_picture(kept, tmp_path):
     sigma = level.sigma * (1 + 3 * level.alpha**2) ** -0.5
     alpha = math.sqrt(1 - sigma**2)
     assert 2 * math.log(alpha / sigma) == pytest.approx(level.log_snr + 2 * math.log(2))
-    assert torch.allclose(config.given(level.alpha * y + level.sigma * eps, level), alpha * (y + 1) / 2 + sigma * eps, atol=1e-12)
+    assert torch.allclose(config.given(level.alpha * y + level.sigma * eps, level), alpha * (y + 1) / 2 + sigma * eps,
+                          atol=1e-12)
 
 
 @pytest.mark.parametrize("layout, name, flags, message", [

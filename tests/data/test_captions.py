@@ -43,12 +43,14 @@ def test_text_files_of_the_same_names(folder):
 @pytest.mark.parametrize("column", ["file_name", "file", "image"])
 def test_a_csv(folder, table, column):
     write_csv(folder / table, ["id", column, "text", "caption_2"],
-              [["1", "c.PNG", "see", ""], ["2", "./a.png", "one, with \"comma\"", "two\nlines"], ["3", "b.png", "bee", "be"], ["4", "b.png", "B", ""]])
+              [["1", "c.PNG", "see", ""], ["2", "./a.png", "one, with \"comma\"", "two\nlines"], ["3", "b.png", "bee", "be"],
+               ["4", "b.png", "B", ""]])
     assert data.load(folder).captions == (('one, with "comma"', "two\nlines"), ("bee", "be", "B"), ("see",))
 
 
 def test_a_jsonl(folder):
-    rows = [{"file_name": "a.png", "text": ["one", "two"], "seed": 3}, {"file_name": "b.png", "text": "bee"}, {"file_name": "c.PNG", "prompt": "see"}]
+    rows = [{"file_name": "a.png", "text": ["one", "two"], "seed": 3}, {"file_name": "b.png", "text": "bee"},
+            {"file_name": "c.PNG", "prompt": "see"}]
     (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n\n")
     assert data.load(folder).captions == (("one", "two"), ("bee",), ("see",))
 
@@ -57,9 +59,11 @@ def test_labels_and_captions_together(tmp_path):
     for k, name in enumerate(["x/1.png", "y/1.png", "y/2.png"]):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(IMAGES[k]).save(tmp_path / name)
-    write_csv(tmp_path / "captions.csv", ["file_name", "caption"], [["y/2.png", "three"], ["y\\1.png", "two"], ["x/1.png", "one"]])
+    write_csv(tmp_path / "captions.csv", ["file_name", "caption"],
+              [["y/2.png", "three"], ["y\\1.png", "two"], ["x/1.png", "one"]])
     found = data.load(tmp_path)
-    assert found.names == ("x", "y") and found.labels.tolist() == [0, 1, 1] and found.captions == (("one",), ("two",), ("three",))
+    assert found.names == ("x", "y") and found.labels.tolist() == [0, 1,
+                                                                   1] and found.captions == (("one",), ("two",), ("three",))
 
 
 @pytest.mark.parametrize("files, message", [
@@ -75,7 +79,8 @@ def test_labels_and_captions_together(tmp_path):
     ({"metadata.jsonl": '{"file_name": 3, "text": "x"}'}, "line 1, names no file"),
     ({"captions.csv": b"\xff\xfe\x00"}, "captions.csv cannot be read as UTF-8 text .* Save it as UTF-8"),
     ({"a.txt": b"\xff"}, "a.txt cannot be read as UTF-8"),
-    ({"a.txt": "x", "captions.csv": "file,text\n"}, "holds captions in several forms: captions.csv, text files beside the pictures. Keep one"),
+    ({"a.txt": "x", "captions.csv": "file,text\n"},
+     "holds captions in several forms: captions.csv, text files beside the pictures. Keep one"),
     ({"metadata.csv": "", "metadata.jsonl": ""}, "holds captions in several forms: metadata.csv, metadata.jsonl"),
 ], ids=str)
 def test_captions_that_do_not_fit(folder, files, message):
@@ -89,7 +94,8 @@ def test_captions_that_do_not_fit(folder, files, message):
 
 
 def test_npz_with_captions_labels_and_their_names(tmp_path):
-    np.savez(tmp_path / "set.npz", image=IMAGES, caption=np.array(["a", "b", "c", "d", "e"]), style=np.array([1, 0, 1, 1, 0], np.uint8),
+    np.savez(tmp_path / "set.npz", image=IMAGES, caption=np.array(["a", "b", "c", "d", "e"]),
+             style=np.array([1, 0, 1, 1, 0], np.uint8),
              style_names=np.array(["flat", "round"]), is_dup=np.array([0, 0, 0, 1, 0], bool))
     found = data.load(tmp_path / "set.npz")
     assert found.captions == (("a",), ("b",), ("c",), ("e",)) and found.names == ("flat", "round")
@@ -98,13 +104,14 @@ def test_npz_with_captions_labels_and_their_names(tmp_path):
 
 
 def test_npz_with_several_captions_each(tmp_path):
-    np.savez(tmp_path / "set.npz", images=IMAGES, captions=np.array([["a", "A"], ["b", ""], ["c", "C"], ["d", "D"], ["e", "E"]]))
+    np.savez(tmp_path / "set.npz", images=IMAGES,
+             captions=np.array([["a", "A"], ["b", ""], ["c", "C"], ["d", "D"], ["e", "E"]]))
     assert data.load(tmp_path / "set.npz").captions[:2] == (("a", "A"), ("b",))
 
 
 def test_npz_of_emoji_has_captions_from_names_and_keywords(tmp_path):
-    np.savez(tmp_path / "set.npz", image=IMAGES, emoji_id=np.array([1, 0, 1, 1, 0], np.int16), name=np.array(["cat face", "pizza"]),
-             keywords=np.array(["cat|face|pet|whiskers", ""]))
+    np.savez(tmp_path / "set.npz", image=IMAGES, emoji_id=np.array([1, 0, 1, 1, 0], np.int16),
+             name=np.array(["cat face", "pizza"]), keywords=np.array(["cat|face|pet|whiskers", ""]))
     found = data.load(tmp_path / "set.npz")
     assert found.captions[0] == ("pizza", "pizza")
     assert found.captions[1] == varied("cat face", ["cat", "face", "pet", "whiskers"])
@@ -113,8 +120,10 @@ def test_npz_of_emoji_has_captions_from_names_and_keywords(tmp_path):
 
 @pytest.mark.parametrize("arrays, message", [
     ({"captions": np.array(["a", "", "c", "d", " "])}, "2 of 5 images have no caption, the first is number 1"),
-    ({"emoji_id": np.array([0, 1, 2, 0, 0]), "name": np.array(["a", "b"])}, "emoji_id in .* does not number rows of name and keywords"),
-    ({"labels": np.array([0, 1, 2, 0, 0]), "classes": np.array(["a", "b"])}, "The labels in .* go up to 2, and there are only 2 names"),
+    ({"emoji_id": np.array([0, 1, 2, 0, 0]), "name": np.array(["a", "b"])},
+     "emoji_id in .* does not number rows of name and keywords"),
+    ({"labels": np.array([0, 1, 2, 0, 0]), "classes": np.array(["a", "b"])},
+     "The labels in .* go up to 2, and there are only 2 names"),
     ({"captions": np.array([{"a": 1}] * 5, dtype=object)}, "cannot be read as a numpy archive: .*allow_pickle=False"),
 ])
 def test_npz_that_does_not_fit(tmp_path, arrays, message):
@@ -142,11 +151,13 @@ def test_alpha_is_laid_on_the_background(tmp_path):
 
 
 def test_a_single_caption_needs_no_tuple():
-    assert ImageData(IMAGES, None, (), ("a", ("b", "c"), "d", "e", ["f"])).captions == (("a",), ("b", "c"), ("d",), ("e",), ("f",))
+    assert ImageData(IMAGES, None, (), ("a", ("b", "c"), "d", "e",
+                                        ["f"])).captions == (("a",), ("b", "c"), ("d",), ("e",), ("f",))
 
 
 @pytest.mark.parametrize("captions, message", [
-    (("a",), "There are 1 captions for 5 images"), (("a", "b", (), "d", "e"), "1 of 5 images have no caption, the first is number 2"),
+    (("a",), "There are 1 captions for 5 images"),
+    (("a", "b", (), "d", "e"), "1 of 5 images have no caption, the first is number 2"),
     (("a", "b", ("c", 3), "d", " "), "2 of 5 images have no caption, the first is number 2"),
 ])
 def test_captions_that_cannot_be(captions, message):
@@ -157,7 +168,8 @@ def test_captions_that_cannot_be(captions, message):
 def test_some_labels_only():
     given = ImageData(IMAGES, np.array([0, 2, 1, 2, 0]), ("a", "b", "c"), tuple("vwxyz"))
     found = given.only(["c", "a"])
-    assert found.names == ("c", "a") and found.labels.tolist() == [1, 0, 0, 1] and [c for c, in found.captions] == list("vwyz")
+    assert found.names == ("c", "a") and found.labels.tolist() == [1, 0, 0,
+                                                                   1] and [c for c, in found.captions] == list("vwyz")
     np.testing.assert_array_equal(found.images, IMAGES[[0, 1, 3, 4]])
     with pytest.raises(OptionError, match="There is no label of the data 'd'. Choose one of: a, b, c"):
         given.only(["d"])
@@ -172,7 +184,8 @@ def test_known_data_in_the_folder_that_the_environment_names(tmp_path, monkeypat
     folder = tmp_path / "sets"
     folder.mkdir()
     names = np.array(["google", "twitter", "openmoji", "fluent3d", "fluentflat"])
-    np.savez(folder / "emoji64.npz", image=IMAGES, style=np.arange(5, dtype=np.uint8), style_names=names, caption=np.array(list("abcde")))
+    np.savez(folder / "emoji64.npz", image=IMAGES, style=np.arange(5, dtype=np.uint8), style_names=names,
+             caption=np.array(list("abcde")))
     with pytest.raises(DataError, match="emoji was not found in .*DIFFUSION_STUDIO_DATA"):
         data.load("emoji")
     monkeypatch.setenv("DIFFUSION_STUDIO_DATA", str(folder))

@@ -81,12 +81,14 @@ def test_a_folder_of_a_known_name_has_its_labels(mnist, monkeypatch):
     (b"", "cannot be read|is cut short"),
     (b"<html>Not found</html>", "cannot be read: Not a gzipped file"),
     (gzip.compress(idx(GREY))[:30] + b"\xff" * 40, "cannot be read"),
-    (gzip.compress(struct.pack(">HBB3I", 0, 9, 3, 5, 4, 6) + GREY.tobytes()), "is not an idx file of unsigned bytes with 3 dimensions"),
+    (gzip.compress(struct.pack(">HBB3I", 0, 9, 3, 5, 4, 6) + GREY.tobytes()),
+     "is not an idx file of unsigned bytes with 3 dimensions"),
     (gzip.compress(struct.pack(">HBB3I", 1, 8, 3, 5, 4, 6) + GREY.tobytes()), "is not an idx file"),
     (gzip.compress(idx(LABELS)), "is not an idx file of unsigned bytes with 3 dimensions"),
     (gzip.compress(struct.pack(">HBB3I", 0, 8, 3, 2**31, 2**31, 6)), "claims [0-9,]+ bytes; the most is"),
     (gzip.compress(idx(GREY[:0])), "5 labels for 0 images"),
-], ids=["cut gzip", "cut data", "cut header", "empty gzip", "empty", "html", "garbled", "floats", "magic", "labels", "huge", "none"])
+], ids=["cut gzip", "cut data", "cut header", "empty gzip", "empty", "html", "garbled", "floats", "magic", "labels", "huge",
+        "none"])
 def test_broken_images(mnist, content, message):
     (mnist / "train-images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(DataError, match=message):
@@ -114,7 +116,8 @@ def test_broken_labels_are_never_taken_for_missing_ones(mnist, content, message)
 # --- npz
 
 
-@pytest.mark.parametrize("names, split", [(("x_train", "y_train"), "train"), (("images", "labels"), "train"), (("arr_0", "arr_1"), "train"),
+@pytest.mark.parametrize("names, split", [(("x_train", "y_train"), "train"), (("images", "labels"), "train"),
+                                          (("arr_0", "arr_1"), "train"),
                                           (("x_test", "y_test"), "test"), (("test_images", "test_labels"), "test")], ids=str)
 @pytest.mark.parametrize("shape", [(5, 4, 6), (5, 4, 6, 1), (5, 4, 6, 3)], ids=str)
 def test_npz(tmp_path, names, split, shape):
@@ -142,7 +145,8 @@ def test_npz_without_labels(tmp_path):
     ({"images": GREY, "labels": LABELS / 2}, "The labels in .* are float64"),
     ({"images": GREY, "labels": -LABELS.astype(int)}, "wanted one whole number of at least 0 for each"),
     ({"images": GREY, "labels": np.array(list("abcde"))}, "The labels in .* are <U1"),
-    ({"images": GREY, "labels": np.array([0, 1, 2, 3, 10**9])}, "The labels in .* go up to 1,000,000,000; a network takes at most"),
+    ({"images": GREY, "labels": np.array([0, 1, 2, 3, 10**9])},
+     "The labels in .* go up to 1,000,000,000; a network takes at most"),
 ], ids=lambda value: value[:30] if isinstance(value, str) else None)
 def test_npz_that_does_not_fit(tmp_path, arrays, message):
     np.savez(tmp_path / "set.npz", **arrays)
@@ -283,7 +287,8 @@ def test_unknown_sources(tmp_path):
 def test_a_known_name_that_is_nowhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    absent = [name for name, known in KNOWN.items() if not any(p.startswith("/") and (tmp_path / p).exists() for p in known.places)]
+    absent = [name for name, known in KNOWN.items()
+              if not any(p.startswith("/") and (tmp_path / p).exists() for p in known.places)]
     for name in absent:
         with pytest.raises(DataError, match=f"{name} was not found in data/{name}, .*Put its files in one of these places"):
             data.load(name)

@@ -66,7 +66,8 @@ def test_the_first_frame_of_an_animation(tmp_path):
         (tmp_path / f"1.{suffix}").unlink()
 
 
-@pytest.mark.parametrize("orientation, turned", [(1, RGB), (3, RGB[::-1, ::-1]), (6, RGB.transpose(1, 0, 2)[:, ::-1]), (2, RGB[:, ::-1])])
+@pytest.mark.parametrize("orientation, turned",
+                         [(1, RGB), (3, RGB[::-1, ::-1]), (6, RGB.transpose(1, 0, 2)[:, ::-1]), (2, RGB[:, ::-1])])
 def test_exif_orientation(tmp_path, orientation, turned):
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -127,8 +128,10 @@ def test_odd_sizes(shape, fit, size):
     assert ImageData(images, None, ()).fitted(size, fit).images.shape == (shape[0], size, size, shape[3])
 
 
-@pytest.mark.parametrize("options, message", [({"fit": "squeeze"}, "There is no fit 'squeeze'. Choose one of: pad, crop, resize"),
-                                              ({"background": "pink"}, "A background is black, grey, white or #rrggbb, got 'pink'"),
+@pytest.mark.parametrize("options, message",
+                         [({"fit": "squeeze"}, "There is no fit 'squeeze'. Choose one of: pad, crop, resize"),
+                                              ({"background": "pink"},
+                                               "A background is black, grey, white or #rrggbb, got 'pink'"),
                                               ({"background": "#12345"}, "or #rrggbb, got '#12345'")])
 def test_options_that_cannot_be(tmp_path, options, message):
     with pytest.raises(OptionError, match=message):
@@ -142,13 +145,15 @@ def records(count: int) -> tuple[bytes, np.ndarray, np.ndarray]:
     """As on the authors' page: a label byte, then 1024 red, 1024 green, 1024 blue, row by row."""
     images = RANDOM.integers(0, 256, (count, 32, 32, 3), np.uint8)
     labels = RANDOM.integers(0, 10, count).astype(np.uint8)
-    return b"".join(bytes([label]) + b"".join(image[..., c].tobytes() for c in range(3)) for label, image in zip(labels, images)), images, labels
+    return b"".join(bytes([label]) + b"".join(image[...,
+                                                    c].tobytes() for c in range(3)) for label, image in zip(labels, images)), images, labels
 
 
 @pytest.mark.parametrize("inside", ["", "cifar-10-batches-bin"])
 def test_cifar_binary(tmp_path, inside):
     (tmp_path / inside).mkdir(exist_ok=True)
-    made = {name: records(count) for name, count in (("data_batch_1.bin", 3), ("data_batch_2.bin", 2), ("test_batch.bin", 4))}
+    made = {name: records(count) for name, count in (("data_batch_1.bin", 3), ("data_batch_2.bin", 2),
+                                                     ("test_batch.bin", 4))}
     for name, (content, _, _) in made.items():
         (tmp_path / inside / name).write_bytes(content)
     found = data.load(tmp_path)
@@ -157,7 +162,8 @@ def test_cifar_binary(tmp_path, inside):
     np.testing.assert_array_equal(data.load(tmp_path, "test").images, made["test_batch.bin"][1])
 
 
-@pytest.mark.parametrize("content, message", [(b"", "has 0 bytes, no multiple of 3073"), (b"\0" * 3074, "has 3,074 bytes, no multiple of 3073"),
+@pytest.mark.parametrize("content, message",
+                         [(b"", "has 0 bytes, no multiple of 3073"), (b"\0" * 3074, "has 3,074 bytes, no multiple of 3073"),
                                               (b"\x0a" + b"\0" * 3072, "has a label 10; CIFAR-10's go up to 9")])
 def test_broken_cifar_binary(tmp_path, content, message):
     (tmp_path / "data_batch_1.bin").write_bytes(content)

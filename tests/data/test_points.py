@@ -36,7 +36,8 @@ def test_the_mixture_has_the_moments_that_its_numbers_say():
     total = weights @ (means**2).sum(axis=1) + 2 * weights @ spreads**2
     assert total / 2 == pytest.approx(1, abs=1e-6)
     drawn = POINT_SETS["two-gaussians"](100_000, 0).astype(np.float64)
-    assert np.cov(drawn.T) == pytest.approx(weights @ spreads**2 * np.eye(2) + (weights[:, None] * means).T @ means, abs=0.02)
+    assert np.cov(drawn.T) == pytest.approx(weights @ spreads**2 * np.eye(2) + (weights[:, None] * means).T @ means,
+                                            abs=0.02)
 
 
 def test_train_and_test_are_other_points_of_the_same_set():
@@ -49,7 +50,8 @@ def test_shapes_are_all_sets_with_their_names_as_labels():
     assert found.names == tuple(POINT_SETS) and len(found.points) == 200 * len(POINT_SETS)
     assert np.array_equal(found.points[found.labels == 1], POINT_SETS["moons"](200, 0))
     moons = found.only(["moons", "swiss-roll"])
-    assert moons.names == ("moons", "swiss-roll") and np.array_equal(moons.points[moons.labels == 0], POINT_SETS["moons"](200, 0))
+    assert moons.names == ("moons", "swiss-roll") and np.array_equal(moons.points[moons.labels == 0],
+                                                                     POINT_SETS["moons"](200, 0))
     with pytest.raises(OptionError, match="There is no label of the data 'moon'.*Did you mean 'moons'"):
         found.only(["moon"])
 

@@ -129,7 +129,8 @@ def main() -> None:
         **COMMON, **OPEN, solver_order=2, solver_type="heun"), False)
     for solver in ("midpoint", "heun"):
         found[f"dpmpp_2m_sde {solver}"] = from_ratios(diffusers.DPMSolverMultistepScheduler(
-            **COMMON, **OPEN, solver_order=2, solver_type=solver, algorithm_type="sde-dpmsolver++"), False, variance_noise=True)
+            **COMMON, **OPEN, solver_order=2, solver_type=solver, algorithm_type="sde-dpmsolver++"), False,
+            variance_noise=True)
     for order in (1, 2, 3):
         for solver in ("bh1", "bh2"):
             found[f"unipc {order} {solver}"] = from_ratios(diffusers.UniPCMultistepScheduler(

@@ -63,8 +63,8 @@ def k_diffusion(folder: Path) -> tuple[dict, dict]:
         drawn, seen = Noise(), []
         torch.randn_like, before = drawn, torch.randn_like
         try:
-            last = function(model, START * noise(0), sigmas, disable=True, callback=lambda said: seen.append(said["x"].clone()),
-                            **options)
+            last = function(model, START * noise(0), sigmas, disable=True,
+                            callback=lambda said: seen.append(said["x"].clone()), **options)
         finally:
             torch.randn_like = before
         return [*(KEPT if asked else seen), last]
@@ -140,7 +140,8 @@ def guided_diffusion(folder: Path) -> dict:
 
     return {"ddpm small": run("10"), "ddpm large": run("3,4,3", variance="FIXED_LARGE"),
             "ddpm learned": run("10", variance="LEARNED_RANGE"), "ddpm clipped": run("2,3,5", clip=True),
-            "ddim": run("ddim10", True), "ddim eta": run("ddim10", True, eta=0.6), "ddim clipped": run("10", True, clip=True),
+            "ddim": run("ddim10", True), "ddim eta": run("ddim10", True, eta=0.6),
+            "ddim clipped": run("10", True, clip=True),
             "classifier mean": run("10", guide=True), "classifier score": run("ddim10", True, guide=True),
             "ddim inversion": run("10", True, reverse=True)}
 

@@ -37,12 +37,12 @@ CHURN = {"churn": 4.0, "s_tmin": 0.05, "s_tmax": 50.0, "s_noise": 1.003}
 BY_SIGMA = {
     "euler": s.Euler(), "heun": s.Heun(), "lms": s.LMS(), "euler churn": s.Euler(**CHURN), "heun churn": s.Heun(**CHURN),
     "euler_ancestral": s.EulerAncestral(0.7, 1.01), "dpmpp_2s": s.DPMPP2S(), "dpmpp_2s eta": s.DPMPP2S(0.7, 1.01),
-    "dpmpp_2m": s.DPMPP2M(), "dpmpp_2m_sde midpoint": s.DPMPP2MSDE(0.7, 1.01), "dpmpp_2m_sde heun": s.DPMPP2MSDE(correction="heun"),
-    "edm heun": s.Heun(), "edm churn": s.Heun(**CHURN)}
+    "dpmpp_2m": s.DPMPP2M(), "dpmpp_2m_sde midpoint": s.DPMPP2MSDE(0.7, 1.01),
+    "dpmpp_2m_sde heun": s.DPMPP2MSDE(correction="heun"), "edm heun": s.Heun(), "edm churn": s.Heun(**CHURN)}
 SPACED = {
     "ddpm small": s.DDPM(), "ddpm large": s.DDPM("large"), "ddpm learned": s.DDPM("learned"), "ddpm clipped": s.DDPM(),
-    "ddim": s.DDIM(), "ddim eta": s.DDIM(0.6), "ddim clipped": s.DDIM(), "classifier mean": s.DDPM(), "classifier score": s.DDIM(),
-    "ddim inversion": s.DDIM()}
+    "ddim": s.DDIM(), "ddim eta": s.DDIM(0.6), "ddim clipped": s.DDIM(), "classifier mean": s.DDPM(),
+    "classifier score": s.DDIM(), "ddim inversion": s.DDIM()}
 # As measured: 5e-8, which is the goldens' rounding, 5e-8, and 6e-7; where guided-diffusion moves means in float32, 5.1e-6.
 LARGEST = {"k-diffusion": 1e-7, "edm": 1e-7, "guided-diffusion": 1e-6, "classifier mean": 1e-5}
 
@@ -67,7 +67,8 @@ def test_all_of_them_are_compared():
 
 @pytest.mark.parametrize("name", BY_SIGMA)
 def test_every_state_is_theirs_in_sigma(name):
-    states = list(sample(BY_SIGMA[name], by_sigma, 80.0 * noise(0), Levels(SIGMAS, VarianceExploding(sigma_max=200.0)), noise))
+    states = list(sample(BY_SIGMA[name], by_sigma, 80.0 * noise(0), Levels(SIGMAS, VarianceExploding(sigma_max=200.0)),
+                         noise))
     assert len(states) == STEPS + 1
     assert worst(states, GOLDEN["runs"][name]) < LARGEST["edm" if "edm" in name else "k-diffusion"]
 
@@ -88,7 +89,8 @@ def test_every_state_is_theirs_on_respaced_timesteps(name):
 
 def test_the_comparison_can_fail():
     """Another order, another amount of churn or no classifier is far from theirs."""
-    for name, other in (("lms", s.LMS(3)), ("heun churn", s.Heun(4.0)), ("dpmpp_2m", s.DPMPP2M("heun")), ("dpmpp_2s eta", s.DPMPP2S(0.6))):
+    for name, other in (("lms", s.LMS(3)), ("heun churn", s.Heun(4.0)), ("dpmpp_2m", s.DPMPP2M("heun")),
+                        ("dpmpp_2s eta", s.DPMPP2S(0.6))):
         states = sample(other, by_sigma, 80.0 * noise(0), Levels(SIGMAS, VarianceExploding(sigma_max=200.0)), noise)
         assert worst(states, GOLDEN["runs"][name]) > 1e-4
     run = GOLDEN["spaced"]["classifier mean"]
@@ -99,7 +101,8 @@ def test_the_comparison_can_fail():
 def test_paths_are_k_diffusions():
     """Computed in float32 there: relative differences of 1e-6."""
     schedule = VarianceExploding(sigma_min=0.1, sigma_max=9.0)
-    for name, spacing in (("karras", Karras(rho=5.0)), ("exponential", Exponential()), ("polyexponential", Exponential(power=2.0))):
+    for name, spacing in (("karras", Karras(rho=5.0)), ("exponential", Exponential()),
+                          ("polyexponential", Exponential(power=2.0))):
         np.testing.assert_allclose([one.sigma for one in path(schedule, 7, spacing)], GOLDEN["paths"][name], rtol=3e-6)
     found = [one.sigma / one.alpha for one in path(VariancePreserving(), 7, Linspace())]
     np.testing.assert_allclose(found, GOLDEN["paths"]["vp"], rtol=3e-5)     # a square root of exp(...) - 1 near 0

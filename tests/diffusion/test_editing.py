@@ -113,7 +113,8 @@ def test_a_resampled_run_of_the_exact_denoiser_keeps_the_law():
     many = Noise((0, 1), shape, dtype=F64)
 
     def exact(x, level):
-        return from_x0(level.alpha * spread**2 / (level.alpha**2 * spread**2 + level.sigma**2) * x, x, level.alpha, level.sigma)
+        return from_x0(level.alpha * spread**2 / (level.alpha**2 * spread**2 + level.sigma**2) * x, x, level.alpha,
+                       level.sigma)
 
     levels = editing.resampled(path(SCHEDULE, 200), 50, 3)
     *_, last = sample(SAMPLERS["ddpm"]("large"), exact, many(0), levels, many)
@@ -131,7 +132,8 @@ def test_inverting_and_sampling_returns_the_picture_at_first_order():
     spread = 0.5
 
     def exact(x, level):
-        return from_x0(level.alpha * spread**2 / (level.alpha**2 * spread**2 + level.sigma**2) * x, x, level.alpha, level.sigma)
+        return from_x0(level.alpha * spread**2 / (level.alpha**2 * spread**2 + level.sigma**2) * x, x, level.alpha,
+                       level.sigma)
 
     def error(steps):
         half = [math.exp(z / 2) for z in torch.linspace(-8, 6, steps + 1, dtype=F64).tolist()]

@@ -19,7 +19,8 @@ from diffusion_studio.errors import OptionError
 F64 = torch.float64
 SCHEDULE = Linear()
 LEVELS = path(SCHEDULE, 10)
-VARIED = [SCHEDULE.level(900), SCHEDULE.level(300.5), SCHEDULE.level(0), NoiseLevel(1.0, 1.0, 5.0), NoiseLevel(0.5, 0.5, 0.5)]
+VARIED = [SCHEDULE.level(900), SCHEDULE.level(300.5), SCHEDULE.level(0), NoiseLevel(1.0, 1.0, 5.0),
+          NoiseLevel(0.5, 0.5, 0.5)]
 X = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0), dtype=F64)
 
 
@@ -46,7 +47,8 @@ WRAPPERS = {
     "clamped": lambda: g.clamped(conditional),
     "thresholded": lambda: g.dynamically_thresholded(conditional),
     "switched": lambda: g.switched(conditional, unconditional, LEVELS, 5),
-    "composed": lambda: g.dynamically_thresholded(g.classifier_guided(g.rescaled(conditional, unconditional, 4.0), slope, 1.0)),
+    "composed": lambda: g.dynamically_thresholded(g.classifier_guided(g.rescaled(conditional, unconditional, 4.0), slope,
+                                                                      1.0)),
 }
 
 
@@ -182,7 +184,8 @@ def test_both_forms_agree_as_steps_become_small():
     def apart(steps):
         levels = path(SCHEDULE, steps)
         at = levels[steps // 2]
-        one, other = (g.classifier_guided(conditional, slope, 2.0, form=form, levels=levels)(X, at) for form in g.classifier.FORMS)
+        one, other = (g.classifier_guided(conditional, slope, 2.0, form=form,
+                                          levels=levels)(X, at) for form in g.classifier.FORMS)
         return (one.x0 - other.x0).abs().max().item()
 
     assert apart(100) < apart(10) / 5 and apart(1000) < apart(100) / 5

@@ -24,12 +24,14 @@ def test_a_schedule_is_asked(schedule):
     assert levels.at(-1e3).t == schedule.timesteps - 1 and levels.at(1e3).t == 0
 
 
-@pytest.mark.parametrize("kind, law", [("vp", lambda a, s: a * a + s * s), ("ve", lambda a, s: a), ("flow", lambda a, s: a + s)])
+@pytest.mark.parametrize("kind, law", [("vp", lambda a, s: a * a + s * s), ("ve", lambda a, s: a),
+                                       ("flow", lambda a, s: a + s)])
 def test_a_plain_list_says_its_kind(kind, law):
     levels = Levels.of([*even(kind, 5), CLEAN])
     for log_snr in (-20.0, -12.0, -3.3, 0.0, 8.0, 11.0):
         found = levels.at(log_snr)
-        assert found.log_snr == pytest.approx(log_snr, abs=1e-12) and law(found.alpha, found.sigma) == pytest.approx(1, abs=1e-12)
+        assert found.log_snr == pytest.approx(log_snr,
+                                              abs=1e-12) and law(found.alpha, found.sigma) == pytest.approx(1, abs=1e-12)
         assert found.t == pytest.approx(1000 * (8 - log_snr) / 20)      # even() is linear in log-SNR, beyond its ends too
         assert levels.at_time(found.t).log_snr == pytest.approx(log_snr, abs=1e-9)
 

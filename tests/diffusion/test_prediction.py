@@ -111,7 +111,8 @@ def test_edm_is_equation_7_with_the_functions_of_table_1(sigma, sigma_data):
     """D(x; sigma) = c_skip x + c_out F(c_in x; c_noise), and the training target of eq. 8."""
     schedule = VarianceExploding()
     level = schedule.level(schedule.timestep(-2 * math.log(sigma)))
-    assert level.t == pytest.approx(math.log(sigma) / 4, rel=1e-12)                     # c_noise is what the network is given
+    # c_noise is what the network is given
+    assert level.t == pytest.approx(math.log(sigma) / 4, rel=1e-12)
     assert level.sigma == pytest.approx(sigma, rel=1e-12)
     said = reading("edm", level, schedule, sigma_data)
     c_skip = sigma_data**2 / (sigma**2 + sigma_data**2)
@@ -121,7 +122,8 @@ def test_edm_is_equation_7_with_the_functions_of_table_1(sigma, sigma_data):
     torch.testing.assert_close(said.input(x), c_in * x, rtol=1e-12, atol=0)
     torch.testing.assert_close(said.read(EPS.flip(0), x).x0, c_skip * x + c_out * EPS.flip(0), rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(said.target(X0, EPS), (X0 - c_skip * x) / c_out, rtol=1e-9, atol=1e-9)
-    assert said.slope == pytest.approx(1 / c_out, rel=1e-12)                            # so its plain error has lambda's weight
+    # so its plain error has lambda's weight
+    assert said.slope == pytest.approx(1 / c_out, rel=1e-12)
 
 
 @pytest.mark.parametrize("alpha, sigma", [(1.0, 0.3), (0.6, 0.8), (0.2, 0.8), (0.0, 1.0)])
@@ -140,7 +142,8 @@ def test_edm_with_unit_data_and_preserved_variance_is_minus_v():
     torch.testing.assert_close(edm.target(X0, EPS), -v.target(X0, EPS), rtol=1e-14, atol=1e-14)
 
 
-@pytest.mark.parametrize("schedule", [Linear(timesteps=1000), Linear(timesteps=7, beta_end=0.5), Cosine(timesteps=50)], ids=str)
+@pytest.mark.parametrize("schedule", [Linear(timesteps=1000), Linear(timesteps=7, beta_end=0.5), Cosine(timesteps=50)],
+                         ids=str)
 def test_the_mean_is_the_posteriors(schedule):
     posterior = Posterior(schedule, dtype=torch.float64)
     for t in (0, 1, schedule.timesteps - 1):

@@ -22,7 +22,8 @@ from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.errors import OptionError
 
 ORDERS = {
-    "ddim": (s.DDIM(), 1), "euler": (s.Euler(), 1), "euler_ancestral eta=0": (s.EulerAncestral(eta=0), 1), "heun": (s.Heun(), 2),
+    "ddim": (s.DDIM(), 1), "euler": (s.Euler(), 1), "euler_ancestral eta=0": (s.EulerAncestral(eta=0), 1),
+    "heun": (s.Heun(), 2),
     "dpmpp_2m": (s.DPMPP2M(), 2), "dpmpp_2m heun": (s.DPMPP2M("heun"), 2), "dpmpp_2m_sde eta=0": (s.DPMPP2MSDE(eta=0), 2),
     "dpmpp_3m": (s.DPMPP3M(), 3), "dpmpp_3m released": (s.DPMPP3M(difference="half"), 2), "dpmpp_2s": (s.DPMPP2S(), 2),
     # UniPC-p with its corrector is of order p + 1 (theorem 3.1 and corollary of the paper)

@@ -8,8 +8,8 @@ import pytest
 from diffusion_studio import options
 from diffusion_studio.diffusion.schedule import (SCHEDULES, Cosine, FlowMatching, JensenShannon, Linear, ScaledLinear, Table,
                                                  VarianceExploding)
-from diffusion_studio.diffusion.spacing import (MOST_STEPS, SPACINGS, Exponential, Follow, Karras, Quadratic, Sections, Timesteps,
-                                                path)
+from diffusion_studio.diffusion.spacing import (MOST_STEPS, SPACINGS, Exponential, Follow, Karras, Quadratic, Sections,
+                                                Timesteps, path)
 from diffusion_studio.errors import OptionError
 
 

@@ -33,7 +33,8 @@ class Plane:
 
     weights = (0.4, 0.6)
     means = (torch.tensor([-0.8, 0.3], dtype=F64), torch.tensor([0.6, -0.1], dtype=F64))
-    covariances = (torch.tensor([[0.20, 0.08], [0.08, 0.10]], dtype=F64), torch.tensor([[0.08, -0.05], [-0.05, 0.15]], dtype=F64))
+    covariances = (torch.tensor([[0.20, 0.08], [0.08, 0.10]], dtype=F64),
+                   torch.tensor([[0.08, -0.05], [-0.05, 0.15]], dtype=F64))
 
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
         points = x.movedim(1, -1)
@@ -49,7 +50,8 @@ class Plane:
 
     def draw(self, generator: np.random.Generator) -> np.ndarray:
         which = generator.random(COUNT) < self.weights[0]
-        drawn = [generator.multivariate_normal(mean.numpy(), covariance.numpy(), COUNT) for mean, covariance in zip(self.means, self.covariances)]
+        drawn = [generator.multivariate_normal(mean.numpy(), covariance.numpy(),
+                                               COUNT) for mean, covariance in zip(self.means, self.covariances)]
         return np.where(which[:, None], *drawn)
 
     def mean(self) -> np.ndarray:
@@ -75,8 +77,10 @@ def drawn_by(sampler, steps: int, seed: int, problem=None) -> np.ndarray:
     return last_of(sampler, problem or Plane(), noise(0), levels, noise)[0].flatten(1).T.numpy()
 
 
-DRAWING = {"ddpm small": (s.DDPM(), 250), "ddpm large": (s.DDPM("large"), 250), "ddpm interpolated": (s.DDPM("interpolated"), 250),
-           "ddim eta=1": (s.DDIM(1.0), 250), "euler_ancestral": (s.EulerAncestral(), 250), "dpmpp_2s eta=1": (s.DPMPP2S(1.0), 100),
+DRAWING = {"ddpm small": (s.DDPM(), 250), "ddpm large": (s.DDPM("large"), 250),
+           "ddpm interpolated": (s.DDPM("interpolated"), 250),
+           "ddim eta=1": (s.DDIM(1.0), 250), "euler_ancestral": (s.EulerAncestral(), 250),
+           "dpmpp_2s eta=1": (s.DPMPP2S(1.0), 100),
            "dpmpp_2m_sde": (s.DPMPP2MSDE(), 80), "dpmpp_2m_sde heun eta=0.5": (s.DPMPP2MSDE(0.5, correction="heun"), 80),
            "heun churn": (s.Heun(churn=10.0), 100), "euler churn": (s.Euler(churn=10.0), 250),
            # deterministic ones carry the start's distribution to the data's
@@ -143,7 +147,8 @@ def test_churn_is_edms(correct):
             x = x_hat + (sigmas[i + 1] - hat) * (d + d2) / 2
         wanted.append(x)
     sampler = (s.Heun if correct else s.Euler)(churn, low, high, s_noise)
-    states = list(sample(sampler, lambda x, level: from_x0(clean(x, level.sigma), x, 1.0, level.sigma), wanted[0], levels, noise))
+    states = list(sample(sampler, lambda x, level: from_x0(clean(x, level.sigma), x, 1.0, level.sigma), wanted[0], levels,
+                         noise))
     for state, x in zip(states, wanted, strict=True):
         assert (state.x - x).abs().max() < 1e-12 * max(1, x.abs().max())
         assert (state.level.alpha * state.x0 + state.level.sigma * state.eps - state.x).abs().max() < 1e-12 * 80

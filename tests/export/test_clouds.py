@@ -99,7 +99,8 @@ def test_few_of_many_evenly():
     assert spread(10, 3).tolist() == [0, 4, 9] and spread(2, 300).tolist() == [0, 1] and spread(1, 5).tolist() == [0]
 
 
-@pytest.mark.parametrize("clouds, scale, fit, side", [(1, None, 512, 512), (4, None, 512, 256), (5, None, 512, 170), (1, 3, 512, 192)])
+@pytest.mark.parametrize("clouds, scale, fit, side",
+                         [(1, None, 512, 512), (4, None, 512, 256), (5, None, 512, 170), (1, 3, 512, 192)])
 def test_the_size_of_a_cloud(clouds, scale, fit, side):
     frames, options = drawn(run(clouds), ExportOptions(scale=scale), fit)
     assert options.scale == 1 and frames[0].x.shape == (clouds, side, side, 3)

@@ -83,7 +83,8 @@ def test_the_spec_of_points_goes_through_json_and_a_file(tmp_path):
     for name, tensor in network.state_dict().items():
         assert torch.equal(kept.network.state_dict()[name], tensor.half())
     state = network.state_dict()
-    checkpoint.write(tmp_path / "cut.safetensors", given, {k: v for k, v in state.items() if k != "last.bias"}, torch.float16)
+    checkpoint.write(tmp_path / "cut.safetensors", given, {k: v for k, v in state.items() if k != "last.bias"},
+                     torch.float16)
     with pytest.raises(CheckpointError, match="missing last.bias"):
         checkpoint.read(tmp_path / "cut.safetensors")
 
@@ -98,8 +99,8 @@ def test_specs_that_do_not_fit_together(changes, message):
 
 
 def test_configurations_that_cannot_be():
-    for given, message in (({"out_channels": 3}, "2 numbers for each, or 4"), ({"null_class": True}, "null_class needs classes"),
-                           ({"width": 4}, "MLPConfig.width must be")):
+    for given, message in (({"out_channels": 3}, "2 numbers for each, or 4"),
+                           ({"null_class": True}, "null_class needs classes"), ({"width": 4}, "MLPConfig.width must be")):
         with pytest.raises(OptionError, match=message):
             MLPConfig(**given)
 
@@ -140,7 +141,8 @@ def test_every_sampler_runs_on_clouds_as_on_single_points(name):
             return torch.randn(2, 7, 2, dtype=F64, generator=torch.Generator().manual_seed(index)).view(self.shape)
 
         def over(self, start, end):
-            return torch.randn(2, 7, 2, dtype=F64, generator=torch.Generator().manual_seed(int(1e4 * start))).view(self.shape)
+            return torch.randn(2, 7, 2, dtype=F64,
+                               generator=torch.Generator().manual_seed(int(1e4 * start))).view(self.shape)
 
     ends = []
     for shape in ((2, 7, 2), (14, 2)):
@@ -154,7 +156,8 @@ def test_every_sampler_runs_on_clouds_as_on_single_points(name):
 
 def test_clip_and_threshold_have_no_meaning_for_points():
     """A network that says x0 = 3 x: nothing holds it inside -1..1."""
-    runs = [list(generate.stream(model(), Recipe(model="dots", label="ring", steps=3, points=20, clip=clip, threshold=threshold)))
+    runs = [list(generate.stream(model(),
+                                 Recipe(model="dots", label="ring", steps=3, points=20, clip=clip, threshold=threshold)))
             for clip, threshold in ((False, 1.0), (True, 1.0), (True, 0.9))]
     for other in runs[1:]:
         assert all(np.array_equal(a.x, b.x) for a, b in zip(runs[0], other))
@@ -168,7 +171,8 @@ def test_too_many_points_are_refused_before_the_run():
 def test_a_process_that_explodes_is_kept_in_the_scale_of_data():
     """EDM's preconditioning with sigma up to 80: frames hold x / hypot(alpha, sigma), as those of pictures do."""
     here = model(schedule=VarianceExploding(), parametrization="edm", sigma_data=1.0)
-    frames = list(generate.stream(here, Recipe(model="dots", label="ring", steps=5, points=400, sampler="heun", spacing="karras")))
+    frames = list(generate.stream(here, Recipe(model="dots", label="ring", steps=5, points=400, sampler="heun",
+                                               spacing="karras")))
     assert 0.9 < frames[0].x.astype(float).std() < 1.1 and np.isfinite(frames[-1].x.astype(float)).all()
 
 

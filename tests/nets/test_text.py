@@ -35,9 +35,10 @@ def unet(random_unet, **changes) -> UNet:
 
 
 @pytest.mark.parametrize("text, words", [
-    ("Red SQUARE", ["red", "square"]), ("orc, half-plate;metal|gray", ["orc", ",", "half", "plate", ",", "metal", ",", "gray"]),
-    ("cat’s (big) \"eyes\"!", ["cat's", "big", "eyes"]), ("ﬁve Été 3d_model", ["five", "été", "3d", "model"]), ("🍕 pizza", ["🍕", "pizza"]),
-    ("", []), (" \n.!?", []), ("kobold2", ["kobold2"]), ("日本", ["日本"]),
+    ("Red SQUARE", ["red", "square"]), ("orc, half-plate;metal|gray",
+                                        ["orc", ",", "half", "plate", ",", "metal", ",", "gray"]),
+    ("cat’s (big) \"eyes\"!", ["cat's", "big", "eyes"]), ("ﬁve Été 3d_model", ["five", "été", "3d", "model"]),
+    ("🍕 pizza", ["🍕", "pizza"]), ("", []), (" \n.!?", []), ("kobold2", ["kobold2"]), ("日本", ["日本"]),
 ])
 def test_words_of_a_text(text, words):
     assert split(text) == words
@@ -76,7 +77,8 @@ def test_a_text_that_is_too_long():
 
 
 @pytest.mark.parametrize("changes, message", [({"width": 10, "heads": 4}, "width 10 does not divide into 4 heads"),
-                                              ({"tokens": 0}, "TextConfig.tokens must be"), ({"words": -1}, "TextConfig.words must be")])
+                                              ({"tokens": 0}, "TextConfig.tokens must be"),
+                                              ({"words": -1}, "TextConfig.words must be")])
 def test_configurations_that_cannot_be(changes, message):
     with pytest.raises(OptionError, match=message):
         TextConfig(**changes)
@@ -86,7 +88,8 @@ def test_configurations_that_cannot_be(changes, message):
 
 
 @pytest.mark.parametrize("config", [CONFIG, TextConfig(words=5, pieces=50, width=8, heads=2, tokens=12, vectors=6),
-                                    TextConfig(words=0, pieces=50, width=8, heads=2, tokens=12, layers=0)], ids=["learnt", "given", "no words"])
+                                    TextConfig(words=0, pieces=50, width=8, heads=2, tokens=12, layers=0)],
+                                    ids=["learnt", "given", "no words"])
 def test_features_have_their_shapes_and_do_not_depend_on_neighbours(config):
     made = encoder(config)
     words = WORDS[:config.words]
@@ -102,7 +105,8 @@ def test_features_have_their_shapes_and_do_not_depend_on_neighbours(config):
 
 
 def test_order_and_words_matter():
-    found = encoder()(tokens("red square, blue circle", "blue square, red circle", "red square, blue circle", "red square, blue wug")).pooled
+    found = encoder()(tokens("red square, blue circle", "blue square, red circle", "red square, blue circle",
+                             "red square, blue wug")).pooled
     assert torch.equal(found[0], found[2])
     assert (found[0] - found[1]).abs().max() > 1e-3 and (found[0] - found[3]).abs().max() > 1e-3
 
@@ -205,7 +209,8 @@ def test_class_and_text_at_once(random_unet):
 
 def test_gradient_reaches_every_weight(random_unet):
     network = unet(random_unet).requires_grad_(True)
-    call(network, "red square, blue circle", "wug puppy red square blue , circle one two three four").square().mean().backward()
+    call(network, "red square, blue circle",
+         "wug puppy red square blue , circle one two three four").square().mean().backward()
     dead = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 1e-9]
     assert [name for name in dead if name != "text.special.weight"] == []
 

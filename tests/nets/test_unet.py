@@ -137,7 +137,8 @@ def test_sinusoidal_is_the_formula(width, order, shift):
         cos, sin = [math.cos(a) for a in angles], [math.sin(a) for a in angles]
         wanted = (cos + sin if order == "cos_sin" else sin + cos) + [0.0] * (width % 2)
         # float32 frequencies: relative 6e-8 each, times t, is what the angle is off
-        torch.testing.assert_close(found[row].double(), torch.tensor(wanted, dtype=torch.float64), rtol=0, atol=2e-7 * (t + 1))
+        torch.testing.assert_close(found[row].double(), torch.tensor(wanted, dtype=torch.float64), rtol=0,
+                                   atol=2e-7 * (t + 1))
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4])

@@ -37,14 +37,16 @@ def shapes(tmp_path):
     """Eight pictures, a coloured shape each, with two captions; the label says which half they lie in."""
     images = np.stack([shape(*pair) for pair in PAIRS])
     captions = np.array([[f"{c} {f}", f"a {f} that is {c}"] for c, f in PAIRS])
-    np.savez(tmp_path / "shapes.npz", images=images, captions=captions, labels=np.arange(8) % 2, classes=np.array(["flat", "round"]))
+    np.savez(tmp_path / "shapes.npz", images=images, captions=captions, labels=np.arange(8) % 2,
+             classes=np.array(["flat", "round"]))
     return tmp_path / "shapes.npz"
 
 
 @pytest.fixture
 def config(shapes):
     def make(**changes) -> TrainConfig:
-        return TrainConfig(**{"data": str(shapes), "size": 8, "channels": 8, "multipliers": "1,2", "attention": "4", "heads": 2,
+        return TrainConfig(**{"data": str(shapes), "size": 8, "channels": 8, "multipliers": "1,2", "attention": "4",
+                              "heads": 2,
                               "norm_groups": 4, "images": 32, "batch": 4, "warmup": 3, "timesteps": 20, "precision": "fp32",
                               "dropout": 0.1, "ema": 0.9, "text_width": 16, **changes})
     return make
@@ -83,7 +85,9 @@ def test_each_picture_gets_any_of_its_captions_or_none():
     assert all(word == "" for word, one in zip(words, both) if one)
 
 
-@pytest.mark.parametrize("changes, labelled", [({}, False), ({"label_dropout": 0.0}, True), ({"text_dropout": 0.0}, True), ({"joint_dropout": 0.0}, True)])
+@pytest.mark.parametrize("changes, labelled",
+                         [({}, False), ({"label_dropout": 0.0}, True), ({"text_dropout": 0.0}, True),
+                          ({"joint_dropout": 0.0}, True)])
 def test_nothing_is_dropped_together_where_one_of_them_has_no_any(changes, labelled):
     made = Captions(TrainConfig(**changes), CAPTIONS, labelled)
     words, both = drawn(made, 1000)
@@ -153,7 +157,8 @@ def test_given_vectors_are_kept(config, tmp_path):
 @pytest.mark.parametrize("words, vectors, message", [
     (["red", "blue"], np.zeros((3, 4)), r"has words <U4 \(2,\) and vectors float64 \(3, 4\); wanted"),
     (["red"], np.zeros((1, 4), int), "has words"), (["red"], np.full((1, 4), np.nan), "rows of finite numbers"),
-    (["Red"], np.zeros((1, 4)), "has 'Red', which is no single lower-case word"), (["a b"], np.zeros((1, 4)), "has 'a b', which is no single"),
+    (["Red"], np.zeros((1, 4)), "has 'Red', which is no single lower-case word"),
+    (["a b"], np.zeros((1, 4)), "has 'a b', which is no single"),
     (["red", "red"], np.zeros((2, 4)), "has a word twice"), ([1, 2], np.zeros((2, 4)), "has words int64"),
 ])
 def test_tables_that_cannot_be(tmp_path, words, vectors, message):
@@ -172,8 +177,10 @@ def test_a_file_that_is_no_table(tmp_path):
 
 
 @pytest.mark.parametrize("changes", [
-    {}, {"text_cross": False, "text_layers": 0, "label_dropout": 0.0}, {"objective": "hybrid", "flips": True, "accumulate": 2},
-    {"objective": "vlb", "draw_t": "loss", "timesteps": 2, "ema_also": "0.5"}, {"parametrization": "mean", "min_snr": 5.0, "weight_decay": 0.1},
+    {}, {"text_cross": False, "text_layers": 0, "label_dropout": 0.0},
+    {"objective": "hybrid", "flips": True, "accumulate": 2},
+    {"objective": "vlb", "draw_t": "loss", "timesteps": 2, "ema_also": "0.5"},
+    {"parametrization": "mean", "min_snr": 5.0, "weight_decay": 0.1},
 ], ids=str)
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(config, shapes, tmp_path, changes):
     """With dropped words, texts and labels, and several captions; with a given table too, which has no moments."""
@@ -199,7 +206,8 @@ def test_two_processes_give_the_losses_of_one(config, together, tmp_path):
     """With texts and labels dropped, and a given table, which stays as it is. It has no word of the captions, so that no
     known word is dropped: these masks each process draws for itself."""
     vectors = np.eye(2, 6)
-    given = config(dropout=0.0, weight_decay=0.1, batch=5, images=40, text_vectors=table(tmp_path / "w.npz", ["owl", "fox"], vectors))
+    given = config(dropout=0.0, weight_decay=0.1, batch=5, images=40,
+                   text_vectors=table(tmp_path / "w.npz", ["owl", "fox"], vectors))
     alone = [step.loss for step in finish(given, tmp_path / "one", sample_every=0)]
     two = together(2, given, tmp_path / "two")
     assert two[0] == two[1] and len(two[0]) == len(alone)
@@ -234,7 +242,8 @@ def test_the_card_tells_of_the_text(config, tmp_path):
 def test_the_model_that_comes_out(config, shapes, tmp_path):
     finish(config(prompts="red circle | blue square|"), tmp_path / "run")
     spec = ds.load(tmp_path / "run").spec
-    assert spec.labels == ("flat", "round") and set(spec.words) >= {"red", "circle", "that"} and spec.prompts == ("red circle", "blue square")
+    assert spec.labels == ("flat", "round") and set(spec.words) >= {"red", "circle",
+                                                                    "that"} and spec.prompts == ("red circle", "blue square")
     assert spec.defaults["prompt"] == "red circle" and spec.defaults["guidance"] == 4.0 and spec.defaults["label"] == "flat"
     with Image.open(tmp_path / "run" / "samples" / "final.png") as sheet:
         assert sheet.size == (2 * 8, 4 * 8)
@@ -255,8 +264,10 @@ def test_captions_that_are_too_long(config, tmp_path):
 
 @pytest.mark.parametrize("changes, error, message", [
     ({"fit": "squash"}, OptionError, "There is no TrainConfig.fit 'squash'. Choose one of: pad, crop, resize"),
-    ({"background": "pink"}, OptionError, "A background is black, grey, white"), ({"only": "flat,bumpy"}, OptionError, "There is no label of the data 'bumpy'"),
-    ({"text_vectors": "none.npz"}, DataError, "none.npz cannot be read as a table"), ({"text_width": 10}, OptionError, "width 10 does not divide into 4 heads"),
+    ({"background": "pink"}, OptionError, "A background is black, grey, white"),
+    ({"only": "flat,bumpy"}, OptionError, "There is no label of the data 'bumpy'"),
+    ({"text_vectors": "none.npz"}, DataError, "none.npz cannot be read as a table"),
+    ({"text_width": 10}, OptionError, "width 10 does not divide into 4 heads"),
 ])
 def test_configurations_that_cannot_be(config, tmp_path, changes, error, message):
     with pytest.raises(error, match=message):
@@ -272,7 +283,8 @@ def losses_by_caption(model: ds.Model) -> dict[str, float]:
              "wrong colour": [f"{c} {f}" for c, f in PAIRS[2:] + PAIRS[:2]], "none": [None] * 8,
              "wrong shape": [f"{c} {SHAPES[f == 'square']}" for c, f in PAIRS]}
     with torch.no_grad():
-        return {name: (model.denoiser(None, prompts)(x, level).x0 - x0).square().mean().item() for name, prompts in asked.items()}
+        return {name: (model.denoiser(None, prompts)(x,
+                                                     level).x0 - x0).square().mean().item() for name, prompts in asked.items()}
 
 
 def test_the_right_words_help(config, shapes, tmp_path):
@@ -286,14 +298,16 @@ def test_the_right_words_help(config, shapes, tmp_path):
 
     studio = ds.Studio(tmp_path, "cpu", "fp32")
     for colour in COLOURS:                      # shapes of 8x8 take longer to come out than the loss takes to tell them
-        made = studio.run(Recipe(model="run", prompt=f"{colour} square", seeds=tuple(range(8)), steps=20, guidance=2.0)).images.astype(float)
+        made = studio.run(Recipe(model="run", prompt=f"{colour} square", seeds=tuple(range(8)), steps=20,
+                                 guidance=2.0)).images.astype(float)
         distance = {other: np.abs(made - shape(other, "square")).mean() for other in COLOURS}
         assert min(distance, key=distance.get) == colour, distance
 
 
 def test_the_pooled_text_alone_tells_colours(config, shapes, tmp_path):
     np.savez(shapes, **{name: array for name, array in np.load(shapes).items() if name in ("images", "captions")})
-    finish(config(images=800, batch=8, lr=5e-3, dropout=0.0, parametrization="v", schedule="cosine", text_cross=False, ema=0.95),
+    finish(config(images=800, batch=8, lr=5e-3, dropout=0.0, parametrization="v", schedule="cosine", text_cross=False,
+                  ema=0.95),
            tmp_path / "run", sample_every=0, save_every=0)
     found = losses_by_caption(ds.load(tmp_path / "run", "cpu", "fp32"))
     assert found["right"] < 0.8 * min(found["wrong colour"], found["none"]), found
@@ -302,7 +316,8 @@ def test_the_pooled_text_alone_tells_colours(config, shapes, tmp_path):
 def test_label_and_text_are_learnt_together(config, shapes, tmp_path):
     """The label says the background, as a style would, and the caption the colour: each alone is half the story."""
     pairs = [(colour, style) for colour in COLOURS for style in ("night", "day")]
-    images = np.stack([np.where(shape(c, "square").any(-1, keepdims=True) | (s == "night"), shape(c, "square"), np.uint8(200))
+    images = np.stack([np.where(shape(c, "square").any(-1, keepdims=True) | (s == "night"), shape(c, "square"),
+                                np.uint8(200))
                        for c, s in pairs])
     np.savez(shapes, images=images, captions=np.array([c for c, _ in pairs]), labels=np.arange(8) % 2,
              classes=np.array(["night", "day"]))
@@ -313,7 +328,8 @@ def test_label_and_text_are_learnt_together(config, shapes, tmp_path):
     level = model.schedule.level(18)
     x = level.alpha * x0 + level.sigma * torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
     styles, colours = [s for _, s in pairs], [c for c, _ in pairs]
-    asked = {"both": (styles, colours), "label alone": (styles, None), "text alone": (None, colours), "neither": (None, None),
+    asked = {"both": (styles, colours), "label alone": (styles, None), "text alone": (None, colours),
+             "neither": (None, None),
              "wrong label": (styles[1:] + styles[:1], colours), "wrong text": (styles, colours[2:] + colours[:2])}
     with torch.no_grad():
         found = {name: (model.denoiser(*one)(x, level).x0 - x0).square().mean().item() for name, one in asked.items()}

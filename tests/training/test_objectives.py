@@ -80,7 +80,8 @@ def squared_gain(schedule, parametrization: str, t: int) -> float:
     before = schedule.level(t - 1) if t else None
     beta = schedule.betas()[t]
     return {"x0": 1.0, "eps": level.alpha**2 / level.sigma**2, "v": 1 / level.sigma**2,
-            "edm": (level.alpha**2 * 0.25 + level.sigma**2) / (level.sigma * 0.5)**2, "flow": (level.alpha / level.sigma + 1)**2,
+            "edm": (level.alpha**2 * 0.25 + level.sigma**2) / (level.sigma * 0.5)**2,
+            "flow": (level.alpha / level.sigma + 1)**2,
             "mean": ((before.alpha if t else 1.0) * beta / level.sigma**2) ** 2}[parametrization]
 
 
@@ -272,7 +273,8 @@ def test_uniform_draws_in_continuous_time_cover_all_labels_evenly(schedule):
 
 @pytest.mark.parametrize("schedule", [VarianceExploding(), VariancePreserving(), FlowMatching()], ids=str)
 @pytest.mark.parametrize("cls, options, mean, deviation", [
-    (LogNormal, {}, -1.2, 1.2), (LogNormal, {"mean": 0.4, "deviation": 0.5}, 0.4, 0.5), (LogitNormal, {}, 0.0, 1.0)], ids=str)
+    (LogNormal, {}, -1.2, 1.2), (LogNormal, {"mean": 0.4, "deviation": 0.5}, 0.4, 0.5), (LogitNormal, {}, 0.0, 1.0)],
+    ids=str)
 def test_normal_draws_have_a_normal_log_noise(schedule, cls, options, mean, deviation):
     """As scipy's distribution function has it, whatever the schedule; held at the ends, where hardly any draw comes."""
     t, weight = cls(schedule, **options).draw(20_000, torch.Generator().manual_seed(1))

@@ -51,7 +51,8 @@ def test_a_run_writes_a_model_and_its_card(table, tmp_path, finish):
 
 @pytest.mark.parametrize("changes", [{"parametrization": "eps", "schedule": "linear"}, {"parametrization": "x0"},
                                      {"objective": "hybrid"}, {"objective": "vlb", "draw_t": "loss"}, {"min_snr": 5.0},
-                                     {"schedule": "edm", "parametrization": ""}, {"schedule": "flow", "parametrization": ""}],
+                                     {"schedule": "edm", "parametrization": ""},
+                                     {"schedule": "flow", "parametrization": ""}],
                          ids=str)
 def test_every_objective_and_process_trains_and_draws(changes, tmp_path, finish):
     changes = {name: value if value != "" else TrainConfig.__dataclass_fields__["parametrization"].default

@@ -47,8 +47,8 @@ def test_one_batch_and_its_noise_are_learned_by_heart(objective, process):
     """The same pictures, noise levels and noise again and again: the squared error goes to zero, whatever is predicted."""
     schedule, parametrization, t = PROCESSES[process]
     torch.manual_seed(0)
-    network = UNet(UNetConfig(in_channels=1, out_channels=1 + (objective == "hybrid"), channels=8, multipliers=(1, 2), blocks=1,
-                              norm_groups=4))
+    network = UNet(UNetConfig(in_channels=1, out_channels=1 + (objective == "hybrid"), channels=8, multipliers=(1, 2),
+                              blocks=1, norm_groups=4))
     objective = OBJECTIVES[objective](schedule, parametrization, bound_weight=0.0)
     x0 = torch.randint(2, (2, 1, 8, 8)).float() * 2 - 1
     draw = Draw(torch.tensor(t), torch.randn_like(x0), torch.zeros(2, dtype=torch.bool))

@@ -185,7 +185,8 @@ def test_a_write_that_breaks_off_keeps_the_last_checkpoint(config, finish, tmp_p
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))          # Python ignores the signal; writing is an error
-        with pytest.raises(CheckpointError, match="state.safetensors cannot be written .*. Free space there, or choose another"):
+        with pytest.raises(CheckpointError,
+                           match="state.safetensors cannot be written .*. Free space there, or choose another"):
             next(run)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -197,7 +198,8 @@ def test_a_write_that_breaks_off_keeps_the_last_checkpoint(config, finish, tmp_p
 
 
 @pytest.mark.parametrize("left, wanted", [
-    ("", ""), ("step,se", ""), ("step,loss\n", "step,loss\n"), ("step,loss\n1,2.0\n2,3.0\n3,4.", "step,loss\n1,2.0\n2,3.0\n"),
+    ("", ""), ("step,se", ""), ("step,loss\n", "step,loss\n"),
+    ("step,loss\n1,2.0\n2,3.0\n3,4.", "step,loss\n1,2.0\n2,3.0\n"),
     ("step,loss\n1,2.0\n3,3.0\n", "step,loss\n1,2.0\n")], ids=repr)
 def test_a_log_that_broke_off_anywhere_is_mended(tmp_path, left, wanted):
     folder = RunFolder(tmp_path)

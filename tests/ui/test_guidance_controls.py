@@ -25,7 +25,8 @@ def controls(tmp_path, write_checkpoint):
     write_checkpoint("bare", network=BARE)
     write_checkpoint("bare-small", network={**BARE, "channels": 16})
     write_checkpoint("large", image_size=16, network=BARE)
-    spec = ClassifierSpec("judge", ClassifierConfig(1, 3, 8, 8, (1, 1), 1, norm_groups=4), Linear(timesteps=100), ("Cat", "Dog", "Elk"))
+    spec = ClassifierSpec("judge", ClassifierConfig(1, 3, 8, 8, (1, 1), 1, norm_groups=4), Linear(timesteps=100),
+                          ("Cat", "Dog", "Elk"))
     (tmp_path / "checkpoints" / "judge").mkdir()
     checkpoint.write(tmp_path / "checkpoints" / "judge" / "classifier.safetensors", spec,
                      NoisyClassifier(spec.network).state_dict(), torch.float32)
@@ -38,7 +39,8 @@ def controls(tmp_path, write_checkpoint):
 
 RECIPES = [
     ds.Recipe("a-tiny", "Cat", guidance=3.0, guidance_shape="cosine", guidance_rescale=0.5, negative_label="Dog"),
-    ds.Recipe("a-tiny", "Cat", guidance=3.0, interval=Interval(0.25, 4), projection=Projection(0.5, 7), guidance_scales="1,6"),
+    ds.Recipe("a-tiny", "Cat", guidance=3.0, interval=Interval(0.25, 4), projection=Projection(0.5, 7),
+              guidance_scales="1,6"),
     ds.Recipe("a-tiny", "Cat", classifier=ByClassifier("judge", 4.0, "mean", "Elk"), sampler="ddpm"),
     ds.Recipe("a-tiny", "Cat", weaker="bare", guidance=1.5, change=Change(9, "any", guidance=-1)),
     ds.Recipe("bare", classifier=ByClassifier("judge", label="Dog"), weaker="bare-small", guidance=2.0),

@@ -99,7 +99,8 @@ def test_names_are_made_safe(name, safe):
 def test_only_allowed_folders_are_offered(tmp_path):
     inside, outside = tmp_path / "inside", tmp_path / "outside.safetensors"
     (inside / "a" / "b" / "c").mkdir(parents=True)
-    for path in (outside, inside / "x.safetensors", inside / "a" / "b" / "y.safetensors", inside / "a" / "b" / "c" / "z.safetensors"):
+    for path in (outside, inside / "x.safetensors", inside / "a" / "b" / "y.safetensors",
+                 inside / "a" / "b" / "c" / "z.safetensors"):
         save_file({"w": torch.zeros(1)}, path)
     (inside / "link.safetensors").symlink_to(outside)
     assert sorted(listing([inside])) == ["inside/a/b/y.safetensors", "inside/x.safetensors"]
@@ -162,4 +163,5 @@ def test_flags_text_is_read_back():
     from diffusion_studio.checkpoint.facts import parse_flags
 
     given = {"num_heads": 4, "channel_mult": (1, 2), "name": "", "use_scale_shift_norm": True}
-    assert parse_flags(report.flags_text(given)) == {"num_heads": "4", "channel_mult": "1,2", "name": "", "use_scale_shift_norm": "True"}
+    assert parse_flags(report.flags_text(given)) == {"num_heads": "4", "channel_mult": "1,2", "name": "",
+                                                     "use_scale_shift_norm": "True"}

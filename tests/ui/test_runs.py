@@ -37,8 +37,8 @@ def runs(tmp_path):
 
 
 def tiny(pictures, **changes):
-    return TrainConfig(**{"data": str(pictures), "size": 8, "channels": 8, "multipliers": "1", "attention": "", "batch": 4, "heads": 1,
-                          "images": 400, "warmup": 1, **changes})
+    return TrainConfig(**{"data": str(pictures), "size": 8, "channels": 8, "multipliers": "1", "attention": "", "batch": 4,
+                          "heads": 1, "images": 400, "warmup": 1, **changes})
 
 
 def until(condition, seconds=120):

@@ -22,7 +22,8 @@ from diffusion_studio.ui.train_tab import _OFF, TrainTab
 def tab(tmp_path, tiny_checkpoint):
     def make(**changes):
         with gr.Blocks():
-            return TrainTab(ds.Studio(tmp_path / "checkpoints"), Hosting(runs=tmp_path / "runs", **changes), lambda name: {}, [])
+            return TrainTab(ds.Studio(tmp_path / "checkpoints"), Hosting(runs=tmp_path / "runs", **changes), lambda name: {},
+                            [])
     return make
 
 

@@ -18,7 +18,8 @@ _START = "data:image/png;base64,"
 def pad(**kwargs: Any) -> gr.HTML:
     """The component; its value is a PNG as a data URL, or nothing while the pad is empty."""
     here = Path(__file__).parent
-    return gr.HTML(None, html_template=(here / "pad.html").read_text("utf-8"), css_template=(here / "pad.css").read_text("utf-8"),
+    return gr.HTML(None, html_template=(here / "pad.html").read_text("utf-8"),
+                   css_template=(here / "pad.css").read_text("utf-8"),
                    js_on_load=(here / "pad.js").read_text("utf-8"), apply_default_css=False, **kwargs)
 
 

@@ -42,8 +42,8 @@ def player(frames_of: Callable[[object], list[Frame] | None], hint: str = "", **
         raise StudioError("The player asks with a run and a list of places.")
 
     page = (here / "player.html").read_text("utf-8")
-    return gr.HTML(None, html_template=re.sub(r'(<p class="hint">).*?(</p>)', lambda m: m[1] + hint + m[2], page) if hint else page,
-                   css_template=(here / "player.css").read_text("utf-8"),
+    return gr.HTML(None, html_template=re.sub(r'(<p class="hint">).*?(</p>)', lambda m: m[1] + hint + m[2], page)
+                   if hint else page, css_template=(here / "player.css").read_text("utf-8"),
                    js_on_load="".join((here / name).read_text("utf-8") for name in ("points.js", "player.js")),
                    server_functions=[frames], apply_default_css=False, **kwargs)
 
@@ -81,5 +81,6 @@ def _answer(frames: list[Frame], places: list[Any]) -> list[list[Any]]:
             frame, packed = frames[place], encode(frames[place])
             size += len(packed)
             log_snr = max(frame.level.log_snr, PURE_NOISE) if frame.level.sigma else None
-            answer.append([place, base64.b64encode(packed).decode(), frame.index, frame.level.t, log_snr, frame.calls, frame.part])
+            answer.append([place, base64.b64encode(packed).decode(), frame.index, frame.level.t, log_snr, frame.calls,
+                           frame.part])
     return answer

@@ -1,0 +1,281 @@
+"""Does a model of role-playing sprites compose what it never saw together, on clean black, in clean colours?
+
+    python tests/benchmarks/heroes_quality.py checkpoints/heroes
+    python tests/benchmarks/heroes_quality.py real         # real sprites in the place of a model's: the most to expect
+
+Right: a network trained here on real sprites names the part in every slot (body, armour, legs, ...). It looks at pictures
+asked for with (body, armour) pairs that were held out of training, and at as many with pairs that were not: the same bodies,
+armours and other parts, dealt out anew. Beside them, real sprites that it was not trained on say how good it is itself. A
+slot that it reads on less than 90 % of those is shown in brackets and not judged.
+Black: the share of pictures in which all places that no real sprite touches are exactly (0, 0, 0), and the share of pixels
+that are nearly black, but not black. Real sprites with their transparency known: every transparent pixel is exactly black,
+and of all pixels 0.05 % are nearly black (brightest channel 1 to 15).
+Palette: how far the colours are from the nearest one of a real sprite, how many a sprite has, how often neighbours agree.
+
+Targets: held-out pairs at least 85 % right in each judged slot, and at most 5 points below seen pairs; backgrounds black
+in every picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from _sprites import (SLOTS, Attributes, always_black, asked_pairs, attributes, black_backgrounds, near_black, pairs,
+                      palette, palette_figures, parts)
+from _timing import ROOT             # first of what is the project's, as it puts this checkout on the path
+from safetensors.torch import load_file
+from torch import nn
+from tqdm import tqdm
+
+import diffusion_studio as ds
+from diffusion_studio import data, images
+from diffusion_studio.checkpoint.atomic import write_tensors
+from diffusion_studio.diffusion.guidance import clamped, classifier_free
+from diffusion_studio.diffusion.levels import Levels
+from diffusion_studio.errors import DataError, OptionError, StudioError
+from diffusion_studio.training.captions import read_hold_out
+
+REAL = "real"
+LEAST_RIGHT, MOST_BELOW, LEAST_JUDGE = 0.85, 0.05, 0.90
+KEPT_OUT = 0.15                         # of the real sprites, from the judge's training
+EPOCHS, BATCH, PEAK_LR = 11, 128, 3e-3
+GRAIN = 0.06                            # the most noise that the judge is trained to look past, pixels in [-1, 1]
+DRAWN_TOGETHER = 32
+SERVED = ("model", "steps", "sampler", "spacing", "guidance", "clip", "negative")       # what `drawn` reads of a recipe
+
+
+class Judge(nn.Module):
+    """(N, 3, 32, 32) in [-1, 1] -> for each slot (N, its names) logits. Sprites do not move, so the places are kept."""
+
+    def __init__(self, sizes: list[int], side: int = 32) -> None:
+        super().__init__()
+        def stage(wide_in: int, wide: int, size: int, stride: int = 2) -> list[nn.Module]:
+            return [nn.Conv2d(wide_in, wide, size, stride, size // 2, bias=False), nn.BatchNorm2d(wide), nn.ReLU()]
+
+        self.body = nn.Sequential(*stage(3, 48, 5), *stage(48, 96, 3), *stage(96, 128, 3), nn.Flatten(), nn.Dropout(0.2),
+                                  nn.Linear(128 * (side // 8)**2, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU(),
+                                  nn.Dropout(0.2))
+        self.heads = nn.Linear(512, sum(sizes))
+        self.sizes = sizes
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return self.heads(self.body(x.contiguous(memory_format=torch.channels_last))).split(self.sizes, dim=1)
+
+
+def trained(pictures: np.ndarray, known: Attributes, seen: np.ndarray, seed: int = 0, epochs: int = EPOCHS,
+            report: Callable[[int, int], None] | None = None) -> Judge:
+    """A judge of the parts `seen` (N, slots) in uint8 pictures; random in `seed` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        judge = Judge([len(names) for names in known.names], pictures.shape[1]).train()
+        batches = len(pictures) // BATCH
+        optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=0.02)
+        rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, epochs * batches)
+        wanted = torch.from_numpy(seen)
+        for epoch in range(epochs):
+            for k, chosen in enumerate(torch.randperm(len(pictures)).split(BATCH)[:batches]):
+                x = images.from_uint8(pictures[chosen.numpy()])
+                x = (x + torch.rand(len(x), 1, 1, 1) * GRAIN * torch.randn(x.shape)).clamp(-1, 1)
+                loss = sum(F.cross_entropy(logits, wanted[chosen, slot]) for slot, logits in enumerate(judge(x)))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                rates.step()
+                if report is not None:
+                    report(epoch * batches + k + 1, epochs * batches)
+    return judge.eval()
+
+
+@torch.no_grad()
+def named(judge: Judge, pictures: np.ndarray) -> np.ndarray:
+    """(N, slots) the part that the judge sees in each slot of uint8 pictures."""
+    found = [torch.stack([logits.argmax(1) for logits in judge(images.from_uint8(pictures[k:k + 500]))], dim=1)
+             for k in range(0, len(pictures), 500)]
+    return torch.cat(found).numpy()
+
+
+def main() -> None:
+    asked = arguments()
+    real = data.load(asked.data)
+    if real.captions is None or real.images.shape[-1] != 3:
+        raise DataError(f"{asked.data} is not made of coloured sprites with captions.")
+    captions = [texts[0] for texts in real.captions]
+    known = attributes(captions)
+    held = held_pairs(asked.hold_out)
+    order = np.random.default_rng(asked.judge_seed).permutation(len(captions))
+    kept, rest = np.split(order, [round(len(order) * KEPT_OUT)])
+    judge = kept_judge(asked, real.images[rest], known, known.seen[rest])
+    right = named(judge, real.images[kept]) == known.seen[kept]
+
+    groups = real_groups(known, kept, held) if asked.model == REAL else None
+    if groups is not None:
+        made = {name: (real.images[at], [captions[k] for k in at]) for name, at in groups.items()}
+        settings = {"model": "real sprites"}
+    else:
+        model = ds.load(asked.model, asked.device)
+        held_out, seen = asked_pairs(captions, known, held, asked.pictures, asked.choice_seed)
+        recipe = recipe_for(model, asked)
+        made = {name: (drawn(model, texts, recipe, first), texts)
+                for name, texts, first in (("held out", held_out, asked.seed), ("seen", seen, asked.seed + asked.pictures))}
+        settings = {"model": model.spec.name, "images_seen": model.spec.provenance.get("images_seen"),
+                    **json.loads(recipe.to_json())}
+    result = {**settings, "pictures": {name: len(texts) for name, (_, texts) in made.items()},
+              "right": {"judge, on real sprites": by_slot(right)}, "background": {}, "palette": {}}
+    for name, (pictures, texts) in made.items():
+        result["right"][name] = by_slot(named(judge, pictures) == known.of(texts))
+    empty, shades = always_black(real.images), palette(real.images)
+    for name, pictures in {**{name: pictures for name, (pictures, _) in made.items()}, "real": real.images[kept]}.items():
+        result["background"][name] = {"black": black_backgrounds(pictures, empty), "near_black": near_black(pictures)}
+        result["palette"][name] = palette_figures(pictures, shades)
+    report(result)
+    if asked.json:
+        asked.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    if asked.sheet:
+        tiles = np.concatenate([made[name][0][:48] for name in ("held out", "seen")])
+        images.to_pil(images.enlarge(images.grid(tiles, gap=2, columns=16), 2)).save(asked.sheet)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a checkpoint file, or its folder; 'real' for real sprites in its place")
+    parser.add_argument("--data", default="heroes", help="known name or path of the sprites with captions")
+    parser.add_argument("--hold-out", type=Path, default=ROOT / "checkpoints" / "heroes" / "held_out.txt",
+                        help="the pairs that were left out of the model's training, 'body, armour' in each line")
+    parser.add_argument("--pictures", type=int, default=365, help="how many with held-out pairs, and with seen ones")
+    parser.add_argument("--guidance", type=float, help="by default as suits the model, as are the next three")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--sampler", help='name, or JSON with options: {"name": "ddim", "eta": 1}')
+    parser.add_argument("--spacing")
+    parser.add_argument("--seed", type=int, default=0, help="of the first picture; the next ones count up from it")
+    parser.add_argument("--choice-seed", type=int, default=0, help="of the choice of captions")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "cache", help="where the judge is kept")
+    parser.add_argument("--judge-seed", type=int, default=0, help="of the judge's training and the sprites kept out of it")
+    parser.add_argument("--json", type=Path, help="write all figures here")
+    parser.add_argument("--sheet", type=Path, help="write a PNG: up to 48 with held-out pairs, then as many with seen ones")
+    return parser.parse_args()
+
+
+def held_pairs(path: Path) -> set[tuple[str, str]]:
+    """The pairs in a list of what was held out of training."""
+    found = [tuple(parts(line)) for line in read_hold_out(path)]
+    if wrong := [one for one in found if len(one) != 2]:
+        raise DataError(f"A line of {path.name} is a body and an armour, such as 'orc, half plate'; got "
+                        f"{', '.join(wrong[0])!r}.")
+    return set(found)
+
+
+def kept_judge(asked: argparse.Namespace, pictures: np.ndarray, known: Attributes, seen: np.ndarray) -> Judge:
+    """The judge of these sprites, from the cache where it lies there."""
+    key = zlib.crc32(repr((known.names, EPOCHS, GRAIN)).encode(), zlib.crc32(seen.tobytes(), zlib.crc32(pictures.tobytes())))
+    path = asked.cache / f"sprite-judge-{key:08x}-{asked.judge_seed}.safetensors"
+    if path.is_file():
+        judge = Judge([len(names) for names in known.names], pictures.shape[1])
+        judge.load_state_dict(load_file(path))
+        return judge.eval()
+    with tqdm(desc="training the judge", unit="batch") as bar:
+        def tick(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        judge = trained(pictures, known, seen, asked.judge_seed, report=tick)
+    asked.cache.mkdir(parents=True, exist_ok=True)
+    write_tensors(path, {name: tensor.contiguous() for name, tensor in judge.state_dict().items()}, {})
+    return judge
+
+
+def real_groups(known: Attributes, kept: np.ndarray, held: set[tuple[str, str]]) -> dict[str, list[int]]:
+    """The judge's kept-out sprites by whether their pair is held out."""
+    own = pairs(known)
+    return {name: [int(k) for k in kept if (own[k] in held) == wanted]
+            for name, wanted in (("held out", True), ("seen", False))}
+
+
+def recipe_for(model: ds.Model, asked: argparse.Namespace) -> ds.Recipe:
+    """The model's default settings with those that were asked for."""
+    if not model.spec.takes_text:
+        raise OptionError(f"{model.spec.name} reads no text, so no sprite can be asked for. Give a model of captions.")
+    changes = {name: getattr(asked, name) for name in ("guidance", "steps", "spacing") if getattr(asked, name) is not None}
+    if asked.sampler is not None:
+        changes["sampler"] = json.loads(asked.sampler) if asked.sampler.startswith("{") else asked.sampler
+    defaults = {name: value for name, value in model.spec.defaults.items() if name not in ("label", "count", "prompt")}
+    recipe = ds.Recipe.from_settings({"model": model.spec.name, **defaults, **changes})
+    plain = ds.Recipe()
+    if further := [one.name for one in fields(ds.Recipe) if one.name not in SERVED
+                   and getattr(recipe, one.name) != getattr(plain, one.name)]:
+        raise OptionError(f"{model.spec.name} is drawn with {', '.join(further)} by default, which this script does not do.")
+    return recipe
+
+
+def drawn(model: ds.Model, prompts: list[str], recipe: ds.Recipe, seed: int) -> np.ndarray:
+    """(N, H, W, C) uint8, a picture of each prompt: many prompts together, which a recipe has not."""
+    levels = Levels(ds.path(model.schedule, recipe.steps, recipe.spacing), model.schedule)
+    made = []
+    with tqdm(total=len(prompts) * recipe.steps, desc="drawing", unit="step") as bar:
+        for first in range(0, len(prompts), DRAWN_TOGETHER):
+            texts = prompts[first:first + DRAWN_TOGETHER]
+            denoise = model.denoiser(prompt=texts)
+            if recipe.guidance != 1:
+                denoise = classifier_free(denoise, model.denoiser(prompt=recipe.negative), recipe.guidance)
+            noise = ds.Noise(tuple(range(seed + first, seed + first + len(texts))), model.shape, model.device, torch.float32)
+            for step in ds.sample(recipe.sampler, clamped(denoise) if recipe.clip else denoise, noise(0), levels, noise):
+                bar.update(len(texts) if step.index else 0)
+            made.append(images.to_uint8(step.x))
+    return np.concatenate(made)
+
+
+def by_slot(right: np.ndarray) -> dict[str, float]:
+    """(N, slots) right or not -> the share of each slot."""
+    return {slot: float(share) for slot, share in zip(SLOTS, right.mean(axis=0))}
+
+
+def report(result: dict[str, Any]) -> None:
+    counts, right = result["pictures"], result["right"]
+    title = result["model"]
+    if "steps" in result:
+        title += f", {result['sampler']['name']}, {result['steps']} steps, guidance {result['guidance']:g}"
+    print(f"\n{title}: {counts['held out']} pictures with held-out pairs, {counts['seen']} with seen pairs\n")
+    print(f"{'':10} {'held out':>9} {'seen':>7} {'below':>6}  judge on real sprites")
+    for slot, share, failed in verdicts(right):
+        mark = "" if failed is None else "MISSED: " + failed if failed else "met"
+        judge, seen = (right[name][slot] for name in ("judge, on real sprites", "seen"))
+        shown = f"{slot:10}" if failed is not None else f"({slot})".ljust(10)
+        print(f"{shown} {share:9.1%} {seen:7.1%} {100 * (seen - share):6.1f}  {judge:7.1%}   {mark}")
+    print(f"\n{'':10} {'black behind':>12} {'near black':>11} {'off palette':>12} {'distance':>9} {'colours':>8} "
+          f"{'even':>7}")
+    for name, behind in result["background"].items():
+        of = result["palette"][name]
+        print(f"{name:10} {behind['black']:12.1%} {behind['near_black']:11.3%} {of['off']:12.2%} {of['distance']:9.2f} "
+              f"{of['distinct']:8.0f} {of['even']:7.1%}")
+    least = min(behind["black"] for behind in result["background"].values())
+    print(f"\nbackgrounds exactly black: {'met' if least == 1 else 'MISSED'}")
+
+
+def verdicts(right: dict[str, dict[str, float]]) -> list[tuple[str, float, str | None]]:
+    """(slot, share right with held-out pairs, what fails of the targets) of each; None where the judge cannot tell."""
+    found = []
+    for slot, share in right["held out"].items():
+        failed = [f"under {LEAST_RIGHT:.0%}"] if share < LEAST_RIGHT else []
+        if right["seen"][slot] - share > MOST_BELOW:
+            failed.append(f"more than {100 * MOST_BELOW:.0f} points below seen pairs")
+        judged = right["judge, on real sprites"][slot] >= LEAST_JUDGE
+        found.append((slot, share, ", ".join(failed) if judged else None))
+    return found
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except StudioError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,211 @@
+"""What the scripts that measure the bundled models say of things that are known, and that they can tell what fails.
+
+Of the sprites' captions, pixels and palettes; of curves over a scale; of the bounds on time.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageColor
+
+import diffusion_studio as ds
+from diffusion_studio.errors import DataError
+from diffusion_studio.nets.mlp_config import MLPConfig
+
+BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def load():
+    """Factory: the module of a script's name. The scripts import each other by bare names, from their own folder."""
+    sys.path.insert(0, str(BENCHMARKS))
+    before = set(sys.modules)
+
+    def make(name: str):
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
+
+    yield make
+    sys.path.remove(str(BENCHMARKS))
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == BENCHMARKS:
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def sprites(load):
+    return load("_sprites")
+
+
+CAPTIONS = ["orc, robe red, brown boots, red hair, long sword", "elf, coat, pants, brown boots, crown",
+            "orc, bikini, pants, red cloak", "elf, bikini, bikini, brown boots",
+            "elf, pants, long sword, large shield", "orc",
+            "imp, robe red, crown, red hair", "elf, coat, bikini, red cloak, red hair, long sword, buckler round"]
+
+
+def test_parts_find_their_slots(sprites):
+    known = sprites.attributes(CAPTIONS)
+    assert known.names == (("elf", "imp", "orc"), ("", "bikini", "coat", "robe red"), ("", "bikini", "pants"),
+                           ("", "red cloak"), ("", "brown boots"), ("", "crown"), ("", "red hair"), ("", "long sword"),
+                           ("", "buckler round", "large shield"))
+    assert known.seen[:, 0].tolist() == [2, 0, 2, 0, 0, 2, 1, 0] and known.seen[:, 1].tolist() == [3, 2, 1, 1, 0, 0, 3, 2]
+    assert known.seen[4].tolist() == [0, 0, 2, 0, 0, 0, 0, 1, 2] and not known.seen[5, 1:].any()
+    np.testing.assert_array_equal(known.of(CAPTIONS[::-1]), known.seen[::-1])
+    for wrong, message in (("orc, robe blue", "'robe blue', which is known for no slot"),
+                           ("orc, coat, pants, bikini", "'bikini', a second part for the slot legs"),
+                           ("ant, coat", "begins with 'ant', which is none of the bodies: elf, imp, orc")):
+        with pytest.raises(DataError, match=message):
+            known.of([wrong])
+    with pytest.raises(DataError, match="'sash' both before boots and after hair"):
+        sprites.attributes(["orc, coat, sash, brown boots", "orc, coat, red hair, sash"])
+
+
+def test_seen_pairs_are_the_held_out_ones_dealt_anew(sprites):
+    captions = [f"body{b}, coat{a}, part{(a + b) % 3} boots" for b in range(5) for a in range(6)]
+    held = {(f"body{k % 5}", f"coat{k % 6}") for k in range(7)}
+    known = sprites.attributes(captions)
+    asked, seen = sprites.asked_pairs(captions, known, held, 18, seed=3)
+    pairs = [sprites.pairs(known, known.of(some)) for some in (asked, seen)]
+    assert set(pairs[0]) == held and not held & set(pairs[1]) and len(asked) == len(seen) == 18
+    assert {*asked, *seen} <= {*captions, *(f"body{b}, {c.split(', ', 1)[1]}" for b in range(5) for c in captions)}
+    for slot in (0, 1):
+        assert sorted(one[slot] for one in pairs[0]) == sorted(one[slot] for one in pairs[1])
+    assert [one.split(", ", 1)[1] for one in asked] == [one.split(", ", 1)[1] for one in seen]
+    assert (asked, seen) == sprites.asked_pairs(captions, known, held, 18, seed=3)
+    assert asked != sprites.asked_pairs(captions, known, held, 18, seed=4)[0]
+    everything = {(f"body{b}", f"coat{a}") for b in range(5) for a in range(6)}
+    for none in (set(), everything):
+        with pytest.raises(DataError, match="needs pairs of both kinds"):
+            sprites.asked_pairs(captions, known, none, 4, seed=0)
+    with pytest.raises(DataError, match="cannot be dealt"):
+        sprites.asked_pairs(captions, known, {("body0", f"coat{a}") for a in range(6)}, 6, seed=0)
+
+
+def test_matching_moves_those_who_chose_first(sprites):
+    assert sprites.matching([[0, 1], [0], [1, 2]]) == [1, 0, 2]
+    assert sprites.matching([[0, 1], [0, 1], [1, 0]]) is None
+    assert sprites.matching([]) == []
+
+
+def test_black_is_counted_exactly(sprites):
+    real = np.zeros((3, 4, 4, 3), np.uint8)
+    real[0, 1, 1] = (200, 0, 0)
+    real[1, 2, 1:3] = (40, 40, 90)
+    empty = sprites.always_black(real)
+    assert empty.sum() == 13 and not empty[1, 1] and not empty[2, 1:3].any()
+    made = real.copy()
+    assert sprites.black_backgrounds(made, empty) == 1 and sprites.near_black(made) == 0
+    made[2, 0, 0, 2] = 1                                        # one channel of one pixel, by one
+    assert sprites.black_backgrounds(made, empty) == pytest.approx(2 / 3)
+    assert sprites.near_black(made) == pytest.approx(1 / 48)
+    made[2] = 0
+    made[2, 1, 1] = (3, 200, 3)                                 # where sprites are, anything may be
+    assert sprites.black_backgrounds(made, empty) == 1 and sprites.near_black(made) == 0
+
+
+def test_palette_figures_of_known_shades(sprites):
+    real = np.zeros((2, 2, 4, 3), np.uint8)
+    real[0, :, :2], real[1, 0, 0] = (100, 50, 0), (0, 0, 255)
+    known = sprites.palette(real)
+    assert sorted(map(tuple, known.tolist())) == [(0, 0, 0), (0, 0, 255), (100, 50, 0)]
+    own = sprites.palette_figures(real, known)
+    assert own["distance"] == own["off"] == 0 and own["distinct"] == 2
+    assert own["even"] == pytest.approx((7 / 8 + 9 / 12) / 2)    # of 8 pairs one above the other, and 12 side by side
+    made = real.copy()
+    made[0, 0, 0] = (103, 54, 0)                                # 5 from the nearest of a real sprite
+    made[0, 0, 1] = (100, 50, 30)                               # 30
+    found = sprites.palette_figures(made, known)
+    assert found["distance"] == pytest.approx((5 + 30 + 0 + 0 + 0) / 5) and found["off"] == pytest.approx(1 / 5)
+    assert found["distinct"] == 3 and found["even"] < own["even"]
+    assert np.isnan(sprites.palette_figures(np.zeros_like(real), known)["distance"])
+
+
+def test_a_judge_reads_parts_and_not_noise(load):
+    """Squares whose place is the body and whose colour is the armour: learned in a few passes, lost where they change."""
+    quality, chance = load("heroes_quality"), np.random.default_rng(0)
+    captions = [f"body{chance.integers(3)}, coat{chance.integers(4)}" for _ in range(768)]
+    known = load("_sprites").attributes(captions)
+    colours = np.array([(250, 30, 30), (30, 250, 30), (30, 30, 250), (220, 220, 220)])
+    pictures = np.zeros((len(captions), 8, 8, 3), np.uint8)
+    for picture, (body, coat, *_) in zip(pictures, known.seen):
+        picture[2:6, 3 * body:3 * body + 2] = colours[coat - 1]
+    judge = quality.trained(pictures[:512], known, known.seen[:512], seed=0, epochs=8)
+    right = quality.by_slot(quality.named(judge, pictures[512:]) == known.seen[512:])
+    assert right["body"] > 0.97 and right["armour"] > 0.97 and right["legs"] == 1
+    swapped = quality.by_slot(quality.named(judge, pictures[512:, :, :, ::-1]) == known.seen[512:])
+    assert swapped["armour"] < 0.65 < swapped["body"]           # red and blue are one another's, half of the coats
+
+
+def test_what_was_held_out_is_pairs(load, tmp_path):
+    quality, path = load("heroes_quality"), tmp_path / "held.txt"
+    path.write_text("orc, half plate\nelf,  coat\n", "utf-8")
+    assert quality.held_pairs(path) == {("orc", "half plate"), ("elf", "coat")}
+    path.write_text("orc, half plate, pants\n", "utf-8")
+    with pytest.raises(DataError, match="is a body and an armour.*got 'orc, half plate, pants'"):
+        quality.held_pairs(path)
+
+
+def test_verdicts_name_what_is_missed(load):
+    quality = load("heroes_quality")
+    right = {"judge, on real sprites": {"body": 0.91, "armour": 0.99, "legs": 0.74, "hair": 0.95},
+             "seen": {"body": 0.90, "armour": 0.99, "legs": 0.9, "hair": 0.86},
+             "held out": {"body": 0.851, "armour": 0.93, "legs": 0.2, "hair": 0.84}}
+    assert [told for *_, told in quality.verdicts(right)] == ["", "more than 5 points below seen pairs", None, "under 85%"]
+
+
+def led(*rows: tuple[float, float, float]) -> list[dict[str, float]]:
+    return [{"scale": scale, "recognised": seen, "varied": apart, "pictures": 100} for scale, seen, apart in rows]
+
+
+@pytest.mark.parametrize("rows, rises, falls", [
+    (led((0, 0.1, 10), (1, 0.5, 9), (2, 0.9, 7)), True, True),
+    (led((0, 0.1, 10), (1, 0.9, 7), (8, 0.2, 12)), True, True),         # beyond the best scale pictures break
+    (led((0, 0.1, 10), (1, 0.6, 9), (2, 0.4, 8), (4, 0.9, 7)), False, True),
+    (led((0, 0.1, 10), (1, 0.5, 9), (2, 0.45, 8), (4, 0.9, 7)), True, True),            # 5 of 100 are chance
+    (led((0, 0.1, 10), (1, 0.5, 11), (2, 0.9, 7)), True, False),
+    (led((0, 0.1, 10), (1, 0.5, 10), (2, 0.9, 10)), True, False),
+    (led((0, 0.9, 10), (1, 0.5, 9), (2, 0.1, 7)), False, False),
+], ids=["as in the paper", "too far", "dips", "chance", "varies more", "varies alike", "falls"])
+def test_verdict_on_a_curve_of_guidance(load, rows, rises, falls):
+    told = load("classifier_guidance").verdict(rows)
+    assert (f"rises: {'met' if rises else 'MISSED'}" in told) and (f"falls: {'met' if falls else 'MISSED'}" in told), told
+
+
+def test_a_curve_of_guidance_is_drawn_from_its_table(load, tmp_path):
+    guidance, table = load("classifier_guidance"), tmp_path / "curve.csv"
+    rows = [{"scale": guidance.REAL, "recognised": 0.9, "varied": 8.0, "pictures": 100},
+            {"scale": guidance.TOLD, "recognised": 0.8, "varied": 7.0, "pictures": 100}, *led((0.0, 0.1, 10), (4.0, 0.9, 6))]
+    guidance.figure(table, rows)
+    sizes = {}
+    for path in sorted(tmp_path.iterdir()):
+        with Image.open(path) as picture:
+            sizes[path.name] = picture.size
+            shown = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
+        curves = load("_figure").DARK if "dark" in path.name else load("_figure").LIGHT
+        for wanted in map(ImageColor.getrgb, curves[:3]):               # all three curves are there
+            assert min(max(abs(a - b) for a, b in zip(wanted, one)) for one in shown) < 8, (path.name, wanted)
+    assert sizes == {"curve-dark.png": (1600, 1060), "curve.png": (1600, 1060)}
+
+
+@pytest.mark.parametrize("most, ticks", [
+    (1.0, [k / 10 for k in range(11)]), (11, [0, 2, 4, 6, 8, 10]), (0.5, [k / 20 for k in range(11)]),
+    (9.99, list(range(10)))])
+def test_ticks_are_round(load, most, ticks):
+    assert load("_figure")._round_ticks(most) == pytest.approx(ticks)
+
+
+def test_bounds_on_time(load, tiny_spec):
+    bound_of = load("model_speed").bound_of
+    grey, coloured = tiny_spec(), tiny_spec({"in_channels": 3, "out_channels": 3})
+    assert (bound_of(coloured, "emoji"), bound_of(coloured, "heroes"), bound_of(coloured, "cifar10")) == (4, 2, 2)
+    assert bound_of(grey, "mnist") == bound_of(grey, "new") == 1.5 and bound_of(coloured, "new") is None
+    points = ds.ModelSpec(network=MLPConfig())
+    assert bound_of(points, "swiss-roll") is None

@@ -25,7 +25,7 @@ KINDS = ("denoiser", "classifier", "points")
 OBJECTIVE_NAMES = ("simple", "hybrid", "vlb")
 LEARNED_VARIANCE = ("hybrid", "vlb")
 DRAW_NAMES = ("uniform", "loss", "log-normal", "logit-normal")
-MAY_CHANGE = ("images", "ema_export", "ema_length")             # between the sessions of a run; nothing else
+MAY_CHANGE = ("images", "sample_steps", "sample_guidance", "ema_export", "ema_length")      # between the sessions of a run; nothing else
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ class TrainConfig:
     part_dropout: float = option(0.0, "Share of captions of which only some parts (between commas) are read, drawn anew "
                                  "each time, so that short prompts work too.", low=0.0, high=1.0)
     prompts: str = option("", "Captions for the sample sheet, with | between them; left out, some of the data's.")
+    sample_steps: int = option(50, "Sampling steps that the model comes with.", low=1, high=1000)
+    sample_guidance: float = option(0.0, "Guidance that it comes with; 0 is 2 with labels, 4 with captions.", low=0.0, high=20.0)
 
     start_from: str = option("", "A model file whose weights the run begins with: its network must be the same.")
     images: int = option(220_000, "Number of images to see in all.", low=1)
@@ -224,13 +226,14 @@ class TrainConfig:
              show: str | None = None, text: TextConfig | None = None, words: tuple[str, ...] = (),
              prompts: tuple[str, ...] = ()) -> ModelSpec:
         """The spec of the model that this configuration trains; `show` is the label to begin with, with the first prompt."""
-        defaults: dict[str, Any] = {"count": 16, "steps": min(50, self.timesteps), **PROCESSES[self.schedule].defaults}
+        defaults: dict[str, Any] = {"count": 16, "steps": min(self.sample_steps, self.timesteps),
+                                    **PROCESSES[self.schedule].defaults}
         if labels:
             defaults["label"] = show if show in labels else labels[0]
         if labels and self.label_dropout > 0:
-            defaults["guidance"] = 2.0
+            defaults["guidance"] = self.sample_guidance or 2.0
         if text is not None and prompts:
-            defaults |= {"prompt": prompts[0], "guidance": 4.0 if text.null else 1.0}
+            defaults |= {"prompt": prompts[0], "guidance": (self.sample_guidance or 4.0) if text.null else 1.0}
         return ModelSpec(name=name, network=self.network(channels, len(labels) or None, text), words=words, prompts=prompts,
                          schedule=self.noise_schedule(), parametrization=self.predicts, sigma_data=self.sigma_data,
                          image_size=self.size, channels=channels, learned_variance=self.learned_variance,

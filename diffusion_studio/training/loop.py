@@ -80,11 +80,11 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
 
 
 def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
-    """Save what a resumed run's configuration changed; another average takes effect at once."""
-    if kept != trainer.config:
-        trainer.folder.save_config(trainer.config)
+    """Save what a resumed run's configuration changed; what the model file holds takes effect at once."""
     wanted = trainer.config
-    if (kept.exported, kept.ema_length) != (wanted.exported, wanted.ema_length) and trainer.progress.step:
+    if kept != wanted:
+        trainer.folder.save_config(wanted)
+    if replace(kept, images=wanted.images) != wanted and trainer.progress.step:
         trainer.export()
         _save_sheet(trainer, "final")
 

@@ -176,7 +176,7 @@ class PointsTask(DenoiserTask):
 
     def spec(self, name: str, provenance: Mapping[str, Any]) -> ModelSpec:
         config, names = self.config, self.images.names
-        defaults: dict[str, Any] = {"steps": min(50, config.timesteps), "clip": False, "count": 1,
+        defaults: dict[str, Any] = {"steps": min(config.sample_steps, config.timesteps), "clip": False, "count": 1,
                                     **PROCESSES[config.schedule].defaults}
         if names:
             defaults |= {"label": names[0], "guidance": 1.0}

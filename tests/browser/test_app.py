@@ -56,9 +56,9 @@ def test_a_newcomer_sees_a_picture_denoise(page):
     assert time.monotonic() - began < 10
     wait(page, "Number(d.shown) >= 3 && d.ended !== 'true'")        # watched while it runs, not after
     assert "step" in page.inner_text(".readout .step")
-    wait(page, "d.ended === 'true' && d.loaded === '51' && d.shown === '50'")
+    wait(page, "d.ended === 'true' && d.loaded === '26' && d.shown === '25'")
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
-    assert page.inner_text(".readout .step") == "step 50 of 50"
+    assert page.inner_text(".readout .step") == "step 25 of 25"
 
 
 def test_the_canvas_shows_the_engines_own_pixels(desktop):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,10 +80,21 @@ def test_the_loss_history_is_in_the_state_and_does_something(config, finish, tmp
 
 def test_a_resume_with_another_recipe_names_every_difference(config, finish, tmp_path):
     finish(config(images=4), tmp_path / "run")
-    with pytest.raises(OptionError, match=r"only images, ema_export and ema_length may change\. Different \(kept -> asked for\): "
+    with pytest.raises(OptionError, match=r"only images, .* and ema_length may change\. Different \(kept -> asked for\): "
                        r"objective: 'simple' -> 'hybrid'; lr: 0\.001 -> 0\.5\. Start a new run for these"):
         finish(config(images=8, lr=0.5, objective="hybrid"), tmp_path / "run", resume=True)
     assert RunFolder(tmp_path / "run").config() == config(images=4)
+
+
+def test_a_finished_run_can_come_with_other_settings(config, finish, tmp_path):
+    given = config(label_dropout=0.1)
+    finish(given, tmp_path / "run")
+    before = ds.load(tmp_path / "run", "cpu")
+    finish(replace(given, sample_steps=7, sample_guidance=3.0), tmp_path / "run", resume=True)
+    after = ds.load(tmp_path / "run", "cpu")
+    assert after.spec.defaults == {**before.spec.defaults, "steps": 7, "guidance": 3.0}
+    kept, now = before.network.state_dict(), after.network.state_dict()
+    assert all(torch.equal(kept[name], now[name]) for name in kept)
 
 
 def test_another_average_can_be_exported_from_a_finished_run(config, finish, tmp_path):

@@ -35,7 +35,8 @@ def add_evaluate(verbs: Any) -> None:
                     + "\n\nand of models of points in the plane, each label by itself:\n"
                     + "\n".join(f"  {name:18}{told}" for name, told in POINT_METRICS.items())
                     + "\n\nSeveral samplers, numbers of steps or guidances make a table:\n  diffusion-studio evaluate "
-                      "fashion-mnist --data fashion-mnist --sampler ddim ddpm --steps 10 50 --guidance 1 2 --table table.csv")
+                      "fashion-mnist --data fashion-mnist --sampler ddim ddpm --steps 10 50 --guidance 1 2 "
+                      "--table table.csv")
     verb.add_argument("model", help="a model's name, see 'models', or the path of a checkpoint")
     add_options(verb, fields_of(EvalConfig))
     drawing = verb.add_argument_group("how pictures are drawn (by default as suits the model)")
@@ -65,8 +66,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     samplers = [_sampler(text) for text in args.sampler or ()]
     steps_asked, guidances = ([_number(text) for text in given or ()] for given in (args.steps, args.guidance))
     if max(map(len, (samplers, steps_asked, guidances))) > 1 and table is None:
-        raise OptionError("Several samplers, numbers of steps or guidances make a table. Say where to write it, with --table "
-                          "FILE.csv.")
+        raise OptionError("Several samplers, numbers of steps or guidances make a table. Say where to write it, with "
+                          "--table FILE.csv.")
 
     from ..metrics.evaluate import evaluate
     from ..metrics.parts import World
@@ -81,8 +82,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     changes |= grouped(args, default_recipe(model.spec, **changes))
     plain = default_recipe(model.spec, **changes)
     if len(guidances) > 1 and plain.guidance_scales is not None:
-        raise OptionError("--guidance-scales takes the place of the one guidance, so it cannot go with several. Leave out the "
-                          "one or the other.")
+        raise OptionError("--guidance-scales takes the place of the one guidance, so it cannot go with several. Leave out "
+                          "the one or the other.")
     recipes = [default_recipe(model.spec, **changes, sampler=sampler, steps=steps, guidance=guidance)
                for sampler in samplers or [plain.sampler] for steps in steps_asked or [plain.steps]
                for guidance in guidances or [plain.guidance]]
@@ -100,7 +101,8 @@ def _evaluate(args: argparse.Namespace) -> None:
             reports.append(report)
             name = _describe(recipe.sampler)
             if args.json != "-":
-                print(summary(report, ", ".join([name, f"{recipe.steps} steps", *_guided(recipe, 'points' in report)])), flush=True)
+                drawn = ", ".join([name, f"{recipe.steps} steps", *_guided(recipe, "points" in report)])
+                print(summary(report, drawn), flush=True)
             if table:                                   # after every row: a stopped table shows what there is
                 rows.append(row(name, recipe.steps, report, recipe.guidance_scales or recipe.guidance))
                 write_csv(table, rows)

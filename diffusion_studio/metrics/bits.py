@@ -78,7 +78,8 @@ def levels(run: Measured) -> tuple[NoiseLevel, ...]:
 
 
 def variance(run: Measured) -> str:
-    """As asked; or the learned one; or that of Ho et al. 2020, section 3.2, which suits single pictures or smooth densities."""
+    """As asked; or the learned one; or that of Ho et al. 2020, section 3.2, which suits single pictures, or smooth
+    densities."""
     if run.config.variance != "auto":
         return run.config.variance
     if run.model.spec.learned_variance:

@@ -54,8 +54,8 @@ class Clouds:
         if self.recipe.edit is not None or self.recipe.branch is not None:
             raise OptionError("An evaluation of points draws them from noise. Leave the recipe's edit and branch out.")
         if (most := max(self.count, self.real_count)) > MOST:
-            raise OptionError(f"Figures of points look at every pair, so at most {MOST:,} for each label; {most:,} were asked "
-                              "for. Ask for fewer --pictures, or fewer --real.")
+            raise OptionError(f"Figures of points look at every pair, so at most {MOST:,} for each label; {most:,} were "
+                              "asked for. Ask for fewer --pictures, or fewer --real.")
         self.drawing.check(self.labels)
         for label in self.labels:
             self.real(label)
@@ -66,8 +66,8 @@ class Clouds:
     def _loaded(self) -> dict[str, PointData]:
         if not points.is_points(self.config.data):
             raise DataError(f"{self.model.spec.name} makes points, and {self.config.data!r} is no set of them. Give one of "
-                            f"{', '.join(points.POINT_SETS)}, {points.SHAPES}, a .csv, an .npz with 'points', or a picture of a "
-                            "shape.")
+                            f"{', '.join(points.POINT_SETS)}, {points.SHAPES}, a .csv, an .npz with 'points', or a picture of "
+                            "a shape.")
         return {split: points.load(self.config.data, split) for split in ("train", "test")}
 
     def true(self, label: str | None, split: str) -> np.ndarray:

@@ -45,8 +45,8 @@ class EvalConfig:
     `Recipe`, and the same one draws them with `generate`."""
 
     data: str = option("", "Real pictures: a known name, or a path, as in training.")
-    metrics: str | None = option(None, f"Figures, with commas: {', '.join(METRICS)}; of points {', '.join(POINT_METRICS)}; or "
-                                 f"'{ALL}' that suit the model. By default {USUAL}, of points {USUAL_POINTS}.")
+    metrics: str | None = option(None, f"Figures, with commas: {', '.join(METRICS)}; of points {', '.join(POINT_METRICS)}; "
+                                 f"or '{ALL}' that suit the model. By default {USUAL}, of points {USUAL_POINTS}.")
     pictures: int = option(1000, "Pictures to generate (papers take 50,000), or points for each label.", low=2, high=MOST)
     seed: int = option(0, "Seed of the first picture; the next ones count up from it.", low=0, high=MAX_SEED)
     labels: str = option(EACH, "What to draw: 'each' label in turn, 'any', or one label.")
@@ -59,11 +59,12 @@ class EvalConfig:
     bits_pictures: int | None = option(None, "Test pictures whose bits per dimension are measured; by default 64, of points "
                                        "1,000.", low=1, high=MOST)
     bound_steps: int | None = option(None, "Levels of the variational bound; by default all that the model has.", low=1)
-    variance: str = option("auto", "Variance in the bound; auto is the learned one, where the model has it, else small, of points "
-                           "large.",
+    variance: str = option("auto", "Variance in the bound; auto is the learned one, where the model has it, else small, of "
+                           "points large.",
                            choices=("auto", "small", "large", "learned"))
     flow_steps: int = option(50, "Runge-Kutta steps of the flow, four network calls each.", low=1, high=100_000)
-    probes: int = option(1, "Random probes of the flow's trace; 0 is exact, for tiny pictures. Of points it always is.", low=0, high=1000)
+    probes: int = option(1, "Random probes of the flow's trace; 0 is exact, for tiny pictures. Of points it always is.",
+                         low=0, high=1000)
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -95,8 +96,8 @@ class EvalConfig:
                                   f"{name!r} is a figure of points, and {spec.name} makes pictures. Choose among: "
                                   f"{', '.join(METRICS)}.")
         if "psnr" in given and not spec.low_res:
-            raise OptionError(f"'psnr' compares enlarged pictures with their originals, and {spec.name} enlarges none. Leave "
-                              "it out of --metrics.")
+            raise OptionError(f"'psnr' compares enlarged pictures with their originals, and {spec.name} enlarges none. "
+                              "Leave it out of --metrics.")
         return tuple(name for name in known if name in given)
 
 

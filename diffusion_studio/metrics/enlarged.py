@@ -19,7 +19,8 @@ def small_of(pictures: np.ndarray, size: int) -> np.ndarray:
 
     Rounded to 8 bits, as a small picture in a file is: so each can be enlarged alone, by `generate --low-res`.
     """
-    return np.concatenate([to_uint8(reduced(from_uint8(pictures[at:at + 256]), size)) for at in range(0, len(pictures), 256)])
+    parts = (pictures[at:at + 256] for at in range(0, len(pictures), 256))
+    return np.concatenate([to_uint8(reduced(from_uint8(part), size)) for part in parts])
 
 
 def bilinear(small: np.ndarray, size: int) -> np.ndarray:

@@ -163,7 +163,8 @@ def _psnr(run: Session) -> dict[str, Any]:
     made, side = run.made, run.model.spec.low_res
     real, small = run.real.images[made["sources"]], run.drawn.small[made["sources"]]
     plain = psnr(bilinear(small, run.model.spec.image_size), real)
-    return {"name": "PSNR to the original, dB", **bits.summary(psnr(made["images"], real)), "of_bilinear": float(plain.mean()),
+    return {"name": "PSNR to the original, dB", **bits.summary(psnr(made["images"], real)),
+            "of_bilinear": float(plain.mean()),
             "of_the_small_picture": float(psnr(small_of(made["images"], side), small).mean()), "from": side,
             "to": run.model.spec.image_size, "split": run.config.split}
 

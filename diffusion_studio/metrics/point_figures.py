@@ -1,7 +1,7 @@
 """The figures of points by name: what each needs and how it is measured.
 
-Each is of every label by itself, and the mean over the labels. Beside it stands what a further set of true points of the same
-size would have, where there are enough: that is what a perfect model reaches.
+Each is of every label by itself, and the mean over the labels. Beside it stands what a further set of true points of the
+same size would have, where there are enough: that is what a perfect model reaches.
 """
 
 from __future__ import annotations

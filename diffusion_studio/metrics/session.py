@@ -61,8 +61,8 @@ class Session:
         numbers, labels = np.arange(len(real.images)), None
         if spec.labels and config.labels != ANY:
             if real.labels is None or tuple(real.names) != spec.labels:
-                raise DataError(f"{spec.name} enlarges a picture of a label, and {config.data} does not have its labels. Give "
-                                "the data that it was trained on, or --labels any.")
+                raise DataError(f"{spec.name} enlarges a picture of a label, and {config.data} does not have its labels. "
+                                "Give the data that it was trained on, or --labels any.")
             if config.labels != EACH:
                 numbers = np.flatnonzero(real.labels == spec.label_index(config.labels))
             labels = [spec.labels[k] for k in real.labels[numbers]]
@@ -70,8 +70,8 @@ class Session:
             spec.label_index(config.labels)             # says that there is none
         if (count := config.pictures) > len(numbers):
             raise DataError(f"{spec.name} enlarges real pictures, one for each that is asked for: {count:,}; the split "
-                            f"{config.split!r} of {config.data} has {len(numbers):,} to choose from. Ask for fewer --pictures, "
-                            "or give more data.")
+                            f"{config.split!r} of {config.data} has {len(numbers):,} to choose from. Ask for fewer "
+                            "--pictures, or give more data.")
         asked = enlarging(labels[:count] if labels else [None] * count, config.seed, numbers[:count].tolist())
         small = np.zeros((numbers[:count].max() + 1, spec.low_res, spec.low_res, spec.channels), np.uint8)
         small[numbers[:count]] = small_of(real.images[numbers[:count]], spec.low_res)

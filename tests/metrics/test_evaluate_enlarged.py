@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 import numpy as np
 import pytest
@@ -66,7 +65,8 @@ def test_each_picture_is_enlarged_as_generate_does_and_compared_with_its_own(mod
     found, made = [], []
     for k in range(9):
         small = Picture(small_of(real.images[k:k + 1], 4)[0])
-        *_, last = generate.stream(model, ds.Recipe("tiny", LABELS[real.labels[k]], (5 + k,), 2, guidance=2.0, low_res=small))
+        *_, last = generate.stream(model, ds.Recipe("tiny", LABELS[real.labels[k]], (5 + k,), 2, guidance=2.0,
+                                                    low_res=small))
         made.append(last.x[0])
         found.append(10 * math.log10(255**2 / np.mean((last.x[0].astype(float) - real.images[k]) ** 2)))
     run = Session(model, settings(pictures_file, seed=5), recipe(model, guidance=2.0), tmp_path, None)
@@ -114,16 +114,19 @@ def test_bits_are_given_the_small_picture(model, pictures_file, tmp_path):
 
 
 def test_a_trained_one_beats_what_needs_no_network(tmp_path):
-    """Stripes, one pixel wide, or their negative: the small picture tells which by its tone alone, and bilinear shows none."""
+    """Stripes, one pixel wide, or their negative: the small picture tells which by its tone alone, and bilinear shows
+    none."""
     random = np.random.default_rng(0)
     stripes = np.tile([[90, 40], [90, 40]], (4, 4)) * np.ones((64, 1, 1))
     stripes[::2] = np.tile([[200, 250], [200, 250]], (4, 4))
     images = (stripes + random.integers(0, 6, (64, 1, 1)))[..., None].astype(np.uint8)
     np.savez(tmp_path / "stripes.npz", images=images)
-    config = ds.TrainConfig(data=str(tmp_path / "stripes.npz"), size=8, low_res=4, channels=16, multipliers="1", blocks=1, attention="",
+    config = ds.TrainConfig(data=str(tmp_path / "stripes.npz"), size=8, low_res=4, channels=16, multipliers="1", blocks=1,
+                            attention="",
                             images=1280, batch=16, warmup=5, lr=5e-3, ema=0.8, parametrization="x0")
     list(ds.train(config, tmp_path / "run", sample_every=10**6))
-    words = ["evaluate", str(tmp_path / "run"), "--data", str(tmp_path / "stripes.npz"), "--metrics", "psnr", "--pictures", "16",
+    words = ["evaluate", str(tmp_path / "run"), "--data", str(tmp_path / "stripes.npz"), "--metrics", "psnr",
+             "--pictures", "16",
              "--steps", "5", "--work", str(tmp_path / "work"), "--table", str(tmp_path / "t.csv"), "--precision", "fp32"]
     assert main(words) == 0
     head, line = (tmp_path / "t.csv").read_text().splitlines()
@@ -136,13 +139,14 @@ def test_a_trained_one_beats_what_needs_no_network(tmp_path):
 
 
 @pytest.mark.parametrize(("changes", "error", "sentence"), [
-    ({"pictures": 2000}, DataError, "one for each that is asked for: 2,000; the split 'train' of .* has 1,024 to choose from"),
-    ({"pictures": 41, "split": "test"}, DataError, "41; the split 'test' of .* has 40 to choose from. Ask for fewer --pictures"),
+    ({"pictures": 2000}, DataError, "one for each that is asked for: 2,000; the split 'train' of .* has 1,024 to choose"),
+    ({"pictures": 41, "split": "test"}, DataError, "41; the split 'test' of .* has 40 to choose from. Ask for fewer"),
     ({"pictures": 500, "labels": "2"}, DataError, "500; the split 'train' of .* has 341 to choose from"),
     ({"labels": "Cat"}, OptionError, "There is no label of tiny 'Cat'"),
-    ({"metrics": "psnr,energy"}, OptionError, "'energy' is a figure of points, and tiny makes pictures. Choose among: frechet"),
+    ({"metrics": "psnr,energy"}, OptionError, "'energy' is a figure of points, and tiny makes pictures. Choose among"),
 ])
-def test_what_is_missing_is_said_before_anything_is_drawn(changes, error, sentence, model, pictures_file, tmp_path, monkeypatch):
+def test_what_is_missing_is_said_before_anything_is_drawn(changes, error, sentence, model, pictures_file, tmp_path,
+                                                          monkeypatch):
     monkeypatch.setattr(generate, "stream", None)
     with pytest.raises(error, match=sentence):
         ds.evaluate(model, settings(pictures_file, **changes), recipe(model), tmp_path / "work")
@@ -156,5 +160,5 @@ def test_data_without_the_labels_and_recipes_with_a_picture(model, tiny_model, p
     assert ds.evaluate(model, settings(tmp_path / "bare.npz", labels="any"), recipe(model), tmp_path)["pictures"] == 9
     with pytest.raises(OptionError, match="enlarges the real pictures, made small. Leave the recipe's low_res out"):
         ds.evaluate(model, settings(pictures_file), recipe(model, low_res=Picture(np.zeros((4, 4), np.uint8))), tmp_path)
-    with pytest.raises(OptionError, match=re.escape("'psnr' compares enlarged pictures with their originals, and tiny enlarges none")):
+    with pytest.raises(OptionError, match="'psnr' compares enlarged pictures with their originals, and tiny enlarges"):
         ds.evaluate(tiny_model(labels=LABELS), settings(pictures_file), None, tmp_path)

@@ -53,7 +53,8 @@ def recipe(model, **changes):
 
 
 def test_mmd_of_two_gaussians_is_the_closed_form():
-    """E exp(-|X - Y|^2 / 2w^2) of N(m, s^2) and N(0, u^2) in the plane: v exp(-v |m|^2 / 2w^2), v = w^2 / (w^2 + s^2 + u^2)."""
+    """E exp(-|X - Y|^2 / 2w^2) of N(m, s^2) and N(0, u^2) in the plane: v exp(-v |m|^2 / 2w^2) with
+    v = w^2 / (w^2 + s^2 + u^2)."""
     random, m, s, u = np.random.default_rng(0), np.array([0.4, -0.3]), 0.5, 0.8
 
     def expected(variance: float, apart: float) -> float:
@@ -171,13 +172,14 @@ def test_every_label_is_compared_with_its_own_points(shapes, tmp_path):
     assert figures["energy"]["value"] == pytest.approx(np.mean([one["value"] for one in each.values()]))
     assert "p_value" not in figures["energy"] and figures["flow"]["points"] == 80
     run = Clouds(shapes, config, recipe(shapes, points=200), tmp_path, None)
-    for k, label in enumerate(POINT_SETS):                              # by hand: cloud k by its seed, and the label's own set
+    for k, label in enumerate(POINT_SETS):                  # by hand: cloud k by its seed, and the label's own set
         *_, last = generate.stream(shapes, recipe(shapes, points=200, label=label, seeds=(k,)))
         order = np.random.Generator(np.random.Philox(0)).permutation(50_000)[:200]
         true = POINT_SETS[label](50_000, 0)[order].astype(float)
         assert each[label]["value"] == pytest.approx(energy_distance(last.x[0].astype(float), true), abs=2e-4)
         assert not np.array_equal(run.made(label), run.made("rings")) or label == "rings"
-    one = ds.evaluate(shapes, EvalConfig(data="rings", metrics="energy", labels="rings", pictures=200), recipe(shapes), tmp_path)
+    config = EvalConfig(data="rings", metrics="energy", labels="rings", pictures=200)
+    one = ds.evaluate(shapes, config, recipe(shapes), tmp_path)
     assert "of_each" not in one["figures"]["energy"] and one["figures"]["energy"]["p_value"] > 1 / 201
 
 
@@ -186,7 +188,8 @@ def test_guidance_reaches_points_and_the_name_of_their_folder(shapes, roll, tmp_
     config = EvalConfig(data="shapes", labels="rings", metrics="precision-recall", pictures=400)
     found = {}
     for guidance in (1.0, 2.0, 1.0):
-        figure = ds.evaluate(shapes, config, recipe(shapes, guidance=guidance, steps=30), tmp_path)["figures"]["precision-recall"]
+        report = ds.evaluate(shapes, config, recipe(shapes, guidance=guidance, steps=30), tmp_path)
+        figure = report["figures"]["precision-recall"]
         assert found.setdefault(guidance, figure) == figure
     assert found[2.0]["precision"] > found[1.0]["precision"] and found[2.0]["recall"] < found[1.0]["recall"]
     auto = recipe(shapes, guidance=2.0, weaker="roll")
@@ -202,14 +205,16 @@ def test_processes_share_clouds_and_more_points_keep_those_that_are_there(shapes
     for rank in range(3):
         World(rank, 3).share("", many.jobs(), None)
     monkeypatch.setattr(clouds, "sample", None)                         # all is there
-    few = Clouds(shapes, EvalConfig(data="shapes", pictures=120, seed=3), recipe(shapes, points=100, steps=3), tmp_path, None)
+    config = EvalConfig(data="shapes", pictures=120, seed=3)
+    few = Clouds(shapes, config, recipe(shapes, points=100, steps=3), tmp_path, None)
     for label in shapes.spec.labels:
         np.testing.assert_array_equal(few.made(label), many.made(label)[:120])
 
 
 def test_the_command_writes_a_table_and_json(tmp_path, capsys):
     words = ["evaluate", str(CHECKPOINTS / "swiss-roll"), "--data", "swiss-roll", "--pictures", "300", "--work",
-             str(tmp_path / "work"), "--steps", "5", "20", "--table", str(tmp_path / "t.csv"), "--json", str(tmp_path / "t.json")]
+             str(tmp_path / "work"), "--steps", "5", "20", "--table", str(tmp_path / "t.csv"),
+             "--json", str(tmp_path / "t.json")]
     assert main(words) == 0
     assert "swiss-roll on swiss-roll: 300 points, ddim, 20 steps\n  energy distance: " in capsys.readouterr().out
     with open(tmp_path / "t.csv", newline="") as file:
@@ -223,8 +228,8 @@ def test_the_command_writes_a_table_and_json(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("changes", "error", "sentence"), [
-    ({"metrics": "energy,frechet"}, OptionError, "'frechet' looks at pictures through a feature network, and shapes makes points. "
-                                                 "Choose among: energy, kernel"),
+    ({"metrics": "energy,frechet"}, OptionError, "'frechet' looks at pictures through a feature network, and shapes makes "
+                                                 "points. Choose among: energy, kernel"),
     ({"metrics": "labels"}, OptionError, "'labels' is a figure of pictures, and shapes makes points"),
     ({"metrics": "energie"}, OptionError, "There is no metric 'energie'.*Did you mean 'energy'"),
     ({"data": "mnist"}, DataError, "shapes makes points, and 'mnist' is no set of them. Give one of swiss-roll"),

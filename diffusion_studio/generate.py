@@ -26,15 +26,16 @@ Guides = Callable[[Recipe], tuple[Classifier | None, Model | None]]
 
 
 def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None,
-         strength: float = 1.0) -> Plan:
+         strength: float = 1.0, low_res: torch.Tensor | None = None) -> Plan:
     """Check a recipe against a model; raises `OptionError` for what the model cannot do.
 
     `classifier` and `weaker` are those that the recipe names to guide it. It is as if the recipe had no edit; of its steps
-    the last part is made, the share `strength`.
+    the last part is made, the share `strength`. `low_res` (1 or N, C, h, w) in [-1, 1] takes the place of the recipe's one
+    picture to enlarge, with one for each seed.
     """
     levels = reached(Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule), strength)
     model.check(levels[0])
-    denoise = guided(model, recipe, levels, classifier, weaker)
+    denoise = guided(model, recipe, levels, classifier, weaker, low_res)
     shape = model.shape
     if model.spec.makes == POINTS:                  # which have no range to keep
         shape = recipe.points, *shape
@@ -50,14 +51,15 @@ def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, wea
 
 
 def stream(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None,
-           states: States | None = None, guides: Guides | None = None) -> Iterator[Frame]:
+           states: States | None = None, guides: Guides | None = None,
+           low_res: torch.Tensor | None = None) -> Iterator[Frame]:
     """The recipe's Frames as they come: n + 1 for n steps. A recipe that does not fit fails here, before the first one.
 
     `states` keep what this run visits, and spare a branch the replay of the run that it continues. `guides` finds the
-    classifier and the weaker model of any recipe, for a branch whose beginning had others.
+    classifier and the weaker model of any recipe, for a branch whose beginning had others. `low_res` as in `plan`.
     """
     def planned(one: Recipe, strength: float) -> Plan:
-        return plan(model, one, *(guides(one) if guides is not None else (classifier, weaker)), strength)
+        return plan(model, one, *(guides(one) if guides is not None else (classifier, weaker)), strength, low_res)
 
     return _frames(model, recipe, journey(recipe, planned), states or States(max_bytes=0))
 

@@ -21,17 +21,20 @@ from .recipe import Recipe
 
 
 def guided(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier | None = None,
-           weaker: Model | None = None) -> Denoiser:
+           weaker: Model | None = None, low_res: torch.Tensor | None = None) -> Denoiser:
     """The model bound to the recipe's condition, with all its guidance; nothing clipped.
 
-    `classifier` and `weaker` are what the recipe names so. Raises `OptionError` for what does not go together.
+    `classifier` and `weaker` are what the recipe names so; `low_res` takes the place of its picture to enlarge, see
+    `generate.plan`. Raises `OptionError` for what does not go together.
     """
     check(model, recipe, len(levels) - 1, classifier, weaker)
     if weaker is not None and recipe.weaker is not None:
         weaker.check(replace(levels[0], t=weaker.schedule.timestep(levels[0].log_snr)))
-    denoise = _one(model, recipe, levels, classifier, weaker)
+    small = _small(model, recipe) if low_res is None else low_res
+    denoise = _one(model, recipe, levels, classifier, weaker, small)
     if recipe.change.on:
-        denoise = switched(denoise, _one(model, recipe.changed(), levels, classifier, weaker), levels, recipe.change.step)
+        after = _one(model, recipe.changed(), levels, classifier, weaker, small)
+        denoise = switched(denoise, after, levels, recipe.change.step)
     return denoise
 
 
@@ -84,13 +87,14 @@ def _off(recipe: Recipe) -> bool:
     return all(one.guidance == 1 and one.guidance_scales is None for one in (recipe, recipe.changed()))
 
 
-def _one(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier | None, weaker: Model | None) -> Denoiser:
+def _one(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier | None, weaker: Model | None,
+         small: torch.Tensor | None) -> Denoiser:
     """The guided denoiser of a recipe that does not change on its way."""
-    denoise = model.denoiser(recipe.label, recipe.prompt, _small(model, recipe))
+    denoise = model.denoiser(recipe.label, recipe.prompt, small)
     asked = (recipe.label, recipe.prompt, recipe.negative, recipe.negative_label, recipe.weaker)
     scale = _scale(recipe, levels)
     if scale != 1 and any(one is not None for one in asked):
-        away = _away(model, recipe) if weaker is None or recipe.weaker is None else _of_weaker(weaker, recipe)
+        away = _away(model, recipe, small) if weaker is None or recipe.weaker is None else _of_weaker(weaker, recipe)
         if recipe.projection.on:
             denoise = adaptive_projected(denoise, away, scale, parallel=recipe.projection.parallel,
                                          radius=recipe.projection.radius)
@@ -121,13 +125,13 @@ def _scale(recipe: Recipe, levels: Levels) -> Scale:
     return scale
 
 
-def _away(model: Model, recipe: Recipe) -> Denoiser:
+def _away(model: Model, recipe: Recipe, small: torch.Tensor | None) -> Denoiser:
     """What guidance leads away from: the negatives, or else "any" of all that the model knows an "any" of."""
     network = model.spec.network
     label = recipe.label if network.text is not None and not network.null_class else None
     prompt = recipe.prompt if network.text is not None and not network.text.null and network.null_class else None
     return model.denoiser(label if recipe.negative_label is None else recipe.negative_label,
-                          prompt if recipe.negative is None else recipe.negative, _small(model, recipe))
+                          prompt if recipe.negative is None else recipe.negative, small)
 
 
 def _small(model: Model, recipe: Recipe) -> torch.Tensor | None:

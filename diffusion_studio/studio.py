@@ -193,9 +193,9 @@ class Studio:
         """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""
         from .generate import stream
 
-        return stream(self.model(recipe.model), recipe, states=self._states, guides=self._guides)
+        return stream(self.model(recipe.model), recipe, states=self._states, guides=self.guides)
 
-    def _guides(self, recipe: Recipe) -> tuple[Classifier | None, Model | None]:
+    def guides(self, recipe: Recipe) -> tuple[Classifier | None, Model | None]:
         """The classifier and the weaker model that a recipe names."""
         guide, weaker = recipe.classifier, recipe.weaker
         return self.classifier(guide.name) if guide.on else None, self.model(weaker) if weaker is not None else None

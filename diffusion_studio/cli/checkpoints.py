@@ -1,9 +1,10 @@
-"""The verbs about weight files: inspect and convert; and a model given by its path."""
+"""The verbs about weight files: inspect and convert; and models and classifiers given by their path."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 _FLAGS_HELP = ("what the file cannot say, in its origin's own flag names, as one text: \"--num_heads 4 --diffusion_steps 4000\"; "
@@ -72,3 +73,11 @@ def opened(studio: Any, args: argparse.Namespace) -> None:
     """Let --model PATH take the place of a model's name."""
     if getattr(args, "model_path", None):
         args.model = studio.open(args.model_path, flags_of(args))
+
+
+def open_helpers(studio: Any, args: argparse.Namespace) -> None:
+    """Let a path take the place of the classifier's or the weaker model's name."""
+    for name, open_it in (("classifier", studio.open_classifier), ("weaker", studio.open)):
+        text = getattr(args, name)
+        if text and (Path(text).suffix == ".safetensors" or len(Path(text).parts) > 1 and Path(text).exists()):
+            setattr(args, name, open_it(text))

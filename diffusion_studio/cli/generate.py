@@ -14,7 +14,7 @@ from ..nets.tokens import split
 from ..options import fields_of
 from ..picture import Picture
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
-from .checkpoints import add_flags, opened
+from .checkpoints import add_flags, open_helpers, opened
 from .editing import add_editing, continued, edit_said
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of
 
@@ -55,7 +55,7 @@ def _generate(args: argparse.Namespace) -> None:
 
     studio = studio_of(args)
     opened(studio, args)
-    _open_helpers(studio, args)
+    open_helpers(studio, args)
     recipe = recipe_of(args, studio)
     options = ExportOptions(**{"picture" if name == "only" else name: value for name, value in given(args, _EXPORT).items()})
     words = "_".join(split(recipe.prompt or ""))[:40].replace("_,", "")      # no letter that a file's name cannot have
@@ -71,14 +71,6 @@ def _generate(args: argparse.Namespace) -> None:
             bar.update()
     written = Trajectory(recipe, seen).save(out, args.format, **vars(options))
     print(written)
-
-
-def _open_helpers(studio: Any, args: argparse.Namespace) -> None:
-    """Let a path take the place of the classifier's or the weaker model's name."""
-    for name, open_it in (("classifier", studio.open_classifier), ("weaker", studio.open)):
-        text = getattr(args, name)
-        if text and (Path(text).suffix == ".safetensors" or len(Path(text).parts) > 1 and Path(text).exists()):
-            setattr(args, name, open_it(text))
 
 
 def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,31 +18,49 @@ from ..diffusion.schedule import NoiseLevel
 from ..diffusion.spacing import path
 from ..errors import OptionError
 from ..images import from_uint8
+from ..model import Model
+from ..spec import POINTS
 from .bound import bound_terms
+from .config import EvalConfig
+from .enlarged import small_of
 from .flow import MOST_EXACT, bits, dequantised, log_likelihood
 from .parts import Arrays, Job, Tick, kept
-from .session import Session, chosen, fingerprint
+from .pictures import fingerprint
+from .session import Session, chosen
 
 BATCH = 16
+PICTURES = 64                   # that are measured by default
 _UNIFORM, _SIGNS = 2**40, 2**41                     # indices of the noise that no run reaches
+
+
+class Measured(Protocol):
+    """What the bound needs to know of an evaluation, of pictures or of points."""
+
+    model: Model
+    config: EvalConfig
 
 
 def check(run: Session, name: str) -> None:
     """Raise what stands against measuring bits, before anything is computed."""
-    spec, config = run.model.spec, run.config
+    config = run.config
     pictures(run)
     if name == "bound":
-        levels(run)
-        if config.variance == "learned" and not spec.learned_variance:
-            raise OptionError("--variance learned needs a model that predicts its variance, and this one does not. "
-                              "Choose small or large.")
+        check_bound(run)
     elif not config.probes and np.prod(run.model.shape) > MOST_EXACT:
         raise OptionError(f"--probes 0 computes the trace exactly, for pictures of at most {MOST_EXACT} values; these have "
                           f"{np.prod(run.model.shape)}. Ask for one or more.")
 
 
+def check_bound(run: Measured) -> None:
+    """Raise what stands against measuring the bound."""
+    levels(run)
+    if run.config.variance == "learned" and not run.model.spec.learned_variance:
+        raise OptionError("--variance learned needs a model that predicts its variance, and this one does not. "
+                          "Choose small or large.")
+
+
 def pictures(run: Session) -> ImageData:
-    found = chosen(run.test, min(run.config.bits_pictures, len(run.test.images)))
+    found = chosen(run.test, min(run.config.bits_pictures or PICTURES, len(run.test.images)))
     if run.model.spec.labels and not conditional(run) and not run.model.spec.network.null_class:
         raise OptionError(f"{run.model.spec.name} needs a label for each picture, and {run.config.data} does not have its "
                           "labels. Give the data that it was trained on.")
@@ -54,15 +72,19 @@ def conditional(run: Session) -> bool:
     return bool(run.model.spec.labels) and run.test.labels is not None and tuple(run.test.names) == run.model.spec.labels
 
 
-def levels(run: Session) -> tuple[NoiseLevel, ...]:
+def levels(run: Measured) -> tuple[NoiseLevel, ...]:
     schedule = run.model.schedule
     return path(schedule, run.config.bound_steps or schedule.timesteps, "trailing")
 
 
-def variance(run: Session) -> str:
+def variance(run: Measured) -> str:
+    """As asked; or the learned one; or that of Ho et al. 2020, section 3.2, which suits single pictures, or smooth
+    densities."""
     if run.config.variance != "auto":
         return run.config.variance
-    return "learned" if run.model.spec.learned_variance else "small"
+    if run.model.spec.learned_variance:
+        return "learned"
+    return "large" if run.model.spec.makes == POINTS else "small"
 
 
 def jobs(run: Session, name: str) -> list[Job]:
@@ -88,7 +110,8 @@ def _part(run: Session, name: str, at: int, tick: Tick = lambda count: None) -> 
     file = run.folder / "bits" / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:20]}.npz"
 
     def make() -> Arrays:
-        denoise = _in_double(run, labels)
+        side = run.model.spec.low_res           # what enlarges is measured given the small picture
+        denoise = in_double(run.model, labels, None if side is None else from_uint8(small_of(part.images, side)))
         seeds = tuple(range(at, at + len(part.images)))
         x0 = from_uint8(part.images).double()
         return (_bound if name == "bound" else _flow)(run, denoise, x0, seeds, tick)
@@ -119,10 +142,9 @@ def _flow(run: Session, denoise: Denoiser, x0: torch.Tensor, seeds: Sequence[int
     return {"bits": bits(density, x0[0].numel()).numpy()}
 
 
-def _in_double(run: Session, labels: Sequence[int] | None) -> Denoiser:
+def in_double(model: Model, labels: Sequence[int] | None, low_res: torch.Tensor | None = None) -> Denoiser:
     """The bare network, unguided and unclipped, for states in float64 on the CPU, wherever it computes itself."""
-    model = run.model
-    bare = model.denoiser(labels)
+    bare = model.denoiser(labels, low_res=low_res)
     inner = torch.float64 if model.dtype == torch.float64 else torch.float32
 
     def denoise(x: torch.Tensor, level: NoiseLevel) -> Prediction:

@@ -21,7 +21,7 @@ STEP = 1 / 127.5                                    # between two neighbouring v
 
 @torch.no_grad()
 def bound_terms(denoise: Denoiser, x0: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction,
-                variance: str = "small", clip: bool = True) -> Iterator[tuple[float, torch.Tensor]]:
+                variance: str = "small", clip: bool = True, discrete: bool = True) -> Iterator[tuple[float, torch.Tensor]]:
     """The terms of the bound on -log2 p(x0), in bits per dimension: their sum over t bounds it from above.
 
     x0 (N, C, H, W) holds pictures in [-1, 1] whose values are k / 127.5 - 1. `levels` are noisiest first, then the
@@ -29,6 +29,9 @@ def bound_terms(denoise: Denoiser, x0: torch.Tensor, levels: Sequence[NoiseLevel
     Yields (t, (N,) float64): first L_T, the cost of the prior, with t = T; then L_{t-1} for every level with its t,
     noisiest first; last, with t = 0 on a full path, L_0 by the discretised decoder. `noise(i)` is the noise at
     levels[i]. `variance` as in the DDPM sampler; `clip` keeps the predicted x0 in range, as the papers' evaluations do.
+
+    Without `discrete` x0 (N, ...) are real numbers, such as points, and L_0 is by the density of the last step's Gaussian
+    (Sohl-Dickstein et al. 2015, eq. 14): the sum bounds -log2 of the density, and can be below zero.
     """
     yield levels[0].t + 1, _prior(x0, levels[0])
     x0 = x0.double()
@@ -44,7 +47,8 @@ def bound_terms(denoise: Denoiser, x0: torch.Tensor, levels: Sequence[NoiseLevel
         if to.sigma:
             yield now.t, _per_dimension(_gaussian_kl(kept * x + clean * x0, log_small, mean, log_variance))
         else:
-            yield now.t, _per_dimension(-discretised_log_likelihood(x0, mean, log_variance))
+            decoder = discretised_log_likelihood if discrete else log_density
+            yield now.t, _per_dimension(-decoder(x0, mean, log_variance))
 
 
 def discretised_log_likelihood(x0: torch.Tensor, mean: torch.Tensor, log_variance: Number) -> torch.Tensor:
@@ -61,6 +65,12 @@ def discretised_log_likelihood(x0: torch.Tensor, mean: torch.Tensor, log_varianc
     low, high = torch.where(right, -high, low), torch.where(right, -low, high)
     log_low, log_high = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
     return log_high + torch.log(-torch.expm1(log_low - log_high))
+
+
+def log_density(x0: torch.Tensor, mean: torch.Tensor, log_variance: Number) -> torch.Tensor:
+    """log of the Gaussian's density at each value, in nats, float64."""
+    log_variance = torch.as_tensor(log_variance, dtype=torch.float64, device=x0.device)
+    return -0.5 * ((x0.double() - mean.double()).square() * torch.exp(-log_variance) + log_variance + math.log(2 * math.pi))
 
 
 def _prediction(denoise: Denoiser, x: torch.Tensor, level: NoiseLevel, clip: bool) -> Prediction:

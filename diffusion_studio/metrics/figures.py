@@ -11,6 +11,7 @@ import numpy as np
 from .. import images
 from ..errors import DataError, OptionError
 from . import bits, classifier
+from .enlarged import bilinear, psnr, small_of
 from .frechet import Gaussian, frechet
 from .kernel import kernel_distance
 from .manifold import precision_recall
@@ -157,6 +158,17 @@ def _flow(run: Session) -> dict[str, Any]:
             "steps": run.config.flow_steps, "probes": run.config.probes, "given_labels": bits.conditional(run)}
 
 
+def _psnr(run: Session) -> dict[str, Any]:
+    """Of the enlarged pictures, of what needs no network, and of the enlarged made small again against what was given."""
+    made, side = run.made, run.model.spec.low_res
+    real, small = run.real.images[made["sources"]], run.drawn.small[made["sources"]]
+    plain = psnr(bilinear(small, run.model.spec.image_size), real)
+    return {"name": "PSNR to the original, dB", **bits.summary(psnr(made["images"], real)),
+            "of_bilinear": float(plain.mean()),
+            "of_the_small_picture": float(psnr(small_of(made["images"], side), small).mean()), "from": side,
+            "to": run.model.spec.image_size, "split": run.config.split}
+
+
 FIGURES: dict[str, Figure] = {
     "frechet": Figure(_nothing, _frechet),
     "kernel": Figure(_nothing, _kernel),
@@ -166,4 +178,5 @@ FIGURES: dict[str, Figure] = {
     "neighbours": Figure(lambda run: run.train, _neighbours),
     "bound": Figure(lambda run: bits.check(run, "bound"), _bound),
     "flow": Figure(lambda run: bits.check(run, "flow"), _flow),
+    "psnr": Figure(_nothing, _psnr),
 }

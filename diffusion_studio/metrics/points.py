@@ -39,19 +39,17 @@ def two_samples(x: np.ndarray, y: np.ndarray, splits: int = 200, seed: int = 0) 
     both = np.concatenate([x, y]).astype(np.float64)
     distances = np.sqrt(np.maximum(((both[:, None] - both[None]) ** 2).sum(axis=-1), 0))
     random, n, total = np.random.default_rng(seed), len(x), len(both)
-
-    def of(first: np.ndarray) -> float:
-        inside = np.zeros(total)
-        inside[first] = 1
-        within = inside @ distances @ inside
-        across = inside @ distances @ (1 - inside)
-        rest = (1 - inside) @ distances @ (1 - inside)
-        m = total - n
-        return 2 * across / (n * m) - within / (n * (n - 1)) - rest / (m * (m - 1))
-
-    own = of(np.arange(n))
-    others = [of(random.permutation(total)[:n]) for _ in range(splits)]
-    return TwoSamples(own, (1 + sum(one >= own for one in others)) / (1 + splits))
+    inside = np.zeros((total, 1 + splits))          # which points each split takes for the first sample
+    inside[:n, 0] = 1
+    for k in range(splits):
+        inside[random.permutation(total)[:n], 1 + k] = 1
+    to_inside = distances @ inside
+    within = (inside * to_inside).sum(axis=0)
+    across = to_inside.sum(axis=0) - within
+    rest = distances.sum() - within - 2 * across
+    m = total - n
+    own, *others = 2 * across / (n * m) - within / (n * (n - 1)) - rest / (m * (m - 1))
+    return TwoSamples(float(own), (1 + sum(one >= own for one in others)) / (1 + splits))
 
 
 def drawn(model: Model, count: int, seed: int, label: str | None = None, **settings: object) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from .. import data
+from ..classifier import Classifier
+from ..classifier_spec import ClassifierSpec
 from ..data import ImageData
+from ..data.points import is_points
 from ..errors import DataError, OptionError
 from ..model import Model
-from ..recipe import Recipe
-from .config import EvalConfig
+from ..recipe import ANY, Recipe
+from ..spec import ModelSpec
+from .config import EACH, EvalConfig
+from .enlarged import small_of
 from .features import Features
 from .parts import Arrays, Progress, kept
-from .pictures import Batch, Drawn, batches, digest
+from .pictures import Batch, Drawn, batches, digest, enlarging, fingerprint, knowing
 
 CHUNK = 256                     # real pictures whose features lie in one file
 
@@ -25,8 +29,10 @@ CHUNK = 256                     # real pictures whose features lie in one file
 class Session:
     """One evaluation's pictures and features, each made or read when it is first asked for."""
 
-    def __init__(self, model: Model, config: EvalConfig, recipe: Recipe, folder: Path, progress: Progress | None) -> None:
+    def __init__(self, model: Model, config: EvalConfig, recipe: Recipe, folder: Path, progress: Progress | None,
+                 classifier: Classifier | None = None, weaker: Model | None = None) -> None:
         self.model, self.config, self.recipe, self.folder, self.progress = model, config, recipe, folder, progress
+        self.classifier, self.weaker = classifier, weaker
 
     # ---- what is compared
 
@@ -36,8 +42,40 @@ class Session:
 
     @cached_property
     def drawn(self) -> Drawn:
-        asked = batches(self.model.spec, self.config.labels, self.config.seed, self.config.pictures)
-        return Drawn(self.model, self.recipe, asked, self.folder)
+        if self.model.spec.low_res is not None:
+            asked, small = self._to_enlarge()
+        else:
+            asked, small = batches(self.known, self.config.labels, self.config.seed, self.config.pictures), None
+        return Drawn(self.model, self.recipe, asked, self.folder, self.classifier, self.weaker, small)
+
+    @cached_property
+    def known(self) -> ModelSpec | ClassifierSpec:
+        """Whose labels the pictures have."""
+        return knowing(self.model, self.recipe, self.classifier)
+
+    def _to_enlarge(self) -> tuple[list[Batch], np.ndarray]:
+        """The first real pictures, or the first of the one label that was asked for, made small, and each with its label."""
+        spec, config, real = self.model.spec, self.config, self.real
+        if self.recipe.low_res is not None:
+            raise OptionError("An evaluation enlarges the real pictures, made small. Leave the recipe's low_res out.")
+        numbers, labels = np.arange(len(real.images)), None
+        if spec.labels and config.labels != ANY:
+            if real.labels is None or tuple(real.names) != spec.labels:
+                raise DataError(f"{spec.name} enlarges a picture of a label, and {config.data} does not have its labels. "
+                                "Give the data that it was trained on, or --labels any.")
+            if config.labels != EACH:
+                numbers = np.flatnonzero(real.labels == spec.label_index(config.labels))
+            labels = [spec.labels[k] for k in real.labels[numbers]]
+        elif config.labels not in (EACH, ANY):
+            spec.label_index(config.labels)             # says that there is none
+        if (count := config.pictures) > len(numbers):
+            raise DataError(f"{spec.name} enlarges real pictures, one for each that is asked for: {count:,}; the split "
+                            f"{config.split!r} of {config.data} has {len(numbers):,} to choose from. Ask for fewer "
+                            "--pictures, or give more data.")
+        asked = enlarging(labels[:count] if labels else [None] * count, config.seed, numbers[:count].tolist())
+        small = np.zeros((numbers[:count].max() + 1, spec.low_res, spec.low_res, spec.channels), np.uint8)
+        small[numbers[:count]] = small_of(real.images[numbers[:count]], spec.low_res)
+        return asked, small
 
     @cached_property
     def model_digest(self) -> str:
@@ -57,6 +95,9 @@ class Session:
         return chosen(getattr(self, self.config.split), self.config.real)
 
     def _pictures(self, split: str) -> ImageData:
+        if not Path(self.config.data).expanduser().exists() and is_points(self.config.data):
+            raise DataError(f"{self.config.data} is a set of points, and {self.model.spec.name} makes pictures. Give the "
+                            "pictures that it was trained on.")
         found = data.load(self.config.data, split).padded(self.model.spec.image_size)
         if found.images.shape[-1] != self.model.spec.channels:
             raise DataError(f"{self.config.data} has {found.images.shape[-1]} channels, {self.model.spec.name} draws "
@@ -64,11 +105,11 @@ class Session:
         return found
 
     def labelled(self, split: str) -> ImageData:
-        """A split whose labels are those of the model."""
+        """A split whose labels are those that are drawn."""
         found: ImageData = getattr(self, split)
-        if found.labels is None or not self.model.spec.labels or tuple(found.names) != self.model.spec.labels:
+        if found.labels is None or not self.known.labels or tuple(found.names) != self.known.labels:
             raise DataError(f"{self.config.data} has the labels {', '.join(found.names) or 'none'}; {self.model.spec.name} "
-                            f"draws {', '.join(self.model.spec.labels) or 'without labels'}. Give the data that it was "
+                            f"draws {', '.join(self.known.labels) or 'without labels'}. Give the data that it was "
                             "trained on, or leave 'labels' out of --metrics.")
         return found
 
@@ -80,7 +121,7 @@ class Session:
             part = self.drawn.part(batch)
             return {"features": self.network(part["images"]), "seeds": part["seeds"]}
 
-        return kept(self.drawn.folder / self.network.key / f"{self.drawn.kind(batch)}-{batch.name}.npz", make)
+        return kept(self.drawn.folder / self.network.key / self.drawn.file(batch), make)
 
     @cached_property
     def _real_folder(self) -> Path:
@@ -129,9 +170,3 @@ def chosen(whole: ImageData, count: int | None) -> ImageData:
     at = np.sort(np.random.Generator(np.random.Philox(0)).permutation(len(whole.images))[:count])
     return replace(whole, images=whole.images[at], labels=None if whole.labels is None else whole.labels[at])
 
-
-def fingerprint(images: np.ndarray) -> str:
-    """Names pictures by shape and pixels."""
-    found = hashlib.sha256(str(images.shape).encode())
-    found.update(np.ascontiguousarray(images))
-    return found.hexdigest()[:16]

@@ -1,11 +1,11 @@
-"""A table of figures over samplers and steps, as csv and as a plot."""
+"""A table of figures over samplers, steps and guidance, as csv and as a plot."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,18 +25,24 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "nearest": ("neighbours", "value", "distance to training pictures"),
     "bound": ("bound", "value", "bits per dimension, bound (less is better)"),
     "flow": ("flow", "value", "bits per dimension, flow (less is better)"),
+    "psnr": ("psnr", "value", "PSNR to the original, dB (more is better)"),
+    "energy": ("energy", "value", "energy distance (less is better)"),
+    "to_real": ("nearest", "to_real", "distance to the nearest real point"),
+    "from_real": ("nearest", "from_real", "distance of real ones to the nearest"),
 }
 Row = Mapping[str, Any]
-PANEL, MARGIN, PER_ROW = (420, 300), 56, 3
+PANEL, MARGIN, PER_ROW = (420, 300), 72, 3
 INK, PALE, PAPER = (40, 40, 40), (215, 215, 215), (255, 255, 255)
 COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (120, 90, 60),
            (0, 0, 0))
 
 
-def row(sampler: str, steps: int, report: Mapping[str, Any]) -> dict[str, Any]:
-    """One line of the table from what `evaluate` gave: sampler, steps, pictures, and a column for each figure."""
-    figures = report["figures"]
-    found = {"sampler": sampler, "steps": steps, "pictures": report.get("pictures")}
+def row(sampler: str, steps: int, report: Mapping[str, Any], guidance: float | str | None = None) -> dict[str, Any]:
+    """One line of the table from what `evaluate` gave: sampler, steps, guidance where it is told, pictures or points, and a
+    column for each figure."""
+    figures, what = report["figures"], "points" if "points" in report else "pictures"
+    found = {"sampler": sampler, "steps": steps, **({} if guidance is None else {"guidance": guidance}),
+             what: report.get(what)}
     for name, (figure, entry, _) in COLUMNS.items():
         if figure in figures:
             found[name] = figures[figure][entry]
@@ -57,35 +63,46 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 def write_plot(path: Path, rows: Sequence[Row], title: str) -> None:
     """A PNG with a panel for each figure: its value over the steps, which are spaced by their logarithm, a line for each
-    sampler. Raises `ExportError` where it cannot be written."""
+    sampler and guidance; over guidance, where only that has several values. Raises `ExportError` where it cannot be
+    written."""
     from PIL import Image, ImageDraw, ImageFont
 
     names = [name for name in COLUMNS if name in rows[0]]
     across = min(len(names), PER_ROW)
     down = math.ceil(len(names) / across)
-    samplers = list(dict.fromkeys(line["sampler"] for line in rows))
-    head = 34 + 20 * len(samplers)
+    over, lines = _lines(rows)
+    head = 34 + 20 * len(lines)
     picture = Image.new("RGB", (across * PANEL[0], head + down * PANEL[1]), PAPER)
     draw = ImageDraw.Draw(picture)
     draw.font = ImageFont.load_default(13)
-    draw.text((MARGIN, 10), title, INK)
-    for k, sampler in enumerate(samplers):
+    draw.text((MARGIN, 10), f"{title}, over {over}", INK)
+    for k, line in enumerate(lines):
         y = 38 + 20 * k
         draw.line((MARGIN, y, MARGIN + 24, y), COLOURS[k % len(COLOURS)], 3)
-        draw.text((MARGIN + 32, y - 8), sampler, INK)
+        draw.text((MARGIN + 32, y - 8), line, INK)
     for k, name in enumerate(names):
         corner = k % across * PANEL[0], head + k // across * PANEL[1]
-        _panel(draw, corner, COLUMNS[name][2], {
-            sampler: sorted((line["steps"], line[name]) for line in rows if line["sampler"] == sampler)
-            for sampler in samplers})
+        _panel(draw, corner, COLUMNS[name][2], {line: sorted((one[over], one[name]) for one in own)
+                                                for line, own in lines.items()}, math.log if over == "steps" else float)
     try:
         picture.save(path)
     except OSError as error:
         raise ExportError(f"{path} cannot be written ({error.strerror or error}). Name another file.") from error
 
 
+def _lines(rows: Sequence[Row]) -> tuple[str, dict[str, list[Row]]]:
+    """The column to plot over, and the rows of each line under its name."""
+    guidances, steps = ({line.get(name) for line in rows} for name in ("guidance", "steps"))
+    over = "guidance" if len(guidances) > 1 and len(steps) == 1 else "steps"
+    found: dict[str, list[Row]] = {}
+    for line in rows:
+        more = f", guidance {line['guidance']:g}" if len(guidances) > 1 and over == "steps" else ""
+        found.setdefault(line["sampler"] + more, []).append(line)
+    return over, found
+
+
 def _panel(draw: ImageDraw.ImageDraw, corner: tuple[int, int], title: str,
-           lines: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+           lines: Mapping[str, Sequence[tuple[float, float]]], scale: Callable[[float], float]) -> None:
     left, top = corner[0] + MARGIN, corner[1] + 28
     right, bottom = corner[0] + PANEL[0] - 20, corner[1] + PANEL[1] - 34
     steps = sorted({step for line in lines.values() for step, _ in line})
@@ -93,10 +110,10 @@ def _panel(draw: ImageDraw.ImageDraw, corner: tuple[int, int], title: str,
     low, high = min(values), max(values)
     room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
     low, high = low - room, high + room
-    first, last = math.log(steps[0]), math.log(steps[-1])
+    first, last = scale(steps[0]), scale(steps[-1])
 
-    def place(step: int, value: float) -> tuple[float, float]:
-        x = (math.log(step) - first) / (last - first) if last > first else 0.5
+    def place(step: float, value: float) -> tuple[float, float]:
+        x = (scale(step) - first) / (last - first) if last > first else 0.5
         return left + 8 + x * (right - left - 16), bottom - (value - low) / (high - low) * (bottom - top)
 
     draw.text((left, corner[1] + 6), title, INK)
@@ -111,7 +128,7 @@ def _panel(draw: ImageDraw.ImageDraw, corner: tuple[int, int], title: str,
         x = place(step, low)[0]
         draw.line((x, bottom, x, bottom + 4), INK)
         if x - free > 30:
-            draw.text((x, bottom + 7), str(step), INK, anchor="mt")
+            draw.text((x, bottom + 7), f"{step:g}", INK, anchor="mt")
             free = x
     for k, line in enumerate(lines.values()):
         at = [place(*point) for point in line]

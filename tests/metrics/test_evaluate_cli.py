@@ -54,7 +54,7 @@ def test_a_table_over_samplers_and_steps(words, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     assert [(line["sampler"], line["steps"]) for line in rows] == [
         (sampler, str(steps)) for sampler in ("ddpm", "ddim eta 0.5") for steps in (1, 2, 3)]
-    assert list(rows[0]) == ["sampler", "steps", "pictures", "frechet", "precision", "recall"]
+    assert list(rows[0]) == ["sampler", "steps", "guidance", "pictures", "frechet", "precision", "recall"]
     reports = json.loads((tmp_path / "all.json").read_text())
     assert [float(line["frechet"]) for line in rows] == [one["figures"]["frechet"]["value"] for one in reports]
     assert len({line["frechet"] for line in rows}) == 5         # a single step of either is the predicted x0
@@ -77,9 +77,9 @@ def test_a_plot_shows_every_line_at_its_height(tmp_path):
 
 
 def test_the_columns_are_figures():
-    from diffusion_studio.metrics.config import METRICS
+    from diffusion_studio.metrics.config import METRICS, POINT_METRICS
 
-    assert {figure for figure, _, _ in COLUMNS.values()} == set(METRICS)
+    assert {figure for figure, _, _ in COLUMNS.values()} == {*METRICS, *POINT_METRICS}
 
 
 @pytest.mark.parametrize(("more", "sentence"), [

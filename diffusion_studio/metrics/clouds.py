@@ -66,8 +66,8 @@ class Clouds:
     def _loaded(self) -> dict[str, PointData]:
         if not points.is_points(self.config.data):
             raise DataError(f"{self.model.spec.name} makes points, and {self.config.data!r} is no set of them. Give one of "
-                            f"{', '.join(points.POINT_SETS)}, {points.SHAPES}, a .csv, an .npz with 'points', or a picture of "
-                            "a shape.")
+                            f"{', '.join(points.POINT_SETS)}, {points.SHAPES}, a .csv, an .npz with 'points', or a picture "
+                            "of a shape.")
         return {split: points.load(self.config.data, split) for split in ("train", "test")}
 
     def true(self, label: str | None, split: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,32 @@ def choose(page, title: str) -> None:
     if not page.locator("#edit-kind").is_visible():
         page.click("#edit > button")
     page.click("#edit-kind input")
-    with page.expect_response(lambda one: "run/predict" in one.url):
+    with answered(page):                    # the answers set defaults, which would go over what is typed before them
         page.get_by_role("option", name=title).click()
-    page.wait_for_timeout(300)              # the answer sets defaults, which would go over what is typed before them
+
+
+@contextmanager
+def answered(page):
+    """Waits at its end until all that the page asks the server meanwhile is answered and shown."""
+    asked, done = [], []
+
+    def sent(one):              # Playwright marks listeners, so a list's own method will not do
+        asked.append(one)
+
+    def ended(one):
+        done.append(one)
+
+    events = {"request": sent, "requestfinished": ended, "requestfailed": ended}
+    for name, note in events.items():
+        page.on(name, note)
+    yield
+    quiet = 0
+    while quiet < 3:
+        page.wait_for_timeout(150)
+        waiting = [one for one in asked if "run/predict" in one.url and one not in done]
+        quiet = 0 if waiting or not asked else quiet + 1
+    for name, note in events.items():
+        page.remove_listener(name, note)
 
 
 def to_step(page, place: int) -> None:

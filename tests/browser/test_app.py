@@ -36,9 +36,14 @@ def run(page, steps: int | None = None, count: int | None = None) -> None:
 
 
 def set_number(page, where: str, value: object) -> None:
+    """Type it, again where an answer that was under way went over it."""
     field = page.locator(f"{where} input[type=number]")
-    field.fill(str(value))
-    field.blur()
+    for _ in range(8):
+        field.fill(str(value))
+        field.blur()
+        page.wait_for_timeout(300)
+        if field.input_value() == str(value):
+            return
 
 
 def pixels(page, half: str) -> np.ndarray:

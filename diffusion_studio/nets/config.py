@@ -23,7 +23,7 @@ class UNetConfig(NetworkConfig):
 
     DDPM: conditioning "add", resample "conv", one head, attention where the picture is 16 wide.
     ADM: conditioning "scale_shift" (adaptive group norm), resample "residual" (BigGAN), 64 channels a head,
-    attention at 32, 16 and 8. Level i works at 1 / 2**i of the picture's size with `channels * multipliers[i]`.
+    attention at 32, 16 and 8. Level i works at 1 / (patch * 2**i) of the picture's size with `channels * multipliers[i]`.
     `up_attention_levels`, where given, are the levels with attention on the way up; `attention_levels` then only those
     on the way down.
     """
@@ -44,6 +44,9 @@ class UNetConfig(NetworkConfig):
                            "doubling without weights.", choices=("conv", "residual", "plain"))
     downsample_padding: str = option("both", "Padding of the strided convolution: on both sides, or only at the end "
                                      "(as TensorFlow's SAME does).", choices=("both", "end"))
+    patch: int = option(1, "Squares of this many pixels a side become one position with more channels, and the output's "
+                        "positions squares of pixels again (pixel unshuffle and shuffle): level 0 is that much smaller.",
+                        low=1, high=16)
     dropout: float = option(0.0, "Dropout inside the residual blocks, in training.", low=0.0, high=0.99)
     norm_groups: int = option(32, "Most groups of a group norm; fewer where they do not divide the channels.",
                               low=1, high=256)
@@ -112,6 +115,9 @@ class UNetConfig(NetworkConfig):
                 self.heads_for(int(width))
         if self.time_embedding == "fourier" and self.waves % 2:
             raise OptionError(f"Fourier features are sines and cosines, so an even number; time_channels is {self.waves}.")
+        if self.patch > 1 and (self.input_path != "none" or self.output_path != "none"):
+            raise OptionError(f"A picture that is fed in or put out at every size is not cut into patches; patch is {self.patch}, "
+                              f"input_path {self.input_path!r}, output_path {self.output_path!r}.")
         if self.null_class and self.classes is None:
             raise OptionError("null_class needs classes.")
         if self.text is not None and not isinstance(self.text, TextConfig):
@@ -146,7 +152,7 @@ class UNetConfig(NetworkConfig):
     @property
     def reduction(self) -> int:
         """Pictures' height and width must be multiples of this."""
-        return 2 ** (len(self.multipliers) - 1)
+        return self.patch * 2 ** (len(self.multipliers) - 1)
 
     def heads_for(self, width: int) -> int:
         """Number of attention heads on `width` channels."""

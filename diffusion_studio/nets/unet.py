@@ -78,8 +78,8 @@ class UNet(nn.Module):
             conv = config.resample == "conv"
             return Upsample(width, conv) if way == "up" else Downsample(width, conv, padding=config.downsample_padding)
 
-        widths, last = config.widths, len(config.widths) - 1
-        self.conv_in = nn.Conv2d(config.in_channels, config.stem, 3, padding=1)
+        widths, last, square = config.widths, len(config.widths) - 1, config.patch**2
+        self.conv_in = nn.Conv2d(config.in_channels * square, config.stem, 3, padding=1)
         self.down = nn.ModuleList()
         width, skips = config.stem, [config.stem]
         for level, out in enumerate(widths):
@@ -113,7 +113,7 @@ class UNet(nn.Module):
             self.output_path = nn.ModuleList(OutputStep(out, group_norm(out, config), config)
                                              for out in reversed(widths[1:]))
         self.norm_out = group_norm(width, config)
-        self.conv_out = zero(nn.Conv2d(width, config.out_channels, 3, padding=1))
+        self.conv_out = zero(nn.Conv2d(width, config.out_channels * square, 3, padding=1))
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None,
                 text: torch.Tensor | TextFeatures | None = None) -> torch.Tensor:
@@ -124,7 +124,7 @@ class UNet(nn.Module):
             text = text if isinstance(text, TextFeatures) else self.text(text)
             emb = emb + self.text_emb(text.pooled)
         picture = 2 * x - 1 if self.config.center_input else (x + 1) / 2 if self.config.unit_input else x
-        h = self.conv_in(picture)
+        h = self.conv_in(F.pixel_unshuffle(picture, self.config.patch))
         skips = [h]
         for k, level in enumerate(self.down):
             for stage in level.stages:
@@ -149,7 +149,7 @@ class UNet(nn.Module):
                 if self.output_path is not None:
                     picture = self.output_path[k](h, picture)
                 h = level.resample(h, emb)
-        made = self.conv_out(F.silu(self.norm_out(h), inplace=True))
+        made = F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h), inplace=True)), self.config.patch)
         return made if picture is None else made + picture
 
     def _embed(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:

@@ -62,8 +62,8 @@ class TrainConfig:
     heads: int = option(2, "Attention heads.", low=1, high=64)
     norm_groups: int = option(8, "Most groups of a group norm.", low=1, high=256)
     conditioning: str = option("scale_shift", "How time and label reach a block.", choices=("add", "scale_shift"))
-    resample: str = option("conv", "Halving and doubling: strided convolution or residual block.",
-                           choices=("conv", "residual"))
+    resample: str = option("conv", "Halving and doubling: strided convolution or residual block.", choices=("conv", "residual"))
+    patch: int = option(1, "Side of the squares of pixels that become one position of a denoiser.", low=1, high=16)
     dropout: float = option(0.0, "Dropout in the residual blocks.", low=0.0, high=0.9)
 
     schedule: str = option("linear", "Noise schedule: a table of timesteps, or in continuous time vp (variance preserving), "
@@ -135,11 +135,12 @@ class TrainConfig:
         check_process(self, self.objective in LEARNED_VARIANCE)
         _numbers(self.multipliers, "multipliers", float)
         colour(self.background)
-        sizes = [self.size // 2**level for level in range(len(self._multipliers))]
         for wanted in _numbers(self.attention, "attention", int):
-            if wanted not in sizes:
+            if wanted not in self.level_sizes:
                 raise OptionError(f"attention at size {wanted} is not possible: the network's levels have the sizes "
-                                  f"{', '.join(map(str, sizes))}.")
+                                  f"{', '.join(map(str, self.level_sizes))}.")
+        if self.patch > 1 and self.kind == "classifier":
+            raise OptionError(f"A classifier reads single pixels; patch is {self.patch}. Leave it out.")
         if self.batch < self.accumulate:
             raise OptionError(f"A batch of {self.batch} cannot be computed in {self.accumulate} parts. Make accumulate "
                               f"at most {self.batch}.")
@@ -201,6 +202,11 @@ class TrainConfig:
         return self.kind != "classifier" and self.objective in LEARNED_VARIANCE
 
     @property
+    def level_sizes(self) -> list[int]:
+        """Height and width at each level of the network."""
+        return [self.size // self.patch // 2**level for level in range(len(self._multipliers))]
+
+    @property
     def _multipliers(self) -> tuple[float, ...]:
         return _numbers(self.multipliers, "multipliers", float)
 
@@ -216,9 +222,8 @@ class TrainConfig:
             in_channels=channels * (2 if self.low_res else 1), channels=self.channels,
             out_channels=channels * (2 if self.learned_variance else 1),
             multipliers=self._multipliers, blocks=self.blocks, heads=self.heads, norm_groups=self.norm_groups,
-            conditioning=self.conditioning,
-            attention_levels=tuple(k for k in range(len(self._multipliers)) if self.size // 2**k in attended),
-            resample=self.resample, dropout=self.dropout, classes=classes,
+            conditioning=self.conditioning, resample=self.resample, patch=self.patch, dropout=self.dropout, classes=classes,
+            attention_levels=tuple(k for k, size in enumerate(self.level_sizes) if size in attended),
             null_class=classes is not None and self.label_dropout > 0, text=text)
 
     def noise_schedule(self) -> NoiseSchedule:

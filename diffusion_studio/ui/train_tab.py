@@ -181,5 +181,5 @@ class TrainTab:
             return [run_view.NOTHING, *(gr.Button(interactive=False) for _ in range(3))]
         state = self.runs.state(name)
         return [run_view.view(state), gr.Button(interactive=state.running),
-                gr.Button(interactive=state.paused and self.runs.training() is None),
+                gr.Button(interactive=state.paused),        # where another trains, pressing it says which
                 gr.Button(interactive=state.model is not None)]

@@ -31,6 +31,7 @@ CONFIGS = {
     "three blocks": {"blocks": 3, "resample": "residual", "attention_levels": (0,)},
     "sin cos, shift": {"time_order": "sin_cos", "time_shift": 1},
     "narrowing": {"multipliers": (2, 1, 1)},
+    "patches": {"in_channels": 3, "out_channels": 6, "patch": 2},
 }
 
 
@@ -100,6 +101,24 @@ def test_a_fresh_network_answers_zero(name):
             assert not module.conv2.weight.any() and not module.conv2.bias.any()
         if isinstance(module, Attention):
             assert not module.out.weight.any()
+
+
+def test_a_network_on_patches_is_one_on_their_pixels_as_channels(random_unet):
+    """Channel (c, i, j) of the inner network's picture is pixel (i, j) of each square in channel c, written out here."""
+    config = UNetConfig(**{**BASE, "in_channels": 3, "out_channels": 6, "patch": 2, "attention_levels": (0,)})
+    network = random_unet(config).double()
+    inner = UNet(UNetConfig(**{**vars(config), "patch": 1, "in_channels": 12, "out_channels": 24})).double()
+    inner.load_state_dict(network.state_dict())
+    x, t, _ = arguments(config, n=2, size=(8, 12))
+    x = x.double()
+    squares = torch.stack([x[:, c, i::2, j::2] for c in range(3) for i in (0, 1) for j in (0, 1)], dim=1)
+    found, wanted = network(x, t), inner(squares, t)
+    for c in range(6):
+        for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            assert (found[:, c, i::2, j::2] - wanted[:, 4 * c + 2 * i + j]).abs().max() < 1e-12 < wanted.abs().max()
+    assert config.reduction == 4
+    with pytest.raises(OptionError, match="multiples of 4"):
+        network(x[..., :10], t)
 
 
 def test_the_callers_tensors_stay_as_they_are(random_unet):
@@ -261,6 +280,8 @@ def test_missing_and_surplus_labels():
     ({"resample": "none"}, "There is no UNetConfig.resample"),
     ({"null_class": True}, "null_class needs classes"),
     ({"blocks": 0}, "UNetConfig.blocks must be a whole number from 1 to 16"),
+    ({"patch": 0}, "UNetConfig.patch must be a whole number from 1 to 16"),
+    ({"patch": 2, "output_path": "skip"}, "not cut into patches; patch is 2, input_path 'none', output_path 'skip'"),
 ])
 def test_configurations_that_cannot_be(changes, message):
     with pytest.raises(OptionError, match=message):

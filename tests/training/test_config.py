@@ -59,6 +59,8 @@ def test_configuration_round_trip(config):
     ({"multipliers": "1,nan"}, "multipliers must be numbers"), ({"multipliers": "inf"}, "multipliers must be numbers"),
     ({"attention": "4.5"}, "attention must be numbers"),
     ({"attention": "5"}, "attention at size 5 is not possible: the network's levels have the sizes 8, 4"),
+    ({"patch": 2, "attention": "8"}, "attention at size 8 is not possible: the network's levels have the sizes 4, 2"),
+    ({"patch": 2, "attention": "", "kind": "classifier"}, "A classifier reads single pixels; patch is 2. Leave it out."),
     ({"batch": 0}, "TrainConfig.batch must be"), ({"lr": 2}, "TrainConfig.lr must be a finite number"),
     ({"schedule": "sine"}, "There is no TrainConfig.schedule 'sine'. Choose one of: linear, cosine"),
     ({"schedule": "jsd", "parametrization": "eps"},
@@ -105,6 +107,8 @@ def test_the_network_that_a_configuration_makes(config):
     network = config().network(1, 5)
     assert network.null_class and network.widths == (8, 16) and network.attention_levels == (1,)
     assert config().network(1, None).null_class is False
+    patched = config(patch=2, attention="2", objective="hybrid").network(3, 5)
+    assert (patched.patch, patched.attention_levels, patched.in_channels, patched.out_channels) == (2, (1,), 3, 6)
     assert config(schedule="cosine", timesteps=7).noise_schedule() == Cosine(timesteps=7)
 
 

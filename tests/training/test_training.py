@@ -292,7 +292,8 @@ def test_a_failed_start_does_not_block_the_folder(config, tmp_path):
 
 
 def test_the_network_is_trained_as_configured(config, tmp_path):
-    finish(config(images=4, schedule="cosine", parametrization="v", resample="residual"), tmp_path / "run", sample_every=0)
+    finish(config(images=4, schedule="cosine", parametrization="v", resample="residual", patch=2, attention="4"), tmp_path / "run",
+           sample_every=0)
     spec = ds.load(tmp_path / "run").spec
     assert spec.schedule == Cosine(timesteps=20) and spec.parametrization == "v" and spec.network.resample == "residual"
     assert isinstance(spec.network, UNetConfig) and UNet(spec.network)

@@ -192,7 +192,7 @@ const readout = () => {
   if (at) $('.level').textContent = at.logSnr === null ? (tick.points ? 'clean points' : 'clean picture') :
     `t = ${Number.isInteger(at.t) ? at.t : +at.t.toPrecision(4)} · ${at.logSnr <= -1e9 ? 'pure noise' : `log-SNR ${at.logSnr.toFixed(2)}`}`;
   $('.part').textContent = at?.part ?? '';
-  $('.state').textContent = !ended ? `${tick.doing ?? 'denoising'} …` : tick.stopped && !tick.done ? 'stopped' : 'finished';
+  $('.state').textContent = !ended ? `${tick.doing ?? 'denoising'} …` : tick.done ? 'finished' : 'stopped';
   for (const button of strip.children) {
     const next = button.nextSibling, from = Number(button.firstChild.dataset.place || -1);
     button.classList.toggle('on', from >= 0 && place >= from && (!next || place < Number(next.firstChild.dataset.place || Infinity)));

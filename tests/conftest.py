@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from diffusion_studio.nets.config import UNetConfig
 from diffusion_studio.nets.unet import UNet
 from diffusion_studio.spec import ModelSpec
 
+sys.path.insert(0, str(Path(__file__).parent))              # in importlib mode pytest does not
 torch.set_num_threads(1)                # networks this small only wait for each other's threads, the more so under load
 
 

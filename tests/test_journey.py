@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from journey_cases import BASE, MASK, OTHER, PICTURE, frames, states
 
 from diffusion_studio import journey
 from diffusion_studio.branch import Branch
@@ -21,22 +22,8 @@ from diffusion_studio.errors import OptionError
 from diffusion_studio.generate import plan, stream
 from diffusion_studio.picture import Picture
 from diffusion_studio.recipe import Recipe
-from diffusion_studio.states import States
 
 F64 = torch.float64
-RANDOM = np.random.default_rng(0)
-PICTURE, OTHER = (Picture(RANDOM.integers(0, 256, (8, 8, 1), dtype=np.uint8)) for _ in range(2))
-MASK = Picture(np.where(RANDOM.random((8, 8)) < 0.5, 255, 0).astype(np.uint8))
-BASE = Recipe(model="tiny", label="Cat", seeds=(0, 5), steps=6, guidance=1.5)
-
-
-def states(model, recipe: Recipe) -> list[torch.Tensor]:
-    legs = journey.journey(recipe, lambda one, strength: plan(model, one, strength=strength))
-    return [x for _, x in journey.walk(legs, sum(leg.steps for leg in legs))]
-
-
-def frames(model, recipe: Recipe, kept: States | None = None) -> list:
-    return list(stream(model, recipe, states=kept))
 
 
 # --- a Gaussian whose denoiser and whose way between noise and picture are known

@@ -14,6 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).parent))              # in importlib mode pytest does not
+
+import score_cases                                          # noqa: E402
+
 _FOUND = importlib.util.spec_from_file_location("make_reader_golden", Path(__file__).with_name("make_golden.py"))
 golden = importlib.util.module_from_spec(_FOUND)
 _FOUND.loader.exec_module(golden)
@@ -41,6 +44,23 @@ def saved(tmp_path):
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         state = {rename(key): torch.from_numpy(value) for key, value in golden.formula_weights(given["shapes"]).items()}
+        save_file(state, folder / "diffusion_pytorch_model.safetensors")
+        if configured:
+            for key, file in (("config", "config.json"), ("scheduler", "scheduler_config.json"), ("flags", "args.json")):
+                if key in given:
+                    (folder / file).write_text(json.dumps(given[key]), "utf-8")
+        return folder
+    return make
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Factory: the same for the networks of make_golden_scores.py."""
+    def make(layout: str, name: str, configured: bool = True) -> Path:
+        given = json.loads(zlib.decompress(score_cases.STORED[layout][f"{name}.about"].tobytes()))
+        folder = tmp_path / (name if configured else f"bare-{name}")
+        folder.mkdir(exist_ok=True)
+        state = {key: torch.from_numpy(value) for key, value in score_cases.golden.formula_weights(given["shapes"]).items()}
         save_file(state, folder / "diffusion_pytorch_model.safetensors")
         if configured:
             for key, file in (("config", "config.json"), ("scheduler", "scheduler_config.json"), ("flags", "args.json")):

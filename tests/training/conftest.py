@@ -1,4 +1,4 @@
-"""A tiny data set, and runs of a few steps on it."""
+"""A tiny data set, runs of a few steps on it, and tables of word vectors."""
 
 from __future__ import annotations
 
@@ -25,6 +25,15 @@ def pictures(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (11, 8, 8), np.uint8)
     np.savez(path, images=images, labels=np.arange(11) % 3)
     return path
+
+
+@pytest.fixture
+def table():
+    """`table(path, words, vectors)` -> that path, where there is now such a table of word vectors, for `text_vectors`."""
+    def make(path, words, vectors) -> str:
+        np.savez(path, words=np.array(words), vectors=vectors)
+        return str(path)
+    return make
 
 
 @pytest.fixture

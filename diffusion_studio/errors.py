@@ -22,6 +22,10 @@ class DataError(StudioError):
     """A data set is missing, broken or of the wrong shape."""
 
 
+class SamplingError(StudioError):
+    """A run came to states that are no finite numbers."""
+
+
 class ExportError(StudioError):
     """A run cannot be written to, or a recipe read from, the file that was named."""
 

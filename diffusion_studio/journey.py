@@ -19,11 +19,11 @@ from .diffusion.film import Between, between, mixed
 from .diffusion.levels import Levels
 from .diffusion.noise import Noise
 from .diffusion.prediction import Prediction
-from .diffusion.samplers import NoiseFunction, Sampler
+from .diffusion.samplers import NoiseFunction, Sampler, Step
 from .diffusion.sampling import later, sample
 from .diffusion.schedule import NoiseLevel
 from .edit import FromPicture, Inpaint, Interpolate, Invert, Morph
-from .errors import OptionError
+from .errors import OptionError, SamplingError
 from .frame import Frame
 from .images import from_uint8, to_uint8
 from .picture import Picture
@@ -242,6 +242,7 @@ def walk(legs: Sequence[Leg], total: int, first: int = 0, calls: int = 0, x: tor
                 picture, stays = leg.known                  # some solvers carry earlier predictions into the last step
                 x = torch.where(stays == 1, picture, x)
                 step = replace(step, x=x, x0=x)
+            _check_finite(step, first + step.index, total)
             # where the process blows states up (variance exploding) noise would be all black and white
             spread = math.hypot(step.level.alpha, step.level.sigma)
             shown = kept(step.x if spread < 1.001 else step.x / spread)
@@ -250,6 +251,14 @@ def walk(legs: Sequence[Leg], total: int, first: int = 0, calls: int = 0, x: tor
             yield tiled(frame, leg.tiles), x
         run.close()
         first, calls = first + leg.steps, asked
+
+
+def _check_finite(step: Step, index: int, total: int) -> None:
+    """A picture of what is no number would be black, and hide that."""
+    if not (step.x.isfinite().all() and step.x0.isfinite().all()):
+        raise SamplingError(f"From step {index} of {total} on (t = {step.level.t:g}) the states are no finite numbers. Try the "
+                            "precision fp32, less guidance, or another sampler; if none helps, the weights hold values that are "
+                            "no numbers, or belong to another parametrization or schedule.")
 
 
 def tiled(frame: Frame, tiles: tuple[int, ...] | None) -> Frame:

@@ -75,6 +75,24 @@ def write_checkpoint(tmp_path):
 
 
 @pytest.fixture
+def overflowing(write_checkpoint):
+    """Factory: `overflowing(name, **as write_checkpoint)` -> the file of a model whose answer is no number where t < 64.
+
+    What the embedding of t holds there, 2e38 cos(t / 100) + 1.8e38 cos(t / 1000), is more than float32 can.
+    """
+    def make(name: str, **changes) -> Path:
+        path = write_checkpoint(name, **changes)
+        kept = checkpoint.read(path)
+        state = kept.network.state_dict()
+        state["time.0.weight"].zero_()
+        state["time.0.weight"][0, 2:4] = torch.tensor([2e38, 1.8e38])
+        state["time.2.weight"][:, 0] = 1e-38
+        checkpoint.write(path, kept.spec, state, torch.float32)
+        return path
+    return make
+
+
+@pytest.fixture
 def tiny_checkpoint(write_checkpoint) -> Path:
     """A class-conditional 8x8 model with random weights at tmp_path/checkpoints/tiny/model.safetensors."""
     return write_checkpoint()

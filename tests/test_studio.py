@@ -10,7 +10,7 @@ import pytest
 
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
-from diffusion_studio.errors import CheckpointError, OptionError
+from diffusion_studio.errors import CheckpointError, OptionError, SamplingError
 from diffusion_studio.studio import KEPT_MODELS, default_folder
 
 
@@ -187,3 +187,13 @@ def test_a_header_is_read_afresh(studio, tiny_spec):
     import torch
     checkpoint.write(path, tiny_spec(name="renewed"), weights.network.state_dict(), torch.float32)
     assert studio.card("tiny").spec.name == "renewed"
+
+
+def test_a_run_whose_states_become_no_numbers_says_where(studio, overflowing):
+    overflowing("wild")
+    recipe = studio.recipe("wild", label="Cat", steps=10, guidance=1.0, sampler={"name": "ddim"})
+    seen = []
+    with pytest.raises(SamplingError, match=r"From step 4 of 10 on \(t = 59\) the states are no finite numbers\. Try"):
+        for frame in studio.stream(recipe):
+            seen.append(frame)
+    assert [frame.index for frame in seen] == [0, 1, 2, 3] and all(frame.x.std() > 1 for frame in seen)

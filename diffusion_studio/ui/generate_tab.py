@@ -18,7 +18,7 @@ from .compute import Compute
 from .controls import RecipeControls
 from .export_panel import ExportPanel, kept_files
 from .handlers import said, sentence
-from .player import player, tick
+from .player import STOPPED, player, tick
 from .store import Run, RunStore
 
 COMPUTE = "compute"                 # all events that run a network share this queue, and see their place in it
@@ -70,8 +70,8 @@ class GenerateTab:
             show_progress_on=[self.status], **private)
         self.go.click(self._share, inputs, [self.link, self.command, self.files], queue=False, show_progress="hidden",
                       **private).then(None, self.link, self.link, js=_AS_LINK, **private)
-        self.stop.click(None, self.player, self.player, js="v => v && v.run ? {...v, stopped: true} : v",
-                        cancels=[started], queue=False, **private)
+        started.failure(None, self.player, self.player, js=STOPPED, queue=False, **private)
+        self.stop.click(None, self.player, self.player, js=STOPPED, cancels=[started], queue=False, **private)
         self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), **private)
         editing, outputs = self.settings.editing, self.settings.outputs()
         # queued, as sentences reach the page through the queue alone

@@ -27,7 +27,7 @@ from .export_panel import ExportPanel
 from .generate_tab import COMPUTE, TICK_SECONDS
 from .handlers import sentence
 from .pad import drawing, pad
-from .player import player, tick
+from .player import STOPPED, player, tick
 from .store import RunStore
 
 DRAWN = "my drawing"
@@ -90,8 +90,9 @@ class PointsTab:
         started = [self.forward.click(self._forward, drawn, [self.player, self.status], **run),
                    self.train.click(self._train, [*drawn, self.steps], [self.player, self.status, self.file], **run),
                    self.reverse.click(self._reverse, [*drawn, self.sampler], [self.player, self.status], **run)]
-        self.stop.click(None, self.player, self.player, js="v => v && v.run ? {...v, stopped: true} : v", cancels=started,
-                        queue=False, **private)
+        for one in started:
+            one.failure(None, self.player, self.player, js=STOPPED, queue=False, **private)
+        self.stop.click(None, self.player, self.player, js=STOPPED, cancels=started, queue=False, **private)
 
     def _frames(self, run: object) -> list[Any] | None:
         found = self.store.get(run)

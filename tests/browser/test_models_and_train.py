@@ -42,6 +42,19 @@ def test_a_dropped_checkpoint_is_explained_and_runs(page, native):
     wait(page, "d.ended === 'true' && d.shown === '5' && d.loaded === '6'")    # skipped states come after the newest
 
 
+def test_a_run_that_fails_on_its_way_says_why_and_keeps_its_states(desktop, overflowing):
+    tab(desktop, "Models")
+    path = overflowing("wild", defaults={"steps": 10, "count": 4})
+    desktop.locator("#model-file input[type=file]").set_input_files(str(path.rename(path.with_name("wild.safetensors"))))
+    desktop.wait_for_selector("#report .good")
+    desktop.click("#use-model")
+    desktop.wait_for_selector("#generate:visible")
+    desktop.click("#generate")
+    desktop.get_by_text("From step 4 of 10 on").wait_for()
+    wait(desktop, "d.ended === 'true' && d.loaded === '4' && d.shown === '3'")
+    assert desktop.inner_text(".readout .state") == "stopped" and desktop.inner_text(".readout .step") == "step 3 of 10"
+
+
 def test_a_pickle_and_a_web_page_are_answered_with_a_sentence(desktop, tmp_path):
     tab(desktop, "Models")
     for name, content, said in (("net.pt", b"PK\x03\x04 pickle", "diffusion-studio convert net.pt net.safetensors"),

@@ -24,6 +24,7 @@ from ...images import grid, grid_shape, to_pil
 MAX_FRAMES_PER_PULL = 64
 PURE_NOISE = -1e9                   # stands for -inf, which JSON lacks; the page knows it
 MAX_BYTES_PER_PULL = 2 << 20
+STOPPED = "v => v && v.run ? {...v, stopped: true} : v"         # in the page: the run that it shows comes no further
 UNIT = 4096                         # numbers to the unit in a packed cloud, whose 16 bits then reach to 8
 
 

@@ -82,6 +82,15 @@ def checked(field: Option, value: Any, owner: str = "") -> Any:
     return value
 
 
+def numbers(text: str, what: str, kind: type) -> tuple:
+    """The int or float numbers in a text with commas between them; whole floats as int. `what` names it in an error."""
+    try:
+        found = tuple(kind(part) for part in text.split(",") if part.strip())
+        return tuple(int(v) if v == int(v) else v for v in found)
+    except (ValueError, OverflowError):                     # the latter: infinity is no whole number
+        raise OptionError(f"{what} must be numbers with commas between them, such as 1,2,2; got {text!r}.") from None
+
+
 def _finite(value: float) -> bool:
     try:
         return math.isfinite(value)

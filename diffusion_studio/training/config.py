@@ -133,9 +133,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         options.check(self)
         check_process(self, self.objective in LEARNED_VARIANCE)
-        _numbers(self.multipliers, "multipliers", float)
+        options.numbers(self.multipliers, "multipliers", float)
         colour(self.background)
-        for wanted in _numbers(self.attention, "attention", int):
+        for wanted in options.numbers(self.attention, "attention", int):
             if wanted not in self.level_sizes:
                 raise OptionError(f"attention at size {wanted} is not possible: the network's levels have the sizes "
                                   f"{', '.join(map(str, self.level_sizes))}.")
@@ -179,7 +179,7 @@ class TrainConfig:
     @property
     def decays(self) -> tuple[float, ...]:
         """Of all averages that are kept, without doubles; the first is `ema`."""
-        also = _numbers(self.ema_also, "ema_also", float)
+        also = options.numbers(self.ema_also, "ema_also", float)
         if not all(0 <= decay < 1 for decay in also):
             raise OptionError(f"ema_also must be decays from 0 to below 1, got {self.ema_also!r}.")
         return tuple(dict.fromkeys((self.ema, *map(float, also))))
@@ -187,7 +187,7 @@ class TrainConfig:
     @property
     def powers(self) -> tuple[float, ...]:
         """Relative lengths of the power-function averages of which snapshots are kept, without doubles."""
-        found = _numbers(self.ema_power, "ema_power", float)
+        found = options.numbers(self.ema_power, "ema_power", float)
         if not all(0.005 <= length <= 0.28 for length in found):
             raise OptionError(f"ema_power must be lengths from 0.005 to 0.28, got {self.ema_power!r}.")
         return tuple(dict.fromkeys(map(float, found)))
@@ -208,7 +208,7 @@ class TrainConfig:
 
     @property
     def _multipliers(self) -> tuple[float, ...]:
-        return _numbers(self.multipliers, "multipliers", float)
+        return options.numbers(self.multipliers, "multipliers", float)
 
     def text_config(self, words: int, vectors: int | None = None) -> TextConfig:
         """The text encoder for a table of this many words, with given vectors of this width where there are any."""
@@ -217,7 +217,7 @@ class TrainConfig:
 
     def network(self, channels: int, classes: int | None, text: TextConfig | None = None) -> UNetConfig:
         """The U-Net for pictures with these channels and this many classes, and captions."""
-        attended = _numbers(self.attention, "attention", int)
+        attended = options.numbers(self.attention, "attention", int)
         return UNetConfig(
             in_channels=channels * (2 if self.low_res else 1), channels=self.channels,
             out_channels=channels * (2 if self.learned_variance else 1),
@@ -294,11 +294,3 @@ class TrainConfig:
                 flag = field.name.replace("_", "-")
                 words += [f"--{'' if value else 'no-'}{flag}"] if field.kind is bool else [f"--{flag}", str(value)]
         return shlex.join([*words, "--out", str(out)])
-
-
-def _numbers(text: str, what: str, kind: type) -> tuple:
-    try:
-        found = tuple(kind(part) for part in text.split(",") if part.strip())
-        return tuple(int(v) if v == int(v) else v for v in found)
-    except (ValueError, OverflowError):                     # the latter: infinity is no whole number
-        raise OptionError(f"{what} must be numbers with commas between them, such as 1,2,2; got {text!r}.") from None

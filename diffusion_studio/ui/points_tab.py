@@ -6,9 +6,10 @@ The experiment of figure 1 of Sohl-Dickstein et al. 2015, with the visitor's own
 from __future__ import annotations
 
 import hashlib
+import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,9 +26,11 @@ from ..studio import Studio
 from .compute import Compute
 from .export_panel import ExportPanel
 from .generate_tab import COMPUTE, TICK_SECONDS
-from .handlers import sentence
+from .handlers import said, sentence
+from .hosting import Hosting
 from .pad import drawing, pad
 from .player import STOPPED, player, tick
+from .runs import free_name
 from .store import RunStore
 
 DRAWN = "my drawing"
@@ -42,18 +45,20 @@ INTRO = ("**1** dissolves the shape into noise, step by step. **2** trains a sma
 
 @dataclass
 class Trained:
-    """A visitor's network for a shape, and the folder of its file."""
+    """A visitor's network for a shape, the folder of its file, and the name by which Generate has it, if it does."""
 
     model: Any
     shape: str
     folder: TemporaryDirectory
+    name: str = ""
 
 
 class PointsTab:
-    """Renders into the surrounding Blocks."""
+    """Renders into the surrounding Blocks. `use(name)` gives the updates that make a model the chosen one of Generate."""
 
-    def __init__(self, studio: Studio, store: RunStore, compute: Compute) -> None:
-        self.studio, self.store, self.compute = studio, store, compute
+    def __init__(self, studio: Studio, store: RunStore, compute: Compute, hosting: Hosting,
+                 use: Callable[[str], dict[Any, Any]], outputs: list[Any]) -> None:
+        self.studio, self.store, self.compute, self.hosting, self.use = studio, store, compute, hosting, use
         self._trained: OrderedDict[str, Trained] = OrderedDict()
         self._lock = threading.Lock()
         gr.Markdown(INTRO, elem_id="points-intro")
@@ -73,23 +78,25 @@ class PointsTab:
                                             value="ddim", label="Way back", elem_id="points-sampler")
                     self.reverse = gr.Button("3  Lead noise back into it", elem_id="points-reverse")
                 self.stop = gr.Button("Stop", elem_id="points-stop")
-                self.file = gr.File(label="Your network: put it into checkpoints/NAME/ to use it in Generate", height=80,
-                                    interactive=False, visible=False, elem_id="points-file")
+                self.use_it = gr.Button("Use your network in Generate", visible=False, elem_id="points-use")
+                self.file = gr.File(label="Your network, for checkpoints/NAME/", height=80, interactive=False, visible=False,
+                                    elem_id="points-file")
             with gr.Column(elem_id="points-view"):
                 self.player = player(self._frames, hint=HINT, elem_id="points-player")
                 self.status = gr.HTML("", elem_id="points-status", min_height=24)
                 self.export = ExportPanel(store, self.player, prefix="points-")
-        self._connect()
+        self._connect(outputs)
 
-    def _connect(self) -> None:
+    def _connect(self, outputs: list[Any]) -> None:
         private = {"api_visibility": "private"}
         run = {"concurrency_id": COMPUTE, "concurrency_limit": 1, "show_progress": "hidden",
                "show_progress_on": [self.status], **private}
         self.shape.change(lambda shape: gr.update(visible=shape == DRAWN), self.shape, self.pad, queue=False, **private)
         drawn = [self.shape, self.pad]
         started = [self.forward.click(self._forward, drawn, [self.player, self.status], **run),
-                   self.train.click(self._train, [*drawn, self.steps], [self.player, self.status, self.file], **run),
+                   self.train.click(self._train, [*drawn, self.steps], [self.player, self.status, self.file, self.use_it], **run),
                    self.reverse.click(self._reverse, [*drawn, self.sampler], [self.player, self.status], **run)]
+        self.use_it.click(self._use, None, outputs, **private)
         for one in started:
             one.failure(None, self.player, self.player, js=STOPPED, queue=False, **private)
         self.stop.click(None, self.player, self.player, js=STOPPED, cancels=started, queue=False, **private)
@@ -116,7 +123,7 @@ class PointsTab:
         except StudioError as error:
             raise sentence(error) from error
 
-    def _train(self, shape: str, sketch: Any, steps: int, request: gr.Request) -> Iterator[tuple[Any, str, Any]]:
+    def _train(self, shape: str, sketch: Any, steps: int, request: gr.Request) -> Iterator[tuple[Any, str, Any, Any]]:
         try:
             from ..training.live import new_folder, watched
 
@@ -134,11 +141,11 @@ class PointsTab:
                           "plain": "x0"}
                 recipe = Recipe(model=_named(shape), points=POINTS, clip=False)
                 for told in self._watched(request, recipe, frames(), labels, last_place=True):
-                    yield told, _progress(last[0]), gr.skip()
+                    yield told, _progress(last[0]), gr.skip(), gr.skip()
             if last[0].model is not None:
                 self._keep(request, Trained(last[0].model, _key(shape, sketch), folder))
                 done = f"{_progress(last[0])} Now press <b>3</b>."
-                yield gr.skip(), done, gr.update(value=f"{folder.name}/model.safetensors", visible=True)
+                yield gr.skip(), done, gr.update(value=f"{folder.name}/model.safetensors", visible=True), gr.update(visible=True)
         except StudioError as error:
             raise sentence(error) from error
 
@@ -153,6 +160,22 @@ class PointsTab:
                 yield told, said
         except StudioError as error:
             raise sentence(error) from error
+
+    @said
+    def _use(self, request: gr.Request) -> dict[Any, Any]:
+        visitor = request.session_hash or ""
+        with self._lock:
+            own = self._trained.get(visitor)
+            if own is None:
+                raise OptionError("Your network is no longer kept. Press 2 to train one.")
+            if not own.name:                        # secret where other visitors could guess it
+                taken = [*(card.name for card in self.studio.models()), *(one.name for one in self._trained.values())]
+                wanted = f"my-points-{secrets.token_hex(6)}" if self.hosting.hosted else "my-points"
+                self._open(own, free_name(wanted, taken))
+        return self.use(own.name)
+
+    def _open(self, own: Trained, name: str) -> None:
+        own.name = self.studio.open(Path(own.folder.name) / "model.safetensors", name=name, listed=False)
 
     # ---- runs and networks
 
@@ -173,16 +196,22 @@ class PointsTab:
             yield {**tick(run, place, last, frame), **labels}
 
     def _keep(self, request: gr.Request, trained: Trained) -> None:
+        visitor = request.session_hash or ""
         with self._lock:
-            self._trained[request.session_hash or ""] = trained
-            self._trained.move_to_end(request.session_hash or "")
-            while len(self._trained) > KEPT_MODELS:
-                self._trained.popitem(last=False)
+            before = self._trained.pop(visitor, None)
+            if before is not None and before.name:
+                self._open(trained, before.name)    # Generate may have it chosen
+            self._trained[visitor] = trained
+            oldest = list(self._trained)[:-KEPT_MODELS]
+        for one in oldest:
+            self.forget(one)
 
     def forget(self, visitor: str) -> None:
         """Free the network of a visitor whose page has closed."""
         with self._lock:
-            self._trained.pop(visitor, None)
+            gone = self._trained.pop(visitor, None)
+        if gone is not None and gone.name:
+            self.studio.forget(gone.name)
 
     def _model(self, shape: str, sketch: Any, request: gr.Request) -> tuple[Any, str]:
         """The visitor's own network for the shape, or a bundled one of its name, with a sentence that says which."""

@@ -41,7 +41,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
 
             used = [*generate.settings.outputs(), tabs]
             with gr.Tab("Points", id="points"):
-                points = PointsTab(studio, store, compute)
+                points = PointsTab(studio, store, compute, hosting, use, used)
             with gr.Tab("Models", id="models"):
                 models = ModelsTab(studio, compute, hosting, use, used)
             with gr.Tab("Train", id="train"):

@@ -58,6 +58,13 @@ def test_a_drawing_is_dissolved_learned_and_made_again(page):
     ended(page, "#points-reverse")
     assert "that you trained" in page.inner_text("#points-status")
     assert colours(page, "#points-player [data-half=x] canvas") > 50
+    page.click("#points-use")
+    page.wait_for_selector("#generate:visible")
+    assert page.locator("#model input").input_value().startswith("my-points")       # the earlier page may still have the name
+    page.click("#generate")
+    page.wait_for_function("(() => { const d = document.querySelector('#player .player').dataset;"
+                           " return d.ended === 'true' && d.loaded === '51' && d.shown === '50'; })()", timeout=120_000)
+    assert colours(page, "#player [data-half=x] canvas") > 50
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +58,7 @@ class PointsTab:
     def __init__(self, studio: Studio, store: RunStore, compute: Compute, hosting: Hosting,
                  use: Callable[[str], dict[Any, Any]], outputs: list[Any]) -> None:
         self.studio, self.store, self.compute, self.hosting, self.use = studio, store, compute, hosting, use
-        self._trained: OrderedDict[str, Trained] = OrderedDict()
+        self._trained: dict[str, Trained] = {}             # the latest last
         self._lock = threading.Lock()
         gr.Markdown(INTRO, elem_id="points-intro")
         with gr.Row(elem_id="points-stage"):

@@ -64,13 +64,15 @@ def _generate(args: argparse.Namespace) -> None:
     format_of(out, args.format)                     # a wrong suffix is said before the run, not after it
     frames = studio.stream(recipe)
     seen = []
-    with tqdm(desc="denoising", unit="state", disable=None) as bar:
-        for frame in frames:
-            seen.append(frame)
-            bar.total = frame.total + 1
-            bar.update()
-    written = Trajectory(recipe, seen).save(out, args.format, **vars(options))
-    print(written)
+    try:
+        with tqdm(desc="denoising", unit="state", disable=None) as bar:
+            for frame in frames:
+                seen.append(frame)
+                bar.total = frame.total + 1
+                bar.update()
+    finally:                                        # a run that is interrupted or fails leaves what there is of it
+        if seen:
+            print(Trajectory(recipe, seen).save(out, args.format, **vars(options)))
 
 
 def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:

@@ -15,6 +15,14 @@ import diffusion_studio as ds
 from diffusion_studio.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
+# with a progress bar; and with Ctrl-C, which what a script starts in the background ignores
+AS_IN_A_TERMINAL = """
+import signal, sys
+from diffusion_studio.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.stderr.isatty = lambda: True
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def test_a_run_that_fails_on_its_way(overflowing, tmp_path, capsys):
@@ -33,8 +41,7 @@ def test_a_run_that_is_interrupted(tmp_path):
     out = tmp_path / "stopped.gif"
     words = ["generate", "fashion-mnist", "--label", "Sneaker", "--steps", "1000", "--count", "4", "--out", str(out)]
     with (tmp_path / "err").open("w") as err:
-        process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stderr.isatty = lambda: True\n"
-                                    "from diffusion_studio.cli import main\nsys.exit(main(sys.argv[1:]))", *words],
+        process = subprocess.Popen([sys.executable, "-c", AS_IN_A_TERMINAL, *words],
                                    cwd=ROOT, stdout=subprocess.PIPE, stderr=err, text=True)
         deadline = time.monotonic() + 120
         while "/1001" not in (tmp_path / "err").read_text():            # the progress bar: states are coming

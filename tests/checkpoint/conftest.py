@@ -36,20 +36,24 @@ def outputs(model, name: str, stored) -> float:
     return worst
 
 
+def _written(folder: Path, kept: dict, weights_of, layout: str, name: str, configured: bool, rename=lambda key: key) -> Path:
+    """A network's weights, and beside them what its original program leaves there."""
+    given = json.loads(zlib.decompress(kept[layout][f"{name}.about"].tobytes()))
+    folder.mkdir(exist_ok=True)
+    state = {rename(key): torch.from_numpy(value) for key, value in weights_of(given["shapes"]).items()}
+    save_file(state, folder / "diffusion_pytorch_model.safetensors")
+    if configured:
+        for key, file in (("config", "config.json"), ("scheduler", "scheduler_config.json"), ("flags", "args.json")):
+            if key in given:
+                (folder / file).write_text(json.dumps(given[key]), "utf-8")
+    return folder
+
+
 @pytest.fixture
 def saved(tmp_path):
     """Factory: a folder as the original program leaves it; `configured=False` gives the weights alone."""
     def make(layout: str, name: str, configured: bool = True, rename=lambda key: key) -> Path:
-        given = json.loads(zlib.decompress(STORED[layout][f"{name}.about"].tobytes()))
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        state = {rename(key): torch.from_numpy(value) for key, value in golden.formula_weights(given["shapes"]).items()}
-        save_file(state, folder / "diffusion_pytorch_model.safetensors")
-        if configured:
-            for key, file in (("config", "config.json"), ("scheduler", "scheduler_config.json"), ("flags", "args.json")):
-                if key in given:
-                    (folder / file).write_text(json.dumps(given[key]), "utf-8")
-        return folder
+        return _written(tmp_path / name, STORED, golden.formula_weights, layout, name, configured, rename)
     return make
 
 
@@ -57,16 +61,8 @@ def saved(tmp_path):
 def stored(tmp_path):
     """Factory: the same for the networks of make_golden_scores.py."""
     def make(layout: str, name: str, configured: bool = True) -> Path:
-        given = json.loads(zlib.decompress(score_cases.STORED[layout][f"{name}.about"].tobytes()))
-        folder = tmp_path / (name if configured else f"bare-{name}")
-        folder.mkdir(exist_ok=True)
-        state = {key: torch.from_numpy(value) for key, value in score_cases.golden.formula_weights(given["shapes"]).items()}
-        save_file(state, folder / "diffusion_pytorch_model.safetensors")
-        if configured:
-            for key, file in (("config", "config.json"), ("scheduler", "scheduler_config.json"), ("flags", "args.json")):
-                if key in given:
-                    (folder / file).write_text(json.dumps(given[key]), "utf-8")
-        return folder
+        return _written(tmp_path / (name if configured else f"bare-{name}"), score_cases.STORED,
+                        score_cases.golden.formula_weights, layout, name, configured)
     return make
 
 

@@ -139,6 +139,9 @@ class TrainConfig:
             if wanted not in self.level_sizes:
                 raise OptionError(f"attention at size {wanted} is not possible: the network's levels have the sizes "
                                   f"{', '.join(map(str, self.level_sizes))}.")
+        whole = self.patch * 2 ** (len(self._multipliers) - 1)
+        if self.kind != "points" and self.size % whole:
+            raise OptionError(f"size must be a multiple of {whole} for this network's levels and patches, got {self.size}.")
         if self.patch > 1 and self.kind == "classifier":
             raise OptionError(f"A classifier reads single pixels; patch is {self.patch}. Leave it out.")
         if self.batch < self.accumulate:

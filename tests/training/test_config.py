@@ -60,6 +60,8 @@ def test_configuration_round_trip(config):
     ({"attention": "4.5"}, "attention must be numbers"),
     ({"attention": "5"}, "attention at size 5 is not possible: the network's levels have the sizes 8, 4"),
     ({"patch": 2, "attention": "8"}, "attention at size 8 is not possible: the network's levels have the sizes 4, 2"),
+    ({"size": 9}, "size must be a multiple of 2 for this network's levels and patches, got 9"),
+    ({"size": 10, "patch": 2, "attention": ""}, "size must be a multiple of 4 for this network's levels and patches, got 10"),
     ({"patch": 2, "attention": "", "kind": "classifier"}, "A classifier reads single pixels; patch is 2. Leave it out."),
     ({"batch": 0}, "TrainConfig.batch must be"), ({"lr": 2}, "TrainConfig.lr must be a finite number"),
     ({"schedule": "sine"}, "There is no TrainConfig.schedule 'sine'. Choose one of: linear, cosine"),

@@ -36,7 +36,9 @@ const begin = (v) => {
   root.classList.toggle('clouds', !!v.points);
   $('.right').innerHTML = v.right ?? RIGHT; $('.left').innerHTML = v.left ?? LEFT;
   for (const control of root.querySelectorAll('.scrub, .play, .back, .next')) control.disabled = false;
-  for (const canvas of strip.querySelectorAll('canvas')) canvas.dataset.place = '';
+  for (const canvas of strip.querySelectorAll('canvas')) {    // nothing of the run before
+    canvas.dataset.place = ''; canvas.width = canvas.width; canvas.parentNode.lastChild.textContent = '';
+  }
 };
 
 // ---- frames ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 # Where each public name lives. Read on first use: what only parses arguments must not wait for torch.
 _HOME = {
     "Studio": "studio", "ModelCard": "studio", "Recipe": "recipe", "Trajectory": "trajectory", "Frame": "frame",
-    "Interval": "guiding", "Projection": "guiding", "ByClassifier": "guiding", "Change": "guiding",
+    "Interval": "guiding", "Projection": "guiding", "ByClassifier": "guiding", "Change": "guiding", "Palette": "guiding",
     "Picture": "picture", "EDITS": "edit", "FromPicture": "edit", "Inpaint": "edit", "Invert": "edit",
     "Interpolate": "edit", "Morph": "edit", "Branch": "branch",
     "ModelSpec": "spec", "Model": "model", "load": "model",
@@ -26,7 +26,8 @@ _HOME = {
     "Denoiser": "diffusion.denoiser",
     "classifier_free": "diffusion.guidance", "rescaled": "diffusion.guidance", "adaptive_projected": "diffusion.guidance",
     "classifier_guided": "diffusion.guidance", "gradient_of": "diffusion.guidance", "at_schedule": "diffusion.guidance",
-    "clamped": "diffusion.guidance", "dynamically_thresholded": "diffusion.guidance", "shaped": "diffusion.guidance",
+    "clamped": "diffusion.guidance", "dynamically_thresholded": "diffusion.guidance", "in_palette": "diffusion.guidance",
+    "shaped": "diffusion.guidance",
     "between": "diffusion.guidance", "switched": "diffusion.guidance",
     "DDIM": "diffusion.samplers", "DDPM": "diffusion.samplers", "SAMPLERS": "diffusion.samplers",
     "Levels": "diffusion.levels",

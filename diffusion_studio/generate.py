@@ -8,14 +8,14 @@ from dataclasses import replace
 import torch
 
 from .classifier import Classifier
-from .diffusion.guidance import clamped, dynamically_thresholded
+from .diffusion.guidance import clamped, dynamically_thresholded, in_palette
 from .diffusion.levels import Levels
 from .diffusion.noise import Noise
 from .diffusion.spacing import path
 from .errors import OptionError
 from .frame import Frame
 from .guided import guided
-from .images import to_float16, to_uint8
+from .images import to_float16, to_uint8, values
 from .journey import BEFORE, Leg, Plan, journey, reached, tiled, walk
 from .model import Model
 from .recipe import MAX_ALL_POINTS, Recipe
@@ -46,6 +46,9 @@ def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, wea
         denoise = dynamically_thresholded(denoise, recipe.threshold)
     elif recipe.clip:
         denoise = clamped(denoise)
+    if recipe.palette.on:
+        denoise = in_palette(denoise, values(recipe.palette.colours(model.spec), model.spec.channels),
+                             recipe.palette.below)
     dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
     return Plan(denoise, levels, Noise(recipe.seeds, shape, model.device, dtype))
 

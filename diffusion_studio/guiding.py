@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from . import options
+from . import options, palette
 from .errors import OptionError
 from .options import Option, fields_of, option
 
@@ -109,7 +109,39 @@ class Change:
         return self.step is not None
 
 
-GROUPS: dict[str, type] = {"interval": Interval, "projection": Projection, "classifier": ByClassifier, "change": Change}
+@dataclass(frozen=True)
+class Palette:
+    """Few colours: a pixel of the predicted x0 becomes the nearest of them (the clamping trick of Li et al. 2022, section 4.2)."""
+
+    name: str | None = option(None, f"The colours that pictures are drawn in: {palette.OWN} for those that come with the model, "
+                              f"{', '.join(palette.PALETTES)}, or a list such as #000,#f80,#fff; left out, all.")
+    below: float = option(1.0, "They count where sigma / alpha, the noise beside the picture, is at most this: late, when the "
+                          "picture is no blur any more.", low=0, high=1e3)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+        object.__setattr__(self, "name", (self.name or "").strip() or None)
+        if self.name is not None and self.name != palette.OWN:
+            palette.listed(palette.PALETTES.get(self.name, self.name))
+
+    @property
+    def on(self) -> bool:
+        return self.name is not None
+
+    def colours(self, spec: ModelSpec) -> tuple[palette.Colour, ...]:
+        """The colours 0..255 that a model's pictures are drawn in. An `OptionError` where it cannot draw in them."""
+        if spec.makes != "pictures":
+            raise OptionError(f"{spec.name} makes {spec.makes}, which have no colours. Leave the palette out.")
+        if self.name != palette.OWN:
+            return palette.listed(palette.PALETTES.get(self.name, self.name))
+        if not spec.palette:
+            raise OptionError(f"{spec.name} has no palette of its own. Choose {', '.join(palette.PALETTES)}, or give "
+                              "colours, such as #000,#f80,#fff.")
+        return tuple(map(palette.read, spec.palette))
+
+
+GROUPS: dict[str, type] = {"interval": Interval, "projection": Projection, "classifier": ByClassifier, "change": Change,
+                           "palette": Palette}
 
 
 def flags_of(group: str) -> dict[str, Option]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,14 @@ def from_uint8(images: np.ndarray) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def values(colours: Sequence[tuple[int, int, int]], channels: int) -> torch.Tensor:
+    """(P, channels) float32 in [-1, 1] of P colours 0..255; for one channel their brightness, as Pillow has it."""
+    from PIL import Image
+
+    table = Image.fromarray(np.array(colours, np.uint8)[None], "RGB").convert("L" if channels == 1 else "RGB")
+    return from_uint8(np.array(table).reshape(1, 1, len(colours), channels))[0, :, 0].T.contiguous()
 
 
 def to_float16(points: torch.Tensor) -> np.ndarray:

@@ -16,7 +16,7 @@ from .diffusion.samplers import DDIM, SAMPLERS, Sampler
 from .diffusion.spacing import SPACINGS, Spacing, Trailing
 from .edit import ONE_PICTURE, Edit, Inpaint, edit_files, edit_json, edit_of, edit_words
 from .errors import OptionError
-from .guiding import GROUPS, ByClassifier, Change, Interval, Projection
+from .guiding import GROUPS, ByClassifier, Change, Interval, Palette, Projection
 from .options import option
 from .picture import MAX_SIDE, Picture
 
@@ -73,6 +73,7 @@ class Recipe:
     projection: Projection = Projection()
     classifier: ByClassifier = ByClassifier()
     change: Change = Change()
+    palette: Palette = Palette()
     low_res: Picture | None = None
     edit: Edit | None = None
     branch: Branch | None = None
@@ -100,7 +101,7 @@ class Recipe:
             options.name_of(registry, getattr(self, name))
         for name in GROUPS:
             object.__setattr__(self, name, guiding.made(name, getattr(self, name)))
-        for name in ("guidance_scales", "weaker"):
+        for name in ("guidance_scales", "weaker", "negative_label"):
             object.__setattr__(self, name, getattr(self, name) or None)
         guiding.scales(self.guidance_scales)
         object.__setattr__(self, "low_res", _picture_of(self.low_res))
@@ -192,17 +193,21 @@ class Recipe:
 
         return cls.from_json(read_recipe(path))
 
-    def to_command(self) -> str:
-        """The command line that makes this run; the files that it names are `files`."""
+    def to_command(self, base: Recipe | None = None) -> str:
+        """The command line that makes this run; the files that it names are `files`.
+
+        `base` is the recipe by default of the model where it is known: what that has otherwise is said, too.
+        """
+        base = base or Recipe()
         label = ANY if self.label is None else self.label
         words: list[Any] = ["diffusion-studio", "generate", self.model]
         words += [f"--label={label}"] if label.startswith("-") else ["--label", label]
-        for name, value in self._later():
-            words += _flag(name, value)
-        for group in GROUPS:
-            for name, one in guiding.flags_of(group).items():
-                if (value := getattr(getattr(self, group), name)) != one.default:
-                    words += _flag(one.name, value)
+        own, others = ((one, one.name, self, base) for one in options.fields_of(Recipe) if one.name in LATER), (
+            (one, name, getattr(self, group), getattr(base, group))
+            for group in GROUPS for name, one in guiding.flags_of(group).items())
+        for one, name, mine, theirs in (*own, *others):
+            if (value := getattr(mine, name)) != one.default or value != getattr(theirs, name):
+                words += _flag(one.name, "" if value is None and one.kind is str else value)
         first, count = self.seeds[0], len(self.seeds)
         if self.seeds == tuple(range(first, first + count)):
             words += ["--seed", first, "--count", count]
@@ -213,8 +218,8 @@ class Recipe:
             chosen = getattr(self, name)
             words += [f"--{name}", options.name_of(registry, chosen), *_flags(chosen)]
         words += ["--guidance", self.guidance]
-        if not self.clip:
-            words.append("--no-clip")
+        if not self.clip or not base.clip:
+            words += _flag("clip", self.clip)
         if self.low_res is not None:
             words += ["--low-res", _small_name(self.low_res)]
         if self.edit is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
-from . import options
+from . import options, palette
 from .diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
 from .errors import OptionError
 from .nets import kinds, tokens
@@ -21,7 +21,7 @@ from .options import option
 PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative", "negative_label",
                  "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker", "interval", "projection",
-                 "classifier", "change", "points")
+                 "classifier", "change", "palette", "points")
 PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells
 
 
@@ -31,7 +31,8 @@ class ModelSpec:
 
     With `low_res` the network is given a small picture besides x, to enlarge: its input has twice the channels.
     A U-Net makes pictures (C, H, W), an `MLPConfig`'s network points (2,); those have no `image_size` and no `channels`.
-    `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it.
+    `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it,
+    `palette` the colours (#rrggbb) that its pictures have.
     `defaults` are recipe settings that suit the model (see `Recipe`).
     `provenance` is free text by key: data, licence, attribution, command, images_seen, hours, ...
     """
@@ -49,6 +50,7 @@ class ModelSpec:
     labels: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
+    palette: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -56,7 +58,7 @@ class ModelSpec:
         options.check(self)
         if not isinstance(self.network, NetworkConfig) or not isinstance(self.schedule, NoiseSchedule):
             raise OptionError("A ModelSpec needs a network's configuration and a NoiseSchedule.")
-        for name in ("labels", "words", "prompts"):
+        for name in ("labels", "words", "prompts", "palette"):
             given = getattr(self, name)
             if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
                 raise OptionError(f"{name} must be a list of texts, got {given!r:.200}.")
@@ -70,6 +72,10 @@ class ModelSpec:
         for name in self.defaults:
             if name not in DEFAULT_NAMES:
                 raise options.unknown("recipe default", name, DEFAULT_NAMES)
+        if len(self.palette) > palette.MOST:
+            raise OptionError(f"A model's palette has at most {palette.MOST} colours, got {len(self.palette):,}.")
+        for one in self.palette:
+            palette.read(one)
         self._check_shape()
         words = self.network.text.words if self.network.text else 0
         if len(self.words) != words:
@@ -150,7 +156,7 @@ class ModelSpec:
         return prompt or ""
 
     def to_json(self) -> str:
-        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "palette" or self.palette}
         if self.makes == POINTS:
             del given["image_size"], given["channels"]
         given["network"] = kinds.to_json(self.network)

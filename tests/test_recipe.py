@@ -14,7 +14,7 @@ from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS
 from diffusion_studio.diffusion.spacing import SPACINGS, Exponential, Follow, Karras, Leading, Sections, Timesteps, Trailing
 from diffusion_studio.edit import FromPicture
 from diffusion_studio.errors import OptionError
-from diffusion_studio.guiding import GROUPS, ByClassifier, Change, Interval, Projection, flags_of
+from diffusion_studio.guiding import GROUPS, ByClassifier, Change, Interval, Palette, Projection, flags_of
 from diffusion_studio.options import fields_of
 from diffusion_studio.picture import Picture
 from diffusion_studio.recipe import MAX_PICTURES, Recipe
@@ -34,6 +34,7 @@ RECIPES = [
     Recipe(model="m", guidance_scales="-1,5.5,1", classifier=ByClassifier("c d", -2.0, "mean", "-x"),
            change=Change(7, "any", "a dog", 1.5)),
     Recipe(model="m", interval=Interval(low=0.5), change=Change(1, guidance=-2)),
+    Recipe(model="m", palette=Palette("own")), Recipe(model="m", palette=Palette("#000, #F80,fff", 2.5)),
     Recipe(model="m", steps=3, spacing=Timesteps(timesteps="-1.5,-2,-3")),
     Recipe(model="m", spacing=Sections(sections="ddim50")),
     Recipe(model="m", spacing=Karras(rho=3.25)), Recipe(model="m", spacing=Follow(follow="flow")),
@@ -54,7 +55,7 @@ def test_every_field_is_in_the_json_and_tells_recipes_apart():
                "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9, "guidance_scales": "1,5",
                "weaker": "w",
                "interval": Interval(0.2, 3), "projection": Projection(0), "classifier": ByClassifier("c", 2.0),
-               "change": Change(3, guidance=2), "low_res": PIXEL, "edit": FromPicture(PIXEL),
+               "change": Change(3, guidance=2), "palette": Palette("game-boy"), "low_res": PIXEL, "edit": FromPicture(PIXEL),
                "branch": Branch(Recipe(model="m", label="a"), 3), "points": 500}
     assert changes.keys() == Recipe.__dataclass_fields__.keys()
     texts = {base.to_json()}
@@ -160,6 +161,10 @@ def test_defaults():
     ({"change": {"step": 0, "label": "a"}}, "Change.step must be a whole number, at least 1, got 0"),
     ({"change": {"step": 3}}, "Nothing changes at step 3. Give another label, prompt or guidance, or no step"),
     ({"change": {"label": "a"}}, "The label changes at a step, and none is given. Say at which"),
+    ({"palette": "sepia"}, "Not a colour: 'sepia'. A palette is own, black-white, .* or colours with commas"),
+    ({"palette": "#12345"}, "Not a colour: '#12345'"), ({"palette": "#000,,#000"}, "from 2 to 256 colours, got 1"),
+    ({"palette": ",".join(f"#{k:06x}" for k in range(257))}, "from 2 to 256 colours, got 257"),
+    ({"palette": {"name": "own", "below": -1}}, "Palette.below must be a finite number from 0 to 1000, got -1"),
     ({"label": 3}, "Recipe.label must be a text, got 3"),
     ({"model": None}, "Recipe.model must be a text, got None"),
 ])
@@ -228,7 +233,8 @@ def test_the_command_says_the_whole_recipe(recipe):
 
 @pytest.mark.parametrize("group, spellings", [
     ("classifier", ["c", {"name": "c"}, {"name": "c", "scale": 1}, ByClassifier("c")]),
-    ("interval", [{"high": 3}, {"low": 0, "high": 3.0}, Interval(high=3)]), ("change", [None, {}, Change()])])
+    ("interval", [{"high": 3}, {"low": 0, "high": 3.0}, Interval(high=3)]), ("change", [None, {}, Change()]),
+    ("palette", ["pico-8", {"name": "pico-8", "below": 1}, Palette("pico-8")]), ("palette", [None, " ", Palette()])])
 def test_groups_are_given_in_several_ways(group, spellings):
     for given in spellings:
         assert getattr(Recipe(**{group: given}), group) == spellings[-1]

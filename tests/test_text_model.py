@@ -142,6 +142,18 @@ def test_save_and_load(write_checkpoint, x):
         ds.load(path)
 
 
+def test_a_command_says_what_the_model_has_otherwise(write_checkpoint, tmp_path):
+    defaults = {"prompt": "blue circle", "clip": False, "palette": "game-boy", "threshold": 0.9, "interval": {"high": 3},
+                "guidance_scales": "1,3", "negative_label": "Cat", "steps": 2, "negative": "red"}
+    path = write_checkpoint(**text(defaults=defaults))
+    studio, out = ds.Studio(path.parents[1], "cpu", "fp32"), tmp_path / "x.gif"
+    base = studio.recipe("tiny")
+    assert base.palette.name == "game-boy" and not base.clip
+    for one in (base, Recipe("tiny", steps=1), Recipe("tiny", steps=1, prompt="red", palette="pico-8")):
+        assert main([*shlex.split(one.to_command(base))[1:], "--checkpoints", str(path.parents[1]), "--out", str(out)]) == 0
+        assert Recipe.from_file(out) == one
+
+
 def test_the_command_line_makes_the_recipe(write_checkpoint, tmp_path, capsys):
     path = write_checkpoint(**text(defaults={"prompt": "blue circle", "guidance": 3.0, "steps": 2, "label": "Cat"}))
     folder = ["--checkpoints", str(path.parents[1])]

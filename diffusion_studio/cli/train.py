@@ -55,7 +55,8 @@ def _train(args: argparse.Namespace) -> None:
               tqdm(total=config.images, unit="img", unit_scale=True, mininterval=1, disable=not first) as bar):
             for step in steps:
                 if smooth is None:                      # what a resumed run had seen before says nothing of its speed
-                    bar.initial = bar.n = step.seen - config.batch
+                    bar.initial = bar.n = bar.last_print_n = step.seen - config.batch
+                    bar.unpause()
                 smooth = step.loss if smooth is None else 0.98 * smooth + 0.02 * step.loss
                 bar.update(step.seen - bar.n)
                 bar.set_postfix(loss=f"{smooth:.4f}", lr=f"{step.lr:.1e}", refresh=False)

@@ -75,8 +75,7 @@ class TrainConfig:
     objective: str = option("simple", "Loss: mean squared error, the variational bound, or both; the latter two learn "
                             "the variance.", choices=OBJECTIVE_NAMES)
     bound_weight: float = option(0.001, "Weight of the bound in the hybrid objective.", low=0.0, high=1000.0)
-    min_snr: float = option(0.0, "Gamma of min-SNR weighting of the squared error, 5 in its paper; 0 is off.",
-                            low=0.0, high=1e6)
+    min_snr: float = option(0.0, "Gamma of min-SNR weighting, 5 in its paper; 0 is off.", low=0.0, high=1e6)
     weighting: str = option("output", "Weight of a noise level: 1 for the error of what is predicted, or EDM's for that of "
                             "x0, 1 / c_out^2, which is 1 for the parametrization edm.", choices=("output", "edm"))
     draw_t: str = option("auto", "Noise levels of a batch: all labels alike, by the losses they had (importance sampling), or "
@@ -100,6 +99,8 @@ class TrainConfig:
     part_dropout: float = option(0.0, "Share of captions of which only some parts (between commas) are read, drawn anew "
                                  "each time, so that short prompts work too.", low=0.0, high=1.0)
     prompts: str = option("", "Captions for the sample sheet, with | between them; left out, some of the data's.")
+    palette: int = option(0, "How many of the data's most frequent colours come with the model, to be drawn in; 0 is none.",
+                          low=0, high=4096)
     sample_steps: int = option(50, "Sampling steps that the model comes with.", low=1, high=1000)
     sample_guidance: float = option(0.0, "Guidance that it comes with; 0 is 2 with labels, 4 with captions.", low=0.0, high=20.0)
 

@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .. import options, plot
+from .. import guiding, options, plot
 from ..data import ImageData
 from ..diffusion.denoiser import Denoiser
-from ..diffusion.guidance import clamped, classifier_free
+from ..diffusion.guidance import clamped, classifier_free, in_palette
 from ..diffusion.noise import Noise
 from ..diffusion.samplers import SAMPLERS
 from ..diffusion.sampling import sample
 from ..diffusion.spacing import path
-from ..images import from_uint8, grid, to_pil, to_uint8
+from ..images import from_uint8, grid, to_pil, to_uint8, values
 from ..model import Model
 from ..nets.networks import build
 from ..spec import ModelSpec
@@ -88,7 +88,12 @@ def cloud_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torc
 
 
 def _drawn(model: Model, denoise: Denoiser, count: int) -> torch.Tensor:
-    return _run(model.spec, clamped(denoise), Noise(tuple(range(count)), model.shape, model.device))
+    """Pictures as the model makes them by default: clipped, and in its palette, where it is so."""
+    spec, colours = model.spec, guiding.made("palette", model.spec.defaults.get("palette"))
+    denoise = clamped(denoise) if spec.defaults.get("clip", True) else denoise
+    if colours.on:
+        denoise = in_palette(denoise, values(colours.colours(spec), spec.channels), colours.below)
+    return _run(spec, denoise, Noise(tuple(range(count)), model.shape, model.device))
 
 
 def _run(spec: ModelSpec, denoise: Denoiser, noise: Noise) -> torch.Tensor:

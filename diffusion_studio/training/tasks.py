@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .. import checkpoint, data
+from .. import checkpoint, data, palette
 from ..checkpoint import classifier as classifier_files
 from ..classifier_spec import ClassifierSpec
 from ..data import points
@@ -89,9 +90,13 @@ class DenoiserTask:
 
     def spec(self, name: str, provenance: Mapping[str, Any]) -> ModelSpec:
         known = data.KNOWN.get(self.config.data)
-        return self.config.spec(name, self.images.images.shape[-1], self.images.names, provenance,
+        made = self.config.spec(name, self.images.images.shape[-1], self.images.names, provenance,
                                 show=known.show if known else None,
                                 **self.captions.of_spec(known) if self.captions else {})
+        if not self.config.palette:
+            return made
+        colours = palette.of_pictures(self.images.images, self.config.palette)
+        return replace(made, palette=colours, defaults={**made.defaults, "palette": palette.OWN})
 
     def write(self, path: Path, spec: Spec, state: Mapping[str, torch.Tensor]) -> None:
         checkpoint.write(path, spec, state, torch.float16)
@@ -149,6 +154,8 @@ class PointsTask(DenoiserTask):
     def load(config: TrainConfig) -> points.PointData:
         if config.black_margin:
             raise OptionError("black_margin is for pictures, and points have no black. Leave it out.")
+        if config.palette:
+            raise OptionError("palette is of pictures, and points have no colours. Leave it out.")
         if config.flips:
             raise OptionError("flips mirror pictures; points are trained on as they are. Leave it out.")
         return points.load(config.data)

@@ -153,7 +153,7 @@ class GenerateTab:
         except StudioError:                         # `_generate`, of the same click, says what is wrong
             return "", "", gr.update(value=None, visible=False)
         files = kept_files(recipe)
-        return linkable(recipe), recipe.to_command(), gr.update(value=files or None, visible=bool(files))
+        return linkable(recipe), recipe.to_command(self.studio.recipe(recipe.model)), gr.update(value=files or None, visible=bool(files))
 
     @said
     def _restore(self, path: str) -> dict[Any, Any]:

@@ -9,7 +9,9 @@ import gradio as gr
 
 from ..guiding import GROUPS, flags_of
 from ..options import fields_of
+from ..palette import OWN, PALETTES
 from ..recipe import ANY, Recipe
+from ..spec import PICTURES
 from ..studio import ModelCard, Studio
 
 # The recipe's own options that are shown here and not among the others.
@@ -20,11 +22,12 @@ LABELS = {
     "negative": "Negative prompt", "weaker": "Weaker model", "interval_low": "Least noise", "interval_high": "Most noise",
     "projection_parallel": "Projection", "projection_radius": "Longest step", "classifier": "Classifier",
     "classifier_label": "Classifier's label", "change_step": "Change at step", "change_label": "New label",
-    "change_prompt": "New prompt", "change_guidance": "New guidance",
+    "change_prompt": "New prompt", "change_guidance": "New guidance", "palette": "Palette", "palette_below": "Palette from noise",
 }
 NONE = ("none", "")
 # What says nothing while the first is empty.
-DEPEND = {"classifier": ("classifier_scale", "classifier_form", "classifier_label")}
+DEPEND = {"classifier": ("classifier_scale", "classifier_form", "classifier_label"), "palette": ("palette_below",)}
+TYPED = ("palette",)                    # of the menus, those in which something else may be typed
 
 
 class GuidanceControls:
@@ -54,7 +57,7 @@ class GuidanceControls:
         look = {"label": LABELS.get(name, name.replace("_", " ").capitalize()), "visible": visible,
                 "elem_id": name.replace("_", "-")}
         self.controls[name] = make(given, value=value, **look) if choices is None else \
-            gr.Dropdown(choices, value=value or "", info=given.help, **look)
+            gr.Dropdown(choices, value=value or "", info=given.help, allow_custom_value=name in TYPED, **look)
 
     def inputs(self) -> set[gr.components.Component]:
         return set(self.controls.values())
@@ -69,8 +72,9 @@ class GuidanceControls:
                 value = (value or None) if given.kind is str else plain(value)
             found[name] = value
         groups = {group: {inside: found.pop(one.name) for inside, one in flags_of(group).items()} for group in GROUPS}
-        if groups["classifier"]["name"] is None:            # what stands beside an empty choice says nothing
-            groups["classifier"] = {}
+        for named in ("classifier", "palette"):             # what stands beside an empty choice says nothing
+            if groups[named]["name"] is None:
+                groups[named] = {}
         if groups["change"]["step"] is None:
             groups["change"] = {}
         return found | groups
@@ -95,6 +99,7 @@ class GuidanceControls:
         classifiers, weaker = self.studio.helpers(card)
         conditions, text = bool(card.conditions), card.spec.takes_text
         found = set(self._of("classifier")) if classifiers else set()
+        found |= set(self._of("palette")) if card.spec.makes == PICTURES else set()
         if conditions or text or weaker:
             found |= {"guidance_shape", "guidance_scales", "guidance_rescale", *self._of("interval"),
                       *self._of("projection"), *self._of("change")}
@@ -123,7 +128,8 @@ class GuidanceControls:
         judged = dict.fromkeys(label for name in classifiers for label in known[name].labels)
         menus = {"negative_label": [NONE, *_named(card.conditions)], "weaker": [NONE, *_named(weaker)],
                  "classifier": [NONE, *_named(classifiers)], "classifier_label": [("as the run's", ""), *_named(judged)],
-                 "change_label": [("as before", ""), *_named((ANY, *card.conditions))]}
+                 "change_label": [("as before", ""), *_named((ANY, *card.conditions))],
+                 "palette": [("all colours", ""), *_own(card), *_named(PALETTES)]}
         for name, value in _values(recipe).items():
             if name in menus and value and value not in dict(menus[name]).values():
                 menus[name].append((value, value))
@@ -132,6 +138,12 @@ class GuidanceControls:
 
 def _named(names: Any) -> list[tuple[str, str]]:
     return [(name, name) for name in names]
+
+
+def _own(card: ModelCard) -> list[tuple[str, str]]:
+    """The choice of the model's own palette, where it has one."""
+    count = len(card.spec.palette)
+    return [(f"the model's own {count:,} colours", OWN)] if count else []
 
 
 def _values(recipe: Recipe) -> dict[str, Any]:

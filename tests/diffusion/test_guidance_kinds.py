@@ -45,6 +45,7 @@ WRAPPERS = {
     "classifier_score": lambda: g.classifier_guided(conditional, slope, 2.0),
     "classifier_mean": lambda: g.classifier_guided(conditional, slope, 2.0, form="mean", levels=LEVELS),
     "clamped": lambda: g.clamped(conditional),
+    "in_palette": lambda: g.in_palette(conditional, torch.tensor([[-1.0, 0.5], [0.2, 0.0], [1, 1]])),
     "thresholded": lambda: g.dynamically_thresholded(conditional),
     "switched": lambda: g.switched(conditional, unconditional, LEVELS, 5),
     "composed": lambda: g.dynamically_thresholded(g.classifier_guided(g.rescaled(conditional, unconditional, 4.0), slope,

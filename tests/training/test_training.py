@@ -268,6 +268,21 @@ def test_black_lies_beyond_black_where_asked(config, tmp_path):
         finish(config(kind="points", data="moons", black_margin=0.1), tmp_path / "points")
 
 
+def test_the_colours_of_the_data_come_with_the_model(config, tmp_path):
+    """The most frequent first, to be drawn in by default: so is the run's own sheet."""
+    pixels = np.full((12, 8, 8, 3), 255, np.uint8)
+    pixels[:, :5] = 0
+    pixels[0, 7, 7] = 9
+    np.savez(tmp_path / "half.npz", images=pixels)
+    finish(config(data=str(tmp_path / "half.npz"), palette=2, images=8), tmp_path / "run")
+    spec = ds.load(tmp_path / "run").spec
+    assert spec.palette == ("#000000", "#ffffff") and spec.defaults["palette"] == "own"
+    with Image.open(tmp_path / "run" / "samples" / "final.png") as sheet:
+        assert sorted(colour for _, colour in sheet.getcolors()) == [(0, 0, 0), (255, 255, 255)]
+    with pytest.raises(OptionError, match="palette is of pictures"):
+        finish(config(kind="points", data="moons", palette=2), tmp_path / "points")
+
+
 def test_pictures_without_labels_and_in_colour(config, pictures, tmp_path):
     np.savez(pictures, images=np.random.default_rng(1).integers(0, 256, (3, 6, 8, 3), np.uint8))
     finish(config(images=8, name="colourful"), tmp_path / "run")

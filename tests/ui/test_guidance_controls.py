@@ -11,9 +11,12 @@ import diffusion_studio as ds
 from diffusion_studio import checkpoint
 from diffusion_studio.classifier_spec import ClassifierSpec
 from diffusion_studio.diffusion.schedule import Linear
-from diffusion_studio.guiding import ByClassifier, Change, Interval, Projection
+from diffusion_studio.guiding import ByClassifier, Change, Interval, Palette, Projection
 from diffusion_studio.nets.classifier import NoisyClassifier
 from diffusion_studio.nets.classifier_config import ClassifierConfig
+from diffusion_studio.nets.mlp import MLP
+from diffusion_studio.nets.mlp_config import MLPConfig
+from diffusion_studio.palette import PALETTES
 from diffusion_studio.ui.controls import RecipeControls
 
 BARE = {"classes": None, "null_class": False}
@@ -27,6 +30,10 @@ def controls(tmp_path, write_checkpoint):
     write_checkpoint("large", image_size=16, network=BARE)
     spec = ClassifierSpec("judge", ClassifierConfig(1, 3, 8, 8, (1, 1), 1, norm_groups=4), Linear(timesteps=100),
                           ("Cat", "Dog", "Elk"))
+    points = MLPConfig(width=8, layers=1)
+    (tmp_path / "checkpoints" / "points").mkdir()
+    checkpoint.write(tmp_path / "checkpoints" / "points" / "model.safetensors", ds.ModelSpec("points", points),
+                     MLP(points).state_dict(), torch.float32)
     (tmp_path / "checkpoints" / "judge").mkdir()
     checkpoint.write(tmp_path / "checkpoints" / "judge" / "classifier.safetensors", spec,
                      NoisyClassifier(spec.network).state_dict(), torch.float32)
@@ -43,6 +50,7 @@ RECIPES = [
               guidance_scales="1,6"),
     ds.Recipe("a-tiny", "Cat", classifier=ByClassifier("judge", 4.0, "mean", "Elk"), sampler="ddpm"),
     ds.Recipe("a-tiny", "Cat", weaker="bare", guidance=1.5, change=Change(9, "any", guidance=-1)),
+    ds.Recipe("large", palette=Palette("#000,#fff,#a0522d", 1.5)), ds.Recipe("bare", palette=Palette("pico-8")),
     ds.Recipe("bare", classifier=ByClassifier("judge", label="Dog"), weaker="bare-small", guidance=2.0),
 ]
 
@@ -61,12 +69,22 @@ def test_only_what_the_model_can_use_is_shown(controls):
     over = {"guidance_shape", "guidance_scales", "guidance_rescale", "interval_low", "interval_high", "projection_parallel",
             "projection_radius", "change_step", "change_guidance"}
     by = {"classifier"}                                         # what goes with it comes with a choice
-    assert shown(controls, "a-tiny") == over | by | {"negative_label", "change_label", "weaker"}
-    assert shown(controls, "bare") == over | by | {"weaker"}
-    assert shown(controls, "large") == set()
-    updates = controls.show(ds.Recipe("large"))
+    assert shown(controls, "a-tiny") == over | by | {"negative_label", "change_label", "weaker", "palette"}
+    assert shown(controls, "bare") == over | by | {"weaker", "palette"}
+    assert shown(controls, "large") == {"palette"}
+    assert shown(controls, "points") == set()
+    updates = controls.show(ds.Recipe("points"))
     assert not updates[controls.guiding.section]["visible"] and not updates[controls.guidance]["visible"]
     assert controls.show(ds.Recipe("bare"))[controls.guidance]["visible"]
+
+
+def test_the_palette_of_a_model_is_offered_where_it_has_one(controls, write_checkpoint):
+    def offered(model: str) -> list[str]:
+        return [value for _, value in controls.show(ds.Recipe(model))[controls.guiding.controls["palette"]]["choices"]]
+
+    assert offered("large") == ["", *PALETTES]
+    write_checkpoint("large", image_size=16, network=BARE, palette=("#000000", "#ffffff"))
+    assert offered("large") == ["", "own", *PALETTES]
 
 
 def test_what_goes_with_a_classifier_is_shown_with_it(controls):

@@ -1,15 +1,15 @@
 """Guidance is Denoiser -> Denoiser: wrappers that compose, of which samplers know nothing.
 
-mixing.py mixes the answers of two denoisers, limits.py keeps x0 in the range of pictures, classifier.py follows a
-classifier's gradient, timing.py lets any of it depend on where the run is. Each keeps alpha * x0 + sigma * eps == x.
+mixing.py mixes the answers of two denoisers, limits.py keeps x0 in the range of pictures or to few colours,
+classifier.py follows a classifier's gradient, timing.py lets any of it depend on where the run is. Each keeps alpha * x0 + sigma * eps == x.
 """
 
 from .classifier import classifier_guided, gradient_of
-from .limits import clamped, dynamically_thresholded
+from .limits import clamped, dynamically_thresholded, in_palette
 from .mixing import Scale, adaptive_projected, at_schedule, classifier_free, rescaled
 from .timing import SHAPES, Progress, between, shaped, switched
 
 __all__ = [
     "Progress", "SHAPES", "Scale", "adaptive_projected", "at_schedule", "between", "clamped", "classifier_free",
-    "classifier_guided", "dynamically_thresholded", "gradient_of", "rescaled", "shaped", "switched",
+    "classifier_guided", "dynamically_thresholded", "gradient_of", "in_palette", "rescaled", "shaped", "switched",
 ]

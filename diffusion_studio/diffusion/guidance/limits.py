@@ -1,4 +1,4 @@
-"""The predicted picture kept in the range of pictures; eps follows from it."""
+"""The predicted picture kept in the range of pictures, or to few colours; eps follows from it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import torch
 from ..denoiser import Denoiser
 from ..prediction import Prediction, from_x0
 from ..schedule import NoiseLevel
+
+_AT_ONCE = 8192                 # pixels that are compared with all colours at a time
 
 
 def clamped(denoise: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
@@ -32,6 +34,25 @@ def dynamically_thresholded(denoise: Denoiser, share: float = 0.995, limit: floa
         return from_x0(x0, x, level.alpha, level.sigma, p.variance)
 
     return inside
+
+
+def in_palette(denoise: Denoiser, colours: torch.Tensor, below: float = float("inf")) -> Denoiser:
+    """Each pixel of the predicted clean picture becomes the nearest of `colours` (P, C), from sigma / alpha `below` on.
+
+    It is what Li et al. 2022 (section 4.2, "clamping") do with the vectors of words. Distances are Euclidean, in the data's
+    range [-1, 1]; what lies beyond the range stays as far beyond it.
+    """
+    def nearest(x: torch.Tensor, level: NoiseLevel) -> Prediction:
+        p = denoise(x, level)
+        if level.sigma > below * level.alpha:
+            return p
+        inside = p.x0.clamp(-1, 1)
+        pixels, table = inside.movedim(1, -1).flatten(0, -2), colours.to(inside)
+        chosen = torch.cat([torch.cdist(part, table).argmin(1) for part in pixels.split(_AT_ONCE)])
+        drawn = table[chosen].view(*inside.movedim(1, -1).shape).movedim(-1, 1)
+        return from_x0(drawn + (p.x0 - inside), x, level.alpha, level.sigma, p.variance)
+
+    return nearest
 
 
 def _quantile(values: torch.Tensor, share: float) -> torch.Tensor:

@@ -115,8 +115,8 @@ class Palette:
 
     name: str | None = option(None, f"The colours that pictures are drawn in: {palette.OWN} for those that come with the model, "
                               f"{', '.join(palette.PALETTES)}, or a list such as #000,#f80,#fff; left out, all.")
-    below: float = option(1.0, "They count where sigma / alpha, the noise beside the picture, is at most this: late, when the "
-                          "picture is no blur any more.", low=0, high=1e3)
+    below: float = option(1.0, "The palette counts where sigma / alpha, the noise beside the picture, is at most this: once the "
+                          "picture is a blur no more.", low=0, high=1e3)
 
     def __post_init__(self) -> None:
         options.check(self)

@@ -48,9 +48,10 @@ class GuidanceControls:
                     for name in sorted(part, key=lambda name: name not in shown):
                         self._render(name, name in shown, choices.get(name), values[name], make)
         for name, depending in DEPEND.items():              # what goes with an empty choice is not shown
-            self.controls[name].change(lambda value, count=len(depending): [gr.update(visible=bool(value))] * count,
-                                       self.controls[name], [self.controls[one] for one in depending], queue=False,
-                                       show_progress="hidden", api_visibility="private")
+            others = [self.controls[one] for one in depending]
+            self.controls[name].change(lambda value, others=others: {one: gr.update(visible=bool(value)) for one in others},
+                                       self.controls[name], others, queue=False, show_progress="hidden",
+                                       api_visibility="private")
 
     def _render(self, name: str, visible: bool, choices: list[tuple[str, str]] | None, value: Any, make: Any) -> None:
         given = self._options[name]

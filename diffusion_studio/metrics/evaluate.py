@@ -65,7 +65,7 @@ def _check(run: Session | Clouds, wanted: tuple[str, ...]) -> None:
     if isinstance(run, Clouds):
         run.check()
     else:
-        if FEATURED & {*wanted}:
+        if _featured(run, wanted):
             _ = run.network
         if DRAWN & {*wanted}:
             _ = run.drawn
@@ -73,6 +73,16 @@ def _check(run: Session | Clouds, wanted: tuple[str, ...]) -> None:
             _ = run.real
     for name in wanted:
         _figures(run)[name].check(run)
+
+
+def _judged(run: Session, wanted: tuple[str, ...]) -> bool:
+    """Whether a judge looks at features."""
+    return "labels" in wanted and run.config.judge == "features"
+
+
+def _featured(run: Session, wanted: tuple[str, ...]) -> bool:
+    """Whether the feature network looks at generated pictures."""
+    return bool(FEATURED & {*wanted}) or _judged(run, wanted)
 
 
 def _figures(run: Session | Clouds) -> Mapping[str, Any]:
@@ -88,11 +98,15 @@ def _jobs(run: Session | Clouds, wanted: tuple[str, ...]) -> dict[str, list[Job]
         return found | {f"bits per dimension, {name}": run.bits_jobs(name) for name in BITS if name in wanted}
     if DRAWN & {*wanted}:
         found["generating"] = run.drawn.jobs()
-    if FEATURED & {*wanted}:
+    if _featured(run, wanted):
         found["features of generated pictures"] = [Job(lambda tick, batch=batch: run.made_part(batch), 1)
                                                    for batch in run.drawn.asked]
-    if COMPARED & {*wanted}:
-        found["features of real pictures"] = [Job(lambda tick, at=at: run.real_part(at), 1) for at in run.real_parts]
+    real = [run.seen] if COMPARED & {*wanted} else []
+    if _judged(run, wanted):
+        real += [seen for seen, _ in (run.lesson, run.exam) if seen not in real]
+    if real:
+        found["features of real pictures"] = [Job(lambda tick, seen=seen, at=at: seen.part(at), 1)
+                                              for seen in real for at in seen.parts]
     for name in BITS:
         if name in wanted:
             found[f"bits per dimension, {name}"] = bits.jobs(run, name)
@@ -114,7 +128,7 @@ def _report(run: Session | Clouds, wanted: tuple[str, ...]) -> dict[str, Any]:
     if isinstance(run, Clouds) or drawn:
         told |= {"labels": config.labels if labels else None, "first_seed": config.seed,
                  "recipe": json.loads(run.recipe.to_json()), "kept_in": str(folder)}
-    if isinstance(run, Session) and set(wanted) & FEATURED:
+    if isinstance(run, Session) and _featured(run, wanted):
         told["features"] = {"network": run.network.kind.title, "weights": run.network.digest[:16],
                             "preprocessing": run.network.kind.preprocessing}
     figures = {}

@@ -16,7 +16,7 @@ from torch import nn
 from ..errors import CheckpointError, unknown
 from . import efficientnet, inception
 
-BATCH = 32
+BATCH = {"cpu": 4, "cuda": 64}          # pictures at a time: more would not fit into the caches of a CPU
 PLACES = ("features", "~/.cache/diffusion-studio")          # of NAME.safetensors, for weights without a path
 
 
@@ -61,7 +61,10 @@ class Features:
         wanted = network.state_dict()
         _compare(self.path, self.kind.title, wanted, tensors)
         network.load_state_dict({key: tensors[key] for key in wanted}, assign=True)
-        self.network = network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        network = network.eval().requires_grad_(False)
+        if hasattr(network, "fuse"):
+            network.fuse()
+        self.network = network.to(self.device, memory_format=torch.channels_last)
 
     @property
     def key(self) -> str:
@@ -71,9 +74,9 @@ class Features:
     @torch.no_grad()
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, C) uint8 with C = 1 or 3 -> (N, width) float32."""
-        found = []
-        for start in range(0, len(images), BATCH):
-            part = torch.from_numpy(np.ascontiguousarray(images[start:start + BATCH])).to(self.device)
+        found, batch = [], BATCH.get(self.device.type, 16)
+        for start in range(0, len(images), batch):
+            part = torch.from_numpy(np.ascontiguousarray(images[start:start + batch])).to(self.device)
             rgb = part.permute(0, 3, 1, 2).float().expand(-1, 3, -1, -1)
             ready = self.kind.prepare(rgb).contiguous(memory_format=torch.channels_last)
             found.append(self.network(ready).float().cpu().numpy())

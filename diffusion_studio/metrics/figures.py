@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import images
 from ..errors import DataError, OptionError
-from . import bits, classifier
+from . import bits, classifier, linear
 from .enlarged import bilinear, psnr, small_of
 from .frechet import Gaussian, frechet
 from .kernel import kernel_distance
@@ -46,10 +46,10 @@ def _frechet(run: Session) -> dict[str, Any]:
     made = Gaussian.of(run.made_features)
 
     def fit() -> dict[str, np.ndarray]:
-        found = Gaussian.of(run.real_features)
+        found = Gaussian.of(run.seen.features)
         return {"mean": found.mean, "covariance": found.covariance, "count": np.array(found.count)}
 
-    stored = kept(run.statistics, fit)
+    stored = kept(run.seen.statistics, fit)
     real = Gaussian(stored["mean"], stored["covariance"], int(stored["count"]))
     found = {"name": _title(run, "Frechet distance", "FID"), "value": frechet(made, real), "made": made.count,
              "real": real.count, "split": run.config.split}
@@ -60,12 +60,12 @@ def _frechet(run: Session) -> dict[str, Any]:
 
 
 def _kernel(run: Session) -> dict[str, Any]:
-    mean, spread = kernel_distance(run.made_features, run.real_features)
+    mean, spread = kernel_distance(run.made_features, run.seen.features)
     return {"name": _title(run, "kernel distance", "KID"), "value": mean, "deviation_over_subsets": spread}
 
 
 def _precision_recall(run: Session) -> dict[str, Any]:
-    made, real = run.made_features, run.real_features
+    made, real = run.made_features, run.seen.features
     count = min(len(made), len(real))
     at = np.random.Generator(np.random.Philox(1)).permutation(len(real))[:count]
     precision, recall = precision_recall(made[:count], real[at], run.config.k)
@@ -100,20 +100,34 @@ def _check_split(run: Session) -> None:
 
 
 def _labels(run: Session) -> dict[str, Any]:
+    asked, names = run.made["labels"], run.test.names
+    right, right_of_real, who = _by_features(run) if run.config.judge == "features" else _by_pixels(run)
+    found = {"name": f"label accuracy ({who})", "value": float(right.mean()),
+             "of_real_test_pictures": float(right_of_real.mean()),
+             "of_each": {names[k]: float(right[asked == k].mean()) for k in np.unique(asked)}}
+    if found["of_real_test_pictures"] < LEAST_ACCURACY:
+        found["note"] = "the classifier fails on most real pictures, so it cannot judge generated ones"
+    return found
+
+
+def _by_pixels(run: Session) -> tuple[np.ndarray, np.ndarray, str]:
+    """Which generated pictures a network trained on the real ones names rightly, and which real test pictures."""
     def report(done: int, total: int) -> None:
         if run.progress is not None:
             run.progress("training the classifier", done, total)
 
     judge = classifier.trained(run.labelled("train"), JUDGE_SEED, run.folder / "classifier", report)
     test, made = run.labelled("test"), run.made
-    right = classifier.recognised(judge, made["images"]) == made["labels"]
-    accuracy = float((classifier.recognised(judge, test.images) == test.labels).mean())
-    found = {"name": "label accuracy (a small classifier of the training pictures)", "value": float(right.mean()),
-             "of_real_test_pictures": accuracy,
-             "of_each": {test.names[k]: float(right[made["labels"] == k].mean()) for k in np.unique(made["labels"])}}
-    if accuracy < LEAST_ACCURACY:
-        found["note"] = "the classifier fails on most real pictures, so it cannot judge generated ones"
-    return found
+    return (classifier.recognised(judge, made["images"]) == made["labels"],
+            classifier.recognised(judge, test.images) == test.labels, "a small classifier of the training pictures")
+
+
+def _by_features(run: Session) -> tuple[np.ndarray, np.ndarray, str]:
+    """The same of a linear classifier of the feature network's features."""
+    (lesson, labels), (exam, wanted) = run.lesson, run.exam
+    judge = linear.fitted(lesson.features, labels, len(run.test.names))
+    return (judge(run.made_features) == run.made["labels"], judge(exam.features) == wanted,
+            f"logistic regression on {run.network.kind.title}'s features of {len(labels):,} training pictures")
 
 
 def _neighbours(run: Session) -> dict[str, Any]:

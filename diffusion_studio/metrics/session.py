@@ -26,6 +26,34 @@ from .pictures import Batch, Drawn, batches, digest, enlarging, fingerprint, kno
 CHUNK = 256                     # real pictures whose features lie in one file
 
 
+class Seen:
+    """Real pictures through the feature network, part by part, each kept when it is made."""
+
+    def __init__(self, pictures: np.ndarray, network: Features, folder: Path) -> None:
+        self.pictures, self.network = pictures, network
+        self.folder = folder / "real" / f"{fingerprint(pictures)}-{network.key}"
+
+    @property
+    def parts(self) -> range:
+        """Where the parts begin."""
+        return range(0, len(self.pictures), CHUNK)
+
+    def part(self, at: int) -> Arrays:
+        """`features` (N, D) float32 of the pictures from number `at` on."""
+        part = self.pictures[at:at + CHUNK]
+        return kept(self.folder / f"{at}-{len(part)}.npz", lambda: {"features": self.network(part)})
+
+    @cached_property
+    def features(self) -> np.ndarray:
+        """(N, D) float32."""
+        return np.concatenate([self.part(at)["features"] for at in self.parts])
+
+    @property
+    def statistics(self) -> Path:
+        """Where the features' mean and covariance are kept."""
+        return self.folder / "gaussian.npz"
+
+
 class Session:
     """One evaluation's pictures and features, each made or read when it is first asked for."""
 
@@ -124,18 +152,21 @@ class Session:
         return kept(self.drawn.folder / self.network.key / self.drawn.file(batch), make)
 
     @cached_property
-    def _real_folder(self) -> Path:
-        return self.folder / "real" / f"{fingerprint(self.real.images)}-{self.network.key}"
+    def seen(self) -> Seen:
+        """The real pictures that generated ones are compared with, through the feature network."""
+        return Seen(self.real.images, self.network, self.folder)
 
-    @property
-    def real_parts(self) -> range:
-        """Where the parts of the real features begin."""
-        return range(0, len(self.real.images), CHUNK)
+    @cached_property
+    def lesson(self) -> tuple[Seen, np.ndarray]:
+        """What a judge of features learns from: training pictures, all or as many as are compared with, and their labels."""
+        train = chosen(self.labelled("train"), self.config.real)
+        return self.seen if train is self.real else Seen(train.images, self.network, self.folder), train.labels
 
-    def real_part(self, at: int) -> Arrays:
-        """`features` (N, D) float32 of the real pictures from number `at` on."""
-        part = self.real.images[at:at + CHUNK]
-        return kept(self._real_folder / f"{at}-{len(part)}.npz", lambda: {"features": self.network(part)})
+    @cached_property
+    def exam(self) -> tuple[Seen, np.ndarray]:
+        """What shows how good that judge is: test pictures and their labels."""
+        test = self.labelled("test")
+        return Seen(test.images, self.network, self.folder), test.labels
 
     # ---- what the figures read, on the first process
 
@@ -145,16 +176,6 @@ class Session:
         parts = [self.made_part(batch) for batch in self.drawn.asked]
         order = np.argsort(np.concatenate([part["seeds"] for part in parts]), kind="stable")
         return np.concatenate([part["features"] for part in parts])[order]
-
-    @cached_property
-    def real_features(self) -> np.ndarray:
-        """(N, D) float32."""
-        return np.concatenate([self.real_part(at)["features"] for at in self.real_parts])
-
-    @property
-    def statistics(self) -> Path:
-        """Where the real features' mean and covariance are kept."""
-        return self._real_folder / "gaussian.npz"
 
     @cached_property
     def made(self) -> dict[str, np.ndarray]:

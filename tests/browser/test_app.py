@@ -218,6 +218,16 @@ def test_a_wrong_seed_is_explained(desktop, seed):
     desktop.wait_for_selector("text=seed must be a whole number")
 
 
+def test_a_palette_is_typed_and_the_pictures_are_drawn_in_it(desktop):
+    desktop.locator("#guidance-more button").first.click()
+    field = desktop.locator("#palette input")
+    field.fill("#000,#888,#fff")
+    field.press("Enter")
+    desktop.wait_for_selector("#palette-below", state="visible")
+    run(desktop, steps=4, count=4)
+    assert set(np.unique(pixels(desktop, "x0")).tolist()) == {0, 136, 255}
+
+
 def test_clicking_twice_and_two_visitors(desktop, app, browser):
     second = browser.new_page()
     second.goto(app)

@@ -15,7 +15,7 @@ import torch
 import diffusion_studio as ds
 from diffusion_studio import data, generate
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.metrics import bits, classifier
+from diffusion_studio.metrics import bits, classifier, linear
 from diffusion_studio.metrics.config import METRICS, EvalConfig
 from diffusion_studio.metrics.features import FEATURES, Features
 from diffusion_studio.metrics.figures import FIGURES
@@ -90,6 +90,31 @@ def test_real_pictures_against_themselves_are_perfect(model, small_features, pic
     assert figures["frechet"]["value"] < 1e-9
     assert (figures["precision-recall"]["precision"], figures["precision-recall"]["recall"]) == (1, 1)
     assert figures["neighbours"]["value"] == 0 and figures["labels"]["value"] == 1
+
+
+def test_labels_are_judged_by_features_where_asked(model, small_features, pictures_file, tmp_path, monkeypatch):
+    """Real test pictures of known labels in the place of drawn ones: the judge is right on them as often as it says."""
+    test = data.load(pictures_file, "test").padded(8)
+    order = np.stack([np.flatnonzero(test.labels == k)[:13] for k in range(3)], 1).ravel()      # seed k has label k mod 3
+
+    def draw(model, asked, *guides):
+        pictures = test.images[[order[seed] for seed in asked.seeds]]
+        yield ds.Frame(0, 1, None, pictures, pictures)
+
+    monkeypatch.setattr(generate, "stream", draw)
+    config = settings(pictures_file, pictures=39, metrics="labels", judge="features")
+    report = ds.evaluate(model, config, recipe(model), tmp_path / "work")
+    found = report["figures"]["labels"]
+    network = Features("efficientnet-lite0")
+    train = data.load(pictures_file).padded(8)
+    judge = linear.fitted(network(train.images), train.labels, 3)
+    right = judge(network(test.images[order])) == np.arange(39) % 3
+    assert found["value"] == right.mean() > 0.8 and report["features"]["network"] == "Small"
+    assert found["of_real_test_pictures"] == (judge(network(test.images)) == test.labels).mean()
+    assert found["name"] == "label accuracy (logistic regression on Small's features of 1,024 training pictures)"
+    config = settings(pictures_file, pictures=39, metrics="frechet,labels", judge="features", real=500)
+    fewer = ds.evaluate(model, config, recipe(model), tmp_path / "work")
+    assert "of 500 training pictures" in fewer["figures"]["labels"]["name"]
 
 
 def test_a_learned_variance_is_used_in_the_bound(tiny_model, pictures_file, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from diffusion_studio.errors import CheckpointError, OptionError
 from diffusion_studio.metrics import efficientnet, features, inception
@@ -125,8 +125,9 @@ def test_the_script_converts_published_weights(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [str(script), "efficientnet-lite0", str(tmp_path / "published.pth"), "--out", str(out)])
     runpy.run_path(str(script), run_name="__main__")
     assert capsys.readouterr().out.strip() == str(out)
-    found = Features("efficientnet-lite0", out).network.state_dict()
-    assert all(torch.equal(found[name], value) for name, value in weights.items())
+    found = load_file(out)
+    assert found.keys() == weights.keys() and all(torch.equal(found[name], value) for name, value in weights.items())
+    assert Features("efficientnet-lite0", out).path == out
     with safe_open(out, "pt") as file:
         assert file.metadata()["licence"].startswith("Apache-2.0")
 
@@ -150,3 +151,21 @@ def test_missing_and_wrong_weights_are_explained(lite0_file, tmp_path, monkeypat
         Features("efficientnet-lite0", tmp_path / "short.safetensors")
     with pytest.raises(OptionError, match="There is no feature network 'vgg'"):
         Features("vgg")
+
+
+def test_the_linear_judge_is_at_its_optimum():
+    """The gradient of its loss, written out in float64, is zero: cross-entropy's and that of the decay."""
+    from diffusion_studio.metrics import linear
+
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 400)
+    features = (random.normal(size=(400, 5)) * [1, 5, 0.2, 1, 1] + 0.7 * labels[:, None]).astype(np.float32)
+    features[:, 4] = 2                                      # a feature that says nothing
+    judge = linear.fitted(features, labels, 3)
+    x = (features.astype(float) - judge.mean.double().numpy()) / judge.scale.double().numpy()
+    z = x @ judge.weight.double().numpy() + judge.bias.double().numpy()
+    p = np.exp(z - z.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    error = (p - np.eye(3)[labels]) / len(labels)
+    assert np.abs(x.T @ error + linear.DECAY * judge.weight.numpy()).max() < 1e-5 and np.abs(error.sum(0)).max() < 1e-5
+    assert (judge(features) == z.argmax(1)).all() and (judge(features) == labels).mean() > 0.6

@@ -42,6 +42,8 @@ def recipe_of(studio: ds.Studio, name: str, **changes: object) -> ds.Recipe:
         changes = {"prompt": spec.prompts[0], **changes}
     if spec.makes == POINTS:
         changes = {"points": POINTS_OF_A_CLOUD, **changes}
+    else:                                       # rounding may choose another colour of it
+        changes = {"palette": None, **changes}
     return studio.recipe(name, **{"seeds": SEEDS, "steps": STEPS, **changes})
 
 

@@ -26,15 +26,15 @@ def endpoints(studio: Studio, compute: Compute) -> None:
 
 def _animate(studio: Studio, compute: Compute) -> Callable[..., gr.FileData]:
     @said
-    def animate(model: str = "", label: str = "", steps: int | None = None, sampler: str | dict = "ddim",
-                spacing: str | dict = "trailing", guidance: float | None = None, seed: int = 0, count: int = 16,
+    def animate(model: str = "", label: str = "", steps: int | None = None, sampler: str | dict | None = None,
+                spacing: str | dict | None = None, guidance: float | None = None, seed: int = 0, count: int = 16,
                 view: str = "x", format: str = "gif", prompt: str = "", negative: str = "",
                 settings: dict | None = None) -> gr.FileData:
         """Run the reverse process and return the animation as a file.
 
         model: a name from /models, the first one where empty. label: one of the model's, any where empty.
         sampler, spacing: a name, or an object (or its JSON) with options: {"name": "karras", "rho": 5}.
-        steps: left out 50, or what the spacing makes by itself. guidance: 1 is off; left out, as suits the model.
+        steps, sampler, spacing, guidance: left out, as suits the model; guidance 1 is off.
         count: pictures, seeded seed, seed + 1, ... view: x, x0 or both. format: gif, mp4, png or strip.
         prompt, negative: words, for models that read text.
         settings: any others of a recipe, as in the JSON of the app's link:
@@ -45,12 +45,13 @@ def _animate(studio: Studio, compute: Compute) -> Callable[..., gr.FileData]:
         options = ExportOptions(view=view)
         if not 1 <= count <= MAX_PICTURES:
             raise OptionError(f"count must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
-        named = {"label": None if label in ("", ANY) else label, "sampler": _parsed("sampler", sampler),
-                 "spacing": _parsed("spacing", spacing), "seeds": tuple(range(seed, seed + count)),
+        named = {"label": None if label in ("", ANY) else label, "seeds": tuple(range(seed, seed + count)),
                  "prompt": prompt or None, "negative": negative or None}
-        named |= {name: given for name, given in (("steps", steps), ("guidance", guidance)) if given is not None}
+        chosen = {"steps": steps, "guidance": guidance, "sampler": _parsed("sampler", sampler),
+                  "spacing": _parsed("spacing", spacing)}
+        named |= {name: given for name, given in chosen.items() if given is not None}
         more = settings or {}
-        if not isinstance(more, dict) or (twice := more.keys() & {*named, "model", "seeds"}):
+        if not isinstance(more, dict) or (twice := more.keys() & {*named, *chosen, "model"}):
             raise OptionError("settings must be an object of a recipe's other fields" + (
                 f"; {', '.join(sorted(twice))} has a parameter of its own. Give it there." if isinstance(more, dict) else
                 f", got {more!r:.80}."))

@@ -40,7 +40,7 @@ from tqdm import tqdm
 import diffusion_studio as ds
 from diffusion_studio import data, images
 from diffusion_studio.checkpoint.atomic import write_tensors
-from diffusion_studio.diffusion.guidance import clamped, classifier_free
+from diffusion_studio.diffusion.guidance import clamped, classifier_free, in_palette
 from diffusion_studio.diffusion.levels import Levels
 from diffusion_studio.errors import DataError, OptionError, StudioError
 from diffusion_studio.training.captions import read_hold_out
@@ -51,7 +51,7 @@ KEPT_OUT = 0.15                         # of the real sprites, from the judge's 
 EPOCHS, BATCH, PEAK_LR = 11, 128, 3e-3
 GRAIN = 0.06                            # the most noise that the judge is trained to look past, pixels in [-1, 1]
 DRAWN_TOGETHER = 32
-SERVED = ("model", "steps", "sampler", "spacing", "guidance", "clip", "negative")       # what `drawn` reads of a recipe
+SERVED = ("model", "steps", "sampler", "spacing", "guidance", "clip", "negative", "palette")      # what `drawn` reads of a recipe
 
 
 class Judge(nn.Module):
@@ -157,6 +157,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--sampler", help='name, or JSON with options: {"name": "ddim", "eta": 1}')
     parser.add_argument("--spacing")
+    parser.add_argument("--palette", help="'' for none")
     parser.add_argument("--seed", type=int, default=0, help="of the first picture; the next ones count up from it")
     parser.add_argument("--choice-seed", type=int, default=0, help="of the choice of captions")
     parser.add_argument("--device", default="auto")
@@ -206,7 +207,8 @@ def recipe_for(model: ds.Model, asked: argparse.Namespace) -> ds.Recipe:
     """The model's default settings with those that were asked for."""
     if not model.spec.takes_text:
         raise OptionError(f"{model.spec.name} reads no text, so no sprite can be asked for. Give a model of captions.")
-    changes = {name: getattr(asked, name) for name in ("guidance", "steps", "spacing") if getattr(asked, name) is not None}
+    changes = {name: getattr(asked, name) for name in ("guidance", "steps", "spacing", "palette")
+               if getattr(asked, name) is not None}
     if asked.sampler is not None:
         changes["sampler"] = json.loads(asked.sampler) if asked.sampler.startswith("{") else asked.sampler
     defaults = {name: value for name, value in model.spec.defaults.items() if name not in ("label", "count", "prompt")}
@@ -228,8 +230,12 @@ def drawn(model: ds.Model, prompts: list[str], recipe: ds.Recipe, seed: int) -> 
             denoise = model.denoiser(prompt=texts)
             if recipe.guidance != 1:
                 denoise = classifier_free(denoise, model.denoiser(prompt=recipe.negative), recipe.guidance)
+            denoise = clamped(denoise) if recipe.clip else denoise
+            if recipe.palette.on:
+                colours = images.values(recipe.palette.colours(model.spec), model.spec.channels)
+                denoise = in_palette(denoise, colours, recipe.palette.below)
             noise = ds.Noise(tuple(range(seed + first, seed + first + len(texts))), model.shape, model.device, torch.float32)
-            for step in ds.sample(recipe.sampler, clamped(denoise) if recipe.clip else denoise, noise(0), levels, noise):
+            for step in ds.sample(recipe.sampler, denoise, noise(0), levels, noise):
                 bar.update(len(texts) if step.index else 0)
             made.append(images.to_uint8(step.x))
     return np.concatenate(made)

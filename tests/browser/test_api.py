@@ -45,6 +45,11 @@ def test_animate(client, format):
                                                   spacing="linspace")
 
 
+def test_animate_leaves_to_the_model_what_is_left_out(client):
+    path = client.predict(model="mnist", label="8", count=1, api_name="/animate")
+    assert ds.Recipe.from_file(path) == ds.Studio(ROOT / "checkpoints").recipe("mnist", label="8", seeds=(0,))
+
+
 @pytest.mark.parametrize("as_text", [False, True])
 def test_animate_takes_options_and_any_setting(client, as_text):
     """Samplers and spacings as objects or their JSON; a spacing with steps of its own brings them."""

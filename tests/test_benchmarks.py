@@ -209,3 +209,44 @@ def test_bounds_on_time(load, tiny_spec):
     assert bound_of(grey, "mnist") == bound_of(grey, "new") == 1.5 and bound_of(coloured, "new") is None
     points = ds.ModelSpec(network=MLPConfig())
     assert bound_of(points, "swiss-roll") is None
+
+
+def test_names_that_are_farther_than_the_one_wanted(load):
+    quality = load("emoji_quality")
+    seen = np.array([[0.0], [1], [2], [3], [10], [11]])
+    names = np.array(["a", "b", "c", "d", "a", "b"])
+    made, every = np.array([[2.1], [9.0], [2.1]]), np.ones((3, 6), bool)
+    found = quality.farther_names(made, seen, names, ["c", "b", "d"], every)
+    np.testing.assert_allclose(found, [1, 2 / 3, 2 / 3])            # of the three other names
+    every[0, 2] = False                                             # the only picture of c: then no name is farther
+    assert quality.farther_names(made[:1], seen, names, ["c"], every[:1])[0] == 0
+    every[0, 3] = False                                             # d counts no more at all: a and b are left
+    assert quality.farther_names(made[:1], seen, names, ["a"], every[:1])[0] == 0
+    assert quality.farther_names(made[:1], seen, names, ["b"], every[:1])[0] == 1
+
+
+def test_styles_are_told_by_the_features(load):
+    quality, random = load("emoji_quality"), np.random.default_rng(0)
+    labels = np.arange(400) % 4
+    seen = random.normal(size=(400, 6)).astype(np.float32)
+    seen[np.arange(400), labels] += 8
+    names = np.array([f"name {k // 4}" for k in range(400)])
+    made = np.eye(4, 6, dtype=np.float32) * 8
+    right, of_real = quality.styles_right(made, [0, 1, 2, 2], seen, labels, names)
+    assert right == 0.75 and of_real > 0.99
+
+
+def test_descriptions_are_held_out_and_of_known_names(load, tmp_path):
+    from diffusion_studio.data import ImageData
+
+    quality, path = load("emoji_quality"), tmp_path / "some.csv"
+    real = ImageData(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("x", "y"), (("cat", "cat, pet"), ("dog",)))
+    path.write_text("name,description\ncat,a kitten\ndog,woof\n", "utf-8")
+    assert quality.descriptions(path, real) == [("cat", "a kitten"), ("dog", "woof")]
+    for line, message in (("cow,moo", "'cow', which is no name"), ('cat,"Cat, Pet"', "'Cat, Pet', which is a caption")):
+        path.write_text(f"name,description\n{line}\n", "utf-8")
+        with pytest.raises(DataError, match=message):
+            quality.descriptions(path, real)
+    with quality.DESCRIPTIONS.open(encoding="utf-8", newline="") as file:
+        lines = file.read().splitlines()[1:]
+    assert len(lines) == len({line.split(",")[0] for line in lines}) == 200

@@ -23,13 +23,13 @@ import json
 import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from _prompts import add_settings, drawn, recipe_for
 from _sprites import (SLOTS, Attributes, always_black, asked_pairs, attributes, black_backgrounds, near_black, pairs,
                       palette, palette_figures, parts)
 from _timing import ROOT             # first of what is the project's, as it puts this checkout on the path
@@ -40,9 +40,7 @@ from tqdm import tqdm
 import diffusion_studio as ds
 from diffusion_studio import data, images
 from diffusion_studio.checkpoint.atomic import write_tensors
-from diffusion_studio.diffusion.guidance import clamped, classifier_free, in_palette
-from diffusion_studio.diffusion.levels import Levels
-from diffusion_studio.errors import DataError, OptionError, StudioError
+from diffusion_studio.errors import DataError, StudioError
 from diffusion_studio.training.captions import read_hold_out
 
 REAL = "real"
@@ -50,8 +48,6 @@ LEAST_RIGHT, MOST_BELOW, LEAST_JUDGE = 0.85, 0.05, 0.90
 KEPT_OUT = 0.15                         # of the real sprites, from the judge's training
 EPOCHS, BATCH, PEAK_LR = 11, 128, 3e-3
 GRAIN = 0.06                            # the most noise that the judge is trained to look past, pixels in [-1, 1]
-DRAWN_TOGETHER = 32
-SERVED = ("model", "steps", "sampler", "spacing", "guidance", "clip", "negative", "palette")      # what `drawn` reads of a recipe
 
 
 class Judge(nn.Module):
@@ -153,11 +149,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--hold-out", type=Path, default=ROOT / "checkpoints" / "heroes" / "held_out.txt",
                         help="the pairs that were left out of the model's training, 'body, armour' in each line")
     parser.add_argument("--pictures", type=int, default=365, help="how many with held-out pairs, and with seen ones")
-    parser.add_argument("--guidance", type=float, help="by default as suits the model, as are the next three")
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--sampler", help='name, or JSON with options: {"name": "ddim", "eta": 1}')
-    parser.add_argument("--spacing")
-    parser.add_argument("--palette", help="'' for none")
+    add_settings(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the first picture; the next ones count up from it")
     parser.add_argument("--choice-seed", type=int, default=0, help="of the choice of captions")
     parser.add_argument("--device", default="auto")
@@ -201,44 +193,6 @@ def real_groups(known: Attributes, kept: np.ndarray, held: set[tuple[str, str]])
     own = pairs(known)
     return {name: [int(k) for k in kept if (own[k] in held) == wanted]
             for name, wanted in (("held out", True), ("seen", False))}
-
-
-def recipe_for(model: ds.Model, asked: argparse.Namespace) -> ds.Recipe:
-    """The model's default settings with those that were asked for."""
-    if not model.spec.takes_text:
-        raise OptionError(f"{model.spec.name} reads no text, so no sprite can be asked for. Give a model of captions.")
-    changes = {name: getattr(asked, name) for name in ("guidance", "steps", "spacing", "palette")
-               if getattr(asked, name) is not None}
-    if asked.sampler is not None:
-        changes["sampler"] = json.loads(asked.sampler) if asked.sampler.startswith("{") else asked.sampler
-    defaults = {name: value for name, value in model.spec.defaults.items() if name not in ("label", "count", "prompt")}
-    recipe = ds.Recipe.from_settings({"model": model.spec.name, **defaults, **changes})
-    plain = ds.Recipe()
-    if further := [one.name for one in fields(ds.Recipe) if one.name not in SERVED
-                   and getattr(recipe, one.name) != getattr(plain, one.name)]:
-        raise OptionError(f"{model.spec.name} is drawn with {', '.join(further)} by default, which this script does not do.")
-    return recipe
-
-
-def drawn(model: ds.Model, prompts: list[str], recipe: ds.Recipe, seed: int) -> np.ndarray:
-    """(N, H, W, C) uint8, a picture of each prompt: many prompts together, which a recipe has not."""
-    levels = Levels(ds.path(model.schedule, recipe.steps, recipe.spacing), model.schedule)
-    made = []
-    with tqdm(total=len(prompts) * recipe.steps, desc="drawing", unit="step") as bar:
-        for first in range(0, len(prompts), DRAWN_TOGETHER):
-            texts = prompts[first:first + DRAWN_TOGETHER]
-            denoise = model.denoiser(prompt=texts)
-            if recipe.guidance != 1:
-                denoise = classifier_free(denoise, model.denoiser(prompt=recipe.negative), recipe.guidance)
-            denoise = clamped(denoise) if recipe.clip else denoise
-            if recipe.palette.on:
-                colours = images.values(recipe.palette.colours(model.spec), model.spec.channels)
-                denoise = in_palette(denoise, colours, recipe.palette.below)
-            noise = ds.Noise(tuple(range(seed + first, seed + first + len(texts))), model.shape, model.device, torch.float32)
-            for step in ds.sample(recipe.sampler, denoise, noise(0), levels, noise):
-                bar.update(len(texts) if step.index else 0)
-            made.append(images.to_uint8(step.x))
-    return np.concatenate(made)
 
 
 def by_slot(right: np.ndarray) -> dict[str, float]:

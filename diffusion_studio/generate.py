@@ -50,7 +50,7 @@ def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, wea
         denoise = in_palette(denoise, values(recipe.palette.colours(model.spec), model.spec.channels),
                              recipe.palette.below)
     dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
-    return Plan(denoise, levels, Noise(recipe.seeds, shape, model.device, dtype))
+    return Plan(denoise, levels, Noise(recipe.seeds, shape, model.device, dtype), model.spec.black_margin)
 
 
 def stream(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None,

@@ -21,11 +21,12 @@ def to_uint8(x: torch.Tensor) -> np.ndarray:
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def from_uint8(images: np.ndarray) -> torch.Tensor:
-    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1]."""
+def from_uint8(images: np.ndarray, black_margin: float = 0.0) -> torch.Tensor:
+    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1]; what is exactly black lies `black_margin` below that."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+    return x - black_margin * torch.from_numpy(~images.any(-1))[:, None] if black_margin else x
 
 
 def values(colours: Sequence[tuple[int, int, int]], channels: int) -> torch.Tensor:

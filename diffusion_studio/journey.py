@@ -40,6 +40,7 @@ class Plan:
     denoise: Denoiser
     levels: tuple[NoiseLevel, ...]
     noise: Noise
+    black_margin: float = 0.0           # of the model's pictures
 
     def start(self) -> torch.Tensor:
         """x at the first level: noise with the spread that pictures of unit variance have there."""
@@ -103,7 +104,7 @@ def reached(path: Levels, strength: float) -> Levels:
 
 
 def _as_x(picture: Picture, what: str, made: Plan) -> torch.Tensor:
-    """(C, H, W) in [-1, 1], of the run's kind of number and on its device."""
+    """(C, H, W) as the model has pictures, of the run's kind of number and on its device."""
     if len(made.noise.shape) != 3:
         raise OptionError("A model of points makes no pictures, so it has none to edit or to begin with. Leave the edit out.")
     channels, height, width = made.noise.shape
@@ -112,7 +113,7 @@ def _as_x(picture: Picture, what: str, made: Plan) -> torch.Tensor:
         raise OptionError(f"The {what} is {picture}, and the model draws {wanted}. Bring it to that: with --fit on the "
                           "command "
                           f"line, or picture.fitted({width}, {channels}).")
-    return from_uint8(picture.pixels[None].copy())[0].to(made.noise.device, made.noise.dtype)
+    return from_uint8(picture.pixels[None].copy(), made.black_margin)[0].to(made.noise.device, made.noise.dtype)
 
 
 def _inpainted(recipe: Recipe, edit: Inpaint, made: Plan, picture: torch.Tensor, path: Levels | None = None,

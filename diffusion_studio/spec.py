@@ -22,6 +22,7 @@ PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative", "negative_label",
                  "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker", "interval", "projection",
                  "classifier", "change", "palette", "points")
+LATER = ("palette", "black_margin")              # that the first headers did not have: said where there are any
 PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells
 
 
@@ -47,6 +48,7 @@ class ModelSpec:
     learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")
     low_res: int | None = option(None, "Height and width of the picture that the model enlarges, if it is one that does.",
                                  low=1, high=4096)
+    black_margin: float = option(0.0, "How far below -1 the network has exactly black pixels.", low=0.0, high=1.0)
     labels: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
@@ -156,7 +158,7 @@ class ModelSpec:
         return prompt or ""
 
     def to_json(self) -> str:
-        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "palette" or self.palette}
+        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in LATER or getattr(self, f.name)}
         if self.makes == POINTS:
             del given["image_size"], given["channels"]
         given["network"] = kinds.to_json(self.network)

@@ -85,3 +85,10 @@ def test_pil_pictures_have_the_mode_and_the_pixels(channels, mode):
     picture = images.to_pil(image)
     assert picture.mode == mode and picture.size == (6, 4)
     np.testing.assert_array_equal(np.asarray(picture).reshape(image.shape), image)
+
+
+def test_exactly_black_pixels_alone_get_the_margin():
+    pixels = np.array([[[[0, 0, 0], [0, 0, 1]], [[255, 0, 0], [9, 9, 9]]]], np.uint8)
+    plain, moved = images.from_uint8(pixels), images.from_uint8(pixels, 0.25)
+    assert (moved - plain).tolist() == [[[[-0.25, 0], [0, 0]]] * 3]
+    np.testing.assert_array_equal(images.to_uint8(moved), pixels)

@@ -233,3 +233,15 @@ def test_a_v_network_stops_below_pure_noise(tiny_model, sampler):
 
 def test_a_branch_is_a_recipe_and_a_state():
     assert BASE.continued(3).branch == Branch(BASE, 3)
+
+
+def test_a_picture_is_edited_as_the_network_has_black(tiny_model):
+    pixels = np.full((8, 8, 1), 200, np.uint8)
+    pixels[:3] = 0
+    edit = FromPicture(Picture(pixels), strength=0.5)
+    for margin in (0.0, 0.25):
+        made = plan(tiny_model(black_margin=margin), Recipe("tiny", "Cat", steps=4, edit=edit), strength=0.5)
+        (leg,) = journey.journey(Recipe("tiny", "Cat", steps=4, edit=edit), lambda one, strength, made=made: made)
+        level = made.levels[0]
+        x0 = (leg.begin(None) - level.sigma * made.noise(0)) / level.alpha
+        assert (x0[:, :, :3] + 1 + margin).abs().max() < 1e-9 and (x0[:, :, 3:] - (200 / 127.5 - 1)).abs().max() < 1e-6

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -105,8 +107,8 @@ def test_a_palette_that_cannot_be(tiny_model, tiny_spec):
 
 def test_a_header_without_a_palette_is_as_it_was(tiny_spec):
     """So that files of before it and after are equal."""
-    assert '"palette"' not in tiny_spec().to_json()
-    spec = tiny_spec(palette=("#102030", "#ffffff"))
+    assert not {"palette", "black_margin"} & json.loads(tiny_spec().to_json()).keys()
+    spec = tiny_spec(palette=("#102030", "#ffffff"), black_margin=0.1)
     assert ds.ModelSpec.from_json(spec.to_json()) == spec
 
 

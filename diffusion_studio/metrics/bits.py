@@ -113,7 +113,7 @@ def _part(run: Session, name: str, at: int, tick: Tick = lambda count: None) -> 
         side = run.model.spec.low_res           # what enlarges is measured given the small picture
         denoise = in_double(run.model, labels, None if side is None else from_uint8(small_of(part.images, side)))
         seeds = tuple(range(at, at + len(part.images)))
-        x0 = from_uint8(part.images).double()
+        x0 = from_uint8(part.images, run.model.spec.black_margin).double()
         return (_bound if name == "bound" else _flow)(run, denoise, x0, seeds, tick)
 
     return kept(file, make)

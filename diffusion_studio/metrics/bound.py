@@ -54,10 +54,12 @@ def bound_terms(denoise: Denoiser, x0: torch.Tensor, levels: Sequence[NoiseLevel
 def discretised_log_likelihood(x0: torch.Tensor, mean: torch.Tensor, log_variance: Number) -> torch.Tensor:
     """log of the Gaussian's mass in the bin of each value (Ho et al. 2020, eq. 13), in nats, float64.
 
-    The 256 bins are 1/127.5 wide around k / 127.5 - 1; the outermost reach to infinity, so that all masses sum to 1.
+    The 256 bins are 1/127.5 wide around k / 127.5 - 1; the outermost reach to infinity, so that all masses sum to 1, and
+    hold what is beyond the range.
     By log-differences of the exact normal integral: no bin's mass rounds to zero, however far it is from the mean.
     """
     deviation = torch.as_tensor(log_variance, dtype=torch.float64, device=x0.device).mul(0.5).exp()
+    x0 = x0.clamp(-1, 1)
     apart = x0.double() - mean.double()
     low = torch.where(x0 < -1 + STEP / 2, -math.inf, (apart - STEP / 2) / deviation)
     high = torch.where(x0 > 1 - STEP / 2, math.inf, (apart + STEP / 2) / deviation)

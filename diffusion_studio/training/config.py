@@ -250,7 +250,7 @@ class TrainConfig:
         return ModelSpec(name=name, network=self.network(channels, len(labels) or None, text), words=words, prompts=prompts,
                          schedule=self.noise_schedule(), parametrization=self.predicts, sigma_data=self.sigma_data,
                          image_size=self.size, channels=channels, learned_variance=self.learned_variance,
-                         low_res=self.low_res or None, labels=labels, defaults=defaults, provenance=dict(provenance))
+                         black_margin=self.black_margin, low_res=self.low_res or None, labels=labels, defaults=defaults, provenance=dict(provenance))
 
     def classifier(self, channels: int, classes: int) -> ClassifierConfig:
         """The classifier for pictures with these channels and this many classes."""

@@ -62,10 +62,7 @@ class DenoiserTask:
 
     def x0(self, chosen: np.ndarray) -> torch.Tensor:
         """A batch of the data as the network's x0, float32; what is exactly black lies `black_margin` beyond."""
-        x0 = from_uint8(chosen)
-        if not self.config.black_margin:
-            return x0
-        return x0 - self.config.black_margin * torch.from_numpy(~chosen.any(-1))[:, None]
+        return from_uint8(chosen, self.config.black_margin)
 
     @property
     def licence(self) -> str:

@@ -141,3 +141,12 @@ def test_a_learned_variance_must_be_there():
     plain = lambda x, level: from_x0(x, x, level.alpha, level.sigma)                           # noqa: E731
     with pytest.raises(OptionError, match="needs a model that predicts its variance"):
         list(bound_terms(plain, x0, path(Linear(10), 10), Noise((0,), x0.shape[1:]), "learned"))
+
+
+def test_what_is_beyond_the_range_is_in_the_outermost_bin():
+    """As black is of models that were trained with it beyond -1: the masses of all bytes still sum to 1."""
+    mean, log_variance = torch.tensor([-1.08, 0.3], dtype=torch.float64), math.log(0.02**2)
+    for beyond, edge in ((-1.1, -1.0), (1.4, 1.0)):
+        here, there = (discretised_log_likelihood(torch.full((2,), v, dtype=torch.float64), mean, log_variance)
+                       for v in (beyond, edge))
+        assert torch.equal(here, there)

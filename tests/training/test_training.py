@@ -264,6 +264,7 @@ def test_black_lies_beyond_black_where_asked(config, tmp_path):
     x0, _ = Trainer(given, RunFolder(tmp_path / "run"), CPU)._batch(0)
     assert (x0[:, :, :4] == -1.25).all() and (x0[:, :, 5:] == 1).all() and (x0[:, 0, 4] == -1).all()
     assert given.spec("m", 3, (), {}).defaults["clip"] is False and "clip" not in config().spec("m", 3, (), {}).defaults
+    assert given.spec("m", 3, (), {}).black_margin == 0.25
     with pytest.raises(OptionError, match="black_margin is for pictures"):
         finish(config(kind="points", data="moons", black_margin=0.1), tmp_path / "points")
 

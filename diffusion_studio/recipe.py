@@ -17,7 +17,7 @@ from .diffusion.spacing import SPACINGS, Spacing, Trailing
 from .edit import ONE_PICTURE, Edit, Inpaint, edit_files, edit_json, edit_of, edit_words
 from .errors import OptionError
 from .guiding import GROUPS, ByClassifier, Change, Interval, Palette, Projection
-from .options import option
+from .options import Option, option
 from .picture import MAX_SIDE, Picture
 
 MAX_PICTURES = 64
@@ -149,6 +149,16 @@ class Recipe:
             **({} if self.branch is None else
                {"branch": {"recipe": json.loads(self.branch.recipe.to_json()), "at": self.branch.at}})})
 
+    def _optional(self, base: Recipe) -> Iterator[tuple[Option, Any, Any]]:
+        """Each of `LATER` and of the groups' options, with its value here and in another recipe."""
+        for one in options.fields_of(Recipe):
+            if one.name in LATER:
+                yield one, getattr(self, one.name), getattr(base, one.name)
+        for group in GROUPS:
+            mine, theirs = getattr(self, group), getattr(base, group)
+            for name, one in guiding.flags_of(group).items():
+                yield one, getattr(mine, name), getattr(theirs, name)
+
     def _later(self) -> list[tuple[str, Any]]:
         """Name and value of each of `LATER` that says something."""
         return [(one.name, getattr(self, one.name)) for one in options.fields_of(Recipe)
@@ -202,11 +212,8 @@ class Recipe:
         label = ANY if self.label is None else self.label
         words: list[Any] = ["diffusion-studio", "generate", self.model]
         words += [f"--label={label}"] if label.startswith("-") else ["--label", label]
-        own, others = ((one, one.name, self, base) for one in options.fields_of(Recipe) if one.name in LATER), (
-            (one, name, getattr(self, group), getattr(base, group))
-            for group in GROUPS for name, one in guiding.flags_of(group).items())
-        for one, name, mine, theirs in (*own, *others):
-            if (value := getattr(mine, name)) != one.default or value != getattr(theirs, name):
+        for one, value, other in self._optional(base):
+            if value != one.default or value != other:
                 words += _flag(one.name, "" if value is None and one.kind is str else value)
         first, count = self.seeds[0], len(self.seeds)
         if self.seeds == tuple(range(first, first + count)):

@@ -225,14 +225,15 @@ def test_names_that_are_farther_than_the_one_wanted(load):
     assert quality.farther_names(made[:1], seen, names, ["b"], every[:1])[0] == 1
 
 
-def test_styles_are_told_by_the_features(load):
+def test_styles_are_told_by_a_network_that_has_not_seen_them(load, tmp_path):
+    from diffusion_studio.data import ImageData
+
     quality, random = load("emoji_quality"), np.random.default_rng(0)
-    labels = np.arange(400) % 4
-    seen = random.normal(size=(400, 6)).astype(np.float32)
-    seen[np.arange(400), labels] += 8
-    names = np.array([f"name {k // 4}" for k in range(400)])
-    made = np.eye(4, 6, dtype=np.float32) * 8
-    right, of_real = quality.styles_right(made, [0, 1, 2, 2], seen, labels, names)
+    labels = np.arange(640) % 4
+    pictures = (random.integers(0, 60, (640, 16, 16, 3)) + 60 * labels[:, None, None, None]).astype(np.uint8)
+    names = np.array([f"name {k // 4}" for k in range(640)])
+    real = ImageData(pictures, labels, ("a", "b", "c", "d"))
+    right, of_real = quality.styles_right(pictures[[0, 1, 2, 3]], [0, 1, 2, 2], real, names, tmp_path)
     assert right == 0.75 and of_real > 0.99
 
 

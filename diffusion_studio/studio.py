@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "model.safetensors"
 CLASSIFIER_FILE = "classifier.safetensors"
+FIRST = "fashion-mnist"         # where it is there: what the app begins with is quick and clear
 KEPT_MODELS = 3
 
 
@@ -78,8 +79,9 @@ class Studio:
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelCard]:
-        """The models that can be used, by name; not those that were opened unlisted."""
-        return [found for name, found in self._scan().items() if isinstance(found, ModelCard) and name not in self._unlisted]
+        """The models that can be used, by name, but `FIRST` first; not those that were opened unlisted."""
+        found = [one for name, one in self._scan().items() if isinstance(one, ModelCard) and name not in self._unlisted]
+        return sorted(found, key=lambda card: card.name != FIRST)
 
     def problems(self) -> dict[str, str]:
         """Model folders that cannot be used, and why."""

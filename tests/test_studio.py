@@ -197,3 +197,9 @@ def test_a_run_whose_states_become_no_numbers_says_where(studio, overflowing):
         for frame in studio.stream(recipe):
             seen.append(frame)
     assert [frame.index for frame in seen] == [0, 1, 2, 3] and all(frame.x.std() > 1 for frame in seen)
+
+
+def test_what_the_app_begins_with_is_first(write_checkpoint):
+    for name in ("a", "fashion-mnist", "b"):
+        folder = write_checkpoint(name).parents[1]
+    assert [card.name for card in ds.Studio(folder).models()] == ["fashion-mnist", "a", "b"]

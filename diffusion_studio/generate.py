@@ -8,14 +8,13 @@ from dataclasses import replace
 import torch
 
 from .classifier import Classifier
-from .diffusion.guidance import clamped, dynamically_thresholded, in_palette
 from .diffusion.levels import Levels
 from .diffusion.noise import Noise
 from .diffusion.spacing import path
 from .errors import OptionError
 from .frame import Frame
-from .guided import guided
-from .images import to_float16, to_uint8, values
+from .guided import guided, limited
+from .images import to_float16, to_uint8
 from .journey import BEFORE, Leg, Plan, journey, reached, tiled, walk
 from .model import Model
 from .recipe import MAX_ALL_POINTS, Recipe
@@ -35,20 +34,13 @@ def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, wea
     """
     levels = reached(Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule), strength)
     model.check(levels[0])
-    denoise = guided(model, recipe, levels, classifier, weaker, low_res)
+    denoise = limited(guided(model, recipe, levels, classifier, weaker, low_res), recipe, model.spec)
     shape = model.shape
-    if model.spec.makes == POINTS:                  # which have no range to keep
+    if model.spec.makes == POINTS:
         shape = recipe.points, *shape
         if (whole := len(recipe.seeds) * recipe.points) > MAX_ALL_POINTS:
             raise OptionError(f"{len(recipe.seeds)} clouds of {recipe.points:,} points are {whole:,} points; a run has at "
                               f"most {MAX_ALL_POINTS:,}. Ask for fewer clouds or fewer points.")
-    elif recipe.threshold < 1:
-        denoise = dynamically_thresholded(denoise, recipe.threshold)
-    elif recipe.clip:
-        denoise = clamped(denoise)
-    if recipe.palette.on:
-        denoise = in_palette(denoise, values(recipe.palette.colours(model.spec), model.spec.channels),
-                             recipe.palette.below)
     dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
     return Plan(denoise, levels, Noise(recipe.seeds, shape, model.device, dtype), model.spec.black_margin)
 

@@ -9,15 +9,17 @@ import torch
 
 from .classifier import Classifier
 from .diffusion.denoiser import Denoiser
-from .diffusion.guidance import (Scale, adaptive_projected, at_schedule, between, classifier_free, classifier_guided,
-                                 gradient_of, rescaled, shaped, switched)
+from .diffusion.guidance import (Scale, adaptive_projected, at_schedule, between, clamped, classifier_free,
+                                 classifier_guided, dynamically_thresholded, gradient_of, in_palette, rescaled, shaped,
+                                 switched)
 from .diffusion.levels import Levels
 from .diffusion.samplers import DDIM, DDPM, EulerAncestral
 from .errors import OptionError
 from .guiding import misfit, scales
-from .images import from_uint8
+from .images import from_uint8, values
 from .model import Model
 from .recipe import Recipe
+from .spec import PICTURES, ModelSpec
 
 
 def guided(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier | None = None,
@@ -35,6 +37,18 @@ def guided(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier 
     if recipe.change.on:
         after = _one(model, recipe.changed(), levels, classifier, weaker, small)
         denoise = switched(denoise, after, levels, recipe.change.step)
+    return denoise
+
+
+def limited(denoise: Denoiser, recipe: Recipe, spec: ModelSpec) -> Denoiser:
+    """With the recipe's limits on the predicted picture, which are outermost: thresholding or clipping, and a palette."""
+    if spec.makes == PICTURES:                      # points have no range to keep
+        if recipe.threshold < 1:
+            denoise = dynamically_thresholded(denoise, recipe.threshold)
+        elif recipe.clip:
+            denoise = clamped(denoise)
+    if recipe.palette.on:
+        denoise = in_palette(denoise, values(recipe.palette.colours(spec), spec.channels), recipe.palette.below)
     return denoise
 
 

@@ -159,8 +159,11 @@ class Session:
     @cached_property
     def lesson(self) -> tuple[Seen, np.ndarray]:
         """What a judge of features learns from: training pictures, all or as many as are compared with, and their labels."""
-        train = chosen(self.labelled("train"), self.config.real)
-        return self.seen if train is self.real else Seen(train.images, self.network, self.folder), train.labels
+        train = self.labelled("train")
+        if self.config.split == "train":
+            return self.seen, self.real.labels
+        train = chosen(train, self.config.real)
+        return Seen(train.images, self.network, self.folder), train.labels
 
     @cached_property
     def exam(self) -> tuple[Seen, np.ndarray]:

@@ -10,17 +10,19 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .. import guiding, options, plot
+from .. import options, plot
 from ..data import ImageData
 from ..diffusion.denoiser import Denoiser
-from ..diffusion.guidance import clamped, classifier_free, in_palette
+from ..diffusion.guidance import classifier_free
 from ..diffusion.noise import Noise
 from ..diffusion.samplers import SAMPLERS
 from ..diffusion.sampling import sample
 from ..diffusion.spacing import path
-from ..images import from_uint8, grid, to_pil, to_uint8, values
+from ..guided import limited
+from ..images import from_uint8, grid, to_pil, to_uint8
 from ..model import Model
 from ..nets.networks import build
+from ..recipe import Recipe
 from ..spec import ModelSpec
 from .lowres import reduced
 
@@ -89,11 +91,9 @@ def cloud_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torc
 
 def _drawn(model: Model, denoise: Denoiser, count: int) -> torch.Tensor:
     """Pictures as the model makes them by default: clipped, and in its palette, where it is so."""
-    spec, colours = model.spec, guiding.made("palette", model.spec.defaults.get("palette"))
-    denoise = clamped(denoise) if spec.defaults.get("clip", True) else denoise
-    if colours.on:
-        denoise = in_palette(denoise, values(colours.colours(spec), spec.channels), colours.below)
-    return _run(spec, denoise, Noise(tuple(range(count)), model.shape, model.device))
+    spec = model.spec
+    recipe = Recipe(clip=spec.defaults.get("clip", True), palette=spec.defaults.get("palette"))
+    return _run(spec, limited(denoise, recipe, spec), Noise(tuple(range(count)), model.shape, model.device))
 
 
 def _run(spec: ModelSpec, denoise: Denoiser, noise: Noise) -> torch.Tensor:

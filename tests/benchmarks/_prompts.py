@@ -14,12 +14,13 @@ from tqdm import tqdm
 
 import diffusion_studio as ds
 from diffusion_studio import images
-from diffusion_studio.diffusion.guidance import clamped, classifier_free, in_palette
+from diffusion_studio.diffusion.guidance import classifier_free
 from diffusion_studio.diffusion.levels import Levels
 from diffusion_studio.errors import OptionError
+from diffusion_studio.guided import limited
 
 DRAWN_TOGETHER = 32
-SERVED = ("model", "steps", "sampler", "spacing", "guidance", "clip", "negative", "palette")    # what `drawn` reads of a recipe
+SERVED = ("model", "steps", "sampler", "spacing", "guidance", "clip", "threshold", "negative", "palette")      # what `drawn` reads of a recipe
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -60,12 +61,8 @@ def drawn(model: ds.Model, prompts: Sequence[str], recipe: ds.Recipe, seed: int,
             denoise = model.denoiser(None if labels is None else list(labels[some]), texts)
             if recipe.guidance != 1:
                 denoise = classifier_free(denoise, model.denoiser(prompt=recipe.negative), recipe.guidance)
-            denoise = clamped(denoise) if recipe.clip else denoise
-            if recipe.palette.on:
-                colours = images.values(recipe.palette.colours(model.spec), model.spec.channels)
-                denoise = in_palette(denoise, colours, recipe.palette.below)
             noise = ds.Noise(tuple(range(seed + first, seed + first + len(texts))), model.shape, model.device, torch.float32)
-            for step in ds.sample(recipe.sampler, denoise, noise(0), levels, noise):
+            for step in ds.sample(recipe.sampler, limited(denoise, recipe, model.spec), noise(0), levels, noise):
                 bar.update(len(texts) if step.index else 0)
             made.append(images.to_uint8(step.x))
     return np.concatenate(made)

@@ -14,14 +14,18 @@ import torch
 
 import diffusion_studio as ds
 from diffusion_studio import data, generate
+from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.metrics import bits, classifier, linear
+from diffusion_studio.images import from_uint8
+from diffusion_studio.metrics import bits
+from diffusion_studio.metrics.bound import bound_terms
 from diffusion_studio.metrics.config import METRICS, EvalConfig
 from diffusion_studio.metrics.features import FEATURES, Features
 from diffusion_studio.metrics.figures import FIGURES
 from diffusion_studio.metrics.frechet import Gaussian, frechet
 from diffusion_studio.metrics.parts import Job, World, kept
 from diffusion_studio.metrics.pictures import Drawn, batches, default_recipe
+from diffusion_studio.metrics.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("0", "1", "2")
@@ -92,31 +96,6 @@ def test_real_pictures_against_themselves_are_perfect(model, small_features, pic
     assert figures["neighbours"]["value"] == 0 and figures["labels"]["value"] == 1
 
 
-def test_labels_are_judged_by_features_where_asked(model, small_features, pictures_file, tmp_path, monkeypatch):
-    """Real test pictures of known labels in the place of drawn ones: the judge is right on them as often as it says."""
-    test = data.load(pictures_file, "test").padded(8)
-    order = np.stack([np.flatnonzero(test.labels == k)[:13] for k in range(3)], 1).ravel()      # seed k has label k mod 3
-
-    def draw(model, asked, *guides):
-        pictures = test.images[[order[seed] for seed in asked.seeds]]
-        yield ds.Frame(0, 1, None, pictures, pictures)
-
-    monkeypatch.setattr(generate, "stream", draw)
-    config = settings(pictures_file, pictures=39, metrics="labels", judge="features")
-    report = ds.evaluate(model, config, recipe(model), tmp_path / "work")
-    found = report["figures"]["labels"]
-    network = Features("efficientnet-lite0")
-    train = data.load(pictures_file).padded(8)
-    judge = linear.fitted(network(train.images), train.labels, 3)
-    right = judge(network(test.images[order])) == np.arange(39) % 3
-    assert found["value"] == right.mean() > 0.8 and report["features"]["network"] == "Small"
-    assert found["of_real_test_pictures"] == (judge(network(test.images)) == test.labels).mean()
-    assert found["name"] == "label accuracy (logistic regression on Small's features of 1,024 training pictures)"
-    config = settings(pictures_file, pictures=39, metrics="frechet,labels", judge="features", real=500)
-    fewer = ds.evaluate(model, config, recipe(model), tmp_path / "work")
-    assert "of 500 training pictures" in fewer["figures"]["labels"]["name"]
-
-
 def test_a_learned_variance_is_used_in_the_bound(tiny_model, pictures_file, tmp_path):
     model = tiny_model(network={"out_channels": 2}, learned_variance=True, labels=LABELS)
     found = {}
@@ -136,6 +115,22 @@ def test_bits_are_per_picture_and_do_not_depend_on_the_batch(model, pictures_fil
     for name in ("bound", "flow"):
         assert parts[name]["value"] == pytest.approx(whole[name]["value"], rel=1e-5)
         assert parts[name]["standard_error"] == pytest.approx(whole[name]["standard_error"], rel=1e-4)
+
+
+def test_bits_are_of_pictures_as_the_model_has_black(tiny_model, tmp_path):
+    """By hand, of test pictures whose upper half lies beyond black where the model was trained so."""
+    pixels = np.full((4, 8, 8), 130, np.uint8)
+    pixels[:, :4] = 0
+    np.savez(tmp_path / "half.npz", x_train=pixels, x_test=pixels)
+    for margin in (0.0, 0.25):
+        model = tiny_model(torch.float32, black_margin=margin)
+        run = Session(model, settings(tmp_path / "half.npz"), recipe(model), tmp_path / "work", None)
+        (term, *more) = [one for _, one in bound_terms(
+            bits.in_double(model, None), from_uint8(pixels[:3, ..., None], margin).double(), bits.levels(run),
+            Noise((0, 1, 2), model.shape, dtype=torch.float64), "small", True)]
+        config = settings(tmp_path / "half.npz", metrics="bound")
+        found = ds.evaluate(model, config, recipe(model), tmp_path / "work")["figures"]["bound"]
+        assert found["value"] == pytest.approx(float((term + sum(more)).mean()), rel=1e-9)
 
 
 def test_only_inceptions_figures_have_the_papers_names(model, small_features, pictures_file, tmp_path, monkeypatch):
@@ -256,23 +251,6 @@ def test_the_world_comes_from_torchrun():
     seen = []
     World(1, 3).share("", [Job(lambda tick, k=k: seen.append(k), 1) for k in range(8)], None)
     assert seen == [1, 4, 7]
-
-
-def test_the_classifier_learns_is_kept_and_leaves_the_random_state(pictures_file, tmp_path):
-    train, test = (data.load(pictures_file, split).padded(8) for split in ("train", "test"))
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    judge = classifier.trained(train, 0, tmp_path)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert (classifier.recognised(judge, test.images) == test.labels).mean() == 1
-    (file,) = tmp_path.glob("classifier-*")
-    again = classifier.trained(train, 0, tmp_path, report=lambda done, total: pytest.fail("it is trained again"))
-    assert all(torch.equal(a, b) for a, b in zip(judge.state_dict().values(), again.state_dict().values()))
-    file.write_bytes(b"broken")
-    with pytest.raises(ds.StudioError, match="Delete the file"):
-        classifier.trained(train, 0, tmp_path)
-    with pytest.raises(DataError, match="at least 128"):
-        classifier.trained(test, 0, tmp_path)
 
 
 @pytest.mark.parametrize(("changes", "error", "sentence"), [

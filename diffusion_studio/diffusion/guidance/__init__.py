@@ -1,7 +1,8 @@
 """Guidance is Denoiser -> Denoiser: wrappers that compose, of which samplers know nothing.
 
 mixing.py mixes the answers of two denoisers, limits.py keeps x0 in the range of pictures or to few colours,
-classifier.py follows a classifier's gradient, timing.py lets any of it depend on where the run is. Each keeps alpha * x0 + sigma * eps == x.
+classifier.py follows a classifier's gradient, timing.py lets any of it depend on where the run is. Each keeps
+alpha * x0 + sigma * eps == x.
 """
 
 from .classifier import classifier_guided, gradient_of

@@ -13,7 +13,8 @@ Colour = tuple[int, int, int]
 OWN = "own"                             # the colours that came with the model
 MOST = 4096                             # colours of a model
 MOST_TYPED = 256
-PALETTES = {                            # by name, for every model
+# By name, for every model: the greens are those that emulators show, the sixteens IBM's CGA and Lexaloffle's PICO-8.
+PALETTES = {
     "black-white": "#000000,#ffffff",
     "greys-4": "#000000,#555555,#aaaaaa,#ffffff",
     "game-boy": "#0f380f,#306230,#8bac0f,#9bbc0f",

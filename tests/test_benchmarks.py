@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageColor
 
 import diffusion_studio as ds
@@ -225,7 +226,7 @@ def test_names_that_are_farther_than_the_one_wanted(load):
     assert quality.farther_names(made[:1], seen, names, ["b"], every[:1])[0] == 1
 
 
-def test_styles_are_told_by_a_network_that_has_not_seen_them(load, tmp_path):
+def test_styles_are_told_by_a_judge_that_has_not_seen_them(load):
     from diffusion_studio.data import ImageData
 
     quality, random = load("emoji_quality"), np.random.default_rng(0)
@@ -233,7 +234,7 @@ def test_styles_are_told_by_a_network_that_has_not_seen_them(load, tmp_path):
     pictures = (random.integers(0, 60, (640, 16, 16, 3)) + 60 * labels[:, None, None, None]).astype(np.uint8)
     names = np.array([f"name {k // 4}" for k in range(640)])
     real = ImageData(pictures, labels, ("a", "b", "c", "d"))
-    right, of_real = quality.styles_right(pictures[[0, 1, 2, 3]], [0, 1, 2, 2], real, names, tmp_path)
+    right, of_real = quality.styles_right(pictures[[0, 1, 2, 3]], [0, 1, 2, 2], real, names)
     assert right == 0.75 and of_real > 0.99
 
 
@@ -251,3 +252,28 @@ def test_descriptions_are_held_out_and_of_known_names(load, tmp_path):
     with quality.DESCRIPTIONS.open(encoding="utf-8", newline="") as file:
         lines = file.read().splitlines()[1:]
     assert len(lines) == len({line.split(",")[0] for line in lines}) == 200
+
+
+@pytest.mark.parametrize("kind, count", [("pixels", 900), ("features", 144)])
+def test_a_judge_sees_labels_that_are_easy_to_see(load, tmp_path, kind, count):
+    import argparse
+
+    from safetensors.torch import save_file
+
+    from diffusion_studio.data import ImageData
+    from diffusion_studio.metrics.efficientnet import EfficientNetLite0
+
+    judge, random = load("_judge"), np.random.default_rng(0)
+    labels = np.arange(count + 30) % 3
+    pictures = random.integers(0, 60, (len(labels), 8, 8, 1), dtype=np.uint8)
+    for k in range(3):
+        pictures[labels == k, 2 * k:2 * k + 3] += 150
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_file(EfficientNetLite0().state_dict(), tmp_path / "weights.safetensors")
+    parser = argparse.ArgumentParser()
+    judge.add_judge(parser)
+    asked = parser.parse_args(["--judge", kind, "--feature-weights", str(tmp_path / "weights.safetensors")])
+    asked.cache, asked.judge_seed = tmp_path / "cache", 0
+    sees = judge.judge_of(ImageData(pictures[:count], labels[:count], ("a", "b", "c")), asked)
+    assert (sees(pictures[count:]) == labels[count:]).mean() > 0.9

@@ -7,7 +7,8 @@
 For each scale the same few seeds, unconditionally (the label "any"), led by the noisy classifier's gradient towards every
 label (Dhariwal & Nichol 2021, section 4 and figure 4).
 Recognised: the share of pictures in which another classifier, trained here on the real pictures without noise, sees the
-label that was asked for. At scale 0 nothing leads: exactly one in as many as there are labels. Varied: the mean distance
+label that was asked for; that of photographs reads features (--judge features). At scale 0 nothing leads: exactly one in as
+many as there are labels. Varied: the mean distance
 between two pictures of one label, Euclidean over all pixels in [0, 1]. Beside both, what real test pictures have, and what
 the network draws when it is told the label itself.
 
@@ -28,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 from _figure import Curve, Panel, draw
+from _judge import add_judge, judge_of
 from _timing import ROOT             # first of what is the project's, as it puts this checkout on the path
 from label_quality import first_of_each, of_label, real_pictures, share
 from tqdm import tqdm
@@ -36,7 +38,6 @@ import diffusion_studio as ds
 from diffusion_studio.data import ImageData
 from diffusion_studio.errors import OptionError, StudioError
 from diffusion_studio.generate import stream
-from diffusion_studio.metrics.classifier import recognised, trained
 from diffusion_studio.metrics.neighbours import pairwise
 
 REAL, TOLD = "real pictures", "told the label"
@@ -63,16 +64,15 @@ def main() -> None:
     recipe = ds.Recipe.from_settings({
         "steps": asked.steps, "sampler": json.loads(asked.sampler) if asked.sampler.startswith("{") else asked.sampler,
         "spacing": asked.spacing, "classifier": {"name": "judge", "form": asked.form}})
-    with tqdm(desc="training the judge") as bar:
-        judge = trained(train, asked.judge_seed, asked.cache, lambda done, total: bar.update())
-    accuracy = share(recognised(judge, test.images), test.labels)
+    judge = judge_of(train, asked)
+    accuracy = share(judge(test.images), test.labels)
     real = first_of_each(test, each)
     rows: list[Row] = [{"scale": REAL, "recognised": accuracy, "varied": varied(real), "pictures": len(real.images)}]
     print(f"{model.spec.name} led by {guide.spec.name}, {asked.sampler}, {asked.steps} steps, {each} pictures of each of "
           f"{len(train.names)} labels\n\n{'scale':>14} {'recognised':>11} {'varied':>8} {'of real':>8}")
     for scale in (None, *scales):
         made = drawn(model, guide, recipe, scale, each, asked.seed)
-        seen = recognised(judge, made.images)
+        seen = judge(made.images)
         rows.append({"scale": TOLD if scale is None else scale, "recognised": share(seen, made.labels),
                      "varied": varied(made), "pictures": len(made.images)})
         for row in rows[-2:] if scale is None else rows[-1:]:
@@ -101,7 +101,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--form", default="score", help="score, or mean with an ancestral sampler")
     parser.add_argument("--seed", type=int, default=0, help="of the first picture; the next ones count up from it")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "cache", help="where the judge is kept")
+    add_judge(parser)
+    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "cache", help="where the judge, or what it reads, is kept")
     parser.add_argument("--judge-seed", type=int, default=0, help="of the judge's training")
     parser.add_argument("--table", type=Path, metavar="FILE.csv", help="write the figures here, and draw them beside it")
     parser.add_argument("--draw", type=Path, metavar="FILE.csv", help="draw what was measured before")

@@ -6,8 +6,8 @@
 Right: for each of the 200 descriptions in emoji_descriptions.csv, none of them a caption of the data, and for each style in
 turn, how many names have no picture as near, in the features of EfficientNet-Lite0, as the nearest with the right name. Of
 a real emoji only pictures of the other styles count, as it is its own nearest.
-Style: a small network, trained on four of five real emoji, names the style. Beside it, how often it is right about the
-fifth. Of real emoji those that it was trained on are among the pictures.
+Style: a judge of colours and edges (_styles.py), which learnt from four of five real emoji, names the style. Beside it, how
+often it is right about the fifth. Of real emoji those that it was trained on are among the pictures.
 Sheet: a row for each of two kinds of prompts, to be looked at: words that the captions hardly have, or not, and two things
 that no emoji has together. A column for each style.
 
@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import _styles
 import numpy as np
 from _prompts import add_settings, drawn, recipe_for
 from _timing import ROOT             # first of what is the project's, as it puts this checkout on the path
@@ -32,7 +33,6 @@ import diffusion_studio as ds
 from diffusion_studio import data, images
 from diffusion_studio.data import ImageData
 from diffusion_studio.errors import DataError, StudioError
-from diffusion_studio.metrics import classifier
 from diffusion_studio.metrics.features import Features
 from diffusion_studio.metrics.session import Seen
 
@@ -69,7 +69,7 @@ def main() -> None:
         settings = {"model": model.spec.name, "images_seen": model.spec.provenance.get("images_seen"),
                     **json.loads(recipe.to_json())}
     farther = farther_names(made, seen, names, [name for name, _ in wanted], others)
-    style, style_of_real = styles_right(pictures, [real.names.index(one) for one in styles], real, names, asked.cache)
+    style, style_of_real = styles_right(pictures, [real.names.index(one) for one in styles], real, names)
     result = {**settings, "descriptions": len(wanted), "right": float((farther >= FARTHER).mean()),
               "farther": {"median": float(np.median(farther)), "mean": float(farther.mean())}, "style": style,
               "style_of_real": style_of_real,
@@ -135,13 +135,13 @@ def farther_names(made: np.ndarray, seen: np.ndarray, names: np.ndarray, wanted:
     return found
 
 
-def styles_right(made: np.ndarray, wanted: list[int], real: ImageData, names: np.ndarray, cache: Path) -> tuple[float, float]:
+def styles_right(made: np.ndarray, wanted: list[int], real: ImageData, names: np.ndarray) -> tuple[float, float]:
     """How often the style is the wanted one, and how often the judge is right about names that it was not trained on."""
     _, place = np.unique(names, return_inverse=True)
     out = place % 5 == 0
-    judge = classifier.trained(ImageData(real.images[~out], real.labels[~out], real.names), 0, cache)
-    return (float((classifier.recognised(judge, made) == wanted).mean()),
-            float((classifier.recognised(judge, real.images[out]) == real.labels[out]).mean()))
+    judge = _styles.fitted(real.images[~out], real.labels[~out], len(real.names))
+    return (float((judge(_styles.traits(made)) == wanted).mean()),
+            float((judge(_styles.traits(real.images[out])) == real.labels[out]).mean()))
 
 
 def report(result: dict[str, Any]) -> None:

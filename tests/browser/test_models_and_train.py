@@ -49,6 +49,8 @@ def test_a_run_that_fails_on_its_way_says_why_and_keeps_its_states(desktop, over
     desktop.wait_for_selector("#report .good")
     desktop.click("#use-model")
     desktop.wait_for_selector("#generate:visible")
+    desktop.evaluate("""() => { const quick = window.createImageBitmap;         // the strip shrinks while it is being drawn
+        window.createImageBitmap = async (blob) => { await new Promise((go) => setTimeout(go, 200)); return quick(blob); }; }""")
     desktop.click("#generate")
     desktop.get_by_text("From step 4 of 10 on").wait_for()
     wait(desktop, "d.ended === 'true' && d.loaded === '4' && d.shown === '3'")

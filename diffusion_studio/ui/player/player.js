@@ -8,7 +8,7 @@ const PULL_MS = 250, stripCells = () => (root.clientWidth < 500 ? 6 : 10);
 
 let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr, calls, part}
 let want = 0, shown = -1, follow = true, zoom = null, timer = null;
-let pulling = false, painting = false, batch = 2, ended = false;
+let pulling = false, painting = false, batch = 2, ended = false, stripCall = 0;
 const clouds = makeClouds(() => frames, () => tick);
 const shows = () => ({ trails: $('.trails').checked, arrows: $('.arrows').checked });
 
@@ -157,8 +157,8 @@ const thumbnails = async () => {                       // the strip: evenly spac
     strip.append(button);
   }
   while (strip.children.length > cells) strip.lastChild.remove();
-  const mine = run, view = screens.dataset.view;
-  for (let k = 0; k < cells; k++) {
+  const mine = run, call = ++stripCall, view = screens.dataset.view;
+  for (let k = 0; k < cells && call === stripCall; k++) {        // a later call may have taken cells away while this one decoded
     const place = cells > 1 ? Math.round(k * whole / (cells - 1)) : 0, button = strip.children[k], canvas = button.firstChild;
     const looks = `${place}`, style = `${view} ${zoom} ${mine}`;
     if (!frames[place] || (canvas.dataset.place === looks && canvas.dataset.style === style)) continue;
@@ -172,7 +172,7 @@ const thumbnails = async () => {                       // the strip: evenly spac
       continue;
     }
     const bitmap = await opened(place);
-    if (mine !== run) return bitmap.close();
+    if (mine !== run || canvas.dataset.place !== looks || canvas.dataset.style !== style) return bitmap.close();
     const [h, w] = tick.tile;
     canvas.width = w; canvas.height = h * halves.length;
     halves.forEach((half, row) => {

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .attention import attend
 from .config import UNetConfig
 from .pyramid import doubling, halving
 
@@ -107,7 +108,7 @@ class Attention(nn.Module):
         n, c, h, w = x.shape
         tokens = self.norm(x).flatten(2).transpose(1, 2)
         q, k, v = self.qkv(tokens).view(n, h * w, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, h * w, c)
+        mixed = attend(q, k, v).transpose(1, 2).reshape(n, h * w, c)
         x = x + self.out(mixed).transpose(1, 2).reshape(n, c, h, w)
         return x if self.skip_scale == 1 else x * self.skip_scale
 
@@ -128,7 +129,7 @@ class CrossAttention(nn.Module):
         n, c, h, w = x.shape
         q = self.q(self.norm(x).flatten(2).transpose(1, 2)).view(n, h * w, self.heads, -1).transpose(1, 2)
         k, v = self.kv(words).view(n, words.shape[1], 2, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None]).transpose(1, 2).reshape(n, h * w, c)
+        mixed = attend(q, k, v, mask[:, None, None]).transpose(1, 2).reshape(n, h * w, c)
         return x + self.out(mixed).transpose(1, 2).reshape(n, c, h, w)
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import OptionError
+from .attention import attend
 from .blocks import Attention, Downsample, ResBlock, group_norm, sinusoidal
 from .classifier_config import ClassifierConfig
 from .unet import Level, Stage
@@ -32,7 +33,7 @@ class AttentionPool(nn.Module):
         tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], dim=1) + self.place.to(x.dtype)
         q = self.query(tokens[:, :1]).view(n, 1, self.heads, -1).transpose(1, 2)
         k, v = self.key_value(tokens).view(n, tokens.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, c))
+        return self.out(attend(q, k, v).transpose(1, 2).reshape(n, c))
 
 
 class NoisyClassifier(nn.Module):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import OptionError
+from .attention import attend
 from .tokens import PADDING, SPECIAL, UNKNOWN, TextConfig
 
 
@@ -107,6 +108,6 @@ class TextLayer(nn.Module):
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         n, length, width = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(n, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
+        mixed = attend(q, k, v, mask[:, None, None])
         x = x + self.out(mixed.transpose(1, 2).reshape(n, length, width))
         return x + self.wide(self.norm2(x))

@@ -10,6 +10,7 @@ from torch import nn
 
 from .attention import attend
 from .config import UNetConfig
+from .dropout import Dropout
 from .pyramid import doubling, halving
 
 
@@ -73,7 +74,7 @@ class ResBlock(nn.Module):
         self.conv1 = nn.Conv2d(width_in, width_out, 3, padding=1)
         self.emb = nn.Linear(emb_width, 2 * width_out if self.scale_shift else width_out)
         self.norm2 = group_norm(width_out, config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.conv2 = zero(nn.Conv2d(width_out, width_out, 3, padding=1))
         projects = width_in != width_out or (resample and config.resample_skip)
         self.skip = nn.Conv2d(width_in, width_out, 1) if projects else nn.Identity()

@@ -18,7 +18,7 @@ from .compute import Compute
 from .controls import RecipeControls
 from .export_panel import ExportPanel, kept_files
 from .handlers import said, sentence
-from .player import STOPPED, player, tick
+from .player import STOPPED, about, player, tick
 from .store import Run, RunStore
 
 COMPUTE = "compute"                 # all events that run a network share this queue, and see their place in it
@@ -104,8 +104,9 @@ class GenerateTab:
             recipe = self.settings.recipe(values)
             frames = self.compute.call(lambda: self.studio.stream(recipe))      # loads, and checks the recipe
             run = self.store.open(request.session_hash or "", recipe)
+            settings = about(recipe)
             for place, frame in self.compute.newest(self._recorded(run, frames), TICK_SECONDS):
-                yield tick(run, place, self.store.last_place(frame), frame)
+                yield tick(run, place, self.store.last_place(frame), frame, settings)
         except StudioError as error:
             raise sentence(error) from error
 

@@ -28,6 +28,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from _figure import Curve, Panel, draw
 from _judge import add_judge, judge_of
 from _timing import ROOT             # first of what is the project's, as it puts this checkout on the path
@@ -35,6 +36,7 @@ from label_quality import first_of_each, of_label, real_pictures, share
 from tqdm import tqdm
 
 import diffusion_studio as ds
+from diffusion_studio import images
 from diffusion_studio.data import ImageData
 from diffusion_studio.errors import OptionError, StudioError
 from diffusion_studio.generate import stream
@@ -66,6 +68,8 @@ def main() -> None:
         "spacing": asked.spacing, "classifier": {"name": "judge", "form": asked.form}})
     judge = judge_of(train, asked)
     accuracy = share(judge(test.images), test.labels)
+    print("the classifier is right about real pictures: " + ", ".join(
+        f"{right_at(guide, test, t):.1%} at t = {t}" for t in noisy_at(guide)))
     real = first_of_each(test, each)
     rows: list[Row] = [{"scale": REAL, "recognised": accuracy, "varied": varied(real), "pictures": len(real.images)}]
     print(f"{model.spec.name} led by {guide.spec.name}, {asked.sampler}, {asked.steps} steps, {each} pictures of each of "
@@ -133,6 +137,23 @@ def drawn(model: ds.Model, guide: ds.Classifier, recipe: ds.Recipe, scale: float
     if len(asked) < len(names):
         pictures = np.concatenate([pictures] * len(names))
     return ImageData(pictures, np.arange(len(names)).repeat(each), names)
+
+
+def noisy_at(guide: ds.Classifier) -> list[int]:
+    """Timesteps from hardly any noise to half of all."""
+    return [round(share * (guide.spec.schedule.timesteps - 1)) for share in (0, 0.1, 0.2, 0.3, 0.4, 0.5)]
+
+
+def right_at(guide: ds.Classifier, test: ImageData, t: int) -> float:
+    """The share of pictures whose label the classifier sees at a timestep, each with noise of its own."""
+    level, random = guide.spec.schedule.level(t), torch.Generator().manual_seed(t)
+    seen = []
+    with torch.no_grad():
+        for part in np.array_split(test.images, max(1, len(test.images) // BATCH)):
+            x0 = images.from_uint8(part)
+            x = level.alpha * x0 + level.sigma * torch.randn(x0.shape, generator=random)
+            seen.append(guide.logits(x.to(guide.device), level).argmax(1).cpu())
+    return share(torch.cat(seen).numpy(), test.labels)
 
 
 def varied(pictures: ImageData) -> float:

@@ -46,11 +46,11 @@ def set_number(page, where: str, value: object) -> None:
             return
 
 
-def pixels(page, half: str) -> np.ndarray:
+def pixels(page, half: str, where: str = "half") -> np.ndarray:
     """What a canvas shows, (H, W) of its red channel."""
     width, height, data = page.evaluate(
-        "half => { const c = document.querySelector(`[data-half=${half}] canvas`);"
-        "return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }", half)
+        "where => { const c = document.querySelector(`[data-${where}] canvas`);"
+        "return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }", f"{where}={half}")
     return np.array(data, np.uint8).reshape(height, width, 4)[..., 0]
 
 
@@ -110,6 +110,32 @@ def test_scrubbing_playing_and_enlarging_need_no_server(desktop):
     desktop.click(".views [data-view=x0]")
     assert desktop.locator("[data-half=x]").is_hidden()
     assert not requests
+
+
+def test_a_run_is_compared_with_the_next(page):
+    assert page.locator(".compare").is_disabled() and page.locator(".kept").is_hidden()
+    run(page, steps=8, count=4)
+    first = pixels(page, "x0")
+    page.click(".compare")
+    wait(page, "d.beside === '8'")
+    assert "press Generate" in page.inner_text(".about")
+    page.locator("#label input").fill("Bag")
+    page.get_by_role("option", name="Bag").click()
+    run(page, steps=4)
+    wait(page, "d.beside === '8'")
+    assert page.inner_text(".about") == "below, the kept run: label Sneaker (above: Bag) · steps 8 (above: 4)"
+    np.testing.assert_array_equal(pixels(page, "x0", "kept"), first)
+    assert not np.array_equal(pixels(page, "x0"), first)
+    page.focus(".player")
+    for key, shown, beside in (("Home", 0, 0), ("ArrowRight", 1, 2), ("ArrowRight", 2, 4)):      # trailing: every other level
+        page.keyboard.press(key)
+        wait(page, f"d.shown === '{shown}' && d.beside === '{beside}'")
+    assert page.inner_text("[data-kept=x] .at") == "step 4 of 8"
+    box = page.locator("[data-half=x0] canvas").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
+    page.wait_for_function("document.querySelector('[data-kept=x0] canvas').width === 32")
+    page.click(".compare")
+    assert page.locator(".kept").is_hidden() and page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
 def test_stop_keeps_what_was_seen_and_exports_it(desktop, tmp_path):

@@ -1,15 +1,17 @@
 // The player's page half. value = {run, kept, last, index, total, done, calls, stopped, count, columns, tile}: a tick, never pixels.
 // Of points: tile is null, points says how many a cloud has, and points.js, which comes before this file, draws them.
+// compare.js, likewise, keeps a run below the next one.
 // A place is a frame's number among the kept ones: up to `kept` now, up to `last` when the run is finished.
 // Frames are pulled (newest first, then the gaps), kept as encoded blobs, and painted by one loop where the latest wins.
 const $ = (name) => element.querySelector(name);
-const root = $('.player'), screens = $('.screens'), scrub = $('.scrub'), strip = $('.strip');
+const root = $('.player'), screens = $('.screens'), kept = $('.kept'), scrub = $('.scrub'), strip = $('.strip');
 const PULL_MS = 250, stripCells = () => (root.clientWidth < 500 ? 6 : 10);
 
 let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr, calls, part}
 let want = 0, shown = -1, follow = true, zoom = null, timer = null;
 let pulling = false, painting = false, batch = 2, ended = false, stripCall = 0;
 const clouds = makeClouds(() => frames, () => tick);
+const compare = makeCompare($, (canvas, bitmap, half, number, of) => draw(canvas, bitmap, tile(half, number, of)));
 const shows = () => ({ trails: $('.trails').checked, arrows: $('.arrows').checked });
 
 // ---- ticks -------------------------------------------------------------------------------------------------------
@@ -19,6 +21,8 @@ const onValue = () => {
   if (v.run !== run) begin(v);
   tick = v;
   if (v.done || v.stopped) ended = true;
+  $('.compare').disabled = !ended && !compare.on();
+  if (compare.on()) compare.explain(tick);
   scrub.max = Math.max(ended ? v.kept : v.last, 1);
   if (follow) want = v.kept;
   readout();
@@ -87,11 +91,11 @@ const nextFrame = () => new Promise((resolve) => {     // no animation frames in
   requestAnimationFrame(() => { clearTimeout(late); resolve(); });
 });
 
-const tile = (half, number) => {                       // [left, top, width, height] in the stacked picture
-  const [h, w] = tick.tile, rows = Math.ceil(tick.count / tick.columns);
+const tile = (half, number, of = tick) => {            // [left, top, width, height] in the stacked picture
+  const [h, w] = of.tile, rows = Math.ceil(of.count / of.columns);
   const top = half === 'x0' ? rows * h : 0;
-  if (number === null) return [0, top, tick.columns * w, rows * h];
-  return [number % tick.columns * w, top + Math.floor(number / tick.columns) * h, w, h];
+  if (number === null) return [0, top, of.columns * w, rows * h];
+  return [number % of.columns * w, top + Math.floor(number / of.columns) * h, w, h];
 };
 
 const draw = (canvas, bitmap, [left, top, width, height]) => {
@@ -128,6 +132,7 @@ const paint = async () => {                            // at most one decode in 
         }
         shown = place;
         readout();
+        await compare.draw(place, meta, tick, zoom, shows(), () => mine === run);
       }
       bitmap.close();
       await nextFrame();
@@ -252,11 +257,18 @@ for (const canvas of screens.querySelectorAll('canvas')) {
 
 for (const button of element.querySelectorAll('.views button')) {
   button.addEventListener('click', () => {
-    screens.dataset.view = button.dataset.view;
+    screens.dataset.view = kept.dataset.view = button.dataset.view;
     for (const other of element.querySelectorAll('.views button')) other.classList.toggle('on', other === button);
     if (tick) { thumbnails(); if (tick.points) repaint(); }
   });
 }
+
+$('.compare').addEventListener('click', () => {        // keep what is shown, or put away what is kept
+  compare.keep(compare.on() ? null : { frames, meta, tick });
+  $('.compare').setAttribute('aria-pressed', compare.on());
+  $('.compare').disabled = !ended && !compare.on();
+  if (compare.on()) { compare.explain(tick); repaint(); }
+});
 
 for (const box of element.querySelectorAll('.trails, .arrows')) box.addEventListener('change', () => { if (tick) repaint(); });
 new ResizeObserver(() => { if (tick && tick.points) repaint(); }).observe(screens);

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from ...errors import StudioError
 from ...export.clouds import placed
 from ...frame import Frame
 from ...images import grid, grid_shape, to_pil
+from ...recipe import Recipe
 
 MAX_FRAMES_PER_PULL = 64
 PURE_NOISE = -1e9                   # stands for -inf, which JSON lacks; the page knows it
 MAX_BYTES_PER_PULL = 2 << 20
 STOPPED = "v => v && v.run ? {...v, stopped: true} : v"         # in the page: the run that it shows comes no further
+LONGEST_SETTING = 60                # letters of one in the list of what differs
 UNIT = 4096                         # numbers to the unit in a packed cloud, whose 16 bits then reach to 8
 
 
@@ -45,20 +48,41 @@ def player(frames_of: Callable[[object], list[Frame] | None], hint: str = "", **
     page = (here / "player.html").read_text("utf-8")
     return gr.HTML(None, html_template=re.sub(r'(<p class="hint">).*?(</p>)', lambda m: m[1] + hint + m[2], page)
                    if hint else page, css_template=(here / "player.css").read_text("utf-8"),
-                   js_on_load="".join((here / name).read_text("utf-8") for name in ("points.js", "player.js")),
+                   js_on_load="".join((here / name).read_text("utf-8") for name in ("points.js", "compare.js", "player.js")),
                    server_functions=[frames], apply_default_css=False, **kwargs)
 
 
-def tick(run: str, place: int, last: int, frame: Frame) -> dict[str, Any]:
+def tick(run: str, place: int, last: int, frame: Frame, about: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What the page is told of a frame: small, as Gradio sends it at every step and whole again at the end.
 
-    `place` is the newest kept frame's, `last` the place that the finished picture will have.
+    `place` is the newest kept frame's, `last` the place that the finished picture will have; `about` the run's settings.
     """
     count = len(frame.x)
     shape = {"tile": None, "points": frame.x.shape[1]} if frame.of_points else {"tile": list(frame.x.shape[1:3])}
     return {"run": run, "kept": place, "last": last, "index": frame.index, "total": frame.total,
             "done": frame.index == frame.total, "calls": frame.calls,
-            "count": count, "columns": grid_shape(count)[1], **shape}
+            "count": count, "columns": grid_shape(count)[1], "about": about, **shape}
+
+
+def about(recipe: Recipe) -> dict[str, str | int | float]:
+    """A recipe's settings by name, flat and short: what the page compares two runs by. Pictures are left to the eye."""
+    return dict(_flat(json.loads(recipe.to_json())))
+
+
+def _flat(given: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str | int | float]]:
+    for name, value in given.items():
+        if name == "recipe" or value is None or (not before and name in ("diffusion-studio", "low_res")):
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name} ".removesuffix("name "))
+        elif isinstance(value, list):
+            yield before + name, _short(", ".join(map(str, value)))
+        else:
+            yield (before + name).removesuffix(" name"), _short(value) if isinstance(value, str) else value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_SETTING else text[:LONGEST_SETTING - 1] + "…"
 
 
 def encode(frame: Frame) -> bytes:

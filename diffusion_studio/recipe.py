@@ -198,7 +198,7 @@ class Recipe:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Recipe:
-        """The recipe inside an exported GIF, MP4 or PNG, or in a .json file. Raises `ExportError` where there is none."""
+        """The recipe inside an exported GIF, MP4, WebP or PNG, or in a .json file. Raises `ExportError` where there is none."""
         from .export.metadata import read_recipe
 
         return cls.from_json(read_recipe(path))

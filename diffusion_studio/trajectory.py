@@ -36,7 +36,7 @@ class Trajectory:
         return self.frames[-1].x0
 
     def save(self, path: str | Path, format: str | None = None, **options: Any) -> Path:
-        """Export by the path's suffix (.gif, .mp4, .png) or by `format` (also "strip"); returns the path.
+        """Export by the path's suffix (.gif, .mp4, .webp, .apng, .png) or by `format` (also "strip"); returns the path.
 
         `options` are those of `ExportOptions`. The file carries the recipe: `Recipe.from_file(path) == recipe`.
         """

@@ -24,7 +24,7 @@ _EXPORT = [replace(one, name="only") if one.name == "picture" else one for one i
 
 def add(verbs: Any) -> None:
     """The verb `generate`."""
-    verb = verbs.add_parser("generate", help="run the reverse process and write a GIF, MP4 or PNG")
+    verb = verbs.add_parser("generate", help="run the reverse process and write a GIF, MP4, WebP, APNG or PNG")
     verb.add_argument("model", nargs="?", help="a model's name, see 'models'; left out with --recipe")
     verb.add_argument("--model", dest="model_path", metavar="PATH", help="a weight file or folder anywhere, in any known "
                                                                          "layout")
@@ -40,7 +40,7 @@ def add(verbs: Any) -> None:
     add_editing(verb)
     verb.add_argument("--low-res", metavar="FILE", help="the picture to enlarge, for a model that does; brought to its size")
     export = verb.add_argument_group("the file")
-    export.add_argument("--out", metavar="FILE", help="where to write: .gif, .mp4 or .png (default MODEL-LABEL-SEED.gif)")
+    export.add_argument("--out", metavar="FILE", help="where to write: .gif, .mp4, .webp, .apng or .png (default MODEL-LABEL-SEED.gif)")
     export.add_argument("--format", help="the format where the suffix does not tell it, such as 'strip'")
     add_options(export, _EXPORT)
     add_machine(verb)

@@ -1,4 +1,4 @@
-"""Frames to a file: GIF, MP4, PNG and film strip. Every file carries the recipe of its run."""
+"""Frames to a file: GIF, MP4, WebP, APNG, PNG and film strip. Every file carries the recipe of its run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import ExportError, OptionError, unknown
 from ..frame import Frame
-from . import clouds, gif, mp4, png
+from . import apng, clouds, gif, mp4, png, webp
 from .film import film
 from .options import ExportOptions
 
@@ -36,6 +36,8 @@ _FILM = (*_STATES, "bounce", "fps", "hold", "scale", "caption")
 FORMATS: dict[str, Format] = {
     "gif": Format("GIF", ".gif", "Plays everywhere and loops; grey is exact, colours are the best 256.", gif.write, _FILM),
     "mp4": Format("MP4", ".mp4", "H.264 video: small, all colours, for slides and the web.", mp4.write, _FILM),
+    "webp": Format("WebP", ".webp", "Lossless in all colours; plays in browsers and loops.", webp.write, _FILM),
+    "apng": Format("APNG", ".apng", "Lossless in all colours as an animated PNG, for documents and browsers.", apng.write, _FILM),
     "png": Format("PNG", ".png", "The finished pictures, pixel for pixel.", png.write,
                   ("view", "picture", "scale", "caption")),
     "strip": Format("Film strip", ".png", "A PNG for papers: a few states side by side with their t.", png.write_strip,

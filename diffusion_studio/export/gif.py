@@ -18,7 +18,9 @@ from ..errors import OptionError
 from ..frame import Frame
 from .options import ExportOptions
 from .render import WHITE, Scene
+from .timing import durations
 
+_TICKS = 100                  # to the second; up to 50 frames per second none has fewer than 2, which browsers turn into 10
 _TEXT_GREYS = 8               # shades for the soft edges of a caption among the colours
 _SAMPLE = 1 << 15             # pixels that a palette is found on
 _ROUNDS = 6                   # of k-means; more change nothing that is seen
@@ -36,7 +38,7 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
     else:
         colours, greys = shared_palette(scene)
         indices = indexed(scene, colours)
-    ticks = durations(count, options.fps, options.hold)
+    ticks = durations(count, options.fps, options.hold, _TICKS)
     with open(path, "wb") as file:
         for k, native in enumerate(indices):
             picture = scene.finish(native, k, greys)
@@ -44,17 +46,6 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
                 file.write(_header(picture.shape, colours, recipe_json))
             file.write(_frame(picture, ticks[k]))
         file.write(b";")
-
-
-def durations(count: int, fps: float, hold: float) -> list[int]:
-    """How long each of `count` frames stays, in GIF's ticks of 1/100 s; the last one `hold` seconds, if that is longer.
-
-    Each frame *ends* at the tick nearest to its time, so the rounding never adds up. Up to 50 frames per
-    second none has fewer than 2 ticks, which browsers would turn into 10.
-    """
-    ends = [k / fps for k in range(count)] + [(count - 1) / fps + max(hold, 1 / fps)]
-    ticks = [int(100 * end + 0.5) for end in ends]
-    return [to - now for now, to in zip(ticks, ticks[1:])]
 
 
 def shared_palette(scene: Scene) -> tuple[np.ndarray, np.ndarray]:

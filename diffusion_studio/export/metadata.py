@@ -1,6 +1,6 @@
 """The recipe inside an exported file. Reads containers only, never pixels: files come from strangers.
 
-GIF: a comment. PNG: a text chunk. MP4: the comment in moov/udta/meta/ilst, or a box of our own at the end. Or the bare JSON.
+GIF: a comment. PNG and APNG: a text chunk. WebP: a chunk of our own at the end. MP4: the comment in moov/udta/meta/ilst, or a box of our own at the end. Or the bare JSON.
 A file that was cut off after its recipe still gives it; writers put it in front of the pictures where they can.
 """
 
@@ -16,6 +16,8 @@ from typing import BinaryIO
 from ..errors import ExportError
 
 PNG_KEY = "diffusion-studio"
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+WEBP_KEY = b"DStR"            # a chunk that no other program knows: readers skip it
 MAX_TEXT = 24 << 20           # a recipe has a few thousand characters; the pictures in it up to millions
 _MAX_PARTS = 1_000_000        # blocks, chunks or boxes looked at before giving up
 MP4_ID = b"DiffusionStudio1"  # of the box at an MP4's end that takes a recipe with pictures
@@ -31,7 +33,7 @@ class _Malformed(Exception):
 
 
 def read_recipe(path: str | Path) -> str:
-    """The recipe's JSON in an exported GIF, MP4 or PNG, or in a JSON file, recognised by content.
+    """The recipe's JSON in an exported GIF, MP4, WebP or PNG, or in a JSON file, recognised by content.
 
     Raises `ExportError` where the file is missing, of another kind, cut off or without a recipe.
     """
@@ -61,8 +63,10 @@ def _texts(file: BinaryIO, size: int, path: Path) -> Iterator[str]:
     file.seek(0)
     if magic[:6] in (b"GIF87a", b"GIF89a"):
         found = _gif(file)
-    elif magic[:8] == b"\x89PNG\r\n\x1a\n":
+    elif magic[:8] == PNG_MAGIC:
         found = _png(file, size)
+    elif magic[:4] == b"RIFF" and magic[8:12] == b"WEBP":
+        found = _webp(file, size)
     elif magic[4:8] == b"ftyp":
         found = _mp4_texts(file, size)
     elif magic.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
@@ -71,7 +75,7 @@ def _texts(file: BinaryIO, size: int, path: Path) -> Iterator[str]:
     elif not magic:
         raise ExportError(f"{path.name} is empty. Copy or download it again.")
     else:
-        raise ExportError(f"{path.name} is no GIF, MP4, PNG or JSON file. Choose one that Diffusion Studio exported.")
+        raise ExportError(f"{path.name} is no GIF, MP4, WebP, PNG or JSON file. Choose one that Diffusion Studio exported.")
     for data in found:
         if (text := _recipe(data)) is not None:
             yield text
@@ -178,6 +182,21 @@ def _inflated(data: bytes) -> bytes:
         return zlib.decompressobj().decompress(data, MAX_TEXT)
     except zlib.error as error:
         raise _Malformed(f"its compressed text cannot be read ({error})") from error
+
+
+def _webp(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """Our chunks of a WebP."""
+    at = 12
+    for _ in range(_MAX_PARTS):
+        if at >= size:
+            return
+        file.seek(at)
+        kind, length = struct.unpack("<4sI", _exactly(file, 8))
+        if at + 8 + length > size:
+            raise _CutOff
+        if kind == WEBP_KEY and length <= MAX_TEXT:
+            yield _exactly(file, length)
+        at += 8 + length + length % 2
 
 
 def _mp4_texts(file: BinaryIO, size: int) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ class ExportPanel:
     def __init__(self, store: RunStore, player: gr.HTML, prefix: str = "") -> None:
         self.store = store
         self.player = player
-        with gr.Accordion("Export: GIF, MP4, film strip, pictures", open=False, elem_id=prefix + "export") as panel:
+        with gr.Accordion("Export: GIF, MP4, WebP, film strip, pictures", open=False, elem_id=prefix + "export") as panel:
             self.format = gr.Radio([(one.label, name) for name, one in FORMATS.items()], value=_START, label="Format",
                                    info=FORMATS[_START].help, elem_id=prefix + "format")
             with gr.Row(elem_id=prefix + "export-options"):

@@ -61,7 +61,7 @@ class GenerateTab:
                                  visible=False,
                                  elem_id="command-files")
             self.dropped = gr.File(label="Restore an exported file", height=110,
-                                   file_types=[".gif", ".mp4", ".png", ".json"], elem_id="restore")
+                                   file_types=[".gif", ".mp4", ".webp", ".apng", ".png", ".json"], elem_id="restore")
 
     def _connect(self) -> None:
         inputs, private = self.settings.inputs(), {"api_visibility": "private"}

@@ -53,7 +53,7 @@ def main() -> None:
             pictures = [to_pil(picture) for picture in Scene.of(frames, options).pictures()]
             plain = seconds(lambda: [picture.save(io.BytesIO(), "PNG") for picture in pictures])
             print(f"{name}: {len(pictures)} pictures of {pictures[0].width} x {pictures[0].height}; PNG {plain:.2f} s")
-            for suffix in ("gif", "mp4"):
+            for suffix in ("gif", "mp4", "webp", "apng"):
                 file = Path(folder, f"run.{suffix}")
                 taken = seconds(lambda: save(frames, file, '{"diffusion-studio": 1}', options))
                 print(f"  {suffix}: {taken:.2f} s, {taken / plain:.2f} x PNG, {file.stat().st_size / 1e6:.2f} MB")

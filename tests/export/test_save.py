@@ -18,7 +18,7 @@ from diffusion_studio.trajectory import Trajectory
 
 RECIPE = '{"diffusion-studio": 1}'
 SMALL = ExportOptions(scale=1)
-KIND = {"gif": b"GIF89a", "mp4": b"ftyp", "png": b"\x89PNG", "strip": b"\x89PNG"}
+KIND = {"gif": b"GIF89a", "mp4": b"ftyp", "webp": b"RIFF", "apng": b"\x89PNG", "png": b"\x89PNG", "strip": b"\x89PNG"}
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -39,9 +39,9 @@ def test_a_png_is_the_pictures_and_a_strip_must_be_asked_for(tmp_path, grey):
 
 
 @pytest.mark.parametrize("file, format, message", [
-    ("run.webm", None, r"one of \.gif, \.mp4, \.png; got '\.webm'.*format \(gif, mp4, png, strip\)"),
+    ("run.webm", None, r"one of \.gif, \.mp4, \.webp, \.apng, \.png; got '\.webm'.*format \(gif, mp4, webp, apng, png, strip\)"),
     ("run", None, r"'run' has none"),
-    ("run.gif", "giff", r"no export format 'giff'. Choose one of: gif, mp4, png, strip. Did you mean 'gif'\?"),
+    ("run.gif", "giff", r"no export format 'giff'. Choose one of: gif, mp4, webp, apng, png, strip. Did you mean 'gif'\?"),
 ])
 def test_an_unknown_format_says_what_is_allowed(tmp_path, grey, file, format, message):
     with pytest.raises(OptionError, match=message):
@@ -136,7 +136,7 @@ assert not heavy, heavy
 
 
 def test_formats_are_described():
-    assert list(FORMATS) == ["gif", "mp4", "png", "strip"]
+    assert list(FORMATS) == ["gif", "mp4", "webp", "apng", "png", "strip"]
     for known in FORMATS.values():
         assert isinstance(known, Format) and known.suffix.startswith(".") and known.help.endswith(".")
 

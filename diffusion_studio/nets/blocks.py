@@ -11,6 +11,7 @@ from torch import nn
 from .attention import attend
 from .config import UNetConfig
 from .dropout import Dropout
+from .norm import GroupNorm
 from .pyramid import doubling, halving
 
 
@@ -26,11 +27,11 @@ def sinusoidal(t: torch.Tensor, width: int, order: str = "cos_sin", shift: int =
     return F.pad(torch.cat(halves, dim=1), (0, width % 2))
 
 
-def group_norm(width: int, config: UNetConfig, most: int | None = None) -> nn.GroupNorm:
+def group_norm(width: int, config: UNetConfig, most: int | None = None) -> GroupNorm:
     """As many groups as allowed that divide the channels."""
     largest = max(min(most or config.norm_groups, width // config.norm_least), 1)
     groups = next(g for g in range(largest, 0, -1) if width % g == 0)
-    return nn.GroupNorm(groups, width, eps=config.norm_eps)
+    return GroupNorm(groups, width, eps=config.norm_eps)
 
 
 class Upsample(nn.Module):

@@ -53,7 +53,7 @@ def _decode(files: list[Path], size: int | None, fit: str, background: Colour) -
             broken.append(f"{path}: {error}")
     if broken:
         more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
-        raise DataError(f"{len(broken)} of {len(files)} images cannot be read: {'; '.join(broken[:_NAMED])}{more}.")
+        raise DataError(f"{len(broken)} of {len(files)} images cannot be used: {'; '.join(broken[:_NAMED])}{more}.")
     sizes = Counter(p.shape[:2] for p in pictures)
     if len(sizes) > 1:
         listed = ", ".join(f"{count:,} of {w}x{h}" for (h, w), count in sizes.most_common(_NAMED))

@@ -10,6 +10,7 @@ import gradio as gr
 
 from ..edit import EDITS, pictures_of
 from ..errors import OptionError, StudioError
+from ..export import FORMATS
 from ..frame import Frame
 from ..images import to_pil
 from ..recipe import Recipe
@@ -61,7 +62,7 @@ class GenerateTab:
                                  visible=False,
                                  elem_id="command-files")
             self.dropped = gr.File(label="Restore an exported file", height=110,
-                                   file_types=[".gif", ".mp4", ".webp", ".apng", ".png", ".json"], elem_id="restore")
+                                   file_types=[*dict.fromkeys(one.suffix for one in FORMATS.values()), ".json"], elem_id="restore")
 
     def _connect(self) -> None:
         inputs, private = self.settings.inputs(), {"api_visibility": "private"}

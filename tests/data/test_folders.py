@@ -74,7 +74,7 @@ def test_a_broken_image_is_named(tmp_path, suffix, kept):
     save(tmp_path, f"good.{suffix}", large)
     path = save(tmp_path, f"bad.{suffix}", large)
     path.write_bytes(path.read_bytes()[:int(path.stat().st_size * kept)])
-    with pytest.raises(DataError, match=rf"1 of 2 images cannot be read: .*bad\.{suffix}: "):
+    with pytest.raises(DataError, match=rf"1 of 2 images cannot be used: .*bad\.{suffix}: "):
         data.load(tmp_path)
 
 
@@ -98,5 +98,5 @@ def test_a_garbled_image_is_an_error_of_ours_or_none(tmp_path):
 def test_many_broken_images_are_counted(tmp_path):
     for k in range(5):
         (tmp_path / f"{k}.jpg").write_bytes(b"no jpeg")
-    with pytest.raises(DataError, match=r"5 of 5 images cannot be read: .*0.jpg.*2.jpg.* and 2 more\.$"):
+    with pytest.raises(DataError, match=r"5 of 5 images cannot be used: .*0.jpg.*2.jpg.* and 2 more\.$"):
         data.load(tmp_path)

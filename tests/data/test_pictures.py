@@ -81,7 +81,7 @@ def test_deep_pictures(tmp_path):
     np.testing.assert_array_equal(loaded(tmp_path)[..., 0], wide >> 8)
     Image.fromarray(np.zeros((4, 6), np.float32)).save(tmp_path / "2.tif")
     Image.fromarray(np.full((4, 6), 70_000, np.int32)).save(tmp_path / "3.tif")
-    with pytest.raises(DataError, match="2 of 3 images cannot be read: .*2.tif: its pixels are floating-point numbers.*3.tif: its pixels have more than 16"):
+    with pytest.raises(DataError, match="2 of 3 images cannot be used: .*2.tif: its pixels are floating-point numbers.*3.tif: its pixels have more than 16"):
         data.load(tmp_path)
 
 
@@ -94,7 +94,7 @@ def test_pictures_of_different_sizes_in_a_folder(tmp_path):
     np.testing.assert_array_equal(found[0, 1:5], RGB)
     np.testing.assert_array_equal(found[1, 1:5, 1:5], RGB[:, :4])
     assert (found[0, [0, 5]] == 255).all() and (found[1][:, [0, 5]] == 255).all()
-    with pytest.raises(DataError, match="2 of 2 images cannot be read: .*1.png: it is 6x4, larger than 3x3; ask for the fit 'crop' or 'resize'"):
+    with pytest.raises(DataError, match="2 of 2 images cannot be used: .*1.png: it is 6x4, larger than 3x3; ask for the fit 'crop' or 'resize'"):
         data.load(tmp_path, size=3)
     with pytest.raises(DataError, match=r"The images have 2 different sizes \(1 of 6x4, 1 of 4x4\). Bring them to one size first, or ask"):
         data.load(tmp_path)

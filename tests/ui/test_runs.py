@@ -98,8 +98,8 @@ def test_what_is_wrong_with_the_pictures_is_said(runs, pictures):
     runs.start("wrong", tiny(pictures), 200, 200)
     until(lambda: not runs.alive("wrong"))
     state = runs.state("wrong")
-    assert "1 of 9 images cannot be read" in state.said and not state.paused and not state.finished
-    assert "1 of 9 images cannot be read" in run_view.view(state)
+    assert "1 of 9 images cannot be used" in state.said and not state.paused and not state.finished
+    assert "1 of 9 images cannot be used" in run_view.view(state)
 
 
 def test_another_process_with_the_number_is_not_taken_for_the_run(runs, pictures, tmp_path):

@@ -17,7 +17,7 @@ _HOME = {
     "Studio": "studio", "ModelCard": "studio", "Recipe": "recipe", "Trajectory": "trajectory", "Frame": "frame",
     "Interval": "guiding", "Projection": "guiding", "ByClassifier": "guiding", "Change": "guiding", "Palette": "guiding",
     "Picture": "picture", "EDITS": "edit", "FromPicture": "edit", "Inpaint": "edit", "Invert": "edit",
-    "Interpolate": "edit", "Morph": "edit", "Branch": "branch",
+    "Interpolate": "edit", "Morph": "edit", "Travel": "edit", "Branch": "branch",
     "ModelSpec": "spec", "Model": "model", "load": "model",
     "ExportOptions": "export", "FORMATS": "export",
     "NoiseLevel": "diffusion.schedule", "NoiseSchedule": "diffusion.schedule", "SCHEDULES": "diffusion.schedule",

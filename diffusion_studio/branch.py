@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import options
-from .edit import ONE_PICTURE, Inpaint, Interpolate, Morph
+from .edit import FILMS, ONE_SEED, Inpaint, Interpolate
 from .errors import OptionError
 from .options import option
 
@@ -53,8 +53,8 @@ def check_depth(given: Any) -> None:
 def check_edit(recipe: Any) -> None:
     """An `OptionError` where a recipe's edit, branch and seeds do not go together."""
     edit, branch, count = recipe.edit, recipe.branch, len(recipe.seeds)
-    if isinstance(edit, ONE_PICTURE) and count > 1:
-        raise OptionError(f"{edit.title}: no seed changes what comes out, so one is enough; got {count}. Give one seed.")
+    if isinstance(edit, ONE_SEED) and count > 1:
+        raise OptionError(f"{edit.title}: it takes one seed, got {count}. Give one.")
     if isinstance(edit, Interpolate) and count < 2:
         raise OptionError(f"{edit.title}: it needs at least two seeds to go between, got one. Give more, such as 3, 14.")
     if branch is None:
@@ -68,7 +68,7 @@ def check_edit(recipe: Any) -> None:
     if recipe.model != parent.model:
         raise OptionError(f"The run to continue is one of {parent.model!r}, and the rest was asked of {recipe.model!r}. "
                           "Continue with the same model.")
-    if recipe.seeds != parent.seeds and (count != parent.pictures != 1 or isinstance(parent.edit, (Interpolate, Morph))):
+    if recipe.seeds != parent.seeds and (count != parent.pictures != 1 or isinstance(parent.edit, FILMS)):
         raise OptionError(f"The run to continue has {parent.pictures} pictures, and {count} other seeds were given. Give as "
                           "many, or leave them as they are; a run of one picture can be continued with any number.")
 

@@ -17,6 +17,7 @@ from .options import option
 from .picture import MAX_SIDE, Picture
 
 MAX_FILM = 64                       # as many as a run has pictures
+MAX_STOPS = 16
 _STRENGTH = "The share of the run's steps that are made: 1 begins in all the noise, less keeps more of the picture."
 _SOURCE = "What the given picture shows, for its way into noise. Left out: any."
 _FILM = "Pictures of the film, the ends included."
@@ -144,14 +145,43 @@ class Morph(Edit):
                               "of one size.")
 
 
+@dataclass(frozen=True)
+class Travel(Edit):
+    """Pictures on the way through prompts, or labels of a model that reads none: one seed, and what is asked for changes.
+
+    Between two stops the predictions of both are mixed, in shares that go from one to the other (Liu et al. 2022, on
+    composing diffusion models by their scores).
+    """
+
+    title: ClassVar[str] = "A film from prompt to prompt, or label to label"
+    stops: str = option("", "Two or more prompts with | between them; or labels, where the model reads no words.")
+    film: int = option(16, _FILM, low=2, high=MAX_FILM)
+    loop: bool = option(False, _LOOP)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 2 <= len(self.names) <= MAX_STOPS or not all(self.names):
+            raise OptionError(f"{self.title}: it takes 2 to {MAX_STOPS} stops with | between them, such as 'cat face | owl', got "
+                              f"{self.stops!r:.80}.")
+        if len(self.stops) > 2000:
+            raise OptionError("The stops have more than 2,000 letters. Make them shorter.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Each stop by itself."""
+        return tuple(part.strip() for part in self.stops.split("|"))
+
+
 EDITS: dict[str, type[Edit]] = {
     "picture": FromPicture,
     "inpaint": Inpaint,
     "invert": Invert,
     "interpolate": Interpolate,
     "morph": Morph,
+    "travel": Travel,
 }
-ONE_PICTURE = (Invert, Morph)       # whose outcome no seed changes
+ONE_SEED = (Invert, Morph, Travel)  # the first two begin with pictures, the last with the same noise everywhere
+FILMS = (Interpolate, Morph, Travel)
 
 
 def edit_of(given: Any) -> Edit | None:

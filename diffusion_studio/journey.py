@@ -15,19 +15,19 @@ import torch
 
 from .diffusion import editing
 from .diffusion.denoiser import Denoiser
-from .diffusion.film import Between, between, mixed
+from .diffusion.film import Between, Repeated, between, mixed, travelling
 from .diffusion.levels import Levels
 from .diffusion.noise import Noise
 from .diffusion.prediction import Prediction
 from .diffusion.samplers import NoiseFunction, Sampler, Step
 from .diffusion.sampling import later, sample
 from .diffusion.schedule import NoiseLevel
-from .edit import FromPicture, Inpaint, Interpolate, Invert, Morph
+from .edit import FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from .errors import OptionError, SamplingError
 from .frame import Frame
 from .images import from_uint8, to_uint8
 from .picture import Picture
-from .recipe import Recipe
+from .recipe import ANY, Recipe
 
 INTO_NOISE, BEFORE = "into noise", "before the branch"
 MAX_STATES = 10_000                 # of a run with RePaint's jumps
@@ -41,6 +41,7 @@ class Plan:
     levels: tuple[NoiseLevel, ...]
     noise: Noise
     black_margin: float = 0.0           # of the model's pictures
+    takes_text: bool = False
 
     def start(self) -> torch.Tensor:
         """x at the first level: noise with the spread that pictures of unit variance have there."""
@@ -88,6 +89,8 @@ def journey(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
     if edit is None or isinstance(edit, Interpolate):
         noise = made.noise if edit is None else Between(made.noise, edit.film, edit.loop)
         return Leg(recipe.sampler, made.denoise, made.levels, noise, lambda _: begun(noise, made.levels[0])),
+    if isinstance(edit, Travel):
+        return _travelled(recipe, edit, made, planned),
     at = {name: _as_x(picture, name, made) for name, picture in edit.pictures.items() if name != "mask"}
     if isinstance(edit, FromPicture):
         return Leg(recipe.sampler, made.denoise, made.levels, made.noise,
@@ -95,6 +98,15 @@ def journey(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
     if isinstance(edit, Inpaint):
         return _inpainted(recipe, edit, made, at["picture"]),
     return _inverted(recipe, edit, made, torch.stack(list(at.values())), planned)
+
+
+def _travelled(recipe: Recipe, edit: Travel, made: Plan, planned: Planner) -> Leg:
+    """A plan for each stop, all from the noise of the one seed."""
+    asked = [{"prompt": name} if made.takes_text else {"label": None if name == ANY else name} for name in edit.names]
+    stops = [planned(replace(recipe, edit=None, **one), 1.0).denoise for one in asked]
+    noise = Repeated(made.noise, edit.film)
+    return Leg(recipe.sampler, travelling(stops, between(len(stops), edit.film, edit.loop)), made.levels, noise,
+               lambda _: begun(noise, made.levels[0]))
 
 
 def reached(path: Levels, strength: float) -> Levels:

@@ -14,7 +14,7 @@ from .branch import Branch, check_depth, check_edit, file_name
 from .diffusion.noise import MAX_SEED
 from .diffusion.samplers import DDIM, SAMPLERS, Sampler
 from .diffusion.spacing import SPACINGS, Spacing, Trailing
-from .edit import ONE_PICTURE, Edit, Inpaint, edit_files, edit_json, edit_of, edit_words
+from .edit import ONE_SEED, Edit, Inpaint, edit_files, edit_json, edit_of, edit_words
 from .errors import OptionError
 from .guiding import GROUPS, ByClassifier, Change, Interval, Palette, Projection
 from .options import Option, option
@@ -192,7 +192,7 @@ class Recipe:
         if "steps" not in given and isinstance(spacing, Spacing) and spacing.count is not None:
             settings["steps"] = spacing.count
         edit = settings["edit"] = edit_of(settings.get("edit"))
-        if "seeds" not in given and isinstance(edit, ONE_PICTURE) and isinstance(settings.get("seeds"), tuple):
+        if "seeds" not in given and isinstance(edit, ONE_SEED) and isinstance(settings.get("seeds"), tuple):
             settings["seeds"] = settings["seeds"][:1]
         return options.build(cls, settings, "field of a recipe")
 

@@ -10,10 +10,13 @@ import torch
 from journey_cases import BASE, MASK, OTHER, PICTURE, frames, states
 
 from diffusion_studio import journey
+from diffusion_studio.diffusion.film import between, travelling
 from diffusion_studio.diffusion.noise import Noise
+from diffusion_studio.diffusion.prediction import from_x0
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, DPMPP2M, DPMPP2S, Euler, EulerAncestral, Heun
-from diffusion_studio.diffusion.schedule import CLEAN
-from diffusion_studio.edit import Inpaint, Interpolate, Invert, Morph
+from diffusion_studio.diffusion.schedule import CLEAN, NoiseLevel
+from diffusion_studio.edit import Inpaint, Interpolate, Invert, Morph, Travel
+from diffusion_studio.errors import OptionError
 from diffusion_studio.generate import plan, stream
 from diffusion_studio.recipe import Recipe
 from diffusion_studio.states import States
@@ -53,6 +56,41 @@ def test_a_stochastic_film_is_continuous_too(tiny_model):
     last = states(model, recipe)[-1]
     near = (last[1:] - last[:-1]).flatten(1).norm(dim=1).max()
     assert near < 0.2 * (last[0] - last[-1]).norm()
+
+
+def test_a_film_goes_through_labels(tiny_model):
+    """At its stops it is each label's own run; in between it is near both, and any order of pictures is the same."""
+    model, recipe = tiny_model(), replace(BASE, label=None, seeds=(3,), guidance=2.0, edit=Travel("Cat | any | Dog", film=9))
+    film = states(model, recipe)
+    own = [states(model, replace(recipe, edit=None, label=label))[-1][0] for label in ("Cat", None, "Dog")]
+    for place, one in zip((0, 4, 8), own):
+        assert (film[-1][place] - one).abs().max() < 1e-12
+    assert all(torch.equal(film[0][0], x) for x in film[0]) and recipe.pictures == 9
+    way = [(film[-1][k + 1] - film[-1][k]).norm() for k in range(8)]
+    assert max(way) < 0.6 * (own[0] - own[1]).norm() + 0.6 * (own[1] - own[2]).norm() and min(way) > 0
+    whole = states(model, replace(recipe, edit=Travel("Cat | any | Dog", film=5)))
+    assert (whole[-1] - film[-1][::2]).abs().max() < 1e-12
+
+
+def test_a_film_through_labels_loops_and_draws_one_fresh_noise(tiny_model):
+    model = tiny_model()
+    recipe = replace(BASE, label=None, seeds=(3,), sampler=DDPM(), edit=Travel("Cat | Dog", film=4, loop=True))
+    last = states(model, recipe)[-1]
+    assert torch.equal(last[1], last[3]) and not torch.equal(last[0], last[2])
+    assert (last[2] - states(model, replace(recipe, edit=None, label="Dog"))[-1][0]).abs().max() < 1e-12
+
+
+def test_mixed_predictions_still_read_one_x():
+    level, x = NoiseLevel(3, 0.6, 0.8), torch.randn(4, 1, 5, 5, dtype=F64)
+    stops = [lambda x, level, k=k: from_x0(torch.full_like(x, k), x, level.alpha, level.sigma) for k in range(3)]
+    p = travelling(stops, between(3, 4, False))(x, level)
+    assert (level.alpha * p.x0 + level.sigma * p.eps - x).abs().max() < 1e-12 and p.variance is None
+    assert torch.allclose(p.x0[:, 0, 0, 0], torch.tensor([0, 2 / 3, 4 / 3, 2], dtype=F64))
+
+
+def test_an_unknown_stop_is_named(tiny_model):
+    with pytest.raises(OptionError, match="no label of tiny 'Cow'"):
+        frames(tiny_model(), replace(BASE, label=None, seeds=(3,), edit=Travel("Cat | Cow")))
 
 
 def test_a_film_between_pictures_ends_in_their_own_inversions(tiny_model):

@@ -22,7 +22,7 @@ from diffusion_studio.branch import MAX_BRANCHES, Branch
 from diffusion_studio.cli.generate import recipe_of
 from diffusion_studio.cli.parser import build_parser
 from diffusion_studio.diffusion.samplers import DDPM
-from diffusion_studio.edit import EDITS, FromPicture, Inpaint, Interpolate, Invert, Morph, edit_json, edit_of
+from diffusion_studio.edit import EDITS, FromPicture, Inpaint, Interpolate, Invert, Morph, Travel, edit_json, edit_of
 from diffusion_studio.errors import DataError, OptionError
 from diffusion_studio.options import fields_of
 from diffusion_studio.picture import MAX_SIDE, Picture
@@ -39,7 +39,7 @@ RECIPES = [
     replace(BASE, edit=FromPicture(GREY, 0.25)), replace(SEVERAL, edit=Inpaint(GREY, MASK, jumps=3, jump_length=2)),
     replace(BASE, edit=Invert(GREY, 0.5, source_label="-Shirt")), replace(SEVERAL, edit=Interpolate(film=5, loop=True)),
     replace(BASE, edit=Morph(GREY, OTHER, source_prompt="a 'shoe'")), BASE.continued(2, label="Shirt"),
-    BASE.continued(0, seeds=(1, 2)),
+    BASE.continued(0, seeds=(1, 2)), replace(BASE, edit=Travel("Bag | any | -Shirt", film=7, loop=True)),
     replace(SEVERAL, edit=Inpaint(GREY, MASK)).continued(1, sampler=DDPM()).continued(3, guidance=2.0),
     replace(BASE, edit=Invert(GREY)).continued(1, edit=Inpaint(OTHER, MASK)),
 ]
@@ -204,12 +204,17 @@ def test_branches_of_branches_end_somewhere():
     (lambda: Inpaint(GREY, Picture(np.zeros((32, 32, 3), np.uint8))), "A mask is grey, got 32x32 RGB"),
     (lambda: Inpaint(GREY, MASK, jumps=21), "jumps must be a whole number from 1 to 20"),
     (lambda: Morph(GREY, RGB), "begins with a picture of 32x32 grey and ends with one of 9x7 RGB"),
+    (lambda: Travel("cat"), "takes 2 to 16 stops with | between them, such as 'cat face | owl', got 'cat'"),
+    (lambda: Travel("cat | | owl"), "takes 2 to 16 stops"),
+    (lambda: Travel("a|" * 16 + "b"), "takes 2 to 16 stops"),
+    (lambda: Travel("a" * 1999 + "|b"), "more than 2,000 letters"),
+    (lambda: Recipe(seeds=(1, 2), edit=Travel("a | b")), "it takes one seed, got 2"),
     (lambda: Interpolate(65), "film must be a whole number from 2 to 64, got 65"),
     (lambda: Invert(GREY, source_prompt="x" * 2001), "source_prompt has more than 2,000 letters"),
     (lambda: Recipe(edit="inpant"), "There is no edit 'inpant'.*Did you mean 'inpaint'"),
     (lambda: Recipe(edit={"name": "picture", "pictur": "x"}), "There is no option of the edit 'picture' 'pictur'"),
     (lambda: Recipe(edit=3), "int is not registered"),
-    (lambda: Recipe(seeds=(1, 2), edit=Invert(GREY)), "one is enough; got 2. Give one seed"),
+    (lambda: Recipe(seeds=(1, 2), edit=Invert(GREY)), "it takes one seed, got 2. Give one"),
     (lambda: Recipe(edit=Interpolate()), "needs at least two seeds"),
     (lambda: Recipe(branch=3), "A branch is a recipe and the state from which to go on, got 3"),
     (lambda: Recipe(branch=Branch("m", 3)), "A branch continues a recipe, got 'm'"),

@@ -1,4 +1,4 @@
-"""Films from noise to noise: a picture for each of some points on the way, and the way itself on the sphere."""
+"""Films: a picture for each of some points on a way, from noise to noise on the sphere or from condition to condition."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
+from .denoiser import Denoiser
 from .editing import slerp
 from .noise import Noise
+from .prediction import Prediction
+from .schedule import NoiseLevel
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,51 @@ class Between:
 
     def _mixed(self, drawn: torch.Tensor) -> torch.Tensor:
         return mixed(drawn, between(len(self.ends.seeds), self.film, self.loop))
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """The noise of one seed for each of `count` pictures."""
+
+    one: Noise
+    count: int
+
+    def __call__(self, index: int) -> torch.Tensor:
+        return self._repeated(self.one(index))
+
+    def over(self, start: float, end: float) -> torch.Tensor:
+        return self._repeated(self.one.over(start, end))
+
+    def _repeated(self, drawn: torch.Tensor) -> torch.Tensor:
+        return drawn[:1].repeat(self.count, *[1] * (drawn.ndim - 1))
+
+
+def travelling(stops: Sequence[Denoiser], pairs: Sequence[tuple[int, int, float]]) -> Denoiser:
+    """For each picture (as many as `pairs` of `between`) the predictions of its two stops, mixed in its shares.
+
+    A mixture of readings of one x is one of it too: alpha * x0 + sigma * eps == x stays true. Each stop is asked once, about
+    the pictures that need it.
+    """
+    shares = torch.zeros(len(stops), len(pairs), dtype=torch.float64)
+    for k, (a, b, share) in enumerate(pairs):
+        shares[a, k] += 1 - share
+        shares[b, k] += share
+
+    def denoise(x: torch.Tensor, level: NoiseLevel) -> Prediction:
+        whole: list[torch.Tensor | None] = [None, None, None]
+        for stop, share in zip(stops, shares):
+            places = share.nonzero()[:, 0]
+            if not len(places):
+                continue
+            weight = share[places].to(x).view(-1, *[1] * (x.ndim - 1))
+            p = stop(x[places.to(x.device)], level)
+            for n, part in enumerate((p.x0, p.eps, p.variance)):
+                if part is not None:
+                    whole[n] = torch.zeros_like(x) if whole[n] is None else whole[n]
+                    whole[n].index_add_(0, places.to(x.device), weight * part)
+        return Prediction(*whole)
+
+    return denoise
 
 
 def between(ends: int, film: int, loop: bool) -> list[tuple[int, int, float]]:

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ..data.pictures import FITS
-from ..edit import EDITS, ONE_PICTURE, Edit, Inpaint, pictures_of
+from ..edit import EDITS, ONE_SEED, Edit, Inpaint, pictures_of
 from ..errors import OptionError, StudioError
 from ..images import to_pil
 from ..options import fields_of, name_of
@@ -21,7 +21,7 @@ from .painter import mask_in, painter, sheet
 _LABELS = {"picture": "Picture", "other": "Picture at the end", "mask": "Or a mask as a file: white is drawn anew",
            "strength": "Strength",
            "source_label": "What the picture shows", "source_prompt": "What the picture shows, in words",
-           "film": "Pictures of the film", "loop": "Back to the beginning"}
+           "film": "Pictures of the film", "loop": "Back to the beginning", "stops": "Prompts or labels on the way"}
 
 
 class EditControls:
@@ -121,8 +121,8 @@ class EditControls:
 
     @staticmethod
     def seeds(edit: Edit | None, given: tuple[int, ...]) -> tuple[int, ...]:
-        """The seeds that count: one where no seed changes anything."""
-        return given[:1] if isinstance(edit, ONE_PICTURE) else given
+        """The seeds that count: one where the edit takes one."""
+        return given[:1] if isinstance(edit, ONE_SEED) else given
 
     def show(self, recipe: Recipe, card: ModelCard) -> dict[Any, Any]:
         """Updates that put the section where the recipe says."""

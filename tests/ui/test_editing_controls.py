@@ -67,7 +67,7 @@ def test_only_what_matters_to_a_kind_is_shown(controls, kind):
     assert set(shown) == set(controls.editing.kind_outputs())
     names = {"none": set(), "picture": {"picture", "strength"},
              "inpaint": {"picture", "mask", "strength", "jump_length", "jumps"},
-             "invert": {"picture", "strength", "source_label"}, "interpolate": {"film", "loop"},
+             "invert": {"picture", "strength", "source_label"}, "interpolate": {"film", "loop"}, "travel": {"stops", "film", "loop"},
              "morph": {"picture", "other", "film", "loop", "strength", "source_label"}}[kind]
     both = {**controls.editing.pictures, **controls.editing.options}
     assert {name for name, control in both.items() if shown[control]["visible"]} == names      # this model reads no text

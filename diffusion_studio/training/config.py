@@ -91,8 +91,7 @@ class TrainConfig:
     text_layers: int = option(1, "Transformer layers of the text encoder.", low=0, high=48)
     text_tokens: int = option(64, "Longest caption, in words and commas.", low=1, high=1024)
     text_cross: bool = option(True, "Attend to the words; else only the pooled text reaches the network.")
-    text_vectors: str = option("", "An .npz with 'words' and 'vectors': a table that is kept, instead of one learnt from "
-                               "the captions' words.")
+    text_vectors: str = option("", "An .npz with 'words' and 'vectors': a table that is kept, instead of one learnt from captions.")
     text_dropout: float = option(0.1, "Share of captions left empty, for guidance; 0 trains with captions only.",
                                  low=0.0, high=1.0)
     joint_dropout: float = option(0.1, "Share of pictures that lose both label and caption, besides.", low=0.0, high=1.0)
@@ -105,6 +104,7 @@ class TrainConfig:
     sample_guidance: float = option(0.0, "Guidance that it comes with; 0 is 2 with labels, 4 with captions.", low=0.0, high=20.0)
 
     start_from: str = option("", "A model file whose weights the run begins with: its network must be the same.")
+    grow_from: str = option("", "A model file of smaller pictures; this network has more levels, or larger patches.")
     images: int = option(220_000, "Number of images to see in all.", low=1)
     batch: int = option(32, "Images per step.", low=1, high=65_536)
     accumulate: int = option(1, "Parts that a batch is computed in, one after another, where memory is short.", low=1,

@@ -26,6 +26,7 @@ from ..nets.unet import UNet
 from ..spec import ModelSpec
 from .captions import Captions
 from .config import TrainConfig
+from .growing import grow
 from .objective import OBJECTIVES, ClassifierObjective
 from .processes import PROCESSES
 from .samples import cloud_sheet, enlarging_sheet, sample_sheet
@@ -68,6 +69,15 @@ class DenoiserTask:
     def licence(self) -> str:
         known = data.KNOWN.get(self.config.data)
         return known.licence if known else "that of the data"
+
+    def begin(self, network: nn.Module) -> None:
+        """Weights that a run begins with, where it names any."""
+        if self.config.start_from and self.config.grow_from:
+            raise OptionError("A run begins with one file: give start_from, for the same network, or grow_from, for a smaller one.")
+        if self.config.start_from:
+            self.start_from(network, self.config.start_from)
+        elif self.config.grow_from:
+            grow(network, self.config.grow_from, self.captions.words if self.captions else ())
 
     def start_from(self, network: nn.Module, path: str) -> None:
         """Fill a new network with the weights in a model file. An `OptionError` where that has another network or table."""

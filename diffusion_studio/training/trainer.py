@@ -65,8 +65,8 @@ class Trainer:
         layout = torch.channels_last if config.channels_last and self.images.ndim == 4 else torch.contiguous_format
         self.layout = layout
         self.network = self.task.network()
-        if config.start_from and not folder.state_path.is_file():
-            self.task.start_from(self.network, config.start_from)
+        if not folder.state_path.is_file():
+            self.task.begin(self.network)
         self.network = self.network.to(device, memory_format=layout).train()
         self.emas = [EMA(self.network, decay) for decay in config.decays]
         self.powers = [PowerEMA(self.network, length) for length in config.powers]

@@ -153,7 +153,7 @@ class Travel(Edit):
     composing diffusion models by their scores).
     """
 
-    title: ClassVar[str] = "A film from prompt to prompt, or label to label"
+    title: ClassVar[str] = "A film from prompt to prompt"
     stops: str = option("", "Two or more prompts with | between them; or labels, where the model reads no words.")
     film: int = option(16, _FILM, low=2, high=MAX_FILM)
     loop: bool = option(False, _LOOP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ class Model:
         self.dtype = dtype
         self.network = network.to(device=device, dtype=dtype)
         self._arranged = False
+        self._arranging = threading.Lock()
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -55,9 +57,10 @@ class Model:
         given = (label,) if label is None or isinstance(label, (str, int)) else tuple(label)
         texts = (prompt,) if prompt is None or isinstance(prompt, str) else tuple(prompt)
         # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
-        if not self._arranged:
-            self.network.to(memory_format=torch.channels_last)
-            self._arranged = True
+        with self._arranging:               # or a second run's would swap weights that the first one is reading
+            if not self._arranged:
+                self.network.to(memory_format=torch.channels_last)
+                self._arranged = True
         bound = NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts),
                                 self._enlarged(low_res))
         return SelfConditioned(bound) if self.spec.network.self_condition else bound

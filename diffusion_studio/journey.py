@@ -15,7 +15,7 @@ import torch
 
 from .diffusion import editing
 from .diffusion.denoiser import Denoiser
-from .diffusion.film import Between, Repeated, between, mixed, travelling
+from .diffusion.film import Between, between, mixed, travelling
 from .diffusion.levels import Levels
 from .diffusion.noise import Noise
 from .diffusion.prediction import Prediction
@@ -87,7 +87,7 @@ def journey(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
     edit = recipe.edit
     made = planned(recipe, getattr(edit, "strength", 1.0))
     if edit is None or isinstance(edit, Interpolate):
-        noise = made.noise if edit is None else Between(made.noise, edit.film, edit.loop)
+        noise = made.noise if edit is None else Between(made.noise, between(len(recipe.seeds), edit.film, edit.loop))
         return Leg(recipe.sampler, made.denoise, made.levels, noise, lambda _: begun(noise, made.levels[0])),
     if isinstance(edit, Travel):
         return _travelled(recipe, edit, made, planned),
@@ -104,7 +104,7 @@ def _travelled(recipe: Recipe, edit: Travel, made: Plan, planned: Planner) -> Le
     """A plan for each stop, all from the noise of the one seed."""
     asked = [{"prompt": name} if made.takes_text else {"label": None if name == ANY else name} for name in edit.names]
     stops = [planned(replace(recipe, edit=None, **one), 1.0).denoise for one in asked]
-    noise = Repeated(made.noise, edit.film)
+    noise = Between(made.noise, [(0, 0, 0.0)] * edit.film)
     return Leg(recipe.sampler, travelling(stops, between(len(stops), edit.film, edit.loop)), made.levels, noise,
                lambda _: begun(noise, made.levels[0]))
 

@@ -40,13 +40,13 @@ def test_a_film_goes_from_seed_to_seed(tiny_model):
         assert (film[-1][place] - own[-1][seed]).abs().max() < 1e-12
     assert film[0].shape == (5, 1, 8, 8) and recipe.pictures == 5
     big = Noise((1, 2), (1, 100, 100), dtype=F64)
-    spread = journey.Between(big, 9, False)(0).std(dim=(1, 2, 3))
+    spread = journey.Between(big, between(2, 9, False))(0).std(dim=(1, 2, 3))
     assert (spread - 1).abs().max() < 0.03
 
 
 def test_a_looping_film_closes_without_showing_its_beginning_twice():
     ends = Noise((1, 2), (1, 8, 8), dtype=F64)
-    film = journey.Between(ends, 8, True)(0)
+    film = journey.Between(ends, between(2, 8, True))(0)
     assert torch.equal(film[0], ends(0)[0]) and torch.equal(film[4], ends(0)[1])
     assert torch.allclose(film[1:4], film[5:].flip(0)) and not torch.allclose(film[1], film[2])
 

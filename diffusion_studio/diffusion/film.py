@@ -14,42 +14,24 @@ from .prediction import Prediction
 from .schedule import NoiseLevel
 
 
+Pair = tuple[int, int, float]           # two points of a way, and how far a picture is from the first to the second
+
+
 @dataclass(frozen=True)
 class Between:
-    """Noise of a film through the seeds of `ends`: each picture's lies on the arc between those of its two neighbours."""
+    """Noise of a film through the seeds of `ends`: each picture's lies on the arc between those of its pair of `between`."""
 
     ends: Noise
-    film: int
-    loop: bool
+    pairs: Sequence[Pair]
 
     def __call__(self, index: int) -> torch.Tensor:
-        return self._mixed(self.ends(index))
+        return mixed(self.ends(index), self.pairs)
 
     def over(self, start: float, end: float) -> torch.Tensor:
-        return self._mixed(self.ends.over(start, end))
-
-    def _mixed(self, drawn: torch.Tensor) -> torch.Tensor:
-        return mixed(drawn, between(len(self.ends.seeds), self.film, self.loop))
+        return mixed(self.ends.over(start, end), self.pairs)
 
 
-@dataclass(frozen=True)
-class Repeated:
-    """The noise of one seed for each of `count` pictures."""
-
-    one: Noise
-    count: int
-
-    def __call__(self, index: int) -> torch.Tensor:
-        return self._repeated(self.one(index))
-
-    def over(self, start: float, end: float) -> torch.Tensor:
-        return self._repeated(self.one.over(start, end))
-
-    def _repeated(self, drawn: torch.Tensor) -> torch.Tensor:
-        return drawn[:1].repeat(self.count, *[1] * (drawn.ndim - 1))
-
-
-def travelling(stops: Sequence[Denoiser], pairs: Sequence[tuple[int, int, float]]) -> Denoiser:
+def travelling(stops: Sequence[Denoiser], pairs: Sequence[Pair]) -> Denoiser:
     """For each picture (as many as `pairs` of `between`) the predictions of its two stops, mixed in its shares.
 
     A mixture of readings of one x is one of it too: alpha * x0 + sigma * eps == x stays true. Each stop is asked once, about
@@ -77,7 +59,7 @@ def travelling(stops: Sequence[Denoiser], pairs: Sequence[tuple[int, int, float]
     return denoise
 
 
-def between(ends: int, film: int, loop: bool) -> list[tuple[int, int, float]]:
+def between(ends: int, film: int, loop: bool) -> list[Pair]:
     """For each of `film` pictures its two neighbours among `ends` points, and how far it is from the first to the second.
 
     Evenly spread from the first point to the last, or back to the first without showing that twice.
@@ -88,7 +70,7 @@ def between(ends: int, film: int, loop: bool) -> list[tuple[int, int, float]]:
     return [(start, (start + 1) % ends, place - start) for start, place in zip(starts, places)]
 
 
-def mixed(x: torch.Tensor, pairs: Sequence[tuple[int, int, float]]) -> torch.Tensor:
+def mixed(x: torch.Tensor, pairs: Sequence[Pair]) -> torch.Tensor:
     """The points (film, ...) that `pairs` of `between` say of the ends x (n, ...).
 
     One by one, so that a picture does not depend on how many the film has besides.

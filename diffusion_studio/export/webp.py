@@ -60,14 +60,13 @@ def _three(number: int) -> bytes:
 
 
 def _pixels(picture: np.ndarray) -> bytes:
-    """The chunks of pixels, taken out of a lossless still WebP that Pillow writes."""
+    """The one chunk of pixels, taken out of a lossless still WebP that Pillow writes."""
     buffer = io.BytesIO()
     to_pil(picture).convert("RGB").save(buffer, "WEBP", lossless=True, quality=0, method=0)
-    whole, at, found = buffer.getvalue(), 12, b""
-    while at < len(whole):
+    whole, at = buffer.getvalue(), 12
+    while True:
         kind, length = struct.unpack_from("<4sI", whole, at)
         end = at + 8 + length + length % 2
-        if kind in (b"VP8L", b"ALPH", b"VP8 "):
-            found += whole[at:end]
+        if kind == b"VP8L":
+            return whole[at:end]
         at = end
-    return found

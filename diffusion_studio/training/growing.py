@@ -15,8 +15,8 @@ from ..nets.unet import UNet
 OUTERMOST = ("conv_in.", "norm_out.", "conv_out.")
 
 
-def grow(network: nn.Module, path: str, words: Sequence[str]) -> int:
-    """Fill a new U-Net with the levels of the one in a model file; returns how many tensors were filled.
+def grow(network: nn.Module, path: str, words: Sequence[str]) -> None:
+    """Fill a new U-Net with the levels of the one in a model file.
 
     Either the new one has more levels: they are counted from the innermost, and the smaller network's outermost comes to lie
     below the new ones. Or it has as many and larger patches: then a position sees the same part of a picture, and what read or
@@ -49,7 +49,6 @@ def grow(network: nn.Module, path: str, words: Sequence[str]) -> int:
     if not any(place.startswith(("down.", "middle.", "up.")) for place in filled):
         raise OptionError(f"{path} has no level of this run's widths. Give the inner levels the same channels, blocks and heads.")
     network.load_state_dict({**state, **filled})
-    return len(filled)
 
 
 def _means(weight: torch.Tensor, patch: int, side: int) -> torch.Tensor:

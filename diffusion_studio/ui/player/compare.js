@@ -1,7 +1,7 @@
 // A run that is kept below the next ones, state beside state, until it is put away. All in the page: it holds what was pulled.
 // States are matched by noise level, so that runs of other steps or spacings compare too.
 const makeCompare = (find, paintOn) => {
-  let kept = null;                                     // { frames, meta, tick, shown }
+  let kept = null;                                     // { frames, meta, tick }
   const clouds = makeClouds(() => kept.frames, () => kept.tick);
   const screens = find('.kept'), about = find('.about');
 
@@ -26,7 +26,7 @@ const makeCompare = (find, paintOn) => {
   };
 
   const keep = (run) => {                              // or null: put it away
-    kept = run && { ...run, shown: -1 };
+    kept = run;
     screens.hidden = about.hidden = !kept;
     find('.player').classList.toggle('comparing', !!kept);
   };

@@ -46,7 +46,7 @@ def limited(denoise: Denoiser, recipe: Recipe, spec: ModelSpec) -> Denoiser:
         if recipe.threshold < 1:
             denoise = dynamically_thresholded(denoise, recipe.threshold)
         elif recipe.clip:
-            denoise = clamped(denoise)
+            denoise = clamped(denoise, keep_eps=isinstance(recipe.sampler, DDIM) and recipe.sampler.keep_eps)
     if recipe.palette.on:
         denoise = in_palette(denoise, values(recipe.palette.colours(spec), spec.channels), recipe.palette.below)
     return denoise

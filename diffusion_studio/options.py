@@ -18,9 +18,14 @@ _KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 
 
 def option(default: Any, help: str, *, low: float | None = None, high: float | None = None,
-           choices: tuple[str, ...] = ()) -> Any:
-    """A dataclass field with a sentence of help and inclusive limits."""
-    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+           choices: tuple[str, ...] = (), later: bool = False) -> Any:
+    """A dataclass field with a sentence of help and inclusive limits.
+
+    `later` is for one that came after files were written: JSON says it where it is not at its default, so that old files
+    stay equal.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices,
+                                                        "later": later})
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Option:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    later: bool
 
 
 def fields_of(cls: type) -> list[Option]:
@@ -119,7 +125,9 @@ def name_of(registry: Mapping[str, type], given: Any) -> str:
 
 def to_json(registry: Mapping[str, type], given: Any) -> dict[str, Any]:
     """`{"name": ..., option: value, ...}` of a registered instance."""
-    return {"name": name_of(registry, given), **dataclasses.asdict(given)}
+    unsaid = {one.name for one in fields_of(type(given)) if one.later and getattr(given, one.name) == one.default}
+    return {"name": name_of(registry, given),
+            **{name: value for name, value in dataclasses.asdict(given).items() if name not in unsaid}}
 
 
 def from_json(registry: Mapping[str, type], kind: str, given: Any) -> Any:

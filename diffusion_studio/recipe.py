@@ -29,9 +29,6 @@ NO_EDIT = "none"                # and for no edit
 VERSION = 1
 
 GUIDANCE_SHAPES = ("constant", "linear", "cosine", "rising")        # of diffusion.guidance, which loads torch
-# Settings that the first recipes did not have: said where they are not at their defaults, so that old files stay equal.
-LATER = ("prompt", "negative", "negative_label", "guidance_shape", "guidance_rescale", "threshold", "guidance_scales",
-         "weaker", "points")
 
 REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPACINGS}
 
@@ -40,10 +37,10 @@ REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPA
 class Recipe:
     """A run. The same recipe gives the same pictures on the same device and precision.
 
-    One picture for each seed; of a model of points one cloud of `points` points for each. `label` None means any. Guidance 1 is off, 0 ignores the label and the prompt.
-    `negative` takes the place of "any" in guidance, and so has no effect where guidance is off. `sampler` and `spacing`
-    may be given by name, or as the object that their JSON is. `low_res` is the picture to enlarge, for a model that does; its
-    size is brought to what the model takes.
+    One picture for each seed; of a model of points one cloud of `points` points for each. `label` None means any. Guidance
+    1 is off, 0 ignores the label and the prompt. `negative` takes the place of "any" in guidance, and so has no effect where
+    guidance is off. `sampler` and `spacing` may be given by name, or as the object that their JSON is. `low_res` is the
+    picture to enlarge, for a model that does; its size is brought to what the model takes.
     """
 
     model: str = option("", "Which model denoises.")
@@ -55,20 +52,23 @@ class Recipe:
     guidance: float = option(1.0, "Classifier-free guidance: 1 is off, more makes pictures more typical of the label "
                              "and less varied.", low=guiding.LOWEST, high=guiding.HIGHEST)
     clip: bool = option(True, "Keep every predicted x0 in the range of pictures.")
-    prompt: str | None = option(None, "What to draw, in words, for models that read text.")
-    negative: str | None = option(None, "What to keep away from, in words: guidance leads from here to the prompt.")
-    negative_label: str | None = option(None, "What to keep away from: guidance leads from this label to the other.")
+    prompt: str | None = option(None, "What to draw, in words, for models that read text.", later=True)
+    negative: str | None = option(None, "What to keep away from, in words: guidance leads from here to the prompt.",
+                                 later=True)
+    negative_label: str | None = option(None, "What to keep away from: guidance leads from this label to the other.",
+                                       later=True)
     guidance_shape: str = option("constant", "How guidance goes from its value to off, or comes, over the run.",
-                                 choices=GUIDANCE_SHAPES)
+                                 choices=GUIDANCE_SHAPES, later=True)
     guidance_rescale: float = option(0.0, "How far guided pictures get back the contrast of unguided ones: helps against "
-                                     "glare under strong guidance.", low=0, high=1)
+                                     "glare under strong guidance.", low=0, high=1, later=True)
     threshold: float = option(1.0, "Dynamic thresholding: the share of pixels that keeps its shades where a picture leaves "
-                              "the range. 1 is off.", low=0.5, high=1)
+                              "the range. 1 is off.", low=0.5, high=1, later=True)
     guidance_scales: str | None = option(None, "Guidance over time as a list, such as 1,6,3: spread evenly over the run, in "
-                                         "place of one scale.")
+                                         "place of one scale.", later=True)
     weaker: str | None = option(None, "A weaker model of the same pictures (autoguidance): guidance leads away from what it "
-                                "sees, instead of from 'any'.")
-    points: int = option(2000, "Points of each cloud, for models of points in the plane.", low=1, high=MAX_POINTS)
+                                "sees, instead of from 'any'.", later=True)
+    points: int = option(2000, "Points of each cloud, for models of points in the plane.", low=1, high=MAX_POINTS,
+                         later=True)
     interval: Interval = Interval()
     projection: Projection = Projection()
     classifier: ByClassifier = ByClassifier()
@@ -150,9 +150,9 @@ class Recipe:
                {"branch": {"recipe": json.loads(self.branch.recipe.to_json()), "at": self.branch.at}})})
 
     def _optional(self, base: Recipe) -> Iterator[tuple[Option, Any, Any]]:
-        """Each of `LATER` and of the groups' options, with its value here and in another recipe."""
+        """Each later option and each of the groups' options, with its value here and in another recipe."""
         for one in options.fields_of(Recipe):
-            if one.name in LATER:
+            if one.later:
                 yield one, getattr(self, one.name), getattr(base, one.name)
         for group in GROUPS:
             mine, theirs = getattr(self, group), getattr(base, group)
@@ -160,9 +160,9 @@ class Recipe:
                 yield one, getattr(mine, name), getattr(theirs, name)
 
     def _later(self) -> list[tuple[str, Any]]:
-        """Name and value of each of `LATER` that says something."""
+        """Name and value of each later option that says something."""
         return [(one.name, getattr(self, one.name)) for one in options.fields_of(Recipe)
-                if one.name in LATER and getattr(self, one.name) != one.default]
+                if one.later and getattr(self, one.name) != one.default]
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
@@ -223,7 +223,7 @@ class Recipe:
         words += ["--steps", self.steps]
         for name, registry in REGISTRIES.items():
             chosen = getattr(self, name)
-            words += [f"--{name}", options.name_of(registry, chosen), *_flags(chosen)]
+            words += [f"--{name}", options.name_of(registry, chosen), *_flags(chosen, getattr(base, name))]
         words += ["--guidance", self.guidance]
         if not self.clip or not base.clip:
             words += _flag("clip", self.clip)
@@ -252,8 +252,7 @@ def _picture_of(given: Any) -> Picture | None:
     if given is not None and not isinstance(given, Picture):
         raise OptionError(f"low_res must be a Picture, got {given!r:.80}. Open one with Picture.open(path).")
     if given is not None and max(given.size) > MAX_SIDE:
-        raise OptionError(f"The picture to enlarge is {given}; a recipe carries up to {MAX_SIDE} pixels a side. Make it "
-                          "smaller.")
+        raise OptionError(f"The picture to enlarge is {given}; a recipe carries up to {MAX_SIDE} a side. Make it smaller.")
     return given
 
 
@@ -282,10 +281,12 @@ def _short(given: dict[str, Any]) -> Any:
     return given if len(given) > 1 else given["name"]
 
 
-def _flags(given: Any) -> Iterator[Any]:
-    """The words that say every option of a sampler or spacing on the command line."""
+def _flags(given: Any, base: Any) -> Iterator[Any]:
+    """The words that say every option of a sampler or spacing on the command line; later ones where they count."""
     for field in options.fields_of(type(given)):
-        yield from _flag(field.name, getattr(given, field.name))
+        value = getattr(given, field.name)
+        if not field.later or {value, getattr(base, field.name, value)} != {field.default}:
+            yield from _flag(field.name, value)
 
 
 def _flag(name: str, value: Any) -> list[Any]:

@@ -25,7 +25,8 @@ RECIPES = [
     Recipe(model="a b'c", label="T-shirt", seeds=(MAX_SEED, 0, 5), sampler=DDIM(eta=0.1), spacing="leading", clip=False),
     Recipe(model="x", sampler=DDPM(variance="large"), seeds=tuple(range(7, 7 + MAX_PICTURES)), guidance=-3.0),
     Recipe(model="emoji", label="google", prompt="cat's \"astronaut\"", negative="-blue", guidance=5.0),
-    Recipe(prompt="--steps 3"), Recipe(model="ünï", label="\"quoted\" \\ $HOME", guidance=0.0),
+    Recipe(model="m", sampler=DDIM(keep_eps=True)), Recipe(prompt="--steps 3"),
+    Recipe(model="ünï", label="\"quoted\" \\ $HOME", guidance=0.0),
     *(Recipe(model="m", sampler=cls()) for cls in SAMPLERS.values()),
     *(Recipe(model="m", spacing=name) for name in SPACINGS),
     Recipe(model="m", label="Bag", negative_label="-Shirt", guidance=6.0, guidance_shape="cosine", guidance_rescale=0.7,
@@ -194,14 +195,15 @@ def test_texts_that_are_no_recipe(text, message):
 
 
 def settings_of(command: str) -> dict:
-    """Read a command back by hand: flags with one value each, and --no-clip."""
+    """Read a command back by hand: flags with one value each, --no-clip and --keep-eps."""
     words = shlex.split(command)
     assert words[:2] == ["diffusion-studio", "generate"]
     found, rest = {"model": words[2]}, words[3:]
     while rest:
         flag, joined, value = rest.pop(0).partition("=")
         assert flag.startswith("--")
-        found[flag[2:].replace("-", "_")] = value if joined else False if flag == "--no-clip" else rest.pop(0)
+        name = flag[2:].replace("-", "_")
+        found[name] = value if joined else False if name == "no_clip" else True if name == "keep_eps" else rest.pop(0)
     return found
 
 
@@ -273,6 +275,13 @@ def test_a_command_to_read():
     recipe = Recipe(model="fashion-mnist", label="Ankle boot", seeds=(3, 4), guidance=2.0)
     assert recipe.to_command() == ("diffusion-studio generate fashion-mnist --label 'Ankle boot' --seed 3 --count 2 --steps 50 "
                                    "--sampler ddim --eta 0.0 --spacing trailing --guidance 2.0")
+
+
+def test_a_command_says_a_later_option_where_the_model_has_it_otherwise():
+    """A folder of diffusers keeps eps by default; a run that does not has to say so."""
+    mine, theirs = Recipe(model="m", label="a"), Recipe(model="m", sampler=DDIM(keep_eps=True))
+    assert "keep-eps" not in mine.to_command()
+    assert "--no-keep-eps" in mine.to_command(theirs) and " --keep-eps" in theirs.to_command(theirs)
 
 
 def test_a_command_with_options_of_the_spacing():

@@ -208,6 +208,8 @@ def process(source: Source, learned: bool) -> tuple[tuple[NoiseSchedule, str, di
     sampler = {"name": "ddpm", "variance": {"fixed_large": "large", "fixed_large_log": "large", "learned_range": "learned",
                                             "learned": "learned"}.get(variance, "small")} if ancestral else {"name": "ddim"}
     clips = told.told("clip_sample", True, absent=ancestral or kind.startswith("DDIM"))
+    if clips and not ancestral:                     # its DDIM clips x0 and steps along the eps of before
+        sampler["keep_eps"] = True
     spacing = told.told("timestep_spacing", "leading", absent="leading", choices=("leading", "trailing", "linspace"))
     notes = []
     for flag, usual in (("thresholding", False), ("clip_sample_range", 1.0), ("steps_offset", 0),

@@ -48,6 +48,9 @@ DIFFUSERS = {
                   {"clip_sample": False, "prediction_type": "v_prediction"}),
     "learned": ({"in_channels": 1, "out_channels": 2}, {"variance_type": "learned_range"}),
     "class-as-time": ({"class_embed_type": "timestep"}, {"trained_betas": [0.001 * k / 50 for k in range(1, 1001)]}),
+    "ddim": ({}, {"kind": "DDIMScheduler"}),
+    "ddim-open": ({}, {"kind": "DDIMScheduler", "clip_sample": False, "prediction_type": "v_prediction",
+                       "timestep_spacing": "trailing"}),
     "odd-widths": ({"time_embedding_dim": 20, "layers_per_block": 2, "block_out_channels": (12, 20, 28),
                     "attention_head_dim": 2, "down_block_types": ("AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
                     "up_block_types": ("UpBlock2D", "UpBlock2D", "AttnUpBlock2D")}, {}),
@@ -115,7 +118,8 @@ def _record(kept: dict, name: str, network, channels: int, label, config: dict, 
 
 def make_diffusers(kept: dict) -> None:
     import torch
-    from diffusers import DDPMScheduler, UNet2DModel
+    import diffusers
+    from diffusers import UNet2DModel
     from diffusers.schedulers import scheduling_ddpm
 
     for name, (options, process) in DIFFUSERS.items():
@@ -134,7 +138,9 @@ def make_diffusers(kept: dict) -> None:
                 return self.inner(x, t, *label).sample
 
         network = UNet2DModel(**{**_DIFFUSERS, **options})
-        scheduler = DDPMScheduler(**process)
+        kind = process.get("kind", "DDPMScheduler")
+        process = {name: value for name, value in process.items() if name != "kind"}
+        scheduler = getattr(diffusers, kind)(**process)
         conditioned = network.config.num_class_embeds or network.config.class_embed_type
         label = (torch.tensor(LABELS),) if conditioned else ()
 
@@ -147,7 +153,7 @@ def make_diffusers(kept: dict) -> None:
 
         given = {key: value for key, value in network.config.items() if not key.startswith("_")}
         _record(kept, name, Called(network), network.config.in_channels, label,
-                {"config": given, "scheduler": {"_class_name": "DDPMScheduler", **process}}, sampled)
+                {"config": given, "scheduler": {"_class_name": kind, **process}}, sampled)
 
 
 def make_openai(kept: dict) -> None:

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
-from diffusion_studio.diffusion.guidance import clamped
 from diffusion_studio.errors import CheckpointError
+from diffusion_studio.guided import limited
 
 from .conftest import STORED, golden, outputs
 
@@ -34,7 +34,7 @@ def test_ten_steps_are_those_of_the_original(saved, layout, name):
     recipe = ds.Recipe.from_settings({key: value for key, value in {**model.spec.defaults, "label": None}.items()})
     x = torch.from_numpy(golden.normal("x", golden.BATCH, *model.shape))
     denoise = model.denoiser(golden.LABELS if model.spec.labels else None)
-    run = ds.sample(recipe.sampler, clamped(denoise) if recipe.clip else denoise, x,
+    run = ds.sample(recipe.sampler, limited(denoise, recipe, model.spec), x,
                     ds.path(model.schedule, golden.STEPS, recipe.spacing),
                     lambda k: torch.from_numpy(golden.normal(f"noise {k}", golden.BATCH, *model.shape)))
     *_, last = run

@@ -1,6 +1,8 @@
-"""The predicted picture kept in the range of pictures, or to few colours; eps follows from it."""
+"""The predicted picture kept in the range of pictures, or to few colours; eps follows from it, where it is not kept."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 
@@ -11,12 +13,16 @@ from ..schedule import NoiseLevel
 _AT_ONCE = 8192                 # pixels that are compared with all colours at a time
 
 
-def clamped(denoise: Denoiser, low: float = -1.0, high: float = 1.0) -> Denoiser:
-    """Keep the predicted clean picture in the data's range and re-derive eps from it (as OpenAI's samplers do)."""
+def clamped(denoise: Denoiser, low: float = -1.0, high: float = 1.0, keep_eps: bool = False) -> Denoiser:
+    """Keep the predicted clean picture in the data's range and re-derive eps from it (as OpenAI's samplers do).
 
+    With `keep_eps` eps stays as the network has it (as diffusers' DDIM does), so that the two no longer add up to x where
+    x0 was changed: only for samplers that step along both, which DDIM does.
+    """
     def inside(x: torch.Tensor, level: NoiseLevel) -> Prediction:
         p = denoise(x, level)
-        return from_x0(p.x0.clamp(low, high), x, level.alpha, level.sigma, p.variance)
+        x0 = p.x0.clamp(low, high)
+        return replace(p, x0=x0) if keep_eps else from_x0(x0, x, level.alpha, level.sigma, p.variance)
 
     return inside
 

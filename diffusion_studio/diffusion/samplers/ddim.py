@@ -29,6 +29,9 @@ class DDIM:
     """
 
     eta: float = option(0.0, "Fresh noise: 0 is deterministic, 1 as much as DDPM adds.", low=0.0, high=1.0)
+    # Not read here: it is about what the denoiser does where it clips (`clamped`)
+    keep_eps: bool = option(False, "Where x0 is clipped, step along the noise that the network saw, as diffusers does, and not "
+                            "along that which goes with the clipped x0.", later=True)
 
     def __post_init__(self) -> None:
         options.check(self)

@@ -204,11 +204,8 @@ def edit_words(edit: Edit) -> list[Any]:
     """The words of the command line that say an edit; its pictures by the names of `edit_files`."""
     words: list[Any] = ["--edit", options.name_of(EDITS, edit)]
     for one in options.fields_of(type(edit)):
-        flag, value = one.name.replace("_", "-"), getattr(edit, one.name)
-        if one.kind is bool:
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        elif value is not None:
-            words += [f"--{flag}={value}"] if str(value).startswith("-") else [f"--{flag}", value]
+        if (value := getattr(edit, one.name)) is not None:
+            words += options.words(one.name, value)
     for name, picture in edit.pictures.items():
         words += [f"--{name}", _file_name(name, picture)]
     return words

@@ -14,7 +14,7 @@ from .diffusion.spacing import path
 from .errors import OptionError
 from .frame import Frame
 from .guided import guided, limited
-from .images import to_float16, to_uint8
+from .images import stretched, to_float16, to_uint8
 from .journey import BEFORE, Leg, Plan, journey, reached, tiled, walk
 from .model import Model
 from .recipe import MAX_ALL_POINTS, Recipe
@@ -74,6 +74,7 @@ def _frames(model: Model, recipe: Recipe, legs: Sequence[Leg], states: States) -
             states.keep(run, frame, state)
             yield frame
         legs = own
-    for frame, state in walk(legs, total, first, calls, x, to_float16 if model.spec.makes == POINTS else to_uint8):
+    kept = to_float16 if model.spec.makes == POINTS else stretched if recipe.stretch else to_uint8
+    for frame, state in walk(legs, total, first, calls, x, kept):
         states.keep(run, frame, state)
         yield frame

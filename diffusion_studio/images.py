@@ -21,6 +21,14 @@ def to_uint8(x: torch.Tensor) -> np.ndarray:
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
+def stretched(x: torch.Tensor) -> np.ndarray:
+    """(N, C, H, W) values of any range -> (N, H, W, C) uint8, each picture from its own darkest to its own brightest value."""
+    low, high = x.detach().float().flatten(1).aminmax(dim=1)
+    shape = (-1, *[1] * (x.ndim - 1))
+    middle, half = ((low + high) / 2).view(shape), ((high - low) / 2).clamp_min(1e-12).view(shape)
+    return to_uint8((x - middle) / half)
+
+
 def from_uint8(images: np.ndarray, black_margin: float = 0.0) -> torch.Tensor:
     """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1]; what is exactly black lies `black_margin` below that."""
     import torch

@@ -157,3 +157,23 @@ def build(cls: type, given: Mapping[str, Any], kind: str) -> Any:
 
 def _as_tuple(value: Any) -> Any:
     return tuple(_as_tuple(item) for item in value) if isinstance(value, list) else value
+
+
+def words(name: str, value: Any) -> list[Any]:
+    """The words of the command line that give an option its value."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    if str(value).startswith("-"):
+        return [f"--{flag}={value}"]
+    return [f"--{flag}", "none" if value is None else value]
+
+
+def all_words(given: Any, base: Any) -> list[Any]:
+    """Those of all options of an instance; of a later one where it is not at its default, here or in `base`."""
+    found = []
+    for field in fields_of(type(given)):
+        value = getattr(given, field.name)
+        if not field.later or {value, getattr(base, field.name, value)} != {field.default}:
+            found += words(field.name, value)
+    return found

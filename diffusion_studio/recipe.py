@@ -52,6 +52,8 @@ class Recipe:
     guidance: float = option(1.0, "Classifier-free guidance: 1 is off, more makes pictures more typical of the label "
                              "and less varied.", low=guiding.LOWEST, high=guiding.HIGHEST)
     clip: bool = option(True, "Keep every predicted x0 in the range of pictures.")
+    stretch: bool = option(False, "Show each picture from its own darkest value to its own brightest, as programs do that keep "
+                           "no range; the run stays the same.", later=True)
     prompt: str | None = option(None, "What to draw, in words, for models that read text.", later=True)
     negative: str | None = option(None, "What to keep away from, in words: guidance leads from here to the prompt.",
                                  later=True)
@@ -214,7 +216,7 @@ class Recipe:
         words += [f"--label={label}"] if label.startswith("-") else ["--label", label]
         for one, value, other in self._optional(base):
             if value != one.default or value != other:
-                words += _flag(one.name, "" if value is None and one.kind is str else value)
+                words += options.words(one.name, "" if value is None and one.kind is str else value)
         first, count = self.seeds[0], len(self.seeds)
         if self.seeds == tuple(range(first, first + count)):
             words += ["--seed", first, "--count", count]
@@ -223,10 +225,10 @@ class Recipe:
         words += ["--steps", self.steps]
         for name, registry in REGISTRIES.items():
             chosen = getattr(self, name)
-            words += [f"--{name}", options.name_of(registry, chosen), *_flags(chosen, getattr(base, name))]
+            words += [f"--{name}", options.name_of(registry, chosen), *options.all_words(chosen, getattr(base, name))]
         words += ["--guidance", self.guidance]
         if not self.clip or not base.clip:
-            words += _flag("clip", self.clip)
+            words += options.words("clip", self.clip)
         if self.low_res is not None:
             words += ["--low-res", _small_name(self.low_res)]
         if self.edit is not None:
@@ -279,21 +281,3 @@ def _branch_of(given: Any) -> Branch | None:
 def _short(given: dict[str, Any]) -> Any:
     """The bare name of what has no options, as the first version wrote all spacings."""
     return given if len(given) > 1 else given["name"]
-
-
-def _flags(given: Any, base: Any) -> Iterator[Any]:
-    """The words that say every option of a sampler or spacing on the command line; later ones where they count."""
-    for field in options.fields_of(type(given)):
-        value = getattr(given, field.name)
-        if not field.later or {value, getattr(base, field.name, value)} != {field.default}:
-            yield from _flag(field.name, value)
-
-
-def _flag(name: str, value: Any) -> list[Any]:
-    """The words that give an option its value."""
-    flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    if str(value).startswith("-"):
-        return [f"--{flag}={value}"]
-    return [f"--{flag}", "none" if value is None else value]

@@ -19,8 +19,8 @@ from .nets.tokens import Tokenizer
 from .options import option
 
 PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow")
-DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "prompt", "negative", "negative_label",
-                 "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker", "interval", "projection",
+DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "stretch", "prompt", "negative",
+                 "negative_label", "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker", "interval", "projection",
                  "classifier", "change", "palette", "points")
 LATER = ("palette", "black_margin")              # that the first headers did not have: said where there are any
 PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells

@@ -46,6 +46,18 @@ def test_n_steps_give_n_plus_1_frames(tiny_model, sampler, steps):
         np.testing.assert_array_equal(frames[-2].x0, frames[-1].x)         # the last step arrives at the last x0
 
 
+def test_stretching_changes_what_is_shown_and_not_the_run(tiny_model):
+    recipe = Recipe(model="tiny", label="Cat", seeds=(0, 1), steps=4, clip=False)
+    plain, shown = (list(generate.stream(tiny_model(F64), one)) for one in (recipe, replace(recipe, stretch=True)))
+    for a, b in zip(plain, shown):
+        assert not np.array_equal(a.x, b.x) and a.level == b.level
+        for k in range(2):
+            assert b.x[k].min() == 0 and b.x[k].max() == 255 and b.x0[k].min() == 0 and b.x0[k].max() == 255
+            inside = (a.x[k] > 0) & (a.x[k] < 255)                              # not cut off: the same order of shades
+            order = np.argsort(a.x[k][inside], kind="stable")
+            assert (np.diff(b.x[k][inside][order].astype(int)) >= -1).all()
+
+
 def test_frames_show_the_states(tiny_model):
     model, recipe = tiny_model(), Recipe(label="Cat", seeds=(0, 1), steps=5)
     for frame, state in zip(generate.stream(model, recipe), states(model, recipe), strict=True):

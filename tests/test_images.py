@@ -40,6 +40,15 @@ def test_other_precisions_are_taken_and_the_callers_tensor_is_left_alone(dtype):
     assert torch.equal(x.detach(), kept)
 
 
+def test_each_picture_is_stretched_over_its_own_range():
+    x = torch.stack([torch.linspace(3, 19.5, 12), torch.linspace(-7, -6.9, 12), torch.full((12,), 4.0)]).view(3, 3, 2, 2)
+    seen = images.stretched(x)
+    assert seen.shape == (3, 2, 2, 3) and seen.dtype == np.uint8
+    ramp = np.round(np.linspace(0, 255, 12)).reshape(3, 2, 2).transpose(1, 2, 0)
+    assert np.abs(seen[:2].astype(float) - ramp).max() <= 1                             # of float32's -6.95 +- 0.05
+    assert (seen[2] == 128).all()                                                       # of one shade: grey, and no division by 0
+
+
 def test_from_uint8_shares_nothing_with_its_argument():
     given = np.zeros((1, 2, 2, 1), np.uint8)
     images.from_uint8(given).fill_(7)

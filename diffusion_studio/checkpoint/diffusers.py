@@ -31,6 +31,7 @@ _GOOGLE_PRESET = {"attention_head_dim": None, "downsample_padding": 0, "flip_sin
 _KINDS = ("DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "PNDM", "LMSDiscrete", "EulerDiscrete", "EulerAncestralDiscrete",
           "DPMSolverMultistep", "DPMSolverSinglestep", "DPMSolverSDE", "UniPCMultistep", "DEISMultistep", "HeunDiscrete",
           "KDPM2Discrete", "KDPM2AncestralDiscrete", "SASolver", "LCM", "TCD", "UnCLIP")
+MAX_CLASSES = 100_000
 SCHEDULER_FLAGS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas", "prediction_type",
                     "variance_type", "clip_sample", "clip_sample_range", "thresholding", "timestep_spacing", "steps_offset",
                     "set_alpha_to_one", "rescale_betas_zero_snr")
@@ -171,6 +172,9 @@ def labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, A
     elif "class_embedding.linear_1.weight" in source.shapes:
         told.known("class_embed_type", "timestep")
         count, kind = told.told("num_class_embeds", 1000, optional=True) or 1000, "sinusoidal"
+        if not 1 <= count <= MAX_CLASSES:
+            raise CheckpointError(f"num_class_embeds must be from 1 to {MAX_CLASSES:,}, got {count:,}. No tensor tells how many "
+                                  "classes there are; say it with the flag num_class_embeds.")
     else:
         return (), {}
     null = told.told("null_class", False)

@@ -19,7 +19,10 @@ from .reader import Found, Reader, Source
 from .walk import Rename
 
 _DDPM: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": "large"}, "spacing": "trailing", "clip": False}
-_UNCLIPPED = "the origin does not clip x0, and so neither is it here; where pictures come out all black or white, clip (--clip)"
+_UNCLIPPED = ("the origin does not clip x0, and so neither is it here; where pictures come out all black or white, clip (--clip) "
+              "or stretch their shades (--stretch)")
+_STRETCHED = ("the origin does not clip x0 and stretches the shades of each picture that it shows, and so it is here (--clip, "
+              "--no-stretch)")
 
 
 def _layer(ours: str, theirs: str, bias: bool = True) -> Iterator[Rename]:
@@ -152,7 +155,7 @@ def describe_brianpulfer(source: Source) -> Found:
     config = LayerNormConfig(in_channels=channels, out_channels=source.shape("conv_out.weight", 4)[0], size=size,
                              channels=source.shape("b1.0.conv1.weight", 4)[0], timesteps=steps, time_channels=columns)
     return _found("brianpulfer", source, told, config, named("linear", steps, start, end), size, channels, None,
-                  _brianpulfer_renames())
+                  _brianpulfer_renames(), stretch=True)
 
 
 def _brianpulfer_renames() -> Iterator[Rename]:
@@ -174,13 +177,14 @@ def _brianpulfer_renames() -> Iterator[Rename]:
 
 def _found(layout: str, source: Source, told: Settings, config: NetworkConfig, schedule: NoiseSchedule, size: int,
            channels: int, classes: int | None, made: Iterator[Rename], labels: tuple[str, ...] | None = None,
-           notes: tuple[str, ...] = ()) -> Found:
+           notes: tuple[str, ...] = (), stretch: bool = False) -> Found:
     labels = labels or tuple(f"class {k}" for k in range(classes or 0))
+    shown = {"stretch": True} if stretch else {}
     spec = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=size, channels=channels, labels=labels,
-                     defaults={**_DDPM, "steps": min(250, schedule.timesteps)})
+                     defaults={**_DDPM, **shown, "steps": min(250, schedule.timesteps)})
     return Found(layout, f"it has {', '.join(SMALL[layout].sentinels)}", spec, tuple(made),
                  told.finish(("lr", "epochs", "batch_size", "run_name", "dataset_path", "device", "drop_prob")),
-                 (*notes, _UNCLIPPED))
+                 (*notes, _STRETCHED if stretch else _UNCLIPPED))
 
 
 SMALL: dict[str, Reader] = {

@@ -143,6 +143,7 @@ class RecipeControls:
                                           info="Which noise levels the steps visit.")
             self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
                                                   clip={"label": "Clip the predicted x0", "value": start.clip},
+                                                  stretch={"label": "Stretch the shades", "value": start.stretch},
                                                   points={"label": "Points of each cloud", "value": start.points,
                                                           "visible": card.spec.makes == POINTS, "elem_id": "points"})
         self.editing = EditControls(self.studio, start, control_for, below)

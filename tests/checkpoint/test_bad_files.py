@@ -131,3 +131,13 @@ def test_a_missing_a_surplus_and_a_misshapen_tensor(saved, layout, name):
         save_file(changed, path)
         with pytest.raises(CheckpointError, match=said):
             ds.load(folder)
+
+
+@pytest.mark.parametrize("count", [-3, 10**9])
+def test_a_number_of_classes_that_no_tensor_tells(saved, count):
+    """Found by the fuzzer: a name was made for each."""
+    folder = saved("diffusers", "class-as-time")
+    given = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**given, "num_class_embeds": count}))
+    with pytest.raises(CheckpointError, match="num_class_embeds must be from 1 to 100,000, got"):
+        checkpoint.inspect(folder)

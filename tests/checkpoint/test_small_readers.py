@@ -61,6 +61,7 @@ def test_ten_steps_are_those_of_the_original(kept, tmp_path, layout, name):
     case = kept(layout, name)
     model = ds.load(case.folder(tmp_path), "cpu", "fp32")
     recipe = ds.Recipe.from_settings({**model.spec.defaults, "label": None})
+    assert recipe.stretch == (layout == "brianpulfer")              # which shows each picture from its darkest to its brightest
     shape, above = tuple(case.about["shape"]), layout in ("dome272", "teapearce")
     denoise = model.denoiser(case.about.get("label"))
     if case.about.get("guidance", 1) != 1:

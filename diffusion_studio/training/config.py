@@ -18,12 +18,14 @@ from ..nets.classifier_config import ClassifierConfig
 from ..nets.config import TextConfig, UNetConfig
 from ..options import option
 from ..spec import PARAMETRIZATION_NAMES, ModelSpec
+from .checks import check_averages, check_low_res
 from .processes import PROCESSES, check_process
 from .rates import LR_SHAPES, lr_factor
 
 KINDS = ("denoiser", "classifier", "points")
 OBJECTIVE_NAMES = ("simple", "hybrid", "vlb")
 LEARNED_VARIANCE = ("hybrid", "vlb")
+OPTIMIZERS = ("adamw", "muon")
 DRAW_NAMES = ("uniform", "loss", "log-normal", "logit-normal")
 MAY_CHANGE = ("images", "sample_steps", "sample_guidance", "ema_export", "ema_length")      # between the sessions of a run; nothing else
 
@@ -115,7 +117,9 @@ class TrainConfig:
     warmup: int = option(300, "Steps over which the learning rate rises.", low=0)
     cooldown: float = option(0.4, "Last share of the run over which the learning rate falls to zero, besides its shape.",
                              low=0.0, high=1.0)
-    weight_decay: float = option(0.0, "AdamW's weight decay.", low=0.0, high=10.0)
+    optimizer: str = option("adamw", "What moves the weights: muon learns from fewer images, by orthogonal steps of the inner "
+                            "matrices.", choices=OPTIMIZERS)
+    weight_decay: float = option(0.0, "Decoupled weight decay.", low=0.0, high=10.0)
     clip_norm: float = option(1.0, "Largest norm of the gradient; 0 is no limit.", low=0.0)
     ema: float = option(0.999, "Decay per step of the averaged weights; it warms up.", low=0.0, high=0.99999999)
     ema_also: str = option("", "Decays of further averages to keep beside, such as 0.99,0.9999.")
@@ -148,20 +152,8 @@ class TrainConfig:
         if self.batch < self.accumulate:
             raise OptionError(f"A batch of {self.batch} cannot be computed in {self.accumulate} parts. Make accumulate "
                               f"at most {self.batch}.")
-        decays = self.decays                                # says what is wrong with ema_also
-        powers = self.powers
-        if self.ema_length and not powers:
-            raise OptionError("ema_length needs snapshots of averages to be made from, and this run keeps none. Train with "
-                              "ema_power, such as 0.05,0.1.")
-        if self.ema_export and self.ema_export not in decays:
-            raise OptionError(f"ema_export {self.ema_export:g} is not among the averages that are kept "
-                              f"({', '.join(f'{d:g}' for d in decays)}). Name it in ema or ema_also.")
-        if self.low_res and (self.low_res >= self.size or self.kind != "denoiser"):
-            raise OptionError(f"low_res {self.low_res} must be below the size of the pictures, {self.size}, and is for "
-                              f"denoisers; the kind is {self.kind}.")
-        if not self.low_res and (self.low_res_noise or self.low_res_blur):
-            raise OptionError("low_res_noise and low_res_blur are of the picture to enlarge, and there is none. Give low_res, "
-                              "the size of that picture.")
+        check_averages(self)
+        check_low_res(self)
 
     @property
     def predicts(self) -> str:

@@ -24,6 +24,7 @@ from .config import TrainConfig
 from .draws import draw_batch, draw_part, mix
 from .ema import EMA
 from .lowres import LowRes, beside
+from .optimizer import Optimizer
 from .parallel import World
 from .power_ema import PowerEMA, combined, fit, gamma_of
 from .recipe import command
@@ -70,8 +71,7 @@ class Trainer:
         self.network = self.network.to(device, memory_format=layout).train()
         self.emas = [EMA(self.network, decay) for decay in config.decays]
         self.powers = [PowerEMA(self.network, length) for length in config.powers]
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay,
-                                           betas=(0.9, 0.99), fused=device.type in ("cpu", "cuda"))
+        self.optimizer = Optimizer(self.network, config.optimizer, config.lr, config.weight_decay)
         self.objective = self.task.objective
         self.low_res = LowRes(config) if config.low_res else None
         self.timesteps = TIMESTEP_DRAWS[config.draws](config.noise_schedule(), **config.draw_options)
@@ -126,9 +126,6 @@ class Trainer:
         config, at = self.config, self.progress
         self._keep_snapshot()
         drawn = draw_batch(config.seed, at.step, config.batch, self.timesteps, config.label_dropout, config.flips)
-        lr = config.learning_rate(at.seen)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
         losses = torch.cat([self._part(k, part, drawn) for k, part in enumerate(self._parts())])
         self.world.add_gradients([p for p in self.network.parameters() if p.requires_grad])
         mine = self.world.share(config.batch)
@@ -142,8 +139,9 @@ class Trainer:
                               f"new run with a lower learning rate than {config.lr:g}.")
         everyone = self.world.gather(losses, config.batch).cpu() if self.timesteps.learns else losses
         self.whole = False
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        lr = config.learning_rate(at.seen)
+        self.optimizer.step(lr)
+        self.optimizer.zero_grad()
         for ema in (*self.emas, *self.powers):
             ema.update(self.network, at.step)
         if self.timesteps.learns:
@@ -246,12 +244,10 @@ class Trainer:
             raise StudioError(f"A weight stopped being a finite number before step {self.progress.step}, though the loss "
                               f"was one. What was saved before is in {self.folder.path}; start a new run with a lower learning "
                               f"rate than {self.config.lr:g}.")
-        names = [name for name, _ in self.network.named_parameters()]
-        moments = self.optimizer.state_dict()["state"]
         tensors = {f"network.{name}": p.detach() for name, p in self.network.named_parameters()}
         for key, ema in self._averages():
             tensors |= {f"{key}.{name}": p for name, p in ema.state.items()}
-        tensors |= {f"{key}.{names[k]}": value for k, values in moments.items() for key, value in values.items()}
+        tensors |= self.optimizer.state()
         tensors |= {f"timesteps.{name}": value for name, value in self.timesteps.state().items()}
         tensors["recent_losses"] = torch.tensor(self._losses, dtype=torch.float64)
         self.folder.save_state({name: t.cpu().contiguous() for name, t in tensors.items()}, self.progress)
@@ -271,7 +267,7 @@ class Trainer:
         parameters = dict(self.network.named_parameters())
 
         def like(name: str, key: str) -> torch.Tensor:
-            """A kept tensor in its parameter's memory layout, on which the fused optimizer relies."""
+            """A kept tensor in its parameter's memory layout."""
             return torch.empty_like(parameters[name]).copy_(tensors[f"{key}.{name}"])
 
         try:
@@ -279,17 +275,13 @@ class Trainer:
             with torch.no_grad():
                 for key, ema in self._averages():
                     ema.state = {name: like(name, key) for name in parameters}
-                moments = {k: {"step": tensors[f"step.{name}"], "exp_avg": like(name, "exp_avg"),
-                               "exp_avg_sq": like(name, "exp_avg_sq")}
-                           for k, name in enumerate(parameters) if parameters[name].requires_grad}
+            self.optimizer.restore(tensors)
             prefix = "timesteps."
             self.timesteps.restore({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{self.folder.state_path} does not fit the run's network ({error}).") from error
         # Runs of older versions did not keep these; they only make the log smoother
         self._losses = tensors["recent_losses"].tolist() if "recent_losses" in tensors else []
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
     def _averages(self) -> Iterator[tuple[str, EMA | PowerEMA]]:
         """Every average, with what its tensors are called in the state."""

@@ -37,6 +37,7 @@ VARIANTS = {
     "parts, flips, averages": {"accumulate": 3, "flips": True, "ema_also": "0.5,0.99", "ema_export": 0.99},
     "shape, bf16": {"lr_shape": "cosine", "precision": "bf16", "channels_last": False},
     "classifier": {"kind": "classifier"},
+    "muon": {"optimizer": "muon"}, "muon, classifier": {"optimizer": "muon", "kind": "classifier", "channels_last": False},
     "edm": {"schedule": "edm"}, "flow": {"schedule": "flow"}, "vp, edm's weights": {"schedule": "vp", "weighting": "edm"},
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .differences import differences
 from .export import ExportOptions, save
 from .frame import Frame
 from .options import build
@@ -35,10 +36,13 @@ class Trajectory:
         """
         return self.frames[-1].x0
 
-    def save(self, path: str | Path, format: str | None = None, **options: Any) -> Path:
+    def save(self, path: str | Path, format: str | None = None, beside: Trajectory | None = None, **options: Any) -> Path:
         """Export by the path's suffix (.gif, .mp4, .webp, .apng, .png) or by `format` (also "strip"); returns the path.
 
-        `options` are those of `ExportOptions`. The file carries the recipe: `Recipe.from_file(path) == recipe`.
+        `options` are those of `ExportOptions`. The file carries the recipe: `Recipe.from_file(path) == recipe`. Another run,
+        `beside`, stands below this one, state beside state by noise level; a caption names what each has otherwise.
         """
-        chosen = build(ExportOptions, options, "export option")
-        return save(self.frames, path, self.recipe.to_json(), chosen, format)
+        chosen, recipe = build(ExportOptions, options, "export option"), self.recipe.to_json()
+        if beside is None:
+            return save(self.frames, path, recipe, chosen, format)
+        return save(self.frames, path, recipe, chosen, format, beside.frames, differences(self.recipe, beside.recipe))

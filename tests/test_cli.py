@@ -85,6 +85,20 @@ def test_a_recipe_file_is_replayed_with_changes(tiny_checkpoint, tmp_path, name)
     assert (before.steps, after.steps, after.seeds) == (3, 2, (4, 5))
 
 
+def test_the_run_of_a_file_stands_below_another(tiny_checkpoint, tmp_path):
+    folder, first, alone, both = tiny_checkpoint.parents[1], tmp_path / "first.gif", tmp_path / "1.png", tmp_path / "2.png"
+    words = ["generate", "tiny", "--checkpoints", str(folder), "--count", "2", "--scale", "1"]
+    assert main([*words, "--steps", "2", "--out", str(first)]) == 0
+    assert main([*words, "--steps", "3", "--out", str(alone)]) == 0
+    assert main([*words, "--steps", "3", "--beside", str(first), "--out", str(both)]) == 0
+    one, two = (np.asarray(Image.open(path)) for path in (alone, both))
+    assert len(two) > 2 * len(one) and (two[:len(one)] == one).all() and ds.Recipe.from_file(both) == ds.Recipe.from_file(alone)
+    with Image.open(first) as file:
+        file.seek(2)
+        assert (two[-len(one):] == np.asarray(file.convert(Image.open(alone).mode))).all()
+    assert main([*words, "--beside", str(tmp_path / "none.gif"), "--out", str(both)]) == 2
+
+
 def test_the_command_of_a_recipe_makes_the_recipe(tiny_checkpoint, tmp_path):
     recipe = ds.Recipe(model="tiny", label=None, seeds=(9, 2), steps=2, sampler=ds.DDIM(eta=0.25), guidance=1.5, clip=False)
     out = tmp_path / "x.gif"

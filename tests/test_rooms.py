@@ -24,7 +24,7 @@ RANKS = {
     "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5,
     "diffusion.editing": 3, "diffusion.film": 3.2,
     "nets": 4, "spec": 5, "classifier_spec": 5, "frame": 5, "checkpoint": 6, "data": 6, "export": 6, "model": 7,
-    "guiding": 5.5, "picture": 6.5, "edit": 6.6, "branch": 6.7, "classifier": 7, "recipe": 7, "trajectory": 8,
+    "guiding": 5.5, "picture": 6.5, "edit": 6.6, "branch": 6.7, "classifier": 7, "recipe": 7, "differences": 7.5, "trajectory": 8,
     "guided": 8.5, "journey": 8.5, "states": 8.5, "generate": 9, "training": 9, "convert": 9, "forward": 9.2, "measure": 9,
     "metrics": 9.5, "studio": 10, "ui": 11, "cli": 12, "__main__": 13,
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from ..export.options import ExportOptions
@@ -17,6 +18,9 @@ from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from .checkpoints import add_flags, open_helpers, opened
 from .editing import add_editing, continued, edit_said
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of
+
+if TYPE_CHECKING:
+    from ..frame import Frame
 
 # --picture is the one to edit
 _EXPORT = [replace(one, name="only") if one.name == "picture" else one for one in fields_of(ExportOptions)]
@@ -42,14 +46,14 @@ def add(verbs: Any) -> None:
     export = verb.add_argument_group("the file")
     export.add_argument("--out", metavar="FILE", help="where to write: .gif, .mp4, .webp, .apng or .png (default MODEL-LABEL-SEED.gif)")
     export.add_argument("--format", help="the format where the suffix does not tell it, such as 'strip'")
+    export.add_argument("--beside", metavar="FILE", help="an exported file whose run is made again and stands below this one, "
+                                                         "state beside state by noise level")
     add_options(export, _EXPORT)
     add_machine(verb)
     verb.set_defaults(run=_generate)
 
 
 def _generate(args: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from ..export import FORMATS, format_of
     from ..trajectory import Trajectory
 
@@ -62,17 +66,27 @@ def _generate(args: argparse.Namespace) -> None:
     name = "-".join(part for part in (recipe.model, recipe.label, words, str(recipe.seeds[0])) if part).replace(" ", "_")
     out = Path(args.out or f"{name}{FORMATS[args.format].suffix if args.format in FORMATS else '.gif'}")
     format_of(out, args.format)                     # a wrong suffix is said before the run, not after it
+    beside = Recipe.from_file(args.beside) if args.beside else None
     frames = studio.stream(recipe)
+    below = None if beside is None else Trajectory(beside, list(_shown(studio.stream(beside), "the run below")))
     seen = []
     try:
-        with tqdm(desc="denoising", unit="state", disable=None) as bar:
-            for frame in frames:
-                seen.append(frame)
-                bar.total = frame.total + 1
-                bar.update()
+        for frame in _shown(frames, "denoising"):
+            seen.append(frame)
     finally:                                        # a run that is interrupted or fails leaves what there is of it
         if seen:
-            print(Trajectory(recipe, seen).save(out, args.format, **vars(options)))
+            print(Trajectory(recipe, seen).save(out, args.format, below, **vars(options)))
+
+
+def _shown(frames: Iterable[Frame], what: str) -> Iterator[Frame]:
+    """The frames, with a progress bar."""
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit="state", disable=None) as bar:
+        for frame in frames:
+            bar.total = frame.total + 1
+            bar.update()
+            yield frame
 
 
 def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import ExportError, OptionError, unknown
 from ..frame import Frame
 from . import apng, clouds, gif, mp4, png, webp
+from .beside import NONE, Titles, paired
 from .film import film
 from .options import ExportOptions
 
@@ -46,8 +47,8 @@ FORMATS: dict[str, Format] = {
 
 
 def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: ExportOptions,
-         format: str | None = None) -> Path:
-    """Write `frames` to `path`, whole or not at all, and return the path.
+         format: str | None = None, beside: Sequence[Frame] = (), titles: Titles = NONE) -> Path:
+    """Write `frames` to `path`, whole or not at all, and return the path; below them those of another run, `beside`.
 
     The format is that of the path's suffix, unless one of `FORMATS` is named. Raises `OptionError` for an
     unknown format or a picture that is not there, `ExportError` where the file cannot be written.
@@ -56,10 +57,12 @@ def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: E
     chosen = FORMATS[format_of(path, format)]
     if not len(frames):
         raise ExportError("There are no states to export yet. Generate first.")
-    if options.frames == "pictures" and "frames" in chosen.takes:
-        frames, options = film(frames, options.bounce), replace(options, picture=None)
-    if frames[0].of_points:
-        frames, options = clouds.drawn(frames, options, _FIT.get(format_of(path, format), 512))
+    if len(beside) and beside[0].of_points != frames[0].of_points:
+        raise OptionError("One of these runs made pictures and the other points; they cannot be shown together.")
+    frames, laid = _ready(frames, options, format_of(path, format))
+    if len(beside):
+        frames = paired(frames, _ready(beside, options, format_of(path, format))[0], titles)
+    options = laid
     target = Path(os.path.realpath(path))    # a link stays a link, and ffmpeg gets no name that reads like a URL
     if target.is_dir():
         raise ExportError(f"{str(path)!r} is a folder. Add a file name, as in {str(path / ('run' + chosen.suffix))!r}.")
@@ -76,6 +79,13 @@ def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: E
     except OSError as error:
         raise ExportError(f"Cannot write {str(path)!r}: {error.strerror or error}. {_advice(error.errno)}") from error
     return path
+
+
+def _ready(frames: Sequence[Frame], options: ExportOptions, format: str) -> tuple[Sequence[Frame], ExportOptions]:
+    """The frames as pictures in their order, and the options with which to lay them out."""
+    if options.frames == "pictures" and "frames" in FORMATS[format].takes:
+        frames, options = film(frames, options.bounce), replace(options, picture=None)
+    return clouds.drawn(frames, options, _FIT.get(format, 512)) if frames[0].of_points else (frames, options)
 
 
 def format_of(path: Path, format: str | None) -> str:

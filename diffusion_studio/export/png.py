@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..frame import Frame
-from ..images import enlarge, to_pil
+from ..images import to_pil
+from .beside import layers
 from .metadata import PNG_KEY
 from .options import ExportOptions
 from .render import Scene, check_size, choose, evenly, load_font, panel, paper, scale_of, shown, time_of
@@ -28,8 +30,8 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
 def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
     """Write the chosen number of states, evenly in log-SNR (or every k-th), side by side with their t underneath.
 
-    Two rows, x and the predicted x0, where the view is both. Where no scale is given, the longer side of a
-    state fits 256 pixels.
+    Two rows, x and the predicted x0, where the view is both; below them those of the other run of a comparison, and what the
+    two have otherwise. Where no scale is given, the longer side of a state fits 256 pixels.
     """
     from PIL import Image, ImageDraw
 
@@ -37,36 +39,52 @@ def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: 
         picks = choose(frames, options)
     else:
         picks = evenly([frame.level.log_snr for frame in frames], options.states)
-    states = [frames[k] for k in picks]
-    rows = shown(options)
-    scale = scale_of(states[-1], options, _TILE)
-    tile = panel(states[-1].x, options)
+    columns = [layers(frames[k]) for k in picks]                # of each state itself, and the one below it
+    views, titles = shown(options), [", ".join(title) for title in getattr(frames[0], "titles", ()) if title]
+    rows = [(layer, view) for layer in range(len(columns[0])) for view in views]
+    scale = scale_of(frames[picks[-1]], options, _TILE)
+    tile = panel(columns[-1][0].x, options)
     height, width = tile.shape[0] * scale, tile.shape[1] * scale
 
     size = min(64, max(13, width // 8))
     font, gap = load_font(size), max(2, width // 32)
-    labels = [time_of(state, "t = ") or ["clean"] for state in states]
+    labels = [time_of(states[0], "t = ") or ["clean"] for states in columns]
     column = max(width, *(round(font.getlength(label)) + gap for label, in labels))
-    left = gap + (round(font.getlength("x0")) + size // 2 if len(rows) == 2 else 0)
-    whole = (left + len(states) * (column + gap), gap + len(rows) * (height + gap) + round(1.5 * size))
+    left = gap + (round(font.getlength("x0")) + size // 2 if len(views) == 2 else 0)
+    below = gap + len(rows) * (height + gap)
+    whole = (max(left + len(columns) * (column + gap), *(round(font.getlength(title)) + 2 * gap for title in [*titles, ""])),
+             below + round(1.5 * size * (1 + len(titles))))
     check_size(*whole, _MAX_STRIP)
 
-    sheet = Image.new("L" if tile.shape[-1] == 1 else "RGB", whole, ("black", "white")[paper(options) > 0])
+    grey = all(state.x.shape[-1] == 1 for state in columns[-1])
+    sheet = Image.new("L" if grey else "RGB", whole, ("black", "white")[paper(options) > 0])
     draw, ink = ImageDraw.Draw(sheet), ("white", "black")[paper(options) > 0]
-    for c, (state, (label,)) in enumerate(zip(states, labels)):
+    for c, (states, (label,)) in enumerate(zip(columns, labels)):
         at = left + c * (column + gap)
-        for r, view in enumerate(rows):
-            picture = to_pil(enlarge(panel(getattr(state, view), options), scale))
-            sheet.paste(picture, (at + (column - width) // 2, gap + r * (height + gap)))
-        draw.text((at + column // 2, gap + len(rows) * (height + gap)), label, ink, font, anchor="ma")
-    if len(rows) == 2:
-        for r, view in enumerate(rows):
+        for r, (layer, view) in enumerate(rows):
+            picture = _fitted(to_pil(panel(getattr(states[layer], view), options)), width, height)
+            sheet.paste(picture, (at + (column - picture.width) // 2, gap + r * (height + gap) + (height - picture.height) // 2))
+        draw.text((at + column // 2, below), label, ink, font, anchor="ma")
+    for k, title in enumerate(titles):
+        draw.text((gap, below + round(1.5 * size * (1 + k))), title, ink, font)
+    if len(views) == 2:
+        for r, (_, view) in enumerate(rows):
             middle = gap + r * (height + gap) + height // 2
             draw.text((gap, middle), "x", ink, font, anchor="lm")
             if view == "x0":
                 draw.text((gap + font.getlength("x"), middle + size // 4), "0", ink, load_font(round(0.7 * size)),
                           anchor="lm")
     _save(sheet, path, recipe_json)
+
+
+def _fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """Enlarged by the largest whole number that fits; reduced where it is larger, as another model's picture may be."""
+    from PIL import Image
+
+    times = min(width / picture.width, height / picture.height)
+    times = math.floor(times) if times >= 1 else times
+    return picture.resize((round(picture.width * times), round(picture.height * times)),
+                          Image.Resampling.NEAREST if times >= 1 else Image.Resampling.BOX)
 
 
 def _save(picture: Image.Image, path: Path, recipe_json: str) -> None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from ..errors import OptionError
 from ..frame import Frame
 from ..images import enlarge, grid
+from .beside import Pair, layers, stacked
 from .film import PICTURE
 from .options import ExportOptions
 
@@ -65,7 +67,12 @@ def evenly(log_snr: Sequence[float], count: int) -> list[int]:
 
 
 def canvas(frame: Frame, options: ExportOptions) -> np.ndarray:
-    """(H, W, C) uint8 at native resolution: the grid or the one picture, of x, of x0 or of both side by side."""
+    """(H, W, C) uint8 at native resolution: the grid or the one picture, of x, of x0 or of both side by side.
+
+    Of a `Pair` both runs, one above the other.
+    """
+    if isinstance(frame, Pair):
+        return stacked(canvas(frame.above, options), canvas(frame.below, options), paper(options))
     panels = [panel(getattr(frame, name), options) for name in shown(options)]
     if len(panels) == 1:
         return panels[0]
@@ -166,25 +173,28 @@ class Caption:
     """A strip of text under the picture, laid out once for all states so that nothing jumps from one to the next."""
 
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont
-    places: tuple[tuple[int, int], ...]      # left and top of each part
+    places: tuple[tuple[tuple[int, int], ...], ...]          # of each line, left and top of each part
     width: int
     height: int
 
     @classmethod
     def fitting(cls, frames: Sequence[Frame], width: int) -> Caption:
-        """As many parts to a line as fit `width`; wider than that only where a single part does not fit."""
+        """As many parts to a row as fit `width`; wider than that only where a single part does not fit."""
         size = min(24, max(13, width // 30))
         font, margin = load_font(size), size // 2
-        texts = [words(frame) for frame in frames]
-        parts = max(map(len, texts))
-        widths = [math.ceil(max(font.getlength(text[p]) for text in texts if p < len(text))) for p in range(parts)]
-        width = max(width, max(widths) + 2 * margin)
-        places, left, top = [], margin, margin
-        for part in widths:
-            if left > margin and left + part + margin > width:
-                left, top = margin, top + round(1.3 * size)
-            places.append((left, top))
-            left += part + round(1.5 * size)
+        texts = [lines(frame) for frame in frames]
+        lined = [[math.ceil(max(map(font.getlength, parts))) for parts in zip_longest(*line, fillvalue="")]
+                 for line in zip(*texts)]
+        width = max(width, max(map(max, lined)) + 2 * margin)
+        places, top = [], margin - round(1.3 * size)
+        for widths in lined:
+            left, top, placed = margin, top + round(1.3 * size), []
+            for part in widths:
+                if left > margin and left + part + margin > width:
+                    left, top = margin, top + round(1.3 * size)
+                placed.append((left, top))
+                left += part + round(1.5 * size)
+            places.append(tuple(placed))
         return cls(font, tuple(places), width, top + size + margin)
 
     def draw(self, frame: Frame) -> np.ndarray:
@@ -192,9 +202,16 @@ class Caption:
         from PIL import Image, ImageDraw
 
         strip = Image.new("L", (self.width, self.height), WHITE)
-        for place, text in zip(self.places, words(frame)):
-            ImageDraw.Draw(strip).text(place, text, fill=0, font=self.font)
+        for places, line in zip(self.places, lines(frame)):
+            for place, text in zip(places, line):
+                ImageDraw.Draw(strip).text(place, text, fill=0, font=self.font)
         return np.asarray(strip)
+
+
+def lines(frame: Frame) -> list[list[str]]:
+    """The lines of a state's caption, each in parts; of a `Pair` one for each run, with what it has otherwise."""
+    titles = getattr(frame, "titles", ((),))
+    return [[*title, *words(one)] for one, title in zip(layers(frame), titles)]
 
 
 def words(frame: Frame) -> list[str]:

@@ -33,6 +33,8 @@ class ExportPanel:
                 self.options = OptionControls.render(ExportOptions, **{
                     name: {"visible": name in _shown(_START, ExportOptions().frames), **changes}
                     for name, changes in _LABELS.items()})
+            self.beside = gr.Checkbox(label="With the kept run below", info="Press Compare under the player to keep one. A caption "
+                                      "names what the two have otherwise.", elem_id=prefix + "beside")
             self.button = gr.Button("Make the file", variant="primary", elem_id=prefix + "make-file")
             self.file = gr.File(label="Your file: it carries the settings of its run", interactive=False, height=80,
                                 elem_id=prefix + "file")
@@ -40,8 +42,8 @@ class ExportPanel:
         gr.on([panel.expand, self.format.change, controls["frames"].change], self._show,
               [self.format, controls["frames"], player],
               [self.format, *controls.values()], queue=False, show_progress="hidden", **private)
-        self.button.click(self._export, {player, self.format, *controls.values()}, self.file,
-                          concurrency_id="export", concurrency_limit=2, **private)
+        self.button.click(self._export, {player, self.format, self.beside, *controls.values()}, self.file,
+                          concurrency_id="export", concurrency_limit=2, show_progress_on=self.button, **private)
 
     def _show(self, format: str, frames: str, run: Any) -> list[Any]:
         """Updates that leave only the options that matter to this format and to what the player shows."""
@@ -56,7 +58,11 @@ class ExportPanel:
             raise ExportError("There is no run to export yet. Press Generate first." if not value else
                               "This run is no longer kept on the server. Press Generate to make it again.")
         chosen = build(ExportOptions, self.options.read(values), "export option")
-        return export_file(run.trajectory, values[self.format], chosen)
+        below = self.store.compared(run) if values[self.beside] else None
+        if values[self.beside] and (below is None or below is run):
+            raise ExportError("No other run is kept to stand below this one. Press Compare under the player, change something and "
+                              "press Generate; or take the tick from 'With the kept run below'.")
+        return export_file(run.trajectory, values[self.format], chosen, below.trajectory if below else None)
 
 
 _LABELS: dict[str, dict[str, Any]] = {
@@ -96,9 +102,9 @@ def _folder() -> Path:
                           "the run is kept, so try again later.") from error
 
 
-def export_file(trajectory: Trajectory, format: str, options: ExportOptions) -> str:
+def export_file(trajectory: Trajectory, format: str, options: ExportOptions, beside: Trajectory | None = None) -> str:
     """Write an export into a temporary folder that Gradio serves from; returns its path."""
     recipe = trajectory.recipe
     name = "-".join(part for part in (recipe.model, recipe.label, str(recipe.seeds[0])) if part)
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]
-    return str(trajectory.save(_folder() / f"{safe}{FORMATS[format].suffix}", format, **vars(options)))
+    return str(trajectory.save(_folder() / f"{safe}{FORMATS[format].suffix}", format, beside, **vars(options)))

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import gradio as gr
 
+from ..differences import about
 from ..edit import EDITS, pictures_of
 from ..errors import OptionError, StudioError
 from ..export import FORMATS
@@ -19,7 +20,7 @@ from .compute import Compute
 from .controls import RecipeControls
 from .export_panel import ExportPanel, kept_files
 from .handlers import said, sentence
-from .player import STOPPED, about, player, tick
+from .player import STOPPED, player, tick
 from .store import Run, RunStore
 
 COMPUTE = "compute"                 # all events that run a network share this queue, and see their place in it
@@ -43,7 +44,7 @@ class GenerateTab:
                     self.go = gr.Button("Generate", variant="primary", size="lg", elem_id="generate", scale=3, min_width=120)
                     self.stop = gr.Button("Stop", size="lg", elem_id="stop", scale=1, min_width=70)
             with gr.Column(elem_id="view"):
-                self.player = player(self._frames, elem_id="player")
+                self.player = player(self._frames, store.compare, elem_id="player")
                 self.status = gr.HTML("", elem_id="status", min_height=24)
                 below = gr.Column(min_width=0)
                 self.export = ExportPanel(store, self.player)

@@ -81,7 +81,7 @@ class PointsTab:
                 self.file = gr.File(label="Your network, for checkpoints/NAME/", height=80, interactive=False, visible=False,
                                     elem_id="points-file")
             with gr.Column(elem_id="points-view"):
-                self.player = player(self._frames, hint=HINT, elem_id="points-player")
+                self.player = player(self._frames, store.compare, hint=HINT, elem_id="points-player")
                 self.status = gr.HTML("", elem_id="points-status", min_height=24)
                 self.export = ExportPanel(store, self.player, prefix="points-")
         self._connect(outputs)

@@ -13,7 +13,7 @@ from ..trajectory import Trajectory
 
 MAX_BYTES = 384 << 20               # of all runs together; the oldest go first
 MAX_RUN_BYTES = 96 << 20            # of one run; a longer one keeps every k-th frame
-MAX_RUNS_PER_VISITOR = 2
+MAX_RUNS_PER_VISITOR = 2            # besides the one that is compared with
 
 
 @dataclass
@@ -37,13 +37,15 @@ class RunStore:
         self.max_bytes = max_bytes
         self.max_run_bytes = max_run_bytes
         self._runs: OrderedDict[str, Run] = OrderedDict()
+        self._compared: dict[tuple[str, bool], str] = {}       # by visitor, of pictures and of points
         self._lock = threading.Lock()
 
     def open(self, visitor: str, recipe: Recipe) -> str:
         """Begin a run and return its id; the visitor's oldest makes room."""
         key = secrets.token_urlsafe(16)
         with self._lock:
-            own = [k for k, run in self._runs.items() if run.visitor == visitor]
+            kept = self._compared.values()
+            own = [k for k, run in self._runs.items() if run.visitor == visitor and k not in kept]
             for old in own[:len(own) + 1 - MAX_RUNS_PER_VISITOR]:
                 del self._runs[old]
             self._runs[key] = Run(visitor, recipe)
@@ -66,9 +68,25 @@ class RunStore:
         with self._lock:
             return self._runs.get(key) if isinstance(key, str) else None
 
+    def compare(self, key: object, on: bool) -> None:
+        """Keep a run beside its visitor's next ones, in place of another of its kind; or no more."""
+        with self._lock:
+            run = self._runs.get(key) if isinstance(key, str) else None
+            if run is not None and run.frames:
+                self._compared.pop((run.visitor, run.frames[0].of_points), None)
+                if on:
+                    self._compared[run.visitor, run.frames[0].of_points] = key
+
+    def compared(self, run: Run) -> Run | None:
+        """The run of the same visitor and kind that is compared with the next ones, or None."""
+        with self._lock:
+            return self._runs.get(self._compared.get((run.visitor, run.frames[0].of_points), ""))
+
     def forget(self, visitor: str) -> None:
         """Free all runs of a visitor whose page has closed."""
         with self._lock:
+            for points in (False, True):
+                self._compared.pop((visitor, points), None)
             for key in [k for k, run in self._runs.items() if run.visitor == visitor]:
                 del self._runs[key]
 

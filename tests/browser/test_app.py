@@ -112,7 +112,7 @@ def test_scrubbing_playing_and_enlarging_need_no_server(desktop):
     assert not requests
 
 
-def test_a_run_is_compared_with_the_next(page):
+def test_a_run_is_compared_with_the_next(page, tmp_path):
     assert page.locator(".compare").is_disabled() and page.locator(".kept").is_hidden()
     run(page, steps=8, count=4)
     first = pixels(page, "x0")
@@ -134,7 +134,15 @@ def test_a_run_is_compared_with_the_next(page):
     box = page.locator("[data-half=x0] canvas").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
     page.wait_for_function("document.querySelector('[data-kept=x0] canvas').width === 32")
+    run(page, steps=3)                                                      # a third: the first is still kept on the server
+    page.click("#export > button")
+    page.locator("#beside input").check()
+    path = export(page, "png", tmp_path)
+    with Image.open(path) as both:
+        assert np.array_equal(np.asarray(both.convert("L"))[-both.width:].reshape(64, both.width // 64, 64, -1)[:, 0, :, 0], first)
     page.click(".compare")
+    page.click("#make-file")
+    page.wait_for_selector("text=No other run is kept to stand below this one")
     assert page.locator(".kept").is_hidden() and page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 

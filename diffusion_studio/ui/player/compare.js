@@ -55,5 +55,5 @@ const makeCompare = (find, paintOn) => {
     bitmap?.close();
   };
 
-  return { keep, draw, explain, on: () => !!kept };
+  return { keep, draw, explain, on: () => !!kept, run: () => kept.tick.run };
 };

@@ -264,9 +264,9 @@ for (const button of element.querySelectorAll('.views button')) {
 }
 
 $('.compare').addEventListener('click', () => {        // keep what is shown, or put away what is kept
+  server.keep([compare.on() ? compare.run() : run, !compare.on()]);
   compare.keep(compare.on() ? null : { frames, meta, tick });
-  $('.compare').setAttribute('aria-pressed', compare.on());
-  $('.compare').disabled = !ended && !compare.on();
+  $('.compare').ariaPressed = compare.on(); $('.compare').disabled = !ended && !compare.on();
   if (compare.on()) { compare.explain(tick); repaint(); }
 });
 

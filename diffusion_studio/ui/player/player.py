@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,18 @@ from ...errors import StudioError
 from ...export.clouds import placed
 from ...frame import Frame
 from ...images import grid, grid_shape, to_pil
-from ...recipe import Recipe
 
 MAX_FRAMES_PER_PULL = 64
 PURE_NOISE = -1e9                   # stands for -inf, which JSON lacks; the page knows it
 MAX_BYTES_PER_PULL = 2 << 20
 STOPPED = "v => v && v.run ? {...v, stopped: true} : v"         # in the page: the run that it shows comes no further
-LONGEST_SETTING = 60                # letters of one in the list of what differs
 UNIT = 4096                         # numbers to the unit in a packed cloud, whose 16 bits then reach to 8
 
 
-def player(frames_of: Callable[[object], list[Frame] | None], hint: str = "", **kwargs: Any) -> gr.HTML:
-    """The component. `frames_of(run)` gives a run's kept frames, or None where they are gone; `hint` is HTML to show before.
+def player(frames_of: Callable[[object], list[Frame] | None], compare: Callable[[object, bool], None], hint: str = "",
+           **kwargs: Any) -> gr.HTML:
+    """The component. `frames_of(run)` gives a run's kept frames, or None where they are gone; `compare(run, on)` is called where
+    it is kept for comparison, or put away; `hint` is HTML to show before.
 
     A factory and not a subclass: Gradio writes a .pyi file beside every subclass of a component.
     """
@@ -45,11 +44,18 @@ def player(frames_of: Callable[[object], list[Frame] | None], hint: str = "", **
                 return _answer(frames_of(run) or [], places)
         raise StudioError("The player asks with a run and a list of places.")
 
+    def keep(args: object) -> None:
+        """[run, whether it is kept for comparison]."""
+        match args:
+            case [run, bool(on)]:
+                return compare(run, on)
+        raise StudioError("The player says which run it keeps, and whether.")
+
     page = (here / "player.html").read_text("utf-8")
     return gr.HTML(None, html_template=re.sub(r'(<p class="hint">).*?(</p>)', lambda m: m[1] + hint + m[2], page)
                    if hint else page, css_template=(here / "player.css").read_text("utf-8"),
                    js_on_load="".join((here / name).read_text("utf-8") for name in ("points.js", "compare.js", "player.js")),
-                   server_functions=[frames], apply_default_css=False, **kwargs)
+                   server_functions=[frames, keep], apply_default_css=False, **kwargs)
 
 
 def tick(run: str, place: int, last: int, frame: Frame, about: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -62,27 +68,6 @@ def tick(run: str, place: int, last: int, frame: Frame, about: Mapping[str, Any]
     return {"run": run, "kept": place, "last": last, "index": frame.index, "total": frame.total,
             "done": frame.index == frame.total, "calls": frame.calls,
             "count": count, "columns": grid_shape(count)[1], "about": about, **shape}
-
-
-def about(recipe: Recipe) -> dict[str, str | int | float]:
-    """A recipe's settings by name, flat and short: what the page compares two runs by. Pictures are left to the eye."""
-    return dict(_flat(json.loads(recipe.to_json())))
-
-
-def _flat(given: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str | int | float]]:
-    for name, value in given.items():
-        if name == "recipe" or value is None or (not before and name in ("diffusion-studio", "low_res")):
-            continue
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name} ".removesuffix("name "))
-        elif isinstance(value, list):
-            yield before + name, _short(", ".join(map(str, value)))
-        else:
-            yield (before + name).removesuffix(" name"), _short(value) if isinstance(value, str) else value
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_SETTING else text[:LONGEST_SETTING - 1] + "…"
 
 
 def encode(frame: Frame) -> bytes:

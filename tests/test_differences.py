@@ -1,4 +1,4 @@
-"""What the page is told of a run's settings, by which it compares two runs."""
+"""What two runs have otherwise, for the page that compares them and the caption of an export."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import diffusion_studio as ds
-from diffusion_studio.ui.player import about
+from diffusion_studio.differences import about, differences
 
 RECIPE = ds.Recipe(model="fashion-mnist", label="Bag", seeds=(0, 1), steps=10)
 
@@ -37,3 +37,12 @@ def test_a_branch_is_known_by_its_step_and_long_texts_are_cut():
     assert differing(RECIPE, branch) == {"label": ("Bag", "Coat"), "branch at": (None, 4)}
     assert about(replace(RECIPE, prompt="red " * 40))["prompt"] == ("red " * 40)[:59] + "…"
     assert all(isinstance(value, (str, int, float)) for value in about(branch).values())
+
+
+@pytest.mark.parametrize("changes, expected", [
+    ({}, ((), ())), ({"steps": 25, "label": None}, (("label Bag", "steps 10"), ("label none", "steps 25"))),
+    ({"sampler": ds.DDPM()}, (("sampler ddim",), ("sampler ddpm",))),
+    ({"sampler": ds.DDIM(eta=0.5), "prompt": "x"}, (("sampler eta 0.0", "prompt none"), ("sampler eta 0.5", "prompt x"))),
+])
+def test_the_captions_of_two_runs(changes, expected):
+    assert tuple(map(set, differences(RECIPE, replace(RECIPE, **changes)))) == tuple(map(set, expected))

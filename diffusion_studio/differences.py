@@ -1,0 +1,42 @@
+"""What two runs have otherwise: their settings flat, short and by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .recipe import Recipe
+
+LONGEST = 60                        # letters of one setting
+
+
+def about(recipe: Recipe) -> dict[str, str | int | float]:
+    """A recipe's settings by name, flat and short. Pictures are left to the eye."""
+    return dict(_flat(json.loads(recipe.to_json())))
+
+
+def differences(one: Recipe, other: Recipe) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """For each of two recipes what it has otherwise than the other, such as "sampler ddpm" and "steps 20"."""
+    mine, theirs = about(one), about(other)
+    names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+    # another sampler: its options are not listed one by one
+    names = [name for name in names if not any(name.startswith(f"{group} ") for group in names)]
+    here, there = (tuple(f"{name} {given.get(name, 'none')}" for name in names) for given in (mine, theirs))
+    return here, there
+
+
+def _flat(given: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str | int | float]]:
+    for name, value in given.items():
+        if name == "recipe" or value is None or (not before and name in ("diffusion-studio", "low_res")):
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name} ".removesuffix("name "))
+        elif isinstance(value, list):
+            yield before + name, _short(", ".join(map(str, value)))
+        else:
+            yield (before + name).removesuffix(" name"), _short(value) if isinstance(value, str) else value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[:LONGEST - 1] + "…"

@@ -18,7 +18,8 @@ class Dropout(nn.Dropout):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         dropped = round(self.p * FINE)
         packs = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
-        if not self.training or x.device.type != "cpu" or x.numel() % 4 or not packs or not 0 < dropped < FINE:
+        plain = x.device.type != "cpu" or torch.compiler.is_compiling()       # which fuses its own draws, and breaks off at these
+        if plain or not self.training or x.numel() % 4 or not packs or not 0 < dropped < FINE:
             return super().forward(x)
         draw = torch.empty_like(x, dtype=torch.int16)
         draw.as_strided((x.numel(),), (1,)).view(torch.int64).random_(-2**63, None)

@@ -254,7 +254,8 @@ def _picture_of(given: Any) -> Picture | None:
     if given is not None and not isinstance(given, Picture):
         raise OptionError(f"low_res must be a Picture, got {given!r:.80}. Open one with Picture.open(path).")
     if given is not None and max(given.size) > MAX_SIDE:
-        raise OptionError(f"The picture to enlarge is {given}; a recipe carries up to {MAX_SIDE} a side. Make it smaller.")
+        raise OptionError(f"The picture to enlarge is {given}; a recipe carries up to {MAX_SIDE} pixels a side. Make it "
+                          "smaller.")
     return given
 
 

@@ -62,7 +62,9 @@ def stream(model: Model, recipe: Recipe, classifier: Classifier | None = None, w
 
 def _frames(model: Model, recipe: Recipe, legs: Sequence[Leg], states: States) -> Iterator[Frame]:
     total = sum(leg.steps for leg in legs)
-    before = states.before(recipe.branch.recipe, model, recipe.branch.at) if recipe.branch is not None else None
+    # what was kept is shown as the run before was
+    alike = recipe.branch is not None and recipe.branch.recipe.stretch == recipe.stretch
+    before = states.before(recipe.branch.recipe, model, recipe.branch.at) if alike else None
     run = states.open(recipe, model)
     first, calls, x = 0, 0, None
     if before is not None:

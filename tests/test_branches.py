@@ -136,6 +136,17 @@ def test_kept_states_give_the_same_frames_as_a_replay(tiny_model):
         assert len(parents) == 7 and all(same(a, b) for a, b in zip(replayed, quick, strict=True))
 
 
+def test_a_branch_is_shown_as_it_says_all_along(tiny_model):
+    """Stretched or not, whether its parent's states were kept or are made again."""
+    model, kept = tiny_model(), States()
+    parent = replace(BASE, steps=6, clip=False)
+    frames(model, parent, kept)
+    branch = parent.continued(3, stretch=True)
+    found, replayed = frames(model, branch, kept), frames(model, branch)
+    assert all(same(one, other) for one, other in zip(found, replayed, strict=True))
+    assert all(frame.x[0].min() == 0 and frame.x[0].max() == 255 for frame in found)
+
+
 def test_kept_states_spare_the_network_calls(tiny_model):
     model, kept = tiny_model(torch.float32), States()
     asked = []

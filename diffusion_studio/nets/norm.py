@@ -22,7 +22,9 @@ class GroupNorm(nn.GroupNorm):
         return _Quick.apply(x, self.weight, self.bias, self.num_groups, self.eps)
 
     def _slow(self, x: torch.Tensor) -> bool:
-        if torch.compiler.is_compiling() or x.device.type != "cpu" or x.dtype != torch.bfloat16 or x.dim() != 4 or not torch.is_grad_enabled():
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return False
+        if x.device.type != "cpu" or x.dtype != torch.bfloat16 or x.dim() != 4:
             return False
         narrow = x.shape[1] // self.num_groups < WIDE
         return narrow and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)

@@ -264,7 +264,7 @@ for (const button of element.querySelectorAll('.views button')) {
 }
 
 $('.compare').addEventListener('click', () => {        // keep what is shown, or put away what is kept
-  server.keep([compare.on() ? compare.run() : run, !compare.on()]);
+  server.keep([compare.on() ? compare.run() : run, !compare.on()]).catch(() => {});      // comparing here needs no server
   compare.keep(compare.on() ? null : { frames, meta, tick });
   $('.compare').ariaPressed = compare.on(); $('.compare').disabled = !ended && !compare.on();
   if (compare.on()) { compare.explain(tick); repaint(); }

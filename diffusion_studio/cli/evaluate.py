@@ -17,6 +17,7 @@ from ..options import fields_of, from_json, to_json
 from ..recipe import Recipe
 from .checkpoints import open_helpers
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped
+from .progress import progress
 
 WORK = "runs/evaluate"
 OWN = ("model", "label", "steps", "guidance")   # of the recipe's options: what this verb says in its own way, or not at all
@@ -139,11 +140,9 @@ class _Bars:
         self.title = ""
 
     def __call__(self, title: str, done: int, total: int) -> None:
-        from tqdm import tqdm
-
         if title != self.title:
             self.close()
-            self.bar, self.title = tqdm(total=total, desc=title, disable=None), title
+            self.bar, self.title = progress(total=total, desc=title), title
         self.bar.update(done - self.bar.n)
 
     def close(self) -> None:

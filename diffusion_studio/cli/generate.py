@@ -18,6 +18,7 @@ from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from .checkpoints import add_flags, open_helpers, opened
 from .editing import add_editing, continued, edit_said
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of
+from .progress import progress
 
 if TYPE_CHECKING:
     from ..frame import Frame
@@ -80,9 +81,7 @@ def _generate(args: argparse.Namespace) -> None:
 
 def _shown(frames: Iterable[Frame], what: str) -> Iterator[Frame]:
     """The frames, with a progress bar."""
-    from tqdm import tqdm
-
-    with tqdm(desc=what, unit="state", disable=None) as bar:
+    with progress(desc=what, unit="state") as bar:
         for frame in frames:
             bar.total = frame.total + 1
             bar.update()

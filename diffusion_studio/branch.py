@@ -58,6 +58,7 @@ def check_edit(recipe: Any) -> None:
     if isinstance(edit, Interpolate) and count < 2:
         raise OptionError(f"{edit.title}: it needs at least two seeds to go between, got one. Give more, such as 3, 14.")
     if branch is None:
+        check_jumps(recipe)
         return
     check_depth(recipe)
     parent = branch.recipe
@@ -68,9 +69,23 @@ def check_edit(recipe: Any) -> None:
     if recipe.model != parent.model:
         raise OptionError(f"The run to continue is one of {parent.model!r}, and the rest was asked of {recipe.model!r}. "
                           "Continue with the same model.")
+    if recipe.points != parent.points:
+        raise OptionError(f"The run to continue has clouds of {parent.points:,} points, and {recipe.points:,} were asked for. "
+                          "Leave the points as they are.")
     if recipe.seeds != parent.seeds and (count != parent.pictures != 1 or isinstance(parent.edit, FILMS)):
         raise OptionError(f"The run to continue has {parent.pictures} pictures, and {count} other seeds were given. Give as "
                           "many, or leave them as they are; a run of one picture can be continued with any number.")
+
+
+def check_jumps(recipe: Any) -> None:
+    """An `OptionError` where RePaint's jumps were asked for and the run is too short for any."""
+    edit = recipe.edit
+    if isinstance(edit, Inpaint) and edit.jumps > 1:
+        steps = max(1, round(recipe.steps * edit.strength))
+        if edit.jump_length > steps - 1:
+            most = f"Make the jump length at most {steps - 1}, or take more steps" if steps > 1 else "Take more steps"
+            raise OptionError(f"A run of {steps} step{'s' * (steps > 1)} has no room for jumps of {edit.jump_length}: the last "
+                              f"step, which ends in the clean picture, is not walked again. {most}.")
 
 
 def file_name(recipe: Any) -> str:

@@ -43,10 +43,11 @@ def guided(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier 
 def limited(denoise: Denoiser, recipe: Recipe, spec: ModelSpec) -> Denoiser:
     """With the recipe's limits on the predicted picture, which are outermost: thresholding or clipping, and a palette."""
     if spec.makes == PICTURES:                      # points have no range to keep
+        keep_eps = isinstance(recipe.sampler, DDIM) and recipe.sampler.keep_eps
         if recipe.threshold < 1:
-            denoise = dynamically_thresholded(denoise, recipe.threshold)
+            denoise = dynamically_thresholded(denoise, recipe.threshold, keep_eps=keep_eps)
         elif recipe.clip:
-            denoise = clamped(denoise, keep_eps=isinstance(recipe.sampler, DDIM) and recipe.sampler.keep_eps)
+            denoise = clamped(denoise, keep_eps=keep_eps)
     if recipe.palette.on:
         denoise = in_palette(denoise, values(recipe.palette.colours(spec), spec.channels), recipe.palette.below)
     return denoise

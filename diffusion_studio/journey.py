@@ -20,7 +20,7 @@ from .diffusion.levels import Levels
 from .diffusion.noise import Noise
 from .diffusion.prediction import Prediction
 from .diffusion.samplers import NoiseFunction, Sampler, Step
-from .diffusion.sampling import later, sample
+from .diffusion.sampling import by_place, later, sample, turned
 from .diffusion.schedule import NoiseLevel
 from .edit import FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from .errors import OptionError, SamplingError
@@ -132,12 +132,12 @@ def _inpainted(recipe: Recipe, edit: Inpaint, made: Plan, picture: torch.Tensor,
                begin: Callable[[torch.Tensor | None], torch.Tensor] | None = None) -> Leg:
     """Over the levels of `path`, or the plan's, with jumps. `begin` is given where it goes on from another state."""
     path = made.levels if path is None else path
-    stretches = math.ceil((len(path) - 1) / edit.jump_length)
-    if (states := len(path) + (edit.jump_length + 1) * (stretches - 1) * (edit.jumps - 1)) > MAX_STATES:
+    stretches = max(len(path) - 2, 0) // edit.jump_length
+    if (states := len(path) + (edit.jump_length + 1) * stretches * (edit.jumps - 1)) > MAX_STATES:
         raise OptionError(f"With these jumps the run would have about {states:,} states; the most is {MAX_STATES:,}. "
                           "Choose fewer "
                           "jumps or steps.")
-    levels = Levels(editing.resampled(path, edit.jump_length, edit.jumps), path.schedule)
+    levels = editing.resampled(path, edit.jump_length, edit.jumps)
     kept = torch.from_numpy(1 - edit.mask.pixels[..., 0] / 255.0)[None].to(picture)
     known = picture, kept
 
@@ -177,10 +177,14 @@ def _continued(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
     """The run to continue, left at the branch, and the levels of the recipe's own path that have less noise than that."""
     parent, at = recipe.branch.recipe, recipe.branch.at
     before, level = _cut(journey(parent, planned), at)
-    made = planned(recipe, 1.0)
-    path = Levels([one for one in made.levels if one.log_snr > level.log_snr], made.levels.schedule)
-    path = Levels([level, *path], made.levels.schedule)
-    noise: NoiseFunction = made.noise if recipe.seeds != parent.seeds else before[-1].noise
+    made = planned(recipe, _strength(parent))           # guidance over time counts as where the run began
+    path = [one for one in planned(recipe, 1.0).levels if one.log_snr > level.log_snr]
+    path = Levels([level, *path], made.levels.schedule, made.levels.steps)
+    noise: NoiseFunction = made.noise
+    if recipe.seeds == parent.seeds:
+        noise = before[-1].noise
+        if turned(before[-1].levels, before[-1].steps):
+            noise = by_place(noise)
     join = _same
     if recipe.pictures != parent.pictures:
         before = tuple(replace(leg, tiles=(0,) * recipe.pictures) for leg in before)
@@ -192,6 +196,13 @@ def _continued(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
     else:
         own = Leg(recipe.sampler, made.denoise, path, noise, join)
     return *before, own
+
+
+def _strength(recipe: Recipe) -> float:
+    """The share of its steps that a run makes, or the one that it continues."""
+    while recipe.branch is not None:
+        recipe = recipe.branch.recipe
+    return getattr(recipe.edit, "strength", 1.0)
 
 
 def _cut(legs: Sequence[Leg], at: int) -> tuple[tuple[Leg, ...], NoiseLevel]:

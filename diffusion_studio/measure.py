@@ -89,7 +89,6 @@ def ranking(path: str | Path, pictures: torch.Tensor, flags: Mapping[str, Any] |
 def _error(path: str | Path, flags: Mapping[str, Any], pictures: torch.Tensor, noise: torch.Tensor, label: Any) -> float:
     import torch
 
-    from .diffusion.schedule import NoiseLevel
     from .model import load
 
     model = load(path, "cpu", "fp32", flags)
@@ -97,8 +96,8 @@ def _error(path: str | Path, flags: Mapping[str, Any], pictures: torch.Tensor, n
         raise OptionError(f"{model.spec.name} takes a label; say what the pictures show, as one of its labels.")
     denoise, errors = model.denoiser(label), []
     for log_snr, eps in zip(_LOG_SNR, noise):
-        alpha, sigma = math.sqrt(1 / (1 + math.exp(-log_snr))), math.sqrt(1 / (1 + math.exp(log_snr)))
+        level = model.schedule.level(model.schedule.timestep(log_snr))
         with torch.no_grad():
-            p = denoise(alpha * pictures + sigma * eps, NoiseLevel(model.schedule.timestep(log_snr), alpha, sigma))
+            p = denoise(level.alpha * pictures + level.sigma * eps, level)
         errors.append(float((p.eps - eps).square().mean()))
     return sum(errors) / len(errors)

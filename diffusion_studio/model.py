@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .diffusion.denoiser import Denoiser
 from .diffusion.prediction import Prediction, Reading, reading
 from .diffusion.schedule import NoiseLevel, NoiseSchedule
 from .errors import OptionError
+from .nets.precision import cast
 from .nets.text import TextFeatures
 from .spec import POINTS, ModelSpec
 
@@ -35,7 +37,7 @@ class Model:
         self.spec = spec
         self.device = device
         self.dtype = dtype
-        self.network = network.to(device=device, dtype=dtype)
+        self.network = cast(network, device, dtype)
         self._arranged = False
         self._arranging = threading.Lock()
 
@@ -54,7 +56,7 @@ class Model:
 
         `low_res`, for a model that enlarges: (1 or N, C, low_res, low_res) in [-1, 1].
         """
-        given = (label,) if label is None or isinstance(label, (str, int)) else tuple(label)
+        given = (label,) if label is None or isinstance(label, (str, Integral)) else tuple(label)
         texts = (prompt,) if prompt is None or isinstance(prompt, str) else tuple(prompt)
         # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
         with self._arranging:               # or a second run's would swap weights that the first one is reading
@@ -178,9 +180,10 @@ class SelfConditioned:
         self.last: tuple[float, torch.Tensor] | None = None
 
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
-        known = self.last is not None and self.last[0] <= level.log_snr and self.last[1].shape == x.shape
+        at = level.of_run.log_snr
+        known = self.last is not None and self.last[0] <= at and self.last[1].shape == x.shape
         p = self.bound.model.predict(x, level, self.bound.classes, before=self.last[1] if known else None)
-        self.last = level.log_snr, p.x0.detach().clamp(-1, 1)               # samplers of the origin clip what they hand on
+        self.last = at, p.x0.detach().clamp(-1, 1)               # samplers of the origin clip what they hand on
         return p
 
 

@@ -105,6 +105,8 @@ class Recipe:
             object.__setattr__(self, name, guiding.made(name, getattr(self, name)))
         for name in ("guidance_scales", "weaker", "negative_label"):
             object.__setattr__(self, name, getattr(self, name) or None)
+        if self.label == ANY:
+            object.__setattr__(self, "label", None)
         guiding.scales(self.guidance_scales)
         object.__setattr__(self, "low_res", _picture_of(self.low_res))
         object.__setattr__(self, "edit", edit_of(self.edit))

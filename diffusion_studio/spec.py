@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 from . import options, palette
@@ -120,8 +121,8 @@ class ModelSpec:
         """The class of a label's name (case does not matter) or index; an `OptionError` lists what there is."""
         if not self.labels:
             raise OptionError(f"{self.name} takes no label, got {label!r}. Leave the label out.")
-        if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(self.labels):
-            return label
+        if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= label < len(self.labels):
+            return int(label)
         folded = [name.casefold() for name in self.labels]
         if isinstance(label, str) and label.casefold() in folded:
             return folded.index(label.casefold())

@@ -15,9 +15,10 @@ from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.prediction import from_x0
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, DPMPP2M, DPMPP2S, Euler, EulerAncestral, Heun
 from diffusion_studio.diffusion.schedule import CLEAN, NoiseLevel
-from diffusion_studio.edit import Inpaint, Interpolate, Invert, Morph, Travel
+from diffusion_studio.edit import FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from diffusion_studio.errors import OptionError
 from diffusion_studio.generate import plan, stream
+from diffusion_studio.guiding import Change
 from diffusion_studio.recipe import Recipe
 from diffusion_studio.states import States
 
@@ -126,6 +127,21 @@ def test_a_branch_that_changes_nothing_ends_as_its_parent(tiny_model, sampler):
         assert torch.equal(states(model, parent)[-1], states(model, parent.continued(at))[-1])
 
 
+@pytest.mark.parametrize("changes", [
+    {"sampler": Euler(churn=3)}, {"sampler": Heun(churn=3)}, {"guidance_shape": "linear"}, {"guidance_scales": "8,1"},
+    {"change": Change(7, label="Dog")}, {"edit": FromPicture(PICTURE, strength=0.5), "guidance_scales": "8,1"},
+    {"edit": FromPicture(PICTURE, strength=0.5), "change": Change(7, label="Dog")},
+    {"edit": Inpaint(PICTURE, MASK, strength=0.5), "guidance_shape": "linear"},
+    {"edit": Inpaint(PICTURE, MASK, jump_length=3, jumps=2), "sampler": DDPM()}],
+    ids=lambda changes: "-".join(changes))
+def test_what_counts_over_the_run_counts_on_in_a_branch(tiny_model, changes):
+    """Churn over all steps, guidance by the steps that are made, jumps by the stretches that are left."""
+    model, parent = tiny_model(), replace(BASE, **{"steps": 20, **changes})
+    whole = states(model, parent)
+    for at in (1, len(whole) - 3):
+        assert torch.equal(whole[-1], states(model, parent.continued(at))[-1])
+
+
 def test_kept_states_give_the_same_frames_as_a_replay(tiny_model):
     model, kept = tiny_model(torch.float32), States()
     parent = replace(BASE, sampler=DDPM())
@@ -208,6 +224,12 @@ def test_a_branch_of_an_inversion_begins_on_either_way(tiny_model):
         shown = frames(model, parent.continued(at, label="Dog"))
         assert all(np.array_equal(a.x, b.x) for a, b in zip(whole[:at + 1], shown))
         assert [frame.part for frame in shown[:at]] == ([journey.INTO_NOISE] * 5 + [journey.BEFORE] * 3)[:at]
+
+
+def test_a_branch_has_as_many_points_as_its_parent():
+    parent = Recipe(model="points", points=50)
+    with pytest.raises(OptionError, match="has clouds of 50 points, and 100 were asked for. Leave the points as they are"):
+        parent.continued(2, points=100)
 
 
 def test_a_mask_from_a_branch_on(tiny_model):

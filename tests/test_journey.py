@@ -211,6 +211,14 @@ def test_too_many_jumps(tiny_model):
         stream(tiny_model(schedule=Linear(timesteps=1000)), recipe)
 
 
+@pytest.mark.parametrize("steps, strength, sentence", [
+    (10, 1.0, "A run of 10 steps has no room for jumps of 10: .* Make the jump length at most 9, or take more steps"),
+    (20, 0.4, "A run of 8 steps has no room .* at most 7"), (1, 1.0, "A run of 1 step has no room .* Take more steps")])
+def test_a_run_too_short_for_its_jumps(steps, strength, sentence):
+    with pytest.raises(OptionError, match=sentence):
+        replace(BASE, steps=steps, edit=Inpaint(PICTURE, MASK, strength=strength, jumps=2))
+
+
 def test_an_eps_network_at_pure_noise(tiny_model):
     from diffusion_studio.diffusion.schedule import Linear
     model = tiny_model(schedule=Linear(timesteps=100, zero_snr=True))

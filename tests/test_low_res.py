@@ -144,11 +144,20 @@ def test_the_command_line_takes_a_file(tiny_model, tmp_path, capsys):
 def test_the_condition_is_the_picture_averaged_down_and_enlarged():
     from diffusion_studio.training.lowres import LowRes
 
-    x0 = drawn(3, 1, 8, 8).float()
+    x0 = drawn(3, 1, 8, 8).float().clamp(-1, 1)
     made = LowRes(ds.TrainConfig(size=8, low_res=4, attention=""))(x0, 0)
     for k in range(3):
         small = x0[k, 0].numpy().reshape(4, 2, 4, 2).mean((1, 3))
         assert np.abs(made[k, 0].numpy() - upsampled(small)).max() < 1e-6
+
+
+def test_the_small_picture_knows_no_margin_beyond_black():
+    """What is drawn from is a picture's bytes, and those have none."""
+    from diffusion_studio.training.lowres import LowRes
+
+    x0 = drawn(3, 1, 8, 8).float().clamp(-1, 1)
+    made = LowRes(ds.TrainConfig(size=8, low_res=4, attention="", black_margin=0.2))
+    assert torch.equal(made(torch.where(x0 == -1, -1.2, x0), 0), made(x0, 0)) and (x0 == -1).any()
 
 
 def test_blur_is_a_gaussian_of_its_width():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from diffusion_studio import checkpoint
 from diffusion_studio.checkpoint import openai
 from diffusion_studio.checkpoint.walk import renames
 from diffusion_studio.cli import main
+from diffusion_studio.diffusion.prediction import from_x0
+from diffusion_studio.diffusion.schedule import VarianceExploding
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.measure import ranking
+from diffusion_studio.measure import _LOG_SNR, _error, ranking
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,6 +64,24 @@ def test_the_forgotten_settings_win(forgotten, capsys):
     bundled = ds.load(ROOT / "checkpoints" / "fashion-mnist", "cpu", "fp32")
     x, level = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0)), model.schedule.level(500)
     assert torch.allclose(model.denoiser(8)(x, level).eps, bundled.denoiser(8)(x, level).eps, atol=1e-5)
+
+
+def test_a_process_is_asked_with_its_own_states(tmp_path, monkeypatch, tiny_model):
+    """x0 + sigma eps of a variance-exploding one: its exact denoiser of a Gaussian misses eps by what theory says."""
+    spread, model = 0.5, tiny_model(schedule=VarianceExploding(), parametrization="edm", network={"classes": None,
+                                                                                                "null_class": False})
+
+    def exact(x, level):
+        return from_x0(spread**2 / (spread**2 + level.sigma**2) * x, x, level.alpha, level.sigma)
+
+    monkeypatch.setattr(model, "denoiser", lambda label=None: exact)
+    monkeypatch.setattr("diffusion_studio.model.load", lambda *asked: model)
+    draw = torch.Generator().manual_seed(0)
+    pictures = spread * torch.randn(8, 1, 64, 64, generator=draw)
+    noise = torch.randn(3, 8, 1, 64, 64, generator=draw)
+    # sigma^2 = exp(-log-SNR), and of eps the share spread^2 / (spread^2 + sigma^2) stays unknown
+    right = sum(spread**2 / (spread**2 + math.exp(-log_snr)) for log_snr in _LOG_SNR) / 3
+    assert abs(_error(tmp_path, {}, pictures, noise, None) - right) < 0.01
 
 
 def test_what_cannot_be_measured_is_said(forgotten):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 
 from diffusion_studio import generate
+from diffusion_studio.checkpoint import write
 from diffusion_studio.diffusion.schedule import FlowMatching, JensenShannon, Linear, VarianceExploding, VariancePreserving
 from diffusion_studio.errors import CheckpointError, OptionError
-from diffusion_studio.model import load
+from diffusion_studio.model import Model, load
+from diffusion_studio.nets.pyramid import fourier
 from diffusion_studio.recipe import Recipe
 
 F64 = torch.float64
@@ -34,6 +38,30 @@ def test_a_denoiser_reads_the_bare_network(tiny_model, parametrization):
     assert (LEVEL.alpha * p.x0 + LEVEL.sigma * p.eps - x).abs().max() < 1e-12
     assert parametrization == "x0" or p.x0.abs().max() > 1                 # beyond the range of pictures
     assert p.variance is None and p.x0.dtype == F64
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_random_waves_of_time_keep_single_precision(tiny_spec, random_unet, tmp_path, dtype):
+    """Angles of many turns, which rounded frequencies put off by up to a radian. In memory, and through a file."""
+    spec = tiny_spec(network={"time_embedding": "fourier"}, schedule=VarianceExploding(), parametrization="edm")
+    network = random_unet(spec.network)
+    with torch.no_grad():
+        network.frequencies *= 16 / network.frequencies.std()
+    t, exact = torch.tensor([-1.5, 0.3, 1.09]), network.frequencies.clone()
+    wanted = network._waves(t)
+    write(tmp_path / "half.safetensors", spec, network.state_dict(), dtype)
+    for model in (Model(spec, deepcopy(network), torch.device("cpu"), dtype),
+                  load(tmp_path / "half.safetensors", "cpu", {torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype])):
+        assert torch.equal(model.network.frequencies, exact) and model.network.conv_in.weight.dtype == dtype
+        assert (model.network._waves(t) - wanted).abs().max() == 0
+        x = some_x().to(torch.float32)
+        assert model.denoiser("Dog")(x, VarianceExploding().level(0.3)).x0.isfinite().all()
+    assert (network._waves(t) - fourier(t, exact.to(dtype), spec.network.time_order)).abs().max() > 0.01
+
+
+def test_a_label_of_numpy_is_a_label(tiny_model):
+    x = some_x()
+    assert torch.equal(tiny_model().denoiser(np.int64(1))(x, LEVEL).x0, tiny_model().denoiser("Dog")(x, LEVEL).x0)
 
 
 @pytest.mark.parametrize("schedule, t", [(VarianceExploding(), 0.3), (VariancePreserving(), 500.0), (FlowMatching(), 400.0)])

@@ -279,6 +279,7 @@ def test_a_command_to_read():
 
 def test_a_command_says_a_later_option_where_the_model_has_it_otherwise():
     """A folder of diffusers keeps eps by default; a run that does not has to say so."""
+    assert Recipe(label="any") == Recipe()
     mine, theirs = Recipe(model="m", label="a"), Recipe(model="m", sampler=DDIM(keep_eps=True))
     assert "keep-eps" not in mine.to_command()
     assert "--no-keep-eps" in mine.to_command(theirs) and " --keep-eps" in theirs.to_command(theirs)

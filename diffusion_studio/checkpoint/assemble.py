@@ -10,6 +10,7 @@ import torch
 from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
 from ..nets.config import UNetConfig
+from ..nets.precision import dtype_of
 from . import classifier
 from .container import opened
 from .memory import TensorFile, take_weights
@@ -35,7 +36,8 @@ def assembled(path: Path, source: Source, found: Found, dtype: torch.dtype | Non
                 raise CheckpointError(f"In {path.name} the tensor {name} is {view.get_dtype()}; weights here are one of "
                                       f"{', '.join(DTYPES)}. Quantised files cannot be read: take the original.")
     with TensorFile(path) as file:
-        state = {one.ours: _read(file, source, one, expected[one.ours], config, dtype) for one in found.renames}
+        state = {one.ours: _read(file, source, one, expected[one.ours], config,
+                                 dtype_of(one.ours, dtype)) for one in found.renames}
     return Weights(found.spec, take_weights(network, state))
 
 

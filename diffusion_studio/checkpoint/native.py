@@ -53,16 +53,19 @@ def read(path: str | Path, dtype: torch.dtype | None = None) -> Weights:
 
 def read_into(path: Path, network: Any, expected: Mapping[str, tuple[int, ...]], dtype: torch.dtype | None = None) -> Any:
     """The network with the weights of a file that `compare` found to fit it."""
+    from ..nets.precision import dtype_of
     from .memory import TensorFile, take_weights
 
     with TensorFile(path) as file:
-        return take_weights(network, {name: file.read(name,
-                                                      file.new(name, shape, dtype)) for name, shape in expected.items()})
+        return take_weights(network, {name: file.read(name, file.new(name, shape, dtype_of(name, dtype)))
+                                      for name, shape in expected.items()})
 
 
 def write(path: str | Path, spec: ModelSpec, state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:
     """Write a native checkpoint in one piece: readers see the old file or the whole new one."""
-    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state.items()}
+    from ..nets.precision import dtype_of
+
+    tensors = {name: tensor.detach().to("cpu", dtype_of(name, dtype)).contiguous() for name, tensor in state.items()}
     write_tensors(Path(path), tensors, {"format": FORMAT, "version": VERSION, "spec": spec.to_json()})
 
 

@@ -9,6 +9,7 @@ import torch
 
 from ..errors import OptionError
 from .denoiser import Denoiser
+from .levels import Levels
 from .prediction import Prediction, from_x0
 from .schedule import CLEAN, NoiseLevel
 
@@ -47,21 +48,24 @@ def noised(picture: torch.Tensor, level: NoiseLevel, noise: torch.Tensor) -> tor
     return level.alpha * picture + level.sigma * noise
 
 
-def resampled(levels: Sequence[NoiseLevel], length: int, jumps: int) -> tuple[NoiseLevel, ...]:
+def resampled(levels: Sequence[NoiseLevel], length: int, jumps: int) -> Levels:
     """A run's levels with RePaint's jumps back (Lugmayr et al. 2022, section 4.2 and algorithm 1).
 
     After every `length` steps the run goes `length` steps back up to where those began, and down again, `jumps` times
-    in all for each stretch (1 changes nothing); `sample` noises the state where the levels rise. The last stretch, which
-    ends in the clean picture, is not left again.
+    in all for each stretch (1 changes nothing); `sample` noises the state where the levels rise. As in the authors' program
+    the stretches are counted from the last noisy level upwards: the step into the clean picture is not walked again, nor are
+    the first ones, where fewer than `length` are left.
     """
     if length < 1 or jumps < 1:
         raise OptionError(f"A jump is at least 1 step long and each stretch is run at least once; got {length} and {jumps}.")
-    stretches = [list(levels[k:k + length + 1]) for k in range(0, len(levels) - 1, length)]
-    visited = [levels[0]]
-    for stretch in stretches:
-        times = jumps if stretch[-1].sigma else 1
-        visited += (stretch[1:] + [stretch[0]]) * (times - 1) + stretch[1:]
-    return tuple(visited)
+    last = len(levels) - 2                                  # the last noisy level
+    begin = last % length if last > 0 else 0
+    visited = list(levels[:begin + 1])
+    for k in range(begin, last, length):
+        stretch = list(levels[k:k + length + 1])
+        visited += (stretch[1:] + [stretch[0]]) * (jumps - 1) + stretch[1:]
+    known = Levels.of(levels)
+    return Levels([*visited, *levels[max(last, begin) + 1:]], known.schedule, known.steps)
 
 
 def rising(levels: Sequence[NoiseLevel]) -> tuple[NoiseLevel, ...]:

@@ -20,13 +20,16 @@ class Levels(tuple):
     With a schedule it is asked, and holds still at its own ends. Without one the levels say which kind of process
     they come from (alpha = 1: variance exploding; alpha + sigma = 1: flow; else alpha^2 + sigma^2 = 1), and t is
     interpolated linearly in log-SNR, and extrapolated beyond the ends.
+
+    `steps` is the number of the whole run's, of which these may be a part, or which they walk in part again and again.
     """
 
     schedule: NoiseSchedule | None
+    steps: int
 
-    def __new__(cls, levels: Iterable[NoiseLevel], schedule: NoiseSchedule | None = None) -> Levels:
+    def __new__(cls, levels: Iterable[NoiseLevel], schedule: NoiseSchedule | None = None, steps: int | None = None) -> Levels:
         made = super().__new__(cls, levels)
-        made.schedule = schedule
+        made.schedule, made.steps = schedule, len(made) - 1 if steps is None else steps
         return made
 
     @classmethod
@@ -35,11 +38,11 @@ class Levels(tuple):
         return levels if isinstance(levels, Levels) else cls(levels)
 
     def __getnewargs__(self) -> tuple[Any, ...]:
-        return tuple(self), self.schedule
+        return tuple(self), self.schedule, self.steps
 
     def __getitem__(self, at: Any) -> Any:
         found = super().__getitem__(at)
-        return Levels(found, self.schedule) if isinstance(at, slice) else found
+        return Levels(found, self.schedule, self.steps) if isinstance(at, slice) else found
 
     def at(self, log_snr: float) -> NoiseLevel:
         """The process's level of a finite log-SNR. Without a schedule a level of finite log-SNR must be among them."""

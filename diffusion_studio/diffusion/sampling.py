@@ -10,6 +10,7 @@ import torch
 
 from .denoiser import Counted, Denoiser
 from .editing import climbed
+from .levels import Levels
 from .prediction import Prediction
 from .samplers import NoiseFunction, Sampler, Step
 from .schedule import NoiseLevel
@@ -23,10 +24,12 @@ def sample(sampler: Sampler, denoise: Denoiser, x: torch.Tensor, levels: Sequenc
     Where levels that were falling rise (see `editing.resampled`), the state is noised to the higher one, and the sampler
     starts again from there. Levels that rise from the start are a picture's way into noise, which is the sampler's own.
     """
-    counted = Counted(denoise)
+    counted, levels = Counted(denoise), Levels.of(levels)
     first, turns = 0, _turns(levels)
     for last in turns:
-        run = sampler(counted, x, levels[first:last + 1], later(noise, first))
+        # a stretch that is walked again must not meet the Brownian path of before: its noise would add up
+        fresh = by_place(noise, first) if first else noise
+        run = sampler(counted, x, levels[first:last + 1], fresh)
         while True:
             try:                                    # no name for the step: it would keep the state's memory
                 yield _next(run, counted, first)
@@ -58,8 +61,18 @@ def _turns(levels: Sequence[NoiseLevel]) -> list[int]:
     return [k for k in range(end) if snr[k + 1] < snr[k]] + [end]
 
 
+def turned(levels: Sequence[NoiseLevel], until: int) -> bool:
+    """Whether a run over these levels has walked a stretch again by its state number `until`."""
+    return _turns(levels)[0] < until
+
+
+def by_place(noise: NoiseFunction, first: int = 0) -> NoiseFunction:
+    """The run's noise from its level number `first` on, by the place in the run alone."""
+    return lambda index: noise(first + index)
+
+
 def later(noise: NoiseFunction, first: int) -> NoiseFunction:
-    """The run's noise for a stretch that begins at its level number `first`."""
+    """The run's noise for a part that begins at its level number `first`."""
     return _Later(noise, first) if first else noise
 
 

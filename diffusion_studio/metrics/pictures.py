@@ -36,7 +36,8 @@ class Batch:
 
     @property
     def name(self) -> str:
-        return f"{self.seeds[0]}-{len(self.seeds)}"
+        """Tells it from every other of its label: those of "each" have other seeds from the same first one on."""
+        return f"{self.seeds[0]}-{len(self.seeds)}-{hashlib.sha256(repr(self.seeds).encode()).hexdigest()[:8]}"
 
 
 def batches(spec: ModelSpec | ClassifierSpec, labels: str, first: int, count: int) -> list[Batch]:

@@ -29,7 +29,7 @@ class LowRes:
     def __call__(self, x0: torch.Tensor, first: int) -> torch.Tensor:
         """x0 (n, C, size, size), the pictures `first` and following of the run -> what the network sees of them beside x."""
         config = self.config
-        small = reduced(x0, config.low_res)
+        small = reduced(x0.clamp(-1, 1), config.low_res)            # a margin beyond black is no pixel's value
         if config.low_res_blur or config.low_res_noise:
             generator = torch.Generator()
             for k in range(len(small)):

@@ -16,6 +16,7 @@ import diffusion_studio as ds
 from diffusion_studio import checkpoint
 from diffusion_studio.convert import convert
 from diffusion_studio.diffusion.guidance import clamped, classifier_free
+from diffusion_studio.diffusion.samplers import Heun
 from diffusion_studio.errors import CheckpointError, OptionError
 
 from .conftest import SMALL, small
@@ -176,6 +177,19 @@ def test_a_run_starts_its_self_conditioning_over(kept, tmp_path):
     assert not torch.allclose(with_memory.x0, model.denoiser()(x, low).x0, atol=1e-3)
     assert torch.equal(denoise(x, high).x0, first.x0)
     assert torch.equal(denoise(x[:2], low).x0, model.denoiser()(x[:2], low).x0)             # other pictures
+
+
+def test_churn_does_not_start_self_conditioning_over(kept, tmp_path):
+    """A churned level is noisier than the one before it, and yet the run goes on."""
+    model = ds.load(kept("lucidrains", "rms").folder(tmp_path), "cpu", "fp32")
+    x, given = torch.from_numpy(small.normal("x", 3, 3, 8, 8)), []
+    predict = model.predict
+    model.predict = lambda *asked, before=None: given.append(before is not None) or predict(*asked, before=before)
+    noise = ds.Noise((0, 1, 2), model.shape)
+    levels = ds.Levels(ds.path(model.schedule, 4), model.schedule)
+    for _ in ds.sample(Heun(churn=2.0), model.denoiser(), x, levels, noise):
+        pass
+    assert given[0] is False and all(given[1:]) and len(given) > 4
 
 
 def test_tensors_of_a_network_without_levels(tmp_path):

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from diffusion_studio.diffusion import guidance as g
+from diffusion_studio.diffusion.levels import Levels
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.prediction import Prediction, from_eps, from_x0
-from diffusion_studio.diffusion.samplers import DDPM, SAMPLERS
+from diffusion_studio.diffusion.samplers import DDPM, SAMPLERS, Euler, Heun
 from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.diffusion.schedule import Cosine, Linear, NoiseLevel
 from diffusion_studio.diffusion.spacing import path
@@ -30,6 +31,10 @@ def conditional(x, level):
 
 def unconditional(x, level):
     return from_eps(0.3 * x, x, level.alpha, level.sigma)
+
+
+def loud(x, level):
+    return from_x0(3 * x, x, level.alpha, level.sigma)
 
 
 def slope(x, level):
@@ -246,6 +251,39 @@ def test_a_change_at_a_step():
     mixed = g.switched(conditional, unconditional, LEVELS, 4)
     for k, level in enumerate(LEVELS[:-1]):
         assert torch.equal(mixed(X, level).eps, (conditional if k < 4 else unconditional)(X, level).eps)
+
+
+@pytest.mark.parametrize("sampler", [Euler(churn=4.0), Heun(churn=4.0)], ids=str)
+def test_a_change_under_churn_counts_by_the_runs_own_steps(sampler):
+    """The network is asked at the churned level, which is noisier than the step's; Heun's second call belongs to the next."""
+    asked = []
+
+    def noting(name, denoise):
+        return lambda x, level: asked.append(name) or denoise(x, level)
+
+    mixed = g.switched(noting("before", conditional), noting("after", unconditional), LEVELS, 4)
+    noise = Noise((0,), (2, 4, 4), dtype=F64)
+    steps = list(sample(sampler, mixed, noise(0), Levels(LEVELS, SCHEDULE), noise))
+    own = [asked[0], *(asked[step.calls] for step in steps[:-2])]
+    assert own == ["before"] * 4 + ["after"] * 6 and asked == sorted(asked, reverse=True)
+
+
+def test_where_there_is_no_signal_a_classifier_moves_nothing():
+    """There eps is x / sigma, whatever is asked for, and the shift of x0 would be without bound."""
+    pure = NoiseLevel(1.0, 0.0, 1.0)
+
+    def still(x, level):
+        return Prediction(torch.zeros_like(x), x / level.sigma)
+
+    assert torch.equal(g.classifier_guided(still, slope, 2.0)(X, pure).x0, torch.zeros_like(X))
+
+
+@pytest.mark.parametrize("limit", [lambda **k: g.clamped(loud, **k), lambda **k: g.dynamically_thresholded(loud, 0.9, **k)])
+def test_a_limit_can_leave_eps_as_it_was(limit):
+    level = SCHEDULE.level(700)
+    kept, moved = limit(keep_eps=True)(X, level), limit()(X, level)
+    assert torch.equal(kept.eps, loud(X, level).eps) and not torch.allclose(moved.eps, kept.eps)
+    assert torch.equal(kept.x0, moved.x0)
 
 
 def test_a_network_of_another_schedule_is_asked_at_the_same_noise():

@@ -207,6 +207,16 @@ def test_more_pictures_keep_those_that_are_there(model, tmp_path):
     np.testing.assert_array_equal(images[:96], few.all()["images"])
 
 
+def test_pictures_of_other_seeds_are_never_taken(model, tmp_path):
+    """Those of each label and those of one begin with the same seed, and are as many."""
+    asked = model.spec.labels[0]
+    Drawn(model, recipe(model), batches(model.spec, "each", 0, 4 * len(model.spec.labels)), tmp_path).all()
+    own = Drawn(model, recipe(model), batches(model.spec, asked, 0, 4), tmp_path).all()
+    assert own["seeds"].tolist() == [0, 1, 2, 3]
+    alone = Drawn(model, recipe(model), batches(model.spec, asked, 0, 4), tmp_path / "alone").all()
+    np.testing.assert_array_equal(own["images"], alone["images"])
+
+
 def test_two_processes_of_torchrun_give_what_one_gives(write_checkpoint, pictures_file, tmp_path):
     checkpoint = write_checkpoint(labels=LABELS)
     words = ["evaluate", str(checkpoint.parent), "--data", str(pictures_file), "--metrics", "neighbours,bound",

@@ -48,6 +48,8 @@ def classifier_guided(denoise: Denoiser, gradient: Gradient, scale: float, *, fo
     def guided(x: torch.Tensor, level: NoiseLevel) -> Prediction:
         p = denoise(x, level)
         at = level if form == "score" else _next(levels, level)
+        if not at.alpha:                # no signal, so eps is x / sigma whatever is asked for
+            return p
         return from_x0(p.x0 + scale * at.sigma**2 / at.alpha * gradient(x, level), x, level.alpha, level.sigma, p.variance)
 
     return guided

@@ -21,25 +21,27 @@ def clamped(denoise: Denoiser, low: float = -1.0, high: float = 1.0, keep_eps: b
     """
     def inside(x: torch.Tensor, level: NoiseLevel) -> Prediction:
         p = denoise(x, level)
-        x0 = p.x0.clamp(low, high)
-        return replace(p, x0=x0) if keep_eps else from_x0(x0, x, level.alpha, level.sigma, p.variance)
+        return _limited(p, p.x0.clamp(low, high), x, level, keep_eps)
 
     return inside
 
 
-def dynamically_thresholded(denoise: Denoiser, share: float = 0.995, limit: float = 1.0) -> Denoiser:
+def dynamically_thresholded(denoise: Denoiser, share: float = 0.995, limit: float = 1.0, keep_eps: bool = False) -> Denoiser:
     """Dynamic thresholding (Saharia et al. 2022, section 2.3): a picture that leaves the range is scaled back into it.
 
     s is the `share`-quantile (0 to 1) of |x0| over each picture, at least `limit`; x0 is clamped to [-s, s] and divided by
-    s / limit. Choose it with large guidance, where clamping alone saturates whole areas.
+    s / limit. Choose it with large guidance, where clamping alone saturates whole areas. `keep_eps` as in `clamped`.
     """
     def inside(x: torch.Tensor, level: NoiseLevel) -> Prediction:
         p = denoise(x, level)
         s = _quantile(p.x0.abs().flatten(1), share).clamp_min(limit).view(-1, *[1] * (x.ndim - 1))
-        x0 = p.x0.clamp(-s, s) * (limit / s)
-        return from_x0(x0, x, level.alpha, level.sigma, p.variance)
+        return _limited(p, p.x0.clamp(-s, s) * (limit / s), x, level, keep_eps)
 
     return inside
+
+
+def _limited(p: Prediction, x0: torch.Tensor, x: torch.Tensor, level: NoiseLevel, keep_eps: bool) -> Prediction:
+    return replace(p, x0=x0) if keep_eps else from_x0(x0, x, level.alpha, level.sigma, p.variance)
 
 
 def in_palette(denoise: Denoiser, colours: torch.Tensor, below: float = float("inf")) -> Denoiser:

@@ -33,7 +33,7 @@ class Progress:
 
     def step(self, level: NoiseLevel) -> float:
         """The sampling step, counted from 0, fractional between two; beyond the ends it is the first or the last."""
-        at, seen = level.log_snr, self._visited
+        at, seen = level.of_run.log_snr, self._visited
         right = bisect.bisect_left(seen, at)
         if right == 0 or right == len(seen):
             return float(min(right, len(seen) - 1))

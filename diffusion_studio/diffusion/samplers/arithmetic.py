@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,17 +69,17 @@ def churned(x: torch.Tensor, now: NoiseLevel, levels: Levels, amount: float, lim
             fresh: Callable[[], torch.Tensor], s_noise: float) -> tuple[torch.Tensor, NoiseLevel]:
     """x taken back up to a noisier level, and that level (EDM Algorithm 2, lines 4 to 6).
 
-    `amount` is S_churn / n; only where rho is within `limits`. A schedule's noisiest level is as far as it goes, and
+    `amount` is S_churn, for as many steps as the run has; only where rho is within `limits`. A schedule's noisiest level is as far as it goes, and
     where there is no signal (alpha = 0) there is no noisier level.
     """
-    gamma = min(amount, math.sqrt(2) - 1)
+    gamma = min(amount / levels.steps, math.sqrt(2) - 1)
     if not gamma or not now.alpha or not limits[0] <= rho(now) <= limits[1]:
         return x, now
     hat = levels.at(now.log_snr - 2 * math.log1p(gamma))
     added = rho(hat)**2 - rho(now)**2
     if added <= 0:
         return x, now
-    return weighted((hat.alpha / now.alpha, x), (s_noise * hat.alpha * math.sqrt(added), fresh())), hat
+    return weighted((hat.alpha / now.alpha, x), (s_noise * hat.alpha * math.sqrt(added), fresh())), replace(hat, churned=now)
 
 
 def adams(nodes: Sequence[float], start: float, end: float, density: Callable[[np.ndarray], np.ndarray]) -> list[float]:

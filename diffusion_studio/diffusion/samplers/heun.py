@@ -40,9 +40,8 @@ class Heun:
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
-        n = len(levels) - 1
         for i, (now, to) in enumerate(pairwise(levels)):
-            x_hat, hat = churned(x, now, levels, self.churn / n, (self.s_tmin, self.s_tmax),
+            x_hat, hat = churned(x, now, levels, self.churn, (self.s_tmin, self.s_tmax),
                                  lambda i=i: noise(i + 1), self.s_noise)
             p = denoise(x_hat, hat)
             # what is shown is x with the noise that the prediction leaves in it: the prediction was made of x_hat

@@ -7,7 +7,7 @@ which of its levels a run visits is the business of `spacing`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from ... import options
@@ -20,12 +20,19 @@ class NoiseLevel:
     """One point of the forward process, `x = alpha * x0 + sigma * eps`.
 
     `t` is the label that the network is given; the clean end, which no network is asked about, has t = -1.
-    Covers variance preserving (alpha^2 + sigma^2 = 1), variance exploding (alpha = 1) and flow matching.
+    Covers variance preserving (alpha^2 + sigma^2 = 1), variance exploding (alpha = 1) and flow matching. `churned` is the
+    run's own level where a sampler has added noise to it, to reach this one: how far the run is goes by that one.
     """
 
     t: float
     alpha: float
     sigma: float
+    churned: NoiseLevel | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def of_run(self) -> NoiseLevel:
+        """The level that the run visits: itself but for churn."""
+        return self if self.churned is None else self.churned
 
     @property
     def log_snr(self) -> float:

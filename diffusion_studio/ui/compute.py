@@ -28,13 +28,14 @@ class Compute:
         """The function's result, or its exception."""
         return self._thread.submit(fn).result()
 
-    def newest(self, items: Iterable[T], pause: float) -> Iterator[T]:
+    def newest(self, items: Iterable[T], pause: float, ended: threading.Event | None = None) -> Iterator[T]:
         """Items of a run as they are made: the first at once, then the newest at most every `pause` seconds, and the last.
 
-        Closing this iterator ends the run after the item that is being made; an exception in the run comes out here.
+        Closing this iterator, or setting `ended`, ends the run after the item that is being made; an exception in the run
+        comes out here.
         """
         made: queue.SimpleQueue[object] = queue.SimpleQueue()
-        ended = threading.Event()
+        ended = ended or threading.Event()
         run = self._thread.submit(_put_all, items, made, ended)
         try:
             more = True

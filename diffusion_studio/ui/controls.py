@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..errors import OptionError
+from ..errors import OptionError, StudioError
 from ..options import Option, fields_of, name_of
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from ..spec import POINTS
@@ -108,6 +108,8 @@ class RecipeControls:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.start = self._first_recipe()
+        self.present = gr.State(self.start.model)
+        self.before = gr.State({})          # what a visitor left the other models at, as JSON by name
 
     def render_quick(self) -> None:
         card, start = self.studio.card(self.start.model), self.start
@@ -128,7 +130,7 @@ class RecipeControls:
         with gr.Row(equal_height=True, elem_id="seed-row"):
             self.seed = gr.Textbox(_seed_text(start), label="Seed", elem_id="seed", scale=3, min_width=120,
                                    info="First picture's seed; the next ones count up. Or a list: 3, 14, 15")
-            self.dice = gr.Button("⚄", elem_id="dice", scale=0, min_width=52)
+            self.dice = gr.Button("Random", size="sm", elem_id="dice", scale=0, min_width=84)
         self.steps = gr.Slider(1, max(start.steps, card.spec.schedule.timesteps), value=start.steps, step=1, label="Steps",
                                info=field_of(Recipe, "steps").help, elem_id="steps")
         self.guidance = gr.Slider(0, 10, value=start.guidance, step=0.1, label="Guidance",
@@ -157,7 +159,7 @@ class RecipeControls:
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
-        return list(dict.fromkeys([*self.inputs(), self.text, self.examples, self.guiding.section,
+        return list(dict.fromkeys([*self.inputs(), self.present, self.text, self.examples, self.guiding.section,
                                    *self.sampler.groups.values(),
                                    *self.spacing.groups.values(), *self.editing.outputs()]))
 
@@ -181,7 +183,7 @@ class RecipeControls:
         """Updates that put the controls where the recipe says."""
         card = self.studio.card(recipe.model)
         return {
-            self.model: recipe.model,
+            self.model: recipe.model, self.present: recipe.model,
             self.label: gr.update(choices=[ANY, *card.conditions], value=recipe.label or ANY, visible=bool(card.conditions)),
             self.text: gr.update(visible=card.spec.takes_text), self.prompt: recipe.prompt or "",
             self.examples: gr.Dataset(samples=_examples(card), visible=bool(card.spec.prompts)),
@@ -206,11 +208,20 @@ class RecipeControls:
         self.dice.click(lambda: str(random.randrange(DICE_SIDES)), None, self.seed, queue=False,
                         api_visibility="private")
         self.examples.click(lambda sample: sample[0], self.examples, self.prompt, queue=False, api_visibility="private")
-        self.editing.connect(self.model)
+        self.editing.connect(self.model, self.prompt)
         self.sampler.connect()
         self.spacing.connect()
-        self.model.input(lambda name: self.show(self.studio.recipe(name)), self.model, self.outputs(), queue=False,
+        self.model.input(self._switched, {*self.inputs(), self.present, self.before}, [*self.outputs(), self.before], queue=False,
                          api_visibility="private")
+
+    def _switched(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """Another model as it was left, or else as suits it; the one before is left as it stands."""
+        name, before = values[self.model], dict(values[self.before])
+        try:
+            before[values[self.present]] = self.recipe({**values, self.model: values[self.present]}).to_json()
+        except StudioError:                             # no settings to come back to
+            before.pop(values[self.present], None)
+        return {**self.show(Recipe.from_json(before[name]) if name in before else self.studio.recipe(name)), self.before: before}
 
 
 def _examples(card: ModelCard) -> list[list[str]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import gradio as gr
 
 from ..data.pictures import FITS
-from ..edit import EDITS, ONE_SEED, Edit, Inpaint, pictures_of
+from ..edit import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
 from ..errors import OptionError, StudioError
 from ..images import to_pil
 from ..options import fields_of, name_of
@@ -37,17 +38,11 @@ class EditControls:
                                      *((cls.title, name) for name, cls in EDITS.items())],
                                     value=NO_EDIT, label="What to do", elem_id="edit-kind")
             for name in ("picture", "other"):
-                self.pictures[name] = gr.Image(
-                    label=_LABELS[name], type="filepath", image_mode=None, format="png", sources=["upload", "clipboard"],
-                    height=200,
-                    visible=False, elem_id=f"edit-{name}", elem_classes="pixels")
+                self.pictures[name] = _picture(name, ["upload", "clipboard"], 200)
             self.fit = gr.Radio(list(FITS), value="crop", visible=False, label="Where its size is not the model's",
                                 info="; ".join(f"{name}: {how}" for name, how in FITS.items()) + ".", elem_id="edit-fit")
             self.canvas = painter(visible=False, elem_id="edit-canvas")
-            self.pictures["mask"] = gr.Image(
-                label=_LABELS["mask"], type="filepath", image_mode=None, format="png", sources=["upload"], height=150,
-                visible=False,
-                elem_id="edit-mask", elem_classes="pixels")
+            self.pictures["mask"] = _picture("mask", ["upload"], 150)
             for cls in EDITS.values():
                 for one in fields_of(cls):
                     if one.name not in self.options:
@@ -56,6 +51,7 @@ class EditControls:
                         self.options[one.name] = make(one, **look) if one.name != "source_label" else gr.Dropdown(
                             _labels(card), value="", info=one.help, **look)
         self.branch = gr.State("")
+        self.unreadable = gr.Textbox(visible=False)
         with below or gr.Column(), gr.Row(elem_id="go-on"):         # what is continued, and the ways there and back
             self.here = gr.Button("Branch from this step", size="sm", elem_id="branch-here", min_width=150, scale=0)
             self.use = gr.Button("Edit this picture", size="sm", elem_id="use-picture", min_width=130, scale=0)
@@ -70,15 +66,22 @@ class EditControls:
         """Everything that `show` sets."""
         return [*self.inputs(), self.section, self.notice, self.back]
 
-    def connect(self, model: gr.components.Component) -> None:
+    def connect(self, model: gr.components.Component, prompt: gr.components.Component) -> None:
         private = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        self.kind.input(self.kind_chosen, [self.kind, model], self.kind_outputs(), **private)
+        self.kind.input(self.kind_chosen, [self.kind, model, prompt], self.kind_outputs(), **private)
+        for image in self.pictures.values():
+            image.upload(None, image, [image, self.unreadable], js=_DECODED, **private)
+        self.unreadable.change(_no_picture, self.unreadable, None, **{**private, "queue": True})
         gr.on([self.pictures["picture"].change, self.fit.input, self.kind.input], self._to_paint,
               [self.kind, self.pictures["picture"], self.fit, model], self.canvas, **{**private, "queue": True})
 
-    def kind_chosen(self, kind: str, model: str) -> dict[Any, Any]:
-        """Updates for a kind that the visitor chose."""
-        return self._shown(kind, self.studio.card(model), fresh=True)
+    def kind_chosen(self, kind: str, model: str, prompt: str = "") -> dict[Any, Any]:
+        """Updates for a kind that the visitor chose. A film's stops begin with the prompt."""
+        card = self.studio.card(model)
+        found = self._shown(kind, card, fresh=True)
+        if EDITS.get(kind) is Travel and card.spec.takes_text and prompt:
+            found[self.options["stops"]]["value"] = f"{prompt} | "
+        return found
 
     def kind_outputs(self) -> list[Any]:
         """What `kind_chosen` sets."""
@@ -184,14 +187,32 @@ class EditControls:
             return None
 
 
+def _picture(name: str, sources: list[str], height: int) -> gr.Image:
+    """A place for a picture, which gives its path."""
+    return gr.Image(label=_LABELS[name], type="filepath", image_mode=None, format="png", sources=sources, height=height,
+                    visible=False, elem_id=f"edit-{name}", elem_classes="pixels")
+
+
+# Gradio opens what it is given before any of our code does, and where that fails no run begins any more, without a word. So
+# the page takes out what it cannot show; of TIFF that says nothing.
+_DECODED = """async (given) => { if (!given?.url || /[.]tiff?$/i.test(given.orig_name ?? '')) return [given, ''];
+  const picture = new Image(); picture.src = given.url;
+  try { await picture.decode(); return [given, '']; }
+  catch { return [null, `${Date.now()} ${given.orig_name ?? 'This file'}`]; } }"""
+
+
+def _no_picture(told: str) -> None:
+    """Say what was taken out: a time, so that the same file is told again, and its name."""
+    if name := told.partition(" ")[2]:
+        gr.Warning(f"{escape(name[:80])} is no picture that can be opened. Give a PNG, JPEG, WebP or GIF.")
+
+
 def _labels(card: ModelCard) -> list[tuple[str, str]]:
     return [(ANY, ""), *((label, label) for label in card.conditions)]
 
 
 def _named(recipe: Recipe) -> str:
     """A run as a visitor knows it; letters from a stranger's recipe are shown as such."""
-    import html
-
     what = recipe.label or recipe.prompt or ANY
-    return html.escape(f"the run of {what}, seed "
+    return escape(f"the run of {what}, seed "
                        f"{', '.join(map(str, recipe.seeds[:3]))}{' …' if len(recipe.seeds) > 3 else ''}"[:120])

@@ -8,13 +8,14 @@ from typing import Any
 
 import gradio as gr
 
+from ..edit import FILMS
 from ..errors import ExportError
 from ..export import FORMATS, OF_POINTS, ExportOptions
 from ..options import build
 from ..recipe import Recipe
 from ..trajectory import Trajectory
-from .controls import OptionControls
-from .handlers import said
+from .controls import OptionControls, field_of
+from .handlers import LABELLED, said
 from .store import RunStore
 
 _START = "gif"
@@ -36,12 +37,17 @@ class ExportPanel:
             self.beside = gr.Checkbox(label="With the kept run below", info="Press Compare under the player to keep one. A caption "
                                       "names what the two have otherwise.", elem_id=prefix + "beside")
             self.button = gr.Button("Make the file", variant="primary", elem_id=prefix + "make-file")
-            self.file = gr.File(label="Your file: it carries the settings of its run", interactive=False, height=80,
-                                elem_id=prefix + "file")
+            self.file = gr.File(label="Your file" if prefix else "Your file: it carries the settings of its run", interactive=False,
+                                height=80, elem_id=prefix + "file")
         controls, private = self.options.controls, {"api_visibility": "private"}
-        gr.on([panel.expand, self.format.change, controls["frames"].change], self._show,
-              [self.format, controls["frames"], player],
-              [self.format, *controls.values()], queue=False, show_progress="hidden", **private)
+        shown = [self.format, controls["frames"], player]
+        gr.on([self.format.change, controls["frames"].change], self._show, shown, [self.format, *controls.values()], queue=False,
+              show_progress="hidden", **private)
+        panel.expand(self._as_shown, shown, [self.format, *controls.values()], js=_LOOK.replace("PLAYER", prefix + "player"),
+                     queue=False, show_progress="hidden", **private)
+        # a file that was made with other options is not what they say now
+        gr.on([one.change for one in (self.format, self.beside, *controls.values())], None, None, self.file, js="() => null",
+              queue=False, **private)
         self.button.click(self._export, {player, self.format, self.beside, *controls.values()}, self.file,
                           concurrency_id="export", concurrency_limit=2, show_progress_on=self.button, **private)
 
@@ -50,6 +56,25 @@ class ExportPanel:
         shown = _shown(format, frames) | ({*OF_POINTS} if isinstance(run, dict) and run.get("points") else set())
         return [gr.update(info=FORMATS[format].help), *(gr.update(visible=name in shown) for name in self.options.controls)]
 
+    def _as_shown(self, format: str, frames: str, run: Any) -> list[Any]:
+        """The same for a panel that opens, with the player's own view, picture and speed; of a film its pictures."""
+        look = run.get("look") if isinstance(run, dict) else None
+        if not isinstance(look, dict):
+            return self._show(format, frames, run)
+        found = self.store.get(run.get("run"))
+        film = found is not None and isinstance(found.recipe.edit, FILMS)
+        frames = "pictures" if film else "all" if frames == "pictures" else frames
+        first, *rest = self._show(format, frames, run)
+        updates = dict(zip(self.options.controls, rest))
+        zoom, fps = look.get("zoom"), look.get("fps")
+        updates["frames"]["value"] = frames
+        updates["picture"]["value"] = str(zoom + 1) if type(zoom) is int else ""
+        if look.get("view") in field_of(ExportOptions, "view").choices:
+            updates["view"]["value"] = look["view"]
+        if not film and type(fps) in (int, float):
+            updates["fps"]["value"] = fps
+        return [first, *updates.values()]
+
     @said
     def _export(self, values: dict[Any, Any]) -> str:
         value = values[self.player]
@@ -57,7 +82,14 @@ class ExportPanel:
         if run is None or not run.frames:
             raise ExportError("There is no run to export yet. Press Generate first." if not value else
                               "This run is no longer kept on the server. Press Generate to make it again.")
-        chosen = build(ExportOptions, self.options.read(values), "export option")
+        read = self.options.read(values)
+        if type(read["picture"]) is float:                  # counted from 1, as under the player
+            count = len(run.frames[0].x)
+            if read["picture"] not in range(1, count + 1):
+                raise ExportError(f"This run has the pictures 1 to {count}, got picture {read['picture']:g}. Leave 'One picture' "
+                                  "empty for all.")
+            read["picture"] = int(read["picture"]) - 1
+        chosen = build(ExportOptions, read, "export option")
         below = self.store.compared(run) if values[self.beside] else None
         if values[self.beside] and (below is None or below is run):
             raise ExportError("No other run is kept to stand below this one. Press Compare under the player, change something and "
@@ -65,13 +97,20 @@ class ExportPanel:
         return export_file(run.trajectory, values[self.format], chosen, below.trajectory if below else None)
 
 
+# The player's value, with how the page shows it.
+_LOOK = """(format, frames, v) => { const root = document.querySelector('#PLAYER .player');
+  const d = root.dataset, look = {view: root.querySelector('.screens').dataset.view, zoom: d.zoom ? Number(d.zoom) : null,
+    fps: Number(root.querySelector('.speed').value)};
+  return [format, frames, v && v.run ? {...v, look} : v]; }"""
 _LABELS: dict[str, dict[str, Any]] = {
     "view": {}, "fps": {"label": "Speed"}, "scale": {"placeholder": "automatic"},
     "hold": {"label": "Hold"}, "frames": {"label": "Which states"}, "every": {"label": "k"},
-    "states": {"label": "Number of states"}, "picture": {"label": "One picture", "placeholder": "all"}, "caption": {},
+    "states": {"label": "Number of states"}, "caption": {},
+    "picture": {"label": "One picture", "placeholder": "all", "info": "Its number in the grid, from 1. Left out: all."},
     "bounce": {"label": "There and back"},
     "theme": {}, "trails": {}, "arrows": {}, "axes": {},
 }
+LABELLED.update({f"{ExportOptions.__name__}.{name}": look["label"] for name, look in _LABELS.items() if "label" in look})
 
 
 def _shown(format: str, frames: str) -> set[str]:
@@ -107,4 +146,8 @@ def export_file(trajectory: Trajectory, format: str, options: ExportOptions, bes
     recipe = trajectory.recipe
     name = "-".join(part for part in (recipe.model, recipe.label, str(recipe.seeds[0])) if part)
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]
-    return str(trajectory.save(_folder() / f"{safe}{FORMATS[format].suffix}", format, beside, **vars(options)))
+    suffix = FORMATS[format].suffix
+    alike = [name for name, one in FORMATS.items() if one.suffix == suffix]
+    ending = suffix if alike == [format] else f"-{format}{suffix}"         # or a strip would go by the name of the picture
+    return str(trajectory.save(_folder() / f"{safe}{ending}", format, beside, **vars(options)))
+

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -29,6 +31,14 @@ NO_LINK = "No link"
 TICK_SECONDS = 0.05                 # the page is told of a new frame at most this often
 
 
+@dataclass(frozen=True)
+class Press:
+    """A press of Generate, by the name that the page gave it. `ended` ends its run."""
+
+    name: str
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
 class GenerateTab:
     """Renders into the surrounding Blocks; `restore_from` connects the page's load to the settings in its link."""
 
@@ -37,6 +47,8 @@ class GenerateTab:
         self.store = store
         self.compute = compute
         self.settings = RecipeControls(studio)
+        self.presses: dict[str, Press] = {}             # the newest of each visitor
+        self.press = gr.Textbox(visible=False)
         with gr.Row(elem_id="stage"):
             with gr.Column(elem_id="quick"):
                 self.settings.render_quick()
@@ -62,16 +74,19 @@ class GenerateTab:
             self.files = gr.File(label="Files that the command line reads", file_count="multiple", interactive=False,
                                  visible=False,
                                  elem_id="command-files")
-            self.dropped = gr.File(label="Restore an exported file", height=110,
+            self.dropped = gr.File(label="Restore an exported file", height=150,
                                    file_types=[*dict.fromkeys(one.suffix for one in FORMATS.values()), ".json"], elem_id="restore")
 
     def _connect(self) -> None:
         inputs, private = self.settings.inputs(), {"api_visibility": "private"}
-        started = self.go.click(
-            self._generate, inputs, self.player, concurrency_id=COMPUTE, concurrency_limit=1, show_progress="hidden",
-            show_progress_on=[self.status], **private)
-        self.go.click(self._share, inputs, [self.link, self.command, self.files], queue=False, show_progress="hidden",
-                      **private).then(None, self.link, self.link, js=_AS_LINK, **private)
+        # a press ends the visitor's run before it begins its own, and so never waits for one that nobody wants any more
+        again = {"trigger_mode": "multiple", **private}
+        pressed = self.go.click(None, None, [self.press, self.export.file], js=_PRESS, queue=False, **again)
+        begun = pressed.then(self._press, self.press, None, queue=False, show_progress="hidden", **again)
+        started = begun.then(
+            self._generate, inputs | {self.press}, [self.player, self.link, self.command, self.files], concurrency_id=COMPUTE,
+            concurrency_limit=1, show_progress="hidden", show_progress_on=[self.status], **again)
+        self.link.change(None, self.link, self.link, js=_AS_LINK, queue=False, **private)
         started.failure(None, self.player, self.player, js=STOPPED, queue=False, **private)
         self.stop.click(None, self.player, self.player, js=STOPPED, cancels=[started], queue=False, **private)
         self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), **private)
@@ -83,8 +98,8 @@ class GenerateTab:
         editing.use.click(self._use, [self.player, editing.kind], [editing.pictures["picture"], editing.kind,
                                                                    editing.section],
                           js=_WHERE_AND, show_progress="hidden", **private).then(
-            editing.kind_chosen, [editing.kind, self.settings.model], editing.kind_outputs(), queue=False,
-            show_progress="hidden", **private)
+            editing.kind_chosen, [editing.kind, self.settings.model, self.settings.prompt], editing.kind_outputs(), queue=False,
+            show_progress="hidden", **private).then(None, js=_TO_EDIT, **private)
 
     def restore_from_link(self, request: gr.Request) -> dict[Any, Any]:
         """For the page's load: the settings in its address, if there are any."""
@@ -101,14 +116,29 @@ class GenerateTab:
         found = self.store.get(run)
         return found.frames if found else None
 
-    def _generate(self, values: dict[Any, Any], request: gr.Request) -> Iterator[dict[str, Any]]:
+    def _press(self, name: str, request: gr.Request) -> None:
+        visitor = request.session_hash or ""
+        if (before := self.presses.get(visitor)) is not None:
+            before.ended.set()
+        self.presses[visitor] = Press(name)
+
+    def forget(self, visitor: str) -> None:
+        """Free what is kept of a visitor whose page has closed."""
+        self.presses.pop(visitor, None)
+
+    def _generate(self, values: dict[Any, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
+        """Ticks of the run, with what shares its settings beside the first."""
+        press = self.presses.get(request.session_hash or "")
+        if press is None or press.name != values[self.press]:       # there was another press while this one waited
+            return
         try:
             recipe = self.settings.recipe(values)
             frames = self.compute.call(lambda: self.studio.stream(recipe))      # loads, and checks the recipe
             run = self.store.open(request.session_hash or "", recipe)
-            settings = about(recipe)
-            for place, frame in self.compute.newest(self._recorded(run, frames), TICK_SECONDS):
-                yield tick(run, place, self.store.last_place(frame), frame, settings)
+            settings, shared = about(recipe), self._shared(recipe)
+            for place, frame in self.compute.newest(self._recorded(run, frames), TICK_SECONDS, press.ended):
+                yield tick(run, place, self.store.last_place(frame), frame, settings), *shared
+                shared = [gr.skip()] * len(shared)
         except StudioError as error:
             raise sentence(error) from error
 
@@ -150,13 +180,11 @@ class GenerateTab:
         place = value.get("shown")
         return found, place if type(place) is int and place >= 0 else 0
 
-    def _share(self, values: dict[Any, Any]) -> tuple[str, str, Any]:
-        try:
-            recipe = self.settings.recipe(values)
-        except StudioError:                         # `_generate`, of the same click, says what is wrong
-            return "", "", gr.update(value=None, visible=False)
+    def _shared(self, recipe: Recipe) -> list[Any]:
+        """The link's text, the command line, and the files that it names."""
         files = kept_files(recipe)
-        return linkable(recipe), recipe.to_command(self.studio.recipe(recipe.model)), gr.update(value=files or None, visible=bool(files))
+        return [linkable(recipe), recipe.to_command(self.studio.recipe(recipe.model)),
+                gr.update(value=files or None, visible=bool(files))]
 
     @said
     def _restore(self, path: str) -> dict[Any, Any]:
@@ -188,5 +216,12 @@ def linkable(recipe: Recipe) -> str:
 _WHERE = """v => { const d = document.querySelector('.player').dataset;
   return v && v.run ? {run: v.run, shown: Number(d.shown), zoom: d.zoom ? Number(d.zoom) : null} : v; }"""
 _WHERE_AND = f"(v, kind) => [({_WHERE})(v), kind]"
-_AS_LINK = """text => !text || text.startsWith('No link') ? text :
-  `${location.origin}${location.pathname}?recipe=${encodeURIComponent(text)}`"""
+# On a phone the picture lies below what was pressed. The file of the run before is no longer this one's.
+_PRESS = """() => { if (innerWidth <= 860) document.querySelector('#view').scrollIntoView({behavior: 'smooth'});
+  return [`${Date.now()} ${Math.random()}`, null]; }"""
+_TO_EDIT = "() => document.querySelector('#edit').scrollIntoView({behavior: 'smooth', block: 'start'})"
+# In the page's address too, so that a reload comes back to the settings of the run.
+_AS_LINK = f"""text => {{ if (!text || text.startsWith('http')) return text;
+  const at = location.origin + location.pathname, link = `${{at}}?recipe=${{encodeURIComponent(text)}}`;
+  if (text.startsWith('{NO_LINK}')) {{ history.replaceState(null, '', at); return text; }}
+  history.replaceState(null, '', link); return link; }}"""

@@ -13,6 +13,7 @@ from ..palette import OWN, PALETTES
 from ..recipe import ANY, Recipe
 from ..spec import PICTURES
 from ..studio import ModelCard, Studio
+from .handlers import LABELLED
 
 # The recipe's own options that are shown here and not among the others.
 FIELDS = ("guidance_shape", "guidance_scales", "guidance_rescale", "negative_label", "negative", "weaker")
@@ -24,6 +25,9 @@ LABELS = {
     "classifier_label": "Classifier's label", "change_step": "Change at step", "change_label": "New label",
     "change_prompt": "New prompt", "change_guidance": "New guidance", "palette": "Palette", "palette_below": "Palette from noise",
 }
+LABELLED.update({f"{owner.__name__}.{inside}": LABELS[one.name] for group, owner in GROUPS.items()
+                 for inside, one in flags_of(group).items() if one.name in LABELS})
+LABELLED.update({name: LABELS[name] for name in FIELDS if name in LABELS})
 NONE = ("none", "")
 # What says nothing while the first is empty.
 DEPEND = {"classifier": ("classifier_scale", "classifier_form", "classifier_label"), "palette": ("palette_below",)}

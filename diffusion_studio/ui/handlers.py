@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import gradio as gr
 
 from ..errors import StudioError
+
+
+LABELLED: dict[str, str] = {}           # what settings are called on the page where it is not their name; filled by who shows them
 
 
 def said(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,4 +28,12 @@ def said(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 def sentence(error: StudioError) -> gr.Error:
     """The error as the visitor sees it."""
-    return gr.Error(str(error), duration=12, print_exception=False)
+    return gr.Error(in_words(str(error)), duration=12, print_exception=False)
+
+
+def in_words(text: str) -> str:
+    """With the label that a setting has on the page, where the sentence begins with its name in the program."""
+    found = re.match(r"(?:(\w+)\.)?(\w+)(?= must )", text)
+    if not found or not (found[1] or found[0] in LABELLED):
+        return text
+    return LABELLED.get(found[0], found[2].replace("_", " ").capitalize()) + text[found.end():]

@@ -91,7 +91,7 @@ class PointsTab:
         run = {"concurrency_id": COMPUTE, "concurrency_limit": 1, "show_progress": "hidden",
                "show_progress_on": [self.status], **private}
         self.shape.change(lambda shape: gr.update(visible=shape == DRAWN), self.shape, self.pad, queue=False, **private)
-        drawn = [self.shape, self.pad]
+        drawn, run["js"] = [self.shape, self.pad], _TO_VIEW
         started = [self.forward.click(self._forward, drawn, [self.player, self.status], **run),
                    self.train.click(self._train, [*drawn, self.steps], [self.player, self.status, self.file, self.use_it], **run),
                    self.reverse.click(self._reverse, [*drawn, self.sampler], [self.player, self.status], **run)]
@@ -116,8 +116,8 @@ class PointsTab:
                 data = points.load(source, "test", POINTS).points[:POINTS]
             frames = forward(data, SCHEDULES["cosine"](), 50)
             labels = {"doing": "dissolving", "right": "the data it came from"}
-            for told in self._watched(request, Recipe(model=_named(shape), points=len(data), steps=50, clip=False), frames,
-                                      labels):
+            for told in self._watched(request, Recipe(model=f"{_named(shape)}-dissolving", points=len(data), steps=50,
+                                                           clip=False), frames, labels):
                 yield told, "Each step keeps a little less of the shape and adds a little noise; after the last nothing of it is left."
         except StudioError as error:
             raise sentence(error) from error
@@ -129,7 +129,7 @@ class PointsTab:
             steps = int(min(max(steps, STEPS[0]), STEPS[1]))
             folder, last = new_folder(), []
             with _source(shape, sketch) as source:
-                looks = watched(source, folder.name, steps, _named(shape))
+                looks = watched(source, folder.name, steps, f"my-{_named(shape)}")
 
                 def frames() -> Iterator[Frame]:
                     for look in looks:
@@ -138,7 +138,7 @@ class PointsTab:
 
                 labels = {"doing": "training", "left": "what the network makes now", "right": "the data it learns from",
                           "plain": "x0"}
-                recipe = Recipe(model=_named(shape), points=POINTS, clip=False)
+                recipe = Recipe(model=f"{_named(shape)}-training", points=POINTS, clip=False)
                 for told in self._watched(request, recipe, frames(), labels, last_place=True):
                     yield told, _progress(last[0]), gr.skip(), gr.skip()
             if last[0].model is not None:
@@ -225,6 +225,11 @@ class PointsTab:
         raise OptionError("No network has learned this shape yet. Press 2 first.")
 
 
+# On a phone the cloud lies below what was pressed.
+_TO_VIEW = """(...given) => { if (innerWidth <= 860) document.querySelector('#points-view').scrollIntoView({behavior: 'smooth'});
+  return given; }"""
+
+
 class _source:
     """The data of a shape: its name, or a picture file of the drawing that lasts as long as the `with`."""
 
@@ -255,7 +260,7 @@ def _key(shape: str, sketch: Any) -> str:
 
 
 def _named(shape: str) -> str:
-    return shape.replace(" ", "-")
+    return "drawing" if shape == DRAWN else shape
 
 
 def _progress(look: Any) -> str:

@@ -41,6 +41,7 @@ class RunState:
     model: Path | None
     said: str
     bar: Bar | None = None
+    known: bool = True              # whether `config` is the run's own
 
     @property
     def seen(self) -> int:
@@ -63,14 +64,14 @@ def read_state(folder: Path, running: bool) -> RunState:
     """How the run in a folder stands."""
     run = RunFolder(folder)
     try:
-        config = run.config()
+        config, known = run.config(), True
     except (OptionError, OSError):                  # before its first step: the data is still being read
-        config = TrainConfig()
+        config, known = TrainConfig(), False
     model = run.export_path(config.kind)
     samples = sorted(run.samples.glob("*.png"), key=lambda path: path.stat().st_mtime) if run.samples.is_dir() else []
     console = _tail(folder / CONSOLE)
     return RunState(folder.name, config, running, tuple(_rows(run.log_path)), tuple(samples),
-                    model if model.is_file() else None, "" if running else _error(console), _bar(console))
+                    model if model.is_file() else None, "" if running else _error(console), _bar(console), known)
 
 
 def _rows(log: Path) -> list[dict[str, float]]:

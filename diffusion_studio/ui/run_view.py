@@ -38,9 +38,9 @@ def _message(state: RunState) -> str:
 def _figures(state: RunState, share: float) -> str:
     row = state.rows[-1] if state.rows else {}
     loss = state.bar.losses[-1][1] if state.bar and state.bar.losses else row.get("loss")
-    facts = {"Images seen": f"{state.seen:,} of {state.config.images:,} ({100 * share:.0f} %)",
-             "Loss": f"{loss:.4f}" if loss is not None else "", "Data": Path(state.config.data).name,
-             "Size": f"{state.config.size}x{state.config.size}"}
+    facts = {"Images seen": f"{state.seen:,} of {state.config.images:,} ({100 * share:.0f} %)" if state.known else "",
+             "Loss": f"{loss:.4f}" if loss is not None else "", "Data": Path(state.config.data).name if state.known else "",
+             "Size": f"{state.config.size}x{state.config.size}" if state.known else ""}
     if state.running:
         facts |= {"Images per second": state.bar.rate.replace("?", "") if state.bar else "",
                   "Time left": state.bar.left if state.bar and "?" not in state.bar.left else ""}

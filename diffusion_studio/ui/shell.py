@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..errors import StudioError
+from ..errors import OptionError, StudioError
 from ..studio import Studio
 from .api import endpoints
 from .closing import ends_politely
@@ -55,6 +55,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
 
         def forget(request: gr.Request) -> None:
             store.forget(request.session_hash or "")
+            generate.forget(request.session_hash or "")
             points.forget(request.session_hash or "")
             models.forget(request.session_hash or "")
 
@@ -66,14 +67,21 @@ def serve(studio: Studio, host: str | None = None, port: int | None = None, shar
           open_browser: bool = False, hosting: Hosting = Hosting()) -> None:
     """Launch the app and wait. Host and port None are Gradio's own choice (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
     theme = gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"],
-                           font_mono=["ui-monospace", "monospace"])
+                           font_mono=["ui-monospace", "monospace"]).set(
+        body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500")      # WCAG's contrast of 4.5 on white
     compute = Compute()
     page = build(studio, compute, hosting)
-    page.queue(max_size=32).launch(
-        server_name=host, server_port=port, share=share, inbrowser=open_browser, theme=theme,
-        css_paths=[Path(__file__).with_name(name) for name in ("shell.css", "tabs.css")],
-        max_file_size=hosting.max_upload * 10**6, footer_links=["api", "settings"],
-        ssr_mode=False, allowed_paths=[str(studio.folder.resolve())], prevent_thread_lock=True)
+    try:
+        page.queue(max_size=32).launch(
+            server_name=host, server_port=port, share=share, inbrowser=open_browser, theme=theme,
+            css_paths=[Path(__file__).with_name(name) for name in ("shell.css", "tabs.css")],
+            max_file_size=hosting.max_upload * 10**6, footer_links=["api", "settings"],
+            ssr_mode=False, allowed_paths=[str(studio.folder.resolve())], prevent_thread_lock=True)
+    except OSError as error:
+        if "Cannot find empty port" not in str(error):      # Gradio's, of which no class or number tells it
+            raise
+        raise OptionError(f"Port {port} is taken. Choose another with --port, or leave it out." if port else
+                          "None of the ports that are tried by default is free. Choose one with --port.") from error
     ends_politely()
     compute.call(lambda: _warm_up(studio))
     page.block_thread()

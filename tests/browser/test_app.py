@@ -105,6 +105,9 @@ def test_scrubbing_playing_and_enlarging_need_no_server(desktop):
     np.testing.assert_array_equal(pixels(desktop, "x0"), whole[32:, 32:])
     desktop.keyboard.press("Escape")
     desktop.wait_for_function("document.querySelector('[data-half=x0] canvas').width === 64")
+    for key, zoom in (("2", "1"), ("2", ""), ("9", "")):        # by number, and back; there is no ninth
+        desktop.keyboard.press(key)
+        wait(desktop, f"d.zoom === '{zoom}'")
     desktop.locator(".strip button").first.click()
     wait(desktop, "d.shown === '0'")
     desktop.click(".views [data-view=x0]")
@@ -179,7 +182,7 @@ def export(page, name: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["gif", "mp4", "png", "strip"])
-def test_exports_carry_the_recipe_and_restore_the_controls(desktop, tmp_path, name):
+def test_exports_carry_the_recipe_and_restore_the_controls(desktop, app, tmp_path, name):
     set_number(desktop, "#count", 3)
     desktop.locator("#seed input, #seed textarea").fill("7")
     set_number(desktop, "#guidance", 3)
@@ -188,7 +191,7 @@ def test_exports_carry_the_recipe_and_restore_the_controls(desktop, tmp_path, na
     recipe = ds.Recipe.from_file(path)
     assert recipe == ds.Studio().recipe("fashion-mnist", steps=5, seeds=(7, 8, 9), guidance=3.0)
 
-    desktop.reload()
+    desktop.goto(app)                                           # a reload would come back to these settings
     desktop.wait_for_selector("#generate")
     desktop.click("#share > button")
     desktop.locator("#restore input[type=file]").set_input_files(path)
@@ -216,11 +219,59 @@ def test_the_export_panel_shows_what_matters_to_the_format(desktop, tmp_path):
         options.get_by_text(gone, exact=True).wait_for(state="hidden")
     options.get_by_label("One picture").fill("9")
     desktop.click("#make-file")
-    desktop.wait_for_selector("text=This run has pictures 0 to 3, got picture 9")
-    options.get_by_label("One picture").fill("3")
+    desktop.wait_for_selector("text=This run has the pictures 1 to 4, got picture 9")
+    options.get_by_label("One picture").fill("4")
     options.get_by_label("Scale").fill("2")
-    with Image.open(export(desktop, "gif", tmp_path)) as film:
+    options.get_by_label("View").click()
+    desktop.get_by_role("option", name="x0", exact=True).click()
+    path = export(desktop, "gif", tmp_path)
+    with Image.open(path) as film:
         assert film.size == (64, 64) and film.n_frames == 7
+        film.seek(6)
+        last = np.asarray(film.convert("L"))[::2, ::2].astype(int)
+    wanted = ds.Studio().run(ds.Recipe.from_file(path)).images[3][..., 0]
+    assert np.abs(last - wanted).max() <= 8                     # GIF's colours
+    options.get_by_label("Scale").fill("3")                     # what was made is not what the options say any more
+    link = desktop.locator("#file a[download]")
+    link.wait_for(state="detached")
+
+
+def test_the_export_panel_begins_as_the_player_shows_the_run(desktop):
+    run(desktop, steps=4, count=4)
+    desktop.click('.views [data-view="x0"]')
+    desktop.locator(".player .speed").select_option("5")
+    desktop.locator(".player").focus()
+    desktop.keyboard.press("2")
+    wait(desktop, "d.zoom === '1'")
+    desktop.click("#export > button")
+    options = desktop.locator("#export-options")
+    desktop.wait_for_function("document.querySelector('#export-options input').value === 'x0'")
+    assert options.get_by_label("One picture").input_value() == "2"
+    assert options.locator("input[type=number]").first.input_value() == "5"
+
+
+def test_another_press_takes_the_place_of_a_run(desktop):
+    """Nothing waits for a run that nobody wants any more, and what is shared is of the run that is shown."""
+    set_number(desktop, "#steps", 400)
+    desktop.click("#generate")
+    wait(desktop, "Number(d.shown) >= 1")
+    long = player(desktop)["run"]
+    run(desktop, steps=4)
+    assert player(desktop)["run"] != long and desktop.inner_text(".readout .step") == "step 4 of 4"
+    set_number(desktop, "#steps", 77)                           # not pressed, so not said
+    desktop.click("#share > button")
+    assert "--steps 4" in desktop.locator("#command textarea, #command input").first.input_value()
+    desktop.reload()                                            # the address has the settings of the run
+    desktop.wait_for_function("document.querySelector('#steps input[type=number]')?.value === '4'")
+
+
+def test_a_press_right_after_a_stop_runs(desktop):
+    set_number(desktop, "#steps", 400)
+    desktop.click("#generate")
+    wait(desktop, "Number(d.shown) >= 1")
+    desktop.click("#stop")
+    run(desktop, steps=3)
+    assert desktop.inner_text(".readout .state") == "finished"
 
 
 def test_a_link_and_a_command_line_bring_a_run_back(desktop, app):

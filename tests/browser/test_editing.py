@@ -135,3 +135,15 @@ def test_an_inversion_shows_its_way_into_noise(desktop, tmp_path):
     desktop.click("#share > button")
     desktop.wait_for_function("document.querySelector('#command textarea, #command input')?.value.includes('--edit invert')")
     assert desktop.locator("#command-files").is_visible()
+
+
+def test_what_is_no_picture_is_taken_out_with_a_sentence(desktop, tmp_path):
+    """And Generate works on, with the edit and without."""
+    (tmp_path / "bad.png").write_text("no picture")
+    choose(desktop, "Start from a picture")
+    desktop.locator("#edit-picture input[type=file]").set_input_files(tmp_path / "bad.png")
+    desktop.wait_for_selector("text=bad.png is no picture that can be opened")
+    desktop.click("#generate")
+    desktop.wait_for_selector("text=the picture is missing")
+    choose(desktop, "Nothing: draw from noise")
+    run(desktop, steps=2)

@@ -63,6 +63,22 @@ def test_closing_ends_the_run_after_the_item_in_the_making():
     assert compute.call(lambda: "free") == "free"
 
 
+def test_a_run_can_be_ended_from_outside():
+    ended, made = threading.Event(), []
+
+    def items():
+        for k in range(10_000):
+            made.append(k)
+            time.sleep(0.001)
+            yield k
+
+    watched = Compute().newest(items(), 0, ended)
+    next(watched)
+    ended.set()
+    *_, last = [0, *watched]
+    assert last <= made[-1] < 9_999
+
+
 def test_a_failing_run_gives_what_it_made_and_then_its_exception():
     def items():
         yield 1

@@ -57,6 +57,25 @@ def test_only_the_options_of_the_choice_are_shown(controls, kind):
     assert set(choice.groups.values()) <= set(controls.outputs())
 
 
+def test_each_model_comes_back_as_it_was_left(controls, write_checkpoint):
+    write_checkpoint("other", defaults={"steps": 9})
+    left = ds.Recipe(model="tiny", label="Dog", seeds=(3, 9), steps=7)
+    state = {controls.present: "tiny", controls.before: {}}
+    at = values(controls, controls.show(left), {controls.model: "other"})
+    first = controls._switched({**at, **state})
+    there = values(controls, first, {controls.model: "tiny"})
+    assert controls.recipe({**there, controls.model: "other"}) == ds.Studio(controls.studio.folder, "cpu").recipe("other")
+    again = controls._switched({**there, controls.present: first[controls.present], controls.before: first[controls.before]})
+    assert controls.recipe(values(controls, again)) == left and again[controls.present] == "tiny"
+
+
+def test_settings_that_cannot_be_read_do_not_hold_a_switch_up(controls, write_checkpoint):
+    write_checkpoint("other", defaults={"steps": 9})
+    at = values(controls, {controls.seed: "x", controls.model: "other"})
+    found = controls._switched({**at, controls.present: "tiny", controls.before: {"tiny": "{}"}})
+    assert found[controls.model] == "other" and found[controls.before] == {}
+
+
 def test_the_slider_yields_to_a_spacing_with_steps_of_its_own(controls):
     text = controls.spacing.options["timesteps"].controls["timesteps"]
     given = values(controls, {controls.spacing.menu: "timesteps", text: "50,5"})

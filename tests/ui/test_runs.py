@@ -130,6 +130,12 @@ def test_a_log_under_way_and_a_hostile_console_are_read(tmp_path):
     assert "&lt;script&gt;" in shown and "<script>" not in shown and "<b>run" not in shown
 
 
+def test_of_a_run_that_has_not_said_yet_what_it_is_nothing_is_claimed(tmp_path):
+    state = read_state(tmp_path, running=True)
+    assert not state.known and "Starting" in run_view.view(state)
+    assert not any(name in run_view.view(state) for name in ("Size", "Images seen", "Data"))
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("size", SIZES)
 def test_presets_fit_every_size(preset, size):

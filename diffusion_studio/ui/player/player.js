@@ -215,7 +215,6 @@ const seek = (place) => {
 };
 
 const pause = () => { clearInterval(timer); timer = null; $('.play').textContent = '▶ Play'; };
-
 const play = () => {
   if (!tick) return;
   clearInterval(timer);
@@ -282,6 +281,7 @@ root.addEventListener('keydown', (event) => {
   else if (event.key === 'End' && !inRange) { pause(); seek(tick.kept); }
   else if (event.key === ' ' && !event.target.matches('button, input')) { if (timer) pause(); else play(); }
   else if (event.key === 'Escape') toggleZoom(null);
+  else if (/^[1-9]$/.test(event.key) && event.key <= tick.count) toggleZoom(zoom === event.key - 1 ? null : event.key - 1);
   else return;
   event.preventDefault();
 });

@@ -37,7 +37,7 @@ class Trajectory:
         return self.frames[-1].x0
 
     def save(self, path: str | Path, format: str | None = None, beside: Trajectory | None = None, **options: Any) -> Path:
-        """Export by the path's suffix (.gif, .mp4, .webp, .apng, .png) or by `format` (also "strip"); returns the path.
+        """Export in the one of `FORMATS` that the path's suffix says, or that `format` names; returns the path.
 
         `options` are those of `ExportOptions`. The file carries the recipe: `Recipe.from_file(path) == recipe`. Another run,
         `beside`, stands below this one, state beside state by noise level; a caption names what each has otherwise.

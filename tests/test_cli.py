@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import re
 import shlex
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -48,12 +51,37 @@ def test_help_loads_neither_torch_nor_gradio():
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize("verb", ["generate", "evaluate"])
+def test_help_names_no_default_that_a_model_may_change(verb, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "500")
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    told = dict(re.findall(r"^  (--\S+)(.*(?:\n {9,}.*)*)", capsys.readouterr().out, re.M))       # help may begin a line below
+    for name, default in (("steps", ", else 50"), ("guidance", ", else 1.0"), ("sampler", ""), ("spacing", ""), ("rho", ", else 7.0"),
+                          ("clip,", ""), ("prompt", ""), ("interval-low", ", else 0.0"), ("points", ", else 2000")):
+        assert told[f"--{name}"].endswith(f"(default the model's own{default})"), name
+    own = ("--count", "(default the model's own, else 1)") if verb == "generate" else ("--pictures", "(default 1000)")
+    assert told[own[0]].endswith(own[1])
+    if verb == "generate":                                      # what no model brings
+        assert told["--fps"].endswith("(default 20.0)") and "own" not in told["--strength"]
+
+
 def test_models_lists_the_bundled_one():
     done = cli("models")
     assert done.returncode == 0
     assert "fashion-mnist: 32x32 grey" in done.stdout
     listed = json.loads(cli("models", "--json").stdout)
     assert "Sneaker" in next(one for one in listed if one["path"].endswith("fashion-mnist/model.safetensors"))["labels"]
+    judge = next(one for one in listed if one["name"] == "fashion-mnist-classifier")
+    assert judge["kind"] == "classifier" and "Sneaker" in judge["labels"] and (ROOT / judge["path"]).is_file()
+    assert {one["kind"] for one in listed if not one["name"].endswith("-classifier")} == {"model"}
+
+
+def test_models_as_json_have_the_names_by_which_they_are_called(write_checkpoint, capsys):
+    folder = write_checkpoint("here").parent
+    folder.rename(folder.with_name("called"))
+    assert main(["models", "--json", "--checkpoints", str(folder.parent)]) == 0
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)] == ["called"]
 
 
 def test_generate_with_the_bundled_model_is_the_recipe_it_says(tmp_path):
@@ -97,6 +125,51 @@ def test_the_run_of_a_file_stands_below_another(tiny_checkpoint, tmp_path):
         file.seek(2)
         assert (two[-len(one):] == np.asarray(file.convert(Image.open(alone).mode))).all()
     assert main([*words, "--beside", str(tmp_path / "none.gif"), "--out", str(both)]) == 2
+
+
+@pytest.fixture
+def no_run(monkeypatch):
+    """Whoever begins a run fails the test."""
+    def stream(*args, **kwargs):
+        raise AssertionError("a run began")
+    monkeypatch.setattr(ds.Studio, "stream", stream)
+
+
+@pytest.mark.parametrize("words, sentence", [
+    (["--out", "none/x.gif"], "There is no folder 'none'"), (["--out", "folder.gif"], "is a folder. Add a file name"),
+    (["--out", "x.avi"], "suffix"), (["--format", "giff"], "There is no export format 'giff'"),
+    (["--count", "2", "--only", "5", "--out", "x.gif"], "This run has pictures 0 to 1, got picture 5"),
+    (["--beside", "points.json", "--out", "x.gif"], "One of these runs makes pictures and the other points"),
+])
+def test_a_file_that_cannot_be_made_is_refused_before_the_run(words, sentence, tmp_path, monkeypatch, capsys, no_run):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.gif").mkdir()
+    (tmp_path / "points.json").write_text(ds.Recipe(model="swiss-roll").to_json())
+    assert main(["generate", "mnist", "--checkpoints", str(ROOT / "checkpoints"), *words]) == 2
+    assert sentence in capsys.readouterr().err
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["folder.gif", "points.json"]
+
+
+def test_a_film_has_no_one_picture_to_refuse(tiny_checkpoint, tmp_path):
+    words = ["generate", "tiny", "--checkpoints", str(tiny_checkpoint.parents[1]), "--steps", "2", "--frames", "pictures"]
+    assert main([*words, "--only", "5", "--out", str(tmp_path / "x.gif")]) == 0
+
+
+def test_a_name_of_its_own_counts_up(tiny_checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["generate", "tiny", "--checkpoints", str(tiny_checkpoint.parents[1]), "--steps", "1", "--label", "Ankle boot"]
+    for name in ("tiny-Ankle_boot-0.gif", "tiny-Ankle_boot-0-2.gif", "tiny-Ankle_boot-0-3.gif"):
+        assert main(words) == 0 and capsys.readouterr().out == f"{name}\n"
+    assert main([*words, "--format", "strip"]) == 0 and capsys.readouterr().out == "tiny-Ankle_boot-0.png\n"
+    assert main([*words, "--out", "tiny-Ankle_boot-0.gif"]) == 0 and capsys.readouterr().out == "tiny-Ankle_boot-0.gif\n"
+    assert len(list(tmp_path.glob("*.gif"))) == 3
+
+
+def test_a_label_with_a_slash_is_no_folder(write_checkpoint, tmp_path, monkeypatch, capsys):
+    folder = write_checkpoint(labels=("Cat", "Shirt/top", "Dog")).parents[1]
+    monkeypatch.chdir(tmp_path)
+    assert main(["generate", "tiny", "--checkpoints", str(folder), "--steps", "1", "--label", "Shirt/top"]) == 0
+    assert capsys.readouterr().out == "tiny-Shirt_top-0.gif\n"
 
 
 def test_the_command_of_a_recipe_makes_the_recipe(tiny_checkpoint, tmp_path):
@@ -248,6 +321,15 @@ def test_no_sampler_shares_an_option_with_a_spacing():
     (["generate", "fashion-mnist", "--precision", "fp7"], "There is no precision"),
     (["generate", "fashion-mnist", "--device", "tpu"], "There is no device"),
     (["generate", "--recipe", "LICENSE"], "Diffusion Studio exported"),
+    (["generate", "mnist", "--model", "checkpoints/heroes"], "The name 'mnist' and --model checkpoints/heroes both say"),
+    (["generate", "cifar10-classifier"], "cifar10-classifier is a noisy classifier, which guides another model and draws"),
+    (["evaluate", "cifar10-classifier", "--data", "cifar10"], "cifar10-classifier is a noisy classifier, which guides"),
+    (["evaluate", "cifar11", "--data", "cifar10"], "Did you mean 'cifar10'"),
+    (["convert", "checkpoints/mnist", "TMP/none/c.safetensors"], "Make the folder first, or choose another"),
+    (["serve", "--port", "80000"], "--port must be a whole number from 1 to 65535, got 80000. Choose another, or leave"),
+    (["serve", "--port", "0"], "from 1 to 65535, got 0"),
+    (["serve", "--host", "192.0.2.1"], "'192.0.2.1' is no address of this computer"),       # kept free for documents
+    (["serve", "--host", "a..b"], "'a..b' is no address of this computer"),
     (["models", "--checkpoints", "tests"], "No usable model"),
     (["train", "--data", "no-such-data", "--out", "TMP/run"], "There is no data set"),
     (["train", "--out", "TMP/run", "--multipliers", "1,x"], "multipliers must be numbers"),
@@ -260,6 +342,58 @@ def test_mistakes_are_explained(words, sentence, capsys, tmp_path, monkeypatch):
     said = capsys.readouterr().err
     assert sentence in said
     assert said.startswith("diffusion-studio: ") and "Traceback" not in said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_that_is_taken_is_said_before_the_app_is_loaded(host, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["serve", "--host", host, "--port", str(port)]) == 2
+    assert capsys.readouterr().err == f"diffusion-studio: Port {port} is taken. Choose another with --port, or leave it out.\n"
+
+
+def test_a_port_that_is_taken_meanwhile(monkeypatch):
+    """As where GRADIO_SERVER_PORT says a number, and all from there on are taken."""
+    from diffusion_studio.ui import shell
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        with pytest.raises(OptionError, match="Port [0-9]+ is taken. Choose another with --port"):
+            shell.serve(ds.Studio(ROOT / "checkpoints"), port=other.getsockname()[1])
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a file that takes nothing")
+@pytest.mark.parametrize("words", [["models"], ["inspect", "--json", "--outline", "checkpoints/mnist"], ["generate", "--help"]])
+def test_an_output_that_takes_nothing(words):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "diffusion_studio", *words], cwd=ROOT, stdout=full, stderr=subprocess.PIPE,
+                              text=True, timeout=600)
+    assert done.returncode == 2
+    assert done.stderr == ("diffusion-studio: The output cannot be written to where it is sent (No space left on device). Free "
+                           "space there, or send it elsewhere.\n")
+
+
+def test_an_output_that_nobody_reads_any_more():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "diffusion_studio", "models"], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE,
+                          text=True, timeout=600)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_error_of_another_file_is_not_taken_for_the_outputs(monkeypatch):
+    def fails(given):
+        raise PermissionError(13, "Permission denied", "somewhere")
+    monkeypatch.setattr("diffusion_studio.cli._run", fails)
+    with pytest.raises(PermissionError):
+        main(["models"])
+
+
+def test_an_interruption_while_the_verbs_are_imported(monkeypatch, capsys):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+    monkeypatch.setattr("diffusion_studio.cli.parser.build_parser", interrupted)
+    assert main(["models"]) == 130 and capsys.readouterr().err == "\ndiffusion-studio: interrupted\n"
 
 
 def test_train_stop_resume_and_use(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import diffusion_studio as ds
+from diffusion_studio.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -23,6 +25,23 @@ def test_snippet(number, tmp_path):
                           timeout=600, env=None)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+def test_the_edits_run_in_their_order(tmp_path, monkeypatch):
+    """Each on what those before it made, beginning with the file that is continued; in a few steps."""
+    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
+    monkeypatch.chdir(tmp_path)
+    text = README.partition("## Command line")[2].partition("`--beside FILE`")[0].replace("\\\n", " ")
+    before, edits = ([shlex.split(line) for line in re.findall(r"^    (\S.*)$", part, re.M)]
+                     for part in text.split("Pictures to edit, films and branches"))
+    assert len(edits) > 7
+    for words in [[*before[0], "--count", "2"], *edits]:
+        if words[0] == "python":
+            subprocess.run([sys.executable, *words[1:]], check=True, timeout=600)
+        else:
+            fewer = [] if "--at" in words else ["--steps", "16"]
+            assert main([*words[1:], *fewer]) == 0, words
+            assert Path(words[words.index("--out") + 1]).is_file()
 
 
 def test_linked_files_exist():

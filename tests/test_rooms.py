@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,21 @@ def room_of(module: str) -> str | None:
     """The entry of RANKS that a module belongs to."""
     parts = module.split(".")
     return next((".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in RANKS), None)
+
+
+def test_the_table_of_rooms_is_the_plan():
+    """CONTRIBUTING.md has every room in one row, under its own rank or the range of those in its folder or row."""
+    table = (ROOT.parent / "CONTRIBUTING.md").read_text("utf-8").partition("| rank | room |")[2].partition("\n\n")[0]
+    told = {}
+    for rank, rooms in re.findall(r"^\| ([-\d. to]+) \| (.+?) \|", table, re.M):
+        listed = [room for name in re.findall(r"`([\w/]+)`", rooms)
+                  for room in RANKS if room == name.rstrip("/") or name.endswith("/") and room.startswith(name[:-1] + ".")]
+        assert not told.keys() & set(listed)
+        told |= dict.fromkeys(listed, rank)
+    assert told.keys() == RANKS.keys()
+    for rank in set(told.values()):
+        own = [RANKS[room] for room in told if told[room] == rank]
+        assert [float(end) for end in rank.split(" to ")] == sorted({min(own), max(own)}), rank
 
 
 def imports(path: Path) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,15 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
         os.replace(partial, path)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{path} cannot be written ({reason}). Free space there, or choose another folder.") from error
+        raise CheckpointError(f"{path} cannot be written ({reason}). {_advice(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _advice(error: Exception) -> str:
+    number = getattr(error, "errno", None)                  # the library says no number: its first fault is a full disk
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return "Make the folder first, or choose another."
+    if number in (None, errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)):
+        return "Free space there, or choose another folder."
+    return "Choose a folder that you may write to."

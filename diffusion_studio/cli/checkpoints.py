@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..errors import OptionError
+
 _FLAGS_HELP = ("what the file cannot say, in its origin's own flag names, as one text: \"--num_heads 4 --diffusion_steps 4000\"; "
                "an args.json beside the file does the same")
 
@@ -72,7 +74,21 @@ def _convert(args: argparse.Namespace) -> None:
 def opened(studio: Any, args: argparse.Namespace) -> None:
     """Let --model PATH take the place of a model's name."""
     if getattr(args, "model_path", None):
+        if args.model:
+            raise OptionError(f"The name {args.model!r} and --model {args.model_path} both say which model runs. Leave out one "
+                              "of them.")
         args.model = studio.open(args.model_path, flags_of(args))
+
+
+def check_draws(studio: Any, name: str) -> None:
+    """Raise for a name that is no model's; for a noisy classifier's what `load` says of one."""
+    from ..checkpoint.readers import drawing
+
+    try:
+        studio.card(name)
+    except OptionError:
+        drawing(name, studio.classifiers().get(name))
+        raise
 
 
 def open_helpers(studio: Any, args: argparse.Namespace) -> None:

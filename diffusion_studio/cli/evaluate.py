@@ -15,8 +15,9 @@ from ..guiding import GROUPS, flags_of
 from ..metrics.config import METRICS, POINT_METRICS, EvalConfig
 from ..options import fields_of, from_json, to_json
 from ..recipe import Recipe
-from .checkpoints import open_helpers
-from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped
+from ..spec import DEFAULT_NAMES
+from .checkpoints import check_draws, open_helpers
+from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, own
 from .progress import progress
 
 WORK = "runs/evaluate"
@@ -41,14 +42,14 @@ def add_evaluate(verbs: Any) -> None:
     verb.add_argument("model", help="a model's name, see 'models', or the path of a checkpoint")
     add_options(verb, fields_of(EvalConfig))
     drawing = verb.add_argument_group("how pictures are drawn (by default as suits the model)")
+    steps, guidance = (one for name in ("steps", "guidance") for one in fields_of(Recipe) if one.name == name)
     drawing.add_argument("--sampler", nargs="+", metavar="SAMPLER",
                          help=f"one or more of {', '.join(SAMPLERS)}, or JSON with options: "
-                              "'{\"name\": \"ddim\", \"eta\": 1}'")
-    drawing.add_argument("--steps", nargs="+", metavar="N", help="sampling steps, one number or more")
-    guidance = next(one for one in fields_of(Recipe) if one.name == "guidance")
-    drawing.add_argument("--guidance", nargs="+", metavar="X", help=f"{guidance.help} One number or more (default "
-                                                                    f"{guidance.default})")
-    add_options(drawing, fields_of(Recipe), skip=OWN)
+                              f"'{{\"name\": \"ddim\", \"eta\": 1}}' {own()}")
+    drawing.add_argument("--steps", nargs="+", metavar="N", help=f"sampling steps, one number or more {own(steps.default)}")
+    drawing.add_argument("--guidance", nargs="+", metavar="X", help=f"{guidance.help} One number or more "
+                                                                    f"{own(guidance.default)}")
+    add_options(drawing, fields_of(Recipe), skip=OWN, brought=DEFAULT_NAMES)
     add_choice(verb, "spacing", SPACINGS)
     add_groups(verb)
     out = verb.add_argument_group("results")
@@ -172,6 +173,7 @@ def _opened(args: argparse.Namespace, world: Any) -> tuple[Any, Any]:
         from ..model import load
 
         return studio, load(args.model, device, args.precision)
+    check_draws(studio, args.model)
     return studio, studio.model(args.model)
 
 

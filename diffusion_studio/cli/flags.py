@@ -11,6 +11,7 @@ from ..device import DEVICES, PRECISIONS
 from ..errors import OptionError, unknown
 from ..guiding import GROUPS, flags_of
 from ..options import Option, checked, fields_of, name_of
+from ..spec import DEFAULT_NAMES
 
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 
@@ -34,12 +35,21 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def add_options(verb: Any, options: Iterable[Option], skip: Iterable[str] = ()) -> None:
-    """A flag for every option. Left out it is None, so that defaults stay where they are declared."""
+def own(default: Any = None) -> str:
+    """What is said of the default of a setting that a model may bring, with the one of models that do not."""
+    return "(default the model's own" + ("" if default in (None, "") else f", else {default}") + ")"
+
+
+def add_options(verb: Any, options: Iterable[Option], skip: Iterable[str] = (), brought: Iterable[str] = ()) -> None:
+    """A flag for every option. Left out it is None, so that defaults stay where they are declared.
+
+    `brought` names those that a model may bring.
+    """
     for one in options:
         if one.name not in skip:
-            shown = "" if one.default in (None, "") or one.kind is bool else f" (default {one.default})"
-            _add(verb, one, "|".join(one.choices), one.help + shown)
+            default = None if one.kind is bool else one.default
+            shown = own(default) if one.name in brought else "" if default in (None, "") else f"(default {default})"
+            _add(verb, one, "|".join(one.choices), f"{one.help} {shown}".rstrip())
 
 
 def add_choice(verb: Any, kind: str, registry: Mapping[str, type]) -> None:
@@ -47,8 +57,8 @@ def add_choice(verb: Any, kind: str, registry: Mapping[str, type]) -> None:
 
     An option that several classes have means the same in all of them, and is one flag.
     """
-    group = verb.add_argument_group(f"the {kind} and its options")
-    group.add_argument(f"--{kind}", metavar="NAME", help=f"one of {', '.join(registry)}")
+    group, brought = verb.add_argument_group(f"the {kind} and its options"), kind in DEFAULT_NAMES
+    group.add_argument(f"--{kind}", metavar="NAME", help=f"one of {', '.join(registry)}" + (f" {own()}" if brought else ""))
     owners: dict[str, dict[str, Option]] = {}
     for name, cls in registry.items():
         for one in fields_of(cls):
@@ -58,10 +68,12 @@ def add_choice(verb: Any, kind: str, registry: Mapping[str, type]) -> None:
         if any(one.kind is not first.kind for one in having.values()):
             raise TypeError(f"the option {first.name} is of different kinds in {', '.join(having)}: no flag serves them all")
         defaults = {name: one.default for name, one in having.items() if one.default not in (None, "")}
-        shown = f"default {next(iter(defaults.values()))}" if len(set(defaults.values())) == 1 else \
+        alike = len(set(defaults.values())) == 1
+        shown = str(next(iter(defaults.values()))) if alike else \
             ", ".join(f"{default} in {name}" for name, default in defaults.items())
+        shown = own(shown) if brought else f"(default {shown})" if alike else f"({shown})" if shown else ""
         choices = "|".join(dict.fromkeys(choice for one in having.values() for choice in one.choices))
-        _add(group, first, choices, f"{first.help} Of {', '.join(having)}" + (f" ({shown})" if shown else ""))
+        _add(group, first, choices, f"{first.help} Of {', '.join(having)} {shown}".rstrip())
 
 
 def chosen(args: argparse.Namespace, kind: str, registry: Mapping[str, type], before: Any) -> Any:
@@ -84,7 +96,8 @@ def add_groups(verb: Any) -> None:
     """The flags of all groups of guidance settings."""
     group = verb.add_argument_group("guidance in detail")
     for name in GROUPS:
-        add_options(group, flags_of(name).values())
+        flags = flags_of(name)
+        add_options(group, flags.values(), brought=[one.name for one in flags.values()] if name in DEFAULT_NAMES else ())
 
 
 def grouped(args: argparse.Namespace, before: Any) -> dict[str, Any]:

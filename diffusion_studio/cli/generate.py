@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
-from ..export.options import ExportOptions
+from ..export import FORMATS, ExportOptions, check, named
 from ..nets.tokens import split
 from ..options import fields_of
 from ..picture import Picture
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
-from .checkpoints import add_flags, open_helpers, opened
+from ..spec import DEFAULT_NAMES
+from .checkpoints import add_flags, check_draws, open_helpers, opened
 from .editing import add_editing, continued, edit_said
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of
 from .progress import progress
@@ -23,30 +26,32 @@ from .progress import progress
 if TYPE_CHECKING:
     from ..frame import Frame
 
+_SUFFIX = next(iter(FORMATS.values())).suffix
 # --picture is the one to edit
 _EXPORT = [replace(one, name="only") if one.name == "picture" else one for one in fields_of(ExportOptions)]
 
 
 def add(verbs: Any) -> None:
     """The verb `generate`."""
-    verb = verbs.add_parser("generate", help="run the reverse process and write a GIF, MP4, WebP, APNG or PNG")
+    verb = verbs.add_parser("generate", help=f"run the reverse process and write a {named([one.label for one in FORMATS.values()])}")
     verb.add_argument("model", nargs="?", help="a model's name, see 'models'; left out with --recipe")
     verb.add_argument("--model", dest="model_path", metavar="PATH", help="a weight file or folder anywhere, in any known "
                                                                          "layout")
     add_flags(verb)
     verb.add_argument("--recipe", metavar="FILE", help="take all settings from an exported file or a recipe's JSON")
     verb.add_argument("--seed", type=int, help="seed of the first picture; the next ones count up (default 0)")
-    verb.add_argument("--count", type=int, help=f"number of pictures, 1 to {MAX_PICTURES}")
+    verb.add_argument("--count", type=int, help=f"number of pictures, 1 to {MAX_PICTURES} (default the model's own, else 1)")
     verb.add_argument("--seeds", metavar="A,B,...", help="one seed for each picture, instead of --seed and --count")
-    add_options(verb, fields_of(Recipe), skip=("model",))
+    add_options(verb, fields_of(Recipe), skip=("model",), brought=DEFAULT_NAMES)
     for kind, registry in REGISTRIES.items():
         add_choice(verb, kind, registry)
     add_groups(verb)
     add_editing(verb)
     verb.add_argument("--low-res", metavar="FILE", help="the picture to enlarge, for a model that does; brought to its size")
     export = verb.add_argument_group("the file")
-    export.add_argument("--out", metavar="FILE", help="where to write: .gif, .mp4, .webp, .apng or .png (default MODEL-LABEL-SEED.gif)")
-    export.add_argument("--format", help="the format where the suffix does not tell it, such as 'strip'")
+    export.add_argument("--out", metavar="FILE", help=f"where to write: {named(dict.fromkeys(one.suffix for one in FORMATS.values()))} "
+                                                      f"(default MODEL-LABEL-SEED{_SUFFIX}, counting up where it is taken)")
+    export.add_argument("--format", help=f"the format, where the suffix does not tell it: {named(FORMATS)}")
     export.add_argument("--beside", metavar="FILE", help="an exported file whose run is made again and stands below this one, "
                                                          "state beside state by noise level")
     add_options(export, _EXPORT)
@@ -55,7 +60,6 @@ def add(verbs: Any) -> None:
 
 
 def _generate(args: argparse.Namespace) -> None:
-    from ..export import FORMATS, format_of
     from ..trajectory import Trajectory
 
     studio = studio_of(args)
@@ -64,10 +68,12 @@ def _generate(args: argparse.Namespace) -> None:
     recipe = recipe_of(args, studio)
     options = ExportOptions(**{"picture" if name == "only" else name: value for name, value in given(args, _EXPORT).items()})
     words = "_".join(split(recipe.prompt or ""))[:40].replace("_,", "")      # no letter that a file's name cannot have
-    name = "-".join(part for part in (recipe.model, recipe.label, words, str(recipe.seeds[0])) if part).replace(" ", "_")
-    out = Path(args.out or f"{name}{FORMATS[args.format].suffix if args.format in FORMATS else '.gif'}")
-    format_of(out, args.format)                     # a wrong suffix is said before the run, not after it
+    name = "-".join(part for part in (recipe.model, recipe.label, words, str(recipe.seeds[0])) if part)
+    name = name.replace(" ", "_").replace("/", "_") + (FORMATS[args.format].suffix if args.format in FORMATS else _SUFFIX)
     beside = Recipe.from_file(args.beside) if args.beside else None
+    runs = [recipe] if beside is None else [recipe, beside]
+    check(_place(args.out, name), options, args.format,         # what is wrong is said before the run, not after it
+          [(one.pictures, studio.card(one.model).spec.makes) for one in runs])
     frames = studio.stream(recipe)
     below = None if beside is None else Trajectory(beside, list(_shown(studio.stream(beside), "the run below")))
     seen = []
@@ -76,7 +82,16 @@ def _generate(args: argparse.Namespace) -> None:
             seen.append(frame)
     finally:                                        # a run that is interrupted or fails leaves what there is of it
         if seen:
-            print(Trajectory(recipe, seen).save(out, args.format, below, **vars(options)))
+            print(Trajectory(recipe, seen).save(_place(args.out, name), args.format, below, **vars(options)))
+
+
+def _place(asked: str | None, name: str) -> Path:
+    """Where to write: as asked for, else by the name, with a number behind it where an earlier result has it."""
+    if asked:
+        return Path(asked)
+    wanted = Path(name)
+    counted = (wanted.with_name(f"{wanted.stem}-{k}{wanted.suffix}") for k in itertools.count(2))
+    return next(one for one in itertools.chain([wanted], counted) if not os.path.lexists(one))
 
 
 def _shown(frames: Iterable[Frame], what: str) -> Iterator[Frame]:
@@ -98,6 +113,7 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
     elif args.recipe:
         before = Recipe.from_file(args.recipe)
     elif args.model:
+        check_draws(studio, args.model)
         if changes.keys() & {"label", "prompt", "negative"}:        # what is asked for replaces all that is by default
             changes = {"prompt": None, "negative": None, **changes}
         before = studio.recipe(args.model)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
+import os
+import socket
 import sys
+from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError
@@ -20,16 +24,18 @@ def add_models(verbs: Any) -> None:
 
 
 def _models(args: argparse.Namespace) -> None:
-    from ..studio import Studio
+    from ..studio import CLASSIFIER_FILE, Studio
 
     studio = Studio(args.checkpoints)
-    cards = studio.models()
+    cards, classifiers = studio.models(), studio.classifiers()
     if args.json:
-        print(json.dumps([{"name": c.name, "path": str(c.path), **json.loads(c.spec.to_json())} for c in cards]))
+        print(json.dumps([
+            *(_entry("model", card.name, card.path, card.spec) for card in cards),
+            *(_entry("classifier", name, studio.folder / name / CLASSIFIER_FILE, spec) for name, spec in classifiers.items())]))
     for card in cards if not args.json else ():
         print(f"{card.name}: {card.spec.form}, {card.spec.schedule.timesteps} timesteps; "
               f"labels: {', '.join(card.conditions) or 'none'}" + ("; reads prompts" if card.spec.takes_text else ""))
-    for name, spec in studio.classifiers().items() if not args.json else ():
+    for name, spec in classifiers.items() if not args.json else ():
         colour = "grey" if spec.network.in_channels == 1 else "RGB"
         print(f"{name}: a noisy classifier to guide with, {spec.network.size}x{spec.network.size} {colour}; "
               f"labels: {', '.join(spec.labels)}")
@@ -37,6 +43,11 @@ def _models(args: argparse.Namespace) -> None:
         print(f"diffusion-studio: {name} cannot be used: {why}", file=sys.stderr)
     if not cards:
         raise OptionError(f"No usable model in {studio.folder}. A model is a folder with a model.safetensors in it.")
+
+
+def _entry(kind: str, name: str, path: Path, spec: Any) -> dict[str, Any]:
+    """All that a header says, under the name of its folder, by which it is called; "kind" is "model" or "classifier"."""
+    return {**json.loads(spec.to_json()), "name": name, "path": str(path), "kind": kind}
 
 
 def add_serve(verbs: Any) -> None:
@@ -59,6 +70,7 @@ def add_serve(verbs: Any) -> None:
 
 
 def _serve(args: argparse.Namespace) -> None:
+    _check_address(args.host, args.port)
     from ..ui.hosting import hosting
 
     allowed = hosting(True if args.share and args.hosted is None else args.hosted, args.models, args.max_upload,
@@ -66,3 +78,27 @@ def _serve(args: argparse.Namespace) -> None:
     from ..ui.shell import serve
 
     serve(studio_of(args), args.host, args.port, args.share, args.open, allowed)
+
+
+def _check_address(host: str | None, port: int | None) -> None:
+    """Say in a sentence, and before the app is loaded, where it could not listen; with no port any may be found."""
+    if port is not None and not 1 <= port <= 65535:
+        raise OptionError(f"--port must be a whole number from 1 to 65535, got {port}. Choose another, or leave it out.")
+    usual = os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
+    for one in dict.fromkeys([host or usual, usual]):               # Gradio tries the port there, too
+        try:
+            family, kind, _, _, address = socket.getaddrinfo(one.strip("[]"), port or 0, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind) as probe:
+                if os.name == "posix":                              # elsewhere it would take what is taken
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except (OSError, UnicodeError) as error:
+            number = getattr(error, "errno", None)
+            if number == errno.EADDRINUSE:
+                raise OptionError(f"Port {port} is taken. Choose another with --port, or leave it out.") from error
+            if number == errno.EACCES:
+                raise OptionError(f"Port {port} may not be opened by you. Choose one from 1024 up with --port, or leave it "
+                                  "out.") from error
+            raise OptionError(f"{one!r} is no address of this computer ({getattr(error, 'strerror', None) or error}). Choose "
+                              "another with --host: 127.0.0.1 for this computer alone, 0.0.0.0 for all that can reach "
+                              "it.") from error

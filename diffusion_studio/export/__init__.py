@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from . import apng, clouds, gif, mp4, png, webp
 from .beside import NONE, Titles, paired
 from .film import film
 from .options import ExportOptions
+from .render import check_picture
 
-__all__ = ["ExportOptions", "FORMATS", "OF_POINTS", "Format", "save"]
+__all__ = ["ExportOptions", "FORMATS", "OF_POINTS", "Format", "check", "named", "save"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,31 @@ FORMATS: dict[str, Format] = {
     "mp4": Format("MP4", ".mp4", "H.264 video: small, all colours, for slides and the web.", mp4.write, _FILM),
     "webp": Format("WebP", ".webp", "Lossless in all colours; plays in browsers and loops.", webp.write, _FILM),
     "apng": Format("APNG", ".apng", "Lossless in all colours as an animated PNG, for documents and browsers.", apng.write, _FILM),
-    "png": Format("PNG", ".png", "The finished pictures, pixel for pixel.", png.write,
+    "png": Format("PNG", ".png", "The finished pictures, lossless; at scale 1 pixel for pixel.", png.write,
                   ("view", "picture", "scale", "caption")),
     "strip": Format("Film strip", ".png", "A PNG for papers: a few states side by side with their t.", png.write_strip,
                     (*_STATES, "scale")),
 }
+
+
+def named(names: Iterable[str]) -> str:
+    """The names as a list for people: "a, b or c"."""
+    *most, last = names
+    return " or ".join([*([", ".join(most)] if most else []), last])
+
+
+def check(path: str | Path, options: ExportOptions, format: str | None, made: Sequence[tuple[int, str]]) -> None:
+    """Raise now what `save` would say of a run that is still to be made, and need not take time.
+
+    `made` is how many of what it makes, (16, "pictures"), and then the same of the run that is to stand below it.
+    """
+    path = Path(path)
+    name = format_of(path, format)
+    _check_alike([what for _, what in made])
+    for count, _ in made:
+        check_picture(None if _as_film(options, name) else options.picture, count)
+    with _draft(path, name):
+        pass
 
 
 def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: ExportOptions,
@@ -54,38 +76,60 @@ def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: E
     unknown format or a picture that is not there, `ExportError` where the file cannot be written.
     """
     path = Path(path)
-    chosen = FORMATS[format_of(path, format)]
+    name = format_of(path, format)
     if not len(frames):
         raise ExportError("There are no states to export yet. Generate first.")
-    if len(beside) and beside[0].of_points != frames[0].of_points:
-        raise OptionError("One of these runs made pictures and the other points; they cannot be shown together.")
-    frames, laid = _ready(frames, options, format_of(path, format))
     if len(beside):
-        frames = paired(frames, _ready(beside, options, format_of(path, format))[0], titles)
-    options = laid
+        _check_alike([run[0].of_points for run in (frames, beside)])
+    frames, laid = _ready(frames, options, name)
+    if len(beside):
+        frames = paired(frames, _ready(beside, options, name)[0], titles)
+    with _draft(path, name) as (draft, target):
+        FORMATS[name].write(frames, draft, recipe_json, laid)
+        os.replace(draft, target)
+    return path
+
+
+@contextmanager
+def _draft(path: Path, format: str) -> Iterator[tuple[Path, Path]]:
+    """An empty file to write to, and the one whose place it is to take; `ExportError` where there can be none.
+
+    The draft is gone in the end, whatever happens.
+    """
+    suffix = FORMATS[format].suffix
     target = Path(os.path.realpath(path))    # a link stays a link, and ffmpeg gets no name that reads like a URL
-    if target.is_dir():
-        raise ExportError(f"{str(path)!r} is a folder. Add a file name, as in {str(path / ('run' + chosen.suffix))!r}.")
-    if not target.parent.is_dir():
+    if os.path.isdir(target):
+        raise ExportError(f"{str(path)!r} is a folder. Add a file name, as in {str(path / ('run' + suffix))!r}.")
+    if not os.path.isdir(target.parent):
         raise ExportError(f"There is no folder {str(path.parent)!r}. Make it first, or choose another.")
-    draft = target.with_name(f".{uuid.uuid4().hex}{chosen.suffix}")
+    draft = target.with_name(f".{uuid.uuid4().hex}{suffix}")
     try:
         try:
+            with suppress(FileNotFoundError):
+                target.stat()                # a name that is too long is said here, as the draft's is short
             draft.touch(exist_ok=False)
-            chosen.write(frames, draft, recipe_json, options)
-            os.replace(draft, target)
+            yield draft, target
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise ExportError(f"Cannot write {str(path)!r}: {error.strerror or error}. {_advice(error.errno)}") from error
-    return path
+
+
+def _check_alike(kinds: Iterable[object]) -> None:
+    if len(set(kinds)) > 1:
+        raise OptionError("One of these runs makes pictures and the other points; they cannot be shown together.")
 
 
 def _ready(frames: Sequence[Frame], options: ExportOptions, format: str) -> tuple[Sequence[Frame], ExportOptions]:
     """The frames as pictures in their order, and the options with which to lay them out."""
-    if options.frames == "pictures" and "frames" in FORMATS[format].takes:
+    if _as_film(options, format):
         frames, options = film(frames, options.bounce), replace(options, picture=None)
     return clouds.drawn(frames, options, _FIT.get(format, 512)) if frames[0].of_points else (frames, options)
+
+
+def _as_film(options: ExportOptions, format: str) -> bool:
+    """Whether the finished pictures are shown one by one, which leaves no choice of one."""
+    return options.frames == "pictures" and "frames" in FORMATS[format].takes
 
 
 def format_of(path: Path, format: str | None) -> str:
@@ -103,6 +147,8 @@ def format_of(path: Path, format: str | None) -> str:
 
 
 def _advice(number: int | None) -> str:
+    if number == errno.ENAMETOOLONG:
+        return "Choose a shorter name."
     if number in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)):
         return "Make room, or choose another disk or a smaller scale."
     return "Choose a folder that you may write to."

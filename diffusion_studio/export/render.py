@@ -95,10 +95,15 @@ def panel(images: np.ndarray, options: ExportOptions) -> np.ndarray:
     """(H, W, C): the chosen one of (N, H, W, C) pictures, or their grid, tile against tile."""
     if options.picture is None:
         return grid(images)
-    if options.picture >= len(images):
-        allowed = "only picture 0" if len(images) == 1 else f"pictures 0 to {len(images) - 1}"
-        raise OptionError(f"This run has {allowed}, got picture {options.picture}. Leave it out for all of them.")
+    check_picture(options.picture, len(images))
     return images[options.picture]
+
+
+def check_picture(picture: int | None, count: int) -> None:
+    """Raise `OptionError` for a picture that a run of `count` pictures has not."""
+    if picture is not None and picture >= count:
+        allowed = "only picture 0" if count == 1 else f"pictures 0 to {count - 1}"
+        raise OptionError(f"This run has {allowed}, got picture {picture}. Leave it out for all of them.")
 
 
 def scale_of(frame: Frame, options: ExportOptions, fit: int) -> int:

@@ -64,8 +64,9 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
         if world.first:
             if trainer.progress.seen < config.images:
                 trainer.check_room()
+                if kept is not None:
+                    folder.trim_log(trainer.progress.step)
             if kept is not None:
-                folder.trim_log(trainer.progress.step)
                 _adopt(trainer, kept)
             else:                               # now that nothing is wrong with the data, the network and the device
                 folder.create(config)
@@ -102,7 +103,7 @@ def _steps(trainer: Trainer, sample_every: int, save_every: int, asked: Callable
             rate = (at.seen - before.seen) / spent
             left = max(config.images - at.seen, 0) / rate
             yield TrainStep(at.step, at.seen, config.images, done.loss, done.lr, rate, left, done.stop)
-            if first and at.step % LOG_EVERY == 0:
+            if first and (at.step % LOG_EVERY == 0 or at.seen >= config.images):        # of a short run, too
                 folder.log(step=at.step, seen=at.seen, loss=round(trainer.recent_loss(), 5), lr=done.lr,
                            rate=round(rate, 1))
                 board.scalars(at.step, loss=done.loss, lr=done.lr, gradient_norm=done.norm, rate=rate)

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from ..export import FORMATS, ExportOptions
+from ..export import FORMATS, ExportOptions, named
 from ..errors import OptionError, unknown
 from ..recipe import ANY, MAX_PICTURES
 from ..studio import Studio
@@ -35,7 +35,7 @@ def _animate(studio: Studio, compute: Compute) -> Callable[..., gr.FileData]:
         model: a name from /models, the first one where empty. label: one of the model's, any where empty.
         sampler, spacing: a name, or an object (or its JSON) with options: {"name": "karras", "rho": 5}.
         steps, sampler, spacing, guidance: left out, as suits the model; guidance 1 is off.
-        count: pictures, seeded seed, seed + 1, ... view: x, x0 or both. format: gif, mp4, webp, apng, png or strip.
+        count: pictures, seeded seed, seed + 1, ... view: x, x0 or both. format: FORMATS.
         prompt, negative: words, for models that read text.
         settings: any others of a recipe, as in the JSON of the app's link:
         {"interval": {"high": 3}, "classifier": {"name": "...", "scale": 2}, "guidance_scales": "1,5,2"}.
@@ -57,6 +57,7 @@ def _animate(studio: Studio, compute: Compute) -> Callable[..., gr.FileData]:
                 f", got {more!r:.80}."))
         recipe = studio.recipe(model or studio.models()[0].name, **named, **more)
         return gr.FileData(path=export_file(compute.call(lambda: studio.run(recipe)), format, options))
+    animate.__doc__ = (animate.__doc__ or "").replace("FORMATS", named(FORMATS))
     return animate
 
 

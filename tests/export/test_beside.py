@@ -110,7 +110,7 @@ def test_a_strip_has_the_rows_of_both(tmp_path, grey, view, rows):
 
 def test_pictures_and_points_do_not_go_together(tmp_path, grey):
     points = [replace(frame, x=np.zeros((1, 5, 2), np.float16), x0=np.zeros((1, 5, 2), np.float16)) for frame in grey]
-    with pytest.raises(OptionError, match="One of these runs made pictures and the other points"):
+    with pytest.raises(OptionError, match="One of these runs makes pictures and the other points"):
         save(grey, tmp_path / "x.gif", "{}", ExportOptions(), beside=points)
     assert save(points, tmp_path / "x.gif", "{}", ExportOptions(scale=1), beside=points).is_file()
 

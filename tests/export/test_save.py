@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +13,15 @@ from export_runs import decoded
 from PIL import Image
 
 from diffusion_studio.errors import ExportError, OptionError
-from diffusion_studio.export import FORMATS, ExportOptions, Format, save
+from diffusion_studio.export import FORMATS, ExportOptions, Format, check, named, save
+from diffusion_studio.export.metadata import read_recipe
 from diffusion_studio.recipe import Recipe
 from diffusion_studio.trajectory import Trajectory
 
 RECIPE = '{"diffusion-studio": 1}'
 SMALL = ExportOptions(scale=1)
+SUFFIXES = ", ".join(dict.fromkeys(known.suffix for known in FORMATS.values()))
+NAMES = ", ".join(FORMATS)
 KIND = {"gif": b"GIF89a", "mp4": b"ftyp", "webp": b"RIFF", "apng": b"\x89PNG", "png": b"\x89PNG", "strip": b"\x89PNG"}
 
 
@@ -26,7 +30,8 @@ def test_the_suffix_or_the_name_chooses_the_format(tmp_path, grey, name):
     known = FORMATS[name]
     for file, format in ((f"a{known.suffix}", None), (f"b{known.suffix.upper()}", None), ("c", name), ("d.x", name)):
         found = save(grey, tmp_path / file, RECIPE, SMALL, format)
-        assert found == tmp_path / file and KIND[name] in found.read_bytes()[:16]
+        assert found == tmp_path / file and read_recipe(found) == RECIPE
+        assert KIND.get(name, b"") in found.read_bytes()[:16]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
         [f"a{known.suffix}", f"b{known.suffix.upper()}", "c", "d.x"])
 
@@ -39,9 +44,9 @@ def test_a_png_is_the_pictures_and_a_strip_must_be_asked_for(tmp_path, grey):
 
 
 @pytest.mark.parametrize("file, format, message", [
-    ("run.webm", None, r"one of \.gif, \.mp4, \.webp, \.apng, \.png; got '\.webm'.*format \(gif, mp4, webp, apng, png, strip\)"),
+    ("run.webm", None, rf"one of {re.escape(SUFFIXES)}; got '\.webm'.*format \({NAMES}\)"),
     ("run", None, r"'run' has none"),
-    ("run.gif", "giff", r"no export format 'giff'. Choose one of: gif, mp4, webp, apng, png, strip. Did you mean 'gif'\?"),
+    ("run.gif", "giff", rf"no export format 'giff'. Choose one of: {NAMES}. Did you mean 'gif'\?"),
 ])
 def test_an_unknown_format_says_what_is_allowed(tmp_path, grey, file, format, message):
     with pytest.raises(OptionError, match=message):
@@ -65,6 +70,42 @@ def test_a_place_that_cannot_be_written_to_says_so(tmp_path, grey):
 def test_a_read_only_folder_says_what_to_do(grey, name):
     with pytest.raises(ExportError, match="Cannot write '/sys/kernel/a.*Choose a folder that you may write to"):
         save(grey, f"/sys/kernel/a{FORMATS[name].suffix}", RECIPE, SMALL, name)
+
+
+def test_a_name_that_is_too_long_says_so(tmp_path, grey):
+    with pytest.raises(ExportError, match="File name too long. Choose a shorter name"):
+        save(grey, tmp_path / f"{'x' * 300}.gif", RECIPE, SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("file, options, format, made, message", [
+    ("a.gif", SMALL, "giff", [(4, "pictures")], "no export format 'giff'"),
+    ("a.avi", SMALL, None, [(4, "pictures")], "got '.avi'"),
+    ("none/a.gif", SMALL, None, [(4, "pictures")], "There is no folder .*none"),
+    (".", SMALL, "gif", [(4, "pictures")], "is a folder. Add a file name"),
+    (f"{'x' * 300}.gif", SMALL, None, [(4, "pictures")], "File name too long"),
+    ("a.gif", ExportOptions(picture=4), None, [(4, "pictures")], "pictures 0 to 3, got picture 4"),
+    ("a.png", ExportOptions(picture=4, frames="pictures"), None, [(4, "pictures")], "pictures 0 to 3, got picture 4"),
+    ("a.gif", ExportOptions(picture=2), None, [(4, "pictures"), (1, "pictures")], "only picture 0, got picture 2"),
+    ("a.gif", SMALL, None, [(4, "pictures"), (4, "points")], "One of these runs makes pictures and the other points"),
+])
+def test_what_is_wrong_can_be_known_before_the_run(tmp_path, file, options, format, made, message):
+    with pytest.raises((ExportError, OptionError), match=message):
+        check(tmp_path / file, options, format, made)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_said_or_left_where_nothing_is_wrong(tmp_path):
+    (tmp_path / "a.gif").write_text("precious")
+    check(tmp_path / "a.gif", ExportOptions(picture=3), None, [(4, "pictures"), (5, "pictures")])
+    check(tmp_path / "b.gif", ExportOptions(picture=9, frames="pictures"), None, [(4, "points")])
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.gif"] and (tmp_path / "a.gif").read_text() == "precious"
+
+
+@pytest.mark.skipif(not os.path.isdir("/sys/kernel"), reason="a folder that even root cannot write to")
+def test_a_place_that_takes_no_file_is_known_before_the_run():
+    with pytest.raises(ExportError, match="Cannot write '/sys/kernel/a.gif'.*Choose a folder that you may write to"):
+        check("/sys/kernel/a.gif", SMALL, None, [(4, "pictures")])
 
 
 def test_no_states_is_an_error(tmp_path):
@@ -136,9 +177,31 @@ assert not heavy, heavy
 
 
 def test_formats_are_described():
-    assert list(FORMATS) == ["gif", "mp4", "webp", "apng", "png", "strip"]
+    assert len({known.label for known in FORMATS.values()}) == len(FORMATS)
     for known in FORMATS.values():
         assert isinstance(known, Format) and known.suffix.startswith(".") and known.help.endswith(".")
+
+
+def test_a_new_format_is_told_of_everywhere(monkeypatch, capsys):
+    """It is named in FORMATS alone."""
+    from diffusion_studio.cli import main
+    from diffusion_studio.ui.api import _animate
+
+    monkeypatch.setitem(FORMATS, "sketch", Format("Sketch", ".skt", "Lines.", FORMATS["png"].write, ()))
+    monkeypatch.setenv("COLUMNS", "500")
+    for words, told in ((["--help"], " or Sketch\n"), (["generate", "--help"], " or .skt (default"),
+                        (["generate", "--help"], f"tell it: {named(FORMATS)}\n")):
+        with pytest.raises(SystemExit):
+            main(words)
+        assert told in capsys.readouterr().out
+    assert f"format: {NAMES} or sketch.\n" in _animate(None, None).__doc__
+    with pytest.raises(OptionError, match=r", \.skt; got"):
+        check("a.avi", SMALL, None, [(1, "pictures")])
+
+
+@pytest.mark.parametrize("names, told", [(["a"], "a"), (["a", "b"], "a or b"), ("abc", "a, b or c")])
+def test_names_for_people(names, told):
+    assert named(names) == told
 
 
 def test_a_trajectory_saves_itself(tmp_path, colour):

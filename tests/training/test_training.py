@@ -69,6 +69,14 @@ def test_steps_files_and_the_model_that_comes_out(config, tmp_path):
     assert p.x0.isfinite().all() and p.x0.shape == (2, 1, 8, 8)
 
 
+def test_a_short_run_logs_its_last_step(config, tmp_path):
+    steps = finish(config(), tmp_path / "run")
+    with (tmp_path / "run" / "log.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert len(steps) < 50 and (int(row["step"]), int(row["seen"])) == (steps[-1].step, steps[-1].seen)
+    assert float(row["loss"]) == pytest.approx(np.mean([step.loss for step in steps]), abs=1e-5)
+
+
 @pytest.mark.parametrize("stop_at", [[3], [1, 2, 7]], ids=str)
 @pytest.mark.parametrize("changes", [{}, {"resample": "residual", "conditioning": "add", "label_dropout": 0.0}], ids=str)
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(config, tmp_path, stop_at, changes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -25,7 +26,7 @@ def endpoints(studio: Studio, compute: Compute) -> None:
 
 
 def _animate(studio: Studio, compute: Compute) -> Callable[..., gr.FileData]:
-    @said
+    @partial(said, words=str)           # programs know settings by their names
     def animate(model: str = "", label: str = "", steps: int | None = None, sampler: str | dict | None = None,
                 spacing: str | dict | None = None, guidance: float | None = None, seed: int = 0, count: int = 16,
                 view: str = "x", format: str = "gif", prompt: str = "", negative: str = "",

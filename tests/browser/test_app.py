@@ -139,6 +139,7 @@ def test_a_run_is_compared_with_the_next(page, tmp_path):
     page.wait_for_function("document.querySelector('[data-kept=x0] canvas').width === 32")
     run(page, steps=3)                                                      # a third: the first is still kept on the server
     page.click("#export > button")
+    looks(page, "x")                                                        # and not the enlarged one in both halves, as shown
     page.locator("#beside input").check()
     path = export(page, "png", tmp_path)
     with Image.open(path) as both:
@@ -165,6 +166,14 @@ def test_stop_keeps_what_was_seen_and_exports_it(desktop, tmp_path):
         assert kept + 1 <= film.n_frames < 400
     assert ds.Recipe.from_file(path).steps == 400
     run(desktop, steps=3)                                       # and the next run starts at once
+
+
+def looks(page, view: str, picture: str = "") -> None:
+    """What is exported, in place of what the player shows."""
+    options = page.locator("#export-options")
+    options.get_by_label("View").click()
+    page.get_by_role("option", name=view, exact=True).click()
+    options.get_by_label("One picture").fill(picture)
 
 
 def export(page, name: str, folder: Path) -> Path:
@@ -222,8 +231,7 @@ def test_the_export_panel_shows_what_matters_to_the_format(desktop, tmp_path):
     desktop.wait_for_selector("text=This run has the pictures 1 to 4, got picture 9")
     options.get_by_label("One picture").fill("4")
     options.get_by_label("Scale").fill("2")
-    options.get_by_label("View").click()
-    desktop.get_by_role("option", name="x0", exact=True).click()
+    looks(desktop, "x0", "4")
     path = export(desktop, "gif", tmp_path)
     with Image.open(path) as film:
         assert film.size == (64, 64) and film.n_frames == 7

@@ -71,7 +71,10 @@ def test_a_process_is_asked_with_its_own_states(tmp_path, monkeypatch, tiny_mode
     spread, model = 0.5, tiny_model(schedule=VarianceExploding(), parametrization="edm", network={"classes": None,
                                                                                                 "null_class": False})
 
+    asked = []
+
     def exact(x, level):
+        asked.append((x, level))
         return from_x0(spread**2 / (spread**2 + level.sigma**2) * x, x, level.alpha, level.sigma)
 
     monkeypatch.setattr(model, "denoiser", lambda label=None: exact)
@@ -82,6 +85,9 @@ def test_a_process_is_asked_with_its_own_states(tmp_path, monkeypatch, tiny_mode
     # sigma^2 = exp(-log-SNR), and of eps the share spread^2 / (spread^2 + sigma^2) stays unknown
     right = sum(spread**2 / (spread**2 + math.exp(-log_snr)) for log_snr in _LOG_SNR) / 3
     assert abs(_error(tmp_path, {}, pictures, noise, None) - right) < 0.01
+    for (x, level), eps, log_snr in zip(asked, noise, _LOG_SNR, strict=True):
+        assert level.alpha == 1 and math.isclose(level.log_snr, log_snr)
+        assert torch.allclose(x, pictures + math.exp(-log_snr / 2) * eps, atol=1e-6)
 
 
 def test_what_cannot_be_measured_is_said(forgotten):

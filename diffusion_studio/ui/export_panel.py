@@ -150,4 +150,3 @@ def export_file(trajectory: Trajectory, format: str, options: ExportOptions, bes
     alike = [name for name, one in FORMATS.items() if one.suffix == suffix]
     ending = suffix if alike == [format] else f"-{format}{suffix}"         # or a strip would go by the name of the picture
     return str(trajectory.save(_folder() / f"{safe}{ending}", format, beside, **vars(options)))
-

@@ -12,7 +12,7 @@ import gradio as gr
 
 from ..differences import about
 from ..edit import EDITS, pictures_of
-from ..errors import OptionError, StudioError
+from ..errors import ExportError, OptionError, StudioError
 from ..export import FORMATS
 from ..frame import Frame
 from ..images import to_pil
@@ -182,7 +182,11 @@ class GenerateTab:
 
     def _shared(self, recipe: Recipe) -> list[Any]:
         """The link's text, the command line, and the files that it names."""
-        files = kept_files(recipe)
+        try:
+            files = kept_files(recipe)
+        except ExportError as error:                # no reason not to run
+            files = []
+            gr.Warning(str(error))
         return [linkable(recipe), recipe.to_command(self.studio.recipe(recipe.model)),
                 gr.update(value=files or None, visible=bool(files))]
 
@@ -222,6 +226,7 @@ _PRESS = """() => { if (innerWidth <= 860) document.querySelector('#view').scrol
 _TO_EDIT = "() => document.querySelector('#edit').scrollIntoView({behavior: 'smooth', block: 'start'})"
 # In the page's address too, so that a reload comes back to the settings of the run.
 _AS_LINK = f"""text => {{ if (!text || text.startsWith('http')) return text;
-  const at = location.origin + location.pathname, link = `${{at}}?recipe=${{encodeURIComponent(text)}}`;
-  if (text.startsWith('{NO_LINK}')) {{ history.replaceState(null, '', at); return text; }}
-  history.replaceState(null, '', link); return link; }}"""
+  const none = text.startsWith('{NO_LINK}'), at = new URL(location.href);       // which may say other things, such as the theme
+  if (none) at.searchParams.delete('recipe'); else at.searchParams.set('recipe', text);
+  history.replaceState(null, '', at);
+  return none ? text : `${{at.origin}}${{at.pathname}}?recipe=${{encodeURIComponent(text)}}`; }}"""

@@ -79,7 +79,7 @@ class PointsTab:
                 self.stop = gr.Button("Stop", elem_id="points-stop")
                 self.use_it = gr.Button("Use your network in Generate", visible=False, elem_id="points-use")
                 self.file = gr.File(label="Your network, for checkpoints/NAME/", height=80, interactive=False, visible=False,
-                                    elem_id="points-file")
+                                    elem_id="points-network")
             with gr.Column(elem_id="points-view"):
                 self.player = player(self._frames, store.compare, hint=HINT, elem_id="points-player")
                 self.status = gr.HTML("", elem_id="points-status", min_height=24)

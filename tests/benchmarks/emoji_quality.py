@@ -1,6 +1,7 @@
 """Does a model of emoji draw what words describe, in the style that was asked for?
 
     python tests/benchmarks/emoji_quality.py checkpoints/emoji --sheet sheet.png
+    python tests/benchmarks/emoji_quality.py checkpoints/emoji --by-name    # what training had: is it learnt at all?
     python tests/benchmarks/emoji_quality.py real     # real emoji in the place of a model's: what to expect of a good one
 
 Right: for each of the 200 descriptions in emoji_descriptions.csv, none of them a caption of the data, and for each style in
@@ -49,6 +50,8 @@ def main() -> None:
     real = data.load(asked.data)
     names = first_captions(real)
     wanted = descriptions(DESCRIPTIONS, real)
+    if asked.by_name:
+        wanted = [(name, name) for name, _ in wanted]
     styles = [real.names[k % len(real.names)] for k in range(len(wanted))]
     look = Features("efficientnet-lite0", asked.feature_weights, "cpu")
     seen = Seen(real.images, look, asked.cache).features
@@ -87,6 +90,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model", help="a checkpoint file, or its folder; 'real' for real emoji in its place")
     parser.add_argument("--data", default="emoji", help="known name or path of the emoji with names and styles")
     add_settings(parser)
+    parser.add_argument("--by-name", action="store_true", help="ask by the names themselves, which training had")
     parser.add_argument("--seed", type=int, default=0, help="of the first picture; the next ones count up from it")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--feature-weights", help="of EfficientNet-Lite0; by default from their usual place")

@@ -54,10 +54,17 @@ def test_a_drawing_is_dissolved_learned_and_made_again(page):
     steps.fill("300")
     steps.blur()
     ended(page, "#points-train")
-    page.wait_for_selector("#points-file:has-text('.safetensors')")
+    page.wait_for_selector("#points-network:has-text('.safetensors')")
     ended(page, "#points-reverse")
     assert "that you trained" in page.inner_text("#points-status")
     assert colours(page, "#points-player [data-half=x] canvas") > 50
+    page.click("#points-export > button")
+    page.click("#points-make-file")
+    link = page.locator("#points-file a[download]")
+    link.wait_for()
+    with page.expect_download() as caught:
+        link.click()
+    assert caught.value.suggested_filename.startswith("my-drawing-")        # no model's name, which would be replayed in its place
     page.click("#points-use")
     page.wait_for_selector("#generate:visible")
     assert page.locator("#model input").input_value().startswith("my-points")       # the earlier page may still have the name

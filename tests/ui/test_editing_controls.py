@@ -61,6 +61,17 @@ def test_what_is_shown_is_read_back(controls, recipe, tmp_path):
     assert controls.recipe(values(controls, controls.show(recipe), tmp_path)) == recipe
 
 
+def test_a_film_through_prompts_begins_with_the_prompt():
+    with gr.Blocks():
+        made = RecipeControls(ds.Studio())
+        made.render_quick()
+        made.render_rest()
+    stops = made.editing.options["stops"]
+    assert made.editing.kind_chosen("travel", "emoji", "cat face")[stops]["value"] == "cat face | "
+    assert made.editing.kind_chosen("travel", "emoji", "")[stops]["value"] == ""
+    assert made.editing.kind_chosen("travel", "mnist", "cat face")[stops]["value"] == ""            # which reads none
+
+
 @pytest.mark.parametrize("kind", ["none", *EDITS])
 def test_only_what_matters_to_a_kind_is_shown(controls, kind):
     shown = controls.editing.kind_chosen(kind, "tiny")

@@ -1,0 +1,46 @@
+"""The export panel without a browser: what it begins with, and what its files are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+import diffusion_studio as ds
+from diffusion_studio.edit import Interpolate
+from diffusion_studio.export import FORMATS, ExportOptions
+from diffusion_studio.ui.export_panel import ExportPanel, export_file
+from diffusion_studio.ui.player import player
+from diffusion_studio.ui.store import RunStore
+
+
+@pytest.fixture
+def run(tiny_model, tmp_path, write_checkpoint):
+    write_checkpoint("tiny")
+    return lambda **changes: ds.Studio(tmp_path / "checkpoints", "cpu", "fp32").run(
+        ds.Recipe(model="tiny", steps=2, seeds=(0, 1), **changes))
+
+
+@pytest.mark.parametrize("edit, frames", [(None, "all"), (Interpolate(4), "pictures")])
+def test_a_film_is_exported_as_one(run, edit, frames):
+    store, made = RunStore(), run(edit=edit)
+    with gr.Blocks():
+        panel = ExportPanel(store, player(lambda key: None, store.compare))
+    key = store.open("visitor", made.recipe)
+    for frame in made.frames:
+        store.append(key, frame)
+    look = {"view": "both", "zoom": 1, "fps": 10}
+    _, *updates = panel._as_shown("gif", "all", {"run": key, "look": look})
+    found = {name: update.get("value") for name, update in zip(panel.options.controls, updates)}
+    assert found["frames"] == frames and found["view"] == "both" and found["picture"] == "2"
+    assert found["fps"] == (None if edit else 10)
+
+
+def test_formats_of_one_suffix_go_by_names_of_their_own(run):
+    made = run()
+    names = [Path(export_file(made, name, ExportOptions())).name for name in FORMATS]
+    assert len(set(names)) == len(FORMATS) and "tiny-0-strip.png" in names and "tiny-0.gif" in names
+    with Image.open(export_file(made, "strip", ExportOptions(states=2))) as strip:
+        assert strip.format == "PNG"

@@ -2,56 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.parse
-from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import export, looks, pixels, player, run, set_number, wait
 from PIL import Image
 
 import diffusion_studio as ds
-
-
-def player(page) -> dict:
-    return page.evaluate("({...document.querySelector('.player').dataset})")
-
-
-def wait(page, condition: str) -> None:
-    page.wait_for_function(f"(() => {{ const d = document.querySelector('.player').dataset; return {condition}; }})()")
-
-
-def run(page, steps: int | None = None, count: int | None = None) -> None:
-    """Click Generate and wait until the whole run is in the page."""
-    if steps:
-        set_number(page, "#steps", steps)
-    if count:
-        set_number(page, "#count", count)
-    before = player(page).get("run", "")
-    page.click("#generate")
-    wait(page, f"d.run && d.run !== '{before}' && d.ended === 'true'")
-    total = page.evaluate("Number(document.querySelector('.scrub').max)")
-    wait(page, f"Number(d.loaded) === {total + 1} && Number(d.shown) === {total}")
-
-
-def set_number(page, where: str, value: object) -> None:
-    """Type it, again where an answer that was under way went over it."""
-    field = page.locator(f"{where} input[type=number]")
-    for _ in range(8):
-        field.fill(str(value))
-        field.blur()
-        page.wait_for_timeout(300)
-        if field.input_value() == str(value):
-            return
-
-
-def pixels(page, half: str, where: str = "half") -> np.ndarray:
-    """What a canvas shows, (H, W) of its red channel."""
-    width, height, data = page.evaluate(
-        "where => { const c = document.querySelector(`[data-${where}] canvas`);"
-        "return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }", f"{where}={half}")
-    return np.array(data, np.uint8).reshape(height, width, 4)[..., 0]
 
 
 def test_a_newcomer_sees_a_picture_denoise(page):
@@ -150,114 +108,6 @@ def test_a_run_is_compared_with_the_next(page, tmp_path):
     assert page.locator(".kept").is_hidden() and page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
-def test_stop_keeps_what_was_seen_and_exports_it(desktop, tmp_path):
-    set_number(desktop, "#steps", 400)
-    desktop.click("#generate")
-    wait(desktop, "Number(d.shown) >= 2")
-    desktop.click("#stop")
-    wait(desktop, "d.ended === 'true'")
-    desktop.wait_for_timeout(1500)
-    kept = desktop.evaluate("Number(document.querySelector('.scrub').max)")
-    assert 2 <= kept < 399
-    assert desktop.inner_text(".readout .state") == "stopped"
-    wait(desktop, f"Number(d.loaded) === {kept + 1}")
-    path = export(desktop, "gif", tmp_path)
-    with Image.open(path) as film:
-        assert kept + 1 <= film.n_frames < 400
-    assert ds.Recipe.from_file(path).steps == 400
-    run(desktop, steps=3)                                       # and the next run starts at once
-
-
-def looks(page, view: str, picture: str = "") -> None:
-    """What is exported, in place of what the player shows."""
-    options = page.locator("#export-options")
-    options.get_by_label("View").click()
-    page.get_by_role("option", name=view, exact=True).click()
-    options.get_by_label("One picture").fill(picture)
-
-
-def export(page, name: str, folder: Path) -> Path:
-    if not page.locator("#make-file").is_visible():
-        page.click("#export > button")
-    page.locator(f"#format input[value={name}]").check()
-    page.click("#make-file")
-    link = page.locator("#file a[download]").first
-    link.wait_for()
-    with page.expect_download() as caught:
-        link.click()
-    path = folder / caught.value.suggested_filename
-    caught.value.save_as(path)
-    return path
-
-
-@pytest.mark.parametrize("name", ["gif", "mp4", "png", "strip"])
-def test_exports_carry_the_recipe_and_restore_the_controls(desktop, app, tmp_path, name):
-    set_number(desktop, "#count", 3)
-    desktop.locator("#seed input, #seed textarea").fill("7")
-    set_number(desktop, "#guidance", 3)
-    run(desktop, steps=5)
-    path = export(desktop, name, tmp_path)
-    recipe = ds.Recipe.from_file(path)
-    assert recipe == ds.Studio().recipe("fashion-mnist", steps=5, seeds=(7, 8, 9), guidance=3.0)
-
-    desktop.goto(app)                                           # a reload would come back to these settings
-    desktop.wait_for_selector("#generate")
-    desktop.click("#share > button")
-    desktop.locator("#restore input[type=file]").set_input_files(path)
-    desktop.wait_for_selector("text=The settings of this file are restored")
-    desktop.wait_for_function("document.querySelector('#seed input, #seed textarea').value === '7'")
-    for where, value in (("#steps", "5"), ("#count", "3"), ("#guidance", "3")):
-        assert desktop.locator(f"{where} input[type=number]").input_value() == value
-
-
-def test_a_file_without_a_recipe_is_explained(desktop, tmp_path):
-    Image.new("L", (8, 8)).save(tmp_path / "plain.png")
-    desktop.click("#share > button")
-    desktop.locator("#restore input[type=file]").set_input_files(tmp_path / "plain.png")
-    desktop.wait_for_selector("text=plain.png carries no recipe")
-    assert desktop.locator("#seed input, #seed textarea").input_value() == "0"
-
-
-def test_the_export_panel_shows_what_matters_to_the_format(desktop, tmp_path):
-    run(desktop, steps=6, count=4)
-    desktop.click("#export > button")
-    options = desktop.locator("#export-options")
-    for name, there, gone in (("png", "One picture", "Speed"), ("strip", "Number of states", "Hold"), ("gif", "Speed", "k")):
-        desktop.locator(f"#format input[value={name}]").check()
-        options.get_by_text(there, exact=True).wait_for()
-        options.get_by_text(gone, exact=True).wait_for(state="hidden")
-    options.get_by_label("One picture").fill("9")
-    desktop.click("#make-file")
-    desktop.wait_for_selector("text=This run has the pictures 1 to 4, got picture 9")
-    options.get_by_label("One picture").fill("4")
-    options.get_by_label("Scale").fill("2")
-    looks(desktop, "x0", "4")
-    path = export(desktop, "gif", tmp_path)
-    with Image.open(path) as film:
-        assert film.size == (64, 64) and film.n_frames == 7
-        film.seek(6)
-        last = np.asarray(film.convert("L"))[::2, ::2].astype(int)
-    wanted = ds.Studio().run(ds.Recipe.from_file(path)).images[3][..., 0]
-    assert np.abs(last - wanted).max() <= 8                     # GIF's colours
-    options.get_by_label("Scale").fill("3")                     # what was made is not what the options say any more
-    link = desktop.locator("#file a[download]")
-    link.wait_for(state="detached")
-
-
-def test_the_export_panel_begins_as_the_player_shows_the_run(desktop):
-    run(desktop, steps=4, count=4)
-    desktop.click('.views [data-view="x0"]')
-    desktop.locator(".player .speed").select_option("5")
-    desktop.locator(".player").focus()
-    desktop.keyboard.press("2")
-    wait(desktop, "d.zoom === '1'")
-    desktop.click("#export > button")
-    options = desktop.locator("#export-options")
-    desktop.wait_for_function("document.querySelector('#export-options input').value === 'x0'")
-    assert options.get_by_label("One picture").input_value() == "2"
-    assert options.locator("input[type=number]").first.input_value() == "5"
-
-
 def test_another_press_takes_the_place_of_a_run(desktop):
     """Nothing waits for a run that nobody wants any more, and what is shared is of the run that is shown."""
     set_number(desktop, "#steps", 400)
@@ -280,28 +130,6 @@ def test_a_press_right_after_a_stop_runs(desktop):
     desktop.click("#stop")
     run(desktop, steps=3)
     assert desktop.inner_text(".readout .state") == "finished"
-
-
-def test_a_link_and_a_command_line_bring_a_run_back(desktop, app):
-    desktop.locator("#seed input, #seed textarea").fill("3, 14, 15")
-    run(desktop, steps=6)
-    desktop.click("#share > button")
-    desktop.wait_for_function("document.querySelector('#link textarea, #link input')?.value.startsWith('http')")
-    link = desktop.locator("#link textarea, #link input").first.input_value()
-    text = urllib.parse.parse_qs(urllib.parse.urlparse(link).query)["recipe"][0]
-    assert ds.Recipe.from_json(text).seeds == (3, 14, 15)
-    assert "--seeds 3,14,15 --steps 6" in desktop.locator("#command textarea, #command input").first.input_value()
-    desktop.goto(link)
-    desktop.wait_for_selector("#generate")
-    desktop.wait_for_function("document.querySelector('#seed input, #seed textarea').value === '3, 14, 15'")
-    assert desktop.locator("#steps input[type=number]").input_value() == "6"
-
-
-def test_a_wrong_link_is_said_and_the_app_still_works(app, visit):
-    broken = json.dumps({"diffusion-studio": 1, "model": "no-such-model"})
-    page = visit(f"{app}/?recipe={urllib.parse.quote(broken)}")
-    page.wait_for_selector("text=There is no model")
-    run(page, steps=2)
 
 
 @pytest.mark.parametrize("seed", ["a word", "-1", "", "1.5"])

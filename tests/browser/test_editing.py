@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
+from helpers import export, pixels, player, run, set_number, wait
 from PIL import Image
 
 import diffusion_studio as ds
-
-sys.path.insert(0, str(Path(__file__).parent))              # in importlib mode pytest does not
-
-from test_app import export, pixels, player, run, set_number, wait                 # noqa: E402
 
 
 def choose(page, title: str) -> None:

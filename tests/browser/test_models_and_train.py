@@ -7,8 +7,8 @@ import zipfile
 
 import numpy as np
 import pytest
+from helpers import wait
 from PIL import Image
-from test_app import wait
 
 
 @pytest.fixture

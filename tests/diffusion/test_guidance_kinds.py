@@ -11,7 +11,7 @@ from diffusion_studio.diffusion import guidance as g
 from diffusion_studio.diffusion.levels import Levels
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.prediction import Prediction, from_eps, from_x0
-from diffusion_studio.diffusion.samplers import DDPM, SAMPLERS, Euler, Heun
+from diffusion_studio.diffusion.samplers import SAMPLERS, Euler, Heun
 from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.diffusion.schedule import Cosine, Linear, NoiseLevel
 from diffusion_studio.diffusion.spacing import path
@@ -133,74 +133,6 @@ def test_adaptive_projected(level):
     assert (c.x0 - u.x0).norm() > 0.01
 
 
-# --- classifier guidance: a Gaussian picture, seen through a Gaussian observation, has everything in closed form
-
-SPREAD, BLUR, SEEN = 0.7, 0.4, 1.3             # x0 ~ N(0, SPREAD^2); y = x0 + N(0, BLUR^2) was SEEN
-
-
-def prior(x, level):
-    gain = level.alpha * SPREAD**2 / (level.alpha**2 * SPREAD**2 + level.sigma**2)
-    return from_x0(gain * x, x, level.alpha, level.sigma)
-
-
-def posterior(x, level):
-    """E[x0 | x, y]: precision-weighted mean of prior, state and observation."""
-    precision = 1 / SPREAD**2 + (level.alpha / level.sigma) ** 2 + 1 / BLUR**2
-    return (level.alpha / level.sigma**2 * x + SEEN / BLUR**2) / precision
-
-
-def log_likelihood(x, level):
-    """log p(y | x): y given x is Gaussian about E[x0 | x]."""
-    variance = SPREAD**2 * level.sigma**2 / (level.alpha**2 * SPREAD**2 + level.sigma**2)
-    return -((SEEN - prior(x, level).x0) ** 2 / (2 * (variance + BLUR**2))).flatten(1).sum(1)
-
-
-@pytest.mark.parametrize("level", VARIED, ids=str)
-def test_a_perfect_classifier_at_scale_1_gives_the_conditional_distribution(level):
-    p = g.classifier_guided(prior, g.gradient_of(log_likelihood), 1.0)(X, level)
-    assert torch.allclose(p.x0, posterior(X, level), rtol=1e-12, atol=1e-12)
-
-
-def test_the_gradient_is_there_where_sampling_switches_gradients_off():
-    with torch.no_grad():
-        found = g.gradient_of(log_likelihood)(X, VARIED[0])
-    assert not found.requires_grad and found.abs().min() > 0
-
-
-@pytest.mark.parametrize("k", [0, 4, 8])
-def test_the_mean_form_moves_an_ancestral_step_by_variance_times_gradient(k):
-    """Dhariwal & Nichol 2021, algorithm 1: mu + s * Sigma * gradient, with the posterior variance."""
-    now, to = LEVELS[k], LEVELS[k + 1]
-    kept = now.alpha / to.alpha
-    beta = now.sigma**2 - kept**2 * to.sigma**2
-    variance = to.sigma**2 * beta / now.sigma**2
-    guided = g.classifier_guided(conditional, slope, 2.0, form="mean", levels=LEVELS)
-
-    def silent(index):
-        return torch.zeros_like(X)
-
-    def arrival(denoise):
-        return list(sample(DDPM(), denoise, X, (now, to), silent))[-1].x
-
-    moved = arrival(guided) - arrival(conditional)
-    assert torch.allclose(moved, 2.0 * variance * slope(X, now), rtol=1e-10, atol=1e-14)
-
-
-def test_both_forms_agree_as_steps_become_small():
-    def apart(steps):
-        levels = path(SCHEDULE, steps)
-        at = levels[steps // 2]
-        one, other = (g.classifier_guided(conditional, slope, 2.0, form=form,
-                                          levels=levels)(X, at) for form in g.classifier.FORMS)
-        return (one.x0 - other.x0).abs().max().item()
-
-    assert apart(100) < apart(10) / 5 and apart(1000) < apart(100) / 5
-
-
-def test_classifier_guidance_off_is_the_denoiser_itself():
-    assert g.classifier_guided(conditional, slope, 0) is conditional
-
-
 # --- limits
 
 
@@ -266,16 +198,6 @@ def test_a_change_under_churn_counts_by_the_runs_own_steps(sampler):
     steps = list(sample(sampler, mixed, noise(0), Levels(LEVELS, SCHEDULE), noise))
     own = [asked[0], *(asked[step.calls] for step in steps[:-2])]
     assert own == ["before"] * 4 + ["after"] * 6 and asked == sorted(asked, reverse=True)
-
-
-def test_where_there_is_no_signal_a_classifier_moves_nothing():
-    """There eps is x / sigma, whatever is asked for, and the shift of x0 would be without bound."""
-    pure = NoiseLevel(1.0, 0.0, 1.0)
-
-    def still(x, level):
-        return Prediction(torch.zeros_like(x), x / level.sigma)
-
-    assert torch.equal(g.classifier_guided(still, slope, 2.0)(X, pure).x0, torch.zeros_like(X))
 
 
 @pytest.mark.parametrize("limit", [lambda **k: g.clamped(loud, **k), lambda **k: g.dynamically_thresholded(loud, 0.9, **k)])

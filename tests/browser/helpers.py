@@ -1,0 +1,69 @@
+"""What a visitor's hands do, and what the page shows to eyes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+
+def player(page) -> dict:
+    return page.evaluate("({...document.querySelector('.player').dataset})")
+
+
+def wait(page, condition: str) -> None:
+    page.wait_for_function(f"(() => {{ const d = document.querySelector('.player').dataset; return {condition}; }})()")
+
+
+def run(page, steps: int | None = None, count: int | None = None) -> None:
+    """Click Generate and wait until the whole run is in the page."""
+    if steps:
+        set_number(page, "#steps", steps)
+    if count:
+        set_number(page, "#count", count)
+    before = player(page).get("run", "")
+    page.click("#generate")
+    wait(page, f"d.run && d.run !== '{before}' && d.ended === 'true'")
+    total = page.evaluate("Number(document.querySelector('.scrub').max)")
+    wait(page, f"Number(d.loaded) === {total + 1} && Number(d.shown) === {total}")
+
+
+def set_number(page, where: str, value: object) -> None:
+    """Type it, again where an answer that was under way went over it."""
+    field = page.locator(f"{where} input[type=number]")
+    for _ in range(8):
+        field.fill(str(value))
+        field.blur()
+        page.wait_for_timeout(300)
+        if field.input_value() == str(value):
+            return
+
+
+def pixels(page, half: str, where: str = "half") -> np.ndarray:
+    """What a canvas shows, (H, W) of its red channel."""
+    width, height, data = page.evaluate(
+        "where => { const c = document.querySelector(`[data-${where}] canvas`);"
+        "return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }", f"{where}={half}")
+    return np.array(data, np.uint8).reshape(height, width, 4)[..., 0]
+
+
+def looks(page, view: str, picture: str = "") -> None:
+    """What is exported, in place of what the player shows."""
+    options = page.locator("#export-options")
+    options.get_by_label("View").click()
+    page.get_by_role("option", name=view, exact=True).click()
+    options.get_by_label("One picture").fill(picture)
+
+
+def export(page, name: str, folder: Path) -> Path:
+    if not page.locator("#make-file").is_visible():
+        page.click("#export > button")
+    page.locator(f"#format input[value={name}]").check()
+    page.click("#make-file")
+    link = page.locator("#file a[download]").first
+    link.wait_for()
+    with page.expect_download() as caught:
+        link.click()
+    path = folder / caught.value.suggested_filename
+    caught.value.save_as(path)
+    return path

@@ -1,0 +1,71 @@
+"""What eyes need: letters that can be read, and the part of the page that a press is about."""
+
+from __future__ import annotations
+
+import pytest
+from helpers import run, wait
+
+LEAST = 4.5                             # WCAG 2, 1.4.3: luminance of letters against what they stand on
+# Every element with letters of its own that stands out less, as [contrast, letters, colour, background]. What stands on a
+# picture or a gradient has no one background and is left out.
+FAINT = """least => {
+  const numbers = colour => { const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
+  const over = ([r, g, b, a], [R, G, B]) => [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a)];
+  const luminance = colour => colour.map(v => v / 255).map(v => v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, k) => sum + v * [.2126, .7152, .0722][k], 0);
+  const ways = element => { const found = []; for (let at = element; at; at = at.parentElement) found.push(getComputedStyle(at));
+                            return found; };
+  const found = [];
+  for (const one of document.querySelectorAll('body *')) {
+    const typed = one.matches('input:not([type=checkbox], [type=radio], [type=range]), textarea') && one.value;
+    const said = typed || [...one.childNodes].filter(n => n.nodeType === Node.TEXT_NODE).map(n => n.data).join('').trim();
+    const {width, height} = one.getBoundingClientRect();
+    if (!said || width < 2 || height < 2 || one.closest(':disabled') || !one.checkVisibility({visibilityProperty: true})) continue;
+    const styles = ways(one);
+    if (styles.some(style => style.backgroundImage !== 'none')) continue;
+    const ground = styles.map(style => numbers(style.backgroundColor)).reduceRight((below, colour) => over(colour, below),
+                                                                                   [255, 255, 255]);
+    const ink = numbers(styles[0].color);
+    ink[3] *= styles.reduce((opacity, style) => opacity * style.opacity, 1);
+    const [low, high] = [luminance(over(ink, ground)), luminance(ground)].sort((a, b) => a - b);
+    const contrast = (high + .05) / (low + .05);
+    if (contrast < least) found.push([contrast.toFixed(2), said, styles[0].color, ground.join()]);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_all_letters_can_be_read(app, visit, theme):
+    page = visit(f"{app}/?__theme={theme}")
+    run(page, steps=3)
+    for tab in ("Generate", "Points", "Models", "Train"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(500)              # colours fade in
+        assert page.evaluate(FAINT, LEAST) == [], tab
+
+
+def top_of(page, what: str) -> float:
+    return page.evaluate("what => document.querySelector(what).getBoundingClientRect().top", what)
+
+
+def test_a_press_brings_the_picture_into_sight(page):
+    narrow = page.viewport_size["width"] <= 860
+    assert (top_of(page, "#view") > page.viewport_size["height"] / 3) == narrow
+    page.click("#generate")
+    wait(page, "Number(d.shown) >= 0")
+    if narrow:
+        page.wait_for_function("document.querySelector('#view').getBoundingClientRect().top < 40")
+    else:
+        assert page.evaluate("scrollY") == 0
+    box = page.locator("[data-half] canvas").first.bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= page.viewport_size["height"]
+
+
+def test_an_edit_of_this_picture_opens_in_sight(page):
+    run(page, steps=3)
+    page.click("#use-picture")
+    page.wait_for_function("document.querySelector('#edit-kind') && "
+                           "document.querySelector('#edit-kind').getBoundingClientRect().height > 0")
+    page.wait_for_function("(() => { const at = document.querySelector('#edit-kind').getBoundingClientRect();"
+                           " return at.top >= 0 && at.bottom <= innerHeight; })()")

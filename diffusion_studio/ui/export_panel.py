@@ -62,16 +62,17 @@ class ExportPanel:
         if not isinstance(look, dict):
             return self._show(format, frames, run)
         found = self.store.get(run.get("run"))
-        film = found is not None and isinstance(found.recipe.edit, FILMS)
+        plays = look.get("film") is True                    # one picture after another
+        film = plays or found is not None and isinstance(found.recipe.edit, FILMS)
         frames = "pictures" if film else "all" if frames == "pictures" else frames
         first, *rest = self._show(format, frames, run)
         updates = dict(zip(self.options.controls, rest))
         zoom, fps = look.get("zoom"), look.get("fps")
         updates["frames"]["value"] = frames
-        updates["picture"]["value"] = str(zoom + 1) if type(zoom) is int else ""
+        updates["picture"]["value"] = str(zoom + 1) if type(zoom) is int and not plays else ""
         if look.get("view") in field_of(ExportOptions, "view").choices:
             updates["view"]["value"] = look["view"]
-        if not film and type(fps) in (int, float):
+        if (plays or not film) and type(fps) in (int, float):
             updates["fps"]["value"] = fps
         return [first, *updates.values()]
 
@@ -100,7 +101,7 @@ class ExportPanel:
 # The player's value, with how the page shows it.
 _LOOK = """(format, frames, v) => { const root = document.querySelector('#PLAYER .player');
   const d = root.dataset, look = {view: root.querySelector('.screens').dataset.view, zoom: d.zoom ? Number(d.zoom) : null,
-    fps: Number(root.querySelector('.speed').value)};
+    fps: Number(root.querySelector('.speed').value), film: root.querySelector('.film').ariaPressed === 'true'};
   return [format, frames, v && v.run ? {...v, look} : v]; }"""
 _LABELS: dict[str, dict[str, Any]] = {
     "view": {}, "fps": {"label": "Speed"}, "scale": {"placeholder": "automatic"},

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from ..differences import about
-from ..edit import EDITS, pictures_of
+from ..edit import EDITS, FILMS, pictures_of
 from ..errors import ExportError, OptionError, StudioError
 from ..export import FORMATS
 from ..frame import Frame
@@ -135,9 +135,9 @@ class GenerateTab:
             recipe = self.settings.recipe(values)
             frames = self.compute.call(lambda: self.studio.stream(recipe))      # loads, and checks the recipe
             run = self.store.open(request.session_hash or "", recipe)
-            settings, shared = about(recipe), self._shared(recipe)
+            settings, film, shared = about(recipe), isinstance(recipe.edit, FILMS), self._shared(recipe)
             for place, frame in self.compute.newest(self._recorded(run, frames), TICK_SECONDS, press.ended):
-                yield tick(run, place, self.store.last_place(frame), frame, settings), *shared
+                yield tick(run, place, self.store.last_place(frame), frame, settings, film), *shared
                 shared = [gr.skip()] * len(shared)
         except StudioError as error:
             raise sentence(error) from error

@@ -106,10 +106,41 @@ def test_a_films_pictures_are_exported_one_by_one(desktop, tmp_path):
     choose(desktop, "A film from seed to seed")
     set_number(desktop, "#edit-film", 5)
     run(desktop, steps=3, count=2)
+    for picture in "34012":                                 # it plays by itself, over and over
+        wait(desktop, f"d.zoom === '{picture}'")
     path = export(desktop, "gif", tmp_path)                 # without asking: what is exported of a film is the film
     with Image.open(path) as film:
         assert film.n_frames == 5
     assert ds.Recipe.from_file(path).edit == ds.Interpolate(5)
+
+
+def test_pictures_are_shown_one_after_another(desktop, tmp_path):
+    run(desktop, steps=3, count=3)
+    grid, film = pixels(desktop, "x0"), desktop.locator(".player .film")
+    assert player(desktop).get("zoom", "") == "" and film.get_attribute("aria-pressed") == "false"
+    desktop.locator(".player .speed").select_option("10")
+    film.click()
+    for picture in "1201":
+        wait(desktop, f"d.zoom === '{picture}'")
+    to_step(desktop, 2)                                     # goes on there
+    for picture in "201":
+        wait(desktop, f"d.zoom === '{picture}' && d.shown === '2'")
+    path = export(desktop, "gif", tmp_path)
+    with Image.open(path) as made:                          # of the pictures, not of the states
+        assert made.n_frames == 3
+    film.press("Escape")
+    film.press("f")
+    wait(desktop, "d.zoom === '1'")
+    film.press("f")
+    at = player(desktop)["zoom"]
+    desktop.wait_for_timeout(500)
+    assert player(desktop)["zoom"] == at and film.get_attribute("aria-pressed") == "false"
+    to_step(desktop, 3)
+    one = pixels(desktop, "x0")
+    assert one.shape == (32, 32) and (one == grid[32 * (int(at) // 2):, 32 * (int(at) % 2):][:32, :32]).all()
+    film.click()
+    run(desktop, steps=2, count=1)                          # which has no other picture
+    assert film.is_hidden() and player(desktop)["zoom"] == ""
 
 
 def test_an_inversion_shows_its_way_into_noise(desktop, tmp_path):

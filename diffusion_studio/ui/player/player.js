@@ -1,6 +1,6 @@
-// The player's page half. value = {run, kept, last, index, total, done, calls, stopped, count, columns, tile}: a tick, never pixels.
-// Of points: tile is null, points says how many a cloud has, and points.js, which comes before this file, draws them.
-// compare.js, likewise, keeps a run below the next one.
+// The player's page half. value = {run, kept, last, index, total, done, calls, stopped, count, columns, tile, film}: a tick, never pixels.
+// Before this file come points.js, which draws clouds of points (tile is null, points says how many a cloud has), compare.js,
+// which keeps a run below the next one, film.js, which turns over the pictures of a run, and noise.js.
 // A place is a frame's number among the kept ones: up to `kept` now, up to `last` when the run is finished.
 // Frames are pulled (newest first, then the gaps), kept as encoded blobs, and painted by one loop where the latest wins.
 const $ = (name) => element.querySelector(name);
@@ -12,6 +12,8 @@ let want = 0, shown = -1, follow = true, zoom = null, timer = null;
 let pulling = false, painting = false, batch = 2, ended = false, stripCall = 0;
 const clouds = makeClouds(() => frames, () => tick);
 const compare = makeCompare($, (canvas, bitmap, half, number, of) => draw(canvas, bitmap, tile(half, number, of)));
+const film = makeFilm($('.film'), () => ({ count: tick.count, at: zoom }), () => 1000 / Number($('.speed').value),
+  (number) => { setZoom(number); repaint(); });
 const shows = () => ({ trails: $('.trails').checked, arrows: $('.arrows').checked });
 
 // ---- ticks -------------------------------------------------------------------------------------------------------
@@ -20,6 +22,7 @@ const onValue = () => {
   if (!v || !v.run) return;
   if (v.run !== run) begin(v);
   tick = v;
+  if (v.done && v.film && !ended && follow && zoom === null && !compare.on()) film.start();
   if (v.done || v.stopped) ended = true;
   $('.compare').disabled = !ended && !compare.on();
   if (compare.on()) compare.explain(tick);
@@ -33,10 +36,10 @@ const LEFT = $('.left').innerHTML, RIGHT = $('.right').innerHTML;
 
 const begin = (v) => {
   run = v.run; frames = []; meta = []; want = 0; shown = -1; follow = true; ended = false; batch = 2;
-  if (zoom !== null && zoom >= v.count) setZoom(null);
-  pause();
+  if (zoom !== null && (zoom >= v.count || film.on())) setZoom(null, v);
+  pause(); film.stop();
   root.dataset.run = run;
-  $('.hint').hidden = true;
+  $('.hint').hidden = true; $('.film').hidden = v.count === 1;
   root.classList.toggle('clouds', !!v.points);
   $('.right').innerHTML = v.right ?? RIGHT; $('.left').innerHTML = v.left ?? LEFT;
   for (const control of root.querySelectorAll('.scrub, .play, .back, .next')) control.disabled = false;
@@ -169,24 +172,21 @@ const thumbnails = async () => {                       // the strip: evenly spac
     if (!frames[place] || (canvas.dataset.place === looks && canvas.dataset.style === style)) continue;
     canvas.dataset.place = looks; canvas.dataset.style = style;
     const halves = view === 'both' ? ['x', 'x0'] : [view];
-    if (tick.points) {
-      thumbnail(canvas, place, halves);
-      button.lastChild.textContent = meta[place].index;
-      button.title = `step ${meta[place].index}`;
-      readout();
-      continue;
-    }
     const bitmap = await opened(place);
     if (mine !== run || canvas.dataset.place !== looks || canvas.dataset.style !== style) return bitmap.close();
-    const [h, w] = tick.tile;
-    canvas.width = w; canvas.height = h * halves.length;
-    halves.forEach((half, row) => {
-      const [left, top] = tile(half, zoom ?? 0);
-      canvas.getContext('2d').drawImage(bitmap, left, top, w, h, 0, row * h, w, h);
-    });
+    if (tick.points) thumbnail(canvas, place, halves);
+    else {
+      const [h, w] = tick.tile;
+      canvas.width = w; canvas.height = h * halves.length;
+      halves.forEach((half, row) => {
+        const [left, top] = tile(half, zoom ?? 0);
+        canvas.getContext('2d').drawImage(bitmap, left, top, w, h, 0, row * h, w, h);
+      });
+    }
     bitmap.close();
     button.lastChild.textContent = meta[place].index;
     button.title = `step ${meta[place].index}`;
+    if (tick.points) readout();
   }
 };
 
@@ -217,7 +217,7 @@ const seek = (place) => {
 const pause = () => { clearInterval(timer); timer = null; $('.play').textContent = '▶ Play'; };
 const play = () => {
   if (!tick) return;
-  clearInterval(timer);
+  clearInterval(timer); film.stop();
   if (want >= tick.kept) seek(0);
   timer = setInterval(() => {
     if (!root.isConnected) return pause();             // the component was removed
@@ -228,16 +228,24 @@ const play = () => {
   $('.play').textContent = '❚❚ Pause';
 };
 
-const setZoom = (number) => { zoom = number; screens.classList.toggle('zoomed', zoom !== null); root.dataset.zoom = zoom ?? ''; };
+const setZoom = (number, of = tick) => {
+  zoom = number; screens.classList.toggle('zoomed', zoom !== null); root.dataset.zoom = zoom ?? '';
+  $('.tip').textContent = zoom === null ? 'click a picture to enlarge it' : `picture ${zoom + 1} of ${of.count}: click for all`;
+};
 
 const toggleZoom = (number) => {
   if (!tick || tick.count === 1) return;
-  setZoom(number);
-  $('.tip').textContent = zoom === null ? 'click a picture to enlarge it' : `picture ${zoom + 1} of ${tick.count}: click for all`;
+  film.stop(); setZoom(number);
   repaint(); thumbnails();
 };
 
+const toggleFilm = () => {
+  if (!tick || tick.count === 1) return;
+  if (film.on()) { film.stop(); thumbnails(); } else { pause(); film.start(); }
+};
+
 $('.play').addEventListener('click', () => (timer ? pause() : play()));
+$('.film').addEventListener('click', toggleFilm);
 $('.back').addEventListener('click', () => { pause(); seek(want - 1); });
 $('.next').addEventListener('click', () => { pause(); seek(want + 1); });
 $('.speed').addEventListener('change', () => { if (timer) play(); });
@@ -280,21 +288,13 @@ root.addEventListener('keydown', (event) => {
   else if (event.key === 'Home' && !inRange) { pause(); seek(0); }
   else if (event.key === 'End' && !inRange) { pause(); seek(tick.kept); }
   else if (event.key === ' ' && !event.target.matches('button, input')) { if (timer) pause(); else play(); }
+  else if (event.key === 'f' && !event.ctrlKey && !event.metaKey) toggleFilm();
   else if (event.key === 'Escape') toggleZoom(null);
   else if (/^[1-9]$/.test(event.key) && event.key <= tick.count) toggleZoom(zoom === event.key - 1 ? null : event.key - 1);
   else return;
   event.preventDefault();
 });
 
-// ---- before the first run: still noise, so that the page says what is to come --------------------------------------
-for (const canvas of screens.querySelectorAll('canvas')) {
-  const context = canvas.getContext('2d'), picture = context.createImageData(canvas.width, canvas.height);
-  for (let i = 0; i < picture.data.length; i += 4) {
-    const grey = 128 + 46 * (Math.random() + Math.random() + Math.random() - 1.5) * 2;
-    picture.data.set([grey, grey, grey, 255], i);
-  }
-  context.putImageData(picture, 0, 0);
-}
-
+for (const canvas of screens.querySelectorAll('canvas')) stillNoise(canvas);
 watch('value', onValue);
 onValue();                                             // the value may be older than the mount

@@ -21,6 +21,7 @@ from ...export.clouds import placed
 from ...frame import Frame
 from ...images import grid, grid_shape, to_pil
 
+PARTS = ("noise", "points", "compare", "film", "player")             # of the page's half; the last one uses the others
 MAX_FRAMES_PER_PULL = 64
 PURE_NOISE = -1e9                   # stands for -inf, which JSON lacks; the page knows it
 MAX_BYTES_PER_PULL = 2 << 20
@@ -54,20 +55,22 @@ def player(frames_of: Callable[[object], list[Frame] | None], compare: Callable[
     page = (here / "player.html").read_text("utf-8")
     return gr.HTML(None, html_template=re.sub(r'(<p class="hint">).*?(</p>)', lambda m: m[1] + hint + m[2], page)
                    if hint else page, css_template=(here / "player.css").read_text("utf-8"),
-                   js_on_load="".join((here / name).read_text("utf-8") for name in ("points.js", "compare.js", "player.js")),
+                   js_on_load="".join((here / f"{name}.js").read_text("utf-8") for name in PARTS),
                    server_functions=[frames, keep], apply_default_css=False, **kwargs)
 
 
-def tick(run: str, place: int, last: int, frame: Frame, about: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def tick(run: str, place: int, last: int, frame: Frame, about: Mapping[str, Any] | None = None,
+         film: bool = False) -> dict[str, Any]:
     """What the page is told of a frame: small, as Gradio sends it at every step and whole again at the end.
 
-    `place` is the newest kept frame's, `last` the place that the finished picture will have; `about` the run's settings.
+    `place` is the newest kept frame's, `last` the place that the finished picture will have; `about` the run's settings;
+    `film` whether its pictures are meant one after another, so that they are shown so at the end.
     """
     count = len(frame.x)
     shape = {"tile": None, "points": frame.x.shape[1]} if frame.of_points else {"tile": list(frame.x.shape[1:3])}
     return {"run": run, "kept": place, "last": last, "index": frame.index, "total": frame.total,
             "done": frame.index == frame.total, "calls": frame.calls,
-            "count": count, "columns": grid_shape(count)[1], "about": about, **shape}
+            "count": count, "columns": grid_shape(count)[1], "about": about, "film": film, **shape}
 
 
 def encode(frame: Frame) -> bytes:

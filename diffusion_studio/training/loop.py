@@ -18,7 +18,8 @@ from .parallel import join, local_device
 from .run import RunFolder
 from .trainer import Trainer
 
-LOG_EVERY = 50                  # steps
+LOG_EVERY = 50                  # steps; of a short run more often, as a curve wants points
+ROWS = 50
 SAMPLE_EVERY, SAVE_EVERY = 20_000, 10_000           # images
 
 
@@ -93,6 +94,7 @@ def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
 def _steps(trainer: Trainer, sample_every: int, save_every: int, asked: Callable[[], bool]) -> Iterator[TrainStep]:
     config, folder, first = trainer.config, trainer.folder, trainer.world.first
     started, before = time.monotonic(), trainer.progress
+    log_every = max(1, min(LOG_EVERY, config.images // config.batch // ROWS))
     board = Board(folder.path, before.step) if first else Board()
     try:
         while trainer.progress.seen < config.images:
@@ -103,7 +105,7 @@ def _steps(trainer: Trainer, sample_every: int, save_every: int, asked: Callable
             rate = (at.seen - before.seen) / spent
             left = max(config.images - at.seen, 0) / rate
             yield TrainStep(at.step, at.seen, config.images, done.loss, done.lr, rate, left, done.stop)
-            if first and (at.step % LOG_EVERY == 0 or at.seen >= config.images):        # of a short run, too
+            if first and (at.step % log_every == 0 or at.seen >= config.images):
                 folder.log(step=at.step, seen=at.seen, loss=round(trainer.recent_loss(), 5), lr=done.lr,
                            rate=round(rate, 1))
                 board.scalars(at.step, loss=done.loss, lr=done.lr, gradient_norm=done.norm, rate=rate)

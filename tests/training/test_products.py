@@ -201,8 +201,7 @@ def test_a_classifier_needs_classes(config, finish, pictures, tmp_path):
 # --- card, curve, board
 
 
-def test_the_card_tells_where_a_model_comes_from(config, finish, tmp_path, monkeypatch):
-    monkeypatch.setattr("diffusion_studio.training.loop.LOG_EVERY", 2)
+def test_the_card_tells_where_a_model_comes_from(config, finish, tmp_path):
     given = config(objective="hybrid", draw_t="loss", min_snr=5.0, ema_also="0.5", ema_export=0.5)
     finish(given, tmp_path / "run")
     card = (tmp_path / "run" / "card.md").read_text()
@@ -241,11 +240,10 @@ def test_without_tensorboard_there_is_no_board(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_board_holds_the_curves(config, finish, tmp_path, monkeypatch):
+def test_the_board_holds_the_curves(config, finish, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    monkeypatch.setattr("diffusion_studio.training.loop.LOG_EVERY", 1)
     run = ds.train(config(), tmp_path / "run", device="cpu", sample_every=8)
     for step in run:
         if step.step == 5:

@@ -55,8 +55,8 @@ def test_steps_files_and_the_model_that_comes_out(config, tmp_path):
 
     with (out / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [(int(row["step"]), int(row["seen"])) for row in rows] == [(50, 200), (100, 400)]
-    assert float(rows[0]["loss"]) == pytest.approx(np.mean([step.loss for step in steps[:50]]), abs=1e-5)
+    assert [(int(row["step"]), int(row["seen"])) for row in rows] == [(k, 4 * k) for k in range(2, 101, 2)]
+    assert float(rows[24]["loss"]) == pytest.approx(np.mean([step.loss for step in steps[:50]]), abs=1e-5)
 
     model = ds.load(out, "cpu", "fp32")
     assert model.spec.name == "my run" and model.spec.labels == ("0", "1", "2") and model.spec.image_size == 8
@@ -69,12 +69,14 @@ def test_steps_files_and_the_model_that_comes_out(config, tmp_path):
     assert p.x0.isfinite().all() and p.x0.shape == (2, 1, 8, 8)
 
 
-def test_a_short_run_logs_its_last_step(config, tmp_path):
-    steps = finish(config(), tmp_path / "run")
-    with (tmp_path / "run" / "log.csv").open() as file:
-        (row,) = csv.DictReader(file)
-    assert len(steps) < 50 and (int(row["step"]), int(row["seen"])) == (steps[-1].step, steps[-1].seen)
-    assert float(row["loss"]) == pytest.approx(np.mean([step.loss for step in steps]), abs=1e-5)
+def test_a_short_run_logs_every_step_and_a_long_one_every_fiftieth(config, tmp_path):
+    for images, logged in ((32, [*range(1, 9)]), (4 * 2610, [*range(50, 2610, 50), 2610])):
+        steps = finish(config(images=images), tmp_path / f"{images}")
+        with (tmp_path / f"{images}" / "log.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["step"]) for row in rows] == logged and steps[-1].step == logged[-1]
+        assert int(rows[-1]["seen"]) == images
+        assert float(rows[-1]["loss"]) == pytest.approx(np.mean([step.loss for step in steps[-200:]]), abs=1e-5)
 
 
 @pytest.mark.parametrize("stop_at", [[3], [1, 2, 7]], ids=str)
@@ -244,8 +246,7 @@ def test_an_interrupt_inside_an_update_saves_no_torn_state(config, tmp_path, mon
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_killed_run_logs_no_step_twice(config, tmp_path, monkeypatch):
-    monkeypatch.setattr("diffusion_studio.training.loop.LOG_EVERY", 1)
+def test_a_killed_run_logs_no_step_twice(config, tmp_path):
     out = tmp_path / "run"
     run = ds.train(config(), out, device="cpu", sample_every=0, save_every=8)
     for _ in range(5):

@@ -161,7 +161,7 @@ class RunFolder:
         """Append a row to log.csv."""
         new = not self.log_path.exists() or not self.log_path.stat().st_size        # killed before its first line
         with self._writing(self.log_path), self.log_path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, row)
+            writer = csv.DictWriter(file, row, lineterminator="\n")
             if new:
                 writer.writeheader()
             writer.writerow(row)
@@ -181,7 +181,7 @@ def _size(tensors: dict[str, torch.Tensor]) -> int:
 def _replace_text(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", newline="\n")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -208,7 +208,7 @@ class RecipeControls:
         self.dice.click(lambda: str(random.randrange(DICE_SIDES)), None, self.seed, queue=False,
                         api_visibility="private")
         self.examples.click(lambda sample: sample[0], self.examples, self.prompt, queue=False, api_visibility="private")
-        self.editing.connect(self.model, self.prompt)
+        self.editing.connect(self.model, self.prompt, self.label)
         self.sampler.connect()
         self.spacing.connect()
         self.model.input(self._switched, {*self.inputs(), self.present, self.before}, [*self.outputs(), self.before], queue=False,

@@ -66,21 +66,24 @@ class EditControls:
         """Everything that `show` sets."""
         return [*self.inputs(), self.section, self.notice, self.back]
 
-    def connect(self, model: gr.components.Component, prompt: gr.components.Component) -> None:
+    def connect(self, model: gr.components.Component, prompt: gr.components.Component, label: gr.components.Component) -> None:
         private = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        self.kind.input(self.kind_chosen, [self.kind, model, prompt], self.kind_outputs(), **private)
+        self.kind.input(self.kind_chosen, [self.kind, model, prompt, label], self.kind_outputs(), **private)
         for image in self.pictures.values():
             image.upload(None, image, [image, self.unreadable], js=_DECODED, **private)
         self.unreadable.change(_no_picture, self.unreadable, None, **{**private, "queue": True})
         gr.on([self.pictures["picture"].change, self.fit.input, self.kind.input], self._to_paint,
               [self.kind, self.pictures["picture"], self.fit, model], self.canvas, **{**private, "queue": True})
 
-    def kind_chosen(self, kind: str, model: str, prompt: str = "") -> dict[Any, Any]:
-        """Updates for a kind that the visitor chose. A film's stops begin with the prompt."""
+    def kind_chosen(self, kind: str, model: str, prompt: str | None = None, label: str | None = None) -> dict[Any, Any]:
+        """Updates for a kind that the visitor chose. A film's stops are what is drawn now and the next of the model's own."""
         card = self.studio.card(model)
         found = self._shown(kind, card, fresh=True)
-        if EDITS.get(kind) is Travel and card.spec.takes_text and prompt:
-            found[self.options["stops"]]["value"] = f"{prompt} | "
+        own = [*(card.spec.prompts if card.spec.takes_text else card.conditions)]
+        if EDITS.get(kind) is Travel and own:
+            now = (prompt or own[0]) if card.spec.takes_text else label if label in own else own[0]
+            after = own[(own.index(now) + 1) % len(own)] if now in own else own[0]
+            found[self.options["stops"]]["value"] = f"{now} | {after}"
         return found
 
     def kind_outputs(self) -> list[Any]:

@@ -98,8 +98,8 @@ class GenerateTab:
         editing.use.click(self._use, [self.player, editing.kind], [editing.pictures["picture"], editing.kind,
                                                                    editing.section],
                           js=_WHERE_AND, show_progress="hidden", **private).then(
-            editing.kind_chosen, [editing.kind, self.settings.model, self.settings.prompt], editing.kind_outputs(), queue=False,
-            show_progress="hidden", **private).then(None, js=_TO_EDIT, **private)
+            editing.kind_chosen, [editing.kind, self.settings.model, self.settings.prompt, self.settings.label],
+            editing.kind_outputs(), queue=False, show_progress="hidden", **private).then(None, js=_TO_EDIT, **private)
 
     def restore_from_link(self, request: gr.Request) -> dict[Any, Any]:
         """For the page's load: the settings in its address, if there are any."""

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import diffusion_studio as ds
-from diffusion_studio.edit import EDITS, FromPicture, Inpaint, Interpolate, Invert, Morph
+from diffusion_studio.edit import EDITS, FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from diffusion_studio.errors import OptionError
 from diffusion_studio.picture import Picture
-from diffusion_studio.recipe import Recipe
+from diffusion_studio.recipe import ANY, Recipe
 from diffusion_studio.ui.controls import RecipeControls
 from diffusion_studio.ui.generate_tab import MAX_LINK, NO_LINK, linkable
 from diffusion_studio.ui.painter import mask_in, sheet
@@ -61,15 +61,22 @@ def test_what_is_shown_is_read_back(controls, recipe, tmp_path):
     assert controls.recipe(values(controls, controls.show(recipe), tmp_path)) == recipe
 
 
-def test_a_film_through_prompts_begins_with_the_prompt():
+def test_a_film_through_prompts_goes_from_what_is_drawn_to_the_next_of_the_models_own():
+    studio = ds.Studio()
     with gr.Blocks():
-        made = RecipeControls(ds.Studio())
+        made = RecipeControls(studio)
         made.render_quick()
         made.render_rest()
-    stops = made.editing.options["stops"]
-    assert made.editing.kind_chosen("travel", "emoji", "cat face")[stops]["value"] == "cat face | "
-    assert made.editing.kind_chosen("travel", "emoji", "")[stops]["value"] == ""
-    assert made.editing.kind_chosen("travel", "mnist", "cat face")[stops]["value"] == ""            # which reads none
+
+    def stops(*given: str | None) -> str:
+        said = made.editing.kind_chosen("travel", *given)[made.editing.options["stops"]]["value"]
+        studio.recipe(given[0], edit=Travel(stops=said))            # whatever it says can be run
+        return said
+
+    first, second, *_, last = studio.card("emoji").spec.prompts
+    assert stops("emoji", first, "Any") == f"{first} | {second}" and stops("emoji", last) == f"{last} | {first}"
+    assert stops("emoji", "an owl") == f"an owl | {first}" and stops("emoji", "") == f"{first} | {second}"
+    assert stops("mnist", "cat face", "7") == "7 | 8" and stops("mnist", "cat face", ANY) == "0 | 1"       # which reads none
 
 
 @pytest.mark.parametrize("kind", ["none", *EDITS])

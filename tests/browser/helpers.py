@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,30 @@ def pixels(page, half: str, where: str = "half") -> np.ndarray:
     return np.array(data, np.uint8).reshape(height, width, 4)[..., 0]
 
 
+@contextmanager
+def answered(page):
+    """Waits at its end until all that the page asks the server meanwhile is answered and shown."""
+    asked, done = [], []
+
+    def sent(one):              # Playwright marks listeners, so a list's own method will not do
+        asked.append(one)
+
+    def ended(one):
+        done.append(one)
+
+    events = {"request": sent, "requestfinished": ended, "requestfailed": ended}
+    for name, note in events.items():
+        page.on(name, note)
+    yield
+    quiet = 0
+    while quiet < 3:
+        page.wait_for_timeout(150)
+        waiting = [one for one in asked if "run/predict" in one.url and one not in done]
+        quiet = 0 if waiting or not asked else quiet + 1
+    for name, note in events.items():
+        page.remove_listener(name, note)
+
+
 def looks(page, view: str, picture: str = "") -> None:
     """What is exported, in place of what the player shows."""
     options = page.locator("#export-options")
@@ -57,7 +82,8 @@ def looks(page, view: str, picture: str = "") -> None:
 
 def export(page, name: str, folder: Path) -> Path:
     if not page.locator("#make-file").is_visible():
-        page.click("#export > button")
+        with answered(page):            # which puts the panel to what the player shows
+            page.click("#export > button")
     page.locator(f"#format input[value={name}]").check()
     page.click("#make-file")
     link = page.locator("#file a[download]").first

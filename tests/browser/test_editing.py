@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import numpy as np
-from helpers import export, pixels, player, run, set_number, wait
+from helpers import answered, export, pixels, player, run, set_number, wait
 from PIL import Image
 
 import diffusion_studio as ds
@@ -17,30 +15,6 @@ def choose(page, title: str) -> None:
     page.click("#edit-kind input")
     with answered(page):                    # the answers set defaults, which would go over what is typed before them
         page.get_by_role("option", name=title).click()
-
-
-@contextmanager
-def answered(page):
-    """Waits at its end until all that the page asks the server meanwhile is answered and shown."""
-    asked, done = [], []
-
-    def sent(one):              # Playwright marks listeners, so a list's own method will not do
-        asked.append(one)
-
-    def ended(one):
-        done.append(one)
-
-    events = {"request": sent, "requestfinished": ended, "requestfailed": ended}
-    for name, note in events.items():
-        page.on(name, note)
-    yield
-    quiet = 0
-    while quiet < 3:
-        page.wait_for_timeout(150)
-        waiting = [one for one in asked if "run/predict" in one.url and one not in done]
-        quiet = 0 if waiting or not asked else quiet + 1
-    for name, note in events.items():
-        page.remove_listener(name, note)
 
 
 def to_step(page, place: int) -> None:
@@ -110,7 +84,7 @@ def test_a_films_pictures_are_exported_one_by_one(desktop, tmp_path):
         wait(desktop, f"d.zoom === '{picture}'")
     path = export(desktop, "gif", tmp_path)                 # without asking: what is exported of a film is the film
     with Image.open(path) as film:
-        assert film.n_frames == 5
+        assert film.n_frames == 5 and film.info["duration"] == 100     # slower than a run, which has more states
     assert ds.Recipe.from_file(path).edit == ds.Interpolate(5)
 
 

@@ -14,6 +14,7 @@ const clouds = makeClouds(() => frames, () => tick);
 const compare = makeCompare($, (canvas, bitmap, half, number, of) => draw(canvas, bitmap, tile(half, number, of)));
 const film = makeFilm($('.film'), () => ({ count: tick.count, at: zoom }), () => 1000 / Number($('.speed').value),
   (number) => { setZoom(number); repaint(); });
+const unhurried = () => { if ($('.speed').value === '20') $('.speed').value = '10'; };       // a film has fewer pictures than a run states
 const shows = () => ({ trails: $('.trails').checked, arrows: $('.arrows').checked });
 
 // ---- ticks -------------------------------------------------------------------------------------------------------
@@ -22,7 +23,7 @@ const onValue = () => {
   if (!v || !v.run) return;
   if (v.run !== run) begin(v);
   tick = v;
-  if (v.done && v.film && !ended && follow && zoom === null && !compare.on()) film.start();
+  if (v.done && v.film && !ended && follow && zoom === null && !compare.on()) { unhurried(); film.start(); }
   if (v.done || v.stopped) ended = true;
   $('.compare').disabled = !ended && !compare.on();
   if (compare.on()) compare.explain(tick);
@@ -109,7 +110,6 @@ const draw = (canvas, bitmap, [left, top, width, height]) => {
 const opened = async (place) => (tick.points ? { close() {} } : createImageBitmap(frames[place]));
 
 const wide = (canvas) => Math.round((canvas.clientWidth || 480) * Math.min(devicePixelRatio || 1, 3));
-
 const nearest = (place) => {                           // the loaded frame that stands in while a scrubbed one travels
   if (frames[place]) return place;
   for (let d = 1; d <= tick.kept; d++) {

@@ -50,7 +50,7 @@ class ModelsTab:
             with gr.Column(elem_classes="left-area"):
                 gr.Markdown("### Open a checkpoint\nAny pixel-space U-Net as safetensors: diffusers, OpenAI's, the DDPM port's "
                             "and others. Drop its config.json with it where it has one: what nobody says has to be assumed.")
-                self.file = gr.File(label=f"A .safetensors file (at most {self.hosting.max_upload:,} MB)",
+                self.file = gr.File(label=f".safetensors, up to {_size(self.hosting.max_upload)}",
                                     file_count="multiple", file_types=accepted(), height=140, elem_id="model-file")
                 self.folder = gr.Dropdown(sorted(listing(self.hosting.models)), value=None,
                                           label="Or choose one from the server",
@@ -169,6 +169,10 @@ class ModelsTab:
 
 def _refused(error: StudioError) -> list[Any]:
     return [report.refusal(str(error)), gr.Button(interactive=False), "", gr.Button(visible=False)]
+
+
+def _size(megabytes: int) -> str:
+    return f"{megabytes / 1000:g} GB" if megabytes >= 1000 else f"{megabytes} MB"
 
 
 def _summary(card: ModelCard) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from ..edit import FILMS
 from ..errors import ExportError
 from ..export import FORMATS, OF_POINTS, ExportOptions
 from ..options import build
@@ -61,10 +60,8 @@ class ExportPanel:
         look = run.get("look") if isinstance(run, dict) else None
         if not isinstance(look, dict):
             return self._show(format, frames, run)
-        found = self.store.get(run.get("run"))
-        plays = look.get("film") is True                    # one picture after another
-        film = plays or found is not None and isinstance(found.recipe.edit, FILMS)
-        frames = "pictures" if film else "all" if frames == "pictures" else frames
+        film, plays = run.get("film") is True, look.get("film") is True         # meant so, and shown so: picture after picture
+        frames = "pictures" if film or plays else "all" if frames == "pictures" else frames
         first, *rest = self._show(format, frames, run)
         updates = dict(zip(self.options.controls, rest))
         zoom, fps = look.get("zoom"), look.get("fps")

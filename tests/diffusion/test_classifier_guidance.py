@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from guidance_cases import LEVELS, SCHEDULE, VARIED, X, conditional, slope
 
 from diffusion_studio.diffusion import guidance as g
-from diffusion_studio.diffusion.prediction import Prediction, from_eps, from_x0
+from diffusion_studio.diffusion.prediction import Prediction, from_x0
 from diffusion_studio.diffusion.samplers import DDPM
 from diffusion_studio.diffusion.sampling import sample
-from diffusion_studio.diffusion.schedule import Linear, NoiseLevel
+from diffusion_studio.diffusion.schedule import NoiseLevel
 from diffusion_studio.diffusion.spacing import path
-
-F64 = torch.float64
-SCHEDULE = Linear()
-LEVELS = path(SCHEDULE, 10)
-VARIED = [SCHEDULE.level(900), SCHEDULE.level(300.5), SCHEDULE.level(0), NoiseLevel(1.0, 1.0, 5.0),
-          NoiseLevel(0.5, 0.5, 0.5)]
-X = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0), dtype=F64)
-
-
-def conditional(x, level):
-    return from_eps(0.7 * torch.sin(3 * x) - 0.1, x, level.alpha, level.sigma)
-
-
-def slope(x, level):
-    return 0.3 * torch.cos(x) / (level.sigma + 1)
-
 
 SPREAD, BLUR, SEEN = 0.7, 0.4, 1.3             # x0 ~ N(0, SPREAD^2); y = x0 + N(0, BLUR^2) was SEEN
 

@@ -6,40 +6,17 @@ import math
 
 import pytest
 import torch
+from guidance_cases import F64, LEVELS, SCHEDULE, VARIED, X, conditional, loud, slope, unconditional
 
 from diffusion_studio.diffusion import guidance as g
 from diffusion_studio.diffusion.levels import Levels
 from diffusion_studio.diffusion.noise import Noise
-from diffusion_studio.diffusion.prediction import Prediction, from_eps, from_x0
+from diffusion_studio.diffusion.prediction import Prediction, from_x0
 from diffusion_studio.diffusion.samplers import SAMPLERS, Euler, Heun
 from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.diffusion.schedule import Cosine, Linear, NoiseLevel
 from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.errors import OptionError
-
-F64 = torch.float64
-SCHEDULE = Linear()
-LEVELS = path(SCHEDULE, 10)
-VARIED = [SCHEDULE.level(900), SCHEDULE.level(300.5), SCHEDULE.level(0), NoiseLevel(1.0, 1.0, 5.0),
-          NoiseLevel(0.5, 0.5, 0.5)]
-X = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0), dtype=F64)
-
-
-def conditional(x, level):
-    return from_eps(0.7 * torch.sin(3 * x) - 0.1, x, level.alpha, level.sigma)
-
-
-def unconditional(x, level):
-    return from_eps(0.3 * x, x, level.alpha, level.sigma)
-
-
-def loud(x, level):
-    return from_x0(3 * x, x, level.alpha, level.sigma)
-
-
-def slope(x, level):
-    return 0.3 * torch.cos(x) / (level.sigma + 1)
-
 
 WRAPPERS = {
     "classifier_free": lambda: g.classifier_free(conditional, unconditional, 3.0),

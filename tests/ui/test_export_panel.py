@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 import diffusion_studio as ds
-from diffusion_studio.edit import Interpolate
 from diffusion_studio.export import FORMATS, ExportOptions
 from diffusion_studio.ui.export_panel import ExportPanel, export_file
 from diffusion_studio.ui.player import player
@@ -23,19 +22,17 @@ def run(tiny_model, tmp_path, write_checkpoint):
         ds.Recipe(model="tiny", steps=2, seeds=(0, 1), **changes))
 
 
-@pytest.mark.parametrize("edit, frames", [(None, "all"), (Interpolate(4), "pictures")])
-def test_a_film_is_exported_as_one(run, edit, frames):
-    store, made = RunStore(), run(edit=edit)
+@pytest.mark.parametrize("film, plays", [(False, False), (True, False), (False, True), (True, True)])
+def test_a_film_is_exported_as_one(film, plays):
+    store = RunStore()
     with gr.Blocks():
         panel = ExportPanel(store, player(lambda key: None, store.compare))
-    key = store.open("visitor", made.recipe)
-    for frame in made.frames:
-        store.append(key, frame)
-    look = {"view": "both", "zoom": 1, "fps": 10}
-    _, *updates = panel._as_shown("gif", "all", {"run": key, "look": look})
+    look = {"view": "both", "zoom": 1, "fps": 10, "film": plays}
+    _, *updates = panel._as_shown("gif", "all", {"run": "any", "film": film, "look": look})
     found = {name: update.get("value") for name, update in zip(panel.options.controls, updates)}
-    assert found["frames"] == frames and found["view"] == "both" and found["picture"] == "2"
-    assert found["fps"] == (None if edit else 10)
+    assert found["frames"] == ("pictures" if film or plays else "all") and found["view"] == "both"
+    assert found["picture"] == ("" if plays else "2")       # what plays shows all, one after another
+    assert found["fps"] == (None if film and not plays else 10)
 
 
 def test_formats_of_one_suffix_go_by_names_of_their_own(run):

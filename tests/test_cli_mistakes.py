@@ -40,6 +40,23 @@ def test_a_file_that_cannot_be_made_is_refused_before_the_run(words, sentence, t
     assert sorted(one.name for one in tmp_path.iterdir()) == ["folder.gif", "points.json"]
 
 
+def test_a_file_that_will_be_too_large_is_refused_at_the_first_state(tmp_path, capsys, monkeypatch):
+    asked = []
+    denoise = ds.Model.denoiser
+    monkeypatch.setattr(ds.Model, "denoiser", lambda *a, **k: _counting(denoise(*a, **k), asked))
+    assert main(["generate", "mnist", "--checkpoints", str(ROOT / "checkpoints"), "--count", "16", "--scale", "64",
+                 "--steps", "20", "--guidance", "1", "--out", str(tmp_path / "x.gif")]) == 2
+    assert "8192 x 8192 = 67 million pixels" in capsys.readouterr().err
+    assert len(asked) == 1 and list(tmp_path.iterdir()) == []
+
+
+def _counting(denoise, asked):
+    def call(*given, **named):
+        asked.append(1)
+        return denoise(*given, **named)
+    return call
+
+
 @pytest.mark.parametrize(("words", "sentence"), [
     (["generate", "no-such-model"], "There is no model"),
     (["generate", "fashion-mnst"], "Did you mean 'fashion-mnist'"),

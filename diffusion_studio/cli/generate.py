@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
-from ..export import FORMATS, ExportOptions, check, named
+from ..export import FORMATS, ExportOptions, check, check_size, named
 from ..nets.tokens import split
 from ..options import fields_of
 from ..picture import Picture
@@ -79,6 +79,8 @@ def _generate(args: argparse.Namespace) -> None:
     seen = []
     try:
         for frame in _shown(frames, "denoising"):
+            if not seen:
+                check_size(frame, _place(args.out, name), options, args.format, () if below is None else below.frames)
             seen.append(frame)
     finally:                                        # a run that is interrupted or fails leaves what there is of it
         if seen:

@@ -16,20 +16,24 @@ from . import apng, clouds, gif, mp4, png, webp
 from .beside import NONE, Titles, paired
 from .film import film
 from .options import ExportOptions
-from .render import check_picture
+from .render import Scene, check_picture
 
-__all__ = ["ExportOptions", "FORMATS", "OF_POINTS", "Format", "check", "named", "save"]
+__all__ = ["ExportOptions", "FORMATS", "OF_POINTS", "Format", "check", "check_size", "named", "save"]
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: `write(frames, path, recipe_json, options)` makes one, `takes` names the options that matter."""
+    """A kind of file: `write(frames, path, recipe_json, options)` makes one, `takes` names the options that matter.
+
+    `lay(frames, options)` raises what `write` would say of the size, and draws nothing.
+    """
 
     label: str
     suffix: str
     help: str
     write: Callable[[Sequence[Frame], Path, str, ExportOptions], None]
     takes: tuple[str, ...]
+    lay: Callable[[Sequence[Frame], ExportOptions], object] = Scene.of
 
 
 _STATES = ("view", "picture", "frames", "every", "states")
@@ -42,9 +46,9 @@ FORMATS: dict[str, Format] = {
     "webp": Format("WebP", ".webp", "Lossless in all colours; plays in browsers and loops.", webp.write, _FILM),
     "apng": Format("APNG", ".apng", "Lossless in all colours as an animated PNG, for documents and browsers.", apng.write, _FILM),
     "png": Format("PNG", ".png", "The finished pictures, lossless; at scale 1 pixel for pixel.", png.write,
-                  ("view", "picture", "scale", "caption")),
+                  ("view", "picture", "scale", "caption"), lambda frames, options: Scene.of(frames[-1:], options)),
     "strip": Format("Film strip", ".png", "A PNG for papers: a few states side by side with their t.", png.write_strip,
-                    (*_STATES, "scale")),
+                    (*_STATES, "scale"), png.Strip.of),
 }
 
 
@@ -66,6 +70,16 @@ def check(path: str | Path, options: ExportOptions, format: str | None, made: Se
         check_picture(None if _as_film(options, name) else options.picture, count)
     with _draft(path, name):
         pass
+
+
+def check_size(first: Frame, path: str | Path, options: ExportOptions, format: str | None = None,
+               beside: Sequence[Frame] = ()) -> None:
+    """Raise from the first state of a run what `save` would say of the size of its pictures at the end."""
+    name = format_of(Path(path), format)
+    frames, laid = _ready([first] * (first.total + 1), options, name)
+    if len(beside):
+        frames = paired(frames, _ready(beside, options, name)[0])
+    FORMATS[name].lay(frames, laid)
 
 
 def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: ExportOptions,

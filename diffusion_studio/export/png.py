@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,50 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
     _save(to_pil(next(scene.pictures())), path, recipe_json)
 
 
+@dataclass(frozen=True)
+class Strip:
+    """Where everything lies on a film strip. Raises `OptionError` where it would be too large."""
+
+    picks: list[int]
+    labels: list[str]                           # t below each state
+    rows: list[tuple[int, str]]                 # the run, 0 above, and what is shown of it
+    titles: list[str]
+    tile: tuple[int, int]                       # width and height of a state
+    column: int                                 # width of a state with its t
+    corner: tuple[int, int]                     # left of the first state, top of what is written below
+    size: int                                   # of letters
+    gap: int
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame], options: ExportOptions) -> Strip:
+        if options.frames == "every":
+            picks = choose(frames, options)
+        else:
+            picks = evenly([frame.level.log_snr for frame in frames], options.states)
+        views, titles = shown(options), [", ".join(title) for title in getattr(frames[0], "titles", ()) if title]
+        last = layers(frames[picks[-1]])                        # the state itself, and the one below it
+        rows = [(layer, view) for layer in range(len(last)) for view in views]
+        scale = scale_of(frames[picks[-1]], options, _TILE)
+        tile = panel(last[0].x, options)
+        height, width = tile.shape[0] * scale, tile.shape[1] * scale
+        size = min(64, max(13, width // 8))
+        font, gap = load_font(size), max(2, width // 32)
+        labels = [label for k in picks for label, in [time_of(layers(frames[k])[0], "t = ") or ["clean"]]]
+        column = max(width, *(round(font.getlength(label)) + gap for label in labels))
+        left = gap + (round(font.getlength("x0")) + size // 2 if len(views) == 2 else 0)
+        strip = cls(picks, labels, rows, titles, (width, height), column, (left, gap + len(rows) * (height + gap)), size, gap)
+        check_size(*strip.whole, _MAX_STRIP)
+        return strip
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """Width and height of the picture."""
+        font, (left, below) = load_font(self.size), self.corner
+        texts = (round(font.getlength(title)) + 2 * self.gap for title in [*self.titles, ""])
+        return (max(left + len(self.picks) * (self.column + self.gap), *texts),
+                below + round(1.5 * self.size * (1 + len(self.titles))))
+
+
 def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
     """Write the chosen number of states, evenly in log-SNR (or every k-th), side by side with their t underneath.
 
@@ -35,40 +80,23 @@ def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: 
     """
     from PIL import Image, ImageDraw
 
-    if options.frames == "every":
-        picks = choose(frames, options)
-    else:
-        picks = evenly([frame.level.log_snr for frame in frames], options.states)
-    columns = [layers(frames[k]) for k in picks]                # of each state itself, and the one below it
-    views, titles = shown(options), [", ".join(title) for title in getattr(frames[0], "titles", ()) if title]
-    rows = [(layer, view) for layer in range(len(columns[0])) for view in views]
-    scale = scale_of(frames[picks[-1]], options, _TILE)
-    tile = panel(columns[-1][0].x, options)
-    height, width = tile.shape[0] * scale, tile.shape[1] * scale
-
-    size = min(64, max(13, width // 8))
-    font, gap = load_font(size), max(2, width // 32)
-    labels = [time_of(states[0], "t = ") or ["clean"] for states in columns]
-    column = max(width, *(round(font.getlength(label)) + gap for label, in labels))
-    left = gap + (round(font.getlength("x0")) + size // 2 if len(views) == 2 else 0)
-    below = gap + len(rows) * (height + gap)
-    whole = (max(left + len(columns) * (column + gap), *(round(font.getlength(title)) + 2 * gap for title in [*titles, ""])),
-             below + round(1.5 * size * (1 + len(titles))))
-    check_size(*whole, _MAX_STRIP)
-
+    strip = Strip.of(frames, options)
+    columns = [layers(frames[k]) for k in strip.picks]
+    (width, height), (left, below), gap, size = strip.tile, strip.corner, strip.gap, strip.size
     grey = all(state.x.shape[-1] == 1 for state in columns[-1])
-    sheet = Image.new("L" if grey else "RGB", whole, ("black", "white")[paper(options) > 0])
-    draw, ink = ImageDraw.Draw(sheet), ("white", "black")[paper(options) > 0]
-    for c, (states, (label,)) in enumerate(zip(columns, labels)):
-        at = left + c * (column + gap)
-        for r, (layer, view) in enumerate(rows):
+    sheet = Image.new("L" if grey else "RGB", strip.whole, ("black", "white")[paper(options) > 0])
+    draw, ink, font = ImageDraw.Draw(sheet), ("white", "black")[paper(options) > 0], load_font(size)
+    for c, (states, label) in enumerate(zip(columns, strip.labels)):
+        at = left + c * (strip.column + gap)
+        for r, (layer, view) in enumerate(strip.rows):
             picture = _fitted(to_pil(panel(getattr(states[layer], view), options)), width, height)
-            sheet.paste(picture, (at + (column - picture.width) // 2, gap + r * (height + gap) + (height - picture.height) // 2))
-        draw.text((at + column // 2, below), label, ink, font, anchor="ma")
-    for k, title in enumerate(titles):
+            sheet.paste(picture, (at + (strip.column - picture.width) // 2,
+                                  gap + r * (height + gap) + (height - picture.height) // 2))
+        draw.text((at + strip.column // 2, below), label, ink, font, anchor="ma")
+    for k, title in enumerate(strip.titles):
         draw.text((gap, below + round(1.5 * size * (1 + k))), title, ink, font)
-    if len(views) == 2:
-        for r, (_, view) in enumerate(rows):
+    if len(shown(options)) == 2:
+        for r, (_, view) in enumerate(strip.rows):
             middle = gap + r * (height + gap) + height // 2
             draw.text((gap, middle), "x", ink, font, anchor="lm")
             if view == "x0":

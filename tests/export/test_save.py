@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from export_runs import decoded
+from export_runs import decoded, make_run
 from PIL import Image
 
 from diffusion_studio.errors import ExportError, OptionError
-from diffusion_studio.export import FORMATS, ExportOptions, Format, check, named, save
+from diffusion_studio.export import FORMATS, ExportOptions, Format, check, check_size, named, save
 from diffusion_studio.export.metadata import read_recipe
 from diffusion_studio.recipe import Recipe
 from diffusion_studio.trajectory import Trajectory
@@ -93,6 +93,22 @@ def test_what_is_wrong_can_be_known_before_the_run(tmp_path, file, options, form
     with pytest.raises((ExportError, OptionError), match=message):
         check(tmp_path / file, options, format, made)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("below", [False, True])
+def test_a_first_state_tells_a_file_that_will_be_too_large(tmp_path, name, below):
+    run = make_run(count=16, height=24, width=24)
+    for scale in (1, 64):
+        asked, said = ExportOptions(scale=scale, caption=True), []
+        for act in (lambda: check_size(run[0], tmp_path / "a", asked, name, run if below else ()),
+                    lambda: save(run, tmp_path / "a", RECIPE, asked, name, run if below else ())):
+            try:
+                act()
+                said.append(None)
+            except OptionError as error:
+                said.append(str(error))
+        assert said[0] == said[1] and ("million pixels" in (said[0] or "")) == (scale == 64)
 
 
 def test_nothing_is_said_or_left_where_nothing_is_wrong(tmp_path):

@@ -26,3 +26,10 @@ def check_low_res(config: Any) -> None:
     if not config.low_res and (config.low_res_noise or config.low_res_blur):
         raise OptionError("low_res_noise and low_res_blur are of the picture to enlarge, and there is none. Give low_res, "
                           "the size of that picture.")
+
+
+def check_tune(config: Any) -> None:
+    """An `OptionError` where all but some parts are to stay as they were drawn."""
+    if config.tune and not config.start_from:
+        raise OptionError("tune trains some parts of a network that has learnt, and this run begins anew. Name that network's "
+                          "file in start_from, or leave tune out.")

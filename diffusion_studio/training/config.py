@@ -18,7 +18,7 @@ from ..nets.classifier_config import ClassifierConfig
 from ..nets.config import TextConfig, UNetConfig
 from ..options import option
 from ..spec import PARAMETRIZATION_NAMES, ModelSpec
-from .checks import check_averages, check_low_res
+from .checks import check_averages, check_low_res, check_tune
 from .processes import PROCESSES, check_process
 from .rates import LR_SHAPES, lr_factor
 
@@ -107,6 +107,8 @@ class TrainConfig:
 
     start_from: str = option("", "A model file whose weights the run begins with: its network must be the same.")
     grow_from: str = option("", "A model file of smaller pictures; this network has more levels, or larger patches.")
+    tune: str = option("", "Train only these parts of the network that start_from gives, named by how their weights' names begin, "
+                       "such as up.2,conv_out; left out, all.")
     images: int = option(220_000, "Number of images to see in all.", low=1)
     batch: int = option(32, "Images per step.", low=1, high=65_536)
     accumulate: int = option(1, "Parts that a batch is computed in, one after another, where memory is short.", low=1,
@@ -154,6 +156,7 @@ class TrainConfig:
                               f"at most {self.batch}.")
         check_averages(self)
         check_low_res(self)
+        check_tune(self)
 
     @property
     def predicts(self) -> str:

@@ -31,6 +31,7 @@ from .recipe import command
 from .run import Progress, RunFolder
 from .tasks import TASKS
 from .timesteps import TIMESTEP_DRAWS
+from .tuning import tune_only
 
 RECENT = 200                    # steps over which the logged loss is averaged
 
@@ -69,6 +70,8 @@ class Trainer:
         if not folder.state_path.is_file():
             self.task.begin(self.network)
         self.network = self.network.to(device, memory_format=layout).train()
+        if config.tune:
+            tune_only(self.network, config.tune)
         self.emas = [EMA(self.network, decay) for decay in config.decays]
         self.powers = [PowerEMA(self.network, length) for length in config.powers]
         self.optimizer = Optimizer(self.network, config.optimizer, config.lr, config.weight_decay)

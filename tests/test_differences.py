@@ -23,7 +23,7 @@ def differing(one: ds.Recipe, other: ds.Recipe) -> dict[str, tuple]:
     ({"label": None}, {"label": ("Bag", None)}),
     ({"sampler": ds.DDIM(eta=0.5)}, {"sampler eta": (0.0, 0.5)}),
     ({"sampler": ds.DDPM()}, {"sampler": ("ddim", "ddpm"), "sampler eta": (0.0, None), "sampler variance": (None, "small"),
-                              "sampler interpolation": (None, 0.5)}),
+                              "sampler interpolation": (None, 0.5), "sampler learned_above": (None, 0.0)}),
     ({"spacing": "karras"}, {"spacing": ("trailing", "karras"), "spacing rho": (None, 7.0)}),
     ({"seeds": (0, 2)}, {"seeds": ("0, 1", "0, 2")}),
     ({"change": {"step": 4, "label": "Coat"}}, {"change step": (None, 4), "change label": (None, "Coat")}),

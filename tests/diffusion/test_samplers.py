@@ -218,6 +218,18 @@ def test_interpolated_variance_is_the_learned_ones_with_one_share_for_all(share)
     assert (ours - wanted).abs().max() < 1e-12 * wanted.abs().max()
 
 
+def test_learned_variance_above_a_level_goes_on_below_it_with_the_small_one():
+    levels, noise = path(Cosine(timesteps=50), 9), Noise((1, 2), (1, 2, 2), dtype=F64)
+    turn = next(k for k, level in enumerate(levels) if level.sigma < level.alpha)
+    assert 1 < turn < 8
+    above = list(sample(DDPM("learned"), with_variance(0.7), noise(0), levels, noise))[turn].x
+    wanted = last_of(DDPM("small"), with_variance(0.7), above, levels[turn:], lambda index: noise(index + turn))
+    mixed = last_of(DDPM("learned", learned_above=1.0), with_variance(0.7), noise(0), levels, noise)
+    assert (mixed - wanted).abs().max() < 1e-12 * wanted.abs().max()
+    whole = last_of(DDPM("learned"), with_variance(0.7), noise(0), levels, noise)
+    assert (mixed - whole).abs().max() > 1e-3
+
+
 def test_learned_variance_needs_a_model_that_learned_it():
     noise = Noise((0,), (1, 2, 2), dtype=F64)
     with pytest.raises(OptionError, match="variance 'learned' needs a model that predicts its variance.*'small' or 'large'"):

@@ -34,6 +34,8 @@ class DDPM:
                            choices=("small", "large", "learned", "interpolated"))
     interpolation: float = option(0.5, "Where the interpolated variance lies, in logarithm: 0 is small, 1 is large.",
                                   low=0.0, high=1.0)
+    learned_above: float = option(0.0, "The learned variance counts where sigma / alpha, the noise beside the picture, is at "
+                                  "least this; below it the small one, which leaves less grain.", low=0.0, high=1e6)
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -49,9 +51,11 @@ class DDPM:
             learned = p.variance
             del p                                                   # else it is kept while the next one is made
             if to.sigma and beta > 0:                               # no noise on the arrival at the clean picture
-                deviation = self._deviation(beta * to.sigma**2 / now.sigma**2, beta, learned)
+                low = self.variance == "learned" and now.sigma < self.learned_above * now.alpha
+                variance = "small" if low else self.variance
+                deviation = self._deviation(variance, beta * to.sigma**2 / now.sigma**2, beta, learned)
                 fresh = noise(i + 1)
-                if self.variance == "learned":
+                if variance == "learned":
                     x.addcmul_(deviation, fresh)
                 else:
                     x.add_(fresh, alpha=deviation)
@@ -59,12 +63,13 @@ class DDPM:
             del learned
         return x
 
-    def _deviation(self, small: float, large: float, learned: torch.Tensor | None) -> float | torch.Tensor:
-        if self.variance == "small":
+    def _deviation(self, variance: str, small: float, large: float,
+                   learned: torch.Tensor | None) -> float | torch.Tensor:
+        if variance == "small":
             return math.sqrt(small)
-        if self.variance == "large":
+        if variance == "large":
             return math.sqrt(large)
-        if self.variance == "interpolated":
+        if variance == "interpolated":
             return math.sqrt(small) * (large / small) ** (self.interpolation / 2)
         if learned is None:
             raise OptionError("variance 'learned' needs a model that predicts its variance, and this one does not. "

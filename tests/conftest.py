@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from diffusion_studio.spec import ModelSpec
 
 sys.path.insert(0, str(Path(__file__).parent))              # in importlib mode pytest does not
 torch.set_num_threads(1)                # networks this small only wait for each other's threads, the more so under load
+
+BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
 
 
 def _network(**changes) -> UNetConfig:
@@ -96,3 +99,23 @@ def overflowing(write_checkpoint):
 def tiny_checkpoint(write_checkpoint) -> Path:
     """A class-conditional 8x8 model with random weights at tmp_path/checkpoints/tiny/model.safetensors."""
     return write_checkpoint()
+
+
+@pytest.fixture(scope="module")
+def script():
+    """Factory: the module of a script's name. The scripts import each other by bare names, from their own folder."""
+    sys.path.insert(0, str(BENCHMARKS))
+    before = set(sys.modules)
+
+    def make(name: str):
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+            sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(sys.modules[name])
+        return sys.modules[name]
+
+    yield make
+    sys.path.remove(str(BENCHMARKS))
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == BENCHMARKS:
+            del sys.modules[name]

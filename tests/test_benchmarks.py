@@ -5,10 +5,6 @@ Of the sprites' captions, pixels and palettes; of curves over a scale; of the bo
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -18,32 +14,10 @@ import diffusion_studio as ds
 from diffusion_studio.errors import DataError
 from diffusion_studio.nets.mlp_config import MLPConfig
 
-BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
-
 
 @pytest.fixture(scope="module")
-def load():
-    """Factory: the module of a script's name. The scripts import each other by bare names, from their own folder."""
-    sys.path.insert(0, str(BENCHMARKS))
-    before = set(sys.modules)
-
-    def make(name: str):
-        if name not in sys.modules:
-            spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-            sys.modules[name] = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(sys.modules[name])
-        return sys.modules[name]
-
-    yield make
-    sys.path.remove(str(BENCHMARKS))
-    for name in set(sys.modules) - before:
-        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == BENCHMARKS:
-            del sys.modules[name]
-
-
-@pytest.fixture(scope="module")
-def sprites(load):
-    return load("_sprites")
+def sprites(script):
+    return script("_sprites")
 
 
 CAPTIONS = ["orc, robe red, brown boots, red hair, long sword", "elf, coat, pants, brown boots, crown",
@@ -129,11 +103,11 @@ def test_palette_figures_of_known_shades(sprites):
     assert np.isnan(sprites.palette_figures(np.zeros_like(real), known)["distance"])
 
 
-def test_a_judge_reads_parts_and_not_noise(load):
+def test_a_judge_reads_parts_and_not_noise(script):
     """Squares whose place is the body and whose colour is the armour: learned in a few passes, lost where they change."""
-    quality, chance = load("heroes_quality"), np.random.default_rng(0)
+    quality, chance = script("heroes_quality"), np.random.default_rng(0)
     captions = [f"body{chance.integers(3)}, coat{chance.integers(4)}" for _ in range(768)]
-    known = load("_sprites").attributes(captions)
+    known = script("_sprites").attributes(captions)
     colours = np.array([(250, 30, 30), (30, 250, 30), (30, 30, 250), (220, 220, 220)])
     pictures = np.zeros((len(captions), 8, 8, 3), np.uint8)
     for picture, (body, coat, *_) in zip(pictures, known.seen):
@@ -145,8 +119,8 @@ def test_a_judge_reads_parts_and_not_noise(load):
     assert swapped["armour"] < 0.65 < swapped["body"]           # red and blue are one another's, half of the coats
 
 
-def test_what_was_held_out_is_pairs(load, tmp_path):
-    quality, path = load("heroes_quality"), tmp_path / "held.txt"
+def test_what_was_held_out_is_pairs(script, tmp_path):
+    quality, path = script("heroes_quality"), tmp_path / "held.txt"
     path.write_text("orc, half plate\nelf,  coat\n", "utf-8")
     assert quality.held_pairs(path) == {("orc", "half plate"), ("elf", "coat")}
     path.write_text("orc, half plate, pants\n", "utf-8")
@@ -154,8 +128,8 @@ def test_what_was_held_out_is_pairs(load, tmp_path):
         quality.held_pairs(path)
 
 
-def test_verdicts_name_what_is_missed(load):
-    quality = load("heroes_quality")
+def test_verdicts_name_what_is_missed(script):
+    quality = script("heroes_quality")
     right = {"judge, on real sprites": {"body": 0.91, "armour": 0.99, "legs": 0.74, "hair": 0.95},
              "seen": {"body": 0.90, "armour": 0.99, "legs": 0.9, "hair": 0.86},
              "held out": {"body": 0.851, "armour": 0.93, "legs": 0.2, "hair": 0.84}}
@@ -175,13 +149,13 @@ def led(*rows: tuple[float, float, float]) -> list[dict[str, float]]:
     (led((0, 0.1, 10), (1, 0.5, 10), (2, 0.9, 10)), True, False),
     (led((0, 0.9, 10), (1, 0.5, 9), (2, 0.1, 7)), False, False),
 ], ids=["as in the paper", "too far", "dips", "chance", "varies more", "varies alike", "falls"])
-def test_verdict_on_a_curve_of_guidance(load, rows, rises, falls):
-    told = load("classifier_guidance").verdict(rows)
+def test_verdict_on_a_curve_of_guidance(script, rows, rises, falls):
+    told = script("classifier_guidance").verdict(rows)
     assert (f"rises: {'met' if rises else 'MISSED'}" in told) and (f"falls: {'met' if falls else 'MISSED'}" in told), told
 
 
-def test_a_curve_of_guidance_is_drawn_from_its_table(load, tmp_path):
-    guidance, table = load("classifier_guidance"), tmp_path / "curve.csv"
+def test_a_curve_of_guidance_is_drawn_from_its_table(script, tmp_path):
+    guidance, table = script("classifier_guidance"), tmp_path / "curve.csv"
     rows = [{"scale": guidance.REAL, "recognised": 0.9, "varied": 8.0, "pictures": 100},
             {"scale": guidance.TOLD, "recognised": 0.8, "varied": 7.0, "pictures": 100}, *led((0.0, 0.1, 10), (4.0, 0.9, 6))]
     guidance.figure(table, rows)
@@ -190,7 +164,7 @@ def test_a_curve_of_guidance_is_drawn_from_its_table(load, tmp_path):
         with Image.open(path) as picture:
             sizes[path.name] = picture.size
             shown = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
-        curves = load("_figure").DARK if "dark" in path.name else load("_figure").LIGHT
+        curves = script("_figure").DARK if "dark" in path.name else script("_figure").LIGHT
         for wanted in map(ImageColor.getrgb, curves[:3]):               # all three curves are there
             assert min(max(abs(a - b) for a, b in zip(wanted, one)) for one in shown) < 8, (path.name, wanted)
     assert sizes == {"curve-dark.png": (1600, 1060), "curve.png": (1600, 1060)}
@@ -199,12 +173,12 @@ def test_a_curve_of_guidance_is_drawn_from_its_table(load, tmp_path):
 @pytest.mark.parametrize("most, ticks", [
     (1.0, [k / 10 for k in range(11)]), (11, [0, 2, 4, 6, 8, 10]), (0.5, [k / 20 for k in range(11)]),
     (9.99, list(range(10)))])
-def test_ticks_are_round(load, most, ticks):
-    assert load("_figure")._round_ticks(most) == pytest.approx(ticks)
+def test_ticks_are_round(script, most, ticks):
+    assert script("_figure")._round_ticks(most) == pytest.approx(ticks)
 
 
-def test_bounds_on_time(load, tiny_spec):
-    bound_of = load("model_speed").bound_of
+def test_bounds_on_time(script, tiny_spec):
+    bound_of = script("model_speed").bound_of
     grey, coloured = tiny_spec(), tiny_spec({"in_channels": 3, "out_channels": 3})
     assert (bound_of(coloured, "emoji"), bound_of(coloured, "heroes"), bound_of(coloured, "cifar10")) == (4, 2, 2)
     assert bound_of(grey, "mnist") == bound_of(grey, "new") == 1.5 and bound_of(coloured, "new") is None
@@ -212,8 +186,8 @@ def test_bounds_on_time(load, tiny_spec):
     assert bound_of(points, "swiss-roll") is None
 
 
-def test_names_that_are_farther_than_the_one_wanted(load):
-    quality = load("emoji_quality")
+def test_names_that_are_farther_than_the_one_wanted(script):
+    quality = script("emoji_quality")
     seen = np.array([[0.0], [1], [2], [3], [10], [11]])
     names = np.array(["a", "b", "c", "d", "a", "b"])
     made, every = np.array([[2.1], [9.0], [2.1]]), np.ones((3, 6), bool)
@@ -226,10 +200,10 @@ def test_names_that_are_farther_than_the_one_wanted(load):
     assert quality.farther_names(made[:1], seen, names, ["b"], every[:1])[0] == 1
 
 
-def test_styles_are_told_by_a_judge_that_has_not_seen_them(load):
+def test_styles_are_told_by_a_judge_that_has_not_seen_them(script):
     from diffusion_studio.data import ImageData
 
-    quality, random = load("emoji_quality"), np.random.default_rng(0)
+    quality, random = script("emoji_quality"), np.random.default_rng(0)
     labels = np.arange(640) % 4
     pictures = (random.integers(0, 60, (640, 16, 16, 3)) + 60 * labels[:, None, None, None]).astype(np.uint8)
     names = np.array([f"name {k // 4}" for k in range(640)])
@@ -238,10 +212,10 @@ def test_styles_are_told_by_a_judge_that_has_not_seen_them(load):
     assert right == 0.75 and of_real > 0.99
 
 
-def test_descriptions_are_held_out_and_of_known_names(load, tmp_path):
+def test_descriptions_are_held_out_and_of_known_names(script, tmp_path):
     from diffusion_studio.data import ImageData
 
-    quality, path = load("emoji_quality"), tmp_path / "some.csv"
+    quality, path = script("emoji_quality"), tmp_path / "some.csv"
     real = ImageData(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("x", "y"), (("cat", "cat, pet"), ("dog",)))
     path.write_text("name,description\ncat,a kitten\ndog,woof\n", "utf-8")
     assert quality.descriptions(path, real) == [("cat", "a kitten"), ("dog", "woof")]
@@ -255,7 +229,7 @@ def test_descriptions_are_held_out_and_of_known_names(load, tmp_path):
 
 
 @pytest.mark.parametrize("kind, count", [("pixels", 900), ("features", 144)])
-def test_a_judge_sees_labels_that_are_easy_to_see(load, tmp_path, kind, count):
+def test_a_judge_sees_labels_that_are_easy_to_see(script, tmp_path, kind, count):
     import argparse
 
     from safetensors.torch import save_file
@@ -263,7 +237,7 @@ def test_a_judge_sees_labels_that_are_easy_to_see(load, tmp_path, kind, count):
     from diffusion_studio.data import ImageData
     from diffusion_studio.metrics.efficientnet import EfficientNetLite0
 
-    judge, random = load("_judge"), np.random.default_rng(0)
+    judge, random = script("_judge"), np.random.default_rng(0)
     labels = np.arange(count + 30) % 3
     pictures = random.integers(0, 60, (len(labels), 8, 8, 1), dtype=np.uint8)
     for k in range(3):

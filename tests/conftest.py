@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share: tiny random models, as specs, in memory and on disk."""
+"""Fixtures that several rooms share: tiny random models, as specs, in memory and on disk; the scripts that measure."""
 
 from __future__ import annotations
 

@@ -72,11 +72,14 @@ def check(path: str | Path, options: ExportOptions, format: str | None, made: Se
         pass
 
 
-def check_size(first: Frame, path: str | Path, options: ExportOptions, format: str | None = None,
+def check_size(frame: Frame, path: str | Path, options: ExportOptions, format: str | None = None,
                beside: Sequence[Frame] = ()) -> None:
-    """Raise from the first state of a run what `save` would say of the size of its pictures at the end."""
+    """Raise from one state of a run what `save` would say of the size of its pictures at the end, if all are as large.
+
+    What two runs have otherwise is not known here, so a strip's line of it is not counted.
+    """
     name = format_of(Path(path), format)
-    frames, laid = _ready([first] * (first.total + 1), options, name)
+    frames, laid = _ready([frame] * (frame.total + 1), options, name)
     if len(beside):
         frames = paired(frames, _ready(beside, options, name)[0])
     FORMATS[name].lay(frames, laid)

@@ -42,7 +42,7 @@ def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, wea
             raise OptionError(f"{len(recipe.seeds)} clouds of {recipe.points:,} points are {whole:,} points; a run has at "
                               f"most {MAX_ALL_POINTS:,}. Ask for fewer clouds or fewer points.")
     dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
-    return Plan(denoise, levels, Noise(recipe.seeds, shape, model.device, dtype), model.spec.black_margin,
+    return Plan(denoise, levels, Noise(recipe.seeds, shape, model.device, dtype), recipe.spacing, model.spec.black_margin,
                 model.spec.takes_text)
 
 

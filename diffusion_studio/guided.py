@@ -45,9 +45,9 @@ def limited(denoise: Denoiser, recipe: Recipe, spec: ModelSpec) -> Denoiser:
     if spec.makes == PICTURES:                      # points have no range to keep
         keep_eps = isinstance(recipe.sampler, DDIM) and recipe.sampler.keep_eps
         if recipe.threshold < 1:
-            denoise = dynamically_thresholded(denoise, recipe.threshold, keep_eps=keep_eps)
+            denoise = dynamically_thresholded(denoise, recipe.threshold, most=recipe.threshold_most, keep_eps=keep_eps)
         elif recipe.clip:
-            denoise = clamped(denoise, keep_eps=keep_eps)
+            denoise = clamped(denoise, -recipe.clip_range, recipe.clip_range, keep_eps=keep_eps)
     if recipe.palette.on:
         denoise = in_palette(denoise, values(recipe.palette.colours(spec), spec.channels), recipe.palette.below)
     return denoise

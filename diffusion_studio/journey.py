@@ -22,6 +22,7 @@ from .diffusion.prediction import Prediction
 from .diffusion.samplers import NoiseFunction, Sampler, Step
 from .diffusion.sampling import by_place, later, sample, turned
 from .diffusion.schedule import NoiseLevel
+from .diffusion.spacing import Spacing, Trailing
 from .edit import FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from .errors import OptionError, SamplingError
 from .frame import Frame
@@ -40,12 +41,13 @@ class Plan:
     denoise: Denoiser
     levels: tuple[NoiseLevel, ...]
     noise: Noise
+    spacing: Spacing = Trailing()
     black_margin: float = 0.0           # of the model's pictures
     takes_text: bool = False
 
     def start(self) -> torch.Tensor:
-        """x at the first level: noise with the spread that pictures of unit variance have there."""
-        return begun(self.noise, self.levels[0])
+        """x at the first level: noise with the spread that the spacing says."""
+        return begun(self.noise, self.levels[0], self.spacing)
 
 
 # (recipe, the share of its steps that are made) -> its Plan, edit and branch left aside
@@ -75,9 +77,9 @@ class Leg:
         return len(self.levels) - 1 if self.until is None else self.until
 
 
-def begun(noise: NoiseFunction, level: NoiseLevel) -> torch.Tensor:
-    """The first state of a run from noise: with the spread that pictures of unit variance have there."""
-    return math.hypot(level.alpha, level.sigma) * noise(0)
+def begun(noise: NoiseFunction, level: NoiseLevel, spacing: Spacing) -> torch.Tensor:
+    """The first state of a run from noise, with the spread that the spacing says."""
+    return spacing.start_spread(level) * noise(0)
 
 
 def journey(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
@@ -88,7 +90,7 @@ def journey(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
     made = planned(recipe, getattr(edit, "strength", 1.0))
     if edit is None or isinstance(edit, Interpolate):
         noise = made.noise if edit is None else Between(made.noise, between(len(recipe.seeds), edit.film, edit.loop))
-        return Leg(recipe.sampler, made.denoise, made.levels, noise, lambda _: begun(noise, made.levels[0])),
+        return Leg(recipe.sampler, made.denoise, made.levels, noise, lambda _: begun(noise, made.levels[0], recipe.spacing)),
     if isinstance(edit, Travel):
         return _travelled(recipe, edit, made, planned),
     at = {name: _as_x(picture, name, made) for name, picture in edit.pictures.items() if name != "mask"}
@@ -106,7 +108,7 @@ def _travelled(recipe: Recipe, edit: Travel, made: Plan, planned: Planner) -> Le
     stops = [planned(replace(recipe, edit=None, **one), 1.0).denoise for one in asked]
     noise = Between(made.noise, [(0, 0, 0.0)] * edit.film)
     return Leg(recipe.sampler, travelling(stops, between(len(stops), edit.film, edit.loop)), made.levels, noise,
-               lambda _: begun(noise, made.levels[0]))
+               lambda _: begun(noise, made.levels[0], recipe.spacing))
 
 
 def reached(path: Levels, strength: float) -> Levels:
@@ -143,7 +145,7 @@ def _inpainted(recipe: Recipe, edit: Inpaint, made: Plan, picture: torch.Tensor,
 
     def start(_: torch.Tensor | None) -> torch.Tensor:
         noise = made.noise(0)
-        return begun(made.noise, levels[0]) if edit.strength == 1 else editing.noised(picture, levels[0], noise)
+        return begun(made.noise, levels[0], recipe.spacing) if edit.strength == 1 else editing.noised(picture, levels[0], noise)
 
     return Leg(recipe.sampler, editing.inpainted(made.denoise, *known), levels, made.noise, begin or start, known=known)
 
@@ -158,7 +160,8 @@ def _inverted(recipe: Recipe, edit: Invert | Morph, made: Plan, pictures: torch.
                           "back. Choose a deterministic sampler, such as DDIM with eta 0, Heun without churn, or "
                           "DPM-Solver++ 2M.")
     source = planned(Recipe(recipe.model, edit.source_label, recipe.seeds, recipe.steps, recipe.sampler, recipe.spacing,
-                            clip=recipe.clip, threshold=recipe.threshold, prompt=edit.source_prompt,
+                            clip=recipe.clip, clip_range=recipe.clip_range, threshold=recipe.threshold,
+                            threshold_most=recipe.threshold_most, prompt=edit.source_prompt,
                             low_res=recipe.low_res), edit.strength)
     tiles, join = None, _same
     if isinstance(edit, Morph):

@@ -65,6 +65,10 @@ class Recipe:
                                      "glare under strong guidance.", low=0, high=1, later=True)
     threshold: float = option(1.0, "Dynamic thresholding: the share of pixels that keeps its shades where a picture leaves "
                               "the range. 1 is off.", low=0.5, high=1, later=True)
+    threshold_most: float | None = option(None, "The largest value that dynamic thresholding scales back to the range; what lies beyond "
+                                          "is clipped. Left out, there is none.", low=1.0, high=1e6, later=True)
+    clip_range: float = option(1.0, "What clipping keeps every predicted x0 within, from minus to plus; pictures go from -1 to 1.",
+                               low=0.01, high=1e4, later=True)
     guidance_scales: str | None = option(None, "Guidance over time as a list, such as 1,6,3: spread evenly over the run, in "
                                          "place of one scale.", later=True)
     weaker: str | None = option(None, "A weaker model of the same pictures (autoguidance): guidance leads away from what it "

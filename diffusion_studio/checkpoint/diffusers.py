@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..diffusion.schedule import NoiseSchedule, Table
 from ..errors import CheckpointError
 from ..nets.config import UNetConfig
 from ..spec import ModelSpec
+from .diffusers_scheduler import SCHEDULER_FLAGS, process_of
 from .facts import Settings
-from .noise import named, zero_terminal
 from .reader import Found, Reader, Source
 from .walk import Part, renames
 
@@ -28,13 +27,7 @@ _SINGLE = {"time": "time_embedding", "label": "class_embedding", "norm_out": "co
 _GOOGLE = {((128, 256, 256, 256), 2): 32, ((128, 128, 256, 256, 512, 512), 2): 256}
 _GOOGLE_PRESET = {"attention_head_dim": None, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1,
                   "norm_eps": 1e-6}
-_KINDS = ("DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "PNDM", "LMSDiscrete", "EulerDiscrete", "EulerAncestralDiscrete",
-          "DPMSolverMultistep", "DPMSolverSinglestep", "DPMSolverSDE", "UniPCMultistep", "DEISMultistep", "HeunDiscrete",
-          "KDPM2Discrete", "KDPM2AncestralDiscrete", "SASolver", "LCM", "TCD", "UnCLIP")
 MAX_CLASSES = 100_000
-SCHEDULER_FLAGS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas", "prediction_type",
-                    "variance_type", "clip_sample", "clip_sample_range", "thresholding", "timestep_spacing", "steps_offset",
-                    "set_alpha_to_one", "rescale_betas_zero_snr")
 
 
 def place(part: Part, last: int) -> str:
@@ -112,18 +105,18 @@ def describe(source: Source) -> Found:
         middle_scale=told.told("mid_block_scale_factor", 1.0, absent=1.0),
         embedding_channels=None if embedding == 4 * widths[0] else embedding,
         center_input=told.told("center_input_sample", False, absent=False), **label)
-    made_of, notes = process(source, out == 2 * channels)
+    process = process_of(source.scheduler, source.flags, out == 2 * channels)
+    notes, defaults = process.notes, process.defaults
     if google and "norm_eps" not in source.config:
         notes.append("the settings of google's DDPM files were taken, as channels and the attention's old names are theirs")
-    schedule, parametrization, defaults, facts = made_of
     if names:
         defaults["label"] = names[0]
-    spec = ModelSpec(name=source.name, network=config, schedule=schedule, parametrization=parametrization,
-                     image_size=pixels, channels=channels, learned_variance=out == 2 * channels, labels=names,
+    spec = ModelSpec(name=source.name, network=config, schedule=process.schedule, parametrization=process.parametrization,
+                     sigma_data=process.sigma_data, image_size=pixels, channels=channels, learned_variance=out == 2 * channels, labels=names,
                      defaults=defaults)
     made = renames(config, lambda part: place(part, levels - 1), INSIDE)
     return Found("diffusers", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
-                 told.finish(("dropout",)) + facts, tuple(notes))
+                 told.finish(("dropout",)) + process.facts, tuple(notes))
 
 
 def _resample(source: Source, levels: int) -> str:
@@ -182,48 +175,6 @@ def labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, A
     known = given if isinstance(given, dict) else {}
     names = tuple(str(known.get(str(k), f"class {k}")) for k in range(count - null))
     return names, {"classes": count - null, "null_class": null, "class_embedding": kind}
-
-
-def process(source: Source, learned: bool) -> tuple[tuple[NoiseSchedule, str, dict, tuple], list[str]]:
-    """Schedule, parametrization, the run's defaults and the facts, from scheduler_config.json; then notes."""
-    given = {name: value for name, value in source.flags.items() if name in SCHEDULER_FLAGS}
-    told = Settings("diffusers scheduler", given, source.scheduler, {})
-    kind = str(source.scheduler.get("_class_name", "DDPMScheduler")).removesuffix("Scheduler")[:80]
-    if kind not in _KINDS and "beta_schedule" not in given:
-        raise CheckpointError(f"This model is sampled with {kind}Scheduler, which is not a process of betas (a consistency, "
-                              "score or flow model). Its U-Net can be read, but its levels are not those of DDPM. If it was "
-                              "trained with betas after all, give the flag beta_schedule.")
-    timesteps = told.told("num_train_timesteps", 1000, absent=1000)
-    name = told.told("beta_schedule", "linear", absent="linear",
-                     choices=("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp"))
-    start, end = told.told("beta_start", 1e-4, absent=1e-4), told.told("beta_end", 0.02, absent=0.02)
-    betas = told.told("trained_betas", None)
-    if betas is not None and not isinstance(betas, (list, tuple)):
-        raise CheckpointError(f"trained_betas must be a list of {timesteps} numbers, got {str(betas)[:80]!r}.")
-    schedule = Table(timesteps, tuple(betas)) if betas else named(name, timesteps, start, end)
-    if told.told("rescale_betas_zero_snr", False, absent=False):
-        schedule = zero_terminal(schedule)
-    means = told.told("prediction_type", "epsilon", absent="epsilon", choices=("epsilon", "sample", "v_prediction"))
-    ancestral = kind.startswith("DDPM")
-    variance = told.told("variance_type", "learned_range" if learned else "fixed_small", absent="fixed_small") \
-        if ancestral else "fixed_small"
-    if learned:
-        variance = "learned"
-    sampler = {"name": "ddpm", "variance": {"fixed_large": "large", "fixed_large_log": "large", "learned_range": "learned",
-                                            "learned": "learned"}.get(variance, "small")} if ancestral else {"name": "ddim"}
-    clips = told.told("clip_sample", True, absent=ancestral or kind.startswith("DDIM"))
-    if clips and not ancestral:                     # its DDIM clips x0 and steps along the eps of before
-        sampler["keep_eps"] = True
-    spacing = told.told("timestep_spacing", "leading", absent="leading", choices=("leading", "trailing", "linspace"))
-    notes = []
-    for flag, usual in (("thresholding", False), ("clip_sample_range", 1.0), ("steps_offset", 0),
-                        ("set_alpha_to_one", True)):
-        if (value := told.told(flag, usual, absent=usual)) != usual:
-            notes.append(f"{flag} = {value} is not followed here; {usual} is used")
-    defaults = {"sampler": sampler, "spacing": spacing, "clip": bool(clips),
-                "steps": min(250 if ancestral else 50, timesteps)}
-    parametrization = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}[means]
-    return (schedule, parametrization, defaults, told.finish()), notes
 
 
 def _refuse_other_blocks(source: Source) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..diffusion.schedule import NoiseSchedule, VarianceExploding
+from ..diffusion.schedule import VarianceExploding
 from ..errors import CheckpointError
 from ..nets.config import UNetConfig
 from ..spec import ModelSpec
 from . import diffusers
+from .diffusers_scheduler import SCHEDULER_FLAGS, Process, process_of
 from .facts import Settings
 from .reader import Found, Reader, Source
 from .walk import Part, Rename, renames
@@ -26,7 +27,7 @@ def describe(source: Source) -> Found:
     source.shape("down_blocks.0.resnets.0.norm1.weight", 1)
     widths = tuple(source.shape(f"down_blocks.{k}.resnets.0.conv1.weight", 4)[0] for k in range(levels))
     blocks = source.count("down_blocks.0.resnets.{}.norm1.weight")
-    flags = {name: value for name, value in source.flags.items() if name not in (*diffusers.SCHEDULER_FLAGS, *_VE_FLAGS)}
+    flags = {name: value for name, value in source.flags.items() if name not in (*SCHEDULER_FLAGS, *_VE_FLAGS)}
     told = Settings("diffusers", flags, source.config, {})
     told.known("block_out_channels", list(widths))
     told.known("layers_per_block", blocks)
@@ -60,11 +61,11 @@ def describe(source: Source) -> Found:
     centred = told.told("center_input_sample", False, absent=False)
     told.told("act_fn", "silu", absent="silu", choices=("silu", "swish"))
     if random:
-        (schedule, parametrization, defaults, facts), notes = _exploding(source)
+        process = _exploding(source)
         time: dict[str, Any] = {"time_embedding": "fourier", "time_channels": 2 * widths[0], "time_log": True,
                                 "time_scale": 0.5, "time_order": "sin_cos", "unit_input": not centred}
     else:
-        (schedule, parametrization, defaults, facts), notes = diffusers.process(source, out == 2 * channels)
+        process = process_of(source.scheduler, source.flags, out == 2 * channels)
         time = {"time_order": "cos_sin" if told.told("flip_sin_to_cos", True, absent=True) else "sin_cos",
                 "time_shift": told.told("freq_shift", 0, absent=0), "center_input": centred}
     config = UNetConfig(
@@ -77,14 +78,15 @@ def describe(source: Source) -> Found:
         embedding_channels=None if embedding == 4 * widths[0] else embedding, resample_filter="fir", resample_skip=True,
         skip_scale=math.sqrt(0.5), up_attention="last", input_path="skip", output_path="skip", **time, **label)
     if labels:
-        defaults["label"] = labels[0]
-    spec = ModelSpec(name=source.name, network=config, schedule=schedule, parametrization=parametrization, image_size=size,
-                     channels=channels, learned_variance=out == 2 * channels, labels=labels, defaults=defaults)
+        process.defaults["label"] = labels[0]
+    spec = ModelSpec(name=source.name, network=config, schedule=process.schedule, parametrization=process.parametrization,
+                     sigma_data=process.sigma_data, image_size=size, channels=channels, learned_variance=out == 2 * channels,
+                     labels=labels, defaults=process.defaults)
     made = [_signed(one, random) for one in renames(config, lambda part: _place(part, levels - 1), _INSIDE)]
     if random:
         made.append(Rename("frequencies", ("time_proj.weight",)))
     return Found("diffusers-ncsnpp", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
-                 told.finish(("dropout", "downsample_padding")) + facts, tuple(notes))
+                 told.finish(("dropout", "downsample_padding")) + process.facts, tuple(process.notes))
 
 
 def _place(part: Part, last: int) -> str:
@@ -103,7 +105,7 @@ def _signed(one: Rename, random: bool) -> Rename:
     return Rename(one.ours, one.theirs, "negated") if random and last else one
 
 
-def _exploding(source: Source) -> tuple[tuple[NoiseSchedule, str, dict, tuple], list[str]]:
+def _exploding(source: Source) -> Process:
     """The process of ScoreSdeVeScheduler. Its pictures go from 0 to 1, ours from -1 to 1, so all noise counts twice."""
     told = Settings("diffusers scheduler", {name: value for name, value in source.flags.items() if name in _VE_FLAGS},
                     source.scheduler, {})
@@ -113,14 +115,14 @@ def _exploding(source: Source) -> tuple[tuple[NoiseSchedule, str, dict, tuple], 
                               "not give it. It belongs to ScoreSdeVeScheduler; correct scheduler_config.json, or move it away.")
     timesteps = told.told("num_train_timesteps", 2000, absent=2000)
     least, most = told.told("sigma_min", 0.01, absent=0.01), told.told("sigma_max", 1348.0, absent=1348.0)
-    notes = ["pictures of its program go from 0 to 1; here from -1 to 1, so its sigmas are doubled"]
-    if (count := told.told("correct_steps", 1, absent=1)) > 0:
-        notes.append(f"its program corrects each step by Langevin dynamics (correct_steps = {count}, snr = "
-                     f"{told.told('snr', 0.15, absent=0.15)}), which is not done here; take more steps instead")
+    correct, snr = told.told("correct_steps", 1, absent=1), told.told("snr", 0.15, absent=0.15)
     told.told("sampling_eps", 1e-5, absent=1e-5)
-    defaults = {"sampler": {"name": "ddpm", "variance": "large"}, "spacing": "log-snr", "clip": False,
+    notes = ["pictures of its program go from 0 to 1; here from -1 to 1, so its sigmas are doubled",
+             "its program takes the mean length of noise and score over all pictures of a batch for its Langevin steps; here each "
+             "picture has its own, so that it does not depend on the others"]
+    defaults = {"sampler": {"name": "predictor_corrector", "correct_steps": correct, "snr": snr, "correct_first": True}, "spacing": "log-snr", "clip": False,
                 "steps": min(250, timesteps)}
-    return (VarianceExploding(timesteps, 2 * least, 2 * most, "sigma"), "eps", defaults, told.finish(("snr",))), notes
+    return Process(VarianceExploding(timesteps, 2 * least, 2 * most, "sigma"), "eps", defaults, told.finish(), notes)
 
 
 READER = Reader(

@@ -27,6 +27,9 @@ class Between:
     def __call__(self, index: int) -> torch.Tensor:
         return mixed(self.ends(index), self.pairs)
 
+    def further(self, index: int, number: int) -> torch.Tensor:
+        return mixed(self.ends.further(index, number), self.pairs)
+
     def over(self, start: float, end: float) -> torch.Tensor:
         return mixed(self.ends.over(start, end), self.pairs)
 

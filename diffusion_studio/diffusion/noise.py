@@ -29,6 +29,7 @@ def gaussian(seed: int, index: int, shape: Sequence[int], family: int = 0) -> np
 _DEPTH = 14                     # an octave of the clock is cut into 2^14 cells: times are rounded to these
 _OCTAVES = 40                   # a start this many octaves before the end is as good as 0
 _PATHS = 1                      # the family of streams that Brownian paths draw from
+_FURTHER = 2                    # the first of the families of further noise of an index
 
 
 def brownian(seed: int, start: float, end: float, shape: Sequence[int],
@@ -98,6 +99,13 @@ class Noise:
         import torch
 
         drawn = np.stack([gaussian(seed, index, self.shape) for seed in self.seeds])
+        return torch.from_numpy(drawn).to(self.dtype or torch.float32).to(self.device)
+
+    def further(self, index: int, number: int) -> torch.Tensor:
+        """More noise of the same index, for a sampler that needs several: `number` 0, 1, ..., each a stream of its own."""
+        import torch
+
+        drawn = np.stack([gaussian(seed, index, self.shape, _FURTHER + number) for seed in self.seeds])
         return torch.from_numpy(drawn).to(self.dtype or torch.float32).to(self.device)
 
     def over(self, start: float, end: float) -> torch.Tensor:

@@ -157,7 +157,21 @@ def _flow(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
     return Reading(at.alpha, at.sigma, of_x0=-1.0, of_eps=1.0)
 
 
-# From the level, the level one training timestep below, and the data's standard deviation.
+def _consistency(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
+    """The inner network F of a consistency model f(x) = c_skip x + c_out F(c_in x), where f(x) = x at the least noise `below`
+    (Song et al. 2023, eq. 5 and appendix C). For alpha = 1 exactly the paper's; else of x / alpha and sigma / alpha.
+    """
+    spread = math.hypot(at.alpha * deviation, at.sigma)             # c_in = 1 / spread
+    above = at.sigma - at.alpha * below.sigma / below.alpha
+    whole = above**2 + (at.alpha * deviation)**2
+    # c_skip = (alpha deviation)^2 / whole and c_out = above deviation / spread, which is 0 at the least noise: F is not heard
+    out = max(above, 1e-12) * deviation / spread
+    return Reading(at.alpha, at.sigma, of_x0=above**2 / whole / out, of_eps=-at.alpha * deviation**2 * at.sigma / whole / out,
+                   scale=1 / spread, determinant=-at.sigma / out)
+
+
+# From the level, the level below that it is about ("mean": one training timestep down; "consistency": the least noise), and the
+# data's standard deviation.
 Parametrization = Callable[[NoiseLevel, NoiseLevel, float], Reading]
 
 PARAMETRIZATIONS: dict[str, Parametrization] = {
@@ -167,6 +181,7 @@ PARAMETRIZATIONS: dict[str, Parametrization] = {
     "mean": _mean,
     "edm": _edm,
     "flow": _flow,
+    "consistency": _consistency,
 }
 
 
@@ -183,4 +198,6 @@ def reading(name: str, level: NoiseLevel, schedule: NoiseSchedule, sigma_data: f
             raise OptionError("The mean of x_{t-1} needs a schedule with timesteps. Choose a table, or another "
                               "parametrization.")
         below = schedule.level(level.t - 1) if level.t >= 1 else CLEAN
+    if name == "consistency":
+        below = schedule.level(schedule.t_min)
     return PARAMETRIZATIONS[name](level, below, sigma_data)

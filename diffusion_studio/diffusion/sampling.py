@@ -68,7 +68,7 @@ def turned(levels: Sequence[NoiseLevel], until: int) -> bool:
 
 def by_place(noise: NoiseFunction, first: int = 0) -> NoiseFunction:
     """The run's noise from its level number `first` on, by the place in the run alone."""
-    return lambda index: noise(first + index)
+    return _ByPlace(noise, first)
 
 
 def later(noise: NoiseFunction, first: int) -> NoiseFunction:
@@ -76,14 +76,22 @@ def later(noise: NoiseFunction, first: int) -> NoiseFunction:
     return _Later(noise, first) if first else noise
 
 
-class _Later:
-    """Noise by the place in the whole run; between log-SNRs it is what it was."""
+class _ByPlace:
+    """Noise by the place in the whole run. It has no path between log-SNRs."""
 
     def __init__(self, noise: NoiseFunction, first: int) -> None:
         self._noise, self._first = noise, first
 
     def __call__(self, index: int) -> torch.Tensor:
         return self._noise(self._first + index)
+
+    def further(self, index: int, number: int) -> torch.Tensor:
+        further = getattr(self._noise, "further", None)
+        return self(index) if further is None else further(self._first + index, number)
+
+
+class _Later(_ByPlace):
+    """Noise by the place in the whole run; between log-SNRs it is what it was."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._noise, name)

@@ -23,6 +23,7 @@ from .processes import PROCESSES, check_process
 from .rates import LR_SHAPES, lr_factor
 
 KINDS = ("denoiser", "classifier", "points")
+TRAINABLE = tuple(name for name in PARAMETRIZATION_NAMES if name != "consistency")     # that needs a training of its own
 OBJECTIVE_NAMES = ("simple", "hybrid", "vlb")
 LEARNED_VARIANCE = ("hybrid", "vlb")
 OPTIMIZERS = ("adamw", "muon")
@@ -72,7 +73,7 @@ class TrainConfig:
                            "edm (variance exploding) or flow (flow matching).", choices=tuple(PROCESSES))
     timesteps: int = option(1000, "Timesteps T; in continuous time only how many the app offers.", low=1, high=100_000)
     parametrization: str = option("auto", "What the network predicts; auto is what suits the schedule: eps, or v where it "
-                                  "ends in pure noise, edm and flow with theirs.", choices=("auto", *PARAMETRIZATION_NAMES))
+                                  "ends in pure noise, edm and flow with theirs.", choices=("auto", *TRAINABLE))
     sigma_data: float = option(0.5, "Standard deviation of the pictures, as edm assumes it.", low=1e-4, high=1e4)
     objective: str = option("simple", "Loss: mean squared error, the variational bound, or both; the latter two learn "
                             "the variance.", choices=OBJECTIVE_NAMES)

@@ -201,7 +201,9 @@ def make_diffusers_skip(kept: dict) -> None:
         def draw(*args, count=iter(range(1, STEPS + 1)), **kwargs):
             return torch.from_numpy(normal(f"noise {next(count)}", BATCH, 3, SIZE, SIZE))
 
-        if random:                                          # its ancestral steps; no correction between them
+        if random:                                          # its ancestral steps alone, and the pipeline with its corrections
+            arrays["corrected"] = np.concatenate([corrected(network, process, x[k:k + 1], k, [one[k:k + 1] for one in label])
+                                                  for k in range(BATCH)])
             scheduling_sde_ve.randn_tensor = draw
             scheduler = ScoreSdeVeScheduler(**process)
             scheduler.set_timesteps(STEPS, sampling_eps=0.0)
@@ -221,6 +223,29 @@ def make_diffusers_skip(kept: dict) -> None:
         given = {key: value for key, value in network.config.items() if not key.startswith("_")}
         keep(kept, name, shapes, arrays, {"config": given,
                                           "scheduler": {"_class_name": type(scheduler).__name__, **process}})
+
+
+def corrected(network, process: dict, x, picture: int, label: list) -> np.ndarray:
+    """ScoreSdeVePipeline's run of one picture, as its Langevin steps depend on the others of a batch."""
+    import torch
+    from diffusers import ScoreSdeVeScheduler
+    from diffusers.schedulers import scheduling_sde_ve
+
+    def fresh(what: str):
+        return torch.from_numpy(normal(what, BATCH, 3, SIZE, SIZE))[picture:picture + 1]
+
+    scheduler = ScoreSdeVeScheduler(**process)
+    scheduler.set_timesteps(STEPS, sampling_eps=0.0)
+    scheduler.set_sigmas(STEPS, sampling_eps=1.0)
+    x = scheduler.init_noise_sigma * x
+    for k, (t, sigma) in enumerate(zip(scheduler.timesteps, scheduler.sigmas)):
+        asked = sigma * torch.ones(1)
+        for number in range(scheduler.config.correct_steps):
+            scheduling_sde_ve.randn_tensor = lambda *args, **kwargs: fresh(f"further {k} {number}")
+            x = scheduler.step_correct(network(x, asked, *label).sample, x, return_dict=False)[0]
+        scheduling_sde_ve.randn_tensor = lambda *args, **kwargs: fresh(f"noise {k + 1}")
+        x, mean = scheduler.step_pred(network(x, asked, *label).sample, t, x, return_dict=False)
+    return mean.numpy()
 
 
 LAYOUTS = {"openai_enlarging": make_openai_enlarging, "openai_classifier": make_openai_classifier, "edm": make_edm,

@@ -106,7 +106,7 @@ def test_the_scheduler_gives_the_recipes_defaults(saved):
     assert dict(spec.defaults) == {"sampler": {"name": "ddpm", "variance": "large"}, "spacing": "leading", "clip": True,
                                    "steps": 250}
     spec = checkpoint.inspect(saved("diffusers", "everywhere")).spec
-    assert spec.parametrization == "v" and spec.defaults["spacing"] == "trailing"
+    assert spec.parametrization == "v" and spec.defaults["spacing"]["timestep_spacing"] == "trailing"
     folder = saved("diffusers", "default")
     (folder / "scheduler_config.json").write_text('{"_class_name": "DDIMScheduler", "clip_sample": false, "rescale_betas_zero_snr": '
                                                   'true, "prediction_type": "v_prediction", "new_key_of_2030": [1]}')
@@ -152,10 +152,10 @@ def test_a_configuration_that_is_none(saved, text, message):
         checkpoint.inspect(folder)
 
 
-def test_a_consistency_model_is_said_to_be_one(saved):
+def test_a_process_without_betas_is_said_to_be_one(saved):
     folder = saved("diffusers", "default")
-    (folder / "scheduler_config.json").write_text('{"_class_name": "CMStochasticIterativeScheduler"}')
-    with pytest.raises(CheckpointError, match="CMStochasticIterativeScheduler, which is not a process of betas"):
+    (folder / "scheduler_config.json").write_text('{"_class_name": "FlowMatchEulerDiscreteScheduler"}')
+    with pytest.raises(CheckpointError, match="FlowMatchEulerDiscreteScheduler, which is not a process of betas"):
         checkpoint.inspect(folder)
 
 

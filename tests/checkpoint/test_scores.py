@@ -163,13 +163,32 @@ def test_ten_steps_of_ncsnpp(stored, name):
     recipe = ds.Recipe.from_settings({**model.spec.defaults, "label": None})
     levels = ds.path(model.schedule, golden.STEPS, recipe.spacing)
     x = levels[0].sigma * x_of(3) - 1 if exploding else x_of(3)
-    scale = 1.0                                             # of the fresh noise: a level's sigma has the factor 2 already
-    noise = lambda k: scale * torch.from_numpy(golden.normal(f"noise {k}", golden.BATCH, 3, golden.SIZE, golden.SIZE))  # noqa: E731
     denoise = model.denoiser(golden.LABELS if model.spec.labels else None)
-    *_, last = ds.sample(recipe.sampler, clamped(denoise) if recipe.clip else denoise, x, levels, noise)
-    found, wanted = last.x.numpy(), STORED["diffusers_skip"][f"{name}.sampled"]
-    found = (found + 1) / 2 if exploding else found
-    assert np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1) < 1e-4
+    denoise = clamped(denoise) if recipe.clip else denoise
+    # the pipeline with its Langevin steps, and without them
+    samplers = {"corrected": recipe.sampler, "sampled": dataclasses.replace(recipe.sampler, correct_steps=0)} if exploding else \
+        {"sampled": recipe.sampler}
+    for what, sampler in samplers.items():
+        *_, last = ds.sample(sampler, denoise, x, levels, Noises())
+        found, wanted = last.x.numpy(), STORED["diffusers_skip"][f"{name}.{what}"]
+        found = (found + 1) / 2 if exploding else found
+        assert np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1) < 1e-4, what
+    if exploding:
+        assert np.abs(STORED["diffusers_skip"][f"{name}.corrected"] - STORED["diffusers_skip"][f"{name}.sampled"]).max() > 0.1
+
+
+class Noises:
+    """The noise of the golden runs, that of the Langevin steps too."""
+
+    def __call__(self, index: int) -> torch.Tensor:
+        return self._drawn(f"noise {index}")
+
+    def further(self, index: int, number: int) -> torch.Tensor:
+        return self._drawn(f"further {index} {number}")
+
+    @staticmethod
+    def _drawn(what: str) -> torch.Tensor:
+        return torch.from_numpy(golden.normal(what, golden.BATCH, 3, golden.SIZE, golden.SIZE))
 
 
 @pytest.mark.parametrize("name", [name for _, name in cases("diffusers_skip")])
@@ -189,7 +208,8 @@ def test_ncsnpp_converts_to_the_same_bits(stored, tmp_path):
     assert torch.equal(before.denoiser()(x, level).x0, after.denoiser()(x, level).x0)
     seen = checkpoint.inspect(folder)
     assert "layout 'diffusers-ncsnpp'" in checkpoint.as_text(seen)
-    assert any("corrects each step by Langevin dynamics (correct_steps = 1, snr = 0.15)" in note for note in seen.found.notes)
+    assert any("here each picture has its own" in note for note in seen.found.notes)
+    assert before.spec.defaults["sampler"] == {"name": "predictor_corrector", "correct_steps": 1, "snr": 0.15, "correct_first": True}
 
 
 @pytest.mark.parametrize("name, config, scheduler, message", [

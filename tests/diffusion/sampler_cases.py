@@ -25,6 +25,7 @@ STOCHASTIC = {"ddpm small": DDPM("small"), "ddpm large": DDPM("large"), "ddpm in
               "ddim eta=1": DDIM(eta=1.0), "ddim eta=0.5": DDIM(eta=0.5), "euler_ancestral": s.EulerAncestral(),
               "dpmpp_2s eta=1": s.DPMPP2S(eta=1.0), "dpmpp_2m_sde": s.DPMPP2MSDE(),
               "dpmpp_2m_sde heun eta=0.5": s.DPMPP2MSDE(eta=0.5, correction="heun"),
+              "dpmpp_sde": s.DPMPPSDE(), "dpm_2 eta=1": s.DPM2(eta=1.0), "predictor_corrector": s.PredictorCorrector(),
               "euler churn": s.Euler(churn=10.0), "heun churn": s.Heun(churn=10.0)}
 
 

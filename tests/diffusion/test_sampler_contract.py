@@ -171,7 +171,10 @@ def test_noise_of_index_i_arrives_at_level_i():
         asked: list[int] = []
         levels, noise = path(Linear(timesteps=20), 5), Noise((0,), (1, 2, 2), dtype=F64)
         last_of(sampler, strange, noise(0), levels, lambda index: asked.append(index) or noise(index))
-        assert asked == [1, 2, 3, 4] + [5] * ("churn" in name), name      # churn is added before a step
+        twice = name in ("dpmpp_sde", "predictor_corrector")            # of noise without a path and without further draws
+        # churn is added before a step, but not at the schedule's noisiest level, above which there is none
+        wanted = [2, 3, 4, 5] if "churn" in name else sorted([1, 2, 3, 4] * (1 + twice))
+        assert asked == wanted, name
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -82,6 +82,8 @@ DRAWING = {"ddpm small": (s.DDPM(), 250), "ddpm large": (s.DDPM("large"), 250),
            "ddim eta=1": (s.DDIM(1.0), 250), "euler_ancestral": (s.EulerAncestral(), 250),
            "dpmpp_2s eta=1": (s.DPMPP2S(1.0), 100),
            "dpmpp_2m_sde": (s.DPMPP2MSDE(), 80), "dpmpp_2m_sde heun eta=0.5": (s.DPMPP2MSDE(0.5, correction="heun"), 80),
+           "dpmpp_sde": (s.DPMPPSDE(), 100), "dpm_2 eta=1": (s.DPM2(1.0), 250),
+           "predictor_corrector": (s.PredictorCorrector(snr=0.05), 250), "predictor alone": (s.PredictorCorrector(0), 250),
            "heun churn": (s.Heun(churn=10.0), 100), "euler churn": (s.Euler(churn=10.0), 250),
            # deterministic ones carry the start's distribution to the data's
            "heun": (s.Heun(), 50), "unipc": (s.UniPC(), 40), "dpmpp_3m": (s.DPMPP3M(), 60)}

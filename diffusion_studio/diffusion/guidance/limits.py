@@ -26,15 +26,16 @@ def clamped(denoise: Denoiser, low: float = -1.0, high: float = 1.0, keep_eps: b
     return inside
 
 
-def dynamically_thresholded(denoise: Denoiser, share: float = 0.995, limit: float = 1.0, keep_eps: bool = False) -> Denoiser:
+def dynamically_thresholded(denoise: Denoiser, share: float = 0.995, limit: float = 1.0, most: float | None = None,
+                            keep_eps: bool = False) -> Denoiser:
     """Dynamic thresholding (Saharia et al. 2022, section 2.3): a picture that leaves the range is scaled back into it.
 
-    s is the `share`-quantile (0 to 1) of |x0| over each picture, at least `limit`; x0 is clamped to [-s, s] and divided by
-    s / limit. Choose it with large guidance, where clamping alone saturates whole areas. `keep_eps` as in `clamped`.
+    s is the `share`-quantile (0 to 1) of |x0| over each picture, at least `limit` and at `most` that where it is given; x0 is
+    clamped to [-s, s] and divided by s / limit. Choose it with large guidance, where clamping alone saturates whole areas. `keep_eps` as in `clamped`.
     """
     def inside(x: torch.Tensor, level: NoiseLevel) -> Prediction:
         p = denoise(x, level)
-        s = _quantile(p.x0.abs().flatten(1), share).clamp_min(limit).view(-1, *[1] * (x.ndim - 1))
+        s = _quantile(p.x0.abs().flatten(1), share).clamp(limit, most).view(-1, *[1] * (x.ndim - 1))
         return _limited(p, p.x0.clamp(-s, s) * (limit / s), x, level, keep_eps)
 
     return inside

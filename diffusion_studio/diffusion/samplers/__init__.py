@@ -6,10 +6,12 @@ from .base import NoiseFunction, Sampler, Step
 from .consistency import Consistency
 from .ddim import DDIM
 from .ddpm import DDPM
-from .dpm_solver import DPMPP2M, DPMPP2MSDE, DPMPP2S, DPMPP3M
+from .dpm2 import DPM2
+from .dpm_solver import DPMPP2M, DPMPP2MSDE, DPMPP2S, DPMPP3M, DPMPPSDE, DPMPPSinglestep
 from .euler import Euler, EulerAncestral
 from .heun import Heun
 from .pndm import PLMS, PNDM
+from .predictor_corrector import PredictorCorrector
 from .unipc import UniPC
 
 SAMPLERS: dict[str, type[Sampler]] = {
@@ -22,14 +24,19 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "dpmpp_3m": DPMPP3M,
     "dpmpp_2s": DPMPP2S,
     "dpmpp_2m_sde": DPMPP2MSDE,
+    "dpmpp_sde": DPMPPSDE,
+    "dpmpp_singlestep": DPMPPSinglestep,
+    "dpm_2": DPM2,
     "unipc": UniPC,
     "plms": PLMS,
     "pndm": PNDM,
     "lms": LMS,
     "deis": DEIS,
     "adaptive": Adaptive,
+    "predictor_corrector": PredictorCorrector,
     "consistency": Consistency,
 }
 
-__all__ = ["DDIM", "DDPM", "DEIS", "DPMPP2M", "DPMPP2MSDE", "DPMPP2S", "DPMPP3M", "LMS", "PLMS", "PNDM", "SAMPLERS",
-           "Adaptive", "Consistency", "Euler", "EulerAncestral", "Heun", "NoiseFunction", "Sampler", "Step", "UniPC"]
+__all__ = ["DDIM", "DDPM", "DEIS", "DPM2", "DPMPP2M", "DPMPP2MSDE", "DPMPP2S", "DPMPP3M", "DPMPPSDE", "DPMPPSinglestep", "LMS",
+           "PLMS", "PNDM", "SAMPLERS", "Adaptive", "Consistency", "Euler", "EulerAncestral", "Heun", "NoiseFunction",
+           "PredictorCorrector", "Sampler", "Step", "UniPC"]

@@ -12,7 +12,8 @@ import numpy as np
 
 from ... import options
 from ...options import option
-from .arithmetic import adams, rho, straight, weighted
+from ..levels import Levels
+from .arithmetic import adams, lower_order_final_option, lowers_final_order, rho, straight, weighted
 from .base import NoiseFunction, Step
 from .unipc import ORDER
 
@@ -64,18 +65,23 @@ class DEIS:
     """
 
     order: int = option(3, ORDER, low=1, high=4)
+    lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
         options.check(self)
 
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
+        lowered = lowers_final_order(self.lower_order_final, levels.steps)
         history: list[tuple[float, torch.Tensor]] = []                          # newest first: (log rho, eps)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             here = -now.log_snr / 2
             older = [(at, eps) for at, eps in history if at != here]
+            if lowered:
+                older = older[:len(levels) - 2 - i]
             if not older or not to.sigma:
                 x = straight(p, to)
                 history = [(here, p.eps)][:self.order - 1] if now.alpha else []

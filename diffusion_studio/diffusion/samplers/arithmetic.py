@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ...errors import OptionError
+from ...options import option
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +24,19 @@ if TYPE_CHECKING:
     from ..prediction import Prediction
     from ..schedule import NoiseLevel
 
+SHORT_RUN = 15                  # steps; what diffusers calls few in `lower_order_final`
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+
+
+def fixed_stride_option() -> Any:
+    """The option that DDIM, PLMS and PNDM share."""
+    return option(False, "Step to timestep t - T // n, as diffusers does, even where the run visits another one next.", later=True)
+
+
+def lower_order_final_option() -> Any:
+    """The option that the multistep solvers share."""
+    return option("never", "Whether the last steps fall to lower order, so that the last one is of first order: never, in "
+                  f"short runs of fewer than {SHORT_RUN} steps, or always.", choices=("never", "short", "always"), later=True)
 
 
 def weighted(*terms: tuple[float, torch.Tensor]) -> torch.Tensor:
@@ -53,6 +68,35 @@ def along(x: torch.Tensor, eps: torch.Tensor, now: NoiseLevel, to: NoiseLevel) -
     """The same step where eps is not what was predicted at x (PNDM eq. 11). now.alpha must not be 0."""
     scale = to.alpha / now.alpha
     return weighted((scale, x), (to.sigma - scale * now.sigma, eps))
+
+
+def fixed_stride_of(levels: Levels) -> int:
+    """T // n, the stride of diffusers' DDIM and PNDM in timesteps. Raises `OptionError` where there are no timesteps."""
+    if levels.schedule is None or not levels.schedule.discrete:
+        raise OptionError("A fixed stride counts timesteps, and this run's levels come from no table of timesteps. Leave "
+                          "fixed_stride off.")
+    return levels.schedule.timesteps // levels.steps
+
+
+def fixed_stride_start(to: NoiseLevel, levels: Levels) -> NoiseLevel:
+    """The level a stride above `to`, at most the schedule's noisiest."""
+    return levels.schedule.level(min(to.t + fixed_stride_of(levels), levels.schedule.t_max))
+
+
+def fixed_stride_goal(now: NoiseLevel, to: NoiseLevel, levels: Levels) -> NoiseLevel:
+    """The level T // n timesteps below `now`, to which diffusers' DDIM and PNDM step whatever the run visits next.
+
+    Where that lies below timestep 0, or the run goes up, it is the run's own next level `to`.
+    """
+    stride = fixed_stride_of(levels)
+    if to.log_snr < now.log_snr or now.t < stride:
+        return to
+    return levels.schedule.level(now.t - stride)
+
+
+def lowers_final_order(rule: str, steps: int) -> bool:
+    """Whether the last steps of a run of this many steps fall to lower order, by the option `lower_order_final`."""
+    return rule == "always" or rule == "short" and steps < SHORT_RUN
 
 
 def split(now: NoiseLevel, to: NoiseLevel, eta: float) -> tuple[float, float]:

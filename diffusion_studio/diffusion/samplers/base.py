@@ -40,7 +40,8 @@ class Sampler(Protocol):
 
     `levels` are the n + 1 levels to visit; `noise(i)` is fresh noise for the arrival at levels[i]
     (churn, which is added before a step, takes that of its arrival). A sampler that needs the noise of an interval asks
-    `noise.over(start, end)` where there is one. Where two levels are equal, x stays.
+    `noise.over(start, end)` where there is one, one that needs several noises of one arrival `noise.further(i, number)`.
+    Where two levels are equal, x stays.
     """
 
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from ... import options
+from ...options import option
 from .arithmetic import weighted
 from .base import NoiseFunction, Step
 
@@ -25,11 +28,18 @@ class Consistency:
     an ordinary network, whose x0 is the mean of all that is possible, it gives blurred pictures of too little variety.
     """
 
+    sigma_min: float = option(0.0, "The noise that the clean end of the model's process still has: fresh noise is less by so "
+                              "much, in squares (Algorithm 1).", low=0.0, high=100.0, later=True)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
-            x = weighted((to.alpha, p.x0), (to.sigma, noise(i + 1))) if to.sigma else to.alpha * p.x0
+            fresh = math.sqrt(max(to.sigma**2 - (to.alpha * self.sigma_min)**2, 0))
+            x = weighted((to.alpha, p.x0), (fresh, noise(i + 1))) if fresh else to.alpha * p.x0
             del p
         return x

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ... import options
 from ...options import option
-from .arithmetic import weighted
+from ..levels import Levels
+from .arithmetic import fixed_stride_goal, fixed_stride_option, weighted
 from .base import NoiseFunction, Step
 
 if TYPE_CHECKING:
@@ -33,12 +34,17 @@ class DDIM:
     keep_eps: bool = option(False, "Where x0 is clipped, step along the noise that the network saw, as diffusers does, and not "
                             "along that which goes with the clipped x0.", later=True)
 
+    fixed_stride: bool = fixed_stride_option()
+
     def __post_init__(self) -> None:
         options.check(self)
 
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
+            if self.fixed_stride:
+                to = fixed_stride_goal(now, to, levels)
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             kept = now.alpha / to.alpha * to.sigma                  # noise that x_now inherited from x_to

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ..schedule import NoiseLevel
 
 
+_LEAST_VARIANCE = 1e-20         # what takes the place of no variance where a logarithm is needed, as in diffusers
+
+
 @dataclass(frozen=True)
 class DDPM:
     """Ancestral sampling: draw x_{t-1} from the posterior given x_t and the predicted x0 (Ho et al. 2020, Algorithm 2).
@@ -37,6 +40,9 @@ class DDPM:
     learned_above: float = option(0.0, "The learned variance counts where sigma / alpha, the noise beside the picture, is at "
                                   "least this; below it the small one, which leaves less grain.", low=0.0, high=1e6)
 
+    last_noise: bool = option(False, "Add noise in the last step too, where it starts above timestep 0, as diffusers does "
+                              "with the large and the learned variance.", later=True)
+
     def __post_init__(self) -> None:
         options.check(self)
 
@@ -50,10 +56,12 @@ class DDPM:
             x = weighted((scale * to.sigma**2 / now.sigma**2, x), (to.alpha * beta / now.sigma**2, p.x0))       # eq. 7
             learned = p.variance
             del p                                                   # else it is kept while the next one is made
-            if to.sigma and beta > 0:                               # no noise on the arrival at the clean picture
+            arrives = to.sigma == 0                                 # at the clean picture, where no noise is added
+            if beta > 0 and (not arrives or self.last_noise and now.t > 0):
                 low = self.variance == "learned" and now.sigma < self.learned_above * now.alpha
                 variance = "small" if low else self.variance
-                deviation = self._deviation(variance, beta * to.sigma**2 / now.sigma**2, beta, learned)
+                small = max(beta * to.sigma**2 / now.sigma**2, _LEAST_VARIANCE)
+                deviation = self._deviation(variance, small, beta, learned)
                 fresh = noise(i + 1)
                 if variance == "learned":
                     x.addcmul_(deviation, fresh)

@@ -17,7 +17,7 @@ from ... import options
 from ...options import option
 from ..levels import Levels
 from ..schedule import NoiseLevel
-from .arithmetic import split, straight, towards, weighted
+from .arithmetic import lower_order_final_option, lowers_final_order, split, straight, towards, weighted
 from .base import NoiseFunction, Step
 from .euler import ETA, S_NOISE
 
@@ -47,18 +47,21 @@ class DPMPP2M:
     """
 
     correction: str = option("midpoint", CORRECTION, choices=("midpoint", "heun"))
+    lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
         options.check(self)
 
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
+        lowered = lowers_final_order(self.lower_order_final, levels.steps)
         before, h_before = None, math.inf
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             h = advance(now, to)
-            if before is None or not usable(h, h_before):
+            if before is None or not usable(h, h_before) or lowered and i == len(levels) - 2:
                 x = straight(p, to)
             else:
                 gain = -to.alpha * math.expm1(-h)                               # alpha_t (1 - exp(-h))
@@ -82,21 +85,25 @@ class DPMPP3M:
     difference: str = option("full", "Weight of the second difference: full is of third order, half is what other "
                              "programs do.",
                              choices=("full", "half"))
+    lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
         options.check(self)
 
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
+        lowered = lowers_final_order(self.lower_order_final, levels.steps)
         history: list[tuple[float, torch.Tensor]] = []                          # newest first: (the step from it, x0)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             h = advance(now, to)
             gain = -to.alpha * math.expm1(-h)
-            if not usable(h) or not history:
+            most = len(levels) - 1 - i if lowered else 3                        # order of this step at most
+            if not usable(h) or not history or most == 1:
                 x = straight(p, to)
-            elif len(history) == 1:
+            elif len(history) == 1 or most == 2:
                 more = gain / 2 * h / history[0][0]
                 x = weighted((to.sigma / now.sigma, x), (gain + more, p.x0), (-more, history[0][1]))
             else:
@@ -148,6 +155,114 @@ class DPMPP2S:
             if up:
                 x.add_(noise(i + 1), alpha=self.s_noise * up)
         return x
+
+
+@dataclass(frozen=True)
+class DPMPPSDE:
+    """SDE-DPM-Solver++ of one step with a midpoint, two network calls a step ("dpm++ sde" in k-diffusion).
+
+    As `DPMPP2S` with eta 1, and noise is added at the midpoint too: both noises are increments of one Brownian path. Choose it
+    for much detail in 10 to 20 steps.
+    """
+
+    eta: float = option(1.0, ETA, low=0.0, high=1.0)
+    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
+                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
+        for i, (now, to) in enumerate(pairwise(levels)):
+            p = denoise(x, now)
+            yield Step(i, now, x, p.x0, p.eps)
+            if not usable(advance(now, to)):
+                x = straight(p, to)
+                del p
+                continue
+            middle = levels.at((now.log_snr + to.log_snr) / 2)
+            x0 = p.x0
+            del p
+            ahead = self._ancestral(x, x0, now, middle, noise, i)
+            del x0
+            x = self._ancestral(x, denoise(ahead, middle).x0, now, to, noise, i)
+            del ahead
+        return x
+
+    def _ancestral(self, x: torch.Tensor, x0: torch.Tensor, now: NoiseLevel, to: NoiseLevel, noise: NoiseFunction,
+                   i: int) -> torch.Tensor:
+        """From x towards x0, down to a part of the arrival's noise, and fresh noise for the rest."""
+        down, up = split(now, to, self.eta)
+        moved = towards(x, x0, now, NoiseLevel(to.t, to.alpha, down))
+        return moved.add_(_increment(noise, i, now, to, self.eta), alpha=self.s_noise * up) if up else moved
+
+
+@dataclass(frozen=True)
+class DPMPPSinglestep:
+    """Singlestep DPM-Solver++ on the visited levels (Lu et al. 2022; DPMSolverSinglestepScheduler in diffusers).
+
+    Steps come in groups of `order`: a first step of first order, then one of second order, and a third of third order, each
+    from the state at which its group began. One network call a step. The last steps, which do not fill a group, and the
+    step to the clean picture are of lower order. Choose it where the fast steps of `DPMPP2M` are unsteady.
+    """
+
+    order: int = option(2, "Steps in a group, and the order that its last step has.", low=1, high=3)
+    correction: str = option("midpoint", CORRECTION, choices=("midpoint", "heun"))
+    lower_order_final: str = lower_order_final_option()
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+    def orders(self, steps: int, clean: bool) -> list[int]:
+        """The order of each of the steps; the last one is 1 where the run ends at the clean picture."""
+        order = self.order
+        groups, rest = divmod(steps, order)
+        if not rest and not lowers_final_order(self.lower_order_final, steps):
+            found = [*range(1, order + 1)] * groups
+        else:                               # the last group: 1; 1, 1 for whole groups of two; 1, 2, 1 for whole ones of three
+            tail = {1: [1], 2: [1, 1] if order == 2 else [1, 2], 3: [1, 2, 1]}[rest or order]
+            found = [*range(1, order + 1)] * (groups - (not rest)) + tail
+        return [*found[:-1], 1] if clean else found
+
+    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
+                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        orders = self.orders(len(levels) - 1, not levels[-1].sigma)
+        group: list[tuple[NoiseLevel, torch.Tensor]] = []               # since its beginning: (level, x0)
+        begun = x
+        for i, (now, to) in enumerate(pairwise(levels)):
+            p = denoise(x, now)
+            yield Step(i, now, x, p.x0, p.eps)
+            if orders[i] == 1 or not _regular(group, now, to):
+                group, begun, x = [(now, p.x0)], x, straight(p, to)
+                del p
+                continue
+            group = [*group, (now, p.x0)]
+            del p
+            x = self._advance(begun, group, to)
+        return x
+
+    def _advance(self, begun: torch.Tensor, group: list[tuple[NoiseLevel, torch.Tensor]], to: NoiseLevel) -> torch.Tensor:
+        """From the group's first state to the level `to`, by the x0 at all of its levels."""
+        start, first = group[0]
+        h = advance(start, to)
+        gain, linear = -to.alpha * math.expm1(-h), to.alpha * (math.expm1(-h) / h + 1)
+        spans = [advance(start, level) for level, _ in group[1:]]       # in lambda, from the start
+        kept = to.sigma / start.sigma
+        if len(group) == 2 or self.correction == "midpoint":
+            more = (gain / 2 if len(group) == 2 and self.correction == "midpoint" else linear) * h / spans[-1]
+            return weighted((kept, begun), (gain - more, first), (more, group[-1][1]))
+        near, far = (span / h for span in spans)
+        quadratic = -2 * to.alpha * ((math.expm1(-h) + h) / h**2 - 0.5)
+        newest = (quadratic - linear * near) / (far - near) / far       # of the newest x0 less the first
+        older = (linear * far - quadratic) / (far - near) / near
+        return weighted((kept, begun), (gain - newest - older, first), (older, group[1][1]), (newest, group[2][1]))
+
+
+def _regular(group: list[tuple[NoiseLevel, torch.Tensor]], now: NoiseLevel, to: NoiseLevel) -> bool:
+    """Whether a step of higher order can be made: all levels differ and have a finite lambda."""
+    levels = [*(level for level, _ in group), now, to]
+    return bool(group) and all(usable(advance(a, b)) for a, b in pairwise(levels))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from ... import options
 from ...options import option
 from ..levels import Levels
-from .arithmetic import along, straight, weighted
+from .arithmetic import (along, fixed_stride_goal, fixed_stride_of, fixed_stride_option, fixed_stride_start, straight,
+                         weighted)
 from .base import NoiseFunction, Step
 from .unipc import ORDER
 
@@ -48,21 +49,25 @@ class PLMS:
     """
 
     order: int = option(4, ORDER, low=1, high=4)
+    fixed_stride: bool = fixed_stride_option()
 
     def __post_init__(self) -> None:
         options.check(self)
 
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
         history: list[torch.Tensor] = []
-        for i, (now, to) in enumerate(pairwise(levels)):
+        for i, (now, following) in enumerate(pairwise(levels)):
+            to = fixed_stride_goal(now, following, levels) if self.fixed_stride else following
             p: Prediction | None = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             history = [p.eps, *history]
-            if i == 0 and self.order > 1 and now.alpha and to.sigma:
+            if i == 0 and self.order > 1 and len(levels) > 2 and now.alpha and to.sigma:
                 ahead = straight(p, to)
-                eps = weighted((0.5, p.eps), (0.5, denoise(ahead, to).eps))
-                x = along(x, eps, now, to)
+                eps = weighted((0.5, p.eps), (0.5, denoise(ahead, following).eps))
+                # diffusers takes the second half of this step from a stride above its arrival
+                x = along(x, eps, fixed_stride_start(following, levels) if self.fixed_stride else now, following)
                 del ahead, eps
             else:
                 p = None if len(history) > 1 else p
@@ -80,18 +85,22 @@ class PNDM:
     picture, or from alpha = 0, is never a Runge-Kutta one. Choose it as PLMS, for a better start.
     """
 
+    fixed_stride: bool = fixed_stride_option()
+
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         history: list[torch.Tensor] = []
         for i, (now, to) in enumerate(pairwise(levels)):
+            starting = i < 3 and now.alpha and to.sigma
+            if self.fixed_stride and not starting:
+                to = fixed_stride_goal(now, to, levels)
             p: Prediction | None = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             history = [p.eps, *history]
-            starting = i < 3 and now.alpha and to.sigma
             p = None if len(history) > 1 or starting else p
             if starting:
-                x, ahead = self._runge_kutta(denoise, x, history[0], now, to, levels.at_time((now.t + to.t) / 2))
+                x, ahead = self._runge_kutta(denoise, x, history[0], now, to, *self._halfway(now, to, levels))
                 x.add_(denoise(ahead, to).eps, alpha=_change(now, to) / 6)
                 del ahead
             else:
@@ -100,15 +109,25 @@ class PNDM:
             del p
         return x
 
+    def _halfway(self, now: NoiseLevel, to: NoiseLevel, levels: Levels) -> tuple[NoiseLevel, NoiseLevel]:
+        """Where the first half of a Runge-Kutta step arrives, and where it is taken to be.
+
+        diffusers counts half a stride in whole timesteps, down from the one and up from the other end, so the two may differ.
+        """
+        if not self.fixed_stride:
+            return (levels.at_time((now.t + to.t) / 2),) * 2
+        half = fixed_stride_of(levels) // 2
+        return levels.schedule.level(now.t - half), levels.schedule.level(to.t + half)
+
     @staticmethod
     def _runge_kutta(denoise: Denoiser, x: torch.Tensor, first: torch.Tensor, now: NoiseLevel, to: NoiseLevel,
-                     middle: NoiseLevel) -> tuple[torch.Tensor, torch.Tensor]:
+                     arrival: NoiseLevel, middle: NoiseLevel) -> tuple[torch.Tensor, torch.Tensor]:
         """The step but for its fourth eps, and the state where that is predicted.
 
         At each call two tensors stand beside the network's answer and the three eps to be remembered: none can do with
         fewer. So the second eps is kept within the state that it led to.
         """
-        ahead = along(x, first, now, middle)
+        ahead = along(x, first, now, arrival)
         ahead = along(x, denoise(ahead, middle).eps, now, middle)
         third = denoise(ahead, middle).eps
         scale, change, half = to.alpha / now.alpha, _change(now, to), _change(now, middle)

@@ -12,7 +12,8 @@ import numpy as np
 
 from ... import options
 from ...options import option
-from .arithmetic import towards, weighted
+from ..levels import Levels
+from .arithmetic import lower_order_final_option, lowers_final_order, towards, weighted
 from .base import NoiseFunction, Step
 from .dpm_solver import advance, usable
 
@@ -37,12 +38,15 @@ class UniPC:
     order: int = option(2, ORDER, low=1, high=3)
     solver: str = option("bh2", "B(h) in the paper's eq. 5: bh1 is h, bh2 is exp(h) - 1. bh1 suits very few steps without "
                          "guidance.", choices=("bh1", "bh2"))
+    lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
         options.check(self)
 
     def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
                  noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
+        lowered = lowers_final_order(self.lower_order_final, levels.steps)
         history: list[tuple[float, torch.Tensor]] = []                          # newest first: (lambda, x0)
         awaiting, newest = None, 0.0                # the corrected x but for the next x0, and the weight of that x0
         for i, (now, to) in enumerate(pairwise(levels)):
@@ -57,6 +61,8 @@ class UniPC:
                 continue
             history = [(now.log_snr / 2, p.x0), *history]
             del p
+            if lowered:
+                history = history[:len(levels) - 1 - i]
             nodes = [(at - history[0][0]) / h for at, _ in history[1:]]         # r_k, below 0; the arrival is 1
             kept, gain = to.sigma / now.sigma, -to.alpha * math.expm1(-h)
             bend, rest = self._weights(nodes, h)                                # the predictor's

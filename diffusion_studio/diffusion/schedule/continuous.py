@@ -17,13 +17,14 @@ from .base import NoiseLevel, NoiseSchedule
 class VarianceExploding(NoiseSchedule):
     """alpha = 1, sigma anything (Karras et al. 2022, EDM). The ends are those of EDM's table 1.
 
-    The label is what the network was given: EDM's c_noise = log(sigma) / 4, or sigma itself.
+    The label is what the network was given: EDM's c_noise = log(sigma) / 4, or sigma itself, or, in consistency models (Song
+    et al. 2023), 1000 c_noise.
     """
 
     sigma_min: float = option(0.002, "Least noise.", low=1e-8, high=1e6)
     sigma_max: float = option(80.0, "Most noise.", low=1e-8, high=1e6)
-    label: str = option("c_noise", "What the network takes for t: c_noise is log(sigma) / 4, as in EDM.",
-                        choices=("c_noise", "sigma"))
+    label: str = option("c_noise", "What the network takes for t: c_noise is log(sigma) / 4, as in EDM; 1000 times "
+                        "that in consistency models.", choices=("c_noise", "sigma", "1000 c_noise"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,14 +45,19 @@ class VarianceExploding(NoiseSchedule):
 
     def level(self, t: float) -> NoiseLevel:
         t = self._checked(t)
-        return NoiseLevel(t, 1.0, t if self.label == "sigma" else math.exp(4 * t))
+        return NoiseLevel(t, 1.0, t if self.label == "sigma" else math.exp(4 * t / self._unit))
 
     def timestep(self, log_snr: float) -> float:
         held = min(max(-log_snr / 2, math.log(self.sigma_min)), math.log(self.sigma_max))        # log(sigma)
-        return _held(self, math.exp(held) if self.label == "sigma" else held / 4)
+        return _held(self, math.exp(held) if self.label == "sigma" else self._unit * held / 4)
+
+    @property
+    def _unit(self) -> float:
+        """The label where c_noise is 1."""
+        return 1000.0 if self.label == "1000 c_noise" else 1.0
 
     def _label(self, sigma: float) -> float:
-        return sigma if self.label == "sigma" else math.log(sigma) / 4
+        return sigma if self.label == "sigma" else self._unit * math.log(sigma) / 4
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from ... import options
 from ...errors import OptionError
-from ..schedule import CLEAN, NoiseLevel, NoiseSchedule
+from ..levels import Levels
+from ..schedule import NoiseSchedule
 from .base import MOST_STEPS, Spacing
+from .diffusers import Diffusers
 from .even import Leading, Linspace, Quadratic, Trailing
 from .listed import Sections, Timesteps
 from .sigma import Exponential, Follow, Karras, LogSNR
@@ -21,11 +23,12 @@ SPACINGS: dict[str, type[Spacing]] = {
     "follow": Follow,
     "timesteps": Timesteps,
     "sections": Sections,
+    "diffusers": Diffusers,
 }
 
 
-def path(schedule: NoiseSchedule, steps: int, spacing: Spacing | str = "trailing") -> tuple[NoiseLevel, ...]:
-    """The steps + 1 levels of a run: `steps` of the schedule, noisiest first, and the clean end.
+def path(schedule: NoiseSchedule, steps: int, spacing: Spacing | str = "trailing") -> Levels:
+    """The steps + 1 levels of a run: `steps` of the schedule, noisiest first, and the end, which is the clean picture.
 
     `spacing` is an instance, or a name of `SPACINGS` for its defaults. Raises `OptionError` for a number of steps that the
     spacing cannot make, or labels that the schedule does not have.
@@ -39,12 +42,13 @@ def path(schedule: NoiseSchedule, steps: int, spacing: Spacing | str = "trailing
     if spacing.count not in (None, steps):
         raise OptionError(f"The spacing {options.name_of(SPACINGS, spacing)} makes {spacing.count} steps by itself, and "
                           f"{steps} were asked for. Ask for {spacing.count}, or choose another spacing.")
-    levels = (*(schedule.level(float(t)) for t in spacing(schedule, steps)), CLEAN)
-    if any(a.log_snr >= b.log_snr for a, b in zip(levels, levels[1:])):
+    levels = Levels(spacing.levels(schedule, steps), schedule)
+    falling = levels[:-1] if levels[-1] == levels[-2] else levels           # diffusers may visit its last level twice
+    if any(a.log_snr >= b.log_snr for a, b in zip(falling, falling[1:])):
         raise OptionError(f"{steps} steps are too many for this spacing on this schedule: some would not lower the noise. "
                           "Choose fewer.")
     return levels
 
 
-__all__ = ["MOST_STEPS", "SPACINGS", "Exponential", "Follow", "Karras", "Leading", "Linspace", "LogSNR", "Quadratic",
+__all__ = ["MOST_STEPS", "SPACINGS", "Diffusers", "Exponential", "Follow", "Karras", "Leading", "Linspace", "LogSNR", "Quadratic",
            "Sections", "Spacing", "Timesteps", "Trailing", "path"]

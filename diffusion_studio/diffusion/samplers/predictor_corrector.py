@@ -1,0 +1,74 @@
+"""The predictor-corrector sampler of score-based models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from ... import options
+from ...options import option
+from ..levels import Levels
+from .arithmetic import straight, weighted
+from .base import NoiseFunction, Step
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..denoiser import Denoiser
+    from ..prediction import Prediction
+    from ..schedule import NoiseLevel
+
+@dataclass(frozen=True)
+class PredictorCorrector:
+    """A step of ancestral sampling, then Langevin steps at the level where it arrives (Song et al. 2021, Algorithms 1 to 5).
+
+    The Langevin steps correct what the step got wrong, at the price of a network call each; their size follows from the
+    lengths of noise and score, for each picture by itself. No noise is added on the arrival at the clean picture. Made for
+    variance exploding models (NCSN++), with some 1,000 levels.
+    """
+
+    correct_steps: int = option(1, "Langevin steps at each level; each is one more network call.", low=0, high=100)
+    snr: float = option(0.15, "Signal-to-noise ratio r of the Langevin steps: more moves further.", low=0.001, high=2.0)
+    correct_first: bool = option(False, "Correct the first state too, which is pure noise, as diffusers does.", later=True)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+
+    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
+                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
+        for i, (now, to) in enumerate(pairwise(levels)):
+            p = denoise(x, now)
+            if i and now.log_snr > levels[i - 1].log_snr:
+                x, p = self._corrected(denoise, x, p, now, noise, i)
+            yield Step(i, now, x, p.x0, p.eps)
+            whole = len(levels) - 1 == levels.steps             # else this part of a run begins with a corrected state
+            if self.correct_first and i == 0 and whole and to.log_snr > now.log_snr:
+                x, p = self._corrected(denoise, x, p, now, noise, i)
+            scale = now.alpha / to.alpha                        # q(x_now | x_to) = N(scale * x_to, beta)
+            beta = now.sigma**2 - (scale * to.sigma)**2
+            if beta <= 0:                                       # up, or nowhere: along the ODE
+                x = straight(p, to)
+            else:
+                x = weighted((scale * to.sigma**2 / now.sigma**2, x), (to.alpha * beta / now.sigma**2, p.x0))
+            del p
+            if to.sigma and beta > 0:
+                x.add_(noise(i + 1), alpha=math.sqrt(beta))
+        return x
+
+    def _corrected(self, denoise: Denoiser, x: torch.Tensor, p: Prediction, now: NoiseLevel, noise: NoiseFunction,
+                   i: int) -> tuple[torch.Tensor, Prediction]:
+        """x after its Langevin steps (Algorithms 4 and 5), and what is predicted there. The score is -eps / sigma."""
+        further = getattr(noise, "further", None)
+        for k in range(self.correct_steps):
+            fresh = noise(i) if further is None else further(i, k)
+            score = p.eps / -now.sigma
+            lengths = [tensor.flatten(1).norm(dim=1) for tensor in (fresh, score)]
+            size = 2 * (self.snr * lengths[0] / lengths[1].clamp_min(1e-12)) ** 2
+            size = size.view(-1, *[1] * (x.ndim - 1))
+            x = x + size * score + (2 * size).sqrt() * fresh
+            p = denoise(x, now)
+        return x, p

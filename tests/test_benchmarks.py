@@ -105,17 +105,18 @@ def test_palette_figures_of_known_shades(sprites):
 
 def test_a_judge_reads_parts_and_not_noise(script):
     """Squares whose place is the body and whose colour is the armour: learned in a few passes, lost where they change."""
-    quality, chance = script("heroes_quality"), np.random.default_rng(0)
+    quality, pixel_judge, chance = script("heroes_quality"), script("_pixel_judge"), np.random.default_rng(0)
     captions = [f"body{chance.integers(3)}, coat{chance.integers(4)}" for _ in range(768)]
     known = script("_sprites").attributes(captions)
     colours = np.array([(250, 30, 30), (30, 250, 30), (30, 30, 250), (220, 220, 220)])
     pictures = np.zeros((len(captions), 8, 8, 3), np.uint8)
     for picture, (body, coat, *_) in zip(pictures, known.seen):
         picture[2:6, 3 * body:3 * body + 2] = colours[coat - 1]
-    judge = quality.trained(pictures[:512], known, known.seen[:512], seed=0, epochs=8)
-    right = quality.by_slot(quality.named(judge, pictures[512:]) == known.seen[512:])
+    sizes = [len(names) for names in known.names]
+    judge = pixel_judge.trained(pictures[:512], sizes, known.seen[:512], seed=0, epochs=8)
+    right = quality.by_slot(pixel_judge.named(judge, pictures[512:]) == known.seen[512:])
     assert right["body"] > 0.97 and right["armour"] > 0.97 and right["legs"] == 1
-    swapped = quality.by_slot(quality.named(judge, pictures[512:, :, :, ::-1]) == known.seen[512:])
+    swapped = quality.by_slot(pixel_judge.named(judge, pictures[512:, :, :, ::-1]) == known.seen[512:])
     assert swapped["armour"] < 0.65 < swapped["body"]           # red and blue are one another's, half of the coats
 
 

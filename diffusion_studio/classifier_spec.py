@@ -38,7 +38,7 @@ class ClassifierSpec:
             raise OptionError("provenance must be an object of names and values.")
 
     def label_index(self, label: str) -> int:
-        """The class of a label's name; an `OptionError` lists what there is. See `options.index_of` on case."""
+        """The class of a label's name (on case see `options.index_of`); an `OptionError` lists all."""
         return options.index_of(f"label of the classifier {self.name}", label, self.labels)
 
     def to_json(self) -> str:

@@ -98,7 +98,7 @@ def numbers(text: str, what: str, kind: type) -> tuple:
 
 
 def index_of(kind: str, given: str, names: Sequence[str]) -> int:
-    """The index of a name. The exact name comes first, as "A" and "a" may both be names; otherwise case does not matter.
+    """The index of a name: of the exact one, as "A" and "a" may both be names, else whatever the case.
 
     Raises `OptionError` for an unknown name, and for one that matches several names apart from case.
     """
@@ -108,8 +108,8 @@ def index_of(kind: str, given: str, names: Sequence[str]) -> int:
     if not matches:
         raise unknown(kind, given, names)
     if len(matches) > 1:
-        raise OptionError(f"The {kind} {given!r} could be {' or '.join(repr(names[k]) for k in matches)}, which differ in "
-                          "case only. Give one of them exactly.")
+        raise OptionError(f"The {kind} {given!r} could be {' or '.join(repr(names[k]) for k in matches)}, which "
+                          "differ in case only. Give one of them exactly.")
     return matches[0]
 
 

@@ -118,7 +118,7 @@ class ModelSpec:
         return f"{self.image_size}x{self.image_size} {'grey' if self.channels == 1 else 'RGB'}"
 
     def label_index(self, label: str | int) -> int:
-        """The class of a label's name or index; an `OptionError` lists what there is. See `options.index_of` on case."""
+        """The class of a label's name (on case see `options.index_of`) or index; an `OptionError` lists all."""
         if not self.labels:
             raise OptionError(f"{self.name} takes no label, got {label!r}. Leave the label out.")
         if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= label < len(self.labels):

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import options
 from .diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
-from .errors import OptionError, unknown
+from .errors import OptionError
 from .nets.classifier_config import ClassifierConfig
 from .options import option
 
@@ -38,11 +38,8 @@ class ClassifierSpec:
             raise OptionError("provenance must be an object of names and values.")
 
     def label_index(self, label: str) -> int:
-        """The class of a label's name; case does not matter. An `OptionError` lists what there is."""
-        folded = [name.casefold() for name in self.labels]
-        if label.casefold() not in folded:
-            raise unknown(f"label of the classifier {self.name}", label, self.labels)
-        return folded.index(label.casefold())
+        """The class of a label's name (on case see `options.index_of`); an `OptionError` lists all."""
+        return options.index_of(f"label of the classifier {self.name}", label, self.labels)
 
     def to_json(self) -> str:
         given = {f.name: getattr(self, f.name) for f in fields(self)}

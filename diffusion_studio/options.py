@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,22 @@ def numbers(text: str, what: str, kind: type) -> tuple:
         return tuple(int(v) if v == int(v) else v for v in found)
     except (ValueError, OverflowError):                     # the latter: infinity is no whole number
         raise OptionError(f"{what} must be numbers with commas between them, such as 1,2,2; got {text!r}.") from None
+
+
+def index_of(kind: str, given: str, names: Sequence[str]) -> int:
+    """The index of a name: of the exact one, as "A" and "a" may both be names, else whatever the case.
+
+    Raises `OptionError` for an unknown name, and for one that matches several names apart from case.
+    """
+    if given in names:
+        return names.index(given)
+    matches = [k for k, name in enumerate(names) if name.casefold() == given.casefold()]
+    if not matches:
+        raise unknown(kind, given, names)
+    if len(matches) > 1:
+        raise OptionError(f"The {kind} {given!r} could be {' or '.join(repr(names[k]) for k in matches)}, which "
+                          "differ in case only. Give one of them exactly.")
+    return matches[0]
 
 
 def _finite(value: float) -> bool:

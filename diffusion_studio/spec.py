@@ -118,14 +118,13 @@ class ModelSpec:
         return f"{self.image_size}x{self.image_size} {'grey' if self.channels == 1 else 'RGB'}"
 
     def label_index(self, label: str | int) -> int:
-        """The class of a label's name (case does not matter) or index; an `OptionError` lists what there is."""
+        """The class of a label's name (on case see `options.index_of`) or index; an `OptionError` lists all."""
         if not self.labels:
             raise OptionError(f"{self.name} takes no label, got {label!r}. Leave the label out.")
         if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= label < len(self.labels):
             return int(label)
-        folded = [name.casefold() for name in self.labels]
-        if isinstance(label, str) and label.casefold() in folded:
-            return folded.index(label.casefold())
+        if isinstance(label, str):
+            return options.index_of(f"label of {self.name}", label, self.labels)
         raise options.unknown(f"label of {self.name}", label, self.labels)
 
     @property

@@ -105,17 +105,18 @@ def test_palette_figures_of_known_shades(sprites):
 
 def test_a_judge_reads_parts_and_not_noise(script):
     """Squares whose place is the body and whose colour is the armour: learned in a few passes, lost where they change."""
-    quality, chance = script("heroes_quality"), np.random.default_rng(0)
+    quality, pixel_judge, chance = script("heroes_quality"), script("_pixel_judge"), np.random.default_rng(0)
     captions = [f"body{chance.integers(3)}, coat{chance.integers(4)}" for _ in range(768)]
     known = script("_sprites").attributes(captions)
     colours = np.array([(250, 30, 30), (30, 250, 30), (30, 30, 250), (220, 220, 220)])
     pictures = np.zeros((len(captions), 8, 8, 3), np.uint8)
     for picture, (body, coat, *_) in zip(pictures, known.seen):
         picture[2:6, 3 * body:3 * body + 2] = colours[coat - 1]
-    judge = quality.trained(pictures[:512], known, known.seen[:512], seed=0, epochs=8)
-    right = quality.by_slot(quality.named(judge, pictures[512:]) == known.seen[512:])
+    sizes = [len(names) for names in known.names]
+    judge = pixel_judge.trained(pictures[:512], sizes, known.seen[:512], seed=0, epochs=8)
+    right = quality.by_slot(pixel_judge.named(judge, pictures[512:]) == known.seen[512:])
     assert right["body"] > 0.97 and right["armour"] > 0.97 and right["legs"] == 1
-    swapped = quality.by_slot(quality.named(judge, pictures[512:, :, :, ::-1]) == known.seen[512:])
+    swapped = quality.by_slot(pixel_judge.named(judge, pictures[512:, :, :, ::-1]) == known.seen[512:])
     assert swapped["armour"] < 0.65 < swapped["body"]           # red and blue are one another's, half of the coats
 
 
@@ -180,7 +181,7 @@ def test_ticks_are_round(script, most, ticks):
 def test_bounds_on_time(script, tiny_spec):
     bound_of = script("model_speed").bound_of
     grey, coloured = tiny_spec(), tiny_spec({"in_channels": 3, "out_channels": 3})
-    assert (bound_of(coloured, "emoji"), bound_of(coloured, "heroes"), bound_of(coloured, "cifar10")) == (4, 2, 2)
+    assert [bound_of(coloured, name) for name in ("emoji", "heroes", "cifar10", "letters")] == [4, 2, 2, 0.6]
     assert bound_of(grey, "mnist") == bound_of(grey, "new") == 1.5 and bound_of(coloured, "new") is None
     points = ds.ModelSpec(network=MLPConfig())
     assert bound_of(points, "swiss-roll") is None
@@ -251,3 +252,203 @@ def test_a_judge_sees_labels_that_are_easy_to_see(script, tmp_path, kind, count)
     asked.cache, asked.judge_seed = tmp_path / "cache", 0
     sees = judge.judge_of(ImageData(pictures[:count], labels[:count], ("a", "b", "c")), asked)
     assert (sees(pictures[count:]) == labels[count:]).mean() > 0.9
+
+
+@pytest.fixture(scope="module")
+def written(script):
+    return script("_letters")
+
+
+@pytest.fixture(scope="module")
+def strokes() -> np.ndarray:
+    """(3, 16, 16) ink: a bar, a thin bar of which no pixel is wholly covered, and a slope of all coverages."""
+    ink = np.zeros((3, 16, 16), np.uint8)
+    ink[0, 2:14, 6:9], ink[1, 2:14, 7] = 255, 150
+    ink[2, 4:12] = np.arange(16) * 17
+    return ink
+
+
+def test_colours_are_read_from_ink_on_white(written, strokes):
+    for colour in range(12):
+        pictures = written.coloured(strokes, np.full(3, colour))
+        assert written.ink_colours(pictures).tolist() == [colour] * 3
+        read = written.coverage(pictures, np.full(3, colour)).astype(int)
+        assert abs(read - strokes).max() <= 1  # gray has half as many shades
+        noisy = (
+            (pictures + np.random.default_rng(0).normal(0, 5, pictures.shape))
+            .round()
+            .clip(0, 255)
+            .astype(np.uint8)
+        )
+        assert written.ink_colours(noisy).tolist() == [colour] * 3
+    black = written.coloured(strokes, np.zeros(3, int))
+    white = np.full((1, 16, 16, 3), 255, np.uint8)
+    assert written.ink_colours(white).tolist() == [written.NONE]
+    assert written.ink_colours(255 - (255 - black) // 2).tolist()[0] == written.COLOUR_NAMES.index("gray")
+    chosen = written.Recoloured(strokes, np.array([3, 5, 7]))[np.array([2, 0])]
+    np.testing.assert_array_equal(chosen, written.coloured(strokes[[2, 0]], np.array([7, 3])))
+
+
+def test_colours_are_dealt_by_what_was_held_out(written):
+    looks = ["bold mono", "black italic sans", "pixel"] * 40
+    for held_out in (False, True):
+        found = written.dealt_colours(looks, held_out, np.random.default_rng(0))
+        names = [written.COLOUR_NAMES[k] for k in found]
+        assert all(
+            (written.HELD_OUT_LOOK[name] == look.split()[-1]) == held_out for name, look in zip(names, looks)
+        )
+        assert len(set(names)) == (5 if held_out else 12)
+    assert written.split_caption("black black sans") == (0, "black sans")
+    for wrong in ("black", "sans", "beige sans", "red cat"):
+        with pytest.raises(DataError, match="got '" + wrong):
+            written.split_caption(wrong)
+
+
+def test_ink_that_grows(written):
+    ink = np.array([[1, 2, 3, 4, 5, 6.0], [1, 2, 2, 4, 5, 6], [6, 2, 3, 4, 5, 7], [1, np.nan, 3, 4, 5, 6]])
+    assert written.growing(ink).tolist() == [True, False, False, False]
+    glyphs = np.repeat(np.array([10, 20, 30, 40], np.uint8), 4).reshape(4, 2, 2)
+    found = written.ink_of_glyphs(
+        glyphs, np.array([0, 0, 1, 1]), ["bold sans", "bold sans", "sans", "bold italic sans"], "sans", 2
+    )
+    bold, regular = written.WEIGHTS.index("bold"), written.WEIGHTS.index("")
+    assert found[0, bold] == pytest.approx(15 / 255) and found[1, regular] == pytest.approx(30 / 255)
+    assert np.isnan(found).sum() == 10
+
+
+def test_nearest_glyphs_are_of_the_same_character(written):
+    random = np.random.default_rng(0)
+    real, labels = random.integers(0, 256, (40, 4, 4), dtype=np.uint8), np.arange(40) % 2
+    made = real[[3, 4, 5]]
+    made[1, 0, 0] = 255 - made[1, 0, 0]
+    found = written.nearest(made, np.array([1, 0, 0]), real, labels)
+    assert found[0] == 0 and found[1] == pytest.approx(abs(2 * int(real[4, 0, 0]) - 255) / 255, abs=1e-6)
+    others = np.square((real[labels == 0].astype(float) - made[2]) / 255).sum((1, 2))
+    assert found[2] == pytest.approx(np.sqrt(others.min())) and found[2] > 0.5  # itself is another character
+    assert written.nearest(made, np.array([5, 0, 0]), real, labels)[0] == np.inf
+
+
+def letter_figures(**changes):
+    """What letters_quality.py measures where each target is just met."""
+    rights = {"character": 0.9, "colour": 1.0}
+    looks = dict.fromkeys(("serif", "sans", "mono", "script", "blackletter", "pixel"), 0.8)
+    figures = {
+        "right": {"made": {"character": 0.881, "colour": 0.99}, "real": rights},
+        "looks": {"made": dict.fromkeys(looks, 0.751), "real": looks},
+        "new pairs": {"seen": rights, "held out": {"character": 0.881, "colour": 0.981}},
+        "copies": {"made": {"median": 3.0, "nearest": 1.0}, "real": {"median": 3.0, "nearest": 1.0}},
+        "ink": {"grows": 62, "grows_in_real": 62, "characters": 62},
+        "calls": 25.0,
+    }
+    for path, value in changes.items():
+        *inner, last = path.split("__")
+        at = figures
+        for name in inner:
+            at = at[name.replace("_", " ")]
+        at[last] = value
+    return figures
+
+
+@pytest.mark.parametrize(
+    "changes, missed",
+    [
+        ({}, []),
+        ({"right__made__character": 0.879}, ["character recognised"]),
+        ({"right__made__colour": 0.989}, ["colour right"]),
+        ({"ink__grows": 61}, ["ink grows with weight"]),
+        ({"looks__made__pixel": 0.749}, ["look told: pixel"]),
+        ({"new_pairs__held_out__character": 0.879}, ["character in new pairs"]),
+        ({"new_pairs__held_out__colour": 0.979}, ["colour in new pairs"]),
+        ({"copies__made__median": 2.99}, ["copies: median"]),
+        ({"copies__made__nearest": 0.99}, ["copies: nearest 5%"]),
+        ({"calls": 26.0}, ["network calls"]),
+        ({"calls": None}, []),
+    ],
+    ids=str,
+)
+def test_verdicts_on_letters(script, changes, missed):
+    found = script("letters_quality").verdicts(letter_figures(**changes))
+    assert [one["what"] for one in found if not one["met"]] == missed
+
+
+@pytest.fixture
+def lettered(script, tmp_path):
+    """A small file of scripts/letters_data.py: 54 typefaces of nine looks, four characters, nine held out."""
+    script("_timing")  # puts this checkout on the path
+    from scripts.letters_data import LOOKS, coloured_letters
+
+    looks = [
+        f"{weight} {look}".strip()
+        for look in LOOKS
+        for weight in ("hairline", "light", "", "semibold", "bold", "black")
+    ]
+    fonts = np.repeat(np.arange(len(looks)), 4)
+    ink, random = np.zeros((len(fonts), 32, 32), np.uint8), np.random.default_rng(0)
+    for k, font in enumerate(fonts):
+        row, column = 4 + 3 * (font // 6), 2 + 7 * (k % 4)  # the look is the place down, the character across
+        ink[k, row : row + 3 + font % 6, column : column + 4] = 255 - random.integers(0, 40)
+    letters = {
+        "image": ink,
+        "label": np.arange(len(fonts)) % 4,
+        "label_names": np.array([*"AaBb"]),
+        "font": fonts,
+        "caption": np.array([looks[k] for k in fonts]),
+        "font_names": np.array(looks),
+    }
+    np.savez(tmp_path / "letters.npz", **coloured_letters(letters, 5, seed=0))
+    return tmp_path / "letters.npz"
+
+
+def test_letters_are_measured_from_start_to_end(
+    script, lettered, write_checkpoint, tmp_path, monkeypatch, capsys
+):
+    import json
+    import sys
+
+    from diffusion_studio.nets.config import TextConfig
+
+    words = ("black", "bold", "sans")
+    text = TextConfig(words=len(words), width=8, heads=2, tokens=8)
+    path = write_checkpoint(
+        network={"in_channels": 3, "out_channels": 3, "classes": 4, "text": text},
+        image_size=32,
+        labels=(*"AaBb",),
+        words=words,
+        defaults={"steps": 2, "guidance": 2.0},
+    )
+    quality, few = (
+        script("letters_quality"),
+        ["--pictures", 30, "--new-pairs", 10, "--each-look", 4, "--ink-seeds", 1],
+    )
+    monkeypatch.setattr(quality, "SHEET_TEXT", "AaBb")
+    monkeypatch.setattr(quality, "SHEET_WEIGHTS", "BbAa")
+    found = {}
+    for model in ("real", path):
+        out = tmp_path / "out.json"
+        monkeypatch.setattr(
+            sys,
+            "argv",
+            [
+                "letters_quality.py",
+                str(model),
+                "--data",
+                str(lettered),
+                "--cache",
+                str(tmp_path / "cache"),
+                *map(str, few),
+                "--json",
+                str(out),
+                "--sheet",
+                str(tmp_path / "sheet.png"),
+            ],
+        )
+        quality.main()
+        found[model] = json.loads(out.read_text("utf-8"))
+        assert "character recognised" in capsys.readouterr().out
+    assert [one["what"] for one in found["real"]["verdicts"] if not one["met"]] == [] and found["real"][
+        "right"
+    ]["made"]["colour"] == 1
+    missed = {one["what"] for one in found[path]["verdicts"] if not one["met"]}
+    assert {"character recognised", "colour right", "ink grows with weight"} <= missed
+    assert found[path]["calls"] == 4 and (tmp_path / "sheet.png").is_file()
+    assert len(list((tmp_path / "cache").iterdir())) == 1  # the judge, made once

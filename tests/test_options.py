@@ -143,3 +143,13 @@ def test_unknown_guesses_without_regard_to_case_and_cuts_what_is_long():
     assert str(unknown("label", "x", [])) == "There is no label 'x'. Choose one of: none."
     assert len(str(unknown("label", "y" * 10_000, ["a"]))) < 200
     assert isinstance(unknown("label", "x", []), StudioError)
+
+
+def test_an_exact_name_comes_before_one_in_another_case():
+    names = ("A", "B", "a", "Aa", "aA")
+    assert [options.index_of("label", name, names) for name in names] == [0, 1, 2, 3, 4]
+    assert options.index_of("label", "b", names) == 1
+    with pytest.raises(OptionError, match="The label 'AA' could be 'Aa' or 'aA', which differ in case only"):
+        options.index_of("label", "AA", names)
+    with pytest.raises(OptionError, match="There is no label 'c'. Choose one of: A, B, a, Aa, aA"):
+        options.index_of("label", "c", names)

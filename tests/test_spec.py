@@ -40,6 +40,11 @@ def test_labels_by_name_in_any_case_or_by_index(tiny_spec, label, index):
     assert tiny_spec().label_index(label) == index
 
 
+def test_labels_that_differ_in_case_only_are_each_found(tiny_spec):
+    letters = tiny_spec(labels=("A", "a", "b"))
+    assert [letters.label_index(name) for name in letters.labels] == [0, 1, 2] and letters.label_index("B") == 2
+
+
 @pytest.mark.parametrize("label", [3, -1, True, 1.0, "0", "", "ankle", None])
 def test_unknown_labels(tiny_spec, label):
     with pytest.raises(OptionError, match=f"There is no label of tiny '{label}'. Choose one of: Cat, Dog, Ankle boot"):

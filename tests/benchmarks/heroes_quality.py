@@ -22,83 +22,25 @@ import argparse
 import json
 import sys
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
+from _pixel_judge import GRAIN, Judge, kept, named
 from _prompts import add_settings, drawn, recipe_for
 from _sprites import (SLOTS, Attributes, always_black, asked_pairs, attributes, black_backgrounds, near_black, pairs,
                       palette, palette_figures, parts)
 from _timing import ROOT             # first of what is the project's, as it puts this checkout on the path
-from safetensors.torch import load_file
-from torch import nn
-from tqdm import tqdm
 
 import diffusion_studio as ds
 from diffusion_studio import data, images
-from diffusion_studio.checkpoint.atomic import write_tensors
 from diffusion_studio.errors import DataError, StudioError
 from diffusion_studio.training.captions import read_hold_out
 
 REAL = "real"
 LEAST_RIGHT, MOST_BELOW, LEAST_JUDGE = 0.85, 0.05, 0.90
 KEPT_OUT = 0.15                         # of the real sprites, from the judge's training
-EPOCHS, BATCH, PEAK_LR = 11, 128, 3e-3
-GRAIN = 0.06                            # the most noise that the judge is trained to look past, pixels in [-1, 1]
-
-
-class Judge(nn.Module):
-    """(N, 3, 32, 32) in [-1, 1] -> for each slot (N, its names) logits. Sprites do not move, so the places are kept."""
-
-    def __init__(self, sizes: list[int], side: int = 32) -> None:
-        super().__init__()
-        def stage(wide_in: int, wide: int, size: int, stride: int = 2) -> list[nn.Module]:
-            return [nn.Conv2d(wide_in, wide, size, stride, size // 2, bias=False), nn.BatchNorm2d(wide), nn.ReLU()]
-
-        self.body = nn.Sequential(*stage(3, 48, 5), *stage(48, 96, 3), *stage(96, 128, 3), nn.Flatten(), nn.Dropout(0.2),
-                                  nn.Linear(128 * (side // 8)**2, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU(),
-                                  nn.Dropout(0.2))
-        self.heads = nn.Linear(512, sum(sizes))
-        self.sizes = sizes
-        self.to(memory_format=torch.channels_last)
-
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return self.heads(self.body(x.contiguous(memory_format=torch.channels_last))).split(self.sizes, dim=1)
-
-
-def trained(pictures: np.ndarray, known: Attributes, seen: np.ndarray, seed: int = 0, epochs: int = EPOCHS,
-            report: Callable[[int, int], None] | None = None) -> Judge:
-    """A judge of the parts `seen` (N, slots) in uint8 pictures; random in `seed` alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        judge = Judge([len(names) for names in known.names], pictures.shape[1]).train()
-        batches = len(pictures) // BATCH
-        optimizer = torch.optim.AdamW(judge.parameters(), weight_decay=0.02)
-        rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, epochs * batches)
-        wanted = torch.from_numpy(seen)
-        for epoch in range(epochs):
-            for k, chosen in enumerate(torch.randperm(len(pictures)).split(BATCH)[:batches]):
-                x = images.from_uint8(pictures[chosen.numpy()])
-                x = (x + torch.rand(len(x), 1, 1, 1) * GRAIN * torch.randn(x.shape)).clamp(-1, 1)
-                loss = sum(F.cross_entropy(logits, wanted[chosen, slot]) for slot, logits in enumerate(judge(x)))
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                rates.step()
-                if report is not None:
-                    report(epoch * batches + k + 1, epochs * batches)
-    return judge.eval()
-
-
-@torch.no_grad()
-def named(judge: Judge, pictures: np.ndarray) -> np.ndarray:
-    """(N, slots) the part that the judge sees in each slot of uint8 pictures."""
-    found = [torch.stack([logits.argmax(1) for logits in judge(images.from_uint8(pictures[k:k + 500]))], dim=1)
-             for k in range(0, len(pictures), 500)]
-    return torch.cat(found).numpy()
+EPOCHS = 11                             # of the judge's training
 
 
 def main() -> None:
@@ -110,11 +52,11 @@ def main() -> None:
     known = attributes(captions)
     held = held_pairs(asked.hold_out)
     order = np.random.default_rng(asked.judge_seed).permutation(len(captions))
-    kept, rest = np.split(order, [round(len(order) * KEPT_OUT)])
+    kept_out, rest = np.split(order, [round(len(order) * KEPT_OUT)])
     judge = kept_judge(asked, real.images[rest], known, known.seen[rest])
-    right = named(judge, real.images[kept]) == known.seen[kept]
+    right = named(judge, real.images[kept_out]) == known.seen[kept_out]
 
-    groups = real_groups(known, kept, held) if asked.model == REAL else None
+    groups = real_groups(known, kept_out, held) if asked.model == REAL else None
     if groups is not None:
         made = {name: (real.images[at], [captions[k] for k in at]) for name, at in groups.items()}
         settings = {"model": "real sprites"}
@@ -131,7 +73,7 @@ def main() -> None:
     for name, (pictures, texts) in made.items():
         result["right"][name] = by_slot(named(judge, pictures) == known.of(texts))
     empty, shades = always_black(real.images), palette(real.images)
-    for name, pictures in {**{name: pictures for name, (pictures, _) in made.items()}, "real": real.images[kept]}.items():
+    for name, pictures in {**{name: pictures for name, (pictures, _) in made.items()}, "real": real.images[kept_out]}.items():
         result["background"][name] = {"black": black_backgrounds(pictures, empty), "near_black": near_black(pictures)}
         result["palette"][name] = palette_figures(pictures, shades)
     report(result)
@@ -173,25 +115,13 @@ def kept_judge(asked: argparse.Namespace, pictures: np.ndarray, known: Attribute
     """The judge of these sprites, from the cache where it lies there."""
     key = zlib.crc32(repr((known.names, EPOCHS, GRAIN)).encode(), zlib.crc32(seen.tobytes(), zlib.crc32(pictures.tobytes())))
     path = asked.cache / f"sprite-judge-{key:08x}-{asked.judge_seed}.safetensors"
-    if path.is_file():
-        judge = Judge([len(names) for names in known.names], pictures.shape[1])
-        judge.load_state_dict(load_file(path))
-        return judge.eval()
-    with tqdm(desc="training the judge", unit="batch") as bar:
-        def tick(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        judge = trained(pictures, known, seen, asked.judge_seed, report=tick)
-    asked.cache.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, {name: tensor.contiguous() for name, tensor in judge.state_dict().items()}, {})
-    return judge
+    return kept(path, pictures, [len(names) for names in known.names], seen, asked.judge_seed, EPOCHS)
 
 
-def real_groups(known: Attributes, kept: np.ndarray, held: set[tuple[str, str]]) -> dict[str, list[int]]:
+def real_groups(known: Attributes, kept_out: np.ndarray, held: set[tuple[str, str]]) -> dict[str, list[int]]:
     """The judge's kept-out sprites by whether their pair is held out."""
     own = pairs(known)
-    return {name: [int(k) for k in kept if (own[k] in held) == wanted]
+    return {name: [int(k) for k in kept_out if (own[k] in held) == wanted]
             for name, wanted in (("held out", True), ("seen", False))}
 
 

@@ -162,7 +162,7 @@ def _decoded(data: bytes, what: str) -> np.ndarray:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise DataError(f"{what} has {picture.width} x {picture.height} pixels; the most is "
                                     f"{MAX_PIXELS // 1_000_000} million. Make it smaller.")
-                return np.array(pixels(picture))
+                return np.array(_pixels(picture).array)
     except UnidentifiedImageError as error:
         raise DataError(f"{what} is no picture that can be read. Choose a PNG, JPEG, WebP or GIF.") from error
     except Image.DecompressionBombError as error:

@@ -10,12 +10,12 @@ import gradio as gr
 
 from .. import data
 from ..data.archive import unpack
-from ..errors import DataError, OptionError
+from ..errors import DataError, OptionError, StudioError
 from ..options import build
 from ..studio import Studio
 from ..training.config import TrainConfig
 from ..training.presets import PRESETS, SIZES, configured
-from . import run_view
+from . import data_view, run_view
 from .controls import OptionControls
 from .handlers import said
 from .hosting import Hosting
@@ -24,6 +24,8 @@ from .runs import Runs, fitting, free_name
 HOSTED_PRESETS, HOSTED_SIZE, HOSTED_ARCHIVES = ("quick", "hour"), 64, 10     # what strangers may ask for
 MAX_UNPACKED, MAX_UNPACKED_HOSTED = 20_000, 300      # MB
 _BESIDE = ("data", "name", "size", "kind")           # of the configuration, shown above or not at all
+_SEEN = ("fit", "background", "colours")             # options that change what is read, besides the size
+_LOOKED = 200                                        # pictures of a folder that are decoded before the training
 _TICK = 2.0                                          # seconds between two looks at a run
 _OFF = ("### Training is off here\nThe owner of this app can turn it on with `diffusion-studio serve --allow-training`. On your own "
         "machine `python app.py` has it, and so has the command line: `diffusion-studio train --data FOLDER --out runs/mine`.")
@@ -53,7 +55,8 @@ class TrainTab:
                                 info="Data sets that are here, and what you dropped.",
                                 allow_custom_value=not self.hosting.hosted)
         self.zip = gr.File(label="Or drop a .zip of pictures", file_types=[".zip"], height=150, elem_id="train-zip")
-        self.found = gr.Markdown("Folders become labels; a .txt beside a picture is its caption.", elem_id="train-found")
+        self.archive = gr.State({})                 # name of a dropped data set -> what was left out of its zip
+        self.found = gr.HTML(data_view.NOTHING, elem_id="train-found")
         hosted = self.hosting.hosted
         self.size = gr.Radio([(f"{size}x{size}", size) for size in SIZES if not hosted or size <= HOSTED_SIZE], value=32,
                              label="Size", elem_id="train-size")
@@ -83,7 +86,10 @@ class TrainTab:
         private: dict[str, Any] = {"api_visibility": "private"}
         shown = [self.view, self.stop, self.resume, self.use_it]
         chosen = {self.data, self.size, self.preset, self.name, *self.options.controls.values()}
-        self.zip.upload(self._unpack, self.zip, [self.data, self.found, self.zip], **private)
+        self.zip.upload(self._unpack, self.zip, [self.data, self.zip, self.archive], **private).success(
+            self._look_into, self._looked_at, self.found, **private)
+        gr.on([self.data.input, self.size.input, *(self.options.controls[name].change for name in _SEEN if self.options.controls)],
+              self._look_into, self._looked_at, self.found, trigger_mode="always_last", **private)
         gr.on([self.preset.input, self.size.input], self._preset, [self.preset, self.size],
               [self.preset, *self.options.controls.values()], queue=False, show_progress="hidden", **private)
         self.go.click(self._train, chosen, [self.run, *shown], **private)
@@ -107,6 +113,32 @@ class TrainTab:
         dropped = sorted(path.name for path in self.pictures.iterdir() if path.is_dir()) if self.pictures.is_dir() else []
         return [*dropped, *data.present()]
 
+    @property
+    def _looked_at(self) -> set[Any]:
+        """What decides which pictures are read, and how."""
+        return {self.data, self.size, self.archive, *(self.options.controls[name] for name in _SEEN if self.options.controls)}
+
+    def connect_tab(self, tab: gr.Tab) -> None:
+        """Look into the data that is chosen when the tab is first opened."""
+        if self.hosting.training:
+            tab.select(self._first_look, {*self._looked_at, self.found}, self.found, show_progress="hidden", api_visibility="private")
+
+    def _first_look(self, values: dict[Any, Any]) -> str:
+        return self._look_into(values) if values[self.found] == data_view.NOTHING else values[self.found]
+
+    def _look_into(self, values: dict[Any, Any]) -> str:
+        """What training would read, with a few pictures; or why it cannot."""
+        if not values[self.data]:
+            return data_view.NOTHING
+        name, source = values[self.data], self._source(values[self.data])
+        how = {"fit": "crop", **{one: values[self.options.controls[one]] for one in _SEEN if self.options.controls}}
+        try:
+            self._allowed(name)
+            found = data.load(source, size=int(values[self.size]), most=_LOOKED, **how)
+        except StudioError as error:
+            return data_view.refused(str(error))
+        return data_view.view(data.summary(found, name, how["fit"]), found, values[self.archive].get(name, ""))
+
     @said
     def _unpack(self, path: str) -> list[Any]:
         if self.hosting.hosted and len(self._data()) - len(data.present()) >= HOSTED_ARCHIVES:
@@ -117,11 +149,8 @@ class TrainTab:
             found = unpack(path, self.pictures / name, most * 10**6)
         finally:
             Path(path).unlink(missing_ok=True)
-        words = [f"**{found.pictures:,} pictures**",
-                 f"labels: {', '.join(found.labels[:12])}" if found.labels else "no labels"]
-        words += [f"{found.captions:,} captions"] if found.captions else []
-        words += [f"{found.left:,} other files left out"] if found.left else []
-        return [gr.Dropdown(choices=self._data(), value=name), "; ".join(words) + ".", None]
+        left = f"Left out of the archive: {found.left_out}." if found.left_out.total else ""
+        return [gr.Dropdown(choices=self._data(), value=name), None, {name: left}]
 
     def _preset(self, preset: str, size: int) -> dict[Any, Any]:
         config = configured(preset, size, fit="crop")
@@ -131,14 +160,21 @@ class TrainTab:
         source = values[self.data]
         if not source:
             raise DataError("Choose pictures, or drop a zip of them.")
-        if self.hosting.hosted and source not in self._data():
-            raise DataError("Choose one of the data sets that are here, or drop a zip of pictures.")
-        dropped = self.pictures / Path(source).name
-        given = {"name": (values[self.name] or "").strip(), "data": str(dropped.resolve()) if dropped.is_dir() else source}
+        self._allowed(source)
+        given = {"name": (values[self.name] or "").strip(), "data": self._source(source)}
         if self.hosting.hosted:                     # the menus' own values, whatever the page sends
             return configured(values[self.preset], values[self.size], fit="crop", **given)
         return build(TrainConfig, {**self.options.read(values), "size": values[self.size], **given},
                      "option of the training")
+
+    def _allowed(self, name: str) -> None:
+        if self.hosting.hosted and name not in self._data():
+            raise DataError("Choose one of the data sets that are here, or drop a zip of pictures.")
+
+    def _source(self, name: str) -> str:
+        """The name or path that training reads: the folder of what was dropped, else what was given."""
+        dropped = self.pictures / Path(name).name
+        return str(dropped.resolve()) if dropped.is_dir() else name
 
     @said
     def _train(self, values: dict[Any, Any]) -> list[Any]:

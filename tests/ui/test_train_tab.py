@@ -49,7 +49,7 @@ def pictures(tab, tmp_path):
 def test_the_controls_hold_the_presets_configuration(tab, pictures, tmp_path):
     made = tab()
     menu, _, left = pictures(made)
-    assert menu.value == "my-zip" and left == "" and not (tmp_path / "my zip.zip").exists()
+    assert menu.value == "my-zip" and left == {"my-zip": ""} and not (tmp_path / "my zip.zip").exists()
     folder = str((tmp_path / "runs" / "data" / "my-zip").resolve())
     assert made._config(values(made, data="my-zip")) == configured("quick", 32, folder, fit="crop")
     shown = made._preset("overnight", 64)

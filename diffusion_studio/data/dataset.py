@@ -67,7 +67,7 @@ def load(source: str | Path, split: str = "train", *, size: int | None = None, f
 
     With a `size` the pictures are brought to size x size as `fit` says ("pad", "crop", "resize"; see `pictures.FITS`);
     alpha is laid on the `background` (black, grey, white, #rrggbb). `colours` is "grey", "rgb", or "auto" as in the files.
-    `most` looks at that many pictures of a folder, evenly chosen. Raises `DataError` where nothing is found or what is found
+    With `most` that many pictures, evenly chosen, stand for all. Raises `DataError` where nothing is found or what is found
     cannot be read. `summary.summary` says what was read.
     """
     if split not in ("train", "test"):
@@ -98,7 +98,9 @@ def load(source: str | Path, split: str = "train", *, size: int | None = None, f
     if not found.reading.sizes:
         height, width = found.images.shape[1:3]
         found = replace(found, reading=replace(found.reading, sizes={(width, height): len(found.images)}))
-    if found.marks is None:
+    if most is not None:
+        found = found.sampled(most)
+    elif found.marks is None:
         found = replace(found, marks=tuple(f"{zlib.crc32(np.ascontiguousarray(one)):08x}" for one in found.images))
     return (found if size is None else found.fitted(size, fit, behind)).coloured(colours)
 

@@ -117,6 +117,22 @@ class ImageData:
                 for name in ("captions", "marks")}
         return replace(self, images=self.images[numbers], labels=None if self.labels is None else self.labels[numbers], **some)
 
+    @property
+    def counts(self) -> dict[str, Any]:
+        """How many pictures, of each label, and captions there are, with those that were not decoded."""
+        if self.reading.totals is not None:
+            return dict(self.reading.totals)
+        labels = () if self.labels is None else np.bincount(self.labels, minlength=len(self.names)).tolist()
+        return {"pictures": len(self.images), "labels": dict(zip(self.names, labels)),
+                "captions": sum(map(len, self.captions or ()))}
+
+    def sampled(self, most: int) -> ImageData:
+        """At most that many pictures, evenly chosen; `counts` stays."""
+        if len(self.images) <= most:
+            return self
+        kept = replace(self, reading=replace(self.reading, totals=self.counts))
+        return kept.chosen(np.linspace(0, len(self.images) - 1, most).astype(int))
+
     def coloured(self, colours: str) -> ImageData:
         """The pictures as `colours` says: "grey" (Rec. 601's luma, as Pillow has it), "rgb", or "auto" as they are."""
         if colours not in COLOURS:

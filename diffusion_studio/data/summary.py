@@ -51,7 +51,7 @@ class DataSummary:
         what = "points" if self.size is None else "pictures"
         where = f"{self.name}, split {self.split}" if self.split else self.name
         parts = [f"Read {where}: {self.pictures:,} {what if self.pictures != 1 else what[:-1]}{self._form()}", self._labels(),
-                 f"{self.captions:,} captions" if self.captions else "no captions"]
+                 f"{self.captions:,} caption{'s' * (self.captions != 1)}" if self.captions else "no captions"]
         if self.size is None:
             parts.pop()
         parts += self.notes
@@ -72,7 +72,7 @@ class DataSummary:
         of = own[0] if len(own) == 1 else f"{len(own)} sizes ({', '.join(own[:3])}{', ...' if len(own) > 3 else ''})"
         brought = f", brought to {now} ({self.fit})" if own != [now] else ""
         greyness = "; a colour model is trained on them, with colours set to grey a grey one" if self.grey_as_rgb else ""
-        return f" of {of}{brought}, {kind}, {self.shades} shades{' of each channel' * (self.channels == 3)}{greyness}"
+        return f" of {of}{brought}, {kind}, {self.shades} shade{'s' * (self.shades != 1)}{' of each channel' * (self.channels == 3)}{greyness}"
 
     def _labels(self) -> str:
         if not self.labels:
@@ -85,8 +85,7 @@ class DataSummary:
 def summary(data: ImageData, name: str, fit: str = "pad") -> DataSummary:
     """What is in memory, under the name or path that it was read from."""
     about, images = data.reading, data.images
-    counts = {} if data.labels is None else dict(zip(data.names, np.bincount(data.labels, minlength=len(data.names)).tolist()))
-    totals = about.totals or {"pictures": len(images), "labels": counts, "captions": sum(map(len, data.captions or ()))}
+    totals = data.counts
     return DataSummary(
         name=Path(name).name or name, pictures=totals["pictures"], size=(images.shape[2], images.shape[1]),
         channels=images.shape[-1], sizes=about.sizes, fit=fit if fit in FITS else "", shades=_shades(images),

@@ -12,7 +12,8 @@ from ..data import DataSummary, ImageData
 from ..images import to_pil
 
 SHOWN = 8
-NOTHING = '<p class="hint">What is read will stand here: sub-folders become labels, a .txt beside a picture is its caption.</p>'
+NOTHING = '<p class="hint">Choose pictures or drop a zip: what is read will stand here. Sub-folders become labels, a .txt ' \
+          "beside a picture is its caption.</p>"
 _CAPTION = 200                  # letters of a caption that are sent to the page
 
 

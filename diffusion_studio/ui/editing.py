@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from abc import ABCMeta
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import ImageData
 
 from ..data.pictures import FITS
 from ..edit import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
@@ -207,17 +209,29 @@ class EditControls:
             return None
 
 
+class _NoStub(type(gr.Image)):
+    """Makes a subclass of a component without Gradio's .pyi file beside the source."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
+        return ABCMeta.__new__(cls, name, bases, attributes)
+
+
+class UnopenedImage(gr.Image, metaclass=_NoStub):
+    """A `gr.Image` that hands on the path of what was uploaded, whatever it is.
+
+    Gradio's own opens the file before any of our code does, and where that fails the run ends without a word.
+    """
+
+    is_template = True                          # the page shows it as the class it is made from
+
+    def preprocess(self, payload: ImageData | None) -> str | None:
+        return None if payload is None else payload.path
+
+
 def _picture(name: str, sources: list[str], height: int) -> gr.Image:
     """A place for a picture, which gives its path."""
-    made = gr.Image(label=_LABELS[name], type="filepath", image_mode=None, format="png", sources=sources, height=height,
-                    visible=False, elem_id=f"edit-{name}", elem_classes="pixels")
-    made.preprocess = _as_path
-    return made
-
-
-def _as_path(payload: Any) -> str | None:
-    """What Gradio would do first is to open the picture itself, and what it cannot open ends the run without a word."""
-    return None if payload is None else payload.path
+    return UnopenedImage(label=_LABELS[name], type="filepath", image_mode=None, format="png", sources=sources, height=height,
+                         visible=False, elem_id=f"edit-{name}", elem_classes="pixels")
 
 
 def _readable(path: str | None) -> Any:

@@ -42,21 +42,26 @@ class TrainTab:
         self.runs = Runs(hosting.runs)
         self.pictures = hosting.runs / "data"
         with gr.Row(elem_classes="two-areas", elem_id="train"):
-            with gr.Column(elem_classes="left-area"):
-                self._render_new()
-            with gr.Column(elem_classes="right-area"):
+            with gr.Column(elem_classes="left-area", elem_id="train-data-area"):    # in the order of a phone's column
+                self._render_data()
+            with gr.Column(elem_classes="right-area", elem_id="train-found-area"):
+                self.found = gr.HTML(data_view.NOTHING, elem_id="train-found")
+            with gr.Column(elem_classes="left-area", elem_id="train-settings-area"):
+                self._render_settings()
+            with gr.Column(elem_classes="right-area", elem_id="train-run-area"):
                 self._render_run()
         self._connect(outputs)
 
-    def _render_new(self) -> None:
+    def _render_data(self) -> None:
         gr.Markdown("### Train a model")
         names = self._data()
         self.data = gr.Dropdown(names, value=names[0] if names else None, label="Pictures", elem_id="train-data",
                                 info="Data sets that are here, and what you dropped.",
                                 allow_custom_value=not self.hosting.hosted)
-        self.zip = gr.File(label="Or drop a .zip of pictures", file_types=[".zip"], height=150, elem_id="train-zip")
+        self.zip = gr.File(label="Or drop a .zip of pictures", file_types=[".zip"], height=140, elem_id="train-zip")
         self.archive = gr.State({})                 # name of a dropped data set -> what was left out of its zip
-        self.found = gr.HTML(data_view.NOTHING, elem_id="train-found")
+
+    def _render_settings(self) -> None:
         hosted = self.hosting.hosted
         self.size = gr.Radio([(f"{size}x{size}", size) for size in SIZES if not hosted or size <= HOSTED_SIZE], value=32,
                              label="Size", elem_id="train-size")

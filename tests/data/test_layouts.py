@@ -350,6 +350,9 @@ def test_a_look_decodes_some_and_counts_all(folder):
     assert len(found.images) == 5 == told.looked and told.pictures == 20 and told.labels == {"a": 10, "b": 10}
     assert told.captions == 40 and "5 of them were looked into" in str(told)
     assert summary(data.load(root), "set").looked is None
+    np.savez(root / "set.npz", images=np.zeros((50, 4, 4), np.uint8), labels=np.arange(50) % 2, captions=np.full(50, "x"))
+    arrays = summary(data.load(root / "set.npz", size=8, fit="crop", most=6), "set.npz")
+    assert (arrays.looked, arrays.pictures, arrays.labels, arrays.captions) == (6, 50, {"0": 25, "1": 25}, 50)
 
 
 def test_the_line_says_all_that_was_read(folder):

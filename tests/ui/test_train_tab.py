@@ -95,9 +95,9 @@ def test_before_training_the_tab_says_what_was_read_and_shows_some(tab, pictures
     made = tab()
     pictures(made)
     shown = looked(made, data="my-zip")
-    assert "Read my-zip: 2 pictures of 8x8, brought to 32x32 (crop), grey saved as RGB, 1 shades" in shown
+    assert "Read my-zip: 2 pictures of 8x8, brought to 32x32 (crop), grey saved as RGB, 1 shade" in shown
     assert shown.count("<img") == 2 and "<b>a</b>" in shown and "<b>b</b>" in shown
-    assert "brought to 16x16 (resize), grey, 1 shades" in looked(made, data="my-zip", colours="grey", size=16, fit="resize")
+    assert "brought to 16x16 (resize), grey, 1 shade" in looked(made, data="my-zip", colours="grey", size=16, fit="resize")
     assert looked(made, data="my-zip", archive={"my-zip": "Left <out>"}).count("<p>Left &lt;out&gt;</p>") == 1
     assert "There is no data set &#x27;nowhere&#x27;" in looked(made, data="nowhere")
     assert "larger than 4x4" in looked(made, data="my-zip", size=4, fit="pad") and looked(made, data=None) == data_view.NOTHING

@@ -161,9 +161,12 @@ def _coloured(given: np.ndarray, channels: int) -> np.ndarray:
 def _scaled(picture: Any, background: Colour) -> Pixels:
     """The pixels; one of 16 or 32 bits whose values all fit into 8 is read as 8 bits, where it would be black."""
     try:
-        return pixels(picture, background)
+        made = pixels(picture, background)
     except Wide as wide:
         return pixels(picture, background, bits_of(wide.most, (8, 16)))
+    if made.bits == 16 and not made.array.any():
+        raise DataError("it has 16 bits a channel and is black all over, as 8-bit values in 16 bits are; save it with 8 bits")
+    return made
 
 
 def _decoded(data: bytes, what: str, background: Colour = (0, 0, 0)) -> Pixels:
@@ -174,6 +177,7 @@ def _decoded(data: bytes, what: str, background: Colour = (0, 0, 0)) -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)         # the limit here is lower
+            warnings.simplefilter("ignore", UserWarning)                            # of damaged notes beside the pixels
             with Image.open(io.BytesIO(data)) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise DataError(f"{what} has {picture.width} x {picture.height} pixels; the most is "

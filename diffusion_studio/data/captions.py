@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,9 +65,8 @@ def read(listing: Listing, files: Sequence[Path]) -> Texts:
         found.captions = {path: _lines(at) for path, at in texts.items()}
     captions = _all(listing.root, files, found.captions, "caption", sources, found.columns) if sources else None
     labels = _all(listing.root, files, found.labels, "label", found.labelled, []) if found.labelled else None
-    shared = len(texts) - len(set(texts.values()))
-    notes = (f"{shared + len(set(texts.values())):,} pictures share {len(set(texts.values())):,} texts of the same name",) \
-        if shared else ()
+    shared = [count for count in Counter(texts.values()).values() if count > 1]
+    notes = (f"{sum(shared):,} pictures share {len(shared):,} of the texts",) if shared else ()
     return Texts(captions, labels, ", ".join(found.labelled), notes)
 
 
@@ -108,6 +109,7 @@ def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) 
     """Add what a table says of these files. Rows of pictures of another split, or of a kind that is not read, are passed
     over; a row whose file is not there is a `DataError`."""
     head, rows = _json_rows(table) if table.suffix == ".jsonl" else _csv_rows(table)
+    alike = _by_folded_name(files)
     strangers = []
     for number, row in rows:
         name = next((row[key] for key in _FILES if isinstance(row.get(key), str)), None)
@@ -115,6 +117,7 @@ def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) 
             raise DataError(f"{table}, line {number}, names no file; the column may be called {', '.join(_FILES)}, and the "
                             f"columns here are {', '.join(head)[:200]}.")
         path = table.parent / name.replace("\\", "/").removeprefix("./")
+        path = path if path in files else alike.get(_folded(path), path)
         if path not in files:
             strangers += [] if path.is_file() else [name]
             continue
@@ -135,6 +138,20 @@ def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) 
         found.captioned.append(name)
     if not captioned and not labelled:
         found.columns += head
+
+
+def _folded(path: Path) -> str:
+    """The path as systems that do not tell letter case or Unicode's normal forms apart have it."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def _by_folded_name(files: Iterable[Path]) -> dict[str, Path]:
+    """The files by `_folded`, without those that are alike there."""
+    found: dict[str, Path | None] = {}
+    for path in files:
+        name = _folded(path)
+        found[name] = None if name in found else path
+    return {name: path for name, path in found.items() if path is not None}
 
 
 def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -158,7 +175,7 @@ def _csv_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]
     """The head, and each row with the number of its first line. The delimiter is the one that parts the head."""
     text = _text(table)
     between = _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True, skipinitialspace=True)
     csv.field_size_limit(_MAX_FIELD)
     head: list[str] = []
     rows: list[tuple[int, Mapping[str, Any]]] = []

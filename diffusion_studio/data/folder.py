@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ _NAMED = 3
 # what Pillow's decoders raise for bytes that are not what their header says; our DataError is a ValueError
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error)
 _DONE = {"transparent": "with transparency, laid on {background}", "animated": "with several frames, of which the first is "
-         "taken", "turned": "turned as their EXIF says"}
+         "taken", "turned": "turned as their EXIF says", "unturned": "with damaged EXIF, taken as they lie"}
 
 
 def read(folder: Path, split: str = "train", size: int | None = None, fit: str = "pad", background: Colour = (0, 0, 0),
@@ -39,6 +40,7 @@ def read(folder: Path, split: str = "train", size: int | None = None, fit: str =
     listing = listed(folder)
     if not listing.pictures:
         here = f"; it holds {listing.left_out}" if listing.left_out.total else ""
+        here += ". Unpack archives first" if {".zip", ".tar", ".gz", ".7z", ".rar"} & set(listing.left_out.counts) else ""
         raise DataError(f"{folder} holds no images (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else Pillow reads), nor "
                         f"gzipped idx files{here}.")
     chosen = splits.chosen(folder, listing.pictures, split)
@@ -101,18 +103,22 @@ class _Decoded:
     broken: list[str] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
+    deep: int = 0                                                   # of 16 bits a channel, of which Pillow keeps the upper 8
+    deep_most: int = 0
 
 
 def _decode(files: Sequence[Path], size: int | None, fit: str, background: Colour) -> tuple[np.ndarray, dict[str, Any]]:
     """The pixels (N, H, W, C), and what was done to them as JSON holds it."""
     found = _Decoded()
-    for k, path in enumerate(files):
-        _decode_one(found, k, path, size, fit, background, None)
-    # one scale for the folder, by its largest value: a dark picture of 16 bits stays dark
-    wide, most = [*found.wide], max(found.wide.values(), default=0)
-    bits = bits_of(most) if wide else None
-    for k in wide:
-        _decode_one(found, k, files[k], size, fit, background, bits)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)                # Pillow's, of damaged notes
+        for k, path in enumerate(files):
+            _decode_one(found, k, path, size, fit, background, None)
+        # one scale for the folder, by its largest value: a dark picture of 16 bits stays dark
+        wide, most = [*found.wide], max(found.wide.values(), default=0)
+        bits = bits_of(most) if wide else None
+        for k in wide:
+            _decode_one(found, k, files[k], size, fit, background, bits)
     if found.broken:
         more = f" and {len(found.broken) - _NAMED} more" if len(found.broken) > _NAMED else ""
         raise DataError(f"{len(found.broken)} of {len(files)} images cannot be used: {'; '.join(found.broken[:_NAMED])}{more}.")
@@ -123,6 +129,9 @@ def _decode(files: Sequence[Path], size: int | None, fit: str, background: Colou
         more = ", ..." if len(sizes) > _NAMED else ""
         raise DataError(f"The images have {len(sizes)} different sizes ({listing}{more}). Bring them to one size first, or "
                         "ask for a size and the fit 'crop' or 'resize'.")
+    if found.deep and not found.deep_most:
+        raise DataError(f"{found.deep:,} images of 16 bits a channel are black all over, as 8-bit values in 16 bits are. Save them "
+                        "with 8 bits.")
     about = {"sizes": [(w, h, n) for (h, w), n in found.sizes.most_common()], **found.done}
     if wide:
         about |= {"bits": bits, "wide": len(wide), "most": most}
@@ -146,6 +155,9 @@ def _decode_one(found: _Decoded, k: int, path: Path, size: int | None, fit: str,
     else:
         found.sizes[made.array.shape[:2]] += 1
         found.done.update(_what(made))
+        if made.bits == 16 and bits is None:
+            found.deep += 1
+            found.deep_most = max(found.deep_most, int(made.array.max(initial=0)))
 
 
 def _what(made: Pixels) -> list[str]:

@@ -28,12 +28,14 @@ class Split:
 def chosen(root: Path, pictures: Sequence[Path], split: str) -> Split:
     """The pictures of a split of a folder: of ROOT/train/... or ROOT/LABEL/train/..., with one folder around or without.
 
-    A folder without splits is taken whole. Raises a `DataError` where split folders lie beside others, or the split is
+    A folder without splits is taken whole; one folder around all labels is taken off. Raises a `DataError` where split folders lie beside others, or the split is
     missing.
     """
     parts = [path.relative_to(root).parts for path in pictures]
     depth = _depth(root, parts)
     if depth is None:
+        while all(len(one) > 2 for one in parts) and len({one[0] for one in parts}) == 1:      # ROOT/all/LABEL/...
+            parts = [one[1:] for one in parts]
         labels = tuple(one[0] if len(one) > 1 else None for one in parts)
         return Split(tuple(pictures), labels)
     of = [NAMES[one[depth].casefold()] for one in parts]

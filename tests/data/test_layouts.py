@@ -261,7 +261,7 @@ def test_tables_with_other_delimiters(folder, text, captions):
 
 @pytest.mark.parametrize("text, message", [
     ("file_name,caption\n0.png,a dog\n1.png,a cat, black\n",
-     r"captions.csv, line 3, has 3 fields, and its first line names 2: '1.png,a cat, black'. Put a text that holds ',' into double"),
+     r"captions.csv, line 3, has 3 fields, and its first line names 2: '1.png,a cat,black'. Put a text that holds ',' into double"),
     ('file_name,caption\n0.png,"two\nlines"\n\n1.png,a, b\n', "captions.csv, line 5, has 3 fields"),
     ('file_name,caption\n0.png,"never ends\n1.png,b\n', "captions.csv, line 2, is no csv: unexpected end of data"),
     ("file_name,title\n0.png,a\n1.png,b\n", "no caption in captions.csv: 0.png, 1.png. Its columns are file_name, title; one of "

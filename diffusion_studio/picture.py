@@ -136,8 +136,8 @@ class Picture:
         return cls(made.array), f"its transparent parts are laid on {background}" if made.transparent else ""
 
     def fitted(self, size: int, channels: int, fit: str = "crop", background: str = "black") -> Picture:
-        """The picture at size x size with that many channels, by one of `data.pictures.FITS`, which fills what is left with
-        the background; itself where it is so already."""
+        """The picture at size x size with that many channels, by one of `data.pictures.FITS`, which fills
+        what is left with the background; itself where it is so already."""
         if fit not in FITS:
             raise unknown("fit", fit, FITS)
         try:
@@ -159,13 +159,15 @@ def _coloured(given: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _scaled(picture: Any, background: Colour) -> Pixels:
-    """The pixels; one of 16 or 32 bits whose values all fit into 8 is read as 8 bits, where it would be black."""
+    """The pixels; one of 16 or 32 bits whose values all fit into 8 is read as 8 bits, where it would be
+    black."""
     try:
         made = pixels(picture, background)
     except Wide as wide:
         return pixels(picture, background, bits_of(wide.most, (8, 16)))
     if made.bits == 16 and not made.array.any():
-        raise DataError("it has 16 bits a channel and is black all over, as 8-bit values in 16 bits are; save it with 8 bits")
+        raise DataError("it has 16 bits a channel and is black all over, as 8-bit values in 16 bits are; "
+                        "save it with 8 bits")
     return made
 
 
@@ -177,7 +179,8 @@ def _decoded(data: bytes, what: str, background: Colour = (0, 0, 0)) -> Pixels:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)         # the limit here is lower
-            warnings.simplefilter("ignore", UserWarning)                            # of damaged notes beside the pixels
+            # of damaged notes beside the pixels
+            warnings.simplefilter("ignore", UserWarning)
             with Image.open(io.BytesIO(data)) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise DataError(f"{what} has {picture.width} x {picture.height} pixels; the most is "

@@ -24,7 +24,8 @@ PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "stretch", "prompt", "negative",
                  "negative_label", "guidance_shape", "guidance_rescale", "threshold", "guidance_scales", "weaker", "interval", "projection",
                  "classifier", "change", "palette", "points")
-# Fields that the first headers did not have: written where they are not at their default, so that old headers stay equal
+# Fields that the first headers did not have: written where they are not at their default, so that old headers
+# stay equal
 LATER = ("palette", "black_margin", "background")
 PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells
 
@@ -52,7 +53,8 @@ class ModelSpec:
     low_res: int | None = option(None, "Height and width of the picture that the model enlarges, if it is one that does.",
                                  low=1, high=4096)
     black_margin: float = option(0.0, "How far below -1 the network has exactly black pixels.", low=0.0, high=1.0)
-    background: str = option("black", "What the pictures that it was trained on have behind them, and what a given picture's "
+    background: str = option("black", "What the pictures that it was trained on have behind them, and what "
+                                      "a given picture's "
                              "transparent parts are laid on: black, grey, white or #rrggbb.")
     labels: tuple[str, ...] = ()
     words: tuple[str, ...] = ()

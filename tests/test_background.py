@@ -1,4 +1,5 @@
-"""What transparent parts of a given picture are laid on: the background that the model was trained on, which its header says.
+"""What transparent parts of a given picture are laid on: the background that the model was trained on, which
+its header says.
 
 The right values are alpha blending's: front * alpha + background * (1 - alpha)."""
 
@@ -78,16 +79,43 @@ def test_a_header_without_a_background_means_black_and_stays_as_it_is(write_chec
 
 def test_the_bundled_emoji_were_trained_on_white():
     """As the recipe beside it says."""
-    assert ds.Studio().card("emoji").spec.background == ds.read_recipe("checkpoints/emoji/recipe.toml").background == "white"
+    assert (
+        ds.Studio().card("emoji").spec.background
+        == ds.read_recipe("checkpoints/emoji/recipe.toml").background
+        == "white"
+    )
 
 
-@pytest.mark.parametrize("edit", [[], ["--edit", "invert", "--sampler", "ddim"], ["--mask", "mask.png"]], ids=["edit", "invert", "inpaint"])
+@pytest.mark.parametrize(
+    "edit",
+    [[], ["--edit", "invert", "--sampler", "ddim"], ["--mask", "mask.png"]],
+    ids=["edit", "invert", "inpaint"],
+)
 def test_the_command_line_lays_it_on_the_model_s_background(clear, white, tmp_path, capfd, edit, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.full((8, 8), 255, np.uint8)).save("mask.png")
-    assert main(["generate", "white", "--checkpoints", str(white.parents[1]), "--picture", str(clear), *edit, "--guidance", "1",
-                 "--out", "out.gif"]) == 0
-    assert "clear.png: its transparent parts are laid on white, the background of white." in capfd.readouterr().err
+    assert (
+        main(
+            [
+                "generate",
+                "white",
+                "--checkpoints",
+                str(white.parents[1]),
+                "--picture",
+                str(clear),
+                *edit,
+                "--guidance",
+                "1",
+                "--out",
+                "out.gif",
+            ]
+        )
+        == 0
+    )
+    assert (
+        "clear.png: its transparent parts are laid on white, the background of white."
+        in capfd.readouterr().err
+    )
     assert np.array_equal(ds.Recipe.from_file("out.gif").edit.picture.pixels, on(255))
 
 
@@ -106,7 +134,10 @@ def test_the_page_lays_it_on_the_model_s_background_and_says_so(controls, clear)
     found = {one: one.value for one in controls.inputs()} | {controls.model: "white", editing.kind: "picture",
                                                               editing.pictures["picture"]: str(clear)}
     assert np.array_equal(controls.recipe(found).edit.picture.pixels, on(255))
-    assert editing._noted(found) == "<p>Picture: its transparent parts are laid on white, the background of white.</p>"
+    assert (
+        editing._noted(found)
+        == "<p>Picture: its transparent parts are laid on white, the background of white.</p>"
+    )
     Image.new("RGB", (20, 10)).save(clear)
     assert "Picture: it is 20x10, brought to 8x8 by crop: scaled until" in editing._noted(found)
     assert editing._noted({**found, editing.kind: "none"}) == ""
@@ -117,9 +148,17 @@ def test_what_pillow_cannot_open_is_a_sentence_wherever_it_comes(controls, tmp_p
     fake = tmp_path / "fake.tif"
     fake.write_bytes(b"II*\0 no picture")
     image = controls.editing.pictures["picture"]
-    assert image.preprocess(ImageData(path=str(fake), orig_name="fake.tif")) == str(fake) and image.preprocess(None) is None
-    found = {one: one.value for one in controls.inputs()} | {controls.model: "white", controls.editing.kind: "picture", image: str(fake)}
-    with pytest.raises(DataError, match="fake.tif is no picture that can be read. Choose a PNG, JPEG, WebP or GIF"):
+    assert (
+        image.preprocess(ImageData(path=str(fake), orig_name="fake.tif")) == str(fake)
+        and image.preprocess(None) is None
+    )
+    found = {one: one.value for one in controls.inputs()} | {
+        controls.model: "white",
+        controls.editing.kind: "picture",
+        image: str(fake),
+    }
+    with pytest.raises(DataError, match="fake.tif is no picture that can be read. Choose a PNG, JPEG, WebP "
+                                        "or GIF"):
         controls.recipe(found)
     assert "fake.tif is no picture that can be read" in controls.editing._noted(found)
     assert main(["generate", "white", "--checkpoints", str(white.parents[1]), "--picture", str(fake)]) == 2

@@ -99,7 +99,8 @@ def _opened(files: dict[str, str], fit: str, card: Any) -> dict[str, Picture]:
     size, channels = card.spec.image_size, card.spec.channels
     background = card.spec.background
     opened, said = {}, {}
-    for name, path in files.items():                # of a mask black is kept, whatever the model's background is
+    # of a mask black is kept, whatever the model's background is
+    for name, path in files.items():
         opened[name], said[name] = Picture.opened(path, "black" if name == "mask" else background)
     found = {}
     for name, picture in opened.items():

@@ -31,10 +31,11 @@ class Unpacked:
 
 
 def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> Unpacked:
-    """Write the pictures, their captions' texts and tables of a zip into a new folder, which `data.folder` then reads.
+    """Write the pictures, their captions' texts and tables of a zip into a new folder, which `data.folder`
+    then reads.
 
-    A folder around all the rest is taken off. Nothing is written outside
-    `folder`, and no more than `max_bytes`, whatever the archive claims. A `DataError` leaves no folder behind.
+    A folder around all the rest is taken off. Nothing is written outside `folder`, and no more than
+    `max_bytes`, whatever the archive claims. A `DataError` leaves no folder behind.
     """
     folder = Path(folder)
     try:
@@ -80,7 +81,8 @@ def _wanted(opened: zipfile.ZipFile, max_bytes: int) -> tuple[dict[PurePosixPath
         found[path] = entry
     if not any(path.suffix.lower() in suffixes for path in found):
         here = f": {left}" if left.total else ""
-        raise DataError("The archive holds no pictures (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else Pillow reads) "
+        raise DataError("The archive holds no pictures (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else "
+                        "Pillow reads) "
                         f"among its {len(entries):,} files{here}.")
     total = sum(entry.file_size for entry in found.values())
     if total > max_bytes:

@@ -24,8 +24,8 @@ _VERSION = 2                                    # of how files become pixels
 
 def cached(files: Sequence[Path], asked: Sequence[Any],
            decode: Callable[[], tuple[np.ndarray, dict[str, Any]]]) -> tuple[np.ndarray, dict[str, Any]]:
-    """`decode()`, or what it gave before for the same files and settings: (N, H, W, C) uint8, read from disk when used, and
-    what is told of them, which JSON can hold.
+    """`decode()`, or what it gave before for the same files and settings: (N, H, W, C) uint8, read from disk
+    when used, and what is told of them, which JSON can hold.
 
     A cache that cannot be written, or is damaged, costs nothing but its time.
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
-from .files import TABLES, Listing
+from .files import Listing
 
 _FILES = ("file_name", "filename", "file", "image", "path")
 _TEXTS = ("caption", "text", "prompt", "description")           # and any column that begins with one of these
@@ -25,7 +25,8 @@ _MAX_FIELD = 1 << 20
 
 @dataclass(frozen=True)
 class Texts:
-    """Of each picture, in order: its captions and its label's name; either is None where the folder has none at all."""
+    """Of each picture, in order: its captions and its label's name; either is None where the folder has none
+    at all."""
 
     captions: tuple[tuple[str, ...], ...] | None = None
     labels: tuple[str, ...] | None = None
@@ -47,9 +48,10 @@ class _Found:
 def read(listing: Listing, files: Sequence[Path]) -> Texts:
     """The captions and labels of these picture files.
 
-    Captions come from NAME.txt beside NAME.png, a caption a line; or from one of TABLES in any folder, with a column of
-    file names (relative to the table's folder) and one or more of texts. A column `label` names labels. A `DataError` names
-    pictures without a caption where others have one, and lines that cannot be read.
+    Captions come from NAME.txt beside NAME.png, a caption a line; or from a table (`files.TABLES`) in any folder, with a
+    column of file names (relative to the table's folder) and one or more of texts. A column `label` names
+    labels. A `DataError` names pictures without a caption where others have one, and lines that cannot be
+    read.
     """
     texts = {path: listing.texts[path] for path in files if path in listing.texts}
     around = {folder for path in files for folder in path.parents}
@@ -60,10 +62,13 @@ def read(listing: Listing, files: Sequence[Path]) -> Texts:
         _read_table(table, listing, found, set(files))
     sources = [*found.captioned, *(["text files beside the pictures"] if texts else [])]
     if texts and found.captioned:
-        raise DataError(f"{listing.root} holds captions in several forms: {', '.join(sources)}. Keep one of them.")
+        raise DataError(f"{listing.root} holds captions in several forms: {', '.join(sources)}. Keep one of "
+                        "them.")
     if texts:
         found.captions = {path: _lines(at) for path, at in texts.items()}
-    captions = _all(listing.root, files, found.captions, "caption", sources, found.columns) if sources else None
+    captions = (
+        _all(listing.root, files, found.captions, "caption", sources, found.columns) if sources else None
+    )
     labels = _all(listing.root, files, found.labels, "label", found.labelled, []) if found.labelled else None
     shared = [count for count in Counter(texts.values()).values() if count > 1]
     notes = (f"{sum(shared):,} pictures share {len(shared):,} of the texts",) if shared else ()
@@ -73,7 +78,8 @@ def read(listing: Listing, files: Sequence[Path]) -> Texts:
 def _check_one_each(root: Path, tables: Sequence[Path]) -> None:
     for folder in {table.parent for table in tables}:
         if len(names := [table.name for table in tables if table.parent == folder]) > 1:
-            raise DataError(f"{folder if folder != root else root} holds captions in several forms: {', '.join(names)}. "
+            raise DataError(f"{folder if folder != root else root} holds captions in several forms: "
+                            f"{', '.join(names)}. "
                             "Keep one of them.")
 
 
@@ -81,9 +87,15 @@ def _all(root: Path, files: Sequence[Path], found: Mapping[Path, Any], what: str
          columns: Sequence[str]) -> tuple[Any, ...]:
     """What was found for each picture. A `DataError` names those without."""
     if missing := [path.relative_to(root).as_posix() for path in files if not found.get(path)]:
-        hint = f" Its columns are {', '.join(columns)}; one of captions is called {', '.join(_TEXTS)}, one of labels " \
-               f"{_LABELS[0]}." if columns else ""
-        raise DataError(f"{len(missing):,} of {len(files):,} images have no {what} in {', '.join(sources)}: {_some(missing)}."
+        hint = (
+            f" Its columns are {', '.join(columns)}; one of captions is called {', '.join(_TEXTS)}, one of "
+            "labels "
+            f"{_LABELS[0]}."
+            if columns
+            else ""
+        )
+        raise DataError(f"{len(missing):,} of {len(files):,} images have no {what} in {', '.join(sources)}: "
+                        f"{_some(missing)}."
                         f"{hint} Write theirs, or move these pictures away.")
     return tuple(found[path] for path in files)
 
@@ -95,39 +107,44 @@ def _some(items: Sequence[str]) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")            # line ends as they are: read_text would change them
+        # line ends as they are: read_text would change them
+        return path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 text ({error}). Save it as UTF-8.") from error
 
 
 def _lines(path: Path) -> tuple[str, ...]:
-    """The lines that a line feed or carriage return ends; str.splitlines ends them at other characters too."""
+    """The lines that a line feed or carriage return ends; str.splitlines ends them at other characters
+    too."""
     return tuple(line.strip() for line in io.StringIO(_text(path), newline=None) if line.strip())
 
 
 def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) -> None:
-    """Add what a table says of these files. Rows of pictures of another split, or of a kind that is not read, are passed
-    over; a row whose file is not there is a `DataError`."""
+    """Add what a table says of these files. Rows of pictures of another split, or of a kind that is not read,
+    are passed over; a row whose file is not there is a `DataError`."""
     head, rows = _json_rows(table) if table.suffix == ".jsonl" else _csv_rows(table)
     alike = _by_folded_name(files)
     strangers = []
     for number, row in rows:
         name = next((row[key] for key in _FILES if isinstance(row.get(key), str)), None)
         if name is None:
-            raise DataError(f"{table}, line {number}, names no file; the column may be called {', '.join(_FILES)}, and the "
+            raise DataError(f"{table}, line {number}, names no file; the column may be called "
+                            f"{', '.join(_FILES)}, and the "
                             f"columns here are {', '.join(head)[:200]}.")
         path = table.parent / name.replace("\\", "/").removeprefix("./")
         path = path if path in files else alike.get(_folded(path), path)
         if path not in files:
             strangers += [] if path.is_file() else [name]
             continue
-        found.captions[path] = found.captions.get(path, ()) + _texts(row)       # several rows: several captions
+        # several rows: several captions
+        found.captions[path] = found.captions.get(path, ()) + _texts(row)
         if label := _label(table, number, row):
             if found.labels.setdefault(path, label) != label:
                 raise DataError(f"{table}, line {number}, gives {name} the label {label!r}, and another line "
                                 f"{found.labels[path]!r}. Keep one.")
     if strangers:
-        raise DataError(f"{table} names {len(strangers):,} pictures that {table.parent} does not hold: {_some(strangers)}. "
+        raise DataError(f"{table} names {len(strangers):,} pictures that {table.parent} does not hold: "
+                        f"{_some(strangers)}. "
                         "Put them there, or take out their lines.")
     name = table.relative_to(listing.root).as_posix()
     labelled, captioned = (any(key.startswith(_TEXTS) if kind is _TEXTS else key in kind for key in head)
@@ -167,12 +184,14 @@ def _label(table: Path, number: int, row: Mapping[str, Any]) -> str:
     """The row's label as text; "" for none."""
     value = next((row[key] for key in _LABELS if row.get(key) is not None), "")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise DataError(f"{table}, line {number}, has the label {value!r:.80}. A label is one name or one whole number.")
+        raise DataError(f"{table}, line {number}, has the label {value!r:.80}. A label is one name or one "
+                        "whole number.")
     return str(value).strip()
 
 
 def _csv_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]]]]:
-    """The head, and each row with the number of its first line. The delimiter is the one that parts the head."""
+    """The head, and each row with the number of its first line. The delimiter is the one that parts the
+    head."""
     text = _text(table)
     between = _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True, skipinitialspace=True)
@@ -186,18 +205,22 @@ def _csv_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]
                 if not head:
                     head = [one.strip().casefold() for one in fields]
                 elif len(fields) > len(head):
-                    raise DataError(f"{table}, line {first}, has {len(fields)} fields, and its first line names {len(head)}: "
-                                    f"{between.join(fields)[:100]!r}. Put a text that holds {between!r} into double quotes.")
+                    raise DataError(f"{table}, line {first}, has {len(fields)} fields, and its first line "
+                                    f"names {len(head)}: "
+                                    f"{between.join(fields)[:100]!r}. Put a text that holds {between!r} "
+                                    "into double quotes.")
                 else:
                     rows.append((first, dict(zip(head, fields))))
             first = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{table}, line {first}, is no csv: {error}. A quote inside a quoted text is written twice.") from error
+        raise DataError(f"{table}, line {first}, is no csv: {error}. A quote inside a quoted text is "
+                        "written twice.") from error
     return head, rows
 
 
 def _delimiter(text: str) -> str:
-    """The character that parts the first line into most columns of which one is known; a comma where none does."""
+    """The character that parts the first line into most columns of which one is known; a comma where none
+    does."""
     first = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
     best, most = ",", 1
     for one in _DELIMITERS:
@@ -208,8 +231,8 @@ def _delimiter(text: str) -> str:
 
 
 def _json_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]]]]:
-    """All names of columns, and each row with its line's number. Lines end at line feeds alone: JSON strings may hold
-    the other characters that str.splitlines splits at."""
+    """All names of columns, and each row with its line's number. Lines end at line feeds alone: JSON strings
+    may hold the other characters that str.splitlines splits at."""
     rows: list[tuple[int, Mapping[str, Any]]] = []
     head: dict[str, None] = {}
     for number, line in enumerate(_text(table).split("\n"), 1):

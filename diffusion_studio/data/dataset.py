@@ -65,10 +65,10 @@ def load(source: str | Path, split: str = "train", *, size: int | None = None, f
          background: str = "black", colours: str = "auto", most: int | None = None) -> ImageData:
     """The named data set or path. `split` is "train" or "test", where the source has both.
 
-    With a `size` the pictures are brought to size x size as `fit` says ("pad", "crop", "resize"; see `pictures.FITS`);
-    alpha is laid on the `background` (black, grey, white, #rrggbb). `colours` is "grey", "rgb", or "auto" as in the files.
-    With `most` that many pictures, evenly chosen, stand for all. Raises `DataError` where nothing is found or what is found
-    cannot be read. `summary.summary` says what was read.
+    With a `size` the pictures are brought to size x size as `fit` says ("pad", "crop", "resize"; see
+    `pictures.FITS`); alpha is laid on the `background` (black, grey, white, #rrggbb). `colours` is "grey",
+    "rgb", or "auto" as in the files. With `most` that many pictures, evenly chosen, stand for all. Raises
+    `DataError` where nothing is found or what is found cannot be read. `summary.summary` says what was read.
     """
     if split not in ("train", "test"):
         raise DataError(f"split must be 'train' or 'test', got {split!r}.")
@@ -101,11 +101,15 @@ def load(source: str | Path, split: str = "train", *, size: int | None = None, f
     if most is not None:
         found = found.sampled(most)
     elif found.marks is None:
-        found = replace(found, marks=tuple(f"{zlib.crc32(np.ascontiguousarray(one)):08x}" for one in found.images))
+        found = replace(
+            found, marks=tuple(f"{zlib.crc32(np.ascontiguousarray(one)):08x}" for one in found.images)
+        )
     return (found if size is None else found.fitted(size, fit, behind)).coloured(colours)
 
 
-def _read(path: Path, split: str, size: int | None, fit: str, background: Colour, most: int | None) -> ImageData:
+def _read(
+    path: Path, split: str, size: int | None, fit: str, background: Colour, most: int | None
+) -> ImageData:
     if path.is_file() and path.suffix == ".npz":
         return npz.read(path, split, background)
     if path.is_file() and path.suffix == ".zip":

@@ -15,7 +15,8 @@ TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl")
 SYSTEM = "system"                               # the kind of files that systems and editors leave behind
 MAX_FOLDERS = 1_000_000                         # links that lead in circles by many ways would never end
 _SYSTEM_NAMES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}
-# Formats that Pillow registers but that are no pixels, need another program (EPS starts Ghostscript), or are stubs
+# Formats that Pillow registers but that are no pixels, need another program (EPS starts Ghostscript), or are
+# stubs
 _NO_PICTURES = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR", "FITS", "PDF"}
 _NAMED = 3
 
@@ -25,12 +26,14 @@ def picture_suffixes() -> frozenset[str]:
     from PIL import Image
 
     known = Image.registered_extensions()
-    return frozenset(suffix for suffix, kind in known.items() if kind in Image.OPEN and kind not in _NO_PICTURES)
+    return frozenset(
+        suffix for suffix, kind in known.items() if kind in Image.OPEN and kind not in _NO_PICTURES
+    )
 
 
 def is_system(path: PurePath) -> bool:
-    """Whether a relative path has a part that a system or an editor made: hidden files, .ipynb_checkpoints, ._x,
-    __MACOSX, Thumbs.db and the like."""
+    """Whether a relative path has a part that a system or an editor made: hidden files, .ipynb_checkpoints,
+    ._x, __MACOSX, Thumbs.db and the like."""
     return any(part.startswith(".") or part.casefold() in _SYSTEM_NAMES for part in path.parts)
 
 
@@ -70,7 +73,8 @@ def _kind_words(kind: str, count: int) -> str:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a folder: pictures, texts beside them, tables, all sorted by path; and what is left out."""
+    """The files of a folder: pictures, texts beside them, tables, all sorted by path; and what is left
+    out."""
 
     root: Path
     pictures: tuple[Path, ...]
@@ -80,7 +84,8 @@ class Listing:
 
 
 def listed(root: Path) -> Listing:
-    """What lies in a folder and below it. Links to folders are followed, except back to a folder that holds them."""
+    """What lies in a folder and below it. Links to folders are followed, except back to a folder that holds
+    them."""
     suffixes = picture_suffixes()
     pictures: list[Path] = []
     beside: dict[Path, Path] = {}               # path without suffix -> text file
@@ -102,7 +107,9 @@ def listed(root: Path) -> Listing:
     return Listing(root, tuple(pictures), texts, tuple(sorted(tables)), left)
 
 
-def _texts_beside(root: Path, pictures: Sequence[Path], beside: Mapping[Path, Path], left: LeftOut) -> dict[Path, Path]:
+def _texts_beside(
+    root: Path, pictures: Sequence[Path], beside: Mapping[Path, Path], left: LeftOut
+) -> dict[Path, Path]:
     by_stem = {stem: text for text, stem in sorted(beside.items(), reverse=True)}       # .caption before .txt
     found = {path: by_stem[stem] for path in pictures if (stem := path.with_suffix("")) in by_stem}
     used = set(found.values())
@@ -113,19 +120,22 @@ def _texts_beside(root: Path, pictures: Sequence[Path], beside: Mapping[Path, Pa
 
 
 def walked(root: Path, left: LeftOut) -> Iterable[Path]:
-    """Every file below a folder. A link that leads back to a folder around it, or to nothing, is left out and counted."""
+    """Every file below a folder. A link that leads back to a folder around it, or to nothing, is left out and
+    counted."""
     stack: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset([_identity(root)]))]
     folders = 0
     while stack:
         folder, around = stack.pop()
         folders += 1
         if folders > MAX_FOLDERS:
-            raise DataError(f"{root} has more than {MAX_FOLDERS:,} folders, as links make them that lead in circles. Remove "
+            raise DataError(f"{root} has more than {MAX_FOLDERS:,} folders, as links make them that lead in "
+                            "circles. Remove "
                             "the links, or give a folder with fewer.")
         try:
             entries = sorted(os.scandir(folder), key=lambda one: one.name)
         except OSError as error:
-            raise DataError(f"The folder {folder} cannot be read ({error.strerror or error}). Allow it, or move it away.") \
+            raise DataError(f"The folder {folder} cannot be read ({error.strerror or error}). Allow it, or "
+                            "move it away.") \
                 from error
         for entry in entries:
             path = Path(entry.path)

@@ -1,4 +1,5 @@
-"""A folder of image files: sub-folders, or a column of a table, are the labels, and texts beside them the captions."""
+"""A folder of image files: sub-folders, or a column of a table, are the labels, and texts beside them the
+captions."""
 
 from __future__ import annotations
 
@@ -25,61 +26,96 @@ from .pictures import Pixels, Wide, bits_of, fitted, pixels
 _NAMED = 3
 # what Pillow's decoders raise for bytes that are not what their header says; our DataError is a ValueError
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error)
-_DONE = {"transparent": "with transparency, laid on {background}", "animated": "with several frames, of which the first is "
-         "taken", "turned": "turned as their EXIF says", "unturned": "with damaged EXIF, taken as they lie"}
+_DONE = {
+    "transparent": "with transparency, laid on {background}",
+    "animated": "with several frames, of which the first is taken",
+    "turned": "turned as their EXIF says",
+    "unturned": "with damaged EXIF, taken as they lie",
+}
 
 
-def read(folder: Path, split: str = "train", size: int | None = None, fit: str = "pad", background: Colour = (0, 0, 0),
-         most: int | None = None) -> ImageData:
-    """Every picture of the folder's split, or of the whole folder where it has none. Grey if every file is. Without a
-    `size` all must have one already. What took long to decode is kept on disk (`cache`).
+def read(
+    folder: Path,
+    split: str = "train",
+    size: int | None = None,
+    fit: str = "pad",
+    background: Colour = (0, 0, 0),
+    most: int | None = None,
+) -> ImageData:
+    """Every picture of the folder's split, or of the whole folder where it has none. Grey if every file is.
+    Without a `size` all must have one already. What took long to decode is kept on disk (`cache`).
 
-    With `most` that many of them are decoded, evenly chosen; `reading` counts all. A `DataError` counts and names the files
-    that cannot be read, the sizes, and the pictures without captions.
+    With `most` that many of them are decoded, evenly chosen; `reading` counts all. A `DataError` counts and
+    names the files that cannot be read, the sizes, and the pictures without captions.
     """
     listing = listed(folder)
     if not listing.pictures:
         here = f"; it holds {listing.left_out}" if listing.left_out.total else ""
-        here += ". Unpack archives first" if {".zip", ".tar", ".gz", ".7z", ".rar"} & set(listing.left_out.counts) else ""
-        raise DataError(f"{folder} holds no images (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else Pillow reads), nor "
+        here += (
+            ". Unpack archives first"
+            if {".zip", ".tar", ".gz", ".7z", ".rar"} & set(listing.left_out.counts)
+            else ""
+        )
+        raise DataError(f"{folder} holds no images (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else "
+                        "Pillow reads), nor "
                         f"gzipped idx files{here}.")
     chosen = splits.chosen(folder, listing.pictures, split)
     files = chosen.pictures
     texts = captions.read(listing, files)           # before the pictures: what is missing is said at once
     labels, notes = _labels(folder, chosen, texts, any(table.parent == folder for table in listing.tables))
     names = order_of(labels) if labels else ()
-    taken = range(len(files)) if most is None or len(files) <= most else np.linspace(0, len(files) - 1, most).astype(int)
+    taken = (
+        range(len(files))
+        if most is None or len(files) <= most
+        else np.linspace(0, len(files) - 1, most).astype(int)
+    )
     some = [files[k] for k in taken]
     images, about = cached(some, (size, fit, background), lambda: _decode(some, size, fit, background))
     index = {name: k for k, name in enumerate(names)}
-    reading = Reading(left_out=str(listing.left_out), left_out_count=listing.left_out.total, split=chosen.name,
-                      others=chosen.others, notes=(*texts.notes, *notes, *_notes(about, len(some), colour_name(background))),
-                      sizes={(w, h): n for w, h, n in about["sizes"]},
-                      totals=_totals(labels, names, texts, len(files)) if len(some) < len(files) else None)
-    return ImageData(images, np.array([index[labels[k]] for k in taken]) if labels else None, names,
-                     tuple(texts.captions[k] for k in taken) if texts.captions else None,
-                     tuple(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in some), reading)
+    reading = Reading(
+        left_out=str(listing.left_out),
+        left_out_count=listing.left_out.total,
+        split=chosen.name,
+        others=chosen.others,
+        notes=(*texts.notes, *notes, *_notes(about, len(some), colour_name(background))),
+        sizes={(w, h): n for w, h, n in about["sizes"]},
+        totals=_totals(labels, names, texts, len(files)) if len(some) < len(files) else None,
+    )
+    return ImageData(
+        images,
+        np.array([index[labels[k]] for k in taken]) if labels else None,
+        names,
+        tuple(texts.captions[k] for k in taken) if texts.captions else None,
+        tuple(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in some),
+        reading,
+    )
 
 
-def _totals(labels: Sequence[str] | None, names: Sequence[str], texts: captions.Texts, count: int) -> dict[str, Any]:
+def _totals(
+    labels: Sequence[str] | None, names: Sequence[str], texts: captions.Texts, count: int
+) -> dict[str, Any]:
     counts = Counter(labels or ())
     return {"pictures": count, "labels": {name: counts[name] for name in names},
             "captions": sum(map(len, texts.captions or ()))}
 
 
-def _labels(folder: Path, chosen: splits.Split, texts: captions.Texts, table: bool) -> tuple[tuple[str, ...] | None, list[str]]:
+def _labels(
+    folder: Path, chosen: splits.Split, texts: captions.Texts, table: bool
+) -> tuple[tuple[str, ...] | None, list[str]]:
     """The label of each picture, from a table or from the folders; and what is to be said of it."""
     named = any(chosen.labels)
     if named and not all(chosen.labels) and texts.labels is None:
         raise DataError(f"{folder} holds images both in sub-folders, which name their labels, and beside them. "
                         "Move all into sub-folders, or all out of them.")
     if texts.labels is None:
-        if named and table and len(set(chosen.labels)) == 1:        # images/ beside the table that describes them
+        # images/ beside the table that describes them
+        if named and table and len(set(chosen.labels)) == 1:
             return None, []
         return (chosen.labels if named else None), []
     pairs = set(zip(chosen.labels, texts.labels))
     one_to_one = len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
-    if named and all(chosen.labels) and one_to_one and len(pairs) > 1:      # the folders say in words what the table numbers
+    # the folders say in words what the table numbers
+    if named and all(chosen.labels) and one_to_one and len(pairs) > 1:
         return chosen.labels, []
     from_folders = len(set(chosen.labels))
     return texts.labels, [f"labels are those of {texts.labels_from}" +
@@ -87,10 +123,15 @@ def _labels(folder: Path, chosen: splits.Split, texts: captions.Texts, table: bo
 
 
 def _notes(about: dict[str, Any], count: int, background: str) -> list[str]:
-    notes = [f"{about[name]:,} {words.format(background=background)}" for name, words in _DONE.items() if about.get(name)]
+    notes = [
+        f"{about[name]:,} {words.format(background=background)}"
+        for name, words in _DONE.items()
+        if about.get(name)
+    ]
     if bits := about.get("bits"):
         what = "all" if about["wide"] == count else f"{about['wide']:,}"
-        notes.append(f"{what} of 16 or 32 bits a pixel, read as {bits} bits (their largest value is {about['most']:,})")
+        notes.append(f"{what} of 16 or 32 bits a pixel, read as {bits} bits (their largest value is "
+                     f"{about['most']:,})")
     return notes
 
 
@@ -99,15 +140,19 @@ class _Decoded:
     """Pictures under way, by number; and what is told of them."""
 
     pictures: dict[int, np.ndarray] = field(default_factory=dict)
-    wide: dict[int, int] = field(default_factory=dict)              # largest values of those that wait for their scale
+    # largest values of those that wait for their scale
+    wide: dict[int, int] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
-    deep: int = 0                                                   # of 16 bits a channel, of which Pillow keeps the upper 8
+    # of 16 bits a channel, of which Pillow keeps the upper 8
+    deep: int = 0
     deep_most: int = 0
 
 
-def _decode(files: Sequence[Path], size: int | None, fit: str, background: Colour) -> tuple[np.ndarray, dict[str, Any]]:
+def _decode(
+    files: Sequence[Path], size: int | None, fit: str, background: Colour
+) -> tuple[np.ndarray, dict[str, Any]]:
     """The pixels (N, H, W, C), and what was done to them as JSON holds it."""
     found = _Decoded()
     with warnings.catch_warnings():
@@ -121,16 +166,19 @@ def _decode(files: Sequence[Path], size: int | None, fit: str, background: Colou
             _decode_one(found, k, files[k], size, fit, background, bits)
     if found.broken:
         more = f" and {len(found.broken) - _NAMED} more" if len(found.broken) > _NAMED else ""
-        raise DataError(f"{len(found.broken)} of {len(files)} images cannot be used: {'; '.join(found.broken[:_NAMED])}{more}.")
+        raise DataError(f"{len(found.broken)} of {len(files)} images cannot be used: "
+                        f"{'; '.join(found.broken[:_NAMED])}{more}.")
     pictures = [found.pictures[k] for k in range(len(files))]
     sizes = Counter(p.shape[:2] for p in pictures)
     if len(sizes) > 1:
         listing = ", ".join(f"{count:,} of {w}x{h}" for (h, w), count in sizes.most_common(_NAMED))
         more = ", ..." if len(sizes) > _NAMED else ""
-        raise DataError(f"The images have {len(sizes)} different sizes ({listing}{more}). Bring them to one size first, or "
+        raise DataError(f"The images have {len(sizes)} different sizes ({listing}{more}). Bring them to one "
+                        "size first, or "
                         "ask for a size and the fit 'crop' or 'resize'.")
     if found.deep and not found.deep_most:
-        raise DataError(f"{found.deep:,} images of 16 bits a channel are black all over, as 8-bit values in 16 bits are. Save them "
+        raise DataError(f"{found.deep:,} images of 16 bits a channel are black all over, as 8-bit values in "
+                        "16 bits are. Save them "
                         "with 8 bits.")
     about = {"sizes": [(w, h, n) for (h, w), n in found.sizes.most_common()], **found.done}
     if wide:

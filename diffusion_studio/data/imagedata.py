@@ -18,8 +18,9 @@ COLOURS = ("auto", "grey", "rgb")               # of the pictures in memory; aut
 class Reading:
     """What is told of how pictures were read, besides the pictures themselves (see `summary`).
 
-    `left_out` names the files that were not read; `others` counts the pictures of the splits that were not asked for;
-    `sizes` are those in the files (width, height); `totals` counts what there is where only some were decoded.
+    `left_out` names the files that were not read; `others` counts the pictures of the splits that were not
+    asked for; `sizes` are those in the files (width, height); `totals` counts what there is where only some
+    were decoded.
     """
 
     left_out: str = ""
@@ -35,8 +36,9 @@ class Reading:
 class ImageData:
     """`images` (N, H, W, C) uint8 with 1 or 3 channels; `labels` (N,) int64 indices into `names`, or None.
 
-    `captions` holds one or more texts for each picture, or is None; a single text may be given without its tuple.
-    `marks` tells each picture from others: its file's name and number of bytes, or a checksum of its pixels as they came.
+    `captions` holds one or more texts for each picture, or is None; a single text may be given without its
+    tuple. `marks` tells each picture from others: its file's name and number of bytes, or a checksum of its
+    pixels as they came.
     """
 
     images: np.ndarray
@@ -115,7 +117,12 @@ class ImageData:
         """The pictures with these numbers, in this order."""
         some = {name: None if (given := getattr(self, name)) is None else tuple(given[k] for k in numbers)
                 for name in ("captions", "marks")}
-        return replace(self, images=self.images[numbers], labels=None if self.labels is None else self.labels[numbers], **some)
+        return replace(
+            self,
+            images=self.images[numbers],
+            labels=None if self.labels is None else self.labels[numbers],
+            **some,
+        )
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -134,7 +141,8 @@ class ImageData:
         return kept.chosen(np.linspace(0, len(self.images) - 1, most).astype(int))
 
     def coloured(self, colours: str) -> ImageData:
-        """The pictures as `colours` says: "grey" (Rec. 601's luma, as Pillow has it), "rgb", or "auto" as they are."""
+        """The pictures as `colours` says: "grey" (Rec. 601's luma, as Pillow has it), "rgb", or "auto" as
+        they are."""
         if colours not in COLOURS:
             raise unknown("kind of colours", colours, COLOURS)
         channels = {"auto": self.images.shape[-1], "grey": 1, "rgb": 3}[colours]

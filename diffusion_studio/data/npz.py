@@ -57,7 +57,8 @@ def read(path: Path, split: str, background: Colour = (0, 0, 0)) -> ImageData:
         return found
     kept = np.flatnonzero(~extra["is_dup"].astype(bool))
     left = len(images) - len(kept)
-    return replace(found.chosen(kept), reading=Reading(notes=(f"{left:,} left out as duplicates (is_dup)",) if left else ()))
+    notes = (f"{left:,} left out as duplicates (is_dup)",) if left else ()
+    return replace(found.chosen(kept), reading=Reading(notes=notes))
 
 
 def _on_background(images: np.ndarray, alpha: np.ndarray | None, background: Colour) -> np.ndarray:

@@ -26,9 +26,9 @@ FITS = {
 class Pixels:
     """(H, W) grey or (H, W, 3) uint8 of one picture, and what was done to them.
 
-    `bits` of the file's values where these are more than 8 wide; whether something shows through `transparent` parts,
-    the first of several frames was taken (`animated`), the picture was `turned` as its EXIF says, or that could not be
-    read (`unturned`).
+    `bits` of the file's values where these are more than 8 wide; whether something shows through
+    `transparent` parts, the first of several frames was taken (`animated`), the picture was `turned` as its
+    EXIF says, or that could not be read (`unturned`).
     """
 
     array: np.ndarray
@@ -55,12 +55,13 @@ def bits_of(most: int, allowed: Sequence[int] = (8, 10, 12, 14, 16)) -> int:
 def pixels(picture: Image.Image, background: Colour = (0, 0, 0), bits: int | None = None) -> Pixels:
     """The pixels of an opened picture, turned as its EXIF says, alpha laid on the background.
 
-    Of an animation the first frame; palettes and CMYK become RGB. Files of 16 and 32 bits do not say which value is white:
-    `bits` says how many count, and `Wide` is raised where it is None. A `DataError` for pixels that have no scale
-    (floating point, below 0, beyond 16 bits).
+    Of an animation the first frame; palettes and CMYK become RGB. Files of 16 and 32 bits do not say which
+    value is white: `bits` says how many count, and `Wide` is raised where it is None. A `DataError` for
+    pixels that have no scale (floating point, below 0, beyond 16 bits).
     """
     seen = {"animated": picture.format != "MPO" and getattr(picture, "is_animated", False)}
-    scaled = picture.format == "PPM"                # Pillow brings those to 16 bits by the file's own largest value
+    # Pillow brings those to 16 bits by the file's own largest value
+    scaled = picture.format == "PPM"
     wide = picture.format == "PNG" and any("16" in str(tile[3]) for tile in picture.tile)
     picture, seen["turned"], seen["unturned"] = _upright(picture)
     if picture.mode == "F":
@@ -72,30 +73,44 @@ def pixels(picture: Image.Image, background: Colour = (0, 0, 0), bits: int | Non
     if picture.has_transparency_data:
         rgba = np.asarray(picture.convert("RGBA"))
         laid = composited(rgba[..., :3], rgba[..., 3], background)
-        return Pixels(laid[..., 0] if grey else laid, 16 if wide else 8, bool((rgba[..., 3] < 255).any()), **seen)
+        return Pixels(
+            laid[..., 0] if grey else laid, 16 if wide else 8, bool((rgba[..., 3] < 255).any()), **seen
+        )
     array = np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
     return Pixels(array, 16 if wide else 8, **seen)
 
 
+# What Pillow's readers of EXIF and XMP raise for damaged ones
+_DAMAGED = (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, EOFError, struct.error)
+
+
 def _upright(picture: Image.Image) -> tuple[Image.Image, bool, bool]:
-    """The picture turned as its EXIF or XMP says, whether that turned it, and whether it could not be told: damaged notes
-    about a picture are no reason to refuse its pixels."""
+    """The picture turned as its EXIF or XMP says, whether that turned it, and whether it could not be told:
+    damaged notes about a picture are no reason to refuse its pixels."""
     from PIL import Image
 
     picture.load()                                  # a fault of the pixels is no fault of the notes
     try:
         orientation = picture.getexif().get(0x0112, 1)
-    except (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, EOFError, struct.error):
+    except _DAMAGED:
         return picture, False, True
     if orientation not in _TURNS:
         return picture, False, False
-    # not ImageOps.exif_transpose, which also writes the other notes anew and fails where one of them is damaged
+    # not ImageOps.exif_transpose, which also writes the other notes anew and fails where one of them is
+    # damaged
     return picture.transpose(Image.Transpose[_TURNS[orientation]]), True, False
 
 
 # What brings a picture of this EXIF orientation upright, by the names of Pillow's Image.Transpose
-_TURNS = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
-          8: "ROTATE_90"}
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
 
 
 def _narrowed(wide: np.ndarray, bits: int | None) -> tuple[np.ndarray, int]:

@@ -15,7 +15,8 @@ from .pictures import FITS
 if TYPE_CHECKING:
     from .points import PointData
 
-_MAX_VALUES = 1 << 26           # pixel values that are counted for the shades; of larger data, evenly chosen pictures
+# pixel values that are counted for the shades; of larger data, evenly chosen pictures
+_MAX_VALUES = 1 << 26
 _TOLERANCE = 2                  # of a grey pixel's channels: a JPEG rounds them apart
 _NAMED = 12                     # labels in the line
 
@@ -24,10 +25,10 @@ _NAMED = 12                     # labels in the line
 class DataSummary:
     """What a data set holds, as training takes it. `str` is the one line that `train` begins with.
 
-    `size` is (width, height) of the pictures in memory and None for points; `sizes` those in the files, by how many;
-    `shades` the different values of their channels; `grey_as_rgb` whether all are grey and yet have three channels;
-    `labels` the number of pictures of each label; `captions` how many texts there are in all; `looked` how many pictures
-    were decoded, where that is not all.
+    `size` is (width, height) of the pictures in memory and None for points; `sizes` those in the files, by
+    how many; `shades` the different values of their channels; `grey_as_rgb` whether all are grey and yet have
+    three channels; `labels` the number of pictures of each label; `captions` how many texts there are in all;
+    `looked` how many pictures were decoded, where that is not all.
     """
 
     name: str
@@ -50,7 +51,8 @@ class DataSummary:
     def __str__(self) -> str:
         what = "points" if self.size is None else "pictures"
         where = f"{self.name}, split {self.split}" if self.split else self.name
-        parts = [f"Read {where}: {self.pictures:,} {what if self.pictures != 1 else what[:-1]}{self._form()}", self._labels(),
+        parts = [f"Read {where}: {self.pictures:,} "
+                 f"{what if self.pictures != 1 else what[:-1]}{self._form()}", self._labels(),
                  f"{self.captions:,} caption{'s' * (self.captions != 1)}" if self.captions else "no captions"]
         if self.size is None:
             parts.pop()
@@ -58,7 +60,9 @@ class DataSummary:
         if self.looked is not None:
             parts.append(f"{self.looked:,} of them were looked into")
         if self.other_splits:
-            parts.append("not trained on: " + ", ".join(f"{name} ({n:,})" for name, n in self.other_splits.items()))
+            parts.append(
+                "not trained on: " + ", ".join(f"{name} ({n:,})" for name, n in self.other_splits.items())
+            )
         if self.size is not None:
             parts.append(f"left out: {self.left_out}" if self.left_out else "nothing left out")
         return "; ".join(parts) + "."
@@ -69,10 +73,19 @@ class DataSummary:
         kind = "grey" if self.channels == 1 else "grey saved as RGB" if self.grey_as_rgb else "RGB"
         own = [f"{w}x{h}" for w, h in self.sizes] or [f"{self.size[0]}x{self.size[1]}"]
         now = f"{self.size[0]}x{self.size[1]}"
-        of = own[0] if len(own) == 1 else f"{len(own)} sizes ({', '.join(own[:3])}{', ...' if len(own) > 3 else ''})"
+        of = (
+            own[0]
+            if len(own) == 1
+            else f"{len(own)} sizes ({', '.join(own[:3])}{', ...' if len(own) > 3 else ''})"
+        )
         brought = f", brought to {now} ({self.fit})" if own != [now] else ""
-        greyness = "; a colour model is trained on them, with colours set to grey a grey one" if self.grey_as_rgb else ""
-        return f" of {of}{brought}, {kind}, {self.shades} shade{'s' * (self.shades != 1)}{' of each channel' * (self.channels == 3)}{greyness}"
+        greyness = (
+            "; a colour model is trained on them, with colours set to grey a grey one"
+            if self.grey_as_rgb
+            else ""
+        )
+        shades = f"{self.shades} shade{'s' * (self.shades != 1)}{' of each channel' * (self.channels == 3)}"
+        return f" of {of}{brought}, {kind}, {shades}{greyness}"
 
     def _labels(self) -> str:
         if not self.labels:
@@ -87,16 +100,32 @@ def summary(data: ImageData, name: str, fit: str = "pad") -> DataSummary:
     about, images = data.reading, data.images
     totals = data.counts
     return DataSummary(
-        name=Path(name).name or name, pictures=totals["pictures"], size=(images.shape[2], images.shape[1]),
-        channels=images.shape[-1], sizes=about.sizes, fit=fit if fit in FITS else "", shades=_shades(images),
-        grey_as_rgb=images.shape[-1] == 3 and _grey(images), labels=totals["labels"], captions=totals["captions"],
-        split=about.split, other_splits=about.others, left_out=about.left_out, left_out_count=about.left_out_count,
-        notes=about.notes, looked=len(images) if about.totals else None)
+        name=Path(name).name or name,
+        pictures=totals["pictures"],
+        size=(images.shape[2], images.shape[1]),
+        channels=images.shape[-1],
+        sizes=about.sizes,
+        fit=fit if fit in FITS else "",
+        shades=_shades(images),
+        grey_as_rgb=images.shape[-1] == 3 and _grey(images),
+        labels=totals["labels"],
+        captions=totals["captions"],
+        split=about.split,
+        other_splits=about.others,
+        left_out=about.left_out,
+        left_out_count=about.left_out_count,
+        notes=about.notes,
+        looked=len(images) if about.totals else None,
+    )
 
 
 def summary_of_points(data: PointData, name: str) -> DataSummary:
     """The same of points in the plane."""
-    counts = {} if data.labels is None else dict(zip(data.names, np.bincount(data.labels, minlength=len(data.names)).tolist()))
+    counts = (
+        {}
+        if data.labels is None
+        else dict(zip(data.names, np.bincount(data.labels, minlength=len(data.names)).tolist()))
+    )
     return DataSummary(name=Path(name).name or name, pictures=len(data.points), labels=counts)
 
 

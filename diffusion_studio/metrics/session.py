@@ -128,10 +128,13 @@ class Session:
             raise DataError(f"{self.config.data} is a set of points, and {self.model.spec.name} makes pictures. Give the "
                             "pictures that it was trained on.")
         spec = self.model.spec
-        found = data.load(self.config.data, split, background=spec.background).padded(spec.image_size, colour(spec.background))
+        found = data.load(self.config.data, split, background=spec.background).padded(
+            spec.image_size, colour(spec.background)
+        )
         if spec.channels == 1 and data.summary(found, self.config.data).grey_as_rgb:
             found = found.coloured("grey")
-        if set(found.names) == set(spec.labels) and tuple(found.names) != spec.labels:      # sorted otherwise by now
+        # sorted otherwise by now
+        if set(found.names) == set(spec.labels) and tuple(found.names) != spec.labels:
             found = found.only(spec.labels)
         if found.images.shape[-1] != self.model.spec.channels:
             raise DataError(f"{self.config.data} has {found.images.shape[-1]} channels, {self.model.spec.name} draws "

@@ -1,4 +1,5 @@
-"""What a run was begun with: its labels in order and marks of its pictures, so that a resume goes on with the same ones."""
+"""What a run was begun with: its labels in order and marks of its pictures, so that a resume goes on with the
+same ones."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ _ALL = ""                       # stands for the label of pictures without label
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """`labels` has the number of pictures of each label, in the labels' order, and a digest of their files' names and
-    sizes (of their pixels, where they are no files); `captions` a digest of all texts, "" for none.
+    """`labels` has the number of pictures of each label, in the labels' order, and a digest of their files'
+    names and sizes (of their pixels, where they are no files); `captions` a digest of all texts, "" for none.
 
     Files are told apart by name and size and not by their pixels, which decoders round in ways of their own.
     """
@@ -35,18 +36,29 @@ class Fingerprint:
     def from_json(cls, text: str, path: Path) -> Fingerprint:
         try:
             given = json.loads(text)
-            labels = {str(name): (int(count), str(digest)) for name, (count, digest) in given["labels"].items()}
+            labels = {
+                str(name): (int(count), str(digest)) for name, (count, digest) in given["labels"].items()
+            }
             return cls(int(given["channels"]), labels, str(given["captions"]))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise CheckpointError(f"{path} is damaged ({error}), so the run's data cannot be compared with what is read now. "
+            raise CheckpointError(f"{path} is damaged ({error}), so the run's data cannot be compared with "
+                                  "what is read now. "
                                   "Delete it to resume without comparing.") from error
 
     def differences(self, now: Fingerprint) -> list[str]:
         """What `now` has otherwise, as texts."""
         kept, found = self.labels, now.labels
         what = "points" if self.channels == 2 else "pictures"
-        told = [f"label {name!r} is gone" if name else f"the {what} had no labels" for name in kept if name not in found]
-        told += [f"label {name!r} is new" if name else f"the {what} have no labels now" for name in found if name not in kept]
+        told = [
+            f"label {name!r} is gone" if name else f"the {what} had no labels"
+            for name in kept
+            if name not in found
+        ]
+        told += [
+            f"label {name!r} is new" if name else f"the {what} have no labels now"
+            for name in found
+            if name not in kept
+        ]
         for name in [name for name in kept if name in found]:
             of = f" of {name!r}" if name else ""
             if kept[name][0] != found[name][0]:
@@ -68,8 +80,11 @@ def fingerprint(data: ImageData | PointData) -> Fingerprint:
     if isinstance(data, PointData):
         return Fingerprint(2, _by_label(data.labels, data.names, ("",) * len(data.points)))
     captions = _digest(repr(texts) for texts in data.captions) if data.captions else ""
-    return Fingerprint(data.images.shape[-1], _by_label(data.labels, data.names, data.marks or ("",) * len(data.images)),
-                       captions)
+    return Fingerprint(
+        data.images.shape[-1],
+        _by_label(data.labels, data.names, data.marks or ("",) * len(data.images)),
+        captions,
+    )
 
 
 def in_kept_order(data: ImageData | PointData, kept: Sequence[str]) -> ImageData | PointData:
@@ -92,8 +107,10 @@ def check_labels(folder: Path, kept: Sequence[str], data: ImageData | PointData)
 def _refuse(folder: Path, told: Sequence[str]) -> None:
     if told:
         raise DataError(f"The data is not what the run in {folder} was begun with: {'; '.join(told[:12])}"
-                        f"{f'; and {len(told) - 12:,} more differences' if len(told) > 12 else ''}. Bring it back to what it was to "
-                        "resume, or start a new run; with as many labels, --start-from takes the weights of this one along.")
+                        f"{f'; and {len(told) - 12:,} more differences' if len(told) > 12 else ''}. Bring "
+                        "it back to what it was to "
+                        "resume, or start a new run; with as many labels, --start-from takes the weights of "
+                        "this one along.")
 
 
 def _by_label(labels: Any, names: Sequence[str], marks: Sequence[str]) -> dict[str, tuple[int, str]]:

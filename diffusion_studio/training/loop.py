@@ -49,18 +49,20 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
           resume: bool = False, sample_every: int | None = None, save_every: int | None = None,
           asked: Callable[[], bool] = lambda: False,
           on_data: Callable[[DataSummary], None] = lambda read: None) -> Iterator[TrainStep]:
-    """Train into the folder `out`, yielding after every step; `sample_every` and `save_every` count images, 0 is never.
+    """Train into the folder `out`, yielding after every step; `sample_every` and `save_every` count images, 0
+    is never.
 
-    With `resume` the run in `out` continues; `config` may then ask for more images or export another average, but for
-    nothing else. However the loop ends (finished, closed, interrupted), the state is saved, and the model file holds the
-    averaged weights. What is wrong with the configuration, the data, the folder or the device is raised here, before the
-    first step; a loss that stops being finite is a `StudioError` later, and what was saved before it stays on disk.
+    With `resume` the run in `out` continues; `config` may then ask for more images or export another average,
+    but for nothing else. However the loop ends (finished, closed, interrupted), the state is saved, and the
+    model file holds the averaged weights. What is wrong with the configuration, the data, the folder or the
+    device is raised here, before the first step; a loss that stops being finite is a `StudioError` later, and
+    what was saved before it stays on disk.
 
-    `on_data` is given what was read, before the network is made. A resumed run keeps its labels in their order; where the
-    data is not what it was begun with, a `DataError` says what differs.
+    `on_data` is given what was read, before the network is made. A resumed run keeps its labels in their
+    order; where the data is not what it was begun with, a `DataError` says what differs.
 
-    Under torchrun every process calls this alike and gets the same steps; the first alone writes. `asked` says whether
-    this process was asked to stop; all see it in the `stop` of the same step.
+    Under torchrun every process calls this alike and gets the same steps; the first alone writes. `asked`
+    says whether this process was asked to stop; all see it in the `stop` of the same step.
     """
     folder, device_here = RunFolder(out), pick_device(local_device(device))
     kept = folder.config() if resume else None
@@ -96,7 +98,8 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
 
 
 def _as_begun(folder: RunFolder, kind: str, data: Any) -> Any:
-    """The data with its labels in the run's order. A `DataError` where it is not what the run was begun with."""
+    """The data with its labels in the run's order. A `DataError` where it is not what the run was begun
+    with."""
     begun, model = folder.data(), folder.export_path(kind)
     if begun is not None:
         data = in_kept_order(data, [*begun.labels])

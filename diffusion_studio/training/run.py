@@ -1,5 +1,6 @@
-"""A run's folder: config.json, data.json with marks of what it is trained on, state.safetensors to resume from, model.safetensors to use with its card.md, log.csv,
-samples/, and snapshots/ of averages whose length is chosen later."""
+"""A run's folder: config.json, data.json with marks of what it is trained on, state.safetensors to resume
+from, model.safetensors to use with its card.md, log.csv, samples/, and snapshots/ of averages whose length is
+chosen later."""
 
 from __future__ import annotations
 
@@ -90,7 +91,11 @@ class RunFolder:
 
     def data(self) -> Fingerprint | None:
         """What the run was begun with; None of a run by an earlier version."""
-        return Fingerprint.from_json(self.data_path.read_text("utf-8"), self.data_path) if self.data_path.is_file() else None
+        return (
+            Fingerprint.from_json(self.data_path.read_text("utf-8"), self.data_path)
+            if self.data_path.is_file()
+            else None
+        )
 
     def save_text(self, path: Path, text: str) -> None:
         """Write a file of the run; a `DataError` where it cannot be."""

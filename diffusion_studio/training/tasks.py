@@ -222,7 +222,9 @@ def load_data(config: TrainConfig) -> data.ImageData | points.PointData:
         found = found.without(read_hold_out(config.hold_out))
     if (left := whole - len(found.images)) and isinstance(found, data.ImageData):
         names = " and ".join(name for name in ("only", "hold_out") if getattr(config, name))
-        found = replace(found, reading=replace(found.reading, notes=(*found.reading.notes, f"{left:,} left out by {names}")))
+        found = replace(found, reading=replace(found.reading, notes=(*found.reading.notes, f"{left:,} left "
+                                                                                           "out by "
+                                                                                           f"{names}")))
     return found
 
 

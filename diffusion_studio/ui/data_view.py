@@ -1,4 +1,5 @@
-"""What is to be trained on, as HTML: the line of what was read, and a few pictures with their labels and captions."""
+"""What is to be trained on, as HTML: the line of what was read, and a few pictures with their labels and
+captions."""
 
 from __future__ import annotations
 
@@ -12,15 +13,19 @@ from ..data import DataSummary, ImageData
 from ..images import to_pil
 
 SHOWN = 8
-NOTHING = '<p class="hint">Choose pictures or drop a zip: what is read will stand here. Sub-folders become labels, a .txt ' \
-          "beside a picture is its caption.</p>"
+NOTHING = (
+    '<p class="hint">Choose pictures or drop a zip: what is read will stand here. Sub-folders become '
+    'labels, a .txt '
+    "beside a picture is its caption.</p>"
+)
 _CAPTION = 200                  # letters of a caption that are sent to the page
 
 
 def view(read: DataSummary, data: ImageData, archive: str = "") -> str:
     """The line and the thumbnails; `archive` says what was left out of a zip that was dropped."""
     figures = "".join(_figure(data, int(k)) for k in chosen(data))
-    return (f'<div class="data-view"><p>{escape(str(read))}</p>{f"<p>{escape(archive)}</p>" if archive else ""}'
+    return ('<div '
+            f'class="data-view"><p>{escape(str(read))}</p>{f"<p>{escape(archive)}</p>" if archive else ""}'
             f'<div class="thumbnails">{figures}</div></div>')
 
 
@@ -48,7 +53,10 @@ def _figure(data: ImageData, k: int) -> str:
     label = "" if data.labels is None else data.names[data.labels[k]]
     caption = data.captions[k][0][:_CAPTION] if data.captions else ""
     told = escape(": ".join(one for one in (label, caption) if one), quote=True)
-    words = (f"<b>{escape(label)}</b>" if label else "") + (f"<span>{escape(caption)}</span>" if caption else "")
+    words = (f"<b>{escape(label)}</b>" if label else "") + (
+        f"<span>{escape(caption)}</span>" if caption else ""
+    )
     image = base64.b64encode(packed.getvalue()).decode()
-    return (f'<figure title="{told}"><img src="data:image/png;base64,{image}" alt="{told or "a picture of the data"}">'
+    return (f'<figure title="{told}"><img src="data:image/png;base64,{image}" '
+            f'alt="{told or "a picture of the data"}">'
             + (f"<figcaption>{words}</figcaption>" if words else "") + "</figure>")

@@ -74,8 +74,18 @@ class EditControls:
         self.kind.input(self.kind_chosen, [self.kind, model, prompt, label], self.kind_outputs(), **private)
         for image in self.pictures.values():
             image.upload(_readable, image, image, **{**private, "queue": True})
-        gr.on([*(image.change for image in self.pictures.values()), self.fit.input, self.kind.input, model.change],
-              self._noted, {self.kind, self.fit, model, *self.pictures.values()}, self.note, **private)
+        gr.on(
+            [
+                *(image.change for image in self.pictures.values()),
+                self.fit.input,
+                self.kind.input,
+                model.change,
+            ],
+            self._noted,
+            {self.kind, self.fit, model, *self.pictures.values()},
+            self.note,
+            **private,
+        )
         gr.on([self.pictures["picture"].change, self.fit.input, self.kind.input], self._to_paint,
               [self.kind, self.pictures["picture"], self.fit, model], self.canvas, **{**private, "queue": True})
 
@@ -182,8 +192,8 @@ class EditControls:
         return {"source_label": bool(card.conditions), "source_prompt": card.spec.takes_text}.get(name, True)
 
     def _noted(self, values: Mapping[Any, Any]) -> str:
-        """What is done to the given pictures before the model sees them, one line for each of which there is something to
-        say."""
+        """What is done to the given pictures before the model sees them, one line for each of which there is
+        something to say."""
         cls, card = EDITS.get(values[self.kind]), self.studio.card(values[self.model])
         told = []
         for name in pictures_of(cls) if cls else ():
@@ -203,7 +213,11 @@ class EditControls:
             return None
         try:
             spec = self.studio.card(model).spec
-            return sheet(Picture.open(path, spec.background).fitted(spec.image_size, spec.channels, fit, spec.background))
+            return sheet(
+                Picture.open(path, spec.background).fitted(
+                    spec.image_size, spec.channels, fit, spec.background
+                )
+            )
         except StudioError as error:
             gr.Warning(str(error))
             return None
@@ -230,8 +244,17 @@ class UnopenedImage(gr.Image, metaclass=_NoStub):
 
 def _picture(name: str, sources: list[str], height: int) -> gr.Image:
     """A place for a picture, which gives its path."""
-    return UnopenedImage(label=_LABELS[name], type="filepath", image_mode=None, format="png", sources=sources, height=height,
-                         visible=False, elem_id=f"edit-{name}", elem_classes="pixels")
+    return UnopenedImage(
+        label=_LABELS[name],
+        type="filepath",
+        image_mode=None,
+        format="png",
+        sources=sources,
+        height=height,
+        visible=False,
+        elem_id=f"edit-{name}",
+        elem_classes="pixels",
+    )
 
 
 def _readable(path: str | None) -> Any:
@@ -251,7 +274,8 @@ def _done_to(name: str, path: str, card: ModelCard, fit: str) -> list[str]:
     picture, laid = Picture.opened(path, "black" if name == "mask" else card.spec.background)
     told = [laid if name == "mask" else f"{laid}, the background of {card.name}"] if laid else []
     if picture.size != (size, size):
-        told.append(f"it is {picture.size[0]}x{picture.size[1]}, brought to {size}x{size} by {fit}: {FITS[fit]}")
+        told.append(f"it is {picture.size[0]}x{picture.size[1]}, brought to {size}x{size} by {fit}: "
+                    f"{FITS[fit]}")
     return told
 
 

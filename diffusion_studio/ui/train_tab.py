@@ -25,7 +25,8 @@ HOSTED_PRESETS, HOSTED_SIZE, HOSTED_ARCHIVES = ("quick", "hour"), 64, 10     # w
 MAX_UNPACKED, MAX_UNPACKED_HOSTED = 20_000, 300      # MB
 _BESIDE = ("data", "name", "size", "kind")           # of the configuration, shown above or not at all
 _SEEN = ("fit", "background", "colours")             # options that change what is read, besides the size
-_LOOKED = 200                                        # pictures of a folder that are decoded before the training
+# pictures of a folder that are decoded before the training
+_LOOKED = 200
 _TICK = 2.0                                          # seconds between two looks at a run
 _OFF = ("### Training is off here\nThe owner of this app can turn it on with `diffusion-studio serve --allow-training`. On your own "
         "machine `python app.py` has it, and so has the command line: `diffusion-studio train --data FOLDER --out runs/mine`.")
@@ -42,7 +43,8 @@ class TrainTab:
         self.runs = Runs(hosting.runs)
         self.pictures = hosting.runs / "data"
         with gr.Row(elem_classes="two-areas", elem_id="train"):
-            with gr.Column(elem_classes="left-area", elem_id="train-data-area"):    # in the order of a phone's column
+            # in the order of a phone's column
+            with gr.Column(elem_classes="left-area", elem_id="train-data-area"):
                 self._render_data()
             with gr.Column(elem_classes="right-area", elem_id="train-found-area"):
                 self.found = gr.HTML(data_view.NOTHING, elem_id="train-found")
@@ -58,8 +60,11 @@ class TrainTab:
         self.data = gr.Dropdown(names, value=names[0] if names else None, label="Pictures", elem_id="train-data",
                                 info="Data sets that are here, and what you dropped.",
                                 allow_custom_value=not self.hosting.hosted)
-        self.zip = gr.File(label="Or drop a .zip of pictures", file_types=[".zip"], height=140, elem_id="train-zip")
-        self.archive = gr.State({})                 # name of a dropped data set -> what was left out of its zip
+        self.zip = gr.File(
+            label="Or drop a .zip of pictures", file_types=[".zip"], height=140, elem_id="train-zip"
+        )
+        # name of a dropped data set -> what was left out of its zip
+        self.archive = gr.State({})
 
     def _render_settings(self) -> None:
         hosted = self.hosting.hosted
@@ -93,8 +98,18 @@ class TrainTab:
         chosen = {self.data, self.size, self.preset, self.name, *self.options.controls.values()}
         self.zip.upload(self._unpack, self.zip, [self.data, self.zip, self.archive], **private).success(
             self._look_into, self._looked_at, self.found, **private)
-        gr.on([self.data.input, self.size.input, *(self.options.controls[name].change for name in _SEEN if self.options.controls)],
-              self._look_into, self._looked_at, self.found, trigger_mode="always_last", **private)
+        gr.on(
+            [
+                self.data.input,
+                self.size.input,
+                *(self.options.controls[name].change for name in _SEEN if self.options.controls),
+            ],
+            self._look_into,
+            self._looked_at,
+            self.found,
+            trigger_mode="always_last",
+            **private,
+        )
         gr.on([self.preset.input, self.size.input], self._preset, [self.preset, self.size],
               [self.preset, *self.options.controls.values()], queue=False, show_progress="hidden", **private)
         self.go.click(self._train, chosen, [self.run, *shown], **private)
@@ -121,12 +136,23 @@ class TrainTab:
     @property
     def _looked_at(self) -> set[Any]:
         """What decides which pictures are read, and how."""
-        return {self.data, self.size, self.archive, *(self.options.controls[name] for name in _SEEN if self.options.controls)}
+        return {
+            self.data,
+            self.size,
+            self.archive,
+            *(self.options.controls[name] for name in _SEEN if self.options.controls),
+        }
 
     def connect_tab(self, tab: gr.Tab) -> None:
         """Look into the data that is chosen when the tab is first opened."""
         if self.hosting.training:
-            tab.select(self._first_look, {*self._looked_at, self.found}, self.found, show_progress="hidden", api_visibility="private")
+            tab.select(
+                self._first_look,
+                {*self._looked_at, self.found},
+                self.found,
+                show_progress="hidden",
+                api_visibility="private",
+            )
 
     def _first_look(self, values: dict[Any, Any]) -> str:
         return self._look_into(values) if values[self.found] == data_view.NOTHING else values[self.found]
@@ -136,13 +162,18 @@ class TrainTab:
         if not values[self.data]:
             return data_view.NOTHING
         name, source = values[self.data], self._source(values[self.data])
-        how = {"fit": "crop", **{one: values[self.options.controls[one]] for one in _SEEN if self.options.controls}}
+        how = {
+            "fit": "crop",
+            **{one: values[self.options.controls[one]] for one in _SEEN if self.options.controls},
+        }
         try:
             self._allowed(name)
             found = data.load(source, size=int(values[self.size]), most=_LOOKED, **how)
         except StudioError as error:
             return data_view.refused(str(error))
-        return data_view.view(data.summary(found, name, how["fit"]), found, values[self.archive].get(name, ""))
+        return data_view.view(
+            data.summary(found, name, how["fit"]), found, values[self.archive].get(name, "")
+        )
 
     @said
     def _unpack(self, path: str) -> list[Any]:

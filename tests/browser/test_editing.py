@@ -156,6 +156,7 @@ def test_a_transparent_picture_is_laid_on_the_model_s_background_and_it_is_said(
     desktop.get_by_role("option", name="emoji", exact=True).click()
     choose(desktop, "Start from a picture")
     desktop.locator("#edit-picture input[type=file]").set_input_files(tmp_path / "clear.png")
-    desktop.wait_for_selector("#edit-note:has-text('its transparent parts are laid on white, the background of emoji')")
+    desktop.wait_for_selector("#edit-note:has-text('its transparent parts are laid on white, the background "
+                              "of emoji')")
     choose(desktop, "Nothing: draw from noise")
     desktop.wait_for_function("!document.querySelector('#edit-note').innerText.trim()")

@@ -41,7 +41,10 @@ def test_folders_become_labels_and_texts_captions(zipped, tmp_path):
     entries += [("all/readme.md", "x"), ("__MACOSX/all/._0.png", b"x"), ("all/.DS_Store", b"x")]
     found = unpack(zipped(entries), tmp_path / "out", PLENTY)
     assert found.pictures == 6
-    assert str(found.left_out) == "2 hidden or system files (__MACOSX/all/._0.png, all/.DS_Store), 1 .md file (all/readme.md)"
+    assert (
+        str(found.left_out)
+        == "2 hidden or system files (__MACOSX/all/._0.png, all/.DS_Store), 1 .md file (all/readme.md)"
+    )
     read = data.load(tmp_path / "out")
     assert read.names == ("cat", "dog") and read.captions[4] == ("a dog, number 1",)
     assert not list((tmp_path / "out").rglob("*.md"))

@@ -1,5 +1,5 @@
-"""Folders as other programs leave them: splits, system files, links, tables of several kinds. Each is a public report's
-kind of fault; the right values follow from how the folder is made."""
+"""Folders as other programs leave them: splits, system files, links, tables of several kinds. Each is a
+public report's kind of fault; the right values follow from how the folder is made."""
 
 from __future__ import annotations
 
@@ -40,8 +40,17 @@ def shades(found) -> list[int]:
 # --- splits
 
 
-@pytest.mark.parametrize("train, test", [("train", "test"), ("training", "testing"), ("Train", "validation"), ("train", "val"),
-                                         ("TRAIN", "valid"), ("train", "dev")])
+@pytest.mark.parametrize(
+    "train, test",
+    [
+        ("train", "test"),
+        ("training", "testing"),
+        ("Train", "validation"),
+        ("train", "val"),
+        ("TRAIN", "valid"),
+        ("train", "dev"),
+    ],
+)
 @pytest.mark.parametrize("around", ["", "around/"])
 def test_splits_are_no_labels(folder, train, test, around):
     root = folder(f"{around}{train}/cat/0.png", f"{around}{train}/dog/1.png", f"{around}{test}/cat/2.png")
@@ -49,7 +58,9 @@ def test_splits_are_no_labels(folder, train, test, around):
     assert found.names == ("cat", "dog") and found.labels.tolist() == [0, 1] and shades(found) == [0, 1]
     held = data.load(root, "test")
     assert shades(held) == [2] and held.names == ("cat",)
-    assert f"not trained on: {'test' if test.startswith('test') else 'validation'} (1)" in str(summary(found, "set"))
+    assert f"not trained on: {'test' if test.startswith('test') else 'validation'} (1)" in str(
+        summary(found, "set")
+    )
 
 
 def test_splits_below_the_labels(folder):
@@ -60,7 +71,8 @@ def test_splits_below_the_labels(folder):
 
 def test_splits_without_labels_have_their_own_captions(folder):
     root = folder("train/0.png", "train/1.png", "validation/9.png")
-    (root / "train" / "metadata.jsonl").write_text('{"file_name": "0.png", "text": "zero"}\n{"file_name": "1.png", "text": "one"}\n')
+    (root / "train" / "metadata.jsonl").write_text('{"file_name": "0.png", "text": "zero"}\n{"file_name": '
+                                                   '"1.png", "text": "one"}\n')
     (root / "validation" / "metadata.jsonl").write_text('{"file_name": "9.png", "text": "nine"}\n')
     found = data.load(root)
     assert found.labels is None and found.captions == (("zero",), ("one",))
@@ -78,13 +90,15 @@ def test_the_word_train_among_labels_is_a_label(folder):
 
 
 def test_splits_beside_labels_are_refused(folder):
-    with pytest.raises(DataError, match="holds the splits test, train beside other folders .cat.*does not say which are labels"):
+    with pytest.raises(DataError, match="holds the splits test, train beside other folders .cat.*does not "
+                                        "say which are labels"):
         data.load(folder("train/0.png", "test/1.png", "cat/2.png"))
 
 
 def test_a_split_that_is_not_there_is_a_sentence(folder):
     root = folder("train/0.png", "train/1.png")
-    with pytest.raises(DataError, match="holds the split train and none for test. Name the folder with those pictures test"):
+    with pytest.raises(DataError, match="holds the split train and none for test. Name the folder with "
+                                        "those pictures test"):
         data.load(root, "test")
     os.rename(root / "train", root / "val")
     with pytest.raises(DataError, match="holds the split val and none for train"):
@@ -99,8 +113,14 @@ def test_two_names_of_one_split_are_refused(folder):
 # --- what systems and editors leave, and links
 
 
-SYSTEM = ("cats/.ipynb_checkpoints/0-checkpoint.png", ".ipynb_checkpoints/x.png", "cats/._0.png", "__MACOSX/cats/._0.png",
-          "dogs/@eaDir/1.png", ".git/y.png")
+SYSTEM = (
+    "cats/.ipynb_checkpoints/0-checkpoint.png",
+    ".ipynb_checkpoints/x.png",
+    "cats/._0.png",
+    "__MACOSX/cats/._0.png",
+    "dogs/@eaDir/1.png",
+    ".git/y.png",
+)
 
 
 def test_system_files_are_no_classes_in_folders_and_in_zips(folder, tmp_path):
@@ -137,11 +157,15 @@ def test_linked_folders_and_files_are_followed(folder, tmp_path, links):
     root = folder("a/0.png")
     (tmp_path / "elsewhere").mkdir()
     for k in (1, 2):
-        Image.fromarray(np.full((4, 4, 3), (10 + k, 0, 0), np.uint8)).save(tmp_path / "elsewhere" / f"{k}.png")
+        Image.fromarray(np.full((4, 4, 3), (10 + k, 0, 0), np.uint8)).save(
+            tmp_path / "elsewhere" / f"{k}.png"
+        )
     (root / "b").symlink_to(tmp_path / "elsewhere")
     (root / "a" / "9.png").symlink_to(tmp_path / "elsewhere" / "2.png")
     found = data.load(root)
-    assert found.names == ("a", "b") and found.labels.tolist() == [0, 0, 1, 1] and shades(found) == [0, 2, 1, 2]
+    assert (
+        found.names == ("a", "b") and found.labels.tolist() == [0, 0, 1, 1] and shades(found) == [0, 2, 1, 2]
+    )
 
 
 @pytest.mark.timeout(60)
@@ -171,13 +195,15 @@ def test_every_suffix_that_pillow_reads_is_read_and_the_rest_is_named(folder):
         (root / name).write_bytes(b"no picture")
     told = summary(data.load(root, size=16, fit="crop"), "set")
     assert told.pictures == len(kinds) and told.left_out_count == 7
-    assert told.left_out == ("4 .heic files (a.heic, b.heic, c.heic, ...), 1 file without a suffix (noise), 1 .eps file (x.eps), "
+    assert told.left_out == ("4 .heic files (a.heic, b.heic, c.heic, ...), 1 file without a suffix (noise), "
+                             "1 .eps file (x.eps), "
                              "1 .md file (notes.md)")
 
 
 def test_a_folder_of_kinds_that_are_not_read_says_what_it_holds(tmp_path):
     (tmp_path / "a.heic").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"holds no images .*, nor gzipped idx files; it holds 1 .heic file \(a.heic\)"):
+    with pytest.raises(DataError, match=r"holds no images .*, nor gzipped idx files; it holds 1 .heic file "
+                                        r"\(a.heic\)"):
         data.load(tmp_path)
 
 
@@ -224,7 +250,12 @@ def grey_as_rgb(root, kind="png"):
 def test_grey_saved_as_rgb_is_told_and_can_be_read_as_grey(tmp_path, kind):
     grey = grey_as_rgb(tmp_path / "set", kind)
     told = summary(data.load(tmp_path / "set"), "set")
-    assert told.channels == 3 and told.grey_as_rgb and "grey saved as RGB" in str(told) and "colours set to grey" in str(told)
+    assert (
+        told.channels == 3
+        and told.grey_as_rgb
+        and "grey saved as RGB" in str(told)
+        and "colours set to grey" in str(told)
+    )
     found = data.load(tmp_path / "set", colours="grey")
     assert found.images.shape == (3, 8, 8, 1) and not summary(found, "set").grey_as_rgb
     if kind == "png":
@@ -261,10 +292,13 @@ def test_tables_with_other_delimiters(folder, text, captions):
 
 @pytest.mark.parametrize("text, message", [
     ("file_name,caption\n0.png,a dog\n1.png,a cat, black\n",
-     r"captions.csv, line 3, has 3 fields, and its first line names 2: '1.png,a cat,black'. Put a text that holds ',' into double"),
+     r"captions.csv, line 3, has 3 fields, and its first line names 2: '1.png,a cat,black'. Put a text that "
+     r"holds ',' into double"),
     ('file_name,caption\n0.png,"two\nlines"\n\n1.png,a, b\n', "captions.csv, line 5, has 3 fields"),
-    ('file_name,caption\n0.png,"never ends\n1.png,b\n', "captions.csv, line 2, is no csv: unexpected end of data"),
-    ("file_name,title\n0.png,a\n1.png,b\n", "no caption in captions.csv: 0.png, 1.png. Its columns are file_name, title; one of "
+    ('file_name,caption\n0.png,"never ends\n1.png,b\n', "captions.csv, line 2, is no csv: unexpected end of "
+                                                        "data"),
+    ("file_name,title\n0.png,a\n1.png,b\n", "no caption in captions.csv: 0.png, 1.png. Its columns are "
+                                            "file_name, title; one of "
      "captions is called caption, text, prompt, description, one of labels label"),
 ])
 def test_tables_that_would_lose_text(folder, text, message):
@@ -276,7 +310,8 @@ def test_tables_that_would_lose_text(folder, text, message):
 
 def test_lines_of_json_end_at_line_feeds_alone(folder):
     root = folder("0.png", "1.png")
-    (root / "metadata.jsonl").write_bytes('{"file_name": "0.png", "text": "a\u2028b"}\r\n{"file_name": "1.png", "text": "c\u2029d"}\n'
+    (root / "metadata.jsonl").write_bytes('{"file_name": "0.png", "text": "a\u2028b"}\r\n{"file_name": '
+                                          '"1.png", "text": "c\u2029d"}\n'
                                           .encode())
     assert data.load(root).captions == (("a\u2028b",), ("c\u2029d",))
     (root / "metadata.jsonl").unlink()
@@ -291,7 +326,9 @@ def test_lines_of_json_end_at_line_feeds_alone(folder):
 @pytest.mark.parametrize("column", ["label", "class", "Category"])
 def test_a_column_of_labels(folder, rows, names, labels, column):
     root = folder("0.png", "1.png", "2.png")
-    (root / "metadata.csv").write_text(f"file_name,{column}\n" + "".join(f"{k}.png,{row}\n" for k, row in enumerate(rows)))
+    (root / "metadata.csv").write_text(
+        f"file_name,{column}\n" + "".join(f"{k}.png,{row}\n" for k, row in enumerate(rows))
+    )
     found = data.load(root)
     assert found.names == names and found.labels.tolist() == labels and found.captions is None
 
@@ -316,13 +353,18 @@ def test_numbers_in_a_table_that_mean_the_folders_keep_the_folders_names(folder)
     assert data.load(root).names == ("cat", "dog") and data.load(root).labels.tolist() == [0, 1, 1]
     (root / "metadata.csv").write_text("file_name,label\ncat/0.png,p\ndog/1.png,p\ndog/2.png,q\n")
     found = data.load(root)
-    assert found.names == ("p", "q") and "labels are those of metadata.csv, not the 2 folders" in str(summary(found, "set"))
+    assert found.names == ("p", "q") and "labels are those of metadata.csv, not the 2 folders" in str(
+        summary(found, "set")
+    )
 
 
 @pytest.mark.parametrize("rows, message", [
     ('{"file_name": "0.png", "label": "a"}', "1 of 2 images have no label in metadata.jsonl: 1.png"),
-    ('{"file_name": "0.png", "label": [1, 2]}', r"line 1, has the label \[1, 2\]. A label is one name or one whole number"),
-    ('{"file_name": "0.png", "label": 1}\n{"file_name": "0.png", "label": 2}', "line 2, gives 0.png the label '2', and another line '1'"),
+    ('{"file_name": "0.png", "label": [1, 2]}', r"line 1, has the label \[1, 2\]. A label is one name or "
+                                                r"one whole number"),
+    ('{"file_name": "0.png", "label": 1}\n{"file_name": "0.png", "label": 2}', "line 2, gives 0.png the "
+                                                                               "label '2', and another line "
+                                                                               "'1'"),
 ])
 def test_labels_that_cannot_be(folder, rows, message):
     root = folder("0.png", "1.png")
@@ -350,7 +392,12 @@ def test_a_look_decodes_some_and_counts_all(folder):
     assert len(found.images) == 5 == told.looked and told.pictures == 20 and told.labels == {"a": 10, "b": 10}
     assert told.captions == 40 and "5 of them were looked into" in str(told)
     assert summary(data.load(root), "set").looked is None
-    np.savez(root / "set.npz", images=np.zeros((50, 4, 4), np.uint8), labels=np.arange(50) % 2, captions=np.full(50, "x"))
+    np.savez(
+        root / "set.npz",
+        images=np.zeros((50, 4, 4), np.uint8),
+        labels=np.arange(50) % 2,
+        captions=np.full(50, "x"),
+    )
     arrays = summary(data.load(root / "set.npz", size=8, fit="crop", most=6), "set.npz")
     assert (arrays.looked, arrays.pictures, arrays.labels, arrays.captions) == (6, 50, {"0": 25, "1": 25}, 50)
 
@@ -360,6 +407,7 @@ def test_the_line_says_all_that_was_read(folder):
     Image.fromarray(np.zeros((2, 2, 4), np.uint8)).save(root / "train" / "cat" / "z.png")
     (root / "readme.md").write_text("x")
     assert str(summary(data.load(root, size=8, fit="resize"), str(root), "resize")) == (
-        "Read set, split train: 3 pictures of 2 sizes (4x4, 2x2), brought to 8x8 (resize), RGB, 3 shades of each channel; "
+        "Read set, split train: 3 pictures of 2 sizes (4x4, 2x2), brought to 8x8 (resize), RGB, 3 shades of "
+        "each channel; "
         "2 labels: cat 2, dog 1; no captions; 1 with transparency, laid on black; not trained on: test (1); "
         "left out: 1 .md file (readme.md).")

@@ -21,7 +21,9 @@ def classes(tmp_path):
     root = tmp_path / "classes"
     for k, name in enumerate(("a/0", "a/1", "b/2", "b/3", "c/4", "c/5")):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.random.default_rng(k).integers(0, 256, (8, 8), np.uint8)).save(root / f"{name}.png")
+        Image.fromarray(np.random.default_rng(k).integers(0, 256, (8, 8), np.uint8)).save(
+            root / f"{name}.png"
+        )
     return root
 
 
@@ -45,14 +47,23 @@ def picture(root, name, size=(8, 8)):
 
 
 CHANGES = {
-    "renamed, so that labels change places": (lambda root: rename(root, ("a", "z")), "label 'a' is gone; label 'z' is new"),
-    "two that changed names": (lambda root: rename(root, ("a", "x"), ("b", "a"), ("x", "b")),
-                               r"other pictures of 'a' \(2, as before\); other pictures of 'b' \(2, as before\)\."),
+    "renamed, so that labels change places": (
+        lambda root: rename(root, ("a", "z")),
+        "label 'a' is gone; label 'z' is new",
+    ),
+    "two that changed names": (
+        lambda root: rename(root, ("a", "x"), ("b", "a"), ("x", "b")),
+        r"other pictures of 'a' \(2, as before\); other pictures of 'b' \(2, as "
+        r"before\)\.",
+    ),
     "a further label": (lambda root: ((root / "d").mkdir(), picture(root, "d/9.png")), "label 'd' is new"),
     "a label that is gone": (lambda root: rename(root, ("c", "../c")), "label 'c' is gone"),
     "one picture more": (lambda root: picture(root, "b/9.png"), "pictures of 'b': 2 -> 3"),
     "another picture": (lambda root: picture(root, "b/2.png"), r"other pictures of 'b' \(2, as before\)\."),
-    "captions": (lambda root: [path.with_suffix(".txt").write_text("x") for path in root.rglob("*.png")], "captions are new"),
+    "captions": (
+        lambda root: [path.with_suffix(".txt").write_text("x") for path in root.rglob("*.png")],
+        "captions are new",
+    ),
 }
 
 
@@ -72,7 +83,8 @@ def test_the_same_data_resumes(begun, finish):
 
 
 def test_labels_keep_the_run_s_order(begun, classes, config, finish, tmp_path):
-    """A run by a version that sorted labels otherwise: the same labels in another order are put into the run's."""
+    """A run by a version that sorted labels otherwise: the same labels in another order are put into the
+    run's."""
     given, run = begun
     data = json.loads((run / "data.json").read_text())
     data["labels"] = {name: data["labels"][name] for name in ("c", "a", "b")}
@@ -95,7 +107,8 @@ def test_a_run_by_an_earlier_version_is_held_to_its_model_s_labels(begun, classe
 def test_a_damaged_file_says_what_to_do(begun, finish):
     given, run = begun
     (run / "data.json").write_text('{"labels": [1]}')
-    with pytest.raises(CheckpointError, match="data.json is damaged .* Delete it to resume without comparing"):
+    with pytest.raises(CheckpointError, match="data.json is damaged .* Delete it to resume without "
+                                              "comparing"):
         finish(given, run, resume=True)
 
 
@@ -123,12 +136,40 @@ def test_a_fingerprint_survives_json(tmp_path):
 
 def test_training_begins_with_one_line_of_what_it_read(classes, tmp_path, capfd):
     (classes / "notes.md").write_text("x")
-    words = ["train", "--data", str(classes), "--size", "8", "--channels", "8", "--multipliers", "1,2", "--attention", "4", "--images",
-             "8", "--batch", "4", "--norm-groups", "4", "--only", "a,c", "--out", str(tmp_path / "run"), "--device", "cpu", "--sample-every", "0"]
+    words = [
+        "train",
+        "--data",
+        str(classes),
+        "--size",
+        "8",
+        "--channels",
+        "8",
+        "--multipliers",
+        "1,2",
+        "--attention",
+        "4",
+        "--images",
+        "8",
+        "--batch",
+        "4",
+        "--norm-groups",
+        "4",
+        "--only",
+        "a,c",
+        "--out",
+        str(tmp_path / "run"),
+        "--device",
+        "cpu",
+        "--sample-every",
+        "0",
+    ]
     assert main(words) == 0
     told = capfd.readouterr()
-    shades = len(np.unique([np.asarray(Image.open(path)) for name in "ac" for path in (classes / name).glob("*.png")]))
-    assert told.err.splitlines()[0] == (f"Read classes: 4 pictures of 8x8, grey, {shades} shades; 2 labels: a 2, c 2; no captions; "
+    shades = len(
+        np.unique([np.asarray(Image.open(path)) for name in "ac" for path in (classes / name).glob("*.png")])
+    )
+    assert told.err.splitlines()[0] == (f"Read classes: 4 pictures of 8x8, grey, {shades} shades; 2 labels: "
+                                        "a 2, c 2; no captions; "
                                         "2 left out by only; left out: 1 .md file (notes.md).")
     assert told.out.strip() == str(tmp_path / "run" / "model.safetensors")
     assert main(["train", "--resume", str(tmp_path / "run"), "--images", "12", "--sample-every", "0"]) == 0
@@ -141,11 +182,20 @@ def test_grey_saved_as_rgb_trains_a_grey_model_by_the_flag(tmp_path, config, fin
     told = []
     finish(config(data=str(tmp_path / "grey.npz")), tmp_path / "colour", on_data=told.append)
     finish(config(data=str(tmp_path / "grey.npz"), colours="grey"), tmp_path / "grey", on_data=told.append)
-    assert [one.grey_as_rgb for one in told] == [True, False] and "with colours set to grey a grey one" in str(told[0])
-    assert ds.load(tmp_path / "colour", "cpu").spec.channels == 3 and ds.load(tmp_path / "grey", "cpu").spec.channels == 1
+    assert [one.grey_as_rgb for one in told] == [
+        True,
+        False,
+    ] and "with colours set to grey a grey one" in str(told[0])
+    assert (
+        ds.load(tmp_path / "colour", "cpu").spec.channels == 3
+        and ds.load(tmp_path / "grey", "cpu").spec.channels == 1
+    )
 
 
 def test_a_model_knows_the_background_that_it_was_trained_on(tmp_path, config, finish):
     finish(config(background="white"), tmp_path / "white")
     finish(config(), tmp_path / "black")
-    assert [ds.load(tmp_path / name, "cpu").spec.background for name in ("white", "black")] == ["white", "black"]
+    assert [ds.load(tmp_path / name, "cpu").spec.background for name in ("white", "black")] == [
+        "white",
+        "black",
+    ]

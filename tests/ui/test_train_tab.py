@@ -88,7 +88,9 @@ def test_where_training_is_off_the_tab_says_how_to_turn_it_on(tab):
 def looked(tab, **changes):
     """What stands under the pictures' menu, where these options are changed."""
     found = {one: one.value for one in tab._looked_at}
-    return tab._look_into(found | {getattr(tab, name, None) or tab.options.controls[name]: v for name, v in changes.items()})
+    return tab._look_into(
+        found | {getattr(tab, name, None) or tab.options.controls[name]: v for name, v in changes.items()}
+    )
 
 
 def test_before_training_the_tab_says_what_was_read_and_shows_some(tab, pictures):
@@ -97,10 +99,15 @@ def test_before_training_the_tab_says_what_was_read_and_shows_some(tab, pictures
     shown = looked(made, data="my-zip")
     assert "Read my-zip: 2 pictures of 8x8, brought to 32x32 (crop), grey saved as RGB, 1 shade" in shown
     assert shown.count("<img") == 2 and "<b>a</b>" in shown and "<b>b</b>" in shown
-    assert "brought to 16x16 (resize), grey, 1 shade" in looked(made, data="my-zip", colours="grey", size=16, fit="resize")
+    assert "brought to 16x16 (resize), grey, 1 shade" in looked(
+        made, data="my-zip", colours="grey", size=16, fit="resize"
+    )
     assert looked(made, data="my-zip", archive={"my-zip": "Left <out>"}).count("<p>Left &lt;out&gt;</p>") == 1
     assert "There is no data set &#x27;nowhere&#x27;" in looked(made, data="nowhere")
-    assert "larger than 4x4" in looked(made, data="my-zip", size=4, fit="pad") and looked(made, data=None) == data_view.NOTHING
+    assert (
+        "larger than 4x4" in looked(made, data="my-zip", size=4, fit="pad")
+        and looked(made, data=None) == data_view.NOTHING
+    )
 
 
 def test_what_an_archive_has_besides_pictures_is_told(tab, tmp_path):
@@ -133,4 +140,9 @@ def test_the_pictures_shown_are_of_every_label_in_turn():
 def test_texts_of_strangers_are_shown_as_texts():
     data = ImageData(np.zeros((1, 2, 2, 3), np.uint8), np.array([0]), ("<b>x",), (('"><script>',),))
     shown = data_view.view(summary(data, "<i>"), data)
-    assert "<script" not in shown and "<b>x" not in shown and "<i>" not in shown and "&quot;&gt;&lt;script&gt;" in shown
+    assert (
+        "<script" not in shown
+        and "<b>x" not in shown
+        and "<i>" not in shown
+        and "&quot;&gt;&lt;script&gt;" in shown
+    )

@@ -48,8 +48,8 @@ class _Found:
 def read(listing: Listing, files: Sequence[Path]) -> Texts:
     """The captions and labels of these picture files.
 
-    Captions come from NAME.txt beside NAME.png, a caption a line; or from a table (`files.TABLES`) in any folder, with a
-    column of file names (relative to the table's folder) and one or more of texts. A column `label` names
+    Captions come from NAME.txt beside NAME.png, a caption a line; or from a table (`files.TABLES`) in any
+    folder, with a column of file names (relative to the table's folder) and one or more of texts. A column `label` names
     labels. A `DataError` names pictures without a caption where others have one, and lines that cannot be
     read.
     """

@@ -45,7 +45,7 @@ class TrainConfig:
     fit: str = option("pad", "How: centred on the background, scaled and cropped, or scaled and padded.",
                       choices=tuple(FITS))
     background: str = option("black", "What shows through transparent pixels: black, grey, white or #rrggbb.")
-    colours: str = option("auto", "Colours: as in the files, or all pictures grey, or all RGB.", choices=COLOURS)
+    colours: str = option("auto", "Colours: as in the files, all pictures grey, or all RGB.", choices=COLOURS)
     only: str = option("", "Labels to train on, with commas between them; left out, all.")
     hold_out: str = option("", "A text file with one or more parts of a caption in each line, such as 'orc, half plate': "
                            "pictures whose captions hold them are left out, to ask for what was never seen.")

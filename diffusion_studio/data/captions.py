@@ -49,9 +49,9 @@ def read(listing: Listing, files: Sequence[Path]) -> Texts:
     """The captions and labels of these picture files.
 
     Captions come from NAME.txt beside NAME.png, a caption a line; or from a table (`files.TABLES`) in any
-    folder, with a column of file names (relative to the table's folder) and one or more of texts. A column `label` names
-    labels. A `DataError` names pictures without a caption where others have one, and lines that cannot be
-    read.
+    folder, with a column of file names (relative to the table's folder) and one or more of texts. A column
+    `label` names labels. A `DataError` names pictures without a caption where others have one, and lines that
+    cannot be read.
     """
     texts = {path: listing.texts[path] for path in files if path in listing.texts}
     around = {folder for path in files for folder in path.parents}

@@ -59,6 +59,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
             generate.forget(request.session_hash or "")
             points.forget(request.session_hash or "")
             models.forget(request.session_hash or "")
+            train.forget(request.session_hash or "")
 
         page.unload(forget)
     return page

@@ -37,6 +37,7 @@ class TrainTab:
 
     def __init__(self, studio: Studio, hosting: Hosting, use: Callable[[str], dict[Any, Any]], outputs: list[Any]) -> None:
         self.studio, self.hosting, self.use = studio, hosting, use
+        self.looks: dict[str, object] = {}          # the newest look into data of each visitor
         if not hosting.training:
             gr.Markdown(_OFF)
             return
@@ -97,19 +98,9 @@ class TrainTab:
         shown = [self.view, self.stop, self.resume, self.use_it]
         chosen = {self.data, self.size, self.preset, self.name, *self.options.controls.values()}
         self.zip.upload(self._unpack, self.zip, [self.data, self.zip, self.archive], **private).success(
-            self._look_into, self._looked_at, self.found, **private)
-        gr.on(
-            [
-                self.data.input,
-                self.size.input,
-                *(self.options.controls[name].change for name in _SEEN if self.options.controls),
-            ],
-            self._look_into,
-            self._looked_at,
-            self.found,
-            trigger_mode="always_last",
-            **private,
-        )
+            self._newest_look, self._looked_at, self.found, **private)
+        gr.on([self.data.input, self.size.input, *(one.change for one in self._how.values())],
+              self._newest_look, self._looked_at, self.found, trigger_mode="always_last", **private)
         gr.on([self.preset.input, self.size.input], self._preset, [self.preset, self.size],
               [self.preset, *self.options.controls.values()], queue=False, show_progress="hidden", **private)
         self.go.click(self._train, chosen, [self.run, *shown], **private)
@@ -136,36 +127,40 @@ class TrainTab:
     @property
     def _looked_at(self) -> set[Any]:
         """What decides which pictures are read, and how."""
-        return {
-            self.data,
-            self.size,
-            self.archive,
-            *(self.options.controls[name] for name in _SEEN if self.options.controls),
-        }
+        return {self.data, self.size, self.archive, *self._how.values()}
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        """The controls of the options that change what is read; none where strangers come."""
+        return {name: self.options.controls[name] for name in _SEEN if name in self.options.controls}
 
     def connect_tab(self, tab: gr.Tab) -> None:
         """Look into the data that is chosen when the tab is first opened."""
         if self.hosting.training:
-            tab.select(
-                self._first_look,
-                {*self._looked_at, self.found},
-                self.found,
-                show_progress="hidden",
-                api_visibility="private",
-            )
+            tab.select(self._first_look, {*self._looked_at, self.found}, self.found, show_progress="hidden",
+                       api_visibility="private")
 
-    def _first_look(self, values: dict[Any, Any]) -> str:
-        return self._look_into(values) if values[self.found] == data_view.NOTHING else values[self.found]
+    def forget(self, visitor: str) -> None:
+        """Free what is kept of a visitor whose page has closed."""
+        self.looks.pop(visitor, None)
+
+    def _first_look(self, values: dict[Any, Any], request: gr.Request) -> Any:
+        return self._newest_look(values, request) if values[self.found] == data_view.NOTHING else gr.skip()
+
+    def _newest_look(self, values: dict[Any, Any], request: gr.Request) -> Any:
+        """What `_look_into` gives, unless the visitor has chosen otherwise meanwhile: a slow look must not go
+        over a later one."""
+        visitor, mine = request.session_hash or "", object()
+        self.looks[visitor] = mine
+        found = self._look_into(values)
+        return found if self.looks.get(visitor) is mine else gr.skip()
 
     def _look_into(self, values: dict[Any, Any]) -> str:
         """What training would read, with a few pictures; or why it cannot."""
         if not values[self.data]:
             return data_view.NOTHING
         name, source = values[self.data], self._source(values[self.data])
-        how = {
-            "fit": "crop",
-            **{one: values[self.options.controls[one]] for one in _SEEN if self.options.controls},
-        }
+        how = {"fit": "crop", **{option: values[control] for option, control in self._how.items()}}
         try:
             self._allowed(name)
             found = data.load(source, size=int(values[self.size]), most=_LOOKED, **how)

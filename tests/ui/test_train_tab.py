@@ -146,3 +146,22 @@ def test_texts_of_strangers_are_shown_as_texts():
         and "<i>" not in shown
         and "&quot;&gt;&lt;script&gt;" in shown
     )
+
+
+def test_a_slow_look_does_not_go_over_a_later_one(tab, pictures, monkeypatch):
+    made = tab()
+    pictures(made)
+    visitor = type("Request", (), {"session_hash": "one"})()
+    values = {one: one.value for one in made._looked_at} | {made.data: "my-zip"}
+    slow = made._look_into
+
+    def overtaken(given):
+        monkeypatch.setattr(made, "_look_into", slow)
+        # another choice, while this look goes on
+        assert "Read my-zip" in made._newest_look(values, visitor)
+        return slow(given)
+
+    monkeypatch.setattr(made, "_look_into", overtaken)
+    assert made._newest_look(values, visitor) == gr.skip()
+    made.forget("one")
+    assert not made.looks

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .errors import OptionError
+
 if TYPE_CHECKING:
     import torch
     from PIL import Image
+
+Colour = tuple[int, int, int]
+_COLOURS: dict[str, Colour] = {"black": (0, 0, 0), "grey": (128, 128, 128), "white": (255, 255, 255)}
+
+
+def colour(text: str) -> Colour:
+    """black, grey, white or #rrggbb as three bytes."""
+    if text in _COLOURS:
+        return _COLOURS[text]
+    if not isinstance(text, str) or not re.fullmatch("#[0-9a-fA-F]{6}", text):
+        raise OptionError(f"A background is {', '.join(_COLOURS)} or #rrggbb, got {text!r:.80}.")
+    return tuple(bytes.fromhex(text[1:]))
+
+
+def colour_name(given: Colour) -> str:
+    """The inverse of `colour`."""
+    return next((name for name, one in _COLOURS.items() if one == tuple(given)), "#" + bytes(given).hex())
 
 
 def to_uint8(x: torch.Tensor) -> np.ndarray:

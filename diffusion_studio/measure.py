@@ -36,11 +36,13 @@ def pictures_for(folder: str | Path, spec: ModelSpec) -> torch.Tensor:
     from PIL import Image
 
     from .data.folder import read
-    from .images import from_uint8
+    from .images import colour, from_uint8
 
     if not Path(folder).is_dir():
         raise DataError(f"There is no folder {folder}. Give one with a few pictures like those of the training.")
-    images = read(Path(folder), spec.image_size, "crop").images[:MOST_PICTURES]
+    images = read(
+        Path(folder), "train", spec.image_size, "crop", colour(spec.background), MOST_PICTURES
+    ).images
     mode, size = "L" if spec.channels == 1 else "RGB", (spec.image_size, spec.image_size)
     made = [np.asarray(Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one).convert(mode).resize(size, Image.LANCZOS))
             for one in images]

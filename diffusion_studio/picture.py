@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .data.pictures import FITS, fitted, pixels
+from .data.pictures import FITS, Pixels, Wide, bits_of, fitted, pixels
 from .errors import DataError, OptionError, unknown
+from .images import Colour, colour
 
 MAX_SIDE = 1024                     # of a picture inside a recipe
 MAX_TEXT = 6 << 20                  # of its PNG as text: noise of 1024 x 1024 in RGB has 4.2 million letters
@@ -105,16 +106,22 @@ class Picture:
                               "this "
                               f"one has {width} x {height}, {depth} bits and PNG's colour type {kind}.")
         try:
-            return cls(_decoded(data, "The picture in the recipe"))
+            return cls(_decoded(data, "The picture in the recipe").array)
         except DataError as error:
             raise OptionError(str(error)) from error
 
     @classmethod
-    def open(cls, path: str | Path) -> Picture:
-        """A file's picture at its own size, turned as its EXIF says, alpha laid on black; any kind that Pillow reads.
+    def open(cls, path: str | Path, background: str = "black") -> Picture:
+        """A file's picture at its own size, turned as its EXIF says, alpha laid on the background (a model's
+        `spec.background`); any kind that Pillow reads.
 
         Raises a `DataError` where it is missing, no picture, cut off, or larger than `MAX_PIXELS`, before memory is taken.
         """
+        return cls.opened(path, background)[0]
+
+    @classmethod
+    def opened(cls, path: str | Path, background: str = "black") -> tuple[Picture, str]:
+        """The same, and what is to be said of it: "its transparent parts are laid on white", or ""."""
         path = Path(path)
         try:
             if (size := path.stat().st_size) > MAX_FILE:
@@ -125,15 +132,16 @@ class Picture:
             raise DataError(f"There is no file {str(path)!r}. Check the name and the folder.") from error
         except OSError as error:
             raise DataError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
-        return cls(_decoded(data, path.name))
+        made = _decoded(data, path.name, colour(background))
+        return cls(made.array), f"its transparent parts are laid on {background}" if made.transparent else ""
 
-    def fitted(self, size: int, channels: int, fit: str = "crop") -> Picture:
-        """The picture at size x size with that many channels, by one of `data.pictures.FITS`; itself where it is so
-        already."""
+    def fitted(self, size: int, channels: int, fit: str = "crop", background: str = "black") -> Picture:
+        """The picture at size x size with that many channels, by one of `data.pictures.FITS`, which fills
+        what is left with the background; itself where it is so already."""
         if fit not in FITS:
             raise unknown("fit", fit, FITS)
         try:
-            made = fitted(_coloured(self.pixels, channels), size, fit)
+            made = fitted(_coloured(self.pixels, channels), size, fit, colour(background))
         except DataError as error:
             raise DataError(f"The picture cannot be padded: {error}.") from error
         return Picture(made)
@@ -150,7 +158,20 @@ def _coloured(given: np.ndarray, channels: int) -> np.ndarray:
     return np.asarray(Image.fromarray(given).convert("L"))[..., None]
 
 
-def _decoded(data: bytes, what: str) -> np.ndarray:
+def _scaled(picture: Any, background: Colour) -> Pixels:
+    """The pixels; one of 16 or 32 bits whose values all fit into 8 is read as 8 bits, where it would be
+    black."""
+    try:
+        made = pixels(picture, background)
+    except Wide as wide:
+        return pixels(picture, background, bits_of(wide.most, (8, 16)))
+    if made.bits == 16 and not made.array.any():
+        raise DataError("it has 16 bits a channel and is black all over, as 8-bit values in 16 bits are; "
+                        "save it with 8 bits")
+    return made
+
+
+def _decoded(data: bytes, what: str, background: Colour = (0, 0, 0)) -> Pixels:
     import warnings
 
     from PIL import Image, UnidentifiedImageError
@@ -158,11 +179,13 @@ def _decoded(data: bytes, what: str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)         # the limit here is lower
+            # of damaged notes beside the pixels
+            warnings.simplefilter("ignore", UserWarning)
             with Image.open(io.BytesIO(data)) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise DataError(f"{what} has {picture.width} x {picture.height} pixels; the most is "
                                     f"{MAX_PIXELS // 1_000_000} million. Make it smaller.")
-                return np.array(pixels(picture))
+                return _scaled(picture, background)
     except UnidentifiedImageError as error:
         raise DataError(f"{what} is no picture that can be read. Choose a PNG, JPEG, WebP or GIF.") from error
     except Image.DecompressionBombError as error:

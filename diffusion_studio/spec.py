@@ -12,6 +12,7 @@ from typing import Any
 from . import options, palette
 from .diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
 from .errors import OptionError
+from .images import colour
 from .nets import kinds, tokens
 from .nets.base import NetworkConfig
 from .nets.config import UNetConfig
@@ -23,7 +24,9 @@ PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow", "consistency")
 DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "stretch", "prompt", "negative",
                  "negative_label", "guidance_shape", "guidance_rescale", "threshold", "threshold_most", "clip_range", "guidance_scales", "weaker", "interval", "projection",
                  "classifier", "change", "palette", "points")
-LATER = ("palette", "black_margin")              # that the first headers did not have: said where there are any
+# Fields that the first headers did not have: written where they are not at their default, so that old headers
+# stay equal
+LATER = ("palette", "black_margin", "background")
 PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells
 
 
@@ -50,6 +53,9 @@ class ModelSpec:
     low_res: int | None = option(None, "Height and width of the picture that the model enlarges, if it is one that does.",
                                  low=1, high=4096)
     black_margin: float = option(0.0, "How far below -1 the network has exactly black pixels.", low=0.0, high=1.0)
+    background: str = option("black", "What the pictures that it was trained on have behind them, and what "
+                                      "a given picture's "
+                             "transparent parts are laid on: black, grey, white or #rrggbb.")
     labels: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
@@ -79,6 +85,7 @@ class ModelSpec:
             raise OptionError(f"A model's palette has at most {palette.MOST} colours, got {len(self.palette):,}.")
         for one in self.palette:
             palette.read(one)
+        colour(self.background)
         self._check_shape()
         words = self.network.text.words if self.network.text else 0
         if len(self.words) != words:
@@ -158,7 +165,8 @@ class ModelSpec:
         return prompt or ""
 
     def to_json(self) -> str:
-        given = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in LATER or getattr(self, f.name)}
+        given = {f.name: getattr(self, f.name) for f in fields(self)
+                 if f.name not in LATER or getattr(self, f.name) != f.default}
         if self.makes == POINTS:
             del given["image_size"], given["channels"]
         given["network"] = kinds.to_json(self.network)

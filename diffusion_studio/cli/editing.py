@@ -97,7 +97,11 @@ def _kind(name: str | None, asked: set[str], before: Edit | None) -> type[Edit]:
 def _opened(files: dict[str, str], fit: str, card: Any) -> dict[str, Picture]:
     """The files' pictures, brought to the model's size; what is done to them is said."""
     size, channels = card.spec.image_size, card.spec.channels
-    opened = {name: Picture.open(path) for name, path in files.items()}
+    background = card.spec.background
+    opened, said = {}, {}
+    # of a mask black is kept, whatever the model's background is
+    for name, path in files.items():
+        opened[name], said[name] = Picture.opened(path, "black" if name == "mask" else background)
     found = {}
     for name, picture in opened.items():
         wanted = 1 if name == "mask" else channels
@@ -109,7 +113,10 @@ def _opened(files: dict[str, str], fit: str, card: Any) -> dict[str, Picture]:
             raise OptionError(f"The mask {files[name]} is {picture}; {card.name} draws {size}x{size}. Give the --picture "
                               "of the mask's "
                               "size too, or a mask of that one.")
-        found[name] = picture.fitted(size, wanted, fit)
+        found[name] = picture.fitted(size, wanted, fit, "black" if name == "mask" else background)
+        if said[name]:
+            print(f"diffusion-studio: {Path(files[name]).name}: {said[name]}"
+                  f"{'' if name == 'mask' else f', the background of {card.name}'}.", file=sys.stderr)
         if picture.size != (size, size):
             print(f"diffusion-studio: {Path(files[name]).name} is {picture}, brought to {found[name]} with --fit {fit}: "
                   f"{FITS[fit]}.",

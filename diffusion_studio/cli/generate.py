@@ -139,8 +139,10 @@ def _small(path: str, card: Any) -> Picture:
     """The picture to enlarge, at the size that the model takes; what is done to it is said."""
     if card.spec.low_res is None:
         raise OptionError(f"{card.name} enlarges no picture. Leave out --low-res, or name a model that does.")
-    picture = Picture.open(path)
+    picture, said = Picture.opened(path, card.spec.background)
     fitted = picture.fitted(card.spec.low_res, card.spec.channels)
+    if said:
+        print(f"diffusion-studio: {Path(path).name}: {said}, the background of {card.name}.", file=sys.stderr)
     if fitted.size != picture.size:
         print(f"diffusion-studio: {Path(path).name} is {picture}, scaled and cropped to {fitted}.", file=sys.stderr)
     return fitted

@@ -48,7 +48,8 @@ def _train(args: argparse.Namespace) -> None:
     config = replace(base, **changes)
     asked: list[int] = []
     steps = train(config, folder, device=args.device, compile=args.compile, resume=bool(args.resume),
-                  sample_every=args.sample_every, save_every=args.save_every, asked=lambda: bool(asked))
+                  sample_every=args.sample_every, save_every=args.save_every, asked=lambda: bool(asked),
+                  on_data=lambda read: print(read, file=sys.stderr, flush=True))
     smooth, first = None, os.environ.get("RANK", "0") == "0"            # torchrun's number of this process
     try:
         with (_stop_asked(asked),

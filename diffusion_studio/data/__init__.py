@@ -3,5 +3,6 @@ gzipped idx files or CIFAR-10's binary ones."""
 
 from .dataset import KNOWN, load, present
 from .imagedata import ImageData
+from .summary import DataSummary, summary
 
-__all__ = ["KNOWN", "ImageData", "load", "present"]
+__all__ = ["KNOWN", "DataSummary", "ImageData", "load", "present", "summary"]

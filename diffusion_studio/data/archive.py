@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import DataError
-from .captions import TABLES
-from .folder import SUFFIXES
+from .files import SYSTEM, TABLES, TEXT_SUFFIXES, LeftOut, is_system, picture_suffixes
 
 MAX_FILES = 200_000
 MAX_ENTRY = 64 << 20            # bytes of one picture or text, unpacked
@@ -25,20 +24,18 @@ _DEEPEST = 8
 
 @dataclass(frozen=True)
 class Unpacked:
-    """What was taken out of an archive: how many pictures, the labels that its folders name, texts beside pictures, and
-    how many other files were left."""
+    """What was taken out of an archive: how many pictures, and which other files were left."""
 
     pictures: int
-    labels: tuple[str, ...]
-    captions: int
-    left: int
+    left_out: LeftOut
 
 
 def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> Unpacked:
-    """Write the pictures, their .txt captions and caption tables of a zip into a new folder.
+    """Write the pictures, their captions' texts and tables of a zip into a new folder, which `data.folder`
+    then reads.
 
-    Folders become labels, as `data.folder` reads them; a folder around all the rest is taken off. Nothing is written outside
-    `folder`, and no more than `max_bytes`, whatever the archive claims. A `DataError` leaves no folder behind.
+    A folder around all the rest is taken off. Nothing is written outside `folder`, and no more than
+    `max_bytes`, whatever the archive claims. A `DataError` leaves no folder behind.
     """
     folder = Path(folder)
     try:
@@ -55,35 +52,38 @@ def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> Unpacked:
                         "password.") from error
     except OSError as error:
         raise DataError(f"{Path(archive).name} cannot be unpacked ({error.strerror or error}). The disk may be full.") from error
-    pictures = [path for path in wanted if path.suffix.lower() in SUFFIXES]
-    labels = sorted({path.parts[0] for path in pictures if len(path.parts) > 1})
-    texts = sum(path.suffix.lower() == ".txt" for path in wanted)
-    return Unpacked(len(pictures), tuple(labels), texts, left)
+    suffixes = picture_suffixes()
+    return Unpacked(sum(path.suffix.lower() in suffixes for path in wanted), left)
 
 
-def _wanted(opened: zipfile.ZipFile, max_bytes: int) -> tuple[dict[PurePosixPath, zipfile.ZipInfo], int]:
-    """The entries to write by their place, and how many are left out."""
+def _wanted(opened: zipfile.ZipFile, max_bytes: int) -> tuple[dict[PurePosixPath, zipfile.ZipInfo], LeftOut]:
+    """The entries to write by their place, and which are left out."""
+    suffixes = picture_suffixes()
     entries = opened.infolist()
     if len(entries) > MAX_FILES:
         raise DataError(f"The archive holds {len(entries):,} files, and at most {MAX_FILES:,} are taken.")
     found: dict[PurePosixPath, zipfile.ZipInfo] = {}
-    left = 0
+    left = LeftOut()
     for entry in entries:
         if entry.is_dir():
             continue
         path = _place(entry)
         suffix = path.suffix.lower()
-        if any(part.startswith(".") or part == "__MACOSX" for part in path.parts) or (
-                suffix not in (*SUFFIXES, ".txt") and path.name not in TABLES):
-            left += 1
+        if is_system(path):
+            left.add(SYSTEM, path)
+            continue
+        if suffix not in suffixes and suffix not in TEXT_SUFFIXES and path.name not in TABLES:
+            left.add(suffix, path)
             continue
         if entry.file_size > MAX_ENTRY or (entry.file_size > _SMALL and entry.file_size > MAX_RATIO * entry.compress_size):
             raise DataError(f"{str(path)[:80]} in the archive is {entry.file_size / 1e6:,.0f} MB unpacked from "
                             f"{entry.compress_size / 1e6:,.2f} MB, which no picture is. It is left alone.")
         found[path] = entry
-    pictures = [path for path in found if path.suffix.lower() in SUFFIXES]
-    if not pictures:
-        raise DataError(f"The archive holds no pictures ({', '.join(SUFFIXES)}) among its {len(entries):,} files.")
+    if not any(path.suffix.lower() in suffixes for path in found):
+        here = f": {left}" if left.total else ""
+        raise DataError("The archive holds no pictures (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else "
+                        "Pillow reads) "
+                        f"among its {len(entries):,} files{here}.")
     total = sum(entry.file_size for entry in found.values())
     if total > max_bytes:
         raise DataError(f"The archive is {total / 1e6:,.0f} MB unpacked, and at most {max_bytes / 1e6:,.0f} MB are taken here. "

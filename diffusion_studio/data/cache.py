@@ -6,6 +6,7 @@ A cache is named after what its pictures follow from: every file's path, size an
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -18,11 +19,13 @@ import numpy as np
 FOLDER = "DIFFUSION_STUDIO_CACHE"               # environment variable: where to keep them
 SLOW = 2.0                                      # seconds of decoding from which a cache pays
 MOST = 8 << 30                                  # bytes of all caches together; those not used for longest go first
-_VERSION = 1                                    # of how files become pixels
+_VERSION = 2                                    # of how files become pixels
 
 
-def cached(files: Sequence[Path], asked: Sequence[Any], decode: Callable[[], np.ndarray]) -> np.ndarray:
-    """`decode()`, or what it gave before for the same files and settings: (N, H, W, C) uint8, read from disk when used.
+def cached(files: Sequence[Path], asked: Sequence[Any],
+           decode: Callable[[], tuple[np.ndarray, dict[str, Any]]]) -> tuple[np.ndarray, dict[str, Any]]:
+    """`decode()`, or what it gave before for the same files and settings: (N, H, W, C) uint8, read from disk
+    when used, and what is told of them, which JSON can hold.
 
     A cache that cannot be written, or is damaged, costs nothing but its time.
     """
@@ -31,10 +34,10 @@ def cached(files: Sequence[Path], asked: Sequence[Any], decode: Callable[[], np.
     if found is not None:
         return found
     start = time.monotonic()
-    images = decode()
+    images, about = decode()
     if time.monotonic() - start >= SLOW and images.nbytes <= MOST // 2:
-        _keep(path, images)
-    return images
+        _keep(path, images, about)
+    return images, about
 
 
 def folder() -> Path:
@@ -52,24 +55,32 @@ def _key(files: Sequence[Path], asked: Sequence[Any]) -> str:
     return made.hexdigest()[:40]
 
 
-def _open(path: Path, count: int) -> np.ndarray | None:
+def _open(path: Path, count: int) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """The array, and the JSON that lies behind it in the file with its length in the last 8 bytes."""
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with path.open("rb") as file:
+            file.seek(-8, os.SEEK_END)
+            length = int.from_bytes(file.read(8), "little")
+            file.seek(-8 - length, os.SEEK_END)
+            about = json.loads(file.read(length))
+    except (OSError, ValueError, EOFError, RecursionError):
         return None
-    if found.dtype != np.uint8 or found.ndim != 4 or len(found) != count:
+    if not isinstance(about, dict) or found.dtype != np.uint8 or found.ndim != 4 or len(found) != count:
         return None
     with suppress(OSError):                                 # somebody else's is still good to read
         os.utime(path)                                      # used just now
-    return found
+    return found, about
 
 
-def _keep(path: Path, images: np.ndarray) -> None:
+def _keep(path: Path, images: np.ndarray, about: dict[str, Any]) -> None:
     partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             np.save(file, images, allow_pickle=False)
+            told = json.dumps(about).encode()
+            file.write(told + len(told).to_bytes(8, "little"))
         os.replace(partial, path)
         kept = sorted(path.parent.glob("*.npy"), key=lambda one: one.stat().st_mtime, reverse=True)
         total = 0

@@ -1,39 +1,102 @@
-"""Captions of a folder's pictures: text files of the same names, or one table."""
+"""Captions and labels of a folder's pictures: text files of the same names, or tables."""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
+from .files import Listing
 
-TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl")
 _FILES = ("file_name", "filename", "file", "image", "path")
 _TEXTS = ("caption", "text", "prompt", "description")           # and any column that begins with one of these
+_LABELS = ("label", "class", "category", "class_name", "label_name")
+_DELIMITERS = ",;\t|"
 _NAMED = 3
 _MAX_FIELD = 1 << 20
 
 
-def read(folder: Path, files: Sequence[Path]) -> tuple[tuple[str, ...], ...] | None:
-    """The captions of each picture file, in order, or None where the folder has none at all.
+@dataclass(frozen=True)
+class Texts:
+    """Of each picture, in order: its captions and its label's name; either is None where the folder has none
+    at all."""
 
-    From NAME.txt beside NAME.png, a caption a line; or from one of TABLES in the folder, with a column of file names
-    (relative to the folder) and one or more of texts. A `DataError` names pictures without a caption.
+    captions: tuple[tuple[str, ...], ...] | None = None
+    labels: tuple[str, ...] | None = None
+    labels_from: str = ""                       # the table that has the labels
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Found:
+    """What tables say, by picture."""
+
+    captions: dict[Path, tuple[str, ...]] = field(default_factory=dict)
+    labels: dict[Path, str] = field(default_factory=dict)
+    captioned: list[str] = field(default_factory=list)          # names of tables with captions
+    labelled: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)            # of tables that have neither
+
+
+def read(listing: Listing, files: Sequence[Path]) -> Texts:
+    """The captions and labels of these picture files.
+
+    Captions come from NAME.txt beside NAME.png, a caption a line; or from a table (`files.TABLES`) in any
+    folder, with a column of file names (relative to the table's folder) and one or more of texts. A column
+    `label` names labels. A `DataError` names pictures without a caption where others have one, and lines that
+    cannot be read.
     """
-    tables = [folder / name for name in TABLES if (folder / name).is_file()]
-    texts = {path: path.with_suffix(".txt") for path in files if path.with_suffix(".txt").is_file()}
-    sources = [*(table.name for table in tables), *(["text files beside the pictures"] if texts else [])]
-    if not sources:
-        return None
-    if len(sources) > 1:
-        raise DataError(f"{folder} holds captions in several forms: {', '.join(sources)}. Keep one of them.")
-    found = {path: _lines(at) for path, at in texts.items()} if texts else _table(tables[0], folder, files)
-    if missing := [path.relative_to(folder).as_posix() for path in files if not found.get(path)]:
-        raise DataError(f"{len(missing):,} of {len(files):,} images have no caption in {sources[0]}: {_some(missing)}. "
-                        "Write theirs, or move these pictures away.")
+    texts = {path: listing.texts[path] for path in files if path in listing.texts}
+    around = {folder for path in files for folder in path.parents}
+    tables = [table for table in listing.tables if table.parent in around]
+    _check_one_each(listing.root, tables)
+    found = _Found()
+    for table in tables:
+        _read_table(table, listing, found, set(files))
+    sources = [*found.captioned, *(["text files beside the pictures"] if texts else [])]
+    if texts and found.captioned:
+        raise DataError(f"{listing.root} holds captions in several forms: {', '.join(sources)}. Keep one of "
+                        "them.")
+    if texts:
+        found.captions = {path: _lines(at) for path, at in texts.items()}
+    captions = (
+        _all(listing.root, files, found.captions, "caption", sources, found.columns) if sources else None
+    )
+    labels = _all(listing.root, files, found.labels, "label", found.labelled, []) if found.labelled else None
+    shared = [count for count in Counter(texts.values()).values() if count > 1]
+    notes = (f"{sum(shared):,} pictures share {len(shared):,} of the texts",) if shared else ()
+    return Texts(captions, labels, ", ".join(found.labelled), notes)
+
+
+def _check_one_each(root: Path, tables: Sequence[Path]) -> None:
+    for folder in {table.parent for table in tables}:
+        if len(names := [table.name for table in tables if table.parent == folder]) > 1:
+            raise DataError(f"{folder if folder != root else root} holds captions in several forms: "
+                            f"{', '.join(names)}. "
+                            "Keep one of them.")
+
+
+def _all(root: Path, files: Sequence[Path], found: Mapping[Path, Any], what: str, sources: Sequence[str],
+         columns: Sequence[str]) -> tuple[Any, ...]:
+    """What was found for each picture. A `DataError` names those without."""
+    if missing := [path.relative_to(root).as_posix() for path in files if not found.get(path)]:
+        hint = (
+            f" Its columns are {', '.join(columns)}; one of captions is called {', '.join(_TEXTS)}, one of "
+            "labels "
+            f"{_LABELS[0]}."
+            if columns
+            else ""
+        )
+        raise DataError(f"{len(missing):,} of {len(files):,} images have no {what} in {', '.join(sources)}: "
+                        f"{_some(missing)}."
+                        f"{hint} Write theirs, or move these pictures away.")
     return tuple(found[path] for path in files)
 
 
@@ -44,56 +107,135 @@ def _some(items: Sequence[str]) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        # line ends as they are: read_text would change them
+        return path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 text ({error}). Save it as UTF-8.") from error
 
 
 def _lines(path: Path) -> tuple[str, ...]:
-    return tuple(line.strip() for line in _text(path).splitlines() if line.strip())
+    """The lines that a line feed or carriage return ends; str.splitlines ends them at other characters
+    too."""
+    return tuple(line.strip() for line in io.StringIO(_text(path), newline=None) if line.strip())
 
 
-def _table(table: Path, folder: Path, files: Sequence[Path]) -> dict[Path, tuple[str, ...]]:
-    rows = _json_rows(table) if table.suffix == ".jsonl" else _csv_rows(table)
-    known = {path.relative_to(folder).as_posix(): path for path in files}
-    found: dict[Path, tuple[str, ...]] = {}
+def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) -> None:
+    """Add what a table says of these files. Rows of pictures of another split, or of a kind that is not read,
+    are passed over; a row whose file is not there is a `DataError`."""
+    head, rows = _json_rows(table) if table.suffix == ".jsonl" else _csv_rows(table)
+    alike = _by_folded_name(files)
     strangers = []
     for number, row in rows:
         name = next((row[key] for key in _FILES if isinstance(row.get(key), str)), None)
         if name is None:
-            raise DataError(f"{table}, line {number}, names no file; the column may be called {', '.join(_FILES)}.")
-        path = known.get(name.replace("\\", "/").removeprefix("./"))
-        if path is None:
-            strangers.append(name)
+            raise DataError(f"{table}, line {number}, names no file; the column may be called "
+                            f"{', '.join(_FILES)}, and the "
+                            f"columns here are {', '.join(head)[:200]}.")
+        path = table.parent / name.replace("\\", "/").removeprefix("./")
+        path = path if path in files else alike.get(_folded(path), path)
+        if path not in files:
+            strangers += [] if path.is_file() else [name]
             continue
-        found[path] = found.get(path, ()) + _texts(row)         # several rows of one picture are several captions
+        # several rows: several captions
+        found.captions[path] = found.captions.get(path, ()) + _texts(row)
+        if label := _label(table, number, row):
+            if found.labels.setdefault(path, label) != label:
+                raise DataError(f"{table}, line {number}, gives {name} the label {label!r}, and another line "
+                                f"{found.labels[path]!r}. Keep one.")
     if strangers:
-        raise DataError(f"{table} names {len(strangers):,} pictures that {folder} does not hold: {_some(strangers)}. "
+        raise DataError(f"{table} names {len(strangers):,} pictures that {table.parent} does not hold: "
+                        f"{_some(strangers)}. "
                         "Put them there, or take out their lines.")
-    return found
+    name = table.relative_to(listing.root).as_posix()
+    labelled, captioned = (any(key.startswith(_TEXTS) if kind is _TEXTS else key in kind for key in head)
+                           for kind in (_LABELS, _TEXTS))
+    if labelled:
+        found.labelled.append(name)
+    if captioned or not labelled:
+        found.captioned.append(name)
+    if not captioned and not labelled:
+        found.columns += head
+
+
+def _folded(path: Path) -> str:
+    """The path as systems that do not tell letter case or Unicode's normal forms apart have it."""
+    return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+def _by_folded_name(files: Iterable[Path]) -> dict[str, Path]:
+    """The files by `_folded`, without those that are alike there."""
+    found: dict[str, Path | None] = {}
+    for path in files:
+        name = _folded(path)
+        found[name] = None if name in found else path
+    return {name: path for name, path in found.items() if path is not None}
 
 
 def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
     found: list[str] = []
     for key, value in row.items():
-        if str(key).casefold().startswith(_TEXTS):
+        if key.startswith(_TEXTS):
             found += [value] if isinstance(value, str) else [one for one in value if isinstance(one, str)] \
                 if isinstance(value, list) else []
     return tuple(text.strip() for text in found if text.strip())
 
 
-def _csv_rows(table: Path) -> list[tuple[int, Mapping[str, Any]]]:
-    reader = csv.DictReader(_text(table).splitlines(keepends=True))
+def _label(table: Path, number: int, row: Mapping[str, Any]) -> str:
+    """The row's label as text; "" for none."""
+    value = next((row[key] for key in _LABELS if row.get(key) is not None), "")
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise DataError(f"{table}, line {number}, has the label {value!r:.80}. A label is one name or one "
+                        "whole number.")
+    return str(value).strip()
+
+
+def _csv_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]]]]:
+    """The head, and each row with the number of its first line. The delimiter is the one that parts the
+    head."""
+    text = _text(table)
+    between = _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True, skipinitialspace=True)
     csv.field_size_limit(_MAX_FIELD)
+    head: list[str] = []
+    rows: list[tuple[int, Mapping[str, Any]]] = []
+    first = 1
     try:
-        return [(reader.line_num, {key.strip(): value for key, value in row.items() if key}) for row in reader]
+        for fields in reader:
+            if any(one.strip() for one in fields):
+                if not head:
+                    head = [one.strip().casefold() for one in fields]
+                elif len(fields) > len(head):
+                    raise DataError(f"{table}, line {first}, has {len(fields)} fields, and its first line "
+                                    f"names {len(head)}: "
+                                    f"{between.join(fields)[:100]!r}. Put a text that holds {between!r} "
+                                    "into double quotes.")
+                else:
+                    rows.append((first, dict(zip(head, fields))))
+            first = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{table}, line {reader.line_num}, is no csv: {error}.") from error
+        raise DataError(f"{table}, line {first}, is no csv: {error}. A quote inside a quoted text is "
+                        "written twice.") from error
+    return head, rows
 
 
-def _json_rows(table: Path) -> list[tuple[int, Mapping[str, Any]]]:
-    rows = []
-    for number, line in enumerate(_text(table).splitlines(), 1):
+def _delimiter(text: str) -> str:
+    """The character that parts the first line into most columns of which one is known; a comma where none
+    does."""
+    first = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
+    best, most = ",", 1
+    for one in _DELIMITERS:
+        columns = [part.strip().strip('"').casefold() for part in first.split(one)]
+        if len(columns) > most and set(columns) & set(_FILES):
+            best, most = one, len(columns)
+    return best
+
+
+def _json_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]]]]:
+    """All names of columns, and each row with its line's number. Lines end at line feeds alone: JSON strings
+    may hold the other characters that str.splitlines splits at."""
+    rows: list[tuple[int, Mapping[str, Any]]] = []
+    head: dict[str, None] = {}
+    for number, line in enumerate(_text(table).split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -102,5 +244,14 @@ def _json_rows(table: Path) -> list[tuple[int, Mapping[str, Any]]]:
             raise DataError(f"{table}, line {number}, is no JSON: {error}.") from error
         if not isinstance(row, dict):
             raise DataError(f"{table}, line {number}, is JSON but no object with a file name and a text.")
+        row = {key.strip().casefold(): value for key, value in row.items()}
+        head |= dict.fromkeys(row)
         rows.append((number, row))
-    return rows
+    return [*head], rows
+
+
+def order_of(labels: Iterable[str]) -> tuple[str, ...]:
+    """The names of labels without doubles: whole numbers by their value (2 before 10), all else as text."""
+    names = set(labels)
+    numbers = all(name.isascii() and name.isdecimal() for name in names)
+    return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else None))

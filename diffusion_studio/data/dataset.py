@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import DataError, unknown
+from ..images import Colour, colour
 from . import cifar, folder, idx, npz
 from .imagedata import ImageData
-from .pictures import FITS, Colour, colour
+from .pictures import FITS
 
 MAX_CLASSES = 1_000_000
 FOLDER = "DIFFUSION_STUDIO_DATA"                # environment variable: a folder in which known data sets may lie
@@ -58,12 +62,13 @@ KNOWN: dict[str, Known] = {
 
 
 def load(source: str | Path, split: str = "train", *, size: int | None = None, fit: str = "pad",
-         background: str = "black") -> ImageData:
-    """The named data set or path. `split` is "train" or "test", where the source has both; a folder has one.
+         background: str = "black", colours: str = "auto", most: int | None = None) -> ImageData:
+    """The named data set or path. `split` is "train" or "test", where the source has both.
 
-    With a `size` the pictures are brought to size x size as `fit` says ("pad", "crop", "resize"; see `pictures.FITS`);
-    alpha is laid on the `background` (black, grey, white, #rrggbb). Raises `DataError` where nothing is found or what is
-    found cannot be read.
+    With a `size` the pictures are brought to size x size as `fit` says ("pad", "crop", "resize"; see
+    `pictures.FITS`); alpha is laid on the `background` (black, grey, white, #rrggbb). `colours` is "grey",
+    "rgb", or "auto" as in the files. With `most` that many pictures, evenly chosen, stand for all. Raises
+    `DataError` where nothing is found or what is found cannot be read. `summary.summary` says what was read.
     """
     if split not in ("train", "test"):
         raise DataError(f"split must be 'train' or 'test', got {split!r}.")
@@ -77,7 +82,7 @@ def load(source: str | Path, split: str = "train", *, size: int | None = None, f
         path = _find(str(source), known)
     if not path.exists():
         raise DataError(f"There is no data set {str(source)!r}: neither a path nor one of {', '.join(KNOWN)}.")
-    found = _read(path, split, size, fit, behind)
+    found = _read(path, split, size, fit, behind, most)
     if not len(found.images):
         raise DataError(f"{path} holds no images for the split {split!r}.")
     known = known or KNOWN.get(path.stem.casefold())
@@ -90,10 +95,21 @@ def load(source: str | Path, split: str = "train", *, size: int | None = None, f
         found = replace(found, names=names)
     if named and known.only and set(known.only) < set(found.names):
         found = found.only(known.only)
-    return found if size is None else found.fitted(size, fit, behind)
+    if not found.reading.sizes:
+        height, width = found.images.shape[1:3]
+        found = replace(found, reading=replace(found.reading, sizes={(width, height): len(found.images)}))
+    if most is not None:
+        found = found.sampled(most)
+    elif found.marks is None:
+        found = replace(
+            found, marks=tuple(f"{zlib.crc32(np.ascontiguousarray(one)):08x}" for one in found.images)
+        )
+    return (found if size is None else found.fitted(size, fit, behind)).coloured(colours)
 
 
-def _read(path: Path, split: str, size: int | None, fit: str, background: Colour) -> ImageData:
+def _read(
+    path: Path, split: str, size: int | None, fit: str, background: Colour, most: int | None
+) -> ImageData:
     if path.is_file() and path.suffix == ".npz":
         return npz.read(path, split, background)
     if path.is_file() and path.suffix == ".zip":
@@ -103,7 +119,7 @@ def _read(path: Path, split: str, size: int | None, fit: str, background: Colour
     if path.is_dir() and cifar.found_in(path):
         return cifar.read(path, split)
     if path.is_dir():
-        return folder.read(path, size, fit, background)
+        return folder.read(path, split, size, fit, background, most)
     raise DataError(f"{path} is neither a folder nor an .npz file. Give a folder of images, a folder of gzipped idx "
                     "files (train-images-idx3-ubyte.gz, ...) or an .npz with images and labels.")
 

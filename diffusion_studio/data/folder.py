@@ -1,65 +1,212 @@
-"""A folder of image files; sub-folders, where there are any, are the labels, and texts beside them the captions."""
+"""A folder of image files: sub-folders, or a column of a table, are the labels, and texts beside them the
+captions."""
 
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import DataError
-from . import captions
+from ..images import Colour, colour_name
+from . import captions, splits
 from .cache import cached
-from .imagedata import ImageData
-from .pictures import Colour, fitted, pixels
+from .captions import order_of
+from .files import listed
+from .imagedata import ImageData, Reading
+from .pictures import Pixels, Wide, bits_of, fitted, pixels
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _NAMED = 3
 # what Pillow's decoders raise for bytes that are not what their header says; our DataError is a ValueError
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error)
+_DONE = {
+    "transparent": "with transparency, laid on {background}",
+    "animated": "with several frames, of which the first is taken",
+    "turned": "turned as their EXIF says",
+    "unturned": "with damaged EXIF, taken as they lie",
+}
 
 
-def read(folder: Path, size: int | None = None, fit: str = "pad", background: Colour = (0, 0, 0)) -> ImageData:
-    """Every picture of the folder. Grey if every file is. Without a `size` all must have one already. What took long to
-    decode is kept on disk (`cache`).
+def read(
+    folder: Path,
+    split: str = "train",
+    size: int | None = None,
+    fit: str = "pad",
+    background: Colour = (0, 0, 0),
+    most: int | None = None,
+) -> ImageData:
+    """Every picture of the folder's split, or of the whole folder where it has none. Grey if every file is.
+    Without a `size` all must have one already. What took long to decode is kept on disk (`cache`).
 
-    A `DataError` counts and names the files that cannot be read, the sizes, and the pictures without captions.
+    With `most` that many of them are decoded, evenly chosen; `reading` counts all. A `DataError` counts and
+    names the files that cannot be read, the sizes, and the pictures without captions.
     """
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not files:
-        raise DataError(f"{folder} holds no images ({', '.join(SUFFIXES)}), nor gzipped idx files.")
-    names = tuple(sorted({p.relative_to(folder).parts[0] for p in files if p.parent != folder}))
-    if names and any(p.parent == folder for p in files):
+    listing = listed(folder)
+    if not listing.pictures:
+        here = f"; it holds {listing.left_out}" if listing.left_out.total else ""
+        here += (
+            ". Unpack archives first"
+            if {".zip", ".tar", ".gz", ".7z", ".rar"} & set(listing.left_out.counts)
+            else ""
+        )
+        raise DataError(f"{folder} holds no images (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else "
+                        "Pillow reads), nor "
+                        f"gzipped idx files{here}.")
+    chosen = splits.chosen(folder, listing.pictures, split)
+    files = chosen.pictures
+    texts = captions.read(listing, files)           # before the pictures: what is missing is said at once
+    labels, notes = _labels(folder, chosen, texts, any(table.parent == folder for table in listing.tables))
+    names = order_of(labels) if labels else ()
+    taken = (
+        range(len(files))
+        if most is None or len(files) <= most
+        else np.linspace(0, len(files) - 1, most).astype(int)
+    )
+    some = [files[k] for k in taken]
+    images, about = cached(some, (size, fit, background), lambda: _decode(some, size, fit, background))
+    index = {name: k for k, name in enumerate(names)}
+    reading = Reading(
+        left_out=str(listing.left_out),
+        left_out_count=listing.left_out.total,
+        split=chosen.name,
+        others=chosen.others,
+        notes=(*texts.notes, *notes, *_notes(about, len(some), colour_name(background))),
+        sizes={(w, h): n for w, h, n in about["sizes"]},
+        totals=_totals(labels, names, texts, len(files)) if len(some) < len(files) else None,
+    )
+    return ImageData(
+        images,
+        np.array([index[labels[k]] for k in taken]) if labels else None,
+        names,
+        tuple(texts.captions[k] for k in taken) if texts.captions else None,
+        tuple(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in some),
+        reading,
+    )
+
+
+def _totals(
+    labels: Sequence[str] | None, names: Sequence[str], texts: captions.Texts, count: int
+) -> dict[str, Any]:
+    counts = Counter(labels or ())
+    return {"pictures": count, "labels": {name: counts[name] for name in names},
+            "captions": sum(map(len, texts.captions or ()))}
+
+
+def _labels(
+    folder: Path, chosen: splits.Split, texts: captions.Texts, table: bool
+) -> tuple[tuple[str, ...] | None, list[str]]:
+    """The label of each picture, from a table or from the folders; and what is to be said of it."""
+    named = any(chosen.labels)
+    if named and not all(chosen.labels) and texts.labels is None:
         raise DataError(f"{folder} holds images both in sub-folders, which name their labels, and beside them. "
                         "Move all into sub-folders, or all out of them.")
-    texts = captions.read(folder, files)            # before the pictures: what is missing is said at once
-    images = cached(files, (size, fit, background), lambda: _decode(files, size, fit, background))
-    labels = np.array([names.index(p.relative_to(folder).parts[0]) for p in files]) if names else None
-    return ImageData(images, labels, names, texts)
+    if texts.labels is None:
+        # images/ beside the table that describes them
+        if named and table and len(set(chosen.labels)) == 1:
+            return None, []
+        return (chosen.labels if named else None), []
+    pairs = set(zip(chosen.labels, texts.labels))
+    one_to_one = len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
+    # the folders say in words what the table numbers
+    if named and all(chosen.labels) and one_to_one and len(pairs) > 1:
+        return chosen.labels, []
+    from_folders = len(set(chosen.labels))
+    return texts.labels, [f"labels are those of {texts.labels_from}" +
+                          (f", not the {from_folders} folders" if named and from_folders > 1 else "")]
 
 
-def _decode(files: list[Path], size: int | None, fit: str, background: Colour) -> np.ndarray:
-    from PIL import Image
+def _notes(about: dict[str, Any], count: int, background: str) -> list[str]:
+    notes = [
+        f"{about[name]:,} {words.format(background=background)}"
+        for name, words in _DONE.items()
+        if about.get(name)
+    ]
+    if bits := about.get("bits"):
+        what = "all" if about["wide"] == count else f"{about['wide']:,}"
+        notes.append(f"{what} of 16 or 32 bits a pixel, read as {bits} bits (their largest value is "
+                     f"{about['most']:,})")
+    return notes
 
-    pictures, broken = [], []
-    for path in files:
-        try:
-            with Image.open(path) as picture:
-                made = pixels(picture, background)
-                pictures.append(made if size is None else fitted(made, size, fit, background))
-        except (*_BROKEN, Image.DecompressionBombError) as error:
-            broken.append(f"{path}: {error}")
-    if broken:
-        more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
-        raise DataError(f"{len(broken)} of {len(files)} images cannot be used: {'; '.join(broken[:_NAMED])}{more}.")
+
+@dataclass
+class _Decoded:
+    """Pictures under way, by number; and what is told of them."""
+
+    pictures: dict[int, np.ndarray] = field(default_factory=dict)
+    # largest values of those that wait for their scale
+    wide: dict[int, int] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    done: Counter[str] = field(default_factory=Counter)
+    # of 16 bits a channel, of which Pillow keeps the upper 8
+    deep: int = 0
+    deep_most: int = 0
+
+
+def _decode(
+    files: Sequence[Path], size: int | None, fit: str, background: Colour
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The pixels (N, H, W, C), and what was done to them as JSON holds it."""
+    found = _Decoded()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)                # Pillow's, of damaged notes
+        for k, path in enumerate(files):
+            _decode_one(found, k, path, size, fit, background, None)
+        # one scale for the folder, by its largest value: a dark picture of 16 bits stays dark
+        wide, most = [*found.wide], max(found.wide.values(), default=0)
+        bits = bits_of(most) if wide else None
+        for k in wide:
+            _decode_one(found, k, files[k], size, fit, background, bits)
+    if found.broken:
+        more = f" and {len(found.broken) - _NAMED} more" if len(found.broken) > _NAMED else ""
+        raise DataError(f"{len(found.broken)} of {len(files)} images cannot be used: "
+                        f"{'; '.join(found.broken[:_NAMED])}{more}.")
+    pictures = [found.pictures[k] for k in range(len(files))]
     sizes = Counter(p.shape[:2] for p in pictures)
     if len(sizes) > 1:
-        listed = ", ".join(f"{count:,} of {w}x{h}" for (h, w), count in sizes.most_common(_NAMED))
+        listing = ", ".join(f"{count:,} of {w}x{h}" for (h, w), count in sizes.most_common(_NAMED))
         more = ", ..." if len(sizes) > _NAMED else ""
-        raise DataError(f"The images have {len(sizes)} different sizes ({listed}{more}). Bring them to one size first, or "
+        raise DataError(f"The images have {len(sizes)} different sizes ({listing}{more}). Bring them to one "
+                        "size first, or "
                         "ask for a size and the fit 'crop' or 'resize'.")
+    if found.deep and not found.deep_most:
+        raise DataError(f"{found.deep:,} images of 16 bits a channel are black all over, as 8-bit values in "
+                        "16 bits are. Save them "
+                        "with 8 bits.")
+    about = {"sizes": [(w, h, n) for (h, w), n in found.sizes.most_common()], **found.done}
+    if wide:
+        about |= {"bits": bits, "wide": len(wide), "most": most}
     if all(p.ndim == 2 for p in pictures):
-        return np.stack(pictures)[..., None]
-    return np.stack([p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures])
+        return np.stack(pictures)[..., None], about
+    return np.stack([p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures]), about
+
+
+def _decode_one(found: _Decoded, k: int, path: Path, size: int | None, fit: str, background: Colour,
+                bits: int | None) -> None:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            made = pixels(picture, background, bits)
+            found.pictures[k] = made.array if size is None else fitted(made.array, size, fit, background)
+    except Wide as wide:
+        found.wide[k] = wide.most
+    except (*_BROKEN, Image.DecompressionBombError) as error:
+        found.broken.append(f"{path}: {error}")
+    else:
+        found.sizes[made.array.shape[:2]] += 1
+        found.done.update(_what(made))
+        if made.bits == 16 and bits is None:
+            found.deep += 1
+            found.deep_most = max(found.deep_most, int(made.array.max(initial=0)))
+
+
+def _what(made: Pixels) -> list[str]:
+    return [name for name in _DONE if getattr(made, name)]

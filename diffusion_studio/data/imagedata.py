@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import DataError, OptionError, unknown
 from .pictures import FITS, fitted
 
+COLOURS = ("auto", "grey", "rgb")               # of the pictures in memory; auto is as in the files
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is told of how pictures were read, besides the pictures themselves (see `summary`).
+
+    `left_out` names the files that were not read; `others` counts the pictures of the splits that were not
+    asked for; `sizes` are those in the files (width, height); `totals` counts what there is where only some
+    were decoded.
+    """
+
+    left_out: str = ""
+    left_out_count: int = 0
+    split: str = ""
+    others: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    totals: Mapping[str, Any] | None = None
+
 
 @dataclass(frozen=True)
 class ImageData:
     """`images` (N, H, W, C) uint8 with 1 or 3 channels; `labels` (N,) int64 indices into `names`, or None.
 
-    `captions` holds one or more texts for each picture, or is None; a single text may be given without its tuple.
+    `captions` holds one or more texts for each picture, or is None; a single text may be given without its
+    tuple. `marks` tells each picture from others: its file's name and number of bytes, or a checksum of its
+    pixels as they came.
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     names: tuple[str, ...]
     captions: tuple[tuple[str, ...], ...] | None = None
+    marks: tuple[str, ...] | None = None
+    reading: Reading = Reading()
 
     def __post_init__(self) -> None:
         if self.captions is None:
@@ -70,8 +95,7 @@ class ImageData:
         chosen = np.flatnonzero(new[self.labels] >= 0)
         if not len(chosen):
             raise DataError(f"No picture has any of the labels {', '.join(labels)}.")
-        captions = None if self.captions is None else tuple(self.captions[k] for k in chosen)
-        return ImageData(self.images[chosen], new[self.labels[chosen]], tuple(labels), captions)
+        return replace(self.chosen(chosen), labels=new[self.labels[chosen]], names=tuple(labels))
 
     def without(self, fragments: Sequence[str]) -> ImageData:
         """The pictures of which no caption holds one of these: one or more parts of a caption (between commas) in a row."""
@@ -87,8 +111,56 @@ class ImageData:
         kept = [k for k, texts in enumerate(self.captions) if not any(map(holds, texts))]
         if not kept:
             raise DataError("Every picture's caption holds one of the parts to be held out. Hold fewer out.")
-        return ImageData(self.images[kept], None if self.labels is None else self.labels[kept], self.names,
-                         tuple(self.captions[k] for k in kept))
+        return self.chosen(kept)
+
+    def chosen(self, numbers: Sequence[int] | np.ndarray) -> ImageData:
+        """The pictures with these numbers, in this order."""
+        some = {name: None if (given := getattr(self, name)) is None else tuple(given[k] for k in numbers)
+                for name in ("captions", "marks")}
+        return replace(
+            self,
+            images=self.images[numbers],
+            labels=None if self.labels is None else self.labels[numbers],
+            **some,
+        )
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """How many pictures, of each label, and captions there are, with those that were not decoded."""
+        if self.reading.totals is not None:
+            return dict(self.reading.totals)
+        labels = () if self.labels is None else np.bincount(self.labels, minlength=len(self.names)).tolist()
+        return {"pictures": len(self.images), "labels": dict(zip(self.names, labels)),
+                "captions": sum(map(len, self.captions or ()))}
+
+    def sampled(self, most: int) -> ImageData:
+        """At most that many pictures, evenly chosen; `counts` stays."""
+        if len(self.images) <= most:
+            return self
+        kept = replace(self, reading=replace(self.reading, totals=self.counts))
+        return kept.chosen(np.linspace(0, len(self.images) - 1, most).astype(int))
+
+    def coloured(self, colours: str) -> ImageData:
+        """The pictures as `colours` says: "grey" (Rec. 601's luma, as Pillow has it), "rgb", or "auto" as
+        they are."""
+        if colours not in COLOURS:
+            raise unknown("kind of colours", colours, COLOURS)
+        channels = {"auto": self.images.shape[-1], "grey": 1, "rgb": 3}[colours]
+        if channels == self.images.shape[-1]:
+            return self
+        if channels == 3:
+            return replace(self, images=np.repeat(self.images, 3, axis=3))
+        return replace(self, images=np.concatenate([_luma(self.images[k:k + _CHUNK])
+                                                    for k in range(0, len(self.images), _CHUNK)]))
+
+
+_CHUNK = 1024                                   # pictures at a time
+
+
+def _luma(images: np.ndarray) -> np.ndarray:
+    """(N, H, W, 3) uint8 -> (N, H, W, 1), in Pillow's fixed-point arithmetic."""
+    wide = images.astype(np.uint32)
+    return ((wide @ np.array([19595, 38470, 7471], np.uint32) + 0x8000) >> 16).astype(np.uint8)[..., None]
 
 
 def _parts(caption: str) -> tuple[str, ...]:

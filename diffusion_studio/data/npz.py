@@ -5,13 +5,15 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
-from .imagedata import ImageData
-from .pictures import Colour, composited
+from ..images import Colour
+from .imagedata import ImageData, Reading
+from .pictures import composited
 
 _IMAGES = {"train": ("x_train", "train_images", "images", "image", "x", "arr_0"), "test": ("x_test", "test_images")}
 _LABELS = {"train": ("y_train", "train_labels", "labels", "label", "y", "arr_1", "style"), "test": ("y_test", "test_labels")}
@@ -51,7 +53,12 @@ def read(path: Path, split: str, background: Colour = (0, 0, 0)) -> ImageData:
     images = _on_background(images, extra.get("alpha"), background)
     labels, names = _labels(path, images, labels, extra)
     found = ImageData(images, labels, names, _captions(path, images, split, extra))
-    return _without(found, extra["is_dup"]) if extra.get("is_dup", images).shape == (len(images),) else found
+    if extra.get("is_dup", images).shape != (len(images),):
+        return found
+    kept = np.flatnonzero(~extra["is_dup"].astype(bool))
+    left = len(images) - len(kept)
+    notes = (f"{left:,} left out as duplicates (is_dup)",) if left else ()
+    return replace(found.chosen(kept), reading=Reading(notes=notes))
 
 
 def _on_background(images: np.ndarray, alpha: np.ndarray | None, background: Colour) -> np.ndarray:
@@ -97,9 +104,3 @@ def varied(name: str, keywords: list[str]) -> tuple[str, ...]:
     pairs = [", ".join([name, *rest[k:k + 2]]) for k in range(0, len(rest), 2)]
     triples = [", ".join(rest[k:k + 3]) for k in range(0, len(rest) - 2, 3)]
     return (name, name, *pairs, *triples)
-
-
-def _without(data: ImageData, left_out: np.ndarray) -> ImageData:
-    kept = np.flatnonzero(~left_out.astype(bool))
-    return ImageData(data.images[kept], None if data.labels is None else data.labels[kept], data.names,
-                     None if data.captions is None else tuple(data.captions[k] for k in kept))

@@ -14,6 +14,7 @@ from ..classifier_spec import ClassifierSpec
 from ..data import ImageData
 from ..data.points import is_points
 from ..errors import DataError, OptionError
+from ..images import colour
 from ..model import Model
 from ..recipe import ANY, Recipe
 from ..spec import ModelSpec
@@ -126,7 +127,15 @@ class Session:
         if not Path(self.config.data).expanduser().exists() and is_points(self.config.data):
             raise DataError(f"{self.config.data} is a set of points, and {self.model.spec.name} makes pictures. Give the "
                             "pictures that it was trained on.")
-        found = data.load(self.config.data, split).padded(self.model.spec.image_size)
+        spec = self.model.spec
+        found = data.load(self.config.data, split, background=spec.background).padded(
+            spec.image_size, colour(spec.background)
+        )
+        if spec.channels == 1 and data.summary(found, self.config.data).grey_as_rgb:
+            found = found.coloured("grey")
+        # sorted otherwise by now
+        if set(found.names) == set(spec.labels) and tuple(found.names) != spec.labels:
+            found = found.only(spec.labels)
         if found.images.shape[-1] != self.model.spec.channels:
             raise DataError(f"{self.config.data} has {found.images.shape[-1]} channels, {self.model.spec.name} draws "
                             f"{self.model.spec.channels}. Give the data that it was trained on.")

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import options
-from ..data.pictures import FITS, colour
+from ..data.imagedata import COLOURS
+from ..data.pictures import FITS
 from ..diffusion.schedule import NoiseSchedule
 from ..errors import OptionError
+from ..images import colour
 from ..nets.classifier_config import ClassifierConfig
 from ..nets.config import TextConfig, UNetConfig
 from ..options import option
@@ -44,6 +46,7 @@ class TrainConfig:
     fit: str = option("pad", "How: centred on the background, scaled and cropped, or scaled and padded.",
                       choices=tuple(FITS))
     background: str = option("black", "What shows through transparent pixels: black, grey, white or #rrggbb.")
+    colours: str = option("auto", "Colours: as in the files, all pictures grey, or all RGB.", choices=COLOURS)
     only: str = option("", "Labels to train on, with commas between them; left out, all.")
     hold_out: str = option("", "A text file with one or more parts of a caption in each line, such as 'orc, half plate': "
                            "pictures whose captions hold them are left out, to ask for what was never seen.")
@@ -246,7 +249,9 @@ class TrainConfig:
         return ModelSpec(name=name, network=self.network(channels, len(labels) or None, text), words=words, prompts=prompts,
                          schedule=self.noise_schedule(), parametrization=self.predicts, sigma_data=self.sigma_data,
                          image_size=self.size, channels=channels, learned_variance=self.learned_variance,
-                         black_margin=self.black_margin, low_res=self.low_res or None, labels=labels, defaults=defaults, provenance=dict(provenance))
+                         black_margin=self.black_margin, background=self.background,
+                         low_res=self.low_res or None, labels=labels, defaults=defaults,
+                         provenance=dict(provenance))
 
     def classifier(self, channels: int, classes: int) -> ClassifierConfig:
         """The classifier for pictures with these channels and this many classes."""

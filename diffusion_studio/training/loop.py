@@ -10,12 +10,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from ..checkpoint import classifier, native
+from ..data.summary import DataSummary
 from ..device import pick_device
 from .board import Board
 from .config import TrainConfig
+from .fingerprint import check_labels, check_same, fingerprint, in_kept_order
 from .parallel import join, local_device
 from .run import RunFolder
+from .tasks import load_data, summary_of
 from .trainer import Trainer
 
 LOG_EVERY = 50                  # steps; of a short run more often, as a curve wants points
@@ -42,16 +47,22 @@ class TrainStep:
 
 def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile: bool = False,
           resume: bool = False, sample_every: int | None = None, save_every: int | None = None,
-          asked: Callable[[], bool] = lambda: False) -> Iterator[TrainStep]:
-    """Train into the folder `out`, yielding after every step; `sample_every` and `save_every` count images, 0 is never.
+          asked: Callable[[], bool] = lambda: False,
+          on_data: Callable[[DataSummary], None] = lambda read: None) -> Iterator[TrainStep]:
+    """Train into the folder `out`, yielding after every step; `sample_every` and `save_every` count images, 0
+    is never.
 
-    With `resume` the run in `out` continues; `config` may then ask for more images or export another average, but for
-    nothing else. However the loop ends (finished, closed, interrupted), the state is saved, and the model file holds the
-    averaged weights. What is wrong with the configuration, the data, the folder or the device is raised here, before the
-    first step; a loss that stops being finite is a `StudioError` later, and what was saved before it stays on disk.
+    With `resume` the run in `out` continues; `config` may then ask for more images or export another average,
+    but for nothing else. However the loop ends (finished, closed, interrupted), the state is saved, and the
+    model file holds the averaged weights. What is wrong with the configuration, the data, the folder or the
+    device is raised here, before the first step; a loss that stops being finite is a `StudioError` later, and
+    what was saved before it stays on disk.
 
-    Under torchrun every process calls this alike and gets the same steps; the first alone writes. `asked` says whether
-    this process was asked to stop; all see it in the `stop` of the same step.
+    `on_data` is given what was read, before the network is made. A resumed run keeps its labels in their
+    order; where the data is not what it was begun with, a `DataError` says what differs.
+
+    Under torchrun every process calls this alike and gets the same steps; the first alone writes. `asked`
+    says whether this process was asked to stop; all see it in the `stop` of the same step.
     """
     folder, device_here = RunFolder(out), pick_device(local_device(device))
     kept = folder.config() if resume else None
@@ -61,7 +72,12 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
     try:
         if not resume and world.first:
             folder.check_free()
-        trainer = Trainer(config, folder, device_here, compile, world)
+        data = load_data(config)
+        if world.first:
+            on_data(summary_of(config, data))
+        if kept is not None:
+            data = _as_begun(folder, config.kind, data)
+        trainer = Trainer(config, folder, device_here, compile, world, data)
         if world.first:
             if trainer.progress.seen < config.images:
                 trainer.check_room()
@@ -70,7 +86,7 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
             if kept is not None:
                 _adopt(trainer, kept)
             else:                               # now that nothing is wrong with the data, the network and the device
-                folder.create(config)
+                folder.create(config, fingerprint(data))
         world.wait()                            # nobody reads what the first process goes on to write
     except BaseException:
         world.leave()
@@ -81,9 +97,25 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
                   asked)
 
 
+def _as_begun(folder: RunFolder, kind: str, data: Any) -> Any:
+    """The data with its labels in the run's order. A `DataError` where it is not what the run was begun
+    with."""
+    begun, model = folder.data(), folder.export_path(kind)
+    if begun is not None:
+        data = in_kept_order(data, [*begun.labels])
+        check_same(folder.path, begun, data)
+    elif model.is_file():                       # a run by an earlier version: its model has the labels
+        labels = (classifier if kind == "classifier" else native).read_spec(model).labels
+        data = in_kept_order(data, labels)
+        check_labels(folder.path, labels, data)
+    return data
+
+
 def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
     """Save what a resumed run's configuration changed; what the model file holds takes effect at once."""
     wanted = trainer.config
+    if trainer.folder.data() is None:           # a run by an earlier version
+        trainer.folder.save_data(fingerprint(trainer.data))
     if kept != wanted:
         trainer.folder.save_config(wanted)
     if replace(kept, images=wanted.images) != wanted and trainer.progress.step:

@@ -1,5 +1,6 @@
-"""A run's folder: config.json, state.safetensors to resume from, model.safetensors to use with its card.md, log.csv,
-samples/, and snapshots/ of averages whose length is chosen later."""
+"""A run's folder: config.json, data.json with marks of what it is trained on, state.safetensors to resume
+from, model.safetensors to use with its card.md, log.csv, samples/, and snapshots/ of averages whose length is
+chosen later."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from ..checkpoint.atomic import write_tensors
 from ..errors import CheckpointError, DataError, OptionError
 from .config import TrainConfig
+from .fingerprint import Fingerprint
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +42,7 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.config_path = self.path / "config.json"
+        self.data_path = self.path / "data.json"
         self.state_path = self.path / "state.safetensors"
         self.model_path = self.path / MODEL_FILES["denoiser"]
         self.card_path = self.path / "card.md"
@@ -62,11 +65,14 @@ class RunFolder:
             raise OptionError(f"{self.path} already holds a training run. Continue it with --resume {self.path}, "
                               "or give another folder.")
 
-    def create(self, config: TrainConfig) -> None:
-        """Start a new run here."""
+    def create(self, config: TrainConfig, data: Fingerprint | None = None) -> None:
+        """Start a new run here, on this data."""
         self.check_free()
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
+            self.data_path.unlink(missing_ok=True)
+            if data is not None:                # before the configuration, which makes the folder a run
+                self.save_data(data)
             self.save_config(config)
         except OSError as error:
             raise DataError(f"{self.path} cannot be written ({error.strerror}). Choose another folder.") from error
@@ -79,6 +85,17 @@ class RunFolder:
 
     def save_config(self, config: TrainConfig) -> None:
         _replace_text(self.config_path, config.to_json())
+
+    def save_data(self, data: Fingerprint) -> None:
+        _replace_text(self.data_path, data.to_json())
+
+    def data(self) -> Fingerprint | None:
+        """What the run was begun with; None of a run by an earlier version."""
+        return (
+            Fingerprint.from_json(self.data_path.read_text("utf-8"), self.data_path)
+            if self.data_path.is_file()
+            else None
+        )
 
     def save_text(self, path: Path, text: str) -> None:
         """Write a file of the run; a `DataError` where it cannot be."""

@@ -16,6 +16,7 @@ from .. import checkpoint, data, palette
 from ..checkpoint import classifier as classifier_files
 from ..classifier_spec import ClassifierSpec
 from ..data import points
+from ..data.summary import summary_of_points
 from ..errors import DataError, OptionError
 from ..images import from_uint8
 from ..nets.classifier import NoisyClassifier
@@ -24,7 +25,7 @@ from ..nets.mlp import MLP
 from ..nets.mlp_config import MLPConfig
 from ..nets.unet import UNet
 from ..spec import ModelSpec
-from .captions import Captions
+from .captions import Captions, read_hold_out
 from .config import TrainConfig
 from .growing import grow
 from .objective import OBJECTIVES, ClassifierObjective
@@ -42,7 +43,8 @@ class DenoiserTask:
     @staticmethod
     def load(config: TrainConfig) -> data.ImageData:
         """What is trained on."""
-        return data.load(config.data, size=config.size, fit=config.fit, background=config.background)
+        return data.load(config.data, size=config.size, fit=config.fit, background=config.background,
+                         colours=config.colours)
 
     def __init__(self, config: TrainConfig, images: data.ImageData, device: torch.device) -> None:
         self.config, self.images = config, images
@@ -208,3 +210,25 @@ class PointsTask(DenoiserTask):
 
 
 TASKS: dict[str, type[DenoiserTask]] = {"denoiser": DenoiserTask, "classifier": ClassifierTask, "points": PointsTask}
+
+
+def load_data(config: TrainConfig) -> data.ImageData | points.PointData:
+    """What a run is trained on: the data with the labels and captions that the configuration leaves in."""
+    found = TASKS[config.kind].load(config)
+    whole = len(found.images)
+    if config.only:
+        found = found.only([name.strip() for name in config.only.split(",")])
+    if config.hold_out:
+        found = found.without(read_hold_out(config.hold_out))
+    if (left := whole - len(found.images)) and isinstance(found, data.ImageData):
+        names = " and ".join(name for name in ("only", "hold_out") if getattr(config, name))
+        found = replace(found, reading=replace(found.reading, notes=(*found.reading.notes, f"{left:,} left "
+                                                                                           "out by "
+                                                                                           f"{names}")))
+    return found
+
+
+def summary_of(config: TrainConfig, found: data.ImageData | points.PointData) -> data.DataSummary:
+    """What was read for a run."""
+    return summary_of_points(found, config.data) if isinstance(found, points.PointData) else \
+        data.summary(found, config.data, config.fit)

@@ -18,7 +18,6 @@ from torch import nn
 
 from ..device import describe, keep_freed_memory, pick_dtype
 from ..errors import CheckpointError, StudioError
-from .captions import read_hold_out
 from .card import write_card
 from .config import TrainConfig
 from .draws import draw_batch, draw_part, mix
@@ -29,7 +28,7 @@ from .parallel import World
 from .power_ema import PowerEMA, combined, fit, gamma_of
 from .recipe import command
 from .run import Progress, RunFolder
-from .tasks import TASKS
+from .tasks import TASKS, load_data
 from .timesteps import TIMESTEP_DRAWS
 from .tuning import tune_only
 
@@ -51,19 +50,15 @@ class Trainer:
     """A run in memory. Its state is that on disk, where there is one."""
 
     def __init__(self, config: TrainConfig, folder: RunFolder, device: torch.device, compile: bool = False,
-                 world: World = World()) -> None:
+                 world: World = World(), data: Any = None) -> None:
+        """`data` is what `load_data` gave, where it was called before."""
         if device.type == "cpu":
             keep_freed_memory()
         self.config, self.folder, self.device, self.world = config, folder, device, world
-        task = TASKS[config.kind]
-        self.data = task.load(config)
-        if config.only:
-            self.data = self.data.only([name.strip() for name in config.only.split(",")])
-        if config.hold_out:
-            self.data = self.data.without(read_hold_out(config.hold_out))
+        self.data = load_data(config) if data is None else data
         self.images = self.data.images
         torch.manual_seed(config.seed)
-        self.task = task(config, self.data, device)
+        self.task = TASKS[config.kind](config, self.data, device)
         layout = torch.channels_last if config.channels_last and self.images.ndim == 4 else torch.contiguous_format
         self.layout = layout
         self.network = self.task.network()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from abc import ABCMeta
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import ImageData
 
 from ..data.pictures import FITS
 from ..edit import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
@@ -39,6 +41,7 @@ class EditControls:
                                     value=NO_EDIT, label="What to do", elem_id="edit-kind")
             for name in ("picture", "other"):
                 self.pictures[name] = _picture(name, ["upload", "clipboard"], 200)
+            self.note = gr.HTML("", elem_id="edit-note", min_height=0)
             self.fit = gr.Radio(list(FITS), value="crop", visible=False, label="Where its size is not the model's",
                                 info="; ".join(f"{name}: {how}" for name, how in FITS.items()) + ".", elem_id="edit-fit")
             self.canvas = painter(visible=False, elem_id="edit-canvas")
@@ -51,7 +54,6 @@ class EditControls:
                         self.options[one.name] = make(one, **look) if one.name != "source_label" else gr.Dropdown(
                             _labels(card), value="", info=one.help, **look)
         self.branch = gr.State("")
-        self.unreadable = gr.Textbox(visible=False)
         with below or gr.Column(), gr.Row(elem_id="go-on"):         # what is continued, and the ways there and back
             self.here = gr.Button("Branch from this step", size="sm", elem_id="branch-here", min_width=150, scale=0)
             self.use = gr.Button("Edit this picture", size="sm", elem_id="use-picture", min_width=130, scale=0)
@@ -67,11 +69,23 @@ class EditControls:
         return [*self.inputs(), self.section, self.notice, self.back]
 
     def connect(self, model: gr.components.Component, prompt: gr.components.Component, label: gr.components.Component) -> None:
+        self.model = model
         private = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.kind.input(self.kind_chosen, [self.kind, model, prompt, label], self.kind_outputs(), **private)
         for image in self.pictures.values():
-            image.upload(None, image, [image, self.unreadable], js=_DECODED, **private)
-        self.unreadable.change(_no_picture, self.unreadable, None, **{**private, "queue": True})
+            image.upload(_readable, image, image, **{**private, "queue": True})
+        gr.on(
+            [
+                *(image.change for image in self.pictures.values()),
+                self.fit.input,
+                self.kind.input,
+                model.change,
+            ],
+            self._noted,
+            {self.kind, self.fit, model, *self.pictures.values()},
+            self.note,
+            **private,
+        )
         gr.on([self.pictures["picture"].change, self.fit.input, self.kind.input], self._to_paint,
               [self.kind, self.pictures["picture"], self.fit, model], self.canvas, **{**private, "queue": True})
 
@@ -115,14 +129,15 @@ class EditControls:
                 raise OptionError(f"{cls.title}: the {name} is missing. " + (
                     "Paint over what is to be drawn anew, or give a mask." if name == "mask" else
                     "Put one into the section 'Edit a picture', or press 'Edit this picture' under a run."))
-            opened = Picture.open(path)
+            behind = "black" if name == "mask" else card.spec.background
+            opened = Picture.open(path, behind)
             if name == "mask" and opened.size != (size, size):
                 picture = Picture.open(values[self.pictures["picture"]])
                 if opened.size != picture.size:
                     raise OptionError(f"The mask is {opened} and the picture {picture}. Give a mask of the picture's size, "
                                       "or of "
                                       f"{size}x{size}.")
-            found[name] = opened.fitted(size, 1 if name == "mask" else channels, values[self.fit])
+            found[name] = opened.fitted(size, 1 if name == "mask" else channels, values[self.fit], behind)
         return cls(**found), branch
 
     @staticmethod
@@ -176,6 +191,20 @@ class EditControls:
     def _usable(name: str, card: ModelCard) -> bool:
         return {"source_label": bool(card.conditions), "source_prompt": card.spec.takes_text}.get(name, True)
 
+    def _noted(self, values: Mapping[Any, Any]) -> str:
+        """What is done to the given pictures before the model sees them, one line for each of which there is
+        something to say."""
+        cls, card = EDITS.get(values[self.kind]), self.studio.card(values[self.model])
+        told = []
+        for name in pictures_of(cls) if cls else ():
+            path = values[self.pictures[name]]
+            try:
+                told += [] if path is None else [f"{_LABELS[name].split(':')[0]}: {one}." for one in
+                                                 _done_to(name, path, card, values[self.fit])]
+            except StudioError as error:
+                told.append(str(error))
+        return "".join(f"<p>{escape(one)}</p>" for one in told)
+
     def _to_paint(self, kind: str, path: str | None, fit: str, model: str) -> Any:
         """The picture as the model takes it, to paint on."""
         if kind != "inpaint":
@@ -184,30 +213,70 @@ class EditControls:
             return None
         try:
             spec = self.studio.card(model).spec
-            return sheet(Picture.open(path).fitted(spec.image_size, spec.channels, fit))
+            return sheet(
+                Picture.open(path, spec.background).fitted(
+                    spec.image_size, spec.channels, fit, spec.background
+                )
+            )
         except StudioError as error:
             gr.Warning(str(error))
             return None
 
 
+class _NoStub(type(gr.Image)):
+    """Makes a subclass of a component without Gradio's .pyi file beside the source."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> type:
+        return ABCMeta.__new__(cls, name, bases, attributes)
+
+
+class UnopenedImage(gr.Image, metaclass=_NoStub):
+    """A `gr.Image` that hands on the path of what was uploaded, whatever it is.
+
+    Gradio's own opens the file before any of our code does, and where that fails the run ends without a word.
+    """
+
+    is_template = True                          # the page shows it as the class it is made from
+
+    def preprocess(self, payload: ImageData | None) -> str | None:
+        return None if payload is None else payload.path
+
+
 def _picture(name: str, sources: list[str], height: int) -> gr.Image:
     """A place for a picture, which gives its path."""
-    return gr.Image(label=_LABELS[name], type="filepath", image_mode=None, format="png", sources=sources, height=height,
-                    visible=False, elem_id=f"edit-{name}", elem_classes="pixels")
+    return UnopenedImage(
+        label=_LABELS[name],
+        type="filepath",
+        image_mode=None,
+        format="png",
+        sources=sources,
+        height=height,
+        visible=False,
+        elem_id=f"edit-{name}",
+        elem_classes="pixels",
+    )
 
 
-# Gradio opens what it is given before any of our code does, and where that fails no run begins any more, without a word. So
-# the page takes out what it cannot show; of TIFF that says nothing.
-_DECODED = """async (given) => { if (!given?.url || /[.]tiff?$/i.test(given.orig_name ?? '')) return [given, ''];
-  const picture = new Image(); picture.src = given.url;
-  try { await picture.decode(); return [given, '']; }
-  catch { return [null, `${Date.now()} ${given.orig_name ?? 'This file'}`]; } }"""
+def _readable(path: str | None) -> Any:
+    """Takes out what was uploaded and cannot be read, and says why."""
+    try:
+        if path is not None:
+            Picture.open(path)
+    except StudioError as error:
+        gr.Warning(escape(str(error)))
+        return None
+    return gr.skip()
 
 
-def _no_picture(told: str) -> None:
-    """Say what was taken out: a time, so that the same file is told again, and its name."""
-    if name := told.partition(" ")[2]:
-        gr.Warning(f"{escape(name[:80])} is no picture that can be opened. Give a PNG, JPEG, WebP or GIF.")
+def _done_to(name: str, path: str, card: ModelCard, fit: str) -> list[str]:
+    """What is done to a picture so that the model can take it."""
+    size = card.spec.image_size
+    picture, laid = Picture.opened(path, "black" if name == "mask" else card.spec.background)
+    told = [laid if name == "mask" else f"{laid}, the background of {card.name}"] if laid else []
+    if picture.size != (size, size):
+        told.append(f"it is {picture.size[0]}x{picture.size[1]}, brought to {size}x{size} by {fit}: "
+                    f"{FITS[fit]}")
+    return told
 
 
 def _labels(card: ModelCard) -> list[tuple[str, str]]:

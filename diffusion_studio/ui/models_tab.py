@@ -15,7 +15,7 @@ import gradio as gr
 
 from .. import checkpoint
 from ..checkpoint.facts import parse_flags
-from ..data.folder import SUFFIXES
+from ..data.files import picture_suffixes
 from ..errors import CheckpointError, StudioError
 from ..measure import MOST_PICTURES, pictures_for, ranking
 from ..studio import ModelCard, Studio
@@ -60,9 +60,13 @@ class ModelsTab:
                                         info="What the file cannot say: one line overrules what is assumed.")
                 self.again = gr.Button("Read again with these flags", size="sm", elem_id="read-again")
                 with gr.Accordion("Measure what is assumed", open=False, elem_id="model-measure"):
-                    self.pictures = gr.File(label=f"Up to {MOST_PICTURES} example pictures",
-                                            file_count="multiple", file_types=list(SUFFIXES), height=140,
-                                            elem_id="model-pictures")
+                    self.pictures = gr.File(
+                        label=f"Up to {MOST_PICTURES} example pictures",
+                        file_count="multiple",
+                        file_types=sorted(picture_suffixes()),
+                        height=140,
+                        elem_id="model-pictures",
+                    )
                     self.label = gr.Textbox(label="What they show",
                                             placeholder="a label or its number, for models with classes")
                     self.measure = gr.Button("Measure", elem_id="measure")

@@ -44,8 +44,9 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
                 points = PointsTab(studio, store, compute, hosting, use, used)
             with gr.Tab("Models", id="models"):
                 models = ModelsTab(studio, compute, hosting, use, used)
-            with gr.Tab("Train", id="train"):
+            with gr.Tab("Train", id="train") as train_tab:
                 train = TrainTab(studio, hosting, use, used)
+            train.connect_tab(train_tab)
         endpoints(studio, compute)
         page.load(generate.restore_from_link, None, generate.settings.outputs(), show_progress="hidden",
                   api_visibility="private")         # queued, as warnings reach the page through the queue alone
@@ -58,6 +59,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
             generate.forget(request.session_hash or "")
             points.forget(request.session_hash or "")
             models.forget(request.session_hash or "")
+            train.forget(request.session_hash or "")
 
         page.unload(forget)
     return page

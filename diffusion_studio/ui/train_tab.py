@@ -10,12 +10,12 @@ import gradio as gr
 
 from .. import data
 from ..data.archive import unpack
-from ..errors import DataError, OptionError
+from ..errors import DataError, OptionError, StudioError
 from ..options import build
 from ..studio import Studio
 from ..training.config import TrainConfig
 from ..training.presets import PRESETS, SIZES, configured
-from . import run_view
+from . import data_view, run_view
 from .controls import OptionControls
 from .handlers import said
 from .hosting import Hosting
@@ -24,6 +24,9 @@ from .runs import Runs, fitting, free_name
 HOSTED_PRESETS, HOSTED_SIZE, HOSTED_ARCHIVES = ("quick", "hour"), 64, 10     # what strangers may ask for
 MAX_UNPACKED, MAX_UNPACKED_HOSTED = 20_000, 300      # MB
 _BESIDE = ("data", "name", "size", "kind")           # of the configuration, shown above or not at all
+_SEEN = ("fit", "background", "colours")             # options that change what is read, besides the size
+# pictures of a folder that are decoded before the training
+_LOOKED = 200
 _TICK = 2.0                                          # seconds between two looks at a run
 _OFF = ("### Training is off here\nThe owner of this app can turn it on with `diffusion-studio serve --allow-training`. On your own "
         "machine `python app.py` has it, and so has the command line: `diffusion-studio train --data FOLDER --out runs/mine`.")
@@ -34,26 +37,37 @@ class TrainTab:
 
     def __init__(self, studio: Studio, hosting: Hosting, use: Callable[[str], dict[Any, Any]], outputs: list[Any]) -> None:
         self.studio, self.hosting, self.use = studio, hosting, use
+        self.looks: dict[str, object] = {}          # the newest look into data of each visitor
         if not hosting.training:
             gr.Markdown(_OFF)
             return
         self.runs = Runs(hosting.runs)
         self.pictures = hosting.runs / "data"
         with gr.Row(elem_classes="two-areas", elem_id="train"):
-            with gr.Column(elem_classes="left-area"):
-                self._render_new()
-            with gr.Column(elem_classes="right-area"):
+            # in the order of a phone's column
+            with gr.Column(elem_classes="left-area", elem_id="train-data-area"):
+                self._render_data()
+            with gr.Column(elem_classes="right-area", elem_id="train-found-area"):
+                self.found = gr.HTML(data_view.NOTHING, elem_id="train-found")
+            with gr.Column(elem_classes="left-area", elem_id="train-settings-area"):
+                self._render_settings()
+            with gr.Column(elem_classes="right-area", elem_id="train-run-area"):
                 self._render_run()
         self._connect(outputs)
 
-    def _render_new(self) -> None:
+    def _render_data(self) -> None:
         gr.Markdown("### Train a model")
         names = self._data()
         self.data = gr.Dropdown(names, value=names[0] if names else None, label="Pictures", elem_id="train-data",
                                 info="Data sets that are here, and what you dropped.",
                                 allow_custom_value=not self.hosting.hosted)
-        self.zip = gr.File(label="Or drop a .zip of pictures", file_types=[".zip"], height=150, elem_id="train-zip")
-        self.found = gr.Markdown("Folders become labels; a .txt beside a picture is its caption.", elem_id="train-found")
+        self.zip = gr.File(
+            label="Or drop a .zip of pictures", file_types=[".zip"], height=140, elem_id="train-zip"
+        )
+        # name of a dropped data set -> what was left out of its zip
+        self.archive = gr.State({})
+
+    def _render_settings(self) -> None:
         hosted = self.hosting.hosted
         self.size = gr.Radio([(f"{size}x{size}", size) for size in SIZES if not hosted or size <= HOSTED_SIZE], value=32,
                              label="Size", elem_id="train-size")
@@ -83,7 +97,10 @@ class TrainTab:
         private: dict[str, Any] = {"api_visibility": "private"}
         shown = [self.view, self.stop, self.resume, self.use_it]
         chosen = {self.data, self.size, self.preset, self.name, *self.options.controls.values()}
-        self.zip.upload(self._unpack, self.zip, [self.data, self.found, self.zip], **private)
+        self.zip.upload(self._unpack, self.zip, [self.data, self.zip, self.archive], **private).success(
+            self._newest_look, self._looked_at, self.found, **private)
+        gr.on([self.data.input, self.size.input, *(one.change for one in self._how.values())],
+              self._newest_look, self._looked_at, self.found, trigger_mode="always_last", **private)
         gr.on([self.preset.input, self.size.input], self._preset, [self.preset, self.size],
               [self.preset, *self.options.controls.values()], queue=False, show_progress="hidden", **private)
         self.go.click(self._train, chosen, [self.run, *shown], **private)
@@ -107,6 +124,52 @@ class TrainTab:
         dropped = sorted(path.name for path in self.pictures.iterdir() if path.is_dir()) if self.pictures.is_dir() else []
         return [*dropped, *data.present()]
 
+    @property
+    def _looked_at(self) -> set[Any]:
+        """What decides which pictures are read, and how."""
+        return {self.data, self.size, self.archive, *self._how.values()}
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        """The controls of the options that change what is read; none where strangers come."""
+        return {name: self.options.controls[name] for name in _SEEN if name in self.options.controls}
+
+    def connect_tab(self, tab: gr.Tab) -> None:
+        """Look into the data that is chosen when the tab is first opened."""
+        if self.hosting.training:
+            tab.select(self._first_look, {*self._looked_at, self.found}, self.found, show_progress="hidden",
+                       api_visibility="private")
+
+    def forget(self, visitor: str) -> None:
+        """Free what is kept of a visitor whose page has closed."""
+        self.looks.pop(visitor, None)
+
+    def _first_look(self, values: dict[Any, Any], request: gr.Request) -> Any:
+        return self._newest_look(values, request) if values[self.found] == data_view.NOTHING else gr.skip()
+
+    def _newest_look(self, values: dict[Any, Any], request: gr.Request) -> Any:
+        """What `_look_into` gives, unless the visitor has chosen otherwise meanwhile: a slow look must not go
+        over a later one."""
+        visitor, mine = request.session_hash or "", object()
+        self.looks[visitor] = mine
+        found = self._look_into(values)
+        return found if self.looks.get(visitor) is mine else gr.skip()
+
+    def _look_into(self, values: dict[Any, Any]) -> str:
+        """What training would read, with a few pictures; or why it cannot."""
+        if not values[self.data]:
+            return data_view.NOTHING
+        name, source = values[self.data], self._source(values[self.data])
+        how = {"fit": "crop", **{option: values[control] for option, control in self._how.items()}}
+        try:
+            self._allowed(name)
+            found = data.load(source, size=int(values[self.size]), most=_LOOKED, **how)
+        except StudioError as error:
+            return data_view.refused(str(error))
+        return data_view.view(
+            data.summary(found, name, how["fit"]), found, values[self.archive].get(name, "")
+        )
+
     @said
     def _unpack(self, path: str) -> list[Any]:
         if self.hosting.hosted and len(self._data()) - len(data.present()) >= HOSTED_ARCHIVES:
@@ -117,11 +180,8 @@ class TrainTab:
             found = unpack(path, self.pictures / name, most * 10**6)
         finally:
             Path(path).unlink(missing_ok=True)
-        words = [f"**{found.pictures:,} pictures**",
-                 f"labels: {', '.join(found.labels[:12])}" if found.labels else "no labels"]
-        words += [f"{found.captions:,} captions"] if found.captions else []
-        words += [f"{found.left:,} other files left out"] if found.left else []
-        return [gr.Dropdown(choices=self._data(), value=name), "; ".join(words) + ".", None]
+        left = f"Left out of the archive: {found.left_out}." if found.left_out.total else ""
+        return [gr.Dropdown(choices=self._data(), value=name), None, {name: left}]
 
     def _preset(self, preset: str, size: int) -> dict[Any, Any]:
         config = configured(preset, size, fit="crop")
@@ -131,14 +191,21 @@ class TrainTab:
         source = values[self.data]
         if not source:
             raise DataError("Choose pictures, or drop a zip of them.")
-        if self.hosting.hosted and source not in self._data():
-            raise DataError("Choose one of the data sets that are here, or drop a zip of pictures.")
-        dropped = self.pictures / Path(source).name
-        given = {"name": (values[self.name] or "").strip(), "data": str(dropped.resolve()) if dropped.is_dir() else source}
+        self._allowed(source)
+        given = {"name": (values[self.name] or "").strip(), "data": self._source(source)}
         if self.hosting.hosted:                     # the menus' own values, whatever the page sends
             return configured(values[self.preset], values[self.size], fit="crop", **given)
         return build(TrainConfig, {**self.options.read(values), "size": values[self.size], **given},
                      "option of the training")
+
+    def _allowed(self, name: str) -> None:
+        if self.hosting.hosted and name not in self._data():
+            raise DataError("Choose one of the data sets that are here, or drop a zip of pictures.")
+
+    def _source(self, name: str) -> str:
+        """The name or path that training reads: the folder of what was dropped, else what was given."""
+        dropped = self.pictures / Path(name).name
+        return str(dropped.resolve()) if dropped.is_dir() else name
 
     @said
     def _train(self, values: dict[Any, Any]) -> list[Any]:

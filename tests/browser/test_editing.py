@@ -135,12 +135,28 @@ def test_an_inversion_shows_its_way_into_noise(desktop, tmp_path):
 
 
 def test_what_is_no_picture_is_taken_out_with_a_sentence(desktop, tmp_path):
-    """And Generate works on, with the edit and without."""
-    (tmp_path / "bad.png").write_text("no picture")
+    """And Generate works on, with the edit and without; a TIFF, which no browser shows, as any other."""
     choose(desktop, "Start from a picture")
-    desktop.locator("#edit-picture input[type=file]").set_input_files(tmp_path / "bad.png")
-    desktop.wait_for_selector("text=bad.png is no picture that can be opened")
+    for name in ("bad.png", "fake.tif"):
+        (tmp_path / name).write_text("no picture")
+        desktop.locator("#edit-picture input[type=file]").set_input_files(tmp_path / name)
+        desktop.wait_for_selector(f"text={name} is no picture that can be read")
     desktop.click("#generate")
     desktop.wait_for_selector("text=the picture is missing")
     choose(desktop, "Nothing: draw from noise")
     run(desktop, steps=2)
+
+
+def test_a_transparent_picture_is_laid_on_the_model_s_background_and_it_is_said(desktop, tmp_path):
+    """emoji was trained on white, as its header says."""
+    picture = np.zeros((64, 64, 4), np.uint8)
+    picture[20:44, 20:44] = (250, 200, 0, 255)
+    Image.fromarray(picture).save(tmp_path / "clear.png")
+    desktop.locator("#model input").click()
+    desktop.get_by_role("option", name="emoji", exact=True).click()
+    choose(desktop, "Start from a picture")
+    desktop.locator("#edit-picture input[type=file]").set_input_files(tmp_path / "clear.png")
+    desktop.wait_for_selector("#edit-note:has-text('its transparent parts are laid on white, the background "
+                              "of emoji')")
+    choose(desktop, "Nothing: draw from noise")
+    desktop.wait_for_function("!document.querySelector('#edit-note').innerText.trim()")

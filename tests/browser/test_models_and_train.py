@@ -87,8 +87,14 @@ def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
     tab(page, "Train")
     page.locator("#train-zip input[type=file]").set_input_files(str(archive))
     page.wait_for_function("document.querySelector('#train-found').innerText.includes('24 pictures')")
-    assert "short, tall" in page.inner_text("#train-found") and narrow(page)
+    assert "short 12, tall 12" in page.inner_text("#train-found") and narrow(page)
+    thumbnails = page.locator("#train-found .thumbnails img")  # before the training, of both labels
+    assert thumbnails.count() == 8 and all(
+        one.evaluate("i => i.naturalWidth") == 32 for one in thumbnails.all()
+    )
+    assert {one.inner_text() for one in page.locator("#train-found figcaption b").all()} == {"short", "tall"}
     page.locator("#train-size label").filter(has_text="16x16").click()
+    page.wait_for_function("document.querySelector('#train-found img').naturalWidth === 16")
     page.click("#train-advanced > button")
     page.wait_for_selector("#train-advanced input")
     field = page.locator("#train-advanced label").filter(has_text="Channels").locator("input").first

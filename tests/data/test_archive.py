@@ -40,7 +40,11 @@ def test_folders_become_labels_and_texts_captions(zipped, tmp_path):
     entries += [(f"all/{label}/{k}.txt", f"a {label}, number {k}") for label in ("cat", "dog") for k in range(3)]
     entries += [("all/readme.md", "x"), ("__MACOSX/all/._0.png", b"x"), ("all/.DS_Store", b"x")]
     found = unpack(zipped(entries), tmp_path / "out", PLENTY)
-    assert (found.pictures, found.labels, found.captions, found.left) == (6, ("cat", "dog"), 6, 3)
+    assert found.pictures == 6
+    assert (
+        str(found.left_out)
+        == "2 hidden or system files (__MACOSX/all/._0.png, all/.DS_Store), 1 .md file (all/readme.md)"
+    )
     read = data.load(tmp_path / "out")
     assert read.names == ("cat", "dog") and read.captions[4] == ("a dog, number 1",)
     assert not list((tmp_path / "out").rglob("*.md"))
@@ -48,7 +52,9 @@ def test_folders_become_labels_and_texts_captions(zipped, tmp_path):
 
 def test_pictures_without_folders_have_no_labels(zipped, tmp_path):
     found = unpack(zipped([(f"one/two/{k}.PNG", picture(k)) for k in range(3)]), tmp_path / "out", PLENTY)
-    assert found.labels == () and len(data.load(tmp_path / "out").images) == 3
+    assert found.pictures == 3 and found.left_out.total == 0
+    read = data.load(tmp_path / "out")
+    assert read.labels is None and len(read.images) == 3
 
 
 @pytest.mark.parametrize("name", ["../evil.png", "a/../../evil.png", "/tmp/evil.png", "C:/evil.png", "..\\evil.png",

@@ -1,0 +1,91 @@
+"""Folders named after the parts of a data set (train, test, validation): recognised, so that none is taken
+for a label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import DataError
+
+NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test", "validation": "validation",
+         "val": "validation", "valid": "validation", "dev": "validation"}
+# what a split is read from, the first that is there
+FALLBACK = {"train": ("train",), "test": ("test", "validation")}
+
+
+@dataclass(frozen=True)
+class Split:
+    """The pictures of one split. `labels` has the folder that names each one's label, or None; `others`
+    counts the pictures of the splits that are not read."""
+
+    pictures: tuple[Path, ...]
+    labels: tuple[str | None, ...]
+    name: str = ""                              # "" where the folder has no splits
+    others: dict[str, int] = field(default_factory=dict)
+
+
+def chosen(root: Path, pictures: Sequence[Path], split: str) -> Split:
+    """The pictures of a split of a folder: of ROOT/train/... or ROOT/LABEL/train/..., with one folder around
+    or without.
+
+    A folder without splits is taken whole; one folder around all labels is taken off. Raises a `DataError`
+    where split folders lie beside others, or the split is missing.
+    """
+    parts = [path.relative_to(root).parts for path in pictures]
+    depth = _depth(root, parts)
+    if depth is None:
+        # ROOT/all/LABEL/...
+        while all(len(one) > 2 for one in parts) and len({one[0] for one in parts}) == 1:
+            parts = [one[1:] for one in parts]
+        labels = tuple(one[0] if len(one) > 1 else None for one in parts)
+        return Split(tuple(pictures), labels)
+    of = [NAMES[one[depth].casefold()] for one in parts]
+    counts = Counter(of)
+    name = next((one for one in FALLBACK[split] if one in counts), None)
+    if name is None:
+        folders = ", ".join(sorted({one[depth] for one in parts}))
+        raise DataError(f"{root} holds {'the splits' if len(counts) > 1 else 'the split'} {folders} and "
+                        "none for "
+                        f"{split}. Name the folder with those pictures {split}, or give it alone.")
+    kept = [k for k, one in enumerate(of) if one == name]
+    if len(given := {parts[k][depth] for k in kept}) > 1:
+        raise DataError(f"{root} holds several folders for the split {name}: {', '.join(sorted(given))}. "
+                        "Keep one of them.")
+    # LABEL/train/..., not one folder around train/...
+    by_top = depth == 1 and len({one[0] for one in parts}) > 1
+    labels = tuple(parts[k][0] if by_top else _below(parts[k], depth) for k in kept)
+    return Split(
+        tuple(pictures[k] for k in kept), labels, name, {one: counts[one] for one in counts if one != name}
+    )
+
+
+def _below(parts: tuple[str, ...], depth: int) -> str | None:
+    """LABEL of .../train/LABEL/..."""
+    below = parts[depth + 1:-1]
+    return below[0] if below else None
+
+
+def _depth(root: Path, parts: Sequence[tuple[str, ...]]) -> int | None:
+    """How many folders lie around the splits' own: 0 or 1; None where there are no splits."""
+    top = _folders(parts, 0)
+    if top is None:
+        return None
+    named = {one for one in top if one.casefold() in NAMES}
+    if named and named == top:
+        return 0
+    if len({NAMES[one.casefold()] for one in named}) > 1:
+        others = sorted(top - named)
+        raise DataError(f"{root} holds the splits {', '.join(sorted(named))} beside other folders "
+                        f"({', '.join(others[:3])}"
+                        f"{', ...' if len(others) > 3 else ''}), so it does not say which are labels. Move "
+                        "one kind away.")
+    inner = _folders(parts, 1)
+    return 1 if inner and all(one.casefold() in NAMES for one in inner) else None
+
+
+def _folders(parts: Sequence[tuple[str, ...]], depth: int) -> set[str] | None:
+    """The names of the folders at a depth; None where a picture lies less deep."""
+    return {one[depth] for one in parts} if parts and all(len(one) > depth + 1 for one in parts) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import CheckpointError
 from ..nets.config import UNetConfig
 from ..spec import ModelSpec
 from .facts import Settings
@@ -43,9 +42,6 @@ def describe(source: Source) -> Found:
     base, channels = source.shape("conv_in.weight", 4)[:2]
     widths = [source.shape(f"down.{k}.block.0.conv1.weight", 4)[0] for k in range(levels)]
     multipliers = tuple(w // base if w % base == 0 else w / base for w in widths)
-    if widths[0] != base:
-        raise CheckpointError(f"conv_in of {source.path.name} gives {base} channels and the first level has {widths[0]}; the "
-                              "U-Net here has the same in both.")
     attended = tuple(k for k in range(levels) if f"down.{k}.attn.0.q.weight" in source.shapes)
     told = Settings("ddpm", source.flags, source.args, {})
     size = told.told("image_size", _SIZES.get(multipliers, 2 ** (levels + 1)))
@@ -62,7 +58,8 @@ def describe(source: Source) -> Found:
     config = UNetConfig(
         in_channels=channels, out_channels=source.shapes["conv_out.weight"][0], channels=base, multipliers=multipliers,
         blocks=blocks, attention_levels=attended, heads=1, conditioning="add", resample="conv" if convolved else "plain",
-        downsample_padding="end", norm_eps=1e-6, time_order="sin_cos", time_shift=1)
+        downsample_padding="end", norm_eps=1e-6, time_order="sin_cos", time_shift=1,
+        stem_channels=None if widths[0] == base else base)
     defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance.removeprefix("fixed")},
                                 "spacing": "leading", "clip": True, "steps": min(250, steps)}
     spec = ModelSpec(name=source.name, network=config, schedule=named(_SCHEDULES[schedule], steps, start, end),

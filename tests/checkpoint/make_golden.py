@@ -80,6 +80,9 @@ DDPM = {
                     "in_channels": 3, "resamp_with_conv": True}, {**_SIX}),
     "without-convolutions": ({"ch": 32, "out_ch": 1, "ch_mult": [1, 1, 2], "num_res_blocks": 2, "attn_resolutions": [4, 8],
                               "in_channels": 1, "resamp_with_conv": False}, {**_SIX, "beta_schedule": "quad"}),
+    # conv_in narrower than the first level
+    "wider-first": ({"ch": 32, "out_ch": 3, "ch_mult": [2, 3], "num_res_blocks": 1, "attn_resolutions": [4], "in_channels": 3,
+                     "resamp_with_conv": True}, {**_SIX}),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,34 @@ def test_pickles_that_hold_more_than_weights_are_refused(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="no state dict with convolutions"):
         ds_convert("bad.pt", "out.safetensors")
     assert [one.name for one in tmp_path.iterdir()] == ["bad.pt"]
+
+
+class Fraction(torch.nn.Module):
+    """A module saved whole, by reference to its class."""
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("more", [np.float64(0.25), np.int64(7), np.bool_(True), np.float32(1) * np.ones(3), Namespace(lr=1e-4),
+                                  Path("runs")], ids=lambda one: type(one).__name__)
+def test_values_beside_the_weights_that_run_no_code_are_allowed(saved, tmp_path, more, legacy):
+    """Trainers keep their best loss as a numpy scalar, their arguments, and paths."""
+    folder = saved("ddpm", "cifar-like")
+    torch.save({"state_dict": load_file(file_in(folder)), "best": more, "all": [more]}, folder / "last.pt",
+               _use_new_zipfile_serialization=not legacy)
+    out = ds_convert(folder / "last.pt", tmp_path / "out.safetensors")
+    assert same(ds.load(folder, "cpu", "fp32"), ds.load(out, "cpu", "fp32"))
+
+
+def test_a_whole_module_is_refused_by_its_name(tmp_path, capsys):
+    """torch's own text is cut off before the name, and coloured for a terminal."""
+    torch.save(Fraction(), tmp_path / "whole.pt")
+    assert main(["convert", str(tmp_path / "whole.pt"), str(tmp_path / "out.safetensors")]) == 2
+    said = capsys.readouterr().err
+    assert "it holds an object of" in said and "Fraction, which is not allowed" in said and "\x1b" not in said
+    assert "torch.save(network.state_dict(), 'whole-weights.pt')" in said
+    (tmp_path / "whole.pt").write_bytes(b"\x80\x02}q\x00\x95.")
+    assert main(["convert", str(tmp_path / "whole.pt"), str(tmp_path / "out.safetensors")]) == 2
+    assert "\x1b" not in (said := capsys.readouterr().err) and "weights_only" not in said
 
 
 def test_convert_says_what_it_cannot_do(saved, tmp_path):

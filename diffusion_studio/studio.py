@@ -111,7 +111,7 @@ class Studio:
 
         path = self.card(name).path
         flags = self._opened.get(name, (path, {}))[1]
-        changed = path.stat().st_mtime_ns
+        changed = checkpoint.changed(path)
         with self._lock:
             if self._loaded.get(name, (None,))[0] != changed:
                 self._loaded[name] = changed, load(path, self.device, self.precision, flags)
@@ -128,10 +128,8 @@ class Studio:
         knows its name. Raises `CheckpointError` or `OptionError` where it cannot be used.
         """
         path = checkpoint.weight_file(path)
-        spec = checkpoint.spec_of(path, flags)
-        if name is None:
-            name = path.stem if checkpoint.listed_file(path.parent) != path else path.parent.name
-            name = name if path.stem != "diffusion_pytorch_model" or path.parent.name not in ("unet", "unet_ema") else spec.name
+        checkpoint.spec_of(path, flags)
+        name = checkpoint.name_of(path) if name is None else name
         self.forget(name)
         if not listed:
             self._unlisted.add(name)
@@ -209,7 +207,13 @@ class Studio:
     def _scan(self) -> dict[str, ModelCard | CheckpointError]:
         found: dict[str, ModelCard | CheckpointError] = {}
         folders = sorted(one for one in self.folder.iterdir() if one.is_dir()) if self.folder.is_dir() else []
-        files = {folder.name: (checkpoint.listed_file(folder), {}) for folder in folders}
+        files: dict[str, tuple[Path | None, dict[str, Any]]] = {}
+        for folder in folders:
+            name = checkpoint.folder_name(folder)
+            try:
+                files[name] = checkpoint.listed_file(folder), {}
+            except CheckpointError as error:
+                found[name] = error
         for name, (path, flags) in {**files, **dict(self._opened)}.items():
             if path is None:
                 continue

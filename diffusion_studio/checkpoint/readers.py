@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
 from ..spec import ModelSpec
 from . import classifier, ddpm, diffusers, diffusers_skip, edm, lucidrains, openai, openai_classifier, tqch
-from .container import PICKLES, Outline, outline, read_json, tree
+from .container import Outline, outline, tree
+from .folders import configurations, notes_on, weight_file
 from .native import FORMAT, Weights, read, read_spec
 from .reader import Found, Reader
 from .small import SMALL
@@ -21,9 +22,6 @@ READERS: dict[str, Reader] = {
     "edm": edm.READER, "openai-classifier": openai_classifier.READER, "lucidrains": lucidrains.READER, "tqch": tqch.READER,
     **SMALL}
 
-_FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors", "unet_ema/diffusion_pytorch_model.safetensors",
-          "unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
-          "unet/diffusion_pytorch_model.fp16.safetensors")
 # What a file is that is none of the above: a part of a tensor's name, and the sentence.
 _STRANGERS = (
     (("lora_", ".lora.", "lora_A", "hada_w1", "lokr_w1"),
@@ -54,34 +52,6 @@ class Inspection:
     surplus: tuple[str, ...] = ()
 
 
-def weight_file(path: str | Path) -> Path:
-    """The weight file at a path: itself, or the one that a model's folder holds. Raises `CheckpointError`."""
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    for name in _FILES:
-        if (path / name).is_file():
-            return path / name
-    candidates = sorted(one.name for one in path.glob("*.safetensors"))
-    if len(candidates) == 1:
-        return path / candidates[0]
-    if candidates:
-        shown = ", ".join(candidates[:5]) + (f" and {len(candidates) - 5} more" if len(candidates) > 5 else "")
-        raise CheckpointError(f"{path} holds {len(candidates)} weight files ({shown}). Name the one that is meant.")
-    if pickles := sorted(one for one in [*path.glob("*"), *path.glob("unet/*")] if one.suffix.lower() in PICKLES):
-        held = f"a pickle, {pickles[0].name}. Make a safetensors file of it" if len(pickles) == 1 else \
-            f"pickles: {', '.join(one.name for one in pickles[:5])}. Make a safetensors file of the one that is meant"
-        raise CheckpointError(f"{path} holds only {held} with: "
-                              f"diffusion-studio convert {pickles[0]} {pickles[0].with_suffix('.safetensors')}")
-    raise CheckpointError(f"There is no weight file at {path / _FILES[0]}, nor at another place where a model's folder "
-                          f"has it: {', '.join(_FILES[1:4])}.")
-
-
-def listed_file(folder: Path) -> Path | None:
-    """The weight file by which a folder is known as a model's, or None where it is not one."""
-    return next((folder / name for name in _FILES if (folder / name).is_file()), None)
-
-
 def spec_of(path: str | Path, flags: Mapping[str, Any] | None = None) -> ModelSpec:
     """The `ModelSpec` of any checkpoint of a model that draws, its weights unread. Raises `CheckpointError`."""
     return drawing(path, inspect(path, flags).spec)
@@ -109,7 +79,7 @@ def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Pa
         read_header = classifier.read_spec if classifier.is_one(drawn.metadata) else read_spec
         return Inspection(path, drawn, None, read_header(path))
     reader = _recognised(drawn)
-    source = reader.source(drawn, **_beside(beside or path, flags or {}))
+    source = reader.source(drawn, **configurations(beside or path, flags or {}))
     try:
         found = reader.describe(source)
     except OptionError as error:
@@ -117,6 +87,8 @@ def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Pa
             raise
         raise CheckpointError(f"{path.name} has the layout of {reader.title}, but its settings make no model: "
                               f"{str(error)[:600]}") from error
+    more = (*notes_on(path), *reader.notes_on(drawn, source))
+    found = replace(found, notes=(*found.notes, *more)) if more else found
     wanted = {name for one in found.renames for name in one.theirs}
     return Inspection(path, drawn, found, found.spec, tuple(sorted(wanted - source.shapes.keys())),
                       tuple(sorted(source.shapes.keys() - wanted - set(found.unused))))
@@ -185,22 +157,3 @@ def _stranger(drawn: Outline) -> str | None:
         return ("Its input has 6 channels: it is given a picture besides the noise, to enlarge it (most likely one of latent "
                 "diffusion). Such models are read in OpenAI's layout and our own.")
     return None
-
-
-def _beside(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The configurations that lie where the layouts put them."""
-    found: dict[str, Any] = {"flags": flags}
-    config = path.parent / "config.json"
-    if config.is_file() and _of_unet(given := read_json(config)):
-        found["config"] = {name: value for name, value in given.items() if not name.startswith("_")}
-    for scheduler in (path.parent / "scheduler_config.json", path.parent.parent / "scheduler" / "scheduler_config.json"):
-        if scheduler.is_file() and (scheduler.parent == path.parent or path.parent.name.startswith("unet")):
-            found["scheduler"] = read_json(scheduler)
-            break
-    if (path.parent / "args.json").is_file():
-        found["args"] = read_json(path.parent / "args.json")
-    return found
-
-
-def _of_unet(given: Mapping[str, Any]) -> bool:
-    return "block_out_channels" in given or given.get("_class_name") == "UNet2DModel"

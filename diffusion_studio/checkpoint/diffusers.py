@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from ..diffusion.schedule import NoiseSchedule, Table
 from ..errors import CheckpointError
 from ..nets.config import UNetConfig
 from ..spec import ModelSpec
-from .facts import Settings
+from .facts import FILE, PRESET, Settings
 from .noise import named, zero_terminal
 from .reader import Found, Reader, Source
 from .walk import Part, renames
@@ -31,6 +32,9 @@ _GOOGLE_PRESET = {"attention_head_dim": None, "downsample_padding": 0, "flip_sin
 _KINDS = ("DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "PNDM", "LMSDiscrete", "EulerDiscrete", "EulerAncestralDiscrete",
           "DPMSolverMultistep", "DPMSolverSinglestep", "DPMSolverSDE", "UniPCMultistep", "DEISMultistep", "HeunDiscrete",
           "KDPM2Discrete", "KDPM2AncestralDiscrete", "SASolver", "LCM", "TCD", "UnCLIP")
+# Hugging Face's diffusion course, unit 2: classes as further channels of a UNet2DModel that lies under model.
+_COURSE_TABLE = "class_emb.weight"
+_COURSE_SCHEDULER = {"_class_name": "DDPMScheduler", "num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}
 MAX_CLASSES = 100_000
 SCHEDULER_FLAGS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas", "prediction_type",
                     "variance_type", "clip_sample", "clip_sample_range", "thresholding", "timestep_spacing", "steps_offset",
@@ -64,9 +68,15 @@ def describe(source: Source) -> Found:
     if source.shape("conv_in.weight", 4)[0] != widths[0]:
         raise CheckpointError("conv_in and the first level differ in width; UNet2DModel has no such network.")
     told.known("layers_per_block", blocks)
-    channels, out = source.shape("conv_in.weight", 4)[1], source.shape("conv_out.weight", 4)[0]
-    told.known("in_channels", channels)
+    taken, out = source.shape("conv_in.weight", 4)[1], source.shape("conv_out.weight", 4)[0]
+    told.known("in_channels", taken)
     told.known("out_channels", out)
+    planes = source.shape(_COURSE_TABLE, 2)[1] if _COURSE_TABLE in s else 0
+    channels = taken - planes
+    if channels not in (1, 3):
+        raise CheckpointError(f"{source.path.name} takes {taken} channels and gives {out}: besides the picture it is given something "
+                              "(a class, a mask, another picture) that no tensor in the file makes. Where its program has a table "
+                              f"of classes beside the network ({_COURSE_TABLE}), save both together.")
 
     def attended(way: str) -> tuple[int, ...]:
         found = [k for k in range(levels) if f"{way}_blocks.{k}.attentions.0.to_q.weight" in s]
@@ -98,7 +108,7 @@ def describe(source: Source) -> Found:
     act = told.told("act_fn", "silu", absent="silu")
     if act not in ("silu", "swish"):
         raise CheckpointError(f"This network's activation is {act[:80]!r}; the U-Net here has silu.")
-    pixels = size(source, told, google or {6: 128, 5: 64}.get(levels, 32))
+    pixels = size(source, told, 28 if planes and channels == 1 else google or {6: 128, 5: 64}.get(levels, 32))
     names, label = labels(source, told)
     config = UNetConfig(
         in_channels=channels, out_channels=out, channels=widths[0], multipliers=tuple(w / widths[0] for w in widths),
@@ -112,7 +122,10 @@ def describe(source: Source) -> Found:
         middle_scale=told.told("mid_block_scale_factor", 1.0, absent=1.0),
         embedding_channels=None if embedding == 4 * widths[0] else embedding,
         center_input=told.told("center_input_sample", False, absent=False), **label)
-    made_of, notes = process(source, out == 2 * channels)
+    if planes and config.center_input:
+        raise CheckpointError(f"{source.path.name} centres its input (center_input_sample), the channels of its class too, which is "
+                              "not built here.")
+    made_of, notes = _course_process(source) if planes else process(source, out == 2 * channels)
     if google and "norm_eps" not in source.config:
         notes.append("the settings of google's DDPM files were taken, as channels and the attention's old names are theirs")
     schedule, parametrization, defaults, facts = made_of
@@ -121,7 +134,8 @@ def describe(source: Source) -> Found:
     spec = ModelSpec(name=source.name, network=config, schedule=schedule, parametrization=parametrization,
                      image_size=pixels, channels=channels, learned_variance=out == 2 * channels, labels=names,
                      defaults=defaults)
-    made = renames(config, lambda part: place(part, levels - 1), INSIDE)
+    made = renames(config, lambda part: _COURSE_TABLE.rpartition(".")[0] if planes and part.kind == "label" else
+                   place(part, levels - 1), INSIDE)
     return Found("diffusers", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
                  told.finish(("dropout",)) + facts, tuple(notes))
 
@@ -166,6 +180,9 @@ def _divides(candidates: Iterable[int], widths: tuple[int, ...]) -> int:
 
 
 def labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, Any]]:
+    if _COURSE_TABLE in source.shapes:
+        count, width = source.shape(_COURSE_TABLE, 2)
+        return tuple(f"class {k}" for k in range(count)), {"classes": count, "class_embedding": "channels", "class_channels": width}
     if "class_embedding.weight" in source.shapes:
         told.known("num_class_embeds", source.shape("class_embedding.weight", 2)[0])
         count, kind = source.shapes["class_embedding.weight"][0], "table"
@@ -226,6 +243,17 @@ def process(source: Source, learned: bool) -> tuple[tuple[NoiseSchedule, str, di
     return (schedule, parametrization, defaults, told.finish()), notes
 
 
+def _course_process(source: Source) -> tuple[tuple[NoiseSchedule, str, dict, tuple], list[str]]:
+    """The process of the course's notebook, where no scheduler is there."""
+    if source.scheduler:
+        return process(source, False)
+    (*made, facts), notes = process(replace(source, scheduler=_COURSE_SCHEDULER), False)
+    facts = tuple(replace(one, source=f"{PRESET} diffusion course") if one.source.startswith(FILE) else one for one in facts)
+    notes.append("a table of classes that become channels of the picture is the network of Hugging Face's diffusion course: its "
+                 "notebook's scheduler is taken (1000 timesteps, squaredcos_cap_v2)")
+    return (*made, facts), notes
+
+
 def _refuse_other_blocks(source: Source) -> None:
     kinds = []
     for name in ("down_block_types", "up_block_types"):
@@ -248,6 +276,7 @@ READER = Reader(
     describe=describe,
     aliases=((".Conv2d_0.", ".conv."), (".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."),
              (".proj_attn.", ".to_out.0.")),
+    outside=(_COURSE_TABLE,),
     ambiguous=(
         (("attention_head_dim",), ((None,), (4,), (8,), (16,), (32,), (64,))),
         (("flip_sin_to_cos", "freq_shift"), ((True, 0), (False, 1), (True, 1), (False, 0))),

@@ -150,7 +150,7 @@ def _stranger(drawn: Outline) -> str | None:
     if len(first) in (3, 5):
         return (f"Its convolutions run over {'sequences' if len(first) == 3 else 'volumes or films'}, not over pictures, "
                 "which have two dimensions.")
-    if len(first) == 4 and first[1] in (4, 8, 9, 16):
+    if len(first) == 4 and first[1] in (4, 8, 9, 16) and not there("class_emb.weight"):
         return f"Its input has {first[1]} channels: it works on an autoencoder's codes (latent diffusion), not on pixels."
     enlarger = drawn.shapes.get("conv_in.weight", ())
     if len(enlarger) == 4 and enlarger[1] == 6:

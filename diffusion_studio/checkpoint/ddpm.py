@@ -6,6 +6,7 @@ from typing import Any
 
 from ..nets.config import UNetConfig
 from ..spec import ModelSpec
+from . import openai
 from .facts import Settings
 from .noise import named
 from .reader import Found, Reader, Source
@@ -19,7 +20,10 @@ _INSIDE = {
     "time": {"0": ("0",), "2": ("1",)}, "conv_in": {"": ("",)}, "norm_out": {"": ("",)}, "conv_out": {"": ("",)},
 }
 _SIZES = {(1, 2, 2, 2): 32, (1, 2, 2, 2, 4): 64, (1, 1, 2, 2, 4, 4): 256}
-_IGNORED = ("dropout", "ema", "ema_rate", "type")
+# Training, and what of the data's preparation is not undone when drawing.
+_IGNORED = ("dropout", "ema", "ema_rate", "type", "dataset", "category", "random_flip", "num_workers", "uniform_dequantization",
+            "gaussian_dequantization", "batch_size", "n_epochs", "n_iters", "snapshot_freq", "validation_freq", "last_only",
+            "weight_decay", "optimizer", "lr", "beta1", "amsgrad", "eps", "grad_clip")
 _SCHEDULES = {"linear": "linear", "quad": "scaled_linear", "const": "const", "jsd": "jsd", "sigmoid": "sigmoid"}
 
 
@@ -47,9 +51,13 @@ def describe(source: Source) -> Found:
     size = told.told("image_size", _SIZES.get(multipliers, 2 ** (levels + 1)))
     for name, value in (("ch", base), ("ch_mult", list(multipliers)), ("num_res_blocks", blocks), ("in_channels", channels),
                         ("out_ch", source.shape("conv_out.weight", 4)[0]),
-                        ("attn_resolutions", [size // 2**k for k in attended]),
                         ("resamp_with_conv", levels == 1 or "down.0.downsample.conv.weight" in source.shapes)):
         told.known(name, value)
+    openai.known_list(told, "attn_resolutions", [size // 2**k for k in attended], size, levels)
+    told.agreed("resolution", size)
+    told.agreed("channels", channels)
+    told.agreed("logit_transform", False)
+    told.agreed("rescaled", True)
     steps = told.told("num_diffusion_timesteps", 1000)
     schedule = told.told("beta_schedule", "linear", choices=tuple(_SCHEDULES))
     start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
@@ -66,7 +74,7 @@ def describe(source: Source) -> Found:
                      image_size=size, channels=channels, learned_variance=config.out_channels == 2 * channels,
                      defaults=defaults)
     return Found("ddpm", f"it has {', '.join(READER.sentinels)}", spec, tuple(renames(config, _place, _INSIDE)),
-                 told.finish(_IGNORED))
+                 told.finish(_IGNORED, whole=True))
 
 
 READER = Reader(

@@ -35,6 +35,9 @@ _KINDS = ("DDPM", "DDPMParallel", "DDIM", "DDIMParallel", "PNDM", "LMSDiscrete",
 # Hugging Face's diffusion course, unit 2: classes as further channels of a UNet2DModel that lies under model.
 _COURSE_TABLE = "class_emb.weight"
 _COURSE_SCHEDULER = {"_class_name": "DDPMScheduler", "num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}
+# Names of a config.json that change nothing here: training, the average's, what shapes tell under another name.
+IGNORED = ("dropout", "downsample_type", "upsample_type", "num_train_timesteps", "decay", "inv_gamma", "min_decay", "id2label",
+           "optimization_step", "power", "update_after_step", "use_ema_warmup")
 MAX_CLASSES = 100_000
 SCHEDULER_FLAGS = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas", "prediction_type",
                     "variance_type", "clip_sample", "clip_sample_range", "thresholding", "timestep_spacing", "steps_offset",
@@ -57,7 +60,7 @@ def place(part: Part, last: int) -> str:
 def describe(source: Source) -> Found:
     """The network and its process, from config.json, scheduler_config.json, flags and shapes."""
     _refuse_other_blocks(source)
-    s = source.shapes
+    source, s = without_extras(source), source.shapes
     levels = source.count("down_blocks.{}.resnets.0.norm1.weight")
     widths = tuple(source.shape(f"down_blocks.{k}.resnets.0.conv1.weight", 4)[0] for k in range(levels))
     blocks = source.count("down_blocks.0.resnets.{}.norm1.weight")
@@ -97,6 +100,7 @@ def describe(source: Source) -> Found:
     middle = "attention" if "mid_block.attentions.0.to_q.weight" in s else \
         "residual" if "mid_block.resnets.0.conv1.weight" in s else "none"
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
+    agreed_frame(told, middle, embedding, "positional")
 
     head = told.told("attention_head_dim", _divides((8, 4, 2, 1), widths), absent=8, optional=True)
     groups = told.told("norm_num_groups", _divides(range(32, 0, -1), widths), absent=32, optional=True) or 32
@@ -137,7 +141,24 @@ def describe(source: Source) -> Found:
     made = renames(config, lambda part: _COURSE_TABLE.rpartition(".")[0] if planes and part.kind == "label" else
                    place(part, levels - 1), INSIDE)
     return Found("diffusers", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
-                 told.finish(("dropout",)) + facts, tuple(notes))
+                 told.finish(IGNORED, whole=True) + facts, tuple(notes))
+
+
+def without_extras(source: Source) -> Source:
+    """The source without flags that a pasted config.json has besides: its class, and a None that only the process has."""
+    flags = {name: value for name, value in source.flags.items() if not name.startswith("_")}
+    if str(flags.get("num_train_timesteps", "")).lower() in ("none", "null"):
+        del flags["num_train_timesteps"]
+    return replace(source, flags=flags)
+
+
+def agreed_frame(told: Settings, middle: str, embedding: int, time: str) -> None:
+    """Compare what of the constructor's names is seen in shapes and asked for nowhere else."""
+    told.agreed("mid_block_type", None if middle == "none" else "UNetMidBlock2D", none_says_none=True)
+    if middle != "none":
+        told.agreed("add_attention", middle == "attention")
+    told.agreed("time_embedding_dim", embedding)
+    told.agreed("time_embedding_type", time)
 
 
 def _resample(source: Source, levels: int) -> str:
@@ -182,9 +203,12 @@ def _divides(candidates: Iterable[int], widths: tuple[int, ...]) -> int:
 def labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, Any]]:
     if _COURSE_TABLE in source.shapes:
         count, width = source.shape(_COURSE_TABLE, 2)
+        told.agreed("num_class_embeds", None)
+        told.agreed("class_embed_type", None)
         return tuple(f"class {k}" for k in range(count)), {"classes": count, "class_embedding": "channels", "class_channels": width}
     if "class_embedding.weight" in source.shapes:
-        told.known("num_class_embeds", source.shape("class_embedding.weight", 2)[0])
+        told.known("num_class_embeds", source.shape("class_embedding.weight", 2)[0], none_says_none=True)
+        told.agreed("class_embed_type", None)
         count, kind = source.shapes["class_embedding.weight"][0], "table"
     elif "class_embedding.linear_1.weight" in source.shapes:
         told.known("class_embed_type", "timestep")
@@ -193,6 +217,8 @@ def labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, A
             raise CheckpointError(f"num_class_embeds must be from 1 to {MAX_CLASSES:,}, got {count:,}. No tensor tells how many "
                                   "classes there are; say it with the flag num_class_embeds.")
     else:
+        told.agreed("num_class_embeds", None)
+        told.agreed("class_embed_type", None)
         return (), {}
     null = told.told("null_class", False)
     given = source.config.get("id2label")

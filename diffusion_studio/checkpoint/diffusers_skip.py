@@ -22,6 +22,7 @@ _LEAST = 128                    # of a level with attention: below it diffusers'
 
 def describe(source: Source) -> Found:
     """The network and its process, from config.json, scheduler_config.json, flags and shapes."""
+    source = diffusers.without_extras(source)
     s, levels = source.shapes, source.count("down_blocks.{}.resnets.0.norm1.weight")
     source.shape("down_blocks.0.resnets.0.norm1.weight", 1)
     widths = tuple(source.shape(f"down_blocks.{k}.resnets.0.conv1.weight", 4)[0] for k in range(levels))
@@ -55,6 +56,7 @@ def describe(source: Source) -> Found:
                                   "its Skip blocks have; only null, or what they have, is built here.")
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
+    diffusers.agreed_frame(told, middle, embedding, "fourier" if random else "positional")
     labels, label = diffusers.labels(source, told)
     size = diffusers.size(source, told, 32 * 2 ** max(levels - 4, 0))
     centred = told.told("center_input_sample", False, absent=False)
@@ -84,7 +86,7 @@ def describe(source: Source) -> Found:
     if random:
         made.append(Rename("frequencies", ("time_proj.weight",)))
     return Found("diffusers-ncsnpp", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
-                 told.finish(("dropout", "downsample_padding")) + facts, tuple(notes))
+                 told.finish((*diffusers.IGNORED, "downsample_padding"), whole=True) + facts, tuple(notes))
 
 
 def _place(part: Part, last: int) -> str:

@@ -110,7 +110,8 @@ def test_no_label_is_zeros_for_edm(stored):
     ({"attn_resolutions": "8"}, CheckpointError,
      r"attn_resolutions = .8., but the shapes of the weights say \[4, 8\]|\[8, 4\]"),
     ({"encoder_type": "residual"}, CheckpointError, "the shapes of the weights say 'standard'"),
-    ({"cbase": 16}, OptionError, "There is no flag of the layout edm 'cbase'")])
+    ({"cbase": 24}, CheckpointError, "flag says cbase = 24, but the shapes of the weights say"),
+    ({"cbas": 16}, OptionError, "There is no flag of the layout edm 'cbas'")])
 def test_edm_flags_that_do_not_fit(stored, flags, error, message):
     with pytest.raises(error, match=message):
         checkpoint.inspect(stored("edm", "ddpmpp-vp", configured=False), flags)

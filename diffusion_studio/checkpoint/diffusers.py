@@ -105,7 +105,7 @@ def describe(source: Source) -> Found:
     head = told.told("attention_head_dim", _divides((8, 4, 2, 1), widths), absent=8, optional=True)
     groups = told.told("norm_num_groups", _divides(range(32, 0, -1), widths), absent=32, optional=True) or 32
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
-    middle_groups = 0 if bare else told.told("attn_norm_num_groups", None)
+    middle_groups = 0 if bare else told.told("attn_norm_num_groups", None, absent=None)
     if middle_groups == groups:
         middle_groups = None
     padding = told.told("downsample_padding", 1, absent=1, choices=(0, 1))

@@ -74,7 +74,7 @@ def describe(source: Source) -> Found:
         blocks=blocks, attention_levels=going["down"], up_attention_levels=None if rising == going["down"] else rising,
         head_channels=head, conditioning="scale_shift" if scaled else "add", resample="residual", norm_least=4,
         norm_eps=told.told("norm_eps", 1e-6, absent=1e-5), middle=middle,
-        middle_groups=0 if bare else told.told("attn_norm_num_groups", None),
+        middle_groups=0 if bare else told.told("attn_norm_num_groups", None, absent=None),
         middle_scale=told.told("mid_block_scale_factor", _SQRT2, absent=1.0),
         embedding_channels=None if embedding == 4 * widths[0] else embedding, resample_filter="fir", resample_skip=True,
         skip_scale=math.sqrt(0.5), up_attention="last", input_path="skip", output_path="skip", **time, **label)

@@ -15,6 +15,7 @@ from .container import Outline, outline, tree
 from .folders import configurations, notes_on, weight_file
 from .native import FORMAT, Weights, read, read_spec
 from .reader import Found, Reader
+from .remarks import remarks
 from .small import SMALL
 
 READERS: dict[str, Reader] = {
@@ -50,6 +51,11 @@ class Inspection:
     spec: Any
     missing: tuple[str, ...] = ()
     surplus: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was assumed and what is not followed, in at most two lines for people."""
+        return remarks(self.found, getattr(self.spec, "provenance", {}))
 
 
 def spec_of(path: str | Path, flags: Mapping[str, Any] | None = None) -> ModelSpec:
@@ -106,10 +112,10 @@ def read_any(path: str | Path, flags: Mapping[str, Any] | None = None, beside: P
     if seen.found is None:
         if isinstance(seen.spec, ClassifierSpec):
             return Weights(*classifier.read_classifier(seen.path))
-        return read(seen.path, dtype)
+        return replace(read(seen.path, dtype), remarks=seen.remarks)
     _complete(seen)
     reader = READERS[seen.found.layout]
-    return assembled(seen.path, reader.source(seen.outline), seen.found, dtype)
+    return replace(assembled(seen.path, reader.source(seen.outline), seen.found, dtype), remarks=seen.remarks)
 
 
 def _complete(seen: Inspection) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import CheckpointError
 from ..nets.config import UNetConfig
 from ..spec import ModelSpec
 from . import openai
@@ -56,8 +57,9 @@ def describe(source: Source) -> Found:
     openai.known_list(told, "attn_resolutions", [size // 2**k for k in attended], size, levels)
     told.agreed("resolution", size)
     told.agreed("channels", channels)
-    told.agreed("logit_transform", False)
-    told.agreed("rescaled", True)
+    if any(told.said(name) and told.told(name, usual) != usual for name, usual in (("logit_transform", False), ("rescaled", True))):
+        raise CheckpointError(f"{source.path.name} was trained on pictures that are not scaled to [-1, 1] (rescaled False, or "
+                              "logit_transform True), which is not undone here.")
     steps = told.told("num_diffusion_timesteps", 1000)
     schedule = told.told("beta_schedule", "linear", choices=tuple(_SCHEDULES))
     start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)

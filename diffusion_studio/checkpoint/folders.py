@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import CheckpointError
 from .container import INDEX, PICKLES, SHARD, file_size, read_json, shard_files
+from .facts import flattened
 
 CLASSIFIER = "classifier.safetensors"               # of a noisy classifier that 'train --kind classifier' wrote
 _PLACES = ("", "unet_ema", "unet")                  # where a folder has its U-Net, an average of the weights (EMA) first
@@ -99,7 +100,7 @@ def notes_on(path: Path) -> list[str]:
 
 def configurations(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
     """The configurations that lie where the layouts and their trainers put them."""
-    found: dict[str, Any] = {"flags": flags}
+    found: dict[str, Any] = {"flags": flattened(flags)}
     folders = [path.parent, *_higher(path.parent)]
     for folder in folders:
         inside = folder / "unet" if folder is not path.parent else folder
@@ -110,7 +111,7 @@ def configurations(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
             if "scheduler" not in found and scheduler.is_file():
                 found["scheduler"] = read_json(scheduler)
     if (path.parent / "args.json").is_file():
-        found["args"] = read_json(path.parent / "args.json")
+        found["args"] = flattened(read_json(path.parent / "args.json"))
     return found
 
 

@@ -118,7 +118,7 @@ def describe(source: Source) -> Found:
         notes.append("how convolutions and attention are scaled changed with the version, and shows in no tensor; if the "
                      "pictures are garbage, give the version that trained it")
     return Found("lucidrains", f"it has {', '.join(READER.sentinels)}", spec, tuple(_renames(config, wrapped)),
-                 told.finish(_IGNORED, whole=True), tuple(notes))
+                 told.finish(_IGNORED if waves else (*_IGNORED, "learned_sinusoidal_dim"), whole=True), tuple(notes))
 
 
 def _gaussian(told: Settings, schedule: NoiseSchedule | None, process: dict[str, Any], at: tuple[int, int, int], newer: bool,

@@ -24,6 +24,9 @@ def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
     """
     loaded = _loaded(path)
     found = dict(_state_dicts(loaded))
+    if isinstance(loaded, Mapping) and {"state", "param_groups"} <= set(loaded):
+        raise CheckpointError(f"{path.name} holds the state of an optimizer (state, param_groups), not a network. The weights lie in "
+                              "another file of that training: model..., or better the average, ema_...")
     if not found:
         raise CheckpointError(f"{path.name} holds no state dict with convolutions, so no U-Net. Save network.state_dict() with "
                               "the program that it comes from.")
@@ -75,12 +78,15 @@ class _Dropped:
         return id(self)
 
 
-# What training programs put beside the weights: losses and counters of numpy, arguments, paths. None of it is made.
+# What training programs put beside the weights: losses and counters of numpy, arguments, paths, Lightning's hyperparameters.
+# None of it is made.
 _HARMLESS = [(_Dropped, name) for name in (
     *(f"numpy.{core}.multiarray.{kind}" for core in ("core", "_core") for kind in ("scalar", "_reconstruct")),
     "numpy.dtype", "numpy.ndarray", "argparse.Namespace", "types.SimpleNamespace",
     *(f"pathlib.{kind}" for kind in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
     *(f"pathlib._local.{kind}" for kind in ("PosixPath", "WindowsPath")))]
+_HARMLESS += [(dict, f"{place}.AttributeDict") for place in (
+    "pytorch_lightning.utilities.parsing", "lightning_fabric.utilities.data", "lightning.fabric.utilities.data")]
 _GLOBAL = re.compile(r"GLOBAL ([\w.<>]+)|allowed? (?:class|global) ([\w.<>]+)|[Uu]nsupported class ([\w.<>]+)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -93,9 +99,9 @@ def _why(said: str, path: Path) -> str:
         return (f": it holds an object of {name}, which is not allowed because it could run any code. Where you trust the "
                 "file, open it with the program that it comes from and save its tensors alone: "
                 f"torch.save(network.state_dict(), '{path.stem}-weights.pt').{edm}")
-    lines = [line.strip() for line in _COLOURS.sub("", said).splitlines() if line.strip()]
-    reason = next((line for line in lines if "UnpicklerError" in line or "Unpickler error" in line), lines[0] if lines else "")
-    reason = re.sub(r"^.*?Unpickler\s?[Ee]rror:\s*", "", reason).removeprefix("Weights only load failed. ")[:200].rstrip(". ")
+    plain = _COLOURS.sub("", said).strip()
+    found = re.search(r"Unpickler\s?[Ee]rror:\s*([^\n]+)", plain)
+    reason = (found[1] if found else plain.partition("\n")[0]).strip().removeprefix("Weights only load failed. ")[:200].rstrip(". ")
     return (f" ({reason or 'no reason given'}). It is damaged, or holds objects besides tensors, which could run any code. "
             "Where you trust it, open it with the program that it comes from and save network.state_dict()."
             f"{edm}")

@@ -33,6 +33,9 @@ _STRANGERS = (
      "autoencoder's codes, not on pixels, and cannot be watched here."),
     (("quant_conv.", "post_quant_conv."), "It is an autoencoder of latent diffusion, not a denoiser."),
     (("text_model.", "token_embedding.", "logit_scale"), "It is a text encoder, not a denoiser."),
+    (("noise_level_mlp.", ".noise_func.noise_func."),
+     "It is SR3's U-Net (Image Super-Resolution via Iterative Refinement), which is given the noise level and a picture to enlarge; "
+     "it is not built here."),
     (("layer1.0.conv1.weight",), "It is a ResNet, which recognises pictures and draws none."),
     (("x_embedder.", "adaLN_modulation"), "It is a diffusion transformer, not a U-Net."),
 )

@@ -96,7 +96,7 @@ def strange(given: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
     names = sorted(given)
     picked = draw.choice(names, min(len(names), int(draw.integers(1, 3))), replace=False)
     made = {**given, **{str(name): STRANGE[draw.integers(len(STRANGE))] for name in picked}}
-    if isinstance(places := made.get("weight_map"), dict):
+    if isinstance(places := made.get("weight_map"), dict) and places:
         made["weight_map"] = {**places, str(draw.choice(sorted(places))): STRANGE[draw.integers(len(STRANGE))]}
     return made
 

@@ -37,7 +37,7 @@ _HOME = {
     "train_config": "training.recipe",
     "TrainConfig": "training.config", "TrainStep": "training.loop", "train": "training.loop",
     "EvalConfig": "metrics.config", "evaluate": "metrics.evaluate",
-    "StudioError": "errors",
+    "StudioError": "errors", "CheckpointWarning": "errors",
 }
 __all__ = ["__version__", *_HOME]
 

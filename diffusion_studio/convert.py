@@ -50,6 +50,7 @@ def _write(out: Path, weights: Any, seen: Any, provenance: dict[str, Any], torch
     spec = weights.spec
     if seen.found is not None:
         provenance |= {"layout": seen.found.layout,
-                       "settings": {one.name: f"{one.value} ({one.source})" for one in seen.found.facts}}
+                       "settings": {one.name: f"{one.value} ({one.source})" for one in seen.found.facts},
+                       "notes": list(seen.found.notes)}
         spec = replace(spec, provenance={**spec.provenance, **provenance})
     checkpoint.write(out, spec, state, dtypes.pop() if len(dtypes) == 1 else torch.float32)

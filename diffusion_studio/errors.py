@@ -18,6 +18,10 @@ class CheckpointError(StudioError):
     """A weight file cannot be read as what it claims to be."""
 
 
+class CheckpointWarning(UserWarning):
+    """A setting of a foreign checkpoint had to be assumed, or is not followed."""
+
+
 class DataError(StudioError):
     """A data set is missing, broken or of the wrong shape."""
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 
 from .classifier import Classifier
 from .diffusion.denoiser import Denoiser
-from .diffusion.guidance import (Scale, adaptive_projected, at_schedule, between, clamped, classifier_free,
+from .diffusion.guidance import (Scale, Share, adaptive_projected, at_schedule, between, clamped, classifier_free,
                                  classifier_guided, dynamically_thresholded, gradient_of, in_palette, rescaled, shaped,
                                  switched)
 from .diffusion.levels import Levels
+from .diffusion.prediction import Prediction
 from .diffusion.samplers import DDIM, DDPM, EulerAncestral
+from .diffusion.schedule import NoiseLevel
 from .errors import OptionError
 from .guiding import misfit, scales
 from .images import from_uint8, values
@@ -123,8 +126,20 @@ def _one(model: Model, recipe: Recipe, levels: Levels, classifier: Classifier | 
             raise OptionError("Classifier guidance goes towards a label, and none is given. Choose one: "
                               f"{', '.join(classifier.spec.labels)}.")
         denoise = classifier_guided(denoise, gradient_of(classifier.seeing(label)), recipe.classifier.scale,
-                                    form=recipe.classifier.form, levels=levels)
+                                    form=recipe.classifier.form, levels=levels, share=_variance_share(recipe.sampler))
     return denoise
+
+
+def _variance_share(sampler: Any) -> Share:
+    """Where the variance of a sampler's ancestral steps lies between the posterior's (0) and beta (1), in logarithm."""
+    def share(level: NoiseLevel, p: Prediction) -> float | torch.Tensor:
+        if not isinstance(sampler, DDPM):               # DDIM and Euler at eta 1 take the posterior's
+            return 0.0
+        if sampler.variance == "learned":
+            return p.variance if p.variance is not None and level.sigma >= sampler.learned_above * level.alpha else 0.0
+        return {"small": 0.0, "large": 1.0, "interpolated": float(sampler.interpolation)}[sampler.variance]
+
+    return share
 
 
 def _scale(recipe: Recipe, levels: Levels) -> Scale:

@@ -91,9 +91,9 @@ def ranking(path: str | Path, pictures: torch.Tensor, flags: Mapping[str, Any] |
 def _error(path: str | Path, flags: Mapping[str, Any], pictures: torch.Tensor, noise: torch.Tensor, label: Any) -> float:
     import torch
 
-    from .model import load
+    from .model import opened
 
-    model = load(path, "cpu", "fp32", flags)
+    model = opened(path, "cpu", "fp32", flags)
     if label is None and model.spec.labels and not model.spec.network.null_class:
         raise OptionError(f"{model.spec.name} takes a label; say what the pictures show, as one of its labels.")
     denoise, errors = model.denoiser(label), []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -18,7 +19,7 @@ from .device import keep_freed_memory, pick_device, pick_dtype
 from .diffusion.denoiser import Denoiser
 from .diffusion.prediction import Prediction, Reading, reading
 from .diffusion.schedule import NoiseLevel, NoiseSchedule
-from .errors import OptionError
+from .errors import CheckpointWarning, OptionError
 from .nets.precision import cast
 from .nets.text import TextFeatures
 from .spec import POINTS, ModelSpec
@@ -27,14 +28,19 @@ Label = str | int | None
 
 
 class Model:
-    """A network ready to run. `denoiser(label)` is its bare reading: nothing clipped, nothing guided."""
+    """A network ready to run. `denoiser(label)` is its bare reading: nothing clipped, nothing guided.
 
-    def __init__(self, spec: ModelSpec, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    `remarks` are lines that say what had to be assumed of its file and what of it is not followed; none where all is known.
+    """
+
+    def __init__(self, spec: ModelSpec, network: nn.Module, device: torch.device, dtype: torch.dtype,
+                 remarks: tuple[str, ...] = ()) -> None:
         if device.type == "cpu":
             keep_freed_memory()
         if spec.makes == POINTS and dtype.itemsize < 4:     # a coordinate needs more digits than a pixel, and costs nothing
             dtype = torch.float32
         self.spec = spec
+        self.remarks = remarks
         self.device = device
         self.dtype = dtype
         self.network = cast(network, device, dtype)
@@ -200,11 +206,20 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto", flags:
     """The model in a checkpoint file or folder, in any layout that is known (`checkpoint.READERS`).
 
     `flags` say what a foreign file cannot, in its origin's own names: {"num_heads": 4, "diffusion_steps": 4000}.
-    `checkpoint.inspect(path, flags)` tells what was found, inferred and assumed. Raises `CheckpointError` for a file that
-    is broken or not what it claims to be, before memory is taken.
+    `checkpoint.inspect(path, flags)` tells what was found, inferred and assumed; what was assumed, or is not followed, is a
+    `CheckpointWarning` and the model's `remarks`. Raises `CheckpointError` for a file that is broken or not what it claims
+    to be, before memory is taken.
     """
+    model = opened(path, device, precision, flags)
+    if model.remarks:
+        warnings.warn(f"{model.spec.name}: {' '.join(model.remarks)}", CheckpointWarning, stacklevel=2)
+    return model
+
+
+def opened(path: str | Path, device: str = "auto", precision: str = "auto", flags: Mapping[str, Any] | None = None) -> Model:
+    """As `load`, for those who say the model's remarks in their own way."""
     at = pick_device(device)
     dtype = pick_dtype(precision, at)
     weights = checkpoint.read_any(path, flags, dtype=dtype)
     checkpoint.drawing(path, weights.spec)
-    return Model(weights.spec, weights.network, at, dtype)
+    return Model(weights.spec, weights.network, at, dtype, weights.remarks)

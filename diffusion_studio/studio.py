@@ -36,6 +36,7 @@ class ModelCard:
     name: str
     path: Path
     spec: ModelSpec
+    remarks: tuple[str, ...] = ()               # what was assumed of its file, and what of it is not followed
 
     @property
     def resolution(self) -> int | None:
@@ -107,14 +108,14 @@ class Studio:
 
     def model(self, name: str) -> Model:
         """The named model, loaded; the last few stay in memory."""
-        from .model import load
+        from .model import opened
 
         path = self.card(name).path
         flags = self._opened.get(name, (path, {}))[1]
-        changed = path.stat().st_mtime_ns
+        changed = checkpoint.changed(path)
         with self._lock:
             if self._loaded.get(name, (None,))[0] != changed:
-                self._loaded[name] = changed, load(path, self.device, self.precision, flags)
+                self._loaded[name] = changed, opened(path, self.device, self.precision, flags)
                 while len(self._loaded) > KEPT_MODELS:
                     self._loaded.popitem(last=False)
             self._loaded.move_to_end(name)
@@ -128,10 +129,8 @@ class Studio:
         knows its name. Raises `CheckpointError` or `OptionError` where it cannot be used.
         """
         path = checkpoint.weight_file(path)
-        spec = checkpoint.spec_of(path, flags)
-        if name is None:
-            name = path.stem if checkpoint.listed_file(path.parent) != path else path.parent.name
-            name = name if path.stem != "diffusion_pytorch_model" or path.parent.name not in ("unet", "unet_ema") else spec.name
+        checkpoint.spec_of(path, flags)
+        name = checkpoint.name_of(path) if name is None else name
         self.forget(name)
         if not listed:
             self._unlisted.add(name)
@@ -177,6 +176,14 @@ class Studio:
         self._opened_classifiers[name] = path
         return name
 
+    def remarks(self, recipe: Recipe) -> dict[str, tuple[str, ...]]:
+        """What was assumed, and what is not followed, of the models that a recipe runs, by their names."""
+        runs = [recipe]
+        while runs[-1].branch is not None:
+            runs.append(runs[-1].branch.recipe)
+        names = dict.fromkeys(name for one in runs for name in (one.model, one.weaker) if name is not None)
+        return {name: said for name in names if (said := self.card(name).remarks)}
+
     def helpers(self, card: ModelCard) -> tuple[list[str], list[str]]:
         """Names of the classifiers and of the other models that can guide a model: same pictures, same noise, its labels."""
         def knows(spec: ModelSpec) -> bool:
@@ -209,12 +216,19 @@ class Studio:
     def _scan(self) -> dict[str, ModelCard | CheckpointError]:
         found: dict[str, ModelCard | CheckpointError] = {}
         folders = sorted(one for one in self.folder.iterdir() if one.is_dir()) if self.folder.is_dir() else []
-        files = {folder.name: (checkpoint.listed_file(folder), {}) for folder in folders}
+        files: dict[str, tuple[Path | None, dict[str, Any]]] = {}
+        for folder in folders:
+            name = checkpoint.folder_name(folder)
+            try:
+                files[name] = checkpoint.listed_file(folder), {}
+            except CheckpointError as error:
+                found[name] = error
         for name, (path, flags) in {**files, **dict(self._opened)}.items():
             if path is None:
                 continue
             try:
-                found[name] = ModelCard(name, path, checkpoint.spec_of(path, flags))
+                seen = checkpoint.inspect(path, flags)
+                found[name] = ModelCard(name, path, checkpoint.drawing(path, seen.spec), seen.remarks)
             except CheckpointError as error:
                 found[name] = error
         return found

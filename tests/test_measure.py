@@ -78,7 +78,7 @@ def test_a_process_is_asked_with_its_own_states(tmp_path, monkeypatch, tiny_mode
         return from_x0(spread**2 / (spread**2 + level.sigma**2) * x, x, level.alpha, level.sigma)
 
     monkeypatch.setattr(model, "denoiser", lambda label=None: exact)
-    monkeypatch.setattr("diffusion_studio.model.load", lambda *asked: model)
+    monkeypatch.setattr("diffusion_studio.model.opened", lambda *asked: model)
     draw = torch.Generator().manual_seed(0)
     pictures = spread * torch.randn(8, 1, 64, 64, generator=draw)
     noise = torch.randn(3, 8, 1, 64, 64, generator=draw)

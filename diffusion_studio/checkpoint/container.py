@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,14 @@ PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 MAX_HEADER = 100_000_000                            # the safetensors library's own limit
 MAX_TENSORS = 20_000                                # the largest published pixel-space U-Nets have about 1,500
 MAX_JSON = 4_000_000
+MAX_SHARDS = 1_000
+# Several files that are one model: NAME.safetensors.index.json (with a variant, such as fp16, before .json), and its parts.
+INDEX = re.compile(r"(.+)\.safetensors\.index(?:\.([\w.-]+))?\.json")
+SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})\.safetensors")
+# A link into huggingface_hub's cache, which git and archives leave as its text where a system has no links.
+_LINK_TEXT = re.compile(rb"(?:\.\./)+blobs/[\w-]+")
+# Wrappers of single modules, in the middle of names: torch.compile, FSDP, activation checkpointing.
+_INSIDE = re.compile(r"(?<=\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,12 @@ class Outline:
     shapes: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, str]
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def plain(self) -> Mapping[str, str]:
+        """The names freed of what wraps single modules, and how the file spells each."""
+        made = {_INSIDE.sub("", name): name for name in self.shapes}
+        return made if len(made) == len(self.shapes) else {name: name for name in self.shapes}
 
     @property
     def bytes(self) -> int:
@@ -45,18 +61,106 @@ def _count(shape: tuple[int, ...]) -> int:
     return product
 
 
+class Shards:
+    """The open files of one model, as one: what is asked of a tensor is asked of the file that holds it."""
+
+    def __init__(self, path: Path, files: Mapping[Path, Any]) -> None:
+        self._files: dict[str, Any] = {}
+        places: dict[str, str] = {}
+        for part, file in files.items():
+            for name in file.keys():
+                if name in places:
+                    raise CheckpointError(f"{path.name}: the tensor {name[:120]} is in two files, {places[name]} and {part.name}. "
+                                          "They are of different models, or damaged; download them again.")
+                places[name], self._files[name] = part.name, file
+        wrong = sorted(name for name, part in _weight_map(path).items() if places.get(name) != part)
+        if wrong:
+            raise CheckpointError(f"{path.name} says that {_weight_map(path)[wrong[0]]} holds the tensor {wrong[0][:120]}, and it "
+                                  f"does not ({len(wrong)} such). The files are of different models, or an older download; "
+                                  "download all of them again.")
+        self._metadata = {name: value for file in files.values() for name, value in (file.metadata() or {}).items()}
+
+    def keys(self) -> list[str]:
+        return list(self._files)
+
+    def metadata(self) -> dict[str, str]:
+        return self._metadata
+
+    def get_slice(self, name: str) -> Any:
+        return self._files[name].get_slice(name)
+
+    def get_tensor(self, name: str) -> Any:
+        return self._files[name].get_tensor(name)
+
+
+def shard_files(path: Path) -> list[Path]:
+    """The files that hold the weights of a path: those that an index names, or the path itself.
+
+    An index's names are those of files beside it: one with a folder in it is an error, and so is one that is not there.
+    """
+    if not INDEX.fullmatch(path.name):
+        return [path]
+    names = sorted(set(_weight_map(path).values()))
+    for name in names:
+        if "/" in name or "\\" in name or name in (".", "..") or not name.endswith(".safetensors"):
+            raise CheckpointError(f"{path.name} names {name[:120]!r} for weights; an index names .safetensors files that lie beside "
+                                  "it. It is damaged, of pickles, or was made to do harm.")
+    if len(names) > MAX_SHARDS:
+        raise CheckpointError(f"{path.name} names {len(names):,} files; at most {MAX_SHARDS:,} are read. It is damaged.")
+    missing = [name for name in names if not path.with_name(name).is_file()]
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise CheckpointError(f"{len(missing)} of the {len(names)} files of this model are missing beside {path.name}: {shown}. "
+                              "Download them too.")
+    return [path.with_name(name) for name in names]
+
+
+def _weight_map(path: Path) -> dict[str, str]:
+    given = read_json(path).get("weight_map")
+    if not isinstance(given, dict) or not given or not all(isinstance(one, str) and one for one in given.values()):
+        raise CheckpointError(f"{path.name} has no weight_map from tensors to files, so it is no index of weights. Download it "
+                              "again.")
+    return given
+
+
+def followed(path: Path) -> Path:
+    """The file itself, or the one in a cache's blobs/ that it names where it is a link's text."""
+    try:
+        if "snapshots" not in path.parts or path.stat().st_size > 300:
+            return path
+        text = path.read_bytes().strip()
+    except OSError:
+        return path
+    target = path.parent / text.decode("utf-8", "replace") if _LINK_TEXT.fullmatch(text) else path
+    return target if target.is_file() else path
+
+
+def file_size(path: Path) -> int:
+    """The size of a file in bytes. Raises `CheckpointError` where it cannot be read."""
+    try:
+        return followed(path).stat().st_size
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
+
+
 @contextmanager
 def opened(path: Path, framework: str = "pt") -> Iterator[Any]:
-    """The file, memory-mapped, its header checked against its size by the safetensors library."""
+    """The file, memory-mapped, its header checked against its size by the safetensors library; of an index all its files."""
+    if INDEX.fullmatch(path.name) and path.is_file():
+        with ExitStack() as stack:
+            files = {one: stack.enter_context(opened(one, framework)) for one in shard_files(path)}
+            yield Shards(path, files)
+        return
     if not path.is_file():
         raise CheckpointError(f"There is no weight file at {path}. Give the path of a .safetensors file.")
     if path.suffix.lower() in PICKLES:
         raise CheckpointError(f"{path.name} is a pickle, which can run any code when opened; only safetensors files are "
                               f"read here. Make one of it with: diffusion-studio convert {path.name} {path.stem}.safetensors")
-    if (other := something_else(path)) is not None:
+    real = followed(path)
+    if (other := something_else(real)) is not None:
         raise CheckpointError(f"{path.name} is not a whole safetensors file: {other}")
     try:
-        file = safe_open(str(path), framework=framework, device="cpu")
+        file = safe_open(str(real), framework=framework, device="cpu")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path.name} is not a whole safetensors file ({str(error)[:300]}). It may be cut short or be "
                               "something else under this name; download or export it again.") from error
@@ -111,9 +215,10 @@ def something_else(path: Path) -> str | None:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a small file; a `CheckpointError` for what is none."""
     try:
-        if path.stat().st_size > MAX_JSON:
+        real = followed(path)
+        if real.stat().st_size > MAX_JSON:
             raise CheckpointError(f"{path} is too large for a configuration: more than {MAX_JSON:,} bytes.")
-        given = json.loads(path.read_text("utf-8"))
+        given = json.loads(real.read_text("utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from ..errors import CheckpointError
 from ..nets.config import UNetConfig
 from ..spec import ModelSpec
-from .diffusers_scheduler import SCHEDULER_FLAGS, process_of
-from .facts import Settings
+from .diffusers_scheduler import SCHEDULER_FLAGS, Process, process_of
+from .facts import FILE, PRESET, Settings
 from .reader import Found, Reader, Source
 from .walk import Part, renames
 
@@ -27,6 +28,12 @@ _SINGLE = {"time": "time_embedding", "label": "class_embedding", "norm_out": "co
 _GOOGLE = {((128, 256, 256, 256), 2): 32, ((128, 128, 256, 256, 512, 512), 2): 256}
 _GOOGLE_PRESET = {"attention_head_dim": None, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1,
                   "norm_eps": 1e-6}
+# Hugging Face's diffusion course, unit 2: classes as further channels of a UNet2DModel that lies under model.
+_COURSE_TABLE = "class_emb.weight"
+_COURSE_SCHEDULER = {"_class_name": "DDPMScheduler", "num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}
+# Names of a config.json that change nothing here: training, the average's, what shapes tell under another name.
+IGNORED = ("dropout", "downsample_type", "upsample_type", "num_train_timesteps", "decay", "inv_gamma", "min_decay", "id2label",
+           "optimization_step", "power", "update_after_step", "use_ema_warmup")
 MAX_CLASSES = 100_000
 
 
@@ -46,7 +53,7 @@ def place(part: Part, last: int) -> str:
 def describe(source: Source) -> Found:
     """The network and its process, from config.json, scheduler_config.json, flags and shapes."""
     _refuse_other_blocks(source)
-    s = source.shapes
+    source, s = without_extras(source), source.shapes
     levels = source.count("down_blocks.{}.resnets.0.norm1.weight")
     widths = tuple(source.shape(f"down_blocks.{k}.resnets.0.conv1.weight", 4)[0] for k in range(levels))
     blocks = source.count("down_blocks.0.resnets.{}.norm1.weight")
@@ -57,9 +64,15 @@ def describe(source: Source) -> Found:
     if source.shape("conv_in.weight", 4)[0] != widths[0]:
         raise CheckpointError("conv_in and the first level differ in width; UNet2DModel has no such network.")
     told.known("layers_per_block", blocks)
-    channels, out = source.shape("conv_in.weight", 4)[1], source.shape("conv_out.weight", 4)[0]
-    told.known("in_channels", channels)
+    taken, out = source.shape("conv_in.weight", 4)[1], source.shape("conv_out.weight", 4)[0]
+    told.known("in_channels", taken)
     told.known("out_channels", out)
+    planes = source.shape(_COURSE_TABLE, 2)[1] if _COURSE_TABLE in s else 0
+    channels = taken - planes
+    if channels not in (1, 3):
+        raise CheckpointError(f"{source.path.name} takes {taken} channels and gives {out}: besides the picture it is given something "
+                              "(a class, a mask, another picture) that no tensor in the file makes. Where its program has a table "
+                              f"of classes beside the network ({_COURSE_TABLE}), save both together.")
 
     def attended(way: str) -> tuple[int, ...]:
         found = [k for k in range(levels) if f"{way}_blocks.{k}.attentions.0.to_q.weight" in s]
@@ -80,18 +93,19 @@ def describe(source: Source) -> Found:
     middle = "attention" if "mid_block.attentions.0.to_q.weight" in s else \
         "residual" if "mid_block.resnets.0.conv1.weight" in s else "none"
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
+    agreed_frame(told, middle, embedding, "positional")
 
     head = told.told("attention_head_dim", _divides((8, 4, 2, 1), widths), absent=8, optional=True)
     groups = told.told("norm_num_groups", _divides(range(32, 0, -1), widths), absent=32, optional=True) or 32
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
-    middle_groups = 0 if bare else told.told("attn_norm_num_groups", None)
+    middle_groups = 0 if bare else told.told("attn_norm_num_groups", None, absent=None)
     if middle_groups == groups:
         middle_groups = None
     padding = told.told("downsample_padding", 1, absent=1, choices=(0, 1))
     act = told.told("act_fn", "silu", absent="silu")
     if act not in ("silu", "swish"):
         raise CheckpointError(f"This network's activation is {act[:80]!r}; the U-Net here has silu.")
-    pixels = size(source, told, google or {6: 128, 5: 64}.get(levels, 32))
+    pixels = size(source, told, 28 if planes and channels == 1 else google or {6: 128, 5: 64}.get(levels, 32))
     names, label = labels(source, told)
     config = UNetConfig(
         in_channels=channels, out_channels=out, channels=widths[0], multipliers=tuple(w / widths[0] for w in widths),
@@ -105,7 +119,10 @@ def describe(source: Source) -> Found:
         middle_scale=told.told("mid_block_scale_factor", 1.0, absent=1.0),
         embedding_channels=None if embedding == 4 * widths[0] else embedding,
         center_input=told.told("center_input_sample", False, absent=False), **label)
-    process = process_of(source.scheduler, source.flags, out == 2 * channels)
+    if planes and config.center_input:
+        raise CheckpointError(f"{source.path.name} centres its input (center_input_sample), the channels of its class too, which is "
+                              "not built here.")
+    process = _course_process(source) if planes else process_of(source.scheduler, source.flags, out == 2 * channels)
     notes, defaults = process.notes, process.defaults
     if google and "norm_eps" not in source.config:
         notes.append("the settings of google's DDPM files were taken, as channels and the attention's old names are theirs")
@@ -114,9 +131,27 @@ def describe(source: Source) -> Found:
     spec = ModelSpec(name=source.name, network=config, schedule=process.schedule, parametrization=process.parametrization,
                      sigma_data=process.sigma_data, image_size=pixels, channels=channels, learned_variance=out == 2 * channels, labels=names,
                      defaults=defaults)
-    made = renames(config, lambda part: place(part, levels - 1), INSIDE)
+    made = renames(config, lambda part: _COURSE_TABLE.rpartition(".")[0] if planes and part.kind == "label" else
+                   place(part, levels - 1), INSIDE)
     return Found("diffusers", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
-                 told.finish(("dropout",)) + process.facts, tuple(notes))
+                 told.finish(IGNORED, whole=True) + process.facts, tuple(notes))
+
+
+def without_extras(source: Source) -> Source:
+    """The source without flags that a pasted config.json has besides: its class, and a None that only the process has."""
+    flags = {name: value for name, value in source.flags.items() if not name.startswith("_")}
+    if str(flags.get("num_train_timesteps", "")).lower() in ("none", "null"):
+        del flags["num_train_timesteps"]
+    return replace(source, flags=flags)
+
+
+def agreed_frame(told: Settings, middle: str, embedding: int, time: str) -> None:
+    """Compare what of the constructor's names is seen in shapes and asked for nowhere else."""
+    told.agreed("mid_block_type", None if middle == "none" else "UNetMidBlock2D", none_says_none=True)
+    if middle != "none":
+        told.agreed("add_attention", middle == "attention")
+    told.agreed("time_embedding_dim", embedding)
+    told.agreed("time_embedding_type", time)
 
 
 def _resample(source: Source, levels: int) -> str:
@@ -159,8 +194,14 @@ def _divides(candidates: Iterable[int], widths: tuple[int, ...]) -> int:
 
 
 def labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, Any]]:
+    if _COURSE_TABLE in source.shapes:
+        count, width = source.shape(_COURSE_TABLE, 2)
+        told.agreed("num_class_embeds", None)
+        told.agreed("class_embed_type", None)
+        return tuple(f"class {k}" for k in range(count)), {"classes": count, "class_embedding": "channels", "class_channels": width}
     if "class_embedding.weight" in source.shapes:
-        told.known("num_class_embeds", source.shape("class_embedding.weight", 2)[0])
+        told.known("num_class_embeds", source.shape("class_embedding.weight", 2)[0], none_says_none=True)
+        told.agreed("class_embed_type", None)
         count, kind = source.shapes["class_embedding.weight"][0], "table"
     elif "class_embedding.linear_1.weight" in source.shapes:
         told.known("class_embed_type", "timestep")
@@ -169,12 +210,26 @@ def labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, A
             raise CheckpointError(f"num_class_embeds must be from 1 to {MAX_CLASSES:,}, got {count:,}. No tensor tells how many "
                                   "classes there are; say it with the flag num_class_embeds.")
     else:
+        told.agreed("num_class_embeds", None)
+        told.agreed("class_embed_type", None)
         return (), {}
     null = told.told("null_class", False)
     given = source.config.get("id2label")
     known = given if isinstance(given, dict) else {}
     names = tuple(str(known.get(str(k), f"class {k}")) for k in range(count - null))
     return names, {"classes": count - null, "null_class": null, "class_embedding": kind}
+
+
+def _course_process(source: Source) -> Process:
+    """The process of the course's notebook, where no scheduler is there."""
+    if source.scheduler:
+        return process_of(source.scheduler, source.flags, False)
+    found = process_of(_COURSE_SCHEDULER, source.flags, False)
+    found.facts = tuple(replace(one, source=f"{PRESET} diffusion course") if one.source.startswith(FILE) else one
+                        for one in found.facts)
+    found.notes.append("a table of classes that become channels of the picture is the network of Hugging Face's diffusion course: "
+                       "its notebook's scheduler is taken (1000 timesteps, squaredcos_cap_v2)")
+    return found
 
 
 def _refuse_other_blocks(source: Source) -> None:
@@ -199,6 +254,7 @@ READER = Reader(
     describe=describe,
     aliases=((".Conv2d_0.", ".conv."), (".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."),
              (".proj_attn.", ".to_out.0.")),
+    outside=(_COURSE_TABLE,),
     ambiguous=(
         (("attention_head_dim",), ((None,), (4,), (8,), (16,), (32,), (64,))),
         (("flip_sin_to_cos", "freq_shift"), ((True, 0), (False, 1), (True, 1), (False, 0))),

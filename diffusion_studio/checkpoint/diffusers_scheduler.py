@@ -23,13 +23,12 @@ SAMPLING_FLAGS = ("variance_type", "clip_sample", "clip_sample_range", "threshol
                   "algorithm_type", "lower_order_final", "euler_at_final", "final_sigmas_type", "lambda_min_clipped",
                   "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 CONSISTENCY_FLAGS = ("sigma_min", "sigma_max", "sigma_data", "s_noise", "rho", "clip_denoised")
-SCHEDULER_FLAGS = (*BETA_FLAGS, *SAMPLING_FLAGS, *CONSISTENCY_FLAGS)
-
 PARAMETRIZATIONS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 # Keys that are not followed, with the value at which they change nothing.
 _UNFOLLOWED: dict[str, Any] = {
     "use_lu_lambdas": False, "use_flow_sigmas": False, "flow_shift": 1.0, "use_dynamic_shifting": False, "shift_terminal": None,
     "disable_corrector": [], "solver_p": None, "predict_x0": True, "interpolation_type": "linear", "timestep_type": "discrete"}
+SCHEDULER_FLAGS = (*BETA_FLAGS, *SAMPLING_FLAGS, *CONSISTENCY_FLAGS, *_UNFOLLOWED)
 _FORMULA_FLAGS = {"karras": "use_karras_sigmas", "exponential": "use_exponential_sigmas", "beta": "use_beta_sigmas"}
 
 
@@ -243,11 +242,12 @@ def process_of(config: Mapping[str, Any], flags: Mapping[str, Any], learned: boo
     if kind == "PNDM" and means == "v_prediction" and sampler["name"] == "pndm":
         r.notes.append("PNDMScheduler reads v in its Runge-Kutta steps from another state than it was predicted at; here from "
                        "the same, as the paper has it")
-    r.notes += [f"{name} = {config[name]} is not followed here; {usual} is used" for name, usual in _UNFOLLOWED.items()
-                if config.get(name, usual) not in (usual, None)]
-    r.notes += _ends_of_formula(r, config)
+    whole = {**config, **given}
+    r.notes += [f"{name} = {whole[name]} is not followed here; {usual} is used" for name, usual in _UNFOLLOWED.items()
+                if str(whole.get(name, usual)) not in (str(usual), "None")]
+    r.notes += _ends_of_formula(r, whole)
     defaults = {"sampler": sampler, "spacing": spacing, **limits, "steps": min(one.steps, schedule.timesteps)}
-    return Process(schedule, PARAMETRIZATIONS[means], defaults, told.finish(SAMPLING_FLAGS), r.notes)
+    return Process(schedule, PARAMETRIZATIONS[means], defaults, told.finish(SCHEDULER_FLAGS), r.notes)
 
 
 def _betas(told: Settings, one: _Kind) -> tuple[NoiseSchedule, str]:
@@ -255,7 +255,7 @@ def _betas(told: Settings, one: _Kind) -> tuple[NoiseSchedule, str]:
     name = told.told("beta_schedule", "linear", absent="linear",
                      choices=("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp"))
     start, end = (told.told(f"beta_{which}", usual, absent=usual) for which, usual in zip(("start", "end"), one.betas))
-    betas = told.told("trained_betas", None)
+    betas = told.told("trained_betas", None, absent=None)
     if betas is not None and not isinstance(betas, (list, tuple)):
         raise CheckpointError(f"trained_betas must be a list of {timesteps} numbers, got {str(betas)[:80]!r}.")
     schedule = Table(values=tuple(betas)) if betas else named(name, timesteps, start, end)
@@ -329,4 +329,4 @@ def _consistency(config: Mapping[str, Any], flags: Mapping[str, Any]) -> Process
              if (value := told.told(name, usual, absent=usual)) != usual]
     defaults = {"sampler": {"name": "consistency", "sigma_min": least}, "spacing": {"name": "diffusers", "sigmas": "consistency"},
                 "clip": told.told("clip_denoised", True, absent=True), "steps": 1}
-    return Process(VarianceExploding(timesteps, least, most, "1000 c_noise"), "consistency", defaults, told.finish(), notes, data)
+    return Process(VarianceExploding(timesteps, least, most, "1000 c_noise"), "consistency", defaults, told.finish(SCHEDULER_FLAGS), notes, data)

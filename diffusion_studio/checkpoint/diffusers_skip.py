@@ -23,6 +23,7 @@ _LEAST = 128                    # of a level with attention: below it diffusers'
 
 def describe(source: Source) -> Found:
     """The network and its process, from config.json, scheduler_config.json, flags and shapes."""
+    source = diffusers.without_extras(source)
     s, levels = source.shapes, source.count("down_blocks.{}.resnets.0.norm1.weight")
     source.shape("down_blocks.0.resnets.0.norm1.weight", 1)
     widths = tuple(source.shape(f"down_blocks.{k}.resnets.0.conv1.weight", 4)[0] for k in range(levels))
@@ -56,6 +57,7 @@ def describe(source: Source) -> Found:
                                   "its Skip blocks have; only null, or what they have, is built here.")
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
+    diffusers.agreed_frame(told, middle, embedding, "fourier" if random else "positional")
     labels, label = diffusers.labels(source, told)
     size = diffusers.size(source, told, 32 * 2 ** max(levels - 4, 0))
     centred = told.told("center_input_sample", False, absent=False)
@@ -73,7 +75,7 @@ def describe(source: Source) -> Found:
         blocks=blocks, attention_levels=going["down"], up_attention_levels=None if rising == going["down"] else rising,
         head_channels=head, conditioning="scale_shift" if scaled else "add", resample="residual", norm_least=4,
         norm_eps=told.told("norm_eps", 1e-6, absent=1e-5), middle=middle,
-        middle_groups=0 if bare else told.told("attn_norm_num_groups", None),
+        middle_groups=0 if bare else told.told("attn_norm_num_groups", None, absent=None),
         middle_scale=told.told("mid_block_scale_factor", _SQRT2, absent=1.0),
         embedding_channels=None if embedding == 4 * widths[0] else embedding, resample_filter="fir", resample_skip=True,
         skip_scale=math.sqrt(0.5), up_attention="last", input_path="skip", output_path="skip", **time, **label)
@@ -86,7 +88,7 @@ def describe(source: Source) -> Found:
     if random:
         made.append(Rename("frequencies", ("time_proj.weight",)))
     return Found("diffusers-ncsnpp", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
-                 told.finish(("dropout", "downsample_padding")) + process.facts, tuple(process.notes))
+                 told.finish((*diffusers.IGNORED, "downsample_padding"), whole=True) + process.facts, tuple(process.notes))
 
 
 def _place(part: Part, last: int) -> str:

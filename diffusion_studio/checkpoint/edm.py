@@ -17,7 +17,7 @@ from ..errors import CheckpointError, OptionError
 from ..nets.config import UNetConfig
 from ..spec import ModelSpec
 from .facts import Settings
-from .openai import whole
+from .openai import known_list, whole
 from .reader import Found, Reader, Source
 from .walk import Part, Rename, renames
 
@@ -32,8 +32,14 @@ _INSIDE = {
     "conv_out": {"": ("",)},
 }
 _UNUSED = ("resample_filter", "map_augment.weight")         # the filter is a formula; no augmentation label when drawing
-_IGNORED = ("dropout", "label_dropout", "use_fp16", "model_type", "class_name", "duration", "batch", "lr", "ema", "augment",
-            "xflip", "fp16", "ls", "seed", "outdir", "data")
+_IGNORED = ("dropout", "label_dropout", "use_fp16", "duration", "batch", "lr", "ema", "augment", "xflip", "fp16", "ls", "seed",
+            "outdir", "data", "bench", "cache", "workers", "desc", "nosubdir", "tick", "snap", "dump", "transfer", "resume", "dry_run",
+            "batch_gpu", "P_mean", "P_std", "path", "use_labels", "max_size", "pin_memory", "num_workers", "prefetch_factor", "betas",
+            "eps", "p", "yflip", "scale", "rotate_frac", "aniso", "translate_frac", "total_kimg", "ema_halflife_kimg", "batch_size",
+            "loss_scaling", "cudnn_benchmark", "kimg_per_tick", "snapshot_ticks", "state_dump_ticks", "run_dir", "ema_rampup_ratio",
+            "resume_pkl", "resume_state_dump", "resume_kimg")
+_CLASSES = {"VPPrecond": "vp", "VEPrecond": "ve", "iDDPMPrecond": "iddpm", "EDMPrecond": "edm"}
+_ARCHES = {"ddpmpp": (False, "positional"), "ncsnpp": (False, "fourier"), "adm": (True, None)}
 
 
 @dataclass(frozen=True)
@@ -83,17 +89,28 @@ def describe(source: Source) -> Found:
     told.known("img_resolution", frame.size)
     told.known("in_channels", channels)
     told.known("out_channels", out)
+    told.agreed("img_channels", channels)
+    told.agreed("resolution", frame.size)
     told.known("model_channels", base)
     told.known("channel_mult", [whole(w / base) for w in widths])
     told.known("channel_mult_emb", whole(embedding / base))
     told.known("num_blocks", frame.blocks)
     attended = tuple(k for k in range(frame.levels) if f"enc.{frame.at(k)}_block0.qkv.weight" in shapes)
-    told.known("attn_resolutions", [frame.size >> k for k in attended])
+    known_list(told, "attn_resolutions", [frame.size >> k for k in attended], frame.size, frame.levels)
+    told.agreed("cbase", base)
+    told.agreed("cres", [whole(w / base) for w in widths])
+    told.agreed("cond", "map_label.weight" in shapes)
+    told.agreed("model_type", "DhariwalUNet" if frame.adm else "SongUNet")
+    if "map_label.weight" not in shapes:
+        told.agreed("label_dim", 0)
     label = _labels(source, told, frame)
     if "map_augment.weight" in shapes:
         told.known("augment_dim", source.shape("map_augment.weight", 2)[1])
     song = {} if frame.adm else _song(source, told, frame, base, waves)
-    kind = told.told("precond", "iddpm" if out == 2 * channels else "edm", choices=PRECONDITIONINGS)
+    if (arch := told.said("arch")) in _ARCHES:
+        told.agreed("arch", arch if _ARCHES[arch] == (frame.adm, None if frame.adm else "fourier" if "map_noise.freqs" in shapes
+                                                      else "positional") else "another")
+    kind = _preconditioning(told, out == 2 * channels)
     schedule, spec, time = _process(told, kind, out == 2 * channels)
 
     config = UNetConfig(
@@ -110,13 +127,26 @@ def describe(source: Source) -> Found:
         defaults["label"] = labels[0]
     made = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=frame.size, channels=channels,
                      labels=labels, learned_variance=out == 2 * channels, defaults=defaults, **spec)
-    notes = ["its weights do not say how it was preconditioned: edm is that of the files called edm-..., vp and ve that of "
-             "the files called baseline-..., whose networks look alike"]
+    notes = [] if told.said("precond") or told.said("class_name") else [
+        "its weights do not say how it was preconditioned: edm is that of the files called edm-..., vp and ve that of "
+        "the files called baseline-..., whose networks look alike"]
     if "map_augment.weight" in shapes:
         notes.append("the weights of its augmentation labels are left out: nothing is augmented when drawing")
     unused = tuple(name for name in shapes if name.endswith(_UNUSED))
     return Found("edm", f"it has {', '.join(READER.sentinels)}", made, tuple(_renames(config, frame, kind)),
-                 told.finish(_IGNORED), tuple(notes), unused)
+                 told.finish(_IGNORED, whole=True), tuple(notes), unused)
+
+
+def _preconditioning(told: Settings, doubled: bool) -> str:
+    """vp, ve, iddpm or edm: by the flag precond, or the class that wraps the network."""
+    wrapper = told.said("class_name").rpartition(".")[2]
+    usual = "iddpm" if doubled else "edm"
+    if wrapper not in _CLASSES:
+        return told.told("precond", usual, choices=PRECONDITIONINGS)
+    told.agreed("class_name", told.said("class_name"))
+    kind = _CLASSES[wrapper]
+    told.agreed("precond", kind)
+    return kind
 
 
 def _frame(source: Source) -> _Frame:
@@ -177,7 +207,7 @@ def _process(told: Settings, kind: str, doubled: bool) -> tuple[NoiseSchedule, d
         raise CheckpointError(f"The preconditioning {kind} belongs to a network with {wanted} output channels as input channels; "
                               f"this one has {given}.")
     if kind == "edm":
-        schedule = VarianceExploding(sigma_min=told.told("sigma_min", 0.002), sigma_max=told.told("sigma_max", 80.0))
+        schedule = VarianceExploding(sigma_min=_bound(told, "sigma_min", 0.002), sigma_max=_bound(told, "sigma_max", 80.0))
         return schedule, {"parametrization": "edm", "sigma_data": told.told("sigma_data", 0.5)}, {}
     if kind == "ve":
         schedule = VarianceExploding(sigma_min=told.told("sigma_min", 0.02), sigma_max=told.told("sigma_max", 100.0),
@@ -195,6 +225,15 @@ def _process(told: Settings, kind: str, doubled: bool) -> tuple[NoiseSchedule, d
     with np.errstate(divide="ignore", invalid="ignore"):
         betas = 1 - np.maximum(bars[1:] / bars[:-1], floor)
     return Table(timesteps, tuple(map(float, betas))), {}, {}
+
+
+def _bound(told: Settings, name: str, usual: float) -> float:
+    """An end of the noise levels. EDMPrecond's own defaults, 0 and infinity, set no bound: then its sampler's counts."""
+    try:
+        unbounded = told.said(name) != "" and float(told.said(name)) in (0.0, math.inf)
+    except ValueError:
+        unbounded = False
+    return told.settled(name, usual) if unbounded else told.told(name, usual)
 
 
 def _renames(config: UNetConfig, frame: _Frame, kind: str) -> list[Rename]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 from ..errors import CheckpointError, OptionError, unknown
 
 FLAG, FILE, INFERRED, PRESET, ASSUMED = "flag", "file's config", "inferred from shapes", "preset", "assumed"
+LAYOUT, IDLE, UNKNOWN = "settled by the layout", "plays no part in drawing", "not known here"
 MISSING = object()
 
 
@@ -40,16 +42,43 @@ class Settings:
         self.facts: list[Fact] = []
         self._asked: set[str] = set()
 
-    def known(self, name: str, value: Any) -> Any:
-        """A value that the shapes tell; flags and configuration must agree with it."""
+    def known(self, name: str, value: Any, *, none_says_none: bool = False) -> Any:
+        """A value that the shapes tell; flags and configuration must agree with it.
+
+        Where they say None they leave it to the program, or, where `none_says_none`, say that there is none.
+        """
         self._asked.add(name)
         for source, given in ((FLAG, self.flags), (FILE, self.config)):
             said = given.get(name, MISSING)
-            if said is not MISSING and (said is not None or value is not None) and _like(value, said) != value:
+            if said is MISSING or (_like(value, said) is None and (value is None or not none_says_none)):
+                continue
+            if not _same(_like(value, said), value):
                 raise CheckpointError(f"The {source} says {name} = {_short(said)}, but the shapes of the weights say "
                                       f"{_short(value)}. The two do not belong together; leave {name} out, or use the "
                                       "configuration of these weights.")
         self.facts.append(Fact(name, value, FILE if name in self.config else INFERRED))
+        return value
+
+    def agreed(self, name: str, value: Any, **more: Any) -> None:
+        """As `known`, for another name of something that is known already: a fact only where somebody says it."""
+        self._asked.add(name)
+        if name in self.flags or name in self.config:
+            self.known(name, value, **more)
+
+    def said(self, name: str) -> str:
+        """What flags or configuration say of a name, as text; empty where they do not."""
+        given = self.flags.get(name, self.config.get(name))
+        return "" if given is None else str(given).strip()
+
+    def listed(self, name: str, value: Any) -> None:
+        """A value that the shapes tell, which the reader has compared with what was said."""
+        self._asked.add(name)
+        self.facts.append(Fact(name, value, FILE if name in self.config else INFERRED))
+
+    def settled(self, name: str, value: Any) -> Any:
+        """A value that the origin's program takes whatever it is told."""
+        self._asked.add(name)
+        self.facts.append(Fact(name, value, LAYOUT))
         return value
 
     def told(self, name: str, assumed: Any, *, absent: Any = MISSING, choices: Iterable[Any] = (),
@@ -79,12 +108,23 @@ class Settings:
         self.facts.append(Fact(name, value, source))
         return value
 
-    def finish(self, ignored: Iterable[str] = ()) -> tuple[Fact, ...]:
-        """The facts; an `OptionError` for a flag that nobody asked for."""
-        allowed = self._asked | set(ignored)
+    def finish(self, ignored: Iterable[str] = (), whole: bool = False) -> tuple[Fact, ...]:
+        """The facts; an `OptionError` for a flag that nobody asked for.
+
+        `ignored` are the origin's names of what plays no part in drawing. Where the layout knows the `whole` of its origin's
+        configuration, names in the file's that nobody asked for are facts too.
+        """
+        ignored = set(ignored)
         for name in self.flags:
-            if name not in allowed:
+            if name not in self._asked | ignored:
                 raise unknown(f"flag of the layout {self.layout}", name, sorted(self._asked))
+        for name, value in {**self.config, **self.flags}.items():
+            if name in self._asked:
+                continue
+            if name in ignored:
+                self.facts.append(Fact(name, value, IDLE))
+            elif whole:
+                self.facts.append(Fact(name, value, UNKNOWN))
         return tuple(self.facts)
 
 
@@ -99,17 +139,13 @@ def _like(example: Any, given: Any) -> Any:
         if folded in ("true", "false", "none", "null"):
             given = {"true": True, "false": False}.get(folded)
         else:
-            try:
-                given = json.loads(given)
-            except (ValueError, RecursionError):
-                if "," in given:
-                    given = [_like(0.5, part) for part in given.split(",")]
+            given = parsed(given)
     if isinstance(example, tuple) and isinstance(given, (list, tuple)):
         return tuple(given)
     if isinstance(example, tuple) and isinstance(given, (int, float)) and not isinstance(given, bool):
         return (given,)
     if isinstance(example, bool):
-        return given
+        return bool(given) if type(given) is int and given in (0, 1) else given
     if isinstance(example, float) and isinstance(given, int) and not isinstance(given, bool):
         return float(given)
     if isinstance(example, int) and isinstance(given, float) and given == given // 1 and abs(given) < 2**53:
@@ -117,19 +153,65 @@ def _like(example: Any, given: Any) -> Any:
     return given
 
 
+def parsed(text: str) -> Any:
+    """A value as JSON, Python or a bare list writes it; the text itself where it is none of these."""
+    text = text.strip()
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    if text[:1] in "([" and len(text) < 2000:
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            return text
+    return [_like(0.5, part) for part in text.split(",")] if "," in text else text
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are equal; a list of one number is that number, and a tuple a list."""
+    def plain(value: Any) -> Any:
+        return [plain(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+    one, other = plain(one), plain(other)
+    return one == other or (isinstance(other, list) and [one] == other) or (isinstance(one, list) and one == [other])
+
+
+def flattened(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration in sections ({"model": {...}, "diffusion": {...}}) as one, by the names inside the sections."""
+    found: dict[str, Any] = {}
+    waiting = [given]
+    while waiting and len(found) < 10_000:
+        for name, value in waiting.pop(0).items():
+            if isinstance(value, Mapping) and value:
+                waiting.append(value)
+            else:
+                found.setdefault(str(name), value)
+    return found
+
+
 def _short(value: Any) -> str:
     return repr(value)[:80]
 
 
-def parse_flags(text: str) -> dict[str, str]:
-    """`--num_heads 4 --use_new_attention_order True` (also with =) -> names and texts. Raises `OptionError`."""
+def parse_flags(text: str) -> dict[str, Any]:
+    """`--num_heads 4 --use_new_attention_order True` (also with =), or a configuration as JSON -> names and values.
+
+    Raises `OptionError`.
+    """
     import shlex
 
+    if text.lstrip().startswith("{"):
+        try:
+            given = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise OptionError(f"The flags {text[:80]!r} begin as JSON and are none: {error}.") from error
+        return flattened(given)
     try:
         words = shlex.split(text)
     except ValueError as error:
         raise OptionError(f"The flags {text[:80]!r} cannot be read: {error}.") from error
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     while words:
         word = words.pop(0)
         if not word.startswith("--") or len(word) == 2:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..diffusion.schedule import Cosine, NoiseSchedule, Table
+from ..diffusion.schedule import Cosine, NoiseSchedule, Table, VarianceExploding
 from ..errors import CheckpointError, OptionError
 from ..nets.post_norm_config import PostNormConfig
 from ..spec import ModelSpec
@@ -26,9 +26,13 @@ _HEADS = (4, 32)                                    # heads and their channels, 
 _SCHEDULES = ("linear", "cosine", "sigmoid")
 _OBJECTIVES = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 # Training's settings, and names that the shapes tell under another.
-_IGNORED = ("dropout", "flash_attn", "auto_normalize", "offset_noise_strength", "min_snr_loss_weight", "min_snr_gamma",
-            "immiscible", "loss_type", "p2_loss_weight_gamma", "p2_loss_weight_k", "random_fourier_features",
-            "learned_sinusoidal_cond", "cond_drop_prob", "use_cfg_plus_plus")
+_IGNORED = ("dropout", "flash_attn", "offset_noise_strength", "min_snr_loss_weight", "min_snr_gamma", "immiscible", "loss_type",
+            "p2_loss_weight_gamma", "p2_loss_weight_k", "random_fourier_features", "cond_drop_prob", "use_cfg_plus_plus",
+            "vb_loss_weight", "P_mean", "P_std", "train_batch_size", "gradient_accumulate_every", "augment_horizontal_flip",
+            "train_lr", "train_num_steps", "ema_update_every", "ema_decay", "adam_betas", "save_and_sample_every", "num_samples",
+            "results_folder", "amp", "fp16", "mixed_precision_type", "split_batches", "convert_image_to", "calculate_fid",
+            "inception_block_idx", "max_grad_norm", "num_fid_samples", "save_best_and_latest_only", "folder", "model", "net",
+            "with_time_emb", "learned_schedule_net_hidden_dim", "learned_noise_schedule_frac_gradient", "schedule_fn_kwargs")
 
 
 def describe(source: Source) -> Found:
@@ -58,27 +62,31 @@ def describe(source: Source) -> Found:
     version = told.told("version", _usual_version(source, block, wrapped, strided, memory, classes))
     at = _parsed(version)
     for name, value in (("dim", base), ("init_dim", widths[0]), ("dim_mults", [_whole(w / base) for w in widths[1:]]),
-                        ("channels", channels), ("self_condition", conditioned), ("learned_variance", out == 2 * channels),
-                        ("num_classes", classes)):
-        if value is not None:
-            told.known(name, value)
+                        ("channels", channels), ("self_condition", conditioned), ("learned_variance", out == 2 * channels)):
+        told.known(name, value)
+    (told.agreed if classes is None else told.known)("num_classes", classes, none_says_none=True)
+    told.agreed("out_dim", out)
     if waves:
         told.known("learned_sinusoidal_dim", 2 * waves)
+        told.agreed("learned_sinusoidal_cond", told.said("learned_sinusoidal_cond") == "True" or
+                    told.said("random_fourier_features") != "True")
+    else:
+        told.agreed("learned_sinusoidal_cond", False)
     told.known("full_attn", [k in full for k in range(levels)])
     heads, per_head = _heads(source, told, levels, wrapped, full)
     groups = told.told("resnet_block_groups", 8) if block == "group" else 8
     period = 10_000.0 if waves else told.told("sinusoidal_pos_emb_theta", 10_000.0)
     size = told.told("image_size", 2 ** (levels + 2))
-    steps = told.told("timesteps", 1000)
+    normalised = told.told("auto_normalize", True) if told.said("auto_normalize") else True
+    learned = out == 2 * channels
+    # ElucidatedDiffusion calls its network net, and nothing else tells it from a process in continuous time
+    elucidated = waves is not None and told.told("elucidated", source.prefix.endswith("net."))
     newer = at >= (1, 0, 1) and not waves and classes is None
-    kind = told.told("beta_schedule", "linear" if waves else "sigmoid" if newer else "cosine",
-                     choices=(*_SCHEDULES, "table"))
-    if schedule is None or (kind, steps) != (process["beta_schedule"], process["timesteps"]):
-        schedule = named_schedule(kind, steps)
-    usual = "pred_v" if newer and at >= (1, 6, 3) else "pred_noise"
-    means = _OBJECTIVES[told.told("objective", usual, choices=(*_OBJECTIVES,))]
-    fewer, eta = told.told("sampling_timesteps", 0, optional=True) or 0, told.told("ddim_sampling_eta", 0.0)
-    fewer = max(0, min(fewer, steps))
+    if elucidated:
+        schedule, means, defaults, sigma = *_elucidated(told), told.told("sigma_data", 0.5)
+    else:
+        schedule, means, defaults = _gaussian(told, schedule, process, at, newer, waves is not None, learned)
+        sigma = ModelSpec.sigma_data
 
     bias = wrapped and "downs.0.2.fn.norm.b" in source.shapes
     rms = at >= (1, 7, 1) or not wrapped
@@ -89,18 +97,20 @@ def describe(source: Source) -> Found:
         attention_norm="rms" if rms else "layer_bias" if bias else "layer", divided=(0, 26, 4) <= at < (1, 7, 4),
         cosine_scale=None if not (0, 26, 0) <= at < (0, 28, 0) else 16.0 if at < (0, 27, 4) else 10.0,
         down="strided" if strided or levels == 1 else "unshuffle", learned_waves=waves, wave_period=period,
-        time="log_snr" if waves else "t", self_condition=conditioned, classes=classes, null_class=classes is not None)
-    learned = out == 2 * channels
-    defaults: dict[str, Any] = {"sampler": {"name": "ddim", "eta": eta} if fewer else
-                                {"name": "ddpm", "variance": "learned" if learned else "small"},
-                                "spacing": "trailing", "clip": True, "steps": fewer or min(250, steps)}
+        time="log_snr" if waves and not elucidated else "t", self_condition=conditioned, classes=classes, null_class=classes is not None)
     labels = tuple(f"class {k}" for k in range(classes or 0))
     spec = ModelSpec(name=source.name, network=config, schedule=schedule, parametrization=means, image_size=size,
-                     channels=channels, learned_variance=learned, labels=labels, defaults=defaults)
+                     channels=channels, learned_variance=learned, labels=labels, defaults=defaults, sigma_data=sigma)
     notes = []
-    if waves:
+    if elucidated:
+        notes.append("learned frequencies in a network that is called net mean ElucidatedDiffusion, whose preconditioning and "
+                     "sampler are EDM's; a process in continuous time has the same tensors (elucidated False)")
+    elif waves:
         notes.append("learned frequencies mean a process in continuous time, where the network is given the log-SNR: its "
                      "levels are followed exactly, and beta_schedule only says which of them a run visits")
+    if not normalised:
+        notes.append("auto_normalize False means pictures in the range that its own program made; here they go from -1 to 1, so "
+                     "where that was 0 to 1, all are too bright and clipped wrongly")
     if conditioned:
         notes.append(f"{taken} input channels mean a network that is given its last x0 (self_condition); a run starts "
                      "with zeros")
@@ -108,7 +118,41 @@ def describe(source: Source) -> Found:
         notes.append("how convolutions and attention are scaled changed with the version, and shows in no tensor; if the "
                      "pictures are garbage, give the version that trained it")
     return Found("lucidrains", f"it has {', '.join(READER.sentinels)}", spec, tuple(_renames(config, wrapped)),
-                 told.finish(_IGNORED), tuple(notes))
+                 told.finish(_IGNORED if waves else (*_IGNORED, "learned_sinusoidal_dim"), whole=True), tuple(notes))
+
+
+def _gaussian(told: Settings, schedule: NoiseSchedule | None, process: dict[str, Any], at: tuple[int, int, int], newer: bool,
+              waves: bool, learned: bool) -> tuple[NoiseSchedule, str, dict[str, Any]]:
+    """Schedule, parametrization and the run's defaults of GaussianDiffusion and of those in continuous time."""
+    steps = told.told("timesteps", 1000)
+    drawn, clips = 250, True
+    if waves:                                               # ContinuousTimeGaussianDiffusion's own names
+        drawn = max(1, told.told("num_sample_steps", 250))
+        clips = told.told("clip_sample_denoised", True)
+    named = "noise_schedule" if waves and told.said("noise_schedule") else "beta_schedule"
+    kind = told.told(named, "linear" if waves else "sigmoid" if newer else "cosine",
+                     choices=(*_SCHEDULES, "table"))
+    if schedule is None or (kind, steps) != (process["beta_schedule"], process["timesteps"]):
+        schedule = named_schedule(kind, steps)
+    usual = "pred_v" if newer and at >= (1, 6, 3) else "pred_noise"
+    # LearnedGaussianDiffusion reads noise whatever its objective is called
+    objective = told.settled("objective", "pred_noise") if learned else told.told("objective", usual, choices=(*_OBJECTIVES,))
+    fewer, eta = told.told("sampling_timesteps", 0, optional=True) or 0, told.told("ddim_sampling_eta", 0.0)
+    fewer = max(0, min(fewer, steps))
+    if fewer == steps:                                      # then it samples by DDPM
+        fewer = 0
+    return schedule, _OBJECTIVES[objective], {
+        "sampler": {"name": "ddim", "eta": eta} if fewer else {"name": "ddpm", "variance": "learned" if learned else "small"},
+        "spacing": "trailing", "clip": clips, "steps": fewer or min(drawn, steps)}
+
+
+def _elucidated(told: Settings) -> tuple[NoiseSchedule, str, dict[str, Any]]:
+    """Schedule, parametrization and the run's defaults of ElucidatedDiffusion: EDM (Karras et al. 2022), with its churn."""
+    schedule = VarianceExploding(sigma_min=told.told("sigma_min", 0.002), sigma_max=told.told("sigma_max", 80.0))
+    sampler = {"name": "heun", "churn": told.told("S_churn", 80.0), "s_tmin": told.told("S_tmin", 0.05),
+               "s_tmax": told.told("S_tmax", 50.0), "s_noise": told.told("S_noise", 1.003)}
+    return schedule, "edm", {"sampler": sampler, "spacing": {"name": "karras", "rho": told.told("rho", 7.0)}, "clip": True,
+                             "steps": max(1, told.told("num_sample_steps", 32))}
 
 
 def _inner(level: int, wrapped: bool) -> str:

@@ -11,6 +11,7 @@ import gc
 import json
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import CheckpointError
+from .container import followed, shard_files
 
 TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _AT_ONCE = 1 << 20                  # bytes that are read before they are put into place: they stay in the CPU's cache
@@ -59,34 +61,38 @@ def without_weights(build: Callable[[], nn.Module]) -> nn.Module:
 
 
 class TensorFile:
-    """Reads the tensors of a safetensors file whose header `container.opened` has checked.
+    """Reads the tensors of a safetensors file, or of all files of an index, whose headers `container.opened` has checked.
 
-    What the header says is compared with the file's size again: it may have been replaced in between.
+    What a header says is compared with the file's size again: it may have been replaced in between.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._file = path.open("rb", buffering=0)
-        except OSError as error:
-            raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
-        try:
-            length = struct.unpack("<Q", self._file.read(8))[0]
-            self._places = json.loads(self._file.read(length).decode("utf-8"))
-        except (OSError, ValueError, RecursionError, struct.error) as error:
-            self._file.close()
-            raise self._changed() from error
-        self._start = 8 + length
+        self._open = ExitStack()
+        self._places: dict[str, tuple[Any, int, dict[str, Any]]] = {}       # file, where its tensors begin, the header's entry
+        with ExitStack() as stack:
+            for one in shard_files(path):
+                try:
+                    file = stack.enter_context(followed(one).open("rb", buffering=0))
+                except OSError as error:
+                    raise CheckpointError(f"{one} cannot be read ({error.strerror}).") from error
+                try:
+                    length = struct.unpack("<Q", file.read(8))[0]
+                    entries = json.loads(file.read(length).decode("utf-8"))
+                    self._places |= {name: (file, 8 + length, entry) for name, entry in entries.items()}
+                except (OSError, ValueError, RecursionError, AttributeError, struct.error) as error:
+                    raise self._changed() from error
+            self._open = stack.pop_all()
 
     def __enter__(self) -> TensorFile:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        self._open.close()
 
     def dtype(self, name: str) -> torch.dtype:
         """The dtype of a tensor in the file."""
-        return TORCH_DTYPES[self._places[name]["dtype"]]
+        return TORCH_DTYPES[self._places[name][2]["dtype"]]
 
     def new(self, name: str, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> torch.Tensor:
         """Memory for a tensor, in this dtype or in the file's. Raises `CheckpointError` where there is not as much."""
@@ -99,26 +105,27 @@ class TensorFile:
     def read(self, name: str, out: torch.Tensor) -> torch.Tensor:
         """Put a tensor into `out`, which is contiguous and has as many elements, in any dtype; returns it."""
         dtype = self.dtype(name)
-        begin, end = self._places[name]["data_offsets"]
+        file, start, entry = self._places[name]
+        begin, end = entry["data_offsets"]
         if end - begin != out.numel() * dtype.itemsize:
             raise self._changed()
-        self._file.seek(self._start + begin)
+        file.seek(start + begin)
         flat = out.view(-1)
         if dtype == out.dtype:
-            self._fill(memoryview(flat.view(torch.uint8).numpy()))
+            self._fill(file, memoryview(flat.view(torch.uint8).numpy()))
             return out
         step = _AT_ONCE // dtype.itemsize
         buffer = torch.empty(min(step, len(flat)), dtype=dtype)
         for at in range(0, len(flat), step):
             part = buffer[:len(flat) - at]
-            self._fill(memoryview(part.view(torch.uint8).numpy()))
+            self._fill(file, memoryview(part.view(torch.uint8).numpy()))
             flat[at:at + step] = part
         return out
 
-    def _fill(self, view: memoryview) -> None:
+    def _fill(self, file: Any, view: memoryview) -> None:
         while view:
             try:
-                count = self._file.readinto(view)
+                count = file.readinto(view)
             except OSError as error:
                 raise CheckpointError(f"{self.path} cannot be read ({error.strerror}).") from error
             if not count:

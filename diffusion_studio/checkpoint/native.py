@@ -28,6 +28,7 @@ class Weights:
 
     spec: ModelSpec                                 # or of a noisy classifier, with its network
     network: nn.Module
+    remarks: tuple[str, ...] = ()                   # what was assumed and what is not followed, see remarks.py
 
 
 def read_spec(path: str | Path) -> ModelSpec:

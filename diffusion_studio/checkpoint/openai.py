@@ -9,7 +9,7 @@ from ..diffusion.schedule import Cosine
 from ..errors import CheckpointError, OptionError
 from ..nets.config import UNetConfig
 from ..spec import ModelSpec
-from .facts import Settings
+from .facts import Settings, parsed
 from .noise import rescaled_linear
 from .reader import Found, Reader, Source
 from .walk import Part, renames
@@ -46,11 +46,13 @@ _PRESETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
                            {**_IMPROVED, "noise_schedule": "linear", "rescale_timesteps": False}),
     "lsun_uncond": ((128, 2, (1, 1, 2, 2, 4, 4), False, False), {"num_heads": 1, "noise_schedule": "linear"}),
 }
-# Flags of the origin's scripts that change nothing here: training, speed, file names.
-_IGNORED = ("dropout", "use_fp16", "use_checkpoint", "use_kl", "rescale_learned_sigmas", "batch_size", "num_samples",
-            "model_path", "clip_denoised", "lr", "microbatch", "ema_rate", "log_interval", "save_interval",
-            "schedule_sampler",
-            "weight_decay", "data_dir", "classifier_path", "classifier_scale", "classifier_depth", "base_samples")
+# Names of the origin's scripts and classes that change nothing here: training, speed, files, the classifier.
+TRAINING = ("dropout", "use_fp16", "use_checkpoint", "use_kl", "rescale_learned_sigmas", "batch_size", "num_samples", "model_path",
+            "lr", "microbatch", "ema_rate", "log_interval", "save_interval", "schedule_sampler", "weight_decay", "data_dir",
+            "lr_anneal_steps", "resume_checkpoint", "fp16_scale_growth", "iterations", "anneal_lr", "noised", "val_data_dir",
+            "eval_interval", "base_samples", "dims", "overwrite", "type", "seed")
+_IGNORED = (*TRAINING, "classifier_path", "classifier_scale", "classifier_depth", "classifier_use_fp16", "classifier_width",
+            "classifier_attention_resolutions", "classifier_use_scale_shift_norm", "classifier_resblock_updown", "classifier_pool")
 
 
 def place(part: Part) -> str:
@@ -91,6 +93,11 @@ def describe(source: Source) -> Found:
         size = told.told("large_size", usual)
         small = told.told("small_size", max(size // 4, 1))
     told.known("num_channels", base)
+    told.agreed("model_channels", base)
+    told.agreed("in_channels", channels if small is not None and told.said("in_channels") == str(channels) else taken)
+    told.agreed("out_channels", out)
+    told.agreed("num_classes", classes, none_says_none=True)
+    told.agreed("conv_resample", resample == "conv" or (resample == "residual" and told.said("conv_resample") == "True"))
     told.known("num_res_blocks", blocks)
     known_list(told, "channel_mult", list(multipliers))
     known_list(told, "attention_resolutions", sorted((size // 2**k for k in attended), reverse=True), size, levels)
@@ -113,6 +120,7 @@ def describe(source: Source) -> Found:
     rows_order = "" if told.told("use_new_attention_order", False) else "legacy"
     groups = told.told("norm_groups", next(g for g in range(32, 0, -1) if all(w % g == 0 for w in widths)))
     null = told.told("null_class", False) and classes is not None
+    clips = told.told("clip_denoised", True) if told.said("clip_denoised") else True
     rescale = told.told("rescale_timesteps", resample != "residual" and steps != 1000)
     kind = told.told("noise_schedule", "linear", choices=("linear", "cosine"))
     means = "x0" if told.told("predict_xstart", False) else "eps"
@@ -126,7 +134,7 @@ def describe(source: Source) -> Found:
         time_scale=1000 / steps if rescale else 1.0)
     labels = tuple(f"class {k}" for k in range((classes or 0) - null))
     variance = "learned" if out == 2 * channels else "small" if least else "large"
-    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance}, "spacing": "linspace", "clip": True,
+    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance}, "spacing": "linspace", "clip": clips,
                                 "steps": min(250, steps)}
     _respaced(defaults, told.told("timestep_respacing", ""), bool(told.told("use_ddim", False)))
     if labels:
@@ -135,12 +143,15 @@ def describe(source: Source) -> Found:
                      schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps),
                      parametrization=means, image_size=size, channels=channels, learned_variance=out == 2 * channels,
                      low_res=small, labels=labels, defaults=defaults)
-    notes = []
+    notes = [] if not name or "by name" in name else [
+        f"its shapes are those of the published {name.split()[0]}, whose settings are taken: "
+        + ", ".join(f"{key} {value}" for key, value in preset.items())]
     if not rows_order or "use_new_attention_order" not in (*source.flags, *source.args, *preset):
         notes.append("the order of qkv's rows cannot be seen in the file; the wrong one loads and draws garbage. If the "
                      "pictures are that, try the flag use_new_attention_order the other way, then num_heads")
     made = renames(config, place, INSIDE, rows_order)
-    return Found("openai", f"it has {', '.join(READER.sentinels)}", spec, tuple(made), told.finish(_IGNORED), tuple(notes))
+    return Found("openai", f"it has {', '.join(READER.sentinels)}", spec, tuple(made), told.finish(_IGNORED, whole=True),
+                 tuple(notes))
 
 
 def _frame(source: Source) -> tuple[int, int, str]:
@@ -173,27 +184,29 @@ def _preset(stem: str, shape: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
 
 
 def known_list(told: Settings, name: str, wanted: list, size: int = 0, levels: int = 0) -> None:
-    """Compare a list that the origin writes with commas; resolutions that no level has mean nothing there."""
+    """Compare a list that the origin writes with commas; resolutions that no level has mean nothing there.
+
+    Resolutions may be given as the network's class has them: by how much smaller than the picture.
+    """
     for given in (told.flags, told.config):
         text = given.get(name)
         if text in (None, ""):
             continue
-        parts = text.split(",") if isinstance(text, str) else text if isinstance(text, (list, tuple)) else [text]
+        read = parsed(text) if isinstance(text, str) else text
+        parts = read if isinstance(read, (list, tuple)) else [read]
         try:
             values = [whole(float(part)) for part in parts]
         except (TypeError, ValueError, OverflowError):
             raise OptionError(f"{name} is a list of numbers with commas between them, got {str(text)[:80]!r}.") from None
+        if size and sorted(set(values)) == sorted(size // one for one in wanted if one):
+            continue
         if size:
             values = sorted((v for v in values if v and v in {size // 2**k for k in range(levels)}), reverse=True)
         if values != wanted:
             raise CheckpointError(f"{name} = {str(text)[:80]} was given, but the shapes of the weights say {wanted}"
                                   f"{f' for pictures {size} wide' if size else ''}. These are the flags of another file, or "
                                   "image_size is another.")
-    hidden = {one: told.flags.pop(one) for one in [name] if one in told.flags}
-    config, told.config = told.config, {k: v for k, v in told.config.items() if k != name}
-    told.known(name, wanted)
-    told.flags.update(hidden)
-    told.config = config
+    told.listed(name, wanted)
 
 
 def _respaced(defaults: dict[str, Any], text: str, ddim: bool) -> None:

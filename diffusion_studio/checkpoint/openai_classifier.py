@@ -9,7 +9,7 @@ from ..diffusion.schedule import Cosine
 from ..errors import CheckpointError, OptionError
 from ..nets.classifier_config import ClassifierConfig
 from . import openai
-from .facts import Settings
+from .facts import IDLE, Fact, Settings
 from .noise import rescaled_linear
 from .reader import Found, Reader, Source
 from .walk import Rename, parts, renames
@@ -22,9 +22,11 @@ _PRESETS = {
     "256x256_classifier": ((128, 2, (1, 1, 2, 2, 4, 4)), {"noise_schedule": "linear"}),
     "512x512_classifier": ((128, 2, (0.5, 1, 1, 2, 2, 4, 4)), {"noise_schedule": "linear"}),
 }
-_IGNORED = ("classifier_use_fp16", "classifier_scale", "classifier_path", "learn_sigma", "timestep_respacing", "use_kl",
-            "predict_xstart", "rescale_learned_sigmas", "iterations", "anneal_lr", "batch_size", "lr", "save_interval",
-            "weight_decay", "data_dir", "num_samples", "use_ddim", "model_path")
+_IGNORED = (*openai.TRAINING, "classifier_use_fp16", "classifier_scale", "classifier_path", "learn_sigma", "timestep_respacing",
+            "predict_xstart", "use_ddim", "class_cond", "clip_denoised", "sigma_small")
+# Names in the flags of classifier_sample.py that are the drawing model's.
+_MODELS = ("num_channels", "num_res_blocks", "num_heads", "num_heads_upsample", "num_head_channels", "attention_resolutions",
+           "channel_mult", "use_scale_shift_norm", "resblock_updown", "use_new_attention_order")
 
 
 def describe(source: Source) -> Found:
@@ -46,7 +48,10 @@ def describe(source: Source) -> Found:
     classes = source.shape(f"{_POOL}.c_proj.weight", 3)[0]
     name, preset = next(((f"{name} by {'name and ' if name in source.path.stem else ''}shapes", flags)
                          for name, (wanted, flags) in _PRESETS.items() if wanted == (base, blocks, multipliers)), ("", {}))
-    told = Settings("openai-classifier", source.flags, source.args, preset, name)
+    said = {**source.args, **source.flags}
+    scripted = _MODELS if "num_channels" in said and "model_channels" not in said else ()
+    flags, args = ({key: value for key, value in one.items() if key not in scripted} for one in (source.flags, source.args))
+    told = Settings("openai-classifier", flags, args, preset, name)
     size = told.known("image_size", side * 2 ** (levels - 1))
     told.known("classifier_width", base)
     told.known("classifier_depth", blocks)
@@ -57,8 +62,16 @@ def describe(source: Source) -> Found:
     scaled = told.known("classifier_use_scale_shift_norm", rows == 2 * widths[0])
     told.known("classifier_resblock_updown", resample == "residual")
     told.known("classifier_pool", "attention")
+    for other, value in (("model_channels", base), ("num_res_blocks", blocks), ("in_channels", channels), ("out_channels", classes),
+                         ("pool", "attention"), ("use_scale_shift_norm", scaled), ("resblock_updown", resample == "residual")):
+        told.agreed(other, value)
+    told.agreed("conv_resample", resample == "conv" or told.said("conv_resample") == "True")
+    if told.said("attention_resolutions"):
+        openai.known_list(told, "attention_resolutions", sorted((size // 2**k for k in attended), reverse=True), size, levels)
     seeing = [widths[-1], *(widths[k] for k in attended)]
     per_head = told.told("num_head_channels", next(n for n in range(64, 0, -1) if all(width % n == 0 for width in seeing)))
+    # heads are counted only where their channels are not given
+    ignored = (*_IGNORED, *(("num_heads", "num_heads_upsample") if told.said("num_head_channels") not in ("", "-1") else ()))
     order = "" if told.told("use_new_attention_order", False) else "legacy"
     steps = told.told("diffusion_steps", 1000)
     if not 1 <= steps <= 100_000:
@@ -74,7 +87,7 @@ def describe(source: Source) -> Found:
                           schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps))
     notes = ("it guides a model that draws and draws nothing itself: ds.load_classifier opens it",)
     return Found("openai-classifier", f"it has {', '.join(READER.sentinels)}", spec, tuple(_renames(config, order)),
-                 told.finish(_IGNORED), notes)
+                 (*told.finish(ignored, whole=True), *(Fact(key, said[key], IDLE) for key in scripted if key in said)), notes)
 
 
 def _frame(source: Source) -> tuple[int, int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
     """
     loaded = _loaded(path)
     found = dict(_state_dicts(loaded))
+    if isinstance(loaded, Mapping) and {"state", "param_groups"} <= set(loaded):
+        raise CheckpointError(f"{path.name} holds the state of an optimizer (state, param_groups), not a network. The weights lie in "
+                              "another file of that training: model..., or better the average, ema_...")
     if not found:
         raise CheckpointError(f"{path.name} holds no state dict with convolutions, so no U-Net. Save network.state_dict() with "
                               "the program that it comes from.")
@@ -55,13 +59,52 @@ def _loaded(path: Path) -> Any:
     if not zipped and start[:1] != b"\x80" and (other := something_else(path)) is not None:
         raise CheckpointError(f"{path.name} is no checkpoint: {other}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with torch.serialization.safe_globals(_HARMLESS):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:                              # a damaged or hostile pickle raises anything at all
-        reason = str(error).split("\n")[0][:200] or type(error).__name__
-        raise CheckpointError(f"{path.name} cannot be opened as a pickle of weights alone ({reason}). It is damaged, or holds "
-                              "objects besides tensors, which could run any code. Where you trust it, open it with the program "
-                              "that it comes from and save network.state_dict()."
-                              f"{_of_edm(path) if path.suffix.lower() == '.pkl' else ''}") from error
+        raise CheckpointError(f"{path.name} cannot be opened as a pickle of weights alone{_why(str(error), path)}") from error
+
+
+class _Dropped:
+    """Takes the place of an object beside the weights that is not needed: it keeps nothing and runs nothing."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def __hash__(self) -> int:                              # of a path as a dictionary's key
+        return id(self)
+
+
+# What training programs put beside the weights: losses and counters of numpy, arguments, paths, Lightning's hyperparameters.
+# None of it is made.
+_HARMLESS = [(_Dropped, name) for name in (
+    *(f"numpy.{core}.multiarray.{kind}" for core in ("core", "_core") for kind in ("scalar", "_reconstruct")),
+    "numpy.dtype", "numpy.ndarray", "argparse.Namespace", "types.SimpleNamespace",
+    *(f"pathlib.{kind}" for kind in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
+    *(f"pathlib._local.{kind}" for kind in ("PosixPath", "WindowsPath")))]
+_HARMLESS += [(dict, f"{place}.AttributeDict") for place in (
+    "pytorch_lightning.utilities.parsing", "lightning_fabric.utilities.data", "lightning.fabric.utilities.data")]
+_GLOBAL = re.compile(r"GLOBAL ([\w.<>]+)|allowed? (?:class|global) ([\w.<>]+)|[Uu]nsupported class ([\w.<>]+)")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def _why(said: str, path: Path) -> str:
+    """The end of the sentence for a pickle that torch refused, from torch's own message."""
+    edm = _of_edm(path) if path.suffix.lower() == ".pkl" else ""
+    if found := _GLOBAL.search(said):
+        name = next(part for part in found.groups() if part)[:120]
+        return (f": it holds an object of {name}, which is not allowed because it could run any code. Where you trust the "
+                "file, open it with the program that it comes from and save its tensors alone: "
+                f"torch.save(network.state_dict(), '{path.stem}-weights.pt').{edm}")
+    plain = _COLOURS.sub("", said).strip()
+    found = re.search(r"Unpickler\s?[Ee]rror:\s*([^\n]+)", plain)
+    reason = (found[1] if found else plain.partition("\n")[0]).strip().removeprefix("Weights only load failed. ")[:200].rstrip(". ")
+    return (f" ({reason or 'no reason given'}). It is damaged, or holds objects besides tensors, which could run any code. "
+            "Where you trust it, open it with the program that it comes from and save network.state_dict()."
+            f"{edm}")
 
 
 def _of_edm(path: Path) -> str:

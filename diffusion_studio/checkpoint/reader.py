@@ -15,14 +15,11 @@ from ..errors import CheckpointError
 from ..spec import ModelSpec
 from .container import Outline, opened
 from .facts import Fact
+from .folders import name_of
 from .walk import Rename
 
-WRAPPERS = re.compile(r"(?:(?:module|_orig_mod|model|ema_model|online_model|ema|nn_model|net|network|unet|denoise_fn|"
-                      r"state_dict|_model)\.)*")
-
 MAX_BUFFER = 100_000
-
-_ANONYMOUS = ("model", "diffusion_pytorch_model", "diffusion_pytorch_model.fp16", "unet", "unet_ema")
+_AVERAGES = {"ema", "shadow", "averaged", "average", "avg", "swa"}          # words in the prefix of a moving average
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,8 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The file's name, or its folder's where the file is called as all of them are."""
-        parts = [self.path.stem, *(part.name for part in self.path.resolve().parents)]
-        return next((part for part in parts if part and part not in _ANONYMOUS), self.path.stem)
+        """What the model is called, see `folders.name_of`."""
+        return name_of(self.path)
 
     @property
     def version(self) -> str:
@@ -59,11 +55,11 @@ class Source:
         """A table of numbers that the process keeps around the network (betas, ...), float64; None where there is none."""
         around = [self.prefix.rpartition(".")[0].rpartition(".")[0], self.prefix.rpartition(".")[0], ""]
         for place in dict.fromkeys(f"{one}." if one else "" for one in around):
-            shape = self.outline.shapes.get(place + name) if self.outline else None
-            if shape and len(shape) == 1 and 1 <= shape[0] <= MAX_BUFFER \
-                    and self.outline.dtypes[place + name] in ("F32", "F64"):
+            spelt = self.outline.plain.get(place + name, "") if self.outline else ""
+            shape = self.outline.shapes[spelt] if spelt else None
+            if shape and len(shape) == 1 and 1 <= shape[0] <= MAX_BUFFER and self.outline.dtypes[spelt] in ("F32", "F64"):
                 with opened(self.path, framework="np") as file:
-                    values = file.get_tensor(place + name).astype(np.float64)
+                    values = file.get_tensor(spelt).astype(np.float64)
                 return values if np.isfinite(values).all() else None
         return None
 
@@ -108,38 +104,57 @@ class Reader:
     describe: Callable[[Source], Found]
     aliases: tuple[tuple[str, str], ...] = ()
     ambiguous: tuple[tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]], ...] = ()     # names, and values to try together
+    outside: tuple[str, ...] = ()                   # tensors beside the network that belong to it, where it is wrapped
     unused: tuple[str, ...] = ()                    # endings of names that the origin keeps and does not compute with
 
     def missing(self, outline: Outline) -> tuple[str, ...]:
         """The sentinels that are not in the file under any one prefix; empty where the layout is recognised."""
-        prefixes = self.prefixes(outline)
-        lacks = [tuple(s for s in self.sentinels if p + s not in outline.shapes) for p in prefixes]
+        lacks = [tuple(s for s in self.sentinels if p + s not in outline.plain) for p in self._prefixes(outline)]
         return min(lacks, key=len, default=self.sentinels)
 
-    def prefixes(self, outline: Outline) -> list[str]:
-        """The wrappers under which the first sentinel lies, an average of the weights (EMA) first."""
+    def copies(self, outline: Outline) -> list[str]:
+        """The prefixes under which a whole network lies, an average of the weights (EMA) first."""
+        return [p for p in self._prefixes(outline) if all(p + s in outline.plain for s in self.sentinels)]
+
+    def _prefixes(self, outline: Outline) -> list[str]:
+        """What stands before the first sentinel, whatever wrapped the network."""
         head = self.sentinels[0]
-        found = [name[:-len(head)] for name in outline.shapes if name.endswith(head)]
-        return sorted((p for p in found if WRAPPERS.fullmatch(p)), key=lambda p: ("ema" not in p, len(p)))
+        found = [name[:-len(head)] for name in outline.plain if name == head or name.endswith(f".{head}")]
+        return sorted(found, key=lambda p: (not _AVERAGES & set(re.split(r"[._]", p.lower())), len(p), p))
 
     def source(self, outline: Outline, **given: Any) -> Source:
         """The file as `describe` wants it: one network's tensors, unwrapped, in this layout's newest spelling."""
-        prefix = next(p for p in self.prefixes(outline) if all(p + s in outline.shapes for s in self.sentinels))
+        prefix, *others = self.copies(outline)
+        inner = tuple(p for p in others if p.startswith(prefix))            # copies inside the prefix, where it is short
+        outer = {prefix.removesuffix(".").rpartition(".")[0] + "." * (prefix.count(".") > 1) + name for name in self.outside} \
+            if prefix else set()
         shapes, original, aside, aliased = {}, {}, [], False
-        for name, shape in outline.shapes.items():
-            if not name.startswith(prefix) or (not prefix and _other_copy(name)):
-                aside.append(name)
+        for name, spelt in outline.plain.items():
+            if not (name.startswith(prefix) or name in outer) or (inner and name.startswith(inner)):
+                aside.append(spelt)
                 continue
-            short = name[len(prefix):]
+            short = name.rsplit(".", 2)[-2] + "." + name.rsplit(".", 1)[-1] if name in outer else name[len(prefix):]
             for old, new in self.aliases:
                 if old in short:
                     short, aliased = short.replace(old, new), aliased or "Conv2d" not in old
             if short in shapes or short.endswith(self.unused):      # one tensor under two names
-                aside.append(name)
+                aside.append(spelt)
             else:
-                shapes[short], original[short] = shape, name
+                shapes[short], original[short] = outline.shapes[spelt], spelt
         return Source(outline.path, shapes, original, prefix, tuple(aside), aliased, outline, **given)
 
-
-def _other_copy(name: str) -> bool:
-    return name.startswith(("ema_model.", "ema.", "model_ema."))
+    def notes_on(self, outline: Outline, source: Source) -> list[str]:
+        """What of the file is left out that may matter: other networks of its kind, and weights around the network."""
+        others = [p for p in self.copies(outline) if p != source.prefix]
+        notes = []
+        if others:
+            shown = ", ".join(repr(p) for p in others[:4])
+            notes.append(f"the file holds {len(others) + 1} networks of this layout: the one under {source.prefix!r} is taken, and not "
+                         f"{shown}")
+        beside = {outline.plain.get(name): name for name in outline.plain}
+        lost = [spelt for spelt in source.aside if len(outline.shapes[spelt]) > 1
+                and not str(beside.get(spelt, spelt)).startswith(tuple(p for p in others if p))
+                and not spelt.endswith(self.unused)]
+        if lost and source.prefix:
+            notes.append(f"{len(lost)} tensors around the network are left out: {', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}")
+        return notes

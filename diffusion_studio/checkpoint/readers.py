@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from ..classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
 from ..spec import ModelSpec
 from . import classifier, ddpm, diffusers, diffusers_skip, edm, lucidrains, openai, openai_classifier, tqch
-from .container import PICKLES, Outline, outline, read_json, tree
+from .container import Outline, outline, tree
+from .folders import configurations, notes_on, weight_file
 from .native import FORMAT, Weights, read, read_spec
 from .reader import Found, Reader
+from .remarks import remarks
 from .small import SMALL
 
 READERS: dict[str, Reader] = {
@@ -21,9 +23,6 @@ READERS: dict[str, Reader] = {
     "edm": edm.READER, "openai-classifier": openai_classifier.READER, "lucidrains": lucidrains.READER, "tqch": tqch.READER,
     **SMALL}
 
-_FILES = ("model.safetensors", "diffusion_pytorch_model.safetensors", "unet_ema/diffusion_pytorch_model.safetensors",
-          "unet/diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors",
-          "unet/diffusion_pytorch_model.fp16.safetensors")
 # What a file is that is none of the above: a part of a tensor's name, and the sentence.
 _STRANGERS = (
     (("lora_", ".lora.", "lora_A", "hada_w1", "lokr_w1"),
@@ -34,6 +33,9 @@ _STRANGERS = (
      "autoencoder's codes, not on pixels, and cannot be watched here."),
     (("quant_conv.", "post_quant_conv."), "It is an autoencoder of latent diffusion, not a denoiser."),
     (("text_model.", "token_embedding.", "logit_scale"), "It is a text encoder, not a denoiser."),
+    (("noise_level_mlp.", ".noise_func.noise_func."),
+     "It is SR3's U-Net (Image Super-Resolution via Iterative Refinement), which is given the noise level and a picture to enlarge; "
+     "it is not built here."),
     (("layer1.0.conv1.weight",), "It is a ResNet, which recognises pictures and draws none."),
     (("x_embedder.", "adaLN_modulation"), "It is a diffusion transformer, not a U-Net."),
 )
@@ -53,33 +55,10 @@ class Inspection:
     missing: tuple[str, ...] = ()
     surplus: tuple[str, ...] = ()
 
-
-def weight_file(path: str | Path) -> Path:
-    """The weight file at a path: itself, or the one that a model's folder holds. Raises `CheckpointError`."""
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    for name in _FILES:
-        if (path / name).is_file():
-            return path / name
-    candidates = sorted(one.name for one in path.glob("*.safetensors"))
-    if len(candidates) == 1:
-        return path / candidates[0]
-    if candidates:
-        shown = ", ".join(candidates[:5]) + (f" and {len(candidates) - 5} more" if len(candidates) > 5 else "")
-        raise CheckpointError(f"{path} holds {len(candidates)} weight files ({shown}). Name the one that is meant.")
-    if pickles := sorted(one for one in [*path.glob("*"), *path.glob("unet/*")] if one.suffix.lower() in PICKLES):
-        held = f"a pickle, {pickles[0].name}. Make a safetensors file of it" if len(pickles) == 1 else \
-            f"pickles: {', '.join(one.name for one in pickles[:5])}. Make a safetensors file of the one that is meant"
-        raise CheckpointError(f"{path} holds only {held} with: "
-                              f"diffusion-studio convert {pickles[0]} {pickles[0].with_suffix('.safetensors')}")
-    raise CheckpointError(f"There is no weight file at {path / _FILES[0]}, nor at another place where a model's folder "
-                          f"has it: {', '.join(_FILES[1:4])}.")
-
-
-def listed_file(folder: Path) -> Path | None:
-    """The weight file by which a folder is known as a model's, or None where it is not one."""
-    return next((folder / name for name in _FILES if (folder / name).is_file()), None)
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was assumed and what is not followed, in at most two lines for people."""
+        return remarks(self.found, getattr(self.spec, "provenance", {}))
 
 
 def spec_of(path: str | Path, flags: Mapping[str, Any] | None = None) -> ModelSpec:
@@ -109,7 +88,7 @@ def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Pa
         read_header = classifier.read_spec if classifier.is_one(drawn.metadata) else read_spec
         return Inspection(path, drawn, None, read_header(path))
     reader = _recognised(drawn)
-    source = reader.source(drawn, **_beside(beside or path, flags or {}))
+    source = reader.source(drawn, **configurations(beside or path, flags or {}))
     try:
         found = reader.describe(source)
     except OptionError as error:
@@ -117,6 +96,8 @@ def inspect(path: str | Path, flags: Mapping[str, Any] | None = None, beside: Pa
             raise
         raise CheckpointError(f"{path.name} has the layout of {reader.title}, but its settings make no model: "
                               f"{str(error)[:600]}") from error
+    more = (*notes_on(path), *reader.notes_on(drawn, source))
+    found = replace(found, notes=(*found.notes, *more)) if more else found
     wanted = {name for one in found.renames for name in one.theirs}
     return Inspection(path, drawn, found, found.spec, tuple(sorted(wanted - source.shapes.keys())),
                       tuple(sorted(source.shapes.keys() - wanted - set(found.unused))))
@@ -134,10 +115,10 @@ def read_any(path: str | Path, flags: Mapping[str, Any] | None = None, beside: P
     if seen.found is None:
         if isinstance(seen.spec, ClassifierSpec):
             return Weights(*classifier.read_classifier(seen.path))
-        return read(seen.path, dtype)
+        return replace(read(seen.path, dtype), remarks=seen.remarks)
     _complete(seen)
     reader = READERS[seen.found.layout]
-    return assembled(seen.path, reader.source(seen.outline), seen.found, dtype)
+    return replace(assembled(seen.path, reader.source(seen.outline), seen.found, dtype), remarks=seen.remarks)
 
 
 def _complete(seen: Inspection) -> None:
@@ -178,29 +159,10 @@ def _stranger(drawn: Outline) -> str | None:
     if len(first) in (3, 5):
         return (f"Its convolutions run over {'sequences' if len(first) == 3 else 'volumes or films'}, not over pictures, "
                 "which have two dimensions.")
-    if len(first) == 4 and first[1] in (4, 8, 9, 16):
+    if len(first) == 4 and first[1] in (4, 8, 9, 16) and not there("class_emb.weight"):
         return f"Its input has {first[1]} channels: it works on an autoencoder's codes (latent diffusion), not on pixels."
     enlarger = drawn.shapes.get("conv_in.weight", ())
     if len(enlarger) == 4 and enlarger[1] == 6:
         return ("Its input has 6 channels: it is given a picture besides the noise, to enlarge it (most likely one of latent "
                 "diffusion). Such models are read in OpenAI's layout and our own.")
     return None
-
-
-def _beside(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The configurations that lie where the layouts put them."""
-    found: dict[str, Any] = {"flags": flags}
-    config = path.parent / "config.json"
-    if config.is_file() and _of_unet(given := read_json(config)):
-        found["config"] = {name: value for name, value in given.items() if not name.startswith("_")}
-    for scheduler in (path.parent / "scheduler_config.json", path.parent.parent / "scheduler" / "scheduler_config.json"):
-        if scheduler.is_file() and (scheduler.parent == path.parent or path.parent.name.startswith("unet")):
-            found["scheduler"] = read_json(scheduler)
-            break
-    if (path.parent / "args.json").is_file():
-        found["args"] = read_json(path.parent / "args.json")
-    return found
-
-
-def _of_unet(given: Mapping[str, Any]) -> bool:
-    return "block_out_channels" in given or given.get("_class_name") == "UNet2DModel"

@@ -60,8 +60,8 @@ def as_text(seen: Inspection, outline: bool = False) -> str:
             f"{what} {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
             for what, names in (("missing", seen.missing), ("not in the network", seen.surplus)) if names))
     else:
-        lines.append("complete: every tensor of the network is there, and none besides" if seen.found else
-                     "its header says everything; nothing was assumed")
+        lines += ["complete: every tensor of the network is there, and none besides"] if seen.found else \
+            [f"when it was converted {line}" for line in seen.remarks] or ["its header says everything; nothing was assumed"]
     if outline:
         lines += ["", tree(seen.outline.shapes, 10_000)]
     return "\n".join(lines)

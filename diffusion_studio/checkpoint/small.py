@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..diffusion.schedule import NoiseSchedule, Table
-from ..errors import CheckpointError
+from ..errors import CheckpointError, OptionError
 from ..nets.base import NetworkConfig
 from ..nets.small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
 from ..spec import ModelSpec
@@ -23,6 +23,10 @@ _UNCLIPPED = ("the origin does not clip x0, and so neither is it here; where pic
               "or stretch their shades (--stretch)")
 _STRETCHED = ("the origin does not clip x0 and stretches the shades of each picture that it shows, and so it is here (--clip, "
               "--no-stretch)")
+
+
+_IGNORED = ("lr", "epochs", "batch_size", "run_name", "dataset_path", "device", "drop_prob", "n_epoch", "lrate", "save_model",
+            "save_dir", "ws_test", "nn_model", "network", "no_train", "fashion", "bs", "seed", "num_workers", "lr_schedule", "slice_size")
 
 
 def _layer(ours: str, theirs: str, bias: bool = True) -> Iterator[Rename]:
@@ -47,11 +51,13 @@ def describe_dome272(source: Source) -> Found:
     classes = source.shape("label_emb.weight", 2)[0] if "label_emb.weight" in source.shapes else None
     told = Settings("dome272", source.flags, source.args, {})
     for name, value in (("c_in", channels), ("c_out", source.shape("outc.weight", 4)[0]),
-                        ("time_dim", source.shape("down1.emb_layer.1.weight", 2)[1]), ("num_classes", classes)):
-        if value is not None:
-            told.known(name, value)
+                        ("time_dim", source.shape("down1.emb_layer.1.weight", 2)[1])):
+        told.known(name, value)
+    (told.agreed if classes is None else told.known)("num_classes", classes, none_says_none=True)
     told.known("widths", [*widths, *up])
-    heads, size = told.told("num_heads", 4), told.told("image_size", 64)
+    # its process calls img_size what its arguments call image_size
+    heads, size = told.told("num_heads", 4), told.told("img_size" if told.said("img_size") else "image_size", 64)
+    told.agreed("image_size", size)
     steps = told.told("noise_steps", 1000)
     start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
     config = MaxPoolConfig(
@@ -103,10 +109,16 @@ def describe_teapearce(source: Source) -> Found:
     told.preset_source = BUFFERS
     for name, value in (("in_channels", channels), ("n_feat", width), ("n_classes", classes)):
         told.known(name, value)
-    steps, first, last = told.told("n_T", 400), told.told("beta1", 1e-4), told.told("beta2", 0.02)
+    # its class takes both as one pair
+    pair = told.told("betas", (1e-4, 0.02)) if told.said("betas") else (None, None)
+    if len(pair) != 2 or not all(one is None or isinstance(one, float) for one in pair):
+        raise OptionError(f"betas are the first and the last beta, such as 1e-4,0.02; got {str(pair)[:80]}.")
+    steps = told.told("n_T", 400)
+    first, last = (told.told(name, usual) if given is None else given
+                   for name, usual, given in (("beta1", 1e-4, pair[0]), ("beta2", 0.02, pair[1])))
     unit = told.told("unit_range", True)
     known = set(told.flags) | set(source.args)
-    betas = 1 - alphas if fits and not known & {"n_T", "beta1", "beta2"} else named("linear", steps + 1, first, last).betas()
+    betas = 1 - alphas if fits and not known & {"n_T", "beta1", "beta2", "betas"} else named("linear", steps + 1, first, last).betas()
     if unit:                                                # the level at which pictures in [-1, 1] are as noisy
         kept = np.cumprod(1 - betas)
         kept = kept / (4 - 3 * kept)
@@ -183,7 +195,7 @@ def _found(layout: str, source: Source, told: Settings, config: NetworkConfig, s
     spec = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=size, channels=channels, labels=labels,
                      defaults={**_DDPM, **shown, "steps": min(250, schedule.timesteps)})
     return Found(layout, f"it has {', '.join(SMALL[layout].sentinels)}", spec, tuple(made),
-                 told.finish(("lr", "epochs", "batch_size", "run_name", "dataset_path", "device", "drop_prob")),
+                 told.finish(_IGNORED, whole=True),
                  (*notes, _STRETCHED if stretch else _UNCLIPPED))
 
 

@@ -22,7 +22,11 @@ _INSIDE = {
 }
 _SINGLE = {"time": "embed", "conv_in": "in_conv", "norm_out": "out_conv.0", "conv_out": "out_conv.2"}
 _SCHEDULES = {"linear": "linear", "quad": "scaled_linear", "const": "const", "jsd": "jsd", "warmup10": "", "warmup50": ""}
-_IGNORED = ("drop_rate", "loss_type", "lr", "batch_size", "grad_norm", "epochs", "warmup", "use_ema", "ema_decay", "dataset")
+_IGNORED = ("drop_rate", "loss_type", "lr", "batch_size", "grad_norm", "epochs", "warmup", "use_ema", "ema_decay", "dataset",
+            "beta1", "beta2", "num_accum", "num_workers", "root", "seed", "chkpt_intv", "image_intv", "num_samples", "config_path",
+            "exp_name", "train_device", "eval_device", "image_dir", "config_dir", "chkpt_dir", "chkpt_name", "resume", "chkpt_path",
+            "eval", "eval_total_size", "eval_batch_size", "use_ddim", "skip_schedule", "subseq_size", "distributed", "rigid_launch",
+            "num_gpus", "dry_run")
 _SIZES = {"cifar10": 32, "celeba": 64, "celebahq": 256}
 
 
@@ -51,6 +55,9 @@ def describe(source: Source) -> Found:
                         ("num_res_blocks", blocks), ("apply_attn", [k in attended for k in range(levels)]),
                         ("resample_with_conv", convolved)):
         told.known(name, value)
+    told.agreed("out_channels", out)
+    told.agreed("time_embedding_dim", source.shape("embed.0.weight", 2)[0])
+    told.agreed("block_size", 1)
     words = source.path.stem.split("_")
     named_size = next((one for name, one in _SIZES.items() if name in words), 32 if levels < 5 else 256)
     size = told.told("image_size", named_size)
@@ -58,13 +65,20 @@ def describe(source: Source) -> Found:
     kind = told.told("beta_schedule", "linear", choices=tuple(_SCHEDULES))
     start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
     means = {"eps": "eps", "x_0": "x0", "mean": "mean"}[told.told("model_mean_type", "eps", choices=("eps", "x_0", "mean"))]
-    variance = told.told("model_var_type", "fixed-large", choices=("fixed-large", "fixed-small"))
+    variance = told.told("model_var_type", "learned" if out == 2 * channels else "fixed-large",
+                         choices=("fixed-large", "fixed-small", "learned"))
+    if (out == 2 * channels) != (variance == "learned"):
+        raise CheckpointError(f"model_var_type {variance} belongs to a network of {channels * (1 + (variance == 'learned'))} output "
+                              f"channels; this one has {out}. Correct model_var_type.")
     config = UNetConfig(
         in_channels=channels, out_channels=out, channels=base, multipliers=multipliers, blocks=blocks,
         attention_levels=attended, heads=1, conditioning="add", resample="conv" if convolved else "plain",
         downsample_padding="end", norm_eps=1e-6, time_order="sin_cos", time_shift=1,
         embedding_channels=None if (wide := source.shape("embed.0.weight", 2)[0]) == 4 * base else wide)
-    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance.removeprefix("fixed-")},
+    notes = ("its network says the logarithm of the variance itself, which is not followed here; the fixed large one is used",) \
+        if variance == "learned" else ()
+    variance = "large" if variance == "learned" else variance.removeprefix("fixed-")
+    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance},
                                 "spacing": "leading", "clip": True, "steps": min(250, steps)}
     spec = ModelSpec(name=source.name, network=config, schedule=_schedule(kind, steps, start, end), parametrization=means,
                      image_size=size, channels=channels, learned_variance=out == 2 * channels, defaults=defaults)
@@ -80,7 +94,7 @@ def describe(source: Source) -> Found:
         return f"{at}{part.index}" + (f".{int(part.kind == 'attention')}" if part.level in attended else "")
 
     return Found("tqch", f"it has {', '.join(READER.sentinels)}", spec, tuple(renames(config, place, _INSIDE)),
-                 told.finish(_IGNORED))
+                 told.finish(_IGNORED, whole=True), notes)
 
 
 def _schedule(kind: str, steps: int, start: float, end: float) -> NoiseSchedule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,12 @@ def add_convert(verbs: Any) -> None:
 def _convert(args: argparse.Namespace) -> None:
     from ..convert import convert
 
-    print(convert(args.input, args.output, flags_of(args), args.take, args.force))
+    made = convert(args.input, args.output, flags_of(args), args.take, args.force)
+    print(made)
+    from .. import checkpoint
+
+    for line in checkpoint.inspect(made).remarks:
+        print(f"diffusion-studio: {made.stem}: {line}", file=sys.stderr)
 
 
 def opened(studio: Any, args: argparse.Namespace) -> None:
@@ -78,6 +84,13 @@ def opened(studio: Any, args: argparse.Namespace) -> None:
             raise OptionError(f"The name {args.model!r} and --model {args.model_path} both say which model runs. Leave out one "
                               "of them.")
         args.model = studio.open(args.model_path, flags_of(args))
+
+
+def say_remarks(studio: Any, recipe: Any) -> None:
+    """Print what was assumed of a run's models, and what of them is not followed, to standard error."""
+    for name, lines in studio.remarks(recipe).items():
+        for line in lines:
+            print(f"diffusion-studio: {name}: {line}", file=sys.stderr)
 
 
 def check_draws(studio: Any, name: str) -> None:

@@ -79,6 +79,8 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     world = World.from_environment()
     studio, model = _opened(args, world)
+    for line in model.remarks:
+        print(f"diffusion-studio: {model.spec.name}: {line}", file=sys.stderr)
     open_helpers(studio, args)
     changes = given(args, [field for field in fields_of(Recipe) if field.name not in OWN])
     changes["spacing"] = chosen(args, "spacing", SPACINGS, default_recipe(model.spec, **changes).spacing)
@@ -171,9 +173,9 @@ def _opened(args: argparse.Namespace, world: Any) -> tuple[Any, Any]:
 
     studio = Studio(args.checkpoints, device, args.precision)
     if Path(args.model).exists() and args.model not in {card.name for card in studio.models()}:
-        from ..model import load
+        from ..model import opened
 
-        return studio, load(args.model, device, args.precision)
+        return studio, opened(args.model, device, args.precision)
     check_draws(studio, args.model)
     return studio, studio.model(args.model)
 

@@ -18,7 +18,7 @@ from ..options import fields_of
 from ..picture import Picture
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from ..spec import DEFAULT_NAMES
-from .checkpoints import add_flags, check_draws, open_helpers, opened
+from .checkpoints import add_flags, check_draws, open_helpers, opened, say_remarks
 from .editing import add_editing, continued, edit_said
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of
 from .progress import progress
@@ -75,6 +75,8 @@ def _generate(args: argparse.Namespace) -> None:
     check(_place(args.out, name), options, args.format,         # what is wrong is said before the run, not after it
           [(one.pictures, studio.card(one.model).spec.makes) for one in runs])
     frames = studio.stream(recipe)
+    for run in runs:
+        say_remarks(studio, run)
     below = None if beside is None else Trajectory(beside, list(_shown(studio.stream(beside), "the run below")))
     seen = []
     try:

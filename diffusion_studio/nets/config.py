@@ -58,9 +58,11 @@ class UNetConfig(NetworkConfig):
     null_class: bool = option(False, "Whether one more class, the last, stands for any.")
     text: TextConfig | None = None
     # What published checkpoints of other programs need besides; the defaults are the papers' own networks.
-    class_embedding: str = option("table", "How a class is embedded: a row of a table, its number as a time is, or a row "
-                                  "that joins the time's waves before their layers.",
-                                  choices=("table", "sinusoidal", "early"))
+    class_embedding: str = option("table", "How a class is embedded: a row of a table, its number as a time is, a row "
+                                  "that joins the time's waves before their layers, or a row whose numbers are further "
+                                  "channels of x, each the same everywhere.",
+                                  choices=("table", "sinusoidal", "early", "channels"))
+    class_channels: int | None = option(None, "How many channels a class has where it is given as channels of x.", low=1, high=4096)
     up_attention_levels: tuple[int, ...] | None = None
     middle: str = option("attention", "The middle: residual, attention, residual; without the attention; or nothing.",
                          choices=("attention", "residual", "none"))
@@ -118,6 +120,8 @@ class UNetConfig(NetworkConfig):
         if self.patch > 1 and (self.input_path != "none" or self.output_path != "none"):
             raise OptionError(f"A picture that is fed in or put out at every size is not cut into patches; patch is {self.patch}, "
                               f"input_path {self.input_path!r}, output_path {self.output_path!r}.")
+        if (self.class_channels is not None) != (self.class_embedding == "channels" and self.classes is not None):
+            raise OptionError("class_channels belongs to classes whose class_embedding is 'channels', and they need it.")
         if self.null_class and self.classes is None:
             raise OptionError("null_class needs classes.")
         if self.text is not None and not isinstance(self.text, TextConfig):

@@ -58,7 +58,8 @@ class UNet(nn.Module):
             self.frequencies = nn.Parameter(16 * torch.randn(config.waves // 2), False)
         self.label = None
         if config.classes is not None:
-            width = {"table": emb_width, "early": config.waves, "sinusoidal": None}[config.class_embedding]
+            width = {"table": emb_width, "early": config.waves, "sinusoidal": None,
+                     "channels": config.class_channels}[config.class_embedding]
             rows = config.classes + config.null_class
             self.label = waves_to_embedding(config) if width is None else nn.Embedding(rows, width)
         self.text = None if config.text is None else TextEncoder(config.text)
@@ -79,7 +80,7 @@ class UNet(nn.Module):
             return Upsample(width, conv) if way == "up" else Downsample(width, conv, padding=config.downsample_padding)
 
         widths, last, square = config.widths, len(config.widths) - 1, config.patch**2
-        self.conv_in = nn.Conv2d(config.in_channels * square, config.stem, 3, padding=1)
+        self.conv_in = nn.Conv2d(config.in_channels * square + (config.class_channels or 0), config.stem, 3, padding=1)
         self.down = nn.ModuleList()
         width, skips = config.stem, [config.stem]
         for level, out in enumerate(widths):
@@ -124,7 +125,10 @@ class UNet(nn.Module):
             text = text if isinstance(text, TextFeatures) else self.text(text)
             emb = emb + self.text_emb(text.pooled)
         picture = 2 * x - 1 if self.config.center_input else (x + 1) / 2 if self.config.unit_input else x
-        h = self.conv_in(F.pixel_unshuffle(picture, self.config.patch))
+        h = F.pixel_unshuffle(picture, self.config.patch)
+        if self.config.class_channels:
+            h = torch.cat([h, self.label(label).to(h)[:, :, None, None].expand(-1, -1, *h.shape[2:])], dim=1)
+        h = self.conv_in(h)
         skips = [h]
         for k, level in enumerate(self.down):
             for stage in level.stages:
@@ -162,7 +166,7 @@ class UNet(nn.Module):
         if self.config.class_embedding == "early" and self.label is not None:
             return self.time(waves + self.label(label))
         emb = self.time(waves)
-        if self.label is None:
+        if self.label is None or self.config.class_channels:
             return emb
         known = label if self.config.class_embedding == "table" else self._waves(label).to(x.dtype)
         return emb + self.label(known)

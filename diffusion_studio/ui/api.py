@@ -79,6 +79,6 @@ def _models(studio: Studio) -> Callable[[], list[dict[str, Any]]]:
         return [{"name": card.name, "resolution": card.resolution, "channels": card.spec.shape[0],
                  "makes": card.spec.makes,
                  "labels": list(card.conditions), "prompts": list(card.spec.prompts), "text": card.spec.takes_text,
-                 "timesteps": card.spec.schedule.timesteps,
+                 "timesteps": card.spec.schedule.timesteps, "remarks": list(card.remarks),
                  "defaults": dict(card.spec.defaults), **guides.get(card.name, {})} for card in studio.models()]
     return models

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -115,6 +116,7 @@ class RecipeControls:
         card, start = self.studio.card(self.start.model), self.start
         self.model = gr.Dropdown([one.name for one in self.studio.models()], value=start.model, label="Model",
                                  elem_id="model")
+        self.remarks = gr.HTML(remarked(card), elem_id="remarks", visible=bool(card.remarks), min_height=0)
         self.label = gr.Dropdown([ANY, *card.conditions], value=start.label or ANY, label="Label", elem_id="label",
                                  visible=bool(card.conditions))
         with gr.Column(visible=card.spec.takes_text, min_width=0) as self.text:
@@ -159,7 +161,7 @@ class RecipeControls:
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
-        return list(dict.fromkeys([*self.inputs(), self.present, self.text, self.examples, self.guiding.section,
+        return list(dict.fromkeys([*self.inputs(), self.present, self.remarks, self.text, self.examples, self.guiding.section,
                                    *self.sampler.groups.values(),
                                    *self.spacing.groups.values(), *self.editing.outputs()]))
 
@@ -184,6 +186,7 @@ class RecipeControls:
         card = self.studio.card(recipe.model)
         return {
             self.model: recipe.model, self.present: recipe.model,
+            self.remarks: gr.update(value=remarked(card), visible=bool(card.remarks)),
             self.label: gr.update(choices=[ANY, *card.conditions], value=recipe.label or ANY, visible=bool(card.conditions)),
             self.text: gr.update(visible=card.spec.takes_text), self.prompt: recipe.prompt or "",
             self.examples: gr.Dataset(samples=_examples(card), visible=bool(card.spec.prompts)),
@@ -222,6 +225,11 @@ class RecipeControls:
         except StudioError:                             # no settings to come back to
             before.pop(values[self.present], None)
         return {**self.show(Recipe.from_json(before[name]) if name in before else self.studio.recipe(name)), self.before: before}
+
+
+def remarked(card: ModelCard) -> str:
+    """What was assumed of a model and what of it is not followed. The lines hold names from the file."""
+    return "".join(f"<p>{escape(line[:1].upper() + line[1:])}</p>" for line in card.remarks)
 
 
 def _examples(card: ModelCard) -> list[list[str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint.container import PICKLES
+from ..checkpoint.container import INDEX, PICKLES, SHARD, followed, shard_files
 from ..errors import CheckpointError
 from ..studio import Studio
 from .closing import at_end
@@ -45,14 +45,17 @@ class Dropped:
     def take(self, visitor: str, paths: Sequence[str | Path]) -> Chosen:
         """Move uploaded files into the visitor's own folder, in place of what was there. Raises `CheckpointError`.
 
-        One weight file, and the configurations that belong to it.
+        One weight file, or an index and all its parts, and the configurations that belong to it.
         """
         files = [Path(one) for one in paths]
         weights = [one for one in files if one.name not in BESIDE]
+        indices = [one for one in weights if INDEX.fullmatch(one.name)]
+        if len(indices) == 1 and all(SHARD.fullmatch(one.name) for one in weights if one not in indices):
+            weights = indices
         if len(weights) != 1:
             names = ", ".join(one.name for one in weights[:5]) or "none"
-            raise CheckpointError(f"Drop one weight file at a time, with its {', '.join(BESIDE)} where it has them; the weight "
-                                  f"files that came are: {names}.")
+            raise CheckpointError(f"Drop one weight file at a time, with its {', '.join(BESIDE)} where it has them, or the "
+                                  f"index and all parts of one model; the weight files that came are: {names}.")
         for one in files:
             limit = MAX_BESIDE if one.name in BESIDE else self.max_bytes
             if one.stat().st_size > limit:
@@ -72,7 +75,8 @@ class Dropped:
 
     def open(self, visitor: str, chosen: Chosen, secret: bool) -> str:
         """Add the visitor's checkpoint to the Studio, unlisted; `secret` names cannot be guessed by other visitors."""
-        name = chosen.path.stem + (f"-{secrets.token_hex(6)}" if secret else "")
+        index = INDEX.fullmatch(chosen.path.name)
+        name = (index[1] if index else chosen.path.stem) + (f"-{secrets.token_hex(6)}" if secret else "")
         name += "-dropped" if name in {card.name for card in self.studio.models()} else ""
         name = self.studio.open(chosen.path, chosen.flags, name=chosen.name or name, listed=False)
         with self._lock:
@@ -110,12 +114,21 @@ def accepted() -> list[str]:
 
 
 def listing(folders: Sequence[Path], most: int = 500) -> dict[str, Path]:
-    """Weight files in these folders, three levels deep at most, by what people choose them by."""
+    """Weight files and indices in these folders, five levels deep at most, by what people choose them by."""
     found: dict[str, Path] = {}
     for folder in folders:
         root = folder.resolve()
-        for pattern in ("*.safetensors", "*/*.safetensors", "*/*/*.safetensors"):
-            for path in sorted(root.glob(pattern)):
-                if path.resolve().is_relative_to(root) and len(found) < most:       # no link that leads out of it
+        for depth in range(5):                                  # a cache has models--.../snapshots/.../unet/FILE
+            for path in sorted(root.glob("*/" * depth + "*.*")):
+                weights = path.suffix == ".safetensors" and not SHARD.fullmatch(path.name) or INDEX.fullmatch(path.name)
+                if weights and path.is_file() and len(found) < most and _inside(path, root):
                     found[f"{root.name}/{path.relative_to(root).as_posix()}"] = path
     return found
+
+
+def _inside(path: Path, root: Path) -> bool:
+    """Whether a file, and all parts of an index, lie below a folder: no link leads out of it."""
+    try:
+        return all(followed(one).resolve().is_relative_to(root) for one in {path, *shard_files(path)})
+    except CheckpointError:
+        return False

@@ -159,7 +159,7 @@ class ModelsTab:
         self._check(checkpoint.drawing(chosen.path, checkpoint.spec_of(chosen.path, chosen.flags)))
         if chosen.own:
             return self.use(self.dropped.open(request.session_hash or "", chosen, self.hosting.hosted))
-        name = chosen.path.stem if checkpoint.listed_file(chosen.path.parent) != chosen.path else chosen.path.parent.name
+        name = checkpoint.name_of(chosen.path)
         taken = {card.name: card.path for card in self.studio.models()}
         if name in taken and taken[name] != chosen.path:
             name = f"{chosen.path.parent.name}-{name}"
@@ -181,7 +181,7 @@ def _size(megabytes: int) -> str:
 
 def _summary(card: ModelCard) -> str:
     facts = [card.spec.form,
-             f"{card.path.stat().st_size / 1e6:,.1f} MB", f"T = {card.spec.schedule.timesteps}"]
+             f"{checkpoint.bytes_of(card.path) / 1e6:,.1f} MB", f"T = {card.spec.schedule.timesteps}"]
     facts += [f"{len(card.conditions)} labels"] if card.conditions else []
     facts += ["reads prompts"] if card.spec.takes_text else []
     labels = ", ".join(card.conditions[:12]) + (", ..." if len(card.conditions) > 12 else "")

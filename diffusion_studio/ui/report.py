@@ -25,7 +25,9 @@ def report(seen: Inspection) -> str:
                    f"<td>{escape(one.source)}</td></tr>" for one in found.facts) if found else ""
     table = (f'<details open><summary>{len(found.facts)} settings, in their origin\'s names, and where each comes from</summary>'
              f'<div class="scroll"><table><thead><tr><th>setting</th><th>value</th><th>source</th></tr></thead><tbody>{rows}'
-             "</tbody></table></div></details>") if found else "<p>Its header says everything; nothing was assumed.</p>"
+             "</tbody></table></div></details>") if found else \
+        "".join(f"<p>When it was converted {escape(line)}</p>" for line in seen.remarks) \
+        or "<p>Its header says everything; nothing was assumed.</p>"
     notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes) if found else ""
     return (f'<div class="doctor"><h3>{escape(seen.path.name)}</h3>'
             f'<p class="{state[0]}">{escape(state[1])}</p><dl>{_facts(seen, layout, spec)}</dl>'

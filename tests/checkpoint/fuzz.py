@@ -29,6 +29,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 NAME = "diffusion_pytorch_model.safetensors"
+INDEX = "sharded.safetensors.index.json"
 MOST_CPU, PATIENCE = 5.0, 60.0         # seconds
 SPARE = 512 << 20
 STRANGE = [None, True, -1, 0, 1, 3, 2**31, 2**63, 10**30, 1e-300, 1e300, float("nan"), "", "x", "9" * 5000, "../../x", [],
@@ -94,7 +95,10 @@ def strange(given: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
     """A configuration with some of its values replaced."""
     names = sorted(given)
     picked = draw.choice(names, min(len(names), int(draw.integers(1, 3))), replace=False)
-    return {**given, **{str(name): STRANGE[draw.integers(len(STRANGE))] for name in picked}}
+    made = {**given, **{str(name): STRANGE[draw.integers(len(STRANGE))] for name in picked}}
+    if isinstance(places := made.get("weight_map"), dict) and places:
+        made["weight_map"] = {**places, str(draw.choice(sorted(places))): STRANGE[draw.integers(len(STRANGE))]}
+    return made
 
 
 def originals(folder: Path) -> list[tuple[bytes, dict[str, dict]]]:
@@ -118,6 +122,8 @@ def originals(folder: Path) -> list[tuple[bytes, dict[str, dict]]]:
                       (("config", "config.json"), ("scheduler", "scheduler_config.json"), ("flags", "args.json"))
                       if name in given}
             made.append(((folder / NAME).read_bytes(), beside))
+            places = dict.fromkeys(given["shapes"], NAME)                   # the same file as the one part of a sharded model
+            made.append((made[-1][0], {**beside, INDEX: {"metadata": {}, "weight_map": places}}))
         seen = checkpoint.inspect(folder / NAME)
         weights = checkpoint.read_any(folder / NAME)
         checkpoint.write(folder / "n.safetensors", seen.spec, weights.network.state_dict(), torch.float32)
@@ -164,7 +170,7 @@ def work(folder: Path, keep: Path, seed: int, seconds: float) -> None:
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
         began = time.process_time()
         try:
-            checkpoint.read_any(folder)
+            checkpoint.read_any(folder / INDEX if (folder / INDEX).exists() else folder)
             counts["loaded"] += 1
         except StudioError as error:
             assert 20 < len(str(error)) < 10_000, str(error)[:200]

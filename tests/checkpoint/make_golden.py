@@ -43,6 +43,7 @@ DIFFUSERS = {
                  "layers_per_block": 2}, {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}),
     "middle-groups": ({"resnet_time_scale_shift": "scale_shift", "attn_norm_num_groups": 2}, {"prediction_type": "sample"}),
     "middle-scale": ({"mid_block_scale_factor": 1.4142, "center_input_sample": True}, {"beta_schedule": "sigmoid"}),
+    "course": ({"in_channels": 5, "out_channels": 1, "class_emb": (5, 4)}, {"beta_schedule": "squaredcos_cap_v2"}),
     "no-middle": ({"mid_block_type": None, "in_channels": 1, "out_channels": 1}, {"timestep_spacing": "linspace"}),
     "one-sided": ({"up_block_types": ("UpBlock2D", "AttnUpBlock2D")},
                   {"clip_sample": False, "prediction_type": "v_prediction"}),
@@ -80,6 +81,9 @@ DDPM = {
                     "in_channels": 3, "resamp_with_conv": True}, {**_SIX}),
     "without-convolutions": ({"ch": 32, "out_ch": 1, "ch_mult": [1, 1, 2], "num_res_blocks": 2, "attn_resolutions": [4, 8],
                               "in_channels": 1, "resamp_with_conv": False}, {**_SIX, "beta_schedule": "quad"}),
+    # conv_in narrower than the first level
+    "wider-first": ({"ch": 32, "out_ch": 3, "ch_mult": [2, 3], "num_res_blocks": 1, "attn_resolutions": [4], "in_channels": 3,
+                     "resamp_with_conv": True}, {**_SIX}),
 }
 
 
@@ -117,10 +121,21 @@ def _record(kept: dict, name: str, network, channels: int, label, config: dict, 
 
 
 def make_diffusers(kept: dict) -> None:
-    import torch
     import diffusers
+    import torch
     from diffusers import UNet2DModel
     from diffusers.schedulers import scheduling_ddpm
+
+    class Course(torch.nn.Module):
+        """The network of Hugging Face's diffusion course, unit 2, notebook 2: its classes are channels of its input."""
+
+        def __init__(self, network, classes, width):
+            super().__init__()
+            self.model, self.class_emb = network, torch.nn.Embedding(classes, width)
+
+        def forward(self, x, t, label):
+            planes = self.class_emb(label)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+            return self.model(torch.cat([x, planes], 1), t).sample
 
     for name, (options, process) in DIFFUSERS.items():
         class Called(torch.nn.Module):
@@ -137,11 +152,13 @@ def make_diffusers(kept: dict) -> None:
             def forward(self, x, t, *label):
                 return self.inner(x, t, *label).sample
 
+        options, table = dict(options), options.get("class_emb")
+        options.pop("class_emb", None)
         network = UNet2DModel(**{**_DIFFUSERS, **options})
         kind = process.get("kind", "DDPMScheduler")
         process = {name: value for name, value in process.items() if name != "kind"}
         scheduler = getattr(diffusers, kind)(**process)
-        conditioned = network.config.num_class_embeds or network.config.class_embed_type
+        conditioned = network.config.num_class_embeds or network.config.class_embed_type or table
         label = (torch.tensor(LABELS),) if conditioned else ()
 
         def sampled(called, x, draw, scheduler=scheduler, label=label):
@@ -152,7 +169,8 @@ def make_diffusers(kept: dict) -> None:
             return x
 
         given = {key: value for key, value in network.config.items() if not key.startswith("_")}
-        _record(kept, name, Called(network), network.config.in_channels, label,
+        called = Called(network) if table is None else Course(network, *table)
+        _record(kept, name, called, network.config.in_channels - (table[1] if table else 0), label,
                 {"config": given, "scheduler": {"_class_name": kind, **process}}, sampled)
 
 

@@ -1,6 +1,7 @@
 """What five more programs compute with random weights in their own layouts: the oracle of the readers' tests.
 
     PYTHONPATH=.../denoising-diffusion-pytorch python tests/checkpoint/make_golden_small.py lucidrains VERSION     # each version in turn
+    PYTHONPATH=.../denoising-diffusion-pytorch python tests/checkpoint/make_golden_small.py elucidated             # version 2.3.1
     PYTHONPATH=.../ddpm-torch python tests/checkpoint/make_golden_small.py tqch
     PYTHONPATH=.../Diffusion-Models-pytorch python tests/checkpoint/make_golden_small.py dome272
     PYTHONPATH=.../Conditional_Diffusion_MNIST python tests/checkpoint/make_golden_small.py teapearce
@@ -38,7 +39,9 @@ LUCIDRAINS = {
     "2.3.1": {"rms": ({"init_dim": 8, "self_condition": True}, {"timesteps": STEPS}),
               "ddim": ({"channels": 1, "attn_dim_head": (8, 4)},
                        {"timesteps": 1000, "sampling_timesteps": STEPS, "min_snr_loss_weight": True}),
-              "learned": ({"learned_variance": True}, {**_COSINE, "objective": "pred_noise"})},
+              "learned": ({"learned_variance": True}, {**_COSINE, "objective": "pred_noise"}),
+              # its default objective, which such a process does not look at
+              "learned-v": ({"learned_variance": True}, {"timesteps": STEPS, "objective": "pred_v"})},
 }
 TQCH = {
     "cifar-like": ({"in_channels": 3, "ch_multipliers": (1, 2, 2), "num_res_blocks": 2, "apply_attn": (False, True, False)},
@@ -147,6 +150,27 @@ def make_lucidrains(found: dict, version: str) -> None:
         oracle.into(found)
 
 
+def make_elucidated(found: dict) -> None:
+    """ElucidatedDiffusion of version 2.3.1: its preconditioned network, and its stochastic sampler."""
+    import torch
+    from denoising_diffusion_pytorch import ElucidatedDiffusion, Unet
+
+    for name, options, process in (("elucidated", {"learned_sinusoidal_cond": True}, {}),
+                                   ("elucidated-random", {"random_fourier_features": True, "channels": 1},
+                                    {"sigma_data": 0.7, "S_churn": 5.0, "sigma_max": 40.0, "rho": 5.0})):
+        network = Unet(dim=16, dim_mults=(1, 2), **options)
+        diffusion = ElucidatedDiffusion(network, image_size=8, channels=options.get("channels", 3), num_sample_steps=STEPS, **process)
+        oracle = Oracle(name, network, "net.", (3, options.get("channels", 3), 8, 8),
+                        {"version": "2.3.1", "image_size": 8, "num_sample_steps": STEPS, **process})
+        oracle.outputs(network, (-1.5, 0.25, 1.0))
+        for sigma in (0.1, 1.0, 10.0):
+            with torch.no_grad():
+                x = torch.from_numpy(normal("x", *oracle.shape)) * (sigma**2 + 0.25)**0.5
+                oracle.kept[f"x0.{sigma:g}"] = diffusion.preconditioned_network_forward(x, sigma).numpy()
+        oracle.sampled(lambda: 2 * diffusion.sample(batch_size=3) - 1)
+        oracle.into(found)
+
+
 def make_tqch(found: dict) -> None:
     from ddpm_torch.diffusion import GaussianDiffusion, get_beta_schedule
     from ddpm_torch.models.unet import UNet
@@ -222,9 +246,9 @@ def make_brianpulfer(found: dict) -> None:
 
 def main() -> None:
     layout, *more = sys.argv[1:]
-    file = HERE / f"golden_{layout}.npz"
-    found: dict[str, np.ndarray] = dict(np.load(file)) if more and file.exists() else {}
-    {"lucidrains": make_lucidrains, "tqch": make_tqch, "dome272": make_dome272, "teapearce": make_teapearce,
+    file = HERE / f"golden_{'lucidrains' if layout == 'elucidated' else layout}.npz"
+    found: dict[str, np.ndarray] = dict(np.load(file)) if (more or layout == "elucidated") and file.exists() else {}
+    {"lucidrains": make_lucidrains, "elucidated": make_elucidated, "tqch": make_tqch, "dome272": make_dome272, "teapearce": make_teapearce,
      "brianpulfer": make_brianpulfer}[layout](found, *more)
     np.savez_compressed(file, **found)
     print(f"wrote {file.name} ({file.stat().st_size:,} bytes)")

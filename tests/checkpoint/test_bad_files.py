@@ -42,6 +42,7 @@ def test_no_reader_fits(tmp_path):
     ([("model.init_conv.weight", (8, 4, 7, 7))], "Its input has 4 channels: it works on an autoencoder's codes"),
     ([("init_conv.weight", (8, 1, 7)), ("time_mlp.1.weight", (8, 8))], "run over sequences, not over pictures"),
     ([("net.conv_in.weight", (8, 1, 3, 3, 3))], "run over volumes or films, not over pictures"),
+    ([("denoise_fn.noise_level_mlp.1.weight", (8, 8)), ("denoise_fn.downs.0.weight", (8, 6, 3, 3))], "It is SR3's U-Net"),
     ([("layer1.0.conv1.weight", (8, 8, 3, 3)), ("fc.weight", (10, 8))], "It is a ResNet, which recognises pictures"),
 ])
 def test_a_stranger_is_said_to_be_what_it_is(tmp_path, names, said):

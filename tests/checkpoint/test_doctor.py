@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -170,6 +172,60 @@ def test_pickles_that_hold_more_than_weights_are_refused(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="no state dict with convolutions"):
         ds_convert("bad.pt", "out.safetensors")
     assert [one.name for one in tmp_path.iterdir()] == ["bad.pt"]
+
+
+class AttributeDict(dict):
+    """As Lightning keeps hyperparameters: a dictionary of its own class."""
+
+
+AttributeDict.__module__ = "lightning_fabric.utilities.data"
+
+
+def test_hyperparameters_of_lightning_are_no_obstacle(saved, tmp_path, monkeypatch):
+    """Its .ckpt has them beside state_dict, where the network lies under the name that its author gave it."""
+    folder = saved("ddpm", "cifar-like")
+    for name in ("lightning_fabric", "lightning_fabric.utilities", "lightning_fabric.utilities.data"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    sys.modules["lightning_fabric.utilities.data"].AttributeDict = AttributeDict
+    torch.save({"epoch": 3, "pytorch-lightning_version": "2.4.0", "hyper_parameters": AttributeDict(lr=1e-4, dims=[1, 2]),
+                "state_dict": {f"unet.{key}": value for key, value in load_file(file_in(folder)).items()}}, folder / "last.ckpt")
+    assert same(ds.load(folder, "cpu", "fp32"), ds.load(ds_convert(folder / "last.ckpt", tmp_path / "out.safetensors"), "cpu", "fp32"))
+
+
+def test_an_optimizers_state_is_said_to_be_one(tmp_path):
+    """opt160000.pt, which improved-diffusion's training writes beside the weights (its issue 37)."""
+    torch.save({"state": {0: {"step": 1, "exp_avg": torch.zeros(4, 3, 3, 3)}}, "param_groups": [{"lr": 1e-4, "params": [0]}]},
+               tmp_path / "opt160000.pt")
+    with pytest.raises(CheckpointError, match="opt160000.pt holds the state of an optimizer .state, param_groups., not a network"):
+        ds_convert(tmp_path / "opt160000.pt", tmp_path / "out.safetensors")
+
+
+class Fraction(torch.nn.Module):
+    """A module saved whole, by reference to its class."""
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("more", [np.float64(0.25), np.int64(7), np.bool_(True), np.float32(1) * np.ones(3), Namespace(lr=1e-4),
+                                  Path("runs")], ids=lambda one: type(one).__name__)
+def test_values_beside_the_weights_that_run_no_code_are_allowed(saved, tmp_path, more, legacy):
+    """Trainers keep their best loss as a numpy scalar, their arguments, and paths."""
+    folder = saved("ddpm", "cifar-like")
+    torch.save({"state_dict": load_file(file_in(folder)), "best": more, "all": [more]}, folder / "last.pt",
+               _use_new_zipfile_serialization=not legacy)
+    out = ds_convert(folder / "last.pt", tmp_path / "out.safetensors")
+    assert same(ds.load(folder, "cpu", "fp32"), ds.load(out, "cpu", "fp32"))
+
+
+def test_a_whole_module_is_refused_by_its_name(tmp_path, capsys):
+    """torch's own text is cut off before the name, and coloured for a terminal."""
+    torch.save(Fraction(), tmp_path / "whole.pt")
+    assert main(["convert", str(tmp_path / "whole.pt"), str(tmp_path / "out.safetensors")]) == 2
+    said = capsys.readouterr().err
+    assert "it holds an object of" in said and "Fraction, which is not allowed" in said and "\x1b" not in said
+    assert "torch.save(network.state_dict(), 'whole-weights.pt')" in said
+    (tmp_path / "whole.pt").write_bytes(b"\x80\x02}q\x00\x95.")
+    assert main(["convert", str(tmp_path / "whole.pt"), str(tmp_path / "out.safetensors")]) == 2
+    assert "\x1b" not in (said := capsys.readouterr().err) and "weights_only" not in said
 
 
 def test_convert_says_what_it_cannot_do(saved, tmp_path):

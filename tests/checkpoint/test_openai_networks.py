@@ -114,7 +114,7 @@ def test_classifier_flags_that_do_not_fit(stored):
             ({"classifier_width": 64}, CheckpointError,
              "flag says classifier_width = 64, but the shapes of the weights say 32"),
             ({"classifier_attention_resolutions": "2"}, CheckpointError, r"shapes of the weights say \[8, 4\]"),
-            ({"num_heads": 4}, OptionError, "There is no flag of the layout openai-classifier 'num_heads'"),
+            ({"classifier_heads": 4}, OptionError, "There is no flag of the layout openai-classifier 'classifier_heads'"),
             ({"diffusion_steps": 0}, OptionError, "from 1 to 100,000, got 0")):
         with pytest.raises(error, match=message):
             checkpoint.inspect(folder, flags)

@@ -164,3 +164,31 @@ def test_half_precision_weights_are_read(saved):
     path = folder / "diffusion_pytorch_model.safetensors"
     save_file({key: value.half() for key, value in load_file(path).items()}, path)
     assert outputs(ds.load(folder, "cpu", "fp32"), "default", STORED["diffusers"]) < 1e-2
+
+
+# ---- the diffusion course's network --------------------------------------------------------------------------------
+
+def test_the_courses_network_runs_from_its_state_dict_alone(saved, tmp_path):
+    """The notebook saves no configuration: MNIST's size and its scheduler are taken, and said."""
+    folder = saved("diffusers", "course", configured=False)
+    seen = checkpoint.inspect(folder)
+    assert seen.spec.shape == (1, 28, 28) and seen.spec.labels == tuple(f"class {k}" for k in range(5))
+    assert isinstance(seen.spec.schedule, ds.SCHEDULES["cosine"]) and seen.spec.schedule.timesteps == 1000
+    assert any("Hugging Face's diffusion course" in note for note in seen.found.notes)
+    sources = {fact.name: fact.source for fact in seen.found.facts}
+    assert sources["beta_schedule"] == "preset diffusion course" and sources["sample_size"] == "assumed"
+    studio = ds.Studio(tmp_path / "none", "cpu", "fp32")
+    found = studio.run(studio.recipe(studio.open(folder), steps=2, label="class 3", seeds=(0, 1, 2))).images
+    assert found.shape == (3, 28, 28, 1)
+
+
+def test_a_table_of_classes_without_room_for_it_is_refused(saved):
+    folder = saved("diffusers", "course")
+    path = folder / "diffusion_pytorch_model.safetensors"
+    state = load_file(path)
+    save_file({key.removeprefix("model."): value for key, value in state.items() if key != "class_emb.weight"}, path)
+    with pytest.raises(CheckpointError, match="takes 5 channels and gives 1: besides the picture it is given something"):
+        checkpoint.inspect(folder)
+    save_file({**state, "class_emb.weight": torch.zeros(5, 3)}, path)
+    with pytest.raises(CheckpointError, match="takes 5 channels and gives 1"):
+        checkpoint.inspect(folder)

@@ -110,7 +110,8 @@ def test_no_label_is_zeros_for_edm(stored):
     ({"attn_resolutions": "8"}, CheckpointError,
      r"attn_resolutions = .8., but the shapes of the weights say \[4, 8\]|\[8, 4\]"),
     ({"encoder_type": "residual"}, CheckpointError, "the shapes of the weights say 'standard'"),
-    ({"cbase": 16}, OptionError, "There is no flag of the layout edm 'cbase'")])
+    ({"cbase": 24}, CheckpointError, "flag says cbase = 24, but the shapes of the weights say"),
+    ({"cbas": 16}, OptionError, "There is no flag of the layout edm 'cbas'")])
 def test_edm_flags_that_do_not_fit(stored, flags, error, message):
     with pytest.raises(error, match=message):
         checkpoint.inspect(stored("edm", "ddpmpp-vp", configured=False), flags)
@@ -132,7 +133,7 @@ def test_an_edm_file_that_is_cut_short(stored):
 def test_a_pickle_of_edm_says_how_to_export_it(tmp_path):
     path = tmp_path / "edm-cifar10-32x32-cond-vp.pkl"
     torch.save({"ema": torch.nn.Linear(2, 2)}, path)
-    with pytest.raises(CheckpointError, match=r"(?s)objects besides tensors.*in EDM's own folder run: python -c .*'ema'\]; "
+    with pytest.raises(CheckpointError, match=r"(?s)an object of torch.nn.modules.linear.Linear, which is not allowed.*in EDM's own folder run: python -c .*'ema'\]; "
                                               r"torch.save\(net.state_dict\(\), 'edm-cifar10-32x32-cond-vp.pt'\)"):
         convert(path, tmp_path / "out.safetensors")
 

@@ -69,6 +69,7 @@ def test_ten_steps_are_those_of_the_original(kept, tmp_path, layout, name):
         denoise = classifier_free(denoise, model.denoiser(), case.about["guidance"])
     levels = ds.path(model.schedule, STEPS + above, recipe.spacing)
     x = torch.from_numpy(small.normal("x", *shape))
+    x = x * levels[0].sigma if levels[0].alpha == 1 else x          # EDM's noise is as large as its levels
     scale = [1.0] * (STEPS + 1)
     if layout == "teapearce":                                       # their state is ours in the scale of pictures in [0, 1]
         scale = [(1 + 3 * level.alpha**2) ** -0.5 for level in levels]
@@ -298,3 +299,30 @@ def test_a_picture_in_the_unit_range_is_the_same_picture(kept, tmp_path):
 def test_flags_that_do_not_fit(kept, tmp_path, layout, name, flags, message):
     with pytest.raises((OptionError, CheckpointError), match=message):
         ds.load(kept(layout, name).folder(tmp_path, configured=False), flags=flags)
+
+
+@pytest.mark.parametrize("name", ["elucidated", "elucidated-random"])
+def test_elucidated_diffusion_is_preconditioned_as_edm(kept, tmp_path, name):
+    """c_skip, c_out, c_in and c_noise of Karras et al. 2022, table 1, whichever tensors stand for the time."""
+    case = kept("lucidrains", name)
+    model = ds.load(case.folder(tmp_path), "cpu", "fp32")
+    for sigma in (0.1, 1.0, 10.0):
+        level = model.schedule.level(model.schedule.timestep(-2 * math.log(sigma)))
+        x = torch.from_numpy(small.normal("x", *case.about["shape"])) * (sigma**2 + 0.25)**0.5
+        with torch.no_grad():
+            assert np.abs(model.denoiser()(x, level).x0.numpy() - case.arrays[f"x0.{sigma:g}"]).max() < 1e-5
+    seen = checkpoint.inspect(case.folder(tmp_path, configured=False))
+    facts = {fact.name: (fact.value, fact.source) for fact in seen.found.facts}
+    assert facts["elucidated"] == (True, "assumed") and "ElucidatedDiffusion" in " ".join(seen.found.notes)
+    assert dict(seen.spec.defaults["sampler"]) == {"name": "heun", "churn": 80.0, "s_tmin": 0.05, "s_tmax": 50.0, "s_noise": 1.003}
+    other = checkpoint.inspect(case.folder(tmp_path, configured=False), {"elucidated": "False", "num_sample_steps": "10"}).spec
+    assert other.defaults["steps"] == 10
+    assert other.parametrization == "eps" and other.network.time == "log_snr"
+
+
+def test_a_learned_variance_is_always_of_noise(kept, tmp_path):
+    """The buffers say pred_v, its program's default, and LearnedGaussianDiffusion reads noise all the same."""
+    for flags in ({}, {"objective": "pred_v"}):
+        seen = checkpoint.inspect(kept("lucidrains", "learned-v").folder(tmp_path), flags)
+        assert seen.spec.parametrization == "eps"
+        assert {fact.name: fact.source for fact in seen.found.facts}["objective"] == "settled by the layout"

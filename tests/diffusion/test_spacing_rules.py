@@ -127,6 +127,13 @@ def test_sections_are_those_of_openai():
     assert [one.t for one in path(Linear(timesteps=10), 5, Sections(sections="3,2"))[:-1]] == [9, 5, 4, 2, 0]
 
 
+def test_a_half_is_rounded_to_even():
+    """diffusers 0.42.1, DDIMScheduler.set_timesteps: the linspace has 832.5 and 166.5, trailing 937.5, 812.5, 687.5, ..."""
+    assert [one.t for one in path(Linear(), 16, "trailing")[:-1]] == [
+        999, 937, 874, 811, 749, 687, 624, 561, 499, 437, 374, 311, 249, 187, 124, 61]
+    assert [one.t for one in path(Linear(), 7, "linspace")[:-1]] == [999, 832, 666, 500, 333, 166, 0]
+
+
 def test_a_half_is_rounded_as_openai_rounds_it():
     """Repeated addition of 99/41 in float64 comes to 36.5 less a little; multiplication would not."""
     found = [one.t for one in path(Linear(timesteps=100), 59, Sections(sections="59"))[:-1]]

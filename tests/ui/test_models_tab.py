@@ -98,9 +98,10 @@ def test_names_are_made_safe(name, safe):
 
 def test_only_allowed_folders_are_offered(tmp_path):
     inside, outside = tmp_path / "inside", tmp_path / "outside.safetensors"
-    (inside / "a" / "b" / "c").mkdir(parents=True)
+    deep = inside / "a" / "b" / "c" / "d" / "e"
+    deep.mkdir(parents=True)
     for path in (outside, inside / "x.safetensors", inside / "a" / "b" / "y.safetensors",
-                 inside / "a" / "b" / "c" / "z.safetensors"):
+                 deep / "z.safetensors"):
         save_file({"w": torch.zeros(1)}, path)
     (inside / "link.safetensors").symlink_to(outside)
     assert sorted(listing([inside])) == ["inside/a/b/y.safetensors", "inside/x.safetensors"]

@@ -5,12 +5,12 @@ classifier.py follows a classifier's gradient, timing.py lets any of it depend o
 alpha * x0 + sigma * eps == x.
 """
 
-from .classifier import classifier_guided, gradient_of
+from .classifier import Share, classifier_guided, gradient_of
 from .limits import clamped, dynamically_thresholded, in_palette
 from .mixing import Scale, adaptive_projected, at_schedule, classifier_free, rescaled
 from .timing import SHAPES, Progress, between, shaped, switched
 
 __all__ = [
-    "Progress", "SHAPES", "Scale", "adaptive_projected", "at_schedule", "between", "clamped", "classifier_free",
+    "Progress", "SHAPES", "Scale", "Share", "adaptive_projected", "at_schedule", "between", "clamped", "classifier_free",
     "classifier_guided", "dynamically_thresholded", "gradient_of", "in_palette", "rescaled", "shaped", "switched",
 ]

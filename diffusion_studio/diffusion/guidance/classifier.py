@@ -12,6 +12,7 @@ from ..prediction import Prediction, from_x0
 from ..schedule import NoiseLevel
 
 Gradient = Callable[[torch.Tensor, NoiseLevel], torch.Tensor]
+Share = Callable[[NoiseLevel, Prediction], float | torch.Tensor]
 FORMS = ("score", "mean")
 
 
@@ -30,13 +31,13 @@ def gradient_of(log_probability: Callable[[torch.Tensor, NoiseLevel], torch.Tens
 
 
 def classifier_guided(denoise: Denoiser, gradient: Gradient, scale: float, *, form: str = "score",
-                      levels: Sequence[NoiseLevel] = ()) -> Denoiser:
+                      levels: Sequence[NoiseLevel] = (), share: Share | None = None) -> Denoiser:
     """Scale 0 is off, 1 the true conditional distribution where the classifier is right, more trades diversity away.
 
     form "score" (algorithm 2): eps = eps - sigma * scale * gradient. Right for every sampler.
-    form "mean" (algorithm 1): the mean of an ancestral step is moved by scale * variance * gradient, with the small
-    (posterior) variance; that is x0 moved by scale * (to.sigma^2 / to.alpha) * gradient, where `to` is the next of the
-    run's `levels`. Both agree as steps become small.
+    form "mean" (algorithm 1): the mean of an ancestral step to the next of the run's `levels` is moved by
+    scale * variance * gradient. `share` says where that variance lies between the posterior's (0, the default) and beta
+    (1), in logarithm; it is the sampler's own. Both forms agree as steps become small.
     """
     if form not in FORMS:
         raise OptionError(f"The form of classifier guidance is one of {', '.join(FORMS)}; got {form!r}.")
@@ -47,10 +48,16 @@ def classifier_guided(denoise: Denoiser, gradient: Gradient, scale: float, *, fo
 
     def guided(x: torch.Tensor, level: NoiseLevel) -> Prediction:
         p = denoise(x, level)
-        at = level if form == "score" else _next(levels, level)
-        if not at.alpha:                # no signal, so eps is x / sigma whatever is asked for
-            return p
-        return from_x0(p.x0 + scale * at.sigma**2 / at.alpha * gradient(x, level), x, level.alpha, level.sigma, p.variance)
+        if form == "score":
+            if not level.alpha:         # no signal, so eps is x / sigma whatever is asked for
+                return p
+            move = level.sigma**2 / level.alpha
+        else:
+            to = _next(levels, level)
+            if not to.alpha:
+                return p
+            move = _mean_move(level, to, levels, 0.0 if share is None else share(level, p))
+        return from_x0(p.x0 + scale * move * gradient(x, level), x, level.alpha, level.sigma, p.variance)
 
     return guided
 
@@ -58,3 +65,26 @@ def classifier_guided(denoise: Denoiser, gradient: Gradient, scale: float, *, fo
 def _next(levels: Sequence[NoiseLevel], level: NoiseLevel) -> NoiseLevel:
     """The first of the run's levels that is cleaner than this one."""
     return next((to for to in levels if to.log_snr > level.log_snr), level)
+
+
+def _mean_move(now: NoiseLevel, to: NoiseLevel, levels: Sequence[NoiseLevel],
+               share: float | torch.Tensor) -> float | torch.Tensor:
+    """By how much x0 moves for each unit of the gradient, where the step's mean moves by its variance.
+
+    The mean is of_x0 * x0 + ... with of_x0 = to.alpha * beta / now.sigma^2 (Ho et al. 2020, eq. 7).
+    """
+    if isinstance(share, float) and share == 0:
+        return to.sigma**2 / to.alpha                   # the posterior's variance divided by of_x0
+    small, large = step_variances(now, to)
+    if not to.sigma:            # the posterior has no width here and borrows its neighbour's, as in OpenAI's code
+        before = [one for one in levels if one.log_snr < now.log_snr]
+        small = step_variances(before[-1], now)[0] if before else large
+        share = 0.0 if isinstance(share, float) else share
+    variance = small * (large / small) ** share
+    return variance * now.sigma**2 / (to.alpha * large)
+
+
+def step_variances(now: NoiseLevel, to: NoiseLevel) -> tuple[float, float]:
+    """The posterior's variance and beta of an ancestral step (Ho et al. 2020, section 3.2)."""
+    beta = now.sigma**2 - (now.alpha / to.alpha * to.sigma)**2
+    return beta * to.sigma**2 / now.sigma**2, beta

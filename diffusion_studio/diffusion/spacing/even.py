@@ -1,6 +1,7 @@
 """Paths that are regular in the label t itself.
 
-On a discrete schedule all but `Quadratic` visit whole timesteps, as their papers do; in continuous time nothing is rounded.
+On a discrete schedule all but `Quadratic` visit whole timesteps, as their papers do, and round a half to even, as diffusers
+does; in continuous time nothing is rounded.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Trailing(Spacing):
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> np.ndarray:
         if schedule.discrete:
-            return np.floor(schedule.timesteps * np.arange(steps, 0, -1) / steps + 0.5) - 1
+            return np.round(schedule.timesteps * np.arange(steps, 0, -1) / steps) - 1
         gap = (schedule.t_max - schedule.t_clean) / steps                   # the last step arrives at the clean picture
         return np.linspace(schedule.t_max, max(schedule.t_clean + gap, schedule.t_min), steps)
 
@@ -48,7 +49,7 @@ class Linspace(Spacing):
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> np.ndarray:
         found = np.linspace(schedule.t_max, schedule.t_min, steps)
-        return np.floor(found + 0.5) if schedule.discrete else found
+        return np.round(found) if schedule.discrete else found
 
 
 @dataclass(frozen=True)

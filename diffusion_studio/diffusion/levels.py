@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Levels(tuple):
     """A tuple of NoiseLevels that can say what lies between them; slices can too.
 
-    With a schedule it is asked, and holds still at its own ends. Without one the levels say which kind of process
+    With a schedule it is asked, and holds still at its own ends unless its formula goes on. Without one the levels say which kind of process
     they come from (alpha = 1: variance exploding; alpha + sigma = 1: flow; else alpha^2 + sigma^2 = 1), and t is
     interpolated linearly in log-SNR, and extrapolated beyond the ends.
 
@@ -47,7 +47,7 @@ class Levels(tuple):
     def at(self, log_snr: float) -> NoiseLevel:
         """The process's level of a finite log-SNR. Without a schedule a level of finite log-SNR must be among them."""
         if self.schedule is not None:
-            return self.schedule.level(self.schedule.timestep(log_snr))
+            return self.schedule.level_at(log_snr)
         return self._level(log_snr, _line(self._points, log_snr))
 
     def at_time(self, t: float) -> NoiseLevel:

@@ -84,6 +84,10 @@ class NoiseSchedule:
         """The inverse of `level`: the (fractional) t at a log-SNR, held at t_min and t_max beyond the schedule's ends."""
         raise NotImplementedError
 
+    def level_at(self, log_snr: float) -> NoiseLevel:
+        """The level of a log-SNR, held at the schedule's ends unless its formula goes on beyond them."""
+        return self.level(self.timestep(log_snr))
+
     def _checked(self, t: float) -> float:
         if not self.t_min <= t <= self.t_max:
             raise OptionError(f"t must be from {self.t_min:g} to {self.t_max:g} on this schedule, got {t}.")

@@ -51,6 +51,11 @@ class VarianceExploding(NoiseSchedule):
         held = min(max(-log_snr / 2, math.log(self.sigma_min)), math.log(self.sigma_max))        # log(sigma)
         return _held(self, math.exp(held) if self.label == "sigma" else self._unit * held / 4)
 
+    def level_at(self, log_snr: float) -> NoiseLevel:
+        """Beyond the ends too: EDM's churn goes above sigma_max."""
+        sigma = math.exp(-log_snr / 2)
+        return NoiseLevel(self._label(sigma), 1.0, sigma)
+
     @property
     def _unit(self) -> float:
         """The label where c_noise is 1."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError
+from ..files import streamed
 
 _FLAGS_HELP = ("what the file cannot say, in its origin's own flag names, as one text: \"--num_heads 4 --diffusion_steps 4000\"; "
                "an args.json beside the file does the same")
@@ -68,7 +70,8 @@ def add_convert(verbs: Any) -> None:
 def _convert(args: argparse.Namespace) -> None:
     from ..convert import convert
 
-    print(convert(args.input, args.output, flags_of(args), args.take, args.force))
+    said = sys.stderr if streamed(args.output) else sys.stdout              # the file may be what stdout takes
+    print(convert(args.input, args.output, flags_of(args), args.take, args.force), file=said)
 
 
 def opened(studio: Any, args: argparse.Namespace) -> None:

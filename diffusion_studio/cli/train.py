@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from ..device import DEVICES
 from ..options import fields_of
 from ..training.config import TrainConfig
 from .flags import add_options, given
+from .process import Stopped, handled
 
 
 def add(verbs: Any) -> None:
@@ -61,7 +61,7 @@ def _train(args: argparse.Namespace) -> None:
                 bar.update(step.seen - bar.n)
                 bar.set_postfix(loss=f"{smooth:.4f}", lr=f"{step.lr:.1e}", refresh=False)
                 if step.stop:
-                    raise KeyboardInterrupt
+                    raise Stopped(asked[0]) if asked else KeyboardInterrupt         # another process of the run was asked
     except KeyboardInterrupt:
         steps.close()
         if first:
@@ -78,13 +78,9 @@ def _stop_asked(asked: list[int]) -> Iterator[None]:
     A second one is not patient.
     """
     def handler(number: int, frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
         asked.append(number)
+        if len(asked) > 1:
+            raise Stopped(number)
 
-    before = {one: signal.signal(one, handler) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(handler):
         yield
-    finally:
-        for one, old in before.items():
-            signal.signal(one, old)

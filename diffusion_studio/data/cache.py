@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ..files import replacing
+
 FOLDER = "DIFFUSION_STUDIO_CACHE"               # environment variable: where to keep them
 SLOW = 2.0                                      # seconds of decoding from which a cache pays
 MOST = 8 << 30                                  # bytes of all caches together; those not used for longest go first
@@ -65,18 +67,13 @@ def _open(path: Path, count: int) -> np.ndarray | None:
 
 
 def _keep(path: Path, images: np.ndarray) -> None:
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
-    try:
+    with suppress(OSError):                                 # the folder may be a file, or somebody else's
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with replacing(path) as draft, draft.open("wb") as file:
             np.save(file, images, allow_pickle=False)
-        os.replace(partial, path)
         kept = sorted(path.parent.glob("*.npy"), key=lambda one: one.stat().st_mtime, reverse=True)
         total = 0
         for one in kept:
             total += one.stat().st_size
             if total > MOST:
                 one.unlink()
-    except OSError:
-        with suppress(OSError):                             # the folder may be a file
-            partial.unlink()

@@ -83,7 +83,7 @@ class Recipe:
     branch: Branch | None = None
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, unicode=True)
         for name in ("prompt", "negative"):
             text = " ".join((getattr(self, name) or "").split()) or None
             if text is not None and len(text) > MAX_PROMPT:

@@ -194,7 +194,8 @@ def test_an_export_goes_through_a_pipe(format, tiny_checkpoint, tmp_path, capfd)
 
 @posix
 def test_converted_weights_keep_the_mode_and_go_through_pipes(tiny_checkpoint, tmp_path):
-    out, pipe = tmp_path / "a.safetensors", tmp_path / "pipe.safetensors"
+    (tmp_path / "new").mkdir()
+    out, pipe = tmp_path / "new" / "a.safetensors", tmp_path / "new" / "pipe.safetensors"
     out.write_text("")
     out.chmod(0o600)
     assert main(["convert", str(tiny_checkpoint), str(out), "--force"]) == 0 and mode(out) == 0o600
@@ -202,7 +203,7 @@ def test_converted_weights_keep_the_mode_and_go_through_pipes(tiny_checkpoint, t
     assert main(["convert", str(tiny_checkpoint), str(pipe), "--force"]) == 0
     reader.join(10)
     assert [len(one) for one in found] == [out.stat().st_size]              # the header's order is the library's
-    assert names(tmp_path) == ["a.safetensors", "pipe.safetensors"]
+    assert names(tmp_path / "new") == ["a.safetensors", "pipe.safetensors"]
 
 
 @posix

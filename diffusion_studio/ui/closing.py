@@ -12,19 +12,23 @@ _waiting: list[Callable[[], None]] = []
 
 
 def at_end(close: Callable[[], None]) -> None:
-    """Have this called once before the program ends."""
+    """Have this called once before the program ends; what came last is called first."""
     if not _waiting:
         atexit.register(_close)
     _waiting.append(close)
 
 
 def ends_politely() -> None:
-    """Have SIGTERM, by which containers are stopped, end the program like Ctrl-C does, without waiting for a run."""
+    """Have the signals that ask to end (Ctrl-C; SIGTERM, by which containers are stopped; a closed terminal) end the program
+    without waiting for a run. The exit code is the shell's: 130 after Ctrl-C, 143 after SIGTERM."""
     def handler(number: int, frame: Any) -> None:
         _close()
         os._exit(128 + number)
 
-    signal.signal(signal.SIGTERM, handler)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        one = getattr(signal, name, None)
+        if one is not None and signal.getsignal(one) is not signal.SIG_IGN:
+            signal.signal(one, handler)
 
 
 def _close() -> None:

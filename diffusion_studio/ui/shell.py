@@ -46,7 +46,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
                 models = ModelsTab(studio, compute, hosting, use, used)
             with gr.Tab("Train", id="train"):
                 train = TrainTab(studio, hosting, use, used)
-        endpoints(studio, compute)
+        endpoints(studio, compute, store)
         page.load(generate.restore_from_link, None, generate.settings.outputs(), show_progress="hidden",
                   api_visibility="private")         # queued, as warnings reach the page through the queue alone
 
@@ -83,8 +83,8 @@ def serve(studio: Studio, host: str | None = None, port: int | None = None, shar
             css_paths=[Path(__file__).with_name(name) for name in ("shell.css", "tabs.css")],
             max_file_size=hosting.max_upload * 10**6, footer_links=["api", "settings"],
             ssr_mode=False, allowed_paths=[str(studio.folder.resolve())], prevent_thread_lock=True)
-    except OSError as error:
-        if "Cannot find empty port" not in str(error):      # Gradio's, of which no class or number tells it
+    except (OSError, OverflowError) as error:               # the latter: it counts on beyond the last port
+        if isinstance(error, OSError) and "Cannot find empty port" not in str(error):       # no class or number tells it
             raise
         raise OptionError(f"Port {port} is taken. Choose another with --port, or leave it out." if port else
                           "None of the ports that are tried by default is free. Choose one with --port.") from error

@@ -1,0 +1,83 @@
+"""The app's folder for temporary files: its own, so that no other user and no other instance has a say in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from ..errors import OptionError
+from ..files import why
+from .closing import at_end
+
+NAMED = "GRADIO_TEMP_DIR"
+_PREFIX = "diffusion-studio-app-"
+_LOCK = ".lock"
+
+
+def own_folder() -> Path:
+    """Make the folder that all temporary files of this process go into, Gradio's too; it is removed when the program ends.
+
+    It lies in the folder that GRADIO_TEMP_DIR names, else where temporary files usually are. Call it before gradio is
+    imported. Raises `OptionError` where it cannot be made.
+    """
+    named = os.environ.get(NAMED)
+    try:
+        if named:
+            os.makedirs(named, exist_ok=True)
+        usual = os.path.abspath(named or tempfile.gettempdir())
+        _remove_orphans(Path(usual))
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=usual)).resolve()
+    except OSError as error:
+        where = f"The folder {named!r} that {NAMED} names" if named else "The folder for temporary files"
+        raise OptionError(f"{where} cannot be used ({why(error)}). Name one in {NAMED} that you may write to"
+                          f"{', or unset it' if named else ''}.") from error
+    lock = _locked(folder / _LOCK, "w")
+    cache = folder / "gradio"
+    cache.mkdir()
+    os.environ[NAMED] = str(cache)
+    tempfile.tempdir = str(folder)
+
+    def remove() -> None:
+        if lock is not None:
+            lock.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    at_end(remove)
+    return folder
+
+
+def served_folder() -> Path:
+    """A new folder in Gradio's cache: a file in it is served from there, without a copy, and removed with the cache."""
+    from gradio.utils import get_upload_folder
+
+    cache = get_upload_folder()
+    os.makedirs(cache, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="run-", dir=cache))
+
+
+def _locked(path: Path, mode: str) -> IO[str] | None:
+    """The file, locked for this process; None where another has the lock, or there are no locks."""
+    try:
+        import fcntl
+    except ImportError:                                     # Windows
+        return None
+    with suppress(OSError):
+        file = path.open(mode)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except OSError:
+            file.close()
+    return None
+
+
+def _remove_orphans(usual: Path) -> None:
+    """Remove the folders of apps that were killed: nobody holds their lock."""
+    for folder in usual.glob(_PREFIX + "*"):
+        if (lock := _locked(folder / _LOCK, "r")) is not None:
+            with lock:
+                shutil.rmtree(folder, ignore_errors=True)

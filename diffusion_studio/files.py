@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import tempfile
 import time
 import unicodedata
@@ -98,8 +99,8 @@ def advice(error: OSError) -> str:
         return "Choose a shorter name."
     if error.errno in FULL:
         return "Free space there, or choose another folder."
-    if error.errno == errno.ENOTSUP:
-        return "Name a file."
+    if error.errno in (errno.ENOTSUP, errno.EILSEQ):
+        return "Name another file."
     return "Choose a folder that you may write to."
 
 
@@ -124,7 +125,8 @@ def safe_name(*parts: str | None, suffix: str = "") -> str:
 
 
 def _clean(text: str) -> str:
-    text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+    encoding = sys.getfilesystemencoding()                  # seldom another than UTF-8; then it lacks letters
+    text = unicodedata.normalize("NFC", text).encode(encoding, "replace").decode(encoding)
     text = "".join(c if unicodedata.category(c)[0] in "LNM" or c in "-." else "_" for c in text)
     return re.sub("_+", "_", text).strip("_.")
 
@@ -133,6 +135,8 @@ def _check(path: str) -> bool:
     """Whether to write through to what is at `path`; False where it is a file or nothing. Raises `OSError` for the rest."""
     try:
         mode = os.stat(path).st_mode
+    except UnicodeEncodeError as error:
+        raise OSError(errno.EILSEQ, f"no file can have this name in the encoding {error.encoding}", path) from error
     except FileNotFoundError:
         if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
             raise

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 from ..errors import OptionError
 from ..files import why
@@ -15,7 +14,6 @@ from .closing import at_end
 
 NAMED = "GRADIO_TEMP_DIR"
 _PREFIX = "diffusion-studio-app-"
-_LOCK = ".lock"
 
 
 def own_folder() -> Path:
@@ -35,16 +33,16 @@ def own_folder() -> Path:
         where = f"The folder {named!r} that {NAMED} names" if named else "The folder for temporary files"
         raise OptionError(f"{where} cannot be used ({why(error)}). Name one in {NAMED} that you may write to"
                           f"{', or unset it' if named else ''}.") from error
-    lock = _locked(folder / _LOCK, "w")
+    lock = _locked(folder)                                  # open until the process ends
     cache = folder / "gradio"
     cache.mkdir()
     os.environ[NAMED] = str(cache)
     tempfile.tempdir = str(folder)
 
     def remove() -> None:
-        if lock is not None:
-            lock.close()
         shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
     at_end(remove)
     return folder
@@ -59,25 +57,26 @@ def served_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="run-", dir=cache))
 
 
-def _locked(path: Path, mode: str) -> IO[str] | None:
-    """The file, locked for this process; None where another has the lock, or there are no locks."""
+def _locked(folder: Path) -> int | None:
+    """The open folder, locked for this process; None where another has the lock, or there are no locks. systemd's cleaning
+    of old temporary files leaves a locked folder alone."""
     try:
         import fcntl
     except ImportError:                                     # Windows
         return None
     with suppress(OSError):
-        file = path.open(mode)
+        opened = os.open(folder, os.O_RDONLY)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return opened
         except OSError:
-            file.close()
+            os.close(opened)
     return None
 
 
 def _remove_orphans(usual: Path) -> None:
     """Remove the folders of apps that were killed: nobody holds their lock."""
     for folder in usual.glob(_PREFIX + "*"):
-        if (lock := _locked(folder / _LOCK, "r")) is not None:
-            with lock:
-                shutil.rmtree(folder, ignore_errors=True)
+        if (lock := _locked(folder)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)

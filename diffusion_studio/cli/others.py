@@ -75,10 +75,12 @@ def _serve(args: argparse.Namespace) -> None:
 
     allowed = hosting(True if args.share and args.hosted is None else args.hosted, args.models, args.max_upload,
                       args.allow_training, args.runs)
+    from ..ui.proxy import without_proxy
     from ..ui.scratch import own_folder
 
     own_folder()
-    from ..ui.shell import serve
+    with without_proxy():
+        from ..ui.shell import serve
 
     serve(studio_of(args), args.host, args.port, args.share, args.open, allowed)
 

@@ -178,3 +178,22 @@ def test_folders_of_another_user(tmp_path):
         assert done.returncode == 2 and done.stderr == (
             f"diffusion-studio: The folder {str(tmp_path / 'home')!r} that GRADIO_TEMP_DIR names cannot be used (Permission "
             "denied). Name one in GRADIO_TEMP_DIR that you may write to, or unset it.\n")
+
+
+@pytest.mark.parametrize("proxy", [{"http_proxy": "http://127.0.0.1:9"}, {"all_proxy": "socks5://127.0.0.1:9"},
+                                   {"HTTPS_PROXY": "nonsense", "HTTP_PROXY": "nonsense"}])
+def test_a_proxy_for_the_internet_is_not_asked_for_this_computer(proxy, tmp_path):
+    """Gradio calls its own address when it starts. Reported of many Gradio apps, such as bmaltais/kohya_ss issue 2399."""
+    kept = {name: "" for name in ("no_proxy", "NO_PROXY")}
+    with served(tmp_path, **proxy, **kept) as (process, address):
+        assert client(address, tmp_path / "mine").predict(api_name="/models")
+        assert process.poll() is None and "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_sub_path_of_a_reverse_proxy(tmp_path):
+    """GRADIO_ROOT_PATH, as deepbeepmeep/Wan2GP issue 1415 asks for: what the server calls itself has it."""
+    with served(tmp_path, GRADIO_ROOT_PATH="/studio") as (_, address):
+        from urllib.request import Request, urlopen
+
+        with urlopen(Request(f"{address}/config", headers={"X-Forwarded-Host": "example.org"})) as answer:
+            assert b"example.org/studio" in answer.read()

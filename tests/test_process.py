@@ -151,7 +151,7 @@ def stopped(tmp_path, words, numbers, wait="/1001"):
             time.sleep(0.1)
         for number in numbers:
             process.send_signal(number)
-            time.sleep(0.3)
+            time.sleep(0.05)
         out = process.communicate(timeout=120)[0].strip()
     return process.returncode, out, (tmp_path / "err").read_text()
 
@@ -161,7 +161,7 @@ def stopped(tmp_path, words, numbers, wait="/1001"):
 def test_a_run_that_is_ended_leaves_a_file_of_its_states(number, code, tmp_path):
     (tmp_path / "out").mkdir()
     out = tmp_path / "out" / "stopped.gif"
-    ended, said, err = stopped(tmp_path, [*LONG, "--out", str(out)], [number])
+    ended, said, err = stopped(tmp_path, [*LONG, "--out", str(out)], [number] * 3)      # `timeout` sends it twice
     assert (ended, said) == (code, str(out)) and "interrupted" in err and "Traceback" not in err
     with Image.open(out) as film:
         assert 1 <= film.n_frames < 1001
@@ -188,7 +188,7 @@ def test_a_signal_while_the_file_is_written_lets_it_be_finished(tmp_path, short)
                 time.sleep(0.05)
             for number in numbers:
                 process.send_signal(number)
-                time.sleep(0.3)
+                time.sleep(0.8)
             assert process.wait(60) == 143, (tmp_path / "err").read_text()
         assert [one.name for one in folder.iterdir()] == ["x.gif"] * whole
 

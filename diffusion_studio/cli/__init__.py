@@ -9,7 +9,8 @@ from contextlib import suppress
 
 from .. import files
 from ..errors import StudioError
-from .process import exit_code, secure_streams, signals
+from ..signals import exit_code, raised
+from .streams import secure_streams
 
 OK, FAILED = 0, 2
 
@@ -20,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 done; 2 a mistake that is explained on stderr; 130 interrupted, 143 after SIGTERM.
     """
     secure_streams()
-    with signals():
+    with raised():
         try:
             return _told(sys.argv[1:] if argv is None else argv)
         except KeyboardInterrupt as error:

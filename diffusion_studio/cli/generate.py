@@ -18,11 +18,11 @@ from ..files import streamed
 from ..options import fields_of
 from ..picture import Picture
 from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe, file_name
+from ..signals import finishing
 from ..spec import DEFAULT_NAMES
 from .checkpoints import add_flags, check_draws, open_helpers, opened
 from .editing import add_editing, continued, edit_said
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of
-from .process import finishing
 from .progress import progress
 
 if TYPE_CHECKING:

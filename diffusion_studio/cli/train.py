@@ -12,9 +12,9 @@ from typing import Any
 
 from ..device import DEVICES
 from ..options import fields_of
+from ..signals import Stopped, handled
 from ..training.config import TrainConfig
 from .flags import add_options, given
-from .process import Stopped, handled
 
 
 def add(verbs: Any) -> None:
@@ -77,7 +77,7 @@ def _stop_asked(asked: list[int]) -> Iterator[None]:
 
     A second one is not patient.
     """
-    def handler(number: int, frame: Any) -> None:
+    def handler(number: int) -> None:
         asked.append(number)
         if len(asked) > 1:
             raise Stopped(number)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 from collections.abc import Callable
-from typing import Any
+
+from ..signals import listen
 
 _waiting: list[Callable[[], None]] = []
 
@@ -21,14 +21,11 @@ def at_end(close: Callable[[], None]) -> None:
 def ends_politely() -> None:
     """Have the signals that ask to end (Ctrl-C; SIGTERM, by which containers are stopped; a closed terminal) end the program
     without waiting for a run. The exit code is the shell's: 130 after Ctrl-C, 143 after SIGTERM."""
-    def handler(number: int, frame: Any) -> None:
+    def handler(number: int) -> None:
         _close()
         os._exit(128 + number)
 
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        one = getattr(signal, name, None)
-        if one is not None and signal.getsignal(one) is not signal.SIG_IGN:
-            signal.signal(one, handler)
+    listen(handler)
 
 
 def _close() -> None:

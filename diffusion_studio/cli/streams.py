@@ -1,74 +1,12 @@
-"""What a process owes to those who start it: streams that take any text, and signals that lose nothing."""
+"""Standard output and error that take any text, whatever lies behind them."""
 
 from __future__ import annotations
 
 import codecs
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
-
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")      # Ctrl-C; docker stop, timeout; a closed terminal; Windows' own
-_came: list[int] = []                                       # signals of this command
-_patient = False                                            # whether the first of them waits
-
-
-class Stopped(KeyboardInterrupt):
-    """A signal that asks the process to end; like Ctrl-C, it is no `Exception`."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
-
-
-def exit_code(error: KeyboardInterrupt) -> int:
-    """As shells count: 130 after Ctrl-C, 143 after SIGTERM."""
-    return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
-
-
-@contextmanager
-def signals() -> Iterator[None]:
-    """Raise `Stopped` where a signal asks to end, so that what is under way cleans up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    _came.clear()
-    with handled(_asked):
-        yield
-
-
-@contextmanager
-def handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Call the handler at every signal that asks to end; one that is ignored (nohup) stays ignored. Main thread only."""
-    numbers = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
-    before = {one: signal.signal(one, handler) for one in numbers if signal.getsignal(one) not in (signal.SIG_IGN, None)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-
-def _asked(number: int, frame: Any) -> None:
-    _came.append(number)
-    if not _patient or len(_came) > 1:
-        raise Stopped(number)
-
-
-@contextmanager
-def finishing() -> Iterator[None]:
-    """Let what is inside come to its end at the first signal, which counts afterwards; the second one ends it."""
-    global _patient
-    _patient = True
-    try:
-        yield
-    finally:
-        _patient = False
-    if _came:
-        raise Stopped(_came[0])
 
 
 def secure_streams() -> None:

@@ -1,7 +1,8 @@
 """Writing files, for everybody who writes one: a reader sees the old file or the whole new one, never a part.
 
-`replacing` gives a temporary file in the target's own folder, which takes the target's place at the end. Whatever ends the
-writing early (an error, Ctrl-C, SIGTERM) leaves the old file as it was and removes the temporary one.
+`replacing` gives a temporary file in the target's own folder, which takes the target's place at the end.
+Whatever ends the writing early (an error, Ctrl-C, SIGTERM) leaves the old file as it was and removes the
+temporary one.
 """
 
 from __future__ import annotations
@@ -21,20 +22,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _NAME = ".diffusion-studio-{}.partial"          # of temporary files
-_LEFT = 86_400                                  # seconds after which one that lies there belongs to nobody: its writer was killed
+_LEFT = 86_400                                  # seconds after which its writer must have been killed
 FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None))
 _HANDLES = re.compile(r"/dev|/proc/.*|/dev/fd")     # folders whose entries are open files, not files
-_RESERVED = re.compile(r"CON|PRN|AUX|NUL|COM[0-9¹²³]|LPT[0-9¹²³]", re.I)      # Windows: devices, whatever follows a dot
+# Windows' devices, whatever follows a dot
+_RESERVED = re.compile(r"CON|PRN|AUX|NUL|COM[0-9¹²³]|LPT[0-9¹²³]", re.I)
 _LONGEST = 120                                  # bytes of a name made here; file systems allow 255
 
 
 @contextmanager
 def replacing(path: str | Path, suffix: str = "") -> Iterator[Path]:
-    """Give the path of an empty temporary file; what is written there becomes the content of `path` at the end.
+    """Give the path of an empty temporary file; what is written there becomes `path`'s content at the end.
 
-    A symbolic link stays, and its target gets the content. A file that is there keeps its mode (and its owner, where this
-    process may set it); a new one has the mode of the umask. A pipe or a character device is written through once the
-    content is complete. `suffix` is the temporary file's, for writers that look at it. Raises `OSError`: for folders, sockets and block devices, for a file that is write-protected, and
+    A symbolic link stays, and its target gets the content. A file that is there keeps its mode (and its
+    owner, where this process may set it); a new one has the mode of the umask. A pipe or a character device
+    is written through once the content is complete. `suffix` is the temporary file's, for writers that look
+    at it. Raises `OSError`: for folders, sockets and block devices, for a file that is write-protected, and
     where the folder takes no file.
     """
     path = os.path.abspath(path)
@@ -76,8 +79,10 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """The whole file at once, in UTF-8 with line feeds. What is no valid Unicode (a file's name from another encoding) is
-    written as its escape. Raises `OSError`."""
+    """The whole file at once, in UTF-8 with line feeds. Raises `OSError`.
+
+    What is no valid Unicode (a file's name from another encoding) is written as its escape.
+    """
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
@@ -110,10 +115,10 @@ def why(error: OSError) -> str:
 
 
 def safe_name(*parts: str | None, suffix: str = "") -> str:
-    """A file name of these parts, with "-" between them, that Windows, macOS and Linux allow and no shell misreads.
+    """A file name of these parts, with "-" between them, that every system allows and no shell misreads.
 
-    Letters and digits of any script stay; everything else but . and - becomes "_". The name is at most 120 bytes long: the
-    longest part loses its end first. Empty parts are left out.
+    Letters and digits of any script stay; everything else but . and - becomes "_". The name is at most 120
+    bytes long: the longest part loses its end first. Empty parts are left out.
     """
     kept = [text for part in parts if (text := _clean(part or ""))]
     while len("-".join(kept).encode()) > _LONGEST - len(suffix.encode()):
@@ -132,11 +137,15 @@ def _clean(text: str) -> str:
 
 
 def _check(path: str) -> bool:
-    """Whether to write through to what is at `path`; False where it is a file or nothing. Raises `OSError` for the rest."""
+    """Whether to write through to what is at `path`; False where it is a file or nothing.
+
+    Raises `OSError` for the rest.
+    """
     try:
         mode = os.stat(path).st_mode
     except UnicodeEncodeError as error:
-        raise OSError(errno.EILSEQ, f"no file can have this name in the encoding {error.encoding}", path) from error
+        why = f"no file can have this name in the encoding {error.encoding}"
+        raise OSError(errno.EILSEQ, why, path) from error
     except FileNotFoundError:
         if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
             raise
@@ -148,7 +157,7 @@ def _check(path: str) -> bool:
         raise OSError(errno.ENOTSUP, f"it is {what}", path)
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "it may not be written to", path)
-    # what /dev/stdout leads to is open already: a new file in its place would not be the one that somebody reads
+    # what /dev/stdout leads to is open already: a new file in its place is not the one that somebody reads
     return not stat.S_ISREG(mode) or _HANDLES.fullmatch(os.path.realpath(os.path.dirname(path))) is not None
 
 
@@ -159,7 +168,7 @@ def _pour(draft: Path, path: str) -> None:
 
 
 def _sink(path: str) -> int:
-    """What is open at `path` as it stands (an output that somebody else appends to goes on where it is), else opened."""
+    """What is open at `path` as it stands: an output that is appended to goes on where it is. Else opened."""
     for one in (path, *([os.readlink(path)] if os.path.islink(path) else [])):
         folder, name = os.path.split(one)
         if os.path.realpath(folder) == f"/proc/{os.getpid()}/fd" and name.isdecimal():
@@ -168,8 +177,10 @@ def _sink(path: str) -> int:
 
 
 def _dress(draft: Path, target: Path, mode: int) -> None:
-    """Give the draft the mode and the owner of the file whose place it takes; without one the mode that it was made with,
-    as some libraries leave their files to their owner alone."""
+    """Give the draft the mode and the owner of the file whose place it takes.
+
+    Without one it has the mode that it was made with: some libraries leave their files to their owner alone.
+    """
     with suppress(FileNotFoundError):
         there = target.stat()
         mode = stat.S_IMODE(there.st_mode)

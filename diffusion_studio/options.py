@@ -58,8 +58,8 @@ def check(given: Any, unicode: bool = False) -> None:
     """Raise `OptionError` unless every field made by `option` holds a value of its kind, inside its limits.
 
     Whole floats are taken for ints and ints for floats, as JSON and sliders do not tell them apart; the
-    instance then holds the declared kind. With `unicode` a text has to be valid Unicode, which the names of files need not
-    be.
+    instance then holds the declared kind. With `unicode` a text has to be valid Unicode, which the names of
+    files need not be.
     """
     for field in fields_of(type(given)):
         value = checked(field, getattr(given, field.name), type(given).__name__)
@@ -98,8 +98,8 @@ def _check_unicode(what: str, text: str) -> None:
         wrong = ord(text[error.start])
         found = f"the byte 0x{wrong - 0xDC00:02X}, which is no UTF-8" if 0xDC80 <= wrong <= 0xDCFF else \
             f"U+{wrong:04X}, which is half a letter"
-        raise OptionError(f"{what} must be valid Unicode; {ascii(text)[:80]} holds {found}. Save the text in UTF-8, or type "
-                          "it.") from None
+        raise OptionError(f"{what} must be valid Unicode; {ascii(text)[:80]} holds {found}. Save the text in "
+                          "UTF-8, or type it.") from None
 
 
 def numbers(text: str, what: str, kind: type) -> tuple:

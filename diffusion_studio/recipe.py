@@ -253,7 +253,7 @@ class Recipe:
 
 
 def file_name(recipe: Recipe, ending: str) -> str:
-    """What the file of a run is called where nobody names it: model, label, the prompt's first words, seed, and `ending`."""
+    """Name of a run's file where nobody names it: model, label, the prompt's first words, seed, and `ending`."""
     prompt = recipe.prompt or ""
     words = prompt if len(prompt) <= _WORDS else prompt[:_WORDS + 1].rpartition(" ")[0] or prompt[:_WORDS]
     return safe_name(recipe.model, recipe.label, words, str(recipe.seeds[0]), suffix=ending)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")        # the last is Windows' own
-_ONE = 0.5                                                  # seconds within which signals count as one: `timeout` sends two
-_came: list[int] = []                                       # signals of this command
-_patient = False                                            # whether the first of them waits
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")    # the last is Windows' own
+_ONE = 0.5                      # seconds within which signals count as one: `timeout` sends two
+_came: list[int] = []           # signals of this command
+_patient = False                # whether the first of them waits
 
 
 class Stopped(KeyboardInterrupt):
@@ -42,7 +42,8 @@ def listen(handler: Callable[[int], None]) -> dict[int, Any]:
             handler(number)
 
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-    return {one: signal.signal(one, called) for one in numbers if signal.getsignal(one) not in (signal.SIG_IGN, None)}
+    heard = [one for one in numbers if signal.getsignal(one) not in (signal.SIG_IGN, None)]
+    return {one: signal.signal(one, called) for one in heard}
 
 
 @contextmanager
@@ -53,7 +54,8 @@ def handled(handler: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         for number, old in before.items():
-            signal.signal(number, old if old is not signal.SIG_DFL or not _came else signal.SIG_IGN)   # it ends already
+            ending = bool(_came) and old is signal.SIG_DFL      # a late one must not change the exit code
+            signal.signal(number, signal.SIG_IGN if ending else old)
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def _asked(number: int) -> None:
 
 @contextmanager
 def finishing() -> Iterator[None]:
-    """Let what is inside come to its end at the first signal, which counts afterwards; the second one ends it."""
+    """Finish what is inside at the first signal, which counts afterwards; the second one ends it."""
     global _patient
     _patient = True
     try:

@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, with the mode that is there, and never in the place of a device or a pipe."""
+"""Writing files: whole or not at all, with the mode that is there, never in the place of a device."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def test_a_new_file_has_the_mode_of_the_umask(umask, wanted, tmp_path):
     before = os.umask(umask)
     try:
         files.write_text(tmp_path / "a.txt", "ü\n")
-        with files.replacing(tmp_path / "b") as draft:          # a writer that makes its file anew, for its owner alone
+        with files.replacing(
+            tmp_path / "b"
+        ) as draft:  # a writer that makes its file anew, for its owner alone
             draft.unlink()
             os.close(os.open(draft, os.O_CREAT | os.O_WRONLY, 0o600))
     finally:
@@ -77,7 +79,7 @@ def test_a_link_stays_and_its_target_gets_the_content(tmp_path):
     (tmp_path / "there").mkdir()
     link, target = tmp_path / "link", tmp_path / "there" / "target"
     link.symlink_to("there/target")
-    for text in ("first", "second"):                # made, and then replaced
+    for text in ("first", "second"):  # made, and then replaced
         files.write_text(link, text)
         assert link.is_symlink() and target.read_text() == text
     assert names(tmp_path / "there") == ["target"] and names(tmp_path) == ["link", "there"]
@@ -86,7 +88,7 @@ def test_a_link_stays_and_its_target_gets_the_content(tmp_path):
 @posix
 def test_a_pipe_is_written_through(tmp_path):
     reader, found = pipe_read(tmp_path / "pipe")
-    files.check(tmp_path / "pipe")                  # does not wait for anybody
+    files.check(tmp_path / "pipe")  # does not wait for anybody
     files.write_bytes(tmp_path / "pipe", b"x" * 200_000)
     reader.join(10)
     assert found == [b"x" * 200_000] and stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
@@ -98,8 +100,12 @@ def test_what_takes_no_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("socket")
-        for path, said in (("socket", "it is a socket"), (".", "it is a folder"), ("none/a", "No such file or directory"),
-                           ("socket/a", "Not a directory")):
+        for path, said in (
+            ("socket", "it is a socket"),
+            (".", "it is a folder"),
+            ("none/a", "No such file or directory"),
+            ("socket/a", "Not a directory"),
+        ):
             for write in (files.check, lambda one: files.write_text(one, "")):
                 with pytest.raises(OSError) as caught:
                     write(path)
@@ -108,18 +114,24 @@ def test_what_takes_no_file_is_refused(tmp_path, monkeypatch):
 
 
 @posix
-@pytest.mark.skipif(not hasattr(os, "mknod") or os.name == "posix" and os.geteuid() != 0, reason="root makes device nodes")
+@pytest.mark.skipif(
+    not hasattr(os, "mknod") or os.name == "posix" and os.geteuid() != 0, reason="root makes device nodes"
+)
 def test_a_block_device_is_refused_and_a_character_device_written_through(tmp_path, monkeypatch):
     """As `os.stat` tells them: no device is touched."""
+
     class Told:
         st_mode = stat.S_IFBLK | 0o600
+
     real = os.stat
-    monkeypatch.setattr(os, "stat", lambda path, **named: Told if str(path).endswith("disk") else real(path, **named))
+    monkeypatch.setattr(
+        os, "stat", lambda path, **named: Told if str(path).endswith("disk") else real(path, **named)
+    )
     with pytest.raises(OSError, match="block device, whose content would be lost"):
         files.write_text(tmp_path / "disk", "x")
     assert names(tmp_path) == []
     Told.st_mode = stat.S_IFCHR | 0o600
-    (tmp_path / "disk").write_text("")                  # stands for one: what is opened is not made anew
+    (tmp_path / "disk").write_text("")  # stands for one: what is opened is not made anew
     inode = real(tmp_path / "disk").st_ino
     files.write_text(tmp_path / "disk", "x")
     assert real(tmp_path / "disk").st_ino == inode and (tmp_path / "disk").read_text() == "x"
@@ -156,17 +168,30 @@ def test_what_a_killed_writer_left_is_removed_a_day_later(tmp_path):
 
 
 def test_text_that_is_no_unicode_is_written_as_its_escape(tmp_path):
-    files.write_text(tmp_path / "a", "caf\udce9")               # a file's name in Latin-1, as Python reads it
+    files.write_text(tmp_path / "a", "caf\udce9")  # a file's name in Latin-1, as Python reads it
     assert (tmp_path / "a").read_text() == "caf\\udce9"
 
 
-@pytest.mark.parametrize("parts, name", [
-    (("model", 'a: "b" <c>|d?*\\e/f', "0"), "model-a_b_c_d_e_f-0.gif"),
-    (("heroes", None, "orc, half plate", "7"), "heroes-orc_half_plate-7.gif"), (("a", "..", "b"), "a-b.gif"),
-    (("CON",), "_CON.gif"), (("nul.x", "0"), "_nul.x-0.gif"), (("com1",), "_com1.gif"), (("CON", "0"), "CON-0.gif"),
-    (("--out", "0"), "out-0.gif"), ((".hidden. ",), "hidden.gif"), (("",), "file.gif"), (("a\x00\n\x1b[31mb",), "a_31mb.gif"),
-    (("Größe", "猫"), "Größe-猫.gif"), (("caf\udce9",), "caf.gif"), (("e\u0301",), "é.gif"), (("क्षि",), "क्षि.gif"),
-])
+@pytest.mark.parametrize(
+    "parts, name",
+    [
+        (("model", 'a: "b" <c>|d?*\\e/f', "0"), "model-a_b_c_d_e_f-0.gif"),
+        (("heroes", None, "orc, half plate", "7"), "heroes-orc_half_plate-7.gif"),
+        (("a", "..", "b"), "a-b.gif"),
+        (("CON",), "_CON.gif"),
+        (("nul.x", "0"), "_nul.x-0.gif"),
+        (("com1",), "_com1.gif"),
+        (("CON", "0"), "CON-0.gif"),
+        (("--out", "0"), "out-0.gif"),
+        ((".hidden. ",), "hidden.gif"),
+        (("",), "file.gif"),
+        (("a\x00\n\x1b[31mb",), "a_31mb.gif"),
+        (("Größe", "猫"), "Größe-猫.gif"),
+        (("caf\udce9",), "caf.gif"),
+        (("e\u0301",), "é.gif"),
+        (("क्षि",), "क्षि.gif"),
+    ],
+)
 def test_names_are_safe_and_telling(parts, name):
     assert files.safe_name(*parts, suffix=".gif") == name
 
@@ -182,7 +207,16 @@ def test_names_are_not_too_long():
 def test_an_export_goes_through_a_pipe(format, tiny_checkpoint, tmp_path, capfd):
     """`generate --out PIPE`; the path is not printed into what may be the same pipe."""
     out, whole = tmp_path / f"pipe.{format}", tmp_path / f"file.{format}"
-    words = ["generate", "tiny", "--checkpoints", str(tiny_checkpoint.parents[1]), "--steps", "2", "--count", "1"]
+    words = [
+        "generate",
+        "tiny",
+        "--checkpoints",
+        str(tiny_checkpoint.parents[1]),
+        "--steps",
+        "2",
+        "--count",
+        "1",
+    ]
     assert main([*words, "--out", str(whole)]) == 0
     capfd.readouterr()
     reader, found = pipe_read(out)
@@ -202,7 +236,7 @@ def test_converted_weights_keep_the_mode_and_go_through_pipes(tiny_checkpoint, t
     reader, found = pipe_read(pipe)
     assert main(["convert", str(tiny_checkpoint), str(pipe), "--force"]) == 0
     reader.join(10)
-    assert [len(one) for one in found] == [out.stat().st_size]              # the header's order is the library's
+    assert [len(one) for one in found] == [out.stat().st_size]  # the header's order is the library's
     assert names(tmp_path / "new") == ["a.safetensors", "pipe.safetensors"]
 
 
@@ -211,8 +245,23 @@ def test_converted_weights_keep_the_mode_and_go_through_pipes(tiny_checkpoint, t
 def test_the_standard_output_by_its_path_is_what_it_leads_to(tiny_checkpoint, tmp_path):
     import subprocess
 
-    words = [sys.executable, "-m", "diffusion_studio", "generate", "tiny", "--checkpoints", str(tiny_checkpoint.parents[1]),
-             "--steps", "1", "--count", "1", "--format", "gif", "--out", "/dev/stdout"]
+    words = [
+        sys.executable,
+        "-m",
+        "diffusion_studio",
+        "generate",
+        "tiny",
+        "--checkpoints",
+        str(tiny_checkpoint.parents[1]),
+        "--steps",
+        "1",
+        "--count",
+        "1",
+        "--format",
+        "gif",
+        "--out",
+        "/dev/stdout",
+    ]
     with (tmp_path / "a.gif").open("wb") as out:
         inode = os.fstat(out.fileno()).st_ino
         done = subprocess.run(words, cwd=ROOT, stdout=out, stderr=subprocess.PIPE, timeout=300)

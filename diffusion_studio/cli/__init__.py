@@ -43,15 +43,16 @@ def _told(given: Sequence[str]) -> int:
         _let_go()
         return OK
     except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)):
-            raise                                       # torch has several words for it
-        print("diffusion-studio: There is not enough memory for this. Ask for fewer or smaller pictures, or close other "
-              "programs.", file=sys.stderr)
+        torchs = "allocate memory" in str(error) or "out of memory" in str(error)
+        if not (isinstance(error, MemoryError) or torchs):
+            raise
+        print("diffusion-studio: There is not enough memory for this. Ask for fewer or smaller pictures, or "
+              "close other programs.", file=sys.stderr)
     except OSError as error:
         if _stuck():
             _let_go()
-            print(f"diffusion-studio: The output cannot be written to where it is sent ({error.strerror or error}). Free space "
-                  "there, or send it elsewhere.", file=sys.stderr)
+            print(f"diffusion-studio: The output cannot be written to where it is sent ({files.why(error)}). "
+                  "Free space there, or send it elsewhere.", file=sys.stderr)
         else:
             print(f"diffusion-studio: {_named(error)}", file=sys.stderr)
     return FAILED

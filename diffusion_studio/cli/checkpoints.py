@@ -70,7 +70,7 @@ def add_convert(verbs: Any) -> None:
 def _convert(args: argparse.Namespace) -> None:
     from ..convert import convert
 
-    said = sys.stderr if streamed(args.output) else sys.stdout              # the file may be what stdout takes
+    said = sys.stderr if streamed(args.output) else sys.stdout          # the file may be what stdout takes
     print(convert(args.input, args.output, flags_of(args), args.take, args.force), file=said)
 
 

@@ -87,14 +87,16 @@ def _generate(args: argparse.Namespace) -> None:
         if seen:
             run = Trajectory(recipe, seen)
             with finishing(), _claimed(args.out, name) as out:
-                said = sys.stderr if streamed(out) else sys.stdout          # the file may be what stdout takes
+                said = sys.stderr if streamed(out) else sys.stdout      # the file may be what stdout takes
                 print(run.save(out, args.format, below, **vars(options)), file=said)
 
 
 @contextmanager
 def _claimed(asked: str | None, name: str) -> Iterator[Path]:
-    """Where to write: as asked for, else by the name, with a number behind it where an earlier result has it. The file is
-    made at once, so that another run that ends in this moment takes the next number."""
+    """Where to write: as asked for, else by the name, with a number behind it where an earlier result has it.
+
+    The file is made at once, so that another run that ends in this moment takes the next number.
+    """
     if asked:
         yield Path(asked)
         return

@@ -86,10 +86,11 @@ def _serve(args: argparse.Namespace) -> None:
 
 
 def _port(asked: int | None) -> int | None:
-    """The port to listen on; None where any may be found, from GRADIO_SERVER_PORT up. An `OptionError` for one that is none."""
+    """The port to listen on; None where any may be found, from GRADIO_SERVER_PORT up. Raises `OptionError`."""
     if asked is not None:
         if not 1 <= asked <= 65535:
-            raise OptionError(f"--port must be a whole number from 1 to 65535, got {asked}. Choose another, or leave it out.")
+            raise OptionError(f"--port must be a whole number from 1 to 65535, got {asked}. Choose another, or "
+                              "leave it out.")
         return asked
     for name in ("GRADIO_SERVER_PORT", "GRADIO_NUM_PORTS"):         # Gradio reads them when it is imported
         given = os.environ.get(name)
@@ -98,7 +99,8 @@ def _port(asked: int | None) -> int | None:
         if not given.strip():
             del os.environ[name]
         elif not (given.strip().isascii() and given.strip().isdecimal() and 1 <= int(given) <= 65535):
-            raise OptionError(f"{name} must be a whole number from 1 to 65535, got {given!r}. Change it, or unset it.")
+            raise OptionError(f"{name} must be a whole number from 1 to 65535, got {given!r}. Change it, or "
+                              "unset it.")
     return None
 
 

@@ -12,15 +12,15 @@ from typing import Any
 def secure_streams() -> None:
     """Let standard output and error take any text, and whatever lies behind them.
 
-    A closed one leads nowhere; else the next file that is opened would have its number, and take what libraries print. What
-    an encoding has no letter for is written as its escape. Standard error takes progress and warnings, which are no reason
-    to fail where nobody reads them.
+    A closed one leads nowhere; else the next file that is opened would have its number, and take what
+    libraries print. What an encoding has no letter for is written as its escape. Standard error takes
+    progress and warnings, which are no reason to fail where nobody reads them.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)                  # takes the lowest number that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)      # takes the lowest number that is free, which is this one
     codecs.register_error("escaped", _escaped)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)

@@ -61,7 +61,7 @@ def _train(args: argparse.Namespace) -> None:
                 bar.update(step.seen - bar.n)
                 bar.set_postfix(loss=f"{smooth:.4f}", lr=f"{step.lr:.1e}", refresh=False)
                 if step.stop:
-                    raise Stopped(asked[0]) if asked else KeyboardInterrupt         # another process of the run was asked
+                    raise Stopped(asked[0]) if asked else KeyboardInterrupt     # another process was asked
     except KeyboardInterrupt:
         steps.close()
         if first:

@@ -147,6 +147,6 @@ def _unwritable(path: Path, error: OSError, format: str) -> ExportError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return ExportError(f"There is no folder {str(path.parent)!r}. Make it first, or choose another.")
     if error.errno in files.FULL:
-        return ExportError(f"Cannot write {str(path)!r}: {files.why(error)}. Make room, or choose another disk or a smaller "
-                           "scale.")
+        return ExportError(f"Cannot write {str(path)!r}: {files.why(error)}. Make room, or choose another disk or "
+                           "a smaller scale.")
     return ExportError(f"Cannot write {str(path)!r}: {files.why(error)}. {files.advice(error)}")

@@ -38,8 +38,8 @@ def kept(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> Arrays:
         with files.replacing(path) as draft, draft.open("wb") as file:
             np.savez(file, **made)
     except OSError as error:
-        raise DataError(f"{path} cannot be written ({files.why(error)}). Free space there, or name another folder "
-                        "with --work.") from error
+        raise DataError(f"{path} cannot be written ({files.why(error)}). Free space there, or name another "
+                        "folder with --work.") from error
     return made
 
 

@@ -33,14 +33,15 @@ def endpoints(studio: Studio, compute: Compute, store: RunStore) -> None:
 def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[..., gr.FileData]:
     @partial(said, words=str)           # programs know settings by their names
     def animate(model: str = "", label: str = "", steps: int | None = None, sampler: str | dict | None = None,
-                spacing: str | dict | None = None, guidance: float | None = None, seed: int = 0, count: int = COUNT,
-                view: str = "x", format: str = "gif", prompt: str = "", negative: str = "",
+                spacing: str | dict | None = None, guidance: float | None = None, seed: int = 0,
+                count: int = COUNT, view: str = "x", format: str = "gif", prompt: str = "", negative: str = "",
                 settings: dict | None = None) -> gr.FileData:
-        """Run the reverse process and return the animation as a file. Cancel it, or hang up, and the run ends.
+        """Run the reverse process and return the animation as a file. It ends when it is cancelled.
 
         model: a name from /models, the first one where empty. label: one of the model's, any where empty.
         sampler, spacing: a name, or an object (or its JSON) with options: {"name": "karras", "rho": 5}.
-        steps, sampler, spacing, guidance: left out, as suits the model; guidance 1 is off. None is left out, for all.
+        steps, sampler, spacing, guidance: left out, as suits the model; guidance 1 is off.
+        None is the same as left out, for every parameter.
         count: pictures, seeded seed, seed + 1, ... view: x, x0 or both. format: FORMATS.
         A run whose states take more than MEGABYTES MB keeps every k-th of them, and the last.
         prompt, negative: words, for models that read text.
@@ -64,16 +65,17 @@ def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[...,
                 f"; {', '.join(sorted(twice))} has a parameter of its own. Give it there." if isinstance(more, dict) else
                 f", got {more!r:.80}."))
         recipe = studio.recipe(model or studio.models()[0].name, **named, **more)
-        visitor = secrets.token_urlsafe(16)                     # of this one call: two of a program may not push out each other
+        visitor = secrets.token_urlsafe(16)             # of this one call: two must not push out each other
         try:
             run = store.open(visitor, recipe)
             frames = compute.call(lambda: studio.stream(recipe))
-            # Gradio asks for the next item only while somebody waits for the result, and closes the generator else
+            # Gradio asks for the next item while somebody waits for the result, and closes the generator else
             for _ in compute.newest((store.append(run, frame) for frame in frames), TICK_SECONDS):
                 yield None
             made = store.get(run)
             if made is None or not made.frames:
-                raise OptionError("The server had no memory left for this run. Ask for fewer pictures or steps.")
+                raise OptionError("The server had no memory left for this run. Ask for fewer pictures or "
+                                  "steps.")
             yield gr.FileData(path=export_file(made.trajectory, format, options))
         finally:
             store.forget(visitor)
@@ -83,7 +85,7 @@ def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[...,
 
 
 def _whole(name: str, given: Any, default: int, low: int, high: int) -> int:
-    """A whole number within limits; None is left out, and a whole float is one, as JSON does not tell them apart."""
+    """A whole number within limits; None is left out. Whole floats count: JSON does not tell them apart."""
     if given is None:
         return default
     whole = int(given) if isinstance(given, float) and given.is_integer() else given

@@ -19,8 +19,8 @@ def at_end(close: Callable[[], None]) -> None:
 
 
 def ends_politely() -> None:
-    """Have the signals that ask to end (Ctrl-C; SIGTERM, by which containers are stopped; a closed terminal) end the program
-    without waiting for a run. The exit code is the shell's: 130 after Ctrl-C, 143 after SIGTERM."""
+    """End the program without waiting for a run when it is asked to: by Ctrl-C, by SIGTERM as containers are,
+    by a closed terminal. The exit code is the shell's: 130 after Ctrl-C, 143 after SIGTERM."""
     def handler(number: int) -> None:
         _close()
         os._exit(128 + number)

@@ -142,13 +142,14 @@ def _folder() -> Path:
 
 
 def export_file(trajectory: Trajectory, format: str, options: ExportOptions, beside: Trajectory | None = None) -> str:
-    """Write an export into a folder that Gradio serves from; returns its path. An export that fails leaves no folder."""
+    """Write an export into a folder that Gradio serves from; returns its path. A failure leaves no folder."""
     suffix = FORMATS[format].suffix
     alike = [name for name, one in FORMATS.items() if one.suffix == suffix]
     ending = suffix if alike == [format] else f"-{format}{suffix}"         # or a strip would go by the name of the picture
     folder = _folder()
     try:
-        return str(trajectory.save(folder / file_name(trajectory.recipe, ending), format, beside, **vars(options)))
+        path = folder / file_name(trajectory.recipe, ending)
+        return str(trajectory.save(path, format, beside, **vars(options)))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

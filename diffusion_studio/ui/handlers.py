@@ -25,8 +25,8 @@ def in_words(text: str) -> str:
 
 
 def said(fn: Callable[..., Any], words: Callable[[str], str] = in_words) -> Callable[..., Any]:
-    """A handler whose `StudioError`s are shown to the visitor as sentences; `words` makes them of the error's text. A
-    generator stays one."""
+    """A handler whose `StudioError`s are shown to the visitor as sentences; `words` makes them of the error's
+    text. A generator stays one."""
     if inspect.isgeneratorfunction(fn):
         @wraps(fn)
         def steps(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,7 @@
-"""Proxies of the environment, which lead to the internet and not to this computer. No gradio: it looks when it is imported."""
+"""Proxies of the environment, which lead to the internet and not to this computer.
+
+No gradio here: it looks at the environment when it is imported.
+"""
 
 from __future__ import annotations
 

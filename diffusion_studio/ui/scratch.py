@@ -1,4 +1,4 @@
-"""The app's folder for temporary files: its own, so that no other user and no other instance has a say in it."""
+"""The app's folder for temporary files, its own: no other user and no other instance has a say in it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PREFIX = "diffusion-studio-app-"
 
 
 def own_folder() -> Path:
-    """Make the folder that all temporary files of this process go into, Gradio's too; it is removed when the program ends.
+    """Make the folder for all temporary files of this process, Gradio's too; it goes when the program ends.
 
-    It lies in the folder that GRADIO_TEMP_DIR names, else where temporary files usually are. Call it before gradio is
-    imported. Raises `OptionError` where it cannot be made.
+    It lies in the folder that GRADIO_TEMP_DIR names, else where temporary files usually are. Call it before
+    gradio is imported. Raises `OptionError` where it cannot be made.
     """
     named = os.environ.get(NAMED)
     try:
@@ -49,7 +49,7 @@ def own_folder() -> Path:
 
 
 def served_folder() -> Path:
-    """A new folder in Gradio's cache: a file in it is served from there, without a copy, and removed with the cache."""
+    """A new folder in Gradio's cache: files in it are served from there, without a copy, and go with it."""
     from gradio.utils import get_upload_folder
 
     cache = get_upload_folder()
@@ -58,8 +58,10 @@ def served_folder() -> Path:
 
 
 def _locked(folder: Path) -> int | None:
-    """The open folder, locked for this process; None where another has the lock, or there are no locks. systemd's cleaning
-    of old temporary files leaves a locked folder alone."""
+    """The open folder, locked for this process; None where another has the lock, or there are no locks.
+
+    systemd's cleaning of old temporary files leaves a locked folder alone.
+    """
     try:
         import fcntl
     except ImportError:                                     # Windows

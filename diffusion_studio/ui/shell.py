@@ -88,15 +88,15 @@ def serve(studio: Studio, host: str | None = None, port: int | None = None, shar
     except ImportError as error:                            # of the link that --share asks for
         if "socksio" not in str(error):
             raise
-        raise StudioError("The proxy that the environment names speaks SOCKS, which needs another package: pip install "
-                          "'httpx[socks]'.") from error
+        raise StudioError("The proxy that the environment names speaks SOCKS, which needs another package: "
+                          "pip install 'httpx[socks]'.") from error
     except ValueError as error:
         if "localhost is not accessible" not in str(error):
             raise
-        raise StudioError("The app cannot reach its own address. A proxy or a firewall is in the way: set no_proxy to "
-                          "localhost,127.0.0.1 or choose another address with --host.") from error
+        raise StudioError("The app cannot reach its own address. A proxy or a firewall is in the way: set no_proxy "
+                          "to localhost,127.0.0.1 or choose another address with --host.") from error
     except (OSError, OverflowError) as error:               # the latter: it counts on beyond the last port
-        if isinstance(error, OSError) and "Cannot find empty port" not in str(error):       # no class or number tells it
+        if isinstance(error, OSError) and "Cannot find empty port" not in str(error):   # no number tells it
             raise
         raise OptionError(f"Port {port} is taken. Choose another with --port, or leave it out." if port else
                           "None of the ports that are tried by default is free. Choose one with --port.") from error

@@ -88,6 +88,6 @@ def check_jumps(recipe: Any) -> None:
                               f"step, which ends in the clean picture, is not walked again. {most}.")
 
 
-def file_name(recipe: Any) -> str:
+def branch_file(recipe: Any) -> str:
     """What the file of a recipe to continue is called, told apart by what is in it."""
     return f"run-{hashlib.sha256(recipe.to_json().encode()).hexdigest()[:8]}.json"

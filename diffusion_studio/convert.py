@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import checkpoint
+from . import checkpoint, files
 from .errors import CheckpointError
 
 
@@ -33,7 +33,7 @@ def convert(given: str | Path, out: str | Path, flags: Mapping[str, Any] | None 
     if given.is_file() and given.suffix.lower() in PICKLES:
         if not out.parent.is_dir():
             raise CheckpointError(f"There is no folder {out.parent} to write to.")
-        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        with tempfile.TemporaryDirectory(dir=None if files.streamed(out) else out.parent) as folder:
             plain = Path(folder) / f"{given.stem}.safetensors"
             provenance["taken"] = to_safetensors(given, plain, take)
             weights, seen = (checkpoint.read_any(plain, flags, given), checkpoint.inspect(plain, flags, given))

@@ -41,7 +41,7 @@ class Edit:
     title: ClassVar[str]
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, unicode=True)
         for name in pictures_of(type(self)):
             given = getattr(self, name)
             if isinstance(given, str):

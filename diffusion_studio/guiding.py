@@ -35,7 +35,7 @@ class Interval:
                                 low=0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, unicode=True)
         if self.high is not None and self.high < self.low:
             raise OptionError(f"Guidance's interval goes from a low to a high noise, got {self.low:g} to {self.high:g}. "
                               "Make the upper end the larger one.")
@@ -55,7 +55,7 @@ class Projection:
                                   "such as 5; left out, any.", low=1e-6)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, unicode=True)
 
     @property
     def on(self) -> bool:
@@ -74,7 +74,7 @@ class ByClassifier:
     label: str | None = option(None, "The classifier's label to go towards; left out, the run's own.")
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, unicode=True)
         for name in ("name", "label"):
             object.__setattr__(self, name, getattr(self, name) or None)
 
@@ -94,7 +94,7 @@ class Change:
     guidance: float | None = option(None, "Guidance from there on; left out, as before.", low=LOWEST, high=HIGHEST)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, unicode=True)
         for name in ("label", "prompt"):
             object.__setattr__(self, name, getattr(self, name) or None)
         said = [name for name in ("label", "prompt", "guidance") if getattr(self, name) is not None]
@@ -119,7 +119,7 @@ class Palette:
                           "picture is a blur no more.", low=0, high=1e3)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, unicode=True)
         object.__setattr__(self, "name", (self.name or "").strip() or None)
         if self.name is not None and self.name != palette.OWN:
             palette.listed(palette.PALETTES.get(self.name, self.name))

@@ -54,14 +54,17 @@ def fields_of(cls: type) -> list[Option]:
     return found
 
 
-def check(given: Any) -> None:
+def check(given: Any, unicode: bool = False) -> None:
     """Raise `OptionError` unless every field made by `option` holds a value of its kind, inside its limits.
 
     Whole floats are taken for ints and ints for floats, as JSON and sliders do not tell them apart; the
-    instance then holds the declared kind.
+    instance then holds the declared kind. With `unicode` a text has to be valid Unicode, which the names of
+    files need not be.
     """
     for field in fields_of(type(given)):
         value = checked(field, getattr(given, field.name), type(given).__name__)
+        if unicode and isinstance(value, str):
+            _check_unicode(f"{type(given).__name__}.{field.name}", value)
         object.__setattr__(given, field.name, value)
 
 
@@ -86,6 +89,17 @@ def checked(field: Option, value: Any, owner: str = "") -> Any:
     elif not isinstance(value, field.kind):
         raise OptionError(wanted)
     return value
+
+
+def _check_unicode(what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        wrong = ord(text[error.start])
+        found = f"the byte 0x{wrong - 0xDC00:02X}, which is no UTF-8" if 0xDC80 <= wrong <= 0xDCFF else \
+            f"U+{wrong:04X}, which is half a letter"
+        raise OptionError(f"{what} must be valid Unicode; {ascii(text)[:80]} holds {found}. Save the text in "
+                          "UTF-8, or type it.") from None
 
 
 def numbers(text: str, what: str, kind: type) -> tuple:

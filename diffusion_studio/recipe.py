@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from . import guiding, options
-from .branch import Branch, check_depth, check_edit, file_name
+from .branch import Branch, branch_file, check_depth, check_edit
 from .diffusion.noise import MAX_SEED
 from .diffusion.samplers import DDIM, SAMPLERS, Sampler
 from .diffusion.spacing import SPACINGS, Spacing, Trailing
 from .edit import ONE_SEED, Edit, Inpaint, edit_files, edit_json, edit_of, edit_words
 from .errors import OptionError
+from .files import safe_name
 from .guiding import GROUPS, ByClassifier, Change, Interval, Palette, Projection
 from .options import Option, option
 from .picture import MAX_SIDE, Picture
@@ -24,6 +25,7 @@ MAX_PICTURES = 64
 MAX_PROMPT = 2000               # letters
 MAX_POINTS = 20_000             # of one cloud; all clouds of a run together have at most MAX_ALL_POINTS
 MAX_ALL_POINTS = 100_000
+_WORDS = 40                     # letters of a prompt in a file's name
 ANY = "any"                     # what people write and see for the label None
 NO_EDIT = "none"                # and for no edit
 VERSION = 1
@@ -85,7 +87,7 @@ class Recipe:
     branch: Branch | None = None
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, unicode=True)
         for name in ("prompt", "negative"):
             text = " ".join((getattr(self, name) or "").split()) or None
             if text is not None and len(text) > MAX_PROMPT:
@@ -241,7 +243,7 @@ class Recipe:
             words += edit_words(self.edit)
         if self.branch is not None:
             words += [] if self.edit is not None else ["--edit", NO_EDIT]
-            words += ["--continue-from", file_name(self.branch.recipe), "--at", self.branch.at]
+            words += ["--continue-from", branch_file(self.branch.recipe), "--at", self.branch.at]
         return shlex.join(str(word) for word in words)
 
     def files(self) -> dict[str, bytes]:
@@ -250,8 +252,15 @@ class Recipe:
         if self.low_res is not None:
             found[_small_name(self.low_res)] = self.low_res.png()
         if self.branch is not None:
-            found[file_name(self.branch.recipe)] = self.branch.recipe.to_json().encode()
+            found[branch_file(self.branch.recipe)] = self.branch.recipe.to_json().encode()
         return found
+
+
+def file_name(recipe: Recipe, ending: str) -> str:
+    """Name of a run's file where nobody names it: model, label, the prompt's first words, seed, and `ending`."""
+    prompt = recipe.prompt or ""
+    words = prompt if len(prompt) <= _WORDS else prompt[:_WORDS + 1].rpartition(" ")[0] or prompt[:_WORDS]
+    return safe_name(recipe.model, recipe.label, words, str(recipe.seeds[0]), suffix=ending)
 
 
 def _picture_of(given: Any) -> Picture | None:

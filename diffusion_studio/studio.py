@@ -92,7 +92,7 @@ class Studio:
     def card(self, name: str) -> ModelCard:
         """The named model's card; an `OptionError` lists what there is, a `CheckpointError` says what is broken."""
         found = self._scan()
-        if name not in found:
+        if not isinstance(name, str) or name not in found:
             raise unknown(f"model in {self.folder}", name, [one for one in found if one not in self._unlisted])
         if isinstance(found[name], CheckpointError):
             raise found[name]

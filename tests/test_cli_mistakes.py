@@ -144,12 +144,13 @@ def test_an_output_that_nobody_reads_any_more():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_an_error_of_another_file_is_not_taken_for_the_outputs(monkeypatch):
+def test_an_error_of_another_file_is_not_taken_for_the_outputs(monkeypatch, capsys):
     def fails(given):
         raise PermissionError(13, "Permission denied", "somewhere")
     monkeypatch.setattr("diffusion_studio.cli._run", fails)
-    with pytest.raises(PermissionError):
-        main(["models"])
+    assert main(["models"]) == 2
+    assert capsys.readouterr().err == ("diffusion-studio: 'somewhere' cannot be used (Permission denied). Choose a folder that "
+                                       "you may write to.\n")
 
 
 def test_an_interruption_while_the_verbs_are_imported(monkeypatch, capsys):

@@ -18,7 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # A module imports from lower ranks, and inside a room (a folder that is named here) from its fellows.
 RANKS = {
-    "errors": -2, "options": -1, "images": -1, "device": -1, "plot": -1, "palette": -1,
+    "errors": -2, "options": -1, "images": -1, "device": -1, "plot": -1, "palette": -1, "files": -1, "signals": -1,
     "diffusion.schedule": 0, "diffusion.noise": 0, "diffusion.prediction": 1, "diffusion.levels": 0.5, "diffusion.spacing": 1,
     "diffusion.posterior": 2,
     "diffusion.denoiser": 2, "diffusion.guidance": 3, "diffusion.samplers": 3, "diffusion.sampling": 3.5,

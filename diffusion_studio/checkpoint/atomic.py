@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
+from .. import files
 from ..errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -20,24 +19,12 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
     """Write contiguous CPU tensors; a `CheckpointError` where the folder is missing, read-only or full."""
     from safetensors.torch import save_file
 
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.touch()                                     # says what is wrong with the folder as an OSError
-        readable = partial.stat().st_mode
-        save_file(dict(tensors), partial, metadata=dict(metadata))
-        partial.chmod(readable)                             # the library leaves its files to their owner alone
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{path} cannot be written ({reason}). {_advice(error)}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _advice(error: Exception) -> str:
-    number = getattr(error, "errno", None)                  # the library says no number: its first fault is a full disk
-    if number in (errno.ENOENT, errno.ENOTDIR):
-        return "Make the folder first, or choose another."
-    if number in (None, errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)):
-        return "Free space there, or choose another folder."
-    return "Choose a folder that you may write to."
+        with files.replacing(path) as draft:
+            save_file(dict(tensors), draft, metadata=dict(metadata))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be written ({files.why(error)}). "
+                              f"{files.advice(error)}") from error
+    except SafetensorError as error:            # the library says no number: its first fault is a full disk
+        raise CheckpointError(f"{path} cannot be written ({error}). Free space there, or choose another "
+                              "folder.") from error

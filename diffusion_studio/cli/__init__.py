@@ -7,35 +7,55 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from .. import files
 from ..errors import StudioError
+from ..signals import exit_code, raised
+from .streams import secure_streams
 
-OK, FAILED, INTERRUPTED = 0, 2, 130
+OK, FAILED = 0, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 2 a mistake that is explained on stderr, 130 interrupted."""
+    """Run one command, as every way into the program does; returns the exit code.
+
+    0 done; 2 a mistake that is explained on stderr; 130 interrupted, 143 after SIGTERM.
+    """
+    secure_streams()
+    with raised():
+        try:
+            return _told(sys.argv[1:] if argv is None else argv)
+        except KeyboardInterrupt as error:
+            print("\ndiffusion-studio: interrupted", file=sys.stderr)
+            return exit_code(error)
+
+
+def _told(given: Sequence[str]) -> int:
+    """Run, and say in a sentence what the person can do about an error."""
     try:
         try:
-            _run(sys.argv[1:] if argv is None else argv)
+            _run(given)
         finally:
             print(end="", flush=True)                   # what cannot be written is told here, not at Python's end
         return OK
     except StudioError as error:
         print(f"diffusion-studio: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("\ndiffusion-studio: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:                             # `diffusion-studio models | head`
         _let_go()
         return OK
-    except OSError as error:
-        if not _stuck():                                # of another file
+    except (MemoryError, RuntimeError) as error:
+        torchs = "allocate memory" in str(error) or "out of memory" in str(error)
+        if not (isinstance(error, MemoryError) or torchs):
             raise
-        _let_go()
-        print(f"diffusion-studio: The output cannot be written to where it is sent ({error.strerror or error}). Free space "
-              "there, or send it elsewhere.", file=sys.stderr)
-        return FAILED
+        print("diffusion-studio: There is not enough memory for this. Ask for fewer or smaller pictures, or "
+              "close other programs.", file=sys.stderr)
+    except OSError as error:
+        if _stuck():
+            _let_go()
+            print(f"diffusion-studio: The output cannot be written to where it is sent ({files.why(error)}). "
+                  "Free space there, or send it elsewhere.", file=sys.stderr)
+        else:
+            print(f"diffusion-studio: {_named(error)}", file=sys.stderr)
+    return FAILED
 
 
 def _run(given: Sequence[str]) -> None:
@@ -43,6 +63,12 @@ def _run(given: Sequence[str]) -> None:
 
     args = build_parser(given[0] if given else None).parse_args(given)
     args.run(args)
+
+
+def _named(error: OSError) -> str:
+    """A sentence about a file that nobody has explained better."""
+    what = "A file or connection" if error.filename is None else repr(os.fsdecode(error.filename))
+    return f"{what} cannot be used ({files.why(error)}). {files.advice(error)}"
 
 
 def _stuck() -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError
+from ..files import streamed
 
 _FLAGS_HELP = ("what the file cannot say, in its origin's own flag names, as one text: \"--num_heads 4 --diffusion_steps 4000\"; "
                "an args.json beside the file does the same")
@@ -69,10 +70,13 @@ def add_convert(verbs: Any) -> None:
 def _convert(args: argparse.Namespace) -> None:
     from ..convert import convert
 
-    made = convert(args.input, args.output, flags_of(args), args.take, args.force)
-    print(made)
     from .. import checkpoint
 
+    said = sys.stderr if streamed(args.output) else sys.stdout          # the file may be what stdout takes
+    made = convert(args.input, args.output, flags_of(args), args.take, args.force)
+    print(made, file=said)
+    if streamed(args.output):
+        return
     for line in checkpoint.inspect(made).remarks:
         print(f"diffusion-studio: {made.stem}: {line}", file=sys.stderr)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from .. import files
 from ..diffusion.samplers import SAMPLERS
 from ..diffusion.spacing import SPACINGS
 from ..errors import ExportError, OptionError
@@ -216,24 +216,21 @@ def _check_targets(table: Path | None, report: str | None) -> None:
     for path in [one for one in (table, Path(report) if report and report != "-" else None) if one]:
         if not path.parent.is_dir():
             raise ExportError(f"There is no folder {path.parent} for {path.name}. Make it first.")
-        if path.is_dir():
-            raise ExportError(f"{path} is a folder. Add a file name.")
         try:
-            with tempfile.TemporaryFile(dir=path.parent):
-                pass
+            files.check(path)
         except OSError as error:
             raise _unwritable(path, error) from error
 
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        files.write_text(path, text)
     except OSError as error:
         raise _unwritable(path, error) from error
 
 
 def _unwritable(path: Path, error: OSError) -> ExportError:
-    return ExportError(f"{path} cannot be written ({error.strerror or error}). Name another file.")
+    return ExportError(f"{path} cannot be written ({files.why(error)}). {files.advice(error)}")
 
 
 def _number(text: str) -> Any:

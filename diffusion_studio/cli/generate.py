@@ -7,16 +7,18 @@ import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from ..export import FORMATS, ExportOptions, check, check_size, named
-from ..nets.tokens import split
+from ..files import streamed
 from ..options import fields_of
 from ..picture import Picture
-from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
+from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe, file_name
+from ..signals import finishing
 from ..spec import DEFAULT_NAMES
 from .checkpoints import add_flags, check_draws, open_helpers, opened, say_remarks
 from .editing import add_editing, continued, edit_said
@@ -67,12 +69,11 @@ def _generate(args: argparse.Namespace) -> None:
     open_helpers(studio, args)
     recipe = recipe_of(args, studio)
     options = ExportOptions(**{"picture" if name == "only" else name: value for name, value in given(args, _EXPORT).items()})
-    words = "_".join(split(recipe.prompt or ""))[:40].replace("_,", "")      # no letter that a file's name cannot have
-    name = "-".join(part for part in (recipe.model, recipe.label, words, str(recipe.seeds[0])) if part)
-    name = name.replace(" ", "_").replace("/", "_") + (FORMATS[args.format].suffix if args.format in FORMATS else _SUFFIX)
+    name = file_name(recipe, FORMATS[args.format].suffix if args.format in FORMATS else _SUFFIX)
+    wanted = Path(args.out or name)
     beside = Recipe.from_file(args.beside) if args.beside else None
     runs = [recipe] if beside is None else [recipe, beside]
-    check(_place(args.out, name), options, args.format,         # what is wrong is said before the run, not after it
+    check(wanted, options, args.format,         # what is wrong is said before the run, not after it
           [(one.pictures, studio.card(one.model).spec.makes) for one in runs])
     frames = studio.stream(recipe)
     for run in runs:
@@ -82,20 +83,36 @@ def _generate(args: argparse.Namespace) -> None:
     try:
         for frame in _shown(frames, "denoising"):
             if not seen:
-                check_size(frame, _place(args.out, name), options, args.format, () if below is None else below.frames)
+                check_size(frame, wanted, options, args.format, () if below is None else below.frames)
             seen.append(frame)
     finally:                                        # a run that is interrupted or fails leaves what there is of it
         if seen:
-            print(Trajectory(recipe, seen).save(_place(args.out, name), args.format, below, **vars(options)))
+            run = Trajectory(recipe, seen)
+            with finishing(), _claimed(args.out, name) as out:
+                said = sys.stderr if streamed(out) else sys.stdout      # the file may be what stdout takes
+                print(run.save(out, args.format, below, **vars(options)), file=said)
 
 
-def _place(asked: str | None, name: str) -> Path:
-    """Where to write: as asked for, else by the name, with a number behind it where an earlier result has it."""
+@contextmanager
+def _claimed(asked: str | None, name: str) -> Iterator[Path]:
+    """Where to write: as asked for, else by the name, with a number behind it where an earlier result has it.
+
+    The file is made at once, so that another run that ends in this moment takes the next number.
+    """
     if asked:
-        return Path(asked)
+        yield Path(asked)
+        return
     wanted = Path(name)
     counted = (wanted.with_name(f"{wanted.stem}-{k}{wanted.suffix}") for k in itertools.count(2))
-    return next(one for one in itertools.chain([wanted], counted) if not os.path.lexists(one))
+    for place in itertools.chain([wanted], counted):
+        with suppress(FileExistsError):
+            os.close(os.open(place, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            break
+    try:
+        yield place
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
 
 
 def _shown(frames: Iterable[Frame], what: str) -> Iterator[Frame]:

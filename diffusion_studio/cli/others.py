@@ -70,20 +70,42 @@ def add_serve(verbs: Any) -> None:
 
 
 def _serve(args: argparse.Namespace) -> None:
-    _check_address(args.host, args.port)
+    _check_address(args.host, _port(args.port))
     from ..ui.hosting import hosting
 
     allowed = hosting(True if args.share and args.hosted is None else args.hosted, args.models, args.max_upload,
                       args.allow_training, args.runs)
-    from ..ui.shell import serve
+    from ..ui.proxy import without_proxy
+    from ..ui.scratch import own_folder
+
+    own_folder()
+    with without_proxy():
+        from ..ui.shell import serve
 
     serve(studio_of(args), args.host, args.port, args.share, args.open, allowed)
 
 
+def _port(asked: int | None) -> int | None:
+    """The port to listen on; None where any may be found, from GRADIO_SERVER_PORT up. Raises `OptionError`."""
+    if asked is not None:
+        if not 1 <= asked <= 65535:
+            raise OptionError(f"--port must be a whole number from 1 to 65535, got {asked}. Choose another, or "
+                              "leave it out.")
+        return asked
+    for name in ("GRADIO_SERVER_PORT", "GRADIO_NUM_PORTS"):         # Gradio reads them when it is imported
+        given = os.environ.get(name)
+        if given is None:
+            continue
+        if not given.strip():
+            del os.environ[name]
+        elif not (given.strip().isascii() and given.strip().isdecimal() and 1 <= int(given) <= 65535):
+            raise OptionError(f"{name} must be a whole number from 1 to 65535, got {given!r}. Change it, or "
+                              "unset it.")
+    return None
+
+
 def _check_address(host: str | None, port: int | None) -> None:
     """Say in a sentence, and before the app is loaded, where it could not listen; with no port any may be found."""
-    if port is not None and not 1 <= port <= 65535:
-        raise OptionError(f"--port must be a whole number from 1 to 65535, got {port}. Choose another, or leave it out.")
     usual = os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
     for one in dict.fromkeys([host or usual, usual]):               # Gradio tries the port there, too
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 from ..device import DEVICES
 from ..options import fields_of
+from ..signals import Stopped, handled
 from ..training.config import TrainConfig
 from .flags import add_options, given
 
@@ -62,7 +62,7 @@ def _train(args: argparse.Namespace) -> None:
                 bar.update(step.seen - bar.n)
                 bar.set_postfix(loss=f"{smooth:.4f}", lr=f"{step.lr:.1e}", refresh=False)
                 if step.stop:
-                    raise KeyboardInterrupt
+                    raise Stopped(asked[0]) if asked else KeyboardInterrupt     # another process was asked
     except KeyboardInterrupt:
         steps.close()
         if first:
@@ -78,14 +78,10 @@ def _stop_asked(asked: list[int]) -> Iterator[None]:
 
     A second one is not patient.
     """
-    def handler(number: int, frame: Any) -> None:
-        if asked:
-            raise KeyboardInterrupt
+    def handler(number: int) -> None:
         asked.append(number)
+        if len(asked) > 1:
+            raise Stopped(number)
 
-    before = {one: signal.signal(one, handler) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(handler):
         yield
-    finally:
-        for one, old in before.items():
-            signal.signal(one, old)

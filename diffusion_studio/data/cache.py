@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from ..files import replacing
+
 FOLDER = "DIFFUSION_STUDIO_CACHE"               # environment variable: where to keep them
 SLOW = 2.0                                      # seconds of decoding from which a cache pays
 MOST = 8 << 30                                  # bytes of all caches together; those not used for longest go first
@@ -74,20 +76,15 @@ def _open(path: Path, count: int) -> tuple[np.ndarray, dict[str, Any]] | None:
 
 
 def _keep(path: Path, images: np.ndarray, about: dict[str, Any]) -> None:
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
-    try:
+    with suppress(OSError):                                 # the folder may be a file, or somebody else's
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with replacing(path) as draft, draft.open("wb") as file:
             np.save(file, images, allow_pickle=False)
             told = json.dumps(about).encode()
             file.write(told + len(told).to_bytes(8, "little"))
-        os.replace(partial, path)
         kept = sorted(path.parent.glob("*.npy"), key=lambda one: one.stat().st_mtime, reverse=True)
         total = 0
         for one in kept:
             total += one.stat().st_size
             if total > MOST:
                 one.unlink()
-    except OSError:
-        with suppress(OSError):                             # the folder may be a file
-            partial.unlink()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .. import files
 from ..errors import ExportError, OptionError, unknown
 from ..frame import Frame
 from . import apng, clouds, gif, mp4, png, webp
@@ -68,8 +66,10 @@ def check(path: str | Path, options: ExportOptions, format: str | None, made: Se
     _check_alike([what for _, what in made])
     for count, _ in made:
         check_picture(None if _as_film(options, name) else options.picture, count)
-    with _draft(path, name):
-        pass
+    try:
+        files.check(path)
+    except OSError as error:
+        raise _unwritable(path, error, name) from error
 
 
 def check_size(frame: Frame, path: str | Path, options: ExportOptions, format: str | None = None,
@@ -101,35 +101,12 @@ def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: E
     frames, laid = _ready(frames, options, name)
     if len(beside):
         frames = paired(frames, _ready(beside, options, name)[0], titles)
-    with _draft(path, name) as (draft, target):
-        FORMATS[name].write(frames, draft, recipe_json, laid)
-        os.replace(draft, target)
-    return path
-
-
-@contextmanager
-def _draft(path: Path, format: str) -> Iterator[tuple[Path, Path]]:
-    """An empty file to write to, and the one whose place it is to take; `ExportError` where there can be none.
-
-    The draft is gone in the end, whatever happens.
-    """
-    suffix = FORMATS[format].suffix
-    target = Path(os.path.realpath(path))    # a link stays a link, and ffmpeg gets no name that reads like a URL
-    if os.path.isdir(target):
-        raise ExportError(f"{str(path)!r} is a folder. Add a file name, as in {str(path / ('run' + suffix))!r}.")
-    if not os.path.isdir(target.parent):
-        raise ExportError(f"There is no folder {str(path.parent)!r}. Make it first, or choose another.")
-    draft = target.with_name(f".{uuid.uuid4().hex}{suffix}")
     try:
-        try:
-            with suppress(FileNotFoundError):
-                target.stat()                # a name that is too long is said here, as the draft's is short
-            draft.touch(exist_ok=False)
-            yield draft, target
-        finally:
-            draft.unlink(missing_ok=True)
+        with files.replacing(path, FORMATS[name].suffix) as draft:
+            FORMATS[name].write(frames, draft, recipe_json, laid)
     except OSError as error:
-        raise ExportError(f"Cannot write {str(path)!r}: {error.strerror or error}. {_advice(error.errno)}") from error
+        raise _unwritable(path, error, name) from error
+    return path
 
 
 def _check_alike(kinds: Iterable[object]) -> None:
@@ -163,9 +140,13 @@ def format_of(path: Path, format: str | None) -> str:
                       f"({', '.join(FORMATS)}).")
 
 
-def _advice(number: int | None) -> str:
-    if number == errno.ENAMETOOLONG:
-        return "Choose a shorter name."
-    if number in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)):
-        return "Make room, or choose another disk or a smaller scale."
-    return "Choose a folder that you may write to."
+def _unwritable(path: Path, error: OSError, format: str) -> ExportError:
+    if error.errno == errno.EISDIR:
+        example = str(path / f"run{FORMATS[format].suffix}")
+        return ExportError(f"{str(path)!r} is a folder. Add a file name, as in {example!r}.")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return ExportError(f"There is no folder {str(path.parent)!r}. Make it first, or choose another.")
+    if error.errno in files.FULL:
+        return ExportError(f"Cannot write {str(path)!r}: {files.why(error)}. Make room, or choose another disk or "
+                           "a smaller scale.")
+    return ExportError(f"Cannot write {str(path)!r}: {files.why(error)}. {files.advice(error)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import images
+from .. import files, images
 from ..errors import DataError, OptionError
 from . import bits, classifier, linear
 from .enlarged import bilinear, psnr, small_of
@@ -144,7 +144,11 @@ def _neighbours(run: Session) -> dict[str, Any]:
                         for k in first]
     pairs = np.concatenate([made["images"][first], train.images[at[first]]], axis=2)
     sheet = run.drawn.folder / "neighbours.png"
-    images.to_pil(images.enlarge(images.grid(pairs, gap=4), 2)).save(sheet)
+    try:
+        with files.replacing(sheet) as draft:
+            images.to_pil(images.enlarge(images.grid(pairs, gap=4), 2)).save(draft, "PNG")
+    except OSError as error:
+        raise DataError(f"{sheet} cannot be written ({files.why(error)}). {files.advice(error)}") from error
     found["sheet"] = str(sheet)
     return found
 

@@ -6,13 +6,14 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 
+from .. import files
 from ..errors import DataError, OptionError
 
 Arrays = dict[str, np.ndarray]
@@ -32,17 +33,13 @@ def kept(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> Arrays:
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         pass                                        # not there, or cut short by a full disk: it is made anew
     made = dict(make())
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
+        with files.replacing(path) as draft, draft.open("wb") as file:
             np.savez(file, **made)
-        os.replace(partial, path)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise DataError(f"{path} cannot be written ({error.strerror or error}). Free space there, or name another folder "
-                        "with --work.") from error
+        raise DataError(f"{path} cannot be written ({files.why(error)}). Free space there, or name another "
+                        "folder with --work.") from error
     return made
 
 

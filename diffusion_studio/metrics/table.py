@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import files
 from ..errors import ExportError
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     try:
-        path.write_bytes(text.getvalue().encode())
+        files.write_text(path, text.getvalue())
     except OSError as error:
-        raise ExportError(f"{path} cannot be written ({error.strerror or error}). Name another file.") from error
+        raise ExportError(f"{path} cannot be written ({files.why(error)}). {files.advice(error)}") from error
 
 
 def write_plot(path: Path, rows: Sequence[Row], title: str) -> None:
@@ -85,9 +86,10 @@ def write_plot(path: Path, rows: Sequence[Row], title: str) -> None:
         _panel(draw, corner, COLUMNS[name][2], {line: sorted((one[over], one[name]) for one in own)
                                                 for line, own in lines.items()}, math.log if over == "steps" else float)
     try:
-        picture.save(path)
+        with files.replacing(path) as draft:
+            picture.save(draft, "PNG")
     except OSError as error:
-        raise ExportError(f"{path} cannot be written ({error.strerror or error}). Name another file.") from error
+        raise ExportError(f"{path} cannot be written ({files.why(error)}). {files.advice(error)}") from error
 
 
 def _lines(rows: Sequence[Row]) -> tuple[str, dict[str, list[Row]]]:

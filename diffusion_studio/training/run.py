@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import files
 from ..checkpoint.atomic import write_tensors
 from ..errors import CheckpointError, DataError, OptionError
 from .config import TrainConfig
@@ -84,7 +84,7 @@ class RunFolder:
         return TrainConfig.from_json(self.config_path.read_text("utf-8"))
 
     def save_config(self, config: TrainConfig) -> None:
-        _replace_text(self.config_path, config.to_json())
+        files.write_text(self.config_path, config.to_json())
 
     def save_data(self, data: Fingerprint) -> None:
         _replace_text(self.data_path, data.to_json())
@@ -100,18 +100,14 @@ class RunFolder:
     def save_text(self, path: Path, text: str) -> None:
         """Write a file of the run; a `DataError` where it cannot be."""
         with self._writing(path):
-            _replace_text(path, text)
+            files.write_text(path, text)
 
     def save_picture(self, picture: Image.Image, path: Path) -> None:
         """Write a picture of the run as PNG; a `DataError` where it cannot be."""
-        partial = path.with_name(path.name + ".partial")
         with self._writing(path):
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                picture.save(partial, format="png")
-                os.replace(partial, path)
-            finally:
-                partial.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with files.replacing(path) as draft:
+                picture.save(draft, format="png")
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
@@ -188,17 +184,9 @@ class RunFolder:
         if self.log_path.exists():
             head, *rows = self.log_path.read_text("utf-8").splitlines(keepends=True) or [""]
             kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= step]
-            _replace_text(self.log_path, "".join([head, *kept]) if head.endswith("\n") else "")
+            with self._writing(self.log_path):
+                files.write_text(self.log_path, "".join([head, *kept]) if head.endswith("\n") else "")
 
 
 def _size(tensors: dict[str, torch.Tensor]) -> int:
     return sum(t.numel() * t.element_size() for t in tensors.values())
-
-
-def _replace_text(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -3,50 +3,58 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
-from ..export import FORMATS, ExportOptions, named
+from ..diffusion.noise import MAX_SEED
 from ..errors import OptionError, unknown
+from ..export import FORMATS, ExportOptions, named
 from ..recipe import ANY, MAX_PICTURES
 from ..studio import Studio
 from .compute import Compute
 from .export_panel import export_file
 from .generate_tab import COMPUTE
 from .handlers import said
+from .store import RunStore
 
+COUNT = 16                          # pictures of a run that does not say how many
+TICK_SECONDS = 0.2                  # between two looks at whether somebody still waits
 
-def endpoints(studio: Studio, compute: Compute) -> None:
-    """Add the endpoints to the surrounding Blocks."""
-    gr.api(_animate(studio, compute), api_name="animate", concurrency_id=COMPUTE, concurrency_limit=1)
+def endpoints(studio: Studio, compute: Compute, store: RunStore) -> None:
+    """Add the endpoints to the surrounding Blocks; their runs count among those of `store`."""
+    gr.api(_animate(studio, compute, store), api_name="animate", concurrency_id=COMPUTE, concurrency_limit=1)
     gr.api(_models(studio), api_name="models")
 
 
-def _animate(studio: Studio, compute: Compute) -> Callable[..., gr.FileData]:
+def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[..., gr.FileData]:
     @partial(said, words=str)           # programs know settings by their names
     def animate(model: str = "", label: str = "", steps: int | None = None, sampler: str | dict | None = None,
-                spacing: str | dict | None = None, guidance: float | None = None, seed: int = 0, count: int = 16,
-                view: str = "x", format: str = "gif", prompt: str = "", negative: str = "",
+                spacing: str | dict | None = None, guidance: float | None = None, seed: int = 0,
+                count: int = COUNT, view: str = "x", format: str = "gif", prompt: str = "", negative: str = "",
                 settings: dict | None = None) -> gr.FileData:
-        """Run the reverse process and return the animation as a file.
+        """Run the reverse process and return the animation as a file. It ends when it is cancelled.
 
         model: a name from /models, the first one where empty. label: one of the model's, any where empty.
         sampler, spacing: a name, or an object (or its JSON) with options: {"name": "karras", "rho": 5}.
         steps, sampler, spacing, guidance: left out, as suits the model; guidance 1 is off.
+        None is the same as left out, for every parameter.
         count: pictures, seeded seed, seed + 1, ... view: x, x0 or both. format: FORMATS.
+        A run whose states take more than MEGABYTES MB keeps every k-th of them, and the last.
         prompt, negative: words, for models that read text.
         settings: any others of a recipe, as in the JSON of the app's link:
         {"interval": {"high": 3}, "classifier": {"name": "...", "scale": 2}, "guidance_scales": "1,5,2"}.
         """
-        if format not in FORMATS:
+        format = "gif" if format is None else format
+        if not isinstance(format, str) or format not in FORMATS:
             raise unknown("format", format, FORMATS)
-        options = ExportOptions(view=view)
-        if not 1 <= count <= MAX_PICTURES:
-            raise OptionError(f"count must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
-        named = {"label": None if label in ("", ANY) else label, "seeds": tuple(range(seed, seed + count)),
+        options = ExportOptions(view="x" if view is None else view)
+        first = _whole("seed", seed, 0, 0, MAX_SEED)
+        count = _whole("count", count, COUNT, 1, MAX_PICTURES)
+        named = {"label": None if label in ("", ANY) else label, "seeds": tuple(range(first, first + count)),
                  "prompt": prompt or None, "negative": negative or None}
         chosen = {"steps": steps, "guidance": guidance, "sampler": _parsed("sampler", sampler),
                   "spacing": _parsed("spacing", spacing)}
@@ -57,9 +65,33 @@ def _animate(studio: Studio, compute: Compute) -> Callable[..., gr.FileData]:
                 f"; {', '.join(sorted(twice))} has a parameter of its own. Give it there." if isinstance(more, dict) else
                 f", got {more!r:.80}."))
         recipe = studio.recipe(model or studio.models()[0].name, **named, **more)
-        return gr.FileData(path=export_file(compute.call(lambda: studio.run(recipe)), format, options))
-    animate.__doc__ = (animate.__doc__ or "").replace("FORMATS", named(FORMATS))
+        visitor = secrets.token_urlsafe(16)             # of this one call: two must not push out each other
+        try:
+            run = store.open(visitor, recipe)
+            frames = compute.call(lambda: studio.stream(recipe))
+            # Gradio asks for the next item while somebody waits for the result, and closes the generator else
+            for _ in compute.newest((store.append(run, frame) for frame in frames), TICK_SECONDS):
+                yield None
+            made = store.get(run)
+            if made is None or not made.frames:
+                raise OptionError("The server had no memory left for this run. Ask for fewer pictures or "
+                                  "steps.")
+            yield gr.FileData(path=export_file(made.trajectory, format, options))
+        finally:
+            store.forget(visitor)
+    animate.__doc__ = (animate.__doc__ or "").replace("FORMATS", named(FORMATS)).replace(
+        "MEGABYTES", str(store.max_run_bytes >> 20))
     return animate
+
+
+def _whole(name: str, given: Any, default: int, low: int, high: int) -> int:
+    """A whole number within limits; None is left out. Whole floats count: JSON does not tell them apart."""
+    if given is None:
+        return default
+    whole = int(given) if isinstance(given, float) and given.is_integer() else given
+    if type(whole) is not int or not low <= whole <= high:
+        raise OptionError(f"{name} must be a whole number from {low} to {high}, got {given!r:.80}.")
+    return whole
 
 
 def _parsed(kind: str, given: Any) -> Any:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 from collections.abc import Callable
-from typing import Any
+
+from ..signals import listen
 
 _waiting: list[Callable[[], None]] = []
 
 
 def at_end(close: Callable[[], None]) -> None:
-    """Have this called once before the program ends."""
+    """Have this called once before the program ends; what came last is called first."""
     if not _waiting:
         atexit.register(_close)
     _waiting.append(close)
 
 
 def ends_politely() -> None:
-    """Have SIGTERM, by which containers are stopped, end the program like Ctrl-C does, without waiting for a run."""
-    def handler(number: int, frame: Any) -> None:
+    """End the program without waiting for a run when it is asked to: by Ctrl-C, by SIGTERM as containers are,
+    by a closed terminal. The exit code is the shell's: 130 after Ctrl-C, 143 after SIGTERM."""
+    def handler(number: int) -> None:
         _close()
         os._exit(128 + number)
 
-    signal.signal(signal.SIGTERM, handler)
+    listen(handler)
 
 
 def _close() -> None:

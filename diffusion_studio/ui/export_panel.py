@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,12 @@ import gradio as gr
 from ..errors import ExportError
 from ..export import FORMATS, OF_POINTS, ExportOptions
 from ..options import build
-from ..recipe import Recipe
+from ..files import write_bytes
+from ..recipe import Recipe, file_name
 from ..trajectory import Trajectory
 from .controls import OptionControls, field_of
 from .handlers import LABELLED, said
+from .scratch import served_folder
 from .store import RunStore
 
 _START = "gif"
@@ -123,28 +125,31 @@ def _shown(format: str, frames: str) -> set[str]:
 
 
 def kept_files(recipe: Recipe) -> list[str]:
-    """The files that a recipe's command line names, in a temporary folder that Gradio serves from."""
+    """The files that a recipe's command line names, in a folder that Gradio serves from."""
     files = recipe.files()
     folder = _folder() if files else None
     for name, data in files.items():
-        (folder / name).write_bytes(data)
+        write_bytes(folder / name, data)
     return [str(folder / name) for name in files]
 
 
 def _folder() -> Path:
     try:
-        return Path(tempfile.mkdtemp(prefix="diffusion-studio-"))
+        return served_folder()
     except OSError as error:
         raise ExportError(f"No temporary folder can be made ({error.strerror}). The server's disk may be full; "
                           "the run is kept, so try again later.") from error
 
 
 def export_file(trajectory: Trajectory, format: str, options: ExportOptions, beside: Trajectory | None = None) -> str:
-    """Write an export into a temporary folder that Gradio serves from; returns its path."""
-    recipe = trajectory.recipe
-    name = "-".join(part for part in (recipe.model, recipe.label, str(recipe.seeds[0])) if part)
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:80]
+    """Write an export into a folder that Gradio serves from; returns its path. A failure leaves no folder."""
     suffix = FORMATS[format].suffix
     alike = [name for name, one in FORMATS.items() if one.suffix == suffix]
     ending = suffix if alike == [format] else f"-{format}{suffix}"         # or a strip would go by the name of the picture
-    return str(trajectory.save(_folder() / f"{safe}{ending}", format, beside, **vars(options)))
+    folder = _folder()
+    try:
+        path = folder / file_name(trajectory.recipe, ending)
+        return str(trajectory.save(path, format, beside, **vars(options)))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

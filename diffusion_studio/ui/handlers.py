@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from functools import wraps
@@ -24,7 +25,17 @@ def in_words(text: str) -> str:
 
 
 def said(fn: Callable[..., Any], words: Callable[[str], str] = in_words) -> Callable[..., Any]:
-    """A handler whose `StudioError`s are shown to the visitor as sentences; `words` makes them of the error's text."""
+    """A handler whose `StudioError`s are shown to the visitor as sentences; `words` makes them of the error's
+    text. A generator stays one."""
+    if inspect.isgeneratorfunction(fn):
+        @wraps(fn)
+        def steps(*args: Any, **kwargs: Any) -> Any:
+            try:
+                yield from fn(*args, **kwargs)
+            except StudioError as error:
+                raise sentence(error, words) from error
+        return steps
+
     @wraps(fn)
     def handler(*args: Any, **kwargs: Any) -> Any:
         try:

@@ -17,6 +17,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from .. import files
 from ..data.point_sets import POINT_SETS
 from ..errors import OptionError, StudioError
 from ..frame import Frame
@@ -244,7 +245,7 @@ class _source:
         png = drawing(self.sketch)
         self.folder = TemporaryDirectory(prefix="diffusion-studio-drawing-")
         path = Path(self.folder.name) / "drawing.png"
-        path.write_bytes(png)
+        files.write_bytes(path, png)
         return str(path)
 
     def __exit__(self, *error: object) -> None:

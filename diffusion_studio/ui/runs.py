@@ -16,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 
+from .. import files
 from ..errors import OptionError, StudioError
 from ..training.config import TrainConfig
 from ..training.run import RunFolder
@@ -100,7 +101,8 @@ class Runs:
                 with (folder / CONSOLE).open("wb") as console:
                     child = subprocess.Popen([sys.executable, "-m", "diffusion_studio", *words], stdin=subprocess.DEVNULL,
                                              stdout=console, stderr=subprocess.STDOUT, start_new_session=True)
-                (folder / _PROCESS).write_text(json.dumps({"pid": child.pid, "started": _started(child.pid)}), "utf-8")
+                about = {"pid": child.pid, "started": _started(child.pid)}
+                files.write_text(folder / _PROCESS, json.dumps(about))
             except OSError as error:
                 raise StudioError(f"Training cannot be started in {folder} ({error.strerror}). Free space there, or choose another "
                                   "folder with --runs.") from error

@@ -16,6 +16,7 @@ from .generate_tab import GenerateTab
 from .hosting import Hosting
 from .models_tab import ModelsTab
 from .points_tab import PointsTab
+from .proxy import without_proxy
 from .store import RunStore
 from .train_tab import TrainTab
 
@@ -47,7 +48,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
             with gr.Tab("Train", id="train") as train_tab:
                 train = TrainTab(studio, hosting, use, used)
             train.connect_tab(train_tab)
-        endpoints(studio, compute)
+        endpoints(studio, compute, store)
         page.load(generate.restore_from_link, None, generate.settings.outputs(), show_progress="hidden",
                   api_visibility="private")         # queued, as warnings reach the page through the queue alone
 
@@ -80,13 +81,24 @@ def serve(studio: Studio, host: str | None = None, port: int | None = None, shar
     compute = Compute()
     page = build(studio, compute, hosting)
     try:
-        page.queue(max_size=32).launch(
-            server_name=host, server_port=port, share=share, inbrowser=open_browser, theme=theme,
-            css_paths=[Path(__file__).with_name(name) for name in ("shell.css", "tabs.css")],
-            max_file_size=hosting.max_upload * 10**6, footer_links=["api", "settings"],
-            ssr_mode=False, allowed_paths=[str(studio.folder.resolve())], prevent_thread_lock=True)
-    except OSError as error:
-        if "Cannot find empty port" not in str(error):      # Gradio's, of which no class or number tells it
+        with without_proxy(but_for_the_internet=share):
+            page.queue(max_size=32).launch(
+                server_name=host, server_port=port, share=share, inbrowser=open_browser, theme=theme,
+                css_paths=[Path(__file__).with_name(name) for name in ("shell.css", "tabs.css")],
+                max_file_size=hosting.max_upload * 10**6, footer_links=["api", "settings"],
+                ssr_mode=False, allowed_paths=[str(studio.folder.resolve())], prevent_thread_lock=True)
+    except ImportError as error:                            # of the link that --share asks for
+        if "socksio" not in str(error):
+            raise
+        raise StudioError("The proxy that the environment names speaks SOCKS, which needs another package: "
+                          "pip install 'httpx[socks]'.") from error
+    except ValueError as error:
+        if "localhost is not accessible" not in str(error):
+            raise
+        raise StudioError("The app cannot reach its own address. A proxy or a firewall is in the way: set no_proxy "
+                          "to localhost,127.0.0.1 or choose another address with --host.") from error
+    except (OSError, OverflowError) as error:               # the latter: it counts on beyond the last port
+        if isinstance(error, OSError) and "Cannot find empty port" not in str(error):   # no number tells it
             raise
         raise OptionError(f"Port {port} is taken. Choose another with --port, or leave it out." if port else
                           "None of the ports that are tried by default is free. Choose one with --port.") from error

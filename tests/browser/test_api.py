@@ -72,7 +72,7 @@ def test_animate_takes_options_and_any_setting(client, as_text):
     ({"settings": {"weaker": "none"}}, "There is no model"),
     ({"model": "nothing"}, "There is no model"), ({"label": "Hat"}, "There is no label"), ({"steps": 0}, "at least 1"),
     ({"steps": 5000}, "from 1 to 1000"), ({"sampler": "x"}, "There is no sampler"), ({"spacing": "x"}, "There is no"),
-    ({"count": 10_000}, "from 1 to 64"), ({"guidance": 1e9}, "guidance must be"), ({"seed": -1}, "A seed is"),
+    ({"count": 10_000}, "from 1 to 64"), ({"guidance": 1e9}, "guidance must be"), ({"seed": -1}, "seed must be a whole number from 0"),
     ({"view": "y"}, "There is no"), ({"format": "avi"}, "There is no format"),
 ])
 def test_mistakes_are_explained(client, wrong, sentence):

@@ -202,6 +202,7 @@ def test_a_new_format_is_told_of_everywhere(monkeypatch, capsys):
     """It is named in FORMATS alone."""
     from diffusion_studio.cli import main
     from diffusion_studio.ui.api import _animate
+    from diffusion_studio.ui.store import RunStore
 
     monkeypatch.setitem(FORMATS, "sketch", Format("Sketch", ".skt", "Lines.", FORMATS["png"].write, ()))
     monkeypatch.setenv("COLUMNS", "500")
@@ -210,7 +211,7 @@ def test_a_new_format_is_told_of_everywhere(monkeypatch, capsys):
         with pytest.raises(SystemExit):
             main(words)
         assert told in capsys.readouterr().out
-    assert f"format: {NAMES} or sketch.\n" in _animate(None, None).__doc__
+    assert f"format: {NAMES} or sketch.\n" in _animate(None, None, RunStore()).__doc__
     with pytest.raises(OptionError, match=r", \.skt; got"):
         check("a.avi", SMALL, None, [(1, "pictures")])
 

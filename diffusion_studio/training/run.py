@@ -87,7 +87,7 @@ class RunFolder:
         files.write_text(self.config_path, config.to_json())
 
     def save_data(self, data: Fingerprint) -> None:
-        _replace_text(self.data_path, data.to_json())
+        files.write_text(self.data_path, data.to_json())
 
     def data(self) -> Fingerprint | None:
         """What the run was begun with; None of a run by an earlier version."""

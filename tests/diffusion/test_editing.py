@@ -13,7 +13,7 @@ from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.prediction import Prediction, from_eps, from_x0
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, DPMPP2MSDE, SAMPLERS
 from diffusion_studio.diffusion.sampling import sample
-from diffusion_studio.diffusion.schedule import CLEAN, Linear, NoiseLevel
+from diffusion_studio.diffusion.schedule import Linear, NoiseLevel
 from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.errors import OptionError
 

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import checkpoint
-from .classifier_spec import ClassifierSpec
+from .checkpoint.classifier_spec import ClassifierSpec
 from .errors import CheckpointError, OptionError, unknown
-from .frame import Frame
-from .guiding import misfit
-from .recipe import MAX_PICTURES, Recipe
-from .spec import PICTURES, ModelSpec
-from .states import States
-from .trajectory import Trajectory
+from .imaging.frame import Frame
+from .runs.guidance_options import misfit
+from .runs.recipe import MAX_PICTURES, Recipe
+from .checkpoint.spec import PICTURES, ModelSpec
+from .runs.trajectory_cache import States
+from .runs.trajectory import Trajectory
 
 if TYPE_CHECKING:
-    from .classifier import Classifier
-    from .model import Model
+    from .models.classifier import Classifier
+    from .models.model import Model
 
 FILE_NAME = "model.safetensors"
 CLASSIFIER_FILE = "classifier.safetensors"
@@ -108,7 +108,7 @@ class Studio:
 
     def model(self, name: str) -> Model:
         """The named model, loaded; the last few stay in memory."""
-        from .model import opened
+        from .models.model import opened
 
         path = self.card(name).path
         flags = self._opened.get(name, (path, {}))[1]
@@ -156,7 +156,7 @@ class Studio:
 
     def classifier(self, name: str) -> Classifier:
         """The named classifier, loaded; the last one stays in memory."""
-        from .classifier import load_classifier
+        from .models.classifier import load_classifier
 
         files = self._classifier_files()
         if name not in files:
@@ -200,7 +200,7 @@ class Studio:
 
     def stream(self, recipe: Recipe) -> Iterator[Frame]:
         """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""
-        from .generate import stream
+        from .runs.generate import stream
 
         return stream(self.model(recipe.model), recipe, states=self._states, guides=self.guides)
 

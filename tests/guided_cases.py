@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 import diffusion_studio as ds
-from diffusion_studio.classifier_spec import ClassifierSpec
+from diffusion_studio.checkpoint.classifier_spec import ClassifierSpec
 from diffusion_studio.diffusion.schedule import Linear
-from diffusion_studio.nets.classifier import NoisyClassifier
-from diffusion_studio.nets.classifier_config import ClassifierConfig
+from diffusion_studio.networks.classifier import NoisyClassifier
+from diffusion_studio.networks.classifier_config import ClassifierConfig
 
 LABELS = ("Cat", "Dog", "Elk")
 

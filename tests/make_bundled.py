@@ -20,7 +20,7 @@ if __name__ == "__main__":                  # as a script it measures this check
     sys.path.insert(0, str(ROOT))
 
 import diffusion_studio as ds  # noqa: E402
-from diffusion_studio.spec import POINTS  # noqa: E402
+from diffusion_studio.checkpoint.spec import POINTS  # noqa: E402
 from diffusion_studio.studio import CLASSIFIER_FILE, FILE_NAME  # noqa: E402
 
 FOLDER = Path(__file__).with_name("golden_bundled")

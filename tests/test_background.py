@@ -18,8 +18,8 @@ import diffusion_studio as ds
 from diffusion_studio.checkpoint import native
 from diffusion_studio.cli import main
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.picture import Picture
-from diffusion_studio.spec import ModelSpec
+from diffusion_studio.imaging.picture import Picture
+from diffusion_studio.checkpoint.spec import ModelSpec
 from diffusion_studio.ui.controls import RecipeControls
 
 YELLOW = (250, 200, 10)
@@ -176,7 +176,7 @@ def test_eight_bits_in_a_wide_picture_are_not_black(tmp_path):
 
 def test_measuring_lays_real_pictures_on_the_model_s_background(white, tmp_path, clear):
     """Examples for what a file leaves open, and the data that `evaluate` compares with."""
-    from diffusion_studio.measure import pictures_for
+    from diffusion_studio.models.calibrate import pictures_for
     from diffusion_studio.metrics.session import Session
 
     folder = tmp_path / "examples"

@@ -12,7 +12,7 @@ from PIL import Image, ImageColor
 
 import diffusion_studio as ds
 from diffusion_studio.errors import DataError
-from diffusion_studio.nets.mlp_config import MLPConfig
+from diffusion_studio.networks.mlp_config import MLPConfig
 
 
 @pytest.fixture(scope="module")
@@ -405,7 +405,7 @@ def test_letters_are_measured_from_start_to_end(
     import json
     import sys
 
-    from diffusion_studio.nets.config import TextConfig
+    from diffusion_studio.networks.config import TextConfig
 
     words = ("black", "bold", "sans")
     text = TextConfig(words=len(words), width=8, heads=2, tokens=8)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from ..classifier_spec import ClassifierSpec
+from .classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
-from ..nets.config import UNetConfig
-from ..nets.precision import dtype_of
+from ..networks.config import UNetConfig
+from ..networks.precision import dtype_of
 from . import classifier
 from .container import opened
 from .memory import TensorFile, take_weights

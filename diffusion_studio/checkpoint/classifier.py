@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..classifier_spec import KIND, ClassifierSpec
+from .classifier_spec import KIND, ClassifierSpec
 from ..errors import CheckpointError, OptionError
 from .container import opened
 from .native import FORMAT, VERSION, compare, read_into
 from .native import write as write                          # the header takes any spec
 
 if TYPE_CHECKING:
-    from ..nets.classifier import NoisyClassifier
+    from ..networks.classifier import NoisyClassifier
 
 
 def is_one(metadata: Mapping[str, str]) -> bool:
@@ -45,7 +45,7 @@ def _spec(path: Path, header: Mapping[str, str]) -> ClassifierSpec:
 
 def skeleton(path: Path, spec: ClassifierSpec) -> NoisyClassifier:
     """The spec's network without memory behind it."""
-    from ..nets.classifier import NoisyClassifier
+    from ..networks.classifier import NoisyClassifier
     from .memory import without_weights
 
     try:

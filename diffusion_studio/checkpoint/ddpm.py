@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import CheckpointError
-from ..nets.config import UNetConfig
-from ..spec import ModelSpec
+from ..networks.config import UNetConfig
+from .spec import ModelSpec
 from . import openai
 from .facts import Settings
 from .noise import named

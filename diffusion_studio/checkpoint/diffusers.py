@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import CheckpointError
-from ..nets.config import UNetConfig
-from ..spec import ModelSpec
+from ..networks.config import UNetConfig
+from .spec import ModelSpec
 from .diffusers_scheduler import SCHEDULER_FLAGS, Process, process_of
 from .facts import FILE, PRESET, Settings
 from .reader import Found, Reader, Source

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..diffusion.schedule import VarianceExploding
 from ..errors import CheckpointError
-from ..nets.config import UNetConfig
-from ..spec import ModelSpec
+from ..networks.config import UNetConfig
+from .spec import ModelSpec
 from . import diffusers
 from .diffusers_scheduler import SCHEDULER_FLAGS, Process, process_of
 from .facts import Settings

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..diffusion.schedule import NoiseSchedule, Table, VarianceExploding, VariancePreserving
 from ..errors import CheckpointError, OptionError
-from ..nets.config import UNetConfig
-from ..spec import ModelSpec
+from ..networks.config import UNetConfig
+from .spec import ModelSpec
 from .facts import Settings
 from .openai import known_list, whole
 from .reader import Found, Reader, Source

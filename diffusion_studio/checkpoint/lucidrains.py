@@ -14,8 +14,8 @@ import numpy as np
 
 from ..diffusion.schedule import Cosine, NoiseSchedule, Table, VarianceExploding
 from ..errors import CheckpointError, OptionError
-from ..nets.post_norm_config import PostNormConfig
-from ..spec import ModelSpec
+from ..networks.post_norm_config import PostNormConfig
+from .spec import ModelSpec
 from .facts import Settings
 from .noise import rescaled_linear
 from .reader import Found, Reader, Source

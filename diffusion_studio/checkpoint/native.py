@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, OptionError
-from ..spec import ModelSpec
+from .spec import ModelSpec
 from .atomic import write_tensors
 from .container import opened
 
@@ -54,7 +54,7 @@ def read(path: str | Path, dtype: torch.dtype | None = None) -> Weights:
 
 def read_into(path: Path, network: Any, expected: Mapping[str, tuple[int, ...]], dtype: torch.dtype | None = None) -> Any:
     """The network with the weights of a file that `compare` found to fit it."""
-    from ..nets.precision import dtype_of
+    from ..networks.precision import dtype_of
     from .memory import TensorFile, take_weights
 
     with TensorFile(path) as file:
@@ -64,7 +64,7 @@ def read_into(path: Path, network: Any, expected: Mapping[str, tuple[int, ...]],
 
 def write(path: str | Path, spec: ModelSpec, state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:
     """Write a native checkpoint in one piece: readers see the old file or the whole new one."""
-    from ..nets.precision import dtype_of
+    from ..networks.precision import dtype_of
 
     tensors = {name: tensor.detach().to("cpu", dtype_of(name, dtype)).contiguous() for name, tensor in state.items()}
     write_tensors(Path(path), tensors, {"format": FORMAT, "version": VERSION, "spec": spec.to_json()})
@@ -85,7 +85,7 @@ def _spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
 
 def skeleton(path: Path, spec: ModelSpec) -> nn.Module:
     """The spec's network without memory behind it."""
-    from ..nets.networks import build
+    from ..networks.networks import build
     from .memory import without_weights
 
     try:

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..diffusion.schedule import Cosine
 from ..errors import CheckpointError, OptionError
-from ..nets.config import UNetConfig
-from ..spec import ModelSpec
+from ..networks.config import UNetConfig
+from .spec import ModelSpec
 from .facts import Settings, parsed
 from .noise import rescaled_linear
 from .reader import Found, Reader, Source

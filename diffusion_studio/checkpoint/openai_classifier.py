@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from ..classifier_spec import ClassifierSpec
+from .classifier_spec import ClassifierSpec
 from ..diffusion.schedule import Cosine
 from ..errors import CheckpointError, OptionError
-from ..nets.classifier_config import ClassifierConfig
+from ..networks.classifier_config import ClassifierConfig
 from . import openai
 from .facts import IDLE, Fact, Settings
 from .noise import rescaled_linear

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..classifier_spec import ClassifierSpec
+from .classifier_spec import ClassifierSpec
 from ..errors import CheckpointError
-from ..spec import ModelSpec
+from .spec import ModelSpec
 from .container import Outline, opened
 from .facts import Fact
 from .folders import name_of

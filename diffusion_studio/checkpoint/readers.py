@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..classifier_spec import ClassifierSpec
+from .classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
-from ..spec import ModelSpec
+from .spec import ModelSpec
 from . import classifier, ddpm, diffusers, diffusers_skip, edm, lucidrains, openai, openai_classifier, tqch
 from .container import Outline, outline, tree
 from .folders import configurations, notes_on, weight_file

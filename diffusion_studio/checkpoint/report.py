@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from typing import Any
 
-from ..classifier_spec import ClassifierSpec
+from .classifier_spec import ClassifierSpec
 from .container import tree
 from .facts import ASSUMED
 from .readers import READERS, Inspection

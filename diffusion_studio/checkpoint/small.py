@@ -9,9 +9,9 @@ import numpy as np
 
 from ..diffusion.schedule import NoiseSchedule, Table
 from ..errors import CheckpointError, OptionError
-from ..nets.base import NetworkConfig
-from ..nets.small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
-from ..spec import ModelSpec
+from ..networks.base import NetworkConfig
+from ..networks.small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
+from .spec import ModelSpec
 from .facts import Settings
 from .lucidrains import BUFFERS
 from .noise import named

@@ -6,8 +6,8 @@ from typing import Any
 
 from ..diffusion.schedule import NoiseSchedule, Table
 from ..errors import CheckpointError
-from ..nets.config import UNetConfig
-from ..spec import ModelSpec
+from ..networks.config import UNetConfig
+from .spec import ModelSpec
 from .facts import Settings
 from .noise import named
 from .reader import Found, Reader, Source

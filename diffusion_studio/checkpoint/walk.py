@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ..nets.config import UNetConfig
+from ..networks.config import UNetConfig
 
 WEIGHTS = ("weight", "bias")
 

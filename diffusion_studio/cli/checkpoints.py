@@ -46,7 +46,7 @@ def _inspect(args: argparse.Namespace) -> None:
     if not args.pictures:
         print(json.dumps(checkpoint.as_json(seen)) if args.json else checkpoint.as_text(seen, args.outline))
         return
-    from ..measure import pictures_for, ranking
+    from ..models.calibrate import pictures_for, ranking
 
     trials = ranking(args.file, pictures_for(args.pictures, seen.spec), flags_of(args), args.label)
     if args.json:
@@ -68,7 +68,7 @@ def add_convert(verbs: Any) -> None:
 
 
 def _convert(args: argparse.Namespace) -> None:
-    from ..convert import convert
+    from ..checkpoint.convert import convert
 
     from .. import checkpoint
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..data.pictures import FITS
-from ..edit import EDITS, Edit, pictures_of
+from ..imaging.fitting import FITS
+from ..runs.edits import EDITS, Edit, pictures_of
 from ..errors import OptionError, unknown
 from ..options import fields_of
-from ..picture import Picture
-from ..recipe import NO_EDIT, Recipe
+from ..imaging.picture import Picture
+from ..runs.recipe import NO_EDIT, Recipe
 from .flags import add_choice, flag, given
 
 _FIT = "crop"

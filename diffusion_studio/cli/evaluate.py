@@ -12,11 +12,11 @@ from .. import files
 from ..diffusion.samplers import SAMPLERS
 from ..diffusion.spacing import SPACINGS
 from ..errors import ExportError, OptionError
-from ..guiding import GROUPS, flags_of
+from ..runs.guidance_options import GROUPS, flags_of
 from ..metrics.config import METRICS, POINT_METRICS, EvalConfig
 from ..options import fields_of, from_json, to_json
-from ..recipe import Recipe
-from ..spec import DEFAULT_NAMES
+from ..runs.recipe import Recipe
+from ..checkpoint.spec import DEFAULT_NAMES
 from .checkpoints import check_draws, open_helpers
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, own
 from .progress import progress
@@ -173,7 +173,7 @@ def _opened(args: argparse.Namespace, world: Any) -> tuple[Any, Any]:
 
     studio = Studio(args.checkpoints, device, args.precision)
     if Path(args.model).exists() and args.model not in {card.name for card in studio.models()}:
-        from ..model import opened
+        from ..models.model import opened
 
         return studio, opened(args.model, device, args.precision)
     check_draws(studio, args.model)

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..device import DEVICES, PRECISIONS
 from ..errors import OptionError, unknown
-from ..guiding import GROUPS, flags_of
+from ..runs.guidance_options import GROUPS, flags_of
 from ..options import Option, checked, fields_of, name_of
-from ..spec import DEFAULT_NAMES
+from ..checkpoint.spec import DEFAULT_NAMES
 
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 

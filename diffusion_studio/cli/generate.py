@@ -16,17 +16,17 @@ from ..errors import OptionError
 from ..export import FORMATS, ExportOptions, check, check_size, named
 from ..files import streamed
 from ..options import fields_of
-from ..picture import Picture
-from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe, file_name
+from ..imaging.picture import Picture
+from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe, file_name
 from ..signals import finishing
-from ..spec import DEFAULT_NAMES
+from ..checkpoint.spec import DEFAULT_NAMES
 from .checkpoints import add_flags, check_draws, open_helpers, opened, say_remarks
 from .editing import add_editing, continued, edit_said
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of
 from .progress import progress
 
 if TYPE_CHECKING:
-    from ..frame import Frame
+    from ..imaging.frame import Frame
 
 _SUFFIX = next(iter(FORMATS.values())).suffix
 # --picture is the one to edit
@@ -62,7 +62,7 @@ def add(verbs: Any) -> None:
 
 
 def _generate(args: argparse.Namespace) -> None:
-    from ..trajectory import Trajectory
+    from ..runs.trajectory import Trajectory
 
     studio = studio_of(args)
     opened(studio, args)

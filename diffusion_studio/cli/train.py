@@ -38,7 +38,7 @@ def _train(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from ..training.loop import train
-    from ..training.recipe import read_recipe, train_config
+    from ..training.config_file import read_recipe, train_config
     from ..training.run import RunFolder
 
     changes = given(args, fields_of(TrainConfig))

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, unknown
-from ..images import Colour, colour
+from ..imaging.arrays import Colour, colour
 from . import cifar, folder, idx, npz
 from .imagedata import ImageData
-from .pictures import FITS
+from ..imaging.fitting import FITS
 
 MAX_CLASSES = 1_000_000
 FOLDER = "DIFFUSION_STUDIO_DATA"                # environment variable: a folder in which known data sets may lie

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..images import Colour, colour_name
+from ..imaging.arrays import Colour, colour_name
 from . import captions, splits
 from .cache import cached
 from .captions import order_of
 from .files import listed
 from .imagedata import ImageData, Reading
-from .pictures import Pixels, Wide, bits_of, fitted, pixels
+from ..imaging.fitting import Pixels, Wide, bits_of, fitted, pixels
 
 _NAMED = 3
 # what Pillow's decoders raise for bytes that are not what their header says; our DataError is a ValueError

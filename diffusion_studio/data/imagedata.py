@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, OptionError, unknown
-from .pictures import FITS, fitted
+from ..imaging.fitting import FITS, fitted
 
 COLOURS = ("auto", "grey", "rgb")               # of the pictures in memory; auto is as in the files
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..images import Colour
+from ..imaging.arrays import Colour
 from .imagedata import ImageData, Reading
-from .pictures import composited
+from ..imaging.fitting import composited
 
 _IMAGES = {"train": ("x_train", "train_images", "images", "image", "x", "arr_0"), "test": ("x_test", "test_images")}
 _LABELS = {"train": ("y_train", "train_labels", "labels", "label", "y", "arr_1", "style"), "test": ("y_test", "test_labels")}

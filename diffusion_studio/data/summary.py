@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .imagedata import ImageData
-from .pictures import FITS
+from ..imaging.fitting import FITS
 
 if TYPE_CHECKING:
     from .points import PointData

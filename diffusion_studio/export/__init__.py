@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import files
 from ..errors import ExportError, OptionError, unknown
-from ..frame import Frame
+from ..imaging.frame import Frame
 from . import apng, clouds, gif, mp4, png, webp
 from .beside import NONE, Titles, paired
 from .film import film

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..frame import Frame
-from ..images import to_pil
+from ..imaging.frame import Frame
+from ..imaging.arrays import to_pil
 from .metadata import PNG_KEY, PNG_MAGIC
 from .options import ExportOptions
 from .render import Scene

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..frame import Frame
-from ..images import enlarge
+from ..imaging.frame import Frame
+from ..imaging.arrays import enlarge
 from .film import PICTURE
 
 _CLEAN = 1e12                       # as far from any noise as nothing else is

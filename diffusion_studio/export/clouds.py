@@ -9,10 +9,10 @@ from functools import cached_property
 
 import numpy as np
 
-from .. import plot
+from ..imaging import point_plot as plot
 from ..diffusion.schedule import NoiseLevel
-from ..frame import Frame
-from ..images import grid_shape
+from ..imaging.frame import Frame
+from ..imaging.arrays import grid_shape
 from .options import ExportOptions
 
 UNIT = 64                       # pixels of one cloud at scale 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..frame import Frame
+from ..imaging.frame import Frame
 
 PICTURE = "picture"                 # the part that marks such a frame, for captions
 

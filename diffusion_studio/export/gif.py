@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OptionError
-from ..frame import Frame
+from ..imaging.frame import Frame
 from .options import ExportOptions
 from .render import WHITE, Scene
 from .timing import durations

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ExportError
-from ..frame import Frame
+from ..imaging.frame import Frame
 from .metadata import MP4_ID, mp4_is_whole
 from .options import ExportOptions
 from .render import Scene

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..frame import Frame
-from ..images import to_pil
+from ..imaging.frame import Frame
+from ..imaging.arrays import to_pil
 from .beside import layers
 from .metadata import PNG_KEY
 from .options import ExportOptions

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OptionError
-from ..frame import Frame
-from ..images import enlarge, grid
+from ..imaging.frame import Frame
+from ..imaging.arrays import enlarge, grid
 from .beside import Pair, layers, stacked
 from .film import PICTURE
 from .options import ExportOptions

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OptionError
-from ..frame import Frame
-from ..images import to_pil
+from ..imaging.frame import Frame
+from ..imaging.arrays import to_pil
 from .metadata import WEBP_KEY
 from .options import ExportOptions
 from .render import Scene

@@ -17,9 +17,9 @@ from ..diffusion.prediction import Prediction
 from ..diffusion.schedule import NoiseLevel
 from ..diffusion.spacing import path
 from ..errors import OptionError
-from ..images import from_uint8
-from ..model import Model
-from ..spec import POINTS
+from ..imaging.arrays import from_uint8
+from ..models.model import Model
+from ..checkpoint.spec import POINTS
 from .bound import bound_terms
 from .config import EvalConfig
 from .enlarged import small_of

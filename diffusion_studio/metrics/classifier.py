@@ -16,7 +16,7 @@ from torch import nn
 from ..checkpoint.atomic import write_tensors
 from ..data import ImageData
 from ..errors import CheckpointError, DataError
-from ..images import from_uint8
+from ..imaging.arrays import from_uint8
 
 EPOCHS = 8
 BATCH = 128

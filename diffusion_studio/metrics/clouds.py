@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import generate
-from ..classifier import Classifier
+from ..runs import generate
+from ..models.classifier import Classifier
 from ..data import points
 from ..data.points import PointData
 from ..diffusion.noise import Noise
 from ..diffusion.sampling import sample
 from ..errors import DataError, OptionError
-from ..model import Model
-from ..recipe import Recipe
+from ..models.model import Model
+from ..runs.recipe import Recipe
 from . import bits
 from .bound import bound_terms
 from .config import EvalConfig

@@ -8,7 +8,7 @@ from .. import options
 from ..diffusion.noise import MAX_SEED
 from ..errors import OptionError, unknown
 from ..options import option
-from ..spec import POINTS, ModelSpec
+from ..checkpoint.spec import POINTS, ModelSpec
 
 # name: what it says; of pictures
 METRICS: dict[str, str] = {

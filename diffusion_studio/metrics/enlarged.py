@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from ..errors import DataError
-from ..images import from_uint8, to_uint8
-from ..model import enlarged
+from ..imaging.arrays import from_uint8, to_uint8
+from ..models.model import enlarged
 from ..training.lowres import reduced
 
 # mean squared error, of values in [0, 1], of rounding to 8 bits: a smaller one cannot be told from none

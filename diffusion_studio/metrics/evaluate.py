@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..classifier import Classifier
-from ..model import Model
-from ..recipe import Recipe
-from ..spec import POINTS
+from ..models.classifier import Classifier
+from ..models.model import Model
+from ..runs.recipe import Recipe
+from ..checkpoint.spec import POINTS
 from . import bits
 from .clouds import Clouds
 from .config import EvalConfig

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import files, images
+from .. import files
+from ..imaging import arrays as images
 from ..errors import DataError, OptionError
 from . import bits, classifier, linear
 from .enlarged import bilinear, psnr, small_of

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .. import generate
-from ..classifier import Classifier
-from ..classifier_spec import ClassifierSpec
+from ..runs import generate
+from ..models.classifier import Classifier
+from ..checkpoint.classifier_spec import ClassifierSpec
 from ..errors import OptionError
-from ..images import from_uint8
-from ..model import Model
-from ..recipe import ANY, Recipe
-from ..spec import ModelSpec
+from ..imaging.arrays import from_uint8
+from ..models.model import Model
+from ..runs.recipe import ANY, Recipe
+from ..checkpoint.spec import ModelSpec
 from .config import EACH
 from .parts import Arrays, Job, Tick, kept
 

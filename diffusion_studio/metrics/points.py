@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from ..errors import OptionError
-from ..generate import stream
-from ..model import Label, Model
-from ..recipe import Recipe
+from ..runs.generate import stream
+from ..models.model import Label, Model
+from ..runs.recipe import Recipe
 from .flow import log_likelihood
 
 BLOCK = 512                     # rows of a table of distances at a time

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from .. import data
-from ..classifier import Classifier
-from ..classifier_spec import ClassifierSpec
+from ..models.classifier import Classifier
+from ..checkpoint.classifier_spec import ClassifierSpec
 from ..data import ImageData
 from ..data.points import is_points
 from ..errors import DataError, OptionError
-from ..images import colour
-from ..model import Model
-from ..recipe import ANY, Recipe
-from ..spec import ModelSpec
+from ..imaging.arrays import colour
+from ..models.model import Model
+from ..runs.recipe import ANY, Recipe
+from ..checkpoint.spec import ModelSpec
 from .config import EACH, EvalConfig
 from .enlarged import small_of
 from .features import Features

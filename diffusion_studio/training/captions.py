@@ -13,7 +13,7 @@ import torch
 
 from ..data.dataset import Known
 from ..errors import DataError, OptionError
-from ..nets.tokens import MAX_WORDS, Tokenizer, rounded, split, table_of
+from ..networks.tokens import MAX_WORDS, Tokenizer, rounded, split, table_of
 from .config import TrainConfig
 
 _PROMPTS = 8                    # for the sample sheet

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw
 
-from ..classifier_spec import ClassifierSpec
-from ..spec import POINTS
+from ..checkpoint.classifier_spec import ClassifierSpec
+from ..checkpoint.spec import POINTS
 from .config import TrainConfig
 from .processes import is_table
 

@@ -12,14 +12,14 @@ from typing import Any
 
 from .. import options
 from ..data.imagedata import COLOURS
-from ..data.pictures import FITS
+from ..imaging.fitting import FITS
 from ..diffusion.schedule import NoiseSchedule
 from ..errors import OptionError
-from ..images import colour
-from ..nets.classifier_config import ClassifierConfig
-from ..nets.config import TextConfig, UNetConfig
+from ..imaging.arrays import colour
+from ..networks.classifier_config import ClassifierConfig
+from ..networks.config import TextConfig, UNetConfig
 from ..options import option
-from ..spec import PARAMETRIZATION_NAMES, ModelSpec
+from ..checkpoint.spec import PARAMETRIZATION_NAMES, ModelSpec
 from .checks import check_averages, check_low_res, check_tune
 from .processes import PROCESSES, check_process
 from .rates import LR_SHAPES, lr_factor

@@ -10,7 +10,7 @@ from torch import nn
 
 from .. import checkpoint
 from ..errors import OptionError
-from ..nets.unet import UNet
+from ..networks.unet import UNet
 
 OUTERMOST = ("conv_in.", "norm_out.", "conv_out.")
 

@@ -17,10 +17,10 @@ from ..diffusion.samplers import DDIM
 from ..diffusion.sampling import sample
 from ..diffusion.schedule import CLEAN
 from ..diffusion.spacing import path
-from ..frame import Frame
-from ..images import to_float16
-from ..model import Model, load
-from .recipe import train_config
+from ..imaging.frame import Frame
+from ..imaging.arrays import to_float16
+from ..models.model import Model, load
+from .config_file import train_config
 from .run import RunFolder
 from .samples import model_of
 from .trainer import Trainer

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from ..model import enlarged
+from ..models.model import enlarged
 from .config import TrainConfig
 from .draws import mix
 

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from .. import options, plot
+from .. import options
+from ..imaging import point_plot as plot
 from ..data import ImageData
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.guidance import classifier_free
@@ -18,12 +19,12 @@ from ..diffusion.noise import Noise
 from ..diffusion.samplers import SAMPLERS
 from ..diffusion.sampling import sample
 from ..diffusion.spacing import path
-from ..guided import limited
-from ..images import from_uint8, grid, to_pil, to_uint8
-from ..model import Model
-from ..nets.networks import build
-from ..recipe import Recipe
-from ..spec import ModelSpec
+from ..runs.guidance_builder import limited
+from ..imaging.arrays import from_uint8, grid, to_pil, to_uint8
+from ..models.model import Model
+from ..networks.networks import build
+from ..runs.recipe import Recipe
+from ..checkpoint.spec import ModelSpec
 from .lowres import reduced
 
 STEPS = 25

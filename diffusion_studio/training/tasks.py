@@ -12,19 +12,20 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .. import checkpoint, data, palette
+from .. import checkpoint, data
+from ..imaging import palettes as palette
 from ..checkpoint import classifier as classifier_files
-from ..classifier_spec import ClassifierSpec
+from ..checkpoint.classifier_spec import ClassifierSpec
 from ..data import points
 from ..data.summary import summary_of_points
 from ..errors import DataError, OptionError
-from ..images import from_uint8
-from ..nets.classifier import NoisyClassifier
-from ..nets.config import UNetConfig
-from ..nets.mlp import MLP
-from ..nets.mlp_config import MLPConfig
-from ..nets.unet import UNet
-from ..spec import ModelSpec
+from ..imaging.arrays import from_uint8
+from ..networks.classifier import NoisyClassifier
+from ..networks.config import UNetConfig
+from ..networks.mlp import MLP
+from ..networks.mlp_config import MLPConfig
+from ..networks.unet import UNet
+from ..checkpoint.spec import ModelSpec
 from .captions import Captions, read_hold_out
 from .config import TrainConfig
 from .growing import grow

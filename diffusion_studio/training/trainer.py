@@ -26,7 +26,7 @@ from .lowres import LowRes, beside
 from .optimizer import Optimizer
 from .parallel import World
 from .power_ema import PowerEMA, combined, fit, gamma_of
-from .recipe import command
+from .config_file import command
 from .run import Progress, RunFolder
 from .tasks import TASKS, load_data
 from .timesteps import TIMESTEP_DRAWS

@@ -13,7 +13,7 @@ import gradio as gr
 from ..diffusion.noise import MAX_SEED
 from ..errors import OptionError, unknown
 from ..export import FORMATS, ExportOptions, named
-from ..recipe import ANY, MAX_PICTURES
+from ..runs.recipe import ANY, MAX_PICTURES
 from ..studio import Studio
 from .compute import Compute
 from .export_panel import export_file

@@ -12,8 +12,8 @@ import gradio as gr
 
 from ..errors import OptionError, StudioError
 from ..options import Option, fields_of, name_of
-from ..recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
-from ..spec import POINTS
+from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
+from ..checkpoint.spec import POINTS
 from ..studio import ModelCard, Studio
 from .editing import EditControls
 from .guidance import FIELDS, GuidanceControls

@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 
 from ..data import DataSummary, ImageData
-from ..images import to_pil
+from ..imaging.arrays import to_pil
 
 SHOWN = 8
 NOTHING = (

@@ -11,13 +11,13 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import ImageData
 
-from ..data.pictures import FITS
-from ..edit import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
+from ..imaging.fitting import FITS
+from ..runs.edits import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
 from ..errors import OptionError, StudioError
-from ..images import to_pil
+from ..imaging.arrays import to_pil
 from ..options import fields_of, name_of
-from ..picture import Picture
-from ..recipe import ANY, NO_EDIT, Recipe
+from ..imaging.picture import Picture
+from ..runs.recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
 from .painter import mask_in, painter, sheet
 

@@ -12,8 +12,8 @@ from ..errors import ExportError
 from ..export import FORMATS, OF_POINTS, ExportOptions
 from ..options import build
 from ..files import write_bytes
-from ..recipe import Recipe, file_name
-from ..trajectory import Trajectory
+from ..runs.recipe import Recipe, file_name
+from ..runs.trajectory import Trajectory
 from .controls import OptionControls, field_of
 from .handlers import LABELLED, said
 from .scratch import served_folder

@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from ..differences import about
-from ..edit import EDITS, FILMS, pictures_of
+from ..runs.recipe_diff import about
+from ..runs.edits import EDITS, FILMS, pictures_of
 from ..errors import ExportError, OptionError, StudioError
 from ..export import FORMATS
-from ..frame import Frame
-from ..images import to_pil
-from ..recipe import Recipe
+from ..imaging.frame import Frame
+from ..imaging.arrays import to_pil
+from ..runs.recipe import Recipe
 from ..studio import Studio
 from .compute import Compute
 from .controls import RecipeControls

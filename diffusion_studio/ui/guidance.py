@@ -7,11 +7,11 @@ from typing import Any
 
 import gradio as gr
 
-from ..guiding import GROUPS, flags_of
+from ..runs.guidance_options import GROUPS, flags_of
 from ..options import fields_of
-from ..palette import OWN, PALETTES
-from ..recipe import ANY, Recipe
-from ..spec import PICTURES
+from ..imaging.palettes import OWN, PALETTES
+from ..runs.recipe import ANY, Recipe
+from ..checkpoint.spec import PICTURES
 from ..studio import ModelCard, Studio
 from .handlers import LABELLED
 

@@ -17,7 +17,7 @@ from .. import checkpoint
 from ..checkpoint.facts import parse_flags
 from ..data.files import picture_suffixes
 from ..errors import CheckpointError, StudioError
-from ..measure import MOST_PICTURES, pictures_for, ranking
+from ..models.calibrate import MOST_PICTURES, pictures_for, ranking
 from ..studio import ModelCard, Studio
 from . import report
 from .compute import Compute

@@ -20,8 +20,8 @@ import numpy as np
 from .. import files
 from ..data.point_sets import POINT_SETS
 from ..errors import OptionError, StudioError
-from ..frame import Frame
-from ..recipe import Recipe
+from ..imaging.frame import Frame
+from ..runs.recipe import Recipe
 from ..studio import Studio
 from .compute import Compute
 from .export_panel import ExportPanel
@@ -111,7 +111,7 @@ class PointsTab:
         try:
             from ..data import points
             from ..diffusion.schedule import SCHEDULES
-            from ..forward import forward
+            from ..inside.forward import forward
 
             with _source(shape, sketch) as source:
                 data = points.load(source, "test", POINTS).points[:POINTS]
@@ -154,7 +154,7 @@ class PointsTab:
             model, said = self._model(shape, sketch, request)
             recipe = Recipe(model=model.spec.name, points=POINTS, sampler=sampler, clip=False,
                             seeds=(np.random.randint(1_000_000),), label=shape if shape in model.spec.labels else None)
-            from ..generate import stream
+            from ..runs.generate import stream
 
             for told in self._watched(request, recipe, self.compute.call(lambda: stream(model, recipe)), {}):
                 yield told, said

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..checkpoint import READERS, Inspection
 from ..checkpoint.facts import ASSUMED
-from ..classifier_spec import ClassifierSpec
-from ..measure import Trial
+from ..checkpoint.classifier_spec import ClassifierSpec
+from ..models.calibrate import Trial
 
 _LONGEST = 60
 

@@ -7,9 +7,9 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from ..frame import Frame
-from ..recipe import Recipe
-from ..trajectory import Trajectory
+from ..imaging.frame import Frame
+from ..runs.recipe import Recipe
+from ..runs.trajectory import Trajectory
 
 MAX_BYTES = 384 << 20               # of all runs together; the oldest go first
 MAX_RUN_BYTES = 96 << 20            # of one run; a longer one keeps every k-th frame

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
-from diffusion_studio import images
+from diffusion_studio.imaging import arrays as images
 from diffusion_studio.checkpoint.atomic import write_tensors
 
 BATCH, PEAK_LR = 128, 3e-3

@@ -13,11 +13,11 @@ from _timing import ROOT             # noqa: F401  first of what is the project'
 from tqdm import tqdm
 
 import diffusion_studio as ds
-from diffusion_studio import images
+from diffusion_studio.imaging import arrays as images
 from diffusion_studio.diffusion.guidance import classifier_free
 from diffusion_studio.diffusion.levels import Levels
 from diffusion_studio.errors import OptionError
-from diffusion_studio.guided import limited
+from diffusion_studio.runs.guidance_builder import limited
 
 DRAWN_TOGETHER = 32
 SERVED = ("model", "steps", "sampler", "spacing", "guidance", "clip", "threshold", "negative", "palette")      # what `drawn` reads of a recipe

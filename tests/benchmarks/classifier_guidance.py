@@ -36,10 +36,10 @@ from label_quality import first_of_each, of_label, real_pictures, share
 from tqdm import tqdm
 
 import diffusion_studio as ds
-from diffusion_studio import images
+from diffusion_studio.imaging import arrays as images
 from diffusion_studio.data import ImageData
 from diffusion_studio.errors import OptionError, StudioError
-from diffusion_studio.generate import stream
+from diffusion_studio.runs.generate import stream
 from diffusion_studio.metrics.neighbours import pairwise
 
 REAL, TOLD = "real pictures", "told the label"

@@ -31,7 +31,8 @@ from _timing import ROOT             # first of what is the project's, as it put
 from PIL import Image, ImageDraw
 
 import diffusion_studio as ds
-from diffusion_studio import data, images
+from diffusion_studio import data
+from diffusion_studio.imaging import arrays as images
 from diffusion_studio.data import ImageData
 from diffusion_studio.errors import DataError, StudioError
 from diffusion_studio.metrics.features import Features

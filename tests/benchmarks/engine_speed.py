@@ -23,7 +23,7 @@ from torch import nn
 import diffusion_studio as ds
 from diffusion_studio.device import describe
 from diffusion_studio.errors import StudioError
-from diffusion_studio.generate import stream
+from diffusion_studio.runs.generate import stream
 
 MOST_OVERHEAD = 1.05
 MOST_SECONDS = 2.5

@@ -19,8 +19,8 @@ from diffusion_studio.diffusion.schedule import Linear                    # noqa
 from diffusion_studio.diffusion.spacing import path                       # noqa: E402
 from diffusion_studio.export import ExportOptions, save                   # noqa: E402
 from diffusion_studio.export.render import Scene                          # noqa: E402
-from diffusion_studio.frame import Frame                                  # noqa: E402
-from diffusion_studio.images import to_pil                                # noqa: E402
+from diffusion_studio.imaging.frame import Frame                                  # noqa: E402
+from diffusion_studio.imaging.arrays import to_pil                                # noqa: E402
 
 
 def run(channels: int, steps: int = 50, count: int = 16, side: int = 32) -> list[Frame]:

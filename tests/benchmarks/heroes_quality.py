@@ -33,7 +33,8 @@ from _sprites import (SLOTS, Attributes, always_black, asked_pairs, attributes, 
 from _timing import ROOT             # first of what is the project's, as it puts this checkout on the path
 
 import diffusion_studio as ds
-from diffusion_studio import data, images
+from diffusion_studio import data
+from diffusion_studio.imaging import arrays as images
 from diffusion_studio.errors import DataError, StudioError
 from diffusion_studio.training.captions import read_hold_out
 

@@ -28,10 +28,11 @@ from _timing import ROOT             # first, as it puts this checkout on the pa
 from tqdm import tqdm
 
 import diffusion_studio as ds
-from diffusion_studio import data, images
+from diffusion_studio import data
+from diffusion_studio.imaging import arrays as images
 from diffusion_studio.data import ImageData
 from diffusion_studio.errors import DataError, OptionError, StudioError
-from diffusion_studio.generate import stream
+from diffusion_studio.runs.generate import stream
 from diffusion_studio.metrics.classifier import recognised, trained
 from diffusion_studio.metrics.neighbours import nearest, pairwise
 

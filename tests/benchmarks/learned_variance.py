@@ -22,7 +22,8 @@ import torch
 from _timing import ROOT             # noqa: F401  first of what is the project's, as it puts this checkout on the path
 
 import diffusion_studio as ds
-from diffusion_studio import data, images
+from diffusion_studio import data
+from diffusion_studio.imaging import arrays as images
 from diffusion_studio.diffusion.schedule import NoiseLevel
 from diffusion_studio.errors import OptionError, StudioError
 

@@ -44,7 +44,8 @@ from _timing import ROOT  # first of what is the project's, as it puts this chec
 from PIL import Image, ImageDraw
 
 import diffusion_studio as ds
-from diffusion_studio import data, images
+from diffusion_studio import data
+from diffusion_studio.imaging import arrays as images
 from diffusion_studio.data import ImageData
 from diffusion_studio.device import PRECISIONS
 from diffusion_studio.errors import DataError, StudioError

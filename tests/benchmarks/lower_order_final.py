@@ -19,7 +19,7 @@ from _timing import ROOT          # first of what is the project's, as it puts t
 import diffusion_studio as ds
 from diffusion_studio.diffusion.samplers import DEIS, DPMPP2M, DPMPP3M, UniPC
 from diffusion_studio.diffusion.sampling import sample
-from diffusion_studio.generate import plan
+from diffusion_studio.runs.generate import plan
 
 SOLVERS = {"dpmpp_2m": DPMPP2M(), "dpmpp_3m": DPMPP3M(), "unipc 2": UniPC(2), "unipc 3": UniPC(3), "deis 3": DEIS(3)}
 SPACINGS = ("trailing", "log-snr")

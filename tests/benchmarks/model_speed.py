@@ -26,7 +26,7 @@ from _timing import ROOT, interleaved, seconds      # first of what is the proje
 import diffusion_studio as ds
 from diffusion_studio.device import PRECISIONS, describe, pick_device
 from diffusion_studio.errors import OptionError, StudioError
-from diffusion_studio.spec import POINTS, ModelSpec
+from diffusion_studio.checkpoint.spec import POINTS, ModelSpec
 
 COUNT = 4
 BOUNDS = {"emoji": 4.0, "heroes": 2.0, "cifar10": 2.0, "letters": 0.6}          # seconds

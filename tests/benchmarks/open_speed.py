@@ -33,8 +33,8 @@ from safetensors.torch import save_file
 
 from diffusion_studio.checkpoint import diffusers
 from diffusion_studio.checkpoint.walk import renames
-from diffusion_studio.nets.config import UNetConfig
-from diffusion_studio.nets.unet import UNet
+from diffusion_studio.networks.config import UNetConfig
+from diffusion_studio.networks.unet import UNet
 
 CONFIG = {"sample_size": 32, "in_channels": 3, "out_channels": 3, "block_out_channels": [128, 256, 256, 256], "layers_per_block": 2,
           "attention_head_dim": None, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1, "norm_eps": 1e-6}
@@ -43,7 +43,7 @@ _CHILD = """
 import resource, sys, time
 import torch
 from safetensors.torch import load_file
-from diffusion_studio.model import load
+from diffusion_studio.models.model import load
 how, path, tiny = sys.argv[1:]
 ways = {"lazy": load_file, "read": lambda at: {k: t.clone() for k, t in load_file(at).items()},
         "ours": lambda at: load(at, "cpu", "fp32")}

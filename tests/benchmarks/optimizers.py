@@ -19,7 +19,7 @@ import numpy as np
 
 import diffusion_studio as ds
 from diffusion_studio.training.config import OPTIMIZERS
-from diffusion_studio.training.recipe import read_recipe
+from diffusion_studio.training.config_file import read_recipe
 
 
 def losses_of(config: ds.TrainConfig, device: str) -> tuple[np.ndarray, float]:

@@ -65,7 +65,7 @@ def app() -> Iterator[str]:
 
 def engine(studio: ds.Studio, recipe: ds.Recipe) -> tuple[float, float]:
     """Seconds of the sampler loop alone, without recording, and of one of its network calls."""
-    from diffusion_studio.generate import plan
+    from diffusion_studio.runs.generate import plan
 
     made = plan(studio.model(recipe.model), recipe)
     began = time.perf_counter()

@@ -210,8 +210,8 @@ class Plain:
 
     def build(self, asked: argparse.Namespace):
         sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-        from diffusion_studio.nets.config import UNetConfig
-        from diffusion_studio.nets.unet import UNet
+        from diffusion_studio.networks.config import UNetConfig
+        from diffusion_studio.networks.unet import UNet
 
         return UNet(UNetConfig(in_channels=3, out_channels=3, channels=asked.channels, multipliers=(1, 2, 2, 2), blocks=2,
                                attention_levels=(1,), conditioning="add", dropout=0.1))

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from diffusion_studio import checkpoint
 from diffusion_studio.errors import CheckpointError
-from diffusion_studio.nets.unet import UNet
+from diffusion_studio.networks.unet import UNet
 
 
 def header(given, **changes) -> dict[str, str]:

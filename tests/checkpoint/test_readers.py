@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
 from diffusion_studio.errors import CheckpointError
-from diffusion_studio.guided import limited
+from diffusion_studio.runs.guidance_builder import limited
 
 from .conftest import STORED, golden, outputs
 

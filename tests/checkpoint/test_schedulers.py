@@ -12,10 +12,10 @@ from scheduler_cases import CASES, STEPS, learned, network, noise
 import diffusion_studio as ds
 from diffusion_studio.checkpoint.diffusers_scheduler import process_of
 from diffusion_studio.diffusion.prediction import reading
-from diffusion_studio.guided import limited
-from diffusion_studio.journey import begun
-from diffusion_studio.recipe import Recipe
-from diffusion_studio.spec import ModelSpec
+from diffusion_studio.runs.guidance_builder import limited
+from diffusion_studio.runs.segments import begun
+from diffusion_studio.runs.recipe import Recipe
+from diffusion_studio.checkpoint.spec import ModelSpec
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_schedulers.json").read_text("utf-8"))
 

@@ -14,7 +14,7 @@ from PIL import Image
 from diffusion_studio import data
 from diffusion_studio.data.summary import summary
 from diffusion_studio.errors import DataError
-from diffusion_studio.picture import Picture
+from diffusion_studio.imaging.picture import Picture
 
 CORNERS = np.zeros((16, 24, 3), np.uint8)
 CORNERS[:8, :12], CORNERS[8:, 12:] = (250, 20, 20), (20, 20, 250)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from diffusion_studio.diffusion.samplers import DDIM
-from diffusion_studio.recipe import Recipe
+from diffusion_studio.runs.recipe import Recipe
 
 sys.path.insert(0, str(Path(__file__).parent))              # in importlib mode pytest does not
 

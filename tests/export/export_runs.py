@@ -9,7 +9,7 @@ import numpy as np
 
 from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.diffusion.spacing import path
-from diffusion_studio.frame import Frame
+from diffusion_studio.imaging.frame import Frame
 
 
 def make_run(channels: int = 1, steps: int = 10, count: int = 4, height: int = 8, width: int = 8) -> list[Frame]:

@@ -16,7 +16,7 @@ from diffusion_studio.export import ExportOptions, save
 from diffusion_studio.export.beside import Pair, matched, paired, stacked
 from diffusion_studio.export.film import film
 from diffusion_studio.export.render import Caption, lines, words
-from diffusion_studio.trajectory import Trajectory
+from diffusion_studio.runs.trajectory import Trajectory
 
 
 def other_run(steps: int = 5):

@@ -8,14 +8,14 @@ from export_runs import decoded
 from PIL import Image
 
 import diffusion_studio as ds
-from diffusion_studio import plot
+from diffusion_studio.imaging import point_plot as plot
 from diffusion_studio.diffusion.schedule import Cosine
 from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.export.clouds import drawn, flow, spread
 from diffusion_studio.export.options import ExportOptions
-from diffusion_studio.frame import Frame
-from diffusion_studio.recipe import Recipe
-from diffusion_studio.trajectory import Trajectory
+from diffusion_studio.imaging.frame import Frame
+from diffusion_studio.runs.recipe import Recipe
+from diffusion_studio.runs.trajectory import Trajectory
 
 LIGHT = plot.THEMES["light"]
 BLACK = np.zeros((1, 3))

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from diffusion_studio.edit import FromPicture
+from diffusion_studio.runs.edits import FromPicture
 from diffusion_studio.errors import ExportError, OptionError
 from diffusion_studio.export import FORMATS, ExportOptions, save
 from diffusion_studio.export.metadata import MAX_TEXT, PNG_KEY, read_recipe
-from diffusion_studio.picture import Picture
-from diffusion_studio.recipe import Recipe
+from diffusion_studio.imaging.picture import Picture
+from diffusion_studio.runs.recipe import Recipe
 
 
 @pytest.fixture(scope="module")

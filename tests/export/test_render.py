@@ -12,7 +12,7 @@ from diffusion_studio.diffusion.schedule import NoiseLevel
 from diffusion_studio.errors import OptionError
 from diffusion_studio.export import ExportOptions
 from diffusion_studio.export.render import Scene, canvas, choose, evenly
-from diffusion_studio.frame import Frame
+from diffusion_studio.imaging.frame import Frame
 
 
 @pytest.mark.parametrize("options, expected", [

@@ -15,8 +15,8 @@ from PIL import Image
 from diffusion_studio.errors import ExportError, OptionError
 from diffusion_studio.export import FORMATS, ExportOptions, Format, check, check_size, named, save
 from diffusion_studio.export.metadata import read_recipe
-from diffusion_studio.recipe import Recipe
-from diffusion_studio.trajectory import Trajectory
+from diffusion_studio.runs.recipe import Recipe
+from diffusion_studio.runs.trajectory import Trajectory
 
 RECIPE = '{"diffusion-studio": 1}'
 SMALL = ExportOptions(scale=1)

@@ -15,7 +15,7 @@ from diffusion_studio.diffusion.prediction import Prediction, from_x0
 from diffusion_studio.diffusion.schedule import SCHEDULES, TABLES, Cosine, Linear
 from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.errors import OptionError
-from diffusion_studio.images import from_uint8
+from diffusion_studio.imaging.arrays import from_uint8
 from diffusion_studio.metrics.bound import bound_terms, discretised_log_likelihood
 
 GRID = torch.arange(256, dtype=torch.float64) / 127.5 - 1

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 import diffusion_studio as ds
-from diffusion_studio import data, generate
+from diffusion_studio import data
+from diffusion_studio.runs import generate
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.images import from_uint8
+from diffusion_studio.imaging.arrays import from_uint8
 from diffusion_studio.metrics import bits
 from diffusion_studio.metrics.bound import bound_terms
 from diffusion_studio.metrics.config import METRICS, EvalConfig

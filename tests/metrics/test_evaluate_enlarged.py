@@ -9,17 +9,18 @@ import pytest
 import torch
 
 import diffusion_studio as ds
-from diffusion_studio import data, generate
+from diffusion_studio import data
+from diffusion_studio.runs import generate
 from diffusion_studio.cli import main
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.images import from_uint8
+from diffusion_studio.imaging.arrays import from_uint8
 from diffusion_studio.metrics import bits
 from diffusion_studio.metrics.config import EvalConfig
 from diffusion_studio.metrics.enlarged import bilinear, psnr, small_of
 from diffusion_studio.metrics.parts import World
 from diffusion_studio.metrics.pictures import default_recipe
 from diffusion_studio.metrics.session import Session
-from diffusion_studio.picture import Picture
+from diffusion_studio.imaging.picture import Picture
 
 LABELS = ("0", "1", "2")
 

@@ -12,19 +12,20 @@ import torch
 from PIL import Image
 
 import diffusion_studio as ds
-from diffusion_studio import checkpoint, generate
-from diffusion_studio.classifier import Classifier
-from diffusion_studio.classifier_spec import ClassifierSpec
+from diffusion_studio import checkpoint
+from diffusion_studio.runs import generate
+from diffusion_studio.models.classifier import Classifier
+from diffusion_studio.checkpoint.classifier_spec import ClassifierSpec
 from diffusion_studio.cli import main
 from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.errors import OptionError
-from diffusion_studio.guiding import ByClassifier, Change, Interval, Projection
+from diffusion_studio.runs.guidance_options import ByClassifier, Change, Interval, Projection
 from diffusion_studio.metrics.config import EvalConfig
 from diffusion_studio.metrics.pictures import Drawing, Drawn, batches, default_recipe
 from diffusion_studio.metrics.session import Session
 from diffusion_studio.metrics.table import row, write_plot
-from diffusion_studio.nets.classifier import NoisyClassifier
-from diffusion_studio.nets.classifier_config import ClassifierConfig
+from diffusion_studio.networks.classifier import NoisyClassifier
+from diffusion_studio.networks.classifier_config import ClassifierConfig
 
 LABELS = ("0", "1", "2")
 GUIDED = [{"guidance": 4.0}, {"guidance": 4.0, "guidance_shape": "linear"}, {"guidance": 4.0, "guidance_rescale": 0.7},

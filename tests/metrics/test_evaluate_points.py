@@ -13,7 +13,7 @@ import scipy.spatial
 import torch
 
 import diffusion_studio as ds
-from diffusion_studio import generate
+from diffusion_studio.runs import generate
 from diffusion_studio.cli import main
 from diffusion_studio.data import points
 from diffusion_studio.data.point_sets import POINT_SETS

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import diffusion_studio as ds
-from diffusion_studio import data, generate
+from diffusion_studio import data
+from diffusion_studio.runs import generate
 from diffusion_studio.errors import DataError
 from diffusion_studio.metrics import classifier, linear
 from diffusion_studio.metrics.config import EvalConfig

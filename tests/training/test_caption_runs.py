@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 import diffusion_studio as ds
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.images import from_uint8
-from diffusion_studio.nets.tokens import UNKNOWN
-from diffusion_studio.recipe import Recipe
+from diffusion_studio.imaging.arrays import from_uint8
+from diffusion_studio.networks.tokens import UNKNOWN
+from diffusion_studio.runs.recipe import Recipe
 from diffusion_studio.training.config import TrainConfig
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}

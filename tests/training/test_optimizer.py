@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_studio.nets.config import UNetConfig
-from diffusion_studio.nets.unet import UNet
+from diffusion_studio.networks.config import UNetConfig
+from diffusion_studio.networks.unet import UNet
 from diffusion_studio.training.optimizer import Optimizer
 
 CONFIG = UNetConfig(channels=16, multipliers=(1.0, 2.0), attention_levels=(1,), heads=2, classes=3)

@@ -13,10 +13,10 @@ from diffusion_studio.data import points
 from diffusion_studio.diffusion.posterior import Posterior
 from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.errors import OptionError
-from diffusion_studio.spec import POINTS
+from diffusion_studio.checkpoint.spec import POINTS
 from diffusion_studio.training.config import TrainConfig
 from diffusion_studio.training.live import watched
-from diffusion_studio.training.recipe import command, from_toml, train_config
+from diffusion_studio.training.config_file import command, from_toml, train_config
 
 SMALL = {"channels": 16, "blocks": 2, "batch": 32, "images": 32 * 20, "timesteps": 50, "warmup": 3}
 

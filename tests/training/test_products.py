@@ -11,14 +11,14 @@ from PIL import Image
 
 import diffusion_studio as ds
 from diffusion_studio.checkpoint.classifier import read_classifier
-from diffusion_studio.classifier import load_classifier
-from diffusion_studio.classifier_spec import ClassifierSpec
+from diffusion_studio.models.classifier import load_classifier
+from diffusion_studio.checkpoint.classifier_spec import ClassifierSpec
 from diffusion_studio.diffusion.schedule import FlowMatching, Linear, VarianceExploding, VariancePreserving
 from diffusion_studio.errors import CheckpointError, DataError, OptionError
-from diffusion_studio.nets.classifier import NoisyClassifier
-from diffusion_studio.nets.classifier_config import ClassifierConfig
-from diffusion_studio.nets.config import UNetConfig
-from diffusion_studio.nets.unet import UNet
+from diffusion_studio.networks.classifier import NoisyClassifier
+from diffusion_studio.networks.classifier_config import ClassifierConfig
+from diffusion_studio.networks.config import UNetConfig
+from diffusion_studio.networks.unet import UNet
 from diffusion_studio.studio import Studio
 from diffusion_studio.training import board
 from diffusion_studio.training.card import loss_curve

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from diffusion_studio.errors import OptionError
-from diffusion_studio.training import recipe
+from diffusion_studio.training import config_file as recipe
 from diffusion_studio.training.config import TrainConfig
-from diffusion_studio.training.recipe import from_toml, read_recipe
+from diffusion_studio.training.config_file import from_toml, read_recipe
 
 TEXT = """
 # A recipe

@@ -11,7 +11,7 @@ import torch
 import diffusion_studio as ds
 from diffusion_studio.checkpoint.classifier import read_classifier
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.nets.tokens import SPECIAL
+from diffusion_studio.networks.tokens import SPECIAL
 from diffusion_studio.training.captions import Captions, read_hold_out
 from diffusion_studio.training.config import TrainConfig
 from diffusion_studio.training.run import RunFolder

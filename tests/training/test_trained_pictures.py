@@ -10,8 +10,8 @@ from PIL import Image
 import diffusion_studio as ds
 from diffusion_studio.diffusion.schedule import Cosine
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.nets.config import UNetConfig
-from diffusion_studio.nets.unet import UNet
+from diffusion_studio.networks.config import UNetConfig
+from diffusion_studio.networks.unet import UNet
 from diffusion_studio.training.run import RunFolder
 from diffusion_studio.training.trainer import Trainer
 

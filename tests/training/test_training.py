@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import diffusion_studio as ds
 from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.errors import CheckpointError, OptionError, StudioError
-from diffusion_studio.images import from_uint8
+from diffusion_studio.imaging.arrays import from_uint8
 from diffusion_studio.training.config import TrainConfig
 from diffusion_studio.training.ema import EMA
 from diffusion_studio.training.run import Progress, RunFolder

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import diffusion_studio as ds
-from diffusion_studio.edit import EDITS, FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
+from diffusion_studio.runs.edits import EDITS, FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from diffusion_studio.errors import OptionError
-from diffusion_studio.picture import Picture
-from diffusion_studio.recipe import ANY, Recipe
+from diffusion_studio.imaging.picture import Picture
+from diffusion_studio.runs.recipe import ANY, Recipe
 from diffusion_studio.ui.controls import RecipeControls
 from diffusion_studio.ui.generate_tab import MAX_LINK, NO_LINK, linkable
 from diffusion_studio.ui.painter import mask_in, sheet

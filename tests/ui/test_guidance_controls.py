@@ -9,14 +9,14 @@ from test_controls import values
 
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
-from diffusion_studio.classifier_spec import ClassifierSpec
+from diffusion_studio.checkpoint.classifier_spec import ClassifierSpec
 from diffusion_studio.diffusion.schedule import Linear
-from diffusion_studio.guiding import ByClassifier, Change, Interval, Palette, Projection
-from diffusion_studio.nets.classifier import NoisyClassifier
-from diffusion_studio.nets.classifier_config import ClassifierConfig
-from diffusion_studio.nets.mlp import MLP
-from diffusion_studio.nets.mlp_config import MLPConfig
-from diffusion_studio.palette import PALETTES
+from diffusion_studio.runs.guidance_options import ByClassifier, Change, Interval, Palette, Projection
+from diffusion_studio.networks.classifier import NoisyClassifier
+from diffusion_studio.networks.classifier_config import ClassifierConfig
+from diffusion_studio.networks.mlp import MLP
+from diffusion_studio.networks.mlp_config import MLPConfig
+from diffusion_studio.imaging.palettes import PALETTES
 from diffusion_studio.ui.controls import RecipeControls
 
 BARE = {"classes": None, "null_class": False}

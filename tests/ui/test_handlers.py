@@ -4,7 +4,7 @@ import pytest
 
 from diffusion_studio.errors import OptionError
 from diffusion_studio.export import ExportOptions
-from diffusion_studio.guiding import Change, scales
+from diffusion_studio.runs.guidance_options import Change, scales
 from diffusion_studio.ui import export_panel, guidance        # noqa: F401  they say what their settings are called
 from diffusion_studio.ui.handlers import in_words
 

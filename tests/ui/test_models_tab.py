@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
 from diffusion_studio.errors import CheckpointError, OptionError
-from diffusion_studio.measure import Trial
+from diffusion_studio.models.calibrate import Trial
 from diffusion_studio.ui import report
 from diffusion_studio.ui.compute import Compute
 from diffusion_studio.ui.dropped import Chosen, Dropped, listing, safe_name

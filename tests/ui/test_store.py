@@ -7,7 +7,7 @@ import pytest
 
 import diffusion_studio as ds
 from diffusion_studio.diffusion.schedule import Linear
-from diffusion_studio.frame import Frame
+from diffusion_studio.imaging.frame import Frame
 from diffusion_studio.ui.store import MAX_RUNS_PER_VISITOR, RunStore
 
 RECIPE = ds.Recipe(model="m", steps=100)

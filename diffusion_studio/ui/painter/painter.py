@@ -15,7 +15,7 @@ import gradio as gr
 import numpy as np
 
 from ...errors import OptionError
-from ...picture import Picture
+from ...imaging.picture import Picture
 
 
 def painter(**kwargs: Any) -> gr.HTML:

@@ -18,8 +18,8 @@ import numpy as np
 
 from ...errors import StudioError
 from ...export.clouds import placed
-from ...frame import Frame
-from ...images import grid, grid_shape, to_pil
+from ...imaging.frame import Frame
+from ...imaging.arrays import grid, grid_shape, to_pil
 
 PARTS = ("noise", "points", "compare", "film", "player")             # of the page's half; the last one uses the others
 MAX_FRAMES_PER_PULL = 64

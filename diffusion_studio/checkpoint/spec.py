@@ -1,0 +1,188 @@
+"""What a checkpoint's header says about its model. No torch: listing models must be quick."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from numbers import Integral
+from typing import Any
+
+from .. import options
+from ..imaging import palettes as palette
+from ..diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
+from ..errors import OptionError
+from ..imaging.arrays import colour
+from ..networks import kinds, tokens
+from ..networks.base import NetworkConfig
+from ..networks.config import UNetConfig
+from ..networks.mlp_config import DIMENSIONS, MLPConfig
+from ..networks.tokens import Tokenizer
+from ..options import option
+
+PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow", "consistency")
+DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "stretch", "prompt", "negative",
+                 "negative_label", "guidance_shape", "guidance_rescale", "threshold", "threshold_most", "clip_range", "guidance_scales", "weaker", "interval", "projection",
+                 "classifier", "change", "palette", "points")
+# Fields that the first headers did not have: written where they are not at their default, so that old headers
+# stay equal
+LATER = ("palette", "black_margin", "background")
+PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A network, the process that it was trained in, and what may be asked of it.
+
+    With `low_res` the network is given a small picture besides x, to enlarge: its input has twice the channels.
+    A U-Net makes pictures (C, H, W), an `MLPConfig`'s network points (2,); those have no `image_size` and no `channels`.
+    `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it,
+    `palette` the colours (#rrggbb) that its pictures have.
+    `defaults` are recipe settings that suit the model (see `Recipe`).
+    `provenance` is free text by key: data, licence, attribution, command, images_seen, hours, ...
+    """
+
+    name: str = option("", "The model's name.")
+    network: NetworkConfig = field(default_factory=UNetConfig)
+    schedule: NoiseSchedule = field(default_factory=Linear)
+    parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
+    sigma_data: float = option(0.5, "The data's standard deviation, as the parametrizations edm and consistency have it.", low=1e-4, high=1e4)
+    image_size: int = option(32, "Height and width of pictures.", low=1, high=4096)
+    channels: int = option(3, "1 for grey pictures, 3 for RGB.", low=1, high=3)
+    learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")
+    low_res: int | None = option(None, "Height and width of the picture that the model enlarges, if it is one that does.",
+                                 low=1, high=4096)
+    black_margin: float = option(0.0, "How far below -1 the network has exactly black pixels.", low=0.0, high=1.0)
+    background: str = option("black", "What the pictures that it was trained on have behind them, and what "
+                                      "a given picture's "
+                             "transparent parts are laid on: black, grey, white or #rrggbb.")
+    labels: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    palette: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        options.check(self)
+        if not isinstance(self.network, NetworkConfig) or not isinstance(self.schedule, NoiseSchedule):
+            raise OptionError("A ModelSpec needs a network's configuration and a NoiseSchedule.")
+        for name in ("labels", "words", "prompts", "palette"):
+            given = getattr(self, name)
+            if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
+                raise OptionError(f"{name} must be a list of texts, got {given!r:.200}.")
+        if self.parametrization == "mean" and not self.schedule.discrete:
+            raise OptionError("The parametrization mean is about the step between two timesteps, and this schedule has "
+                              "none. Choose a schedule that is a table, or another parametrization.")
+        if self.channels == 2:
+            raise OptionError("Pictures have 1 or 3 channels, got 2.")
+        if not isinstance(self.defaults, Mapping) or not isinstance(self.provenance, Mapping):
+            raise OptionError("defaults and provenance must be objects of names and values.")
+        for name in self.defaults:
+            if name not in DEFAULT_NAMES:
+                raise options.unknown("recipe default", name, DEFAULT_NAMES)
+        if len(self.palette) > palette.MOST:
+            raise OptionError(f"A model's palette has at most {palette.MOST} colours, got {len(self.palette):,}.")
+        for one in self.palette:
+            palette.read(one)
+        colour(self.background)
+        self._check_shape()
+        words = self.network.text.words if self.network.text else 0
+        if len(self.words) != words:
+            raise OptionError(f"The network's text encoder has {words} words and the table {len(self.words)}.")
+        if len(self.labels) != (self.network.classes or 0):
+            raise OptionError(f"The network has {self.network.classes or 0} classes and {len(self.labels)} label names.")
+
+    def _check_shape(self) -> None:
+        channels = self.shape[0]
+        taken, expected = channels * (2 if self.low_res else 1), channels * (2 if self.learned_variance else 1)
+        if (self.network.in_channels, self.network.out_channels) != (taken, expected):
+            given = f", with a {self.low_res}x{self.low_res} picture to enlarge," if self.low_res else ""
+            what = "points" if self.makes == POINTS else f"{channels}-channel pictures{given}"
+            raise OptionError(f"A network for {what} takes {taken} and gives {expected} channels; this one takes "
+                              f"{self.network.in_channels} and gives {self.network.out_channels}.")
+        if self.makes == POINTS:
+            if (self.image_size, self.channels, self.low_res) != (ModelSpec.image_size, ModelSpec.channels, None):
+                raise OptionError("Points have no image_size, no channels and no low_res. Leave them out.")
+        else:
+            self.network.check_size(self.image_size)
+
+    @property
+    def makes(self) -> str:
+        """What the model makes: PICTURES or POINTS."""
+        return POINTS if isinstance(self.network, MLPConfig) else PICTURES
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one of what it makes: a picture's (C, H, W), or a point's (2,)."""
+        return (self.channels, self.image_size, self.image_size) if self.makes == PICTURES else (DIMENSIONS,)
+
+    @property
+    def form(self) -> str:
+        """Size and colours for people: "32x32 grey", "64x64 RGB", "2-D points"."""
+        if self.makes == POINTS:
+            return f"{DIMENSIONS}-D points"
+        return f"{self.image_size}x{self.image_size} {'grey' if self.channels == 1 else 'RGB'}"
+
+    def label_index(self, label: str | int) -> int:
+        """The class of a label's name (on case see `options.index_of`) or index; an `OptionError` lists all."""
+        if not self.labels:
+            raise OptionError(f"{self.name} takes no label, got {label!r}. Leave the label out.")
+        if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= label < len(self.labels):
+            return int(label)
+        if isinstance(label, str):
+            return options.index_of(f"label of {self.name}", label, self.labels)
+        raise options.unknown(f"label of {self.name}", label, self.labels)
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether the model can be asked for something in words."""
+        return self.network.text is not None
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """From texts to the network's tokens. An `OptionError` where the model takes no text."""
+        if self.network.text is None:
+            raise OptionError(f"{self.name} takes no text.")
+        return Tokenizer(self.words, self.network.text)
+
+    def prompt_text(self, prompt: str | None) -> str | None:
+        """The text to encode for a prompt: "" for none, and None where the model takes no text and gets none.
+
+        An `OptionError` where the model takes no text but gets one, needs one, or gets one that is too long.
+        """
+        if self.network.text is None:
+            if prompt is not None:
+                raise OptionError(f"{self.name} takes no prompt, got {prompt!r:.80}. Leave the prompt out"
+                                  + (f", or choose a label: {', '.join(self.labels)}." if self.labels else "."))
+            return None
+        if prompt is not None and not isinstance(prompt, str):
+            raise OptionError(f"A prompt is a text, got {prompt!r}.")
+        if not self.network.text.null and not tokens.split(prompt or ""):
+            raise OptionError(f"{self.name} was trained with texts only, so it needs a prompt"
+                              + (f", such as {self.prompts[0]!r}." if self.prompts else "."))
+        self.tokenizer([prompt or ""])
+        return prompt or ""
+
+    def to_json(self) -> str:
+        given = {f.name: getattr(self, f.name) for f in fields(self)
+                 if f.name not in LATER or getattr(self, f.name) != f.default}
+        if self.makes == POINTS:
+            del given["image_size"], given["channels"]
+        given["network"] = kinds.to_json(self.network)
+        given["schedule"] = options.to_json(SCHEDULES, self.schedule)
+        return json.dumps(given)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Strict inverse of `to_json`; any fault is an `OptionError`."""
+        try:
+            given = json.loads(text)
+        except (ValueError, RecursionError) as error:          # a ValueError too where a number has too many digits
+            raise OptionError(f"The model's description is not JSON: {error}") from error
+        if not isinstance(given, dict) or not isinstance(given.get("network"), dict):
+            raise OptionError("The model's description is not an object with a network.")
+        given["network"] = kinds.from_json(given["network"])
+        given["schedule"] = options.from_json(SCHEDULES, "noise schedule", given.get("schedule"))
+        return options.build(cls, given, "field of the model's description")

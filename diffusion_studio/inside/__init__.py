@@ -1,0 +1,1 @@
+"""What can be seen inside diffusion: today the forward process of points."""

@@ -1,0 +1,300 @@
+"""Everything that determines a run, as one frozen dataclass: compared, saved as JSON, put into every export."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from . import guidance_options as guiding
+from .. import options
+from .branch import Branch, branch_file, check_depth, check_edit
+from ..diffusion.noise import MAX_SEED
+from ..diffusion.samplers import DDIM, SAMPLERS, Sampler
+from ..diffusion.spacing import SPACINGS, Spacing, Trailing
+from .edits import ONE_SEED, Edit, Inpaint, edit_files, edit_json, edit_of, edit_words
+from ..errors import OptionError
+from ..files import safe_name
+from .guidance_options import GROUPS, ByClassifier, Change, Interval, Palette, Projection
+from ..options import Option, option
+from ..imaging.picture import MAX_SIDE, Picture
+
+MAX_PICTURES = 64
+MAX_PROMPT = 2000               # letters
+MAX_POINTS = 20_000             # of one cloud; all clouds of a run together have at most MAX_ALL_POINTS
+MAX_ALL_POINTS = 100_000
+_WORDS = 40                     # letters of a prompt in a file's name
+ANY = "any"                     # what people write and see for the label None
+NO_EDIT = "none"                # and for no edit
+VERSION = 1
+
+GUIDANCE_SHAPES = ("constant", "linear", "cosine", "rising")        # of diffusion.guidance, which loads torch
+
+REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPACINGS}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run. The same recipe gives the same pictures on the same device and precision.
+
+    One picture for each seed; of a model of points one cloud of `points` points for each. `label` None means any. Guidance
+    1 is off, 0 ignores the label and the prompt. `negative` takes the place of "any" in guidance, and so has no effect where
+    guidance is off. `sampler` and `spacing` may be given by name, or as the object that their JSON is. `low_res` is the
+    picture to enlarge, for a model that does; its size is brought to what the model takes.
+    """
+
+    model: str = option("", "Which model denoises.")
+    label: str | None = option(None, "What to draw, or 'any'.")
+    seeds: tuple[int, ...] = (0,)
+    steps: int = option(50, "Sampling steps: more take longer and come closer to the model's best.", low=1)
+    sampler: Sampler = DDIM()
+    spacing: Spacing = Trailing()
+    guidance: float = option(1.0, "Classifier-free guidance: 1 is off, more makes pictures more typical of the label "
+                             "and less varied.", low=guiding.LOWEST, high=guiding.HIGHEST)
+    clip: bool = option(True, "Keep every predicted x0 in the range of pictures.")
+    stretch: bool = option(False, "Show each picture from its own darkest value to its own brightest, as programs do that keep "
+                           "no range; the run stays the same.", later=True)
+    prompt: str | None = option(None, "What to draw, in words, for models that read text.", later=True)
+    negative: str | None = option(None, "What to keep away from, in words: guidance leads from here to the prompt.",
+                                 later=True)
+    negative_label: str | None = option(None, "What to keep away from: guidance leads from this label to the other.",
+                                       later=True)
+    guidance_shape: str = option("constant", "How guidance goes from its value to off, or comes, over the run.",
+                                 choices=GUIDANCE_SHAPES, later=True)
+    guidance_rescale: float = option(0.0, "How far guided pictures get back the contrast of unguided ones: helps against "
+                                     "glare under strong guidance.", low=0, high=1, later=True)
+    threshold: float = option(1.0, "Dynamic thresholding: the share of pixels that keeps its shades where a picture leaves "
+                              "the range. 1 is off.", low=0.5, high=1, later=True)
+    threshold_most: float | None = option(None, "The largest value that dynamic thresholding scales back to the range; what lies beyond "
+                                          "is clipped. Left out, there is none.", low=1.0, high=1e6, later=True)
+    clip_range: float = option(1.0, "What clipping keeps every predicted x0 within, from minus to plus; pictures go from -1 to 1.",
+                               low=0.01, high=1e4, later=True)
+    guidance_scales: str | None = option(None, "Guidance over time as a list, such as 1,6,3: spread evenly over the run, in "
+                                         "place of one scale.", later=True)
+    weaker: str | None = option(None, "A weaker model of the same pictures (autoguidance): guidance leads away from what it "
+                                "sees, instead of from 'any'.", later=True)
+    points: int = option(2000, "Points of each cloud, for models of points in the plane.", low=1, high=MAX_POINTS,
+                         later=True)
+    interval: Interval = Interval()
+    projection: Projection = Projection()
+    classifier: ByClassifier = ByClassifier()
+    change: Change = Change()
+    palette: Palette = Palette()
+    low_res: Picture | None = None
+    edit: Edit | None = None
+    branch: Branch | None = None
+
+    def __post_init__(self) -> None:
+        options.check(self, unicode=True)
+        for name in ("prompt", "negative"):
+            text = " ".join((getattr(self, name) or "").split()) or None
+            if text is not None and len(text) > MAX_PROMPT:
+                raise OptionError(f"The {name} has {len(text):,} letters; the most is {MAX_PROMPT:,}. Make it shorter.")
+            object.__setattr__(self, name, text)
+        if not isinstance(self.seeds, tuple):
+            if not isinstance(self.seeds, Iterable) or isinstance(self.seeds, str):
+                raise OptionError(f"seeds must be a list of whole numbers, one for each picture, got {self.seeds!r}.")
+            object.__setattr__(self, "seeds", tuple(self.seeds))
+        if not 1 <= len(self.seeds) <= MAX_PICTURES:
+            raise OptionError(f"A run makes from 1 to {MAX_PICTURES} pictures, got {len(self.seeds)} seeds. "
+                              "Make more in several runs with other seeds.")
+        for seed in self.seeds:
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+                raise OptionError(f"A seed is a whole number from 0 to {MAX_SEED}, got {seed!r}.")
+        for name, registry in REGISTRIES.items():
+            if isinstance(given := getattr(self, name), (str, Mapping)):
+                object.__setattr__(self, name, options.from_json(registry, name, given))
+            options.name_of(registry, getattr(self, name))
+        for name in GROUPS:
+            object.__setattr__(self, name, guiding.made(name, getattr(self, name)))
+        for name in ("guidance_scales", "weaker", "negative_label"):
+            object.__setattr__(self, name, getattr(self, name) or None)
+        if self.label == ANY:
+            object.__setattr__(self, "label", None)
+        guiding.scales(self.guidance_scales)
+        object.__setattr__(self, "low_res", _picture_of(self.low_res))
+        object.__setattr__(self, "edit", edit_of(self.edit))
+        object.__setattr__(self, "branch", _branch_of(self.branch))
+        check_edit(self)
+
+    def changed(self) -> Recipe:
+        """The recipe that counts from the step of `change` on; itself where nothing changes."""
+        to = self.change
+        if not to.on:
+            return self
+        label = self.label if to.label is None else None if to.label == ANY else to.label
+        return replace(self, label=label, prompt=self.prompt if to.prompt is None else to.prompt,
+                       guidance=self.guidance if to.guidance is None else to.guidance,
+                       guidance_scales=self.guidance_scales if to.guidance is None else None, change=Change())
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures the run makes."""
+        own = len(self.seeds) if self.edit is None else getattr(self.edit, "film", len(self.seeds))
+        return own if self.branch is None else max(own, self.branch.recipe.pictures)
+
+    def continued(self, at: int, **changes: Any) -> Recipe:
+        """A recipe that goes on from this one's state number `at`, as this one would but for the changes.
+
+        It keeps in-painting's known pixels; any other edit is how the part before began.
+        """
+        own = {name: getattr(self, name) for name in Recipe.__dataclass_fields__}
+        own |= {"edit": replace(self.edit, strength=1.0) if isinstance(self.edit, Inpaint) else None,
+                "branch": Branch(self, at)}
+        return Recipe.from_settings(changes, own)
+
+    def to_json(self) -> str:
+        """One line of JSON; `from_json` gives an equal recipe back."""
+        return json.dumps({
+            "diffusion-studio": VERSION, "model": self.model, "label": self.label, "seeds": self.seeds,
+            "steps": self.steps, "sampler": options.to_json(SAMPLERS, self.sampler),
+            "spacing": _short(options.to_json(SPACINGS, self.spacing)),
+            "guidance": self.guidance, "clip": self.clip,
+            **dict(self._later()),
+            **{name: asdict(getattr(self, name)) for name, cls in GROUPS.items() if getattr(self, name) != cls()},
+            **({} if self.low_res is None else {"low_res": self.low_res.to_text()}),
+            **({} if self.edit is None else {"edit": edit_json(self.edit)}),
+            **({} if self.branch is None else
+               {"branch": {"recipe": json.loads(self.branch.recipe.to_json()), "at": self.branch.at}})})
+
+    def _optional(self, base: Recipe) -> Iterator[tuple[Option, Any, Any]]:
+        """Each later option and each of the groups' options, with its value here and in another recipe."""
+        for one in options.fields_of(Recipe):
+            if one.later:
+                yield one, getattr(self, one.name), getattr(base, one.name)
+        for group in GROUPS:
+            mine, theirs = getattr(self, group), getattr(base, group)
+            for name, one in guiding.flags_of(group).items():
+                yield one, getattr(mine, name), getattr(theirs, name)
+
+    def _later(self) -> list[tuple[str, Any]]:
+        """Name and value of each later option that says something."""
+        return [(one.name, getattr(self, one.name)) for one in options.fields_of(Recipe)
+                if one.later and getattr(self, one.name) != one.default]
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Strict: anything that is not a recipe is an `OptionError`."""
+        try:
+            given = json.loads(text)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise OptionError(f"Not a recipe: {error}") from error
+        if not isinstance(given, Mapping) or "diffusion-studio" not in given:
+            raise OptionError("Not a recipe: the text is JSON, but without the key 'diffusion-studio'.")
+        given = dict(given)
+        if (version := given.pop("diffusion-studio")) != VERSION:
+            raise OptionError(f"The recipe has version {version!r}; this program reads version {VERSION}.")
+        check_depth(given)
+        return cls.from_settings(given)
+
+    @classmethod
+    def from_settings(cls, given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Recipe:
+        """A recipe from named settings, over those of `base`. An unknown name is an `OptionError`.
+
+        A spacing that makes a number of steps of its own brings it, unless `given` names steps too; an edit whose outcome
+        no seed changes takes the first seed, unless `given` names seeds too.
+        """
+        settings = {**(base or {}), **given}
+        if isinstance(spacing := settings.get("spacing"), (str, Mapping)):
+            spacing = settings["spacing"] = options.from_json(SPACINGS, "spacing", spacing)
+        if "steps" not in given and isinstance(spacing, Spacing) and spacing.count is not None:
+            settings["steps"] = spacing.count
+        edit = settings["edit"] = edit_of(settings.get("edit"))
+        if "seeds" not in given and isinstance(edit, ONE_SEED) and isinstance(settings.get("seeds"), tuple):
+            settings["seeds"] = settings["seeds"][:1]
+        return options.build(cls, settings, "field of a recipe")
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Recipe:
+        """The recipe inside an exported GIF, MP4, WebP or PNG, or in a .json file. Raises `ExportError` where there is none."""
+        from ..export.metadata import read_recipe
+
+        return cls.from_json(read_recipe(path))
+
+    def to_command(self, base: Recipe | None = None) -> str:
+        """The command line that makes this run; the files that it names are `files`.
+
+        `base` is the recipe by default of the model where it is known: what that has otherwise is said, too.
+        """
+        base = base or Recipe()
+        label = ANY if self.label is None else self.label
+        words: list[Any] = ["diffusion-studio", "generate", self.model]
+        words += [f"--label={label}"] if label.startswith("-") else ["--label", label]
+        for one, value, other in self._optional(base):
+            if value != one.default or value != other:
+                words += options.words(one.name, "" if value is None and one.kind is str else value)
+        first, count = self.seeds[0], len(self.seeds)
+        if self.seeds == tuple(range(first, first + count)):
+            words += ["--seed", first, "--count", count]
+        else:
+            words += ["--seeds", ",".join(map(str, self.seeds))]
+        words += ["--steps", self.steps]
+        for name, registry in REGISTRIES.items():
+            chosen = getattr(self, name)
+            words += [f"--{name}", options.name_of(registry, chosen), *options.all_words(chosen, getattr(base, name))]
+        words += ["--guidance", self.guidance]
+        if not self.clip or not base.clip:
+            words += options.words("clip", self.clip)
+        if self.low_res is not None:
+            words += ["--low-res", _small_name(self.low_res)]
+        if self.edit is not None:
+            words += edit_words(self.edit)
+        if self.branch is not None:
+            words += [] if self.edit is not None else ["--edit", NO_EDIT]
+            words += ["--continue-from", branch_file(self.branch.recipe), "--at", self.branch.at]
+        return shlex.join(str(word) for word in words)
+
+    def files(self) -> dict[str, bytes]:
+        """Name and content of the files that `to_command` names: pictures, and the recipe that this one continues."""
+        found = {} if self.edit is None else edit_files(self.edit)
+        if self.low_res is not None:
+            found[_small_name(self.low_res)] = self.low_res.png()
+        if self.branch is not None:
+            found[branch_file(self.branch.recipe)] = self.branch.recipe.to_json().encode()
+        return found
+
+
+def file_name(recipe: Recipe, ending: str) -> str:
+    """Name of a run's file where nobody names it: model, label, the prompt's first words, seed, and `ending`."""
+    prompt = recipe.prompt or ""
+    words = prompt if len(prompt) <= _WORDS else prompt[:_WORDS + 1].rpartition(" ")[0] or prompt[:_WORDS]
+    return safe_name(recipe.model, recipe.label, words, str(recipe.seeds[0]), suffix=ending)
+
+
+def _picture_of(given: Any) -> Picture | None:
+    """The picture to enlarge that a setting says: itself, its PNG as text, or None."""
+    given = Picture.from_text(given) if isinstance(given, str) else given
+    if given is not None and not isinstance(given, Picture):
+        raise OptionError(f"low_res must be a Picture, got {given!r:.80}. Open one with Picture.open(path).")
+    if given is not None and max(given.size) > MAX_SIDE:
+        raise OptionError(f"The picture to enlarge is {given}; a recipe carries up to {MAX_SIDE} pixels a side. Make it "
+                          "smaller.")
+    return given
+
+
+def _small_name(picture: Picture) -> str:
+    return f"low-res-{picture.name}.png"
+
+
+def _branch_of(given: Any) -> Branch | None:
+    """The branch that a setting says: itself, its JSON, or None."""
+    if isinstance(given, Mapping):
+        given = options.build(Branch, given, "field of a branch")
+    if given is None:
+        return None
+    if not isinstance(given, Branch):
+        raise OptionError(f"A branch is a recipe and the state from which to go on, got {given!r:.80}.")
+    if isinstance(given.recipe, Mapping):
+        check_depth(given.recipe)
+        given = Branch(Recipe.from_json(json.dumps(given.recipe)), given.at)
+    if not isinstance(given.recipe, Recipe):
+        raise OptionError(f"A branch continues a recipe, got {given.recipe!r:.80}.")
+    return given
+
+
+def _short(given: dict[str, Any]) -> Any:
+    """The bare name of what has no options, as the first version wrote all spacings."""
+    return given if len(given) > 1 else given["name"]

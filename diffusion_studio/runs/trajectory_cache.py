@@ -1,0 +1,61 @@
+"""The last runs' states, as samplers had them: a branch begins where one of them was, without a replay."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+from ..imaging.frame import Frame
+from .recipe import Recipe
+
+MAX_BYTES = 96 << 20                # of all runs together, frames included; a run that is larger alone is not kept
+
+
+@dataclass(eq=False)
+class _Run:
+    model: Any                      # a weak reference: a model that was loaded anew has states of its own
+    found: list[tuple[Frame, torch.Tensor]] = field(default_factory=list)
+    nbytes: int = 0
+
+
+class States:
+    """Safe to use from several threads."""
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self.max_bytes = max_bytes
+        self._runs: OrderedDict[Recipe, _Run] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def open(self, recipe: Recipe, model: Any) -> object:
+        """Begin a run's record, which takes the place of an older one of the same recipe."""
+        run = _Run(weakref.ref(model))
+        with self._lock:
+            self._runs.pop(recipe, None)
+            self._runs[recipe] = run
+        return run
+
+    def keep(self, run: object, frame: Frame, x: torch.Tensor) -> None:
+        """One more state of a run that `open` began; nothing where it had to make room."""
+        with self._lock:
+            size = frame.nbytes + x.nbytes
+            if run not in self._runs.values() or size * (frame.total + 1) > self.max_bytes:
+                return
+            run.found.append((frame, x))
+            run.nbytes += size
+            while sum(one.nbytes for one in self._runs.values()) > self.max_bytes:
+                self._runs.popitem(last=False)
+
+    def before(self, recipe: Recipe, model: Any, at: int) -> list[tuple[Frame, torch.Tensor]] | None:
+        """The states 0 to `at` of a recipe's run, or None where they are not kept."""
+        with self._lock:
+            run = self._runs.get(recipe)
+            if run is None or run.model() is not model or len(run.found) <= at:
+                return None
+            self._runs.move_to_end(recipe)
+            return run.found[:at + 1]

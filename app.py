@@ -1,4 +1,6 @@
-"""Diffusion Studio in a browser: `python app.py` (the same as `diffusion-studio serve`). What a Space runs."""
+"""Diffusion Studio in a browser: `python app.py` (the same as `diffusion-studio serve`). What a Space
+runs.
+"""
 
 import sys
 

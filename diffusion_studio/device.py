@@ -1,4 +1,6 @@
-"""Where and how precisely networks compute. Sampling state and schedules stay in float32 or better whatever is chosen."""
+"""Where and how precisely networks compute. Sampling state and schedules stay in float32 or better
+whatever is chosen.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
 # CPUs with instructions for bf16 products; all others emulate it, slower than fp32.
 _NATIVE_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3           # of mallopt(3)
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of mallopt(3)
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
@@ -30,12 +32,16 @@ def pick_device(wanted: str = "auto") -> torch.device:
         return torch.device(next(name for name in ("cuda", "mps", "cpu") if has[name]))
     if not has[kind]:
         here = ", ".join(name for name, there in has.items() if there)
-        raise OptionError(f"Device {wanted!r} is not available on this machine. Available: {here}, or 'auto'.")
+        raise OptionError(
+            f"Device {wanted!r} is not available on this machine. Available: {here}, or 'auto'."
+        )
     try:
         device = torch.device(wanted)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise OptionError(f"Device {wanted!r} cannot be used: {str(error).splitlines()[0]}. Try 'auto'.") from error
+        raise OptionError(
+            f"Device {wanted!r} cannot be used: {str(error).splitlines()[0]}. Try 'auto'."
+        ) from error
     return device
 
 
@@ -49,20 +55,23 @@ def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
         raise OptionError("MPS devices have no fp64. Choose fp32, or device 'cpu'.")
     if wanted == "auto":
         wanted = "bf16" if device.type == "cpu" and cpu_has_bf16() else "fp32"
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}[wanted]
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}[
+        wanted
+    ]
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what networks free, up to 256 MB, instead of asking the kernel anew for every layer.
+    """Let the C library keep what networks free, up to 256 MB, instead of asking the kernel anew for every
+    layer.
 
-    Its default returns large blocks at once; clearing them again for every call took a tenth of a small network's time
-    on a CPU. Does nothing where the C library is not glibc.
+    Its default returns large blocks at once; clearing them again for every call took a tenth of a small
+    network's time on a CPU. Does nothing where the C library is not glibc.
     """
     import ctypes
 
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):            # musl, macOS, Windows
+    except (OSError, AttributeError, TypeError):  # musl, macOS, Windows
         return
     mallopt(_M_MMAP_THRESHOLD, 32 << 20)
     mallopt(_M_TRIM_THRESHOLD, 256 << 20)

@@ -21,13 +21,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_NAME = ".diffusion-studio-{}.partial"          # of temporary files
-_LEFT = 86_400                                  # seconds after which its writer must have been killed
+_NAME = ".diffusion-studio-{}.partial"  # of temporary files
+_LEFT = 86_400  # seconds after which its writer must have been killed
 FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None))
-_HANDLES = re.compile(r"/dev|/proc/.*|/dev/fd")     # folders whose entries are open files, not files
+_HANDLES = re.compile(r"/dev|/proc/.*|/dev/fd")  # folders whose entries are open files, not files
 # Windows' devices, whatever follows a dot
 _RESERVED = re.compile(r"CON|PRN|AUX|NUL|COM[0-9¹²³]|LPT[0-9¹²³]", re.I)
-_LONGEST = 120                                  # bytes of a name made here; file systems allow 255
+_LONGEST = 120  # bytes of a name made here; file systems allow 255
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def safe_name(*parts: str | None, suffix: str = "") -> str:
 
 
 def _clean(text: str) -> str:
-    encoding = sys.getfilesystemencoding()                  # seldom another than UTF-8; then it lacks letters
+    encoding = sys.getfilesystemencoding()  # seldom another than UTF-8; then it lacks letters
     text = unicodedata.normalize("NFC", text).encode(encoding, "replace").decode(encoding)
     text = "".join(c if unicodedata.category(c)[0] in "LNM" or c in "-." else "_" for c in text)
     return re.sub("_+", "_", text).strip("_.")
@@ -186,9 +186,9 @@ def _dress(draft: Path, target: Path, mode: int) -> None:
         mode = stat.S_IMODE(there.st_mode)
         made = draft.stat()
         if hasattr(os, "chown") and (there.st_uid, there.st_gid) != (made.st_uid, made.st_gid):
-            with suppress(OSError):                         # only root may give files away
+            with suppress(OSError):  # only root may give files away
                 os.chown(draft, there.st_uid, there.st_gid)
-    with suppress(OSError):                                 # file systems without modes
+    with suppress(OSError):  # file systems without modes
         draft.chmod(mode)
 
 

@@ -17,15 +17,23 @@ from .errors import OptionError, unknown
 _KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 
 
-def option(default: Any, help: str, *, low: float | None = None, high: float | None = None,
-           choices: tuple[str, ...] = (), later: bool = False) -> Any:
+def option(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    later: bool = False,
+) -> Any:
     """A dataclass field with a sentence of help and inclusive limits.
 
-    `later` is for one that came after files were written: JSON says it where it is not at its default, so that old files
-    stay equal.
+    `later` is for one that came after files were written: JSON says it where it is not at its default, so
+    that old files stay equal.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices,
-                                                        "later": later})
+    return dataclasses.field(
+        default=default, metadata={"help": help, "low": low, "high": high, "choices": choices, "later": later}
+    )
 
 
 @dataclass(frozen=True)
@@ -96,19 +104,28 @@ def _check_unicode(what: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         wrong = ord(text[error.start])
-        found = f"the byte 0x{wrong - 0xDC00:02X}, which is no UTF-8" if 0xDC80 <= wrong <= 0xDCFF else \
-            f"U+{wrong:04X}, which is half a letter"
-        raise OptionError(f"{what} must be valid Unicode; {ascii(text)[:80]} holds {found}. Save the text in "
-                          "UTF-8, or type it.") from None
+        found = (
+            f"the byte 0x{wrong - 0xDC00:02X}, which is no UTF-8"
+            if 0xDC80 <= wrong <= 0xDCFF
+            else f"U+{wrong:04X}, which is half a letter"
+        )
+        raise OptionError(
+            f"{what} must be valid Unicode; {ascii(text)[:80]} holds {found}. Save the text in "
+            "UTF-8, or type it."
+        ) from None
 
 
 def numbers(text: str, what: str, kind: type) -> tuple:
-    """The int or float numbers in a text with commas between them; whole floats as int. `what` names it in an error."""
+    """The int or float numbers in a text with commas between them; whole floats as int. `what` names it in
+    an error.
+    """
     try:
         found = tuple(kind(part) for part in text.split(",") if part.strip())
         return tuple(int(v) if v == int(v) else v for v in found)
-    except (ValueError, OverflowError):                     # the latter: infinity is no whole number
-        raise OptionError(f"{what} must be numbers with commas between them, such as 1,2,2; got {text!r}.") from None
+    except (ValueError, OverflowError):  # the latter: infinity is no whole number
+        raise OptionError(
+            f"{what} must be numbers with commas between them, such as 1,2,2; got {text!r}."
+        ) from None
 
 
 def index_of(kind: str, given: str, names: Sequence[str]) -> int:
@@ -122,15 +139,17 @@ def index_of(kind: str, given: str, names: Sequence[str]) -> int:
     if not matches:
         raise unknown(kind, given, names)
     if len(matches) > 1:
-        raise OptionError(f"The {kind} {given!r} could be {' or '.join(repr(names[k]) for k in matches)}, which "
-                          "differ in case only. Give one of them exactly.")
+        raise OptionError(
+            f"The {kind} {given!r} could be {' or '.join(repr(names[k]) for k in matches)}, which "
+            "differ in case only. Give one of them exactly."
+        )
     return matches[0]
 
 
 def _finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:                               # a whole number beyond any float: JSON can hold one
+    except OverflowError:  # a whole number beyond any float: JSON can hold one
         return False
 
 
@@ -155,9 +174,13 @@ def name_of(registry: Mapping[str, type], given: Any) -> str:
 
 def to_json(registry: Mapping[str, type], given: Any) -> dict[str, Any]:
     """`{"name": ..., option: value, ...}` of a registered instance."""
-    unsaid = {one.name for one in fields_of(type(given)) if one.later and getattr(given, one.name) == one.default}
-    return {"name": name_of(registry, given),
-            **{name: value for name, value in dataclasses.asdict(given).items() if name not in unsaid}}
+    unsaid = {
+        one.name for one in fields_of(type(given)) if one.later and getattr(given, one.name) == one.default
+    }
+    return {
+        "name": name_of(registry, given),
+        **{name: value for name, value in dataclasses.asdict(given).items() if name not in unsaid},
+    }
 
 
 def from_json(registry: Mapping[str, type], kind: str, given: Any) -> Any:
@@ -200,7 +223,9 @@ def words(name: str, value: Any) -> list[Any]:
 
 
 def all_words(given: Any, base: Any) -> list[Any]:
-    """Those of all options of an instance; of a later one where it is not at its default, here or in `base`."""
+    """Those of all options of an instance; of a later one where it is not at its default, here or in
+    `base`.
+    """
     found = []
     for field in fields_of(type(given)):
         value = getattr(given, field.name)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")    # the last is Windows' own
-_ONE = 0.5                      # seconds within which signals count as one: `timeout` sends two
-_came: list[int] = []           # signals of this command
-_patient = False                # whether the first of them waits
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the last is Windows' own
+_ONE = 0.5  # seconds within which signals count as one: `timeout` sends two
+_came: list[int] = []  # signals of this command
+_patient = False  # whether the first of them waits
 
 
 class Stopped(KeyboardInterrupt):
@@ -54,7 +54,7 @@ def handled(handler: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         for number, old in before.items():
-            ending = bool(_came) and old is signal.SIG_DFL      # a late one must not change the exit code
+            ending = bool(_came) and old is signal.SIG_DFL  # a late one must not change the exit code
             signal.signal(number, signal.SIG_IGN if ending else old)
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import checkpoint
 from .checkpoint.classifier_spec import ClassifierSpec
+from .checkpoint.spec import PICTURES, ModelSpec
 from .errors import CheckpointError, OptionError, unknown
 from .imaging.frame import Frame
 from .runs.guidance_options import misfit
 from .runs.recipe import MAX_PICTURES, Recipe
-from .checkpoint.spec import PICTURES, ModelSpec
-from .runs.trajectory_cache import States
 from .runs.trajectory import Trajectory
+from .runs.trajectory_cache import States
 
 if TYPE_CHECKING:
     from .models.classifier import Classifier
@@ -25,18 +25,20 @@ if TYPE_CHECKING:
 
 FILE_NAME = "model.safetensors"
 CLASSIFIER_FILE = "classifier.safetensors"
-FIRST = "fashion-mnist"         # where it is there: what the app begins with is quick and clear
+FIRST = "fashion-mnist"  # where it is there: what the app begins with is quick and clear
 KEPT_MODELS = 3
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What can be said of a model without loading it. `name` is its folder's name, by which recipes call it."""
+    """What can be said of a model without loading it. `name` is its folder's name, by which recipes call
+    it.
+    """
 
     name: str
     path: Path
     spec: ModelSpec
-    remarks: tuple[str, ...] = ()               # what was assumed of its file, and what of it is not followed
+    remarks: tuple[str, ...] = ()  # what was assumed of its file, and what of it is not followed
 
     @property
     def resolution(self) -> int | None:
@@ -67,13 +69,15 @@ class Studio:
     Safe to use from several threads. Networks compute on `device` in `precision`; see `device.py` for "auto".
     """
 
-    def __init__(self, folder: str | Path | None = None, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(
+        self, folder: str | Path | None = None, device: str = "auto", precision: str = "auto"
+    ) -> None:
         self.folder = default_folder() if folder is None else Path(folder)
         self.device = device
         self.precision = precision
-        self._loaded: OrderedDict[str, tuple[int, Model]] = OrderedDict()     # with the file's time of change
-        self._opened: dict[str, tuple[Path, dict[str, Any]]] = {}             # from elsewhere, with their flags
-        self._unlisted: set[str] = set()                                      # of these, one visitor's own
+        self._loaded: OrderedDict[str, tuple[int, Model]] = OrderedDict()  # with the file's time of change
+        self._opened: dict[str, tuple[Path, dict[str, Any]]] = {}  # from elsewhere, with their flags
+        self._unlisted: set[str] = set()  # of these, one visitor's own
         self._opened_classifiers: dict[str, Path] = {}
         self._classifier: tuple[tuple[Path, int], Classifier] | None = None
         self._states = States()
@@ -81,19 +85,30 @@ class Studio:
 
     def models(self) -> list[ModelCard]:
         """The models that can be used, by name, but `FIRST` first; not those that were opened unlisted."""
-        found = [one for name, one in self._scan().items() if isinstance(one, ModelCard) and name not in self._unlisted]
+        found = [
+            one
+            for name, one in self._scan().items()
+            if isinstance(one, ModelCard) and name not in self._unlisted
+        ]
         return sorted(found, key=lambda card: card.name != FIRST)
 
     def problems(self) -> dict[str, str]:
         """Model folders that cannot be used, and why."""
-        return {name: str(found) for name, found in self._scan().items()
-                if isinstance(found, CheckpointError) and name not in self._unlisted}
+        return {
+            name: str(found)
+            for name, found in self._scan().items()
+            if isinstance(found, CheckpointError) and name not in self._unlisted
+        }
 
     def card(self, name: str) -> ModelCard:
-        """The named model's card; an `OptionError` lists what there is, a `CheckpointError` says what is broken."""
+        """The named model's card; an `OptionError` lists what there is, a `CheckpointError` says what is
+        broken.
+        """
         found = self._scan()
         if not isinstance(name, str) or name not in found:
-            raise unknown(f"model in {self.folder}", name, [one for one in found if one not in self._unlisted])
+            raise unknown(
+                f"model in {self.folder}", name, [one for one in found if one not in self._unlisted]
+            )
         if isinstance(found[name], CheckpointError):
             raise found[name]
         return found[name]
@@ -102,8 +117,10 @@ class Studio:
         """The model's default recipe, with changes."""
         defaults = dict(self.card(model).spec.defaults)
         count = defaults.pop("count", 1)
-        if type(count) is not int or not 1 <= count <= MAX_PICTURES:        # a header can say anything
-            raise OptionError(f"{model} asks for {count!r} pictures by default; a run makes 1 to {MAX_PICTURES}.")
+        if type(count) is not int or not 1 <= count <= MAX_PICTURES:  # a header can say anything
+            raise OptionError(
+                f"{model} asks for {count!r} pictures by default; a run makes 1 to {MAX_PICTURES}."
+            )
         return Recipe.from_settings(changes, {"model": model, "seeds": tuple(range(count)), **defaults})
 
     def model(self, name: str) -> Model:
@@ -121,12 +138,18 @@ class Studio:
             self._loaded.move_to_end(name)
             return self._loaded[name][1]
 
-    def open(self, path: str | Path, flags: Mapping[str, Any] | None = None, *, name: str | None = None,
-             listed: bool = True) -> str:
+    def open(
+        self,
+        path: str | Path,
+        flags: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        listed: bool = True,
+    ) -> str:
         """Add a checkpoint from anywhere, in any known layout; returns the name by which recipes call it.
 
-        `flags` as in `load`. Without a `name` it is called as its file or folder. One that is not `listed` can be used by who
-        knows its name. Raises `CheckpointError` or `OptionError` where it cannot be used.
+        `flags` as in `load`. Without a `name` it is called as its file or folder. One that is not `listed`
+        can be used by who knows its name. Raises `CheckpointError` or `OptionError` where it cannot be used.
         """
         path = checkpoint.weight_file(path)
         checkpoint.spec_of(path, flags)
@@ -151,7 +174,7 @@ class Studio:
             try:
                 found[name] = _classifier_spec(path)
             except CheckpointError:
-                continue                            # `classifier` says why, to who asks for it
+                continue  # `classifier` says why, to who asks for it
         return found
 
     def classifier(self, name: str) -> Classifier:
@@ -168,7 +191,9 @@ class Studio:
             return self._classifier[1]
 
     def open_classifier(self, path: str | Path) -> str:
-        """Add a noisy classifier's file or folder from anywhere, ours or OpenAI's; returns the name by which recipes call it."""
+        """Add a noisy classifier's file or folder from anywhere, ours or OpenAI's; returns the name by
+        which recipes call it.
+        """
         path = Path(path)
         path = path / CLASSIFIER_FILE if (path / CLASSIFIER_FILE).is_file() else checkpoint.weight_file(path)
         _classifier_spec(path)
@@ -185,13 +210,21 @@ class Studio:
         return {name: said for name in names if (said := self.card(name).remarks)}
 
     def helpers(self, card: ModelCard) -> tuple[list[str], list[str]]:
-        """Names of the classifiers and of the other models that can guide a model: same pictures, same noise, its labels."""
+        """Names of the classifiers and of the other models that can guide a model: same pictures, same
+        noise, its labels.
+        """
+
         def knows(spec: ModelSpec) -> bool:
             return not spec.labels or spec.labels == card.spec.labels
 
-        return ([name for name, spec in self.classifiers().items() if misfit(spec, card.spec) is None],
-                [one.name for one in self.models() if one.name != card.name and misfit(one.spec, card.spec) is None
-                 and knows(one.spec)])
+        return (
+            [name for name, spec in self.classifiers().items() if misfit(spec, card.spec) is None],
+            [
+                one.name
+                for one in self.models()
+                if one.name != card.name and misfit(one.spec, card.spec) is None and knows(one.spec)
+            ],
+        )
 
     def _classifier_files(self) -> dict[str, Path]:
         folders = sorted(one for one in self.folder.iterdir() if one.is_dir()) if self.folder.is_dir() else []
@@ -207,7 +240,9 @@ class Studio:
     def guides(self, recipe: Recipe) -> tuple[Classifier | None, Model | None]:
         """The classifier and the weaker model that a recipe names."""
         guide, weaker = recipe.classifier, recipe.weaker
-        return self.classifier(guide.name) if guide.on else None, self.model(weaker) if weaker is not None else None
+        return self.classifier(guide.name) if guide.on else None, self.model(
+            weaker
+        ) if weaker is not None else None
 
     def run(self, recipe: Recipe) -> Trajectory:
         """All frames of a recipe."""
@@ -235,9 +270,13 @@ class Studio:
 
 
 def _classifier_spec(path: Path) -> ClassifierSpec:
-    """The spec of a noisy classifier's file in any layout, its weights unread; a `CheckpointError` where it is none."""
+    """The spec of a noisy classifier's file in any layout, its weights unread; a `CheckpointError` where
+    it is none.
+    """
     spec = checkpoint.inspect(path).spec
     if not isinstance(spec, ClassifierSpec):
-        raise CheckpointError(f"{path.name} is a model that draws, not a noisy classifier, so its gradient cannot guide. Name "
-                              "it as the weaker model, or give a classifier.")
+        raise CheckpointError(
+            f"{path.name} is a model that draws, not a noisy classifier, so its gradient cannot guide. Name "
+            "it as the weaker model, or give a classifier."
+        )
     return spec

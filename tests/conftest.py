@@ -1,4 +1,6 @@
-"""Fixtures that several rooms share: tiny random models, as specs, in memory and on disk; the scripts that measure."""
+"""Fixtures that several rooms share: tiny random models, as specs, in memory and on disk; the scripts that
+measure.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +12,51 @@ import pytest
 import torch
 
 from diffusion_studio import checkpoint
+from diffusion_studio.checkpoint.spec import ModelSpec
 from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.models.model import Model
 from diffusion_studio.networks.config import UNetConfig
 from diffusion_studio.networks.unet import UNet
-from diffusion_studio.checkpoint.spec import ModelSpec
 
-sys.path.insert(0, str(Path(__file__).parent))              # in importlib mode pytest does not
-torch.set_num_threads(1)                # networks this small only wait for each other's threads, the more so under load
+sys.path.insert(0, str(Path(__file__).parent))  # in importlib mode pytest does not
+torch.set_num_threads(1)  # networks this small only wait for each other's threads, the more so under load
 
 BENCHMARKS = Path(__file__).resolve().parent / "benchmarks"
 
 
 def _network(**changes) -> UNetConfig:
-    return UNetConfig(**{"in_channels": 1, "out_channels": 1, "channels": 8, "multipliers": (1, 2), "blocks": 1,
-                         "heads": 2, "norm_groups": 4, "classes": 3, "null_class": True, **changes})
+    return UNetConfig(
+        **{
+            "in_channels": 1,
+            "out_channels": 1,
+            "channels": 8,
+            "multipliers": (1, 2),
+            "blocks": 1,
+            "heads": 2,
+            "norm_groups": 4,
+            "classes": 3,
+            "null_class": True,
+            **changes,
+        }
+    )
 
 
 def _spec(network: dict | None = None, **changes) -> ModelSpec:
     config = _network(**(network or {}))
-    labels = ("Cat", "Dog", "Ankle boot", *(f"class {k}" for k in range(3, config.classes or 0)))[:config.classes or 0]
-    return ModelSpec(**{"name": "tiny", "network": config, "schedule": Linear(timesteps=100), "image_size": 8,
-                        "channels": config.in_channels, "labels": labels, **changes})
+    labels = ("Cat", "Dog", "Ankle boot", *(f"class {k}" for k in range(3, config.classes or 0)))[
+        : config.classes or 0
+    ]
+    return ModelSpec(
+        **{
+            "name": "tiny",
+            "network": config,
+            "schedule": Linear(timesteps=100),
+            "image_size": 8,
+            "channels": config.in_channels,
+            "labels": labels,
+            **changes,
+        }
+    )
 
 
 def _random_unet(config: UNetConfig, seed: int = 0) -> UNet:
@@ -46,7 +71,9 @@ def _random_unet(config: UNetConfig, seed: int = 0) -> UNet:
 
 @pytest.fixture(scope="session")
 def tiny_spec():
-    """Factory: `tiny_spec(network={...}, **fields)` -> a ModelSpec for grey 8x8 pictures of 3 classes and any."""
+    """Factory: `tiny_spec(network={...}, **fields)` -> a ModelSpec for grey 8x8 pictures of 3 classes and
+    any.
+    """
     return _spec
 
 
@@ -59,30 +86,38 @@ def random_unet():
 @pytest.fixture(scope="session")
 def tiny_model():
     """Factory: `tiny_model(dtype=torch.float64, **as tiny_spec)` -> a Model on the CPU."""
+
     def make(dtype: torch.dtype = torch.float64, **changes) -> Model:
         spec = _spec(**changes)
         return Model(spec, _random_unet(spec.network), torch.device("cpu"), dtype)
+
     return make
 
 
 @pytest.fixture
 def write_checkpoint(tmp_path):
-    """Factory: `write_checkpoint(name="tiny", dtype=torch.float32, **as tiny_spec)` -> tmp_path/checkpoints/NAME/model.safetensors."""
+    """Factory: `write_checkpoint(name="tiny", dtype=torch.float32, **as tiny_spec)` ->
+    tmp_path/checkpoints/NAME/model.safetensors.
+    """
+
     def make(name: str = "tiny", dtype: torch.dtype = torch.float32, **changes) -> Path:
         spec = _spec(**{"name": name, **changes})
         path = tmp_path / "checkpoints" / name / "model.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.write(path, spec, _random_unet(spec.network).state_dict(), dtype)
         return path
+
     return make
 
 
 @pytest.fixture
 def overflowing(write_checkpoint):
-    """Factory: `overflowing(name, **as write_checkpoint)` -> the file of a model whose answer is no number where t < 64.
+    """Factory: `overflowing(name, **as write_checkpoint)` -> the file of a model whose answer is no number
+    where t < 64.
 
     What the embedding of t holds there, 2e38 cos(t / 100) + 1.8e38 cos(t / 1000), is more than float32 can.
     """
+
     def make(name: str, **changes) -> Path:
         path = write_checkpoint(name, **changes)
         kept = checkpoint.read(path)
@@ -92,6 +127,7 @@ def overflowing(write_checkpoint):
         state["time.2.weight"][:, 0] = 1e-38
         checkpoint.write(path, kept.spec, state, torch.float32)
         return path
+
     return make
 
 
@@ -103,7 +139,9 @@ def tiny_checkpoint(write_checkpoint) -> Path:
 
 @pytest.fixture(scope="module")
 def script():
-    """Factory: the module of a script's name. The scripts import each other by bare names, from their own folder."""
+    """Factory: the module of a script's name. The scripts import each other by bare names, from their own
+    folder.
+    """
     sys.path.insert(0, str(BENCHMARKS))
     before = set(sys.modules)
 

@@ -14,10 +14,25 @@ LABELS = ("Cat", "Dog", "Elk")
 
 
 def classifier_spec(**changes) -> ClassifierSpec:
-    network = {"in_channels": 1, "classes": 3, "size": 8, "channels": 8, "multipliers": (1, 1), "blocks": 1,
-               "norm_groups": 4, **changes.pop("network", {})}
-    return ClassifierSpec(**{"name": "judge", "network": ClassifierConfig(**network), "schedule": Linear(timesteps=100),
-                             "labels": LABELS, **changes})
+    network = {
+        "in_channels": 1,
+        "classes": 3,
+        "size": 8,
+        "channels": 8,
+        "multipliers": (1, 1),
+        "blocks": 1,
+        "norm_groups": 4,
+        **changes.pop("network", {}),
+    }
+    return ClassifierSpec(
+        **{
+            "name": "judge",
+            "network": ClassifierConfig(**network),
+            "schedule": Linear(timesteps=100),
+            "labels": LABELS,
+            **changes,
+        }
+    )
 
 
 def network_of(spec: ClassifierSpec) -> NoisyClassifier:
@@ -30,5 +45,14 @@ def network_of(spec: ClassifierSpec) -> NoisyClassifier:
 
 
 def recipe(**changes) -> ds.Recipe:
-    return ds.Recipe(**{"model": "tiny", "label": "Cat", "seeds": (1, 2), "steps": 6, "guidance": 3.0, "clip": False,
-                        **changes})
+    return ds.Recipe(
+        **{
+            "model": "tiny",
+            "label": "Cat",
+            "seeds": (1, 2),
+            "steps": 6,
+            "guidance": 3.0,
+            "clip": False,
+            **changes,
+        }
+    )

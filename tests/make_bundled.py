@@ -1,9 +1,11 @@
-"""What each bundled model makes in four steps: writes the small files in golden_bundled/ beside this one. No test itself.
+"""What each bundled model makes in four steps: writes the small files in golden_bundled/ beside this one. No
+test itself.
 
     python tests/make_bundled.py                # those that are missing
     python tests/make_bundled.py heroes emoji   # these anew, after their weights were replaced
 
-Of pictures a PNG, of points and of a noisy classifier's log-probabilities an npz. test_bundled.py compares with them.
+Of pictures a PNG, of points and of a noisy classifier's log-probabilities an npz. test_bundled.py compares
+with them.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
-if __name__ == "__main__":                  # as a script it measures this checkout and no other
+if __name__ == "__main__":  # as a script it measures this checkout and no other
     sys.path.insert(0, str(ROOT))
 
-import diffusion_studio as ds  # noqa: E402
-from diffusion_studio.checkpoint.spec import POINTS  # noqa: E402
-from diffusion_studio.studio import CLASSIFIER_FILE, FILE_NAME  # noqa: E402
+import diffusion_studio as ds
+from diffusion_studio.checkpoint.spec import POINTS
+from diffusion_studio.studio import CLASSIFIER_FILE, FILE_NAME
 
 FOLDER = Path(__file__).with_name("golden_bundled")
 SEEDS, STEPS, POINTS_OF_A_CLOUD = (0, 1), 4, 200
@@ -30,19 +32,23 @@ LOG_SNRS = (-3.0, 0.0, 3.0)
 
 def bundled(folder: Path = ROOT / "checkpoints") -> tuple[list[str], list[str]]:
     """The names of the models that draw, and of the classifiers."""
+
     def holding(name: str) -> list[str]:
         return sorted(path.parent.name for path in folder.glob(f"*/{name}"))
+
     return holding(FILE_NAME), holding(CLASSIFIER_FILE)
 
 
 def recipe_of(studio: ds.Studio, name: str, **changes: object) -> ds.Recipe:
-    """The model's own settings in four steps; of a model of prompts that has no default one, its first example."""
+    """The model's own settings in four steps; of a model of prompts that has no default one, its first
+    example.
+    """
     spec = studio.card(name).spec
     if spec.takes_text and spec.prompts and "prompt" not in spec.defaults:
         changes = {"prompt": spec.prompts[0], **changes}
     if spec.makes == POINTS:
         changes = {"points": POINTS_OF_A_CLOUD, **changes}
-    else:                                       # rounding may choose another colour of it
+    else:  # rounding may choose another colour of it
         changes = {"palette": None, **changes}
     return studio.recipe(name, **{"seeds": SEEDS, "steps": STEPS, **changes})
 
@@ -50,7 +56,9 @@ def recipe_of(studio: ds.Studio, name: str, **changes: object) -> ds.Recipe:
 def made_by(studio: ds.Studio, name: str, **changes: object) -> np.ndarray:
     """(H, W * 2, C) uint8, two pictures side by side; or (2, points, 2) float32."""
     found = studio.run(recipe_of(studio, name, **changes)).images
-    return found.astype(np.float32) if studio.card(name).spec.makes == POINTS else np.concatenate(found, axis=1)
+    return (
+        found.astype(np.float32) if studio.card(name).spec.makes == POINTS else np.concatenate(found, axis=1)
+    )
 
 
 @torch.no_grad()
@@ -94,7 +102,10 @@ def stored(path: Path) -> np.ndarray:
 def main(asked: list[str]) -> None:
     models, classifiers = bundled()
     if strangers := set(asked) - {*models, *classifiers}:
-        sys.exit(f"error: checkpoints/ holds no {', '.join(sorted(strangers))}; it holds {', '.join(models + classifiers)}.")
+        sys.exit(
+            f"error: checkpoints/ holds no {', '.join(sorted(strangers))}; it holds "
+            f"{', '.join(models + classifiers)}."
+        )
     torch.set_num_threads(1)
     studio = ds.Studio(ROOT / "checkpoints", "cpu", "fp32")
     FOLDER.mkdir(exist_ok=True)

@@ -1,13 +1,15 @@
-"""Pictures, a mask and a recipe to edit, and the states and frames of its run on a model, for the tests of journeys."""
+"""Pictures, a mask and a recipe to edit, and the states and frames of its run on a model, for the tests of
+journeys.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
+from diffusion_studio.imaging.picture import Picture
 from diffusion_studio.runs import segments as journey
 from diffusion_studio.runs.generate import plan, stream
-from diffusion_studio.imaging.picture import Picture
 from diffusion_studio.runs.recipe import Recipe
 from diffusion_studio.runs.trajectory_cache import States
 

@@ -16,10 +16,10 @@ from PIL import Image
 
 import diffusion_studio as ds
 from diffusion_studio.checkpoint import native
+from diffusion_studio.checkpoint.spec import ModelSpec
 from diffusion_studio.cli import main
 from diffusion_studio.errors import DataError, OptionError
 from diffusion_studio.imaging.picture import Picture
-from diffusion_studio.checkpoint.spec import ModelSpec
 from diffusion_studio.ui.controls import RecipeControls
 
 YELLOW = (250, 200, 10)
@@ -37,8 +37,12 @@ def clear(tmp_path):
 @pytest.fixture
 def white(write_checkpoint):
     """A colour model that was trained on white."""
-    return write_checkpoint("white", background="white", network={"in_channels": 3, "out_channels": 3},
-                            defaults={"steps": 2, "count": 1})
+    return write_checkpoint(
+        "white",
+        background="white",
+        network={"in_channels": 3, "out_channels": 3},
+        defaults={"steps": 2, "count": 1},
+    )
 
 
 def on(colour) -> np.ndarray:
@@ -131,8 +135,11 @@ def controls(white, write_checkpoint, tmp_path):
 
 def test_the_page_lays_it_on_the_model_s_background_and_says_so(controls, clear):
     editing = controls.editing
-    found = {one: one.value for one in controls.inputs()} | {controls.model: "white", editing.kind: "picture",
-                                                              editing.pictures["picture"]: str(clear)}
+    found = {one: one.value for one in controls.inputs()} | {
+        controls.model: "white",
+        editing.kind: "picture",
+        editing.pictures["picture"]: str(clear),
+    }
     assert np.array_equal(controls.recipe(found).edit.picture.pixels, on(255))
     assert (
         editing._noted(found)
@@ -157,8 +164,9 @@ def test_what_pillow_cannot_open_is_a_sentence_wherever_it_comes(controls, tmp_p
         controls.editing.kind: "picture",
         image: str(fake),
     }
-    with pytest.raises(DataError, match="fake.tif is no picture that can be read. Choose a PNG, JPEG, WebP "
-                                        "or GIF"):
+    with pytest.raises(
+        DataError, match="fake.tif is no picture that can be read. Choose a PNG, JPEG, WebP or GIF"
+    ):
         controls.recipe(found)
     assert "fake.tif is no picture that can be read" in controls.editing._noted(found)
     assert main(["generate", "white", "--checkpoints", str(white.parents[1]), "--picture", str(fake)]) == 2
@@ -176,8 +184,8 @@ def test_eight_bits_in_a_wide_picture_are_not_black(tmp_path):
 
 def test_measuring_lays_real_pictures_on_the_model_s_background(white, tmp_path, clear):
     """Examples for what a file leaves open, and the data that `evaluate` compares with."""
-    from diffusion_studio.models.calibrate import pictures_for
     from diffusion_studio.metrics.session import Session
+    from diffusion_studio.models.calibrate import pictures_for
 
     folder = tmp_path / "examples"
     folder.mkdir()
@@ -185,6 +193,6 @@ def test_measuring_lays_real_pictures_on_the_model_s_background(white, tmp_path,
     spec = native.read_spec(white)
     shown = pictures_for(folder, spec)
     assert shown.shape == (1, 3, 8, 8) and shown[0, :, 0, 0].tolist() == [1, 1, 1]
-    session = Session.__new__(Session)                  # of which `_pictures` needs two fields alone
+    session = Session.__new__(Session)  # of which `_pictures` needs two fields alone
     session.config, session.model = ds.EvalConfig(data=str(folder)), ds.load(white.parent, "cpu")
     np.testing.assert_array_equal(session._pictures("train").images[0], on(255))

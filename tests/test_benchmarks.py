@@ -1,4 +1,5 @@
-"""What the scripts that measure the bundled models say of things that are known, and that they can tell what fails.
+"""What the scripts that measure the bundled models say of things that are known, and that they can tell what
+fails.
 
 Of the sprites' captions, pixels and palettes; of curves over a scale; of the bounds on time.
 """
@@ -20,23 +21,48 @@ def sprites(script):
     return script("_sprites")
 
 
-CAPTIONS = ["orc, robe red, brown boots, red hair, long sword", "elf, coat, pants, brown boots, crown",
-            "orc, bikini, pants, red cloak", "elf, bikini, bikini, brown boots",
-            "elf, pants, long sword, large shield", "orc",
-            "imp, robe red, crown, red hair", "elf, coat, bikini, red cloak, red hair, long sword, buckler round"]
+CAPTIONS = [
+    "orc, robe red, brown boots, red hair, long sword",
+    "elf, coat, pants, brown boots, crown",
+    "orc, bikini, pants, red cloak",
+    "elf, bikini, bikini, brown boots",
+    "elf, pants, long sword, large shield",
+    "orc",
+    "imp, robe red, crown, red hair",
+    "elf, coat, bikini, red cloak, red hair, long sword, buckler round",
+]
 
 
 def test_parts_find_their_slots(sprites):
     known = sprites.attributes(CAPTIONS)
-    assert known.names == (("elf", "imp", "orc"), ("", "bikini", "coat", "robe red"), ("", "bikini", "pants"),
-                           ("", "red cloak"), ("", "brown boots"), ("", "crown"), ("", "red hair"), ("", "long sword"),
-                           ("", "buckler round", "large shield"))
-    assert known.seen[:, 0].tolist() == [2, 0, 2, 0, 0, 2, 1, 0] and known.seen[:, 1].tolist() == [3, 2, 1, 1, 0, 0, 3, 2]
+    assert known.names == (
+        ("elf", "imp", "orc"),
+        ("", "bikini", "coat", "robe red"),
+        ("", "bikini", "pants"),
+        ("", "red cloak"),
+        ("", "brown boots"),
+        ("", "crown"),
+        ("", "red hair"),
+        ("", "long sword"),
+        ("", "buckler round", "large shield"),
+    )
+    assert known.seen[:, 0].tolist() == [2, 0, 2, 0, 0, 2, 1, 0] and known.seen[:, 1].tolist() == [
+        3,
+        2,
+        1,
+        1,
+        0,
+        0,
+        3,
+        2,
+    ]
     assert known.seen[4].tolist() == [0, 0, 2, 0, 0, 0, 0, 1, 2] and not known.seen[5, 1:].any()
     np.testing.assert_array_equal(known.of(CAPTIONS[::-1]), known.seen[::-1])
-    for wrong, message in (("orc, robe blue", "'robe blue', which is known for no slot"),
-                           ("orc, coat, pants, bikini", "'bikini', a second part for the slot legs"),
-                           ("ant, coat", "begins with 'ant', which is none of the bodies: elf, imp, orc")):
+    for wrong, message in (
+        ("orc, robe blue", "'robe blue', which is known for no slot"),
+        ("orc, coat, pants, bikini", "'bikini', a second part for the slot legs"),
+        ("ant, coat", "begins with 'ant', which is none of the bodies: elf, imp, orc"),
+    ):
         with pytest.raises(DataError, match=message):
             known.of([wrong])
     with pytest.raises(DataError, match="'sash' both before boots and after hair"):
@@ -50,7 +76,10 @@ def test_seen_pairs_are_the_held_out_ones_dealt_anew(sprites):
     asked, seen = sprites.asked_pairs(captions, known, held, 18, seed=3)
     pairs = [sprites.pairs(known, known.of(some)) for some in (asked, seen)]
     assert set(pairs[0]) == held and not held & set(pairs[1]) and len(asked) == len(seen) == 18
-    assert {*asked, *seen} <= {*captions, *(f"body{b}, {c.split(', ', 1)[1]}" for b in range(5) for c in captions)}
+    assert {*asked, *seen} <= {
+        *captions,
+        *(f"body{b}, {c.split(', ', 1)[1]}" for b in range(5) for c in captions),
+    }
     for slot in (0, 1):
         assert sorted(one[slot] for one in pairs[0]) == sorted(one[slot] for one in pairs[1])
     assert [one.split(", ", 1)[1] for one in asked] == [one.split(", ", 1)[1] for one in seen]
@@ -78,11 +107,11 @@ def test_black_is_counted_exactly(sprites):
     assert empty.sum() == 13 and not empty[1, 1] and not empty[2, 1:3].any()
     made = real.copy()
     assert sprites.black_backgrounds(made, empty) == 1 and sprites.near_black(made) == 0
-    made[2, 0, 0, 2] = 1                                        # one channel of one pixel, by one
+    made[2, 0, 0, 2] = 1  # one channel of one pixel, by one
     assert sprites.black_backgrounds(made, empty) == pytest.approx(2 / 3)
     assert sprites.near_black(made) == pytest.approx(1 / 48)
     made[2] = 0
-    made[2, 1, 1] = (3, 200, 3)                                 # where sprites are, anything may be
+    made[2, 1, 1] = (3, 200, 3)  # where sprites are, anything may be
     assert sprites.black_backgrounds(made, empty) == 1 and sprites.near_black(made) == 0
 
 
@@ -93,31 +122,37 @@ def test_palette_figures_of_known_shades(sprites):
     assert sorted(map(tuple, known.tolist())) == [(0, 0, 0), (0, 0, 255), (100, 50, 0)]
     own = sprites.palette_figures(real, known)
     assert own["distance"] == own["off"] == 0 and own["distinct"] == 2
-    assert own["even"] == pytest.approx((7 / 8 + 9 / 12) / 2)    # of 8 pairs one above the other, and 12 side by side
+    assert own["even"] == pytest.approx(
+        (7 / 8 + 9 / 12) / 2
+    )  # of 8 pairs one above the other, and 12 side by side
     made = real.copy()
-    made[0, 0, 0] = (103, 54, 0)                                # 5 from the nearest of a real sprite
-    made[0, 0, 1] = (100, 50, 30)                               # 30
+    made[0, 0, 0] = (103, 54, 0)  # 5 from the nearest of a real sprite
+    made[0, 0, 1] = (100, 50, 30)  # 30
     found = sprites.palette_figures(made, known)
-    assert found["distance"] == pytest.approx((5 + 30 + 0 + 0 + 0) / 5) and found["off"] == pytest.approx(1 / 5)
+    assert found["distance"] == pytest.approx((5 + 30 + 0 + 0 + 0) / 5) and found["off"] == pytest.approx(
+        1 / 5
+    )
     assert found["distinct"] == 3 and found["even"] < own["even"]
     assert np.isnan(sprites.palette_figures(np.zeros_like(real), known)["distance"])
 
 
 def test_a_judge_reads_parts_and_not_noise(script):
-    """Squares whose place is the body and whose colour is the armour: learned in a few passes, lost where they change."""
+    """Squares whose place is the body and whose colour is the armour: learned in a few passes, lost where
+    they change.
+    """
     quality, pixel_judge, chance = script("heroes_quality"), script("_pixel_judge"), np.random.default_rng(0)
     captions = [f"body{chance.integers(3)}, coat{chance.integers(4)}" for _ in range(768)]
     known = script("_sprites").attributes(captions)
     colours = np.array([(250, 30, 30), (30, 250, 30), (30, 30, 250), (220, 220, 220)])
     pictures = np.zeros((len(captions), 8, 8, 3), np.uint8)
     for picture, (body, coat, *_) in zip(pictures, known.seen):
-        picture[2:6, 3 * body:3 * body + 2] = colours[coat - 1]
+        picture[2:6, 3 * body : 3 * body + 2] = colours[coat - 1]
     sizes = [len(names) for names in known.names]
     judge = pixel_judge.trained(pictures[:512], sizes, known.seen[:512], seed=0, epochs=8)
     right = quality.by_slot(pixel_judge.named(judge, pictures[512:]) == known.seen[512:])
     assert right["body"] > 0.97 and right["armour"] > 0.97 and right["legs"] == 1
     swapped = quality.by_slot(pixel_judge.named(judge, pictures[512:, :, :, ::-1]) == known.seen[512:])
-    assert swapped["armour"] < 0.65 < swapped["body"]           # red and blue are one another's, half of the coats
+    assert swapped["armour"] < 0.65 < swapped["body"]  # red and blue are one another's, half of the coats
 
 
 def test_what_was_held_out_is_pairs(script, tmp_path):
@@ -131,34 +166,52 @@ def test_what_was_held_out_is_pairs(script, tmp_path):
 
 def test_verdicts_name_what_is_missed(script):
     quality = script("heroes_quality")
-    right = {"judge, on real sprites": {"body": 0.91, "armour": 0.99, "legs": 0.74, "hair": 0.95},
-             "seen": {"body": 0.90, "armour": 0.99, "legs": 0.9, "hair": 0.86},
-             "held out": {"body": 0.851, "armour": 0.93, "legs": 0.2, "hair": 0.84}}
-    assert [told for *_, told in quality.verdicts(right)] == ["", "more than 5 points below seen pairs", None, "under 85%"]
+    right = {
+        "judge, on real sprites": {"body": 0.91, "armour": 0.99, "legs": 0.74, "hair": 0.95},
+        "seen": {"body": 0.90, "armour": 0.99, "legs": 0.9, "hair": 0.86},
+        "held out": {"body": 0.851, "armour": 0.93, "legs": 0.2, "hair": 0.84},
+    }
+    assert [told for *_, told in quality.verdicts(right)] == [
+        "",
+        "more than 5 points below seen pairs",
+        None,
+        "under 85%",
+    ]
 
 
 def led(*rows: tuple[float, float, float]) -> list[dict[str, float]]:
-    return [{"scale": scale, "recognised": seen, "varied": apart, "pictures": 100} for scale, seen, apart in rows]
+    return [
+        {"scale": scale, "recognised": seen, "varied": apart, "pictures": 100} for scale, seen, apart in rows
+    ]
 
 
-@pytest.mark.parametrize("rows, rises, falls", [
-    (led((0, 0.1, 10), (1, 0.5, 9), (2, 0.9, 7)), True, True),
-    (led((0, 0.1, 10), (1, 0.9, 7), (8, 0.2, 12)), True, True),         # beyond the best scale pictures break
-    (led((0, 0.1, 10), (1, 0.6, 9), (2, 0.4, 8), (4, 0.9, 7)), False, True),
-    (led((0, 0.1, 10), (1, 0.5, 9), (2, 0.45, 8), (4, 0.9, 7)), True, True),            # 5 of 100 are chance
-    (led((0, 0.1, 10), (1, 0.5, 11), (2, 0.9, 7)), True, False),
-    (led((0, 0.1, 10), (1, 0.5, 10), (2, 0.9, 10)), True, False),
-    (led((0, 0.9, 10), (1, 0.5, 9), (2, 0.1, 7)), False, False),
-], ids=["as in the paper", "too far", "dips", "chance", "varies more", "varies alike", "falls"])
+@pytest.mark.parametrize(
+    "rows, rises, falls",
+    [
+        (led((0, 0.1, 10), (1, 0.5, 9), (2, 0.9, 7)), True, True),
+        (led((0, 0.1, 10), (1, 0.9, 7), (8, 0.2, 12)), True, True),  # beyond the best scale pictures break
+        (led((0, 0.1, 10), (1, 0.6, 9), (2, 0.4, 8), (4, 0.9, 7)), False, True),
+        (led((0, 0.1, 10), (1, 0.5, 9), (2, 0.45, 8), (4, 0.9, 7)), True, True),  # 5 of 100 are chance
+        (led((0, 0.1, 10), (1, 0.5, 11), (2, 0.9, 7)), True, False),
+        (led((0, 0.1, 10), (1, 0.5, 10), (2, 0.9, 10)), True, False),
+        (led((0, 0.9, 10), (1, 0.5, 9), (2, 0.1, 7)), False, False),
+    ],
+    ids=["as in the paper", "too far", "dips", "chance", "varies more", "varies alike", "falls"],
+)
 def test_verdict_on_a_curve_of_guidance(script, rows, rises, falls):
     told = script("classifier_guidance").verdict(rows)
-    assert (f"rises: {'met' if rises else 'MISSED'}" in told) and (f"falls: {'met' if falls else 'MISSED'}" in told), told
+    assert (f"rises: {'met' if rises else 'MISSED'}" in told) and (
+        f"falls: {'met' if falls else 'MISSED'}" in told
+    ), told
 
 
 def test_a_curve_of_guidance_is_drawn_from_its_table(script, tmp_path):
     guidance, table = script("classifier_guidance"), tmp_path / "curve.csv"
-    rows = [{"scale": guidance.REAL, "recognised": 0.9, "varied": 8.0, "pictures": 100},
-            {"scale": guidance.TOLD, "recognised": 0.8, "varied": 7.0, "pictures": 100}, *led((0.0, 0.1, 10), (4.0, 0.9, 6))]
+    rows = [
+        {"scale": guidance.REAL, "recognised": 0.9, "varied": 8.0, "pictures": 100},
+        {"scale": guidance.TOLD, "recognised": 0.8, "varied": 7.0, "pictures": 100},
+        *led((0.0, 0.1, 10), (4.0, 0.9, 6)),
+    ]
     guidance.figure(table, rows)
     sizes = {}
     for path in sorted(tmp_path.iterdir()):
@@ -166,14 +219,20 @@ def test_a_curve_of_guidance_is_drawn_from_its_table(script, tmp_path):
             sizes[path.name] = picture.size
             shown = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}
         curves = script("_figure").DARK if "dark" in path.name else script("_figure").LIGHT
-        for wanted in map(ImageColor.getrgb, curves[:3]):               # all three curves are there
+        for wanted in map(ImageColor.getrgb, curves[:3]):  # all three curves are there
             assert min(max(abs(a - b) for a, b in zip(wanted, one)) for one in shown) < 8, (path.name, wanted)
     assert sizes == {"curve-dark.png": (1600, 1060), "curve.png": (1600, 1060)}
 
 
-@pytest.mark.parametrize("most, ticks", [
-    (1.0, [k / 10 for k in range(11)]), (11, [0, 2, 4, 6, 8, 10]), (0.5, [k / 20 for k in range(11)]),
-    (9.99, list(range(10)))])
+@pytest.mark.parametrize(
+    "most, ticks",
+    [
+        (1.0, [k / 10 for k in range(11)]),
+        (11, [0, 2, 4, 6, 8, 10]),
+        (0.5, [k / 20 for k in range(11)]),
+        (9.99, list(range(10))),
+    ],
+)
 def test_ticks_are_round(script, most, ticks):
     assert script("_figure")._round_ticks(most) == pytest.approx(ticks)
 
@@ -193,10 +252,10 @@ def test_names_that_are_farther_than_the_one_wanted(script):
     names = np.array(["a", "b", "c", "d", "a", "b"])
     made, every = np.array([[2.1], [9.0], [2.1]]), np.ones((3, 6), bool)
     found = quality.farther_names(made, seen, names, ["c", "b", "d"], every)
-    np.testing.assert_allclose(found, [1, 2 / 3, 2 / 3])            # of the three other names
-    every[0, 2] = False                                             # the only picture of c: then no name is farther
+    np.testing.assert_allclose(found, [1, 2 / 3, 2 / 3])  # of the three other names
+    every[0, 2] = False  # the only picture of c: then no name is farther
     assert quality.farther_names(made[:1], seen, names, ["c"], every[:1])[0] == 0
-    every[0, 3] = False                                             # d counts no more at all: a and b are left
+    every[0, 3] = False  # d counts no more at all: a and b are left
     assert quality.farther_names(made[:1], seen, names, ["a"], every[:1])[0] == 0
     assert quality.farther_names(made[:1], seen, names, ["b"], every[:1])[0] == 1
 
@@ -217,10 +276,15 @@ def test_descriptions_are_held_out_and_of_known_names(script, tmp_path):
     from diffusion_studio.data import ImageData
 
     quality, path = script("emoji_quality"), tmp_path / "some.csv"
-    real = ImageData(np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("x", "y"), (("cat", "cat, pet"), ("dog",)))
+    real = ImageData(
+        np.zeros((2, 4, 4, 3), np.uint8), np.array([0, 1]), ("x", "y"), (("cat", "cat, pet"), ("dog",))
+    )
     path.write_text("name,description\ncat,a kitten\ndog,woof\n", "utf-8")
     assert quality.descriptions(path, real) == [("cat", "a kitten"), ("dog", "woof")]
-    for line, message in (("cow,moo", "'cow', which is no name"), ('cat,"Cat, Pet"', "'Cat, Pet', which is a caption")):
+    for line, message in (
+        ("cow,moo", "'cow', which is no name"),
+        ('cat,"Cat, Pet"', "'Cat, Pet', which is a caption"),
+    ):
         path.write_text(f"name,description\n{line}\n", "utf-8")
         with pytest.raises(DataError, match=message):
             quality.descriptions(path, real)
@@ -242,7 +306,7 @@ def test_a_judge_sees_labels_that_are_easy_to_see(script, tmp_path, kind, count)
     labels = np.arange(count + 30) % 3
     pictures = random.integers(0, 60, (len(labels), 8, 8, 1), dtype=np.uint8)
     for k in range(3):
-        pictures[labels == k, 2 * k:2 * k + 3] += 150
+        pictures[labels == k, 2 * k : 2 * k + 3] += 150
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         save_file(EfficientNetLite0().state_dict(), tmp_path / "weights.safetensors")
@@ -261,7 +325,9 @@ def written(script):
 
 @pytest.fixture(scope="module")
 def strokes() -> np.ndarray:
-    """(3, 16, 16) ink: a bar, a thin bar of which no pixel is wholly covered, and a slope of all coverages."""
+    """(3, 16, 16) ink: a bar, a thin bar of which no pixel is wholly covered, and a slope of all
+    coverages.
+    """
     ink = np.zeros((3, 16, 16), np.uint8)
     ink[0, 2:14, 6:9], ink[1, 2:14, 7] = 255, 150
     ink[2, 4:12] = np.arange(16) * 17

@@ -1,4 +1,6 @@
-"""The bundled models: each loads, is small, has a whole card, and still makes what it made. New ones need no line here."""
+"""The bundled models: each loads, is small, has a whole card, and still makes what it made. New ones need
+no line here.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ LARGEST = {"emoji": 16, "heroes": 6, "cifar10": 12, "fashion-mnist": 4, "mnist":
 LARGEST_OTHER, LARGEST_CLASSIFIER, LARGEST_OF_POINTS, ALL_TOGETHER = 16, 2, 0.2, 40
 
 # Other kernels and threads round otherwise; in four steps that moves a pixel by a shade now and then.
-MOST_SHADES, MEAN_SHADES = 3, 0.25          # of 255
-MOST_COORDINATE = 0.01                      # of points, which have unit variance
+MOST_SHADES, MEAN_SHADES = 3, 0.25  # of 255
+MOST_COORDINATE = 0.01  # of points, which have unit variance
 MOST_LOG_PROBABILITY = 1e-3
 
 ROWS = ("data", "licence of the data", "licence of the weights", "command", "training", "time and hardware")
@@ -73,11 +75,14 @@ def unlike(found: np.ndarray, kept: np.ndarray, most: float, mean: float = np.in
 
 def compare(name: str, found: np.ndarray, most: float, mean: float = np.inf) -> None:
     path = golden.file_of(name)
-    assert path is not None, (f"Nothing is kept of what {name} makes. Look at it, and keep it: "
-                              f"python tests/make_bundled.py {name}")
+    assert path is not None, (
+        f"Nothing is kept of what {name} makes. Look at it, and keep it: python tests/make_bundled.py {name}"
+    )
     why = unlike(found, golden.stored(path), most, mean)
-    assert why is None, (f"{name} does not make what is kept in {path.name}: {why}. If its weights were replaced on "
-                         f"purpose: python tests/make_bundled.py {name}")
+    assert why is None, (
+        f"{name} does not make what is kept in {path.name}: {why}. If its weights were replaced on "
+        f"purpose: python tests/make_bundled.py {name}"
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -93,7 +98,7 @@ def test_a_classifier_still_says_what_it_said(studio, name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_another_picture_is_not_taken_for_it(studio, name):
-    found = golden.made_by(studio, name, seeds=(1, 0))                  # the same two, exchanged
+    found = golden.made_by(studio, name, seeds=(1, 0))  # the same two, exchanged
     tolerance = (MOST_SHADES, MEAN_SHADES) if found.dtype == np.uint8 else (MOST_COORDINATE,)
     with pytest.raises(AssertionError, match=f"{name} does not make what is kept in .* off. If its weights"):
         compare(name, found, *tolerance)
@@ -101,13 +106,21 @@ def test_another_picture_is_not_taken_for_it(studio, name):
 
 def test_what_is_not_kept_says_how_to_keep_it(tmp_path, monkeypatch):
     monkeypatch.setattr(golden.file_of, "__defaults__", (tmp_path,))
-    with pytest.raises(AssertionError, match="Nothing is kept of what new makes.*python tests/make_bundled.py new"):
+    with pytest.raises(
+        AssertionError, match="Nothing is kept of what new makes.*python tests/make_bundled.py new"
+    ):
         compare("new", np.zeros((2, 2, 1), np.uint8), 3)
 
 
-@pytest.mark.parametrize("found", [np.arange(24, dtype=np.uint8).reshape(2, 4, 3),
-                                   np.arange(8, dtype=np.uint8).reshape(2, 4, 1),
-                                   np.linspace(-2, 2, 12, dtype=np.float32).reshape(1, 6, 2)], ids=["RGB", "grey", "points"])
+@pytest.mark.parametrize(
+    "found",
+    [
+        np.arange(24, dtype=np.uint8).reshape(2, 4, 3),
+        np.arange(8, dtype=np.uint8).reshape(2, 4, 1),
+        np.linspace(-2, 2, 12, dtype=np.float32).reshape(1, 6, 2),
+    ],
+    ids=["RGB", "grey", "points"],
+)
 def test_what_is_kept_comes_back(tmp_path, found):
     first = golden.write("new", found[:1], tmp_path)
     path = golden.write("new", found, tmp_path)
@@ -127,15 +140,25 @@ def test_a_card_tells_all(name):
     assert lacks(card.read_text("utf-8"), card.parent, moving=name in MODELS) == []
 
 
-@pytest.mark.parametrize("change, missing", [
-    (lambda card: card.replace("| licence of the data |", "| copyright |"), "the row 'licence of the data'"),
-    (lambda card: re.sub(r"\| command \|.*", "| command | lost |", card), "the command that trained it"),
-    (lambda card: re.sub(r"\| training \|.*", "| training | long |", card), "how many images it has seen"),
-    (lambda card: card.replace("## Quality", "## Remarks"), "figures under ## Quality"),
-    (lambda card: card.replace("samples.png", "sheet.png"), "the file sheet.png"),
-    (lambda card: re.sub(r"!\[.*\.gif\)", "", card), "an animation"),
-    (lambda card: re.sub(r"!\[.*\.png\)", "", card), "a sample sheet or curve")],
-    ids=["licence", "command", "images", "figures", "file", "animation", "sheet"])
+@pytest.mark.parametrize(
+    "change, missing",
+    [
+        (
+            lambda card: card.replace("| licence of the data |", "| copyright |"),
+            "the row 'licence of the data'",
+        ),
+        (lambda card: re.sub(r"\| command \|.*", "| command | lost |", card), "the command that trained it"),
+        (
+            lambda card: re.sub(r"\| training \|.*", "| training | long |", card),
+            "how many images it has seen",
+        ),
+        (lambda card: card.replace("## Quality", "## Remarks"), "figures under ## Quality"),
+        (lambda card: card.replace("samples.png", "sheet.png"), "the file sheet.png"),
+        (lambda card: re.sub(r"!\[.*\.gif\)", "", card), "an animation"),
+        (lambda card: re.sub(r"!\[.*\.png\)", "", card), "a sample sheet or curve"),
+    ],
+    ids=["licence", "command", "images", "figures", "file", "animation", "sheet"],
+)
 def test_a_card_that_lacks_something_is_noticed(change, missing):
     folder = CHECKPOINTS / "fashion-mnist"
     card = (folder / "card.md").read_text("utf-8")
@@ -145,8 +168,13 @@ def test_a_card_that_lacks_something_is_noticed(change, missing):
 def test_the_models_are_small(studio):
     sizes = {name: (CHECKPOINTS / name / FILE_NAME).stat().st_size / MB for name in MODELS}
     most = {name: largest(name, studio.card(name).spec.makes) for name in MODELS}
-    sizes |= {f"{name} (classifier)": (CHECKPOINTS / name / CLASSIFIER_FILE).stat().st_size / MB for name in CLASSIFIERS}
+    sizes |= {
+        f"{name} (classifier)": (CHECKPOINTS / name / CLASSIFIER_FILE).stat().st_size / MB
+        for name in CLASSIFIERS
+    }
     most |= {f"{name} (classifier)": LARGEST_CLASSIFIER for name in CLASSIFIERS}
     assert {name: size for name, size in sizes.items() if size > most[name]} == {}
     whole = sum(path.stat().st_size for path in CHECKPOINTS.rglob("*") if path.is_file()) / MB
-    assert whole <= ALL_TOGETHER, f"checkpoints/ has {whole:.1f} MB, pictures included; it may have {ALL_TOGETHER}"
+    assert whole <= ALL_TOGETHER, (
+        f"checkpoints/ has {whole:.1f} MB, pictures included; it may have {ALL_TOGETHER}"
+    )

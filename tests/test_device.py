@@ -16,13 +16,17 @@ from diffusion_studio.errors import OptionError
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("text, answer", [
-    ("processor\t: 0\nflags\t\t: fpu vme avx512f avx512_bf16 amx_tile\n", True),
-    ("flags\t\t: fpu amx_bf16\n", True),
-    ("processor : 0\nFeatures\t: fp asimd bf16 i8mm\n", True),                     # as ARM writes it
-    ("flags\t\t: fpu vme avx2 avx512f\nmodel name\t: bf16 deluxe\n", False),         # a name is not a flag
-    ("flags\t\t: fpu xbf16y avx512_bf16_not\n", False),
-    ("", False)])
+@pytest.mark.parametrize(
+    "text, answer",
+    [
+        ("processor\t: 0\nflags\t\t: fpu vme avx512f avx512_bf16 amx_tile\n", True),
+        ("flags\t\t: fpu amx_bf16\n", True),
+        ("processor : 0\nFeatures\t: fp asimd bf16 i8mm\n", True),  # as ARM writes it
+        ("flags\t\t: fpu vme avx2 avx512f\nmodel name\t: bf16 deluxe\n", False),  # a name is not a flag
+        ("flags\t\t: fpu xbf16y avx512_bf16_not\n", False),
+        ("", False),
+    ],
+)
 def test_bf16_is_read_from_the_cpus_flags(tmp_path, text, answer):
     (tmp_path / "cpuinfo").write_text(text)
     assert device.cpu_has_bf16(tmp_path / "cpuinfo") is answer
@@ -39,7 +43,9 @@ def test_devices_that_every_machine_has(name):
 
 @pytest.mark.parametrize("name", ["gpu", "", "cude:0", "xpu"])
 def test_an_unknown_device_is_named_with_the_known_ones(name):
-    with pytest.raises(OptionError, match=f"There is no device '{name}'. Choose one of: auto, cpu, cuda, mps"):
+    with pytest.raises(
+        OptionError, match=f"There is no device '{name}'. Choose one of: auto, cpu, cuda, mps"
+    ):
         device.pick_device(name)
 
 
@@ -52,12 +58,16 @@ def test_a_nonsensical_index_is_an_option_error(name):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 @pytest.mark.parametrize("name", ["cuda", "cuda:1"])
 def test_a_device_that_is_not_here_says_what_is(name):
-    with pytest.raises(OptionError, match=f"Device '{name}' is not available on this machine. Available: cpu"):
+    with pytest.raises(
+        OptionError, match=f"Device '{name}' is not available on this machine. Available: cpu"
+    ):
         device.pick_device(name)
 
 
-@pytest.mark.parametrize("name, dtype", [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16),
-                                         ("fp64", torch.float64)])
+@pytest.mark.parametrize(
+    "name, dtype",
+    [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16), ("fp64", torch.float64)],
+)
 def test_precisions_by_name(name, dtype):
     assert device.pick_dtype(name, CPU) is dtype
 
@@ -68,7 +78,9 @@ def test_auto_precision():
 
 
 def test_wrong_precisions():
-    with pytest.raises(OptionError, match="There is no precision 'fp8'. Choose one of: auto, fp32, bf16, fp16, fp64"):
+    with pytest.raises(
+        OptionError, match="There is no precision 'fp8'. Choose one of: auto, fp32, bf16, fp16, fp64"
+    ):
         device.pick_dtype("fp8", CPU)
     with pytest.raises(OptionError, match="MPS devices have no fp64"):
         device.pick_dtype("fp64", torch.device("mps"))
@@ -96,6 +108,7 @@ with torch.inference_mode():
 print(faults() - before)
 """
     bundled = Path(__file__).resolve().parents[1] / "checkpoints" / "fashion-mnist"
-    done = subprocess.run([sys.executable, "-c", code, str(bundled)], capture_output=True, text=True, timeout=600,
-                          check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(bundled)], capture_output=True, text=True, timeout=600, check=True
+    )
     assert int(done.stdout) < 1000

@@ -266,6 +266,6 @@ def test_the_standard_output_by_its_path_is_what_it_leads_to(tiny_checkpoint, tm
         inode = os.fstat(out.fileno()).st_ino
         done = subprocess.run(words, cwd=ROOT, stdout=out, stderr=subprocess.PIPE, timeout=300)
     assert done.returncode == 0 and (tmp_path / "a.gif").stat().st_ino == inode
-    through = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=300)
+    through = subprocess.run(words, cwd=ROOT, capture_output=True, timeout=300)
     assert through.stdout == (tmp_path / "a.gif").read_bytes() != b""
     assert ds.Recipe.from_file(tmp_path / "a.gif").steps == 1

@@ -21,8 +21,14 @@ BLOCKS = [block for block in re.findall(r"```python\n(.*?)```", README, re.S) if
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_snippet(number, tmp_path):
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
-    done = subprocess.run([sys.executable, "-c", BLOCKS[number]], cwd=tmp_path, capture_output=True, text=True,
-                          timeout=600, env=None)
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKS[number]],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=None,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 
@@ -32,8 +38,10 @@ def test_the_edits_run_in_their_order(tmp_path, monkeypatch):
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     monkeypatch.chdir(tmp_path)
     text = README.partition("## Command line")[2].partition("`--beside FILE`")[0].replace("\\\n", " ")
-    before, edits = ([shlex.split(line) for line in re.findall(r"^    (\S.*)$", part, re.M)]
-                     for part in text.split("Pictures to edit, films and branches"))
+    before, edits = (
+        [shlex.split(line) for line in re.findall(r"^    (\S.*)$", part, re.M)]
+        for part in text.split("Pictures to edit, films and branches")
+    )
     assert len(edits) > 7
     for words in [[*before[0], "--count", "2"], *edits]:
         if words[0] == "python":
@@ -59,9 +67,15 @@ def test_requirements_satisfy_the_project():
     """Exact pins in requirements.txt, one for every dependency of pyproject.toml, inside its range."""
     from packaging.requirements import Requirement
 
-    pins = {r.name: r for line in (ROOT / "requirements.txt").read_text().splitlines()
-            if line and not line.startswith("#") for r in [Requirement(line)]}
-    listed = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.S | re.M).group(1)
+    pins = {
+        r.name: r
+        for line in (ROOT / "requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+        for r in [Requirement(line)]
+    }
+    listed = re.search(
+        r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.S | re.M
+    ).group(1)
     wanted = [Requirement(text) for text in re.findall(r'"([^"]+)"', listed)]
     assert set(pins) == {r.name for r in wanted}
     for requirement in wanted:

@@ -18,15 +18,40 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # A module imports from lower ranks, and inside a room (a folder that is named here) from its fellows.
 RANKS = {
-    "errors": -2, "options": -1, "device": -1, "files": -1, "signals": -1,
-    "diffusion.schedule": 0, "diffusion.noise": 0, "diffusion.levels": 0.5, "diffusion.prediction": 1,
-    "diffusion.spacing": 1, "diffusion.posterior": 2, "diffusion.denoiser": 2, "diffusion.guidance": 3,
-    "diffusion.samplers": 3, "diffusion.editing": 3, "diffusion.film": 3.2, "diffusion.sampling": 3.5,
-    "imaging": 4, "networks": 4, "checkpoint": 5, "data": 6, "export": 6, "models": 7, "runs": 8, "training": 9,
-    "inside": 9, "metrics": 10, "studio": 11, "ui": 12, "cli": 13, "__main__": 14,
+    "errors": -2,
+    "options": -1,
+    "device": -1,
+    "files": -1,
+    "signals": -1,
+    "diffusion.schedule": 0,
+    "diffusion.noise": 0,
+    "diffusion.levels": 0.5,
+    "diffusion.prediction": 1,
+    "diffusion.spacing": 1,
+    "diffusion.posterior": 2,
+    "diffusion.denoiser": 2,
+    "diffusion.guidance": 3,
+    "diffusion.samplers": 3,
+    "diffusion.editing": 3,
+    "diffusion.film": 3.2,
+    "diffusion.sampling": 3.5,
+    "imaging": 4,
+    "networks": 4,
+    "checkpoint": 5,
+    "data": 6,
+    "export": 6,
+    "models": 7,
+    "runs": 8,
+    "training": 9,
+    "inside": 9,
+    "metrics": 10,
+    "studio": 11,
+    "ui": 12,
+    "cli": 13,
+    "__main__": 14,
 }
-MOST_LOOSE = 8                                  # modules at the package's root, __init__ and __main__ among them
-EMPTY = {"", "diffusion"}                       # packages that only hold others; nobody needs to import from them
+MOST_LOOSE = 8  # modules at the package's root, __init__ and __main__ among them
+EMPTY = {"", "diffusion"}  # packages that only hold others; nobody needs to import from them
 
 
 def module_of(path: Path) -> str:
@@ -45,12 +70,23 @@ def room_of(module: str) -> str | None:
 
 
 def test_the_table_of_rooms_is_the_plan():
-    """CONTRIBUTING.md has every room in one row, under its own rank or the range of those in its folder or row."""
-    table = (ROOT.parent / "CONTRIBUTING.md").read_text("utf-8").partition("| rank | room |")[2].partition("\n\n")[0]
+    """CONTRIBUTING.md has every room in one row, under its own rank or the range of those in its folder or
+    row.
+    """
+    table = (
+        (ROOT.parent / "CONTRIBUTING.md")
+        .read_text("utf-8")
+        .partition("| rank | room |")[2]
+        .partition("\n\n")[0]
+    )
     told = {}
     for rank, rooms in re.findall(r"^\| ([-\d. to]+) \| (.+?) \|", table, re.M):
-        listed = [room for name in re.findall(r"`([\w/]+)`", rooms)
-                  for room in RANKS if room == name.rstrip("/") or name.endswith("/") and room.startswith(name[:-1] + ".")]
+        listed = [
+            room
+            for name in re.findall(r"`([\w/]+)`", rooms)
+            for room in RANKS
+            if room == name.rstrip("/") or name.endswith("/") and room.startswith(name[:-1] + ".")
+        ]
         assert not told.keys() & set(listed)
         told |= dict.fromkeys(listed, rank)
     assert told.keys() == RANKS.keys()
@@ -60,14 +96,16 @@ def test_the_table_of_rooms_is_the_plan():
 
 
 def imports(path: Path) -> set[str]:
-    """Every absolute name that a file imports, at any depth: 'torch', 'diffusion_studio.networks.unet', ..."""
+    """Every absolute name that a file imports, at any depth: 'torch', 'diffusion_studio.networks.unet',
+    ...
+    """
     here = [PACKAGE, *path.relative_to(ROOT).parent.parts] if path.is_relative_to(ROOT) else []
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = here[:len(here) - node.level + 1] if node.level else []
+            base = here[: len(here) - node.level + 1] if node.level else []
             name = ".".join([*base, *([node.module] if node.module else [])])
             found |= {f"{name}.{alias.name}" for alias in node.names}
     return found
@@ -77,11 +115,11 @@ def inner(path: Path) -> set[str]:
     """The package's modules that a file imports, below the package."""
     found = set()
     for name in imports(path):
-        if name == f"{PACKAGE}.__version__":                            # a constant; it drags nothing along
+        if name == f"{PACKAGE}.__version__":  # a constant; it drags nothing along
             continue
         if name == PACKAGE or name.startswith(PACKAGE + "."):
             parts = name.split(".")[1:]
-            while parts and ".".join(parts) not in MODULES:         # the tail is a class or a function
+            while parts and ".".join(parts) not in MODULES:  # the tail is a class or a function
                 parts.pop()
             found.add(".".join(parts))
     return found
@@ -92,11 +130,15 @@ def test_a_module_imports_only_from_lower_ranks(module):
     room = room_of(module)
     assert room is not None, f"{module} has no rank; give it one in RANKS"
     for other in inner(MODULES[module]):
-        assert other not in EMPTY, f"{module} imports from the package {other or PACKAGE!r}, not from a module"
+        assert other not in EMPTY, (
+            f"{module} imports from the package {other or PACKAGE!r}, not from a module"
+        )
         target = room_of(other)
         assert target is not None, f"{other} has no rank"
         inside = target == room and MODULES[room].name == "__init__.py"
-        assert inside or RANKS[target] < RANKS[room], f"{module} ({RANKS[room]}) imports {other} ({RANKS[target]})"
+        assert inside or RANKS[target] < RANKS[room], (
+            f"{module} ({RANKS[room]}) imports {other} ({RANKS[target]})"
+        )
 
 
 def test_no_two_modules_import_each_other_in_a_circle():
@@ -105,7 +147,7 @@ def test_no_two_modules_import_each_other_in_a_circle():
     done: set[str] = set()
 
     def visit(module: str, way: tuple[str, ...]) -> None:
-        assert module not in way, " -> ".join([*way[way.index(module):], module])
+        assert module not in way, " -> ".join([*way[way.index(module) :], module])
         if module not in done:
             for other in graph[module]:
                 visit(other, (*way, module))
@@ -122,7 +164,7 @@ def test_few_modules_stand_loose_at_the_root():
 def test_the_reader_of_imports_sees_what_it_should():
     """The tests above are as good as `imports`; it must see relative, lazy and type-checking ones."""
     assert {"checkpoint.spec", "networks.networks", "errors"} <= inner(ROOT / "checkpoint" / "native.py")
-    assert "runs.generate" in inner(ROOT / "studio.py")                  # inside a function
+    assert "runs.generate" in inner(ROOT / "studio.py")  # inside a function
     assert "torch" in imports(ROOT / "imaging" / "arrays.py")
     assert "export.metadata" in inner(ROOT / "runs" / "recipe.py")
 
@@ -133,25 +175,57 @@ def test_gradio_appears_only_in_the_ui():
             assert not {name for name in imports(path) if name.split(".")[0] == "gradio"}, path
 
 
-@pytest.mark.parametrize("module", ["errors", "options", "imaging.arrays", "imaging.frame", "device", "networks.config", "networks.tokens",
-                                    "checkpoint.spec", "runs.guidance_options", "runs.recipe"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "errors",
+        "options",
+        "imaging.arrays",
+        "imaging.frame",
+        "device",
+        "networks.config",
+        "networks.tokens",
+        "checkpoint.spec",
+        "runs.guidance_options",
+        "runs.recipe",
+    ],
+)
 def test_light_modules_name_no_heavy_package_at_module_level(module):
     for node in ast.parse(MODULES[module].read_text("utf-8")).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            names = (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            )
             assert not {name.split(".")[0] for name in names} & {"torch", "PIL", "gradio", "imageio"}, module
 
 
-LIGHT = ["", ".runs.recipe", ".runs.guidance_options", ".options", ".checkpoint.spec", ".training.config",
-         ".metrics.config", ".networks.config", ".networks.tokens", ".data", ".export", ".studio", ".cli"]
+LIGHT = [
+    "",
+    ".runs.recipe",
+    ".runs.guidance_options",
+    ".options",
+    ".checkpoint.spec",
+    ".training.config",
+    ".metrics.config",
+    ".networks.config",
+    ".networks.tokens",
+    ".data",
+    ".export",
+    ".studio",
+    ".cli",
+]
 
 
 @pytest.mark.parametrize("module", LIGHT)
 def test_importing_it_loads_nothing_heavy(module):
     """In a fresh interpreter: what parses arguments or prints help must not wait for torch."""
-    code = (f"import sys, {PACKAGE}{module}\n"
-            "print(*sorted({'torch', 'gradio', 'PIL', 'imageio', 'scipy', 'pandas'} & set(sys.modules)))")
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, timeout=600)
+    code = (
+        f"import sys, {PACKAGE}{module}\n"
+        "print(*sorted({'torch', 'gradio', 'PIL', 'imageio', 'scipy', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ""
 
@@ -164,7 +238,7 @@ def test_every_public_name_is_there(name):
 
 def test_a_name_that_is_not_public_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'Sampelr'"):
-        ds.Sampelr  # noqa: B018
+        ds.Sampelr
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
@@ -175,10 +249,22 @@ def test_nothing_unpickles_runs_text_or_loads_loosely(path):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
-        safe = called == "torch.load" and module_of(path) == "checkpoint.pickles" and any(
-            keyword.arg == "weights_only" and getattr(keyword.value, "value", None) is True for keyword in node.keywords)
-        assert safe or called not in ("torch.load", "eval", "exec", "os.system"), f"line {node.lineno}: {called}"
+        safe = (
+            called == "torch.load"
+            and module_of(path) == "checkpoint.pickles"
+            and any(
+                keyword.arg == "weights_only" and getattr(keyword.value, "value", None) is True
+                for keyword in node.keywords
+            )
+        )
+        assert safe or called not in ("torch.load", "eval", "exec", "os.system"), (
+            f"line {node.lineno}: {called}"
+        )
         for keyword in node.keywords:
             given = keyword.arg, getattr(keyword.value, "value", None)
-            assert given not in (("strict", False), ("allow_pickle", True), ("weights_only", False), ("shell", True)), \
-                f"line {node.lineno}: {given}"
+            assert given not in (
+                ("strict", False),
+                ("allow_pickle", True),
+                ("weights_only", False),
+                ("shell", True),
+            ), f"line {node.lineno}: {given}"

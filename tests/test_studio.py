@@ -16,7 +16,10 @@ from diffusion_studio.studio import KEPT_MODELS, default_folder
 
 @pytest.fixture
 def studio(tmp_path, write_checkpoint):
-    write_checkpoint("tiny", defaults={"steps": 4, "count": 3, "guidance": 2.0, "sampler": {"name": "ddpm"}, "label": "Dog"})
+    write_checkpoint(
+        "tiny",
+        defaults={"steps": 4, "count": 3, "guidance": 2.0, "sampler": {"name": "ddpm"}, "label": "Dog"},
+    )
     write_checkpoint("other", network={"classes": None, "null_class": False})
     return ds.Studio(tmp_path / "checkpoints", "cpu", "fp32")
 
@@ -32,15 +35,29 @@ def test_models_are_listed_by_folder_without_loading(studio, tmp_path):
     assert studio.problems() == {} and not studio._loaded
 
 
-@pytest.mark.parametrize("spoil, reason", [
-    (lambda path: path.write_bytes(b"not weights"), "is not a whole safetensors file"),
-    (lambda path: path.write_bytes(path.read_bytes()[:-10]), "is not a whole safetensors file"),
-    (lambda path: path.write_bytes(path.read_bytes().replace(b'\\"channels\\": 8', b'\\"channels\\": 9')),
-     "do not fit the network in its header: conv_in.bias"),
-    (lambda path: path.write_bytes(path.read_bytes().replace(b'\\"timesteps\\": 100', b'\\"timesteps\\": 1e9')),
-     "Linear.timesteps"),
-], ids=["text", "cut", "channels", "timesteps"])
-def test_a_broken_checkpoint_is_a_problem_and_hides_no_other(studio, tmp_path, write_checkpoint, spoil, reason):
+@pytest.mark.parametrize(
+    "spoil, reason",
+    [
+        (lambda path: path.write_bytes(b"not weights"), "is not a whole safetensors file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-10]), "is not a whole safetensors file"),
+        (
+            lambda path: path.write_bytes(
+                path.read_bytes().replace(b'\\"channels\\": 8', b'\\"channels\\": 9')
+            ),
+            "do not fit the network in its header: conv_in.bias",
+        ),
+        (
+            lambda path: path.write_bytes(
+                path.read_bytes().replace(b'\\"timesteps\\": 100', b'\\"timesteps\\": 1e9')
+            ),
+            "Linear.timesteps",
+        ),
+    ],
+    ids=["text", "cut", "channels", "timesteps"],
+)
+def test_a_broken_checkpoint_is_a_problem_and_hides_no_other(
+    studio, tmp_path, write_checkpoint, spoil, reason
+):
     path = write_checkpoint("broken")
     before = path.read_bytes()
     spoil(path)
@@ -55,7 +72,10 @@ def test_a_broken_checkpoint_is_a_problem_and_hides_no_other(studio, tmp_path, w
 
 def test_an_unknown_model_lists_the_known(studio):
     for ask in (studio.card, studio.model, studio.recipe, lambda name: studio.stream(ds.Recipe(model=name))):
-        with pytest.raises(OptionError, match="There is no model in .*checkpoints 'tny'. Choose one of: other, tiny. Did you mean 'tiny'"):
+        with pytest.raises(
+            OptionError,
+            match="There is no model in .*checkpoints 'tny'. Choose one of: other, tiny. Did you mean 'tiny'",
+        ):
             ask("tny")
 
 
@@ -73,8 +93,9 @@ def test_a_folder_that_is_not_there_has_no_models(tmp_path):
 
 
 def test_the_default_recipe_comes_from_the_header(studio):
-    assert studio.recipe("tiny") == ds.Recipe(model="tiny", label="Dog", seeds=(0, 1, 2), steps=4, guidance=2.0,
-                                              sampler=ds.DDPM())
+    assert studio.recipe("tiny") == ds.Recipe(
+        model="tiny", label="Dog", seeds=(0, 1, 2), steps=4, guidance=2.0, sampler=ds.DDPM()
+    )
     assert studio.recipe("other") == ds.Recipe(model="other")
     changed = studio.recipe("tiny", label=None, seeds=[7], sampler="ddim", steps=2)
     assert changed == ds.Recipe(model="tiny", seeds=(7,), steps=2, guidance=2.0)
@@ -82,10 +103,16 @@ def test_the_default_recipe_comes_from_the_header(studio):
         studio.recipe("tiny", setps=3)
 
 
-@pytest.mark.parametrize("defaults, message", [
-    ({"count": 10**12}, "pictures by default; a run makes 1 to 64"), ({"count": "four"}, "'four' pictures by default"),
-    ({"count": 0}, "0 pictures by default"), ({"steps": -1}, "Recipe.steps must be"),
-    ({"sampler": "best"}, "There is no sampler 'best'")])
+@pytest.mark.parametrize(
+    "defaults, message",
+    [
+        ({"count": 10**12}, "pictures by default; a run makes 1 to 64"),
+        ({"count": "four"}, "'four' pictures by default"),
+        ({"count": 0}, "0 pictures by default"),
+        ({"steps": -1}, "Recipe.steps must be"),
+        ({"sampler": "best"}, "There is no sampler 'best'"),
+    ],
+)
 def test_defaults_that_make_no_recipe(studio, write_checkpoint, defaults, message):
     write_checkpoint("odd", defaults=defaults)
     with pytest.raises(OptionError, match=message):
@@ -127,7 +154,7 @@ def test_the_last_few_models_stay_loaded(studio, write_checkpoint):
     assert studio.model("tiny") is first
     for name in names[1:]:
         studio.model(name)
-    assert studio.model("tiny") is first                                   # asked for again, so the newest
+    assert studio.model("tiny") is first  # asked for again, so the newest
     studio.model(names[0])
     assert list(studio._loaded) == [*names[2:], "tiny", names[0]] and len(studio._loaded) == KEPT_MODELS
     assert studio.model("tiny") is first
@@ -138,17 +165,21 @@ def test_the_last_few_models_stay_loaded(studio, write_checkpoint):
 
 def test_a_replaced_file_is_loaded_anew(studio, write_checkpoint):
     first = studio.model("tiny")
-    os.utime(write_checkpoint("tiny"), ns=(0, 1))                          # another time, however coarse the clock
+    os.utime(write_checkpoint("tiny"), ns=(0, 1))  # another time, however coarse the clock
     second = studio.model("tiny")
     assert second is not first and studio.model("tiny") is second and len(studio._loaded) == 1
 
 
 @pytest.mark.parametrize("again", range(12))
 def test_two_threads_stream_at_once(studio, again):
-    """Frames of interleaved runs are those of each alone; the barrier makes them alternate. Both are the model's first: of
-    twelve such pairs some went wrong while each arranged the weights that the other read."""
-    recipes = [ds.Recipe(model="tiny", label="Cat", seeds=(1, 2), steps=8, guidance=2.0),
-               ds.Recipe(model="tiny", label="Dog", seeds=(3,), steps=8, sampler=ds.DDPM())]
+    """Frames of interleaved runs are those of each alone; the barrier makes them alternate. Both are the
+    model's first: of twelve such pairs some went wrong while each arranged the weights that the other
+    read.
+    """
+    recipes = [
+        ds.Recipe(model="tiny", label="Cat", seeds=(1, 2), steps=8, guidance=2.0),
+        ds.Recipe(model="tiny", label="Dog", seeds=(3,), steps=8, sampler=ds.DDPM()),
+    ]
     wanted = [studio.run(recipe) for recipe in recipes]
     fresh = ds.Studio(studio.folder, "cpu", "fp32")
     barrier, found, errors = threading.Barrier(2, timeout=30), [[], []], []
@@ -187,6 +218,7 @@ def test_a_header_is_read_afresh(studio, tiny_spec):
     path = studio.card("tiny").path
     weights = checkpoint.read(path)
     import torch
+
     checkpoint.write(path, tiny_spec(name="renewed"), weights.network.state_dict(), torch.float32)
     assert studio.card("tiny").spec.name == "renewed"
 
@@ -195,7 +227,9 @@ def test_a_run_whose_states_become_no_numbers_says_where(studio, overflowing):
     overflowing("wild")
     recipe = studio.recipe("wild", label="Cat", steps=10, guidance=1.0, sampler={"name": "ddim"})
     seen = []
-    with pytest.raises(SamplingError, match=r"From step 4 of 10 on \(t = 59\) the states are no finite numbers\. Try"):
+    with pytest.raises(
+        SamplingError, match=r"From step 4 of 10 on \(t = 59\) the states are no finite numbers\. Try"
+    ):
         for frame in studio.stream(recipe):
             seen.append(frame)
     assert [frame.index for frame in seen] == [0, 1, 2, 3] and all(frame.x.std() > 1 for frame in seen)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from .classifier_spec import ClassifierSpec
 from ..errors import CheckpointError, OptionError
 from ..networks.config import UNetConfig
 from ..networks.precision import dtype_of
 from . import classifier
+from .classifier_spec import ClassifierSpec
 from .container import opened
 from .memory import TensorFile, take_weights
 from .native import DTYPES, Weights, skeleton
@@ -30,14 +30,20 @@ def assembled(path: Path, source: Source, found: Found, dtype: torch.dtype | Non
     with opened(path, framework="np") as file:
         views = {name: file.get_slice(source.original[name]) for one in found.renames for name in one.theirs}
         for one in found.renames:
-            _check(path, one, [tuple(views[name].get_shape()) for name in one.theirs], expected[one.ours], config)
+            _check(
+                path, one, [tuple(views[name].get_shape()) for name in one.theirs], expected[one.ours], config
+            )
         for name, view in views.items():
             if view.get_dtype() not in DTYPES:
-                raise CheckpointError(f"In {path.name} the tensor {name} is {view.get_dtype()}; weights here are one of "
-                                      f"{', '.join(DTYPES)}. Quantised files cannot be read: take the original.")
+                raise CheckpointError(
+                    f"In {path.name} the tensor {name} is {view.get_dtype()}; weights here are one of "
+                    f"{', '.join(DTYPES)}. Quantised files cannot be read: take the original."
+                )
     with TensorFile(path) as file:
-        state = {one.ours: _read(file, source, one, expected[one.ours], config,
-                                 dtype_of(one.ours, dtype)) for one in found.renames}
+        state = {
+            one.ours: _read(file, source, one, expected[one.ours], config, dtype_of(one.ours, dtype))
+            for one in found.renames
+        }
     return Weights(found.spec, take_weights(network, state))
 
 
@@ -48,19 +54,34 @@ def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape
 
 
-def _check(path: Path, one: Rename, shapes: list[tuple[int, ...]], wanted: tuple[int, ...], config: UNetConfig) -> None:
-    try:                                                    # on tensors without memory, so before any weight is read
-        made = shapes[0] if len(shapes) == 1 and not one.rows else tuple(_changed(
-            [torch.empty(shape, device="meta") for shape in shapes], one.rows, config).shape)
+def _check(
+    path: Path, one: Rename, shapes: list[tuple[int, ...]], wanted: tuple[int, ...], config: UNetConfig
+) -> None:
+    try:  # on tensors without memory, so before any weight is read
+        made = (
+            shapes[0]
+            if len(shapes) == 1 and not one.rows
+            else tuple(
+                _changed([torch.empty(shape, device="meta") for shape in shapes], one.rows, config).shape
+            )
+        )
     except (RuntimeError, IndexError, OptionError):
         made = None
     if made is None or _bare(made) != _bare(wanted):
-        raise CheckpointError(f"In {path.name} {' + '.join(one.theirs)} is {' + '.join(map(str, shapes))}; the network that the "
-                              f"other shapes describe has {wanted} there. The file is damaged or of another network.")
+        raise CheckpointError(
+            f"In {path.name} {' + '.join(one.theirs)} is {' + '.join(map(str, shapes))}; the network that "
+            f"the other shapes describe has {wanted} there. The file is damaged or of another network."
+        )
 
 
-def _read(file: TensorFile, source: Source, one: Rename, wanted: tuple[int, ...], config: UNetConfig,
-          dtype: torch.dtype | None) -> torch.Tensor:
+def _read(
+    file: TensorFile,
+    source: Source,
+    one: Rename,
+    wanted: tuple[int, ...],
+    config: UNetConfig,
+    dtype: torch.dtype | None,
+) -> torch.Tensor:
     """One tensor of ours: theirs as they are, one below the other, or what `Rename.rows` says besides."""
     names = [source.original[name] for name in one.theirs]
     shapes = [source.shapes[name] for name in one.theirs]
@@ -69,7 +90,7 @@ def _read(file: TensorFile, source: Source, one: Rename, wanted: tuple[int, ...]
         return _changed(parts, one.rows, config).reshape(wanted).contiguous()
     out, at = file.new(names[0], wanted, dtype), 0
     for name, shape in zip(names, shapes):
-        file.read(name, out[at:at + shape[0]])
+        file.read(name, out[at : at + shape[0]])
         at += shape[0]
     return out
 
@@ -90,7 +111,8 @@ def _changed(parts: list[torch.Tensor], change: str, config: UNetConfig) -> torc
 
 
 def _label_table(weight: torch.Tensor, bias: torch.Tensor | None = None, null: bool = False) -> torch.Tensor:
-    """What EDM's layer for one-hot labels, (width, K), makes of each of them, (K, width); with `null` of no label too.
+    """What EDM's layer for one-hot labels, (width, K), makes of each of them, (K, width); with `null` of no
+    label too.
 
     Where there is a bias (SongUNet) the label is scaled by sqrt(K) first; else (DhariwalUNet) not.
     """
@@ -103,6 +125,9 @@ def reordered(qkv: torch.Tensor, rows: str, config: UNetConfig) -> torch.Tensor:
     """The rows of qkv as (3, heads, d), from (heads, 3, d) ("legacy") or (heads, d, 3) ("edm")."""
     width = len(qkv) // 3
     heads = config.heads_for(width)
-    shape, order = {"legacy": ((heads, 3, width // heads), (1, 0, 2)), "edm": ((heads, width // heads, 3), (2, 0, 1))}[rows]
+    shape, order = {
+        "legacy": ((heads, 3, width // heads), (1, 0, 2)),
+        "edm": ((heads, width // heads, 3), (2, 0, 1)),
+    }[rows]
     split = qkv.view(*shape, *qkv.shape[1:])
     return split.permute(*order, *range(3, split.ndim)).reshape(qkv.shape)

@@ -1,4 +1,6 @@
-"""Writing safetensors in one piece: readers see the old file or the whole new one, and a full disk leaves the old."""
+"""Writing safetensors in one piece: readers see the old file or the whole new one, and a full disk leaves
+the old.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,10 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
         with files.replacing(path) as draft:
             save_file(dict(tensors), draft, metadata=dict(metadata))
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be written ({files.why(error)}). "
-                              f"{files.advice(error)}") from error
-    except SafetensorError as error:            # the library says no number: its first fault is a full disk
-        raise CheckpointError(f"{path} cannot be written ({error}). Free space there, or choose another "
-                              "folder.") from error
+        raise CheckpointError(
+            f"{path} cannot be written ({files.why(error)}). {files.advice(error)}"
+        ) from error
+    except SafetensorError as error:  # the library says no number: its first fault is a full disk
+        raise CheckpointError(
+            f"{path} cannot be written ({error}). Free space there, or choose another folder."
+        ) from error

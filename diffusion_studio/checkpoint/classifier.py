@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .classifier_spec import KIND, ClassifierSpec
 from ..errors import CheckpointError, OptionError
+from .classifier_spec import KIND, ClassifierSpec
 from .container import opened
 from .native import FORMAT, VERSION, compare, read_into
-from .native import write as write                          # the header takes any spec
+from .native import write as write  # the header takes any spec
 
 if TYPE_CHECKING:
     from ..networks.classifier import NoisyClassifier
@@ -35,8 +35,10 @@ def read_spec(path: str | Path) -> ClassifierSpec:
 
 def _spec(path: Path, header: Mapping[str, str]) -> ClassifierSpec:
     if header.get("format") != FORMAT or header.get("version") != VERSION or "spec" not in header:
-        raise CheckpointError(f"{path.name} has no {FORMAT} header of version {VERSION}, so it is no classifier that "
-                              "'diffusion-studio train --kind classifier' wrote.")
+        raise CheckpointError(
+            f"{path.name} has no {FORMAT} header of version {VERSION}, so it is no classifier that "
+            "'diffusion-studio train --kind classifier' wrote."
+        )
     try:
         return ClassifierSpec.from_json(header["spec"])
     except OptionError as error:
@@ -51,11 +53,15 @@ def skeleton(path: Path, spec: ClassifierSpec) -> NoisyClassifier:
     try:
         return without_weights(lambda: NoisyClassifier(spec.network))
     except (OptionError, RuntimeError) as error:
-        raise CheckpointError(f"The header of {path.name} describes no network that can be built: {error}") from error
+        raise CheckpointError(
+            f"The header of {path.name} describes no network that can be built: {error}"
+        ) from error
 
 
 def read_classifier(path: str | Path) -> tuple[ClassifierSpec, NoisyClassifier]:
-    """Spec and network, on the CPU, in the file's precision. Strict: every tensor there, of its shape, and none besides."""
+    """Spec and network, on the CPU, in the file's precision. Strict: every tensor there, of its shape, and
+    none besides.
+    """
     path = Path(path)
     with opened(path, framework="np") as file:
         spec = _spec(path, file.metadata() or {})

@@ -33,7 +33,9 @@ class ClassifierSpec:
         if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
             raise OptionError(f"labels must be a list of texts, got {self.labels!r}.")
         if len(self.labels) != self.network.classes:
-            raise OptionError(f"The network has {self.network.classes} classes and {len(self.labels)} label names.")
+            raise OptionError(
+                f"The network has {self.network.classes} classes and {len(self.labels)} label names."
+            )
         if not isinstance(self.provenance, Mapping):
             raise OptionError("provenance must be an object of names and values.")
 
@@ -58,8 +60,10 @@ class ClassifierSpec:
             raise OptionError("The classifier's description is not an object with a network.")
         network = dict(given["network"])
         if network.pop("name", None) != KIND:
-            raise OptionError(f"The network is of kind {given['network'].get('name')!r}, wanted a {KIND!r}. Give the file "
-                              "that 'diffusion-studio train --kind classifier' wrote.")
+            raise OptionError(
+                f"The network is of kind {given['network'].get('name')!r}, wanted a {KIND!r}. Give the file "
+                "that 'diffusion-studio train --kind classifier' wrote."
+            )
         given["network"] = ClassifierConfig.from_json(network)
         given["schedule"] = options.from_json(SCHEDULES, "noise schedule", given.get("schedule"))
         return options.build(cls, given, "field of the classifier's description")

@@ -17,11 +17,12 @@ from safetensors import SafetensorError, safe_open
 from ..errors import CheckpointError
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
-MAX_HEADER = 100_000_000                            # the safetensors library's own limit
-MAX_TENSORS = 20_000                                # the largest published pixel-space U-Nets have about 1,500
+MAX_HEADER = 100_000_000  # the safetensors library's own limit
+MAX_TENSORS = 20_000  # the largest published pixel-space U-Nets have about 1,500
 MAX_JSON = 4_000_000
 MAX_SHARDS = 1_000
-# Several files that are one model: NAME.safetensors.index.json (with a variant, such as fp16, before .json), and its parts.
+# Several files that are one model: NAME.safetensors.index.json (with a variant, such as fp16, before .json),
+# and its parts.
 INDEX = re.compile(r"(.+)\.safetensors\.index(?:\.([\w.-]+))?\.json")
 SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})\.safetensors")
 # A link into huggingface_hub's cache, which git and archives leave as its text where a system has no links.
@@ -50,8 +51,23 @@ class Outline:
         return sum(_count(shape) * _WIDTH.get(self.dtypes[name], 4) for name, shape in self.shapes.items())
 
 
-_WIDTH = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
-          "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1}
+_WIDTH = {
+    "F64": 8,
+    "I64": 8,
+    "U64": 8,
+    "F32": 4,
+    "I32": 4,
+    "U32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I16": 2,
+    "U16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+}
 
 
 def _count(shape: tuple[int, ...]) -> int:
@@ -70,15 +86,21 @@ class Shards:
         for part, file in files.items():
             for name in file.keys():
                 if name in places:
-                    raise CheckpointError(f"{path.name}: the tensor {name[:120]} is in two files, {places[name]} and {part.name}. "
-                                          "They are of different models, or damaged; download them again.")
+                    raise CheckpointError(
+                        f"{path.name}: the tensor {name[:120]} is in two files, {places[name]} and "
+                        f"{part.name}. They are of different models, or damaged; download them again."
+                    )
                 places[name], self._files[name] = part.name, file
         wrong = sorted(name for name, part in _weight_map(path).items() if places.get(name) != part)
         if wrong:
-            raise CheckpointError(f"{path.name} says that {_weight_map(path)[wrong[0]]} holds the tensor {wrong[0][:120]}, and it "
-                                  f"does not ({len(wrong)} such). The files are of different models, or an older download; "
-                                  "download all of them again.")
-        self._metadata = {name: value for file in files.values() for name, value in (file.metadata() or {}).items()}
+            raise CheckpointError(
+                f"{path.name} says that {_weight_map(path)[wrong[0]]} holds the tensor {wrong[0][:120]}, and "
+                f"it does not ({len(wrong)} such). The files are of different models, or an older download; "
+                "download all of them again."
+            )
+        self._metadata = {
+            name: value for file in files.values() for name, value in (file.metadata() or {}).items()
+        }
 
     def keys(self) -> list[str]:
         return list(self._files)
@@ -96,30 +118,43 @@ class Shards:
 def shard_files(path: Path) -> list[Path]:
     """The files that hold the weights of a path: those that an index names, or the path itself.
 
-    An index's names are those of files beside it: one with a folder in it is an error, and so is one that is not there.
+    An index's names are those of files beside it: one with a folder in it is an error, and so is one that is
+    not there.
     """
     if not INDEX.fullmatch(path.name):
         return [path]
     names = sorted(set(_weight_map(path).values()))
     for name in names:
         if "/" in name or "\\" in name or name in (".", "..") or not name.endswith(".safetensors"):
-            raise CheckpointError(f"{path.name} names {name[:120]!r} for weights; an index names .safetensors files that lie beside "
-                                  "it. It is damaged, of pickles, or was made to do harm.")
+            raise CheckpointError(
+                f"{path.name} names {name[:120]!r} for weights; an index names .safetensors files that lie "
+                "beside it. It is damaged, of pickles, or was made to do harm."
+            )
     if len(names) > MAX_SHARDS:
-        raise CheckpointError(f"{path.name} names {len(names):,} files; at most {MAX_SHARDS:,} are read. It is damaged.")
+        raise CheckpointError(
+            f"{path.name} names {len(names):,} files; at most {MAX_SHARDS:,} are read. It is damaged."
+        )
     missing = [name for name in names if not path.with_name(name).is_file()]
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise CheckpointError(f"{len(missing)} of the {len(names)} files of this model are missing beside {path.name}: {shown}. "
-                              "Download them too.")
+        raise CheckpointError(
+            f"{len(missing)} of the {len(names)} files of this model are missing beside {path.name}: "
+            f"{shown}. Download them too."
+        )
     return [path.with_name(name) for name in names]
 
 
 def _weight_map(path: Path) -> dict[str, str]:
     given = read_json(path).get("weight_map")
-    if not isinstance(given, dict) or not given or not all(isinstance(one, str) and one for one in given.values()):
-        raise CheckpointError(f"{path.name} has no weight_map from tensors to files, so it is no index of weights. Download it "
-                              "again.")
+    if (
+        not isinstance(given, dict)
+        or not given
+        or not all(isinstance(one, str) and one for one in given.values())
+    ):
+        raise CheckpointError(
+            f"{path.name} has no weight_map from tensors to files, so it is no index of weights. Download it "
+            "again."
+        )
     return given
 
 
@@ -145,7 +180,9 @@ def file_size(path: Path) -> int:
 
 @contextmanager
 def opened(path: Path, framework: str = "pt") -> Iterator[Any]:
-    """The file, memory-mapped, its header checked against its size by the safetensors library; of an index all its files."""
+    """The file, memory-mapped, its header checked against its size by the safetensors library; of an index
+    all its files.
+    """
     if INDEX.fullmatch(path.name) and path.is_file():
         with ExitStack() as stack:
             files = {one: stack.enter_context(opened(one, framework)) for one in shard_files(path)}
@@ -154,34 +191,46 @@ def opened(path: Path, framework: str = "pt") -> Iterator[Any]:
     if not path.is_file():
         raise CheckpointError(f"There is no weight file at {path}. Give the path of a .safetensors file.")
     if path.suffix.lower() in PICKLES:
-        raise CheckpointError(f"{path.name} is a pickle, which can run any code when opened; only safetensors files are "
-                              f"read here. Make one of it with: diffusion-studio convert {path.name} {path.stem}.safetensors")
+        raise CheckpointError(
+            f"{path.name} is a pickle, which can run any code when opened; only safetensors files are "
+            f"read here. Make one of it with: diffusion-studio convert {path.name} {path.stem}.safetensors"
+        )
     real = followed(path)
     if (other := something_else(real)) is not None:
         raise CheckpointError(f"{path.name} is not a whole safetensors file: {other}")
     try:
         file = safe_open(str(real), framework=framework, device="cpu")
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path.name} is not a whole safetensors file ({str(error)[:300]}). It may be cut short or be "
-                              "something else under this name; download or export it again.") from error
+        raise CheckpointError(
+            f"{path.name} is not a whole safetensors file ({str(error)[:300]}). It may be cut short or be "
+            "something else under this name; download or export it again."
+        ) from error
     with file:
         yield file
 
 
 def outline(path: Path) -> Outline:
     """The file's outline, its weights unread. Raises `CheckpointError`."""
-    with opened(path, framework="np") as file:              # numpy: does not import torch
+    with opened(path, framework="np") as file:  # numpy: does not import torch
         names = list(file.keys())
         if len(names) > MAX_TENSORS:
-            raise CheckpointError(f"{path.name} holds {len(names):,} tensors; U-Nets have at most some {MAX_TENSORS:,}. "
-                                  "It is not a U-Net's checkpoint.")
+            raise CheckpointError(
+                f"{path.name} holds {len(names):,} tensors; U-Nets have at most some {MAX_TENSORS:,}. "
+                "It is not a U-Net's checkpoint."
+            )
         views = {name: file.get_slice(name) for name in names}
-        return Outline(path, {name: tuple(view.get_shape()) for name, view in views.items()},
-                       {name: str(view.get_dtype()) for name, view in views.items()}, dict(file.metadata() or {}))
+        return Outline(
+            path,
+            {name: tuple(view.get_shape()) for name, view in views.items()},
+            {name: str(view.get_dtype()) for name, view in views.items()},
+            dict(file.metadata() or {}),
+        )
 
 
 def something_else(path: Path) -> str | None:
-    """What a file's first bytes betray, as the rest of a sentence; None where they could be a safetensors header."""
+    """What a file's first bytes betray, as the rest of a sentence; None where they could be a safetensors
+    header.
+    """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -191,15 +240,21 @@ def something_else(path: Path) -> str | None:
     if not start:
         return "it is empty. Download or export it again."
     if start.startswith(b"version https://git-lfs"):
-        return ("it is a Git LFS pointer, a note of where the weights lie. Fetch them with 'git lfs pull' in that "
-                "repository, or download the file itself.")
+        return (
+            "it is a Git LFS pointer, a note of where the weights lie. Fetch them with 'git lfs pull' in "
+            "that repository, or download the file itself."
+        )
     if start.lstrip()[:1] == b"<" and b"html" in start.lower():
         return "it is an HTML page, so its download went wrong (a login or an error page). Download it again."
     if start.startswith(b"PK\x03\x04"):
-        return ("it is a zip archive; PyTorch's pickles are that. If it is one, name it .pt and make a safetensors file of "
-                "it with 'diffusion-studio convert'; else unpack it.")
+        return (
+            "it is a zip archive; PyTorch's pickles are that. If it is one, name it .pt and make a "
+            "safetensors file of it with 'diffusion-studio convert'; else unpack it."
+        )
     if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and start[8:9] != b"{":
-        return "it is a pickle. Name it .pt and make a safetensors file of it with 'diffusion-studio convert'."
+        return (
+            "it is a pickle. Name it .pt and make a safetensors file of it with 'diffusion-studio convert'."
+        )
     if start.startswith(b"\x89HDF"):
         return "it is an HDF5 file (Keras). Only PyTorch's networks are read."
     if start.startswith(b"GGUF"):
@@ -207,8 +262,10 @@ def something_else(path: Path) -> str | None:
     if size >= 8:
         length = struct.unpack("<Q", start[:8])[0]
         if length > MAX_HEADER and start[8:9] == b"{":
-            return (f"its header claims {length:,} bytes, and at most {MAX_HEADER:,} are allowed. It is damaged or was made "
-                    "to do harm; download it again from where you trust it.")
+            return (
+                f"its header claims {length:,} bytes, and at most {MAX_HEADER:,} are allowed. It is damaged "
+                "or was made to do harm; download it again from where you trust it."
+            )
     return None
 
 
@@ -222,22 +279,26 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error}). Download it again, or move it away to have the configuration "
-                              "inferred from the weights.") from error
+        raise CheckpointError(
+            f"{path} is not JSON ({error}). Download it again, or move it away to have the configuration "
+            "inferred from the weights."
+        ) from error
     if not isinstance(given, dict):
         raise CheckpointError(f"{path} holds no JSON object, so it is no configuration.")
     return given
 
 
 def tree(shapes: Mapping[str, tuple[int, ...]], lines: int = 60) -> str:
-    """The outline as an indented tree of modules and shapes; runs of numbered modules with equal insides are one line."""
+    """The outline as an indented tree of modules and shapes; runs of numbered modules with equal insides
+    are one line.
+    """
     root: dict[str, Any] = {}
     for name, shape in shapes.items():
         *way, last = name.split(".")[:12]
         node = root
         for part in way:
             node = node.setdefault(part, {})
-            if not isinstance(node, dict):                  # a tensor and a module of one name
+            if not isinstance(node, dict):  # a tensor and a module of one name
                 node = {}
         if isinstance(node.get(last), dict):
             last += " (tensor)"
@@ -261,7 +322,9 @@ def _draw(node: Mapping[str, Any], depth: int) -> Iterator[str]:
         if not isinstance(inner, dict):
             yield f"{pad}{shown[:80]} {list(inner)}"
         elif all(not isinstance(one, dict) for one in inner.values()):
-            yield f"{pad}{shown[:80]}: " + ", ".join(f"{leaf[:80]} {list(shape)}" for leaf, shape in list(inner.items())[:8])
+            yield f"{pad}{shown[:80]}: " + ", ".join(
+                f"{leaf[:80]} {list(shape)}" for leaf, shape in list(inner.items())[:8]
+            )
         else:
             yield f"{pad}{shown[:80]}"
             yield from _draw(inner, depth + 1)

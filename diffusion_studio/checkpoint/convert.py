@@ -12,12 +12,18 @@ from .. import checkpoint, files
 from ..errors import CheckpointError
 
 
-def convert(given: str | Path, out: str | Path, flags: Mapping[str, Any] | None = None, take: str | None = None,
-            force: bool = False) -> Path:
-    """Write `out`, a native file with the spec in its header; the network computes bit for bit as the given file's does.
+def convert(
+    given: str | Path,
+    out: str | Path,
+    flags: Mapping[str, Any] | None = None,
+    take: str | None = None,
+    force: bool = False,
+) -> Path:
+    """Write `out`, a native file with the spec in its header; the network computes bit for bit as the given
+    file's does.
 
-    Pickles are opened here and nowhere else (`weights_only`); `take` names one of several state dicts in one. What had to
-    be assumed is kept in the header's provenance. Raises `CheckpointError`, `OptionError`.
+    Pickles are opened here and nowhere else (`weights_only`); `take` names one of several state dicts in one.
+    What had to be assumed is kept in the header's provenance. Raises `CheckpointError`, `OptionError`.
     """
     import torch
 
@@ -36,7 +42,10 @@ def convert(given: str | Path, out: str | Path, flags: Mapping[str, Any] | None 
         with tempfile.TemporaryDirectory(dir=None if files.streamed(out) else out.parent) as folder:
             plain = Path(folder) / f"{given.stem}.safetensors"
             provenance["taken"] = to_safetensors(given, plain, take)
-            weights, seen = (checkpoint.read_any(plain, flags, given), checkpoint.inspect(plain, flags, given))
+            weights, seen = (
+                checkpoint.read_any(plain, flags, given),
+                checkpoint.inspect(plain, flags, given),
+            )
             _write(out, weights, seen, provenance, torch)
     else:
         weights, seen = checkpoint.read_any(given, flags), checkpoint.inspect(given, flags)
@@ -49,8 +58,10 @@ def _write(out: Path, weights: Any, seen: Any, provenance: dict[str, Any], torch
     dtypes = {tensor.dtype for tensor in state.values()}
     spec = weights.spec
     if seen.found is not None:
-        provenance |= {"layout": seen.found.layout,
-                       "settings": {one.name: f"{one.value} ({one.source})" for one in seen.found.facts},
-                       "notes": list(seen.found.notes)}
+        provenance |= {
+            "layout": seen.found.layout,
+            "settings": {one.name: f"{one.value} ({one.source})" for one in seen.found.facts},
+            "notes": list(seen.found.notes),
+        }
         spec = replace(spec, provenance={**spec.provenance, **provenance})
     checkpoint.write(out, spec, state, dtypes.pop() if len(dtypes) == 1 else torch.float32)

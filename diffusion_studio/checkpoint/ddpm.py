@@ -1,4 +1,6 @@
-"""The layout of DDPM in torch: pesser's port of Ho et al. 2020, and ermongroup/ddim, which took it over. No torch."""
+"""The layout of DDPM in torch: pesser's port of Ho et al. 2020, and ermongroup/ddim, which took it over.
+No torch.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +8,65 @@ from typing import Any
 
 from ..errors import CheckpointError
 from ..networks.config import UNetConfig
-from .spec import ModelSpec
 from . import openai
 from .facts import Settings
 from .noise import named
 from .reader import Found, Reader, Source
+from .spec import ModelSpec
 from .walk import Part, renames
 
-_BLOCK = {"norm1": ("norm1",), "conv1": ("conv1",), "emb": ("temb_proj",), "norm2": ("norm2",), "conv2": ("conv2",),
-          "skip": ("nin_shortcut",)}
+_BLOCK = {
+    "norm1": ("norm1",),
+    "conv1": ("conv1",),
+    "emb": ("temb_proj",),
+    "norm2": ("norm2",),
+    "conv2": ("conv2",),
+    "skip": ("nin_shortcut",),
+}
 _INSIDE = {
-    "block": _BLOCK, "down": {"conv": ("conv",)}, "up": {"conv": ("conv",)},
+    "block": _BLOCK,
+    "down": {"conv": ("conv",)},
+    "up": {"conv": ("conv",)},
     "attention": {"norm": ("norm",), "qkv": ("q", "k", "v"), "out": ("proj_out",)},
-    "time": {"0": ("0",), "2": ("1",)}, "conv_in": {"": ("",)}, "norm_out": {"": ("",)}, "conv_out": {"": ("",)},
+    "time": {"0": ("0",), "2": ("1",)},
+    "conv_in": {"": ("",)},
+    "norm_out": {"": ("",)},
+    "conv_out": {"": ("",)},
 }
 _SIZES = {(1, 2, 2, 2): 32, (1, 2, 2, 2, 4): 64, (1, 1, 2, 2, 4, 4): 256}
 # Training, and what of the data's preparation is not undone when drawing.
-_IGNORED = ("dropout", "ema", "ema_rate", "type", "dataset", "category", "random_flip", "num_workers", "uniform_dequantization",
-            "gaussian_dequantization", "batch_size", "n_epochs", "n_iters", "snapshot_freq", "validation_freq", "last_only",
-            "weight_decay", "optimizer", "lr", "beta1", "amsgrad", "eps", "grad_clip")
-_SCHEDULES = {"linear": "linear", "quad": "scaled_linear", "const": "const", "jsd": "jsd", "sigmoid": "sigmoid"}
+_IGNORED = (
+    "dropout",
+    "ema",
+    "ema_rate",
+    "type",
+    "dataset",
+    "category",
+    "random_flip",
+    "num_workers",
+    "uniform_dequantization",
+    "gaussian_dequantization",
+    "batch_size",
+    "n_epochs",
+    "n_iters",
+    "snapshot_freq",
+    "validation_freq",
+    "last_only",
+    "weight_decay",
+    "optimizer",
+    "lr",
+    "beta1",
+    "amsgrad",
+    "eps",
+    "grad_clip",
+)
+_SCHEDULES = {
+    "linear": "linear",
+    "quad": "scaled_linear",
+    "const": "const",
+    "jsd": "jsd",
+    "sigmoid": "sigmoid",
+}
 
 
 def _place(part: Part) -> str:
@@ -50,33 +91,69 @@ def describe(source: Source) -> Found:
     attended = tuple(k for k in range(levels) if f"down.{k}.attn.0.q.weight" in source.shapes)
     told = Settings("ddpm", source.flags, source.args, {})
     size = told.told("image_size", _SIZES.get(multipliers, 2 ** (levels + 1)))
-    for name, value in (("ch", base), ("ch_mult", list(multipliers)), ("num_res_blocks", blocks), ("in_channels", channels),
-                        ("out_ch", source.shape("conv_out.weight", 4)[0]),
-                        ("resamp_with_conv", levels == 1 or "down.0.downsample.conv.weight" in source.shapes)):
+    for name, value in (
+        ("ch", base),
+        ("ch_mult", list(multipliers)),
+        ("num_res_blocks", blocks),
+        ("in_channels", channels),
+        ("out_ch", source.shape("conv_out.weight", 4)[0]),
+        ("resamp_with_conv", levels == 1 or "down.0.downsample.conv.weight" in source.shapes),
+    ):
         told.known(name, value)
     openai.known_list(told, "attn_resolutions", [size // 2**k for k in attended], size, levels)
     told.agreed("resolution", size)
     told.agreed("channels", channels)
-    if any(told.said(name) and told.told(name, usual) != usual for name, usual in (("logit_transform", False), ("rescaled", True))):
-        raise CheckpointError(f"{source.path.name} was trained on pictures that are not scaled to [-1, 1] (rescaled False, or "
-                              "logit_transform True), which is not undone here.")
+    if any(
+        told.said(name) and told.told(name, usual) != usual
+        for name, usual in (("logit_transform", False), ("rescaled", True))
+    ):
+        raise CheckpointError(
+            f"{source.path.name} was trained on pictures that are not scaled to [-1, 1] (rescaled False, or "
+            "logit_transform True), which is not undone here."
+        )
     steps = told.told("num_diffusion_timesteps", 1000)
     schedule = told.told("beta_schedule", "linear", choices=tuple(_SCHEDULES))
     start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
     variance = told.told("var_type", "fixedlarge", choices=("fixedlarge", "fixedsmall"))
     convolved = levels == 1 or "down.0.downsample.conv.weight" in source.shapes
     config = UNetConfig(
-        in_channels=channels, out_channels=source.shapes["conv_out.weight"][0], channels=base, multipliers=multipliers,
-        blocks=blocks, attention_levels=attended, heads=1, conditioning="add", resample="conv" if convolved else "plain",
-        downsample_padding="end", norm_eps=1e-6, time_order="sin_cos", time_shift=1,
-        stem_channels=None if widths[0] == base else base)
-    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance.removeprefix("fixed")},
-                                "spacing": "leading", "clip": True, "steps": min(250, steps)}
-    spec = ModelSpec(name=source.name, network=config, schedule=named(_SCHEDULES[schedule], steps, start, end),
-                     image_size=size, channels=channels, learned_variance=config.out_channels == 2 * channels,
-                     defaults=defaults)
-    return Found("ddpm", f"it has {', '.join(READER.sentinels)}", spec, tuple(renames(config, _place, _INSIDE)),
-                 told.finish(_IGNORED, whole=True))
+        in_channels=channels,
+        out_channels=source.shapes["conv_out.weight"][0],
+        channels=base,
+        multipliers=multipliers,
+        blocks=blocks,
+        attention_levels=attended,
+        heads=1,
+        conditioning="add",
+        resample="conv" if convolved else "plain",
+        downsample_padding="end",
+        norm_eps=1e-6,
+        time_order="sin_cos",
+        time_shift=1,
+        stem_channels=None if widths[0] == base else base,
+    )
+    defaults: dict[str, Any] = {
+        "sampler": {"name": "ddpm", "variance": variance.removeprefix("fixed")},
+        "spacing": "leading",
+        "clip": True,
+        "steps": min(250, steps),
+    }
+    spec = ModelSpec(
+        name=source.name,
+        network=config,
+        schedule=named(_SCHEDULES[schedule], steps, start, end),
+        image_size=size,
+        channels=channels,
+        learned_variance=config.out_channels == 2 * channels,
+        defaults=defaults,
+    )
+    return Found(
+        "ddpm",
+        f"it has {', '.join(READER.sentinels)}",
+        spec,
+        tuple(renames(config, _place, _INSIDE)),
+        told.finish(_IGNORED, whole=True),
+    )
 
 
 READER = Reader(

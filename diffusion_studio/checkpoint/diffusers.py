@@ -8,32 +8,65 @@ from typing import Any
 
 from ..errors import CheckpointError
 from ..networks.config import UNetConfig
-from .spec import ModelSpec
 from .diffusers_scheduler import SCHEDULER_FLAGS, Process, process_of
 from .facts import FILE, PRESET, Settings
 from .reader import Found, Reader, Source
+from .spec import ModelSpec
 from .walk import Part, renames
 
-_BLOCK = {"norm1": ("norm1",), "conv1": ("conv1",), "emb": ("time_emb_proj",), "norm2": ("norm2",), "conv2": ("conv2",),
-          "skip": ("conv_shortcut",)}
+_BLOCK = {
+    "norm1": ("norm1",),
+    "conv1": ("conv1",),
+    "emb": ("time_emb_proj",),
+    "norm2": ("norm2",),
+    "conv2": ("conv2",),
+    "skip": ("conv_shortcut",),
+}
 _RESAMPLE = {**_BLOCK, "conv": ("conv",)}
 INSIDE = {
-    "block": _BLOCK, "down": _RESAMPLE, "up": _RESAMPLE,
+    "block": _BLOCK,
+    "down": _RESAMPLE,
+    "up": _RESAMPLE,
     "attention": {"norm": ("group_norm",), "qkv": ("to_q", "to_k", "to_v"), "out": ("to_out.0",)},
-    "time": {"0": ("linear_1",), "2": ("linear_2",)}, "label": {"": ("",), "0": ("linear_1",), "2": ("linear_2",)},
-    "conv_in": {"": ("",)}, "norm_out": {"": ("",)}, "conv_out": {"": ("",)},
+    "time": {"0": ("linear_1",), "2": ("linear_2",)},
+    "label": {"": ("",), "0": ("linear_1",), "2": ("linear_2",)},
+    "conv_in": {"": ("",)},
+    "norm_out": {"": ("",)},
+    "conv_out": {"": ("",)},
 }
 _SINGLE = {"time": "time_embedding", "label": "class_embedding", "norm_out": "conv_norm_out"}
 # Channels and blocks of google's DDPM files, which predate the renaming of the attention's tensors.
 _GOOGLE = {((128, 256, 256, 256), 2): 32, ((128, 128, 256, 256, 512, 512), 2): 256}
-_GOOGLE_PRESET = {"attention_head_dim": None, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1,
-                  "norm_eps": 1e-6}
+_GOOGLE_PRESET = {
+    "attention_head_dim": None,
+    "downsample_padding": 0,
+    "flip_sin_to_cos": False,
+    "freq_shift": 1,
+    "norm_eps": 1e-6,
+}
 # Hugging Face's diffusion course, unit 2: classes as further channels of a UNet2DModel that lies under model.
 _COURSE_TABLE = "class_emb.weight"
-_COURSE_SCHEDULER = {"_class_name": "DDPMScheduler", "num_train_timesteps": 1000, "beta_schedule": "squaredcos_cap_v2"}
-# Names of a config.json that change nothing here: training, the average's, what shapes tell under another name.
-IGNORED = ("dropout", "downsample_type", "upsample_type", "num_train_timesteps", "decay", "inv_gamma", "min_decay", "id2label",
-           "optimization_step", "power", "update_after_step", "use_ema_warmup")
+_COURSE_SCHEDULER = {
+    "_class_name": "DDPMScheduler",
+    "num_train_timesteps": 1000,
+    "beta_schedule": "squaredcos_cap_v2",
+}
+# Names of a config.json that change nothing here: training, the average's, what shapes tell under another
+# name.
+IGNORED = (
+    "dropout",
+    "downsample_type",
+    "upsample_type",
+    "num_train_timesteps",
+    "decay",
+    "inv_gamma",
+    "min_decay",
+    "id2label",
+    "optimization_step",
+    "power",
+    "update_after_step",
+    "use_ema_warmup",
+)
 MAX_CLASSES = 100_000
 
 
@@ -43,7 +76,11 @@ def place(part: Part, last: int) -> str:
     if not part.way:
         return part.ours
     if part.way == "middle":
-        return "mid_block.attentions.0" if part.kind == "attention" else f"mid_block.resnets.{int(part.index > 0)}"
+        return (
+            "mid_block.attentions.0"
+            if part.kind == "attention"
+            else f"mid_block.resnets.{int(part.index > 0)}"
+        )
     at = f"{part.way}_blocks.{part.level if part.way == 'down' else last - part.level}"
     if part.kind in ("down", "up"):
         return f"{at}.{part.kind}samplers.0"
@@ -59,7 +96,9 @@ def describe(source: Source) -> Found:
     blocks = source.count("down_blocks.0.resnets.{}.norm1.weight")
     google = _GOOGLE.get((widths, blocks)) if source.aliased else None
     mine = {name: value for name, value in source.flags.items() if name not in SCHEDULER_FLAGS}
-    told = Settings("diffusers", mine, source.config, _GOOGLE_PRESET if google else {}, "google/ddpm by shapes")
+    told = Settings(
+        "diffusers", mine, source.config, _GOOGLE_PRESET if google else {}, "google/ddpm by shapes"
+    )
     widths = told.known("block_out_channels", list(widths)) and widths
     if source.shape("conv_in.weight", 4)[0] != widths[0]:
         raise CheckpointError("conv_in and the first level differ in width; UNet2DModel has no such network.")
@@ -70,9 +109,11 @@ def describe(source: Source) -> Found:
     planes = source.shape(_COURSE_TABLE, 2)[1] if _COURSE_TABLE in s else 0
     channels = taken - planes
     if channels not in (1, 3):
-        raise CheckpointError(f"{source.path.name} takes {taken} channels and gives {out}: besides the picture it is given something "
-                              "(a class, a mask, another picture) that no tensor in the file makes. Where its program has a table "
-                              f"of classes beside the network ({_COURSE_TABLE}), save both together.")
+        raise CheckpointError(
+            f"{source.path.name} takes {taken} channels and gives {out}: besides the picture it is given "
+            "something (a class, a mask, another picture) that no tensor in the file makes. Where its "
+            f"program has a table of classes beside the network ({_COURSE_TABLE}), save both together."
+        )
 
     def attended(way: str) -> tuple[int, ...]:
         found = [k for k in range(levels) if f"{way}_blocks.{k}.attentions.0.to_q.weight" in s]
@@ -84,14 +125,25 @@ def describe(source: Source) -> Found:
         names = []
         for level in range(levels) if way == "down" else reversed(range(levels)):
             kind = "Attn" if level in attended(way) else plain
-            suffix = {"down": "DownsampleBlock2D", "up": "UpsampleBlock2D"} if kind == "Resnet" else \
-                {"down": "DownBlock2D", "up": "UpBlock2D"}
+            suffix = (
+                {"down": "DownsampleBlock2D", "up": "UpsampleBlock2D"}
+                if kind == "Resnet"
+                else {"down": "DownBlock2D", "up": "UpBlock2D"}
+            )
             names.append(kind + suffix[way])
         _check_types(told, source, f"{way}_block_types", names)
     rows = source.shape("down_blocks.0.resnets.0.time_emb_proj.weight", 2)[0]
-    scaled = told.known("resnet_time_scale_shift", "scale_shift" if rows == 2 * widths[0] else "default") == "scale_shift"
-    middle = "attention" if "mid_block.attentions.0.to_q.weight" in s else \
-        "residual" if "mid_block.resnets.0.conv1.weight" in s else "none"
+    scaled = (
+        told.known("resnet_time_scale_shift", "scale_shift" if rows == 2 * widths[0] else "default")
+        == "scale_shift"
+    )
+    middle = (
+        "attention"
+        if "mid_block.attentions.0.to_q.weight" in s
+        else "residual"
+        if "mid_block.resnets.0.conv1.weight" in s
+        else "none"
+    )
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
     agreed_frame(told, middle, embedding, "positional")
 
@@ -108,37 +160,77 @@ def describe(source: Source) -> Found:
     pixels = size(source, told, 28 if planes and channels == 1 else google or {6: 128, 5: 64}.get(levels, 32))
     names, label = labels(source, told)
     config = UNetConfig(
-        in_channels=channels, out_channels=out, channels=widths[0], multipliers=tuple(w / widths[0] for w in widths),
-        blocks=blocks, attention_levels=attended("down"),
-        up_attention_levels=None if attended("up") == attended("down") else attended("up"), head_channels=head,
-        conditioning="scale_shift" if scaled else "add", resample=resample,
-        downsample_padding="both" if padding else "end", norm_groups=groups,
+        in_channels=channels,
+        out_channels=out,
+        channels=widths[0],
+        multipliers=tuple(w / widths[0] for w in widths),
+        blocks=blocks,
+        attention_levels=attended("down"),
+        up_attention_levels=None if attended("up") == attended("down") else attended("up"),
+        head_channels=head,
+        conditioning="scale_shift" if scaled else "add",
+        resample=resample,
+        downsample_padding="both" if padding else "end",
+        norm_groups=groups,
         norm_eps=told.told("norm_eps", 1e-5, absent=1e-5),
         time_order="cos_sin" if told.told("flip_sin_to_cos", True, absent=True) else "sin_cos",
-        time_shift=told.told("freq_shift", 0, absent=0), middle=middle, middle_groups=middle_groups,
+        time_shift=told.told("freq_shift", 0, absent=0),
+        middle=middle,
+        middle_groups=middle_groups,
         middle_scale=told.told("mid_block_scale_factor", 1.0, absent=1.0),
         embedding_channels=None if embedding == 4 * widths[0] else embedding,
-        center_input=told.told("center_input_sample", False, absent=False), **label)
+        center_input=told.told("center_input_sample", False, absent=False),
+        **label,
+    )
     if planes and config.center_input:
-        raise CheckpointError(f"{source.path.name} centres its input (center_input_sample), the channels of its class too, which is "
-                              "not built here.")
-    process = _course_process(source) if planes else process_of(source.scheduler, source.flags, out == 2 * channels)
+        raise CheckpointError(
+            f"{source.path.name} centres its input (center_input_sample), the channels of its class too, "
+            "which is not built here."
+        )
+    process = (
+        _course_process(source) if planes else process_of(source.scheduler, source.flags, out == 2 * channels)
+    )
     notes, defaults = process.notes, process.defaults
     if google and "norm_eps" not in source.config:
-        notes.append("the settings of google's DDPM files were taken, as channels and the attention's old names are theirs")
+        notes.append(
+            "the settings of google's DDPM files were taken, as channels and the attention's old names are "
+            "theirs"
+        )
     if names:
         defaults["label"] = names[0]
-    spec = ModelSpec(name=source.name, network=config, schedule=process.schedule, parametrization=process.parametrization,
-                     sigma_data=process.sigma_data, image_size=pixels, channels=channels, learned_variance=out == 2 * channels, labels=names,
-                     defaults=defaults)
-    made = renames(config, lambda part: _COURSE_TABLE.rpartition(".")[0] if planes and part.kind == "label" else
-                   place(part, levels - 1), INSIDE)
-    return Found("diffusers", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
-                 told.finish(IGNORED, whole=True) + process.facts, tuple(notes))
+    spec = ModelSpec(
+        name=source.name,
+        network=config,
+        schedule=process.schedule,
+        parametrization=process.parametrization,
+        sigma_data=process.sigma_data,
+        image_size=pixels,
+        channels=channels,
+        learned_variance=out == 2 * channels,
+        labels=names,
+        defaults=defaults,
+    )
+    made = renames(
+        config,
+        lambda part: (
+            _COURSE_TABLE.rpartition(".")[0] if planes and part.kind == "label" else place(part, levels - 1)
+        ),
+        INSIDE,
+    )
+    return Found(
+        "diffusers",
+        f"it has {', '.join(READER.sentinels)}",
+        spec,
+        tuple(made),
+        told.finish(IGNORED, whole=True) + process.facts,
+        tuple(notes),
+    )
 
 
 def without_extras(source: Source) -> Source:
-    """The source without flags that a pasted config.json has besides: its class, and a None that only the process has."""
+    """The source without flags that a pasted config.json has besides: its class, and a None that only the
+    process has.
+    """
     flags = {name: value for name, value in source.flags.items() if not name.startswith("_")}
     if str(flags.get("num_train_timesteps", "")).lower() in ("none", "null"):
         del flags["num_train_timesteps"]
@@ -159,18 +251,30 @@ def _resample(source: Source, levels: int) -> str:
     for way, last in (("down", levels - 1), ("up", levels - 1)):
         for k in range(last):
             at = f"{way}_blocks.{k}.{way}samplers.0"
-            found.add("residual" if f"{at}.norm1.weight" in source.shapes else
-                      "conv" if f"{at}.conv.weight" in source.shapes else "nothing")
+            found.add(
+                "residual"
+                if f"{at}.norm1.weight" in source.shapes
+                else "conv"
+                if f"{at}.conv.weight" in source.shapes
+                else "nothing"
+            )
     if len(found) > 1 or "nothing" in found:
-        raise CheckpointError(f"The levels of {source.path.name} change size in different ways ({', '.join(sorted(found))}). "
-                              "The U-Net here changes it by convolutions or by residual blocks, everywhere alike.")
+        raise CheckpointError(
+            f"The levels of {source.path.name} change size in different ways ({', '.join(sorted(found))}). "
+            "The U-Net here changes it by convolutions or by residual blocks, everywhere alike."
+        )
     return found.pop() if found else "conv"
 
 
 def _check_types(told: Settings, source: Source, name: str, names: list[str]) -> None:
     """The last level has no resampling, so a type that differs only in it is the same network."""
+
     def alike(kind: str) -> str:
-        return str(kind).replace("ResnetDownsampleBlock2D", "DownBlock2D").replace("ResnetUpsampleBlock2D", "UpBlock2D")
+        return (
+            str(kind)
+            .replace("ResnetDownsampleBlock2D", "DownBlock2D")
+            .replace("ResnetUpsampleBlock2D", "UpBlock2D")
+        )
 
     given = source.config.get(name)
     if isinstance(given, list) and [alike(one) for one in given] == [alike(one) for one in names]:
@@ -181,10 +285,14 @@ def _check_types(told: Settings, source: Source, name: str, names: list[str]) ->
 def size(source: Source, told: Settings, assumed: int) -> int:
     size = source.config.get("sample_size")
     if "sample_size" in source.flags or not isinstance(size, list):
-        return told.told("sample_size", assumed, optional=True) or assumed         # null: the network has no size of its own
+        return (
+            told.told("sample_size", assumed, optional=True) or assumed
+        )  # null: the network has no size of its own
     if len(size) != 2 or size[0] != size[1] or type(size[0]) is not int:
-        raise CheckpointError(f"The pictures of this model are {str(size)[:80]}; only square ones can be drawn. Give another size "
-                              "with the flag sample_size.")
+        raise CheckpointError(
+            f"The pictures of this model are {str(size)[:80]}; only square ones can be drawn. Give another "
+            "size with the flag sample_size."
+        )
     told.known("sample_size", size)
     return size[0]
 
@@ -198,7 +306,11 @@ def labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, A
         count, width = source.shape(_COURSE_TABLE, 2)
         told.agreed("num_class_embeds", None)
         told.agreed("class_embed_type", None)
-        return tuple(f"class {k}" for k in range(count)), {"classes": count, "class_embedding": "channels", "class_channels": width}
+        return tuple(f"class {k}" for k in range(count)), {
+            "classes": count,
+            "class_embedding": "channels",
+            "class_channels": width,
+        }
     if "class_embedding.weight" in source.shapes:
         told.known("num_class_embeds", source.shape("class_embedding.weight", 2)[0], none_says_none=True)
         told.agreed("class_embed_type", None)
@@ -207,8 +319,10 @@ def labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, A
         told.known("class_embed_type", "timestep")
         count, kind = told.told("num_class_embeds", 1000, optional=True) or 1000, "sinusoidal"
         if not 1 <= count <= MAX_CLASSES:
-            raise CheckpointError(f"num_class_embeds must be from 1 to {MAX_CLASSES:,}, got {count:,}. No tensor tells how many "
-                                  "classes there are; say it with the flag num_class_embeds.")
+            raise CheckpointError(
+                f"num_class_embeds must be from 1 to {MAX_CLASSES:,}, got {count:,}. No tensor tells how "
+                "many classes there are; say it with the flag num_class_embeds."
+            )
     else:
         told.agreed("num_class_embeds", None)
         told.agreed("class_embed_type", None)
@@ -225,10 +339,14 @@ def _course_process(source: Source) -> Process:
     if source.scheduler:
         return process_of(source.scheduler, source.flags, False)
     found = process_of(_COURSE_SCHEDULER, source.flags, False)
-    found.facts = tuple(replace(one, source=f"{PRESET} diffusion course") if one.source.startswith(FILE) else one
-                        for one in found.facts)
-    found.notes.append("a table of classes that become channels of the picture is the network of Hugging Face's diffusion course: "
-                       "its notebook's scheduler is taken (1000 timesteps, squaredcos_cap_v2)")
+    found.facts = tuple(
+        replace(one, source=f"{PRESET} diffusion course") if one.source.startswith(FILE) else one
+        for one in found.facts
+    )
+    found.notes.append(
+        "a table of classes that become channels of the picture is the network of Hugging Face's diffusion "
+        "course: its notebook's scheduler is taken (1000 timesteps, squaredcos_cap_v2)"
+    )
     return found
 
 
@@ -237,31 +355,54 @@ def _refuse_other_blocks(source: Source) -> None:
     for name in ("down_block_types", "up_block_types"):
         given = source.config.get(name)
         kinds += given if isinstance(given, list) else []
-    if any("Skip" in str(kind) for kind in kinds) or source.config.get("time_embedding_type") == "fourier" \
-            or source.shapes.get("time_proj.weight", ()) and len(source.shapes["time_proj.weight"]) == 1:
-        raise CheckpointError(f"{source.path.name} has parts of an NCSN++ network (Skip blocks, Fourier embedding) among others; "
-                              "it is built here where all levels are Skip blocks.")
-    if source.config.get("time_embedding_type", "positional") != "positional" or "time_proj.weight" in source.shapes:
-        raise CheckpointError(f"{source.path.name} embeds time by a learned table; the U-Net here by sines and cosines.")
+    if (
+        any("Skip" in str(kind) for kind in kinds)
+        or source.config.get("time_embedding_type") == "fourier"
+        or source.shapes.get("time_proj.weight", ())
+        and len(source.shapes["time_proj.weight"]) == 1
+    ):
+        raise CheckpointError(
+            f"{source.path.name} has parts of an NCSN++ network (Skip blocks, Fourier embedding) among "
+            "others; it is built here where all levels are Skip blocks."
+        )
+    if (
+        source.config.get("time_embedding_type", "positional") != "positional"
+        or "time_proj.weight" in source.shapes
+    ):
+        raise CheckpointError(
+            f"{source.path.name} embeds time by a learned table; the U-Net here by sines and cosines."
+        )
     if source.config.get("class_embed_type") == "identity":
-        raise CheckpointError(f"{source.path.name} is given finished class embeddings (class_embed_type identity), which no "
-                              "file here makes.")
+        raise CheckpointError(
+            f"{source.path.name} is given finished class embeddings (class_embed_type identity), which no "
+            "file here makes."
+        )
 
 
 READER = Reader(
     title="diffusers UNet2DModel",
     sentinels=("conv_in.weight", "time_embedding.linear_1.weight", "down_blocks.0.resnets.0.norm1.weight"),
     describe=describe,
-    aliases=((".Conv2d_0.", ".conv."), (".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."),
-             (".proj_attn.", ".to_out.0.")),
+    aliases=(
+        (".Conv2d_0.", ".conv."),
+        (".query.", ".to_q."),
+        (".key.", ".to_k."),
+        (".value.", ".to_v."),
+        (".proj_attn.", ".to_out.0."),
+    ),
     outside=(_COURSE_TABLE,),
     ambiguous=(
         (("attention_head_dim",), ((None,), (4,), (8,), (16,), (32,), (64,))),
         (("flip_sin_to_cos", "freq_shift"), ((True, 0), (False, 1), (True, 1), (False, 0))),
         (("downsample_padding",), ((1,), (0,))),
         (("norm_num_groups",), ((32,), (16,), (8,), (4,))),
-        (("beta_schedule", "prediction_type"),
-         tuple((kind, means) for kind in ("linear", "squaredcos_cap_v2", "scaled_linear", "sigmoid")
-               for means in ("epsilon", "v_prediction", "sample"))),
+        (
+            ("beta_schedule", "prediction_type"),
+            tuple(
+                (kind, means)
+                for kind in ("linear", "squaredcos_cap_v2", "scaled_linear", "sigmoid")
+                for means in ("epsilon", "v_prediction", "sample")
+            ),
+        ),
     ),
 )

@@ -1,4 +1,6 @@
-"""NCSN++ in diffusers' layout: UNet2DModel of Skip blocks, with FIR filters, input and output paths. No torch."""
+"""NCSN++ in diffusers' layout: UNet2DModel of Skip blocks, with FIR filters, input and output paths. No
+torch.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +10,21 @@ from typing import Any
 from ..diffusion.schedule import VarianceExploding
 from ..errors import CheckpointError
 from ..networks.config import UNetConfig
-from .spec import ModelSpec
 from . import diffusers
 from .diffusers_scheduler import SCHEDULER_FLAGS, Process, process_of
 from .facts import Settings
 from .reader import Found, Reader, Source
+from .spec import ModelSpec
 from .walk import Part, Rename, renames
 
-_INSIDE = {**diffusers.INSIDE, "input": {"conv": ("",)}, "output": {"norm": ("skip_norm",), "conv": ("skip_conv",)}}
+_INSIDE = {
+    **diffusers.INSIDE,
+    "input": {"conv": ("",)},
+    "output": {"norm": ("skip_norm",), "conv": ("skip_conv",)},
+}
 _VE_FLAGS = ("num_train_timesteps", "sigma_min", "sigma_max", "snr", "correct_steps", "sampling_eps")
 _SQRT2 = math.sqrt(2)
-_LEAST = 128                    # of a level with attention: below it diffusers' groups follow another rule
+_LEAST = 128  # of a level with attention: below it diffusers' groups follow another rule
 
 
 def describe(source: Source) -> Found:
@@ -28,33 +34,54 @@ def describe(source: Source) -> Found:
     source.shape("down_blocks.0.resnets.0.norm1.weight", 1)
     widths = tuple(source.shape(f"down_blocks.{k}.resnets.0.conv1.weight", 4)[0] for k in range(levels))
     blocks = source.count("down_blocks.0.resnets.{}.norm1.weight")
-    flags = {name: value for name, value in source.flags.items() if name not in (*SCHEDULER_FLAGS, *_VE_FLAGS)}
+    flags = {
+        name: value for name, value in source.flags.items() if name not in (*SCHEDULER_FLAGS, *_VE_FLAGS)
+    }
     told = Settings("diffusers", flags, source.config, {})
     told.known("block_out_channels", list(widths))
     told.known("layers_per_block", blocks)
     channels, out = source.shape("conv_in.weight", 4)[1], source.shape("conv_out.weight", 4)[0]
     told.known("in_channels", channels)
     told.known("out_channels", out)
-    going = {way: tuple(k for k in range(levels) if f"{way}_blocks.{k}.attentions.0.to_q.weight" in s)
-             for way in ("down", "up")}
+    going = {
+        way: tuple(k for k in range(levels) if f"{way}_blocks.{k}.attentions.0.to_q.weight" in s)
+        for way in ("down", "up")
+    }
     for way, suffix in (("down", "SkipDownBlock2D"), ("up", "SkipUpBlock2D")):
-        told.known(f"{way}_block_types", [("Attn" if k in going[way] else "") + suffix for k in range(levels)])
+        told.known(
+            f"{way}_block_types", [("Attn" if k in going[way] else "") + suffix for k in range(levels)]
+        )
     rising = tuple(sorted(levels - 1 - k for k in going["up"]))
     for level in {*going["down"], *rising}:
         if widths[level] < _LEAST:
-            raise CheckpointError(f"{source.path.name} attends at a level of {widths[level]} channels. Below {_LEAST} "
-                                  "diffusers normalises such levels otherwise than the rest of an NCSN++, which is not built here.")
+            raise CheckpointError(
+                f"{source.path.name} attends at a level of {widths[level]} channels. Below {_LEAST} "
+                "diffusers normalises such levels otherwise than the rest of an NCSN++, which is not built "
+                "here."
+            )
     rows = source.shape("down_blocks.0.resnets.0.time_emb_proj.weight", 2)[0]
-    scaled = told.known("resnet_time_scale_shift", "scale_shift" if rows == 2 * widths[0] else "default") == "scale_shift"
-    random = told.known("time_embedding_type", "fourier" if "time_proj.weight" in s else "positional") == "fourier"
-    middle = "attention" if "mid_block.attentions.0.to_q.weight" in s else \
-        "residual" if "mid_block.resnets.0.conv1.weight" in s else "none"
+    scaled = (
+        told.known("resnet_time_scale_shift", "scale_shift" if rows == 2 * widths[0] else "default")
+        == "scale_shift"
+    )
+    random = (
+        told.known("time_embedding_type", "fourier" if "time_proj.weight" in s else "positional") == "fourier"
+    )
+    middle = (
+        "attention"
+        if "mid_block.attentions.0.to_q.weight" in s
+        else "residual"
+        if "mid_block.resnets.0.conv1.weight" in s
+        else "none"
+    )
     head = told.told("attention_head_dim", None, absent=8, optional=True)
     groups = told.told("norm_num_groups", None, absent=32)
     for width in (widths[0], *([widths[-1]] if middle != "none" else [])):
         if groups not in (None, min(width // 4, 32)):
-            raise CheckpointError(f"norm_num_groups = {groups} gives the middle and the end of {source.path.name} other groups than "
-                                  "its Skip blocks have; only null, or what they have, is built here.")
+            raise CheckpointError(
+                f"norm_num_groups = {groups} gives the middle and the end of {source.path.name} other groups "
+                "than its Skip blocks have; only null, or what they have, is built here."
+            )
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
     diffusers.agreed_frame(told, middle, embedding, "fourier" if random else "positional")
@@ -64,31 +91,72 @@ def describe(source: Source) -> Found:
     told.told("act_fn", "silu", absent="silu", choices=("silu", "swish"))
     if random:
         process = _exploding(source)
-        time: dict[str, Any] = {"time_embedding": "fourier", "time_channels": 2 * widths[0], "time_log": True,
-                                "time_scale": 0.5, "time_order": "sin_cos", "unit_input": not centred}
+        time: dict[str, Any] = {
+            "time_embedding": "fourier",
+            "time_channels": 2 * widths[0],
+            "time_log": True,
+            "time_scale": 0.5,
+            "time_order": "sin_cos",
+            "unit_input": not centred,
+        }
     else:
         process = process_of(source.scheduler, source.flags, out == 2 * channels)
-        time = {"time_order": "cos_sin" if told.told("flip_sin_to_cos", True, absent=True) else "sin_cos",
-                "time_shift": told.told("freq_shift", 0, absent=0), "center_input": centred}
+        time = {
+            "time_order": "cos_sin" if told.told("flip_sin_to_cos", True, absent=True) else "sin_cos",
+            "time_shift": told.told("freq_shift", 0, absent=0),
+            "center_input": centred,
+        }
     config = UNetConfig(
-        in_channels=channels, out_channels=out, channels=widths[0], multipliers=tuple(w / widths[0] for w in widths),
-        blocks=blocks, attention_levels=going["down"], up_attention_levels=None if rising == going["down"] else rising,
-        head_channels=head, conditioning="scale_shift" if scaled else "add", resample="residual", norm_least=4,
-        norm_eps=told.told("norm_eps", 1e-6, absent=1e-5), middle=middle,
+        in_channels=channels,
+        out_channels=out,
+        channels=widths[0],
+        multipliers=tuple(w / widths[0] for w in widths),
+        blocks=blocks,
+        attention_levels=going["down"],
+        up_attention_levels=None if rising == going["down"] else rising,
+        head_channels=head,
+        conditioning="scale_shift" if scaled else "add",
+        resample="residual",
+        norm_least=4,
+        norm_eps=told.told("norm_eps", 1e-6, absent=1e-5),
+        middle=middle,
         middle_groups=0 if bare else told.told("attn_norm_num_groups", None, absent=None),
         middle_scale=told.told("mid_block_scale_factor", _SQRT2, absent=1.0),
-        embedding_channels=None if embedding == 4 * widths[0] else embedding, resample_filter="fir", resample_skip=True,
-        skip_scale=math.sqrt(0.5), up_attention="last", input_path="skip", output_path="skip", **time, **label)
+        embedding_channels=None if embedding == 4 * widths[0] else embedding,
+        resample_filter="fir",
+        resample_skip=True,
+        skip_scale=math.sqrt(0.5),
+        up_attention="last",
+        input_path="skip",
+        output_path="skip",
+        **time,
+        **label,
+    )
     if labels:
         process.defaults["label"] = labels[0]
-    spec = ModelSpec(name=source.name, network=config, schedule=process.schedule, parametrization=process.parametrization,
-                     sigma_data=process.sigma_data, image_size=size, channels=channels, learned_variance=out == 2 * channels,
-                     labels=labels, defaults=process.defaults)
+    spec = ModelSpec(
+        name=source.name,
+        network=config,
+        schedule=process.schedule,
+        parametrization=process.parametrization,
+        sigma_data=process.sigma_data,
+        image_size=size,
+        channels=channels,
+        learned_variance=out == 2 * channels,
+        labels=labels,
+        defaults=process.defaults,
+    )
     made = [_signed(one, random) for one in renames(config, lambda part: _place(part, levels - 1), _INSIDE)]
     if random:
         made.append(Rename("frequencies", ("time_proj.weight",)))
-    return Found("diffusers-ncsnpp", f"it has {', '.join(READER.sentinels)}", spec, tuple(made),
-                 told.finish((*diffusers.IGNORED, "downsample_padding"), whole=True) + process.facts, tuple(process.notes))
+    return Found(
+        "diffusers-ncsnpp",
+        f"it has {', '.join(READER.sentinels)}",
+        spec,
+        tuple(made),
+        told.finish((*diffusers.IGNORED, "downsample_padding"), whole=True) + process.facts,
+        tuple(process.notes),
+    )
 
 
 def _place(part: Part, last: int) -> str:
@@ -102,29 +170,53 @@ def _place(part: Part, last: int) -> str:
 
 
 def _signed(one: Rename, random: bool) -> Rename:
-    """Such a network gives the score, -eps / sigma: its last layers change sign, and the division falls away."""
+    """Such a network gives the score, -eps / sigma: its last layers change sign, and the division falls
+    away.
+    """
     last = one.ours.startswith("conv_out.") or (one.ours.startswith("output_path.") and ".conv." in one.ours)
     return Rename(one.ours, one.theirs, "negated") if random and last else one
 
 
 def _exploding(source: Source) -> Process:
-    """The process of ScoreSdeVeScheduler. Its pictures go from 0 to 1, ours from -1 to 1, so all noise counts twice."""
-    told = Settings("diffusers scheduler", {name: value for name, value in source.flags.items() if name in _VE_FLAGS},
-                    source.scheduler, {})
+    """The process of ScoreSdeVeScheduler. Its pictures go from 0 to 1, ours from -1 to 1, so all noise
+    counts twice.
+    """
+    told = Settings(
+        "diffusers scheduler",
+        {name: value for name, value in source.flags.items() if name in _VE_FLAGS},
+        source.scheduler,
+        {},
+    )
     kind = str(source.scheduler.get("_class_name", "ScoreSdeVeScheduler"))[:80]
     if kind != "ScoreSdeVeScheduler":
-        raise CheckpointError(f"{source.path.name} embeds sigma itself by Fourier features and divides by it, which {kind} does "
-                              "not give it. It belongs to ScoreSdeVeScheduler; correct scheduler_config.json, or move it away.")
+        raise CheckpointError(
+            f"{source.path.name} embeds sigma itself by Fourier features and divides by it, which {kind} "
+            "does "
+            "not give it. It belongs to ScoreSdeVeScheduler; correct scheduler_config.json, or move it away."
+        )
     timesteps = told.told("num_train_timesteps", 2000, absent=2000)
     least, most = told.told("sigma_min", 0.01, absent=0.01), told.told("sigma_max", 1348.0, absent=1348.0)
     correct, snr = told.told("correct_steps", 1, absent=1), told.told("snr", 0.15, absent=0.15)
     told.told("sampling_eps", 1e-5, absent=1e-5)
-    notes = ["pictures of its program go from 0 to 1; here from -1 to 1, so its sigmas are doubled",
-             "its program takes the mean length of noise and score over all pictures of a batch for its Langevin steps; here each "
-             "picture has its own, so that it does not depend on the others"]
-    defaults = {"sampler": {"name": "predictor_corrector", "correct_steps": correct, "snr": snr, "correct_first": True}, "spacing": "log-snr", "clip": False,
-                "steps": min(250, timesteps)}
-    return Process(VarianceExploding(timesteps, 2 * least, 2 * most, "sigma"), "eps", defaults, told.finish(), notes)
+    notes = [
+        "pictures of its program go from 0 to 1; here from -1 to 1, so its sigmas are doubled",
+        "its program takes the mean length of noise and score over all pictures of a batch for its Langevin "
+        "steps; here each picture has its own, so that it does not depend on the others",
+    ]
+    defaults = {
+        "sampler": {
+            "name": "predictor_corrector",
+            "correct_steps": correct,
+            "snr": snr,
+            "correct_first": True,
+        },
+        "spacing": "log-snr",
+        "clip": False,
+        "steps": min(250, timesteps),
+    }
+    return Process(
+        VarianceExploding(timesteps, 2 * least, 2 * most, "sigma"), "eps", defaults, told.finish(), notes
+    )
 
 
 READER = Reader(
@@ -132,5 +224,8 @@ READER = Reader(
     sentinels=("conv_in.weight", "time_embedding.linear_1.weight", "down_blocks.0.skip_conv.weight"),
     describe=describe,
     aliases=diffusers.READER.aliases,
-    ambiguous=((("attention_head_dim",), ((None,), (8,), (32,), (64,))), (("center_input_sample",), ((False,), (True,)))),
+    ambiguous=(
+        (("attention_head_dim",), ((None,), (8,), (32,), (64,))),
+        (("center_input_sample",), ((False,), (True,))),
+    ),
 )

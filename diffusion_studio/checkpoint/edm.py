@@ -1,4 +1,5 @@
-"""The layout of EDM (Karras et al. 2022): SongUNet (DDPM++, NCSN++) and DhariwalUNet (ADM), preconditioned. No torch.
+"""The layout of EDM (Karras et al. 2022): SongUNet (DDPM++, NCSN++) and DhariwalUNet (ADM), preconditioned.
+No torch.
 
 Checked against NVlabs/edm's own classes.
 """
@@ -15,29 +16,95 @@ import numpy as np
 from ..diffusion.schedule import NoiseSchedule, Table, VarianceExploding, VariancePreserving
 from ..errors import CheckpointError, OptionError
 from ..networks.config import UNetConfig
-from .spec import ModelSpec
 from .facts import Settings
 from .openai import known_list, whole
 from .reader import Found, Reader, Source
+from .spec import ModelSpec
 from .walk import Part, Rename, renames
 
 PRECONDITIONINGS = ("vp", "ve", "iddpm", "edm")
-_BLOCK = {"norm1": ("norm0",), "conv1": ("conv0",), "emb": ("affine",), "norm2": ("norm1",), "conv2": ("conv1",),
-          "skip": ("skip",)}
+_BLOCK = {
+    "norm1": ("norm0",),
+    "conv1": ("conv0",),
+    "emb": ("affine",),
+    "norm2": ("norm1",),
+    "conv2": ("conv1",),
+    "skip": ("skip",),
+}
 _INSIDE = {
-    "block": _BLOCK, "down": _BLOCK, "up": _BLOCK,
+    "block": _BLOCK,
+    "down": _BLOCK,
+    "up": _BLOCK,
     "attention": {"norm": ("norm2",), "qkv": ("qkv",), "out": ("proj",)},
-    "time": {"0": ("map_layer0",), "2": ("map_layer1",)}, "label": {"": ("",)}, "input": {"conv": ("",)},
-    "output": {"norm": ("aux_norm",), "conv": ("aux_conv",)}, "conv_in": {"": ("",)}, "norm_out": {"": ("",)},
+    "time": {"0": ("map_layer0",), "2": ("map_layer1",)},
+    "label": {"": ("",)},
+    "input": {"conv": ("",)},
+    "output": {"norm": ("aux_norm",), "conv": ("aux_conv",)},
+    "conv_in": {"": ("",)},
+    "norm_out": {"": ("",)},
     "conv_out": {"": ("",)},
 }
-_UNUSED = ("resample_filter", "map_augment.weight")         # the filter is a formula; no augmentation label when drawing
-_IGNORED = ("dropout", "label_dropout", "use_fp16", "duration", "batch", "lr", "ema", "augment", "xflip", "fp16", "ls", "seed",
-            "outdir", "data", "bench", "cache", "workers", "desc", "nosubdir", "tick", "snap", "dump", "transfer", "resume", "dry_run",
-            "batch_gpu", "P_mean", "P_std", "path", "use_labels", "max_size", "pin_memory", "num_workers", "prefetch_factor", "betas",
-            "eps", "p", "yflip", "scale", "rotate_frac", "aniso", "translate_frac", "total_kimg", "ema_halflife_kimg", "batch_size",
-            "loss_scaling", "cudnn_benchmark", "kimg_per_tick", "snapshot_ticks", "state_dump_ticks", "run_dir", "ema_rampup_ratio",
-            "resume_pkl", "resume_state_dump", "resume_kimg")
+_UNUSED = (
+    "resample_filter",
+    "map_augment.weight",
+)  # the filter is a formula; no augmentation label when drawing
+_IGNORED = (
+    "dropout",
+    "label_dropout",
+    "use_fp16",
+    "duration",
+    "batch",
+    "lr",
+    "ema",
+    "augment",
+    "xflip",
+    "fp16",
+    "ls",
+    "seed",
+    "outdir",
+    "data",
+    "bench",
+    "cache",
+    "workers",
+    "desc",
+    "nosubdir",
+    "tick",
+    "snap",
+    "dump",
+    "transfer",
+    "resume",
+    "dry_run",
+    "batch_gpu",
+    "P_mean",
+    "P_std",
+    "path",
+    "use_labels",
+    "max_size",
+    "pin_memory",
+    "num_workers",
+    "prefetch_factor",
+    "betas",
+    "eps",
+    "p",
+    "yflip",
+    "scale",
+    "rotate_frac",
+    "aniso",
+    "translate_frac",
+    "total_kimg",
+    "ema_halflife_kimg",
+    "batch_size",
+    "loss_scaling",
+    "cudnn_benchmark",
+    "kimg_per_tick",
+    "snapshot_ticks",
+    "state_dump_ticks",
+    "run_dir",
+    "ema_rampup_ratio",
+    "resume_pkl",
+    "resume_state_dump",
+    "resume_kimg",
+)
 _CLASSES = {"VPPrecond": "vp", "VEPrecond": "ve", "iDDPMPrecond": "iddpm", "EDMPrecond": "edm"}
 _ARCHES = {"ddpmpp": (False, "positional"), "ncsnpp": (False, "fourier"), "adm": (True, None)}
 
@@ -77,7 +144,9 @@ class _Frame:
 
 
 def describe(source: Source) -> Found:
-    """The network and its preconditioning, from names and shapes, and flags or args.json in the classes' own names."""
+    """The network and its preconditioning, from names and shapes, and flags or args.json in the classes'
+    own names.
+    """
     shapes, frame = source.shapes, _frame(source)
     stem, channels = source.shape(f"enc.{frame.at(0)}_conv.weight", 4)[:2]
     widths = [source.shape(f"enc.{frame.at(k)}_block0.conv1.weight", 4)[0] for k in range(frame.levels)]
@@ -108,33 +177,75 @@ def describe(source: Source) -> Found:
         told.known("augment_dim", source.shape("map_augment.weight", 2)[1])
     song = {} if frame.adm else _song(source, told, frame, base, waves)
     if (arch := told.said("arch")) in _ARCHES:
-        told.agreed("arch", arch if _ARCHES[arch] == (frame.adm, None if frame.adm else "fourier" if "map_noise.freqs" in shapes
-                                                      else "positional") else "another")
+        told.agreed(
+            "arch",
+            arch
+            if _ARCHES[arch]
+            == (frame.adm, None if frame.adm else "fourier" if "map_noise.freqs" in shapes else "positional")
+            else "another",
+        )
     kind = _preconditioning(told, out == 2 * channels)
     schedule, spec, time = _process(told, kind, out == 2 * channels)
 
     config = UNetConfig(
-        in_channels=channels, out_channels=out, channels=base, multipliers=tuple(w / base for w in widths),
-        blocks=frame.blocks, attention_levels=attended, heads=1, head_channels=64 if frame.adm else None,
-        conditioning="scale_shift" if frame.adm else "add", resample="residual", norm_least=4,
+        in_channels=channels,
+        out_channels=out,
+        channels=base,
+        multipliers=tuple(w / base for w in widths),
+        blocks=frame.blocks,
+        attention_levels=attended,
+        heads=1,
+        head_channels=64 if frame.adm else None,
+        conditioning="scale_shift" if frame.adm else "add",
+        resample="residual",
+        norm_least=4,
         norm_eps=1e-5 if frame.adm else 1e-6,
-        embedding_channels=None if embedding == 4 * base else embedding, stem_channels=None if stem == widths[0] else stem,
-        **song, **label, **time)
+        embedding_channels=None if embedding == 4 * base else embedding,
+        stem_channels=None if stem == widths[0] else stem,
+        **song,
+        **label,
+        **time,
+    )
     labels = tuple(f"class {k}" for k in range(config.classes or 0))
-    defaults: dict[str, Any] = {"sampler": {"name": "heun"}, "spacing": {"name": "karras", "rho": 7.0}, "clip": False,
-                                "steps": 18}
+    defaults: dict[str, Any] = {
+        "sampler": {"name": "heun"},
+        "spacing": {"name": "karras", "rho": 7.0},
+        "clip": False,
+        "steps": 18,
+    }
     if labels:
         defaults["label"] = labels[0]
-    made = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=frame.size, channels=channels,
-                     labels=labels, learned_variance=out == 2 * channels, defaults=defaults, **spec)
-    notes = [] if told.said("precond") or told.said("class_name") else [
-        "its weights do not say how it was preconditioned: edm is that of the files called edm-..., vp and ve that of "
-        "the files called baseline-..., whose networks look alike"]
+    made = ModelSpec(
+        name=source.name,
+        network=config,
+        schedule=schedule,
+        image_size=frame.size,
+        channels=channels,
+        labels=labels,
+        learned_variance=out == 2 * channels,
+        defaults=defaults,
+        **spec,
+    )
+    notes = (
+        []
+        if told.said("precond") or told.said("class_name")
+        else [
+            "its weights do not say how it was preconditioned: edm is that of the files called edm-..., vp "
+            "and ve that of the files called baseline-..., whose networks look alike"
+        ]
+    )
     if "map_augment.weight" in shapes:
         notes.append("the weights of its augmentation labels are left out: nothing is augmented when drawing")
     unused = tuple(name for name in shapes if name.endswith(_UNUSED))
-    return Found("edm", f"it has {', '.join(READER.sentinels)}", made, tuple(_renames(config, frame, kind)),
-                 told.finish(_IGNORED, whole=True), tuple(notes), unused)
+    return Found(
+        "edm",
+        f"it has {', '.join(READER.sentinels)}",
+        made,
+        tuple(_renames(config, frame, kind)),
+        told.finish(_IGNORED, whole=True),
+        tuple(notes),
+        unused,
+    )
 
 
 def _preconditioning(told: Settings, doubled: bool) -> str:
@@ -150,11 +261,16 @@ def _preconditioning(told: Settings, doubled: bool) -> str:
 
 
 def _frame(source: Source) -> _Frame:
-    sizes = [int(found[1]) for name in source.shapes if (found := re.fullmatch(r"enc\.(\d{1,5})x\1_conv\.weight", name))]
+    sizes = [
+        int(found[1])
+        for name in source.shapes
+        if (found := re.fullmatch(r"enc\.(\d{1,5})x\1_conv\.weight", name))
+    ]
     if len(sizes) != 1 or not sizes[0]:
-        raise CheckpointError(f"{source.path.name} has EDM's mapping layers and {len(sizes) or 'no'} first convolution "
-                              "(enc.32x32_conv.weight or of another size), so it is no network of this layout, or cut "
-                              "short.")
+        raise CheckpointError(
+            f"{source.path.name} has EDM's mapping layers and {len(sizes) or 'no'} first convolution "
+            "(enc.32x32_conv.weight or of another size), so it is no network of this layout, or cut short."
+        )
     size, levels = sizes[0], 1
     while size >> levels and f"enc.{size >> levels}x{size >> levels}_down.norm0.weight" in source.shapes:
         levels += 1
@@ -168,7 +284,8 @@ def _labels(source: Source, told: Settings, frame: _Frame) -> dict[str, Any]:
     if "map_label.weight" not in source.shapes:
         return {}
     count = told.known("label_dim", source.shape("map_label.weight", 2)[1])
-    # the original takes a label of zeros for "any", which means something only where labels were dropped in training
+    # the original takes a label of zeros for "any", which means something only where labels were dropped in
+    # training
     null = told.told("null_class", False)
     return {"classes": count, "null_class": null, "class_embedding": "table" if frame.adm else "early"}
 
@@ -177,48 +294,80 @@ def _song(source: Source, told: Settings, frame: _Frame, base: int, waves: int) 
     """What SongUNet has besides."""
     shapes, low = source.shapes, frame.at(1) if frame.levels > 1 else ""
     told.known("channel_mult_noise", whole(waves / base))
-    random = told.known("embedding_type", "fourier" if "map_noise.freqs" in shapes else "positional") == "fourier"
-    entering = told.known("encoder_type", next((kind for kind in ("skip", "residual")
-                                                if f"enc.{low}_aux_{kind}.weight" in shapes), "standard"))
-    leaving = told.known("decoder_type", "skip" if f"dec.{frame.at(frame.levels - 1)}_aux_conv.weight" in shapes
-                         and frame.levels > 1 else "standard")
+    random = (
+        told.known("embedding_type", "fourier" if "map_noise.freqs" in shapes else "positional") == "fourier"
+    )
+    entering = told.known(
+        "encoder_type",
+        next((kind for kind in ("skip", "residual") if f"enc.{low}_aux_{kind}.weight" in shapes), "standard"),
+    )
+    leaving = told.known(
+        "decoder_type",
+        "skip"
+        if f"dec.{frame.at(frame.levels - 1)}_aux_conv.weight" in shapes and frame.levels > 1
+        else "standard",
+    )
     name = f"enc.{low}_down.conv0.resample_filter"
     if name not in shapes:
-        filtered = told.told("resample_filter", (1, 3, 3, 1) if random else (1, 1), choices=((1, 1), (1, 3, 3, 1)))
+        filtered = told.told(
+            "resample_filter", (1, 3, 3, 1) if random else (1, 1), choices=((1, 1), (1, 3, 3, 1))
+        )
     else:
         width = source.shape(name, 4)[-1]
         filtered = (1, 3, 3, 1) if width == 4 else (1, 1)
         if width not in (2, 4):
-            raise CheckpointError(f"{source.path.name} resamples with a filter of {width} pixels; here they are "
-                                  "[1,1] and [1,3,3,1].")
+            raise CheckpointError(
+                f"{source.path.name} resamples with a filter of {width} pixels; here they are "
+                "[1,1] and [1,3,3,1]."
+            )
         told.known("resample_filter", list(filtered))
-    return {"up_attention": "last", "skip_scale": math.sqrt(0.5), "middle_scale": math.sqrt(2), "resample_skip": True,
-            "resample_filter": "fir" if len(filtered) == 4 else "box",
-            "input_path": entering if entering != "standard" else "none",
-            "output_path": "skip" if leaving == "skip" else "none", "time_order": "sin_cos",
-            "time_shift": 0 if random else 1,
-            "time_embedding": "fourier" if random else "sinusoidal", "time_channels": None if waves == base else waves}
+    return {
+        "up_attention": "last",
+        "skip_scale": math.sqrt(0.5),
+        "middle_scale": math.sqrt(2),
+        "resample_skip": True,
+        "resample_filter": "fir" if len(filtered) == 4 else "box",
+        "input_path": entering if entering != "standard" else "none",
+        "output_path": "skip" if leaving == "skip" else "none",
+        "time_order": "sin_cos",
+        "time_shift": 0 if random else 1,
+        "time_embedding": "fourier" if random else "sinusoidal",
+        "time_channels": None if waves == base else waves,
+    }
 
 
-def _process(told: Settings, kind: str, doubled: bool) -> tuple[NoiseSchedule, dict[str, Any], dict[str, Any]]:
-    """The schedule, what the spec says of the output, and what the network does to its label (table 1 of the paper)."""
+def _process(
+    told: Settings, kind: str, doubled: bool
+) -> tuple[NoiseSchedule, dict[str, Any], dict[str, Any]]:
+    """The schedule, what the spec says of the output, and what the network does to its label (table 1 of
+    the paper).
+    """
     if doubled != (kind == "iddpm"):
-        wanted, given = ("as many", "twice as many")[::1 if doubled else -1]
-        raise CheckpointError(f"The preconditioning {kind} belongs to a network with {wanted} output channels as input channels; "
-                              f"this one has {given}.")
+        wanted, given = ("as many", "twice as many")[:: 1 if doubled else -1]
+        raise CheckpointError(
+            f"The preconditioning {kind} belongs to a network with {wanted} output channels as input "
+            f"channels; this one has {given}."
+        )
     if kind == "edm":
-        schedule = VarianceExploding(sigma_min=_bound(told, "sigma_min", 0.002), sigma_max=_bound(told, "sigma_max", 80.0))
+        schedule = VarianceExploding(
+            sigma_min=_bound(told, "sigma_min", 0.002), sigma_max=_bound(told, "sigma_max", 80.0)
+        )
         return schedule, {"parametrization": "edm", "sigma_data": told.told("sigma_data", 0.5)}, {}
     if kind == "ve":
-        schedule = VarianceExploding(sigma_min=told.told("sigma_min", 0.02), sigma_max=told.told("sigma_max", 100.0),
-                                     label="sigma")
+        schedule = VarianceExploding(
+            sigma_min=told.told("sigma_min", 0.02), sigma_max=told.told("sigma_max", 100.0), label="sigma"
+        )
         return schedule, {}, {"time_scale": 0.5, "time_log": True}
     timesteps = told.told("M", 1000)
     if not 2 <= timesteps <= 100_000:
         raise OptionError(f"M must be the timesteps of training, from 2 to 100,000, got {timesteps}.")
     if kind == "vp":
         rise, least = told.told("beta_d", 19.9), told.told("beta_min", 0.1)
-        return VariancePreserving(timesteps, least, least + rise, timesteps - 1.0, told.told("epsilon_t", 1e-5)), {}, {}
+        return (
+            VariancePreserving(timesteps, least, least + rise, timesteps - 1.0, told.told("epsilon_t", 1e-5)),
+            {},
+            {},
+        )
     floor, offset = told.told("C_1", 0.001), told.told("C_2", 0.008)
     # alpha_bar before t = 0, 1, ...
     bars = np.sin(0.5 * np.pi * np.arange(timesteps, -1, -1) / timesteps / (offset + 1)) ** 2
@@ -228,7 +377,9 @@ def _process(told: Settings, kind: str, doubled: bool) -> tuple[NoiseSchedule, d
 
 
 def _bound(told: Settings, name: str, usual: float) -> float:
-    """An end of the noise levels. EDMPrecond's own defaults, 0 and infinity, set no bound: then its sampler's counts."""
+    """An end of the noise levels. EDMPrecond's own defaults, 0 and infinity, set no bound: then its
+    sampler's counts.
+    """
     try:
         unbounded = told.said(name) != "" and float(told.said(name)) in (0.0, math.inf)
     except ValueError:

@@ -28,12 +28,18 @@ class Fact:
 class Settings:
     """Settings asked for one by one; each answer is kept as a `Fact`.
 
-    Flags come before the file's configuration, that before a preset, that before what the layout usually is. What the
-    shapes tell is never overruled: a flag or a configuration that says otherwise is an error.
+    Flags come before the file's configuration, that before a preset, that before what the layout usually is.
+    What the shapes tell is never overruled: a flag or a configuration that says otherwise is an error.
     """
 
-    def __init__(self, layout: str, flags: Mapping[str, Any], config: Mapping[str, Any], preset: Mapping[str, Any],
-                 preset_name: str = "") -> None:
+    def __init__(
+        self,
+        layout: str,
+        flags: Mapping[str, Any],
+        config: Mapping[str, Any],
+        preset: Mapping[str, Any],
+        preset_name: str = "",
+    ) -> None:
         self.layout = layout
         self.flags = dict(flags)
         self.config = config
@@ -53,14 +59,18 @@ class Settings:
             if said is MISSING or (_like(value, said) is None and (value is None or not none_says_none)):
                 continue
             if not _same(_like(value, said), value):
-                raise CheckpointError(f"The {source} says {name} = {_short(said)}, but the shapes of the weights say "
-                                      f"{_short(value)}. The two do not belong together; leave {name} out, or use the "
-                                      "configuration of these weights.")
+                raise CheckpointError(
+                    f"The {source} says {name} = {_short(said)}, but the shapes of the weights say "
+                    f"{_short(value)}. The two do not belong together; leave {name} out, or use the "
+                    "configuration of these weights."
+                )
         self.facts.append(Fact(name, value, FILE if name in self.config else INFERRED))
         return value
 
     def agreed(self, name: str, value: Any, **more: Any) -> None:
-        """As `known`, for another name of something that is known already: a fact only where somebody says it."""
+        """As `known`, for another name of something that is known already: a fact only where somebody says
+        it.
+        """
         self._asked.add(name)
         if name in self.flags or name in self.config:
             self.known(name, value, **more)
@@ -81,8 +91,15 @@ class Settings:
         self.facts.append(Fact(name, value, LAYOUT))
         return value
 
-    def told(self, name: str, assumed: Any, *, absent: Any = MISSING, choices: Iterable[Any] = (),
-             optional: bool = False) -> Any:
+    def told(
+        self,
+        name: str,
+        assumed: Any,
+        *,
+        absent: Any = MISSING,
+        choices: Iterable[Any] = (),
+        optional: bool = False,
+    ) -> Any:
         """A value that shapes do not tell. `absent` is what a configuration means by leaving the name out.
 
         A value has the kind of `assumed`, or is None where it is `optional`.
@@ -101,7 +118,9 @@ class Settings:
         if choices and value not in choices:
             raise unknown(f"{name} of the layout {self.layout}", value, choices)
         if isinstance(value, int) and abs(value) > 2**53:
-            raise OptionError(f"{name} must be a number that means something, got one of {len(str(value)[:400])} digits.")
+            raise OptionError(
+                f"{name} must be a number that means something, got one of {len(str(value)[:400])} digits."
+            )
         fits = type(value) is type(assumed) or assumed is None or (value is None and optional)
         if not fits or (isinstance(value, float) and not math.isfinite(value)):
             raise OptionError(f"{name} must be {_KIND[type(assumed)]}, got {_short(value)}.")
@@ -111,8 +130,8 @@ class Settings:
     def finish(self, ignored: Iterable[str] = (), whole: bool = False) -> tuple[Fact, ...]:
         """The facts; an `OptionError` for a flag that nobody asked for.
 
-        `ignored` are the origin's names of what plays no part in drawing. Where the layout knows the `whole` of its origin's
-        configuration, names in the file's that nobody asked for are facts too.
+        `ignored` are the origin's names of what plays no part in drawing. Where the layout knows the `whole`
+        of its origin's configuration, names in the file's that nobody asked for are facts too.
         """
         ignored = set(ignored)
         for name in self.flags:
@@ -128,8 +147,13 @@ class Settings:
         return tuple(self.facts)
 
 
-_KIND = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text",
-         type(None): "a finite number"}
+_KIND = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a finite number",
+    str: "a text",
+    type(None): "a finite number",
+}
 
 
 def _like(example: Any, given: Any) -> Any:
@@ -170,15 +194,22 @@ def parsed(text: str) -> Any:
 
 def _same(one: Any, other: Any) -> bool:
     """Whether two values are equal; a list of one number is that number, and a tuple a list."""
+
     def plain(value: Any) -> Any:
         return [plain(part) for part in value] if isinstance(value, (list, tuple)) else value
 
     one, other = plain(one), plain(other)
-    return one == other or (isinstance(other, list) and [one] == other) or (isinstance(one, list) and one == [other])
+    return (
+        one == other
+        or (isinstance(other, list) and [one] == other)
+        or (isinstance(one, list) and one == [other])
+    )
 
 
 def flattened(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration in sections ({"model": {...}, "diffusion": {...}}) as one, by the names inside the sections."""
+    """A configuration in sections ({"model": {...}, "diffusion": {...}}) as one, by the names inside the
+    sections.
+    """
     found: dict[str, Any] = {}
     waiting = [given]
     while waiting and len(found) < 10_000:
@@ -195,7 +226,8 @@ def _short(value: Any) -> str:
 
 
 def parse_flags(text: str) -> dict[str, Any]:
-    """`--num_heads 4 --use_new_attention_order True` (also with =), or a configuration as JSON -> names and values.
+    """`--num_heads 4 --use_new_attention_order True` (also with =), or a configuration as JSON -> names and
+    values.
 
     Raises `OptionError`.
     """

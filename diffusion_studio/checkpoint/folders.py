@@ -1,4 +1,6 @@
-"""Which files of a folder are a model's weights, what the model is called, and where its configurations lie. No torch."""
+"""Which files of a folder are a model's weights, what the model is called, and where its configurations
+lie. No torch.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,30 @@ from ..errors import CheckpointError
 from .container import INDEX, PICKLES, SHARD, file_size, read_json, shard_files
 from .facts import flattened
 
-CLASSIFIER = "classifier.safetensors"               # of a noisy classifier that 'train --kind classifier' wrote
-_PLACES = ("", "unet_ema", "unet")                  # where a folder has its U-Net, an average of the weights (EMA) first
-_STEMS = ("model", "diffusion_pytorch_model", "pytorch_model", "unet", "unet_ema")      # names that say nothing
+CLASSIFIER = "classifier.safetensors"  # of a noisy classifier that 'train --kind classifier' wrote
+_PLACES = ("", "unet_ema", "unet")  # where a folder has its U-Net, an average of the weights (EMA) first
+_STEMS = ("model", "diffusion_pytorch_model", "pytorch_model", "unet", "unet_ema")  # names that say nothing
 _MARKS = ("ema", "fp32", "bf16", "fp16", "half", "full", "non_ema")
 _STEP = re.compile(r"(checkpoints?|ckpt|global_?step|steps?|epochs?|iter(ation)?)[-_]?\d+", re.IGNORECASE)
-_CACHE = re.compile(r"models--(?:.+?--)?(.+)")      # of huggingface_hub: models--OWNER--NAME/snapshots/REVISION
-_NO_MODELS = ("state.safetensors", "optimizer.safetensors")         # what a training needs to go on
-_OTHERS = ("vae", "vqvae", "text_encoder", "text_encoder_2", "safety_checker", "controlnet", "image_encoder", "movq")
+_CACHE = re.compile(r"models--(?:.+?--)?(.+)")  # of huggingface_hub: models--OWNER--NAME/snapshots/REVISION
+_NO_MODELS = ("state.safetensors", "optimizer.safetensors")  # what a training needs to go on
+_OTHERS = (
+    "vae",
+    "vqvae",
+    "text_encoder",
+    "text_encoder_2",
+    "safety_checker",
+    "controlnet",
+    "image_encoder",
+    "movq",
+)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One weight file, or the index of several: its name without suffixes, and the mark of its variant (fp16, ...)."""
+    """One weight file, or the index of several: its name without suffixes, and the mark of its variant
+    (fp16, ...).
+    """
 
     path: Path
     stem: str
@@ -33,15 +46,25 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """Averaged weights first, then those of full precision, then in halves; those before averaging last."""
+        """Averaged weights first, then those of full precision, then in halves; those before averaging
+        last.
+        """
         words = self.variant.split(".") if self.variant else []
         precision = next((k for k, mark in enumerate(("fp32", "bf16", "fp16"), 1) if mark in words), 0)
         unknown = any(word not in _MARKS for word in words)
-        return "non_ema" in words, "ema" not in words, unknown, precision, self.path.name.endswith(".json"), self.path.name
+        return (
+            "non_ema" in words,
+            "ema" not in words,
+            unknown,
+            precision,
+            self.path.name.endswith(".json"),
+            self.path.name,
+        )
 
 
 def weight_file(path: str | Path) -> Path:
-    """The weight file at a path: itself, or the one that a model's folder holds; of several shards, their index.
+    """The weight file at a path: itself, or the one that a model's folder holds; of several shards, their
+    index.
 
     Raises `CheckpointError` where a folder has none, or several that are not variants of one model.
     """
@@ -67,8 +90,12 @@ def listed_file(folder: Path) -> Path | None:
 
 
 def name_of(path: Path) -> str:
-    """What a model is called: its file, or its folder where the file is called as all of them are, or its repository."""
-    whole = Path(os.path.abspath(path))             # links are not followed: a cache's lead to files that are called by hashes
+    """What a model is called: its file, or its folder where the file is called as all of them are, or its
+    repository.
+    """
+    whole = Path(
+        os.path.abspath(path)
+    )  # links are not followed: a cache's lead to files that are called by hashes
     stem, _ = _parsed(whole.name)
     if stem not in _STEMS:
         return stem
@@ -86,7 +113,9 @@ def folder_name(folder: Path) -> str:
 
 
 def notes_on(path: Path) -> list[str]:
-    """What else was there to choose from beside a weight file, where it is the one that is chosen by itself."""
+    """What else was there to choose from beside a weight file, where it is the one that is chosen by
+    itself.
+    """
     stem, _ = _parsed(path.name)
     alike = [one for one in _candidates(path.parent) if one.stem == stem]
     notes = []
@@ -138,7 +167,9 @@ def _of_unet(given: Mapping[str, Any]) -> bool:
 
 
 def _parsed(name: str) -> tuple[str, str]:
-    """A weight file's name without suffixes, and its variant: diffusion_pytorch_model.fp16.safetensors -> fp16."""
+    """A weight file's name without suffixes, and its variant: diffusion_pytorch_model.fp16.safetensors ->
+    fp16.
+    """
     if (found := INDEX.fullmatch(name)) is not None:
         return (found[1], found[2]) if found[2] else _marked(found[1])
     return _marked(name.removesuffix(".safetensors") if name.endswith(".safetensors") else Path(name).stem)
@@ -156,14 +187,19 @@ def _candidates(folder: Path) -> list[Candidate]:
     if not folder.is_dir():
         return []
     try:
-        names = sorted(one.name for one in folder.iterdir() if one.is_file() and not one.name.startswith(".")
-                       and one.name not in _NO_MODELS)
+        names = sorted(
+            one.name
+            for one in folder.iterdir()
+            if one.is_file() and not one.name.startswith(".") and one.name not in _NO_MODELS
+        )
     except OSError as error:
         raise CheckpointError(f"The folder {folder} cannot be read ({error.strerror}).") from error
     shards = {name for name in names if SHARD.fullmatch(name)}
-    return [Candidate(folder / name, *_parsed(name)) for name in names
-            if (name.endswith(".safetensors") and name not in shards) or INDEX.fullmatch(name)] \
-        or [Candidate(folder / name, *_parsed(name)) for name in sorted(shards)[:1]]
+    return [
+        Candidate(folder / name, *_parsed(name))
+        for name in names
+        if (name.endswith(".safetensors") and name not in shards) or INDEX.fullmatch(name)
+    ] or [Candidate(folder / name, *_parsed(name)) for name in sorted(shards)[:1]]
 
 
 def _best(folder: Path, found: list[Candidate]) -> Path:
@@ -171,8 +207,12 @@ def _best(folder: Path, found: list[Candidate]) -> Path:
     stems = {one.stem for one in found}
     stem = next((one for one in _STEMS if one in stems), None) if len(stems) > 1 else stems.pop()
     if stem is None:
-        shown = ", ".join(one.path.name for one in found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-        raise CheckpointError(f"{folder} holds {len(found)} weight files ({shown}). Name the one that is meant.")
+        shown = ", ".join(one.path.name for one in found[:5]) + (
+            f" and {len(found) - 5} more" if len(found) > 5 else ""
+        )
+        raise CheckpointError(
+            f"{folder} holds {len(found)} weight files ({shown}). Name the one that is meant."
+        )
     return _whole(min((one for one in found if one.stem == stem), key=lambda one: one.rank).path)
 
 
@@ -184,9 +224,11 @@ def _whole(path: Path) -> Path:
     for one in sorted(path.parent.glob("*.json")):
         if INDEX.fullmatch(one.name) and path.name in {file.name for file in shard_files(one)}:
             return one
-    raise CheckpointError(f"{path.name} is one of the {int(found[2])} parts of a model, and the index that says what is where "
-                          f"does not lie beside it ({found[1]}.safetensors.index.json). Put all parts and the index into "
-                          "one folder.")
+    raise CheckpointError(
+        f"{path.name} is one of the {int(found[2])} parts of a model, and the index that says what is where "
+        f"does not lie beside it ({found[1]}.safetensors.index.json). Put all parts and the index into "
+        "one folder."
+    )
 
 
 def _deeper(root: Path) -> Path:
@@ -202,19 +244,36 @@ def _deeper(root: Path) -> Path:
         return _best(*next(iter(found.items())))
     if found:
         shown = ", ".join(one.relative_to(root).as_posix() for one in list(found)[:5]) + (
-            f" and {len(found) - 5} more" if len(found) > 5 else "")
-        raise CheckpointError(f"{root} holds weights in {len(found)} folders ({shown}). Name the one that is meant.")
-    if pickles := sorted(one for one in [*root.glob("*"), *root.glob("unet/*")] if one.suffix.lower() in PICKLES):
-        held = f"a pickle, {pickles[0].name}. Make a safetensors file of it" if len(pickles) == 1 else \
-            f"pickles: {', '.join(one.name for one in pickles[:5])}. Make a safetensors file of the one that is meant"
-        raise CheckpointError(f"{root} holds only {held} with: "
-                              f"diffusion-studio convert {pickles[0]} {pickles[0].with_suffix('.safetensors')}")
-    raise CheckpointError(f"There is no weight file at {root / 'model.safetensors'}, nor at another place where a model's folder "
-                          "has it: any .safetensors file in it, in unet_ema/ or in unet/, or the index of several.")
+            f" and {len(found) - 5} more" if len(found) > 5 else ""
+        )
+        raise CheckpointError(
+            f"{root} holds weights in {len(found)} folders ({shown}). Name the one that is meant."
+        )
+    if pickles := sorted(
+        one for one in [*root.glob("*"), *root.glob("unet/*")] if one.suffix.lower() in PICKLES
+    ):
+        held = (
+            f"a pickle, {pickles[0].name}. Make a safetensors file of it"
+            if len(pickles) == 1
+            else (
+                f"pickles: {', '.join(one.name for one in pickles[:5])}. Make a safetensors file of the one "
+                "that is meant"
+            )
+        )
+        raise CheckpointError(
+            f"{root} holds only {held} with: "
+            f"diffusion-studio convert {pickles[0]} {pickles[0].with_suffix('.safetensors')}"
+        )
+    raise CheckpointError(
+        f"There is no weight file at {root / 'model.safetensors'}, nor at another place where a model's "
+        "folder has it: any .safetensors file in it, in unet_ema/ or in unet/, or the index of several."
+    )
 
 
 def _snapshot(folder: Path) -> Path:
-    """The files of a repository in huggingface_hub's cache, of the revision that is called main; else the folder itself."""
+    """The files of a repository in huggingface_hub's cache, of the revision that is called main; else the
+    folder itself.
+    """
     snapshots = folder / "snapshots"
     if not _CACHE.fullmatch(folder.name) or not snapshots.is_dir():
         return folder
@@ -227,8 +286,10 @@ def _snapshot(folder: Path) -> Path:
     if len(inner) == 1:
         return inner[0]
     shown = ", ".join(one.name for one in inner[:5]) or "none"
-    raise CheckpointError(f"{folder} holds {len(inner)} revisions of its repository ({shown}). Name the folder of the one that "
-                          "is meant, or download the repository again.")
+    raise CheckpointError(
+        f"{folder} holds {len(inner)} revisions of its repository ({shown}). Name the folder of the one that "
+        "is meant, or download the repository again."
+    )
 
 
 def _is_revision(whole: Path, part: str) -> bool:

@@ -1,13 +1,14 @@
 """The layout of lucidrains' denoising-diffusion-pytorch, versions 0.22 to 2.3 (2022 to 2026). No torch.
 
-Its arithmetic changed over the versions more often than its names: what the names do not tell follows from the version,
-which is in the trainer's files from 0.32 on, and is else guessed from the names.
+Its arithmetic changed over the versions more often than its names: what the names do not tell follows from
+the version, which is in the trainer's files from 0.32 on, and is else guessed from the names.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,36 +16,83 @@ import numpy as np
 from ..diffusion.schedule import Cosine, NoiseSchedule, Table, VarianceExploding
 from ..errors import CheckpointError, OptionError
 from ..networks.post_norm_config import PostNormConfig
-from .spec import ModelSpec
 from .facts import Settings
 from .noise import rescaled_linear
 from .reader import Found, Reader, Source
+from .spec import ModelSpec
 from .walk import Rename
 
 BUFFERS = "buffers in the file"
-_HEADS = (4, 32)                                    # heads and their channels, in every version that cannot be told
+_HEADS = (4, 32)  # heads and their channels, in every version that cannot be told
 _SCHEDULES = ("linear", "cosine", "sigmoid")
 _OBJECTIVES = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
 # Training's settings, and names that the shapes tell under another.
-_IGNORED = ("dropout", "flash_attn", "offset_noise_strength", "min_snr_loss_weight", "min_snr_gamma", "immiscible", "loss_type",
-            "p2_loss_weight_gamma", "p2_loss_weight_k", "random_fourier_features", "cond_drop_prob", "use_cfg_plus_plus",
-            "vb_loss_weight", "P_mean", "P_std", "train_batch_size", "gradient_accumulate_every", "augment_horizontal_flip",
-            "train_lr", "train_num_steps", "ema_update_every", "ema_decay", "adam_betas", "save_and_sample_every", "num_samples",
-            "results_folder", "amp", "fp16", "mixed_precision_type", "split_batches", "convert_image_to", "calculate_fid",
-            "inception_block_idx", "max_grad_norm", "num_fid_samples", "save_best_and_latest_only", "folder", "model", "net",
-            "with_time_emb", "learned_schedule_net_hidden_dim", "learned_noise_schedule_frac_gradient", "schedule_fn_kwargs")
+_IGNORED = (
+    "dropout",
+    "flash_attn",
+    "offset_noise_strength",
+    "min_snr_loss_weight",
+    "min_snr_gamma",
+    "immiscible",
+    "loss_type",
+    "p2_loss_weight_gamma",
+    "p2_loss_weight_k",
+    "random_fourier_features",
+    "cond_drop_prob",
+    "use_cfg_plus_plus",
+    "vb_loss_weight",
+    "P_mean",
+    "P_std",
+    "train_batch_size",
+    "gradient_accumulate_every",
+    "augment_horizontal_flip",
+    "train_lr",
+    "train_num_steps",
+    "ema_update_every",
+    "ema_decay",
+    "adam_betas",
+    "save_and_sample_every",
+    "num_samples",
+    "results_folder",
+    "amp",
+    "fp16",
+    "mixed_precision_type",
+    "split_batches",
+    "convert_image_to",
+    "calculate_fid",
+    "inception_block_idx",
+    "max_grad_norm",
+    "num_fid_samples",
+    "save_best_and_latest_only",
+    "folder",
+    "model",
+    "net",
+    "with_time_emb",
+    "learned_schedule_net_hidden_dim",
+    "learned_noise_schedule_frac_gradient",
+    "schedule_fn_kwargs",
+)
 
 
 def describe(source: Source) -> Found:
     """The network from its shapes and version; the process from its buffers."""
     levels = source.count("downs.{}.0.block1.proj.weight")
-    if source.count("ups.{}.0.block1.proj.weight") != levels or f"downs.{levels - 1}.3.weight" not in source.shapes:
-        raise CheckpointError(f"{source.path.name} was written by denoising-diffusion-pytorch before version 0.22, "
-                              "whose U-Net has one skip a level; this program builds those with two.")
+    if (
+        source.count("ups.{}.0.block1.proj.weight") != levels
+        or f"downs.{levels - 1}.3.weight" not in source.shapes
+    ):
+        raise CheckpointError(
+            f"{source.path.name} was written by denoising-diffusion-pytorch before version 0.22, "
+            "whose U-Net has one skip a level; this program builds those with two."
+        )
     widths = [source.shape(f"downs.{k}.0.block1.proj.weight", 4)[1] for k in range(levels)]
     widths.append(source.shape(f"downs.{levels - 1}.3.weight", 4)[0])
     time = source.shape("time_mlp.3.weight", 2)[0]
-    base, taken, out = time // 4, source.shape("init_conv.weight", 4)[1], source.shape("final_conv.weight", 4)[0]
+    base, taken, out = (
+        time // 4,
+        source.shape("init_conv.weight", 4)[1],
+        source.shape("final_conv.weight", 4)[0],
+    )
     conditioned, channels = taken in (2, 6), taken // 2 if taken in (2, 6) else taken
     classes = source.shape("classes_emb.weight", 2)[0] if "classes_emb.weight" in source.shapes else None
     waves = source.shape("time_mlp.0.weights", 1)[0] if "time_mlp.0.weights" in source.shapes else None
@@ -52,8 +100,11 @@ def describe(source: Source) -> Found:
     wrapped = "downs.0.2.fn.norm.g" in source.shapes
     strided = "downs.0.3.weight" in source.shapes and source.shape("downs.0.3.weight", 4)[3] == 4
     full = tuple(k for k in range(levels) if f"{_inner(k, wrapped)}to_out.weight" in source.shapes)
-    memory = source.shape(f"{_inner(0, wrapped)}mem_kv", 4)[2 if 0 in full else 3] \
-        if f"{_inner(0, wrapped)}mem_kv" in source.shapes else 0
+    memory = (
+        source.shape(f"{_inner(0, wrapped)}mem_kv", 4)[2 if 0 in full else 3]
+        if f"{_inner(0, wrapped)}mem_kv" in source.shapes
+        else 0
+    )
 
     schedule, process = _from_buffers(source)
     written = {"version": source.version} if source.version else {}
@@ -61,15 +112,23 @@ def describe(source: Source) -> Found:
     told.preset_source = BUFFERS
     version = told.told("version", _usual_version(source, block, wrapped, strided, memory, classes))
     at = _parsed(version)
-    for name, value in (("dim", base), ("init_dim", widths[0]), ("dim_mults", [_whole(w / base) for w in widths[1:]]),
-                        ("channels", channels), ("self_condition", conditioned), ("learned_variance", out == 2 * channels)):
+    for name, value in (
+        ("dim", base),
+        ("init_dim", widths[0]),
+        ("dim_mults", [_whole(w / base) for w in widths[1:]]),
+        ("channels", channels),
+        ("self_condition", conditioned),
+        ("learned_variance", out == 2 * channels),
+    ):
         told.known(name, value)
     (told.agreed if classes is None else told.known)("num_classes", classes, none_says_none=True)
     told.agreed("out_dim", out)
     if waves:
         told.known("learned_sinusoidal_dim", 2 * waves)
-        told.agreed("learned_sinusoidal_cond", told.said("learned_sinusoidal_cond") == "True" or
-                    told.said("random_fourier_features") != "True")
+        told.agreed(
+            "learned_sinusoidal_cond",
+            told.said("learned_sinusoidal_cond") == "True" or told.said("random_fourier_features") != "True",
+        )
     else:
         told.agreed("learned_sinusoidal_cond", False)
     told.known("full_attn", [k in full for k in range(levels)])
@@ -91,75 +150,159 @@ def describe(source: Source) -> Found:
     bias = wrapped and "downs.0.2.fn.norm.b" in source.shapes
     rms = at >= (1, 7, 1) or not wrapped
     config = PostNormConfig(
-        in_channels=channels, out_channels=out, channels=base, widths=tuple(widths), full_attention=full, heads=heads,
-        head_channels=per_head, memory=memory, norm=block, norm_groups=groups,
+        in_channels=channels,
+        out_channels=out,
+        channels=base,
+        widths=tuple(widths),
+        full_attention=full,
+        heads=heads,
+        head_channels=per_head,
+        memory=memory,
+        norm=block,
+        norm_groups=groups,
         standardized=block == "group" and (0, 27, 4) <= at < (1, 7, 3),
-        attention_norm="rms" if rms else "layer_bias" if bias else "layer", divided=(0, 26, 4) <= at < (1, 7, 4),
+        attention_norm="rms" if rms else "layer_bias" if bias else "layer",
+        divided=(0, 26, 4) <= at < (1, 7, 4),
         cosine_scale=None if not (0, 26, 0) <= at < (0, 28, 0) else 16.0 if at < (0, 27, 4) else 10.0,
-        down="strided" if strided or levels == 1 else "unshuffle", learned_waves=waves, wave_period=period,
-        time="log_snr" if waves and not elucidated else "t", self_condition=conditioned, classes=classes, null_class=classes is not None)
+        down="strided" if strided or levels == 1 else "unshuffle",
+        learned_waves=waves,
+        wave_period=period,
+        time="log_snr" if waves and not elucidated else "t",
+        self_condition=conditioned,
+        classes=classes,
+        null_class=classes is not None,
+    )
     labels = tuple(f"class {k}" for k in range(classes or 0))
-    spec = ModelSpec(name=source.name, network=config, schedule=schedule, parametrization=means, image_size=size,
-                     channels=channels, learned_variance=learned, labels=labels, defaults=defaults, sigma_data=sigma)
+    spec = ModelSpec(
+        name=source.name,
+        network=config,
+        schedule=schedule,
+        parametrization=means,
+        image_size=size,
+        channels=channels,
+        learned_variance=learned,
+        labels=labels,
+        defaults=defaults,
+        sigma_data=sigma,
+    )
     notes = []
     if elucidated:
-        notes.append("learned frequencies in a network that is called net mean ElucidatedDiffusion, whose preconditioning and "
-                     "sampler are EDM's; a process in continuous time has the same tensors (elucidated False)")
+        notes.append(
+            "learned frequencies in a network that is called net mean ElucidatedDiffusion, whose "
+            "preconditioning and "
+            "sampler are EDM's; a process in continuous time has the same tensors (elucidated False)"
+        )
     elif waves:
-        notes.append("learned frequencies mean a process in continuous time, where the network is given the log-SNR: its "
-                     "levels are followed exactly, and beta_schedule only says which of them a run visits")
+        notes.append(
+            "learned frequencies mean a process in continuous time, where the network is given the log-SNR: "
+            "its levels are followed exactly, and beta_schedule only says which of them a run visits"
+        )
     if not normalised:
-        notes.append("auto_normalize False means pictures in the range that its own program made; here they go from -1 to 1, so "
-                     "where that was 0 to 1, all are too bright and clipped wrongly")
+        notes.append(
+            "auto_normalize False means pictures in the range that its own program made; here they go from "
+            "-1 to 1, so where that was 0 to 1, all are too bright and clipped wrongly"
+        )
     if conditioned:
-        notes.append(f"{taken} input channels mean a network that is given its last x0 (self_condition); a run starts "
-                     "with zeros")
+        notes.append(
+            f"{taken} input channels mean a network that is given its last x0 (self_condition); a run starts "
+            "with zeros"
+        )
     if block == "group" and "version" not in (*source.flags, *source.args) and not source.version:
-        notes.append("how convolutions and attention are scaled changed with the version, and shows in no tensor; if the "
-                     "pictures are garbage, give the version that trained it")
-    return Found("lucidrains", f"it has {', '.join(READER.sentinels)}", spec, tuple(_renames(config, wrapped)),
-                 told.finish(_IGNORED if waves else (*_IGNORED, "learned_sinusoidal_dim"), whole=True), tuple(notes))
+        notes.append(
+            "how convolutions and attention are scaled changed with the version, and shows in no tensor; if "
+            "the pictures are garbage, give the version that trained it"
+        )
+    return Found(
+        "lucidrains",
+        f"it has {', '.join(READER.sentinels)}",
+        spec,
+        tuple(_renames(config, wrapped)),
+        told.finish(_IGNORED if waves else (*_IGNORED, "learned_sinusoidal_dim"), whole=True),
+        tuple(notes),
+    )
 
 
-def _gaussian(told: Settings, schedule: NoiseSchedule | None, process: dict[str, Any], at: tuple[int, int, int], newer: bool,
-              waves: bool, learned: bool) -> tuple[NoiseSchedule, str, dict[str, Any]]:
-    """Schedule, parametrization and the run's defaults of GaussianDiffusion and of those in continuous time."""
+def _gaussian(
+    told: Settings,
+    schedule: NoiseSchedule | None,
+    process: dict[str, Any],
+    at: tuple[int, int, int],
+    newer: bool,
+    waves: bool,
+    learned: bool,
+) -> tuple[NoiseSchedule, str, dict[str, Any]]:
+    """Schedule, parametrization and the run's defaults of GaussianDiffusion and of those in continuous
+    time.
+    """
     steps = told.told("timesteps", 1000)
     drawn, clips = 250, True
-    if waves:                                               # ContinuousTimeGaussianDiffusion's own names
+    if waves:  # ContinuousTimeGaussianDiffusion's own names
         drawn = max(1, told.told("num_sample_steps", 250))
         clips = told.told("clip_sample_denoised", True)
     named = "noise_schedule" if waves and told.said("noise_schedule") else "beta_schedule"
-    kind = told.told(named, "linear" if waves else "sigmoid" if newer else "cosine",
-                     choices=(*_SCHEDULES, "table"))
+    kind = told.told(
+        named, "linear" if waves else "sigmoid" if newer else "cosine", choices=(*_SCHEDULES, "table")
+    )
     if schedule is None or (kind, steps) != (process["beta_schedule"], process["timesteps"]):
         schedule = named_schedule(kind, steps)
     usual = "pred_v" if newer and at >= (1, 6, 3) else "pred_noise"
     # LearnedGaussianDiffusion reads noise whatever its objective is called
-    objective = told.settled("objective", "pred_noise") if learned else told.told("objective", usual, choices=(*_OBJECTIVES,))
+    objective = (
+        told.settled("objective", "pred_noise")
+        if learned
+        else told.told("objective", usual, choices=(*_OBJECTIVES,))
+    )
     fewer, eta = told.told("sampling_timesteps", 0, optional=True) or 0, told.told("ddim_sampling_eta", 0.0)
     fewer = max(0, min(fewer, steps))
-    if fewer == steps:                                      # then it samples by DDPM
+    if fewer == steps:  # then it samples by DDPM
         fewer = 0
-    return schedule, _OBJECTIVES[objective], {
-        "sampler": {"name": "ddim", "eta": eta} if fewer else {"name": "ddpm", "variance": "learned" if learned else "small"},
-        "spacing": "trailing", "clip": clips, "steps": fewer or min(drawn, steps)}
+    return (
+        schedule,
+        _OBJECTIVES[objective],
+        {
+            "sampler": {"name": "ddim", "eta": eta}
+            if fewer
+            else {"name": "ddpm", "variance": "learned" if learned else "small"},
+            "spacing": "trailing",
+            "clip": clips,
+            "steps": fewer or min(drawn, steps),
+        },
+    )
 
 
 def _elucidated(told: Settings) -> tuple[NoiseSchedule, str, dict[str, Any]]:
-    """Schedule, parametrization and the run's defaults of ElucidatedDiffusion: EDM (Karras et al. 2022), with its churn."""
-    schedule = VarianceExploding(sigma_min=told.told("sigma_min", 0.002), sigma_max=told.told("sigma_max", 80.0))
-    sampler = {"name": "heun", "churn": told.told("S_churn", 80.0), "s_tmin": told.told("S_tmin", 0.05),
-               "s_tmax": told.told("S_tmax", 50.0), "s_noise": told.told("S_noise", 1.003)}
-    return schedule, "edm", {"sampler": sampler, "spacing": {"name": "karras", "rho": told.told("rho", 7.0)}, "clip": True,
-                             "steps": max(1, told.told("num_sample_steps", 32))}
+    """Schedule, parametrization and the run's defaults of ElucidatedDiffusion: EDM (Karras et al. 2022),
+    with its churn.
+    """
+    schedule = VarianceExploding(
+        sigma_min=told.told("sigma_min", 0.002), sigma_max=told.told("sigma_max", 80.0)
+    )
+    sampler = {
+        "name": "heun",
+        "churn": told.told("S_churn", 80.0),
+        "s_tmin": told.told("S_tmin", 0.05),
+        "s_tmax": told.told("S_tmax", 50.0),
+        "s_noise": told.told("S_noise", 1.003),
+    }
+    return (
+        schedule,
+        "edm",
+        {
+            "sampler": sampler,
+            "spacing": {"name": "karras", "rho": told.told("rho", 7.0)},
+            "clip": True,
+            "steps": max(1, told.told("num_sample_steps", 32)),
+        },
+    )
 
 
 def _inner(level: int, wrapped: bool) -> str:
     return f"downs.{level}.2.{'fn.fn.' if wrapped else ''}"
 
 
-def _usual_version(source: Source, block: str, wrapped: bool, strided: bool, memory: int, classes: int | None) -> str:
+def _usual_version(
+    source: Source, block: str, wrapped: bool, strided: bool, memory: int, classes: int | None
+) -> str:
     """The version that names and shapes point at; where several do, the one that was current longest."""
     old_weight = source.buffer("p2_loss_weight") is not None
     if block == "rms":
@@ -176,13 +319,16 @@ def _usual_version(source: Source, block: str, wrapped: bool, strided: bool, mem
 def _parsed(version: str) -> tuple[int, int, int]:
     found = re.fullmatch(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})\w*", version)
     if not found:
-        raise OptionError(f"version must be one of denoising-diffusion-pytorch, such as 1.8.0, got {version[:80]!r}.")
+        raise OptionError(
+            f"version must be one of denoising-diffusion-pytorch, such as 1.8.0, got {version[:80]!r}."
+        )
     numbers = tuple(map(int, found.groups()))
-    return (0, 32, 0) if numbers[:2] == (0, 1) else numbers             # 0.32 wrote 0.1 into its files
+    return (0, 32, 0) if numbers[:2] == (0, 1) else numbers  # 0.32 wrote 0.1 into its files
 
 
-def _heads(source: Source, told: Settings, levels: int, wrapped: bool,
-           full: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _heads(
+    source: Source, told: Settings, levels: int, wrapped: bool, full: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Heads and their channels, level by level: told by the memory's shape, else as usual."""
     heads, channels = [], []
     usual = None
@@ -194,10 +340,14 @@ def _heads(source: Source, told: Settings, levels: int, wrapped: bool,
             channels.append(kept[3 if level in full else 2])
             continue
         if usual is None:
-            usual = told.told("attn_heads", _HEADS[0] if rows % (4 * _HEADS[1]) == 0 else max(1, rows // _HEADS[1]))
+            usual = told.told(
+                "attn_heads", _HEADS[0] if rows % (4 * _HEADS[1]) == 0 else max(1, rows // _HEADS[1])
+            )
         if usual < 1 or rows % usual:
-            raise OptionError(f"The {rows} channels of attention on level {level} do not divide into {usual} heads "
-                              "(attn_heads).")
+            raise OptionError(
+                f"The {rows} channels of attention on level {level} do not divide into {usual} heads "
+                "(attn_heads)."
+            )
         heads.append(usual)
         channels.append(rows // usual)
     if usual is None:
@@ -215,15 +365,21 @@ def named_schedule(kind: str, steps: int) -> NoiseSchedule:
     if kind == "cosine":
         return Cosine(steps)
     if kind == "table":
-        raise OptionError("beta_schedule 'table' is what the file's buffers say; there are none for these timesteps. Choose "
-                          f"one of: {', '.join(_SCHEDULES)}.")
-    alpha_bar = 1 / (1 + np.exp(np.linspace(-3, 3, steps + 1)))         # Jabri et al. 2022 (arXiv:2212.11972), figure 8
+        raise OptionError(
+            "beta_schedule 'table' is what the file's buffers say; there are none for these timesteps. "
+            f"Choose one of: {', '.join(_SCHEDULES)}."
+        )
+    alpha_bar = 1 / (
+        1 + np.exp(np.linspace(-3, 3, steps + 1))
+    )  # Jabri et al. 2022 (arXiv:2212.11972), figure 8
     kept = (alpha_bar - alpha_bar[-1]) / (alpha_bar[0] - alpha_bar[-1])
     return Table(values=tuple(np.clip(1 - kept[1:] / kept[:-1], 1e-12, 0.999).tolist()))
 
 
 def _from_buffers(source: Source) -> tuple[NoiseSchedule | None, dict[str, Any]]:
-    """The schedule of the buffer of betas, by name where it has one, and what the loss's weights say of the objective."""
+    """The schedule of the buffer of betas, by name where it has one, and what the loss's weights say of
+    the objective.
+    """
     betas = source.buffer("betas")
     if betas is None or not ((betas > 0) & (betas < 1)).all():
         return None, {}
@@ -232,7 +388,7 @@ def _from_buffers(source: Source) -> tuple[NoiseSchedule | None, dict[str, Any]]
     for kind in _SCHEDULES:
         try:
             tried = named_schedule(kind, len(betas))
-        except OptionError:                                             # linear, at few timesteps: betas above 1
+        except OptionError:  # linear, at few timesteps: betas above 1
             continue
         if np.allclose(tried.betas(), betas, rtol=1e-4, atol=1e-7):
             schedule, known["beta_schedule"] = tried, kind
@@ -240,72 +396,92 @@ def _from_buffers(source: Source) -> tuple[NoiseSchedule | None, dict[str, Any]]
     weight = source.buffer("loss_weight")
     if weight is not None and len(weight) == len(betas):
         snr = np.exp([schedule.level(t).log_snr for t in range(len(betas))])
-        at = int(np.argmin(np.abs(np.log(snr) - np.log(0.5))))          # below any usual clip of the weights
-        known["objective"] = min((("pred_noise", 1.0), ("pred_x0", snr[at]), ("pred_v", snr[at] / (1 + snr[at]))),
-                                 key=lambda one: abs(one[1] - weight[at]))[0]
+        at = int(np.argmin(np.abs(np.log(snr) - np.log(0.5))))  # below any usual clip of the weights
+        known["objective"] = min(
+            (("pred_noise", 1.0), ("pred_x0", snr[at]), ("pred_v", snr[at] / (1 + snr[at]))),
+            key=lambda one: abs(one[1] - weight[at]),
+        )[0]
     return schedule, known
 
 
 def _renames(config: PostNormConfig, wrapped: bool) -> Iterator[Rename]:
-    def layer(ours: str, theirs: str, bias: bool = True) -> Iterator[Rename]:
-        for leaf in ("weight", "bias") if bias else ("weight",):
-            yield Rename(f"{ours}.{leaf}", (f"{theirs}.{leaf}",))
-
-    def norm(ours: str, theirs: str) -> Iterator[Rename]:
-        yield Rename(f"{ours}.weight", (f"{theirs}.g",))
-        if config.attention_norm == "layer_bias":
-            yield Rename(f"{ours}.bias", (f"{theirs}.b",))
-
-    def block(ours: str, theirs: str, skip: bool = False) -> Iterator[Rename]:
-        yield from layer(f"{ours}.emb", f"{theirs}.mlp.1")
-        for half, name in (("first", "block1"), ("second", "block2")):
-            yield from layer(f"{ours}.{half}.conv", f"{theirs}.{name}.proj")
-            if config.norm == "rms":
-                yield Rename(f"{ours}.{half}.norm.weight", (f"{theirs}.{name}.norm.g",))
-            else:
-                yield from layer(f"{ours}.{half}.norm", f"{theirs}.{name}.norm")
-        if skip:
-            yield from layer(f"{ours}.skip", f"{theirs}.res_conv")
-
-    def attention(ours: str, theirs: str, full: bool) -> Iterator[Rename]:
-        inner = f"{theirs}.fn.fn" if wrapped else theirs
-        yield from norm(f"{ours}.norm", f"{theirs}.fn.norm" if wrapped else f"{theirs}.norm")
-        yield from layer(f"{ours}.qkv", f"{inner}.to_qkv", bias=False)
-        if config.memory:
-            yield Rename(f"{ours}.memory", (f"{inner}.mem_kv",))
-        yield from layer(f"{ours}.out", f"{inner}.to_out" if full else f"{inner}.to_out.0")
-        if not full:
-            yield from norm(f"{ours}.norm_out", f"{inner}.to_out.1")
-
-    def two_layers(ours: str, theirs: str, first: int) -> Iterator[Rename]:
-        yield from layer(f"{ours}.0", f"{theirs}.{first}")
-        yield from layer(f"{ours}.2", f"{theirs}.{first + 2}")
-
-    yield from two_layers("time", "time_mlp", 1)
+    """Ours of theirs; `wrapped` where attention lies in Residual(PreNorm(...)), as before version 1."""
+    names = _Names(config, wrapped)
+    yield from names.two_layers("time", "time_mlp", 1)
     if config.learned_waves:
         yield Rename("waves", ("time_mlp.0.weights",))
     if config.classes:
-        yield from (Rename("label.weight", ("classes_emb.weight",)), Rename("any_label", ("null_classes_emb",)))
-        yield from two_layers("label_mlp", "classes_mlp", 0)
-    yield from layer("conv_in", "init_conv")
-    top = config.levels - 1
+        yield Rename("label.weight", ("classes_emb.weight",))
+        yield Rename("any_label", ("null_classes_emb",))
+        yield from names.two_layers("label_mlp", "classes_mlp", 0)
+    yield from names.layer("conv_in", "init_conv")
     for k in range(config.levels):
-        full = k in config.full_attention
-        yield from block(f"down.{k}.first", f"downs.{k}.0")
-        yield from block(f"down.{k}.second", f"downs.{k}.1")
-        yield from attention(f"down.{k}.attention", f"downs.{k}.2", full)
-        inside = k < top and config.down == "unshuffle"
-        yield from layer(f"down.{k}.resample{'.conv' if inside else ''}", f"downs.{k}.3{'.1' if inside else ''}")
-        place = top - k
-        yield from block(f"up.{place}.first", f"ups.{place}.0", skip=True)
-        yield from block(f"up.{place}.second", f"ups.{place}.1", skip=True)
-        yield from attention(f"up.{place}.attention", f"ups.{place}.2", full)
-        yield from layer(f"up.{place}.resample{'.conv' if k else ''}", f"ups.{place}.3{'.1' if k else ''}")
-    yield from block("middle.0", "mid_block1")
-    yield from attention("middle.1", "mid_attn", True)
-    yield from block("middle.2", "mid_block2")
-    yield from block("last", "final_res_block", skip=True)
-    yield from layer("conv_out", "final_conv")
+        yield from names.level(k)
+    yield from names.block("middle.0", "mid_block1")
+    yield from names.attention("middle.1", "mid_attn", True)
+    yield from names.block("middle.2", "mid_block2")
+    yield from names.block("last", "final_res_block", skip=True)
+    yield from names.layer("conv_out", "final_conv")
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The names of each kind of part."""
+
+    config: PostNormConfig
+    wrapped: bool
+
+    def layer(self, ours: str, theirs: str, bias: bool = True) -> Iterator[Rename]:
+        for leaf in ("weight", "bias") if bias else ("weight",):
+            yield Rename(f"{ours}.{leaf}", (f"{theirs}.{leaf}",))
+
+    def two_layers(self, ours: str, theirs: str, first: int) -> Iterator[Rename]:
+        yield from self.layer(f"{ours}.0", f"{theirs}.{first}")
+        yield from self.layer(f"{ours}.2", f"{theirs}.{first + 2}")
+
+    def norm(self, ours: str, theirs: str) -> Iterator[Rename]:
+        yield Rename(f"{ours}.weight", (f"{theirs}.g",))
+        if self.config.attention_norm == "layer_bias":
+            yield Rename(f"{ours}.bias", (f"{theirs}.b",))
+
+    def block(self, ours: str, theirs: str, skip: bool = False) -> Iterator[Rename]:
+        yield from self.layer(f"{ours}.emb", f"{theirs}.mlp.1")
+        for half, name in (("first", "block1"), ("second", "block2")):
+            yield from self.layer(f"{ours}.{half}.conv", f"{theirs}.{name}.proj")
+            if self.config.norm == "rms":
+                yield Rename(f"{ours}.{half}.norm.weight", (f"{theirs}.{name}.norm.g",))
+            else:
+                yield from self.layer(f"{ours}.{half}.norm", f"{theirs}.{name}.norm")
+        if skip:
+            yield from self.layer(f"{ours}.skip", f"{theirs}.res_conv")
+
+    def attention(self, ours: str, theirs: str, full: bool) -> Iterator[Rename]:
+        inner = f"{theirs}.fn.fn" if self.wrapped else theirs
+        yield from self.norm(f"{ours}.norm", f"{theirs}.fn.norm" if self.wrapped else f"{theirs}.norm")
+        yield from self.layer(f"{ours}.qkv", f"{inner}.to_qkv", bias=False)
+        if self.config.memory:
+            yield Rename(f"{ours}.memory", (f"{inner}.mem_kv",))
+        yield from self.layer(f"{ours}.out", f"{inner}.to_out" if full else f"{inner}.to_out.0")
+        if not full:
+            yield from self.norm(f"{ours}.norm_out", f"{inner}.to_out.1")
+
+    def level(self, k: int) -> Iterator[Rename]:
+        """Level k of the way down, and the k-th of the way up."""
+        top = self.config.levels - 1
+        full, place = k in self.config.full_attention, top - k
+        yield from self.block(f"down.{k}.first", f"downs.{k}.0")
+        yield from self.block(f"down.{k}.second", f"downs.{k}.1")
+        yield from self.attention(f"down.{k}.attention", f"downs.{k}.2", full)
+        inside = k < top and self.config.down == "unshuffle"
+        yield from self.layer(
+            f"down.{k}.resample{'.conv' if inside else ''}", f"downs.{k}.3{'.1' if inside else ''}"
+        )
+        yield from self.block(f"up.{place}.first", f"ups.{place}.0", skip=True)
+        yield from self.block(f"up.{place}.second", f"ups.{place}.1", skip=True)
+        yield from self.attention(f"up.{place}.attention", f"ups.{place}.2", full)
+        yield from self.layer(
+            f"up.{place}.resample{'.conv' if k else ''}", f"ups.{place}.3{'.1' if k else ''}"
+        )
 
 
 def _whole(value: float) -> float:
@@ -317,8 +493,14 @@ READER = Reader(
     sentinels=("init_conv.weight", "time_mlp.1.weight", "downs.0.0.block1.proj.weight"),
     describe=describe,
     ambiguous=(
-        (("version",), (("0.25.3",), ("0.27.12",), ("0.31.1",), ("1.4.0",), ("1.7.4",), ("1.8.0",), ("2.0.0",))),
+        (
+            ("version",),
+            (("0.25.3",), ("0.27.12",), ("0.31.1",), ("1.4.0",), ("1.7.4",), ("1.8.0",), ("2.0.0",)),
+        ),
         (("attn_heads",), ((1,), (2,), (4,), (8,))),
-        (("beta_schedule", "objective"), tuple((kind, means) for kind in _SCHEDULES for means in _OBJECTIVES)),
+        (
+            ("beta_schedule", "objective"),
+            tuple((kind, means) for kind in _SCHEDULES for means in _OBJECTIVES),
+        ),
     ),
 )

@@ -1,8 +1,8 @@
 """Networks without weights, and weights read into memory of their own.
 
-Weights are read, not mapped: a mapped file that is written over while its model is in use would change the pictures, and
-one that is cut short would end the whole process (SIGBUS). Each weight is written once, in the dtype in which the network
-computes.
+Weights are read, not mapped: a mapped file that is written over while its model is in use would change the
+pictures, and one that is cut short would end the whole process (SIGBUS). Each weight is written once, in the
+dtype in which the network computes.
 """
 
 from __future__ import annotations
@@ -24,19 +24,32 @@ from ..errors import CheckpointError
 from .container import followed, shard_files
 
 TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
-_AT_ONCE = 1 << 20                  # bytes that are read before they are put into place: they stay in the CPU's cache
+_AT_ONCE = 1 << 20  # bytes that are read before they are put into place: they stay in the CPU's cache
 _FILLING = {"zero_", "fill_", "uniform_", "normal_"}
-_MAKING = {torch.empty, torch.zeros, torch.ones, torch.full, torch.arange, torch.linspace, torch.tensor, torch.rand,
-           torch.randn, torch.eye}
+_MAKING = {
+    torch.empty,
+    torch.zeros,
+    torch.ones,
+    torch.full,
+    torch.arange,
+    torch.linspace,
+    torch.tensor,
+    torch.rand,
+    torch.randn,
+    torch.eye,
+}
 
 
 class _Unfilled(TorchFunctionMode):
-    """Inside it tensors are made on the meta device and nothing is initialised: that takes most of the time, for no effect.
+    """Inside it tensors are made on the meta device and nothing is initialised: that takes most of the time,
+    for no effect.
 
     `torch.device("meta")` by itself runs all initialisation.
     """
 
-    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__module__", "") == "torch.nn.init" or getattr(func, "__name__", "") in _FILLING:
             return args[0] if args else kwargs["tensor"]
@@ -48,7 +61,8 @@ class _Unfilled(TorchFunctionMode):
 def without_weights(build: Callable[[], nn.Module]) -> nn.Module:
     """The network that `build` makes, on the meta device: no memory behind it, nothing initialised.
 
-    Python's search for reference cycles waits: set off by a thousand new modules, it would walk through all of torch.
+    Python's search for reference cycles waits: set off by a thousand new modules, it would walk through all
+    of torch.
     """
     collects = gc.isenabled()
     gc.disable()
@@ -61,7 +75,8 @@ def without_weights(build: Callable[[], nn.Module]) -> nn.Module:
 
 
 class TensorFile:
-    """Reads the tensors of a safetensors file, or of all files of an index, whose headers `container.opened` has checked.
+    """Reads the tensors of a safetensors file, or of all files of an index, whose headers `container.opened`
+    has checked.
 
     What a header says is compared with the file's size again: it may have been replaced in between.
     """
@@ -69,7 +84,9 @@ class TensorFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open = ExitStack()
-        self._places: dict[str, tuple[Any, int, dict[str, Any]]] = {}       # file, where its tensors begin, the header's entry
+        self._places: dict[
+            str, tuple[Any, int, dict[str, Any]]
+        ] = {}  # file, where its tensors begin, the header's entry
         with ExitStack() as stack:
             for one in shard_files(path):
                 try:
@@ -95,12 +112,16 @@ class TensorFile:
         return TORCH_DTYPES[self._places[name][2]["dtype"]]
 
     def new(self, name: str, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> torch.Tensor:
-        """Memory for a tensor, in this dtype or in the file's. Raises `CheckpointError` where there is not as much."""
+        """Memory for a tensor, in this dtype or in the file's. Raises `CheckpointError` where there is not
+        as much.
+        """
         try:
             return torch.empty(shape, dtype=dtype or self.dtype(name))
-        except RuntimeError as error:                       # what torch's allocator raises
-            raise CheckpointError(f"There is not enough memory for the weights of {self.path.name}. Close other programs, or "
-                                  "compute in a precision of 16 bits.") from error
+        except RuntimeError as error:  # what torch's allocator raises
+            raise CheckpointError(
+                f"There is not enough memory for the weights of {self.path.name}. Close other programs, or "
+                "compute in a precision of 16 bits."
+            ) from error
 
     def read(self, name: str, out: torch.Tensor) -> torch.Tensor:
         """Put a tensor into `out`, which is contiguous and has as many elements, in any dtype; returns it."""
@@ -117,9 +138,9 @@ class TensorFile:
         step = _AT_ONCE // dtype.itemsize
         buffer = torch.empty(min(step, len(flat)), dtype=dtype)
         for at in range(0, len(flat), step):
-            part = buffer[:len(flat) - at]
+            part = buffer[: len(flat) - at]
             self._fill(file, memoryview(part.view(torch.uint8).numpy()))
-            flat[at:at + step] = part
+            flat[at : at + step] = part
         return out
 
     def _fill(self, file: Any, view: memoryview) -> None:
@@ -133,8 +154,10 @@ class TensorFile:
             view = view[count:]
 
     def _changed(self) -> CheckpointError:
-        return CheckpointError(f"{self.path.name} was changed while it was being read. Wait until it is written, and open it "
-                               "again.")
+        return CheckpointError(
+            f"{self.path.name} was changed while it was being read. Wait until it is written, and open it "
+            "again."
+        )
 
 
 def take_weights(network: nn.Module, state: Mapping[str, torch.Tensor]) -> nn.Module:

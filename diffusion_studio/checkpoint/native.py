@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, OptionError
-from .spec import ModelSpec
 from .atomic import write_tensors
 from .container import opened
+from .spec import ModelSpec
 
 if TYPE_CHECKING:
     import torch
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 FORMAT = "diffusion-studio"
 VERSION = "1"
 DTYPES = ("F16", "F32", "BF16")
-_NAMED = 5                                          # tensors that an error lists before "and n more"
+_NAMED = 5  # tensors that an error lists before "and n more"
 
 
 @dataclass(frozen=True)
 class Weights:
     """A checkpoint in memory: its spec and its network, on the CPU."""
 
-    spec: ModelSpec                                 # or of a noisy classifier, with its network
+    spec: ModelSpec  # or of a noisy classifier, with its network
     network: nn.Module
-    remarks: tuple[str, ...] = ()                   # what was assumed and what is not followed, see remarks.py
+    remarks: tuple[str, ...] = ()  # what was assumed and what is not followed, see remarks.py
 
 
 def read_spec(path: str | Path) -> ModelSpec:
     """The spec in a native checkpoint's header, without its weights. Raises `CheckpointError`."""
-    with opened(Path(path), framework="np") as file:       # numpy: does not import torch
+    with opened(Path(path), framework="np") as file:  # numpy: does not import torch
         return _spec(Path(path), file.metadata() or {})
 
 
 def read(path: str | Path, dtype: torch.dtype | None = None) -> Weights:
     """Spec and network of a native checkpoint. Strict: every tensor there, of its shape, and none besides.
 
-    Names, shapes and sizes are compared with the spec's network before any weight is read. The weights are in memory of
-    their own, as `dtype` or as in the file.
+    Names, shapes and sizes are compared with the spec's network before any weight is read. The weights are in
+    memory of their own, as `dtype` or as in the file.
     """
     path = Path(path)
     with opened(path, framework="np") as file:
@@ -52,31 +52,44 @@ def read(path: str | Path, dtype: torch.dtype | None = None) -> Weights:
     return Weights(spec, read_into(path, network, expected, dtype))
 
 
-def read_into(path: Path, network: Any, expected: Mapping[str, tuple[int, ...]], dtype: torch.dtype | None = None) -> Any:
+def read_into(
+    path: Path, network: Any, expected: Mapping[str, tuple[int, ...]], dtype: torch.dtype | None = None
+) -> Any:
     """The network with the weights of a file that `compare` found to fit it."""
     from ..networks.precision import dtype_of
     from .memory import TensorFile, take_weights
 
     with TensorFile(path) as file:
-        return take_weights(network, {name: file.read(name, file.new(name, shape, dtype_of(name, dtype)))
-                                      for name, shape in expected.items()})
+        return take_weights(
+            network,
+            {
+                name: file.read(name, file.new(name, shape, dtype_of(name, dtype)))
+                for name, shape in expected.items()
+            },
+        )
 
 
 def write(path: str | Path, spec: ModelSpec, state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:
     """Write a native checkpoint in one piece: readers see the old file or the whole new one."""
     from ..networks.precision import dtype_of
 
-    tensors = {name: tensor.detach().to("cpu", dtype_of(name, dtype)).contiguous() for name, tensor in state.items()}
+    tensors = {
+        name: tensor.detach().to("cpu", dtype_of(name, dtype)).contiguous() for name, tensor in state.items()
+    }
     write_tensors(Path(path), tensors, {"format": FORMAT, "version": VERSION, "spec": spec.to_json()})
 
 
 def _spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
     if metadata.get("format") != FORMAT or "spec" not in metadata:
-        raise CheckpointError(f"{path.name} is a safetensors file without a {FORMAT} header, so it does not say what "
-                              "network its weights belong to. Files written by 'diffusion-studio train' have one.")
+        raise CheckpointError(
+            f"{path.name} is a safetensors file without a {FORMAT} header, so it does not say what "
+            "network its weights belong to. Files written by 'diffusion-studio train' have one."
+        )
     if metadata.get("version") != VERSION:
-        raise CheckpointError(f"{path.name} has header version {metadata.get('version')!r}; this program reads version "
-                              f"{VERSION}. Update Diffusion Studio.")
+        raise CheckpointError(
+            f"{path.name} has header version {metadata.get('version')!r}; this program reads version "
+            f"{VERSION}. Update Diffusion Studio."
+        )
     try:
         return ModelSpec.from_json(metadata["spec"])
     except OptionError as error:
@@ -91,7 +104,9 @@ def skeleton(path: Path, spec: ModelSpec) -> nn.Module:
     try:
         return without_weights(lambda: build(spec.network))
     except (OptionError, RuntimeError) as error:
-        raise CheckpointError(f"The header of {path.name} describes no network that can be built: {error}") from error
+        raise CheckpointError(
+            f"The header of {path.name} describes no network that can be built: {error}"
+        ) from error
 
 
 def compare(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]) -> None:
@@ -113,8 +128,10 @@ def compare(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]) -> N
     if foreign:
         problems.append(f"{_some(foreign)} (allowed: {', '.join(DTYPES)})")
     if problems:
-        raise CheckpointError(f"The weights in {path.name} do not fit the network in its header: "
-                              f"{'; '.join(problems)}. Export the checkpoint again.")
+        raise CheckpointError(
+            f"The weights in {path.name} do not fit the network in its header: "
+            f"{'; '.join(problems)}. Export the checkpoint again."
+        )
 
 
 def _some(items: list[str]) -> str:

@@ -11,11 +11,17 @@ MAX_TIMESTEPS = 100_000
 
 
 def named(name: str, timesteps: int, start: float, end: float) -> NoiseSchedule:
-    """A schedule by diffusers' or ddim's name: linear, scaled_linear (also quad), squaredcos_cap_v2, sigmoid, laplace, exp."""
+    """A schedule by diffusers' or ddim's name: linear, scaled_linear (also quad), squaredcos_cap_v2,
+    sigmoid, laplace, exp.
+    """
     if not 1 <= timesteps <= MAX_TIMESTEPS:
-        raise OptionError(f"The timesteps of training must be from 1 to {MAX_TIMESTEPS:,}, got {timesteps:,}.")
+        raise OptionError(
+            f"The timesteps of training must be from 1 to {MAX_TIMESTEPS:,}, got {timesteps:,}."
+        )
     if not 0 < start <= 1 or not 0 < end <= 1:
-        raise OptionError(f"Betas lie above 0 and up to 1; the schedule was given to go from {start} to {end}.")
+        raise OptionError(
+            f"Betas lie above 0 and up to 1; the schedule was given to go from {start} to {end}."
+        )
     if name == "linear":
         return Linear(timesteps, start, end)
     if name == "squaredcos_cap_v2":
@@ -35,7 +41,7 @@ def _betas(name: str, timesteps: int, start: float, end: float) -> np.ndarray:
     u = np.arange(timesteps + 1) / timesteps
     if name == "exp":
         kept = np.exp(-12 * u)
-    else:                                                   # laplace: alpha_bar as the square root of snr / (1 + snr)
+    else:  # laplace: alpha_bar as the square root of snr / (1 + snr)
         log_snr = -0.5 * np.copysign(1, 0.5 - u) * np.log(1 - 2 * np.abs(0.5 - u) + 1e-6)
         kept = np.sqrt(1 / (1 + np.exp(-log_snr)))
     return np.minimum(1 - kept[1:] / kept[:-1], 0.999)

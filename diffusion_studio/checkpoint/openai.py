@@ -8,31 +8,58 @@ from typing import Any
 from ..diffusion.schedule import Cosine
 from ..errors import CheckpointError, OptionError
 from ..networks.config import UNetConfig
-from .spec import ModelSpec
 from .facts import Settings, parsed
 from .noise import rescaled_linear
 from .reader import Found, Reader, Source
+from .spec import ModelSpec
 from .walk import Part, renames
 
-_BLOCK = {"norm1": ("in_layers.0",), "conv1": ("in_layers.2",), "emb": ("emb_layers.1",), "norm2": ("out_layers.0",),
-          "conv2": ("out_layers.3",), "skip": ("skip_connection",)}
-INSIDE = {
-    "block": _BLOCK, "down": {**_BLOCK, "conv": ("op",)}, "up": {**_BLOCK, "conv": ("conv",)},
-    "attention": {"norm": ("norm",), "qkv": ("qkv",), "out": ("proj_out",)},
-    "time": {"0": ("0",), "2": ("2",)}, "label": {"": ("",)},
-    "conv_in": {"": ("",)}, "norm_out": {"": ("",)}, "conv_out": {"": ("",)},
+_BLOCK = {
+    "norm1": ("in_layers.0",),
+    "conv1": ("in_layers.2",),
+    "emb": ("emb_layers.1",),
+    "norm2": ("out_layers.0",),
+    "conv2": ("out_layers.3",),
+    "skip": ("skip_connection",),
 }
-_SINGLE = {"time": "time_embed", "label": "label_emb", "conv_in": "input_blocks.0.0", "norm_out": "out.0",
-           "conv_out": "out.2"}
-_SIZES = {(1, 2, 2, 2): 32, (1, 2, 3, 4): 64, (1, 1, 2, 3, 4): 128, (1, 1, 2, 2, 4, 4): 256, (0.5, 1, 1, 2, 2, 4, 4): 512}
+INSIDE = {
+    "block": _BLOCK,
+    "down": {**_BLOCK, "conv": ("op",)},
+    "up": {**_BLOCK, "conv": ("conv",)},
+    "attention": {"norm": ("norm",), "qkv": ("qkv",), "out": ("proj_out",)},
+    "time": {"0": ("0",), "2": ("2",)},
+    "label": {"": ("",)},
+    "conv_in": {"": ("",)},
+    "norm_out": {"": ("",)},
+    "conv_out": {"": ("",)},
+}
+_SINGLE = {
+    "time": "time_embed",
+    "label": "label_emb",
+    "conv_in": "input_blocks.0.0",
+    "norm_out": "out.0",
+    "conv_out": "out.2",
+}
+_SIZES = {
+    (1, 2, 2, 2): 32,
+    (1, 2, 3, 4): 64,
+    (1, 1, 2, 3, 4): 128,
+    (1, 1, 2, 2, 4, 4): 256,
+    (0.5, 1, 1, 2, 2, 4, 4): 512,
+}
 # Published files: what their shapes are, and what their READMEs say that shapes do not.
 # name: (channels, blocks, multipliers, residual resampling, classes), flags
 _IMPROVED = {"num_heads": 4, "noise_schedule": "cosine", "diffusion_steps": 4000}
 _ADM = {"num_head_channels": 64, "noise_schedule": "linear"}
 _PRESETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
-    "64x64_diffusion": ((192, 3, (1, 2, 3, 4), True, True),
-                        {"num_head_channels": 64, "use_new_attention_order": True, "noise_schedule": "cosine"}),
-    "128x128_diffusion": ((256, 2, (1, 1, 2, 3, 4), True, True), {"num_heads": 4, "noise_schedule": "linear"}),
+    "64x64_diffusion": (
+        (192, 3, (1, 2, 3, 4), True, True),
+        {"num_head_channels": 64, "use_new_attention_order": True, "noise_schedule": "cosine"},
+    ),
+    "128x128_diffusion": (
+        (256, 2, (1, 1, 2, 3, 4), True, True),
+        {"num_heads": 4, "noise_schedule": "linear"},
+    ),
     "256x256_diffusion": ((256, 2, (1, 1, 2, 2, 4, 4), True, True), _ADM),
     "256x256_diffusion_uncond": ((256, 2, (1, 1, 2, 2, 4, 4), True, False), _ADM),
     "512x512_diffusion": ((256, 2, (0.5, 1, 1, 2, 2, 4, 4), True, True), _ADM),
@@ -40,19 +67,64 @@ _PRESETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "imagenet64_uncond": ((128, 3, (1, 2, 3, 4), False, False), {**_IMPROVED, "rescale_timesteps": True}),
     "imagenet64_cond": ((192, 3, (1, 2, 3, 4), False, True), {**_IMPROVED, "rescale_timesteps": False}),
     # those that enlarge have also the levels with attention
-    "64_256_upsampler": ((192, 2, (1, 1, 2, 2, 4, 4), True, True, (3, 4, 5)), {"num_heads": 4, "noise_schedule": "linear"}),
-    "128_512_upsampler": ((192, 2, (1, 1, 2, 2, 4, 4), True, True, (4, 5)), {**_ADM, "large_size": 512, "small_size": 128}),
-    "upsample_cond_500K": ((192, 2, (1, 1, 2, 2, 4, 4), False, True, (4, 5)),
-                           {**_IMPROVED, "noise_schedule": "linear", "rescale_timesteps": False}),
+    "64_256_upsampler": (
+        (192, 2, (1, 1, 2, 2, 4, 4), True, True, (3, 4, 5)),
+        {"num_heads": 4, "noise_schedule": "linear"},
+    ),
+    "128_512_upsampler": (
+        (192, 2, (1, 1, 2, 2, 4, 4), True, True, (4, 5)),
+        {**_ADM, "large_size": 512, "small_size": 128},
+    ),
+    "upsample_cond_500K": (
+        (192, 2, (1, 1, 2, 2, 4, 4), False, True, (4, 5)),
+        {**_IMPROVED, "noise_schedule": "linear", "rescale_timesteps": False},
+    ),
     "lsun_uncond": ((128, 2, (1, 1, 2, 2, 4, 4), False, False), {"num_heads": 1, "noise_schedule": "linear"}),
 }
 # Names of the origin's scripts and classes that change nothing here: training, speed, files, the classifier.
-TRAINING = ("dropout", "use_fp16", "use_checkpoint", "use_kl", "rescale_learned_sigmas", "batch_size", "num_samples", "model_path",
-            "lr", "microbatch", "ema_rate", "log_interval", "save_interval", "schedule_sampler", "weight_decay", "data_dir",
-            "lr_anneal_steps", "resume_checkpoint", "fp16_scale_growth", "iterations", "anneal_lr", "noised", "val_data_dir",
-            "eval_interval", "base_samples", "dims", "overwrite", "type", "seed")
-_IGNORED = (*TRAINING, "classifier_path", "classifier_scale", "classifier_depth", "classifier_use_fp16", "classifier_width",
-            "classifier_attention_resolutions", "classifier_use_scale_shift_norm", "classifier_resblock_updown", "classifier_pool")
+TRAINING = (
+    "dropout",
+    "use_fp16",
+    "use_checkpoint",
+    "use_kl",
+    "rescale_learned_sigmas",
+    "batch_size",
+    "num_samples",
+    "model_path",
+    "lr",
+    "microbatch",
+    "ema_rate",
+    "log_interval",
+    "save_interval",
+    "schedule_sampler",
+    "weight_decay",
+    "data_dir",
+    "lr_anneal_steps",
+    "resume_checkpoint",
+    "fp16_scale_growth",
+    "iterations",
+    "anneal_lr",
+    "noised",
+    "val_data_dir",
+    "eval_interval",
+    "base_samples",
+    "dims",
+    "overwrite",
+    "type",
+    "seed",
+)
+_IGNORED = (
+    *TRAINING,
+    "classifier_path",
+    "classifier_scale",
+    "classifier_depth",
+    "classifier_use_fp16",
+    "classifier_width",
+    "classifier_attention_resolutions",
+    "classifier_use_scale_shift_norm",
+    "classifier_resblock_updown",
+    "classifier_pool",
+)
 
 
 def place(part: Part) -> str:
@@ -73,14 +145,19 @@ def describe(source: Source) -> Found:
     widths = [source.shape(f"input_blocks.{k}.0.out_layers.3.weight", 4)[0] for k in starts]
     multipliers = tuple(whole(width / base) for width in widths)
     first, taken = source.shape("input_blocks.0.0.weight", 4)[:2]
-    channels = {2: 1, 6: 3}.get(taken, taken)               # twice the channels where a small picture is given, to enlarge
+    channels = {2: 1, 6: 3}.get(taken, taken)  # twice the channels where a small picture is given, to enlarge
     if first != widths[0]:
-        raise CheckpointError(f"The first convolution of {source.path.name} gives {first} channels and the first level has "
-                              f"{widths[0]}; the U-Net here has the same in both.")
+        raise CheckpointError(
+            f"The first convolution of {source.path.name} gives {first} channels and the first level has "
+            f"{widths[0]}; the U-Net here has the same in both."
+        )
     out = source.shape("out.2.weight", 4)[0]
     attended = tuple(k for k in range(levels) if f"input_blocks.{starts[k]}.1.qkv.weight" in source.shapes)
-    rising = tuple(k for k in range(levels)
-                   if f"output_blocks.{(levels - 1 - k) * (blocks + 1)}.1.qkv.weight" in source.shapes)
+    rising = tuple(
+        k
+        for k in range(levels)
+        if f"output_blocks.{(levels - 1 - k) * (blocks + 1)}.1.qkv.weight" in source.shapes
+    )
     classes = source.shape("label_emb.weight", 2)[0] if "label_emb.weight" in source.shapes else None
     shape: tuple[Any, ...] = (base, blocks, multipliers, resample == "residual", classes is not None)
     name, preset = _preset(source.path.stem, shape if taken == channels else (*shape, attended))
@@ -94,13 +171,20 @@ def describe(source: Source) -> Found:
         small = told.told("small_size", max(size // 4, 1))
     told.known("num_channels", base)
     told.agreed("model_channels", base)
-    told.agreed("in_channels", channels if small is not None and told.said("in_channels") == str(channels) else taken)
+    told.agreed(
+        "in_channels", channels if small is not None and told.said("in_channels") == str(channels) else taken
+    )
     told.agreed("out_channels", out)
     told.agreed("num_classes", classes, none_says_none=True)
-    told.agreed("conv_resample", resample == "conv" or (resample == "residual" and told.said("conv_resample") == "True"))
+    told.agreed(
+        "conv_resample",
+        resample == "conv" or (resample == "residual" and told.said("conv_resample") == "True"),
+    )
     told.known("num_res_blocks", blocks)
     known_list(told, "channel_mult", list(multipliers))
-    known_list(told, "attention_resolutions", sorted((size // 2**k for k in attended), reverse=True), size, levels)
+    known_list(
+        told, "attention_resolutions", sorted((size // 2**k for k in attended), reverse=True), size, levels
+    )
     told.known("learn_sigma", out == 2 * channels)
     told.known("class_cond", classes is not None)
     rows = source.shape(f"input_blocks.{starts[0]}.0.emb_layers.1.weight", 2)[0]
@@ -109,14 +193,18 @@ def describe(source: Source) -> Found:
 
     steps = told.told("diffusion_steps", 1000)
     if size < 1:
-        raise OptionError(f"{'image_size' if small is None else 'large_size'} must be the width of the pictures, at least 1, "
-                          f"got {size}.")
+        raise OptionError(
+            f"{'image_size' if small is None else 'large_size'} must be the width of the pictures, at least "
+            f"1, got {size}."
+        )
     if steps < 1:
         raise OptionError(f"diffusion_steps must be the timesteps of training, at least 1, got {steps}.")
     per_head = told.told("num_head_channels", -1)
     heads = told.told("num_heads", 4)
     if told.told("num_heads_upsample", -1) not in (-1, heads) and per_head == -1:
-        raise OptionError("num_heads_upsample differs from num_heads; the U-Net here has as many heads up as down.")
+        raise OptionError(
+            "num_heads_upsample differs from num_heads; the U-Net here has as many heads up as down."
+        )
     rows_order = "" if told.told("use_new_attention_order", False) else "legacy"
     groups = told.told("norm_groups", next(g for g in range(32, 0, -1) if all(w % g == 0 for w in widths)))
     null = told.told("null_class", False) and classes is not None
@@ -126,52 +214,101 @@ def describe(source: Source) -> Found:
     means = "x0" if told.told("predict_xstart", False) else "eps"
     least = told.told("sigma_small", False)
     config = UNetConfig(
-        in_channels=taken, out_channels=out, channels=base, multipliers=multipliers, blocks=blocks,
-        attention_levels=attended, up_attention_levels=None if rising == attended else rising,
-        heads=heads, head_channels=None if per_head == -1 else per_head,
-        conditioning="scale_shift" if rows == 2 * widths[0] else "add", resample=resample, norm_groups=groups,
-        classes=None if classes is None else classes - null, null_class=null,
-        time_scale=1000 / steps if rescale else 1.0)
+        in_channels=taken,
+        out_channels=out,
+        channels=base,
+        multipliers=multipliers,
+        blocks=blocks,
+        attention_levels=attended,
+        up_attention_levels=None if rising == attended else rising,
+        heads=heads,
+        head_channels=None if per_head == -1 else per_head,
+        conditioning="scale_shift" if rows == 2 * widths[0] else "add",
+        resample=resample,
+        norm_groups=groups,
+        classes=None if classes is None else classes - null,
+        null_class=null,
+        time_scale=1000 / steps if rescale else 1.0,
+    )
     labels = tuple(f"class {k}" for k in range((classes or 0) - null))
     variance = "learned" if out == 2 * channels else "small" if least else "large"
-    defaults: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": variance}, "spacing": "linspace", "clip": clips,
-                                "steps": min(250, steps)}
+    defaults: dict[str, Any] = {
+        "sampler": {"name": "ddpm", "variance": variance},
+        "spacing": "linspace",
+        "clip": clips,
+        "steps": min(250, steps),
+    }
     _respaced(defaults, told.told("timestep_respacing", ""), bool(told.told("use_ddim", False)))
     if labels:
         defaults["label"] = labels[0]
-    spec = ModelSpec(name=source.name, network=config,
-                     schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps),
-                     parametrization=means, image_size=size, channels=channels, learned_variance=out == 2 * channels,
-                     low_res=small, labels=labels, defaults=defaults)
-    notes = [] if not name or "by name" in name else [
-        f"its shapes are those of the published {name.split()[0]}, whose settings are taken: "
-        + ", ".join(f"{key} {value}" for key, value in preset.items())]
+    spec = ModelSpec(
+        name=source.name,
+        network=config,
+        schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps),
+        parametrization=means,
+        image_size=size,
+        channels=channels,
+        learned_variance=out == 2 * channels,
+        low_res=small,
+        labels=labels,
+        defaults=defaults,
+    )
+    notes = (
+        []
+        if not name or "by name" in name
+        else [
+            f"its shapes are those of the published {name.split()[0]}, whose settings are taken: "
+            + ", ".join(f"{key} {value}" for key, value in preset.items())
+        ]
+    )
     if not rows_order or "use_new_attention_order" not in (*source.flags, *source.args, *preset):
-        notes.append("the order of qkv's rows cannot be seen in the file; the wrong one loads and draws garbage. If the "
-                     "pictures are that, try the flag use_new_attention_order the other way, then num_heads")
+        notes.append(
+            "the order of qkv's rows cannot be seen in the file; the wrong one loads and draws garbage. If "
+            "the pictures are that, try the flag use_new_attention_order the other way, then num_heads"
+        )
     made = renames(config, place, INSIDE, rows_order)
-    return Found("openai", f"it has {', '.join(READER.sentinels)}", spec, tuple(made), told.finish(_IGNORED, whole=True),
-                 tuple(notes))
+    return Found(
+        "openai",
+        f"it has {', '.join(READER.sentinels)}",
+        spec,
+        tuple(made),
+        told.finish(_IGNORED, whole=True),
+        tuple(notes),
+    )
 
 
 def _frame(source: Source) -> tuple[int, int, str]:
     """Levels, blocks a level and the kind of resampling, from the numbering of blocks."""
     if any(".encoder_kv." in name or ".attn2." in name for name in source.shapes):
-        raise CheckpointError(f"{source.path.name} is told what to draw by a text (GLIDE or latent diffusion); this version "
-                              "reads networks without text in this layout.")
+        raise CheckpointError(
+            f"{source.path.name} is told what to draw by a text (GLIDE or latent diffusion); this version "
+            "reads networks without text in this layout."
+        )
     total = source.count("output_blocks.{}.0.in_layers.0.weight")
     if not total:
-        raise CheckpointError(f"{source.path.name} has OpenAI's input blocks and no output blocks: it is a noisy classifier or "
-                              "another encoder, which draws nothing itself.")
-    ups = {kind: sum(f"output_blocks.{k}.{at}.{inner}.weight" in source.shapes for k in range(total) for at in (1, 2))
-           for kind, inner in (("residual", "in_layers.0"), ("conv", "conv"))}
-    gaps = [k for k in range(1, total) if f"input_blocks.{k}.0.in_layers.0.weight" not in source.shapes
-            and f"input_blocks.{k}.0.op.weight" not in source.shapes]
+        raise CheckpointError(
+            f"{source.path.name} has OpenAI's input blocks and no output blocks: it is a noisy classifier or "
+            "another encoder, which draws nothing itself."
+        )
+    ups = {
+        kind: sum(
+            f"output_blocks.{k}.{at}.{inner}.weight" in source.shapes for k in range(total) for at in (1, 2)
+        )
+        for kind, inner in (("residual", "in_layers.0"), ("conv", "conv"))
+    }
+    gaps = [
+        k
+        for k in range(1, total)
+        if f"input_blocks.{k}.0.in_layers.0.weight" not in source.shapes
+        and f"input_blocks.{k}.0.op.weight" not in source.shapes
+    ]
     resample = "residual" if ups["residual"] else "conv" if ups["conv"] or not gaps else "plain"
     levels = 1 + (len(gaps) if resample == "plain" else ups[resample])
     if total % levels or total // levels < 2:
-        raise CheckpointError(f"{source.path.name} has {total} output blocks on {levels} levels, which no network of this "
-                              "layout has. It may be cut short.")
+        raise CheckpointError(
+            f"{source.path.name} has {total} output blocks on {levels} levels, which no network of this "
+            "layout has. It may be cut short."
+        )
     return levels, total // levels - 1, resample
 
 
@@ -197,15 +334,21 @@ def known_list(told: Settings, name: str, wanted: list, size: int = 0, levels: i
         try:
             values = [whole(float(part)) for part in parts]
         except (TypeError, ValueError, OverflowError):
-            raise OptionError(f"{name} is a list of numbers with commas between them, got {str(text)[:80]!r}.") from None
+            raise OptionError(
+                f"{name} is a list of numbers with commas between them, got {str(text)[:80]!r}."
+            ) from None
         if size and sorted(set(values)) == sorted(size // one for one in wanted if one):
             continue
         if size:
-            values = sorted((v for v in values if v and v in {size // 2**k for k in range(levels)}), reverse=True)
+            values = sorted(
+                (v for v in values if v and v in {size // 2**k for k in range(levels)}), reverse=True
+            )
         if values != wanted:
-            raise CheckpointError(f"{name} = {str(text)[:80]} was given, but the shapes of the weights say {wanted}"
-                                  f"{f' for pictures {size} wide' if size else ''}. These are the flags of another file, or "
-                                  "image_size is another.")
+            raise CheckpointError(
+                f"{name} = {str(text)[:80]} was given, but the shapes of the weights say {wanted}"
+                f"{f' for pictures {size} wide' if size else ''}. These are the flags of another file, or "
+                "image_size is another."
+            )
     told.listed(name, wanted)
 
 
@@ -227,11 +370,19 @@ READER = Reader(
     sentinels=("time_embed.0.weight", "input_blocks.0.0.weight", "out.2.weight"),
     describe=describe,
     ambiguous=(
-        (("num_heads", "num_head_channels", "use_new_attention_order"),
-         tuple((heads, -1, new) for heads in (1, 2, 4, 8) for new in (False, True))
-         + tuple((4, channels, new) for channels in (16, 32, 64) for new in (False, True))),
-        (("noise_schedule", "diffusion_steps", "rescale_timesteps"),
-         tuple((kind, *rest) for kind in ("linear", "cosine") for rest in ((1000, False), (4000, True), (4000, False)))),
+        (
+            ("num_heads", "num_head_channels", "use_new_attention_order"),
+            tuple((heads, -1, new) for heads in (1, 2, 4, 8) for new in (False, True))
+            + tuple((4, channels, new) for channels in (16, 32, 64) for new in (False, True)),
+        ),
+        (
+            ("noise_schedule", "diffusion_steps", "rescale_timesteps"),
+            tuple(
+                (kind, *rest)
+                for kind in ("linear", "cosine")
+                for rest in ((1000, False), (4000, True), (4000, False))
+            ),
+        ),
         (("predict_xstart",), ((False,), (True,))),
     ),
 )

@@ -4,29 +4,51 @@ from __future__ import annotations
 
 import math
 
-from .classifier_spec import ClassifierSpec
 from ..diffusion.schedule import Cosine
 from ..errors import CheckpointError, OptionError
 from ..networks.classifier_config import ClassifierConfig
 from . import openai
+from .classifier_spec import ClassifierSpec
 from .facts import IDLE, Fact, Settings
 from .noise import rescaled_linear
 from .reader import Found, Reader, Source
 from .walk import Rename, parts, renames
 
 _POOL = "out.2"
-# What the README says of the published files: (channels, blocks, multipliers), and the schedule of the models they guide.
+# What the README says of the published files: (channels, blocks, multipliers), and the schedule of the models
+# they guide.
 _PRESETS = {
     "64x64_classifier": ((128, 4, (1, 2, 3, 4)), {"noise_schedule": "cosine"}),
     "128x128_classifier": ((128, 2, (1, 1, 2, 3, 4)), {"noise_schedule": "linear"}),
     "256x256_classifier": ((128, 2, (1, 1, 2, 2, 4, 4)), {"noise_schedule": "linear"}),
     "512x512_classifier": ((128, 2, (0.5, 1, 1, 2, 2, 4, 4)), {"noise_schedule": "linear"}),
 }
-_IGNORED = (*openai.TRAINING, "classifier_use_fp16", "classifier_scale", "classifier_path", "learn_sigma", "timestep_respacing",
-            "predict_xstart", "use_ddim", "class_cond", "clip_denoised", "sigma_small")
+_IGNORED = (
+    *openai.TRAINING,
+    "classifier_use_fp16",
+    "classifier_scale",
+    "classifier_path",
+    "learn_sigma",
+    "timestep_respacing",
+    "predict_xstart",
+    "use_ddim",
+    "class_cond",
+    "clip_denoised",
+    "sigma_small",
+)
 # Names in the flags of classifier_sample.py that are the drawing model's.
-_MODELS = ("num_channels", "num_res_blocks", "num_heads", "num_heads_upsample", "num_head_channels", "attention_resolutions",
-           "channel_mult", "use_scale_shift_norm", "resblock_updown", "use_new_attention_order")
+_MODELS = (
+    "num_channels",
+    "num_res_blocks",
+    "num_heads",
+    "num_heads_upsample",
+    "num_head_channels",
+    "attention_resolutions",
+    "channel_mult",
+    "use_scale_shift_norm",
+    "resblock_updown",
+    "use_new_attention_order",
+)
 
 
 def describe(source: Source) -> Found:
@@ -38,56 +60,114 @@ def describe(source: Source) -> Found:
     multipliers = tuple(openai.whole(width / base) for width in widths)
     first, channels = source.shape("input_blocks.0.0.weight", 4)[:2]
     if first != widths[0]:
-        raise CheckpointError(f"The first convolution of {source.path.name} gives {first} channels and the first level has "
-                              f"{widths[0]}; the classifier here has the same in both.")
+        raise CheckpointError(
+            f"The first convolution of {source.path.name} gives {first} channels and the first level has "
+            f"{widths[0]}; the classifier here has the same in both."
+        )
     attended = tuple(k for k in range(levels) if f"input_blocks.{starts[k]}.1.qkv.weight" in source.shapes)
     positions = source.shape(f"{_POOL}.positional_embedding", 2)[1] - 1
     side = math.isqrt(max(positions, 0))
     if side < 1 or side * side != positions:
-        raise CheckpointError(f"The attention pooling of {source.path.name} knows {positions} places, which are no square.")
+        raise CheckpointError(
+            f"The attention pooling of {source.path.name} knows {positions} places, which are no square."
+        )
     classes = source.shape(f"{_POOL}.c_proj.weight", 3)[0]
-    name, preset = next(((f"{name} by {'name and ' if name in source.path.stem else ''}shapes", flags)
-                         for name, (wanted, flags) in _PRESETS.items() if wanted == (base, blocks, multipliers)), ("", {}))
+    name, preset = next(
+        (
+            (f"{name} by {'name and ' if name in source.path.stem else ''}shapes", flags)
+            for name, (wanted, flags) in _PRESETS.items()
+            if wanted == (base, blocks, multipliers)
+        ),
+        ("", {}),
+    )
     said = {**source.args, **source.flags}
     scripted = _MODELS if "num_channels" in said and "model_channels" not in said else ()
-    flags, args = ({key: value for key, value in one.items() if key not in scripted} for one in (source.flags, source.args))
+    flags, args = (
+        {key: value for key, value in one.items() if key not in scripted}
+        for one in (source.flags, source.args)
+    )
     told = Settings("openai-classifier", flags, args, preset, name)
     size = told.known("image_size", side * 2 ** (levels - 1))
     told.known("classifier_width", base)
     told.known("classifier_depth", blocks)
     openai.known_list(told, "channel_mult", list(multipliers))
-    openai.known_list(told, "classifier_attention_resolutions", sorted((size // 2**k for k in attended), reverse=True), size,
-                      levels)
+    openai.known_list(
+        told,
+        "classifier_attention_resolutions",
+        sorted((size // 2**k for k in attended), reverse=True),
+        size,
+        levels,
+    )
     rows = source.shape(f"input_blocks.{starts[0]}.0.emb_layers.1.weight", 2)[0]
     scaled = told.known("classifier_use_scale_shift_norm", rows == 2 * widths[0])
     told.known("classifier_resblock_updown", resample == "residual")
     told.known("classifier_pool", "attention")
-    for other, value in (("model_channels", base), ("num_res_blocks", blocks), ("in_channels", channels), ("out_channels", classes),
-                         ("pool", "attention"), ("use_scale_shift_norm", scaled), ("resblock_updown", resample == "residual")):
+    for other, value in (
+        ("model_channels", base),
+        ("num_res_blocks", blocks),
+        ("in_channels", channels),
+        ("out_channels", classes),
+        ("pool", "attention"),
+        ("use_scale_shift_norm", scaled),
+        ("resblock_updown", resample == "residual"),
+    ):
         told.agreed(other, value)
     told.agreed("conv_resample", resample == "conv" or told.said("conv_resample") == "True")
     if told.said("attention_resolutions"):
-        openai.known_list(told, "attention_resolutions", sorted((size // 2**k for k in attended), reverse=True), size, levels)
+        openai.known_list(
+            told,
+            "attention_resolutions",
+            sorted((size // 2**k for k in attended), reverse=True),
+            size,
+            levels,
+        )
     seeing = [widths[-1], *(widths[k] for k in attended)]
-    per_head = told.told("num_head_channels", next(n for n in range(64, 0, -1) if all(width % n == 0 for width in seeing)))
+    per_head = told.told(
+        "num_head_channels", next(n for n in range(64, 0, -1) if all(width % n == 0 for width in seeing))
+    )
     # heads are counted only where their channels are not given
-    ignored = (*_IGNORED, *(("num_heads", "num_heads_upsample") if told.said("num_head_channels") not in ("", "-1") else ()))
+    ignored = (
+        *_IGNORED,
+        *(("num_heads", "num_heads_upsample") if told.said("num_head_channels") not in ("", "-1") else ()),
+    )
     order = "" if told.told("use_new_attention_order", False) else "legacy"
     steps = told.told("diffusion_steps", 1000)
     if not 1 <= steps <= 100_000:
-        raise OptionError(f"diffusion_steps must be the timesteps of training, from 1 to 100,000, got {steps}.")
+        raise OptionError(
+            f"diffusion_steps must be the timesteps of training, from 1 to 100,000, got {steps}."
+        )
     kind = told.told("noise_schedule", "linear", choices=("linear", "cosine"))
     if told.told("rescale_timesteps", False) and steps != 1000:
-        raise OptionError("rescale_timesteps is for 1000 timesteps only here: the classifier takes t as it is.")
+        raise OptionError(
+            "rescale_timesteps is for 1000 timesteps only here: the classifier takes t as it is."
+        )
     config = ClassifierConfig(
-        in_channels=channels, classes=classes, size=size, channels=base, multipliers=multipliers, blocks=blocks,
-        attention_levels=attended, head_channels=per_head, conditioning="scale_shift" if scaled else "add",
-        resample=resample)
-    spec = ClassifierSpec(name=source.name, network=config, labels=tuple(f"class {k}" for k in range(classes)),
-                          schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps))
+        in_channels=channels,
+        classes=classes,
+        size=size,
+        channels=base,
+        multipliers=multipliers,
+        blocks=blocks,
+        attention_levels=attended,
+        head_channels=per_head,
+        conditioning="scale_shift" if scaled else "add",
+        resample=resample,
+    )
+    spec = ClassifierSpec(
+        name=source.name,
+        network=config,
+        labels=tuple(f"class {k}" for k in range(classes)),
+        schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps),
+    )
     notes = ("it guides a model that draws and draws nothing itself: ds.load_classifier opens it",)
-    return Found("openai-classifier", f"it has {', '.join(READER.sentinels)}", spec, tuple(_renames(config, order)),
-                 (*told.finish(ignored, whole=True), *(Fact(key, said[key], IDLE) for key in scripted if key in said)), notes)
+    return Found(
+        "openai-classifier",
+        f"it has {', '.join(READER.sentinels)}",
+        spec,
+        tuple(_renames(config, order)),
+        (*told.finish(ignored, whole=True), *(Fact(key, said[key], IDLE) for key in scripted if key in said)),
+        notes,
+    )
 
 
 def _frame(source: Source) -> tuple[int, int, str]:
@@ -95,40 +175,60 @@ def _frame(source: Source) -> tuple[int, int, str]:
     total = 1
     while any(f"input_blocks.{total}.0.{one}.weight" in source.shapes for one in ("in_layers.0", "op")):
         total += 1
-    # between levels: a strided convolution, or a residual block of its own; what tells the latter is the middle of a width
+    # between levels: a strided convolution, or a residual block of its own; what tells the latter is the
+    # middle of a width
     strided = [k for k in range(1, total) if f"input_blocks.{k}.0.op.weight" in source.shapes]
     if strided:
         blocks, levels = strided[0] - 1, 1 + len(strided)
     else:
-        blocks = next((one for one in range(1, 17) if total % (one + 1) == 0 and _levels_fit(source, total, one)), 0)
+        blocks = next(
+            (one for one in range(1, 17) if total % (one + 1) == 0 and _levels_fit(source, total, one)), 0
+        )
         levels = total // (blocks + 1) if blocks else 0
     if not blocks or total != levels * (blocks + 1):
-        raise CheckpointError(f"{source.path.name} has {total} input blocks, which no classifier of this layout has. It may be cut "
-                              "short.")
+        raise CheckpointError(
+            f"{source.path.name} has {total} input blocks, which no classifier of this layout has. It may be "
+            "cut short."
+        )
     return levels, blocks, "conv" if strided else "residual"
 
 
 def _levels_fit(source: Source, total: int, blocks: int) -> bool:
-    """Whether input blocks 1 + blocks, 2 + 2 blocks, ... can be those that halve: they keep the width and have no attention."""
+    """Whether input blocks 1 + blocks, 2 + 2 blocks, ... can be those that halve: they keep the width and
+    have no attention.
+    """
+
     def outer(k: int) -> tuple[int, int]:
         out, inner = source.shape(f"input_blocks.{k}.0.in_layers.2.weight", 4)[:2]
         return inner, out
 
     halving = range(1 + blocks, total, blocks + 1)
-    return all(len(set(outer(k))) == 1 and f"input_blocks.{k}.1.qkv.weight" not in source.shapes for k in halving) and \
-        all(len({f"input_blocks.{k}.1.qkv.weight" in source.shapes for k in range(at - blocks, at)}) == 1
-            and len({outer(k)[1] for k in range(at - blocks, at)}) == 1 for at in (*halving, total))
+    return all(
+        len(set(outer(k))) == 1 and f"input_blocks.{k}.1.qkv.weight" not in source.shapes for k in halving
+    ) and all(
+        len({f"input_blocks.{k}.1.qkv.weight" in source.shapes for k in range(at - blocks, at)}) == 1
+        and len({outer(k)[1] for k in range(at - blocks, at)}) == 1
+        for at in (*halving, total)
+    )
 
 
 def _renames(config: ClassifierConfig, order: str) -> list[Rename]:
     """Those of the U-Net's first half, then the pooling's."""
     body = config.body
     kept = {part.ours for part in parts(body) if part.way != "up" and part.kind != "conv_out"}
-    found = [one for one in renames(body, openai.place, openai.INSIDE, order)
-             if any(one.ours.startswith(f"{part}.") for part in kept)]
-    for ours, theirs, rows in (("query", "qkv_proj", "first third"), ("key_value", "qkv_proj", "other thirds"),
-                               ("out", "c_proj", "")):
-        found += [Rename(f"pool.{ours}.{leaf}", (f"{_POOL}.{theirs}.{leaf}",), rows) for leaf in ("weight", "bias")]
+    found = [
+        one
+        for one in renames(body, openai.place, openai.INSIDE, order)
+        if any(one.ours.startswith(f"{part}.") for part in kept)
+    ]
+    for ours, theirs, rows in (
+        ("query", "qkv_proj", "first third"),
+        ("key_value", "qkv_proj", "other thirds"),
+        ("out", "c_proj", ""),
+    ):
+        found += [
+            Rename(f"pool.{ours}.{leaf}", (f"{_POOL}.{theirs}.{leaf}",), rows) for leaf in ("weight", "bias")
+        ]
     return [*found, Rename("pool.place", (f"{_POOL}.positional_embedding",), "transposed")]
 
 

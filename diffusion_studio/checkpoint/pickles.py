@@ -1,4 +1,6 @@
-"""Pickles, for `convert` alone: opened by torch's restricted reader, which makes tensors and plain containers only."""
+"""Pickles, for `convert` alone: opened by torch's restricted reader, which makes tensors and plain
+containers only.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +21,22 @@ _DEEPEST = 4
 def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
     """Write the state dict inside a pickle as a safetensors file; returns where in the pickle it lay.
 
-    A file may hold several (the network, its moving average, an optimiser's state): the moving average is taken first,
-    or the one that `take` names. Raises `CheckpointError` for a pickle that holds more than weights, or no network.
+    A file may hold several (the network, its moving average, an optimiser's state): the moving average is
+    taken first, or the one that `take` names. Raises `CheckpointError` for a pickle that holds more than
+    weights, or no network.
     """
     loaded = _loaded(path)
     found = dict(_state_dicts(loaded))
     if isinstance(loaded, Mapping) and {"state", "param_groups"} <= set(loaded):
-        raise CheckpointError(f"{path.name} holds the state of an optimizer (state, param_groups), not a network. The weights lie in "
-                              "another file of that training: model..., or better the average, ema_...")
+        raise CheckpointError(
+            f"{path.name} holds the state of an optimizer (state, param_groups), not a network. The weights "
+            "lie in another file of that training: model..., or better the average, ema_..."
+        )
     if not found:
-        raise CheckpointError(f"{path.name} holds no state dict with convolutions, so no U-Net. Save network.state_dict() with "
-                              "the program that it comes from.")
+        raise CheckpointError(
+            f"{path.name} holds no state dict with convolutions, so no U-Net. Save network.state_dict() with "
+            "the program that it comes from."
+        )
     if take is not None and take not in found:
         raise unknown(f"state dict in {path.name}", take, found)
     chosen = take if take is not None else min(found, key=_rank)
@@ -39,11 +46,15 @@ def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
             continue
         tensor = tensor.detach()
         tensor = tensor.float() if tensor.dtype == torch.float64 else tensor
-        shared = tensor.untyped_storage().data_ptr() in seen            # safetensors holds no tensor twice
+        shared = tensor.untyped_storage().data_ptr() in seen  # safetensors holds no tensor twice
         seen.add(tensor.untyped_storage().data_ptr())
-        tensors[str(name)] = tensor.clone(memory_format=torch.contiguous_format) if shared else tensor.contiguous()
+        tensors[str(name)] = (
+            tensor.clone(memory_format=torch.contiguous_format) if shared else tensor.contiguous()
+        )
     version = loaded.get("version") if isinstance(loaded, Mapping) else None
-    write_tensors(out, tensors, {"format": "pt", **({"version": version[:20]} if isinstance(version, str) else {})})
+    write_tensors(
+        out, tensors, {"format": "pt", **({"version": version[:20]} if isinstance(version, str) else {})}
+    )
     return chosen
 
 
@@ -53,20 +64,26 @@ def _loaded(path: Path) -> Any:
     with path.open("rb") as file:
         start = file.read(16)
     if start[8:9] == b"{" and start[:1] != b"\x80":
-        raise CheckpointError(f"{path.name} is a safetensors file under another name. Rename it to {path.stem}.safetensors and "
-                              "open it as it is.")
+        raise CheckpointError(
+            f"{path.name} is a safetensors file under another name. Rename it to {path.stem}.safetensors and "
+            "open it as it is."
+        )
     zipped = start.startswith(b"PK\x03\x04")
     if not zipped and start[:1] != b"\x80" and (other := something_else(path)) is not None:
         raise CheckpointError(f"{path.name} is no checkpoint: {other}")
     try:
         with torch.serialization.safe_globals(_HARMLESS):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:                              # a damaged or hostile pickle raises anything at all
-        raise CheckpointError(f"{path.name} cannot be opened as a pickle of weights alone{_why(str(error), path)}") from error
+    except Exception as error:  # a damaged or hostile pickle raises anything at all
+        raise CheckpointError(
+            f"{path.name} cannot be opened as a pickle of weights alone{_why(str(error), path)}"
+        ) from error
 
 
 class _Dropped:
-    """Takes the place of an object beside the weights that is not needed: it keeps nothing and runs nothing."""
+    """Takes the place of an object beside the weights that is not needed: it keeps nothing and runs
+    nothing.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
@@ -74,20 +91,42 @@ class _Dropped:
     def __setstate__(self, state: Any) -> None:
         pass
 
-    def __hash__(self) -> int:                              # of a path as a dictionary's key
+    def __hash__(self) -> int:  # of a path as a dictionary's key
         return id(self)
 
 
-# What training programs put beside the weights: losses and counters of numpy, arguments, paths, Lightning's hyperparameters.
-# None of it is made.
-_HARMLESS = [(_Dropped, name) for name in (
-    *(f"numpy.{core}.multiarray.{kind}" for core in ("core", "_core") for kind in ("scalar", "_reconstruct")),
-    "numpy.dtype", "numpy.ndarray", "argparse.Namespace", "types.SimpleNamespace",
-    *(f"pathlib.{kind}" for kind in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")),
-    *(f"pathlib._local.{kind}" for kind in ("PosixPath", "WindowsPath")))]
-_HARMLESS += [(dict, f"{place}.AttributeDict") for place in (
-    "pytorch_lightning.utilities.parsing", "lightning_fabric.utilities.data", "lightning.fabric.utilities.data")]
-_GLOBAL = re.compile(r"GLOBAL ([\w.<>]+)|allowed? (?:class|global) ([\w.<>]+)|[Uu]nsupported class ([\w.<>]+)")
+# What training programs put beside the weights: losses and counters of numpy, arguments, paths, Lightning's
+# hyperparameters. None of it is made.
+_HARMLESS = [
+    (_Dropped, name)
+    for name in (
+        *(
+            f"numpy.{core}.multiarray.{kind}"
+            for core in ("core", "_core")
+            for kind in ("scalar", "_reconstruct")
+        ),
+        "numpy.dtype",
+        "numpy.ndarray",
+        "argparse.Namespace",
+        "types.SimpleNamespace",
+        *(
+            f"pathlib.{kind}"
+            for kind in ("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
+        ),
+        *(f"pathlib._local.{kind}" for kind in ("PosixPath", "WindowsPath")),
+    )
+]
+_HARMLESS += [
+    (dict, f"{place}.AttributeDict")
+    for place in (
+        "pytorch_lightning.utilities.parsing",
+        "lightning_fabric.utilities.data",
+        "lightning.fabric.utilities.data",
+    )
+]
+_GLOBAL = re.compile(
+    r"GLOBAL ([\w.<>]+)|allowed? (?:class|global) ([\w.<>]+)|[Uu]nsupported class ([\w.<>]+)"
+)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -96,22 +135,35 @@ def _why(said: str, path: Path) -> str:
     edm = _of_edm(path) if path.suffix.lower() == ".pkl" else ""
     if found := _GLOBAL.search(said):
         name = next(part for part in found.groups() if part)[:120]
-        return (f": it holds an object of {name}, which is not allowed because it could run any code. Where you trust the "
-                "file, open it with the program that it comes from and save its tensors alone: "
-                f"torch.save(network.state_dict(), '{path.stem}-weights.pt').{edm}")
+        return (
+            f": it holds an object of {name}, which is not allowed because it could run any code. Where you "
+            "trust the file, open it with the program that it comes from and save its tensors alone: "
+            f"torch.save(network.state_dict(), '{path.stem}-weights.pt').{edm}"
+        )
     plain = _COLOURS.sub("", said).strip()
     found = re.search(r"Unpickler\s?[Ee]rror:\s*([^\n]+)", plain)
-    reason = (found[1] if found else plain.partition("\n")[0]).strip().removeprefix("Weights only load failed. ")[:200].rstrip(". ")
-    return (f" ({reason or 'no reason given'}). It is damaged, or holds objects besides tensors, which could run any code. "
-            "Where you trust it, open it with the program that it comes from and save network.state_dict()."
-            f"{edm}")
+    reason = (
+        (found[1] if found else plain.partition("\n")[0])
+        .strip()
+        .removeprefix("Weights only load failed. ")[:200]
+        .rstrip(". ")
+    )
+    return (
+        f" ({reason or 'no reason given'}). It is damaged, or holds objects besides tensors, which could run "
+        "any code. Where you trust it, open it with the program that it comes from and save "
+        f"network.state_dict().{edm}"
+    )
 
 
 def _of_edm(path: Path) -> str:
-    """How a network of EDM, which is published as a pickle of modules with their source code, becomes plain tensors."""
-    return (f" EDM's networks are such files: in EDM's own folder run: python -c \"import pickle, torch; "
-            f"net = pickle.load(open('{path.name}', 'rb'))['ema']; torch.save(net.state_dict(), '{path.stem}.pt')\" and convert "
-            f"{path.stem}.pt.")
+    """How a network of EDM, which is published as a pickle of modules with their source code, becomes
+    plain tensors.
+    """
+    return (
+        " EDM's networks are such files: in EDM's own folder run: python -c \"import pickle, torch; net = "
+        f"pickle.load(open('{path.name}', 'rb'))['ema']; torch.save(net.state_dict(), '{path.stem}.pt')\" "
+        f"and convert {path.stem}.pt."
+    )
 
 
 def _state_dicts(given: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -130,5 +182,11 @@ def _state_dicts(given: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str
 def _rank(place: str) -> tuple[int, int]:
     """Moving averages before networks before anything else; ermongroup's list has its average in place 4."""
     words = place.lower()
-    kind = 0 if "ema" in words or words == "4" else 1 if any(w in words for w in ("state_dict", "model", "net")) else 2
+    kind = (
+        0
+        if "ema" in words or words == "4"
+        else 1
+        if any(w in words for w in ("state_dict", "model", "net"))
+        else 2
+    )
     return kind, len(words)

@@ -1,4 +1,6 @@
-"""What a reader of a foreign layout is: keys to recognise it by, and a description of what it found. No torch."""
+"""What a reader of a foreign layout is: keys to recognise it by, and a description of what it found. No
+torch.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from .classifier_spec import ClassifierSpec
 from ..errors import CheckpointError
-from .spec import ModelSpec
+from .classifier_spec import ClassifierSpec
 from .container import Outline, opened
 from .facts import Fact
 from .folders import name_of
+from .spec import ModelSpec
 from .walk import Rename
 
 MAX_BUFFER = 100_000
-_AVERAGES = {"ema", "shadow", "averaged", "average", "avg", "swa"}          # words in the prefix of a moving average
+_AVERAGES = {"ema", "shadow", "averaged", "average", "avg", "swa"}  # words in the prefix of a moving average
 
 
 @dataclass(frozen=True)
 class Source:
-    """A foreign file: shapes under names freed of wrappers and aliases, and the configurations found beside it.
+    """A foreign file: shapes under names freed of wrappers and aliases, and the configurations found beside
+    it.
 
-    `original` gives a name's spelling in the file; `aside` are tensors outside the network (another copy, buffers).
+    `original` gives a name's spelling in the file; `aside` are tensors outside the network (another copy,
+    buffers).
     """
 
     path: Path
@@ -48,16 +52,25 @@ class Source:
 
     @property
     def version(self) -> str:
-        """The version of the program that wrote the file, where `convert` found one in a pickle; else empty."""
+        """The version of the program that wrote the file, where `convert` found one in a pickle; else
+        empty.
+        """
         return str(self.outline.metadata.get("version", ""))[:20] if self.outline else ""
 
     def buffer(self, name: str) -> np.ndarray | None:
-        """A table of numbers that the process keeps around the network (betas, ...), float64; None where there is none."""
+        """A table of numbers that the process keeps around the network (betas, ...), float64; None where
+        there is none.
+        """
         around = [self.prefix.rpartition(".")[0].rpartition(".")[0], self.prefix.rpartition(".")[0], ""]
         for place in dict.fromkeys(f"{one}." if one else "" for one in around):
             spelt = self.outline.plain.get(place + name, "") if self.outline else ""
             shape = self.outline.shapes[spelt] if spelt else None
-            if shape and len(shape) == 1 and 1 <= shape[0] <= MAX_BUFFER and self.outline.dtypes[spelt] in ("F32", "F64"):
+            if (
+                shape
+                and len(shape) == 1
+                and 1 <= shape[0] <= MAX_BUFFER
+                and self.outline.dtypes[spelt] in ("F32", "F64")
+            ):
                 with opened(self.path, framework="np") as file:
                     values = file.get_tensor(spelt).astype(np.float64)
                 return values if np.isfinite(values).all() else None
@@ -67,11 +80,15 @@ class Source:
         """The shape of a tensor that has to be there, with `rank` sides. Raises `CheckpointError`."""
         found = self.shapes.get(name)
         if found is None:
-            raise CheckpointError(f"{self.path.name} lacks the tensor {name}, so its network cannot be told. It may be part "
-                                  "of a checkpoint, or another network; export the whole state dict.")
+            raise CheckpointError(
+                f"{self.path.name} lacks the tensor {name}, so its network cannot be told. It may be part "
+                "of a checkpoint, or another network; export the whole state dict."
+            )
         if len(found) != rank or not all(found):
-            raise CheckpointError(f"In {self.path.name} the tensor {name} is {found}; it should have {rank} sides, none of "
-                                  "them 0. This is another network, or a damaged file.")
+            raise CheckpointError(
+                f"In {self.path.name} the tensor {name} is {found}; it should have {rank} sides, none of "
+                "them 0. This is another network, or a damaged file."
+            )
         return found
 
     def count(self, pattern: str, first: int = 0) -> int:
@@ -84,7 +101,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """What a reader made of a file: the spec, each tensor's names, each setting's source, and what it could not tell."""
+    """What a reader made of a file: the spec, each tensor's names, each setting's source, and what it
+    could not tell.
+    """
 
     layout: str
     why: str
@@ -92,24 +111,32 @@ class Found:
     renames: tuple[Rename, ...]
     facts: tuple[Fact, ...]
     notes: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()                            # tensors that belong there and play no part in drawing
+    unused: tuple[str, ...] = ()  # tensors that belong there and play no part in drawing
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One layout: its name for people, keys that must be there, spellings to unify, and what describes a file of it."""
+    """One layout: its name for people, keys that must be there, spellings to unify, and what describes a
+    file of it.
+    """
 
     title: str
     sentinels: tuple[str, ...]
     describe: Callable[[Source], Found]
     aliases: tuple[tuple[str, str], ...] = ()
-    ambiguous: tuple[tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]], ...] = ()     # names, and values to try together
-    outside: tuple[str, ...] = ()                   # tensors beside the network that belong to it, where it is wrapped
-    unused: tuple[str, ...] = ()                    # endings of names that the origin keeps and does not compute with
+    ambiguous: tuple[
+        tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]], ...
+    ] = ()  # names, and values to try together
+    outside: tuple[str, ...] = ()  # tensors beside the network that belong to it, where it is wrapped
+    unused: tuple[str, ...] = ()  # endings of names that the origin keeps and does not compute with
 
     def missing(self, outline: Outline) -> tuple[str, ...]:
-        """The sentinels that are not in the file under any one prefix; empty where the layout is recognised."""
-        lacks = [tuple(s for s in self.sentinels if p + s not in outline.plain) for p in self._prefixes(outline)]
+        """The sentinels that are not in the file under any one prefix; empty where the layout is
+        recognised.
+        """
+        lacks = [
+            tuple(s for s in self.sentinels if p + s not in outline.plain) for p in self._prefixes(outline)
+        ]
         return min(lacks, key=len, default=self.sentinels)
 
     def copies(self, outline: Outline) -> list[str]:
@@ -119,42 +146,67 @@ class Reader:
     def _prefixes(self, outline: Outline) -> list[str]:
         """What stands before the first sentinel, whatever wrapped the network."""
         head = self.sentinels[0]
-        found = [name[:-len(head)] for name in outline.plain if name == head or name.endswith(f".{head}")]
+        found = [name[: -len(head)] for name in outline.plain if name == head or name.endswith(f".{head}")]
         return sorted(found, key=lambda p: (not _AVERAGES & set(re.split(r"[._]", p.lower())), len(p), p))
 
     def source(self, outline: Outline, **given: Any) -> Source:
-        """The file as `describe` wants it: one network's tensors, unwrapped, in this layout's newest spelling."""
+        """The file as `describe` wants it: one network's tensors, unwrapped, in this layout's newest
+        spelling.
+        """
         prefix, *others = self.copies(outline)
-        inner = tuple(p for p in others if p.startswith(prefix))            # copies inside the prefix, where it is short
-        outer = {prefix.removesuffix(".").rpartition(".")[0] + "." * (prefix.count(".") > 1) + name for name in self.outside} \
-            if prefix else set()
+        inner = tuple(
+            p for p in others if p.startswith(prefix)
+        )  # copies inside the prefix, where it is short
+        outer = (
+            {
+                prefix.removesuffix(".").rpartition(".")[0] + "." * (prefix.count(".") > 1) + name
+                for name in self.outside
+            }
+            if prefix
+            else set()
+        )
         shapes, original, aside, aliased = {}, {}, [], False
         for name, spelt in outline.plain.items():
             if not (name.startswith(prefix) or name in outer) or (inner and name.startswith(inner)):
                 aside.append(spelt)
                 continue
-            short = name.rsplit(".", 2)[-2] + "." + name.rsplit(".", 1)[-1] if name in outer else name[len(prefix):]
+            short = (
+                name.rsplit(".", 2)[-2] + "." + name.rsplit(".", 1)[-1]
+                if name in outer
+                else name[len(prefix) :]
+            )
             for old, new in self.aliases:
                 if old in short:
                     short, aliased = short.replace(old, new), aliased or "Conv2d" not in old
-            if short in shapes or short.endswith(self.unused):      # one tensor under two names
+            if short in shapes or short.endswith(self.unused):  # one tensor under two names
                 aside.append(spelt)
             else:
                 shapes[short], original[short] = outline.shapes[spelt], spelt
         return Source(outline.path, shapes, original, prefix, tuple(aside), aliased, outline, **given)
 
     def notes_on(self, outline: Outline, source: Source) -> list[str]:
-        """What of the file is left out that may matter: other networks of its kind, and weights around the network."""
+        """What of the file is left out that may matter: other networks of its kind, and weights around the
+        network.
+        """
         others = [p for p in self.copies(outline) if p != source.prefix]
         notes = []
         if others:
             shown = ", ".join(repr(p) for p in others[:4])
-            notes.append(f"the file holds {len(others) + 1} networks of this layout: the one under {source.prefix!r} is taken, and not "
-                         f"{shown}")
+            notes.append(
+                f"the file holds {len(others) + 1} networks of this layout: the one under {source.prefix!r} "
+                f"is taken, and not {shown}"
+            )
         beside = {outline.plain.get(name): name for name in outline.plain}
-        lost = [spelt for spelt in source.aside if len(outline.shapes[spelt]) > 1
-                and not str(beside.get(spelt, spelt)).startswith(tuple(p for p in others if p))
-                and not spelt.endswith(self.unused)]
+        lost = [
+            spelt
+            for spelt in source.aside
+            if len(outline.shapes[spelt]) > 1
+            and not str(beside.get(spelt, spelt)).startswith(tuple(p for p in others if p))
+            and not spelt.endswith(self.unused)
+        ]
         if lost and source.prefix:
-            notes.append(f"{len(lost)} tensors around the network are left out: {', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}")
+            notes.append(
+                f"{len(lost)} tensors around the network are left out: "
+                f"{', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}"
+            )
         return notes

@@ -1,4 +1,6 @@
-"""The checkpoint doctor's report: what a file is, what is known of it and whence, and what cannot be known."""
+"""The checkpoint doctor's report: what a file is, what is known of it and whence, and what cannot be
+known.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,15 @@ from .readers import READERS, Inspection
 def as_json(seen: Inspection) -> dict[str, Any]:
     """The report as plain data."""
     given: dict[str, Any] = {
-        "file": seen.path.name, "layout": seen.found.layout if seen.found else "native",
-        "parameters": _parameters(seen), "bytes": seen.outline.bytes, "dtypes": dict(Counter(seen.outline.dtypes.values())),
-        "spec": json.loads(seen.spec.to_json()), "missing": list(seen.missing), "surplus": list(seen.surplus)}
+        "file": seen.path.name,
+        "layout": seen.found.layout if seen.found else "native",
+        "parameters": _parameters(seen),
+        "bytes": seen.outline.bytes,
+        "dtypes": dict(Counter(seen.outline.dtypes.values())),
+        "spec": json.loads(seen.spec.to_json()),
+        "missing": list(seen.missing),
+        "surplus": list(seen.surplus),
+    }
     if seen.found:
         given["settings"] = {one.name: {"value": one.value, "source": one.source} for one in seen.found.facts}
         given["assumed"] = _assumed(seen)
@@ -34,16 +42,24 @@ def as_text(seen: Inspection, outline: bool = False) -> str:
     if seen.found:
         lines.append(f"recognised because {seen.found.why}")
     classifies = isinstance(spec, ClassifierSpec)
-    what = f"pictures: {spec.network.size}x{spec.network.size} {'grey' if spec.network.in_channels == 1 else 'RGB'}" \
-        if classifies else f"{spec.makes}: {spec.form}"
-    does = "tells the class" if classifies else f"predicts {spec.parametrization}" \
-        + (", learned variance" if spec.learned_variance else "")
+    what = (
+        f"pictures: {spec.network.size}x{spec.network.size} "
+        f"{'grey' if spec.network.in_channels == 1 else 'RGB'}"
+        if classifies
+        else f"{spec.makes}: {spec.form}"
+    )
+    does = (
+        "tells the class"
+        if classifies
+        else f"predicts {spec.parametrization}" + (", learned variance" if spec.learned_variance else "")
+    )
     lines += [
         f"{_parameters(seen):,} parameters, {seen.outline.bytes / 1e6:.1f} MB of {', '.join(dtypes)}; "
         f"running in fp32 takes {_parameters(seen) * 4 / 1e6:.0f} MB and the working memory of a picture",
         f"{what}, {f'{len(spec.labels)} classes' if spec.labels else 'no classes'}"
         + (f", enlarged from {spec.low_res}x{spec.low_res}" if not classifies and spec.low_res else ""),
-        f"process: {type(spec.schedule).__name__} schedule, T = {spec.schedule.timesteps}, {does}"]
+        f"process: {type(spec.schedule).__name__} schedule, T = {spec.schedule.timesteps}, {does}",
+    ]
     if seen.found:
         width = max(len(one.name) for one in seen.found.facts)
         shown = [(one.name, _short(one.value), one.source) for one in seen.found.facts]
@@ -51,17 +67,31 @@ def as_text(seen: Inspection, outline: bool = False) -> str:
         lines += ["", "settings, in their origin's names, and where each comes from:"]
         lines += [f"  {name:{width}}  {value:{wide}}  {source}" for name, value, source in shown]
         if assumed := _assumed(seen):
-            lines += ["", "not to be known from the file, so the layout's usual value is taken; give what you know as flags:",
-                      "  --flags " + json.dumps(" ".join(f"--{name} {_flag(value)}" for name, value in assumed.items()))]
+            lines += [
+                "",
+                "not to be known from the file, so the layout's usual value is taken; give what you know as "
+                "flags:",
+                "  --flags "
+                + json.dumps(" ".join(f"--{name} {_flag(value)}" for name, value in assumed.items())),
+            ]
         lines += ["", *(f"note: {note}" for note in seen.found.notes)] if seen.found.notes else []
     lines.append("")
     if seen.missing or seen.surplus:
-        lines.append("cannot be loaded: " + "; ".join(
-            f"{what} {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
-            for what, names in (("missing", seen.missing), ("not in the network", seen.surplus)) if names))
+        lines.append(
+            "cannot be loaded: "
+            + "; ".join(
+                f"{what} {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"
+                for what, names in (("missing", seen.missing), ("not in the network", seen.surplus))
+                if names
+            )
+        )
     else:
-        lines += ["complete: every tensor of the network is there, and none besides"] if seen.found else \
-            [f"when it was converted {line}" for line in seen.remarks] or ["its header says everything; nothing was assumed"]
+        lines += (
+            ["complete: every tensor of the network is there, and none besides"]
+            if seen.found
+            else [f"when it was converted {line}" for line in seen.remarks]
+            or ["its header says everything; nothing was assumed"]
+        )
     if outline:
         lines += ["", tree(seen.outline.shapes, 10_000)]
     return "\n".join(lines)

@@ -1,4 +1,6 @@
-"""The layouts of three teaching programs for small pictures: dome272's, TeaPearce's and BrianPulfer's. No torch."""
+"""The layouts of three teaching programs for small pictures: dome272's, TeaPearce's and BrianPulfer's. No
+torch.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,51 @@ from ..diffusion.schedule import NoiseSchedule, Table
 from ..errors import CheckpointError, OptionError
 from ..networks.base import NetworkConfig
 from ..networks.small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
-from .spec import ModelSpec
 from .facts import Settings
 from .lucidrains import BUFFERS
 from .noise import named
 from .reader import Found, Reader, Source
+from .spec import ModelSpec
 from .walk import Rename
 
-_DDPM: dict[str, Any] = {"sampler": {"name": "ddpm", "variance": "large"}, "spacing": "trailing", "clip": False}
-_UNCLIPPED = ("the origin does not clip x0, and so neither is it here; where pictures come out all black or white, clip (--clip) "
-              "or stretch their shades (--stretch)")
-_STRETCHED = ("the origin does not clip x0 and stretches the shades of each picture that it shows, and so it is here (--clip, "
-              "--no-stretch)")
+_DDPM: dict[str, Any] = {
+    "sampler": {"name": "ddpm", "variance": "large"},
+    "spacing": "trailing",
+    "clip": False,
+}
+_UNCLIPPED = (
+    "the origin does not clip x0, and so neither is it here; where pictures come out all black or white, "
+    "clip (--clip) or stretch their shades (--stretch)"
+)
+_STRETCHED = (
+    "the origin does not clip x0 and stretches the shades of each picture that it shows, and so it is here "
+    "(--clip, --no-stretch)"
+)
 
 
-_IGNORED = ("lr", "epochs", "batch_size", "run_name", "dataset_path", "device", "drop_prob", "n_epoch", "lrate", "save_model",
-            "save_dir", "ws_test", "nn_model", "network", "no_train", "fashion", "bs", "seed", "num_workers", "lr_schedule", "slice_size")
+_IGNORED = (
+    "lr",
+    "epochs",
+    "batch_size",
+    "run_name",
+    "dataset_path",
+    "device",
+    "drop_prob",
+    "n_epoch",
+    "lrate",
+    "save_model",
+    "save_dir",
+    "ws_test",
+    "nn_model",
+    "network",
+    "no_train",
+    "fashion",
+    "bs",
+    "seed",
+    "num_workers",
+    "lr_schedule",
+    "slice_size",
+)
 
 
 def _layer(ours: str, theirs: str, bias: bool = True) -> Iterator[Rename]:
@@ -34,44 +65,76 @@ def _layer(ours: str, theirs: str, bias: bool = True) -> Iterator[Rename]:
         yield Rename(f"{ours}.{leaf}", (f"{theirs}.{leaf}",))
 
 
-# ---- dome272/Diffusion-Models-pytorch, and forks of other widths ----------------------------------------------------
+# ---- dome272/Diffusion-Models-pytorch, and forks of other widths
+# ----------------------------------------------------
+
 
 def describe_dome272(source: Source) -> Found:
     levels = 1 + source.count("down{}.emb_layer.1.weight", 1)
     middle = source.count("bot{}.double_conv.0.weight", 1)
-    widths = [source.shape("inc.double_conv.3.weight", 4)[0],
-              *(source.shape(f"down{k}.emb_layer.1.weight", 2)[0] for k in range(1, levels))]
+    widths = [
+        source.shape("inc.double_conv.3.weight", 4)[0],
+        *(source.shape(f"down{k}.emb_layer.1.weight", 2)[0] for k in range(1, levels)),
+    ]
     up = [source.shape(f"up{k}.emb_layer.1.weight", 2)[0] for k in range(1, levels)]
     attentions = source.count("sa{}.mha.in_proj_weight", 1)
     if levels < 2 or not middle or attentions != 2 * (levels - 1):
-        raise CheckpointError(f"{source.path.name} is dome272's U-Net changed: {levels - 1} levels go down, {middle} "
-                              f"convolutions are below and {attentions} attentions. This program builds it with at least one level and "
-                              "convolution, and an attention after each level on both ways.")
+        raise CheckpointError(
+            f"{source.path.name} is dome272's U-Net changed: {levels - 1} levels go down, {middle} "
+            f"convolutions are below and {attentions} attentions. This program builds it with at least one "
+            "level and convolution, and an attention after each level on both ways."
+        )
     channels = source.shape("inc.double_conv.0.weight", 4)[1]
     classes = source.shape("label_emb.weight", 2)[0] if "label_emb.weight" in source.shapes else None
     told = Settings("dome272", source.flags, source.args, {})
-    for name, value in (("c_in", channels), ("c_out", source.shape("outc.weight", 4)[0]),
-                        ("time_dim", source.shape("down1.emb_layer.1.weight", 2)[1])):
+    for name, value in (
+        ("c_in", channels),
+        ("c_out", source.shape("outc.weight", 4)[0]),
+        ("time_dim", source.shape("down1.emb_layer.1.weight", 2)[1]),
+    ):
         told.known(name, value)
     (told.agreed if classes is None else told.known)("num_classes", classes, none_says_none=True)
     told.known("widths", [*widths, *up])
     # its process calls img_size what its arguments call image_size
-    heads, size = told.told("num_heads", 4), told.told("img_size" if told.said("img_size") else "image_size", 64)
+    heads, size = (
+        told.told("num_heads", 4),
+        told.told("img_size" if told.said("img_size") else "image_size", 64),
+    )
     told.agreed("image_size", size)
     steps = told.told("noise_steps", 1000)
     start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
     config = MaxPoolConfig(
-        in_channels=channels, out_channels=source.shapes["outc.weight"][0], widths=tuple(widths),
-        middle=tuple(source.shape(f"bot{k}.double_conv.3.weight", 4)[0] for k in range(1, middle + 1)), up_widths=tuple(up),
-        heads=heads, embedding_channels=source.shapes["down1.emb_layer.1.weight"][1], classes=classes,
-        null_class=classes is not None)
-    return _found("dome272", source, told, config, named("linear", steps, start, end), size, channels, classes,
-                  _dome272_renames(config))
+        in_channels=channels,
+        out_channels=source.shapes["outc.weight"][0],
+        widths=tuple(widths),
+        middle=tuple(source.shape(f"bot{k}.double_conv.3.weight", 4)[0] for k in range(1, middle + 1)),
+        up_widths=tuple(up),
+        heads=heads,
+        embedding_channels=source.shapes["down1.emb_layer.1.weight"][1],
+        classes=classes,
+        null_class=classes is not None,
+    )
+    return _found(
+        "dome272",
+        source,
+        told,
+        config,
+        named("linear", steps, start, end),
+        size,
+        channels,
+        classes,
+        _dome272_renames(config),
+    )
 
 
 def _dome272_renames(config: MaxPoolConfig) -> Iterator[Rename]:
     def convs(ours: str, theirs: str) -> Iterator[Rename]:
-        for place, name, bias in ((0, "conv1", False), (1, "norm1", True), (3, "conv2", False), (4, "norm2", True)):
+        for place, name, bias in (
+            (0, "conv1", False),
+            (1, "norm1", True),
+            (3, "conv2", False),
+            (4, "norm2", True),
+        ):
             yield from _layer(f"{ours}.{name}", f"{theirs}.double_conv.{place}", bias)
 
     def stage(ours: str, first: str, second: str, emb: str, attention: str) -> Iterator[Rename]:
@@ -80,8 +143,13 @@ def _dome272_renames(config: MaxPoolConfig) -> Iterator[Rename]:
         yield from _layer(f"{ours}.emb", emb)
         for leaf in ("weight", "bias"):
             yield Rename(f"{ours}.attention.qkv.{leaf}", (f"{attention}.mha.in_proj_{leaf}",))
-        for name, place in (("out", "mha.out_proj"), ("norm", "ln"), ("norm2", "ff_self.0"), ("linear1", "ff_self.1"),
-                            ("linear2", "ff_self.3")):
+        for name, place in (
+            ("out", "mha.out_proj"),
+            ("norm", "ln"),
+            ("norm2", "ff_self.0"),
+            ("linear1", "ff_self.1"),
+            ("linear2", "ff_self.3"),
+        ):
             yield from _layer(f"{ours}.attention.{name}", f"{attention}.{place}")
 
     levels = len(config.up_widths)
@@ -89,23 +157,38 @@ def _dome272_renames(config: MaxPoolConfig) -> Iterator[Rename]:
         yield Rename("label.weight", ("label_emb.weight",))
     yield from convs("conv_in", "inc")
     for k in range(1, levels + 1):
-        yield from stage(f"down.{k - 1}", f"down{k}.maxpool_conv.1", f"down{k}.maxpool_conv.2", f"down{k}.emb_layer.1",
-                         f"sa{k}")
-        yield from stage(f"up.{k - 1}", f"up{k}.conv.0", f"up{k}.conv.1", f"up{k}.emb_layer.1", f"sa{levels + k}")
+        yield from stage(
+            f"down.{k - 1}",
+            f"down{k}.maxpool_conv.1",
+            f"down{k}.maxpool_conv.2",
+            f"down{k}.emb_layer.1",
+            f"sa{k}",
+        )
+        yield from stage(
+            f"up.{k - 1}", f"up{k}.conv.0", f"up{k}.conv.1", f"up{k}.emb_layer.1", f"sa{levels + k}"
+        )
     for k in range(len(config.middle)):
         yield from convs(f"middle.{k}", f"bot{k + 1}")
     yield from _layer("conv_out", "outc")
 
 
-# ---- TeaPearce/Conditional_Diffusion_MNIST --------------------------------------------------------------------------
+# ---- TeaPearce/Conditional_Diffusion_MNIST
+# --------------------------------------------------------------------------
+
 
 def describe_teapearce(source: Source) -> Found:
     width, channels = source.shape("init_conv.conv1.0.weight", 4)[:2]
     classes, pool = source.shape("contextembed1.model.0.weight", 2)[1], source.shape("up0.0.weight", 4)[3]
     alphas = source.buffer("alpha_t")
     fits = alphas is not None and len(alphas) > 1 and ((alphas > 0) & (alphas < 1)).all()
-    told = Settings("teapearce", source.flags, source.args, {"n_T": len(alphas) - 1, "beta1": float(1 - alphas[0]),
-                                                             "beta2": float(1 - alphas[-1])} if fits else {})
+    told = Settings(
+        "teapearce",
+        source.flags,
+        source.args,
+        {"n_T": len(alphas) - 1, "beta1": float(1 - alphas[0]), "beta2": float(1 - alphas[-1])}
+        if fits
+        else {},
+    )
     told.preset_source = BUFFERS
     for name, value in (("in_channels", channels), ("n_feat", width), ("n_classes", classes)):
         told.known(name, value)
@@ -114,22 +197,47 @@ def describe_teapearce(source: Source) -> Found:
     if len(pair) != 2 or not all(one is None or isinstance(one, float) for one in pair):
         raise OptionError(f"betas are the first and the last beta, such as 1e-4,0.02; got {str(pair)[:80]}.")
     steps = told.told("n_T", 400)
-    first, last = (told.told(name, usual) if given is None else given
-                   for name, usual, given in (("beta1", 1e-4, pair[0]), ("beta2", 0.02, pair[1])))
+    first, last = (
+        told.told(name, usual) if given is None else given
+        for name, usual, given in (("beta1", 1e-4, pair[0]), ("beta2", 0.02, pair[1]))
+    )
     unit = told.told("unit_range", True)
     known = set(told.flags) | set(source.args)
-    betas = 1 - alphas if fits and not known & {"n_T", "beta1", "beta2", "betas"} else named("linear", steps + 1, first, last).betas()
-    if unit:                                                # the level at which pictures in [-1, 1] are as noisy
+    betas = (
+        1 - alphas
+        if fits and not known & {"n_T", "beta1", "beta2", "betas"}
+        else named("linear", steps + 1, first, last).betas()
+    )
+    if unit:  # the level at which pictures in [-1, 1] are as noisy
         kept = np.cumprod(1 - betas)
         kept = kept / (4 - 3 * kept)
         betas = 1 - kept / np.concatenate([[1.0], kept[:-1]])
-    config = VectorConfig(in_channels=channels, out_channels=source.shape("out.3.weight", 4)[0], channels=width, pool=pool,
-                          classes=classes, timesteps=steps, unit_range=unit)
+    config = VectorConfig(
+        in_channels=channels,
+        out_channels=source.shape("out.3.weight", 4)[0],
+        channels=width,
+        pool=pool,
+        classes=classes,
+        timesteps=steps,
+        unit_range=unit,
+    )
     digits = tuple(map(str, range(10))) if classes == 10 else None
-    return _found("teapearce", source, told, config, Table(values=tuple(betas.tolist())), 4 * pool, channels, classes,
-                  _teapearce_renames(), labels=digits, notes=(
-                      "trained on pictures in [0, 1] (unit_range), which are shown as [-1, 1] at the same signal-to-noise "
-                      "ratio; its guidance w is guidance 1 + w here",))
+    return _found(
+        "teapearce",
+        source,
+        told,
+        config,
+        Table(values=tuple(betas.tolist())),
+        4 * pool,
+        channels,
+        classes,
+        _teapearce_renames(),
+        labels=digits,
+        notes=(
+            "trained on pictures in [0, 1] (unit_range), which are shown as [-1, 1] at the same "
+            "signal-to-noise ratio; its guidance w is guidance 1 + w here",
+        ),
+    )
 
 
 def _teapearce_renames() -> Iterator[Rename]:
@@ -150,12 +258,19 @@ def _teapearce_renames() -> Iterator[Rename]:
         yield from _layer(f"up.{k}.0", f"up{k + 1}.model.0")
         yield from convs(f"up.{k}.1", f"up{k + 1}.model.1")
         yield from convs(f"up.{k}.2", f"up{k + 1}.model.2")
-    for ours, theirs in (("widen", "up0.0"), ("norm", "up0.1"), ("conv_last", "out.0"), ("norm_out", "out.1"),
-                         ("conv_out", "out.3")):
+    for ours, theirs in (
+        ("widen", "up0.0"),
+        ("norm", "up0.1"),
+        ("conv_last", "out.0"),
+        ("norm_out", "out.1"),
+        ("conv_out", "out.3"),
+    ):
         yield from _layer(ours, theirs)
 
 
-# ---- BrianPulfer/PapersReimplementations, whose MNIST and Fashion-MNIST weights went round -------------------------
+# ---- BrianPulfer/PapersReimplementations, whose MNIST and Fashion-MNIST weights went round
+# -------------------------
+
 
 def describe_brianpulfer(source: Source) -> Found:
     steps, columns = source.shape("time_embed.weight", 2)
@@ -164,16 +279,41 @@ def describe_brianpulfer(source: Source) -> Found:
     for name, value in (("n_steps", steps), ("time_emb_dim", columns), ("image_chw", [channels, size, size])):
         told.known(name, value)
     start, end = told.told("min_beta", 1e-4), told.told("max_beta", 0.02)
-    config = LayerNormConfig(in_channels=channels, out_channels=source.shape("conv_out.weight", 4)[0], size=size,
-                             channels=source.shape("b1.0.conv1.weight", 4)[0], timesteps=steps, time_channels=columns)
-    return _found("brianpulfer", source, told, config, named("linear", steps, start, end), size, channels, None,
-                  _brianpulfer_renames(), stretch=True)
+    config = LayerNormConfig(
+        in_channels=channels,
+        out_channels=source.shape("conv_out.weight", 4)[0],
+        size=size,
+        channels=source.shape("b1.0.conv1.weight", 4)[0],
+        timesteps=steps,
+        time_channels=columns,
+    )
+    return _found(
+        "brianpulfer",
+        source,
+        told,
+        config,
+        named("linear", steps, start, end),
+        size,
+        channels,
+        None,
+        _brianpulfer_renames(),
+        stretch=True,
+    )
 
 
 def _brianpulfer_renames() -> Iterator[Rename]:
     yield Rename("waves", ("time_embed.weight",))
-    for k, (block, time) in enumerate((("b1", "te1"), ("b2", "te2"), ("b3", "te3"), ("b_mid", "te_mid"), ("b4", "te4"),
-                                       ("b5", "te5"), ("b_out", "te_out"))):
+    for k, (block, time) in enumerate(
+        (
+            ("b1", "te1"),
+            ("b2", "te2"),
+            ("b3", "te3"),
+            ("b_mid", "te_mid"),
+            ("b4", "te4"),
+            ("b5", "te5"),
+            ("b_out", "te_out"),
+        )
+    ):
         yield from _layer(f"time.{k}.0", f"{time}.0")
         yield from _layer(f"time.{k}.2", f"{time}.2")
         for j in range(3):
@@ -181,34 +321,74 @@ def _brianpulfer_renames() -> Iterator[Rename]:
                 yield from _layer(f"levels.{k}.{j}.norm", f"{block}.{j}.ln")
             yield from _layer(f"levels.{k}.{j}.conv1", f"{block}.{j}.conv1")
             yield from _layer(f"levels.{k}.{j}.conv2", f"{block}.{j}.conv2")
-    for ours, theirs in (("down.0", "down1"), ("down.1", "down2"), ("down.2.0", "down3.0"), ("down.2.2", "down3.2"),
-                         ("up.0.0", "up1.0"), ("up.0.2", "up1.2"), ("up.1", "up2"), ("up.2", "up3"),
-                         ("conv_out", "conv_out")):
+    for ours, theirs in (
+        ("down.0", "down1"),
+        ("down.1", "down2"),
+        ("down.2.0", "down3.0"),
+        ("down.2.2", "down3.2"),
+        ("up.0.0", "up1.0"),
+        ("up.0.2", "up1.2"),
+        ("up.1", "up2"),
+        ("up.2", "up3"),
+        ("conv_out", "conv_out"),
+    ):
         yield from _layer(ours, theirs)
 
 
-def _found(layout: str, source: Source, told: Settings, config: NetworkConfig, schedule: NoiseSchedule, size: int,
-           channels: int, classes: int | None, made: Iterator[Rename], labels: tuple[str, ...] | None = None,
-           notes: tuple[str, ...] = (), stretch: bool = False) -> Found:
+def _found(
+    layout: str,
+    source: Source,
+    told: Settings,
+    config: NetworkConfig,
+    schedule: NoiseSchedule,
+    size: int,
+    channels: int,
+    classes: int | None,
+    made: Iterator[Rename],
+    labels: tuple[str, ...] | None = None,
+    notes: tuple[str, ...] = (),
+    stretch: bool = False,
+) -> Found:
     labels = labels or tuple(f"class {k}" for k in range(classes or 0))
     shown = {"stretch": True} if stretch else {}
-    spec = ModelSpec(name=source.name, network=config, schedule=schedule, image_size=size, channels=channels, labels=labels,
-                     defaults={**_DDPM, **shown, "steps": min(250, schedule.timesteps)})
-    return Found(layout, f"it has {', '.join(SMALL[layout].sentinels)}", spec, tuple(made),
-                 told.finish(_IGNORED, whole=True),
-                 (*notes, _STRETCHED if stretch else _UNCLIPPED))
+    spec = ModelSpec(
+        name=source.name,
+        network=config,
+        schedule=schedule,
+        image_size=size,
+        channels=channels,
+        labels=labels,
+        defaults={**_DDPM, **shown, "steps": min(250, schedule.timesteps)},
+    )
+    return Found(
+        layout,
+        f"it has {', '.join(SMALL[layout].sentinels)}",
+        spec,
+        tuple(made),
+        told.finish(_IGNORED, whole=True),
+        (*notes, _STRETCHED if stretch else _UNCLIPPED),
+    )
 
 
 SMALL: dict[str, Reader] = {
-    "dome272": Reader("dome272/Diffusion-Models-pytorch", ("inc.double_conv.0.weight", "down1.emb_layer.1.weight",
-                                                              "outc.weight"),
-                      describe_dome272,
-                      ambiguous=((("num_heads",), ((1,), (2,), (4,), (8,))), (("beta_end",), ((0.02,), (0.01,))))),
-    "teapearce": Reader("TeaPearce/Conditional_Diffusion_MNIST", ("init_conv.conv1.0.weight", "contextembed1.model.0.weight",
-                                                                  "up0.0.weight"),
-                        describe_teapearce, ambiguous=((("unit_range",), ((True,), (False,))),),
-                        unused=("num_batches_tracked",)),
-    "brianpulfer": Reader("BrianPulfer's DDPM for MNIST", ("time_embed.weight", "te1.0.weight", "b1.0.ln.weight"),
-                          describe_brianpulfer, ambiguous=((("max_beta",), ((0.02,), (0.01,), (0.05,))),),
-                          unused=("b_out.2.ln.weight", "b_out.2.ln.bias")),
+    "dome272": Reader(
+        "dome272/Diffusion-Models-pytorch",
+        ("inc.double_conv.0.weight", "down1.emb_layer.1.weight", "outc.weight"),
+        describe_dome272,
+        ambiguous=((("num_heads",), ((1,), (2,), (4,), (8,))), (("beta_end",), ((0.02,), (0.01,)))),
+    ),
+    "teapearce": Reader(
+        "TeaPearce/Conditional_Diffusion_MNIST",
+        ("init_conv.conv1.0.weight", "contextembed1.model.0.weight", "up0.0.weight"),
+        describe_teapearce,
+        ambiguous=((("unit_range",), ((True,), (False,))),),
+        unused=("num_batches_tracked",),
+    ),
+    "brianpulfer": Reader(
+        "BrianPulfer's DDPM for MNIST",
+        ("time_embed.weight", "te1.0.weight", "b1.0.ln.weight"),
+        describe_brianpulfer,
+        ambiguous=((("max_beta",), ((0.02,), (0.01,), (0.05,))),),
+        unused=("b_out.2.ln.weight", "b_out.2.ln.bias"),
+    ),
 }

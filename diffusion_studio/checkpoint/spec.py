@@ -10,9 +10,9 @@ from numbers import Integral
 from typing import Any
 
 from .. import options
-from ..imaging import palettes as palette
 from ..diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
 from ..errors import OptionError
+from ..imaging import palettes as palette
 from ..imaging.arrays import colour
 from ..networks import kinds, tokens
 from ..networks.base import NetworkConfig
@@ -22,41 +22,77 @@ from ..networks.tokens import Tokenizer
 from ..options import option
 
 PARAMETRIZATION_NAMES = ("eps", "x0", "v", "mean", "edm", "flow", "consistency")
-DEFAULT_NAMES = ("label", "count", "steps", "sampler", "spacing", "guidance", "clip", "stretch", "prompt", "negative",
-                 "negative_label", "guidance_shape", "guidance_rescale", "threshold", "threshold_most", "clip_range", "guidance_scales", "weaker", "interval", "projection",
-                 "classifier", "change", "palette", "points")
+DEFAULT_NAMES = (
+    "label",
+    "count",
+    "steps",
+    "sampler",
+    "spacing",
+    "guidance",
+    "clip",
+    "stretch",
+    "prompt",
+    "negative",
+    "negative_label",
+    "guidance_shape",
+    "guidance_rescale",
+    "threshold",
+    "threshold_most",
+    "clip_range",
+    "guidance_scales",
+    "weaker",
+    "interval",
+    "projection",
+    "classifier",
+    "change",
+    "palette",
+    "points",
+)
 # Fields that the first headers did not have: written where they are not at their default, so that old headers
 # stay equal
 LATER = ("palette", "black_margin", "background")
-PICTURES, POINTS = "pictures", "points"             # what a model makes: its network tells
+PICTURES, POINTS = "pictures", "points"  # what a model makes: its network tells
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """A network, the process that it was trained in, and what may be asked of it.
 
-    With `low_res` the network is given a small picture besides x, to enlarge: its input has twice the channels.
-    A U-Net makes pictures (C, H, W), an `MLPConfig`'s network points (2,); those have no `image_size` and no `channels`.
-    `labels` name the classes in order, `words` are the text encoder's table, `prompts` are examples of what to ask it,
-    `palette` the colours (#rrggbb) that its pictures have.
-    `defaults` are recipe settings that suit the model (see `Recipe`).
-    `provenance` is free text by key: data, licence, attribution, command, images_seen, hours, ...
+    With `low_res` the network is given a small picture besides x, to enlarge: its input has twice the
+    channels. A U-Net makes pictures (C, H, W), an `MLPConfig`'s network points (2,); those have no
+    `image_size` and no `channels`. `labels` name the classes in order, `words` are the text encoder's table,
+    `prompts` are examples of what to ask it, `palette` the colours (#rrggbb) that its pictures have.
+    `defaults` are recipe settings that suit the model (see `Recipe`). `provenance` is free text by key: data,
+    licence, attribution, command, images_seen, hours, ...
     """
 
     name: str = option("", "The model's name.")
     network: NetworkConfig = field(default_factory=UNetConfig)
     schedule: NoiseSchedule = field(default_factory=Linear)
     parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
-    sigma_data: float = option(0.5, "The data's standard deviation, as the parametrizations edm and consistency have it.", low=1e-4, high=1e4)
+    sigma_data: float = option(
+        0.5,
+        "The data's standard deviation, as the parametrizations edm and consistency have it.",
+        low=1e-4,
+        high=1e4,
+    )
     image_size: int = option(32, "Height and width of pictures.", low=1, high=4096)
     channels: int = option(3, "1 for grey pictures, 3 for RGB.", low=1, high=3)
     learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")
-    low_res: int | None = option(None, "Height and width of the picture that the model enlarges, if it is one that does.",
-                                 low=1, high=4096)
-    black_margin: float = option(0.0, "How far below -1 the network has exactly black pixels.", low=0.0, high=1.0)
-    background: str = option("black", "What the pictures that it was trained on have behind them, and what "
-                                      "a given picture's "
-                             "transparent parts are laid on: black, grey, white or #rrggbb.")
+    low_res: int | None = option(
+        None,
+        "Height and width of the picture that the model enlarges, if it is one that does.",
+        low=1,
+        high=4096,
+    )
+    black_margin: float = option(
+        0.0, "How far below -1 the network has exactly black pixels.", low=0.0, high=1.0
+    )
+    background: str = option(
+        "black",
+        "What the pictures that it was trained on have behind them, and what a given picture's transparent "
+        "parts are laid on: black, grey, white or #rrggbb.",
+    )
     labels: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
@@ -73,8 +109,10 @@ class ModelSpec:
             if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
                 raise OptionError(f"{name} must be a list of texts, got {given!r:.200}.")
         if self.parametrization == "mean" and not self.schedule.discrete:
-            raise OptionError("The parametrization mean is about the step between two timesteps, and this schedule has "
-                              "none. Choose a schedule that is a table, or another parametrization.")
+            raise OptionError(
+                "The parametrization mean is about the step between two timesteps, and this schedule has "
+                "none. Choose a schedule that is a table, or another parametrization."
+            )
         if self.channels == 2:
             raise OptionError("Pictures have 1 or 3 channels, got 2.")
         if not isinstance(self.defaults, Mapping) or not isinstance(self.provenance, Mapping):
@@ -82,28 +120,51 @@ class ModelSpec:
         for name in self.defaults:
             if name not in DEFAULT_NAMES:
                 raise options.unknown("recipe default", name, DEFAULT_NAMES)
+        self._check_colours()
+        self._check_shape()
+        self._check_tables()
+
+    def _check_colours(self) -> None:
+        """Every colour of the palette and the background can be read."""
         if len(self.palette) > palette.MOST:
-            raise OptionError(f"A model's palette has at most {palette.MOST} colours, got {len(self.palette):,}.")
+            raise OptionError(
+                f"A model's palette has at most {palette.MOST} colours, got {len(self.palette):,}."
+            )
         for one in self.palette:
             palette.read(one)
         colour(self.background)
-        self._check_shape()
+
+    def _check_tables(self) -> None:
+        """As many words and labels as the network has rows for."""
         words = self.network.text.words if self.network.text else 0
         if len(self.words) != words:
-            raise OptionError(f"The network's text encoder has {words} words and the table {len(self.words)}.")
+            raise OptionError(
+                f"The network's text encoder has {words} words and the table {len(self.words)}."
+            )
         if len(self.labels) != (self.network.classes or 0):
-            raise OptionError(f"The network has {self.network.classes or 0} classes and {len(self.labels)} label names.")
+            raise OptionError(
+                f"The network has {self.network.classes or 0} classes and {len(self.labels)} label names."
+            )
 
     def _check_shape(self) -> None:
         channels = self.shape[0]
-        taken, expected = channels * (2 if self.low_res else 1), channels * (2 if self.learned_variance else 1)
+        taken, expected = (
+            channels * (2 if self.low_res else 1),
+            channels * (2 if self.learned_variance else 1),
+        )
         if (self.network.in_channels, self.network.out_channels) != (taken, expected):
             given = f", with a {self.low_res}x{self.low_res} picture to enlarge," if self.low_res else ""
             what = "points" if self.makes == POINTS else f"{channels}-channel pictures{given}"
-            raise OptionError(f"A network for {what} takes {taken} and gives {expected} channels; this one takes "
-                              f"{self.network.in_channels} and gives {self.network.out_channels}.")
+            raise OptionError(
+                f"A network for {what} takes {taken} and gives {expected} channels; this one takes "
+                f"{self.network.in_channels} and gives {self.network.out_channels}."
+            )
         if self.makes == POINTS:
-            if (self.image_size, self.channels, self.low_res) != (ModelSpec.image_size, ModelSpec.channels, None):
+            if (self.image_size, self.channels, self.low_res) != (
+                ModelSpec.image_size,
+                ModelSpec.channels,
+                None,
+            ):
                 raise OptionError("Points have no image_size, no channels and no low_res. Leave them out.")
         else:
             self.network.check_size(self.image_size)
@@ -126,7 +187,9 @@ class ModelSpec:
         return f"{self.image_size}x{self.image_size} {'grey' if self.channels == 1 else 'RGB'}"
 
     def label_index(self, label: str | int) -> int:
-        """The class of a label's name (on case see `options.index_of`) or index; an `OptionError` lists all."""
+        """The class of a label's name (on case see `options.index_of`) or index; an `OptionError` lists
+        all.
+        """
         if not self.labels:
             raise OptionError(f"{self.name} takes no label, got {label!r}. Leave the label out.")
         if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= label < len(self.labels):
@@ -154,20 +217,27 @@ class ModelSpec:
         """
         if self.network.text is None:
             if prompt is not None:
-                raise OptionError(f"{self.name} takes no prompt, got {prompt!r:.80}. Leave the prompt out"
-                                  + (f", or choose a label: {', '.join(self.labels)}." if self.labels else "."))
+                raise OptionError(
+                    f"{self.name} takes no prompt, got {prompt!r:.80}. Leave the prompt out"
+                    + (f", or choose a label: {', '.join(self.labels)}." if self.labels else ".")
+                )
             return None
         if prompt is not None and not isinstance(prompt, str):
             raise OptionError(f"A prompt is a text, got {prompt!r}.")
         if not self.network.text.null and not tokens.split(prompt or ""):
-            raise OptionError(f"{self.name} was trained with texts only, so it needs a prompt"
-                              + (f", such as {self.prompts[0]!r}." if self.prompts else "."))
+            raise OptionError(
+                f"{self.name} was trained with texts only, so it needs a prompt"
+                + (f", such as {self.prompts[0]!r}." if self.prompts else ".")
+            )
         self.tokenizer([prompt or ""])
         return prompt or ""
 
     def to_json(self) -> str:
-        given = {f.name: getattr(self, f.name) for f in fields(self)
-                 if f.name not in LATER or getattr(self, f.name) != f.default}
+        given = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in LATER or getattr(self, f.name) != f.default
+        }
         if self.makes == POINTS:
             del given["image_size"], given["channels"]
         given["network"] = kinds.to_json(self.network)
@@ -179,7 +249,7 @@ class ModelSpec:
         """Strict inverse of `to_json`; any fault is an `OptionError`."""
         try:
             given = json.loads(text)
-        except (ValueError, RecursionError) as error:          # a ValueError too where a number has too many digits
+        except (ValueError, RecursionError) as error:  # a ValueError too where a number has too many digits
             raise OptionError(f"The model's description is not JSON: {error}") from error
         if not isinstance(given, dict) or not isinstance(given.get("network"), dict):
             raise OptionError("The model's description is not an object with a network.")

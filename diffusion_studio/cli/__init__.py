@@ -35,31 +35,37 @@ def _told(given: Sequence[str]) -> int:
         try:
             _run(given)
         finally:
-            print(end="", flush=True)                   # what cannot be written is told here, not at Python's end
+            print(end="", flush=True)  # what cannot be written is told here, not at Python's end
         return OK
     except StudioError as error:
         print(f"diffusion-studio: {error}", file=sys.stderr)
-    except BrokenPipeError:                             # `diffusion-studio models | head`
+    except BrokenPipeError:  # `diffusion-studio models | head`
         _let_go()
         return OK
     except (MemoryError, RuntimeError) as error:
         torchs = "allocate memory" in str(error) or "out of memory" in str(error)
         if not (isinstance(error, MemoryError) or torchs):
             raise
-        print("diffusion-studio: There is not enough memory for this. Ask for fewer or smaller pictures, or "
-              "close other programs.", file=sys.stderr)
+        print(
+            "diffusion-studio: There is not enough memory for this. Ask for fewer or smaller pictures, or "
+            "close other programs.",
+            file=sys.stderr,
+        )
     except OSError as error:
         if _stuck():
             _let_go()
-            print(f"diffusion-studio: The output cannot be written to where it is sent ({files.why(error)}). "
-                  "Free space there, or send it elsewhere.", file=sys.stderr)
+            print(
+                f"diffusion-studio: The output cannot be written to where it is sent ({files.why(error)}). "
+                "Free space there, or send it elsewhere.",
+                file=sys.stderr,
+            )
         else:
             print(f"diffusion-studio: {_named(error)}", file=sys.stderr)
     return FAILED
 
 
 def _run(given: Sequence[str]) -> None:
-    from .parser import build_parser                    # its imports take a while, in which Ctrl-C may come
+    from .parser import build_parser  # its imports take a while, in which Ctrl-C may come
 
     args = build_parser(given[0] if given else None).parse_args(given)
     args.run(args)
@@ -82,5 +88,5 @@ def _stuck() -> bool:
 
 def _let_go() -> None:
     """Send what is left of the output nowhere: Python would try once more at its end, and complain."""
-    with suppress(OSError):                             # a stand-in for stdout has no number
+    with suppress(OSError):  # a stand-in for stdout has no number
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

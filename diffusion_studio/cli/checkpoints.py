@@ -11,8 +11,11 @@ from typing import Any
 from ..errors import OptionError
 from ..files import streamed
 
-_FLAGS_HELP = ("what the file cannot say, in its origin's own flag names, as one text: \"--num_heads 4 --diffusion_steps 4000\"; "
-               "an args.json beside the file does the same")
+_FLAGS_HELP = (
+    "what the file cannot say, in its origin's own flag names, as one text: \"--num_heads 4 "
+    '--diffusion_steps 4000"; '
+    "an args.json beside the file does the same"
+)
 
 
 def add_flags(verb: Any) -> None:
@@ -28,11 +31,17 @@ def flags_of(args: argparse.Namespace) -> dict[str, str]:
 
 
 def add_inspect(verbs: Any) -> None:
-    verb = verbs.add_parser("inspect", help="say what a weight file or a model's folder is, reading its header only")
+    verb = verbs.add_parser(
+        "inspect", help="say what a weight file or a model's folder is, reading its header only"
+    )
     verb.add_argument("file", help="a .safetensors file, or a folder with one")
     add_flags(verb)
-    verb.add_argument("--pictures", metavar="FOLDER", help="a few pictures like those it was trained on: measures which of the "
-                      "settings that the file cannot tell predict their noise best")
+    verb.add_argument(
+        "--pictures",
+        metavar="FOLDER",
+        help="a few pictures like those it was trained on: measures which of the "
+        "settings that the file cannot tell predict their noise best",
+    )
     verb.add_argument("--label", help="what the pictures show, for a model with classes")
     verb.add_argument("--json", action="store_true", help="as JSON")
     verb.add_argument("--outline", action="store_true", help="with all tensors as a tree")
@@ -58,21 +67,26 @@ def _inspect(args: argparse.Namespace) -> None:
 
 
 def add_convert(verbs: Any) -> None:
-    verb = verbs.add_parser("convert", help="make a native file of another program's weights; the only verb that opens pickles")
+    verb = verbs.add_parser(
+        "convert", help="make a native file of another program's weights; the only verb that opens pickles"
+    )
     verb.add_argument("input", metavar="IN", help=".safetensors, a folder, or a pickle: .pt .pth .bin .ckpt")
     verb.add_argument("output", metavar="OUT", help="the .safetensors file to write")
     add_flags(verb)
-    verb.add_argument("--take", metavar="NAME", help="which state dict of a pickle that holds several (default: the moving average)")
+    verb.add_argument(
+        "--take",
+        metavar="NAME",
+        help="which state dict of a pickle that holds several (default: the moving average)",
+    )
     verb.add_argument("--force", action="store_true", help="write over a file that is there")
     verb.set_defaults(run=_convert)
 
 
 def _convert(args: argparse.Namespace) -> None:
+    from .. import checkpoint
     from ..checkpoint.convert import convert
 
-    from .. import checkpoint
-
-    said = sys.stderr if streamed(args.output) else sys.stdout          # the file may be what stdout takes
+    said = sys.stderr if streamed(args.output) else sys.stdout  # the file may be what stdout takes
     made = convert(args.input, args.output, flags_of(args), args.take, args.force)
     print(made, file=said)
     if streamed(args.output):
@@ -85,8 +99,10 @@ def opened(studio: Any, args: argparse.Namespace) -> None:
     """Let --model PATH take the place of a model's name."""
     if getattr(args, "model_path", None):
         if args.model:
-            raise OptionError(f"The name {args.model!r} and --model {args.model_path} both say which model runs. Leave out one "
-                              "of them.")
+            raise OptionError(
+                f"The name {args.model!r} and --model {args.model_path} both say which model runs. Leave out "
+                "one of them."
+            )
         args.model = studio.open(args.model_path, flags_of(args))
 
 
@@ -112,5 +128,7 @@ def open_helpers(studio: Any, args: argparse.Namespace) -> None:
     """Let a path take the place of the classifier's or the weaker model's name."""
     for name, open_it in (("classifier", studio.open_classifier), ("weaker", studio.open)):
         text = getattr(args, name)
-        if text and (Path(text).suffix == ".safetensors" or len(Path(text).parts) > 1 and Path(text).exists()):
+        if text and (
+            Path(text).suffix == ".safetensors" or len(Path(text).parts) > 1 and Path(text).exists()
+        ):
             setattr(args, name, open_it(text))

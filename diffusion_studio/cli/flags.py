@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..checkpoint.spec import DEFAULT_NAMES
 from ..device import DEVICES, PRECISIONS
 from ..errors import OptionError, unknown
-from ..runs.guidance_options import GROUPS, flags_of
 from ..options import Option, checked, fields_of, name_of
-from ..checkpoint.spec import DEFAULT_NAMES
+from ..runs.guidance_options import GROUPS, flags_of
 
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 
@@ -40,7 +40,9 @@ def own(default: Any = None) -> str:
     return "(default the model's own" + ("" if default in (None, "") else f", else {default}") + ")"
 
 
-def add_options(verb: Any, options: Iterable[Option], skip: Iterable[str] = (), brought: Iterable[str] = ()) -> None:
+def add_options(
+    verb: Any, options: Iterable[Option], skip: Iterable[str] = (), brought: Iterable[str] = ()
+) -> None:
     """A flag for every option. Left out it is None, so that defaults stay where they are declared.
 
     `brought` names those that a model may bring.
@@ -48,7 +50,13 @@ def add_options(verb: Any, options: Iterable[Option], skip: Iterable[str] = (), 
     for one in options:
         if one.name not in skip:
             default = None if one.kind is bool else one.default
-            shown = own(default) if one.name in brought else "" if default in (None, "") else f"(default {default})"
+            shown = (
+                own(default)
+                if one.name in brought
+                else ""
+                if default in (None, "")
+                else f"(default {default})"
+            )
             _add(verb, one, "|".join(one.choices), f"{one.help} {shown}".rstrip())
 
 
@@ -58,7 +66,9 @@ def add_choice(verb: Any, kind: str, registry: Mapping[str, type]) -> None:
     An option that several classes have means the same in all of them, and is one flag.
     """
     group, brought = verb.add_argument_group(f"the {kind} and its options"), kind in DEFAULT_NAMES
-    group.add_argument(f"--{kind}", metavar="NAME", help=f"one of {', '.join(registry)}" + (f" {own()}" if brought else ""))
+    group.add_argument(
+        f"--{kind}", metavar="NAME", help=f"one of {', '.join(registry)}" + (f" {own()}" if brought else "")
+    )
     owners: dict[str, dict[str, Option]] = {}
     for name, cls in registry.items():
         for one in fields_of(cls):
@@ -66,18 +76,26 @@ def add_choice(verb: Any, kind: str, registry: Mapping[str, type]) -> None:
     for having in owners.values():
         first = next(iter(having.values()))
         if any(one.kind is not first.kind for one in having.values()):
-            raise TypeError(f"the option {first.name} is of different kinds in {', '.join(having)}: no flag serves them all")
+            raise TypeError(
+                f"the option {first.name} is of different kinds in {', '.join(having)}: no flag serves them "
+                "all"
+            )
         defaults = {name: one.default for name, one in having.items() if one.default not in (None, "")}
         alike = len(set(defaults.values())) == 1
-        shown = str(next(iter(defaults.values()))) if alike else \
-            ", ".join(f"{default} in {name}" for name, default in defaults.items())
+        shown = (
+            str(next(iter(defaults.values())))
+            if alike
+            else ", ".join(f"{default} in {name}" for name, default in defaults.items())
+        )
         shown = own(shown) if brought else f"(default {shown})" if alike else f"({shown})" if shown else ""
         choices = "|".join(dict.fromkeys(choice for one in having.values() for choice in one.choices))
         _add(group, first, choices, f"{first.help} Of {', '.join(having)} {shown}".rstrip())
 
 
 def chosen(args: argparse.Namespace, kind: str, registry: Mapping[str, type], before: Any) -> Any:
-    """The instance that the flags of `add_choice` say; what they leave out is as in `before`, or the class's default."""
+    """The instance that the flags of `add_choice` say; what they leave out is as in `before`, or the
+    class's default.
+    """
     name = getattr(args, kind)
     if name is not None and name not in registry:
         raise unknown(kind, name, registry)
@@ -87,8 +105,10 @@ def chosen(args: argparse.Namespace, kind: str, registry: Mapping[str, type], be
     for other in registry.values():
         for one in fields_of(other):
             if one.name not in own and getattr(args, one.name) is not None:
-                raise OptionError(f"{flag(one.name)} is not an option of the {kind} {name or name_of(registry, before)}, "
-                                  f"which has: {', '.join(own) or 'none'}.")
+                raise OptionError(
+                    f"{flag(one.name)} is not an option of the {kind} {name or name_of(registry, before)}, "
+                    f"which has: {', '.join(own) or 'none'}."
+                )
     return cls(**{**base, **given(args, fields_of(cls))})
 
 
@@ -97,7 +117,11 @@ def add_groups(verb: Any) -> None:
     group = verb.add_argument_group("guidance in detail")
     for name in GROUPS:
         flags = flags_of(name)
-        add_options(group, flags.values(), brought=[one.name for one in flags.values()] if name in DEFAULT_NAMES else ())
+        add_options(
+            group,
+            flags.values(),
+            brought=[one.name for one in flags.values()] if name in DEFAULT_NAMES else (),
+        )
 
 
 def grouped(args: argparse.Namespace, before: Any) -> dict[str, Any]:
@@ -106,8 +130,10 @@ def grouped(args: argparse.Namespace, before: Any) -> dict[str, Any]:
     for name in GROUPS:
         flags = flags_of(name)
         said = given(args, flags.values())
-        found[name] = replace(getattr(before, name), **{inside: said[one.name] for inside, one in flags.items()
-                                                        if one.name in said})
+        found[name] = replace(
+            getattr(before, name),
+            **{inside: said[one.name] for inside, one in flags.items() if one.name in said},
+        )
     return found
 
 
@@ -123,9 +149,13 @@ def given(args: argparse.Namespace, options: Iterable[Option]) -> dict[str, Any]
 
 def _add(verb: Any, one: Option, choices: str, help: str) -> None:
     if one.kind is bool:
-        verb.add_argument(flag(one.name), action=argparse.BooleanOptionalAction, default=None, help=help.replace("%", "%%"))
+        verb.add_argument(
+            flag(one.name), action=argparse.BooleanOptionalAction, default=None, help=help.replace("%", "%%")
+        )
     else:
-        verb.add_argument(flag(one.name), metavar=choices or _METAVARS[one.kind], help=help.replace("%", "%%"))
+        verb.add_argument(
+            flag(one.name), metavar=choices or _METAVARS[one.kind], help=help.replace("%", "%%")
+        )
 
 
 def _value(one: Option, text: Any) -> Any:
@@ -138,4 +168,4 @@ def _value(one: Option, text: Any) -> Any:
             return kind(text)
         except ValueError:
             pass
-    return text                                     # `checked` says what is wrong with it
+    return text  # `checked` says what is wrong with it

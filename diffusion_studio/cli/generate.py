@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checkpoint.spec import DEFAULT_NAMES
 from ..errors import OptionError
 from ..export import FORMATS, ExportOptions, check, check_size, named
 from ..files import streamed
-from ..options import fields_of
 from ..imaging.picture import Picture
+from ..options import fields_of
 from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe, file_name
 from ..signals import finishing
-from ..checkpoint.spec import DEFAULT_NAMES
 from .checkpoints import add_flags, check_draws, open_helpers, opened, say_remarks
 from .editing import add_editing, continued, edit_said
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of
@@ -35,27 +35,52 @@ _EXPORT = [replace(one, name="only") if one.name == "picture" else one for one i
 
 def add(verbs: Any) -> None:
     """The verb `generate`."""
-    verb = verbs.add_parser("generate", help=f"run the reverse process and write a {named([one.label for one in FORMATS.values()])}")
+    verb = verbs.add_parser(
+        "generate",
+        help=f"run the reverse process and write a {named([one.label for one in FORMATS.values()])}",
+    )
     verb.add_argument("model", nargs="?", help="a model's name, see 'models'; left out with --recipe")
-    verb.add_argument("--model", dest="model_path", metavar="PATH", help="a weight file or folder anywhere, in any known "
-                                                                         "layout")
+    verb.add_argument(
+        "--model",
+        dest="model_path",
+        metavar="PATH",
+        help="a weight file or folder anywhere, in any known layout",
+    )
     add_flags(verb)
-    verb.add_argument("--recipe", metavar="FILE", help="take all settings from an exported file or a recipe's JSON")
-    verb.add_argument("--seed", type=int, help="seed of the first picture; the next ones count up (default 0)")
-    verb.add_argument("--count", type=int, help=f"number of pictures, 1 to {MAX_PICTURES} (default the model's own, else 1)")
-    verb.add_argument("--seeds", metavar="A,B,...", help="one seed for each picture, instead of --seed and --count")
+    verb.add_argument(
+        "--recipe", metavar="FILE", help="take all settings from an exported file or a recipe's JSON"
+    )
+    verb.add_argument(
+        "--seed", type=int, help="seed of the first picture; the next ones count up (default 0)"
+    )
+    verb.add_argument(
+        "--count", type=int, help=f"number of pictures, 1 to {MAX_PICTURES} (default the model's own, else 1)"
+    )
+    verb.add_argument(
+        "--seeds", metavar="A,B,...", help="one seed for each picture, instead of --seed and --count"
+    )
     add_options(verb, fields_of(Recipe), skip=("model",), brought=DEFAULT_NAMES)
     for kind, registry in REGISTRIES.items():
         add_choice(verb, kind, registry)
     add_groups(verb)
     add_editing(verb)
-    verb.add_argument("--low-res", metavar="FILE", help="the picture to enlarge, for a model that does; brought to its size")
+    verb.add_argument(
+        "--low-res", metavar="FILE", help="the picture to enlarge, for a model that does; brought to its size"
+    )
     export = verb.add_argument_group("the file")
-    export.add_argument("--out", metavar="FILE", help=f"where to write: {named(dict.fromkeys(one.suffix for one in FORMATS.values()))} "
-                                                      f"(default MODEL-LABEL-SEED{_SUFFIX}, counting up where it is taken)")
+    export.add_argument(
+        "--out",
+        metavar="FILE",
+        help=f"where to write: {named(dict.fromkeys(one.suffix for one in FORMATS.values()))} "
+        f"(default MODEL-LABEL-SEED{_SUFFIX}, counting up where it is taken)",
+    )
     export.add_argument("--format", help=f"the format, where the suffix does not tell it: {named(FORMATS)}")
-    export.add_argument("--beside", metavar="FILE", help="an exported file whose run is made again and stands below this one, "
-                                                         "state beside state by noise level")
+    export.add_argument(
+        "--beside",
+        metavar="FILE",
+        help="an exported file whose run is made again and stands below this one, "
+        "state beside state by noise level",
+    )
     add_options(export, _EXPORT)
     add_machine(verb)
     verb.set_defaults(run=_generate)
@@ -68,28 +93,36 @@ def _generate(args: argparse.Namespace) -> None:
     opened(studio, args)
     open_helpers(studio, args)
     recipe = recipe_of(args, studio)
-    options = ExportOptions(**{"picture" if name == "only" else name: value for name, value in given(args, _EXPORT).items()})
+    options = ExportOptions(
+        **{"picture" if name == "only" else name: value for name, value in given(args, _EXPORT).items()}
+    )
     name = file_name(recipe, FORMATS[args.format].suffix if args.format in FORMATS else _SUFFIX)
     wanted = Path(args.out or name)
     beside = Recipe.from_file(args.beside) if args.beside else None
     runs = [recipe] if beside is None else [recipe, beside]
-    check(wanted, options, args.format,         # what is wrong is said before the run, not after it
-          [(one.pictures, studio.card(one.model).spec.makes) for one in runs])
+    check(
+        wanted,
+        options,
+        args.format,  # what is wrong is said before the run, not after it
+        [(one.pictures, studio.card(one.model).spec.makes) for one in runs],
+    )
     frames = studio.stream(recipe)
     for run in runs:
         say_remarks(studio, run)
-    below = None if beside is None else Trajectory(beside, list(_shown(studio.stream(beside), "the run below")))
+    below = (
+        None if beside is None else Trajectory(beside, list(_shown(studio.stream(beside), "the run below")))
+    )
     seen = []
     try:
         for frame in _shown(frames, "denoising"):
             if not seen:
                 check_size(frame, wanted, options, args.format, () if below is None else below.frames)
             seen.append(frame)
-    finally:                                        # a run that is interrupted or fails leaves what there is of it
+    finally:  # a run that is interrupted or fails leaves what there is of it
         if seen:
             run = Trajectory(recipe, seen)
             with finishing(), _claimed(args.out, name) as out:
-                said = sys.stderr if streamed(out) else sys.stdout      # the file may be what stdout takes
+                said = sys.stderr if streamed(out) else sys.stdout  # the file may be what stdout takes
                 print(run.save(out, args.format, below, **vars(options)), file=said)
 
 
@@ -135,7 +168,11 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
         before = Recipe.from_file(args.recipe)
     elif args.model:
         check_draws(studio, args.model)
-        if changes.keys() & {"label", "prompt", "negative"}:        # what is asked for replaces all that is by default
+        if changes.keys() & {
+            "label",
+            "prompt",
+            "negative",
+        }:  # what is asked for replaces all that is by default
             changes = {"prompt": None, "negative": None, **changes}
         before = studio.recipe(args.model)
     else:
@@ -147,11 +184,15 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
     for kind, registry in REGISTRIES.items():
         changes[kind] = chosen(args, kind, registry, getattr(before, kind))
     changes |= grouped(args, before)
-    if (asked := edit_said(args, before.edit, lambda: studio.card(args.model or before.model))) != before.edit:
+    if (
+        asked := edit_said(args, before.edit, lambda: studio.card(args.model or before.model))
+    ) != before.edit:
         changes["edit"] = asked
     if args.low_res is not None:
         changes["low_res"] = _small(args.low_res, studio.card(args.model or before.model))
-    return Recipe.from_settings(changes, {name: getattr(before, name) for name in Recipe.__dataclass_fields__})
+    return Recipe.from_settings(
+        changes, {name: getattr(before, name) for name in Recipe.__dataclass_fields__}
+    )
 
 
 def _small(path: str, card: Any) -> Picture:
@@ -163,7 +204,10 @@ def _small(path: str, card: Any) -> Picture:
     if said:
         print(f"diffusion-studio: {Path(path).name}: {said}, the background of {card.name}.", file=sys.stderr)
     if fitted.size != picture.size:
-        print(f"diffusion-studio: {Path(path).name} is {picture}, scaled and cropped to {fitted}.", file=sys.stderr)
+        print(
+            f"diffusion-studio: {Path(path).name} is {picture}, scaled and cropped to {fitted}.",
+            file=sys.stderr,
+        )
     return fitted
 
 
@@ -174,11 +218,15 @@ def _seeds(args: argparse.Namespace, before: Recipe) -> tuple[int, ...] | None:
         try:
             return tuple(int(part) for part in args.seeds.split(","))
         except ValueError:
-            raise OptionError(f"--seeds takes whole numbers with commas between them, got {args.seeds!r}.") from None
+            raise OptionError(
+                f"--seeds takes whole numbers with commas between them, got {args.seeds!r}."
+            ) from None
     if args.seed is None and args.count is None:
         return None
     first = before.seeds[0] if args.seed is None else args.seed
     count = len(before.seeds) if args.count is None else args.count
     if not 1 <= count <= MAX_PICTURES:
-        raise OptionError(f"--count must be from 1 to {MAX_PICTURES}, got {count}. Make more in several runs.")
+        raise OptionError(
+            f"--count must be from 1 to {MAX_PICTURES}, got {count}. Make more in several runs."
+        )
     return tuple(range(first, first + count))

@@ -29,24 +29,41 @@ def _models(args: argparse.Namespace) -> None:
     studio = Studio(args.checkpoints)
     cards, classifiers = studio.models(), studio.classifiers()
     if args.json:
-        print(json.dumps([
-            *(_entry("model", card.name, card.path, card.spec) for card in cards),
-            *(_entry("classifier", name, studio.folder / name / CLASSIFIER_FILE, spec) for name, spec in classifiers.items())]))
+        print(
+            json.dumps(
+                [
+                    *(_entry("model", card.name, card.path, card.spec) for card in cards),
+                    *(
+                        _entry("classifier", name, studio.folder / name / CLASSIFIER_FILE, spec)
+                        for name, spec in classifiers.items()
+                    ),
+                ]
+            )
+        )
     for card in cards if not args.json else ():
-        print(f"{card.name}: {card.spec.form}, {card.spec.schedule.timesteps} timesteps; "
-              f"labels: {', '.join(card.conditions) or 'none'}" + ("; reads prompts" if card.spec.takes_text else ""))
+        print(
+            f"{card.name}: {card.spec.form}, {card.spec.schedule.timesteps} timesteps; "
+            f"labels: {', '.join(card.conditions) or 'none'}"
+            + ("; reads prompts" if card.spec.takes_text else "")
+        )
     for name, spec in classifiers.items() if not args.json else ():
         colour = "grey" if spec.network.in_channels == 1 else "RGB"
-        print(f"{name}: a noisy classifier to guide with, {spec.network.size}x{spec.network.size} {colour}; "
-              f"labels: {', '.join(spec.labels)}")
+        print(
+            f"{name}: a noisy classifier to guide with, {spec.network.size}x{spec.network.size} {colour}; "
+            f"labels: {', '.join(spec.labels)}"
+        )
     for name, why in studio.problems().items():
         print(f"diffusion-studio: {name} cannot be used: {why}", file=sys.stderr)
     if not cards:
-        raise OptionError(f"No usable model in {studio.folder}. A model is a folder with a model.safetensors in it.")
+        raise OptionError(
+            f"No usable model in {studio.folder}. A model is a folder with a model.safetensors in it."
+        )
 
 
 def _entry(kind: str, name: str, path: Path, spec: Any) -> dict[str, Any]:
-    """All that a header says, under the name of its folder, by which it is called; "kind" is "model" or "classifier"."""
+    """All that a header says, under the name of its folder, by which it is called; "kind" is "model" or
+    "classifier".
+    """
     return {**json.loads(spec.to_json()), "name": name, "path": str(path), "kind": kind}
 
 
@@ -54,17 +71,39 @@ def add_serve(verbs: Any) -> None:
     """The verb `serve`."""
     verb = verbs.add_parser("serve", help="open the app in a browser (the same as python app.py)")
     verb.add_argument("--host", help="address to listen on (default 127.0.0.1, or GRADIO_SERVER_NAME)")
-    verb.add_argument("--port", type=int, help="port to listen on (default from 7860 up, or GRADIO_SERVER_PORT)")
+    verb.add_argument(
+        "--port", type=int, help="port to listen on (default from 7860 up, or GRADIO_SERVER_PORT)"
+    )
     verb.add_argument("--share", action="store_true", help="make a public link through Gradio's relay")
     verb.add_argument("--open", action="store_true", help="open a browser window")
-    verb.add_argument("--models", action="append", metavar="FOLDER", help="a folder whose checkpoints may be chosen in the app; "
-                      "may be given several times")
-    verb.add_argument("--hosted", action=argparse.BooleanOptionalAction, default=None, help="strangers may come: smaller uploads, "
-                      "each visitor's own, and no training (default: in a Hugging Face Space, and with --share)")
-    verb.add_argument("--max-upload", type=int, metavar="MB", help="largest file that may be dropped in (default 20000; hosted 600)")
-    verb.add_argument("--allow-training", action=argparse.BooleanOptionalAction, default=None, help="the Train tab (default: "
-                      "unless hosted, where it is bounded)")
-    verb.add_argument("--runs", default="runs", metavar="FOLDER", help="where training runs are kept (default ./runs)")
+    verb.add_argument(
+        "--models",
+        action="append",
+        metavar="FOLDER",
+        help="a folder whose checkpoints may be chosen in the app; may be given several times",
+    )
+    verb.add_argument(
+        "--hosted",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="strangers may come: smaller uploads, "
+        "each visitor's own, and no training (default: in a Hugging Face Space, and with --share)",
+    )
+    verb.add_argument(
+        "--max-upload",
+        type=int,
+        metavar="MB",
+        help="largest file that may be dropped in (default 20000; hosted 600)",
+    )
+    verb.add_argument(
+        "--allow-training",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="the Train tab (default: unless hosted, where it is bounded)",
+    )
+    verb.add_argument(
+        "--runs", default="runs", metavar="FOLDER", help="where training runs are kept (default ./runs)"
+    )
     add_machine(verb)
     verb.set_defaults(run=_serve)
 
@@ -73,8 +112,13 @@ def _serve(args: argparse.Namespace) -> None:
     _check_address(args.host, _port(args.port))
     from ..ui.hosting import hosting
 
-    allowed = hosting(True if args.share and args.hosted is None else args.hosted, args.models, args.max_upload,
-                      args.allow_training, args.runs)
+    allowed = hosting(
+        True if args.share and args.hosted is None else args.hosted,
+        args.models,
+        args.max_upload,
+        args.allow_training,
+        args.runs,
+    )
     from ..ui.proxy import without_proxy
     from ..ui.scratch import own_folder
 
@@ -86,41 +130,56 @@ def _serve(args: argparse.Namespace) -> None:
 
 
 def _port(asked: int | None) -> int | None:
-    """The port to listen on; None where any may be found, from GRADIO_SERVER_PORT up. Raises `OptionError`."""
+    """The port to listen on; None where any may be found, from GRADIO_SERVER_PORT up. Raises
+    `OptionError`.
+    """
     if asked is not None:
         if not 1 <= asked <= 65535:
-            raise OptionError(f"--port must be a whole number from 1 to 65535, got {asked}. Choose another, or "
-                              "leave it out.")
+            raise OptionError(
+                f"--port must be a whole number from 1 to 65535, got {asked}. Choose another, or "
+                "leave it out."
+            )
         return asked
-    for name in ("GRADIO_SERVER_PORT", "GRADIO_NUM_PORTS"):         # Gradio reads them when it is imported
+    for name in ("GRADIO_SERVER_PORT", "GRADIO_NUM_PORTS"):  # Gradio reads them when it is imported
         given = os.environ.get(name)
         if given is None:
             continue
         if not given.strip():
             del os.environ[name]
         elif not (given.strip().isascii() and given.strip().isdecimal() and 1 <= int(given) <= 65535):
-            raise OptionError(f"{name} must be a whole number from 1 to 65535, got {given!r}. Change it, or "
-                              "unset it.")
+            raise OptionError(
+                f"{name} must be a whole number from 1 to 65535, got {given!r}. Change it, or unset it."
+            )
     return None
 
 
 def _check_address(host: str | None, port: int | None) -> None:
-    """Say in a sentence, and before the app is loaded, where it could not listen; with no port any may be found."""
+    """Say in a sentence, and before the app is loaded, where it could not listen; with no port any may be
+    found.
+    """
     usual = os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
-    for one in dict.fromkeys([host or usual, usual]):               # Gradio tries the port there, too
+    for one in dict.fromkeys([host or usual, usual]):  # Gradio tries the port there, too
         try:
-            family, kind, _, _, address = socket.getaddrinfo(one.strip("[]"), port or 0, type=socket.SOCK_STREAM)[0]
+            family, kind, _, _, address = socket.getaddrinfo(
+                one.strip("[]"), port or 0, type=socket.SOCK_STREAM
+            )[0]
             with socket.socket(family, kind) as probe:
-                if os.name == "posix":                              # elsewhere it would take what is taken
+                if os.name == "posix":  # elsewhere it would take what is taken
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
         except (OSError, UnicodeError) as error:
             number = getattr(error, "errno", None)
             if number == errno.EADDRINUSE:
-                raise OptionError(f"Port {port} is taken. Choose another with --port, or leave it out.") from error
+                raise OptionError(
+                    f"Port {port} is taken. Choose another with --port, or leave it out."
+                ) from error
             if number == errno.EACCES:
-                raise OptionError(f"Port {port} may not be opened by you. Choose one from 1024 up with --port, or leave it "
-                                  "out.") from error
-            raise OptionError(f"{one!r} is no address of this computer ({getattr(error, 'strerror', None) or error}). Choose "
-                              "another with --host: 127.0.0.1 for this computer alone, 0.0.0.0 for all that can reach "
-                              "it.") from error
+                raise OptionError(
+                    f"Port {port} may not be opened by you. Choose one from 1024 up with --port, or leave it "
+                    "out."
+                ) from error
+            raise OptionError(
+                f"{one!r} is no address of this computer ({getattr(error, 'strerror', None) or error}). "
+                "Choose another with --host: 127.0.0.1 for this computer alone, 0.0.0.0 for all that can "
+                "reach it."
+            ) from error

@@ -1,4 +1,6 @@
-"""All verbs, in the order of --help. To add one, write its function `add(verbs)` in a file here and name it below."""
+"""All verbs, in the order of --help. To add one, write its function `add(verbs)` in a file here and name
+it below.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,25 @@ from importlib import import_module
 from .. import __version__
 
 VERBS = {
-    "generate": "generate.add", "models": "others.add_models", "inspect": "checkpoints.add_inspect",
-    "convert": "checkpoints.add_convert", "train": "train.add", "evaluate": "evaluate.add_evaluate", "serve": "others.add_serve",
+    "generate": "generate.add",
+    "models": "others.add_models",
+    "inspect": "checkpoints.add_inspect",
+    "convert": "checkpoints.add_convert",
+    "train": "train.add",
+    "evaluate": "evaluate.add_evaluate",
+    "serve": "others.add_serve",
 }
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     """The parser of `diffusion-studio`, or as much of it as a command line that begins with `verb` needs.
 
-    What it reads has a `run(args)` that does the work. A verb's options come from the engine's dataclasses, so the other
-    verbs' imports would keep a quick one waiting.
+    What it reads has a `run(args)` that does the work. A verb's options come from the engine's dataclasses,
+    so the other verbs' imports would keep a quick one waiting.
     """
-    parser = argparse.ArgumentParser(prog="diffusion-studio", description="Watch, understand and animate diffusion models.")
+    parser = argparse.ArgumentParser(
+        prog="diffusion-studio", description="Watch, understand and animate diffusion models."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, place in VERBS.items():

@@ -1,4 +1,6 @@
-"""Progress on stderr: a live bar in a terminal; in a log a line now and then, and none of what is done soon."""
+"""Progress on stderr: a live bar in a terminal; in a log a line now and then, and none of what is done
+soon.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-EVERY = 30.0            # seconds between the lines of a log, and before the first
+EVERY = 30.0  # seconds between the lines of a log, and before the first
 
 
 def progress(**settings: Any) -> tqdm:

@@ -20,12 +20,12 @@ def secure_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)      # takes the lowest number that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
     codecs.register_error("escaped", _escaped)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))     # noqa: SIM115
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="escaped")
     if not isinstance(sys.stderr, _Careless):
@@ -51,7 +51,7 @@ class _Careless:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except (OSError, ValueError):                       # the latter: it was closed
+        except (OSError, ValueError):  # the latter: it was closed
             self._drop()
             return len(text)
 

@@ -1,5 +1,6 @@
-"""Pictures to train on, with labels and captions: a known data set's name, or a path to a folder of images, an npz,
-gzipped idx files or CIFAR-10's binary ones."""
+"""Pictures to train on, with labels and captions: a known data set's name, or a path to a folder of
+images, an npz, gzipped idx files or CIFAR-10's binary ones.
+"""
 
 from .dataset import KNOWN, load, present
 from .imagedata import ImageData

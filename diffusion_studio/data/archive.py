@@ -15,9 +15,9 @@ from ..errors import DataError
 from .files import SYSTEM, TABLES, TEXT_SUFFIXES, LeftOut, is_system, picture_suffixes
 
 MAX_FILES = 200_000
-MAX_ENTRY = 64 << 20            # bytes of one picture or text, unpacked
-MAX_RATIO = 200                 # of unpacked to packed bytes; pictures are packed already, and texts stay below 100
-_SMALL = 1 << 20                # below this an entry's ratio says nothing
+MAX_ENTRY = 64 << 20  # bytes of one picture or text, unpacked
+MAX_RATIO = 200  # of unpacked to packed bytes; pictures are packed already, and texts stay below 100
+_SMALL = 1 << 20  # below this an entry's ratio says nothing
 _CHUNK = 1 << 18
 _DEEPEST = 8
 
@@ -47,11 +47,22 @@ def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> Unpacked:
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, UnicodeError) as error:
-        raise DataError(f"{Path(archive).name} cannot be unpacked ({str(error)[:200]}). Make it again as a plain zip, without a "
-                        "password.") from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        UnicodeError,
+    ) as error:
+        raise DataError(
+            f"{Path(archive).name} cannot be unpacked ({str(error)[:200]}). Make it again as a plain zip, "
+            "without a password."
+        ) from error
     except OSError as error:
-        raise DataError(f"{Path(archive).name} cannot be unpacked ({error.strerror or error}). The disk may be full.") from error
+        raise DataError(
+            f"{Path(archive).name} cannot be unpacked ({error.strerror or error}). The disk may be full."
+        ) from error
     suffixes = picture_suffixes()
     return Unpacked(sum(path.suffix.lower() in suffixes for path in wanted), left)
 
@@ -75,19 +86,26 @@ def _wanted(opened: zipfile.ZipFile, max_bytes: int) -> tuple[dict[PurePosixPath
         if suffix not in suffixes and suffix not in TEXT_SUFFIXES and path.name not in TABLES:
             left.add(suffix, path)
             continue
-        if entry.file_size > MAX_ENTRY or (entry.file_size > _SMALL and entry.file_size > MAX_RATIO * entry.compress_size):
-            raise DataError(f"{str(path)[:80]} in the archive is {entry.file_size / 1e6:,.0f} MB unpacked from "
-                            f"{entry.compress_size / 1e6:,.2f} MB, which no picture is. It is left alone.")
+        if entry.file_size > MAX_ENTRY or (
+            entry.file_size > _SMALL and entry.file_size > MAX_RATIO * entry.compress_size
+        ):
+            raise DataError(
+                f"{str(path)[:80]} in the archive is {entry.file_size / 1e6:,.0f} MB unpacked from "
+                f"{entry.compress_size / 1e6:,.2f} MB, which no picture is. It is left alone."
+            )
         found[path] = entry
     if not any(path.suffix.lower() in suffixes for path in found):
         here = f": {left}" if left.total else ""
-        raise DataError("The archive holds no pictures (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else "
-                        "Pillow reads) "
-                        f"among its {len(entries):,} files{here}.")
+        raise DataError(
+            "The archive holds no pictures (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else Pillow "
+            f"reads) among its {len(entries):,} files{here}."
+        )
     total = sum(entry.file_size for entry in found.values())
     if total > max_bytes:
-        raise DataError(f"The archive is {total / 1e6:,.0f} MB unpacked, and at most {max_bytes / 1e6:,.0f} MB are taken here. "
-                        "Make the pictures smaller first: they are scaled down for training anyway.")
+        raise DataError(
+            f"The archive is {total / 1e6:,.0f} MB unpacked, and at most {max_bytes / 1e6:,.0f} MB are taken "
+            "here. Make the pictures smaller first: they are scaled down for training anyway."
+        )
     while len({path.parts[0] for path in found}) == 1 and all(len(path.parts) > 1 for path in found):
         found = {PurePosixPath(*path.parts[1:]): entry for path, entry in found.items()}
     same = [name for name, count in Counter(str(path).casefold() for path in found).items() if count > 1]
@@ -102,15 +120,27 @@ def _place(entry: zipfile.ZipInfo) -> PurePosixPath:
     path = PurePosixPath(name)
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise DataError(f"{name[:80]} in the archive is a link or a device, not a picture. Make the zip again without it.")
-    if (path.is_absolute() or ".." in path.parts or ":" in name or len(path.parts) > _DEEPEST or not path.parts
-            or any(len(os.fsencode(part)) > 200 or not part.isprintable() for part in path.parts)):
-        raise DataError(f"{name[:80]!r} in the archive is a path that leads elsewhere, or no name for a file. Make the zip again "
-                        "from the folder with the pictures.")
+        raise DataError(
+            f"{name[:80]} in the archive is a link or a device, not a picture. Make the zip again without it."
+        )
+    if (
+        path.is_absolute()
+        or ".." in path.parts
+        or ":" in name
+        or len(path.parts) > _DEEPEST
+        or not path.parts
+        or any(len(os.fsencode(part)) > 200 or not part.isprintable() for part in path.parts)
+    ):
+        raise DataError(
+            f"{name[:80]!r} in the archive is a path that leads elsewhere, or no name for a file. Make the "
+            "zip again from the folder with the pictures."
+        )
     return path
 
 
-def _write(opened: zipfile.ZipFile, wanted: dict[PurePosixPath, zipfile.ZipInfo], folder: Path, max_bytes: int) -> None:
+def _write(
+    opened: zipfile.ZipFile, wanted: dict[PurePosixPath, zipfile.ZipInfo], folder: Path, max_bytes: int
+) -> None:
     written = 0
     for path, entry in wanted.items():
         target = folder / path
@@ -120,6 +150,8 @@ def _write(opened: zipfile.ZipFile, wanted: dict[PurePosixPath, zipfile.ZipInfo]
             while chunk := source.read(_CHUNK):
                 own += len(chunk)
                 written += len(chunk)
-                if own > MAX_ENTRY or written > max_bytes:          # the archive's own figures may lie
-                    raise DataError(f"{str(path)[:80]} in the archive is larger than it says. It is left alone.")
+                if own > MAX_ENTRY or written > max_bytes:  # the archive's own figures may lie
+                    raise DataError(
+                        f"{str(path)[:80]} in the archive is larger than it says. It is left alone."
+                    )
                 out.write(chunk)

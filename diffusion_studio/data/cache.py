@@ -1,6 +1,8 @@
-"""Decoded pictures kept on disk as uint8, where decoding took long: opening a folder the second time takes no time.
+"""Decoded pictures kept on disk as uint8, where decoding took long: opening a folder the second time takes no
+time.
 
-A cache is named after what its pictures follow from: every file's path, size and time of change, and what was asked for.
+A cache is named after what its pictures follow from: every file's path, size and time of change, and what was
+asked for.
 """
 
 from __future__ import annotations
@@ -18,14 +20,15 @@ import numpy as np
 
 from ..files import replacing
 
-FOLDER = "DIFFUSION_STUDIO_CACHE"               # environment variable: where to keep them
-SLOW = 2.0                                      # seconds of decoding from which a cache pays
-MOST = 8 << 30                                  # bytes of all caches together; those not used for longest go first
-_VERSION = 2                                    # of how files become pixels
+FOLDER = "DIFFUSION_STUDIO_CACHE"  # environment variable: where to keep them
+SLOW = 2.0  # seconds of decoding from which a cache pays
+MOST = 8 << 30  # bytes of all caches together; those not used for longest go first
+_VERSION = 2  # of how files become pixels
 
 
-def cached(files: Sequence[Path], asked: Sequence[Any],
-           decode: Callable[[], tuple[np.ndarray, dict[str, Any]]]) -> tuple[np.ndarray, dict[str, Any]]:
+def cached(
+    files: Sequence[Path], asked: Sequence[Any], decode: Callable[[], tuple[np.ndarray, dict[str, Any]]]
+) -> tuple[np.ndarray, dict[str, Any]]:
     """`decode()`, or what it gave before for the same files and settings: (N, H, W, C) uint8, read from disk
     when used, and what is told of them, which JSON can hold.
 
@@ -70,13 +73,13 @@ def _open(path: Path, count: int) -> tuple[np.ndarray, dict[str, Any]] | None:
         return None
     if not isinstance(about, dict) or found.dtype != np.uint8 or found.ndim != 4 or len(found) != count:
         return None
-    with suppress(OSError):                                 # somebody else's is still good to read
-        os.utime(path)                                      # used just now
+    with suppress(OSError):  # somebody else's is still good to read
+        os.utime(path)  # used just now
     return found, about
 
 
 def _keep(path: Path, images: np.ndarray, about: dict[str, Any]) -> None:
-    with suppress(OSError):                                 # the folder may be a file, or somebody else's
+    with suppress(OSError):  # the folder may be a file, or somebody else's
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as draft, draft.open("wb") as file:
             np.save(file, images, allow_pickle=False)

@@ -16,7 +16,7 @@ from ..errors import DataError
 from .files import Listing
 
 _FILES = ("file_name", "filename", "file", "image", "path")
-_TEXTS = ("caption", "text", "prompt", "description")           # and any column that begins with one of these
+_TEXTS = ("caption", "text", "prompt", "description")  # and any column that begins with one of these
 _LABELS = ("label", "class", "category", "class_name", "label_name")
 _DELIMITERS = ",;\t|"
 _NAMED = 3
@@ -30,7 +30,7 @@ class Texts:
 
     captions: tuple[tuple[str, ...], ...] | None = None
     labels: tuple[str, ...] | None = None
-    labels_from: str = ""                       # the table that has the labels
+    labels_from: str = ""  # the table that has the labels
     notes: tuple[str, ...] = ()
 
 
@@ -40,9 +40,9 @@ class _Found:
 
     captions: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     labels: dict[Path, str] = field(default_factory=dict)
-    captioned: list[str] = field(default_factory=list)          # names of tables with captions
+    captioned: list[str] = field(default_factory=list)  # names of tables with captions
     labelled: list[str] = field(default_factory=list)
-    columns: list[str] = field(default_factory=list)            # of tables that have neither
+    columns: list[str] = field(default_factory=list)  # of tables that have neither
 
 
 def read(listing: Listing, files: Sequence[Path]) -> Texts:
@@ -62,8 +62,9 @@ def read(listing: Listing, files: Sequence[Path]) -> Texts:
         _read_table(table, listing, found, set(files))
     sources = [*found.captioned, *(["text files beside the pictures"] if texts else [])]
     if texts and found.captioned:
-        raise DataError(f"{listing.root} holds captions in several forms: {', '.join(sources)}. Keep one of "
-                        "them.")
+        raise DataError(
+            f"{listing.root} holds captions in several forms: {', '.join(sources)}. Keep one of them."
+        )
     if texts:
         found.captions = {path: _lines(at) for path, at in texts.items()}
     captions = (
@@ -78,25 +79,32 @@ def read(listing: Listing, files: Sequence[Path]) -> Texts:
 def _check_one_each(root: Path, tables: Sequence[Path]) -> None:
     for folder in {table.parent for table in tables}:
         if len(names := [table.name for table in tables if table.parent == folder]) > 1:
-            raise DataError(f"{folder if folder != root else root} holds captions in several forms: "
-                            f"{', '.join(names)}. "
-                            "Keep one of them.")
+            raise DataError(
+                f"{folder if folder != root else root} holds captions in several forms: {', '.join(names)}. "
+                "Keep one of them."
+            )
 
 
-def _all(root: Path, files: Sequence[Path], found: Mapping[Path, Any], what: str, sources: Sequence[str],
-         columns: Sequence[str]) -> tuple[Any, ...]:
+def _all(
+    root: Path,
+    files: Sequence[Path],
+    found: Mapping[Path, Any],
+    what: str,
+    sources: Sequence[str],
+    columns: Sequence[str],
+) -> tuple[Any, ...]:
     """What was found for each picture. A `DataError` names those without."""
     if missing := [path.relative_to(root).as_posix() for path in files if not found.get(path)]:
         hint = (
             f" Its columns are {', '.join(columns)}; one of captions is called {', '.join(_TEXTS)}, one of "
-            "labels "
-            f"{_LABELS[0]}."
+            f"labels {_LABELS[0]}."
             if columns
             else ""
         )
-        raise DataError(f"{len(missing):,} of {len(files):,} images have no {what} in {', '.join(sources)}: "
-                        f"{_some(missing)}."
-                        f"{hint} Write theirs, or move these pictures away.")
+        raise DataError(
+            f"{len(missing):,} of {len(files):,} images have no {what} in {', '.join(sources)}: "
+            f"{_some(missing)}.{hint} Write theirs, or move these pictures away."
+        )
     return tuple(found[path] for path in files)
 
 
@@ -128,9 +136,10 @@ def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) 
     for number, row in rows:
         name = next((row[key] for key in _FILES if isinstance(row.get(key), str)), None)
         if name is None:
-            raise DataError(f"{table}, line {number}, names no file; the column may be called "
-                            f"{', '.join(_FILES)}, and the "
-                            f"columns here are {', '.join(head)[:200]}.")
+            raise DataError(
+                f"{table}, line {number}, names no file; the column may be called {', '.join(_FILES)}, and "
+                f"the columns here are {', '.join(head)[:200]}."
+            )
         path = table.parent / name.replace("\\", "/").removeprefix("./")
         path = path if path in files else alike.get(_folded(path), path)
         if path not in files:
@@ -140,15 +149,20 @@ def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) 
         found.captions[path] = found.captions.get(path, ()) + _texts(row)
         if label := _label(table, number, row):
             if found.labels.setdefault(path, label) != label:
-                raise DataError(f"{table}, line {number}, gives {name} the label {label!r}, and another line "
-                                f"{found.labels[path]!r}. Keep one.")
+                raise DataError(
+                    f"{table}, line {number}, gives {name} the label {label!r}, and another line "
+                    f"{found.labels[path]!r}. Keep one."
+                )
     if strangers:
-        raise DataError(f"{table} names {len(strangers):,} pictures that {table.parent} does not hold: "
-                        f"{_some(strangers)}. "
-                        "Put them there, or take out their lines.")
+        raise DataError(
+            f"{table} names {len(strangers):,} pictures that {table.parent} does not hold: "
+            f"{_some(strangers)}. Put them there, or take out their lines."
+        )
     name = table.relative_to(listing.root).as_posix()
-    labelled, captioned = (any(key.startswith(_TEXTS) if kind is _TEXTS else key in kind for key in head)
-                           for kind in (_LABELS, _TEXTS))
+    labelled, captioned = (
+        any(key.startswith(_TEXTS) if kind is _TEXTS else key in kind for key in head)
+        for kind in (_LABELS, _TEXTS)
+    )
     if labelled:
         found.labelled.append(name)
     if captioned or not labelled:
@@ -175,8 +189,13 @@ def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
     found: list[str] = []
     for key, value in row.items():
         if key.startswith(_TEXTS):
-            found += [value] if isinstance(value, str) else [one for one in value if isinstance(one, str)] \
-                if isinstance(value, list) else []
+            found += (
+                [value]
+                if isinstance(value, str)
+                else [one for one in value if isinstance(one, str)]
+                if isinstance(value, list)
+                else []
+            )
     return tuple(text.strip() for text in found if text.strip())
 
 
@@ -184,8 +203,9 @@ def _label(table: Path, number: int, row: Mapping[str, Any]) -> str:
     """The row's label as text; "" for none."""
     value = next((row[key] for key in _LABELS if row.get(key) is not None), "")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise DataError(f"{table}, line {number}, has the label {value!r:.80}. A label is one name or one "
-                        "whole number.")
+        raise DataError(
+            f"{table}, line {number}, has the label {value!r:.80}. A label is one name or one whole number."
+        )
     return str(value).strip()
 
 
@@ -205,16 +225,18 @@ def _csv_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]
                 if not head:
                     head = [one.strip().casefold() for one in fields]
                 elif len(fields) > len(head):
-                    raise DataError(f"{table}, line {first}, has {len(fields)} fields, and its first line "
-                                    f"names {len(head)}: "
-                                    f"{between.join(fields)[:100]!r}. Put a text that holds {between!r} "
-                                    "into double quotes.")
+                    raise DataError(
+                        f"{table}, line {first}, has {len(fields)} fields, and its first line names "
+                        f"{len(head)}: {between.join(fields)[:100]!r}. Put a text that holds {between!r} "
+                        "into double quotes."
+                    )
                 else:
                     rows.append((first, dict(zip(head, fields))))
             first = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{table}, line {first}, is no csv: {error}. A quote inside a quoted text is "
-                        "written twice.") from error
+        raise DataError(
+            f"{table}, line {first}, is no csv: {error}. A quote inside a quoted text is written twice."
+        ) from error
     return head, rows
 
 

@@ -14,8 +14,8 @@ from .imagedata import ImageData
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
-_RECORD = 1 + 3 * SIDE * SIDE                   # a label, then the red, the green and the blue plane
-_SHEET = 10                                     # pictures a side
+_RECORD = 1 + 3 * SIDE * SIDE  # a label, then the red, the green and the blue plane
+_SHEET = 10  # pictures a side
 _FILES = {"train": "data_batch_*.bin", "test": "test_batch.bin"}
 
 
@@ -41,11 +41,15 @@ def _records(path: Path) -> np.ndarray:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}.") from error
     if not len(data) or len(data) % _RECORD:
-        raise DataError(f"{path} has {len(data):,} bytes, no multiple of {_RECORD} (a label and {SIDE}x{SIDE} RGB pixels). "
-                        "Download it again.")
+        raise DataError(
+            f"{path} has {len(data):,} bytes, no multiple of {_RECORD} (a label and {SIDE}x{SIDE} RGB "
+            "pixels). Download it again."
+        )
     records = data.reshape(-1, _RECORD)
     if (most := records[:, 0].max()) >= len(NAMES):
-        raise DataError(f"{path} has a label {most}; CIFAR-10's go up to {len(NAMES) - 1}. Is it another data set?")
+        raise DataError(
+            f"{path} has a label {most}; CIFAR-10's go up to {len(NAMES) - 1}. Is it another data set?"
+        )
     return records
 
 
@@ -55,20 +59,40 @@ def read_sheets(path: Path, split: str) -> ImageData:
 
     try:
         with zipfile.ZipFile(path) as archive:
-            sheets = sorted(n for n in archive.namelist() if n.startswith(f"{split}_") and n.endswith((".webp", ".png")))
+            sheets = sorted(
+                n for n in archive.namelist() if n.startswith(f"{split}_") and n.endswith((".webp", ".png"))
+            )
             if not sheets or f"{split}_labels.npy" not in archive.namelist():
-                raise DataError(f"{path} has no sheets {split}_*.webp with {split}_labels.npy. "
-                                "Unpack it, and give the folder.")
+                raise DataError(
+                    f"{path} has no sheets {split}_*.webp with {split}_labels.npy. "
+                    "Unpack it, and give the folder."
+                )
             opened = ((n, Image.open(io.BytesIO(archive.read(n)))) for n in sheets)
-            images = np.concatenate([_cut(np.asarray(sheet.convert("RGB")), f"{n} in {path}") for n, sheet in opened])
+            images = np.concatenate(
+                [_cut(np.asarray(sheet.convert("RGB")), f"{n} in {path}") for n, sheet in opened]
+            )
             labels = np.load(io.BytesIO(archive.read(f"{split}_labels.npy")), allow_pickle=False)
-            names = tuple(archive.read("classes.txt").decode().split()) if "classes.txt" in archive.namelist() else ()
-    except (OSError, ValueError, EOFError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+            names = (
+                tuple(archive.read("classes.txt").decode().split())
+                if "classes.txt" in archive.namelist()
+                else ()
+            )
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        SyntaxError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} cannot be read: {error}. Download it again.") from error
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
-        raise DataError(f"{split}_labels.npy in {path} is {labels.dtype} {labels.shape} for {len(images)} images.")
+        raise DataError(
+            f"{split}_labels.npy in {path} is {labels.dtype} {labels.shape} for {len(images)} images."
+        )
     if names and labels.max() >= len(names):
         raise DataError(f"{path} has the label {labels.max()}, and classes.txt only {len(names)} names.")
     return ImageData(images, labels.astype(np.int64), names)
@@ -77,5 +101,7 @@ def read_sheets(path: Path, split: str) -> ImageData:
 def _cut(sheet: np.ndarray, what: str) -> np.ndarray:
     height, width = (side // _SHEET for side in sheet.shape[:2])
     if not height or sheet.shape[:2] != (_SHEET * height, _SHEET * width):
-        raise DataError(f"{what} is {sheet.shape[1]}x{sheet.shape[0]}; a sheet has {_SHEET} x {_SHEET} pictures.")
+        raise DataError(
+            f"{what} is {sheet.shape[1]}x{sheet.shape[0]}; a sheet has {_SHEET} x {_SHEET} pictures."
+        )
     return sheet.reshape(_SHEET, height, _SHEET, width, 3).swapaxes(1, 2).reshape(-1, height, width, 3)

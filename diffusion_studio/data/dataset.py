@@ -11,19 +11,20 @@ import numpy as np
 
 from ..errors import DataError, unknown
 from ..imaging.arrays import Colour, colour
+from ..imaging.fitting import FITS
 from . import cifar, folder, idx, npz
 from .imagedata import ImageData
-from ..imaging.fitting import FITS
 
 MAX_CLASSES = 1_000_000
-FOLDER = "DIFFUSION_STUDIO_DATA"                # environment variable: a folder in which known data sets may lie
+FOLDER = "DIFFUSION_STUDIO_DATA"  # environment variable: a folder in which known data sets may lie
 
 
 @dataclass(frozen=True)
 class Known:
     """A data set that is known by name: where it usually lies, what its labels mean, which one shows it best.
 
-    `only` are the labels to take where the data has more; `prompts` are what to ask of a model trained on its captions.
+    `only` are the labels to take where the data has more; `prompts` are what to ask of a model trained on its
+    captions.
     """
 
     places: tuple[str, ...]
@@ -36,33 +37,92 @@ class Known:
 
 KNOWN: dict[str, Known] = {
     "fashion-mnist": Known(
-        ("data/fashion-mnist", "~/data/fashion-mnist", "~/.cache/fashion-mnist", "/usr/share/datasets/fashion-mnist"),
-        ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        (
+            "data/fashion-mnist",
+            "~/data/fashion-mnist",
+            "~/.cache/fashion-mnist",
+            "/usr/share/datasets/fashion-mnist",
+        ),
+        (
+            "T-shirt",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
         "Fashion-MNIST (Xiao, Rasul & Vollgraf 2017), MIT licence, Copyright 2017 Zalando SE",
-        show="Sneaker"),
+        show="Sneaker",
+    ),
     "mnist": Known(
-        ("data/mnist", "data/mnist.npz", "~/data/mnist", "~/.keras/datasets/mnist.npz", "/usr/share/datasets/mnist"),
-        tuple("0123456789"), "MNIST (LeCun, Cortes & Burges); cite LeCun et al. 1998", show="3"),
+        (
+            "data/mnist",
+            "data/mnist.npz",
+            "~/data/mnist",
+            "~/.keras/datasets/mnist.npz",
+            "/usr/share/datasets/mnist",
+        ),
+        tuple("0123456789"),
+        "MNIST (LeCun, Cortes & Burges); cite LeCun et al. 1998",
+        show="3",
+    ),
     "cifar10": Known(
-        ("data/cifar10", "data/cifar10.zip", "data/cifar10.npz", "data/cifar-10-batches-bin", "~/data/cifar10"),
-        cifar.NAMES, "CIFAR-10 (Krizhevsky 2009), no formal licence", show="horse"),
+        (
+            "data/cifar10",
+            "data/cifar10.zip",
+            "data/cifar10.npz",
+            "data/cifar-10-batches-bin",
+            "~/data/cifar10",
+        ),
+        cifar.NAMES,
+        "CIFAR-10 (Krizhevsky 2009), no formal licence",
+        show="horse",
+    ),
     "emoji": Known(
-        ("data/emoji", "data/emoji64.npz", "~/data/emoji64.npz"), (),
-        "Noto Emoji (Apache-2.0), Twemoji (CC BY 4.0), Fluent Emoji (MIT)", show="google",
-        only=("google", "twitter", "fluent3d", "fluentflat"),       # OpenMoji's licence would bind the weights
-        prompts=("grinning face", "cat face", "red apple", "rocket", "sunflower", "pizza", "blue heart", "owl")),
+        ("data/emoji", "data/emoji64.npz", "~/data/emoji64.npz"),
+        (),
+        "Noto Emoji (Apache-2.0), Twemoji (CC BY 4.0), Fluent Emoji (MIT)",
+        show="google",
+        only=("google", "twitter", "fluent3d", "fluentflat"),  # OpenMoji's licence would bind the weights
+        prompts=(
+            "grinning face",
+            "cat face",
+            "red apple",
+            "rocket",
+            "sunflower",
+            "pizza",
+            "blue heart",
+            "owl",
+        ),
+    ),
     "heroes": Known(
-        ("data/heroes", "data/heroes32.npz", "~/data/heroes32.npz"), (),
+        ("data/heroes", "data/heroes32.npz", "~/data/heroes32.npz"),
+        (),
         "Dungeon Crawl Stone Soup tiles, CC0",
-        prompts=("orc, half plate, metal gray, green boots, wizard white, long sword slant",
-                 "dwarf, coat red, garter, white cloak, hood gray, staff ruby",
-                 "spriggan, karate, pants red, staff fork, large shield gold",
-                 "demigod, jacket, skirt white, black horn, dart")),
+        prompts=(
+            "orc, half plate, metal gray, green boots, wizard white, long sword slant",
+            "dwarf, coat red, garter, white cloak, hood gray, staff ruby",
+            "spriggan, karate, pants red, staff fork, large shield gold",
+            "demigod, jacket, skirt white, black horn, dart",
+        ),
+    ),
 }
 
 
-def load(source: str | Path, split: str = "train", *, size: int | None = None, fit: str = "pad",
-         background: str = "black", colours: str = "auto", most: int | None = None) -> ImageData:
+def load(
+    source: str | Path,
+    split: str = "train",
+    *,
+    size: int | None = None,
+    fit: str = "pad",
+    background: str = "black",
+    colours: str = "auto",
+    most: int | None = None,
+) -> ImageData:
     """The named data set or path. `split` is "train" or "test", where the source has both.
 
     With a `size` the pictures are brought to size x size as `fit` says ("pad", "crop", "resize"; see
@@ -81,7 +141,9 @@ def load(source: str | Path, split: str = "train", *, size: int | None = None, f
     if named:
         path = _find(str(source), known)
     if not path.exists():
-        raise DataError(f"There is no data set {str(source)!r}: neither a path nor one of {', '.join(KNOWN)}.")
+        raise DataError(
+            f"There is no data set {str(source)!r}: neither a path nor one of {', '.join(KNOWN)}."
+        )
     found = _read(path, split, size, fit, behind, most)
     if not len(found.images):
         raise DataError(f"{path} holds no images for the split {split!r}.")
@@ -89,8 +151,10 @@ def load(source: str | Path, split: str = "train", *, size: int | None = None, f
     if found.labels is not None and not found.names:
         count = int(found.labels.max()) + 1
         if count > MAX_CLASSES:
-            raise DataError(f"The labels in {path} go up to {count - 1:,}; a network takes at most {MAX_CLASSES:,} classes. "
-                            "Number the labels from 0 without gaps.")
+            raise DataError(
+                f"The labels in {path} go up to {count - 1:,}; a network takes at most {MAX_CLASSES:,} "
+                "classes. Number the labels from 0 without gaps."
+            )
         names = known.names if known and len(known.names) == count else tuple(str(k) for k in range(count))
         found = replace(found, names=names)
     if named and known.only and set(known.only) < set(found.names):
@@ -120,8 +184,10 @@ def _read(
         return cifar.read(path, split)
     if path.is_dir():
         return folder.read(path, split, size, fit, background, most)
-    raise DataError(f"{path} is neither a folder nor an .npz file. Give a folder of images, a folder of gzipped idx "
-                    "files (train-images-idx3-ubyte.gz, ...) or an .npz with images and labels.")
+    raise DataError(
+        f"{path} is neither a folder nor an .npz file. Give a folder of images, a folder of gzipped idx "
+        "files (train-images-idx3-ubyte.gz, ...) or an .npz with images and labels."
+    )
 
 
 def present() -> list[str]:
@@ -137,7 +203,9 @@ def present() -> list[str]:
 
 
 def _find(name: str, known: Known) -> Path:
-    """The first place where the data set lies: in the folder that the environment names, then in the usual ones."""
+    """The first place where the data set lies: in the folder that the environment names, then in the usual
+    ones.
+    """
     places = list(known.places)
     if own := os.environ.get(FOLDER):
         names = dict.fromkeys(Path(place).name for place in known.places)
@@ -145,5 +213,8 @@ def _find(name: str, known: Known) -> Path:
     for place in places:
         if (path := Path(place).expanduser()).exists():
             return path
-    raise DataError(f"{name} was not found in {', '.join(places)}. Put its files in one of these places, or in the folder "
-                    f"that the environment variable {FOLDER} names, or give the path of its folder instead of its name.")
+    raise DataError(
+        f"{name} was not found in {', '.join(places)}. Put its files in one of these places, or in the "
+        "folder "
+        f"that the environment variable {FOLDER} names, or give the path of its folder instead of its name."
+    )

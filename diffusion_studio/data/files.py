@@ -10,10 +10,10 @@ from pathlib import Path, PurePath
 
 from ..errors import DataError
 
-TEXT_SUFFIXES = (".txt", ".caption")            # a text of the same name beside a picture is its caption
+TEXT_SUFFIXES = (".txt", ".caption")  # a text of the same name beside a picture is its caption
 TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl")
-SYSTEM = "system"                               # the kind of files that systems and editors leave behind
-MAX_FOLDERS = 1_000_000                         # links that lead in circles by many ways would never end
+SYSTEM = "system"  # the kind of files that systems and editors leave behind
+MAX_FOLDERS = 1_000_000  # links that lead in circles by many ways would never end
 _SYSTEM_NAMES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}
 # Formats that Pillow registers but that are no pixels, need another program (EPS starts Ghostscript), or are
 # stubs
@@ -55,7 +55,7 @@ class LeftOut:
         return self.counts.total()
 
     def __str__(self) -> str:
-        """"10 .heic files (a.heic, b.heic, c.heic, ...), 2 hidden or system files (.DS_Store, ._a)"."""
+        """ "10 .heic files (a.heic, b.heic, c.heic, ...), 2 hidden or system files (.DS_Store, ._a)"."""
         parts = []
         for kind, count in sorted(self.counts.items(), key=lambda one: (-one[1], one[0])):
             what = f"{count:,} {_kind_words(kind, count)}"
@@ -78,7 +78,7 @@ class Listing:
 
     root: Path
     pictures: tuple[Path, ...]
-    texts: Mapping[Path, Path]                  # picture -> its text
+    texts: Mapping[Path, Path]  # picture -> its text
     tables: tuple[Path, ...]
     left_out: LeftOut
 
@@ -88,7 +88,7 @@ def listed(root: Path) -> Listing:
     them."""
     suffixes = picture_suffixes()
     pictures: list[Path] = []
-    beside: dict[Path, Path] = {}               # path without suffix -> text file
+    beside: dict[Path, Path] = {}  # path without suffix -> text file
     tables: list[Path] = []
     left = LeftOut()
     for path in walked(root, left):
@@ -110,7 +110,7 @@ def listed(root: Path) -> Listing:
 def _texts_beside(
     root: Path, pictures: Sequence[Path], beside: Mapping[Path, Path], left: LeftOut
 ) -> dict[Path, Path]:
-    by_stem = {stem: text for text, stem in sorted(beside.items(), reverse=True)}       # .caption before .txt
+    by_stem = {stem: text for text, stem in sorted(beside.items(), reverse=True)}  # .caption before .txt
     found = {path: by_stem[stem] for path in pictures if (stem := path.with_suffix("")) in by_stem}
     used = set(found.values())
     for text in sorted(beside):
@@ -128,19 +128,20 @@ def walked(root: Path, left: LeftOut) -> Iterable[Path]:
         folder, around = stack.pop()
         folders += 1
         if folders > MAX_FOLDERS:
-            raise DataError(f"{root} has more than {MAX_FOLDERS:,} folders, as links make them that lead in "
-                            "circles. Remove "
-                            "the links, or give a folder with fewer.")
+            raise DataError(
+                f"{root} has more than {MAX_FOLDERS:,} folders, as links make them that lead in circles. "
+                "Remove the links, or give a folder with fewer."
+            )
         try:
             entries = sorted(os.scandir(folder), key=lambda one: one.name)
         except OSError as error:
-            raise DataError(f"The folder {folder} cannot be read ({error.strerror or error}). Allow it, or "
-                            "move it away.") \
-                from error
+            raise DataError(
+                f"The folder {folder} cannot be read ({error.strerror or error}). Allow it, or move it away."
+            ) from error
         for entry in entries:
             path = Path(entry.path)
             relative = path.relative_to(root)
-            if is_system(relative):                     # a folder of them counts once, and is not looked into
+            if is_system(relative):  # a folder of them counts once, and is not looked into
                 left.add(SYSTEM, relative)
             elif _is(entry.is_dir):
                 if (identity := _identity(path)) in around:

@@ -16,16 +16,26 @@ import numpy as np
 
 from ..errors import DataError
 from ..imaging.arrays import Colour, colour_name
+from ..imaging.fitting import Pixels, Wide, bits_of, fitted, pixels
 from . import captions, splits
 from .cache import cached
 from .captions import order_of
 from .files import listed
 from .imagedata import ImageData, Reading
-from ..imaging.fitting import Pixels, Wide, bits_of, fitted, pixels
 
 _NAMED = 3
 # what Pillow's decoders raise for bytes that are not what their header says; our DataError is a ValueError
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, ArithmeticError, struct.error, zlib.error)
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)
 _DONE = {
     "transparent": "with transparency, laid on {background}",
     "animated": "with several frames, of which the first is taken",
@@ -56,12 +66,13 @@ def read(
             if {".zip", ".tar", ".gz", ".7z", ".rar"} & set(listing.left_out.counts)
             else ""
         )
-        raise DataError(f"{folder} holds no images (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else "
-                        "Pillow reads), nor "
-                        f"gzipped idx files{here}.")
+        raise DataError(
+            f"{folder} holds no images (PNG, JPEG, WebP, AVIF, GIF, BMP, TIFF and what else Pillow reads), "
+            f"nor gzipped idx files{here}."
+        )
     chosen = splits.chosen(folder, listing.pictures, split)
     files = chosen.pictures
-    texts = captions.read(listing, files)           # before the pictures: what is missing is said at once
+    texts = captions.read(listing, files)  # before the pictures: what is missing is said at once
     labels, notes = _labels(folder, chosen, texts, any(table.parent == folder for table in listing.tables))
     names = order_of(labels) if labels else ()
     taken = (
@@ -95,8 +106,11 @@ def _totals(
     labels: Sequence[str] | None, names: Sequence[str], texts: captions.Texts, count: int
 ) -> dict[str, Any]:
     counts = Counter(labels or ())
-    return {"pictures": count, "labels": {name: counts[name] for name in names},
-            "captions": sum(map(len, texts.captions or ()))}
+    return {
+        "pictures": count,
+        "labels": {name: counts[name] for name in names},
+        "captions": sum(map(len, texts.captions or ())),
+    }
 
 
 def _labels(
@@ -105,8 +119,10 @@ def _labels(
     """The label of each picture, from a table or from the folders; and what is to be said of it."""
     named = any(chosen.labels)
     if named and not all(chosen.labels) and texts.labels is None:
-        raise DataError(f"{folder} holds images both in sub-folders, which name their labels, and beside them. "
-                        "Move all into sub-folders, or all out of them.")
+        raise DataError(
+            f"{folder} holds images both in sub-folders, which name their labels, and beside them. "
+            "Move all into sub-folders, or all out of them."
+        )
     if texts.labels is None:
         # images/ beside the table that describes them
         if named and table and len(set(chosen.labels)) == 1:
@@ -118,8 +134,10 @@ def _labels(
     if named and all(chosen.labels) and one_to_one and len(pairs) > 1:
         return chosen.labels, []
     from_folders = len(set(chosen.labels))
-    return texts.labels, [f"labels are those of {texts.labels_from}" +
-                          (f", not the {from_folders} folders" if named and from_folders > 1 else "")]
+    return texts.labels, [
+        f"labels are those of {texts.labels_from}"
+        + (f", not the {from_folders} folders" if named and from_folders > 1 else "")
+    ]
 
 
 def _notes(about: dict[str, Any], count: int, background: str) -> list[str]:
@@ -130,8 +148,9 @@ def _notes(about: dict[str, Any], count: int, background: str) -> list[str]:
     ]
     if bits := about.get("bits"):
         what = "all" if about["wide"] == count else f"{about['wide']:,}"
-        notes.append(f"{what} of 16 or 32 bits a pixel, read as {bits} bits (their largest value is "
-                     f"{about['most']:,})")
+        notes.append(
+            f"{what} of 16 or 32 bits a pixel, read as {bits} bits (their largest value is {about['most']:,})"
+        )
     return notes
 
 
@@ -156,7 +175,7 @@ def _decode(
     """The pixels (N, H, W, C), and what was done to them as JSON holds it."""
     found = _Decoded()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)                # Pillow's, of damaged notes
+        warnings.simplefilter("ignore", UserWarning)  # Pillow's, of damaged notes
         for k, path in enumerate(files):
             _decode_one(found, k, path, size, fit, background, None)
         # one scale for the folder, by its largest value: a dark picture of 16 bits stays dark
@@ -166,20 +185,24 @@ def _decode(
             _decode_one(found, k, files[k], size, fit, background, bits)
     if found.broken:
         more = f" and {len(found.broken) - _NAMED} more" if len(found.broken) > _NAMED else ""
-        raise DataError(f"{len(found.broken)} of {len(files)} images cannot be used: "
-                        f"{'; '.join(found.broken[:_NAMED])}{more}.")
+        raise DataError(
+            f"{len(found.broken)} of {len(files)} images cannot be used: "
+            f"{'; '.join(found.broken[:_NAMED])}{more}."
+        )
     pictures = [found.pictures[k] for k in range(len(files))]
     sizes = Counter(p.shape[:2] for p in pictures)
     if len(sizes) > 1:
         listing = ", ".join(f"{count:,} of {w}x{h}" for (h, w), count in sizes.most_common(_NAMED))
         more = ", ..." if len(sizes) > _NAMED else ""
-        raise DataError(f"The images have {len(sizes)} different sizes ({listing}{more}). Bring them to one "
-                        "size first, or "
-                        "ask for a size and the fit 'crop' or 'resize'.")
+        raise DataError(
+            f"The images have {len(sizes)} different sizes ({listing}{more}). Bring them to one size first, "
+            "or ask for a size and the fit 'crop' or 'resize'."
+        )
     if found.deep and not found.deep_most:
-        raise DataError(f"{found.deep:,} images of 16 bits a channel are black all over, as 8-bit values in "
-                        "16 bits are. Save them "
-                        "with 8 bits.")
+        raise DataError(
+            f"{found.deep:,} images of 16 bits a channel are black all over, as 8-bit values in 16 bits are. "
+            "Save them with 8 bits."
+        )
     about = {"sizes": [(w, h, n) for (h, w), n in found.sizes.most_common()], **found.done}
     if wide:
         about |= {"bits": bits, "wide": len(wide), "most": most}
@@ -188,8 +211,9 @@ def _decode(
     return np.stack([p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures]), about
 
 
-def _decode_one(found: _Decoded, k: int, path: Path, size: int | None, fit: str, background: Colour,
-                bits: int | None) -> None:
+def _decode_one(
+    found: _Decoded, k: int, path: Path, size: int | None, fit: str, background: Colour, bits: int | None
+) -> None:
     from PIL import Image
 
     try:

@@ -41,7 +41,9 @@ def _one(folder: Path, name: str) -> Path:
 
 
 def _array(path: Path, dimensions: int) -> np.ndarray:
-    """One uint8 array: two zero bytes, the type 8, the number of dimensions, the big-endian sizes, the data."""
+    """One uint8 array: two zero bytes, the type 8, the number of dimensions, the big-endian sizes, the
+    data.
+    """
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             zeros, kind, count = struct.unpack(">HBB", file.read(4))

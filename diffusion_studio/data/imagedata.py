@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import DataError, OptionError, unknown
 from ..imaging.fitting import FITS, fitted
 
-COLOURS = ("auto", "grey", "rgb")               # of the pictures in memory; auto is as in the files
+COLOURS = ("auto", "grey", "rgb")  # of the pictures in memory; auto is as in the files
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,25 @@ class ImageData:
             raise DataError(f"There are {len(captions)} captions for {len(self.images)} images.")
         whole = [bool(texts) and all(isinstance(t, str) and t.strip() for t in texts) for texts in captions]
         if bare := [k for k, fine in enumerate(whole) if not fine]:
-            raise DataError(f"{len(bare):,} of {len(captions):,} images have no caption, the first is number {bare[0]}. "
-                            "Give each one, or leave the captions out altogether.")
+            raise DataError(
+                f"{len(bare):,} of {len(captions):,} images have no caption, the first is number {bare[0]}. "
+                "Give each one, or leave the captions out altogether."
+            )
         object.__setattr__(self, "captions", captions)
 
     def padded(self, size: int, background: tuple[int, int, int] = (0, 0, 0)) -> ImageData:
         """Pictures of size x size: centred on black. Larger ones are an error, never cropped in silence."""
         height, width = self.images.shape[1:3]
         if height > size or width > size:
-            raise DataError(f"The pictures are {width}x{height}, larger than the {size}x{size} asked for. "
-                            f"Ask for size {max(height, width)} or more, or for the fit 'crop' or 'resize'.")
+            raise DataError(
+                f"The pictures are {width}x{height}, larger than the {size}x{size} asked for. "
+                f"Ask for size {max(height, width)} or more, or for the fit 'crop' or 'resize'."
+            )
         top, left = (size - height) // 2, (size - width) // 2
         channels = self.images.shape[3]
         images = np.empty((len(self.images), size, size, channels), np.uint8)
         images[:] = background if channels == 3 else round(sum(background) / 3)
-        images[:, top:top + height, left:left + width] = self.images
+        images[:, top : top + height, left : left + width] = self.images
         return replace(self, images=images)
 
     def fitted(self, size: int, fit: str = "pad", background: tuple[int, int, int] = (0, 0, 0)) -> ImageData:
@@ -98,7 +102,9 @@ class ImageData:
         return replace(self.chosen(chosen), labels=new[self.labels[chosen]], names=tuple(labels))
 
     def without(self, fragments: Sequence[str]) -> ImageData:
-        """The pictures of which no caption holds one of these: one or more parts of a caption (between commas) in a row."""
+        """The pictures of which no caption holds one of these: one or more parts of a caption (between
+        commas) in a row.
+        """
         if self.captions is None:
             raise OptionError("The pictures have no captions, so none can be held out by them.")
         wanted = {parts for fragment in fragments if any(parts := _parts(fragment))}
@@ -106,7 +112,7 @@ class ImageData:
 
         def holds(caption: str) -> bool:
             parts = _parts(caption)
-            return any(parts[k:k + n] in wanted for n in lengths for k in range(len(parts) - n + 1))
+            return any(parts[k : k + n] in wanted for n in lengths for k in range(len(parts) - n + 1))
 
         kept = [k for k, texts in enumerate(self.captions) if not any(map(holds, texts))]
         if not kept:
@@ -115,8 +121,10 @@ class ImageData:
 
     def chosen(self, numbers: Sequence[int] | np.ndarray) -> ImageData:
         """The pictures with these numbers, in this order."""
-        some = {name: None if (given := getattr(self, name)) is None else tuple(given[k] for k in numbers)
-                for name in ("captions", "marks")}
+        some = {
+            name: None if (given := getattr(self, name)) is None else tuple(given[k] for k in numbers)
+            for name in ("captions", "marks")
+        }
         return replace(
             self,
             images=self.images[numbers],
@@ -130,8 +138,11 @@ class ImageData:
         if self.reading.totals is not None:
             return dict(self.reading.totals)
         labels = () if self.labels is None else np.bincount(self.labels, minlength=len(self.names)).tolist()
-        return {"pictures": len(self.images), "labels": dict(zip(self.names, labels)),
-                "captions": sum(map(len, self.captions or ()))}
+        return {
+            "pictures": len(self.images),
+            "labels": dict(zip(self.names, labels)),
+            "captions": sum(map(len, self.captions or ())),
+        }
 
     def sampled(self, most: int) -> ImageData:
         """At most that many pictures, evenly chosen; `counts` stays."""
@@ -150,11 +161,15 @@ class ImageData:
             return self
         if channels == 3:
             return replace(self, images=np.repeat(self.images, 3, axis=3))
-        return replace(self, images=np.concatenate([_luma(self.images[k:k + _CHUNK])
-                                                    for k in range(0, len(self.images), _CHUNK)]))
+        return replace(
+            self,
+            images=np.concatenate(
+                [_luma(self.images[k : k + _CHUNK]) for k in range(0, len(self.images), _CHUNK)]
+            ),
+        )
 
 
-_CHUNK = 1024                                   # pictures at a time
+_CHUNK = 1024  # pictures at a time
 
 
 def _luma(images: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The named sets of points in the plane, each drawn by a formula.
 
-A set is a pure function of (name, count, seed), centred and of unit variance (the mean of both coordinates' variances is
-1, so shapes keep their proportions) by constants of its own, so that two draws of it lie in the same place.
+A set is a pure function of (name, count, seed), centred and of unit variance (the mean of both coordinates'
+variances is 1, so shapes keep their proportions) by constants of its own, so that two draws of it lie in the
+same place.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FAMILY = 7                      # of random streams, apart from those of runs
+FAMILY = 7  # of random streams, apart from those of runs
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 
 @dataclass(frozen=True)
 class PointSet:
-    """`draw(random, n)` -> (n, 2) in its own measure; `centre` is its mean and `spread` the root of its mean variance."""
+    """`draw(random, n)` -> (n, 2) in its own measure; `centre` is its mean and `spread` the root of its
+    mean variance.
+    """
 
     title: str
     draw: Draw
@@ -79,11 +82,14 @@ def _pinwheel(random: np.random.Generator, n: int) -> np.ndarray:
 
 def _heart(random: np.random.Generator, n: int) -> np.ndarray:
     """The curve x = 16 sin^3 t, y = 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t, filled evenly."""
-    def outline(t: np.ndarray) -> np.ndarray:
-        return np.stack([16 * np.sin(t) ** 3, 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)],
-                        axis=1)
 
-    edge = outline(np.linspace(0, 2 * math.pi, 1025))               # triangles from the middle, each by its area
+    def outline(t: np.ndarray) -> np.ndarray:
+        return np.stack(
+            [16 * np.sin(t) ** 3, 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)],
+            axis=1,
+        )
+
+    edge = outline(np.linspace(0, 2 * math.pi, 1025))  # triangles from the middle, each by its area
     area = np.abs(edge[:-1, 0] * edge[1:, 1] - edge[:-1, 1] * edge[1:, 0])
     which, along = random.choice(1024, n, p=area / area.sum()), random.random(n)[:, None]
     return (edge[which] + along * (edge[which + 1] - edge[which])) * np.sqrt(random.random(n))[:, None]
@@ -95,14 +101,17 @@ def _unit(angle: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Round Gaussians, in the measure of the set of that name: what every level's density and score follow from exactly."""
+    """Round Gaussians, in the measure of the set of that name: what every level's density and score follow
+    from exactly.
+    """
 
     weights: tuple[float, ...]
     means: tuple[tuple[float, float], ...]
     spreads: tuple[float, ...]
 
 
-# Mean 0 and unit variance as they stand: 0.12 |d|^2 + 0.4 * 0.3^2 + 0.6 * 0.5^2 = 1, where d is between the two means
+# Mean 0 and unit variance as they stand: 0.12 |d|^2 + 0.4 * 0.3^2 + 0.6 * 0.5^2 = 1, where d is between the
+# two means
 MIXTURE = Mixture((0.4, 0.6), ((-1.44, -0.60696), (0.96, 0.40464)), (0.3, 0.5))
 POINT_SETS: dict[str, PointSet] = {
     "swiss-roll": PointSet("a swiss roll", _swiss_roll, (2.45497, 0.42441), 7.24814),

@@ -1,7 +1,7 @@
 """Points in the plane to train on: sets known by name, tables, and the dark of a picture.
 
-All are centred and brought to unit variance: the mean of both coordinates' variances is 1, so shapes keep their
-proportions.
+All are centred and brought to unit variance: the mean of both coordinates' variances is 1, so shapes keep
+their proportions.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 from ..errors import DataError, unknown
 from .point_sets import FAMILY, POINT_SETS
 
-COUNT = 50_000                  # points of a named set, or of a picture, to train on
+COUNT = 50_000  # points of a named set, or of a picture, to train on
 MOST = 5_000_000
-MAX_SIDE = 2048                 # of a picture: its dark pixels are looked at at most this finely
+MAX_SIDE = 2048  # of a picture: its dark pixels are looked at at most this finely
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
-SHAPES = "shapes"               # all named sets, each with its name as its label
+SHAPES = "shapes"  # all named sets, each with its name as its label
 _SEEDS = {"train": 0, "test": 1}
 
 
@@ -51,15 +51,20 @@ class PointData:
 
 
 def is_points(source: str | Path) -> bool:
-    """Whether a data set's name or path is one of points: a known set, a .csv, a picture file, an npz with `points`."""
+    """Whether a data set's name or path is one of points: a known set, a .csv, a picture file, an npz with
+    `points`.
+    """
     path = Path(source).expanduser()
     if not path.exists():
         return str(source) in POINT_SETS or str(source) == SHAPES
-    return path.is_file() and (path.suffix.lower() in (".csv", *PICTURES) or path.suffix == ".npz" and _has_points(path))
+    return path.is_file() and (
+        path.suffix.lower() in (".csv", *PICTURES) or path.suffix == ".npz" and _has_points(path)
+    )
 
 
 def load(source: str | Path, split: str = "train", count: int = COUNT) -> PointData:
-    """The points of a named set (`count` of them, of each shape for "shapes"), a .csv, an .npz, or a picture's dark pixels.
+    """The points of a named set (`count` of them, of each shape for "shapes"), a .csv, an .npz, or a
+    picture's dark pixels.
 
     `split` "test" draws others of the same set; a table has one split. Raises `DataError`.
     """
@@ -70,7 +75,10 @@ def load(source: str | Path, split: str = "train", count: int = COUNT) -> PointD
         if str(source) == SHAPES:
             return _shapes(count, seed)
         if str(source) not in POINT_SETS:
-            raise DataError(f"There is no set of points {str(source)!r}: neither a file nor one of {', '.join(POINT_SETS)}, {SHAPES}.")
+            raise DataError(
+                f"There is no set of points {str(source)!r}: neither a file nor one of "
+                f"{', '.join(POINT_SETS)}, {SHAPES}."
+            )
         return PointData(POINT_SETS[str(source)](count, seed))
     if path.suffix.lower() in PICTURES:
         return PointData(from_picture(opened(path), count, seed))
@@ -78,18 +86,30 @@ def load(source: str | Path, split: str = "train", count: int = COUNT) -> PointD
         return _from_npz(path)
     if path.suffix.lower() == ".csv":
         return _from_csv(path)
-    raise DataError(f"{path} is no file of points. Give a .csv with two numbers a line, an .npz with 'points' (N, 2), or a picture.")
+    raise DataError(
+        f"{path} is no file of points. Give a .csv with two numbers a line, an .npz with 'points' (N, 2), or "
+        "a picture."
+    )
 
 
 def normalised(points: np.ndarray) -> np.ndarray:
     """(N, 2) centred, and divided by the root of the mean of both variances: float32 of unit variance."""
     points = np.asarray(points, np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or not 2 <= len(points) <= MOST or not np.isfinite(points).all():
-        raise DataError(f"Points must be (N, 2) finite numbers with N from 2 to {MOST:,}, got {points.shape}.")
+    if (
+        points.ndim != 2
+        or points.shape[1] != 2
+        or not 2 <= len(points) <= MOST
+        or not np.isfinite(points).all()
+    ):
+        raise DataError(
+            f"Points must be (N, 2) finite numbers with N from 2 to {MOST:,}, got {points.shape}."
+        )
     points = points - points.mean(axis=0)
     spread = math.sqrt(points.var(axis=0).mean())
     if not spread > 0:
-        raise DataError("All points lie in one place, so there is nothing to learn. Give at least two different ones.")
+        raise DataError(
+            "All points lie in one place, so there is nothing to learn. Give at least two different ones."
+        )
     return (points / spread).astype(np.float32)
 
 
@@ -100,7 +120,10 @@ def opened(path: str | Path) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > 64 << 20:
-                raise DataError(f"{Path(path).name} has {picture.width} x {picture.height} pixels. Give a smaller picture.")
+                raise DataError(
+                    f"{Path(path).name} has {picture.width} x {picture.height} pixels. Give a smaller "
+                    "picture."
+                )
             picture.draft("L", (MAX_SIDE, MAX_SIDE))
             rgba = picture.convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -114,7 +137,8 @@ def opened(path: str | Path) -> np.ndarray:
 
 
 def from_picture(grey: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """`count` points from the dark of a (H, W) uint8 picture, the darker the more, inside their pixels; up is up.
+    """`count` points from the dark of a (H, W) uint8 picture, the darker the more, inside their pixels; up is
+    up.
 
     Lighter than middle grey is paper. Raises `DataError` where there is nothing dark, or where all is.
     """
@@ -157,8 +181,10 @@ def _from_npz(path: Path) -> PointData:
     if labels is None:
         return PointData(points)
     if labels.shape != (len(points),) or labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise DataError(f"The labels in {path} are {labels.dtype} {labels.shape} for {len(points)} points; wanted one whole "
-                        "number of at least 0 for each.")
+        raise DataError(
+            f"The labels in {path} are {labels.dtype} {labels.shape} for {len(points)} points; wanted one "
+            "whole number of at least 0 for each."
+        )
     return _named(path, points, labels.astype(np.int64), tuple(map(str, found.get("classes", ()))))
 
 
@@ -173,8 +199,10 @@ def _from_csv(path: Path) -> PointData:
         rows = rows[1:]
     for k, row in enumerate(rows):
         if len(row) not in (2, 3) or len(row) != len(rows[0]) or not all(map(_number, row[:2])):
-            raise DataError(f"Row {k + 1} of {path.name} is {','.join(row)[:80]!r}; wanted two numbers, x and y, and after them a "
-                            "label in every row or in none.")
+            raise DataError(
+                f"Row {k + 1} of {path.name} is {','.join(row)[:80]!r}; wanted two numbers, x and y, and "
+                "after them a label in every row or in none."
+            )
     points = normalised(np.array([[float(cell) for cell in row[:2]] for row in rows]).reshape(-1, 2))
     if len(rows[0]) == 2:
         return PointData(points)
@@ -195,5 +223,7 @@ def _named(path: Path, points: np.ndarray, labels: np.ndarray, names: tuple[str,
         raise DataError(f"The labels in {path.name} go up to {count - 1:,}; number them from 0 without gaps.")
     names = names or tuple(map(str, range(count)))
     if len(names) < count:
-        raise DataError(f"The labels in {path.name} go up to {count - 1}, and there are only {len(names)} names for them.")
+        raise DataError(
+            f"The labels in {path.name} go up to {count - 1}, and there are only {len(names)} names for them."
+        )
     return PointData(points, labels, names)

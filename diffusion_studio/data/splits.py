@@ -10,8 +10,16 @@ from pathlib import Path
 
 from ..errors import DataError
 
-NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test", "validation": "validation",
-         "val": "validation", "valid": "validation", "dev": "validation"}
+NAMES = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "validation": "validation",
+    "val": "validation",
+    "valid": "validation",
+    "dev": "validation",
+}
 # what a split is read from, the first that is there
 FALLBACK = {"train": ("train",), "test": ("test", "validation")}
 
@@ -23,7 +31,7 @@ class Split:
 
     pictures: tuple[Path, ...]
     labels: tuple[str | None, ...]
-    name: str = ""                              # "" where the folder has no splits
+    name: str = ""  # "" where the folder has no splits
     others: dict[str, int] = field(default_factory=dict)
 
 
@@ -47,13 +55,16 @@ def chosen(root: Path, pictures: Sequence[Path], split: str) -> Split:
     name = next((one for one in FALLBACK[split] if one in counts), None)
     if name is None:
         folders = ", ".join(sorted({one[depth] for one in parts}))
-        raise DataError(f"{root} holds {'the splits' if len(counts) > 1 else 'the split'} {folders} and "
-                        "none for "
-                        f"{split}. Name the folder with those pictures {split}, or give it alone.")
+        raise DataError(
+            f"{root} holds {'the splits' if len(counts) > 1 else 'the split'} {folders} and none for "
+            f"{split}. Name the folder with those pictures {split}, or give it alone."
+        )
     kept = [k for k, one in enumerate(of) if one == name]
     if len(given := {parts[k][depth] for k in kept}) > 1:
-        raise DataError(f"{root} holds several folders for the split {name}: {', '.join(sorted(given))}. "
-                        "Keep one of them.")
+        raise DataError(
+            f"{root} holds several folders for the split {name}: {', '.join(sorted(given))}. "
+            "Keep one of them."
+        )
     # LABEL/train/..., not one folder around train/...
     by_top = depth == 1 and len({one[0] for one in parts}) > 1
     labels = tuple(parts[k][0] if by_top else _below(parts[k], depth) for k in kept)
@@ -64,7 +75,7 @@ def chosen(root: Path, pictures: Sequence[Path], split: str) -> Split:
 
 def _below(parts: tuple[str, ...], depth: int) -> str | None:
     """LABEL of .../train/LABEL/..."""
-    below = parts[depth + 1:-1]
+    below = parts[depth + 1 : -1]
     return below[0] if below else None
 
 
@@ -78,10 +89,11 @@ def _depth(root: Path, parts: Sequence[tuple[str, ...]]) -> int | None:
         return 0
     if len({NAMES[one.casefold()] for one in named}) > 1:
         others = sorted(top - named)
-        raise DataError(f"{root} holds the splits {', '.join(sorted(named))} beside other folders "
-                        f"({', '.join(others[:3])}"
-                        f"{', ...' if len(others) > 3 else ''}), so it does not say which are labels. Move "
-                        "one kind away.")
+        raise DataError(
+            f"{root} holds the splits {', '.join(sorted(named))} beside other folders "
+            f"({', '.join(others[:3])}{', ...' if len(others) > 3 else ''}), so it does not say which are "
+            "labels. Move one kind away."
+        )
     inner = _folders(parts, 1)
     return 1 if inner and all(one.casefold() in NAMES for one in inner) else None
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .imagedata import ImageData
 from ..imaging.fitting import FITS
+from .imagedata import ImageData
 
 if TYPE_CHECKING:
     from .points import PointData
 
 # pixel values that are counted for the shades; of larger data, evenly chosen pictures
 _MAX_VALUES = 1 << 26
-_TOLERANCE = 2                  # of a grey pixel's channels: a JPEG rounds them apart
-_NAMED = 12                     # labels in the line
+_TOLERANCE = 2  # of a grey pixel's channels: a JPEG rounds them apart
+_NAMED = 12  # labels in the line
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,11 @@ class DataSummary:
     def __str__(self) -> str:
         what = "points" if self.size is None else "pictures"
         where = f"{self.name}, split {self.split}" if self.split else self.name
-        parts = [f"Read {where}: {self.pictures:,} "
-                 f"{what if self.pictures != 1 else what[:-1]}{self._form()}", self._labels(),
-                 f"{self.captions:,} caption{'s' * (self.captions != 1)}" if self.captions else "no captions"]
+        parts = [
+            f"Read {where}: {self.pictures:,} {what if self.pictures != 1 else what[:-1]}{self._form()}",
+            self._labels(),
+            f"{self.captions:,} caption{'s' * (self.captions != 1)}" if self.captions else "no captions",
+        ]
         if self.size is None:
             parts.pop()
         parts += self.notes
@@ -134,14 +136,14 @@ def _shades(images: np.ndarray) -> int:
     step = max(1, -(-len(images) * each // _MAX_VALUES))
     seen = np.zeros(256, bool)
     for k in range(0, len(images), 1024 * step):
-        seen[np.unique(images[k:k + 1024 * step:step])] = True
+        seen[np.unique(images[k : k + 1024 * step : step])] = True
     return int(seen.sum())
 
 
 def _grey(images: np.ndarray) -> bool:
     """Whether the three channels of every picture are alike, up to the rounding of a JPEG."""
     for k in range(0, len(images), 1024):
-        some = images[k:k + 1024].astype(np.int16)
+        some = images[k : k + 1024].astype(np.int16)
         if (some.max(axis=3) - some.min(axis=3)).max() > _TOLERANCE:
             return False
     return True

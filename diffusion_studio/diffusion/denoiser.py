@@ -21,13 +21,17 @@ class Denoiser(Protocol):
 class Batchable(Protocol):
     """A denoiser that can answer for itself and others of its kind in one network call."""
 
-    def together(self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel) -> list[Prediction] | None:
+    def together(
+        self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel
+    ) -> list[Prediction] | None:
         """The predictions of self and others, or None where they do not share a network."""
         ...
 
 
 def ask_all(denoisers: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel) -> list[Prediction]:
-    """Each denoiser's prediction for the same x: one network call where they share a network, else one each."""
+    """Each denoiser's prediction for the same x: one network call where they share a network, else one
+    each.
+    """
     first, *others = denoisers
     if isinstance(first, Batchable):
         answers = first.together(others, x, level)

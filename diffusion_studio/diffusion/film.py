@@ -1,4 +1,6 @@
-"""Films: a picture for each of some points on a way, from noise to noise on the sphere or from condition to condition."""
+"""Films: a picture for each of some points on a way, from noise to noise on the sphere or from condition
+to condition.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,14 @@ from .noise import Noise
 from .prediction import Prediction
 from .schedule import NoiseLevel
 
-
-Pair = tuple[int, int, float]           # two points of a way, and how far a picture is from the first to the second
+Pair = tuple[int, int, float]  # two points of a way, and how far a picture is from the first to the second
 
 
 @dataclass(frozen=True)
 class Between:
-    """Noise of a film through the seeds of `ends`: each picture's lies on the arc between those of its pair of `between`."""
+    """Noise of a film through the seeds of `ends`: each picture's lies on the arc between those of its
+    pair of `between`.
+    """
 
     ends: Noise
     pairs: Sequence[Pair]
@@ -35,10 +38,11 @@ class Between:
 
 
 def travelling(stops: Sequence[Denoiser], pairs: Sequence[Pair]) -> Denoiser:
-    """For each picture (as many as `pairs` of `between`) the predictions of its two stops, mixed in its shares.
+    """For each picture (as many as `pairs` of `between`) the predictions of its two stops, mixed in its
+    shares.
 
-    A mixture of readings of one x is one of it too: alpha * x0 + sigma * eps == x stays true. Each stop is asked once, about
-    the pictures that need it.
+    A mixture of readings of one x is one of it too: alpha * x0 + sigma * eps == x stays true. Each stop is
+    asked once, about the pictures that need it.
     """
     shares = torch.zeros(len(stops), len(pairs), dtype=torch.float64)
     for k, (a, b, share) in enumerate(pairs):
@@ -63,7 +67,8 @@ def travelling(stops: Sequence[Denoiser], pairs: Sequence[Pair]) -> Denoiser:
 
 
 def between(ends: int, film: int, loop: bool) -> list[Pair]:
-    """For each of `film` pictures its two neighbours among `ends` points, and how far it is from the first to the second.
+    """For each of `film` pictures its two neighbours among `ends` points, and how far it is from the first to
+    the second.
 
     Evenly spread from the first point to the last, or back to the first without showing that twice.
     """
@@ -78,4 +83,6 @@ def mixed(x: torch.Tensor, pairs: Sequence[Pair]) -> torch.Tensor:
 
     One by one, so that a picture does not depend on how many the film has besides.
     """
-    return torch.cat([slerp(x[a:a + 1], x[b:b + 1], share) if share else x[a:a + 1] for a, b, share in pairs])
+    return torch.cat(
+        [slerp(x[a : a + 1], x[b : b + 1], share) if share else x[a : a + 1] for a, b, share in pairs]
+    )

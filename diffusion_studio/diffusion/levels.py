@@ -1,4 +1,6 @@
-"""A run's levels that know their schedule, and levels between them for solvers that look at intermediate points."""
+"""A run's levels that know their schedule, and levels between them for solvers that look at intermediate
+points.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,20 @@ if TYPE_CHECKING:
 class Levels(tuple):
     """A tuple of NoiseLevels that can say what lies between them; slices can too.
 
-    With a schedule it is asked, and holds still at its own ends unless its formula goes on. Without one the levels say which kind of process
-    they come from (alpha = 1: variance exploding; alpha + sigma = 1: flow; else alpha^2 + sigma^2 = 1), and t is
-    interpolated linearly in log-SNR, and extrapolated beyond the ends.
+    With a schedule it is asked, and holds still at its own ends unless its formula goes on. Without one the
+    levels say which kind of process they come from (alpha = 1: variance exploding; alpha + sigma = 1: flow;
+    else alpha^2 + sigma^2 = 1), and t is interpolated linearly in log-SNR, and extrapolated beyond the ends.
 
-    `steps` is the number of the whole run's, of which these may be a part, or which they walk in part again and again.
+    `steps` is the number of the whole run's, of which these may be a part, or which they walk in part again
+    and again.
     """
 
     schedule: NoiseSchedule | None
     steps: int
 
-    def __new__(cls, levels: Iterable[NoiseLevel], schedule: NoiseSchedule | None = None, steps: int | None = None) -> Levels:
+    def __new__(
+        cls, levels: Iterable[NoiseLevel], schedule: NoiseSchedule | None = None, steps: int | None = None
+    ) -> Levels:
         made = super().__new__(cls, levels)
         made.schedule, made.steps = schedule, len(made) - 1 if steps is None else steps
         return made
@@ -45,7 +50,9 @@ class Levels(tuple):
         return Levels(found, self.schedule, self.steps) if isinstance(at, slice) else found
 
     def at(self, log_snr: float) -> NoiseLevel:
-        """The process's level of a finite log-SNR. Without a schedule a level of finite log-SNR must be among them."""
+        """The process's level of a finite log-SNR. Without a schedule a level of finite log-SNR must be
+        among them.
+        """
         if self.schedule is not None:
             return self.schedule.level_at(log_snr)
         return self._level(log_snr, _line(self._points, log_snr))
@@ -66,10 +73,14 @@ class Levels(tuple):
         inner = [level for level in self if level.alpha and level.sigma]
         if all(level.alpha == 1 for level in inner):
             return "exploding"
-        return "flow" if all(math.isclose(level.alpha + level.sigma, 1, rel_tol=1e-9) for level in inner) else "preserving"
+        return (
+            "flow"
+            if all(math.isclose(level.alpha + level.sigma, 1, rel_tol=1e-9) for level in inner)
+            else "preserving"
+        )
 
     def _level(self, log_snr: float, t: float) -> NoiseLevel:
-        ratio = math.exp(-log_snr / 2)                                  # sigma / alpha
+        ratio = math.exp(-log_snr / 2)  # sigma / alpha
         norm = {"exploding": 1.0, "flow": 1 + ratio, "preserving": math.hypot(1, ratio)}[self._kind]
         return NoiseLevel(t, 1 / norm, ratio / norm)
 

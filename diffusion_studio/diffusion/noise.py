@@ -23,25 +23,34 @@ def gaussian(seed: int, index: int, shape: Sequence[int], family: int = 0) -> np
 
     Philox is counter based (Salmon et al. 2011): the seed is its key, the index the high word of its counter.
     """
-    return np.random.Generator(np.random.Philox(key=[seed, family], counter=[0, 0, 0, index])).standard_normal(shape)
+    return np.random.Generator(
+        np.random.Philox(key=[seed, family], counter=[0, 0, 0, index])
+    ).standard_normal(shape)
 
 
-_DEPTH = 14                     # an octave of the clock is cut into 2^14 cells: times are rounded to these
-_OCTAVES = 40                   # a start this many octaves before the end is as good as 0
-_PATHS = 1                      # the family of streams that Brownian paths draw from
-_FURTHER = 2                    # the first of the families of further noise of an index
+_DEPTH = 14  # an octave of the clock is cut into 2^14 cells: times are rounded to these
+_OCTAVES = 40  # a start this many octaves before the end is as good as 0
+_PATHS = 1  # the family of streams that Brownian paths draw from
+_FURTHER = 2  # the first of the families of further noise of an index
 
 
-def brownian(seed: int, start: float, end: float, shape: Sequence[int],
-             kept: dict[int, tuple[int, np.ndarray]] | None = None) -> np.ndarray:
-    """(W(end) - W(start)) / sqrt(end - start) of the seed's Brownian path W, float64 of `shape`; 0 <= start < end.
+def brownian(
+    seed: int,
+    start: float,
+    end: float,
+    shape: Sequence[int],
+    kept: dict[int, tuple[int, np.ndarray]] | None = None,
+) -> np.ndarray:
+    """(W(end) - W(start)) / sqrt(end - start) of the seed's Brownian path W, float64 of `shape`; 0 <= start <
+    end.
 
-    Every octave [2^k, 2^(k+1)) of the clock has its own increment, and inside it the path is Levy's: the midpoint of an
-    interval of length l is the mean of its ends plus a Gaussian of variance l / 4. Each node draws from its own index.
-    `kept` saves half the work where an interval starts where the seed's last one ended, and changes nothing.
+    Every octave [2^k, 2^(k+1)) of the clock has its own increment, and inside it the path is Levy's: the
+    midpoint of an interval of length l is the mean of its ends plus a Gaussian of variance l / 4. Each node
+    draws from its own index. `kept` saves half the work where an interval starts where the seed's last one
+    ended, and changes nothing.
     """
     first, last = _cell(max(start, end * 2.0**-_OCTAVES)), _cell(end)
-    last = max(last, first + 1)                             # closer than a cell
+    last = max(last, first + 1)  # closer than a cell
     (low, begin), (high, stop) = divmod(first, 2**_DEPTH), divmod(last, 2**_DEPTH)
     known = (kept or {}).get(seed, (None, None))
     before = known[1] if known[0] == first else _within(seed, low, begin, shape)
@@ -62,12 +71,16 @@ def _cell(time: float) -> int:
 
 
 def _node(octave: int, node: int) -> int:
-    """The index of a node's stream: 0 is the octave's whole increment, 1 its midpoint, 2k and 2k + 1 those of k's halves."""
+    """The index of a node's stream: 0 is the octave's whole increment, 1 its midpoint, 2k and 2k + 1 those
+    of k's halves.
+    """
     return (octave + 2**12 << 32) + node
 
 
 def _within(seed: int, octave: int, place: int, shape: Sequence[int]) -> np.ndarray:
-    """W at a grid point of an octave less W at the octave's start, in units in which the octave has length 1."""
+    """W at a grid point of an octave less W at the octave's start, in units in which the octave has length
+    1.
+    """
     left = np.zeros(shape)
     if place == 0:
         return left
@@ -87,13 +100,17 @@ def _within(seed: int, octave: int, place: int, shape: Sequence[int]) -> np.ndar
 
 @dataclass(frozen=True)
 class Noise:
-    """`noise(index)` -> (len(seeds), *shape). Index 0 is the start of a run, index i the noise added by step i."""
+    """`noise(index)` -> (len(seeds), *shape). Index 0 is the start of a run, index i the noise added by
+    step i.
+    """
 
     seeds: tuple[int, ...]
     shape: tuple[int, ...]
     device: torch.device | str = "cpu"
-    dtype: torch.dtype | None = None                        # None is float32
-    _kept: dict[int, tuple[int, np.ndarray]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    dtype: torch.dtype | None = None  # None is float32
+    _kept: dict[int, tuple[int, np.ndarray]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __call__(self, index: int) -> torch.Tensor:
         import torch
@@ -102,17 +119,20 @@ class Noise:
         return torch.from_numpy(drawn).to(self.dtype or torch.float32).to(self.device)
 
     def further(self, index: int, number: int) -> torch.Tensor:
-        """More noise of the same index, for a sampler that needs several: `number` 0, 1, ..., each a stream of its own."""
+        """More noise of the same index, for a sampler that needs several: `number` 0, 1, ..., each a
+        stream of its own.
+        """
         import torch
 
         drawn = np.stack([gaussian(seed, index, self.shape, _FURTHER + number) for seed in self.seeds])
         return torch.from_numpy(drawn).to(self.dtype or torch.float32).to(self.device)
 
     def over(self, start: float, end: float) -> torch.Tensor:
-        """Standard normal for the interval 0 <= start < end of a clock: (W(end) - W(start)) / sqrt(end - start).
+        """Standard normal for the interval 0 <= start < end of a clock: (W(end) - W(start)) / sqrt(end -
+        start).
 
-        W is one Brownian path for each seed, a pure function of (seed, time), so that intervals that share a part share its
-        noise, and the noises of a long interval's parts add up to its own.
+        W is one Brownian path for each seed, a pure function of (seed, time), so that intervals that share a
+        part share its noise, and the noises of a long interval's parts add up to its own.
         """
         import torch
 

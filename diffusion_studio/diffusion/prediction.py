@@ -1,7 +1,8 @@
 """What a network says about x, read as the clean picture and as the noise.
 
-Every parametrization is linear: its target is `of_x0 * x0 + of_eps * eps` with two numbers that depend on the level. A
-`Reading` holds them, and everything else follows: how to read an output, and how much an error of x0 shows in it.
+Every parametrization is linear: its target is `of_x0 * x0 + of_eps * eps` with two numbers that depend on the
+level. A `Reading` holds them, and everything else follows: how to read an output, and how much an error of x0
+shows in it.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Union
 
 import torch
 
 from ..errors import OptionError
 from .schedule import CLEAN, NoiseLevel, NoiseSchedule
 
-Scalar = Union[float, torch.Tensor]
+Scalar = float | torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class Prediction:
     variance: torch.Tensor | None = None
 
 
-def from_x0(x0: torch.Tensor, x: torch.Tensor, alpha: Scalar, sigma: Scalar,
-            variance: torch.Tensor | None = None) -> Prediction:
+def from_x0(
+    x0: torch.Tensor, x: torch.Tensor, alpha: Scalar, sigma: Scalar, variance: torch.Tensor | None = None
+) -> Prediction:
     """The prediction whose clean picture is x0; eps follows from the invariant. sigma must not be 0."""
     return Prediction(x0, (x - alpha * x0) / sigma, variance)
 
@@ -45,7 +46,8 @@ def from_eps(eps: torch.Tensor, x: torch.Tensor, alpha: Scalar, sigma: Scalar) -
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network's output means at a level: `output = of_x0 * x0 + of_eps * eps`, asked about `scale * x`.
+    """What a network's output means at a level: `output = of_x0 * x0 + of_eps * eps`, asked about `scale *
+    x`.
 
     The fields are floats, or tensors that broadcast with x (`stack`: a level for each picture).
     """
@@ -55,7 +57,7 @@ class Reading:
     of_x0: Scalar
     of_eps: Scalar
     scale: Scalar = 1.0
-    determinant: Scalar | None = None               # of (x, output) as functions of (x0, eps)
+    determinant: Scalar | None = None  # of (x, output) as functions of (x0, eps)
 
     def __post_init__(self) -> None:
         if self.determinant is None:
@@ -68,7 +70,9 @@ class Reading:
 
     @property
     def slope(self) -> Scalar:
-        """By how much the target changes with x0 where x is given: an error of x0 appears in the output times this."""
+        """By how much the target changes with x0 where x is given: an error of x0 appears in the output
+        times this.
+        """
         return -self.determinant / self.sigma
 
     def input(self, x: torch.Tensor) -> torch.Tensor:
@@ -80,21 +84,34 @@ class Reading:
         return _sum(self.of_x0, x0, self.of_eps, eps)
 
     def read(self, output: torch.Tensor, x: torch.Tensor, variance: torch.Tensor | None = None) -> Prediction:
-        """The output for x as a Prediction, x0 and eps like x; the inverse of `target`. Not where it is `silent`."""
-        x0 = output if _is(self.of_x0, 1) and _is(self.of_eps, 0) else \
-            _sum(self.of_eps, x, -self.sigma, output) / self.determinant
-        eps = output if _is(self.of_x0, 0) and _is(self.of_eps, 1) else \
-            _sum(self.alpha, output, -self.of_x0, x) / self.determinant
+        """The output for x as a Prediction, x0 and eps like x; the inverse of `target`. Not where it is
+        `silent`.
+        """
+        x0 = (
+            output
+            if _is(self.of_x0, 1) and _is(self.of_eps, 0)
+            else _sum(self.of_eps, x, -self.sigma, output) / self.determinant
+        )
+        eps = (
+            output
+            if _is(self.of_x0, 0) and _is(self.of_eps, 1)
+            else _sum(self.alpha, output, -self.of_x0, x) / self.determinant
+        )
         return Prediction(x0, eps, variance)
 
     @classmethod
     def stack(cls, readings: Sequence[Reading], like: torch.Tensor) -> Reading:
-        """One reading for the N pictures of a batch `like`, each at its own level: fields (N, 1, ...), or a float where all
-        agree. Its dtype and device are those of `like`."""
+        """One reading for the N pictures of a batch `like`, each at its own level: fields (N, 1, ...), or
+        a float where all agree. Its dtype and device are those of `like`.
+        """
         shape = (-1, *[1] * (like.ndim - 1))
         columns = zip(*[[getattr(one, field.name) for field in fields(cls)] for one in readings])
-        return cls(*(one[0] if len(set(one)) == 1 else torch.tensor(one, dtype=torch.float64).to(like).view(shape)
-                     for one in columns))
+        return cls(
+            *(
+                one[0] if len(set(one)) == 1 else torch.tensor(one, dtype=torch.float64).to(like).view(shape)
+                for one in columns
+            )
+        )
 
     def rows(self, chosen: torch.Tensor) -> Reading:
         """The readings `chosen` (N,) of a stack of many."""
@@ -135,43 +152,65 @@ def _v(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
 def _mean(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
     """The mean of x_{t-1} given x_t and x0 (Ho et al. 2020, eq. 7), where x_{t-1} is at the level `below`."""
     kept = at.alpha / below.alpha
-    beta = at.sigma**2 - (kept * below.sigma)**2
-    return Reading(at.alpha, at.sigma, of_x0=below.alpha, of_eps=kept * below.sigma**2 / at.sigma,
-                   determinant=-below.alpha * beta / at.sigma)
+    beta = at.sigma**2 - (kept * below.sigma) ** 2
+    return Reading(
+        at.alpha,
+        at.sigma,
+        of_x0=below.alpha,
+        of_eps=kept * below.sigma**2 / at.sigma,
+        determinant=-below.alpha * beta / at.sigma,
+    )
 
 
 def _edm(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
     """The inner network F of D(x) = c_skip x + c_out F(c_in x) (Karras et al. 2022, eq. 7 and table 1).
 
-    For alpha = 1 exactly the paper's; else what its requirements (unit variance of input and target, the smallest c_out)
-    give for alpha * x0 + sigma * eps. With deviation 1 and preserved variance F is -v.
+    For alpha = 1 exactly the paper's; else what its requirements (unit variance of input and target, the
+    smallest c_out) give for alpha * x0 + sigma * eps. With deviation 1 and preserved variance F is -v.
     """
-    spread = math.hypot(at.alpha * deviation, at.sigma)             # of x; c_in = 1 / spread
-    # F = (x0 - c_skip x) / c_out with c_skip = alpha (deviation / spread)^2 and c_out = sigma deviation / spread
-    return Reading(at.alpha, at.sigma, of_x0=at.sigma / (deviation * spread), of_eps=-at.alpha * deviation / spread,
-                   scale=1 / spread, determinant=-spread / deviation)
+    spread = math.hypot(at.alpha * deviation, at.sigma)  # of x; c_in = 1 / spread
+    # F = (x0 - c_skip x) / c_out with c_skip = alpha (deviation / spread)^2 and c_out = sigma deviation /
+    # spread
+    return Reading(
+        at.alpha,
+        at.sigma,
+        of_x0=at.sigma / (deviation * spread),
+        of_eps=-at.alpha * deviation / spread,
+        scale=1 / spread,
+        determinant=-spread / deviation,
+    )
 
 
 def _flow(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
-    """eps - x0, the velocity of the straight line from picture to noise (Liu et al. 2022; Lipman et al. 2022)."""
+    """eps - x0, the velocity of the straight line from picture to noise (Liu et al. 2022; Lipman et al.
+    2022).
+    """
     return Reading(at.alpha, at.sigma, of_x0=-1.0, of_eps=1.0)
 
 
 def _consistency(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
-    """The inner network F of a consistency model f(x) = c_skip x + c_out F(c_in x), where f(x) = x at the least noise `below`
-    (Song et al. 2023, eq. 5 and appendix C). For alpha = 1 exactly the paper's; else of x / alpha and sigma / alpha.
+    """The inner network F of a consistency model f(x) = c_skip x + c_out F(c_in x), where f(x) = x at the
+    least noise `below` (Song et al. 2023, eq. 5 and appendix C). For alpha = 1 exactly the paper's; else
+    of x / alpha and sigma / alpha.
     """
-    spread = math.hypot(at.alpha * deviation, at.sigma)             # c_in = 1 / spread
+    spread = math.hypot(at.alpha * deviation, at.sigma)  # c_in = 1 / spread
     above = at.sigma - at.alpha * below.sigma / below.alpha
-    whole = above**2 + (at.alpha * deviation)**2
-    # c_skip = (alpha deviation)^2 / whole and c_out = above deviation / spread, which is 0 at the least noise: F is not heard
+    whole = above**2 + (at.alpha * deviation) ** 2
+    # c_skip = (alpha deviation)^2 / whole and c_out = above deviation / spread, which is 0 at the least
+    # noise: F is not heard
     out = max(above, 1e-12) * deviation / spread
-    return Reading(at.alpha, at.sigma, of_x0=above**2 / whole / out, of_eps=-at.alpha * deviation**2 * at.sigma / whole / out,
-                   scale=1 / spread, determinant=-at.sigma / out)
+    return Reading(
+        at.alpha,
+        at.sigma,
+        of_x0=above**2 / whole / out,
+        of_eps=-at.alpha * deviation**2 * at.sigma / whole / out,
+        scale=1 / spread,
+        determinant=-at.sigma / out,
+    )
 
 
-# From the level, the level below that it is about ("mean": one training timestep down; "consistency": the least noise), and the
-# data's standard deviation.
+# From the level, the level below that it is about ("mean": one training timestep down; "consistency": the
+# least noise), and the data's standard deviation.
 Parametrization = Callable[[NoiseLevel, NoiseLevel, float], Reading]
 
 PARAMETRIZATIONS: dict[str, Parametrization] = {
@@ -188,15 +227,17 @@ PARAMETRIZATIONS: dict[str, Parametrization] = {
 def reading(name: str, level: NoiseLevel, schedule: NoiseSchedule, sigma_data: float = 0.5) -> Reading:
     """What the output of a network that was trained with `schedule` means at a level with sigma above 0.
 
-    `name` is one of `PARAMETRIZATIONS`; `sigma_data` is the data's standard deviation as "edm" assumes it. The step that
-    "mean" is about is that of training, from the level to its neighbour one timestep down, whatever steps a run takes; an
-    `OptionError` in continuous time, which has none.
+    `name` is one of `PARAMETRIZATIONS`; `sigma_data` is the data's standard deviation as "edm" assumes it.
+    The step that "mean" is about is that of training, from the level to its neighbour one timestep down,
+    whatever steps a run takes; an `OptionError` in continuous time, which has none.
     """
     below = CLEAN
     if name == "mean":
         if not schedule.discrete:
-            raise OptionError("The mean of x_{t-1} needs a schedule with timesteps. Choose a table, or another "
-                              "parametrization.")
+            raise OptionError(
+                "The mean of x_{t-1} needs a schedule with timesteps. Choose a table, or another "
+                "parametrization."
+            )
         below = schedule.level(level.t - 1) if level.t >= 1 else CLEAN
     if name == "consistency":
         below = schedule.level(schedule.t_min)

@@ -16,22 +16,25 @@ from .samplers import NoiseFunction, Sampler, Step
 from .schedule import NoiseLevel
 
 
-def sample(sampler: Sampler, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-           noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
-    """From x at levels[0] to levels[-1]: yields len(levels) Steps, the finished one included, and returns its x.
+def sample(
+    sampler: Sampler, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+) -> Generator[Step, None, torch.Tensor]:
+    """From x at levels[0] to levels[-1]: yields len(levels) Steps, the finished one included, and returns its
+    x.
 
-    Each Step says how often `denoise` was called so far. Guidance that asks a network twice in one batch is one call.
-    Where levels that were falling rise (see `editing.resampled`), the state is noised to the higher one, and the sampler
-    starts again from there. Levels that rise from the start are a picture's way into noise, which is the sampler's own.
+    Each Step says how often `denoise` was called so far. Guidance that asks a network twice in one batch is
+    one call. Where levels that were falling rise (see `editing.resampled`), the state is noised to the higher
+    one, and the sampler starts again from there. Levels that rise from the start are a picture's way into
+    noise, which is the sampler's own.
     """
     counted, levels = Counted(denoise), Levels.of(levels)
     first, turns = 0, _turns(levels)
     for last in turns:
         # a stretch that is walked again must not meet the Brownian path of before: its noise would add up
         fresh = by_place(noise, first) if first else noise
-        run = sampler(counted, x, levels[first:last + 1], fresh)
+        run = sampler(counted, x, levels[first : last + 1], fresh)
         while True:
-            try:                                    # no name for the step: it would keep the state's memory
+            try:  # no name for the step: it would keep the state's memory
                 yield _next(run, counted, first)
             except StopIteration as end:
                 x = end.value
@@ -53,7 +56,9 @@ def _seen(denoise: Denoiser, x: torch.Tensor, level: NoiseLevel) -> Prediction:
 
 
 def _turns(levels: Sequence[NoiseLevel]) -> list[int]:
-    """The last place of each stretch that falls all the way; of levels that rise from the start, the last of all."""
+    """The last place of each stretch that falls all the way; of levels that rise from the start, the last
+    of all.
+    """
     snr = [level.log_snr for level in levels]
     end = len(levels) - 1
     if end > 0 and snr[1] < snr[0]:
@@ -97,8 +102,9 @@ class _Later(_ByPlace):
         return getattr(self._noise, name)
 
 
-# Around each advance and never around a yield, because Gradio advances a generator from several threads and grad mode
-# belongs to a thread; as a decorator of the generator it would hold the last Step while the next one is made.
+# Around each advance and never around a yield, because Gradio advances a generator from several threads and
+# grad mode belongs to a thread; as a decorator of the generator it would hold the last Step while the next
+# one is made.
 @torch.no_grad()
 def _next(run: Generator[Step, None, torch.Tensor], counted: Counted, first: int) -> Step:
     step = next(run)

@@ -21,7 +21,8 @@ __all__ = ["ExportOptions", "FORMATS", "OF_POINTS", "Format", "check", "check_si
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: `write(frames, path, recipe_json, options)` makes one, `takes` names the options that matter.
+    """A kind of file: `write(frames, path, recipe_json, options)` makes one, `takes` names the options that
+    matter.
 
     `lay(frames, options)` raises what `write` would say of the size, and draws nothing.
     """
@@ -35,18 +36,46 @@ class Format:
 
 
 _STATES = ("view", "picture", "frames", "every", "states")
-OF_POINTS = ("theme", "trails", "arrows", "axes")            # every format takes them, where there are points to draw
-_FIT = {"strip": 256}                                        # pixels for the clouds of a state; else 512
+OF_POINTS = ("theme", "trails", "arrows", "axes")  # every format takes them, where there are points to draw
+_FIT = {"strip": 256}  # pixels for the clouds of a state; else 512
 _FILM = (*_STATES, "bounce", "fps", "hold", "scale", "caption")
 FORMATS: dict[str, Format] = {
-    "gif": Format("GIF", ".gif", "Plays everywhere and loops; grey is exact, colours are the best 256.", gif.write, _FILM),
-    "mp4": Format("MP4", ".mp4", "H.264 video: small, all colours, for slides and the web.", mp4.write, _FILM),
-    "webp": Format("WebP", ".webp", "Lossless in all colours; plays in browsers and loops.", webp.write, _FILM),
-    "apng": Format("APNG", ".apng", "Lossless in all colours as an animated PNG, for documents and browsers.", apng.write, _FILM),
-    "png": Format("PNG", ".png", "The finished pictures, lossless; at scale 1 pixel for pixel.", png.write,
-                  ("view", "picture", "scale", "caption"), lambda frames, options: Scene.of(frames[-1:], options)),
-    "strip": Format("Film strip", ".png", "A PNG for papers: a few states side by side with their t.", png.write_strip,
-                    (*_STATES, "scale"), png.Strip.of),
+    "gif": Format(
+        "GIF",
+        ".gif",
+        "Plays everywhere and loops; grey is exact, colours are the best 256.",
+        gif.write,
+        _FILM,
+    ),
+    "mp4": Format(
+        "MP4", ".mp4", "H.264 video: small, all colours, for slides and the web.", mp4.write, _FILM
+    ),
+    "webp": Format(
+        "WebP", ".webp", "Lossless in all colours; plays in browsers and loops.", webp.write, _FILM
+    ),
+    "apng": Format(
+        "APNG",
+        ".apng",
+        "Lossless in all colours as an animated PNG, for documents and browsers.",
+        apng.write,
+        _FILM,
+    ),
+    "png": Format(
+        "PNG",
+        ".png",
+        "The finished pictures, lossless; at scale 1 pixel for pixel.",
+        png.write,
+        ("view", "picture", "scale", "caption"),
+        lambda frames, options: Scene.of(frames[-1:], options),
+    ),
+    "strip": Format(
+        "Film strip",
+        ".png",
+        "A PNG for papers: a few states side by side with their t.",
+        png.write_strip,
+        (*_STATES, "scale"),
+        png.Strip.of,
+    ),
 }
 
 
@@ -56,10 +85,13 @@ def named(names: Iterable[str]) -> str:
     return " or ".join([*([", ".join(most)] if most else []), last])
 
 
-def check(path: str | Path, options: ExportOptions, format: str | None, made: Sequence[tuple[int, str]]) -> None:
+def check(
+    path: str | Path, options: ExportOptions, format: str | None, made: Sequence[tuple[int, str]]
+) -> None:
     """Raise now what `save` would say of a run that is still to be made, and need not take time.
 
-    `made` is how many of what it makes, (16, "pictures"), and then the same of the run that is to stand below it.
+    `made` is how many of what it makes, (16, "pictures"), and then the same of the run that is to stand below
+    it.
     """
     path = Path(path)
     name = format_of(path, format)
@@ -72,9 +104,15 @@ def check(path: str | Path, options: ExportOptions, format: str | None, made: Se
         raise _unwritable(path, error, name) from error
 
 
-def check_size(frame: Frame, path: str | Path, options: ExportOptions, format: str | None = None,
-               beside: Sequence[Frame] = ()) -> None:
-    """Raise from one state of a run what `save` would say of the size of its pictures at the end, if all are as large.
+def check_size(
+    frame: Frame,
+    path: str | Path,
+    options: ExportOptions,
+    format: str | None = None,
+    beside: Sequence[Frame] = (),
+) -> None:
+    """Raise from one state of a run what `save` would say of the size of its pictures at the end, if all are
+    as large.
 
     What two runs have otherwise is not known here, so a strip's line of it is not counted.
     """
@@ -85,9 +123,17 @@ def check_size(frame: Frame, path: str | Path, options: ExportOptions, format: s
     FORMATS[name].lay(frames, laid)
 
 
-def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: ExportOptions,
-         format: str | None = None, beside: Sequence[Frame] = (), titles: Titles = NONE) -> Path:
-    """Write `frames` to `path`, whole or not at all, and return the path; below them those of another run, `beside`.
+def save(
+    frames: Sequence[Frame],
+    path: str | Path,
+    recipe_json: str,
+    options: ExportOptions,
+    format: str | None = None,
+    beside: Sequence[Frame] = (),
+    titles: Titles = NONE,
+) -> Path:
+    """Write `frames` to `path`, whole or not at all, and return the path; below them those of another run,
+    `beside`.
 
     The format is that of the path's suffix, unless one of `FORMATS` is named. Raises `OptionError` for an
     unknown format or a picture that is not there, `ExportError` where the file cannot be written.
@@ -111,10 +157,14 @@ def save(frames: Sequence[Frame], path: str | Path, recipe_json: str, options: E
 
 def _check_alike(kinds: Iterable[object]) -> None:
     if len(set(kinds)) > 1:
-        raise OptionError("One of these runs makes pictures and the other points; they cannot be shown together.")
+        raise OptionError(
+            "One of these runs makes pictures and the other points; they cannot be shown together."
+        )
 
 
-def _ready(frames: Sequence[Frame], options: ExportOptions, format: str) -> tuple[Sequence[Frame], ExportOptions]:
+def _ready(
+    frames: Sequence[Frame], options: ExportOptions, format: str
+) -> tuple[Sequence[Frame], ExportOptions]:
     """The frames as pictures in their order, and the options with which to lay them out."""
     if _as_film(options, format):
         frames, options = film(frames, options.bounce), replace(options, picture=None)
@@ -136,8 +186,10 @@ def format_of(path: Path, format: str | None) -> str:
             return name
     given = f"got {path.suffix!r}" if path.suffix else f"{path.name!r} has none"
     allowed = ", ".join(dict.fromkeys(known.suffix for known in FORMATS.values()))
-    raise OptionError(f"The suffix says what to export: one of {allowed}; {given}. Change it, or name a format "
-                      f"({', '.join(FORMATS)}).")
+    raise OptionError(
+        f"The suffix says what to export: one of {allowed}; {given}. Change it, or name a format "
+        f"({', '.join(FORMATS)})."
+    )
 
 
 def _unwritable(path: Path, error: OSError, format: str) -> ExportError:
@@ -147,6 +199,8 @@ def _unwritable(path: Path, error: OSError, format: str) -> ExportError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return ExportError(f"There is no folder {str(path.parent)!r}. Make it first, or choose another.")
     if error.errno in files.FULL:
-        return ExportError(f"Cannot write {str(path)!r}: {files.why(error)}. Make room, or choose another disk or "
-                           "a smaller scale.")
+        return ExportError(
+            f"Cannot write {str(path)!r}: {files.why(error)}. Make room, or choose another disk or "
+            "a smaller scale."
+        )
     return ExportError(f"Cannot write {str(path)!r}: {files.why(error)}. {files.advice(error)}")

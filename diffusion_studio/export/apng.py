@@ -1,7 +1,7 @@
 """Animated PNG: every state whole, lossless, in all colours (W3C, Portable Network Graphics, third edition).
 
-Pillow compresses the pixels. The chunks are put together here, because Pillow merges equal neighbours into one frame; a state
-of a run must be found again as what it was.
+Pillow compresses the pixels. The chunks are put together here, because Pillow merges equal neighbours into
+one frame; a state of a run must be found again as what it was.
 """
 
 from __future__ import annotations
@@ -14,36 +14,42 @@ from pathlib import Path
 
 import numpy as np
 
-from ..imaging.frame import Frame
 from ..imaging.arrays import to_pil
+from ..imaging.frame import Frame
 from .metadata import PNG_KEY, PNG_MAGIC
 from .options import ExportOptions
 from .render import Scene
 from .timing import durations
 
 _MS = 1000
-_LEVEL = 4                    # of deflate: 0.4 to 0.8 of the time of the usual 6, and no more bytes, on 51 states of 512x512
+_LEVEL = 4  # of deflate: 0.4 to 0.8 of the time of the usual 6, and no more bytes, on 51 states of 512x512
 
 
 def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
     """Write the chosen states as an APNG that loops for ever; the recipe in front, in a text chunk."""
     scene = Scene.of(frames, options)
     times = durations(len(scene.frames), options.fps, options.hold, _MS)
-    number = 0                                              # of the chunks of the animation, in one sequence
+    number = 0  # of the chunks of the animation, in one sequence
     with open(path, "wb") as file:
         for k, picture in enumerate(scene.pictures()):
             parts = list(_parts(picture))
             if k == 0:
                 head = next(data for kind, data in parts if kind == b"IHDR")
-                file.write(PNG_MAGIC + _chunk(b"IHDR", head) + _chunk(b"acTL", struct.pack(">II", len(times), 0))
-                           + _chunk(b"iTXt", PNG_KEY.encode() + b"\0\0\0\0\0" + recipe_json.encode()))
+                file.write(
+                    PNG_MAGIC
+                    + _chunk(b"IHDR", head)
+                    + _chunk(b"acTL", struct.pack(">II", len(times), 0))
+                    + _chunk(b"iTXt", PNG_KEY.encode() + b"\0\0\0\0\0" + recipe_json.encode())
+                )
             height, width = picture.shape[:2]
-            file.write(_chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, width, height, 0, 0, times[k], _MS, 0, 0)))
+            file.write(
+                _chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, width, height, 0, 0, times[k], _MS, 0, 0))
+            )
             number += 1
             for kind, data in parts:
                 if kind != b"IDAT":
                     continue
-                if k == 0:                                  # viewers that know no animation show the first frame
+                if k == 0:  # viewers that know no animation show the first frame
                     file.write(_chunk(b"IDAT", data))
                 else:
                     file.write(_chunk(b"fdAT", struct.pack(">I", number) + data))
@@ -62,5 +68,5 @@ def _parts(picture: np.ndarray) -> Iterator[tuple[bytes, bytes]]:
     whole, at = buffer.getvalue(), len(PNG_MAGIC)
     while at < len(whole):
         length, kind = struct.unpack_from(">I4s", whole, at)
-        yield kind, whole[at + 8:at + 8 + length]
+        yield kind, whole[at + 8 : at + 8 + length]
         at += length + 12

@@ -1,4 +1,6 @@
-"""A run with another below it: their states are matched by noise level, so that runs of other steps or spacings compare too."""
+"""A run with another below it: their states are matched by noise level, so that runs of other steps or
+spacings compare too.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.frame import Frame
 from ..imaging.arrays import enlarge
+from ..imaging.frame import Frame
 from .film import PICTURE
 
-_CLEAN = 1e12                       # as far from any noise as nothing else is
-_GAP = 24                           # the space between the two is this part of the width
+_CLEAN = 1e12  # as far from any noise as nothing else is
+_GAP = 24  # the space between the two is this part of the width
 Titles = tuple[tuple[str, ...], tuple[str, ...]]
 NONE: Titles = ((), ())
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A frame of the run above, which it looks like, with the one below; `titles` say what each has otherwise."""
+    """A frame of the run above, which it looks like, with the one below; `titles` say what each has
+    otherwise.
+    """
 
     above: Frame
     below: Frame
@@ -36,8 +40,9 @@ def layers(frame: Any) -> tuple[Frame, ...]:
 
 
 def paired(frames: Sequence[Frame], others: Sequence[Frame], titles: Titles = NONE) -> list[Pair]:
-    """Each of `frames` with the one of `others` whose noise is nearest to its own; the first with the first, the finished with
-    the finished. Of films of pictures each with the one as far on its way."""
+    """Each of `frames` with the one of `others` whose noise is nearest to its own; the first with the
+    first, the finished with the finished. Of films of pictures each with the one as far on its way.
+    """
     return [Pair(frame, others[at], titles) for frame, at in zip(frames, matched(frames, others))]
 
 
@@ -49,9 +54,14 @@ def matched(frames: Sequence[Frame], others: Sequence[Frame]) -> list[int]:
         return [round(share * last) for share in shares]
     ways = np.array([k / max(last, 1) for k in range(last + 1)])
     noise = np.array([_log_snr(other) for other in others])
-    return [0 if k == 0 and len(frames) > 1 else
-            int(np.argmin(np.abs(noise - _log_snr(frame)) + 1e-9 * np.abs(ways - share)))          # where it is there twice
-            for k, (frame, share) in enumerate(zip(frames, shares))]
+    return [
+        0
+        if k == 0 and len(frames) > 1
+        else int(
+            np.argmin(np.abs(noise - _log_snr(frame)) + 1e-9 * np.abs(ways - share))
+        )  # where it is there twice
+        for k, (frame, share) in enumerate(zip(frames, shares))
+    ]
 
 
 def _log_snr(frame: Frame) -> float:
@@ -59,7 +69,9 @@ def _log_snr(frame: Frame) -> float:
 
 
 def stacked(above: np.ndarray, below: np.ndarray, paper: int) -> np.ndarray:
-    """(H, W, C): one (H, W, C) canvas above the other on the grey `paper`, the narrower enlarged by a whole number and centred."""
+    """(H, W, C): one (H, W, C) canvas above the other on the grey `paper`, the narrower enlarged by a
+    whole number and centred.
+    """
     width = max(above.shape[1], below.shape[1])
     channels = max(above.shape[2], below.shape[2])
 
@@ -69,4 +81,6 @@ def stacked(above: np.ndarray, below: np.ndarray, paper: int) -> np.ndarray:
         side = width - canvas.shape[1]
         return np.pad(canvas, [(0, 0), (side // 2, side - side // 2), (0, 0)], constant_values=paper)
 
-    return np.concatenate([laid(above), np.full((max(1, width // _GAP), width, channels), paper, np.uint8), laid(below)])
+    return np.concatenate(
+        [laid(above), np.full((max(1, width // _GAP), width, channels), paper, np.uint8), laid(below)]
+    )

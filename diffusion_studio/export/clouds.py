@@ -9,22 +9,25 @@ from functools import cached_property
 
 import numpy as np
 
-from ..imaging import point_plot as plot
 from ..diffusion.schedule import NoiseLevel
-from ..imaging.frame import Frame
+from ..imaging import point_plot as plot
 from ..imaging.arrays import grid_shape
+from ..imaging.frame import Frame
 from .options import ExportOptions
 
-UNIT = 64                       # pixels of one cloud at scale 1
-_ARROWS = 350                   # of all points, those that have one
-KEPT_BYTES = 96 << 20           # drawn pictures
-_REACH = {"x0": 0.3, "velocity": 0.3}      # of an arrow: the whole way would hide the next point's
+UNIT = 64  # pixels of one cloud at scale 1
+_ARROWS = 350  # of all points, those that have one
+KEPT_BYTES = 96 << 20  # drawn pictures
+_REACH = {"x0": 0.3, "velocity": 0.3}  # of an arrow: the whole way would hide the next point's
 
 
-def drawn(frames: Sequence[Frame], options: ExportOptions, fit: int) -> tuple[list[DrawnFrame], ExportOptions]:
+def drawn(
+    frames: Sequence[Frame], options: ExportOptions, fit: int
+) -> tuple[list[DrawnFrame], ExportOptions]:
     """The frames as pictures (N, side, side, 3), and the options with which to lay them out: at scale 1.
 
-    A cloud is 64 pixels wide times the scale; left out, so wide that the grid, or the one cloud, fits `fit` pixels.
+    A cloud is 64 pixels wide times the scale; left out, so wide that the grid, or the one cloud, fits `fit`
+    pixels.
     """
     across = max(grid_shape(len(frames[-1].x))) if options.picture is None else 1
     side = UNIT * options.scale if options.scale is not None else fit // across
@@ -53,7 +56,9 @@ class _Run:
         return {}
 
     def picture(self, k: int, view: str) -> np.ndarray:
-        """(N, side, side, 3) uint8: all clouds of frame k. Formats ask several times, so as many as fit are kept."""
+        """(N, side, side, 3) uint8: all clouds of frame k. Formats ask several times, so as many as fit
+        are kept.
+        """
         if (k, view) not in self._kept:
             made = self._draw(k, view)
             if (len(self._kept) + 1) * made.nbytes > KEPT_BYTES:
@@ -66,22 +71,32 @@ class _Run:
         chosen = range(len(clouds)) if self.options.picture is None else [self.options.picture]
         pictures = np.zeros((len(clouds), self.side, self.side, 3), np.uint8)
         for n in chosen:
-            if n < len(clouds):                     # else `panel` says that there is no such picture
-                pictures[n] = plot.canvas(clouds[n], self.colours[n], self.side, self.theme, self._lines(k, n, view),
-                                          self.options.axes)
+            if n < len(clouds):  # else `panel` says that there is no such picture
+                pictures[n] = plot.canvas(
+                    clouds[n],
+                    self.colours[n],
+                    self.side,
+                    self.theme,
+                    self._lines(k, n, view),
+                    self.options.axes,
+                )
         return pictures
 
     def _lines(self, k: int, n: int, view: str) -> tuple[plot.Lines, ...]:
         found, colours = [], self.colours[n]
         if self.options.trails and k and view == "x":
             some = spread(len(colours), self.options.trails)
-            ways = np.stack([placed(frame, "x")[n][some] for frame in self.frames[:k + 1]], axis=1)
+            ways = np.stack([placed(frame, "x")[n][some] for frame in self.frames[: k + 1]], axis=1)
             found.append(plot.Lines(tuple(ways), colours[some]))
         if self.options.arrows != "none" and view == "x":
             some = spread(len(colours), _ARROWS)
             start = placed(self.frames[k], "x")[n][some]
             step = _REACH[self.options.arrows] * flow(self.frames[k], self.options.arrows)[n][some]
-            found.append(plot.Lines(tuple(np.stack([start, start + step], axis=1)), colours[some], heads=True, opacity=0.8))
+            found.append(
+                plot.Lines(
+                    tuple(np.stack([start, start + step], axis=1)), colours[some], heads=True, opacity=0.8
+                )
+            )
         return tuple(found)
 
 
@@ -131,16 +146,20 @@ def placed(frame: Frame, view: str) -> np.ndarray:
 
 
 def flow(frame: Frame, kind: str) -> np.ndarray:
-    """(N, P, 2): where each point is drawn to: "x0" the way to the predicted x0; "velocity" the probability flow's,
-    sigma x0 - alpha eps, which is dx per unit of half log-SNR over alpha sigma (v of Salimans & Ho 2022, reversed)."""
+    """(N, P, 2): where each point is drawn to: "x0" the way to the predicted x0; "velocity" the
+    probability flow's, sigma x0 - alpha eps, which is dx per unit of half log-SNR over alpha sigma (v of
+    Salimans & Ho 2022, reversed).
+    """
     x, x0 = placed(frame, "x"), placed(frame, "x0")
     alpha, sigma = frame.level.alpha, frame.level.sigma
     if kind == "x0" or not sigma:
         return x0 - x
-    spread = math.hypot(alpha, sigma)                   # beyond 1 a frame holds x / spread (see `journey.walk`)
+    spread = math.hypot(alpha, sigma)  # beyond 1 a frame holds x / spread (see `journey.walk`)
     return (sigma * x0 - alpha * (max(1.0, spread) * x - alpha * x0) / sigma) / spread
 
 
 def spread(count: int, wanted: int) -> np.ndarray:
-    """`wanted` of `count` numbers, evenly: points of a cloud come in no order, so that is as good as at random."""
+    """`wanted` of `count` numbers, evenly: points of a cloud come in no order, so that is as good as at
+    random.
+    """
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int))

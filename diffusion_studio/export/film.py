@@ -6,12 +6,17 @@ from collections.abc import Sequence
 
 from ..imaging.frame import Frame
 
-PICTURE = "picture"                 # the part that marks such a frame, for captions
+PICTURE = "picture"  # the part that marks such a frame, for captions
 
 
 def film(frames: Sequence[Frame], bounce: bool = False) -> list[Frame]:
-    """A Frame for each picture of the last state. With `bounce` they come back to the first, which closes the loop."""
+    """A Frame for each picture of the last state. With `bounce` they come back to the first, which closes
+    the loop.
+    """
     last = frames[-1]
     count = len(last.x)
     places = [*range(count), *range(count - 2, 0, -1)] if bounce else range(count)
-    return [Frame(k, count - 1, last.level, last.x[k:k + 1], last.x0[k:k + 1], last.calls, PICTURE) for k in places]
+    return [
+        Frame(k, count - 1, last.level, last.x[k : k + 1], last.x0[k : k + 1], last.calls, PICTURE)
+        for k in places
+    ]

@@ -20,10 +20,10 @@ from .options import ExportOptions
 from .render import WHITE, Scene
 from .timing import durations
 
-_TICKS = 100                  # to the second; up to 50 frames per second none has fewer than 2, which browsers turn into 10
-_TEXT_GREYS = 8               # shades for the soft edges of a caption among the colours
-_SAMPLE = 1 << 15             # pixels that a palette is found on
-_ROUNDS = 6                   # of k-means; more change nothing that is seen
+_TICKS = 100  # to the second; up to 50 frames per second none has fewer than 2, which browsers turn into 10
+_TEXT_GREYS = 8  # shades for the soft edges of a caption among the colours
+_SAMPLE = 1 << 15  # pixels that a palette is found on
+_ROUNDS = 6  # of k-means; more change nothing that is seen
 _MAX_SIDE = 65_535
 
 
@@ -49,7 +49,8 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
 
 
 def shared_palette(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """(256, 3) uint8 colours for all canvases, and the (256,) indices that stand for the greys 0..255 of captions.
+    """(256, 3) uint8 colours for all canvases, and the (256,) indices that stand for the greys 0..255 of
+    captions.
 
     Of the pixels that vote four fifths are the last frame's, where people look longest and see every band;
     noise looks the same with the coarser colours that it gets.
@@ -57,7 +58,9 @@ def shared_palette(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     from PIL import Image
 
     sample = _sample(scene)
-    ramp = np.repeat(np.linspace(0, WHITE, _TEXT_GREYS if scene.options.caption else 2).round()[:, None], 3, axis=1)
+    ramp = np.repeat(
+        np.linspace(0, WHITE, _TEXT_GREYS if scene.options.caption else 2).round()[:, None], 3, axis=1
+    )
     wanted = 256 - len(ramp)
     start = Image.fromarray(sample[None]).quantize(wanted, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     centres = np.array(start.getpalette(), dtype=np.float32).reshape(-1, 3)[:wanted]
@@ -69,14 +72,16 @@ def shared_palette(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
         sums = np.stack([np.bincount(mine, weights * points[:, c], len(centres)) for c in range(3)], axis=1)
         centres = np.where(mass[:, None] > 0, sums / np.maximum(mass, 1)[:, None], centres).astype(np.float32)
     colours = np.zeros((256, 3), np.uint8)
-    colours[:len(ramp)] = ramp
-    colours[len(ramp):len(ramp) + len(centres)] = centres.round()
+    colours[: len(ramp)] = ramp
+    colours[len(ramp) : len(ramp) + len(centres)] = centres.round()
     greys = _nearest(np.repeat(np.arange(256, dtype=np.float32)[:, None], 3, axis=1), ramp.astype(np.float32))
     return colours, greys.astype(np.uint8)
 
 
 def _sample(scene: Scene) -> np.ndarray:
-    """(n, 3) uint8 pixels: four fifths from the last frame, a tenth from the last quarter, a tenth from all."""
+    """(n, 3) uint8 pixels: four fifths from the last frame, a tenth from the last quarter, a tenth from
+    all.
+    """
     random = np.random.default_rng(0)
     count = len(scene.frames)
     drawn = []
@@ -91,9 +96,9 @@ def _sample(scene: Scene) -> np.ndarray:
 def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """(n,) index of the nearest of (k, 3) centres for each of (n, 3) points, both float32."""
     found = np.empty(len(points), np.intp)
-    lengths = (centres ** 2).sum(axis=1) / 2
-    for at in range(0, len(points), 4096):                    # blocks that stay in the processor's cache
-        found[at:at + 4096] = (lengths - points[at:at + 4096] @ centres.T).argmin(axis=1)
+    lengths = (centres**2).sum(axis=1) / 2
+    for at in range(0, len(points), 4096):  # blocks that stay in the processor's cache
+        found[at : at + 4096] = (lengths - points[at : at + 4096] @ centres.T).argmin(axis=1)
     return found
 
 
@@ -108,8 +113,9 @@ def indexed(scene: Scene, colours: np.ndarray) -> Iterator[np.ndarray]:
     palette = Image.new("P", (1, 1))
     palette.putpalette(colours.tobytes())
     last = scene.native(-1).astype(np.int32)
-    codes, where, often = np.unique(last[..., 0] << 16 | last[..., 1] << 8 | last[..., 2], return_inverse=True,
-                                    return_counts=True)
+    codes, where, often = np.unique(
+        last[..., 0] << 16 | last[..., 1] << 8 | last[..., 2], return_inverse=True, return_counts=True
+    )
     points = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.float32)
     indices = _nearest(points, colours.astype(np.float32)).astype(np.uint8)
     # the same in all canvases, or it flickers
@@ -126,8 +132,10 @@ def _header(shape: tuple[int, ...], colours: np.ndarray, recipe_json: str) -> by
     """Signature, screen of 256 colours, "loop for ever" and the recipe as a comment."""
     height, width = shape
     if max(height, width) > _MAX_SIDE:
-        raise OptionError(f"A GIF has at most {_MAX_SIDE} pixels a side; this one would have {width} x {height}. "
-                          "Choose a smaller scale.")
+        raise OptionError(
+            f"A GIF has at most {_MAX_SIDE} pixels a side; this one would have {width} x {height}. "
+            "Choose a smaller scale."
+        )
     screen = struct.pack("<HHBBB", width, height, 0b1_111_0_111, 0, 0)
     loop = b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
     comment = b"!\xfe" + _sub_blocks(recipe_json.encode())
@@ -135,13 +143,13 @@ def _header(shape: tuple[int, ...], colours: np.ndarray, recipe_json: str) -> by
 
 
 def _sub_blocks(data: bytes) -> bytes:
-    parts = [data[at:at + 255] for at in range(0, len(data), 255)]
+    parts = [data[at : at + 255] for at in range(0, len(data), 255)]
     return b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
 
 
 def _frame(indices: np.ndarray, ticks: int) -> bytes:
     """Graphic control and image of (H, W) palette indices."""
-    control = b"!\xf9" + struct.pack("<BBHBB", 4, 0b100, ticks, 0, 0)        # 0b100: leave the picture standing
+    control = b"!\xf9" + struct.pack("<BBHBB", 4, 0b100, ticks, 0, 0)  # 0b100: leave the picture standing
     return control + _compressed(indices)
 
 
@@ -153,6 +161,6 @@ def _compressed(indices: np.ndarray) -> bytes:
     Image.fromarray(indices).save(buffer, "GIF", optimize=False, interlace=0)
     whole = buffer.getvalue()
     at = 13 + (3 << (whole[10] & 7) + 1 if whole[10] & 0x80 else 0)
-    if whole[at:at + 1] != b"," or whole[at + 9] & 0x80:
+    if whole[at : at + 1] != b"," or whole[at + 9] & 0x80:
         raise RuntimeError("Pillow's GIF has another layout than a global palette and one image.")
     return whole[at:-1]

@@ -1,7 +1,8 @@
 """The recipe inside an exported file. Reads containers only, never pixels: files come from strangers.
 
-GIF: a comment. PNG and APNG: a text chunk. WebP: a chunk of our own at the end. MP4: the comment in moov/udta/meta/ilst, or a box of our own at the end. Or the bare JSON.
-A file that was cut off after its recipe still gives it; writers put it in front of the pictures where they can.
+GIF: a comment. PNG and APNG: a text chunk. WebP: a chunk of our own at the end. MP4: the comment in
+moov/udta/meta/ilst, or a box of our own at the end. Or the bare JSON. A file that was cut off after its
+recipe still gives it; writers put it in front of the pictures where they can.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from ..errors import ExportError
 
 PNG_KEY = "diffusion-studio"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-WEBP_KEY = b"DStR"            # a chunk that no other program knows: readers skip it
-MAX_TEXT = 24 << 20           # a recipe has a few thousand characters; the pictures in it up to millions
-_MAX_PARTS = 1_000_000        # blocks, chunks or boxes looked at before giving up
+WEBP_KEY = b"DStR"  # a chunk that no other program knows: readers skip it
+MAX_TEXT = 24 << 20  # a recipe has a few thousand characters; the pictures in it up to millions
+_MAX_PARTS = 1_000_000  # blocks, chunks or boxes looked at before giving up
 MP4_ID = b"DiffusionStudio1"  # of the box at an MP4's end that takes a recipe with pictures
 _MP4_PATH = (b"moov", b"udta", b"meta", b"ilst", b"\xa9cmt", b"data")
 
@@ -53,8 +54,10 @@ def read_recipe(path: str | Path) -> str:
         raise ExportError(f"{path.name} is damaged: {error}. Copy or download it again.") from error
     for text in texts:
         return text
-    raise ExportError(f"{path.name} carries no recipe. Either it was not made by Diffusion Studio, or another program "
-                      "has saved it since and dropped the recipe; take the original file.")
+    raise ExportError(
+        f"{path.name} carries no recipe. Either it was not made by Diffusion Studio, or another program "
+        "has saved it since and dropped the recipe; take the original file."
+    )
 
 
 def _texts(file: BinaryIO, size: int, path: Path) -> Iterator[str]:
@@ -75,7 +78,9 @@ def _texts(file: BinaryIO, size: int, path: Path) -> Iterator[str]:
     elif not magic:
         raise ExportError(f"{path.name} is empty. Copy or download it again.")
     else:
-        raise ExportError(f"{path.name} is no GIF, MP4, WebP, PNG or JSON file. Choose one that Diffusion Studio exported.")
+        raise ExportError(
+            f"{path.name} is no GIF, MP4, WebP, PNG or JSON file. Choose one that Diffusion Studio exported."
+        )
     for data in found:
         if (text := _recipe(data)) is not None:
             yield text
@@ -94,7 +99,9 @@ def _recipe(data: bytes) -> str | None:
 
 def _json(file: BinaryIO, size: int, path: Path) -> str:
     if size > MAX_TEXT:
-        raise ExportError(f"{path.name} has {size} bytes; a recipe has at most {MAX_TEXT}. Choose another file.")
+        raise ExportError(
+            f"{path.name} has {size} bytes; a recipe has at most {MAX_TEXT}. Choose another file."
+        )
     try:
         text = file.read().decode("utf-8-sig")
         given = json.loads(text)
@@ -151,7 +158,9 @@ def _sub_blocks(file: BinaryIO) -> bytes:
 
 
 def _png(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Our text chunks of a PNG: tEXt, zTXt or iTXt, as programs that save it again may change one into another."""
+    """Our text chunks of a PNG: tEXt, zTXt or iTXt, as programs that save it again may change one into
+    another.
+    """
     at = 8
     for _ in range(_MAX_PARTS):
         file.seek(at)
@@ -215,11 +224,11 @@ def _mp4(file: BinaryIO, start: int, end: int, names: tuple[bytes, ...]) -> Iter
         if name != names[0]:
             continue
         if name == b"meta":
-            at += 4                                          # version and flags
+            at += 4  # version and flags
         if names[1:]:
             yield from _mp4(file, at, stop, names[1:])
         elif stop - at <= MAX_TEXT + 8:
-            file.seek(at + 8)                                # kind of data and language
+            file.seek(at + 8)  # kind of data and language
             yield _exactly(file, max(0, stop - at - 8))
 
 
@@ -231,9 +240,9 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, i
         file.seek(start)
         length, name = struct.unpack(">I4s", _exactly(file, 8))
         head = 8
-        if length == 1:                                      # more than 4 GB
+        if length == 1:  # more than 4 GB
             length, head = struct.unpack(">Q", _exactly(file, 8))[0], 16
-        elif length == 0:                                    # up to the end
+        elif length == 0:  # up to the end
             length = end - start
         if length < head:
             raise _Malformed("a box of the MP4 is shorter than its own head")

@@ -17,10 +17,12 @@ from .render import Scene
 
 # 4:2:0 is the only subsampling that QuickTime and phones play. The tags say what the conversion does: without
 # them players guess the matrix by the picture's height, and colours shift.
-_COLOURS = ["scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_inp",
-            "format=yuv420p",
-            "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"]
-_MAX_COMMENT = 16_000         # bytes: it goes through ffmpeg's command line, which Windows cuts at 32,767 letters
+_COLOURS = [
+    "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_inp",
+    "format=yuv420p",
+    "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv",
+]
+_MAX_COMMENT = 16_000  # bytes: it goes through ffmpeg's command line, which Windows cuts at 32,767 letters
 _QUALITY = ["-crf", "16", "-preset", "veryfast"]
 
 
@@ -38,18 +40,37 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
     filters = [f"tpad=stop={repeats}:stop_mode=clone"] if repeats else []
     try:
         with imageio.get_writer(
-                path, format="FFMPEG", codec="libx264", pixelformat="yuv420p", macro_block_size=1, quality=None,
-                fps=Fraction(options.fps).limit_denominator(1000), ffmpeg_log_level="error",
-                output_params=["-vf", ",".join([*filters, *_COLOURS]), *_QUALITY, "-movflags", "+faststart",
-                               *([] if large else ["-metadata", f"comment={recipe_json}"]), "-f", "mp4"]) as writer:
+            path,
+            format="FFMPEG",
+            codec="libx264",
+            pixelformat="yuv420p",
+            macro_block_size=1,
+            quality=None,
+            fps=Fraction(options.fps).limit_denominator(1000),
+            ffmpeg_log_level="error",
+            output_params=[
+                "-vf",
+                ",".join([*filters, *_COLOURS]),
+                *_QUALITY,
+                "-movflags",
+                "+faststart",
+                *([] if large else ["-metadata", f"comment={recipe_json}"]),
+                "-f",
+                "mp4",
+            ],
+        ) as writer:
             for picture in scene.pictures():
                 writer.append_data(_even(picture))
     except (OSError, RuntimeError) as error:
-        raise ExportError("ffmpeg could not make the video. If the disk has room, reinstall imageio-ffmpeg, or export "
-                          f"a GIF. It said: {str(error).strip().partition(chr(10))[0]}") from error
-    if not mp4_is_whole(path):                               # imageio does not look at ffmpeg's exit status
-        raise ExportError("ffmpeg did not finish the video, most likely because the disk is full. Make room, choose "
-                          "another folder or a smaller scale.")
+        raise ExportError(
+            "ffmpeg could not make the video. If the disk has room, reinstall imageio-ffmpeg, or export "
+            f"a GIF. It said: {str(error).strip().partition(chr(10))[0]}"
+        ) from error
+    if not mp4_is_whole(path):  # imageio does not look at ffmpeg's exit status
+        raise ExportError(
+            "ffmpeg did not finish the video, most likely because the disk is full. Make room, choose "
+            "another folder or a smaller scale."
+        )
     if large:
         text = MP4_ID + recipe_json.encode()
         with open(path, "ab") as file:

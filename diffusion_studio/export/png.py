@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..imaging.frame import Frame
 from ..imaging.arrays import to_pil
+from ..imaging.frame import Frame
 from .beside import layers
 from .metadata import PNG_KEY
 from .options import ExportOptions
@@ -18,7 +18,7 @@ from .render import Scene, check_size, choose, evenly, load_font, panel, paper, 
 if TYPE_CHECKING:
     from PIL import Image
 
-_TILE = 256                   # a film strip's states are smaller than a picture that stands alone
+_TILE = 256  # a film strip's states are smaller than a picture that stands alone
 _MAX_STRIP = 1 << 26
 
 
@@ -33,13 +33,13 @@ class Strip:
     """Where everything lies on a film strip. Raises `OptionError` where it would be too large."""
 
     picks: list[int]
-    labels: list[str]                           # t below each state
-    rows: list[tuple[int, str]]                 # the run, 0 above, and what is shown of it
+    labels: list[str]  # t below each state
+    rows: list[tuple[int, str]]  # the run, 0 above, and what is shown of it
     titles: list[str]
-    tile: tuple[int, int]                       # width and height of a state
-    column: int                                 # width of a state with its t
-    corner: tuple[int, int]                     # left of the first state, top of what is written below
-    size: int                                   # of letters
+    tile: tuple[int, int]  # width and height of a state
+    column: int  # width of a state with its t
+    corner: tuple[int, int]  # left of the first state, top of what is written below
+    size: int  # of letters
     gap: int
 
     @classmethod
@@ -48,18 +48,31 @@ class Strip:
             picks = choose(frames, options)
         else:
             picks = evenly([frame.level.log_snr for frame in frames], options.states)
-        views, titles = shown(options), [", ".join(title) for title in getattr(frames[0], "titles", ()) if title]
-        last = layers(frames[picks[-1]])                        # the state itself, and the one below it
+        views, titles = (
+            shown(options),
+            [", ".join(title) for title in getattr(frames[0], "titles", ()) if title],
+        )
+        last = layers(frames[picks[-1]])  # the state itself, and the one below it
         rows = [(layer, view) for layer in range(len(last)) for view in views]
         scale = scale_of(frames[picks[-1]], options, _TILE)
         tile = panel(last[0].x, options)
         height, width = tile.shape[0] * scale, tile.shape[1] * scale
         size = min(64, max(13, width // 8))
         font, gap = load_font(size), max(2, width // 32)
-        labels = [label for k in picks for label, in [time_of(layers(frames[k])[0], "t = ") or ["clean"]]]
+        labels = [label for k in picks for (label,) in [time_of(layers(frames[k])[0], "t = ") or ["clean"]]]
         column = max(width, *(round(font.getlength(label)) + gap for label in labels))
         left = gap + (round(font.getlength("x0")) + size // 2 if len(views) == 2 else 0)
-        strip = cls(picks, labels, rows, titles, (width, height), column, (left, gap + len(rows) * (height + gap)), size, gap)
+        strip = cls(
+            picks,
+            labels,
+            rows,
+            titles,
+            (width, height),
+            column,
+            (left, gap + len(rows) * (height + gap)),
+            size,
+            gap,
+        )
         check_size(*strip.whole, _MAX_STRIP)
         return strip
 
@@ -68,15 +81,19 @@ class Strip:
         """Width and height of the picture."""
         font, (left, below) = load_font(self.size), self.corner
         texts = (round(font.getlength(title)) + 2 * self.gap for title in [*self.titles, ""])
-        return (max(left + len(self.picks) * (self.column + self.gap), *texts),
-                below + round(1.5 * self.size * (1 + len(self.titles))))
+        return (
+            max(left + len(self.picks) * (self.column + self.gap), *texts),
+            below + round(1.5 * self.size * (1 + len(self.titles))),
+        )
 
 
 def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
-    """Write the chosen number of states, evenly in log-SNR (or every k-th), side by side with their t underneath.
+    """Write the chosen number of states, evenly in log-SNR (or every k-th), side by side with their t
+    underneath.
 
-    Two rows, x and the predicted x0, where the view is both; below them those of the other run of a comparison, and what the
-    two have otherwise. Where no scale is given, the longer side of a state fits 256 pixels.
+    Two rows, x and the predicted x0, where the view is both; below them those of the other run of a
+    comparison, and what the two have otherwise. Where no scale is given, the longer side of a state fits 256
+    pixels.
     """
     from PIL import Image, ImageDraw
 
@@ -90,8 +107,13 @@ def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: 
         at = left + c * (strip.column + gap)
         for r, (layer, view) in enumerate(strip.rows):
             picture = _fitted(to_pil(panel(getattr(states[layer], view), options)), width, height)
-            sheet.paste(picture, (at + (strip.column - picture.width) // 2,
-                                  gap + r * (height + gap) + (height - picture.height) // 2))
+            sheet.paste(
+                picture,
+                (
+                    at + (strip.column - picture.width) // 2,
+                    gap + r * (height + gap) + (height - picture.height) // 2,
+                ),
+            )
         draw.text((at + strip.column // 2, below), label, ink, font, anchor="ma")
     for k, title in enumerate(strip.titles):
         draw.text((gap, below + round(1.5 * size * (1 + k))), title, ink, font)
@@ -100,19 +122,28 @@ def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: 
             middle = gap + r * (height + gap) + height // 2
             draw.text((gap, middle), "x", ink, font, anchor="lm")
             if view == "x0":
-                draw.text((gap + font.getlength("x"), middle + size // 4), "0", ink, load_font(round(0.7 * size)),
-                          anchor="lm")
+                draw.text(
+                    (gap + font.getlength("x"), middle + size // 4),
+                    "0",
+                    ink,
+                    load_font(round(0.7 * size)),
+                    anchor="lm",
+                )
     _save(sheet, path, recipe_json)
 
 
 def _fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
-    """Enlarged by the largest whole number that fits; reduced where it is larger, as another model's picture may be."""
+    """Enlarged by the largest whole number that fits; reduced where it is larger, as another model's
+    picture may be.
+    """
     from PIL import Image
 
     times = min(width / picture.width, height / picture.height)
     times = math.floor(times) if times >= 1 else times
-    return picture.resize((round(picture.width * times), round(picture.height * times)),
-                          Image.Resampling.NEAREST if times >= 1 else Image.Resampling.BOX)
+    return picture.resize(
+        (round(picture.width * times), round(picture.height * times)),
+        Image.Resampling.NEAREST if times >= 1 else Image.Resampling.BOX,
+    )
 
 
 def _save(picture: Image.Image, path: Path, recipe_json: str) -> None:

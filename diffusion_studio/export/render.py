@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OptionError
-from ..imaging.frame import Frame
 from ..imaging.arrays import enlarge, grid
+from ..imaging.frame import Frame
 from .beside import Pair, layers, stacked
 from .film import PICTURE
 from .options import ExportOptions
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from PIL import ImageFont
 
 WHITE = 255
-MAX_PIXELS = 1 << 24          # of one finished picture: 4096 x 4096, 50 MB as RGB
+MAX_PIXELS = 1 << 24  # of one finished picture: 4096 x 4096, 50 MB as RGB
 
 
 def choose(frames: Sequence[Frame], options: ExportOptions) -> list[int]:
-    """Positions of the states that are shown, ascending and distinct; the first and the last always among them."""
+    """Positions of the states that are shown, ascending and distinct; the first and the last always among
+    them.
+    """
     last = len(frames) - 1
     if options.frames == "every":
         return sorted({*range(0, last + 1, options.every), last})
@@ -42,8 +44,9 @@ def choose(frames: Sequence[Frame], options: ExportOptions) -> list[int]:
 def evenly(log_snr: Sequence[float], count: int) -> list[int]:
     """min(count, n) positions whose log-SNRs are nearest to even steps from the first to the last.
 
-    `log_snr` ascends; where a run goes into noise first, or jumps back, the positions are even instead. A clean end (+inf)
-    and a pure-noise start (-inf) are picks of their own, as nothing is at an even distance from them.
+    `log_snr` ascends; where a run goes into noise first, or jumps back, the positions are even instead. A
+    clean end (+inf) and a pure-noise start (-inf) are picks of their own, as nothing is at an even distance
+    from them.
     """
     n = len(log_snr)
     count = min(count, n)
@@ -59,7 +62,7 @@ def evenly(log_snr: Sequence[float], count: int) -> list[int]:
     picks: list[int] = []
     start = 0
     for k, target in enumerate(np.linspace(values[0], values[-1], wanted)):
-        stop = len(inner) - (wanted - 1 - k)                  # leaves one state for each pick that is still to come
+        stop = len(inner) - (wanted - 1 - k)  # leaves one state for each pick that is still to come
         start += int(np.abs(values[start:stop] - target).argmin())
         picks.append(int(inner[start]))
         start += 1
@@ -107,7 +110,9 @@ def check_picture(picture: int | None, count: int) -> None:
 
 
 def scale_of(frame: Frame, options: ExportOptions, fit: int) -> int:
-    """The chosen enlargement, or the largest at which a panel (x or x0, without gap and caption) fits `fit` pixels."""
+    """The chosen enlargement, or the largest at which a panel (x or x0, without gap and caption) fits
+    `fit` pixels.
+    """
     if options.scale is not None:
         return options.scale
     height, width, _ = panel(frame.x, options).shape
@@ -117,8 +122,10 @@ def scale_of(frame: Frame, options: ExportOptions, fit: int) -> int:
 def check_size(width: int, height: int, limit: int) -> None:
     """Raise `OptionError` for a picture that would take more memory than a small machine has to spare."""
     if width * height > limit:
-        raise OptionError(f"The picture would have {width} x {height} = {width * height / 1e6:.0f} million pixels; the "
-                          f"limit is {limit / 1e6:.0f} million. Choose a smaller scale, fewer states or one picture.")
+        raise OptionError(
+            f"The picture would have {width} x {height} = {width * height / 1e6:.0f} million pixels; the "
+            f"limit is {limit / 1e6:.0f} million. Choose a smaller scale, fewer states or one picture."
+        )
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,9 @@ class Scene:
     @classmethod
     def of(cls, frames: Sequence[Frame], options: ExportOptions, fit: int = 512) -> Scene:
         """Raises `OptionError` for a picture that is not there or a size beyond `MAX_PIXELS`."""
-        scene = cls(tuple(frames[k] for k in choose(frames, options)), options, scale_of(frames[-1], options, fit))
+        scene = cls(
+            tuple(frames[k] for k in choose(frames, options)), options, scale_of(frames[-1], options, fit)
+        )
         height, width, _ = canvas(frames[-1], options).shape
         check_size(width * scene.scale, height * scene.scale, MAX_PIXELS)
         return scene
@@ -161,7 +170,7 @@ class Scene:
             strip = greys[strip]
         background = ground if greys is None else int(greys[ground])
         side = strip.shape[1] - picture.shape[1]
-        if side:                                              # the text is wider than a tiny picture
+        if side:  # the text is wider than a tiny picture
             around = [(0, 0), (side // 2, side - side // 2), *[(0, 0)] * (picture.ndim - 2)]
             picture = np.pad(picture, around, constant_values=background)
         return np.concatenate([picture, strip])
@@ -175,10 +184,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class Caption:
-    """A strip of text under the picture, laid out once for all states so that nothing jumps from one to the next."""
+    """A strip of text under the picture, laid out once for all states so that nothing jumps from one to
+    the next.
+    """
 
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont
-    places: tuple[tuple[tuple[int, int], ...], ...]          # of each line, left and top of each part
+    places: tuple[tuple[tuple[int, int], ...], ...]  # of each line, left and top of each part
     width: int
     height: int
 
@@ -188,8 +199,10 @@ class Caption:
         size = min(24, max(13, width // 30))
         font, margin = load_font(size), size // 2
         texts = [lines(frame) for frame in frames]
-        lined = [[math.ceil(max(map(font.getlength, parts))) for parts in zip_longest(*line, fillvalue="")]
-                 for line in zip(*texts)]
+        lined = [
+            [math.ceil(max(map(font.getlength, parts))) for parts in zip_longest(*line, fillvalue="")]
+            for line in zip(*texts)
+        ]
         width = max(width, max(map(max, lined)) + 2 * margin)
         places, top = [], margin - round(1.3 * size)
         for widths in lined:
@@ -214,7 +227,9 @@ class Caption:
 
 
 def lines(frame: Frame) -> list[list[str]]:
-    """The lines of a state's caption, each in parts; of a `Pair` one for each run, with what it has otherwise."""
+    """The lines of a state's caption, each in parts; of a `Pair` one for each run, with what it has
+    otherwise.
+    """
     titles = getattr(frame, "titles", ((),))
     return [[*title, *words(one)] for one, title in zip(layers(frame), titles)]
 

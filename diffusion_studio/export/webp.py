@@ -1,7 +1,7 @@
 """Animated WebP: every state whole, lossless, in all colours (RFC 9649).
 
-Pillow compresses the pixels. The container is put together here, because the library merges equal neighbours into one frame;
-a state of a run must be found again as what it was.
+Pillow compresses the pixels. The container is put together here, because the library merges equal neighbours
+into one frame; a state of a run must be found again as what it was.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import OptionError
-from ..imaging.frame import Frame
 from ..imaging.arrays import to_pil
+from ..imaging.frame import Frame
 from .metadata import WEBP_KEY
 from .options import ExportOptions
 from .render import Scene
@@ -23,8 +23,8 @@ from .timing import durations
 
 _MAX_SIDE = 16_383
 _MAX_BYTES = 2**32 - 10
-_ANIMATION = 0b10             # flag of the file's head
-_WHOLE = 0b10                 # flag of a frame: its pixels replace what was there
+_ANIMATION = 0b10  # flag of the file's head
+_WHOLE = 0b10  # flag of a frame: its pixels replace what was there
 
 
 def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
@@ -36,17 +36,30 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
         for k, picture in enumerate(scene.pictures()):
             height, width = picture.shape[:2]
             if max(height, width) > _MAX_SIDE:
-                raise OptionError(f"A WebP has at most {_MAX_SIDE} pixels a side; this one would have {width} x {height}. "
-                                  "Choose a smaller scale.")
+                raise OptionError(
+                    f"A WebP has at most {_MAX_SIDE} pixels a side; this one would have {width} x {height}. "
+                    "Choose a smaller scale."
+                )
             if k == 0:
-                file.write(_chunk(b"VP8X", bytes([_ANIMATION, 0, 0, 0]) + _three(width - 1) + _three(height - 1)))
-                file.write(_chunk(b"ANIM", struct.pack("<IH", 0xFFFFFFFF, 0)))           # white, for ever
-            place = _three(0) + _three(0) + _three(width - 1) + _three(height - 1) + _three(times[k]) + bytes([_WHOLE])
+                file.write(
+                    _chunk(b"VP8X", bytes([_ANIMATION, 0, 0, 0]) + _three(width - 1) + _three(height - 1))
+                )
+                file.write(_chunk(b"ANIM", struct.pack("<IH", 0xFFFFFFFF, 0)))  # white, for ever
+            place = (
+                _three(0)
+                + _three(0)
+                + _three(width - 1)
+                + _three(height - 1)
+                + _three(times[k])
+                + bytes([_WHOLE])
+            )
             file.write(_chunk(b"ANMF", place + _pixels(picture)))
         file.write(_chunk(WEBP_KEY, recipe_json.encode()))
         size = file.tell()
         if size > _MAX_BYTES:
-            raise OptionError("A WebP has at most 4 GB; this one has more. Choose fewer states or a smaller scale.")
+            raise OptionError(
+                "A WebP has at most 4 GB; this one has more. Choose fewer states or a smaller scale."
+            )
         file.seek(4)
         file.write(struct.pack("<I", size - 8))
 

@@ -1,4 +1,6 @@
-"""Between network values in [-1, 1] and pictures in 0..255 (the only place with 127.5), and points as they are kept."""
+"""Between network values in [-1, 1] and pictures in 0..255 (the only place with 127.5), and points as they
+are kept.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def to_uint8(x: torch.Tensor) -> np.ndarray:
 
 
 def stretched(x: torch.Tensor) -> np.ndarray:
-    """(N, C, H, W) values of any range -> (N, H, W, C) uint8, each picture from its own darkest to its own brightest value."""
+    """(N, C, H, W) values of any range -> (N, H, W, C) uint8, each picture from its own darkest to its own
+    brightest value.
+    """
     low, high = x.detach().float().flatten(1).aminmax(dim=1)
     shape = (-1, *[1] * (x.ndim - 1))
     middle, half = ((low + high) / 2).view(shape), ((high - low) / 2).clamp_min(1e-12).view(shape)
@@ -50,7 +54,9 @@ def stretched(x: torch.Tensor) -> np.ndarray:
 
 
 def from_uint8(images: np.ndarray, black_margin: float = 0.0) -> torch.Tensor:
-    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1]; what is exactly black lies `black_margin` below that."""
+    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1]; what is exactly black lies `black_margin`
+    below that.
+    """
     import torch
 
     x = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
@@ -58,7 +64,9 @@ def from_uint8(images: np.ndarray, black_margin: float = 0.0) -> torch.Tensor:
 
 
 def values(colours: Sequence[tuple[int, int, int]], channels: int) -> torch.Tensor:
-    """(P, channels) float32 in [-1, 1] of P colours 0..255; for one channel their brightness, as Pillow has it."""
+    """(P, channels) float32 in [-1, 1] of P colours 0..255; for one channel their brightness, as Pillow
+    has it.
+    """
     from PIL import Image
 
     table = Image.fromarray(np.array(colours, np.uint8)[None], "RGB").convert("L" if channels == 1 else "RGB")
@@ -66,7 +74,9 @@ def values(colours: Sequence[tuple[int, int, int]], channels: int) -> torch.Tens
 
 
 def to_float16(points: torch.Tensor) -> np.ndarray:
-    """Points as frames keep them: within 1/1000 of where they are out to 4, which holds unit variance; half a pixel of 4096."""
+    """Points as frames keep them: within 1/1000 of where they are out to 4, which holds unit variance;
+    half a pixel of 4096.
+    """
     return points.detach().cpu().numpy().clip(-6e4, 6e4).astype(np.float16)
 
 
@@ -81,10 +91,12 @@ def grid(images: np.ndarray, gap: int = 0, background: int = 255, columns: int |
     count, height, width, channels = images.shape
     columns = columns or grid_shape(count)[1]
     rows = math.ceil(count / columns)
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), background, np.uint8)
+    sheet = np.full(
+        (rows * (height + gap) - gap, columns * (width + gap) - gap, channels), background, np.uint8
+    )
     for k, image in enumerate(images):
         top, left = k // columns * (height + gap), k % columns * (width + gap)
-        sheet[top:top + height, left:left + width] = image
+        sheet[top : top + height, left : left + width] = image
     return sheet
 
 

@@ -65,8 +65,10 @@ def pixels(picture: Image.Image, background: Colour = (0, 0, 0), bits: int | Non
     wide = picture.format == "PNG" and any("16" in str(tile[3]) for tile in picture.tile)
     picture, seen["turned"], seen["unturned"] = _upright(picture)
     if picture.mode == "F":
-        raise DataError("its pixels are floating-point numbers, which have no known white; save it with 8 or 16 bits")
-    if picture.mode.startswith("I"):                # which Pillow would clip and not scale
+        raise DataError(
+            "its pixels are floating-point numbers, which have no known white; save it with 8 or 16 bits"
+        )
+    if picture.mode.startswith("I"):  # which Pillow would clip and not scale
         array, bits = _narrowed(np.asarray(picture), 16 if scaled else bits)
         return Pixels(array, bits, **seen)
     grey = picture.mode in ("1", "L", "LA", "La") and len(set(background)) == 1
@@ -89,7 +91,7 @@ def _upright(picture: Image.Image) -> tuple[Image.Image, bool, bool]:
     damaged notes about a picture are no reason to refuse its pixels."""
     from PIL import Image
 
-    picture.load()                                  # a fault of the pixels is no fault of the notes
+    picture.load()  # a fault of the pixels is no fault of the notes
     try:
         orientation = picture.getexif().get(0x0112, 1)
     except _DAMAGED:
@@ -123,7 +125,9 @@ def _narrowed(wide: np.ndarray, bits: int | None) -> tuple[np.ndarray, int]:
     return (wide >> (bits - 8)).astype(np.uint8), bits
 
 
-def composited(rgb: np.ndarray, alpha: np.ndarray, background: Colour, premultiplied: bool = False) -> np.ndarray:
+def composited(
+    rgb: np.ndarray, alpha: np.ndarray, background: Colour, premultiplied: bool = False
+) -> np.ndarray:
     """(..., 3) and (...) uint8 on a colour, as (..., 3) uint8. Premultiplied ones lie on black already."""
     share = alpha[..., None].astype(np.float32) / 255
     front = rgb.astype(np.float32) * (1 if premultiplied else share)
@@ -138,14 +142,16 @@ def fitted(image: np.ndarray, size: int, fit: str, background: Colour = (0, 0, 0
         image = _scaled(image, max(1, round(width * scale)), max(1, round(height * scale)))
         height, width = image.shape[:2]
     elif max(height, width) > size:
-        raise DataError(f"it is {width}x{height}, larger than {size}x{size}; ask for the fit 'crop' or 'resize'")
+        raise DataError(
+            f"it is {width}x{height}, larger than {size}x{size}; ask for the fit 'crop' or 'resize'"
+        )
     top, left = max(height - size, 0) // 2, max(width - size, 0) // 2
-    image = image[top:top + size, left:left + size]
+    image = image[top : top + size, left : left + size]
     height, width = image.shape[:2]
     whole = np.empty((size, size, *image.shape[2:]), np.uint8)
     whole[:] = background if image.shape[2:] == (3,) else round(sum(background) / 3)
     top, left = (size - height) // 2, (size - width) // 2
-    whole[top:top + height, left:left + width] = image
+    whole[top : top + height, left : left + width] = image
     return whole
 
 

@@ -11,11 +11,12 @@ from ..diffusion.schedule import NoiseLevel
 
 @dataclass(frozen=True)
 class Frame:
-    """State `index` of 0..`total` at its level: x and the predicted x0, each uint8 (N, H, W, C) with C = 1 or 3.
+    """State `index` of 0..`total` at its level: x and the predicted x0, each uint8 (N, H, W, C) with C = 1 or
+    3.
 
     Of a model of points they are float16 (N, P, 2): N clouds, one for each seed, of P points (`of_points`).
-    `calls` is how often the denoiser was asked up to here, `part` names the stretch of an edited run: "into noise",
-    "before the branch"; empty where a run is denoised.
+    `calls` is how often the denoiser was asked up to here, `part` names the stretch of an edited run: "into
+    noise", "before the branch"; empty where a run is denoised.
     """
 
     index: int

@@ -10,18 +10,19 @@ from ..errors import OptionError
 
 Colour = tuple[int, int, int]
 
-OWN = "own"                             # the colours that came with the model
-MOST = 4096                             # colours of a model
+OWN = "own"  # the colours that came with the model
+MOST = 4096  # colours of a model
 MOST_TYPED = 256
-# By name, for every model: the greens are those that emulators show, the sixteens IBM's CGA and Lexaloffle's PICO-8.
+# By name, for every model: the greens are those that emulators show, the sixteens IBM's CGA and Lexaloffle's
+# PICO-8.
 PALETTES = {
     "black-white": "#000000,#ffffff",
     "greys-4": "#000000,#555555,#aaaaaa,#ffffff",
     "game-boy": "#0f380f,#306230,#8bac0f,#9bbc0f",
     "cga-16": "#000000,#0000aa,#00aa00,#00aaaa,#aa0000,#aa00aa,#aa5500,#aaaaaa,"
-              "#555555,#5555ff,#55ff55,#55ffff,#ff5555,#ff55ff,#ffff55,#ffffff",
+    "#555555,#5555ff,#55ff55,#55ffff,#ff5555,#ff55ff,#ffff55,#ffffff",
     "pico-8": "#000000,#1d2b53,#7e2553,#008751,#ab5236,#5f574f,#c2c3c7,#fff1e8,"
-              "#ff004d,#ffa300,#ffec27,#00e436,#29adff,#83769c,#ff77a8,#ffccaa",
+    "#ff004d,#ffa300,#ffec27,#00e436,#29adff,#83769c,#ff77a8,#ffccaa",
 }
 _HEX = re.compile(r"#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 
@@ -30,17 +31,21 @@ def listed(text: str) -> tuple[Colour, ...]:
     """The colours of a list with commas, without doubles; at least two."""
     found = tuple(dict.fromkeys(read(part) for part in text.split(",") if part.strip()))
     if not 2 <= len(found) <= MOST_TYPED:
-        raise OptionError(f"A palette has from 2 to {MOST_TYPED} colours, got {len(found)}. Give them as #000,#f80,#fff.")
+        raise OptionError(
+            f"A palette has from 2 to {MOST_TYPED} colours, got {len(found)}. Give them as #000,#f80,#fff."
+        )
     return found
 
 
 def read(text: str) -> Colour:
     """(red, green, blue) 0..255 of #rgb or #rrggbb."""
     if not isinstance(text, str) or not (fits := _HEX.fullmatch(text.strip())):
-        raise OptionError(f"Not a colour: {text!r:.40}. A palette is {OWN}, {', '.join(PALETTES)}, or colours with commas "
-                          "between them, such as #000,#f80,#fff.")
+        raise OptionError(
+            f"Not a colour: {text!r:.40}. A palette is {OWN}, {', '.join(PALETTES)}, or colours with commas "
+            "between them, such as #000,#f80,#fff."
+        )
     digits = fits[1] if len(fits[1]) == 6 else "".join(2 * one for one in fits[1])
-    return tuple(int(digits[at:at + 2], 16) for at in (0, 2, 4))
+    return tuple(int(digits[at : at + 2], 16) for at in (0, 2, 4))
 
 
 def of_pictures(images: np.ndarray, most: int) -> tuple[str, ...]:

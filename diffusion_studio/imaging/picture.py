@@ -1,5 +1,6 @@
-"""Pictures as values: compared, kept in recipes as lossless PNG, opened from strangers' files with care. No PIL until
-used."""
+"""Pictures as values: compared, kept in recipes as lossless PNG, opened from strangers' files with care.
+No PIL until used.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from .fitting import FITS, Pixels, Wide, bits_of, fitted, pixels
 from ..errors import DataError, OptionError, unknown
 from .arrays import Colour, colour
+from .fitting import FITS, Pixels, Wide, bits_of, fitted, pixels
 
-MAX_SIDE = 1024                     # of a picture inside a recipe
-MAX_TEXT = 6 << 20                  # of its PNG as text: noise of 1024 x 1024 in RGB has 4.2 million letters
-MAX_FILE = 64 << 20                 # bytes of a file to open
-MAX_PIXELS = 50_000_000             # of a picture to open, before it is brought to a model's size
+MAX_SIDE = 1024  # of a picture inside a recipe
+MAX_TEXT = 6 << 20  # of its PNG as text: noise of 1024 x 1024 in RGB has 4.2 million letters
+MAX_FILE = 64 << 20  # bytes of a file to open
+MAX_PIXELS = 50_000_000  # of a picture to open, before it is brought to a model's size
 _COLOURS = {1: "grey", 3: "RGB"}
 
 
@@ -37,9 +38,10 @@ class Picture:
         given = np.asarray(pixels)
         given = given[..., None] if given.ndim == 2 else given
         if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] not in _COLOURS or 0 in given.shape:
-            raise OptionError("A picture is an array of uint8 with the shape (height, width), (height, width, 1) or "
-                              "(height, "
-                              f"width, 3); got {given.dtype} {given.shape}.")
+            raise OptionError(
+                "A picture is an array of uint8 with the shape (height, width), (height, width, 1) or "
+                f"(height, width, 3); got {given.dtype} {given.shape}."
+            )
         kept = np.ascontiguousarray(given).copy()
         kept.flags.writeable = False
         object.__setattr__(self, "pixels", kept)
@@ -81,7 +83,9 @@ class Picture:
         from PIL import Image
 
         packed = io.BytesIO()
-        Image.fromarray(self.pixels[..., 0] if self.channels == 1 else self.pixels).save(packed, "PNG", optimize=True)
+        Image.fromarray(self.pixels[..., 0] if self.channels == 1 else self.pixels).save(
+            packed, "PNG", optimize=True
+        )
         return packed.getvalue()
 
     def to_text(self) -> str:
@@ -90,10 +94,13 @@ class Picture:
 
     @classmethod
     def from_text(cls, text: str) -> Picture:
-        """The inverse of `to_text`. An `OptionError` for anything but a grey or RGB PNG of up to `MAX_SIDE` pixels a side;
-        its size is read before its pixels are."""
+        """The inverse of `to_text`. An `OptionError` for anything but a grey or RGB PNG of up to
+        `MAX_SIDE` pixels a side; its size is read before its pixels are.
+        """
         if len(text) > MAX_TEXT:
-            raise OptionError(f"A picture in a recipe has at most {MAX_TEXT >> 20} million letters, got {len(text):,}.")
+            raise OptionError(
+                f"A picture in a recipe has at most {MAX_TEXT >> 20} million letters, got {len(text):,}."
+            )
         try:
             data = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
@@ -102,9 +109,10 @@ class Picture:
             raise OptionError("A picture in a recipe is a PNG file in base64; this one is no PNG.")
         width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE) or depth != 8 or kind not in (0, 2):
-            raise OptionError(f"A picture in a recipe has up to {MAX_SIDE} x {MAX_SIDE} pixels, grey or RGB with 8 bits; "
-                              "this "
-                              f"one has {width} x {height}, {depth} bits and PNG's colour type {kind}.")
+            raise OptionError(
+                f"A picture in a recipe has up to {MAX_SIDE} x {MAX_SIDE} pixels, grey or RGB with 8 bits; "
+                f"this one has {width} x {height}, {depth} bits and PNG's colour type {kind}."
+            )
         try:
             return cls(_decoded(data, "The picture in the recipe").array)
         except DataError as error:
@@ -115,7 +123,8 @@ class Picture:
         """A file's picture at its own size, turned as its EXIF says, alpha laid on the background (a model's
         `spec.background`); any kind that Pillow reads.
 
-        Raises a `DataError` where it is missing, no picture, cut off, or larger than `MAX_PIXELS`, before memory is taken.
+        Raises a `DataError` where it is missing, no picture, cut off, or larger than `MAX_PIXELS`, before
+        memory is taken.
         """
         return cls.opened(path, background)[0]
 
@@ -125,8 +134,10 @@ class Picture:
         path = Path(path)
         try:
             if (size := path.stat().st_size) > MAX_FILE:
-                raise DataError(f"{path.name} has {size >> 20} MB; a picture's file has at most {MAX_FILE >> 20}. Make it "
-                                "smaller.")
+                raise DataError(
+                    f"{path.name} has {size >> 20} MB; a picture's file has at most {MAX_FILE >> 20}. Make "
+                    "it smaller."
+                )
             data = path.read_bytes()
         except FileNotFoundError as error:
             raise DataError(f"There is no file {str(path)!r}. Check the name and the folder.") from error
@@ -166,8 +177,10 @@ def _scaled(picture: Any, background: Colour) -> Pixels:
     except Wide as wide:
         return pixels(picture, background, bits_of(wide.most, (8, 16)))
     if made.bits == 16 and not made.array.any():
-        raise DataError("it has 16 bits a channel and is black all over, as 8-bit values in 16 bits are; "
-                        "save it with 8 bits")
+        raise DataError(
+            "it has 16 bits a channel and is black all over, as 8-bit values in 16 bits are; "
+            "save it with 8 bits"
+        )
     return made
 
 
@@ -178,19 +191,25 @@ def _decoded(data: bytes, what: str, background: Colour = (0, 0, 0)) -> Pixels:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)         # the limit here is lower
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
             # of damaged notes beside the pixels
             warnings.simplefilter("ignore", UserWarning)
             with Image.open(io.BytesIO(data)) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
-                    raise DataError(f"{what} has {picture.width} x {picture.height} pixels; the most is "
-                                    f"{MAX_PIXELS // 1_000_000} million. Make it smaller.")
+                    raise DataError(
+                        f"{what} has {picture.width} x {picture.height} pixels; the most is "
+                        f"{MAX_PIXELS // 1_000_000} million. Make it smaller."
+                    )
                 return _scaled(picture, background)
     except UnidentifiedImageError as error:
         raise DataError(f"{what} is no picture that can be read. Choose a PNG, JPEG, WebP or GIF.") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{what} has too many pixels; the most is {MAX_PIXELS // 1_000_000} million.") from error
+        raise DataError(
+            f"{what} has too many pixels; the most is {MAX_PIXELS // 1_000_000} million."
+        ) from error
     except DataError as error:
-        raise error if str(error).startswith(what) else DataError(f"{what} cannot be used: {error}.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:     # Pillow's, of broken files
+        raise (
+            error if str(error).startswith(what) else DataError(f"{what} cannot be used: {error}.")
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # Pillow's, of broken files
         raise DataError(f"{what} is damaged or cut off ({error}). Copy or download it again.") from error

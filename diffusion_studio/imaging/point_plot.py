@@ -1,4 +1,6 @@
-"""Points in the plane as pictures: discs, their trails, arrows and axes, anti-aliased, on light or dark ground."""
+"""Points in the plane as pictures: discs, their trails, arrows and axes, anti-aliased, on light or dark
+ground.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ from functools import lru_cache
 
 import numpy as np
 
-EXTENT = 3.2                    # the canvas shows -EXTENT..EXTENT both ways: noise and data of unit variance fit
-_FINE = 3                       # lines are drawn this many times finer, then averaged
-_RADIUS = 1 / 230               # of a point, as a share of the canvas
-_MOST_DISC = 64                 # pixels across
+EXTENT = 3.2  # the canvas shows -EXTENT..EXTENT both ways: noise and data of unit variance fit
+_FINE = 3  # lines are drawn this many times finer, then averaged
+_RADIUS = 1 / 230  # of a point, as a share of the canvas
+_MOST_DISC = 64  # pixels across
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,24 @@ def wheel(points: np.ndarray, theme: Theme) -> np.ndarray:
 def _from_oklch(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
     """sRGB 0..255 of OKLCH (Ottosson 2020), whose hues are equally light; clipped to what screens show."""
     a, b = chroma * np.cos(hue), chroma * np.sin(hue)
-    cones = np.stack([lightness + 0.3963377774 * a + 0.2158037573 * b, lightness - 0.1055613458 * a - 0.0638541728 * b,
-                      lightness - 0.0894841775 * a - 1.2914855480 * b], axis=-1) ** 3
-    linear = cones @ np.array([[4.0767416621, -1.2684380046, -0.0041960863], [-3.3077115913, 2.6097574011, -0.7034186147],
-                               [0.2309699292, -0.3413193965, 1.7076147010]])
+    cones = (
+        np.stack(
+            [
+                lightness + 0.3963377774 * a + 0.2158037573 * b,
+                lightness - 0.1055613458 * a - 0.0638541728 * b,
+                lightness - 0.0894841775 * a - 1.2914855480 * b,
+            ],
+            axis=-1,
+        )
+        ** 3
+    )
+    linear = cones @ np.array(
+        [
+            [4.0767416621, -1.2684380046, -0.0041960863],
+            [-3.3077115913, 2.6097574011, -0.7034186147],
+            [0.2309699292, -0.3413193965, 1.7076147010],
+        ]
+    )
     linear = linear.clip(0, 1)
     return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
@@ -63,9 +79,18 @@ class Lines:
     opacity: float = 0.55
 
 
-def canvas(points: np.ndarray, colours: np.ndarray, side: int, theme: Theme, lines: tuple[Lines, ...] = (),
-           axes: bool = True, extent: float = EXTENT, radius: float | None = None) -> np.ndarray:
-    """(side, side, 3) uint8: (P, 2) points in (P, 3) colours over the lines; y goes up, what lies outside is left out.
+def canvas(
+    points: np.ndarray,
+    colours: np.ndarray,
+    side: int,
+    theme: Theme,
+    lines: tuple[Lines, ...] = (),
+    axes: bool = True,
+    extent: float = EXTENT,
+    radius: float | None = None,
+) -> np.ndarray:
+    """(side, side, 3) uint8: (P, 2) points in (P, 3) colours over the lines; y goes up, what lies outside is
+    left out.
 
     `radius` of the points in pixels; left out it suits the size and the number of points.
     """
@@ -88,11 +113,14 @@ def _ground(side: int, theme: Theme, lines: tuple[Lines, ...], axes: bool, exten
         return _paper(side, theme, axes, extent)
     from PIL import Image, ImageDraw
 
-    paper = Image.fromarray(_paper(side, theme, axes,
-                                   extent).astype(np.uint8)).resize((side * _FINE,) * 2, Image.Resampling.NEAREST)
+    paper = Image.fromarray(_paper(side, theme, axes, extent).astype(np.uint8)).resize(
+        (side * _FINE,) * 2, Image.Resampling.NEAREST
+    )
     draw, width = ImageDraw.Draw(paper), max(1, round(side * _FINE / 420))
     for group in lines:
-        mixed = (np.array(theme.ground) * (1 - group.opacity) + group.colours * group.opacity).round().astype(int)
+        mixed = (
+            (np.array(theme.ground) * (1 - group.opacity) + group.colours * group.opacity).round().astype(int)
+        )
         for way, colour in zip(group.ways, mixed.tolist()):
             at = pixels_of(way, side * _FINE, extent).clip(-8 * side, 8 * side)
             draw.line([tuple(place) for place in at.tolist()], tuple(colour), width, joint="curve")
@@ -115,40 +143,56 @@ def _head(draw, way: np.ndarray, colour: tuple[int, ...], length: float) -> None
 
 @lru_cache(maxsize=8)
 def _paper(side: int, theme: Theme, axes: bool, extent: float) -> np.ndarray:
-    """The empty canvas: with `axes` thin lines through whole numbers, those through 0 stronger. Not to be changed."""
+    """The empty canvas: with `axes` thin lines through whole numbers, those through 0 stronger. Not to be
+    changed.
+    """
     paper = np.empty((side, side, 3))
     paper[:] = theme.ground
     if axes:
         width = max(1.0, side / 640)
         for k in range(-int(extent), int(extent) + 1):
             strength = 1.0 if k == 0 else 0.45
-            cover = (width / 2 + 0.5 - np.abs(np.arange(side) + 0.5 - (side / 2 + k * side / (2 * extent)))).clip(0, 1) * strength
+            cover = (
+                width / 2 + 0.5 - np.abs(np.arange(side) + 0.5 - (side / 2 + k * side / (2 * extent)))
+            ).clip(0, 1) * strength
             for share in (cover[None, :, None], cover[:, None, None]):
                 paper += share * (np.array(theme.axis) - paper)
     paper.flags.writeable = False
     return paper
 
 
-def _with_discs(ground: np.ndarray, places: np.ndarray, colours: np.ndarray, radius: float, opacity: float) -> np.ndarray:
-    """Discs with soft edges over the ground, uint8. Where they overlap, their colours mix: no order among them shows."""
+def _with_discs(
+    ground: np.ndarray, places: np.ndarray, colours: np.ndarray, radius: float, opacity: float
+) -> np.ndarray:
+    """Discs with soft edges over the ground, uint8. Where they overlap, their colours mix: no order among
+    them shows.
+    """
     side = len(ground)
     reach = min(math.ceil(radius + 0.5), _MOST_DISC // 2)
-    inside = np.isfinite(places).all(axis=1) & (places > -reach).all(axis=1) & (places < side + reach).all(axis=1)
+    inside = (
+        np.isfinite(places).all(axis=1) & (places > -reach).all(axis=1) & (places < side + reach).all(axis=1)
+    )
     places, colours = places[inside], colours[inside]
     around = np.arange(-reach, reach + 1)
     columns = np.floor(places[:, 0]).astype(int)[:, None] + around
     rows = np.floor(places[:, 1]).astype(int)[:, None] + around
     dx, dy = columns + 0.5 - places[:, :1], rows + 0.5 - places[:, 1:]
-    cover = opacity * (radius + 0.5 - np.sqrt(dx[:, None, :]**2 + dy[:, :, None]**2)).clip(0, 1)
-    on = (cover > 0) & ((columns >= 0) & (columns < side))[:, None, :] & ((rows >= 0) & (rows < side))[:, :, None]
+    cover = opacity * (radius + 0.5 - np.sqrt(dx[:, None, :] ** 2 + dy[:, :, None] ** 2)).clip(0, 1)
+    on = (
+        (cover > 0)
+        & ((columns >= 0) & (columns < side))[:, None, :]
+        & ((rows >= 0) & (rows < side))[:, :, None]
+    )
     which = np.nonzero(on)
     cover = cover[which]
     cells = rows[which[0], which[1]] * side + columns[which[0], which[2]]
     touched, cells = np.unique(cells, return_inverse=True)
     mass = np.bincount(cells, cover, len(touched))
     kept = np.exp(np.bincount(cells, np.log1p(-cover), len(touched)))[:, None]
-    mixed = np.stack([np.bincount(cells, cover * colours[which[0], c], len(touched)) for c in range(3)],
-                     axis=1) / mass[:, None]
+    mixed = (
+        np.stack([np.bincount(cells, cover * colours[which[0], c], len(touched)) for c in range(3)], axis=1)
+        / mass[:, None]
+    )
     flat = ground.reshape(-1, 3).copy()
     flat[touched] = kept * flat[touched] + (1 - kept) * mixed
     return flat.round().clip(0, 255).astype(np.uint8).reshape(ground.shape)

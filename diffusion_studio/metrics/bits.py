@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from ..checkpoint.spec import POINTS
 from ..data import ImageData
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.noise import Noise, gaussian
@@ -19,7 +20,6 @@ from ..diffusion.spacing import path
 from ..errors import OptionError
 from ..imaging.arrays import from_uint8
 from ..models.model import Model
-from ..checkpoint.spec import POINTS
 from .bound import bound_terms
 from .config import EvalConfig
 from .enlarged import small_of
@@ -29,8 +29,8 @@ from .pictures import fingerprint
 from .session import Session, chosen
 
 BATCH = 16
-PICTURES = 64                   # that are measured by default
-_UNIFORM, _SIGNS = 2**40, 2**41                     # indices of the noise that no run reaches
+PICTURES = 64  # that are measured by default
+_UNIFORM, _SIGNS = 2**40, 2**41  # indices of the noise that no run reaches
 
 
 class Measured(Protocol):
@@ -47,29 +47,39 @@ def check(run: Session, name: str) -> None:
     if name == "bound":
         check_bound(run)
     elif not config.probes and np.prod(run.model.shape) > MOST_EXACT:
-        raise OptionError(f"--probes 0 computes the trace exactly, for pictures of at most {MOST_EXACT} values; these have "
-                          f"{np.prod(run.model.shape)}. Ask for one or more.")
+        raise OptionError(
+            f"--probes 0 computes the trace exactly, for pictures of at most {MOST_EXACT} values; these have "
+            f"{np.prod(run.model.shape)}. Ask for one or more."
+        )
 
 
 def check_bound(run: Measured) -> None:
     """Raise what stands against measuring the bound."""
     levels(run)
     if run.config.variance == "learned" and not run.model.spec.learned_variance:
-        raise OptionError("--variance learned needs a model that predicts its variance, and this one does not. "
-                          "Choose small or large.")
+        raise OptionError(
+            "--variance learned needs a model that predicts its variance, and this one does not. "
+            "Choose small or large."
+        )
 
 
 def pictures(run: Session) -> ImageData:
     found = chosen(run.test, min(run.config.bits_pictures or PICTURES, len(run.test.images)))
     if run.model.spec.labels and not conditional(run) and not run.model.spec.network.null_class:
-        raise OptionError(f"{run.model.spec.name} needs a label for each picture, and {run.config.data} does not have its "
-                          "labels. Give the data that it was trained on.")
+        raise OptionError(
+            f"{run.model.spec.name} needs a label for each picture, and {run.config.data} does not have its "
+            "labels. Give the data that it was trained on."
+        )
     return found
 
 
 def conditional(run: Session) -> bool:
     """Whether pictures are measured given their labels: where the data has those of the model."""
-    return bool(run.model.spec.labels) and run.test.labels is not None and tuple(run.test.names) == run.model.spec.labels
+    return (
+        bool(run.model.spec.labels)
+        and run.test.labels is not None
+        and tuple(run.test.names) == run.model.spec.labels
+    )
 
 
 def levels(run: Measured) -> tuple[NoiseLevel, ...]:
@@ -78,8 +88,9 @@ def levels(run: Measured) -> tuple[NoiseLevel, ...]:
 
 
 def variance(run: Measured) -> str:
-    """As asked; or the learned one; or that of Ho et al. 2020, section 3.2, which suits single pictures, or smooth
-    densities."""
+    """As asked; or the learned one; or that of Ho et al. 2020, section 3.2, which suits single pictures,
+    or smooth densities.
+    """
     if run.config.variance != "auto":
         return run.config.variance
     if run.model.spec.learned_variance:
@@ -101,17 +112,24 @@ def total(run: Session, name: str) -> Arrays:
 
 def _part(run: Session, name: str, at: int, tick: Tick = lambda count: None) -> Arrays:
     given, config = pictures(run), run.config
-    part = replace(given, images=given.images[at:at + BATCH],
-                   labels=None if given.labels is None else given.labels[at:at + BATCH])
+    part = replace(
+        given,
+        images=given.images[at : at + BATCH],
+        labels=None if given.labels is None else given.labels[at : at + BATCH],
+    )
     labels = part.labels.tolist() if conditional(run) else None
-    settings = {"bound": (config.bound_steps, variance(run), run.recipe.clip),
-                "flow": (config.flow_steps, config.probes)}[name]
+    settings = {
+        "bound": (config.bound_steps, variance(run), run.recipe.clip),
+        "flow": (config.flow_steps, config.probes),
+    }[name]
     told = f"{run.model_digest} {fingerprint(part.images)} {at} {labels} {settings}"
     file = run.folder / "bits" / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:20]}.npz"
 
     def make() -> Arrays:
-        side = run.model.spec.low_res           # what enlarges is measured given the small picture
-        denoise = in_double(run.model, labels, None if side is None else from_uint8(small_of(part.images, side)))
+        side = run.model.spec.low_res  # what enlarges is measured given the small picture
+        denoise = in_double(
+            run.model, labels, None if side is None else from_uint8(small_of(part.images, side))
+        )
         seeds = tuple(range(at, at + len(part.images)))
         x0 = from_uint8(part.images, run.model.spec.black_margin).double()
         return (_bound if name == "bound" else _flow)(run, denoise, x0, seeds, tick)
@@ -137,13 +155,19 @@ def _flow(run: Session, denoise: Denoiser, x0: torch.Tensor, seeds: Sequence[int
 
     # the normal integral of a normal number is uniform
     x = dequantised(x0, torch.special.ndtr(drawn(_UNIFORM)))
-    probes = [torch.where(drawn(_SIGNS + k) < 0, -1.0, 1.0).double() for k in range(run.config.probes)] or None
-    density = log_likelihood(denoise, x, run.model.schedule, run.config.flow_steps, probes, lambda done, of: tick(1))
+    probes = [
+        torch.where(drawn(_SIGNS + k) < 0, -1.0, 1.0).double() for k in range(run.config.probes)
+    ] or None
+    density = log_likelihood(
+        denoise, x, run.model.schedule, run.config.flow_steps, probes, lambda done, of: tick(1)
+    )
     return {"bits": bits(density, x0[0].numel()).numpy()}
 
 
 def in_double(model: Model, labels: Sequence[int] | None, low_res: torch.Tensor | None = None) -> Denoiser:
-    """The bare network, unguided and unclipped, for states in float64 on the CPU, wherever it computes itself."""
+    """The bare network, unguided and unclipped, for states in float64 on the CPU, wherever it computes
+    itself.
+    """
     bare = model.denoiser(labels, low_res=low_res)
     inner = torch.float64 if model.dtype == torch.float64 else torch.float32
 

@@ -1,11 +1,12 @@
-"""Bits per dimension by the variational bound, term by term (Ho et al. 2020, eq. 5; Nichol & Dhariwal 2021, section 3)."""
+"""Bits per dimension by the variational bound, term by term (Ho et al. 2020, eq. 5; Nichol & Dhariwal
+2021, section 3).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Union
 
 import torch
 
@@ -15,32 +16,41 @@ from ..diffusion.samplers import NoiseFunction
 from ..diffusion.schedule import NoiseLevel
 from ..errors import OptionError
 
-Number = Union[float, torch.Tensor]
-STEP = 1 / 127.5                                    # between two neighbouring values of a picture in [-1, 1]
+Number = float | torch.Tensor
+STEP = 1 / 127.5  # between two neighbouring values of a picture in [-1, 1]
 
 
 @torch.no_grad()
-def bound_terms(denoise: Denoiser, x0: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction,
-                variance: str = "small", clip: bool = True, discrete: bool = True) -> Iterator[tuple[float, torch.Tensor]]:
+def bound_terms(
+    denoise: Denoiser,
+    x0: torch.Tensor,
+    levels: Sequence[NoiseLevel],
+    noise: NoiseFunction,
+    variance: str = "small",
+    clip: bool = True,
+    discrete: bool = True,
+) -> Iterator[tuple[float, torch.Tensor]]:
     """The terms of the bound on -log2 p(x0), in bits per dimension: their sum over t bounds it from above.
 
-    x0 (N, C, H, W) holds pictures in [-1, 1] whose values are k / 127.5 - 1. `levels` are noisiest first, then the
-    clean end, as `path` gives them: all T of them for the bound of the paper, fewer for that of the respaced process.
-    Yields (t, (N,) float64): first L_T, the cost of the prior, with t = T; then L_{t-1} for every level with its t,
-    noisiest first; last, with t = 0 on a full path, L_0 by the discretised decoder. `noise(i)` is the noise at
-    levels[i]. `variance` as in the DDPM sampler; `clip` keeps the predicted x0 in range, as the papers' evaluations do.
+    x0 (N, C, H, W) holds pictures in [-1, 1] whose values are k / 127.5 - 1. `levels` are noisiest first,
+    then the clean end, as `path` gives them: all T of them for the bound of the paper, fewer for that of the
+    respaced process. Yields (t, (N,) float64): first L_T, the cost of the prior, with t = T; then L_{t-1} for
+    every level with its t, noisiest first; last, with t = 0 on a full path, L_0 by the discretised decoder.
+    `noise(i)` is the noise at levels[i]. `variance` as in the DDPM sampler; `clip` keeps the predicted x0 in
+    range, as the papers' evaluations do.
 
-    Without `discrete` x0 (N, ...) are real numbers, such as points, and L_0 is by the density of the last step's Gaussian
-    (Sohl-Dickstein et al. 2015, eq. 14): the sum bounds -log2 of the density, and can be below zero.
+    Without `discrete` x0 (N, ...) are real numbers, such as points, and L_0 is by the density of the last
+    step's Gaussian (Sohl-Dickstein et al. 2015, eq. 14): the sum bounds -log2 of the density, and can be
+    below zero.
     """
     yield levels[0].t + 1, _prior(x0, levels[0])
     x0 = x0.double()
     for i, (now, to) in enumerate(pairwise(levels)):
         x = now.alpha * x0 + now.sigma * noise(i).double()
         p = _prediction(denoise, x, now, clip)
-        scale = now.alpha / to.alpha                            # q(x_now | x_to) = N(scale * x_to, beta)
-        beta = now.sigma**2 - (scale * to.sigma)**2
-        kept, clean = scale * to.sigma**2 / now.sigma**2, to.alpha * beta / now.sigma**2       # eq. 7
+        scale = now.alpha / to.alpha  # q(x_now | x_to) = N(scale * x_to, beta)
+        beta = now.sigma**2 - (scale * to.sigma) ** 2
+        kept, clean = scale * to.sigma**2 / now.sigma**2, to.alpha * beta / now.sigma**2  # eq. 7
         mean = kept * x + clean * p.x0
         log_small = _log_small(levels, i)
         log_variance = _log_variance(variance, log_small, math.log(beta), p)
@@ -54,16 +64,16 @@ def bound_terms(denoise: Denoiser, x0: torch.Tensor, levels: Sequence[NoiseLevel
 def discretised_log_likelihood(x0: torch.Tensor, mean: torch.Tensor, log_variance: Number) -> torch.Tensor:
     """log of the Gaussian's mass in the bin of each value (Ho et al. 2020, eq. 13), in nats, float64.
 
-    The 256 bins are 1/127.5 wide around k / 127.5 - 1; the outermost reach to infinity, so that all masses sum to 1, and
-    hold what is beyond the range.
-    By log-differences of the exact normal integral: no bin's mass rounds to zero, however far it is from the mean.
+    The 256 bins are 1/127.5 wide around k / 127.5 - 1; the outermost reach to infinity, so that all masses
+    sum to 1, and hold what is beyond the range. By log-differences of the exact normal integral: no bin's
+    mass rounds to zero, however far it is from the mean.
     """
     deviation = torch.as_tensor(log_variance, dtype=torch.float64, device=x0.device).mul(0.5).exp()
     x0 = x0.clamp(-1, 1)
     apart = x0.double() - mean.double()
     low = torch.where(x0 < -1 + STEP / 2, -math.inf, (apart - STEP / 2) / deviation)
     high = torch.where(x0 > 1 - STEP / 2, math.inf, (apart + STEP / 2) / deviation)
-    right = low > 0                                     # there the integral is near 1: take the mirror image
+    right = low > 0  # there the integral is near 1: take the mirror image
     low, high = torch.where(right, -high, low), torch.where(right, -low, high)
     log_low, log_high = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
     return log_high + torch.log(-torch.expm1(log_low - log_high))
@@ -72,7 +82,11 @@ def discretised_log_likelihood(x0: torch.Tensor, mean: torch.Tensor, log_varianc
 def log_density(x0: torch.Tensor, mean: torch.Tensor, log_variance: Number) -> torch.Tensor:
     """log of the Gaussian's density at each value, in nats, float64."""
     log_variance = torch.as_tensor(log_variance, dtype=torch.float64, device=x0.device)
-    return -0.5 * ((x0.double() - mean.double()).square() * torch.exp(-log_variance) + log_variance + math.log(2 * math.pi))
+    return -0.5 * (
+        (x0.double() - mean.double()).square() * torch.exp(-log_variance)
+        + log_variance
+        + math.log(2 * math.pi)
+    )
 
 
 def _prediction(denoise: Denoiser, x: torch.Tensor, level: NoiseLevel, clip: bool) -> Prediction:
@@ -81,21 +95,24 @@ def _prediction(denoise: Denoiser, x: torch.Tensor, level: NoiseLevel, clip: boo
 
 
 def _prior(x0: torch.Tensor, noisiest: NoiseLevel) -> torch.Tensor:
-    """L_T: how far x at the noisiest level is from what sampling starts with, noise of variance alpha^2 + sigma^2."""
+    """L_T: how far x at the noisiest level is from what sampling starts with, noise of variance alpha^2 +
+    sigma^2.
+    """
     start = math.log(noisiest.alpha**2 + noisiest.sigma**2)
     mean = noisiest.alpha * x0.double()
     return _per_dimension(_gaussian_kl(mean, 2 * math.log(noisiest.sigma), torch.zeros_like(mean), start))
 
 
 def _log_small(levels: Sequence[NoiseLevel], i: int) -> float:
-    """log of the posterior's variance on the way from levels[i]; that of the last step, which is 0, is taken from the
-    step before it, as the papers do (a process of a single step has beta instead)."""
+    """log of the posterior's variance on the way from levels[i]; that of the last step, which is 0, is
+    taken from the step before it, as the papers do (a process of a single step has beta instead).
+    """
     now, to = levels[i], levels[i + 1]
     if not to.sigma:
         if not i:
             return 2 * math.log(now.sigma)
         now, to = levels[i - 1], now
-    beta = now.sigma**2 - (now.alpha / to.alpha * to.sigma)**2
+    beta = now.sigma**2 - (now.alpha / to.alpha * to.sigma) ** 2
     return math.log(beta * to.sigma**2 / now.sigma**2)
 
 
@@ -105,16 +122,22 @@ def _log_variance(kind: str, log_small: float, log_large: float, p: Prediction) 
     if kind == "large":
         return log_large
     if kind != "learned" or p.variance is None:
-        raise OptionError(f"variance {kind!r} needs a model that predicts its variance, and this one does not. "
-                          "Choose 'small' or 'large'.")
-    return log_small + p.variance.double() * (log_large - log_small)           # eq. 15 of Improved DDPM
+        raise OptionError(
+            f"variance {kind!r} needs a model that predicts its variance, and this one does not. "
+            "Choose 'small' or 'large'."
+        )
+    return log_small + p.variance.double() * (log_large - log_small)  # eq. 15 of Improved DDPM
 
 
-def _gaussian_kl(mean: torch.Tensor, log_variance: Number, other: torch.Tensor, other_log: Number) -> torch.Tensor:
+def _gaussian_kl(
+    mean: torch.Tensor, log_variance: Number, other: torch.Tensor, other_log: Number
+) -> torch.Tensor:
     """KL(N(mean, ...) || N(other, ...)) in nats, elementwise."""
     exp = torch.exp if isinstance(other_log, torch.Tensor) else math.exp
     inverse = exp(-other_log)
-    return 0.5 * (other_log - log_variance - 1 + math.exp(log_variance) * inverse + (mean - other).square() * inverse)
+    return 0.5 * (
+        other_log - log_variance - 1 + math.exp(log_variance) * inverse + (mean - other).square() * inverse
+    )
 
 
 def _per_dimension(nats: torch.Tensor) -> torch.Tensor:

@@ -21,30 +21,39 @@ from ..imaging.arrays import from_uint8
 EPOCHS = 8
 BATCH = 128
 PEAK_LR = 4e-3
-SHIFT = 1                       # pixels
+SHIFT = 1  # pixels
 Report = Callable[[int, int], None]
 
 
 def network(channels: int, classes: int) -> nn.Sequential:
     """(N, channels, H, W) in [-1, 1] -> (N, classes) logits."""
+
     def stage(width_in: int, width_out: int, size: int) -> list[nn.Module]:
         conv = nn.Conv2d(width_in, width_out, size, stride=2, padding=size // 2, bias=False)
         return [conv, nn.BatchNorm2d(width_out), nn.ReLU()]
 
-    return nn.Sequential(*stage(channels, 32, 5), *stage(32, 64, 3), *stage(64, 128, 3), nn.AdaptiveAvgPool2d(4),
-                         nn.Flatten(), nn.Dropout(0.3),
-                         nn.Linear(128 * 16, classes)).to(memory_format=torch.channels_last)
+    return nn.Sequential(
+        *stage(channels, 32, 5),
+        *stage(32, 64, 3),
+        *stage(64, 128, 3),
+        nn.AdaptiveAvgPool2d(4),
+        nn.Flatten(),
+        nn.Dropout(0.3),
+        nn.Linear(128 * 16, classes),
+    ).to(memory_format=torch.channels_last)
 
 
 def trained(train: ImageData, seed: int, cache: Path, report: Report | None = None) -> nn.Module:
     """The classifier of these pictures, from the cache folder where it lies there already.
 
-    `report(done, total)` is called after every step of its training. Raises `DataError` without labels, or with fewer
-    pictures than a batch.
+    `report(done, total)` is called after every step of its training. Raises `DataError` without labels, or
+    with fewer pictures than a batch.
     """
     if train.labels is None or len(train.images) < BATCH:
-        raise DataError(f"A classifier is trained on labelled pictures, at least {BATCH}; these are {len(train.images)} "
-                        f"{'without' if train.labels is None else 'with'} labels.")
+        raise DataError(
+            f"A classifier is trained on labelled pictures, at least {BATCH}; these are {len(train.images)} "
+            f"{'without' if train.labels is None else 'with'} labels."
+        )
     key = f"{zlib.crc32(train.images.tobytes()) ^ zlib.crc32(train.labels.tobytes()):08x}-{seed}"
     path = cache / f"classifier-{key}.safetensors"
     if path.is_file():
@@ -52,7 +61,9 @@ def trained(train: ImageData, seed: int, cache: Path, report: Report | None = No
         try:
             found.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError, OSError) as error:
-            raise CheckpointError(f"The classifier in {path} cannot be read. Delete the file; it is made anew.") from error
+            raise CheckpointError(
+                f"The classifier in {path} cannot be read. Delete the file; it is made anew."
+            ) from error
         return found.eval()
     found = _fit(train, seed, report)
     cache.mkdir(parents=True, exist_ok=True)
@@ -71,7 +82,7 @@ def _fit(train: ImageData, seed: int, report: Report | None) -> nn.Module:
         labels = torch.from_numpy(train.labels)
         done = 0
         for _ in range(EPOCHS):
-            for chosen in torch.randperm(count).split(BATCH)[:count // BATCH]:
+            for chosen in torch.randperm(count).split(BATCH)[: count // BATCH]:
                 x = from_uint8(train.images[chosen.numpy()]).contiguous(memory_format=torch.channels_last)
                 offset = torch.randint(-SHIFT, SHIFT + 1, (2,)).tolist()
                 loss = F.cross_entropy(judge(x.roll(offset, (2, 3))), labels[chosen], label_smoothing=0.1)
@@ -88,6 +99,7 @@ def _fit(train: ImageData, seed: int, report: Report | None) -> nn.Module:
 @torch.no_grad()
 def recognised(judge: nn.Module, images: np.ndarray) -> np.ndarray:
     """(N,) the class that the judge sees in each of (N, H, W, C) uint8 pictures."""
-    chunks = (images[k:k + 500] for k in range(0, len(images), 500))
-    return torch.cat([judge(from_uint8(part).contiguous(memory_format=torch.channels_last)).argmax(1)
-                      for part in chunks]).numpy()
+    chunks = (images[k : k + 500] for k in range(0, len(images), 500))
+    return torch.cat(
+        [judge(from_uint8(part).contiguous(memory_format=torch.channels_last)).argmax(1) for part in chunks]
+    ).numpy()

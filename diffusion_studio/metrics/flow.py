@@ -12,29 +12,38 @@ from ..diffusion.schedule import NoiseLevel, NoiseSchedule
 from ..errors import OptionError
 from .bound import STEP
 
-MOST_EXACT = 256                                    # values of a picture: the exact trace takes a pass for each
-NEARLY_NOISE = -20.0                                # log-SNR
+MOST_EXACT = 256  # values of a picture: the exact trace takes a pass for each
+NEARLY_NOISE = -20.0  # log-SNR
 Report = Callable[[int, int], None]
 
 
-def log_likelihood(denoise: Denoiser, x0: torch.Tensor, schedule: NoiseSchedule, steps: int,
-                   probes: Sequence[torch.Tensor] | None, report: Report | None = None) -> torch.Tensor:
+def log_likelihood(
+    denoise: Denoiser,
+    x0: torch.Tensor,
+    schedule: NoiseSchedule,
+    steps: int,
+    probes: Sequence[torch.Tensor] | None,
+    report: Report | None = None,
+) -> torch.Tensor:
     """(N,) float64 log densities in nats of x0 (N, C, H, W) under the model's deterministic flow.
 
-    In y = x / alpha and s = log(sigma / alpha) the flow is dy/ds = e^s eps(y), for every kind of process (Karras et al.
-    2022, eq. 1), and log p falls by the trace of its Jacobian. Classical Runge-Kutta, order 4, `steps` steps of equal
-    length in s from the schedule's first level to its last, whose density is the Gaussian that sampling starts with; where
-    that is pure noise, in which y has no end, to log-SNR -20.
-    The data is taken to be at the first level; the noise there is part of what is measured.
+    In y = x / alpha and s = log(sigma / alpha) the flow is dy/ds = e^s eps(y), for every kind of process
+    (Karras et al. 2022, eq. 1), and log p falls by the trace of its Jacobian. Classical Runge-Kutta, order 4,
+    `steps` steps of equal length in s from the schedule's first level to its last, whose density is the
+    Gaussian that sampling starts with; where that is pure noise, in which y has no end, to log-SNR -20. The
+    data is taken to be at the first level; the noise there is part of what is measured.
 
-    `probes` are tensors of signs like x0, whose mean v.J.v estimates the trace without bias (Hutchinson 1990); None
-    computes it exactly, for at most 256 values a picture. `report(done, steps)` is called after every step.
+    `probes` are tensors of signs like x0, whose mean v.J.v estimates the trace without bias (Hutchinson
+    1990); None computes it exactly, for at most 256 values a picture. `report(done, steps)` is called after
+    every step.
     """
     if steps < 1:
         raise OptionError(f"The flow takes at least one step, got {steps}.")
     if probes is None and x0[0].numel() > MOST_EXACT:
-        raise OptionError(f"The exact trace takes a network pass for each value of a picture, so at most {MOST_EXACT}; "
-                          f"these have {x0[0].numel()}. Ask for one or more random probes.")
+        raise OptionError(
+            f"The exact trace takes a network pass for each value of a picture, so at most {MOST_EXACT}; "
+            f"these have {x0[0].numel()}. Ask for one or more random probes."
+        )
     first, last = ends(schedule)
     low, high = -first.log_snr / 2, -last.log_snr / 2
     width = (high - low) / steps
@@ -69,14 +78,17 @@ def log_likelihood(denoise: Denoiser, x0: torch.Tensor, schedule: NoiseSchedule,
 def ends(schedule: NoiseSchedule) -> tuple[NoiseLevel, NoiseLevel]:
     """The first level and the last with some picture left in it."""
     last = schedule.level(schedule.t_max)
-    return schedule.level(schedule.t_min), last if last.alpha else schedule.level(schedule.timestep(NEARLY_NOISE))
+    return schedule.level(schedule.t_min), last if last.alpha else schedule.level(
+        schedule.timestep(NEARLY_NOISE)
+    )
 
 
-def _slope(denoise: Denoiser, y: torch.Tensor, level: NoiseLevel,
-           probes: Sequence[torch.Tensor] | None) -> tuple[torch.Tensor, torch.Tensor]:
+def _slope(
+    denoise: Denoiser, y: torch.Tensor, level: NoiseLevel, probes: Sequence[torch.Tensor] | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(dy/ds, the trace of its Jacobian (N,) float64) at y."""
     ratio = level.sigma / level.alpha
-    with torch.enable_grad():                           # not around a yield, so the mode stays in this call
+    with torch.enable_grad():  # not around a yield, so the mode stays in this call
         y = y.detach().requires_grad_(True)
         out = ratio * denoise(level.alpha * y, level).eps
         signs = list(probes) if probes is not None else _units(y)
@@ -94,9 +106,11 @@ def _units(y: torch.Tensor) -> list[torch.Tensor]:
 
 
 def bits(log_density: torch.Tensor, values: int) -> torch.Tensor:
-    """Bits per dimension of 8-bit pictures from the log density, in nats, of dequantised ones with `values` values each.
+    """Bits per dimension of 8-bit pictures from the log density, in nats, of dequantised ones with `values`
+    values each.
 
-    A picture in [-1, 1] has bins of width 1/127.5; with uniform noise inside the bin, this bounds the bits from above.
+    A picture in [-1, 1] has bins of width 1/127.5; with uniform noise inside the bin, this bounds the bits
+    from above.
     """
     return -(log_density / values + math.log(STEP)) / math.log(2)
 

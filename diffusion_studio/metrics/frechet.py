@@ -19,9 +19,13 @@ class Gaussian:
 
     @classmethod
     def of(cls, features: np.ndarray) -> Gaussian:
-        """Of (N, D) features; the covariance is the unbiased one, as in the original. Needs two samples or more."""
+        """Of (N, D) features; the covariance is the unbiased one, as in the original. Needs two samples or
+        more.
+        """
         if features.ndim != 2 or len(features) < 2:
-            raise DataError(f"A covariance takes (N, D) features of at least 2 pictures, got {features.shape}.")
+            raise DataError(
+                f"A covariance takes (N, D) features of at least 2 pictures, got {features.shape}."
+            )
         x = np.asarray(features, np.float64)
         mean = x.mean(0)
         centred = x - mean
@@ -29,21 +33,26 @@ class Gaussian:
 
 
 def frechet(a: Gaussian, b: Gaussian) -> float:
-    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)) (Dowson & Landau 1982; Heusel et al. 2017, eq. 6), float64.
+    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)) (Dowson & Landau 1982; Heusel et al. 2017, eq. 6),
+    float64.
 
-    The trace of (A B)^(1/2) is the sum of the singular values of A^(1/2) B^(1/2), whose factors are symmetric and come
-    from eigenvalues. Unlike a general matrix root this stays real and finite where a covariance is singular, as it is
-    with fewer pictures than features. Raises `DataError` for features of different widths.
+    The trace of (A B)^(1/2) is the sum of the singular values of A^(1/2) B^(1/2), whose factors are symmetric
+    and come from eigenvalues. Unlike a general matrix root this stays real and finite where a covariance is
+    singular, as it is with fewer pictures than features. Raises `DataError` for features of different widths.
     """
     if a.mean.shape != b.mean.shape:
-        raise DataError(f"Features of width {len(a.mean)} cannot be compared with features of width {len(b.mean)}. "
-                        "Take both from the same network.")
+        raise DataError(
+            f"Features of width {len(a.mean)} cannot be compared with features of width {len(b.mean)}. "
+            "Take both from the same network."
+        )
     cross = np.linalg.svd(_root(a.covariance) @ _root(b.covariance), compute_uv=False).sum()
     apart = np.square(a.mean - b.mean).sum() + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
-    return max(float(apart), 0.0)                       # a distance of zero may round to either side
+    return max(float(apart), 0.0)  # a distance of zero may round to either side
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """The symmetric square root of a positive semidefinite matrix; eigenvalues that rounded below zero are zero."""
+    """The symmetric square root of a positive semidefinite matrix; eigenvalues that rounded below zero are
+    zero.
+    """
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.sqrt(values.clip(0))) @ vectors.T

@@ -1,8 +1,10 @@
-"""The Inception network of FID: that of TensorFlow's 2015-12-05 graph, in the layout of its PyTorch conversion.
+"""The Inception network of FID: that of TensorFlow's 2015-12-05 graph, in the layout of its PyTorch
+conversion.
 
-It differs from the Inception v3 of the paper (Szegedy et al. 2016): average pools leave padding out of the mean, the last
-block pools by maximum, there are 1008 classes, and pictures are resized as TensorFlow 1 did. Parameters carry the names
-of the published conversion (pt_inception-2015-12-05), so that its weights load strictly.
+It differs from the Inception v3 of the paper (Szegedy et al. 2016): average pools leave padding out of the
+mean, the last block pools by maximum, there are 1008 classes, and pictures are resized as TensorFlow 1 did.
+Parameters carry the names of the published conversion (pt_inception-2015-12-05), so that its weights load
+strictly.
 """
 
 from __future__ import annotations
@@ -19,8 +21,14 @@ CLASSES = 1008
 class _Conv(nn.Module):
     """Convolution, batch norm, ReLU."""
 
-    def __init__(self, width_in: int, width_out: int, kernel: int | tuple[int, int] = 1, stride: int = 1,
-                 padding: int | tuple[int, int] = 0) -> None:
+    def __init__(
+        self,
+        width_in: int,
+        width_out: int,
+        kernel: int | tuple[int, int] = 1,
+        stride: int = 1,
+        padding: int | tuple[int, int] = 0,
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(width_in, width_out, kernel, stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(width_out, eps=1e-3)
@@ -53,9 +61,15 @@ class _A(nn.Module):
         self.branch_pool = _Conv(width, pooled)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.branch1x1(x), self.branch5x5_2(self.branch5x5_1(x)),
-                          self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
-                          self.branch_pool(_mean3(x))], 1)
+        return torch.cat(
+            [
+                self.branch1x1(x),
+                self.branch5x5_2(self.branch5x5_1(x)),
+                self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))),
+                self.branch_pool(_mean3(x)),
+            ],
+            1,
+        )
 
 
 class _B(nn.Module):
@@ -68,7 +82,10 @@ class _B(nn.Module):
         self.branch3x3dbl_3 = _Conv(96, 96, 3, stride=2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([self.branch3x3(x), self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))), _halve(x)], 1)
+        return torch.cat(
+            [self.branch3x3(x), self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x))), _halve(x)],
+            1,
+        )
 
 
 _WIDE, _HIGH = {"kernel": (1, 7), "padding": (0, 3)}, {"kernel": (7, 1), "padding": (3, 0)}
@@ -89,8 +106,15 @@ class _C(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         twice = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
-        return torch.cat([self.branch1x1(x), self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x))),
-                          self.branch7x7dbl_5(self.branch7x7dbl_4(twice)), self.branch_pool(_mean3(x))], 1)
+        return torch.cat(
+            [
+                self.branch1x1(x),
+                self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x))),
+                self.branch7x7dbl_5(self.branch7x7dbl_4(twice)),
+                self.branch_pool(_mean3(x)),
+            ],
+            1,
+        )
 
 
 class _D(nn.Module):
@@ -124,12 +148,23 @@ class _E(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         near = self.branch3x3_1(x)
         far = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-        return torch.cat([self.branch1x1(x), self.branch3x3_2a(near), self.branch3x3_2b(near), self.branch3x3dbl_3a(far),
-                          self.branch3x3dbl_3b(far), self.branch_pool(self.pool(x))], 1)
+        return torch.cat(
+            [
+                self.branch1x1(x),
+                self.branch3x3_2a(near),
+                self.branch3x3_2b(near),
+                self.branch3x3dbl_3a(far),
+                self.branch3x3dbl_3b(far),
+                self.branch_pool(self.pool(x)),
+            ],
+            1,
+        )
 
 
 class FIDInception(nn.Module):
-    """(N, 3, 299, 299) from `prepare` -> (N, 2048) features, the mean over positions of the last block ("pool3")."""
+    """(N, 3, 299, 299) from `prepare` -> (N, 2048) features, the mean over positions of the last block
+    ("pool3").
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,13 +182,26 @@ class FIDInception(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = _halve(self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x))))
         x = _halve(self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x)))
-        for block in (self.Mixed_5b, self.Mixed_5c, self.Mixed_5d, self.Mixed_6a, self.Mixed_6b, self.Mixed_6c,
-                      self.Mixed_6d, self.Mixed_6e, self.Mixed_7a, self.Mixed_7b, self.Mixed_7c):
+        for block in (
+            self.Mixed_5b,
+            self.Mixed_5c,
+            self.Mixed_5d,
+            self.Mixed_6a,
+            self.Mixed_6b,
+            self.Mixed_6c,
+            self.Mixed_6d,
+            self.Mixed_6e,
+            self.Mixed_7a,
+            self.Mixed_7b,
+            self.Mixed_7c,
+        ):
             x = block(x)
         return x.mean((2, 3))
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, 2048) features -> (N, 1008) logits without the bias, which the original Inception score leaves out."""
+        """(N, 2048) features -> (N, 1008) logits without the bias, which the original Inception score
+        leaves out.
+        """
         return features @ self.fc.weight.T
 
 
@@ -161,8 +209,9 @@ def prepare(rgb: torch.Tensor) -> torch.Tensor:
     """(N, 3, H, W) float in 0..255 -> the original graph's input: 299x299, bilinear as TensorFlow 1 had it,
     (value - 128) / 128.
 
-    TensorFlow 1 sampled at i * in / out, that is from the corner, not from the middle, of each pixel. The PyTorch port
-    of FID samples from the middle and scales by 2 / 255 - 1 instead; its figures differ a little for this reason.
+    TensorFlow 1 sampled at i * in / out, that is from the corner, not from the middle, of each pixel. The
+    PyTorch port of FID samples from the middle and scales by 2 / 255 - 1 instead; its figures differ a little
+    for this reason.
     """
     for axis in (2, 3):
         at = torch.arange(SIZE, dtype=torch.float32, device=rgb.device) * (rgb.shape[axis] / SIZE)

@@ -1,4 +1,6 @@
-"""The kernel distance: maximum mean discrepancy, with a cubic polynomial kernel of features or Gaussians of points."""
+"""The kernel distance: maximum mean discrepancy, with a cubic polynomial kernel of features or Gaussians
+of points.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from ..errors import DataError
 
 SUBSETS, SUBSET = 100, 1000
 ROWS = 1024
-WIDTHS = (0.1, 0.3, 1.0)                            # of the Gaussians for points, whose variance is 1
+WIDTHS = (0.1, 0.3, 1.0)  # of the Gaussians for points, whose variance is 1
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -20,7 +22,8 @@ def polynomial(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def gaussians(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(M, N) of the mean of exp(-|a - b|^2 / 2 w^2) over the fixed `WIDTHS`, from the grain of a shape to its whole.
+    """(M, N) of the mean of exp(-|a - b|^2 / 2 w^2) over the fixed `WIDTHS`, from the grain of a shape to its
+    whole.
 
     Fixed and not fitted to the sets, so that figures of different models and runs compare.
     """
@@ -35,8 +38,10 @@ def mmd2(x: np.ndarray, y: np.ndarray, kernel: Kernel = polynomial) -> float:
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
-        raise DataError(f"A kernel distance takes two or more features of one width on both sides, got {x.shape} and "
-                        f"{y.shape}.")
+        raise DataError(
+            f"A kernel distance takes two or more features of one width on both sides, got {x.shape} and "
+            f"{y.shape}."
+        )
     m, n = len(x), len(y)
     (xx, own_x), (yy, own_y), (xy, _) = (_sums(kernel, p, q) for p, q in ((x, x), (y, y), (x, y)))
     return float((xx - own_x) / (m * (m - 1)) + (yy - own_y) / (n * (n - 1)) - 2 * xy / (m * n))
@@ -46,21 +51,33 @@ def _sums(kernel: Kernel, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """The sum of a table of the kernel, and that of its diagonal; some rows at a time."""
     total = own = 0.0
     for at in range(0, len(x), ROWS):
-        part = kernel(x[at:at + ROWS], y)
+        part = kernel(x[at : at + ROWS], y)
         total, own = total + part.sum(), own + np.trace(part, offset=at)
     return total, own
 
 
-def kernel_distance(x: np.ndarray, y: np.ndarray, subsets: int = SUBSETS, size: int = SUBSET, seed: int = 0,
-                    kernel: Kernel = polynomial) -> tuple[float, float]:
-    """(mean, standard deviation) of `mmd2` over random subsets (Binkowski et al. 2018, the KID; papers print it times
-    1000). Subsets have `size` features, or as many as the smaller side has; each side is drawn without repetition.
+def kernel_distance(
+    x: np.ndarray,
+    y: np.ndarray,
+    subsets: int = SUBSETS,
+    size: int = SUBSET,
+    seed: int = 0,
+    kernel: Kernel = polynomial,
+) -> tuple[float, float]:
+    """(mean, standard deviation) of `mmd2` over random subsets (Binkowski et al. 2018, the KID; papers print
+    it times 1000). Subsets have `size` features, or as many as the smaller side has; each side is drawn
+    without repetition.
 
     Choose it over the Frechet distance for few pictures: its estimate has no bias.
     """
     size = min(size, len(x), len(y))
     random = np.random.Generator(np.random.Philox(seed))
-    found = [mmd2(x[random.choice(len(x), size, replace=False)], y[random.choice(len(y), size, replace=False)], kernel)
-             for _ in range(subsets)]
+    found = [
+        mmd2(
+            x[random.choice(len(x), size, replace=False)],
+            y[random.choice(len(y), size, replace=False)],
+            kernel,
+        )
+        for _ in range(subsets)
+    ]
     return float(np.mean(found)), float(np.std(found))
-

@@ -1,4 +1,6 @@
-"""A linear classifier of features: the judge of photographs, which a small network on pixels cannot read well."""
+"""A linear classifier of features: the judge of photographs, which a small network on pixels cannot read
+well.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-DECAY = 1e-3                    # of the weights, beside the mean cross-entropy
+DECAY = 1e-3  # of the weights, beside the mean cross-entropy
 STEPS = 200
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Logits (features - mean) / scale @ weight + bias; mean, scale (D,), weight (D, classes), bias (classes,)."""
+    """Logits (features - mean) / scale @ weight + bias; mean, scale (D,), weight (D, classes), bias
+    (classes,).
+    """
 
     mean: torch.Tensor
     scale: torch.Tensor
@@ -23,7 +27,11 @@ class Linear:
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """(N,) the class of each of (N, D) features."""
-        return (((torch.from_numpy(features) - self.mean) / self.scale) @ self.weight + self.bias).argmax(1).numpy()
+        return (
+            (((torch.from_numpy(features) - self.mean) / self.scale) @ self.weight + self.bias)
+            .argmax(1)
+            .numpy()
+        )
 
 
 def fitted(features: np.ndarray, labels: np.ndarray, classes: int) -> Linear:
@@ -33,8 +41,13 @@ def fitted(features: np.ndarray, labels: np.ndarray, classes: int) -> Linear:
     x = (x - mean) / scale
     weight = torch.zeros(x.shape[1], classes, requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, tolerance_grad=1e-6, tolerance_change=1e-9,
-                                  line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [weight, bias],
+        max_iter=STEPS,
+        tolerance_grad=1e-6,
+        tolerance_change=1e-9,
+        line_search_fn="strong_wolfe",
+    )
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()

@@ -18,12 +18,14 @@ def nearest(pictures: np.ndarray, among: np.ndarray, chunk: int = 4096) -> tuple
     best = torch.full((len(asked),), torch.inf)
     index = torch.zeros(len(asked), dtype=torch.long)
     for start in range(0, len(among), chunk):
-        part = flat(among[start:start + chunk])
-        low, at = torch.addmm(part.square().sum(1), asked, part.T, alpha=-2).min(1)     # less |asked|^2, alike for all
+        part = flat(among[start : start + chunk])
+        low, at = torch.addmm(part.square().sum(1), asked, part.T, alpha=-2).min(
+            1
+        )  # less |asked|^2, alike for all
         index = torch.where(low < best, at + start, index)
         best = torch.minimum(low, best)
     found = index.numpy()
-    return (asked - flat(among[found])).norm(dim=1), found              # anew, as the product cancels for near copies
+    return (asked - flat(among[found])).norm(dim=1), found  # anew, as the product cancels for near copies
 
 
 def pairwise(pictures: np.ndarray) -> float:

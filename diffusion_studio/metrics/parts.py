@@ -1,4 +1,6 @@
-"""A long computation in parts: each is kept as one file, so that a stopped one goes on and processes share the work."""
+"""A long computation in parts: each is kept as one file, so that a stopped one goes on and processes share
+the work.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ from ..errors import DataError, OptionError
 
 Arrays = dict[str, np.ndarray]
 Tick = Callable[[int], None]
-Progress = Callable[[str, int, int], None]          # what is done, how much of it, of how much
-_PATIENCE = timedelta(days=7)                       # one process may have nothing to do while another works
+Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
+_PATIENCE = timedelta(days=7)  # one process may have nothing to do while another works
 
 
 def kept(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> Arrays:
@@ -31,15 +33,17 @@ def kept(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> Arrays:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-        pass                                        # not there, or cut short by a full disk: it is made anew
+        pass  # not there, or cut short by a full disk: it is made anew
     made = dict(make())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(path) as draft, draft.open("wb") as file:
             np.savez(file, **made)
     except OSError as error:
-        raise DataError(f"{path} cannot be written ({files.why(error)}). Free space there, or name another "
-                        "folder with --work.") from error
+        raise DataError(
+            f"{path} cannot be written ({files.why(error)}). Free space there, or name another "
+            "folder with --work."
+        ) from error
     return made
 
 
@@ -62,20 +66,24 @@ class World:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> World:
         """RANK, WORLD_SIZE and LOCAL_RANK; a single process where they are not set."""
-        given = {name: environment.get(name, default) for name, default in
-                 (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))}
+        given = {
+            name: environment.get(name, default)
+            for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
+        }
         try:
             rank, size, local = (int(text) for text in given.values())
         except ValueError:
             rank, size, local = -1, 0, 0
         if not 0 <= rank < size:
-            raise OptionError(f"RANK, WORLD_SIZE and LOCAL_RANK must be whole numbers with RANK below WORLD_SIZE, got "
-                              f"{', '.join(f'{name}={text!r}' for name, text in given.items())}. torchrun sets them.")
+            raise OptionError(
+                f"RANK, WORLD_SIZE and LOCAL_RANK must be whole numbers with RANK below WORLD_SIZE, got "
+                f"{', '.join(f'{name}={text!r}' for name, text in given.items())}. torchrun sets them."
+            )
         return cls(rank, size, local)
 
     def share(self, title: str, jobs: Sequence[Job], progress: Progress | None) -> None:
         """Do this process's part of the jobs: every size-th one."""
-        own = jobs[self.rank::self.size]
+        own = jobs[self.rank :: self.size]
         total, done = sum(job.weight for job in own), 0
         for job in own:
             ticked = [0]
@@ -92,7 +100,9 @@ class World:
 
     @contextmanager
     def together(self) -> Iterator[Callable[[], None]]:
-        """Gives a function that returns when all processes have called it. One process does not wait for itself."""
+        """Gives a function that returns when all processes have called it. One process does not wait for
+        itself.
+        """
         if self.size == 1:
             yield lambda: None
             return

@@ -1,7 +1,7 @@
 """The figures of points by name: what each needs and how it is measured.
 
-Each is of every label by itself, and the mean over the labels. Beside it stands what a further set of true points of the
-same size would have, where there are enough: that is what a perfect model reaches.
+Each is of every label by itself, and the mean over the labels. Beside it stands what a further set of true
+points of the same size would have, where there are enough: that is what a perfect model reaches.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .kernel import gaussians, mmd2
 from .manifold import precision_recall
 from .points import energy_distance, two_samples
 
-TESTED, SPLITS = 1000, 200      # points of either set in the permutation test, and its random splits
+TESTED, SPLITS = 1000, 200  # points of either set in the permutation test, and its random splits
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,22 @@ class PointFigure:
 def nearest(points: np.ndarray, among: np.ndarray) -> np.ndarray:
     """(N,) distances of points (N, 2) to the nearest of others (M, 2)."""
     others = torch.from_numpy(among)
-    return torch.cat([torch.cdist(part, others, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
-                      for part in torch.from_numpy(points).split(1024)]).numpy()
+    return torch.cat(
+        [
+            torch.cdist(part, others, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+            for part in torch.from_numpy(points).split(1024)
+        ]
+    ).numpy()
 
 
 Measured = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 
 
-def _compared(run: Clouds, name: str, measured: Measured, at_best: Measured, alone: tuple[str, ...] = ()) -> dict[str, Any]:
-    """`measured(made, real)` for each label, and `at_best(other, real)` with true points in the place of the made ones.
+def _compared(
+    run: Clouds, name: str, measured: Measured, at_best: Measured, alone: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """`measured(made, real)` for each label, and `at_best(other, real)` with true points in the place of the
+    made ones.
 
     The mean over labels stands for all, except of entries that are `alone`: no mean says anything of those.
     """
@@ -61,16 +68,27 @@ def _compared(run: Clouds, name: str, measured: Measured, at_best: Measured, alo
 
 def _energy(run: Clouds) -> dict[str, Any]:
     def measured(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
-        return {"value": energy_distance(made, real), "p_value": two_samples(made[:TESTED], real[:TESTED], SPLITS).p_value}
+        return {
+            "value": energy_distance(made, real),
+            "p_value": two_samples(made[:TESTED], real[:TESTED], SPLITS).p_value,
+        }
 
-    return _compared(run, "energy distance", measured, lambda other, real: {"of_real": energy_distance(other, real)},
-                     ("p_value",))
+    return _compared(
+        run,
+        "energy distance",
+        measured,
+        lambda other, real: {"of_real": energy_distance(other, real)},
+        ("p_value",),
+    )
 
 
 def _kernel(run: Clouds) -> dict[str, Any]:
-    return _compared(run, "kernel distance (squared MMD, Gaussians)",
-                     lambda made, real: {"value": mmd2(made, real, gaussians)},
-                     lambda other, real: {"of_real": mmd2(other, real, gaussians)})
+    return _compared(
+        run,
+        "kernel distance (squared MMD, Gaussians)",
+        lambda made, real: {"value": mmd2(made, real, gaussians)},
+        lambda other, real: {"of_real": mmd2(other, real, gaussians)},
+    )
 
 
 def _precision_recall(run: Clouds) -> dict[str, Any]:
@@ -87,15 +105,22 @@ def _precision_recall(run: Clouds) -> dict[str, Any]:
 
 def _check_precision_recall(run: Clouds) -> None:
     if (count := min(run.count, run.real_count)) <= run.config.k:
-        raise OptionError(f"Precision and recall with k = {run.config.k} take at least {run.config.k + 1} points on either "
-                          f"side, got {count}. Ask for more, or for a smaller --k.")
+        raise OptionError(
+            f"Precision and recall with k = {run.config.k} take at least {run.config.k + 1} points on either "
+            f"side, got {count}. Ask for more, or for a smaller --k."
+        )
 
 
 def _nearest(run: Clouds) -> dict[str, Any]:
-    return _compared(run, "mean distance to the nearest point",
-                     lambda made, real: {"to_real": float(nearest(made, real).mean()),
-                                         "from_real": float(nearest(real, made).mean())},
-                     lambda other, real: {"of_real": float(nearest(other, real).mean())})
+    return _compared(
+        run,
+        "mean distance to the nearest point",
+        lambda made, real: {
+            "to_real": float(nearest(made, real).mean()),
+            "from_real": float(nearest(real, made).mean()),
+        },
+        lambda other, real: {"of_real": float(nearest(other, real).mean())},
+    )
 
 
 def _bits(run: Clouds, name: str, values: Mapping[str | None, np.ndarray]) -> dict[str, Any]:
@@ -112,16 +137,27 @@ def _bound(run: Clouds) -> dict[str, Any]:
     parts = {label: run.bits_part("bound", label) for label in run.labels}
     terms = np.concatenate([part["terms"] for part in parts.values()], axis=1)
     t = next(iter(parts.values()))["t"]
-    return {**_bits(run, "bits per dimension of the density, variational bound",
-                    {label: part["terms"].sum(0) for label, part in parts.items()}),
-            "levels": len(terms) - 1, "of": run.model.schedule.timesteps, "variance": bits.variance(run),
-            "prior": float(terms[0].mean()), "decoder": float(terms[-1].mean()),
-            "terms": [{"t": float(one), "bits": float(term.mean())} for one, term in zip(t, terms)]}
+    return {
+        **_bits(
+            run,
+            "bits per dimension of the density, variational bound",
+            {label: part["terms"].sum(0) for label, part in parts.items()},
+        ),
+        "levels": len(terms) - 1,
+        "of": run.model.schedule.timesteps,
+        "variance": bits.variance(run),
+        "prior": float(terms[0].mean()),
+        "decoder": float(terms[-1].mean()),
+        "terms": [{"t": float(one), "bits": float(term.mean())} for one, term in zip(t, terms)],
+    }
 
 
 def _flow(run: Clouds) -> dict[str, Any]:
     values = {label: run.bits_part("flow", label)["bits"] for label in run.labels}
-    return {**_bits(run, "bits per dimension of the density, probability-flow ODE", values), "steps": run.config.flow_steps}
+    return {
+        **_bits(run, "bits per dimension of the density, probability-flow ODE", values),
+        "steps": run.config.flow_steps,
+    }
 
 
 def _nothing(run: Clouds) -> None:

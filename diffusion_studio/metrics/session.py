@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 
 from .. import data
-from ..models.classifier import Classifier
 from ..checkpoint.classifier_spec import ClassifierSpec
+from ..checkpoint.spec import ModelSpec
 from ..data import ImageData
 from ..data.points import is_points
 from ..errors import DataError, OptionError
 from ..imaging.arrays import colour
+from ..models.classifier import Classifier
 from ..models.model import Model
 from ..runs.recipe import ANY, Recipe
-from ..checkpoint.spec import ModelSpec
 from .config import EACH, EvalConfig
 from .enlarged import small_of
 from .features import Features
 from .parts import Arrays, Progress, kept
 from .pictures import Batch, Drawn, batches, digest, enlarging, fingerprint, knowing
 
-CHUNK = 256                     # real pictures whose features lie in one file
+CHUNK = 256  # real pictures whose features lie in one file
 
 
 class Seen:
@@ -41,7 +41,7 @@ class Seen:
 
     def part(self, at: int) -> Arrays:
         """`features` (N, D) float32 of the pictures from number `at` on."""
-        part = self.pictures[at:at + CHUNK]
+        part = self.pictures[at : at + CHUNK]
         return kept(self.folder / f"{at}-{len(part)}.npz", lambda: {"features": self.network(part)})
 
     @cached_property
@@ -58,9 +58,23 @@ class Seen:
 class Session:
     """One evaluation's pictures and features, each made or read when it is first asked for."""
 
-    def __init__(self, model: Model, config: EvalConfig, recipe: Recipe, folder: Path, progress: Progress | None,
-                 classifier: Classifier | None = None, weaker: Model | None = None) -> None:
-        self.model, self.config, self.recipe, self.folder, self.progress = model, config, recipe, folder, progress
+    def __init__(
+        self,
+        model: Model,
+        config: EvalConfig,
+        recipe: Recipe,
+        folder: Path,
+        progress: Progress | None,
+        classifier: Classifier | None = None,
+        weaker: Model | None = None,
+    ) -> None:
+        self.model, self.config, self.recipe, self.folder, self.progress = (
+            model,
+            config,
+            recipe,
+            folder,
+            progress,
+        )
         self.classifier, self.weaker = classifier, weaker
 
     # ---- what is compared
@@ -74,7 +88,10 @@ class Session:
         if self.model.spec.low_res is not None:
             asked, small = self._to_enlarge()
         else:
-            asked, small = batches(self.known, self.config.labels, self.config.seed, self.config.pictures), None
+            asked, small = (
+                batches(self.known, self.config.labels, self.config.seed, self.config.pictures),
+                None,
+            )
         return Drawn(self.model, self.recipe, asked, self.folder, self.classifier, self.weaker, small)
 
     @cached_property
@@ -83,24 +100,32 @@ class Session:
         return knowing(self.model, self.recipe, self.classifier)
 
     def _to_enlarge(self) -> tuple[list[Batch], np.ndarray]:
-        """The first real pictures, or the first of the one label that was asked for, made small, and each with its label."""
+        """The first real pictures, or the first of the one label that was asked for, made small, and each
+        with its label.
+        """
         spec, config, real = self.model.spec, self.config, self.real
         if self.recipe.low_res is not None:
-            raise OptionError("An evaluation enlarges the real pictures, made small. Leave the recipe's low_res out.")
+            raise OptionError(
+                "An evaluation enlarges the real pictures, made small. Leave the recipe's low_res out."
+            )
         numbers, labels = np.arange(len(real.images)), None
         if spec.labels and config.labels != ANY:
             if real.labels is None or tuple(real.names) != spec.labels:
-                raise DataError(f"{spec.name} enlarges a picture of a label, and {config.data} does not have its labels. "
-                                "Give the data that it was trained on, or --labels any.")
+                raise DataError(
+                    f"{spec.name} enlarges a picture of a label, and {config.data} does not have its labels. "
+                    "Give the data that it was trained on, or --labels any."
+                )
             if config.labels != EACH:
                 numbers = np.flatnonzero(real.labels == spec.label_index(config.labels))
             labels = [spec.labels[k] for k in real.labels[numbers]]
         elif config.labels not in (EACH, ANY):
-            spec.label_index(config.labels)             # says that there is none
+            spec.label_index(config.labels)  # says that there is none
         if (count := config.pictures) > len(numbers):
-            raise DataError(f"{spec.name} enlarges real pictures, one for each that is asked for: {count:,}; the split "
-                            f"{config.split!r} of {config.data} has {len(numbers):,} to choose from. Ask for fewer "
-                            "--pictures, or give more data.")
+            raise DataError(
+                f"{spec.name} enlarges real pictures, one for each that is asked for: {count:,}; the split "
+                f"{config.split!r} of {config.data} has {len(numbers):,} to choose from. Ask for fewer "
+                "--pictures, or give more data."
+            )
         asked = enlarging(labels[:count] if labels else [None] * count, config.seed, numbers[:count].tolist())
         small = np.zeros((numbers[:count].max() + 1, spec.low_res, spec.low_res, spec.channels), np.uint8)
         small[numbers[:count]] = small_of(real.images[numbers[:count]], spec.low_res)
@@ -125,8 +150,10 @@ class Session:
 
     def _pictures(self, split: str) -> ImageData:
         if not Path(self.config.data).expanduser().exists() and is_points(self.config.data):
-            raise DataError(f"{self.config.data} is a set of points, and {self.model.spec.name} makes pictures. Give the "
-                            "pictures that it was trained on.")
+            raise DataError(
+                f"{self.config.data} is a set of points, and {self.model.spec.name} makes pictures. Give the "
+                "pictures that it was trained on."
+            )
         spec = self.model.spec
         found = data.load(self.config.data, split, background=spec.background).padded(
             spec.image_size, colour(spec.background)
@@ -137,23 +164,28 @@ class Session:
         if set(found.names) == set(spec.labels) and tuple(found.names) != spec.labels:
             found = found.only(spec.labels)
         if found.images.shape[-1] != self.model.spec.channels:
-            raise DataError(f"{self.config.data} has {found.images.shape[-1]} channels, {self.model.spec.name} draws "
-                            f"{self.model.spec.channels}. Give the data that it was trained on.")
+            raise DataError(
+                f"{self.config.data} has {found.images.shape[-1]} channels, {self.model.spec.name} draws "
+                f"{self.model.spec.channels}. Give the data that it was trained on."
+            )
         return found
 
     def labelled(self, split: str) -> ImageData:
         """A split whose labels are those that are drawn."""
         found: ImageData = getattr(self, split)
         if found.labels is None or not self.known.labels or tuple(found.names) != self.known.labels:
-            raise DataError(f"{self.config.data} has the labels {', '.join(found.names) or 'none'}; {self.model.spec.name} "
-                            f"draws {', '.join(self.known.labels) or 'without labels'}. Give the data that it was "
-                            "trained on, or leave 'labels' out of --metrics.")
+            raise DataError(
+                f"{self.config.data} has the labels {', '.join(found.names) or 'none'}; "
+                f"{self.model.spec.name} draws {', '.join(self.known.labels) or 'without labels'}. Give the "
+                "data that it was trained on, or leave 'labels' out of --metrics."
+            )
         return found
 
     # ---- what its parts are
 
     def made_part(self, batch: Batch) -> Arrays:
         """`features` (N, D) float32 and `seeds` (N,) of a batch."""
+
         def make() -> Arrays:
             part = self.drawn.part(batch)
             return {"features": self.network(part["images"]), "seeds": part["seeds"]}
@@ -167,7 +199,9 @@ class Session:
 
     @cached_property
     def lesson(self) -> tuple[Seen, np.ndarray]:
-        """What a judge of features learns from: training pictures, all or as many as are compared with, and their labels."""
+        """What a judge of features learns from: training pictures, all or as many as are compared with,
+        and their labels.
+        """
         train = self.labelled("train")
         if self.config.split == "train":
             return self.seen, self.real.labels
@@ -195,11 +229,12 @@ class Session:
 
 
 def chosen(whole: ImageData, count: int | None) -> ImageData:
-    """`count` of the pictures, drawn once by a fixed seed as data can be sorted by label; all where it is None."""
+    """`count` of the pictures, drawn once by a fixed seed as data can be sorted by label; all where it is
+    None.
+    """
     if count is None or count == len(whole.images):
         return whole
     if count > len(whole.images):
         raise OptionError(f"{count:,} real pictures were asked for; there are {len(whole.images):,}.")
     at = np.sort(np.random.Generator(np.random.Philox(0)).permutation(len(whole.images))[:count])
     return replace(whole, images=whole.images[at], labels=None if whole.labels is None else whole.labels[at])
-

@@ -34,16 +34,31 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
 Row = Mapping[str, Any]
 PANEL, MARGIN, PER_ROW = (420, 300), 72, 3
 INK, PALE, PAPER = (40, 40, 40), (215, 215, 215), (255, 255, 255)
-COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (120, 90, 60),
-           (0, 0, 0))
+COLOURS = (
+    (0, 114, 178),
+    (213, 94, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (230, 159, 0),
+    (86, 180, 233),
+    (120, 90, 60),
+    (0, 0, 0),
+)
 
 
-def row(sampler: str, steps: int, report: Mapping[str, Any], guidance: float | str | None = None) -> dict[str, Any]:
-    """One line of the table from what `evaluate` gave: sampler, steps, guidance where it is told, pictures or points, and a
-    column for each figure."""
+def row(
+    sampler: str, steps: int, report: Mapping[str, Any], guidance: float | str | None = None
+) -> dict[str, Any]:
+    """One line of the table from what `evaluate` gave: sampler, steps, guidance where it is told, pictures
+    or points, and a column for each figure.
+    """
     figures, what = report["figures"], "points" if "points" in report else "pictures"
-    found = {"sampler": sampler, "steps": steps, **({} if guidance is None else {"guidance": guidance}),
-             what: report.get(what)}
+    found = {
+        "sampler": sampler,
+        "steps": steps,
+        **({} if guidance is None else {"guidance": guidance}),
+        what: report.get(what),
+    }
     for name, (figure, entry, _) in COLUMNS.items():
         if figure in figures:
             found[name] = figures[figure][entry]
@@ -51,7 +66,9 @@ def row(sampler: str, steps: int, report: Mapping[str, Any], guidance: float | s
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """The rows under the names of the first one's columns. Raises `ExportError` where it cannot be written."""
+    """The rows under the names of the first one's columns. Raises `ExportError` where it cannot be
+    written.
+    """
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()
@@ -63,9 +80,10 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def write_plot(path: Path, rows: Sequence[Row], title: str) -> None:
-    """A PNG with a panel for each figure: its value over the steps, which are spaced by their logarithm, a line for each
-    sampler and guidance; over guidance, where only that has several values. Raises `ExportError` where it cannot be
-    written."""
+    """A PNG with a panel for each figure: its value over the steps, which are spaced by their logarithm, a
+    line for each sampler and guidance; over guidance, where only that has several values. Raises
+    `ExportError` where it cannot be written.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     names = [name for name in COLUMNS if name in rows[0]]
@@ -83,8 +101,13 @@ def write_plot(path: Path, rows: Sequence[Row], title: str) -> None:
         draw.text((MARGIN + 32, y - 8), line, INK)
     for k, name in enumerate(names):
         corner = k % across * PANEL[0], head + k // across * PANEL[1]
-        _panel(draw, corner, COLUMNS[name][2], {line: sorted((one[over], one[name]) for one in own)
-                                                for line, own in lines.items()}, math.log if over == "steps" else float)
+        _panel(
+            draw,
+            corner,
+            COLUMNS[name][2],
+            {line: sorted((one[over], one[name]) for one in own) for line, own in lines.items()},
+            math.log if over == "steps" else float,
+        )
     try:
         with files.replacing(path) as draft:
             picture.save(draft, "PNG")
@@ -103,8 +126,13 @@ def _lines(rows: Sequence[Row]) -> tuple[str, dict[str, list[Row]]]:
     return over, found
 
 
-def _panel(draw: ImageDraw.ImageDraw, corner: tuple[int, int], title: str,
-           lines: Mapping[str, Sequence[tuple[float, float]]], scale: Callable[[float], float]) -> None:
+def _panel(
+    draw: ImageDraw.ImageDraw,
+    corner: tuple[int, int],
+    title: str,
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    scale: Callable[[float], float],
+) -> None:
     left, top = corner[0] + MARGIN, corner[1] + 28
     right, bottom = corner[0] + PANEL[0] - 20, corner[1] + PANEL[1] - 34
     steps = sorted({step for line in lines.values() for step, _ in line})
@@ -125,7 +153,7 @@ def _panel(draw: ImageDraw.ImageDraw, corner: tuple[int, int], title: str,
         draw.line((left, y, right, y), PALE)
         draw.text((left - 6, y), f"{value:.3g}", INK, anchor="rm")
     draw.rectangle((left, top, right, bottom), outline=INK)
-    free = -math.inf                                    # labels of steps that would touch are left out
+    free = -math.inf  # labels of steps that would touch are left out
     for step in steps:
         x = place(step, low)[0]
         draw.line((x, bottom, x, bottom + 4), INK)

@@ -1,1 +1,3 @@
-"""Networks bound to a device: models that denoise, classifiers that guide them, settings that a measurement finds."""
+"""Networks bound to a device: models that denoise, classifiers that guide them, settings that a
+measurement finds.
+"""

@@ -20,7 +20,9 @@ FILE_NAME = "classifier.safetensors"
 
 
 class Classifier:
-    """Ready to run, in float32. Differentiable in x: leave grad mode on around `log_probability` to guide with it."""
+    """Ready to run, in float32. Differentiable in x: leave grad mode on around `log_probability` to guide
+    with it.
+    """
 
     def __init__(self, spec: ClassifierSpec, network: NoisyClassifier, device: torch.device) -> None:
         self.spec, self.device = spec, device
@@ -40,8 +42,9 @@ class Classifier:
     def seeing(self, label: str) -> Callable[[torch.Tensor, NoiseLevel], torch.Tensor]:
         """(x, level) -> (N,) log p(label | x), for x at a level of any process: what `ds.gradient_of` takes.
 
-        The level is found by its log-SNR in the classifier's own process, and x brought to that one's scale; noise beyond
-        the classifier's is taken for its own ends. Raises `OptionError` for a label that it does not know.
+        The level is found by its log-SNR in the classifier's own process, and x brought to that one's scale;
+        noise beyond the classifier's is taken for its own ends. Raises `OptionError` for a label that it does
+        not know.
         """
         index, schedule = self.spec.label_index(label), self.spec.schedule
 
@@ -53,14 +56,20 @@ class Classifier:
         return log_probability
 
 
-def load_classifier(path: str | Path, device: str = "auto", flags: Mapping[str, Any] | None = None) -> Classifier:
-    """The classifier in a checkpoint file, ours or OpenAI's, or in a folder that holds `classifier.safetensors`.
+def load_classifier(
+    path: str | Path, device: str = "auto", flags: Mapping[str, Any] | None = None
+) -> Classifier:
+    """The classifier in a checkpoint file, ours or OpenAI's, or in a folder that holds
+    `classifier.safetensors`.
 
-    `flags` say what a foreign file cannot, as in `load`. Raises `CheckpointError`, also for a model that draws.
+    `flags` say what a foreign file cannot, as in `load`. Raises `CheckpointError`, also for a model that
+    draws.
     """
     path = Path(path)
     path = path / FILE_NAME if (path / FILE_NAME).is_file() else path
     weights = checkpoint.read_any(path, flags)
     if not isinstance(weights.spec, ClassifierSpec):
-        raise CheckpointError(f"{path.name} is a model that draws, not a noisy classifier. Open it with ds.load.")
+        raise CheckpointError(
+            f"{path.name} is a model that draws, not a noisy classifier. Open it with ds.load."
+        )
     return Classifier(weights.spec, weights.network, pick_device(device))

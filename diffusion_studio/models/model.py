@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .. import checkpoint
+from ..checkpoint.spec import POINTS, ModelSpec
 from ..device import keep_freed_memory, pick_device, pick_dtype
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.prediction import Prediction, Reading, reading
@@ -22,7 +23,6 @@ from ..diffusion.schedule import NoiseLevel, NoiseSchedule
 from ..errors import CheckpointWarning, OptionError
 from ..networks.precision import cast
 from ..networks.text import TextFeatures
-from ..checkpoint.spec import POINTS, ModelSpec
 
 Label = str | int | None
 
@@ -30,14 +30,23 @@ Label = str | int | None
 class Model:
     """A network ready to run. `denoiser(label)` is its bare reading: nothing clipped, nothing guided.
 
-    `remarks` are lines that say what had to be assumed of its file and what of it is not followed; none where all is known.
+    `remarks` are lines that say what had to be assumed of its file and what of it is not followed; none where
+    all is known.
     """
 
-    def __init__(self, spec: ModelSpec, network: nn.Module, device: torch.device, dtype: torch.dtype,
-                 remarks: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        network: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        remarks: tuple[str, ...] = (),
+    ) -> None:
         if device.type == "cpu":
             keep_freed_memory()
-        if spec.makes == POINTS and dtype.itemsize < 4:     # a coordinate needs more digits than a pixel, and costs nothing
+        if (
+            spec.makes == POINTS and dtype.itemsize < 4
+        ):  # a coordinate needs more digits than a pixel, and costs nothing
             dtype = torch.float32
         self.spec = spec
         self.remarks = remarks
@@ -56,39 +65,55 @@ class Model:
         """(C, H, W) of one picture, or (2,) of one point; a cloud's state is (points, 2)."""
         return self.spec.shape
 
-    def denoiser(self, label: Label | Sequence[Label] = None, prompt: str | None | Sequence[str | None] = None,
-                 low_res: torch.Tensor | None = None) -> NetworkDenoiser | SelfConditioned:
-        """A Denoiser for one label and prompt, or for one of either per picture. None means any, where that is known.
+    def denoiser(
+        self,
+        label: Label | Sequence[Label] = None,
+        prompt: str | None | Sequence[str | None] = None,
+        low_res: torch.Tensor | None = None,
+    ) -> NetworkDenoiser | SelfConditioned:
+        """A Denoiser for one label and prompt, or for one of either per picture. None means any, where that
+        is known.
 
         `low_res`, for a model that enlarges: (1 or N, C, low_res, low_res) in [-1, 1].
         """
         given = (label,) if label is None or isinstance(label, (str, Integral)) else tuple(label)
         texts = (prompt,) if prompt is None or isinstance(prompt, str) else tuple(prompt)
         # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
-        with self._arranging:               # or a second run's would swap weights that the first one is reading
+        with self._arranging:  # or a second run's would swap weights that the first one is reading
             if not self._arranged:
                 self.network.to(memory_format=torch.channels_last)
                 self._arranged = True
-        bound = NetworkDenoiser(self, tuple(self._class_index(one) for one in given), self._encoded(texts),
-                                self._enlarged(low_res))
+        bound = NetworkDenoiser(
+            self,
+            tuple(self._class_index(one) for one in given),
+            self._encoded(texts),
+            self._enlarged(low_res),
+        )
         return SelfConditioned(bound) if self.spec.network.self_condition else bound
 
     def _enlarged(self, low_res: torch.Tensor | None) -> torch.Tensor | None:
         """The small pictures brought to the model's size, bilinearly (Dhariwal & Nichol 2021, appendix A)."""
         side = self.spec.low_res
         if (low_res is None) != (side is None):
-            raise OptionError(f"{self.spec.name} enlarges a picture of {side}x{side}, so it needs one: give low_res." if side
-                              else f"{self.spec.name} enlarges no picture. Leave low_res out.")
+            raise OptionError(
+                f"{self.spec.name} enlarges a picture of {side}x{side}, so it needs one: give low_res."
+                if side
+                else f"{self.spec.name} enlarges no picture. Leave low_res out."
+            )
         if low_res is None:
             return None
         if low_res.ndim != 4 or tuple(low_res.shape[1:]) != (self.spec.channels, side, side):
-            raise OptionError(f"{self.spec.name} enlarges pictures (N, {self.spec.channels}, {side}, {side}), got "
-                              f"{tuple(low_res.shape)}.")
+            raise OptionError(
+                f"{self.spec.name} enlarges pictures (N, {self.spec.channels}, {side}, {side}), got "
+                f"{tuple(low_res.shape)}."
+            )
         return enlarged(low_res.to(self.device), self.spec.image_size)
 
     @torch.no_grad()
     def _encoded(self, prompts: Sequence[str | None]) -> TextFeatures | None:
-        """One encoded text for each prompt, encoded one by one: a picture does not depend on its neighbours' prompts."""
+        """One encoded text for each prompt, encoded one by one: a picture does not depend on its
+        neighbours' prompts.
+        """
         texts = [self.spec.prompt_text(one) for one in prompts]
         if not self.spec.takes_text:
             return None
@@ -102,8 +127,10 @@ class Model:
         if self.spec.network.classes is None:
             return None
         if not self.spec.network.null_class:
-            raise OptionError(f"{self.spec.name} was trained with labels only, so it needs one. Choose one of: "
-                              f"{', '.join(self.spec.labels)}.")
+            raise OptionError(
+                f"{self.spec.name} was trained with labels only, so it needs one. Choose one of: "
+                f"{', '.join(self.spec.labels)}."
+            )
         return self.spec.network.classes
 
     def check(self, level: NoiseLevel) -> None:
@@ -113,35 +140,53 @@ class Model:
     def _reading(self, level: NoiseLevel) -> Reading:
         said = reading(self.spec.parametrization, level, self.schedule, self.spec.sigma_data)
         if said.silent:
-            raise OptionError(f"{self.spec.name} predicts {self.spec.parametrization}, which says nothing of the picture "
-                              "where a run starts at pure noise (alpha = 0). Choose a spacing that starts below it: leading, or "
-                              "timesteps.")
+            raise OptionError(
+                f"{self.spec.name} predicts {self.spec.parametrization}, which says nothing of the picture "
+                "where a run starts at pure noise (alpha = 0). Choose a spacing that starts below it: "
+                "leading, or timesteps."
+            )
         return said
 
-    def predict(self, x: torch.Tensor, level: NoiseLevel, classes: Sequence[int | None],
-                text: TextFeatures | None = None, low_res: torch.Tensor | None = None,
-                before: torch.Tensor | None = None) -> Prediction:
+    def predict(
+        self,
+        x: torch.Tensor,
+        level: NoiseLevel,
+        classes: Sequence[int | None],
+        text: TextFeatures | None = None,
+        low_res: torch.Tensor | None = None,
+        before: torch.Tensor | None = None,
+    ) -> Prediction:
         """One network call for x (N, C, H, W), or (N, 2) points or (N, P, 2) clouds of points.
 
-        The conditions hold one for each of the N, or one for all; `low_res` are the pictures to enlarge, already at the
-        size of x; `before` is the last x0, for a network that is given it.
+        The conditions hold one for each of the N, or one for all; `low_res` are the pictures to enlarge,
+        already at the size of x; `before` is the last x0, for a network that is given it.
         """
         said = self._reading(level)
         if len(classes) not in (1, len(x)):
-            raise OptionError(f"{len(classes)} labels were given for {len(x)} pictures. Give one, or one for each.")
+            raise OptionError(
+                f"{len(classes)} labels were given for {len(x)} pictures. Give one, or one for each."
+            )
         if text is not None and len(text.mask) not in (1, len(x)):
-            raise OptionError(f"{len(text.mask)} prompts were given for {len(x)} pictures. Give one, or one for each.")
+            raise OptionError(
+                f"{len(text.mask)} prompts were given for {len(x)} pictures. Give one, or one for each."
+            )
         t = torch.full((len(x),), self.spec.network.time_label(level), device=x.device)
         label = None
         if self.spec.network.classes is not None:
             label = torch.tensor(classes, device=x.device).expand(len(x))
         if low_res is not None and len(low_res) not in (1, len(x)):
-            raise OptionError(f"{len(low_res)} pictures to enlarge were given for {len(x)}. Give one, or one for each.")
+            raise OptionError(
+                f"{len(low_res)} pictures to enlarge were given for {len(x)}. Give one, or one for each."
+            )
         scaled = said.input(self.spec.network.given(x, level))
         scaled = scaled if low_res is None else torch.cat([scaled, low_res.to(x).expand_as(x)], dim=1)
-        scaled = scaled.to(self.dtype, memory_format=torch.channels_last) if x.ndim == 4 else scaled.to(self.dtype)
+        scaled = (
+            scaled.to(self.dtype, memory_format=torch.channels_last) if x.ndim == 4 else scaled.to(self.dtype)
+        )
         more = () if before is None else (before.to(self.dtype),)
-        output = self.network(scaled, t, label, None if text is None else text.expand(len(x)), *more).to(x.dtype)
+        output = self.network(scaled, t, label, None if text is None else text.expand(len(x)), *more).to(
+            x.dtype
+        )
         variance = None
         if self.spec.learned_variance:
             output, v = output.chunk(2, dim=-1 if self.spec.makes == POINTS else 1)
@@ -151,8 +196,9 @@ class Model:
 
 @dataclass(frozen=True)
 class NetworkDenoiser:
-    """A model bound to its condition: one class index for all pictures or one for each (None: takes none); texts alike,
-    and pictures to enlarge."""
+    """A model bound to its condition: one class index for all pictures or one for each (None: takes none);
+    texts alike, and pictures to enlarge.
+    """
 
     model: Model
     classes: tuple[int | None, ...]
@@ -162,21 +208,30 @@ class NetworkDenoiser:
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
         return self.model.predict(x, level, self.classes, self.text, self.low_res)
 
-    def together(self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel) -> list[Prediction] | None:
+    def together(
+        self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel
+    ) -> list[Prediction] | None:
         """Predictions of self and of others with the same model, in one network call."""
         asked = (self, *others)
         if not all(isinstance(one, NetworkDenoiser) and one.model is self.model for one in asked):
             return None
         classes = [index for one in asked for index in _one_each(one.classes, len(x))]
         text = None if self.text is None else TextFeatures.cat([one.text.expand(len(x)) for one in asked])
-        given = None if self.low_res is None else torch.cat([one.low_res.expand(len(x), *x.shape[1:]) for one in asked])
+        given = (
+            None
+            if self.low_res is None
+            else torch.cat([one.low_res.expand(len(x), *x.shape[1:]) for one in asked])
+        )
         p = self.model.predict(torch.cat([x] * len(asked)), level, classes, text, given)
         variances = [None] * len(asked) if p.variance is None else p.variance.chunk(len(asked))
-        return [Prediction(*parts) for parts in zip(p.x0.chunk(len(asked)), p.eps.chunk(len(asked)), variances)]
+        return [
+            Prediction(*parts) for parts in zip(p.x0.chunk(len(asked)), p.eps.chunk(len(asked)), variances)
+        ]
 
 
 class SelfConditioned:
-    """The denoiser of a network that is given its last x0 (Chen et al. 2022, Analog Bits): of one run, whose x0 it keeps.
+    """The denoiser of a network that is given its last x0 (Chen et al. 2022, Analog Bits): of one run, whose
+    x0 it keeps.
 
     A call at a noisier level than the last, or for other pictures, starts over, as a run does: with zeros.
     """
@@ -189,7 +244,7 @@ class SelfConditioned:
         at = level.of_run.log_snr
         known = self.last is not None and self.last[0] <= at and self.last[1].shape == x.shape
         p = self.bound.model.predict(x, level, self.bound.classes, before=self.last[1] if known else None)
-        self.last = at, p.x0.detach().clamp(-1, 1)               # samplers of the origin clip what they hand on
+        self.last = at, p.x0.detach().clamp(-1, 1)  # samplers of the origin clip what they hand on
         return p
 
 
@@ -202,13 +257,15 @@ def enlarged(low_res: torch.Tensor, size: int) -> torch.Tensor:
     return F.interpolate(low_res, (size, size), mode="bilinear", align_corners=False)
 
 
-def load(path: str | Path, device: str = "auto", precision: str = "auto", flags: Mapping[str, Any] | None = None) -> Model:
+def load(
+    path: str | Path, device: str = "auto", precision: str = "auto", flags: Mapping[str, Any] | None = None
+) -> Model:
     """The model in a checkpoint file or folder, in any layout that is known (`checkpoint.READERS`).
 
-    `flags` say what a foreign file cannot, in its origin's own names: {"num_heads": 4, "diffusion_steps": 4000}.
-    `checkpoint.inspect(path, flags)` tells what was found, inferred and assumed; what was assumed, or is not followed, is a
-    `CheckpointWarning` and the model's `remarks`. Raises `CheckpointError` for a file that is broken or not what it claims
-    to be, before memory is taken.
+    `flags` say what a foreign file cannot, in its origin's own names: {"num_heads": 4, "diffusion_steps":
+    4000}. `checkpoint.inspect(path, flags)` tells what was found, inferred and assumed; what was assumed, or
+    is not followed, is a `CheckpointWarning` and the model's `remarks`. Raises `CheckpointError` for a file
+    that is broken or not what it claims to be, before memory is taken.
     """
     model = opened(path, device, precision, flags)
     if model.remarks:
@@ -216,7 +273,9 @@ def load(path: str | Path, device: str = "auto", precision: str = "auto", flags:
     return model
 
 
-def opened(path: str | Path, device: str = "auto", precision: str = "auto", flags: Mapping[str, Any] | None = None) -> Model:
+def opened(
+    path: str | Path, device: str = "auto", precision: str = "auto", flags: Mapping[str, Any] | None = None
+) -> Model:
     """As `load`, for those who say the model's remarks in their own way."""
     at = pick_device(device)
     dtype = pick_dtype(precision, at)

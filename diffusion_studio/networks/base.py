@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class NetworkConfig:
     """Base of the frozen dataclasses in `kinds.CONFIGS`.
 
-    Each has `in_channels` and `out_channels`, `reduction` (height and width must be multiples of it). What only some
-    networks have is None or False here.
+    Each has `in_channels` and `out_channels`, `reduction` (height and width must be multiples of it). What
+    only some networks have is None or False here.
     """
 
     in_channels: int
@@ -40,8 +40,10 @@ class NetworkConfig:
     def check_size(self, size: int) -> None:
         """Raise `OptionError` for pictures of a height and width that the network cannot take."""
         if size % self.reduction:
-            raise OptionError(f"This network takes sizes that are multiples of {self.reduction}; the pictures are "
-                                      f"{size} wide.")
+            raise OptionError(
+                f"This network takes sizes that are multiples of {self.reduction}; the pictures are "
+                f"{size} wide."
+            )
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -16,7 +16,8 @@ from .pyramid import doubling, halving
 
 
 def sinusoidal(t: torch.Tensor, width: int, order: str = "cos_sin", shift: int = 0) -> torch.Tensor:
-    """(N,) time labels -> (N, width) sines and cosines of geometrically falling frequency (Vaswani et al. 2017).
+    """(N,) time labels -> (N, width) sines and cosines of geometrically falling frequency (Vaswani et al.
+    2017).
 
     Computed in float32 whatever the network's precision: t reaches thousands. An odd width ends in a zero.
     """
@@ -61,12 +62,15 @@ class Downsample(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Norm, SiLU, convolution, twice, around a skip; the embedding enters between (DDPM appendix B; ADM section 3).
+    """Norm, SiLU, convolution, twice, around a skip; the embedding enters between (DDPM appendix B; ADM
+    section 3).
 
     With `resample` the block itself halves or doubles, on both of its paths (BigGAN; Brock et al. 2018).
     """
 
-    def __init__(self, width_in: int, width_out: int, config: UNetConfig, emb_width: int, resample: str = "") -> None:
+    def __init__(
+        self, width_in: int, width_out: int, config: UNetConfig, emb_width: int, resample: str = ""
+    ) -> None:
         super().__init__()
         self.scale_shift = config.conditioning == "scale_shift"
         self.skip_scale = config.skip_scale
@@ -96,7 +100,9 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all positions, with a skip. The rows of qkv are ordered (3, heads, channels of a head)."""
+    """Self-attention over all positions, with a skip. The rows of qkv are ordered (3, heads, channels of a
+    head).
+    """
 
     def __init__(self, width: int, config: UNetConfig, groups: int | None = None) -> None:
         super().__init__()
@@ -127,7 +133,9 @@ class CrossAttention(nn.Module):
         self.out = zero(nn.Linear(width, width))
 
     def forward(self, x: torch.Tensor, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """x (N, C, H, W), words (N, L, D), mask (N, L) true where there is a word: at least one for each picture."""
+        """x (N, C, H, W), words (N, L, D), mask (N, L) true where there is a word: at least one for each
+        picture.
+        """
         n, c, h, w = x.shape
         q = self.q(self.norm(x).flatten(2).transpose(1, 2)).view(n, h * w, self.heads, -1).transpose(1, 2)
         k, v = self.kv(words).view(n, words.shape[1], 2, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)

@@ -14,7 +14,8 @@ from .unet import Level, Stage
 
 
 class AttentionPool(nn.Module):
-    """(N, C, H, W) -> (N, out): the mean of all positions asks each of them (Radford et al. 2021, section 2.4).
+    """(N, C, H, W) -> (N, out): the mean of all positions asks each of them (Radford et al. 2021, section
+    2.4).
 
     Only the query of the mean is computed, as nothing else leaves the layer.
     """
@@ -43,7 +44,9 @@ class NoisyClassifier(nn.Module):
         super().__init__()
         self.config, body = config, config.body
         emb_width = 4 * config.channels
-        self.time = nn.Sequential(nn.Linear(config.channels, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width))
+        self.time = nn.Sequential(
+            nn.Linear(config.channels, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width)
+        )
         self.conv_in = nn.Conv2d(config.in_channels, body.widths[0], 3, padding=1)
         self.down = nn.ModuleList()
         width, last = body.widths[0], len(body.widths) - 1
@@ -55,18 +58,30 @@ class NoisyClassifier(nn.Module):
                 width = out
             resample = None
             if level < last:
-                resample = (ResBlock(out, out, body, emb_width, resample="down") if config.resample == "residual"
-                            else Downsample(out))
+                resample = (
+                    ResBlock(out, out, body, emb_width, resample="down")
+                    if config.resample == "residual"
+                    else Downsample(out)
+                )
             self.down.append(Level(stages, resample))
-        self.middle = nn.ModuleList([ResBlock(width, width, body, emb_width), Attention(width, body),
-                                     ResBlock(width, width, body, emb_width)])
+        self.middle = nn.ModuleList(
+            [
+                ResBlock(width, width, body, emb_width),
+                Attention(width, body),
+                ResBlock(width, width, body, emb_width),
+            ]
+        )
         self.norm_out = group_norm(width, body)
-        self.pool = AttentionPool(width, (config.size // body.reduction) ** 2, body.heads_for(width), config.classes)
+        self.pool = AttentionPool(
+            width, (config.size // body.reduction) ** 2, body.heads_for(width), config.classes
+        )
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         expected = self.config.in_channels, self.config.size, self.config.size
         if tuple(x.shape[1:]) != expected:
-            raise OptionError(f"This classifier takes (N, {', '.join(map(str, expected))}), got {tuple(x.shape)}.")
+            raise OptionError(
+                f"This classifier takes (N, {', '.join(map(str, expected))}), got {tuple(x.shape)}."
+            )
         emb = self.time(sinusoidal(t, self.config.channels).to(x.dtype))
         h = self.conv_in(x)
         for level in self.down:

@@ -15,7 +15,8 @@ from .config import UNetConfig
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """The first half of a U-Net, then attention pooling to one vector per picture (Dhariwal & Nichol 2021, section 4.1).
+    """The first half of a U-Net, then attention pooling to one vector per picture (Dhariwal & Nichol 2021,
+    section 4.1).
 
     The fields mean what they mean in `UNetConfig`. `size` is fixed: pooling knows every position.
     """
@@ -28,27 +29,43 @@ class ClassifierConfig:
     blocks: int = option(2, "Residual blocks per level.", low=1, high=16)
     attention_levels: tuple[int, ...] = ()
     heads: int = option(1, "Attention heads, unless head_channels is given.", low=1, high=256)
-    head_channels: int | None = option(None, "Channels of each attention head; overrides heads.", low=1, high=2048)
+    head_channels: int | None = option(
+        None, "Channels of each attention head; overrides heads.", low=1, high=2048
+    )
     conditioning: str = option("scale_shift", "How time reaches a block.", choices=("add", "scale_shift"))
-    resample: str = option("residual", "Between levels: a strided convolution, or a residual block (BigGAN).",
-                           choices=("conv", "residual"))
+    resample: str = option(
+        "residual",
+        "Between levels: a strided convolution, or a residual block (BigGAN).",
+        choices=("conv", "residual"),
+    )
     dropout: float = option(0.0, "Dropout inside the residual blocks, in training.", low=0.0, high=0.99)
     norm_groups: int = option(32, "Most groups of a group norm.", low=1, high=256)
 
     def __post_init__(self) -> None:
         options.check(self)
         if self.size % self.body.reduction:
-            raise OptionError(f"This classifier takes sizes that are multiples of {self.body.reduction}; the pictures are "
-                              f"{self.size} wide.")
+            raise OptionError(
+                f"This classifier takes sizes that are multiples of {self.body.reduction}; the pictures are "
+                f"{self.size} wide."
+            )
 
     @property
     def body(self) -> UNetConfig:
         """The U-Net whose blocks the classifier is built of."""
         return UNetConfig(
-            in_channels=self.in_channels, out_channels=self.in_channels, channels=self.channels,
-            multipliers=self.multipliers, blocks=self.blocks, attention_levels=self.attention_levels, heads=self.heads,
-            head_channels=self.head_channels, conditioning=self.conditioning, resample=self.resample,
-            dropout=self.dropout, norm_groups=self.norm_groups)
+            in_channels=self.in_channels,
+            out_channels=self.in_channels,
+            channels=self.channels,
+            multipliers=self.multipliers,
+            blocks=self.blocks,
+            attention_levels=self.attention_levels,
+            heads=self.heads,
+            head_channels=self.head_channels,
+            conditioning=self.conditioning,
+            resample=self.resample,
+            dropout=self.dropout,
+            norm_groups=self.norm_groups,
+        )
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

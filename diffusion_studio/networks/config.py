@@ -1,4 +1,6 @@
-"""What a U-Net is made of: everything its shapes and its arithmetic depend on. No torch, so that it reads fast."""
+"""What a U-Net is made of: everything its shapes and its arithmetic depend on. No torch, so that it reads
+fast.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,6 @@ from ..options import option
 from .base import NetworkConfig
 from .tokens import TextConfig
 
-
 MAX_LEVELS = 10
 MAX_MULTIPLIER = 64
 
@@ -21,107 +22,202 @@ MAX_MULTIPLIER = 64
 class UNetConfig(NetworkConfig):
     """One U-Net for DDPM (2020), Improved DDPM and ADM (2021).
 
-    DDPM: conditioning "add", resample "conv", one head, attention where the picture is 16 wide.
-    ADM: conditioning "scale_shift" (adaptive group norm), resample "residual" (BigGAN), 64 channels a head,
-    attention at 32, 16 and 8. Level i works at 1 / (patch * 2**i) of the picture's size with `channels * multipliers[i]`.
-    `up_attention_levels`, where given, are the levels with attention on the way up; `attention_levels` then only those
-    on the way down.
+    DDPM: conditioning "add", resample "conv", one head, attention where the picture is 16 wide. ADM:
+    conditioning "scale_shift" (adaptive group norm), resample "residual" (BigGAN), 64 channels a head,
+    attention at 32, 16 and 8. Level i works at 1 / (patch * 2**i) of the picture's size with `channels *
+    multipliers[i]`. `up_attention_levels`, where given, are the levels with attention on the way up;
+    `attention_levels` then only those on the way down.
     """
 
     in_channels: int = option(3, "Channels of x.", low=1, high=64)
-    out_channels: int = option(3, "Channels of the output; twice those of x where the variance is learned.",
-                               low=1, high=128)
-    channels: int = option(64, "Base width: that of the time embedding, and of a level whose multiplier is 1.", low=8,
-                           high=2048)
+    out_channels: int = option(
+        3, "Channels of the output; twice those of x where the variance is learned.", low=1, high=128
+    )
+    channels: int = option(
+        64, "Base width: that of the time embedding, and of a level whose multiplier is 1.", low=8, high=2048
+    )
     multipliers: tuple[float, ...] = (1, 2, 2)
-    blocks: int = option(2, "Residual blocks per level on the way down; one more on the way up.", low=1, high=16)
+    blocks: int = option(
+        2, "Residual blocks per level on the way down; one more on the way up.", low=1, high=16
+    )
     attention_levels: tuple[int, ...] = ()
     heads: int = option(1, "Attention heads, unless head_channels is given.", low=1, high=256)
-    head_channels: int | None = option(None, "Channels of each attention head; overrides heads.", low=1, high=2048)
-    conditioning: str = option("scale_shift", "How time and class reach a block: added to its features, or as scale "
-                               "and shift of its second norm (adaptive group norm).", choices=("add", "scale_shift"))
-    resample: str = option("conv", "Between levels: a strided convolution, a residual block (BigGAN), or averaging and "
-                           "doubling without weights.", choices=("conv", "residual", "plain"))
-    downsample_padding: str = option("both", "Padding of the strided convolution: on both sides, or only at the end "
-                                     "(as TensorFlow's SAME does).", choices=("both", "end"))
-    patch: int = option(1, "Squares of this many pixels a side become one position with more channels, and the output's "
-                        "positions squares of pixels again (pixel unshuffle and shuffle): level 0 is that much smaller.",
-                        low=1, high=16)
+    head_channels: int | None = option(
+        None, "Channels of each attention head; overrides heads.", low=1, high=2048
+    )
+    conditioning: str = option(
+        "scale_shift",
+        "How time and class reach a block: added to its features, or as scale "
+        "and shift of its second norm (adaptive group norm).",
+        choices=("add", "scale_shift"),
+    )
+    resample: str = option(
+        "conv",
+        "Between levels: a strided convolution, a residual block (BigGAN), or averaging and "
+        "doubling without weights.",
+        choices=("conv", "residual", "plain"),
+    )
+    downsample_padding: str = option(
+        "both",
+        "Padding of the strided convolution: on both sides, or only at the end (as TensorFlow's SAME does).",
+        choices=("both", "end"),
+    )
+    patch: int = option(
+        1,
+        "Squares of this many pixels a side become one position with more channels, and the output's "
+        "positions squares of pixels again (pixel unshuffle and shuffle): level 0 is that much smaller.",
+        low=1,
+        high=16,
+    )
     dropout: float = option(0.0, "Dropout inside the residual blocks, in training.", low=0.0, high=0.99)
-    norm_groups: int = option(32, "Most groups of a group norm; fewer where they do not divide the channels.",
-                              low=1, high=256)
+    norm_groups: int = option(
+        32, "Most groups of a group norm; fewer where they do not divide the channels.", low=1, high=256
+    )
     norm_eps: float = option(1e-5, "Added to the variance in group norm.", low=1e-12, high=0.1)
-    time_order: str = option("cos_sin", "Order of the halves of the sinusoidal embedding.",
-                             choices=("cos_sin", "sin_cos"))
+    time_order: str = option(
+        "cos_sin", "Order of the halves of the sinusoidal embedding.", choices=("cos_sin", "sin_cos")
+    )
     time_shift: int = option(0, "Frequencies fall over half the embedding's width less this.", low=0, high=1)
-    classes: int | None = option(None, "Number of classes the network can be asked for.", low=1, high=1_000_000)
+    classes: int | None = option(
+        None, "Number of classes the network can be asked for.", low=1, high=1_000_000
+    )
     null_class: bool = option(False, "Whether one more class, the last, stands for any.")
     text: TextConfig | None = None
     # What published checkpoints of other programs need besides; the defaults are the papers' own networks.
-    class_embedding: str = option("table", "How a class is embedded: a row of a table, its number as a time is, a row "
-                                  "that joins the time's waves before their layers, or a row whose numbers are further "
-                                  "channels of x, each the same everywhere.",
-                                  choices=("table", "sinusoidal", "early", "channels"))
-    class_channels: int | None = option(None, "How many channels a class has where it is given as channels of x.", low=1, high=4096)
+    class_embedding: str = option(
+        "table",
+        "How a class is embedded: a row of a table, its number as a time is, a row "
+        "that joins the time's waves before their layers, or a row whose numbers are further "
+        "channels of x, each the same everywhere.",
+        choices=("table", "sinusoidal", "early", "channels"),
+    )
+    class_channels: int | None = option(
+        None, "How many channels a class has where it is given as channels of x.", low=1, high=4096
+    )
     up_attention_levels: tuple[int, ...] | None = None
-    middle: str = option("attention", "The middle: residual, attention, residual; without the attention; or nothing.",
-                         choices=("attention", "residual", "none"))
-    middle_groups: int | None = option(None, "Groups of the middle attention's norm: none given is as elsewhere, 0 is no "
-                                       "norm.", low=0, high=256)
+    middle: str = option(
+        "attention",
+        "The middle: residual, attention, residual; without the attention; or nothing.",
+        choices=("attention", "residual", "none"),
+    )
+    middle_groups: int | None = option(
+        None,
+        "Groups of the middle attention's norm: none given is as elsewhere, 0 is no norm.",
+        low=0,
+        high=256,
+    )
     middle_scale: float = option(1.0, "Each part of the middle is divided by this.", low=1e-3, high=1e3)
-    embedding_channels: int | None = option(None, "Width of the embedding of time and class; else 4 * channels.",
-                                            low=1, high=16384)
-    time_scale: float = option(1.0, "t is multiplied by this first: 1000 / T rescales other T to the usual range.",
-                               low=1e-6, high=1e6)
+    embedding_channels: int | None = option(
+        None, "Width of the embedding of time and class; else 4 * channels.", low=1, high=16384
+    )
+    time_scale: float = option(
+        1.0,
+        "t is multiplied by this first: 1000 / T rescales other T to the usual range.",
+        low=1e-6,
+        high=1e6,
+    )
     center_input: bool = option(False, "Whether x is first mapped from [0, 1] to [-1, 1], as 2 x - 1.")
     unit_input: bool = option(False, "Whether x is first mapped from [-1, 1] to [0, 1], as (x + 1) / 2.")
-    # Score-based models: DDPM++ and NCSN++ (Song et al. 2021), as their authors, EDM and diffusers build them.
-    stem_channels: int | None = option(None, "Channels after the first convolution; else those of the first level.", low=1,
-                                       high=16384)
+    # Score-based models: DDPM++ and NCSN++ (Song et al. 2021), as their authors, EDM and diffusers build
+    # them.
+    stem_channels: int | None = option(
+        None, "Channels after the first convolution; else those of the first level.", low=1, high=16384
+    )
     norm_least: int = option(1, "Fewest channels of a group of a group norm.", low=1, high=256)
-    resample_filter: str = option("box", "How residual blocks change size: averaging and repeating, or by the filter "
-                                  "(1, 3, 3, 1).", choices=("box", "fir"))
-    resample_skip: bool = option(False, "Whether residual blocks that change size have a 1x1 convolution on their skip.")
-    skip_scale: float = option(1.0, "Sums of residual blocks and attention are multiplied by this, but in the middle.",
-                               low=1e-3, high=1e3)
-    up_attention: str = option("each", "Attention on the way up: after each block of its level, or after the last.",
-                               choices=("each", "last"))
-    input_path: str = option("none", "How the noisy picture is fed in at every size.", choices=("none", "skip", "residual"))
-    output_path: str = option("none", "Whether every size adds its share to the output.", choices=("none", "skip"))
-    time_embedding: str = option("sinusoidal", "Waves of t: at falling frequencies, or at random ones that come with the "
-                                 "weights.", choices=("sinusoidal", "fourier"))
+    resample_filter: str = option(
+        "box",
+        "How residual blocks change size: averaging and repeating, or by the filter (1, 3, 3, 1).",
+        choices=("box", "fir"),
+    )
+    resample_skip: bool = option(
+        False, "Whether residual blocks that change size have a 1x1 convolution on their skip."
+    )
+    skip_scale: float = option(
+        1.0,
+        "Sums of residual blocks and attention are multiplied by this, but in the middle.",
+        low=1e-3,
+        high=1e3,
+    )
+    up_attention: str = option(
+        "each",
+        "Attention on the way up: after each block of its level, or after the last.",
+        choices=("each", "last"),
+    )
+    input_path: str = option(
+        "none", "How the noisy picture is fed in at every size.", choices=("none", "skip", "residual")
+    )
+    output_path: str = option(
+        "none", "Whether every size adds its share to the output.", choices=("none", "skip")
+    )
+    time_embedding: str = option(
+        "sinusoidal",
+        "Waves of t: at falling frequencies, or at random ones that come with the weights.",
+        choices=("sinusoidal", "fourier"),
+    )
     time_channels: int | None = option(None, "Number of waves; else as many as channels.", low=2, high=16384)
     time_log: bool = option(False, "Whether the logarithm of t is taken first, after time_scale.")
 
     def __post_init__(self) -> None:
         options.check(self)
-        for name, allowed, most in (("multipliers", (int, float), MAX_LEVELS), ("attention_levels", (int,), MAX_LEVELS),
-                                    ("up_attention_levels", (int,), MAX_LEVELS)):
+        for name, allowed, most in (
+            ("multipliers", (int, float), MAX_LEVELS),
+            ("attention_levels", (int,), MAX_LEVELS),
+            ("up_attention_levels", (int,), MAX_LEVELS),
+        ):
             value = getattr(self, name)
             if value is None and name == "up_attention_levels":
                 continue
-            if not isinstance(value, tuple) or len(value) > most or not all(type(v) in allowed for v in value):
+            if (
+                not isinstance(value, tuple)
+                or len(value) > most
+                or not all(type(v) in allowed for v in value)
+            ):
                 raise OptionError(f"{name} must be a list of at most {most} numbers, got {value!r}.")
+        self._check_levels()
+        self._check_conditioning()
+
+    def _check_levels(self) -> None:
+        """Multipliers and attention fit the number of levels, and channels are whole."""
         if not self.multipliers or not all(0 < m <= MAX_MULTIPLIER for m in self.multipliers):
-            raise OptionError(f"multipliers must be one or more numbers above 0 and up to {MAX_MULTIPLIER}, "
-                              f"got {self.multipliers!r}.")
-        for name, levels in (("attention_levels", self.attention_levels), ("up_attention_levels", self.attention_going_up)):
+            raise OptionError(
+                f"multipliers must be one or more numbers above 0 and up to {MAX_MULTIPLIER}, "
+                f"got {self.multipliers!r}."
+            )
+        for name, levels in (
+            ("attention_levels", self.attention_levels),
+            ("up_attention_levels", self.attention_going_up),
+        ):
             if not all(0 <= level < len(self.multipliers) for level in levels):
-                raise OptionError(f"{name} must lie in 0..{len(self.multipliers) - 1}, one level per multiplier; "
-                                  f"got {levels!r}.")
+                raise OptionError(
+                    f"{name} must lie in 0..{len(self.multipliers) - 1}, one level per multiplier; "
+                    f"got {levels!r}."
+                )
         for level, width in enumerate(self.widths):
             if width < 1 or width != int(width):
-                raise OptionError(f"Level {level} has {width:g} channels; channels * multipliers must be whole.")
+                raise OptionError(
+                    f"Level {level} has {width:g} channels; channels * multipliers must be whole."
+                )
             in_middle = level == len(self.widths) - 1 and self.middle == "attention"
             if level in self.attention_levels or level in self.attention_going_up or in_middle:
                 self.heads_for(int(width))
+
+    def _check_conditioning(self) -> None:
+        """Time, class, text and the picture's paths fit each other."""
         if self.time_embedding == "fourier" and self.waves % 2:
-            raise OptionError(f"Fourier features are sines and cosines, so an even number; time_channels is {self.waves}.")
+            raise OptionError(
+                f"Fourier features are sines and cosines, so an even number; time_channels is {self.waves}."
+            )
         if self.patch > 1 and (self.input_path != "none" or self.output_path != "none"):
-            raise OptionError(f"A picture that is fed in or put out at every size is not cut into patches; patch is {self.patch}, "
-                              f"input_path {self.input_path!r}, output_path {self.output_path!r}.")
-        if (self.class_channels is not None) != (self.class_embedding == "channels" and self.classes is not None):
-            raise OptionError("class_channels belongs to classes whose class_embedding is 'channels', and they need it.")
+            raise OptionError(
+                "A picture that is fed in or put out at every size is not cut into patches; patch is "
+                f"{self.patch}, input_path {self.input_path!r}, output_path {self.output_path!r}."
+            )
+        if (self.class_channels is not None) != (
+            self.class_embedding == "channels" and self.classes is not None
+        ):
+            raise OptionError(
+                "class_channels belongs to classes whose class_embedding is 'channels', and they need it."
+            )
         if self.null_class and self.classes is None:
             raise OptionError("null_class needs classes.")
         if self.text is not None and not isinstance(self.text, TextConfig):
@@ -130,7 +226,9 @@ class UNetConfig(NetworkConfig):
     @property
     def widths(self) -> tuple[int, ...]:
         """Channels of each level."""
-        products = [self.channels * m for m in self.multipliers]        # 96 * (128 / 96) may miss 128 by a rounding error
+        products = [
+            self.channels * m for m in self.multipliers
+        ]  # 96 * (128 / 96) may miss 128 by a rounding error
         return tuple(round(w) if abs(w - round(w)) < 1e-9 * w else w for w in products)
 
     @property
@@ -172,5 +270,8 @@ class UNetConfig(NetworkConfig):
     def from_json(cls, given: Mapping[str, Any]) -> UNetConfig:
         """Strict: an unknown field is an `OptionError`, a missing one takes its default."""
         if isinstance(text := given.get("text"), Mapping):
-            given = {**given, "text": options.build(TextConfig, text, "field of the text encoder's configuration")}
+            given = {
+                **given,
+                "text": options.build(TextConfig, text, "field of the text encoder's configuration"),
+            }
         return options.build(cls, given, "field of the network's configuration")

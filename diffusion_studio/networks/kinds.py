@@ -33,5 +33,7 @@ def from_json(given: Mapping[str, Any]) -> NetworkConfig:
     fields = dict(given)
     name = fields.pop("name", None)
     if not isinstance(name, str) or name not in CONFIGS:
-        raise OptionError(f"The network is of kind {name!r:.80}; this version knows {', '.join(map(repr, CONFIGS))}.")
+        raise OptionError(
+            f"The network is of kind {name!r:.80}; this version knows {', '.join(map(repr, CONFIGS))}."
+        )
     return CONFIGS[name].from_json(fields)

@@ -16,24 +16,30 @@ from .mlp_config import DIMENSIONS, MLPConfig
 class MLP(nn.Module):
     """`mlp(x, t, label)`: (N, ..., 2) points, (N,) time labels, (N,) class indices -> (N, ..., out_channels).
 
-    (N, 2) are N points with a time each; in (N, P, 2) the P points of a cloud share theirs, and its label. The points of
-    a cloud know nothing of each other. Time and class scale and shift what enters every layer. With `config.null_class` the index `config.classes` means any class.
+    (N, 2) are N points with a time each; in (N, P, 2) the P points of a cloud share theirs, and its label.
+    The points of a cloud know nothing of each other. Time and class scale and shift what enters every layer.
+    With `config.null_class` the index `config.classes` means any class.
     """
 
     def __init__(self, config: MLPConfig) -> None:
         super().__init__()
         self.config = config
         width = config.width
-        self.time = nn.Sequential(nn.Linear(config.time_channels, width), nn.SiLU(), nn.Linear(width, 2 * width))
-        self.label = None if config.classes is None else nn.Embedding(config.classes + config.null_class, 2 * width)
+        self.time = nn.Sequential(
+            nn.Linear(config.time_channels, width), nn.SiLU(), nn.Linear(width, 2 * width)
+        )
+        self.label = (
+            None if config.classes is None else nn.Embedding(config.classes + config.null_class, 2 * width)
+        )
         self.first = nn.Linear(DIMENSIONS * (1 + 2 * config.frequencies), width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(config.layers))
         self.last = nn.Linear(width, config.out_channels)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None,
-                text: None = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None
+    ) -> torch.Tensor:
         if x.ndim < 2 or x.shape[-1] != DIMENSIONS:
             raise OptionError(f"This network takes points (N, ..., {DIMENSIONS}), got {tuple(x.shape)}.")
         if (label is None) != (self.label is None):
@@ -50,7 +56,9 @@ class MLP(nn.Module):
         return self.last(F.silu(h))
 
     def _waves(self, x: torch.Tensor) -> torch.Tensor:
-        """The coordinates with their sines and cosines, from a wave of length 8, which spans the data, down by octaves."""
+        """The coordinates with their sines and cosines, from a wave of length 8, which spans the data,
+        down by octaves.
+        """
         scales = 2.0 ** torch.arange(self.config.frequencies, device=x.device, dtype=x.dtype) * (math.pi / 4)
         angles = (x[..., None] * scales).flatten(-2)
         return torch.cat([x, angles.sin(), angles.cos()], dim=-1)

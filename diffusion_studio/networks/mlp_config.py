@@ -15,15 +15,25 @@ DIMENSIONS = 2
 
 @dataclass(frozen=True)
 class MLPConfig(NetworkConfig):
-    """A small network for 2-D points, in the place of the radial basis functions of Sohl-Dickstein et al. 2015, section 3.1.1."""
+    """A small network for 2-D points, in the place of the radial basis functions of Sohl-Dickstein et al.
+    2015, section 3.1.1.
+    """
 
-    out_channels: int = option(2, "Numbers given for each point; 4 where the variance is learned.", low=2, high=4)
+    out_channels: int = option(
+        2, "Numbers given for each point; 4 where the variance is learned.", low=2, high=4
+    )
     width: int = option(96, "Width of the layers.", low=8, high=1024)
     layers: int = option(4, "Hidden layers.", low=1, high=32)
     time_channels: int = option(64, "Sines and cosines of the time label.", low=2, high=1024)
-    frequencies: int = option(5, "Octaves of sines and cosines of each coordinate, besides the coordinate: fine detail.",
-                              low=0, high=12)
-    classes: int | None = option(None, "Number of classes the network can be asked for.", low=1, high=1_000_000)
+    frequencies: int = option(
+        5,
+        "Octaves of sines and cosines of each coordinate, besides the coordinate: fine detail.",
+        low=0,
+        high=12,
+    )
+    classes: int | None = option(
+        None, "Number of classes the network can be asked for.", low=1, high=1_000_000
+    )
     null_class: bool = option(False, "Whether one more class, the last, stands for any.")
     in_channels: ClassVar[int] = DIMENSIONS
     reduction: ClassVar[int] = 1

@@ -25,5 +25,7 @@ NETWORKS: dict[type[NetworkConfig], type[nn.Module]] = {
 
 
 def build(config: NetworkConfig) -> nn.Module:
-    """The network, called as `network(x, t, label, text)`; one with `self_condition` takes its last x0 after those."""
+    """The network, called as `network(x, t, label, text)`; one with `self_condition` takes its last x0
+    after those.
+    """
     return NETWORKS[type(config)](config)

@@ -8,12 +8,13 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-WIDE = 16                   # channels of a group from which on torch's own way back is quick
+WIDE = 16  # channels of a group from which on torch's own way back is quick
 
 
 class GroupNorm(nn.GroupNorm):
-    """`torch.nn.GroupNorm` (Wu & He 2018). In bf16 on a CPU, with the channels innermost and few of them in a group, training goes
-    back in a quarter to a half of torch's time: by sums over positions and two more passes, each rounded to bf16.
+    """`torch.nn.GroupNorm` (Wu & He 2018). In bf16 on a CPU, with the channels innermost and few of them
+    in a group, training goes back in a quarter to a half of torch's time: by sums over positions and two
+    more passes, each rounded to bf16.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -34,7 +35,9 @@ class _Quick(torch.autograd.Function):
     """Forward is torch's own."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, groups: int, eps: float) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, groups: int, eps: float
+    ) -> torch.Tensor:
         n, c, h, w = x.shape
         made, mean, rstd = torch.native_group_norm(x, weight, bias, n, c, h * w, groups, eps)
         ctx.save_for_backward(x, weight, mean, rstd)
@@ -48,14 +51,20 @@ class _Quick(torch.autograd.Function):
         groups = mean.shape[1]
         each = c // groups
 
-        def spread(of_groups: torch.Tensor) -> torch.Tensor:        # (N, groups) -> (N, 1, C), a number for each channel
+        def spread(
+            of_groups: torch.Tensor,
+        ) -> torch.Tensor:  # (N, groups) -> (N, 1, C), a number for each channel
             return of_groups.repeat_interleave(each, 1).to(x.dtype)[:, None]
 
         flat = (n, h * w, c)
         dy = pull.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).reshape(flat)
-        near = mean.to(x.dtype).float()                 # a mean far from zero leaves bf16 no digits for the rest: take it off first
-        z = torch.addcmul(spread((near - mean) * rstd), x.permute(0, 2, 3, 1).reshape(flat) - spread(near), spread(rstd))
-        by_bias, by_weight = dy.sum(1).float(), (dy * z).sum(1).float()         # (N, C), added in fp32 by torch
+        near = mean.to(
+            x.dtype
+        ).float()  # a mean far from zero leaves bf16 no digits for the rest: take it off first
+        z = torch.addcmul(
+            spread((near - mean) * rstd), x.permute(0, 2, 3, 1).reshape(flat) - spread(near), spread(rstd)
+        )
+        by_bias, by_weight = dy.sum(1).float(), (dy * z).sum(1).float()  # (N, C), added in fp32 by torch
         share = weight.float() / (each * h * w)
         mean_dz = (by_bias * share).view(n, groups, each).sum(2)
         mean_zdz = (by_weight * share).view(n, groups, each).sum(2)

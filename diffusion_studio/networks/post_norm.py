@@ -15,7 +15,9 @@ _EPS = 1e-5
 
 
 class ChannelNorm(nn.Module):
-    """Each position over its channels: divided by their root mean square ("rms"), or by mean and variance ("layer")."""
+    """Each position over its channels: divided by their root mean square ("rms"), or by mean and variance
+    ("layer").
+    """
 
     def __init__(self, width: int, kind: str) -> None:
         super().__init__()
@@ -44,11 +46,18 @@ class Half(nn.Module):
 
     def __init__(self, width_in: int, width_out: int, config: PostNormConfig) -> None:
         super().__init__()
-        self.conv = (StandardizedConv if config.standardized else nn.Conv2d)(width_in, width_out, 3, padding=1)
-        self.norm = ChannelNorm(width_out, "rms") if config.norm == "rms" else \
-            nn.GroupNorm(config.norm_groups, width_out, eps=_EPS)
+        self.conv = (StandardizedConv if config.standardized else nn.Conv2d)(
+            width_in, width_out, 3, padding=1
+        )
+        self.norm = (
+            ChannelNorm(width_out, "rms")
+            if config.norm == "rms"
+            else nn.GroupNorm(config.norm_groups, width_out, eps=_EPS)
+        )
 
-    def forward(self, x: torch.Tensor, scale_shift: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, scale_shift: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> torch.Tensor:
         x = self.norm(self.conv(x))
         if scale_shift is not None:
             scale, shift = scale_shift
@@ -74,8 +83,8 @@ class Block(nn.Module):
 class Attention(nn.Module):
     """Attention over all positions and a memory, with a skip: full, or linear in the number of positions.
 
-    Linear: softmax(q) over the channels of a head, softmax(k) over the positions, so that the product of k and v comes
-    first (Shen et al. 2021, eq. 4).
+    Linear: softmax(q) over the channels of a head, softmax(k) over the positions, so that the product of k
+    and v comes first (Shen et al. 2021, eq. 4).
     """
 
     def __init__(self, width: int, heads: int, channels: int, full: bool, config: PostNormConfig) -> None:
@@ -96,18 +105,24 @@ class Attention(nn.Module):
         if self.full:
             q, k, v = (part.transpose(2, 3) for part in (q, k, v))
         if self.memory is not None:
-            k, v = (torch.cat([kept.expand(n, *kept.shape), part], dim=2 if self.full else 3)
-                    for kept, part in zip(self.memory, (k, v)))
-        mixed = self._full(q, k, v).transpose(2, 3) if self.full else self._linear(q, k, v / (h * w) if self.divided else v)
+            k, v = (
+                torch.cat([kept.expand(n, *kept.shape), part], dim=2 if self.full else 3)
+                for kept, part in zip(self.memory, (k, v))
+            )
+        mixed = (
+            self._full(q, k, v).transpose(2, 3)
+            if self.full
+            else self._linear(q, k, v / (h * w) if self.divided else v)
+        )
         return self.norm_out(self.out(mixed.reshape(n, -1, h, w))) + x
 
     def _full(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         if self.cosine is not None:
-            q, k = F.normalize(q, dim=2), F.normalize(k, dim=2)          # over the positions, as in the origin
+            q, k = F.normalize(q, dim=2), F.normalize(k, dim=2)  # over the positions, as in the origin
         return F.scaled_dot_product_attention(q, k, v, scale=self.cosine)
 
     def _linear(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        context = k.softmax(dim=3) @ v.transpose(2, 3)                          # (N, heads, channels of k, channels of v)
+        context = k.softmax(dim=3) @ v.transpose(2, 3)  # (N, heads, channels of k, channels of v)
         return context.transpose(2, 3) @ (q.softmax(dim=2) * q.shape[2] ** -0.5)
 
 
@@ -122,8 +137,8 @@ class Level(nn.Module):
 class PostNormUNet(nn.Module):
     """`unet(x, t, label, text, before)`: (N, in, H, W), (N,) times, (N,) class indices -> (N, out, H, W).
 
-    H and W must be multiples of `config.reduction`. With `config.null_class` the index `config.classes` means any class.
-    `before` is the last x0 of a network that is given it (none: zeros); texts are not taken.
+    H and W must be multiples of `config.reduction`. With `config.null_class` the index `config.classes` means
+    any class. `before` is the last x0 of a network that is given it (none: zeros); texts are not taken.
     """
 
     def __init__(self, config: PostNormConfig) -> None:
@@ -131,7 +146,9 @@ class PostNormUNet(nn.Module):
         self.config, widths, top = config, config.widths, config.levels - 1
         emb = 4 * config.channels
         self.waves = nn.Parameter(torch.randn(config.learned_waves)) if config.learned_waves else None
-        self.time = _two_layers(2 * config.learned_waves + 1 if config.learned_waves else config.channels, emb)
+        self.time = _two_layers(
+            2 * config.learned_waves + 1 if config.learned_waves else config.channels, emb
+        )
         self.label = nn.Embedding(config.classes, config.channels) if config.classes else None
         self.any_label = nn.Parameter(torch.randn(config.channels)) if config.null_class else None
         self.label_mlp = _two_layers(config.channels, emb) if config.classes else None
@@ -142,25 +159,55 @@ class PostNormUNet(nn.Module):
         self.conv_in = nn.Conv2d(config.in_channels * (1 + config.self_condition), widths[0], 7, padding=3)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for level, (width, out) in enumerate(zip(widths, widths[1:])):
-            change = nn.Conv2d(width, out, 3, padding=1) if level == top else _Unshuffle(width, out) \
-                if config.down == "unshuffle" else nn.Conv2d(width, out, 4, stride=2, padding=1)
-            self.down.append(Level(Block(width, width, config), Block(width, width, config),
-                                   attention(width, level, level in config.full_attention), change))
-        self.middle = nn.ModuleList([Block(widths[-1], widths[-1], config), attention(widths[-1], top, True),
-                                     Block(widths[-1], widths[-1], config)])
+            change = (
+                nn.Conv2d(width, out, 3, padding=1)
+                if level == top
+                else _Unshuffle(width, out)
+                if config.down == "unshuffle"
+                else nn.Conv2d(width, out, 4, stride=2, padding=1)
+            )
+            self.down.append(
+                Level(
+                    Block(width, width, config),
+                    Block(width, width, config),
+                    attention(width, level, level in config.full_attention),
+                    change,
+                )
+            )
+        self.middle = nn.ModuleList(
+            [
+                Block(widths[-1], widths[-1], config),
+                attention(widths[-1], top, True),
+                Block(widths[-1], widths[-1], config),
+            ]
+        )
         for level in range(top, -1, -1):
             width, out = widths[level + 1], widths[level]
             change = _Upsample(width, out) if level else nn.Conv2d(width, out, 3, padding=1)
-            self.up.append(Level(Block(width + out, width, config), Block(width + out, width, config),
-                                 attention(width, level, level in config.full_attention), change))
+            self.up.append(
+                Level(
+                    Block(width + out, width, config),
+                    Block(width + out, width, config),
+                    attention(width, level, level in config.full_attention),
+                    change,
+                )
+            )
         self.last = Block(2 * widths[0], widths[0], config)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 1)
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None,
-                before: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        label: torch.Tensor | None = None,
+        text: None = None,
+        before: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         if x.shape[1] != self.config.in_channels or any(side % self.config.reduction for side in x.shape[2:]):
-            raise OptionError(f"This U-Net takes (N, {self.config.in_channels}, H, W) with H and W multiples of "
-                              f"{self.config.reduction}, got {tuple(x.shape)}.")
+            raise OptionError(
+                f"This U-Net takes (N, {self.config.in_channels}, H, W) with H and W multiples of "
+                f"{self.config.reduction}, got {tuple(x.shape)}."
+            )
         if (label is None) != (self.label is None):
             raise OptionError("This U-Net " + ("needs" if label is None else "takes no") + " class label.")
         emb = self._embed(t, label, x.dtype)

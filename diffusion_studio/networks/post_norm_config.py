@@ -1,4 +1,6 @@
-"""The U-Net that normalises after its convolutions, as lucidrains' denoising-diffusion-pytorch has it. No torch."""
+"""The U-Net that normalises after its convolutions, as lucidrains' denoising-diffusion-pytorch has it. No
+torch.
+"""
 
 from __future__ import annotations
 
@@ -17,36 +19,64 @@ MAX_LEVELS = 10
 class PostNormConfig(NetworkConfig):
     """Two blocks and an attention on each level, each block a convolution, then its norm; both leave a skip.
 
-    Level i works at 1 / 2**i of the picture's size with `widths[i]` channels, and hands `widths[i + 1]` on. Attention is
-    linear in the number of positions (Katharopoulos et al. 2020; Shen et al. 2021) but on `full_attention` and in the
-    middle.
+    Level i works at 1 / 2**i of the picture's size with `widths[i]` channels, and hands `widths[i + 1]` on.
+    Attention is linear in the number of positions (Katharopoulos et al. 2020; Shen et al. 2021) but on
+    `full_attention` and in the middle.
     """
 
     in_channels: int = option(3, "Channels of x.", low=1, high=64)
-    out_channels: int = option(3, "Channels of the output; twice those of x where the variance is learned.", low=1, high=128)
+    out_channels: int = option(
+        3, "Channels of the output; twice those of x where the variance is learned.", low=1, high=128
+    )
     channels: int = option(64, "Base width: the time embedding has four times as many.", low=2, high=2048)
     widths: tuple[int, ...] = (64, 64, 128, 256, 512)
     full_attention: tuple[int, ...] = (3,)
     heads: tuple[int, ...] = (4, 4, 4, 4)
     head_channels: tuple[int, ...] = (32, 32, 32, 32)
-    memory: int = option(4, "Learned keys and values that every attention sees besides the picture's.", low=0, high=4096)
-    norm: str = option("rms", "Norm after a convolution: of each position over its channels, or of groups of channels.",
-                       choices=("rms", "group"))
+    memory: int = option(
+        4, "Learned keys and values that every attention sees besides the picture's.", low=0, high=4096
+    )
+    norm: str = option(
+        "rms",
+        "Norm after a convolution: of each position over its channels, or of groups of channels.",
+        choices=("rms", "group"),
+    )
     norm_groups: int = option(8, "Groups of a group norm.", low=1, high=256)
     standardized: bool = option(False, "Whether a block's convolutions are standardised (Qiao et al. 2019).")
     attention_norm: str = option("rms", "Norm before an attention.", choices=("rms", "layer", "layer_bias"))
     divided: bool = option(False, "Whether linear attention divides its values by the number of positions.")
-    cosine_scale: float | None = option(None, "Each channel of queries and keys has unit length over the positions, and "
-                                        "their products are multiplied by this.", low=1e-3, high=1e3)
-    down: str = option("unshuffle", "Halving: 2x2 positions become channels, or a strided 4x4 convolution.",
-                       choices=("unshuffle", "strided"))
-    learned_waves: int | None = option(None, "Time is embedded by this many learned frequencies and itself, not by falling "
-                                       "ones.", low=1, high=4096)
-    wave_period: float = option(10_000.0, "Longest period of the falling frequencies, over 2 pi.", low=1.0, high=1e9)
-    time: str = option("t", "What the network takes for the time: the label, or the level's log-SNR.",
-                       choices=("t", "log_snr"))
-    self_condition: bool = option(False, "Whether the network is given its last x0 (Chen et al. 2022, Analog Bits).")
-    classes: int | None = option(None, "Number of classes the network can be asked for.", low=1, high=1_000_000)
+    cosine_scale: float | None = option(
+        None,
+        "Each channel of queries and keys has unit length over the positions, and "
+        "their products are multiplied by this.",
+        low=1e-3,
+        high=1e3,
+    )
+    down: str = option(
+        "unshuffle",
+        "Halving: 2x2 positions become channels, or a strided 4x4 convolution.",
+        choices=("unshuffle", "strided"),
+    )
+    learned_waves: int | None = option(
+        None,
+        "Time is embedded by this many learned frequencies and itself, not by falling ones.",
+        low=1,
+        high=4096,
+    )
+    wave_period: float = option(
+        10_000.0, "Longest period of the falling frequencies, over 2 pi.", low=1.0, high=1e9
+    )
+    time: str = option(
+        "t",
+        "What the network takes for the time: the label, or the level's log-SNR.",
+        choices=("t", "log_snr"),
+    )
+    self_condition: bool = option(
+        False, "Whether the network is given its last x0 (Chen et al. 2022, Analog Bits)."
+    )
+    classes: int | None = option(
+        None, "Number of classes the network can be asked for.", low=1, high=1_000_000
+    )
     null_class: bool = option(False, "Whether one more class, the last, stands for any.")
 
     def __post_init__(self) -> None:
@@ -54,14 +84,23 @@ class PostNormConfig(NetworkConfig):
         levels = len(self.widths) - 1 if isinstance(self.widths, tuple) else 0
         for name, low, high in (("widths", 1, 65536), ("heads", 1, 256), ("head_channels", 1, 2048)):
             value, wanted = getattr(self, name), levels + (name == "widths")
-            if not isinstance(value, tuple) or len(value) != wanted or not 1 <= levels <= MAX_LEVELS \
-                    or not all(type(one) is int and low <= one <= high for one in value):
-                raise OptionError(f"{name} must be a list of numbers from {low} to {high}, "
-                                  f"{'one more than levels (at most 10)' if name == 'widths' else 'one a level'}, got "
-                                  f"{value!r:.200}.")
-        if not isinstance(self.full_attention, tuple) \
-                or not all(type(one) is int and 0 <= one < levels for one in self.full_attention):
-            raise OptionError(f"full_attention must list levels from 0 to {levels - 1}, got {self.full_attention!r:.200}.")
+            if (
+                not isinstance(value, tuple)
+                or len(value) != wanted
+                or not 1 <= levels <= MAX_LEVELS
+                or not all(type(one) is int and low <= one <= high for one in value)
+            ):
+                raise OptionError(
+                    f"{name} must be a list of numbers from {low} to {high}, "
+                    f"{'one more than levels (at most 10)' if name == 'widths' else 'one a level'}, got "
+                    f"{value!r:.200}."
+                )
+        if not isinstance(self.full_attention, tuple) or not all(
+            type(one) is int and 0 <= one < levels for one in self.full_attention
+        ):
+            raise OptionError(
+                f"full_attention must list levels from 0 to {levels - 1}, got {self.full_attention!r:.200}."
+            )
         if self.norm == "group" and (wrong := [w for w in self.widths if w % self.norm_groups]):
             raise OptionError(f"{wrong[0]} channels do not divide into {self.norm_groups} groups.")
         if self.classes is None and self.null_class:

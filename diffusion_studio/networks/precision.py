@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-WAVES = ("frequencies", "waves")        # rounding these moves an angle of many turns by most of a radian
+WAVES = ("frequencies", "waves")  # rounding these moves an angle of many turns by most of a radian
 
 
 def dtype_of(name: str, dtype: torch.dtype | None) -> torch.dtype | None:
@@ -16,7 +16,9 @@ def dtype_of(name: str, dtype: torch.dtype | None) -> torch.dtype | None:
 
 def cast(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The network itself, there and of that dtype but for its waves."""
-    kept = {name: weight.data for name, weight in network.named_parameters() if dtype_of(name, dtype) != dtype}
+    kept = {
+        name: weight.data for name, weight in network.named_parameters() if dtype_of(name, dtype) != dtype
+    }
     network.to(device=device, dtype=dtype)
     for name, weight in network.named_parameters():
         if name in kept:

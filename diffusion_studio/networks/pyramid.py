@@ -1,4 +1,6 @@
-"""What NCSN++ (Song et al. 2021, appendix H) has besides: smooth resampling, and the picture at every size on both ways."""
+"""What NCSN++ (Song et al. 2021, appendix H) has besides: smooth resampling, and the picture at every size
+on both ways.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def _fir(x: torch.Tensor) -> torch.Tensor:
 
 
 class SmoothDown(nn.Module):
-    """Halving without aliases: filtered, then every other pixel. `padding` is what a convolution before it left to pad."""
+    """Halving without aliases: filtered, then every other pixel. `padding` is what a convolution before it
+    left to pad.
+    """
 
     def __init__(self, padding: int = 1) -> None:
         super().__init__()
@@ -60,7 +64,8 @@ def doubling(config: UNetConfig) -> nn.Module:
 
 
 class InputStep(nn.Module):
-    """One level of the way down on which the noisy picture itself, ever smaller, is fed in: `(h, picture)` -> both, changed.
+    """One level of the way down on which the noisy picture itself, ever smaller, is fed in: `(h, picture)` ->
+    both, changed.
 
     "skip" adds the picture's projection to the features; "residual" carries on what a convolution made of it.
     """
@@ -78,7 +83,10 @@ class InputStep(nn.Module):
         if not self.residual:
             picture = self.down(picture)
             return h + self.conv(picture), picture
-        made = self.down(F.conv2d(picture, self.conv.weight, padding=self.conv.padding)) + self.conv.bias[:, None, None]
+        made = (
+            self.down(F.conv2d(picture, self.conv.weight, padding=self.conv.padding))
+            + self.conv.bias[:, None, None]
+        )
         h = (h + made) * math.sqrt(0.5)
         return h, h
 
@@ -99,6 +107,10 @@ class OutputStep(nn.Module):
 
 
 def fourier(t: torch.Tensor, frequencies: torch.Tensor, order: str) -> torch.Tensor:
-    """(N,) labels and (F,) frequencies -> (N, 2 F) random Fourier features (Tancik et al. 2020), in float32."""
+    """(N,) labels and (F,) frequencies -> (N, 2 F) random Fourier features (Tancik et al. 2020), in
+    float32.
+    """
     angles = t.float()[:, None] * frequencies.float() * 2 * math.pi
-    return torch.cat((angles.cos(), angles.sin()) if order == "cos_sin" else (angles.sin(), angles.cos()), dim=1)
+    return torch.cat(
+        (angles.cos(), angles.sin()) if order == "cos_sin" else (angles.sin(), angles.cos()), dim=1
+    )

@@ -11,14 +11,24 @@ from .small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
 
 
 class TwoConvs(nn.Module):
-    """Convolution, norm over all, GELU, convolution, norm over all; where it is residual, added to x and GELU again."""
+    """Convolution, norm over all, GELU, convolution, norm over all; where it is residual, added to x and
+    GELU again.
+    """
 
-    def __init__(self, width_in: int, width_out: int, between: int | None = None, residual: bool = False) -> None:
+    def __init__(
+        self, width_in: int, width_out: int, between: int | None = None, residual: bool = False
+    ) -> None:
         super().__init__()
         between = between or width_out
         self.residual = residual
-        self.conv1, self.norm1 = nn.Conv2d(width_in, between, 3, padding=1, bias=False), nn.GroupNorm(1, between)
-        self.conv2, self.norm2 = nn.Conv2d(between, width_out, 3, padding=1, bias=False), nn.GroupNorm(1, width_out)
+        self.conv1, self.norm1 = (
+            nn.Conv2d(width_in, between, 3, padding=1, bias=False),
+            nn.GroupNorm(1, between),
+        )
+        self.conv2, self.norm2 = (
+            nn.Conv2d(between, width_out, 3, padding=1, bias=False),
+            nn.GroupNorm(1, width_out),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h = self.norm2(self.conv2(F.gelu(self.norm1(self.conv1(x)))))
@@ -26,13 +36,23 @@ class TwoConvs(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Self-attention over all positions and a feed-forward, each after a norm and with a skip (Vaswani et al. 2017)."""
+    """Self-attention over all positions and a feed-forward, each after a norm and with a skip (Vaswani et
+    al. 2017).
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm, self.qkv, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.norm2, self.linear1, self.linear2 = nn.LayerNorm(width), nn.Linear(width, width), nn.Linear(width, width)
+        self.norm, self.qkv, self.out = (
+            nn.LayerNorm(width),
+            nn.Linear(width, 3 * width),
+            nn.Linear(width, width),
+        )
+        self.norm2, self.linear1, self.linear2 = (
+            nn.LayerNorm(width),
+            nn.Linear(width, width),
+            nn.Linear(width, width),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         n, c, h, w = x.shape
@@ -58,7 +78,9 @@ class Stage(nn.Module):
 
 
 class MaxPoolUNet(nn.Module):
-    """`unet(x, t, label)`: H and W multiples of `config.reduction`; the index `config.classes` means any class."""
+    """`unet(x, t, label)`: H and W multiples of `config.reduction`; the index `config.classes` means any
+    class.
+    """
 
     def __init__(self, config: MaxPoolConfig) -> None:
         super().__init__()
@@ -74,8 +96,9 @@ class MaxPoolUNet(nn.Module):
             width = out
         self.conv_out = nn.Conv2d(width, config.out_channels, 1)
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None,
-                text: None = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None
+    ) -> torch.Tensor:
         _check(self, x, label, multiple=True)
         # a power, as in the origin: at t near 1000 the last bit of a frequency is 1e-4 of an angle
         width = self.config.embedding_channels
@@ -102,14 +125,19 @@ class FrozenBatchNorm(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.running_mean, self.running_var = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.ones(width))
+        self.running_mean, self.running_var = (
+            nn.Parameter(torch.zeros(width)),
+            nn.Parameter(torch.ones(width)),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training=False)
 
 
 class TwoBatchConvs(nn.Module):
-    """Convolution, batch norm, GELU, twice; where it is residual, the sum of both halves over sqrt(2), as 1.414."""
+    """Convolution, batch norm, GELU, twice; where it is residual, the sum of both halves over sqrt(2), as
+    1.414.
+    """
 
     def __init__(self, width_in: int, width_out: int, residual: bool = False) -> None:
         super().__init__()
@@ -137,13 +165,22 @@ class VectorUNet(nn.Module):
         self.label = nn.ModuleList(_embedding(config.classes, out, nn.GELU) for out in (2 * width, width))
         self.widen = nn.ConvTranspose2d(2 * width, 2 * width, config.pool, stride=config.pool)
         self.norm = nn.GroupNorm(8, 2 * width)
-        self.up = nn.ModuleList(nn.ModuleList([nn.ConvTranspose2d(2 * into, width, 2, stride=2), TwoBatchConvs(width, width),
-                                               TwoBatchConvs(width, width)]) for into in (2 * width, width))
+        self.up = nn.ModuleList(
+            nn.ModuleList(
+                [
+                    nn.ConvTranspose2d(2 * into, width, 2, stride=2),
+                    TwoBatchConvs(width, width),
+                    TwoBatchConvs(width, width),
+                ]
+            )
+            for into in (2 * width, width)
+        )
         self.conv_last, self.norm_out = nn.Conv2d(2 * width, width, 3, padding=1), nn.GroupNorm(8, width)
         self.conv_out = nn.Conv2d(width, config.out_channels, 3, padding=1)
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None,
-                text: None = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None
+    ) -> torch.Tensor:
         _check(self, x, label)
         t = (t.float() / self.config.timesteps)[:, None].to(x.dtype)
         # as in training a known class is -1 at its place, and "any" is all zeros
@@ -168,7 +205,10 @@ class NormedConvs(nn.Module):
     def __init__(self, width_in: int, width_out: int, side: int | None) -> None:
         super().__init__()
         self.norm = nn.LayerNorm((width_in, side, side)) if side else nn.Identity()
-        self.conv1, self.conv2 = nn.Conv2d(width_in, width_out, 3, padding=1), nn.Conv2d(width_out, width_out, 3, padding=1)
+        self.conv1, self.conv2 = (
+            nn.Conv2d(width_in, width_out, 3, padding=1),
+            nn.Conv2d(width_out, width_out, 3, padding=1),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.silu(self.conv2(F.silu(self.conv1(self.norm(x)))))
@@ -183,24 +223,48 @@ class LayerNormUNet(nn.Module):
         self.waves = nn.Parameter(torch.randn(config.timesteps, config.time_channels))
         self.time, self.levels = nn.ModuleList(), nn.ModuleList()
         quarter = side // 4
-        for at, widths in ((side, (config.in_channels, w, w, w)), (side // 2, (w, 2 * w, 2 * w, 2 * w)),
-                           (quarter, (2 * w, 4 * w, 4 * w, 4 * w)), ((quarter - 1) // 2, (4 * w, 2 * w, 2 * w, 4 * w)),
-                           (quarter, (8 * w, 4 * w, 2 * w, 2 * w)), (side // 2, (4 * w, 2 * w, w, w)),
-                           (side, (2 * w, w, w, w))):
+        for at, widths in (
+            (side, (config.in_channels, w, w, w)),
+            (side // 2, (w, 2 * w, 2 * w, 2 * w)),
+            (quarter, (2 * w, 4 * w, 4 * w, 4 * w)),
+            ((quarter - 1) // 2, (4 * w, 2 * w, 2 * w, 4 * w)),
+            (quarter, (8 * w, 4 * w, 2 * w, 2 * w)),
+            (side // 2, (4 * w, 2 * w, w, w)),
+            (side, (2 * w, w, w, w)),
+        ):
             last = len(self.levels) == 6
             self.time.append(_embedding(config.time_channels, widths[0], nn.SiLU))
-            self.levels.append(nn.ModuleList(NormedConvs(a, b, None if last and k == 2 else at)
-                                             for k, (a, b) in enumerate(zip(widths, widths[1:]))))
-        self.down = nn.ModuleList([nn.Conv2d(w, w, 4, stride=2, padding=1), nn.Conv2d(2 * w, 2 * w, 4, stride=2, padding=1),
-                                   nn.Sequential(nn.Conv2d(4 * w, 4 * w, 2), nn.SiLU(),
-                                                 nn.Conv2d(4 * w, 4 * w, 4, stride=2, padding=1))])
-        self.up = nn.ModuleList([nn.Sequential(nn.ConvTranspose2d(4 * w, 4 * w, 4, stride=2, padding=1), nn.SiLU(),
-                                               nn.ConvTranspose2d(4 * w, 4 * w, 2)),
-                                 nn.ConvTranspose2d(2 * w, 2 * w, 4, stride=2, padding=1),
-                                 nn.ConvTranspose2d(w, w, 4, stride=2, padding=1)])
+            self.levels.append(
+                nn.ModuleList(
+                    NormedConvs(a, b, None if last and k == 2 else at)
+                    for k, (a, b) in enumerate(zip(widths, widths[1:]))
+                )
+            )
+        self.down = nn.ModuleList(
+            [
+                nn.Conv2d(w, w, 4, stride=2, padding=1),
+                nn.Conv2d(2 * w, 2 * w, 4, stride=2, padding=1),
+                nn.Sequential(
+                    nn.Conv2d(4 * w, 4 * w, 2), nn.SiLU(), nn.Conv2d(4 * w, 4 * w, 4, stride=2, padding=1)
+                ),
+            ]
+        )
+        self.up = nn.ModuleList(
+            [
+                nn.Sequential(
+                    nn.ConvTranspose2d(4 * w, 4 * w, 4, stride=2, padding=1),
+                    nn.SiLU(),
+                    nn.ConvTranspose2d(4 * w, 4 * w, 2),
+                ),
+                nn.ConvTranspose2d(2 * w, 2 * w, 4, stride=2, padding=1),
+                nn.ConvTranspose2d(w, w, 4, stride=2, padding=1),
+            ]
+        )
         self.conv_out = nn.Conv2d(w, config.out_channels, 3, padding=1)
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: None = None, text: None = None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, t: torch.Tensor, label: None = None, text: None = None
+    ) -> torch.Tensor:
         _check(self, x, label)
         t = t.float().clamp(0, self.config.timesteps - 1)
         low = t.long()
@@ -232,7 +296,9 @@ def _check(network: nn.Module, x: torch.Tensor, label: torch.Tensor | None, mult
     config = network.config
     fits = [side % config.reduction == 0 if multiple else side == config.reduction for side in x.shape[2:]]
     if x.shape[1] != config.in_channels or not all(fits):
-        raise OptionError(f"This U-Net takes (N, {config.in_channels}, H, W) with H and W "
-                          f"{'multiples of' if multiple else 'of'} {config.reduction}, got {tuple(x.shape)}.")
+        raise OptionError(
+            f"This U-Net takes (N, {config.in_channels}, H, W) with H and W "
+            f"{'multiples of' if multiple else 'of'} {config.reduction}, got {tuple(x.shape)}."
+        )
     if (label is None) != (config.classes is None):
         raise OptionError("This U-Net " + ("needs" if label is None else "takes no") + " class label.")

@@ -16,9 +16,13 @@ from .text import TextEncoder, TextFeatures
 
 
 class Stage(nn.Module):
-    """One residual block, with attention after it where the level has it, and then to the text where there is one."""
+    """One residual block, with attention after it where the level has it, and then to the text where there
+    is one.
+    """
 
-    def __init__(self, block: ResBlock, attention: Attention | None, cross: CrossAttention | None = None) -> None:
+    def __init__(
+        self, block: ResBlock, attention: Attention | None, cross: CrossAttention | None = None
+    ) -> None:
         super().__init__()
         self.block = block
         self.attention = attention
@@ -41,10 +45,11 @@ class Level(nn.Module):
 
 
 class UNet(nn.Module):
-    """`unet(x, t, label, text)`: (N, in, H, W), (N,) time labels, (N,) class indices, texts -> (N, out, H, W).
+    """`unet(x, t, label, text)`: (N, in, H, W), (N,) time labels, (N,) class indices, texts -> (N, out, H,
+    W).
 
-    H and W must be multiples of `config.reduction`. With `config.null_class` the index `config.classes` means any class.
-    With `config.text` the texts are tokens, which `unet.text` encodes, or what it made of them.
+    H and W must be multiples of `config.reduction`. With `config.null_class` the index `config.classes` means
+    any class. With `config.text` the texts are tokens, which `unet.text` encodes, or what it made of them.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -58,77 +63,128 @@ class UNet(nn.Module):
             self.frequencies = nn.Parameter(16 * torch.randn(config.waves // 2), False)
         self.label = None
         if config.classes is not None:
-            width = {"table": emb_width, "early": config.waves, "sinusoidal": None,
-                     "channels": config.class_channels}[config.class_embedding]
+            width = {
+                "table": emb_width,
+                "early": config.waves,
+                "sinusoidal": None,
+                "channels": config.class_channels,
+            }[config.class_embedding]
             rows = config.classes + config.null_class
             self.label = waves_to_embedding(config) if width is None else nn.Embedding(rows, width)
         self.text = None if config.text is None else TextEncoder(config.text)
         self.text_emb = None if config.text is None else nn.Linear(config.text.width, emb_width)
 
         def cross(width: int) -> CrossAttention | None:
-            return CrossAttention(width, config.text.width, config) if config.text and config.text.cross else None
+            return (
+                CrossAttention(width, config.text.width, config)
+                if config.text and config.text.cross
+                else None
+            )
 
         def stage(width_in: int, width_out: int, level: int, attended: tuple[int, ...]) -> Stage:
             attention = Attention(width_out, config) if level in attended else None
-            return Stage(ResBlock(width_in, width_out, config, emb_width), attention,
-                         cross(width_out) if attention else None)
+            return Stage(
+                ResBlock(width_in, width_out, config, emb_width),
+                attention,
+                cross(width_out) if attention else None,
+            )
 
         def resample(width: int, way: str) -> nn.Module:
             if config.resample == "residual":
                 return ResBlock(width, width, config, emb_width, resample=way)
             conv = config.resample == "conv"
-            return Upsample(width, conv) if way == "up" else Downsample(width, conv, padding=config.downsample_padding)
+            return (
+                Upsample(width, conv)
+                if way == "up"
+                else Downsample(width, conv, padding=config.downsample_padding)
+            )
 
         widths, last, square = config.widths, len(config.widths) - 1, config.patch**2
-        self.conv_in = nn.Conv2d(config.in_channels * square + (config.class_channels or 0), config.stem, 3, padding=1)
+        self.conv_in = nn.Conv2d(
+            config.in_channels * square + (config.class_channels or 0), config.stem, 3, padding=1
+        )
         self.down = nn.ModuleList()
         width, skips = config.stem, [config.stem]
         for level, out in enumerate(widths):
-            stages = [stage(width if k == 0 else out, out, level, config.attention_levels) for k in range(config.blocks)]
+            stages = [
+                stage(width if k == 0 else out, out, level, config.attention_levels)
+                for k in range(config.blocks)
+            ]
             self.down.append(Level(stages, resample(out, "down") if level < last else None))
             skips += [out] * (config.blocks + (level < last))
             width = out
 
         self.input_path = None
         if config.input_path != "none":
-            carried = [config.in_channels, *(widths if config.input_path == "residual" else [config.in_channels] * last)]
+            carried = [
+                config.in_channels,
+                *(widths if config.input_path == "residual" else [config.in_channels] * last),
+            ]
             self.input_path = nn.ModuleList(InputStep(carried[k], widths[k], config) for k in range(last))
 
         inner = dataclasses.replace(config, skip_scale=1.0)
-        parts = {"attention": (ResBlock, Attention, ResBlock), "residual": (ResBlock, ResBlock), "none": ()}[config.middle]
-        self.middle = nn.ModuleList(Attention(width, inner, config.middle_groups) if part is Attention
-                                    else ResBlock(width, width, inner, emb_width) for part in parts)
+        parts = {"attention": (ResBlock, Attention, ResBlock), "residual": (ResBlock, ResBlock), "none": ()}[
+            config.middle
+        ]
+        self.middle = nn.ModuleList(
+            Attention(width, inner, config.middle_groups)
+            if part is Attention
+            else ResBlock(width, width, inner, emb_width)
+            for part in parts
+        )
         self.middle_cross = cross(width) if Attention in parts else None
 
         self.up = nn.ModuleList()
         for level, out in reversed(list(enumerate(widths))):
             stages = []
             for k in range(config.blocks + 1):
-                attended = config.attention_going_up if config.up_attention == "each" or k == config.blocks else ()
+                attended = (
+                    config.attention_going_up if config.up_attention == "each" or k == config.blocks else ()
+                )
                 stages.append(stage(width + skips.pop(), out, level, attended))
                 width = out
             self.up.append(Level(stages, resample(out, "up") if level else None))
 
         self.output_path = None
         if config.output_path == "skip":
-            self.output_path = nn.ModuleList(OutputStep(out, group_norm(out, config), config)
-                                             for out in reversed(widths[1:]))
+            self.output_path = nn.ModuleList(
+                OutputStep(out, group_norm(out, config), config) for out in reversed(widths[1:])
+            )
         self.norm_out = group_norm(width, config)
         self.conv_out = zero(nn.Conv2d(width, config.out_channels * square, 3, padding=1))
 
-    def forward(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None,
-                text: torch.Tensor | TextFeatures | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        t: torch.Tensor,
+        label: torch.Tensor | None = None,
+        text: torch.Tensor | TextFeatures | None = None,
+    ) -> torch.Tensor:
         emb = self._embed(x, t, label)
-        if (text is None) != (self.text is None):
-            raise OptionError("This U-Net " + ("needs a text." if text is None else "takes no text."))
+        text = self._read(text)
         if text is not None:
-            text = text if isinstance(text, TextFeatures) else self.text(text)
             emb = emb + self.text_emb(text.pooled)
         picture = 2 * x - 1 if self.config.center_input else (x + 1) / 2 if self.config.unit_input else x
         h = F.pixel_unshuffle(picture, self.config.patch)
         if self.config.class_channels:
             h = torch.cat([h, self.label(label).to(h)[:, :, None, None].expand(-1, -1, *h.shape[2:])], dim=1)
         h = self.conv_in(h)
+        h, skips = self._down(h, emb, text, picture)
+        h = self._middle(h, emb, text)
+        h, picture = self._up(h, skips, emb, text)
+        made = F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h), inplace=True)), self.config.patch)
+        return made if picture is None else made + picture
+
+    def _read(self, text: torch.Tensor | TextFeatures | None) -> TextFeatures | None:
+        """The features of a text given as tokens; an `OptionError` where one is missing or not taken."""
+        if (text is None) != (self.text is None):
+            raise OptionError("This U-Net " + ("needs a text." if text is None else "takes no text."))
+        return text if text is None or isinstance(text, TextFeatures) else self.text(text)
+
+    def _down(
+        self, h: torch.Tensor, emb: torch.Tensor, text: TextFeatures | None, picture: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The features at the lowest level, and those that skip over to the way up."""
         skips = [h]
         for k, level in enumerate(self.down):
             for stage in level.stages:
@@ -139,12 +195,21 @@ class UNet(nn.Module):
                 if self.input_path is not None:
                     h, picture = self.input_path[k](h, picture)
                 skips.append(h)
+        return h, skips
+
+    def _middle(self, h: torch.Tensor, emb: torch.Tensor, text: TextFeatures | None) -> torch.Tensor:
         for part in self.middle:
             h = part(h) if isinstance(part, Attention) else part(h, emb)
             if isinstance(part, Attention) and self.middle_cross is not None:
                 h = self.middle_cross(h, text.sequence, text.mask)
             if self.config.middle_scale != 1:
                 h = h / self.config.middle_scale
+        return h
+
+    def _up(
+        self, h: torch.Tensor, skips: list[torch.Tensor], emb: torch.Tensor, text: TextFeatures | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The features at full size, and the sum of every level's share of the output where there is one."""
         picture = None
         for k, level in enumerate(self.up):
             for stage in level.stages:
@@ -153,13 +218,14 @@ class UNet(nn.Module):
                 if self.output_path is not None:
                     picture = self.output_path[k](h, picture)
                 h = level.resample(h, emb)
-        made = F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h), inplace=True)), self.config.patch)
-        return made if picture is None else made + picture
+        return h, picture
 
     def _embed(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
         if x.shape[1] != self.config.in_channels or any(side % self.config.reduction for side in x.shape[2:]):
-            raise OptionError(f"This U-Net takes (N, {self.config.in_channels}, H, W) with H and W multiples of "
-                              f"{self.config.reduction}, got {tuple(x.shape)}.")
+            raise OptionError(
+                f"This U-Net takes (N, {self.config.in_channels}, H, W) with H and W multiples of "
+                f"{self.config.reduction}, got {tuple(x.shape)}."
+            )
         if (label is None) != (self.label is None):
             raise OptionError("This U-Net " + ("needs" if label is None else "takes no") + " class label.")
         waves = self._waves(self._time(t)).to(x.dtype)

@@ -1,1 +1,3 @@
-"""Runs: recipes and their option groups, edits and branches, segments of a run, generation, trajectories and their cache."""
+"""Runs: recipes and their option groups, edits and branches, segments of a run, generation, trajectories
+and their cache.
+"""

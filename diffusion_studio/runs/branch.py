@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import options
-from .edits import FILMS, ONE_SEED, Inpaint, Interpolate
 from ..errors import OptionError
 from ..options import option
+from .edits import FILMS, ONE_SEED, Inpaint, Interpolate
 
-MAX_BRANCHES = 8                    # recipes that continue each other
+MAX_BRANCHES = 8  # recipes that continue each other
 
 
 @dataclass(frozen=True)
 class Branch:
-    """The run of another recipe up to its state number `at`, from where this one goes on with settings of its own.
+    """The run of another recipe up to its state number `at`, from where this one goes on with settings of its
+    own.
 
-    From there on it visits those levels of its own path that have less noise. `recipe` is a `Recipe`, whose replay is equal
-    bit for bit on the same device and precision.
+    From there on it visits those levels of its own path that have less noise. `recipe` is a `Recipe`, whose
+    replay is equal bit for bit on the same device and precision.
     """
 
     recipe: Any
@@ -34,7 +35,9 @@ class Branch:
 
 
 def depth(given: Any) -> int:
-    """How many recipes a recipe's settings (a mapping, or a Recipe) continue; counts up to one more than are allowed."""
+    """How many recipes a recipe's settings (a mapping, or a Recipe) continue; counts up to one more than
+    are allowed.
+    """
     count = 0
     while given is not None and count <= MAX_BRANCHES:
         branch = given.get("branch") if isinstance(given, Mapping) else getattr(given, "branch", None)
@@ -47,7 +50,9 @@ def depth(given: Any) -> int:
 
 def check_depth(given: Any) -> None:
     if depth(given) > MAX_BRANCHES:
-        raise OptionError(f"At most {MAX_BRANCHES} recipes continue each other. Start from a whole run again.")
+        raise OptionError(
+            f"At most {MAX_BRANCHES} recipes continue each other. Start from a whole run again."
+        )
 
 
 def check_edit(recipe: Any) -> None:
@@ -56,25 +61,34 @@ def check_edit(recipe: Any) -> None:
     if isinstance(edit, ONE_SEED) and count > 1:
         raise OptionError(f"{edit.title}: it takes one seed, got {count}. Give one.")
     if isinstance(edit, Interpolate) and count < 2:
-        raise OptionError(f"{edit.title}: it needs at least two seeds to go between, got one. Give more, such as 3, 14.")
+        raise OptionError(
+            f"{edit.title}: it needs at least two seeds to go between, got one. Give more, such as 3, 14."
+        )
     if branch is None:
         check_jumps(recipe)
         return
     check_depth(recipe)
     parent = branch.recipe
     if edit is not None and not (isinstance(edit, Inpaint) and edit.strength == 1):
-        raise OptionError("A run that continues another begins with that one's state. Leave the edit out, or take "
-                          "in-painting "
-                          "with strength 1, which keeps a part of a picture from there on.")
+        raise OptionError(
+            "A run that continues another begins with that one's state. Leave the edit out, or take "
+            "in-painting with strength 1, which keeps a part of a picture from there on."
+        )
     if recipe.model != parent.model:
-        raise OptionError(f"The run to continue is one of {parent.model!r}, and the rest was asked of {recipe.model!r}. "
-                          "Continue with the same model.")
+        raise OptionError(
+            f"The run to continue is one of {parent.model!r}, and the rest was asked of {recipe.model!r}. "
+            "Continue with the same model."
+        )
     if recipe.points != parent.points:
-        raise OptionError(f"The run to continue has clouds of {parent.points:,} points, and {recipe.points:,} were asked for. "
-                          "Leave the points as they are.")
+        raise OptionError(
+            f"The run to continue has clouds of {parent.points:,} points, and {recipe.points:,} were asked "
+            "for. Leave the points as they are."
+        )
     if recipe.seeds != parent.seeds and (count != parent.pictures != 1 or isinstance(parent.edit, FILMS)):
-        raise OptionError(f"The run to continue has {parent.pictures} pictures, and {count} other seeds were given. Give as "
-                          "many, or leave them as they are; a run of one picture can be continued with any number.")
+        raise OptionError(
+            f"The run to continue has {parent.pictures} pictures, and {count} other seeds were given. Give "
+            "as many, or leave them as they are; a run of one picture can be continued with any number."
+        )
 
 
 def check_jumps(recipe: Any) -> None:
@@ -83,9 +97,15 @@ def check_jumps(recipe: Any) -> None:
     if isinstance(edit, Inpaint) and edit.jumps > 1:
         steps = max(1, round(recipe.steps * edit.strength))
         if edit.jump_length > steps - 1:
-            most = f"Make the jump length at most {steps - 1}, or take more steps" if steps > 1 else "Take more steps"
-            raise OptionError(f"A run of {steps} step{'s' * (steps > 1)} has no room for jumps of {edit.jump_length}: the last "
-                              f"step, which ends in the clean picture, is not walked again. {most}.")
+            most = (
+                f"Make the jump length at most {steps - 1}, or take more steps"
+                if steps > 1
+                else "Take more steps"
+            )
+            raise OptionError(
+                f"A run of {steps} step{'s' * (steps > 1)} has no room for jumps of {edit.jump_length}: the "
+                f"last step, which ends in the clean picture, is not walked again. {most}."
+            )
 
 
 def branch_file(recipe: Any) -> str:

@@ -1,7 +1,8 @@
 """From pictures instead of from noise, as options of a recipe: where a run starts and what it has to keep.
 
-`EDITS` is the registry: one class gives the command line's flags, the app's controls and the JSON. What a class means for
-a run is said in `journey`. To add one, write the class, name it here, and give it its legs there.
+`EDITS` is the registry: one class gives the command line's flags, the app's controls and the JSON. What a
+class means for a run is said in `journey`. To add one, write the class, name it here, and give it its legs
+there.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import Any, ClassVar
 
 from .. import options
 from ..errors import OptionError
-from ..options import option
 from ..imaging.picture import MAX_SIDE, Picture
+from ..options import option
 
-MAX_FILM = 64                       # as many as a run has pictures
+MAX_FILM = 64  # as many as a run has pictures
 MAX_STOPS = 16
-_STRENGTH = "The share of the run's steps that are made: 1 begins in all the noise, less keeps more of the picture."
+_STRENGTH = (
+    "The share of the run's steps that are made: 1 begins in all the noise, less keeps more of the picture."
+)
 _SOURCE = "What the given picture shows, for its way into noise. Left out: any."
 _FILM = "Pictures of the film, the ends included."
 _LOOP = "The film comes back to where it begins."
@@ -31,7 +34,11 @@ def picture_option(help: str) -> Any:
 
 def pictures_of(cls: type) -> dict[str, str]:
     """Name and help of each field made by `picture_option`."""
-    return {field.name: field.metadata["picture"] for field in dataclasses.fields(cls) if "picture" in field.metadata}
+    return {
+        field.name: field.metadata["picture"]
+        for field in dataclasses.fields(cls)
+        if "picture" in field.metadata
+    }
 
 
 @dataclass(frozen=True)
@@ -48,11 +55,16 @@ class Edit:
                 given = Picture.from_text(given)
                 object.__setattr__(self, name, given)
             if not isinstance(given, Picture):
-                raise OptionError(f"{self.title}: the {name} is missing. Give one." if given is None else
-                                  f"The {name} must be a Picture, got {given!r:.80}.")
+                raise OptionError(
+                    f"{self.title}: the {name} is missing. Give one."
+                    if given is None
+                    else f"The {name} must be a Picture, got {given!r:.80}."
+                )
             if max(given.size) > MAX_SIDE:
-                raise OptionError(f"The {name} is {given}; a recipe carries up to {MAX_SIDE} pixels a side. Bring it to the "
-                                  "model's size first (Picture.fitted).")
+                raise OptionError(
+                    f"The {name} is {given}; a recipe carries up to {MAX_SIDE} pixels a side. Bring it to "
+                    "the model's size first (Picture.fitted)."
+                )
         for name in ("source_label", "source_prompt"):
             if hasattr(self, name):
                 object.__setattr__(self, name, getattr(self, name) or None)
@@ -76,7 +88,8 @@ class FromPicture(Edit):
 
 @dataclass(frozen=True)
 class Inpaint(Edit):
-    """Draw a part of a picture anew and keep the rest, pixel for pixel (with RePaint's jumps; Lugmayr et al. 2022).
+    """Draw a part of a picture anew and keep the rest, pixel for pixel (with RePaint's jumps; Lugmayr et al.
+    2022).
 
     The mask is grey and as large as the picture: white is drawn anew, black is kept, grey mixes.
     """
@@ -86,26 +99,35 @@ class Inpaint(Edit):
     mask: Picture = picture_option("White is drawn anew, black is kept, grey mixes.")
     strength: float = option(1.0, _STRENGTH, low=0.01, high=1)
     jump_length: int = option(10, "Steps that RePaint's jumps go back.", low=1, high=1000)
-    jumps: int = option(1, "How often each stretch of that length is walked (RePaint): more joins old and new better and "
-                           "takes "
-                        "so many times as long. 1 is off.", low=1, high=20)
+    jumps: int = option(
+        1,
+        "How often each stretch of that length is walked (RePaint): more joins old and new better and takes "
+        "so many times as long. 1 is off.",
+        low=1,
+        high=20,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.mask.channels != 1:
             raise OptionError(f"A mask is grey, got {self.mask}. White is drawn anew, black is kept.")
         if self.mask.size != self.picture.size:
-            raise OptionError(f"The mask is {self.mask} and the picture {self.picture}. Give a mask of the picture's size.")
+            raise OptionError(
+                f"The mask is {self.mask} and the picture {self.picture}. Give a mask of the picture's size."
+            )
         if not self.mask.pixels.any():
-            raise OptionError("The mask is all black, so nothing would be drawn anew. Paint white where it should be.")
+            raise OptionError(
+                "The mask is all black, so nothing would be drawn anew. Paint white where it should be."
+            )
 
 
 @dataclass(frozen=True)
 class Invert(Edit):
-    """A picture's way into noise and back, with the recipe's sampler both ways (DDIM inversion; Song et al. 2020, 4.3).
+    """A picture's way into noise and back, with the recipe's sampler both ways (DDIM inversion; Song et al.
+    2020, 4.3).
 
-    Up with the source's label or prompt and no guidance, down with the recipe's: a change of what is seen, not of how it
-    is laid out. The sampler must be deterministic, and there is one picture.
+    Up with the source's label or prompt and no guidance, down with the recipe's: a change of what is seen,
+    not of how it is laid out. The sampler must be deterministic, and there is one picture.
     """
 
     title: ClassVar[str] = "Into noise and back (inversion)"
@@ -117,7 +139,9 @@ class Invert(Edit):
 
 @dataclass(frozen=True)
 class Interpolate(Edit):
-    """Pictures between the recipe's seeds, in their order: each run starts from a point on the way between their noises."""
+    """Pictures between the recipe's seeds, in their order: each run starts from a point on the way between
+    their noises.
+    """
 
     title: ClassVar[str] = "A film from seed to seed"
     film: int = option(16, _FILM, low=2, high=MAX_FILM)
@@ -126,7 +150,9 @@ class Interpolate(Edit):
 
 @dataclass(frozen=True)
 class Morph(Edit):
-    """Pictures between two given ones: both go into noise (`Invert`), and points on the way between come back."""
+    """Pictures between two given ones: both go into noise (`Invert`), and points on the way between come
+    back.
+    """
 
     title: ClassVar[str] = "A film from picture to picture"
     picture: Picture = picture_option("The picture that a film begins with.")
@@ -140,29 +166,35 @@ class Morph(Edit):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.picture.size, self.picture.channels) != (self.other.size, self.other.channels):
-            raise OptionError(f"The film begins with a picture of {self.picture} and ends with one of {self.other}. Give "
-                              "two "
-                              "of one size.")
+            raise OptionError(
+                f"The film begins with a picture of {self.picture} and ends with one of {self.other}. Give "
+                "two of one size."
+            )
 
 
 @dataclass(frozen=True)
 class Travel(Edit):
-    """Pictures on the way through prompts, or labels of a model that reads none: one seed, and what is asked for changes.
+    """Pictures on the way through prompts, or labels of a model that reads none: one seed, and what is asked
+    for changes.
 
-    Between two stops the predictions of both are mixed, in shares that go from one to the other (Liu et al. 2022, on
-    composing diffusion models by their scores).
+    Between two stops the predictions of both are mixed, in shares that go from one to the other (Liu et al.
+    2022, on composing diffusion models by their scores).
     """
 
     title: ClassVar[str] = "A film from prompt to prompt"
-    stops: str = option("", "Two or more prompts with | between them; or labels, where the model reads no words.")
+    stops: str = option(
+        "", "Two or more prompts with | between them; or labels, where the model reads no words."
+    )
     film: int = option(16, _FILM, low=2, high=MAX_FILM)
     loop: bool = option(False, _LOOP)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 2 <= len(self.names) <= MAX_STOPS or not all(self.names):
-            raise OptionError(f"{self.title}: it takes 2 to {MAX_STOPS} stops with | between them, such as 'cat face | owl', got "
-                              f"{self.stops!r:.80}.")
+            raise OptionError(
+                f"{self.title}: it takes 2 to {MAX_STOPS} stops with | between them, such as 'cat face | "
+                f"owl', got {self.stops!r:.80}."
+            )
         if len(self.stops) > 2000:
             raise OptionError("The stops have more than 2,000 letters. Make them shorter.")
 
@@ -180,7 +212,11 @@ EDITS: dict[str, type[Edit]] = {
     "morph": Morph,
     "travel": Travel,
 }
-ONE_SEED = (Invert, Morph, Travel)  # the first two begin with pictures, the last with the same noise everywhere
+ONE_SEED = (
+    Invert,
+    Morph,
+    Travel,
+)  # the first two begin with pictures, the last with the same noise everywhere
 FILMS = (Interpolate, Morph, Travel)
 
 
@@ -196,8 +232,10 @@ def edit_of(given: Any) -> Edit | None:
 def edit_json(edit: Edit) -> dict[str, Any]:
     """The JSON of which `edit_of` makes an equal edit."""
     given = {field.name: getattr(edit, field.name) for field in dataclasses.fields(edit)}
-    return {"name": options.name_of(EDITS, edit),
-            **{name: value.to_text() if isinstance(value, Picture) else value for name, value in given.items()}}
+    return {
+        "name": options.name_of(EDITS, edit),
+        **{name: value.to_text() if isinstance(value, Picture) else value for name, value in given.items()},
+    }
 
 
 def edit_words(edit: Edit) -> list[Any]:

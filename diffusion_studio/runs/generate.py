@@ -7,30 +7,36 @@ from dataclasses import replace
 
 import torch
 
-from ..models.classifier import Classifier
+from ..checkpoint.spec import POINTS
 from ..diffusion.levels import Levels
 from ..diffusion.noise import Noise
 from ..diffusion.spacing import path
 from ..errors import OptionError
-from ..imaging.frame import Frame
-from .guidance_builder import guided, limited
 from ..imaging.arrays import stretched, to_float16, to_uint8
-from .segments import BEFORE, Leg, Plan, journey, reached, tiled, walk
+from ..imaging.frame import Frame
+from ..models.classifier import Classifier
 from ..models.model import Model
+from .guidance_builder import guided, limited
 from .recipe import MAX_ALL_POINTS, Recipe
-from ..checkpoint.spec import POINTS
+from .segments import BEFORE, Leg, Plan, journey, reached, tiled, walk
 from .trajectory_cache import States
 
 Guides = Callable[[Recipe], tuple[Classifier | None, Model | None]]
 
 
-def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None,
-         strength: float = 1.0, low_res: torch.Tensor | None = None) -> Plan:
+def plan(
+    model: Model,
+    recipe: Recipe,
+    classifier: Classifier | None = None,
+    weaker: Model | None = None,
+    strength: float = 1.0,
+    low_res: torch.Tensor | None = None,
+) -> Plan:
     """Check a recipe against a model; raises `OptionError` for what the model cannot do.
 
-    `classifier` and `weaker` are those that the recipe names to guide it. It is as if the recipe had no edit; of its steps
-    the last part is made, the share `strength`. `low_res` (1 or N, C, h, w) in [-1, 1] takes the place of the recipe's one
-    picture to enlarge, with one for each seed.
+    `classifier` and `weaker` are those that the recipe names to guide it. It is as if the recipe had no edit;
+    of its steps the last part is made, the share `strength`. `low_res` (1 or N, C, h, w) in [-1, 1] takes the
+    place of the recipe's one picture to enlarge, with one for each seed.
     """
     levels = reached(Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule), strength)
     model.check(levels[0])
@@ -39,23 +45,42 @@ def plan(model: Model, recipe: Recipe, classifier: Classifier | None = None, wea
     if model.spec.makes == POINTS:
         shape = recipe.points, *shape
         if (whole := len(recipe.seeds) * recipe.points) > MAX_ALL_POINTS:
-            raise OptionError(f"{len(recipe.seeds)} clouds of {recipe.points:,} points are {whole:,} points; a run has at "
-                              f"most {MAX_ALL_POINTS:,}. Ask for fewer clouds or fewer points.")
+            raise OptionError(
+                f"{len(recipe.seeds)} clouds of {recipe.points:,} points are {whole:,} points; a run has at "
+                f"most {MAX_ALL_POINTS:,}. Ask for fewer clouds or fewer points."
+            )
     dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
-    return Plan(denoise, levels, Noise(recipe.seeds, shape, model.device, dtype), recipe.spacing, model.spec.black_margin,
-                model.spec.takes_text)
+    return Plan(
+        denoise,
+        levels,
+        Noise(recipe.seeds, shape, model.device, dtype),
+        recipe.spacing,
+        model.spec.black_margin,
+        model.spec.takes_text,
+    )
 
 
-def stream(model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None,
-           states: States | None = None, guides: Guides | None = None,
-           low_res: torch.Tensor | None = None) -> Iterator[Frame]:
-    """The recipe's Frames as they come: n + 1 for n steps. A recipe that does not fit fails here, before the first one.
+def stream(
+    model: Model,
+    recipe: Recipe,
+    classifier: Classifier | None = None,
+    weaker: Model | None = None,
+    states: States | None = None,
+    guides: Guides | None = None,
+    low_res: torch.Tensor | None = None,
+) -> Iterator[Frame]:
+    """The recipe's Frames as they come: n + 1 for n steps. A recipe that does not fit fails here, before the
+    first one.
 
-    `states` keep what this run visits, and spare a branch the replay of the run that it continues. `guides` finds the
-    classifier and the weaker model of any recipe, for a branch whose beginning had others. `low_res` as in `plan`.
+    `states` keep what this run visits, and spare a branch the replay of the run that it continues. `guides`
+    finds the classifier and the weaker model of any recipe, for a branch whose beginning had others.
+    `low_res` as in `plan`.
     """
+
     def planned(one: Recipe, strength: float) -> Plan:
-        return plan(model, one, *(guides(one) if guides is not None else (classifier, weaker)), strength, low_res)
+        return plan(
+            model, one, *(guides(one) if guides is not None else (classifier, weaker)), strength, low_res
+        )
 
     return _frames(model, recipe, journey(recipe, planned), states or States(max_bytes=0))
 

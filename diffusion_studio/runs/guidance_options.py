@@ -1,8 +1,8 @@
 """How a run is guided, beyond a scale: frozen groups of settings, each off as it stands. No torch.
 
-A recipe has one field for each of `GROUPS`. Their options are flags `--GROUP-OPTION` (an option called `name` is the bare
-`--GROUP`), controls of the app and objects of the recipe's JSON, all from the one declaration here. What they do is in
-`guided.py`.
+A recipe has one field for each of `GROUPS`. Their options are flags `--GROUP-OPTION` (an option called `name`
+is the bare `--GROUP`), controls of the app and objects of the recipe's JSON, all from the one declaration
+here. What they do is in `guided.py`.
 """
 
 from __future__ import annotations
@@ -13,33 +13,40 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .. import options
-from ..imaging import palettes as palette
 from ..errors import OptionError
+from ..imaging import palettes as palette
 from ..options import Option, fields_of, option
 
 if TYPE_CHECKING:
     from ..checkpoint.classifier_spec import ClassifierSpec
-    from ..diffusion.schedule import NoiseSchedule
     from ..checkpoint.spec import ModelSpec
+    from ..diffusion.schedule import NoiseSchedule
 
-LOWEST, HIGHEST = -20, 50                       # of guidance
-FORMS = ("score", "mean")                       # of diffusion.guidance, which loads torch
-SEEN = 5.0                                      # beyond this log-SNR, either way, there is no more picture or noise to see
+LOWEST, HIGHEST = -20, 50  # of guidance
+FORMS = ("score", "mean")  # of diffusion.guidance, which loads torch
+SEEN = 5.0  # beyond this log-SNR, either way, there is no more picture or noise to see
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Guidance at some noise levels only (Kynkaanniemi et al. 2024): none where the picture's plan is made, or its grain."""
+    """Guidance at some noise levels only (Kynkaanniemi et al. 2024): none where the picture's plan is
+    made, or its grain.
+    """
 
-    low: float = option(0.0, "Guide only where sigma / alpha, the noise beside the picture, is at least this.", low=0)
-    high: float | None = option(None, "Guide only where sigma / alpha is at most this, such as 3; left out, from the start on.",
-                                low=0)
+    low: float = option(
+        0.0, "Guide only where sigma / alpha, the noise beside the picture, is at least this.", low=0
+    )
+    high: float | None = option(
+        None, "Guide only where sigma / alpha is at most this, such as 3; left out, from the start on.", low=0
+    )
 
     def __post_init__(self) -> None:
         options.check(self, unicode=True)
         if self.high is not None and self.high < self.low:
-            raise OptionError(f"Guidance's interval goes from a low to a high noise, got {self.low:g} to {self.high:g}. "
-                              "Make the upper end the larger one.")
+            raise OptionError(
+                f"Guidance's interval goes from a low to a high noise, got {self.low:g} to {self.high:g}. "
+                "Make the upper end the larger one."
+            )
 
     @property
     def on(self) -> bool:
@@ -50,10 +57,19 @@ class Interval:
 class Projection:
     """Adaptive projected guidance (Sadat et al. 2024): strong guidance without glare."""
 
-    parallel: float = option(1.0, "How much counts of the part of guidance that only adds contrast (adaptive projected "
-                             "guidance): 0 leaves it out, 1 is plain guidance.", low=0, high=1)
-    radius: float | None = option(None, "Longest difference that guidance follows, as a length over all pixels of a picture, "
-                                  "such as 5; left out, any.", low=1e-6)
+    parallel: float = option(
+        1.0,
+        "How much counts of the part of guidance that only adds contrast (adaptive projected "
+        "guidance): 0 leaves it out, 1 is plain guidance.",
+        low=0,
+        high=1,
+    )
+    radius: float | None = option(
+        None,
+        "Longest difference that guidance follows, as a length over all pixels of a picture, "
+        "such as 5; left out, any.",
+        low=1e-6,
+    )
 
     def __post_init__(self) -> None:
         options.check(self, unicode=True)
@@ -65,13 +81,22 @@ class Projection:
 
 @dataclass(frozen=True)
 class ByClassifier:
-    """Guidance by a noisy classifier's gradient (Dhariwal & Nichol 2021, section 4); the model itself may know no labels."""
+    """Guidance by a noisy classifier's gradient (Dhariwal & Nichol 2021, section 4); the model itself may
+    know no labels.
+    """
 
     name: str | None = option(None, "A noisy classifier whose gradient guides the run.")
-    scale: float = option(1.0, "How strongly the classifier guides: 0 is off, 1 follows its probabilities, more exaggerates.",
-                          low=-100, high=100)
-    form: str = option("score", "score moves the noise and suits every sampler, mean moves the mean of ancestral steps.",
-                       choices=FORMS)
+    scale: float = option(
+        1.0,
+        "How strongly the classifier guides: 0 is off, 1 follows its probabilities, more exaggerates.",
+        low=-100,
+        high=100,
+    )
+    form: str = option(
+        "score",
+        "score moves the noise and suits every sampler, mean moves the mean of ancestral steps.",
+        choices=FORMS,
+    )
     label: str | None = option(None, "The classifier's label to go towards; left out, the run's own.")
 
     def __post_init__(self) -> None:
@@ -88,11 +113,14 @@ class ByClassifier:
 class Change:
     """Another label, prompt or guidance from a step on."""
 
-    step: int | None = option(None, "The step from which the following counts, such as 10; left out, nothing changes.",
-                              low=1)
+    step: int | None = option(
+        None, "The step from which the following counts, such as 10; left out, nothing changes.", low=1
+    )
     label: str | None = option(None, "The label from there on, or 'any'; left out, as before.")
     prompt: str | None = option(None, "The prompt from there on; left out, as before.")
-    guidance: float | None = option(None, "Guidance from there on; left out, as before.", low=LOWEST, high=HIGHEST)
+    guidance: float | None = option(
+        None, "Guidance from there on; left out, as before.", low=LOWEST, high=HIGHEST
+    )
 
     def __post_init__(self) -> None:
         options.check(self, unicode=True)
@@ -100,10 +128,14 @@ class Change:
             object.__setattr__(self, name, getattr(self, name) or None)
         said = [name for name in ("label", "prompt", "guidance") if getattr(self, name) is not None]
         if self.step is None and said:
-            raise OptionError(f"The {said[0]} changes at a step, and none is given. Say at which: --change-step, "
-                              "change.step, or 'Change step' in the app.")
+            raise OptionError(
+                f"The {said[0]} changes at a step, and none is given. Say at which: --change-step, "
+                "change.step, or 'Change step' in the app."
+            )
         if self.step is not None and not said:
-            raise OptionError(f"Nothing changes at step {self.step}. Give another label, prompt or guidance, or no step.")
+            raise OptionError(
+                f"Nothing changes at step {self.step}. Give another label, prompt or guidance, or no step."
+            )
 
     @property
     def on(self) -> bool:
@@ -112,12 +144,22 @@ class Change:
 
 @dataclass(frozen=True)
 class Palette:
-    """Few colours: a pixel of the predicted x0 becomes the nearest of them (the clamping trick of Li et al. 2022, section 4.2)."""
+    """Few colours: a pixel of the predicted x0 becomes the nearest of them (the clamping trick of Li et
+    al. 2022, section 4.2).
+    """
 
-    name: str | None = option(None, f"The colours that pictures are drawn in: {palette.OWN} for those that come with the model, "
-                              f"{', '.join(palette.PALETTES)}, or a list such as #000,#f80,#fff; left out, all.")
-    below: float = option(1.0, "The palette counts where sigma / alpha, the noise beside the picture, is at most this: once the "
-                          "picture is a blur no more.", low=0, high=1e3)
+    name: str | None = option(
+        None,
+        f"The colours that pictures are drawn in: {palette.OWN} for those that come with the model, "
+        f"{', '.join(palette.PALETTES)}, or a list such as #000,#f80,#fff; left out, all.",
+    )
+    below: float = option(
+        1.0,
+        "The palette counts where sigma / alpha, the noise beside the picture, is at most this: once the "
+        "picture is a blur no more.",
+        low=0,
+        high=1e3,
+    )
 
     def __post_init__(self) -> None:
         options.check(self, unicode=True)
@@ -130,29 +172,46 @@ class Palette:
         return self.name is not None
 
     def colours(self, spec: ModelSpec) -> tuple[palette.Colour, ...]:
-        """The colours 0..255 that a model's pictures are drawn in. An `OptionError` where it cannot draw in them."""
+        """The colours 0..255 that a model's pictures are drawn in. An `OptionError` where it cannot draw
+        in them.
+        """
         if spec.makes != "pictures":
-            raise OptionError(f"{spec.name} makes {spec.makes}, which have no colours. Leave the palette out.")
+            raise OptionError(
+                f"{spec.name} makes {spec.makes}, which have no colours. Leave the palette out."
+            )
         if self.name != palette.OWN:
             return palette.listed(palette.PALETTES.get(self.name, self.name))
         if not spec.palette:
-            raise OptionError(f"{spec.name} has no palette of its own. Choose {', '.join(palette.PALETTES)}, or give "
-                              "colours, such as #000,#f80,#fff.")
+            raise OptionError(
+                f"{spec.name} has no palette of its own. Choose {', '.join(palette.PALETTES)}, or give "
+                "colours, such as #000,#f80,#fff."
+            )
         return tuple(map(palette.read, spec.palette))
 
 
-GROUPS: dict[str, type] = {"interval": Interval, "projection": Projection, "classifier": ByClassifier, "change": Change,
-                           "palette": Palette}
+GROUPS: dict[str, type] = {
+    "interval": Interval,
+    "projection": Projection,
+    "classifier": ByClassifier,
+    "change": Change,
+    "palette": Palette,
+}
 
 
 def flags_of(group: str) -> dict[str, Option]:
-    """A group's options by their names, each under the name that it has outside: `interval_low`, or `classifier` itself."""
-    return {one.name: replace(one, name=group if one.name == "name" else f"{group}_{one.name}")
-            for one in fields_of(GROUPS[group])}
+    """A group's options by their names, each under the name that it has outside: `interval_low`, or
+    `classifier` itself.
+    """
+    return {
+        one.name: replace(one, name=group if one.name == "name" else f"{group}_{one.name}")
+        for one in fields_of(GROUPS[group])
+    }
 
 
 def made(group: str, given: object) -> object:
-    """A group from what a recipe may hold: itself, the object that its JSON is, or where it has a name, that name."""
+    """A group from what a recipe may hold: itself, the object that its JSON is, or where it has a name,
+    that name.
+    """
     cls = GROUPS[group]
     if given is None:
         return cls()
@@ -161,8 +220,10 @@ def made(group: str, given: object) -> object:
     if isinstance(given, Mapping):
         return options.build(cls, given, f"option of {group}")
     if type(given) is not cls:
-        raise OptionError(f"{group} must be a {cls.__name__} or an object of its options "
-                          f"({', '.join(flags_of(group))}), got {given!r}.")
+        raise OptionError(
+            f"{group} must be a {cls.__name__} or an object of its options "
+            f"({', '.join(flags_of(group))}), got {given!r}."
+        )
     return given
 
 
@@ -175,28 +236,41 @@ def scales(text: str | None) -> tuple[float, ...] | None:
     except ValueError:
         found = ()
     if not found or not all(math.isfinite(one) and LOWEST <= one <= HIGHEST for one in found):
-        raise OptionError(f"guidance_scales must be numbers from {LOWEST} to {HIGHEST} with commas between them, such as "
-                          f"1,6,3; got {text[:80]!r}.")
+        raise OptionError(
+            f"guidance_scales must be numbers from {LOWEST} to {HIGHEST} with commas between them, such as "
+            f"1,6,3; got {text[:80]!r}."
+        )
     return found
 
 
 def misfit(helper: ClassifierSpec | ModelSpec, spec: ModelSpec) -> str | None:
-    """Why a classifier or a weaker model cannot guide a model, as the end of a sentence, or None where it can."""
-    known = getattr(helper, "makes", "pictures")                # a classifier knows these
+    """Why a classifier or a weaker model cannot guide a model, as the end of a sentence, or None where it
+    can.
+    """
+    known = getattr(helper, "makes", "pictures")  # a classifier knows these
     if known != spec.makes:
         return f"it knows {known}, and {spec.name} makes {spec.makes}"
-    size, channels = ((helper.image_size, helper.channels) if hasattr(helper, "image_size") else
-                      (helper.network.size, helper.network.in_channels))
+    size, channels = (
+        (helper.image_size, helper.channels)
+        if hasattr(helper, "image_size")
+        else (helper.network.size, helper.network.in_channels)
+    )
     if (size, channels) != (spec.image_size, spec.channels):
+
         def said(size: int, channels: int) -> str:
             return f"{size}x{size} pictures {'in grey' if channels == 1 else 'in RGB'}"
-        return f"it knows {said(size, channels)}, and {spec.name} makes {said(spec.image_size, spec.channels)}"
+
+        return (
+            f"it knows {said(size, channels)}, and {spec.name} makes {said(spec.image_size, spec.channels)}"
+        )
     if getattr(helper, "low_res", None):
         return "it enlarges a picture that it is given, and cannot say anything without one"
     (low, high), (least, most) = seen(helper.schedule), seen(spec.schedule)
     if low > least + 1e-6 or high < most - 1e-6:
-        return (f"it was trained on noise of log-SNR {low:.1f} to {high:.1f}, and {spec.name} works from {least:.1f} to "
-                f"{most:.1f}")
+        return (
+            f"it was trained on noise of log-SNR {low:.1f} to {high:.1f}, and {spec.name} works from "
+            f"{least:.1f} to {most:.1f}"
+        )
     return None
 
 

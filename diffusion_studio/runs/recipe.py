@@ -1,4 +1,6 @@
-"""Everything that determines a run, as one frozen dataclass: compared, saved as JSON, put into every export."""
+"""Everything that determines a run, as one frozen dataclass: compared, saved as JSON, put into every
+export.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +11,29 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import guidance_options as guiding
 from .. import options
-from .branch import Branch, branch_file, check_depth, check_edit
 from ..diffusion.noise import MAX_SEED
 from ..diffusion.samplers import DDIM, SAMPLERS, Sampler
 from ..diffusion.spacing import SPACINGS, Spacing, Trailing
-from .edits import ONE_SEED, Edit, Inpaint, edit_files, edit_json, edit_of, edit_words
 from ..errors import OptionError
 from ..files import safe_name
-from .guidance_options import GROUPS, ByClassifier, Change, Interval, Palette, Projection
-from ..options import Option, option
 from ..imaging.picture import MAX_SIDE, Picture
+from ..options import Option, option
+from . import guidance_options as guiding
+from .branch import Branch, branch_file, check_depth, check_edit
+from .edits import ONE_SEED, Edit, Inpaint, edit_files, edit_json, edit_of, edit_words
+from .guidance_options import GROUPS, ByClassifier, Change, Interval, Palette, Projection
 
 MAX_PICTURES = 64
-MAX_PROMPT = 2000               # letters
-MAX_POINTS = 20_000             # of one cloud; all clouds of a run together have at most MAX_ALL_POINTS
+MAX_PROMPT = 2000  # letters
+MAX_POINTS = 20_000  # of one cloud; all clouds of a run together have at most MAX_ALL_POINTS
 MAX_ALL_POINTS = 100_000
-_WORDS = 40                     # letters of a prompt in a file's name
-ANY = "any"                     # what people write and see for the label None
-NO_EDIT = "none"                # and for no edit
+_WORDS = 40  # letters of a prompt in a file's name
+ANY = "any"  # what people write and see for the label None
+NO_EDIT = "none"  # and for no edit
 VERSION = 1
 
-GUIDANCE_SHAPES = ("constant", "linear", "cosine", "rising")        # of diffusion.guidance, which loads torch
+GUIDANCE_SHAPES = ("constant", "linear", "cosine", "rising")  # of diffusion.guidance, which loads torch
 
 REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPACINGS}
 
@@ -40,10 +42,11 @@ REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPA
 class Recipe:
     """A run. The same recipe gives the same pictures on the same device and precision.
 
-    One picture for each seed; of a model of points one cloud of `points` points for each. `label` None means any. Guidance
-    1 is off, 0 ignores the label and the prompt. `negative` takes the place of "any" in guidance, and so has no effect where
-    guidance is off. `sampler` and `spacing` may be given by name, or as the object that their JSON is. `low_res` is the
-    picture to enlarge, for a model that does; its size is brought to what the model takes.
+    One picture for each seed; of a model of points one cloud of `points` points for each. `label` None means
+    any. Guidance 1 is off, 0 ignores the label and the prompt. `negative` takes the place of "any" in
+    guidance, and so has no effect where guidance is off. `sampler` and `spacing` may be given by name, or as
+    the object that their JSON is. `low_res` is the picture to enlarge, for a model that does; its size is
+    brought to what the model takes.
     """
 
     model: str = option("", "Which model denoises.")
@@ -52,32 +55,77 @@ class Recipe:
     steps: int = option(50, "Sampling steps: more take longer and come closer to the model's best.", low=1)
     sampler: Sampler = DDIM()
     spacing: Spacing = Trailing()
-    guidance: float = option(1.0, "Classifier-free guidance: 1 is off, more makes pictures more typical of the label "
-                             "and less varied.", low=guiding.LOWEST, high=guiding.HIGHEST)
+    guidance: float = option(
+        1.0,
+        "Classifier-free guidance: 1 is off, more makes pictures more typical of the label and less varied.",
+        low=guiding.LOWEST,
+        high=guiding.HIGHEST,
+    )
     clip: bool = option(True, "Keep every predicted x0 in the range of pictures.")
-    stretch: bool = option(False, "Show each picture from its own darkest value to its own brightest, as programs do that keep "
-                           "no range; the run stays the same.", later=True)
+    stretch: bool = option(
+        False,
+        "Show each picture from its own darkest value to its own brightest, as programs do that keep "
+        "no range; the run stays the same.",
+        later=True,
+    )
     prompt: str | None = option(None, "What to draw, in words, for models that read text.", later=True)
-    negative: str | None = option(None, "What to keep away from, in words: guidance leads from here to the prompt.",
-                                 later=True)
-    negative_label: str | None = option(None, "What to keep away from: guidance leads from this label to the other.",
-                                       later=True)
-    guidance_shape: str = option("constant", "How guidance goes from its value to off, or comes, over the run.",
-                                 choices=GUIDANCE_SHAPES, later=True)
-    guidance_rescale: float = option(0.0, "How far guided pictures get back the contrast of unguided ones: helps against "
-                                     "glare under strong guidance.", low=0, high=1, later=True)
-    threshold: float = option(1.0, "Dynamic thresholding: the share of pixels that keeps its shades where a picture leaves "
-                              "the range. 1 is off.", low=0.5, high=1, later=True)
-    threshold_most: float | None = option(None, "The largest value that dynamic thresholding scales back to the range; what lies beyond "
-                                          "is clipped. Left out, there is none.", low=1.0, high=1e6, later=True)
-    clip_range: float = option(1.0, "What clipping keeps every predicted x0 within, from minus to plus; pictures go from -1 to 1.",
-                               low=0.01, high=1e4, later=True)
-    guidance_scales: str | None = option(None, "Guidance over time as a list, such as 1,6,3: spread evenly over the run, in "
-                                         "place of one scale.", later=True)
-    weaker: str | None = option(None, "A weaker model of the same pictures (autoguidance): guidance leads away from what it "
-                                "sees, instead of from 'any'.", later=True)
-    points: int = option(2000, "Points of each cloud, for models of points in the plane.", low=1, high=MAX_POINTS,
-                         later=True)
+    negative: str | None = option(
+        None, "What to keep away from, in words: guidance leads from here to the prompt.", later=True
+    )
+    negative_label: str | None = option(
+        None, "What to keep away from: guidance leads from this label to the other.", later=True
+    )
+    guidance_shape: str = option(
+        "constant",
+        "How guidance goes from its value to off, or comes, over the run.",
+        choices=GUIDANCE_SHAPES,
+        later=True,
+    )
+    guidance_rescale: float = option(
+        0.0,
+        "How far guided pictures get back the contrast of unguided ones: helps against "
+        "glare under strong guidance.",
+        low=0,
+        high=1,
+        later=True,
+    )
+    threshold: float = option(
+        1.0,
+        "Dynamic thresholding: the share of pixels that keeps its shades where a picture leaves "
+        "the range. 1 is off.",
+        low=0.5,
+        high=1,
+        later=True,
+    )
+    threshold_most: float | None = option(
+        None,
+        "The largest value that dynamic thresholding scales back to the range; what lies beyond "
+        "is clipped. Left out, there is none.",
+        low=1.0,
+        high=1e6,
+        later=True,
+    )
+    clip_range: float = option(
+        1.0,
+        "What clipping keeps every predicted x0 within, from minus to plus; pictures go from -1 to 1.",
+        low=0.01,
+        high=1e4,
+        later=True,
+    )
+    guidance_scales: str | None = option(
+        None,
+        "Guidance over time as a list, such as 1,6,3: spread evenly over the run, in place of one scale.",
+        later=True,
+    )
+    weaker: str | None = option(
+        None,
+        "A weaker model of the same pictures (autoguidance): guidance leads away from what it "
+        "sees, instead of from 'any'.",
+        later=True,
+    )
+    points: int = option(
+        2000, "Points of each cloud, for models of points in the plane.", low=1, high=MAX_POINTS, later=True
+    )
     interval: Interval = Interval()
     projection: Projection = Projection()
     classifier: ByClassifier = ByClassifier()
@@ -92,18 +140,11 @@ class Recipe:
         for name in ("prompt", "negative"):
             text = " ".join((getattr(self, name) or "").split()) or None
             if text is not None and len(text) > MAX_PROMPT:
-                raise OptionError(f"The {name} has {len(text):,} letters; the most is {MAX_PROMPT:,}. Make it shorter.")
+                raise OptionError(
+                    f"The {name} has {len(text):,} letters; the most is {MAX_PROMPT:,}. Make it shorter."
+                )
             object.__setattr__(self, name, text)
-        if not isinstance(self.seeds, tuple):
-            if not isinstance(self.seeds, Iterable) or isinstance(self.seeds, str):
-                raise OptionError(f"seeds must be a list of whole numbers, one for each picture, got {self.seeds!r}.")
-            object.__setattr__(self, "seeds", tuple(self.seeds))
-        if not 1 <= len(self.seeds) <= MAX_PICTURES:
-            raise OptionError(f"A run makes from 1 to {MAX_PICTURES} pictures, got {len(self.seeds)} seeds. "
-                              "Make more in several runs with other seeds.")
-        for seed in self.seeds:
-            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-                raise OptionError(f"A seed is a whole number from 0 to {MAX_SEED}, got {seed!r}.")
+        self._check_seeds()
         for name, registry in REGISTRIES.items():
             if isinstance(given := getattr(self, name), (str, Mapping)):
                 object.__setattr__(self, name, options.from_json(registry, name, given))
@@ -120,15 +161,37 @@ class Recipe:
         object.__setattr__(self, "branch", _branch_of(self.branch))
         check_edit(self)
 
+    def _check_seeds(self) -> None:
+        """Make `seeds` a tuple of whole numbers, one for each picture."""
+        if not isinstance(self.seeds, tuple):
+            if not isinstance(self.seeds, Iterable) or isinstance(self.seeds, str):
+                raise OptionError(
+                    f"seeds must be a list of whole numbers, one for each picture, got {self.seeds!r}."
+                )
+            object.__setattr__(self, "seeds", tuple(self.seeds))
+        if not 1 <= len(self.seeds) <= MAX_PICTURES:
+            raise OptionError(
+                f"A run makes from 1 to {MAX_PICTURES} pictures, got {len(self.seeds)} seeds. "
+                "Make more in several runs with other seeds."
+            )
+        for seed in self.seeds:
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+                raise OptionError(f"A seed is a whole number from 0 to {MAX_SEED}, got {seed!r}.")
+
     def changed(self) -> Recipe:
         """The recipe that counts from the step of `change` on; itself where nothing changes."""
         to = self.change
         if not to.on:
             return self
         label = self.label if to.label is None else None if to.label == ANY else to.label
-        return replace(self, label=label, prompt=self.prompt if to.prompt is None else to.prompt,
-                       guidance=self.guidance if to.guidance is None else to.guidance,
-                       guidance_scales=self.guidance_scales if to.guidance is None else None, change=Change())
+        return replace(
+            self,
+            label=label,
+            prompt=self.prompt if to.prompt is None else to.prompt,
+            guidance=self.guidance if to.guidance is None else to.guidance,
+            guidance_scales=self.guidance_scales if to.guidance is None else None,
+            change=Change(),
+        )
 
     @property
     def pictures(self) -> int:
@@ -142,23 +205,42 @@ class Recipe:
         It keeps in-painting's known pixels; any other edit is how the part before began.
         """
         own = {name: getattr(self, name) for name in Recipe.__dataclass_fields__}
-        own |= {"edit": replace(self.edit, strength=1.0) if isinstance(self.edit, Inpaint) else None,
-                "branch": Branch(self, at)}
+        own |= {
+            "edit": replace(self.edit, strength=1.0) if isinstance(self.edit, Inpaint) else None,
+            "branch": Branch(self, at),
+        }
         return Recipe.from_settings(changes, own)
 
     def to_json(self) -> str:
         """One line of JSON; `from_json` gives an equal recipe back."""
-        return json.dumps({
-            "diffusion-studio": VERSION, "model": self.model, "label": self.label, "seeds": self.seeds,
-            "steps": self.steps, "sampler": options.to_json(SAMPLERS, self.sampler),
-            "spacing": _short(options.to_json(SPACINGS, self.spacing)),
-            "guidance": self.guidance, "clip": self.clip,
-            **dict(self._later()),
-            **{name: asdict(getattr(self, name)) for name, cls in GROUPS.items() if getattr(self, name) != cls()},
-            **({} if self.low_res is None else {"low_res": self.low_res.to_text()}),
-            **({} if self.edit is None else {"edit": edit_json(self.edit)}),
-            **({} if self.branch is None else
-               {"branch": {"recipe": json.loads(self.branch.recipe.to_json()), "at": self.branch.at}})})
+        return json.dumps(
+            {
+                "diffusion-studio": VERSION,
+                "model": self.model,
+                "label": self.label,
+                "seeds": self.seeds,
+                "steps": self.steps,
+                "sampler": options.to_json(SAMPLERS, self.sampler),
+                "spacing": _short(options.to_json(SPACINGS, self.spacing)),
+                "guidance": self.guidance,
+                "clip": self.clip,
+                **dict(self._later()),
+                **{
+                    name: asdict(getattr(self, name))
+                    for name, cls in GROUPS.items()
+                    if getattr(self, name) != cls()
+                },
+                **({} if self.low_res is None else {"low_res": self.low_res.to_text()}),
+                **({} if self.edit is None else {"edit": edit_json(self.edit)}),
+                **(
+                    {}
+                    if self.branch is None
+                    else {
+                        "branch": {"recipe": json.loads(self.branch.recipe.to_json()), "at": self.branch.at}
+                    }
+                ),
+            }
+        )
 
     def _optional(self, base: Recipe) -> Iterator[tuple[Option, Any, Any]]:
         """Each later option and each of the groups' options, with its value here and in another recipe."""
@@ -172,8 +254,11 @@ class Recipe:
 
     def _later(self) -> list[tuple[str, Any]]:
         """Name and value of each later option that says something."""
-        return [(one.name, getattr(self, one.name)) for one in options.fields_of(Recipe)
-                if one.later and getattr(self, one.name) != one.default]
+        return [
+            (one.name, getattr(self, one.name))
+            for one in options.fields_of(Recipe)
+            if one.later and getattr(self, one.name) != one.default
+        ]
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
@@ -194,8 +279,8 @@ class Recipe:
     def from_settings(cls, given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Recipe:
         """A recipe from named settings, over those of `base`. An unknown name is an `OptionError`.
 
-        A spacing that makes a number of steps of its own brings it, unless `given` names steps too; an edit whose outcome
-        no seed changes takes the first seed, unless `given` names seeds too.
+        A spacing that makes a number of steps of its own brings it, unless `given` names steps too; an edit
+        whose outcome no seed changes takes the first seed, unless `given` names seeds too.
         """
         settings = {**(base or {}), **given}
         if isinstance(spacing := settings.get("spacing"), (str, Mapping)):
@@ -209,7 +294,9 @@ class Recipe:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Recipe:
-        """The recipe inside an exported GIF, MP4, WebP or PNG, or in a .json file. Raises `ExportError` where there is none."""
+        """The recipe inside an exported GIF, MP4, WebP or PNG, or in a .json file. Raises `ExportError`
+        where there is none.
+        """
         from ..export.metadata import read_recipe
 
         return cls.from_json(read_recipe(path))
@@ -234,7 +321,11 @@ class Recipe:
         words += ["--steps", self.steps]
         for name, registry in REGISTRIES.items():
             chosen = getattr(self, name)
-            words += [f"--{name}", options.name_of(registry, chosen), *options.all_words(chosen, getattr(base, name))]
+            words += [
+                f"--{name}",
+                options.name_of(registry, chosen),
+                *options.all_words(chosen, getattr(base, name)),
+            ]
         words += ["--guidance", self.guidance]
         if not self.clip or not base.clip:
             words += options.words("clip", self.clip)
@@ -248,7 +339,9 @@ class Recipe:
         return shlex.join(str(word) for word in words)
 
     def files(self) -> dict[str, bytes]:
-        """Name and content of the files that `to_command` names: pictures, and the recipe that this one continues."""
+        """Name and content of the files that `to_command` names: pictures, and the recipe that this one
+        continues.
+        """
         found = {} if self.edit is None else edit_files(self.edit)
         if self.low_res is not None:
             found[_small_name(self.low_res)] = self.low_res.png()
@@ -258,9 +351,11 @@ class Recipe:
 
 
 def file_name(recipe: Recipe, ending: str) -> str:
-    """Name of a run's file where nobody names it: model, label, the prompt's first words, seed, and `ending`."""
+    """Name of a run's file where nobody names it: model, label, the prompt's first words, seed, and
+    `ending`.
+    """
     prompt = recipe.prompt or ""
-    words = prompt if len(prompt) <= _WORDS else prompt[:_WORDS + 1].rpartition(" ")[0] or prompt[:_WORDS]
+    words = prompt if len(prompt) <= _WORDS else prompt[: _WORDS + 1].rpartition(" ")[0] or prompt[:_WORDS]
     return safe_name(recipe.model, recipe.label, words, str(recipe.seeds[0]), suffix=ending)
 
 
@@ -270,8 +365,10 @@ def _picture_of(given: Any) -> Picture | None:
     if given is not None and not isinstance(given, Picture):
         raise OptionError(f"low_res must be a Picture, got {given!r:.80}. Open one with Picture.open(path).")
     if given is not None and max(given.size) > MAX_SIDE:
-        raise OptionError(f"The picture to enlarge is {given}; a recipe carries up to {MAX_SIDE} pixels a side. Make it "
-                          "smaller.")
+        raise OptionError(
+            f"The picture to enlarge is {given}; a recipe carries up to {MAX_SIDE} pixels a side. Make it "
+            "smaller."
+        )
     return given
 
 

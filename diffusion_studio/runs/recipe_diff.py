@@ -8,7 +8,7 @@ from typing import Any
 
 from .recipe import Recipe
 
-LONGEST = 60                        # letters of one setting
+LONGEST = 60  # letters of one setting
 
 
 def about(recipe: Recipe) -> dict[str, str | int | float]:
@@ -39,4 +39,4 @@ def _flat(given: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else text[:LONGEST - 1] + "…"
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -1,7 +1,8 @@
-"""The legs of a run: one for what is simply denoised; more where a picture goes into noise first, or another run goes on.
+"""The legs of a run: one for what is simply denoised; more where a picture goes into noise first, or another
+run goes on.
 
-A recipe's edit says where its run starts, which levels it visits and what it has to keep; here that becomes what `sample`
-is called with. The last state of a leg is the first one of the next, and is shown once.
+A recipe's edit says where its run starts, which levels it visits and what it has to keep; here that becomes
+what `sample` is called with. The last state of a leg is the first one of the next, and is shown once.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from ..diffusion.samplers import NoiseFunction, Sampler, Step
 from ..diffusion.sampling import by_place, later, sample, turned
 from ..diffusion.schedule import NoiseLevel
 from ..diffusion.spacing import Spacing, Trailing
-from .edits import FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from ..errors import OptionError, SamplingError
-from ..imaging.frame import Frame
 from ..imaging.arrays import from_uint8, to_uint8
+from ..imaging.frame import Frame
 from ..imaging.picture import Picture
+from .edits import FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from .recipe import ANY, Recipe
 
 INTO_NOISE, BEFORE = "into noise", "before the branch"
-MAX_STATES = 10_000                 # of a run with RePaint's jumps
+MAX_STATES = 10_000  # of a run with RePaint's jumps
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Plan:
     levels: tuple[NoiseLevel, ...]
     noise: Noise
     spacing: Spacing = Trailing()
-    black_margin: float = 0.0           # of the model's pictures
+    black_margin: float = 0.0  # of the model's pictures
     takes_text: bool = False
 
     def start(self) -> torch.Tensor:
@@ -58,8 +59,9 @@ Planner = Callable[[Recipe, float], Plan]
 class Leg:
     """One call of `sample`. `begin` makes its first state of the one that the leg before ended with.
 
-    It is left at state number `until`, or else runs to its end. `tiles` says which of its pictures is shown in each place
-    of the run's grid, where it has another number of them. `known` is the picture and where it stays exactly.
+    It is left at state number `until`, or else runs to its end. `tiles` says which of its pictures is shown
+    in each place of the run's grid, where it has another number of them. `known` is the picture and where it
+    stays exactly.
     """
 
     sampler: Sampler
@@ -83,93 +85,171 @@ def begun(noise: NoiseFunction, level: NoiseLevel, spacing: Spacing) -> torch.Te
 
 
 def journey(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
-    """The legs of a recipe's run. Raises `OptionError` for what the model, or the run to continue, does not allow."""
+    """The legs of a recipe's run. Raises `OptionError` for what the model, or the run to continue, does
+    not allow.
+    """
     if recipe.branch is not None:
         return _continued(recipe, planned)
     edit = recipe.edit
     made = planned(recipe, getattr(edit, "strength", 1.0))
     if edit is None or isinstance(edit, Interpolate):
-        noise = made.noise if edit is None else Between(made.noise, between(len(recipe.seeds), edit.film, edit.loop))
-        return Leg(recipe.sampler, made.denoise, made.levels, noise, lambda _: begun(noise, made.levels[0], recipe.spacing)),
+        noise = (
+            made.noise
+            if edit is None
+            else Between(made.noise, between(len(recipe.seeds), edit.film, edit.loop))
+        )
+        return (
+            Leg(
+                recipe.sampler,
+                made.denoise,
+                made.levels,
+                noise,
+                lambda _: begun(noise, made.levels[0], recipe.spacing),
+            ),
+        )
     if isinstance(edit, Travel):
-        return _travelled(recipe, edit, made, planned),
+        return (_travelled(recipe, edit, made, planned),)
     at = {name: _as_x(picture, name, made) for name, picture in edit.pictures.items() if name != "mask"}
     if isinstance(edit, FromPicture):
-        return Leg(recipe.sampler, made.denoise, made.levels, made.noise,
-                   lambda _: editing.noised(at["picture"], made.levels[0], made.noise(0))),
+        return (
+            Leg(
+                recipe.sampler,
+                made.denoise,
+                made.levels,
+                made.noise,
+                lambda _: editing.noised(at["picture"], made.levels[0], made.noise(0)),
+            ),
+        )
     if isinstance(edit, Inpaint):
-        return _inpainted(recipe, edit, made, at["picture"]),
+        return (_inpainted(recipe, edit, made, at["picture"]),)
     return _inverted(recipe, edit, made, torch.stack(list(at.values())), planned)
 
 
 def _travelled(recipe: Recipe, edit: Travel, made: Plan, planned: Planner) -> Leg:
     """A plan for each stop, all from the noise of the one seed."""
-    asked = [{"prompt": name} if made.takes_text else {"label": None if name == ANY else name} for name in edit.names]
+    asked = [
+        {"prompt": name} if made.takes_text else {"label": None if name == ANY else name}
+        for name in edit.names
+    ]
     stops = [planned(replace(recipe, edit=None, **one), 1.0).denoise for one in asked]
     noise = Between(made.noise, [(0, 0, 0.0)] * edit.film)
-    return Leg(recipe.sampler, travelling(stops, between(len(stops), edit.film, edit.loop)), made.levels, noise,
-               lambda _: begun(noise, made.levels[0], recipe.spacing))
+    return Leg(
+        recipe.sampler,
+        travelling(stops, between(len(stops), edit.film, edit.loop)),
+        made.levels,
+        noise,
+        lambda _: begun(noise, made.levels[0], recipe.spacing),
+    )
 
 
 def reached(path: Levels, strength: float) -> Levels:
     """The last part of a path: the share `strength` of its steps, at least one."""
     steps = len(path) - 1
-    return path[steps - max(1, round(steps * strength)):]
+    return path[steps - max(1, round(steps * strength)) :]
 
 
 def _as_x(picture: Picture, what: str, made: Plan) -> torch.Tensor:
     """(C, H, W) as the model has pictures, of the run's kind of number and on its device."""
     if len(made.noise.shape) != 3:
-        raise OptionError("A model of points makes no pictures, so it has none to edit or to begin with. Leave the edit out.")
+        raise OptionError(
+            "A model of points makes no pictures, so it has none to edit or to begin with. Leave the edit "
+            "out."
+        )
     channels, height, width = made.noise.shape
     if (picture.channels, *picture.size) != (channels, width, height):
         wanted = f"{width}x{height} {'grey' if channels == 1 else 'RGB'}"
-        raise OptionError(f"The {what} is {picture}, and the model draws {wanted}. Bring it to that: with --fit on the "
-                          "command "
-                          f"line, or picture.fitted({width}, {channels}).")
-    return from_uint8(picture.pixels[None].copy(), made.black_margin)[0].to(made.noise.device, made.noise.dtype)
+        raise OptionError(
+            f"The {what} is {picture}, and the model draws {wanted}. Bring it to that: with --fit on the "
+            f"command line, or picture.fitted({width}, {channels})."
+        )
+    return from_uint8(picture.pixels[None].copy(), made.black_margin)[0].to(
+        made.noise.device, made.noise.dtype
+    )
 
 
-def _inpainted(recipe: Recipe, edit: Inpaint, made: Plan, picture: torch.Tensor, path: Levels | None = None,
-               begin: Callable[[torch.Tensor | None], torch.Tensor] | None = None) -> Leg:
-    """Over the levels of `path`, or the plan's, with jumps. `begin` is given where it goes on from another state."""
+def _inpainted(
+    recipe: Recipe,
+    edit: Inpaint,
+    made: Plan,
+    picture: torch.Tensor,
+    path: Levels | None = None,
+    begin: Callable[[torch.Tensor | None], torch.Tensor] | None = None,
+) -> Leg:
+    """Over the levels of `path`, or the plan's, with jumps. `begin` is given where it goes on from another
+    state.
+    """
     path = made.levels if path is None else path
     stretches = max(len(path) - 2, 0) // edit.jump_length
     if (states := len(path) + (edit.jump_length + 1) * stretches * (edit.jumps - 1)) > MAX_STATES:
-        raise OptionError(f"With these jumps the run would have about {states:,} states; the most is {MAX_STATES:,}. "
-                          "Choose fewer "
-                          "jumps or steps.")
+        raise OptionError(
+            f"With these jumps the run would have about {states:,} states; the most is {MAX_STATES:,}. "
+            "Choose fewer jumps or steps."
+        )
     levels = editing.resampled(path, edit.jump_length, edit.jumps)
     kept = torch.from_numpy(1 - edit.mask.pixels[..., 0] / 255.0)[None].to(picture)
     known = picture, kept
 
     def start(_: torch.Tensor | None) -> torch.Tensor:
         noise = made.noise(0)
-        return begun(made.noise, levels[0], recipe.spacing) if edit.strength == 1 else editing.noised(picture, levels[0], noise)
+        return (
+            begun(made.noise, levels[0], recipe.spacing)
+            if edit.strength == 1
+            else editing.noised(picture, levels[0], noise)
+        )
 
-    return Leg(recipe.sampler, editing.inpainted(made.denoise, *known), levels, made.noise, begin or start, known=known)
+    return Leg(
+        recipe.sampler,
+        editing.inpainted(made.denoise, *known),
+        levels,
+        made.noise,
+        begin or start,
+        known=known,
+    )
 
 
-def _inverted(recipe: Recipe, edit: Invert | Morph, made: Plan, pictures: torch.Tensor, planned: Planner) -> tuple[Leg, ...]:
-    """Up with the source's condition alone, and down with the recipe's; not into noise that holds nothing of the picture."""
+def _inverted(
+    recipe: Recipe, edit: Invert | Morph, made: Plan, pictures: torch.Tensor, planned: Planner
+) -> tuple[Leg, ...]:
+    """Up with the source's condition alone, and down with the recipe's; not into noise that holds nothing
+    of the picture.
+    """
     levels = made.levels[1:] if made.levels[0].alpha == 0 and len(made.levels) > 2 else made.levels
     up = Levels(editing.rising(levels), levels.schedule)
     if draws_noise(recipe.sampler, made.levels):
-        raise OptionError(f"{edit.title}: {type(recipe.sampler).__name__} as it is set adds fresh noise, with which "
-                          "nothing comes "
-                          "back. Choose a deterministic sampler, such as DDIM with eta 0, Heun without churn, or "
-                          "DPM-Solver++ 2M.")
-    source = planned(Recipe(recipe.model, edit.source_label, recipe.seeds, recipe.steps, recipe.sampler, recipe.spacing,
-                            clip=recipe.clip, clip_range=recipe.clip_range, threshold=recipe.threshold,
-                            threshold_most=recipe.threshold_most, prompt=edit.source_prompt,
-                            low_res=recipe.low_res), edit.strength)
+        raise OptionError(
+            f"{edit.title}: {type(recipe.sampler).__name__} as it is set adds fresh noise, with which "
+            "nothing comes back. Choose a deterministic sampler, such as DDIM with eta 0, Heun without "
+            "churn, or DPM-Solver++ 2M."
+        )
+    source = planned(
+        Recipe(
+            recipe.model,
+            edit.source_label,
+            recipe.seeds,
+            recipe.steps,
+            recipe.sampler,
+            recipe.spacing,
+            clip=recipe.clip,
+            clip_range=recipe.clip_range,
+            threshold=recipe.threshold,
+            threshold_most=recipe.threshold_most,
+            prompt=edit.source_prompt,
+            low_res=recipe.low_res,
+        ),
+        edit.strength,
+    )
     tiles, join = None, _same
     if isinstance(edit, Morph):
         pairs = between(2, edit.film, edit.loop)
         tiles = tuple(a if share < 0.5 else b for a, b, share in pairs)
-        join = lambda x: mixed(x, pairs)                                            # noqa: E731
-    return (Leg(recipe.sampler, source.denoise, up, made.noise, lambda _: pictures, INTO_NOISE, tiles=tiles),
-            Leg(recipe.sampler, made.denoise, levels, made.noise, join))
+
+        def join(x):
+            return mixed(x, pairs)
+
+    return (
+        Leg(recipe.sampler, source.denoise, up, made.noise, lambda _: pictures, INTO_NOISE, tiles=tiles),
+        Leg(recipe.sampler, made.denoise, levels, made.noise, join),
+    )
 
 
 def _same(x: torch.Tensor | None) -> torch.Tensor:
@@ -177,10 +257,12 @@ def _same(x: torch.Tensor | None) -> torch.Tensor:
 
 
 def _continued(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
-    """The run to continue, left at the branch, and the levels of the recipe's own path that have less noise than that."""
+    """The run to continue, left at the branch, and the levels of the recipe's own path that have less
+    noise than that.
+    """
     parent, at = recipe.branch.recipe, recipe.branch.at
     before, level = _cut(journey(parent, planned), at)
-    made = planned(recipe, _strength(parent))           # guidance over time counts as where the run began
+    made = planned(recipe, _strength(parent))  # guidance over time counts as where the run began
     path = [one for one in planned(recipe, 1.0).levels if one.log_snr > level.log_snr]
     path = Levels([level, *path], made.levels.schedule, made.levels.steps)
     noise: NoiseFunction = made.noise
@@ -191,7 +273,10 @@ def _continued(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
     join = _same
     if recipe.pictures != parent.pictures:
         before = tuple(replace(leg, tiles=(0,) * recipe.pictures) for leg in before)
-        join = lambda x: x.expand(recipe.pictures, *x.shape[1:])                    # noqa: E731
+
+        def join(x):
+            return x.expand(recipe.pictures, *x.shape[1:])
+
     before = tuple(replace(leg, part=leg.part or BEFORE) for leg in before)
     if isinstance(recipe.edit, Inpaint):
         picture = _as_x(recipe.edit.picture, "picture", made)
@@ -209,25 +294,33 @@ def _strength(recipe: Recipe) -> float:
 
 
 def _cut(legs: Sequence[Leg], at: int) -> tuple[tuple[Leg, ...], NoiseLevel]:
-    """The legs up to state number `at` of a run, and that state's level. Nothing is left of a run at its end."""
+    """The legs up to state number `at` of a run, and that state's level. Nothing is left of a run at its
+    end.
+    """
     total = sum(leg.steps for leg in legs)
     if at >= total:
-        raise OptionError(f"The run to continue has the states 0 to {total}, and the last of them is finished; got {at}. "
-                          "Branch "
-                          f"from a state between 0 and {total - 1}.")
+        raise OptionError(
+            f"The run to continue has the states 0 to {total}, and the last of them is finished; got {at}. "
+            f"Branch from a state between 0 and {total - 1}."
+        )
     first = 0
     for k, leg in enumerate(legs):
         if at < first + leg.steps:
             if leg.tiles is not None and len(set(leg.tiles)) > 1:
-                raise OptionError(f"At state {at} the film's two pictures are on their way into noise. Branch from state "
-                                  f"{first + leg.steps} on.")
+                raise OptionError(
+                    f"At state {at} the film's two pictures are on their way into noise. Branch from state "
+                    f"{first + leg.steps} on."
+                )
             return (*legs[:k], replace(leg, until=at - first)), leg.levels[at - first]
         first += leg.steps
     raise AssertionError("unreachable: at < total")
 
 
 def draws_noise(sampler: Sampler, levels: Sequence[NoiseLevel]) -> bool:
-    """Whether a sampler, as it is set, adds fresh noise on these levels: tried on a single number, as options decide it."""
+    """Whether a sampler, as it is set, adds fresh noise on these levels: tried on a single number, as
+    options decide it.
+    """
+
     class Asked(Exception):
         pass
 
@@ -245,12 +338,18 @@ def draws_noise(sampler: Sampler, levels: Sequence[NoiseLevel]) -> bool:
     return False
 
 
-def walk(legs: Sequence[Leg], total: int, first: int = 0, calls: int = 0, x: torch.Tensor | None = None,
-         kept: Callable[[torch.Tensor], np.ndarray] = to_uint8) -> Iterator[tuple[Frame, torch.Tensor]]:
+def walk(
+    legs: Sequence[Leg],
+    total: int,
+    first: int = 0,
+    calls: int = 0,
+    x: torch.Tensor | None = None,
+    kept: Callable[[torch.Tensor], np.ndarray] = to_uint8,
+) -> Iterator[tuple[Frame, torch.Tensor]]:
     """The Frames of legs one after the other, each with its state as the sampler has it.
 
-    `total` is the number of the run's last state; `first`, `calls` and `x` are those where other legs have led to; `kept`
-    makes of states what frames hold.
+    `total` is the number of the run's last state; `first`, `calls` and `x` are those where other legs have
+    led to; `kept` makes of states what frames hold.
     """
     for leg in legs:
         last = leg is legs[-1]
@@ -263,10 +362,10 @@ def walk(legs: Sequence[Leg], total: int, first: int = 0, calls: int = 0, x: tor
             x = step.x
             asked = calls + step.calls
             if step.index == leg.steps and not last:
-                asked -= leg.until is not None              # the prediction at the branch, of which nothing is made
-                break                                       # the state is the next leg's to show
+                asked -= leg.until is not None  # the prediction at the branch, of which nothing is made
+                break  # the state is the next leg's to show
             if leg.known is not None and step.index == leg.steps:
-                picture, stays = leg.known                  # some solvers carry earlier predictions into the last step
+                picture, stays = leg.known  # some solvers carry earlier predictions into the last step
                 x = torch.where(stays == 1, picture, x)
                 step = replace(step, x=x, x0=x)
             _check_finite(step, first + step.index, total)
@@ -283,9 +382,11 @@ def walk(legs: Sequence[Leg], total: int, first: int = 0, calls: int = 0, x: tor
 def _check_finite(step: Step, index: int, total: int) -> None:
     """A picture of what is no number would be black, and hide that."""
     if not (step.x.isfinite().all() and step.x0.isfinite().all()):
-        raise SamplingError(f"From step {index} of {total} on (t = {step.level.t:g}) the states are no finite numbers. Try the "
-                            "precision fp32, less guidance, or another sampler; if none helps, the weights hold values that are "
-                            "no numbers, or belong to another parametrization or schedule.")
+        raise SamplingError(
+            f"From step {index} of {total} on (t = {step.level.t:g}) the states are no finite numbers. Try "
+            "the precision fp32, less guidance, or another sampler; if none helps, the weights hold values "
+            "that are no numbers, or belong to another parametrization or schedule."
+        )
 
 
 def tiled(frame: Frame, tiles: tuple[int, ...] | None) -> Frame:

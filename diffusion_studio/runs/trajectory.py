@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .recipe_diff import differences
 from ..export import ExportOptions, save
 from ..imaging.frame import Frame
 from ..options import build
 from .recipe import Recipe
+from .recipe_diff import differences
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,26 @@ class Trajectory:
 
     @property
     def images(self) -> np.ndarray:
-        """(N, H, W, C) uint8: the finished pictures, or the last prediction of them where the run was stopped.
+        """(N, H, W, C) uint8: the finished pictures, or the last prediction of them where the run was
+        stopped.
 
         Of a model of points (N, P, 2) float16, the points of each cloud.
         """
         return self.frames[-1].x0
 
-    def save(self, path: str | Path, format: str | None = None, beside: Trajectory | None = None, **options: Any) -> Path:
-        """Export in the one of `FORMATS` that the path's suffix says, or that `format` names; returns the path.
+    def save(
+        self, path: str | Path, format: str | None = None, beside: Trajectory | None = None, **options: Any
+    ) -> Path:
+        """Export in the one of `FORMATS` that the path's suffix says, or that `format` names; returns the
+        path.
 
-        `options` are those of `ExportOptions`. The file carries the recipe: `Recipe.from_file(path) == recipe`. Another run,
-        `beside`, stands below this one, state beside state by noise level; a caption names what each has otherwise.
+        `options` are those of `ExportOptions`. The file carries the recipe: `Recipe.from_file(path) ==
+        recipe`. Another run, `beside`, stands below this one, state beside state by noise level; a caption
+        names what each has otherwise.
         """
         chosen, recipe = build(ExportOptions, options, "export option"), self.recipe.to_json()
         if beside is None:
             return save(self.frames, path, recipe, chosen, format)
-        return save(self.frames, path, recipe, chosen, format, beside.frames, differences(self.recipe, beside.recipe))
+        return save(
+            self.frames, path, recipe, chosen, format, beside.frames, differences(self.recipe, beside.recipe)
+        )

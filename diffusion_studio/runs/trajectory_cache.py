@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 from ..imaging.frame import Frame
 from .recipe import Recipe
 
-MAX_BYTES = 96 << 20                # of all runs together, frames included; a run that is larger alone is not kept
+MAX_BYTES = 96 << 20  # of all runs together, frames included; a run that is larger alone is not kept
 
 
 @dataclass(eq=False)
 class _Run:
-    model: Any                      # a weak reference: a model that was loaded anew has states of its own
+    model: Any  # a weak reference: a model that was loaded anew has states of its own
     found: list[tuple[Frame, torch.Tensor]] = field(default_factory=list)
     nbytes: int = 0
 
@@ -58,4 +58,4 @@ class States:
             if run is None or run.model() is not model or len(run.found) <= at:
                 return None
             self._runs.move_to_end(recipe)
-            return run.found[:at + 1]
+            return run.found[: at + 1]

@@ -12,7 +12,8 @@ FOLDER = "tensorboard"
 
 
 class Board:
-    """Curves and sample sheets under `folder`/tensorboard. Without a folder, or without TensorBoard, it does nothing.
+    """Curves and sample sheets under `folder`/tensorboard. Without a folder, or without TensorBoard, it does
+    nothing.
 
     What was written after `step` by a session that was killed is dropped.
     """

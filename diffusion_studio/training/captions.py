@@ -16,71 +16,91 @@ from ..errors import DataError, OptionError
 from ..networks.tokens import MAX_WORDS, Tokenizer, rounded, split, table_of
 from .config import TrainConfig
 
-_PROMPTS = 8                    # for the sample sheet
-_STREAM, _PARTS_STREAM = 2, 3   # of the run's seed; the order of pictures is stream 1
+_PROMPTS = 8  # for the sample sheet
+_STREAM, _PARTS_STREAM = 2, 3  # of the run's seed; the order of pictures is stream 1
 
 
 class Captions:
-    """The texts of the pictures, the table of words, and the draws. `captions` holds one or more texts for each picture,
-    which may be `labelled` besides.
+    """The texts of the pictures, the table of words, and the draws. `captions` holds one or more texts for
+    each picture, which may be `labelled` besides.
 
-    What a picture gets is a function of the run's seed and of its place in the run alone, so it survives a resume and any
-    size of batch. Raises `OptionError` for a caption that is too long, `DataError` for a table that cannot be read.
+    What a picture gets is a function of the run's seed and of its place in the run alone, so it survives a
+    resume and any size of batch. Raises `OptionError` for a caption that is too long, `DataError` for a table
+    that cannot be read.
     """
 
-    def __init__(self, config: TrainConfig, captions: Sequence[Sequence[str]], labelled: bool = False) -> None:
+    def __init__(
+        self, config: TrainConfig, captions: Sequence[Sequence[str]], labelled: bool = False
+    ) -> None:
         self.train_config, self.captions = config, captions
-        self.joint = config.joint_dropout if labelled and config.label_dropout and config.text_dropout else 0.0
+        self.joint = (
+            config.joint_dropout if labelled and config.label_dropout and config.text_dropout else 0.0
+        )
         every = list(dict.fromkeys(text for texts in captions for text in texts))
         self.vectors: np.ndarray | None = None
         if config.text_vectors:
             self.words, self.vectors = read_vectors(config.text_vectors)
         else:
             self.words = table_of(every)
-        self.config = config.text_config(len(self.words), None if self.vectors is None else self.vectors.shape[1])
+        self.config = config.text_config(
+            len(self.words), None if self.vectors is None else self.vectors.shape[1]
+        )
         self.tokenizer = Tokenizer(self.words, self.config)
         lists = {text: split(text) for text in every}
         longest = max(every, key=lambda text: len(lists[text]))
         if (length := len(lists[longest])) > config.text_tokens:
-            raise OptionError(f"The longest caption has {length} words and commas ({longest!r:.80}); text_tokens is "
-                              f"{config.text_tokens}. Ask for {length} or more, or shorten the captions.")
+            raise OptionError(
+                f"The longest caption has {length} words and commas ({longest!r:.80}); text_tokens is "
+                f"{config.text_tokens}. Ask for {length} or more, or shorten the captions."
+            )
         # row 0 is padding and row 1 the start; a text is then a list of rows, and a batch one look-up
-        places = {word: 2 + k for k, word in enumerate(dict.fromkeys(word for words in lists.values() for word in words))}
+        places = {
+            word: 2 + k
+            for k, word in enumerate(dict.fromkeys(word for words in lists.values() for word in words))
+        }
         rows = self.tokenizer(["", *places])
         self._rows = np.concatenate([np.zeros_like(rows[:1, 0]), rows[:1, 0], rows[1:, 1]])
-        self._texts = {text: np.array([1, *(places[word] for word in words)]) for text, words in lists.items()}
+        self._texts = {
+            text: np.array([1, *(places[word] for word in words)]) for text, words in lists.items()
+        }
         self._texts[""] = np.array([1])
         self._comma = places.get(",", -1)
         self._longest = 1 + max(map(len, lists.values()))
-        self.one_length = False             # pad all batches to the longest text, for a compiled network
+        self.one_length = False  # pad all batches to the longest text, for a compiled network
 
     def __call__(self, chosen: np.ndarray, seen: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens (N, L, 1 + P) for the pictures `chosen`, the run's number `seen` and following, and (N,) whether a picture
-        loses its label too."""
+        """Tokens (N, L, 1 + P) for the pictures `chosen`, the run's number `seen` and following, and (N,)
+        whether a picture loses its label too.
+        """
         which, alone, joint = _uniform(self.train_config.seed, seen, len(chosen))
         both = joint < self.joint
         drop = both | (alone < self.train_config.text_dropout)
         own = [self.captions[picture] for picture in chosen]
-        texts = [self._texts["" if none else texts[int(u * len(texts))]] for texts, u, none in zip(own, which, drop)]
+        texts = [
+            self._texts["" if none else texts[int(u * len(texts))]]
+            for texts, u, none in zip(own, which, drop)
+        ]
         if self.train_config.part_dropout:
             texts = self._thinned(texts, seen)
         length = self._longest if self.one_length else max(map(len, texts))
         numbers = np.zeros((len(texts), rounded(length)), np.int64)
         for k, text in enumerate(texts):
-            numbers[k, :len(text)] = text
+            numbers[k, : len(text)] = text
         return torch.from_numpy(self._rows[numbers]), torch.from_numpy(both)
 
     def _thinned(self, texts: list[np.ndarray], seen: int) -> list[np.ndarray]:
-        """`part_dropout` of the texts with only some of their parts, in their order: from one to all of them."""
+        """`part_dropout` of the texts with only some of their parts, in their order: from one to all of
+        them.
+        """
         few, count, which = _uniform(self.train_config.seed, seen, len(texts), _PARTS_STREAM)
         made = []
         for text, thin, u, chosen in zip(texts, few < self.train_config.part_dropout, count, which):
             ends = np.flatnonzero(text == self._comma)
             if thin and len(ends):
-                parts = np.split(text[1:], ends - 1)            # all but the first begin with their comma
+                parts = np.split(text[1:], ends - 1)  # all but the first begin with their comma
                 kept = random.Random(int(chosen * 2**53)).sample(range(len(parts)), 1 + int(u * len(parts)))
                 joined = np.concatenate([parts[k] for k in sorted(kept)])
-                text = np.concatenate([text[:1], joined[int(joined[0] == self._comma):]])
+                text = np.concatenate([text[:1], joined[int(joined[0] == self._comma) :]])
             made.append(text)
         return made
 
@@ -90,16 +110,21 @@ class Captions:
         prompts = asked or (known.prompts if known else ())
         if not prompts:
             first = list(dict.fromkeys(texts[0] for texts in self.captions))
-            prompts = tuple(first[k * len(first) // _PROMPTS] for k in range(min(_PROMPTS, len(first)))) \
-                if len(first) > _PROMPTS else tuple(first)
+            prompts = (
+                tuple(first[k * len(first) // _PROMPTS] for k in range(min(_PROMPTS, len(first))))
+                if len(first) > _PROMPTS
+                else tuple(first)
+            )
         return {"text": self.config, "words": self.words, "prompts": prompts}
 
 
 def _uniform(seed: int, first: int, count: int, stream: int = _STREAM) -> np.ndarray:
-    """(3, count) numbers in [0, 1) for the places first, first + 1, ...: outputs of SplitMix64 (Steele et al. 2014)."""
+    """(3, count) numbers in [0, 1) for the places first, first + 1, ...: outputs of SplitMix64 (Steele et
+    al. 2014).
+    """
     start = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)
     place = np.arange(3 * first + 1, 3 * (first + count) + 1, dtype=np.uint64)
-    z = start + place * np.uint64(0x9E3779B97F4A7C15)                       # wraps around, as it should
+    z = start + place * np.uint64(0x9E3779B97F4A7C15)  # wraps around, as it should
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).reshape(count, 3).T * 2.0**-53
@@ -112,7 +137,9 @@ def read_hold_out(path: str | Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a list of captions to hold out ({error}).") from error
     if not any(lines):
-        raise DataError(f"{path} is empty. Write one or more parts of a caption in each line, such as: orc, half plate")
+        raise DataError(
+            f"{path} is empty. Write one or more parts of a caption in each line, such as: orc, half plate"
+        )
     return [line for line in lines if line]
 
 
@@ -122,15 +149,27 @@ def read_vectors(path: str | Path) -> tuple[tuple[str, ...], np.ndarray]:
         with np.load(Path(path).expanduser(), allow_pickle=False) as archive:
             words, vectors = archive["words"], archive["vectors"]
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as a table of word vectors ({error}). It is an .npz with 'words' (N,) of "
-                        "texts and 'vectors' (N, width) of numbers.") from error
-    if words.dtype.kind != "U" or vectors.shape[:1] != words.shape or vectors.ndim != 2 or vectors.dtype.kind != "f" \
-            or not 1 <= len(words) <= MAX_WORDS or not np.isfinite(vectors).all():
-        raise DataError(f"{path} has words {words.dtype} {words.shape} and vectors {vectors.dtype} {vectors.shape}; wanted "
-                        f"from 1 to {MAX_WORDS:,} different lower-case words and as many rows of finite numbers.")
+        raise DataError(
+            f"{path} cannot be read as a table of word vectors ({error}). It is an .npz with 'words' (N,) of "
+            "texts and 'vectors' (N, width) of numbers."
+        ) from error
+    if (
+        words.dtype.kind != "U"
+        or vectors.shape[:1] != words.shape
+        or vectors.ndim != 2
+        or vectors.dtype.kind != "f"
+        or not 1 <= len(words) <= MAX_WORDS
+        or not np.isfinite(vectors).all()
+    ):
+        raise DataError(
+            f"{path} has words {words.dtype} {words.shape} and vectors {vectors.dtype} {vectors.shape}; "
+            f"wanted from 1 to {MAX_WORDS:,} different lower-case words and as many rows of finite numbers."
+        )
     listed = tuple(map(str, words))
     if bad := [word for word in listed if split(word) != [word]]:
-        raise DataError(f"{path} has {bad[0]!r}, which is no single lower-case word as captions are split into them.")
+        raise DataError(
+            f"{path} has {bad[0]!r}, which is no single lower-case word as captions are split into them."
+        )
     if len(set(listed)) < len(listed):
         raise DataError(f"{path} has a word twice. Keep one of each.")
     return listed, vectors.astype(np.float32)

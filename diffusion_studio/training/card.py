@@ -1,4 +1,6 @@
-"""The card beside a trained model: what it is, what it saw, how it came to be, its loss curve and its samples."""
+"""The card beside a trained model: what it is, what it saw, how it came to be, its loss curve and its
+samples.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from .run import RunFolder
 
 WIDTH, HEIGHT = 720, 320
-LEFT, RIGHT, TOP, BOTTOM = 64, 20, 30, 40           # margins of the plot
+LEFT, RIGHT, TOP, BOTTOM = 64, 20, 30, 40  # margins of the plot
 LINE, GRID, INK = (36, 99, 196), (225, 228, 233), (60, 64, 72)
 
 
@@ -31,7 +33,9 @@ def write_card(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequen
 
 
 def loss_curve(points: Sequence[tuple[float, float]]) -> Image.Image:
-    """A line chart of (images seen, loss); the loss on a logarithmic scale where all are above 0 and spread."""
+    """A line chart of (images seen, loss); the loss on a logarithmic scale where all are above 0 and
+    spread.
+    """
     seen, losses = zip(*points)
     log = min(losses) > 0 and max(losses) > 3 * min(losses)
     values = [math.log10(v) for v in losses] if log else list(losses)
@@ -68,24 +72,34 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
     known = spec.provenance
     size, channels = config.size, getattr(spec, "channels", spec.network.in_channels)
     colour = "grey" if channels == 1 else "RGB"
-    what = (f"A classifier of noisy {size}x{size} {colour} pictures, for classifier guidance."
-            if isinstance(spec, ClassifierSpec) else "A diffusion model of 2-D points, of unit variance."
-            if spec.makes == POINTS else f"A diffusion model of {spec.form} pictures"
-            + (f", which enlarges pictures of {config.low_res}x{config.low_res}." if config.low_res else "."))
+    what = (
+        f"A classifier of noisy {size}x{size} {colour} pictures, for classifier guidance."
+        if isinstance(spec, ClassifierSpec)
+        else "A diffusion model of 2-D points, of unit variance."
+        if spec.makes == POINTS
+        else f"A diffusion model of {spec.form} pictures"
+        + (f", which enlarges pictures of {config.low_res}x{config.low_res}." if config.low_res else ".")
+    )
     minutes = known["hours"] * 60
     rows = {
-        "Data": known["data"], "Licence of the data": known["licence"],
+        "Data": known["data"],
+        "Licence of the data": known["licence"],
         "Labels": ", ".join(spec.labels) or "none",
         "Objective": _objective(config),
-        f"{'Points' if config.kind == 'points' else 'Images'} seen": f"{known['images_seen']:,} in batches of {config.batch}",
-        "Averaged weights": f"power function, relative length {config.ema_length:g}" if config.ema_length else
-                            f"decay {config.decays[config.exported]:g} per step",
+        f"{'Points' if config.kind == 'points' else 'Images'} seen": f"{known['images_seen']:,} in batches "
+        f"of {config.batch}",
+        "Averaged weights": f"power function, relative length {config.ema_length:g}"
+        if config.ema_length
+        else f"decay {config.decays[config.exported]:g} per step",
         "Time": f"{known['hours']:.2f} hours" if minutes >= 60 else f"{minutes:.1f} minutes",
-        "Hardware": known["hardware"], "Date": known["date"],
+        "Hardware": known["hardware"],
+        "Date": known["date"],
     }
     if text := getattr(spec.network, "text", None):
         table = f"{len(spec.words):,} words, {'learnt' if text.vectors is None else 'given vectors'}"
-        rows["Text"] = f"{table}; {'words and' if text.cross else 'only the'} pooled text condition the network"
+        rows["Text"] = (
+            f"{table}; {'words and' if text.cross else 'only the'} pooled text condition the network"
+        )
         rows["Prompts"] = "; ".join(spec.prompts) or "none"
     if recent:
         rows["Loss"] = f"{sum(recent) / len(recent):.5g} (mean of the last {len(recent)} steps)"
@@ -103,12 +117,18 @@ def _objective(config: TrainConfig) -> str:
     if config.kind == "classifier":
         return "cross-entropy"
     continuous = not is_table(config.schedule)
-    parts = [config.objective, f"predicts {config.predicts}",
-             f"{config.schedule} schedule " + ("in continuous time" if continuous else f"of {config.timesteps} steps")]
+    parts = [
+        config.objective,
+        f"predicts {config.predicts}",
+        f"{config.schedule} schedule "
+        + ("in continuous time" if continuous else f"of {config.timesteps} steps"),
+    ]
     if config.min_snr:
         parts.append(f"min-SNR weights, gamma {config.min_snr:g}")
     if config.weighting != "output":
         parts.append(f"{config.weighting} weights")
     if config.draws != "uniform":
-        parts.append("timesteps drawn by their loss" if config.draws == "loss" else f"{config.draws} noise levels")
+        parts.append(
+            "timesteps drawn by their loss" if config.draws == "loss" else f"{config.draws} noise levels"
+        )
     return ", ".join(parts)

@@ -8,28 +8,42 @@ from ..errors import OptionError
 
 
 def check_averages(config: Any) -> None:
-    """An `OptionError` where a TrainConfig's model file is to hold an average that the run does not keep, or one is no decay."""
-    decays, powers = config.decays, config.powers           # they say what is wrong with ema_also and ema_power
+    """An `OptionError` where a TrainConfig's model file is to hold an average that the run does not keep,
+    or one is no decay.
+    """
+    decays, powers = config.decays, config.powers  # they say what is wrong with ema_also and ema_power
     if config.ema_length and not powers:
-        raise OptionError("ema_length needs snapshots of averages to be made from, and this run keeps none. Train with "
-                          "ema_power, such as 0.05,0.1.")
+        raise OptionError(
+            "ema_length needs snapshots of averages to be made from, and this run keeps none. Train with "
+            "ema_power, such as 0.05,0.1."
+        )
     if config.ema_export and config.ema_export not in decays:
-        raise OptionError(f"ema_export {config.ema_export:g} is not among the averages that are kept "
-                          f"({', '.join(f'{d:g}' for d in decays)}). Name it in ema or ema_also.")
+        raise OptionError(
+            f"ema_export {config.ema_export:g} is not among the averages that are kept "
+            f"({', '.join(f'{d:g}' for d in decays)}). Name it in ema or ema_also."
+        )
 
 
 def check_low_res(config: Any) -> None:
-    """An `OptionError` where there is no picture to enlarge, and settings for one, or it would not be enlarged."""
+    """An `OptionError` where there is no picture to enlarge, and settings for one, or it would not be
+    enlarged.
+    """
     if config.low_res and (config.low_res >= config.size or config.kind != "denoiser"):
-        raise OptionError(f"low_res {config.low_res} must be below the size of the pictures, {config.size}, and is for "
-                          f"denoisers; the kind is {config.kind}.")
+        raise OptionError(
+            f"low_res {config.low_res} must be below the size of the pictures, {config.size}, and is for "
+            f"denoisers; the kind is {config.kind}."
+        )
     if not config.low_res and (config.low_res_noise or config.low_res_blur):
-        raise OptionError("low_res_noise and low_res_blur are of the picture to enlarge, and there is none. Give low_res, "
-                          "the size of that picture.")
+        raise OptionError(
+            "low_res_noise and low_res_blur are of the picture to enlarge, and there is none. Give low_res, "
+            "the size of that picture."
+        )
 
 
 def check_tune(config: Any) -> None:
     """An `OptionError` where all but some parts are to stay as they were drawn."""
     if config.tune and not config.start_from:
-        raise OptionError("tune trains some parts of a network that has learnt, and this run begins anew. Name that network's "
-                          "file in start_from, or leave tune out.")
+        raise OptionError(
+            "tune trains some parts of a network that has learnt, and this run begins anew. Name that "
+            "network's file in start_from, or leave tune out."
+        )

@@ -11,55 +11,92 @@ from pathlib import Path
 from typing import Any
 
 from .. import options
+from ..checkpoint.spec import PARAMETRIZATION_NAMES, ModelSpec
 from ..data.imagedata import COLOURS
-from ..imaging.fitting import FITS
 from ..diffusion.schedule import NoiseSchedule
 from ..errors import OptionError
 from ..imaging.arrays import colour
+from ..imaging.fitting import FITS
 from ..networks.classifier_config import ClassifierConfig
 from ..networks.config import TextConfig, UNetConfig
 from ..options import option
-from ..checkpoint.spec import PARAMETRIZATION_NAMES, ModelSpec
 from .checks import check_averages, check_low_res, check_tune
 from .processes import PROCESSES, check_process
 from .rates import LR_SHAPES, lr_factor
 
 KINDS = ("denoiser", "classifier", "points")
-TRAINABLE = tuple(name for name in PARAMETRIZATION_NAMES if name != "consistency")     # that needs a training of its own
+TRAINABLE = tuple(
+    name for name in PARAMETRIZATION_NAMES if name != "consistency"
+)  # that needs a training of its own
 OBJECTIVE_NAMES = ("simple", "hybrid", "vlb")
 LEARNED_VARIANCE = ("hybrid", "vlb")
 OPTIMIZERS = ("adamw", "muon")
 DRAW_NAMES = ("uniform", "loss", "log-normal", "logit-normal")
-MAY_CHANGE = ("images", "sample_steps", "sample_guidance", "ema_export", "ema_length")      # between the sessions of a run; nothing else
+MAY_CHANGE = (
+    "images",
+    "sample_steps",
+    "sample_guidance",
+    "ema_export",
+    "ema_length",
+)  # between the sessions of a run; nothing else
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """A recipe for training: data, network, process, optimisation."""
 
-    kind: str = option("denoiser", "What is trained: a denoiser, or a classifier of noisy pictures for guidance, or a "
-                       "denoiser of points in the plane.", choices=KINDS)
-    data: str = option("fashion-mnist", "Data set: a known name, or a path to gzipped idx files, an npz or a folder; of points: "
-                       "swiss-roll and kin, shapes, or a .csv, an npz or a picture of a shape.")
+    kind: str = option(
+        "denoiser",
+        "What is trained: a denoiser, or a classifier of noisy pictures for guidance, or a "
+        "denoiser of points in the plane.",
+        choices=KINDS,
+    )
+    data: str = option(
+        "fashion-mnist",
+        "Data set: a known name, or a path to gzipped idx files, an npz or a folder; of points: "
+        "swiss-roll and kin, shapes, or a .csv, an npz or a picture of a shape.",
+    )
     name: str = option("", "Name of the model; by default that of the run's folder.")
     size: int = option(32, "Height and width that pictures are brought to.", low=4, high=1024)
-    fit: str = option("pad", "How: centred on the background, scaled and cropped, or scaled and padded.",
-                      choices=tuple(FITS))
+    fit: str = option(
+        "pad",
+        "How: centred on the background, scaled and cropped, or scaled and padded.",
+        choices=tuple(FITS),
+    )
     background: str = option("black", "What shows through transparent pixels: black, grey, white or #rrggbb.")
     colours: str = option("auto", "Colours: as in the files, all pictures grey, or all RGB.", choices=COLOURS)
     only: str = option("", "Labels to train on, with commas between them; left out, all.")
-    hold_out: str = option("", "A text file with one or more parts of a caption in each line, such as 'orc, half plate': "
-                           "pictures whose captions hold them are left out, to ask for what was never seen.")
-    black_margin: float = option(0.0, "How far beyond black exactly black pixels lie in training, so that what is drawn ends "
-                                 "exactly black there: 0.1 forgives 12 shades.", low=0.0, high=1.0)
-    flips: bool = option(False, "Mirror every other picture, drawn anew each time; not for letters and digits.")
+    hold_out: str = option(
+        "",
+        "A text file with one or more parts of a caption in each line, such as 'orc, half plate': "
+        "pictures whose captions hold them are left out, to ask for what was never seen.",
+    )
+    black_margin: float = option(
+        0.0,
+        "How far beyond black exactly black pixels lie in training, so that what is drawn ends "
+        "exactly black there: 0.1 forgives 12 shades.",
+        low=0.0,
+        high=1.0,
+    )
+    flips: bool = option(
+        False, "Mirror every other picture, drawn anew each time; not for letters and digits."
+    )
 
-    low_res: int = option(0, "Train to enlarge pictures of this height and width, which are the data scaled down; 0 is off.",
-                          low=0, high=1024)
-    low_res_noise: float = option(0.0, "Most noise on the picture to enlarge, as a standard deviation; each has its own share.",
-                                  low=0.0, high=2.0)
-    low_res_blur: float = option(0.0, "Most blur of the picture to enlarge, in its pixels; each has its own share.",
-                                 low=0.0, high=16.0)
+    low_res: int = option(
+        0,
+        "Train to enlarge pictures of this height and width, which are the data scaled down; 0 is off.",
+        low=0,
+        high=1024,
+    )
+    low_res_noise: float = option(
+        0.0,
+        "Most noise on the picture to enlarge, as a standard deviation; each has its own share.",
+        low=0.0,
+        high=2.0,
+    )
+    low_res_blur: float = option(
+        0.0, "Most blur of the picture to enlarge, in its pixels; each has its own share.", low=0.0, high=16.0
+    )
 
     channels: int = option(64, "Base width of the U-Net; width of a network for points.", low=8, high=2048)
     multipliers: str = option("0.375,0.75,1.5", "Width of each level as a multiple of the base width.")
@@ -67,79 +104,168 @@ class TrainConfig:
     attention: str = option("8", "Sizes at which the network attends to all positions, such as 16,8.")
     heads: int = option(2, "Attention heads.", low=1, high=64)
     norm_groups: int = option(8, "Most groups of a group norm.", low=1, high=256)
-    conditioning: str = option("scale_shift", "How time and label reach a block.", choices=("add", "scale_shift"))
-    resample: str = option("conv", "Halving and doubling: strided convolution or residual block.", choices=("conv", "residual"))
-    patch: int = option(1, "Side of the squares of pixels that become one position of a denoiser.", low=1, high=16)
+    conditioning: str = option(
+        "scale_shift", "How time and label reach a block.", choices=("add", "scale_shift")
+    )
+    resample: str = option(
+        "conv", "Halving and doubling: strided convolution or residual block.", choices=("conv", "residual")
+    )
+    patch: int = option(
+        1, "Side of the squares of pixels that become one position of a denoiser.", low=1, high=16
+    )
     dropout: float = option(0.0, "Dropout in the residual blocks.", low=0.0, high=0.9)
 
-    schedule: str = option("linear", "Noise schedule: a table of timesteps, or in continuous time vp (variance preserving), "
-                           "edm (variance exploding) or flow (flow matching).", choices=tuple(PROCESSES))
-    timesteps: int = option(1000, "Timesteps T; in continuous time only how many the app offers.", low=1, high=100_000)
-    parametrization: str = option("auto", "What the network predicts; auto is what suits the schedule: eps, or v where it "
-                                  "ends in pure noise, edm and flow with theirs.", choices=("auto", *TRAINABLE))
-    sigma_data: float = option(0.5, "Standard deviation of the pictures, as edm assumes it.", low=1e-4, high=1e4)
-    objective: str = option("simple", "Loss: mean squared error, the variational bound, or both; the latter two learn "
-                            "the variance.", choices=OBJECTIVE_NAMES)
+    schedule: str = option(
+        "linear",
+        "Noise schedule: a table of timesteps, or in continuous time vp (variance preserving), "
+        "edm (variance exploding) or flow (flow matching).",
+        choices=tuple(PROCESSES),
+    )
+    timesteps: int = option(
+        1000, "Timesteps T; in continuous time only how many the app offers.", low=1, high=100_000
+    )
+    parametrization: str = option(
+        "auto",
+        "What the network predicts; auto is what suits the schedule: eps, or v where it "
+        "ends in pure noise, edm and flow with theirs.",
+        choices=("auto", *TRAINABLE),
+    )
+    sigma_data: float = option(
+        0.5, "Standard deviation of the pictures, as edm assumes it.", low=1e-4, high=1e4
+    )
+    objective: str = option(
+        "simple",
+        "Loss: mean squared error, the variational bound, or both; the latter two learn the variance.",
+        choices=OBJECTIVE_NAMES,
+    )
     bound_weight: float = option(0.001, "Weight of the bound in the hybrid objective.", low=0.0, high=1000.0)
     min_snr: float = option(0.0, "Gamma of min-SNR weighting, 5 in its paper; 0 is off.", low=0.0, high=1e6)
-    weighting: str = option("output", "Weight of a noise level: 1 for the error of what is predicted, or EDM's for that of "
-                            "x0, 1 / c_out^2, which is 1 for the parametrization edm.", choices=("output", "edm"))
-    draw_t: str = option("auto", "Noise levels of a batch: all labels alike, by the losses they had (importance sampling), or "
-                         "log(sigma / alpha) normal, of EDM's or of logit-normal flow matching's default width; auto is what "
-                         "suits the schedule.", choices=("auto", *DRAW_NAMES))
-    draw_mean: float | None = option(None, "Mean of a normal log(sigma / alpha): -1.2 in EDM, 0 in logit-normal.", low=-20,
-                                     high=20)
-    draw_std: float | None = option(None, "Its standard deviation: 1.2 in EDM, 1 in logit-normal.", low=1e-3, high=20)
-    label_dropout: float = option(0.1, "Share of labels replaced by 'any', for classifier-free guidance; 0 trains "
-                                  "with labels only.", low=0.0, high=1.0)
+    weighting: str = option(
+        "output",
+        "Weight of a noise level: 1 for the error of what is predicted, or EDM's for that of "
+        "x0, 1 / c_out^2, which is 1 for the parametrization edm.",
+        choices=("output", "edm"),
+    )
+    draw_t: str = option(
+        "auto",
+        "Noise levels of a batch: all labels alike, by the losses they had (importance sampling), or "
+        "log(sigma / alpha) normal, of EDM's or of logit-normal flow matching's default width; auto is what "
+        "suits the schedule.",
+        choices=("auto", *DRAW_NAMES),
+    )
+    draw_mean: float | None = option(
+        None, "Mean of a normal log(sigma / alpha): -1.2 in EDM, 0 in logit-normal.", low=-20, high=20
+    )
+    draw_std: float | None = option(
+        None, "Its standard deviation: 1.2 in EDM, 1 in logit-normal.", low=1e-3, high=20
+    )
+    label_dropout: float = option(
+        0.1,
+        "Share of labels replaced by 'any', for classifier-free guidance; 0 trains with labels only.",
+        low=0.0,
+        high=1.0,
+    )
     text: bool = option(True, "Read the captions, where the pictures have them.")
     text_width: int = option(128, "Width of the text encoder.", low=4, high=4096)
     text_layers: int = option(1, "Transformer layers of the text encoder.", low=0, high=48)
     text_tokens: int = option(64, "Longest caption, in words and commas.", low=1, high=1024)
     text_cross: bool = option(True, "Attend to the words; else only the pooled text reaches the network.")
-    text_vectors: str = option("", "An .npz with 'words' and 'vectors': a table that is kept, instead of one learnt from captions.")
-    text_dropout: float = option(0.1, "Share of captions left empty, for guidance; 0 trains with captions only.",
-                                 low=0.0, high=1.0)
-    joint_dropout: float = option(0.1, "Share of pictures that lose both label and caption, besides.", low=0.0, high=1.0)
-    part_dropout: float = option(0.0, "Share of captions of which only some parts (between commas) are read, drawn anew "
-                                 "each time, so that short prompts work too.", low=0.0, high=1.0)
-    prompts: str = option("", "Captions for the sample sheet, with | between them; left out, some of the data's.")
-    palette: int = option(0, "How many of the data's most frequent colours come with the model, to be drawn in; 0 is none.",
-                          low=0, high=4096)
+    text_vectors: str = option(
+        "", "An .npz with 'words' and 'vectors': a table that is kept, instead of one learnt from captions."
+    )
+    text_dropout: float = option(
+        0.1, "Share of captions left empty, for guidance; 0 trains with captions only.", low=0.0, high=1.0
+    )
+    joint_dropout: float = option(
+        0.1, "Share of pictures that lose both label and caption, besides.", low=0.0, high=1.0
+    )
+    part_dropout: float = option(
+        0.0,
+        "Share of captions of which only some parts (between commas) are read, drawn anew "
+        "each time, so that short prompts work too.",
+        low=0.0,
+        high=1.0,
+    )
+    prompts: str = option(
+        "", "Captions for the sample sheet, with | between them; left out, some of the data's."
+    )
+    palette: int = option(
+        0,
+        "How many of the data's most frequent colours come with the model, to be drawn in; 0 is none.",
+        low=0,
+        high=4096,
+    )
     sample_steps: int = option(50, "Sampling steps that the model comes with.", low=1, high=1000)
-    sample_guidance: float = option(0.0, "Guidance that it comes with; 0 is 2 with labels, 4 with captions.", low=0.0, high=20.0)
+    sample_guidance: float = option(
+        0.0, "Guidance that it comes with; 0 is 2 with labels, 4 with captions.", low=0.0, high=20.0
+    )
 
-    start_from: str = option("", "A model file whose weights the run begins with: its network must be the same.")
-    grow_from: str = option("", "A model file of smaller pictures; this network has more levels, or larger patches.")
-    tune: str = option("", "Train only these parts of the network that start_from gives, named by how their weights' names begin, "
-                       "such as up.2,conv_out; left out, all.")
+    start_from: str = option(
+        "", "A model file whose weights the run begins with: its network must be the same."
+    )
+    grow_from: str = option(
+        "", "A model file of smaller pictures; this network has more levels, or larger patches."
+    )
+    tune: str = option(
+        "",
+        "Train only these parts of the network that start_from gives, named by how their weights' names "
+        "begin, such as up.2,conv_out; left out, all.",
+    )
     images: int = option(220_000, "Number of images to see in all.", low=1)
     batch: int = option(32, "Images per step.", low=1, high=65_536)
-    accumulate: int = option(1, "Parts that a batch is computed in, one after another, where memory is short.", low=1,
-                             high=65_536)
+    accumulate: int = option(
+        1, "Parts that a batch is computed in, one after another, where memory is short.", low=1, high=65_536
+    )
     lr: float = option(1e-3, "Learning rate after warm-up.", low=1e-8, high=1.0)
-    lr_shape: str = option("constant", "Learning rate between warm-up and cooldown; inverse-sqrt falls with the root of "
-                           "the steps from the end of warm-up on.", choices=LR_SHAPES)
+    lr_shape: str = option(
+        "constant",
+        "Learning rate between warm-up and cooldown; inverse-sqrt falls with the root of "
+        "the steps from the end of warm-up on.",
+        choices=LR_SHAPES,
+    )
     warmup: int = option(300, "Steps over which the learning rate rises.", low=0)
-    cooldown: float = option(0.4, "Last share of the run over which the learning rate falls to zero, besides its shape.",
-                             low=0.0, high=1.0)
-    optimizer: str = option("adamw", "What moves the weights: muon learns from fewer images, by orthogonal steps of the inner "
-                            "matrices.", choices=OPTIMIZERS)
+    cooldown: float = option(
+        0.4,
+        "Last share of the run over which the learning rate falls to zero, besides its shape.",
+        low=0.0,
+        high=1.0,
+    )
+    optimizer: str = option(
+        "adamw",
+        "What moves the weights: muon learns from fewer images, by orthogonal steps of the inner matrices.",
+        choices=OPTIMIZERS,
+    )
     weight_decay: float = option(0.0, "Decoupled weight decay.", low=0.0, high=10.0)
     clip_norm: float = option(1.0, "Largest norm of the gradient; 0 is no limit.", low=0.0)
-    ema: float = option(0.999, "Decay per step of the averaged weights; it warms up.", low=0.0, high=0.99999999)
+    ema: float = option(
+        0.999, "Decay per step of the averaged weights; it warms up.", low=0.0, high=0.99999999
+    )
     ema_also: str = option("", "Decays of further averages to keep beside, such as 0.99,0.9999.")
-    ema_export: float = option(0.0, "Decay of the average that the model file holds; 0 is that of ema.",
-                               low=0.0, high=0.99999999)
-    ema_power: str = option("", "Relative lengths of averages to keep snapshots of, such as 0.05,0.1: from two, any other "
-                            "can be made after training.")
-    ema_length: float = option(0.0, "Relative length of the average that the model file holds, made from those snapshots; 0 "
-                               "is the average by decay.", low=0.0, high=0.28)
+    ema_export: float = option(
+        0.0, "Decay of the average that the model file holds; 0 is that of ema.", low=0.0, high=0.99999999
+    )
+    ema_power: str = option(
+        "",
+        "Relative lengths of averages to keep snapshots of, such as 0.05,0.1: from two, any other "
+        "can be made after training.",
+    )
+    ema_length: float = option(
+        0.0,
+        "Relative length of the average that the model file holds, made from those snapshots; 0 "
+        "is the average by decay.",
+        low=0.0,
+        high=0.28,
+    )
     snapshot_every: int = option(10_000, "Images between those snapshots.", low=1)
     seed: int = option(0, "Seed of everything random.", low=0, high=2**62)
-    precision: str = option("auto", "Precision of the products: autocast to bf16 where that is fast, else fp32.",
-                            choices=("auto", "fp32", "bf16"))
-    channels_last: bool = option(True, "Keep pictures and filters with the channels innermost: faster convolutions.")
+    precision: str = option(
+        "auto",
+        "Precision of the products: autocast to bf16 where that is fast, else fp32.",
+        choices=("auto", "fp32", "bf16"),
+    )
+    channels_last: bool = option(
+        True, "Keep pictures and filters with the channels innermost: faster convolutions."
+    )
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -148,16 +274,22 @@ class TrainConfig:
         colour(self.background)
         for wanted in options.numbers(self.attention, "attention", int):
             if wanted not in self.level_sizes:
-                raise OptionError(f"attention at size {wanted} is not possible: the network's levels have the sizes "
-                                  f"{', '.join(map(str, self.level_sizes))}.")
+                raise OptionError(
+                    f"attention at size {wanted} is not possible: the network's levels have the sizes "
+                    f"{', '.join(map(str, self.level_sizes))}."
+                )
         whole = self.patch * 2 ** (len(self._multipliers) - 1)
         if self.kind != "points" and self.size % whole:
-            raise OptionError(f"size must be a multiple of {whole} for this network's levels and patches, got {self.size}.")
+            raise OptionError(
+                f"size must be a multiple of {whole} for this network's levels and patches, got {self.size}."
+            )
         if self.patch > 1 and self.kind == "classifier":
             raise OptionError(f"A classifier reads single pixels; patch is {self.patch}. Leave it out.")
         if self.batch < self.accumulate:
-            raise OptionError(f"A batch of {self.batch} cannot be computed in {self.accumulate} parts. Make accumulate "
-                              f"at most {self.batch}.")
+            raise OptionError(
+                f"A batch of {self.batch} cannot be computed in {self.accumulate} parts. Make accumulate "
+                f"at most {self.batch}."
+            )
         check_averages(self)
         check_low_res(self)
         check_tune(self)
@@ -214,67 +346,134 @@ class TrainConfig:
         return options.numbers(self.multipliers, "multipliers", float)
 
     def text_config(self, words: int, vectors: int | None = None) -> TextConfig:
-        """The text encoder for a table of this many words, with given vectors of this width where there are any."""
-        return TextConfig(words=words, vectors=vectors, width=self.text_width, layers=self.text_layers,
-                          tokens=self.text_tokens, cross=self.text_cross, null=self.text_dropout > 0)
+        """The text encoder for a table of this many words, with given vectors of this width where there
+        are any.
+        """
+        return TextConfig(
+            words=words,
+            vectors=vectors,
+            width=self.text_width,
+            layers=self.text_layers,
+            tokens=self.text_tokens,
+            cross=self.text_cross,
+            null=self.text_dropout > 0,
+        )
 
     def network(self, channels: int, classes: int | None, text: TextConfig | None = None) -> UNetConfig:
         """The U-Net for pictures with these channels and this many classes, and captions."""
         attended = options.numbers(self.attention, "attention", int)
         return UNetConfig(
-            in_channels=channels * (2 if self.low_res else 1), channels=self.channels,
+            in_channels=channels * (2 if self.low_res else 1),
+            channels=self.channels,
             out_channels=channels * (2 if self.learned_variance else 1),
-            multipliers=self._multipliers, blocks=self.blocks, heads=self.heads, norm_groups=self.norm_groups,
-            conditioning=self.conditioning, resample=self.resample, patch=self.patch, dropout=self.dropout, classes=classes,
+            multipliers=self._multipliers,
+            blocks=self.blocks,
+            heads=self.heads,
+            norm_groups=self.norm_groups,
+            conditioning=self.conditioning,
+            resample=self.resample,
+            patch=self.patch,
+            dropout=self.dropout,
+            classes=classes,
             attention_levels=tuple(k for k, size in enumerate(self.level_sizes) if size in attended),
-            null_class=classes is not None and self.label_dropout > 0, text=text)
+            null_class=classes is not None and self.label_dropout > 0,
+            text=text,
+        )
 
     def noise_schedule(self) -> NoiseSchedule:
         return PROCESSES[self.schedule].schedule(timesteps=self.timesteps)
 
-    def spec(self, name: str, channels: int, labels: tuple[str, ...], provenance: Mapping[str, Any],
-             show: str | None = None, text: TextConfig | None = None, words: tuple[str, ...] = (),
-             prompts: tuple[str, ...] = ()) -> ModelSpec:
-        """The spec of the model that this configuration trains; `show` is the label to begin with, with the first prompt."""
-        defaults: dict[str, Any] = {"count": 16, "steps": min(self.sample_steps, self.timesteps),
-                                    **PROCESSES[self.schedule].defaults}
-        if self.black_margin:                   # or each predicted x0 would lose it
+    def spec(
+        self,
+        name: str,
+        channels: int,
+        labels: tuple[str, ...],
+        provenance: Mapping[str, Any],
+        show: str | None = None,
+        text: TextConfig | None = None,
+        words: tuple[str, ...] = (),
+        prompts: tuple[str, ...] = (),
+    ) -> ModelSpec:
+        """The spec of the model that this configuration trains; `show` is the label to begin with, with
+        the first prompt.
+        """
+        defaults: dict[str, Any] = {
+            "count": 16,
+            "steps": min(self.sample_steps, self.timesteps),
+            **PROCESSES[self.schedule].defaults,
+        }
+        if self.black_margin:  # or each predicted x0 would lose it
             defaults["clip"] = False
         if labels:
             defaults["label"] = show if show in labels else labels[0]
         if labels and self.label_dropout > 0:
             defaults["guidance"] = self.sample_guidance or 2.0
         if text is not None and prompts:
-            defaults |= {"prompt": prompts[0], "guidance": (self.sample_guidance or 4.0) if text.null else 1.0}
-        return ModelSpec(name=name, network=self.network(channels, len(labels) or None, text), words=words, prompts=prompts,
-                         schedule=self.noise_schedule(), parametrization=self.predicts, sigma_data=self.sigma_data,
-                         image_size=self.size, channels=channels, learned_variance=self.learned_variance,
-                         black_margin=self.black_margin, background=self.background,
-                         low_res=self.low_res or None, labels=labels, defaults=defaults,
-                         provenance=dict(provenance))
+            defaults |= {
+                "prompt": prompts[0],
+                "guidance": (self.sample_guidance or 4.0) if text.null else 1.0,
+            }
+        return ModelSpec(
+            name=name,
+            network=self.network(channels, len(labels) or None, text),
+            words=words,
+            prompts=prompts,
+            schedule=self.noise_schedule(),
+            parametrization=self.predicts,
+            sigma_data=self.sigma_data,
+            image_size=self.size,
+            channels=channels,
+            learned_variance=self.learned_variance,
+            black_margin=self.black_margin,
+            background=self.background,
+            low_res=self.low_res or None,
+            labels=labels,
+            defaults=defaults,
+            provenance=dict(provenance),
+        )
 
     def classifier(self, channels: int, classes: int) -> ClassifierConfig:
         """The classifier for pictures with these channels and this many classes."""
         body = self.network(channels, None)
         return ClassifierConfig(
-            in_channels=channels, classes=classes, size=self.size, channels=self.channels, multipliers=self._multipliers,
-            blocks=self.blocks, attention_levels=body.attention_levels, heads=self.heads, norm_groups=self.norm_groups,
-            conditioning=self.conditioning, resample=self.resample, dropout=self.dropout)
+            in_channels=channels,
+            classes=classes,
+            size=self.size,
+            channels=self.channels,
+            multipliers=self._multipliers,
+            blocks=self.blocks,
+            attention_levels=body.attention_levels,
+            heads=self.heads,
+            norm_groups=self.norm_groups,
+            conditioning=self.conditioning,
+            resample=self.resample,
+            dropout=self.dropout,
+        )
 
     def learning_rate(self, seen: int) -> float:
         """The rate after `seen` images."""
-        return self.lr * lr_factor(self.lr_shape, seen / self.batch, self.images / self.batch, self.warmup, self.cooldown)
+        return self.lr * lr_factor(
+            self.lr_shape, seen / self.batch, self.images / self.batch, self.warmup, self.cooldown
+        )
 
     def differences(self, other: TrainConfig) -> list[str]:
         """What `other` has otherwise, as texts 'field: own value -> other value'."""
-        return [f"{f.name}: {getattr(self, f.name)!r} -> {getattr(other, f.name)!r}" for f in dataclasses.fields(self)
-                if getattr(self, f.name) != getattr(other, f.name)]
+        return [
+            f"{f.name}: {getattr(self, f.name)!r} -> {getattr(other, f.name)!r}"
+            for f in dataclasses.fields(self)
+            if getattr(self, f.name) != getattr(other, f.name)
+        ]
 
     def check_resume(self, asked: TrainConfig) -> None:
         """An `OptionError` with every difference, unless `asked` continues this configuration."""
-        if differences := self.differences(dataclasses.replace(asked, **{n: getattr(self, n) for n in MAY_CHANGE})):
-            raise OptionError(f"A resumed run keeps its configuration; only {', '.join(MAY_CHANGE[:-1])} and {MAY_CHANGE[-1]} may "
-                              f"change. Different (kept -> asked for): {'; '.join(differences)}. Start a new run for these.")
+        if differences := self.differences(
+            dataclasses.replace(asked, **{n: getattr(self, n) for n in MAY_CHANGE})
+        ):
+            raise OptionError(
+                f"A resumed run keeps its configuration; only {', '.join(MAY_CHANGE[:-1])} and "
+                f"{MAY_CHANGE[-1]} may "
+                f"change. Different (kept -> asked for): {'; '.join(differences)}. Start a new run for these."
+            )
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)
@@ -297,5 +496,7 @@ class TrainConfig:
             before = getattr(base, field.name) if base is not None and field.name != "data" else field.default
             if (value := getattr(self, field.name)) != before:
                 flag = field.name.replace("_", "-")
-                words += [f"--{'' if value else 'no-'}{flag}"] if field.kind is bool else [f"--{flag}", str(value)]
+                words += (
+                    [f"--{'' if value else 'no-'}{flag}"] if field.kind is bool else [f"--{flag}", str(value)]
+                )
         return shlex.join([*words, "--out", str(out)])

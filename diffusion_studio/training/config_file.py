@@ -12,35 +12,59 @@ from ..data.points import is_points
 from ..errors import OptionError
 from .config import TrainConfig
 
-# What training begins with, by kind, where that is not what suits pictures. Points: well under a minute on one core.
+# What training begins with, by kind, where that is not what suits pictures. Points: well under a minute on
+# one core.
 PRESETS: dict[str, dict[str, Any]] = {
-    "points": {"kind": "points", "data": "swiss-roll", "channels": 96, "blocks": 5, "images": 1_000_000, "batch": 256,
-               "schedule": "cosine", "parametrization": "v", "lr": 2e-3, "warmup": 100, "lr_shape": "cosine",
-               "cooldown": 0.0, "ema": 0.998, "sigma_data": 1.0, "precision": "fp32"},
+    "points": {
+        "kind": "points",
+        "data": "swiss-roll",
+        "channels": 96,
+        "blocks": 5,
+        "images": 1_000_000,
+        "batch": 256,
+        "schedule": "cosine",
+        "parametrization": "v",
+        "lr": 2e-3,
+        "warmup": 100,
+        "lr_shape": "cosine",
+        "cooldown": 0.0,
+        "ema": 0.998,
+        "sigma_data": 1.0,
+        "precision": "fp32",
+    },
 }
 
 
 def train_config(**settings: Any) -> TrainConfig:
-    """A `TrainConfig` with the defaults that suit its data and kind: points in the plane have others than pictures."""
+    """A `TrainConfig` with the defaults that suit its data and kind: points in the plane have others than
+    pictures.
+    """
     if "kind" not in settings and isinstance(data := settings.get("data"), str) and is_points(data):
         settings = {**settings, "kind": "points"}
-    return options.build(TrainConfig, {**PRESETS.get(str(settings.get("kind")), {}), **settings},
-                         "field of the training configuration")
+    return options.build(
+        TrainConfig,
+        {**PRESETS.get(str(settings.get("kind")), {}), **settings},
+        "field of the training configuration",
+    )
 
 
 def command(config: TrainConfig, out: str | Path) -> str:
     """The command line that starts a run: what differs from the defaults that suit its data."""
-    given = {"data": config.data} if is_points(config.data) == (config.kind == "points") else \
-        {"data": config.data, "kind": config.kind}
+    given = (
+        {"data": config.data}
+        if is_points(config.data) == (config.kind == "points")
+        else {"data": config.data, "kind": config.kind}
+    )
     return config.command(out, train_config(**given))
 
 
 def read_recipe(path: str | Path) -> TrainConfig:
-    """The configuration in a .toml or .json file. Strict: an unknown name or a wrong value is an `OptionError`.
+    """The configuration in a .toml or .json file. Strict: an unknown name or a wrong value is an
+    `OptionError`.
 
-    The names are those of `TrainConfig`, at the top or in one table [train]; a list of numbers may stand for the text with
-    commas, `multipliers = [1, 2, 2]`, and a list of texts for the one with |, `prompts = ["a cat, red", "owl"]`. What is
-    left out takes its default.
+    The names are those of `TrainConfig`, at the top or in one table [train]; a list of numbers may stand for
+    the text with commas, `multipliers = [1, 2, 2]`, and a list of texts for the one with |, `prompts = ["a
+    cat, red", "owl"]`. What is left out takes its default.
     """
     path = Path(path)
     if path.suffix.lower() not in (".toml", ".json"):
@@ -48,7 +72,9 @@ def read_recipe(path: str | Path) -> TrainConfig:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"The recipe {path} cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+        raise OptionError(
+            f"The recipe {path} cannot be read ({getattr(error, 'strerror', None) or error})."
+        ) from error
     try:
         if path.suffix.lower() == ".json":
             return TrainConfig.from_json(text)
@@ -62,15 +88,24 @@ def from_toml(text: str) -> TrainConfig:
     given = _parsed(text)
     if "train" in given:
         if len(given) > 1:
-            raise OptionError("The recipe has a table [train] and other names beside it. Put all of them into it, or none.")
+            raise OptionError(
+                "The recipe has a table [train] and other names beside it. Put all of them into it, or none."
+            )
         given = given["train"]
     if not isinstance(given, Mapping):
         raise OptionError("'train' must be a table of settings, [train].")
     kinds = {field.name: field.kind for field in options.fields_of(TrainConfig)}
-    settings = {name: _as_text(name, value) if kinds.get(name) is str else value for name, value in given.items()}
-    return options.build(TrainConfig, {**vars(train_config(**{name: settings[name] for name in ("data", "kind")
-                                                              if name in settings})), **settings},
-                         "field of the training recipe")
+    settings = {
+        name: _as_text(name, value) if kinds.get(name) is str else value for name, value in given.items()
+    }
+    return options.build(
+        TrainConfig,
+        {
+            **vars(train_config(**{name: settings[name] for name in ("data", "kind") if name in settings})),
+            **settings,
+        },
+        "field of the training recipe",
+    )
 
 
 def _as_text(name: str, value: Any) -> Any:
@@ -83,11 +118,13 @@ def _parsed(text: str) -> Mapping[str, Any]:
             import tomllib
 
             return tomllib.loads(text)
-        import tomlkit                              # comes with gradio
+        import tomlkit  # comes with gradio
 
         return tomlkit.parse(text).unwrap()
     except ImportError as error:
-        raise OptionError("Reading TOML needs Python 3.11 or the package tomlkit. Install it, or write the recipe as "
-                          ".json, like the config.json of a run.") from error
-    except ValueError as error:                     # both packages' errors are such
+        raise OptionError(
+            "Reading TOML needs Python 3.11 or the package tomlkit. Install it, or write the recipe as "
+            ".json, like the config.json of a run."
+        ) from error
+    except ValueError as error:  # both packages' errors are such
         raise OptionError(f"This is not TOML: {error}") from error

@@ -16,7 +16,9 @@ from .timesteps import Uniform
 
 @dataclass(frozen=True)
 class BatchDraw:
-    """The cheap draws of a whole batch: timesteps, their weights, dropped labels and mirrored pictures, (batch,) each."""
+    """The cheap draws of a whole batch: timesteps, their weights, dropped labels and mirrored pictures,
+    (batch,) each.
+    """
 
     t: torch.Tensor
     weight: torch.Tensor
@@ -24,7 +26,9 @@ class BatchDraw:
     flip: torch.Tensor
 
 
-def draw_batch(seed: int, step: int, batch: int, timesteps: Uniform, label_dropout: float, flips: bool) -> BatchDraw:
+def draw_batch(
+    seed: int, step: int, batch: int, timesteps: Uniform, label_dropout: float, flips: bool
+) -> BatchDraw:
     """What step number `step` draws for its `batch` pictures, on the CPU."""
     generator = torch.Generator().manual_seed(mix(seed + 1, step))
     t, weight = timesteps.draw(batch, generator)
@@ -34,11 +38,15 @@ def draw_batch(seed: int, step: int, batch: int, timesteps: Uniform, label_dropo
 
 
 def draw_part(drawn: BatchDraw, part: slice, seed: int, seen: int, x0: torch.Tensor) -> Draw:
-    """The draws for `part` of the batch that follows `seen` images; x0 (n, C, H, W) are its pictures, on their device."""
+    """The draws for `part` of the batch that follows `seen` images; x0 (n, C, H, W) are its pictures, on
+    their device.
+    """
     eps = torch.empty(x0.shape)
     generator = torch.Generator()
-    if x0.ndim == 2:                        # points: too small for a stream each; the batch's one, whatever the part
-        eps = torch.randn(len(drawn.t), *x0.shape[1:], generator=generator.manual_seed(mix(seed + 2, seen)))[part]
+    if x0.ndim == 2:  # points: too small for a stream each; the batch's one, whatever the part
+        eps = torch.randn(len(drawn.t), *x0.shape[1:], generator=generator.manual_seed(mix(seed + 2, seen)))[
+            part
+        ]
     for k, row in enumerate(range(part.start, part.stop) if x0.ndim > 2 else ()):
         torch.randn(x0.shape[1:], generator=generator.manual_seed(mix(seed + 2, seen + row)), out=eps[k])
     at = x0.device

@@ -7,7 +7,9 @@ from torch import nn
 
 
 class EMA:
-    """Averaged weights: the ones to sample from. The decay warms up, so that early weights are soon forgotten."""
+    """Averaged weights: the ones to sample from. The decay warms up, so that early weights are soon
+    forgotten.
+    """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay

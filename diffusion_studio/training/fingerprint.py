@@ -14,7 +14,7 @@ from ..data.imagedata import ImageData
 from ..data.points import PointData
 from ..errors import CheckpointError, DataError
 
-_ALL = ""                       # stands for the label of pictures without labels
+_ALL = ""  # stands for the label of pictures without labels
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,10 @@ class Fingerprint:
             }
             return cls(int(given["channels"]), labels, str(given["captions"]))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise CheckpointError(f"{path} is damaged ({error}), so the run's data cannot be compared with "
-                                  "what is read now. "
-                                  "Delete it to resume without comparing.") from error
+            raise CheckpointError(
+                f"{path} is damaged ({error}), so the run's data cannot be compared with what is read now. "
+                "Delete it to resume without comparing."
+            ) from error
 
     def differences(self, now: Fingerprint) -> list[str]:
         """What `now` has otherwise, as texts."""
@@ -68,8 +69,13 @@ class Fingerprint:
         if not told and [*kept] != [*found]:
             told.append(f"order of labels: {', '.join(kept)} -> {', '.join(found)}")
         if self.captions != now.captions:
-            told.append("other captions" if self.captions and now.captions else
-                        "captions are new" if now.captions else "captions are gone")
+            told.append(
+                "other captions"
+                if self.captions and now.captions
+                else "captions are new"
+                if now.captions
+                else "captions are gone"
+            )
         if self.channels != now.channels:
             told.append(f"channels: {self.channels} -> {now.channels}")
         return told
@@ -106,11 +112,13 @@ def check_labels(folder: Path, kept: Sequence[str], data: ImageData | PointData)
 
 def _refuse(folder: Path, told: Sequence[str]) -> None:
     if told:
-        raise DataError(f"The data is not what the run in {folder} was begun with: {'; '.join(told[:12])}"
-                        f"{f'; and {len(told) - 12:,} more differences' if len(told) > 12 else ''}. Bring "
-                        "it back to what it was to "
-                        "resume, or start a new run; with as many labels, --start-from takes the weights of "
-                        "this one along.")
+        raise DataError(
+            f"The data is not what the run in {folder} was begun with: {'; '.join(told[:12])}"
+            f"{f'; and {len(told) - 12:,} more differences' if len(told) > 12 else ''}. Bring "
+            "it back to what it was to "
+            "resume, or start a new run; with as many labels, --start-from takes the weights of "
+            "this one along."
+        )
 
 
 def _by_label(labels: Any, names: Sequence[str], marks: Sequence[str]) -> dict[str, tuple[int, str]]:

@@ -1,4 +1,6 @@
-"""A network for larger pictures that begins with the weights of one for smaller ones (progressive growing; Karras et al. 2017)."""
+"""A network for larger pictures that begins with the weights of one for smaller ones (progressive growing;
+Karras et al. 2017).
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,11 @@ OUTERMOST = ("conv_in.", "norm_out.", "conv_out.")
 def grow(network: nn.Module, path: str, words: Sequence[str]) -> None:
     """Fill a new U-Net with the levels of the one in a model file.
 
-    Either the new one has more levels: they are counted from the innermost, and the smaller network's outermost comes to lie
-    below the new ones. Or it has as many and larger patches: then a position sees the same part of a picture, and what read or
-    made a pixel reads or makes each pixel of its square. What has another shape stays as it was drawn. Raises `OptionError`
-    where the file has neither, another table of words, or nothing that fits.
+    Either the new one has more levels: they are counted from the innermost, and the smaller network's
+    outermost comes to lie below the new ones. Or it has as many and larger patches: then a position sees the
+    same part of a picture, and what read or made a pixel reads or makes each pixel of its square. What has
+    another shape stays as it was drawn. Raises `OptionError` where the file has neither, another table of
+    words, or nothing that fits.
     """
     kept = checkpoint.read_any(path)
     old, new = kept.network, network
@@ -29,25 +32,41 @@ def grow(network: nn.Module, path: str, words: Sequence[str]) -> None:
         raise OptionError(f"{path} is no U-Net that could grow, or this run has none. Leave grow_from out.")
     more, finer = len(new.config.widths) - len(old.config.widths), new.config.patch // old.config.patch
     if more < 0 or (more == 0 and finer < 2) or new.config.patch % old.config.patch:
-        raise OptionError(f"{path} has {len(old.config.widths)} levels on patches of {old.config.patch} pixels, and this run's "
-                          f"network {len(new.config.widths)} on {new.config.patch}. Give it more levels, or as many and patches "
-                          "that are a multiple; or use start_from with the same.")
+        raise OptionError(
+            f"{path} has {len(old.config.widths)} levels on patches of {old.config.patch} pixels, and this "
+            f"run's network {len(new.config.widths)} on {new.config.patch}. Give it more levels, or as many "
+            "and patches that are a multiple; or use start_from with the same."
+        )
     if tuple(kept.spec.words) != tuple(words):
-        raise OptionError(f"{path} has another table of words than this run. Train it with the same captions or text_vectors.")
+        raise OptionError(
+            f"{path} has another table of words than this run. Train it with the same captions or "
+            "text_vectors."
+        )
     given = dict(old.state_dict())
     if more == 0:
-        drawn = new.conv_in.weight.detach()         # what a square's pixels differ by must be told apart from the start, or never is
+        drawn = (
+            new.conv_in.weight.detach()
+        )  # what a square's pixels differ by must be told apart from the start, or never is
         own = _repeated(_means(drawn, new.config.patch, finer), 1, old.config.patch, finer)
-        given["conv_in.weight"] = _repeated(given["conv_in.weight"], 1, old.config.patch, finer) / finer**2 + drawn - own
+        given["conv_in.weight"] = (
+            _repeated(given["conv_in.weight"], 1, old.config.patch, finer) / finer**2 + drawn - own
+        )
         for name in ("conv_out.weight", "conv_out.bias"):
             given[name] = _repeated(given[name], 0, old.config.patch, finer)
     state, filled = new.state_dict(), {}
     for name, weight in given.items():
         place = re.sub(r"^down\.(\d+)\.", lambda found: f"down.{int(found[1]) + more}.", name)
-        if not (more and place.startswith(OUTERMOST)) and place in state and state[place].shape == weight.shape:
+        if (
+            not (more and place.startswith(OUTERMOST))
+            and place in state
+            and state[place].shape == weight.shape
+        ):
             filled[place] = weight
     if not any(place.startswith(("down.", "middle.", "up.")) for place in filled):
-        raise OptionError(f"{path} has no level of this run's widths. Give the inner levels the same channels, blocks and heads.")
+        raise OptionError(
+            f"{path} has no level of this run's widths. Give the inner levels the same channels, blocks and "
+            "heads."
+        )
     network.load_state_dict({**state, **filled})
 
 
@@ -58,6 +77,8 @@ def _means(weight: torch.Tensor, patch: int, side: int) -> torch.Tensor:
 
 
 def _repeated(weight: torch.Tensor, dim: int, patch: int, times: int) -> torch.Tensor:
-    """A dimension of channels * patch**2 numbers (as pixel unshuffle orders them) with each pixel made a square of pixels."""
+    """A dimension of channels * patch**2 numbers (as pixel unshuffle orders them) with each pixel made a
+    square of pixels.
+    """
     squares = weight.unflatten(dim, (-1, patch, patch))
     return squares.repeat_interleave(times, dim + 1).repeat_interleave(times, dim + 2).flatten(dim, dim + 2)

@@ -1,4 +1,6 @@
-"""Training on points while somebody watches: what the network makes, again and again, until it makes the shape."""
+"""Training on points while somebody watches: what the network makes, again and again, until it makes the
+shape.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,16 @@ from ..diffusion.samplers import DDIM
 from ..diffusion.sampling import sample
 from ..diffusion.schedule import CLEAN
 from ..diffusion.spacing import path
-from ..imaging.frame import Frame
 from ..imaging.arrays import to_float16
+from ..imaging.frame import Frame
 from ..models.model import Model, load
 from .config_file import train_config
 from .run import RunFolder
 from .samples import model_of
 from .trainer import Trainer
 
-FRAMES = 24                     # looks at the network in training
-CLOUD = 1000                    # points of a look
+FRAMES = 24  # looks at the network in training
+CLOUD = 1000  # points of a look
 LOOK_STEPS = 12
 BATCH = 256
 MAX_SECONDS = 90.0
@@ -34,8 +36,9 @@ MAX_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class Look:
-    """A Frame whose x is what the averaged weights make after `frame.index` steps, and whose x0 is the data; the loss, and
-    the seconds so far. The last one has the `model`."""
+    """A Frame whose x is what the averaged weights make after `frame.index` steps, and whose x0 is the
+    data; the loss, and the seconds so far. The last one has the `model`.
+    """
 
     frame: Frame
     loss: float | None
@@ -43,13 +46,17 @@ class Look:
     model: Model | None = None
 
 
-def watched(source: str, folder: str | Path, steps: int, name: str, seed: int = 0,
-            max_seconds: float = MAX_SECONDS) -> Iterator[Look]:
-    """Train a network on a set of points (as `data.points.load` takes it) for `steps` steps, or until the time is up.
+def watched(
+    source: str, folder: str | Path, steps: int, name: str, seed: int = 0, max_seconds: float = MAX_SECONDS
+) -> Iterator[Look]:
+    """Train a network on a set of points (as `data.points.load` takes it) for `steps` steps, or until the
+    time is up.
 
     Yields about 24 Looks. The finished model, its card beside it, lies in `folder`.
     """
-    config = train_config(kind="points", data=str(source), name=name, images=steps * BATCH, batch=BATCH, seed=seed)
+    config = train_config(
+        kind="points", data=str(source), name=name, images=steps * BATCH, batch=BATCH, seed=seed
+    )
     run = RunFolder(folder)
     run.create(config)
     trainer = Trainer(config, run, pick_device("cpu"))
@@ -65,12 +72,26 @@ def watched(source: str, folder: str | Path, steps: int, name: str, seed: int = 
         if late:
             break
     trainer.export()
-    yield _look(trainer, data, done, done, trainer.recent_loss(), time.monotonic() - started,
-                load(run.export_path(config.kind), "cpu", "fp32"))
+    yield _look(
+        trainer,
+        data,
+        done,
+        done,
+        trainer.recent_loss(),
+        time.monotonic() - started,
+        load(run.export_path(config.kind), "cpu", "fp32"),
+    )
 
 
-def _look(trainer: Trainer, data, done: int, total: int, loss: float | None, seconds: float,
-          model: Model | None = None) -> Look:
+def _look(
+    trainer: Trainer,
+    data,
+    done: int,
+    total: int,
+    loss: float | None,
+    seconds: float,
+    model: Model | None = None,
+) -> Look:
     here = model_of(trainer.spec(), trainer.average(), trainer.device)
     noise = Noise((0,), (CLOUD, *here.shape))
     *_, last = sample(DDIM(), here.denoiser(), noise(0), path(here.schedule, LOOK_STEPS), noise)

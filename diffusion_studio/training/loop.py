@@ -1,7 +1,7 @@
 """The training loop: a generator, so that whoever drives it decides what to show and when to stop.
 
-Every random number is a function of the seed and of the place in the run, so a resumed run goes on exactly as if it had
-not stopped.
+Every random number is a function of the seed and of the place in the run, so a resumed run goes on exactly as
+if it had not stopped.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from .run import RunFolder
 from .tasks import load_data, summary_of
 from .trainer import Trainer
 
-LOG_EVERY = 50                  # steps; of a short run more often, as a curve wants points
+LOG_EVERY = 50  # steps; of a short run more often, as a curve wants points
 ROWS = 50
-SAMPLE_EVERY, SAVE_EVERY = 20_000, 10_000           # images
+SAMPLE_EVERY, SAVE_EVERY = 20_000, 10_000  # images
 
 
 @dataclass(frozen=True)
 class TrainStep:
-    """One optimizer step. `rate` is images per second since the start of this session, `left` seconds to the end.
+    """One optimizer step. `rate` is images per second since the start of this session, `left` seconds to the
+    end.
 
     `stop` tells that some process of the run was asked to stop: whoever drives the loop then closes it.
     """
@@ -45,10 +46,18 @@ class TrainStep:
     stop: bool = False
 
 
-def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile: bool = False,
-          resume: bool = False, sample_every: int | None = None, save_every: int | None = None,
-          asked: Callable[[], bool] = lambda: False,
-          on_data: Callable[[DataSummary], None] = lambda read: None) -> Iterator[TrainStep]:
+def train(
+    config: TrainConfig,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    compile: bool = False,
+    resume: bool = False,
+    sample_every: int | None = None,
+    save_every: int | None = None,
+    asked: Callable[[], bool] = lambda: False,
+    on_data: Callable[[DataSummary], None] = lambda read: None,
+) -> Iterator[TrainStep]:
     """Train into the folder `out`, yielding after every step; `sample_every` and `save_every` count images, 0
     is never.
 
@@ -85,16 +94,20 @@ def train(config: TrainConfig, out: str | Path, *, device: str = "auto", compile
                     folder.trim_log(trainer.progress.step)
             if kept is not None:
                 _adopt(trainer, kept)
-            else:                               # now that nothing is wrong with the data, the network and the device
+            else:  # now that nothing is wrong with the data, the network and the device
                 folder.create(config, fingerprint(data))
-        world.wait()                            # nobody reads what the first process goes on to write
+        world.wait()  # nobody reads what the first process goes on to write
     except BaseException:
         world.leave()
         raise
     # a point is seen in microseconds: a fifth of the run between two sheets, and between two states
     sheets, states = (config.images // 5,) * 2 if config.kind == "points" else (SAMPLE_EVERY, SAVE_EVERY)
-    return _steps(trainer, sheets if sample_every is None else sample_every, states if save_every is None else save_every,
-                  asked)
+    return _steps(
+        trainer,
+        sheets if sample_every is None else sample_every,
+        states if save_every is None else save_every,
+        asked,
+    )
 
 
 def _as_begun(folder: RunFolder, kind: str, data: Any) -> Any:
@@ -104,7 +117,7 @@ def _as_begun(folder: RunFolder, kind: str, data: Any) -> Any:
     if begun is not None:
         data = in_kept_order(data, [*begun.labels])
         check_same(folder.path, begun, data)
-    elif model.is_file():                       # a run by an earlier version: its model has the labels
+    elif model.is_file():  # a run by an earlier version: its model has the labels
         labels = (classifier if kind == "classifier" else native).read_spec(model).labels
         data = in_kept_order(data, labels)
         check_labels(folder.path, labels, data)
@@ -114,7 +127,7 @@ def _as_begun(folder: RunFolder, kind: str, data: Any) -> Any:
 def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
     """Save what a resumed run's configuration changed; what the model file holds takes effect at once."""
     wanted = trainer.config
-    if trainer.folder.data() is None:           # a run by an earlier version
+    if trainer.folder.data() is None:  # a run by an earlier version
         trainer.folder.save_data(fingerprint(trainer.data))
     if kept != wanted:
         trainer.folder.save_config(wanted)
@@ -123,7 +136,9 @@ def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
         _save_sheet(trainer, "final")
 
 
-def _steps(trainer: Trainer, sample_every: int, save_every: int, asked: Callable[[], bool]) -> Iterator[TrainStep]:
+def _steps(
+    trainer: Trainer, sample_every: int, save_every: int, asked: Callable[[], bool]
+) -> Iterator[TrainStep]:
     config, folder, first = trainer.config, trainer.folder, trainer.world.first
     started, before = time.monotonic(), trainer.progress
     log_every = max(1, min(LOG_EVERY, config.images // config.batch // ROWS))
@@ -138,8 +153,13 @@ def _steps(trainer: Trainer, sample_every: int, save_every: int, asked: Callable
             left = max(config.images - at.seen, 0) / rate
             yield TrainStep(at.step, at.seen, config.images, done.loss, done.lr, rate, left, done.stop)
             if first and (at.step % log_every == 0 or at.seen >= config.images):
-                folder.log(step=at.step, seen=at.seen, loss=round(trainer.recent_loss(), 5), lr=done.lr,
-                           rate=round(rate, 1))
+                folder.log(
+                    step=at.step,
+                    seen=at.seen,
+                    loss=round(trainer.recent_loss(), 5),
+                    lr=done.lr,
+                    rate=round(rate, 1),
+                )
                 board.scalars(at.step, loss=done.loss, lr=done.lr, gradient_norm=done.norm, rate=rate)
             if first and _passed(sample_every, at.seen, config.batch):
                 board.picture(at.step, _save_sheet(trainer, f"{at.seen:09d}"))
@@ -152,7 +172,7 @@ def _steps(trainer: Trainer, sample_every: int, save_every: int, asked: Callable
             trainer.save()
     if trainer.progress != before and first:
         _save_sheet(trainer, "final")
-        trainer.export()                        # the card shows the sheet
+        trainer.export()  # the card shows the sheet
 
 
 def _save_sheet(trainer: Trainer, name: str):

@@ -12,31 +12,37 @@ from ..models.model import enlarged
 from .config import TrainConfig
 from .draws import mix
 
-_REACH = 3                      # standard deviations of blur beyond which its kernel is cut
+_REACH = 3  # standard deviations of blur beyond which its kernel is cut
 
 
 class LowRes:
-    """Scale pictures down by averaging (as Dhariwal & Nichol 2021 do), soften and disturb them, and bring them back to size.
+    """Scale pictures down by averaging (as Dhariwal & Nichol 2021 do), soften and disturb them, and bring
+    them back to size.
 
-    Blur and noise, each of a strength drawn anew for every picture from 0 to what the configuration says, teach the network
-    to forgive the faults of small pictures that another model drew (Ho et al. 2022, Cascaded Diffusion Models, section 4.2).
-    They are a function of the run's seed and the picture's place in it, so a resumed run meets the same.
+    Blur and noise, each of a strength drawn anew for every picture from 0 to what the configuration says,
+    teach the network to forgive the faults of small pictures that another model drew (Ho et al. 2022,
+    Cascaded Diffusion Models, section 4.2). They are a function of the run's seed and the picture's place in
+    it, so a resumed run meets the same.
     """
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
 
     def __call__(self, x0: torch.Tensor, first: int) -> torch.Tensor:
-        """x0 (n, C, size, size), the pictures `first` and following of the run -> what the network sees of them beside x."""
+        """x0 (n, C, size, size), the pictures `first` and following of the run -> what the network sees of
+        them beside x.
+        """
         config = self.config
-        small = reduced(x0.clamp(-1, 1), config.low_res)            # a margin beyond black is no pixel's value
+        small = reduced(x0.clamp(-1, 1), config.low_res)  # a margin beyond black is no pixel's value
         if config.low_res_blur or config.low_res_noise:
             generator = torch.Generator()
             for k in range(len(small)):
                 generator.manual_seed(mix(config.seed + 3, first + k))
                 blur, noise = torch.rand(2, generator=generator).tolist()
-                small[k] = blurred(small[k:k + 1], blur * config.low_res_blur)[0]
-                small[k] += noise * config.low_res_noise * torch.randn(small.shape[1:], generator=generator).to(small)
+                small[k] = blurred(small[k : k + 1], blur * config.low_res_blur)[0]
+                small[k] += (
+                    noise * config.low_res_noise * torch.randn(small.shape[1:], generator=generator).to(small)
+                )
         return enlarged(small, config.size)
 
 
@@ -46,14 +52,18 @@ def reduced(x0: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def blurred(x: torch.Tensor, deviation: float) -> torch.Tensor:
-    """Pictures (N, C, H, W) under a Gaussian of this standard deviation, in pixels; their edges are continued."""
+    """Pictures (N, C, H, W) under a Gaussian of this standard deviation, in pixels; their edges are
+    continued.
+    """
     reach = math.ceil(_REACH * deviation)
     if not reach:
         return x
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / deviation) ** 2)
     kernel = (kernel / kernel.sum()).to(x.dtype).expand(x.shape[1], 1, 1, -1)
     x = F.conv2d(F.pad(x, (reach, reach, 0, 0), mode="replicate"), kernel, groups=x.shape[1])
-    return F.conv2d(F.pad(x, (0, 0, reach, reach), mode="replicate"), kernel.transpose(2, 3), groups=x.shape[1])
+    return F.conv2d(
+        F.pad(x, (0, 0, reach, reach), mode="replicate"), kernel.transpose(2, 3), groups=x.shape[1]
+    )
 
 
 def beside(forward: Callable[..., torch.Tensor], low_res: torch.Tensor) -> Callable[..., torch.Tensor]:

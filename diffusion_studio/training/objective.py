@@ -1,4 +1,5 @@
-"""What a network is trained towards. To add an objective, write the class and name it in OBJECTIVES here and in config.
+"""What a network is trained towards. To add an objective, write the class and name it in OBJECTIVES here and
+in config.
 
 An objective is bound to a process; `losses(network, x0, label, draw)` are one number for each picture.
 """
@@ -19,8 +20,9 @@ from ..diffusion.schedule import NoiseSchedule
 
 @dataclass(frozen=True)
 class Draw:
-    """What a training step draws at random for N pictures: timesteps (N,), noise like x0, which labels are dropped (N,),
-    and the weights (N,) that undo a preference among timesteps (None: there is none)."""
+    """What a training step draws at random for N pictures: timesteps (N,), noise like x0, which labels are
+    dropped (N,), and the weights (N,) that undo a preference among timesteps (None: there is none).
+    """
 
     t: torch.Tensor
     eps: torch.Tensor
@@ -29,59 +31,82 @@ class Draw:
 
 
 class SimpleObjective:
-    """Mean squared error of the network's output at noise levels that somebody else draws (Ho et al. 2020, eq. 14).
+    """Mean squared error of the network's output at noise levels that somebody else draws (Ho et al. 2020,
+    eq. 14).
 
-    It is the loss of flow matching too (Lipman et al. 2022, eq. 23), with the parametrization flow, and that of EDM (Karras
-    et al. 2022, eq. 8): there the error of D counts lambda(sigma) = 1 / c_out^2 times, so that of F counts once.
+    It is the loss of flow matching too (Lipman et al. 2022, eq. 23), with the parametrization flow, and that
+    of EDM (Karras et al. 2022, eq. 8): there the error of D counts lambda(sigma) = 1 / c_out^2 times, so that
+    of F counts once.
 
-    `weighting` "edm" gives EDM's weight to every parametrization's error of x0; "output" is the plain one. `min_snr` > 0 is
-    gamma of min-SNR weighting (Hang et al. 2023): the error of x0 counts min(SNR, gamma) times, so that easy noise levels do
-    not drown the others. Choose 5 for faster convergence.
+    `weighting` "edm" gives EDM's weight to every parametrization's error of x0; "output" is the plain one.
+    `min_snr` > 0 is gamma of min-SNR weighting (Hang et al. 2023): the error of x0 counts min(SNR, gamma)
+    times, so that easy noise levels do not drown the others. Choose 5 for faster convergence.
     """
 
     learned_variance = False
 
-    def __init__(self, schedule: NoiseSchedule, parametrization: str, null_class: int | None = None,
-                 device: torch.device | str = "cpu", *, min_snr: float = 0.0, weighting: str = "output",
-                 sigma_data: float = 0.5, bound_weight: float = 0.001, dtype: torch.dtype = torch.float32,
-                 points: bool = False) -> None:
+    def __init__(
+        self,
+        schedule: NoiseSchedule,
+        parametrization: str,
+        null_class: int | None = None,
+        device: torch.device | str = "cpu",
+        *,
+        min_snr: float = 0.0,
+        weighting: str = "output",
+        sigma_data: float = 0.5,
+        bound_weight: float = 0.001,
+        dtype: torch.dtype = torch.float32,
+        points: bool = False,
+    ) -> None:
         self.schedule, self.parametrization, self.sigma_data = schedule, parametrization, sigma_data
         self.null_class = null_class
         self.min_snr, self.weighting, self.bound_weight = min_snr, weighting, bound_weight
         self.device, self.dtype = device, dtype
-        self.points = points                                            # x0 is (N, 2), and no bytes
+        self.points = points  # x0 is (N, 2), and no bytes
         self._table: Reading | None = None
         if schedule.discrete:
             like = torch.empty((0, 1) if points else (0, 1, 1, 1), device=device, dtype=dtype)
             self._table = Reading.stack([self._reading(t) for t in range(schedule.timesteps)], like)
 
     def at(self, t: torch.Tensor, like: torch.Tensor) -> Reading:
-        """What x and the network's output are at labels t (N,), to broadcast with pictures `like` (N, C, H, W)."""
+        """What x and the network's output are at labels t (N,), to broadcast with pictures `like` (N, C,
+        H, W).
+        """
         if self._table is not None:
             return self._table.rows(t)
-        low, high = self.schedule.t_min, self.schedule.t_max            # beyond which a label in float32 may round
+        low, high = self.schedule.t_min, self.schedule.t_max  # beyond which a label in float32 may round
         return Reading.stack([self._reading(min(max(one, low), high)) for one in t.tolist()], like)
 
     def _reading(self, t: float) -> Reading:
         return reading(self.parametrization, self.schedule.level(t), self.schedule, self.sigma_data)
 
-    def __call__(self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
+    def __call__(
+        self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
+    ) -> torch.Tensor:
         """The loss of the batch, a scalar. x0 (N, C, H, W) in [-1, 1]; label (N,) class indices or None."""
         losses = self.losses(network, x0, label, draw)
         return (losses if draw.weight is None else losses * draw.weight).mean()
 
-    def losses(self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
+    def losses(
+        self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
+    ) -> torch.Tensor:
         """(N,) the pictures' losses, before the draw's weights."""
         said = self.at(draw.t, x0)
-        return self._squared_error(self._ask(network, _noisy(said, x0, draw), said, label, draw), said, x0, draw)
+        return self._squared_error(
+            self._ask(network, _noisy(said, x0, draw), said, label, draw), said, x0, draw
+        )
 
-    def _ask(self, network: nn.Module, x: torch.Tensor, said: Reading, label: torch.Tensor | None,
-             draw: Draw) -> torch.Tensor:
+    def _ask(
+        self, network: nn.Module, x: torch.Tensor, said: Reading, label: torch.Tensor | None, draw: Draw
+    ) -> torch.Tensor:
         if label is not None and self.null_class is not None:
             label = torch.where(draw.drop, self.null_class, label)
         return network(said.input(x), draw.t, label).to(torch.promote_types(x.dtype, torch.float32))
 
-    def _squared_error(self, output: torch.Tensor, said: Reading, x0: torch.Tensor, draw: Draw) -> torch.Tensor:
+    def _squared_error(
+        self, output: torch.Tensor, said: Reading, x0: torch.Tensor, draw: Draw
+    ) -> torch.Tensor:
         errors = (output - said.target(x0, draw.eps)).square().flatten(1).mean(1)
         if not self.min_snr and self.weighting == "output":
             return errors
@@ -89,7 +114,7 @@ class SimpleObjective:
         if self.min_snr:
             of_x0 = snr.clamp(max=self.min_snr)
         else:
-            of_x0 = snr + self.sigma_data**-2                           # 1 / c_out^2 where alpha is 1
+            of_x0 = snr + self.sigma_data**-2  # 1 / c_out^2 where alpha is 1
         weight = of_x0 / torch.as_tensor(said.slope).square()
         return errors * weight.to(errors).flatten()
 
@@ -97,9 +122,10 @@ class SimpleObjective:
 class BoundObjective(SimpleObjective):
     """L_vlb with learned variance, in bits per dimension (Nichol & Dhariwal 2021, sections 3.1 and 3.3).
 
-    The second half of the network's channels is v, the share between the two log variances of eq. 15 being (v + 1) / 2.
-    A picture's loss is T times the term of its timestep, so the mean estimates the bound up to the prior's constant term.
-    Choose it for likelihood, with timesteps drawn by loss; `HybridObjective` for pictures.
+    The second half of the network's channels is v, the share between the two log variances of eq. 15 being (v
+    + 1) / 2. A picture's loss is T times the term of its timestep, so the mean estimates the bound up to the
+    prior's constant term. Choose it for likelihood, with timesteps drawn by loss; `HybridObjective` for
+    pictures.
     """
 
     learned_variance = True
@@ -108,7 +134,9 @@ class BoundObjective(SimpleObjective):
     def posterior(self) -> Posterior:
         return Posterior(self.schedule, self.device, self.dtype, bytes=not self.points)
 
-    def losses(self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
+    def losses(
+        self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
+    ) -> torch.Tensor:
         said = self.at(draw.t, x0)
         x = _noisy(said, x0, draw)
         output, v = self._ask(network, x, said, label, draw).chunk(2, dim=1)
@@ -116,17 +144,27 @@ class BoundObjective(SimpleObjective):
 
     def _mean(self, output: torch.Tensor, x: torch.Tensor, said: Reading, draw: Draw) -> torch.Tensor:
         """The network's mean of x_{t-1}."""
-        return output if self.parametrization == "mean" else self.posterior.mean(said.read(output, x).x0, x, draw.t)
+        return (
+            output
+            if self.parametrization == "mean"
+            else self.posterior.mean(said.read(output, x).x0, x, draw.t)
+        )
 
-    def _bound(self, mean: torch.Tensor, v: torch.Tensor, x0: torch.Tensor, x: torch.Tensor, draw: Draw) -> torch.Tensor:
+    def _bound(
+        self, mean: torch.Tensor, v: torch.Tensor, x0: torch.Tensor, x: torch.Tensor, draw: Draw
+    ) -> torch.Tensor:
         log_variance = self.posterior.log_variance((v + 1) / 2, draw.t)
         return self.posterior.timesteps * self.posterior.bound_term(x0, x, draw.t, mean, log_variance)
 
 
 class HybridObjective(BoundObjective):
-    """L_simple + weight * L_vlb (Nichol & Dhariwal 2021, eq. 16): L_vlb teaches the variance alone, its mean being held."""
+    """L_simple + weight * L_vlb (Nichol & Dhariwal 2021, eq. 16): L_vlb teaches the variance alone, its
+    mean being held.
+    """
 
-    def losses(self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
+    def losses(
+        self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
+    ) -> torch.Tensor:
         said = self.at(draw.t, x0)
         x = _noisy(said, x0, draw)
         output, v = self._ask(network, x, said, label, draw).chunk(2, dim=1)
@@ -137,7 +175,9 @@ class HybridObjective(BoundObjective):
 class ClassifierObjective(SimpleObjective):
     """Cross-entropy of a classifier that sees noisy pictures, in nats (Dhariwal & Nichol 2021, section 4)."""
 
-    def losses(self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw) -> torch.Tensor:
+    def losses(
+        self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
+    ) -> torch.Tensor:
         logits = network(_noisy(self.at(draw.t, x0), x0, draw), draw.t)
         return F.cross_entropy(logits.float(), label, reduction="none")
 

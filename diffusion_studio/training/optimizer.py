@@ -9,31 +9,55 @@ from torch import nn
 
 from ..errors import OptionError
 
-ENDS = ("conv_in", "conv_out", "first", "last", "pool.out")         # layers that read pictures, or make what is asked for
+ENDS = (
+    "conv_in",
+    "conv_out",
+    "first",
+    "last",
+    "pool.out",
+)  # layers that read pictures, or make what is asked for
 
 
 class Optimizer:
     """Of the weights that are trained, with one learning rate for all.
 
-    "muon" (Jordan et al. 2024) moves each inner matrix, a convolution's flattened to one, by the nearest orthogonal matrix to
-    its momentum. Its step is scaled to be as large as AdamW's is wont to be (Liu et al. 2025, "Muon is scalable for LLM
-    training", eq. 4), so that both take the same learning rate. Tables, norms, biases and the outermost layers stay AdamW's.
+    "muon" (Jordan et al. 2024) moves each inner matrix, a convolution's flattened to one, by the nearest
+    orthogonal matrix to its momentum. Its step is scaled to be as large as AdamW's is wont to be (Liu et al.
+    2025, "Muon is scalable for LLM training", eq. 4), so that both take the same learning rate. Tables,
+    norms, biases and the outermost layers stay AdamW's.
     """
 
     def __init__(self, network: nn.Module, name: str, lr: float, weight_decay: float = 0.0) -> None:
         trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
         inner = set(_inner(network)) & trained.keys() if name == "muon" else set()
-        self._flat = {name: (trained[name], nn.Parameter(_flat(trained[name].data))) for name in trained if name in inner}
+        self._flat = {
+            name: (trained[name], nn.Parameter(_flat(trained[name].data)))
+            for name in trained
+            if name in inner
+        }
         self._rest = {name: p for name, p in trained.items() if name not in inner}
         device = next(network.parameters()).device.type
-        self._adam = torch.optim.AdamW(self._rest.values(), lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99),
-                                       fused=device in ("cpu", "cuda"))
+        self._adam = torch.optim.AdamW(
+            self._rest.values(),
+            lr=lr,
+            weight_decay=weight_decay,
+            betas=(0.9, 0.99),
+            fused=device in ("cpu", "cuda"),
+        )
         self._muon = None
         if self._flat:
             if not hasattr(torch.optim, "Muon"):
-                raise OptionError(f"The optimizer muon needs torch 2.9 or later, and this is {torch.__version__}. Choose adamw.")
-            self._muon = torch.optim.Muon([flat for _, flat in self._flat.values()], lr=lr, weight_decay=weight_decay,
-                                          momentum=0.95, adjust_lr_fn="match_rms_adamw")
+                raise OptionError(
+                    f"The optimizer muon needs torch 2.9 or later, and this is {torch.__version__}. Choose "
+                    "adamw."
+                )
+            self._muon = torch.optim.Muon(
+                [flat for _, flat in self._flat.values()],
+                lr=lr,
+                weight_decay=weight_decay,
+                momentum=0.95,
+                adjust_lr_fn="match_rms_adamw",
+            )
 
     def step(self, lr: float) -> None:
         """Move all weights by their gradients."""
@@ -56,7 +80,9 @@ class Optimizer:
         kept = {}
         for one, names in self._named():
             moments = one.state_dict()["state"]
-            kept |= {f"{key}.{names[k]}": value for k, values in moments.items() for key, value in values.items()}
+            kept |= {
+                f"{key}.{names[k]}": value for k, values in moments.items() for key, value in values.items()
+            }
         return kept
 
     def restore(self, kept: dict[str, torch.Tensor]) -> None:
@@ -65,8 +91,10 @@ class Optimizer:
             weights = [p for group in one.param_groups for p in group["params"]]
             keys = ("momentum_buffer",) if one is self._muon else ("exp_avg", "exp_avg_sq")
             # in the weight's memory layout, on which fused steps rely
-            moments = {k: {key: torch.empty_like(p.data).copy_(kept[f"{key}.{name}"]) for key in keys}
-                       for k, (name, p) in enumerate(zip(names, weights))}
+            moments = {
+                k: {key: torch.empty_like(p.data).copy_(kept[f"{key}.{name}"]) for key in keys}
+                for k, (name, p) in enumerate(zip(names, weights))
+            }
             if one is self._adam:
                 for k, name in enumerate(names):
                     moments[k]["step"] = kept[f"step.{name}"]

@@ -1,7 +1,9 @@
-"""Several processes at one run, by PyTorch's distributed engine. One process is a world of size one, with nothing to do.
+"""Several processes at one run, by PyTorch's distributed engine. One process is a world of size one, with
+nothing to do.
 
-Each process computes its share of every batch; gradients are added up, so that the run is that of one process within
-the rounding of sums. Random numbers belong to a picture's place in the run and not to a process (see `draws`).
+Each process computes its share of every batch; gradients are added up, so that the run is that of one process
+within the rounding of sums. Random numbers belong to a picture's place in the run and not to a process (see
+`draws`).
 """
 
 from __future__ import annotations
@@ -45,13 +47,18 @@ class World:
         """Replace every gradient by the sum over all processes, in one message."""
         if self.size == 1:
             return
-        for p in parameters:                        # a process whose share is empty, or a layer that was not asked
+        for p in parameters:  # a process whose share is empty, or a layer that was not asked
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
         gradients = [p.grad for p in parameters]
         flat = self.add(torch.cat([g.reshape(-1) for g in gradients]))
-        torch._foreach_copy_(gradients, [part.view(g.shape) for part, g in
-                                         zip(flat.split([g.numel() for g in gradients]), gradients, strict=True)])
+        torch._foreach_copy_(
+            gradients,
+            [
+                part.view(g.shape)
+                for part, g in zip(flat.split([g.numel() for g in gradients]), gradients, strict=True)
+            ],
+        )
 
     def gather(self, part: torch.Tensor, count: int) -> torch.Tensor:
         """All processes' parts (n, ...) of `count` rows, in order. The tensor lies where collectives work."""
@@ -59,7 +66,7 @@ class World:
             return part
         whole = part.new_zeros(count, *part.shape[1:])
         mine = self.share(count)
-        whole[mine.start:mine.stop] = part
+        whole[mine.start : mine.stop] = part
         return self.add(whole)
 
     def wait(self) -> None:
@@ -73,24 +80,32 @@ class World:
 
 
 def local_device(wanted: str) -> str:
-    """The device name of this process: under torchrun each takes the CUDA device of its local rank, unless one is named."""
+    """The device name of this process: under torchrun each takes the CUDA device of its local rank, unless
+    one is named.
+    """
     local = os.environ.get("LOCAL_RANK")
     if local is None or wanted not in ("auto", "cuda") or not torch.cuda.is_available():
         return wanted
     if int(local) >= torch.cuda.device_count():
-        raise OptionError(f"Process {local} of this machine has no CUDA device of its own; there are "
-                          f"{torch.cuda.device_count()}. Start as many processes as devices, or choose --device cpu.")
+        raise OptionError(
+            f"Process {local} of this machine has no CUDA device of its own; there are "
+            f"{torch.cuda.device_count()}. Start as many processes as devices, or choose --device cpu."
+        )
     return f"cuda:{local}"
 
 
 def join(device: torch.device) -> World:
-    """The world that torchrun describes in the environment: nccl among CUDA devices, gloo else. Without it, one alone."""
+    """The world that torchrun describes in the environment: nccl among CUDA devices, gloo else. Without
+    it, one alone.
+    """
     if dist.is_available() and dist.is_initialized():
         return World(dist.get_rank(), dist.get_world_size())
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or "RANK" not in os.environ:
         return World()
     if device.type not in ("cpu", "cuda"):
-        raise OptionError(f"Several processes compute on cpu or cuda, not on {device.type}. Add --device cpu.")
+        raise OptionError(
+            f"Several processes compute on cpu or cuda, not on {device.type}. Add --device cpu."
+        )
     if device.type == "cuda":
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -22,11 +22,19 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "quick": Preset("Quick look", "About 2 minutes: shapes appear. To see that the data is right.", 12_000,
-                    {"channels": 32, "lr": 2e-3, "warmup": 30, "ema": 0.99}),
+    "quick": Preset(
+        "Quick look",
+        "About 2 minutes: shapes appear. To see that the data is right.",
+        12_000,
+        {"channels": 32, "lr": 2e-3, "warmup": 30, "ema": 0.99},
+    ),
     "hour": Preset("An hour", "The bundled model's network: simple pictures come out well.", 130_000, {}),
-    "overnight": Preset("Overnight", "A wider network and four times the pictures, for varied or coloured data.", 480_000,
-                        {"channels": 96, "lr": 6e-4, "ema": 0.9995}),
+    "overnight": Preset(
+        "Overnight",
+        "A wider network and four times the pictures, for varied or coloured data.",
+        480_000,
+        {"channels": 96, "lr": 6e-4, "ema": 0.9995},
+    ),
 }
 
 

@@ -6,15 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..diffusion.schedule import (SCHEDULES, TABLES, FlowMatching, NoiseSchedule, TableSchedule, VarianceExploding,
-                                  VariancePreserving)
+from ..diffusion.schedule import (
+    SCHEDULES,
+    TABLES,
+    FlowMatching,
+    NoiseSchedule,
+    TableSchedule,
+    VarianceExploding,
+    VariancePreserving,
+)
 from ..errors import OptionError
 
 
 @dataclass(frozen=True)
 class Process:
-    """A noise schedule, which follows from the number of timesteps alone; what a network then predicts, which noise levels
-    a batch has (names of `PARAMETRIZATIONS` and of `TIMESTEP_DRAWS`), and the recipe settings to sample with."""
+    """A noise schedule, which follows from the number of timesteps alone; what a network then predicts,
+    which noise levels a batch has (names of `PARAMETRIZATIONS` and of `TIMESTEP_DRAWS`), and the recipe
+    settings to sample with.
+    """
 
     schedule: type[NoiseSchedule]
     parametrization: str = "eps"
@@ -31,7 +40,9 @@ class Process:
 PROCESSES: dict[str, Process] = {
     **{name: Process(SCHEDULES[name]) for name in TABLES},
     "vp": Process(VariancePreserving),
-    "edm": Process(VarianceExploding, "edm", "log-normal", {"sampler": "heun", "spacing": "karras", "steps": 18}),
+    "edm": Process(
+        VarianceExploding, "edm", "log-normal", {"sampler": "heun", "spacing": "karras", "steps": 18}
+    ),
     "flow": Process(FlowMatching, "flow", "logit-normal", {"sampler": "euler"}),
 }
 
@@ -42,25 +53,40 @@ def is_table(schedule: str) -> bool:
 
 
 def check_process(config: Any, learned_variance: bool) -> None:
-    """An `OptionError` where a TrainConfig's schedule, parametrization, objective and draws do not go together."""
+    """An `OptionError` where a TrainConfig's schedule, parametrization, objective and draws do not go
+    together.
+    """
     schedule = config.noise_schedule()
     if config.predicts == "eps" and schedule.level(schedule.t_max).alpha == 0:
-        raise OptionError(f"The schedule {config.schedule} ends in pure noise, where eps says nothing of the picture. "
-                          "Choose the parametrization v, x0 or flow, or another schedule.")
-    needs = {"parametrization mean": config.predicts == "mean", "draw_t loss": config.draws == "loss",
-             f"objective {config.objective}": learned_variance}
+        raise OptionError(
+            f"The schedule {config.schedule} ends in pure noise, where eps says nothing of the picture. "
+            "Choose the parametrization v, x0 or flow, or another schedule."
+        )
+    needs = {
+        "parametrization mean": config.predicts == "mean",
+        "draw_t loss": config.draws == "loss",
+        f"objective {config.objective}": learned_variance,
+    }
     if not is_table(config.schedule) and any(needs.values()):
         what = ", ".join(name for name, needed in needs.items() if needed)
-        raise OptionError(f"The {what} needs timesteps, and the schedule {config.schedule} has continuous time. Choose a "
-                          "table such as linear or cosine, or leave it out.")
+        raise OptionError(
+            f"The {what} needs timesteps, and the schedule {config.schedule} has continuous time. Choose a "
+            "table such as linear or cosine, or leave it out."
+        )
     if config.kind == "classifier" and config.schedule == "edm":
-        raise OptionError("A classifier takes noisy pictures of bounded scale, which variance exploding does not make. "
-                          "Choose another schedule, such as vp: guidance finds the level by its noise.")
+        raise OptionError(
+            "A classifier takes noisy pictures of bounded scale, which variance exploding does not make. "
+            "Choose another schedule, such as vp: guidance finds the level by its noise."
+        )
     if (config.draw_mean, config.draw_std) != (None, None) and "normal" not in config.draws:
-        raise OptionError(f"draw_mean and draw_std are of log-normal or logit-normal draws; here draw_t is {config.draws}. "
-                          "Leave them out, or choose such a draw_t.")
+        raise OptionError(
+            f"draw_mean and draw_std are of log-normal or logit-normal draws; here draw_t is {config.draws}. "
+            "Leave them out, or choose such a draw_t."
+        )
     if config.min_snr and config.weighting != "output":
         raise OptionError("min_snr and the weighting edm are two weights for the same error. Choose one.")
     if config.objective == "vlb" and (config.min_snr or config.weighting != "output"):
-        raise OptionError("min_snr and weighting weigh the squared error, and the objective vlb has none. Leave them out, "
-                          "or choose the objective simple or hybrid.")
+        raise OptionError(
+            "min_snr and weighting weigh the squared error, and the objective vlb has none. Leave them out, "
+            "or choose the objective simple or hybrid."
+        )

@@ -10,8 +10,9 @@ LR_SHAPES = ("constant", "cosine", "inverse-sqrt")
 def lr_factor(shape: str, step: float, total: float, warmup: int, cooldown: float) -> float:
     """The share of the peak rate at `step` of `total`: rise, shape and fall multiplied.
 
-    A linear rise over `warmup` steps; then constant, half a cosine down to zero at the run's end, or 1 / sqrt(step) from
-    the end of warm-up on (Vaswani et al. 2017, section 5.3); a linear fall to zero over the last share `cooldown`.
+    A linear rise over `warmup` steps; then constant, half a cosine down to zero at the run's end, or 1 /
+    sqrt(step) from the end of warm-up on (Vaswani et al. 2017, section 5.3); a linear fall to zero over the
+    last share `cooldown`.
     """
     rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
     left = max(total - step, 0) / total

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-MODEL_FILES = {"denoiser": "model.safetensors", "classifier": "classifier.safetensors", "points": "model.safetensors"}
-_SPARE = 1 << 20                # bytes to leave free beside a state
+MODEL_FILES = {
+    "denoiser": "model.safetensors",
+    "classifier": "classifier.safetensors",
+    "points": "model.safetensors",
+}
+_SPARE = 1 << 20  # bytes to leave free beside a state
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,10 @@ class RunFolder:
     def check_free(self) -> None:
         """A folder that holds a run already is an `OptionError`."""
         if self.config_path.exists():
-            raise OptionError(f"{self.path} already holds a training run. Continue it with --resume {self.path}, "
-                              "or give another folder.")
+            raise OptionError(
+                f"{self.path} already holds a training run. Continue it with --resume {self.path}, "
+                "or give another folder."
+            )
 
     def create(self, config: TrainConfig, data: Fingerprint | None = None) -> None:
         """Start a new run here, on this data."""
@@ -71,16 +77,20 @@ class RunFolder:
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
             self.data_path.unlink(missing_ok=True)
-            if data is not None:                # before the configuration, which makes the folder a run
+            if data is not None:  # before the configuration, which makes the folder a run
                 self.save_data(data)
             self.save_config(config)
         except OSError as error:
-            raise DataError(f"{self.path} cannot be written ({error.strerror}). Choose another folder.") from error
+            raise DataError(
+                f"{self.path} cannot be written ({error.strerror}). Choose another folder."
+            ) from error
 
     def config(self) -> TrainConfig:
         """The configuration of the run that lies here."""
         if not self.config_path.is_file():
-            raise OptionError(f"{self.path} holds no training run (no config.json). Start one with --out {self.path}.")
+            raise OptionError(
+                f"{self.path} holds no training run (no config.json). Start one with --out {self.path}."
+            )
         return TrainConfig.from_json(self.config_path.read_text("utf-8"))
 
     def save_config(self, config: TrainConfig) -> None:
@@ -114,8 +124,10 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            raise DataError(f"{path} cannot be written ({error.strerror or error}). The last checkpoint is in {self.path}; "
-                            f"free space there and go on with --resume {self.path}.") from error
+            raise DataError(
+                f"{path} cannot be written ({error.strerror or error}). The last checkpoint is in "
+                f"{self.path}; free space there and go on with --resume {self.path}."
+            ) from error
 
     def save_state(self, tensors: dict[str, torch.Tensor], progress: Progress) -> None:
         """Keep what resuming needs. safetensors, so that nobody's run folder can run code when opened.
@@ -133,19 +145,35 @@ class RunFolder:
         write_tensors(self.snapshots / f"{step:09d}.safetensors", tensors, {"step": str(step)})
 
     def snapshot_paths(self, last: int) -> dict[int, Path]:
-        """The snapshots by step, rising, up to step `last`: a run that was killed may have gone on after its last save."""
-        found = {int(path.stem): path for path in sorted(self.snapshots.glob("*.safetensors")) if path.stem.isdecimal()}
+        """The snapshots by step, rising, up to step `last`: a run that was killed may have gone on after
+        its last save.
+        """
+        found = {
+            int(path.stem): path
+            for path in sorted(self.snapshots.glob("*.safetensors"))
+            if path.stem.isdecimal()
+        }
         return {step: path for step, path in found.items() if step <= last}
 
     def need_room(self, needed: int, what: str) -> None:
         """A `CheckpointError` unless the disk has room for this many bytes and a little more."""
         needed += _SPARE
-        free = shutil.disk_usage(next(one for one in (self.path, *self.path.resolve().parents) if one.exists())).free
+        free = shutil.disk_usage(
+            next(one for one in (self.path, *self.path.resolve().parents) if one.exists())
+        ).free
         if free < needed:
-            kept = "The checkpoint before it is whole" if self.state_path.exists() else "Nothing was saved yet"
-            then = f"go on with --resume {self.path}" if self.config_path.exists() else "start again, or give another folder"
-            raise CheckpointError(f"{self.path} has {free / 1e6:.1f} MB free, and {what} of this run takes "
-                                  f"{needed / 1e6:.1f} MB. {kept}; free space and {then}.")
+            kept = (
+                "The checkpoint before it is whole" if self.state_path.exists() else "Nothing was saved yet"
+            )
+            then = (
+                f"go on with --resume {self.path}"
+                if self.config_path.exists()
+                else "start again, or give another folder"
+            )
+            raise CheckpointError(
+                f"{self.path} has {free / 1e6:.1f} MB free, and {what} of this run takes "
+                f"{needed / 1e6:.1f} MB. {kept}; free space and {then}."
+            )
 
     def load_state(self) -> tuple[dict[str, torch.Tensor], Progress] | None:
         """What `save_state` kept, or None where the run has not come to that."""
@@ -155,7 +183,9 @@ class RunFolder:
         try:
             return tensors, Progress(**json.loads(known["progress"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{self.state_path} is damaged ({error}); the run cannot be resumed from it.") from error
+            raise CheckpointError(
+                f"{self.state_path} is damaged ({error}); the run cannot be resumed from it."
+            ) from error
 
     def load_snapshot(self, path: Path) -> dict[str, torch.Tensor]:
         """What `save_snapshot` kept there."""
@@ -172,7 +202,7 @@ class RunFolder:
 
     def log(self, **row: float) -> None:
         """Append a row to log.csv."""
-        new = not self.log_path.exists() or not self.log_path.stat().st_size        # killed before its first line
+        new = not self.log_path.exists() or not self.log_path.stat().st_size  # killed before its first line
         with self._writing(self.log_path), self.log_path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, row, lineterminator="\n")
             if new:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from .. import options
-from ..imaging import point_plot as plot
+from ..checkpoint.spec import ModelSpec
 from ..data import ImageData
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.guidance import classifier_free
@@ -19,18 +19,18 @@ from ..diffusion.noise import Noise
 from ..diffusion.samplers import SAMPLERS
 from ..diffusion.sampling import sample
 from ..diffusion.spacing import path
-from ..runs.guidance_builder import limited
+from ..imaging import point_plot as plot
 from ..imaging.arrays import from_uint8, grid, to_pil, to_uint8
 from ..models.model import Model
 from ..networks.networks import build
+from ..runs.guidance_builder import limited
 from ..runs.recipe import Recipe
-from ..checkpoint.spec import ModelSpec
 from .lowres import reduced
 
 STEPS = 25
 ROWS = 4
 MAX_COLUMNS = 10
-CLOUD, CLOUD_SIDE = 2000, 320           # points, and pixels
+CLOUD, CLOUD_SIDE = 2000, 320  # points, and pixels
 
 
 def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image:
@@ -47,15 +47,20 @@ def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: tor
     denoise = model.denoiser(labels * ROWS if labels else None, prompts * ROWS if prompts else None)
     null_text = spec.takes_text and spec.network.text.null
     if spec.network.null_class or null_text:
-        nothing = model.denoiser(labels * ROWS if labels and not spec.network.null_class else None,
-                                 prompts * ROWS if prompts and not null_text else None)
+        nothing = model.denoiser(
+            labels * ROWS if labels and not spec.network.null_class else None,
+            prompts * ROWS if prompts and not null_text else None,
+        )
         denoise = classifier_free(denoise, nothing, float(spec.defaults.get("guidance", 1.0)))
     return to_pil(grid(to_uint8(_drawn(model, denoise, ROWS * columns)), columns=columns))
 
 
-def enlarging_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device,
-                    images: ImageData) -> Image.Image:
-    """A column for a picture of each of the first ten labels: what the model is given, two of its pictures, the original."""
+def enlarging_sheet(
+    spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device, images: ImageData
+) -> Image.Image:
+    """A column for a picture of each of the first ten labels: what the model is given, two of its
+    pictures, the original.
+    """
     model = model_of(spec, state, device)
     chosen = list(range(min(MAX_COLUMNS, len(images.images))))
     if spec.labels:
@@ -80,8 +85,10 @@ def model_of(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.d
 
 
 def cloud_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image:
-    """A cloud of points of each of the first labels, four in a row, or one where there are none; from the same noise."""
-    model, labels = model_of(spec, state, device), list(spec.labels[:2 * MAX_COLUMNS]) or [None]
+    """A cloud of points of each of the first labels, four in a row, or one where there are none; from the
+    same noise.
+    """
+    model, labels = model_of(spec, state, device), list(spec.labels[: 2 * MAX_COLUMNS]) or [None]
     noise, theme = Noise((0,), (CLOUD, *model.shape), device), plot.THEMES["light"]
     colours, clouds = plot.wheel(noise(0)[0].cpu().numpy(), theme), []
     for label in labels:
@@ -99,7 +106,9 @@ def _drawn(model: Model, denoise: Denoiser, count: int) -> torch.Tensor:
 
 def _run(spec: ModelSpec, denoise: Denoiser, noise: Noise) -> torch.Tensor:
     """What the model's own sampler makes of this noise in 25 steps."""
-    levels = path(spec.schedule, min(STEPS, spec.schedule.timesteps), spec.defaults.get("spacing", "trailing"))
+    levels = path(
+        spec.schedule, min(STEPS, spec.schedule.timesteps), spec.defaults.get("spacing", "trailing")
+    )
     sampler = options.from_json(SAMPLERS, "sampler", spec.defaults.get("sampler", "ddim"))
     start = math.hypot(levels[0].alpha, levels[0].sigma) * noise(0)
     *_, last = sample(sampler, denoise, start, levels, noise)

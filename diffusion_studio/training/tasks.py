@@ -13,19 +13,19 @@ from PIL import Image
 from torch import nn
 
 from .. import checkpoint, data
-from ..imaging import palettes as palette
 from ..checkpoint import classifier as classifier_files
 from ..checkpoint.classifier_spec import ClassifierSpec
+from ..checkpoint.spec import ModelSpec
 from ..data import points
 from ..data.summary import summary_of_points
 from ..errors import DataError, OptionError
+from ..imaging import palettes as palette
 from ..imaging.arrays import from_uint8
 from ..networks.classifier import NoisyClassifier
 from ..networks.config import UNetConfig
 from ..networks.mlp import MLP
 from ..networks.mlp_config import MLPConfig
 from ..networks.unet import UNet
-from ..checkpoint.spec import ModelSpec
 from .captions import Captions, read_hold_out
 from .config import TrainConfig
 from .growing import grow
@@ -33,7 +33,7 @@ from .objective import OBJECTIVES, ClassifierObjective
 from .processes import PROCESSES
 from .samples import cloud_sheet, enlarging_sheet, sample_sheet
 
-Spec = Any                      # with to_json: a ModelSpec or a ClassifierSpec
+Spec = Any  # with to_json: a ModelSpec or a ClassifierSpec
 
 
 class DenoiserTask:
@@ -44,18 +44,31 @@ class DenoiserTask:
     @staticmethod
     def load(config: TrainConfig) -> data.ImageData:
         """What is trained on."""
-        return data.load(config.data, size=config.size, fit=config.fit, background=config.background,
-                         colours=config.colours)
+        return data.load(
+            config.data,
+            size=config.size,
+            fit=config.fit,
+            background=config.background,
+            colours=config.colours,
+        )
 
     def __init__(self, config: TrainConfig, images: data.ImageData, device: torch.device) -> None:
         self.config, self.images = config, images
         labelled = images.labels is not None
-        self.captions = Captions(config, images.captions, labelled) if config.text and images.captions else None
+        self.captions = (
+            Captions(config, images.captions, labelled) if config.text and images.captions else None
+        )
         network = self._network_config()
         self.objective = OBJECTIVES[config.objective](
-            config.noise_schedule(), config.predicts, network.classes if network.null_class else None, device,
-            min_snr=config.min_snr, weighting=config.weighting, sigma_data=config.sigma_data,
-            bound_weight=config.bound_weight)
+            config.noise_schedule(),
+            config.predicts,
+            network.classes if network.null_class else None,
+            device,
+            min_snr=config.min_snr,
+            weighting=config.weighting,
+            sigma_data=config.sigma_data,
+            bound_weight=config.bound_weight,
+        )
 
     def network(self) -> nn.Module:
         """A new one, with the given table of words where there is one; drawn from torch's generator."""
@@ -65,7 +78,9 @@ class DenoiserTask:
         return made
 
     def x0(self, chosen: np.ndarray) -> torch.Tensor:
-        """A batch of the data as the network's x0, float32; what is exactly black lies `black_margin` beyond."""
+        """A batch of the data as the network's x0, float32; what is exactly black lies `black_margin`
+        beyond.
+        """
         return from_uint8(chosen, self.config.black_margin)
 
     @property
@@ -76,33 +91,51 @@ class DenoiserTask:
     def begin(self, network: nn.Module) -> None:
         """Weights that a run begins with, where it names any."""
         if self.config.start_from and self.config.grow_from:
-            raise OptionError("A run begins with one file: give start_from, for the same network, or grow_from, for a smaller one.")
+            raise OptionError(
+                "A run begins with one file: give start_from, for the same network, or grow_from, for a "
+                "smaller one."
+            )
         if self.config.start_from:
             self.start_from(network, self.config.start_from)
         elif self.config.grow_from:
             grow(network, self.config.grow_from, self.captions.words if self.captions else ())
 
     def start_from(self, network: nn.Module, path: str) -> None:
-        """Fill a new network with the weights in a model file. An `OptionError` where that has another network or table."""
+        """Fill a new network with the weights in a model file. An `OptionError` where that has another
+        network or table.
+        """
         kept, mine = checkpoint.read_any(path), self._network_config()
         words = self.captions.words if self.captions else ()
         if kept.spec.network != mine or kept.spec.words != words:
             theirs, ours = kept.spec.network.to_json(), mine.to_json()
-            other = [f"{name} {theirs[name]!r:.60} there, {ours[name]!r:.60} here"
-                     for name in ours if theirs[name] != ours[name]]
-            raise OptionError(f"{path} has another network than this run: {'; '.join(other) or 'another table of words'}. "
-                              "Ask for the same one, or leave start_from out.")
+            other = [
+                f"{name} {theirs[name]!r:.60} there, {ours[name]!r:.60} here"
+                for name in ours
+                if theirs[name] != ours[name]
+            ]
+            raise OptionError(
+                f"{path} has another network than this run: {'; '.join(other) or 'another table of words'}. "
+                "Ask for the same one, or leave start_from out."
+            )
         network.load_state_dict(kept.network.state_dict())
 
     def _network_config(self) -> UNetConfig:
-        return self.config.network(self.images.images.shape[-1], len(self.images.names) or None,
-                                   self.captions.config if self.captions else None)
+        return self.config.network(
+            self.images.images.shape[-1],
+            len(self.images.names) or None,
+            self.captions.config if self.captions else None,
+        )
 
     def spec(self, name: str, provenance: Mapping[str, Any]) -> ModelSpec:
         known = data.KNOWN.get(self.config.data)
-        made = self.config.spec(name, self.images.images.shape[-1], self.images.names, provenance,
-                                show=known.show if known else None,
-                                **self.captions.of_spec(known) if self.captions else {})
+        made = self.config.spec(
+            name,
+            self.images.images.shape[-1],
+            self.images.names,
+            provenance,
+            show=known.show if known else None,
+            **self.captions.of_spec(known) if self.captions else {},
+        )
         if not self.config.palette:
             return made
         colours = palette.of_pictures(self.images.images, self.config.palette)
@@ -111,7 +144,9 @@ class DenoiserTask:
     def write(self, path: Path, spec: Spec, state: Mapping[str, torch.Tensor]) -> None:
         checkpoint.write(path, spec, state, torch.float16)
 
-    def sheet(self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image | None:
+    def sheet(
+        self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device
+    ) -> Image.Image | None:
         """A sheet of samples."""
         if spec.low_res:
             return enlarging_sheet(spec, state, device, self.images)
@@ -122,14 +157,16 @@ class ClassifierTask(DenoiserTask):
     """Half a U-Net that tells the class of a noisy picture (Dhariwal & Nichol 2021, section 4)."""
 
     file_name = "classifier.safetensors"
-    captions = None                     # a classifier reads none
+    captions = None  # a classifier reads none
 
     def __init__(self, config: TrainConfig, images: data.ImageData, device: torch.device) -> None:
         self.config, self.images = config, images
         if len(images.names) < 2:
-            raise DataError(f"A classifier needs pictures of at least 2 classes, and {config.data} has "
-                            f"{len(images.names) or 'no'} label{'s' * (len(images.names) != 1)}. Put the pictures into one "
-                            "sub-folder for each class, or give an .npz with labels.")
+            raise DataError(
+                f"A classifier needs pictures of at least 2 classes, and {config.data} has "
+                f"{len(images.names) or 'no'} label{'s' * (len(images.names) != 1)}. Put the pictures into "
+                "one sub-folder for each class, or give an .npz with labels."
+            )
         self.objective = ClassifierObjective(config.noise_schedule(), "eps", None, device)
 
     def network(self) -> nn.Module:
@@ -143,14 +180,18 @@ class ClassifierTask(DenoiserTask):
         """Fill a new network with the weights in a classifier's file; it must be the same."""
         spec, kept = classifier_files.read_classifier(path)
         if spec.network != network.config:
-            raise OptionError(f"{path} has another network than this run: {spec.network} there, {network.config} here. "
-                              "Ask for the same one, or leave start_from out.")
+            raise OptionError(
+                f"{path} has another network than this run: {spec.network} there, {network.config} here. "
+                "Ask for the same one, or leave start_from out."
+            )
         network.load_state_dict(kept.state_dict())
 
     def write(self, path: Path, spec: Spec, state: Mapping[str, torch.Tensor]) -> None:
         classifier_files.write(path, spec, state, torch.float16)
 
-    def sheet(self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image | None:
+    def sheet(
+        self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device
+    ) -> Image.Image | None:
         """A classifier makes no pictures."""
         return None
 
@@ -174,8 +215,16 @@ class PointsTask(DenoiserTask):
         self.config, self.images = config, images
         null_class = len(images.names) if images.names and config.label_dropout > 0 else None
         self.objective = OBJECTIVES[config.objective](
-            config.noise_schedule(), config.predicts, null_class, device, min_snr=config.min_snr, weighting=config.weighting,
-            sigma_data=config.sigma_data, bound_weight=config.bound_weight, points=True)
+            config.noise_schedule(),
+            config.predicts,
+            null_class,
+            device,
+            min_snr=config.min_snr,
+            weighting=config.weighting,
+            sigma_data=config.sigma_data,
+            bound_weight=config.bound_weight,
+            points=True,
+        )
 
     def network(self) -> nn.Module:
         return MLP(self._network_config())
@@ -191,26 +240,47 @@ class PointsTask(DenoiserTask):
 
     def _network_config(self) -> MLPConfig:
         classes = len(self.images.names) or None
-        return MLPConfig(out_channels=4 if self.config.learned_variance else 2, width=self.config.channels,
-                         layers=self.config.blocks, classes=classes,
-                         null_class=classes is not None and self.config.label_dropout > 0)
+        return MLPConfig(
+            out_channels=4 if self.config.learned_variance else 2,
+            width=self.config.channels,
+            layers=self.config.blocks,
+            classes=classes,
+            null_class=classes is not None and self.config.label_dropout > 0,
+        )
 
     def spec(self, name: str, provenance: Mapping[str, Any]) -> ModelSpec:
         config, names = self.config, self.images.names
-        defaults: dict[str, Any] = {"steps": min(config.sample_steps, config.timesteps), "clip": False, "count": 1,
-                                    **PROCESSES[config.schedule].defaults}
+        defaults: dict[str, Any] = {
+            "steps": min(config.sample_steps, config.timesteps),
+            "clip": False,
+            "count": 1,
+            **PROCESSES[config.schedule].defaults,
+        }
         if names:
             defaults |= {"label": names[0], "guidance": 1.0}
-        return ModelSpec(name=name, network=self._network_config(), schedule=config.noise_schedule(),
-                         parametrization=config.predicts, sigma_data=config.sigma_data,
-                         learned_variance=config.learned_variance, labels=names, defaults=defaults,
-                         provenance=dict(provenance))
+        return ModelSpec(
+            name=name,
+            network=self._network_config(),
+            schedule=config.noise_schedule(),
+            parametrization=config.predicts,
+            sigma_data=config.sigma_data,
+            learned_variance=config.learned_variance,
+            labels=names,
+            defaults=defaults,
+            provenance=dict(provenance),
+        )
 
-    def sheet(self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image | None:
+    def sheet(
+        self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device
+    ) -> Image.Image | None:
         return cloud_sheet(spec, state, device)
 
 
-TASKS: dict[str, type[DenoiserTask]] = {"denoiser": DenoiserTask, "classifier": ClassifierTask, "points": PointsTask}
+TASKS: dict[str, type[DenoiserTask]] = {
+    "denoiser": DenoiserTask,
+    "classifier": ClassifierTask,
+    "points": PointsTask,
+}
 
 
 def load_data(config: TrainConfig) -> data.ImageData | points.PointData:
@@ -223,13 +293,17 @@ def load_data(config: TrainConfig) -> data.ImageData | points.PointData:
         found = found.without(read_hold_out(config.hold_out))
     if (left := whole - len(found.images)) and isinstance(found, data.ImageData):
         names = " and ".join(name for name in ("only", "hold_out") if getattr(config, name))
-        found = replace(found, reading=replace(found.reading, notes=(*found.reading.notes, f"{left:,} left "
-                                                                                           "out by "
-                                                                                           f"{names}")))
+        found = replace(
+            found,
+            reading=replace(found.reading, notes=(*found.reading.notes, f"{left:,} left out by {names}")),
+        )
     return found
 
 
 def summary_of(config: TrainConfig, found: data.ImageData | points.PointData) -> data.DataSummary:
     """What was read for a run."""
-    return summary_of_points(found, config.data) if isinstance(found, points.PointData) else \
-        data.summary(found, config.data, config.fit)
+    return (
+        summary_of_points(found, config.data)
+        if isinstance(found, points.PointData)
+        else data.summary(found, config.data, config.fit)
+    )

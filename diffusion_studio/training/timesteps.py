@@ -1,4 +1,6 @@
-"""Which noise levels a batch trains: all labels alike, those with the larger losses more often, or middling noise."""
+"""Which noise levels a batch trains: all labels alike, those with the larger losses more often, or
+middling noise.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,16 @@ import torch
 
 from ..diffusion.schedule import NoiseSchedule
 
-HISTORY = 10                    # losses that are kept of every timestep (Nichol & Dhariwal 2021, section 3.3)
-UNIFORM_SHARE = 0.001           # of the draws that stay uniform, so that no timestep is forgotten
+HISTORY = 10  # losses that are kept of every timestep (Nichol & Dhariwal 2021, section 3.3)
+UNIFORM_SHARE = 0.001  # of the draws that stay uniform, so that no timestep is forgotten
 
 
 class Uniform:
-    """Every label of the schedule as often as another: whole timesteps, or any time where it is continuous."""
+    """Every label of the schedule as often as another: whole timesteps, or any time where it is
+    continuous.
+    """
 
-    learns: ClassVar[bool] = False              # whether `update` makes a difference
+    learns: ClassVar[bool] = False  # whether `update` makes a difference
 
     def __init__(self, schedule: NoiseSchedule) -> None:
         self.schedule = schedule
@@ -44,16 +48,19 @@ class Uniform:
 
 
 class LogNormal(Uniform):
-    """log(sigma / alpha) is normal (Karras et al. 2022, table 1: P_mean and P_std): most often where there is most to learn.
+    """log(sigma / alpha) is normal (Karras et al. 2022, table 1: P_mean and P_std): most often where there is
+    most to learn.
 
-    The weights are 1: the objective is the mean over this distribution. What falls beyond the schedule's ends is held there,
-    and a table's labels are rounded.
+    The weights are 1: the objective is the mean over this distribution. What falls beyond the schedule's ends
+    is held there, and a table's labels are rounded.
     """
 
     MEAN: ClassVar[float] = -1.2
     DEVIATION: ClassVar[float] = 1.2
 
-    def __init__(self, schedule: NoiseSchedule, mean: float | None = None, deviation: float | None = None) -> None:
+    def __init__(
+        self, schedule: NoiseSchedule, mean: float | None = None, deviation: float | None = None
+    ) -> None:
         super().__init__(schedule)
         self.mean = self.MEAN if mean is None else mean
         self.deviation = self.DEVIATION if deviation is None else deviation
@@ -62,20 +69,23 @@ class LogNormal(Uniform):
         log_ratio = self.mean + self.deviation * torch.randn(count, generator=generator, dtype=torch.float64)
         t = [self.schedule.timestep(-2 * one) for one in log_ratio.tolist()]
         whole = self.schedule.discrete
-        return torch.tensor([round(one) for one in t] if whole else t, dtype=torch.int64 if whole else torch.float32), \
-            torch.ones(count)
+        return torch.tensor(
+            [round(one) for one in t] if whole else t, dtype=torch.int64 if whole else torch.float32
+        ), torch.ones(count)
 
 
 class LogitNormal(LogNormal):
-    """The logit of flow matching's time is normal (Esser et al. 2024, eq. 19): since sigma / alpha = t / (1 - t), that is
-    `LogNormal` with another centre."""
+    """The logit of flow matching's time is normal (Esser et al. 2024, eq. 19): since sigma / alpha = t /
+    (1 - t), that is `LogNormal` with another centre.
+    """
 
     MEAN = 0.0
     DEVIATION = 1.0
 
 
 class ByLoss(Uniform):
-    """In proportion to the root of the mean squared loss at t (Nichol & Dhariwal 2021, eq. 18): lower variance of L_vlb.
+    """In proportion to the root of the mean squared loss at t (Nichol & Dhariwal 2021, eq. 18): lower
+    variance of L_vlb.
 
     Uniform until every timestep has had ten draws. For tables of timesteps.
     """
@@ -103,7 +113,9 @@ class ByLoss(Uniform):
         return t, (1 / (self.timesteps * p[t])).float()
 
     def update(self, t: torch.Tensor, losses: torch.Tensor) -> None:
-        for at, loss in zip(t.tolist(), losses.tolist(), strict=True):      # in order: the newest push out the oldest
+        for at, loss in zip(
+            t.tolist(), losses.tolist(), strict=True
+        ):  # in order: the newest push out the oldest
             self.losses[at, self.counts[at] % HISTORY] = loss
             self.counts[at] += 1
 
@@ -116,4 +128,8 @@ class ByLoss(Uniform):
 
 
 TIMESTEP_DRAWS: dict[str, type[Uniform]] = {
-    "uniform": Uniform, "loss": ByLoss, "log-normal": LogNormal, "logit-normal": LogitNormal}
+    "uniform": Uniform,
+    "loss": ByLoss,
+    "log-normal": LogNormal,
+    "logit-normal": LogitNormal,
+}

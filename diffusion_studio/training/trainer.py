@@ -20,25 +20,26 @@ from ..device import describe, keep_freed_memory, pick_dtype
 from ..errors import CheckpointError, StudioError
 from .card import write_card
 from .config import TrainConfig
+from .config_file import command
 from .draws import draw_batch, draw_part, mix
 from .ema import EMA
 from .lowres import LowRes, beside
 from .optimizer import Optimizer
 from .parallel import World
 from .power_ema import PowerEMA, combined, fit, gamma_of
-from .config_file import command
 from .run import Progress, RunFolder
 from .tasks import TASKS, load_data
 from .timesteps import TIMESTEP_DRAWS
 from .tuning import tune_only
 
-RECENT = 200                    # steps over which the logged loss is averaged
+RECENT = 200  # steps over which the logged loss is averaged
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one optimizer step: loss, learning rate, norm of the gradient before clipping, and whether any process was
-    asked to stop."""
+    """Of one optimizer step: loss, learning rate, norm of the gradient before clipping, and whether any
+    process was asked to stop.
+    """
 
     loss: float
     lr: float
@@ -49,8 +50,15 @@ class Outcome:
 class Trainer:
     """A run in memory. Its state is that on disk, where there is one."""
 
-    def __init__(self, config: TrainConfig, folder: RunFolder, device: torch.device, compile: bool = False,
-                 world: World = World(), data: Any = None) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        device: torch.device,
+        compile: bool = False,
+        world: World = World(),
+        data: Any = None,
+    ) -> None:
         """`data` is what `load_data` gave, where it was called before."""
         if device.type == "cpu":
             keep_freed_memory()
@@ -59,7 +67,9 @@ class Trainer:
         self.images = self.data.images
         torch.manual_seed(config.seed)
         self.task = TASKS[config.kind](config, self.data, device)
-        layout = torch.channels_last if config.channels_last and self.images.ndim == 4 else torch.contiguous_format
+        layout = (
+            torch.channels_last if config.channels_last and self.images.ndim == 4 else torch.contiguous_format
+        )
         self.layout = layout
         self.network = self.task.network()
         if not folder.state_path.is_file():
@@ -75,13 +85,15 @@ class Trainer:
         self.timesteps = TIMESTEP_DRAWS[config.draws](config.noise_schedule(), **config.draw_options)
         self.dtype = pick_dtype(config.precision, device)
         self.progress = Progress()
-        self.whole = True                       # False inside an update: such a state must not be saved
+        self.whole = True  # False inside an update: such a state must not be saved
         self._losses: list[float] = []
         self._made: tuple[int, Mapping[str, torch.Tensor]] | None = None
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self._restore()
         self._forward: nn.Module = torch.compile(self.network) if compile else self.network
-        if self.task.captions is not None:      # else each length is compiled; as a symbol, torch 2.13's backward pass fails
+        if (
+            self.task.captions is not None
+        ):  # else each length is compiled; as a symbol, torch 2.13's backward pass fails
             self.task.captions.one_length = compile
 
     def average(self) -> Mapping[str, torch.Tensor]:
@@ -93,7 +105,9 @@ class Trainer:
         return self._made[1]
 
     def _of_length(self, length: float) -> Mapping[str, torch.Tensor]:
-        """The power-function average of any relative length, from the snapshots and the averages as they are now."""
+        """The power-function average of any relative length, from the snapshots and the averages as they
+        are now.
+        """
         now = self.progress.step
         for power in self.powers:
             if power.sigma_rel == length:
@@ -111,30 +125,42 @@ class Trainer:
             yield {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
     def _keep_snapshot(self) -> None:
-        """In half precision, as in the paper. Before the next step and not after the last, so that a disk that is full
-        costs no step, and a resumed run makes what is missing."""
+        """In half precision, as in the paper. Before the next step and not after the last, so that a disk
+        that is full costs no step, and a resumed run makes what is missing.
+        """
         seen, every = self.progress.seen, self.config.snapshot_every
         if self.powers and self.world.first and seen // every > (seen - self.config.batch) // every and seen:
-            self.folder.save_snapshot({f"power{k}.{name}": p.to("cpu", torch.float16).contiguous()
-                                       for k, power in enumerate(self.powers) for name, p in power.state.items()},
-                                      self.progress.step)
+            self.folder.save_snapshot(
+                {
+                    f"power{k}.{name}": p.to("cpu", torch.float16).contiguous()
+                    for k, power in enumerate(self.powers)
+                    for name, p in power.state.items()
+                },
+                self.progress.step,
+            )
 
     def step(self, stop: bool = False) -> Outcome:
         """One optimizer step; `stop` asks all processes to stop after it."""
         config, at = self.config, self.progress
         self._keep_snapshot()
-        drawn = draw_batch(config.seed, at.step, config.batch, self.timesteps, config.label_dropout, config.flips)
+        drawn = draw_batch(
+            config.seed, at.step, config.batch, self.timesteps, config.label_dropout, config.flips
+        )
         losses = torch.cat([self._part(k, part, drawn) for k, part in enumerate(self._parts())])
         self.world.add_gradients([p for p in self.network.parameters() if p.requires_grad])
         mine = self.world.share(config.batch)
-        weighted = (losses * drawn.weight[mine.start:mine.stop].to(losses.device)).double().sum() / config.batch
+        weighted = (
+            losses * drawn.weight[mine.start : mine.stop].to(losses.device)
+        ).double().sum() / config.batch
         value, asked = self.world.add(torch.stack([weighted, weighted.new_tensor(float(stop))])).tolist()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm or math.inf).item()
         if not math.isfinite(value) or not math.isfinite(norm):
             self.whole = False
             what = f"loss became {value}" if not math.isfinite(value) else f"gradient's norm became {norm}"
-            raise StudioError(f"The {what} at step {at.step}. What was saved before it is in {self.folder.path}; start a "
-                              f"new run with a lower learning rate than {config.lr:g}.")
+            raise StudioError(
+                f"The {what} at step {at.step}. What was saved before it is in {self.folder.path}; start a "
+                f"new run with a lower learning rate than {config.lr:g}."
+            )
         everyone = self.world.gather(losses, config.batch).cpu() if self.timesteps.learns else losses
         self.whole = False
         lr = config.learning_rate(at.seen)
@@ -144,17 +170,19 @@ class Trainer:
             ema.update(self.network, at.step)
         if self.timesteps.learns:
             self.timesteps.update(drawn.t, everyone)
-        self._losses = [*self._losses[1 - RECENT:], value]
+        self._losses = [*self._losses[1 - RECENT :], value]
         self.progress = replace(at, step=at.step + 1, seen=at.seen + config.batch)
         self.whole = True
         return Outcome(value, lr, norm, asked > 0)
 
     def _part(self, number: int, part: range, drawn: Any) -> torch.Tensor:
-        """Add the gradient of some pictures of the batch; returns their losses (n,), before the draw's weights."""
+        """Add the gradient of some pictures of the batch; returns their losses (n,), before the draw's
+        weights.
+        """
         config, at = self.config, self.progress
         if not part:
             return torch.zeros(0, device=self.device)
-        if config.kind != "points":             # whose network has no dropout; seeding takes a tenth of its step
+        if config.kind != "points":  # whose network has no dropout; seeding takes a tenth of its step
             torch.manual_seed(mix(config.seed, at.step) + self.world.rank * config.accumulate + number)
         x0, label = self._batch(at.seen, part, drawn.flip)
         forward, label = self._conditioned(label, at.seen, part)
@@ -166,9 +194,12 @@ class Trainer:
         ((losses * draw.weight).sum() / config.batch).backward()
         return losses.detach()
 
-    def _conditioned(self, label: torch.Tensor | None, seen: int, part: range) -> tuple[Callable[..., torch.Tensor],
-                                                                                        torch.Tensor | None]:
-        """The network bound to its texts, and the labels (n,): those that go together with a text are dropped."""
+    def _conditioned(
+        self, label: torch.Tensor | None, seen: int, part: range
+    ) -> tuple[Callable[..., torch.Tensor], torch.Tensor | None]:
+        """The network bound to its texts, and the labels (n,): those that go together with a text are
+        dropped.
+        """
         if self.task.captions is None:
             return self._forward, label
         text, both = self.task.captions(self._chosen(seen, part), seen + part.start)
@@ -179,21 +210,26 @@ class Trainer:
     def _parts(self) -> list[range]:
         """This process's share of the batch, in the parts that are computed one after another."""
         mine = self.world.share(self.config.batch)
-        cuts = [mine.start + len(mine) * k // self.config.accumulate for k in range(self.config.accumulate + 1)]
+        cuts = [
+            mine.start + len(mine) * k // self.config.accumulate for k in range(self.config.accumulate + 1)
+        ]
         return [range(*pair) for pair in zip(cuts, cuts[1:])]
 
     def recent_loss(self) -> float:
         """Mean loss of the last 200 steps."""
         return sum(self._losses) / len(self._losses)
 
-    def _batch(self, seen: int, part: range | None = None,
-               flip: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The pictures after `seen` others, or a part of them: every epoch visits each once, in an order of its own."""
+    def _batch(
+        self, seen: int, part: range | None = None, flip: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The pictures after `seen` others, or a part of them: every epoch visits each once, in an order
+        of its own.
+        """
         part = range(self.config.batch) if part is None else part
         chosen = self._chosen(seen, part)
         pictures = self.images[chosen]
         if flip is not None and self.config.flips:
-            mirrored = flip[part.start:part.stop].numpy()
+            mirrored = flip[part.start : part.stop].numpy()
             pictures[mirrored] = pictures[mirrored][:, :, ::-1]
         x0 = self.task.x0(pictures).to(self.device, memory_format=self.layout)
         if self.data.labels is None:
@@ -205,13 +241,15 @@ class Trainer:
         count, at, found = len(self.images), seen + part.start, []
         while at < seen + part.stop:
             number, first = divmod(at, count)
-            found.append(self._epoch(number)[first:first + seen + part.stop - at])
+            found.append(self._epoch(number)[first : first + seen + part.stop - at])
             at += len(found[-1])
         return np.concatenate(found)
 
     def _epoch(self, number: int) -> np.ndarray:
         if self._order[0] != number:
-            random = np.random.Generator(np.random.Philox(key=[self.config.seed, 1], counter=[0, 0, 0, number]))
+            random = np.random.Generator(
+                np.random.Philox(key=[self.config.seed, 1], counter=[0, 0, 0, number])
+            )
             self._order = number, random.permutation(len(self.images))
         return self._order[1]
 
@@ -219,9 +257,12 @@ class Trainer:
         """The model as it is now, with where it came from."""
         processes = f", {self.world.size} processes" if self.world.size > 1 else ""
         provenance = {
-            "data": self.config.data, "licence": self.task.licence,
-            "command": command(self.config, f"runs/{self.folder.name}"), "images_seen": self.progress.seen,
-            "hours": round(self.progress.seconds / 3600, 2), "hardware": describe(self.device) + processes,
+            "data": self.config.data,
+            "licence": self.task.licence,
+            "command": command(self.config, f"runs/{self.folder.name}"),
+            "images_seen": self.progress.seen,
+            "hours": round(self.progress.seconds / 3600, 2),
+            "hardware": describe(self.device) + processes,
             "date": datetime.now(timezone.utc).date().isoformat(),
         }
         return self.task.spec(self.config.name or self.folder.name, provenance)
@@ -231,17 +272,21 @@ class Trainer:
         return self.task.sheet(self.spec(), self.average(), self.device)
 
     def check_room(self) -> None:
-        """A `CheckpointError` where the disk has no room for the next checkpoint, said before the work is done."""
-        copies = 3 + sum(1 for _ in self._averages())           # the weights and the optimizer's two moments besides
+        """A `CheckpointError` where the disk has no room for the next checkpoint, said before the work is
+        done.
+        """
+        copies = 3 + sum(1 for _ in self._averages())  # the weights and the optimizer's two moments besides
         self.folder.need_room(4 * copies * sum(p.numel() for p in self.network.parameters()), "a checkpoint")
 
     def save(self) -> None:
         """Write the state to resume from; a `StudioError` instead where a weight is no number any more."""
         if not all(p.isfinite().all() for p in self.network.parameters()):
             self.whole = False
-            raise StudioError(f"A weight stopped being a finite number before step {self.progress.step}, though the loss "
-                              f"was one. What was saved before is in {self.folder.path}; start a new run with a lower learning "
-                              f"rate than {self.config.lr:g}.")
+            raise StudioError(
+                f"A weight stopped being a finite number before step {self.progress.step}, though the loss "
+                f"was one. What was saved before is in {self.folder.path}; start a new run with a lower "
+                f"learning rate than {self.config.lr:g}."
+            )
         tensors = {f"network.{name}": p.detach() for name, p in self.network.named_parameters()}
         for key, ema in self._averages():
             tensors |= {f"{key}.{name}": p for name, p in ema.state.items()}
@@ -275,9 +320,13 @@ class Trainer:
                     ema.state = {name: like(name, key) for name in parameters}
             self.optimizer.restore(tensors)
             prefix = "timesteps."
-            self.timesteps.restore({name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)})
+            self.timesteps.restore(
+                {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+            )
         except (KeyError, RuntimeError) as error:
-            raise CheckpointError(f"{self.folder.state_path} does not fit the run's network ({error}).") from error
+            raise CheckpointError(
+                f"{self.folder.state_path} does not fit the run's network ({error})."
+            ) from error
         # Runs of older versions did not keep these; they only make the log smoother
         self._losses = tensors["recent_losses"].tolist() if "recent_losses" in tensors else []
 

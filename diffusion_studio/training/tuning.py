@@ -8,7 +8,8 @@ from ..errors import OptionError
 
 
 def tune_only(network: nn.Module, parts: str) -> None:
-    """Keep every weight but those of the parts, which are named by how their weights' names begin: "up.2,conv_out".
+    """Keep every weight but those of the parts, which are named by how their weights' names begin:
+    "up.2,conv_out".
 
     Raises `OptionError` for a part that the network does not have, or that is not trained anyway.
     """
@@ -16,8 +17,10 @@ def tune_only(network: nn.Module, parts: str) -> None:
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     for part in wanted:
         if not any(_of(name, part) for name in trained):
-            raise OptionError(f"tune names {part!r}, and no weight that is trained has a name that begins so. There are, among "
-                              f"others: {', '.join(sorted({'.'.join(name.split('.')[:2]) for name in trained}))}.")
+            raise OptionError(
+                f"tune names {part!r}, and no weight that is trained has a name that begins so. There are, "
+                f"among others: {', '.join(sorted({'.'.join(name.split('.')[:2]) for name in trained}))}."
+            )
     for name, p in trained.items():
         p.requires_grad_(any(_of(name, part) for part in wanted))
 

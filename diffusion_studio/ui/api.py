@@ -21,8 +21,9 @@ from .generate_tab import COMPUTE
 from .handlers import said
 from .store import RunStore
 
-COUNT = 16                          # pictures of a run that does not say how many
-TICK_SECONDS = 0.2                  # between two looks at whether somebody still waits
+COUNT = 16  # pictures of a run that does not say how many
+TICK_SECONDS = 0.2  # between two looks at whether somebody still waits
+
 
 def endpoints(studio: Studio, compute: Compute, store: RunStore) -> None:
     """Add the endpoints to the surrounding Blocks; their runs count among those of `store`."""
@@ -31,11 +32,22 @@ def endpoints(studio: Studio, compute: Compute, store: RunStore) -> None:
 
 
 def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[..., gr.FileData]:
-    @partial(said, words=str)           # programs know settings by their names
-    def animate(model: str = "", label: str = "", steps: int | None = None, sampler: str | dict | None = None,
-                spacing: str | dict | None = None, guidance: float | None = None, seed: int = 0,
-                count: int = COUNT, view: str = "x", format: str = "gif", prompt: str = "", negative: str = "",
-                settings: dict | None = None) -> gr.FileData:
+    @partial(said, words=str)  # programs know settings by their names
+    def animate(
+        model: str = "",
+        label: str = "",
+        steps: int | None = None,
+        sampler: str | dict | None = None,
+        spacing: str | dict | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        count: int = COUNT,
+        view: str = "x",
+        format: str = "gif",
+        prompt: str = "",
+        negative: str = "",
+        settings: dict | None = None,
+    ) -> gr.FileData:
         """Run the reverse process and return the animation as a file. It ends when it is cancelled.
 
         model: a name from /models, the first one where empty. label: one of the model's, any where empty.
@@ -54,18 +66,31 @@ def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[...,
         options = ExportOptions(view="x" if view is None else view)
         first = _whole("seed", seed, 0, 0, MAX_SEED)
         count = _whole("count", count, COUNT, 1, MAX_PICTURES)
-        named = {"label": None if label in ("", ANY) else label, "seeds": tuple(range(first, first + count)),
-                 "prompt": prompt or None, "negative": negative or None}
-        chosen = {"steps": steps, "guidance": guidance, "sampler": _parsed("sampler", sampler),
-                  "spacing": _parsed("spacing", spacing)}
+        named = {
+            "label": None if label in ("", ANY) else label,
+            "seeds": tuple(range(first, first + count)),
+            "prompt": prompt or None,
+            "negative": negative or None,
+        }
+        chosen = {
+            "steps": steps,
+            "guidance": guidance,
+            "sampler": _parsed("sampler", sampler),
+            "spacing": _parsed("spacing", spacing),
+        }
         named |= {name: given for name, given in chosen.items() if given is not None}
         more = settings or {}
         if not isinstance(more, dict) or (twice := more.keys() & {*named, *chosen, "model"}):
-            raise OptionError("settings must be an object of a recipe's other fields" + (
-                f"; {', '.join(sorted(twice))} has a parameter of its own. Give it there." if isinstance(more, dict) else
-                f", got {more!r:.80}."))
+            raise OptionError(
+                "settings must be an object of a recipe's other fields"
+                + (
+                    f"; {', '.join(sorted(twice))} has a parameter of its own. Give it there."
+                    if isinstance(more, dict)
+                    else f", got {more!r:.80}."
+                )
+            )
         recipe = studio.recipe(model or studio.models()[0].name, **named, **more)
-        visitor = secrets.token_urlsafe(16)             # of this one call: two must not push out each other
+        visitor = secrets.token_urlsafe(16)  # of this one call: two must not push out each other
         try:
             run = store.open(visitor, recipe)
             frames = compute.call(lambda: studio.stream(recipe))
@@ -74,13 +99,18 @@ def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[...,
                 yield None
             made = store.get(run)
             if made is None or not made.frames:
-                raise OptionError("The server had no memory left for this run. Ask for fewer pictures or "
-                                  "steps.")
+                raise OptionError(
+                    "The server had no memory left for this run. Ask for fewer pictures or steps."
+                )
             yield gr.FileData(path=export_file(made.trajectory, format, options))
         finally:
             store.forget(visitor)
-    animate.__doc__ = (animate.__doc__ or "").replace("FORMATS", named(FORMATS)).replace(
-        "MEGABYTES", str(store.max_run_bytes >> 20))
+
+    animate.__doc__ = (
+        (animate.__doc__ or "")
+        .replace("FORMATS", named(FORMATS))
+        .replace("MEGABYTES", str(store.max_run_bytes >> 20))
+    )
     return animate
 
 
@@ -107,10 +137,24 @@ def _parsed(kind: str, given: Any) -> Any:
 def _models(studio: Studio) -> Callable[[], list[dict[str, Any]]]:
     def models() -> list[dict]:
         """The models that /animate can run, and what can guide each: noisy classifiers, and weaker models."""
-        guides = {card.name: dict(zip(("classifiers", "weaker"), studio.helpers(card))) for card in studio.models()}
-        return [{"name": card.name, "resolution": card.resolution, "channels": card.spec.shape[0],
-                 "makes": card.spec.makes,
-                 "labels": list(card.conditions), "prompts": list(card.spec.prompts), "text": card.spec.takes_text,
-                 "timesteps": card.spec.schedule.timesteps, "remarks": list(card.remarks),
-                 "defaults": dict(card.spec.defaults), **guides.get(card.name, {})} for card in studio.models()]
+        guides = {
+            card.name: dict(zip(("classifiers", "weaker"), studio.helpers(card))) for card in studio.models()
+        }
+        return [
+            {
+                "name": card.name,
+                "resolution": card.resolution,
+                "channels": card.spec.shape[0],
+                "makes": card.spec.makes,
+                "labels": list(card.conditions),
+                "prompts": list(card.spec.prompts),
+                "text": card.spec.takes_text,
+                "timesteps": card.spec.schedule.timesteps,
+                "remarks": list(card.remarks),
+                "defaults": dict(card.spec.defaults),
+                **guides.get(card.name, {}),
+            }
+            for card in studio.models()
+        ]
+
     return models

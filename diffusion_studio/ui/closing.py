@@ -1,4 +1,6 @@
-"""What has to be done when the app ends, whether by Ctrl-C or by a polite kill: stop trainings, remove visitors' files."""
+"""What has to be done when the app ends, whether by Ctrl-C or by a polite kill: stop trainings, remove
+visitors' files.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ def at_end(close: Callable[[], None]) -> None:
 def ends_politely() -> None:
     """End the program without waiting for a run when it is asked to: by Ctrl-C, by SIGTERM as containers are,
     by a closed terminal. The exit code is the shell's: 130 after Ctrl-C, 143 after SIGTERM."""
+
     def handler(number: int) -> None:
         _close()
         os._exit(128 + number)

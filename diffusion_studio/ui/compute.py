@@ -1,8 +1,9 @@
 """The one thread that runs networks for all visitors.
 
-Gradio pulls a generator from a pool of threads. Each thread that computes brings an OpenMP team of its own, and where
-teams outnumber the cores they sleep at every layer instead of spinning: half as fast again on two cores. Besides, Gradio
-pulls only once its last answer is sent; here the run goes on by itself, and who watches takes the newest.
+Gradio pulls a generator from a pool of threads. Each thread that computes brings an OpenMP team of its own,
+and where teams outnumber the cores they sleep at every layer instead of spinning: half as fast again on two
+cores. Besides, Gradio pulls only once its last answer is sent; here the run goes on by itself, and who
+watches takes the newest.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ class Compute:
         return self._thread.submit(fn).result()
 
     def newest(self, items: Iterable[T], pause: float, ended: threading.Event | None = None) -> Iterator[T]:
-        """Items of a run as they are made: the first at once, then the newest at most every `pause` seconds, and the last.
+        """Items of a run as they are made: the first at once, then the newest at most every `pause` seconds,
+        and the last.
 
-        Closing this iterator, or setting `ended`, ends the run after the item that is being made; an exception in the run
-        comes out here.
+        Closing this iterator, or setting `ended`, ends the run after the item that is being made; an
+        exception in the run comes out here.
         """
         made: queue.SimpleQueue[object] = queue.SimpleQueue()
         ended = ended or threading.Event()

@@ -1,4 +1,6 @@
-"""Controls made from the registries and from the fields of option dataclasses, and the way from them to a Recipe."""
+"""Controls made from the registries and from the fields of option dataclasses, and the way from them to a
+Recipe.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +12,31 @@ from typing import Any
 
 import gradio as gr
 
+from ..checkpoint.spec import POINTS
 from ..errors import OptionError, StudioError
 from ..options import Option, fields_of, name_of
 from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
-from ..checkpoint.spec import POINTS
 from ..studio import ModelCard, Studio
 from .editing import EditControls
 from .guidance import FIELDS, GuidanceControls
 
 DICE_SIDES = 1_000_000
-_SLIDER_RANGE = 100             # whole-number options with a wider range get a number field
+_SLIDER_RANGE = 100  # whole-number options with a wider range get a number field
 
 
 def control_for(given: Option, **kwargs: Any) -> gr.components.Component:
     """The control that suits an option's kind and limits, with its help."""
-    kwargs = {"label": given.name.replace("_", " ").capitalize(), "info": given.help, "value": given.default, **kwargs}
+    kwargs = {
+        "label": given.name.replace("_", " ").capitalize(),
+        "info": given.help,
+        "value": given.default,
+        **kwargs,
+    }
     if given.choices:
         return gr.Dropdown(list(given.choices), **kwargs)
     if given.kind is bool:
         return gr.Checkbox(**kwargs)
-    if given.kind is str or given.optional:         # an empty Number is 0 in the page, an empty Textbox is left out
+    if given.kind is str or given.optional:  # an empty Number is 0 in the page, an empty Textbox is left out
         return gr.Textbox(**{"placeholder": "left out", **kwargs} if given.optional else kwargs)
     whole = given.kind is int
     narrow = given.low is not None and given.high is not None and given.high - given.low <= _SLIDER_RANGE
@@ -55,15 +62,22 @@ class OptionControls:
     @classmethod
     def render(cls, options: type, skip: Iterable[str] = (), **changes: dict[str, Any]) -> OptionControls:
         """Make a control for every field but those to skip; `changes` override arguments by field name."""
-        made = {one.name: control_for(one, **changes.get(one.name, {})) for one in fields_of(options)
-                if one.name not in skip}
+        made = {
+            one.name: control_for(one, **changes.get(one.name, {}))
+            for one in fields_of(options)
+            if one.name not in skip
+        }
         return cls(options, made)
 
     def read(self, values: Mapping[Any, Any]) -> dict[str, Any]:
         optional = {one.name: one.kind for one in fields_of(self.cls) if one.optional}
-        left_out = {str: lambda text: text or None}     # by kind: what an empty text box holds stands for None
-        return {name: left_out.get(optional[name], _number_or_none)(values[control]) if name in optional else values[control]
-                for name, control in self.controls.items()}
+        left_out = {str: lambda text: text or None}  # by kind: what an empty text box holds stands for None
+        return {
+            name: left_out.get(optional[name], _number_or_none)(values[control])
+            if name in optional
+            else values[control]
+            for name, control in self.controls.items()
+        }
 
     def show(self, given: Any) -> dict[Any, Any]:
         return {control: getattr(given, name) for name, control in self.controls.items()}
@@ -74,7 +88,9 @@ class ChoiceControls:
 
     def __init__(self, kind: str, start: Any, **kwargs: Any) -> None:
         self.registry = REGISTRIES[kind]
-        self.menu = gr.Dropdown(list(self.registry), value=name_of(self.registry, start), elem_id=kind, **kwargs)
+        self.menu = gr.Dropdown(
+            list(self.registry), value=name_of(self.registry, start), elem_id=kind, **kwargs
+        )
         self.options: dict[str, OptionControls] = {}
         self.groups: dict[str, gr.Group] = {}
         for name, cls in self.registry.items():
@@ -97,73 +113,156 @@ class ChoiceControls:
         return {self.menu: name, **self.options[name].show(given), **self._shown(name)}
 
     def connect(self) -> None:
-        self.menu.change(self._shown, self.menu, list(self.groups.values()), queue=False, api_visibility="private")
+        self.menu.change(
+            self._shown, self.menu, list(self.groups.values()), queue=False, api_visibility="private"
+        )
 
     def _shown(self, name: str) -> dict[Any, Any]:
         return {group: gr.update(visible=name == one) for one, group in self.groups.items()}
 
 
 class RecipeControls:
-    """All settings of a run. `quick` holds what everybody touches; `rest` is rendered elsewhere on the page."""
+    """All settings of a run. `quick` holds what everybody touches; `rest` is rendered elsewhere on the
+    page.
+    """
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.start = self._first_recipe()
         self.present = gr.State(self.start.model)
-        self.before = gr.State({})          # what a visitor left the other models at, as JSON by name
+        self.before = gr.State({})  # what a visitor left the other models at, as JSON by name
 
     def render_quick(self) -> None:
         card, start = self.studio.card(self.start.model), self.start
-        self.model = gr.Dropdown([one.name for one in self.studio.models()], value=start.model, label="Model",
-                                 elem_id="model")
+        self.model = gr.Dropdown(
+            [one.name for one in self.studio.models()], value=start.model, label="Model", elem_id="model"
+        )
         self.remarks = gr.HTML(remarked(card), elem_id="remarks", visible=bool(card.remarks), min_height=0)
-        self.label = gr.Dropdown([ANY, *card.conditions], value=start.label or ANY, label="Label", elem_id="label",
-                                 visible=bool(card.conditions))
+        self.label = gr.Dropdown(
+            [ANY, *card.conditions],
+            value=start.label or ANY,
+            label="Label",
+            elem_id="label",
+            visible=bool(card.conditions),
+        )
         with gr.Column(visible=card.spec.takes_text, min_width=0) as self.text:
-            self.prompt = gr.Textbox(start.prompt or "", label="Prompt", elem_id="prompt", lines=2, max_lines=4,
-                                     placeholder="any", info=field_of(Recipe, "prompt").help)
-            self.examples = gr.Dataset(components=[self.prompt], samples=_examples(card), label="Examples",
-                                       elem_id="examples", samples_per_page=6, visible=bool(card.spec.prompts))
+            self.prompt = gr.Textbox(
+                start.prompt or "",
+                label="Prompt",
+                elem_id="prompt",
+                lines=2,
+                max_lines=4,
+                placeholder="any",
+                info=field_of(Recipe, "prompt").help,
+            )
+            self.examples = gr.Dataset(
+                components=[self.prompt],
+                samples=_examples(card),
+                label="Examples",
+                elem_id="examples",
+                samples_per_page=6,
+                visible=bool(card.spec.prompts),
+            )
 
     def render_rest(self, below: Any = None) -> None:
         """`below` is the place under the player."""
         card, start = self.studio.card(self.start.model), self.start
-        self.count = gr.Slider(1, MAX_PICTURES, value=len(start.seeds), step=1, label="Pictures", elem_id="count")
+        self.count = gr.Slider(
+            1, MAX_PICTURES, value=len(start.seeds), step=1, label="Pictures", elem_id="count"
+        )
         with gr.Row(equal_height=True, elem_id="seed-row"):
-            self.seed = gr.Textbox(_seed_text(start), label="Seed", elem_id="seed", scale=3, min_width=120,
-                                   info="First picture's seed; the next ones count up. Or a list: 3, 14, 15")
+            self.seed = gr.Textbox(
+                _seed_text(start),
+                label="Seed",
+                elem_id="seed",
+                scale=3,
+                min_width=120,
+                info="First picture's seed; the next ones count up. Or a list: 3, 14, 15",
+            )
             self.dice = gr.Button("Random", size="sm", elem_id="dice", scale=0, min_width=84)
-        self.steps = gr.Slider(1, max(start.steps, card.spec.schedule.timesteps), value=start.steps, step=1, label="Steps",
-                               info=field_of(Recipe, "steps").help, elem_id="steps")
-        self.guidance = gr.Slider(0, 10, value=start.guidance, step=0.1, label="Guidance",
-                                  info=field_of(Recipe, "guidance").help, elem_id="guidance",
-                                  visible=bool(card.conditions))
+        self.steps = gr.Slider(
+            1,
+            max(start.steps, card.spec.schedule.timesteps),
+            value=start.steps,
+            step=1,
+            label="Steps",
+            info=field_of(Recipe, "steps").help,
+            elem_id="steps",
+        )
+        self.guidance = gr.Slider(
+            0,
+            10,
+            value=start.guidance,
+            step=0.1,
+            label="Guidance",
+            info=field_of(Recipe, "guidance").help,
+            elem_id="guidance",
+            visible=bool(card.conditions),
+        )
         self.guiding = GuidanceControls(self.studio, start, control_for)
         self.guidance.visible = self.guiding.strengthens(card)
-        self.sampler = ChoiceControls("sampler", start.sampler, label="Sampler",
-                                      info="How each step goes from one noise level to the next.")
+        self.sampler = ChoiceControls(
+            "sampler",
+            start.sampler,
+            label="Sampler",
+            info="How each step goes from one noise level to the next.",
+        )
         with gr.Accordion("Advanced", open=False):
-            self.spacing = ChoiceControls("spacing", start.spacing, label="Spacing (schedule path)",
-                                          info="Which noise levels the steps visit.")
-            self.advanced = OptionControls.render(Recipe, skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
-                                                  clip={"label": "Clip the predicted x0", "value": start.clip},
-                                                  stretch={"label": "Stretch the shades", "value": start.stretch},
-                                                  points={"label": "Points of each cloud", "value": start.points,
-                                                          "visible": card.spec.makes == POINTS, "elem_id": "points"})
+            self.spacing = ChoiceControls(
+                "spacing",
+                start.spacing,
+                label="Spacing (schedule path)",
+                info="Which noise levels the steps visit.",
+            )
+            self.advanced = OptionControls.render(
+                Recipe,
+                skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
+                clip={"label": "Clip the predicted x0", "value": start.clip},
+                stretch={"label": "Stretch the shades", "value": start.stretch},
+                points={
+                    "label": "Points of each cloud",
+                    "value": start.points,
+                    "visible": card.spec.makes == POINTS,
+                    "elem_id": "points",
+                },
+            )
         self.editing = EditControls(self.studio, start, control_for, below)
         self._connect()
 
     def inputs(self) -> set[gr.components.Component]:
         """Every control whose value `recipe` reads."""
-        return {self.model, self.label, self.prompt, self.count, self.seed, self.steps, self.guidance,
-                *self.sampler.inputs(), *self.spacing.inputs(), *self.advanced.controls.values(), *self.guiding.inputs(),
-                *self.editing.inputs()}
+        return {
+            self.model,
+            self.label,
+            self.prompt,
+            self.count,
+            self.seed,
+            self.steps,
+            self.guidance,
+            *self.sampler.inputs(),
+            *self.spacing.inputs(),
+            *self.advanced.controls.values(),
+            *self.guiding.inputs(),
+            *self.editing.inputs(),
+        }
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
-        return list(dict.fromkeys([*self.inputs(), self.present, self.remarks, self.text, self.examples, self.guiding.section,
-                                   *self.sampler.groups.values(),
-                                   *self.spacing.groups.values(), *self.editing.outputs()]))
+        return list(
+            dict.fromkeys(
+                [
+                    *self.inputs(),
+                    self.present,
+                    self.remarks,
+                    self.text,
+                    self.examples,
+                    self.guiding.section,
+                    *self.sampler.groups.values(),
+                    *self.spacing.groups.values(),
+                    *self.editing.outputs(),
+                ]
+            )
+        )
 
     def recipe(self, values: Mapping[Any, Any]) -> Recipe:
         """The recipe that the controls stand at; an `OptionError` says what is wrong with them."""
@@ -174,57 +273,95 @@ class RecipeControls:
         rest |= {} if card.spec.makes == POINTS else {"points": field_of(Recipe, "points").default}
         edit, branch = self.editing.read(values, card, _number_or_none)
         seeds = self.editing.seeds(edit, _seeds(values[self.seed], values[self.count]))
-        return Recipe.from_settings({
-            "model": values[self.model], "label": label if conditions and label != ANY else None,
-            "prompt": (values[self.prompt] or None) if card.spec.takes_text else None,
-            "seeds": seeds, "edit": edit, "branch": branch, "sampler": self.sampler.read(values),
-            "spacing": self.spacing.read(values), "guidance": values[self.guidance], **rest,
-        }, {"steps": values[self.steps]})           # the slider yields to a spacing that brings its own number
+        return Recipe.from_settings(
+            {
+                "model": values[self.model],
+                "label": label if conditions and label != ANY else None,
+                "prompt": (values[self.prompt] or None) if card.spec.takes_text else None,
+                "seeds": seeds,
+                "edit": edit,
+                "branch": branch,
+                "sampler": self.sampler.read(values),
+                "spacing": self.spacing.read(values),
+                "guidance": values[self.guidance],
+                **rest,
+            },
+            {"steps": values[self.steps]},
+        )  # the slider yields to a spacing that brings its own number
 
     def show(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates that put the controls where the recipe says."""
         card = self.studio.card(recipe.model)
         return {
-            self.model: recipe.model, self.present: recipe.model,
+            self.model: recipe.model,
+            self.present: recipe.model,
             self.remarks: gr.update(value=remarked(card), visible=bool(card.remarks)),
-            self.label: gr.update(choices=[ANY, *card.conditions], value=recipe.label or ANY, visible=bool(card.conditions)),
-            self.text: gr.update(visible=card.spec.takes_text), self.prompt: recipe.prompt or "",
+            self.label: gr.update(
+                choices=[ANY, *card.conditions], value=recipe.label or ANY, visible=bool(card.conditions)
+            ),
+            self.text: gr.update(visible=card.spec.takes_text),
+            self.prompt: recipe.prompt or "",
             self.examples: gr.Dataset(samples=_examples(card), visible=bool(card.spec.prompts)),
-            self.count: len(recipe.seeds), self.seed: _seed_text(recipe),
-            self.steps: gr.update(value=recipe.steps, maximum=max(recipe.steps, card.spec.schedule.timesteps)),
-            self.guidance: gr.update(value=recipe.guidance, visible=self.guiding.strengthens(card),
-                                     minimum=min(0, recipe.guidance), maximum=max(10, recipe.guidance)),
-            **self.sampler.show(recipe.sampler), **self.spacing.show(recipe.spacing), **self.advanced.show(recipe),
-            **self.guiding.show(recipe), **self.editing.show(recipe, card),
-            self.advanced.controls["points"]: gr.update(value=recipe.points, visible=card.spec.makes == POINTS),
+            self.count: len(recipe.seeds),
+            self.seed: _seed_text(recipe),
+            self.steps: gr.update(
+                value=recipe.steps, maximum=max(recipe.steps, card.spec.schedule.timesteps)
+            ),
+            self.guidance: gr.update(
+                value=recipe.guidance,
+                visible=self.guiding.strengthens(card),
+                minimum=min(0, recipe.guidance),
+                maximum=max(10, recipe.guidance),
+            ),
+            **self.sampler.show(recipe.sampler),
+            **self.spacing.show(recipe.spacing),
+            **self.advanced.show(recipe),
+            **self.guiding.show(recipe),
+            **self.editing.show(recipe, card),
+            self.advanced.controls["points"]: gr.update(
+                value=recipe.points, visible=card.spec.makes == POINTS
+            ),
         }
 
     def _first_recipe(self) -> Recipe:
         cards: list[ModelCard] = self.studio.models()
         if not cards:
             problems = "".join(f"\n  {name}: {why}" for name, why in self.studio.problems().items())
-            raise OptionError(f"No model was found in {self.studio.folder}. Put one there as NAME/model.safetensors, or "
-                              f"give another folder with --checkpoints.{problems}")
+            raise OptionError(
+                f"No model was found in {self.studio.folder}. Put one there as NAME/model.safetensors, or "
+                f"give another folder with --checkpoints.{problems}"
+            )
         return self.studio.recipe(cards[0].name)
 
     def _connect(self) -> None:
-        self.dice.click(lambda: str(random.randrange(DICE_SIDES)), None, self.seed, queue=False,
-                        api_visibility="private")
-        self.examples.click(lambda sample: sample[0], self.examples, self.prompt, queue=False, api_visibility="private")
+        self.dice.click(
+            lambda: str(random.randrange(DICE_SIDES)), None, self.seed, queue=False, api_visibility="private"
+        )
+        self.examples.click(
+            lambda sample: sample[0], self.examples, self.prompt, queue=False, api_visibility="private"
+        )
         self.editing.connect(self.model, self.prompt, self.label)
         self.sampler.connect()
         self.spacing.connect()
-        self.model.input(self._switched, {*self.inputs(), self.present, self.before}, [*self.outputs(), self.before], queue=False,
-                         api_visibility="private")
+        self.model.input(
+            self._switched,
+            {*self.inputs(), self.present, self.before},
+            [*self.outputs(), self.before],
+            queue=False,
+            api_visibility="private",
+        )
 
     def _switched(self, values: dict[Any, Any]) -> dict[Any, Any]:
         """Another model as it was left, or else as suits it; the one before is left as it stands."""
         name, before = values[self.model], dict(values[self.before])
         try:
             before[values[self.present]] = self.recipe({**values, self.model: values[self.present]}).to_json()
-        except StudioError:                             # no settings to come back to
+        except StudioError:  # no settings to come back to
             before.pop(values[self.present], None)
-        return {**self.show(Recipe.from_json(before[name]) if name in before else self.studio.recipe(name)), self.before: before}
+        return {
+            **self.show(Recipe.from_json(before[name]) if name in before else self.studio.recipe(name)),
+            self.before: before,
+        }
 
 
 def remarked(card: ModelCard) -> str:
@@ -237,7 +374,9 @@ def _examples(card: ModelCard) -> list[list[str]]:
 
 
 def _number_or_none(text: object) -> Any:
-    """What an optional number's text box holds; the option's own check says what is wrong with any other text."""
+    """What an optional number's text box holds; the option's own check says what is wrong with any other
+    text.
+    """
     text = str(text if text is not None else "").strip()
     try:
         return float(text) if text else None
@@ -248,7 +387,9 @@ def _number_or_none(text: object) -> Any:
 def _seeds(text: str, count: Any) -> tuple[int, ...]:
     parts = [part for part in str(text or "").replace(",", " ").split() if part]
     if not parts or not all(part.isdecimal() for part in parts):
-        raise OptionError(f"seed must be a whole number of at least 0, or several with commas between them; got {text!r}.")
+        raise OptionError(
+            f"seed must be a whole number of at least 0, or several with commas between them; got {text!r}."
+        )
     given = tuple(int(part) for part in parts)
     if len(given) > 1:
         return given

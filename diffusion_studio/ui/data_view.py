@@ -15,18 +15,20 @@ from ..imaging.arrays import to_pil
 SHOWN = 8
 NOTHING = (
     '<p class="hint">Choose pictures or drop a zip: what is read will stand here. Sub-folders become '
-    'labels, a .txt '
+    "labels, a .txt "
     "beside a picture is its caption.</p>"
 )
-_CAPTION = 200                  # letters of a caption that are sent to the page
+_CAPTION = 200  # letters of a caption that are sent to the page
 
 
 def view(read: DataSummary, data: ImageData, archive: str = "") -> str:
     """The line and the thumbnails; `archive` says what was left out of a zip that was dropped."""
     figures = "".join(_figure(data, int(k)) for k in chosen(data))
-    return ('<div '
-            f'class="data-view"><p>{escape(str(read))}</p>{f"<p>{escape(archive)}</p>" if archive else ""}'
-            f'<div class="thumbnails">{figures}</div></div>')
+    return (
+        "<div "
+        f'class="data-view"><p>{escape(str(read))}</p>{f"<p>{escape(archive)}</p>" if archive else ""}'
+        f'<div class="thumbnails">{figures}</div></div>'
+    )
 
 
 def refused(text: str) -> str:
@@ -39,7 +41,7 @@ def chosen(data: ImageData, most: int = SHOWN) -> np.ndarray:
     count = len(data.images)
     if data.labels is None:
         return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
-    turn = np.zeros(count, int)                     # of each picture among those of its label
+    turn = np.zeros(count, int)  # of each picture among those of its label
     for label in np.unique(data.labels):
         mine = np.flatnonzero(data.labels == label)
         turn[mine] = np.arange(len(mine))
@@ -57,6 +59,9 @@ def _figure(data: ImageData, k: int) -> str:
         f"<span>{escape(caption)}</span>" if caption else ""
     )
     image = base64.b64encode(packed.getvalue()).decode()
-    return (f'<figure title="{told}"><img src="data:image/png;base64,{image}" '
-            f'alt="{told or "a picture of the data"}">'
-            + (f"<figcaption>{words}</figcaption>" if words else "") + "</figure>")
+    return (
+        f'<figure title="{told}"><img src="data:image/png;base64,{image}" '
+        f'alt="{told or "a picture of the data"}">'
+        + (f"<figcaption>{words}</figcaption>" if words else "")
+        + "</figure>"
+    )

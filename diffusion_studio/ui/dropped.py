@@ -18,13 +18,15 @@ from ..studio import Studio
 from .closing import at_end
 
 BESIDE = ("config.json", "scheduler_config.json", "args.json")
-MAX_BESIDE = 4_000_000          # bytes
+MAX_BESIDE = 4_000_000  # bytes
 _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
 @dataclass
 class Chosen:
-    """The checkpoint that a visitor looks at: its file, whether it is theirs alone, and the name it is open under."""
+    """The checkpoint that a visitor looks at: its file, whether it is theirs alone, and the name it is
+    open under.
+    """
 
     path: Path
     own: bool
@@ -33,17 +35,20 @@ class Chosen:
 
 
 class Dropped:
-    """Folders of dropped files by visitor, and their models in the Studio. Everything goes when the program ends."""
+    """Folders of dropped files by visitor, and their models in the Studio. Everything goes when the
+    program ends.
+    """
 
     def __init__(self, studio: Studio, max_bytes: int) -> None:
         self.studio = studio
         self.max_bytes = max_bytes
-        self._of: dict[str, tuple[Path, list[str]]] = {}            # folder, and names in the Studio
+        self._of: dict[str, tuple[Path, list[str]]] = {}  # folder, and names in the Studio
         self._lock = threading.Lock()
         at_end(self.close)
 
     def take(self, visitor: str, paths: Sequence[str | Path]) -> Chosen:
-        """Move uploaded files into the visitor's own folder, in place of what was there. Raises `CheckpointError`.
+        """Move uploaded files into the visitor's own folder, in place of what was there. Raises
+        `CheckpointError`.
 
         One weight file, or an index and all its parts, and the configurations that belong to it.
         """
@@ -54,13 +59,17 @@ class Dropped:
             weights = indices
         if len(weights) != 1:
             names = ", ".join(one.name for one in weights[:5]) or "none"
-            raise CheckpointError(f"Drop one weight file at a time, with its {', '.join(BESIDE)} where it has them, or the "
-                                  f"index and all parts of one model; the weight files that came are: {names}.")
+            raise CheckpointError(
+                f"Drop one weight file at a time, with its {', '.join(BESIDE)} where it has them, or the "
+                f"index and all parts of one model; the weight files that came are: {names}."
+            )
         for one in files:
             limit = MAX_BESIDE if one.name in BESIDE else self.max_bytes
             if one.stat().st_size > limit:
-                raise CheckpointError(f"{one.name} has {one.stat().st_size / 1e6:,.0f} MB, and at most {limit / 1e6:,.0f} MB may be "
-                                      "dropped here. Run the app on your own machine for it: diffusion-studio serve.")
+                raise CheckpointError(
+                    f"{one.name} has {one.stat().st_size / 1e6:,.0f} MB, and at most {limit / 1e6:,.0f} MB "
+                    "may be dropped here. Run the app on your own machine for it: diffusion-studio serve."
+                )
         self.forget(visitor)
         folder = Path(tempfile.mkdtemp(prefix="diffusion-studio-model-"))
         with self._lock:
@@ -70,11 +79,15 @@ class Dropped:
                 shutil.move(one, folder / safe_name(one.name))
         except OSError as error:
             self.forget(visitor)
-            raise CheckpointError(f"{one.name} could not be kept ({error.strerror}). Drop it again.") from error
+            raise CheckpointError(
+                f"{one.name} could not be kept ({error.strerror}). Drop it again."
+            ) from error
         return Chosen(folder / safe_name(weights[0].name), own=True)
 
     def open(self, visitor: str, chosen: Chosen, secret: bool) -> str:
-        """Add the visitor's checkpoint to the Studio, unlisted; `secret` names cannot be guessed by other visitors."""
+        """Add the visitor's checkpoint to the Studio, unlisted; `secret` names cannot be guessed by other
+        visitors.
+        """
         index = INDEX.fullmatch(chosen.path.name)
         name = (index[1] if index else chosen.path.stem) + (f"-{secrets.token_hex(6)}" if secret else "")
         name += "-dropped" if name in {card.name for card in self.studio.models()} else ""
@@ -118,9 +131,13 @@ def listing(folders: Sequence[Path], most: int = 500) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in folders:
         root = folder.resolve()
-        for depth in range(5):                                  # a cache has models--.../snapshots/.../unet/FILE
+        for depth in range(5):  # a cache has models--.../snapshots/.../unet/FILE
             for path in sorted(root.glob("*/" * depth + "*.*")):
-                weights = path.suffix == ".safetensors" and not SHARD.fullmatch(path.name) or INDEX.fullmatch(path.name)
+                weights = (
+                    path.suffix == ".safetensors"
+                    and not SHARD.fullmatch(path.name)
+                    or INDEX.fullmatch(path.name)
+                )
                 if weights and path.is_file() and len(found) < most and _inside(path, root):
                     found[f"{root.name}/{path.relative_to(root).as_posix()}"] = path
     return found

@@ -11,24 +11,33 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import ImageData
 
-from ..imaging.fitting import FITS
-from ..runs.edits import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
 from ..errors import OptionError, StudioError
 from ..imaging.arrays import to_pil
-from ..options import fields_of, name_of
+from ..imaging.fitting import FITS
 from ..imaging.picture import Picture
+from ..options import fields_of, name_of
+from ..runs.edits import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
 from ..runs.recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
 from .painter import mask_in, painter, sheet
 
-_LABELS = {"picture": "Picture", "other": "Picture at the end", "mask": "Or a mask as a file: white is drawn anew",
-           "strength": "Strength",
-           "source_label": "What the picture shows", "source_prompt": "What the picture shows, in words",
-           "film": "Pictures of the film", "loop": "Back to the beginning", "stops": "Prompts or labels on the way"}
+_LABELS = {
+    "picture": "Picture",
+    "other": "Picture at the end",
+    "mask": "Or a mask as a file: white is drawn anew",
+    "strength": "Strength",
+    "source_label": "What the picture shows",
+    "source_prompt": "What the picture shows, in words",
+    "film": "Pictures of the film",
+    "loop": "Back to the beginning",
+    "stops": "Prompts or labels on the way",
+}
 
 
 class EditControls:
-    """Renders into the surrounding Blocks, and what belongs to the player into `below`. `make` makes an option's control."""
+    """Renders into the surrounding Blocks, and what belongs to the player into `below`. `make` makes an
+    option's control.
+    """
 
     def __init__(self, studio: Studio, start: Recipe, make: Any, below: Any = None) -> None:
         self.studio = studio
@@ -36,39 +45,73 @@ class EditControls:
         self.options: dict[str, gr.components.Component] = {}
         self.pictures: dict[str, gr.Image] = {}
         with gr.Accordion("Edit a picture", open=False, elem_id="edit") as self.section:
-            self.kind = gr.Dropdown([("Nothing: draw from noise", NO_EDIT),
-                                     *((cls.title, name) for name, cls in EDITS.items())],
-                                    value=NO_EDIT, label="What to do", elem_id="edit-kind")
+            self.kind = gr.Dropdown(
+                [("Nothing: draw from noise", NO_EDIT), *((cls.title, name) for name, cls in EDITS.items())],
+                value=NO_EDIT,
+                label="What to do",
+                elem_id="edit-kind",
+            )
             for name in ("picture", "other"):
                 self.pictures[name] = _picture(name, ["upload", "clipboard"], 200)
             self.note = gr.HTML("", elem_id="edit-note", min_height=0)
-            self.fit = gr.Radio(list(FITS), value="crop", visible=False, label="Where its size is not the model's",
-                                info="; ".join(f"{name}: {how}" for name, how in FITS.items()) + ".", elem_id="edit-fit")
+            self.fit = gr.Radio(
+                list(FITS),
+                value="crop",
+                visible=False,
+                label="Where its size is not the model's",
+                info="; ".join(f"{name}: {how}" for name, how in FITS.items()) + ".",
+                elem_id="edit-fit",
+            )
             self.canvas = painter(visible=False, elem_id="edit-canvas")
             self.pictures["mask"] = _picture("mask", ["upload"], 150)
             for cls in EDITS.values():
                 for one in fields_of(cls):
                     if one.name not in self.options:
-                        look = {"label": _LABELS.get(one.name, one.name.replace("_", " ").capitalize()), "visible": False,
-                                "elem_id": "edit-" + one.name.replace("_", "-")}
-                        self.options[one.name] = make(one, **look) if one.name != "source_label" else gr.Dropdown(
-                            _labels(card), value="", info=one.help, **look)
+                        look = {
+                            "label": _LABELS.get(one.name, one.name.replace("_", " ").capitalize()),
+                            "visible": False,
+                            "elem_id": "edit-" + one.name.replace("_", "-"),
+                        }
+                        self.options[one.name] = (
+                            make(one, **look)
+                            if one.name != "source_label"
+                            else gr.Dropdown(_labels(card), value="", info=one.help, **look)
+                        )
         self.branch = gr.State("")
-        with below or gr.Column(), gr.Row(elem_id="go-on"):         # what is continued, and the ways there and back
-            self.here = gr.Button("Branch from this step", size="sm", elem_id="branch-here", min_width=150, scale=0)
-            self.use = gr.Button("Edit this picture", size="sm", elem_id="use-picture", min_width=130, scale=0)
+        with below or gr.Column(), gr.Row(elem_id="go-on"):  # what is continued, and the ways there and back
+            self.here = gr.Button(
+                "Branch from this step", size="sm", elem_id="branch-here", min_width=150, scale=0
+            )
+            self.use = gr.Button(
+                "Edit this picture", size="sm", elem_id="use-picture", min_width=130, scale=0
+            )
             self.notice = gr.HTML("", visible=False, elem_id="branch-notice", min_height=0)
-            self.back = gr.Button("Back to the whole run", size="sm", visible=False, elem_id="branch-back", min_width=150,
-                                  scale=0)
+            self.back = gr.Button(
+                "Back to the whole run",
+                size="sm",
+                visible=False,
+                elem_id="branch-back",
+                min_width=150,
+                scale=0,
+            )
 
     def inputs(self) -> set[gr.components.Component]:
-        return {self.kind, self.fit, self.branch, self.canvas, *self.pictures.values(), *self.options.values()}
+        return {
+            self.kind,
+            self.fit,
+            self.branch,
+            self.canvas,
+            *self.pictures.values(),
+            *self.options.values(),
+        }
 
     def outputs(self) -> list[Any]:
         """Everything that `show` sets."""
         return [*self.inputs(), self.section, self.notice, self.back]
 
-    def connect(self, model: gr.components.Component, prompt: gr.components.Component, label: gr.components.Component) -> None:
+    def connect(
+        self, model: gr.components.Component, prompt: gr.components.Component, label: gr.components.Component
+    ) -> None:
         self.model = model
         private = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.kind.input(self.kind_chosen, [self.kind, model, prompt, label], self.kind_outputs(), **private)
@@ -86,11 +129,20 @@ class EditControls:
             self.note,
             **private,
         )
-        gr.on([self.pictures["picture"].change, self.fit.input, self.kind.input], self._to_paint,
-              [self.kind, self.pictures["picture"], self.fit, model], self.canvas, **{**private, "queue": True})
+        gr.on(
+            [self.pictures["picture"].change, self.fit.input, self.kind.input],
+            self._to_paint,
+            [self.kind, self.pictures["picture"], self.fit, model],
+            self.canvas,
+            **{**private, "queue": True},
+        )
 
-    def kind_chosen(self, kind: str, model: str, prompt: str | None = None, label: str | None = None) -> dict[Any, Any]:
-        """Updates for a kind that the visitor chose. A film's stops are what is drawn now and the next of the model's own."""
+    def kind_chosen(
+        self, kind: str, model: str, prompt: str | None = None, label: str | None = None
+    ) -> dict[Any, Any]:
+        """Updates for a kind that the visitor chose. A film's stops are what is drawn now and the next of
+        the model's own.
+        """
         card = self.studio.card(model)
         found = self._shown(kind, card, fresh=True)
         own = [*(card.spec.prompts if card.spec.takes_text else card.conditions)]
@@ -104,8 +156,12 @@ class EditControls:
         """What `kind_chosen` sets."""
         return [*self.pictures.values(), *self.options.values(), self.fit, self.canvas]
 
-    def read(self, values: Mapping[Any, Any], card: ModelCard, plain: Any) -> tuple[Edit | None, dict[str, Any] | None]:
-        """The edit and the branch that the controls stand at. `plain` reads the value of an optional number's text box."""
+    def read(
+        self, values: Mapping[Any, Any], card: ModelCard, plain: Any
+    ) -> tuple[Edit | None, dict[str, Any] | None]:
+        """The edit and the branch that the controls stand at. `plain` reads the value of an optional
+        number's text box.
+        """
         branch = json.loads(values[self.branch]) if values[self.branch] else None
         kind = values[self.kind]
         if kind == NO_EDIT:
@@ -119,24 +175,34 @@ class EditControls:
         for name in pictures_of(cls):
             if name == "mask" and painted is not None:
                 if painted.size != (size, size):
-                    raise OptionError(f"What was painted has {painted.size[0]}x{painted.size[1]} pixels, and {card.name} "
-                                      "draws "
-                                      f"{size}x{size}. Paint again.")
+                    raise OptionError(
+                        f"What was painted has {painted.size[0]}x{painted.size[1]} pixels, and {card.name} "
+                        f"draws {size}x{size}. Paint again."
+                    )
                 found[name] = painted
                 continue
             path = values[self.pictures[name]]
             if path is None:
-                raise OptionError(f"{cls.title}: the {name} is missing. " + (
-                    "Paint over what is to be drawn anew, or give a mask." if name == "mask" else
-                    "Put one into the section 'Edit a picture', or press 'Edit this picture' under a run."))
+                raise OptionError(
+                    f"{cls.title}: the {name} is missing. "
+                    + (
+                        "Paint over what is to be drawn anew, or give a mask."
+                        if name == "mask"
+                        else (
+                            "Put one into the section 'Edit a picture', or press 'Edit this picture' under "
+                            "a run."
+                        )
+                    )
+                )
             behind = "black" if name == "mask" else card.spec.background
             opened = Picture.open(path, behind)
             if name == "mask" and opened.size != (size, size):
                 picture = Picture.open(values[self.pictures["picture"]])
                 if opened.size != picture.size:
-                    raise OptionError(f"The mask is {opened} and the picture {picture}. Give a mask of the picture's size, "
-                                      "or of "
-                                      f"{size}x{size}.")
+                    raise OptionError(
+                        f"The mask is {opened} and the picture {picture}. Give a mask of the picture's size, "
+                        f"or of {size}x{size}."
+                    )
             found[name] = opened.fitted(size, 1 if name == "mask" else channels, values[self.fit], behind)
         return cls(**found), branch
 
@@ -152,22 +218,39 @@ class EditControls:
         found = self._shown(kind, card)
         for name, image in self.pictures.items():
             given = {} if edit is None else edit.pictures
-            found[image] = gr.update(value=to_pil(given[name].pixels) if name in given else None,
-                                     visible=edit is not None and name in given)
+            found[image] = gr.update(
+                value=to_pil(given[name].pixels) if name in given else None,
+                visible=edit is not None and name in given,
+            )
         for name, control in self.options.items():
             if edit is not None and hasattr(edit, name):
                 value = getattr(edit, name)
-                found[control] = gr.update(value=value or "" if name.startswith("source") else value,
-                                           visible=self._usable(name, card),
-                                           **({"choices": _labels(card)} if name == "source_label" else {}))
-        text = "" if branch is None else json.dumps({"recipe": json.loads(branch.recipe.to_json()), "at": branch.at})
-        said = "" if branch is None else (
-            f"<b>Continues from step {branch.at}</b> of {_named(branch.recipe)}. What you change now counts from there on: "
-            "press "
-            "Generate.")
-        return {**found, self.kind: kind, self.section: gr.update(open=edit is not None), self.branch: text,
-                self.notice: gr.update(value=said, visible=branch is not None),
-                self.back: gr.update(visible=branch is not None)}
+                found[control] = gr.update(
+                    value=value or "" if name.startswith("source") else value,
+                    visible=self._usable(name, card),
+                    **({"choices": _labels(card)} if name == "source_label" else {}),
+                )
+        text = (
+            ""
+            if branch is None
+            else json.dumps({"recipe": json.loads(branch.recipe.to_json()), "at": branch.at})
+        )
+        said = (
+            ""
+            if branch is None
+            else (
+                f"<b>Continues from step {branch.at}</b> of {_named(branch.recipe)}. What you change now "
+                "counts from there on: press Generate."
+            )
+        )
+        return {
+            **found,
+            self.kind: kind,
+            self.section: gr.update(open=edit is not None),
+            self.branch: text,
+            self.notice: gr.update(value=said, visible=branch is not None),
+            self.back: gr.update(visible=branch is not None),
+        }
 
     def whole(self, branch: str) -> Recipe:
         """The recipe that is continued, for the way back."""
@@ -178,12 +261,19 @@ class EditControls:
         cls = EDITS.get(kind)
         own = {} if cls is None else {one.name: one for one in fields_of(cls)}
         images = {} if cls is None else pictures_of(cls)
-        found: dict[Any, Any] = {self.fit: gr.update(visible=bool(images)), self.canvas: gr.update(visible=cls is Inpaint)}
+        found: dict[Any, Any] = {
+            self.fit: gr.update(visible=bool(images)),
+            self.canvas: gr.update(visible=cls is Inpaint),
+        }
         for name, image in self.pictures.items():
             found[image] = gr.update(visible=name in images)
         for name, control in self.options.items():
             more = {"choices": _labels(card)} if name == "source_label" else {}
-            value = {"value": own[name].default if own[name].default is not None else ""} if fresh and name in own else {}
+            value = (
+                {"value": own[name].default if own[name].default is not None else ""}
+                if fresh and name in own
+                else {}
+            )
             found[control] = gr.update(visible=name in own and self._usable(name, card), **value, **more)
         return found
 
@@ -199,8 +289,14 @@ class EditControls:
         for name in pictures_of(cls) if cls else ():
             path = values[self.pictures[name]]
             try:
-                told += [] if path is None else [f"{_LABELS[name].split(':')[0]}: {one}." for one in
-                                                 _done_to(name, path, card, values[self.fit])]
+                told += (
+                    []
+                    if path is None
+                    else [
+                        f"{_LABELS[name].split(':')[0]}: {one}."
+                        for one in _done_to(name, path, card, values[self.fit])
+                    ]
+                )
             except StudioError as error:
                 told.append(str(error))
         return "".join(f"<p>{escape(one)}</p>" for one in told)
@@ -236,7 +332,7 @@ class UnopenedImage(gr.Image, metaclass=_NoStub):
     Gradio's own opens the file before any of our code does, and where that fails the run ends without a word.
     """
 
-    is_template = True                          # the page shows it as the class it is made from
+    is_template = True  # the page shows it as the class it is made from
 
     def preprocess(self, payload: ImageData | None) -> str | None:
         return None if payload is None else payload.path
@@ -274,8 +370,9 @@ def _done_to(name: str, path: str, card: ModelCard, fit: str) -> list[str]:
     picture, laid = Picture.opened(path, "black" if name == "mask" else card.spec.background)
     told = [laid if name == "mask" else f"{laid}, the background of {card.name}"] if laid else []
     if picture.size != (size, size):
-        told.append(f"it is {picture.size[0]}x{picture.size[1]}, brought to {size}x{size} by {fit}: "
-                    f"{FITS[fit]}")
+        told.append(
+            f"it is {picture.size[0]}x{picture.size[1]}, brought to {size}x{size} by {fit}: {FITS[fit]}"
+        )
     return told
 
 
@@ -286,5 +383,7 @@ def _labels(card: ModelCard) -> list[tuple[str, str]]:
 def _named(recipe: Recipe) -> str:
     """A run as a visitor knows it; letters from a stranger's recipe are shown as such."""
     what = recipe.label or recipe.prompt or ANY
-    return escape(f"the run of {what}, seed "
-                       f"{', '.join(map(str, recipe.seeds[:3]))}{' …' if len(recipe.seeds) > 3 else ''}"[:120])
+    return escape(
+        f"the run of {what}, seed "
+        f"{', '.join(map(str, recipe.seeds[:3]))}{' …' if len(recipe.seeds) > 3 else ''}"[:120]
+    )

@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from ..runs.recipe_diff import about
-from ..runs.edits import EDITS, FILMS, pictures_of
 from ..errors import ExportError, OptionError, StudioError
 from ..export import FORMATS
-from ..imaging.frame import Frame
 from ..imaging.arrays import to_pil
+from ..imaging.frame import Frame
+from ..runs.edits import EDITS, FILMS, pictures_of
 from ..runs.recipe import Recipe
+from ..runs.recipe_diff import about
 from ..studio import Studio
 from .compute import Compute
 from .controls import RecipeControls
@@ -25,10 +25,10 @@ from .handlers import said, sentence
 from .player import STOPPED, player, tick
 from .store import Run, RunStore
 
-COMPUTE = "compute"                 # all events that run a network share this queue, and see their place in it
-MAX_LINK = 7000                     # letters of a link's settings: servers on the way take 8,000 in all
+COMPUTE = "compute"  # all events that run a network share this queue, and see their place in it
+MAX_LINK = 7000  # letters of a link's settings: servers on the way take 8,000 in all
 NO_LINK = "No link"
-TICK_SECONDS = 0.05                 # the page is told of a new frame at most this often
+TICK_SECONDS = 0.05  # the page is told of a new frame at most this often
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,24 @@ class Press:
 
 
 class GenerateTab:
-    """Renders into the surrounding Blocks; `restore_from` connects the page's load to the settings in its link."""
+    """Renders into the surrounding Blocks; `restore_from` connects the page's load to the settings in its
+    link.
+    """
 
     def __init__(self, studio: Studio, store: RunStore, compute: Compute) -> None:
         self.studio = studio
         self.store = store
         self.compute = compute
         self.settings = RecipeControls(studio)
-        self.presses: dict[str, Press] = {}             # the newest of each visitor
+        self.presses: dict[str, Press] = {}  # the newest of each visitor
         self.press = gr.Textbox(visible=False)
         with gr.Row(elem_id="stage"):
             with gr.Column(elem_id="quick"):
                 self.settings.render_quick()
                 with gr.Row():
-                    self.go = gr.Button("Generate", variant="primary", size="lg", elem_id="generate", scale=3, min_width=120)
+                    self.go = gr.Button(
+                        "Generate", variant="primary", size="lg", elem_id="generate", scale=3, min_width=120
+                    )
                     self.stop = gr.Button("Stop", size="lg", elem_id="stop", scale=1, min_width=70)
             with gr.Column(elem_id="view"):
                 self.player = player(self._frames, store.compare, elem_id="player")
@@ -67,25 +71,47 @@ class GenerateTab:
 
     def _render_share(self) -> None:
         with gr.Accordion("Share or restore a run", open=False, elem_id="share"):
-            self.link = gr.Textbox(label="Link to these settings", buttons=["copy"], interactive=False, max_lines=2,
-                                   elem_id="link")
-            self.command = gr.Textbox(label="Command line", buttons=["copy"], interactive=False, lines=2,
-                                      elem_id="command")
-            self.files = gr.File(label="Files that the command line reads", file_count="multiple", interactive=False,
-                                 visible=False,
-                                 elem_id="command-files")
-            self.dropped = gr.File(label="Restore an exported file", height=150,
-                                   file_types=[*dict.fromkeys(one.suffix for one in FORMATS.values()), ".json"], elem_id="restore")
+            self.link = gr.Textbox(
+                label="Link to these settings",
+                buttons=["copy"],
+                interactive=False,
+                max_lines=2,
+                elem_id="link",
+            )
+            self.command = gr.Textbox(
+                label="Command line", buttons=["copy"], interactive=False, lines=2, elem_id="command"
+            )
+            self.files = gr.File(
+                label="Files that the command line reads",
+                file_count="multiple",
+                interactive=False,
+                visible=False,
+                elem_id="command-files",
+            )
+            self.dropped = gr.File(
+                label="Restore an exported file",
+                height=150,
+                file_types=[*dict.fromkeys(one.suffix for one in FORMATS.values()), ".json"],
+                elem_id="restore",
+            )
 
     def _connect(self) -> None:
         inputs, private = self.settings.inputs(), {"api_visibility": "private"}
-        # a press ends the visitor's run before it begins its own, and so never waits for one that nobody wants any more
+        # a press ends the visitor's run before it begins its own, and so never waits for one that nobody
+        # wants any more
         again = {"trigger_mode": "multiple", **private}
         pressed = self.go.click(None, None, [self.press, self.export.file], js=_PRESS, queue=False, **again)
         begun = pressed.then(self._press, self.press, None, queue=False, show_progress="hidden", **again)
         started = begun.then(
-            self._generate, inputs | {self.press}, [self.player, self.link, self.command, self.files], concurrency_id=COMPUTE,
-            concurrency_limit=1, show_progress="hidden", show_progress_on=[self.status], **again)
+            self._generate,
+            inputs | {self.press},
+            [self.player, self.link, self.command, self.files],
+            concurrency_id=COMPUTE,
+            concurrency_limit=1,
+            show_progress="hidden",
+            show_progress_on=[self.status],
+            **again,
+        )
         self.link.change(None, self.link, self.link, js=_AS_LINK, queue=False, **private)
         started.failure(None, self.player, self.player, js=STOPPED, queue=False, **private)
         self.stop.click(None, self.player, self.player, js=STOPPED, cancels=[started], queue=False, **private)
@@ -93,13 +119,29 @@ class GenerateTab:
         editing, outputs = self.settings.editing, self.settings.outputs()
         # queued, as sentences reach the page through the queue alone
         editing.here.click(self._branch, self.player, outputs, js=_WHERE, show_progress="hidden", **private)
-        editing.back.click(lambda text: self.settings.show(editing.whole(text)), editing.branch, outputs, queue=False,
-                           show_progress="hidden", **private)
-        editing.use.click(self._use, [self.player, editing.kind], [editing.pictures["picture"], editing.kind,
-                                                                   editing.section],
-                          js=_WHERE_AND, show_progress="hidden", **private).then(
-            editing.kind_chosen, [editing.kind, self.settings.model, self.settings.prompt, self.settings.label],
-            editing.kind_outputs(), queue=False, show_progress="hidden", **private).then(None, js=_TO_EDIT, **private)
+        editing.back.click(
+            lambda text: self.settings.show(editing.whole(text)),
+            editing.branch,
+            outputs,
+            queue=False,
+            show_progress="hidden",
+            **private,
+        )
+        editing.use.click(
+            self._use,
+            [self.player, editing.kind],
+            [editing.pictures["picture"], editing.kind, editing.section],
+            js=_WHERE_AND,
+            show_progress="hidden",
+            **private,
+        ).then(
+            editing.kind_chosen,
+            [editing.kind, self.settings.model, self.settings.prompt, self.settings.label],
+            editing.kind_outputs(),
+            queue=False,
+            show_progress="hidden",
+            **private,
+        ).then(None, js=_TO_EDIT, **private)
 
     def restore_from_link(self, request: gr.Request) -> dict[Any, Any]:
         """For the page's load: the settings in its address, if there are any."""
@@ -129,11 +171,11 @@ class GenerateTab:
     def _generate(self, values: dict[Any, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Ticks of the run, with what shares its settings beside the first."""
         press = self.presses.get(request.session_hash or "")
-        if press is None or press.name != values[self.press]:       # there was another press while this one waited
+        if press is None or press.name != values[self.press]:  # there was another press while this one waited
             return
         try:
             recipe = self.settings.recipe(values)
-            frames = self.compute.call(lambda: self.studio.stream(recipe))      # loads, and checks the recipe
+            frames = self.compute.call(lambda: self.studio.stream(recipe))  # loads, and checks the recipe
             run = self.store.open(request.session_hash or "", recipe)
             settings, film, shared = about(recipe), isinstance(recipe.edit, FILMS), self._shared(recipe)
             for place, frame in self.compute.newest(self._recorded(run, frames), TICK_SECONDS, press.ended):
@@ -156,8 +198,10 @@ class GenerateTab:
         run, place = self._at(value)
         frame = run.frames[min(place, len(run.frames) - 1)]
         if frame.index == frame.total:
-            raise OptionError("This is the finished picture. Move the slider to the step from which the run should go on "
-                              "otherwise.")
+            raise OptionError(
+                "This is the finished picture. Move the slider to the step from which the run should go on "
+                "otherwise."
+            )
         return self.settings.show(run.recipe.continued(frame.index))
 
     @said
@@ -165,7 +209,9 @@ class GenerateTab:
         """The picture that the player shows enlarged, or else the first, as the one to edit."""
         run, _ = self._at(value)
         if run.frames[-1].of_points:
-            raise OptionError("This run made points, and only pictures can be edited. A branch can go on from it.")
+            raise OptionError(
+                "This run made points, and only pictures can be edited. A branch can go on from it."
+            )
         images, number = run.trajectory.images, value.get("zoom") if isinstance(value, dict) else None
         number = number if type(number) is int and 0 <= number < len(images) else 0
         wanted = kind if kind in EDITS and pictures_of(EDITS[kind]) else "picture"
@@ -175,8 +221,11 @@ class GenerateTab:
         """The run that the player shows, and the place of the shown state."""
         found = self.store.get(value.get("run")) if isinstance(value, dict) else None
         if found is None or not found.frames:
-            raise OptionError("There is no run to go on from yet. Press Generate first." if not value else
-                              "This run is no longer kept on the server. Press Generate to make it again.")
+            raise OptionError(
+                "There is no run to go on from yet. Press Generate first."
+                if not value
+                else "This run is no longer kept on the server. Press Generate to make it again."
+            )
         place = value.get("shown")
         return found, place if type(place) is int and place >= 0 else 0
 
@@ -184,11 +233,14 @@ class GenerateTab:
         """The link's text, the command line, and the files that it names."""
         try:
             files = kept_files(recipe)
-        except ExportError as error:                # no reason not to run
+        except ExportError as error:  # no reason not to run
             files = []
             gr.Warning(str(error))
-        return [linkable(recipe), recipe.to_command(self.studio.recipe(recipe.model)),
-                gr.update(value=files or None, visible=bool(files))]
+        return [
+            linkable(recipe),
+            recipe.to_command(self.studio.recipe(recipe.model)),
+            gr.update(value=files or None, visible=bool(files)),
+        ]
 
     @said
     def _restore(self, path: str) -> dict[Any, Any]:
@@ -212,21 +264,24 @@ def linkable(recipe: Recipe) -> str:
     text = recipe.to_json()
     if len(quote(text)) <= MAX_LINK:
         return text
-    return (f"{NO_LINK}: the pictures in these settings are too large for one. Export the run: the file carries them, and "
-            "is "
-            "restored below.")
+    return (
+        f"{NO_LINK}: the pictures in these settings are too large for one. Export the run: the file carries "
+        "them, and is restored below."
+    )
 
 
 _WHERE = """v => { const d = document.querySelector('.player').dataset;
   return v && v.run ? {run: v.run, shown: Number(d.shown), zoom: d.zoom ? Number(d.zoom) : null} : v; }"""
 _WHERE_AND = f"(v, kind) => [({_WHERE})(v), kind]"
 # On a phone the picture lies below what was pressed. The file of the run before is no longer this one's.
-_PRESS = """() => { if (innerWidth <= 860) document.querySelector('#view').scrollIntoView({behavior: 'smooth'});
+_PRESS = """() => {
+  if (innerWidth <= 860) document.querySelector('#view').scrollIntoView({behavior: 'smooth'});
   return [`${Date.now()} ${Math.random()}`, null]; }"""
 _TO_EDIT = "() => document.querySelector('#edit').scrollIntoView({behavior: 'smooth', block: 'start'})"
 # In the page's address too, so that a reload comes back to the settings of the run.
 _AS_LINK = f"""text => {{ if (!text || text.startsWith('http')) return text;
-  const none = text.startsWith('{NO_LINK}'), at = new URL(location.href);       // which may say other things, such as the theme
+  // the address may say other things, such as the theme
+  const none = text.startsWith('{NO_LINK}'), at = new URL(location.href);
   if (none) at.searchParams.delete('recipe'); else at.searchParams.set('recipe', text);
   history.replaceState(null, '', at);
   return none ? text : `${{at.origin}}${{at.pathname}}?recipe=${{encodeURIComponent(text)}}`; }}"""

@@ -7,31 +7,51 @@ from typing import Any
 
 import gradio as gr
 
-from ..runs.guidance_options import GROUPS, flags_of
-from ..options import fields_of
-from ..imaging.palettes import OWN, PALETTES
-from ..runs.recipe import ANY, Recipe
 from ..checkpoint.spec import PICTURES
+from ..imaging.palettes import OWN, PALETTES
+from ..options import fields_of
+from ..runs.guidance_options import GROUPS, flags_of
+from ..runs.recipe import ANY, Recipe
 from ..studio import ModelCard, Studio
 from .handlers import LABELLED
 
 # The recipe's own options that are shown here and not among the others.
 FIELDS = ("guidance_shape", "guidance_scales", "guidance_rescale", "negative_label", "negative", "weaker")
 LABELS = {
-    "guidance_shape": "Guidance over the run", "guidance_scales": "Guidance as a list",
+    "guidance_shape": "Guidance over the run",
+    "guidance_scales": "Guidance as a list",
     "guidance_rescale": "Restore contrast",
-    "negative": "Negative prompt", "weaker": "Weaker model", "interval_low": "Least noise", "interval_high": "Most noise",
-    "projection_parallel": "Projection", "projection_radius": "Longest step", "classifier": "Classifier",
-    "classifier_label": "Classifier's label", "change_step": "Change at step", "change_label": "New label",
-    "change_prompt": "New prompt", "change_guidance": "New guidance", "palette": "Palette", "palette_below": "Palette from noise",
+    "negative": "Negative prompt",
+    "weaker": "Weaker model",
+    "interval_low": "Least noise",
+    "interval_high": "Most noise",
+    "projection_parallel": "Projection",
+    "projection_radius": "Longest step",
+    "classifier": "Classifier",
+    "classifier_label": "Classifier's label",
+    "change_step": "Change at step",
+    "change_label": "New label",
+    "change_prompt": "New prompt",
+    "change_guidance": "New guidance",
+    "palette": "Palette",
+    "palette_below": "Palette from noise",
 }
-LABELLED.update({f"{owner.__name__}.{inside}": LABELS[one.name] for group, owner in GROUPS.items()
-                 for inside, one in flags_of(group).items() if one.name in LABELS})
+LABELLED.update(
+    {
+        f"{owner.__name__}.{inside}": LABELS[one.name]
+        for group, owner in GROUPS.items()
+        for inside, one in flags_of(group).items()
+        if one.name in LABELS
+    }
+)
 LABELLED.update({name: LABELS[name] for name in FIELDS if name in LABELS})
 NONE = ("none", "")
 # What says nothing while the first is empty.
-DEPEND = {"classifier": ("classifier_scale", "classifier_form", "classifier_label"), "palette": ("palette_below",)}
-TYPED = ("palette",)                    # of the menus, those in which something else may be typed
+DEPEND = {
+    "classifier": ("classifier_scale", "classifier_form", "classifier_label"),
+    "palette": ("palette_below",),
+}
+TYPED = ("palette",)  # of the menus, those in which something else may be typed
 
 
 class GuidanceControls:
@@ -45,39 +65,64 @@ class GuidanceControls:
         card = studio.card(start.model)
         choices, values = self._choices(card, start), _values(start)
         shown = self._shown(card, values)
-        with gr.Accordion("Guidance in detail", open=False, elem_id="guidance-more", visible=bool(shown)) as self.section:
+        with gr.Accordion(
+            "Guidance in detail", open=False, elem_id="guidance-more", visible=bool(shown)
+        ) as self.section:
             for part in (FIELDS, *map(self._of, GROUPS)):
                 with gr.Group():
                     # a hidden one in between breaks the frame
                     for name in sorted(part, key=lambda name: name not in shown):
                         self._render(name, name in shown, choices.get(name), values[name], make)
-        for name, depending in DEPEND.items():              # what goes with an empty choice is not shown
+        for name, depending in DEPEND.items():  # what goes with an empty choice is not shown
             others = [self.controls[one] for one in depending]
-            self.controls[name].change(lambda value, others=others: {one: gr.update(visible=bool(value)) for one in others},
-                                       self.controls[name], others, queue=False, show_progress="hidden",
-                                       api_visibility="private")
+            self.controls[name].change(
+                lambda value, others=others: {one: gr.update(visible=bool(value)) for one in others},
+                self.controls[name],
+                others,
+                queue=False,
+                show_progress="hidden",
+                api_visibility="private",
+            )
 
-    def _render(self, name: str, visible: bool, choices: list[tuple[str, str]] | None, value: Any, make: Any) -> None:
+    def _render(
+        self, name: str, visible: bool, choices: list[tuple[str, str]] | None, value: Any, make: Any
+    ) -> None:
         given = self._options[name]
-        look = {"label": LABELS.get(name, name.replace("_", " ").capitalize()), "visible": visible,
-                "elem_id": name.replace("_", "-")}
-        self.controls[name] = make(given, value=value, **look) if choices is None else \
-            gr.Dropdown(choices, value=value or "", info=given.help, allow_custom_value=name in TYPED, **look)
+        look = {
+            "label": LABELS.get(name, name.replace("_", " ").capitalize()),
+            "visible": visible,
+            "elem_id": name.replace("_", "-"),
+        }
+        self.controls[name] = (
+            make(given, value=value, **look)
+            if choices is None
+            else gr.Dropdown(
+                choices, value=value or "", info=given.help, allow_custom_value=name in TYPED, **look
+            )
+        )
 
     def inputs(self) -> set[gr.components.Component]:
         return set(self.controls.values())
 
     def read(self, values: Mapping[Any, Any], card: ModelCard, plain: Any) -> dict[str, Any]:
-        """The settings as a recipe's JSON has them. `plain` reads the value of an optional number's text box."""
+        """The settings as a recipe's JSON has them. `plain` reads the value of an optional number's text
+        box.
+        """
         usable = self._usable(card)
         found: dict[str, Any] = {}
         for name, control in self.controls.items():
-            given, value = self._options[name], values[control] if name in usable else self._options[name].default
+            given, value = (
+                self._options[name],
+                values[control] if name in usable else self._options[name].default,
+            )
             if given.optional:
                 value = (value or None) if given.kind is str else plain(value)
             found[name] = value
-        groups = {group: {inside: found.pop(one.name) for inside, one in flags_of(group).items()} for group in GROUPS}
-        for named in ("classifier", "palette"):             # what stands beside an empty choice says nothing
+        groups = {
+            group: {inside: found.pop(one.name) for inside, one in flags_of(group).items()}
+            for group in GROUPS
+        }
+        for named in ("classifier", "palette"):  # what stands beside an empty choice says nothing
             if groups[named]["name"] is None:
                 groups[named] = {}
         if groups["change"]["step"] is None:
@@ -91,7 +136,11 @@ class GuidanceControls:
         shown = self._shown(card, values)
         found: dict[Any, Any] = {self.section: gr.update(visible=bool(shown))}
         for name, control in self.controls.items():
-            more = {"choices": choices[name], "value": values[name] or ""} if name in choices else {"value": values[name]}
+            more = (
+                {"choices": choices[name], "value": values[name] or ""}
+                if name in choices
+                else {"value": values[name]}
+            )
             found[control] = gr.update(visible=name in shown, **more)
         return found
 
@@ -106,13 +155,21 @@ class GuidanceControls:
         found = set(self._of("classifier")) if classifiers else set()
         found |= set(self._of("palette")) if card.spec.makes == PICTURES else set()
         if conditions or text or weaker:
-            found |= {"guidance_shape", "guidance_scales", "guidance_rescale", *self._of("interval"),
-                      *self._of("projection"), *self._of("change")}
+            found |= {
+                "guidance_shape",
+                "guidance_scales",
+                "guidance_rescale",
+                *self._of("interval"),
+                *self._of("projection"),
+                *self._of("change"),
+            }
         found -= set() if text else {"change_prompt"}
         found -= set() if conditions else {"change_label"}
-        return found | {name for name, usable in (("negative_label", conditions), ("negative", text),
-                                                  ("weaker", bool(weaker)))
-                        if usable}
+        return found | {
+            name
+            for name, usable in (("negative_label", conditions), ("negative", text), ("weaker", bool(weaker)))
+            if usable
+        }
 
     def _shown(self, card: ModelCard, values: Mapping[str, Any]) -> set[str]:
         """Of those that it can use, the ones that say something beside what is chosen."""
@@ -127,14 +184,20 @@ class GuidanceControls:
         return [one.name for one in flags_of(group).values()]
 
     def _choices(self, card: ModelCard, recipe: Recipe) -> dict[str, list[tuple[str, str]]]:
-        """The menus that depend on the model. What a recipe from elsewhere names is among them, so that a run explains it."""
+        """The menus that depend on the model. What a recipe from elsewhere names is among them, so that a
+        run explains it.
+        """
         classifiers, weaker = self.studio.helpers(card)
         known = self.studio.classifiers()
         judged = dict.fromkeys(label for name in classifiers for label in known[name].labels)
-        menus = {"negative_label": [NONE, *_named(card.conditions)], "weaker": [NONE, *_named(weaker)],
-                 "classifier": [NONE, *_named(classifiers)], "classifier_label": [("as the run's", ""), *_named(judged)],
-                 "change_label": [("as before", ""), *_named((ANY, *card.conditions))],
-                 "palette": [("all colours", ""), *_own(card), *_named(PALETTES)]}
+        menus = {
+            "negative_label": [NONE, *_named(card.conditions)],
+            "weaker": [NONE, *_named(weaker)],
+            "classifier": [NONE, *_named(classifiers)],
+            "classifier_label": [("as the run's", ""), *_named(judged)],
+            "change_label": [("as before", ""), *_named((ANY, *card.conditions))],
+            "palette": [("all colours", ""), *_own(card), *_named(PALETTES)],
+        }
         for name, value in _values(recipe).items():
             if name in menus and value and value not in dict(menus[name]).values():
                 menus[name].append((value, value))
@@ -154,5 +217,8 @@ def _own(card: ModelCard) -> list[tuple[str, str]]:
 def _values(recipe: Recipe) -> dict[str, Any]:
     """The recipe's settings by the names that they have here."""
     found = {name: getattr(recipe, name) for name in FIELDS}
-    return found | {one.name: getattr(getattr(recipe, group), inside) for group in GROUPS
-                    for inside, one in flags_of(group).items()}
+    return found | {
+        one.name: getattr(getattr(recipe, group), inside)
+        for group in GROUPS
+        for inside, one in flags_of(group).items()
+    }

@@ -1,4 +1,6 @@
-"""What the visitors of an app may do: the owner's choices at `serve`. No gradio, so that the command line can read it."""
+"""What the visitors of an app may do: the owner's choices at `serve`. No gradio, so that the command line
+can read it.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,15 @@ from pathlib import Path
 
 from ..errors import OptionError
 
-LARGEST, LARGEST_HOSTED = 20_000, 600           # MB of an upload
-MAX_SIDE_HOSTED = 256                           # of a stranger's model: memory grows with the square
+LARGEST, LARGEST_HOSTED = 20_000, 600  # MB of an upload
+MAX_SIDE_HOSTED = 256  # of a stranger's model: memory grows with the square
 
 
 @dataclass(frozen=True)
 class Hosting:
-    """`hosted`: strangers may come. `models` are folders to choose checkpoints from; `runs` is where training happens."""
+    """`hosted`: strangers may come. `models` are folders to choose checkpoints from; `runs` is where
+    training happens.
+    """
 
     hosted: bool = False
     models: tuple[Path, ...] = ()
@@ -24,14 +28,25 @@ class Hosting:
     runs: Path = Path("runs")
 
 
-def hosting(hosted: bool | None = None, models: list[str] | None = None, max_upload: int | None = None,
-            training: bool | None = None, runs: str = "runs", environment: Mapping[str, str] = os.environ) -> Hosting:
-    """With None taken as it suits: hosted in a Hugging Face Space, less where it is hosted. Raises `OptionError`."""
+def hosting(
+    hosted: bool | None = None,
+    models: list[str] | None = None,
+    max_upload: int | None = None,
+    training: bool | None = None,
+    runs: str = "runs",
+    environment: Mapping[str, str] = os.environ,
+) -> Hosting:
+    """With None taken as it suits: hosted in a Hugging Face Space, less where it is hosted. Raises
+    `OptionError`.
+    """
     hosted = "SPACE_ID" in environment if hosted is None else hosted
     folders = tuple(Path(one) for one in models or ())
     for folder in folders:
         if not folder.is_dir():
-            raise OptionError(f"There is no folder {folder} to choose models from. Give a folder that is there with --models.")
+            raise OptionError(
+                f"There is no folder {folder} to choose models from. Give a folder that is there with "
+                "--models."
+            )
     largest = (LARGEST_HOSTED if hosted else LARGEST) if max_upload is None else max_upload
     if largest < 1:
         raise OptionError(f"--max-upload is a number of MB of at least 1, got {largest}.")

@@ -1,4 +1,6 @@
-"""The Models tab: open a checkpoint from anywhere, see what it is, use it; and the cards of the models that are here."""
+"""The Models tab: open a checkpoint from anywhere, see what it is, use it; and the cards of the models
+that are here.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,24 @@ from .generate_tab import COMPUTE
 from .handlers import said
 from .hosting import MAX_SIDE_HOSTED, Hosting
 
-_RELATIVE = re.compile(r"\]\((?!\w+:|/|#)")          # the start of a link to a file beside the card
-_NOTHING = ('<div class="doctor"><p class="hint">What the file is will stand here: its layout, every setting and its source, '
-            "its size.</p></div>")
+_RELATIVE = re.compile(r"\]\((?!\w+:|/|#)")  # the start of a link to a file beside the card
+_NOTHING = (
+    '<div class="doctor"><p class="hint">What the file is will stand here: its layout, every setting and its '
+    "source, "
+    "its size.</p></div>"
+)
 
 Use = Callable[[str], dict[Any, Any]]
 
 
 class ModelsTab:
-    """Renders into the surrounding Blocks. `use(name)` gives the updates that make a model the chosen one of Generate."""
+    """Renders into the surrounding Blocks. `use(name)` gives the updates that make a model the chosen one
+    of Generate.
+    """
 
-    def __init__(self, studio: Studio, compute: Compute, hosting: Hosting, use: Use, outputs: list[Any]) -> None:
+    def __init__(
+        self, studio: Studio, compute: Compute, hosting: Hosting, use: Use, outputs: list[Any]
+    ) -> None:
         self.studio, self.compute, self.hosting, self.use = studio, compute, hosting, use
         self.dropped = Dropped(studio, hosting.max_upload * 10**6)
         self._render_open()
@@ -48,16 +57,33 @@ class ModelsTab:
         self.best = gr.State("")
         with gr.Row(elem_id="open-model", elem_classes="two-areas"):
             with gr.Column(elem_classes="left-area"):
-                gr.Markdown("### Open a checkpoint\nAny pixel-space U-Net as safetensors: diffusers, OpenAI's, the DDPM port's "
-                            "and others. Drop its config.json with it where it has one: what nobody says has to be assumed.")
-                self.file = gr.File(label=f".safetensors, up to {_size(self.hosting.max_upload)}",
-                                    file_count="multiple", file_types=accepted(), height=140, elem_id="model-file")
-                self.folder = gr.Dropdown(sorted(listing(self.hosting.models)), value=None,
-                                          label="Or choose one from the server",
-                                          visible=bool(self.hosting.models), elem_id="model-choice")
-                self.flags = gr.Textbox(label="Flags, in the origin's own names", lines=2, max_lines=6,
-                                        elem_id="model-flags", placeholder="--num_heads 4 --diffusion_steps 4000",
-                                        info="What the file cannot say: one line overrules what is assumed.")
+                gr.Markdown(
+                    "### Open a checkpoint\nAny pixel-space U-Net as safetensors: diffusers, OpenAI's, the "
+                    "DDPM port's and others. Drop its config.json with it where it has one: what nobody says "
+                    "has to be assumed."
+                )
+                self.file = gr.File(
+                    label=f".safetensors, up to {_size(self.hosting.max_upload)}",
+                    file_count="multiple",
+                    file_types=accepted(),
+                    height=140,
+                    elem_id="model-file",
+                )
+                self.folder = gr.Dropdown(
+                    sorted(listing(self.hosting.models)),
+                    value=None,
+                    label="Or choose one from the server",
+                    visible=bool(self.hosting.models),
+                    elem_id="model-choice",
+                )
+                self.flags = gr.Textbox(
+                    label="Flags, in the origin's own names",
+                    lines=2,
+                    max_lines=6,
+                    elem_id="model-flags",
+                    placeholder="--num_heads 4 --diffusion_steps 4000",
+                    info="What the file cannot say: one line overrules what is assumed.",
+                )
                 self.again = gr.Button("Read again with these flags", size="sm", elem_id="read-again")
                 with gr.Accordion("Measure what is assumed", open=False, elem_id="model-measure"):
                     self.pictures = gr.File(
@@ -67,40 +93,63 @@ class ModelsTab:
                         height=140,
                         elem_id="model-pictures",
                     )
-                    self.label = gr.Textbox(label="What they show",
-                                            placeholder="a label or its number, for models with classes")
+                    self.label = gr.Textbox(
+                        label="What they show", placeholder="a label or its number, for models with classes"
+                    )
                     self.measure = gr.Button("Measure", elem_id="measure")
                     self.ranking = gr.HTML("", elem_id="ranking")
                     self.take = gr.Button("Take the best settings", visible=False, elem_id="take-best")
             with gr.Column(elem_classes="right-area"):
                 self.report = gr.HTML(_NOTHING, elem_id="report")
-                self.go = gr.Button("Use in Generate", variant="primary", interactive=False, elem_id="use-model")
+                self.go = gr.Button(
+                    "Use in Generate", variant="primary", interactive=False, elem_id="use-model"
+                )
 
     def _render_cards(self, outputs: list[Any]) -> None:
         cards = self.studio.models()
-        problems = "".join(f"\n- **{name}** cannot be used: {why}" for name, why in self.studio.problems().items())
+        problems = "".join(
+            f"\n- **{name}** cannot be used: {why}" for name, why in self.studio.problems().items()
+        )
         gr.Markdown(f"### Models that are here\n{problems}")
         for card in cards:
             with gr.Column(elem_classes="model-card"):
                 with gr.Row():
                     gr.HTML(_summary(card), min_height=40)
-                    button = gr.Button("Use in Generate", size="sm", scale=0, min_width=140, elem_id=f"use-{card.name}")
-                button.click(said(lambda name=card.name: self.use(name)), None, outputs, queue=False,
-                             api_visibility="private")
+                    button = gr.Button(
+                        "Use in Generate", size="sm", scale=0, min_width=140, elem_id=f"use-{card.name}"
+                    )
+                button.click(
+                    said(lambda name=card.name: self.use(name)),
+                    None,
+                    outputs,
+                    queue=False,
+                    api_visibility="private",
+                )
                 if card.text:
                     with gr.Accordion(f"The card of {card.name}", open=len(cards) == 1):
-                        gr.Markdown(_RELATIVE.sub(rf"](gradio_api/file={card.path.parent.resolve()}/", card.text))
+                        gr.Markdown(
+                            _RELATIVE.sub(rf"](gradio_api/file={card.path.parent.resolve()}/", card.text)
+                        )
 
     def _connect(self, outputs: list[Any]) -> None:
         private: dict[str, Any] = {"api_visibility": "private"}
         seen = [self.chosen, self.report, self.go, self.ranking, self.take]
-        self.file.upload(self._take_files, [self.file, self.flags], [*seen, self.folder, self.file], **private)
+        self.file.upload(
+            self._take_files, [self.file, self.flags], [*seen, self.folder, self.file], **private
+        )
         self.folder.input(self._choose, [self.folder, self.flags], seen, **private)
         gr.on([self.flags.submit, self.again.click], self._look, [self.chosen, self.flags], seen, **private)
-        self.measure.click(self._measure, [self.chosen, self.flags, self.pictures, self.label],
-                           [self.ranking, self.best, self.take], concurrency_id=COMPUTE, concurrency_limit=1, **private)
+        self.measure.click(
+            self._measure,
+            [self.chosen, self.flags, self.pictures, self.label],
+            [self.ranking, self.best, self.take],
+            concurrency_id=COMPUTE,
+            concurrency_limit=1,
+            **private,
+        )
         self.take.click(lambda best: best, self.best, self.flags, queue=False, **private).then(
-            lambda *given: self._look(*given)[:3], [self.chosen, self.flags], seen[:3], **private)
+            lambda *given: self._look(*given)[:3], [self.chosen, self.flags], seen[:3], **private
+        )
         self.go.click(self._use, [self.chosen, self.flags], outputs, **private)
 
     def forget(self, visitor: str) -> None:
@@ -115,7 +164,7 @@ class ModelsTab:
         return [*self._look(chosen, flags), None, None]
 
     def _choose(self, name: str | None, flags: str) -> list[Any]:
-        path = listing(self.hosting.models).get(name or "")         # by name alone: no path comes from the page
+        path = listing(self.hosting.models).get(name or "")  # by name alone: no path comes from the page
         if path is None:
             return [None, *_refused(CheckpointError("This file is no longer there. Choose another."))]
         return self._look(Chosen(path, own=False), flags)
@@ -133,15 +182,23 @@ class ModelsTab:
         return [chosen, text, gr.Button(interactive='class="bad"' not in text), "", gr.Button(visible=False)]
 
     @said
-    def _measure(self, chosen: Chosen | None, flags: str, pictures: list[str] | None, label: str) -> list[Any]:
+    def _measure(
+        self, chosen: Chosen | None, flags: str, pictures: list[str] | None, label: str
+    ) -> list[Any]:
         if chosen is None or not pictures:
-            raise CheckpointError("Drop a checkpoint first." if chosen is None else
-                                  "Drop a few pictures like those that the model was trained on.")
+            raise CheckpointError(
+                "Drop a checkpoint first."
+                if chosen is None
+                else "Drop a few pictures like those that the model was trained on."
+            )
         given = parse_flags(flags or "")
         seen = checkpoint.inspect(chosen.path, given)
         spec = checkpoint.drawing(chosen.path, seen.spec)
         if seen.found is None:
-            raise CheckpointError(f"{chosen.path.name} is a native file, whose header says everything; there is nothing to measure.")
+            raise CheckpointError(
+                f"{chosen.path.name} is a native file, whose header says everything; there is nothing to "
+                "measure."
+            )
         self._check(spec)
         with tempfile.TemporaryDirectory() as folder:
             for k, one in enumerate(pictures[:MOST_PICTURES]):
@@ -149,7 +206,11 @@ class ModelsTab:
             shown = pictures_for(folder, spec)
         asked = int(label) if label.strip().isdecimal() else label.strip() or None
         trials = self.compute.call(lambda: ranking(chosen.path, shown, given, asked))
-        return [report.ranking(trials), report.flags_text({**given, **trials[0].flags}), gr.Button(visible=True)]
+        return [
+            report.ranking(trials),
+            report.flags_text({**given, **trials[0].flags}),
+            gr.Button(visible=True),
+        ]
 
     @said
     def _use(self, chosen: Chosen | None, flags: str, request: gr.Request) -> dict[Any, Any]:
@@ -163,12 +224,16 @@ class ModelsTab:
         taken = {card.name: card.path for card in self.studio.models()}
         if name in taken and taken[name] != chosen.path:
             name = f"{chosen.path.parent.name}-{name}"
-        return self.use(self.studio.open(chosen.path, chosen.flags, name=name, listed=not self.hosting.hosted))
+        return self.use(
+            self.studio.open(chosen.path, chosen.flags, name=name, listed=not self.hosting.hosted)
+        )
 
     def _check(self, spec: Any) -> None:
         if self.hosting.hosted and spec.image_size > MAX_SIDE_HOSTED:
-            raise CheckpointError(f"This model's pictures are {spec.image_size} wide, and here they may be {MAX_SIDE_HOSTED} at "
-                                  "most. Run the app on your own machine for it: diffusion-studio serve.")
+            raise CheckpointError(
+                f"This model's pictures are {spec.image_size} wide, and here they may be {MAX_SIDE_HOSTED} "
+                "at most. Run the app on your own machine for it: diffusion-studio serve."
+            )
 
 
 def _refused(error: StudioError) -> list[Any]:
@@ -180,11 +245,17 @@ def _size(megabytes: int) -> str:
 
 
 def _summary(card: ModelCard) -> str:
-    facts = [card.spec.form,
-             f"{checkpoint.bytes_of(card.path) / 1e6:,.1f} MB", f"T = {card.spec.schedule.timesteps}"]
+    facts = [
+        card.spec.form,
+        f"{checkpoint.bytes_of(card.path) / 1e6:,.1f} MB",
+        f"T = {card.spec.schedule.timesteps}",
+    ]
     facts += [f"{len(card.conditions)} labels"] if card.conditions else []
     facts += ["reads prompts"] if card.spec.takes_text else []
     labels = ", ".join(card.conditions[:12]) + (", ..." if len(card.conditions) > 12 else "")
-    return (f'<div class="model-line"><b>{escape(card.name)}</b> '
-            + " ".join(f"<span>{escape(one)}</span>" for one in facts)
-            + (f"<p>{escape(labels)}</p>" if labels else "") + "</div>")
+    return (
+        f'<div class="model-line"><b>{escape(card.name)}</b> '
+        + " ".join(f"<span>{escape(one)}</span>" for one in facts)
+        + (f"<p>{escape(labels)}</p>" if labels else "")
+        + "</div>"
+    )

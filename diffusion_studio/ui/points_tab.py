@@ -1,4 +1,5 @@
-"""The Points tab: a shape, drawn or chosen, dissolves into noise; a network learns it in seconds; noise flows back into it.
+"""The Points tab: a shape, drawn or chosen, dissolves into noise; a network learns it in seconds; noise flows
+back into it.
 
 The experiment of figure 1 of Sohl-Dickstein et al. 2015, with the visitor's own drawing.
 """
@@ -35,17 +36,21 @@ from .store import RunStore
 
 DRAWN = "my drawing"
 POINTS = 2000
-STEPS = (300, 4000, 1500)           # of training: fewest, most, and to begin with
-KEPT_MODELS = 24                    # of all visitors together; a tenth of a megabyte each
+STEPS = (300, 4000, 1500)  # of training: fewest, most, and to begin with
+KEPT_MODELS = 24  # of all visitors together; a tenth of a megabyte each
 HINT = "Choose or draw a shape, then press <b>1</b>, <b>2</b>, <b>3</b>."
-INTRO = ("**1** dissolves the shape into noise, step by step. **2** trains a small network to undo that, while you watch. "
-         "**3** starts from fresh noise and lets the network lead every point back. A point keeps the colour of the place "
-         "where it began.")
+INTRO = (
+    "**1** dissolves the shape into noise, step by step. **2** trains a small network to undo that, while "
+    "you watch. **3** starts from fresh noise and lets the network lead every point back. A point keeps the "
+    "colour of the place where it began."
+)
 
 
 @dataclass
 class Trained:
-    """A visitor's network for a shape, the folder of its file, and the name by which Generate has it, if it does."""
+    """A visitor's network for a shape, the folder of its file, and the name by which Generate has it, if
+    it does.
+    """
 
     model: Any
     shape: str
@@ -54,33 +59,62 @@ class Trained:
 
 
 class PointsTab:
-    """Renders into the surrounding Blocks. `use(name)` gives the updates that make a model the chosen one of Generate."""
+    """Renders into the surrounding Blocks. `use(name)` gives the updates that make a model the chosen one
+    of Generate.
+    """
 
-    def __init__(self, studio: Studio, store: RunStore, compute: Compute, hosting: Hosting,
-                 use: Callable[[str], dict[Any, Any]], outputs: list[Any]) -> None:
+    def __init__(
+        self,
+        studio: Studio,
+        store: RunStore,
+        compute: Compute,
+        hosting: Hosting,
+        use: Callable[[str], dict[Any, Any]],
+        outputs: list[Any],
+    ) -> None:
         self.studio, self.store, self.compute, self.hosting, self.use = studio, store, compute, hosting, use
-        self._trained: dict[str, Trained] = {}             # the latest last
+        self._trained: dict[str, Trained] = {}  # the latest last
         self._lock = threading.Lock()
         gr.Markdown(INTRO, elem_id="points-intro")
         with gr.Row(elem_id="points-stage"):
             with gr.Column(elem_id="points-quick"):
-                self.shape = gr.Dropdown([*POINT_SETS, DRAWN], value="swiss-roll", label="Shape", elem_id="shape")
+                self.shape = gr.Dropdown(
+                    [*POINT_SETS, DRAWN], value="swiss-roll", label="Shape", elem_id="shape"
+                )
                 self.pad = pad(visible=False, elem_id="pad")
                 self.forward = gr.Button("1  Dissolve it into noise", elem_id="points-forward")
                 with gr.Group():
-                    self.steps = gr.Slider(*STEPS[:2], value=STEPS[2], step=100, label="Training steps",
-                                           elem_id="points-steps",
-                                           info="More are sharper; 1500 take some seconds on a free core.")
-                    self.train = gr.Button("2  Train a network on it", variant="primary", elem_id="points-train")
+                    self.steps = gr.Slider(
+                        *STEPS[:2],
+                        value=STEPS[2],
+                        step=100,
+                        label="Training steps",
+                        elem_id="points-steps",
+                        info="More are sharper; 1500 take some seconds on a free core.",
+                    )
+                    self.train = gr.Button(
+                        "2  Train a network on it", variant="primary", elem_id="points-train"
+                    )
                 with gr.Group():
-                    self.sampler = gr.Radio([("DDIM: straight, no fresh noise", "ddim"),
-                                             ("DDPM: fresh noise at every step", "ddpm")],
-                                            value="ddim", label="Way back", elem_id="points-sampler")
+                    self.sampler = gr.Radio(
+                        [
+                            ("DDIM: straight, no fresh noise", "ddim"),
+                            ("DDPM: fresh noise at every step", "ddpm"),
+                        ],
+                        value="ddim",
+                        label="Way back",
+                        elem_id="points-sampler",
+                    )
                     self.reverse = gr.Button("3  Lead noise back into it", elem_id="points-reverse")
                 self.stop = gr.Button("Stop", elem_id="points-stop")
                 self.use_it = gr.Button("Use your network in Generate", visible=False, elem_id="points-use")
-                self.file = gr.File(label="Your network, for checkpoints/NAME/", height=80, interactive=False, visible=False,
-                                    elem_id="points-network")
+                self.file = gr.File(
+                    label="Your network, for checkpoints/NAME/",
+                    height=80,
+                    interactive=False,
+                    visible=False,
+                    elem_id="points-network",
+                )
             with gr.Column(elem_id="points-view"):
                 self.player = player(self._frames, store.compare, hint=HINT, elem_id="points-player")
                 self.status = gr.HTML("", elem_id="points-status", min_height=24)
@@ -89,13 +123,24 @@ class PointsTab:
 
     def _connect(self, outputs: list[Any]) -> None:
         private = {"api_visibility": "private"}
-        run = {"concurrency_id": COMPUTE, "concurrency_limit": 1, "show_progress": "hidden",
-               "show_progress_on": [self.status], **private}
-        self.shape.change(lambda shape: gr.update(visible=shape == DRAWN), self.shape, self.pad, queue=False, **private)
+        run = {
+            "concurrency_id": COMPUTE,
+            "concurrency_limit": 1,
+            "show_progress": "hidden",
+            "show_progress_on": [self.status],
+            **private,
+        }
+        self.shape.change(
+            lambda shape: gr.update(visible=shape == DRAWN), self.shape, self.pad, queue=False, **private
+        )
         drawn, run["js"] = [self.shape, self.pad], _TO_VIEW
-        started = [self.forward.click(self._forward, drawn, [self.player, self.status], **run),
-                   self.train.click(self._train, [*drawn, self.steps], [self.player, self.status, self.file, self.use_it], **run),
-                   self.reverse.click(self._reverse, [*drawn, self.sampler], [self.player, self.status], **run)]
+        started = [
+            self.forward.click(self._forward, drawn, [self.player, self.status], **run),
+            self.train.click(
+                self._train, [*drawn, self.steps], [self.player, self.status, self.file, self.use_it], **run
+            ),
+            self.reverse.click(self._reverse, [*drawn, self.sampler], [self.player, self.status], **run),
+        ]
         self.use_it.click(self._use, None, outputs, **private)
         for one in started:
             one.failure(None, self.player, self.player, js=STOPPED, queue=False, **private)
@@ -117,13 +162,23 @@ class PointsTab:
                 data = points.load(source, "test", POINTS).points[:POINTS]
             frames = forward(data, SCHEDULES["cosine"](), 50)
             labels = {"doing": "dissolving", "right": "the data it came from"}
-            for told in self._watched(request, Recipe(model=f"{_named(shape)}-dissolving", points=len(data), steps=50,
-                                                           clip=False), frames, labels):
-                yield told, "Each step keeps a little less of the shape and adds a little noise; after the last nothing of it is left."
+            for told in self._watched(
+                request,
+                Recipe(model=f"{_named(shape)}-dissolving", points=len(data), steps=50, clip=False),
+                frames,
+                labels,
+            ):
+                yield (
+                    told,
+                    "Each step keeps a little less of the shape and adds a little noise; after the last "
+                    "nothing of it is left.",
+                )
         except StudioError as error:
             raise sentence(error) from error
 
-    def _train(self, shape: str, sketch: Any, steps: int, request: gr.Request) -> Iterator[tuple[Any, str, Any, Any]]:
+    def _train(
+        self, shape: str, sketch: Any, steps: int, request: gr.Request
+    ) -> Iterator[tuple[Any, str, Any, Any]]:
         try:
             from ..training.live import new_folder, watched
 
@@ -137,23 +192,40 @@ class PointsTab:
                         last[:] = [look]
                         yield look.frame
 
-                labels = {"doing": "training", "left": "what the network makes now", "right": "the data it learns from",
-                          "plain": "x0"}
+                labels = {
+                    "doing": "training",
+                    "left": "what the network makes now",
+                    "right": "the data it learns from",
+                    "plain": "x0",
+                }
                 recipe = Recipe(model=f"{_named(shape)}-training", points=POINTS, clip=False)
                 for told in self._watched(request, recipe, frames(), labels, last_place=True):
                     yield told, _progress(last[0]), gr.skip(), gr.skip()
             if last[0].model is not None:
                 self._keep(request, Trained(last[0].model, _key(shape, sketch), folder))
                 done = f"{_progress(last[0])} Now press <b>3</b>."
-                yield gr.skip(), done, gr.update(value=f"{folder.name}/model.safetensors", visible=True), gr.update(visible=True)
+                yield (
+                    gr.skip(),
+                    done,
+                    gr.update(value=f"{folder.name}/model.safetensors", visible=True),
+                    gr.update(visible=True),
+                )
         except StudioError as error:
             raise sentence(error) from error
 
-    def _reverse(self, shape: str, sketch: Any, sampler: str, request: gr.Request) -> Iterator[tuple[Any, str]]:
+    def _reverse(
+        self, shape: str, sketch: Any, sampler: str, request: gr.Request
+    ) -> Iterator[tuple[Any, str]]:
         try:
             model, said = self._model(shape, sketch, request)
-            recipe = Recipe(model=model.spec.name, points=POINTS, sampler=sampler, clip=False,
-                            seeds=(np.random.randint(1_000_000),), label=shape if shape in model.spec.labels else None)
+            recipe = Recipe(
+                model=model.spec.name,
+                points=POINTS,
+                sampler=sampler,
+                clip=False,
+                seeds=(np.random.randint(1_000_000),),
+                label=shape if shape in model.spec.labels else None,
+            )
             from ..runs.generate import stream
 
             for told in self._watched(request, recipe, self.compute.call(lambda: stream(model, recipe)), {}):
@@ -168,8 +240,11 @@ class PointsTab:
             own = self._trained.get(visitor)
             if own is None:
                 raise OptionError("Your network is no longer kept. Press 2 to train one.")
-            if not own.name:                        # secret where other visitors could guess it
-                taken = [*(card.name for card in self.studio.models()), *(one.name for one in self._trained.values())]
+            if not own.name:  # secret where other visitors could guess it
+                taken = [
+                    *(card.name for card in self.studio.models()),
+                    *(one.name for one in self._trained.values()),
+                ]
                 wanted = f"my-points-{secrets.token_hex(6)}" if self.hosting.hosted else "my-points"
                 self._open(own, free_name(wanted, taken))
         return self.use(own.name)
@@ -179,9 +254,17 @@ class PointsTab:
 
     # ---- runs and networks
 
-    def _watched(self, request: gr.Request, recipe: Recipe, frames: Iterator[Frame], labels: dict[str, str],
-                 last_place: bool = False) -> Iterator[dict[str, Any]]:
-        """Ticks of a run that is recorded while it computes. With `last_place` its length shows only at its end."""
+    def _watched(
+        self,
+        request: gr.Request,
+        recipe: Recipe,
+        frames: Iterator[Frame],
+        labels: dict[str, str],
+        last_place: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """Ticks of a run that is recorded while it computes. With `last_place` its length shows only at
+        its end.
+        """
         run = self.store.open(request.session_hash or "", recipe)
 
         def recorded() -> Iterator[tuple[int, Frame]]:
@@ -200,7 +283,7 @@ class PointsTab:
         with self._lock:
             before = self._trained.pop(visitor, None)
             if before is not None and before.name:
-                self._open(trained, before.name)    # Generate may have it chosen
+                self._open(trained, before.name)  # Generate may have it chosen
             self._trained[visitor] = trained
             oldest = list(self._trained)[:-KEPT_MODELS]
         for one in oldest:
@@ -214,20 +297,24 @@ class PointsTab:
             self.studio.forget(gone.name)
 
     def _model(self, shape: str, sketch: Any, request: gr.Request) -> tuple[Any, str]:
-        """The visitor's own network for the shape, or a bundled one of its name, with a sentence that says which."""
+        """The visitor's own network for the shape, or a bundled one of its name, with a sentence that says
+        which.
+        """
         with self._lock:
             own = self._trained.get(request.session_hash or "")
         if own is not None and own.shape == _key(shape, sketch):
             return own.model, "From fresh noise, by the network that you trained."
         for card in self.studio.models():
             if card.spec.makes == "points" and (card.name == shape or shape in card.spec.labels):
-                return self.compute.call(lambda: self.studio.model(card.name)), \
-                    f"From fresh noise, by the bundled network {card.name}. Press <b>2</b> to train your own."
+                return self.compute.call(
+                    lambda: self.studio.model(card.name)
+                ), f"From fresh noise, by the bundled network {card.name}. Press <b>2</b> to train your own."
         raise OptionError("No network has learned this shape yet. Press 2 first.")
 
 
 # On a phone the cloud lies below what was pressed.
-_TO_VIEW = """(...given) => { if (innerWidth <= 860) document.querySelector('#points-view').scrollIntoView({behavior: 'smooth'});
+_TO_VIEW = """(...given) => {
+  if (innerWidth <= 860) document.querySelector('#points-view').scrollIntoView({behavior: 'smooth'});
   return given; }"""
 
 

@@ -25,6 +25,6 @@ def without_proxy(but_for_the_internet: bool = False) -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                os.environ.pop(name, None)                      # Windows has one of both
+                os.environ.pop(name, None)  # Windows has one of both
             else:
                 os.environ[name] = value

@@ -1,4 +1,6 @@
-"""The checkpoint doctor's report as HTML. Everything from the file is escaped: strangers write headers too."""
+"""The checkpoint doctor's report as HTML. Everything from the file is escaped: strangers write headers
+too.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from html import escape
 from typing import Any
 
 from ..checkpoint import READERS, Inspection
-from ..checkpoint.facts import ASSUMED
 from ..checkpoint.classifier_spec import ClassifierSpec
+from ..checkpoint.facts import ASSUMED
 from ..models.calibrate import Trial
 
 _LONGEST = 60
@@ -21,36 +23,66 @@ def report(seen: Inspection) -> str:
     found, spec = seen.found, seen.spec
     layout = f"{READERS[found.layout].title} (layout {found.layout})" if found else "native"
     state = _state(seen)
-    rows = "".join(f'<tr class="{_kind(one.source)}"><td><code>{escape(one.name)}</code></td><td>{_value(one.value)}</td>'
-                   f"<td>{escape(one.source)}</td></tr>" for one in found.facts) if found else ""
-    table = (f'<details open><summary>{len(found.facts)} settings, in their origin\'s names, and where each comes from</summary>'
-             f'<div class="scroll"><table><thead><tr><th>setting</th><th>value</th><th>source</th></tr></thead><tbody>{rows}'
-             "</tbody></table></div></details>") if found else \
-        "".join(f"<p>When it was converted {escape(line)}</p>" for line in seen.remarks) \
+    rows = (
+        "".join(
+            f'<tr class="{_kind(one.source)}"><td><code>{escape(one.name)}</code></td>'
+            f"<td>{_value(one.value)}</td>"
+            f"<td>{escape(one.source)}</td></tr>"
+            for one in found.facts
+        )
+        if found
+        else ""
+    )
+    table = (
+        (
+            f"<details open><summary>{len(found.facts)} settings, in their origin's names, and where each "
+            "comes from</summary>"
+            '<div class="scroll"><table><thead><tr><th>setting</th><th>value</th><th>source</th></tr></thead>'
+            f"<tbody>{rows}"
+            "</tbody></table></div></details>"
+        )
+        if found
+        else "".join(f"<p>When it was converted {escape(line)}</p>" for line in seen.remarks)
         or "<p>Its header says everything; nothing was assumed.</p>"
+    )
     notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes) if found else ""
-    return (f'<div class="doctor"><h3>{escape(seen.path.name)}</h3>'
-            f'<p class="{state[0]}">{escape(state[1])}</p><dl>{_facts(seen, layout, spec)}</dl>'
-            + (f"<p>Recognised because {escape(found.why)}.</p>" if found else "")
-            + _assumed(seen) + table + (f"<ul>{notes}</ul>" if notes else "") + "</div>")
+    return (
+        f'<div class="doctor"><h3>{escape(seen.path.name)}</h3>'
+        f'<p class="{state[0]}">{escape(state[1])}</p><dl>{_facts(seen, layout, spec)}</dl>'
+        + (f"<p>Recognised because {escape(found.why)}.</p>" if found else "")
+        + _assumed(seen)
+        + table
+        + (f"<ul>{notes}</ul>" if notes else "")
+        + "</div>"
+    )
 
 
 def refusal(sentence: str) -> str:
     """A reader's sentence, which may hold the outline of a file below its first line."""
     first, _, rest = sentence.partition("\n")
-    return (f'<div class="doctor"><p class="bad">{escape(first)}</p>'
-            + (f'<pre class="scroll">{escape(rest)}</pre>' if rest else "") + "</div>")
+    return (
+        f'<div class="doctor"><p class="bad">{escape(first)}</p>'
+        + (f'<pre class="scroll">{escape(rest)}</pre>' if rest else "")
+        + "</div>"
+    )
 
 
 def ranking(trials: Sequence[Trial], shown: int = 12) -> str:
     """Settings that were tried, best first, with a bar for the error of each."""
     worst = max(one.error for one in trials[:shown]) or 1.0
-    rows = "".join(f"<tr><td>{k + 1}</td><td>{one.error:.5f}</td><td><div class=\"bar\" style=\"width:{100 * one.error / worst:.0f}%\">"
-                   f"</div></td><td><code>{escape(flags_text(one.flags))}</code></td></tr>"
-                   for k, one in enumerate(trials[:shown]))
-    return ('<div class="doctor"><p>Mean squared error of the noise that each setting predicts in your pictures, best first '
-            f'({len(trials)} tried). Close errors mean that it hardly matters.</p><div class="scroll"><table><thead><tr><th></th>'
-            f"<th>error</th><th></th><th>settings</th></tr></thead><tbody>{rows}</tbody></table></div></div>")
+    rows = "".join(
+        f'<tr><td>{k + 1}</td><td>{one.error:.5f}</td><td><div class="bar" '
+        f'style="width:{100 * one.error / worst:.0f}%">'
+        f"</div></td><td><code>{escape(flags_text(one.flags))}</code></td></tr>"
+        for k, one in enumerate(trials[:shown])
+    )
+    return (
+        '<div class="doctor"><p>Mean squared error of the noise that each setting predicts in your pictures, '
+        "best first "
+        f"({len(trials)} tried). Close errors mean that it hardly matters.</p><div "
+        'class="scroll"><table><thead><tr><th></th>'
+        f"<th>error</th><th></th><th>settings</th></tr></thead><tbody>{rows}</tbody></table></div></div>"
+    )
 
 
 def flags_text(flags: Mapping[str, Any]) -> str:
@@ -60,7 +92,11 @@ def flags_text(flags: Mapping[str, Any]) -> str:
 
 def assumed_flags(seen: Inspection) -> str:
     """What had to be assumed, as flags."""
-    return flags_text({one.name: one.value for one in seen.found.facts if one.source == ASSUMED}) if seen.found else ""
+    return (
+        flags_text({one.name: one.value for one in seen.found.facts if one.source == ASSUMED})
+        if seen.found
+        else ""
+    )
 
 
 def _state(seen: Inspection) -> tuple[str, str]:
@@ -75,23 +111,34 @@ def _state(seen: Inspection) -> tuple[str, str]:
 
 def _facts(seen: Inspection, layout: str, spec: Any) -> str:
     count = sum(math.prod(shape) for shape in seen.outline.shapes.values())
-    facts = {"Layout": layout, "Parameters": f"{count:,}",
-             "In the file": f"{seen.outline.bytes / 1e6:,.1f} MB of {', '.join(Counter(seen.outline.dtypes.values()))}",
-             "Memory in fp32": f"{count * 4 / 1e6:,.0f} MB, and what a picture takes",
-             "Draws": getattr(spec, "form", ""),
-             "Classes": f"{len(spec.labels)}" if spec.labels else "none"}
+    facts = {
+        "Layout": layout,
+        "Parameters": f"{count:,}",
+        "In the file": f"{seen.outline.bytes / 1e6:,.1f} MB of "
+        f"{', '.join(Counter(seen.outline.dtypes.values()))}",
+        "Memory in fp32": f"{count * 4 / 1e6:,.0f} MB, and what a picture takes",
+        "Draws": getattr(spec, "form", ""),
+        "Classes": f"{len(spec.labels)}" if spec.labels else "none",
+    }
     if not isinstance(spec, ClassifierSpec):
-        facts |= {"Process": f"{type(spec.schedule).__name__}, T = {spec.schedule.timesteps}",
-                  "Predicts": spec.parametrization + (", and the variance" if spec.learned_variance else "")}
-    return "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items() if value)
+        facts |= {
+            "Process": f"{type(spec.schedule).__name__}, T = {spec.schedule.timesteps}",
+            "Predicts": spec.parametrization + (", and the variance" if spec.learned_variance else ""),
+        }
+    return "".join(
+        f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items() if value
+    )
 
 
 def _assumed(seen: Inspection) -> str:
     text = assumed_flags(seen)
     if not text:
         return ""
-    return ("<p>Shapes cannot tell the settings marked <mark>assumed</mark>, so the layout's usual values are taken. Where you know "
-            "better, write them into the flags; where you do not, a few example pictures measure them.</p>")
+    return (
+        "<p>Shapes cannot tell the settings marked <mark>assumed</mark>, so the layout's usual values are "
+        "taken. Where you know "
+        "better, write them into the flags; where you do not, a few example pictures measure them.</p>"
+    )
 
 
 def _kind(source: str) -> str:
@@ -100,7 +147,7 @@ def _kind(source: str) -> str:
 
 def _value(value: Any) -> str:
     text = _plain(value)
-    return escape(text if len(text) <= _LONGEST else f"{text[:_LONGEST - 3]}...")
+    return escape(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}...")
 
 
 def _plain(value: Any) -> str:

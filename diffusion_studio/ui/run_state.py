@@ -1,4 +1,6 @@
-"""How a training run stands, read from its folder: nobody has to be asked, and nothing has to have been started here."""
+"""How a training run stands, read from its folder: nobody has to be asked, and nothing has to have been
+started here.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,19 @@ from ..errors import OptionError
 from ..training.config import TrainConfig
 from ..training.run import RunFolder
 
-CONSOLE = "console.txt"         # in the run's folder: what its process said
+CONSOLE = "console.txt"  # in the run's folder: what its process said
 _SAID = "diffusion-studio: "
-_BAR = re.compile(r"(?P<seen>[\d.]+[kMG]?)/[\d.]+[kMG]? \[[\d:]+<(?P<left>[\d:?]+), +(?P<rate>[\d.?]+[kMG]?)img/s"
-                  r"(?:, loss=(?P<loss>[\d.]+))?")
+_BAR = re.compile(
+    r"(?P<seen>[\d.]+[kMG]?)/[\d.]+[kMG]? \[[\d:]+<(?P<left>[\d:?]+), +(?P<rate>[\d.?]+[kMG]?)img/s"
+    r"(?:, loss=(?P<loss>[\d.]+))?"
+)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What a run's progress bar last said: images seen, time left and images per second as it writes them; and the losses
-    (images seen, loss) of this session."""
+    """What a run's progress bar last said: images seen, time left and images per second as it writes them;
+    and the losses (images seen, loss) of this session.
+    """
 
     seen: int
     left: str
@@ -31,7 +36,9 @@ class Bar:
 
 @dataclass(frozen=True)
 class RunState:
-    """How a run stands. `rows` are those of its log; `samples` its sheets, the newest last; `said` the error it ended with."""
+    """How a run stands. `rows` are those of its log; `samples` its sheets, the newest last; `said` the
+    error it ended with.
+    """
 
     name: str
     config: TrainConfig
@@ -41,13 +48,16 @@ class RunState:
     model: Path | None
     said: str
     bar: Bar | None = None
-    known: bool = True              # whether `config` is the run's own
+    known: bool = True  # whether `config` is the run's own
 
     @property
     def seen(self) -> int:
         """Images seen, as far as is known."""
-        return max(int(self.rows[-1]["seen"]) if self.rows else 0, self.bar.seen if self.bar else 0,
-                   self.config.images if self.finished else 0)
+        return max(
+            int(self.rows[-1]["seen"]) if self.rows else 0,
+            self.bar.seen if self.bar else 0,
+            self.config.images if self.finished else 0,
+        )
 
     @property
     def finished(self) -> bool:
@@ -65,13 +75,26 @@ def read_state(folder: Path, running: bool) -> RunState:
     run = RunFolder(folder)
     try:
         config, known = run.config(), True
-    except (OptionError, OSError):                  # before its first step: the data is still being read
+    except (OptionError, OSError):  # before its first step: the data is still being read
         config, known = TrainConfig(), False
     model = run.export_path(config.kind)
-    samples = sorted(run.samples.glob("*.png"), key=lambda path: path.stat().st_mtime) if run.samples.is_dir() else []
+    samples = (
+        sorted(run.samples.glob("*.png"), key=lambda path: path.stat().st_mtime)
+        if run.samples.is_dir()
+        else []
+    )
     console = _tail(folder / CONSOLE)
-    return RunState(folder.name, config, running, tuple(_rows(run.log_path)), tuple(samples),
-                    model if model.is_file() else None, "" if running else _error(console), _bar(console), known)
+    return RunState(
+        folder.name,
+        config,
+        running,
+        tuple(_rows(run.log_path)),
+        tuple(samples),
+        model if model.is_file() else None,
+        "" if running else _error(console),
+        _bar(console),
+        known,
+    )
 
 
 def _rows(log: Path) -> list[dict[str, float]]:
@@ -79,7 +102,7 @@ def _rows(log: Path) -> list[dict[str, float]]:
         text = log.read_text("utf-8")
     except OSError:
         return []
-    whole = text[:text.rfind("\n") + 1].splitlines()            # the last line may be under way
+    whole = text[: text.rfind("\n") + 1].splitlines()  # the last line may be under way
     found = []
     for row in csv.DictReader(whole):
         try:

@@ -1,7 +1,9 @@
-"""Training runs as child processes of the same command line: they outlive the page, and their folder tells how they stand.
+"""Training runs as child processes of the same command line: they outlive the page, and their folder tells
+how they stand.
 
-A run's folder is what `diffusion-studio train` makes, and in it `process.json` (who trains) and `console.txt` (what it said).
-So a run that was started before the app is seen, stopped and resumed like one that the app started.
+A run's folder is what `diffusion-studio train` makes, and in it `process.json` (who trains) and `console.txt`
+(what it said). So a run that was started before the app is seen, stopped and resumed like one that the app
+started.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from ..training.run import RunFolder
 from .closing import at_end
 from .run_state import CONSOLE, RunState, read_state
 
-NICE = 10                       # whoever generates pictures comes first
-PATIENCE = 60.0                 # seconds for a run to save itself when the app ends
+NICE = 10  # whoever generates pictures comes first
+PATIENCE = 60.0  # seconds for a run to save itself when the app ends
 _PROCESS = "process.json"
 
 
@@ -57,9 +59,19 @@ class Runs:
     def resume(self, name: str, sample_every: int, save_every: int) -> None:
         """Go on with a run from its last checkpoint."""
         folder = self._folder(name)
-        RunFolder(folder).config()                  # says what is wrong with it
-        self._spawn(folder, ["train", "--resume", str(folder.resolve()), "--sample-every", str(sample_every),
-                             "--save-every", str(save_every)])
+        RunFolder(folder).config()  # says what is wrong with it
+        self._spawn(
+            folder,
+            [
+                "train",
+                "--resume",
+                str(folder.resolve()),
+                "--sample-every",
+                str(sample_every),
+                "--save-every",
+                str(save_every),
+            ],
+        )
 
     def stop(self, name: str) -> None:
         """Ask a run to finish its step, save and end."""
@@ -99,22 +111,31 @@ class Runs:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with (folder / CONSOLE).open("wb") as console:
-                    child = subprocess.Popen([sys.executable, "-m", "diffusion_studio", *words], stdin=subprocess.DEVNULL,
-                                             stdout=console, stderr=subprocess.STDOUT, start_new_session=True)
+                    child = subprocess.Popen(
+                        [sys.executable, "-m", "diffusion_studio", *words],
+                        stdin=subprocess.DEVNULL,
+                        stdout=console,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                    )
                 about = {"pid": child.pid, "started": _started(child.pid)}
                 files.write_text(folder / _PROCESS, json.dumps(about))
             except OSError as error:
-                raise StudioError(f"Training cannot be started in {folder} ({error.strerror}). Free space there, or choose another "
-                                  "folder with --runs.") from error
+                raise StudioError(
+                    f"Training cannot be started in {folder} ({error.strerror}). Free space there, or choose "
+                    "another folder with --runs."
+                ) from error
             if hasattr(os, "setpriority"):
                 try:
                     os.setpriority(os.PRIO_PROCESS, child.pid, NICE)
-                except OSError:                     # it has ended already, or may not be slowed: its console says the rest
+                except OSError:  # it has ended already, or may not be slowed: its console says the rest
                     pass
             self._own[folder.name] = child
 
     def _process(self, name: str) -> int | None:
-        """The number of the process that trains a run; None where there is none, or another has its number by now."""
+        """The number of the process that trains a run; None where there is none, or another has its number
+        by now.
+        """
         if (child := self._own.get(name)) is not None:
             return child.pid if child.poll() is None else None
         try:
@@ -134,7 +155,10 @@ def fitting(config: TrainConfig) -> tuple[int, int]:
 
 def free_name(wanted: str, taken: list[str]) -> str:
     """The name, as a folder may have it, with a number behind it where it is taken."""
-    base = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in wanted).strip("-")[:60] or "run"
+    base = (
+        "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in wanted).strip("-")[:60]
+        or "run"
+    )
     names = (base if k == 1 else f"{base}-{k}" for k in range(1, len(taken) + 2))
     return next(name for name in names if name not in taken)
 

@@ -31,9 +31,11 @@ def own_folder() -> Path:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=usual)).resolve()
     except OSError as error:
         where = f"The folder {named!r} that {NAMED} names" if named else "The folder for temporary files"
-        raise OptionError(f"{where} cannot be used ({why(error)}). Name one in {NAMED} that you may write to"
-                          f"{', or unset it' if named else ''}.") from error
-    lock = _locked(folder)                                  # open until the process ends
+        raise OptionError(
+            f"{where} cannot be used ({why(error)}). Name one in {NAMED} that you may write to"
+            f"{', or unset it' if named else ''}."
+        ) from error
+    lock = _locked(folder)  # open until the process ends
     cache = folder / "gradio"
     cache.mkdir()
     os.environ[NAMED] = str(cache)
@@ -64,7 +66,7 @@ def _locked(folder: Path) -> int | None:
     """
     try:
         import fcntl
-    except ImportError:                                     # Windows
+    except ImportError:  # Windows
         return None
     with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)

@@ -21,15 +21,17 @@ from .store import RunStore
 from .train_tab import TrainTab
 
 TITLE = "Diffusion Studio"
-KEEP_FILES = (600, 3600)                # look for stale files every 10 minutes, delete those older than an hour
+KEEP_FILES = (600, 3600)  # look for stale files every 10 minutes, delete those older than an hour
 
 
 def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.Blocks:
     """The app's Blocks; its networks run in `compute`, and visitors may do what `hosting` says."""
     store = RunStore()
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True) as page:
-        gr.HTML(f"<h1>{TITLE}</h1><p>Watch a diffusion model turn noise into pictures, step by step.</p>",
-                elem_id="title")
+        gr.HTML(
+            f"<h1>{TITLE}</h1><p>Watch a diffusion model turn noise into pictures, step by step.</p>",
+            elem_id="title",
+        )
         with gr.Tabs() as tabs:
             with gr.Tab("Generate", id="generate"):
                 generate = GenerateTab(studio, store, compute)
@@ -37,8 +39,11 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
             def use(name: str) -> dict[Any, Any]:
                 """Updates that make a model the chosen one and show the Generate tab."""
                 names = dict.fromkeys([*(card.name for card in studio.models()), name])
-                return {**generate.settings.show(studio.recipe(name)), tabs: gr.Tabs(selected="generate"),
-                        generate.settings.model: gr.update(choices=list(names), value=name)}
+                return {
+                    **generate.settings.show(studio.recipe(name)),
+                    tabs: gr.Tabs(selected="generate"),
+                    generate.settings.model: gr.update(choices=list(names), value=name),
+                }
 
             used = [*generate.settings.outputs(), tabs]
             with gr.Tab("Points", id="points"):
@@ -49,11 +54,18 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
                 train = TrainTab(studio, hosting, use, used)
             train.connect_tab(train_tab)
         endpoints(studio, compute, store)
-        page.load(generate.restore_from_link, None, generate.settings.outputs(), show_progress="hidden",
-                  api_visibility="private")         # queued, as warnings reach the page through the queue alone
+        page.load(
+            generate.restore_from_link,
+            None,
+            generate.settings.outputs(),
+            show_progress="hidden",
+            api_visibility="private",
+        )  # queued, as warnings reach the page through the queue alone
 
         if hosting.training:
-            page.load(train.load, None, train.loaded, queue=False, show_progress="hidden", api_visibility="private")
+            page.load(
+                train.load, None, train.loaded, queue=False, show_progress="hidden", api_visibility="private"
+            )
 
         def forget(request: gr.Request) -> None:
             store.forget(request.session_hash or "")
@@ -67,48 +79,90 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
 
 
 # A contrast of 4.5, as WCAG asks for, where the theme's own colours have less
-_LEGIBLE = {**dict.fromkeys(("body_text_color_subdued", "block_info_text_color"), "*neutral_500"),
-            **dict.fromkeys(("block_title_text_color", "block_label_text_color", "color_accent", "button_primary_background_fill",
-                             "button_primary_border_color", "checkbox_label_background_fill_selected"), "*primary_600"),
-            **dict.fromkeys(("button_primary_background_fill_hover", "button_primary_border_color_hover"), "*primary_700")}
+_LEGIBLE = {
+    **dict.fromkeys(("body_text_color_subdued", "block_info_text_color"), "*neutral_500"),
+    **dict.fromkeys(
+        (
+            "block_title_text_color",
+            "block_label_text_color",
+            "color_accent",
+            "button_primary_background_fill",
+            "button_primary_border_color",
+            "checkbox_label_background_fill_selected",
+        ),
+        "*primary_600",
+    ),
+    **dict.fromkeys(
+        ("button_primary_background_fill_hover", "button_primary_border_color_hover"), "*primary_700"
+    ),
+}
 
 
-def serve(studio: Studio, host: str | None = None, port: int | None = None, share: bool = False,
-          open_browser: bool = False, hosting: Hosting = Hosting()) -> None:
-    """Launch the app and wait. Host and port None are Gradio's own choice (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
-    theme = gr.themes.Soft(primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"],
-                           font_mono=["ui-monospace", "monospace"]).set(**_LEGIBLE)
+def serve(
+    studio: Studio,
+    host: str | None = None,
+    port: int | None = None,
+    share: bool = False,
+    open_browser: bool = False,
+    hosting: Hosting = Hosting(),
+) -> None:
+    """Launch the app and wait. Host and port None are Gradio's own choice (GRADIO_SERVER_NAME,
+    GRADIO_SERVER_PORT).
+    """
+    theme = gr.themes.Soft(
+        primary_hue="indigo",
+        neutral_hue="slate",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(**_LEGIBLE)
     compute = Compute()
     page = build(studio, compute, hosting)
     try:
         with without_proxy(but_for_the_internet=share):
             page.queue(max_size=32).launch(
-                server_name=host, server_port=port, share=share, inbrowser=open_browser, theme=theme,
+                server_name=host,
+                server_port=port,
+                share=share,
+                inbrowser=open_browser,
+                theme=theme,
                 css_paths=[Path(__file__).with_name(name) for name in ("shell.css", "tabs.css")],
-                max_file_size=hosting.max_upload * 10**6, footer_links=["api", "settings"],
-                ssr_mode=False, allowed_paths=[str(studio.folder.resolve())], prevent_thread_lock=True)
-    except ImportError as error:                            # of the link that --share asks for
+                max_file_size=hosting.max_upload * 10**6,
+                footer_links=["api", "settings"],
+                ssr_mode=False,
+                allowed_paths=[str(studio.folder.resolve())],
+                prevent_thread_lock=True,
+            )
+    except ImportError as error:  # of the link that --share asks for
         if "socksio" not in str(error):
             raise
-        raise StudioError("The proxy that the environment names speaks SOCKS, which needs another package: "
-                          "pip install 'httpx[socks]'.") from error
+        raise StudioError(
+            "The proxy that the environment names speaks SOCKS, which needs another package: "
+            "pip install 'httpx[socks]'."
+        ) from error
     except ValueError as error:
         if "localhost is not accessible" not in str(error):
             raise
-        raise StudioError("The app cannot reach its own address. A proxy or a firewall is in the way: set no_proxy "
-                          "to localhost,127.0.0.1 or choose another address with --host.") from error
-    except (OSError, OverflowError) as error:               # the latter: it counts on beyond the last port
-        if isinstance(error, OSError) and "Cannot find empty port" not in str(error):   # no number tells it
+        raise StudioError(
+            "The app cannot reach its own address. A proxy or a firewall is in the way: set no_proxy "
+            "to localhost,127.0.0.1 or choose another address with --host."
+        ) from error
+    except (OSError, OverflowError) as error:  # the latter: it counts on beyond the last port
+        if isinstance(error, OSError) and "Cannot find empty port" not in str(error):  # no number tells it
             raise
-        raise OptionError(f"Port {port} is taken. Choose another with --port, or leave it out." if port else
-                          "None of the ports that are tried by default is free. Choose one with --port.") from error
+        raise OptionError(
+            f"Port {port} is taken. Choose another with --port, or leave it out."
+            if port
+            else "None of the ports that are tried by default is free. Choose one with --port."
+        ) from error
     ends_politely()
     compute.call(lambda: _warm_up(studio))
     page.block_thread()
 
 
 def _warm_up(studio: Studio) -> None:
-    """Load the first model and run one step once the page is up, so that the first click does not wait for it."""
+    """Load the first model and run one step once the page is up, so that the first click does not wait for
+    it.
+    """
     try:
         next(studio.stream(studio.recipe(studio.models()[0].name)))
     except StudioError as error:

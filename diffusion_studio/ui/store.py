@@ -11,9 +11,9 @@ from ..imaging.frame import Frame
 from ..runs.recipe import Recipe
 from ..runs.trajectory import Trajectory
 
-MAX_BYTES = 384 << 20               # of all runs together; the oldest go first
-MAX_RUN_BYTES = 96 << 20            # of one run; a longer one keeps every k-th frame
-MAX_RUNS_PER_VISITOR = 2            # besides the one that is compared with
+MAX_BYTES = 384 << 20  # of all runs together; the oldest go first
+MAX_RUN_BYTES = 96 << 20  # of one run; a longer one keeps every k-th frame
+MAX_RUNS_PER_VISITOR = 2  # besides the one that is compared with
 
 
 @dataclass
@@ -37,7 +37,7 @@ class RunStore:
         self.max_bytes = max_bytes
         self.max_run_bytes = max_run_bytes
         self._runs: OrderedDict[str, Run] = OrderedDict()
-        self._compared: dict[tuple[str, bool], str] = {}       # by visitor, of pictures and of points
+        self._compared: dict[tuple[str, bool], str] = {}  # by visitor, of pictures and of points
         self._lock = threading.Lock()
 
     def open(self, visitor: str, recipe: Recipe) -> str:
@@ -46,20 +46,24 @@ class RunStore:
         with self._lock:
             kept = self._compared.values()
             own = [k for k, run in self._runs.items() if run.visitor == visitor and k not in kept]
-            for old in own[:len(own) + 1 - MAX_RUNS_PER_VISITOR]:
+            for old in own[: len(own) + 1 - MAX_RUNS_PER_VISITOR]:
                 del self._runs[old]
             self._runs[key] = Run(visitor, recipe)
         return key
 
     def append(self, key: str, frame: Frame) -> int | None:
-        """Keep a frame and return its place among the kept ones; None where a long run skips it, or was freed."""
+        """Keep a frame and return its place among the kept ones; None where a long run skips it, or was
+        freed.
+        """
         with self._lock:
             run = self._runs.get(key)
             if run is None or not self._wanted(frame):
                 return None
             run.frames.append(frame)
             run.nbytes += frame.nbytes
-            while sum(r.nbytes for r in self._runs.values()) > self.max_bytes and next(iter(self._runs)) != key:
+            while (
+                sum(r.nbytes for r in self._runs.values()) > self.max_bytes and next(iter(self._runs)) != key
+            ):
                 self._runs.popitem(last=False)
             return len(run.frames) - 1
 

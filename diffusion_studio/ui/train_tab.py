@@ -1,4 +1,6 @@
-"""The Train tab: pictures and how long; then loss and samples as they come, stop, resume, and use in Generate."""
+"""The Train tab: pictures and how long; then loss and samples as they come, stop, resume, and use in
+Generate.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +23,30 @@ from .handlers import said
 from .hosting import Hosting
 from .runs import Runs, fitting, free_name
 
-HOSTED_PRESETS, HOSTED_SIZE, HOSTED_ARCHIVES = ("quick", "hour"), 64, 10     # what strangers may ask for
-MAX_UNPACKED, MAX_UNPACKED_HOSTED = 20_000, 300      # MB
-_BESIDE = ("data", "name", "size", "kind")           # of the configuration, shown above or not at all
-_SEEN = ("fit", "background", "colours")             # options that change what is read, besides the size
+HOSTED_PRESETS, HOSTED_SIZE, HOSTED_ARCHIVES = ("quick", "hour"), 64, 10  # what strangers may ask for
+MAX_UNPACKED, MAX_UNPACKED_HOSTED = 20_000, 300  # MB
+_BESIDE = ("data", "name", "size", "kind")  # of the configuration, shown above or not at all
+_SEEN = ("fit", "background", "colours")  # options that change what is read, besides the size
 # pictures of a folder that are decoded before the training
 _LOOKED = 200
-_TICK = 2.0                                          # seconds between two looks at a run
-_OFF = ("### Training is off here\nThe owner of this app can turn it on with `diffusion-studio serve --allow-training`. On your own "
-        "machine `python app.py` has it, and so has the command line: `diffusion-studio train --data FOLDER --out runs/mine`.")
+_TICK = 2.0  # seconds between two looks at a run
+_OFF = (
+    "### Training is off here\nThe owner of this app can turn it on with `diffusion-studio serve "
+    "--allow-training`. On your own machine `python app.py` has it, and so has the command line: "
+    "`diffusion-studio train --data FOLDER --out runs/mine`."
+)
 
 
 class TrainTab:
-    """Renders into the surrounding Blocks. `use(name)` gives the updates that make a model the chosen one of Generate."""
+    """Renders into the surrounding Blocks. `use(name)` gives the updates that make a model the chosen one
+    of Generate.
+    """
 
-    def __init__(self, studio: Studio, hosting: Hosting, use: Callable[[str], dict[Any, Any]], outputs: list[Any]) -> None:
+    def __init__(
+        self, studio: Studio, hosting: Hosting, use: Callable[[str], dict[Any, Any]], outputs: list[Any]
+    ) -> None:
         self.studio, self.hosting, self.use = studio, hosting, use
-        self.looks: dict[str, object] = {}          # the newest look into data of each visitor
+        self.looks: dict[str, object] = {}  # the newest look into data of each visitor
         if not hosting.training:
             gr.Markdown(_OFF)
             return
@@ -58,9 +67,14 @@ class TrainTab:
     def _render_data(self) -> None:
         gr.Markdown("### Train a model")
         names = self._data()
-        self.data = gr.Dropdown(names, value=names[0] if names else None, label="Pictures", elem_id="train-data",
-                                info="Data sets that are here, and what you dropped.",
-                                allow_custom_value=not self.hosting.hosted)
+        self.data = gr.Dropdown(
+            names,
+            value=names[0] if names else None,
+            label="Pictures",
+            elem_id="train-data",
+            info="Data sets that are here, and what you dropped.",
+            allow_custom_value=not self.hosting.hosted,
+        )
         self.zip = gr.File(
             label="Or drop a .zip of pictures", file_types=[".zip"], height=140, elem_id="train-zip"
         )
@@ -69,19 +83,33 @@ class TrainTab:
 
     def _render_settings(self) -> None:
         hosted = self.hosting.hosted
-        self.size = gr.Radio([(f"{size}x{size}", size) for size in SIZES if not hosted or size <= HOSTED_SIZE], value=32,
-                             label="Size", elem_id="train-size")
+        self.size = gr.Radio(
+            [(f"{size}x{size}", size) for size in SIZES if not hosted or size <= HOSTED_SIZE],
+            value=32,
+            label="Size",
+            elem_id="train-size",
+        )
         presets = [(one.title, name) for name, one in PRESETS.items() if not hosted or name in HOSTED_PRESETS]
-        self.preset = gr.Radio(presets, value="quick", label="How long",
-                               info=PRESETS["quick"].help, elem_id="train-preset")
-        self.name = gr.Textbox(label="Name", placeholder="like its pictures", elem_id="train-name", max_length=60)
+        self.preset = gr.Radio(
+            presets, value="quick", label="How long", info=PRESETS["quick"].help, elem_id="train-preset"
+        )
+        self.name = gr.Textbox(
+            label="Name", placeholder="like its pictures", elem_id="train-name", max_length=60
+        )
         self.go = gr.Button("Train", variant="primary", size="lg", elem_id="train-go")
-        with gr.Accordion("Advanced: every option of the training", open=False, elem_id="train-advanced",
-                          visible=not hosted):
+        with gr.Accordion(
+            "Advanced: every option of the training", open=False, elem_id="train-advanced", visible=not hosted
+        ):
             start = configured("quick", 32, self.data.value or TrainConfig.data, fit="crop")
-            self.options = OptionControls.render(TrainConfig, skip=_BESIDE, **{
-                name: {"value": value} for name, value in vars(start).items() if name not in _BESIDE}) if not hosted else \
-                OptionControls(TrainConfig)         # among them are paths, and sizes without end: not for strangers
+            self.options = (
+                OptionControls.render(
+                    TrainConfig,
+                    skip=_BESIDE,
+                    **{name: {"value": value} for name, value in vars(start).items() if name not in _BESIDE},
+                )
+                if not hosted
+                else OptionControls(TrainConfig)
+            )  # among them are paths, and sizes without end: not for strangers
 
     def _render_run(self) -> None:
         names = self.runs.names()
@@ -98,11 +126,25 @@ class TrainTab:
         shown = [self.view, self.stop, self.resume, self.use_it]
         chosen = {self.data, self.size, self.preset, self.name, *self.options.controls.values()}
         self.zip.upload(self._unpack, self.zip, [self.data, self.zip, self.archive], **private).success(
-            self._newest_look, self._looked_at, self.found, **private)
-        gr.on([self.data.input, self.size.input, *(one.change for one in self._how.values())],
-              self._newest_look, self._looked_at, self.found, trigger_mode="always_last", **private)
-        gr.on([self.preset.input, self.size.input], self._preset, [self.preset, self.size],
-              [self.preset, *self.options.controls.values()], queue=False, show_progress="hidden", **private)
+            self._newest_look, self._looked_at, self.found, **private
+        )
+        gr.on(
+            [self.data.input, self.size.input, *(one.change for one in self._how.values())],
+            self._newest_look,
+            self._looked_at,
+            self.found,
+            trigger_mode="always_last",
+            **private,
+        )
+        gr.on(
+            [self.preset.input, self.size.input],
+            self._preset,
+            [self.preset, self.size],
+            [self.preset, *self.options.controls.values()],
+            queue=False,
+            show_progress="hidden",
+            **private,
+        )
         self.go.click(self._train, chosen, [self.run, *shown], **private)
         self.stop.click(self._stop, self.run, shown, **private)
         self.resume.click(self._resume, self.run, shown, **private)
@@ -113,7 +155,10 @@ class TrainTab:
     def load(self) -> list[Any]:
         """Updates for a page that was just opened: the runs that there are by now, and the newest of them."""
         names = self.runs.names()
-        return [gr.Dropdown(choices=names, value=names[0] if names else None), *self._look(names[0] if names else None)]
+        return [
+            gr.Dropdown(choices=names, value=names[0] if names else None),
+            *self._look(names[0] if names else None),
+        ]
 
     @property
     def loaded(self) -> list[Any]:
@@ -121,7 +166,11 @@ class TrainTab:
         return [self.run, self.view, self.stop, self.resume, self.use_it]
 
     def _data(self) -> list[str]:
-        dropped = sorted(path.name for path in self.pictures.iterdir() if path.is_dir()) if self.pictures.is_dir() else []
+        dropped = (
+            sorted(path.name for path in self.pictures.iterdir() if path.is_dir())
+            if self.pictures.is_dir()
+            else []
+        )
         return [*dropped, *data.present()]
 
     @property
@@ -137,8 +186,13 @@ class TrainTab:
     def connect_tab(self, tab: gr.Tab) -> None:
         """Look into the data that is chosen when the tab is first opened."""
         if self.hosting.training:
-            tab.select(self._first_look, {*self._looked_at, self.found}, self.found, show_progress="hidden",
-                       api_visibility="private")
+            tab.select(
+                self._first_look,
+                {*self._looked_at, self.found},
+                self.found,
+                show_progress="hidden",
+                api_visibility="private",
+            )
 
     def forget(self, visitor: str) -> None:
         """Free what is kept of a visitor whose page has closed."""
@@ -173,7 +227,9 @@ class TrainTab:
     @said
     def _unpack(self, path: str) -> list[Any]:
         if self.hosting.hosted and len(self._data()) - len(data.present()) >= HOSTED_ARCHIVES:
-            raise DataError("There are too many archives here already. Train on your own machine: diffusion-studio serve.")
+            raise DataError(
+                "There are too many archives here already. Train on your own machine: diffusion-studio serve."
+            )
         name = free_name(Path(path).stem, self._data())
         most = MAX_UNPACKED_HOSTED if self.hosting.hosted else MAX_UNPACKED
         try:
@@ -193,10 +249,13 @@ class TrainTab:
             raise DataError("Choose pictures, or drop a zip of them.")
         self._allowed(source)
         given = {"name": (values[self.name] or "").strip(), "data": self._source(source)}
-        if self.hosting.hosted:                     # the menus' own values, whatever the page sends
+        if self.hosting.hosted:  # the menus' own values, whatever the page sends
             return configured(values[self.preset], values[self.size], fit="crop", **given)
-        return build(TrainConfig, {**self.options.read(values), "size": values[self.size], **given},
-                     "option of the training")
+        return build(
+            TrainConfig,
+            {**self.options.read(values), "size": values[self.size], **given},
+            "option of the training",
+        )
 
     def _allowed(self, name: str) -> None:
         if self.hosting.hosted and name not in self._data():
@@ -230,8 +289,10 @@ class TrainTab:
     def _use(self, name: str | None) -> dict[Any, Any]:
         state = self.runs.state(self._chosen(name))
         if state.model is None:
-            raise OptionError(f"{state.name} has no checkpoint yet. The first is saved after {fitting(state.config)[1]:,} images, "
-                              "or when you press Stop.")
+            raise OptionError(
+                f"{state.name} has no checkpoint yet. The first is saved after {fitting(state.config)[1]:,} "
+                "images, or when you press Stop."
+            )
         return self.use(self.studio.open(state.model, name=state.name))
 
     def _chosen(self, name: str | None) -> str:
@@ -247,6 +308,9 @@ class TrainTab:
         if name not in self.runs.names():
             return [run_view.NOTHING, *(gr.Button(interactive=False) for _ in range(3))]
         state = self.runs.state(name)
-        return [run_view.view(state), gr.Button(interactive=state.running),
-                gr.Button(interactive=state.paused),        # where another trains, pressing it says which
-                gr.Button(interactive=state.model is not None)]
+        return [
+            run_view.view(state),
+            gr.Button(interactive=state.running),
+            gr.Button(interactive=state.paused),  # where another trains, pressing it says which
+            gr.Button(interactive=state.model is not None),
+        ]

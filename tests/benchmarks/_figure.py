@@ -1,4 +1,6 @@
-"""Panels side by side with one legend, log-log or from zero on, drawn with Pillow four times as large and scaled down."""
+"""Panels side by side with one legend, log-log or from zero on, drawn with Pillow four times as large and
+scaled down.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,41 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-WIDTH, HEIGHT, SHOWN = 1600, 1060, 2            # pixels of the file, shown at half that width
-FINE = 2                                        # drawn this much larger
+WIDTH, HEIGHT, SHOWN = 1600, 1060, 2  # pixels of the file, shown at half that width
+FINE = 2  # drawn this much larger
 TEXT = 26
-# Okabe and Ito's colours, told apart by those who see red and green alike, and two more; each with its own marker
-LIGHT = ("#000000", "#d55e00", "#0072b2", "#56b4e9", "#009e73", "#8c8c8c", "#cc79a7", "#7b3294", "#e69f00", "#8c510a", "#3d3d3d",
-         "#1b7837", "#c51b7d")
-DARK = ("#ffffff", "#ff8c42", "#4da6ff", "#9bd4f5", "#2fd6a3", "#8b949e", "#f0a6cf", "#c49bf0", "#ffc24d", "#d09a6a", "#d8d8d8",
-        "#7fd68f", "#ff7ac0")
+# Okabe and Ito's colours, told apart by those who see red and green alike, and two more; each with its own
+# marker
+LIGHT = (
+    "#000000",
+    "#d55e00",
+    "#0072b2",
+    "#56b4e9",
+    "#009e73",
+    "#8c8c8c",
+    "#cc79a7",
+    "#7b3294",
+    "#e69f00",
+    "#8c510a",
+    "#3d3d3d",
+    "#1b7837",
+    "#c51b7d",
+)
+DARK = (
+    "#ffffff",
+    "#ff8c42",
+    "#4da6ff",
+    "#9bd4f5",
+    "#2fd6a3",
+    "#8b949e",
+    "#f0a6cf",
+    "#c49bf0",
+    "#ffc24d",
+    "#d09a6a",
+    "#d8d8d8",
+    "#7fd68f",
+    "#ff7ac0",
+)
 MARKERS = ("disc", "square", "up", "down", "diamond", "ring", "box")
 
 
@@ -30,8 +59,8 @@ class Panel:
     title: str
     y_title: str
     curves: list[Curve]
-    most: float = 2.0                           # what is larger is above the panel
-    from_zero: bool = False                     # y evenly from 0 to `most`, x from 0 on and closer together as it grows
+    most: float = 2.0  # what is larger is above the panel
+    from_zero: bool = False  # y evenly from 0 to `most`, x from 0 on and closer together as it grows
 
 
 def draw(path: Path, panels: list[Panel], x_title: str, dark: bool) -> None:
@@ -44,7 +73,9 @@ def draw(path: Path, panels: list[Panel], x_title: str, dark: bool) -> None:
     for k, panel in enumerate(panels):
         pen.panel(panel, x_title, (15 + k * width + 115, 70, 15 + (k + 1) * width - 20, HEIGHT - legend - 90))
     pen.legend([curve.title for curve in panels[0].curves], HEIGHT - legend)
-    image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS).quantize(128, dither=Image.Dither.NONE).save(
+        path, optimize=True
+    )
 
 
 def _below(one: tuple[float, float], other: tuple[float, float], top: float) -> tuple[float, float]:
@@ -74,16 +105,24 @@ class _Pen:
         self.drawing, self.ink, self.grid, self.colours = drawing, ink, grid, colours
 
     def line(self, points: list[tuple[float, float]], colour: str, width: float) -> None:
-        self.drawing.line([(x * FINE, y * FINE) for x, y in points], colour, round(width * FINE), joint="curve")
+        self.drawing.line(
+            [(x * FINE, y * FINE) for x, y in points], colour, round(width * FINE), joint="curve"
+        )
 
     def text(self, at: tuple[float, float], text: str, anchor: str = "mm", size: int = TEXT) -> None:
-        self.drawing.text((at[0] * FINE, at[1] * FINE), text, self.ink, ImageFont.load_default(size * FINE), anchor)
+        self.drawing.text(
+            (at[0] * FINE, at[1] * FINE), text, self.ink, ImageFont.load_default(size * FINE), anchor
+        )
 
     def marker(self, at: tuple[float, float], number: int) -> None:
         (x, y), r, colour = at, 8.0, self.colours[number % len(self.colours)]
         kind = MARKERS[number % len(MARKERS)]
-        shapes = {"up": [(0, -1.2), (1.1, 0.8), (-1.1, 0.8)], "down": [(0, 1.2), (1.1, -0.8), (-1.1, -0.8)],
-                  "diamond": [(0, -1.3), (1.1, 0), (0, 1.3), (-1.1, 0)], "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)]}
+        shapes = {
+            "up": [(0, -1.2), (1.1, 0.8), (-1.1, 0.8)],
+            "down": [(0, 1.2), (1.1, -0.8), (-1.1, -0.8)],
+            "diamond": [(0, -1.3), (1.1, 0), (0, 1.3), (-1.1, 0)],
+            "square": [(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+        }
         shapes["box"] = shapes["square"]
         if kind in ("disc", "ring"):
             box = [(x - r) * FINE, (y - r) * FINE, (x + r) * FINE, (y + r) * FINE]
@@ -107,8 +146,10 @@ class _Pen:
             y_low, y_high = math.floor(y_low * 2) / 2, min(math.ceil(y_high * 2) / 2, math.log10(panel.most))
             x_low, x_high = math.log10(x_low * 0.88), math.log10(x_high * 1.14)
             x_ticks = {x: str(x) for x in (5, 10, 20, 50, 100, 200) if x_low <= math.log10(x) <= x_high}
-            y_ticks = {10.0**power: {0: "1", -1: "0.1", -2: "0.01", -3: "0.001"}.get(power, f"1e{power}")
-                       for power in range(math.ceil(y_low), math.floor(y_high) + 1)}
+            y_ticks = {
+                10.0**power: {0: "1", -1: "0.1", -2: "0.01", -3: "0.001"}.get(power, f"1e{power}")
+                for power in range(math.ceil(y_low), math.floor(y_high) + 1)
+            }
 
         def place(x: float, y: float) -> tuple[float, float]:
             across = (x_at(x) - x_low) / (x_high - x_low)
@@ -131,7 +172,11 @@ class _Pen:
             placed = [place(*point) for point in curve.points]
             for one, other in zip(placed, placed[1:]):
                 if max(one[1], other[1]) > top:
-                    self.line([_below(one, other, top), _below(other, one, top)], self.colours[number % len(self.colours)], 3.5)
+                    self.line(
+                        [_below(one, other, top), _below(other, one, top)],
+                        self.colours[number % len(self.colours)],
+                        3.5,
+                    )
         for number, curve in enumerate(panel.curves):
             for at in (place(*point) for point in curve.points):
                 if at[1] >= top:
@@ -143,7 +188,9 @@ class _Pen:
         label = Image.new("L", (math.ceil(wide) + 8, math.ceil(high) + 8))
         ImageDraw.Draw(label).text((4, 4), text, 255, font)
         label = label.rotate(90, expand=True)
-        self.drawing.bitmap((at[0] * FINE - label.width / 2, at[1] * FINE - label.height / 2), label, self.ink)
+        self.drawing.bitmap(
+            (at[0] * FINE - label.width / 2, at[1] * FINE - label.height / 2), label, self.ink
+        )
 
     def legend(self, titles: list[str], top: float) -> None:
         columns = 5

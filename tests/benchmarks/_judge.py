@@ -1,4 +1,6 @@
-"""Who sees the label of a picture: a small network on its pixels, or, for photographs, a linear one on features."""
+"""Who sees the label of a picture: a small network on its pixels, or, for photographs, a linear one on
+features.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import argparse
 from collections.abc import Callable
 
 import numpy as np
-from _timing import ROOT             # noqa: F401  first of what is the project's, as it puts this checkout on the path
+from _timing import ROOT  # noqa: F401  first of what is the project's, as it puts this checkout on the path
 from tqdm import tqdm
 
 from diffusion_studio.data import ImageData
@@ -16,15 +18,21 @@ from diffusion_studio.metrics.features import Features
 from diffusion_studio.metrics.session import Seen, chosen
 
 PIXELS, FEATURES = "pixels", "features"
-Judge = Callable[[np.ndarray], np.ndarray]          # (N, H, W, C) uint8 -> (N,) labels
+Judge = Callable[[np.ndarray], np.ndarray]  # (N, H, W, C) uint8 -> (N,) labels
 
 
 def add_judge(parser: argparse.ArgumentParser) -> None:
     """The flags of `judge_of`, which reads `cache` and `judge_seed` besides."""
-    parser.add_argument("--judge", choices=(PIXELS, FEATURES), default=PIXELS,
-                        help="a small network on pixels, or a linear one on EfficientNet-Lite0's features (for photographs)")
+    parser.add_argument(
+        "--judge",
+        choices=(PIXELS, FEATURES),
+        default=PIXELS,
+        help="a small network on pixels, or a linear one on EfficientNet-Lite0's features (for photographs)",
+    )
     parser.add_argument("--feature-weights", help="of EfficientNet-Lite0; by default from their usual place")
-    parser.add_argument("--real", type=int, help="how many real pictures a judge of features learns from; by default all")
+    parser.add_argument(
+        "--real", type=int, help="how many real pictures a judge of features learns from; by default all"
+    )
 
 
 def judge_of(train: ImageData, asked: argparse.Namespace) -> Judge:

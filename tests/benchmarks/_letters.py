@@ -49,8 +49,7 @@ def split_caption(caption: str) -> tuple[int, str]:
     if colour not in COLOURS or not look or look_of(look) not in LOOKS:
         raise DataError(
             f"A caption is one of the colours {', '.join(COLOURS)}, and a look that ends in "
-            f"{', '.join(LOOKS)}; "
-            f"got {caption!r}. Give the file that scripts/letters_data.py wrote."
+            f"{', '.join(LOOKS)}; got {caption!r}. Give the file that scripts/letters_data.py wrote."
         )
     return COLOUR_NAMES.index(colour), look
 

@@ -11,7 +11,9 @@ import httpx
 
 
 class Page:
-    """One visitor. Settings are those the page starts with, but for what `run` is given by a control's elem_id."""
+    """One visitor. Settings are those the page starts with, but for what `run` is given by a control's
+    elem_id.
+    """
 
     def __init__(self, address: str) -> None:
         self.http = httpx.Client(base_url=f"{address}/gradio_api", timeout=120)
@@ -20,7 +22,9 @@ class Page:
         parts = {one["id"]: one for one in config["components"]}
         named = {one["props"].get("elem_id"): one["id"] for one in config["components"]}
         self.player = named["player"]
-        click = next(d for d in config["dependencies"] if [named["generate"], "click"] in map(list, d["targets"]))
+        click = next(
+            d for d in config["dependencies"] if [named["generate"], "click"] in map(list, d["targets"])
+        )
         self.event, self.inputs = click["id"], click["inputs"]
         self.values = {one: parts[one]["props"].get("value") for one in self.inputs}
         self.named = named
@@ -28,8 +32,14 @@ class Page:
     def run(self, **settings: Any) -> int:
         """Generate, pull every frame while it runs as the page does, and return how many there were."""
         values = {**self.values, **{self.named[name]: value for name, value in settings.items()}}
-        self.http.post("/queue/join", json={"data": [values[one] for one in self.inputs], "fn_index": self.event,
-                                            "session_hash": self.session}).raise_for_status()
+        self.http.post(
+            "/queue/join",
+            json={
+                "data": [values[one] for one in self.inputs],
+                "fn_index": self.event,
+                "session_hash": self.session,
+            },
+        ).raise_for_status()
         tick: dict[str, Any] = {}
         arrived, pulled = threading.Condition(), []
         puller = threading.Thread(target=self._pull, args=(tick, arrived, pulled))
@@ -62,7 +72,13 @@ class Page:
                 places = list(range(len(pulled), tick.get("kept", -1) + 1))
                 if not places:
                     return
-            answer = self.http.post("/component_server", json={
-                "data": [tick["run"], places], "fn_name": "frames", "component_id": self.player,
-                "session_hash": self.session}).json()
+            answer = self.http.post(
+                "/component_server",
+                json={
+                    "data": [tick["run"], places],
+                    "fn_name": "frames",
+                    "component_id": self.player,
+                    "session_hash": self.session,
+                },
+            ).json()
             pulled.extend(place for place, *_ in answer)

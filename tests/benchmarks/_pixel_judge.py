@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
-from diffusion_studio.imaging import arrays as images
 from diffusion_studio.checkpoint.atomic import write_tensors
+from diffusion_studio.imaging import arrays as images
 
 BATCH, PEAK_LR = 128, 3e-3
 GRAIN = 0.06  # the most noise that the judge is trained to look past, pixels in [-1, 1]

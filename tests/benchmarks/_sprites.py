@@ -1,7 +1,8 @@
-"""What can be said of role-playing sprites and their captions without a network: slots, pairs, backgrounds, palettes.
+"""What can be said of role-playing sprites and their captions without a network: slots, pairs, backgrounds,
+palettes.
 
-A caption names parts in one order: body, armour, legs, cloak, boots, head, hair, weapon, shield. All but the first may be
-missing. Pictures are (N, H, W, 3) uint8 on black.
+A caption names parts in one order: body, armour, legs, cloak, boots, head, hair, weapon, shield. All but the
+first may be missing. Pictures are (N, H, W, 3) uint8 on black.
 """
 
 from __future__ import annotations
@@ -16,20 +17,24 @@ import torch
 from diffusion_studio.errors import DataError
 
 SLOTS = ("body", "armour", "legs", "cloak", "boots", "head", "hair", "weapon", "shield")
-NOTHING = ""                    # the name of an empty slot
-NEAR_BLACK = 16                 # of real sprites' pixels 0.05 % are darker and not black, of noise around black most
-OFF_PALETTE = 12                # a shade this far from every real one (Euclidean, RGB in 0 to 255) is a new one
+NOTHING = ""  # the name of an empty slot
+NEAR_BLACK = 16  # of real sprites' pixels 0.05 % are darker and not black, of noise around black most
+OFF_PALETTE = 12  # a shade this far from every real one (Euclidean, RGB in 0 to 255) is a new one
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """`names` of the parts that each slot can hold, and `seen` (N, slots), each sprite's part as an index into them."""
+    """`names` of the parts that each slot can hold, and `seen` (N, slots), each sprite's part as an index
+    into them.
+    """
 
     names: tuple[tuple[str, ...], ...]
     seen: np.ndarray
 
     def of(self, captions: Sequence[str]) -> np.ndarray:
-        """(N, slots) indices of other captions of the same parts. Raises `DataError` for a part that is not known."""
+        """(N, slots) indices of other captions of the same parts. Raises `DataError` for a part that is
+        not known.
+        """
         kinds = {name: k for k in range(2, len(SLOTS)) for name in self.names[k] if name}
         where = [_places(names) for names in self.names]
         return np.array([_row(parts(caption), kinds, where) for caption in captions])
@@ -38,9 +43,10 @@ class Attributes:
 def attributes(captions: Sequence[str]) -> Attributes:
     """Which part fills which slot, read off the captions themselves.
 
-    Boots, cloaks, hair and shields say what they are. Of the others, armour is what is never named later than second; legs
-    are what comes third or later and before a cloak or boots in any caption, weapons what comes after hair in any, and what
-    is left is worn on the head. One name can be armour and legs: armour too is what has legs right behind it.
+    Boots, cloaks, hair and shields say what they are. Of the others, armour is what is never named later than
+    second; legs are what comes third or later and before a cloak or boots in any caption, weapons what comes
+    after hair in any, and what is left is worn on the head. One name can be armour and legs: armour too is
+    what has legs right behind it.
     """
     split = [parts(caption) for caption in captions]
     later = {part for one in split for part in one[2:]}
@@ -50,17 +56,24 @@ def attributes(captions: Sequence[str]) -> Attributes:
     for one in split:
         said = [kinds.get(part) for part in one[2:]]
         for k, part in enumerate(one[2:]):
-            if said[k] is None and before_legs & {*said[k + 1:]}:
+            if said[k] is None and before_legs & {*said[k + 1 :]}:
                 legs.add(part)
             if said[k] is None and after_hair in said[:k]:
                 weapons.add(part)
     if both := legs & weapons:
-        raise DataError(f"The captions have {sorted(both)[0]!r} both before boots and after hair, so its slot is not known.")
+        raise DataError(
+            f"The captions have {sorted(both)[0]!r} both before boots and after hair, so its slot is not "
+            "known."
+        )
     for part in later - kinds.keys():
         kinds[part] = SLOTS.index("legs" if part in legs else "weapon" if part in weapons else "head")
-    armours = {one[1] for one in split if one[1:2] and (one[1] not in later or one[2:3] and {one[1], one[2]} <= legs)}
+    armours = {
+        one[1] for one in split if one[1:2] and (one[1] not in later or one[2:3] and {one[1], one[2]} <= legs)
+    }
     names = [tuple(sorted({one[0] for one in split})), (NOTHING, *sorted(armours))]
-    names += [(NOTHING, *sorted(part for part, kind in kinds.items() if kind == k)) for k in range(2, len(SLOTS))]
+    names += [
+        (NOTHING, *sorted(part for part, kind in kinds.items() if kind == k)) for k in range(2, len(SLOTS))
+    ]
     where = [_places(some) for some in names]
     return Attributes(tuple(names), np.array([_row(one, kinds, where) for one in split]))
 
@@ -86,27 +99,39 @@ def _row(caption: Sequence[str], kinds: dict[str, int], where: Sequence[dict[str
     for k, part in enumerate(caption[1:]):
         kind = 1 if k == 0 and part in where[1] else kinds.get(part)
         if kind is None or found[kind]:
-            raise DataError(f"{', '.join(caption)!r} has {part!r}, " + ("which is known for no slot." if kind is None else
-                            f"a second part for the slot {SLOTS[kind]}."))
+            raise DataError(
+                f"{', '.join(caption)!r} has {part!r}, "
+                + (
+                    "which is known for no slot."
+                    if kind is None
+                    else f"a second part for the slot {SLOTS[kind]}."
+                )
+            )
         found[kind] = part
     if found[0] not in where[0]:
-        raise DataError(f"{', '.join(caption)!r} begins with {found[0]!r}, which is none of the bodies: "
-                        f"{', '.join(where[0])}.")
+        raise DataError(
+            f"{', '.join(caption)!r} begins with {found[0]!r}, which is none of the bodies: "
+            f"{', '.join(where[0])}."
+        )
     return [names[part] for names, part in zip(where, found)]
 
 
 def pairs(known: Attributes, seen: np.ndarray | None = None) -> list[tuple[str, str]]:
     """(body, armour) of each sprite."""
-    return [(known.names[0][body], known.names[1][armour]) for body, armour, *_ in (known.seen if seen is None else seen)]
+    return [
+        (known.names[0][body], known.names[1][armour])
+        for body, armour, *_ in (known.seen if seen is None else seen)
+    ]
 
 
-def asked_pairs(captions: Sequence[str], known: Attributes, held: Set[tuple[str, str]], count: int,
-                seed: int) -> tuple[list[str], list[str]]:
+def asked_pairs(
+    captions: Sequence[str], known: Attributes, held: Set[tuple[str, str]], count: int, seed: int
+) -> tuple[list[str], list[str]]:
     """(captions with held-out pairs of body and armour, as many with seen pairs).
 
-    The first are real captions, one of each pair in turn. The second are the same ones with their bodies dealt out anew, so
-    that every pair is one of those in training: both lists have the same bodies, armours and other parts, and differ in
-    nothing but which go together. Raises `DataError` where that cannot be.
+    The first are real captions, one of each pair in turn. The second are the same ones with their bodies
+    dealt out anew, so that every pair is one of those in training: both lists have the same bodies, armours
+    and other parts, and differ in nothing but which go together. Raises `DataError` where that cannot be.
     """
     chance = np.random.default_rng(seed)
     own, by_pair = pairs(known), {}
@@ -116,20 +141,28 @@ def asked_pairs(captions: Sequence[str], known: Attributes, held: Set[tuple[str,
     held_out = [one for one in by_pair if one in held]
     seen = by_pair.keys() - held
     if not held_out or not seen:
-        raise DataError(f"Of {len(by_pair)} pairs of body and armour in the captions {len(held_out)} are held out; a "
-                        "comparison needs pairs of both kinds.")
+        raise DataError(
+            f"Of {len(by_pair)} pairs of body and armour in the captions {len(held_out)} are held out; a "
+            "comparison needs pairs of both kinds."
+        )
     turns = [(held_out[k % len(held_out)], k // len(held_out)) for k in range(count)]
     asked = [by_pair[one][turn % len(by_pair[one])] for one, turn in turns]
     bodies = [body for (body, _), _ in turns]
-    dealt = matching([[k for k in chance.permutation(count) if (bodies[k], armour) in seen] for (_, armour), _ in turns])
+    dealt = matching(
+        [[k for k in chance.permutation(count) if (bodies[k], armour) in seen] for (_, armour), _ in turns]
+    )
     if dealt is None:
-        raise DataError(f"The bodies of {count} captions with held-out pairs cannot be dealt so that all pairs are seen "
-                        "ones. Ask for another number of pictures, or another choice.")
+        raise DataError(
+            f"The bodies of {count} captions with held-out pairs cannot be dealt so that all pairs are seen "
+            "ones. Ask for another number of pictures, or another choice."
+        )
     return asked, [", ".join([bodies[k], *parts(caption)[1:]]) for k, caption in zip(dealt, asked)]
 
 
 def matching(choices: Sequence[Sequence[int]]) -> list[int] | None:
-    """One of its own choices for each, no choice twice (Kuhn's augmenting paths); None where there is no such dealing."""
+    """One of its own choices for each, no choice twice (Kuhn's augmenting paths); None where there is no
+    such dealing.
+    """
     taken: dict[int, int] = {}
 
     def place(one: int, tried: set[int]) -> bool:
@@ -158,7 +191,9 @@ def black_backgrounds(pictures: np.ndarray, empty: np.ndarray) -> float:
 
 
 def near_black(pictures: np.ndarray) -> float:
-    """The share of pixels that are not black, but so nearly that no real part is painted so: dirt on the background."""
+    """The share of pixels that are not black, but so nearly that no real part is painted so: dirt on the
+    background.
+    """
     brightest = pictures.max(axis=3)
     return float(((brightest > 0) & (brightest < NEAR_BLACK)).mean())
 
@@ -177,24 +212,32 @@ def palette(real: np.ndarray) -> np.ndarray:
 def palette_figures(pictures: np.ndarray, known: np.ndarray) -> dict[str, float]:
     """How clean the colours are, as means over the pictures' pixels that are not black (`even`: over all):
 
-    `distance` to the nearest known colour, Euclidean in RGB from 0 to 255; the share `off` that is farther than OFF_PALETTE;
-    the median number of `distinct` colours of a picture; and the share `even` of pairs of neighbours with one colour.
+    `distance` to the nearest known colour, Euclidean in RGB from 0 to 255; the share `off` that is farther
+    than OFF_PALETTE; the median number of `distinct` colours of a picture; and the share `even` of pairs of
+    neighbours with one colour.
     """
     code = colours(pictures)
     used, count = np.unique(code[code > 0], return_counts=True)
     distances = _to_palette(np.stack([used >> 16, used >> 8 & 255, used & 255], axis=1), known)
     pairs = code[:, 1:] == code[:, :-1], code[:, :, 1:] == code[:, :, :-1]
     mean = (lambda of: np.average(of, weights=count)) if len(used) else (lambda of: math.nan)
-    return {name: float(value) for name, value in {
-        "distance": mean(distances), "off": mean(distances > OFF_PALETTE),
-        "distinct": np.median([len(np.unique(one)) for one in code]),
-        "even": np.mean([one.mean() for one in pairs])}.items()}
+    return {
+        name: float(value)
+        for name, value in {
+            "distance": mean(distances),
+            "off": mean(distances > OFF_PALETTE),
+            "distinct": np.median([len(np.unique(one)) for one in code]),
+            "even": np.mean([one.mean() for one in pairs]),
+        }.items()
+    }
 
 
 def _to_palette(wanted: np.ndarray, known: np.ndarray) -> np.ndarray:
     """(K,) distances of (K, 3) colours to the nearest of the known ones."""
     near = torch.from_numpy(known.astype(np.float32))
     exact = "donot_use_mm_for_euclid_dist"
-    found = [torch.cdist(torch.from_numpy(part.astype(np.float32)), near, compute_mode=exact).amin(1)
-             for part in np.split(wanted, range(4096, len(wanted), 4096))]
+    found = [
+        torch.cdist(torch.from_numpy(part.astype(np.float32)), near, compute_mode=exact).amin(1)
+        for part in np.split(wanted, range(4096, len(wanted), 4096))
+    ]
     return torch.cat(found).numpy()

@@ -1,27 +1,37 @@
 """Which style an emoji is drawn in, by its colours and its edges: artists' palettes, outlines and shading.
 
-A linear judge of both is right about emoji that it has never seen where networks on pixels, or on the features of
-photographs, mistake one in eight. Half of what it learns from is slightly noisy, as a model's flat areas are.
+A linear judge of both is right about emoji that it has never seen where networks on pixels, or on the
+features of photographs, mistake one in eight. Half of what it learns from is slightly noisy, as a model's
+flat areas are.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from _timing import ROOT             # noqa: F401  first of what is the project's, as it puts this checkout on the path
+from _timing import ROOT  # noqa: F401  first of what is the project's, as it puts this checkout on the path
 
 from diffusion_studio.metrics import linear
 
-EDGES = (2, 4, 8, 16, 32, 64, 128)      # shades
-COLOURS = 8                             # of each channel
-NOISE = 2.0                             # shades, standard deviation
+EDGES = (2, 4, 8, 16, 32, 64, 128)  # shades
+COLOURS = 8  # of each channel
+NOISE = 2.0  # shades, standard deviation
 NEARLY_WHITE = 250
 
 
 def fitted(pictures: np.ndarray, styles: np.ndarray, count: int) -> linear.Linear:
-    """The judge of `traits`, from (N, H, W, 3) uint8 pictures and the number of each one's style, of `count`."""
+    """The judge of `traits`, from (N, H, W, 3) uint8 pictures and the number of each one's style, of
+    `count`.
+    """
     random = np.random.Generator(np.random.Philox(0))
-    noisy = (pictures + random.normal(0, NOISE, pictures.shape).astype(np.float32)).round().clip(0, 255).astype(np.uint8)
-    return linear.fitted(np.concatenate([traits(pictures), traits(noisy)]), np.concatenate([styles, styles]), count)
+    noisy = (
+        (pictures + random.normal(0, NOISE, pictures.shape).astype(np.float32))
+        .round()
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
+    return linear.fitted(
+        np.concatenate([traits(pictures), traits(noisy)]), np.concatenate([styles, styles]), count
+    )
 
 
 def traits(pictures: np.ndarray) -> np.ndarray:
@@ -39,7 +49,9 @@ def _colours(pictures: np.ndarray) -> np.ndarray:
 
 
 def _edges(pictures: np.ndarray) -> np.ndarray:
-    """How many first and second differences reach each threshold, down and across, at the full size and at half of it."""
+    """How many first and second differences reach each threshold, down and across, at the full size and at
+    half of it.
+    """
     n, height, width, _ = pictures.shape
     whole = pictures.astype(np.float32)
     half = whole.reshape(n, height // 2, 2, width // 2, 2, 3).mean((2, 4))

@@ -1,4 +1,6 @@
-"""What the benchmarks share. Importing it puts this checkout on the path, so that they measure it and no other."""
+"""What the benchmarks share. Importing it puts this checkout on the path, so that they measure it and no
+other.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,12 @@ def seconds(run: Callable[[], Any], clock: Callable[[], float] = time.perf_count
     return clock() - start
 
 
-def interleaved(runs: dict[str, Callable[[], Any]], repeats: int,
-                clock: Callable[[], float] = time.perf_counter) -> dict[str, list[float]]:
-    """Seconds of each repeat of each run. They take turns, in an order that also turns, so that what the machine
-    does besides falls on all alike."""
+def interleaved(
+    runs: dict[str, Callable[[], Any]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds of each repeat of each run. They take turns, in an order that also turns, so that what the
+    machine does besides falls on all alike.
+    """
     taken: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     for k in range(repeats):

@@ -2,12 +2,12 @@
 
     python tests/benchmarks/engine_speed.py checkpoints/fashion-mnist
 
-One run is 50 DDIM steps of 4 pictures at guidance 2, every state kept as uint8 pictures. Beside it, in turns: the bare
-network called as often with batches of the same shape, and the run with a network that answers at once, which tells
-the engine's share on a busy machine too. All with torch's own number of threads.
+One run is 50 DDIM steps of 4 pictures at guidance 2, every state kept as uint8 pictures. Beside it, in turns:
+the bare network called as often with batches of the same shape, and the run with a network that answers at
+once, which tells the engine's share on a busy machine too. All with torch's own number of threads.
 
-Targets: a recorded run takes at most 1.05 times as long as the network alone, and at most 2.5 s for the bundled
-Fashion-MNIST model on 2 cores.
+Targets: a recorded run takes at most 1.05 times as long as the network alone, and at most 2.5 s for the
+bundled Fashion-MNIST model on 2 cores.
 """
 
 from __future__ import annotations
@@ -32,9 +32,14 @@ MOST_SECONDS = 2.5
 def main() -> None:
     asked = arguments()
     model = ds.load(asked.model, asked.device)
-    recipe = ds.Recipe.from_settings({
-        "label": model.spec.labels[0] if model.spec.labels else None, "seeds": tuple(range(asked.count)),
-        "steps": asked.steps, "guidance": asked.guidance})
+    recipe = ds.Recipe.from_settings(
+        {
+            "label": model.spec.labels[0] if model.spec.labels else None,
+            "seeds": tuple(range(asked.count)),
+            "steps": asked.steps,
+            "guidance": asked.guidance,
+        }
+    )
     guided = recipe.label is not None and recipe.guidance not in (0, 1)
     batch = asked.count * (2 if guided else 1)
 
@@ -44,22 +49,32 @@ def main() -> None:
         frames = list(stream(by, recipe))
         assert len(frames) == asked.steps + 1
 
-    runs = {"recorded": lambda: recorded(model), "bare": lambda: network_alone(model, batch, asked.steps),
-            "rest": lambda: recorded(instant)}
-    interleaved(runs, 1)                                                # warm up
+    runs = {
+        "recorded": lambda: recorded(model),
+        "bare": lambda: network_alone(model, batch, asked.steps),
+        "rest": lambda: recorded(instant),
+    }
+    interleaved(runs, 1)  # warm up
     taken = interleaved(runs, asked.repeats)
     run, alone, rest = (statistics.median(taken[name]) for name in runs)
     fastest = min(taken["recorded"]) / min(taken["bare"])
-    print(f"{model.spec.name}: {asked.steps} DDIM steps of {asked.count} pictures at guidance {asked.guidance:g}, "
-          f"on {describe(model.device)}")
+    print(
+        f"{model.spec.name}: {asked.steps} DDIM steps of {asked.count} pictures at guidance "
+        f"{asked.guidance:g}, on {describe(model.device)}"
+    )
     print(f"recorded run       {spread(taken['recorded'])}   {against(run, MOST_SECONDS)}")
     print(f"bare network calls {spread(taken['bare'])}, batches of {batch}")
-    print(f"ratio of medians   {run / alone:.3f}, of the fastest {fastest:.3f}   {against(run / alone, MOST_OVERHEAD)}")
+    print(
+        f"ratio of medians   {run / alone:.3f}, of the fastest {fastest:.3f}   "
+        f"{against(run / alone, MOST_OVERHEAD)}"
+    )
     print(f"all else           {spread(taken['rest'])}, {rest / alone:.1%} of the bare calls")
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("model", help="a checkpoint file, or its folder")
     parser.add_argument("--count", type=int, default=4, help="pictures in a run")
     parser.add_argument("--steps", type=int, default=50)
@@ -74,7 +89,7 @@ class Instant(nn.Module):
 
     def __init__(self, copies: int) -> None:
         super().__init__()
-        self.copies = copies                                            # of x in an output: 2 with learned variance
+        self.copies = copies  # of x in an output: 2 with learned variance
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, *conditions: torch.Tensor | None) -> torch.Tensor:
         return x if self.copies == 1 else x.repeat(1, self.copies, 1, 1)
@@ -83,8 +98,14 @@ class Instant(nn.Module):
 @torch.no_grad()
 def network_alone(model: ds.Model, batch: int, steps: int) -> None:
     """The network's calls of a run, with nothing around them."""
-    x = torch.randn(batch, *model.shape, device=model.device).to(model.dtype, memory_format=torch.channels_last)
-    label = None if model.spec.network.classes is None else torch.zeros(batch, dtype=torch.long, device=model.device)
+    x = torch.randn(batch, *model.shape, device=model.device).to(
+        model.dtype, memory_format=torch.channels_last
+    )
+    label = (
+        None
+        if model.spec.network.classes is None
+        else torch.zeros(batch, dtype=torch.long, device=model.device)
+    )
     for k in range(steps):
         model.network(x, torch.full((batch,), float(k), device=model.device), label)
     if model.device.type == "cuda":

@@ -45,10 +45,10 @@ from PIL import Image, ImageDraw
 
 import diffusion_studio as ds
 from diffusion_studio import data
-from diffusion_studio.imaging import arrays as images
 from diffusion_studio.data import ImageData
 from diffusion_studio.device import PRECISIONS
 from diffusion_studio.errors import DataError, StudioError
+from diffusion_studio.imaging import arrays as images
 from diffusion_studio.metrics import linear
 
 REAL = "real"
@@ -409,9 +409,8 @@ def report(result: dict[str, Any]) -> None:
     title = result["model"]
     if "steps" in result:
         title += (
-            f" after {result['images_seen']} training images, {result['sampler']['name']}, "
-            f"{result['steps']} steps, "
-            f"guidance {result['guidance']:g}"
+            f" after {result['images_seen']} training images, {result['sampler']['name']}, {result['steps']} "
+            f"steps, guidance {result['guidance']:g}"
         )
     print(f"\n{title}: {result['pictures']} pictures\n")
     for one in result["verdicts"]:

@@ -3,8 +3,9 @@
     python tests/benchmarks/optimizers.py fashion-mnist --images 30000
     python tests/benchmarks/optimizers.py checkpoints/emoji/recipe.toml --images 30000 --start-from checkpoints/emoji/model.safetensors
 
-Prints the mean training loss over each tenth of the run, and at its end over the last twentieth as a ratio; the draws are the
-same, so small differences count. Seconds per step are for scale: a busy machine disturbs them.
+Prints the mean training loss over each tenth of the run, and at its end over the last twentieth as a ratio;
+the draws are the same, so small differences count. Seconds per step are for scale: a busy machine disturbs
+them.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ def losses_of(config: ds.TrainConfig, device: str) -> tuple[np.ndarray, float]:
     """The loss of every step, and seconds per step."""
     with tempfile.TemporaryDirectory() as folder:
         began, found = time.perf_counter(), []
-        for step in ds.train(config, Path(folder) / "run", device=device, sample_every=0, save_every=config.images):
+        for step in ds.train(
+            config, Path(folder) / "run", device=device, sample_every=0, save_every=config.images
+        ):
             found.append(step.loss)
         return np.array(found), (time.perf_counter() - began) / len(found)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("recipe", help="a recipe.toml, or the name of a data set")
     parser.add_argument("--images", type=int, default=30_000)
     parser.add_argument("--start-from", default="", help="a model file to begin with")
@@ -42,13 +47,19 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
     base = read_recipe(asked.recipe) if asked.recipe.endswith(".toml") else ds.train_config(data=asked.recipe)
-    base = replace(base, images=asked.images, warmup=asked.warmup, start_from=asked.start_from, precision=asked.precision)
+    base = replace(
+        base, images=asked.images, warmup=asked.warmup, start_from=asked.start_from, precision=asked.precision
+    )
     ends = {}
     for name in asked.optimizers:
         losses, seconds = losses_of(replace(base, optimizer=name), asked.device)
-        ends[name] = losses[-max(1, len(losses) // 20):].mean()
-        print(f"{name:8}", " ".join(f"{part.mean():.5f}" for part in np.array_split(losses, 10)),
-              f"  end {ends[name]:.5f}, {1000 * seconds:.0f} ms a step", flush=True)
+        ends[name] = losses[-max(1, len(losses) // 20) :].mean()
+        print(
+            f"{name:8}",
+            " ".join(f"{part.mean():.5f}" for part in np.array_split(losses, 10)),
+            f"  end {ends[name]:.5f}, {1000 * seconds:.0f} ms a step",
+            flush=True,
+        )
     first = ends[asked.optimizers[0]]
     print("   ".join(f"{name} {end / first:.3f}" for name, end in ends.items()))
 

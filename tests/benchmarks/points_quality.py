@@ -1,4 +1,5 @@
-"""How good a bundled model of points is: energy distance and permutation test against true points, and its likelihood.
+"""How good a bundled model of points is: energy distance and permutation test against true points, and its
+likelihood.
 
     python tests/benchmarks/points_quality.py checkpoints/swiss-roll swiss-roll --steps 50 20 10
     python tests/benchmarks/points_quality.py checkpoints/shapes --guidance 1
@@ -25,7 +26,10 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=1.0)
     args = parser.parse_args()
     model = ds.load(args.model, "cpu")
-    print("shape            steps  energy distance  p      of two true sets  seconds  nats a point (300 true points)")
+    print(
+        "shape            steps  energy distance  p      of two true sets  seconds  nats a point (300 true "
+        "points)"
+    )
     for name in [args.data] if args.data else model.spec.labels:
         label = None if args.data else name
         true, other = (POINT_SETS[name](args.count, seed).astype(float) for seed in (101, 102))
@@ -36,7 +40,10 @@ def main() -> None:
             made = drawn(model, args.count, 7, label, steps=steps, guidance=args.guidance)
             spent = time.perf_counter() - began
             found = two_samples(made, true, 100)
-            print(f"{name:16} {steps:5}  {found.distance:15.5f}  {found.p_value:.2f}  {fair.distance:16.5f}  {spent:7.2f}  {nats:.3f}")
+            print(
+                f"{name:16} {steps:5}  {found.distance:15.5f}  {found.p_value:.2f}  {fair.distance:16.5f}  "
+                f"{spent:7.2f}  {nats:.3f}"
+            )
 
 
 if __name__ == "__main__":

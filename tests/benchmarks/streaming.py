@@ -1,11 +1,13 @@
-"""What watching costs: a run through the app against the same sampler loop alone, and the wait for the first state.
+"""What watching costs: a run through the app against the same sampler loop alone, and the wait for the first
+state.
 
     python tests/benchmarks/streaming.py [--count 16] [--steps 50] [--repeats 3]
 
-Starts `python app.py` and takes turns with the engine in this process, so that both see the same machine. Targets: a run
-through the app's endpoint, until all n + 1 frames are pulled, at most 1.15 times the engine's loop; in a browser the first
-state on screen within 0.3 s plus one network call after the click. The run in the browser is reported too: Chromium then
-paints on the same cores, which a visitor's own machine does elsewhere.
+Starts `python app.py` and takes turns with the engine in this process, so that both see the same machine.
+Targets: a run through the app's endpoint, until all n + 1 frames are pulled, at most 1.15 times the engine's
+loop; in a browser the first state on screen within 0.3 s plus one network call after the click. The run in
+the browser is reported too: Chromium then paints on the same cores, which a visitor's own machine does
+elsewhere.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from _timing import ROOT, against, seconds         # first, as it puts this checkout on the path
 from _page import Page
+from _timing import ROOT, against, seconds  # first, as it puts this checkout on the path
 
 import diffusion_studio as ds
 
@@ -50,13 +52,15 @@ WATCH = """() => {
 def app() -> Iterator[str]:
     """The address of a running `python app.py`."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+") as log:
-        process = subprocess.Popen([sys.executable, "-u", "app.py"], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, "-u", "app.py"], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT
+        )
         try:
             while not (found := re.search(r"http://\S+:\d+", Path(log.name).read_text())):
                 if process.poll() is not None:
                     sys.exit(Path(log.name).read_text())
                 time.sleep(0.2)
-            time.sleep(8)                           # its warm-up
+            time.sleep(8)  # its warm-up
             yield found.group()
         finally:
             process.terminate()
@@ -97,7 +101,9 @@ def open_page(chromium: Any, address: str, recipe: ds.Recipe) -> Any:
 def main() -> None:
     from playwright.sync_api import sync_playwright
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="fashion-mnist")
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--steps", type=int, default=50)
@@ -105,11 +111,13 @@ def main() -> None:
     args = parser.parse_args()
     studio = ds.Studio(ROOT / "checkpoints")
     recipe = studio.recipe(args.model, steps=args.steps, seeds=tuple(range(args.count)))
-    engine(studio, studio.recipe(args.model, steps=2, seeds=recipe.seeds))                   # warm
+    engine(studio, studio.recipe(args.model, steps=2, seeds=recipe.seeds))  # warm
     alone, calls, pulled, watched, firsts = [], [], [], [], []
     with app() as address, sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"),
-                                              args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        chromium = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
         page = open_page(chromium, address, recipe)
         for _ in range(args.repeats):
             whole, call = engine(studio, recipe)
@@ -122,8 +130,10 @@ def main() -> None:
     print(f"engine's loop alone    {median(alone):.2f} s")
     print(f"through the endpoint   {median(pulled):.2f} s, ratio {ratio:.3f}, {against(ratio, 1.15)}")
     print(f"in a browser here      {median(watched):.2f} s, ratio {median(watched) / median(alone):.3f}")
-    print(f"click to first state   {median(firsts):.3f} s, of which one network call {median(calls):.3f} s; "
-          f"the rest {wait:.3f} s, {against(wait, 0.3)}")
+    print(
+        f"click to first state   {median(firsts):.3f} s, of which one network call {median(calls):.3f} s; "
+        f"the rest {wait:.3f} s, {against(wait, 0.3)}"
+    )
 
 
 if __name__ == "__main__":

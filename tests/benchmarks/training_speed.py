@@ -1,24 +1,26 @@
-"""How fast is a training step, against the same network in a plain loop and against public networks of its width?
+"""How fast is a training step, against the same network in a plain loop and against public networks of its
+width?
 
     python tests/benchmarks/training_speed.py [--other-python PYTHON]
 
-The network is DDPM's for CIFAR-10 (35.7 M parameters: 128 channels, levels 1, 2, 2, 2, attention at 16, dropout 0.1) in
-batches of 16. Each contender lives in a process of its own, as memory is handled differently in each; they take turns.
+The network is DDPM's for CIFAR-10 (35.7 M parameters: 128 channels, levels 1, 2, 2, 2, attention at 16,
+dropout 0.1) in batches of 16. Each contender lives in a process of its own, as memory is handled differently
+in each; they take turns.
 
-ours        `diffusion_studio.training`: data, noise, network, clipping, fused AdamW, averaging, everything of a step
-plain       the same U-Net in an ordinary fp32 loop: contiguous tensors, Adam parameter by parameter, averaging likewise
-diffusers   UNet2DModel with the same widths in that plain loop; left out where diffusers cannot be imported. The named
-            Python is asked for it
-lucidrains  the U-Net of denoising_diffusion_pytorch of that width, in the plain loop, likewise. It has other blocks:
-            one norm less in each, linear attention on every level
+ours        `diffusion_studio.training`: data, noise, network, clipping, fused AdamW, averaging, everything of
+a step plain       the same U-Net in an ordinary fp32 loop: contiguous tensors, Adam parameter by parameter,
+averaging likewise diffusers   UNet2DModel with the same widths in that plain loop; left out where diffusers
+cannot be imported. The named Python is asked for it lucidrains  the U-Net of denoising_diffusion_pytorch of
+that width, in the plain loop, likewise. It has other blocks: one norm less in each, linear attention on every
+level
 
-Also measured: which share of our step goes into reading data and drawing noise, and how near the step comes to the rate
-of the machine's own convolution (3x3, 256 to 256 channels, forward and backward, in the step's precision and the faster of
-both memory layouts).
+Also measured: which share of our step goes into reading data and drawing noise, and how near the step comes
+to the rate of the machine's own convolution (3x3, 256 to 256 channels, forward and backward, in the step's
+precision and the faster of both memory layouts).
 
-Targets: at least 1.8 times the throughput of a public one, reading data at most 3 % of the time, at least 60 % of the
-convolution rate. The first needs a device that multiplies faster in bf16: a plain fp32 loop on a CPU spends most of its time
-in the same convolutions, and the script says how much is left beside them.
+Targets: at least 1.8 times the throughput of a public one, reading data at most 3 % of the time, at least 60
+% of the convolution rate. The first needs a device that multiplies faster in bf16: a plain fp32 loop on a CPU
+spends most of its time in the same convolutions, and the script says how much is left beside them.
 """
 
 from __future__ import annotations
@@ -49,38 +51,52 @@ def main() -> None:
         print(f"{name:10s} left out: it cannot be imported by {names[name]}")
         del workers[name]
     taken = {name: [] for name in workers}
-    for k in range(asked.repeats + 1):                                  # the first round warms up
-        for name in (list(workers) if k % 2 == 0 else list(workers)[::-1]):
+    for k in range(asked.repeats + 1):  # the first round warms up
+        for name in list(workers) if k % 2 == 0 else list(workers)[::-1]:
             taken[name].append(workers[name].step())
     typical = {name: statistics.median(times[1:]) for name, times in taken.items()}
     for name, times in taken.items():
         facts = workers[name].facts
-        print(f"{name:10s} {typical[name]:.3f} s a step ({min(times[1:]):.3f} to {max(times[1:]):.3f}), "
-              f"{asked.batch / typical[name]:.2f} images/s, {facts['parameters'] / 1e6:.1f} M parameters, {facts['where']}")
+        print(
+            f"{name:10s} {typical[name]:.3f} s a step ({min(times[1:]):.3f} to {max(times[1:]):.3f}), "
+            f"{asked.batch / typical[name]:.2f} images/s, {facts['parameters'] / 1e6:.1f} M parameters, "
+            f"{facts['where']}"
+        )
     for name in workers:
         if name != "ours":
             ratio = typical[name] / typical["ours"]
             print(f"throughput against {name}: {ratio:.2f}   {at_least(ratio, LEAST_RATIO)}")
     extra = workers["ours"].ask("extra")
-    print(f"reading data {extra['data'] / typical['ours']:.2%} of a step   "
-          f"{'met' if extra['data'] / typical['ours'] <= MOST_DATA else 'MISSED'} (target <= {MOST_DATA:.0%}); "
-          f"drawing noise {extra['noise'] / typical['ours']:.2%}")
+    print(
+        f"reading data {extra['data'] / typical['ours']:.2%} of a step   "
+        f"{'met' if extra['data'] / typical['ours'] <= MOST_DATA else 'MISSED'} (target <= {MOST_DATA:.0%}); "
+        f"drawing noise {extra['noise'] / typical['ours']:.2%}"
+    )
     rate = extra["flops"] / typical["ours"]
-    print(f"{rate / 1e9:.1f} GFLOP/s of {extra['convolution'] / 1e9:.1f} that convolution alone reaches: "
-          f"{rate / extra['convolution']:.1%}   {at_least(rate / extra['convolution'], LEAST_RATE)}")
+    print(
+        f"{rate / 1e9:.1f} GFLOP/s of {extra['convolution'] / 1e9:.1f} that convolution alone reaches: "
+        f"{rate / extra['convolution']:.1%}   {at_least(rate / extra['convolution'], LEAST_RATE)}"
+    )
     if not extra["low"]:
         most = extra["convolution"] * typical["plain"] / extra["flops"]
-        print(f"in fp32 a step of nothing but convolution at that rate has {most:.2f} times the throughput of plain")
+        print(
+            f"in fp32 a step of nothing but convolution at that rate has {most:.2f} times the throughput of "
+            "plain"
+        )
     for worker in workers.values():
         worker.process.communicate("end\n")
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--channels", type=int, default=128)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=0, help="of each contender; by default torch's own number")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="of each contender; by default torch's own number"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto", help="of ours: auto, fp32 or bf16")
     parser.add_argument("--compile", action="store_true", help="compile ours")
@@ -97,10 +113,25 @@ class Worker:
     """A contender's process. `facts` is None where it could not start."""
 
     def __init__(self, name: str, python: str, asked: argparse.Namespace) -> None:
-        words = [python, __file__, "--worker", name, "--channels", str(asked.channels), "--batch", str(asked.batch),
-                 "--device", asked.device, "--precision", asked.precision, "--threads", str(asked.threads)]
-        self.process = subprocess.Popen(words + ["--compile"] * asked.compile, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
+        words = [
+            python,
+            __file__,
+            "--worker",
+            name,
+            "--channels",
+            str(asked.channels),
+            "--batch",
+            str(asked.batch),
+            "--device",
+            asked.device,
+            "--precision",
+            asked.precision,
+            "--threads",
+            str(asked.threads),
+        ]
+        self.process = subprocess.Popen(
+            words + ["--compile"] * asked.compile, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         line = self.process.stdout.readline()
         self.facts = json.loads(line) if line else None
 
@@ -123,7 +154,9 @@ def work(asked: argparse.Namespace) -> None:
         torch.set_num_threads(asked.threads)
     if asked.worker in NEEDED and importlib.util.find_spec(NEEDED[asked.worker]) is None:
         return
-    contender = {"ours": Ours, "plain": Plain, "diffusers": Diffusers, "lucidrains": Lucidrains}[asked.worker](asked)
+    contender = {"ours": Ours, "plain": Plain, "diffusers": Diffusers, "lucidrains": Lucidrains}[
+        asked.worker
+    ](asked)
     where = f"{contender.device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     answer({"parameters": sum(p.numel() for p in contender.network.parameters()), "where": where})
     for line in sys.stdin:
@@ -164,9 +197,24 @@ class Ours:
             path = os.path.join(folder, "pictures.npz")
             np.savez(path, images=pictures())
             config = TrainConfig(
-                data=path, size=SIZE, channels=asked.channels, multipliers="1,2,2,2", blocks=2, attention="16", heads=1,
-                norm_groups=32, conditioning="add", dropout=0.1, images=10**7, batch=asked.batch, lr=2e-4, warmup=5000,
-                cooldown=0.0, ema=0.9999, precision=asked.precision)
+                data=path,
+                size=SIZE,
+                channels=asked.channels,
+                multipliers="1,2,2,2",
+                blocks=2,
+                attention="16",
+                heads=1,
+                norm_groups=32,
+                conditioning="add",
+                dropout=0.1,
+                images=10**7,
+                batch=asked.batch,
+                lr=2e-4,
+                warmup=5000,
+                cooldown=0.0,
+                ema=0.9999,
+                precision=asked.precision,
+            )
             self.trainer = Trainer(config, RunFolder(folder), self.device, compile=asked.compile)
         self.network = self.trainer.network
 
@@ -185,10 +233,13 @@ class Ours:
         with FlopCounterMode(display=False) as counter:
             trainer.objective(self.network, x0, None, draw).backward()
         trainer.optimizer.zero_grad()
-        return {"flops": counter.get_total_flops(), "convolution": convolution_rate(self.device, trainer.dtype),
-                "low": trainer.dtype.itemsize < 4,
-                "data": median_of(20, lambda k: trainer._batch(k * config.batch)),
-                "noise": median_of(20, lambda k: draw_part(drawn, slice(0, config.batch), 0, k, x0))}
+        return {
+            "flops": counter.get_total_flops(),
+            "convolution": convolution_rate(self.device, trainer.dtype),
+            "low": trainer.dtype.itemsize < 4,
+            "data": median_of(20, lambda k: trainer._batch(k * config.batch)),
+            "noise": median_of(20, lambda k: draw_part(drawn, slice(0, config.batch), 0, k, x0)),
+        }
 
 
 class Plain:
@@ -213,8 +264,18 @@ class Plain:
         from diffusion_studio.networks.config import UNetConfig
         from diffusion_studio.networks.unet import UNet
 
-        return UNet(UNetConfig(in_channels=3, out_channels=3, channels=asked.channels, multipliers=(1, 2, 2, 2), blocks=2,
-                               attention_levels=(1,), conditioning="add", dropout=0.1))
+        return UNet(
+            UNetConfig(
+                in_channels=3,
+                out_channels=3,
+                channels=asked.channels,
+                multipliers=(1, 2, 2, 2),
+                blocks=2,
+                attention_levels=(1,),
+                conditioning="add",
+                dropout=0.1,
+            )
+        )
 
     def predict(self, x, t):
         return self.network(x, t)
@@ -244,9 +305,16 @@ class Diffusers(Plain):
 
         widths = [asked.channels * m for m in (1, 2, 2, 2)]
         return UNet2DModel(
-            sample_size=SIZE, in_channels=3, out_channels=3, layers_per_block=2, block_out_channels=widths, dropout=0.1,
+            sample_size=SIZE,
+            in_channels=3,
+            out_channels=3,
+            layers_per_block=2,
+            block_out_channels=widths,
+            dropout=0.1,
             down_block_types=("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"), attention_head_dim=None)
+            up_block_types=("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+            attention_head_dim=None,
+        )
 
     def predict(self, x, t):
         return self.network(x, t).sample
@@ -269,7 +337,9 @@ def median_of(count: int, run) -> float:
 
 
 def convolution_rate(device, dtype) -> float:
-    """FLOP/s of a wide 3x3 convolution in the step's precision, forward and backward, in the faster memory layout."""
+    """FLOP/s of a wide 3x3 convolution in the step's precision, forward and backward, in the faster memory
+    layout.
+    """
     import torch
 
     best = 0.0

@@ -1,4 +1,6 @@
-"""A real Chromium on the real app with the bundled models. In CI a missing browser is a failure, elsewhere a skip."""
+"""A real Chromium on the real app with the bundled models. In CI a missing browser is a failure, elsewhere
+a skip.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,16 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))              # in importlib mode pytest does not
+sys.path.insert(0, str(Path(__file__).parent))  # in importlib mode pytest does not
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 # Gradio's own page warns about its translations; anything else on the console fails the test
 HARMLESS = re.compile(r"svelte-i18n|favicon|manifest\.json|Failed to load resource.*(font|404)")
 
@@ -37,8 +45,13 @@ def app():
         log = Path(temp) / "log"
         environment = {**os.environ, "GRADIO_TEMP_DIR": temp, "PYTHONUNBUFFERED": "1", "TMPDIR": temp}
         with log.open("w") as out:
-            process = subprocess.Popen([sys.executable, "app.py", "--runs", str(Path(temp) / "runs")], cwd=ROOT, stdout=out,
-                                       stderr=subprocess.STDOUT, env=environment)
+            process = subprocess.Popen(
+                [sys.executable, "app.py", "--runs", str(Path(temp) / "runs")],
+                cwd=ROOT,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=environment,
+            )
         try:
             deadline = time.monotonic() + 120
             while not (found := re.search(r"http://\S+:\d+", log.read_text())):

@@ -13,7 +13,9 @@ def player(page) -> dict:
 
 
 def wait(page, condition: str) -> None:
-    page.wait_for_function(f"(() => {{ const d = document.querySelector('.player').dataset; return {condition}; }})()")
+    page.wait_for_function(
+        f"(() => {{ const d = document.querySelector('.player').dataset; return {condition}; }})()"
+    )
 
 
 def run(page, steps: int | None = None, count: int | None = None) -> None:
@@ -44,7 +46,9 @@ def pixels(page, half: str, where: str = "half") -> np.ndarray:
     """What a canvas shows, (H, W) of its red channel."""
     width, height, data = page.evaluate(
         "where => { const c = document.querySelector(`[data-${where}] canvas`);"
-        "return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }", f"{where}={half}")
+        "return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }",
+        f"{where}={half}",
+    )
     return np.array(data, np.uint8).reshape(height, width, 4)[..., 0]
 
 
@@ -53,7 +57,7 @@ def answered(page):
     """Waits at its end until all that the page asks the server meanwhile is answered and shown."""
     asked, done = [], []
 
-    def sent(one):              # Playwright marks listeners, so a list's own method will not do
+    def sent(one):  # Playwright marks listeners, so a list's own method will not do
         asked.append(one)
 
     def ended(one):
@@ -82,7 +86,7 @@ def looks(page, view: str, picture: str = "") -> None:
 
 def export(page, name: str, folder: Path) -> Path:
     if not page.locator("#make-file").is_visible():
-        with answered(page):            # which puts the panel to what the player shows
+        with answered(page):  # which puts the panel to what the player shows
             page.click("#export > button")
     page.locator(f"#format input[value={name}]").check()
     page.click("#make-file")

@@ -22,8 +22,11 @@ def client(app):
 
 
 def test_the_readmes_snippet(app):
-    (block,) = [b for b in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
-                if "gradio_client" in b]
+    (block,) = [
+        b
+        for b in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+        if "gradio_client" in b
+    ]
     assert "http://127.0.0.1:7860" in block
     scope: dict = {}
     exec(block.replace("http://127.0.0.1:7860", app), scope)
@@ -39,10 +42,22 @@ def test_models(client):
 
 @pytest.mark.parametrize("format", ["gif", "mp4", "png", "strip"])
 def test_animate(client, format):
-    path = client.predict(model="fashion-mnist", label="", steps=3, sampler="ddpm", spacing="linspace", guidance=1.0, seed=4,
-                          count=2, view="x0", format=format, api_name="/animate")
-    assert ds.Recipe.from_file(path) == ds.Recipe(model="fashion-mnist", seeds=(4, 5), steps=3, sampler=ds.DDPM(),
-                                                  spacing="linspace")
+    path = client.predict(
+        model="fashion-mnist",
+        label="",
+        steps=3,
+        sampler="ddpm",
+        spacing="linspace",
+        guidance=1.0,
+        seed=4,
+        count=2,
+        view="x0",
+        format=format,
+        api_name="/animate",
+    )
+    assert ds.Recipe.from_file(path) == ds.Recipe(
+        model="fashion-mnist", seeds=(4, 5), steps=3, sampler=ds.DDPM(), spacing="linspace"
+    )
 
 
 def test_animate_leaves_to_the_model_what_is_left_out(client):
@@ -54,27 +69,52 @@ def test_animate_leaves_to_the_model_what_is_left_out(client):
 def test_animate_takes_options_and_any_setting(client, as_text):
     """Samplers and spacings as objects or their JSON; a spacing with steps of its own brings them."""
     sampler, spacing = {"name": "heun", "churn": 2.0}, {"name": "timesteps", "timesteps": "900,500,100"}
-    given = {"sampler": json.dumps(sampler),
-             "spacing": json.dumps(spacing)} if as_text else {"sampler": sampler, "spacing": spacing}
-    path = client.predict(model="fashion-mnist", label="Bag", count=1, guidance=3.0, **given,
-                          settings={"interval": {"high": 5}, "change": {"step": 2, "label": "Shirt"}}, api_name="/animate")
+    given = (
+        {"sampler": json.dumps(sampler), "spacing": json.dumps(spacing)}
+        if as_text
+        else {"sampler": sampler, "spacing": spacing}
+    )
+    path = client.predict(
+        model="fashion-mnist",
+        label="Bag",
+        count=1,
+        guidance=3.0,
+        **given,
+        settings={"interval": {"high": 5}, "change": {"step": 2, "label": "Shirt"}},
+        api_name="/animate",
+    )
     found = ds.Recipe.from_file(path)
     assert (found.sampler, found.spacing.count, found.steps) == (ds.SAMPLERS["heun"](churn=2.0), 3, 3)
-    assert (found.interval.high, found.change.step, found.change.label, found.guidance) == (5.0, 2, "Shirt", 3.0)
+    assert (found.interval.high, found.change.step, found.change.label, found.guidance) == (
+        5.0,
+        2,
+        "Shirt",
+        3.0,
+    )
 
 
-@pytest.mark.parametrize(("wrong", "sentence"), [
-    ({"sampler": "{ddim"}, "sampler is neither a name nor JSON"),
-    ({"sampler": {"name": "ddim", "rho": 1}}, "There is no option of"),
-    ({"spacing": {"rho": 1}}, "object with a 'name'"),
-    ({"settings": {"colour": 1}}, "There is no field of a recipe 'colour'"),
-    ({"settings": {"steps": 3}}, "steps has a parameter of its own"),
-    ({"settings": {"weaker": "none"}}, "There is no model"),
-    ({"model": "nothing"}, "There is no model"), ({"label": "Hat"}, "There is no label"), ({"steps": 0}, "at least 1"),
-    ({"steps": 5000}, "from 1 to 1000"), ({"sampler": "x"}, "There is no sampler"), ({"spacing": "x"}, "There is no"),
-    ({"count": 10_000}, "from 1 to 64"), ({"guidance": 1e9}, "guidance must be"), ({"seed": -1}, "seed must be a whole number from 0"),
-    ({"view": "y"}, "There is no"), ({"format": "avi"}, "There is no format"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"sampler": "{ddim"}, "sampler is neither a name nor JSON"),
+        ({"sampler": {"name": "ddim", "rho": 1}}, "There is no option of"),
+        ({"spacing": {"rho": 1}}, "object with a 'name'"),
+        ({"settings": {"colour": 1}}, "There is no field of a recipe 'colour'"),
+        ({"settings": {"steps": 3}}, "steps has a parameter of its own"),
+        ({"settings": {"weaker": "none"}}, "There is no model"),
+        ({"model": "nothing"}, "There is no model"),
+        ({"label": "Hat"}, "There is no label"),
+        ({"steps": 0}, "at least 1"),
+        ({"steps": 5000}, "from 1 to 1000"),
+        ({"sampler": "x"}, "There is no sampler"),
+        ({"spacing": "x"}, "There is no"),
+        ({"count": 10_000}, "from 1 to 64"),
+        ({"guidance": 1e9}, "guidance must be"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
+        ({"view": "y"}, "There is no"),
+        ({"format": "avi"}, "There is no format"),
+    ],
+)
 def test_mistakes_are_explained(client, wrong, sentence):
     with pytest.raises(Exception, match=sentence):
         client.predict(**{"model": "fashion-mnist", "steps": 2, "count": 1, **wrong}, api_name="/animate")

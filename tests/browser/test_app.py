@@ -17,7 +17,7 @@ def test_a_newcomer_sees_a_picture_denoise(page):
     page.click("#generate")
     wait(page, "Number(d.shown) >= 0")
     assert time.monotonic() - began < 10
-    wait(page, "Number(d.shown) >= 3 && d.ended !== 'true'")        # watched while it runs, not after
+    wait(page, "Number(d.shown) >= 3 && d.ended !== 'true'")  # watched while it runs, not after
     assert "step" in page.inner_text(".readout .step")
     wait(page, "d.ended === 'true' && d.loaded === '26' && d.shown === '25'")
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
@@ -29,8 +29,10 @@ def test_the_canvas_shows_the_engines_own_pixels(desktop):
     recipe = ds.Studio().recipe("fashion-mnist", steps=4, seeds=(0, 1, 2, 3))
     frames = ds.Studio().run(recipe).frames
     for place in (4, 0, 2):
-        desktop.evaluate(f"(() => {{ const s = document.querySelector('.scrub'); s.value = {place};"
-                         "s.dispatchEvent(new Event('input')); })()")
+        desktop.evaluate(
+            f"(() => {{ const s = document.querySelector('.scrub'); s.value = {place};"
+            "s.dispatchEvent(new Event('input')); })()"
+        )
         wait(desktop, f"d.shown === '{place}'")
         for half in ("x", "x0"):
             tiles = getattr(frames[place], half)[..., 0]
@@ -52,7 +54,7 @@ def test_scrubbing_playing_and_enlarging_need_no_server(desktop):
     desktop.keyboard.press("End")
     wait(desktop, "d.shown === '12'")
     desktop.select_option(".speed", "2")
-    desktop.click(".play")                                      # from the end: starts over
+    desktop.click(".play")  # from the end: starts over
     wait(desktop, "d.shown === '1'")
     desktop.select_option(".speed", "40")
     wait(desktop, "d.shown === '12'")
@@ -63,7 +65,7 @@ def test_scrubbing_playing_and_enlarging_need_no_server(desktop):
     np.testing.assert_array_equal(pixels(desktop, "x0"), whole[32:, 32:])
     desktop.keyboard.press("Escape")
     desktop.wait_for_function("document.querySelector('[data-half=x0] canvas').width === 64")
-    for key, zoom in (("2", "1"), ("2", ""), ("9", "")):        # by number, and back; there is no ninth
+    for key, zoom in (("2", "1"), ("2", ""), ("9", "")):  # by number, and back; there is no ninth
         desktop.keyboard.press(key)
         wait(desktop, f"d.zoom === '{zoom}'")
     desktop.locator(".strip button").first.click()
@@ -88,24 +90,34 @@ def test_a_run_is_compared_with_the_next(page, tmp_path):
     np.testing.assert_array_equal(pixels(page, "x0", "kept"), first)
     assert not np.array_equal(pixels(page, "x0"), first)
     page.focus(".player")
-    for key, shown, beside in (("Home", 0, 0), ("ArrowRight", 1, 2), ("ArrowRight", 2, 4)):      # trailing: every other level
+    for key, shown, beside in (
+        ("Home", 0, 0),
+        ("ArrowRight", 1, 2),
+        ("ArrowRight", 2, 4),
+    ):  # trailing: every other level
         page.keyboard.press(key)
         wait(page, f"d.shown === '{shown}' && d.beside === '{beside}'")
     assert page.inner_text("[data-kept=x] .at") == "step 4 of 8"
     box = page.locator("[data-half=x0] canvas").bounding_box()
     page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
     page.wait_for_function("document.querySelector('[data-kept=x0] canvas').width === 32")
-    run(page, steps=3)                                                      # a third: the first is still kept on the server
+    run(page, steps=3)  # a third: the first is still kept on the server
     page.click("#export > button")
-    looks(page, "x")                                                        # and not the enlarged one in both halves, as shown
+    looks(page, "x")  # and not the enlarged one in both halves, as shown
     page.locator("#beside input").check()
     path = export(page, "png", tmp_path)
     with Image.open(path) as both:
-        assert np.array_equal(np.asarray(both.convert("L"))[-both.width:].reshape(64, both.width // 64, 64, -1)[:, 0, :, 0], first)
+        assert np.array_equal(
+            np.asarray(both.convert("L"))[-both.width :].reshape(64, both.width // 64, 64, -1)[:, 0, :, 0],
+            first,
+        )
     page.click(".compare")
     page.click("#make-file")
     page.wait_for_selector("text=No other run is kept to stand below this one")
-    assert page.locator(".kept").is_hidden() and page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    assert (
+        page.locator(".kept").is_hidden()
+        and page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    )
 
 
 def test_another_press_takes_the_place_of_a_run(desktop):
@@ -116,10 +128,10 @@ def test_another_press_takes_the_place_of_a_run(desktop):
     long = player(desktop)["run"]
     run(desktop, steps=4)
     assert player(desktop)["run"] != long and desktop.inner_text(".readout .step") == "step 4 of 4"
-    set_number(desktop, "#steps", 77)                           # not pressed, so not said
+    set_number(desktop, "#steps", 77)  # not pressed, so not said
     desktop.click("#share > button")
     assert "--steps 4" in desktop.locator("#command textarea, #command input").first.input_value()
-    desktop.reload()                                            # the address has the settings of the run
+    desktop.reload()  # the address has the settings of the run
     desktop.wait_for_function("document.querySelector('#steps input[type=number]')?.value === '4'")
 
 
@@ -173,7 +185,7 @@ def test_closing_the_page_ends_the_run(app, browser, desktop):
     wait(other, "Number(d.shown) >= 0")
     other.close()
     began = time.monotonic()
-    run(desktop, steps=2)                                       # the queue holds one run: it must be free again
+    run(desktop, steps=2)  # the queue holds one run: it must be free again
     assert time.monotonic() - began < 30
 
 

@@ -1,4 +1,6 @@
-"""What a person does with pictures: use one, paint over it, draw it anew, go on from a step otherwise, make a film."""
+"""What a person does with pictures: use one, paint over it, draw it anew, go on from a step otherwise,
+make a film.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,15 @@ def choose(page, title: str) -> None:
     if not page.locator("#edit-kind").is_visible():
         page.click("#edit > button")
     page.click("#edit-kind input")
-    with answered(page):                    # the answers set defaults, which would go over what is typed before them
+    with answered(page):  # the answers set defaults, which would go over what is typed before them
         page.get_by_role("option", name=title).click()
 
 
 def to_step(page, place: int) -> None:
-    page.evaluate(f"(() => {{ const s = document.querySelector('.scrub'); s.value = {place};"
-                  "s.dispatchEvent(new Event('input')); })()")
+    page.evaluate(
+        f"(() => {{ const s = document.querySelector('.scrub'); s.value = {place};"
+        "s.dispatchEvent(new Event('input')); })()"
+    )
     wait(page, f"d.shown === '{place}'")
 
 
@@ -36,7 +40,7 @@ def paint(page, x0: float, y0: float, x1: float, y1: float) -> None:
 
 
 def test_painting_over_a_finished_picture_draws_that_part_anew(page, tmp_path):
-    assert page.locator("#branch-here").is_hidden()             # the first view stays as it was
+    assert page.locator("#branch-here").is_hidden()  # the first view stays as it was
     run(page, steps=4, count=2)
     before = pixels(page, "x")[:, :32]
     page.click("#use-picture")
@@ -47,8 +51,11 @@ def test_painting_over_a_finished_picture_draws_that_part_anew(page, tmp_path):
     run(page)
     recipe = ds.Recipe.from_file(export(page, "gif", tmp_path))
     mask = recipe.edit.mask.pixels[..., 0]
-    assert np.array_equal(recipe.edit.picture.pixels[..., 0],
-                          before) and 20 < (mask == 255).sum() < 400 and mask[20:].max() == 0
+    assert (
+        np.array_equal(recipe.edit.picture.pixels[..., 0], before)
+        and 20 < (mask == 255).sum() < 400
+        and mask[20:].max() == 0
+    )
     after = pixels(page, "x")
     for tile in (after[:, :32], after[:, 32:]):
         assert np.array_equal(tile[mask == 0], before[mask == 0]) and not np.array_equal(tile, before)
@@ -80,11 +87,11 @@ def test_a_films_pictures_are_exported_one_by_one(desktop, tmp_path):
     choose(desktop, "A film from seed to seed")
     set_number(desktop, "#edit-film", 5)
     run(desktop, steps=3, count=2)
-    for picture in "34012":                                 # it plays by itself, over and over
+    for picture in "34012":  # it plays by itself, over and over
         wait(desktop, f"d.zoom === '{picture}'")
-    path = export(desktop, "gif", tmp_path)                 # without asking: what is exported of a film is the film
+    path = export(desktop, "gif", tmp_path)  # without asking: what is exported of a film is the film
     with Image.open(path) as film:
-        assert film.n_frames == 5 and film.info["duration"] == 100     # slower than a run, which has more states
+        assert film.n_frames == 5 and film.info["duration"] == 100  # slower than a run, which has more states
     assert ds.Recipe.from_file(path).edit == ds.Interpolate(5)
 
 
@@ -96,11 +103,11 @@ def test_pictures_are_shown_one_after_another(desktop, tmp_path):
     film.click()
     for picture in "1201":
         wait(desktop, f"d.zoom === '{picture}'")
-    to_step(desktop, 2)                                     # goes on there
+    to_step(desktop, 2)  # goes on there
     for picture in "201":
         wait(desktop, f"d.zoom === '{picture}' && d.shown === '2'")
     path = export(desktop, "gif", tmp_path)
-    with Image.open(path) as made:                          # of the pictures, not of the states
+    with Image.open(path) as made:  # of the pictures, not of the states
         assert made.n_frames == 3
     film.press("Escape")
     film.press("f")
@@ -111,9 +118,11 @@ def test_pictures_are_shown_one_after_another(desktop, tmp_path):
     assert player(desktop)["zoom"] == at and film.get_attribute("aria-pressed") == "false"
     to_step(desktop, 3)
     one = pixels(desktop, "x0")
-    assert one.shape == (32, 32) and (one == grid[32 * (int(at) // 2):, 32 * (int(at) % 2):][:32, :32]).all()
+    assert (
+        one.shape == (32, 32) and (one == grid[32 * (int(at) // 2) :, 32 * (int(at) % 2) :][:32, :32]).all()
+    )
     film.click()
-    run(desktop, steps=2, count=1)                          # which has no other picture
+    run(desktop, steps=2, count=1)  # which has no other picture
     assert film.is_hidden() and player(desktop)["zoom"] == ""
 
 
@@ -130,7 +139,9 @@ def test_an_inversion_shows_its_way_into_noise(desktop, tmp_path):
     to_step(desktop, 0)
     assert np.array_equal(pixels(desktop, "x"), picture)
     desktop.click("#share > button")
-    desktop.wait_for_function("document.querySelector('#command textarea, #command input')?.value.includes('--edit invert')")
+    desktop.wait_for_function(
+        "document.querySelector('#command textarea, #command input')?.value.includes('--edit invert')"
+    )
     assert desktop.locator("#command-files").is_visible()
 
 
@@ -156,7 +167,8 @@ def test_a_transparent_picture_is_laid_on_the_model_s_background_and_it_is_said(
     desktop.get_by_role("option", name="emoji", exact=True).click()
     choose(desktop, "Start from a picture")
     desktop.locator("#edit-picture input[type=file]").set_input_files(tmp_path / "clear.png")
-    desktop.wait_for_selector("#edit-note:has-text('its transparent parts are laid on white, the background "
-                              "of emoji')")
+    desktop.wait_for_selector(
+        "#edit-note:has-text('its transparent parts are laid on white, the background of emoji')"
+    )
     choose(desktop, "Nothing: draw from noise")
     desktop.wait_for_function("!document.querySelector('#edit-note').innerText.trim()")

@@ -28,7 +28,7 @@ def test_stop_keeps_what_was_seen_and_exports_it(desktop, tmp_path):
     with Image.open(path) as film:
         assert kept + 1 <= film.n_frames < 400
     assert ds.Recipe.from_file(path).steps == 400
-    run(desktop, steps=3)                                       # and the next run starts at once
+    run(desktop, steps=3)  # and the next run starts at once
 
 
 @pytest.mark.parametrize("name", ["gif", "mp4", "png", "strip"])
@@ -41,7 +41,7 @@ def test_exports_carry_the_recipe_and_restore_the_controls(desktop, app, tmp_pat
     recipe = ds.Recipe.from_file(path)
     assert recipe == ds.Studio().recipe("fashion-mnist", steps=5, seeds=(7, 8, 9), guidance=3.0)
 
-    desktop.goto(app)                                           # a reload would come back to these settings
+    desktop.goto(app)  # a reload would come back to these settings
     desktop.wait_for_selector("#generate")
     desktop.click("#share > button")
     desktop.locator("#restore input[type=file]").set_input_files(path)
@@ -63,7 +63,11 @@ def test_the_export_panel_shows_what_matters_to_the_format(desktop, tmp_path):
     run(desktop, steps=6, count=4)
     desktop.click("#export > button")
     options = desktop.locator("#export-options")
-    for name, there, gone in (("png", "One picture", "Speed"), ("strip", "Number of states", "Hold"), ("gif", "Speed", "k")):
+    for name, there, gone in (
+        ("png", "One picture", "Speed"),
+        ("strip", "Number of states", "Hold"),
+        ("gif", "Speed", "k"),
+    ):
         desktop.locator(f"#format input[value={name}]").check()
         options.get_by_text(there, exact=True).wait_for()
         options.get_by_text(gone, exact=True).wait_for(state="hidden")
@@ -79,8 +83,8 @@ def test_the_export_panel_shows_what_matters_to_the_format(desktop, tmp_path):
         film.seek(6)
         last = np.asarray(film.convert("L"))[::2, ::2].astype(int)
     wanted = ds.Studio().run(ds.Recipe.from_file(path)).images[3][..., 0]
-    assert np.abs(last - wanted).max() <= 8                     # GIF's colours
-    options.get_by_label("Scale").fill("3")                     # what was made is not what the options say any more
+    assert np.abs(last - wanted).max() <= 8  # GIF's colours
+    options.get_by_label("Scale").fill("3")  # what was made is not what the options say any more
     link = desktop.locator("#file a[download]")
     link.wait_for(state="detached")
 
@@ -103,11 +107,16 @@ def test_a_link_and_a_command_line_bring_a_run_back(desktop, app):
     desktop.locator("#seed input, #seed textarea").fill("3, 14, 15")
     run(desktop, steps=6)
     desktop.click("#share > button")
-    desktop.wait_for_function("document.querySelector('#link textarea, #link input')?.value.startsWith('http')")
+    desktop.wait_for_function(
+        "document.querySelector('#link textarea, #link input')?.value.startsWith('http')"
+    )
     link = desktop.locator("#link textarea, #link input").first.input_value()
     text = urllib.parse.parse_qs(urllib.parse.urlparse(link).query)["recipe"][0]
     assert ds.Recipe.from_json(text).seeds == (3, 14, 15)
-    assert "--seeds 3,14,15 --steps 6" in desktop.locator("#command textarea, #command input").first.input_value()
+    assert (
+        "--seeds 3,14,15 --steps 6"
+        in desktop.locator("#command textarea, #command input").first.input_value()
+    )
     desktop.goto(link)
     desktop.wait_for_selector("#generate")
     desktop.wait_for_function("document.querySelector('#seed input, #seed textarea').value === '3, 14, 15'")

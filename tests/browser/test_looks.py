@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from helpers import run, wait
 
-LEAST = 4.5                             # WCAG 2, 1.4.3: luminance of letters against what they stand on
-# Every element with letters of its own that stands out less, as [contrast, letters, colour, background]. What stands on a
-# picture or a gradient has no one background and is left out.
+LEAST = 4.5  # WCAG 2, 1.4.3: luminance of letters against what they stand on
+# Every element with letters of its own that stands out less, as [contrast, letters, colour, background]. What
+# stands on a picture or a gradient has no one background and is left out.
 FAINT = """least => {
   const numbers = colour => { const [r, g, b, a = 1] = colour.match(/[\\d.]+/g).map(Number); return [r, g, b, a]; };
   const over = ([r, g, b, a], [R, G, B]) => [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a)];
@@ -41,7 +41,7 @@ def test_all_letters_can_be_read(app, visit, theme):
     run(page, steps=3)
     for tab in ("Generate", "Points", "Models", "Train"):
         page.get_by_role("tab", name=tab).click()
-        page.wait_for_timeout(500)              # colours fade in
+        page.wait_for_timeout(500)  # colours fade in
         assert page.evaluate(FAINT, LEAST) == [], tab
 
 
@@ -65,7 +65,11 @@ def test_a_press_brings_the_picture_into_sight(page):
 def test_an_edit_of_this_picture_opens_in_sight(page):
     run(page, steps=3)
     page.click("#use-picture")
-    page.wait_for_function("document.querySelector('#edit-kind') && "
-                           "document.querySelector('#edit-kind').getBoundingClientRect().height > 0")
-    page.wait_for_function("(() => { const at = document.querySelector('#edit-kind').getBoundingClientRect();"
-                           " return at.top >= 0 && at.bottom <= innerHeight; })()")
+    page.wait_for_function(
+        "document.querySelector('#edit-kind') && "
+        "document.querySelector('#edit-kind').getBoundingClientRect().height > 0"
+    )
+    page.wait_for_function(
+        "(() => { const at = document.querySelector('#edit-kind').getBoundingClientRect();"
+        " return at.top >= 0 && at.bottom <= innerHeight; })()"
+    )

@@ -1,4 +1,6 @@
-"""What a person does with files of their own: open a checkpoint, train on pictures, and watch either in Generate."""
+"""What a person does with files of their own: open a checkpoint, train on pictures, and watch either in
+Generate.
+"""
 
 from __future__ import annotations
 
@@ -34,18 +36,27 @@ def test_a_dropped_checkpoint_is_explained_and_runs(page, native):
     page.locator("#model-file input[type=file]").set_input_files(str(native))
     page.wait_for_selector("#report .good")
     said = page.inner_text("#report")
-    assert "animals.safetensors" in said and "8x8 grey" in said and "nothing was assumed" in said and narrow(page)
+    assert (
+        "animals.safetensors" in said
+        and "8x8 grey" in said
+        and "nothing was assumed" in said
+        and narrow(page)
+    )
     page.click("#use-model")
     page.wait_for_selector("#generate:visible")
     assert chosen_model(page) == "animals"
     page.click("#generate")
-    wait(page, "d.ended === 'true' && d.shown === '5' && d.loaded === '6'")    # skipped states come after the newest
+    wait(
+        page, "d.ended === 'true' && d.shown === '5' && d.loaded === '6'"
+    )  # skipped states come after the newest
 
 
 def test_a_run_that_fails_on_its_way_says_why_and_keeps_its_states(desktop, overflowing):
     tab(desktop, "Models")
     path = overflowing("wild", defaults={"steps": 10, "count": 4})
-    desktop.locator("#model-file input[type=file]").set_input_files(str(path.rename(path.with_name("wild.safetensors"))))
+    desktop.locator("#model-file input[type=file]").set_input_files(
+        str(path.rename(path.with_name("wild.safetensors")))
+    )
     desktop.wait_for_selector("#report .good")
     desktop.click("#use-model")
     desktop.wait_for_selector("#generate:visible")
@@ -54,16 +65,23 @@ def test_a_run_that_fails_on_its_way_says_why_and_keeps_its_states(desktop, over
     desktop.click("#generate")
     desktop.get_by_text("From step 4 of 10 on").wait_for()
     wait(desktop, "d.ended === 'true' && d.loaded === '4' && d.shown === '3'")
-    assert desktop.inner_text(".readout .state") == "stopped" and desktop.inner_text(".readout .step") == "step 3 of 10"
+    assert (
+        desktop.inner_text(".readout .state") == "stopped"
+        and desktop.inner_text(".readout .step") == "step 3 of 10"
+    )
 
 
 def test_a_pickle_and_a_web_page_are_answered_with_a_sentence(desktop, tmp_path):
     tab(desktop, "Models")
-    for name, content, said in (("net.pt", b"PK\x03\x04 pickle", "diffusion-studio convert net.pt net.safetensors"),
-                                ("x.safetensors", b"<!DOCTYPE html><html></html>", "its download went wrong")):
+    for name, content, said in (
+        ("net.pt", b"PK\x03\x04 pickle", "diffusion-studio convert net.pt net.safetensors"),
+        ("x.safetensors", b"<!DOCTYPE html><html></html>", "its download went wrong"),
+    ):
         (tmp_path / name).write_bytes(content)
         desktop.locator("#model-file input[type=file]").set_input_files(str(tmp_path / name))
-        desktop.wait_for_function("said => document.querySelector('#report').innerText.includes(said)", arg=said)
+        desktop.wait_for_function(
+            "said => document.querySelector('#report').innerText.includes(said)", arg=said
+        )
         assert desktop.locator("#use-model").is_disabled()
 
 
@@ -80,7 +98,7 @@ def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
     with zipfile.ZipFile(archive, "w") as out:
         for k in range(24):
             picture = np.zeros((16, 16, 3), np.uint8)
-            picture[4 * (k % 2):, :8] = draw.integers(100, 255, 3)
+            picture[4 * (k % 2) :, :8] = draw.integers(100, 255, 3)
             made = io.BytesIO()
             Image.fromarray(picture).save(made, "png")
             out.writestr(f"pictures/{('tall', 'short')[k % 2]}/{k}.png", made.getvalue())
@@ -105,7 +123,7 @@ def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
     page.wait_for_selector("#train-view .sheet img", timeout=120_000)
     page.click("#train-stop")
     page.wait_for_selector("#train-view .wait, #train-view .good:has-text('Finished')")
-    page.reload()                                                       # what was closed is found again
+    page.reload()  # what was closed is found again
     page.wait_for_selector("#generate")
     tab(page, "Train")
     page.wait_for_selector("#train-view .run")

@@ -10,14 +10,20 @@ PLAYER = "document.querySelector('#points-player .player').dataset"
 def ended(page, button: str) -> None:
     before = page.evaluate(f"{PLAYER}.run") or ""
     page.click(button)
-    page.wait_for_function(f"(() => {{ const d = {PLAYER}; return d.run && d.run !== '{before}' && d.ended === 'true'"
-                           " && Number(d.loaded) > 1; })()", timeout=180_000)
+    page.wait_for_function(
+        f"(() => {{ const d = {PLAYER}; return d.run && d.run !== '{before}' && d.ended === 'true'"
+        " && Number(d.loaded) > 1; })()",
+        timeout=180_000,
+    )
 
 
 def colours(page, where: str) -> int:
     """How many different colours a canvas shows."""
-    return page.evaluate("where => { const c = document.querySelector(where), d = c.getContext('2d').getImageData(0, 0, c.width,"
-                         " c.height).data; return new Set(new Uint32Array(d.buffer)).size; }", where)
+    return page.evaluate(
+        "where => { const c = document.querySelector(where), d = c.getContext('2d').getImageData(0, 0, "
+        "c.width, c.height).data; return new Set(new Uint32Array(d.buffer)).size; }",
+        where,
+    )
 
 
 def test_a_model_of_points_plays_in_generate(desktop):
@@ -25,8 +31,11 @@ def test_a_model_of_points_plays_in_generate(desktop):
     desktop.click("[role=option]:has-text('swiss-roll')")
     desktop.wait_for_function("document.querySelector('#count input').value === '1'")
     desktop.click("#generate")
-    desktop.wait_for_function("(() => { const d = document.querySelector('#player .player').dataset;"
-                              " return d.ended === 'true' && d.loaded === '51' && d.shown === '50'; })()", timeout=120_000)
+    desktop.wait_for_function(
+        "(() => { const d = document.querySelector('#player .player').dataset;"
+        " return d.ended === 'true' && d.loaded === '51' && d.shown === '50'; })()",
+        timeout=120_000,
+    )
     assert desktop.inner_text("#player .readout .level") == "clean points"
     plain = colours(desktop, "#player [data-half=x] canvas")
     assert plain > 100
@@ -64,13 +73,20 @@ def test_a_drawing_is_dissolved_learned_and_made_again(page):
     link.wait_for()
     with page.expect_download() as caught:
         link.click()
-    assert caught.value.suggested_filename.startswith("my-drawing-")        # no model's name, which would be replayed in its place
+    assert caught.value.suggested_filename.startswith(
+        "my-drawing-"
+    )  # no model's name, which would be replayed in its place
     page.click("#points-use")
     page.wait_for_selector("#generate:visible")
-    assert page.locator("#model input").input_value().startswith("my-points")       # the earlier page may still have the name
+    assert (
+        page.locator("#model input").input_value().startswith("my-points")
+    )  # the earlier page may still have the name
     page.click("#generate")
-    page.wait_for_function("(() => { const d = document.querySelector('#player .player').dataset;"
-                           " return d.ended === 'true' && d.loaded === '51' && d.shown === '50'; })()", timeout=120_000)
+    page.wait_for_function(
+        "(() => { const d = document.querySelector('#player .player').dataset;"
+        " return d.ended === 'true' && d.loaded === '51' && d.shown === '50'; })()",
+        timeout=120_000,
+    )
     assert colours(page, "#player [data-half=x] canvas") > 50
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 

@@ -190,7 +190,8 @@ BARE_ROOT = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-chown,-f
 
 @posix
 def test_the_usual_folder_is_somebody_elses(tmp_path):
-    """Gradio's default, TMPDIR/gradio, is one folder for all users of a machine and belongs to who came first.
+    """Gradio's default, TMPDIR/gradio, is one folder for all users of a machine and belongs to who came
+    first.
 
     A file in its place can be used by nobody. HOME is not there either.
     """
@@ -227,8 +228,8 @@ def test_folders_of_another_user(tmp_path):
             timeout=120,
         )
         assert done.returncode == 2 and done.stderr == (
-            f"diffusion-studio: The folder {str(tmp_path / 'home')!r} that GRADIO_TEMP_DIR names cannot be used "
-            "(Permission denied). Name one in GRADIO_TEMP_DIR that you may write to, or unset it.\n"
+            f"diffusion-studio: The folder {str(tmp_path / 'home')!r} that GRADIO_TEMP_DIR names cannot be "
+            "used (Permission denied). Name one in GRADIO_TEMP_DIR that you may write to, or unset it.\n"
         )
 
 

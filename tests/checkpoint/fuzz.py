@@ -1,11 +1,13 @@
-"""Throw damaged and hostile checkpoints at the readers for some minutes, and report whatever is not a sentence of ours.
+"""Throw damaged and hostile checkpoints at the readers for some minutes, and report whatever is not a
+sentence of ours.
 
     python tests/checkpoint/fuzz.py --minutes 10 --seed 0
 
-A file of every layout (and a native one) has its header's bytes or values changed, its tensors' places overlapped, its
-container cut or replaced, and the configurations beside it filled with strange values. A finding is an exception that is no
-`StudioError`, a read that computes for more than 5 s or does not end, memory beyond 512 MB over the start's, or the end of the process; its folder is kept
-under --keep. Exits with 1 where there was one. OMP_NUM_THREADS=1 and `nice` leave the machine to others.
+A file of every layout (and a native one) has its header's bytes or values changed, its tensors' places
+overlapped, its container cut or replaced, and the configurations beside it filled with strange values. A
+finding is an exception that is no `StudioError`, a read that computes for more than 5 s or does not end,
+memory beyond 512 MB over the start's, or the end of the process; its folder is kept under --keep. Exits with
+1 where there was one. OMP_NUM_THREADS=1 and `nice` leave the machine to others.
 """
 
 from __future__ import annotations
@@ -30,12 +32,44 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 NAME = "diffusion_pytorch_model.safetensors"
 INDEX = "sharded.safetensors.index.json"
-MOST_CPU, PATIENCE = 5.0, 60.0         # seconds
+MOST_CPU, PATIENCE = 5.0, 60.0  # seconds
 SPARE = 512 << 20
-STRANGE = [None, True, -1, 0, 1, 3, 2**31, 2**63, 10**30, 1e-300, 1e300, float("nan"), "", "x", "9" * 5000, "../../x", [],
-           [1], ["x"], [[1]] * 3, {}, {"a": 1}]
-STARTS = [b"", b"{", b"PK\x03\x04", b"\x80\x02}", b"<!DOCTYPE html><html>", b"version https://git-lfs.github.com/spec/v1\n",
-          b"\xff" * 8, b"\x89HDF\r\n", b"GGUF", (2**31).to_bytes(8, "little") + b"{"]
+STRANGE = [
+    None,
+    True,
+    -1,
+    0,
+    1,
+    3,
+    2**31,
+    2**63,
+    10**30,
+    1e-300,
+    1e300,
+    float("nan"),
+    "",
+    "x",
+    "9" * 5000,
+    "../../x",
+    [],
+    [1],
+    ["x"],
+    [[1]] * 3,
+    {},
+    {"a": 1},
+]
+STARTS = [
+    b"",
+    b"{",
+    b"PK\x03\x04",
+    b"\x80\x02}",
+    b"<!DOCTYPE html><html>",
+    b"version https://git-lfs.github.com/spec/v1\n",
+    b"\xff" * 8,
+    b"\x89HDF\r\n",
+    b"GGUF",
+    (2**31).to_bytes(8, "little") + b"{",
+]
 
 
 def mutated(raw: bytes, draw: np.random.Generator) -> bytes:
@@ -43,7 +77,7 @@ def mutated(raw: bytes, draw: np.random.Generator) -> bytes:
     kind = draw.integers(5)
     length = 8 + int.from_bytes(raw[:8], "little")
     if kind == 0:
-        return raw[:draw.integers(len(raw))]
+        return raw[: draw.integers(len(raw))]
     changed = bytearray(raw)
     if kind == 1:
         for at in draw.integers(0, length, draw.integers(1, 9)):
@@ -52,7 +86,7 @@ def mutated(raw: bytes, draw: np.random.Generator) -> bytes:
         at = draw.integers(8, length)
         changed[at:at] = draw.choice([b"[", b"{", b'"', b"9" * 30, b"-", b"null", b"1e999", b"\xff"])
     elif kind == 3:
-        at = raw.index(b".weight", draw.integers(8, length // 2)) + 3          # another name, as long
+        at = raw.index(b".weight", draw.integers(8, length // 2)) + 3  # another name, as long
         changed[at] = ord("x")
     else:
         digits = [k for k in range(8, length) if chr(raw[k]).isdigit()]
@@ -64,12 +98,12 @@ def mutated(raw: bytes, draw: np.random.Generator) -> bytes:
 def rewritten(raw: bytes, draw: np.random.Generator) -> bytes:
     """The file with a header that is JSON of the right length, but says something else."""
     length = int.from_bytes(raw[:8], "little")
-    header = json.loads(raw[8:8 + length])
+    header = json.loads(raw[8 : 8 + length])
     names = [name for name in header if name != "__metadata__"]
     for _ in range(draw.integers(1, 4)):
         name = names[draw.integers(len(names))]
         one, kind = header.get(name), draw.integers(8)
-        if not isinstance(one, dict):                               # taken away before, or strange by now
+        if not isinstance(one, dict):  # taken away before, or strange by now
             continue
         if kind == 0 and isinstance(one.get("shape"), list):
             one["shape"] = [s * 2 if k == 0 else s for k, s in enumerate(one["shape"])]
@@ -82,13 +116,15 @@ def rewritten(raw: bytes, draw: np.random.Generator) -> bytes:
         elif kind == 4:
             header.pop(name)
         elif kind == 5:
-            header[["../" + name, name + "." * 50, "", "model." + name, name.upper()][draw.integers(5)]] = header.pop(name)
+            header[["../" + name, name + "." * 50, "", "model." + name, name.upper()][draw.integers(5)]] = (
+                header.pop(name)
+            )
         elif kind == 6:
             header["__metadata__"] = STRANGE[draw.integers(len(STRANGE))]
         else:
             header[f"{name}.{draw.integers(100)}"] = dict(one)
     text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + raw[8 + length:]
+    return len(text).to_bytes(8, "little") + text + raw[8 + length :]
 
 
 def strange(given: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
@@ -97,7 +133,10 @@ def strange(given: dict[str, Any], draw: np.random.Generator) -> dict[str, Any]:
     picked = draw.choice(names, min(len(names), int(draw.integers(1, 3))), replace=False)
     made = {**given, **{str(name): STRANGE[draw.integers(len(STRANGE))] for name in picked}}
     if isinstance(places := made.get("weight_map"), dict) and places:
-        made["weight_map"] = {**places, str(draw.choice(sorted(places))): STRANGE[draw.integers(len(STRANGE))]}
+        made["weight_map"] = {
+            **places,
+            str(draw.choice(sorted(places))): STRANGE[draw.integers(len(STRANGE))],
+        }
     return made
 
 
@@ -116,13 +155,24 @@ def originals(folder: Path) -> list[tuple[bytes, dict[str, dict]]]:
         stored = np.load(golden.HERE / f"golden_{layout}.npz")
         for key in sorted(one for one in stored if one.endswith(".about")):
             given = json.loads(zlib.decompress(stored[key].tobytes()))
-            save_file({name: torch.from_numpy(value) for name, value in golden.formula_weights(given["shapes"]).items()},
-                      folder / NAME)
-            beside = {file: given[name] for name, file in
-                      (("config", "config.json"), ("scheduler", "scheduler_config.json"), ("flags", "args.json"))
-                      if name in given}
+            save_file(
+                {
+                    name: torch.from_numpy(value)
+                    for name, value in golden.formula_weights(given["shapes"]).items()
+                },
+                folder / NAME,
+            )
+            beside = {
+                file: given[name]
+                for name, file in (
+                    ("config", "config.json"),
+                    ("scheduler", "scheduler_config.json"),
+                    ("flags", "args.json"),
+                )
+                if name in given
+            }
             made.append(((folder / NAME).read_bytes(), beside))
-            places = dict.fromkeys(given["shapes"], NAME)                   # the same file as the one part of a sharded model
+            places = dict.fromkeys(given["shapes"], NAME)  # the same file as the one part of a sharded model
             made.append((made[-1][0], {**beside, INDEX: {"metadata": {}, "weight_map": places}}))
         seen = checkpoint.inspect(folder / NAME)
         weights = checkpoint.read_any(folder / NAME)
@@ -159,7 +209,7 @@ def work(folder: Path, keep: Path, seed: int, seconds: float) -> None:
 
     draw = np.random.default_rng(seed)
     files = originals(folder)
-    checkpoint.read_any(folder / "n.safetensors")                   # whatever is allocated once
+    checkpoint.read_any(folder / "n.safetensors")  # whatever is allocated once
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
     if pages:
         resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + SPARE,) * 2)
@@ -192,19 +242,35 @@ def work(folder: Path, keep: Path, seed: int, seconds: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", default="fuzz-findings", help="folder for what was found")
-    parser.add_argument("--folder", help=argparse.SUPPRESS)                     # of the process that reads
+    parser.add_argument("--folder", help=argparse.SUPPRESS)  # of the process that reads
     asked = parser.parse_args()
     if asked.folder:
         return work(Path(asked.folder), Path(asked.keep), asked.seed, asked.minutes * 60)
     keep = Path(asked.keep).resolve()
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([sys.executable, __file__, "--minutes", str(asked.minutes), "--seed", str(asked.seed),
-                               "--keep", str(keep), "--folder", folder])
-        if done.returncode not in (0, 1) or (done.returncode == 1 and not keep.exists()):   # killed, hung, or out of memory
+        done = subprocess.run(
+            [
+                sys.executable,
+                __file__,
+                "--minutes",
+                str(asked.minutes),
+                "--seed",
+                str(asked.seed),
+                "--keep",
+                str(keep),
+                "--folder",
+                folder,
+            ]
+        )
+        if done.returncode not in (0, 1) or (
+            done.returncode == 1 and not keep.exists()
+        ):  # killed, hung, or out of memory
             shutil.copytree(folder, keep / f"{asked.seed}-last", dirs_exist_ok=True)
             print(f"the reading process ended with {done.returncode}")
     sys.exit(done.returncode != 0)

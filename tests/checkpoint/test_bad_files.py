@@ -1,4 +1,6 @@
-"""Files and folders that hold no U-Net that can be run: each a sentence that says what it is and what to do."""
+"""Files and folders that hold no U-Net that can be run: each a sentence that says what it is and what to
+do.
+"""
 
 from __future__ import annotations
 
@@ -21,43 +23,82 @@ def write(path: Path, *names_and_shapes) -> Path:
 
 
 def test_no_reader_fits(tmp_path):
-    path = write(tmp_path / "odd.safetensors", ("blocks.0.linear.weight", (4, 3)), ("blocks.0.linear.bias", (4,)),
-                 ("blocks.1.linear.weight", (4, 3)), ("blocks.1.linear.bias", (4,)), ("head", (2, 4)))
+    path = write(
+        tmp_path / "odd.safetensors",
+        ("blocks.0.linear.weight", (4, 3)),
+        ("blocks.0.linear.bias", (4,)),
+        ("blocks.1.linear.weight", (4, 3)),
+        ("blocks.1.linear.bias", (4,)),
+        ("head", (2, 4)),
+    )
     with pytest.raises(CheckpointError) as caught:
         ds.load(path)
     said = str(caught.value)
     for name, reader in checkpoint.READERS.items():
-        assert f"{name} ({reader.title}) looks for {', '.join(reader.sentinels)}; not there: {', '.join(reader.sentinels)}" in said
-    assert "blocks\n  0..1\n    linear: bias [4], weight [4, 3]" in said.replace("\t", "  ") and "head [2, 4]" in said
+        assert (
+            f"{name} ({reader.title}) looks for {', '.join(reader.sentinels)}; not there: "
+            f"{', '.join(reader.sentinels)}" in said
+        )
+    assert (
+        "blocks\n  0..1\n    linear: bias [4], weight [4, 3]" in said.replace("\t", "  ")
+        and "head [2, 4]" in said
+    )
 
 
-@pytest.mark.parametrize("names, said", [
-    ([("unet.lora_down.weight", (4, 8))], "It is a LoRA"),
-    ([("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight", (4, 4))],
-     "text-to-image U-Net of latent diffusion"),
-    ([("encoder.conv_in.weight", (8, 3, 3, 3)), ("quant_conv.weight", (8, 8, 1, 1))], "an autoencoder"),
-    ([("conv_in.weight", (8, 4, 3, 3))], "Its input has 4 channels: it works on an autoencoder's codes"),
-    ([("conv_in.weight", (8, 6, 3, 3))], "given a picture besides the noise"),
-    ([("x_embedder.proj.weight", (8, 3, 2, 2))], "diffusion transformer"),
-    ([("model.init_conv.weight", (8, 4, 7, 7))], "Its input has 4 channels: it works on an autoencoder's codes"),
-    ([("init_conv.weight", (8, 1, 7)), ("time_mlp.1.weight", (8, 8))], "run over sequences, not over pictures"),
-    ([("net.conv_in.weight", (8, 1, 3, 3, 3))], "run over volumes or films, not over pictures"),
-    ([("denoise_fn.noise_level_mlp.1.weight", (8, 8)), ("denoise_fn.downs.0.weight", (8, 6, 3, 3))], "It is SR3's U-Net"),
-    ([("layer1.0.conv1.weight", (8, 8, 3, 3)), ("fc.weight", (10, 8))], "It is a ResNet, which recognises pictures"),
-])
+@pytest.mark.parametrize(
+    "names, said",
+    [
+        ([("unet.lora_down.weight", (4, 8))], "It is a LoRA"),
+        (
+            [("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k.weight", (4, 4))],
+            "text-to-image U-Net of latent diffusion",
+        ),
+        ([("encoder.conv_in.weight", (8, 3, 3, 3)), ("quant_conv.weight", (8, 8, 1, 1))], "an autoencoder"),
+        ([("conv_in.weight", (8, 4, 3, 3))], "Its input has 4 channels: it works on an autoencoder's codes"),
+        ([("conv_in.weight", (8, 6, 3, 3))], "given a picture besides the noise"),
+        ([("x_embedder.proj.weight", (8, 3, 2, 2))], "diffusion transformer"),
+        (
+            [("model.init_conv.weight", (8, 4, 7, 7))],
+            "Its input has 4 channels: it works on an autoencoder's codes",
+        ),
+        (
+            [("init_conv.weight", (8, 1, 7)), ("time_mlp.1.weight", (8, 8))],
+            "run over sequences, not over pictures",
+        ),
+        ([("net.conv_in.weight", (8, 1, 3, 3, 3))], "run over volumes or films, not over pictures"),
+        (
+            [("denoise_fn.noise_level_mlp.1.weight", (8, 8)), ("denoise_fn.downs.0.weight", (8, 6, 3, 3))],
+            "It is SR3's U-Net",
+        ),
+        (
+            [("layer1.0.conv1.weight", (8, 8, 3, 3)), ("fc.weight", (10, 8))],
+            "It is a ResNet, which recognises pictures",
+        ),
+    ],
+)
 def test_a_stranger_is_said_to_be_what_it_is(tmp_path, names, said):
     with pytest.raises(CheckpointError, match=said):
         checkpoint.inspect(write(tmp_path / "model.safetensors", *names))
 
 
-@pytest.mark.parametrize("content, said", [
-    (b"", "it is empty"), (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n",
-                           "Git LFS pointer.*git lfs pull"),
-    (b"\n<!DOCTYPE html><html><body>404</body></html>", "HTML page"), (b"PK\x03\x04" + b"\0" * 50, "zip archive"),
-    (b"\x80\x02}q\x00X\x05\x00\x00\x00modelq\x01.", "it is a pickle"), (b"GGUF" + b"\0" * 50, "GGUF"),
-    ((2_000_000_000).to_bytes(8, "little") + b'{"a":', "its header claims 2,000,000,000 bytes"),
-    ((50).to_bytes(8, "little") + b'{"a":', "cut short"), (b"no weights at all", "not a whole safetensors file"),
-], ids=["empty", "lfs", "html", "zip", "pickle", "gguf", "huge header", "cut", "text"])
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"", "it is empty"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n",
+            "Git LFS pointer.*git lfs pull",
+        ),
+        (b"\n<!DOCTYPE html><html><body>404</body></html>", "HTML page"),
+        (b"PK\x03\x04" + b"\0" * 50, "zip archive"),
+        (b"\x80\x02}q\x00X\x05\x00\x00\x00modelq\x01.", "it is a pickle"),
+        (b"GGUF" + b"\0" * 50, "GGUF"),
+        ((2_000_000_000).to_bytes(8, "little") + b'{"a":', "its header claims 2,000,000,000 bytes"),
+        ((50).to_bytes(8, "little") + b'{"a":', "cut short"),
+        (b"no weights at all", "not a whole safetensors file"),
+    ],
+    ids=["empty", "lfs", "html", "zip", "pickle", "gguf", "huge header", "cut", "text"],
+)
 def test_what_is_no_safetensors_file(tmp_path, content, said):
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
@@ -65,17 +106,30 @@ def test_what_is_no_safetensors_file(tmp_path, content, said):
         ds.load(path)
 
 
-@pytest.mark.parametrize("content, said", [
-    (b"", "is no checkpoint: it is empty"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n", "Git LFS pointer.*git lfs pull"),
-    (b"<!doctype html><html>404</html>", "is no checkpoint: it is an HTML page"), (b"\x89HDF\r\n", "HDF5"),
-    ((60).to_bytes(8, "little") + b'{"a":', "a safetensors file under another name. Rename it to model.safetensors"),
-    (b"PK\x03\x04" + b"\0" * 50, "cannot be opened as a pickle of weights alone"),
-    (b"not a pickle", "cannot be opened as a pickle"),
-], ids=["empty", "lfs", "html", "hdf5", "safetensors", "zip", "text"])
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"", "is no checkpoint: it is empty"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n",
+            "Git LFS pointer.*git lfs pull",
+        ),
+        (b"<!doctype html><html>404</html>", "is no checkpoint: it is an HTML page"),
+        (b"\x89HDF\r\n", "HDF5"),
+        (
+            (60).to_bytes(8, "little") + b'{"a":',
+            "a safetensors file under another name. Rename it to model.safetensors",
+        ),
+        (b"PK\x03\x04" + b"\0" * 50, "cannot be opened as a pickle of weights alone"),
+        (b"not a pickle", "cannot be opened as a pickle"),
+    ],
+    ids=["empty", "lfs", "html", "hdf5", "safetensors", "zip", "text"],
+)
 @pytest.mark.parametrize("suffix", [".pt", ".bin", ".ckpt"])
 def test_what_is_no_pickle(tmp_path, content, said, suffix):
-    """A download that went wrong is said to be what it is by convert, which alone opens files of these names."""
+    """A download that went wrong is said to be what it is by convert, which alone opens files of these
+    names.
+    """
     path = tmp_path / f"model{suffix}"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=said):
@@ -93,8 +147,10 @@ def test_overlapping_tensors_and_too_many_are_refused(tmp_path):
     path.write_bytes(header({"a": one, "b": one}) + b"\0" * 8)
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
         ds.load(path)
-    path.write_bytes(header({f"t{k}": {"dtype": "U8", "shape": [1],
-                                       "data_offsets": [k, k + 1]} for k in range(100_000)}) + b"\0" * 100_000)
+    path.write_bytes(
+        header({f"t{k}": {"dtype": "U8", "shape": [1], "data_offsets": [k, k + 1]} for k in range(100_000)})
+        + b"\0" * 100_000
+    )
     with pytest.raises(CheckpointError, match="holds 100,000 tensors"):
         ds.load(path)
 
@@ -108,27 +164,38 @@ def test_folders_that_hold_none_several_or_pickles(tmp_path):
     with pytest.raises(CheckpointError, match="There is no weight file at .*model.safetensors, nor at"):
         ds.load(tmp_path)
     (tmp_path / "diffusion_pytorch_model.bin").write_bytes(b"x")
-    with pytest.raises(CheckpointError, match="only a pickle, diffusion_pytorch_model.bin.*diffusion-studio convert"):
+    with pytest.raises(
+        CheckpointError, match="only a pickle, diffusion_pytorch_model.bin.*diffusion-studio convert"
+    ):
         ds.load(tmp_path)
     (tmp_path / "other.pt").write_bytes(b"x")
-    with pytest.raises(CheckpointError, match="only pickles: diffusion_pytorch_model.bin, other.pt. Make a .* of the one that is meant"):
+    with pytest.raises(
+        CheckpointError,
+        match="only pickles: diffusion_pytorch_model.bin, other.pt. Make a .* of the one that is meant",
+    ):
         ds.load(tmp_path)
     for name in "abc":
         write(tmp_path / f"{name}.safetensors", ("w", (1,)))
-    with pytest.raises(CheckpointError, match="3 weight files .a.safetensors, b.safetensors, c.safetensors.. Name the one"):
+    with pytest.raises(
+        CheckpointError, match="3 weight files .a.safetensors, b.safetensors, c.safetensors.. Name the one"
+    ):
         ds.load(tmp_path)
 
 
-@pytest.mark.parametrize("layout, name", [("diffusers", "default"), ("openai", "adm"), ("ddpm", "cifar-like")])
+@pytest.mark.parametrize(
+    "layout, name", [("diffusers", "default"), ("openai", "adm"), ("ddpm", "cifar-like")]
+)
 def test_a_missing_a_surplus_and_a_misshapen_tensor(saved, layout, name):
     folder = saved(layout, name)
     path = folder / "diffusion_pytorch_model.safetensors"
     state = load_file(path)
     key = next(key for key in state if key.endswith(("norm2.weight", "out_layers.0.weight")))
-    for changed, said in (({**state, "extra.weight": torch.zeros(2)}, "not in the network extra.weight"),
-                          ({k: v for k, v in state.items() if k != key}, f"missing .*{key}"),
-                          ({**state, key: torch.zeros(3)}, f"{key} is .3,.; the network"),
-                          ({**state, key: state[key].to(torch.int8)}, f"{key} is I8")):
+    for changed, said in (
+        ({**state, "extra.weight": torch.zeros(2)}, "not in the network extra.weight"),
+        ({k: v for k, v in state.items() if k != key}, f"missing .*{key}"),
+        ({**state, key: torch.zeros(3)}, f"{key} is .3,.; the network"),
+        ({**state, key: state[key].to(torch.int8)}, f"{key} is I8"),
+    ):
         save_file(changed, path)
         with pytest.raises(CheckpointError, match=said):
             ds.load(folder)

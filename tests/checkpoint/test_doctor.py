@@ -33,21 +33,35 @@ def same(one, other) -> bool:
     """Bit-equal outputs at two timesteps."""
     x = torch.randn(3, *one.shape, generator=torch.Generator().manual_seed(0))
     label = 1 if one.spec.labels else None
-    return all(torch.equal(one.denoiser(label)(x, one.schedule.level(t)).eps,
-                           other.denoiser(label)(x, other.schedule.level(t)).eps)
-               for t in (3, 700.5))
+    return all(
+        torch.equal(
+            one.denoiser(label)(x, one.schedule.level(t)).eps,
+            other.denoiser(label)(x, other.schedule.level(t)).eps,
+        )
+        for t in (3, 700.5)
+    )
 
 
-# ---- inspect -------------------------------------------------------------------------------------------------------
+# ---- inspect
+# -------------------------------------------------------------------------------------------------------
+
 
 def test_the_report_says_every_setting_and_its_source(saved, capsys):
     folder = saved("openai", "adm", configured=False)
     assert main(["inspect", str(folder), "--flags", "--image_size 8 --num_head_channels 16"]) == 0
     said = capsys.readouterr().out
-    lines = {line.split()[0]: " ".join(line.split()[1:]) for line in said.splitlines() if line.startswith("  ")}
-    assert "OpenAI improved-diffusion and guided-diffusion" in said and "recognised because it has time_embed.0.weight" in said
+    lines = {
+        line.split()[0]: " ".join(line.split()[1:]) for line in said.splitlines() if line.startswith("  ")
+    }
+    assert (
+        "OpenAI improved-diffusion and guided-diffusion" in said
+        and "recognised because it has time_embed.0.weight" in said
+    )
     assert lines["num_channels"] == "32 inferred from shapes" and lines["num_head_channels"] == "16 flag"
-    assert lines["use_new_attention_order"] == "False assumed" and lines["resblock_updown"] == "True inferred from shapes"
+    assert (
+        lines["use_new_attention_order"] == "False assumed"
+        and lines["resblock_updown"] == "True inferred from shapes"
+    )
     assert "--use_new_attention_order False" in lines["--flags"] and "num_channels" not in lines["--flags"]
     assert "the order of qkv's rows cannot be seen" in said and "complete: every tensor" in said
 
@@ -64,14 +78,21 @@ def test_the_report_as_json_and_the_flags_that_it_prints_back(saved, capsys, lay
     assert json.loads(again.spec.to_json()) == given["spec"]
     assert main(["inspect", str(folder)]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  --flags "))
-    assert main(["inspect", str(folder), "--json", "--flags", json.loads(line.removeprefix("  --flags "))]) == 0
+    assert (
+        main(["inspect", str(folder), "--json", "--flags", json.loads(line.removeprefix("  --flags "))]) == 0
+    )
     assert json.loads(capsys.readouterr().out)["spec"] == given["spec"]
 
 
 def test_the_native_file_is_inspected_too(tiny_checkpoint, capsys):
     assert main(["inspect", str(tiny_checkpoint), "--outline"]) == 0
     said = capsys.readouterr().out
-    assert "native" in said and "3 classes" in said and "nothing was assumed" in said and "conv_in: bias [8], weight [8, 1, 3, 3]" in said
+    assert (
+        "native" in said
+        and "3 classes" in said
+        and "nothing was assumed" in said
+        and "conv_in: bias [8], weight [8, 1, 3, 3]" in said
+    )
     with pytest.raises(OptionError, match="it takes no flags"):
         checkpoint.inspect(tiny_checkpoint, {"num_heads": 4})
 
@@ -82,7 +103,10 @@ def test_what_is_missing_is_reported_and_not_an_error(saved, capsys):
     del state["mid_block.resnets.1.conv2.bias"]
     save_file({**state, "more.weight": torch.zeros(1)}, path)
     assert main(["inspect", str(path)]) == 0
-    assert "cannot be loaded: missing mid_block.resnets.1.conv2.bias; not in the network more.weight" in capsys.readouterr().out
+    assert (
+        "cannot be loaded: missing mid_block.resnets.1.conv2.bias; not in the network more.weight"
+        in capsys.readouterr().out
+    )
 
 
 def test_inspect_reads_headers_only_and_loads_no_torch(saved, tmp_path):
@@ -92,23 +116,33 @@ def test_inspect_reads_headers_only_and_loads_no_torch(saved, tmp_path):
     state = load_file(path)
     raw = path.read_bytes()
     length = int.from_bytes(raw[:8], "little")
-    header = json.loads(raw[8:8 + length])
+    header = json.loads(raw[8 : 8 + length])
     end = max(one["data_offsets"][1] for name, one in header.items() if name != "__metadata__")
-    header["optimizer.step"] = {"dtype": "F32", "shape": [500_000_000], "data_offsets": [end, end + 2_000_000_000]}
+    header["optimizer.step"] = {
+        "dtype": "F32",
+        "shape": [500_000_000],
+        "data_offsets": [end, end + 2_000_000_000],
+    }
     text = json.dumps(header).encode()
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + end + 2_000_000_000)
-    code = ("import sys\nfrom diffusion_studio.cli import main\nmain(['inspect', sys.argv[1]])\n"
-            "assert not {'torch', 'gradio'} & set(sys.modules)\n"
-            "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)")       # kB, Linux
-    done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    code = (
+        "import sys\nfrom diffusion_studio.cli import main\nmain(['inspect', sys.argv[1]])\n"
+        "assert not {'torch', 'gradio'} & set(sys.modules)\n"
+        "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr)"
+    )  # kB, Linux
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr
     assert f"{500_000_000 + sum(t.numel() for t in state.values()):,} parameters" in done.stdout
     assert "not in the network optimizer.step" in done.stdout and int(done.stderr) < 300_000
 
 
-# ---- convert -------------------------------------------------------------------------------------------------------
+# ---- convert
+# -------------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("layout, name", LAYOUTS)
 def test_converting_gives_bit_equal_outputs(saved, tmp_path, capsys, layout, name):
@@ -119,8 +153,11 @@ def test_converting_gives_bit_equal_outputs(saved, tmp_path, capsys, layout, nam
     one, other = ds.load(folder, "cpu", "fp32"), ds.load(out, "cpu", "fp32")
     assert same(one, other)
     provenance = other.spec.provenance
-    assert provenance["layout"] == layout and "(inferred from shapes)" in (said := " ".join(provenance["settings"].values())) \
+    assert (
+        provenance["layout"] == layout
+        and "(inferred from shapes)" in (said := " ".join(provenance["settings"].values()))
         or "(file's config)" in said
+    )
     assert json.loads(other.spec.to_json())["network"] == json.loads(one.spec.to_json())["network"]
     with pytest.raises(CheckpointError, match="is there already.*--force"):
         ds_convert(folder, out)
@@ -133,18 +170,25 @@ def ds_convert(*given, **options):
     return convert(*given, **options)
 
 
-@pytest.mark.parametrize("wrap, taken", [
-    (lambda state: state, "whole file"), (lambda state: {"state_dict": state, "epoch": 3}, "state_dict"),
-    (lambda state: {"model": {k: v + 1 for k, v in state.items()}, "ema": state, "step": 5}, "ema"),
-    (lambda state: [{k: v + 1 for k, v in state.items()}, {"state": {}}, 1, 2, state], "4"),
-    (lambda state: {f"module.{k}": v for k, v in state.items()}, "whole file"),
-], ids=["bare", "state_dict", "ema", "ermongroup's list", "module."])
+@pytest.mark.parametrize(
+    "wrap, taken",
+    [
+        (lambda state: state, "whole file"),
+        (lambda state: {"state_dict": state, "epoch": 3}, "state_dict"),
+        (lambda state: {"model": {k: v + 1 for k, v in state.items()}, "ema": state, "step": 5}, "ema"),
+        (lambda state: [{k: v + 1 for k, v in state.items()}, {"state": {}}, 1, 2, state], "4"),
+        (lambda state: {f"module.{k}": v for k, v in state.items()}, "whole file"),
+    ],
+    ids=["bare", "state_dict", "ema", "ermongroup's list", "module."],
+)
 @pytest.mark.parametrize("legacy", [False, True])
 def test_pickles_are_converted(saved, tmp_path, wrap, taken, legacy):
     folder = saved("ddpm", "cifar-like")
-    pickle = folder / "ckpt.pth"                                       # beside args.json
+    pickle = folder / "ckpt.pth"  # beside args.json
     torch.save(wrap(load_file(file_in(folder))), pickle, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(CheckpointError, match="is a pickle.*diffusion-studio convert ckpt.pth ckpt.safetensors"):
+    with pytest.raises(
+        CheckpointError, match="is a pickle.*diffusion-studio convert ckpt.pth ckpt.safetensors"
+    ):
         ds.load(pickle)
     out = ds_convert(pickle, tmp_path / "out.safetensors")
     other = ds.load(out, "cpu", "fp32")
@@ -155,13 +199,16 @@ def test_pickles_are_converted(saved, tmp_path, wrap, taken, legacy):
 class Harmful:
     def __reduce__(self):
         import os
+
         return os.system, ("touch harm-was-done",)
 
 
 def test_pickles_that_hold_more_than_weights_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": {"w": torch.zeros(1)}, "more": Harmful()}, tmp_path / "bad.pt")
-    with pytest.raises(CheckpointError, match="cannot be opened as a pickle of weights alone.*could run any code"):
+    with pytest.raises(
+        CheckpointError, match="cannot be opened as a pickle of weights alone.*could run any code"
+    ):
         ds_convert("bad.pt", "out.safetensors")
     assert not (tmp_path / "harm-was-done").exists()
     for content in (b"", b"hello", b"PK\x03\x04" + b"\0" * 99, b"\x80\x02}q\x00."):
@@ -187,16 +234,34 @@ def test_hyperparameters_of_lightning_are_no_obstacle(saved, tmp_path, monkeypat
     for name in ("lightning_fabric", "lightning_fabric.utilities", "lightning_fabric.utilities.data"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     sys.modules["lightning_fabric.utilities.data"].AttributeDict = AttributeDict
-    torch.save({"epoch": 3, "pytorch-lightning_version": "2.4.0", "hyper_parameters": AttributeDict(lr=1e-4, dims=[1, 2]),
-                "state_dict": {f"unet.{key}": value for key, value in load_file(file_in(folder)).items()}}, folder / "last.ckpt")
-    assert same(ds.load(folder, "cpu", "fp32"), ds.load(ds_convert(folder / "last.ckpt", tmp_path / "out.safetensors"), "cpu", "fp32"))
+    torch.save(
+        {
+            "epoch": 3,
+            "pytorch-lightning_version": "2.4.0",
+            "hyper_parameters": AttributeDict(lr=1e-4, dims=[1, 2]),
+            "state_dict": {f"unet.{key}": value for key, value in load_file(file_in(folder)).items()},
+        },
+        folder / "last.ckpt",
+    )
+    assert same(
+        ds.load(folder, "cpu", "fp32"),
+        ds.load(ds_convert(folder / "last.ckpt", tmp_path / "out.safetensors"), "cpu", "fp32"),
+    )
 
 
 def test_an_optimizers_state_is_said_to_be_one(tmp_path):
     """opt160000.pt, which improved-diffusion's training writes beside the weights (its issue 37)."""
-    torch.save({"state": {0: {"step": 1, "exp_avg": torch.zeros(4, 3, 3, 3)}}, "param_groups": [{"lr": 1e-4, "params": [0]}]},
-               tmp_path / "opt160000.pt")
-    with pytest.raises(CheckpointError, match="opt160000.pt holds the state of an optimizer .state, param_groups., not a network"):
+    torch.save(
+        {
+            "state": {0: {"step": 1, "exp_avg": torch.zeros(4, 3, 3, 3)}},
+            "param_groups": [{"lr": 1e-4, "params": [0]}],
+        },
+        tmp_path / "opt160000.pt",
+    )
+    with pytest.raises(
+        CheckpointError,
+        match="opt160000.pt holds the state of an optimizer .state, param_groups., not a network",
+    ):
         ds_convert(tmp_path / "opt160000.pt", tmp_path / "out.safetensors")
 
 
@@ -205,13 +270,26 @@ class Fraction(torch.nn.Module):
 
 
 @pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize("more", [np.float64(0.25), np.int64(7), np.bool_(True), np.float32(1) * np.ones(3), Namespace(lr=1e-4),
-                                  Path("runs")], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize(
+    "more",
+    [
+        np.float64(0.25),
+        np.int64(7),
+        np.bool_(True),
+        np.float32(1) * np.ones(3),
+        Namespace(lr=1e-4),
+        Path("runs"),
+    ],
+    ids=lambda one: type(one).__name__,
+)
 def test_values_beside_the_weights_that_run_no_code_are_allowed(saved, tmp_path, more, legacy):
     """Trainers keep their best loss as a numpy scalar, their arguments, and paths."""
     folder = saved("ddpm", "cifar-like")
-    torch.save({"state_dict": load_file(file_in(folder)), "best": more, "all": [more]}, folder / "last.pt",
-               _use_new_zipfile_serialization=not legacy)
+    torch.save(
+        {"state_dict": load_file(file_in(folder)), "best": more, "all": [more]},
+        folder / "last.pt",
+        _use_new_zipfile_serialization=not legacy,
+    )
     out = ds_convert(folder / "last.pt", tmp_path / "out.safetensors")
     assert same(ds.load(folder, "cpu", "fp32"), ds.load(out, "cpu", "fp32"))
 
@@ -240,7 +318,9 @@ def test_convert_says_what_it_cannot_do(saved, tmp_path):
         ds_convert(tmp_path / "two.pt", tmp_path / "o.safetensors", take="emma")
 
 
-# ---- in the studio -------------------------------------------------------------------------------------------------
+# ---- in the studio
+# -------------------------------------------------------------------------------------------------
+
 
 def test_foreign_folders_are_listed_and_run(saved, tmp_path, write_checkpoint):
     write_checkpoint("tiny")
@@ -259,8 +339,30 @@ def test_foreign_folders_are_listed_and_run(saved, tmp_path, write_checkpoint):
 
 def test_generate_with_a_path_and_flags(saved, tmp_path):
     folder, out = saved("openai", "adm", configured=False), tmp_path / "run.png"
-    assert main(["generate", "--model", str(file_in(folder)), "--flags", FLAGS, "--steps", "2", "--count", "2", "--device",
-                 "cpu", "--checkpoints", str(tmp_path / "none"), "--out", str(out), "--label", "class 3"]) == 0
+    assert (
+        main(
+            [
+                "generate",
+                "--model",
+                str(file_in(folder)),
+                "--flags",
+                FLAGS,
+                "--steps",
+                "2",
+                "--count",
+                "2",
+                "--device",
+                "cpu",
+                "--checkpoints",
+                str(tmp_path / "none"),
+                "--out",
+                str(out),
+                "--label",
+                "class 3",
+            ]
+        )
+        == 0
+    )
     recipe = ds.Recipe.from_file(out)
     assert recipe.model == "adm" and recipe.label == "class 3"
     studio = ds.Studio(tmp_path / "none", "cpu", "fp32")
@@ -269,7 +371,9 @@ def test_generate_with_a_path_and_flags(saved, tmp_path):
     assert studio.run(studio.recipe(name, steps=2, seeds=(0, 1))).images.shape == (2, 8, 8, 3)
 
 
-# ---- made to do harm -----------------------------------------------------------------------------------------------
+# ---- made to do harm
+# -----------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("layout, name", LAYOUTS)
 def test_mutated_headers_are_errors_of_ours_or_load(saved, layout, name):
@@ -289,13 +393,40 @@ def test_mutated_headers_are_errors_of_ours_or_load(saved, layout, name):
     assert outcomes == {"inspected", "refused"}
 
 
-STRANGE = [None, True, -1, 0, 3, 10**30, 1e-300, float("nan"), "", "x", "9" * 5000, [], [1], ["x"], [[1]] * 3, {}, {"a": 1}]
+STRANGE = [
+    None,
+    True,
+    -1,
+    0,
+    3,
+    10**30,
+    1e-300,
+    float("nan"),
+    "",
+    "x",
+    "9" * 5000,
+    [],
+    [1],
+    ["x"],
+    [[1]] * 3,
+    {},
+    {"a": 1},
+]
 
 
-@pytest.mark.parametrize("layout, file", [("diffusers", "config.json"), ("diffusers", "scheduler_config.json"),
-                                          ("openai", "args.json"), ("ddpm", "args.json")])
+@pytest.mark.parametrize(
+    "layout, file",
+    [
+        ("diffusers", "config.json"),
+        ("diffusers", "scheduler_config.json"),
+        ("openai", "args.json"),
+        ("ddpm", "args.json"),
+    ],
+)
 def test_strange_configurations_are_errors_of_ours_or_load(saved, layout, file):
-    folder = saved(layout, {"diffusers": "class-as-time", "openai": "improved", "ddpm": "without-convolutions"}[layout])
+    folder = saved(
+        layout, {"diffusers": "class-as-time", "openai": "improved", "ddpm": "without-convolutions"}[layout]
+    )
     given = json.loads((folder / file).read_text())
     known = {fact.name for fact in checkpoint.inspect(folder).found.facts}
     for name in sorted(known | given.keys()):

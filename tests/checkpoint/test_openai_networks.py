@@ -17,12 +17,13 @@ from diffusion_studio.checkpoint.convert import convert
 from diffusion_studio.diffusion.guidance import clamped
 from diffusion_studio.errors import CheckpointError, OptionError
 
-
 # --- OpenAI's networks that enlarge
 
 
 def small_of(model) -> torch.Tensor:
-    return torch.from_numpy(golden.normal("low_res", golden.BATCH, model.spec.channels, golden.SMALL, golden.SMALL))
+    return torch.from_numpy(
+        golden.normal("low_res", golden.BATCH, model.spec.channels, golden.SMALL, golden.SMALL)
+    )
 
 
 @pytest.mark.parametrize("layout, name", cases("openai_enlarging"))
@@ -39,8 +40,10 @@ def test_enlarging_networks(stored, layout, name):
         assert np.abs(found - STORED[layout][f"{name}.t{t:g}"]).max() < 1e-5
     recipe = ds.Recipe.from_settings({**model.spec.defaults, "label": None})
     levels = ds.path(model.schedule, golden.STEPS, recipe.spacing)
-    noise = lambda k: torch.from_numpy(golden.normal(f"noise {k}", golden.BATCH, *model.shape))      # noqa: E731
-    *_, last = ds.sample(recipe.sampler, clamped(model.denoiser(labels, low_res=small_of(model))), x, levels, noise)
+    noise = lambda k: torch.from_numpy(golden.normal(f"noise {k}", golden.BATCH, *model.shape))
+    *_, last = ds.sample(
+        recipe.sampler, clamped(model.denoiser(labels, low_res=small_of(model))), x, levels, noise
+    )
     wanted = STORED[layout][f"{name}.sampled"]
     assert np.mean(np.abs(wanted) < 0.999) > 0.2 and np.abs(last.x.numpy() - wanted).max() < 1e-4
 
@@ -52,12 +55,19 @@ def test_an_enlarging_network_is_told_by_its_shapes(stored):
     told = checkpoint.inspect(stored("openai_enlarging", "adm")).spec
     bare = checkpoint.inspect(stored("openai_enlarging", "adm", configured=False))
     assert (bare.spec.low_res, bare.spec.image_size) == (4, 16)
-    assert {one.name for one in bare.found.facts if one.source == "assumed"} >= {"large_size", "small_size", "num_heads"}
+    assert {one.name for one in bare.found.facts if one.source == "assumed"} >= {
+        "large_size",
+        "small_size",
+        "num_heads",
+    }
     assert bare.spec.network == told.network
     assert "enlarged from 4x4" in checkpoint.as_text(bare)
     name, flags = openai._preset("128_512_upsampler", (192, 2, (1, 1, 2, 2, 4, 4), True, True, (4, 5)))
     assert name == "128_512_upsampler by name and shapes" and flags["small_size"] == 128
-    assert openai._preset("m", (192, 2, (1, 1, 2, 2, 4, 4), True, True, (3, 4, 5)))[0] == "64_256_upsampler by shapes"
+    assert (
+        openai._preset("m", (192, 2, (1, 1, 2, 2, 4, 4), True, True, (3, 4, 5)))[0]
+        == "64_256_upsampler by shapes"
+    )
 
 
 # --- OpenAI's classifiers
@@ -78,15 +88,24 @@ def test_classifiers(stored, name):
 def test_a_classifier_is_told_by_its_shapes(stored, name):
     told = checkpoint.inspect(stored("openai_classifier", name)).spec
     flags = {"num_head_channels": told.network.head_channels}
-    found = checkpoint.inspect(stored("openai_classifier", name, configured=False) / "diffusion_pytorch_model.safetensors",
-                               flags)
+    found = checkpoint.inspect(
+        stored("openai_classifier", name, configured=False) / "diffusion_pytorch_model.safetensors", flags
+    )
     assert found.spec.network == told.network
     bare = checkpoint.inspect(stored("openai_classifier", name, configured=False))
     assumed = {one.name: one.value for one in bare.found.facts if one.source == "assumed"}
-    assert assumed.keys() == {"num_head_channels", "use_new_attention_order", "diffusion_steps", "noise_schedule",
-                              "rescale_timesteps"}
-    assert assumed["num_head_channels"] == (64 if min(bare.spec.network.body.widths[k] for k in (
-        *bare.spec.network.attention_levels, -1)) == 64 else 32)
+    assert assumed.keys() == {
+        "num_head_channels",
+        "use_new_attention_order",
+        "diffusion_steps",
+        "noise_schedule",
+        "rescale_timesteps",
+    }
+    assert assumed["num_head_channels"] == (
+        64
+        if min(bare.spec.network.body.widths[k] for k in (*bare.spec.network.attention_levels, -1)) == 64
+        else 32
+    )
 
 
 def test_a_classifier_converts_to_the_same_bits_and_is_said_to_be_one(stored, tmp_path):
@@ -100,7 +119,9 @@ def test_a_classifier_converts_to_the_same_bits_and_is_said_to_be_one(stored, tm
     for path in (folder, out):
         text = checkpoint.as_text(checkpoint.inspect(path))
         assert "pictures: 8x8 RGB, 5 classes" in text and "tells the class" in text
-        with pytest.raises(CheckpointError, match="is a noisy classifier.*draws nothing itself.*ds.load_classifier"):
+        with pytest.raises(
+            CheckpointError, match="is a noisy classifier.*draws nothing itself.*ds.load_classifier"
+        ):
             ds.load(path)
     with pytest.raises(CheckpointError, match="is a model that draws, not a noisy classifier"):
         ds.load_classifier(stored("openai_enlarging", "grey"), "cpu")
@@ -111,11 +132,19 @@ def test_a_classifier_converts_to_the_same_bits_and_is_said_to_be_one(stored, tm
 def test_classifier_flags_that_do_not_fit(stored):
     folder = stored("openai_classifier", "adm")
     for flags, error, message in (
-            ({"classifier_width": 64}, CheckpointError,
-             "flag says classifier_width = 64, but the shapes of the weights say 32"),
-            ({"classifier_attention_resolutions": "2"}, CheckpointError, r"shapes of the weights say \[8, 4\]"),
-            ({"classifier_heads": 4}, OptionError, "There is no flag of the layout openai-classifier 'classifier_heads'"),
-            ({"diffusion_steps": 0}, OptionError, "from 1 to 100,000, got 0")):
+        (
+            {"classifier_width": 64},
+            CheckpointError,
+            "flag says classifier_width = 64, but the shapes of the weights say 32",
+        ),
+        ({"classifier_attention_resolutions": "2"}, CheckpointError, r"shapes of the weights say \[8, 4\]"),
+        (
+            {"classifier_heads": 4},
+            OptionError,
+            "There is no flag of the layout openai-classifier 'classifier_heads'",
+        ),
+        ({"diffusion_steps": 0}, OptionError, "from 1 to 100,000, got 0"),
+    ):
         with pytest.raises(error, match=message):
             checkpoint.inspect(folder, flags)
     path = folder / "diffusion_pytorch_model.safetensors"

@@ -1,4 +1,6 @@
-"""Other programs' checkpoints against what those programs computed: see make_golden.py for the oracles' origin."""
+"""Other programs' checkpoints against what those programs computed: see make_golden.py for the oracles'
+origin.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,12 @@ from diffusion_studio.runs.guidance_builder import limited
 
 from .conftest import STORED, golden, outputs
 
-CASES = [(layout, name.removesuffix(".about")) for layout, stored in STORED.items() for name in stored
-         if name.endswith(".about")]
+CASES = [
+    (layout, name.removesuffix(".about"))
+    for layout, stored in STORED.items()
+    for name in stored
+    if name.endswith(".about")
+]
 
 
 @pytest.mark.parametrize("layout, name", CASES)
@@ -29,24 +35,42 @@ def test_outputs_are_those_of_the_original(saved, layout, name):
 
 @pytest.mark.parametrize("layout, name", CASES)
 def test_ten_steps_are_those_of_the_original(saved, layout, name):
-    """With the defaults that the file's origin says: schedule, parametrization, variance, clipping, spacing."""
+    """With the defaults that the file's origin says: schedule, parametrization, variance, clipping,
+    spacing.
+    """
     model = ds.load(saved(layout, name), "cpu", "fp32")
-    recipe = ds.Recipe.from_settings({key: value for key, value in {**model.spec.defaults, "label": None}.items()})
+    recipe = ds.Recipe.from_settings(
+        {key: value for key, value in {**model.spec.defaults, "label": None}.items()}
+    )
     x = torch.from_numpy(golden.normal("x", golden.BATCH, *model.shape))
     denoise = model.denoiser(golden.LABELS if model.spec.labels else None)
-    run = ds.sample(recipe.sampler, limited(denoise, recipe, model.spec), x,
-                    ds.path(model.schedule, golden.STEPS, recipe.spacing),
-                    lambda k: torch.from_numpy(golden.normal(f"noise {k}", golden.BATCH, *model.shape)))
+    run = ds.sample(
+        recipe.sampler,
+        limited(denoise, recipe, model.spec),
+        x,
+        ds.path(model.schedule, golden.STEPS, recipe.spacing),
+        lambda k: torch.from_numpy(golden.normal(f"noise {k}", golden.BATCH, *model.shape)),
+    )
     *_, last = run
     wanted = STORED[layout][f"{name}.sampled"]
-    assert np.mean(np.abs(wanted) < 0.999) > 0.2                            # not all of it at the clip
+    assert np.mean(np.abs(wanted) < 0.999) > 0.2  # not all of it at the clip
     assert np.abs(last.x.numpy() - wanted).max() / max(np.abs(wanted).max(), 1) < 1e-4
 
 
 # What shapes cannot tell, by layout; everything else comes back without any configuration.
 UNKNOWABLE = {
-    "diffusers": {"head_channels", "heads", "downsample_padding", "norm_groups", "norm_eps", "time_order", "time_shift",
-                  "middle_groups", "middle_scale", "center_input"},
+    "diffusers": {
+        "head_channels",
+        "heads",
+        "downsample_padding",
+        "norm_groups",
+        "norm_eps",
+        "time_order",
+        "time_shift",
+        "middle_groups",
+        "middle_scale",
+        "center_input",
+    },
     "openai": {"heads", "head_channels", "time_scale"},
     "ddpm": set(),
 }
@@ -65,7 +89,8 @@ def test_the_configuration_comes_back_from_the_shapes(saved, layout, name):
     assert "file's config" not in sources.values() and "inferred from shapes" in sources.values()
 
 
-# ---- diffusers -----------------------------------------------------------------------------------------------------
+# ---- diffusers
+# -----------------------------------------------------------------------------------------------------
 
 OLD = (("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn"))
 
@@ -95,7 +120,9 @@ def test_a_nested_folder_and_a_lone_file_are_the_flat_folder(saved, tmp_path):
     (nested / "scheduler").mkdir()
     for file in ("config.json", "diffusion_pytorch_model.safetensors"):
         (nested / "unet" / file).write_bytes((flat / file).read_bytes())
-    (nested / "scheduler" / "scheduler_config.json").write_bytes((flat / "scheduler_config.json").read_bytes())
+    (nested / "scheduler" / "scheduler_config.json").write_bytes(
+        (flat / "scheduler_config.json").read_bytes()
+    )
     assert dataclasses.replace(checkpoint.inspect(nested).spec, name="google") == wanted
     assert checkpoint.inspect(nested).spec.name == "pipeline"
     assert checkpoint.inspect(flat / "diffusion_pytorch_model.safetensors").spec == wanted
@@ -103,13 +130,19 @@ def test_a_nested_folder_and_a_lone_file_are_the_flat_folder(saved, tmp_path):
 
 def test_the_scheduler_gives_the_recipes_defaults(saved):
     spec = checkpoint.inspect(saved("diffusers", "google")).spec
-    assert dict(spec.defaults) == {"sampler": {"name": "ddpm", "variance": "large"}, "spacing": "leading", "clip": True,
-                                   "steps": 250}
+    assert dict(spec.defaults) == {
+        "sampler": {"name": "ddpm", "variance": "large"},
+        "spacing": "leading",
+        "clip": True,
+        "steps": 250,
+    }
     spec = checkpoint.inspect(saved("diffusers", "everywhere")).spec
     assert spec.parametrization == "v" and spec.defaults["spacing"]["timestep_spacing"] == "trailing"
     folder = saved("diffusers", "default")
-    (folder / "scheduler_config.json").write_text('{"_class_name": "DDIMScheduler", "clip_sample": false, "rescale_betas_zero_snr": '
-                                                  'true, "prediction_type": "v_prediction", "new_key_of_2030": [1]}')
+    (folder / "scheduler_config.json").write_text(
+        '{"_class_name": "DDIMScheduler", "clip_sample": false, "rescale_betas_zero_snr": '
+        'true, "prediction_type": "v_prediction", "new_key_of_2030": [1]}'
+    )
     spec = checkpoint.inspect(folder).spec
     assert spec.defaults["sampler"] == {"name": "ddim"} and spec.defaults["clip"] is False
     assert spec.schedule.level(999).alpha == pytest.approx(0, abs=1e-7)
@@ -125,16 +158,22 @@ def test_a_setting_left_out_is_not_a_setting_that_is_null(saved):
     assert checkpoint.inspect(folder).spec.network.head_channels == 8
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"block_out_channels": [8, 24]}, r"file's config says block_out_channels = \[8, 24\], but the shapes of the weights say \[8, 16\]"),
-    ({"down_block_types": ["AttnDownBlock2D", "AttnDownBlock2D"]}, "down_block_types"),
-    ({"act_fn": "mish"}, "activation is 'mish'"),
-    ({"sample_size": [8, 16]}, "only square ones"),
-    ({"norm_eps": "small"}, "norm_eps must be a finite number"),
-    ({"attention_head_dim": 5}, "do not divide into heads of 5"),
-    ({"sample_size": 7}, "multiples of 2"),
-    ({"time_embedding_type": "fourier"}, "NCSN"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"block_out_channels": [8, 24]},
+            r"file's config says block_out_channels = \[8, 24\], but the shapes of the weights say \[8, 16\]",
+        ),
+        ({"down_block_types": ["AttnDownBlock2D", "AttnDownBlock2D"]}, "down_block_types"),
+        ({"act_fn": "mish"}, "activation is 'mish'"),
+        ({"sample_size": [8, 16]}, "only square ones"),
+        ({"norm_eps": "small"}, "norm_eps must be a finite number"),
+        ({"attention_head_dim": 5}, "do not divide into heads of 5"),
+        ({"sample_size": 7}, "multiples of 2"),
+        ({"time_embedding_type": "fourier"}, "NCSN"),
+    ],
+)
 def test_a_configuration_that_does_not_fit(saved, change, message):
     folder = saved("diffusers", "default")
     given = json.loads((folder / "config.json").read_text())
@@ -143,8 +182,9 @@ def test_a_configuration_that_does_not_fit(saved, change, message):
         ds.load(folder)
 
 
-@pytest.mark.parametrize("text, message",
-                         [("{", "is not JSON"), ("[1]", "holds no JSON object"), ("[" * 100_000, "is not JSON")])
+@pytest.mark.parametrize(
+    "text, message", [("{", "is not JSON"), ("[1]", "holds no JSON object"), ("[" * 100_000, "is not JSON")]
+)
 def test_a_configuration_that_is_none(saved, text, message):
     folder = saved("diffusers", "default")
     (folder / "config.json").write_text(text)
@@ -155,7 +195,9 @@ def test_a_configuration_that_is_none(saved, text, message):
 def test_a_process_without_betas_is_said_to_be_one(saved):
     folder = saved("diffusers", "default")
     (folder / "scheduler_config.json").write_text('{"_class_name": "FlowMatchEulerDiscreteScheduler"}')
-    with pytest.raises(CheckpointError, match="FlowMatchEulerDiscreteScheduler, which is not a process of betas"):
+    with pytest.raises(
+        CheckpointError, match="FlowMatchEulerDiscreteScheduler, which is not a process of betas"
+    ):
         checkpoint.inspect(folder)
 
 
@@ -166,7 +208,9 @@ def test_half_precision_weights_are_read(saved):
     assert outputs(ds.load(folder, "cpu", "fp32"), "default", STORED["diffusers"]) < 1e-2
 
 
-# ---- the diffusion course's network --------------------------------------------------------------------------------
+# ---- the diffusion course's network
+# --------------------------------------------------------------------------------
+
 
 def test_the_courses_network_runs_from_its_state_dict_alone(saved, tmp_path):
     """The notebook saves no configuration: MNIST's size and its scheduler are taken, and said."""
@@ -186,8 +230,12 @@ def test_a_table_of_classes_without_room_for_it_is_refused(saved):
     folder = saved("diffusers", "course")
     path = folder / "diffusion_pytorch_model.safetensors"
     state = load_file(path)
-    save_file({key.removeprefix("model."): value for key, value in state.items() if key != "class_emb.weight"}, path)
-    with pytest.raises(CheckpointError, match="takes 5 channels and gives 1: besides the picture it is given something"):
+    save_file(
+        {key.removeprefix("model."): value for key, value in state.items() if key != "class_emb.weight"}, path
+    )
+    with pytest.raises(
+        CheckpointError, match="takes 5 channels and gives 1: besides the picture it is given something"
+    ):
         checkpoint.inspect(folder)
     save_file({**state, "class_emb.weight": torch.zeros(5, 3)}, path)
     with pytest.raises(CheckpointError, match="takes 5 channels and gives 1"):

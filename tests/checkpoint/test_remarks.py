@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
+from diffusion_studio.checkpoint.convert import convert
 from diffusion_studio.checkpoint.remarks import MOST_LETTERS, remarks
 from diffusion_studio.cli import main
-from diffusion_studio.checkpoint.convert import convert
 from diffusion_studio.ui.controls import RecipeControls
 
 NAME = "diffusion_pytorch_model.safetensors"
@@ -22,16 +22,35 @@ NAME = "diffusion_pytorch_model.safetensors"
 def test_generate_says_what_was_assumed(saved, tmp_path, capsys):
     folder = saved("diffusers", "default", configured=False)
     (folder / "config.json").unlink(missing_ok=True)
-    run = ["generate", "--model", str(folder), "--flags", "--sample_size 8", "--steps", "2", "--device", "cpu", "--out",
-           str(tmp_path / "a.png")]
+    run = [
+        "generate",
+        "--model",
+        str(folder),
+        "--flags",
+        "--sample_size 8",
+        "--steps",
+        "2",
+        "--device",
+        "cpu",
+        "--out",
+        str(tmp_path / "a.png"),
+    ]
     assert main(run) == 0
     first, *more = capsys.readouterr().err.splitlines()
-    assert first.startswith("diffusion-studio: default: the file does not say, and so it is assumed: num_train_timesteps 1000, "
-                            "beta_schedule linear, beta_start 0.0001") and " more. Give what you know as flags" in first
+    assert (
+        first.startswith(
+            "diffusion-studio: default: the file does not say, and so it is assumed: num_train_timesteps "
+            "1000, beta_schedule linear, beta_start 0.0001"
+        )
+        and " more. Give what you know as flags" in first
+    )
     assert not [line for line in more if line.startswith("diffusion-studio")]
     # all but what nobody can take for granted is known now
-    flags = " ".join(f"--{fact.name} {fact.value}" for fact in checkpoint.inspect(folder).found.facts if fact.source == "assumed"
-                     and fact.name not in ("sample_size", "trained_betas", "beta_schedule"))
+    flags = " ".join(
+        f"--{fact.name} {fact.value}"
+        for fact in checkpoint.inspect(folder).found.facts
+        if fact.source == "assumed" and fact.name not in ("sample_size", "trained_betas", "beta_schedule")
+    )
     run[4] = f"--sample_size 8 {flags}"
     assert main(run) == 0
     assert "it is assumed: beta_schedule linear. Give" in capsys.readouterr().err
@@ -46,18 +65,28 @@ def test_a_bundled_model_has_no_remarks(tiny_checkpoint):
 
 def test_python_warns_and_the_model_keeps_it(saved):
     folder = saved("openai", "adm", configured=False)
-    with pytest.warns(ds.CheckpointWarning, match="adm: the file does not say, and so it is assumed: .*noise_schedule linear.*note: "
-                                                  "the order of qkv's rows cannot be seen"):
+    with pytest.warns(
+        ds.CheckpointWarning,
+        match="adm: the file does not say, and so it is assumed: .*noise_schedule linear.*note: "
+        "the order of qkv's rows cannot be seen",
+    ):
         model = ds.load(folder, "cpu", "fp32")
     assert model.remarks == checkpoint.inspect(folder).remarks and len(model.remarks) == 2
 
 
 def test_notes_of_what_is_not_followed_travel_too(saved, tmp_path, capsys):
-    """Whatever a reader puts into its notes; here an option of the scheduler that no sampler has, and a new configuration's."""
+    """Whatever a reader puts into its notes; here an option of the scheduler that no sampler has, and a
+    new configuration's.
+    """
     folder = saved("diffusers", "default")
     path = folder / NAME
-    save_file({**{f"net.{key}": value for key, value in load_file(path).items()}, "prior.weight": load_file(path)["conv_in.weight"]},
-              path)
+    save_file(
+        {
+            **{f"net.{key}": value for key, value in load_file(path).items()},
+            "prior.weight": load_file(path)["conv_in.weight"],
+        },
+        path,
+    )
     given = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**given, "gated_skips": True}))
     studio = ds.Studio(tmp_path / "none", "cpu", "fp32")
@@ -65,7 +94,10 @@ def test_notes_of_what_is_not_followed_travel_too(saved, tmp_path, capsys):
     (note,) = [line for line in card.remarks if line.startswith("note: ")]
     assert "1 tensors around the network are left out: prior.weight" in note
     assert "its configuration has settings that are not known here and not followed: gated_skips" in note
-    assert studio.remarks(studio.recipe(card.name)) == {card.name: card.remarks} and studio.model(card.name).remarks == card.remarks
+    assert (
+        studio.remarks(studio.recipe(card.name)) == {card.name: card.remarks}
+        and studio.model(card.name).remarks == card.remarks
+    )
 
 
 def test_a_converted_file_remembers_them(saved, tmp_path, capsys):
@@ -81,8 +113,15 @@ def test_a_converted_file_remembers_them(saved, tmp_path, capsys):
     assert "when it was converted the file does not say" in said and "nothing was assumed" not in said
 
 
-@pytest.mark.parametrize("provenance", [{}, {"settings": 3, "notes": "x"}, {"settings": {"a": 1, "b": None}, "notes": [1, None]},
-                                        {"settings": {"a" * 999: "1 (assumed)" * 999}, "notes": ["n" * 10**6] * 3}])
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {},
+        {"settings": 3, "notes": "x"},
+        {"settings": {"a": 1, "b": None}, "notes": [1, None]},
+        {"settings": {"a" * 999: "1 (assumed)" * 999}, "notes": ["n" * 10**6] * 3},
+    ],
+)
 def test_a_header_can_hold_anything(provenance):
     for line in remarks(None, provenance):
         assert len(line) < MOST_LETTERS + 300

@@ -11,11 +11,11 @@ from scheduler_cases import CASES, STEPS, learned, network, noise
 
 import diffusion_studio as ds
 from diffusion_studio.checkpoint.diffusers_scheduler import process_of
+from diffusion_studio.checkpoint.spec import ModelSpec
 from diffusion_studio.diffusion.prediction import reading
 from diffusion_studio.runs.guidance_builder import limited
-from diffusion_studio.runs.segments import begun
 from diffusion_studio.runs.recipe import Recipe
-from diffusion_studio.checkpoint.spec import ModelSpec
+from diffusion_studio.runs.segments import begun
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_schedulers.json").read_text("utf-8"))
 
@@ -32,7 +32,9 @@ def run(kind: str, settings: dict, steps: int) -> torch.Tensor:
 
     levels = ds.path(process.schedule, steps, recipe.spacing)
     spec = ModelSpec(schedule=process.schedule, parametrization=process.parametrization)
-    *_, last = ds.sample(recipe.sampler, limited(denoise, recipe, spec), begun(noise, levels[0], recipe.spacing), levels, noise)
+    *_, last = ds.sample(
+        recipe.sampler, limited(denoise, recipe, spec), begun(noise, levels[0], recipe.spacing), levels, noise
+    )
     return last.x
 
 

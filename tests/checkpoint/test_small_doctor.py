@@ -15,8 +15,15 @@ from diffusion_studio.errors import CheckpointError, StudioError
 from .conftest import small
 from .test_doctor import STRANGE, mutated
 
-ONE_EACH = [("lucidrains", "memory"), ("lucidrains", "classes"), ("lucidrains", "bias"), ("tqch", "cifar-like"),
-            ("dome272", "classes"), ("teapearce", "mnist"), ("brianpulfer", "mnist")]
+ONE_EACH = [
+    ("lucidrains", "memory"),
+    ("lucidrains", "classes"),
+    ("lucidrains", "bias"),
+    ("tqch", "cifar-like"),
+    ("dome272", "classes"),
+    ("teapearce", "mnist"),
+    ("brianpulfer", "mnist"),
+]
 
 
 @pytest.mark.parametrize("layout, name", ONE_EACH)
@@ -25,18 +32,25 @@ def test_the_report_says_every_setting_and_its_source(kept, tmp_path, capsys, la
     folder = case.folder(tmp_path, configured=False)
     assert main(["inspect", str(folder)]) == 0
     said = capsys.readouterr().out
-    assert f"(layout '{layout}')" in said and "complete: every tensor" in said and "inferred from shapes" in said
+    assert (
+        f"(layout '{layout}')" in said and "complete: every tensor" in said and "inferred from shapes" in said
+    )
     assert ("buffers in the file" in said) == any(key.startswith("buffer.") for key in case.arrays)
     assert main(["inspect", str(folder), "--json"]) == 0
     given = json.loads(capsys.readouterr().out)
     seen = checkpoint.inspect(folder)
     assert given["layout"] == layout and {*given["settings"]} == {fact.name for fact in seen.found.facts}
-    again = checkpoint.inspect(folder, {key: value for key, value in given["assumed"].items() if value is not None})
+    again = checkpoint.inspect(
+        folder, {key: value for key, value in given["assumed"].items() if value is not None}
+    )
     # what was assumed, given back as flags, is the same model
     assert again.spec == seen.spec
     line = next((line for line in said.splitlines() if line.startswith("  --flags ")), None)
     if line is not None:
-        assert main(["inspect", str(folder), "--json", "--flags", json.loads(line.removeprefix("  --flags "))]) == 0
+        assert (
+            main(["inspect", str(folder), "--json", "--flags", json.loads(line.removeprefix("  --flags "))])
+            == 0
+        )
         assert json.loads(capsys.readouterr().out)["spec"] == given["spec"]
 
 
@@ -66,8 +80,13 @@ def test_tensors_of_other_shapes_are_errors_of_ours_or_load(kept, tmp_path, layo
     draw = np.random.default_rng(1)
     for key in draw.permutation(sorted(state))[:25]:
         for changed in (state[key].flatten()[0], state[key].flatten(), state[key][:0], None):
-            save_file({**{k: v for k, v in state.items() if k != key},
-                       **({} if changed is None else {key: changed.clone()})}, path)
+            save_file(
+                {
+                    **{k: v for k, v in state.items() if k != key},
+                    **({} if changed is None else {key: changed.clone()}),
+                },
+                path,
+            )
             try:
                 checkpoint.inspect(folder)
             except StudioError as error:
@@ -89,10 +108,17 @@ def test_strange_settings_are_errors_of_ours_or_load(kept, tmp_path, layout, nam
 
 
 def test_buffers_that_are_none_are_left_alone(kept, tmp_path):
-    """Betas that are no numbers, none at all, or of another kind: as if the file had none, and said to be assumed."""
+    """Betas that are no numbers, none at all, or of another kind: as if the file had none, and said to be
+    assumed.
+    """
     folder = kept("lucidrains", "rms").folder(tmp_path, configured=False)
     path, state = folder / "model.safetensors", load_file(folder / "model.safetensors")
-    for betas in (state["betas"] * float("nan"), state["betas"][:0], state["betas"].half(), state["betas"][None]):
+    for betas in (
+        state["betas"] * float("nan"),
+        state["betas"][:0],
+        state["betas"].half(),
+        state["betas"][None],
+    ):
         save_file({**state, "betas": betas}, path)
         sources = {fact.name: fact.source for fact in checkpoint.inspect(folder).found.facts}
         assert sources["timesteps"] == sources["beta_schedule"] == "assumed"

@@ -17,7 +17,15 @@ import diffusion_studio as ds
 from diffusion_studio.cli import main
 from diffusion_studio.cli.generate import recipe_of
 from diffusion_studio.cli.parser import build_parser
-from diffusion_studio.diffusion.spacing import Exponential, Follow, Karras, Leading, Quadratic, Sections, Timesteps
+from diffusion_studio.diffusion.spacing import (
+    Exponential,
+    Follow,
+    Karras,
+    Leading,
+    Quadratic,
+    Sections,
+    Timesteps,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,9 +45,11 @@ def test_help(verb, capsys):
 
 
 def test_help_loads_neither_torch_nor_gradio():
-    code = ("import sys\nfrom diffusion_studio.cli import main\n"
-            "try: main(['generate', '--help'])\nexcept SystemExit: pass\n"
-            "print(sorted({'torch', 'gradio', 'PIL', 'imageio'} & set(sys.modules)), file=sys.stderr)")
+    code = (
+        "import sys\nfrom diffusion_studio.cli import main\n"
+        "try: main(['generate', '--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'gradio', 'PIL', 'imageio'} & set(sys.modules)), file=sys.stderr)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.stderr.strip() == "[]"
 
@@ -49,13 +59,28 @@ def test_help_names_no_default_that_a_model_may_change(verb, capsys, monkeypatch
     monkeypatch.setenv("COLUMNS", "500")
     with pytest.raises(SystemExit):
         main([verb, "--help"])
-    told = dict(re.findall(r"^  (--\S+)(.*(?:\n {9,}.*)*)", capsys.readouterr().out, re.M))       # help may begin a line below
-    for name, default in (("steps", ", else 50"), ("guidance", ", else 1.0"), ("sampler", ""), ("spacing", ""), ("rho", ", else 7.0"),
-                          ("clip,", ""), ("prompt", ""), ("interval-low", ", else 0.0"), ("points", ", else 2000")):
+    told = dict(
+        re.findall(r"^  (--\S+)(.*(?:\n {9,}.*)*)", capsys.readouterr().out, re.M)
+    )  # help may begin a line below
+    for name, default in (
+        ("steps", ", else 50"),
+        ("guidance", ", else 1.0"),
+        ("sampler", ""),
+        ("spacing", ""),
+        ("rho", ", else 7.0"),
+        ("clip,", ""),
+        ("prompt", ""),
+        ("interval-low", ", else 0.0"),
+        ("points", ", else 2000"),
+    ):
         assert told[f"--{name}"].endswith(f"(default the model's own{default})"), name
-    own = ("--count", "(default the model's own, else 1)") if verb == "generate" else ("--pictures", "(default 1000)")
+    own = (
+        ("--count", "(default the model's own, else 1)")
+        if verb == "generate"
+        else ("--pictures", "(default 1000)")
+    )
     assert told[own[0]].endswith(own[1])
-    if verb == "generate":                                      # what no model brings
+    if verb == "generate":  # what no model brings
         assert told["--fps"].endswith("(default 20.0)") and "own" not in told["--strength"]
 
 
@@ -64,7 +89,10 @@ def test_models_lists_the_bundled_one():
     assert done.returncode == 0
     assert "fashion-mnist: 32x32 grey" in done.stdout
     listed = json.loads(cli("models", "--json").stdout)
-    assert "Sneaker" in next(one for one in listed if one["path"].endswith("fashion-mnist/model.safetensors"))["labels"]
+    assert (
+        "Sneaker"
+        in next(one for one in listed if one["path"].endswith("fashion-mnist/model.safetensors"))["labels"]
+    )
     judge = next(one for one in listed if one["name"] == "fashion-mnist-classifier")
     assert judge["kind"] == "classifier" and "Sneaker" in judge["labels"] and (ROOT / judge["path"]).is_file()
     assert {one["kind"] for one in listed if not one["name"].endswith("-classifier")} == {"model"}
@@ -79,12 +107,41 @@ def test_models_as_json_have_the_names_by_which_they_are_called(write_checkpoint
 
 def test_generate_with_the_bundled_model_is_the_recipe_it_says(tmp_path):
     out = tmp_path / "bag.png"
-    done = cli("generate", "fashion-mnist", "--label", "bag", "--steps", 4, "--sampler", "ddpm", "--variance", "large",
-               "--seeds", "5,1", "--guidance", 1.5, "--spacing", "leading", "--no-clip", "--scale", 1, "--out", out)
+    done = cli(
+        "generate",
+        "fashion-mnist",
+        "--label",
+        "bag",
+        "--steps",
+        4,
+        "--sampler",
+        "ddpm",
+        "--variance",
+        "large",
+        "--seeds",
+        "5,1",
+        "--guidance",
+        1.5,
+        "--spacing",
+        "leading",
+        "--no-clip",
+        "--scale",
+        1,
+        "--out",
+        out,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(out)
-    recipe = ds.Recipe(model="fashion-mnist", label="bag", seeds=(5, 1), steps=4, sampler=ds.DDPM("large"),
-                       spacing="leading", guidance=1.5, clip=False)
+    recipe = ds.Recipe(
+        model="fashion-mnist",
+        label="bag",
+        seeds=(5, 1),
+        steps=4,
+        sampler=ds.DDPM("large"),
+        spacing="leading",
+        guidance=1.5,
+        clip=False,
+    )
     assert ds.Recipe.from_file(out) == recipe
     images = ds.Studio(ROOT / "checkpoints").run(recipe).images
     with Image.open(out) as picture:
@@ -98,52 +155,117 @@ def test_generate_with_the_bundled_model_is_the_recipe_it_says(tmp_path):
 def test_a_recipe_file_is_replayed_with_changes(tiny_checkpoint, tmp_path, name):
     folder = tiny_checkpoint.parents[1]
     first, second = tmp_path / name, tmp_path / "again.gif"
-    assert main(["generate", "tiny", "--checkpoints", str(folder), "--steps", "3", "--seed", "4", "--count", "2",
-                 "--out", str(first)]) == 0
-    assert main(["generate", "--recipe", str(first), "--checkpoints", str(folder), "--steps", "2", "--out",
-                 str(second)]) == 0
+    assert (
+        main(
+            [
+                "generate",
+                "tiny",
+                "--checkpoints",
+                str(folder),
+                "--steps",
+                "3",
+                "--seed",
+                "4",
+                "--count",
+                "2",
+                "--out",
+                str(first),
+            ]
+        )
+        == 0
+    )
+    assert (
+        main(
+            [
+                "generate",
+                "--recipe",
+                str(first),
+                "--checkpoints",
+                str(folder),
+                "--steps",
+                "2",
+                "--out",
+                str(second),
+            ]
+        )
+        == 0
+    )
     before, after = ds.Recipe.from_file(first), ds.Recipe.from_file(second)
     assert (before.steps, after.steps, after.seeds) == (3, 2, (4, 5))
 
 
 def test_the_run_of_a_file_stands_below_another(tiny_checkpoint, tmp_path):
-    folder, first, alone, both = tiny_checkpoint.parents[1], tmp_path / "first.gif", tmp_path / "1.png", tmp_path / "2.png"
+    folder, first, alone, both = (
+        tiny_checkpoint.parents[1],
+        tmp_path / "first.gif",
+        tmp_path / "1.png",
+        tmp_path / "2.png",
+    )
     words = ["generate", "tiny", "--checkpoints", str(folder), "--count", "2", "--scale", "1"]
     assert main([*words, "--steps", "2", "--out", str(first)]) == 0
     assert main([*words, "--steps", "3", "--out", str(alone)]) == 0
     assert main([*words, "--steps", "3", "--beside", str(first), "--out", str(both)]) == 0
     one, two = (np.asarray(Image.open(path)) for path in (alone, both))
-    assert len(two) > 2 * len(one) and (two[:len(one)] == one).all() and ds.Recipe.from_file(both) == ds.Recipe.from_file(alone)
+    assert (
+        len(two) > 2 * len(one)
+        and (two[: len(one)] == one).all()
+        and ds.Recipe.from_file(both) == ds.Recipe.from_file(alone)
+    )
     with Image.open(first) as file:
         file.seek(2)
-        assert (two[-len(one):] == np.asarray(file.convert(Image.open(alone).mode))).all()
+        assert (two[-len(one) :] == np.asarray(file.convert(Image.open(alone).mode))).all()
     assert main([*words, "--beside", str(tmp_path / "none.gif"), "--out", str(both)]) == 2
 
 
 def test_a_film_has_no_one_picture_to_refuse(tiny_checkpoint, tmp_path):
-    words = ["generate", "tiny", "--checkpoints", str(tiny_checkpoint.parents[1]), "--steps", "2", "--frames", "pictures"]
+    words = [
+        "generate",
+        "tiny",
+        "--checkpoints",
+        str(tiny_checkpoint.parents[1]),
+        "--steps",
+        "2",
+        "--frames",
+        "pictures",
+    ]
     assert main([*words, "--only", "5", "--out", str(tmp_path / "x.gif")]) == 0
 
 
 def test_a_name_of_its_own_counts_up(tiny_checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = ["generate", "tiny", "--checkpoints", str(tiny_checkpoint.parents[1]), "--steps", "1", "--label", "Ankle boot"]
+    words = [
+        "generate",
+        "tiny",
+        "--checkpoints",
+        str(tiny_checkpoint.parents[1]),
+        "--steps",
+        "1",
+        "--label",
+        "Ankle boot",
+    ]
     for name in ("tiny-Ankle_boot-0.gif", "tiny-Ankle_boot-0-2.gif", "tiny-Ankle_boot-0-3.gif"):
         assert main(words) == 0 and capsys.readouterr().out == f"{name}\n"
     assert main([*words, "--format", "strip"]) == 0 and capsys.readouterr().out == "tiny-Ankle_boot-0.png\n"
-    assert main([*words, "--out", "tiny-Ankle_boot-0.gif"]) == 0 and capsys.readouterr().out == "tiny-Ankle_boot-0.gif\n"
+    assert (
+        main([*words, "--out", "tiny-Ankle_boot-0.gif"]) == 0
+        and capsys.readouterr().out == "tiny-Ankle_boot-0.gif\n"
+    )
     assert len(list(tmp_path.glob("*.gif"))) == 3
 
 
 def test_a_label_with_a_slash_is_no_folder(write_checkpoint, tmp_path, monkeypatch, capsys):
     folder = write_checkpoint(labels=("Cat", "Shirt/top", "Dog")).parents[1]
     monkeypatch.chdir(tmp_path)
-    assert main(["generate", "tiny", "--checkpoints", str(folder), "--steps", "1", "--label", "Shirt/top"]) == 0
+    assert (
+        main(["generate", "tiny", "--checkpoints", str(folder), "--steps", "1", "--label", "Shirt/top"]) == 0
+    )
     assert capsys.readouterr().out == "tiny-Shirt_top-0.gif\n"
 
 
 def test_the_command_of_a_recipe_makes_the_recipe(tiny_checkpoint, tmp_path):
-    recipe = ds.Recipe(model="tiny", label=None, seeds=(9, 2), steps=2, sampler=ds.DDIM(eta=0.25), guidance=1.5, clip=False)
+    recipe = ds.Recipe(
+        model="tiny", label=None, seeds=(9, 2), steps=2, sampler=ds.DDIM(eta=0.25), guidance=1.5, clip=False
+    )
     out = tmp_path / "x.gif"
     words = shlex.split(recipe.to_command())[1:]
     assert main([*words, "--checkpoints", str(tiny_checkpoint.parents[1]), "--out", str(out)]) == 0
@@ -161,15 +283,27 @@ def test_the_command_of_a_recipe_says_any_where_the_model_has_a_default_label():
 
 
 def recipe_said_by(words: list[str]) -> ds.Recipe:
-    return recipe_of(build_parser().parse_args(["generate", "fashion-mnist", *words]), ds.Studio(ROOT / "checkpoints"))
+    return recipe_of(
+        build_parser().parse_args(["generate", "fashion-mnist", *words]), ds.Studio(ROOT / "checkpoints")
+    )
 
 
-@pytest.mark.parametrize("spacing", [*(cls() for cls in ds.SPACINGS.values()), Karras(rho=2.5), Quadratic(reach=0.8),
-                                     Exponential(power=3), Follow(follow="sigmoid"), Timesteps(timesteps="900,10.5,0"),
-                                     Sections(sections="ddim25")], ids=str)
+@pytest.mark.parametrize(
+    "spacing",
+    [
+        *(cls() for cls in ds.SPACINGS.values()),
+        Karras(rho=2.5),
+        Quadratic(reach=0.8),
+        Exponential(power=3),
+        Follow(follow="sigmoid"),
+        Timesteps(timesteps="900,10.5,0"),
+        Sections(sections="ddim25"),
+    ],
+    ids=str,
+)
 def test_the_command_of_every_spacing_makes_it(spacing):
     recipe = ds.Studio(ROOT / "checkpoints").recipe("fashion-mnist", spacing=spacing)
-    assert recipe.steps == (spacing.count or 25)                # the model's own
+    assert recipe.steps == (spacing.count or 25)  # the model's own
     assert recipe_said_by(shlex.split(recipe.to_command())[3:]) == recipe
 
 
@@ -181,13 +315,18 @@ def test_a_spacing_with_steps_of_its_own_brings_them():
 
 def test_options_of_a_recipe_file_stay_unless_another_is_chosen(tmp_path):
     path = tmp_path / "run.json"
-    path.write_text(ds.Recipe(model="m", steps=9, sampler=ds.DDIM(eta=0.5), spacing=Karras(rho=3.0)).to_json(), "utf-8")
+    path.write_text(
+        ds.Recipe(model="m", steps=9, sampler=ds.DDIM(eta=0.5), spacing=Karras(rho=3.0)).to_json(), "utf-8"
+    )
 
     def said(*words: str) -> ds.Recipe:
         return recipe_of(build_parser().parse_args(["generate", "--recipe", str(path), *words]), None)
 
     assert said().spacing == Karras(rho=3.0) and said("--rho", "4").spacing == Karras(rho=4.0)
-    assert said("--spacing", "karras").spacing == Karras(rho=3.0) and said("--spacing", "leading").spacing == Leading()
+    assert (
+        said("--spacing", "karras").spacing == Karras(rho=3.0)
+        and said("--spacing", "leading").spacing == Leading()
+    )
     assert said("--spacing", "timesteps").steps == 4 and said("--spacing", "leading").steps == 9
 
 
@@ -195,7 +334,20 @@ def test_train_stop_resume_and_use(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
     np.savez(tmp_path / "data.npz", x_train=pictures, y_train=np.arange(40) % 2)
     run = tmp_path / "models" / "mine"
-    small = ["--channels", 8, "--multipliers", "1,2", "--attention", 4, "--heads", 1, "--size", 8, "--batch", 8]
+    small = [
+        "--channels",
+        8,
+        "--multipliers",
+        "1,2",
+        "--attention",
+        4,
+        "--heads",
+        1,
+        "--size",
+        8,
+        "--batch",
+        8,
+    ]
     done = cli("train", "--data", tmp_path / "data.npz", "--out", run, "--images", 24, *small)
     assert done.returncode == 0, done.stderr
     assert "img/s" in done.stderr and "loss=" in done.stderr

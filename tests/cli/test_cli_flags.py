@@ -48,16 +48,27 @@ def test_one_flag_serves_all_that_have_the_option():
     assert chosen_by("--thing", "second", "--order", "2", "--way", "b") == Second(order=2, way="b")
     assert chosen_by("--thing", "second") == Second() and chosen_by(before=First(order=3)) == First(order=3)
     assert chosen_by("--end", "0.5", "--no-late") == First(end=0.5, late=False)
-    assert chosen_by("--end", "none", before=First(end=2)) == First() and chosen_by(before=First(end=2)) == First(end=2)
+    assert chosen_by("--end", "none", before=First(end=2)) == First() and chosen_by(
+        before=First(end=2)
+    ) == First(end=2)
 
 
-@pytest.mark.parametrize("words, message", [
-    (["--thing", "second", "--order", "3"], "order must be a whole number from 1 to 2, got 3"),
-    (["--thing", "second", "--end", "1"], "--end is not an option of the thing second, which has: order, way"),
-    (["--way", "b"], "--way is not an option of the thing first, which has: order, end, late"),
-    (["--thing", "secnd"], "There is no thing 'secnd'. Choose one of: first, second. Did you mean 'second'"),
-    (["--order", "none"], "order must be a whole number from 1 to 3, got 'none'"),
-])
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--thing", "second", "--order", "3"], "order must be a whole number from 1 to 2, got 3"),
+        (
+            ["--thing", "second", "--end", "1"],
+            "--end is not an option of the thing second, which has: order, way",
+        ),
+        (["--way", "b"], "--way is not an option of the thing first, which has: order, end, late"),
+        (
+            ["--thing", "secnd"],
+            "There is no thing 'secnd'. Choose one of: first, second. Did you mean 'second'",
+        ),
+        (["--order", "none"], "order must be a whole number from 1 to 3, got 'none'"),
+    ],
+)
 def test_a_flag_that_the_choice_lacks(words, message):
     with pytest.raises(OptionError, match=message):
         chosen_by(*words)
@@ -68,19 +79,24 @@ def test_help_of_a_shared_flag_names_its_owners(capsys):
     flags.add_choice(parser, "thing", TWO)
     parser.print_help()
     said = capsys.readouterr().out
-    assert "Order. Of first, second (2 in first, 1 in second)" in said and "Way. Of second (default a)" in said
+    assert (
+        "Order. Of first, second (2 in first, 1 in second)" in said and "Way. Of second (default a)" in said
+    )
 
 
 def test_options_of_one_name_and_two_kinds_share_no_flag():
     @dataclass(frozen=True)
     class Third:
         order: str = option("x", "Order.")
+
     with pytest.raises(TypeError, match="the option order is of different kinds in first, third"):
         flags.add_choice(argparse.ArgumentParser(), "thing", {"first": First, "third": Third})
 
 
 def test_no_sampler_shares_an_option_with_a_spacing():
     """One flag says one thing in a command; argparse refuses a clash with the other flags by itself."""
-    samplers, spacings = ({one.name for cls in registry.values() for one in fields_of(cls)}
-                          for registry in (REGISTRIES["sampler"], REGISTRIES["spacing"]))
+    samplers, spacings = (
+        {one.name for cls in registry.values() for one in fields_of(cls)}
+        for registry in (REGISTRIES["sampler"], REGISTRIES["spacing"])
+    )
     assert not samplers & spacings

@@ -28,10 +28,34 @@ sys.exit(main(sys.argv[1:]))
 def test_a_run_that_fails_on_its_way(overflowing, tmp_path, capsys):
     out = tmp_path / "wild.gif"
     folder = overflowing("wild").parent.parent
-    assert main(["generate", "wild", "--checkpoints", str(folder), "--precision", "fp32", "--label", "Cat", "--steps", "10", "--count", "2", "--guidance", "1",
-                 "--out", str(out)]) == 2
+    assert (
+        main(
+            [
+                "generate",
+                "wild",
+                "--checkpoints",
+                str(folder),
+                "--precision",
+                "fp32",
+                "--label",
+                "Cat",
+                "--steps",
+                "10",
+                "--count",
+                "2",
+                "--guidance",
+                "1",
+                "--out",
+                str(out),
+            ]
+        )
+        == 2
+    )
     said = capsys.readouterr()
-    assert said.out.strip() == str(out) and "From step 4 of 10 on (t = 59) the states are no finite numbers" in said.err
+    assert (
+        said.out.strip() == str(out)
+        and "From step 4 of 10 on (t = 59) the states are no finite numbers" in said.err
+    )
     with Image.open(out) as film:
         assert film.n_frames == 4
 
@@ -39,12 +63,28 @@ def test_a_run_that_fails_on_its_way(overflowing, tmp_path, capsys):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_a_run_that_is_interrupted(tmp_path):
     out = tmp_path / "stopped.gif"
-    words = ["generate", "fashion-mnist", "--label", "Sneaker", "--steps", "1000", "--count", "4", "--out", str(out)]
+    words = [
+        "generate",
+        "fashion-mnist",
+        "--label",
+        "Sneaker",
+        "--steps",
+        "1000",
+        "--count",
+        "4",
+        "--out",
+        str(out),
+    ]
     with (tmp_path / "err").open("w") as err:
-        process = subprocess.Popen([sys.executable, "-c", AS_IN_A_TERMINAL, *words],
-                                   cwd=ROOT, stdout=subprocess.PIPE, stderr=err, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", AS_IN_A_TERMINAL, *words],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=err,
+            text=True,
+        )
         deadline = time.monotonic() + 120
-        while "/1001" not in (tmp_path / "err").read_text():            # the progress bar: states are coming
+        while "/1001" not in (tmp_path / "err").read_text():  # the progress bar: states are coming
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)

@@ -174,8 +174,10 @@ def test_a_file_name_in_another_encoding(short, tmp_path):
 
 LONG = ["generate", "fashion-mnist", "--label", "Sneaker", "--steps", "1000", "--count", "4"]
 # the bar tells that states are coming
-WITH_BAR = ("import sys; sys.stderr.isatty = lambda: True; from diffusion_studio.cli import main; "
-            "sys.exit(main(sys.argv[1:]))")
+WITH_BAR = (
+    "import sys; sys.stderr.isatty = lambda: True; from diffusion_studio.cli import main; "
+    "sys.exit(main(sys.argv[1:]))"
+)
 
 
 def stopped(tmp_path, words, numbers, wait="/1001"):

@@ -26,18 +26,22 @@ def picture(shade: int = 0) -> bytes:
 @pytest.fixture
 def zipped(tmp_path):
     """Factory: a zip of these names and bytes."""
+
     def make(entries, compression=zipfile.ZIP_DEFLATED):
         path = tmp_path / "pictures.zip"
         with zipfile.ZipFile(path, "w", compression) as out:
             for name, content in entries:
                 out.writestr(name, content)
         return path
+
     return make
 
 
 def test_folders_become_labels_and_texts_captions(zipped, tmp_path):
     entries = [(f"all/{label}/{k}.png", picture(k)) for label in ("cat", "dog") for k in range(3)]
-    entries += [(f"all/{label}/{k}.txt", f"a {label}, number {k}") for label in ("cat", "dog") for k in range(3)]
+    entries += [
+        (f"all/{label}/{k}.txt", f"a {label}, number {k}") for label in ("cat", "dog") for k in range(3)
+    ]
     entries += [("all/readme.md", "x"), ("__MACOSX/all/._0.png", b"x"), ("all/.DS_Store", b"x")]
     found = unpack(zipped(entries), tmp_path / "out", PLENTY)
     assert found.pictures == 6
@@ -57,8 +61,19 @@ def test_pictures_without_folders_have_no_labels(zipped, tmp_path):
     assert read.labels is None and len(read.images) == 3
 
 
-@pytest.mark.parametrize("name", ["../evil.png", "a/../../evil.png", "/tmp/evil.png", "C:/evil.png", "..\\evil.png",
-                                  "a\nb.png", "/".join("abcdefghi") + "/x.png", "x" * 300 + ".png"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil.png",
+        "a/../../evil.png",
+        "/tmp/evil.png",
+        "C:/evil.png",
+        "..\\evil.png",
+        "a\nb.png",
+        "/".join("abcdefghi") + "/x.png",
+        "x" * 300 + ".png",
+    ],
+)
 def test_no_name_leads_out_of_the_folder(zipped, tmp_path, name):
     with pytest.raises(DataError, match="path that leads elsewhere"):
         unpack(zipped([("fine.png", picture()), (name, picture())]), tmp_path / "in" / "out", PLENTY)
@@ -80,30 +95,45 @@ def test_a_bomb_is_refused_by_its_ratio_and_its_sum(zipped, tmp_path):
         unpack(zipped([("bomb.png", bytes(30 << 20))]), tmp_path / "out", PLENTY)
     noise = np.random.default_rng(0).bytes(900_000)
     with pytest.raises(DataError, match="at most 2 MB are taken"):
-        unpack(zipped([(f"{k}.png", noise) for k in range(5)], zipfile.ZIP_STORED), tmp_path / "out", 2 * 10**6)
+        unpack(
+            zipped([(f"{k}.png", noise) for k in range(5)], zipfile.ZIP_STORED), tmp_path / "out", 2 * 10**6
+        )
     assert not (tmp_path / "out").exists()
 
 
 def test_an_archive_that_lies_about_its_sizes_writes_no_more_than_it_says(zipped, tmp_path):
     path = zipped([("a.png", bytes(500_000))])
     raw = bytearray(path.read_bytes())
-    for at in (raw.index(b"PK\x01\x02") + 24, raw.index(b"PK\x03\x04") + 22):           # uncompressed size, twice
-        raw[at:at + 4] = (1000).to_bytes(4, "little")
+    for at in (raw.index(b"PK\x01\x02") + 24, raw.index(b"PK\x03\x04") + 22):  # uncompressed size, twice
+        raw[at : at + 4] = (1000).to_bytes(4, "little")
     path.write_bytes(raw)
     with pytest.raises(DataError, match="cannot be unpacked|larger than it says"):
         unpack(path, tmp_path / "out", PLENTY)
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("entries, said", [([], "holds no pictures"), ([("a.txt", "x")], "holds no pictures"),
-                                           ([("a/x.png", b"1"), ("a/X.png", b"2")], "twice")])
+@pytest.mark.parametrize(
+    "entries, said",
+    [
+        ([], "holds no pictures"),
+        ([("a.txt", "x")], "holds no pictures"),
+        ([("a/x.png", b"1"), ("a/X.png", b"2")], "twice"),
+    ],
+)
 def test_archives_without_use_are_refused(zipped, tmp_path, entries, said):
     with pytest.raises(DataError, match=said):
         unpack(zipped(entries), tmp_path / "out", PLENTY)
 
 
-@pytest.mark.parametrize("damage", [lambda raw: b"", lambda raw: b"no zip at all", lambda raw: raw[:len(raw) // 2],
-                                    lambda raw: raw[:60] + bytes(40) + raw[100:]])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: b"",
+        lambda raw: b"no zip at all",
+        lambda raw: raw[: len(raw) // 2],
+        lambda raw: raw[:60] + bytes(40) + raw[100:],
+    ],
+)
 def test_a_damaged_archive_is_refused(zipped, tmp_path, damage):
     path = zipped([(f"{k}.png", picture(k)) for k in range(5)])
     path.write_bytes(damage(path.read_bytes()))

@@ -32,6 +32,7 @@ def kept(tmp_path) -> list:
 def no_decoding(monkeypatch):
     def fail(*given, **options):
         raise AssertionError("a picture was decoded")
+
     monkeypatch.setattr(Image, "open", fail)
 
 
@@ -44,7 +45,7 @@ def test_the_second_time_nothing_is_decoded(pictures, tmp_path, monkeypatch):
     np.testing.assert_array_equal(first.images, again.images)
     np.testing.assert_array_equal(first.labels, again.labels)
     assert first.names == again.names
-    chosen = again.images[np.array([4, 1])]                                 # what training takes may be changed
+    chosen = again.images[np.array([4, 1])]  # what training takes may be changed
     chosen[0] = 0
     np.testing.assert_array_equal(first.images, again.images)
 
@@ -54,7 +55,7 @@ def test_other_pictures_or_settings_are_decoded(pictures, tmp_path, change):
     before = data.load(pictures, size=8, fit="crop").images
     asked = {"size": 8, "fit": "crop"}
     path = pictures / "a" / "0.png"
-    if change == "content":                                                 # of the same length
+    if change == "content":  # of the same length
         stat = path.stat()
         picture = np.array(Image.open(path))
         Image.fromarray(255 - picture).save(path)
@@ -66,7 +67,9 @@ def test_other_pictures_or_settings_are_decoded(pictures, tmp_path, change):
     elif change == "renamed":
         path.rename(pictures / "b" / "zz.png")
     else:
-        asked |= {"size": {"size": 16}, "fit": {"fit": "resize"}, "background": {"background": "white"}}[change]
+        asked |= {"size": {"size": 16}, "fit": {"fit": "resize"}, "background": {"background": "white"}}[
+            change
+        ]
     after = data.load(pictures, **asked).images
     assert len(kept(tmp_path)) == 2
     assert after.shape != before.shape or not np.array_equal(after, before) or change == "background"
@@ -75,7 +78,7 @@ def test_other_pictures_or_settings_are_decoded(pictures, tmp_path, change):
 @pytest.mark.parametrize("content", [b"", b"nothing", None])
 def test_a_damaged_cache_is_made_anew(pictures, tmp_path, content):
     before = data.load(pictures, size=8, fit="crop").images
-    path, = kept(tmp_path)
+    (path,) = kept(tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole[:-7] if content is None else content)
     np.testing.assert_array_equal(data.load(pictures, size=8, fit="crop").images, before)
@@ -87,7 +90,9 @@ def test_a_cache_that_cannot_be_written_is_no_error(pictures, tmp_path, monkeypa
     monkeypatch.setenv(cache.FOLDER, str(tmp_path / "file" / "below"))
     assert data.load(pictures, size=8, fit="crop").images.shape == (6, 8, 8, 3)
     monkeypatch.setenv(cache.FOLDER, str(tmp_path / "cache"))
-    monkeypatch.setattr(np, "save", lambda *given, **options: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        np, "save", lambda *given, **options: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     assert data.load(pictures, size=8, fit="crop").images.shape == (6, 8, 8, 3)
     assert kept(tmp_path) == []
 
@@ -104,7 +109,7 @@ def test_the_caches_not_used_for_longest_go(pictures, tmp_path, monkeypatch):
         data.load(pictures, size=size, fit="crop")
         for path in kept(tmp_path):
             os.utime(path, (k, k)) if path.stat().st_mtime > 100 else None
-    data.load(pictures, size=8, fit="crop")                                 # the oldest, used again
+    data.load(pictures, size=8, fit="crop")  # the oldest, used again
     total = sum(path.stat().st_size for path in kept(tmp_path))
     monkeypatch.setattr(cache, "MOST", total + 200)
     data.load(pictures, size=9, fit="crop")

@@ -54,15 +54,24 @@ def jpeg_with(marker: bytes) -> bytes:
 
 
 # A TIFF directory of two entries: orientation 6, and a shutter speed of -5 / 0
-DAMAGED_RATIONAL = (b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHIHH", 2, 0x0112, 3, 1, 6, 0)
-                    + struct.pack("<HHIII", 0x9201, 10, 1, 38, 0) + struct.pack("<ii", -5, 0))
+DAMAGED_RATIONAL = (
+    b"Exif\0\0II*\0\x08\0\0\0"
+    + struct.pack("<HHHIHH", 2, 0x0112, 3, 1, 6, 0)
+    + struct.pack("<HHIII", 0x9201, 10, 1, 38, 0)
+    + struct.pack("<ii", -5, 0)
+)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-@pytest.mark.parametrize("marker, wanted", [
-    (b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>\xa8\xff\xfe</x:xmpmeta>", CORNERS),
-    (b"Exif\0\0garbage!!", CORNERS), (DAMAGED_RATIONAL, CORNERS.transpose(1, 0, 2)[:, ::-1]),
-], ids=["XMP that is not UTF-8", "no TIFF header", "a rational that cannot be written"])
+@pytest.mark.parametrize(
+    "marker, wanted",
+    [
+        (b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>\xa8\xff\xfe</x:xmpmeta>", CORNERS),
+        (b"Exif\0\0garbage!!", CORNERS),
+        (DAMAGED_RATIONAL, CORNERS.transpose(1, 0, 2)[:, ::-1]),
+    ],
+    ids=["XMP that is not UTF-8", "no TIFF header", "a rational that cannot be written"],
+)
 def test_damaged_notes_are_no_reason_to_refuse_the_pixels(tmp_path, marker, wanted):
     """huggingface/datasets#7668 and #8173: one such picture ended the training. It is still turned as far as
     is known."""
@@ -99,11 +108,13 @@ def test_sixteen_bits_of_colour(tmp_path, colour_type, channels):
     assert data.load(tmp_path).images[0, 0, 0].tolist() == [200, 10, 100]
     pixel = np.array([200, 10, 100, 65_535][:channels])
     (tmp_path / "0.png").write_bytes(png16(colour_type, np.broadcast_to(pixel, (4, 4, channels))))
-    with pytest.raises(DataError, match="1 images of 16 bits a channel are black all over, as 8-bit values "
-                                        "in 16 bits are"):
+    with pytest.raises(
+        DataError, match="1 images of 16 bits a channel are black all over, as 8-bit values in 16 bits are"
+    ):
         data.load(tmp_path)
-    with pytest.raises(DataError, match="0.png cannot be used: it has 16 bits a channel and is black all "
-                                        "over"):
+    with pytest.raises(
+        DataError, match="0.png cannot be used: it has 16 bits a channel and is black all over"
+    ):
         Picture.open(tmp_path / "0.png")
 
 

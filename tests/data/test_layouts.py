@@ -22,6 +22,7 @@ RANDOM = np.random.default_rng(0)
 @pytest.fixture
 def folder(tmp_path):
     """Factory: a folder of colour pictures of 4x4 with these names, each of a shade of its own."""
+
     def make(*names):
         root = tmp_path / "set"
         for k, name in enumerate(names):
@@ -29,6 +30,7 @@ def folder(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.full((4, 4, 3), (10 + k, 0, 0), np.uint8)).save(path)
         return root
+
     return make
 
 
@@ -71,8 +73,9 @@ def test_splits_below_the_labels(folder):
 
 def test_splits_without_labels_have_their_own_captions(folder):
     root = folder("train/0.png", "train/1.png", "validation/9.png")
-    (root / "train" / "metadata.jsonl").write_text('{"file_name": "0.png", "text": "zero"}\n{"file_name": '
-                                                   '"1.png", "text": "one"}\n')
+    (root / "train" / "metadata.jsonl").write_text(
+        '{"file_name": "0.png", "text": "zero"}\n{"file_name": "1.png", "text": "one"}\n'
+    )
     (root / "validation" / "metadata.jsonl").write_text('{"file_name": "9.png", "text": "nine"}\n')
     found = data.load(root)
     assert found.labels is None and found.captions == (("zero",), ("one",))
@@ -90,15 +93,18 @@ def test_the_word_train_among_labels_is_a_label(folder):
 
 
 def test_splits_beside_labels_are_refused(folder):
-    with pytest.raises(DataError, match="holds the splits test, train beside other folders .cat.*does not "
-                                        "say which are labels"):
+    with pytest.raises(
+        DataError,
+        match="holds the splits test, train beside other folders .cat.*does not say which are labels",
+    ):
         data.load(folder("train/0.png", "test/1.png", "cat/2.png"))
 
 
 def test_a_split_that_is_not_there_is_a_sentence(folder):
     root = folder("train/0.png", "train/1.png")
-    with pytest.raises(DataError, match="holds the split train and none for test. Name the folder with "
-                                        "those pictures test"):
+    with pytest.raises(
+        DataError, match="holds the split train and none for test. Name the folder with those pictures test"
+    ):
         data.load(root, "test")
     os.rename(root / "train", root / "val")
     with pytest.raises(DataError, match="holds the split val and none for train"):
@@ -195,15 +201,19 @@ def test_every_suffix_that_pillow_reads_is_read_and_the_rest_is_named(folder):
         (root / name).write_bytes(b"no picture")
     told = summary(data.load(root, size=16, fit="crop"), "set")
     assert told.pictures == len(kinds) and told.left_out_count == 7
-    assert told.left_out == ("4 .heic files (a.heic, b.heic, c.heic, ...), 1 file without a suffix (noise), "
-                             "1 .eps file (x.eps), "
-                             "1 .md file (notes.md)")
+    assert told.left_out == (
+        "4 .heic files (a.heic, b.heic, c.heic, ...), 1 file without a suffix (noise), 1 .eps file (x.eps), "
+        "1 .md file (notes.md)"
+    )
 
 
 def test_a_folder_of_kinds_that_are_not_read_says_what_it_holds(tmp_path):
     (tmp_path / "a.heic").write_bytes(b"x")
-    with pytest.raises(DataError, match=r"holds no images .*, nor gzipped idx files; it holds 1 .heic file "
-                                        r"\(a.heic\)"):
+    with pytest.raises(
+        DataError,
+        match=r"holds no images .*, nor gzipped idx files; it holds 1 .heic file "
+        r"\(a.heic\)",
+    ):
         data.load(tmp_path)
 
 
@@ -276,31 +286,45 @@ def test_colours_are_brought_to_grey_as_pillow_does_and_back(tmp_path):
 # --- tables
 
 
-@pytest.mark.parametrize("text, captions", [
-    ("file_name;caption\n0.png;a cat\n1.png;a cat, black\n", ("a cat", "a cat, black")),
-    ("file_name\tcaption\n0.png\ta cat\n1.png\ta cat, black\n", ("a cat", "a cat, black")),
-    ("id|file_name|caption\n1|0.png|a cat\n2|1.png|b, c; d\n", ("a cat", "b, c; d")),
-    ("\ufefffile_name;caption\r\n0.png;a\r\n\r\n1.png;b\r\n", ("a", "b")),
-    ('"File_Name";"Caption"\n0.png;a\n1.png;"b; c"\n', ("a", "b; c")),
-    ("file_name,caption\n0.png,a\u2028b\n1.png,c\x85d\n", ("a\u2028b", "c\x85d")),
-], ids=["semicolon", "tab", "bar", "BOM, CR LF", "capitals", "odd line ends"])
+@pytest.mark.parametrize(
+    "text, captions",
+    [
+        ("file_name;caption\n0.png;a cat\n1.png;a cat, black\n", ("a cat", "a cat, black")),
+        ("file_name\tcaption\n0.png\ta cat\n1.png\ta cat, black\n", ("a cat", "a cat, black")),
+        ("id|file_name|caption\n1|0.png|a cat\n2|1.png|b, c; d\n", ("a cat", "b, c; d")),
+        ("\ufefffile_name;caption\r\n0.png;a\r\n\r\n1.png;b\r\n", ("a", "b")),
+        ('"File_Name";"Caption"\n0.png;a\n1.png;"b; c"\n', ("a", "b; c")),
+        ("file_name,caption\n0.png,a\u2028b\n1.png,c\x85d\n", ("a\u2028b", "c\x85d")),
+    ],
+    ids=["semicolon", "tab", "bar", "BOM, CR LF", "capitals", "odd line ends"],
+)
 def test_tables_with_other_delimiters(folder, text, captions):
     root = folder("0.png", "1.png")
     (root / "captions.csv").write_bytes(text.encode())
     assert data.load(root).captions == tuple((one,) for one in captions)
 
 
-@pytest.mark.parametrize("text, message", [
-    ("file_name,caption\n0.png,a dog\n1.png,a cat, black\n",
-     r"captions.csv, line 3, has 3 fields, and its first line names 2: '1.png,a cat,black'. Put a text that "
-     r"holds ',' into double"),
-    ('file_name,caption\n0.png,"two\nlines"\n\n1.png,a, b\n', "captions.csv, line 5, has 3 fields"),
-    ('file_name,caption\n0.png,"never ends\n1.png,b\n', "captions.csv, line 2, is no csv: unexpected end of "
-                                                        "data"),
-    ("file_name,title\n0.png,a\n1.png,b\n", "no caption in captions.csv: 0.png, 1.png. Its columns are "
-                                            "file_name, title; one of "
-     "captions is called caption, text, prompt, description, one of labels label"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            "file_name,caption\n0.png,a dog\n1.png,a cat, black\n",
+            r"captions.csv, line 3, has 3 fields, and its first line names 2: '1.png,a cat,black'. Put a "
+            r"text that "
+            r"holds ',' into double",
+        ),
+        ('file_name,caption\n0.png,"two\nlines"\n\n1.png,a, b\n', "captions.csv, line 5, has 3 fields"),
+        (
+            'file_name,caption\n0.png,"never ends\n1.png,b\n',
+            "captions.csv, line 2, is no csv: unexpected end of data",
+        ),
+        (
+            "file_name,title\n0.png,a\n1.png,b\n",
+            "no caption in captions.csv: 0.png, 1.png. Its columns are file_name, title; one of captions is "
+            "called caption, text, prompt, description, one of labels label",
+        ),
+    ],
+)
 def test_tables_that_would_lose_text(folder, text, message):
     root = folder("0.png", "1.png")
     (root / "captions.csv").write_text(text)
@@ -310,9 +334,9 @@ def test_tables_that_would_lose_text(folder, text, message):
 
 def test_lines_of_json_end_at_line_feeds_alone(folder):
     root = folder("0.png", "1.png")
-    (root / "metadata.jsonl").write_bytes('{"file_name": "0.png", "text": "a\u2028b"}\r\n{"file_name": '
-                                          '"1.png", "text": "c\u2029d"}\n'
-                                          .encode())
+    (root / "metadata.jsonl").write_bytes(
+        '{"file_name": "0.png", "text": "a\u2028b"}\r\n{"file_name": "1.png", "text": "c\u2029d"}\n'.encode()
+    )
     assert data.load(root).captions == (("a\u2028b",), ("c\u2029d",))
     (root / "metadata.jsonl").unlink()
     (root / "0.txt").write_bytes("a\u2028b\nc\r\n".encode())
@@ -320,9 +344,14 @@ def test_lines_of_json_end_at_line_feeds_alone(folder):
     assert data.load(root).captions == (("a\u2028b", "c"), ("x\x0cy",))
 
 
-@pytest.mark.parametrize("rows, names, labels", [
-    (["cat", "dog", "cat"], ("cat", "dog"), [0, 1, 0]), (["10", "2", "2"], ("2", "10"), [1, 0, 0]),
-], ids=["names", "numbers"])
+@pytest.mark.parametrize(
+    "rows, names, labels",
+    [
+        (["cat", "dog", "cat"], ("cat", "dog"), [0, 1, 0]),
+        (["10", "2", "2"], ("2", "10"), [1, 0, 0]),
+    ],
+    ids=["names", "numbers"],
+)
 @pytest.mark.parametrize("column", ["label", "class", "Category"])
 def test_a_column_of_labels(folder, rows, names, labels, column):
     root = folder("0.png", "1.png", "2.png")
@@ -335,8 +364,10 @@ def test_a_column_of_labels(folder, rows, names, labels, column):
 
 def test_labels_and_captions_in_one_table_of_json(folder):
     root = folder("images/0.png", "images/1.png")
-    (root / "metadata.jsonl").write_text('{"file_name": "images/0.png", "label": 3, "text": "x"}\n'
-                                         '{"file_name": "images/1.png", "label": 11, "text": "y"}\n')
+    (root / "metadata.jsonl").write_text(
+        '{"file_name": "images/0.png", "label": 3, "text": "x"}\n'
+        '{"file_name": "images/1.png", "label": 11, "text": "y"}\n'
+    )
     found = data.load(root)
     assert found.names == ("3", "11") and found.captions == (("x",), ("y",))
 
@@ -358,14 +389,21 @@ def test_numbers_in_a_table_that_mean_the_folders_keep_the_folders_names(folder)
     )
 
 
-@pytest.mark.parametrize("rows, message", [
-    ('{"file_name": "0.png", "label": "a"}', "1 of 2 images have no label in metadata.jsonl: 1.png"),
-    ('{"file_name": "0.png", "label": [1, 2]}', r"line 1, has the label \[1, 2\]. A label is one name or "
-                                                r"one whole number"),
-    ('{"file_name": "0.png", "label": 1}\n{"file_name": "0.png", "label": 2}', "line 2, gives 0.png the "
-                                                                               "label '2', and another line "
-                                                                               "'1'"),
-])
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ('{"file_name": "0.png", "label": "a"}', "1 of 2 images have no label in metadata.jsonl: 1.png"),
+        (
+            '{"file_name": "0.png", "label": [1, 2]}',
+            r"line 1, has the label \[1, 2\]. A label is one name or "
+            r"one whole number",
+        ),
+        (
+            '{"file_name": "0.png", "label": 1}\n{"file_name": "0.png", "label": 2}',
+            "line 2, gives 0.png the label '2', and another line '1'",
+        ),
+    ],
+)
 def test_labels_that_cannot_be(folder, rows, message):
     root = folder("0.png", "1.png")
     (root / "metadata.jsonl").write_text(rows)
@@ -408,6 +446,6 @@ def test_the_line_says_all_that_was_read(folder):
     (root / "readme.md").write_text("x")
     assert str(summary(data.load(root, size=8, fit="resize"), str(root), "resize")) == (
         "Read set, split train: 3 pictures of 2 sizes (4x4, 2x2), brought to 8x8 (resize), RGB, 3 shades of "
-        "each channel; "
-        "2 labels: cat 2, dog 1; no captions; 1 with transparency, laid on black; not trained on: test (1); "
-        "left out: 1 .md file (readme.md).")
+        "each channel; 2 labels: cat 2, dog 1; no captions; 1 with transparency, laid on black; not trained "
+        "on: test (1); left out: 1 .md file (readme.md)."
+    )

@@ -1,8 +1,8 @@
 """Problems whose answers are known in closed form, and paths of levels to solve them on.
 
-One dimension is enough for exactness on a mixture: the probability-flow ODE carries every x along its quantile, so that
-the solution is F_end^{-1}(F_start(x)) with the mixture's distribution functions F (in any other way to the same
-marginals too: in one dimension the monotone map is unique).
+One dimension is enough for exactness on a mixture: the probability-flow ODE carries every x along its
+quantile, so that the solution is F_end^{-1}(F_start(x)) with the mixture's distribution functions F (in any
+other way to the same marginals too: in one dimension the monotone map is unique).
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ class Mixture:
         for weight, mean, spread in zip(self.weights, self.means, self.spreads):
             variance = (level.alpha * spread) ** 2 + level.sigma**2
             off = x - level.alpha * mean
-            density = weight / math.sqrt(variance) * (-off**2 / (2 * variance)).exp()
+            density = weight / math.sqrt(variance) * (-(off**2) / (2 * variance)).exp()
             x0 += density * (mean + level.alpha * spread**2 / variance * off)
             total += density
         return from_x0(x0 / total, x, level.alpha, level.sigma)
 
     def distribution(self, x: np.ndarray, level: NoiseLevel) -> np.ndarray:
-        return sum(weight * ndtr((x - level.alpha * mean) / math.hypot(level.alpha * spread, level.sigma))
-                   for weight, mean, spread in zip(self.weights, self.means, self.spreads))
+        return sum(
+            weight * ndtr((x - level.alpha * mean) / math.hypot(level.alpha * spread, level.sigma))
+            for weight, mean, spread in zip(self.weights, self.means, self.spreads)
+        )
 
     def flow(self, x: torch.Tensor, start: NoiseLevel, end: NoiseLevel) -> torch.Tensor:
         """The probability-flow ODE's exact solution, by bisection."""
@@ -68,12 +70,16 @@ def at(half: float, kind: str, t: float) -> NoiseLevel:
 
 
 def even(kind: str, n: int, first: float = -6.0, last: float = 4.0) -> list[NoiseLevel]:
-    """n + 1 levels evenly spaced in lambda, none of them clean; t is 1000 times the fraction that is to come."""
+    """n + 1 levels evenly spaced in lambda, none of them clean; t is 1000 times the fraction that is to
+    come.
+    """
     return [at(first + (last - first) * k / n, kind, 1000 * (1 - k / n)) for k in range(n + 1)]
 
 
 def by_hand(kind: str, n: int) -> list[NoiseLevel]:
-    """n levels and the clean end: EDM's rho = 7 from sigma = 80 to 0.002, or a straight flow from t = 1, alpha = 0."""
+    """n levels and the clean end: EDM's rho = 7 from sigma = 80 to 0.002, or a straight flow from t = 1,
+    alpha = 0.
+    """
     if kind == "ve":
         roots = np.linspace(80 ** (1 / 7), 0.002 ** (1 / 7), n) if n > 1 else np.array([80 ** (1 / 7)])
         return [*(NoiseLevel(math.log(s) / 4, 1.0, s) for s in (roots**7).tolist()), CLEAN]

@@ -11,8 +11,13 @@ from diffusion_studio.diffusion.spacing import path
 F64 = torch.float64
 SCHEDULE = Linear()
 LEVELS = path(SCHEDULE, 10)
-VARIED = [SCHEDULE.level(900), SCHEDULE.level(300.5), SCHEDULE.level(0), NoiseLevel(1.0, 1.0, 5.0),
-          NoiseLevel(0.5, 0.5, 0.5)]
+VARIED = [
+    SCHEDULE.level(900),
+    SCHEDULE.level(300.5),
+    SCHEDULE.level(0),
+    NoiseLevel(1.0, 1.0, 5.0),
+    NoiseLevel(0.5, 0.5, 0.5),
+]
 X = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0), dtype=F64)
 
 

@@ -1,10 +1,11 @@
-"""What diffusers makes of a small problem: writes golden_diffusers.json beside this file. Not part of the test suite.
+"""What diffusers makes of a small problem: writes golden_diffusers.json beside this file. Not part of the
+test suite.
 
     python tests/diffusion/make_golden.py        # in an environment with diffusers 0.42.1 and torch 2.x, not ours
 
-For every scheduler the levels that it visited (t, alpha, sigma) and x at each, in the network's own scale (alpha^2 +
-sigma^2 = 1; the k-diffusion family keeps x / alpha itself). The network and the noise are the functions below, and
-test_against_diffusers.py has them too.
+For every scheduler the levels that it visited (t, alpha, sigma) and x at each, in the network's own scale
+(alpha^2 + sigma^2 = 1; the k-diffusion family keeps x / alpha itself). The network and the noise are the
+functions below, and test_against_diffusers.py has them too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ OPEN = {"lower_order_final": False, "final_sigmas_type": "sigma_min", "timestep_
 
 
 def network(x: torch.Tensor, t: float) -> torch.Tensor:
-    angle = t / 999 * math.pi / 2                       # about right for data of unit variance, and a nonlinear part
+    angle = t / 999 * math.pi / 2  # about right for data of unit variance, and a nonlinear part
     return math.sin(angle) * x + 0.5 * math.cos(angle) * (torch.tanh(1.3 * x.flip(-1)) + 0.3 * torch.cos(x))
 
 
@@ -86,8 +87,10 @@ def pseudo(skip: bool) -> dict:
 
 def pack(levels: list, states: list) -> dict:
     assert len(levels) == len(states) == STEPS + 1, (len(levels), len(states))
-    return {"levels": [[t, round(alpha, 10), round(sigma, 10)] for t, alpha, sigma in levels],
-            "states": [[round(v, 7) for v in x.flatten().tolist()] for x in states]}
+    return {
+        "levels": [[t, round(alpha, 10), round(sigma, 10)] for t, alpha, sigma in levels],
+        "states": [[round(v, 7) for v in x.flatten().tolist()] for x in states],
+    }
 
 
 def ddpm(variance: str) -> dict:
@@ -99,7 +102,7 @@ def ddpm(variance: str) -> dict:
     def step(t, x, arrival):
         module.randn_tensor = lambda *args, **kwargs: noise(arrival)
         output = network(x, float(t))
-        if variance == "learned":                              # -0.4 is 0.3 of the way from small to large
+        if variance == "learned":  # -0.4 is 0.3 of the way from small to large
             output = torch.cat([output, torch.full_like(output, -0.4)], 1)
         return scheduler.step(output, t, x).prev_sample
 
@@ -114,29 +117,47 @@ def main() -> None:
     ddim = diffusers.DDIMScheduler(**COMMON, clip_sample=False, set_alpha_to_one=True)
     found = {f"ddpm {variance}": ddpm(variance) for variance in ("small", "large", "learned")}
     for eta in (0.0, 0.7):
-        found[f"ddim {eta}"] = from_bars(ddim, lambda t, x, k, eta=eta: ddim.step(
-            network(x, float(t)), t, x, eta=eta, variance_noise=noise(k)).prev_sample)
+        found[f"ddim {eta}"] = from_bars(
+            ddim,
+            lambda t, x, k, eta=eta: (
+                ddim.step(network(x, float(t)), t, x, eta=eta, variance_noise=noise(k)).prev_sample
+            ),
+        )
     found["euler"] = from_ratios(diffusers.EulerDiscreteScheduler(**COMMON), True, module=euler)
     found["heun"] = from_ratios(diffusers.HeunDiscreteScheduler(**COMMON), True, calls=2, module=heun)
-    found["euler_ancestral"] = from_ratios(diffusers.EulerAncestralDiscreteScheduler(**COMMON), True, module=ancestral)
+    found["euler_ancestral"] = from_ratios(
+        diffusers.EulerAncestralDiscreteScheduler(**COMMON), True, module=ancestral
+    )
     found["lms"] = from_ratios(diffusers.LMSDiscreteScheduler(**COMMON), True)
     for order in (2, 3):
-        found[f"dpmpp_{order}m"] = from_ratios(diffusers.DPMSolverMultistepScheduler(
-            **COMMON, **OPEN, solver_order=order), False)
-        found[f"deis {order}"] = from_ratios(diffusers.DEISMultistepScheduler(
-            **COMMON, solver_order=order, lower_order_final=False, timestep_spacing="linspace"), False)
-    found["dpmpp_2m heun"] = from_ratios(diffusers.DPMSolverMultistepScheduler(
-        **COMMON, **OPEN, solver_order=2, solver_type="heun"), False)
+        found[f"dpmpp_{order}m"] = from_ratios(
+            diffusers.DPMSolverMultistepScheduler(**COMMON, **OPEN, solver_order=order), False
+        )
+        found[f"deis {order}"] = from_ratios(
+            diffusers.DEISMultistepScheduler(
+                **COMMON, solver_order=order, lower_order_final=False, timestep_spacing="linspace"
+            ),
+            False,
+        )
+    found["dpmpp_2m heun"] = from_ratios(
+        diffusers.DPMSolverMultistepScheduler(**COMMON, **OPEN, solver_order=2, solver_type="heun"), False
+    )
     for solver in ("midpoint", "heun"):
-        found[f"dpmpp_2m_sde {solver}"] = from_ratios(diffusers.DPMSolverMultistepScheduler(
-            **COMMON, **OPEN, solver_order=2, solver_type=solver, algorithm_type="sde-dpmsolver++"), False,
-            variance_noise=True)
+        found[f"dpmpp_2m_sde {solver}"] = from_ratios(
+            diffusers.DPMSolverMultistepScheduler(
+                **COMMON, **OPEN, solver_order=2, solver_type=solver, algorithm_type="sde-dpmsolver++"
+            ),
+            False,
+            variance_noise=True,
+        )
     for order in (1, 2, 3):
         for solver in ("bh1", "bh2"):
-            found[f"unipc {order} {solver}"] = from_ratios(diffusers.UniPCMultistepScheduler(
-                **COMMON, **OPEN, solver_order=order, solver_type=solver), False)
+            found[f"unipc {order} {solver}"] = from_ratios(
+                diffusers.UniPCMultistepScheduler(**COMMON, **OPEN, solver_order=order, solver_type=solver),
+                False,
+            )
     found["plms"], found["pndm"] = pseudo(True), pseudo(False)
-    paths: list = []                                            # each list of levels is written once
+    paths: list = []  # each list of levels is written once
     for run in found.values():
         if run["levels"] not in paths:
             paths.append(run["levels"])

@@ -1,4 +1,6 @@
-"""Networks and noise that other programs and ours are run on: see make_golden_others.py. float64, two pixels."""
+"""Networks and noise that other programs and ours are run on: see make_golden_others.py. float64, two
+pixels.
+"""
 
 from __future__ import annotations
 

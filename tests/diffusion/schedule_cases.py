@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffusion_studio.diffusion.schedule import (SCHEDULES, TABLES, FlowMatching, NoiseSchedule, Table, VarianceExploding,
-                                                 VariancePreserving)
+from diffusion_studio.diffusion.schedule import (
+    SCHEDULES,
+    TABLES,
+    FlowMatching,
+    NoiseSchedule,
+    Table,
+    VarianceExploding,
+    VariancePreserving,
+)
 
 LENGTHS = (1, 2, 1000, 4000)
 
@@ -19,12 +26,23 @@ def make(name: str, timesteps: int, **changes) -> NoiseSchedule:
     return SCHEDULES[name](timesteps=timesteps, **changes)
 
 
-CONTINUOUS = [VarianceExploding(), VarianceExploding(label="sigma"), VarianceExploding(sigma_min=1e-5, sigma_max=1e4),
-              VariancePreserving(), VariancePreserving(scale=1.0, time_min=1e-7),
-              VariancePreserving(beta_min=20, beta_max=0.1), VariancePreserving(beta_min=3, beta_max=3),
-              FlowMatching(), FlowMatching(scale=1.0, time_min=1e-7)]
-DISCRETE = [make(name, timesteps, zero_snr=zero) for name in (*TABLES, "table") for timesteps in LENGTHS
-            for zero in (False, True)]
+CONTINUOUS = [
+    VarianceExploding(),
+    VarianceExploding(label="sigma"),
+    VarianceExploding(sigma_min=1e-5, sigma_max=1e4),
+    VariancePreserving(),
+    VariancePreserving(scale=1.0, time_min=1e-7),
+    VariancePreserving(beta_min=20, beta_max=0.1),
+    VariancePreserving(beta_min=3, beta_max=3),
+    FlowMatching(),
+    FlowMatching(scale=1.0, time_min=1e-7),
+]
+DISCRETE = [
+    make(name, timesteps, zero_snr=zero)
+    for name in (*TABLES, "table")
+    for timesteps in LENGTHS
+    for zero in (False, True)
+]
 EVERY = [*DISCRETE, *CONTINUOUS]
 
 

@@ -1,7 +1,8 @@
-"""Every state of a run beside diffusers 0.42.1 (with torch 2.x, in an environment of its own: make_golden.py).
+"""Every state of a run beside diffusers 0.42.1 (with torch 2.x, in an environment of its own:
+make_golden.py).
 
-Same network function, noise and levels, 10 steps; the largest difference of any state is stated for each as measured.
-diffusers computes its tables in float32, which is what the differences come from.
+Same network function, noise and levels, 10 steps; the largest difference of any state is stated for each as
+measured. diffusers computes its tables in float32, which is what the differences come from.
 """
 
 from __future__ import annotations
@@ -23,17 +24,30 @@ GOLDEN = json.loads(Path(__file__).with_name("golden_diffusers.json").read_text(
 RUNS = GOLDEN["runs"]
 
 OURS = {
-    "ddpm small": s.DDPM(), "ddpm large": s.DDPM("large"), "ddpm learned": s.DDPM("learned"),
-    "ddim 0.0": s.DDIM(), "ddim 0.7": s.DDIM(0.7), "euler": s.Euler(), "heun": s.Heun(),
-    "euler_ancestral": s.EulerAncestral(), "lms": s.LMS(), "dpmpp_2m": s.DPMPP2M(), "dpmpp_2m heun": s.DPMPP2M("heun"),
-    "dpmpp_3m": s.DPMPP3M(difference="half"), "deis 2": s.DEIS(2), "deis 3": s.DEIS(3),
-    "dpmpp_2m_sde midpoint": s.DPMPP2MSDE(), "dpmpp_2m_sde heun": s.DPMPP2MSDE(correction="heun"),
+    "ddpm small": s.DDPM(),
+    "ddpm large": s.DDPM("large"),
+    "ddpm learned": s.DDPM("learned"),
+    "ddim 0.0": s.DDIM(),
+    "ddim 0.7": s.DDIM(0.7),
+    "euler": s.Euler(),
+    "heun": s.Heun(),
+    "euler_ancestral": s.EulerAncestral(),
+    "lms": s.LMS(),
+    "dpmpp_2m": s.DPMPP2M(),
+    "dpmpp_2m heun": s.DPMPP2M("heun"),
+    "dpmpp_3m": s.DPMPP3M(difference="half"),
+    "deis 2": s.DEIS(2),
+    "deis 3": s.DEIS(3),
+    "dpmpp_2m_sde midpoint": s.DPMPP2MSDE(),
+    "dpmpp_2m_sde heun": s.DPMPP2MSDE(correction="heun"),
     **{f"unipc {order} {solver}": s.UniPC(order, solver) for order in (1, 2, 3) for solver in ("bh1", "bh2")},
-    "plms": s.PLMS(), "pndm": s.PNDM()}
+    "plms": s.PLMS(),
+    "pndm": s.PNDM(),
+}
 
 
 def network(x: torch.Tensor, t: float) -> torch.Tensor:
-    angle = t / 999 * math.pi / 2                       # about right for data of unit variance, and a nonlinear part
+    angle = t / 999 * math.pi / 2  # about right for data of unit variance, and a nonlinear part
     return math.sin(angle) * x + 0.5 * math.cos(angle) * (torch.tanh(1.3 * x.flip(-1)) + 0.3 * torch.cos(x))
 
 
@@ -43,7 +57,7 @@ def noise(index: int) -> torch.Tensor:
 
 def denoise(x: torch.Tensor, level: NoiseLevel) -> Prediction:
     p = from_eps(network(x, level.t), x, level.alpha, level.sigma)
-    return Prediction(p.x0, p.eps, torch.full_like(x, 0.3))             # diffusers' -0.4 in [-1, 1]
+    return Prediction(p.x0, p.eps, torch.full_like(x, 0.3))  # diffusers' -0.4 in [-1, 1]
 
 
 def levels_of(name: str) -> list[NoiseLevel]:
@@ -52,11 +66,13 @@ def levels_of(name: str) -> list[NoiseLevel]:
 
 def differences(name: str) -> list[float]:
     run = RUNS[name]
-    levels = Levels(levels_of(name), Linear())                          # PNDM asks for levels between them
+    levels = Levels(levels_of(name), Linear())  # PNDM asks for levels between them
     states = list(sample(OURS[name], denoise, noise(0), levels, noise))
     assert len(states) == len(run["states"]) == 11
-    return [(state.x.flatten() - torch.tensor(wanted, dtype=torch.float64)).abs().max().item()
-            for state, wanted in zip(states, run["states"])]
+    return [
+        (state.x.flatten() - torch.tensor(wanted, dtype=torch.float64)).abs().max().item()
+        for state, wanted in zip(states, run["states"])
+    ]
 
 
 def test_all_of_them_are_compared():

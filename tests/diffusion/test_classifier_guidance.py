@@ -1,4 +1,6 @@
-"""Classifier guidance: a Gaussian picture, seen through a Gaussian observation, has everything in closed form."""
+"""Classifier guidance: a Gaussian picture, seen through a Gaussian observation, has everything in closed
+form.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from diffusion_studio.diffusion.schedule import NoiseLevel
 from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.runs.guidance_builder import _variance_share
 
-SPREAD, BLUR, SEEN = 0.7, 0.4, 1.3             # x0 ~ N(0, SPREAD^2); y = x0 + N(0, BLUR^2) was SEEN
+SPREAD, BLUR, SEEN = 0.7, 0.4, 1.3  # x0 ~ N(0, SPREAD^2); y = x0 + N(0, BLUR^2) was SEEN
 
 
 def prior(x, level):
@@ -73,24 +75,29 @@ def test_the_mean_form_moves_an_ancestral_step_by_variance_times_gradient(k):
 def test_the_mean_form_takes_the_variance_of_the_sampler(kind, k):
     """guided-diffusion's condition_mean moves the mean by p_mean_var["variance"] * gradient (commit 22e0df8).
 
-    The variances are those of its p_mean_variance, from the betas of the respaced process: at t = 0 the posterior's
-    log variance is clipped to its neighbour's, and so is the fixed large one.
+    The variances are those of its p_mean_variance, from the betas of the respaced process: at t = 0 the
+    posterior's log variance is clipped to its neighbour's, and so is the fixed large one.
     """
-    bars = np.array([level.alpha**2 for level in LEVELS])                       # of t = 9, 8, ..., 0 and before
+    bars = np.array([level.alpha**2 for level in LEVELS])  # of t = 9, 8, ..., 0 and before
     betas, before = 1 - bars[:-1] / bars[1:], bars[1:]
     posterior = betas * (1 - before) / (1 - bars[:-1])
     clipped = np.append(posterior[:-1], posterior[-2])
     share = torch.linspace(0, 1, X.numel(), dtype=X.dtype).view(X.shape)
     now = LEVELS[k]
-    wanted = {"small": torch.tensor(posterior[k]), "large": torch.tensor(betas[k] if k < 9 else posterior[-2]),
-              "learned": (share * np.log(betas[k]) + (1 - share) * np.log(clipped[k])).exp(),
-              "interpolated": torch.tensor(clipped[k]**0.5 * betas[k]**0.5 if k < 9 else posterior[-2])}[kind]
+    wanted = {
+        "small": torch.tensor(posterior[k]),
+        "large": torch.tensor(betas[k] if k < 9 else posterior[-2]),
+        "learned": (share * np.log(betas[k]) + (1 - share) * np.log(clipped[k])).exp(),
+        "interpolated": torch.tensor(clipped[k] ** 0.5 * betas[k] ** 0.5 if k < 9 else posterior[-2]),
+    }[kind]
 
     def learning(x, level):
         return replace(conditional(x, level), variance=share)
 
-    guided_ = g.classifier_guided(learning, slope, 2.0, form="mean", levels=LEVELS, share=_variance_share(DDPM(kind)))
-    of_x0 = LEVELS[k + 1].alpha * betas[k] / (1 - bars[k])                      # eq. 7
+    guided_ = g.classifier_guided(
+        learning, slope, 2.0, form="mean", levels=LEVELS, share=_variance_share(DDPM(kind))
+    )
+    of_x0 = LEVELS[k + 1].alpha * betas[k] / (1 - bars[k])  # eq. 7
     moved = of_x0 * (guided_(X, now).x0 - conditional(X, now).x0)
     assert torch.allclose(moved, 2.0 * wanted * slope(X, now), rtol=1e-9, atol=1e-14)
 
@@ -99,15 +106,19 @@ def test_below_its_bound_the_learned_variance_does_not_count():
     sampler = DDPM("learned", learned_above=1.0)
     p = replace(conditional(X, LEVELS[5]), variance=torch.ones_like(X))
     high, low = LEVELS[1], LEVELS[-2]
-    assert torch.equal(_variance_share(sampler)(high, p), p.variance) and _variance_share(sampler)(low, p) == 0.0
+    assert (
+        torch.equal(_variance_share(sampler)(high, p), p.variance) and _variance_share(sampler)(low, p) == 0.0
+    )
 
 
 def test_both_forms_agree_as_steps_become_small():
     def apart(steps):
         levels = path(SCHEDULE, steps)
         at = levels[steps // 2]
-        one, other = (g.classifier_guided(conditional, slope, 2.0, form=form,
-                                          levels=levels)(X, at) for form in g.classifier.FORMS)
+        one, other = (
+            g.classifier_guided(conditional, slope, 2.0, form=form, levels=levels)(X, at)
+            for form in g.classifier.FORMS
+        )
         return (one.x0 - other.x0).abs().max().item()
 
     assert apart(100) < apart(10) / 5 and apart(1000) < apart(100) / 5

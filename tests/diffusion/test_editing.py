@@ -53,19 +53,24 @@ def test_in_painting_keeps_the_invariant_and_mixes_under_a_soft_mask():
     assert torch.allclose(p.x0, 0.75 * network(x, level).x0 + 0.25 * PICTURE)
 
 
-@pytest.mark.parametrize("picture, mask, what", [
-    (torch.zeros(2, 6, 6), MASK, "The picture has the shape \\(2, 6, 6\\).*Bring it to 6 x 5"),
-    (PICTURE, torch.zeros(1, 3, 5), "The mask has the shape \\(1, 3, 5\\)"),
-    (PICTURE, torch.zeros(1, 1, 1), "The mask has the shape"),
-    (torch.zeros(5, 2, 6, 5), MASK, "The picture has the shape"),
-])
+@pytest.mark.parametrize(
+    "picture, mask, what",
+    [
+        (torch.zeros(2, 6, 6), MASK, "The picture has the shape \\(2, 6, 6\\).*Bring it to 6 x 5"),
+        (PICTURE, torch.zeros(1, 3, 5), "The mask has the shape \\(1, 3, 5\\)"),
+        (PICTURE, torch.zeros(1, 1, 1), "The mask has the shape"),
+        (torch.zeros(5, 2, 6, 5), MASK, "The picture has the shape"),
+    ],
+)
 def test_pictures_and_masks_of_another_size(picture, mask, what):
     with pytest.raises(OptionError, match=what):
         editing.inpainted(network, picture, mask)(NOISE(0), SCHEDULE.level(10))
 
 
 def test_climbing_is_the_forward_process():
-    """Two climbs have the law of one, and a climb from a noised picture has the law of noising it there at once."""
+    """Two climbs have the law of one, and a climb from a noised picture has the law of noising it there at
+    once.
+    """
     low, middle, high = (SCHEDULE.level(t) for t in (100, 400, 800))
     for now, to in ((low, middle), (middle, high), (low, high)):
         kept = to.alpha / now.alpha
@@ -76,13 +81,17 @@ def test_climbing_is_the_forward_process():
     def draw():
         return torch.randn(200_000, generator=big, dtype=F64)
 
-    x = editing.climbed(editing.climbed(editing.noised(x0, low, draw()), low, middle, draw()), middle, high, draw())
+    x = editing.climbed(
+        editing.climbed(editing.noised(x0, low, draw()), low, middle, draw()), middle, high, draw()
+    )
     assert abs(x.mean().item() - high.alpha * 0.3) < 4 * high.sigma / math.sqrt(200_000)
     assert abs(x.std().item() - high.sigma) < 4 * high.sigma / math.sqrt(400_000)
 
 
 def walked(steps: int, length: int, jumps: int) -> list[int]:
-    """The places that the authors' program visits, by its rule: where t steps from the end it has jumps left, it goes back."""
+    """The places that the authors' program visits, by its rule: where t steps from the end it has jumps
+    left, it goes back.
+    """
     left = {t: jumps - 1 for t in range(0, steps - length, length)}
     t, found = steps - 1, [0]
     while t > 0:
@@ -95,9 +104,22 @@ def walked(steps: int, length: int, jumps: int) -> list[int]:
     return [*found, steps]
 
 
-@pytest.mark.parametrize("steps, length, jumps",
-                         [(20, 5, 2), (10, 3, 1), (10, 3, 2), (10, 5, 4), (11, 5, 2), (7, 10, 3), (7, 7, 3), (8, 7, 3), (1, 1, 5),
-                          (2, 1, 3), (4, 1, 2)])
+@pytest.mark.parametrize(
+    "steps, length, jumps",
+    [
+        (20, 5, 2),
+        (10, 3, 1),
+        (10, 3, 2),
+        (10, 5, 4),
+        (11, 5, 2),
+        (7, 10, 3),
+        (7, 7, 3),
+        (8, 7, 3),
+        (1, 1, 5),
+        (2, 1, 3),
+        (4, 1, 2),
+    ],
+)
 def test_resampled_levels(steps, length, jumps):
     """The stretches of RePaint's own program; without jumps the run's levels."""
     levels = path(SCHEDULE, steps)
@@ -118,14 +140,20 @@ def test_a_resampled_run_shows_every_level_and_ends_clean(sampler):
 
 @pytest.mark.parametrize("sampler, length, jumps", [(DDPM("large"), 50, 3), (DPMPP2MSDE(), 10, 5)], ids=str)
 def test_a_resampled_run_of_the_exact_denoiser_keeps_the_law(sampler, length, jumps):
-    """Down with the Gaussian's own reverse process, so climbing and falling again from it leaves every level's law as it was:
-    the finished spread is the data's. A noise that came again on a second way down would add to what the state has of it."""
+    """Down with the Gaussian's own reverse process, so climbing and falling again from it leaves every
+    level's law as it was: the finished spread is the data's. A noise that came again on a second way down
+    would add to what the state has of it.
+    """
     spread, shape = 0.5, (1, 160, 160)
     many = Noise((0, 1), shape, dtype=F64)
 
     def exact(x, level):
-        return from_x0(level.alpha * spread**2 / (level.alpha**2 * spread**2 + level.sigma**2) * x, x, level.alpha,
-                       level.sigma)
+        return from_x0(
+            level.alpha * spread**2 / (level.alpha**2 * spread**2 + level.sigma**2) * x,
+            x,
+            level.alpha,
+            level.sigma,
+        )
 
     levels = editing.resampled(path(SCHEDULE, 200), length, jumps)
     *_, last = sample(sampler, exact, many(0), levels, many)
@@ -143,8 +171,12 @@ def test_inverting_and_sampling_returns_the_picture_at_first_order():
     spread = 0.5
 
     def exact(x, level):
-        return from_x0(level.alpha * spread**2 / (level.alpha**2 * spread**2 + level.sigma**2) * x, x, level.alpha,
-                       level.sigma)
+        return from_x0(
+            level.alpha * spread**2 / (level.alpha**2 * spread**2 + level.sigma**2) * x,
+            x,
+            level.alpha,
+            level.sigma,
+        )
 
     def error(steps):
         half = [math.exp(z / 2) for z in torch.linspace(-8, 6, steps + 1, dtype=F64).tolist()]
@@ -166,9 +198,11 @@ def test_slerp():
     big = Noise((0, 1), (1, 100, 100), dtype=F64)
     for share in (0.25, 0.5, 0.75):
         assert (editing.slerp(big(0), big(1), share).std(dim=(1, 2, 3)) - 1).abs().max() < 0.03
-        assert torch.lerp(big(0), big(1), share).std() < 0.85                # as the straight line would shrink it
+        assert torch.lerp(big(0), big(1), share).std() < 0.85  # as the straight line would shrink it
     unit = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-    assert torch.allclose(editing.slerp(*unit, 1 / 3), torch.tensor([[math.cos(math.pi / 6), math.sin(math.pi / 6)]]))
+    assert torch.allclose(
+        editing.slerp(*unit, 1 / 3), torch.tensor([[math.cos(math.pi / 6), math.sin(math.pi / 6)]])
+    )
     assert torch.equal(editing.slerp(a, a, 0.3), torch.lerp(a, a, 0.3))
 
 

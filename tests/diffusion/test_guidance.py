@@ -54,7 +54,7 @@ def test_guidance_keeps_the_conditional_variance():
 @pytest.mark.parametrize("low, high", [(-1.0, 1.0), (-0.2, 0.4)])
 def test_clamped_stays_in_range_and_keeps_the_invariant(level, low, high):
     bare, p = conditional(X, level), clamped(conditional, low, high)(X, level)
-    assert bare.x0.min() < low and bare.x0.max() > high                    # there was something to clamp
+    assert bare.x0.min() < low and bare.x0.max() > high  # there was something to clamp
     assert p.x0.min() == low and p.x0.max() == high
     inside = (bare.x0 > low) & (bare.x0 < high)
     assert torch.equal(p.x0[inside], bare.x0[inside])
@@ -104,7 +104,7 @@ def test_one_network_call_for_both_equals_two(tiny_model, labels, learned):
         assert (a.variance is None) == (b.variance is None) == (not learned)
         if learned:
             assert a.variance.shape == x.shape and (a.variance - b.variance).abs().max() < 1e-12
-    assert (separate[0].eps - separate[1].eps).abs().max() > 1e-3          # the label matters, so a mix-up would show
+    assert (separate[0].eps - separate[1].eps).abs().max() > 1e-3  # the label matters, so a mix-up would show
 
 
 def test_different_models_are_not_asked_together(tiny_model):

@@ -1,4 +1,6 @@
-"""Every wrapper against its paper's formula or a closed form, in float64; all keep alpha x0 + sigma eps == x."""
+"""Every wrapper against its paper's formula or a closed form, in float64; all keep alpha x0 + sigma eps ==
+x.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,9 @@ WRAPPERS = {
     "in_palette": lambda: g.in_palette(conditional, torch.tensor([[-1.0, 0.5], [0.2, 0.0], [1, 1]])),
     "thresholded": lambda: g.dynamically_thresholded(conditional),
     "switched": lambda: g.switched(conditional, unconditional, LEVELS, 5),
-    "composed": lambda: g.dynamically_thresholded(g.classifier_guided(g.rescaled(conditional, unconditional, 4.0), slope,
-                                                                      1.0)),
+    "composed": lambda: g.dynamically_thresholded(
+        g.classifier_guided(g.rescaled(conditional, unconditional, 4.0), slope, 1.0)
+    ),
 }
 
 
@@ -66,7 +69,10 @@ def test_every_sampler_runs_under_every_wrapper(name, sampler, steps):
 
 @pytest.mark.parametrize("kind", [g.classifier_free, g.rescaled, g.adaptive_projected])
 def test_scale_1_and_0_are_the_denoisers_themselves(kind):
-    assert kind(conditional, unconditional, 1) is conditional and kind(conditional, unconditional, 0.0) is unconditional
+    assert (
+        kind(conditional, unconditional, 1) is conditional
+        and kind(conditional, unconditional, 0.0) is unconditional
+    )
     for scale, one in ((1.0, conditional), (0.0, unconditional)):
         p = kind(conditional, unconditional, lambda level: scale)(X, VARIED[0])
         assert torch.equal(p.x0, one(X, VARIED[0]).x0) and torch.equal(p.eps, one(X, VARIED[0]).eps)
@@ -74,11 +80,15 @@ def test_scale_1_and_0_are_the_denoisers_themselves(kind):
 
 def test_a_scale_of_1_saves_the_network_call():
     asked = []
-    mixed = g.classifier_free(conditional, lambda x, level: asked.append(level) or unconditional(x, level),
-                              g.between(3.0, 0.5, 2.0))
+    mixed = g.classifier_free(
+        conditional, lambda x, level: asked.append(level) or unconditional(x, level), g.between(3.0, 0.5, 2.0)
+    )
     for level in LEVELS[:-1]:
         mixed(X, level)
-    assert asked == [level for level in LEVELS[:-1] if 0.5 <= level.sigma / level.alpha <= 2.0] and 0 < len(asked) < 9
+    assert (
+        asked == [level for level in LEVELS[:-1] if 0.5 <= level.sigma / level.alpha <= 2.0]
+        and 0 < len(asked) < 9
+    )
 
 
 @pytest.mark.parametrize("level", VARIED, ids=str)
@@ -103,7 +113,9 @@ def test_adaptive_projected(level):
     assert torch.allclose(same.x0, plain.x0, rtol=0, atol=1e-11)
     across = g.adaptive_projected(conditional, unconditional, 4.0)(X, level).x0 - c.x0
     assert ((across * c.x0).sum((1, 2, 3)).abs() < 1e-10 * c.x0.square().sum((1, 2, 3))).all()
-    short = g.adaptive_projected(conditional, unconditional, 4.0, parallel=1.0, radius=0.01)(X, level).x0 - c.x0
+    short = (
+        g.adaptive_projected(conditional, unconditional, 4.0, parallel=1.0, radius=0.01)(X, level).x0 - c.x0
+    )
     assert torch.allclose(torch.linalg.vector_norm(short, dim=(1, 2, 3)), torch.full((3,), 0.03, dtype=F64))
     long = g.adaptive_projected(conditional, unconditional, 4.0, parallel=1.0, radius=1e9)(X, level)
     assert torch.allclose(long.x0, plain.x0, rtol=0, atol=1e-11)
@@ -123,7 +135,7 @@ def test_dynamic_thresholding(level):
 
 
 def test_dynamic_thresholding_leaves_small_pictures_alone():
-    small = lambda x, level: from_x0(x / 10, x, level.alpha, level.sigma)                    # noqa: E731
+    small = lambda x, level: from_x0(x / 10, x, level.alpha, level.sigma)
     assert torch.equal(g.dynamically_thresholded(small)(X, VARIED[0]).x0, X / 10)
 
 
@@ -146,14 +158,25 @@ def test_progress_of_a_call_between_two_steps_lies_between_them():
     assert g.Progress([NoiseLevel(9, 0.0, 1.0), *LEVELS[5:]]).step(NoiseLevel(9, 0.0, 1.0)) == 0
 
 
-@pytest.mark.parametrize("shape, first, last", [("constant", 5, 5), ("linear", 5, 1), ("cosine", 5, 1), ("rising", 1, 5),
-                                                ([2, 8, 3], 2, 3), ([4], 4, 4)])
+@pytest.mark.parametrize(
+    "shape, first, last",
+    [
+        ("constant", 5, 5),
+        ("linear", 5, 1),
+        ("cosine", 5, 1),
+        ("rising", 1, 5),
+        ([2, 8, 3], 2, 3),
+        ([4], 4, 4),
+    ],
+)
 def test_shapes(shape, first, last):
     scale = g.shaped(5.0, LEVELS, shape)
     assert scale(LEVELS[0]) == pytest.approx(first) and scale(LEVELS[-2]) == pytest.approx(last)
     if shape == [2, 8, 3]:
         nine = g.shaped(5.0, path(SCHEDULE, 9), shape)
-        assert [nine(level) for level in path(SCHEDULE, 9)[:-1]] == pytest.approx([2, 3.5, 5, 6.5, 8, 6.75, 5.5, 4.25, 3])
+        assert [nine(level) for level in path(SCHEDULE, 9)[:-1]] == pytest.approx(
+            [2, 3.5, 5, 6.5, 8, 6.75, 5.5, 4.25, 3]
+        )
 
 
 def test_a_change_at_a_step():
@@ -164,7 +187,9 @@ def test_a_change_at_a_step():
 
 @pytest.mark.parametrize("sampler", [Euler(churn=4.0), Heun(churn=4.0)], ids=str)
 def test_a_change_under_churn_counts_by_the_runs_own_steps(sampler):
-    """The network is asked at the churned level, which is noisier than the step's; Heun's second call belongs to the next."""
+    """The network is asked at the churned level, which is noisier than the step's; Heun's second call
+    belongs to the next.
+    """
     asked = []
 
     def noting(name, denoise):
@@ -177,7 +202,9 @@ def test_a_change_under_churn_counts_by_the_runs_own_steps(sampler):
     assert own == ["before"] * 4 + ["after"] * 6 and asked == sorted(asked, reverse=True)
 
 
-@pytest.mark.parametrize("limit", [lambda **k: g.clamped(loud, **k), lambda **k: g.dynamically_thresholded(loud, 0.9, **k)])
+@pytest.mark.parametrize(
+    "limit", [lambda **k: g.clamped(loud, **k), lambda **k: g.dynamically_thresholded(loud, 0.9, **k)]
+)
 def test_a_limit_can_leave_eps_as_it_was(limit):
     level = SCHEDULE.level(700)
     kept, moved = limit(keep_eps=True)(X, level), limit()(X, level)
@@ -193,16 +220,25 @@ def test_a_network_of_another_schedule_is_asked_at_the_same_noise():
     assert math.isclose(Cosine().level(asked[0].t).log_snr, SCHEDULE.level(500).log_snr, abs_tol=1e-9)
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: g.shaped(2, LEVELS, "square"), "There is no guidance shape 'square'. Choose one of: constant"),
-    (lambda: g.shaped(2, LEVELS, []), "at least one finite number"),
-    (lambda: g.shaped(2, LEVELS, [1, math.nan]), "at least one finite number"),
-    (lambda: g.between(2, 3, 1), "from a low to a high sigma / alpha.*got 3 to 1"),
-    (lambda: g.switched(conditional, unconditional, LEVELS, 11), "steps 0 to 10; it cannot change at step 11"),
-    (lambda: g.classifier_guided(conditional, slope, 1, form="both"), "one of score, mean; got 'both'"),
-    (lambda: g.classifier_guided(conditional, slope, 1, form="mean"), "needs the levels of the run"),
-    (lambda: g.Progress(LEVELS[:1]), "at least two levels"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (
+            lambda: g.shaped(2, LEVELS, "square"),
+            "There is no guidance shape 'square'. Choose one of: constant",
+        ),
+        (lambda: g.shaped(2, LEVELS, []), "at least one finite number"),
+        (lambda: g.shaped(2, LEVELS, [1, math.nan]), "at least one finite number"),
+        (lambda: g.between(2, 3, 1), "from a low to a high sigma / alpha.*got 3 to 1"),
+        (
+            lambda: g.switched(conditional, unconditional, LEVELS, 11),
+            "steps 0 to 10; it cannot change at step 11",
+        ),
+        (lambda: g.classifier_guided(conditional, slope, 1, form="both"), "one of score, mean; got 'both'"),
+        (lambda: g.classifier_guided(conditional, slope, 1, form="mean"), "needs the levels of the run"),
+        (lambda: g.Progress(LEVELS[:1]), "at least two levels"),
+    ],
+)
 def test_mistakes(make, message):
     with pytest.raises(OptionError, match=message):
         make()

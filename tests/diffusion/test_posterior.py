@@ -12,7 +12,12 @@ from scipy import stats
 from diffusion_studio.diffusion.posterior import BIN, Posterior, discretised_log_likelihood, normal_kl
 from diffusion_studio.diffusion.schedule import Cosine, Linear
 
-SCHEDULES = [Linear(timesteps=1000), Linear(timesteps=7, beta_end=0.5), Cosine(timesteps=50), Linear(timesteps=1)]
+SCHEDULES = [
+    Linear(timesteps=1000),
+    Linear(timesteps=7, beta_end=0.5),
+    Cosine(timesteps=50),
+    Linear(timesteps=1),
+]
 BYTES = torch.arange(256, dtype=torch.float64) / 127.5 - 1
 
 
@@ -53,9 +58,11 @@ def test_the_discretised_likelihood_far_in_the_tails_and_its_gradient():
     far = stats.norm.logcdf(z[1]) + np.log(-np.expm1(stats.norm.logcdf(z[0]) - stats.norm.logcdf(z[1])))
     np.testing.assert_allclose(found.detach().numpy()[1:4], far[:3], rtol=1e-9)
     found.sum().backward()
-    assert math.isfinite(mean.grad.item()) and mean.grad.item() < 0         # most bytes lie below the mean
-    wanted = (discretised_log_likelihood(at, f64(0.9 + 1e-6), f64(0.02).log()).sum()
-              - discretised_log_likelihood(at, f64(0.9 - 1e-6), f64(0.02).log()).sum()) / 2e-6
+    assert math.isfinite(mean.grad.item()) and mean.grad.item() < 0  # most bytes lie below the mean
+    wanted = (
+        discretised_log_likelihood(at, f64(0.9 + 1e-6), f64(0.02).log()).sum()
+        - discretised_log_likelihood(at, f64(0.9 - 1e-6), f64(0.02).log()).sum()
+    ) / 2e-6
     assert mean.grad.item() == pytest.approx(wanted.item(), rel=1e-6)
 
 
@@ -80,7 +87,10 @@ def test_the_posterior_is_bayes_rule(schedule):
     posterior = Posterior(schedule, dtype=torch.float64)
     betas = schedule.betas()
     bar = np.cumprod(1 - betas)
-    x0, x = pictures(1), torch.randn(1, 1, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x0, x = (
+        pictures(1),
+        torch.randn(1, 1, 4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)),
+    )
     for t in {0, 1, schedule.timesteps // 2, schedule.timesteps - 1}:
         if t >= schedule.timesteps:
             continue
@@ -90,7 +100,9 @@ def test_the_posterior_is_bayes_rule(schedule):
             continue
         prior_precision, likelihood_precision = 1 / (1 - bar[t - 1]), (1 - betas[t]) / betas[t]
         variance = 1 / (prior_precision + likelihood_precision)
-        mean = variance * (prior_precision * math.sqrt(bar[t - 1]) * x0 + math.sqrt(1 - betas[t]) / betas[t] * x)
+        mean = variance * (
+            prior_precision * math.sqrt(bar[t - 1]) * x0 + math.sqrt(1 - betas[t]) / betas[t] * x
+        )
         torch.testing.assert_close(posterior.mean(x0, x, at), mean, rtol=1e-8, atol=1e-8)
         share = f64([0.0]).view(1, 1, 1, 1)
         assert posterior.log_variance(share, at).item() == pytest.approx(math.log(variance), rel=1e-8)
@@ -118,7 +130,7 @@ def test_the_bounds_terms_are_those_of_torch_distributions(schedule):
         deviation = (0.5 * (share[k] * betas[step].log() + (1 - share[k]) * small.log())).exp()
         model = Normal(mean[k], deviation)
         if step:
-            true = Normal(posterior.mean(x0[k:k + 1], x[k:k + 1], t[k:k + 1])[0], small.sqrt())
+            true = Normal(posterior.mean(x0[k : k + 1], x[k : k + 1], t[k : k + 1])[0], small.sqrt())
             terms = torch.distributions.kl_divergence(true, model)
         else:
             upper = torch.where(x0[k] > 0.999, 1.0, model.cdf(x0[k] + 1 / 255))
@@ -133,9 +145,13 @@ def test_the_bounds_terms_are_those_of_torch_distributions(schedule):
 
 
 def test_the_prior_term_is_the_divergence_from_noise():
-    schedule = Linear(timesteps=30)                                         # far from noise at its end
+    schedule = Linear(timesteps=30)  # far from noise at its end
     x0 = pictures(3)
     level = schedule.level(29)
     p = torch.distributions.Normal(level.alpha * x0, level.sigma)
-    wanted = torch.distributions.kl_divergence(p, torch.distributions.Normal(0.0, 1.0)).mean((1, 2, 3)) / math.log(2)
-    torch.testing.assert_close(Posterior(schedule, dtype=torch.float64).prior_term(x0), wanted, rtol=1e-10, atol=0)
+    wanted = torch.distributions.kl_divergence(p, torch.distributions.Normal(0.0, 1.0)).mean(
+        (1, 2, 3)
+    ) / math.log(2)
+    torch.testing.assert_close(
+        Posterior(schedule, dtype=torch.float64).prior_term(x0), wanted, rtol=1e-10, atol=0
+    )

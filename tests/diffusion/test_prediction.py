@@ -1,4 +1,6 @@
-"""Every parametrization on variance-preserving, variance-exploding and flow levels: inverses, and the papers' formulas."""
+"""Every parametrization on variance-preserving, variance-exploding and flow levels: inverses, and the
+papers' formulas.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +11,42 @@ import torch
 
 from diffusion_studio.diffusion.posterior import Posterior
 from diffusion_studio.diffusion.prediction import PARAMETRIZATIONS, Reading, from_eps, from_x0, reading
-from diffusion_studio.diffusion.schedule import (CLEAN, Cosine, FlowMatching, JensenShannon, Linear, NoiseLevel,
-                                                 VarianceExploding, VariancePreserving)
+from diffusion_studio.diffusion.schedule import (
+    CLEAN,
+    Cosine,
+    FlowMatching,
+    JensenShannon,
+    Linear,
+    NoiseLevel,
+    VarianceExploding,
+    VariancePreserving,
+)
 from diffusion_studio.errors import OptionError
 
 LEVELS = {
-    "vp clean": (math.cos(0.01), math.sin(0.01)), "vp middle": (0.6, 0.8), "vp noisy": (math.cos(1.56), math.sin(1.56)),
-    "ve clean": (1.0, 0.002), "ve middle": (1.0, 1.0), "ve noisy": (1.0, 80.0),
-    "flow clean": (0.99, 0.01), "flow middle": (0.5, 0.5), "flow noisy": (0.02, 0.98),
+    "vp clean": (math.cos(0.01), math.sin(0.01)),
+    "vp middle": (0.6, 0.8),
+    "vp noisy": (math.cos(1.56), math.sin(1.56)),
+    "ve clean": (1.0, 0.002),
+    "ve middle": (1.0, 1.0),
+    "ve noisy": (1.0, 80.0),
+    "flow clean": (0.99, 0.01),
+    "flow middle": (0.5, 0.5),
+    "flow noisy": (0.02, 0.98),
 }
 TRUTH = torch.Generator().manual_seed(0)
 X0, EPS = torch.randn(2, 3, 2, 4, 5, generator=TRUTH, dtype=torch.float64)
-SCHEDULES = [Linear(timesteps=1000), Cosine(timesteps=20), VarianceExploding(), VarianceExploding(label="sigma"),
-             VariancePreserving(), FlowMatching(), FlowMatching(scale=1.0), JensenShannon(timesteps=50),
-             Linear(timesteps=1000, zero_snr=True)]
+SCHEDULES = [
+    Linear(timesteps=1000),
+    Cosine(timesteps=20),
+    VarianceExploding(),
+    VarianceExploding(label="sigma"),
+    VariancePreserving(),
+    FlowMatching(),
+    FlowMatching(scale=1.0),
+    JensenShannon(timesteps=50),
+    Linear(timesteps=1000, zero_snr=True),
+]
 
 
 def at_level(name: str, alpha: float, sigma: float) -> Reading:
@@ -33,8 +57,13 @@ def at_level(name: str, alpha: float, sigma: float) -> Reading:
 
 def close(found, wanted, said):
     """To 1e-12 of what the division makes of one rounding."""
-    worst = max(1.0, abs(said.of_eps / said.determinant), abs(said.sigma / said.determinant),
-                abs(said.alpha / said.determinant), abs(said.of_x0 / said.determinant))
+    worst = max(
+        1.0,
+        abs(said.of_eps / said.determinant),
+        abs(said.sigma / said.determinant),
+        abs(said.alpha / said.determinant),
+        abs(said.of_x0 / said.determinant),
+    )
     return (found - wanted).abs().max().item() < 1e-14 * 100 * worst * max(1, said.sigma)
 
 
@@ -64,12 +93,18 @@ def test_any_output_keeps_the_invariant_and_is_the_target_of_its_reading(name, l
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
 @pytest.mark.parametrize("name", PARAMETRIZATIONS)
 def test_one_parametrization_turns_into_another_and_back(name, schedule):
-    """At the ends and in the middle of every schedule, pure noise included; where nothing can be read it says so."""
+    """At the ends and in the middle of every schedule, pure noise included; where nothing can be read it
+    says so.
+    """
     if name == "mean" and not schedule.discrete:
         with pytest.raises(OptionError, match="needs a schedule with timesteps. Choose a table, or another"):
             reading(name, schedule.level(schedule.t_max), schedule)
         return
-    middle = round((schedule.t_min + schedule.t_max) / 2) if schedule.discrete else (schedule.t_min + schedule.t_max) / 2
+    middle = (
+        round((schedule.t_min + schedule.t_max) / 2)
+        if schedule.discrete
+        else (schedule.t_min + schedule.t_max) / 2
+    )
     for t in (schedule.t_min, middle, schedule.t_max):
         level = schedule.level(t)
         said = reading(name, level, schedule)
@@ -81,25 +116,31 @@ def test_one_parametrization_turns_into_another_and_back(name, schedule):
         for other in set(PARAMETRIZATIONS) - {"mean"}:
             via = reading(other, level, schedule)
             if "consistency" in (name, other) and t == schedule.t_min:
-                continue                # there f(x) = x whatever the network says (see below)
+                continue  # there f(x) = x whatever the network says (see below)
             if not via.silent:
                 q = via.read(via.target(p.x0, p.eps), x)
                 back = said.target(q.x0, q.eps)
-                loss = max(1, level.sigma) * max(abs(v / r.determinant) for r in (said, via) for v in (
-                    r.alpha, r.sigma, r.of_x0, r.of_eps))
-                assert (back - said.target(X0, EPS)).abs().max() < 1e-13 * max(loss, 1) * max(1, loss), (t, other)
+                loss = max(1, level.sigma) * max(
+                    abs(v / r.determinant) for r in (said, via) for v in (r.alpha, r.sigma, r.of_x0, r.of_eps)
+                )
+                assert (back - said.target(X0, EPS)).abs().max() < 1e-13 * max(loss, 1) * max(1, loss), (
+                    t,
+                    other,
+                )
 
 
 @pytest.mark.parametrize("sigma_data, least, most", [(0.5, 0.002, 80.0), (1.0, 0.1, 10.0)])
 def test_consistency_is_equation_5_with_its_boundary(sigma_data, least, most):
-    """f(x) = c_skip x + c_out F(c_in x), with the functions of appendix C, written here in the paper's form."""
+    """f(x) = c_skip x + c_out F(c_in x), with the functions of appendix C, written here in the paper's
+    form.
+    """
     schedule = VarianceExploding(40, least, most, "1000 c_noise")
     for sigma in (least, 2 * least, 0.5, most):
         level = schedule.level(schedule.timestep(-2 * math.log(sigma)))
         assert level.t == pytest.approx(250 * math.log(sigma), abs=1e-9)
         said = reading("consistency", level, schedule, sigma_data)
         x = X0 + sigma * EPS
-        skip = sigma_data**2 / ((sigma - least)**2 + sigma_data**2)
+        skip = sigma_data**2 / ((sigma - least) ** 2 + sigma_data**2)
         out = sigma_data * (sigma - least) / math.sqrt(sigma_data**2 + sigma**2)
         assert (said.input(x) - x / math.hypot(sigma, sigma_data)).abs().max() < 1e-12
         assert (said.read(EPS, x).x0 - (skip * x + out * EPS)).abs().max() < 1e-9 * max(1, sigma)
@@ -137,7 +178,9 @@ def test_edm_is_equation_7_with_the_functions_of_table_1(sigma, sigma_data):
     c_in = 1 / math.sqrt(sigma**2 + sigma_data**2)
     x = X0 + level.sigma * EPS
     torch.testing.assert_close(said.input(x), c_in * x, rtol=1e-12, atol=0)
-    torch.testing.assert_close(said.read(EPS.flip(0), x).x0, c_skip * x + c_out * EPS.flip(0), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(
+        said.read(EPS.flip(0), x).x0, c_skip * x + c_out * EPS.flip(0), rtol=1e-11, atol=1e-11
+    )
     torch.testing.assert_close(said.target(X0, EPS), (X0 - c_skip * x) / c_out, rtol=1e-9, atol=1e-9)
     # so its plain error has lambda's weight
     assert said.slope == pytest.approx(1 / c_out, rel=1e-12)
@@ -145,11 +188,13 @@ def test_edm_is_equation_7_with_the_functions_of_table_1(sigma, sigma_data):
 
 @pytest.mark.parametrize("alpha, sigma", [(1.0, 0.3), (0.6, 0.8), (0.2, 0.8), (0.0, 1.0)])
 def test_edm_keeps_its_requirements_on_any_process(alpha, sigma):
-    """Unit variance of input and target for data of deviation sigma_data, and no correlation of the target with x."""
+    """Unit variance of input and target for data of deviation sigma_data, and no correlation of the target
+    with x.
+    """
     said = PARAMETRIZATIONS["edm"](NoiseLevel(0.0, alpha, sigma), CLEAN, 0.4)
-    of_data, of_noise = said.of_x0 * 0.4, said.of_eps                                   # in units of unit normal variables
+    of_data, of_noise = said.of_x0 * 0.4, said.of_eps  # in units of unit normal variables
     assert of_data**2 + of_noise**2 == pytest.approx(1, rel=1e-12)
-    assert (said.scale * alpha * 0.4)**2 + (said.scale * sigma)**2 == pytest.approx(1, rel=1e-12)
+    assert (said.scale * alpha * 0.4) ** 2 + (said.scale * sigma) ** 2 == pytest.approx(1, rel=1e-12)
     assert of_data * alpha * 0.4 + of_noise * sigma == pytest.approx(0, abs=1e-15)
 
 
@@ -159,8 +204,9 @@ def test_edm_with_unit_data_and_preserved_variance_is_minus_v():
     torch.testing.assert_close(edm.target(X0, EPS), -v.target(X0, EPS), rtol=1e-14, atol=1e-14)
 
 
-@pytest.mark.parametrize("schedule", [Linear(timesteps=1000), Linear(timesteps=7, beta_end=0.5), Cosine(timesteps=50)],
-                         ids=str)
+@pytest.mark.parametrize(
+    "schedule", [Linear(timesteps=1000), Linear(timesteps=7, beta_end=0.5), Cosine(timesteps=50)], ids=str
+)
 def test_the_mean_is_the_posteriors(schedule):
     posterior = Posterior(schedule, dtype=torch.float64)
     for t in (0, 1, schedule.timesteps - 1):
@@ -170,7 +216,7 @@ def test_the_mean_is_the_posteriors(schedule):
         wanted = posterior.mean(X0, x, torch.tensor([t, t, t]))
         torch.testing.assert_close(said.target(X0, EPS), wanted, rtol=1e-12, atol=1e-12)
         p = said.read(wanted, x)
-        torch.testing.assert_close(p.x0, X0, rtol=0, atol=1e-6)             # at T - 1 the mean hardly holds x0
+        torch.testing.assert_close(p.x0, X0, rtol=0, atol=1e-6)  # at T - 1 the mean hardly holds x0
         torch.testing.assert_close(level.alpha * p.x0 + level.sigma * p.eps, x, rtol=0, atol=1e-12)
         assert said.slope == pytest.approx(posterior.tables["of_x0"][t], rel=1e-9)
 

@@ -39,12 +39,16 @@ def test_n_steps_give_n_plus_1_states(name, steps):
         assert (level.alpha * state.x0 + level.sigma * state.eps - state.x).abs().max() < 1e-12
     last = states[-1]
     assert isinstance(last, Step) and last.level == CLEAN and last.x0 is last.x and not last.eps.any()
-    if not isinstance(SETTINGS[name], (s.PLMS, s.PNDM, s.LMS)):            # these combine past eps to the very end
+    if not isinstance(SETTINGS[name], (s.PLMS, s.PNDM, s.LMS)):  # these combine past eps to the very end
         assert torch.equal(last.x, states[-2].x0) or (last.x - states[-2].x0).abs().max() < 1e-12
 
 
-ROADS = {"linear": lambda n: path(Linear(timesteps=20), n), "cosine": lambda n: path(Cosine(timesteps=20), n),
-         "exploding": lambda n: by_hand("ve", n), "flow": lambda n: by_hand("flow", n)}
+ROADS = {
+    "linear": lambda n: path(Linear(timesteps=20), n),
+    "cosine": lambda n: path(Cosine(timesteps=20), n),
+    "exploding": lambda n: by_hand("ve", n),
+    "flow": lambda n: by_hand("flow", n),
+}
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 20])
@@ -62,7 +66,9 @@ def test_every_length_is_finite_on_every_process(name, road, steps):
     states = list(sample(SETTINGS[name], denoise, start, levels, noise))
     assert [state.level for state in states] == list(levels)
     assert all(state.x.isfinite().all() and state.x.dtype == torch.float32 for state in states)
-    if not isinstance(SETTINGS[name], (s.PLMS, s.PNDM)):    # combinations for even steps overshoot far in two big ones
+    if not isinstance(
+        SETTINGS[name], (s.PLMS, s.PNDM)
+    ):  # combinations for even steps overshoot far in two big ones
         assert states[-1].x.abs().max() < 5
 
 
@@ -71,9 +77,11 @@ def test_equal_levels_leave_x_where_it_is(name):
     """A path may dwell: no division by a step of nothing."""
     levels = path(Linear(timesteps=20), 4)
     levels = [levels[0], levels[1], levels[1], *levels[2:]]
-    states = list(sample(SETTINGS[name], GaussianData(0.0, 0.5), column(0.7, -0.4), levels, lambda index: column(0, 0)))
+    states = list(
+        sample(SETTINGS[name], GaussianData(0.0, 0.5), column(0.7, -0.4), levels, lambda index: column(0, 0))
+    )
     assert all(state.x.isfinite().all() for state in states)
-    if "churn" not in name and name != "consistency":          # which add noise there
+    if "churn" not in name and name != "consistency":  # which add noise there
         assert (states[2].x - states[1].x).abs().max() < (1e-12 if name != "unipc" else 0.1)
 
 
@@ -97,7 +105,10 @@ def test_a_run_is_repeatable_and_leaves_its_inputs_alone(name):
     levels, noise = path(Linear(timesteps=20), 7), Noise((0, 1), (1, 2, 2), dtype=F64)
     start = noise(0)
     kept = start.clone()
-    runs = [[(s.x.clone(), s.x0.clone()) for s in sample(SETTINGS[name], strange, start, levels, noise)] for _ in range(2)]
+    runs = [
+        [(s.x.clone(), s.x0.clone()) for s in sample(SETTINGS[name], strange, start, levels, noise)]
+        for _ in range(2)
+    ]
     assert torch.equal(start, kept)
     assert all(torch.equal(a, b) for first, second in zip(*runs) for a, b in zip(first, second))
 
@@ -128,7 +139,7 @@ def test_it_is_lazy_and_can_be_closed(name):
     next(run)
     third = next(run)
     assert len(asked) == third.calls
-    if "churn" not in name:                                     # which asks at noisier levels
+    if "churn" not in name:  # which asks at noisier levels
         assert asked[0] == levels[0].t and asked[-1] == levels[2].t
     run.close()
     with pytest.raises(StopIteration):
@@ -166,12 +177,17 @@ def test_a_picture_does_not_depend_on_its_batch(name):
 
 
 def test_noise_of_index_i_arrives_at_level_i():
-    """So that a run branched at step k meets the noise that it would have met; the last arrival meets none."""
+    """So that a run branched at step k meets the noise that it would have met; the last arrival meets
+    none.
+    """
     for name, sampler in STOCHASTIC.items():
         asked: list[int] = []
         levels, noise = path(Linear(timesteps=20), 5), Noise((0,), (1, 2, 2), dtype=F64)
         last_of(sampler, strange, noise(0), levels, lambda index: asked.append(index) or noise(index))
-        twice = name in ("dpmpp_sde", "predictor_corrector")            # of noise without a path and without further draws
+        twice = name in (
+            "dpmpp_sde",
+            "predictor_corrector",
+        )  # of noise without a path and without further draws
         # churn is added before a step, but not at the schedule's noisiest level, above which there is none
         wanted = [2, 3, 4, 5] if "churn" in name else sorted([1, 2, 3, 4] * (1 + twice))
         assert asked == wanted, name
@@ -179,27 +195,39 @@ def test_noise_of_index_i_arrives_at_level_i():
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_starting_from_pure_noise_without_signal_works(name):
-    """Zero terminal SNR (alpha = 0, as flow models start): nothing divides by alpha, no root of a rounding error."""
+    """Zero terminal SNR (alpha = 0, as flow models start): nothing divides by alpha, no root of a rounding
+    error.
+    """
     levels = [NoiseLevel(1.0, 0.0, 1.0), NoiseLevel(0.7, 0.3, 0.7), NoiseLevel(0.3, 0.7, 0.3), CLEAN]
     for sigma in (1.0, 0.1, 0.7):
         levels[0] = NoiseLevel(1.0, 0.0, sigma)
         for middle in np.linspace(0.5, 1.5, 50):
             levels[1] = NoiseLevel(0.7, math.cos(middle), math.sin(middle))
-            found = last_of(SETTINGS[name], GaussianData(0.3, 0.0), column(0.5), levels, lambda index: column(0.2))
+            found = last_of(
+                SETTINGS[name], GaussianData(0.3, 0.0), column(0.5), levels, lambda index: column(0.2)
+            )
             assert found.item() == pytest.approx(0.3, abs=1e-12)
 
 
-@pytest.mark.parametrize("cls, options, message", [
-    (DDIM, {"eta": -0.1}, r"DDIM.eta must be a finite number from 0 to 1, got -0\.1"),
-    (DDIM, {"eta": 1.01}, r"from 0 to 1, got 1\.01"),
-    (DDIM, {"eta": float("nan")}, "got nan"),
-    (s.UniPC, {"order": 4}, "UniPC.order must be a whole number from 1 to 3, got 4"),
-    (s.UniPC, {"solver": "bh3"}, "There is no UniPC.solver 'bh3'. Choose one of: bh1, bh2"),
-    (s.LMS, {"order": 2.5}, r"LMS.order must be a whole number from 1 to 4, got 2\.5"),
-    (s.Adaptive, {"tolerance": 0}, "Adaptive.tolerance must be a finite number from 1e-05 to 1, got 0"),
-    (s.Heun, {"churn": -1}, "Heun.churn must be a finite number from 0 to 100, got -1"),
-    (DDPM, {"interpolation": 1.5}, r"DDPM.interpolation must be a finite number from 0 to 1, got 1\.5"),
-    (DDPM, {"variance": "medium"}, "There is no DDPM.variance 'medium'. Choose one of: small, large, learned, interpolated")])
+@pytest.mark.parametrize(
+    "cls, options, message",
+    [
+        (DDIM, {"eta": -0.1}, r"DDIM.eta must be a finite number from 0 to 1, got -0\.1"),
+        (DDIM, {"eta": 1.01}, r"from 0 to 1, got 1\.01"),
+        (DDIM, {"eta": float("nan")}, "got nan"),
+        (s.UniPC, {"order": 4}, "UniPC.order must be a whole number from 1 to 3, got 4"),
+        (s.UniPC, {"solver": "bh3"}, "There is no UniPC.solver 'bh3'. Choose one of: bh1, bh2"),
+        (s.LMS, {"order": 2.5}, r"LMS.order must be a whole number from 1 to 4, got 2\.5"),
+        (s.Adaptive, {"tolerance": 0}, "Adaptive.tolerance must be a finite number from 1e-05 to 1, got 0"),
+        (s.Heun, {"churn": -1}, "Heun.churn must be a finite number from 0 to 100, got -1"),
+        (DDPM, {"interpolation": 1.5}, r"DDPM.interpolation must be a finite number from 0 to 1, got 1\.5"),
+        (
+            DDPM,
+            {"variance": "medium"},
+            "There is no DDPM.variance 'medium'. Choose one of: small, large, learned, interpolated",
+        ),
+    ],
+)
 def test_bad_options(cls, options, message):
     with pytest.raises(OptionError, match=message):
         cls(**options)

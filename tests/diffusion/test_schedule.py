@@ -10,13 +10,24 @@ import pytest
 from schedule_cases import CONTINUOUS, EVERY, LENGTHS, brief, ho_alpha_bar, make, places
 
 from diffusion_studio import options
-from diffusion_studio.diffusion.schedule import (CLEAN, SCHEDULES, TABLES, Constant, Cosine, FlowMatching, Linear,
-                                                 NoiseLevel, Table, VarianceExploding)
+from diffusion_studio.diffusion.schedule import (
+    CLEAN,
+    SCHEDULES,
+    TABLES,
+    Constant,
+    Cosine,
+    FlowMatching,
+    Linear,
+    NoiseLevel,
+    Table,
+    VarianceExploding,
+)
 from diffusion_studio.errors import OptionError
 
 
 def nichol_alpha_bar(timesteps: int, s: float = 0.008, cap: float = 0.999) -> np.ndarray:
     """Nichol & Dhariwal 2021, eq. 17 and below: beta_t = 1 - alpha_bar_t / alpha_bar_{t-1}, at most 0.999."""
+
     def f(t):
         return math.cos((t / timesteps + s) / (1 + s) * math.pi / 2) ** 2
 
@@ -32,7 +43,9 @@ def nichol_alpha_bar(timesteps: int, s: float = 0.008, cap: float = 0.999) -> np
 def test_levels_are_the_papers(name, oracle, timesteps):
     schedule = make(name, timesteps)
     alpha_bar = oracle(timesteps)
-    some = sorted({0, 1, timesteps // 3, timesteps // 2, timesteps - 2, timesteps - 1} & set(range(timesteps)))
+    some = sorted(
+        {0, 1, timesteps // 3, timesteps // 2, timesteps - 2, timesteps - 1} & set(range(timesteps))
+    )
     for t in some:
         level = schedule.level(t)
         assert level.t == t
@@ -56,12 +69,13 @@ def test_cosine_caps_its_last_beta():
 
 
 def test_known_numbers():
-    """Ho et al. 2020, section 4: 1e-4 to 0.02. The sum of log(1 - beta) is from Python's exact fractions and math.fsum
-    over the 1000 betas, without numpy: -10.117713542413105, so alpha_bar ends at 4.0358e-5."""
+    """Ho et al. 2020, section 4: 1e-4 to 0.02. The sum of log(1 - beta) is from Python's exact fractions
+    and math.fsum over the 1000 betas, without numpy: -10.117713542413105, so alpha_bar ends at 4.0358e-5.
+    """
     betas = Linear().betas()
     assert betas[0] == 1e-4 and betas[-1] == 0.02 and len(betas) == 1000
     assert math.fsum(math.log1p(-b) for b in betas) == pytest.approx(-10.117713542413105, rel=1e-13)
-    assert Linear().level(999).alpha**2 == pytest.approx(4.0358297653756794e-05, rel=1e-12)
+    assert Linear().level(999).alpha ** 2 == pytest.approx(4.0358297653756794e-05, rel=1e-12)
 
 
 def test_every_schedule_is_among_those_tested():
@@ -71,7 +85,10 @@ def test_every_schedule_is_among_those_tested():
 
 @pytest.mark.parametrize("schedule", EVERY, ids=brief)
 def test_noise_rises_strictly_with_t(schedule):
-    levels = [schedule.level(t) for t in np.unique([*places(schedule), *np.linspace(schedule.t_min, schedule.t_max, 97)])]
+    levels = [
+        schedule.level(t)
+        for t in np.unique([*places(schedule), *np.linspace(schedule.t_min, schedule.t_max, 97)])
+    ]
     assert (np.diff([level.log_snr for level in levels]) < 0).all()
     for level in levels:
         assert type(level.t) is type(level.alpha) is type(level.sigma) is float and level.sigma > 0
@@ -95,7 +112,9 @@ def test_level_is_the_inverse_of_timestep(schedule):
     """In the levels' own terms, as the labels of a schedule of scale 1 are all within 1."""
     ends = [schedule.level(t).log_snr for t in (schedule.t_max, schedule.t_min)]
     for log_snr in np.linspace(*np.clip(ends, -12, 40), 23)[1:-1] if ends[0] < ends[1] else ():
-        assert schedule.level(schedule.timestep(log_snr)).log_snr == pytest.approx(log_snr, rel=1e-9, abs=1e-9)
+        assert schedule.level(schedule.timestep(log_snr)).log_snr == pytest.approx(
+            log_snr, rel=1e-9, abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("schedule", EVERY, ids=brief)
@@ -105,7 +124,7 @@ def test_timestep_is_held_at_the_ends(schedule):
     for little in (-math.inf, -1e6, -2000.0):
         assert schedule.timestep(little) == pytest.approx(schedule.t_max, abs=1e-12)
     for log_snr in (math.inf, -math.inf, -800.0, 800.0):
-        schedule.level(schedule.timestep(log_snr))                      # inside, whatever the rounding
+        schedule.level(schedule.timestep(log_snr))  # inside, whatever the rounding
 
 
 @pytest.mark.parametrize("schedule", EVERY, ids=brief)
@@ -139,27 +158,46 @@ def test_t_outside_continuous_time(schedule):
             schedule.level(t)
 
 
-@pytest.mark.parametrize("cls, options, message", [
-    (Linear, {"timesteps": 0}, "Linear.timesteps must be a whole number from 1 to 100000, got 0"),
-    (Linear, {"timesteps": 10.5}, r"got 10\.5"),
-    (Cosine, {"timesteps": 100_001}, "Cosine.timesteps must be a whole number from 1 to 100000"),
-    (Linear, {"beta_start": 0}, "Linear.beta_start must be a finite number from 1e-08 to 0.999, got 0"),
-    (Linear, {"beta_end": 1.0}, "Linear.beta_end .* got 1.0"),
-    (Cosine, {"offset": -0.1}, r"Cosine.offset must be a finite number from 0 to 1, got -0\.1"),
-    (Cosine, {"max_beta": 1}, "Cosine.max_beta .* got 1"),
-    (Constant, {"zero_snr": 1}, "Constant.zero_snr must be true or false, got 1"),
-    (VarianceExploding, {"sigma_max": 0.001}, r"sigma_max must be above sigma_min, got 0\.001 and 0\.002"),
-    (VarianceExploding, {"label": "t"}, "There is no VarianceExploding.label 't'. Choose one of: c_noise, sigma"),
-    (FlowMatching, {"time_min": 0}, "FlowMatching.time_min must be a finite number from 1e-08 to 0.5, got 0"),
-    (Table, {}, r"A table schedule needs values: one beta above 0 .*, got \(\). Give them, or choose"),
-    (Table, {"values": (0.1, 0.0)}, "above 0 and below 1 for each timestep"),
-    (Table, {"values": (1.0, 0.5)}, "above 0 and below 1 for each timestep"),
-    (Table, {"values": (0.5, math.nan)}, "above 0 and below 1 for each timestep"),
-    (Table, {"values": ("a",)}, "above 0 and below 1 for each timestep"),
-    (Table, {"values": ((0.1, 0.2),)}, "above 0 and below 1 for each timestep"),
-    (Table, {"values": 0.1}, "above 0 and below 1 for each timestep"),
-    (Table, {"values": (0.1, 0.2), "timesteps": 3}, "timesteps must be the number of values, 2, got 3. Leave timesteps out"),
-])
+@pytest.mark.parametrize(
+    "cls, options, message",
+    [
+        (Linear, {"timesteps": 0}, "Linear.timesteps must be a whole number from 1 to 100000, got 0"),
+        (Linear, {"timesteps": 10.5}, r"got 10\.5"),
+        (Cosine, {"timesteps": 100_001}, "Cosine.timesteps must be a whole number from 1 to 100000"),
+        (Linear, {"beta_start": 0}, "Linear.beta_start must be a finite number from 1e-08 to 0.999, got 0"),
+        (Linear, {"beta_end": 1.0}, "Linear.beta_end .* got 1.0"),
+        (Cosine, {"offset": -0.1}, r"Cosine.offset must be a finite number from 0 to 1, got -0\.1"),
+        (Cosine, {"max_beta": 1}, "Cosine.max_beta .* got 1"),
+        (Constant, {"zero_snr": 1}, "Constant.zero_snr must be true or false, got 1"),
+        (
+            VarianceExploding,
+            {"sigma_max": 0.001},
+            r"sigma_max must be above sigma_min, got 0\.001 and 0\.002",
+        ),
+        (
+            VarianceExploding,
+            {"label": "t"},
+            "There is no VarianceExploding.label 't'. Choose one of: c_noise, sigma",
+        ),
+        (
+            FlowMatching,
+            {"time_min": 0},
+            "FlowMatching.time_min must be a finite number from 1e-08 to 0.5, got 0",
+        ),
+        (Table, {}, r"A table schedule needs values: one beta above 0 .*, got \(\). Give them, or choose"),
+        (Table, {"values": (0.1, 0.0)}, "above 0 and below 1 for each timestep"),
+        (Table, {"values": (1.0, 0.5)}, "above 0 and below 1 for each timestep"),
+        (Table, {"values": (0.5, math.nan)}, "above 0 and below 1 for each timestep"),
+        (Table, {"values": ("a",)}, "above 0 and below 1 for each timestep"),
+        (Table, {"values": ((0.1, 0.2),)}, "above 0 and below 1 for each timestep"),
+        (Table, {"values": 0.1}, "above 0 and below 1 for each timestep"),
+        (
+            Table,
+            {"values": (0.1, 0.2), "timesteps": 3},
+            "timesteps must be the number of values, 2, got 3. Leave timesteps out",
+        ),
+    ],
+)
 def test_bad_options(cls, options, message):
     with pytest.raises(OptionError, match=message):
         cls(**options)

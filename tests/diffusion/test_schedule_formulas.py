@@ -8,23 +8,40 @@ import numpy as np
 import pytest
 from schedule_cases import DISCRETE, LENGTHS, brief, ho_alpha_bar
 
-from diffusion_studio.diffusion.schedule import (Constant, Cosine, FlowMatching, JensenShannon, Laplace, Linear,
-                                                 NoiseLevel, Quadratic, ScaledLinear, Sigmoid, Table,
-                                                 VarianceExploding, VariancePreserving)
+from diffusion_studio.diffusion.schedule import (
+    Constant,
+    Cosine,
+    FlowMatching,
+    JensenShannon,
+    Laplace,
+    Linear,
+    NoiseLevel,
+    Quadratic,
+    ScaledLinear,
+    Sigmoid,
+    Table,
+    VarianceExploding,
+    VariancePreserving,
+)
 
 
 @pytest.mark.parametrize("schedule", DISCRETE, ids=brief)
 def test_levels_are_the_product_of_the_betas(schedule):
     betas = schedule.betas()
-    assert betas.shape == (schedule.timesteps,) and (betas > 0).all() and (betas[:-1] < 1).all() and betas[-1] <= 1
+    assert (
+        betas.shape == (schedule.timesteps,)
+        and (betas > 0).all()
+        and (betas[:-1] < 1).all()
+        and betas[-1] <= 1
+    )
     alpha_bar = np.cumprod(1 - betas)
     found = np.array([schedule.level(t).alpha ** 2 for t in range(schedule.timesteps)])
     np.testing.assert_allclose(found, alpha_bar, rtol=1e-9, atol=1e-13)
 
 
-# float32 numbers of diffusers 0.42.1 at labels 0, 1, 500, 998, 999: `DDPMScheduler(beta_schedule=...).betas`. Over all 1000
-# the largest difference is 2e-9 for linear, scaled-linear, quadratic and sigmoid, 2e-8 for cosine. Its own "laplace" is left
-# out: it takes the root of the paper's alpha_bar.
+# float32 numbers of diffusers 0.42.1 at labels 0, 1, 500, 998, 999: `DDPMScheduler(beta_schedule=...).betas`.
+# Over all 1000 the largest difference is 2e-9 for linear, scaled-linear, quadratic and sigmoid, 2e-8 for
+# cosine. Its own "laplace" is left out: it takes the root of the paper's alpha_bar.
 DIFFUSERS = {
     Linear(): (9.99999975e-05, 1.19919918e-04, 1.00599593e-02, 1.99800804e-02, 1.99999996e-02),
     Cosine(): (4.12842237e-05, 4.61417512e-05, 3.15569155e-03, 7.49999404e-01, 9.99000013e-01),
@@ -32,10 +49,23 @@ DIFFUSERS = {
     Quadratic(): (9.99999975e-05, 1.02648366e-04, 5.74207259e-03, 1.99628118e-02, 2.00000014e-02),
     Sigmoid(): (0.00014921, 0.0001498, 0.01007988, 0.0199502, 0.0199508),
 }
-# `alphas_cumprod` with rescale_betas_zero_snr=True. Over all 1000 the largest difference is 4.2e-7, of its float32.
+# `alphas_cumprod` with rescale_betas_zero_snr=True. Over all 1000 the largest difference is 4.2e-7, of its
+# float32.
 DIFFUSERS_ZERO = {
-    Linear(zero_snr=True): (0.9998999834060669, 0.9997793436050415, 0.07524619996547699, 4.213273285813557e-09, 0.0),
-    ScaledLinear(zero_snr=True): (0.9991499781608582, 0.9982334971427917, 0.2410186380147934, 1.9679633567193378e-07, 0.0),
+    Linear(zero_snr=True): (
+        0.9998999834060669,
+        0.9997793436050415,
+        0.07524619996547699,
+        4.213273285813557e-09,
+        0.0,
+    ),
+    ScaledLinear(zero_snr=True): (
+        0.9991499781608582,
+        0.9982334971427917,
+        0.2410186380147934,
+        1.9679633567193378e-07,
+        0.0,
+    ),
 }
 
 
@@ -60,9 +90,18 @@ def test_zero_terminal_snr_is_algorithm_1():
     np.testing.assert_allclose(np.diff(after), slope * np.diff(before), rtol=1e-7, atol=1e-15)
 
 
-@pytest.mark.parametrize("schedule", [Linear(zero_snr=True), Cosine(timesteps=50, zero_snr=True), FlowMatching(),
-                                      JensenShannon(timesteps=10), JensenShannon(timesteps=1),
-                                      Table(values=(0.5, 1.0))], ids=brief)
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        Linear(zero_snr=True),
+        Cosine(timesteps=50, zero_snr=True),
+        FlowMatching(),
+        JensenShannon(timesteps=10),
+        JensenShannon(timesteps=1),
+        Table(values=(0.5, 1.0)),
+    ],
+    ids=brief,
+)
 def test_pure_noise_at_the_end(schedule):
     last = schedule.level(schedule.t_max)
     assert (last.alpha, last.sigma, last.log_snr) == (0.0, 1.0, -math.inf)
@@ -71,7 +110,9 @@ def test_pure_noise_at_the_end(schedule):
 
 def test_between_the_last_two_levels_alpha_is_interpolated_where_log_snr_cannot_be():
     schedule = JensenShannon(timesteps=4)
-    assert [schedule.level(t).alpha for t in (2, 2.25, 2.5, 3)] == pytest.approx([0.5, 0.375, 0.25, 0.0], abs=1e-15)
+    assert [schedule.level(t).alpha for t in (2, 2.25, 2.5, 3)] == pytest.approx(
+        [0.5, 0.375, 0.25, 0.0], abs=1e-15
+    )
 
 
 @pytest.mark.parametrize("timesteps", LENGTHS)
@@ -92,7 +133,9 @@ def test_laplace_levels_are_the_quantiles_of_a_laplace_distribution():
 
     schedule = Laplace(timesteps=1000, mean=-1.0, width=0.7)
     for t in (0, 3, 499, 500, 731, 999):
-        assert schedule.level(t).log_snr == pytest.approx(laplace(-1.0, 0.7).ppf(1 - (t + 0.5) / 1000), abs=1e-9)
+        assert schedule.level(t).log_snr == pytest.approx(
+            laplace(-1.0, 0.7).ppf(1 - (t + 0.5) / 1000), abs=1e-9
+        )
 
 
 def test_a_table_is_its_values():
@@ -106,20 +149,27 @@ def test_a_table_is_its_values():
 
 
 def test_vp_is_the_integral_of_its_rate_and_edms_sigma():
-    """Song et al. 2021, eq. 33, by quadrature; Karras et al. 2022, table 1: sigma(s) = sqrt(exp(19.9 s^2/2 + 0.1 s) - 1)."""
+    """Song et al. 2021, eq. 33, by quadrature; Karras et al. 2022, table 1: sigma(s) = sqrt(exp(19.9 s^2/2
+    + 0.1 s) - 1).
+    """
     from scipy.integrate import quad
 
     schedule = VariancePreserving()
     for s in (1e-3, 0.2, 0.77, 1.0):
         level = schedule.level(999 * s)
         assert 2 * math.log(level.alpha) == pytest.approx(-quad(lambda u: 0.1 + 19.9 * u, 0, s)[0], rel=1e-10)
-        assert level.sigma / level.alpha == pytest.approx(math.sqrt(math.expm1(19.9 / 2 * s**2 + 0.1 * s)), rel=1e-10)
+        assert level.sigma / level.alpha == pytest.approx(
+            math.sqrt(math.expm1(19.9 / 2 * s**2 + 0.1 * s)), rel=1e-10
+        )
 
 
 def test_vp_is_what_linear_tends_to():
     """beta_t = beta(t/T)/T: T = 100,000 of those steps against the limit."""
     steps = 100_000
-    fine, limit = Linear(timesteps=steps, beta_start=0.1 / steps, beta_end=20 / steps), VariancePreserving(scale=1.0)
+    fine, limit = (
+        Linear(timesteps=steps, beta_start=0.1 / steps, beta_end=20 / steps),
+        VariancePreserving(scale=1.0),
+    )
     for s in (0.01, 0.3, 0.9, 1.0):
         assert fine.level(s * steps - 1).log_snr == pytest.approx(limit.level(s).log_snr, abs=2e-3)
 

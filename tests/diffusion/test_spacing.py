@@ -6,24 +6,67 @@ import numpy as np
 import pytest
 
 from diffusion_studio import options
-from diffusion_studio.diffusion.schedule import (CLEAN, SCHEDULES, TABLES, Cosine, FlowMatching, JensenShannon, Linear,
-                                                 NoiseSchedule, Table, VarianceExploding, VariancePreserving)
-from diffusion_studio.diffusion.spacing import (SPACINGS, Exponential, Follow, Karras, Quadratic, Sections,
-                                                Spacing, Timesteps, path)
+from diffusion_studio.diffusion.schedule import (
+    CLEAN,
+    SCHEDULES,
+    TABLES,
+    Cosine,
+    FlowMatching,
+    JensenShannon,
+    Linear,
+    NoiseSchedule,
+    Table,
+    VarianceExploding,
+    VariancePreserving,
+)
+from diffusion_studio.diffusion.spacing import (
+    SPACINGS,
+    Exponential,
+    Follow,
+    Karras,
+    Quadratic,
+    Sections,
+    Spacing,
+    Timesteps,
+    path,
+)
 from diffusion_studio.errors import OptionError
 
-RULES = [name for name, cls in SPACINGS.items() if cls().count is None]         # those that make any number of steps
+RULES = [name for name, cls in SPACINGS.items() if cls().count is None]  # those that make any number of steps
 WHOLE = [name for name in RULES if SPACINGS[name].whole]
-SCHEDULE_CASES = [*(SCHEDULES[name](timesteps=timesteps, zero_snr=zero) for name in TABLES for timesteps in (1, 2, 7, 100)
-                    for zero in (False, True)), Linear(), Linear(zero_snr=True), JensenShannon(),
-                  Table(values=tuple(np.linspace(0.001, 0.4, 30))), VarianceExploding(), VarianceExploding(label="sigma"),
-                  VariancePreserving(), VariancePreserving(scale=1.0), FlowMatching(),
-                  FlowMatching(scale=1.0, time_min=1e-7)]
-SPACING_CASES = [*(SPACINGS[name]() for name in RULES), Karras(rho=1.0), Karras(rho=20.0), Exponential(power=0.5),
-                 Exponential(power=3.0), Quadratic(reach=0.8),
-                 *(Follow(follow=name) for name in SCHEDULES if name not in ("table", "cosine"))]
-CASES = [(timesteps, steps) for timesteps in (1, 2, 7, 10, 1000)
-         for steps in sorted({1, 2, 3, 6, 7, 50, 333, 501, 999, timesteps}) if steps <= timesteps]
+SCHEDULE_CASES = [
+    *(
+        SCHEDULES[name](timesteps=timesteps, zero_snr=zero)
+        for name in TABLES
+        for timesteps in (1, 2, 7, 100)
+        for zero in (False, True)
+    ),
+    Linear(),
+    Linear(zero_snr=True),
+    JensenShannon(),
+    Table(values=tuple(np.linspace(0.001, 0.4, 30))),
+    VarianceExploding(),
+    VarianceExploding(label="sigma"),
+    VariancePreserving(),
+    VariancePreserving(scale=1.0),
+    FlowMatching(),
+    FlowMatching(scale=1.0, time_min=1e-7),
+]
+SPACING_CASES = [
+    *(SPACINGS[name]() for name in RULES),
+    Karras(rho=1.0),
+    Karras(rho=20.0),
+    Exponential(power=0.5),
+    Exponential(power=3.0),
+    Quadratic(reach=0.8),
+    *(Follow(follow=name) for name in SCHEDULES if name not in ("table", "cosine")),
+]
+CASES = [
+    (timesteps, steps)
+    for timesteps in (1, 2, 7, 10, 1000)
+    for steps in sorted({1, 2, 3, 6, 7, 50, 333, 501, 999, timesteps})
+    if steps <= timesteps
+]
 
 
 def written(schedule: NoiseSchedule, steps: int) -> list[Spacing]:
@@ -45,10 +88,13 @@ def brief(given: object) -> str:
 
 @pytest.mark.parametrize("schedule", SCHEDULE_CASES, ids=brief)
 def test_every_path_on_every_schedule(schedule):
-    """Finite, of the right length, strictly less noise at every step, from the right end and to the clean picture; with
-    1, 2, 7 and T steps, and on short schedules more than T where the labels are fractional."""
+    """Finite, of the right length, strictly less noise at every step, from the right end and to the clean
+    picture; with 1, 2, 7 and T steps, and on short schedules more than T where the labels are fractional.
+    """
     tried = 0
-    for steps in sorted({1, 2, 7, schedule.timesteps, *([2 * schedule.timesteps + 1] if schedule.timesteps <= 100 else [])}):
+    for steps in sorted(
+        {1, 2, 7, schedule.timesteps, *([2 * schedule.timesteps + 1] if schedule.timesteps <= 100 else [])}
+    ):
         for spacing in (*SPACING_CASES, *written(schedule, steps)):
             if steps > spacing.most(schedule) or schedule.t_min == schedule.t_max and steps > 1:
                 continue
@@ -72,8 +118,10 @@ def apart(*schedules: NoiseSchedule) -> bool:
     """Whether one ends at less noise than the other begins with; a single level follows anything."""
     if any(one.t_min == one.t_max for one in schedules):
         return False
-    most, least = ([one.level(t).log_snr for one, t in zip(schedules, ends)] for ends in (
-        [one.t_max for one in schedules], [one.t_min for one in schedules]))
+    most, least = (
+        [one.level(t).log_snr for one, t in zip(schedules, ends)]
+        for ends in ([one.t_max for one in schedules], [one.t_min for one in schedules])
+    )
     return max(most) > min(least)
 
 
@@ -82,9 +130,16 @@ def right_ends(schedule: NoiseSchedule, spacing: Spacing, first: float, last: fl
     if name in ("trailing", "linspace", "karras", "exponential", "log-snr", "follow", "timesteps"):
         assert first == schedule.t_max
     if name == "quadratic":
-        assert first == pytest.approx(schedule.t_min + spacing.reach * (schedule.t_max - schedule.t_min), abs=1e-9)
-    if name in ("leading", "sections") and schedule.timesteps > steps == 1 or steps > 1 and name in (
-            "leading", "linspace", "quadratic", "karras", "exponential", "log-snr", "timesteps", "sections"):
+        assert first == pytest.approx(
+            schedule.t_min + spacing.reach * (schedule.t_max - schedule.t_min), abs=1e-9
+        )
+    if (
+        name in ("leading", "sections")
+        and schedule.timesteps > steps == 1
+        or steps > 1
+        and name
+        in ("leading", "linspace", "quadratic", "karras", "exponential", "log-snr", "timesteps", "sections")
+    ):
         assert last == pytest.approx(schedule.t_min, abs=1e-9)
 
 
@@ -92,7 +147,9 @@ def right_ends(schedule: NoiseSchedule, spacing: Spacing, first: float, last: fl
 @pytest.mark.parametrize("schedule", [Linear(), FlowMatching(), VarianceExploding()], ids=brief)
 def test_more_than_t_steps(schedule, spacing):
     if SPACINGS[spacing].whole and schedule.discrete:
-        with pytest.raises(OptionError, match="from 1 to 1000, the timesteps that the model was trained with; got 2500"):
+        with pytest.raises(
+            OptionError, match="from 1 to 1000, the timesteps that the model was trained with; got 2500"
+        ):
             path(schedule, 2500, spacing)
     else:
         levels = path(schedule, 2500, spacing)
@@ -149,23 +206,29 @@ def test_all_timesteps_are_all_timesteps(spacing):
 
 
 def test_known_paths():
-    """By hand from the formulas; trailing 4 of 1000 is the example of Lin et al. 2023, table 2 scaled (999, 749, ...)."""
+    """By hand from the formulas; trailing 4 of 1000 is the example of Lin et al. 2023, table 2 scaled
+    (999, 749, ...).
+    """
     assert labels(1000, 4, "trailing").tolist() == [999, 749, 499, 249]
     assert labels(1000, 4, "leading").tolist() == [750, 500, 250, 0]
     assert labels(1000, 4, "linspace").tolist() == [999, 666, 333, 0]
     assert labels(10, 3, "trailing").tolist() == [9, 6, 2]
     assert labels(10, 3, "leading").tolist() == [6, 3, 0]
-    assert labels(10, 3, "linspace").tolist() == [9, 4, 0]                # 4.5, rounded to even
+    assert labels(10, 3, "linspace").tolist() == [9, 4, 0]  # 4.5, rounded to even
 
 
 @pytest.mark.parametrize("steps", [0, -1, 11, 3.0, 2.5, True, "3", None])
 def test_bad_steps(steps):
-    with pytest.raises(OptionError, match=rf"steps must be a whole number from 1 to 10, the timesteps .*; got {steps!r}\."):
+    with pytest.raises(
+        OptionError, match=rf"steps must be a whole number from 1 to 10, the timesteps .*; got {steps!r}\."
+    ):
         path(Linear(timesteps=10), steps)
 
 
 def test_an_unknown_spacing():
-    with pytest.raises(OptionError, match="There is no spacing 'trialing'. Choose one of: .*Did you mean 'trailing'?"):
+    with pytest.raises(
+        OptionError, match="There is no spacing 'trialing'. Choose one of: .*Did you mean 'trailing'?"
+    ):
         path(Linear(), 10, "trialing")
 
 

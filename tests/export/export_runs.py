@@ -12,8 +12,12 @@ from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.imaging.frame import Frame
 
 
-def make_run(channels: int = 1, steps: int = 10, count: int = 4, height: int = 8, width: int = 8) -> list[Frame]:
-    """From noise to a blob on a gradient, as the forward process mixes them; x0 is a prediction that sharpens."""
+def make_run(
+    channels: int = 1, steps: int = 10, count: int = 4, height: int = 8, width: int = 8
+) -> list[Frame]:
+    """From noise to a blob on a gradient, as the forward process mixes them; x0 is a prediction that
+    sharpens.
+    """
     random = np.random.default_rng(7)
     y, x = np.mgrid[0:height, 0:width] / max(height, width)
     tint = random.uniform(-0.9, 0.9, (2, count, 1, 1, channels))
@@ -22,8 +26,10 @@ def make_run(channels: int = 1, steps: int = 10, count: int = 4, height: int = 8
     eps = random.standard_normal(x0.shape)
     frames = []
     for k, level in enumerate(path(Linear(), steps)):
-        guess = level.alpha ** 2 * x0 + (1 - level.alpha ** 2) * x0.mean()
-        frames.append(Frame(k, steps, level, _pictures(level.alpha * x0 + level.sigma * eps), _pictures(guess)))
+        guess = level.alpha**2 * x0 + (1 - level.alpha**2) * x0.mean()
+        frames.append(
+            Frame(k, steps, level, _pictures(level.alpha * x0 + level.sigma * eps), _pictures(guess))
+        )
     return frames
 
 
@@ -33,7 +39,7 @@ def _pictures(values: np.ndarray) -> np.ndarray:
 
 def tiles(images: np.ndarray, columns: int, scale: int) -> np.ndarray:
     """A full grid, written out with loops: (rows*H*scale, columns*W*scale, C)."""
-    rows = [np.concatenate(list(images[at:at + columns]), axis=1) for at in range(0, len(images), columns)]
+    rows = [np.concatenate(list(images[at : at + columns]), axis=1) for at in range(0, len(images), columns)]
     return np.kron(np.concatenate(rows, axis=0), np.ones((scale, scale, 1), np.uint8))
 
 
@@ -48,8 +54,12 @@ def mp4_rgb(file: Path) -> list[np.ndarray]:
     pictures = []
     with av.open(str(file)) as container:
         for frame in container.decode(video=0):
-            luma, blue, red = (np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, plane.line_size)
-                               [:, :plane.width].astype(float) for plane in frame.planes)
+            luma, blue, red = (
+                np.frombuffer(bytes(plane), np.uint8)
+                .reshape(plane.height, plane.line_size)[:, : plane.width]
+                .astype(float)
+                for plane in frame.planes
+            )
             y, cb, cr = (luma - 16) / 219, _doubled(blue - 128) / 224, _doubled(red - 128) / 224
             r, b = y + 1.5748 * cr, y + 1.8556 * cb
             g = (y - 0.2126 * r - 0.0722 * b) / 0.7152
@@ -63,4 +73,4 @@ def _doubled(plane: np.ndarray) -> np.ndarray:
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB of two pictures in 0..255."""
-    return float(10 * np.log10(255 ** 2 / max(1e-6, np.mean((a.astype(float) - b.astype(float)) ** 2))))
+    return float(10 * np.log10(255**2 / max(1e-6, np.mean((a.astype(float) - b.astype(float)) ** 2))))

@@ -1,4 +1,6 @@
-"""A run with another below it: which states go together, what is drawn where, and what is written under them."""
+"""A run with another below it: which states go together, what is drawn where, and what is written under
+them.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,13 @@ def test_states_go_together_by_their_noise(grey, steps):
 
 def test_a_run_that_was_stopped_is_matched_as_far_as_it_came(grey):
     assert matched(grey, grey[:4]) == [0, 1, 2, 3, *[3] * 7] and matched(grey[:4], grey) == [0, 1, 2, 3]
-    assert matched(grey[-1:], grey) == [10]                             # a finished picture alone: with the finished one
+    assert matched(grey[-1:], grey) == [10]  # a finished picture alone: with the finished one
 
 
 def test_noise_that_is_there_twice_goes_by_the_way():
     """Restoring jumps back into noise: of two states at one level the one as far on its way."""
     steps = make_run(steps=4)
-    twice = [*steps[:3], *steps[1:]]                                    # 0 1 2 1 2 3 4
+    twice = [*steps[:3], *steps[1:]]  # 0 1 2 1 2 3 4
     assert matched(twice, twice) == list(range(7))
 
 
@@ -67,12 +69,14 @@ def test_both_canvases_are_there_pixel_for_pixel():
 def test_a_file_has_both_runs(tmp_path, suffix, grey):
     others = other_run()
     recipe = ds.Recipe(model="m", steps=10)
-    path = Trajectory(recipe, grey).save(tmp_path / f"both{suffix}", beside=Trajectory(replace(recipe, steps=5), others), scale=1)
+    path = Trajectory(recipe, grey).save(
+        tmp_path / f"both{suffix}", beside=Trajectory(replace(recipe, steps=5), others), scale=1
+    )
     with Image.open(path) as file:
         file.seek(getattr(file, "n_frames", 1) - 1)
         seen = np.asarray(file.convert("L"))
     above, below = tiles(grey[-1].x, 2, 1)[..., 0], tiles(others[-1].x, 2, 1)[..., 0]
-    assert (seen[:len(above)] == above).all() and (seen[-len(below):] == below).all()
+    assert (seen[: len(above)] == above).all() and (seen[-len(below) :] == below).all()
     assert len(seen) == 1 + len(above) + len(below)
     assert ds.Recipe.from_file(path) == recipe
 
@@ -81,18 +85,26 @@ def test_a_video_has_both_runs(tmp_path, grey):
     path = save(grey, tmp_path / "both.mp4", "{}", ExportOptions(scale=16), beside=other_run())
     alone = save(grey, tmp_path / "one.mp4", "{}", ExportOptions(scale=16))
     both, one = decoded(path), decoded(alone)
-    assert len(both) == len(one) and both[0].shape[1] == one[0].shape[1] and both[0].shape[0] > 2 * one[0].shape[0]
+    assert (
+        len(both) == len(one)
+        and both[0].shape[1] == one[0].shape[1]
+        and both[0].shape[0] > 2 * one[0].shape[0]
+    )
 
 
 def test_the_caption_has_a_line_for_each(grey):
     pairs = paired(grey, make_run(steps=5), (("sampler ddim", "steps 10"), ("sampler ddpm", "steps 5")))
-    assert lines(pairs[4]) == [["sampler ddim", "steps 10", *words(pairs[4].above)], ["sampler ddpm", "steps 5",
-                                                                                     *words(pairs[4].below)]]
+    assert lines(pairs[4]) == [
+        ["sampler ddim", "steps 10", *words(pairs[4].above)],
+        ["sampler ddpm", "steps 5", *words(pairs[4].below)],
+    ]
     assert lines(grey[4]) == [words(grey[4])]
     for width in (40, 300, 2000):
         caption = Caption.fitting(pairs, width)
         above, below = caption.places
-        assert max(top for _, top in above) < min(top for _, top in below)             # no part of one beside the other's
+        assert max(top for _, top in above) < min(
+            top for _, top in below
+        )  # no part of one beside the other's
         assert all(0 <= left < caption.width and 0 <= top < caption.height for left, top in (*above, *below))
         assert caption.draw(pairs[0]).min() < 64
 
@@ -100,16 +112,32 @@ def test_the_caption_has_a_line_for_each(grey):
 @pytest.mark.parametrize("view, rows", [("x", 2), ("both", 4)])
 def test_a_strip_has_the_rows_of_both(tmp_path, grey, view, rows):
     others = other_run()
-    alone, both = (Image.open(save(grey, tmp_path / f"{len(more)}.png", "{}", ExportOptions(view=view, states=4, scale=8), "strip",
-                                   *more)) for more in ((), (others, (("steps 10",), ("steps 5",)))))
+    alone, both = (
+        Image.open(
+            save(
+                grey,
+                tmp_path / f"{len(more)}.png",
+                "{}",
+                ExportOptions(view=view, states=4, scale=8),
+                "strip",
+                *more,
+            )
+        )
+        for more in ((), (others, (("steps 10",), ("steps 5",))))
+    )
     tile = 8 * 2 * grey[0].x.shape[1]
     gap = max(2, tile // 32)
     assert both.height - alone.height >= rows // 2 * (tile + gap) and both.width >= alone.width
-    assert np.array_equal(np.asarray(both)[gap:gap + tile, :alone.width], np.asarray(alone)[gap:gap + tile])
+    assert np.array_equal(
+        np.asarray(both)[gap : gap + tile, : alone.width], np.asarray(alone)[gap : gap + tile]
+    )
 
 
 def test_pictures_and_points_do_not_go_together(tmp_path, grey):
-    points = [replace(frame, x=np.zeros((1, 5, 2), np.float16), x0=np.zeros((1, 5, 2), np.float16)) for frame in grey]
+    points = [
+        replace(frame, x=np.zeros((1, 5, 2), np.float16), x0=np.zeros((1, 5, 2), np.float16))
+        for frame in grey
+    ]
     with pytest.raises(OptionError, match="One of these runs makes pictures and the other points"):
         save(grey, tmp_path / "x.gif", "{}", ExportOptions(), beside=points)
     assert save(points, tmp_path / "x.gif", "{}", ExportOptions(scale=1), beside=points).is_file()

@@ -8,11 +8,11 @@ from export_runs import decoded
 from PIL import Image
 
 import diffusion_studio as ds
-from diffusion_studio.imaging import point_plot as plot
 from diffusion_studio.diffusion.schedule import Cosine
 from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.export.clouds import drawn, flow, spread
 from diffusion_studio.export.options import ExportOptions
+from diffusion_studio.imaging import point_plot as plot
 from diffusion_studio.imaging.frame import Frame
 from diffusion_studio.runs.recipe import Recipe
 from diffusion_studio.runs.trajectory import Trajectory
@@ -26,8 +26,17 @@ def run(clouds: int = 1, count: int = 60, steps: int = 4) -> list[Frame]:
     random = np.random.default_rng(0)
     x0 = np.stack([np.cos(a := random.uniform(0, 7, (clouds, count))), np.sin(a)], axis=-1)
     eps = random.standard_normal(x0.shape)
-    return [Frame(k, steps, level, (level.alpha * x0 + level.sigma * eps).astype(np.float16), x0.astype(np.float16), k)
-            for k, level in enumerate(path(Cosine(), steps))]
+    return [
+        Frame(
+            k,
+            steps,
+            level,
+            (level.alpha * x0 + level.sigma * eps).astype(np.float16),
+            x0.astype(np.float16),
+            k,
+        )
+        for k, level in enumerate(path(Cosine(), steps))
+    ]
 
 
 def darkness(picture: np.ndarray) -> np.ndarray:
@@ -59,8 +68,16 @@ def test_points_mix_whatever_their_order_and_those_outside_are_left_out():
     a = plot.canvas(points, colours, 90, LIGHT)
     assert np.array_equal(a, plot.canvas(points[order], colours[order], 90, LIGHT))
     more = np.concatenate([points, [[99.0, 0.0], [np.inf, 1.0], [np.nan, np.nan]]])
-    assert np.array_equal(a, plot.canvas(more, np.concatenate([colours, np.zeros((3, 3))]), 90, LIGHT, radius=max(
-        0.7, 90 / 230 * min(1.5, (2000 / 300) ** 0.25))))
+    assert np.array_equal(
+        a,
+        plot.canvas(
+            more,
+            np.concatenate([colours, np.zeros((3, 3))]),
+            90,
+            LIGHT,
+            radius=max(0.7, 90 / 230 * min(1.5, (2000 / 300) ** 0.25)),
+        ),
+    )
 
 
 @pytest.mark.parametrize("theme", plot.THEMES)
@@ -69,9 +86,9 @@ def test_colours_go_round_and_stand_out_from_the_ground(theme):
     angle = np.linspace(0, 2 * np.pi, 73)
     colours = plot.wheel(np.stack([np.cos(angle), np.sin(angle)], axis=1), chosen)
     np.testing.assert_allclose(colours[0], colours[-1], atol=1e-6)
-    assert np.abs(np.diff(colours, axis=0)).max() < 45                      # no jump between neighbours
+    assert np.abs(np.diff(colours, axis=0)).max() < 45  # no jump between neighbours
     assert np.abs(colours - np.array(chosen.ground)).max(axis=1).min() > 90
-    assert np.abs(colours[0] - colours[36]).max() > 90                      # opposite ones differ
+    assert np.abs(colours[0] - colours[36]).max() > 90  # opposite ones differ
 
 
 def test_a_line_goes_from_end_to_end():
@@ -79,12 +96,14 @@ def test_a_line_goes_from_end_to_end():
     picture = darkness(plot.canvas(np.zeros((0, 2)), np.zeros((0, 3)), 128, LIGHT, (lines,), axes=False))
     for share in (0.05, 0.5, 0.95):
         column, row = (64 + np.array([-2 + 4 * share, 1 - 2 * share]) * 20).round().astype(int)
-        assert picture[row - 1:row + 2, column - 1:column + 2].max() > 60
+        assert picture[row - 1 : row + 2, column - 1 : column + 2].max() > 60
     assert picture[:, :20].max() == picture[:, 108:].max() == 0
 
 
 def test_the_flow_is_towards_x0_and_is_the_velocity_of_the_exact_path():
-    """On x = alpha x0 + sigma eps with constant x0 and eps, dx/d(half log-SNR) = alpha sigma (sigma x0 - alpha eps)."""
+    """On x = alpha x0 + sigma eps with constant x0 and eps, dx/d(half log-SNR) = alpha sigma (sigma x0 -
+    alpha eps).
+    """
     frames = run(count=200, steps=50)
     frame, after = frames[30], frames[31]
     np.testing.assert_allclose(flow(frame, "x0"), frame.x0.astype(float) - frame.x.astype(float))
@@ -96,11 +115,17 @@ def test_the_flow_is_towards_x0_and_is_the_velocity_of_the_exact_path():
 
 
 def test_few_of_many_evenly():
-    assert spread(10, 3).tolist() == [0, 4, 9] and spread(2, 300).tolist() == [0, 1] and spread(1, 5).tolist() == [0]
+    assert (
+        spread(10, 3).tolist() == [0, 4, 9]
+        and spread(2, 300).tolist() == [0, 1]
+        and spread(1, 5).tolist() == [0]
+    )
 
 
-@pytest.mark.parametrize("clouds, scale, fit, side",
-                         [(1, None, 512, 512), (4, None, 512, 256), (5, None, 512, 170), (1, 3, 512, 192)])
+@pytest.mark.parametrize(
+    "clouds, scale, fit, side",
+    [(1, None, 512, 512), (4, None, 512, 256), (5, None, 512, 170), (1, 3, 512, 192)],
+)
 def test_the_size_of_a_cloud(clouds, scale, fit, side):
     frames, options = drawn(run(clouds), ExportOptions(scale=scale), fit)
     assert options.scale == 1 and frames[0].x.shape == (clouds, side, side, 3)
@@ -113,8 +138,16 @@ def test_a_point_keeps_the_colour_of_where_it_began():
     assert all(np.abs(ink.astype(int) - inks[0]).max() < 40 for ink in inks)
 
 
-@pytest.mark.parametrize("options", [{}, {"theme": "dark", "caption": True}, {"trails": 20, "arrows": "x0", "view": "both"},
-                                     {"picture": 1, "axes": False, "arrows": "velocity"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"theme": "dark", "caption": True},
+        {"trails": 20, "arrows": "x0", "view": "both"},
+        {"picture": 1, "axes": False, "arrows": "velocity"},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("name", ["run.gif", "run.mp4", "run.png", "strip"])
 def test_every_format_takes_points(name, options, tmp_path):
     recipe = Recipe(model="dots", seeds=(0, 1), steps=4, points=60)

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from export_runs import decoded
 
 from diffusion_studio.errors import OptionError
 from diffusion_studio.export import ExportOptions, save
 from diffusion_studio.export.film import film
 from diffusion_studio.export.render import evenly, time_of, words
-from export_runs import decoded
 
 
 @pytest.mark.parametrize("bounce, places", [(False, [0, 1, 2, 3]), (True, [0, 1, 2, 3, 2, 1])])
@@ -23,12 +23,16 @@ def test_a_film_shows_the_finished_pictures_in_order(grey, tmp_path, bounce, pla
 
 
 def test_what_has_no_frames_shows_all_pictures_as_ever(grey, tmp_path):
-    one, other = (save(grey, tmp_path / f"{name}.png", "{}", ExportOptions(frames=name)) for name in ("pictures", "all"))
+    one, other = (
+        save(grey, tmp_path / f"{name}.png", "{}", ExportOptions(frames=name)) for name in ("pictures", "all")
+    )
     assert one.read_bytes() == other.read_bytes()
 
 
 def test_captions_count_pictures(grey):
-    assert [words(frame) for frame in film(grey)][0] == ["picture 1 of 4"] and words(grey[0])[0] == "step 0/10"
+    assert [words(frame) for frame in film(grey)][0] == ["picture 1 of 4"] and words(grey[0])[
+        0
+    ] == "step 0/10"
     assert [time_of(frame, "t ") for frame in film(grey)] == [["1"], ["2"], ["3"], ["4"]]
     assert words(replace(grey[0], part="into noise")) == [*words(grey[0]), "into noise"]
 
@@ -38,13 +42,21 @@ def test_one_picture_is_a_film_of_one(grey):
     assert len(film(single)) == len(film(single, bounce=True)) == 1
 
 
-@pytest.mark.parametrize("log_snr, count, picks", [
-    ([5, 3, 1, 2, 4, 6, float("inf")], 3, [0, 3, 6]), ([5, 3, 1, 2], 9, [0, 1, 2, 3]), ([float("inf")] * 5, 3, [0, 2, 4]),
-    ([1, 2, 1, 2, 3], 2, [0, 4])])
+@pytest.mark.parametrize(
+    "log_snr, count, picks",
+    [
+        ([5, 3, 1, 2, 4, 6, float("inf")], 3, [0, 3, 6]),
+        ([5, 3, 1, 2], 9, [0, 1, 2, 3]),
+        ([float("inf")] * 5, 3, [0, 2, 4]),
+        ([1, 2, 1, 2, 3], 2, [0, 4]),
+    ],
+)
 def test_a_run_that_goes_up_and_down_is_shown_evenly_by_place(log_snr, count, picks):
     assert evenly(log_snr, count) == picks
 
 
 def test_an_unknown_choice_of_frames():
-    with pytest.raises(OptionError, match="There is no ExportOptions.frames 'picturs'.*Did you mean 'pictures'"):
+    with pytest.raises(
+        OptionError, match="There is no ExportOptions.frames 'picturs'.*Did you mean 'pictures'"
+    ):
         ExportOptions(frames="picturs")

@@ -25,8 +25,17 @@ def ticks_of(file):
         return found
 
 
-@pytest.mark.parametrize("options", [{}, {"view": "x0"}, {"view": "both", "caption": True}, {"picture": 2, "scale": 3},
-                                     {"frames": "every", "every": 3}, {"scale": 1, "picture": 0, "caption": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"view": "x0"},
+        {"view": "both", "caption": True},
+        {"picture": 2, "scale": 3},
+        {"frames": "every", "every": 3},
+        {"scale": 1, "picture": 0, "caption": True},
+    ],
+)
 def test_grey_is_exact_to_the_pixel(tmp_path, grey, options):
     options = ExportOptions(**options)
     file = save(grey, tmp_path / "run.gif", RECIPE, options)
@@ -74,7 +83,9 @@ def test_a_single_state_is_a_gif(tmp_path, grey):
 
 
 def test_colour_shares_one_palette_and_serves_the_last_frame_best(tmp_path):
-    """The last frame is within 3 dB of what Pillow makes of it alone, all 256 colours for it; noise stays noise."""
+    """The last frame is within 3 dB of what Pillow makes of it alone, all 256 colours for it; noise stays
+    noise.
+    """
     frames = make_run(3, steps=20, count=9, height=24, width=24)
     file = save(frames, tmp_path / "run.gif", RECIPE, ExportOptions(scale=1))
     found = decoded(file)
@@ -93,7 +104,11 @@ def test_flat_areas_stay_flat_and_true(tmp_path):
     flat[:, :16], flat[:, 16:] = (201, 37, 90), (12, 180, 33)
     frames[-1] = dataclasses.replace(frames[-1], x=flat, x0=flat)
     found = decoded(save(frames, tmp_path / "run.gif", RECIPE, ExportOptions(scale=2)))[-1]
-    assert len(np.unique(found[:32].reshape(-1, 3), axis=0)) == len(np.unique(found[32:].reshape(-1, 3), axis=0)) == 1
+    assert (
+        len(np.unique(found[:32].reshape(-1, 3), axis=0))
+        == len(np.unique(found[32:].reshape(-1, 3), axis=0))
+        == 1
+    )
     assert np.abs(found.astype(int) - np.kron(flat[0], np.ones((2, 2, 1), int))).max() <= 2
 
 

@@ -1,4 +1,6 @@
-"""APNG and WebP: every state, every colour to the pixel, every millisecond; read by decoders that share no code with them."""
+"""APNG and WebP: every state, every colour to the pixel, every millisecond; read by decoders that share no
+code with them.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,23 @@ def by_pillow(file):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("options", [{}, {"view": "both", "caption": True}, {"picture": 2, "scale": 3},
-                                     {"frames": "every", "every": 3, "scale": 1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"view": "both", "caption": True},
+        {"picture": 2, "scale": 3},
+        {"frames": "every", "every": 3, "scale": 1},
+    ],
+)
 def test_every_state_is_exact_to_the_pixel(tmp_path, kind, channels, options):
     frames, options = make_run(channels, height=7, width=9), ExportOptions(**options)
     file = save(frames, tmp_path / f"run.{kind}", RECIPE, options)
     wanted = list(Scene.of(frames, options).pictures())
-    for found in (by_pillow(file)[0], *([decoded(file)] if kind == "apng" else [])):        # ffmpeg reads no animated WebP
+    for found in (
+        by_pillow(file)[0],
+        *([decoded(file)] if kind == "apng" else []),
+    ):  # ffmpeg reads no animated WebP
         assert len(found) == len(wanted)
         for a, b in zip(found, wanted):
             assert np.array_equal(a, np.broadcast_to(b, a.shape))
@@ -75,13 +87,17 @@ def test_the_chunks_of_an_apng_are_whole_and_in_order(tmp_path):
     at, kinds, numbers = 8, [], []
     while at < len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
-        body = data[at + 8:at + 8 + length]
+        body = data[at + 8 : at + 8 + length]
         assert struct.unpack_from(">I", data, at + 8 + length)[0] == zlib.crc32(kind + body)
         kinds.append(kind)
         if kind in (b"fcTL", b"fdAT"):
             numbers.append(struct.unpack_from(">I", body)[0])
         at += length + 12
-    assert kinds[:5] == [b"IHDR", b"acTL", b"iTXt", b"fcTL", b"IDAT"] and kinds[-1] == b"IEND" and at == len(data)
+    assert (
+        kinds[:5] == [b"IHDR", b"acTL", b"iTXt", b"fcTL", b"IDAT"]
+        and kinds[-1] == b"IEND"
+        and at == len(data)
+    )
     assert numbers == list(range(len(numbers)))
 
 
@@ -98,5 +114,8 @@ def test_the_chunks_of_a_webp_fill_its_riff(tmp_path):
 
 def test_a_webp_that_is_too_wide_says_so(tmp_path):
     frames = make_run(1, steps=1, count=1, height=1, width=5500)
-    with pytest.raises(OptionError, match="at most 16383 pixels a side; this one would have 16500 x 3. Choose a smaller scale"):
+    with pytest.raises(
+        OptionError,
+        match="at most 16383 pixels a side; this one would have 16500 x 3. Choose a smaller scale",
+    ):
         save(frames, tmp_path / "run.webp", RECIPE, ExportOptions(scale=3))

@@ -11,19 +11,21 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from diffusion_studio.runs.edits import FromPicture
 from diffusion_studio.errors import ExportError, OptionError
 from diffusion_studio.export import FORMATS, ExportOptions, save
 from diffusion_studio.export.metadata import MAX_TEXT, PNG_KEY, read_recipe
 from diffusion_studio.imaging.picture import Picture
+from diffusion_studio.runs.edits import FromPicture
 from diffusion_studio.runs.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory, grey, recipe):
     folder = tmp_path_factory.mktemp("exported")
-    return {name: save(grey, folder / f"{name}{known.suffix}", recipe.to_json(), ExportOptions(scale=1), name)
-            for name, known in FORMATS.items()}
+    return {
+        name: save(grey, folder / f"{name}{known.suffix}", recipe.to_json(), ExportOptions(scale=1), name)
+        for name, known in FORMATS.items()
+    }
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -133,25 +135,31 @@ def test_a_file_cut_off_anywhere_gives_the_recipe_or_says_what_happened(exported
         except ExportError as error:
             failed += 1
             assert "cut" in str(error) or "is empty" in str(error) or length < 12
-    assert failed > 20 and (after > 20 or name == "webp")         # whose rules have it at the end
+    assert failed > 20 and (after > 20 or name == "webp")  # whose rules have it at the end
     file.write_bytes(data[:300])
     with pytest.raises(ExportError, match="cut off before its recipe.*download it again"):
         read_recipe(file)
 
 
-@pytest.mark.parametrize("content, message", [
-    (b"", "is empty"),
-    (b"hello world, this is a text", "is no GIF, MP4, WebP, PNG or JSON"),
-    (b"\xff\xd8\xff\xe0 jpeg jpeg jpeg", "is no GIF, MP4, WebP, PNG or JSON"),
-    (b'{"diffusion-studio": 1, "label": "Sn', "not whole JSON, it may be cut off"),
-    (b'{"a": ' * 100_000, "not whole JSON"),
-    (b'{"a": "\xff"}', "not whole JSON"),
-    (b'{"model": "a"}', "carries no recipe: it lacks the key"),
-    (b'{"diffusion-studio": 1, "label": "' + b"x" * MAX_TEXT + b'"}', "a recipe has at most"),
-    (b"GIF89a" + b"\1\0\1\0\0\0\0" + b"?" * 30, "is damaged: a GIF has no block of kind 0x3f"),
-    (struct.pack(">I4s", 8, b"ftyp") + struct.pack(">I4s", 3, b"moov") + b"\0" * 20, "shorter than its own head"),
-    (struct.pack(">I4s", 16, b"ftyp") + b"\0" * 8, "carries no recipe"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "is empty"),
+        (b"hello world, this is a text", "is no GIF, MP4, WebP, PNG or JSON"),
+        (b"\xff\xd8\xff\xe0 jpeg jpeg jpeg", "is no GIF, MP4, WebP, PNG or JSON"),
+        (b'{"diffusion-studio": 1, "label": "Sn', "not whole JSON, it may be cut off"),
+        (b'{"a": ' * 100_000, "not whole JSON"),
+        (b'{"a": "\xff"}', "not whole JSON"),
+        (b'{"model": "a"}', "carries no recipe: it lacks the key"),
+        (b'{"diffusion-studio": 1, "label": "' + b"x" * MAX_TEXT + b'"}', "a recipe has at most"),
+        (b"GIF89a" + b"\1\0\1\0\0\0\0" + b"?" * 30, "is damaged: a GIF has no block of kind 0x3f"),
+        (
+            struct.pack(">I4s", 8, b"ftyp") + struct.pack(">I4s", 3, b"moov") + b"\0" * 20,
+            "shorter than its own head",
+        ),
+        (struct.pack(">I4s", 16, b"ftyp") + b"\0" * 8, "carries no recipe"),
+    ],
+)
 def test_what_is_not_an_export_is_an_error_that_says_so(tmp_path, content, message):
     file = tmp_path / "given.bin"
     file.write_bytes(content)

@@ -26,21 +26,32 @@ def test_every_state_is_there_and_looks_like_itself(tmp_path, channels, floor, o
     wanted = list(Scene.of(frames, options).pictures())
     assert len(found) == 11
     for k, (a, b) in enumerate(zip(found, wanted)):
-        a = a[:b.shape[0], :b.shape[1]]
+        a = a[: b.shape[0], : b.shape[1]]
         assert psnr(a, np.broadcast_to(b, a.shape)) > (floor if k < 10 else 36)
 
 
 def test_colours_are_not_shifted(tmp_path):
     """Large flat areas come back as themselves: matrix and range fit their tags."""
     frames = make_run(3, steps=2, count=1, height=4, width=4)
-    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 255], [0, 0, 0], [200, 120, 40],
-                        [16, 16, 16], [235, 235, 235]], np.uint8)
+    colours = np.array(
+        [
+            [255, 0, 0],
+            [0, 255, 0],
+            [0, 0, 255],
+            [255, 255, 255],
+            [0, 0, 0],
+            [200, 120, 40],
+            [16, 16, 16],
+            [235, 235, 235],
+        ],
+        np.uint8,
+    )
     x = np.repeat(colours[None, :4], 4, axis=0)[None], np.repeat(colours[None, 4:], 4, axis=0)[None]
     frames = [dataclasses.replace(frames[0], x=x[0]), dataclasses.replace(frames[1], x=x[1])]
     file = save(frames, tmp_path / "run.mp4", RECIPE, ExportOptions(scale=32, hold=0))
     for picture, four in zip(mp4_rgb(file), (colours[:4], colours[4:])):
         for k, colour in enumerate(four):
-            area = picture[32:96, 32 * k + 8:32 * k + 24].mean(axis=(0, 1))
+            area = picture[32:96, 32 * k + 8 : 32 * k + 24].mean(axis=(0, 1))
             assert np.abs(area - colour).max() < 3
     with av.open(str(file)) as container:
         stream, frame = container.streams.video[0], next(container.decode(video=0))
@@ -61,8 +72,10 @@ def test_the_length_is_exact_and_the_last_frame_is_held(tmp_path, grey, fps):
         assert container.duration / 1e6 == pytest.approx(frames / fps, abs=0.002)
 
 
-@pytest.mark.parametrize("height, width, scale, size", [(5, 7, 1, (6, 8)), (5, 7, 3, (16, 22)), (9, 4, 5, (46, 20)),
-                                                        (8, 8, 2, (16, 16)), (1, 1, 1, (2, 2))])
+@pytest.mark.parametrize(
+    "height, width, scale, size",
+    [(5, 7, 1, (6, 8)), (5, 7, 3, (16, 22)), (9, 4, 5, (46, 20)), (8, 8, 2, (16, 16)), (1, 1, 1, (2, 2))],
+)
 def test_odd_sizes_are_padded_and_never_resized(tmp_path, height, width, scale, size):
     frames = make_run(1, steps=3, count=1, height=height, width=width)
     options = ExportOptions(scale=scale, hold=0)
@@ -70,7 +83,7 @@ def test_odd_sizes_are_padded_and_never_resized(tmp_path, height, width, scale, 
     assert len(found) == 4
     for picture, frame in zip(found, frames):
         assert picture.shape[:2] == size
-        inner = picture[:height * scale, :width * scale]
+        inner = picture[: height * scale, : width * scale]
         assert psnr(inner, np.broadcast_to(tiles(frame.x, 1, scale), inner.shape)) > 30
 
 

@@ -22,7 +22,9 @@ def pixels(file):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_finished_pictures_are_exact(tmp_path, channels):
     frames = make_run(channels)
-    assert np.array_equal(pixels(save(frames, tmp_path / "a.png", RECIPE, ExportOptions())), tiles(frames[-1].x, 2, 32))
+    assert np.array_equal(
+        pixels(save(frames, tmp_path / "a.png", RECIPE, ExportOptions())), tiles(frames[-1].x, 2, 32)
+    )
     one = pixels(save(frames, tmp_path / "b.png", RECIPE, ExportOptions(picture=2, scale=1)))
     assert np.array_equal(one, frames[-1].x[2])
 
@@ -38,7 +40,10 @@ def test_a_stopped_run_shows_the_view_that_was_asked_for(tmp_path, colour):
 def find(sheet, tile):
     """(top, left) of every place where the tile lies in the sheet, pixel for pixel."""
     windows = np.lib.stride_tricks.sliding_window_view(sheet, tile.shape[:2], axis=(0, 1))
-    return [tuple(map(int, at)) for at in np.argwhere((windows == np.moveaxis(tile, -1, 0)).all(axis=(-1, -2, -3)))]
+    return [
+        tuple(map(int, at))
+        for at in np.argwhere((windows == np.moveaxis(tile, -1, 0)).all(axis=(-1, -2, -3)))
+    ]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -48,13 +53,19 @@ def test_the_strip_shows_its_states_in_order_each_with_a_label(tmp_path, channel
     options = ExportOptions(view=view, states=3, picture=0, scale=2)
     sheet = pixels(save(frames, tmp_path / "strip.png", RECIPE, options, "strip"))
     levels = [frame.level.log_snr for frame in frames[:-1]]
-    picks = [0, int(np.argmax(levels)), 10]                       # two evenly spaced, and the clean end
+    picks = [0, int(np.argmax(levels)), 10]  # two evenly spaced, and the clean end
     rows = ["x", "x0"] if view == "both" else [view]
-    places = [[find(sheet, np.kron(getattr(frames[k], row)[0], np.ones((2, 2, 1), np.uint8)))[r] for k in picks]
-              for r, row in ((0 if row == rows[0] else -1, row) for row in rows)]     # where clean, x0 is x
+    places = [
+        [find(sheet, np.kron(getattr(frames[k], row)[0], np.ones((2, 2, 1), np.uint8)))[r] for k in picks]
+        for r, row in ((0 if row == rows[0] else -1, row) for row in rows)
+    ]  # where clean, x0 is x
     for row in places:
         tops, lefts = zip(*row)
-        assert len(set(tops)) == 1 and lefts[0] < lefts[1] < lefts[2] and lefts[2] - lefts[1] == lefts[1] - lefts[0]
+        assert (
+            len(set(tops)) == 1
+            and lefts[0] < lefts[1] < lefts[2]
+            and lefts[2] - lefts[1] == lefts[1] - lefts[0]
+        )
     if view == "both":
         assert places[0][0][0] < places[1][0][0] and places[0][0][1] == places[1][0][1]
     bottom = places[-1][-1][0] + 16
@@ -66,8 +77,9 @@ def test_the_strip_shows_its_states_in_order_each_with_a_label(tmp_path, channel
 def test_the_strip_has_as_many_states_as_asked_or_every_kth(tmp_path, grey):
     def columns(**options):
         sheet = pixels(save(grey, tmp_path / "s.png", RECIPE, ExportOptions(picture=1, **options), "strip"))
-        dark = (sheet[10:60, :, 0] < 250).any(axis=0)            # white columns part the states
+        dark = (sheet[10:60, :, 0] < 250).any(axis=0)  # white columns part the states
         return int((np.diff(dark.astype(int)) == 1).sum() + dark[0])
+
     assert columns() == 8
     assert columns(states=5) == 5
     assert columns(frames="every", every=5) == 3

@@ -15,15 +15,18 @@ from diffusion_studio.export.render import Scene, canvas, choose, evenly
 from diffusion_studio.imaging.frame import Frame
 
 
-@pytest.mark.parametrize("options, expected", [
-    ({}, list(range(11))),
-    ({"frames": "every", "every": 1}, list(range(11))),
-    ({"frames": "every", "every": 4}, [0, 4, 8, 10]),
-    ({"frames": "every", "every": 5}, [0, 5, 10]),
-    ({"frames": "every", "every": 99}, [0, 10]),
-    ({"frames": "log_snr", "states": 2}, [0, 10]),
-    ({"frames": "log_snr", "states": 99}, list(range(11))),
-])
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ({}, list(range(11))),
+        ({"frames": "every", "every": 1}, list(range(11))),
+        ({"frames": "every", "every": 4}, [0, 4, 8, 10]),
+        ({"frames": "every", "every": 5}, [0, 5, 10]),
+        ({"frames": "every", "every": 99}, [0, 10]),
+        ({"frames": "log_snr", "states": 2}, [0, 10]),
+        ({"frames": "log_snr", "states": 99}, list(range(11))),
+    ],
+)
 def test_choice_has_both_ends_and_no_state_twice(grey, options, expected):
     assert choose(grey, ExportOptions(**options)) == expected
 
@@ -53,14 +56,17 @@ def test_even_in_log_snr_is_even():
         assert np.abs(values - target).min() == abs(values[pick] - target)
 
 
-@pytest.mark.parametrize("values, count, expected", [
-    ([-math.inf, 0.0, 1.0, 2.0, math.inf], 5, [0, 1, 2, 3, 4]),
-    ([-math.inf, 0.0, 1.0, 2.0, math.inf], 4, [0, 1, 3, 4]),
-    ([-math.inf, 0.0, math.inf], 2, [0, 2]),
-    ([-4.0, -1.0, 0.0, 0.1, 4.0], 3, [0, 2, 4]),           # a run that was stopped: no clean end
-    ([0.0, 0.1, 0.2, 0.3, 10.0], 4, [0, 1, 3, 4]),
-    ([-math.inf], 8, [0]),
-])
+@pytest.mark.parametrize(
+    "values, count, expected",
+    [
+        ([-math.inf, 0.0, 1.0, 2.0, math.inf], 5, [0, 1, 2, 3, 4]),
+        ([-math.inf, 0.0, 1.0, 2.0, math.inf], 4, [0, 1, 3, 4]),
+        ([-math.inf, 0.0, math.inf], 2, [0, 2]),
+        ([-4.0, -1.0, 0.0, 0.1, 4.0], 3, [0, 2, 4]),  # a run that was stopped: no clean end
+        ([0.0, 0.1, 0.2, 0.3, 10.0], 4, [0, 1, 3, 4]),
+        ([-math.inf], 8, [0]),
+    ],
+)
 def test_infinite_ends_are_picks_of_their_own(values, count, expected):
     picks = evenly(values, count)
     assert len(picks) == len(expected) and picks[0] == expected[0] and picks[-1] == expected[-1]
@@ -81,12 +87,22 @@ def test_both_is_x_then_x0_with_a_thin_white_gap(colour):
     both = canvas(frame, ExportOptions(view="both", picture=1))
     gap = both.shape[1] - 2 * 8
     assert 1 <= gap <= 2
-    assert np.array_equal(both[:, :8], frame.x[1]) and np.array_equal(both[:, 8 + gap:], frame.x0[1])
-    assert (both[:, 8:8 + gap] == 255).all()
+    assert np.array_equal(both[:, :8], frame.x[1]) and np.array_equal(both[:, 8 + gap :], frame.x0[1])
+    assert (both[:, 8 : 8 + gap] == 255).all()
 
 
-@pytest.mark.parametrize("height, width, count, expected", [
-    (32, 32, 16, 4), (28, 28, 1, 18), (28, 28, 64, 2), (64, 64, 16, 2), (512, 1, 1, 1), (513, 4, 1, 1), (5, 7, 1, 73)])
+@pytest.mark.parametrize(
+    "height, width, count, expected",
+    [
+        (32, 32, 16, 4),
+        (28, 28, 1, 18),
+        (28, 28, 64, 2),
+        (64, 64, 16, 2),
+        (512, 1, 1, 1),
+        (513, 4, 1, 1),
+        (5, 7, 1, 73),
+    ],
+)
 def test_the_scale_is_the_largest_that_fits_512(height, width, count, expected):
     scene = Scene.of(make_run(steps=1, count=count, height=height, width=width), ExportOptions())
     assert scene.scale == expected
@@ -106,7 +122,9 @@ def test_a_picture_beyond_the_run_is_an_error_that_says_which_there_are(grey):
 
 def test_a_size_that_would_fill_the_memory_is_an_error(grey):
     frames = make_run(steps=1, count=4, height=64, width=64)
-    with pytest.raises(OptionError, match=r"8192 x 8192 = 67 million pixels; the limit is 17 million.*smaller scale"):
+    with pytest.raises(
+        OptionError, match=r"8192 x 8192 = 67 million pixels; the limit is 17 million.*smaller scale"
+    ):
         Scene.of(frames, ExportOptions(scale=64))
 
 
@@ -120,9 +138,11 @@ def test_a_caption_changes_no_pixel_of_the_picture_and_is_never_cut_off(scale, p
     for bare, with_caption in zip(plain.pictures(), scene.pictures()):
         height, width, _ = bare.shape
         left = (with_caption.shape[1] - width) // 2
-        assert np.array_equal(with_caption[:height, left:left + width], bare)
+        assert np.array_equal(with_caption[:height, left : left + width], bare)
         strip = with_caption[height:]
-        edge = np.concatenate([strip[:2].ravel(), strip[-2:].ravel(), strip[:, :2].ravel(), strip[:, -2:].ravel()])
+        edge = np.concatenate(
+            [strip[:2].ravel(), strip[-2:].ravel(), strip[:, :2].ravel(), strip[:, -2:].ravel()]
+        )
         assert (edge == 255).all(), "text at the edge"
         assert (strip < 128).sum() > 20, "no text"
         shapes.add(with_caption.shape)

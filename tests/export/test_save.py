@@ -22,18 +22,31 @@ RECIPE = '{"diffusion-studio": 1}'
 SMALL = ExportOptions(scale=1)
 SUFFIXES = ", ".join(dict.fromkeys(known.suffix for known in FORMATS.values()))
 NAMES = ", ".join(FORMATS)
-KIND = {"gif": b"GIF89a", "mp4": b"ftyp", "webp": b"RIFF", "apng": b"\x89PNG", "png": b"\x89PNG", "strip": b"\x89PNG"}
+KIND = {
+    "gif": b"GIF89a",
+    "mp4": b"ftyp",
+    "webp": b"RIFF",
+    "apng": b"\x89PNG",
+    "png": b"\x89PNG",
+    "strip": b"\x89PNG",
+}
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_suffix_or_the_name_chooses_the_format(tmp_path, grey, name):
     known = FORMATS[name]
-    for file, format in ((f"a{known.suffix}", None), (f"b{known.suffix.upper()}", None), ("c", name), ("d.x", name)):
+    for file, format in (
+        (f"a{known.suffix}", None),
+        (f"b{known.suffix.upper()}", None),
+        ("c", name),
+        ("d.x", name),
+    ):
         found = save(grey, tmp_path / file, RECIPE, SMALL, format)
         assert found == tmp_path / file and read_recipe(found) == RECIPE
         assert KIND.get(name, b"") in found.read_bytes()[:16]
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
-        [f"a{known.suffix}", f"b{known.suffix.upper()}", "c", "d.x"])
+        [f"a{known.suffix}", f"b{known.suffix.upper()}", "c", "d.x"]
+    )
 
 
 def test_a_png_is_the_pictures_and_a_strip_must_be_asked_for(tmp_path, grey):
@@ -43,11 +56,14 @@ def test_a_png_is_the_pictures_and_a_strip_must_be_asked_for(tmp_path, grey):
         assert image.width > 8 * 16
 
 
-@pytest.mark.parametrize("file, format, message", [
-    ("run.webm", None, rf"one of {re.escape(SUFFIXES)}; got '\.webm'.*format \({NAMES}\)"),
-    ("run", None, r"'run' has none"),
-    ("run.gif", "giff", rf"no export format 'giff'. Choose one of: {NAMES}. Did you mean 'gif'\?"),
-])
+@pytest.mark.parametrize(
+    "file, format, message",
+    [
+        ("run.webm", None, rf"one of {re.escape(SUFFIXES)}; got '\.webm'.*format \({NAMES}\)"),
+        ("run", None, r"'run' has none"),
+        ("run.gif", "giff", rf"no export format 'giff'. Choose one of: {NAMES}. Did you mean 'gif'\?"),
+    ],
+)
 def test_an_unknown_format_says_what_is_allowed(tmp_path, grey, file, format, message):
     with pytest.raises(OptionError, match=message):
         save(grey, tmp_path / file, RECIPE, SMALL, format)
@@ -68,7 +84,9 @@ def test_a_place_that_cannot_be_written_to_says_so(tmp_path, grey):
 @pytest.mark.skipif(not os.path.isdir("/sys/kernel"), reason="a folder that even root cannot write to")
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_read_only_folder_says_what_to_do(grey, name):
-    with pytest.raises(ExportError, match="Cannot write '/sys/kernel/a.*Choose a folder that you may write to"):
+    with pytest.raises(
+        ExportError, match="Cannot write '/sys/kernel/a.*Choose a folder that you may write to"
+    ):
         save(grey, f"/sys/kernel/a{FORMATS[name].suffix}", RECIPE, SMALL, name)
 
 
@@ -78,17 +96,38 @@ def test_a_name_that_is_too_long_says_so(tmp_path, grey):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("file, options, format, made, message", [
-    ("a.gif", SMALL, "giff", [(4, "pictures")], "no export format 'giff'"),
-    ("a.avi", SMALL, None, [(4, "pictures")], "got '.avi'"),
-    ("none/a.gif", SMALL, None, [(4, "pictures")], "There is no folder .*none"),
-    (".", SMALL, "gif", [(4, "pictures")], "is a folder. Add a file name"),
-    (f"{'x' * 300}.gif", SMALL, None, [(4, "pictures")], "File name too long"),
-    ("a.gif", ExportOptions(picture=4), None, [(4, "pictures")], "pictures 0 to 3, got picture 4"),
-    ("a.png", ExportOptions(picture=4, frames="pictures"), None, [(4, "pictures")], "pictures 0 to 3, got picture 4"),
-    ("a.gif", ExportOptions(picture=2), None, [(4, "pictures"), (1, "pictures")], "only picture 0, got picture 2"),
-    ("a.gif", SMALL, None, [(4, "pictures"), (4, "points")], "One of these runs makes pictures and the other points"),
-])
+@pytest.mark.parametrize(
+    "file, options, format, made, message",
+    [
+        ("a.gif", SMALL, "giff", [(4, "pictures")], "no export format 'giff'"),
+        ("a.avi", SMALL, None, [(4, "pictures")], "got '.avi'"),
+        ("none/a.gif", SMALL, None, [(4, "pictures")], "There is no folder .*none"),
+        (".", SMALL, "gif", [(4, "pictures")], "is a folder. Add a file name"),
+        (f"{'x' * 300}.gif", SMALL, None, [(4, "pictures")], "File name too long"),
+        ("a.gif", ExportOptions(picture=4), None, [(4, "pictures")], "pictures 0 to 3, got picture 4"),
+        (
+            "a.png",
+            ExportOptions(picture=4, frames="pictures"),
+            None,
+            [(4, "pictures")],
+            "pictures 0 to 3, got picture 4",
+        ),
+        (
+            "a.gif",
+            ExportOptions(picture=2),
+            None,
+            [(4, "pictures"), (1, "pictures")],
+            "only picture 0, got picture 2",
+        ),
+        (
+            "a.gif",
+            SMALL,
+            None,
+            [(4, "pictures"), (4, "points")],
+            "One of these runs makes pictures and the other points",
+        ),
+    ],
+)
 def test_what_is_wrong_can_be_known_before_the_run(tmp_path, file, options, format, made, message):
     with pytest.raises((ExportError, OptionError), match=message):
         check(tmp_path / file, options, format, made)
@@ -101,8 +140,10 @@ def test_a_first_state_tells_a_file_that_will_be_too_large(tmp_path, name, below
     run = make_run(count=16, height=24, width=24)
     for scale in (1, 64):
         asked, said = ExportOptions(scale=scale, caption=True), []
-        for act in (lambda: check_size(run[0], tmp_path / "a", asked, name, run if below else ()),
-                    lambda: save(run, tmp_path / "a", RECIPE, asked, name, run if below else ())):
+        for act in (
+            lambda: check_size(run[0], tmp_path / "a", asked, name, run if below else ()),
+            lambda: save(run, tmp_path / "a", RECIPE, asked, name, run if below else ()),
+        ):
             try:
                 act()
                 said.append(None)
@@ -120,7 +161,9 @@ def test_nothing_is_said_or_left_where_nothing_is_wrong(tmp_path):
 
 @pytest.mark.skipif(not os.path.isdir("/sys/kernel"), reason="a folder that even root cannot write to")
 def test_a_place_that_takes_no_file_is_known_before_the_run():
-    with pytest.raises(ExportError, match="Cannot write '/sys/kernel/a.gif'.*Choose a folder that you may write to"):
+    with pytest.raises(
+        ExportError, match="Cannot write '/sys/kernel/a.gif'.*Choose a folder that you may write to"
+    ):
         check("/sys/kernel/a.gif", SMALL, None, [(4, "pictures")])
 
 
@@ -141,7 +184,9 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, grey, name):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs setrlimit")
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_full_disk_is_an_export_error_and_loses_nothing(tmp_path, name):
-    """The system refuses to let a file grow: as on a full disk, the write itself fails, in Python and in ffmpeg."""
+    """The system refuses to let a file grow: as on a full disk, the write itself fails, in Python and in
+    ffmpeg.
+    """
     file = tmp_path / f"a{FORMATS[name].suffix}"
     file.write_text("precious")
     code = f"""
@@ -206,8 +251,11 @@ def test_a_new_format_is_told_of_everywhere(monkeypatch, capsys):
 
     monkeypatch.setitem(FORMATS, "sketch", Format("Sketch", ".skt", "Lines.", FORMATS["png"].write, ()))
     monkeypatch.setenv("COLUMNS", "500")
-    for words, told in ((["--help"], " or Sketch\n"), (["generate", "--help"], " or .skt (default"),
-                        (["generate", "--help"], f"tell it: {named(FORMATS)}\n")):
+    for words, told in (
+        (["--help"], " or Sketch\n"),
+        (["generate", "--help"], " or .skt (default"),
+        (["generate", "--help"], f"tell it: {named(FORMATS)}\n"),
+    ):
         with pytest.raises(SystemExit):
             main(words)
         assert told in capsys.readouterr().out
@@ -223,5 +271,7 @@ def test_names_for_people(names, told):
 
 def test_a_trajectory_saves_itself(tmp_path, colour):
     recipe = Recipe(model="m", label="Tür", seeds=(3, 1, 4, 1), steps=10)
-    file = Trajectory(recipe, colour).save(tmp_path / "run.gif", view="both", fps=10, scale=2, frames="every", every=5)
+    file = Trajectory(recipe, colour).save(
+        tmp_path / "run.gif", view="both", fps=10, scale=2, frames="every", every=5
+    )
     assert Recipe.from_file(file) == recipe and len(decoded(file)) == 3

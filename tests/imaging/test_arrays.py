@@ -25,9 +25,21 @@ def test_channels_move_from_last_to_second_and_back():
     np.testing.assert_array_equal(images.to_uint8(there), given)
 
 
-@pytest.mark.parametrize("value, byte", [
-    (-1.0, 0), (1.0, 255), (-50.0, 0), (50.0, 255), (1e9, 255), (float("inf"), 255), (float("-inf"), 0), (0.004, 128),
-    (-1 + 0.49 / 127.5, 0), (-1 + 0.51 / 127.5, 1)])
+@pytest.mark.parametrize(
+    "value, byte",
+    [
+        (-1.0, 0),
+        (1.0, 255),
+        (-50.0, 0),
+        (50.0, 255),
+        (1e9, 255),
+        (float("inf"), 255),
+        (float("-inf"), 0),
+        (0.004, 128),
+        (-1 + 0.49 / 127.5, 0),
+        (-1 + 0.51 / 127.5, 1),
+    ],
+)
 def test_values_are_rounded_and_clipped(value, byte):
     assert images.to_uint8(torch.full((1, 1, 1, 1), value)).item() == byte
 
@@ -41,12 +53,14 @@ def test_other_precisions_are_taken_and_the_callers_tensor_is_left_alone(dtype):
 
 
 def test_each_picture_is_stretched_over_its_own_range():
-    x = torch.stack([torch.linspace(3, 19.5, 12), torch.linspace(-7, -6.9, 12), torch.full((12,), 4.0)]).view(3, 3, 2, 2)
+    x = torch.stack([torch.linspace(3, 19.5, 12), torch.linspace(-7, -6.9, 12), torch.full((12,), 4.0)]).view(
+        3, 3, 2, 2
+    )
     seen = images.stretched(x)
     assert seen.shape == (3, 2, 2, 3) and seen.dtype == np.uint8
     ramp = np.round(np.linspace(0, 255, 12)).reshape(3, 2, 2).transpose(1, 2, 0)
-    assert np.abs(seen[:2].astype(float) - ramp).max() <= 1                             # of float32's -6.95 +- 0.05
-    assert (seen[2] == 128).all()                                                       # of one shade: grey, and no division by 0
+    assert np.abs(seen[:2].astype(float) - ramp).max() <= 1  # of float32's -6.95 +- 0.05
+    assert (seen[2] == 128).all()  # of one shade: grey, and no division by 0
 
 
 def test_from_uint8_shares_nothing_with_its_argument():
@@ -55,8 +69,21 @@ def test_from_uint8_shares_nothing_with_its_argument():
     assert not given.any()
 
 
-@pytest.mark.parametrize("count, shape", [(1, (1, 1)), (2, (1, 2)), (3, (2, 2)), (4, (2, 2)), (5, (2, 3)), (7, (3, 3)),
-                                          (10, (3, 4)), (16, (4, 4)), (17, (4, 5)), (64, (8, 8))])
+@pytest.mark.parametrize(
+    "count, shape",
+    [
+        (1, (1, 1)),
+        (2, (1, 2)),
+        (3, (2, 2)),
+        (4, (2, 2)),
+        (5, (2, 3)),
+        (7, (3, 3)),
+        (10, (3, 4)),
+        (16, (4, 4)),
+        (17, (4, 5)),
+        (64, (8, 8)),
+    ],
+)
 def test_grids_are_nearly_square(count, shape):
     assert images.grid_shape(count) == shape
 
@@ -67,9 +94,9 @@ def test_a_grid_puts_each_picture_where_it_belongs():
     assert sheet.shape == (5, 11, 1)
     for k in range(5):
         row, column = divmod(k, 3)
-        assert (sheet[row * 3:row * 3 + 2, column * 4:column * 4 + 3] == k).all()
+        assert (sheet[row * 3 : row * 3 + 2, column * 4 : column * 4 + 3] == k).all()
     assert (sheet[2] == 9).all() and (sheet[:, 3] == 9).all() and (sheet[:, 7] == 9).all()
-    assert (sheet[3:, 8:] == 9).all()                                      # the place that no picture takes
+    assert (sheet[3:, 8:] == 9).all()  # the place that no picture takes
 
 
 def test_a_grid_takes_a_number_of_columns():

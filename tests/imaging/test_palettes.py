@@ -9,14 +9,14 @@ import pytest
 import torch
 
 import diffusion_studio as ds
-from diffusion_studio.imaging import palettes as palette
 from diffusion_studio.diffusion.guidance import in_palette
 from diffusion_studio.diffusion.prediction import from_x0
 from diffusion_studio.diffusion.schedule import NoiseLevel
 from diffusion_studio.errors import OptionError
+from diffusion_studio.imaging import palettes as palette
+from diffusion_studio.imaging.arrays import values
 from diffusion_studio.runs.generate import plan, stream
 from diffusion_studio.runs.guidance_options import Palette
-from diffusion_studio.imaging.arrays import values
 
 F64 = torch.float64
 TWO = torch.tensor([[-0.8, 0.1, 0.3], [0.5, -0.9, 0.9]], dtype=F64)
@@ -46,7 +46,7 @@ def test_of_two_colours_the_likelier_is_chosen(level):
 
 
 def test_before_the_given_noise_nothing_changes():
-    level = NoiseLevel(1.0, 0.8, 0.6)                           # sigma / alpha is 0.75
+    level = NoiseLevel(1.0, 0.8, 0.6)  # sigma / alpha is 0.75
     bare = of_two(X, level).x0
     assert torch.equal(in_palette(of_two, TWO, below=0.749)(X, level).x0, bare)
     assert not torch.equal(in_palette(of_two, TWO, below=0.751)(X, level).x0, bare)
@@ -56,6 +56,7 @@ def test_before_the_given_noise_nothing_changes():
 
 def test_what_is_beyond_the_range_stays_as_far_beyond():
     """So that a network that was trained with black beyond -1 finds it where it expects it."""
+
     def beyond(x, level):
         return from_x0(torch.full_like(x, -1.1), x, level.alpha, level.sigma)
 
@@ -63,7 +64,8 @@ def test_what_is_beyond_the_range_stays_as_far_beyond():
     assert (p.x0 + 1.1).abs().max() < 1e-12
 
 
-# The last step of these goes on with the eps of earlier ones, which is how they come near the colours and not into them.
+# The last step of these goes on with the eps of earlier ones, which is how they come near the colours and not
+# into them.
 EXTRAPOLATING = {"plms", "pndm", "lms"}
 
 
@@ -83,7 +85,9 @@ def test_every_sampler_ends_in_the_palette(tiny_model, sampler, channels):
 
 def test_grey_is_the_brightness():
     assert values(((255, 255, 255), (0, 0, 0), (255, 0, 0)), 1).shape == (3, 1)
-    assert ((values(((255, 255, 255), (0, 0, 0), (255, 0, 0)), 1) + 1) * 127.5).round().flatten().tolist() == [255, 0, 76]
+    assert (
+        (values(((255, 255, 255), (0, 0, 0), (255, 0, 0)), 1) + 1) * 127.5
+    ).round().flatten().tolist() == [255, 0, 76]
     assert ((values(((1, 2, 3), (4, 5, 6)), 3) + 1) * 127.5).round().tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
@@ -97,7 +101,9 @@ def test_what_a_palette_may_be(tiny_spec):
 
 
 def test_a_palette_that_cannot_be(tiny_model, tiny_spec):
-    with pytest.raises(OptionError, match="tiny has no palette of its own. Choose black-white, .*, or give colours, such as"):
+    with pytest.raises(
+        OptionError, match="tiny has no palette of its own. Choose black-white, .*, or give colours, such as"
+    ):
         plan(tiny_model(), ds.Recipe("tiny", "Cat", palette="own"))
     with pytest.raises(OptionError, match="at most 4096 colours, got 4,097"):
         tiny_spec(palette=tuple(f"#{k:06x}" for k in range(4097)))

@@ -12,7 +12,9 @@ from diffusion_studio.metrics.features import Kind
 
 
 class Small(nn.Module):
-    """Stands in for a feature network of millions of weights: a projection of the pixels, as a network would be called."""
+    """Stands in for a feature network of millions of weights: a projection of the pixels, as a network
+    would be called.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +51,7 @@ def pictures_file(tmp_path) -> Path:
     labels = np.arange(1064) % 3
     images = random.integers(0, 60, (1064, 7, 7), dtype=np.uint8)
     for k in range(3):
-        images[labels == k, 2 * k:2 * k + 3] += 150
+        images[labels == k, 2 * k : 2 * k + 3] += 150
     path = tmp_path / "three.npz"
     np.savez(path, x_train=images[:1024], y_train=labels[:1024], x_test=images[1024:], y_test=labels[1024:])
     return path

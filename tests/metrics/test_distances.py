@@ -1,4 +1,6 @@
-"""Frechet and kernel distance, precision and recall, the score, neighbours: against closed forms and plain loops."""
+"""Frechet and kernel distance, precision and recall, the score, neighbours: against closed forms and plain
+loops.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-# ---- Frechet -------------------------------------------------------------------------------------------------------
+# ---- Frechet
+# -------------------------------------------------------------------------------------------------------
+
 
 def test_the_distance_of_two_known_gaussians():
     """With common eigenvectors: |m1 - m2|^2 + the sum of (sqrt(a) - sqrt(b))^2, here in a turned basis."""
@@ -37,7 +41,9 @@ def test_the_distance_of_two_known_gaussians():
 @pytest.mark.parametrize("width", [1, 7, 120])
 def test_it_equals_the_general_matrix_root(width):
     """scipy's Schur method on covariances that do not commute, as the original computes it."""
-    one, two = (Gaussian.of(normal(500, width, seed=k) @ normal(width, width, seed=9 + k) + k) for k in (1, 2))
+    one, two = (
+        Gaussian.of(normal(500, width, seed=k) @ normal(width, width, seed=9 + k) + k) for k in (1, 2)
+    )
     root = scipy.linalg.sqrtm(one.covariance @ two.covariance)
     wanted = np.square(one.mean - two.mean).sum() + np.trace(one.covariance + two.covariance - 2 * root.real)
     assert frechet(one, two) == pytest.approx(wanted, rel=1e-8)
@@ -48,12 +54,17 @@ def test_it_stays_right_with_fewer_pictures_than_features():
     x, y = normal(20, 90), 1.5 * normal(30, 90, seed=1) + 0.1
     centred = (x - x.mean(0)) @ (y - y.mean(0)).T / math.sqrt(19 * 29)
     a, b = np.cov(x.T), np.cov(y.T)
-    wanted = np.square(x.mean(0) - y.mean(0)).sum() + np.trace(a) + np.trace(b) - 2 * np.linalg.norm(centred, "nuc")
+    wanted = (
+        np.square(x.mean(0) - y.mean(0)).sum()
+        + np.trace(a)
+        + np.trace(b)
+        - 2 * np.linalg.norm(centred, "nuc")
+    )
     assert frechet(Gaussian.of(x), Gaussian.of(y)) == pytest.approx(wanted, rel=1e-6)
 
 
 def test_the_statistics_are_float64_and_unbiased_and_a_distance_to_itself_is_zero():
-    x = (1e4 + normal(50, 6)).astype(np.float32)                # single precision would lose the covariance here
+    x = (1e4 + normal(50, 6)).astype(np.float32)  # single precision would lose the covariance here
     found = Gaussian.of(x)
     np.testing.assert_allclose(found.covariance, np.cov(x.T.astype(np.float64)), rtol=1e-10)
     assert found.mean.dtype == np.float64 and found.count == 50
@@ -67,14 +78,18 @@ def test_frechet_refuses_what_it_cannot_compare():
         frechet(Gaussian.of(normal(9, 5)), Gaussian.of(normal(9, 6)))
 
 
-# ---- kernel --------------------------------------------------------------------------------------------------------
+# ---- kernel
+# --------------------------------------------------------------------------------------------------------
+
 
 def test_mmd_equals_plain_loops():
     x, y = normal(5, 4), 2 * normal(7, 4, seed=1)
-    k = lambda a, b: (float(a @ b) / 4 + 1) ** 3                                               # noqa: E731
-    wanted = (np.mean([k(a, b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j])
-              + np.mean([k(a, b) for i, a in enumerate(y) for j, b in enumerate(y) if i != j])
-              - 2 * np.mean([k(a, b) for a in x for b in y]))
+    k = lambda a, b: (float(a @ b) / 4 + 1) ** 3
+    wanted = (
+        np.mean([k(a, b) for i, a in enumerate(x) for j, b in enumerate(x) if i != j])
+        + np.mean([k(a, b) for i, a in enumerate(y) for j, b in enumerate(y) if i != j])
+        - 2 * np.mean([k(a, b) for a in x for b in y])
+    )
     assert mmd2(x, y) == pytest.approx(wanted, rel=1e-12)
 
 
@@ -94,12 +109,16 @@ def test_subsets_of_everything_are_everything():
     assert mean == pytest.approx(mmd2(x[:30], y), rel=1e-9) and spread < 1e-9
     mean, spread = kernel_distance(x, y, subsets=50, size=10)
     assert abs(mean - mmd2(x, y)) < spread
-    assert kernel_distance(x, y, subsets=3, size=10, seed=4) == kernel_distance(x, y, subsets=3, size=10, seed=4)
+    assert kernel_distance(x, y, subsets=3, size=10, seed=4) == kernel_distance(
+        x, y, subsets=3, size=10, seed=4
+    )
     with pytest.raises(DataError, match="two or more"):
         mmd2(x[:1], y)
 
 
-# ---- precision and recall ------------------------------------------------------------------------------------------
+# ---- precision and recall
+# ------------------------------------------------------------------------------------------
+
 
 def modes(*centres: float, each: int = 50, width: int = 8, seed: int = 0) -> np.ndarray:
     return np.concatenate([normal(each, width, seed=seed + k) * 0.1 + c for k, c in enumerate(centres)])
@@ -110,7 +129,7 @@ def test_precision_and_recall_on_constructed_sets(width):
     real = modes(0, 100, width=width)
     assert precision_recall(real, real) == (1, 1)
     assert precision_recall(modes(500, 900, width=width), real) == (0, 0)
-    dropped = real[:50]                                     # one of two modes: all real, half covered
+    dropped = real[:50]  # one of two modes: all real, half covered
     assert precision_recall(dropped, real) == (1, 0.5)
     invented = np.concatenate([real, modes(500, 900, width=width)])
     assert precision_recall(invented, real) == (0.5, 1)
@@ -130,7 +149,7 @@ def test_precision_and_recall_equal_plain_loops(width, k):
 
 
 def test_copies_are_inside_even_where_a_radius_is_zero():
-    real = np.repeat(normal(3, 100) + 50, 5, axis=0)        # every k-th neighbour is a copy, so every radius is 0
+    real = np.repeat(normal(3, 100) + 50, 5, axis=0)  # every k-th neighbour is a copy, so every radius is 0
     assert precision_recall(real, real) == (1, 1)
     assert precision_recall(real + 1, real) == (0, 0)
 
@@ -140,21 +159,25 @@ def test_precision_needs_more_than_k():
         precision_recall(normal(3, 5), normal(9, 5))
 
 
-# ---- score and neighbours ------------------------------------------------------------------------------------------
+# ---- score and neighbours
+# ------------------------------------------------------------------------------------------
+
 
 def test_the_score_of_clear_and_varied_is_the_number_of_classes():
     sure = 1000.0 * np.eye(7)[np.arange(70) % 7]
     assert class_score(sure) == pytest.approx((7, 0))
-    assert class_score(sure[::7]) == pytest.approx((1, 0))          # always the same class
+    assert class_score(sure[::7]) == pytest.approx((1, 0))  # always the same class
     assert class_score(np.zeros((20, 7))) == pytest.approx((1, 0))  # never sure
 
 
 def test_the_score_equals_scipys_entropies():
     logits = 2 * normal(60, 5)
     p = scipy.special.softmax(logits, axis=1)
-    wanted = [math.exp(np.mean([scipy.stats.entropy(row, part.mean(0)) for row in part])) for part in np.split(p, 3)]
+    wanted = [
+        math.exp(np.mean([scipy.stats.entropy(row, part.mean(0)) for row in part])) for part in np.split(p, 3)
+    ]
     assert class_score(logits, splits=3) == pytest.approx((np.mean(wanted), np.std(wanted)), rel=1e-12)
-    assert class_score(logits[:5])[0] >= 1                          # two splits, not ten
+    assert class_score(logits[:5])[0] >= 1  # two splits, not ten
     with pytest.raises(DataError, match="at least 2 pictures"):
         class_score(logits[:1])
 

@@ -14,7 +14,6 @@ import torch
 
 import diffusion_studio as ds
 from diffusion_studio import data
-from diffusion_studio.runs import generate
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.errors import DataError, OptionError
 from diffusion_studio.imaging.arrays import from_uint8
@@ -27,6 +26,7 @@ from diffusion_studio.metrics.frechet import Gaussian, frechet
 from diffusion_studio.metrics.parts import Job, World, kept
 from diffusion_studio.metrics.pictures import Drawn, batches, default_recipe
 from diffusion_studio.metrics.session import Session
+from diffusion_studio.runs import generate
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("0", "1", "2")
@@ -54,12 +54,15 @@ def test_all_figures_of_a_model(model, small_features, pictures_file, tmp_path):
     config = settings(pictures_file, metrics="all")
     report = ds.evaluate(model, config, recipe(model), tmp_path / "work")
     assert json.loads(json.dumps(report)) == report
-    assert list(report["figures"]) == [name for name in METRICS if name != "psnr"]       # which is for models that enlarge
+    assert list(report["figures"]) == [
+        name for name in METRICS if name != "psnr"
+    ]  # which is for models that enlarge
     assert all(isinstance(one["name"], str) for one in report["figures"].values())
     assert report["pictures"] == 40 and report["features"]["network"] == "Small"
-    assert report["figures"]["frechet"]["name"] == "Frechet distance (Small)"       # never FID without Inception
+    assert report["figures"]["frechet"]["name"] == "Frechet distance (Small)"  # never FID without Inception
 
-    # the same by hand: pictures k with label k mod 3, through the network, against the padded training pictures
+    # the same by hand: pictures k with label k mod 3, through the network, against the padded training
+    # pictures
     made = {}
     for label in range(3):
         seeds = tuple(range(label, 40, 3))
@@ -75,14 +78,16 @@ def test_all_figures_of_a_model(model, small_features, pictures_file, tmp_path):
     assert [term["t"] for term in bound["terms"]] == [100, 99, 74, 49, 24]
     assert sum(term["bits"] for term in bound["terms"]) == pytest.approx(bound["value"])
     assert bound["given_labels"] and bound["pictures"] == 3
-    assert report["figures"]["labels"]["of_real_test_pictures"] == 1        # the three are easy to tell apart
+    assert report["figures"]["labels"]["of_real_test_pictures"] == 1  # the three are easy to tell apart
     assert Path(report["figures"]["neighbours"]["sheet"]).is_file()
     closest = report["figures"]["neighbours"]["closest"][0]
     apart = np.linalg.norm(images[closest["seed"]] / 255.0 - real[closest["training_picture"]] / 255.0)
     assert closest["distance"] == pytest.approx(apart, rel=1e-5) == report["figures"]["neighbours"]["least"]
 
 
-def test_real_pictures_against_themselves_are_perfect(model, small_features, pictures_file, tmp_path, monkeypatch):
+def test_real_pictures_against_themselves_are_perfect(
+    model, small_features, pictures_file, tmp_path, monkeypatch
+):
     """Pictures that are drawn as the training pictures: distance zero, precision and recall one."""
     real = data.load(pictures_file).padded(8).images
 
@@ -110,9 +115,13 @@ def test_a_learned_variance_is_used_in_the_bound(tiny_model, pictures_file, tmp_
 
 def test_bits_are_per_picture_and_do_not_depend_on_the_batch(model, pictures_file, tmp_path, monkeypatch):
     """The first picture with its noise costs the same alone and among others."""
-    whole = ds.evaluate(model, settings(pictures_file, metrics="bound,flow"), recipe(model), tmp_path / "one")["figures"]
+    whole = ds.evaluate(
+        model, settings(pictures_file, metrics="bound,flow"), recipe(model), tmp_path / "one"
+    )["figures"]
     monkeypatch.setattr(bits, "BATCH", 2)
-    parts = ds.evaluate(model, settings(pictures_file, metrics="bound,flow"), recipe(model), tmp_path / "two")["figures"]
+    parts = ds.evaluate(
+        model, settings(pictures_file, metrics="bound,flow"), recipe(model), tmp_path / "two"
+    )["figures"]
     for name in ("bound", "flow"):
         assert parts[name]["value"] == pytest.approx(whole[name]["value"], rel=1e-5)
         assert parts[name]["standard_error"] == pytest.approx(whole[name]["standard_error"], rel=1e-4)
@@ -126,32 +135,48 @@ def test_bits_are_of_pictures_as_the_model_has_black(tiny_model, tmp_path):
     for margin in (0.0, 0.25):
         model = tiny_model(torch.float32, black_margin=margin)
         run = Session(model, settings(tmp_path / "half.npz"), recipe(model), tmp_path / "work", None)
-        (term, *more) = [one for _, one in bound_terms(
-            bits.in_double(model, None), from_uint8(pixels[:3, ..., None], margin).double(), bits.levels(run),
-            Noise((0, 1, 2), model.shape, dtype=torch.float64), "small", True)]
+        (term, *more) = [
+            one
+            for _, one in bound_terms(
+                bits.in_double(model, None),
+                from_uint8(pixels[:3, ..., None], margin).double(),
+                bits.levels(run),
+                Noise((0, 1, 2), model.shape, dtype=torch.float64),
+                "small",
+                True,
+            )
+        ]
         config = settings(tmp_path / "half.npz", metrics="bound")
         found = ds.evaluate(model, config, recipe(model), tmp_path / "work")["figures"]["bound"]
         assert found["value"] == pytest.approx(float((term + sum(more)).mean()), rel=1e-9)
 
 
-def test_only_inceptions_figures_have_the_papers_names(model, small_features, pictures_file, tmp_path, monkeypatch):
+def test_only_inceptions_figures_have_the_papers_names(
+    model, small_features, pictures_file, tmp_path, monkeypatch
+):
     monkeypatch.setitem(FEATURES, "inception", FEATURES["efficientnet-lite0"])
     config = settings(pictures_file, features="inception", feature_weights=str(small_features))
     report = ds.evaluate(model, config, recipe(model), tmp_path / "work")
     assert [one["name"] for one in report["figures"].values()] == [
-        "FID", "KID", "precision and recall (Inception)", "Inception score"]
+        "FID",
+        "KID",
+        "precision and recall (Inception)",
+        "Inception score",
+    ]
 
 
 class Stopped(Exception):
     pass
 
 
-def test_a_stopped_evaluation_goes_on_and_gives_the_same(model, small_features, pictures_file, tmp_path, monkeypatch):
+def test_a_stopped_evaluation_goes_on_and_gives_the_same(
+    model, small_features, pictures_file, tmp_path, monkeypatch
+):
     config = settings(pictures_file, metrics="frechet,score,bound")
     whole = ds.evaluate(model, config, recipe(model), tmp_path / "one")
 
     def stop(title: str, done: int, total: int) -> None:
-        if title == "generating" and done >= 3:         # in the middle of the second batch
+        if title == "generating" and done >= 3:  # in the middle of the second batch
             raise Stopped
 
     with pytest.raises(Stopped):
@@ -166,22 +191,35 @@ def test_a_stopped_evaluation_goes_on_and_gives_the_same(model, small_features, 
     monkeypatch.setattr(generate, "stream", None)
     monkeypatch.setattr(Features, "__call__", None)
     assert ds.evaluate(model, config, recipe(model), tmp_path / "two")["figures"] == whole["figures"]
-    more = ds.evaluate(model, settings(pictures_file, metrics="kernel,neighbours"), recipe(model), tmp_path / "two")
+    more = ds.evaluate(
+        model, settings(pictures_file, metrics="kernel,neighbours"), recipe(model), tmp_path / "two"
+    )
     assert list(more["figures"]) == ["kernel", "neighbours"]
-    with pytest.raises(TypeError):                      # but other settings do
+    with pytest.raises(TypeError):  # but other settings do
         ds.evaluate(model, config, recipe(model, guidance=3.0), tmp_path / "two")
 
 
 def test_progress_reaches_its_ends(model, small_features, pictures_file, tmp_path):
     config = settings(pictures_file, metrics="frechet,bound,flow")
-    for _ in range(2):                                  # done anew, and found done
+    for _ in range(2):  # done anew, and found done
         seen = {}
-        ds.evaluate(model, config, recipe(model), tmp_path,
-                    lambda title, *at, seen=seen: seen.setdefault(title, []).append(at))
+        ds.evaluate(
+            model,
+            config,
+            recipe(model),
+            tmp_path,
+            lambda title, *at, seen=seen: seen.setdefault(title, []).append(at),
+        )
         for title, ticks in seen.items():
             assert ticks == sorted(ticks) and ticks[-1][0] == ticks[-1][1], title
-    assert list(seen) == ["generating", "features of generated pictures", "features of real pictures",
-                          "bits per dimension, bound", "bits per dimension, flow", "figures"]
+    assert list(seen) == [
+        "generating",
+        "features of generated pictures",
+        "features of real pictures",
+        "bits per dimension, bound",
+        "bits per dimension, flow",
+        "figures",
+    ]
 
 
 @pytest.mark.parametrize("size", [2, 3, 7])
@@ -220,13 +258,48 @@ def test_pictures_of_other_seeds_are_never_taken(model, tmp_path):
 
 def test_two_processes_of_torchrun_give_what_one_gives(write_checkpoint, pictures_file, tmp_path):
     checkpoint = write_checkpoint(labels=LABELS)
-    words = ["evaluate", str(checkpoint.parent), "--data", str(pictures_file), "--metrics", "neighbours,bound",
-             "--pictures", "40", "--steps", "2", "--bits-pictures", "20", "--bound-steps", "3", "--precision", "fp32"]
+    words = [
+        "evaluate",
+        str(checkpoint.parent),
+        "--data",
+        str(pictures_file),
+        "--metrics",
+        "neighbours,bound",
+        "--pictures",
+        "40",
+        "--steps",
+        "2",
+        "--bits-pictures",
+        "20",
+        "--bound-steps",
+        "3",
+        "--precision",
+        "fp32",
+    ]
     two, one = tmp_path / "two.json", tmp_path / "one.json"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone",
-               "-m", "diffusion_studio", *words, "--work", str(tmp_path / "two"), "--json", str(two)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+        "-m",
+        "diffusion_studio",
+        *words,
+        "--work",
+        str(tmp_path / "two"),
+        "--json",
+        str(two),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr
     from diffusion_studio.cli import main
 
@@ -264,21 +337,33 @@ def test_the_world_comes_from_torchrun():
     assert seen == [1, 4, 7]
 
 
-@pytest.mark.parametrize(("changes", "error", "sentence"), [
-    ({"data": ""}, OptionError, "Name the real pictures"),
-    ({"metrics": "frechet,fidd"}, OptionError, "There is no metric 'fidd'"),
-    ({"pictures": 1}, OptionError, "pictures must be a whole number from 2"),
-    ({"seed": 2**63 - 5}, OptionError, "Start lower"),
-    ({"labels": "Cat"}, OptionError, "There is no label of tiny 'Cat'"),
-    ({"labels": "any", "metrics": "labels"}, OptionError, "Choose --labels each"),
-    ({"real": 5000}, OptionError, "5,000 real pictures were asked for; there are 1,024"),
-    ({"real": 3, "metrics": "precision-recall"}, OptionError, "at least 4 pictures on either side, got 3"),
-    ({"variance": "learned", "metrics": "bound"}, OptionError, "needs a model that predicts its variance"),
-    ({"bound_steps": 101, "metrics": "bound"}, OptionError, "from 1 to 100"),
-    ({"data": "no-such-data"}, DataError, "There is no data set"),
-])
-def test_mistakes_are_said_before_anything_is_drawn(changes, error, sentence, model, small_features, pictures_file, tmp_path,
-                                                    monkeypatch):
+@pytest.mark.parametrize(
+    ("changes", "error", "sentence"),
+    [
+        ({"data": ""}, OptionError, "Name the real pictures"),
+        ({"metrics": "frechet,fidd"}, OptionError, "There is no metric 'fidd'"),
+        ({"pictures": 1}, OptionError, "pictures must be a whole number from 2"),
+        ({"seed": 2**63 - 5}, OptionError, "Start lower"),
+        ({"labels": "Cat"}, OptionError, "There is no label of tiny 'Cat'"),
+        ({"labels": "any", "metrics": "labels"}, OptionError, "Choose --labels each"),
+        ({"real": 5000}, OptionError, "5,000 real pictures were asked for; there are 1,024"),
+        (
+            {"real": 3, "metrics": "precision-recall"},
+            OptionError,
+            "at least 4 pictures on either side, got 3",
+        ),
+        (
+            {"variance": "learned", "metrics": "bound"},
+            OptionError,
+            "needs a model that predicts its variance",
+        ),
+        ({"bound_steps": 101, "metrics": "bound"}, OptionError, "from 1 to 100"),
+        ({"data": "no-such-data"}, DataError, "There is no data set"),
+    ],
+)
+def test_mistakes_are_said_before_anything_is_drawn(
+    changes, error, sentence, model, small_features, pictures_file, tmp_path, monkeypatch
+):
     monkeypatch.setattr(generate, "stream", None)
     with pytest.raises(error, match=sentence):
         ds.evaluate(model, settings(pictures_file, **changes), recipe(model), tmp_path / "work")
@@ -287,11 +372,18 @@ def test_mistakes_are_said_before_anything_is_drawn(changes, error, sentence, mo
 
 def test_data_that_do_not_fit_the_model(tiny_model, model, small_features, pictures_file, tmp_path):
     with pytest.raises(DataError, match="1 channels, tiny draws 3"):
-        ds.evaluate(tiny_model(network={"in_channels": 3, "out_channels": 3}), settings(pictures_file), None, tmp_path)
+        ds.evaluate(
+            tiny_model(network={"in_channels": 3, "out_channels": 3}), settings(pictures_file), None, tmp_path
+        )
     with pytest.raises(DataError, match="has the labels 0, 1, 2; tiny draws Cat, Dog, Ankle boot"):
         ds.evaluate(tiny_model(), settings(pictures_file, metrics="labels"), None, tmp_path)
     with pytest.raises(OptionError, match="tiny needs a label for each picture"):
-        ds.evaluate(tiny_model(network={"null_class": False}), settings(pictures_file, metrics="bound"), None, tmp_path)
+        ds.evaluate(
+            tiny_model(network={"null_class": False}),
+            settings(pictures_file, metrics="bound"),
+            None,
+            tmp_path,
+        )
     with pytest.raises(DataError, match="labels"):
         np.savez(tmp_path / "bare.npz", images=np.zeros((9, 8, 8), np.uint8))
         ds.evaluate(model, settings(tmp_path / "bare.npz", metrics="labels"), None, tmp_path)

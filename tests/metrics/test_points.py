@@ -1,4 +1,6 @@
-"""Figures for models of points: against closed forms, and a network trained for seconds against the exact answer."""
+"""Figures for models of points: against closed forms, and a network trained for seconds against the exact
+answer.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ F64 = torch.float64
 
 
 def exact(x, level):
-    """The closed form of E[x0 | x] for `MIXTURE`: each Gaussian's own posterior mean, weighed by its density at x."""
+    """The closed form of E[x0 | x] for `MIXTURE`: each Gaussian's own posterior mean, weighed by its
+    density at x.
+    """
     top, total = torch.zeros_like(x), torch.zeros_like(x[..., :1])
     for weight, mean, spread in zip(MIXTURE.weights, MIXTURE.means, MIXTURE.spreads):
         mean, variance = torch.tensor(mean, dtype=x.dtype), (level.alpha * spread) ** 2 + level.sigma**2
@@ -34,8 +38,12 @@ def exact(x, level):
 
 
 def log_density_of_mixture(x: np.ndarray) -> np.ndarray:
-    return np.log(sum(w / (2 * math.pi * s**2) * np.exp(-((x - m) ** 2).sum(axis=1) / (2 * s**2))
-                      for w, m, s in zip(MIXTURE.weights, MIXTURE.means, MIXTURE.spreads)))
+    return np.log(
+        sum(
+            w / (2 * math.pi * s**2) * np.exp(-((x - m) ** 2).sum(axis=1) / (2 * s**2))
+            for w, m, s in zip(MIXTURE.weights, MIXTURE.means, MIXTURE.spreads)
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +57,9 @@ def trained(tmp_path_factory):
 def test_the_energy_distance_of_two_normal_lines():
     """In one dimension 2 E|X-Y| - E|X-X'| - E|Y-Y'| of N(0, 1) and N(m, 1), by E|N(m, s)| in closed form."""
     random, m, n = np.random.default_rng(0), 1.5, 2000
-    even = ndtri((np.arange(n) + random.random((3, n))) / n)[..., None]         # stratified: little noise
+    even = ndtri((np.arange(n) + random.random((3, n))) / n)[..., None]  # stratified: little noise
     x, y = even[0], m + even[1]
-    absolute = 2 / math.sqrt(math.pi) * math.exp(-m**2 / 4) + m * math.erf(m / 2)
+    absolute = 2 / math.sqrt(math.pi) * math.exp(-(m**2) / 4) + m * math.erf(m / 2)
     expected = 2 * absolute - 4 / math.sqrt(math.pi)
     assert energy_distance(x, y) == pytest.approx(expected, rel=0.005)
     assert abs(energy_distance(x, even[2])) < 0.002
@@ -83,7 +91,9 @@ def test_the_closed_form_gives_the_density_through_the_flow():
 
 
 def test_a_network_of_seconds_comes_near_the_closed_form(trained):
-    """Its eps against the exact one, as a share of the variance that knowing nothing (eps = sigma x) leaves."""
+    """Its eps against the exact one, as a share of the variance that knowing nothing (eps = sigma x)
+    leaves.
+    """
     x0 = torch.from_numpy(POINT_SETS["two-gaussians"](4000, 9))
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
     for t in (150, 400, 650):

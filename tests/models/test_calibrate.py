@@ -1,4 +1,6 @@
-"""What a file cannot tell, settled by pictures: a trained network in another layout, its settings forgotten."""
+"""What a file cannot tell, settled by pictures: a trained network in another layout, its settings
+forgotten.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def forgotten(tmp_path_factory):
-    """The bundled network's weights in OpenAI's layout, legacy qkv order, and a folder of its own pictures of bags."""
+    """The bundled network's weights in OpenAI's layout, legacy qkv order, and a folder of its own pictures
+    of bags.
+    """
     folder = tmp_path_factory.mktemp("forgotten")
     studio = ds.Studio(ROOT / "checkpoints", "cpu", "fp32")
     model = studio.model("fashion-mnist")
@@ -37,7 +41,9 @@ def forgotten(tmp_path_factory):
             tensor = tensor.view(3, heads, -1, *tensor.shape[1:]).transpose(0, 1).reshape(tensor.shape)
         theirs[one.theirs[0]] = tensor.contiguous()
     save_file(theirs, folder / "mine.safetensors")
-    images = studio.run(studio.recipe("fashion-mnist", label="Bag", steps=6, seeds=(0, 1), sampler="ddim")).images
+    images = studio.run(
+        studio.recipe("fashion-mnist", label="Bag", steps=6, seeds=(0, 1), sampler="ddim")
+    ).images
     (folder / "pictures").mkdir()
     for k, image in enumerate(images):
         Image.fromarray(image[..., 0]).save(folder / "pictures" / f"{k}.png")
@@ -50,26 +56,53 @@ KNOWN = {"image_size": 32, "norm_groups": 8, "null_class": True, "noise_schedule
 def test_the_forgotten_settings_win(forgotten, capsys):
     path = forgotten / "mine.safetensors"
     text = " ".join(f"--{name} {value}" for name, value in KNOWN.items())
-    assert main(["inspect", str(path), "--flags", text, "--pictures", str(forgotten / "pictures"), "--label", "class 8",
-                 "--json"]) == 0
+    assert (
+        main(
+            [
+                "inspect",
+                str(path),
+                "--flags",
+                text,
+                "--pictures",
+                str(forgotten / "pictures"),
+                "--label",
+                "class 8",
+                "--json",
+            ]
+        )
+        == 0
+    )
     trials = json.loads(capsys.readouterr().out)
     best = trials[0]["flags"]
-    assert (best["num_heads"], best["use_new_attention_order"],
-            best["num_head_channels"]) in ((2, False, -1), (4, False, 16))
-    assert best["predict_xstart"] is False and "noise_schedule" not in best          # it was said
+    assert (best["num_heads"], best["use_new_attention_order"], best["num_head_channels"]) in (
+        (2, False, -1),
+        (4, False, 16),
+    )
+    assert best["predict_xstart"] is False and "noise_schedule" not in best  # it was said
     assert [one["error"] for one in trials] == sorted(one["error"] for one in trials) and len(trials) > 10
     wrong = next(one["error"] for one in trials if one["flags"]["use_new_attention_order"])
-    assert wrong > trials[0]["error"] + 1e-4                    # where nothing differs errors agree to 1e-6
+    assert wrong > trials[0]["error"] + 1e-4  # where nothing differs errors agree to 1e-6
     model = ds.load(path, "cpu", "fp32", flags={**KNOWN, **best})
     bundled = ds.load(ROOT / "checkpoints" / "fashion-mnist", "cpu", "fp32")
-    x, level = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0)), model.schedule.level(500)
+    x, level = (
+        torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0)),
+        model.schedule.level(500),
+    )
     assert torch.allclose(model.denoiser(8)(x, level).eps, bundled.denoiser(8)(x, level).eps, atol=1e-5)
 
 
 def test_a_process_is_asked_with_its_own_states(tmp_path, monkeypatch, tiny_model):
-    """x0 + sigma eps of a variance-exploding one: its exact denoiser of a Gaussian misses eps by what theory says."""
-    spread, model = 0.5, tiny_model(schedule=VarianceExploding(), parametrization="edm", network={"classes": None,
-                                                                                                "null_class": False})
+    """x0 + sigma eps of a variance-exploding one: its exact denoiser of a Gaussian misses eps by what
+    theory says.
+    """
+    spread, model = (
+        0.5,
+        tiny_model(
+            schedule=VarianceExploding(),
+            parametrization="edm",
+            network={"classes": None, "null_class": False},
+        ),
+    )
 
     asked = []
 
@@ -98,5 +131,6 @@ def test_what_cannot_be_measured_is_said(forgotten):
     with pytest.raises(OptionError, match="Nothing of mine.safetensors is open"):
         ranking(forgotten / "mine.safetensors", pictures, {**KNOWN, **said})
     from diffusion_studio.models.calibrate import pictures_for
+
     with pytest.raises(DataError, match="There is no folder"):
         pictures_for(forgotten / "absent", checkpoint.spec_of(ROOT / "checkpoints" / "fashion-mnist"))

@@ -11,14 +11,23 @@ import torch.nn.functional as F
 from diffusion_studio.networks.blocks import Attention, Downsample, ResBlock, Upsample, group_norm, sinusoidal
 from diffusion_studio.networks.config import UNetConfig
 
-BASE = {"in_channels": 1, "out_channels": 1, "channels": 8, "multipliers": (1, 2), "blocks": 1, "norm_groups": 4}
+BASE = {
+    "in_channels": 1,
+    "out_channels": 1,
+    "channels": 8,
+    "multipliers": (1, 2),
+    "blocks": 1,
+    "norm_groups": 4,
+}
 
 
 @pytest.mark.parametrize("order", ["cos_sin", "sin_cos"])
 @pytest.mark.parametrize("shift", [0, 1])
 @pytest.mark.parametrize("width", [8, 9, 24, 64])
 def test_sinusoidal_is_the_formula(width, order, shift):
-    """Vaswani et al. 2017: frequency k is 10000^(-k / (half - shift)); in plain Python floats. An odd width ends in 0."""
+    """Vaswani et al. 2017: frequency k is 10000^(-k / (half - shift)); in plain Python floats. An odd
+    width ends in 0.
+    """
     half = width // 2
     times = [0, 1, 17.5, 999]
     found = sinusoidal(torch.tensor(times), width, order, shift)
@@ -28,8 +37,9 @@ def test_sinusoidal_is_the_formula(width, order, shift):
         cos, sin = [math.cos(a) for a in angles], [math.sin(a) for a in angles]
         wanted = (cos + sin if order == "cos_sin" else sin + cos) + [0.0] * (width % 2)
         # float32 frequencies: relative 6e-8 each, times t, is what the angle is off
-        torch.testing.assert_close(found[row].double(), torch.tensor(wanted, dtype=torch.float64), rtol=0,
-                                   atol=2e-7 * (t + 1))
+        torch.testing.assert_close(
+            found[row].double(), torch.tensor(wanted, dtype=torch.float64), rtol=0, atol=2e-7 * (t + 1)
+        )
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
@@ -73,7 +83,7 @@ def test_a_residual_block_is_its_formula(conditioning):
     e = silu(emb) @ block.emb.weight.T + block.emb.bias
     if conditioning == "add":
         h = block.norm2(h + e[..., None, None])
-    else:                                                   # ADM section 3: AdaGN(h, y) = y_s GroupNorm(h) + y_b
+    else:  # ADM section 3: AdaGN(h, y) = y_s GroupNorm(h) + y_b
         h = block.norm2(h) * (1 + e[:, :12, None, None]) + e[:, 12:, None, None]
     wanted = block.conv2(silu(h)) + block.skip(x)
     assert (block(x, emb) - wanted).abs().max() < 1e-12
@@ -104,11 +114,18 @@ def test_downsampling_starts_where_its_padding_says(padding, first):
 
 def test_upsampling_repeats_pixels():
     x = torch.arange(4.0).reshape(1, 1, 2, 2)
-    assert Upsample(1, conv=False)(x)[0, 0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
+    assert Upsample(1, conv=False)(x)[0, 0].tolist() == [
+        [0, 0, 1, 1],
+        [0, 0, 1, 1],
+        [2, 2, 3, 3],
+        [2, 2, 3, 3],
+    ]
 
 
-@pytest.mark.parametrize("width, most, groups", [(32, 32, 32), (24, 32, 24), (48, 32, 24), (24, 8, 8), (20, 8, 5), (7, 4, 1),
-                                                 (97, 32, 1)])
+@pytest.mark.parametrize(
+    "width, most, groups",
+    [(32, 32, 32), (24, 32, 24), (48, 32, 24), (24, 8, 8), (20, 8, 5), (7, 4, 1), (97, 32, 1)],
+)
 def test_group_norm_takes_the_most_groups_that_divide(width, most, groups):
     norm = group_norm(width, UNetConfig(**{**BASE, "norm_groups": most, "norm_eps": 1e-3}))
     assert norm.num_groups == groups and norm.eps == 1e-3

@@ -9,10 +9,18 @@ from diffusion_studio.networks.config import UNetConfig
 from diffusion_studio.networks.unet import UNet
 
 
-@pytest.mark.parametrize("changes", [{}, {"conditioning": "scale_shift", "resample": "residual"}], ids=["ddpm", "adm"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"conditioning": "scale_shift", "resample": "residual"}], ids=["ddpm", "adm"]
+)
 def test_a_step_in_bf16_with_dropout_is_one_graph(changes):
-    """The ways that are quick without a compiler (dropout's draws, a group norm's way back) would break it into pieces."""
-    net = UNet(UNetConfig(channels=16, multipliers=(1.0, 2.0), attention_levels=(1,), heads=2, dropout=0.1, **changes)).train()
+    """The ways that are quick without a compiler (dropout's draws, a group norm's way back) would break it
+    into pieces.
+    """
+    net = UNet(
+        UNetConfig(
+            channels=16, multipliers=(1.0, 2.0), attention_levels=(1,), heads=2, dropout=0.1, **changes
+        )
+    ).train()
     net = net.to(memory_format=torch.channels_last)
     x = torch.randn(2, 3, 16, 16).contiguous(memory_format=torch.channels_last)
 

@@ -1,4 +1,6 @@
-"""Our dropout is dropout: its rate, its mean, its gradient, its draws; and torch's own where it is not faster."""
+"""Our dropout is dropout: its rate, its mean, its gradient, its draws; and torch's own where it is not
+faster.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,14 @@ from diffusion_studio.networks.blocks import Attention, ResBlock
 from diffusion_studio.networks.config import UNetConfig
 from diffusion_studio.networks.unet import UNet
 
-BASE = {"in_channels": 1, "out_channels": 1, "channels": 8, "multipliers": (1, 2), "blocks": 1, "norm_groups": 4}
+BASE = {
+    "in_channels": 1,
+    "out_channels": 1,
+    "channels": 8,
+    "multipliers": (1, 2),
+    "blocks": 1,
+    "norm_groups": 4,
+}
 
 CONFIGS = {
     "plain": {},
@@ -56,7 +63,8 @@ def test_gradient_reaches_every_weight(random_unet, name):
     network = make(random_unet, name).requires_grad_(True)
     x, t, label = arguments(network.config, n=4)
     network(x, t, label).square().mean().backward()
-    # a convolution's bias before a norm of one group per channel has no effect; these groups hold two channels and more
+    # a convolution's bias before a norm of one group per channel has no effect; these groups hold two
+    # channels and more
     dead = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 1e-9]
     assert dead == []
 
@@ -89,7 +97,9 @@ def test_the_label_matters(random_unet, name):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_fresh_network_answers_zero(name):
-    """The last convolution starts at zero, and every block as the identity of its skip (DDPM's released code, ADM)."""
+    """The last convolution starts at zero, and every block as the identity of its skip (DDPM's released
+    code, ADM).
+    """
     torch.manual_seed(0)
     network = UNet(UNetConfig(**{**BASE, **CONFIGS[name]}))
     assert not network(*arguments(network.config)).any()
@@ -101,7 +111,9 @@ def test_a_fresh_network_answers_zero(name):
 
 
 def test_a_network_on_patches_is_one_on_their_pixels_as_channels(random_unet):
-    """Channel (c, i, j) of the inner network's picture is pixel (i, j) of each square in channel c, written out here."""
+    """Channel (c, i, j) of the inner network's picture is pixel (i, j) of each square in channel c,
+    written out here.
+    """
     config = UNetConfig(**{**BASE, "in_channels": 3, "out_channels": 6, "patch": 2, "attention_levels": (0,)})
     network = random_unet(config).double()
     inner = UNet(UNetConfig(**{**vars(config), "patch": 1, "in_channels": 12, "out_channels": 24})).double()
@@ -112,7 +124,11 @@ def test_a_network_on_patches_is_one_on_their_pixels_as_channels(random_unet):
     found, wanted = network(x, t), inner(squares, t)
     for c in range(6):
         for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            assert (found[:, c, i::2, j::2] - wanted[:, 4 * c + 2 * i + j]).abs().max() < 1e-12 < wanted.abs().max()
+            assert (
+                (found[:, c, i::2, j::2] - wanted[:, 4 * c + 2 * i + j]).abs().max()
+                < 1e-12
+                < wanted.abs().max()
+            )
     assert config.reduction == 4
     with pytest.raises(OptionError, match="multiples of 4"):
         network(x[..., :10], t)
@@ -142,7 +158,9 @@ def test_dropout_acts_in_training_only():
 @pytest.mark.parametrize("shape", [(1, 1, 7, 8), (1, 1, 8, 9), (1, 3, 8, 8), (1, 2, 8, 8)])
 def test_wrong_sizes(shape):
     network = UNet(UNetConfig(**BASE))
-    with pytest.raises(OptionError, match=r"takes \(N, 1, H, W\) with H and W multiples of 2, got \(1, ., ., .\)"):
+    with pytest.raises(
+        OptionError, match=r"takes \(N, 1, H, W\) with H and W multiples of 2, got \(1, ., ., .\)"
+    ):
         network(torch.zeros(shape), torch.zeros(1))
 
 
@@ -153,30 +171,45 @@ def test_missing_and_surplus_labels():
         UNet(UNetConfig(**BASE))(torch.zeros(1, 1, 8, 8), torch.zeros(1), torch.zeros(1, dtype=torch.long))
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"channels": 10**9}, "UNetConfig.channels must be a whole number from 8 to 2048"),
-    ({"multipliers": ()}, "multipliers must be one or more numbers above 0"),
-    ({"multipliers": (1, 0)}, r"multipliers must be one or more numbers above 0 and up to 64, got \(1, 0\)"),
-    ({"multipliers": (1, -1)}, "above 0"),
-    ({"multipliers": (float("nan"),)}, "above 0"),
-    ({"multipliers": (65,)}, "up to 64"),
-    ({"multipliers": (1,) * 11}, "multipliers must be a list of at most 10 numbers"),
-    ({"multipliers": ("1",)}, "multipliers must be a list"),
-    ({"multipliers": (True,)}, "multipliers must be a list"),
-    ({"multipliers": 2}, "multipliers must be a list"),
-    ({"multipliers": (1, 0.3)}, "Level 1 has 2.4 channels; channels . multipliers must be whole"),
-    ({"attention_levels": (2,)}, r"attention_levels must lie in 0..1, one level per multiplier; got \(2,\)"),
-    ({"attention_levels": (-1,)}, "attention_levels must lie in"),
-    ({"attention_levels": (0.0,)}, "attention_levels must be a list"),
-    ({"heads": 3}, "16 channels do not divide into 3 heads"),
-    ({"head_channels": 6}, "16 channels do not divide into heads of 6"),
-    ({"conditioning": "concat"}, "There is no UNetConfig.conditioning 'concat'. Choose one of: add, scale_shift"),
-    ({"resample": "none"}, "There is no UNetConfig.resample"),
-    ({"null_class": True}, "null_class needs classes"),
-    ({"blocks": 0}, "UNetConfig.blocks must be a whole number from 1 to 16"),
-    ({"patch": 0}, "UNetConfig.patch must be a whole number from 1 to 16"),
-    ({"patch": 2, "output_path": "skip"}, "not cut into patches; patch is 2, input_path 'none', output_path 'skip'"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"channels": 10**9}, "UNetConfig.channels must be a whole number from 8 to 2048"),
+        ({"multipliers": ()}, "multipliers must be one or more numbers above 0"),
+        (
+            {"multipliers": (1, 0)},
+            r"multipliers must be one or more numbers above 0 and up to 64, got \(1, 0\)",
+        ),
+        ({"multipliers": (1, -1)}, "above 0"),
+        ({"multipliers": (float("nan"),)}, "above 0"),
+        ({"multipliers": (65,)}, "up to 64"),
+        ({"multipliers": (1,) * 11}, "multipliers must be a list of at most 10 numbers"),
+        ({"multipliers": ("1",)}, "multipliers must be a list"),
+        ({"multipliers": (True,)}, "multipliers must be a list"),
+        ({"multipliers": 2}, "multipliers must be a list"),
+        ({"multipliers": (1, 0.3)}, "Level 1 has 2.4 channels; channels . multipliers must be whole"),
+        (
+            {"attention_levels": (2,)},
+            r"attention_levels must lie in 0..1, one level per multiplier; got \(2,\)",
+        ),
+        ({"attention_levels": (-1,)}, "attention_levels must lie in"),
+        ({"attention_levels": (0.0,)}, "attention_levels must be a list"),
+        ({"heads": 3}, "16 channels do not divide into 3 heads"),
+        ({"head_channels": 6}, "16 channels do not divide into heads of 6"),
+        (
+            {"conditioning": "concat"},
+            "There is no UNetConfig.conditioning 'concat'. Choose one of: add, scale_shift",
+        ),
+        ({"resample": "none"}, "There is no UNetConfig.resample"),
+        ({"null_class": True}, "null_class needs classes"),
+        ({"blocks": 0}, "UNetConfig.blocks must be a whole number from 1 to 16"),
+        ({"patch": 0}, "UNetConfig.patch must be a whole number from 1 to 16"),
+        (
+            {"patch": 2, "output_path": "skip"},
+            "not cut into patches; patch is 2, input_path 'none', output_path 'skip'",
+        ),
+    ],
+)
 def test_configurations_that_cannot_be(changes, message):
     with pytest.raises(OptionError, match=message):
         UNetConfig(**{**BASE, **changes})
@@ -191,5 +224,8 @@ def test_configuration_round_trip(name):
 
 
 def test_an_unknown_field_is_refused():
-    with pytest.raises(OptionError, match="There is no field of the network's configuration 'chanels'.*Did you mean 'channels'"):
+    with pytest.raises(
+        OptionError,
+        match="There is no field of the network's configuration 'chanels'.*Did you mean 'channels'",
+    ):
         UNetConfig.from_json({"chanels": 8})

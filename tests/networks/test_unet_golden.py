@@ -1,4 +1,6 @@
-"""Our U-Net against the outputs of diffusers' UNet2DModel with the same weights. See make_golden.py for their origin."""
+"""Our U-Net against the outputs of diffusers' UNet2DModel with the same weights. See make_golden.py for
+their origin.
+"""
 
 from __future__ import annotations
 

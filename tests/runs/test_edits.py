@@ -1,4 +1,6 @@
-"""Pictures and edits as values of a recipe: equal, lossless, bounded, and said as a command with its files."""
+"""Pictures and edits as values of a recipe: equal, lossless, bounded, and said as a command with its
+files.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,24 @@ import pytest
 from PIL import Image
 
 import diffusion_studio as ds
-from diffusion_studio.runs.branch import MAX_BRANCHES, Branch
 from diffusion_studio.cli.generate import recipe_of
 from diffusion_studio.cli.parser import build_parser
 from diffusion_studio.diffusion.samplers import DDPM
-from diffusion_studio.runs.edits import EDITS, FromPicture, Inpaint, Interpolate, Invert, Morph, Travel, edit_json, edit_of
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.options import fields_of
 from diffusion_studio.imaging.picture import MAX_SIDE, Picture
+from diffusion_studio.options import fields_of
+from diffusion_studio.runs.branch import MAX_BRANCHES, Branch
+from diffusion_studio.runs.edits import (
+    EDITS,
+    FromPicture,
+    Inpaint,
+    Interpolate,
+    Invert,
+    Morph,
+    Travel,
+    edit_json,
+    edit_of,
+)
 from diffusion_studio.runs.recipe import REGISTRIES, Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,10 +48,14 @@ MASK = Picture(np.where(RANDOM.random((32, 32)) < 0.5, 255, 0).astype(np.uint8))
 BASE = Recipe(model="fashion-mnist", label="Bag", seeds=(3,), steps=4)
 SEVERAL = replace(BASE, seeds=(3, 4, 9))
 RECIPES = [
-    replace(BASE, edit=FromPicture(GREY, 0.25)), replace(SEVERAL, edit=Inpaint(GREY, MASK, jumps=3, jump_length=2)),
-    replace(BASE, edit=Invert(GREY, 0.5, source_label="-Shirt")), replace(SEVERAL, edit=Interpolate(film=5, loop=True)),
-    replace(BASE, edit=Morph(GREY, OTHER, source_prompt="a 'shoe'")), BASE.continued(2, label="Shirt"),
-    BASE.continued(0, seeds=(1, 2)), replace(BASE, edit=Travel("Bag | any | -Shirt", film=7, loop=True)),
+    replace(BASE, edit=FromPicture(GREY, 0.25)),
+    replace(SEVERAL, edit=Inpaint(GREY, MASK, jumps=3, jump_length=2)),
+    replace(BASE, edit=Invert(GREY, 0.5, source_label="-Shirt")),
+    replace(SEVERAL, edit=Interpolate(film=5, loop=True)),
+    replace(BASE, edit=Morph(GREY, OTHER, source_prompt="a 'shoe'")),
+    BASE.continued(2, label="Shirt"),
+    BASE.continued(0, seeds=(1, 2)),
+    replace(BASE, edit=Travel("Bag | any | -Shirt", film=7, loop=True)),
     replace(SEVERAL, edit=Inpaint(GREY, MASK)).continued(1, sampler=DDPM()).continued(3, guidance=2.0),
     replace(BASE, edit=Invert(GREY)).continued(1, edit=Inpaint(OTHER, MASK)),
 ]
@@ -52,7 +68,9 @@ RECIPES = [
 def test_a_picture_is_a_value(picture):
     again = Picture.from_text(picture.to_text())
     assert again == picture and hash(again) == hash(picture) and np.array_equal(again.pixels, picture.pixels)
-    assert deepcopy(picture) == pickle.loads(pickle.dumps(picture)) == picture and repr(picture).startswith("<Picture ")
+    assert deepcopy(picture) == pickle.loads(pickle.dumps(picture)) == picture and repr(picture).startswith(
+        "<Picture "
+    )
     assert picture != OTHER and Picture(255 - picture.pixels).name != picture.name
     with pytest.raises(ValueError, match="read-only"):
         picture.pixels[0] = 0
@@ -67,8 +85,10 @@ def test_a_picture_keeps_nothing_of_its_callers_array():
     assert not picture.pixels.any() and picture.pixels.shape == (4, 4, 1) and picture.size == (4, 4)
 
 
-@pytest.mark.parametrize("given", [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4), np.uint8),
-                                   np.zeros(4, np.uint8)])
+@pytest.mark.parametrize(
+    "given",
+    [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4), np.uint8), np.zeros(4, np.uint8)],
+)
 def test_what_is_no_picture(given):
     with pytest.raises(OptionError, match="A picture is an array of uint8"):
         Picture(given)
@@ -91,13 +111,23 @@ def claims(width: int, height: int) -> str:
     return base64.b64encode(b"\x89PNG\r\n\x1a\n" + body).decode()
 
 
-@pytest.mark.parametrize("text, message", [
-    ("", "this one is no PNG"), ("hello", "a PNG file in base64, got 'hello'"), ("aGVsbG8=", "this one is no PNG"),
-    ("x" * (7 << 20), "at most 6 million letters"), (claims(60_000, 60_000), "this one has 60000 x 60000"),
-    (claims(MAX_SIDE + 1, 4), f"up to {MAX_SIDE} x {MAX_SIDE} pixels"), (claims(0, 4), "this one has 0 x 4"),
-    (claims(500, 500), "damaged or cut off"), (png(Image.new("RGBA", (4, 4))), "colour type 6"),
-    (png(Image.new("P", (4, 4))), "PNG's colour type 3"), (png(Image.new("I;16", (4, 4))), "16 bits"),
-], ids=lambda value: value[:30])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "this one is no PNG"),
+        ("hello", "a PNG file in base64, got 'hello'"),
+        ("aGVsbG8=", "this one is no PNG"),
+        ("x" * (7 << 20), "at most 6 million letters"),
+        (claims(60_000, 60_000), "this one has 60000 x 60000"),
+        (claims(MAX_SIDE + 1, 4), f"up to {MAX_SIDE} x {MAX_SIDE} pixels"),
+        (claims(0, 4), "this one has 0 x 4"),
+        (claims(500, 500), "damaged or cut off"),
+        (png(Image.new("RGBA", (4, 4))), "colour type 6"),
+        (png(Image.new("P", (4, 4))), "PNG's colour type 3"),
+        (png(Image.new("I;16", (4, 4))), "16 bits"),
+    ],
+    ids=lambda value: value[:30],
+)
 def test_texts_that_are_no_picture_of_a_recipe(text, message):
     with pytest.raises(OptionError, match=message):
         FromPicture(text)
@@ -112,9 +142,13 @@ def test_files_are_opened_with_care(tmp_path):
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "cut.png").write_bytes(GREY.png()[:200])
     (tmp_path / "bomb.png").write_bytes(base64.b64decode(claims(30_000, 30_000)))
-    for name, message in (("no.png", "There is no file"), ("text.png", "text.png is no picture that can be read"),
-                          ("cut.png", "cut.png is damaged or cut off"), ("bomb.png", "30000 x 30000|too many pixels"),
-                          (".", "Cannot read")):
+    for name, message in (
+        ("no.png", "There is no file"),
+        ("text.png", "text.png is no picture that can be read"),
+        ("cut.png", "cut.png is damaged or cut off"),
+        ("bomb.png", "30000 x 30000|too many pixels"),
+        (".", "Cannot read"),
+    ):
         with pytest.raises(DataError, match=message):
             Picture.open(tmp_path / name)
     with pytest.raises(DataError, match="larger than 32x32; ask for the fit 'crop' or 'resize'"):
@@ -145,18 +179,22 @@ def test_the_command_and_its_files_make_the_recipe(recipe, tmp_path, monkeypatch
         (tmp_path / name).write_bytes(data)
     args = build_parser().parse_args(shlex.split(recipe.to_command())[1:])
     assert recipe_of(args, ds.Studio(ROOT / "checkpoints")) == recipe
-    assert capsys.readouterr().err == ""                    # nothing had to be brought to another size
+    assert capsys.readouterr().err == ""  # nothing had to be brought to another size
 
 
 def test_an_edit_is_given_as_itself_or_as_json():
     for recipe in RECIPES:
         if recipe.edit is not None:
             assert edit_of(edit_json(recipe.edit)) == recipe.edit
-    assert Recipe.from_settings({"edit": {"name": "interpolate", "film": 4}, "seeds": (1, 2)}).edit == Interpolate(4)
+    assert Recipe.from_settings(
+        {"edit": {"name": "interpolate", "film": 4}, "seeds": (1, 2)}
+    ).edit == Interpolate(4)
 
 
 def test_flags_of_edits_clash_with_no_other():
-    names = {one.name for registry in REGISTRIES.values() for cls in registry.values() for one in fields_of(cls)}
+    names = {
+        one.name for registry in REGISTRIES.values() for cls in registry.values() for one in fields_of(cls)
+    }
     assert not names & {one.name for cls in EDITS.values() for one in fields_of(cls)}
 
 
@@ -166,10 +204,18 @@ def test_a_defaults_count_yields_where_no_seed_matters():
     assert Recipe.from_settings({"edit": FromPicture(GREY)}, base).seeds == (0, 1, 2, 3)
 
 
-@pytest.mark.parametrize("recipe, count", [(BASE, 1), (SEVERAL, 3), (replace(SEVERAL, edit=Interpolate(7)), 7),
-                                           (replace(BASE, edit=Morph(GREY, OTHER, film=9)), 9),
-                                           (BASE.continued(1, seeds=(1, 2)), 2),
-                                           (replace(SEVERAL, edit=Interpolate(7)).continued(2), 7)], ids=str)
+@pytest.mark.parametrize(
+    "recipe, count",
+    [
+        (BASE, 1),
+        (SEVERAL, 3),
+        (replace(SEVERAL, edit=Interpolate(7)), 7),
+        (replace(BASE, edit=Morph(GREY, OTHER, film=9)), 9),
+        (BASE.continued(1, seeds=(1, 2)), 2),
+        (replace(SEVERAL, edit=Interpolate(7)).continued(2), 7),
+    ],
+    ids=str,
+)
 def test_how_many_pictures_a_run_makes(recipe, count):
     assert recipe.pictures == count
 
@@ -192,43 +238,67 @@ def test_branches_of_branches_end_somewhere():
             recipe = recipe.continued(1)
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: FromPicture(), "Start from a picture: the picture is missing"),
-    (lambda: FromPicture(GREY, 0), "strength must be a finite number from 0.01 to 1, got 0"),
-    (lambda: FromPicture(3), "The picture must be a Picture, got 3"),
-    (lambda: FromPicture(Picture(np.zeros((2000, 4), np.uint8))), "4x2000 grey; a recipe carries up to 1024"),
-    (lambda: Inpaint(GREY), "the mask is missing"),
-    (lambda: Inpaint(GREY, Picture(np.full((16, 16), 255, np.uint8))), "The mask is 16x16 grey and the picture 32x32 grey. "
-                                                                       "Give a mask"),
-    (lambda: Inpaint(GREY, Picture(np.zeros((32, 32), np.uint8))), "all black, so nothing would be drawn anew"),
-    (lambda: Inpaint(GREY, Picture(np.zeros((32, 32, 3), np.uint8))), "A mask is grey, got 32x32 RGB"),
-    (lambda: Inpaint(GREY, MASK, jumps=21), "jumps must be a whole number from 1 to 20"),
-    (lambda: Morph(GREY, RGB), "begins with a picture of 32x32 grey and ends with one of 9x7 RGB"),
-    (lambda: Travel("cat"), "takes 2 to 16 stops with | between them, such as 'cat face | owl', got 'cat'"),
-    (lambda: Travel("cat | | owl"), "takes 2 to 16 stops"),
-    (lambda: Travel("a|" * 16 + "b"), "takes 2 to 16 stops"),
-    (lambda: Travel("a" * 1999 + "|b"), "more than 2,000 letters"),
-    (lambda: Recipe(seeds=(1, 2), edit=Travel("a | b")), "it takes one seed, got 2"),
-    (lambda: Interpolate(65), "film must be a whole number from 2 to 64, got 65"),
-    (lambda: Invert(GREY, source_prompt="x" * 2001), "source_prompt has more than 2,000 letters"),
-    (lambda: Recipe(edit="inpant"), "There is no edit 'inpant'.*Did you mean 'inpaint'"),
-    (lambda: Recipe(edit={"name": "picture", "pictur": "x"}), "There is no option of the edit 'picture' 'pictur'"),
-    (lambda: Recipe(edit=3), "int is not registered"),
-    (lambda: Recipe(seeds=(1, 2), edit=Invert(GREY)), "it takes one seed, got 2. Give one"),
-    (lambda: Recipe(edit=Interpolate()), "needs at least two seeds"),
-    (lambda: Recipe(branch=3), "A branch is a recipe and the state from which to go on, got 3"),
-    (lambda: Recipe(branch=Branch("m", 3)), "A branch continues a recipe, got 'm'"),
-    (lambda: Branch(BASE, -1), "Branch.at must be a whole number from 0"),
-    (lambda: Recipe(branch={"recipe": {"steps": 3}, "at": 1}), "without the key 'diffusion-studio'"),
-    (lambda: Recipe(branch={"at": 1}), "Not a valid Branch"),
-    (lambda: BASE.continued(1, model="other"), "The run to continue is one of 'fashion-mnist', and the rest was asked of "
-                                               "'other'"),
-    (lambda: BASE.continued(1, edit=FromPicture(GREY)), "begins with that one's state. Leave the edit out"),
-    (lambda: BASE.continued(1, edit=Inpaint(GREY, MASK, strength=0.5)), "in-painting with strength 1"),
-    (lambda: SEVERAL.continued(1, seeds=(1, 2)), "has 3 pictures, and 2 other seeds were given"),
-    (lambda: replace(SEVERAL, edit=Interpolate(3)).continued(1, seeds=(1, 2, 3)), "has 3 pictures, and 3 other seeds were "
-                                                                                  "given"),
-])
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: FromPicture(), "Start from a picture: the picture is missing"),
+        (lambda: FromPicture(GREY, 0), "strength must be a finite number from 0.01 to 1, got 0"),
+        (lambda: FromPicture(3), "The picture must be a Picture, got 3"),
+        (
+            lambda: FromPicture(Picture(np.zeros((2000, 4), np.uint8))),
+            "4x2000 grey; a recipe carries up to 1024",
+        ),
+        (lambda: Inpaint(GREY), "the mask is missing"),
+        (
+            lambda: Inpaint(GREY, Picture(np.full((16, 16), 255, np.uint8))),
+            "The mask is 16x16 grey and the picture 32x32 grey. Give a mask",
+        ),
+        (
+            lambda: Inpaint(GREY, Picture(np.zeros((32, 32), np.uint8))),
+            "all black, so nothing would be drawn anew",
+        ),
+        (lambda: Inpaint(GREY, Picture(np.zeros((32, 32, 3), np.uint8))), "A mask is grey, got 32x32 RGB"),
+        (lambda: Inpaint(GREY, MASK, jumps=21), "jumps must be a whole number from 1 to 20"),
+        (lambda: Morph(GREY, RGB), "begins with a picture of 32x32 grey and ends with one of 9x7 RGB"),
+        (
+            lambda: Travel("cat"),
+            "takes 2 to 16 stops with | between them, such as 'cat face | owl', got 'cat'",
+        ),
+        (lambda: Travel("cat | | owl"), "takes 2 to 16 stops"),
+        (lambda: Travel("a|" * 16 + "b"), "takes 2 to 16 stops"),
+        (lambda: Travel("a" * 1999 + "|b"), "more than 2,000 letters"),
+        (lambda: Recipe(seeds=(1, 2), edit=Travel("a | b")), "it takes one seed, got 2"),
+        (lambda: Interpolate(65), "film must be a whole number from 2 to 64, got 65"),
+        (lambda: Invert(GREY, source_prompt="x" * 2001), "source_prompt has more than 2,000 letters"),
+        (lambda: Recipe(edit="inpant"), "There is no edit 'inpant'.*Did you mean 'inpaint'"),
+        (
+            lambda: Recipe(edit={"name": "picture", "pictur": "x"}),
+            "There is no option of the edit 'picture' 'pictur'",
+        ),
+        (lambda: Recipe(edit=3), "int is not registered"),
+        (lambda: Recipe(seeds=(1, 2), edit=Invert(GREY)), "it takes one seed, got 2. Give one"),
+        (lambda: Recipe(edit=Interpolate()), "needs at least two seeds"),
+        (lambda: Recipe(branch=3), "A branch is a recipe and the state from which to go on, got 3"),
+        (lambda: Recipe(branch=Branch("m", 3)), "A branch continues a recipe, got 'm'"),
+        (lambda: Branch(BASE, -1), "Branch.at must be a whole number from 0"),
+        (lambda: Recipe(branch={"recipe": {"steps": 3}, "at": 1}), "without the key 'diffusion-studio'"),
+        (lambda: Recipe(branch={"at": 1}), "Not a valid Branch"),
+        (
+            lambda: BASE.continued(1, model="other"),
+            "The run to continue is one of 'fashion-mnist', and the rest was asked of 'other'",
+        ),
+        (
+            lambda: BASE.continued(1, edit=FromPicture(GREY)),
+            "begins with that one's state. Leave the edit out",
+        ),
+        (lambda: BASE.continued(1, edit=Inpaint(GREY, MASK, strength=0.5)), "in-painting with strength 1"),
+        (lambda: SEVERAL.continued(1, seeds=(1, 2)), "has 3 pictures, and 2 other seeds were given"),
+        (
+            lambda: replace(SEVERAL, edit=Interpolate(3)).continued(1, seeds=(1, 2, 3)),
+            "has 3 pictures, and 3 other seeds were given",
+        ),
+    ],
+)
 def test_edits_that_cannot_be(make, message):
     with pytest.raises(OptionError, match=message):
         make()

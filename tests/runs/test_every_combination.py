@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import diffusion_studio as ds
-from diffusion_studio.runs import generate
 from diffusion_studio.diffusion.levels import Levels
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.prediction import PARAMETRIZATIONS, reading
@@ -16,6 +15,7 @@ from diffusion_studio.diffusion.samplers import SAMPLERS, Adaptive
 from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.diffusion.schedule import FlowMatching, Linear, VarianceExploding
 from diffusion_studio.diffusion.spacing import SPACINGS, Sections, Timesteps, path
+from diffusion_studio.runs import generate
 
 T = 12
 LENGTHS = (1, 2, 7, T)
@@ -55,7 +55,10 @@ def test_it_is_finite_and_of_the_right_length(name, parametrization):
             start = math.hypot(levels[0].alpha, levels[0].sigma) * noise(0)
             states = list(sample(sampler_of(name), denoise, start, levels, drawn.__getitem__))
             assert [state.level for state in states] == list(levels) and len(states) == steps + 1
-            assert all(one.isfinite().all() for state in states for one in (state.x, state.x0, state.eps)), (spacing, steps)
+            assert all(one.isfinite().all() for state in states for one in (state.x, state.x0, state.eps)), (
+                spacing,
+                steps,
+            )
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +69,11 @@ def single(tiny_model):
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_the_same_seed_is_the_same_picture_alone_in_five_and_in_two_and_three(single, name):
     """The noise bit for bit; the picture within 1e-4, as a network sums otherwise in another batch."""
+
     def finished(*seeds: int) -> torch.Tensor:
-        recipe = ds.Recipe(model="tiny", label="Cat", seeds=seeds, steps=7, guidance=2.0, sampler=sampler_of(name))
+        recipe = ds.Recipe(
+            model="tiny", label="Cat", seeds=seeds, steps=7, guidance=2.0, sampler=sampler_of(name)
+        )
         made = generate.plan(single, recipe)
         *_, last = sample(recipe.sampler, made.denoise, made.start(), made.levels, made.noise)
         return last.x
@@ -78,6 +84,8 @@ def test_the_same_seed_is_the_same_picture_alone_in_five_and_in_two_and_three(si
     assert (five[3:4] - finished(14)).abs().max() < 1e-4
     whole = Noise((11, 12, 13, 14, 15), (1, 8, 8))
     for index in (0, 3):
-        assert torch.equal(whole(index), torch.cat([Noise((11, 12), (1, 8, 8))(index),
-                                                    Noise((13, 14, 15), (1, 8, 8))(index)]))
+        assert torch.equal(
+            whole(index),
+            torch.cat([Noise((11, 12), (1, 8, 8))(index), Noise((13, 14, 15), (1, 8, 8))(index)]),
+        )
         assert torch.equal(whole(index)[3:4], Noise((14,), (1, 8, 8))(index))

@@ -8,13 +8,13 @@ import torch
 
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
-from diffusion_studio.runs import generate
 from diffusion_studio.cli import main
 from diffusion_studio.diffusion.guidance import classifier_free
 from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.errors import OptionError
 from diffusion_studio.imaging.arrays import from_uint8
 from diffusion_studio.imaging.picture import Picture
+from diffusion_studio.runs import generate
 
 LEVEL = Linear(timesteps=100).level(40.5)
 F64 = torch.float64
@@ -57,10 +57,15 @@ def test_guidance_keeps_the_picture_on_both_sides(tiny_model):
     assert (guided.eps - by_hand).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("low_res, message", [
-    (None, "tiny enlarges a picture of 4x4, so it needs one: give low_res"),
-    (torch.zeros(1, 1, 5, 5), r"enlarges pictures \(N, 1, 4, 4\), got \(1, 1, 5, 5\)"),
-    (torch.zeros(1, 3, 4, 4), r"got \(1, 3, 4, 4\)"), (torch.zeros(1, 4, 4), r"got \(1, 4, 4\)")])
+@pytest.mark.parametrize(
+    "low_res, message",
+    [
+        (None, "tiny enlarges a picture of 4x4, so it needs one: give low_res"),
+        (torch.zeros(1, 1, 5, 5), r"enlarges pictures \(N, 1, 4, 4\), got \(1, 1, 5, 5\)"),
+        (torch.zeros(1, 3, 4, 4), r"got \(1, 3, 4, 4\)"),
+        (torch.zeros(1, 4, 4), r"got \(1, 4, 4\)"),
+    ],
+)
 def test_what_does_not_fit(tiny_model, low_res, message):
     with pytest.raises(OptionError, match=message):
         enlarger(tiny_model).denoiser("Dog", low_res=low_res)
@@ -76,7 +81,9 @@ def test_a_count_that_does_not_fit_and_a_model_that_takes_none(tiny_model):
 def test_the_spec_says_it_and_the_network_must_agree(tiny_spec):
     spec = tiny_spec(network={"in_channels": 2}, channels=1, low_res=4)
     assert ds.ModelSpec.from_json(spec.to_json()) == spec
-    with pytest.raises(OptionError, match="with a 4x4 picture to enlarge, takes 2 and gives 1 channels; this one takes 1"):
+    with pytest.raises(
+        OptionError, match="with a 4x4 picture to enlarge, takes 2 and gives 1 channels; this one takes 1"
+    ):
         tiny_spec(low_res=4)
     with pytest.raises(OptionError, match="takes 1 and gives 1 channels; this one takes 2"):
         tiny_spec(network={"in_channels": 2}, channels=1)
@@ -92,15 +99,20 @@ def small_picture(size=4, channels=1):
 def test_a_recipe_carries_the_picture(tiny_model):
     """Through JSON and the command's files, and to the network on both sides of guidance."""
     recipe = ds.Recipe(model="tiny", label="Dog", steps=3, guidance=2.0, clip=False, low_res=small_picture())
-    assert ds.Recipe.from_json(recipe.to_json()) == recipe != ds.Recipe(model="tiny", label="Dog", steps=3, guidance=2.0,
-                                                                        clip=False)
-    (name, content), = recipe.files().items()
+    assert (
+        ds.Recipe.from_json(recipe.to_json())
+        == recipe
+        != ds.Recipe(model="tiny", label="Dog", steps=3, guidance=2.0, clip=False)
+    )
+    ((name, content),) = recipe.files().items()
     assert f"--low-res {name}" in recipe.to_command() and content == recipe.low_res.png()
     model = enlarger(tiny_model)
     small = from_uint8(recipe.low_res.pixels[None].copy()).double()
     made = generate.plan(model, recipe)
     x = drawn(1, 1, 8, 8)
-    wanted = classifier_free(model.denoiser("Dog", low_res=small), model.denoiser(low_res=small), 2.0)(x, LEVEL)
+    wanted = classifier_free(model.denoiser("Dog", low_res=small), model.denoiser(low_res=small), 2.0)(
+        x, LEVEL
+    )
     assert (made.denoise(x, LEVEL).x0 - wanted.x0).abs().max() < 1e-6
     frames = list(generate.stream(model, recipe))
     assert len(frames) == 4 and frames[-1].x.shape == (1, 8, 8, 1)
@@ -110,11 +122,19 @@ def test_a_picture_of_another_size_or_colour_is_brought_to_the_models(tiny_model
     model, large = enlarger(tiny_model), small_picture(9, 3)
     x = drawn(1, 1, 8, 8)
     wanted = generate.plan(model, ds.Recipe(label="Dog", low_res=large.fitted(4, 1))).denoise(x, LEVEL).x0
-    assert torch.equal(generate.plan(model, ds.Recipe(label="Dog", low_res=large)).denoise(x, LEVEL).x0, wanted)
+    assert torch.equal(
+        generate.plan(model, ds.Recipe(label="Dog", low_res=large)).denoise(x, LEVEL).x0, wanted
+    )
 
 
-@pytest.mark.parametrize("low_res, message", [(7, "low_res must be a Picture, got 7"), ("x", "a PNG file in base64"),
-                                              (Picture(np.zeros((2000, 4), np.uint8)), "carries up to 1024 pixels a side")])
+@pytest.mark.parametrize(
+    "low_res, message",
+    [
+        (7, "low_res must be a Picture, got 7"),
+        ("x", "a PNG file in base64"),
+        (Picture(np.zeros((2000, 4), np.uint8)), "carries up to 1024 pixels a side"),
+    ],
+)
 def test_what_is_no_picture_to_enlarge(low_res, message):
     with pytest.raises(OptionError, match=message):
         ds.Recipe(low_res=low_res)
@@ -131,8 +151,21 @@ def test_the_command_line_takes_a_file(tiny_model, tmp_path, capsys):
     model = enlarger(tiny_model, dtype=torch.float32)
     checkpoint.write(tmp_path / "big.safetensors", model.spec, model.network.state_dict(), torch.float32)
     (tmp_path / "in.png").write_bytes(small_picture(9, 3).png())
-    words = ["generate", "--model", str(tmp_path / "big.safetensors"), "--label", "Dog", "--steps", "2", "--low-res",
-             str(tmp_path / "in.png"), "--out", str(tmp_path / "out.png"), "--checkpoints", str(tmp_path)]
+    words = [
+        "generate",
+        "--model",
+        str(tmp_path / "big.safetensors"),
+        "--label",
+        "Dog",
+        "--steps",
+        "2",
+        "--low-res",
+        str(tmp_path / "in.png"),
+        "--out",
+        str(tmp_path / "out.png"),
+        "--checkpoints",
+        str(tmp_path),
+    ]
     assert main(words) == 0 and "in.png is 9x9 RGB, scaled and cropped to 4x4 grey" in capsys.readouterr().err
     assert ds.Recipe.from_file(tmp_path / "out.png").low_res == small_picture(9, 3).fitted(4, 1)
     assert main([*words[:7], "--out", str(tmp_path / "b.png"), "--checkpoints", str(tmp_path)]) == 2
@@ -180,7 +213,7 @@ def test_disturbance_is_each_pictures_own_whatever_the_batch():
     whole, part = LowRes(config)(x0, 100), LowRes(config)(x0[:20], 130)
     assert torch.equal(whole[30:50], part)
     spread = whole.flatten(1).std(1)
-    assert spread.min() < 0.05 and 0.2 < spread.max() < 0.6          # strengths from nothing to the most
+    assert spread.min() < 0.05 and 0.2 < spread.max() < 0.6  # strengths from nothing to the most
 
 
 def test_training_makes_a_model_that_enlarges(tmp_path):
@@ -188,9 +221,21 @@ def test_training_makes_a_model_that_enlarges(tmp_path):
     rng = np.random.default_rng(0)
     tones = rng.integers(0, 256, (64, 1, 1, 1)) * np.ones((1, 8, 8, 1))
     np.savez(tmp_path / "tones.npz", images=tones.astype(np.uint8))
-    config = ds.TrainConfig(data=str(tmp_path / "tones.npz"), size=8, low_res=2, channels=16, multipliers="1,1",
-                            attention="",
-                            images=6400, batch=32, warmup=10, lr=2e-3, ema=0.9, parametrization="x0", low_res_noise=0.05)
+    config = ds.TrainConfig(
+        data=str(tmp_path / "tones.npz"),
+        size=8,
+        low_res=2,
+        channels=16,
+        multipliers="1,1",
+        attention="",
+        images=6400,
+        batch=32,
+        warmup=10,
+        lr=2e-3,
+        ema=0.9,
+        parametrization="x0",
+        low_res_noise=0.05,
+    )
     steps = list(ds.train(config, tmp_path / "run", sample_every=6400))
     model = ds.load(tmp_path / "run", "cpu", "fp32")
     assert model.spec.low_res == 2 and model.spec.network.in_channels == 2 and steps[-1].loss < 0.1
@@ -206,10 +251,14 @@ def test_training_makes_a_model_that_enlarges(tmp_path):
     assert seen.spec.low_res == 2
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"low_res": 32}, "low_res 32 must be below the size of the pictures, 32"),
-    ({"low_res": 8, "kind": "classifier"}, "is for denoisers; the kind is classifier"),
-    ({"low_res_noise": 0.1}, "are of the picture to enlarge, and there is none")])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"low_res": 32}, "low_res 32 must be below the size of the pictures, 32"),
+        ({"low_res": 8, "kind": "classifier"}, "is for denoisers; the kind is classifier"),
+        ({"low_res_noise": 0.1}, "are of the picture to enlarge, and there is none"),
+    ],
+)
 def test_settings_of_training_that_do_not_fit(changes, message):
     with pytest.raises(OptionError, match=message):
         ds.TrainConfig(**changes)

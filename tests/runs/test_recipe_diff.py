@@ -14,20 +14,38 @@ RECIPE = ds.Recipe(model="fashion-mnist", label="Bag", seeds=(0, 1), steps=10)
 
 def differing(one: ds.Recipe, other: ds.Recipe) -> dict[str, tuple]:
     mine, yours = about(one), about(other)
-    return {name: (mine.get(name), yours.get(name)) for name in {*mine, *yours} if mine.get(name) != yours.get(name)}
+    return {
+        name: (mine.get(name), yours.get(name))
+        for name in {*mine, *yours}
+        if mine.get(name) != yours.get(name)
+    }
 
 
-@pytest.mark.parametrize("changes, expected", [
-    ({}, {}),
-    ({"steps": 25, "guidance": 3.0}, {"steps": (10, 25), "guidance": (1.0, 3.0)}),
-    ({"label": None}, {"label": ("Bag", None)}),
-    ({"sampler": ds.DDIM(eta=0.5)}, {"sampler eta": (0.0, 0.5)}),
-    ({"sampler": ds.DDPM()}, {"sampler": ("ddim", "ddpm"), "sampler eta": (0.0, None), "sampler variance": (None, "small"),
-                              "sampler interpolation": (None, 0.5), "sampler learned_above": (None, 0.0)}),
-    ({"spacing": "karras"}, {"spacing": ("trailing", "karras"), "spacing rho": (None, 7.0)}),
-    ({"seeds": (0, 2)}, {"seeds": ("0, 1", "0, 2")}),
-    ({"change": {"step": 4, "label": "Coat"}}, {"change step": (None, 4), "change label": (None, "Coat")}),
-])
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({}, {}),
+        ({"steps": 25, "guidance": 3.0}, {"steps": (10, 25), "guidance": (1.0, 3.0)}),
+        ({"label": None}, {"label": ("Bag", None)}),
+        ({"sampler": ds.DDIM(eta=0.5)}, {"sampler eta": (0.0, 0.5)}),
+        (
+            {"sampler": ds.DDPM()},
+            {
+                "sampler": ("ddim", "ddpm"),
+                "sampler eta": (0.0, None),
+                "sampler variance": (None, "small"),
+                "sampler interpolation": (None, 0.5),
+                "sampler learned_above": (None, 0.0),
+            },
+        ),
+        ({"spacing": "karras"}, {"spacing": ("trailing", "karras"), "spacing rho": (None, 7.0)}),
+        ({"seeds": (0, 2)}, {"seeds": ("0, 1", "0, 2")}),
+        (
+            {"change": {"step": 4, "label": "Coat"}},
+            {"change step": (None, 4), "change label": (None, "Coat")},
+        ),
+    ],
+)
 def test_what_differs_is_named(changes, expected):
     assert differing(RECIPE, replace(RECIPE, **changes)) == expected
 
@@ -39,10 +57,17 @@ def test_a_branch_is_known_by_its_step_and_long_texts_are_cut():
     assert all(isinstance(value, (str, int, float)) for value in about(branch).values())
 
 
-@pytest.mark.parametrize("changes, expected", [
-    ({}, ((), ())), ({"steps": 25, "label": None}, (("label Bag", "steps 10"), ("label none", "steps 25"))),
-    ({"sampler": ds.DDPM()}, (("sampler ddim",), ("sampler ddpm",))),
-    ({"sampler": ds.DDIM(eta=0.5), "prompt": "x"}, (("sampler eta 0.0", "prompt none"), ("sampler eta 0.5", "prompt x"))),
-])
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({}, ((), ())),
+        ({"steps": 25, "label": None}, (("label Bag", "steps 10"), ("label none", "steps 25"))),
+        ({"sampler": ds.DDPM()}, (("sampler ddim",), ("sampler ddpm",))),
+        (
+            {"sampler": ds.DDIM(eta=0.5), "prompt": "x"},
+            (("sampler eta 0.0", "prompt none"), ("sampler eta 0.5", "prompt x")),
+        ),
+    ],
+)
 def test_the_captions_of_two_runs(changes, expected):
     assert tuple(map(set, differences(RECIPE, replace(RECIPE, **changes)))) == tuple(map(set, expected))

@@ -35,9 +35,16 @@ def test_learning_rate_without_warmup_or_cooldown():
     assert {config.learning_rate(seen) for seen in range(0, 100, 10)} == {0.25}
 
 
-@pytest.mark.parametrize("schedule, parametrization, draws, sampler", [
-    ("linear", "eps", "uniform", None), ("jsd", "v", "uniform", None), ("vp", "eps", "uniform", None),
-    ("edm", "edm", "log-normal", "heun"), ("flow", "flow", "logit-normal", "euler")])
+@pytest.mark.parametrize(
+    "schedule, parametrization, draws, sampler",
+    [
+        ("linear", "eps", "uniform", None),
+        ("jsd", "v", "uniform", None),
+        ("vp", "eps", "uniform", None),
+        ("edm", "edm", "log-normal", "heun"),
+        ("flow", "flow", "logit-normal", "euler"),
+    ],
+)
 def test_what_suits_a_schedule_follows_from_it(config, schedule, parametrization, draws, sampler):
     given = config(schedule=schedule)
     assert (given.predicts, given.draws) == (parametrization, draws)
@@ -49,37 +56,76 @@ def test_what_suits_a_schedule_follows_from_it(config, schedule, parametrization
 
 
 def test_configuration_round_trip(config):
-    for one in (TrainConfig(), config(), config(schedule="edm", draw_mean=-1.0, draw_std=1.5),
-                config(schedule="cosine", resample="residual", parametrization="v")):
+    for one in (
+        TrainConfig(),
+        config(),
+        config(schedule="edm", draw_mean=-1.0, draw_std=1.5),
+        config(schedule="cosine", resample="residual", parametrization="v"),
+    ):
         assert TrainConfig.from_json(one.to_json()) == one
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"multipliers": "1,two"}, "multipliers must be numbers with commas between them, such as 1,2,2; got '1,two'"),
-    ({"multipliers": "1,nan"}, "multipliers must be numbers"), ({"multipliers": "inf"}, "multipliers must be numbers"),
-    ({"attention": "4.5"}, "attention must be numbers"),
-    ({"attention": "5"}, "attention at size 5 is not possible: the network's levels have the sizes 8, 4"),
-    ({"patch": 2, "attention": "8"}, "attention at size 8 is not possible: the network's levels have the sizes 4, 2"),
-    ({"size": 9}, "size must be a multiple of 2 for this network's levels and patches, got 9"),
-    ({"size": 10, "patch": 2, "attention": ""}, "size must be a multiple of 4 for this network's levels and patches, got 10"),
-    ({"patch": 2, "attention": "", "kind": "classifier"}, "A classifier reads single pixels; patch is 2. Leave it out."),
-    ({"batch": 0}, "TrainConfig.batch must be"), ({"lr": 2}, "TrainConfig.lr must be a finite number"),
-    ({"schedule": "sine"}, "There is no TrainConfig.schedule 'sine'. Choose one of: linear, cosine"),
-    ({"schedule": "jsd", "parametrization": "eps"},
-     "The schedule jsd ends in pure noise, where eps says nothing of the picture. "
-     "Choose the parametrization v"),
-    ({"schedule": "flow", "parametrization": "eps"}, "The schedule flow ends in pure noise, where eps says nothing"),
-    ({"schedule": "vp", "parametrization": "mean"},
-     "The parametrization mean needs timesteps, and the schedule vp has continuous"),
-    ({"schedule": "edm", "objective": "hybrid", "draw_t": "loss"}, "The draw_t loss, objective hybrid needs timesteps"),
-    ({"schedule": "edm", "kind": "classifier"}, "A classifier takes noisy pictures of bounded scale"),
-    ({"draw_mean": 0.5}, "draw_mean and draw_std are of log-normal or logit-normal draws; here draw_t is uniform. Leave"),
-    ({"weighting": "edm", "min_snr": 5}, "min_snr and the weighting edm are two weights for the same error. Choose one"),
-    ({"weighting": "edm", "objective": "vlb"},
-     "min_snr and weighting weigh the squared error, and the objective vlb has none"),
-    ({"label_dropout": 1.5}, "TrainConfig.label_dropout must be"),
-    ({"precision": "int8"}, "There is no TrainConfig.precision"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"multipliers": "1,two"},
+            "multipliers must be numbers with commas between them, such as 1,2,2; got '1,two'",
+        ),
+        ({"multipliers": "1,nan"}, "multipliers must be numbers"),
+        ({"multipliers": "inf"}, "multipliers must be numbers"),
+        ({"attention": "4.5"}, "attention must be numbers"),
+        ({"attention": "5"}, "attention at size 5 is not possible: the network's levels have the sizes 8, 4"),
+        (
+            {"patch": 2, "attention": "8"},
+            "attention at size 8 is not possible: the network's levels have the sizes 4, 2",
+        ),
+        ({"size": 9}, "size must be a multiple of 2 for this network's levels and patches, got 9"),
+        (
+            {"size": 10, "patch": 2, "attention": ""},
+            "size must be a multiple of 4 for this network's levels and patches, got 10",
+        ),
+        (
+            {"patch": 2, "attention": "", "kind": "classifier"},
+            "A classifier reads single pixels; patch is 2. Leave it out.",
+        ),
+        ({"batch": 0}, "TrainConfig.batch must be"),
+        ({"lr": 2}, "TrainConfig.lr must be a finite number"),
+        ({"schedule": "sine"}, "There is no TrainConfig.schedule 'sine'. Choose one of: linear, cosine"),
+        (
+            {"schedule": "jsd", "parametrization": "eps"},
+            "The schedule jsd ends in pure noise, where eps says nothing of the picture. "
+            "Choose the parametrization v",
+        ),
+        (
+            {"schedule": "flow", "parametrization": "eps"},
+            "The schedule flow ends in pure noise, where eps says nothing",
+        ),
+        (
+            {"schedule": "vp", "parametrization": "mean"},
+            "The parametrization mean needs timesteps, and the schedule vp has continuous",
+        ),
+        (
+            {"schedule": "edm", "objective": "hybrid", "draw_t": "loss"},
+            "The draw_t loss, objective hybrid needs timesteps",
+        ),
+        ({"schedule": "edm", "kind": "classifier"}, "A classifier takes noisy pictures of bounded scale"),
+        (
+            {"draw_mean": 0.5},
+            "draw_mean and draw_std are of log-normal or logit-normal draws; here draw_t is uniform. Leave",
+        ),
+        (
+            {"weighting": "edm", "min_snr": 5},
+            "min_snr and the weighting edm are two weights for the same error. Choose one",
+        ),
+        (
+            {"weighting": "edm", "objective": "vlb"},
+            "min_snr and weighting weigh the squared error, and the objective vlb has none",
+        ),
+        ({"label_dropout": 1.5}, "TrainConfig.label_dropout must be"),
+        ({"precision": "int8"}, "There is no TrainConfig.precision"),
+    ],
+)
 def test_configurations_that_cannot_be(config, changes, message):
     with pytest.raises(OptionError, match=message):
         config(**changes)
@@ -96,7 +142,11 @@ def test_the_command_names_what_differs_and_survives_a_shell(config):
     words = shlex.split(given.command("runs/a b"))
     assert words[:2] == ["diffusion-studio", "train"] and words[-2:] == ["--out", "runs/a b"]
     flags = dict(zip(words[2:-2:2], words[3:-2:2], strict=True))
-    assert flags["--data"] == "my pictures/a'b.npz" and flags["--schedule"] == "cosine" and flags["--norm-groups"] == "4"
+    assert (
+        flags["--data"] == "my pictures/a'b.npz"
+        and flags["--schedule"] == "cosine"
+        and flags["--norm-groups"] == "4"
+    )
     assert "--blocks" not in flags
     back = {name[2:].replace("-", "_"): value for name, value in flags.items()}
     kinds = {f.name: type(f.default) for f in ds.options.fields_of(TrainConfig)}
@@ -110,7 +160,12 @@ def test_the_network_that_a_configuration_makes(config):
     assert network.null_class and network.widths == (8, 16) and network.attention_levels == (1,)
     assert config().network(1, None).null_class is False
     patched = config(patch=2, attention="2", objective="hybrid").network(3, 5)
-    assert (patched.patch, patched.attention_levels, patched.in_channels, patched.out_channels) == (2, (1,), 3, 6)
+    assert (patched.patch, patched.attention_levels, patched.in_channels, patched.out_channels) == (
+        2,
+        (1,),
+        3,
+        6,
+    )
     assert config(schedule="cosine", timesteps=7).noise_schedule() == Cosine(timesteps=7)
 
 
@@ -122,7 +177,9 @@ def posterior_mean(schedule, t, clean, noisy):
     betas = schedule.betas()
     bar = np.cumprod(1 - betas)
     before = bar[t - 1] if t else 1.0
-    return (math.sqrt(before) * betas[t] * clean + math.sqrt(1 - betas[t]) * (1 - before) * noisy) / (1 - bar[t])
+    return (math.sqrt(before) * betas[t] * clean + math.sqrt(1 - betas[t]) * (1 - before) * noisy) / (
+        1 - bar[t]
+    )
 
 
 @pytest.mark.parametrize("parametrization", ["eps", "x0", "v", "mean"])
@@ -140,7 +197,7 @@ def test_the_loss_is_the_papers(parametrization):
         return 0.3 * x + 0.1
 
     loss = objective(network, x0, torch.tensor([0, 1, 2, 0]), draw)
-    (x, t, label), = asked
+    ((x, t, label),) = asked
     assert t.tolist() == [0, 7, 30, 49] and label.tolist() == [0, 3, 2, 3]
     total = 0.0
     for k in range(4):
@@ -148,8 +205,12 @@ def test_the_loss_is_the_papers(parametrization):
         clean, noise = x0[k].double(), eps[k].double()
         noisy = level.alpha * clean + level.sigma * noise
         assert (x[k] - noisy).abs().max() < 1e-6
-        target = {"eps": noise, "x0": clean, "v": level.alpha * noise - level.sigma * clean,
-                  "mean": posterior_mean(schedule, int(t[k]), clean, noisy)}[parametrization]
+        target = {
+            "eps": noise,
+            "x0": clean,
+            "v": level.alpha * noise - level.sigma * clean,
+            "mean": posterior_mean(schedule, int(t[k]), clean, noisy),
+        }[parametrization]
         total += (0.3 * noisy + 0.1 - target).square().sum().item()
     assert loss.item() == pytest.approx(total / (4 * 64), rel=1e-5)
 
@@ -170,7 +231,7 @@ def test_draws_are_repeatable_uniform_and_drop_their_share():
     a, b = (some_draw(x0, 10, 0.1, seed=5) for _ in range(2))
     assert torch.equal(a.t, b.t) and torch.equal(a.eps, b.eps) and torch.equal(a.drop, b.drop)
     counts = torch.bincount(a.t, minlength=10)
-    assert len(counts) == 10 and (counts - 2000).abs().max() < 5 * math.sqrt(1800)      # binomial, 5 sigma
+    assert len(counts) == 10 and (counts - 2000).abs().max() < 5 * math.sqrt(1800)  # binomial, 5 sigma
     assert abs(a.drop.float().mean() - 0.1) < 5 * math.sqrt(0.09 / 20_000)
     assert abs(a.eps.mean()) < 5 / math.sqrt(20_000)
 
@@ -180,8 +241,12 @@ def test_labels_are_never_dropped_without_a_null_class():
     draw = some_draw(torch.zeros(4, 1, 8, 8), 10, 1.0)
     assert draw.drop.all()
     seen = []
-    objective(lambda x, t, label: seen.append(label.tolist()) or x, torch.zeros(4, 1, 8, 8), torch.tensor([0, 1, 2, 0]),
-              draw)
+    objective(
+        lambda x, t, label: seen.append(label.tolist()) or x,
+        torch.zeros(4, 1, 8, 8),
+        torch.tensor([0, 1, 2, 0]),
+        draw,
+    )
     assert seen == [[0, 1, 2, 0]]
 
 

@@ -107,8 +107,9 @@ def test_a_run_by_an_earlier_version_is_held_to_its_model_s_labels(begun, classe
 def test_a_damaged_file_says_what_to_do(begun, finish):
     given, run = begun
     (run / "data.json").write_text('{"labels": [1]}')
-    with pytest.raises(CheckpointError, match="data.json is damaged .* Delete it to resume without "
-                                              "comparing"):
+    with pytest.raises(
+        CheckpointError, match="data.json is damaged .* Delete it to resume without comparing"
+    ):
         finish(given, run, resume=True)
 
 
@@ -168,9 +169,10 @@ def test_training_begins_with_one_line_of_what_it_read(classes, tmp_path, capfd)
     shades = len(
         np.unique([np.asarray(Image.open(path)) for name in "ac" for path in (classes / name).glob("*.png")])
     )
-    assert told.err.splitlines()[0] == (f"Read classes: 4 pictures of 8x8, grey, {shades} shades; 2 labels: "
-                                        "a 2, c 2; no captions; "
-                                        "2 left out by only; left out: 1 .md file (notes.md).")
+    assert told.err.splitlines()[0] == (
+        f"Read classes: 4 pictures of 8x8, grey, {shades} shades; 2 labels: a 2, c 2; no captions; 2 left "
+        "out by only; left out: 1 .md file (notes.md)."
+    )
     assert told.out.strip() == str(tmp_path / "run" / "model.safetensors")
     assert main(["train", "--resume", str(tmp_path / "run"), "--images", "12", "--sample-every", "0"]) == 0
     assert capfd.readouterr().err.startswith("Read classes: 4 pictures of 8x8, grey")

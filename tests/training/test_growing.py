@@ -24,9 +24,13 @@ def small(config, finish, tmp_path):
 @pytest.fixture
 def grown(config, small, tmp_path):
     """Factory: the network that a run begins with."""
+
     def make(**changes):
         folder = tmp_path / f"run{len(list(tmp_path.iterdir()))}"
-        return Trainer(config(**{"size": 16, "grow_from": small, **changes}), RunFolder(folder), torch.device("cpu")).network
+        return Trainer(
+            config(**{"size": 16, "grow_from": small, **changes}), RunFolder(folder), torch.device("cpu")
+        ).network
+
     return make
 
 
@@ -34,13 +38,24 @@ def test_larger_patches_read_and_make_squares_of_pixels(small, grown):
     """On a picture of squares the grown network says what the small one does, enlarged."""
     kept = ds.load(small, device="cpu", precision="fp32").network.eval().double()
     network = grown(patch=2).eval().double()
-    x, t, label = torch.randn(3, 1, 8, 8, dtype=torch.float64), torch.tensor([1, 7, 19]), torch.tensor([0, 2, 3])
+    x, t, label = (
+        torch.randn(3, 1, 8, 8, dtype=torch.float64),
+        torch.tensor([1, 7, 19]),
+        torch.tensor([0, 2, 3]),
+    )
     with torch.no_grad():
-        made, wanted = network(F.interpolate(x, scale_factor=2), t, label), F.interpolate(kept(x, t, label), scale_factor=2)
+        made, wanted = (
+            network(F.interpolate(x, scale_factor=2), t, label),
+            F.interpolate(kept(x, t, label), scale_factor=2),
+        )
         noisy = F.interpolate(x, scale_factor=2) + torch.randn(3, 1, 16, 16, dtype=torch.float64)
-        apart = network(noisy, t, label) - network(F.interpolate(F.avg_pool2d(noisy, 2), scale_factor=2), t, label)
-    assert wanted.std() > 0.01 and (made - wanted).abs().max() < 1e-6 * wanted.std()         # means of fp32 weights are rounded
-    assert apart.abs().max() > 0.01                                 # or what a square's pixels differ by could not be learnt
+        apart = network(noisy, t, label) - network(
+            F.interpolate(F.avg_pool2d(noisy, 2), scale_factor=2), t, label
+        )
+    assert (
+        wanted.std() > 0.01 and (made - wanted).abs().max() < 1e-6 * wanted.std()
+    )  # means of fp32 weights are rounded
+    assert apart.abs().max() > 0.01  # or what a square's pixels differ by could not be learnt
 
 
 def test_more_levels_take_the_old_ones_inside(small, grown):
@@ -60,12 +75,15 @@ def test_it_begins_once(config, small, finish, tmp_path):
     assert last.seen == 32
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"size": 8}, "2 levels on patches of 1 pixels, and this run's network 2 on 1. Give it more levels"),
-    ({"multipliers": "1"}, "Give it more levels, or as many and patches that are a multiple"),
-    ({"multipliers": "3,4,5", "channels": 24}, "no level of this run's widths"),
-    ({"kind": "classifier"}, "is no U-Net that could grow, or this run has none"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"size": 8}, "2 levels on patches of 1 pixels, and this run's network 2 on 1. Give it more levels"),
+        ({"multipliers": "1"}, "Give it more levels, or as many and patches that are a multiple"),
+        ({"multipliers": "3,4,5", "channels": 24}, "no level of this run's widths"),
+        ({"kind": "classifier"}, "is no U-Net that could grow, or this run has none"),
+    ],
+)
 def test_what_cannot_grow_is_said(grown, changes, message):
     with pytest.raises(OptionError, match=message):
         grown(**{"attention": "", **changes})

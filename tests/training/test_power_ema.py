@@ -1,4 +1,6 @@
-"""Averages whose length is chosen after training, against sums written out and averages tracked from the first step."""
+"""Averages whose length is chosen after training, against sums written out and averages tracked from the
+first step.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,21 @@ from torch import nn
 
 import diffusion_studio as ds
 from diffusion_studio.errors import CheckpointError, OptionError
-from diffusion_studio.training.power_ema import PowerEMA, WIDEST, combined, fit, gamma_of, products, sigma_rel_of
+from diffusion_studio.training.power_ema import (
+    WIDEST,
+    PowerEMA,
+    combined,
+    fit,
+    gamma_of,
+    products,
+    sigma_rel_of,
+)
 
 
 def profile(steps: int, gamma: float) -> np.ndarray:
-    """The weight of each step in the average after `steps`: the integral of (gamma + 1) tau^gamma / t^(gamma + 1) over it."""
+    """The weight of each step in the average after `steps`: the integral of (gamma + 1) tau^gamma /
+    t^(gamma + 1) over it.
+    """
     ends = np.arange(steps + 1) / steps
     return np.diff(ends ** (gamma + 1))
 
@@ -28,13 +40,15 @@ def test_the_exponent_has_the_width_that_it_is_named_after(sigma_rel):
     gamma = gamma_of(sigma_rel)
     moment = [integrate.quad(lambda t: (gamma + 1) * t ** (gamma + k), 0, 1)[0] for k in (0, 1, 2)]
     assert moment[0] == pytest.approx(1, rel=1e-9)
-    assert math.sqrt(moment[2] - moment[1]**2) == pytest.approx(sigma_rel, rel=1e-6)
+    assert math.sqrt(moment[2] - moment[1] ** 2) == pytest.approx(sigma_rel, rel=1e-6)
     assert sigma_rel_of(gamma) == pytest.approx(sigma_rel, rel=1e-9)
 
 
 def test_the_papers_own_exponents():
     """Karras et al. 2024, section 3.1: gamma = 6.94 has a width of 10 % of the training, 16.97 of 5 %."""
-    assert gamma_of(0.10) == pytest.approx(6.94, abs=0.005) and gamma_of(0.05) == pytest.approx(16.97, abs=0.005)
+    assert gamma_of(0.10) == pytest.approx(6.94, abs=0.005) and gamma_of(0.05) == pytest.approx(
+        16.97, abs=0.005
+    )
 
 
 @pytest.mark.parametrize("wrong", [0.0, -0.1, 0.3, math.nan])
@@ -79,15 +93,18 @@ def test_products_of_profiles_are_their_integrals():
     found = products(times, gammas, times, gammas)
     for i in range(3):
         for j in range(3):
-            both = lambda t: math.prod((gammas[k] + 1) * t ** gammas[k] / times[k] ** (gammas[k] + 1) for k in (i, j))  # noqa: E731
+            both = lambda t: math.prod(
+                (gammas[k] + 1) * t ** gammas[k] / times[k] ** (gammas[k] + 1) for k in (i, j)
+            )
             assert found[i, j] == pytest.approx(integrate.quad(both, 0, min(times[i], times[j]))[0], rel=1e-9)
     assert (found == found.T).all()
 
 
 @pytest.mark.parametrize("wanted", [0.03, 0.07, 0.10, 0.15, 0.2])
 def test_any_length_is_made_from_snapshots_of_two(wanted):
-    """Against the average tracked directly, in float64: within what the profiles' distance allows (Cauchy and Schwarz), and
-    that distance is small, as in the paper's appendix C."""
+    """Against the average tracked directly, in float64: within what the profiles' distance allows (Cauchy
+    and Schwarz), and that distance is small, as in the paper's appendix C.
+    """
     steps, every = 2000, 100
     weights = random_walk(steps)
     at = set(range(every, steps + 1, every))
@@ -108,7 +125,7 @@ def test_any_length_is_made_from_snapshots_of_two(wanted):
 def test_the_length_of_a_snapshot_is_that_snapshot():
     factors = fit([50, 100, 50, 100], [5.0, 5.0, 9.0, 9.0], 100, 9.0)
     np.testing.assert_allclose(factors, [0, 0, 0, 1], atol=1e-6)
-    np.testing.assert_allclose(fit([40], [5.0], 100, 9.0), [1])              # from one alone, itself
+    np.testing.assert_allclose(fit([40], [5.0], 100, 9.0), [1])  # from one alone, itself
 
 
 # --- runs
@@ -120,20 +137,34 @@ RUN = {"ema_power": "0.05,0.1", "images": 160, "snapshot_every": 16, "dropout": 
 def test_a_run_keeps_snapshots_and_another_length_is_written_after_training(config, finish, tmp_path):
     out, every = tmp_path / "run", []
     run = ds.train(config(**RUN), out, device="cpu", sample_every=0, save_every=4)
-    for step in run:                                                        # the network's weights after every step
+    for step in run:  # the network's weights after every step
         if step.step > 1:
-            every.append({name.removeprefix("network."): t.double() for name, t in load_file(out / "state.safetensors").items()
-                          if name.startswith("network.")})
-    every.append({name.removeprefix("network."): t.double() for name, t in load_file(out / "state.safetensors").items()
-                  if name.startswith("network.")})
+            every.append(
+                {
+                    name.removeprefix("network."): t.double()
+                    for name, t in load_file(out / "state.safetensors").items()
+                    if name.startswith("network.")
+                }
+            )
+    every.append(
+        {
+            name.removeprefix("network."): t.double()
+            for name, t in load_file(out / "state.safetensors").items()
+            if name.startswith("network.")
+        }
+    )
     assert len(every) == 40
-    assert [path.name for path in sorted((out / "snapshots").iterdir())] == [f"{k:09d}.safetensors" for k in range(4, 40, 4)]
+    assert [path.name for path in sorted((out / "snapshots").iterdir())] == [
+        f"{k:09d}.safetensors" for k in range(4, 40, 4)
+    ]
     state = load_file(out / "state.safetensors")
 
     def differs(found, length) -> float:
         weights = profile(40, gamma_of(length))
-        return max((found[name].double() - sum(w * one[name] for w, one in zip(weights, every))).abs().max().item()
-                   for name in every[0])
+        return max(
+            (found[name].double() - sum(w * one[name] for w, one in zip(weights, every))).abs().max().item()
+            for name in every[0]
+        )
 
     for k, length in enumerate((0.05, 0.1)):
         assert differs({name: state[f"power{k}.{name}"] for name in every[0]}, length) < 1e-5
@@ -141,10 +172,12 @@ def test_a_run_keeps_snapshots_and_another_length_is_written_after_training(conf
         assert finish(config(**RUN, ema_length=length), out, resume=True) == []
         model = load_file(out / "model.safetensors")
         moved = max((every[-1][name] - every[0][name]).abs().max().item() for name in every[0])
-        assert differs(model, length) < max(0.01 * moved, 1e-3), length     # half precision in the file, and the fit
+        assert differs(model, length) < max(0.01 * moved, 1e-3), (
+            length
+        )  # half precision in the file, and the fit
         assert f"power function, relative length {length:g}" in (out / "card.md").read_text()
     assert differs(model, 0.05) > 2 * differs(model, 0.14)
-    finish(config(**RUN), out, resume=True)                                 # and back to the average by decay
+    finish(config(**RUN), out, resume=True)  # and back to the average by decay
     model = load_file(out / "model.safetensors")
     assert all(torch.equal(model[name], state[f"ema.{name}"].half()) for name in model)
 
@@ -152,12 +185,14 @@ def test_a_run_keeps_snapshots_and_another_length_is_written_after_training(conf
 def test_a_resumed_run_has_the_same_snapshots_bit_for_bit(config, finish, tmp_path):
     given = config(**RUN, ema_length=0.07)
     finish(given, tmp_path / "whole")
-    for k, stop in enumerate([4, 5, 13, None]):                             # 4: where a snapshot is due with the next step
+    for k, stop in enumerate([4, 5, 13, None]):  # 4: where a snapshot is due with the next step
         run = ds.train(given, tmp_path / "parts", device="cpu", resume=k > 0, sample_every=0)
         for step in run:
             if step.step == stop:
                 run.close()
-    names = [path.relative_to(tmp_path / "whole") for path in sorted((tmp_path / "whole").rglob("*.safetensors"))]
+    names = [
+        path.relative_to(tmp_path / "whole") for path in sorted((tmp_path / "whole").rglob("*.safetensors"))
+    ]
     assert len(names) == 2 + 9
     for name in names:
         a, b = (load_file(tmp_path / run / name) for run in ("whole", "parts"))
@@ -171,15 +206,28 @@ def test_snapshots_of_a_future_that_was_killed_are_not_used(config, finish, tmp_
     (out / "snapshots" / "note.safetensors").write_bytes(b"somebody else's")
     assert finish(config(**{**RUN, "images": 64}, ema_length=0.07), out, resume=True) == []
     (out / "snapshots" / "000000008.safetensors").write_bytes(b"broken")
-    with pytest.raises(CheckpointError, match="000000008.safetensors is damaged .*; delete it to make averages without it"):
+    with pytest.raises(
+        CheckpointError, match="000000008.safetensors is damaged .*; delete it to make averages without it"
+    ):
         finish(config(**{**RUN, "images": 64}, ema_length=0.08), out, resume=True)
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"ema_length": 0.1}, "ema_length needs snapshots of averages to be made from, and this run keeps none. Train with ema_power"),
-    ({"ema_power": "0.05,0.4"}, "ema_power must be lengths from 0.005 to 0.28, got '0.05,0.4'"),
-    ({"ema_power": "wide"}, "ema_power must be numbers with commas between them"),
-    ({"ema_power": "0.1", "ema_length": 0.5}, "TrainConfig.ema_length must be a finite number from 0 to 0.28")])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"ema_length": 0.1},
+            "ema_length needs snapshots of averages to be made from, and this run keeps none. Train with "
+            "ema_power",
+        ),
+        ({"ema_power": "0.05,0.4"}, "ema_power must be lengths from 0.005 to 0.28, got '0.05,0.4'"),
+        ({"ema_power": "wide"}, "ema_power must be numbers with commas between them"),
+        (
+            {"ema_power": "0.1", "ema_length": 0.5},
+            "TrainConfig.ema_length must be a finite number from 0 to 0.28",
+        ),
+    ],
+)
 def test_lengths_that_cannot_be(config, changes, message):
     with pytest.raises(OptionError, match=message):
         config(**changes)

@@ -26,19 +26,26 @@ from diffusion_studio.errors import CheckpointError, DataError, OptionError
 from diffusion_studio.training.config import TrainConfig
 from diffusion_studio.training.run import RunFolder
 
-KILLS = int(os.environ.get("DIFFUSION_STUDIO_KILLS", 3))        # the issue's twenty: DIFFUSION_STUDIO_KILLS=20 pytest ...
-STEPS = 6 * KILLS              # a kill comes at most 3 steps, and what 60 ms bring, after a start
+KILLS = int(
+    os.environ.get("DIFFUSION_STUDIO_KILLS", 3)
+)  # the issue's twenty: DIFFUSION_STUDIO_KILLS=20 pytest ...
+STEPS = 6 * KILLS  # a kill comes at most 3 steps, and what 60 ms bring, after a start
 
 VARIANTS = {
-    "eps": {}, "x0": {"parametrization": "x0"}, "v, min-snr": {"parametrization": "v", "min_snr": 5.0},
+    "eps": {},
+    "x0": {"parametrization": "x0"},
+    "v, min-snr": {"parametrization": "v", "min_snr": 5.0},
     "mean": {"parametrization": "mean"},
     "hybrid": {"objective": "hybrid"},
     "vlb by loss": {"objective": "vlb", "draw_t": "loss", "timesteps": 3, "images": 64},
     "parts, flips, averages": {"accumulate": 3, "flips": True, "ema_also": "0.5,0.99", "ema_export": 0.99},
     "shape, bf16": {"lr_shape": "cosine", "precision": "bf16", "channels_last": False},
     "classifier": {"kind": "classifier"},
-    "muon": {"optimizer": "muon"}, "muon, classifier": {"optimizer": "muon", "kind": "classifier", "channels_last": False},
-    "edm": {"schedule": "edm"}, "flow": {"schedule": "flow"}, "vp, edm's weights": {"schedule": "vp", "weighting": "edm"},
+    "muon": {"optimizer": "muon"},
+    "muon, classifier": {"optimizer": "muon", "kind": "classifier", "channels_last": False},
+    "edm": {"schedule": "edm"},
+    "flow": {"schedule": "flow"},
+    "vp, edm's weights": {"schedule": "vp", "weighting": "edm"},
 }
 
 
@@ -81,8 +88,11 @@ def test_the_loss_history_is_in_the_state_and_does_something(config, finish, tmp
 
 def test_a_resume_with_another_recipe_names_every_difference(config, finish, tmp_path):
     finish(config(images=4), tmp_path / "run")
-    with pytest.raises(OptionError, match=r"only images, .* and ema_length may change\. Different \(kept -> asked for\): "
-                       r"objective: 'simple' -> 'hybrid'; lr: 0\.001 -> 0\.5\. Start a new run for these"):
+    with pytest.raises(
+        OptionError,
+        match=r"only images, .* and ema_length may change\. Different \(kept -> asked for\): "
+        r"objective: 'simple' -> 'hybrid'; lr: 0\.001 -> 0\.5\. Start a new run for these",
+    ):
         finish(config(images=8, lr=0.5, objective="hybrid"), tmp_path / "run", resume=True)
     assert RunFolder(tmp_path / "run").config() == config(images=4)
 
@@ -120,8 +130,11 @@ def test_a_state_that_does_not_fit_on_the_disk(config, tmp_path, monkeypatch):
     kept = (out / "state.safetensors").read_bytes()
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 10**6, 10**6))
-    with pytest.raises(CheckpointError, match=r"run has 1\.0 MB free, and a checkpoint of this run takes .* MB\. The "
-                       r"checkpoint before it is whole; free space and go on with --resume .*run"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"run has 1\.0 MB free, and a checkpoint of this run takes .* MB\. The "
+        r"checkpoint before it is whole; free space and go on with --resume .*run",
+    ):
         next(run)
     assert (out / "state.safetensors").read_bytes() == kept
     monkeypatch.undo()
@@ -130,12 +143,16 @@ def test_a_state_that_does_not_fit_on_the_disk(config, tmp_path, monkeypatch):
     same(out, tmp_path / "whole")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, where every write says that the disk is full")
+@pytest.mark.skipif(
+    not os.path.exists("/dev/full"), reason="needs /dev/full, where every write says that the disk is full"
+)
 def test_a_log_on_a_full_disk(config, finish, tmp_path):
     folder = RunFolder(tmp_path / "run")
     folder.create(config())
     folder.log_path.symlink_to("/dev/full")
-    with pytest.raises(DataError, match="log.csv cannot be written .No space left on device.. The last checkpoint is in"):
+    with pytest.raises(
+        DataError, match="log.csv cannot be written .No space left on device.. The last checkpoint is in"
+    ):
         folder.log(step=1, seen=1, loss=1.0, lr=1.0, rate=1.0)
 
 
@@ -147,8 +164,13 @@ def small_disk(tmp_path):
     def make(size: str):
         place = tmp_path / "disk"
         place.mkdir()
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True) \
-            if shutil.which("mount") else None
+        done = (
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True
+            )
+            if shutil.which("mount")
+            else None
+        )
         if done is None or done.returncode:
             pytest.skip("needs to be allowed to mount a tmpfs")
         mounted.append(place)
@@ -168,13 +190,18 @@ def test_a_disk_with_one_megabyte_left_is_told_before_any_work(config, small_dis
     assert list(disk.iterdir()) == []
 
 
-def test_a_disk_that_fills_up_keeps_the_last_checkpoint_and_the_run_goes_on(config, finish, small_disk, tmp_path):
+def test_a_disk_that_fills_up_keeps_the_last_checkpoint_and_the_run_goes_on(
+    config, finish, small_disk, tmp_path
+):
     given, out = config(), small_disk("4m") / "run"
     run = ds.train(given, out, device="cpu", sample_every=0, save_every=4)
-    next(run), next(run)                                                    # one checkpoint is there
+    next(run), next(run)  # one checkpoint is there
     before = {path.name: path.read_bytes() for path in out.glob("*.safetensors")}
     (out.parent / "filler").write_bytes(bytes(shutil.disk_usage(out).free - 10**6))
-    with pytest.raises(CheckpointError, match="has 1.0 MB free, .* The checkpoint before it is whole; free space and go on with"):
+    with pytest.raises(
+        CheckpointError,
+        match="has 1.0 MB free, .* The checkpoint before it is whole; free space and go on with",
+    ):
         next(run)
     assert {path.name: path.read_bytes() for path in out.glob("*.safetensors")} == before
     assert not list(out.rglob("*.partial")) and ds.load(out, "cpu").spec.provenance["images_seen"] == 4
@@ -188,7 +215,9 @@ def test_a_disk_that_fills_up_keeps_the_last_checkpoint_and_the_run_goes_on(conf
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
 def test_a_write_that_breaks_off_keeps_the_last_checkpoint(config, finish, tmp_path):
-    """No file may grow beyond 100 kB any more: the system ends the write in the middle, as it does on a full disk."""
+    """No file may grow beyond 100 kB any more: the system ends the write in the middle, as it does on a
+    full disk.
+    """
     import resource
 
     given, out = config(), tmp_path / "run"
@@ -197,9 +226,13 @@ def test_a_write_that_breaks_off_keeps_the_last_checkpoint(config, finish, tmp_p
     before = {path.name: path.read_bytes() for path in out.glob("*.safetensors")}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))          # Python ignores the signal; writing is an error
-        with pytest.raises(CheckpointError,
-                           match="state.safetensors cannot be written .*. Free space there, or choose another"):
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (100_000, hard)
+        )  # Python ignores the signal; writing is an error
+        with pytest.raises(
+            CheckpointError,
+            match="state.safetensors cannot be written .*. Free space there, or choose another",
+        ):
             next(run)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -210,10 +243,17 @@ def test_a_write_that_breaks_off_keeps_the_last_checkpoint(config, finish, tmp_p
     same(out, tmp_path / "whole")
 
 
-@pytest.mark.parametrize("left, wanted", [
-    ("", ""), ("step,se", ""), ("step,loss\n", "step,loss\n"),
-    ("step,loss\n1,2.0\n2,3.0\n3,4.", "step,loss\n1,2.0\n2,3.0\n"),
-    ("step,loss\n1,2.0\n3,3.0\n", "step,loss\n1,2.0\n")], ids=repr)
+@pytest.mark.parametrize(
+    "left, wanted",
+    [
+        ("", ""),
+        ("step,se", ""),
+        ("step,loss\n", "step,loss\n"),
+        ("step,loss\n1,2.0\n2,3.0\n3,4.", "step,loss\n1,2.0\n2,3.0\n"),
+        ("step,loss\n1,2.0\n3,3.0\n", "step,loss\n1,2.0\n"),
+    ],
+    ids=repr,
+)
 def test_a_log_that_broke_off_anywhere_is_mended(tmp_path, left, wanted):
     folder = RunFolder(tmp_path)
     folder.log_path.write_text(left)
@@ -235,18 +275,31 @@ def _logged_steps(out) -> int:
 def _child(settings: dict, out: str, resume: bool) -> None:
     """In another process: train, save after every step."""
     torch.set_num_threads(1)
-    for _ in ds.train(TrainConfig(**settings), out, device="cpu", resume=resume, sample_every=0, save_every=1):
+    for _ in ds.train(
+        TrainConfig(**settings), out, device="cpu", resume=resume, sample_every=0, save_every=1
+    ):
         pass
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and kills")
-def test_killed_at_random_moments_and_resumed_it_is_the_uninterrupted_run(config, finish, tmp_path, monkeypatch):
-    """As often as KILLS says. The moment falls into a step, a write of the state or of the model, or the start."""
+def test_killed_at_random_moments_and_resumed_it_is_the_uninterrupted_run(
+    config, finish, tmp_path, monkeypatch
+):
+    """As often as KILLS says. The moment falls into a step, a write of the state or of the model, or the
+    start.
+    """
     monkeypatch.setattr("diffusion_studio.training.loop.LOG_EVERY", 1)
-    given = config(images=4 * STEPS, objective="hybrid", draw_t="loss", timesteps=5, accumulate=2, flips=True,
-                   ema_also="0.5")
+    given = config(
+        images=4 * STEPS,
+        objective="hybrid",
+        draw_t="loss",
+        timesteps=5,
+        accumulate=2,
+        flips=True,
+        ema_also="0.5",
+    )
     finish(given, tmp_path / "whole")
-    context = multiprocessing.get_context("fork")               # torch is loaded, and no thread of it runs
+    context = multiprocessing.get_context("fork")  # torch is loaded, and no thread of it runs
     out, chance, killed = tmp_path / "parts", random.Random(), 0
     while True:
         child = context.Process(target=_child, args=(vars(given), str(out), (out / "config.json").exists()))
@@ -264,8 +317,10 @@ def test_killed_at_random_moments_and_resumed_it_is_the_uninterrupted_run(config
         assert child.exitcode == -signal.SIGKILL
     assert killed == KILLS
     same(tmp_path / "whole", out)
-    rows = [[(row["step"], row["loss"], row["lr"]) for row in csv.DictReader((path / "log.csv").open())]
-            for path in (tmp_path / "whole", out)]
+    rows = [
+        [(row["step"], row["loss"], row["lr"]) for row in csv.DictReader((path / "log.csv").open())]
+        for path in (tmp_path / "whole", out)
+    ]
     assert rows[0] == rows[1] and len(rows[0]) == STEPS
 
 

@@ -35,7 +35,7 @@ def test_short_prompts_are_made_of_a_captions_parts_in_their_order():
     assert all(parts == [part for part in whole if part in parts] for parts in kept)
     # half are whole, and of the other half a quarter each has 1, 2, 3 and all 4 parts
     shares = np.bincount([len(parts) for parts in kept], minlength=5)[1:] / 4000
-    assert shares == pytest.approx([1 / 8, 1 / 8, 1 / 8, 5 / 8], abs=0.025)         # 3 standard deviations
+    assert shares == pytest.approx([1 / 8, 1 / 8, 1 / 8, 5 / 8], abs=0.025)  # 3 standard deviations
     ones = [parts[0] for parts in kept if len(parts) == 1]
     assert min(ones.count(part) for part in whole) > 0.15 * len(ones)
 
@@ -44,26 +44,40 @@ def test_which_parts_are_read_depends_on_the_place_in_the_run_alone():
     captions = Captions(TrainConfig(part_dropout=0.7), PARTS)
     chosen = np.arange(60) % 3
     whole = read_back(captions, captions(chosen, 100)[0])
-    halves = read_back(captions, captions(chosen[:24], 100)[0]) + read_back(captions, captions(chosen[24:], 124)[0])
+    halves = read_back(captions, captions(chosen[:24], 100)[0]) + read_back(
+        captions, captions(chosen[24:], 124)[0]
+    )
     assert whole == halves
     assert whole != read_back(captions, captions(chosen, 160)[0])
 
 
 def test_a_list_of_captions_to_hold_out_must_hold_some(tmp_path):
     (tmp_path / "none.txt").write_text("\n\n")
-    with pytest.raises(DataError, match="none.txt is empty. Write one or more parts of a caption in each line"):
+    with pytest.raises(
+        DataError, match="none.txt is empty. Write one or more parts of a caption in each line"
+    ):
         read_hold_out(tmp_path / "none.txt")
     with pytest.raises(DataError, match="missing.txt cannot be read as a list of captions"):
         read_hold_out(tmp_path / "missing.txt")
 
 
 def test_pictures_that_are_held_out_are_not_trained_on(tmp_path):
-    captions = ["red square", "red square, large", "large, red square", "a red square", "blue, red", "red, blue"]
+    captions = [
+        "red square",
+        "red square, large",
+        "large, red square",
+        "a red square",
+        "blue, red",
+        "red, blue",
+    ]
     np.savez(tmp_path / "shapes.npz", images=np.zeros((6, 8, 8, 3), np.uint8), captions=np.array(captions))
     (tmp_path / "held.txt").write_text("Red  Square\nred, blue\n")
     config = TrainConfig(**SMALL, data=str(tmp_path / "shapes.npz"), hold_out=str(tmp_path / "held.txt"))
     trainer = Trainer(config, RunFolder(tmp_path / "run"), torch.device("cpu"))
-    assert [texts[0] for texts in trainer.data.captions] == ["a red square", "blue, red"]      # whole parts, in a row
+    assert [texts[0] for texts in trainer.data.captions] == [
+        "a red square",
+        "blue, red",
+    ]  # whole parts, in a row
     assert len(trainer.images) == 2
 
 
@@ -71,10 +85,17 @@ def test_holding_everything_out_or_from_pictures_without_captions_is_an_error(co
     (tmp_path / "held.txt").write_text("red\n")
     with pytest.raises(OptionError, match="have no captions, so none can be held out"):
         Trainer(config(hold_out=str(tmp_path / "held.txt")), RunFolder(tmp_path / "run"), torch.device("cpu"))
-    np.savez(tmp_path / "shapes.npz", images=np.zeros((2, 8, 8, 3), np.uint8), captions=np.array(["red", "red, big"]))
+    np.savez(
+        tmp_path / "shapes.npz",
+        images=np.zeros((2, 8, 8, 3), np.uint8),
+        captions=np.array(["red", "red, big"]),
+    )
     with pytest.raises(DataError, match="Hold fewer out"):
-        Trainer(config(data=str(tmp_path / "shapes.npz"), hold_out=str(tmp_path / "held.txt")), RunFolder(tmp_path / "run"),
-                torch.device("cpu"))
+        Trainer(
+            config(data=str(tmp_path / "shapes.npz"), hold_out=str(tmp_path / "held.txt")),
+            RunFolder(tmp_path / "run"),
+            torch.device("cpu"),
+        )
 
 
 # --- weights to start from
@@ -83,11 +104,16 @@ def test_holding_everything_out_or_from_pictures_without_captions_is_an_error(co
 def test_a_run_starts_from_the_weights_of_a_model(config, finish, tmp_path):
     finish(config(), tmp_path / "first")
     kept = ds.load(tmp_path / "first/model.safetensors", device="cpu", precision="fp32")
-    begun = Trainer(config(start_from=str(tmp_path / "first/model.safetensors"), seed=5), RunFolder(tmp_path / "second"),
-                    torch.device("cpu"))
+    begun = Trainer(
+        config(start_from=str(tmp_path / "first/model.safetensors"), seed=5),
+        RunFolder(tmp_path / "second"),
+        torch.device("cpu"),
+    )
     mine = begun.network.state_dict()
     assert all(torch.equal(mine[name], value) for name, value in kept.network.state_dict().items())
-    assert all(torch.equal(begun.emas[0].state[name], value) for name, value in kept.network.state_dict().items())
+    assert all(
+        torch.equal(begun.emas[0].state[name], value) for name, value in kept.network.state_dict().items()
+    )
 
 
 def test_resuming_does_not_start_again_from_those_weights(config, finish, tmp_path):
@@ -101,16 +127,27 @@ def test_resuming_does_not_start_again_from_those_weights(config, finish, tmp_pa
 
 def test_weights_of_another_network_are_refused_with_the_difference(config, finish, tmp_path):
     finish(config(), tmp_path / "first")
-    with pytest.raises(OptionError, match="another network than this run: .*channels 8 there, 16 here.* leave start_from out"):
-        Trainer(config(start_from=str(tmp_path / "first/model.safetensors"), channels=16), RunFolder(tmp_path / "second"),
-                torch.device("cpu"))
+    with pytest.raises(
+        OptionError, match="another network than this run: .*channels 8 there, 16 here.* leave start_from out"
+    ):
+        Trainer(
+            config(start_from=str(tmp_path / "first/model.safetensors"), channels=16),
+            RunFolder(tmp_path / "second"),
+            torch.device("cpu"),
+        )
 
 
 def test_a_classifier_starts_from_a_classifier(config, finish, tmp_path):
     finish(config(kind="classifier"), tmp_path / "first")
     path = str(tmp_path / "first/classifier.safetensors")
-    begun = Trainer(config(kind="classifier", start_from=path), RunFolder(tmp_path / "second"), torch.device("cpu"))
-    kept = read_classifier(path)[1].state_dict()                    # in the file's fp16
+    begun = Trainer(
+        config(kind="classifier", start_from=path), RunFolder(tmp_path / "second"), torch.device("cpu")
+    )
+    kept = read_classifier(path)[1].state_dict()  # in the file's fp16
     assert all(torch.equal(begun.network.state_dict()[name], value.float()) for name, value in kept.items())
     with pytest.raises(OptionError, match="another network than this run"):
-        Trainer(config(kind="classifier", start_from=path, channels=16), RunFolder(tmp_path / "third"), torch.device("cpu"))
+        Trainer(
+            config(kind="classifier", start_from=path, channels=16),
+            RunFolder(tmp_path / "third"),
+            torch.device("cpu"),
+        )

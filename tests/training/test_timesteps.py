@@ -21,14 +21,26 @@ def test_uniform_draws_in_continuous_time_cover_all_labels_evenly(schedule):
 
 
 @pytest.mark.parametrize("schedule", [VarianceExploding(), VariancePreserving(), FlowMatching()], ids=str)
-@pytest.mark.parametrize("cls, options, mean, deviation", [
-    (LogNormal, {}, -1.2, 1.2), (LogNormal, {"mean": 0.4, "deviation": 0.5}, 0.4, 0.5), (LogitNormal, {}, 0.0, 1.0)],
-    ids=str)
+@pytest.mark.parametrize(
+    "cls, options, mean, deviation",
+    [
+        (LogNormal, {}, -1.2, 1.2),
+        (LogNormal, {"mean": 0.4, "deviation": 0.5}, 0.4, 0.5),
+        (LogitNormal, {}, 0.0, 1.0),
+    ],
+    ids=str,
+)
 def test_normal_draws_have_a_normal_log_noise(schedule, cls, options, mean, deviation):
-    """As scipy's distribution function has it, whatever the schedule; held at the ends, where hardly any draw comes."""
+    """As scipy's distribution function has it, whatever the schedule; held at the ends, where hardly any
+    draw comes.
+    """
     t, weight = cls(schedule, **options).draw(20_000, torch.Generator().manual_seed(1))
-    log_ratio = np.array([-schedule.level(min(max(one, schedule.t_min), schedule.t_max)).log_snr / 2 for one in t.tolist()])
-    assert stats.kstest(log_ratio, stats.norm(mean, deviation).cdf).pvalue > 1e-3 and weight.unique().tolist() == [1]
+    log_ratio = np.array(
+        [-schedule.level(min(max(one, schedule.t_min), schedule.t_max)).log_snr / 2 for one in t.tolist()]
+    )
+    assert stats.kstest(
+        log_ratio, stats.norm(mean, deviation).cdf
+    ).pvalue > 1e-3 and weight.unique().tolist() == [1]
 
 
 def test_logit_normal_draws_are_the_flows():
@@ -41,7 +53,7 @@ def test_normal_draws_on_a_table_are_whole_timesteps():
     schedule = Linear(timesteps=100, beta_end=0.2)
     t, _ = LogNormal(schedule).draw(5000, torch.Generator().manual_seed(3))
     assert t.dtype == torch.int64 and t.min() >= 0 and t.max() <= 99
-    middle = schedule.timestep(2.4)                                         # half of the draws lie below
+    middle = schedule.timestep(2.4)  # half of the draws lie below
     assert abs((t < round(middle)).float().mean() + (t == round(middle)).float().mean() / 2 - 0.5) < 0.04
 
 
@@ -64,17 +76,21 @@ def test_timesteps_are_drawn_uniformly_until_all_have_their_history():
 def test_timesteps_are_drawn_by_the_root_of_their_mean_squared_loss():
     """Over the last ten losses alone (Nichol & Dhariwal 2021, eq. 18)."""
     by_loss = ByLoss(table(3))
-    by_loss.update(torch.zeros(30, dtype=torch.long), torch.cat([torch.full((20,), 100.0), torch.arange(10.0)]))
+    by_loss.update(
+        torch.zeros(30, dtype=torch.long), torch.cat([torch.full((20,), 100.0), torch.arange(10.0)])
+    )
     by_loss.update(torch.ones(10, dtype=torch.long), torch.full((10,), 2.0))
     by_loss.update(torch.full((10,), 2), torch.full((10,), 4.0))
-    root = torch.tensor([math.sqrt(28.5), 2.0, 4.0], dtype=torch.float64)   # mean of the squares of 0..9 is 28.5
+    root = torch.tensor(
+        [math.sqrt(28.5), 2.0, 4.0], dtype=torch.float64
+    )  # mean of the squares of 0..9 is 28.5
     wanted = 0.999 * root / root.sum() + 0.001 / 3
     torch.testing.assert_close(by_loss.probabilities(), wanted, rtol=1e-12, atol=0)
     t, weight = by_loss.draw(200_000, torch.Generator().manual_seed(1))
     share = torch.bincount(t, minlength=3) / 200_000
     assert (share - wanted).abs().max() < 5 * math.sqrt(0.25 / 200_000)
     torch.testing.assert_close(weight, (1 / (3 * wanted[t])).float())
-    something = torch.tensor([7.0, -1.0, 3.0])                              # the weights make its mean the uniform one
+    something = torch.tensor([7.0, -1.0, 3.0])  # the weights make its mean the uniform one
     assert (something[t] * weight).mean().item() == pytest.approx(3.0, abs=0.05)
 
 

@@ -23,7 +23,9 @@ def finish(config, out, **options) -> list[ds.TrainStep]:
 
 
 def test_black_lies_beyond_black_where_asked(config, tmp_path):
-    """Exactly black pixels alone, in all channels; the model then comes unclipped, as clipping x0 would take the margin away."""
+    """Exactly black pixels alone, in all channels; the model then comes unclipped, as clipping x0 would
+    take the margin away.
+    """
     pixels = np.full((12, 8, 8, 3), 255, np.uint8)
     pixels[:, :4] = 0
     pixels[:, 4, :, 0] = 0
@@ -31,7 +33,10 @@ def test_black_lies_beyond_black_where_asked(config, tmp_path):
     given = config(data=str(tmp_path / "half.npz"), black_margin=0.25, label_dropout=0.0)
     x0, _ = Trainer(given, RunFolder(tmp_path / "run"), CPU)._batch(0)
     assert (x0[:, :, :4] == -1.25).all() and (x0[:, :, 5:] == 1).all() and (x0[:, 0, 4] == -1).all()
-    assert given.spec("m", 3, (), {}).defaults["clip"] is False and "clip" not in config().spec("m", 3, (), {}).defaults
+    assert (
+        given.spec("m", 3, (), {}).defaults["clip"] is False
+        and "clip" not in config().spec("m", 3, (), {}).defaults
+    )
     assert given.spec("m", 3, (), {}).black_margin == 0.25
     with pytest.raises(OptionError, match="black_margin is for pictures"):
         finish(config(kind="points", data="moons", black_margin=0.1), tmp_path / "points")
@@ -56,7 +61,9 @@ def test_pictures_without_labels_and_in_colour(config, pictures, tmp_path):
     np.savez(pictures, images=np.random.default_rng(1).integers(0, 256, (3, 6, 8, 3), np.uint8))
     finish(config(images=8, name="colourful"), tmp_path / "run")
     spec = ds.load(tmp_path / "run").spec
-    assert spec.labels == () and spec.channels == 3 and spec.network.classes is None and spec.name == "colourful"
+    assert (
+        spec.labels == () and spec.channels == 3 and spec.network.classes is None and spec.name == "colourful"
+    )
     assert spec.provenance["licence"] == "that of the data"
     with Image.open(tmp_path / "run" / "samples" / "final.png") as sheet:
         assert sheet.mode == "RGB" and sheet.size == (32, 32)
@@ -76,8 +83,15 @@ def test_a_failed_start_does_not_block_the_folder(config, tmp_path):
 
 
 def test_the_network_is_trained_as_configured(config, tmp_path):
-    finish(config(images=4, schedule="cosine", parametrization="v", resample="residual", patch=2, attention="4"), tmp_path / "run",
-           sample_every=0)
+    finish(
+        config(images=4, schedule="cosine", parametrization="v", resample="residual", patch=2, attention="4"),
+        tmp_path / "run",
+        sample_every=0,
+    )
     spec = ds.load(tmp_path / "run").spec
-    assert spec.schedule == Cosine(timesteps=20) and spec.parametrization == "v" and spec.network.resample == "residual"
+    assert (
+        spec.schedule == Cosine(timesteps=20)
+        and spec.parametrization == "v"
+        and spec.network.resample == "residual"
+    )
     assert isinstance(spec.network, UNetConfig) and UNet(spec.network)

@@ -33,8 +33,11 @@ def finish(config, out, **options) -> list[ds.TrainStep]:
 
 def test_it_overfits_one_batch(config, pictures):
     np.savez(pictures, images=np.random.default_rng(1).integers(0, 256, (2, 8, 8), np.uint8))
-    steps = finish(config(images=320, batch=8, lr=1e-2, dropout=0.0, warmup=5, parametrization="x0"),
-                   pictures.parent / "run", sample_every=0)
+    steps = finish(
+        config(images=320, batch=8, lr=1e-2, dropout=0.0, warmup=5, parametrization="x0"),
+        pictures.parent / "run",
+        sample_every=0,
+    )
     losses = [step.loss for step in steps]
     assert np.mean(losses[-8:]) < 0.5 * np.mean(losses[:3]), losses
 
@@ -48,7 +51,14 @@ def test_steps_files_and_the_model_that_comes_out(config, tmp_path):
     assert all(math.isfinite(step.loss) and step.rate > 0 for step in steps) and steps[-1].left == 0
     assert TrainConfig.from_json((out / "config.json").read_text()) == given
     assert sorted(path.name for path in out.iterdir()) == [
-        "card.md", "config.json", "log.csv", "loss.png", "model.safetensors", "samples", "state.safetensors"]
+        "card.md",
+        "config.json",
+        "log.csv",
+        "loss.png",
+        "model.safetensors",
+        "samples",
+        "state.safetensors",
+    ]
     assert sorted(path.name for path in (out / "samples").iterdir()) == ["000000300.png", "final.png"]
     with Image.open(out / "samples" / "final.png") as sheet:
         assert sheet.size == (3 * 8, 4 * 8) and sheet.mode == "L"
@@ -81,7 +91,9 @@ def test_a_run_logs_every_fiftieth_of_it_and_its_last_step(config, tmp_path, mon
 
 
 @pytest.mark.parametrize("stop_at", [[3], [1, 2, 7]], ids=str)
-@pytest.mark.parametrize("changes", [{}, {"resample": "residual", "conditioning": "add", "label_dropout": 0.0}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"resample": "residual", "conditioning": "add", "label_dropout": 0.0}], ids=str
+)
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(config, tmp_path, stop_at, changes):
     """Weights, averages, moments and losses; through epochs' ends, dropout and label dropout."""
     given = config(**changes)
@@ -95,7 +107,11 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(config, tmp_path, st
                 run.close()
     assert losses == [step.loss for step in whole]
     a, b = (load_file(tmp_path / name / "state.safetensors") for name in ("whole", "parts"))
-    assert a.keys() == b.keys() and any(name.startswith("exp_avg_sq.") for name in a) and any(name.startswith("ema.") for name in a)
+    assert (
+        a.keys() == b.keys()
+        and any(name.startswith("exp_avg_sq.") for name in a)
+        and any(name.startswith("ema.") for name in a)
+    )
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
@@ -105,8 +121,12 @@ def test_the_seed_decides_and_the_callers_random_state_does_not(config, tmp_path
     torch.manual_seed(1)
     first = finish(config(images=12), tmp_path / "a", sample_every=0)
     torch.manual_seed(2)
-    assert [s.loss for s in finish(config(images=12), tmp_path / "b", sample_every=0)] == [s.loss for s in first]
-    assert [s.loss for s in finish(config(images=12, seed=1), tmp_path / "c", sample_every=0)] != [s.loss for s in first]
+    assert [s.loss for s in finish(config(images=12), tmp_path / "b", sample_every=0)] == [
+        s.loss for s in first
+    ]
+    assert [s.loss for s in finish(config(images=12, seed=1), tmp_path / "c", sample_every=0)] != [
+        s.loss for s in first
+    ]
 
 
 def test_every_epoch_sees_each_picture_once(config, tmp_path):
@@ -118,16 +138,18 @@ def test_every_epoch_sees_each_picture_once(config, tmp_path):
     seen = torch.cat([trainer._batch(4 * k)[0] for k in range(11)])
     everything = from_uint8(trainer.images)
     index = [int((everything == picture).flatten(1).all(1).nonzero()) for picture in seen]
-    epochs = [index[11 * k:11 * (k + 1)] for k in range(4)]
+    epochs = [index[11 * k : 11 * (k + 1)] for k in range(4)]
     assert all(sorted(epoch) == list(range(11)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 4
-    x0, label = trainer._batch(20)                                          # a batch is the function of what was seen before
+    x0, label = trainer._batch(20)  # a batch is the function of what was seen before
     assert torch.equal(x0, seen[20:24]) and label.tolist() == [i % 3 for i in index[20:24]]
 
 
 def test_a_resumed_run_keeps_its_configuration_but_may_grow(config, tmp_path):
     finish(config(), tmp_path / "run", sample_every=0)
-    with pytest.raises(OptionError, match=r"only images, .* and ema_length may change. Different .*: lr: 0.001 -> 0.5. Start"):
+    with pytest.raises(
+        OptionError, match=r"only images, .* and ema_length may change. Different .*: lr: 0.001 -> 0.5. Start"
+    ):
         finish(config(lr=0.5), tmp_path / "run", resume=True)
     assert RunFolder(tmp_path / "run").config() == config()
     more = finish(config(images=40), tmp_path / "run", resume=True, sample_every=0)
@@ -145,7 +167,10 @@ def test_resuming_a_finished_run_changes_nothing(config, tmp_path):
 def test_a_new_run_never_writes_over_another(config, tmp_path):
     finish(config(images=4), tmp_path / "run", sample_every=0)
     before = (tmp_path / "run" / "model.safetensors").read_bytes()
-    with pytest.raises(OptionError, match="already holds a training run. Continue it with --resume .*run, or give another folder"):
+    with pytest.raises(
+        OptionError,
+        match="already holds a training run. Continue it with --resume .*run, or give another folder",
+    ):
         finish(config(), tmp_path / "run")
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
 
@@ -168,7 +193,9 @@ def test_a_damaged_state(config, tmp_path, spoil):
     finish(config(images=4), tmp_path / "run", sample_every=0)
     path = tmp_path / "run" / "state.safetensors"
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(CheckpointError, match="state.safetensors is damaged .*; the run cannot be resumed from it"):
+    with pytest.raises(
+        CheckpointError, match="state.safetensors is damaged .*; the run cannot be resumed from it"
+    ):
         finish(config(), tmp_path / "run", resume=True)
 
 
@@ -190,10 +217,17 @@ def test_weights_that_are_no_numbers_are_never_saved(config, tmp_path):
     trainer = run.gi_frame.f_locals["trainer"]
     with torch.no_grad():
         trainer.network.conv_out.bias.fill_(math.inf)
-    with pytest.raises(StudioError, match="A weight stopped being a finite number before step 2, though the loss was one. What was"):
+    with pytest.raises(
+        StudioError,
+        match="A weight stopped being a finite number before step 2, though the loss was one. What was",
+    ):
         run.send(None)
     assert {name: (out / name).read_bytes() for name in before} == before
-    assert [step.step for step in ds.train(given, out, device="cpu", resume=True, sample_every=0)] == [2, 3, 4]
+    assert [step.step for step in ds.train(given, out, device="cpu", resume=True, sample_every=0)] == [
+        2,
+        3,
+        4,
+    ]
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(config, tmp_path):
@@ -204,12 +238,25 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(config, t
     run.close()
     state = load_file(out / "state.safetensors")
     state["network.conv_out.bias"] = state["network.conv_out.bias"] * math.nan
-    save_file(state, out / "state.safetensors", metadata={"progress": json.dumps({"step": 2, "seen": 8, "seconds": 1.0})})
+    save_file(
+        state,
+        out / "state.safetensors",
+        metadata={"progress": json.dumps({"step": 2, "seen": 8, "seconds": 1.0})},
+    )
     before = {name: (out / name).read_bytes() for name in ("state.safetensors", "model.safetensors")}
-    with pytest.raises(StudioError, match=r"The loss became nan at step 2. What was saved before it is in .*lower learning rate than 0.001"):
+    with pytest.raises(
+        StudioError,
+        match=r"The loss became nan at step 2. What was saved before it is in .*lower learning rate than "
+        r"0.001",
+    ):
         finish(given, out, resume=True)
     assert {name: (out / name).read_bytes() for name in before} == before
-    assert ds.load(out, "cpu", "fp32").denoiser()(torch.zeros(1, 1, 8, 8), Linear(timesteps=20).level(3)).x0.isfinite().all()
+    assert (
+        ds.load(out, "cpu", "fp32")
+        .denoiser()(torch.zeros(1, 1, 8, 8), Linear(timesteps=20).level(3))
+        .x0.isfinite()
+        .all()
+    )
 
 
 def test_a_run_that_is_closed_or_fails_is_saved(config, tmp_path):
@@ -252,11 +299,11 @@ def test_a_killed_run_logs_no_step_twice(config, tmp_path):
     run = ds.train(config(), out, device="cpu", sample_every=0, save_every=8)
     for _ in range(5):
         next(run)
-    state = (out / "state.safetensors").read_bytes()                        # as saved after step 4
+    state = (out / "state.safetensors").read_bytes()  # as saved after step 4
     run.close()
     (out / "state.safetensors").write_bytes(state)
     with (out / "log.csv").open("a") as log:
-        log.write("99")                                                     # a row that the kill cut short
+        log.write("99")  # a row that the kill cut short
     finish(config(), out, resume=True)
     steps = [int(row["step"]) for row in csv.DictReader((out / "log.csv").open())]
     assert steps == list(range(1, 9)) and b"\r" not in (out / "log.csv").read_bytes()

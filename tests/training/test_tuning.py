@@ -21,10 +21,17 @@ def tuned(name: str) -> bool:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_only_the_named_parts_move_and_the_file_holds_the_others_bit_for_bit(config, finish, tmp_path, optimizer):
+def test_only_the_named_parts_move_and_the_file_holds_the_others_bit_for_bit(
+    config, finish, tmp_path, optimizer
+):
     finish(config(), tmp_path / "first")
-    asked = config(start_from=str(tmp_path / "first/model.safetensors"), tune=PARTS, seed=5, optimizer=optimizer,
-                   weight_decay=0.1)
+    asked = config(
+        start_from=str(tmp_path / "first/model.safetensors"),
+        tune=PARTS,
+        seed=5,
+        optimizer=optimizer,
+        weight_decay=0.1,
+    )
     finish(asked, tmp_path / "second")
     before, after = (load_file(tmp_path / run / "model.safetensors") for run in ("first", "second"))
     moved = {name for name in before if not torch.equal(before[name], after[name])}
@@ -43,7 +50,9 @@ def test_a_tuned_run_that_is_resumed_is_the_one_that_never_stopped(config, finis
 
 def test_a_part_that_the_network_has_not_is_refused_with_those_it_has(config, finish, tmp_path):
     finish(config(), tmp_path / "first")
-    asked = config(start_from=str(tmp_path / "first/model.safetensors"), tune="up.0,conv")      # not the beginning of conv_in
+    asked = config(
+        start_from=str(tmp_path / "first/model.safetensors"), tune="up.0,conv"
+    )  # not the beginning of conv_in
     with pytest.raises(OptionError, match="tune names 'conv', .*conv_in.weight, conv_out.bias"):
         Trainer(asked, RunFolder(tmp_path / "second"), torch.device("cpu"))
 

@@ -39,7 +39,7 @@ def test_a_slow_watcher_skips_and_does_not_hold_the_run():
 
     watched = Compute().newest(items(), 0)
     next(watched)
-    assert made.wait(5)                                                     # while nobody watches
+    assert made.wait(5)  # while nobody watches
     assert len(list(watched)) <= 1
 
 

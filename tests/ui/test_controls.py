@@ -1,4 +1,6 @@
-"""The controls of a run, without a browser: what they show is the recipe, and what they hold makes it again."""
+"""The controls of a run, without a browser: what they show is the recipe, and what they hold makes it
+again.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,15 @@ from diffusion_studio.ui.controls import RecipeControls
 
 @pytest.fixture
 def controls(tmp_path, write_checkpoint):
-    write_checkpoint("tiny", defaults={"steps": 4, "spacing": {"name": "karras", "rho": 3}, "clip": False,
-                                       "sampler": {"name": "ddim", "eta": 0.5}})
+    write_checkpoint(
+        "tiny",
+        defaults={
+            "steps": 4,
+            "spacing": {"name": "karras", "rho": 3},
+            "clip": False,
+            "sampler": {"name": "ddim", "eta": 0.5},
+        },
+    )
     with gr.Blocks():
         made = RecipeControls(ds.Studio(tmp_path / "checkpoints", "cpu", "fp32"))
         made.render_quick()
@@ -40,11 +49,22 @@ def test_the_page_begins_with_the_models_own_recipe(controls):
     assert controls.start.spacing == Karras(rho=3.0) and controls.start.sampler == ds.DDIM(eta=0.5)
 
 
-@pytest.mark.parametrize("spacing", [*(cls() for cls in SPACINGS.values()), Karras(rho=2.5), Follow(follow="sigmoid"),
-                                     Timesteps(timesteps="90,10.5,0"), Sections(sections="ddim25")], ids=str)
+@pytest.mark.parametrize(
+    "spacing",
+    [
+        *(cls() for cls in SPACINGS.values()),
+        Karras(rho=2.5),
+        Follow(follow="sigmoid"),
+        Timesteps(timesteps="90,10.5,0"),
+        Sections(sections="ddim25"),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("sampler", [ds.DDPM(variance="large"), ds.DDIM(eta=0.25)], ids=str)
 def test_what_is_shown_is_read_back(controls, spacing, sampler):
-    recipe = ds.Recipe(model="tiny", label="Dog", seeds=(3, 9), steps=spacing.count or 7, sampler=sampler, spacing=spacing)
+    recipe = ds.Recipe(
+        model="tiny", label="Dog", seeds=(3, 9), steps=spacing.count or 7, sampler=sampler, spacing=spacing
+    )
     assert controls.recipe(values(controls, controls.show(recipe))) == recipe
 
 
@@ -64,8 +84,12 @@ def test_each_model_comes_back_as_it_was_left(controls, write_checkpoint):
     at = values(controls, controls.show(left), {controls.model: "other"})
     first = controls._switched({**at, **state})
     there = values(controls, first, {controls.model: "tiny"})
-    assert controls.recipe({**there, controls.model: "other"}) == ds.Studio(controls.studio.folder, "cpu").recipe("other")
-    again = controls._switched({**there, controls.present: first[controls.present], controls.before: first[controls.before]})
+    assert controls.recipe({**there, controls.model: "other"}) == ds.Studio(
+        controls.studio.folder, "cpu"
+    ).recipe("other")
+    again = controls._switched(
+        {**there, controls.present: first[controls.present], controls.before: first[controls.before]}
+    )
     assert controls.recipe(values(controls, again)) == left and again[controls.present] == "tiny"
 
 

@@ -1,4 +1,6 @@
-"""The section of pictures to edit, without a browser: what it shows is the recipe, and what it holds makes it again."""
+"""The section of pictures to edit, without a browser: what it shows is the recipe, and what it holds makes
+it again.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ import numpy as np
 import pytest
 
 import diffusion_studio as ds
-from diffusion_studio.runs.edits import EDITS, FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from diffusion_studio.errors import OptionError
 from diffusion_studio.imaging.picture import Picture
+from diffusion_studio.runs.edits import EDITS, FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from diffusion_studio.runs.recipe import ANY, Recipe
 from diffusion_studio.ui.controls import RecipeControls
 from diffusion_studio.ui.generate_tab import MAX_LINK, NO_LINK, linkable
@@ -34,7 +36,9 @@ def controls(tmp_path, write_checkpoint):
 
 
 def values(controls: RecipeControls, updates: dict, folder) -> dict:
-    """What the page would send: the controls as the updates left them, pictures as the files that Gradio keeps."""
+    """What the page would send: the controls as the updates left them, pictures as the files that Gradio
+    keeps.
+    """
     found = {one: one.value for one in controls.inputs()}
     for control, update in updates.items():
         value = update.get("value", found.get(control)) if isinstance(update, dict) else update
@@ -48,15 +52,21 @@ def values(controls: RecipeControls, updates: dict, folder) -> dict:
     return found
 
 
-@pytest.mark.parametrize("recipe", [
-    Recipe(model="tiny", label="Dog", seeds=(3, 4), edit=FromPicture(PICTURE, 0.35)),
-    Recipe(model="tiny", edit=Inpaint(PICTURE, MASK, jumps=3)),
-    Recipe(model="tiny", edit=Invert(PICTURE, source_label="Cat")),
-    Recipe(model="tiny", seeds=(1, 5), edit=Interpolate(9, True)),
-    Recipe(model="tiny", edit=Morph(PICTURE, OTHER)), BASE.continued(2, label="Cat"),
-    BASE.continued(2, edit=Inpaint(PICTURE, MASK)),
-    BASE.continued(1).continued(3, guidance=2.0), BASE,
-], ids=str)
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(model="tiny", label="Dog", seeds=(3, 4), edit=FromPicture(PICTURE, 0.35)),
+        Recipe(model="tiny", edit=Inpaint(PICTURE, MASK, jumps=3)),
+        Recipe(model="tiny", edit=Invert(PICTURE, source_label="Cat")),
+        Recipe(model="tiny", seeds=(1, 5), edit=Interpolate(9, True)),
+        Recipe(model="tiny", edit=Morph(PICTURE, OTHER)),
+        BASE.continued(2, label="Cat"),
+        BASE.continued(2, edit=Inpaint(PICTURE, MASK)),
+        BASE.continued(1).continued(3, guidance=2.0),
+        BASE,
+    ],
+    ids=str,
+)
 def test_what_is_shown_is_read_back(controls, recipe, tmp_path):
     assert controls.recipe(values(controls, controls.show(recipe), tmp_path)) == recipe
 
@@ -70,25 +80,36 @@ def test_a_film_through_prompts_goes_from_what_is_drawn_to_the_next_of_the_model
 
     def stops(*given: str | None) -> str:
         said = made.editing.kind_chosen("travel", *given)[made.editing.options["stops"]]["value"]
-        studio.recipe(given[0], edit=Travel(stops=said))            # whatever it says can be run
+        studio.recipe(given[0], edit=Travel(stops=said))  # whatever it says can be run
         return said
 
     first, second, *_, last = studio.card("emoji").spec.prompts
-    assert stops("emoji", first, "Any") == f"{first} | {second}" and stops("emoji", last) == f"{last} | {first}"
+    assert (
+        stops("emoji", first, "Any") == f"{first} | {second}" and stops("emoji", last) == f"{last} | {first}"
+    )
     assert stops("emoji", "an owl") == f"an owl | {first}" and stops("emoji", "") == f"{first} | {second}"
-    assert stops("mnist", "cat face", "7") == "7 | 8" and stops("mnist", "cat face", ANY) == "0 | 1"       # which reads none
+    assert (
+        stops("mnist", "cat face", "7") == "7 | 8" and stops("mnist", "cat face", ANY) == "0 | 1"
+    )  # which reads none
 
 
 @pytest.mark.parametrize("kind", ["none", *EDITS])
 def test_only_what_matters_to_a_kind_is_shown(controls, kind):
     shown = controls.editing.kind_chosen(kind, "tiny")
     assert set(shown) == set(controls.editing.kind_outputs())
-    names = {"none": set(), "picture": {"picture", "strength"},
-             "inpaint": {"picture", "mask", "strength", "jump_length", "jumps"},
-             "invert": {"picture", "strength", "source_label"}, "interpolate": {"film", "loop"}, "travel": {"stops", "film", "loop"},
-             "morph": {"picture", "other", "film", "loop", "strength", "source_label"}}[kind]
+    names = {
+        "none": set(),
+        "picture": {"picture", "strength"},
+        "inpaint": {"picture", "mask", "strength", "jump_length", "jumps"},
+        "invert": {"picture", "strength", "source_label"},
+        "interpolate": {"film", "loop"},
+        "travel": {"stops", "film", "loop"},
+        "morph": {"picture", "other", "film", "loop", "strength", "source_label"},
+    }[kind]
     both = {**controls.editing.pictures, **controls.editing.options}
-    assert {name for name, control in both.items() if shown[control]["visible"]} == names      # this model reads no text
+    assert {
+        name for name, control in both.items() if shown[control]["visible"]
+    } == names  # this model reads no text
 
 
 def test_one_seed_counts_where_no_seed_matters(controls, tmp_path):
@@ -99,18 +120,33 @@ def test_one_seed_counts_where_no_seed_matters(controls, tmp_path):
 def test_the_way_back_from_a_branch(controls, tmp_path):
     branch = BASE.continued(2, label="Cat")
     shown = controls.show(branch)
-    assert shown[controls.editing.notice]["visible"] and "Continues from step 2" in shown[controls.editing.notice]["value"]
+    assert (
+        shown[controls.editing.notice]["visible"]
+        and "Continues from step 2" in shown[controls.editing.notice]["value"]
+    )
     assert controls.editing.whole(shown[controls.editing.branch]) == BASE
     assert not controls.show(BASE)[controls.editing.notice]["visible"]
     strange = Recipe(model="tiny", label="Dog", prompt=None, seeds=(1,)).continued(1)
-    assert "<script>" not in controls.show(ds.Recipe(model="tiny", label="<script>").continued(1, label="Dog"))[
-        controls.editing.notice]["value"] and strange.branch.at == 1
+    assert (
+        "<script>"
+        not in controls.show(ds.Recipe(model="tiny", label="<script>").continued(1, label="Dog"))[
+            controls.editing.notice
+        ]["value"]
+        and strange.branch.at == 1
+    )
 
 
-@pytest.mark.parametrize("edit, change, message", [
-    (FromPicture(PICTURE), "picture", "the picture is missing. Put one into the section 'Edit a picture'"),
-    (Inpaint(PICTURE, MASK), "mask", "the mask is missing. Paint over what is to be drawn anew"),
-])
+@pytest.mark.parametrize(
+    "edit, change, message",
+    [
+        (
+            FromPicture(PICTURE),
+            "picture",
+            "the picture is missing. Put one into the section 'Edit a picture'",
+        ),
+        (Inpaint(PICTURE, MASK), "mask", "the mask is missing. Paint over what is to be drawn anew"),
+    ],
+)
 def test_a_missing_picture_is_explained(controls, edit, change, message, tmp_path):
     shown = values(controls, controls.show(Recipe(model="tiny", edit=edit)), tmp_path)
     with pytest.raises(OptionError, match=message):
@@ -129,21 +165,25 @@ def test_what_is_painted_is_the_mask_before_a_file(controls, tmp_path):
     shown = values(controls, controls.show(Recipe(model="tiny", edit=Inpaint(PICTURE, MASK))), tmp_path)
     drawn = RANDOM.integers(0, 2, (8, 8), dtype=np.uint8)
     value = {**sheet(PICTURE), "mask": base64.b64encode(drawn.tobytes()).decode()}
-    assert np.array_equal(controls.recipe({**shown, controls.editing.canvas: value}).edit.mask.pixels[..., 0], drawn * 255)
+    assert np.array_equal(
+        controls.recipe({**shown, controls.editing.canvas: value}).edit.mask.pixels[..., 0], drawn * 255
+    )
     assert controls.recipe({**shown, controls.editing.canvas: sheet(PICTURE)}).edit.mask == MASK
     other = {**sheet(Picture(np.zeros((4, 4), np.uint8))), "mask": base64.b64encode(bytes([1] * 16)).decode()}
     with pytest.raises(OptionError, match="What was painted has 4x4 pixels, and tiny draws 8x8"):
         controls.recipe({**shown, controls.editing.canvas: other})
 
 
-@pytest.mark.parametrize("value", [None, 3, {}, {"mask": ""},
-                                   {**sheet(PICTURE), "mask": base64.b64encode(bytes(64)).decode()}])
+@pytest.mark.parametrize(
+    "value", [None, 3, {}, {"mask": ""}, {**sheet(PICTURE), "mask": base64.b64encode(bytes(64)).decode()}]
+)
 def test_nothing_painted_is_no_mask(value):
     assert mask_in(value) is None
 
 
-@pytest.mark.parametrize("change", [{"mask": "%"}, {"mask": 3}, {"mask": "AAAA"}, {"width": "8"},
-                                    {"height": -1, "width": 3}])
+@pytest.mark.parametrize(
+    "change", [{"mask": "%"}, {"mask": 3}, {"mask": "AAAA"}, {"width": "8"}, {"height": -1, "width": 3}]
+)
 def test_a_mask_that_no_page_sends(change):
     with pytest.raises(OptionError, match="did not arrive whole"):
         mask_in({**sheet(PICTURE), "mask": base64.b64encode(bytes([1] * 64)).decode(), **change})

@@ -19,7 +19,8 @@ from diffusion_studio.ui.store import RunStore
 def run(tiny_model, tmp_path, write_checkpoint):
     write_checkpoint("tiny")
     return lambda **changes: ds.Studio(tmp_path / "checkpoints", "cpu", "fp32").run(
-        ds.Recipe(model="tiny", steps=2, seeds=(0, 1), **changes))
+        ds.Recipe(model="tiny", steps=2, seeds=(0, 1), **changes)
+    )
 
 
 @pytest.mark.parametrize("film, plays", [(False, False), (True, False), (False, True), (True, True)])
@@ -31,7 +32,7 @@ def test_a_film_is_exported_as_one(film, plays):
     _, *updates = panel._as_shown("gif", "all", {"run": "any", "film": film, "look": look})
     found = {name: update.get("value") for name, update in zip(panel.options.controls, updates)}
     assert found["frames"] == ("pictures" if film or plays else "all") and found["view"] == "both"
-    assert found["picture"] == ("" if plays else "2")       # what plays shows all, one after another
+    assert found["picture"] == ("" if plays else "2")  # what plays shows all, one after another
     assert found["fps"] == (None if film and not plays else 10)
 
 

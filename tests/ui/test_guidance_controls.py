@@ -11,12 +11,12 @@ import diffusion_studio as ds
 from diffusion_studio import checkpoint
 from diffusion_studio.checkpoint.classifier_spec import ClassifierSpec
 from diffusion_studio.diffusion.schedule import Linear
-from diffusion_studio.runs.guidance_options import ByClassifier, Change, Interval, Palette, Projection
+from diffusion_studio.imaging.palettes import PALETTES
 from diffusion_studio.networks.classifier import NoisyClassifier
 from diffusion_studio.networks.classifier_config import ClassifierConfig
 from diffusion_studio.networks.mlp import MLP
 from diffusion_studio.networks.mlp_config import MLPConfig
-from diffusion_studio.imaging.palettes import PALETTES
+from diffusion_studio.runs.guidance_options import ByClassifier, Change, Interval, Palette, Projection
 from diffusion_studio.ui.controls import RecipeControls
 
 BARE = {"classes": None, "null_class": False}
@@ -28,15 +28,27 @@ def controls(tmp_path, write_checkpoint):
     write_checkpoint("bare", network=BARE)
     write_checkpoint("bare-small", network={**BARE, "channels": 16})
     write_checkpoint("large", image_size=16, network=BARE)
-    spec = ClassifierSpec("judge", ClassifierConfig(1, 3, 8, 8, (1, 1), 1, norm_groups=4), Linear(timesteps=100),
-                          ("Cat", "Dog", "Elk"))
+    spec = ClassifierSpec(
+        "judge",
+        ClassifierConfig(1, 3, 8, 8, (1, 1), 1, norm_groups=4),
+        Linear(timesteps=100),
+        ("Cat", "Dog", "Elk"),
+    )
     points = MLPConfig(width=8, layers=1)
     (tmp_path / "checkpoints" / "points").mkdir()
-    checkpoint.write(tmp_path / "checkpoints" / "points" / "model.safetensors", ds.ModelSpec("points", points),
-                     MLP(points).state_dict(), torch.float32)
+    checkpoint.write(
+        tmp_path / "checkpoints" / "points" / "model.safetensors",
+        ds.ModelSpec("points", points),
+        MLP(points).state_dict(),
+        torch.float32,
+    )
     (tmp_path / "checkpoints" / "judge").mkdir()
-    checkpoint.write(tmp_path / "checkpoints" / "judge" / "classifier.safetensors", spec,
-                     NoisyClassifier(spec.network).state_dict(), torch.float32)
+    checkpoint.write(
+        tmp_path / "checkpoints" / "judge" / "classifier.safetensors",
+        spec,
+        NoisyClassifier(spec.network).state_dict(),
+        torch.float32,
+    )
     with gr.Blocks():
         made = RecipeControls(ds.Studio(tmp_path / "checkpoints", "cpu", "fp32"))
         made.render_quick()
@@ -45,12 +57,21 @@ def controls(tmp_path, write_checkpoint):
 
 
 RECIPES = [
-    ds.Recipe("a-tiny", "Cat", guidance=3.0, guidance_shape="cosine", guidance_rescale=0.5, negative_label="Dog"),
-    ds.Recipe("a-tiny", "Cat", guidance=3.0, interval=Interval(0.25, 4), projection=Projection(0.5, 7),
-              guidance_scales="1,6"),
+    ds.Recipe(
+        "a-tiny", "Cat", guidance=3.0, guidance_shape="cosine", guidance_rescale=0.5, negative_label="Dog"
+    ),
+    ds.Recipe(
+        "a-tiny",
+        "Cat",
+        guidance=3.0,
+        interval=Interval(0.25, 4),
+        projection=Projection(0.5, 7),
+        guidance_scales="1,6",
+    ),
     ds.Recipe("a-tiny", "Cat", classifier=ByClassifier("judge", 4.0, "mean", "Elk"), sampler="ddpm"),
     ds.Recipe("a-tiny", "Cat", weaker="bare", guidance=1.5, change=Change(9, "any", guidance=-1)),
-    ds.Recipe("large", palette=Palette("#000,#fff,#a0522d", 1.5)), ds.Recipe("bare", palette=Palette("pico-8")),
+    ds.Recipe("large", palette=Palette("#000,#fff,#a0522d", 1.5)),
+    ds.Recipe("bare", palette=Palette("pico-8")),
     ds.Recipe("bare", classifier=ByClassifier("judge", label="Dog"), weaker="bare-small", guidance=2.0),
 ]
 
@@ -66,9 +87,18 @@ def shown(controls, model: str) -> set[str]:
 
 
 def test_only_what_the_model_can_use_is_shown(controls):
-    over = {"guidance_shape", "guidance_scales", "guidance_rescale", "interval_low", "interval_high", "projection_parallel",
-            "projection_radius", "change_step", "change_guidance"}
-    by = {"classifier"}                                         # what goes with it comes with a choice
+    over = {
+        "guidance_shape",
+        "guidance_scales",
+        "guidance_rescale",
+        "interval_low",
+        "interval_high",
+        "projection_parallel",
+        "projection_radius",
+        "change_step",
+        "change_guidance",
+    }
+    by = {"classifier"}  # what goes with it comes with a choice
     assert shown(controls, "a-tiny") == over | by | {"negative_label", "change_label", "weaker", "palette"}
     assert shown(controls, "bare") == over | by | {"weaker", "palette"}
     assert shown(controls, "large") == {"palette"}
@@ -80,7 +110,10 @@ def test_only_what_the_model_can_use_is_shown(controls):
 
 def test_the_palette_of_a_model_is_offered_where_it_has_one(controls, write_checkpoint):
     def offered(model: str) -> list[str]:
-        return [value for _, value in controls.show(ds.Recipe(model))[controls.guiding.controls["palette"]]["choices"]]
+        return [
+            value
+            for _, value in controls.show(ds.Recipe(model))[controls.guiding.controls["palette"]]["choices"]
+        ]
 
     assert offered("large") == ["", *PALETTES]
     write_checkpoint("large", image_size=16, network=BARE, palette=("#000000", "#ffffff"))
@@ -89,7 +122,10 @@ def test_the_palette_of_a_model_is_offered_where_it_has_one(controls, write_chec
 
 def test_what_goes_with_a_classifier_is_shown_with_it(controls):
     updates = controls.show(RECIPES[2])
-    assert all(updates[controls.guiding.controls[f"classifier_{name}"]]["visible"] for name in ("scale", "form", "label"))
+    assert all(
+        updates[controls.guiding.controls[f"classifier_{name}"]]["visible"]
+        for name in ("scale", "form", "label")
+    )
 
 
 def test_what_is_left_from_another_model_is_not_sent(controls):
@@ -99,8 +135,14 @@ def test_what_is_left_from_another_model_is_not_sent(controls):
 
 def test_half_a_setting_says_nothing(controls):
     """A label beside no classifier, or a guidance beside no step, is not a mistake but unfinished."""
-    left = values(controls, controls.show(RECIPES[0]), {controls.guiding.controls["classifier_label"]: "Elk",
-                                                        controls.guiding.controls["change_guidance"]: "3"})
+    left = values(
+        controls,
+        controls.show(RECIPES[0]),
+        {
+            controls.guiding.controls["classifier_label"]: "Elk",
+            controls.guiding.controls["change_guidance"]: "3",
+        },
+    )
     assert controls.recipe(left) == RECIPES[0]
 
 

@@ -1,4 +1,6 @@
-"""Checkpoints that visitors drop in, without a browser: whose they are, what is said of them, and when they go."""
+"""Checkpoints that visitors drop in, without a browser: whose they are, what is said of them, and when
+they go.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +38,7 @@ def dropped(studio):
 @pytest.fixture
 def upload(tmp_path, tiny_spec, random_unet):
     """Factory: a file as Gradio leaves it after an upload."""
+
     def make(name: str = "mine.safetensors", content: bytes | None = None) -> str:
         path = tmp_path / "uploads" / str(len(list(tmp_path.glob("uploads/*")))) / name
         path.parent.mkdir(parents=True)
@@ -45,6 +48,7 @@ def upload(tmp_path, tiny_spec, random_unet):
         else:
             path.write_bytes(content)
         return str(path)
+
     return make
 
 
@@ -53,7 +57,7 @@ def test_a_dropped_model_runs_and_goes_with_its_visitor(dropped, studio, upload)
     chosen = dropped.take("ann", [given])
     assert not Path(given).exists() and chosen.path.is_file()
     name = dropped.open("ann", chosen, secret=False)
-    assert name == "mine" and [card.name for card in studio.models()] == ["here"]          # hers alone
+    assert name == "mine" and [card.name for card in studio.models()] == ["here"]  # hers alone
     assert studio.run(studio.recipe(name, steps=2)).images.shape == (1, 8, 8, 1)
     with pytest.raises(OptionError, match=r"Choose one of: here\. Did"):
         studio.card("other")
@@ -90,8 +94,16 @@ def test_a_dropped_name_takes_nobodys_place(dropped, studio, upload):
     assert studio.card("here").path.parent.name == "here"
 
 
-@pytest.mark.parametrize("name, safe", [("../../x.safetensors", "x.safetensors"), ("a\\b.safetensors", "b.safetensors"),
-                                        (".hidden", "hidden"), ("ä<b>.pt", "__b_.pt"), ("", "model.safetensors")])
+@pytest.mark.parametrize(
+    "name, safe",
+    [
+        ("../../x.safetensors", "x.safetensors"),
+        ("a\\b.safetensors", "b.safetensors"),
+        (".hidden", "hidden"),
+        ("ä<b>.pt", "__b_.pt"),
+        ("", "model.safetensors"),
+    ],
+)
 def test_names_are_made_safe(name, safe):
     assert safe_name(name) == safe
 
@@ -100,8 +112,12 @@ def test_only_allowed_folders_are_offered(tmp_path):
     inside, outside = tmp_path / "inside", tmp_path / "outside.safetensors"
     deep = inside / "a" / "b" / "c" / "d" / "e"
     deep.mkdir(parents=True)
-    for path in (outside, inside / "x.safetensors", inside / "a" / "b" / "y.safetensors",
-                 deep / "z.safetensors"):
+    for path in (
+        outside,
+        inside / "x.safetensors",
+        inside / "a" / "b" / "y.safetensors",
+        deep / "z.safetensors",
+    ):
         save_file({"w": torch.zeros(1)}, path)
     (inside / "link.safetensors").symlink_to(outside)
     assert sorted(listing([inside])) == ["inside/a/b/y.safetensors", "inside/x.safetensors"]
@@ -109,20 +125,28 @@ def test_only_allowed_folders_are_offered(tmp_path):
 
 def test_hosting_follows_the_place(tmp_path):
     assert hosting(environment={}) == Hosting(False, (), LARGEST, True, Path("runs"))
-    assert hosting(environment={"SPACE_ID": "me/studio"}) == Hosting(True, (), LARGEST_HOSTED, False, Path("runs"))
-    assert hosting(True, [str(tmp_path)], 50, True, environment={}) == Hosting(True, (tmp_path,), 50, True, Path("runs"))
+    assert hosting(environment={"SPACE_ID": "me/studio"}) == Hosting(
+        True, (), LARGEST_HOSTED, False, Path("runs")
+    )
+    assert hosting(True, [str(tmp_path)], 50, True, environment={}) == Hosting(
+        True, (tmp_path,), 50, True, Path("runs")
+    )
     with pytest.raises(OptionError, match="There is no folder"):
         hosting(models=[str(tmp_path / "none")])
     with pytest.raises(OptionError, match="max-upload"):
         hosting(max_upload=0)
 
 
-# ---- the tab -------------------------------------------------------------------------------------------------------
+# ---- the tab
+# -------------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def tab(studio, tmp_path):
     with gr.Blocks():
-        made = ModelsTab(studio, Compute(), Hosting(models=(tmp_path / "offered",)), lambda name: {"used": name}, [])
+        made = ModelsTab(
+            studio, Compute(), Hosting(models=(tmp_path / "offered",)), lambda name: {"used": name}, []
+        )
     yield made
     made.dropped.close()
 
@@ -156,7 +180,9 @@ def test_hostile_names_are_shown_as_text(tmp_path):
 
 
 def test_the_ranking_lists_settings_as_they_are_typed():
-    shown = report.ranking([Trial({"num_heads": 4, "label": ""}, 0.25), Trial({"num_heads": 1, "label": "<b>"}, 0.5)])
+    shown = report.ranking(
+        [Trial({"num_heads": 4, "label": ""}, 0.25), Trial({"num_heads": 1, "label": "<b>"}, 0.5)]
+    )
     assert "0.25000" in shown and "--num_heads 4 --label &quot;&quot;" in shown and "<b>" not in shown
 
 
@@ -164,5 +190,9 @@ def test_flags_text_is_read_back():
     from diffusion_studio.checkpoint.facts import parse_flags
 
     given = {"num_heads": 4, "channel_mult": (1, 2), "name": "", "use_scale_shift_norm": True}
-    assert parse_flags(report.flags_text(given)) == {"num_heads": "4", "channel_mult": "1,2", "name": "",
-                                                     "use_scale_shift_norm": "True"}
+    assert parse_flags(report.flags_text(given)) == {
+        "num_heads": "4",
+        "channel_mult": "1,2",
+        "name": "",
+        "use_scale_shift_norm": "True",
+    }

@@ -37,8 +37,20 @@ def runs(tmp_path):
 
 
 def tiny(pictures, **changes):
-    return TrainConfig(**{"data": str(pictures), "size": 8, "channels": 8, "multipliers": "1", "attention": "", "batch": 4,
-                          "heads": 1, "images": 400, "warmup": 1, **changes})
+    return TrainConfig(
+        **{
+            "data": str(pictures),
+            "size": 8,
+            "channels": 8,
+            "multipliers": "1",
+            "attention": "",
+            "batch": 4,
+            "heads": 1,
+            "images": 400,
+            "warmup": 1,
+            **changes,
+        }
+    )
 
 
 def until(condition, seconds=120):
@@ -54,7 +66,9 @@ def test_a_run_trains_in_a_process_of_its_own_to_its_end(runs, pictures, tmp_pat
     runs.start("mine", config, 200, 200)
     assert runs.names() == ["mine"] and runs.training() == "mine"
     number = runs._process("mine")
-    assert number != os.getpid() and os.getpriority(os.PRIO_PROCESS, number) > os.getpriority(os.PRIO_PROCESS, 0)
+    assert number != os.getpid() and os.getpriority(os.PRIO_PROCESS, number) > os.getpriority(
+        os.PRIO_PROCESS, 0
+    )
     with pytest.raises(OptionError, match="'mine' is training. Stop it first"):
         runs.start("other", config, 200, 200)
     until(lambda: not runs.alive("mine"))
@@ -76,7 +90,7 @@ def test_a_run_is_stopped_and_resumed_by_another_app(runs, pictures, tmp_path):
     until(lambda: (bar := runs.state("long").bar) and bar.seen > 100)
     state = runs.state("long")
     assert state.running and state.bar.losses and "Training." in run_view.view(state)
-    other = Runs(tmp_path / "runs")                                 # as after a restart: it started nothing
+    other = Runs(tmp_path / "runs")  # as after a restart: it started nothing
     assert other.training() == "long"
     other.stop("long")
     until(lambda: not runs.alive("long"))
@@ -89,7 +103,7 @@ def test_a_run_is_stopped_and_resumed_by_another_app(runs, pictures, tmp_path):
         until(lambda: other.state("long").seen > seen + 200)
         assert other.training() == "long"
     finally:
-        other.close()                                               # as the app ends: it is saved
+        other.close()  # as the app ends: it is saved
     assert other.state("long").paused and not other.alive("long")
 
 
@@ -122,10 +136,18 @@ def test_a_log_under_way_and_a_hostile_console_are_read(tmp_path):
     folder = tmp_path / "<b>run"
     folder.mkdir()
     (folder / "config.json").write_text(TrainConfig(images=1000).to_json())
-    (folder / "log.csv").write_text("step,seen,loss,lr,rate\n50,100,0.5,1e-3,9\n100,200,x,1e-3,9\n150,300,0.2,1e-3,9\n200,40")
-    (folder / "console.txt").write_bytes(b"\xff 10%|x| 123/1.00k [00:01<00:09, 97.5img/s, loss=0.4, lr=1e-3]\rdiffusion-studio: <script>")
+    (folder / "log.csv").write_text(
+        "step,seen,loss,lr,rate\n50,100,0.5,1e-3,9\n100,200,x,1e-3,9\n150,300,0.2,1e-3,9\n200,40"
+    )
+    (folder / "console.txt").write_bytes(
+        b"\xff 10%|x| 123/1.00k [00:01<00:09, 97.5img/s, loss=0.4, lr=1e-3]\rdiffusion-studio: <script>"
+    )
     state = read_state(folder, running=False)
-    assert [row["seen"] for row in state.rows] == [100, 300] and state.bar.seen == 123 and state.bar.left == "00:09"
+    assert (
+        [row["seen"] for row in state.rows] == [100, 300]
+        and state.bar.seen == 123
+        and state.bar.left == "00:09"
+    )
     shown = run_view.view(state)
     assert "&lt;script&gt;" in shown and "<script>" not in shown and "<b>run" not in shown
 

@@ -65,7 +65,7 @@ def test_a_visitor_keeps_the_last_runs_and_no_other_visitors():
     assert [store.get(key) is not None for key in keys] == [False] + [True] * MAX_RUNS_PER_VISITOR
     store.forget("a")
     assert all(store.get(key) is None for key in keys) and store.get(other) is not None
-    assert store.append(keys[-1], frame(0)) is None                        # a run that goes on after its page closed
+    assert store.append(keys[-1], frame(0)) is None  # a run that goes on after its page closed
 
 
 @pytest.mark.parametrize("key", [None, 3, "", "no-such-run", ["x"], {"run": 1}])
@@ -81,9 +81,11 @@ def test_the_run_that_others_are_compared_with_outlasts_them():
     store.compare(other, True)
     later = [fill(store, "a", 3) for _ in range(2 * MAX_RUNS_PER_VISITOR)]
     assert store.get(first) is not None and store.compared(store.get(later[-1])) is store.get(first)
-    assert [store.get(key) is not None for key in later] == [False] * MAX_RUNS_PER_VISITOR + [True] * MAX_RUNS_PER_VISITOR
+    assert [store.get(key) is not None for key in later] == [False] * MAX_RUNS_PER_VISITOR + [
+        True
+    ] * MAX_RUNS_PER_VISITOR
     assert store.compared(store.get(theirs)) is store.get(other)
-    store.compare(later[-1], True)                                          # in its place
+    store.compare(later[-1], True)  # in its place
     assert store.compared(store.get(later[-1])) is store.get(later[-1])
     fill(store, "a", 3), fill(store, "a", 3)
     assert store.get(first) is None and store.get(later[-1]) is not None

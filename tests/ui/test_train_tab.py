@@ -1,4 +1,6 @@
-"""The Train tab's settings, without a browser: what a person chooses is the configuration, and what strangers may choose."""
+"""The Train tab's settings, without a browser: what a person chooses is the configuration, and what
+strangers may choose.
+"""
 
 from __future__ import annotations
 
@@ -24,25 +26,34 @@ from diffusion_studio.ui.train_tab import _OFF, TrainTab
 def tab(tmp_path, tiny_checkpoint):
     def make(**changes):
         with gr.Blocks():
-            return TrainTab(ds.Studio(tmp_path / "checkpoints"), Hosting(runs=tmp_path / "runs", **changes), lambda name: {},
-                            [])
+            return TrainTab(
+                ds.Studio(tmp_path / "checkpoints"),
+                Hosting(runs=tmp_path / "runs", **changes),
+                lambda name: {},
+                [],
+            )
+
     return make
 
 
 def values(tab, **changes):
-    found = {one: one.value for one in (tab.data, tab.size, tab.preset, tab.name, *tab.options.controls.values())}
+    found = {
+        one: one.value for one in (tab.data, tab.size, tab.preset, tab.name, *tab.options.controls.values())
+    }
     return {**found, **{getattr(tab, name): value for name, value in changes.items()}}
 
 
 @pytest.fixture
 def pictures(tab, tmp_path):
     """A tab with a dropped archive, and the archive's name."""
+
     def make(made):
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "x.png")
         with zipfile.ZipFile(tmp_path / "my zip.zip", "w") as out:
             out.write(tmp_path / "x.png", "a/x.png")
             out.write(tmp_path / "x.png", "b/y.png")
         return made._unpack(str(tmp_path / "my zip.zip"))
+
     return make
 
 
@@ -53,9 +64,16 @@ def test_the_controls_hold_the_presets_configuration(tab, pictures, tmp_path):
     folder = str((tmp_path / "runs" / "data" / "my-zip").resolve())
     assert made._config(values(made, data="my-zip")) == configured("quick", 32, folder, fit="crop")
     shown = made._preset("overnight", 64)
-    sent = values(made, data="my-zip", size=64) | {one: value for one, value in shown.items() if one is not made.preset}
+    sent = values(made, data="my-zip", size=64) | {
+        one: value for one, value in shown.items() if one is not made.preset
+    }
     assert made._config(sent) == configured("overnight", 64, folder, fit="crop")
-    assert {one.name for one in options.fields_of(TrainConfig)} - set(made.options.controls) == {"data", "name", "size", "kind"}
+    assert {one.name for one in options.fields_of(TrainConfig)} - set(made.options.controls) == {
+        "data",
+        "name",
+        "size",
+        "kind",
+    }
 
 
 def test_strangers_choose_from_menus_only(tab, pictures, tmp_path):

@@ -11,6 +11,20 @@ from .mixing import Scale, adaptive_projected, at_schedule, classifier_free, res
 from .timing import SHAPES, Progress, between, shaped, switched
 
 __all__ = [
-    "Progress", "SHAPES", "Scale", "Share", "adaptive_projected", "at_schedule", "between", "clamped", "classifier_free",
-    "classifier_guided", "dynamically_thresholded", "gradient_of", "in_palette", "rescaled", "shaped", "switched",
+    "Progress",
+    "SHAPES",
+    "Scale",
+    "Share",
+    "adaptive_projected",
+    "at_schedule",
+    "between",
+    "clamped",
+    "classifier_free",
+    "classifier_guided",
+    "dynamically_thresholded",
+    "gradient_of",
+    "in_palette",
+    "rescaled",
+    "shaped",
+    "switched",
 ]

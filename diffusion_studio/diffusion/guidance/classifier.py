@@ -17,10 +17,12 @@ FORMS = ("score", "mean")
 
 
 def gradient_of(log_probability: Callable[[torch.Tensor, NoiseLevel], torch.Tensor]) -> Gradient:
-    """The gradient in x of a classifier's log-probability of the wanted label, (N, C, H, W) -> (N,), of noised pictures.
+    """The gradient in x of a classifier's log-probability of the wanted label, (N, C, H, W) -> (N,), of
+    noised pictures.
 
     Works inside `sample`, which switches gradients off.
     """
+
     def gradient(x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
         with torch.enable_grad():
             at = x.detach().requires_grad_(True)
@@ -30,26 +32,37 @@ def gradient_of(log_probability: Callable[[torch.Tensor, NoiseLevel], torch.Tens
     return gradient
 
 
-def classifier_guided(denoise: Denoiser, gradient: Gradient, scale: float, *, form: str = "score",
-                      levels: Sequence[NoiseLevel] = (), share: Share | None = None) -> Denoiser:
-    """Scale 0 is off, 1 the true conditional distribution where the classifier is right, more trades diversity away.
+def classifier_guided(
+    denoise: Denoiser,
+    gradient: Gradient,
+    scale: float,
+    *,
+    form: str = "score",
+    levels: Sequence[NoiseLevel] = (),
+    share: Share | None = None,
+) -> Denoiser:
+    """Scale 0 is off, 1 the true conditional distribution where the classifier is right, more trades
+    diversity away.
 
-    form "score" (algorithm 2): eps = eps - sigma * scale * gradient. Right for every sampler.
-    form "mean" (algorithm 1): the mean of an ancestral step to the next of the run's `levels` is moved by
-    scale * variance * gradient. `share` says where that variance lies between the posterior's (0, the default) and beta
-    (1), in logarithm; it is the sampler's own. Both forms agree as steps become small.
+    form "score" (algorithm 2): eps = eps - sigma * scale * gradient. Right for every sampler. form "mean"
+    (algorithm 1): the mean of an ancestral step to the next of the run's `levels` is moved by scale *
+    variance * gradient. `share` says where that variance lies between the posterior's (0, the default) and
+    beta (1), in logarithm; it is the sampler's own. Both forms agree as steps become small.
     """
     if form not in FORMS:
         raise OptionError(f"The form of classifier guidance is one of {', '.join(FORMS)}; got {form!r}.")
     if form == "mean" and len(levels) < 2:
-        raise OptionError("Classifier guidance in the form 'mean' needs the levels of the run. Give them, or choose 'score'.")
+        raise OptionError(
+            "Classifier guidance in the form 'mean' needs the levels of the run. Give them, or choose "
+            "'score'."
+        )
     if scale == 0:
         return denoise
 
     def guided(x: torch.Tensor, level: NoiseLevel) -> Prediction:
         p = denoise(x, level)
         if form == "score":
-            if not level.alpha:         # no signal, so eps is x / sigma whatever is asked for
+            if not level.alpha:  # no signal, so eps is x / sigma whatever is asked for
                 return p
             move = level.sigma**2 / level.alpha
         else:
@@ -67,16 +80,17 @@ def _next(levels: Sequence[NoiseLevel], level: NoiseLevel) -> NoiseLevel:
     return next((to for to in levels if to.log_snr > level.log_snr), level)
 
 
-def _mean_move(now: NoiseLevel, to: NoiseLevel, levels: Sequence[NoiseLevel],
-               share: float | torch.Tensor) -> float | torch.Tensor:
+def _mean_move(
+    now: NoiseLevel, to: NoiseLevel, levels: Sequence[NoiseLevel], share: float | torch.Tensor
+) -> float | torch.Tensor:
     """By how much x0 moves for each unit of the gradient, where the step's mean moves by its variance.
 
     The mean is of_x0 * x0 + ... with of_x0 = to.alpha * beta / now.sigma^2 (Ho et al. 2020, eq. 7).
     """
     if isinstance(share, float) and share == 0:
-        return to.sigma**2 / to.alpha                   # the posterior's variance divided by of_x0
+        return to.sigma**2 / to.alpha  # the posterior's variance divided by of_x0
     small, large = step_variances(now, to)
-    if not to.sigma:            # the posterior has no width here and borrows its neighbour's, as in OpenAI's code
+    if not to.sigma:  # the posterior has no width here and borrows its neighbour's, as in OpenAI's code
         before = [one for one in levels if one.log_snr < now.log_snr]
         small = step_variances(before[-1], now)[0] if before else large
         share = 0.0 if isinstance(share, float) else share
@@ -86,5 +100,5 @@ def _mean_move(now: NoiseLevel, to: NoiseLevel, levels: Sequence[NoiseLevel],
 
 def step_variances(now: NoiseLevel, to: NoiseLevel) -> tuple[float, float]:
     """The posterior's variance and beta of an ancestral step (Ho et al. 2020, section 3.2)."""
-    beta = now.sigma**2 - (now.alpha / to.alpha * to.sigma)**2
+    beta = now.sigma**2 - (now.alpha / to.alpha * to.sigma) ** 2
     return beta * to.sigma**2 / now.sigma**2, beta

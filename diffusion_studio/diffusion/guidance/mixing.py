@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Union
 
 import torch
 
@@ -13,18 +12,19 @@ from ..denoiser import Denoiser, ask_all
 from ..prediction import Prediction, from_x0
 from ..schedule import NoiseLevel, NoiseSchedule
 
-Scale = Union[float, Callable[[NoiseLevel], float]]     # 1 is off, 0 the second denoiser alone; see timing.py
+Scale = float | Callable[[NoiseLevel], float]  # 1 is off, 0 the second denoiser alone; see timing.py
 
 
 def classifier_free(conditional: Denoiser, unconditional: Denoiser, scale: Scale) -> Denoiser:
     """eps = u + scale * (c - u) (Ho & Salimans 2022, eq. 6, with scale = 1 + w).
 
-    Scale 1 is the conditional denoiser itself, 0 the unconditional one; larger trades diversity for
-    likeness to the condition. The weights sum to 1, so x0 mixes the same way. With a negative label or prompt in
-    place of the unconditional denoiser the result moves away from that; with a weaker checkpoint of the same task it
-    is autoguidance (Karras et al. 2024, eq. 3; see `at_schedule` where it was trained with another schedule).
-    A scale that varies asks only the conditional denoiser where it is 1.
+    Scale 1 is the conditional denoiser itself, 0 the unconditional one; larger trades diversity for likeness
+    to the condition. The weights sum to 1, so x0 mixes the same way. With a negative label or prompt in place
+    of the unconditional denoiser the result moves away from that; with a weaker checkpoint of the same task
+    it is autoguidance (Karras et al. 2024, eq. 3; see `at_schedule` where it was trained with another
+    schedule). A scale that varies asks only the conditional denoiser where it is 1.
     """
+
     def mixed(c: Prediction, u: Prediction, x: torch.Tensor, level: NoiseLevel, scale: float) -> Prediction:
         return Prediction(torch.lerp(u.x0, c.x0, scale), torch.lerp(u.eps, c.eps, scale), c.variance)
 
@@ -32,12 +32,14 @@ def classifier_free(conditional: Denoiser, unconditional: Denoiser, scale: Scale
 
 
 def rescaled(conditional: Denoiser, unconditional: Denoiser, scale: Scale, amount: float = 0.7) -> Denoiser:
-    """Classifier-free guidance whose x0 gets back the contrast of the unguided one (Lin et al. 2023, eq. 14 to 16).
+    """Classifier-free guidance whose x0 gets back the contrast of the unguided one (Lin et al. 2023, eq. 14
+    to 16).
 
-    Each picture's guided x0 is scaled to the standard deviation of the conditional x0, `amount` (0 to 1) of the way.
-    Choose it where a large scale makes pictures over-exposed. The paper rescales the network's output; x0 is where the
-    contrast is seen, whatever the parametrization.
+    Each picture's guided x0 is scaled to the standard deviation of the conditional x0, `amount` (0 to 1) of
+    the way. Choose it where a large scale makes pictures over-exposed. The paper rescales the network's
+    output; x0 is where the contrast is seen, whatever the parametrization.
     """
+
     def mixed(c: Prediction, u: Prediction, x: torch.Tensor, level: NoiseLevel, scale: float) -> Prediction:
         guided = torch.lerp(u.x0, c.x0, scale)
         ratio = _spread(c.x0) / _spread(guided).clamp_min(torch.finfo(x.dtype).tiny)
@@ -46,15 +48,22 @@ def rescaled(conditional: Denoiser, unconditional: Denoiser, scale: Scale, amoun
     return _mixing(conditional, unconditional, scale, mixed)
 
 
-def adaptive_projected(conditional: Denoiser, unconditional: Denoiser, scale: Scale, *, parallel: float = 0.0,
-                       radius: float | None = None) -> Denoiser:
+def adaptive_projected(
+    conditional: Denoiser,
+    unconditional: Denoiser,
+    scale: Scale,
+    *,
+    parallel: float = 0.0,
+    radius: float | None = None,
+) -> Denoiser:
     """Adaptive projected guidance (Sadat et al. 2024, section 4): less of the part that only saturates.
 
-    Of the difference between the two x0, each picture's component along the conditional x0 counts `parallel` times
-    (their eta; 1 with no radius is classifier-free guidance), and a difference longer than `radius`, a Euclidean norm
-    over the picture, is shortened to it. Their momentum is left out: a denoiser has no memory, so that runs can be
-    branched and replayed.
+    Of the difference between the two x0, each picture's component along the conditional x0 counts `parallel`
+    times (their eta; 1 with no radius is classifier-free guidance), and a difference longer than `radius`, a
+    Euclidean norm over the picture, is shortened to it. Their momentum is left out: a denoiser has no memory,
+    so that runs can be branched and replayed.
     """
+
     def mixed(c: Prediction, u: Prediction, x: torch.Tensor, level: NoiseLevel, scale: float) -> Prediction:
         difference = c.x0 - u.x0
         if radius is not None:
@@ -71,9 +80,10 @@ def adaptive_projected(conditional: Denoiser, unconditional: Denoiser, scale: Sc
 def at_schedule(denoise: Denoiser, schedule: NoiseSchedule) -> Denoiser:
     """A denoiser of another network, asked at the level of its own `schedule` that has the same log-SNR.
 
-    Where the two processes differ in scale (variance preserving, exploding, flow), x is brought to the other one's. Noise
-    beyond the ends of that schedule is taken for its ends.
+    Where the two processes differ in scale (variance preserving, exploding, flow), x is brought to the other
+    one's. Noise beyond the ends of that schedule is taken for its ends.
     """
+
     def asked(x: torch.Tensor, level: NoiseLevel) -> Prediction:
         own = schedule.level(schedule.timestep(level.log_snr))
         scale = math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)
@@ -85,8 +95,12 @@ def at_schedule(denoise: Denoiser, schedule: NoiseSchedule) -> Denoiser:
     return asked
 
 
-def _mixing(conditional: Denoiser, unconditional: Denoiser, scale: Scale,
-            mixed: Callable[[Prediction, Prediction, torch.Tensor, NoiseLevel, float], Prediction]) -> Denoiser:
+def _mixing(
+    conditional: Denoiser,
+    unconditional: Denoiser,
+    scale: Scale,
+    mixed: Callable[[Prediction, Prediction, torch.Tensor, NoiseLevel, float], Prediction],
+) -> Denoiser:
     """The wrapper around a formula, with the network calls saved that scale 1 and 0 do not need."""
     if scale == 1:
         return conditional

@@ -1,4 +1,6 @@
-"""Guidance that depends on where the run is: an interval of noise levels, a curve over the run, a change at a step."""
+"""Guidance that depends on where the run is: an interval of noise levels, a curve over the run, a change
+at a step.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """How far a run is at a level: 0 at the first of its `levels`, 1 at the last network call's; by log-SNR in between.
+    """How far a run is at a level: 0 at the first of its `levels`, 1 at the last network call's; by log-SNR
+    in between.
 
     The calls that solvers of higher order make between two levels fall between their steps.
     """
@@ -26,13 +29,17 @@ class Progress:
     def __init__(self, levels: Sequence[NoiseLevel]) -> None:
         self._visited: list[float] = []
         for level in levels[:-1]:
-            if not self._visited or level.log_snr > self._visited[-1]:      # where a run goes back up, it is no further
+            if (
+                not self._visited or level.log_snr > self._visited[-1]
+            ):  # where a run goes back up, it is no further
                 self._visited.append(level.log_snr)
         if not self._visited:
             raise OptionError("A run has at least two levels: where it starts and where it ends.")
 
     def step(self, level: NoiseLevel) -> float:
-        """The sampling step, counted from 0, fractional between two; beyond the ends it is the first or the last."""
+        """The sampling step, counted from 0, fractional between two; beyond the ends it is the first or
+        the last.
+        """
         at, seen = level.of_run.log_snr, self._visited
         right = bisect.bisect_left(seen, at)
         if right == 0 or right == len(seen):
@@ -56,8 +63,9 @@ SHAPES: dict[str, Callable[[float], float]] = {
 }
 
 
-def shaped(scale: float, levels: Sequence[NoiseLevel], shape: str | Sequence[float] = "constant",
-           off: float = 1.0) -> Callable[[NoiseLevel], float]:
+def shaped(
+    scale: float, levels: Sequence[NoiseLevel], shape: str | Sequence[float] = "constant", off: float = 1.0
+) -> Callable[[NoiseLevel], float]:
     """A scale that changes over the run from `scale` towards `off`: a name of `SHAPES`, or a list of scales.
 
     A list is spread evenly over the run and interpolated, whatever the number of steps.
@@ -65,7 +73,9 @@ def shaped(scale: float, levels: Sequence[NoiseLevel], shape: str | Sequence[flo
     progress = Progress(levels)
     if isinstance(shape, str):
         if shape not in SHAPES:
-            raise OptionError(f"There is no guidance shape {shape!r}. Choose one of: {', '.join(SHAPES)}, or give a list.")
+            raise OptionError(
+                f"There is no guidance shape {shape!r}. Choose one of: {', '.join(SHAPES)}, or give a list."
+            )
         curve = SHAPES[shape]
         return lambda level: off + (scale - off) * curve(progress(level))
     values = [float(value) for value in shape]
@@ -81,11 +91,16 @@ def shaped(scale: float, levels: Sequence[NoiseLevel], shape: str | Sequence[flo
     return listed
 
 
-def between(scale: float | Callable[[NoiseLevel], float], low: float, high: float,
-            off: float = 1.0) -> Callable[[NoiseLevel], float]:
-    """A scale that counts only while sigma / alpha is from `low` to `high`, `off` elsewhere (Kynkaanniemi et al. 2024)."""
+def between(
+    scale: float | Callable[[NoiseLevel], float], low: float, high: float, off: float = 1.0
+) -> Callable[[NoiseLevel], float]:
+    """A scale that counts only while sigma / alpha is from `low` to `high`, `off` elsewhere (Kynkaanniemi
+    et al. 2024).
+    """
     if not 0 <= low <= high:
-        raise OptionError(f"A guidance interval goes from a low to a high sigma / alpha, at least 0; got {low} to {high}.")
+        raise OptionError(
+            f"A guidance interval goes from a low to a high sigma / alpha, at least 0; got {low} to {high}."
+        )
 
     def limited(level: NoiseLevel) -> float:
         noise = level.sigma / level.alpha if level.alpha else math.inf
@@ -96,7 +111,9 @@ def between(scale: float | Callable[[NoiseLevel], float], low: float, high: floa
 
 
 def switched(before: Denoiser, after: Denoiser, levels: Sequence[NoiseLevel], step: int) -> Denoiser:
-    """`before` until sampling step number `step`, `after` from there on: another label or guidance in mid-run."""
+    """`before` until sampling step number `step`, `after` from there on: another label or guidance in
+    mid-run.
+    """
     progress = Progress(levels)
     if not 0 <= step < len(levels):
         raise OptionError(f"The run has the steps 0 to {len(levels) - 1}; it cannot change at step {step}.")

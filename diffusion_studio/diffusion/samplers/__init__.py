@@ -37,6 +37,29 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "consistency": Consistency,
 }
 
-__all__ = ["DDIM", "DDPM", "DEIS", "DPM2", "DPMPP2M", "DPMPP2MSDE", "DPMPP2S", "DPMPP3M", "DPMPPSDE", "DPMPPSinglestep", "LMS",
-           "PLMS", "PNDM", "SAMPLERS", "Adaptive", "Consistency", "Euler", "EulerAncestral", "Heun", "NoiseFunction",
-           "PredictorCorrector", "Sampler", "Step", "UniPC"]
+__all__ = [
+    "DDIM",
+    "DDPM",
+    "DEIS",
+    "DPM2",
+    "DPMPP2M",
+    "DPMPP2MSDE",
+    "DPMPP2S",
+    "DPMPP3M",
+    "DPMPPSDE",
+    "DPMPPSinglestep",
+    "LMS",
+    "PLMS",
+    "PNDM",
+    "SAMPLERS",
+    "Adaptive",
+    "Consistency",
+    "Euler",
+    "EulerAncestral",
+    "Heun",
+    "NoiseFunction",
+    "PredictorCorrector",
+    "Sampler",
+    "Step",
+    "UniPC",
+]

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LMS:
-    """Linear multistep: past eps as a polynomial in rho = sigma / alpha, integrated exactly (Adams-Bashforth; k-diffusion).
+    """Linear multistep: past eps as a polynomial in rho = sigma / alpha, integrated exactly (Adams-Bashforth;
+    k-diffusion).
 
     One network call a step. Starts with lower orders. Choose it for 20 steps or more.
     """
@@ -36,32 +37,36 @@ class LMS:
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
-        history: list[tuple[float, torch.Tensor]] = []                          # newest first: (rho, eps)
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
+        history: list[tuple[float, torch.Tensor]] = []  # newest first: (rho, eps)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             older = [(at, eps) for at, eps in history if at != rho(now)]
             if not older:
                 x = straight(p, to)
-                history = [(rho(now), p.eps)][:self.order - 1] if now.alpha else []
+                history = [(rho(now), p.eps)][: self.order - 1] if now.alpha else []
                 del p
                 continue
             history = [(rho(now), p.eps), *older]
             del p, older
             weights = adams([at for at, _ in history], rho(now), rho(to), np.ones_like)
-            x = weighted((to.alpha / now.alpha, x), *((to.alpha * w, eps) for w, (_, eps) in zip(weights, history)))
-            history = history[:self.order - 1]
+            x = weighted(
+                (to.alpha / now.alpha, x), *((to.alpha * w, eps) for w, (_, eps) in zip(weights, history))
+            )
+            history = history[: self.order - 1]
         return x
 
 
 @dataclass(frozen=True)
 class DEIS:
-    """tAB-DEIS in log-rho: past eps as a polynomial in log(sigma / alpha), integrated exactly (Zhang & Chen 2023, eq. 15).
+    """tAB-DEIS in log-rho: past eps as a polynomial in log(sigma / alpha), integrated exactly (Zhang & Chen
+    2023, eq. 15).
 
-    One network call a step. Starts with lower orders; the step to the clean picture, where the logarithm has no end, is
-    of first order. Choose it for 10 to 20 steps.
+    One network call a step. Starts with lower orders; the step to the clean picture, where the logarithm has
+    no end, is of first order. Choose it for 10 to 20 steps.
     """
 
     order: int = option(3, ORDER, low=1, high=4)
@@ -70,27 +75,32 @@ class DEIS:
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         lowered = lowers_final_order(self.lower_order_final, levels.steps)
-        history: list[tuple[float, torch.Tensor]] = []                          # newest first: (log rho, eps)
+        history: list[tuple[float, torch.Tensor]] = []  # newest first: (log rho, eps)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             here = -now.log_snr / 2
             older = [(at, eps) for at, eps in history if at != here]
             if lowered:
-                older = older[:len(levels) - 2 - i]
+                older = older[: len(levels) - 2 - i]
             if not older or not to.sigma:
                 x = straight(p, to)
-                history = [(here, p.eps)][:self.order - 1] if now.alpha else []
+                history = [(here, p.eps)][: self.order - 1] if now.alpha else []
                 del p
                 continue
             history = [(here, p.eps), *older]
             del p, older
-            weights = adams([at for at, _ in history], here, -to.log_snr / 2, lambda u, here=here: np.exp(u - here))
+            weights = adams(
+                [at for at, _ in history], here, -to.log_snr / 2, lambda u, here=here: np.exp(u - here)
+            )
             scale = to.alpha * math.exp(here)
-            x = weighted((to.alpha / now.alpha, x), *((scale * w, eps) for w, (_, eps) in zip(weights, history)))
-            history = history[:self.order - 1]
+            x = weighted(
+                (to.alpha / now.alpha, x), *((scale * w, eps) for w, (_, eps) in zip(weights, history))
+            )
+            history = history[: self.order - 1]
         return x

@@ -26,13 +26,15 @@ MAX_PIECES = 1024
 
 @dataclass(frozen=True)
 class Adaptive:
-    """DPM-Solver++ of orders 1 and 2 as an embedded pair (Lu et al. 2022, DPM-Solver, appendix C), step size by tolerance.
+    """DPM-Solver++ of orders 1 and 2 as an embedded pair (Lu et al. 2022, DPM-Solver, appendix C), step size
+    by tolerance.
 
-    The given levels are all visited, as n steps must give n + 1 states, and each step between two of them is cut into
-    1, 2, 4, ... pieces, even in log-SNR, until the two orders differ by at most the tolerance in every piece. Every
-    picture takes the first cut that suffices for itself, so that it does not depend on its batch. The step to the
-    clean picture is one piece, as no level lies between it and the network's last one. The number of network calls
-    is reported with each state. Choose it for the ODE's exact solution with a known error, whatever the levels.
+    The given levels are all visited, as n steps must give n + 1 states, and each step between two of them is
+    cut into 1, 2, 4, ... pieces, even in log-SNR, until the two orders differ by at most the tolerance in
+    every piece. Every picture takes the first cut that suffices for itself, so that it does not depend on its
+    batch. The step to the clean picture is one piece, as no level lies between it and the network's last one.
+    The number of network calls is reported with each state. Choose it for the ODE's exact solution with a
+    known error, whatever the levels.
     """
 
     tolerance: float = option(0.01, "Largest error of a piece, relative to 1 + |x|.", low=1e-5, high=1.0)
@@ -40,8 +42,9 @@ class Adaptive:
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
@@ -56,13 +59,23 @@ class Adaptive:
             del x0
         return x
 
-    def _cross(self, denoise: Denoiser, x: torch.Tensor, x0: torch.Tensor, levels: Levels,
-               now: NoiseLevel, to: NoiseLevel) -> torch.Tensor:
+    def _cross(
+        self,
+        denoise: Denoiser,
+        x: torch.Tensor,
+        x0: torch.Tensor,
+        levels: Levels,
+        now: NoiseLevel,
+        to: NoiseLevel,
+    ) -> torch.Tensor:
         """x at `to`; x0 is the prediction at x."""
         kept, good, pieces = None, None, 1
         while pieces <= MAX_PIECES:
-            ends = [now, *(levels.at(now.log_snr + (to.log_snr - now.log_snr) * k / pieces)
-                           for k in range(1, pieces)), to]
+            ends = [
+                now,
+                *(levels.at(now.log_snr + (to.log_snr - now.log_snr) * k / pieces) for k in range(1, pieces)),
+                to,
+            ]
             found, fine = self._pieces(denoise, x, x0, levels, ends, good)
             kept = found if kept is None else kept.where(good.view(-1, *[1] * (x.ndim - 1)), found)
             good = fine if good is None else good | fine
@@ -70,11 +83,20 @@ class Adaptive:
                 return kept
             del found
             pieces *= 2
-        raise OptionError(f"The tolerance {self.tolerance:g} was not met between log-SNR {now.log_snr:.2f} and "
-                          f"{to.log_snr:.2f} with {MAX_PIECES} pieces. Choose a greater tolerance or more steps.")
+        raise OptionError(
+            f"The tolerance {self.tolerance:g} was not met between log-SNR {now.log_snr:.2f} and "
+            f"{to.log_snr:.2f} with {MAX_PIECES} pieces. Choose a greater tolerance or more steps."
+        )
 
-    def _pieces(self, denoise: Denoiser, x: torch.Tensor, x0: torch.Tensor, levels: Levels,
-                ends: Sequence[NoiseLevel], good: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    def _pieces(
+        self,
+        denoise: Denoiser,
+        x: torch.Tensor,
+        x0: torch.Tensor,
+        levels: Levels,
+        ends: Sequence[NoiseLevel],
+        good: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """x at the last of `ends`, and which pictures kept within the tolerance in every piece.
 
         Gives up (with all pictures that still wait marked as failed) as soon as none of those can succeed.

@@ -1,8 +1,8 @@
 """What several samplers compute alike. Nothing here divides by alpha where a run may start at alpha = 0.
 
-In the rescaled state y = x / alpha with rho = sigma / alpha, every process is a variance-exploding one, and the
-probability-flow ODE is dy/d(rho) = eps (Song et al. 2021, DDIM eq. 14). The samplers' formulas are those of their
-papers in y and rho, multiplied out, so that they serve VP, VE and flow levels alike.
+In the rescaled state y = x / alpha with rho = sigma / alpha, every process is a variance-exploding one, and
+the probability-flow ODE is dy/d(rho) = eps (Song et al. 2021, DDIM eq. 14). The samplers' formulas are those
+of their papers in y and rho, multiplied out, so that they serve VP, VE and flow levels alike.
 """
 
 from __future__ import annotations
@@ -24,19 +24,28 @@ if TYPE_CHECKING:
     from ..prediction import Prediction
     from ..schedule import NoiseLevel
 
-SHORT_RUN = 15                  # steps; what diffusers calls few in `lower_order_final`
+SHORT_RUN = 15  # steps; what diffusers calls few in `lower_order_final`
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 def fixed_stride_option() -> Any:
     """The option that DDIM, PLMS and PNDM share."""
-    return option(False, "Step to timestep t - T // n, as diffusers does, even where the run visits another one next.", later=True)
+    return option(
+        False,
+        "Step to timestep t - T // n, as diffusers does, even where the run visits another one next.",
+        later=True,
+    )
 
 
 def lower_order_final_option() -> Any:
     """The option that the multistep solvers share."""
-    return option("never", "Whether the last steps fall to lower order, so that the last one is of first order: never, in "
-                  f"short runs of fewer than {SHORT_RUN} steps, or always.", choices=("never", "short", "always"), later=True)
+    return option(
+        "never",
+        "Whether the last steps fall to lower order, so that the last one is of first order: never, in "
+        f"short runs of fewer than {SHORT_RUN} steps, or always.",
+        choices=("never", "short", "always"),
+        later=True,
+    )
 
 
 def weighted(*terms: tuple[float, torch.Tensor]) -> torch.Tensor:
@@ -59,7 +68,9 @@ def straight(p: Prediction, to: NoiseLevel) -> torch.Tensor:
 
 
 def towards(x: torch.Tensor, x0: torch.Tensor, now: NoiseLevel, to: NoiseLevel) -> torch.Tensor:
-    """The same step where x0 is not what was predicted at x (DPM-Solver++, eq. 9 with a constant data prediction)."""
+    """The same step where x0 is not what was predicted at x (DPM-Solver++, eq. 9 with a constant data
+    prediction).
+    """
     kept = to.sigma / now.sigma
     return weighted((kept, x), (to.alpha - now.alpha * kept, x0))
 
@@ -71,10 +82,14 @@ def along(x: torch.Tensor, eps: torch.Tensor, now: NoiseLevel, to: NoiseLevel) -
 
 
 def fixed_stride_of(levels: Levels) -> int:
-    """T // n, the stride of diffusers' DDIM and PNDM in timesteps. Raises `OptionError` where there are no timesteps."""
+    """T // n, the stride of diffusers' DDIM and PNDM in timesteps. Raises `OptionError` where there are no
+    timesteps.
+    """
     if levels.schedule is None or not levels.schedule.discrete:
-        raise OptionError("A fixed stride counts timesteps, and this run's levels come from no table of timesteps. Leave "
-                          "fixed_stride off.")
+        raise OptionError(
+            "A fixed stride counts timesteps, and this run's levels come from no table of timesteps. Leave "
+            "fixed_stride off."
+        )
     return levels.schedule.timesteps // levels.steps
 
 
@@ -84,7 +99,8 @@ def fixed_stride_start(to: NoiseLevel, levels: Levels) -> NoiseLevel:
 
 
 def fixed_stride_goal(now: NoiseLevel, to: NoiseLevel, levels: Levels) -> NoiseLevel:
-    """The level T // n timesteps below `now`, to which diffusers' DDIM and PNDM step whatever the run visits next.
+    """The level T // n timesteps below `now`, to which diffusers' DDIM and PNDM step whatever the run visits
+    next.
 
     Where that lies below timestep 0, or the run goes up, it is the run's own next level `to`.
     """
@@ -95,39 +111,56 @@ def fixed_stride_goal(now: NoiseLevel, to: NoiseLevel, levels: Levels) -> NoiseL
 
 
 def lowers_final_order(rule: str, steps: int) -> bool:
-    """Whether the last steps of a run of this many steps fall to lower order, by the option `lower_order_final`."""
+    """Whether the last steps of a run of this many steps fall to lower order, by the option
+    `lower_order_final`.
+    """
     return rule == "always" or rule == "short" and steps < SHORT_RUN
 
 
 def split(now: NoiseLevel, to: NoiseLevel, eta: float) -> tuple[float, float]:
-    """(down, up) with down^2 + up^2 = to.sigma^2: how much of the arrival's noise is kept and how much is fresh.
+    """(down, up) with down^2 + up^2 = to.sigma^2: how much of the arrival's noise is kept and how much is
+    fresh.
 
-    DDIM eq. 16; in y and rho the same as the "ancestral" step of k-diffusion. No noise on the way up (to noisier levels).
+    DDIM eq. 16; in y and rho the same as the "ancestral" step of k-diffusion. No noise on the way up (to
+    noisier levels).
     """
     kept = now.alpha / to.alpha * to.sigma
     up = min(eta * to.sigma / now.sigma * math.sqrt(max(now.sigma**2 - kept**2, 0)), to.sigma)
     return math.sqrt(to.sigma**2 - up**2), up
 
 
-def churned(x: torch.Tensor, now: NoiseLevel, levels: Levels, amount: float, limits: tuple[float, float],
-            fresh: Callable[[], torch.Tensor], s_noise: float) -> tuple[torch.Tensor, NoiseLevel]:
+def churned(
+    x: torch.Tensor,
+    now: NoiseLevel,
+    levels: Levels,
+    amount: float,
+    limits: tuple[float, float],
+    fresh: Callable[[], torch.Tensor],
+    s_noise: float,
+) -> tuple[torch.Tensor, NoiseLevel]:
     """x taken back up to a noisier level, and that level (EDM Algorithm 2, lines 4 to 6).
 
-    `amount` is S_churn, for as many steps as the run has; only where rho is within `limits`. A schedule's noisiest level is as far as it goes, and
-    where there is no signal (alpha = 0) there is no noisier level.
+    `amount` is S_churn, for as many steps as the run has; only where rho is within `limits`. A schedule's
+    noisiest level is as far as it goes, and where there is no signal (alpha = 0) there is no noisier level.
     """
     gamma = min(amount / levels.steps, math.sqrt(2) - 1)
     if not gamma or not now.alpha or not limits[0] <= rho(now) <= limits[1]:
         return x, now
     hat = levels.at(now.log_snr - 2 * math.log1p(gamma))
-    added = rho(hat)**2 - rho(now)**2
+    added = rho(hat) ** 2 - rho(now) ** 2
     if added <= 0:
         return x, now
-    return weighted((hat.alpha / now.alpha, x), (s_noise * hat.alpha * math.sqrt(added), fresh())), replace(hat, churned=now)
+    return weighted((hat.alpha / now.alpha, x), (s_noise * hat.alpha * math.sqrt(added), fresh())), replace(
+        hat, churned=now
+    )
 
 
-def adams(nodes: Sequence[float], start: float, end: float, density: Callable[[np.ndarray], np.ndarray]) -> list[float]:
-    """For each node the integral of its Lagrange polynomial times `density` from start to end (16-point Gauss)."""
+def adams(
+    nodes: Sequence[float], start: float, end: float, density: Callable[[np.ndarray], np.ndarray]
+) -> list[float]:
+    """For each node the integral of its Lagrange polynomial times `density` from start to end (16-point
+    Gauss).
+    """
     u = start + (end - start) * (_NODES + 1) / 2
     scale = _WEIGHTS * density(u) * (end - start) / 2
     found = []

@@ -22,8 +22,8 @@ NoiseFunction = Callable[[int], "torch.Tensor"]
 class Step:
     """One state of a run: x at its level, and what the denoiser made of it.
 
-    n sampling steps give n + 1 of these: number 0 is the pure noise, number n the finished picture
-    (whose x0 is x itself and whose eps is zero). `calls` is how often the denoiser was asked so far, this state's own
+    n sampling steps give n + 1 of these: number 0 is the pure noise, number n the finished picture (whose x0
+    is x itself and whose eps is zero). `calls` is how often the denoiser was asked so far, this state's own
     prediction included; `sample` fills it in.
     """
 
@@ -36,13 +36,15 @@ class Step:
 
 
 class Sampler(Protocol):
-    """A frozen dataclass of options whose call is a generator: yields the n states before the last, returns the last x.
+    """A frozen dataclass of options whose call is a generator: yields the n states before the last, returns
+    the last x.
 
-    `levels` are the n + 1 levels to visit; `noise(i)` is fresh noise for the arrival at levels[i]
-    (churn, which is added before a step, takes that of its arrival). A sampler that needs the noise of an interval asks
-    `noise.over(start, end)` where there is one, one that needs several noises of one arrival `noise.further(i, number)`.
-    Where two levels are equal, x stays.
+    `levels` are the n + 1 levels to visit; `noise(i)` is fresh noise for the arrival at levels[i] (churn,
+    which is added before a step, takes that of its arrival). A sampler that needs the noise of an interval
+    asks `noise.over(start, end)` where there is one, one that needs several noises of one arrival
+    `noise.further(i, number)`. Where two levels are equal, x stays.
     """
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]: ...
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]: ...

@@ -22,24 +22,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Consistency:
-    """Predict the clean picture, add fresh noise up to the next level, and again (Song et al. 2023, Algorithm 1).
+    """Predict the clean picture, add fresh noise up to the next level, and again (Song et al. 2023, Algorithm
+    1).
 
-    Made for consistency models, whose x0 is the ODE's own end: one step is one call, more steps mend its faults. With
-    an ordinary network, whose x0 is the mean of all that is possible, it gives blurred pictures of too little variety.
+    Made for consistency models, whose x0 is the ODE's own end: one step is one call, more steps mend its
+    faults. With an ordinary network, whose x0 is the mean of all that is possible, it gives blurred pictures
+    of too little variety.
     """
 
-    sigma_min: float = option(0.0, "The noise that the clean end of the model's process still has: fresh noise is less by so "
-                              "much, in squares (Algorithm 1).", low=0.0, high=100.0, later=True)
+    sigma_min: float = option(
+        0.0,
+        "The noise that the clean end of the model's process still has: fresh noise is less by so "
+        "much, in squares (Algorithm 1).",
+        low=0.0,
+        high=100.0,
+        later=True,
+    )
 
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
-            fresh = math.sqrt(max(to.sigma**2 - (to.alpha * self.sigma_min)**2, 0))
+            fresh = math.sqrt(max(to.sigma**2 - (to.alpha * self.sigma_min) ** 2, 0))
             x = weighted((to.alpha, p.x0), (fresh, noise(i + 1))) if fresh else to.alpha * p.x0
             del p
         return x

@@ -21,42 +21,59 @@ if TYPE_CHECKING:
     from ..schedule import NoiseLevel
 
 
-_LEAST_VARIANCE = 1e-20         # what takes the place of no variance where a logarithm is needed, as in diffusers
+_LEAST_VARIANCE = 1e-20  # what takes the place of no variance where a logarithm is needed, as in diffusers
 
 
 @dataclass(frozen=True)
 class DDPM:
-    """Ancestral sampling: draw x_{t-1} from the posterior given x_t and the predicted x0 (Ho et al. 2020, Algorithm 2).
+    """Ancestral sampling: draw x_{t-1} from the posterior given x_t and the predicted x0 (Ho et al. 2020,
+    Algorithm 2).
 
     Right for any pair of levels, so fewer steps than T are the respaced process of Nichol & Dhariwal 2021.
     Choose it to see the paper's own chain; it wants many steps.
     """
 
-    variance: str = option("small", "Noise of each step: small is the posterior's variance, large is beta (both in "
-                           "section 3.2 of DDPM), learned is the network's own, interpolated lies between small and large.",
-                           choices=("small", "large", "learned", "interpolated"))
-    interpolation: float = option(0.5, "Where the interpolated variance lies, in logarithm: 0 is small, 1 is large.",
-                                  low=0.0, high=1.0)
-    learned_above: float = option(0.0, "The learned variance counts where sigma / alpha, the noise beside the picture, is at "
-                                  "least this; below it the small one, which leaves less grain.", low=0.0, high=1e6)
+    variance: str = option(
+        "small",
+        "Noise of each step: small is the posterior's variance, large is beta (both in "
+        "section 3.2 of DDPM), learned is the network's own, interpolated lies between small and large.",
+        choices=("small", "large", "learned", "interpolated"),
+    )
+    interpolation: float = option(
+        0.5, "Where the interpolated variance lies, in logarithm: 0 is small, 1 is large.", low=0.0, high=1.0
+    )
+    learned_above: float = option(
+        0.0,
+        "The learned variance counts where sigma / alpha, the noise beside the picture, is at "
+        "least this; below it the small one, which leaves less grain.",
+        low=0.0,
+        high=1e6,
+    )
 
-    last_noise: bool = option(False, "Add noise in the last step too, where it starts above timestep 0, as diffusers does "
-                              "with the large and the learned variance.", later=True)
+    last_noise: bool = option(
+        False,
+        "Add noise in the last step too, where it starts above timestep 0, as diffusers does "
+        "with the large and the learned variance.",
+        later=True,
+    )
 
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
-            scale = now.alpha / to.alpha                            # q(x_now | x_to) = N(scale * x_to, beta)
-            beta = now.sigma**2 - (scale * to.sigma)**2
-            x = weighted((scale * to.sigma**2 / now.sigma**2, x), (to.alpha * beta / now.sigma**2, p.x0))       # eq. 7
+            scale = now.alpha / to.alpha  # q(x_now | x_to) = N(scale * x_to, beta)
+            beta = now.sigma**2 - (scale * to.sigma) ** 2
+            x = weighted(
+                (scale * to.sigma**2 / now.sigma**2, x), (to.alpha * beta / now.sigma**2, p.x0)
+            )  # eq. 7
             learned = p.variance
-            del p                                                   # else it is kept while the next one is made
-            arrives = to.sigma == 0                                 # at the clean picture, where no noise is added
+            del p  # else it is kept while the next one is made
+            arrives = to.sigma == 0  # at the clean picture, where no noise is added
             if beta > 0 and (not arrives or self.last_noise and now.t > 0):
                 low = self.variance == "learned" and now.sigma < self.learned_above * now.alpha
                 variance = "small" if low else self.variance
@@ -71,8 +88,9 @@ class DDPM:
             del learned
         return x
 
-    def _deviation(self, variance: str, small: float, large: float,
-                   learned: torch.Tensor | None) -> float | torch.Tensor:
+    def _deviation(
+        self, variance: str, small: float, large: float, learned: torch.Tensor | None
+    ) -> float | torch.Tensor:
         if variance == "small":
             return math.sqrt(small)
         if variance == "large":
@@ -80,6 +98,10 @@ class DDPM:
         if variance == "interpolated":
             return math.sqrt(small) * (large / small) ** (self.interpolation / 2)
         if learned is None:
-            raise OptionError("variance 'learned' needs a model that predicts its variance, and this one does not. "
-                              "Choose 'small' or 'large'.")
-        return learned.mul(0.5 * math.log(large / small)).add_(0.5 * math.log(small)).exp_()  # eq. 15 of Improved DDPM
+            raise OptionError(
+                "variance 'learned' needs a model that predicts its variance, and this one does not. "
+                "Choose 'small' or 'large'."
+            )
+        return (
+            learned.mul(0.5 * math.log(large / small)).add_(0.5 * math.log(small)).exp_()
+        )  # eq. 15 of Improved DDPM

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DPM2:
-    """The midpoint method (DPM-Solver-2, Lu et al. 2022, with r = 1/2; Karras et al. 2022 call it that), two calls a step.
+    """The midpoint method (DPM-Solver-2, Lu et al. 2022, with r = 1/2; Karras et al. 2022 call it that), two
+    calls a step.
 
-    eps is asked again halfway in log(sigma / alpha) and taken for the whole step. With eta 1 part of the arrival's noise is
-    drawn afresh ("ancestral"). The step to the clean picture is Euler's. Choose it as Heun, with which it shares its order.
+    eps is asked again halfway in log(sigma / alpha) and taken for the whole step. With eta 1 part of the
+    arrival's noise is drawn afresh ("ancestral"). The step to the clean picture is Euler's. Choose it as
+    Heun, with which it shares its order.
     """
 
     eta: float = option(0.0, ETA, low=0.0, high=1.0)
@@ -36,8 +38,9 @@ class DPM2:
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)

@@ -1,8 +1,8 @@
 """DPM-Solver++: exponential integrators for the data prediction (Lu et al. 2022, arXiv 2211.01095).
 
 With lambda = log(alpha / sigma) the ODE's solution is x_t = sigma_t / sigma_s x_s + sigma_t * integral of
-exp(lambda) x0 d(lambda), so that only x0 is approximated. In all of them the step to the clean picture, and those
-that look back to alpha = 0, are of first order, as lambda is infinite there.
+exp(lambda) x0 d(lambda), so that only x0 is approximated. In all of them the step to the clean picture, and
+those that look back to alpha = 0, are of first order, as lambda is infinite there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from ..denoiser import Denoiser
 
-CORRECTION = "How the change of x0 over a step is taken in: by the midpoint rule, or by Heun's (integrated exactly)."
+CORRECTION = (
+    "How the change of x0 over a step is taken in: by the midpoint rule, or by Heun's (integrated exactly)."
+)
 
 
 def advance(now: NoiseLevel, to: NoiseLevel) -> float:
@@ -52,8 +54,9 @@ class DPMPP2M:
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         lowered = lowers_final_order(self.lower_order_final, levels.steps)
         before, h_before = None, math.inf
@@ -64,7 +67,7 @@ class DPMPP2M:
             if before is None or not usable(h, h_before) or lowered and i == len(levels) - 2:
                 x = straight(p, to)
             else:
-                gain = -to.alpha * math.expm1(-h)                               # alpha_t (1 - exp(-h))
+                gain = -to.alpha * math.expm1(-h)  # alpha_t (1 - exp(-h))
                 more = (gain / 2 if self.correction == "midpoint" else to.alpha - gain / h) * h / h_before
                 x = weighted((to.sigma / now.sigma, x), (gain + more, p.x0), (-more, before))
             before, h_before = p.x0, h
@@ -76,31 +79,34 @@ class DPMPP2M:
 class DPMPP3M:
     """DPM-Solver++(3M): third order with one network call a step, by looking back two steps.
 
-    The paper's released code, and diffusers and k-diffusion after it, weigh the second difference half as much as
-    the quadratic through three points asks for, which leaves it of second order: difference "half" does as they do.
-    Choose it over
-    2M for 20 steps or more without much guidance; with fewer its looking back is less steady.
+    The paper's released code, and diffusers and k-diffusion after it, weigh the second difference half as
+    much as the quadratic through three points asks for, which leaves it of second order: difference "half"
+    does as they do. Choose it over 2M for 20 steps or more without much guidance; with fewer its looking back
+    is less steady.
     """
 
-    difference: str = option("full", "Weight of the second difference: full is of third order, half is what other "
-                             "programs do.",
-                             choices=("full", "half"))
+    difference: str = option(
+        "full",
+        "Weight of the second difference: full is of third order, half is what other programs do.",
+        choices=("full", "half"),
+    )
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         lowered = lowers_final_order(self.lower_order_final, levels.steps)
-        history: list[tuple[float, torch.Tensor]] = []                          # newest first: (the step from it, x0)
+        history: list[tuple[float, torch.Tensor]] = []  # newest first: (the step from it, x0)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             h = advance(now, to)
             gain = -to.alpha * math.expm1(-h)
-            most = len(levels) - 1 - i if lowered else 3                        # order of this step at most
+            most = len(levels) - 1 - i if lowered else 3  # order of this step at most
             if not usable(h) or not history or most == 1:
                 x = straight(p, to)
             elif len(history) == 1 or most == 2:
@@ -108,14 +114,18 @@ class DPMPP3M:
                 x = weighted((to.sigma / now.sigma, x), (gain + more, p.x0), (-more, history[0][1]))
             else:
                 r1, r2 = history[0][0] / h, history[1][0] / h
-                first = to.alpha - gain / h                                     # weights of the first and second
-                second = to.alpha - 2 * (to.alpha - gain / h) / h               # divided difference of x0
+                first = to.alpha - gain / h  # weights of the first and second
+                second = to.alpha - 2 * (to.alpha - gain / h) / h  # divided difference of x0
                 if self.difference == "half":
                     second /= 2
-                new = (first * (2 * r1 + r2) + second) / (r1 + r2) / r1         # of the newest difference
-                old = (first * r1 + second) / (r1 + r2) / r2                    # of the one before it
-                x = weighted((to.sigma / now.sigma, x), (gain + new, p.x0), (-new - old, history[0][1]),
-                             (old, history[1][1]))
+                new = (first * (2 * r1 + r2) + second) / (r1 + r2) / r1  # of the newest difference
+                old = (first * r1 + second) / (r1 + r2) / r2  # of the one before it
+                x = weighted(
+                    (to.sigma / now.sigma, x),
+                    (gain + new, p.x0),
+                    (-new - old, history[0][1]),
+                    (old, history[1][1]),
+                )
             history = [(h, p.x0), *history[:1]] if usable(h) else []
             del p
         return x
@@ -125,8 +135,8 @@ class DPMPP3M:
 class DPMPP2S:
     """DPM-Solver++(2S), Algorithm 1 with r = 1/2: second order from one step alone, two network calls a step.
 
-    With eta, part of the arrival's noise is drawn afresh ("2S ancestral" in k-diffusion). Choose it where looking back
-    is unsteady: strong guidance, or settings that change during the run.
+    With eta, part of the arrival's noise is drawn afresh ("2S ancestral" in k-diffusion). Choose it where
+    looking back is unsteady: strong guidance, or settings that change during the run.
     """
 
     eta: float = option(0.0, ETA, low=0.0, high=1.0)
@@ -135,8 +145,9 @@ class DPMPP2S:
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
@@ -161,8 +172,8 @@ class DPMPP2S:
 class DPMPPSDE:
     """SDE-DPM-Solver++ of one step with a midpoint, two network calls a step ("dpm++ sde" in k-diffusion).
 
-    As `DPMPP2S` with eta 1, and noise is added at the midpoint too: both noises are increments of one Brownian path. Choose it
-    for much detail in 10 to 20 steps.
+    As `DPMPP2S` with eta 1, and noise is added at the midpoint too: both noises are increments of one
+    Brownian path. Choose it for much detail in 10 to 20 steps.
     """
 
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
@@ -171,8 +182,9 @@ class DPMPPSDE:
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
@@ -190,8 +202,9 @@ class DPMPPSDE:
             del ahead
         return x
 
-    def _ancestral(self, x: torch.Tensor, x0: torch.Tensor, now: NoiseLevel, to: NoiseLevel, noise: NoiseFunction,
-                   i: int) -> torch.Tensor:
+    def _ancestral(
+        self, x: torch.Tensor, x0: torch.Tensor, now: NoiseLevel, to: NoiseLevel, noise: NoiseFunction, i: int
+    ) -> torch.Tensor:
         """From x towards x0, down to a part of the arrival's noise, and fresh noise for the rest."""
         down, up = split(now, to, self.eta)
         moved = towards(x, x0, now, NoiseLevel(to.t, to.alpha, down))
@@ -200,11 +213,13 @@ class DPMPPSDE:
 
 @dataclass(frozen=True)
 class DPMPPSinglestep:
-    """Singlestep DPM-Solver++ on the visited levels (Lu et al. 2022; DPMSolverSinglestepScheduler in diffusers).
+    """Singlestep DPM-Solver++ on the visited levels (Lu et al. 2022; DPMSolverSinglestepScheduler in
+    diffusers).
 
-    Steps come in groups of `order`: a first step of first order, then one of second order, and a third of third order, each
-    from the state at which its group began. One network call a step. The last steps, which do not fill a group, and the
-    step to the clean picture are of lower order. Choose it where the fast steps of `DPMPP2M` are unsteady.
+    Steps come in groups of `order`: a first step of first order, then one of second order, and a third of
+    third order, each from the state at which its group began. One network call a step. The last steps, which
+    do not fill a group, and the step to the clean picture are of lower order. Choose it where the fast steps
+    of `DPMPP2M` are unsteady.
     """
 
     order: int = option(2, "Steps in a group, and the order that its last step has.", low=1, high=3)
@@ -220,15 +235,16 @@ class DPMPPSinglestep:
         groups, rest = divmod(steps, order)
         if not rest and not lowers_final_order(self.lower_order_final, steps):
             found = [*range(1, order + 1)] * groups
-        else:                               # the last group: 1; 1, 1 for whole groups of two; 1, 2, 1 for whole ones of three
+        else:  # the last group: 1; 1, 1 for whole groups of two; 1, 2, 1 for whole ones of three
             tail = {1: [1], 2: [1, 1] if order == 2 else [1, 2], 3: [1, 2, 1]}[rest or order]
             found = [*range(1, order + 1)] * (groups - (not rest)) + tail
         return [*found[:-1], 1] if clean else found
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         orders = self.orders(len(levels) - 1, not levels[-1].sigma)
-        group: list[tuple[NoiseLevel, torch.Tensor]] = []               # since its beginning: (level, x0)
+        group: list[tuple[NoiseLevel, torch.Tensor]] = []  # since its beginning: (level, x0)
         begun = x
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
@@ -242,21 +258,25 @@ class DPMPPSinglestep:
             x = self._advance(begun, group, to)
         return x
 
-    def _advance(self, begun: torch.Tensor, group: list[tuple[NoiseLevel, torch.Tensor]], to: NoiseLevel) -> torch.Tensor:
+    def _advance(
+        self, begun: torch.Tensor, group: list[tuple[NoiseLevel, torch.Tensor]], to: NoiseLevel
+    ) -> torch.Tensor:
         """From the group's first state to the level `to`, by the x0 at all of its levels."""
         start, first = group[0]
         h = advance(start, to)
         gain, linear = -to.alpha * math.expm1(-h), to.alpha * (math.expm1(-h) / h + 1)
-        spans = [advance(start, level) for level, _ in group[1:]]       # in lambda, from the start
+        spans = [advance(start, level) for level, _ in group[1:]]  # in lambda, from the start
         kept = to.sigma / start.sigma
         if len(group) == 2 or self.correction == "midpoint":
             more = (gain / 2 if len(group) == 2 and self.correction == "midpoint" else linear) * h / spans[-1]
             return weighted((kept, begun), (gain - more, first), (more, group[-1][1]))
         near, far = (span / h for span in spans)
         quadratic = -2 * to.alpha * ((math.expm1(-h) + h) / h**2 - 0.5)
-        newest = (quadratic - linear * near) / (far - near) / far       # of the newest x0 less the first
+        newest = (quadratic - linear * near) / (far - near) / far  # of the newest x0 less the first
         older = (linear * far - quadratic) / (far - near) / near
-        return weighted((kept, begun), (gain - newest - older, first), (older, group[1][1]), (newest, group[2][1]))
+        return weighted(
+            (kept, begun), (gain - newest - older, first), (older, group[1][1]), (newest, group[2][1])
+        )
 
 
 def _regular(group: list[tuple[NoiseLevel, torch.Tensor]], now: NoiseLevel, to: NoiseLevel) -> bool:
@@ -267,11 +287,12 @@ def _regular(group: list[tuple[NoiseLevel, torch.Tensor]], now: NoiseLevel, to: 
 
 @dataclass(frozen=True)
 class DPMPP2MSDE:
-    """SDE-DPM-Solver++(2M): 2M on the reverse SDE, eta times as noisy as DDPM's (section 4 of the paper; k-diffusion).
+    """SDE-DPM-Solver++(2M): 2M on the reverse SDE, eta times as noisy as DDPM's (section 4 of the paper;
+    k-diffusion).
 
-    The noise of a step is the increment of one Brownian path of the seed over the clock (alpha / sigma)^(2 eta), in which
-    the exact solution is written, so runs with other numbers of steps meet the same noise and converge to the same
-    picture. Choose it for more detail than 2M in 20 to 50 steps.
+    The noise of a step is the increment of one Brownian path of the seed over the clock (alpha / sigma)^(2
+    eta), in which the exact solution is written, so runs with other numbers of steps meet the same noise and
+    converge to the same picture. Choose it for more detail than 2M in 20 to 50 steps.
     """
 
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
@@ -281,14 +302,15 @@ class DPMPP2MSDE:
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         before, h_before = None, math.inf
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             h = advance(now, to)
-            eta = self.eta if h > 0 else 0.0                                    # no noise on the way up
+            eta = self.eta if h > 0 else 0.0  # no noise on the way up
             kept = to.sigma / now.sigma * math.exp(-eta * h) if eta else to.sigma / now.sigma
             gain = -to.alpha * math.expm1(-(1 + eta) * h)
             if math.isinf(h) and not eta:

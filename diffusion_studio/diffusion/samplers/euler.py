@@ -29,7 +29,8 @@ ETA = "Fresh noise: 0 is deterministic, 1 as much as DDPM adds."
 
 @dataclass(frozen=True)
 class Euler:
-    """First order in sigma / alpha: the first half of EDM's step (Karras et al. 2022, Algorithm 2 without lines 7 to 9).
+    """First order in sigma / alpha: the first half of EDM's step (Karras et al. 2022, Algorithm 2 without
+    lines 7 to 9).
 
     With churn 0 the same as DDIM with eta 0. Choose it for its simplicity, or as the yardstick of the others.
     """
@@ -42,18 +43,26 @@ class Euler:
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
-            x_hat, hat = churned(x, now, levels, self.churn, (self.s_tmin, self.s_tmax),
-                                 lambda i=i: noise(i + 1), self.s_noise)
+            x_hat, hat = churned(
+                x, now, levels, self.churn, (self.s_tmin, self.s_tmax), lambda i=i: noise(i + 1), self.s_noise
+            )
             p = denoise(x_hat, hat)
-            # what is shown is x with the noise that the prediction leaves in it: the prediction was made of x_hat
-            yield Step(i, now, x, p.x0, p.eps if hat is now else
-                       weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)))
+            # what is shown is x with the noise that the prediction leaves in it: the prediction was made of
+            # x_hat
+            yield Step(
+                i,
+                now,
+                x,
+                p.x0,
+                p.eps if hat is now else weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)),
+            )
             x = straight(p, to)
-            del p, x_hat                                            # else they are kept while the next one is made
+            del p, x_hat  # else they are kept while the next one is made
         return x
 
 
@@ -61,7 +70,8 @@ class Euler:
 class EulerAncestral:
     """Euler down to a part of the arrival's noise, the rest drawn afresh ("ancestral" in k-diffusion).
 
-    With s_noise 1 the same as DDIM with that eta. Choose it for variety: details change with every number of steps.
+    With s_noise 1 the same as DDIM with that eta. Choose it for variety: details change with every number of
+    steps.
     """
 
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
@@ -70,8 +80,9 @@ class EulerAncestral:
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)

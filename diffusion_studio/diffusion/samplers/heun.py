@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Heun:
-    """Second order, two network calls a step (Karras et al. 2022, Algorithm 2, and with churn its stochastic sampler).
+    """Second order, two network calls a step (Karras et al. 2022, Algorithm 2, and with churn its stochastic
+    sampler).
 
-    The step to the clean picture, and one that leaves alpha = 0, are Euler's: one call. Choose it for pictures close to
-    the ODE's exact solution in 20 to 40 steps; churn mends what the network gets wrong, at the price of more steps.
+    The step to the clean picture, and one that leaves alpha = 0, are Euler's: one call. Choose it for
+    pictures close to the ODE's exact solution in 20 to 40 steps; churn mends what the network gets wrong, at
+    the price of more steps.
     """
 
     churn: float = option(0.0, CHURN, low=0.0, high=100.0)
@@ -37,19 +39,27 @@ class Heun:
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
-            x_hat, hat = churned(x, now, levels, self.churn, (self.s_tmin, self.s_tmax),
-                                 lambda i=i: noise(i + 1), self.s_noise)
+            x_hat, hat = churned(
+                x, now, levels, self.churn, (self.s_tmin, self.s_tmax), lambda i=i: noise(i + 1), self.s_noise
+            )
             p = denoise(x_hat, hat)
-            # what is shown is x with the noise that the prediction leaves in it: the prediction was made of x_hat
-            yield Step(i, now, x, p.x0, p.eps if hat is now else
-                       weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)))
-            x, slope = straight(p, to), p.eps                                   # line 8
+            # what is shown is x with the noise that the prediction leaves in it: the prediction was made of
+            # x_hat
+            yield Step(
+                i,
+                now,
+                x,
+                p.x0,
+                p.eps if hat is now else weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)),
+            )
+            x, slope = straight(p, to), p.eps  # line 8
             del p, x_hat
-            if to.sigma and hat.alpha:                                          # lines 9 to 11
+            if to.sigma and hat.alpha:  # lines 9 to 11
                 half = to.alpha * (rho(to) - rho(hat)) / 2
                 x = weighted((1.0, x), (half, denoise(x, to).eps), (-half, slope))
         return x

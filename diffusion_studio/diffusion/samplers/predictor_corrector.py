@@ -21,36 +21,45 @@ if TYPE_CHECKING:
     from ..prediction import Prediction
     from ..schedule import NoiseLevel
 
+
 @dataclass(frozen=True)
 class PredictorCorrector:
-    """A step of ancestral sampling, then Langevin steps at the level where it arrives (Song et al. 2021, Algorithms 1 to 5).
+    """A step of ancestral sampling, then Langevin steps at the level where it arrives (Song et al. 2021,
+    Algorithms 1 to 5).
 
-    The Langevin steps correct what the step got wrong, at the price of a network call each; their size follows from the
-    lengths of noise and score, for each picture by itself. No noise is added on the arrival at the clean picture. Made for
-    variance exploding models (NCSN++), with some 1,000 levels.
+    The Langevin steps correct what the step got wrong, at the price of a network call each; their size
+    follows from the lengths of noise and score, for each picture by itself. No noise is added on the arrival
+    at the clean picture. Made for variance exploding models (NCSN++), with some 1,000 levels.
     """
 
-    correct_steps: int = option(1, "Langevin steps at each level; each is one more network call.", low=0, high=100)
-    snr: float = option(0.15, "Signal-to-noise ratio r of the Langevin steps: more moves further.", low=0.001, high=2.0)
-    correct_first: bool = option(False, "Correct the first state too, which is pure noise, as diffusers does.", later=True)
+    correct_steps: int = option(
+        1, "Langevin steps at each level; each is one more network call.", low=0, high=100
+    )
+    snr: float = option(
+        0.15, "Signal-to-noise ratio r of the Langevin steps: more moves further.", low=0.001, high=2.0
+    )
+    correct_first: bool = option(
+        False, "Correct the first state too, which is pure noise, as diffusers does.", later=True
+    )
 
     def __post_init__(self) -> None:
         options.check(self)
 
-    def __call__(self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel],
-                 noise: NoiseFunction) -> Generator[Step, None, torch.Tensor]:
+    def __call__(
+        self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
+    ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             if i and now.log_snr > levels[i - 1].log_snr:
                 x, p = self._corrected(denoise, x, p, now, noise, i)
             yield Step(i, now, x, p.x0, p.eps)
-            whole = len(levels) - 1 == levels.steps             # else this part of a run begins with a corrected state
+            whole = len(levels) - 1 == levels.steps  # else this part of a run begins with a corrected state
             if self.correct_first and i == 0 and whole and to.log_snr > now.log_snr:
                 x, p = self._corrected(denoise, x, p, now, noise, i)
-            scale = now.alpha / to.alpha                        # q(x_now | x_to) = N(scale * x_to, beta)
-            beta = now.sigma**2 - (scale * to.sigma)**2
-            if beta <= 0:                                       # up, or nowhere: along the ODE
+            scale = now.alpha / to.alpha  # q(x_now | x_to) = N(scale * x_to, beta)
+            beta = now.sigma**2 - (scale * to.sigma) ** 2
+            if beta <= 0:  # up, or nowhere: along the ODE
                 x = straight(p, to)
             else:
                 x = weighted((scale * to.sigma**2 / now.sigma**2, x), (to.alpha * beta / now.sigma**2, p.x0))
@@ -59,9 +68,12 @@ class PredictorCorrector:
                 x.add_(noise(i + 1), alpha=math.sqrt(beta))
         return x
 
-    def _corrected(self, denoise: Denoiser, x: torch.Tensor, p: Prediction, now: NoiseLevel, noise: NoiseFunction,
-                   i: int) -> tuple[torch.Tensor, Prediction]:
-        """x after its Langevin steps (Algorithms 4 and 5), and what is predicted there. The score is -eps / sigma."""
+    def _corrected(
+        self, denoise: Denoiser, x: torch.Tensor, p: Prediction, now: NoiseLevel, noise: NoiseFunction, i: int
+    ) -> tuple[torch.Tensor, Prediction]:
+        """x after its Langevin steps (Algorithms 4 and 5), and what is predicted there. The score is -eps
+        / sigma.
+        """
         further = getattr(noise, "further", None)
         for k in range(self.correct_steps):
             fresh = noise(i) if further is None else further(i, k)

@@ -2,8 +2,18 @@
 
 from .base import CLEAN, NoiseLevel, NoiseSchedule
 from .continuous import FlowMatching, VarianceExploding, VariancePreserving
-from .tables import (Constant, Cosine, JensenShannon, Laplace, Linear, Quadratic, ScaledLinear, Sigmoid, Table,
-                     TableSchedule)
+from .tables import (
+    Constant,
+    Cosine,
+    JensenShannon,
+    Laplace,
+    Linear,
+    Quadratic,
+    ScaledLinear,
+    Sigmoid,
+    Table,
+    TableSchedule,
+)
 
 SCHEDULES: dict[str, type[NoiseSchedule]] = {
     "linear": Linear,
@@ -23,6 +33,23 @@ SCHEDULES: dict[str, type[NoiseSchedule]] = {
 # The tables that follow from the number of timesteps alone, which is what training needs.
 TABLES = tuple(name for name, cls in SCHEDULES.items() if issubclass(cls, TableSchedule) and cls is not Table)
 
-__all__ = ["CLEAN", "SCHEDULES", "TABLES", "Constant", "Cosine", "FlowMatching", "JensenShannon", "Laplace", "Linear",
-           "NoiseLevel", "NoiseSchedule", "Quadratic", "ScaledLinear", "Sigmoid", "Table", "TableSchedule",
-           "VarianceExploding", "VariancePreserving"]
+__all__ = [
+    "CLEAN",
+    "SCHEDULES",
+    "TABLES",
+    "Constant",
+    "Cosine",
+    "FlowMatching",
+    "JensenShannon",
+    "Laplace",
+    "Linear",
+    "NoiseLevel",
+    "NoiseSchedule",
+    "Quadratic",
+    "ScaledLinear",
+    "Sigmoid",
+    "Table",
+    "TableSchedule",
+    "VarianceExploding",
+    "VariancePreserving",
+]

@@ -20,8 +20,9 @@ class NoiseLevel:
     """One point of the forward process, `x = alpha * x0 + sigma * eps`.
 
     `t` is the label that the network is given; the clean end, which no network is asked about, has t = -1.
-    Covers variance preserving (alpha^2 + sigma^2 = 1), variance exploding (alpha = 1) and flow matching. `churned` is the
-    run's own level where a sampler has added noise to it, to reach this one: how far the run is goes by that one.
+    Covers variance preserving (alpha^2 + sigma^2 = 1), variance exploding (alpha = 1) and flow matching.
+    `churned` is the run's own level where a sampler has added noise to it, to reach this one: how far the run
+    is goes by that one.
     """
 
     t: float
@@ -49,14 +50,18 @@ CLEAN = NoiseLevel(t=-1.0, alpha=1.0, sigma=0.0)
 class NoiseSchedule:
     """Labels t from `t_min` (least noise) to `t_max` (most), each with its level.
 
-    `level` and `timestep` are continuous, strictly monotone and inverse to each other. Where alpha reaches 0 (zero
-    terminal SNR, flow matching) the log-SNR of `t_max` is -inf. Subclass `TableSchedule` for a process that is a
-    table of betas, this class for one in continuous time.
+    `level` and `timestep` are continuous, strictly monotone and inverse to each other. Where alpha reaches 0
+    (zero terminal SNR, flow matching) the log-SNR of `t_max` is -inf. Subclass `TableSchedule` for a process
+    that is a table of betas, this class for one in continuous time.
     """
 
-    timesteps: int = option(1000, "Timesteps T of the training process; in continuous time how many the app offers.",
-                            low=1, high=100_000)
-    discrete: ClassVar[bool] = False                # whether the network knows whole t only from training
+    timesteps: int = option(
+        1000,
+        "Timesteps T of the training process; in continuous time how many the app offers.",
+        low=1,
+        high=100_000,
+    )
+    discrete: ClassVar[bool] = False  # whether the network knows whole t only from training
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -81,7 +86,9 @@ class NoiseSchedule:
         raise NotImplementedError
 
     def timestep(self, log_snr: float) -> float:
-        """The inverse of `level`: the (fractional) t at a log-SNR, held at t_min and t_max beyond the schedule's ends."""
+        """The inverse of `level`: the (fractional) t at a log-SNR, held at t_min and t_max beyond the
+        schedule's ends.
+        """
         raise NotImplementedError
 
     def level_at(self, log_snr: float) -> NoiseLevel:

@@ -17,19 +17,25 @@ from .base import NoiseLevel, NoiseSchedule
 class VarianceExploding(NoiseSchedule):
     """alpha = 1, sigma anything (Karras et al. 2022, EDM). The ends are those of EDM's table 1.
 
-    The label is what the network was given: EDM's c_noise = log(sigma) / 4, or sigma itself, or, in consistency models (Song
-    et al. 2023), 1000 c_noise.
+    The label is what the network was given: EDM's c_noise = log(sigma) / 4, or sigma itself, or, in
+    consistency models (Song et al. 2023), 1000 c_noise.
     """
 
     sigma_min: float = option(0.002, "Least noise.", low=1e-8, high=1e6)
     sigma_max: float = option(80.0, "Most noise.", low=1e-8, high=1e6)
-    label: str = option("c_noise", "What the network takes for t: c_noise is log(sigma) / 4, as in EDM; 1000 times "
-                        "that in consistency models.", choices=("c_noise", "sigma", "1000 c_noise"))
+    label: str = option(
+        "c_noise",
+        "What the network takes for t: c_noise is log(sigma) / 4, as in EDM; 1000 times "
+        "that in consistency models.",
+        choices=("c_noise", "sigma", "1000 c_noise"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.sigma_min < self.sigma_max:
-            raise OptionError(f"sigma_max must be above sigma_min, got {self.sigma_max:g} and {self.sigma_min:g}.")
+            raise OptionError(
+                f"sigma_max must be above sigma_min, got {self.sigma_max:g} and {self.sigma_min:g}."
+            )
 
     @property
     def t_min(self) -> float:
@@ -48,7 +54,7 @@ class VarianceExploding(NoiseSchedule):
         return NoiseLevel(t, 1.0, t if self.label == "sigma" else math.exp(4 * t / self._unit))
 
     def timestep(self, log_snr: float) -> float:
-        held = min(max(-log_snr / 2, math.log(self.sigma_min)), math.log(self.sigma_max))        # log(sigma)
+        held = min(max(-log_snr / 2, math.log(self.sigma_min)), math.log(self.sigma_max))  # log(sigma)
         return _held(self, math.exp(held) if self.label == "sigma" else self._unit * held / 4)
 
     def level_at(self, log_snr: float) -> NoiseLevel:
@@ -69,14 +75,18 @@ class VarianceExploding(NoiseSchedule):
 class VariancePreserving(NoiseSchedule):
     """The VP process of Song et al. 2021, appendix C, eq. 33: beta(s) rises linearly over time s in (0, 1].
 
-    alpha^2 = exp(-(beta_max - beta_min) s^2 / 2 - beta_min s); the limit of `Linear` for T to infinity. The label is
-    t = scale * s.
+    alpha^2 = exp(-(beta_max - beta_min) s^2 / 2 - beta_min s); the limit of `Linear` for T to infinity. The
+    label is t = scale * s.
     """
 
     beta_min: float = option(0.1, "beta at time 0.", low=1e-8, high=1000)
     beta_max: float = option(20.0, "beta at time 1.", low=1e-8, high=1000)
-    scale: float = option(999.0, "The label at time 1: 999 in Song et al.'s code and in EDM, 1 for time itself.",
-                          low=1e-3, high=1e6)
+    scale: float = option(
+        999.0,
+        "The label at time 1: 999 in Song et al.'s code and in EDM, 1 for time itself.",
+        low=1e-3,
+        high=1e6,
+    )
     time_min: float = option(1e-3, "Time of the least noise.", low=1e-8, high=0.5)
 
     @property
@@ -94,28 +104,33 @@ class VariancePreserving(NoiseSchedule):
     def level(self, t: float) -> NoiseLevel:
         t = self._checked(t)
         s = t / self.scale
-        spent = s * (self.beta_min + s * (self.beta_max - self.beta_min) / 2)           # -log(alpha^2)
+        spent = s * (self.beta_min + s * (self.beta_max - self.beta_min) / 2)  # -log(alpha^2)
         return NoiseLevel(t, math.exp(-spent / 2), math.sqrt(-math.expm1(-spent)))
 
     def timestep(self, log_snr: float) -> float:
-        # -log(alpha^2) = log(1 + exp(-log_snr)), without overflow; then the quadratic equation above, solved for s
+        # -log(alpha^2) = log(1 + exp(-log_snr)), without overflow; then the quadratic equation above, solved
+        # for s
         spent = math.log1p(math.exp(-log_snr)) if log_snr > 0 else -log_snr + math.log1p(math.exp(log_snr))
         if spent == math.inf:
             return self.t_max
         rise = self.beta_max - self.beta_min
-        root = math.sqrt(max(self.beta_min**2 + 2 * rise * spent, 0.0))                 # 0 where beta never comes so far
+        root = math.sqrt(max(self.beta_min**2 + 2 * rise * spent, 0.0))  # 0 where beta never comes so far
         return _held(self, self.scale * 2 * spent / (self.beta_min + root))
 
 
 @dataclass(frozen=True)
 class FlowMatching(NoiseSchedule):
-    """alpha = 1 - s, sigma = s for time s in (0, 1] (Liu et al. 2022; Lipman et al. 2022): straight lines to the noise.
+    """alpha = 1 - s, sigma = s for time s in (0, 1] (Liu et al. 2022; Lipman et al. 2022): straight lines to
+    the noise.
 
-    The label is t = scale * s: 1000 s spreads the times over the frequencies of the sinusoidal embedding, which were made for
-    labels in the thousands. At s = 1 is pure noise, so networks predict the velocity, v or x0, never eps.
+    The label is t = scale * s: 1000 s spreads the times over the frequencies of the sinusoidal embedding,
+    which were made for labels in the thousands. At s = 1 is pure noise, so networks predict the velocity, v
+    or x0, never eps.
     """
 
-    scale: float = option(1000.0, "The label at time 1: 1000 in Stable Diffusion 3, 1 for time itself.", low=1e-3, high=1e6)
+    scale: float = option(
+        1000.0, "The label at time 1: 1000 in Stable Diffusion 3, 1 for time itself.", low=1e-3, high=1e6
+    )
     time_min: float = option(1e-3, "Time of the least noise.", low=1e-8, high=0.5)
 
     @property
@@ -135,7 +150,7 @@ class FlowMatching(NoiseSchedule):
         return NoiseLevel(t, 1 - t / self.scale, t / self.scale)
 
     def timestep(self, log_snr: float) -> float:
-        if log_snr > 0:                                     # sigma = 1 / (1 + exp(log_snr / 2)), without overflow
+        if log_snr > 0:  # sigma = 1 / (1 + exp(log_snr / 2)), without overflow
             small = math.exp(-log_snr / 2)
             return _held(self, self.scale * small / (1 + small))
         return _held(self, self.scale / (1 + math.exp(log_snr / 2)))

@@ -1,6 +1,7 @@
 """Variance-preserving schedules from a table of betas (Ho et al. 2020, section 2), read through log-SNR.
 
-`betas` below count from 0: betas[t] is the variance that arrives at label t, where the papers write beta_{t+1}.
+`betas` below count from 0: betas[t] is the variance that arrives at label t, where the papers write
+beta_{t+1}.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ _BETA = {"low": 1e-8, "high": 0.999}
 class TableSchedule(NoiseSchedule):
     """T levels with the labels 0 to T-1, from `_betas()`; any of them can be rescaled to end in pure noise.
 
-    Between two whole timesteps the log-SNR is interpolated linearly; where the last level has none (alpha = 0), alpha is,
-    on the last stretch.
+    Between two whole timesteps the log-SNR is interpolated linearly; where the last level has none (alpha =
+    0), alpha is, on the last stretch.
     """
 
     _: KW_ONLY
-    zero_snr: bool = option(False, "Rescale so that the last level is pure noise (Lin et al. 2023, Algorithm 1).")
+    zero_snr: bool = option(
+        False, "Rescale so that the last level is pure noise (Lin et al. 2023, Algorithm 1)."
+    )
     discrete: ClassVar[bool] = True
 
     def _betas(self) -> np.ndarray:
@@ -36,7 +39,9 @@ class TableSchedule(NoiseSchedule):
         raise NotImplementedError
 
     def betas(self) -> np.ndarray:
-        """(T,) float64: the variance that the step t-1 -> t adds. The last is 1 where the process ends in pure noise."""
+        """(T,) float64: the variance that the step t-1 -> t adds. The last is 1 where the process ends in
+        pure noise.
+        """
         if not self.zero_snr:
             return self._betas()
         return -np.expm1(np.diff(self._log_alpha_bar, prepend=0.0))
@@ -55,11 +60,13 @@ class TableSchedule(NoiseSchedule):
 
     @cached_property
     def _log_alpha_bar(self) -> np.ndarray:
-        with np.errstate(divide="ignore"):                  # log 0 = -inf is what pure noise means
+        with np.errstate(divide="ignore"):  # log 0 = -inf is what pure noise means
             found = np.cumsum(np.log1p(-self._betas()))
             if self.zero_snr:
                 alpha = np.exp(found / 2)
-                alpha = (alpha - alpha[-1]) * (alpha[0] / (alpha[0] - alpha[-1]) if self.timesteps > 1 else 0.0)
+                alpha = (alpha - alpha[-1]) * (
+                    alpha[0] / (alpha[0] - alpha[-1]) if self.timesteps > 1 else 0.0
+                )
                 found = 2 * np.log(alpha)
         return found
 
@@ -109,7 +116,9 @@ class Linear(TableSchedule):
 
 @dataclass(frozen=True)
 class Cosine(TableSchedule):
-    """alpha_bar falls as a squared cosine (Nichol & Dhariwal 2021, eq. 17): kinder to small pictures than linear."""
+    """alpha_bar falls as a squared cosine (Nichol & Dhariwal 2021, eq. 17): kinder to small pictures than
+    linear.
+    """
 
     offset: float = option(0.008, "Keeps the first betas from vanishing (s in eq. 17).", low=0.0, high=1.0)
     max_beta: float = option(0.999, "Cap against a singularity at t = T.", low=0.1, high=0.999999)
@@ -122,7 +131,9 @@ class Cosine(TableSchedule):
 
 @dataclass(frozen=True)
 class Quadratic(TableSchedule):
-    """The square root of beta rises linearly: "quad" in the code of Ho et al. 2020, with the ends of their linear one."""
+    """The square root of beta rises linearly: "quad" in the code of Ho et al. 2020, with the ends of their
+    linear one.
+    """
 
     beta_start: float = option(1e-4, "First beta.", **_BETA)
     beta_end: float = option(0.02, "Last beta.", **_BETA)
@@ -133,7 +144,9 @@ class Quadratic(TableSchedule):
 
 @dataclass(frozen=True)
 class ScaledLinear(Quadratic):
-    """`Quadratic` with the ends, and under the name, that latent diffusion gave it (Rombach et al. 2022, appendix)."""
+    """`Quadratic` with the ends, and under the name, that latent diffusion gave it (Rombach et al. 2022,
+    appendix).
+    """
 
     beta_start: float = option(0.00085, "First beta.", **_BETA)
     beta_end: float = option(0.012, "Last beta.", **_BETA)
@@ -163,7 +176,8 @@ class Constant(TableSchedule):
 
 @dataclass(frozen=True)
 class JensenShannon(TableSchedule):
-    """beta = 1/(T-t+1), t from 1 to T (Sohl-Dickstein et al. 2015, section 2.4.1): alpha_bar = 1 - t/T falls linearly.
+    """beta = 1/(T-t+1), t from 1 to T (Sohl-Dickstein et al. 2015, section 2.4.1): alpha_bar = 1 - t/T falls
+    linearly.
 
     Its last level is pure noise by itself.
     """
@@ -174,7 +188,8 @@ class JensenShannon(TableSchedule):
 
 @dataclass(frozen=True)
 class Laplace(TableSchedule):
-    """Log-SNR at the quantiles of a Laplace distribution (Hang et al. 2024, table 1): most levels at middling noise.
+    """Log-SNR at the quantiles of a Laplace distribution (Hang et al. 2024, table 1): most levels at middling
+    noise.
 
     Label t stands at the time (t + 1/2)/T, since time 0 and 1 have no finite log-SNR.
     """
@@ -203,12 +218,21 @@ class Table(TableSchedule):
             betas = np.array(self.values, np.float64)
         except (ValueError, TypeError):
             betas = np.empty(0)
-        if betas.ndim != 1 or not betas.size or not ((betas > 0) & (betas <= 1)).all() or (betas[:-1] == 1).any():
-            raise OptionError(f"A table schedule needs values: one beta above 0 and below 1 for each timestep (the last "
-                              f"may be 1), got {str(self.values)[:80]}. Give them, or choose a schedule with a formula.")
+        if (
+            betas.ndim != 1
+            or not betas.size
+            or not ((betas > 0) & (betas <= 1)).all()
+            or (betas[:-1] == 1).any()
+        ):
+            raise OptionError(
+                f"A table schedule needs values: one beta above 0 and below 1 for each timestep (the last "
+                f"may be 1), got {str(self.values)[:80]}. Give them, or choose a schedule with a formula."
+            )
         if self.timesteps not in (0, len(betas)):
-            raise OptionError(f"timesteps must be the number of values, {len(betas)}, got {self.timesteps}. "
-                              "Leave timesteps out.")
+            raise OptionError(
+                f"timesteps must be the number of values, {len(betas)}, got {self.timesteps}. "
+                "Leave timesteps out."
+            )
         object.__setattr__(self, "timesteps", len(betas))
         object.__setattr__(self, "values", tuple(betas.tolist()))
 

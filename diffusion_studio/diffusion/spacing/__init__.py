@@ -28,10 +28,11 @@ SPACINGS: dict[str, type[Spacing]] = {
 
 
 def path(schedule: NoiseSchedule, steps: int, spacing: Spacing | str = "trailing") -> Levels:
-    """The steps + 1 levels of a run: `steps` of the schedule, noisiest first, and the end, which is the clean picture.
+    """The steps + 1 levels of a run: `steps` of the schedule, noisiest first, and the end, which is the clean
+    picture.
 
-    `spacing` is an instance, or a name of `SPACINGS` for its defaults. Raises `OptionError` for a number of steps that the
-    spacing cannot make, or labels that the schedule does not have.
+    `spacing` is an instance, or a name of `SPACINGS` for its defaults. Raises `OptionError` for a number of
+    steps that the spacing cannot make, or labels that the schedule does not have.
     """
     if isinstance(spacing, str):
         spacing = options.from_json(SPACINGS, "spacing", spacing)
@@ -40,15 +41,34 @@ def path(schedule: NoiseSchedule, steps: int, spacing: Spacing | str = "trailing
         why = ", the timesteps that the model was trained with" if most == schedule.timesteps else ""
         raise OptionError(f"steps must be a whole number from 1 to {most}{why}; got {steps!r}.")
     if spacing.count not in (None, steps):
-        raise OptionError(f"The spacing {options.name_of(SPACINGS, spacing)} makes {spacing.count} steps by itself, and "
-                          f"{steps} were asked for. Ask for {spacing.count}, or choose another spacing.")
+        raise OptionError(
+            f"The spacing {options.name_of(SPACINGS, spacing)} makes {spacing.count} steps by itself, and "
+            f"{steps} were asked for. Ask for {spacing.count}, or choose another spacing."
+        )
     levels = Levels(spacing.levels(schedule, steps), schedule)
-    falling = levels[:-1] if levels[-1] == levels[-2] else levels           # diffusers may visit its last level twice
+    falling = levels[:-1] if levels[-1] == levels[-2] else levels  # diffusers may visit its last level twice
     if any(a.log_snr >= b.log_snr for a, b in zip(falling, falling[1:])):
-        raise OptionError(f"{steps} steps are too many for this spacing on this schedule: some would not lower the noise. "
-                          "Choose fewer.")
+        raise OptionError(
+            f"{steps} steps are too many for this spacing on this schedule: some would not lower the noise. "
+            "Choose fewer."
+        )
     return levels
 
 
-__all__ = ["MOST_STEPS", "SPACINGS", "Diffusers", "Exponential", "Follow", "Karras", "Leading", "Linspace", "LogSNR", "Quadratic",
-           "Sections", "Spacing", "Timesteps", "Trailing", "path"]
+__all__ = [
+    "MOST_STEPS",
+    "SPACINGS",
+    "Diffusers",
+    "Exponential",
+    "Follow",
+    "Karras",
+    "Leading",
+    "Linspace",
+    "LogSNR",
+    "Quadratic",
+    "Sections",
+    "Spacing",
+    "Timesteps",
+    "Trailing",
+    "path",
+]

@@ -11,19 +11,19 @@ import numpy as np
 from ... import options
 from ..schedule import CLEAN, NoiseLevel, NoiseSchedule
 
-MOST_STEPS = 10_000             # of a path whose labels need not be whole
+MOST_STEPS = 10_000  # of a path whose labels need not be whole
 
 
 @dataclass(frozen=True)
 class Spacing:
     """A rule for which levels a run visits: a frozen dataclass of options whose call gives the labels.
 
-    `spacing(schedule, steps)` -> (steps,) float64, labels t of the schedule, strictly falling: noisiest first. One that
-    visits levels beside the schedule's own, or ends elsewhere than at the clean picture, overrides `levels` instead.
-    `path` checks `steps` before.
+    `spacing(schedule, steps)` -> (steps,) float64, labels t of the schedule, strictly falling: noisiest
+    first. One that visits levels beside the schedule's own, or ends elsewhere than at the clean picture,
+    overrides `levels` instead. `path` checks `steps` before.
     """
 
-    whole: ClassVar[bool] = False                   # whether it visits whole labels of a discrete schedule, so at most T
+    whole: ClassVar[bool] = False  # whether it visits whole labels of a discrete schedule, so at most T
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -41,7 +41,9 @@ class Spacing:
         return *(schedule.level(float(t)) for t in self(schedule, steps)), CLEAN
 
     def start_spread(self, level: NoiseLevel) -> float:
-        """The standard deviation of the noise that a run begins with: that of pictures of unit variance at its first level."""
+        """The standard deviation of the noise that a run begins with: that of pictures of unit variance at
+        its first level.
+        """
         return math.hypot(level.alpha, level.sigma)
 
     def most(self, schedule: NoiseSchedule) -> int:

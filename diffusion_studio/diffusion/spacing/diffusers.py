@@ -1,7 +1,8 @@
 """The levels that a scheduler of diffusers visits, rule by rule (checked against version 0.42.1).
 
-Its solvers work on a table: sigma / alpha of the T timesteps. They pick entries of it, interpolate between entries, or
-build new noise levels from its ends; the label that the network is given may be rounded apart from its noise level.
+Its solvers work on a table: sigma / alpha of the T timesteps. They pick entries of it, interpolate between
+entries, or build new noise levels from its ends; the label that the network is given may be rounded apart
+from its noise level.
 """
 
 from __future__ import annotations
@@ -18,34 +19,55 @@ from ..schedule import CLEAN, NoiseLevel, NoiseSchedule
 from .base import Spacing
 
 _NO_LEAST = -100.0
-_RHO = 7.0                      # of Karras's formula, which diffusers fixes
-_BETA_SHAPE = 0.6               # both parameters of the beta distribution in "beta sigmas", as diffusers has them
-_ZERO_SNR_ALPHA = 2.0**-12      # what diffusers' solvers take for alpha where a rescaled schedule ends in pure noise
+_RHO = 7.0  # of Karras's formula, which diffusers fixes
+_BETA_SHAPE = 0.6  # both parameters of the beta distribution in "beta sigmas", as diffusers has them
+_ZERO_SNR_ALPHA = (
+    2.0**-12
+)  # what diffusers' solvers take for alpha where a rescaled schedule ends in pure noise
 
 
 @dataclass(frozen=True)
 class Diffusers(Spacing):
     """The visited levels of a diffusers scheduler, so that a pipeline of it gives the same pictures here.
 
-    Folders of diffusers choose it by themselves, with the values of their scheduler_config.json. Choose it by hand to
-    compare programs. The fields carry the names and meanings of that file where it has one for them.
+    Folders of diffusers choose it by themselves, with the values of their scheduler_config.json. Choose it by
+    hand to compare programs. The fields carry the names and meanings of that file where it has one for them.
     """
 
-    timestep_spacing: str = option("trailing", "How timesteps are spread.", choices=("leading", "trailing", "linspace"))
-    spread: str = option("steps", "How many points are spread: as many as steps; one more, of which the last is dropped (DPM-Solver, "
-                         "UniPC, DEIS); or as many as steps without rounding (Euler, Heun, LMS).",
-                         choices=("steps", "one more", "unrounded"))
+    timestep_spacing: str = option(
+        "trailing", "How timesteps are spread.", choices=("leading", "trailing", "linspace")
+    )
+    spread: str = option(
+        "steps",
+        "How many points are spread: as many as steps; one more, of which the last is dropped (DPM-Solver, "
+        "UniPC, DEIS); or as many as steps without rounding (Euler, Heun, LMS).",
+        choices=("steps", "one more", "unrounded"),
+    )
     steps_offset: int = option(0, "Added to each timestep of the leading rule.", low=0, high=1000)
-    sigmas: str = option("timesteps", "Noise levels: those of the timesteps, or new ones by the formula of Karras et al. 2022, evenly in log "
-                         "sigma, by the quantiles of a beta distribution, or of consistency models (Song et al. 2023).",
-                         choices=("timesteps", "karras", "exponential", "beta", "consistency"))
-    label_rounding: str = option("exact", "Which timestep the network is given where a noise level lies between two: its exact place, the "
-                         "nearest whole one, or the whole one below.", choices=("exact", "nearest", "below"))
-    final_sigma: str = option("zero", "Where the run ends: at the clean picture, at the schedule's least noise (sigma_min, alpha not "
-                              "set to one), or at the last level, which is then visited twice.",
-                              choices=("zero", "least", "repeated"))
-    lambda_min: float = option(_NO_LEAST, "Least log(alpha / sigma) that is visited (lambda_min_clipped); -100 is no limit.",
-                               low=_NO_LEAST, high=100.0)
+    sigmas: str = option(
+        "timesteps",
+        "Noise levels: those of the timesteps, or new ones by the formula of Karras et al. 2022, evenly in "
+        "log sigma, by the quantiles of a beta distribution, or of consistency models (Song et al. 2023).",
+        choices=("timesteps", "karras", "exponential", "beta", "consistency"),
+    )
+    label_rounding: str = option(
+        "exact",
+        "Which timestep the network is given where a noise level lies between two: its exact place, the "
+        "nearest whole one, or the whole one below.",
+        choices=("exact", "nearest", "below"),
+    )
+    final_sigma: str = option(
+        "zero",
+        "Where the run ends: at the clean picture, at the schedule's least noise (sigma_min, alpha not "
+        "set to one), or at the last level, which is then visited twice.",
+        choices=("zero", "least", "repeated"),
+    )
+    lambda_min: float = option(
+        _NO_LEAST,
+        "Least log(alpha / sigma) that is visited (lambda_min_clipped); -100 is no limit.",
+        low=_NO_LEAST,
+        high=100.0,
+    )
     whole: ClassVar[bool] = True
 
     def levels(self, schedule: NoiseSchedule, steps: int) -> tuple[NoiseLevel, ...]:
@@ -53,15 +75,21 @@ class Diffusers(Spacing):
         if self.sigmas == "consistency":
             found = _consistency(schedule, steps, table)
         elif self.spread == "steps" and self.sigmas == "timesteps" and schedule.discrete:
-            found = tuple(map(schedule.level, self._spread(len(table), table, steps)))  # pure noise too, where it ends so
+            found = tuple(
+                map(schedule.level, self._spread(len(table), table, steps))
+            )  # pure noise too, where it ends so
         else:
             labels, ratios = self._visited(table, steps)
             found = tuple(_level(schedule, label, ratio, len(table)) for label, ratio in zip(labels, ratios))
         return *found, self._end(found, schedule, table)
 
     def start_spread(self, level: NoiseLevel) -> float:
-        """The noise alone, without a picture's share, where diffusers begins so (init_noise_sigma = sigma_max)."""
-        alone = self.sigmas == "consistency" or self.spread == "unrounded" and self.timestep_spacing != "leading"
+        """The noise alone, without a picture's share, where diffusers begins so (init_noise_sigma =
+        sigma_max).
+        """
+        alone = (
+            self.sigmas == "consistency" or self.spread == "unrounded" and self.timestep_spacing != "leading"
+        )
         return level.sigma if alone else super().start_spread(level)
 
     def _visited(self, table: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,9 +97,13 @@ class Diffusers(Spacing):
         spread = self._spread(len(table), table, steps)
         if self.sigmas == "timesteps":
             return spread, np.interp(spread, np.arange(len(table)), table)
-        # the solvers whose points are whole take the whole table's ends, the others those of the spread timesteps
-        ends = (table[-1], table[0]) if self.spread == "one more" else \
-            tuple(np.interp([spread[0], spread[-1]], np.arange(len(table)), table))
+        # the solvers whose points are whole take the whole table's ends, the others those of the spread
+        # timesteps
+        ends = (
+            (table[-1], table[0])
+            if self.spread == "one more"
+            else tuple(np.interp([spread[0], spread[-1]], np.arange(len(table)), table))
+        )
         ratios = _FORMULAS[self.sigmas](*ends, steps)
         labels = np.interp(np.log(ratios), np.log(table), np.arange(len(table)))
         whole = {"exact": np.asarray, "nearest": np.round, "below": np.floor}[self.label_rounding]
@@ -87,7 +119,9 @@ class Diffusers(Spacing):
             found = np.linspace(0, last - 1, steps + extra)[::-1]
             return (found if self.spread == "unrounded" else np.round(found))[:steps]
         if self.timestep_spacing == "leading":
-            return (np.arange(steps + extra) * float(last // (steps + extra)))[::-1][:steps] + self.steps_offset
+            return (np.arange(steps + extra) * float(last // (steps + extra)))[::-1][
+                :steps
+            ] + self.steps_offset
         return np.round(np.arange(last, 0, -total / steps))[:steps] - 1
 
     def _end(self, visited: tuple[NoiseLevel, ...], schedule: NoiseSchedule, table: np.ndarray) -> NoiseLevel:
@@ -97,8 +131,8 @@ class Diffusers(Spacing):
 
 
 def _ratios(schedule: NoiseSchedule, steps: int) -> np.ndarray:
-    """(T,) sigma / alpha of the T timesteps, the least noise first; in continuous time of as many even labels, or of `steps`
-    where these are more.
+    """(T,) sigma / alpha of the T timesteps, the least noise first; in continuous time of as many even
+    labels, or of `steps` where these are more.
     """
     total = schedule.timesteps if schedule.discrete else max(schedule.timesteps, steps)
     labels = np.linspace(schedule.t_min, schedule.t_max, total)
@@ -110,8 +144,10 @@ def _level(schedule: NoiseSchedule, label: float, ratio: float, total: int) -> N
     """The level of a noise ratio, with the label of the table's place; of the kind that the schedule is."""
     if schedule.discrete:
         if label > total - 1:
-            raise OptionError(f"steps_offset leads to timestep {label:g}, and the schedule ends at {total - 1}. Choose a smaller "
-                              "steps_offset, or fewer steps.")
+            raise OptionError(
+                f"steps_offset leads to timestep {label:g}, and the schedule ends at {total - 1}. Choose a "
+                "smaller steps_offset, or fewer steps."
+            )
         if label == round(label) and math.isclose(_ratio(schedule.level(label)), ratio, rel_tol=1e-12):
             return schedule.level(float(label))
         return NoiseLevel(float(label), 1 / math.hypot(1, ratio), ratio / math.hypot(1, ratio))
@@ -133,12 +169,16 @@ def _exponential(most: float, least: float, steps: int) -> np.ndarray:
 
 
 def _beta(most: float, least: float, steps: int) -> np.ndarray:
-    """Lee et al. 2024, "Beta sampling is all you need": even quantiles of a beta distribution between the ends."""
+    """Lee et al. 2024, "Beta sampling is all you need": even quantiles of a beta distribution between the
+    ends.
+    """
     try:
         from scipy.special import betaincinv
     except ImportError:
-        raise OptionError("Sigmas by a beta distribution need SciPy. Install it ('pip install scipy'), or choose other "
-                          "sigmas.") from None
+        raise OptionError(
+            "Sigmas by a beta distribution need SciPy. Install it ('pip install scipy'), or choose other "
+            "sigmas."
+        ) from None
     return least + betaincinv(_BETA_SHAPE, _BETA_SHAPE, 1 - np.linspace(0, 1, steps)) * (most - least)
 
 
@@ -150,4 +190,6 @@ def _consistency(schedule: NoiseSchedule, steps: int, table: np.ndarray) -> tupl
     total = len(table)
     share = np.arange(steps) * (total // steps) / max(total - 1, 1)
     high, low = table[-1] ** (1 / _RHO), table[0] ** (1 / _RHO)
-    return tuple(schedule.level(schedule.timestep(-2 * math.log(one))) for one in (high + share * (low - high)) ** _RHO)
+    return tuple(
+        schedule.level(schedule.timestep(-2 * math.log(one))) for one in (high + share * (low - high)) ** _RHO
+    )

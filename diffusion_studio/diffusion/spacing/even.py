@@ -1,7 +1,7 @@
 """Paths that are regular in the label t itself.
 
-On a discrete schedule all but `Quadratic` visit whole timesteps, as their papers do, and round a half to even, as diffusers
-does; in continuous time nothing is rounded.
+On a discrete schedule all but `Quadratic` visit whole timesteps, as their papers do, and round a half to
+even, as diffusers does; in continuous time nothing is rounded.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from .base import Spacing
 
 @dataclass(frozen=True)
 class Trailing(Spacing):
-    """Evenly from the very last timestep down (Lin et al. 2023, table 2). Starts at pure noise: best for few steps."""
+    """Evenly from the very last timestep down (Lin et al. 2023, table 2). Starts at pure noise: best for
+    few steps.
+    """
 
     whole: ClassVar[bool] = True
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> np.ndarray:
         if schedule.discrete:
             return np.round(schedule.timesteps * np.arange(steps, 0, -1) / steps) - 1
-        gap = (schedule.t_max - schedule.t_clean) / steps                   # the last step arrives at the clean picture
+        gap = (schedule.t_max - schedule.t_clean) / steps  # the last step arrives at the clean picture
         return np.linspace(schedule.t_max, max(schedule.t_clean + gap, schedule.t_min), steps)
 
 
@@ -43,7 +45,9 @@ class Leading(Spacing):
 
 @dataclass(frozen=True)
 class Linspace(Spacing):
-    """Evenly with both ends included (Nichol & Dhariwal 2021, section 4). A single step starts at the noisiest."""
+    """Evenly with both ends included (Nichol & Dhariwal 2021, section 4). A single step starts at the
+    noisiest.
+    """
 
     whole: ClassVar[bool] = True
 
@@ -56,11 +60,16 @@ class Linspace(Spacing):
 class Quadratic(Spacing):
     """t grows as a square (Song et al. 2020, DDIM, appendix D.2): close steps where little noise is left.
 
-    Not rounded, so that close ones stay apart. Reach 0.8 begins where the DDIM authors' code does, below pure noise.
+    Not rounded, so that close ones stay apart. Reach 0.8 begins where the DDIM authors' code does, below pure
+    noise.
     """
 
-    reach: float = option(1.0, "Where the path begins, as a share of the way to the noisiest level; 0.8 in DDIM's code.",
-                          low=0.05, high=1.0)
+    reach: float = option(
+        1.0,
+        "Where the path begins, as a share of the way to the noisiest level; 0.8 in DDIM's code.",
+        low=0.05,
+        high=1.0,
+    )
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> np.ndarray:
         share = np.linspace(1, 0, steps) ** 2 * self.reach

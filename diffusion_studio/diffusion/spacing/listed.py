@@ -19,8 +19,11 @@ from .base import MOST_STEPS, Spacing
 class Timesteps(Spacing):
     """Exactly these labels, fractional ones too."""
 
-    timesteps: str = option("999,749,499,249", "The labels t to visit, noisiest first, with commas between them. Their "
-                            "number is the number of steps.")
+    timesteps: str = option(
+        "999,749,499,249",
+        "The labels t to visit, noisiest first, with commas between them. Their "
+        "number is the number of steps.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,8 +36,10 @@ class Timesteps(Spacing):
         except ValueError:
             found = ()
         if not found or not all(map(math.isfinite, found)) or any(b >= a for a, b in zip(found, found[1:])):
-            raise OptionError("timesteps must be falling numbers with commas between them, such as 999,749,499,249; "
-                              f"got {self.timesteps[:80]!r}.")
+            raise OptionError(
+                "timesteps must be falling numbers with commas between them, such as 999,749,499,249; "
+                f"got {self.timesteps[:80]!r}."
+            )
         if len(found) > MOST_STEPS:
             raise OptionError(f"timesteps may name at most {MOST_STEPS} labels, got {len(found)}.")
         return found
@@ -52,15 +57,19 @@ class Timesteps(Spacing):
 
 @dataclass(frozen=True)
 class Sections(Spacing):
-    """The respacing strings of OpenAI's programs (Nichol & Dhariwal 2021, section 4, and their released code).
+    """The respacing strings of OpenAI's programs (Nichol & Dhariwal 2021, section 4, and their released
+    code).
 
-    "10,15,20" cuts the T timesteps into three equal sections, the cleanest first, and spreads so many steps over each, both
-    of its ends included. "ddim50" is every k-th timestep up from 0, with the smallest whole k that makes 50 of them. In
-    continuous time the T timesteps are spread evenly over the labels.
+    "10,15,20" cuts the T timesteps into three equal sections, the cleanest first, and spreads so many steps
+    over each, both of its ends included. "ddim50" is every k-th timestep up from 0, with the smallest whole k
+    that makes 50 of them. In continuous time the T timesteps are spread evenly over the labels.
     """
 
-    sections: str = option("10,15,20", "Steps in each of as many equal sections, cleanest first, such as 10,15,20; or "
-                           "ddim50 for a fixed stride. Their sum is the number of steps.")
+    sections: str = option(
+        "10,15,20",
+        "Steps in each of as many equal sections, cleanest first, such as 10,15,20; or "
+        "ddim50 for a fixed stride. Their sum is the number of steps.",
+    )
     whole: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -75,8 +84,10 @@ class Sections(Spacing):
     def _counts(self) -> tuple[int, ...]:
         parts = [self.sections[4:]] if self._strided else self.sections.split(",")
         if not all(part.strip().isdecimal() and len(part) < 10 for part in parts) or not sum(map(int, parts)):
-            raise OptionError("sections must be whole numbers with commas between them, such as 10,15,20, or ddim and a "
-                              f"number, such as ddim50; got {self.sections[:80]!r}.")
+            raise OptionError(
+                "sections must be whole numbers with commas between them, such as 10,15,20, or ddim and a "
+                f"number, such as ddim50; got {self.sections[:80]!r}."
+            )
         return tuple(map(int, parts))
 
     @property
@@ -91,11 +102,13 @@ class Sections(Spacing):
         return schedule.t_min + found / max(total - 1, 1) * (schedule.t_max - schedule.t_min)
 
     def _stride(self, total: int) -> range:
-        stride = -(-total // self.count)                    # no smaller one makes so few
+        stride = -(-total // self.count)  # no smaller one makes so few
         if len(range(0, total, stride)) != self.count:
-            raise OptionError(f"No whole stride makes exactly {self.count} of {total} timesteps; {self.sections} would make "
-                              f"{len(range(0, total, stride))}. Choose ddim{len(range(0, total, stride))}, or the spacing "
-                              f"leading with {self.count} steps.")
+            raise OptionError(
+                f"No whole stride makes exactly {self.count} of {total} timesteps; {self.sections} would "
+                f"make {len(range(0, total, stride))}. Choose ddim{len(range(0, total, stride))}, or the "
+                f"spacing leading with {self.count} steps."
+            )
         return range(0, total, stride)
 
     def _spread(self, total: int) -> list[int]:
@@ -103,9 +116,12 @@ class Sections(Spacing):
         for k, count in enumerate(counts):
             size = total // len(counts) + (k < total % len(counts))
             if count > size:
-                raise OptionError(f"Section {k + 1} of {self.sections!r} has {size} of the {total} timesteps, too few for "
-                                  f"{count} steps. Give smaller numbers.")
-            # summed up and not multiplied: a sum just off a half decides the rounding as in OpenAI's published runs
+                raise OptionError(
+                    f"Section {k + 1} of {self.sections!r} has {size} of the {total} timesteps, too few for "
+                    f"{count} steps. Give smaller numbers."
+                )
+            # summed up and not multiplied: a sum just off a half decides the rounding as in OpenAI's
+            # published runs
             strides = [0.0, *[(size - 1) / max(count - 1, 1)] * (count - 1)][:count]
             found += [start + round(place) for place in accumulate(strides)]
             start += size

@@ -18,9 +18,14 @@ _START = "data:image/png;base64,"
 def pad(**kwargs: Any) -> gr.HTML:
     """The component; its value is a PNG as a data URL, or nothing while the pad is empty."""
     here = Path(__file__).parent
-    return gr.HTML(None, html_template=(here / "pad.html").read_text("utf-8"),
-                   css_template=(here / "pad.css").read_text("utf-8"),
-                   js_on_load=(here / "pad.js").read_text("utf-8"), apply_default_css=False, **kwargs)
+    return gr.HTML(
+        None,
+        html_template=(here / "pad.html").read_text("utf-8"),
+        css_template=(here / "pad.css").read_text("utf-8"),
+        js_on_load=(here / "pad.js").read_text("utf-8"),
+        apply_default_css=False,
+        **kwargs,
+    )
 
 
 def drawing(value: object) -> bytes:
@@ -30,6 +35,6 @@ def drawing(value: object) -> bytes:
     if not isinstance(value, str) or not value.startswith(_START) or len(value) > MAX_BYTES:
         raise OptionError("What the pad sent is no drawing of it. Clear it and draw again.")
     try:
-        return base64.b64decode(value[len(_START):], validate=True)
+        return base64.b64decode(value[len(_START) :], validate=True)
     except binascii.Error as error:
         raise OptionError("What the pad sent is cut off. Clear it and draw again.") from error

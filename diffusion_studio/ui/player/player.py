@@ -18,28 +18,34 @@ import numpy as np
 
 from ...errors import StudioError
 from ...export.clouds import placed
-from ...imaging.frame import Frame
 from ...imaging.arrays import grid, grid_shape, to_pil
+from ...imaging.frame import Frame
 
-PARTS = ("noise", "points", "compare", "film", "player")             # of the page's half; the last one uses the others
+PARTS = ("noise", "points", "compare", "film", "player")  # of the page's half; the last one uses the others
 MAX_FRAMES_PER_PULL = 64
-PURE_NOISE = -1e9                   # stands for -inf, which JSON lacks; the page knows it
+PURE_NOISE = -1e9  # stands for -inf, which JSON lacks; the page knows it
 MAX_BYTES_PER_PULL = 2 << 20
-STOPPED = "v => v && v.run ? {...v, stopped: true} : v"         # in the page: the run that it shows comes no further
-UNIT = 4096                         # numbers to the unit in a packed cloud, whose 16 bits then reach to 8
+STOPPED = "v => v && v.run ? {...v, stopped: true} : v"  # in the page: the run that it shows comes no further
+UNIT = 4096  # numbers to the unit in a packed cloud, whose 16 bits then reach to 8
 
 
-def player(frames_of: Callable[[object], list[Frame] | None], compare: Callable[[object, bool], None], hint: str = "",
-           **kwargs: Any) -> gr.HTML:
-    """The component. `frames_of(run)` gives a run's kept frames, or None where they are gone; `compare(run, on)` is called where
-    it is kept for comparison, or put away; `hint` is HTML to show before.
+def player(
+    frames_of: Callable[[object], list[Frame] | None],
+    compare: Callable[[object, bool], None],
+    hint: str = "",
+    **kwargs: Any,
+) -> gr.HTML:
+    """The component. `frames_of(run)` gives a run's kept frames, or None where they are gone; `compare(run,
+    on)` is called where it is kept for comparison, or put away; `hint` is HTML to show before.
 
     A factory and not a subclass: Gradio writes a .pyi file beside every subclass of a component.
     """
     here = Path(__file__).parent
 
     def frames(args: object) -> list[list[Any]]:
-        """[[place, WebP in base64, index, t, log-SNR, network calls, part], ...] for the asked places; empty for what is not there."""
+        """[[place, WebP in base64, index, t, log-SNR, network calls, part], ...] for the asked places;
+        empty for what is not there.
+        """
         match args:
             case [run, list(places)]:
                 return _answer(frames_of(run) or [], places)
@@ -53,28 +59,51 @@ def player(frames_of: Callable[[object], list[Frame] | None], compare: Callable[
         raise StudioError("The player says which run it keeps, and whether.")
 
     page = (here / "player.html").read_text("utf-8")
-    return gr.HTML(None, html_template=re.sub(r'(<p class="hint">).*?(</p>)', lambda m: m[1] + hint + m[2], page)
-                   if hint else page, css_template=(here / "player.css").read_text("utf-8"),
-                   js_on_load="".join((here / f"{name}.js").read_text("utf-8") for name in PARTS),
-                   server_functions=[frames, keep], apply_default_css=False, **kwargs)
+    return gr.HTML(
+        None,
+        html_template=re.sub(r'(<p class="hint">).*?(</p>)', lambda m: m[1] + hint + m[2], page)
+        if hint
+        else page,
+        css_template=(here / "player.css").read_text("utf-8"),
+        js_on_load="".join((here / f"{name}.js").read_text("utf-8") for name in PARTS),
+        server_functions=[frames, keep],
+        apply_default_css=False,
+        **kwargs,
+    )
 
 
-def tick(run: str, place: int, last: int, frame: Frame, about: Mapping[str, Any] | None = None,
-         film: bool = False) -> dict[str, Any]:
+def tick(
+    run: str, place: int, last: int, frame: Frame, about: Mapping[str, Any] | None = None, film: bool = False
+) -> dict[str, Any]:
     """What the page is told of a frame: small, as Gradio sends it at every step and whole again at the end.
 
-    `place` is the newest kept frame's, `last` the place that the finished picture will have; `about` the run's settings;
-    `film` whether its pictures are meant one after another, so that they are shown so at the end.
+    `place` is the newest kept frame's, `last` the place that the finished picture will have; `about` the
+    run's settings; `film` whether its pictures are meant one after another, so that they are shown so at the
+    end.
     """
     count = len(frame.x)
-    shape = {"tile": None, "points": frame.x.shape[1]} if frame.of_points else {"tile": list(frame.x.shape[1:3])}
-    return {"run": run, "kept": place, "last": last, "index": frame.index, "total": frame.total,
-            "done": frame.index == frame.total, "calls": frame.calls,
-            "count": count, "columns": grid_shape(count)[1], "about": about, "film": film, **shape}
+    shape = (
+        {"tile": None, "points": frame.x.shape[1]} if frame.of_points else {"tile": list(frame.x.shape[1:3])}
+    )
+    return {
+        "run": run,
+        "kept": place,
+        "last": last,
+        "index": frame.index,
+        "total": frame.total,
+        "done": frame.index == frame.total,
+        "calls": frame.calls,
+        "count": count,
+        "columns": grid_shape(count)[1],
+        "about": about,
+        "film": film,
+        **shape,
+    }
 
 
 def encode(frame: Frame) -> bytes:
-    """x over x0, each as a grid without gaps, in one lossless WebP: noise does not pack, so the cheapest coder is best.
+    """x over x0, each as a grid without gaps, in one lossless WebP: noise does not pack, so the cheapest
+    coder is best.
 
     Points are drawn in the page: x, then x0, as 16-bit whole numbers, 4096 to the unit.
     """
@@ -94,6 +123,15 @@ def _answer(frames: list[Frame], places: list[Any]) -> list[list[Any]]:
             frame, packed = frames[place], encode(frames[place])
             size += len(packed)
             log_snr = max(frame.level.log_snr, PURE_NOISE) if frame.level.sigma else None
-            answer.append([place, base64.b64encode(packed).decode(), frame.index, frame.level.t, log_snr, frame.calls,
-                           frame.part])
+            answer.append(
+                [
+                    place,
+                    base64.b64encode(packed).decode(),
+                    frame.index,
+                    frame.level.t,
+                    log_snr,
+                    frame.calls,
+                    frame.part,
+                ]
+            )
     return answer

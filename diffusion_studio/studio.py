@@ -14,10 +14,10 @@ from .checkpoint.classifier_spec import ClassifierSpec
 from .checkpoint.spec import PICTURES, ModelSpec
 from .errors import CheckpointError, OptionError, unknown
 from .imaging.frame import Frame
-from .runs.guidance_options import misfit
+from .runs.guidance_options import incompatibility
 from .runs.recipe import MAX_PICTURES, Recipe
 from .runs.trajectory import Trajectory
-from .runs.trajectory_cache import States
+from .runs.trajectory_cache import TrajectoryCache
 
 if TYPE_CHECKING:
     from .models.classifier import Classifier
@@ -80,7 +80,7 @@ class Studio:
         self._unlisted: set[str] = set()  # of these, one visitor's own
         self._opened_classifiers: dict[str, Path] = {}
         self._classifier: tuple[tuple[Path, int], Classifier] | None = None
-        self._states = States()
+        self._states = TrajectoryCache()
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelCard]:
@@ -218,11 +218,11 @@ class Studio:
             return not spec.labels or spec.labels == card.spec.labels
 
         return (
-            [name for name, spec in self.classifiers().items() if misfit(spec, card.spec) is None],
+            [name for name, spec in self.classifiers().items() if incompatibility(spec, card.spec) is None],
             [
                 one.name
                 for one in self.models()
-                if one.name != card.name and misfit(one.spec, card.spec) is None and knows(one.spec)
+                if one.name != card.name and incompatibility(one.spec, card.spec) is None and knows(one.spec)
             ],
         )
 

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from diffusion_studio.cli.parser import build_parser
 from diffusion_studio.errors import StudioError
-from diffusion_studio.training.config_file import read_recipe
+from diffusion_studio.training.config_file import read_config
 
 ASIDE = ROOT.with_name(f"{ROOT.name}.set-aside")
 NOT_NEEDED = {".safetensors", ".npz", ".png", ".gif", ".webp", ".jpg", ".mp4"}
@@ -38,7 +38,7 @@ def main() -> None:
     if asked.restore:
         restore()
         return
-    needed = files_of(read_recipe(asked.recipe), asked)
+    needed = files_of(read_config(asked.recipe), asked)
     carried = [
         path for path in dict.fromkeys([*listed("--cached", "--others"), *needed]) if (ROOT / path).is_file()
     ]

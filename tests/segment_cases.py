@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from diffusion_studio.imaging.picture import Picture
-from diffusion_studio.runs import segments as journey
+from diffusion_studio.runs import segments
 from diffusion_studio.runs.generate import plan, stream
 from diffusion_studio.runs.recipe import Recipe
-from diffusion_studio.runs.trajectory_cache import States
+from diffusion_studio.runs.trajectory_cache import TrajectoryCache
 
 RANDOM = np.random.default_rng(0)
 PICTURE, OTHER = (Picture(RANDOM.integers(0, 256, (8, 8, 1), dtype=np.uint8)) for _ in range(2))
@@ -20,9 +20,9 @@ BASE = Recipe(model="tiny", label="Cat", seeds=(0, 5), steps=6, guidance=1.5)
 
 
 def states(model, recipe: Recipe) -> list[torch.Tensor]:
-    legs = journey.journey(recipe, lambda one, strength: plan(model, one, strength=strength))
-    return [x for _, x in journey.walk(legs, sum(leg.steps for leg in legs))]
+    legs = segments.segments_of(recipe, lambda one, strength: plan(model, one, strength=strength))
+    return [x for _, x in segments.run_segments(legs, sum(leg.steps for leg in legs))]
 
 
-def frames(model, recipe: Recipe, kept: States | None = None) -> list:
+def frames(model, recipe: Recipe, kept: TrajectoryCache | None = None) -> list:
     return list(stream(model, recipe, states=kept))

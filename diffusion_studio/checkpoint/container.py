@@ -196,7 +196,7 @@ def opened(path: Path, framework: str = "pt") -> Iterator[Any]:
             f"read here. Make one of it with: diffusion-studio convert {path.name} {path.stem}.safetensors"
         )
     real = followed(path)
-    if (other := something_else(real)) is not None:
+    if (other := sniff_format(real)) is not None:
         raise CheckpointError(f"{path.name} is not a whole safetensors file: {other}")
     try:
         file = safe_open(str(real), framework=framework, device="cpu")
@@ -227,7 +227,7 @@ def outline(path: Path) -> Outline:
         )
 
 
-def something_else(path: Path) -> str | None:
+def sniff_format(path: Path) -> str | None:
     """What a file's first bytes betray, as the rest of a sentence; None where they could be a safetensors
     header.
     """

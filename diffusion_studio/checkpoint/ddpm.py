@@ -89,8 +89,8 @@ def describe(source: Source) -> Found:
     widths = [source.shape(f"down.{k}.block.0.conv1.weight", 4)[0] for k in range(levels)]
     multipliers = tuple(w // base if w % base == 0 else w / base for w in widths)
     attended = tuple(k for k in range(levels) if f"down.{k}.attn.0.q.weight" in source.shapes)
-    told = Settings("ddpm", source.flags, source.args, {})
-    size = told.told("image_size", _SIZES.get(multipliers, 2 ** (levels + 1)))
+    settings = Settings("ddpm", source.flags, source.args, {})
+    size = settings.read("image_size", _SIZES.get(multipliers, 2 ** (levels + 1)))
     for name, value in (
         ("ch", base),
         ("ch_mult", list(multipliers)),
@@ -99,22 +99,22 @@ def describe(source: Source) -> Found:
         ("out_ch", source.shape("conv_out.weight", 4)[0]),
         ("resamp_with_conv", levels == 1 or "down.0.downsample.conv.weight" in source.shapes),
     ):
-        told.known(name, value)
-    openai.known_list(told, "attn_resolutions", [size // 2**k for k in attended], size, levels)
-    told.agreed("resolution", size)
-    told.agreed("channels", channels)
+        settings.inferred(name, value)
+    openai.known_list(settings, "attn_resolutions", [size // 2**k for k in attended], size, levels)
+    settings.agreed("resolution", size)
+    settings.agreed("channels", channels)
     if any(
-        told.said(name) and told.told(name, usual) != usual
+        settings.said(name) and settings.read(name, usual) != usual
         for name, usual in (("logit_transform", False), ("rescaled", True))
     ):
         raise CheckpointError(
             f"{source.path.name} was trained on pictures that are not scaled to [-1, 1] (rescaled False, or "
             "logit_transform True), which is not undone here."
         )
-    steps = told.told("num_diffusion_timesteps", 1000)
-    schedule = told.told("beta_schedule", "linear", choices=tuple(_SCHEDULES))
-    start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
-    variance = told.told("var_type", "fixedlarge", choices=("fixedlarge", "fixedsmall"))
+    steps = settings.read("num_diffusion_timesteps", 1000)
+    schedule = settings.read("beta_schedule", "linear", choices=tuple(_SCHEDULES))
+    start, end = settings.read("beta_start", 1e-4), settings.read("beta_end", 0.02)
+    variance = settings.read("var_type", "fixedlarge", choices=("fixedlarge", "fixedsmall"))
     convolved = levels == 1 or "down.0.downsample.conv.weight" in source.shapes
     config = UNetConfig(
         in_channels=channels,
@@ -152,7 +152,7 @@ def describe(source: Source) -> Found:
         f"it has {', '.join(READER.sentinels)}",
         spec,
         tuple(renames(config, _place, _INSIDE)),
-        told.finish(_IGNORED, whole=True),
+        settings.finish(_IGNORED, whole=True),
     )
 
 

@@ -96,16 +96,16 @@ def describe(source: Source) -> Found:
     blocks = source.count("down_blocks.0.resnets.{}.norm1.weight")
     google = _GOOGLE.get((widths, blocks)) if source.aliased else None
     mine = {name: value for name, value in source.flags.items() if name not in SCHEDULER_FLAGS}
-    told = Settings(
+    settings = Settings(
         "diffusers", mine, source.config, _GOOGLE_PRESET if google else {}, "google/ddpm by shapes"
     )
-    widths = told.known("block_out_channels", list(widths)) and widths
+    widths = settings.inferred("block_out_channels", list(widths)) and widths
     if source.shape("conv_in.weight", 4)[0] != widths[0]:
         raise CheckpointError("conv_in and the first level differ in width; UNet2DModel has no such network.")
-    told.known("layers_per_block", blocks)
+    settings.inferred("layers_per_block", blocks)
     taken, out = source.shape("conv_in.weight", 4)[1], source.shape("conv_out.weight", 4)[0]
-    told.known("in_channels", taken)
-    told.known("out_channels", out)
+    settings.inferred("in_channels", taken)
+    settings.inferred("out_channels", out)
     planes = source.shape(_COURSE_TABLE, 2)[1] if _COURSE_TABLE in s else 0
     channels = taken - planes
     if channels not in (1, 3):
@@ -131,10 +131,10 @@ def describe(source: Source) -> Found:
                 else {"down": "DownBlock2D", "up": "UpBlock2D"}
             )
             names.append(kind + suffix[way])
-        _check_types(told, source, f"{way}_block_types", names)
+        _check_types(settings, source, f"{way}_block_types", names)
     rows = source.shape("down_blocks.0.resnets.0.time_emb_proj.weight", 2)[0]
     scaled = (
-        told.known("resnet_time_scale_shift", "scale_shift" if rows == 2 * widths[0] else "default")
+        settings.inferred("resnet_time_scale_shift", "scale_shift" if rows == 2 * widths[0] else "default")
         == "scale_shift"
     )
     middle = (
@@ -145,20 +145,24 @@ def describe(source: Source) -> Found:
         else "none"
     )
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
-    agreed_frame(told, middle, embedding, "positional")
+    agreed_frame(settings, middle, embedding, "positional")
 
-    head = told.told("attention_head_dim", _divides((8, 4, 2, 1), widths), absent=8, optional=True)
-    groups = told.told("norm_num_groups", _divides(range(32, 0, -1), widths), absent=32, optional=True) or 32
+    head = settings.read("attention_head_dim", _divides((8, 4, 2, 1), widths), absent=8, optional=True)
+    groups = (
+        settings.read("norm_num_groups", _divides(range(32, 0, -1), widths), absent=32, optional=True) or 32
+    )
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
-    middle_groups = 0 if bare else told.told("attn_norm_num_groups", None, absent=None)
+    middle_groups = 0 if bare else settings.read("attn_norm_num_groups", None, absent=None)
     if middle_groups == groups:
         middle_groups = None
-    padding = told.told("downsample_padding", 1, absent=1, choices=(0, 1))
-    act = told.told("act_fn", "silu", absent="silu")
+    padding = settings.read("downsample_padding", 1, absent=1, choices=(0, 1))
+    act = settings.read("act_fn", "silu", absent="silu")
     if act not in ("silu", "swish"):
         raise CheckpointError(f"This network's activation is {act[:80]!r}; the U-Net here has silu.")
-    pixels = size(source, told, 28 if planes and channels == 1 else google or {6: 128, 5: 64}.get(levels, 32))
-    names, label = labels(source, told)
+    pixels = size(
+        source, settings, 28 if planes and channels == 1 else google or {6: 128, 5: 64}.get(levels, 32)
+    )
+    names, label = labels(source, settings)
     config = UNetConfig(
         in_channels=channels,
         out_channels=out,
@@ -172,14 +176,14 @@ def describe(source: Source) -> Found:
         resample=resample,
         downsample_padding="both" if padding else "end",
         norm_groups=groups,
-        norm_eps=told.told("norm_eps", 1e-5, absent=1e-5),
-        time_order="cos_sin" if told.told("flip_sin_to_cos", True, absent=True) else "sin_cos",
-        time_shift=told.told("freq_shift", 0, absent=0),
+        norm_eps=settings.read("norm_eps", 1e-5, absent=1e-5),
+        time_order="cos_sin" if settings.read("flip_sin_to_cos", True, absent=True) else "sin_cos",
+        time_shift=settings.read("freq_shift", 0, absent=0),
         middle=middle,
         middle_groups=middle_groups,
-        middle_scale=told.told("mid_block_scale_factor", 1.0, absent=1.0),
+        middle_scale=settings.read("mid_block_scale_factor", 1.0, absent=1.0),
         embedding_channels=None if embedding == 4 * widths[0] else embedding,
-        center_input=told.told("center_input_sample", False, absent=False),
+        center_input=settings.read("center_input_sample", False, absent=False),
         **label,
     )
     if planes and config.center_input:
@@ -222,7 +226,7 @@ def describe(source: Source) -> Found:
         f"it has {', '.join(READER.sentinels)}",
         spec,
         tuple(made),
-        told.finish(IGNORED, whole=True) + process.facts,
+        settings.finish(IGNORED, whole=True) + process.facts,
         tuple(notes),
     )
 
@@ -237,13 +241,13 @@ def without_extras(source: Source) -> Source:
     return replace(source, flags=flags)
 
 
-def agreed_frame(told: Settings, middle: str, embedding: int, time: str) -> None:
+def agreed_frame(settings: Settings, middle: str, embedding: int, time: str) -> None:
     """Compare what of the constructor's names is seen in shapes and asked for nowhere else."""
-    told.agreed("mid_block_type", None if middle == "none" else "UNetMidBlock2D", none_says_none=True)
+    settings.agreed("mid_block_type", None if middle == "none" else "UNetMidBlock2D", none_says_none=True)
     if middle != "none":
-        told.agreed("add_attention", middle == "attention")
-    told.agreed("time_embedding_dim", embedding)
-    told.agreed("time_embedding_type", time)
+        settings.agreed("add_attention", middle == "attention")
+    settings.agreed("time_embedding_dim", embedding)
+    settings.agreed("time_embedding_type", time)
 
 
 def _resample(source: Source, levels: int) -> str:
@@ -266,7 +270,7 @@ def _resample(source: Source, levels: int) -> str:
     return found.pop() if found else "conv"
 
 
-def _check_types(told: Settings, source: Source, name: str, names: list[str]) -> None:
+def _check_types(settings: Settings, source: Source, name: str, names: list[str]) -> None:
     """The last level has no resampling, so a type that differs only in it is the same network."""
 
     def alike(kind: str) -> str:
@@ -279,21 +283,21 @@ def _check_types(told: Settings, source: Source, name: str, names: list[str]) ->
     given = source.config.get(name)
     if isinstance(given, list) and [alike(one) for one in given] == [alike(one) for one in names]:
         names = given
-    told.known(name, names)
+    settings.inferred(name, names)
 
 
-def size(source: Source, told: Settings, assumed: int) -> int:
+def size(source: Source, settings: Settings, assumed: int) -> int:
     size = source.config.get("sample_size")
     if "sample_size" in source.flags or not isinstance(size, list):
         return (
-            told.told("sample_size", assumed, optional=True) or assumed
+            settings.read("sample_size", assumed, optional=True) or assumed
         )  # null: the network has no size of its own
     if len(size) != 2 or size[0] != size[1] or type(size[0]) is not int:
         raise CheckpointError(
             f"The pictures of this model are {str(size)[:80]}; only square ones can be drawn. Give another "
             "size with the flag sample_size."
         )
-    told.known("sample_size", size)
+    settings.inferred("sample_size", size)
     return size[0]
 
 
@@ -301,33 +305,35 @@ def _divides(candidates: Iterable[int], widths: tuple[int, ...]) -> int:
     return next(one for one in candidates if all(width % one == 0 for width in widths))
 
 
-def labels(source: Source, told: Settings) -> tuple[tuple[str, ...], dict[str, Any]]:
+def labels(source: Source, settings: Settings) -> tuple[tuple[str, ...], dict[str, Any]]:
     if _COURSE_TABLE in source.shapes:
         count, width = source.shape(_COURSE_TABLE, 2)
-        told.agreed("num_class_embeds", None)
-        told.agreed("class_embed_type", None)
+        settings.agreed("num_class_embeds", None)
+        settings.agreed("class_embed_type", None)
         return tuple(f"class {k}" for k in range(count)), {
             "classes": count,
             "class_embedding": "channels",
             "class_channels": width,
         }
     if "class_embedding.weight" in source.shapes:
-        told.known("num_class_embeds", source.shape("class_embedding.weight", 2)[0], none_says_none=True)
-        told.agreed("class_embed_type", None)
+        settings.inferred(
+            "num_class_embeds", source.shape("class_embedding.weight", 2)[0], none_says_none=True
+        )
+        settings.agreed("class_embed_type", None)
         count, kind = source.shapes["class_embedding.weight"][0], "table"
     elif "class_embedding.linear_1.weight" in source.shapes:
-        told.known("class_embed_type", "timestep")
-        count, kind = told.told("num_class_embeds", 1000, optional=True) or 1000, "sinusoidal"
+        settings.inferred("class_embed_type", "timestep")
+        count, kind = settings.read("num_class_embeds", 1000, optional=True) or 1000, "sinusoidal"
         if not 1 <= count <= MAX_CLASSES:
             raise CheckpointError(
                 f"num_class_embeds must be from 1 to {MAX_CLASSES:,}, got {count:,}. No tensor tells how "
                 "many classes there are; say it with the flag num_class_embeds."
             )
     else:
-        told.agreed("num_class_embeds", None)
-        told.agreed("class_embed_type", None)
+        settings.agreed("num_class_embeds", None)
+        settings.agreed("class_embed_type", None)
         return (), {}
-    null = told.told("null_class", False)
+    null = settings.read("null_class", False)
     given = source.config.get("id2label")
     known = given if isinstance(given, dict) else {}
     names = tuple(str(known.get(str(k), f"class {k}")) for k in range(count - null))

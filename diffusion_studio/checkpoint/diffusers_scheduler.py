@@ -110,7 +110,7 @@ class _Kind:
 class _Reading:
     """A configuration while it is read."""
 
-    told: Settings
+    settings: Settings
     kind: str
     learned: bool
     schedule: NoiseSchedule
@@ -124,12 +124,12 @@ class _Reading:
     def ask(self, name: str, usual: Any, **limits: Any) -> Any:
         """A setting whose value is `usual` where the configuration leaves it out, and where there is none."""
         if name not in self.asked:
-            self.asked[name] = self.told.told(name, usual, absent=usual, **limits)
+            self.asked[name] = self.told.read(name, usual, absent=usual, **limits)
         return self.asked[name]
 
 
 def _ddpm(r: _Reading) -> dict[str, Any]:
-    kind = r.told.told(
+    kind = r.settings.read(
         "variance_type",
         "learned_range" if r.learned else "fixed_small",
         absent="fixed_small",
@@ -325,11 +325,11 @@ def process_of(config: Mapping[str, Any], flags: Mapping[str, Any], learned: boo
             "score or flow model). Its U-Net can be read, but its levels are not those of DDPM. If it was "
             "trained with betas after all, give the flag beta_schedule."
         )
-    told = Settings("diffusers scheduler", given, config, {})
+    settings = Settings("diffusers scheduler", given, config, {})
     one = _KINDS.get(kind, _DDPM)
-    schedule, beta_schedule = _betas(told, one)
-    means = told.told("prediction_type", "epsilon", absent="epsilon", choices=tuple(PARAMETRIZATIONS))
-    r = _Reading(told, kind, learned, schedule, beta_schedule, [])
+    schedule, beta_schedule = _betas(settings, one)
+    means = settings.read("prediction_type", "epsilon", absent="epsilon", choices=tuple(PARAMETRIZATIONS))
+    r = _Reading(settings, kind, learned, schedule, beta_schedule, [])
     r.timestep_spacing = (
         "linspace"
         if kind == "DPMSolverSinglestep"
@@ -351,27 +351,28 @@ def process_of(config: Mapping[str, Any], flags: Mapping[str, Any], learned: boo
     ]
     r.notes += _ends_of_formula(r, whole)
     defaults = {"sampler": sampler, "spacing": spacing, **limits, "steps": min(one.steps, schedule.timesteps)}
-    return Process(schedule, PARAMETRIZATIONS[means], defaults, told.finish(SCHEDULER_FLAGS), r.notes)
+    return Process(schedule, PARAMETRIZATIONS[means], defaults, settings.finish(SCHEDULER_FLAGS), r.notes)
 
 
-def _betas(told: Settings, one: _Kind) -> tuple[NoiseSchedule, str]:
-    timesteps = told.told("num_train_timesteps", 1000, absent=1000)
-    name = told.told(
+def _betas(settings: Settings, one: _Kind) -> tuple[NoiseSchedule, str]:
+    timesteps = settings.read("num_train_timesteps", 1000, absent=1000)
+    name = settings.read(
         "beta_schedule",
         "linear",
         absent="linear",
         choices=("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace", "exp"),
     )
     start, end = (
-        told.told(f"beta_{which}", usual, absent=usual) for which, usual in zip(("start", "end"), one.betas)
+        settings.read(f"beta_{which}", usual, absent=usual)
+        for which, usual in zip(("start", "end"), one.betas)
     )
-    betas = told.told("trained_betas", None, absent=None)
+    betas = settings.read("trained_betas", None, absent=None)
     if betas is not None and not isinstance(betas, (list, tuple)):
         raise CheckpointError(
             f"trained_betas must be a list of {timesteps} numbers, got {str(betas)[:80]!r}."
         )
     schedule = Table(values=tuple(betas)) if betas else named(name, timesteps, start, end)
-    if told.told("rescale_betas_zero_snr", False, absent=False):
+    if settings.read("rescale_betas_zero_snr", False, absent=False):
         schedule = zero_terminal(schedule)
     return schedule, name
 
@@ -418,7 +419,7 @@ def _spacing(r: _Reading, one: _Kind) -> Any:
 
 
 def _least_lambda(r: _Reading) -> dict[str, Any]:
-    given = r.told.config.get("lambda_min_clipped", r.told.flags.get("lambda_min_clipped", -math.inf))
+    given = r.settings.config.get("lambda_min_clipped", r.settings.flags.get("lambda_min_clipped", -math.inf))
     if given in (-math.inf, "-Infinity", "-inf", None):
         return {}
     return {"lambda_min": r.ask("lambda_min_clipped", -100.0)}
@@ -450,26 +451,29 @@ def _ends_of_formula(r: _Reading, config: Mapping[str, Any]) -> list[str]:
 
 def _consistency(config: Mapping[str, Any], flags: Mapping[str, Any]) -> Process:
     """Consistency models (Song et al. 2023): variance exploding, their own parametrization, and one step."""
-    told = Settings("diffusers scheduler", flags, config, {})
-    timesteps = told.told("num_train_timesteps", 40, absent=40)
-    least, most = told.told("sigma_min", 0.002, absent=0.002), told.told("sigma_max", 80.0, absent=80.0)
-    data = told.told("sigma_data", 0.5, absent=0.5)
+    settings = Settings("diffusers scheduler", flags, config, {})
+    timesteps = settings.read("num_train_timesteps", 40, absent=40)
+    least, most = (
+        settings.read("sigma_min", 0.002, absent=0.002),
+        settings.read("sigma_max", 80.0, absent=80.0),
+    )
+    data = settings.read("sigma_data", 0.5, absent=0.5)
     notes = [
         f"{name} = {value:g} is not followed here; {usual:g} is used"
         for name, usual in (("s_noise", 1.0), ("rho", 7.0))
-        if (value := told.told(name, usual, absent=usual)) != usual
+        if (value := settings.read(name, usual, absent=usual)) != usual
     ]
     defaults = {
         "sampler": {"name": "consistency", "sigma_min": least},
         "spacing": {"name": "diffusers", "sigmas": "consistency"},
-        "clip": told.told("clip_denoised", True, absent=True),
+        "clip": settings.read("clip_denoised", True, absent=True),
         "steps": 1,
     }
     return Process(
         VarianceExploding(timesteps, least, most, "1000 c_noise"),
         "consistency",
         defaults,
-        told.finish(SCHEDULER_FLAGS),
+        settings.finish(SCHEDULER_FLAGS),
         notes,
         data,
     )

@@ -37,18 +37,18 @@ def describe(source: Source) -> Found:
     flags = {
         name: value for name, value in source.flags.items() if name not in (*SCHEDULER_FLAGS, *_VE_FLAGS)
     }
-    told = Settings("diffusers", flags, source.config, {})
-    told.known("block_out_channels", list(widths))
-    told.known("layers_per_block", blocks)
+    settings = Settings("diffusers", flags, source.config, {})
+    settings.inferred("block_out_channels", list(widths))
+    settings.inferred("layers_per_block", blocks)
     channels, out = source.shape("conv_in.weight", 4)[1], source.shape("conv_out.weight", 4)[0]
-    told.known("in_channels", channels)
-    told.known("out_channels", out)
+    settings.inferred("in_channels", channels)
+    settings.inferred("out_channels", out)
     going = {
         way: tuple(k for k in range(levels) if f"{way}_blocks.{k}.attentions.0.to_q.weight" in s)
         for way in ("down", "up")
     }
     for way, suffix in (("down", "SkipDownBlock2D"), ("up", "SkipUpBlock2D")):
-        told.known(
+        settings.inferred(
             f"{way}_block_types", [("Attn" if k in going[way] else "") + suffix for k in range(levels)]
         )
     rising = tuple(sorted(levels - 1 - k for k in going["up"]))
@@ -61,11 +61,12 @@ def describe(source: Source) -> Found:
             )
     rows = source.shape("down_blocks.0.resnets.0.time_emb_proj.weight", 2)[0]
     scaled = (
-        told.known("resnet_time_scale_shift", "scale_shift" if rows == 2 * widths[0] else "default")
+        settings.inferred("resnet_time_scale_shift", "scale_shift" if rows == 2 * widths[0] else "default")
         == "scale_shift"
     )
     random = (
-        told.known("time_embedding_type", "fourier" if "time_proj.weight" in s else "positional") == "fourier"
+        settings.inferred("time_embedding_type", "fourier" if "time_proj.weight" in s else "positional")
+        == "fourier"
     )
     middle = (
         "attention"
@@ -74,8 +75,8 @@ def describe(source: Source) -> Found:
         if "mid_block.resnets.0.conv1.weight" in s
         else "none"
     )
-    head = told.told("attention_head_dim", None, absent=8, optional=True)
-    groups = told.told("norm_num_groups", None, absent=32)
+    head = settings.read("attention_head_dim", None, absent=8, optional=True)
+    groups = settings.read("norm_num_groups", None, absent=32)
     for width in (widths[0], *([widths[-1]] if middle != "none" else [])):
         if groups not in (None, min(width // 4, 32)):
             raise CheckpointError(
@@ -84,11 +85,11 @@ def describe(source: Source) -> Found:
             )
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
-    diffusers.agreed_frame(told, middle, embedding, "fourier" if random else "positional")
-    labels, label = diffusers.labels(source, told)
-    size = diffusers.size(source, told, 32 * 2 ** max(levels - 4, 0))
-    centred = told.told("center_input_sample", False, absent=False)
-    told.told("act_fn", "silu", absent="silu", choices=("silu", "swish"))
+    diffusers.agreed_frame(settings, middle, embedding, "fourier" if random else "positional")
+    labels, label = diffusers.labels(source, settings)
+    size = diffusers.size(source, settings, 32 * 2 ** max(levels - 4, 0))
+    centred = settings.read("center_input_sample", False, absent=False)
+    settings.read("act_fn", "silu", absent="silu", choices=("silu", "swish"))
     if random:
         process = _exploding(source)
         time: dict[str, Any] = {
@@ -102,8 +103,8 @@ def describe(source: Source) -> Found:
     else:
         process = process_of(source.scheduler, source.flags, out == 2 * channels)
         time = {
-            "time_order": "cos_sin" if told.told("flip_sin_to_cos", True, absent=True) else "sin_cos",
-            "time_shift": told.told("freq_shift", 0, absent=0),
+            "time_order": "cos_sin" if settings.read("flip_sin_to_cos", True, absent=True) else "sin_cos",
+            "time_shift": settings.read("freq_shift", 0, absent=0),
             "center_input": centred,
         }
     config = UNetConfig(
@@ -118,10 +119,10 @@ def describe(source: Source) -> Found:
         conditioning="scale_shift" if scaled else "add",
         resample="residual",
         norm_least=4,
-        norm_eps=told.told("norm_eps", 1e-6, absent=1e-5),
+        norm_eps=settings.read("norm_eps", 1e-6, absent=1e-5),
         middle=middle,
-        middle_groups=0 if bare else told.told("attn_norm_num_groups", None, absent=None),
-        middle_scale=told.told("mid_block_scale_factor", _SQRT2, absent=1.0),
+        middle_groups=0 if bare else settings.read("attn_norm_num_groups", None, absent=None),
+        middle_scale=settings.read("mid_block_scale_factor", _SQRT2, absent=1.0),
         embedding_channels=None if embedding == 4 * widths[0] else embedding,
         resample_filter="fir",
         resample_skip=True,
@@ -154,7 +155,7 @@ def describe(source: Source) -> Found:
         f"it has {', '.join(READER.sentinels)}",
         spec,
         tuple(made),
-        told.finish((*diffusers.IGNORED, "downsample_padding"), whole=True) + process.facts,
+        settings.finish((*diffusers.IGNORED, "downsample_padding"), whole=True) + process.facts,
         tuple(process.notes),
     )
 
@@ -181,7 +182,7 @@ def _exploding(source: Source) -> Process:
     """The process of ScoreSdeVeScheduler. Its pictures go from 0 to 1, ours from -1 to 1, so all noise
     counts twice.
     """
-    told = Settings(
+    settings = Settings(
         "diffusers scheduler",
         {name: value for name, value in source.flags.items() if name in _VE_FLAGS},
         source.scheduler,
@@ -194,10 +195,13 @@ def _exploding(source: Source) -> Process:
             "does "
             "not give it. It belongs to ScoreSdeVeScheduler; correct scheduler_config.json, or move it away."
         )
-    timesteps = told.told("num_train_timesteps", 2000, absent=2000)
-    least, most = told.told("sigma_min", 0.01, absent=0.01), told.told("sigma_max", 1348.0, absent=1348.0)
-    correct, snr = told.told("correct_steps", 1, absent=1), told.told("snr", 0.15, absent=0.15)
-    told.told("sampling_eps", 1e-5, absent=1e-5)
+    timesteps = settings.read("num_train_timesteps", 2000, absent=2000)
+    least, most = (
+        settings.read("sigma_min", 0.01, absent=0.01),
+        settings.read("sigma_max", 1348.0, absent=1348.0),
+    )
+    correct, snr = settings.read("correct_steps", 1, absent=1), settings.read("snr", 0.15, absent=0.15)
+    settings.read("sampling_eps", 1e-5, absent=1e-5)
     notes = [
         "pictures of its program go from 0 to 1; here from -1 to 1, so its sigmas are doubled",
         "its program takes the mean length of noise and score over all pictures of a batch for its Langevin "
@@ -215,7 +219,7 @@ def _exploding(source: Source) -> Process:
         "steps": min(250, timesteps),
     }
     return Process(
-        VarianceExploding(timesteps, 2 * least, 2 * most, "sigma"), "eps", defaults, told.finish(), notes
+        VarianceExploding(timesteps, 2 * least, 2 * most, "sigma"), "eps", defaults, settings.finish(), notes
     )
 
 

@@ -153,39 +153,39 @@ def describe(source: Source) -> Found:
     embedding, waves = source.shape("map_layer0.weight", 2)
     base = waves if frame.adm else stem
     out = source.shape("out_conv.weight" if frame.adm else f"dec.{frame.at(0)}_aux_conv.weight", 4)[0]
-    told = Settings("edm", source.flags, source.args, {})
+    settings = Settings("edm", source.flags, source.args, {})
 
-    told.known("img_resolution", frame.size)
-    told.known("in_channels", channels)
-    told.known("out_channels", out)
-    told.agreed("img_channels", channels)
-    told.agreed("resolution", frame.size)
-    told.known("model_channels", base)
-    told.known("channel_mult", [whole(w / base) for w in widths])
-    told.known("channel_mult_emb", whole(embedding / base))
-    told.known("num_blocks", frame.blocks)
+    settings.inferred("img_resolution", frame.size)
+    settings.inferred("in_channels", channels)
+    settings.inferred("out_channels", out)
+    settings.agreed("img_channels", channels)
+    settings.agreed("resolution", frame.size)
+    settings.inferred("model_channels", base)
+    settings.inferred("channel_mult", [whole(w / base) for w in widths])
+    settings.inferred("channel_mult_emb", whole(embedding / base))
+    settings.inferred("num_blocks", frame.blocks)
     attended = tuple(k for k in range(frame.levels) if f"enc.{frame.at(k)}_block0.qkv.weight" in shapes)
-    known_list(told, "attn_resolutions", [frame.size >> k for k in attended], frame.size, frame.levels)
-    told.agreed("cbase", base)
-    told.agreed("cres", [whole(w / base) for w in widths])
-    told.agreed("cond", "map_label.weight" in shapes)
-    told.agreed("model_type", "DhariwalUNet" if frame.adm else "SongUNet")
+    known_list(settings, "attn_resolutions", [frame.size >> k for k in attended], frame.size, frame.levels)
+    settings.agreed("cbase", base)
+    settings.agreed("cres", [whole(w / base) for w in widths])
+    settings.agreed("cond", "map_label.weight" in shapes)
+    settings.agreed("model_type", "DhariwalUNet" if frame.adm else "SongUNet")
     if "map_label.weight" not in shapes:
-        told.agreed("label_dim", 0)
-    label = _labels(source, told, frame)
+        settings.agreed("label_dim", 0)
+    label = _labels(source, settings, frame)
     if "map_augment.weight" in shapes:
-        told.known("augment_dim", source.shape("map_augment.weight", 2)[1])
-    song = {} if frame.adm else _song(source, told, frame, base, waves)
-    if (arch := told.said("arch")) in _ARCHES:
-        told.agreed(
+        settings.inferred("augment_dim", source.shape("map_augment.weight", 2)[1])
+    song = {} if frame.adm else _song(source, settings, frame, base, waves)
+    if (arch := settings.said("arch")) in _ARCHES:
+        settings.agreed(
             "arch",
             arch
             if _ARCHES[arch]
             == (frame.adm, None if frame.adm else "fourier" if "map_noise.freqs" in shapes else "positional")
             else "another",
         )
-    kind = _preconditioning(told, out == 2 * channels)
-    schedule, spec, time = _process(told, kind, out == 2 * channels)
+    kind = _preconditioning(settings, out == 2 * channels)
+    schedule, spec, time = _process(settings, kind, out == 2 * channels)
 
     config = UNetConfig(
         in_channels=channels,
@@ -228,7 +228,7 @@ def describe(source: Source) -> Found:
     )
     notes = (
         []
-        if told.said("precond") or told.said("class_name")
+        if settings.said("precond") or settings.said("class_name")
         else [
             "its weights do not say how it was preconditioned: edm is that of the files called edm-..., vp "
             "and ve that of the files called baseline-..., whose networks look alike"
@@ -242,21 +242,21 @@ def describe(source: Source) -> Found:
         f"it has {', '.join(READER.sentinels)}",
         made,
         tuple(_renames(config, frame, kind)),
-        told.finish(_IGNORED, whole=True),
+        settings.finish(_IGNORED, whole=True),
         tuple(notes),
         unused,
     )
 
 
-def _preconditioning(told: Settings, doubled: bool) -> str:
+def _preconditioning(settings: Settings, doubled: bool) -> str:
     """vp, ve, iddpm or edm: by the flag precond, or the class that wraps the network."""
-    wrapper = told.said("class_name").rpartition(".")[2]
+    wrapper = settings.said("class_name").rpartition(".")[2]
     usual = "iddpm" if doubled else "edm"
     if wrapper not in _CLASSES:
-        return told.told("precond", usual, choices=PRECONDITIONINGS)
-    told.agreed("class_name", told.said("class_name"))
+        return settings.read("precond", usual, choices=PRECONDITIONINGS)
+    settings.agreed("class_name", settings.said("class_name"))
     kind = _CLASSES[wrapper]
-    told.agreed("precond", kind)
+    settings.agreed("precond", kind)
     return kind
 
 
@@ -280,28 +280,29 @@ def _frame(source: Source) -> _Frame:
     return _Frame("out_conv.weight" in source.shapes, size, levels, blocks)
 
 
-def _labels(source: Source, told: Settings, frame: _Frame) -> dict[str, Any]:
+def _labels(source: Source, settings: Settings, frame: _Frame) -> dict[str, Any]:
     if "map_label.weight" not in source.shapes:
         return {}
-    count = told.known("label_dim", source.shape("map_label.weight", 2)[1])
+    count = settings.inferred("label_dim", source.shape("map_label.weight", 2)[1])
     # the original takes a label of zeros for "any", which means something only where labels were dropped in
     # training
-    null = told.told("null_class", False)
+    null = settings.read("null_class", False)
     return {"classes": count, "null_class": null, "class_embedding": "table" if frame.adm else "early"}
 
 
-def _song(source: Source, told: Settings, frame: _Frame, base: int, waves: int) -> dict[str, Any]:
+def _song(source: Source, settings: Settings, frame: _Frame, base: int, waves: int) -> dict[str, Any]:
     """What SongUNet has besides."""
     shapes, low = source.shapes, frame.at(1) if frame.levels > 1 else ""
-    told.known("channel_mult_noise", whole(waves / base))
+    settings.inferred("channel_mult_noise", whole(waves / base))
     random = (
-        told.known("embedding_type", "fourier" if "map_noise.freqs" in shapes else "positional") == "fourier"
+        settings.inferred("embedding_type", "fourier" if "map_noise.freqs" in shapes else "positional")
+        == "fourier"
     )
-    entering = told.known(
+    entering = settings.inferred(
         "encoder_type",
         next((kind for kind in ("skip", "residual") if f"enc.{low}_aux_{kind}.weight" in shapes), "standard"),
     )
-    leaving = told.known(
+    leaving = settings.inferred(
         "decoder_type",
         "skip"
         if f"dec.{frame.at(frame.levels - 1)}_aux_conv.weight" in shapes and frame.levels > 1
@@ -309,7 +310,7 @@ def _song(source: Source, told: Settings, frame: _Frame, base: int, waves: int) 
     )
     name = f"enc.{low}_down.conv0.resample_filter"
     if name not in shapes:
-        filtered = told.told(
+        filtered = settings.read(
             "resample_filter", (1, 3, 3, 1) if random else (1, 1), choices=((1, 1), (1, 3, 3, 1))
         )
     else:
@@ -320,7 +321,7 @@ def _song(source: Source, told: Settings, frame: _Frame, base: int, waves: int) 
                 f"{source.path.name} resamples with a filter of {width} pixels; here they are "
                 "[1,1] and [1,3,3,1]."
             )
-        told.known("resample_filter", list(filtered))
+        settings.inferred("resample_filter", list(filtered))
     return {
         "up_attention": "last",
         "skip_scale": math.sqrt(0.5),
@@ -337,7 +338,7 @@ def _song(source: Source, told: Settings, frame: _Frame, base: int, waves: int) 
 
 
 def _process(
-    told: Settings, kind: str, doubled: bool
+    settings: Settings, kind: str, doubled: bool
 ) -> tuple[NoiseSchedule, dict[str, Any], dict[str, Any]]:
     """The schedule, what the spec says of the output, and what the network does to its label (table 1 of
     the paper).
@@ -350,25 +351,29 @@ def _process(
         )
     if kind == "edm":
         schedule = VarianceExploding(
-            sigma_min=_bound(told, "sigma_min", 0.002), sigma_max=_bound(told, "sigma_max", 80.0)
+            sigma_min=_bound(settings, "sigma_min", 0.002), sigma_max=_bound(settings, "sigma_max", 80.0)
         )
-        return schedule, {"parametrization": "edm", "sigma_data": told.told("sigma_data", 0.5)}, {}
+        return schedule, {"parametrization": "edm", "sigma_data": settings.read("sigma_data", 0.5)}, {}
     if kind == "ve":
         schedule = VarianceExploding(
-            sigma_min=told.told("sigma_min", 0.02), sigma_max=told.told("sigma_max", 100.0), label="sigma"
+            sigma_min=settings.read("sigma_min", 0.02),
+            sigma_max=settings.read("sigma_max", 100.0),
+            label="sigma",
         )
         return schedule, {}, {"time_scale": 0.5, "time_log": True}
-    timesteps = told.told("M", 1000)
+    timesteps = settings.read("M", 1000)
     if not 2 <= timesteps <= 100_000:
         raise OptionError(f"M must be the timesteps of training, from 2 to 100,000, got {timesteps}.")
     if kind == "vp":
-        rise, least = told.told("beta_d", 19.9), told.told("beta_min", 0.1)
+        rise, least = settings.read("beta_d", 19.9), settings.read("beta_min", 0.1)
         return (
-            VariancePreserving(timesteps, least, least + rise, timesteps - 1.0, told.told("epsilon_t", 1e-5)),
+            VariancePreserving(
+                timesteps, least, least + rise, timesteps - 1.0, settings.read("epsilon_t", 1e-5)
+            ),
             {},
             {},
         )
-    floor, offset = told.told("C_1", 0.001), told.told("C_2", 0.008)
+    floor, offset = settings.read("C_1", 0.001), settings.read("C_2", 0.008)
     # alpha_bar before t = 0, 1, ...
     bars = np.sin(0.5 * np.pi * np.arange(timesteps, -1, -1) / timesteps / (offset + 1)) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -376,15 +381,15 @@ def _process(
     return Table(timesteps, tuple(map(float, betas))), {}, {}
 
 
-def _bound(told: Settings, name: str, usual: float) -> float:
+def _bound(settings: Settings, name: str, usual: float) -> float:
     """An end of the noise levels. EDMPrecond's own defaults, 0 and infinity, set no bound: then its
     sampler's counts.
     """
     try:
-        unbounded = told.said(name) != "" and float(told.said(name)) in (0.0, math.inf)
+        unbounded = settings.said(name) != "" and float(settings.said(name)) in (0.0, math.inf)
     except ValueError:
         unbounded = False
-    return told.settled(name, usual) if unbounded else told.told(name, usual)
+    return settings.settled(name, usual) if unbounded else settings.read(name, usual)
 
 
 def _renames(config: UNetConfig, frame: _Frame, kind: str) -> list[Rename]:

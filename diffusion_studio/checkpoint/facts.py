@@ -48,7 +48,7 @@ class Settings:
         self.facts: list[Fact] = []
         self._asked: set[str] = set()
 
-    def known(self, name: str, value: Any, *, none_says_none: bool = False) -> Any:
+    def inferred(self, name: str, value: Any, *, none_says_none: bool = False) -> Any:
         """A value that the shapes tell; flags and configuration must agree with it.
 
         Where they say None they leave it to the program, or, where `none_says_none`, say that there is none.
@@ -73,7 +73,7 @@ class Settings:
         """
         self._asked.add(name)
         if name in self.flags or name in self.config:
-            self.known(name, value, **more)
+            self.inferred(name, value, **more)
 
     def said(self, name: str) -> str:
         """What flags or configuration say of a name, as text; empty where they do not."""
@@ -91,7 +91,7 @@ class Settings:
         self.facts.append(Fact(name, value, LAYOUT))
         return value
 
-    def told(
+    def read(
         self,
         name: str,
         assumed: Any,

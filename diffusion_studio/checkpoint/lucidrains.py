@@ -108,9 +108,9 @@ def describe(source: Source) -> Found:
 
     schedule, process = _from_buffers(source)
     written = {"version": source.version} if source.version else {}
-    told = Settings("lucidrains", source.flags, source.args, {**process, **written})
-    told.preset_source = BUFFERS
-    version = told.told("version", _usual_version(source, block, wrapped, strided, memory, classes))
+    settings = Settings("lucidrains", source.flags, source.args, {**process, **written})
+    settings.preset_source = BUFFERS
+    version = settings.read("version", _usual_version(source, block, wrapped, strided, memory, classes))
     at = _parsed(version)
     for name, value in (
         ("dim", base),
@@ -120,31 +120,34 @@ def describe(source: Source) -> Found:
         ("self_condition", conditioned),
         ("learned_variance", out == 2 * channels),
     ):
-        told.known(name, value)
-    (told.agreed if classes is None else told.known)("num_classes", classes, none_says_none=True)
-    told.agreed("out_dim", out)
+        settings.inferred(name, value)
+    (settings.agreed if classes is None else settings.inferred)("num_classes", classes, none_says_none=True)
+    settings.agreed("out_dim", out)
     if waves:
-        told.known("learned_sinusoidal_dim", 2 * waves)
-        told.agreed(
+        settings.inferred("learned_sinusoidal_dim", 2 * waves)
+        settings.agreed(
             "learned_sinusoidal_cond",
-            told.said("learned_sinusoidal_cond") == "True" or told.said("random_fourier_features") != "True",
+            settings.said("learned_sinusoidal_cond") == "True"
+            or settings.said("random_fourier_features") != "True",
         )
     else:
-        told.agreed("learned_sinusoidal_cond", False)
-    told.known("full_attn", [k in full for k in range(levels)])
-    heads, per_head = _heads(source, told, levels, wrapped, full)
-    groups = told.told("resnet_block_groups", 8) if block == "group" else 8
-    period = 10_000.0 if waves else told.told("sinusoidal_pos_emb_theta", 10_000.0)
-    size = told.told("image_size", 2 ** (levels + 2))
-    normalised = told.told("auto_normalize", True) if told.said("auto_normalize") else True
+        settings.agreed("learned_sinusoidal_cond", False)
+    settings.inferred("full_attn", [k in full for k in range(levels)])
+    heads, per_head = _heads(source, settings, levels, wrapped, full)
+    groups = settings.read("resnet_block_groups", 8) if block == "group" else 8
+    period = 10_000.0 if waves else settings.read("sinusoidal_pos_emb_theta", 10_000.0)
+    size = settings.read("image_size", 2 ** (levels + 2))
+    normalised = settings.read("auto_normalize", True) if settings.said("auto_normalize") else True
     learned = out == 2 * channels
     # ElucidatedDiffusion calls its network net, and nothing else tells it from a process in continuous time
-    elucidated = waves is not None and told.told("elucidated", source.prefix.endswith("net."))
+    elucidated = waves is not None and settings.read("elucidated", source.prefix.endswith("net."))
     newer = at >= (1, 0, 1) and not waves and classes is None
     if elucidated:
-        schedule, means, defaults, sigma = *_elucidated(told), told.told("sigma_data", 0.5)
+        schedule, means, defaults, sigma = *_elucidated(settings), settings.read("sigma_data", 0.5)
     else:
-        schedule, means, defaults = _gaussian(told, schedule, process, at, newer, waves is not None, learned)
+        schedule, means, defaults = _gaussian(
+            settings, schedule, process, at, newer, waves is not None, learned
+        )
         sigma = ModelSpec.sigma_data
 
     bias = wrapped and "downs.0.2.fn.norm.b" in source.shapes
@@ -217,13 +220,13 @@ def describe(source: Source) -> Found:
         f"it has {', '.join(READER.sentinels)}",
         spec,
         tuple(_renames(config, wrapped)),
-        told.finish(_IGNORED if waves else (*_IGNORED, "learned_sinusoidal_dim"), whole=True),
+        settings.finish(_IGNORED if waves else (*_IGNORED, "learned_sinusoidal_dim"), whole=True),
         tuple(notes),
     )
 
 
 def _gaussian(
-    told: Settings,
+    settings: Settings,
     schedule: NoiseSchedule | None,
     process: dict[str, Any],
     at: tuple[int, int, int],
@@ -234,13 +237,13 @@ def _gaussian(
     """Schedule, parametrization and the run's defaults of GaussianDiffusion and of those in continuous
     time.
     """
-    steps = told.told("timesteps", 1000)
+    steps = settings.read("timesteps", 1000)
     drawn, clips = 250, True
     if waves:  # ContinuousTimeGaussianDiffusion's own names
-        drawn = max(1, told.told("num_sample_steps", 250))
-        clips = told.told("clip_sample_denoised", True)
-    named = "noise_schedule" if waves and told.said("noise_schedule") else "beta_schedule"
-    kind = told.told(
+        drawn = max(1, settings.read("num_sample_steps", 250))
+        clips = settings.read("clip_sample_denoised", True)
+    named = "noise_schedule" if waves and settings.said("noise_schedule") else "beta_schedule"
+    kind = settings.read(
         named, "linear" if waves else "sigmoid" if newer else "cosine", choices=(*_SCHEDULES, "table")
     )
     if schedule is None or (kind, steps) != (process["beta_schedule"], process["timesteps"]):
@@ -248,11 +251,14 @@ def _gaussian(
     usual = "pred_v" if newer and at >= (1, 6, 3) else "pred_noise"
     # LearnedGaussianDiffusion reads noise whatever its objective is called
     objective = (
-        told.settled("objective", "pred_noise")
+        settings.settled("objective", "pred_noise")
         if learned
-        else told.told("objective", usual, choices=(*_OBJECTIVES,))
+        else settings.read("objective", usual, choices=(*_OBJECTIVES,))
     )
-    fewer, eta = told.told("sampling_timesteps", 0, optional=True) or 0, told.told("ddim_sampling_eta", 0.0)
+    fewer, eta = (
+        settings.read("sampling_timesteps", 0, optional=True) or 0,
+        settings.read("ddim_sampling_eta", 0.0),
+    )
     fewer = max(0, min(fewer, steps))
     if fewer == steps:  # then it samples by DDPM
         fewer = 0
@@ -270,28 +276,28 @@ def _gaussian(
     )
 
 
-def _elucidated(told: Settings) -> tuple[NoiseSchedule, str, dict[str, Any]]:
+def _elucidated(settings: Settings) -> tuple[NoiseSchedule, str, dict[str, Any]]:
     """Schedule, parametrization and the run's defaults of ElucidatedDiffusion: EDM (Karras et al. 2022),
     with its churn.
     """
     schedule = VarianceExploding(
-        sigma_min=told.told("sigma_min", 0.002), sigma_max=told.told("sigma_max", 80.0)
+        sigma_min=settings.read("sigma_min", 0.002), sigma_max=settings.read("sigma_max", 80.0)
     )
     sampler = {
         "name": "heun",
-        "churn": told.told("S_churn", 80.0),
-        "s_tmin": told.told("S_tmin", 0.05),
-        "s_tmax": told.told("S_tmax", 50.0),
-        "s_noise": told.told("S_noise", 1.003),
+        "churn": settings.read("S_churn", 80.0),
+        "s_tmin": settings.read("S_tmin", 0.05),
+        "s_tmax": settings.read("S_tmax", 50.0),
+        "s_noise": settings.read("S_noise", 1.003),
     }
     return (
         schedule,
         "edm",
         {
             "sampler": sampler,
-            "spacing": {"name": "karras", "rho": told.told("rho", 7.0)},
+            "spacing": {"name": "karras", "rho": settings.read("rho", 7.0)},
             "clip": True,
-            "steps": max(1, told.told("num_sample_steps", 32)),
+            "steps": max(1, settings.read("num_sample_steps", 32)),
         },
     )
 
@@ -327,7 +333,7 @@ def _parsed(version: str) -> tuple[int, int, int]:
 
 
 def _heads(
-    source: Source, told: Settings, levels: int, wrapped: bool, full: tuple[int, ...]
+    source: Source, settings: Settings, levels: int, wrapped: bool, full: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Heads and their channels, level by level: told by the memory's shape, else as usual."""
     heads, channels = [], []
@@ -340,7 +346,7 @@ def _heads(
             channels.append(kept[3 if level in full else 2])
             continue
         if usual is None:
-            usual = told.told(
+            usual = settings.read(
                 "attn_heads", _HEADS[0] if rows % (4 * _HEADS[1]) == 0 else max(1, rows // _HEADS[1])
             )
         if usual < 1 or rows % usual:
@@ -351,8 +357,8 @@ def _heads(
         heads.append(usual)
         channels.append(rows // usual)
     if usual is None:
-        told.known("attn_heads", heads if len(set(heads)) > 1 else heads[0])
-    told.known("attn_dim_head", channels if len(set(channels)) > 1 else channels[0])
+        settings.inferred("attn_heads", heads if len(set(heads)) > 1 else heads[0])
+    settings.inferred("attn_dim_head", channels if len(set(channels)) > 1 else channels[0])
     return tuple(heads), tuple(channels)
 
 

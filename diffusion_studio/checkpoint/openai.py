@@ -161,37 +161,42 @@ def describe(source: Source) -> Found:
     classes = source.shape("label_emb.weight", 2)[0] if "label_emb.weight" in source.shapes else None
     shape: tuple[Any, ...] = (base, blocks, multipliers, resample == "residual", classes is not None)
     name, preset = _preset(source.path.stem, shape if taken == channels else (*shape, attended))
-    told = Settings("openai", source.flags, source.args, preset, name)
+    settings = Settings("openai", source.flags, source.args, preset, name)
 
     usual = _SIZES.get(multipliers, 2 ** (levels + 2))
     if taken == channels:
-        size, small = told.told("image_size", usual), None
+        size, small = settings.read("image_size", usual), None
     else:
-        size = told.told("large_size", usual)
-        small = told.told("small_size", max(size // 4, 1))
-    told.known("num_channels", base)
-    told.agreed("model_channels", base)
-    told.agreed(
-        "in_channels", channels if small is not None and told.said("in_channels") == str(channels) else taken
+        size = settings.read("large_size", usual)
+        small = settings.read("small_size", max(size // 4, 1))
+    settings.inferred("num_channels", base)
+    settings.agreed("model_channels", base)
+    settings.agreed(
+        "in_channels",
+        channels if small is not None and settings.said("in_channels") == str(channels) else taken,
     )
-    told.agreed("out_channels", out)
-    told.agreed("num_classes", classes, none_says_none=True)
-    told.agreed(
+    settings.agreed("out_channels", out)
+    settings.agreed("num_classes", classes, none_says_none=True)
+    settings.agreed(
         "conv_resample",
-        resample == "conv" or (resample == "residual" and told.said("conv_resample") == "True"),
+        resample == "conv" or (resample == "residual" and settings.said("conv_resample") == "True"),
     )
-    told.known("num_res_blocks", blocks)
-    known_list(told, "channel_mult", list(multipliers))
+    settings.inferred("num_res_blocks", blocks)
+    known_list(settings, "channel_mult", list(multipliers))
     known_list(
-        told, "attention_resolutions", sorted((size // 2**k for k in attended), reverse=True), size, levels
+        settings,
+        "attention_resolutions",
+        sorted((size // 2**k for k in attended), reverse=True),
+        size,
+        levels,
     )
-    told.known("learn_sigma", out == 2 * channels)
-    told.known("class_cond", classes is not None)
+    settings.inferred("learn_sigma", out == 2 * channels)
+    settings.inferred("class_cond", classes is not None)
     rows = source.shape(f"input_blocks.{starts[0]}.0.emb_layers.1.weight", 2)[0]
-    told.known("use_scale_shift_norm", rows == 2 * widths[0])
-    told.known("resblock_updown", resample == "residual")
+    settings.inferred("use_scale_shift_norm", rows == 2 * widths[0])
+    settings.inferred("resblock_updown", resample == "residual")
 
-    steps = told.told("diffusion_steps", 1000)
+    steps = settings.read("diffusion_steps", 1000)
     if size < 1:
         raise OptionError(
             f"{'image_size' if small is None else 'large_size'} must be the width of the pictures, at least "
@@ -199,20 +204,22 @@ def describe(source: Source) -> Found:
         )
     if steps < 1:
         raise OptionError(f"diffusion_steps must be the timesteps of training, at least 1, got {steps}.")
-    per_head = told.told("num_head_channels", -1)
-    heads = told.told("num_heads", 4)
-    if told.told("num_heads_upsample", -1) not in (-1, heads) and per_head == -1:
+    per_head = settings.read("num_head_channels", -1)
+    heads = settings.read("num_heads", 4)
+    if settings.read("num_heads_upsample", -1) not in (-1, heads) and per_head == -1:
         raise OptionError(
             "num_heads_upsample differs from num_heads; the U-Net here has as many heads up as down."
         )
-    rows_order = "" if told.told("use_new_attention_order", False) else "legacy"
-    groups = told.told("norm_groups", next(g for g in range(32, 0, -1) if all(w % g == 0 for w in widths)))
-    null = told.told("null_class", False) and classes is not None
-    clips = told.told("clip_denoised", True) if told.said("clip_denoised") else True
-    rescale = told.told("rescale_timesteps", resample != "residual" and steps != 1000)
-    kind = told.told("noise_schedule", "linear", choices=("linear", "cosine"))
-    means = "x0" if told.told("predict_xstart", False) else "eps"
-    least = told.told("sigma_small", False)
+    rows_order = "" if settings.read("use_new_attention_order", False) else "legacy"
+    groups = settings.read(
+        "norm_groups", next(g for g in range(32, 0, -1) if all(w % g == 0 for w in widths))
+    )
+    null = settings.read("null_class", False) and classes is not None
+    clips = settings.read("clip_denoised", True) if settings.said("clip_denoised") else True
+    rescale = settings.read("rescale_timesteps", resample != "residual" and steps != 1000)
+    kind = settings.read("noise_schedule", "linear", choices=("linear", "cosine"))
+    means = "x0" if settings.read("predict_xstart", False) else "eps"
+    least = settings.read("sigma_small", False)
     config = UNetConfig(
         in_channels=taken,
         out_channels=out,
@@ -238,7 +245,7 @@ def describe(source: Source) -> Found:
         "clip": clips,
         "steps": min(250, steps),
     }
-    _respaced(defaults, told.told("timestep_respacing", ""), bool(told.told("use_ddim", False)))
+    _respaced(defaults, settings.read("timestep_respacing", ""), bool(settings.read("use_ddim", False)))
     if labels:
         defaults["label"] = labels[0]
     spec = ModelSpec(
@@ -272,7 +279,7 @@ def describe(source: Source) -> Found:
         f"it has {', '.join(READER.sentinels)}",
         spec,
         tuple(made),
-        told.finish(_IGNORED, whole=True),
+        settings.finish(_IGNORED, whole=True),
         tuple(notes),
     )
 
@@ -320,12 +327,12 @@ def _preset(stem: str, shape: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
     return "", {}
 
 
-def known_list(told: Settings, name: str, wanted: list, size: int = 0, levels: int = 0) -> None:
+def known_list(settings: Settings, name: str, wanted: list, size: int = 0, levels: int = 0) -> None:
     """Compare a list that the origin writes with commas; resolutions that no level has mean nothing there.
 
     Resolutions may be given as the network's class has them: by how much smaller than the picture.
     """
-    for given in (told.flags, told.config):
+    for given in (settings.flags, settings.config):
         text = given.get(name)
         if text in (None, ""):
             continue
@@ -349,7 +356,7 @@ def known_list(told: Settings, name: str, wanted: list, size: int = 0, levels: i
                 f"{f' for pictures {size} wide' if size else ''}. These are the flags of another file, or "
                 "image_size is another."
             )
-    told.listed(name, wanted)
+    settings.listed(name, wanted)
 
 
 def _respaced(defaults: dict[str, Any], text: str, ddim: bool) -> None:

@@ -86,22 +86,22 @@ def describe(source: Source) -> Found:
         {key: value for key, value in one.items() if key not in scripted}
         for one in (source.flags, source.args)
     )
-    told = Settings("openai-classifier", flags, args, preset, name)
-    size = told.known("image_size", side * 2 ** (levels - 1))
-    told.known("classifier_width", base)
-    told.known("classifier_depth", blocks)
-    openai.known_list(told, "channel_mult", list(multipliers))
+    settings = Settings("openai-classifier", flags, args, preset, name)
+    size = settings.inferred("image_size", side * 2 ** (levels - 1))
+    settings.inferred("classifier_width", base)
+    settings.inferred("classifier_depth", blocks)
+    openai.known_list(settings, "channel_mult", list(multipliers))
     openai.known_list(
-        told,
+        settings,
         "classifier_attention_resolutions",
         sorted((size // 2**k for k in attended), reverse=True),
         size,
         levels,
     )
     rows = source.shape(f"input_blocks.{starts[0]}.0.emb_layers.1.weight", 2)[0]
-    scaled = told.known("classifier_use_scale_shift_norm", rows == 2 * widths[0])
-    told.known("classifier_resblock_updown", resample == "residual")
-    told.known("classifier_pool", "attention")
+    scaled = settings.inferred("classifier_use_scale_shift_norm", rows == 2 * widths[0])
+    settings.inferred("classifier_resblock_updown", resample == "residual")
+    settings.inferred("classifier_pool", "attention")
     for other, value in (
         ("model_channels", base),
         ("num_res_blocks", blocks),
@@ -111,33 +111,37 @@ def describe(source: Source) -> Found:
         ("use_scale_shift_norm", scaled),
         ("resblock_updown", resample == "residual"),
     ):
-        told.agreed(other, value)
-    told.agreed("conv_resample", resample == "conv" or told.said("conv_resample") == "True")
-    if told.said("attention_resolutions"):
+        settings.agreed(other, value)
+    settings.agreed("conv_resample", resample == "conv" or settings.said("conv_resample") == "True")
+    if settings.said("attention_resolutions"):
         openai.known_list(
-            told,
+            settings,
             "attention_resolutions",
             sorted((size // 2**k for k in attended), reverse=True),
             size,
             levels,
         )
     seeing = [widths[-1], *(widths[k] for k in attended)]
-    per_head = told.told(
+    per_head = settings.read(
         "num_head_channels", next(n for n in range(64, 0, -1) if all(width % n == 0 for width in seeing))
     )
     # heads are counted only where their channels are not given
     ignored = (
         *_IGNORED,
-        *(("num_heads", "num_heads_upsample") if told.said("num_head_channels") not in ("", "-1") else ()),
+        *(
+            ("num_heads", "num_heads_upsample")
+            if settings.said("num_head_channels") not in ("", "-1")
+            else ()
+        ),
     )
-    order = "" if told.told("use_new_attention_order", False) else "legacy"
-    steps = told.told("diffusion_steps", 1000)
+    order = "" if settings.read("use_new_attention_order", False) else "legacy"
+    steps = settings.read("diffusion_steps", 1000)
     if not 1 <= steps <= 100_000:
         raise OptionError(
             f"diffusion_steps must be the timesteps of training, from 1 to 100,000, got {steps}."
         )
-    kind = told.told("noise_schedule", "linear", choices=("linear", "cosine"))
-    if told.told("rescale_timesteps", False) and steps != 1000:
+    kind = settings.read("noise_schedule", "linear", choices=("linear", "cosine"))
+    if settings.read("rescale_timesteps", False) and steps != 1000:
         raise OptionError(
             "rescale_timesteps is for 1000 timesteps only here: the classifier takes t as it is."
         )
@@ -165,7 +169,10 @@ def describe(source: Source) -> Found:
         f"it has {', '.join(READER.sentinels)}",
         spec,
         tuple(_renames(config, order)),
-        (*told.finish(ignored, whole=True), *(Fact(key, said[key], IDLE) for key in scripted if key in said)),
+        (
+            *settings.finish(ignored, whole=True),
+            *(Fact(key, said[key], IDLE) for key in scripted if key in said),
+        ),
         notes,
     )
 

@@ -13,7 +13,7 @@ import torch
 
 from ..errors import CheckpointError, unknown
 from .atomic import write_tensors
-from .container import something_else
+from .container import sniff_format
 
 _DEEPEST = 4
 
@@ -69,7 +69,7 @@ def _loaded(path: Path) -> Any:
             "open it as it is."
         )
     zipped = start.startswith(b"PK\x03\x04")
-    if not zipped and start[:1] != b"\x80" and (other := something_else(path)) is not None:
+    if not zipped and start[:1] != b"\x80" and (other := sniff_format(path)) is not None:
         raise CheckpointError(f"{path.name} is no checkpoint: {other}")
     try:
         with torch.serialization.safe_globals(_HARMLESS):

@@ -86,23 +86,23 @@ def describe_dome272(source: Source) -> Found:
         )
     channels = source.shape("inc.double_conv.0.weight", 4)[1]
     classes = source.shape("label_emb.weight", 2)[0] if "label_emb.weight" in source.shapes else None
-    told = Settings("dome272", source.flags, source.args, {})
+    settings = Settings("dome272", source.flags, source.args, {})
     for name, value in (
         ("c_in", channels),
         ("c_out", source.shape("outc.weight", 4)[0]),
         ("time_dim", source.shape("down1.emb_layer.1.weight", 2)[1]),
     ):
-        told.known(name, value)
-    (told.agreed if classes is None else told.known)("num_classes", classes, none_says_none=True)
-    told.known("widths", [*widths, *up])
+        settings.inferred(name, value)
+    (settings.agreed if classes is None else settings.inferred)("num_classes", classes, none_says_none=True)
+    settings.inferred("widths", [*widths, *up])
     # its process calls img_size what its arguments call image_size
     heads, size = (
-        told.told("num_heads", 4),
-        told.told("img_size" if told.said("img_size") else "image_size", 64),
+        settings.read("num_heads", 4),
+        settings.read("img_size" if settings.said("img_size") else "image_size", 64),
     )
-    told.agreed("image_size", size)
-    steps = told.told("noise_steps", 1000)
-    start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
+    settings.agreed("image_size", size)
+    steps = settings.read("noise_steps", 1000)
+    start, end = settings.read("beta_start", 1e-4), settings.read("beta_end", 0.02)
     config = MaxPoolConfig(
         in_channels=channels,
         out_channels=source.shapes["outc.weight"][0],
@@ -117,7 +117,7 @@ def describe_dome272(source: Source) -> Found:
     return _found(
         "dome272",
         source,
-        told,
+        settings,
         config,
         named("linear", steps, start, end),
         size,
@@ -181,7 +181,7 @@ def describe_teapearce(source: Source) -> Found:
     classes, pool = source.shape("contextembed1.model.0.weight", 2)[1], source.shape("up0.0.weight", 4)[3]
     alphas = source.buffer("alpha_t")
     fits = alphas is not None and len(alphas) > 1 and ((alphas > 0) & (alphas < 1)).all()
-    told = Settings(
+    settings = Settings(
         "teapearce",
         source.flags,
         source.args,
@@ -189,20 +189,20 @@ def describe_teapearce(source: Source) -> Found:
         if fits
         else {},
     )
-    told.preset_source = BUFFERS
+    settings.preset_source = BUFFERS
     for name, value in (("in_channels", channels), ("n_feat", width), ("n_classes", classes)):
-        told.known(name, value)
+        settings.inferred(name, value)
     # its class takes both as one pair
-    pair = told.told("betas", (1e-4, 0.02)) if told.said("betas") else (None, None)
+    pair = settings.read("betas", (1e-4, 0.02)) if settings.said("betas") else (None, None)
     if len(pair) != 2 or not all(one is None or isinstance(one, float) for one in pair):
         raise OptionError(f"betas are the first and the last beta, such as 1e-4,0.02; got {str(pair)[:80]}.")
-    steps = told.told("n_T", 400)
+    steps = settings.read("n_T", 400)
     first, last = (
-        told.told(name, usual) if given is None else given
+        settings.read(name, usual) if given is None else given
         for name, usual, given in (("beta1", 1e-4, pair[0]), ("beta2", 0.02, pair[1]))
     )
-    unit = told.told("unit_range", True)
-    known = set(told.flags) | set(source.args)
+    unit = settings.read("unit_range", True)
+    known = set(settings.flags) | set(source.args)
     betas = (
         1 - alphas
         if fits and not known & {"n_T", "beta1", "beta2", "betas"}
@@ -225,7 +225,7 @@ def describe_teapearce(source: Source) -> Found:
     return _found(
         "teapearce",
         source,
-        told,
+        settings,
         config,
         Table(values=tuple(betas.tolist())),
         4 * pool,
@@ -275,10 +275,10 @@ def _teapearce_renames() -> Iterator[Rename]:
 def describe_brianpulfer(source: Source) -> Found:
     steps, columns = source.shape("time_embed.weight", 2)
     channels, size = source.shape("b1.0.ln.weight", 3)[:2]
-    told = Settings("brianpulfer", source.flags, source.args, {})
+    settings = Settings("brianpulfer", source.flags, source.args, {})
     for name, value in (("n_steps", steps), ("time_emb_dim", columns), ("image_chw", [channels, size, size])):
-        told.known(name, value)
-    start, end = told.told("min_beta", 1e-4), told.told("max_beta", 0.02)
+        settings.inferred(name, value)
+    start, end = settings.read("min_beta", 1e-4), settings.read("max_beta", 0.02)
     config = LayerNormConfig(
         in_channels=channels,
         out_channels=source.shape("conv_out.weight", 4)[0],
@@ -290,7 +290,7 @@ def describe_brianpulfer(source: Source) -> Found:
     return _found(
         "brianpulfer",
         source,
-        told,
+        settings,
         config,
         named("linear", steps, start, end),
         size,
@@ -338,7 +338,7 @@ def _brianpulfer_renames() -> Iterator[Rename]:
 def _found(
     layout: str,
     source: Source,
-    told: Settings,
+    settings: Settings,
     config: NetworkConfig,
     schedule: NoiseSchedule,
     size: int,
@@ -365,7 +365,7 @@ def _found(
         f"it has {', '.join(SMALL[layout].sentinels)}",
         spec,
         tuple(made),
-        told.finish(_IGNORED, whole=True),
+        settings.finish(_IGNORED, whole=True),
         (*notes, _STRETCHED if stretch else _UNCLIPPED),
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 from .. import options
 from ..diffusion.schedule import SCHEDULES, Linear, NoiseSchedule
 from ..errors import OptionError
-from ..imaging import palettes as palette
+from ..imaging import palettes
 from ..imaging.arrays import colour
 from ..networks import kinds, tokens
 from ..networks.base import NetworkConfig
@@ -126,12 +126,12 @@ class ModelSpec:
 
     def _check_colours(self) -> None:
         """Every colour of the palette and the background can be read."""
-        if len(self.palette) > palette.MOST:
+        if len(self.palette) > palettes.MOST:
             raise OptionError(
-                f"A model's palette has at most {palette.MOST} colours, got {len(self.palette):,}."
+                f"A model's palette has at most {palettes.MOST} colours, got {len(self.palette):,}."
             )
         for one in self.palette:
-            palette.read(one)
+            palettes.read(one)
         colour(self.background)
 
     def _check_tables(self) -> None:

@@ -110,7 +110,7 @@ def describe(source: Source) -> Found:
             f"{source.path.name} takes {channels} channels: pictures folded into blocks (block_size above "
             "1), which this program does not unfold."
         )
-    told = Settings("tqch", source.flags, source.args, {})
+    settings = Settings("tqch", source.flags, source.args, {})
     multipliers = tuple(w // base if w % base == 0 else w / base for w in widths)
     convolved = levels == 1 or f"downsamples.level_0.{blocks}.1.weight" in source.shapes
     for name, value in (
@@ -121,20 +121,20 @@ def describe(source: Source) -> Found:
         ("apply_attn", [k in attended for k in range(levels)]),
         ("resample_with_conv", convolved),
     ):
-        told.known(name, value)
-    told.agreed("out_channels", out)
-    told.agreed("time_embedding_dim", source.shape("embed.0.weight", 2)[0])
-    told.agreed("block_size", 1)
+        settings.inferred(name, value)
+    settings.agreed("out_channels", out)
+    settings.agreed("time_embedding_dim", source.shape("embed.0.weight", 2)[0])
+    settings.agreed("block_size", 1)
     words = source.path.stem.split("_")
     named_size = next((one for name, one in _SIZES.items() if name in words), 32 if levels < 5 else 256)
-    size = told.told("image_size", named_size)
-    steps = told.told("timesteps", 1000)
-    kind = told.told("beta_schedule", "linear", choices=tuple(_SCHEDULES))
-    start, end = told.told("beta_start", 1e-4), told.told("beta_end", 0.02)
+    size = settings.read("image_size", named_size)
+    steps = settings.read("timesteps", 1000)
+    kind = settings.read("beta_schedule", "linear", choices=tuple(_SCHEDULES))
+    start, end = settings.read("beta_start", 1e-4), settings.read("beta_end", 0.02)
     means = {"eps": "eps", "x_0": "x0", "mean": "mean"}[
-        told.told("model_mean_type", "eps", choices=("eps", "x_0", "mean"))
+        settings.read("model_mean_type", "eps", choices=("eps", "x_0", "mean"))
     ]
-    variance = told.told(
+    variance = settings.read(
         "model_var_type",
         "learned" if out == 2 * channels else "fixed-large",
         choices=("fixed-large", "fixed-small", "learned"),
@@ -201,7 +201,7 @@ def describe(source: Source) -> Found:
         f"it has {', '.join(READER.sentinels)}",
         spec,
         tuple(renames(config, place, _INSIDE)),
-        told.finish(_IGNORED, whole=True),
+        settings.finish(_IGNORED, whole=True),
         notes,
     )
 

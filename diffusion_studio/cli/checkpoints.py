@@ -55,9 +55,9 @@ def _inspect(args: argparse.Namespace) -> None:
     if not args.pictures:
         print(json.dumps(checkpoint.as_json(seen)) if args.json else checkpoint.as_text(seen, args.outline))
         return
-    from ..models.calibrate import pictures_for, ranking
+    from ..models.calibrate import pictures_for, rank_settings
 
-    trials = ranking(args.file, pictures_for(args.pictures, seen.spec), flags_of(args), args.label)
+    trials = rank_settings(args.file, pictures_for(args.pictures, seen.spec), flags_of(args), args.label)
     if args.json:
         print(json.dumps([{"flags": one.flags, "error": one.error} for one in trials]))
         return

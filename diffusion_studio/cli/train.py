@@ -51,14 +51,14 @@ def _train(args: argparse.Namespace) -> None:
 
     from tqdm import tqdm
 
-    from ..training.config_file import read_recipe, train_config
+    from ..training.config_file import read_config, train_config
     from ..training.loop import train
     from ..training.run import RunFolder
 
     changes = given(args, fields_of(TrainConfig))
     folder = Path(args.resume or args.out)
     base = (
-        read_recipe(args.recipe)
+        read_config(args.recipe)
         if args.recipe
         else RunFolder(folder).config()
         if args.resume

@@ -91,7 +91,7 @@ def rising(levels: Sequence[NoiseLevel]) -> tuple[NoiseLevel, ...]:
     return tuple(level for level in reversed(levels) if level != CLEAN)
 
 
-def climbed(x: torch.Tensor, now: NoiseLevel, to: NoiseLevel, noise: torch.Tensor) -> torch.Tensor:
+def renoise(x: torch.Tensor, now: NoiseLevel, to: NoiseLevel, noise: torch.Tensor) -> torch.Tensor:
     """The state noised from one level to a noisier one: a draw from the forward process q(x_to | x_now)."""
     kept = to.alpha / now.alpha
     return kept * x + math.sqrt(max(to.sigma**2 - (kept * now.sigma) ** 2, 0)) * noise

@@ -66,7 +66,7 @@ def travelling(stops: Sequence[Denoiser], pairs: Sequence[Pair]) -> Denoiser:
     return denoise
 
 
-def between(ends: int, film: int, loop: bool) -> list[Pair]:
+def interpolation_weights(ends: int, film: int, loop: bool) -> list[Pair]:
     """For each of `film` pictures its two neighbours among `ends` points, and how far it is from the first to
     the second.
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .denoiser import Counted, Denoiser
-from .editing import climbed
+from .editing import renoise
 from .levels import Levels
 from .prediction import Prediction
 from .samplers import NoiseFunction, Sampler, Step
@@ -31,7 +31,7 @@ def sample(
     first, turns = 0, _turns(levels)
     for last in turns:
         # a stretch that is walked again must not meet the Brownian path of before: its noise would add up
-        fresh = by_place(noise, first) if first else noise
+        fresh = indexed_noise(noise, first) if first else noise
         run = sampler(counted, x, levels[first : last + 1], fresh)
         while True:
             try:  # no name for the step: it would keep the state's memory
@@ -44,7 +44,7 @@ def sample(
         else:
             p = _seen(counted, x, levels[last])
             yield Step(last, levels[last], x, p.x0, p.eps, counted.calls)
-            x = climbed(x, levels[last], levels[last + 1], noise(last + 1))
+            x = renoise(x, levels[last], levels[last + 1], noise(last + 1))
         first = last + 1
     return x
 
@@ -66,22 +66,22 @@ def _turns(levels: Sequence[NoiseLevel]) -> list[int]:
     return [k for k in range(end) if snr[k + 1] < snr[k]] + [end]
 
 
-def turned(levels: Sequence[NoiseLevel], until: int) -> bool:
+def has_restarted(levels: Sequence[NoiseLevel], until: int) -> bool:
     """Whether a run over these levels has walked a stretch again by its state number `until`."""
     return _turns(levels)[0] < until
 
 
-def by_place(noise: NoiseFunction, first: int = 0) -> NoiseFunction:
+def indexed_noise(noise: NoiseFunction, first: int = 0) -> NoiseFunction:
     """The run's noise from its level number `first` on, by the place in the run alone."""
-    return _ByPlace(noise, first)
+    return _IndexedNoise(noise, first)
 
 
-def later(noise: NoiseFunction, first: int) -> NoiseFunction:
+def offset_noise(noise: NoiseFunction, first: int) -> NoiseFunction:
     """The run's noise for a part that begins at its level number `first`."""
-    return _Later(noise, first) if first else noise
+    return _OffsetNoise(noise, first) if first else noise
 
 
-class _ByPlace:
+class _IndexedNoise:
     """Noise by the place in the whole run. It has no path between log-SNRs."""
 
     def __init__(self, noise: NoiseFunction, first: int) -> None:
@@ -95,7 +95,7 @@ class _ByPlace:
         return self(index) if further is None else further(self._first + index, number)
 
 
-class _Later(_ByPlace):
+class _OffsetNoise(_IndexedNoise):
     """Noise by the place in the whole run; between log-SNRs it is what it was."""
 
     def __getattr__(self, name: str) -> Any:

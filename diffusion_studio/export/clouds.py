@@ -154,7 +154,7 @@ def flow(frame: Frame, kind: str) -> np.ndarray:
     alpha, sigma = frame.level.alpha, frame.level.sigma
     if kind == "x0" or not sigma:
         return x0 - x
-    spread = math.hypot(alpha, sigma)  # beyond 1 a frame holds x / spread (see `journey.walk`)
+    spread = math.hypot(alpha, sigma)  # beyond 1 a frame holds x / spread (see `segments.run_segments`)
     return (sigma * x0 - alpha * (max(1.0, spread) * x - alpha * x0) / sigma) / spread
 
 

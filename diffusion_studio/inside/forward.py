@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from ..diffusion.editing import climbed
+from ..diffusion.editing import renoise
 from ..diffusion.noise import Noise
 from ..diffusion.schedule import NoiseSchedule
 from ..diffusion.spacing import path
@@ -29,7 +29,7 @@ def forward(points: np.ndarray, schedule: NoiseSchedule, steps: int, seed: int =
     levels, noise = path(schedule, steps)[::-1], Noise((seed,), tuple(points.shape))
     clean, x = to_float16(x0), x0
     for k, level in enumerate(levels):
-        x = climbed(x, levels[k - 1], level, noise(k)) if k else x
+        x = renoise(x, levels[k - 1], level, noise(k)) if k else x
         yield Frame(k, steps, level, to_float16(x), clean)
 
 

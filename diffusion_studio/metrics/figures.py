@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import files
 from ..errors import DataError, OptionError
-from ..imaging import arrays as images
+from ..imaging import arrays
 from . import bits, classifier, linear
 from .enlarged import bilinear, psnr, small_of
 from .frechet import Gaussian, frechet
@@ -189,7 +189,7 @@ def _neighbours(run: Session) -> dict[str, Any]:
     sheet = run.drawn.folder / "neighbours.png"
     try:
         with files.replacing(sheet) as draft:
-            images.to_pil(images.enlarge(images.grid(pairs, gap=4), 2)).save(draft, "PNG")
+            arrays.to_pil(arrays.enlarge(arrays.grid(pairs, gap=4), 2)).save(draft, "PNG")
     except OSError as error:
         raise DataError(f"{sheet} cannot be written ({files.why(error)}). {files.advice(error)}") from error
     found["sheet"] = str(sheet)

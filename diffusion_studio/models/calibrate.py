@@ -63,7 +63,7 @@ def pictures_for(folder: str | Path, spec: ModelSpec) -> torch.Tensor:
     return from_uint8(np.stack(made).reshape(len(made), spec.image_size, spec.image_size, spec.channels))
 
 
-def ranking(
+def rank_settings(
     path: str | Path,
     pictures: torch.Tensor,
     flags: Mapping[str, Any] | None = None,

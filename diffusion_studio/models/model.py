@@ -241,7 +241,7 @@ class SelfConditioned:
         self.last: tuple[float, torch.Tensor] | None = None
 
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
-        at = level.of_run.log_snr
+        at = level.path_level.log_snr
         known = self.last is not None and self.last[0] <= at and self.last[1].shape == x.shape
         p = self.bound.model.predict(x, level, self.bound.classes, before=self.last[1] if known else None)
         self.last = at, p.x0.detach().clamp(-1, 1)  # samplers of the origin clip what they hand on

@@ -1,7 +1,7 @@
 """From pictures instead of from noise, as options of a recipe: where a run starts and what it has to keep.
 
 `EDITS` is the registry: one class gives the command line's flags, the app's controls and the JSON. What a
-class means for a run is said in `journey`. To add one, write the class, name it here, and give it its legs
+class means for a run is said in `segments`. To add one, write the class, name it here, and give it its parts
 there.
 """
 

@@ -18,8 +18,8 @@ from ..models.classifier import Classifier
 from ..models.model import Model
 from .guidance_builder import guided, limited
 from .recipe import MAX_ALL_POINTS, Recipe
-from .segments import BEFORE, Leg, Plan, journey, reached, tiled, walk
-from .trajectory_cache import States
+from .segments import BEFORE, Plan, Segment, reached, run_segments, segments_of, tiled
+from .trajectory_cache import TrajectoryCache
 
 Guides = Callable[[Recipe], tuple[Classifier | None, Model | None]]
 
@@ -65,7 +65,7 @@ def stream(
     recipe: Recipe,
     classifier: Classifier | None = None,
     weaker: Model | None = None,
-    states: States | None = None,
+    states: TrajectoryCache | None = None,
     guides: Guides | None = None,
     low_res: torch.Tensor | None = None,
 ) -> Iterator[Frame]:
@@ -82,10 +82,12 @@ def stream(
             model, one, *(guides(one) if guides is not None else (classifier, weaker)), strength, low_res
         )
 
-    return _frames(model, recipe, journey(recipe, planned), states or States(max_bytes=0))
+    return _frames(model, recipe, segments_of(recipe, planned), states or TrajectoryCache(max_bytes=0))
 
 
-def _frames(model: Model, recipe: Recipe, legs: Sequence[Leg], states: States) -> Iterator[Frame]:
+def _frames(
+    model: Model, recipe: Recipe, legs: Sequence[Segment], states: TrajectoryCache
+) -> Iterator[Frame]:
     total = sum(leg.steps for leg in legs)
     # what was kept is shown as the run before was
     alike = recipe.branch is not None and recipe.branch.recipe.stretch == recipe.stretch
@@ -102,6 +104,6 @@ def _frames(model: Model, recipe: Recipe, legs: Sequence[Leg], states: States) -
             yield frame
         legs = own
     kept = to_float16 if model.spec.makes == POINTS else stretched if recipe.stretch else to_uint8
-    for frame, state in walk(legs, total, first, calls, x, kept):
+    for frame, state in run_segments(legs, total, first, calls, x, kept):
         states.keep(run, frame, state)
         yield frame

@@ -15,7 +15,6 @@ from ..diffusion.guidance import (
     Share,
     adaptive_projected,
     at_schedule,
-    between,
     clamped,
     classifier_free,
     classifier_guided,
@@ -25,6 +24,7 @@ from ..diffusion.guidance import (
     rescaled,
     shaped,
     switched,
+    within_interval,
 )
 from ..diffusion.levels import Levels
 from ..diffusion.prediction import Prediction
@@ -34,7 +34,7 @@ from ..errors import OptionError
 from ..imaging.arrays import from_uint8, values
 from ..models.classifier import Classifier
 from ..models.model import Model
-from .guidance_options import misfit, scales
+from .guidance_options import incompatibility, scales
 from .recipe import Recipe
 
 
@@ -149,7 +149,7 @@ def _check_helper(kind: str, name: str, helper: Classifier | Model | None, model
             f"The recipe is guided by the {kind} {name!r}, which was not given. Run it with a Studio that "
             "has it, or pass it on."
         )
-    if (why := misfit(helper.spec, model.spec)) is not None:
+    if (why := incompatibility(helper.spec, model.spec)) is not None:
         raise OptionError(f"The {kind} {name} cannot guide {model.spec.name}: {why}. Choose another one.")
 
 
@@ -238,7 +238,7 @@ def _scale(recipe: Recipe, levels: Levels) -> Scale:
         scale = shaped(scale, levels, recipe.guidance_shape)
     if recipe.interval.on and scale != 1:
         high = recipe.interval.high
-        scale = between(scale, recipe.interval.low, float("inf") if high is None else high)
+        scale = within_interval(scale, recipe.interval.low, float("inf") if high is None else high)
     return scale
 
 

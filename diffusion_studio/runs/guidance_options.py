@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .. import options
 from ..errors import OptionError
-from ..imaging import palettes as palette
+from ..imaging import palettes
 from ..options import Option, fields_of, option
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ class Palette:
 
     name: str | None = option(
         None,
-        f"The colours that pictures are drawn in: {palette.OWN} for those that come with the model, "
-        f"{', '.join(palette.PALETTES)}, or a list such as #000,#f80,#fff; left out, all.",
+        f"The colours that pictures are drawn in: {palettes.OWN} for those that come with the model, "
+        f"{', '.join(palettes.PALETTES)}, or a list such as #000,#f80,#fff; left out, all.",
     )
     below: float = option(
         1.0,
@@ -164,14 +164,14 @@ class Palette:
     def __post_init__(self) -> None:
         options.check(self, unicode=True)
         object.__setattr__(self, "name", (self.name or "").strip() or None)
-        if self.name is not None and self.name != palette.OWN:
-            palette.listed(palette.PALETTES.get(self.name, self.name))
+        if self.name is not None and self.name != palettes.OWN:
+            palettes.listed(palettes.PALETTES.get(self.name, self.name))
 
     @property
     def on(self) -> bool:
         return self.name is not None
 
-    def colours(self, spec: ModelSpec) -> tuple[palette.Colour, ...]:
+    def colours(self, spec: ModelSpec) -> tuple[palettes.Colour, ...]:
         """The colours 0..255 that a model's pictures are drawn in. An `OptionError` where it cannot draw
         in them.
         """
@@ -179,14 +179,14 @@ class Palette:
             raise OptionError(
                 f"{spec.name} makes {spec.makes}, which have no colours. Leave the palette out."
             )
-        if self.name != palette.OWN:
-            return palette.listed(palette.PALETTES.get(self.name, self.name))
+        if self.name != palettes.OWN:
+            return palettes.listed(palettes.PALETTES.get(self.name, self.name))
         if not spec.palette:
             raise OptionError(
-                f"{spec.name} has no palette of its own. Choose {', '.join(palette.PALETTES)}, or give "
+                f"{spec.name} has no palette of its own. Choose {', '.join(palettes.PALETTES)}, or give "
                 "colours, such as #000,#f80,#fff."
             )
-        return tuple(map(palette.read, spec.palette))
+        return tuple(map(palettes.read, spec.palette))
 
 
 GROUPS: dict[str, type] = {
@@ -208,7 +208,7 @@ def flags_of(group: str) -> dict[str, Option]:
     }
 
 
-def made(group: str, given: object) -> object:
+def coerce(group: str, given: object) -> object:
     """A group from what a recipe may hold: itself, the object that its JSON is, or where it has a name,
     that name.
     """
@@ -243,7 +243,7 @@ def scales(text: str | None) -> tuple[float, ...] | None:
     return found
 
 
-def misfit(helper: ClassifierSpec | ModelSpec, spec: ModelSpec) -> str | None:
+def incompatibility(helper: ClassifierSpec | ModelSpec, spec: ModelSpec) -> str | None:
     """Why a classifier or a weaker model cannot guide a model, as the end of a sentence, or None where it
     can.
     """

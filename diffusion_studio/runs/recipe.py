@@ -19,7 +19,7 @@ from ..errors import OptionError
 from ..files import safe_name
 from ..imaging.picture import MAX_SIDE, Picture
 from ..options import Option, option
-from . import guidance_options as guiding
+from . import guidance_options
 from .branch import Branch, branch_file, check_depth, check_edit
 from .edits import ONE_SEED, Edit, Inpaint, edit_files, edit_json, edit_of, edit_words
 from .guidance_options import GROUPS, ByClassifier, Change, Interval, Palette, Projection
@@ -58,8 +58,8 @@ class Recipe:
     guidance: float = option(
         1.0,
         "Classifier-free guidance: 1 is off, more makes pictures more typical of the label and less varied.",
-        low=guiding.LOWEST,
-        high=guiding.HIGHEST,
+        low=guidance_options.LOWEST,
+        high=guidance_options.HIGHEST,
     )
     clip: bool = option(True, "Keep every predicted x0 in the range of pictures.")
     stretch: bool = option(
@@ -150,12 +150,12 @@ class Recipe:
                 object.__setattr__(self, name, options.from_json(registry, name, given))
             options.name_of(registry, getattr(self, name))
         for name in GROUPS:
-            object.__setattr__(self, name, guiding.made(name, getattr(self, name)))
+            object.__setattr__(self, name, guidance_options.coerce(name, getattr(self, name)))
         for name in ("guidance_scales", "weaker", "negative_label"):
             object.__setattr__(self, name, getattr(self, name) or None)
         if self.label == ANY:
             object.__setattr__(self, "label", None)
-        guiding.scales(self.guidance_scales)
+        guidance_options.scales(self.guidance_scales)
         object.__setattr__(self, "low_res", _picture_of(self.low_res))
         object.__setattr__(self, "edit", edit_of(self.edit))
         object.__setattr__(self, "branch", _branch_of(self.branch))
@@ -249,7 +249,7 @@ class Recipe:
                 yield one, getattr(self, one.name), getattr(base, one.name)
         for group in GROUPS:
             mine, theirs = getattr(self, group), getattr(base, group)
-            for name, one in guiding.flags_of(group).items():
+            for name, one in guidance_options.flags_of(group).items():
                 yield one, getattr(mine, name), getattr(theirs, name)
 
     def _later(self) -> list[tuple[str, Any]]:

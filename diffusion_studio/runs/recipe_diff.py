@@ -11,14 +11,14 @@ from .recipe import Recipe
 LONGEST = 60  # letters of one setting
 
 
-def about(recipe: Recipe) -> dict[str, str | int | float]:
+def flat_settings(recipe: Recipe) -> dict[str, str | int | float]:
     """A recipe's settings by name, flat and short. Pictures are left to the eye."""
     return dict(_flat(json.loads(recipe.to_json())))
 
 
 def differences(one: Recipe, other: Recipe) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """For each of two recipes what it has otherwise than the other, such as "sampler ddpm" and "steps 20"."""
-    mine, theirs = about(one), about(other)
+    mine, theirs = flat_settings(one), flat_settings(other)
     names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
     # another sampler: its options are not listed one by one
     names = [name for name in names if not any(name.startswith(f"{group} ") for group in names)]

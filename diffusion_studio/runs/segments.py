@@ -16,12 +16,12 @@ import torch
 
 from ..diffusion import editing
 from ..diffusion.denoiser import Denoiser
-from ..diffusion.film import Between, between, mixed, travelling
+from ..diffusion.film import Between, interpolation_weights, mixed, travelling
 from ..diffusion.levels import Levels
 from ..diffusion.noise import Noise
 from ..diffusion.prediction import Prediction
 from ..diffusion.samplers import NoiseFunction, Sampler, Step
-from ..diffusion.sampling import by_place, later, sample, turned
+from ..diffusion.sampling import has_restarted, indexed_noise, offset_noise, sample
 from ..diffusion.schedule import NoiseLevel
 from ..diffusion.spacing import Spacing, Trailing
 from ..errors import OptionError, SamplingError
@@ -56,7 +56,7 @@ Planner = Callable[[Recipe, float], Plan]
 
 
 @dataclass(frozen=True)
-class Leg:
+class Segment:
     """One call of `sample`. `begin` makes its first state of the one that the leg before ended with.
 
     It is left at state number `until`, or else runs to its end. `tiles` says which of its pictures is shown
@@ -84,7 +84,7 @@ def begun(noise: NoiseFunction, level: NoiseLevel, spacing: Spacing) -> torch.Te
     return spacing.start_spread(level) * noise(0)
 
 
-def journey(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
+def segments_of(recipe: Recipe, planned: Planner) -> tuple[Segment, ...]:
     """The legs of a recipe's run. Raises `OptionError` for what the model, or the run to continue, does
     not allow.
     """
@@ -96,10 +96,10 @@ def journey(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
         noise = (
             made.noise
             if edit is None
-            else Between(made.noise, between(len(recipe.seeds), edit.film, edit.loop))
+            else Between(made.noise, interpolation_weights(len(recipe.seeds), edit.film, edit.loop))
         )
         return (
-            Leg(
+            Segment(
                 recipe.sampler,
                 made.denoise,
                 made.levels,
@@ -112,7 +112,7 @@ def journey(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
     at = {name: _as_x(picture, name, made) for name, picture in edit.pictures.items() if name != "mask"}
     if isinstance(edit, FromPicture):
         return (
-            Leg(
+            Segment(
                 recipe.sampler,
                 made.denoise,
                 made.levels,
@@ -125,7 +125,7 @@ def journey(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
     return _inverted(recipe, edit, made, torch.stack(list(at.values())), planned)
 
 
-def _travelled(recipe: Recipe, edit: Travel, made: Plan, planned: Planner) -> Leg:
+def _travelled(recipe: Recipe, edit: Travel, made: Plan, planned: Planner) -> Segment:
     """A plan for each stop, all from the noise of the one seed."""
     asked = [
         {"prompt": name} if made.takes_text else {"label": None if name == ANY else name}
@@ -133,9 +133,9 @@ def _travelled(recipe: Recipe, edit: Travel, made: Plan, planned: Planner) -> Le
     ]
     stops = [planned(replace(recipe, edit=None, **one), 1.0).denoise for one in asked]
     noise = Between(made.noise, [(0, 0, 0.0)] * edit.film)
-    return Leg(
+    return Segment(
         recipe.sampler,
-        travelling(stops, between(len(stops), edit.film, edit.loop)),
+        travelling(stops, interpolation_weights(len(stops), edit.film, edit.loop)),
         made.levels,
         noise,
         lambda _: begun(noise, made.levels[0], recipe.spacing),
@@ -174,7 +174,7 @@ def _inpainted(
     picture: torch.Tensor,
     path: Levels | None = None,
     begin: Callable[[torch.Tensor | None], torch.Tensor] | None = None,
-) -> Leg:
+) -> Segment:
     """Over the levels of `path`, or the plan's, with jumps. `begin` is given where it goes on from another
     state.
     """
@@ -197,7 +197,7 @@ def _inpainted(
             else editing.noised(picture, levels[0], noise)
         )
 
-    return Leg(
+    return Segment(
         recipe.sampler,
         editing.inpainted(made.denoise, *known),
         levels,
@@ -209,7 +209,7 @@ def _inpainted(
 
 def _inverted(
     recipe: Recipe, edit: Invert | Morph, made: Plan, pictures: torch.Tensor, planned: Planner
-) -> tuple[Leg, ...]:
+) -> tuple[Segment, ...]:
     """Up with the source's condition alone, and down with the recipe's; not into noise that holds nothing
     of the picture.
     """
@@ -240,15 +240,15 @@ def _inverted(
     )
     tiles, join = None, _same
     if isinstance(edit, Morph):
-        pairs = between(2, edit.film, edit.loop)
+        pairs = interpolation_weights(2, edit.film, edit.loop)
         tiles = tuple(a if share < 0.5 else b for a, b, share in pairs)
 
         def join(x):
             return mixed(x, pairs)
 
     return (
-        Leg(recipe.sampler, source.denoise, up, made.noise, lambda _: pictures, INTO_NOISE, tiles=tiles),
-        Leg(recipe.sampler, made.denoise, levels, made.noise, join),
+        Segment(recipe.sampler, source.denoise, up, made.noise, lambda _: pictures, INTO_NOISE, tiles=tiles),
+        Segment(recipe.sampler, made.denoise, levels, made.noise, join),
     )
 
 
@@ -256,20 +256,20 @@ def _same(x: torch.Tensor | None) -> torch.Tensor:
     return x
 
 
-def _continued(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
+def _continued(recipe: Recipe, planned: Planner) -> tuple[Segment, ...]:
     """The run to continue, left at the branch, and the levels of the recipe's own path that have less
     noise than that.
     """
     parent, at = recipe.branch.recipe, recipe.branch.at
-    before, level = _cut(journey(parent, planned), at)
+    before, level = _cut(segments_of(parent, planned), at)
     made = planned(recipe, _strength(parent))  # guidance over time counts as where the run began
     path = [one for one in planned(recipe, 1.0).levels if one.log_snr > level.log_snr]
     path = Levels([level, *path], made.levels.schedule, made.levels.steps)
     noise: NoiseFunction = made.noise
     if recipe.seeds == parent.seeds:
         noise = before[-1].noise
-        if turned(before[-1].levels, before[-1].steps):
-            noise = by_place(noise)
+        if has_restarted(before[-1].levels, before[-1].steps):
+            noise = indexed_noise(noise)
     join = _same
     if recipe.pictures != parent.pictures:
         before = tuple(replace(leg, tiles=(0,) * recipe.pictures) for leg in before)
@@ -282,7 +282,7 @@ def _continued(recipe: Recipe, planned: Planner) -> tuple[Leg, ...]:
         picture = _as_x(recipe.edit.picture, "picture", made)
         own = replace(_inpainted(recipe, recipe.edit, made, picture, path, join), noise=noise)
     else:
-        own = Leg(recipe.sampler, made.denoise, path, noise, join)
+        own = Segment(recipe.sampler, made.denoise, path, noise, join)
     return *before, own
 
 
@@ -293,7 +293,7 @@ def _strength(recipe: Recipe) -> float:
     return getattr(recipe.edit, "strength", 1.0)
 
 
-def _cut(legs: Sequence[Leg], at: int) -> tuple[tuple[Leg, ...], NoiseLevel]:
+def _cut(legs: Sequence[Segment], at: int) -> tuple[tuple[Segment, ...], NoiseLevel]:
     """The legs up to state number `at` of a run, and that state's level. Nothing is left of a run at its
     end.
     """
@@ -338,8 +338,8 @@ def draws_noise(sampler: Sampler, levels: Sequence[NoiseLevel]) -> bool:
     return False
 
 
-def walk(
-    legs: Sequence[Leg],
+def run_segments(
+    legs: Sequence[Segment],
     total: int,
     first: int = 0,
     calls: int = 0,
@@ -357,7 +357,7 @@ def walk(
             x = leg.begin(x)
             continue
         asked = calls
-        run = sample(leg.sampler, leg.denoise, leg.begin(x), leg.levels, later(leg.noise, first))
+        run = sample(leg.sampler, leg.denoise, leg.begin(x), leg.levels, offset_noise(leg.noise, first))
         for step in run:
             x = step.x
             asked = calls + step.calls

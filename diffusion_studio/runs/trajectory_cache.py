@@ -24,7 +24,7 @@ class _Run:
     nbytes: int = 0
 
 
-class States:
+class TrajectoryCache:
     """Safe to use from several threads."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:

@@ -58,7 +58,7 @@ def command(config: TrainConfig, out: str | Path) -> str:
     return config.command(out, train_config(**given))
 
 
-def read_recipe(path: str | Path) -> TrainConfig:
+def read_config(path: str | Path) -> TrainConfig:
     """The configuration in a .toml or .json file. Strict: an unknown name or a wrong value is an
     `OptionError`.
 
@@ -84,7 +84,7 @@ def read_recipe(path: str | Path) -> TrainConfig:
 
 
 def from_toml(text: str) -> TrainConfig:
-    """The configuration that a TOML text describes; see `read_recipe`."""
+    """The configuration that a TOML text describes; see `read_config`."""
     given = _parsed(text)
     if "train" in given:
         if len(given) > 1:

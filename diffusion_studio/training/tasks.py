@@ -19,7 +19,7 @@ from ..checkpoint.spec import ModelSpec
 from ..data import points
 from ..data.summary import summary_of_points
 from ..errors import DataError, OptionError
-from ..imaging import palettes as palette
+from ..imaging import palettes
 from ..imaging.arrays import from_uint8
 from ..networks.classifier import NoisyClassifier
 from ..networks.config import UNetConfig
@@ -138,8 +138,8 @@ class DenoiserTask:
         )
         if not self.config.palette:
             return made
-        colours = palette.of_pictures(self.images.images, self.config.palette)
-        return replace(made, palette=colours, defaults={**made.defaults, "palette": palette.OWN})
+        colours = palettes.of_pictures(self.images.images, self.config.palette)
+        return replace(made, palette=colours, defaults={**made.defaults, "palette": palettes.OWN})
 
     def write(self, path: Path, spec: Spec, state: Mapping[str, torch.Tensor]) -> None:
         checkpoint.write(path, spec, state, torch.float16)

@@ -18,7 +18,7 @@ from ..studio import Studio
 from .compute import Compute
 from .export_panel import export_file
 from .generate_tab import COMPUTE
-from .handlers import said
+from .handlers import show_errors
 from .store import RunStore
 
 COUNT = 16  # pictures of a run that does not say how many
@@ -32,7 +32,7 @@ def endpoints(studio: Studio, compute: Compute, store: RunStore) -> None:
 
 
 def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[..., gr.FileData]:
-    @partial(said, words=str)  # programs know settings by their names
+    @partial(show_errors, words=str)  # programs know settings by their names
     def animate(
         model: str = "",
         label: str = "",

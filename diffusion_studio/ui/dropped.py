@@ -34,7 +34,7 @@ class Chosen:
     flags: dict[str, Any] = field(default_factory=dict)
 
 
-class Dropped:
+class UploadedCheckpoints:
     """Folders of dropped files by visitor, and their models in the Studio. Everything goes when the
     program ends.
     """

@@ -15,7 +15,7 @@ from ..options import build
 from ..runs.recipe import Recipe, file_name
 from ..runs.trajectory import Trajectory
 from .controls import OptionControls, field_of
-from .handlers import LABELLED, said
+from .handlers import LABELLED, show_errors
 from .scratch import served_folder
 from .store import RunStore
 
@@ -134,7 +134,7 @@ class ExportPanel:
             updates["fps"]["value"] = fps
         return [first, *updates.values()]
 
-    @said
+    @show_errors
     def _export(self, values: dict[Any, Any]) -> str:
         value = values[self.player]
         run = self.store.get(value.get("run")) if isinstance(value, dict) else None

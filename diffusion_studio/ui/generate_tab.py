@@ -16,12 +16,12 @@ from ..imaging.arrays import to_pil
 from ..imaging.frame import Frame
 from ..runs.edits import EDITS, FILMS, pictures_of
 from ..runs.recipe import Recipe
-from ..runs.recipe_diff import about
+from ..runs.recipe_diff import flat_settings
 from ..studio import Studio
 from .compute import Compute
 from .controls import RecipeControls
 from .export_panel import ExportPanel, kept_files
-from .handlers import said, sentence
+from .handlers import sentence, show_errors
 from .player import STOPPED, player, tick
 from .store import Run, RunStore
 
@@ -177,7 +177,11 @@ class GenerateTab:
             recipe = self.settings.recipe(values)
             frames = self.compute.call(lambda: self.studio.stream(recipe))  # loads, and checks the recipe
             run = self.store.open(request.session_hash or "", recipe)
-            settings, film, shared = about(recipe), isinstance(recipe.edit, FILMS), self._shared(recipe)
+            settings, film, shared = (
+                flat_settings(recipe),
+                isinstance(recipe.edit, FILMS),
+                self._shared(recipe),
+            )
             for place, frame in self.compute.newest(self._recorded(run, frames), TICK_SECONDS, press.ended):
                 yield tick(run, place, self.store.last_place(frame), frame, settings, film), *shared
                 shared = [gr.skip()] * len(shared)
@@ -192,7 +196,7 @@ class GenerateTab:
             kept = kept if place is None else place
             yield kept, frame
 
-    @said
+    @show_errors
     def _branch(self, value: object) -> dict[Any, Any]:
         """Settings of the run that the player shows, to go on from the state that it shows."""
         run, place = self._at(value)
@@ -204,7 +208,7 @@ class GenerateTab:
             )
         return self.settings.show(run.recipe.continued(frame.index))
 
-    @said
+    @show_errors
     def _use(self, value: object, kind: str) -> tuple[Any, Any, Any]:
         """The picture that the player shows enlarged, or else the first, as the one to edit."""
         run, _ = self._at(value)
@@ -242,7 +246,7 @@ class GenerateTab:
             gr.update(value=files or None, visible=bool(files)),
         ]
 
-    @said
+    @show_errors
     def _restore(self, path: str) -> dict[Any, Any]:
         found = self._checked(Recipe.from_file(path))
         gr.Info("The settings of this file are restored. Press Generate to run them again.")

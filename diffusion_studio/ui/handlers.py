@@ -27,7 +27,7 @@ def in_words(text: str) -> str:
     return LABELLED.get(found[0], found[2].replace("_", " ").capitalize()) + text[found.end() :]
 
 
-def said(fn: Callable[..., Any], words: Callable[[str], str] = in_words) -> Callable[..., Any]:
+def show_errors(fn: Callable[..., Any], words: Callable[[str], str] = in_words) -> Callable[..., Any]:
     """A handler whose `StudioError`s are shown to the visitor as sentences; `words` makes them of the error's
     text. A generator stays one."""
     if inspect.isgeneratorfunction(fn):

@@ -19,13 +19,13 @@ from .. import checkpoint
 from ..checkpoint.facts import parse_flags
 from ..data.files import picture_suffixes
 from ..errors import CheckpointError, StudioError
-from ..models.calibrate import MOST_PICTURES, pictures_for, ranking
+from ..models.calibrate import MOST_PICTURES, pictures_for, rank_settings
 from ..studio import ModelCard, Studio
 from . import report
 from .compute import Compute
-from .dropped import Chosen, Dropped, accepted, listing
+from .dropped import Chosen, UploadedCheckpoints, accepted, listing
 from .generate_tab import COMPUTE
-from .handlers import said
+from .handlers import show_errors
 from .hosting import MAX_SIDE_HOSTED, Hosting
 
 _RELATIVE = re.compile(r"\]\((?!\w+:|/|#)")  # the start of a link to a file beside the card
@@ -47,7 +47,7 @@ class ModelsTab:
         self, studio: Studio, compute: Compute, hosting: Hosting, use: Use, outputs: list[Any]
     ) -> None:
         self.studio, self.compute, self.hosting, self.use = studio, compute, hosting, use
-        self.dropped = Dropped(studio, hosting.max_upload * 10**6)
+        self.dropped = UploadedCheckpoints(studio, hosting.max_upload * 10**6)
         self._render_open()
         self._render_cards(outputs)
         self._connect(outputs)
@@ -119,7 +119,7 @@ class ModelsTab:
                         "Use in Generate", size="sm", scale=0, min_width=140, elem_id=f"use-{card.name}"
                     )
                 button.click(
-                    said(lambda name=card.name: self.use(name)),
+                    show_errors(lambda name=card.name: self.use(name)),
                     None,
                     outputs,
                     queue=False,
@@ -181,7 +181,7 @@ class ModelsTab:
             return [chosen, *_refused(error)]
         return [chosen, text, gr.Button(interactive='class="bad"' not in text), "", gr.Button(visible=False)]
 
-    @said
+    @show_errors
     def _measure(
         self, chosen: Chosen | None, flags: str, pictures: list[str] | None, label: str
     ) -> list[Any]:
@@ -205,14 +205,14 @@ class ModelsTab:
                 shutil.copy(one, Path(folder) / f"{k}{Path(one).suffix.lower()}")
             shown = pictures_for(folder, spec)
         asked = int(label) if label.strip().isdecimal() else label.strip() or None
-        trials = self.compute.call(lambda: ranking(chosen.path, shown, given, asked))
+        trials = self.compute.call(lambda: rank_settings(chosen.path, shown, given, asked))
         return [
             report.ranking(trials),
             report.flags_text({**given, **trials[0].flags}),
             gr.Button(visible=True),
         ]
 
-    @said
+    @show_errors
     def _use(self, chosen: Chosen | None, flags: str, request: gr.Request) -> dict[Any, Any]:
         if chosen is None:
             raise CheckpointError("Drop a checkpoint, or choose one, first.")

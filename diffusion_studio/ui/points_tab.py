@@ -27,7 +27,7 @@ from ..studio import Studio
 from .compute import Compute
 from .export_panel import ExportPanel
 from .generate_tab import COMPUTE, TICK_SECONDS
-from .handlers import said, sentence
+from .handlers import sentence, show_errors
 from .hosting import Hosting
 from .pad import drawing, pad
 from .player import STOPPED, player, tick
@@ -233,7 +233,7 @@ class PointsTab:
         except StudioError as error:
             raise sentence(error) from error
 
-    @said
+    @show_errors
     def _use(self, request: gr.Request) -> dict[Any, Any]:
         visitor = request.session_hash or ""
         with self._lock:

@@ -19,7 +19,7 @@ from ..training.config import TrainConfig
 from ..training.presets import PRESETS, SIZES, configured
 from . import data_view, run_view
 from .controls import OptionControls
-from .handlers import said
+from .handlers import show_errors
 from .hosting import Hosting
 from .runs import Runs, fitting, free_name
 
@@ -224,7 +224,7 @@ class TrainTab:
             data.summary(found, name, how["fit"]), found, values[self.archive].get(name, "")
         )
 
-    @said
+    @show_errors
     def _unpack(self, path: str) -> list[Any]:
         if self.hosting.hosted and len(self._data()) - len(data.present()) >= HOSTED_ARCHIVES:
             raise DataError(
@@ -266,7 +266,7 @@ class TrainTab:
         dropped = self.pictures / Path(name).name
         return str(dropped.resolve()) if dropped.is_dir() else name
 
-    @said
+    @show_errors
     def _train(self, values: dict[Any, Any]) -> list[Any]:
         config = self._config(values)
         taken = [*self.runs.names(), *(card.name for card in self.studio.models()), self.pictures.name]
@@ -274,18 +274,18 @@ class TrainTab:
         self.runs.start(name, config, *fitting(config))
         return [gr.Dropdown(choices=self.runs.names(), value=name), *self._look(name)]
 
-    @said
+    @show_errors
     def _stop(self, name: str | None) -> list[Any]:
         self.runs.stop(self._chosen(name))
         return self._look(name)
 
-    @said
+    @show_errors
     def _resume(self, name: str | None) -> list[Any]:
         state = self.runs.state(self._chosen(name))
         self.runs.resume(state.name, *fitting(state.config))
         return self._look(name)
 
-    @said
+    @show_errors
     def _use(self, name: str | None) -> dict[Any, Any]:
         state = self.runs.state(self._chosen(name))
         if state.model is None:

@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from diffusion_studio.checkpoint.atomic import write_tensors
-from diffusion_studio.imaging import arrays as images
+from diffusion_studio.imaging import arrays
 
 BATCH, PEAK_LR = 128, 3e-3
 GRAIN = 0.06  # the most noise that the judge is trained to look past, pixels in [-1, 1]
@@ -93,7 +93,7 @@ def trained(
         wanted = torch.from_numpy(seen)
         for epoch in range(epochs):
             for k, chosen in enumerate(torch.randperm(len(pictures)).split(BATCH)[:batches]):
-                x = images.from_uint8(pictures[chosen.numpy()])
+                x = arrays.from_uint8(pictures[chosen.numpy()])
                 if shift:
                     x = x.roll(torch.randint(-shift, shift + 1, (2,)).tolist(), (2, 3))
                 x = (x + torch.rand(len(x), 1, 1, 1) * GRAIN * torch.randn(x.shape)).clamp(-1, 1)
@@ -141,7 +141,7 @@ def kept(
 def named(judge: Judge, pictures: np.ndarray) -> np.ndarray:
     """(N, heads) what the judge sees in uint8 pictures."""
     found = [
-        torch.stack([logits.argmax(1) for logits in judge(images.from_uint8(pictures[k : k + 500]))], dim=1)
+        torch.stack([logits.argmax(1) for logits in judge(arrays.from_uint8(pictures[k : k + 500]))], dim=1)
         for k in range(0, len(pictures), 500)
     ]
     return torch.cat(found).numpy()
@@ -151,5 +151,5 @@ def named(judge: Judge, pictures: np.ndarray) -> np.ndarray:
 def features(judge: Judge, pictures: np.ndarray) -> np.ndarray:
     """(N, 512) float32, what the heads read of uint8 pictures."""
     return torch.cat(
-        [judge.features(images.from_uint8(pictures[k : k + 500])) for k in range(0, len(pictures), 500)]
+        [judge.features(arrays.from_uint8(pictures[k : k + 500])) for k in range(0, len(pictures), 500)]
     ).numpy()

@@ -16,7 +16,7 @@ import diffusion_studio as ds
 from diffusion_studio.diffusion.guidance import classifier_free
 from diffusion_studio.diffusion.levels import Levels
 from diffusion_studio.errors import OptionError
-from diffusion_studio.imaging import arrays as images
+from diffusion_studio.imaging import arrays
 from diffusion_studio.runs.guidance_builder import limited
 
 DRAWN_TOGETHER = 32
@@ -94,5 +94,5 @@ def drawn(
                 recipe.sampler, limited(denoise, recipe, model.spec), noise(0), levels, noise
             ):
                 bar.update(len(texts) if step.index else 0)
-            made.append(images.to_uint8(step.x))
+            made.append(arrays.to_uint8(step.x))
     return np.concatenate(made)

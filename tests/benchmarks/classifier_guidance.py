@@ -39,7 +39,7 @@ from tqdm import tqdm
 import diffusion_studio as ds
 from diffusion_studio.data import ImageData
 from diffusion_studio.errors import OptionError, StudioError
-from diffusion_studio.imaging import arrays as images
+from diffusion_studio.imaging import arrays
 from diffusion_studio.metrics.neighbours import pairwise
 from diffusion_studio.runs.generate import stream
 
@@ -209,7 +209,7 @@ def right_at(guide: ds.Classifier, test: ImageData, t: int) -> float:
     seen = []
     with torch.no_grad():
         for part in np.array_split(test.images, max(1, len(test.images) // BATCH)):
-            x0 = images.from_uint8(part)
+            x0 = arrays.from_uint8(part)
             x = level.alpha * x0 + level.sigma * torch.randn(x0.shape, generator=random)
             seen.append(guide.logits(x.to(guide.device), level).argmax(1).cpu())
     return share(torch.cat(seen).numpy(), test.labels)

@@ -34,7 +34,7 @@ import diffusion_studio as ds
 from diffusion_studio import data
 from diffusion_studio.data import ImageData
 from diffusion_studio.errors import DataError, StudioError
-from diffusion_studio.imaging import arrays as images
+from diffusion_studio.imaging import arrays
 from diffusion_studio.metrics.features import Features
 from diffusion_studio.metrics.session import Seen
 
@@ -222,7 +222,7 @@ def sheet(model: ds.Model, recipe: ds.Recipe, seed: int) -> Image.Image:
     """A row for each prompt, its words at the left, a column for each style."""
     prompts, styles = (*BEYOND, *TWO), model.spec.labels
     made = drawn(model, [text for text in prompts for _ in styles], recipe, seed, [*styles] * len(prompts))
-    tiles, margin = images.to_pil(images.grid(made, gap=4, columns=len(styles))), 150
+    tiles, margin = arrays.to_pil(arrays.grid(made, gap=4, columns=len(styles))), 150
     whole = Image.new("RGB", (tiles.width + margin, tiles.height), "white")
     whole.paste(tiles, (margin, 0))
     step = tiles.height / len(prompts)

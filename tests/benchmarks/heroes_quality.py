@@ -47,7 +47,7 @@ from _timing import ROOT  # first of what is the project's, as it puts this chec
 import diffusion_studio as ds
 from diffusion_studio import data
 from diffusion_studio.errors import DataError, StudioError
-from diffusion_studio.imaging import arrays as images
+from diffusion_studio.imaging import arrays
 from diffusion_studio.training.captions import read_hold_out
 
 REAL = "real"
@@ -113,7 +113,7 @@ def main() -> None:
         asked.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
     if asked.sheet:
         tiles = np.concatenate([made[name][0][:48] for name in ("held out", "seen")])
-        images.to_pil(images.enlarge(images.grid(tiles, gap=2, columns=16), 2)).save(asked.sheet)
+        arrays.to_pil(arrays.enlarge(arrays.grid(tiles, gap=2, columns=16), 2)).save(asked.sheet)
 
 
 def arguments() -> argparse.Namespace:

@@ -32,7 +32,7 @@ import diffusion_studio as ds
 from diffusion_studio import data
 from diffusion_studio.data import ImageData
 from diffusion_studio.errors import DataError, OptionError, StudioError
-from diffusion_studio.imaging import arrays as images
+from diffusion_studio.imaging import arrays
 from diffusion_studio.metrics.classifier import recognised, trained
 from diffusion_studio.metrics.neighbours import nearest, pairwise
 from diffusion_studio.runs.generate import stream
@@ -240,7 +240,7 @@ def sheet(made: ImageData, neighbours: np.ndarray) -> Any:
     pairs = np.concatenate([made.images, neighbours], axis=2)
     shown = [np.flatnonzero(made.labels == k)[:SHEET_COLUMNS] for k in range(len(made.names))]
     tiles = pairs[np.concatenate(shown)]
-    return images.to_pil(images.enlarge(images.grid(tiles, gap=4, columns=len(shown[0])), 2))
+    return arrays.to_pil(arrays.enlarge(arrays.grid(tiles, gap=4, columns=len(shown[0])), 2))
 
 
 if __name__ == "__main__":

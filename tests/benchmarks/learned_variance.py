@@ -26,7 +26,7 @@ import diffusion_studio as ds
 from diffusion_studio import data
 from diffusion_studio.diffusion.schedule import NoiseLevel
 from diffusion_studio.errors import OptionError, StudioError
-from diffusion_studio.imaging import arrays as images
+from diffusion_studio.imaging import arrays
 
 Row = tuple[NoiseLevel, float, float, float, float]  # level, small variance, added, wanted, error of x0
 TOGETHER = 32
@@ -74,7 +74,7 @@ def main() -> None:
     asked = parser.parse_args()
     model = ds.load(asked.model, "cpu", "fp32")
     real = data.load(asked.data, "test", size=model.spec.image_size)
-    x0 = images.from_uint8(real.images[: asked.pictures])
+    x0 = arrays.from_uint8(real.images[: asked.pictures])
     labels = (
         None
         if real.labels is None or not model.spec.labels

@@ -48,7 +48,7 @@ from diffusion_studio import data
 from diffusion_studio.data import ImageData
 from diffusion_studio.device import PRECISIONS
 from diffusion_studio.errors import DataError, StudioError
-from diffusion_studio.imaging import arrays as images
+from diffusion_studio.imaging import arrays
 from diffusion_studio.metrics import linear
 
 REAL = "real"
@@ -446,7 +446,7 @@ def sheet(make: Maker, seed: int) -> Image.Image:
         labels = np.array([make.names.index(one) for one in text])
         tiles.append(make.of(labels, [look] * len(text), np.full(len(text), colour), seed))
     grid, margin = (
-        images.to_pil(images.enlarge(images.grid(np.concatenate(tiles), gap=2, columns=len(SHEET_TEXT)), 2)),
+        arrays.to_pil(arrays.enlarge(arrays.grid(np.concatenate(tiles), gap=2, columns=len(SHEET_TEXT)), 2)),
         190,
     )
     whole = Image.new("RGB", (grid.width + margin, grid.height), "white")

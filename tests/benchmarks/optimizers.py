@@ -20,7 +20,7 @@ import numpy as np
 
 import diffusion_studio as ds
 from diffusion_studio.training.config import OPTIMIZERS
-from diffusion_studio.training.config_file import read_recipe
+from diffusion_studio.training.config_file import read_config
 
 
 def losses_of(config: ds.TrainConfig, device: str) -> tuple[np.ndarray, float]:
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
-    base = read_recipe(asked.recipe) if asked.recipe.endswith(".toml") else ds.train_config(data=asked.recipe)
+    base = read_config(asked.recipe) if asked.recipe.endswith(".toml") else ds.train_config(data=asked.recipe)
     base = replace(
         base, images=asked.images, warmup=asked.warmup, start_from=asked.start_from, precision=asked.precision
     )

@@ -17,7 +17,7 @@ import diffusion_studio as ds
 from diffusion_studio import checkpoint
 from diffusion_studio.cli import main
 from diffusion_studio.errors import CheckpointError
-from diffusion_studio.ui.dropped import Dropped, listing
+from diffusion_studio.ui.dropped import UploadedCheckpoints, listing
 
 from .conftest import STORED, outputs
 
@@ -158,7 +158,7 @@ def test_shards_that_do_not_fit_are_errors_before_memory_is_taken(saved, spoil, 
 
 def test_a_dropped_index_with_its_parts_is_one_model(saved, tmp_path):
     index = sharded(saved("diffusers", "default"))
-    dropped = Dropped(ds.Studio(tmp_path / "none"), 10**9)
+    dropped = UploadedCheckpoints(ds.Studio(tmp_path / "none"), 10**9)
     for names, fine in (
         (sorted(one.name for one in index.parent.iterdir()), True),
         ([index.name, "a.safetensors"], False),

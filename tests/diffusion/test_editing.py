@@ -81,8 +81,8 @@ def test_climbing_is_the_forward_process():
     def draw():
         return torch.randn(200_000, generator=big, dtype=F64)
 
-    x = editing.climbed(
-        editing.climbed(editing.noised(x0, low, draw()), low, middle, draw()), middle, high, draw()
+    x = editing.renoise(
+        editing.renoise(editing.noised(x0, low, draw()), low, middle, draw()), middle, high, draw()
     )
     assert abs(x.mean().item() - high.alpha * 0.3) < 4 * high.sigma / math.sqrt(200_000)
     assert abs(x.std().item() - high.sigma) < 4 * high.sigma / math.sqrt(400_000)

@@ -23,7 +23,7 @@ from diffusion_studio.errors import OptionError
 WRAPPERS = {
     "classifier_free": lambda: g.classifier_free(conditional, unconditional, 3.0),
     "varying": lambda: g.classifier_free(conditional, unconditional, g.shaped(3.0, LEVELS, "cosine")),
-    "interval": lambda: g.classifier_free(conditional, unconditional, g.between(3.0, 0.1, 2.0)),
+    "interval": lambda: g.classifier_free(conditional, unconditional, g.within_interval(3.0, 0.1, 2.0)),
     "rescaled": lambda: g.rescaled(conditional, unconditional, 3.0),
     "adaptive_projected": lambda: g.adaptive_projected(conditional, unconditional, 3.0, radius=2.0),
     "classifier_score": lambda: g.classifier_guided(conditional, slope, 2.0),
@@ -81,7 +81,9 @@ def test_scale_1_and_0_are_the_denoisers_themselves(kind):
 def test_a_scale_of_1_saves_the_network_call():
     asked = []
     mixed = g.classifier_free(
-        conditional, lambda x, level: asked.append(level) or unconditional(x, level), g.between(3.0, 0.5, 2.0)
+        conditional,
+        lambda x, level: asked.append(level) or unconditional(x, level),
+        g.within_interval(3.0, 0.5, 2.0),
     )
     for level in LEVELS[:-1]:
         mixed(X, level)
@@ -229,7 +231,7 @@ def test_a_network_of_another_schedule_is_asked_at_the_same_noise():
         ),
         (lambda: g.shaped(2, LEVELS, []), "at least one finite number"),
         (lambda: g.shaped(2, LEVELS, [1, math.nan]), "at least one finite number"),
-        (lambda: g.between(2, 3, 1), "from a low to a high sigma / alpha.*got 3 to 1"),
+        (lambda: g.within_interval(2, 3, 1), "from a low to a high sigma / alpha.*got 3 to 1"),
         (
             lambda: g.switched(conditional, unconditional, LEVELS, 11),
             "steps 0 to 10; it cannot change at step 11",

@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_studio.imaging import arrays as images
+from diffusion_studio.imaging import arrays
 
 
 def test_every_byte_survives_the_round_trip():
     every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
-    there = images.from_uint8(every)
+    there = arrays.from_uint8(every)
     assert there.shape == (1, 1, 16, 16) and there.dtype == torch.float32
     assert there.min() == -1 and there.max() == 1
-    np.testing.assert_array_equal(images.to_uint8(there), every)
+    np.testing.assert_array_equal(arrays.to_uint8(there), every)
 
 
 def test_channels_move_from_last_to_second_and_back():
     given = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3), np.uint8)
-    there = images.from_uint8(given)
+    there = arrays.from_uint8(given)
     assert there.shape == (3, 3, 5, 7)
     assert there[2, 1, 4, 6] == pytest.approx(given[2, 4, 6, 1] / 255 * 2 - 1, abs=1e-6)
-    np.testing.assert_array_equal(images.to_uint8(there), given)
+    np.testing.assert_array_equal(arrays.to_uint8(there), given)
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_channels_move_from_last_to_second_and_back():
     ],
 )
 def test_values_are_rounded_and_clipped(value, byte):
-    assert images.to_uint8(torch.full((1, 1, 1, 1), value)).item() == byte
+    assert arrays.to_uint8(torch.full((1, 1, 1, 1), value)).item() == byte
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_are_taken_and_the_callers_tensor_is_left_alone(dtype):
     x = torch.tensor([-2.0, -1.0, 0.5, 3.0], dtype=dtype).reshape(1, 1, 2, 2).requires_grad_()
     kept = x.detach().clone()
-    assert images.to_uint8(x).ravel().tolist() == [0, 0, 191, 255]
+    assert arrays.to_uint8(x).ravel().tolist() == [0, 0, 191, 255]
     assert torch.equal(x.detach(), kept)
 
 
@@ -56,7 +56,7 @@ def test_each_picture_is_stretched_over_its_own_range():
     x = torch.stack([torch.linspace(3, 19.5, 12), torch.linspace(-7, -6.9, 12), torch.full((12,), 4.0)]).view(
         3, 3, 2, 2
     )
-    seen = images.stretched(x)
+    seen = arrays.stretched(x)
     assert seen.shape == (3, 2, 2, 3) and seen.dtype == np.uint8
     ramp = np.round(np.linspace(0, 255, 12)).reshape(3, 2, 2).transpose(1, 2, 0)
     assert np.abs(seen[:2].astype(float) - ramp).max() <= 1  # of float32's -6.95 +- 0.05
@@ -65,7 +65,7 @@ def test_each_picture_is_stretched_over_its_own_range():
 
 def test_from_uint8_shares_nothing_with_its_argument():
     given = np.zeros((1, 2, 2, 1), np.uint8)
-    images.from_uint8(given).fill_(7)
+    arrays.from_uint8(given).fill_(7)
     assert not given.any()
 
 
@@ -85,12 +85,12 @@ def test_from_uint8_shares_nothing_with_its_argument():
     ],
 )
 def test_grids_are_nearly_square(count, shape):
-    assert images.grid_shape(count) == shape
+    assert arrays.grid_shape(count) == shape
 
 
 def test_a_grid_puts_each_picture_where_it_belongs():
     tiles = np.stack([np.full((2, 3, 1), k, np.uint8) for k in range(5)])
-    sheet = images.grid(tiles, gap=1, background=9)
+    sheet = arrays.grid(tiles, gap=1, background=9)
     assert sheet.shape == (5, 11, 1)
     for k in range(5):
         row, column = divmod(k, 3)
@@ -101,14 +101,14 @@ def test_a_grid_puts_each_picture_where_it_belongs():
 
 def test_a_grid_takes_a_number_of_columns():
     tiles = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), np.uint8)
-    assert images.grid(tiles, columns=6).shape == (4, 24, 3)
-    np.testing.assert_array_equal(images.grid(tiles, columns=1), tiles.reshape(24, 4, 3))
-    np.testing.assert_array_equal(images.grid(tiles[:1]), tiles[0])
+    assert arrays.grid(tiles, columns=6).shape == (4, 24, 3)
+    np.testing.assert_array_equal(arrays.grid(tiles, columns=1), tiles.reshape(24, 4, 3))
+    np.testing.assert_array_equal(arrays.grid(tiles[:1]), tiles[0])
 
 
 def test_enlarging_makes_crisp_blocks():
     image = np.array([[1, 2], [3, 4]], np.uint8)[..., None]
-    large = images.enlarge(image, 3)
+    large = arrays.enlarge(image, 3)
     assert large.shape == (6, 6, 1)
     for y in range(6):
         for x in range(6):
@@ -118,13 +118,13 @@ def test_enlarging_makes_crisp_blocks():
 @pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB")])
 def test_pil_pictures_have_the_mode_and_the_pixels(channels, mode):
     image = np.random.default_rng(0).integers(0, 256, (4, 6, channels), np.uint8)
-    picture = images.to_pil(image)
+    picture = arrays.to_pil(image)
     assert picture.mode == mode and picture.size == (6, 4)
     np.testing.assert_array_equal(np.asarray(picture).reshape(image.shape), image)
 
 
 def test_exactly_black_pixels_alone_get_the_margin():
     pixels = np.array([[[[0, 0, 0], [0, 0, 1]], [[255, 0, 0], [9, 9, 9]]]], np.uint8)
-    plain, moved = images.from_uint8(pixels), images.from_uint8(pixels, 0.25)
+    plain, moved = arrays.from_uint8(pixels), arrays.from_uint8(pixels, 0.25)
     assert (moved - plain).tolist() == [[[[-0.25, 0], [0, 0]]] * 3]
-    np.testing.assert_array_equal(images.to_uint8(moved), pixels)
+    np.testing.assert_array_equal(arrays.to_uint8(moved), pixels)

@@ -13,7 +13,7 @@ from diffusion_studio.diffusion.guidance import in_palette
 from diffusion_studio.diffusion.prediction import from_x0
 from diffusion_studio.diffusion.schedule import NoiseLevel
 from diffusion_studio.errors import OptionError
-from diffusion_studio.imaging import palettes as palette
+from diffusion_studio.imaging import palettes
 from diffusion_studio.imaging.arrays import values
 from diffusion_studio.runs.generate import plan, stream
 from diffusion_studio.runs.guidance_options import Palette
@@ -73,7 +73,7 @@ EXTRAPOLATING = {"plms", "pndm", "lms"}
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_sampler_ends_in_the_palette(tiny_model, sampler, channels):
     model = tiny_model(torch.float32, network={"in_channels": channels, "out_channels": channels})
-    colours = palette.listed(palette.PALETTES["game-boy"])
+    colours = palettes.listed(palettes.PALETTES["game-boy"])
     wanted = ((values(colours, channels) + 1) * 127.5).round().int().tolist()
     recipe = ds.Recipe("tiny", "Cat", steps=6, sampler=sampler, palette="game-boy", seeds=(0, 1))
     *_, last = stream(model, recipe)
@@ -96,7 +96,7 @@ def test_what_a_palette_may_be(tiny_spec):
     assert Palette("own").colours(spec) == ((16, 32, 48), (255, 255, 255))
     assert Palette("#000, FFF,#0f8800,#000").colours(spec) == ((0, 0, 0), (255, 255, 255), (15, 136, 0))
     assert len(Palette("pico-8").colours(spec)) == 16
-    for name in palette.PALETTES:
+    for name in palettes.PALETTES:
         assert len(Palette(name).colours(spec)) >= 2
 
 
@@ -122,6 +122,6 @@ def test_the_most_frequent_colours():
     images = np.zeros((2, 2, 3, 3), np.uint8)
     images[0, 0, :2] = 1, 2, 3
     images[1, 1, 2] = 255, 0, 16
-    assert palette.of_pictures(images, 9) == ("#000000", "#010203", "#ff0010")
-    assert palette.of_pictures(images, 2) == ("#000000", "#010203")
-    assert palette.of_pictures(images[..., :1], 9) == ("#000000", "#010101", "#ffffff")
+    assert palettes.of_pictures(images, 9) == ("#000000", "#010203", "#ff0010")
+    assert palettes.of_pictures(images, 2) == ("#000000", "#010203")
+    assert palettes.of_pictures(images[..., :1], 9) == ("#000000", "#010101", "#ffffff")

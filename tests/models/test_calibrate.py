@@ -21,7 +21,7 @@ from diffusion_studio.cli import main
 from diffusion_studio.diffusion.prediction import from_x0
 from diffusion_studio.diffusion.schedule import VarianceExploding
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.models.calibrate import _LOG_SNR, _error, ranking
+from diffusion_studio.models.calibrate import _LOG_SNR, _error, rank_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -126,10 +126,10 @@ def test_a_process_is_asked_with_its_own_states(tmp_path, monkeypatch, tiny_mode
 def test_what_cannot_be_measured_is_said(forgotten):
     pictures = torch.zeros(1, 1, 32, 32)
     with pytest.raises(OptionError, match="nothing to measure"):
-        ranking(ROOT / "checkpoints" / "fashion-mnist", pictures)
+        rank_settings(ROOT / "checkpoints" / "fashion-mnist", pictures)
     said = {"num_heads": 2, "predict_xstart": False}
     with pytest.raises(OptionError, match="Nothing of mine.safetensors is open"):
-        ranking(forgotten / "mine.safetensors", pictures, {**KNOWN, **said})
+        rank_settings(forgotten / "mine.safetensors", pictures, {**KNOWN, **said})
     from diffusion_studio.models.calibrate import pictures_for
 
     with pytest.raises(DataError, match="There is no folder"):

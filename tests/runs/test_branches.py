@@ -9,18 +9,18 @@ import pytest
 import torch
 from segment_cases import BASE, MASK, OTHER, PICTURE, frames, states
 
-from diffusion_studio.diffusion.film import between, travelling
+from diffusion_studio.diffusion.film import interpolation_weights, travelling
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.prediction import from_x0
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, DPMPP2M, DPMPP2S, Euler, EulerAncestral, Heun
 from diffusion_studio.diffusion.schedule import CLEAN, NoiseLevel
 from diffusion_studio.errors import OptionError
-from diffusion_studio.runs import segments as journey
+from diffusion_studio.runs import segments
 from diffusion_studio.runs.edits import FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from diffusion_studio.runs.generate import plan, stream
 from diffusion_studio.runs.guidance_options import Change
 from diffusion_studio.runs.recipe import Recipe
-from diffusion_studio.runs.trajectory_cache import States
+from diffusion_studio.runs.trajectory_cache import TrajectoryCache
 
 F64 = torch.float64
 
@@ -42,13 +42,13 @@ def test_a_film_goes_from_seed_to_seed(tiny_model):
         assert (film[-1][place] - own[-1][seed]).abs().max() < 1e-12
     assert film[0].shape == (5, 1, 8, 8) and recipe.pictures == 5
     big = Noise((1, 2), (1, 100, 100), dtype=F64)
-    spread = journey.Between(big, between(2, 9, False))(0).std(dim=(1, 2, 3))
+    spread = segments.Between(big, interpolation_weights(2, 9, False))(0).std(dim=(1, 2, 3))
     assert (spread - 1).abs().max() < 0.03
 
 
 def test_a_looping_film_closes_without_showing_its_beginning_twice():
     ends = Noise((1, 2), (1, 8, 8), dtype=F64)
-    film = journey.Between(ends, between(2, 8, True))(0)
+    film = segments.Between(ends, interpolation_weights(2, 8, True))(0)
     assert torch.equal(film[0], ends(0)[0]) and torch.equal(film[4], ends(0)[1])
     assert torch.allclose(film[1:4], film[5:].flip(0)) and not torch.allclose(film[1], film[2])
 
@@ -94,7 +94,7 @@ def test_mixed_predictions_still_read_one_x():
     stops = [
         lambda x, level, k=k: from_x0(torch.full_like(x, k), x, level.alpha, level.sigma) for k in range(3)
     ]
-    p = travelling(stops, between(3, 4, False))(x, level)
+    p = travelling(stops, interpolation_weights(3, 4, False))(x, level)
     assert (level.alpha * p.x0 + level.sigma * p.eps - x).abs().max() < 1e-12 and p.variance is None
     assert torch.allclose(p.x0[:, 0, 0, 0], torch.tensor([0, 2 / 3, 4 / 3, 2], dtype=F64))
 
@@ -109,7 +109,7 @@ def test_a_film_between_pictures_ends_in_their_own_inversions(tiny_model):
     film = frames(model, recipe)
     assert (
         film[0].x.shape == (4, 8, 8, 1)
-        and [frame.part for frame in film] == [journey.INTO_NOISE] * 5 + [""] * 7
+        and [frame.part for frame in film] == [segments.INTO_NOISE] * 5 + [""] * 7
     )
     assert np.array_equal(film[0].x, np.stack([PICTURE.pixels] * 2 + [OTHER.pixels] * 2))
     for place, picture in ((0, PICTURE), (3, OTHER)):
@@ -127,7 +127,7 @@ def test_a_branch_has_its_parents_states_up_to_where_it_begins(tiny_model, sampl
     branch = parent.continued(at, label="Dog", guidance=3.0)
     before, after = frames(model, parent), frames(model, branch)
     assert len(after) == 7 and all(np.array_equal(a.x, b.x) for a, b in zip(before[: at + 1], after))
-    assert [frame.part for frame in after] == [journey.BEFORE] * at + [""] * (7 - at)
+    assert [frame.part for frame in after] == [segments.BEFORE] * at + [""] * (7 - at)
     one, other = states(model, parent), states(model, branch)
     assert all(torch.equal(a, b) for a, b in zip(one[: at + 1], other)) and not torch.equal(
         one[at + 1], other[at + 1]
@@ -170,7 +170,7 @@ def test_what_counts_over_the_run_counts_on_in_a_branch(tiny_model, changes):
 
 
 def test_kept_states_give_the_same_frames_as_a_replay(tiny_model):
-    model, kept = tiny_model(torch.float32), States()
+    model, kept = tiny_model(torch.float32), TrajectoryCache()
     parent = replace(BASE, sampler=DDPM())
     for branch in (
         parent.continued(3, label="Dog"),
@@ -184,7 +184,7 @@ def test_kept_states_give_the_same_frames_as_a_replay(tiny_model):
 
 def test_a_branch_is_shown_as_it_says_all_along(tiny_model):
     """Stretched or not, whether its parent's states were kept or are made again."""
-    model, kept = tiny_model(), States()
+    model, kept = tiny_model(), TrajectoryCache()
     parent = replace(BASE, steps=6, clip=False)
     frames(model, parent, kept)
     branch = parent.continued(3, stretch=True)
@@ -194,7 +194,7 @@ def test_a_branch_is_shown_as_it_says_all_along(tiny_model):
 
 
 def test_kept_states_spare_the_network_calls(tiny_model):
-    model, kept = tiny_model(torch.float32), States()
+    model, kept = tiny_model(torch.float32), TrajectoryCache()
     asked = []
     model.network.register_forward_hook(lambda *_: asked.append(1))
     frames(model, BASE, kept)
@@ -202,11 +202,11 @@ def test_kept_states_spare_the_network_calls(tiny_model):
     frames(model, BASE.continued(4, label="Dog"), kept)
     assert len(asked) == 2
     assert kept.before(BASE, tiny_model(), 3) is None and kept.before(BASE, model, 7) is None
-    assert States(max_bytes=1000).before(BASE, model, 0) is None
+    assert TrajectoryCache(max_bytes=1000).before(BASE, model, 0) is None
 
 
 def test_a_stopped_run_can_be_continued_from_what_it_kept(tiny_model):
-    model, kept = tiny_model(torch.float32), States()
+    model, kept = tiny_model(torch.float32), TrajectoryCache()
     run = stream(model, BASE, states=kept)
     for _ in range(3):
         next(run)
@@ -225,14 +225,14 @@ def test_a_stopped_run_can_be_continued_from_what_it_kept(tiny_model):
 
 def test_states_are_bounded():
     frame = frames.__globals__["stream"]  # any object stands for a model: only its identity counts
-    kept, x = States(max_bytes=20_000), torch.zeros(1, 1, 8, 8)
+    kept, x = TrajectoryCache(max_bytes=20_000), torch.zeros(1, 1, 8, 8)
     for label in "abcdef":
         recipe = Recipe(label=label)
         run = kept.open(recipe, frame)
         for k in range(11):
             kept.keep(
                 run,
-                journey.Frame(
+                segments.Frame(
                     k, 10, CLEAN, np.zeros((1, 8, 8, 1), np.uint8), np.zeros((1, 8, 8, 1), np.uint8)
                 ),
                 x,
@@ -243,7 +243,7 @@ def test_states_are_bounded():
 
 def test_one_beginning_and_several_endings(tiny_model):
     model, parent = tiny_model(), replace(BASE, seeds=(7,), sampler=DDPM())
-    many, kept = parent.continued(3, seeds=(1, 2, 3)), States()
+    many, kept = parent.continued(3, seeds=(1, 2, 3)), TrajectoryCache()
     frames(model, parent, kept)
     shown = frames(model, many)
     assert {frame.x.shape for frame in shown} == {(3, 8, 8, 1)} and many.pictures == 3
@@ -268,7 +268,9 @@ def test_a_branch_of_an_inversion_begins_on_either_way(tiny_model):
     for at in (2, 5, 8):
         shown = frames(model, parent.continued(at, label="Dog"))
         assert all(np.array_equal(a.x, b.x) for a, b in zip(whole[: at + 1], shown))
-        assert [frame.part for frame in shown[:at]] == ([journey.INTO_NOISE] * 5 + [journey.BEFORE] * 3)[:at]
+        assert [frame.part for frame in shown[:at]] == ([segments.INTO_NOISE] * 5 + [segments.BEFORE] * 3)[
+            :at
+        ]
 
 
 def test_a_branch_has_as_many_points_as_its_parent():

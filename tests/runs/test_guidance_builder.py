@@ -18,7 +18,7 @@ from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.errors import OptionError
 from diffusion_studio.models.classifier import Classifier
 from diffusion_studio.runs.generate import plan, stream
-from diffusion_studio.runs.guidance_options import ByClassifier, Change, Interval, Projection, misfit
+from diffusion_studio.runs.guidance_options import ByClassifier, Change, Interval, Projection, incompatibility
 
 
 def judge(**changes) -> Classifier:
@@ -51,11 +51,13 @@ def wanted(model, make, step: int, given: ds.Recipe) -> torch.Tensor:
     [
         (
             {"interval": Interval(0.5, 8.0)},
-            lambda c, u: lambda ls: g.classifier_free(c, u, g.between(3.0, 0.5, 8.0)),
+            lambda c, u: lambda ls: g.classifier_free(c, u, g.within_interval(3.0, 0.5, 8.0)),
         ),
         (
             {"interval": Interval(low=1.0), "guidance_shape": "linear"},
-            lambda c, u: lambda ls: g.classifier_free(c, u, g.between(g.shaped(3.0, ls, "linear"), 1.0, 1e9)),
+            lambda c, u: (
+                lambda ls: g.classifier_free(c, u, g.within_interval(g.shaped(3.0, ls, "linear"), 1.0, 1e9))
+            ),
         ),
         (
             {"projection": Projection(0.2)},
@@ -322,11 +324,11 @@ def test_what_does_not_go_together(tiny_model, of, changes, helpers, message):
 def test_what_fits(tiny_spec):
     spec = tiny_spec()
     assert (
-        misfit(classifier_spec(), spec) is None
-        and misfit(classifier_spec(schedule=VarianceExploding()), spec) is None
+        incompatibility(classifier_spec(), spec) is None
+        and incompatibility(classifier_spec(schedule=VarianceExploding()), spec) is None
     )
-    assert misfit(classifier_spec(schedule=Cosine()), tiny_spec(schedule=Linear())) is None
-    assert "log-SNR" in misfit(classifier_spec(), tiny_spec(schedule=Linear(timesteps=1000)))
-    assert misfit(tiny_spec(), spec) is None and "8x8 pictures in RGB" in misfit(
+    assert incompatibility(classifier_spec(schedule=Cosine()), tiny_spec(schedule=Linear())) is None
+    assert "log-SNR" in incompatibility(classifier_spec(), tiny_spec(schedule=Linear(timesteps=1000)))
+    assert incompatibility(tiny_spec(), spec) is None and "8x8 pictures in RGB" in incompatibility(
         tiny_spec(network={"in_channels": 3, "out_channels": 3}), spec
     )

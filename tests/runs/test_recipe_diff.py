@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 import diffusion_studio as ds
-from diffusion_studio.runs.recipe_diff import about, differences
+from diffusion_studio.runs.recipe_diff import differences, flat_settings
 
 RECIPE = ds.Recipe(model="fashion-mnist", label="Bag", seeds=(0, 1), steps=10)
 
 
 def differing(one: ds.Recipe, other: ds.Recipe) -> dict[str, tuple]:
-    mine, yours = about(one), about(other)
+    mine, yours = flat_settings(one), flat_settings(other)
     return {
         name: (mine.get(name), yours.get(name))
         for name in {*mine, *yours}
@@ -53,8 +53,8 @@ def test_what_differs_is_named(changes, expected):
 def test_a_branch_is_known_by_its_step_and_long_texts_are_cut():
     branch = RECIPE.continued(4, label="Coat")
     assert differing(RECIPE, branch) == {"label": ("Bag", "Coat"), "branch at": (None, 4)}
-    assert about(replace(RECIPE, prompt="red " * 40))["prompt"] == ("red " * 40)[:59] + "…"
-    assert all(isinstance(value, (str, int, float)) for value in about(branch).values())
+    assert flat_settings(replace(RECIPE, prompt="red " * 40))["prompt"] == ("red " * 40)[:59] + "…"
+    assert all(isinstance(value, (str, int, float)) for value in flat_settings(branch).values())
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from diffusion_studio.diffusion.samplers import (
 from diffusion_studio.diffusion.schedule import CLEAN, NoiseLevel
 from diffusion_studio.errors import OptionError
 from diffusion_studio.imaging.picture import Picture
-from diffusion_studio.runs import segments as journey
+from diffusion_studio.runs import segments
 from diffusion_studio.runs.branch import Branch
 from diffusion_studio.runs.edits import FromPicture, Inpaint, Interpolate, Invert, Morph
 from diffusion_studio.runs.generate import plan, stream
@@ -61,11 +61,11 @@ def on_the_gaussian(recipe: Recipe, steps: int) -> tuple[list, list[torch.Tensor
     """
     half = [math.exp(z / 2) for z in np.linspace(-8, 6, steps + 1)]
     levels = Levels(NoiseLevel(k, h / math.hypot(1, h), 1 / math.hypot(1, h)) for k, h in enumerate(half))
-    made = journey.Plan(exact, levels, Noise(recipe.seeds, (1, 8, 8), dtype=F64))
-    legs = journey.journey(
-        recipe, lambda one, strength: replace(made, levels=journey.reached(levels, strength))
+    made = segments.Plan(exact, levels, Noise(recipe.seeds, (1, 8, 8), dtype=F64))
+    legs = segments.segments_of(
+        recipe, lambda one, strength: replace(made, levels=segments.reached(levels, strength))
     )
-    return list(zip(*journey.walk(legs, sum(leg.steps for leg in legs))))
+    return list(zip(*segments.run_segments(legs, sum(leg.steps for leg in legs))))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_the_way_into_noise_is_shown_and_then_the_way_back(tiny_model):
         tiny_model(), Recipe(model="tiny", label="Dog", steps=6, edit=Invert(PICTURE, source_label="Cat"))
     )
     assert [frame.index for frame in shown] == list(range(12)) and {frame.total for frame in shown} == {11}
-    assert [frame.part for frame in shown] == [journey.INTO_NOISE] * 5 + [""] * 7
+    assert [frame.part for frame in shown] == [segments.INTO_NOISE] * 5 + [""] * 7
     sigmas = [frame.level.sigma for frame in shown]
     assert (
         sigmas[:6] == sorted(sigmas[:6])
@@ -319,7 +319,7 @@ def test_an_eps_network_at_pure_noise(tiny_model):
     [
         name
         for name, cls in SAMPLERS.items()
-        if not journey.draws_noise(cls(), [NoiseLevel(1, 0.1, 0.9), NoiseLevel(0, 0.9, 0.1), CLEAN])
+        if not segments.draws_noise(cls(), [NoiseLevel(1, 0.1, 0.9), NoiseLevel(0, 0.9, 0.1), CLEAN])
     ],
 )
 def test_a_v_network_stops_below_pure_noise(tiny_model, sampler):
@@ -341,7 +341,7 @@ def test_a_picture_is_edited_as_the_network_has_black(tiny_model):
     edit = FromPicture(Picture(pixels), strength=0.5)
     for margin in (0.0, 0.25):
         made = plan(tiny_model(black_margin=margin), Recipe("tiny", "Cat", steps=4, edit=edit), strength=0.5)
-        (leg,) = journey.journey(
+        (leg,) = segments.segments_of(
             Recipe("tiny", "Cat", steps=4, edit=edit), lambda one, strength, made=made: made
         )
         level = made.levels[0]

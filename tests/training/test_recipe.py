@@ -12,7 +12,7 @@ import pytest
 from diffusion_studio.errors import OptionError
 from diffusion_studio.training import config_file as recipe
 from diffusion_studio.training.config import TrainConfig
-from diffusion_studio.training.config_file import from_toml, read_recipe
+from diffusion_studio.training.config_file import from_toml, read_config
 
 TEXT = """
 # A recipe
@@ -44,7 +44,7 @@ SAME = TrainConfig(
 @pytest.mark.parametrize("text", [TEXT, "[train]" + TEXT], ids=["at the top", "in a table"])
 def test_a_toml_recipe(tmp_path, text):
     (tmp_path / "mine.toml").write_text(text)
-    assert read_recipe(tmp_path / "mine.toml") == SAME
+    assert read_config(tmp_path / "mine.toml") == SAME
 
 
 def test_the_other_reader_of_toml_reads_the_same(monkeypatch):
@@ -62,7 +62,7 @@ def test_the_other_reader_of_toml_reads_the_same(monkeypatch):
 
 def test_a_runs_own_configuration_is_a_recipe(tmp_path):
     (tmp_path / "config.json").write_text(SAME.to_json())
-    assert read_recipe(tmp_path / "config.json") == SAME
+    assert read_config(tmp_path / "config.json") == SAME
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_runs_own_configuration_is_a_recipe(tmp_path):
 def test_recipes_that_are_wrong(tmp_path, text, message):
     (tmp_path / "a.toml").write_text(text)
     with pytest.raises(OptionError, match=message) as caught:
-        read_recipe(tmp_path / "a.toml")
+        read_config(tmp_path / "a.toml")
     assert "a.toml" in str(caught.value)
 
 
@@ -91,12 +91,12 @@ def test_files_that_are_no_recipe(tmp_path):
     with pytest.raises(
         OptionError, match="A training recipe is a .toml file, or the config.json of a run; got .*mine.yaml"
     ):
-        read_recipe(tmp_path / "mine.yaml")
+        read_config(tmp_path / "mine.yaml")
     with pytest.raises(OptionError, match="cannot be read .No such file"):
-        read_recipe(tmp_path / "none.toml")
+        read_config(tmp_path / "none.toml")
     (tmp_path / "b.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(OptionError, match="b.toml cannot be read"):
-        read_recipe(tmp_path / "b.toml")
+        read_config(tmp_path / "b.toml")
 
 
 def test_the_command_line_takes_a_recipe_and_flags_change_it(config, tmp_path):

@@ -17,7 +17,7 @@ from diffusion_studio.errors import CheckpointError, OptionError
 from diffusion_studio.models.calibrate import Trial
 from diffusion_studio.ui import report
 from diffusion_studio.ui.compute import Compute
-from diffusion_studio.ui.dropped import Chosen, Dropped, listing, safe_name
+from diffusion_studio.ui.dropped import Chosen, UploadedCheckpoints, listing, safe_name
 from diffusion_studio.ui.hosting import LARGEST, LARGEST_HOSTED, Hosting, hosting
 from diffusion_studio.ui.models_tab import ModelsTab
 
@@ -30,7 +30,7 @@ def studio(tmp_path, write_checkpoint):
 
 @pytest.fixture
 def dropped(studio):
-    made = Dropped(studio, 10**6)
+    made = UploadedCheckpoints(studio, 10**6)
     yield made
     made.close()
 

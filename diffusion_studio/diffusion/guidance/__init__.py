@@ -8,7 +8,7 @@ alpha * x0 + sigma * eps == x.
 from .classifier import Share, classifier_guided, gradient_of
 from .limits import clamped, dynamically_thresholded, in_palette
 from .mixing import Scale, adaptive_projected, at_schedule, classifier_free, rescaled
-from .timing import SHAPES, Progress, between, shaped, switched
+from .timing import SHAPES, Progress, shaped, switched, within_interval
 
 __all__ = [
     "Progress",
@@ -17,7 +17,7 @@ __all__ = [
     "Share",
     "adaptive_projected",
     "at_schedule",
-    "between",
+    "within_interval",
     "clamped",
     "classifier_free",
     "classifier_guided",

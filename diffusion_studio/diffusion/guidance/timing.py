@@ -40,7 +40,7 @@ class Progress:
         """The sampling step, counted from 0, fractional between two; beyond the ends it is the first or
         the last.
         """
-        at, seen = level.of_run.log_snr, self._visited
+        at, seen = level.path_level.log_snr, self._visited
         right = bisect.bisect_left(seen, at)
         if right == 0 or right == len(seen):
             return float(min(right, len(seen) - 1))
@@ -91,7 +91,7 @@ def shaped(
     return listed
 
 
-def between(
+def within_interval(
     scale: float | Callable[[NoiseLevel], float], low: float, high: float, off: float = 1.0
 ) -> Callable[[NoiseLevel], float]:
     """A scale that counts only while sigma / alpha is from `low` to `high`, `off` elsewhere (Kynkaanniemi

@@ -13,7 +13,7 @@ import numpy as np
 from ... import options
 from ...options import option
 from ..levels import Levels
-from .arithmetic import adams, lower_order_final_option, lowers_final_order, rho, straight, weighted
+from .arithmetic import adams, ddim_step, lower_order_final_option, lowers_final_order, rho, weighted
 from .base import NoiseFunction, Step
 from .unipc import ORDER
 
@@ -46,7 +46,7 @@ class LMS:
             yield Step(i, now, x, p.x0, p.eps)
             older = [(at, eps) for at, eps in history if at != rho(now)]
             if not older:
-                x = straight(p, to)
+                x = ddim_step(p, to)
                 history = [(rho(now), p.eps)][: self.order - 1] if now.alpha else []
                 del p
                 continue
@@ -89,7 +89,7 @@ class DEIS:
             if lowered:
                 older = older[: len(levels) - 2 - i]
             if not older or not to.sigma:
-                x = straight(p, to)
+                x = ddim_step(p, to)
                 history = [(here, p.eps)][: self.order - 1] if now.alpha else []
                 del p
                 continue

@@ -11,7 +11,7 @@ from ... import options
 from ...errors import OptionError
 from ...options import option
 from ..levels import Levels
-from .arithmetic import straight, towards
+from .arithmetic import ddim_step, towards
 from .base import NoiseFunction, Step
 from .dpm_solver import advance, usable
 
@@ -50,7 +50,7 @@ class Adaptive:
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             if not usable(advance(now, to)):
-                x = straight(p, to)
+                x = ddim_step(p, to)
                 del p
                 continue
             x0 = p.x0

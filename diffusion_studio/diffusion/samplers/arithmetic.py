@@ -62,7 +62,7 @@ def rho(level: NoiseLevel) -> float:
     return level.sigma / level.alpha if level.alpha else math.inf
 
 
-def straight(p: Prediction, to: NoiseLevel) -> torch.Tensor:
+def ddim_step(p: Prediction, to: NoiseLevel) -> torch.Tensor:
     """One Euler step of the ODE in (y, rho), which is DDIM's: the predicted picture and noise, mixed anew."""
     return weighted((to.alpha, p.x0), (to.sigma, p.eps))
 
@@ -129,7 +129,7 @@ def split(now: NoiseLevel, to: NoiseLevel, eta: float) -> tuple[float, float]:
     return math.sqrt(to.sigma**2 - up**2), up
 
 
-def churned(
+def add_churn(
     x: torch.Tensor,
     now: NoiseLevel,
     levels: Levels,

@@ -11,7 +11,7 @@ from ... import options
 from ...options import option
 from ..levels import Levels
 from ..schedule import NoiseLevel
-from .arithmetic import along, split, straight
+from .arithmetic import along, ddim_step, split
 from .base import NoiseFunction, Step
 from .dpm_solver import advance, usable
 from .euler import ETA, S_NOISE
@@ -48,11 +48,11 @@ class DPM2:
             down, up = split(now, to, self.eta)
             goal = NoiseLevel(to.t, to.alpha, down)
             if not usable(advance(now, goal)):
-                x = straight(p, goal)
+                x = ddim_step(p, goal)
                 del p
             else:
                 middle = levels.at((now.log_snr + goal.log_snr) / 2)
-                ahead = straight(p, middle)
+                ahead = ddim_step(p, middle)
                 del p
                 x = along(x, denoise(ahead, middle).eps, now, goal)
                 del ahead

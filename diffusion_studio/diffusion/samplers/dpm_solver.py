@@ -17,7 +17,7 @@ from ... import options
 from ...options import option
 from ..levels import Levels
 from ..schedule import NoiseLevel
-from .arithmetic import lower_order_final_option, lowers_final_order, split, straight, towards, weighted
+from .arithmetic import ddim_step, lower_order_final_option, lowers_final_order, split, towards, weighted
 from .base import NoiseFunction, Step
 from .euler import ETA, S_NOISE
 
@@ -65,7 +65,7 @@ class DPMPP2M:
             yield Step(i, now, x, p.x0, p.eps)
             h = advance(now, to)
             if before is None or not usable(h, h_before) or lowered and i == len(levels) - 2:
-                x = straight(p, to)
+                x = ddim_step(p, to)
             else:
                 gain = -to.alpha * math.expm1(-h)  # alpha_t (1 - exp(-h))
                 more = (gain / 2 if self.correction == "midpoint" else to.alpha - gain / h) * h / h_before
@@ -108,7 +108,7 @@ class DPMPP3M:
             gain = -to.alpha * math.expm1(-h)
             most = len(levels) - 1 - i if lowered else 3  # order of this step at most
             if not usable(h) or not history or most == 1:
-                x = straight(p, to)
+                x = ddim_step(p, to)
             elif len(history) == 1 or most == 2:
                 more = gain / 2 * h / history[0][0]
                 x = weighted((to.sigma / now.sigma, x), (gain + more, p.x0), (-more, history[0][1]))
@@ -155,11 +155,11 @@ class DPMPP2S:
             down, up = split(now, to, self.eta)
             goal = NoiseLevel(to.t, to.alpha, down)
             if not usable(advance(now, goal)):
-                x = straight(p, goal)
+                x = ddim_step(p, goal)
                 del p
             else:
                 middle = levels.at((now.log_snr + goal.log_snr) / 2)
-                ahead = straight(p, middle)
+                ahead = ddim_step(p, middle)
                 del p
                 x = towards(x, denoise(ahead, middle).x0, now, goal)
                 del ahead
@@ -190,7 +190,7 @@ class DPMPPSDE:
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             if not usable(advance(now, to)):
-                x = straight(p, to)
+                x = ddim_step(p, to)
                 del p
                 continue
             middle = levels.at((now.log_snr + to.log_snr) / 2)
@@ -250,7 +250,7 @@ class DPMPPSinglestep:
             p = denoise(x, now)
             yield Step(i, now, x, p.x0, p.eps)
             if orders[i] == 1 or not _regular(group, now, to):
-                group, begun, x = [(now, p.x0)], x, straight(p, to)
+                group, begun, x = [(now, p.x0)], x, ddim_step(p, to)
                 del p
                 continue
             group = [*group, (now, p.x0)]
@@ -314,7 +314,7 @@ class DPMPP2MSDE:
             kept = to.sigma / now.sigma * math.exp(-eta * h) if eta else to.sigma / now.sigma
             gain = -to.alpha * math.expm1(-(1 + eta) * h)
             if math.isinf(h) and not eta:
-                x = straight(p, to)
+                x = ddim_step(p, to)
             elif before is None or not usable(h, h_before):
                 x = weighted((kept, x), (gain, p.x0))
             else:

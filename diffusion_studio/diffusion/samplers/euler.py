@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ... import options
 from ...options import option
 from ..levels import Levels
-from .arithmetic import churned, split, straight, weighted
+from .arithmetic import add_churn, ddim_step, split, weighted
 from .base import NoiseFunction, Step
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Euler:
     ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
-            x_hat, hat = churned(
+            x_hat, hat = add_churn(
                 x, now, levels, self.churn, (self.s_tmin, self.s_tmax), lambda i=i: noise(i + 1), self.s_noise
             )
             p = denoise(x_hat, hat)
@@ -61,7 +61,7 @@ class Euler:
                 p.x0,
                 p.eps if hat is now else weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)),
             )
-            x = straight(p, to)
+            x = ddim_step(p, to)
             del p, x_hat  # else they are kept while the next one is made
         return x
 

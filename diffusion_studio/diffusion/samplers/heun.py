@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ... import options
 from ...options import option
 from ..levels import Levels
-from .arithmetic import churned, rho, straight, weighted
+from .arithmetic import add_churn, ddim_step, rho, weighted
 from .base import NoiseFunction, Step
 from .euler import CHURN, S_NOISE, S_TMAX, S_TMIN
 
@@ -44,7 +44,7 @@ class Heun:
     ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
-            x_hat, hat = churned(
+            x_hat, hat = add_churn(
                 x, now, levels, self.churn, (self.s_tmin, self.s_tmax), lambda i=i: noise(i + 1), self.s_noise
             )
             p = denoise(x_hat, hat)
@@ -57,7 +57,7 @@ class Heun:
                 p.x0,
                 p.eps if hat is now else weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)),
             )
-            x, slope = straight(p, to), p.eps  # line 8
+            x, slope = ddim_step(p, to), p.eps  # line 8
             del p, x_hat
             if to.sigma and hat.alpha:  # lines 9 to 11
                 half = to.alpha * (rho(to) - rho(hat)) / 2

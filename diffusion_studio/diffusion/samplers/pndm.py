@@ -12,11 +12,11 @@ from ...options import option
 from ..levels import Levels
 from .arithmetic import (
     along,
+    ddim_step,
     fixed_stride_goal,
     fixed_stride_of,
     fixed_stride_option,
     fixed_stride_start,
-    straight,
     weighted,
 )
 from .base import NoiseFunction, Step
@@ -48,7 +48,7 @@ def _step(
 ) -> torch.Tensor:
     """DDIM's step with the combined eps of `history`, newest first (eq. 12)."""
     if p is not None:
-        return straight(p, to)
+        return ddim_step(p, to)
     change = _change(now, to)
     return weighted(
         (to.alpha / now.alpha, x), *((change * w, eps) for w, eps in zip(MULTISTEP[len(history)], history))
@@ -81,7 +81,7 @@ class PLMS:
             yield Step(i, now, x, p.x0, p.eps)
             history = [p.eps, *history]
             if i == 0 and self.order > 1 and len(levels) > 2 and now.alpha and to.sigma:
-                ahead = straight(p, to)
+                ahead = ddim_step(p, to)
                 eps = weighted((0.5, p.eps), (0.5, denoise(ahead, following).eps))
                 # diffusers takes the second half of this step from a stride above its arrival
                 x = along(

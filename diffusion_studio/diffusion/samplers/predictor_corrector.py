@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ... import options
 from ...options import option
 from ..levels import Levels
-from .arithmetic import straight, weighted
+from .arithmetic import ddim_step, weighted
 from .base import NoiseFunction, Step
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class PredictorCorrector:
             scale = now.alpha / to.alpha  # q(x_now | x_to) = N(scale * x_to, beta)
             beta = now.sigma**2 - (scale * to.sigma) ** 2
             if beta <= 0:  # up, or nowhere: along the ODE
-                x = straight(p, to)
+                x = ddim_step(p, to)
             else:
                 x = weighted((scale * to.sigma**2 / now.sigma**2, x), (to.alpha * beta / now.sigma**2, p.x0))
             del p

@@ -31,7 +31,7 @@ class NoiseLevel:
     churned: NoiseLevel | None = field(default=None, compare=False, repr=False)
 
     @property
-    def of_run(self) -> NoiseLevel:
+    def path_level(self) -> NoiseLevel:
         """The level that the run visits: itself but for churn."""
         return self if self.churned is None else self.churned
 

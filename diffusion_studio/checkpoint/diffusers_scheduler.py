@@ -124,7 +124,7 @@ class _Reading:
     def ask(self, name: str, usual: Any, **limits: Any) -> Any:
         """A setting whose value is `usual` where the configuration leaves it out, and where there is none."""
         if name not in self.asked:
-            self.asked[name] = self.told.read(name, usual, absent=usual, **limits)
+            self.asked[name] = self.settings.read(name, usual, absent=usual, **limits)
         return self.asked[name]
 
 

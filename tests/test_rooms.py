@@ -22,6 +22,7 @@ RANKS = {
     "options": -1,
     "device": -1,
     "files": -1,
+    "convert": 8,
     "signals": -1,
     "diffusion.schedule": 0,
     "diffusion.noise": 0,

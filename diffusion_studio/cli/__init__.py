@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from .. import files
 from ..errors import StudioError
-from ..signals import exit_code, raised
+from ..files.signals import exit_code, raised
 from .streams import secure_streams
 
 OK, FAILED = 0, 2

@@ -84,7 +84,7 @@ def add_convert(verbs: Any) -> None:
 
 def _convert(args: argparse.Namespace) -> None:
     from .. import checkpoint
-    from ..checkpoint.convert import convert
+    from ..convert import convert
 
     said = sys.stderr if streamed(args.output) else sys.stdout  # the file may be what stdout takes
     made = convert(args.input, args.output, flags_of(args), args.take, args.force)

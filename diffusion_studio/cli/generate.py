@@ -16,10 +16,10 @@ from ..checkpoint.spec import DEFAULT_NAMES
 from ..errors import OptionError
 from ..export import FORMATS, ExportOptions, check, check_size, named
 from ..files import streamed
+from ..files.signals import finishing
 from ..imaging.picture import Picture
 from ..options import fields_of
 from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe, file_name
-from ..signals import finishing
 from .checkpoints import add_flags, check_draws, open_helpers, opened, say_remarks
 from .editing import add_editing, continued, edit_said
 from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..device import DEVICES
+from ..files.signals import Stopped, handled
 from ..options import fields_of
-from ..signals import Stopped, handled
 from ..training.config import TrainConfig
 from .flags import add_options, given
 

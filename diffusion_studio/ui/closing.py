@@ -8,7 +8,7 @@ import atexit
 import os
 from collections.abc import Callable
 
-from ..signals import listen
+from ..files.signals import listen
 
 _waiting: list[Callable[[], None]] = []
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
-from diffusion_studio.checkpoint.convert import convert
+from diffusion_studio.convert import convert
 from diffusion_studio.errors import CheckpointError
 
 

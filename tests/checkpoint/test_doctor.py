@@ -165,7 +165,7 @@ def test_converting_gives_bit_equal_outputs(saved, tmp_path, capsys, layout, nam
 
 
 def ds_convert(*given, **options):
-    from diffusion_studio.checkpoint.convert import convert
+    from diffusion_studio.convert import convert
 
     return convert(*given, **options)
 

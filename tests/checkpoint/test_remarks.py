@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
-from diffusion_studio.checkpoint.convert import convert
 from diffusion_studio.checkpoint.remarks import MOST_LETTERS, remarks
 from diffusion_studio.cli import main
+from diffusion_studio.convert import convert
 from diffusion_studio.ui.controls import RecipeControls
 
 NAME = "diffusion_pytorch_model.safetensors"

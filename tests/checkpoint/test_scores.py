@@ -17,7 +17,7 @@ from score_cases import STORED, cases, golden, x_of
 
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
-from diffusion_studio.checkpoint.convert import convert
+from diffusion_studio.convert import convert
 from diffusion_studio.diffusion.guidance import clamped
 from diffusion_studio.errors import CheckpointError, OptionError
 

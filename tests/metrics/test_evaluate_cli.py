@@ -147,7 +147,7 @@ def test_the_columns_are_figures():
         (["--feature-weights", "no.safetensors"], "There is no file no.safetensors"),
         (["--table", "table.txt"], "--table writes a .csv"),
         (["--json", "no/such/folder/x.json"], "There is no folder no/such/folder"),
-        (["--json", "."], ". is a folder. Add a file name"),
+        (["--json", "."], ". cannot be written (it is a folder). Add a file name"),
         (["--json", "/proc/x.json"], "/proc/x.json cannot be written ("),
         (["--data", "no-such-data"], "There is no data set"),
     ],

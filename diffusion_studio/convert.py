@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import checkpoint, files
-from ..errors import CheckpointError
+from . import checkpoint, files
+from .errors import CheckpointError
 
 
 def convert(
@@ -27,8 +27,8 @@ def convert(
     """
     import torch
 
-    from .container import PICKLES
-    from .pickles import to_safetensors
+    from .checkpoint.container import PICKLES
+    from .checkpoint.pickles import to_safetensors
 
     given, out = Path(given), Path(out)
     if out.suffix != ".safetensors":

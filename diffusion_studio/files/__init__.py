@@ -133,7 +133,7 @@ def _clean(text: str) -> str:
     encoding = sys.getfilesystemencoding()  # seldom another than UTF-8; then it lacks letters
     text = unicodedata.normalize("NFC", text).encode(encoding, "replace").decode(encoding)
     text = "".join(c if unicodedata.category(c)[0] in "LNM" or c in "-." else "_" for c in text)
-    return re.sub("_+", "_", text).strip("_.")
+    return re.sub("[_.]*_[_.]*", "_", text).strip("_.")
 
 
 def _check(path: str) -> bool:

@@ -23,7 +23,6 @@ RANKS = {
     "device": -1,
     "files": -1,
     "convert": 8,
-    "signals": -1,
     "diffusion.schedule": 0,
     "diffusion.noise": 0,
     "diffusion.levels": 0.5,

@@ -165,7 +165,7 @@ def _offset(r: _Reading) -> int:
 
 def _ddim(r: _Reading) -> dict[str, Any]:
     made: dict[str, Any] = {"name": "ddim"}
-    if r.clips:  # diffusers clips x0 and steps along the eps of before
+    if r.clips:  # diffusers clips or thresholds x0 and steps along the eps of before
         made["keep_eps"] = True
     if r.timestep_spacing != "leading":  # leading visits every T // n-th timestep anyway
         made["fixed_stride"] = True
@@ -204,7 +204,7 @@ def _dpm_multistep(r: _Reading) -> dict[str, Any]:
             r.notes.append("solver_order = 3 of sde-dpmsolver++ is not followed here; order 2 is used")
         if order == 1:
             return {"name": "euler_ancestral"}
-        return {"name": "dpmpp_2m_sde", "correction": correction}
+        return {"name": "dpmpp_2m_sde", "correction": correction, "lower_order_final": lower}
     if order == 1:
         return {"name": "ddim"}
     if order == 3:
@@ -265,6 +265,7 @@ def _in_place_of(name: str, **options: Any) -> Callable[[_Reading], dict[str, An
     return noted
 
 
+_WITHOUT_BETAS = ("Flow", "EDM", "SCM", "KarrasVe", "SdeVe", "SdeVp", "Cosine", "VQ", "Amused")
 _ROUNDED = {"karras": "nearest"}
 _WHOLE = {
     "karras": "nearest",
@@ -316,14 +317,19 @@ def process_of(config: Mapping[str, Any], flags: Mapping[str, Any], learned: boo
     `OptionError` for values out of range.
     """
     given = {name: value for name, value in flags.items() if name in SCHEDULER_FLAGS}
-    kind = str(config.get("_class_name", "DDPMScheduler")).removesuffix("Scheduler")[:80]
+    kind = str(config.get("_class_name", "DDPMScheduler")).removesuffix("Scheduler").removeprefix("Flax")[:80]
     if kind == "CMStochasticIterative":
         return _consistency(config, given)
     if kind not in _KINDS and "beta_schedule" not in given:
+        why = (
+            "is not a process of betas (a score or flow model)"
+            if any(part in kind for part in _WITHOUT_BETAS)
+            else "is not known here"
+        )
         raise CheckpointError(
-            f"This model is sampled with {kind}Scheduler, which is not a process of betas (a "
-            "score or flow model). Its U-Net can be read, but its levels are not those of DDPM. If it was "
-            "trained with betas after all, give the flag beta_schedule."
+            f"This model is sampled with {kind}Scheduler, which {why}. Its U-Net can be read, but what its levels are "
+            "cannot be told. If it was trained with betas, give the flag beta_schedule (linear, scaled_linear, "
+            "squaredcos_cap_v2, ...); it is then sampled as DDPM."
         )
     settings = Settings("diffusers scheduler", given, config, {})
     one = _KINDS.get(kind, _DDPM)
@@ -338,10 +344,10 @@ def process_of(config: Mapping[str, Any], flags: Mapping[str, Any], learned: boo
     limits = _limits(r, one)
     spacing = _spacing(r, one)
     sampler = one.sampler(r)
-    if kind == "PNDM" and means == "v_prediction" and sampler["name"] == "pndm":
+    if kind == "PNDM" and means == "v_prediction":
         r.notes.append(
-            "PNDMScheduler reads v in its Runge-Kutta steps from another state than it was predicted at; "
-            "here from the same, as the paper has it"
+            "PNDMScheduler combines the v of several states before it reads eps from them; here each eps is read at "
+            "its own state, as the paper has it, so the pictures differ"
         )
     whole = {**config, **given}
     r.notes += [
@@ -392,6 +398,7 @@ def _limits(r: _Reading, one: _Kind) -> dict[str, Any]:
             else {"clip": True}
         )
         found.pop("clip_range", None)
+        r.clips = True
     return found
 
 

@@ -157,7 +157,7 @@ def changed(path: Path) -> int:
 def _higher(folder: Path) -> Iterator[Path]:
     """The folders above that belong to the same model: of a pipeline's unet, and of a training's step."""
     whole = Path(os.path.abspath(folder))
-    while whole.name.startswith("unet") or _STEP.fullmatch(whole.name):
+    while whole.name.startswith("unet") or _STEP.fullmatch(whole.name) or whole.name == "checkpoints":
         whole = whole.parent
         yield whole
 

@@ -72,7 +72,7 @@ def add(verbs: Any) -> None:
         "--out",
         metavar="FILE",
         help=f"where to write: {named(dict.fromkeys(one.suffix for one in FORMATS.values()))} "
-        f"(default MODEL-LABEL-SEED{_SUFFIX}, counting up where it is taken)",
+        f"(default MODEL-LABEL-SEED{_SUFFIX}, counting up where it is taken); - is standard output, with --format",
     )
     export.add_argument("--format", help=f"the format, where the suffix does not tell it: {named(FORMATS)}")
     export.add_argument(
@@ -97,7 +97,7 @@ def _generate(args: argparse.Namespace) -> None:
         **{"picture" if name == "only" else name: value for name, value in given(args, _EXPORT).items()}
     )
     name = file_name(recipe, FORMATS[args.format].suffix if args.format in FORMATS else _SUFFIX)
-    wanted = Path(args.out or name)
+    wanted = _place(args.out or name)
     beside = Recipe.from_file(args.beside) if args.beside else None
     runs = [recipe] if beside is None else [recipe, beside]
     check(
@@ -126,6 +126,11 @@ def _generate(args: argparse.Namespace) -> None:
                 print(run.save(out, args.format, below, **vars(options)), file=said)
 
 
+def _place(asked: str) -> Path:
+    """The path that a name stands for: - is standard output."""
+    return Path("/dev/stdout" if asked == "-" else asked)
+
+
 @contextmanager
 def _claimed(asked: str | None, name: str) -> Iterator[Path]:
     """Where to write: as asked for, else by the name, with a number behind it where an earlier result has it.
@@ -133,7 +138,7 @@ def _claimed(asked: str | None, name: str) -> Iterator[Path]:
     The file is made at once, so that another run that ends in this moment takes the next number.
     """
     if asked:
-        yield Path(asked)
+        yield _place(asked)
         return
     wanted = Path(name)
     counted = (wanted.with_name(f"{wanted.stem}-{k}{wanted.suffix}") for k in itertools.count(2))

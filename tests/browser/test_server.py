@@ -31,6 +31,7 @@ def served(folder: Path, *before: str, **environment: str):
             cwd=ROOT,
             stdout=out,
             stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # else inherited from nohup
             env={
                 **os.environ,
                 "TMPDIR": str(folder),

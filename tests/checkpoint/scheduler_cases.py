@@ -67,6 +67,13 @@ def _all() -> dict[str, tuple[str, dict[str, Any]]]:
     add(
         "DDIM",
         {},
+        {
+            "thresholding": True,
+            "clip_sample": False,
+            "sample_max_value": 2.0,
+            "dynamic_thresholding_ratio": 0.9,
+        },
+        {"thresholding": True, "clip_sample": False},
         *spacings[1:],
         *means,
         {"set_alpha_to_one": False},
@@ -123,6 +130,7 @@ def _all() -> dict[str, tuple[str, dict[str, Any]]]:
         {"steps_offset": 1, **spacings[0]},
         {"thresholding": True, "sample_max_value": 1.4},
         {"algorithm_type": "sde-dpmsolver++"},
+        {"algorithm_type": "sde-dpmsolver++", "final_sigmas_type": "sigma_min"},
         {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun"},
         {"algorithm_type": "sde-dpmsolver++", "solver_order": 1},
     )

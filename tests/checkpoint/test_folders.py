@@ -318,6 +318,11 @@ def training(folder: Path, at: Path, *places: str) -> Path:
     return at
 
 
+def test_a_training_step_in_a_folder_of_checkpoints_has_the_scheduler_above_that(saved, tmp_path):
+    at = training(saved("diffusers", "everywhere"), tmp_path / "run", "checkpoints/checkpoint-500/unet")
+    assert checkpoint.inspect(at / "checkpoints" / "checkpoint-500").spec.parametrization == "v"
+
+
 def test_a_training_step_has_the_scheduler_of_the_folder_above(saved, tmp_path):
     at = training(
         saved("diffusers", "everywhere"), tmp_path / "run", "checkpoint-500/unet", "checkpoint-500/unet_ema"

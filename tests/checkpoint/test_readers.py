@@ -192,12 +192,17 @@ def test_a_configuration_that_is_none(saved, text, message):
         checkpoint.inspect(folder)
 
 
-def test_a_process_without_betas_is_said_to_be_one(saved):
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("FlowMatchEulerDiscrete", "FlowMatchEulerDiscreteScheduler, which is not a process of betas"),
+        ("Newest", "NewestScheduler, which is not known here.*give the flag beta_schedule"),
+    ],
+)
+def test_a_scheduler_that_cannot_be_followed_is_named(saved, kind, message):
     folder = saved("diffusers", "default")
-    (folder / "scheduler_config.json").write_text('{"_class_name": "FlowMatchEulerDiscreteScheduler"}')
-    with pytest.raises(
-        CheckpointError, match="FlowMatchEulerDiscreteScheduler, which is not a process of betas"
-    ):
+    (folder / "scheduler_config.json").write_text(json.dumps({"_class_name": f"{kind}Scheduler"}))
+    with pytest.raises(CheckpointError, match=message):
         checkpoint.inspect(folder)
 
 

@@ -174,6 +174,8 @@ def test_a_file_name_in_another_encoding(short, tmp_path):
 
 LONG = ["generate", "fashion-mnist", "--label", "Sneaker", "--steps", "1000", "--count", "4"]
 # the bar tells that states are coming
+# The tests may themselves run under nohup, whose deafness to SIGHUP a child inherits.
+HEARD = "import signal; hasattr(signal, 'SIGHUP') and signal.signal(signal.SIGHUP, signal.SIG_DFL)"
 WITH_BAR = (
     "import sys; sys.stderr.isatty = lambda: True; from diffusion_studio.cli import main; "
     "sys.exit(main(sys.argv[1:]))"
@@ -184,7 +186,7 @@ def stopped(tmp_path, words, numbers, wait="/1001"):
     """A process that was sent signals once it had said `wait`: exit code, output, what it said."""
     with (tmp_path / "err").open("w") as err:
         process = subprocess.Popen(
-            [sys.executable, "-c", WITH_BAR, *words],
+            [sys.executable, "-c", f"{HEARD}; {WITH_BAR}", *words],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=err,

@@ -298,6 +298,7 @@ class DPMPP2MSDE:
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
     correction: str = option("midpoint", CORRECTION, choices=("midpoint", "heun"))
+    lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -305,6 +306,8 @@ class DPMPP2MSDE:
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
     ) -> Generator[Step, None, torch.Tensor]:
+        levels = Levels.of(levels)
+        lowered = lowers_final_order(self.lower_order_final, levels.steps)
         before, h_before = None, math.inf
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
@@ -315,7 +318,7 @@ class DPMPP2MSDE:
             gain = -to.alpha * math.expm1(-(1 + eta) * h)
             if math.isinf(h) and not eta:
                 x = ddim_step(p, to)
-            elif before is None or not usable(h, h_before):
+            elif before is None or not usable(h, h_before) or lowered and i == len(levels) - 2:
                 x = weighted((kept, x), (gain, p.x0))
             else:
                 half = gain / 2 if self.correction == "midpoint" else to.alpha - gain / (1 + eta) / h

@@ -327,9 +327,9 @@ def process_of(config: Mapping[str, Any], flags: Mapping[str, Any], learned: boo
             else "is not known here"
         )
         raise CheckpointError(
-            f"This model is sampled with {kind}Scheduler, which {why}. Its U-Net can be read, but what its levels are "
-            "cannot be told. If it was trained with betas, give the flag beta_schedule (linear, scaled_linear, "
-            "squaredcos_cap_v2, ...); it is then sampled as DDPM."
+            f"This model is sampled with {kind}Scheduler, which {why}. Its U-Net can be read, but what its "
+            "levels are cannot be told. If it was trained with betas, give the flag beta_schedule (linear, "
+            "scaled_linear, squaredcos_cap_v2, ...); it is then sampled as DDPM."
         )
     settings = Settings("diffusers scheduler", given, config, {})
     one = _KINDS.get(kind, _DDPM)
@@ -346,8 +346,8 @@ def process_of(config: Mapping[str, Any], flags: Mapping[str, Any], learned: boo
     sampler = one.sampler(r)
     if kind == "PNDM" and means == "v_prediction":
         r.notes.append(
-            "PNDMScheduler combines the v of several states before it reads eps from them; here each eps is read at "
-            "its own state, as the paper has it, so the pictures differ"
+            "PNDMScheduler combines the v of several states before it reads eps from them; here each eps is "
+            "read at its own state, as the paper has it, so the pictures differ"
         )
     whole = {**config, **given}
     r.notes += [

@@ -72,7 +72,8 @@ def add(verbs: Any) -> None:
         "--out",
         metavar="FILE",
         help=f"where to write: {named(dict.fromkeys(one.suffix for one in FORMATS.values()))} "
-        f"(default MODEL-LABEL-SEED{_SUFFIX}, counting up where it is taken); - is standard output, with --format",
+        f"(default MODEL-LABEL-SEED{_SUFFIX}, counting up where it is taken); - is standard output, with "
+        "--format",
     )
     export.add_argument("--format", help=f"the format, where the suffix does not tell it: {named(FORMATS)}")
     export.add_argument(

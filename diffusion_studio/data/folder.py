@@ -217,7 +217,7 @@ def _decode(
             "Save them with 8 bits."
         )
     about = {"sizes": [(w, h, n) for (h, w), n in found.sizes.most_common()], **found.done}
-    if wide:
+    if bits is not None:
         narrow = sum(0 < value < 256 for value in found.wide.values()) if bits >= _BLACKENING else 0
         about |= {"bits": bits, "wide": len(wide), "most": most, "narrow": narrow}
     if found.black:

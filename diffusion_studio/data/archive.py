@@ -8,11 +8,12 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import DataError
-from .files import SYSTEM, TABLES, TEXT_SUFFIXES, LeftOut, is_system, picture_suffixes
+from .files import EMPTY, SYSTEM, TABLES, TEXT_SUFFIXES, LeftOut, is_system, picture_suffixes
 
 MAX_FILES = 200_000
 MAX_ENTRY = 64 << 20  # bytes of one picture or text, unpacked
@@ -75,6 +76,8 @@ def _wanted(opened: zipfile.ZipFile, max_bytes: int) -> tuple[dict[PurePosixPath
         raise DataError(f"The archive holds {len(entries):,} files, and at most {MAX_FILES:,} are taken.")
     found: dict[PurePosixPath, zipfile.ZipInfo] = {}
     left = LeftOut()
+    for path in _empty_folders(entries):
+        left.add(EMPTY, path)
     for entry in entries:
         if entry.is_dir():
             continue
@@ -112,6 +115,14 @@ def _wanted(opened: zipfile.ZipFile, max_bytes: int) -> tuple[dict[PurePosixPath
     if same:
         raise DataError(f"The archive holds {same[0][:80]} twice. Give each picture a name of its own.")
     return found, left
+
+
+def _empty_folders(entries: Sequence[zipfile.ZipInfo]) -> list[PurePosixPath]:
+    """The folders of an archive in which nothing lies."""
+    paths = [PurePosixPath(entry.filename.replace("\\", "/")) for entry in entries]
+    full = {path.parent for path in paths}
+    folders = [path for path, entry in zip(paths, entries) if entry.is_dir() and path not in full]
+    return [path for path in folders if str(path).isprintable() and not is_system(path)]
 
 
 def _place(entry: zipfile.ZipInfo) -> PurePosixPath:

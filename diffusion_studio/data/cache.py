@@ -23,7 +23,7 @@ from ..files import replacing
 FOLDER = "DIFFUSION_STUDIO_CACHE"  # environment variable: where to keep them
 SLOW = 2.0  # seconds of decoding from which a cache pays
 MOST = 8 << 30  # bytes of all caches together; those not used for longest go first
-_VERSION = 2  # of how files become pixels
+_VERSION = 3  # of how files become pixels, and of what is told of them
 
 
 def cached(

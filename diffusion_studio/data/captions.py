@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +44,7 @@ class _Found:
     captioned: list[str] = field(default_factory=list)  # names of tables with captions
     labelled: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)  # of tables that have neither
+    notes: list[str] = field(default_factory=list)
 
 
 def read(listing: Listing, files: Sequence[Path]) -> Texts:
@@ -72,8 +74,9 @@ def read(listing: Listing, files: Sequence[Path]) -> Texts:
     )
     labels = _all(listing.root, files, found.labels, "label", found.labelled, []) if found.labelled else None
     shared = [count for count in Counter(texts.values()).values() if count > 1]
-    notes = (f"{sum(shared):,} pictures share {len(shared):,} of the texts",) if shared else ()
-    return Texts(captions, labels, ", ".join(found.labelled), notes)
+    if shared:
+        found.notes.append(f"{sum(shared):,} pictures share {len(shared):,} of the texts")
+    return Texts(captions, labels, ", ".join(found.labelled), tuple(found.notes))
 
 
 def _check_one_each(root: Path, tables: Sequence[Path]) -> None:
@@ -129,10 +132,11 @@ def _lines(path: Path) -> tuple[str, ...]:
 
 def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) -> None:
     """Add what a table says of these files. Rows of pictures of another split, or of a kind that is not read,
-    are passed over; a row whose file is not there is a `DataError`."""
+    are passed over; those of files outside the folder are counted in a note; a row whose file is not there is
+    a `DataError`."""
     head, rows = _json_rows(table) if table.suffix == ".jsonl" else _csv_rows(table)
     alike = _by_folded_name(files)
-    strangers = []
+    strangers, outside = [], []
     for number, row in rows:
         name = next((row[key] for key in _FILES if isinstance(row.get(key), str)), None)
         if name is None:
@@ -140,10 +144,13 @@ def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) 
                 f"{table}, line {number}, names no file; the column may be called {', '.join(_FILES)}, and "
                 f"the columns here are {', '.join(head)[:200]}."
             )
-        path = table.parent / name.replace("\\", "/").removeprefix("./")
+        path, inside = _place(name.replace("\\", "/"), table.parent, listing.root)
         path = path if path in files else alike.get(_folded(path), path)
         if path not in files:
-            strangers += [] if path.is_file() else [name]
+            if not path.is_file():
+                strangers.append(name)
+            elif not inside:
+                outside.append(name)
             continue
         # several rows: several captions
         found.captions[path] = found.captions.get(path, ()) + _texts(row)
@@ -154,21 +161,44 @@ def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) 
                     f"{found.labels[path]!r}. Keep one."
                 )
     if strangers:
+        some = f"{len(strangers):,} picture{'s' * (len(strangers) != 1)}"
         raise DataError(
-            f"{table} names {len(strangers):,} pictures that {table.parent} does not hold: "
-            f"{_some(strangers)}. Put them there, or take out their lines."
+            f"{table} names {some} that {table.parent} does not hold: {_some(strangers)}. Put them there, or "
+            "take out their lines."
         )
     name = table.relative_to(listing.root).as_posix()
+    if outside:
+        found.notes.append(_outside(name, outside))
+    _note_columns(name, head, found)
+
+
+def _outside(table: str, names: Sequence[str]) -> str:
+    what = (
+        f"1 row of {table} names a file" if len(names) == 1 else f"{len(names):,} rows of {table} name files"
+    )
+    return f"{what} outside the folder, not read: {_some(names)}"
+
+
+def _note_columns(table: str, head: Sequence[str], found: _Found) -> None:
     labelled, captioned = (
         any(key.startswith(_TEXTS) if kind is _TEXTS else key in kind for key in head)
         for kind in (_LABELS, _TEXTS)
     )
     if labelled:
-        found.labelled.append(name)
+        found.labelled.append(table)
     if captioned or not labelled:
-        found.captioned.append(name)
+        found.captioned.append(table)
     if not captioned and not labelled:
         found.columns += head
+
+
+def _place(name: str, beside: Path, root: Path) -> tuple[Path, bool]:
+    """The path of a file that a table in the folder `beside` names, and whether it lies below the root."""
+    path = Path(os.path.normpath(beside.relative_to(root) / name))
+    if path.is_absolute():
+        inside = path.is_relative_to(whole := root.absolute())
+        return (root / path.relative_to(whole) if inside else path), inside
+    return root / path, ".." not in path.parts
 
 
 def _folded(path: Path) -> str:

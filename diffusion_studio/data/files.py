@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +15,27 @@ TEXT_SUFFIXES = (".txt", ".caption")  # a text of the same name beside a picture
 TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl")
 SYSTEM = "system"  # the kind of files that systems and editors leave behind
 MAX_FOLDERS = 1_000_000  # links that lead in circles by many ways would never end
-_SYSTEM_NAMES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"}
+_SYSTEM_NAMES = {
+    "__macosx",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    "@eadir",
+    "lost+found",
+    "$recycle.bin",
+}
 # Formats that Pillow registers but that are no pixels, need another program (EPS starts Ghostscript), or are
 # stubs
 _NO_PICTURES = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR", "FITS", "PDF"}
 _NAMED = 3
+EMPTY = "empty folders"
+# kinds that are no suffixes, and what one of each is called
+_SINGULAR = {
+    "links in a circle": "link in a circle",
+    "links to nothing, or no files": "link to nothing, or no file",
+    EMPTY: "empty folder",
+}
+_PIECE = 4096  # bytes; up to three of them are read for a digest
 
 
 def picture_suffixes() -> frozenset[str]:
@@ -39,7 +56,7 @@ def is_system(path: PurePath) -> bool:
 
 @dataclass
 class LeftOut:
-    """Files that are not read, counted by kind, with the names of the first of each kind."""
+    """Files that are not read, and empty folders, counted by kind, with the first names of each kind."""
 
     counts: Counter[str] = field(default_factory=Counter)
     names: dict[str, list[str]] = field(default_factory=dict)
@@ -65,8 +82,8 @@ class LeftOut:
 
 
 def _kind_words(kind: str, count: int) -> str:
-    if kind.startswith("links"):
-        return kind
+    if kind in _SINGULAR:
+        return _SINGULAR[kind] if count == 1 else kind
     what = "hidden or system " if kind == SYSTEM else f"{kind} " if kind else ""
     return f"{what}file{'s' * (count != 1)}{'' if kind else ' without a suffix'}"
 
@@ -120,8 +137,8 @@ def _texts_beside(
 
 
 def walked(root: Path, left: LeftOut) -> Iterable[Path]:
-    """Every file below a folder. A link that leads back to a folder around it, or to nothing, is left out and
-    counted."""
+    """Every file below a folder. A link that leads back to a folder around it, or to nothing, and a folder
+    with nothing to read in it are left out and counted."""
     stack: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset([_identity(root)]))]
     folders = 0
     while stack:
@@ -138,6 +155,7 @@ def walked(root: Path, left: LeftOut) -> Iterable[Path]:
             raise DataError(
                 f"The folder {folder} cannot be read ({error.strerror or error}). Allow it, or move it away."
             ) from error
+        empty = True
         for entry in entries:
             path = Path(entry.path)
             relative = path.relative_to(root)
@@ -148,10 +166,32 @@ def walked(root: Path, left: LeftOut) -> Iterable[Path]:
                     left.add("links in a circle", relative)
                 else:
                     stack.append((path, around | {identity}))
+                    empty = False
             elif _is(entry.is_file):
                 yield path
+                empty = False
             else:
                 left.add("links to nothing, or no files", relative)
+        if empty and folder != root:
+            left.add(EMPTY, folder.relative_to(root))
+
+
+def digest(path: Path) -> str:
+    """Of a file's first, middle and last 4 KB, or of a small file whole: tells files of one name and size
+    apart without reading all of each."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= 3 * _PIECE:
+                read = file.read(size)
+            else:
+                read = b""
+                for start in (0, size // 2, size - _PIECE):
+                    file.seek(start)
+                    read += file.read(_PIECE)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror or error}).") from error
+    return hashlib.blake2b(read, digest_size=12).hexdigest()
 
 
 def _is(kind: Callable[[], bool]) -> bool:

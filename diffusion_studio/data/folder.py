@@ -20,10 +20,11 @@ from ..imaging.fitting import Pixels, Wide, bits_of, fitted, pixels
 from . import captions, splits
 from .cache import cached
 from .captions import order_of
-from .files import listed
+from .files import digest, listed
 from .imagedata import ImageData, Reading
 
 _NAMED = 3
+_BLACKENING = 12  # bits of a scale from which 8-bit values come out below 16 of 255
 # what Pillow's decoders raise for bytes that are not what their header says; our DataError is a ValueError
 _BROKEN = (
     OSError,
@@ -73,7 +74,7 @@ def read(
     chosen = splits.chosen(folder, listing.pictures, split)
     files = chosen.pictures
     texts = captions.read(listing, files)  # before the pictures: what is missing is said at once
-    labels, notes = _labels(folder, chosen, texts, any(table.parent == folder for table in listing.tables))
+    labels, notes = _labels(folder, chosen, texts, listing.tables)
     names = order_of(labels) if labels else ()
     taken = (
         range(len(files))
@@ -99,6 +100,7 @@ def read(
         tuple(texts.captions[k] for k in taken) if texts.captions else None,
         tuple(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in some),
         reading,
+        tuple(digest(path) for path in some),
     )
 
 
@@ -114,7 +116,7 @@ def _totals(
 
 
 def _labels(
-    folder: Path, chosen: splits.Split, texts: captions.Texts, table: bool
+    folder: Path, chosen: splits.Split, texts: captions.Texts, tables: Sequence[Path]
 ) -> tuple[tuple[str, ...] | None, list[str]]:
     """The label of each picture, from a table or from the folders; and what is to be said of it."""
     named = any(chosen.labels)
@@ -124,20 +126,21 @@ def _labels(
             "Move all into sub-folders, or all out of them."
         )
     if texts.labels is None:
-        # images/ beside the table that describes them
-        if named and table and len(set(chosen.labels)) == 1:
+        if named and _described(folder, chosen, tables):
             return None, []
         return (chosen.labels if named else None), []
-    pairs = set(zip(chosen.labels, texts.labels))
-    one_to_one = len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
-    # the folders say in words what the table numbers
-    if named and all(chosen.labels) and one_to_one and len(pairs) > 1:
-        return chosen.labels, []
-    from_folders = len(set(chosen.labels))
-    return texts.labels, [
-        f"labels are those of {texts.labels_from}"
-        + (f", not the {from_folders} folders" if named and from_folders > 1 else "")
-    ]
+    folders = len({label for label in chosen.labels if label})
+    instead = f", not the {f'{folders:,} folders' if folders > 1 else 'folder'}" if folders else ""
+    return texts.labels, [f"labels are those of {texts.labels_from}{instead}"]
+
+
+def _described(folder: Path, chosen: splits.Split, tables: Sequence[Path]) -> bool:
+    """Whether all pictures lie in one folder, beside a table that describes them."""
+    around = set(chosen.pictures[0].parents)
+    return len(set(chosen.labels)) == 1 and any(
+        table.parent in around and chosen.labels[0] not in table.parent.relative_to(folder).parts
+        for table in tables
+    )
 
 
 def _notes(about: dict[str, Any], count: int, background: str) -> list[str]:
@@ -150,6 +153,16 @@ def _notes(about: dict[str, Any], count: int, background: str) -> list[str]:
         what = "all" if about["wide"] == count else f"{about['wide']:,}"
         notes.append(
             f"{what} of 16 or 32 bits a pixel, read as {bits} bits (their largest value is {about['most']:,})"
+        )
+    if narrow := about.get("narrow"):
+        notes.append(
+            f"{narrow:,} of them use{'s' * (narrow == 1)} 8 bits at most and come{'s' * (narrow == 1)} out "
+            "black or nearly so; where that is not meant, save with 8 bits"
+        )
+    if black := about.get("black"):
+        notes.append(
+            f"{black:,} of {about['deep']:,} with 16 bits a channel come{'s' * (black == 1)} out black all "
+            "over, as 8-bit values in 16 bits do; where that is not meant, save with 8 bits"
         )
     return notes
 
@@ -166,7 +179,7 @@ class _Decoded:
     done: Counter[str] = field(default_factory=Counter)
     # of 16 bits a channel, of which Pillow keeps the upper 8
     deep: int = 0
-    deep_most: int = 0
+    black: int = 0  # of `deep`, those of which nothing is left
 
 
 def _decode(
@@ -198,14 +211,17 @@ def _decode(
             f"The images have {len(sizes)} different sizes ({listing}{more}). Bring them to one size first, "
             "or ask for a size and the fit 'crop' or 'resize'."
         )
-    if found.deep and not found.deep_most:
+    if found.deep and found.deep == found.black:
         raise DataError(
             f"{found.deep:,} images of 16 bits a channel are black all over, as 8-bit values in 16 bits are. "
             "Save them with 8 bits."
         )
     about = {"sizes": [(w, h, n) for (h, w), n in found.sizes.most_common()], **found.done}
-    if wide:
-        about |= {"bits": bits, "wide": len(wide), "most": most}
+    if bits is not None:
+        narrow = sum(0 < value < 256 for value in found.wide.values()) if bits >= _BLACKENING else 0
+        about |= {"bits": bits, "wide": len(wide), "most": most, "narrow": narrow}
+    if found.black:
+        about |= {"black": found.black, "deep": found.deep}
     if all(p.ndim == 2 for p in pictures):
         return np.stack(pictures)[..., None], about
     return np.stack([p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures]), about
@@ -229,7 +245,7 @@ def _decode_one(
         found.done.update(_what(made))
         if made.bits == 16 and bits is None:
             found.deep += 1
-            found.deep_most = max(found.deep_most, int(made.array.max(initial=0)))
+            found.black += not made.array.any()
 
 
 def _what(made: Pixels) -> list[str]:

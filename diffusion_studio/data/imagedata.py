@@ -38,7 +38,8 @@ class ImageData:
 
     `captions` holds one or more texts for each picture, or is None; a single text may be given without its
     tuple. `marks` tells each picture from others: its file's name and number of bytes, or a checksum of its
-    pixels as they came.
+    pixels as they came. `digests` are of parts of the files (`files.digest`), None where
+    pictures are no files.
     """
 
     images: np.ndarray
@@ -47,6 +48,7 @@ class ImageData:
     captions: tuple[tuple[str, ...], ...] | None = None
     marks: tuple[str, ...] | None = None
     reading: Reading = Reading()
+    digests: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.captions is None:
@@ -123,7 +125,7 @@ class ImageData:
         """The pictures with these numbers, in this order."""
         some = {
             name: None if (given := getattr(self, name)) is None else tuple(given[k] for k in numbers)
-            for name in ("captions", "marks")
+            for name in ("captions", "marks", "digests")
         }
         return replace(
             self,

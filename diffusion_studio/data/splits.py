@@ -20,6 +20,8 @@ NAMES = {
     "valid": "validation",
     "dev": "validation",
 }
+# a single folder of such a name holds the pictures and says nothing about them
+CONTAINERS = frozenset({"images", "imgs", "pictures", "photos", "data"})
 # what a split is read from, the first that is there
 FALLBACK = {"train": ("train",), "test": ("test", "validation")}
 
@@ -39,17 +41,14 @@ def chosen(root: Path, pictures: Sequence[Path], split: str) -> Split:
     """The pictures of a split of a folder: of ROOT/train/... or ROOT/LABEL/train/..., with one folder around
     or without.
 
-    A folder without splits is taken whole; one folder around all labels is taken off. Raises a `DataError`
-    where split folders lie beside others, or the split is missing.
+    A folder without splits is taken whole; one folder around all labels is taken off. A single folder is no
+    label where its name is one of `CONTAINERS`. Raises a `DataError` where split folders lie beside others,
+    or the split is missing.
     """
     parts = [path.relative_to(root).parts for path in pictures]
     depth = _depth(root, parts)
     if depth is None:
-        # ROOT/all/LABEL/...
-        while all(len(one) > 2 for one in parts) and len({one[0] for one in parts}) == 1:
-            parts = [one[1:] for one in parts]
-        labels = tuple(one[0] if len(one) > 1 else None for one in parts)
-        return Split(tuple(pictures), labels)
+        return Split(tuple(pictures), _labels(parts))
     of = [NAMES[one[depth].casefold()] for one in parts]
     counts = Counter(of)
     name = next((one for one in FALLBACK[split] if one in counts), None)
@@ -67,16 +66,23 @@ def chosen(root: Path, pictures: Sequence[Path], split: str) -> Split:
         )
     # LABEL/train/..., not one folder around train/...
     by_top = depth == 1 and len({one[0] for one in parts}) > 1
-    labels = tuple(parts[k][0] if by_top else _below(parts[k], depth) for k in kept)
+    # of all splits together, so that each has its labels at the same depth
+    labels = [one[0] for one in parts] if by_top else _labels([one[depth + 1 :] for one in parts])
     return Split(
-        tuple(pictures[k] for k in kept), labels, name, {one: counts[one] for one in counts if one != name}
+        tuple(pictures[k] for k in kept),
+        tuple(labels[k] for k in kept),
+        name,
+        {one: counts[one] for one in counts if one != name},
     )
 
 
-def _below(parts: tuple[str, ...], depth: int) -> str | None:
-    """LABEL of .../train/LABEL/..."""
-    below = parts[depth + 1 : -1]
-    return below[0] if below else None
+def _labels(parts: Sequence[tuple[str, ...]]) -> tuple[str | None, ...]:
+    """LABEL of LABEL/..., of AROUND/LABEL/... where one folder is around all; None for pictures in none."""
+    while parts and all(len(one) > 2 for one in parts) and len({one[0] for one in parts}) == 1:
+        parts = [one[1:] for one in parts]
+    labels = tuple(one[0] if len(one) > 1 else None for one in parts)
+    single = next(iter(labels)) if len(set(labels)) == 1 else None
+    return (None,) * len(labels) if single and single.casefold() in CONTAINERS else labels
 
 
 def _depth(root: Path, parts: Sequence[tuple[str, ...]]) -> int | None:

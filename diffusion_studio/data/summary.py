@@ -49,10 +49,15 @@ class DataSummary:
     looked: int | None = None
 
     def __str__(self) -> str:
+        return self.line()
+
+    def line(self, to_grey: str = "--colours grey") -> str:
+        """The line; `to_grey` is how the reader asks for grey pictures."""
         what = "points" if self.size is None else "pictures"
         where = f"{self.name}, split {self.split}" if self.split else self.name
         parts = [
-            f"Read {where}: {self.pictures:,} {what if self.pictures != 1 else what[:-1]}{self._form()}",
+            f"Read {where}: {self.pictures:,} {what if self.pictures != 1 else what[:-1]}"
+            f"{self._form(to_grey)}",
             self._labels(),
             f"{self.captions:,} caption{'s' * (self.captions != 1)}" if self.captions else "no captions",
         ]
@@ -69,7 +74,7 @@ class DataSummary:
             parts.append(f"left out: {self.left_out}" if self.left_out else "nothing left out")
         return "; ".join(parts) + "."
 
-    def _form(self) -> str:
+    def _form(self, to_grey: str) -> str:
         if self.size is None:
             return " in the plane"
         kind = "grey" if self.channels == 1 else "grey saved as RGB" if self.grey_as_rgb else "RGB"
@@ -82,9 +87,7 @@ class DataSummary:
         )
         brought = f", brought to {now} ({self.fit})" if own != [now] else ""
         greyness = (
-            "; a colour model is trained on them, with colours set to grey a grey one"
-            if self.grey_as_rgb
-            else ""
+            f"; a colour model is trained on them, with {to_grey} a grey one" if self.grey_as_rgb else ""
         )
         shades = f"{self.shades} shade{'s' * (self.shades != 1)}{' of each channel' * (self.channels == 3)}"
         return f" of {of}{brought}, {kind}, {shades}{greyness}"

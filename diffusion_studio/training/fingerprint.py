@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ _ALL = ""  # stands for the label of pictures without labels
 class Fingerprint:
     """`labels` has the number of pictures of each label, in the labels' order, and a digest of their files'
     names and sizes (of their pixels, where they are no files); `captions` a digest of all texts, "" for none.
+    `contents` has a digest of each label's files by parts of their bytes (`data.files.digest`); it is empty
+    where they are no files, and of runs by earlier versions, which are compared by names and sizes alone.
 
-    Files are told apart by name and size and not by their pixels, which decoders round in ways of their own.
+    Files are not told apart by their pixels, which decoders round in ways of their own.
     """
 
     channels: int
     labels: Mapping[str, tuple[int, str]]
     captions: str = ""
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2)
@@ -39,7 +42,8 @@ class Fingerprint:
             labels = {
                 str(name): (int(count), str(digest)) for name, (count, digest) in given["labels"].items()
             }
-            return cls(int(given["channels"]), labels, str(given["captions"]))
+            contents = {str(name): str(digest) for name, digest in given.get("contents", {}).items()}
+            return cls(int(given["channels"]), labels, str(given["captions"]), contents)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CheckpointError(
                 f"{path} is damaged ({error}), so the run's data cannot be compared with what is read now. "
@@ -64,7 +68,7 @@ class Fingerprint:
             of = f" of {name!r}" if name else ""
             if kept[name][0] != found[name][0]:
                 told.append(f"{what}{of}: {kept[name][0]:,} -> {found[name][0]:,}")
-            elif kept[name][1] != found[name][1]:
+            elif kept[name][1] != found[name][1] or self._other_contents(name, now):
                 told.append(f"other {what}{of} ({kept[name][0]:,}, as before)")
         if not told and [*kept] != [*found]:
             told.append(f"order of labels: {', '.join(kept)} -> {', '.join(found)}")
@@ -80,16 +84,22 @@ class Fingerprint:
             told.append(f"channels: {self.channels} -> {now.channels}")
         return told
 
+    def _other_contents(self, name: str, now: Fingerprint) -> bool:
+        before, after = self.contents.get(name), now.contents.get(name)
+        return before is not None and after is not None and before != after
+
 
 def fingerprint(data: ImageData | PointData) -> Fingerprint:
     """Of the data as training takes it."""
     if isinstance(data, PointData):
         return Fingerprint(2, _by_label(data.labels, data.names, ("",) * len(data.points)))
     captions = _digest(repr(texts) for texts in data.captions) if data.captions else ""
+    contents = _by_label(data.labels, data.names, data.digests) if data.digests else {}
     return Fingerprint(
         data.images.shape[-1],
         _by_label(data.labels, data.names, data.marks or ("",) * len(data.images)),
         captions,
+        {name: made for name, (_, made) in contents.items()},
     )
 
 

@@ -127,8 +127,8 @@ def _as_begun(folder: RunFolder, kind: str, data: Any) -> Any:
 def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
     """Save what a resumed run's configuration changed; what the model file holds takes effect at once."""
     wanted = trainer.config
-    if trainer.folder.data() is None:  # a run by an earlier version
-        trainer.folder.save_data(fingerprint(trainer.data))
+    if trainer.folder.data() != (now := fingerprint(trainer.data)):  # a run by an earlier version
+        trainer.folder.save_data(now)
     if kept != wanted:
         trainer.folder.save_config(wanted)
     if replace(kept, images=wanted.images) != wanted and trainer.progress.step:

@@ -24,9 +24,9 @@ _CAPTION = 200  # letters of a caption that are sent to the page
 def view(read: DataSummary, data: ImageData, archive: str = "") -> str:
     """The line and the thumbnails; `archive` says what was left out of a zip that was dropped."""
     figures = "".join(_figure(data, int(k)) for k in chosen(data))
+    line = escape(read.line("Colours set to grey"))
     return (
-        "<div "
-        f'class="data-view"><p>{escape(str(read))}</p>{f"<p>{escape(archive)}</p>" if archive else ""}'
+        f'<div class="data-view"><p>{line}</p>{f"<p>{escape(archive)}</p>" if archive else ""}'
         f'<div class="thumbnails">{figures}</div></div>'
     )
 

@@ -4,7 +4,9 @@ public report's kind of fault; the right values follow from how the folder is ma
 from __future__ import annotations
 
 import os
+import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -86,6 +88,33 @@ def test_one_table_above_the_splits(folder):
     root = folder("train/0.png", "test/1.png")
     (root / "metadata.csv").write_text("file_name,text\ntrain/0.png,zero\ntest/1.png,one\n")
     assert data.load(root).captions == (("zero",),) and data.load(root, "test").captions == (("one",),)
+
+
+@pytest.mark.parametrize("name", ["images", "Imgs", "pictures", "PHOTOS", "data"])
+@pytest.mark.parametrize("around", ["", "train/"])
+def test_a_single_folder_of_pictures_is_no_label(folder, name, around):
+    root = folder(f"{around}{name}/0.png", f"{around}{name}/1.png")
+    for k in (0, 1):
+        (root / around / name / f"{k}.txt").write_text("x")
+    found = data.load(root)
+    assert found.labels is None and found.captions == (("x",), ("x",))
+
+
+def test_other_single_folders_and_those_beside_others_are_labels(folder):
+    assert data.load(folder("train/cat/0.png", "test/cat/1.png")).names == ("cat",)
+    assert data.load(folder("train/images/2.png")).names == ("cat", "images")
+
+
+def test_a_folder_around_the_labels_of_a_split_is_taken_off(folder):
+    root = folder("train/images/cat/0.png", "train/images/dog/1.png", "test/images/cat/2.png")
+    assert data.load(root).names == ("cat", "dog") and data.load(root, "test").names == ("cat",)
+
+
+def test_a_table_in_a_split_describes_the_folder_beside_it(folder):
+    root = folder("train/faces/0.png", "test/faces/1.png")
+    (root / "train" / "metadata.csv").write_text("file_name,text\nfaces/0.png,x\n")
+    assert data.load(root).labels is None and data.load(root).captions == (("x",),)
+    assert data.load(root, "test").names == ("faces",)
 
 
 def test_the_word_train_among_labels_is_a_label(folder):
@@ -189,6 +218,32 @@ def test_links_in_circles_end_and_are_counted(folder, tmp_path, links):
     assert left.counts["links in a circle"] >= 3 and left.counts["links to nothing, or no files"] >= 2
 
 
+def test_what_is_left_out_is_counted_in_the_right_number(folder, tmp_path, links):
+    root = folder("a/0.png", "b/1.png", "lost+found/2.png")
+    (root / "a" / "up").symlink_to(root)
+    (root / "b" / "gone.png").symlink_to(root / "nothing.png")
+    found = data.load(root)
+    assert found.names == ("a", "b")
+    assert str(summary(found, "set")).endswith(
+        "left out: 1 link in a circle (a/up), 1 link to nothing, or no file (b/gone.png), "
+        "1 hidden or system file (lost+found)."
+    )
+    (root / "b" / "down").symlink_to(root)
+    assert "2 links in a circle (b/down, a/up)" in str(listed(root).left_out)
+
+
+def test_empty_folders_are_counted_in_folders_and_in_zips(folder, tmp_path):
+    root = folder("a/0.png", "b/1.png")
+    (root / "c").mkdir()
+    (root / "d" / "deep").mkdir(parents=True)
+    assert "left out: 2 empty folders (d/deep, c)." in str(summary(data.load(root), "set"))
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as out:
+        for path in root.rglob("*"):
+            out.write(path, path.relative_to(root).as_posix())
+    unpacked = unpack(tmp_path / "set.zip", tmp_path / "out", 10**8)
+    assert unpacked.left_out.counts == {"empty folders": 2}
+
+
 # --- kinds of files
 
 
@@ -239,6 +294,34 @@ def test_wide_pictures_are_scaled_by_what_is_there(tmp_path, dtype, suffix, bits
     assert f"read as {bits} bits (their largest value is {int(bright.max()):,})" in str(summary(found, "set"))
 
 
+def test_8_bit_values_among_16_bit_ones_are_counted(tmp_path):
+    """255 of 65,535 is 0 of 255."""
+    narrow = np.arange(16, dtype=np.uint16).reshape(4, 4) * 17
+    save_wide(tmp_path / "set", [narrow, narrow, narrow * 257, narrow * 0])
+    found = data.load(tmp_path / "set")
+    assert found.images[:2].max() == 0 and found.images[2].max() == 255
+    assert "2 of them use 8 bits at most and come out black or nearly so" in str(summary(found, "set"))
+    (tmp_path / "set" / "2.tif").unlink()  # then all of them are read as 8 bits
+    assert "8 bits at most" not in str(summary(data.load(tmp_path / "set"), "set"))
+
+
+def test_black_pictures_of_16_bits_a_channel_are_counted(tmp_path):
+    def png(name, most):
+        rows = b"".join(b"\0" + struct.pack(">6H", *[most] * 6) for _ in range(2))
+        parts = [
+            (b"IHDR", struct.pack(">2I5B", 2, 2, 16, 2, 0, 0, 0)),
+            (b"IDAT", zlib.compress(rows)),
+            (b"IEND", b""),
+        ]
+        packed = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts)
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
+
+    png("0.png", 200), png("1.png", 51400)
+    found = data.load(tmp_path)
+    assert found.images.max(axis=(1, 2, 3)).tolist() == [0, 200]
+    assert "1 of 2 with 16 bits a channel comes out black all over" in str(summary(found, "set"))
+
+
 def test_a_pgm_of_few_bits_is_scaled_by_its_own_largest_value(tmp_path):
     """Netpbm's header says what is white: 1023 here."""
     (tmp_path / "0.pgm").write_bytes(b"P5 2 1 1023\n" + np.array([0, 1023], ">u2").tobytes())
@@ -264,7 +347,7 @@ def test_grey_saved_as_rgb_is_told_and_can_be_read_as_grey(tmp_path, kind):
         told.channels == 3
         and told.grey_as_rgb
         and "grey saved as RGB" in str(told)
-        and "colours set to grey" in str(told)
+        and "with --colours grey a grey one" in str(told)
     )
     found = data.load(tmp_path / "set", colours="grey")
     assert found.images.shape == (3, 8, 8, 1) and not summary(found, "set").grey_as_rgb
@@ -372,21 +455,38 @@ def test_labels_and_captions_in_one_table_of_json(folder):
     assert found.names == ("3", "11") and found.captions == (("x",), ("y",))
 
 
+@pytest.mark.parametrize("relative", [False, True])
+def test_rows_of_files_outside_the_folder_are_counted(folder, tmp_path, monkeypatch, relative):
+    root = folder("a/0.png", "a/1.png", "../other/2.png")
+    (root / "metadata.csv").write_text(
+        f"file_name,text\n./a/../a/0.png,x\n{root / 'a' / '1.png'},y\n../other/2.png,z\n"
+    )
+    monkeypatch.chdir(root)
+    found = data.load("." if relative else root)
+    assert found.captions == (("x",), ("y",))
+    assert "1 row of metadata.csv names a file outside the folder, not read: ../other/2.png" in str(
+        summary(found, "set")
+    )
+
+
 def test_a_folder_beside_the_table_that_describes_it_is_no_label(folder):
     root = folder("images/0.png", "images/1.png")
     (root / "captions.csv").write_text("file_name,text\nimages/0.png,x\nimages/1.png,y\n")
     assert data.load(root).labels is None and data.load(root).captions == (("x",), ("y",))
 
 
-def test_numbers_in_a_table_that_mean_the_folders_keep_the_folders_names(folder):
+@pytest.mark.parametrize(
+    "given, names, labels",
+    [("qww", ("q", "w"), [0, 1, 1]), ("100", ("0", "1"), [1, 0, 0]), ("ppq", ("p", "q"), [0, 0, 1])],
+    ids=["one label a folder", "numbers", "across folders"],
+)
+def test_labels_of_a_table_win_over_folders_and_the_line_says_so(folder, given, names, labels):
     root = folder("cat/0.png", "dog/1.png", "dog/2.png")
-    (root / "metadata.csv").write_text("file_name,label\ncat/0.png,1\ndog/1.png,0\ndog/2.png,0\n")
-    assert data.load(root).names == ("cat", "dog") and data.load(root).labels.tolist() == [0, 1, 1]
-    (root / "metadata.csv").write_text("file_name,label\ncat/0.png,p\ndog/1.png,p\ndog/2.png,q\n")
+    rows = zip(("cat/0.png", "dog/1.png", "dog/2.png"), given)
+    (root / "metadata.csv").write_text("file_name,label\n" + "".join(f"{a},{b}\n" for a, b in rows))
     found = data.load(root)
-    assert found.names == ("p", "q") and "labels are those of metadata.csv, not the 2 folders" in str(
-        summary(found, "set")
-    )
+    assert found.names == names and found.labels.tolist() == labels
+    assert "labels are those of metadata.csv, not the 2 folders" in str(summary(found, "set"))
 
 
 @pytest.mark.parametrize(

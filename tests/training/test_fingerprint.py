@@ -10,6 +10,7 @@ from PIL import Image
 
 import diffusion_studio as ds
 from diffusion_studio.cli import main
+from diffusion_studio.data.files import digest
 from diffusion_studio.errors import CheckpointError, DataError
 from diffusion_studio.training.fingerprint import Fingerprint
 from diffusion_studio.training.run import RunFolder
@@ -104,6 +105,39 @@ def test_a_run_by_an_earlier_version_is_held_to_its_model_s_labels(begun, classe
     assert [*RunFolder(run).data().labels] == ["a", "b", "c"]
 
 
+def test_labels_whose_files_are_of_equal_names_and_sizes_do_not_change_places(config, finish, tmp_path):
+    """Both folders hold 0.bmp of one size; an older data.json knows no more than that."""
+    root = tmp_path / "classes"
+    for k, name in enumerate(("a", "b")):
+        (root / name).mkdir(parents=True)
+        Image.fromarray(np.full((8, 8), k, np.uint8)).save(root / name / "0.bmp")
+    given, run = config(data=str(root)), tmp_path / "run"
+    finish(given, run)
+    kept = json.loads((run / "data.json").read_text())
+    swap = (("a", "x"), ("b", "a"), ("x", "b"))
+    rename(root, *swap)
+    with pytest.raises(DataError, match=r"other pictures of 'a' \(1, as before\); other pictures of 'b'"):
+        finish(given, run, resume=True)
+    rename(root, *swap)
+    older = {name: value for name, value in kept.items() if name != "contents"}
+    (run / "data.json").write_text(json.dumps(older))
+    finish(given, run, resume=True)
+    assert json.loads((run / "data.json").read_text()) == kept  # from now on by contents too
+    (run / "data.json").write_text(json.dumps(older))
+    rename(root, ("b/0.bmp", "b/1.bmp"))
+    with pytest.raises(DataError, match=r"begun with: other pictures of 'b' \(1, as before\)"):
+        finish(given, run, resume=True)
+
+
+@pytest.mark.parametrize("at", [0, 5_000, 20_000, -1])
+def test_a_digest_reads_the_ends_and_the_middle_of_a_large_file(tmp_path, at):
+    bits = bytearray(40_000)
+    (tmp_path / "a").write_bytes(bits)
+    bits[at] = 1
+    (tmp_path / "b").write_bytes(bits)
+    assert (digest(tmp_path / "a") == digest(tmp_path / "b")) == (at == 5_000)
+
+
 def test_a_damaged_file_says_what_to_do(begun, finish):
     given, run = begun
     (run / "data.json").write_text('{"labels": [1]}')
@@ -131,7 +165,7 @@ def test_arrays_and_points_have_marks_too(config, finish, tmp_path, pictures):
 
 
 def test_a_fingerprint_survives_json(tmp_path):
-    given = Fingerprint(3, {"ü": (2, "ab"), "1": (1, "cd")}, "ef")
+    given = Fingerprint(3, {"ü": (2, "ab"), "1": (1, "cd")}, "ef", {"1": "gh"})
     assert Fingerprint.from_json(given.to_json(), tmp_path) == given and not given.differences(given)
 
 
@@ -187,7 +221,7 @@ def test_grey_saved_as_rgb_trains_a_grey_model_by_the_flag(tmp_path, config, fin
     assert [one.grey_as_rgb for one in told] == [
         True,
         False,
-    ] and "with colours set to grey a grey one" in str(told[0])
+    ] and "with --colours grey a grey one" in str(told[0])
     assert (
         ds.load(tmp_path / "colour", "cpu").spec.channels == 3
         and ds.load(tmp_path / "grey", "cpu").spec.channels == 1

@@ -116,6 +116,7 @@ def test_before_training_the_tab_says_what_was_read_and_shows_some(tab, pictures
     pictures(made)
     shown = looked(made, data="my-zip")
     assert "Read my-zip: 2 pictures of 8x8, brought to 32x32 (crop), grey saved as RGB, 1 shade" in shown
+    assert "with Colours set to grey a grey one" in shown and "--colours" not in shown
     assert shown.count("<img") == 2 and "<b>a</b>" in shown and "<b>b</b>" in shown
     assert "brought to 16x16 (resize), grey, 1 shade" in looked(
         made, data="my-zip", colours="grey", size=16, fit="resize"

@@ -54,6 +54,7 @@ def test_the_report_says_every_setting_and_its_source(kept, tmp_path, capsys, la
         assert json.loads(capsys.readouterr().out)["spec"] == given["spec"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout, name", ONE_EACH)
 def test_mutated_headers_are_errors_of_ours_or_load(kept, tmp_path, layout, name):
     """No hang, no crash, no other error, whatever the header says."""

@@ -281,6 +281,7 @@ def _child(settings: dict, out: str, resume: bool) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and kills")
 def test_killed_at_random_moments_and_resumed_it_is_the_uninterrupted_run(
     config, finish, tmp_path, monkeypatch

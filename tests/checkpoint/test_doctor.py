@@ -415,6 +415,7 @@ STRANGE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layout, file",
     [

@@ -58,6 +58,7 @@ def same(one, other) -> None:
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
 def test_every_kind_of_run_resumes_bit_for_bit(config, finish, tmp_path, changes):
     given = config(**changes)

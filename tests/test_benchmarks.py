@@ -136,6 +136,7 @@ def test_palette_figures_of_known_shades(sprites):
     assert np.isnan(sprites.palette_figures(np.zeros_like(real), known)["distance"])
 
 
+@pytest.mark.slow
 def test_a_judge_reads_parts_and_not_noise(script):
     """Squares whose place is the body and whose colour is the armour: learned in a few passes, lost where
     they change.
@@ -260,6 +261,7 @@ def test_names_that_are_farther_than_the_one_wanted(script):
     assert quality.farther_names(made[:1], seen, names, ["b"], every[:1])[0] == 1
 
 
+@pytest.mark.slow
 def test_styles_are_told_by_a_judge_that_has_not_seen_them(script):
     from diffusion_studio.data import ImageData
 
@@ -293,6 +295,7 @@ def test_descriptions_are_held_out_and_of_known_names(script, tmp_path):
     assert len(lines) == len({line.split(",")[0] for line in lines}) == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind, count", [("pixels", 900), ("features", 144)])
 def test_a_judge_sees_labels_that_are_easy_to_see(script, tmp_path, kind, count):
     import argparse
@@ -465,6 +468,7 @@ def lettered(script, tmp_path):
     return tmp_path / "letters.npz"
 
 
+@pytest.mark.slow
 def test_letters_are_measured_from_start_to_end(
     script, lettered, write_checkpoint, tmp_path, monkeypatch, capsys
 ):

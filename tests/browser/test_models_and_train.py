@@ -92,6 +92,7 @@ def test_a_bundled_model_is_taken_from_its_card(desktop):
     assert chosen_model(desktop) == "fashion-mnist"
 
 
+@pytest.mark.slow
 def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
     name = f"shapes-{request.node.callspec.id}"
     draw, archive = np.random.default_rng(0), tmp_path / f"{name}.zip"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 PLAYER = "document.querySelector('#points-player .player').dataset"
 
 
@@ -44,6 +46,7 @@ def test_a_model_of_points_plays_in_generate(desktop):
     assert colours(desktop, "#player [data-half=x] canvas") != plain
 
 
+@pytest.mark.slow
 def test_a_drawing_is_dissolved_learned_and_made_again(page):
     page.click("button[role=tab]:has-text('Points')")
     page.wait_for_selector("#points-player .player")

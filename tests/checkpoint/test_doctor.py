@@ -375,6 +375,7 @@ def test_generate_with_a_path_and_flags(saved, tmp_path):
 # -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout, name", LAYOUTS)
 def test_mutated_headers_are_errors_of_ours_or_load(saved, layout, name):
     """No hang, no crash, no other error, whatever the header says."""
@@ -414,6 +415,7 @@ STRANGE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layout, file",
     [

@@ -54,6 +54,7 @@ def test_the_report_says_every_setting_and_its_source(kept, tmp_path, capsys, la
         assert json.loads(capsys.readouterr().out)["spec"] == given["spec"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout, name", ONE_EACH)
 def test_mutated_headers_are_errors_of_ours_or_load(kept, tmp_path, layout, name):
     """No hang, no crash, no other error, whatever the header says."""
@@ -71,6 +72,7 @@ def test_mutated_headers_are_errors_of_ours_or_load(kept, tmp_path, layout, name
     assert outcomes == {"inspected", "refused"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout, name", ONE_EACH)
 def test_tensors_of_other_shapes_are_errors_of_ours_or_load(kept, tmp_path, layout, name):
     """Each tensor in turn without sides, with one, with a side of 0, and left out."""
@@ -93,6 +95,7 @@ def test_tensors_of_other_shapes_are_errors_of_ours_or_load(kept, tmp_path, layo
                 assert len(str(error)) < 8000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout, name", ONE_EACH)
 def test_strange_settings_are_errors_of_ours_or_load(kept, tmp_path, layout, name):
     folder = kept(layout, name).folder(tmp_path)

@@ -249,6 +249,7 @@ def test_a_signal_while_the_file_is_written_lets_it_be_finished(tmp_path, short)
         assert [one.name for one in folder.iterdir()] == ["x.gif"] * whole
 
 
+@pytest.mark.slow
 @posix
 def test_a_training_that_is_ended_saves_and_goes_on(tmp_path):
     out = tmp_path / "run"

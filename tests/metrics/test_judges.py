@@ -16,6 +16,7 @@ from diffusion_studio.metrics.pictures import default_recipe
 from diffusion_studio.runs import generate
 
 
+@pytest.mark.slow
 def test_the_classifier_learns_is_kept_and_leaves_the_random_state(pictures_file, tmp_path):
     train, test = (data.load(pictures_file, split).padded(8) for split in ("train", "test"))
     torch.manual_seed(5)

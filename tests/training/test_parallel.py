@@ -32,6 +32,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
 def test_two_processes_give_the_losses_of_one(config, finish, together, tmp_path, changes):
@@ -50,6 +51,7 @@ def test_two_processes_give_the_losses_of_one(config, finish, together, tmp_path
     assert ds.load(tmp_path / "two", "cpu").spec.provenance["hardware"].endswith(", 2 processes")
 
 
+@pytest.mark.slow
 @linux
 def test_asked_to_stop_by_one_process_all_stop_at_the_same_step_and_resume(
     config, finish, together, tmp_path
@@ -98,6 +100,7 @@ def test_devices_of_processes(monkeypatch):
         parallel.join(torch.device("mps"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     "DIFFUSION_STUDIO_SLOW" not in os.environ, reason="starts torchrun; set DIFFUSION_STUDIO_SLOW"
 )

@@ -29,6 +29,7 @@ from diffusion_studio.training.trainer import Trainer
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 def test_it_overfits_one_picture_to_near_zero(config, finish, pictures, tmp_path):
     """One black and white picture: the loss of knowing it, against that of the untrained network, which
     answers zero.
@@ -52,6 +53,7 @@ PROCESSES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective, process", [*(("simple", name) for name in PROCESSES), ("hybrid", "eps")])
 def test_one_batch_and_its_noise_are_learned_by_heart(objective, process):
     """The same pictures, noise levels and noise again and again: the squared error goes to zero, whatever
@@ -188,6 +190,7 @@ def test_the_classifier_sees_every_position_and_the_time(changes):
         network(torch.zeros(1, 1, 4, 4).double(), torch.tensor([3]))
 
 
+@pytest.mark.slow
 def test_a_classifier_is_trained_by_the_same_command_and_learns(config, finish, pictures, tmp_path):
     """Dark against bright pictures, told apart also under noise."""
     shade = np.arange(12) % 2 * 255

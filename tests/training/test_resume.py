@@ -58,6 +58,7 @@ def same(one, other) -> None:
     assert [name for name in a if not torch.equal(a[name], b[name])] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
 def test_every_kind_of_run_resumes_bit_for_bit(config, finish, tmp_path, changes):
     given = config(**changes)
@@ -281,6 +282,7 @@ def _child(settings: dict, out: str, resume: bool) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and kills")
 def test_killed_at_random_moments_and_resumed_it_is_the_uninterrupted_run(
     config, finish, tmp_path, monkeypatch

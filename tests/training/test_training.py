@@ -31,6 +31,7 @@ def finish(config, out, **options) -> list[ds.TrainStep]:
 # --- the loop
 
 
+@pytest.mark.slow
 def test_it_overfits_one_batch(config, pictures):
     np.savez(pictures, images=np.random.default_rng(1).integers(0, 256, (2, 8, 8), np.uint8))
     steps = finish(

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from ...errors import OptionError
+from ..page_script import page_script
 
 MAX_BYTES = 2 << 20
 _START = "data:image/png;base64,"
@@ -22,7 +23,7 @@ def pad(**kwargs: Any) -> gr.HTML:
         None,
         html_template=(here / "pad.html").read_text("utf-8"),
         css_template=(here / "pad.css").read_text("utf-8"),
-        js_on_load=(here / "pad.js").read_text("utf-8"),
+        js_on_load=page_script(here, ("pad.js",)),
         apply_default_css=False,
         **kwargs,
     )

@@ -41,14 +41,8 @@ const at = (event) => {
   return [(event.clientX - box.left) / box.width * sheet.width, (event.clientY - box.top) / box.height * sheet.height];
 };
 
-const dab = ([x, y], on) => {                          // every pixel whose middle is under the brush, and the one it is on
-  const radius = Number(brush.value) / 2 * sheet.width / 32, { width, height } = sheet;
-  for (let row = Math.max(0, Math.floor(y - radius)); row <= Math.min(height - 1, y + radius); row++) {
-    for (let column = Math.max(0, Math.floor(x - radius)); column <= Math.min(width - 1, x + radius); column++) {
-      const under = Math.hypot(column + 0.5 - x, row + 0.5 - y) <= radius;
-      if (under || (Math.floor(x) === column && Math.floor(y) === row)) mask[row * width + column] = on;
-    }
-  }
+const dab = (to, on) => {
+  for (const pixel of pixelsUnder(to, Number(brush.value) / 2 * sheet.width / 32, sheet)) mask[pixel] = on;
 };
 
 const stroke = (event) => {

@@ -16,6 +16,7 @@ import numpy as np
 
 from ...errors import OptionError
 from ...imaging.picture import Picture
+from ..page_script import page_script
 
 
 def painter(**kwargs: Any) -> gr.HTML:
@@ -25,7 +26,7 @@ def painter(**kwargs: Any) -> gr.HTML:
         None,
         html_template=(here / "painter.html").read_text("utf-8"),
         css_template=(here / "painter.css").read_text("utf-8"),
-        js_on_load=(here / "painter.js").read_text("utf-8"),
+        js_on_load=page_script(here, ("brush.mjs", "painter.js")),
         apply_default_css=False,
         **kwargs,
     )

@@ -5,26 +5,6 @@ const makeCompare = (find, paintOn) => {
   const clouds = makeClouds(() => kept.frames, () => kept.tick);
   const screens = find('.kept'), about = find('.about');
 
-  const distance = (one, other) => {                   // of two states, by noise level: null is a clean picture
-    if (one.logSnr === null || other.logSnr === null) return one.logSnr === other.logSnr ? 0 : 1e12;
-    return Math.abs(one.logSnr - other.logSnr);
-  };
-
-  const match = (place, meta, tick) => {               // the kept run's place that goes with a place of the shown run
-    const loaded = kept.frames.map((_, k) => k).filter((k) => kept.frames[k]), share = place / Math.max(tick.kept, 1);
-    if (place === 0 || !meta[place]) return loaded[0];
-    const apart = (k) => distance(kept.meta[k], meta[place]) + 1e-9 * Math.abs(k / kept.tick.kept - share);
-    return loaded.reduce((best, k) => (apart(k) < apart(best) ? k : best), loaded[0]);
-  };
-
-  const differences = (tick) => {                      // settings of the kept run that the shown one has otherwise
-    const mine = kept.tick.about ?? {}, other = tick.about ?? {};
-    const names = [...new Set([...Object.keys(mine), ...Object.keys(other)])].filter((name) => mine[name] !== other[name]);
-    const said = (value) => (value === undefined || value === null ? 'none' : `${value}`);
-    const told = names.filter((name) => !names.some((group) => name.startsWith(`${group} `)));       // another sampler: not its options
-    return told.map((name) => `${name} ${said(mine[name])} (above: ${said(other[name])})`);
-  };
-
   const keep = (run) => {                              // or null: put it away
     kept = run;
     screens.hidden = about.hidden = !kept;
@@ -32,7 +12,7 @@ const makeCompare = (find, paintOn) => {
   };
 
   const explain = (tick) => {
-    const listed = differences(tick);
+    const listed = settingsDifferences(kept.tick.about ?? {}, tick.about ?? {});
     const same = tick.run === kept.tick.run;
     about.textContent = same ? 'Kept for comparison. Change something and press Generate: the next run stands above, this one below.'
       : listed.length ? `below, the kept run: ${listed.join(' · ')}` : 'below, the kept run: the same settings';
@@ -40,7 +20,8 @@ const makeCompare = (find, paintOn) => {
 
   const draw = async (place, meta, tick, zoom, shows, still) => {      // beside a state of the shown run; `still()` false: too late
     if (!kept) return;
-    const own = kept, at = match(place, meta, tick), number = zoom === null || zoom < own.tick.count ? zoom : null;
+    const own = kept, at = matchByNoise(place, { meta, kept: tick.kept, last: tick.last }, { ...own, kept: own.tick.kept });
+    const number = zoom === null || zoom < own.tick.count ? zoom : null;
     if (at === undefined) return;
     const bitmap = own.tick.points ? null : await createImageBitmap(own.frames[at]);
     if (own === kept && still()) {

@@ -1,6 +1,7 @@
 // The player's page half. value = {run, kept, last, index, total, done, calls, stopped, count, columns, tile, film}: a tick, never pixels.
-// Before this file come points.js, which draws clouds of points (tile is null, points says how many a cloud has), compare.js,
-// which keeps a run below the next one, film.js, which turns over the pictures of a run, and noise.js.
+// Before this file come logic.mjs, which computes what needs no page, points.js, which draws clouds of points (tile is null,
+// points says how many a cloud has), compare.js, which keeps a run below the next one, film.js, which turns over the pictures
+// of a run, and noise.js.
 // A place is a frame's number among the kept ones: up to `kept` now, up to `last` when the run is finished.
 // Frames are pulled (newest first, then the gaps), kept as encoded blobs, and painted by one loop where the latest wins.
 const $ = (name) => element.querySelector(name);
@@ -11,7 +12,7 @@ let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blo
 let want = 0, shown = -1, follow = true, zoom = null, timer = null;
 let pulling = false, painting = false, batch = 2, ended = false, stripCall = 0;
 const clouds = makeClouds(() => frames, () => tick);
-const compare = makeCompare($, (canvas, bitmap, half, number, of) => draw(canvas, bitmap, tile(half, number, of)));
+const compare = makeCompare($, (canvas, bitmap, half, number, of) => draw(canvas, bitmap, tileBox(of, half, number)));
 const film = makeFilm($('.film'), () => ({ count: tick.count, at: zoom }), () => 1000 / Number($('.speed').value),
   (number) => { setZoom(number); repaint(); });
 const unhurried = () => { if ($('.speed').value === '20') $('.speed').value = '10'; };       // a film has fewer pictures than a run states
@@ -50,14 +51,8 @@ const begin = (v) => {
 };
 
 // ---- frames ------------------------------------------------------------------------------------------------------
-const missing = (count) => {                           // what is looked at, then the newest, then the oldest gaps
-  const asked = [];
-  const ask = (place) => { if (place >= 0 && place <= tick.kept && !frames[place] && !asked.includes(place)) asked.push(place); };
-  if (tick.points) ask(0);                             // colours come from the first
-  ask(want); ask(tick.kept);
-  for (let place = 0; place <= tick.kept && asked.length < count; place++) ask(place);
-  return asked.slice(0, count);
-};
+const missing = (count) =>                             // what is looked at, then the newest, then the oldest gaps
+  missingPlaces(frames, tick.kept, [...(tick.points ? [0] : []), want, tick.kept], count);      // points: colours come from the first
 
 const pull = async () => {                             // never two requests in flight
   if (pulling || !tick) return;
@@ -74,8 +69,7 @@ const pull = async () => {                             // never two requests in 
         frames[place] = tick.points ? new Int16Array(bytes.buffer) : new Blob([bytes], { type: 'image/webp' });
         meta[place] = { index, t, logSnr, calls, part };
       }
-      const spent = performance.now() - began;
-      batch = Math.max(1, Math.min(ended ? 48 : 8, Math.round(got.length * (ended ? 2 : 1) * PULL_MS / Math.max(spent, 1))));
+      batch = nextBatch(got.length, performance.now() - began, PULL_MS, ended);
       root.dataset.loaded = frames.filter(Boolean).length;
       paint(); thumbnails();
     }
@@ -95,13 +89,6 @@ const nextFrame = () => new Promise((resolve) => {     // no animation frames in
   requestAnimationFrame(() => { clearTimeout(late); resolve(); });
 });
 
-const tile = (half, number, of = tick) => {            // [left, top, width, height] in the stacked picture
-  const [h, w] = of.tile, rows = Math.ceil(of.count / of.columns);
-  const top = half === 'x0' ? rows * h : 0;
-  if (number === null) return [0, top, of.columns * w, rows * h];
-  return [number % of.columns * w, top + Math.floor(number / of.columns) * h, w, h];
-};
-
 const draw = (canvas, bitmap, [left, top, width, height]) => {
   if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
   canvas.getContext('2d').drawImage(bitmap, left, top, width, height, 0, 0, width, height);
@@ -110,19 +97,11 @@ const draw = (canvas, bitmap, [left, top, width, height]) => {
 const opened = async (place) => (tick.points ? { close() {} } : createImageBitmap(frames[place]));
 
 const wide = (canvas) => Math.round((canvas.clientWidth || 480) * Math.min(devicePixelRatio || 1, 3));
-const nearest = (place) => {                           // the loaded frame that stands in while a scrubbed one travels
-  if (frames[place]) return place;
-  for (let d = 1; d <= tick.kept; d++) {
-    if (frames[place - d]) return place - d;
-    if (frames[place + d]) return place + d;
-  }
-  return -1;
-};
 
 const paint = async () => {                            // at most one decode in flight, the latest wish wins
   if (painting || !tick) return;
   painting = true;
-  const wish = () => nearest(want);
+  const wish = () => nearestLoaded(frames, want, tick.kept);      // stands in while a scrubbed one travels
   try {
     while (wish() >= 0 && wish() !== shown) {
       const mine = run, place = wish();
@@ -130,7 +109,7 @@ const paint = async () => {                            // at most one decode in 
       if (mine === run) {
         for (const half of ['x', 'x0']) {
           const canvas = $(`[data-half="${half}"] canvas`);
-          if (!tick.points) draw(canvas, bitmap, tile(half, zoom));
+          if (!tick.points) draw(canvas, bitmap, tileBox(tick, half, zoom));
           else clouds.draw(canvas, place, half, zoom, wide(canvas), shows());
         }
         shown = place;
@@ -167,7 +146,7 @@ const thumbnails = async () => {                       // the strip: evenly spac
   while (strip.children.length > cells) strip.lastChild.remove();
   const mine = run, call = ++stripCall, view = screens.dataset.view;
   for (let k = 0; k < cells && call === stripCall; k++) {        // a later call may have taken cells away while this one decoded
-    const place = cells > 1 ? Math.round(k * whole / (cells - 1)) : 0, button = strip.children[k], canvas = button.firstChild;
+    const place = stripPlace(k, cells, whole), button = strip.children[k], canvas = button.firstChild;
     const looks = `${place}`, style = `${view} ${zoom} ${mine}`;
     if (!frames[place] || (canvas.dataset.place === looks && canvas.dataset.style === style)) continue;
     canvas.dataset.place = looks; canvas.dataset.style = style;
@@ -179,7 +158,7 @@ const thumbnails = async () => {                       // the strip: evenly spac
       const [h, w] = tick.tile;
       canvas.width = w; canvas.height = h * halves.length;
       halves.forEach((half, row) => {
-        const [left, top] = tile(half, zoom ?? 0);
+        const [left, top] = tileBox(tick, half, zoom ?? 0);
         canvas.getContext('2d').drawImage(bitmap, left, top, w, h, 0, row * h, w, h);
       });
     }
@@ -195,9 +174,8 @@ const readout = () => {
   scrub.value = want;
   root.dataset.shown = shown; root.dataset.ended = ended;
   $('.step').textContent = `step ${at ? at.index : tick.index} of ${tick.total}`;
-  $('.calls').textContent = `${(at ?? tick).calls} network call${(at ?? tick).calls === 1 ? '' : 's'}`;
-  if (at) $('.level').textContent = at.logSnr === null ? (tick.points ? 'clean points' : 'clean picture') :
-    `t = ${Number.isInteger(at.t) ? at.t : +at.t.toPrecision(4)} · ${at.logSnr <= -1e9 ? 'pure noise' : `log-SNR ${at.logSnr.toFixed(2)}`}`;
+  $('.calls').textContent = callsText((at ?? tick).calls);
+  if (at) $('.level').textContent = levelText(at, !!tick.points);
   $('.part').textContent = at?.part ?? '';
   $('.state').textContent = !ended ? `${tick.doing ?? 'denoising'} …` : tick.done ? 'finished' : 'stopped';
   for (const button of strip.children) {
@@ -255,10 +233,9 @@ for (const canvas of screens.querySelectorAll('canvas')) {
   canvas.addEventListener('click', (event) => {
     if (!tick) return;
     if (zoom !== null) return toggleZoom(null);
-    const box = canvas.getBoundingClientRect(), rows = Math.ceil(tick.count / tick.columns);
-    const column = Math.floor((event.clientX - box.left) / box.width * tick.columns);
-    const number = Math.floor((event.clientY - box.top) / box.height * rows) * tick.columns + column;
-    if (number < tick.count) toggleZoom(number);
+    const box = canvas.getBoundingClientRect();
+    const number = tileAt(tick, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    if (number !== null) toggleZoom(number);
   });
 }
 

@@ -20,8 +20,16 @@ from ...errors import StudioError
 from ...export.clouds import placed
 from ...imaging.arrays import grid, grid_shape, to_pil
 from ...imaging.frame import Frame
+from ..page_script import page_script
 
-PARTS = ("noise", "points", "compare", "film", "player")  # of the page's half; the last one uses the others
+PARTS = (
+    "logic.mjs",
+    "noise.js",
+    "points.js",
+    "compare.js",
+    "film.js",
+    "player.js",
+)  # the last one uses the others
 MAX_FRAMES_PER_PULL = 64
 PURE_NOISE = -1e9  # stands for -inf, which JSON lacks; the page knows it
 MAX_BYTES_PER_PULL = 2 << 20
@@ -65,7 +73,7 @@ def player(
         if hint
         else page,
         css_template=(here / "player.css").read_text("utf-8"),
-        js_on_load="".join((here / f"{name}.js").read_text("utf-8") for name in PARTS),
+        js_on_load=page_script(here, PARTS),
         server_functions=[frames, keep],
         apply_default_css=False,
         **kwargs,

@@ -1,6 +1,6 @@
 // Clouds of points in the player: drawn in the page, so they are sharp at any size and follow its theme.
 // A frame is an Int16Array: x of all clouds, then x0, each point two numbers, 4096 to the unit.
-const UNIT = 4096, EXTENT = 3.2, HUES = 48, PALES = 4, TRAILS = 70, ARROWS = 350;
+const UNIT = 4096, EXTENT = 3.2, TRAILS = 70, ARROWS = 350;
 
 const makeClouds = (frames, tick) => {
   const sprites = new Map();
@@ -24,17 +24,10 @@ const makeClouds = (frames, tick) => {
       coloured = first;
       colours = new Uint16Array(count * points);
       for (let n = 0; n < count * points; n++) {
-        const x = first[2 * n] / UNIT, y = first[2 * n + 1] / UNIT;
-        const hue = ((Math.round((Math.atan2(y, x) + 0.5) / (2 * Math.PI) * HUES) % HUES) + HUES) % HUES;
-        colours[n] = hue * PALES + Math.min(PALES - 1, Math.floor(Math.hypot(x, y) / 0.9 * PALES));
+        colours[n] = colourNumber(first[2 * n] / UNIT, first[2 * n + 1] / UNIT);
       }
     }
     return colours;
-  };
-
-  const colour = (number, night, alpha = 1) => {
-    const hue = Math.floor(number / PALES) / HUES * 360, share = 0.35 + 0.65 * ((number % PALES) + 0.5) / PALES;
-    return night ? `oklch(0.78 ${0.155 * share} ${hue} / ${alpha})` : `oklch(0.62 ${0.19 * share} ${hue} / ${alpha})`;
   };
 
   const sprite = (number, night, radius) => {
@@ -44,7 +37,7 @@ const makeClouds = (frames, tick) => {
       const one = document.createElement('canvas'), side = 2 * Math.ceil(radius + 1);
       one.width = one.height = side;
       const context = one.getContext('2d');
-      context.fillStyle = number < 0 ? `rgba(130, 140, 160, 0.7)` : colour(number, night, 0.8);
+      context.fillStyle = number < 0 ? `rgba(130, 140, 160, 0.7)` : pointColour(number, night, 0.8);
       context.beginPath(); context.arc(side / 2, side / 2, radius, 0, 2 * Math.PI); context.fill();
       sprites.set(key, one);
     }
@@ -61,11 +54,6 @@ const makeClouds = (frames, tick) => {
       context.moveTo(left, top + on); context.lineTo(left + side, top + on);
       context.stroke();
     }
-  };
-
-  const some = (wanted) => {                           // numbers of points, evenly among all
-    const { points } = tick(), count = Math.min(wanted, points);
-    return Array.from({ length: count }, (_, k) => (count > 1 ? Math.round(k * (points - 1) / (count - 1)) : 0));
   };
 
   const arrow = (context, x, y, dx, dy) => {
@@ -88,8 +76,8 @@ const makeClouds = (frames, tick) => {
     const number = (k) => (paint && tick().plain !== half ? paint[cloud * points + k] : -1);
     if (shows.trails && half === 'x') {
       context.lineWidth = Math.max(1, side / 420);
-      for (const k of some(TRAILS)) {
-        context.strokeStyle = colour(Math.max(0, number(k)), night, 0.55);
+      for (const k of evenly(TRAILS, points)) {
+        context.strokeStyle = pointColour(Math.max(0, number(k)), night, 0.55);
         context.beginPath();
         for (let p = 0; p <= place; p++) if (frames()[p]) { const [x, y] = at(p, half, cloud, k); context.lineTo(px(x), py(y)); }
         context.stroke();
@@ -97,9 +85,9 @@ const makeClouds = (frames, tick) => {
     }
     if (shows.arrows && half === 'x') {
       context.lineWidth = Math.max(1, side / 460);
-      for (const k of some(ARROWS)) {
+      for (const k of evenly(ARROWS, points)) {
         const [x, y] = at(place, 'x', cloud, k), [to, up] = at(place, 'x0', cloud, k);
-        context.strokeStyle = colour(Math.max(0, number(k)), night, 0.75);
+        context.strokeStyle = pointColour(Math.max(0, number(k)), night, 0.75);
         arrow(context, px(x), py(y), 0.3 * scale * (to - x), -0.3 * scale * (up - y));
       }
     }

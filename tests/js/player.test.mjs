@@ -1,0 +1,85 @@
+// What the player computes without the page. `node --test tests/js/*.test.mjs`
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import * as logic from '../../diffusion_studio/ui/player/logic.mjs';
+
+const fixture = (name) => JSON.parse(readFileSync(new URL(name, import.meta.url), 'utf-8')).cases;
+const metas = (levels) => levels.map((logSnr, index) => ({ index, t: 0, logSnr, calls: 0, part: '' }));
+const matched = (shown, other, frames = other.map(() => true)) => shown.map((_, place) => logic.matchByNoise(place,
+  { meta: metas(shown), kept: shown.length - 1, last: shown.length - 1 }, { meta: metas(other), kept: other.length - 1, frames }));
+
+for (const { name, shown, other, matched: wanted } of fixture('matching.json')) {
+  test(`compared runs: ${name}`, () => assert.deepEqual(matched(shown, other), wanted));
+}
+
+test('compared runs: only loaded states are matched', () => {
+  const other = [-8, -4, 0, 4, null];
+  assert.deepEqual(matched([-8, -5, 0, null], other, [true, undefined, true, true, undefined]), [0, 0, 2, 3]);
+  assert.deepEqual(matched([-8, null], other, []), [undefined, undefined]);
+});
+
+for (const { half, number, box, ...sheet } of fixture('sheet.json')) {
+  test(`sheet of ${sheet.count}: ${half} ${number ?? 'all'}`, () => assert.deepEqual(logic.tileBox(sheet, half, number), box));
+}
+
+test('a click in the grid finds its picture, or none', () => {
+  const sheet = { count: 5, columns: 3 };
+  assert.deepEqual([[0.1, 0.1], [0.5, 0.2], [0.9, 0.4], [0.1, 0.9], [0.5, 0.6]].map(([x, y]) => logic.tileAt(sheet, x, y)), [0, 1, 2, 3, 4]);
+  assert.equal(logic.tileAt(sheet, 0.9, 0.9), null);
+});
+
+test('the nearest loaded frame stands in, the earlier of two', () => {
+  const frames = [1, undefined, undefined, undefined, 1, undefined];
+  assert.deepEqual([0, 1, 2, 3, 4, 5].map((place) => logic.nearestLoaded(frames, place, 5)), [0, 0, 0, 4, 4, 4]);
+  assert.equal(logic.nearestLoaded([], 2, 5), -1);
+});
+
+test('what is looked at is asked for first, nothing twice, nothing that is loaded', () => {
+  const frames = [1, undefined, 1];
+  assert.deepEqual(logic.missingPlaces(frames, 6, [4, 6], 3), [4, 6, 1]);
+  assert.deepEqual(logic.missingPlaces(frames, 6, [6, 6, 9, -1], 9), [6, 1, 3, 4, 5]);
+  assert.deepEqual(logic.missingPlaces(frames, 6, [4, 6], 1), [4]);
+});
+
+test('the next request is as large as the line is fast', () => {
+  assert.equal(logic.nextBatch(2, 100, 250, false), 5);
+  assert.equal(logic.nextBatch(2, 100, 250, true), 10);
+  assert.equal(logic.nextBatch(8, 1, 250, false), 8);
+  assert.equal(logic.nextBatch(8, 0, 250, true), 48);
+  assert.equal(logic.nextBatch(1, 60000, 250, false), 1);
+});
+
+test('the strip reaches from the first place to the last', () => {
+  assert.deepEqual([0, 1, 2, 3, 4].map((k) => logic.stripPlace(k, 5, 8)), [0, 2, 4, 6, 8]);
+  assert.equal(logic.stripPlace(0, 1, 0), 0);
+});
+
+test('levels and calls in words', () => {
+  assert.equal(logic.levelText({ t: 999, logSnr: -1e9 }, false), 't = 999 · pure noise');
+  assert.equal(logic.levelText({ t: 0.123456, logSnr: 1.005 }, false), 't = 0.1235 · log-SNR 1.00');
+  assert.equal(logic.levelText({ t: -1, logSnr: null }, false), 'clean picture');
+  assert.equal(logic.levelText({ t: -1, logSnr: null }, true), 'clean points');
+  assert.deepEqual([0, 1, 2].map(logic.callsText), ['0 network calls', '1 network call', '2 network calls']);
+});
+
+test('settings that differ; of another sampler not its options', () => {
+  assert.deepEqual(logic.settingsDifferences({ label: 'Sneaker', steps: 8 }, { label: 'Bag', steps: 8 }), ['label Sneaker (above: Bag)']);
+  assert.deepEqual(logic.settingsDifferences({ sampler: 'ddim', 'sampler eta': 0.5 }, { sampler: 'heun' }), ['sampler ddim (above: heun)']);
+  assert.deepEqual(logic.settingsDifferences({ seed: null }, { seed: 0, label: 'Bag' }), ['seed none (above: 0)', 'label none (above: Bag)']);
+});
+
+test('points: the hue goes by the angle, the middle is pale', () => {
+  const hue = (x, y) => Math.floor(logic.colourNumber(x, y) / 4), pale = (x, y) => logic.colourNumber(x, y) % 4;
+  const from = hue(1, 0);                              // 0.5 radians, of 48 hues round the circle
+  assert.equal(from, Math.round(0.5 / (2 * Math.PI) * 48));
+  assert.deepEqual([[0, 1], [-1, 0], [0, -1]].map(([x, y]) => (hue(x, y) - from + 48) % 48), [12, 24, 36]);
+  assert.deepEqual([0.1, 0.3, 0.6, 0.8, 3].map((x) => pale(x, 0)), [0, 1, 2, 3, 3]);
+  assert.equal(logic.pointColour(4 * 12 + 3, true, 0.5), `oklch(0.78 ${0.155 * (0.35 + 0.65 * 3.5 / 4)} 90 / 0.5)`);
+});
+
+test('numbers evenly spaced among all', () => {
+  assert.deepEqual(logic.evenly(3, 9), [0, 4, 8]);
+  assert.deepEqual(logic.evenly(70, 3), [0, 1, 2]);
+  assert.deepEqual(logic.evenly(70, 1), [0]);
+});

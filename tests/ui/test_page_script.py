@@ -1,0 +1,106 @@
+"""Scripts of the page: how they are put together, and that both sides of the player compute the same."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffusion_studio.diffusion.schedule import NoiseLevel
+from diffusion_studio.export.beside import matched
+from diffusion_studio.imaging.arrays import grid_shape
+from diffusion_studio.imaging.frame import Frame
+from diffusion_studio.ui import page_script as module
+from diffusion_studio.ui.page_script import page_script
+from diffusion_studio.ui.player.player import PARTS, PURE_NOISE, encode
+
+UI = Path(module.__file__).parent
+FIXTURES = Path(__file__).resolve().parents[1] / "js"  # the node tests there read the same files
+
+
+def cases(name: str) -> list:
+    return json.loads((FIXTURES / name).read_text("utf-8"))["cases"]
+
+
+def frame(k: int, total: int, log_snr: float | None) -> Frame:
+    """With a level as the player sends it: None is clean, PURE_NOISE the start of zero terminal SNR."""
+    if log_snr is None:
+        level = NoiseLevel(-1.0, 1.0, 0.0)
+    else:
+        level = NoiseLevel(1.0, 0.0 if log_snr <= PURE_NOISE else math.exp(log_snr / 2), 1.0)
+    picture = np.zeros((1, 1, 1, 1), np.uint8)
+    return Frame(k, total, level, picture, picture)
+
+
+def run(levels: list) -> list[Frame]:
+    return [frame(k, len(levels) - 1, level) for k, level in enumerate(levels)]
+
+
+@pytest.mark.parametrize("case", cases("matching.json"), ids=lambda case: case["name"])
+def test_exports_match_compared_runs_as_the_page_does(case):
+    assert matched(run(case["shown"]), run(case["other"])) == case["matched"]
+
+
+@pytest.mark.parametrize("case", cases("sheet.json"))
+def test_the_page_finds_each_picture_in_the_sheet_that_is_sent(case):
+    rng = np.random.default_rng(0)
+    x, x0 = rng.integers(0, 256, (2, case["count"], *case["tile"], 3), dtype=np.uint8)
+    assert grid_shape(case["count"])[1] == case["columns"]
+    sheet = np.asarray(
+        Image.open(io.BytesIO(encode(Frame(0, 1, NoiseLevel(1, 0.5, 0.5), x, x0)))).convert("RGB")
+    )
+    left, top, width, height = case["box"]
+    part, pictures = sheet[top : top + height, left : left + width], x0 if case["half"] == "x0" else x
+    assert part.shape == (height, width, 3)
+    if case["number"] is not None:
+        np.testing.assert_array_equal(part, pictures[case["number"]])
+    else:
+        h, w = case["tile"]
+        for k, picture in enumerate(pictures):
+            row, column = divmod(k, case["columns"])
+            np.testing.assert_array_equal(
+                part[row * h : (row + 1) * h, column * w : (column + 1) * w], picture
+            )
+
+
+def test_only_the_keyword_export_goes():
+    names = [name for name in PARTS if name.endswith(".mjs")]
+    assert names
+    for name in names:
+        source = (UI / "player" / name).read_text("utf-8")
+        exported = re.findall(r"^export const (\w+)", source, re.MULTILINE)
+        text = page_script(UI / "player", (name,))
+        assert exported and all(re.search(rf"^const {one} = ", text, re.MULTILINE) for one in exported)
+        assert len(source) - len(text) == len("export ") * len(exported)
+
+
+def test_modules_of_the_page_import_nothing_and_every_script_is_used():
+    """Their text is the body of a function, where import is a syntax error too."""
+    for path in UI.rglob("*.mjs"):
+        assert not re.search(
+            r"^\s*(import\b|export (?!const |function ))", path.read_text("utf-8"), re.MULTILINE
+        )
+    assert {path.name for path in (UI / "player").glob("*.*js")} == set(PARTS)
+
+
+def test_other_texts_are_taken_as_they_are(tmp_path):
+    (tmp_path / "a.js").write_text("export const a = 1;\n")
+    (tmp_path / "b.mjs").write_text("export const b = 'export const c';\nconst d = 2; // export const\n")
+    assert page_script(tmp_path, ("b.mjs", "a.js")) == (
+        "const b = 'export const c';\nconst d = 2; // export const\nexport const a = 1;\n"
+    )
+
+
+def test_what_the_page_is_made_of_is_in_the_package():
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    package = UI.parent
+    settings = tomllib.loads((package.parent / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    listed = {path for glob in settings["package-data"]["diffusion_studio"] for path in package.glob(glob)}
+    made_of = {path for end in ("html", "css", "js", "mjs") for path in UI.rglob(f"*.{end}")}
+    assert made_of | {package / "py.typed"} == listed

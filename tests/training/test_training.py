@@ -54,6 +54,7 @@ def test_steps_files_and_the_model_that_comes_out(config, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == [
         "card.md",
         "config.json",
+        "data.json",
         "log.csv",
         "loss.png",
         "model.safetensors",

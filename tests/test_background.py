@@ -85,7 +85,7 @@ def test_the_bundled_emoji_were_trained_on_white():
     """As the recipe beside it says."""
     assert (
         ds.Studio().card("emoji").spec.background
-        == ds.read_recipe("checkpoints/emoji/recipe.toml").background
+        == ds.read_config("checkpoints/emoji/recipe.toml").background
         == "white"
     )
 

@@ -15,6 +15,7 @@ from .beside import NONE, Titles, paired
 from .film import film
 from .options import ExportOptions
 from .render import Scene, check_picture
+from .stagger import Staggered
 
 __all__ = ["ExportOptions", "FORMATS", "OF_POINTS", "Format", "check", "check_size", "named", "save"]
 
@@ -38,7 +39,7 @@ class Format:
 _STATES = ("view", "picture", "frames", "every", "states")
 OF_POINTS = ("theme", "trails", "arrows", "axes")  # every format takes them, where there are points to draw
 _FIT = {"strip": 256}  # pixels for the clouds of a state; else 512
-_FILM = (*_STATES, "bounce", "fps", "hold", "scale", "caption")
+_FILM = (*_STATES, "delay", "bounce", "fps", "hold", "scale", "caption")
 FORMATS: dict[str, Format] = {
     "gif": Format(
         "GIF",
@@ -168,6 +169,8 @@ def _ready(
     """The frames as pictures in their order, and the options with which to lay them out."""
     if _as_film(options, format):
         frames, options = film(frames, options.bounce), replace(options, picture=None)
+    elif options.delay and "delay" in FORMATS[format].takes and options.picture is None:
+        frames = Staggered(frames, options.delay)
     return clouds.drawn(frames, options, _FIT.get(format, 512)) if frames[0].of_points else (frames, options)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from ..imaging.arrays import enlarge
 from ..imaging.frame import Frame
 from .film import PICTURE
+from .stagger import STAGGERED
 
 _CLEAN = 1e12  # as far from any noise as nothing else is
 _GAP = 24  # the space between the two is this part of the width
@@ -50,7 +51,7 @@ def matched(frames: Sequence[Frame], others: Sequence[Frame]) -> list[int]:
     """For each of `frames` a place in `others`."""
     last = len(others) - 1
     shares = [k / max(len(frames) - 1, 1) for k in range(len(frames))]
-    if frames[-1].part == PICTURE:
+    if frames[-1].part == PICTURE or frames[-1].part.startswith(STAGGERED):
         return [round(share * last) for share in shares]
     ways = np.array([k / max(last, 1) for k in range(last + 1)])
     noise = np.array([_log_snr(other) for other in others])

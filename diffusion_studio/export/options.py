@@ -29,6 +29,12 @@ class ExportOptions:
     states: int = option(8, "How many, where evenly spaced in log-SNR and in a film strip.", low=2, high=1000)
     fps: float = option(20.0, "Frames per second.", low=0.5, high=50)
     hold: float = option(1.0, "Seconds that the last frame stays.", low=0, high=60)
+    delay: int = option(
+        0,
+        "Steps by which each picture starts after the one before it: letters appear one by one.",
+        low=0,
+        high=100,
+    )
     bounce: bool = option(
         False, "The finished pictures forwards and then backwards, so that the film closes."
     )

@@ -55,7 +55,7 @@ class Strip:
         last = layers(frames[picks[-1]])  # the state itself, and the one below it
         rows = [(layer, view) for layer in range(len(last)) for view in views]
         scale = scale_of(frames[picks[-1]], options, _TILE)
-        tile = panel(last[0].x, options)
+        tile = panel(last[0], "x", options)
         height, width = tile.shape[0] * scale, tile.shape[1] * scale
         size = min(64, max(13, width // 8))
         font, gap = load_font(size), max(2, width // 32)
@@ -106,7 +106,7 @@ def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: 
     for c, (states, label) in enumerate(zip(columns, strip.labels)):
         at = left + c * (strip.column + gap)
         for r, (layer, view) in enumerate(strip.rows):
-            picture = _fitted(to_pil(panel(getattr(states[layer], view), options)), width, height)
+            picture = _fitted(to_pil(panel(states[layer], view, options)), width, height)
             sheet.paste(
                 picture,
                 (

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OptionError
-from ..imaging.arrays import enlarge, grid
+from ..imaging.arrays import enlarge
 from ..imaging.frame import Frame
 from .beside import Pair, layers, stacked
 from .film import PICTURE
 from .options import ExportOptions
+from .stagger import STAGGERED
 
 if TYPE_CHECKING:
     from PIL import ImageFont
@@ -76,7 +77,7 @@ def canvas(frame: Frame, options: ExportOptions) -> np.ndarray:
     """
     if isinstance(frame, Pair):
         return stacked(canvas(frame.above, options), canvas(frame.below, options), paper(options))
-    panels = [panel(getattr(frame, name), options) for name in shown(options)]
+    panels = [panel(frame, name, options) for name in shown(options)]
     if len(panels) == 1:
         return panels[0]
     height, width, channels = panels[0].shape
@@ -94,10 +95,11 @@ def shown(options: ExportOptions) -> tuple[str, ...]:
     return ("x", "x0") if options.view == "both" else (options.view,)
 
 
-def panel(images: np.ndarray, options: ExportOptions) -> np.ndarray:
-    """(H, W, C): the chosen one of (N, H, W, C) pictures, or their grid, tile against tile."""
+def panel(frame: Frame, view: str, options: ExportOptions) -> np.ndarray:
+    """(H, W, C): of a state's `view`, x or x0, the chosen picture, or all of them as they are laid out."""
+    images = getattr(frame, view)
     if options.picture is None:
-        return grid(images)
+        return frame.sheet(images, paper(options))
     check_picture(options.picture, len(images))
     return images[options.picture]
 
@@ -115,7 +117,7 @@ def scale_of(frame: Frame, options: ExportOptions, fit: int) -> int:
     """
     if options.scale is not None:
         return options.scale
-    height, width, _ = panel(frame.x, options).shape
+    height, width, _ = panel(layers(frame)[0], "x", options).shape
     return max(1, fit // max(height, width))
 
 
@@ -238,6 +240,8 @@ def words(frame: Frame) -> list[str]:
     """The parts of a state's caption."""
     if frame.part == PICTURE:
         return [f"picture {frame.index + 1} of {frame.total + 1}"]
+    if frame.part.startswith(STAGGERED):
+        return [f"frame {frame.index + 1} of {frame.total + 1}", frame.part]
     part = [frame.part] if frame.part else []
     return [f"step {frame.index}/{frame.total}", *time_of(frame, "t "), *_log_snr(frame), *part]
 
@@ -245,7 +249,7 @@ def words(frame: Frame) -> list[str]:
 def time_of(frame: Frame, prefix: str) -> list[str]:
     """The network's time label, or none at the clean end, which no network is asked about."""
     t = frame.level.t
-    if frame.part == PICTURE:
+    if frame.part == PICTURE or frame.part.startswith(STAGGERED):
         return [str(frame.index + 1)]
     if frame.level.sigma == 0:
         return []

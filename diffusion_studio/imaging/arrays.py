@@ -4,7 +4,6 @@ are kept.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import OptionError
+from .layout import Layout
 
 if TYPE_CHECKING:
     import torch
@@ -80,24 +80,11 @@ def to_float16(points: torch.Tensor) -> np.ndarray:
     return points.detach().cpu().numpy().clip(-6e4, 6e4).astype(np.float16)
 
 
-def grid_shape(count: int) -> tuple[int, int]:
-    """(rows, columns) of the most nearly square grid for `count` pictures, wider than high."""
-    columns = math.ceil(math.sqrt(count))
-    return math.ceil(count / columns), columns
-
-
 def grid(images: np.ndarray, gap: int = 0, background: int = 255, columns: int | None = None) -> np.ndarray:
     """(N, H, W, C) uint8 -> one (rows*H, columns*W, C) picture, `gap` pixels between the tiles."""
-    count, height, width, channels = images.shape
-    columns = columns or grid_shape(count)[1]
-    rows = math.ceil(count / columns)
-    sheet = np.full(
-        (rows * (height + gap) - gap, columns * (width + gap) - gap, channels), background, np.uint8
-    )
-    for k, image in enumerate(images):
-        top, left = k // columns * (height + gap), k % columns * (width + gap)
-        sheet[top : top + height, left : left + width] = image
-    return sheet
+    count = len(images)
+    layout = Layout.square(count) if columns is None else Layout.in_columns(count, columns)
+    return layout.sheet(images, background, gap)
 
 
 def enlarge(image: np.ndarray, scale: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffusion_studio.imaging import arrays
+from diffusion_studio.imaging import arrays, layout
 
 
 def test_every_byte_survives_the_round_trip():
@@ -85,7 +85,7 @@ def test_from_uint8_shares_nothing_with_its_argument():
     ],
 )
 def test_grids_are_nearly_square(count, shape):
-    assert arrays.grid_shape(count) == shape
+    assert layout.grid_shape(count) == shape
 
 
 def test_a_grid_puts_each_picture_where_it_belongs():

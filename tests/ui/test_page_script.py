@@ -14,8 +14,8 @@ from PIL import Image
 
 from diffusion_studio.diffusion.schedule import NoiseLevel
 from diffusion_studio.export.beside import matched
-from diffusion_studio.imaging.arrays import grid_shape
 from diffusion_studio.imaging.frame import Frame
+from diffusion_studio.imaging.layout import grid_shape
 from diffusion_studio.ui import page_script as module
 from diffusion_studio.ui.page_script import page_script
 from diffusion_studio.ui.player.player import PARTS, PURE_NOISE, encode

@@ -18,8 +18,9 @@ import numpy as np
 
 from ...errors import StudioError
 from ...export.clouds import placed
-from ...imaging.arrays import grid, grid_shape, to_pil
+from ...imaging.arrays import grid, to_pil
 from ...imaging.frame import Frame
+from ...imaging.layout import grid_shape
 from ..page_script import page_script
 
 PARTS = (

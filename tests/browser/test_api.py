@@ -11,6 +11,8 @@ import pytest
 
 import diffusion_studio as ds
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

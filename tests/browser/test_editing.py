@@ -5,10 +5,13 @@ make a film.
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from helpers import answered, export, pixels, player, run, set_number, wait
 from PIL import Image
 
 import diffusion_studio as ds
+
+pytestmark = pytest.mark.slow
 
 
 def choose(page, title: str) -> None:

@@ -12,6 +12,8 @@ from PIL import Image
 
 import diffusion_studio as ds
 
+pytestmark = pytest.mark.slow
+
 
 def test_stop_keeps_what_was_seen_and_exports_it(desktop, tmp_path):
     set_number(desktop, "#steps", 400)

@@ -12,6 +12,8 @@ import pytest
 from helpers import wait
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def native(tmp_path, write_checkpoint):

@@ -6,6 +6,8 @@ import math
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PLAYER = "document.querySelector('#points-player .player').dataset"
 
 

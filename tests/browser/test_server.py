@@ -15,6 +15,8 @@ import pytest
 
 import diffusion_studio as ds
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and users of POSIX")
 SHORT = {"model": "mnist", "label": "3", "steps": 2, "count": 1, "api_name": "/animate"}

@@ -17,6 +17,8 @@ from PIL import Image
 
 import diffusion_studio as ds
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "diffusion_studio"]
 APP = [sys.executable, "app.py"]

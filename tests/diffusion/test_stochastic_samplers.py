@@ -24,6 +24,8 @@ from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.diffusion.schedule import CLEAN, Cosine, NoiseLevel
 from diffusion_studio.diffusion.spacing import path
 
+pytestmark = pytest.mark.slow
+
 F64 = torch.float64
 SHAPE = (2, 100, 100)
 COUNT = SHAPE[1] * SHAPE[2]

@@ -28,6 +28,8 @@ from diffusion_studio.metrics.pictures import Drawn, batches, default_recipe
 from diffusion_studio.metrics.session import Session
 from diffusion_studio.runs import generate
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = ("0", "1", "2")
 

@@ -15,6 +15,8 @@ from PIL import Image
 from diffusion_studio.cli import main
 from diffusion_studio.metrics.table import COLOURS, COLUMNS, row, write_csv, write_plot
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

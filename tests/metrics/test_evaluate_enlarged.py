@@ -24,6 +24,8 @@ from diffusion_studio.metrics.pictures import default_recipe
 from diffusion_studio.metrics.session import Session
 from diffusion_studio.runs import generate
 
+pytestmark = pytest.mark.slow
+
 LABELS = ("0", "1", "2")
 
 

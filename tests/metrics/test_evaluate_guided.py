@@ -29,6 +29,8 @@ from diffusion_studio.networks.classifier_config import ClassifierConfig
 from diffusion_studio.runs import generate
 from diffusion_studio.runs.guidance_options import ByClassifier, Change, Interval, Projection
 
+pytestmark = pytest.mark.slow
+
 LABELS = ("0", "1", "2")
 GUIDED = [
     {"guidance": 4.0},

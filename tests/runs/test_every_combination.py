@@ -17,6 +17,8 @@ from diffusion_studio.diffusion.schedule import FlowMatching, Linear, VarianceEx
 from diffusion_studio.diffusion.spacing import SPACINGS, Sections, Timesteps, path
 from diffusion_studio.runs import generate
 
+pytestmark = pytest.mark.slow
+
 T = 12
 LENGTHS = (1, 2, 7, T)
 LINEAR = Linear(timesteps=T, beta_end=0.5)

@@ -107,7 +107,10 @@ class Studio:
         found = self._scan()
         if not isinstance(name, str) or name not in found:
             raise unknown(
-                f"model in {self.folder}", name, [one for one in found if one not in self._unlisted]
+                f"model in {self.folder}",
+                name,
+                [one for one in found if one not in self._unlisted],
+                field="model",
             )
         if isinstance(found[name], CheckpointError):
             raise found[name]
@@ -119,7 +122,7 @@ class Studio:
         count = defaults.pop("count", 1)
         if type(count) is not int or not 1 <= count <= MAX_PICTURES:  # a header can say anything
             raise OptionError(
-                f"{model} asks for {count!r} pictures by default; a run makes 1 to {MAX_PICTURES}."
+                "model", f"{model} asks for {count!r} pictures by default; a run makes 1 to {MAX_PICTURES}."
             )
         return Recipe.from_settings(changes, {"model": model, "seeds": tuple(range(count)), **defaults})
 
@@ -183,7 +186,7 @@ class Studio:
 
         files = self._classifier_files()
         if name not in files:
-            raise unknown(f"classifier in {self.folder}", name, files)
+            raise unknown(f"classifier in {self.folder}", name, files, field="classifier")
         key = files[name], files[name].stat().st_mtime_ns
         with self._lock:
             if self._classifier is None or self._classifier[0] != key:

@@ -50,7 +50,7 @@ def test_models_are_listed_by_folder_without_loading(studio, tmp_path):
             lambda path: path.write_bytes(
                 path.read_bytes().replace(b'\\"timesteps\\": 100', b'\\"timesteps\\": 1e9')
             ),
-            "Linear.timesteps",
+            "schedule.timesteps",
         ),
     ],
     ids=["text", "cut", "channels", "timesteps"],
@@ -109,7 +109,7 @@ def test_the_default_recipe_comes_from_the_header(studio):
         ({"count": 10**12}, "pictures by default; a run makes 1 to 64"),
         ({"count": "four"}, "'four' pictures by default"),
         ({"count": 0}, "0 pictures by default"),
-        ({"steps": -1}, "Recipe.steps must be"),
+        ({"steps": -1}, "steps must be"),
         ({"sampler": "best"}, "There is no sampler 'best'"),
     ],
 )

@@ -16,11 +16,11 @@ def named(name: str, timesteps: int, start: float, end: float) -> NoiseSchedule:
     """
     if not 1 <= timesteps <= MAX_TIMESTEPS:
         raise OptionError(
-            f"The timesteps of training must be from 1 to {MAX_TIMESTEPS:,}, got {timesteps:,}."
+            "timesteps", f"The timesteps of training must be from 1 to {MAX_TIMESTEPS:,}, got {timesteps:,}."
         )
     if not 0 < start <= 1 or not 0 < end <= 1:
         raise OptionError(
-            f"Betas lie above 0 and up to 1; the schedule was given to go from {start} to {end}."
+            "betas", f"Betas lie above 0 and up to 1; the schedule was given to go from {start} to {end}."
         )
     if name == "linear":
         return Linear(timesteps, start, end)

@@ -115,7 +115,7 @@ def inspect(
     if drawn.metadata.get("format") == FORMAT:
         if flags:
             raise OptionError(
-                f"{path.name} is a native file; its header says everything, so it takes no flags."
+                "flags", f"{path.name} is a native file; its header says everything, so it takes no flags."
             )
         read_header = classifier.read_spec if classifier.is_one(drawn.metadata) else read_spec
         return Inspection(path, drawn, None, read_header(path))

@@ -182,7 +182,7 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
             changes = {"prompt": None, "negative": None, **changes}
         before = studio.recipe(args.model)
     else:
-        raise OptionError("Name a model (see 'diffusion-studio models'), or give --recipe FILE.")
+        raise OptionError("model", "Name a model (see 'diffusion-studio models'), or give --recipe FILE.")
     if args.model:
         changes["model"] = args.model
     if (seeds := _seeds(args, before)) is not None:
@@ -204,7 +204,9 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
 def _small(path: str, card: Any) -> Picture:
     """The picture to enlarge, at the size that the model takes; what is done to it is said."""
     if card.spec.low_res is None:
-        raise OptionError(f"{card.name} enlarges no picture. Leave out --low-res, or name a model that does.")
+        raise OptionError(
+            "low_res", f"{card.name} enlarges no picture. Leave out --low-res, or name a model that does."
+        )
     picture, said = Picture.opened(path, card.spec.background)
     fitted = picture.fitted(card.spec.low_res, card.spec.channels)
     if said:
@@ -220,12 +222,12 @@ def _small(path: str, card: Any) -> Picture:
 def _seeds(args: argparse.Namespace, before: Recipe) -> tuple[int, ...] | None:
     if args.seeds is not None:
         if args.seed is not None or args.count is not None:
-            raise OptionError("--seeds names every picture's seed; leave out --seed and --count.")
+            raise OptionError("seeds", "--seeds names every picture's seed; leave out --seed and --count.")
         try:
             return tuple(int(part) for part in args.seeds.split(","))
         except ValueError:
             raise OptionError(
-                f"--seeds takes whole numbers with commas between them, got {args.seeds!r}."
+                "seeds", f"--seeds takes whole numbers with commas between them, got {args.seeds!r}."
             ) from None
     if args.seed is None and args.count is None:
         return None
@@ -233,6 +235,6 @@ def _seeds(args: argparse.Namespace, before: Recipe) -> tuple[int, ...] | None:
     count = len(before.seeds) if args.count is None else args.count
     if not 1 <= count <= MAX_PICTURES:
         raise OptionError(
-            f"--count must be from 1 to {MAX_PICTURES}, got {count}. Make more in several runs."
+            "count", f"--count must be from 1 to {MAX_PICTURES}, got {count}. Make more in several runs."
         )
     return tuple(range(first, first + count))

@@ -30,7 +30,7 @@ from ..diffusion.levels import Levels
 from ..diffusion.prediction import Prediction
 from ..diffusion.samplers import DDIM, DDPM, EulerAncestral
 from ..diffusion.schedule import NoiseLevel
-from ..errors import OptionError
+from ..errors import OptionError, Setting
 from ..imaging.arrays import from_uint8, values
 from ..models.classifier import Classifier
 from ..models.model import Model
@@ -99,8 +99,10 @@ def check(
             spec.label_index(label)
     if not spec.labels and not spec.takes_text and recipe.weaker is None and not _off(recipe):
         raise OptionError(
-            f"{spec.name} takes neither label nor prompt, so guidance has nothing to strengthen. Set "
-            "guidance to 1, or name a weaker model or a classifier to guide it."
+            "guidance",
+            f"{spec.name} takes neither label nor prompt, so guidance has nothing to strengthen. Set ",
+            Setting("guidance"),
+            " to 1, or name a weaker model or a classifier to guide it.",
         )
     _check_combination(recipe, steps)
     if (
@@ -109,17 +111,20 @@ def check(
         and not spec.learned_variance
     ):
         raise OptionError(
-            f"variance 'learned' needs a model that predicts its variance, and {spec.name} does not. Choose "
-            "'small', 'large' or 'interpolated'."
+            "sampler.variance",
+            Setting("sampler.variance"),
+            f" 'learned' needs a model that predicts its variance, and {spec.name} does not. Choose "
+            "'small', 'large' or 'interpolated'.",
         )
     if recipe.weaker is not None:
-        _check_helper("weaker model", recipe.weaker, weaker, model)
+        _check_helper("weaker", "weaker model", recipe.weaker, weaker, model)
     if recipe.classifier.on:
-        _check_helper("classifier", recipe.classifier.name, classifier, model)
+        _check_helper("classifier", "classifier", recipe.classifier.name, classifier, model)
         if recipe.classifier.form == "mean" and not _ancestral(recipe):
             raise OptionError(
+                "classifier.form",
                 "Classifier guidance in the form 'mean' moves the mean of ancestral steps, which this "
-                "sampler does not take. Choose the form 'score', or the sampler ddpm."
+                "sampler does not take. Choose the form 'score', or the sampler ddpm.",
             )
 
 
@@ -127,30 +132,37 @@ def _check_combination(recipe: Recipe, steps: int) -> None:
     """Raise `OptionError` for settings of guidance that exclude each other, or a change after the end."""
     if recipe.weaker is not None and (recipe.negative is not None or recipe.negative_label is not None):
         raise OptionError(
+            "weaker",
             "Guidance leads away from one thing: leave out the weaker model, or the negative label and "
-            "prompt."
+            "prompt.",
         )
     if recipe.projection.on and recipe.guidance_rescale:
         raise OptionError(
-            "Projected and rescaled guidance both mend the glare of strong guidance. Choose one: set "
-            "guidance_rescale to 0, or leave projection out."
+            "guidance_rescale",
+            "Projected and rescaled guidance both mend the glare of strong guidance. Choose one: set ",
+            Setting("guidance_rescale"),
+            " to 0, or leave projection out.",
         )
     if recipe.change.on and recipe.change.step >= steps:
         raise OptionError(
+            "change.step",
             f"The run has {steps} steps, so it can change at step 1 to {steps - 1}, got {recipe.change.step}."
             if steps > 1
-            else "A run of 1 step cannot change on its way."
+            else "A run of 1 step cannot change on its way.",
         )
 
 
-def _check_helper(kind: str, name: str, helper: Classifier | Model | None, model: Model) -> None:
+def _check_helper(field: str, kind: str, name: str, helper: Classifier | Model | None, model: Model) -> None:
     if helper is None:
         raise OptionError(
+            field,
             f"The recipe is guided by the {kind} {name!r}, which was not given. Run it with a Studio that "
-            "has it, or pass it on."
+            "has it, or pass it on.",
         )
     if (why := incompatibility(helper.spec, model.spec)) is not None:
-        raise OptionError(f"The {kind} {name} cannot guide {model.spec.name}: {why}. Choose another one.")
+        raise OptionError(
+            field, f"The {kind} {name} cannot guide {model.spec.name}: {why}. Choose another one."
+        )
 
 
 def _ancestral(recipe: Recipe) -> bool:
@@ -196,8 +208,9 @@ def _one(
         label = recipe.classifier.label or recipe.label
         if label is None:
             raise OptionError(
+                "classifier.label",
                 "Classifier guidance goes towards a label, and none is given. Choose one: "
-                f"{', '.join(classifier.spec.labels)}."
+                f"{', '.join(classifier.spec.labels)}.",
             )
         denoise = classifier_guided(
             denoise,

@@ -67,8 +67,9 @@ class RunFolder:
         """A folder that holds a run already is an `OptionError`."""
         if self.config_path.exists():
             raise OptionError(
+                "out",
                 f"{self.path} already holds a training run. Continue it with --resume {self.path}, "
-                "or give another folder."
+                "or give another folder.",
             )
 
     def create(self, config: TrainConfig, data: Fingerprint | None = None) -> None:
@@ -89,7 +90,8 @@ class RunFolder:
         """The configuration of the run that lies here."""
         if not self.config_path.is_file():
             raise OptionError(
-                f"{self.path} holds no training run (no config.json). Start one with --out {self.path}."
+                "resume",
+                f"{self.path} holds no training run (no config.json). Start one with --out {self.path}.",
             )
         return TrainConfig.from_json(self.config_path.read_text("utf-8"))
 

@@ -19,8 +19,19 @@ from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from ..studio import ModelCard, Studio
 from .editing import EditControls
 from .guidance import FIELDS, GuidanceControls
+from .handlers import LABELLED
 
 DICE_SIDES = 1_000_000
+LABELLED.update(
+    {
+        "count": "Pictures",
+        "seeds": "Seed",
+        "spacing": "Spacing (schedule path)",
+        "clip": "Clip the predicted x0",
+        "stretch": "Stretch the shades",
+        "points": "Points of each cloud",
+    }
+)
 _SLIDER_RANGE = 100  # whole-number options with a wider range get a number field
 
 
@@ -217,10 +228,10 @@ class RecipeControls:
             self.advanced = OptionControls.render(
                 Recipe,
                 skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
-                clip={"label": "Clip the predicted x0", "value": start.clip},
-                stretch={"label": "Stretch the shades", "value": start.stretch},
+                clip={"label": LABELLED["clip"], "value": start.clip},
+                stretch={"label": LABELLED["stretch"], "value": start.stretch},
                 points={
-                    "label": "Points of each cloud",
+                    "label": LABELLED["points"],
                     "value": start.points,
                     "visible": card.spec.makes == POINTS,
                     "elem_id": "points",
@@ -328,8 +339,9 @@ class RecipeControls:
         if not cards:
             problems = "".join(f"\n  {name}: {why}" for name, why in self.studio.problems().items())
             raise OptionError(
+                "model",
                 f"No model was found in {self.studio.folder}. Put one there as NAME/model.safetensors, or "
-                f"give another folder with --checkpoints.{problems}"
+                f"give another folder with --checkpoints.{problems}",
             )
         return self.studio.recipe(cards[0].name)
 
@@ -388,13 +400,14 @@ def _seeds(text: str, count: Any) -> tuple[int, ...]:
     parts = [part for part in str(text or "").replace(",", " ").split() if part]
     if not parts or not all(part.isdecimal() for part in parts):
         raise OptionError(
-            f"seed must be a whole number of at least 0, or several with commas between them; got {text!r}."
+            "seed",
+            f"must be a whole number of at least 0, or several with commas between them; got {text!r}.",
         )
     given = tuple(int(part) for part in parts)
     if len(given) > 1:
         return given
     if isinstance(count, bool) or not isinstance(count, (int, float)) or not 1 <= count <= MAX_PICTURES:
-        raise OptionError(f"pictures must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
+        raise OptionError("count", f"must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
     return tuple(range(given[0], given[0] + int(count)))
 
 

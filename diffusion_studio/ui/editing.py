@@ -19,6 +19,7 @@ from ..options import fields_of, name_of
 from ..runs.edits import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
 from ..runs.recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
+from .handlers import LABELLED
 from .painter import mask_in, painter, sheet
 
 _LABELS = {
@@ -32,6 +33,8 @@ _LABELS = {
     "loop": "Back to the beginning",
     "stops": "Prompts or labels on the way",
 }
+LABELLED.update({f"edit.{name}": label for name, label in _LABELS.items()})
+LABELLED["edit.mask"] = "Mask"
 
 
 class EditControls:
@@ -167,7 +170,7 @@ class EditControls:
         if kind == NO_EDIT:
             return None, branch
         if kind not in EDITS:
-            raise OptionError(f"There is no edit {kind!r:.40}. Choose one of the menu.")
+            raise OptionError("edit", f"There is no edit {kind!r:.40}. Choose one of the menu.")
         cls = EDITS[kind]
         found: dict[str, Any] = {one.name: values[self.options[one.name]] for one in fields_of(cls)}
         size, channels = card.spec.image_size, card.spec.channels
@@ -176,14 +179,16 @@ class EditControls:
             if name == "mask" and painted is not None:
                 if painted.size != (size, size):
                     raise OptionError(
+                        "edit.mask",
                         f"What was painted has {painted.size[0]}x{painted.size[1]} pixels, and {card.name} "
-                        f"draws {size}x{size}. Paint again."
+                        f"draws {size}x{size}. Paint again.",
                     )
                 found[name] = painted
                 continue
             path = values[self.pictures[name]]
             if path is None:
                 raise OptionError(
+                    f"edit.{name}",
                     f"{cls.title}: the {name} is missing. "
                     + (
                         "Paint over what is to be drawn anew, or give a mask."
@@ -192,7 +197,7 @@ class EditControls:
                             "Put one into the section 'Edit a picture', or press 'Edit this picture' under "
                             "a run."
                         )
-                    )
+                    ),
                 )
             behind = "black" if name == "mask" else card.spec.background
             opened = Picture.open(path, behind)
@@ -200,8 +205,9 @@ class EditControls:
                 picture = Picture.open(values[self.pictures["picture"]])
                 if opened.size != picture.size:
                     raise OptionError(
+                        "edit.mask",
                         f"The mask is {opened} and the picture {picture}. Give a mask of the picture's size, "
-                        f"or of {size}x{size}."
+                        f"or of {size}x{size}.",
                     )
             found[name] = opened.fitted(size, 1 if name == "mask" else channels, values[self.fit], behind)
         return cls(**found), branch

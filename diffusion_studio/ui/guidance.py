@@ -38,8 +38,8 @@ LABELS = {
 }
 LABELLED.update(
     {
-        f"{owner.__name__}.{inside}": LABELS[one.name]
-        for group, owner in GROUPS.items()
+        f"{group}.{inside}": LABELS[one.name]
+        for group in GROUPS
         for inside, one in flags_of(group).items()
         if one.name in LABELS
     }

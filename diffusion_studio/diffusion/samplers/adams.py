@@ -35,7 +35,7 @@ class LMS:
     order: int = option(4, ORDER, low=1, high=4)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -73,7 +73,7 @@ class DEIS:
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

@@ -40,7 +40,7 @@ class Adaptive:
     tolerance: float = option(0.01, "Largest error of a piece, relative to 1 + |x|.", low=1e-5, high=1.0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -84,8 +84,9 @@ class Adaptive:
             del found
             pieces *= 2
         raise OptionError(
+            "sampler.tolerance",
             f"The tolerance {self.tolerance:g} was not met between log-SNR {now.log_snr:.2f} and "
-            f"{to.log_snr:.2f} with {MAX_PIECES} pieces. Choose a greater tolerance or more steps."
+            f"{to.log_snr:.2f} with {MAX_PIECES} pieces. Choose a greater tolerance or more steps.",
         )
 
     def _pieces(

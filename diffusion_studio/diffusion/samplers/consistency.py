@@ -40,7 +40,7 @@ class Consistency:
     )
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

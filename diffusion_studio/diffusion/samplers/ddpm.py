@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ... import options
-from ...errors import OptionError
+from ...errors import OptionError, Setting
 from ...options import option
 from .arithmetic import weighted
 from .base import NoiseFunction, Step
@@ -58,7 +58,7 @@ class DDPM:
     )
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -99,8 +99,10 @@ class DDPM:
             return math.sqrt(small) * (large / small) ** (self.interpolation / 2)
         if learned is None:
             raise OptionError(
-                "variance 'learned' needs a model that predicts its variance, and this one does not. "
-                "Choose 'small' or 'large'."
+                "sampler.variance",
+                Setting("sampler.variance"),
+                " 'learned' needs a model that predicts its variance, and this one does not. "
+                "Choose 'small' or 'large'.",
             )
         return (
             learned.mul(0.5 * math.log(large / small)).add_(0.5 * math.log(small)).exp_()

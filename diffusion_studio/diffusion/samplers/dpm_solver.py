@@ -52,7 +52,7 @@ class DPMPP2M:
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -93,7 +93,7 @@ class DPMPP3M:
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -143,7 +143,7 @@ class DPMPP2S:
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -180,7 +180,7 @@ class DPMPPSDE:
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -227,7 +227,7 @@ class DPMPPSinglestep:
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def orders(self, steps: int, clean: bool) -> list[int]:
         """The order of each of the steps; the last one is 1 where the run ends at the clean picture."""
@@ -301,7 +301,7 @@ class DPMPP2MSDE:
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

@@ -37,7 +37,7 @@ class Heun:
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

@@ -68,7 +68,7 @@ class PLMS:
     fixed_stride: bool = fixed_stride_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

@@ -49,7 +49,7 @@ class UniPC:
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

@@ -81,6 +81,7 @@ class Studio:
         self._opened_classifiers: dict[str, Path] = {}
         self._classifier: tuple[tuple[Path, int], Classifier] | None = None
         self._states = TrajectoryCache()
+        self._headers = checkpoint.Headers()
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelCard]:
@@ -155,7 +156,7 @@ class Studio:
         can be used by who knows its name. Raises `CheckpointError` or `OptionError` where it cannot be used.
         """
         path = checkpoint.weight_file(path)
-        checkpoint.spec_of(path, flags)
+        checkpoint.drawing(path, self._headers.inspect(path, flags).spec)
         name = checkpoint.name_of(path) if name is None else name
         self.forget(name)
         if not listed:
@@ -175,7 +176,7 @@ class Studio:
         found = {}
         for name, path in self._classifier_files().items():
             try:
-                found[name] = _classifier_spec(path)
+                found[name] = self._classifier_spec(path)
             except CheckpointError:
                 continue  # `classifier` says why, to who asks for it
         return found
@@ -199,7 +200,7 @@ class Studio:
         """
         path = Path(path)
         path = path / CLASSIFIER_FILE if (path / CLASSIFIER_FILE).is_file() else checkpoint.weight_file(path)
-        _classifier_spec(path)
+        self._classifier_spec(path)
         name = path.parent.name if path.name == CLASSIFIER_FILE else path.stem
         self._opened_classifiers[name] = path
         return name
@@ -265,21 +266,20 @@ class Studio:
             if path is None:
                 continue
             try:
-                seen = checkpoint.inspect(path, flags)
+                seen = self._headers.inspect(path, flags)
                 found[name] = ModelCard(name, path, checkpoint.drawing(path, seen.spec), seen.remarks)
             except CheckpointError as error:
                 found[name] = error
         return found
 
-
-def _classifier_spec(path: Path) -> ClassifierSpec:
-    """The spec of a noisy classifier's file in any layout, its weights unread; a `CheckpointError` where
-    it is none.
-    """
-    spec = checkpoint.inspect(path).spec
-    if not isinstance(spec, ClassifierSpec):
-        raise CheckpointError(
-            f"{path.name} is a model that draws, not a noisy classifier, so its gradient cannot guide. Name "
-            "it as the weaker model, or give a classifier."
-        )
-    return spec
+    def _classifier_spec(self, path: Path) -> ClassifierSpec:
+        """The spec of a noisy classifier's file in any layout, its weights unread; a `CheckpointError`
+        where it is none.
+        """
+        spec = self._headers.inspect(path).spec
+        if not isinstance(spec, ClassifierSpec):
+            raise CheckpointError(
+                f"{path.name} is a model that draws, not a noisy classifier, so its gradient cannot guide. "
+                "Name it as the weaker model, or give a classifier."
+            )
+        return spec

@@ -14,6 +14,7 @@ from .checkpoint.classifier_spec import ClassifierSpec
 from .checkpoint.spec import PICTURES, ModelSpec
 from .errors import CheckpointError, OptionError, unknown
 from .imaging.frame import Frame
+from .runs.applicability import unusable
 from .runs.guidance_options import incompatibility
 from .runs.recipe import MAX_PICTURES, Recipe
 from .runs.trajectory import Trajectory
@@ -229,6 +230,10 @@ class Studio:
                 if one.name != card.name and incompatibility(one.spec, card.spec) is None and knows(one.spec)
             ],
         )
+
+    def unusable(self, card: ModelCard) -> dict[str, str]:
+        """The settings that a model cannot use, with the reasons, see `runs.applicability`."""
+        return unusable(card.spec, None, *self.helpers(card))
 
     def _classifier_files(self) -> dict[str, Path]:
         folders = sorted(one for one in self.folder.iterdir() if one.is_dir()) if self.folder.is_dir() else []

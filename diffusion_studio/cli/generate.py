@@ -19,6 +19,7 @@ from ..files import streamed
 from ..files.signals import finishing
 from ..imaging.picture import Picture
 from ..options import fields_of
+from ..runs.applicability import check_usable, unusable
 from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe, file_name
 from .checkpoints import add_flags, check_draws, open_helpers, opened, say_remarks
 from .editing import add_editing, continued, edit_said
@@ -203,10 +204,7 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
 
 def _small(path: str, card: Any) -> Picture:
     """The picture to enlarge, at the size that the model takes; what is done to it is said."""
-    if card.spec.low_res is None:
-        raise OptionError(
-            "low_res", f"{card.name} enlarges no picture. Leave out --low-res, or name a model that does."
-        )
+    check_usable(unusable(card.spec), "low_res", "Leave out --low-res, or name a model that does.")
     picture, said = Picture.opened(path, card.spec.background)
     fitted = picture.fitted(card.spec.low_res, card.spec.channels)
     if said:

@@ -19,7 +19,6 @@ from ..diffusion.denoiser import Denoiser
 from ..diffusion.film import Between, interpolation_weights, mixed, travelling
 from ..diffusion.levels import Levels
 from ..diffusion.noise import Noise
-from ..diffusion.prediction import Prediction
 from ..diffusion.samplers import NoiseFunction, Sampler, Step
 from ..diffusion.sampling import has_restarted, indexed_noise, offset_noise, sample
 from ..diffusion.schedule import NoiseLevel
@@ -150,12 +149,6 @@ def reached(path: Levels, strength: float) -> Levels:
 
 def _as_x(picture: Picture, what: str, made: Plan) -> torch.Tensor:
     """(C, H, W) as the model has pictures, of the run's kind of number and on its device."""
-    if len(made.noise.shape) != 3:
-        raise OptionError(
-            "edit",
-            "A model of points makes no pictures, so it has none to edit or to begin with. Leave the edit "
-            "out.",
-        )
     channels, height, width = made.noise.shape
     if (picture.channels, *picture.size) != (channels, width, height):
         wanted = f"{width}x{height} {'grey' if channels == 1 else 'RGB'}"
@@ -218,13 +211,6 @@ def _inverted(
     """
     levels = made.levels[1:] if made.levels[0].alpha == 0 and len(made.levels) > 2 else made.levels
     up = Levels(editing.rising(levels), levels.schedule)
-    if draws_noise(recipe.sampler, made.levels):
-        raise OptionError(
-            "sampler",
-            f"{edit.title}: {type(recipe.sampler).__name__} as it is set adds fresh noise, with which "
-            "nothing comes back. Choose a deterministic sampler, such as DDIM with eta 0, Heun without "
-            "churn, or DPM-Solver++ 2M.",
-        )
     source = planned(
         Recipe(
             recipe.model,
@@ -320,28 +306,6 @@ def _cut(legs: Sequence[Segment], at: int) -> tuple[tuple[Segment, ...], NoiseLe
             return (*legs[:k], replace(leg, until=at - first)), leg.levels[at - first]
         first += leg.steps
     raise AssertionError("unreachable: at < total")
-
-
-def draws_noise(sampler: Sampler, levels: Sequence[NoiseLevel]) -> bool:
-    """Whether a sampler, as it is set, adds fresh noise on these levels: tried on a single number, as
-    options decide it.
-    """
-
-    class Asked(Exception):
-        pass
-
-    def noise(index: int) -> torch.Tensor:
-        raise Asked
-
-    def nothing(x: torch.Tensor, level: NoiseLevel) -> Prediction:
-        return Prediction(torch.zeros_like(x), x / level.sigma, torch.full_like(x, 0.5))
-
-    try:
-        for _ in sampler(nothing, torch.ones(1, 1, 1, 1, dtype=torch.float64), levels, noise):
-            pass
-    except Asked:
-        return True
-    return False
 
 
 def run_segments(

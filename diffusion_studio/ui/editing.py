@@ -16,6 +16,7 @@ from ..imaging.arrays import to_pil
 from ..imaging.fitting import FITS
 from ..imaging.picture import Picture
 from ..options import fields_of, name_of
+from ..runs.applicability import unusable
 from ..runs.edits import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
 from ..runs.recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
@@ -49,7 +50,7 @@ class EditControls:
         self.pictures: dict[str, gr.Image] = {}
         with gr.Accordion("Edit a picture", open=False, elem_id="edit") as self.section:
             self.kind = gr.Dropdown(
-                [("Nothing: draw from noise", NO_EDIT), *((cls.title, name) for name, cls in EDITS.items())],
+                _kinds(card),
                 value=NO_EDIT,
                 label="What to do",
                 elem_id="edit-kind",
@@ -251,7 +252,7 @@ class EditControls:
         )
         return {
             **found,
-            self.kind: kind,
+            self.kind: gr.update(choices=_kinds(card, kind), value=kind),
             self.section: gr.update(open=edit is not None),
             self.branch: text,
             self.notice: gr.update(value=said, visible=branch is not None),
@@ -285,7 +286,7 @@ class EditControls:
 
     @staticmethod
     def _usable(name: str, card: ModelCard) -> bool:
-        return {"source_label": bool(card.conditions), "source_prompt": card.spec.takes_text}.get(name, True)
+        return f"edit.{name}" not in unusable(card.spec)
 
     def _noted(self, values: Mapping[Any, Any]) -> str:
         """What is done to the given pictures before the model sees them, one line for each of which there is
@@ -380,6 +381,13 @@ def _done_to(name: str, path: str, card: ModelCard, fit: str) -> list[str]:
             f"it is {picture.size[0]}x{picture.size[1]}, brought to {size}x{size} by {fit}: {FITS[fit]}"
         )
     return told
+
+
+def _kinds(card: ModelCard, chosen: str = NO_EDIT) -> list[tuple[str, str]]:
+    """The edits that a model can use, and the one that a recipe names."""
+    reasons = unusable(card.spec)
+    usable = (name for name in EDITS if f"edit={name}" not in reasons or name == chosen)
+    return [("Nothing: draw from noise", NO_EDIT), *((EDITS[name].title, name) for name in usable)]
 
 
 def _labels(card: ModelCard) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from ...errors import OptionError
 from ...options import option
 from ..levels import Levels
 from .arithmetic import ddim_step, towards
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 from .dpm_solver import advance, usable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MAX_PIECES = 1024
 
 
 @dataclass(frozen=True)
-class Adaptive:
+class Adaptive(Sampler):
     """DPM-Solver++ of orders 1 and 2 as an embedded pair (Lu et al. 2022, DPM-Solver, appendix C), step size
     by tolerance.
 

@@ -1,6 +1,6 @@
 """A run's folder: config.json, data.json with marks of what it is trained on, state.safetensors to resume
-from, model.safetensors to use with its card.md, log.csv, samples/, and snapshots/ of averages whose length is
-chosen later."""
+from, model.safetensors to use with its card.md, log.csv, status.json (see `Status`), samples/, and snapshots/
+of averages whose length is chosen later."""
 
 from __future__ import annotations
 

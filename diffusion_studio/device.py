@@ -33,14 +33,14 @@ def pick_device(wanted: str = "auto") -> torch.device:
     if not has[kind]:
         here = ", ".join(name for name, there in has.items() if there)
         raise OptionError(
-            f"Device {wanted!r} is not available on this machine. Available: {here}, or 'auto'."
+            "device", f"Device {wanted!r} is not available on this machine. Available: {here}, or 'auto'."
         )
     try:
         device = torch.device(wanted)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise OptionError(
-            f"Device {wanted!r} cannot be used: {str(error).splitlines()[0]}. Try 'auto'."
+            "device", f"Device {wanted!r} cannot be used: {str(error).splitlines()[0]}. Try 'auto'."
         ) from error
     return device
 
@@ -52,7 +52,7 @@ def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
     if wanted not in PRECISIONS:
         raise unknown("precision", wanted, PRECISIONS)
     if wanted == "fp64" and device.type == "mps":
-        raise OptionError("MPS devices have no fp64. Choose fp32, or device 'cpu'.")
+        raise OptionError("precision", "MPS devices have no fp64. Choose fp32, or device 'cpu'.")
     if wanted == "auto":
         wanted = "bf16" if device.type == "cpu" and cpu_has_bf16() else "fp32"
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64}[

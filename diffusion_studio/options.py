@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import OptionError, unknown
+from .errors import OptionError, Setting, choices_of, unknown
 
 _KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
 
@@ -62,44 +62,54 @@ def fields_of(cls: type) -> list[Option]:
     return found
 
 
-def check(given: Any, unicode: bool = False) -> None:
+def check(given: Any, group: str = "", unicode: bool = False) -> None:
     """Raise `OptionError` unless every field made by `option` holds a value of its kind, inside its limits.
 
-    Whole floats are taken for ints and ints for floats, as JSON and sliders do not tell them apart; the
-    instance then holds the declared kind. With `unicode` a text has to be valid Unicode, which the names of
-    files need not be.
+    `group` is what the errors' fields begin with: `sampler` for `sampler.eta`. Whole floats are taken for
+    ints and ints for floats, as JSON and sliders do not tell them apart; the instance then holds the declared
+    kind. With `unicode` a text has to be valid Unicode, which the names of files need not be.
     """
     for field in fields_of(type(given)):
-        value = checked(field, getattr(given, field.name), type(given).__name__)
+        value = checked(field, getattr(given, field.name), group)
         if unicode and isinstance(value, str):
-            _check_unicode(f"{type(given).__name__}.{field.name}", value)
+            _check_unicode(dotted(group, field.name), value)
         object.__setattr__(given, field.name, value)
 
 
-def checked(field: Option, value: Any, owner: str = "") -> Any:
+def dotted(group: str, name: str) -> str:
+    """The name of a setting in an `OptionError`; `group` may be empty."""
+    return ".".join(part for part in (group, name) if part)
+
+
+def checked(field: Option, value: Any, group: str = "") -> Any:
     """`value` as the field's kind, or an `OptionError` that names the limits."""
-    what = f"{owner}.{field.name}" if owner else field.name
+    name = dotted(group, field.name)
     if value is None and field.optional:
         return None
     if field.choices:
         if value not in field.choices:
-            raise unknown(what, value, field.choices)
+            raise OptionError(
+                name,
+                "There is no ",
+                Setting(name),
+                f" {str(value)[:80]!r}. {choices_of(value, field.choices)}",
+            )
         return value
-    wanted = f"{what} must be {_describe(field)}, got {value!r}."
+    wrong = OptionError(name, f"must be {_describe(field)}, got {value!r}.")
     if field.kind in (int, float):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not _finite(value):
-            raise OptionError(wanted)
+            raise wrong
         if field.kind is int and value != int(value):
-            raise OptionError(wanted)
+            raise wrong
         value = field.kind(value)
         if (field.low is not None and value < field.low) or (field.high is not None and value > field.high):
-            raise OptionError(wanted)
+            raise wrong
     elif not isinstance(value, field.kind):
-        raise OptionError(wanted)
+        raise wrong
     return value
 
 
-def _check_unicode(what: str, text: str) -> None:
+def _check_unicode(name: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -110,8 +120,8 @@ def _check_unicode(what: str, text: str) -> None:
             else f"U+{wrong:04X}, which is half a letter"
         )
         raise OptionError(
-            f"{what} must be valid Unicode; {ascii(text)[:80]} holds {found}. Save the text in "
-            "UTF-8, or type it."
+            name,
+            f"must be valid Unicode; {ascii(text)[:80]} holds {found}. Save the text in UTF-8, or type it.",
         ) from None
 
 
@@ -124,12 +134,13 @@ def numbers(text: str, what: str, kind: type) -> tuple:
         return tuple(int(v) if v == int(v) else v for v in found)
     except (ValueError, OverflowError):  # the latter: infinity is no whole number
         raise OptionError(
-            f"{what} must be numbers with commas between them, such as 1,2,2; got {text!r}."
+            what, f"must be numbers with commas between them, such as 1,2,2; got {text!r}."
         ) from None
 
 
-def index_of(kind: str, given: str, names: Sequence[str]) -> int:
+def index_of(kind: str, given: str, names: Sequence[str], field: str = "label") -> int:
     """The index of a name: of the exact one, as "A" and "a" may both be names, else whatever the case.
+    `kind` says in an error what the names are, `field` which setting holds the name.
 
     Raises `OptionError` for an unknown name, and for one that matches several names apart from case.
     """
@@ -137,11 +148,12 @@ def index_of(kind: str, given: str, names: Sequence[str]) -> int:
         return names.index(given)
     matches = [k for k, name in enumerate(names) if name.casefold() == given.casefold()]
     if not matches:
-        raise unknown(kind, given, names)
+        raise unknown(kind, given, names, field)
     if len(matches) > 1:
         raise OptionError(
+            field,
             f"The {kind} {given!r} could be {' or '.join(repr(names[k]) for k in matches)}, which "
-            "differ in case only. Give one of them exactly."
+            "differ in case only. Give one of them exactly.",
         )
     return matches[0]
 
@@ -169,7 +181,9 @@ def name_of(registry: Mapping[str, type], given: Any) -> str:
     for name, cls in registry.items():
         if type(given) is cls:
             return name
-    raise OptionError(f"{type(given).__name__} is not registered. Registered are: {', '.join(registry)}.")
+    raise OptionError(
+        "name", f"{type(given).__name__} is not registered. Registered are: {', '.join(registry)}."
+    )
 
 
 def to_json(registry: Mapping[str, type], given: Any) -> dict[str, Any]:
@@ -188,24 +202,27 @@ def from_json(registry: Mapping[str, type], kind: str, given: Any) -> Any:
     if isinstance(given, str):
         given = {"name": given}
     if not isinstance(given, Mapping) or "name" not in given:
-        raise OptionError(f"A {kind} is a name or an object with a 'name', got {given!r}.")
+        raise OptionError(kind, f"A {kind} is a name or an object with a 'name', got {given!r}.")
     options = dict(given)
     name = options.pop("name")
     if not isinstance(name, str) or name not in registry:
         raise unknown(kind, name, registry)
-    return build(registry[name], options, f"option of the {kind} {name!r}")
+    return build(registry[name], options, f"option of the {kind} {name!r}", kind)
 
 
-def build(cls: type, given: Mapping[str, Any], kind: str) -> Any:
-    """`cls(**given)`, with an `OptionError` for a name that is not a field. Lists become tuples."""
+def build(cls: type, given: Mapping[str, Any], kind: str, group: str = "") -> Any:
+    """`cls(**given)`, with an `OptionError` for a name that is not a field. Lists become tuples.
+
+    `kind` says in the error what the names are, `group` what the error's field begins with.
+    """
     names = [field.name for field in dataclasses.fields(cls)]
     for name in given:
         if name not in names:
-            raise unknown(kind, name, names)
+            raise unknown(kind, name, names, dotted(group, name))
     try:
         return cls(**{name: _as_tuple(value) for name, value in given.items()})
     except TypeError as error:
-        raise OptionError(f"Not a valid {cls.__name__}: {error}") from error
+        raise OptionError(group or "name", f"Not a valid {cls.__name__}: {error}") from error
 
 
 def _as_tuple(value: Any) -> Any:

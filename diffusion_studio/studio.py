@@ -14,6 +14,7 @@ from .checkpoint.classifier_spec import ClassifierSpec
 from .checkpoint.spec import PICTURES, ModelSpec
 from .errors import CheckpointError, OptionError, unknown
 from .imaging.frame import Frame
+from .runs.applicability import unusable
 from .runs.guidance_options import incompatibility
 from .runs.recipe import MAX_PICTURES, Recipe
 from .runs.trajectory import Trajectory
@@ -81,6 +82,7 @@ class Studio:
         self._opened_classifiers: dict[str, Path] = {}
         self._classifier: tuple[tuple[Path, int], Classifier] | None = None
         self._states = TrajectoryCache()
+        self._headers = checkpoint.Headers()
         self._lock = threading.Lock()
 
     def models(self) -> list[ModelCard]:
@@ -107,7 +109,10 @@ class Studio:
         found = self._scan()
         if not isinstance(name, str) or name not in found:
             raise unknown(
-                f"model in {self.folder}", name, [one for one in found if one not in self._unlisted]
+                f"model in {self.folder}",
+                name,
+                [one for one in found if one not in self._unlisted],
+                field="model",
             )
         if isinstance(found[name], CheckpointError):
             raise found[name]
@@ -119,7 +124,7 @@ class Studio:
         count = defaults.pop("count", 1)
         if type(count) is not int or not 1 <= count <= MAX_PICTURES:  # a header can say anything
             raise OptionError(
-                f"{model} asks for {count!r} pictures by default; a run makes 1 to {MAX_PICTURES}."
+                "model", f"{model} asks for {count!r} pictures by default; a run makes 1 to {MAX_PICTURES}."
             )
         return Recipe.from_settings(changes, {"model": model, "seeds": tuple(range(count)), **defaults})
 
@@ -152,7 +157,7 @@ class Studio:
         can be used by who knows its name. Raises `CheckpointError` or `OptionError` where it cannot be used.
         """
         path = checkpoint.weight_file(path)
-        checkpoint.spec_of(path, flags)
+        checkpoint.drawing(path, self._headers.inspect(path, flags).spec)
         name = checkpoint.name_of(path) if name is None else name
         self.forget(name)
         if not listed:
@@ -172,7 +177,7 @@ class Studio:
         found = {}
         for name, path in self._classifier_files().items():
             try:
-                found[name] = _classifier_spec(path)
+                found[name] = self._classifier_spec(path)
             except CheckpointError:
                 continue  # `classifier` says why, to who asks for it
         return found
@@ -183,7 +188,7 @@ class Studio:
 
         files = self._classifier_files()
         if name not in files:
-            raise unknown(f"classifier in {self.folder}", name, files)
+            raise unknown(f"classifier in {self.folder}", name, files, field="classifier")
         key = files[name], files[name].stat().st_mtime_ns
         with self._lock:
             if self._classifier is None or self._classifier[0] != key:
@@ -196,7 +201,7 @@ class Studio:
         """
         path = Path(path)
         path = path / CLASSIFIER_FILE if (path / CLASSIFIER_FILE).is_file() else checkpoint.weight_file(path)
-        _classifier_spec(path)
+        self._classifier_spec(path)
         name = path.parent.name if path.name == CLASSIFIER_FILE else path.stem
         self._opened_classifiers[name] = path
         return name
@@ -225,6 +230,10 @@ class Studio:
                 if one.name != card.name and incompatibility(one.spec, card.spec) is None and knows(one.spec)
             ],
         )
+
+    def unusable(self, card: ModelCard) -> dict[str, str]:
+        """The settings that a model cannot use, with the reasons, see `runs.applicability`."""
+        return unusable(card.spec, None, *self.helpers(card))
 
     def _classifier_files(self) -> dict[str, Path]:
         folders = sorted(one for one in self.folder.iterdir() if one.is_dir()) if self.folder.is_dir() else []
@@ -262,21 +271,20 @@ class Studio:
             if path is None:
                 continue
             try:
-                seen = checkpoint.inspect(path, flags)
+                seen = self._headers.inspect(path, flags)
                 found[name] = ModelCard(name, path, checkpoint.drawing(path, seen.spec), seen.remarks)
             except CheckpointError as error:
                 found[name] = error
         return found
 
-
-def _classifier_spec(path: Path) -> ClassifierSpec:
-    """The spec of a noisy classifier's file in any layout, its weights unread; a `CheckpointError` where
-    it is none.
-    """
-    spec = checkpoint.inspect(path).spec
-    if not isinstance(spec, ClassifierSpec):
-        raise CheckpointError(
-            f"{path.name} is a model that draws, not a noisy classifier, so its gradient cannot guide. Name "
-            "it as the weaker model, or give a classifier."
-        )
-    return spec
+    def _classifier_spec(self, path: Path) -> ClassifierSpec:
+        """The spec of a noisy classifier's file in any layout, its weights unread; a `CheckpointError`
+        where it is none.
+        """
+        spec = self._headers.inspect(path).spec
+        if not isinstance(spec, ClassifierSpec):
+            raise CheckpointError(
+                f"{path.name} is a model that draws, not a noisy classifier, so its gradient cannot guide. "
+                "Name it as the weaker model, or give a classifier."
+            )
+        return spec

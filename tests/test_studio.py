@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
 import numpy as np
@@ -22,6 +23,37 @@ def studio(tmp_path, write_checkpoint):
     )
     write_checkpoint("other", network={"classes": None, "null_class": False})
     return ds.Studio(tmp_path / "checkpoints", "cpu", "fp32")
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """Paths that Python opens, noted while the list in use is given."""
+    notes: list[list[str]] = []
+
+    def hook(event, args):
+        if event == "open" and notes:
+            notes[-1].append(str(args[0]))
+
+    sys.addaudithook(hook)  # it cannot be taken away
+    yield notes
+    notes.clear()
+
+
+def test_a_header_is_read_once(studio, opened, tmp_path):
+    opened.append(first := [])
+    studio.card("tiny")
+    assert any(path.endswith("model.safetensors") for path in first)  # the hook sees them
+    opened.append(again := [])
+    assert studio.card("tiny").spec.labels and len(studio.models()) == 2
+    assert studio.helpers(studio.card("tiny")) == ([], ["other"])
+    opened.clear()
+    assert again == []
+
+
+def test_a_changed_header_is_read_again(studio, tmp_path, write_checkpoint):
+    assert studio.card("other").spec.labels == ()
+    write_checkpoint("other")  # with labels now
+    assert studio.card("other").spec.labels != ()
 
 
 def test_models_are_listed_by_folder_without_loading(studio, tmp_path):
@@ -50,7 +82,7 @@ def test_models_are_listed_by_folder_without_loading(studio, tmp_path):
             lambda path: path.write_bytes(
                 path.read_bytes().replace(b'\\"timesteps\\": 100', b'\\"timesteps\\": 1e9')
             ),
-            "Linear.timesteps",
+            "schedule.timesteps",
         ),
     ],
     ids=["text", "cut", "channels", "timesteps"],
@@ -109,7 +141,7 @@ def test_the_default_recipe_comes_from_the_header(studio):
         ({"count": 10**12}, "pictures by default; a run makes 1 to 64"),
         ({"count": "four"}, "'four' pictures by default"),
         ({"count": 0}, "0 pictures by default"),
-        ({"steps": -1}, "Recipe.steps must be"),
+        ({"steps": -1}, "steps must be"),
         ({"sampler": "best"}, "There is no sampler 'best'"),
     ],
 )

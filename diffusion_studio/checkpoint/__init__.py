@@ -3,12 +3,14 @@ programs'.
 """
 
 from .folders import bytes_of, changed, folder_name, listed_file, name_of, weight_file
+from .headers import Headers
 from .native import Weights, read, read_spec, write
 from .readers import READERS, Inspection, drawing, inspect, read_any, spec_of
 from .report import as_json, as_text
 
 __all__ = [
     "READERS",
+    "Headers",
     "Inspection",
     "Weights",
     "as_json",

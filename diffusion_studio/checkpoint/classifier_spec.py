@@ -29,15 +29,16 @@ class ClassifierSpec:
     def __post_init__(self) -> None:
         options.check(self)
         if not isinstance(self.network, ClassifierConfig) or not isinstance(self.schedule, NoiseSchedule):
-            raise OptionError("A ClassifierSpec needs a ClassifierConfig and a NoiseSchedule.")
+            raise OptionError("network", "A ClassifierSpec needs a ClassifierConfig and a NoiseSchedule.")
         if not isinstance(self.labels, tuple) or not all(isinstance(label, str) for label in self.labels):
-            raise OptionError(f"labels must be a list of texts, got {self.labels!r}.")
+            raise OptionError("labels", f"must be a list of texts, got {self.labels!r}.")
         if len(self.labels) != self.network.classes:
             raise OptionError(
-                f"The network has {self.network.classes} classes and {len(self.labels)} label names."
+                "labels",
+                f"The network has {self.network.classes} classes and {len(self.labels)} label names.",
             )
         if not isinstance(self.provenance, Mapping):
-            raise OptionError("provenance must be an object of names and values.")
+            raise OptionError("provenance", "must be an object of names and values.")
 
     def label_index(self, label: str) -> int:
         """The class of a label's name (on case see `options.index_of`); an `OptionError` lists all."""
@@ -55,14 +56,15 @@ class ClassifierSpec:
         try:
             given = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise OptionError(f"The classifier's description is not JSON: {error}") from error
+            raise OptionError("description", f"The classifier's description is not JSON: {error}") from error
         if not isinstance(given, dict) or not isinstance(given.get("network"), dict):
-            raise OptionError("The classifier's description is not an object with a network.")
+            raise OptionError("description", "The classifier's description is not an object with a network.")
         network = dict(given["network"])
         if network.pop("name", None) != KIND:
             raise OptionError(
+                "network",
                 f"The network is of kind {given['network'].get('name')!r}, wanted a {KIND!r}. Give the file "
-                "that 'diffusion-studio train --kind classifier' wrote."
+                "that 'diffusion-studio train --kind classifier' wrote.",
             )
         given["network"] = ClassifierConfig.from_json(network)
         given["schedule"] = options.from_json(SCHEDULES, "noise schedule", given.get("schedule"))

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..diffusion.schedule import NoiseSchedule, Table, VarianceExploding
 from ..errors import CheckpointError
 from .facts import Fact, Settings
-from .noise import named, zero_terminal
+from .noise import named
 
 BETA_FLAGS = (
     "num_train_timesteps",
@@ -379,7 +379,7 @@ def _betas(settings: Settings, one: _Kind) -> tuple[NoiseSchedule, str]:
         )
     schedule = Table(values=tuple(betas)) if betas else named(name, timesteps, start, end)
     if settings.read("rescale_betas_zero_snr", False, absent=False):
-        schedule = zero_terminal(schedule)
+        schedule = replace(schedule, zero_snr=True)
     return schedule, name
 
 

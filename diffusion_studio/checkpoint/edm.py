@@ -363,7 +363,7 @@ def _process(
         return schedule, {}, {"time_scale": 0.5, "time_log": True}
     timesteps = settings.read("M", 1000)
     if not 2 <= timesteps <= 100_000:
-        raise OptionError(f"M must be the timesteps of training, from 2 to 100,000, got {timesteps}.")
+        raise OptionError("M", f"must be the timesteps of training, from 2 to 100,000, got {timesteps}.")
     if kind == "vp":
         rise, least = settings.read("beta_d", 19.9), settings.read("beta_min", 0.1)
         return (

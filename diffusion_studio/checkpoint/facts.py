@@ -116,14 +116,14 @@ class Settings:
         else:
             value, source = assumed, ASSUMED
         if choices and value not in choices:
-            raise unknown(f"{name} of the layout {self.layout}", value, choices)
+            raise unknown(f"{name} of the layout {self.layout}", value, choices, field=name)
         if isinstance(value, int) and abs(value) > 2**53:
             raise OptionError(
-                f"{name} must be a number that means something, got one of {len(str(value)[:400])} digits."
+                name, f"must be a number that means something, got one of {len(str(value)[:400])} digits."
             )
         fits = type(value) is type(assumed) or assumed is None or (value is None and optional)
         if not fits or (isinstance(value, float) and not math.isfinite(value)):
-            raise OptionError(f"{name} must be {_KIND[type(assumed)]}, got {_short(value)}.")
+            raise OptionError(name, f"must be {_KIND[type(assumed)]}, got {_short(value)}.")
         self.facts.append(Fact(name, value, source))
         return value
 
@@ -136,7 +136,7 @@ class Settings:
         ignored = set(ignored)
         for name in self.flags:
             if name not in self._asked | ignored:
-                raise unknown(f"flag of the layout {self.layout}", name, sorted(self._asked))
+                raise unknown(f"flag of the layout {self.layout}", name, sorted(self._asked), field="flags")
         for name, value in {**self.config, **self.flags}.items():
             if name in self._asked:
                 continue
@@ -237,17 +237,19 @@ def parse_flags(text: str) -> dict[str, Any]:
         try:
             given = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise OptionError(f"The flags {text[:80]!r} begin as JSON and are none: {error}.") from error
+            raise OptionError(
+                "flags", f"The flags {text[:80]!r} begin as JSON and are none: {error}."
+            ) from error
         return flattened(given)
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise OptionError(f"The flags {text[:80]!r} cannot be read: {error}.") from error
+        raise OptionError("flags", f"The flags {text[:80]!r} cannot be read: {error}.") from error
     found: dict[str, Any] = {}
     while words:
         word = words.pop(0)
         if not word.startswith("--") or len(word) == 2:
-            raise OptionError(f"Flags are given as --name value, got {word[:80]!r}.")
+            raise OptionError("flags", f"Flags are given as --name value, got {word[:80]!r}.")
         name, equals, value = word[2:].partition("=")
         if not equals:
             value = words.pop(0) if words and not words[0].startswith("--") else "True"

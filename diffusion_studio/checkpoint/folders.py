@@ -130,7 +130,7 @@ def notes_on(path: Path) -> list[str]:
 def configurations(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
     """The configurations that lie where the layouts and their trainers put them."""
     found: dict[str, Any] = {"flags": flattened(flags)}
-    folders = [path.parent, *_higher(path.parent)]
+    folders = [path.parent, *higher_folders(path.parent)]
     for folder in folders:
         inside = folder / "unet" if folder is not path.parent else folder
         for config in (inside / "config.json", folder / "config.json"):
@@ -154,7 +154,7 @@ def changed(path: Path) -> int:
     return max(one.stat().st_mtime_ns for one in {path, *shard_files(path)})
 
 
-def _higher(folder: Path) -> Iterator[Path]:
+def higher_folders(folder: Path) -> Iterator[Path]:
     """The folders above that belong to the same model: of a pipeline's unet, and of a training's step."""
     whole = Path(os.path.abspath(folder))
     while whole.name.startswith("unet") or _STEP.fullmatch(whole.name) or whole.name == "checkpoints":

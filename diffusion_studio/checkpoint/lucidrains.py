@@ -326,7 +326,7 @@ def _parsed(version: str) -> tuple[int, int, int]:
     found = re.fullmatch(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})\w*", version)
     if not found:
         raise OptionError(
-            f"version must be one of denoising-diffusion-pytorch, such as 1.8.0, got {version[:80]!r}."
+            "version", f"must be one of denoising-diffusion-pytorch, such as 1.8.0, got {version[:80]!r}."
         )
     numbers = tuple(map(int, found.groups()))
     return (0, 32, 0) if numbers[:2] == (0, 1) else numbers  # 0.32 wrote 0.1 into its files
@@ -351,8 +351,9 @@ def _heads(
             )
         if usual < 1 or rows % usual:
             raise OptionError(
+                "attn_heads",
                 f"The {rows} channels of attention on level {level} do not divide into {usual} heads "
-                "(attn_heads)."
+                "(attn_heads).",
             )
         heads.append(usual)
         channels.append(rows // usual)
@@ -365,15 +366,16 @@ def _heads(
 def named_schedule(kind: str, steps: int) -> NoiseSchedule:
     """A schedule by its name in that program."""
     if not 1 <= steps <= 100_000:
-        raise OptionError(f"timesteps must be from 1 to 100,000, got {steps:,}.")
+        raise OptionError("timesteps", f"must be from 1 to 100,000, got {steps:,}.")
     if kind == "linear":
         return rescaled_linear(steps)
     if kind == "cosine":
         return Cosine(steps)
     if kind == "table":
         raise OptionError(
+            "beta_schedule",
             "beta_schedule 'table' is what the file's buffers say; there are none for these timesteps. "
-            f"Choose one of: {', '.join(_SCHEDULES)}."
+            f"Choose one of: {', '.join(_SCHEDULES)}.",
         )
     alpha_bar = 1 / (
         1 + np.exp(np.linspace(-3, 3, steps + 1))

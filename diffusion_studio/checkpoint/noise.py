@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..diffusion.schedule import Cosine, Linear, NoiseSchedule, Table
+from ..diffusion.schedule import (
+    Constant,
+    Cosine,
+    JensenShannon,
+    Linear,
+    NoiseSchedule,
+    Quadratic,
+    Sigmoid,
+    Table,
+)
 from ..errors import OptionError
 
 MAX_TIMESTEPS = 100_000
@@ -12,32 +21,33 @@ MAX_TIMESTEPS = 100_000
 
 def named(name: str, timesteps: int, start: float, end: float) -> NoiseSchedule:
     """A schedule by diffusers' or ddim's name: linear, scaled_linear (also quad), squaredcos_cap_v2,
-    sigmoid, laplace, exp.
+    sigmoid, laplace, exp, const, jsd.
     """
     if not 1 <= timesteps <= MAX_TIMESTEPS:
         raise OptionError(
-            f"The timesteps of training must be from 1 to {MAX_TIMESTEPS:,}, got {timesteps:,}."
+            "timesteps", f"The timesteps of training must be from 1 to {MAX_TIMESTEPS:,}, got {timesteps:,}."
         )
     if not 0 < start <= 1 or not 0 < end <= 1:
         raise OptionError(
-            f"Betas lie above 0 and up to 1; the schedule was given to go from {start} to {end}."
+            "betas", f"Betas lie above 0 and up to 1; the schedule was given to go from {start} to {end}."
         )
     if name == "linear":
         return Linear(timesteps, start, end)
+    if name in ("scaled_linear", "quad"):
+        return Quadratic(timesteps, start, end)
+    if name == "sigmoid":
+        return Sigmoid(timesteps, start, end)
     if name == "squaredcos_cap_v2":
         return Cosine(timesteps)
-    return Table(values=tuple(map(float, _betas(name, timesteps, start, end))))
-
-
-def _betas(name: str, timesteps: int, start: float, end: float) -> np.ndarray:
-    if name in ("scaled_linear", "quad"):
-        return np.linspace(start**0.5, end**0.5, timesteps) ** 2
-    if name == "sigmoid":
-        return (end - start) / (1 + np.exp(-np.linspace(-6, 6, timesteps))) + start
     if name == "const":
-        return np.full(timesteps, end)
+        return Constant(timesteps, end)
     if name == "jsd":
-        return 1 / np.arange(timesteps, 0, -1.0)
+        return JensenShannon(timesteps)
+    return Table(values=tuple(map(float, _betas(name, timesteps))))
+
+
+def _betas(name: str, timesteps: int) -> np.ndarray:
+    """Those of diffusers' exp and laplace, whose labels stand elsewhere than ours."""
     u = np.arange(timesteps + 1) / timesteps
     if name == "exp":
         kept = np.exp(-12 * u)
@@ -45,14 +55,6 @@ def _betas(name: str, timesteps: int, start: float, end: float) -> np.ndarray:
         log_snr = -0.5 * np.copysign(1, 0.5 - u) * np.log(1 - 2 * np.abs(0.5 - u) + 1e-6)
         kept = np.sqrt(1 / (1 + np.exp(-log_snr)))
     return np.minimum(1 - kept[1:] / kept[:-1], 0.999)
-
-
-def zero_terminal(schedule: NoiseSchedule) -> NoiseSchedule:
-    """The schedule moved and scaled so that its last alpha is 0 (Lin et al. 2023, Algorithm 1)."""
-    alpha = np.sqrt(np.cumprod(1 - schedule.betas()))
-    alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
-    kept = alpha**2
-    return Table(values=tuple(map(float, 1 - kept / np.concatenate([[1.0], kept[:-1]]))))
 
 
 def rescaled_linear(timesteps: int) -> NoiseSchedule:

@@ -199,16 +199,17 @@ def describe(source: Source) -> Found:
     steps = settings.read("diffusion_steps", 1000)
     if size < 1:
         raise OptionError(
-            f"{'image_size' if small is None else 'large_size'} must be the width of the pictures, at least "
-            f"1, got {size}."
+            "image_size" if small is None else "large_size",
+            f"must be the width of the pictures, at least 1, got {size}.",
         )
     if steps < 1:
-        raise OptionError(f"diffusion_steps must be the timesteps of training, at least 1, got {steps}.")
+        raise OptionError("diffusion_steps", f"must be the timesteps of training, at least 1, got {steps}.")
     per_head = settings.read("num_head_channels", -1)
     heads = settings.read("num_heads", 4)
     if settings.read("num_heads_upsample", -1) not in (-1, heads) and per_head == -1:
         raise OptionError(
-            "num_heads_upsample differs from num_heads; the U-Net here has as many heads up as down."
+            "num_heads_upsample",
+            "num_heads_upsample differs from num_heads; the U-Net here has as many heads up as down.",
         )
     rows_order = "" if settings.read("use_new_attention_order", False) else "legacy"
     groups = settings.read(
@@ -342,7 +343,7 @@ def known_list(settings: Settings, name: str, wanted: list, size: int = 0, level
             values = [whole(float(part)) for part in parts]
         except (TypeError, ValueError, OverflowError):
             raise OptionError(
-                f"{name} is a list of numbers with commas between them, got {str(text)[:80]!r}."
+                name, f"{name} is a list of numbers with commas between them, got {str(text)[:80]!r}."
             ) from None
         if size and sorted(set(values)) == sorted(size // one for one in wanted if one):
             continue

@@ -138,12 +138,13 @@ def describe(source: Source) -> Found:
     steps = settings.read("diffusion_steps", 1000)
     if not 1 <= steps <= 100_000:
         raise OptionError(
-            f"diffusion_steps must be the timesteps of training, from 1 to 100,000, got {steps}."
+            "diffusion_steps", f"must be the timesteps of training, from 1 to 100,000, got {steps}."
         )
     kind = settings.read("noise_schedule", "linear", choices=("linear", "cosine"))
     if settings.read("rescale_timesteps", False) and steps != 1000:
         raise OptionError(
-            "rescale_timesteps is for 1000 timesteps only here: the classifier takes t as it is."
+            "rescale_timesteps",
+            "rescale_timesteps is for 1000 timesteps only here: the classifier takes t as it is.",
         )
     config = ClassifierConfig(
         in_channels=channels,

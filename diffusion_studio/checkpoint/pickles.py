@@ -38,7 +38,7 @@ def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
             "the program that it comes from."
         )
     if take is not None and take not in found:
-        raise unknown(f"state dict in {path.name}", take, found)
+        raise unknown(f"state dict in {path.name}", take, found, field="take")
     chosen = take if take is not None else min(found, key=_rank)
     tensors, seen = {}, set()
     for name, tensor in found[chosen].items():

@@ -81,6 +81,17 @@ class Inspection:
         """What was assumed and what is not followed, in at most two lines for people."""
         return remarks(self.found, getattr(self.spec, "provenance", {}))
 
+    @property
+    def problem(self) -> str:
+        """Why the file cannot be run, as a sentence; empty where it can."""
+        for what, names in (("lacks", self.missing), ("holds, besides the network,", self.surplus)):
+            if names:
+                more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+                return f"It cannot be loaded: the file {what} {', '.join(names[:4])}{more}."
+        if isinstance(self.spec, ClassifierSpec):
+            return "It is a noisy classifier: it guides another model and draws nothing itself."
+        return ""
+
 
 def spec_of(path: str | Path, flags: Mapping[str, Any] | None = None) -> ModelSpec:
     """The `ModelSpec` of any checkpoint of a model that draws, its weights unread. Raises
@@ -115,7 +126,7 @@ def inspect(
     if drawn.metadata.get("format") == FORMAT:
         if flags:
             raise OptionError(
-                f"{path.name} is a native file; its header says everything, so it takes no flags."
+                "flags", f"{path.name} is a native file; its header says everything, so it takes no flags."
             )
         read_header = classifier.read_spec if classifier.is_one(drawn.metadata) else read_spec
         return Inspection(path, drawn, None, read_header(path))

@@ -195,7 +195,9 @@ def describe_teapearce(source: Source) -> Found:
     # its class takes both as one pair
     pair = settings.read("betas", (1e-4, 0.02)) if settings.said("betas") else (None, None)
     if len(pair) != 2 or not all(one is None or isinstance(one, float) for one in pair):
-        raise OptionError(f"betas are the first and the last beta, such as 1e-4,0.02; got {str(pair)[:80]}.")
+        raise OptionError(
+            "betas", f"betas are the first and the last beta, such as 1e-4,0.02; got {str(pair)[:80]}."
+        )
     steps = settings.read("n_T", 400)
     first, last = (
         settings.read(name, usual) if given is None else given

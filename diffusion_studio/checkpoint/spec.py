@@ -103,20 +103,21 @@ class ModelSpec:
     def __post_init__(self) -> None:
         options.check(self)
         if not isinstance(self.network, NetworkConfig) or not isinstance(self.schedule, NoiseSchedule):
-            raise OptionError("A ModelSpec needs a network's configuration and a NoiseSchedule.")
+            raise OptionError("network", "A ModelSpec needs a network's configuration and a NoiseSchedule.")
         for name in ("labels", "words", "prompts", "palette"):
             given = getattr(self, name)
             if not isinstance(given, tuple) or not all(isinstance(one, str) for one in given):
-                raise OptionError(f"{name} must be a list of texts, got {given!r:.200}.")
+                raise OptionError(name, f"must be a list of texts, got {given!r:.200}.")
         if self.parametrization == "mean" and not self.schedule.discrete:
             raise OptionError(
+                "parametrization",
                 "The parametrization mean is about the step between two timesteps, and this schedule has "
-                "none. Choose a schedule that is a table, or another parametrization."
+                "none. Choose a schedule that is a table, or another parametrization.",
             )
         if self.channels == 2:
-            raise OptionError("Pictures have 1 or 3 channels, got 2.")
+            raise OptionError("channels", "Pictures have 1 or 3 channels, got 2.")
         if not isinstance(self.defaults, Mapping) or not isinstance(self.provenance, Mapping):
-            raise OptionError("defaults and provenance must be objects of names and values.")
+            raise OptionError("defaults", "defaults and provenance must be objects of names and values.")
         for name in self.defaults:
             if name not in DEFAULT_NAMES:
                 raise options.unknown("recipe default", name, DEFAULT_NAMES)
@@ -128,7 +129,8 @@ class ModelSpec:
         """Every colour of the palette and the background can be read."""
         if len(self.palette) > palettes.MOST:
             raise OptionError(
-                f"A model's palette has at most {palettes.MOST} colours, got {len(self.palette):,}."
+                "palette",
+                f"A model's palette has at most {palettes.MOST} colours, got {len(self.palette):,}.",
             )
         for one in self.palette:
             palettes.read(one)
@@ -139,11 +141,12 @@ class ModelSpec:
         words = self.network.text.words if self.network.text else 0
         if len(self.words) != words:
             raise OptionError(
-                f"The network's text encoder has {words} words and the table {len(self.words)}."
+                "words", f"The network's text encoder has {words} words and the table {len(self.words)}."
             )
         if len(self.labels) != (self.network.classes or 0):
             raise OptionError(
-                f"The network has {self.network.classes or 0} classes and {len(self.labels)} label names."
+                "labels",
+                f"The network has {self.network.classes or 0} classes and {len(self.labels)} label names.",
             )
 
     def _check_shape(self) -> None:
@@ -156,8 +159,9 @@ class ModelSpec:
             given = f", with a {self.low_res}x{self.low_res} picture to enlarge," if self.low_res else ""
             what = "points" if self.makes == POINTS else f"{channels}-channel pictures{given}"
             raise OptionError(
+                "network",
                 f"A network for {what} takes {taken} and gives {expected} channels; this one takes "
-                f"{self.network.in_channels} and gives {self.network.out_channels}."
+                f"{self.network.in_channels} and gives {self.network.out_channels}.",
             )
         if self.makes == POINTS:
             if (self.image_size, self.channels, self.low_res) != (
@@ -165,7 +169,9 @@ class ModelSpec:
                 ModelSpec.channels,
                 None,
             ):
-                raise OptionError("Points have no image_size, no channels and no low_res. Leave them out.")
+                raise OptionError(
+                    "image_size", "Points have no image_size, no channels and no low_res. Leave them out."
+                )
         else:
             self.network.check_size(self.image_size)
 
@@ -191,7 +197,7 @@ class ModelSpec:
         all.
         """
         if not self.labels:
-            raise OptionError(f"{self.name} takes no label, got {label!r}. Leave the label out.")
+            raise OptionError("label", f"{self.name} takes no label, got {label!r}. Leave the label out.")
         if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= label < len(self.labels):
             return int(label)
         if isinstance(label, str):
@@ -207,7 +213,7 @@ class ModelSpec:
     def tokenizer(self) -> Tokenizer:
         """From texts to the network's tokens. An `OptionError` where the model takes no text."""
         if self.network.text is None:
-            raise OptionError(f"{self.name} takes no text.")
+            raise OptionError("prompt", f"{self.name} takes no text.")
         return Tokenizer(self.words, self.network.text)
 
     def prompt_text(self, prompt: str | None) -> str | None:
@@ -218,16 +224,18 @@ class ModelSpec:
         if self.network.text is None:
             if prompt is not None:
                 raise OptionError(
+                    "prompt",
                     f"{self.name} takes no prompt, got {prompt!r:.80}. Leave the prompt out"
-                    + (f", or choose a label: {', '.join(self.labels)}." if self.labels else ".")
+                    + (f", or choose a label: {', '.join(self.labels)}." if self.labels else "."),
                 )
             return None
         if prompt is not None and not isinstance(prompt, str):
-            raise OptionError(f"A prompt is a text, got {prompt!r}.")
+            raise OptionError("prompt", f"A prompt is a text, got {prompt!r}.")
         if not self.network.text.null and not tokens.split(prompt or ""):
             raise OptionError(
+                "prompt",
                 f"{self.name} was trained with texts only, so it needs a prompt"
-                + (f", such as {self.prompts[0]!r}." if self.prompts else ".")
+                + (f", such as {self.prompts[0]!r}." if self.prompts else "."),
             )
         self.tokenizer([prompt or ""])
         return prompt or ""
@@ -250,9 +258,9 @@ class ModelSpec:
         try:
             given = json.loads(text)
         except (ValueError, RecursionError) as error:  # a ValueError too where a number has too many digits
-            raise OptionError(f"The model's description is not JSON: {error}") from error
+            raise OptionError("description", f"The model's description is not JSON: {error}") from error
         if not isinstance(given, dict) or not isinstance(given.get("network"), dict):
-            raise OptionError("The model's description is not an object with a network.")
+            raise OptionError("description", "The model's description is not an object with a network.")
         given["network"] = kinds.from_json(given["network"])
         given["schedule"] = options.from_json(SCHEDULES, "noise schedule", given.get("schedule"))
         return options.build(cls, given, "field of the model's description")

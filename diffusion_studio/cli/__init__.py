@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from .. import files
-from ..errors import StudioError
+from ..errors import OptionError, StudioError
 from ..files.signals import exit_code, raised
 from .streams import secure_streams
 
@@ -68,7 +68,12 @@ def _run(given: Sequence[str]) -> None:
     from .parser import build_parser  # its imports take a while, in which Ctrl-C may come
 
     args = build_parser(given[0] if given else None).parse_args(given)
-    args.run(args)
+    try:
+        args.run(args)
+    except OptionError as error:
+        from .flags import flag_of
+
+        raise StudioError(error.worded(lambda field: flag_of(field, vars(args)))) from error
 
 
 def _named(error: OSError) -> str:

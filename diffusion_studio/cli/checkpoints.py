@@ -100,8 +100,9 @@ def opened(studio: Any, args: argparse.Namespace) -> None:
     if getattr(args, "model_path", None):
         if args.model:
             raise OptionError(
+                "model",
                 f"The name {args.model!r} and --model {args.model_path} both say which model runs. Leave out "
-                "one of them."
+                "one of them.",
             )
         args.model = studio.open(args.model_path, flags_of(args))
 

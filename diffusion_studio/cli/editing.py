@@ -54,15 +54,17 @@ def continued(args: argparse.Namespace) -> Recipe | None:
     """The recipe that goes on from --continue-from at --at, or None where neither is given."""
     if args.continue_from is None:
         if args.at is not None:
-            raise OptionError("--at says where another run is continued. Name its file with --continue-from.")
+            raise OptionError(
+                "at", "--at says where another run is continued. Name its file with --continue-from."
+            )
         return None
     if args.at is None:
         raise OptionError(
-            "--continue-from needs the state from which to go on, counted from 0: --at 20, say."
+            "at", "--continue-from needs the state from which to go on, counted from 0: --at 20, say."
         )
     if args.recipe:
         raise OptionError(
-            "--recipe and --continue-from both say what the settings begin with. Give one of them."
+            "recipe", "--recipe and --continue-from both say what the settings begin with. Give one of them."
         )
     return Recipe.from_file(args.continue_from).continued(args.at)
 
@@ -77,13 +79,14 @@ def edit_said(args: argparse.Namespace, before: Edit | None, card: Callable[[], 
     if args.edit == NO_EDIT:
         if asked:
             raise OptionError(
-                f"'--edit {NO_EDIT}' takes no {', '.join(map(flag, sorted(asked)))}. Leave one of them out."
+                "edit",
+                f"'--edit {NO_EDIT}' takes no {', '.join(map(flag, sorted(asked)))}. Leave one of them out.",
             )
         return None
     if args.edit is None and not asked:
         if args.fit is not None:
             raise OptionError(
-                "--fit says how a picture is brought to the model's size. Give the --picture too."
+                "fit", "--fit says how a picture is brought to the model's size. Give the --picture too."
             )
         return before
     cls = _kind(args.edit, asked, before)
@@ -106,8 +109,9 @@ def _kind(name: str | None, asked: set[str], before: Edit | None) -> type[Edit]:
             raise unknown("edit", name, [*EDITS, NO_EDIT])
         if foreign := asked - set(_fields(EDITS[name])):
             raise OptionError(
+                "edit",
                 f"{', '.join(map(flag, sorted(foreign)))} is not an option of the edit {name}, which has: "
-                f"{', '.join(_fields(EDITS[name]))}."
+                f"{', '.join(_fields(EDITS[name]))}.",
             )
         return EDITS[name]
     first = [] if before is None else [type(before)]
@@ -115,9 +119,10 @@ def _kind(name: str | None, asked: set[str], before: Edit | None) -> type[Edit]:
         if asked <= set(_fields(cls)):
             return cls
     raise OptionError(
+        "edit",
         f"No edit has all of {', '.join(map(flag, sorted(asked)))}. Choose one with --edit: "
         + "; ".join(f"{one} has {', '.join(_fields(cls))}" for one, cls in EDITS.items())
-        + "."
+        + ".",
     )
 
 
@@ -134,13 +139,15 @@ def _opened(files: dict[str, str], fit: str, card: Any) -> dict[str, Picture]:
         wanted = 1 if name == "mask" else channels
         if name == "mask" and picture.size not in ((size, size), opened.get("picture", picture).size):
             raise OptionError(
+                "edit.mask",
                 f"The mask {files[name]} is {picture} and the picture {opened['picture']}. Make the mask as "
-                f"large as the picture, or {size}x{size}, which is what {card.name} draws."
+                f"large as the picture, or {size}x{size}, which is what {card.name} draws.",
             )
         if name == "mask" and "picture" not in opened and picture.size != (size, size):
             raise OptionError(
+                "edit.mask",
                 f"The mask {files[name]} is {picture}; {card.name} draws {size}x{size}. Give the --picture "
-                "of the mask's size too, or a mask of that one."
+                "of the mask's size too, or a mask of that one.",
             )
         found[name] = picture.fitted(size, wanted, fit, "black" if name == "mask" else background)
         if said[name]:

@@ -109,8 +109,9 @@ def _evaluate(args: argparse.Namespace) -> None:
     )
     if max(map(len, (samplers, steps_asked, guidances))) > 1 and table is None:
         raise OptionError(
+            "table",
             "Several samplers, numbers of steps or guidances make a table. Say where to write it, with "
-            "--table FILE.csv."
+            "--table FILE.csv.",
         )
 
     from ..metrics.evaluate import evaluate
@@ -129,8 +130,9 @@ def _evaluate(args: argparse.Namespace) -> None:
     plain = default_recipe(model.spec, **changes)
     if len(guidances) > 1 and plain.guidance_scales is not None:
         raise OptionError(
+            "guidance_scales",
             "--guidance-scales takes the place of the one guidance, so it cannot go with several. Leave out "
-            "the one or the other."
+            "the one or the other.",
         )
     recipes = [
         default_recipe(model.spec, **changes, sampler=sampler, steps=steps, guidance=guidance)
@@ -239,7 +241,7 @@ def _sampler(text: str) -> Any:
         try:
             asked = json.loads(text)
         except ValueError as error:
-            raise OptionError(f"The sampler {text!r} is not JSON: {error}.") from error
+            raise OptionError("sampler", f"The sampler {text!r} is not JSON: {error}.") from error
     return from_json(SAMPLERS, "sampler", asked)
 
 

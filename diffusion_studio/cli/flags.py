@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +33,22 @@ def studio_of(args: argparse.Namespace) -> Any:
 def flag(name: str) -> str:
     """An option's flag."""
     return "--" + name.replace("_", "-")
+
+
+_FLAGGED = ("", "branch", "edit", "export", "sampler", "spacing")  # groups whose options are flags by name
+
+
+def flag_of(field: str, known: Collection[str]) -> str:
+    """The flag of an `OptionError`'s field, where the verb has one; else the field's own name.
+
+    `known` are the names that the verb's flags have in its arguments.
+    """
+    group, _, name = field.rpartition(".")
+    options = [field.replace(".", "_")]  # of guidance: interval_low
+    options += [group] if name == "name" else [name] if group in _FLAGGED else []
+    if field == "export.picture":  # where --picture is the one to edit
+        options = ["only"]
+    return next((flag(one) for one in options if one in known), field)
 
 
 def own(default: Any = None) -> str:
@@ -106,8 +122,9 @@ def chosen(args: argparse.Namespace, kind: str, registry: Mapping[str, type], be
         for one in fields_of(other):
             if one.name not in own and getattr(args, one.name) is not None:
                 raise OptionError(
+                    f"{kind}.{one.name}",
                     f"{flag(one.name)} is not an option of the {kind} {name or name_of(registry, before)}, "
-                    f"which has: {', '.join(own) or 'none'}."
+                    f"which has: {', '.join(own) or 'none'}.",
                 )
     return cls(**{**base, **given(args, fields_of(cls))})
 

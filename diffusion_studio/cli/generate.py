@@ -19,6 +19,7 @@ from ..files import streamed
 from ..files.signals import finishing
 from ..imaging.picture import Picture
 from ..options import fields_of
+from ..runs.applicability import check_usable, unusable
 from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe, file_name
 from .checkpoints import add_flags, check_draws, open_helpers, opened, say_remarks
 from .editing import add_editing, continued, edit_said
@@ -182,7 +183,7 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
             changes = {"prompt": None, "negative": None, **changes}
         before = studio.recipe(args.model)
     else:
-        raise OptionError("Name a model (see 'diffusion-studio models'), or give --recipe FILE.")
+        raise OptionError("model", "Name a model (see 'diffusion-studio models'), or give --recipe FILE.")
     if args.model:
         changes["model"] = args.model
     if (seeds := _seeds(args, before)) is not None:
@@ -203,8 +204,7 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
 
 def _small(path: str, card: Any) -> Picture:
     """The picture to enlarge, at the size that the model takes; what is done to it is said."""
-    if card.spec.low_res is None:
-        raise OptionError(f"{card.name} enlarges no picture. Leave out --low-res, or name a model that does.")
+    check_usable(unusable(card.spec), "low_res", "Leave out --low-res, or name a model that does.")
     picture, said = Picture.opened(path, card.spec.background)
     fitted = picture.fitted(card.spec.low_res, card.spec.channels)
     if said:
@@ -220,12 +220,12 @@ def _small(path: str, card: Any) -> Picture:
 def _seeds(args: argparse.Namespace, before: Recipe) -> tuple[int, ...] | None:
     if args.seeds is not None:
         if args.seed is not None or args.count is not None:
-            raise OptionError("--seeds names every picture's seed; leave out --seed and --count.")
+            raise OptionError("seeds", "--seeds names every picture's seed; leave out --seed and --count.")
         try:
             return tuple(int(part) for part in args.seeds.split(","))
         except ValueError:
             raise OptionError(
-                f"--seeds takes whole numbers with commas between them, got {args.seeds!r}."
+                "seeds", f"--seeds takes whole numbers with commas between them, got {args.seeds!r}."
             ) from None
     if args.seed is None and args.count is None:
         return None
@@ -233,6 +233,6 @@ def _seeds(args: argparse.Namespace, before: Recipe) -> tuple[int, ...] | None:
     count = len(before.seeds) if args.count is None else args.count
     if not 1 <= count <= MAX_PICTURES:
         raise OptionError(
-            f"--count must be from 1 to {MAX_PICTURES}, got {count}. Make more in several runs."
+            "count", f"--count must be from 1 to {MAX_PICTURES}, got {count}. Make more in several runs."
         )
     return tuple(range(first, first + count))

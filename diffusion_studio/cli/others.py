@@ -56,7 +56,8 @@ def _models(args: argparse.Namespace) -> None:
         print(f"diffusion-studio: {name} cannot be used: {why}", file=sys.stderr)
     if not cards:
         raise OptionError(
-            f"No usable model in {studio.folder}. A model is a folder with a model.safetensors in it."
+            "model",
+            f"No usable model in {studio.folder}. A model is a folder with a model.safetensors in it.",
         )
 
 
@@ -136,8 +137,8 @@ def _port(asked: int | None) -> int | None:
     if asked is not None:
         if not 1 <= asked <= 65535:
             raise OptionError(
-                f"--port must be a whole number from 1 to 65535, got {asked}. Choose another, or "
-                "leave it out."
+                "port",
+                f"must be a whole number from 1 to 65535, got {asked}. Choose another, or leave it out.",
             )
         return asked
     for name in ("GRADIO_SERVER_PORT", "GRADIO_NUM_PORTS"):  # Gradio reads them when it is imported
@@ -148,7 +149,7 @@ def _port(asked: int | None) -> int | None:
             del os.environ[name]
         elif not (given.strip().isascii() and given.strip().isdecimal() and 1 <= int(given) <= 65535):
             raise OptionError(
-                f"{name} must be a whole number from 1 to 65535, got {given!r}. Change it, or unset it."
+                name, f"must be a whole number from 1 to 65535, got {given!r}. Change it, or unset it."
             )
     return None
 
@@ -171,15 +172,17 @@ def _check_address(host: str | None, port: int | None) -> None:
             number = getattr(error, "errno", None)
             if number == errno.EADDRINUSE:
                 raise OptionError(
-                    f"Port {port} is taken. Choose another with --port, or leave it out."
+                    "port", f"Port {port} is taken. Choose another with --port, or leave it out."
                 ) from error
             if number == errno.EACCES:
                 raise OptionError(
+                    "port",
                     f"Port {port} may not be opened by you. Choose one from 1024 up with --port, or leave it "
-                    "out."
+                    "out.",
                 ) from error
             raise OptionError(
+                "host",
                 f"{one!r} is no address of this computer ({getattr(error, 'strerror', None) or error}). "
                 "Choose another with --host: 127.0.0.1 for this computer alone, 0.0.0.0 for all that can "
-                "reach it."
+                "reach it.",
             ) from error

@@ -92,10 +92,12 @@ class ImageData:
     def only(self, labels: Sequence[str]) -> ImageData:
         """The pictures with one of these labels, in the order in which these are given."""
         if self.labels is None:
-            raise OptionError(f"The pictures have no labels, so none of {', '.join(labels)} can be chosen.")
+            raise OptionError(
+                "labels", f"The pictures have no labels, so none of {', '.join(labels)} can be chosen."
+            )
         for label in labels:
             if label not in self.names:
-                raise unknown("label of the data", label, self.names)
+                raise unknown("label of the data", label, self.names, field="labels")
         new = np.full(len(self.names), -1, np.int64)
         new[[self.names.index(label) for label in labels]] = np.arange(len(labels))
         chosen = np.flatnonzero(new[self.labels] >= 0)
@@ -108,7 +110,7 @@ class ImageData:
         commas) in a row.
         """
         if self.captions is None:
-            raise OptionError("The pictures have no captions, so none can be held out by them.")
+            raise OptionError("captions", "The pictures have no captions, so none can be held out by them.")
         wanted = {parts for fragment in fragments if any(parts := _parts(fragment))}
         lengths = {len(parts) for parts in wanted}
 
@@ -157,7 +159,7 @@ class ImageData:
         """The pictures as `colours` says: "grey" (Rec. 601's luma, as Pillow has it), "rgb", or "auto" as
         they are."""
         if colours not in COLOURS:
-            raise unknown("kind of colours", colours, COLOURS)
+            raise unknown("kind of colours", colours, COLOURS, field="colours")
         channels = {"auto": self.images.shape[-1], "grey": 1, "rgb": 3}[colours]
         if channels == self.images.shape[-1]:
             return self

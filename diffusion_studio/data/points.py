@@ -43,7 +43,7 @@ class PointData:
         """The points with one of these labels, in the order in which these are given."""
         for label in labels:
             if label not in self.names:
-                raise unknown("label of the data", label, self.names)
+                raise unknown("label of the data", label, self.names, field="labels")
         new = np.full(len(self.names), -1, np.int64)
         new[[self.names.index(label) for label in labels]] = np.arange(len(labels))
         chosen = np.flatnonzero(new[self.labels] >= 0)

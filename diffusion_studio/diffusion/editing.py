@@ -49,8 +49,9 @@ def check_fits(what: str, given: torch.Tensor, x: torch.Tensor) -> None:
         fits = False
     if not fits:
         raise OptionError(
+            what,
             f"The {what} has the shape {tuple(given.shape)} and the pictures {tuple(x.shape)} (pictures, "
-            f"channels, height, width). Bring it to {x.shape[-2]} x {x.shape[-1]}."
+            f"channels, height, width). Bring it to {x.shape[-2]} x {x.shape[-1]}.",
         )
 
 
@@ -69,7 +70,8 @@ def resampled(levels: Sequence[NoiseLevel], length: int, jumps: int) -> Levels:
     """
     if length < 1 or jumps < 1:
         raise OptionError(
-            f"A jump is at least 1 step long and each stretch is run at least once; got {length} and {jumps}."
+            "edit.jump_length",
+            f"A jump is at least 1 step long and each stretch is run once or more; got {length} and {jumps}.",
         )
     last = len(levels) - 2  # the last noisy level
     begin = last % length if last > 0 else 0

@@ -235,8 +235,9 @@ def reading(name: str, level: NoiseLevel, schedule: NoiseSchedule, sigma_data: f
     if name == "mean":
         if not schedule.discrete:
             raise OptionError(
+                "parametrization",
                 "The mean of x_{t-1} needs a schedule with timesteps. Choose a table, or another "
-                "parametrization."
+                "parametrization.",
             )
         below = schedule.level(level.t - 1) if level.t >= 1 else CLEAN
     if name == "consistency":

@@ -159,7 +159,7 @@ def save(
 def _check_alike(kinds: Iterable[object]) -> None:
     if len(set(kinds)) > 1:
         raise OptionError(
-            "One of these runs makes pictures and the other points; they cannot be shown together."
+            "beside", "One of these runs makes pictures and the other points; they cannot be shown together."
         )
 
 
@@ -182,7 +182,7 @@ def _as_film(options: ExportOptions, format: str) -> bool:
 def format_of(path: Path, format: str | None) -> str:
     if format is not None:
         if format not in FORMATS:
-            raise unknown("export format", format, FORMATS)
+            raise unknown("export format", format, FORMATS, field="format")
         return format
     for name, known in FORMATS.items():
         if path.suffix.lower() == known.suffix:
@@ -190,8 +190,9 @@ def format_of(path: Path, format: str | None) -> str:
     given = f"got {path.suffix!r}" if path.suffix else f"{path.name!r} has none"
     allowed = ", ".join(dict.fromkeys(known.suffix for known in FORMATS.values()))
     raise OptionError(
+        "format",
         f"The suffix says what to export: one of {allowed}; {given}. Change it, or name a format "
-        f"({', '.join(FORMATS)})."
+        f"({', '.join(FORMATS)}).",
     )
 
 

@@ -133,8 +133,9 @@ def _header(shape: tuple[int, ...], colours: np.ndarray, recipe_json: str) -> by
     height, width = shape
     if max(height, width) > _MAX_SIDE:
         raise OptionError(
+            "export.scale",
             f"A GIF has at most {_MAX_SIDE} pixels a side; this one would have {width} x {height}. "
-            "Choose a smaller scale."
+            "Choose a smaller scale.",
         )
     screen = struct.pack("<HHBBB", width, height, 0b1_111_0_111, 0, 0)
     loop = b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"

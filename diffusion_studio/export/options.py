@@ -56,4 +56,4 @@ class ExportOptions:
     caption: bool = option(False, "The step and the noise level under the picture.")
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "export")

@@ -108,7 +108,9 @@ def check_picture(picture: int | None, count: int) -> None:
     """Raise `OptionError` for a picture that a run of `count` pictures has not."""
     if picture is not None and picture >= count:
         allowed = "only picture 0" if count == 1 else f"pictures 0 to {count - 1}"
-        raise OptionError(f"This run has {allowed}, got picture {picture}. Leave it out for all of them.")
+        raise OptionError(
+            "export.picture", f"This run has {allowed}, got picture {picture}. Leave it out for all of them."
+        )
 
 
 def scale_of(frame: Frame, options: ExportOptions, fit: int) -> int:
@@ -125,8 +127,9 @@ def check_size(width: int, height: int, limit: int) -> None:
     """Raise `OptionError` for a picture that would take more memory than a small machine has to spare."""
     if width * height > limit:
         raise OptionError(
+            "export.scale",
             f"The picture would have {width} x {height} = {width * height / 1e6:.0f} million pixels; the "
-            f"limit is {limit / 1e6:.0f} million. Choose a smaller scale, fewer states or one picture."
+            f"limit is {limit / 1e6:.0f} million. Choose a smaller scale, fewer states or one picture.",
         )
 
 

@@ -37,8 +37,9 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
             height, width = picture.shape[:2]
             if max(height, width) > _MAX_SIDE:
                 raise OptionError(
+                    "export.scale",
                     f"A WebP has at most {_MAX_SIDE} pixels a side; this one would have {width} x {height}. "
-                    "Choose a smaller scale."
+                    "Choose a smaller scale.",
                 )
             if k == 0:
                 file.write(
@@ -58,7 +59,8 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
         size = file.tell()
         if size > _MAX_BYTES:
             raise OptionError(
-                "A WebP has at most 4 GB; this one has more. Choose fewer states or a smaller scale."
+                "export.scale",
+                "A WebP has at most 4 GB; this one has more. Choose fewer states or a smaller scale.",
             )
         file.seek(4)
         file.write(struct.pack("<I", size - 8))

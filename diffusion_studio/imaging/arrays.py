@@ -26,7 +26,9 @@ def colour(text: str) -> Colour:
     if text in _COLOURS:
         return _COLOURS[text]
     if not isinstance(text, str) or not re.fullmatch("#[0-9a-fA-F]{6}", text):
-        raise OptionError(f"A background is {', '.join(_COLOURS)} or #rrggbb, got {text!r:.80}.")
+        raise OptionError(
+            "background", f"A background is {', '.join(_COLOURS)} or #rrggbb, got {text!r:.80}."
+        )
     return tuple(bytes.fromhex(text[1:]))
 
 

@@ -32,7 +32,8 @@ def listed(text: str) -> tuple[Colour, ...]:
     found = tuple(dict.fromkeys(read(part) for part in text.split(",") if part.strip()))
     if not 2 <= len(found) <= MOST_TYPED:
         raise OptionError(
-            f"A palette has from 2 to {MOST_TYPED} colours, got {len(found)}. Give them as #000,#f80,#fff."
+            "palette",
+            f"A palette has from 2 to {MOST_TYPED} colours, got {len(found)}. Give them as #000,#f80,#fff.",
         )
     return found
 
@@ -41,8 +42,9 @@ def read(text: str) -> Colour:
     """(red, green, blue) 0..255 of #rgb or #rrggbb."""
     if not isinstance(text, str) or not (fits := _HEX.fullmatch(text.strip())):
         raise OptionError(
+            "palette",
             f"Not a colour: {text!r:.40}. A palette is {OWN}, {', '.join(PALETTES)}, or colours with commas "
-            "between them, such as #000,#f80,#fff."
+            "between them, such as #000,#f80,#fff.",
         )
     digits = fits[1] if len(fits[1]) == 6 else "".join(2 * one for one in fits[1])
     return tuple(int(digits[at : at + 2], 16) for at in (0, 2, 4))

@@ -39,8 +39,9 @@ class Picture:
         given = given[..., None] if given.ndim == 2 else given
         if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] not in _COLOURS or 0 in given.shape:
             raise OptionError(
+                "picture",
                 "A picture is an array of uint8 with the shape (height, width), (height, width, 1) or "
-                f"(height, width, 3); got {given.dtype} {given.shape}."
+                f"(height, width, 3); got {given.dtype} {given.shape}.",
             )
         kept = np.ascontiguousarray(given).copy()
         kept.flags.writeable = False
@@ -99,24 +100,28 @@ class Picture:
         """
         if len(text) > MAX_TEXT:
             raise OptionError(
-                f"A picture in a recipe has at most {MAX_TEXT >> 20} million letters, got {len(text):,}."
+                "picture",
+                f"A picture in a recipe has at most {MAX_TEXT >> 20} million letters, got {len(text):,}.",
             )
         try:
             data = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
-            raise OptionError(f"A picture in a recipe is a PNG file in base64, got {text[:40]!r}.") from None
+            raise OptionError(
+                "picture", f"A picture in a recipe is a PNG file in base64, got {text[:40]!r}."
+            ) from None
         if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 29:
-            raise OptionError("A picture in a recipe is a PNG file in base64; this one is no PNG.")
+            raise OptionError("picture", "A picture in a recipe is a PNG file in base64; this one is no PNG.")
         width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE) or depth != 8 or kind not in (0, 2):
             raise OptionError(
+                "picture",
                 f"A picture in a recipe has up to {MAX_SIDE} x {MAX_SIDE} pixels, grey or RGB with 8 bits; "
-                f"this one has {width} x {height}, {depth} bits and PNG's colour type {kind}."
+                f"this one has {width} x {height}, {depth} bits and PNG's colour type {kind}.",
             )
         try:
             return cls(_decoded(data, "The picture in the recipe").array)
         except DataError as error:
-            raise OptionError(str(error)) from error
+            raise OptionError("picture", str(error)) from error
 
     @classmethod
     def open(cls, path: str | Path, background: str = "black") -> Picture:

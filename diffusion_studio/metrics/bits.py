@@ -17,7 +17,7 @@ from ..diffusion.noise import Noise, gaussian
 from ..diffusion.prediction import Prediction
 from ..diffusion.schedule import NoiseLevel
 from ..diffusion.spacing import path
-from ..errors import OptionError
+from ..errors import OptionError, Setting
 from ..imaging.arrays import from_uint8
 from ..models.model import Model
 from .bound import bound_terms
@@ -48,8 +48,10 @@ def check(run: Session, name: str) -> None:
         check_bound(run)
     elif not config.probes and np.prod(run.model.shape) > MOST_EXACT:
         raise OptionError(
-            f"--probes 0 computes the trace exactly, for pictures of at most {MOST_EXACT} values; these have "
-            f"{np.prod(run.model.shape)}. Ask for one or more."
+            "probes",
+            Setting("probes"),
+            f" 0 computes the trace exactly, for pictures of at most {MOST_EXACT} values; these have "
+            f"{np.prod(run.model.shape)}. Ask for one or more.",
         )
 
 
@@ -58,8 +60,10 @@ def check_bound(run: Measured) -> None:
     levels(run)
     if run.config.variance == "learned" and not run.model.spec.learned_variance:
         raise OptionError(
-            "--variance learned needs a model that predicts its variance, and this one does not. "
-            "Choose small or large."
+            "variance",
+            Setting("variance"),
+            " learned needs a model that predicts its variance, and this one does not. "
+            "Choose small or large.",
         )
 
 
@@ -67,8 +71,9 @@ def pictures(run: Session) -> ImageData:
     found = chosen(run.test, min(run.config.bits_pictures or PICTURES, len(run.test.images)))
     if run.model.spec.labels and not conditional(run) and not run.model.spec.network.null_class:
         raise OptionError(
+            "labels",
             f"{run.model.spec.name} needs a label for each picture, and {run.config.data} does not have its "
-            "labels. Give the data that it was trained on."
+            "labels. Give the data that it was trained on.",
         )
     return found
 

@@ -14,7 +14,7 @@ from ..diffusion.denoiser import Denoiser
 from ..diffusion.prediction import Prediction
 from ..diffusion.samplers import NoiseFunction
 from ..diffusion.schedule import NoiseLevel
-from ..errors import OptionError
+from ..errors import OptionError, Setting
 
 Number = float | torch.Tensor
 STEP = 1 / 127.5  # between two neighbouring values of a picture in [-1, 1]
@@ -123,8 +123,10 @@ def _log_variance(kind: str, log_small: float, log_large: float, p: Prediction) 
         return log_large
     if kind != "learned" or p.variance is None:
         raise OptionError(
-            f"variance {kind!r} needs a model that predicts its variance, and this one does not. "
-            "Choose 'small' or 'large'."
+            "variance",
+            Setting("variance"),
+            f" {kind!r} needs a model that predicts its variance, and this one does not. "
+            "Choose 'small' or 'large'.",
         )
     return log_small + p.variance.double() * (log_large - log_small)  # eq. 15 of Improved DDPM
 

@@ -14,7 +14,7 @@ from ..data import points
 from ..data.points import PointData
 from ..diffusion.noise import Noise
 from ..diffusion.sampling import sample
-from ..errors import DataError, OptionError
+from ..errors import DataError, OptionError, Setting
 from ..models.classifier import Classifier
 from ..models.model import Model
 from ..runs import generate
@@ -69,12 +69,18 @@ class Clouds:
         """Raise what stands against drawing and comparing, before anything is drawn."""
         if self.recipe.edit is not None or self.recipe.branch is not None:
             raise OptionError(
-                "An evaluation of points draws them from noise. Leave the recipe's edit and branch out."
+                "recipe",
+                "An evaluation of points draws them from noise. Leave the recipe's edit and branch out.",
             )
         if (most := max(self.count, self.real_count)) > MOST:
             raise OptionError(
+                "pictures",
                 f"Figures of points look at every pair, so at most {MOST:,} for each label; {most:,} were "
-                "asked for. Ask for fewer --pictures, or fewer --real."
+                "asked for. Ask for fewer ",
+                Setting("pictures"),
+                ", or fewer ",
+                Setting("real"),
+                ".",
             )
         self.drawing.check(self.labels)
         for label in self.labels:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .. import options
 from ..checkpoint.spec import POINTS, ModelSpec
 from ..diffusion.noise import MAX_SEED
-from ..errors import OptionError, unknown
+from ..errors import OptionError, Setting, unknown
 from ..options import option
 
 # name: what it says; of pictures
@@ -105,14 +105,17 @@ class EvalConfig:
     def __post_init__(self) -> None:
         options.check(self)
         if not self.data:
-            raise OptionError("Name the real pictures with --data: a known data set or a path.")
+            raise OptionError(
+                "data", "Name the real pictures with ", Setting("data"), ": a known data set or a path."
+            )
         if MAX_SEED - self.seed < self.pictures:
             raise OptionError(
-                f"The last of {self.pictures:,} seeds from {self.seed} up is over {MAX_SEED}. Start lower."
+                "seed",
+                f"The last of {self.pictures:,} seeds from {self.seed} up is over {MAX_SEED}. Start lower.",
             )
         for name in self._given:
             if name not in (*METRICS, *POINT_METRICS):
-                raise unknown("metric", name, dict.fromkeys((*METRICS, *POINT_METRICS)))
+                raise unknown("metric", name, dict.fromkeys((*METRICS, *POINT_METRICS)), field="metrics")
 
     @property
     def _given(self) -> tuple[str, ...]:
@@ -134,15 +137,19 @@ class EvalConfig:
         for name in given:
             if name not in known:
                 raise OptionError(
+                    "metrics",
                     _of_points(spec, name)
                     if points
                     else f"{name!r} is a figure of points, and {spec.name} makes pictures. Choose among: "
-                    f"{', '.join(METRICS)}."
+                    f"{', '.join(METRICS)}.",
                 )
         if "psnr" in given and not spec.low_res:
             raise OptionError(
+                "metrics",
                 f"'psnr' compares enlarged pictures with their originals, and {spec.name} enlarges none. "
-                "Leave it out of --metrics."
+                "Leave it out of ",
+                Setting("metrics"),
+                ".",
             )
         return tuple(name for name in known if name in given)
 

@@ -65,7 +65,7 @@ class Features:
         missing or others.
         """
         if name not in FEATURES:
-            raise unknown("feature network", name, FEATURES)
+            raise unknown("feature network", name, FEATURES, field="features")
         self.name, self.kind, self.device = name, FEATURES[name], torch.device(device)
         self.path = Path(weights).expanduser() if weights else _find(name)
         tensors = _tensors(self.path)

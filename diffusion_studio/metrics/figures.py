@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import files
-from ..errors import DataError, OptionError
+from ..errors import DataError, OptionError, Setting
 from ..imaging import arrays
 from . import bits, classifier, linear
 from .enlarged import bilinear, psnr, small_of
@@ -90,8 +90,11 @@ def _check_precision_recall(run: Session) -> None:
     count = min(run.config.pictures, len(run.real.images))
     if count <= run.config.k:
         raise OptionError(
+            "k",
             f"Precision and recall with k = {run.config.k} take at least {run.config.k + 1} pictures on "
-            f"either side, got {count}. Ask for more, or for a smaller --k."
+            f"either side, got {count}. Ask for more, or for a smaller ",
+            Setting("k"),
+            ".",
         )
 
 
@@ -109,7 +112,10 @@ def _check_labels(run: Session) -> None:
     run.labelled("test")
     if run.config.labels == "any":
         raise OptionError(
-            "Labels can be recognised only where they were asked for. Choose --labels each, or one label."
+            "labels",
+            "Labels can be recognised only where they were asked for. Choose ",
+            Setting("labels"),
+            " each, or one label.",
         )
     _check_split(run)
 

@@ -38,11 +38,12 @@ def log_likelihood(
     every step.
     """
     if steps < 1:
-        raise OptionError(f"The flow takes at least one step, got {steps}.")
+        raise OptionError("steps", f"The flow takes at least one step, got {steps}.")
     if probes is None and x0[0].numel() > MOST_EXACT:
         raise OptionError(
+            "probes",
             f"The exact trace takes a network pass for each value of a picture, so at most {MOST_EXACT}; "
-            f"these have {x0[0].numel()}. Ask for one or more random probes."
+            f"these have {x0[0].numel()}. Ask for one or more random probes.",
         )
     first, last = ends(schedule)
     low, high = -first.log_snr / 2, -last.log_snr / 2

@@ -76,8 +76,9 @@ class World:
             rank, size, local = -1, 0, 0
         if not 0 <= rank < size:
             raise OptionError(
+                "WORLD_SIZE",
                 f"RANK, WORLD_SIZE and LOCAL_RANK must be whole numbers with RANK below WORLD_SIZE, got "
-                f"{', '.join(f'{name}={text!r}' for name, text in given.items())}. torchrun sets them."
+                f"{', '.join(f'{name}={text!r}' for name, text in given.items())}. torchrun sets them.",
             )
         return cls(rank, size, local)
 

@@ -188,7 +188,7 @@ class Drawn(Drawing):
         super().__init__(model, recipe, classifier, weaker)
         self.asked, self.small = asked, small
         if not asked or not all(batch.seeds for batch in asked):
-            raise OptionError("No pictures were asked for.")
+            raise OptionError("pictures", "No pictures were asked for.")
         self.check([batch.label for batch in asked])
         self.folder = folder / self.name
 

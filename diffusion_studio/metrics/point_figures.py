@@ -106,8 +106,9 @@ def _precision_recall(run: Clouds) -> dict[str, Any]:
 def _check_precision_recall(run: Clouds) -> None:
     if (count := min(run.count, run.real_count)) <= run.config.k:
         raise OptionError(
+            "k",
             f"Precision and recall with k = {run.config.k} take at least {run.config.k + 1} points on either "
-            f"side, got {count}. Ask for more, or for a smaller --k."
+            f"side, got {count}. Ask for more, or for a smaller --k.",
         )
 
 

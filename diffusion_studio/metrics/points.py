@@ -35,8 +35,9 @@ def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
     n, m = len(x), len(y)
     if min(n, m) < 2 or x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
         raise OptionError(
+            "points",
             f"The energy distance compares two samples (N, d) of at least 2 points; got {x.shape} and "
-            f"{y.shape}."
+            f"{y.shape}.",
         )
     return 2 * _total(x, y) / (n * m) - _total(x, x) / (n * (n - 1)) - _total(y, y) / (m * (m - 1))
 

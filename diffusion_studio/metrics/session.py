@@ -106,7 +106,8 @@ class Session:
         spec, config, real = self.model.spec, self.config, self.real
         if self.recipe.low_res is not None:
             raise OptionError(
-                "An evaluation enlarges the real pictures, made small. Leave the recipe's low_res out."
+                "low_res",
+                "An evaluation enlarges the real pictures, made small. Leave the recipe's low_res out.",
             )
         numbers, labels = np.arange(len(real.images)), None
         if spec.labels and config.labels != ANY:
@@ -235,6 +236,8 @@ def chosen(whole: ImageData, count: int | None) -> ImageData:
     if count is None or count == len(whole.images):
         return whole
     if count > len(whole.images):
-        raise OptionError(f"{count:,} real pictures were asked for; there are {len(whole.images):,}.")
+        raise OptionError(
+            "pictures", f"{count:,} real pictures were asked for; there are {len(whole.images):,}."
+        )
     at = np.sort(np.random.Generator(np.random.Philox(0)).permutation(len(whole.images))[:count])
     return replace(whole, images=whole.images[at], labels=None if whole.labels is None else whole.labels[at])

@@ -82,7 +82,8 @@ def rank_settings(
     seen = checkpoint.inspect(path, flags)
     if seen.found is None:
         raise OptionError(
-            f"{seen.path.name} is a native file, whose header says everything; there is nothing to measure."
+            "flags",
+            f"{seen.path.name} is a native file, whose header says everything; there is nothing to measure.",
         )
     open_ = {one.name: one.value for one in seen.found.facts if one.source == ASSUMED}
     noise = torch.randn(len(_LOG_SNR), *pictures.shape, generator=torch.Generator().manual_seed(0))
@@ -107,7 +108,7 @@ def rank_settings(
     best = {name: open_[name] for names, _ in groups for name in names}
     if not groups:
         raise OptionError(
-            f"Nothing of {seen.path.name} is open: file and flags say all that could be measured."
+            "flags", f"Nothing of {seen.path.name} is open: file and flags say all that could be measured."
         )
     error(best)
     for _ in range(2):
@@ -126,7 +127,7 @@ def _error(
     model = opened(path, "cpu", "fp32", flags)
     if label is None and model.spec.labels and not model.spec.network.null_class:
         raise OptionError(
-            f"{model.spec.name} takes a label; say what the pictures show, as one of its labels."
+            "label", f"{model.spec.name} takes a label; say what the pictures show, as one of its labels."
         )
     denoise, errors = model.denoiser(label), []
     for log_snr, eps in zip(_LOG_SNR, noise):

@@ -96,16 +96,18 @@ class Model:
         side = self.spec.low_res
         if (low_res is None) != (side is None):
             raise OptionError(
+                "low_res",
                 f"{self.spec.name} enlarges a picture of {side}x{side}, so it needs one: give low_res."
                 if side
-                else f"{self.spec.name} enlarges no picture. Leave low_res out."
+                else f"{self.spec.name} enlarges no picture. Leave low_res out.",
             )
         if low_res is None:
             return None
         if low_res.ndim != 4 or tuple(low_res.shape[1:]) != (self.spec.channels, side, side):
             raise OptionError(
+                "low_res",
                 f"{self.spec.name} enlarges pictures (N, {self.spec.channels}, {side}, {side}), got "
-                f"{tuple(low_res.shape)}."
+                f"{tuple(low_res.shape)}.",
             )
         return enlarged(low_res.to(self.device), self.spec.image_size)
 
@@ -128,8 +130,9 @@ class Model:
             return None
         if not self.spec.network.null_class:
             raise OptionError(
+                "label",
                 f"{self.spec.name} was trained with labels only, so it needs one. Choose one of: "
-                f"{', '.join(self.spec.labels)}."
+                f"{', '.join(self.spec.labels)}.",
             )
         return self.spec.network.classes
 
@@ -141,9 +144,10 @@ class Model:
         said = reading(self.spec.parametrization, level, self.schedule, self.spec.sigma_data)
         if said.silent:
             raise OptionError(
+                "spacing",
                 f"{self.spec.name} predicts {self.spec.parametrization}, which says nothing of the picture "
                 "where a run starts at pure noise (alpha = 0). Choose a spacing that starts below it: "
-                "leading, or timesteps."
+                "leading, or timesteps.",
             )
         return said
 
@@ -164,11 +168,12 @@ class Model:
         said = self._reading(level)
         if len(classes) not in (1, len(x)):
             raise OptionError(
-                f"{len(classes)} labels were given for {len(x)} pictures. Give one, or one for each."
+                "label", f"{len(classes)} labels were given for {len(x)} pictures. Give one, or one for each."
             )
         if text is not None and len(text.mask) not in (1, len(x)):
             raise OptionError(
-                f"{len(text.mask)} prompts were given for {len(x)} pictures. Give one, or one for each."
+                "prompt",
+                f"{len(text.mask)} prompts were given for {len(x)} pictures. Give one, or one for each.",
             )
         t = torch.full((len(x),), self.spec.network.time_label(level), device=x.device)
         label = None
@@ -176,7 +181,8 @@ class Model:
             label = torch.tensor(classes, device=x.device).expand(len(x))
         if low_res is not None and len(low_res) not in (1, len(x)):
             raise OptionError(
-                f"{len(low_res)} pictures to enlarge were given for {len(x)}. Give one, or one for each."
+                "low_res",
+                f"{len(low_res)} pictures to enlarge were given for {len(x)}. Give one, or one for each.",
             )
         scaled = said.input(self.spec.network.given(x, level))
         scaled = scaled if low_res is None else torch.cat([scaled, low_res.to(x).expand_as(x)], dim=1)

@@ -41,8 +41,9 @@ class NetworkConfig:
         """Raise `OptionError` for pictures of a height and width that the network cannot take."""
         if size % self.reduction:
             raise OptionError(
+                "size",
                 f"This network takes sizes that are multiples of {self.reduction}; the pictures are "
-                f"{size} wide."
+                f"{size} wide.",
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -80,7 +80,8 @@ class NoisyClassifier(nn.Module):
         expected = self.config.in_channels, self.config.size, self.config.size
         if tuple(x.shape[1:]) != expected:
             raise OptionError(
-                f"This classifier takes (N, {', '.join(map(str, expected))}), got {tuple(x.shape)}."
+                "pictures",
+                f"This classifier takes (N, {', '.join(map(str, expected))}), got {tuple(x.shape)}.",
             )
         emb = self.time(sinusoidal(t, self.config.channels).to(x.dtype))
         h = self.conv_in(x)

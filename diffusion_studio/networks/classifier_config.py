@@ -42,11 +42,12 @@ class ClassifierConfig:
     norm_groups: int = option(32, "Most groups of a group norm.", low=1, high=256)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "network")
         if self.size % self.body.reduction:
             raise OptionError(
+                "network.size",
                 f"This classifier takes sizes that are multiples of {self.body.reduction}; the pictures are "
-                f"{self.size} wide."
+                f"{self.size} wide.",
             )
 
     @property

@@ -158,7 +158,7 @@ class UNetConfig(NetworkConfig):
     time_log: bool = option(False, "Whether the logarithm of t is taken first, after time_scale.")
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "network")
         for name, allowed, most in (
             ("multipliers", (int, float), MAX_LEVELS),
             ("attention_levels", (int,), MAX_LEVELS),
@@ -172,7 +172,9 @@ class UNetConfig(NetworkConfig):
                 or len(value) > most
                 or not all(type(v) in allowed for v in value)
             ):
-                raise OptionError(f"{name} must be a list of at most {most} numbers, got {value!r}.")
+                raise OptionError(
+                    f"network.{name}", f"must be a list of at most {most} numbers, got {value!r}."
+                )
         self._check_levels()
         self._check_conditioning()
 
@@ -180,8 +182,8 @@ class UNetConfig(NetworkConfig):
         """Multipliers and attention fit the number of levels, and channels are whole."""
         if not self.multipliers or not all(0 < m <= MAX_MULTIPLIER for m in self.multipliers):
             raise OptionError(
-                f"multipliers must be one or more numbers above 0 and up to {MAX_MULTIPLIER}, "
-                f"got {self.multipliers!r}."
+                "network.multipliers",
+                f"must be one or more numbers above 0 and up to {MAX_MULTIPLIER}, got {self.multipliers!r}.",
             )
         for name, levels in (
             ("attention_levels", self.attention_levels),
@@ -189,13 +191,14 @@ class UNetConfig(NetworkConfig):
         ):
             if not all(0 <= level < len(self.multipliers) for level in levels):
                 raise OptionError(
-                    f"{name} must lie in 0..{len(self.multipliers) - 1}, one level per multiplier; "
-                    f"got {levels!r}."
+                    f"network.{name}",
+                    f"must lie in 0..{len(self.multipliers) - 1}, one level per multiplier; got {levels!r}.",
                 )
         for level, width in enumerate(self.widths):
             if width < 1 or width != int(width):
                 raise OptionError(
-                    f"Level {level} has {width:g} channels; channels * multipliers must be whole."
+                    "network.multipliers",
+                    f"Level {level} has {width:g} channels; channels * multipliers must be whole.",
                 )
             in_middle = level == len(self.widths) - 1 and self.middle == "attention"
             if level in self.attention_levels or level in self.attention_going_up or in_middle:
@@ -205,23 +208,26 @@ class UNetConfig(NetworkConfig):
         """Time, class, text and the picture's paths fit each other."""
         if self.time_embedding == "fourier" and self.waves % 2:
             raise OptionError(
-                f"Fourier features are sines and cosines, so an even number; time_channels is {self.waves}."
+                "network.time_channels",
+                f"Fourier features are sines and cosines, so an even number; time_channels is {self.waves}.",
             )
         if self.patch > 1 and (self.input_path != "none" or self.output_path != "none"):
             raise OptionError(
+                "network.patch",
                 "A picture that is fed in or put out at every size is not cut into patches; patch is "
-                f"{self.patch}, input_path {self.input_path!r}, output_path {self.output_path!r}."
+                f"{self.patch}, input_path {self.input_path!r}, output_path {self.output_path!r}.",
             )
         if (self.class_channels is not None) != (
             self.class_embedding == "channels" and self.classes is not None
         ):
             raise OptionError(
-                "class_channels belongs to classes whose class_embedding is 'channels', and they need it."
+                "network.class_channels",
+                "class_channels belongs to classes whose class_embedding is 'channels', and they need it.",
             )
         if self.null_class and self.classes is None:
-            raise OptionError("null_class needs classes.")
+            raise OptionError("network.null_class", "null_class needs classes.")
         if self.text is not None and not isinstance(self.text, TextConfig):
-            raise OptionError(f"text must be a TextConfig or None, got {self.text!r}.")
+            raise OptionError("network.text", f"must be a TextConfig or None, got {self.text!r}.")
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -260,10 +266,13 @@ class UNetConfig(NetworkConfig):
         """Number of attention heads on `width` channels."""
         if self.head_channels is not None:
             if width % self.head_channels:
-                raise OptionError(f"{width} channels do not divide into heads of {self.head_channels}.")
+                raise OptionError(
+                    "network.head_channels",
+                    f"{width} channels do not divide into heads of {self.head_channels}.",
+                )
             return width // self.head_channels
         if width % self.heads:
-            raise OptionError(f"{width} channels do not divide into {self.heads} heads.")
+            raise OptionError("network.heads", f"{width} channels do not divide into {self.heads} heads.")
         return self.heads
 
     @classmethod

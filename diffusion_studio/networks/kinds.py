@@ -34,6 +34,7 @@ def from_json(given: Mapping[str, Any]) -> NetworkConfig:
     name = fields.pop("name", None)
     if not isinstance(name, str) or name not in CONFIGS:
         raise OptionError(
-            f"The network is of kind {name!r:.80}; this version knows {', '.join(map(repr, CONFIGS))}."
+            "network",
+            f"The network is of kind {name!r:.80}; this version knows {', '.join(map(repr, CONFIGS))}.",
         )
     return CONFIGS[name].from_json(fields)

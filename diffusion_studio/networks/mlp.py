@@ -41,11 +41,15 @@ class MLP(nn.Module):
         self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None
     ) -> torch.Tensor:
         if x.ndim < 2 or x.shape[-1] != DIMENSIONS:
-            raise OptionError(f"This network takes points (N, ..., {DIMENSIONS}), got {tuple(x.shape)}.")
+            raise OptionError(
+                "points", f"This network takes points (N, ..., {DIMENSIONS}), got {tuple(x.shape)}."
+            )
         if (label is None) != (self.label is None):
-            raise OptionError("This network " + ("needs" if label is None else "takes no") + " class label.")
+            raise OptionError(
+                "label", "This network " + ("needs" if label is None else "takes no") + " class label."
+            )
         if text is not None:
-            raise OptionError("This network takes no text.")
+            raise OptionError("prompt", "This network takes no text.")
         emb = self.time(sinusoidal(t, self.config.time_channels).to(x.dtype))
         if label is not None:
             emb = emb + self.label(label)

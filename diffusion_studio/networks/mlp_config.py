@@ -39,8 +39,11 @@ class MLPConfig(NetworkConfig):
     reduction: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "network")
         if self.out_channels == 3:
-            raise OptionError("A network for points gives 2 numbers for each, or 4 with the variance; got 3.")
+            raise OptionError(
+                "network.out_channels",
+                "A network for points gives 2 numbers for each, or 4 with the variance; got 3.",
+            )
         if self.null_class and self.classes is None:
-            raise OptionError("null_class needs classes.")
+            raise OptionError("network.null_class", "null_class needs classes.")

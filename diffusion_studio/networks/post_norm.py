@@ -205,11 +205,14 @@ class PostNormUNet(nn.Module):
     ) -> torch.Tensor:
         if x.shape[1] != self.config.in_channels or any(side % self.config.reduction for side in x.shape[2:]):
             raise OptionError(
+                "pictures",
                 f"This U-Net takes (N, {self.config.in_channels}, H, W) with H and W multiples of "
-                f"{self.config.reduction}, got {tuple(x.shape)}."
+                f"{self.config.reduction}, got {tuple(x.shape)}.",
             )
         if (label is None) != (self.label is None):
-            raise OptionError("This U-Net " + ("needs" if label is None else "takes no") + " class label.")
+            raise OptionError(
+                "label", "This U-Net " + ("needs" if label is None else "takes no") + " class label."
+            )
         emb = self._embed(t, label, x.dtype)
         if self.config.self_condition:
             x = torch.cat([torch.zeros_like(x) if before is None else before, x], dim=1)

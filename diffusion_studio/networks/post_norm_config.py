@@ -80,7 +80,7 @@ class PostNormConfig(NetworkConfig):
     null_class: bool = option(False, "Whether one more class, the last, stands for any.")
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "network")
         levels = len(self.widths) - 1 if isinstance(self.widths, tuple) else 0
         for name, low, high in (("widths", 1, 65536), ("heads", 1, 256), ("head_channels", 1, 2048)):
             value, wanted = getattr(self, name), levels + (name == "widths")
@@ -91,20 +91,24 @@ class PostNormConfig(NetworkConfig):
                 or not all(type(one) is int and low <= one <= high for one in value)
             ):
                 raise OptionError(
-                    f"{name} must be a list of numbers from {low} to {high}, "
+                    f"network.{name}",
+                    f"must be a list of numbers from {low} to {high}, "
                     f"{'one more than levels (at most 10)' if name == 'widths' else 'one a level'}, got "
-                    f"{value!r:.200}."
+                    f"{value!r:.200}.",
                 )
         if not isinstance(self.full_attention, tuple) or not all(
             type(one) is int and 0 <= one < levels for one in self.full_attention
         ):
             raise OptionError(
-                f"full_attention must list levels from 0 to {levels - 1}, got {self.full_attention!r:.200}."
+                "network.full_attention",
+                f"must list levels from 0 to {levels - 1}, got {self.full_attention!r:.200}.",
             )
         if self.norm == "group" and (wrong := [w for w in self.widths if w % self.norm_groups]):
-            raise OptionError(f"{wrong[0]} channels do not divide into {self.norm_groups} groups.")
+            raise OptionError(
+                "network.norm_groups", f"{wrong[0]} channels do not divide into {self.norm_groups} groups."
+            )
         if self.classes is None and self.null_class:
-            raise OptionError("null_class needs classes.")
+            raise OptionError("network.null_class", "null_class needs classes.")
 
     @property
     def levels(self) -> int:

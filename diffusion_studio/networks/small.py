@@ -297,8 +297,11 @@ def _check(network: nn.Module, x: torch.Tensor, label: torch.Tensor | None, mult
     fits = [side % config.reduction == 0 if multiple else side == config.reduction for side in x.shape[2:]]
     if x.shape[1] != config.in_channels or not all(fits):
         raise OptionError(
+            "pictures",
             f"This U-Net takes (N, {config.in_channels}, H, W) with H and W "
-            f"{'multiples of' if multiple else 'of'} {config.reduction}, got {tuple(x.shape)}."
+            f"{'multiples of' if multiple else 'of'} {config.reduction}, got {tuple(x.shape)}.",
         )
     if (label is None) != (config.classes is None):
-        raise OptionError("This U-Net " + ("needs" if label is None else "takes no") + " class label.")
+        raise OptionError(
+            "label", "This U-Net " + ("needs" if label is None else "takes no") + " class label."
+        )

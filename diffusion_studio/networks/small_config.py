@@ -41,7 +41,7 @@ class MaxPoolConfig(NetworkConfig):
     )
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "network")
         for name, low, high in (("widths", 2, 10), ("middle", 1, 16), ("up_widths", 1, 9)):
             value = getattr(self, name)
             if (
@@ -50,19 +50,21 @@ class MaxPoolConfig(NetworkConfig):
                 or not all(type(one) is int and 1 <= one <= 65536 for one in value)
             ):
                 raise OptionError(
-                    f"{name} must be a list of {low} to {high} numbers of channels, got {value!r:.200}."
+                    f"network.{name}",
+                    f"must be a list of {low} to {high} numbers of channels, got {value!r:.200}.",
                 )
         if len(self.up_widths) != len(self.widths) - 1:
             raise OptionError(
+                "network.up_widths",
                 f"{len(self.widths)} widths go down, so {len(self.widths) - 1} go up; got "
-                f"{len(self.up_widths)}."
+                f"{len(self.up_widths)}.",
             )
         if wrong := [one for one in (*self.widths[1:], *self.up_widths) if one % self.heads]:
-            raise OptionError(f"{wrong[0]} channels do not divide into {self.heads} heads.")
+            raise OptionError("network.heads", f"{wrong[0]} channels do not divide into {self.heads} heads.")
         if self.embedding_channels % 2:
-            raise OptionError(f"embedding_channels must be even, got {self.embedding_channels}.")
+            raise OptionError("network.embedding_channels", f"must be even, got {self.embedding_channels}.")
         if self.null_class and self.classes is None:
-            raise OptionError("null_class needs classes.")
+            raise OptionError("network.null_class", "null_class needs classes.")
 
     @property
     def reduction(self) -> int:
@@ -94,9 +96,9 @@ class VectorConfig(NetworkConfig):
     unit_range: bool = option(True, "Whether its pictures lie in [0, 1], not in [-1, 1].")
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "network")
         if self.channels % 8:
-            raise OptionError(f"channels must be a multiple of 8, got {self.channels}.")
+            raise OptionError("network.channels", f"must be a multiple of 8, got {self.channels}.")
 
     @property
     def reduction(self) -> int:
@@ -105,8 +107,9 @@ class VectorConfig(NetworkConfig):
     def check_size(self, size: int) -> None:
         if size != 4 * self.pool:
             raise OptionError(
+                "size",
                 f"This network takes pictures of {4 * self.pool}x{4 * self.pool} alone; these are {size} "
-                "wide."
+                "wide.",
             )
 
     def given(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
@@ -132,9 +135,9 @@ class LayerNormConfig(NetworkConfig):
     time_channels: int = option(100, "Columns of the table of times.", low=1, high=16384)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "network")
         if self.size % 8 != 4:
-            raise OptionError(f"size must be four times an odd number, got {self.size}.")
+            raise OptionError("network.size", f"must be four times an odd number, got {self.size}.")
 
     @property
     def reduction(self) -> int:
@@ -143,5 +146,6 @@ class LayerNormConfig(NetworkConfig):
     def check_size(self, size: int) -> None:
         if size != self.size:
             raise OptionError(
-                f"This network takes pictures of {self.size}x{self.size} alone; these are {size} wide."
+                "size",
+                f"This network takes pictures of {self.size}x{self.size} alone; these are {size} wide.",
             )

@@ -71,8 +71,9 @@ class TextEncoder(nn.Module):
         """Fill the table of given vectors, (words, config.vectors)."""
         if self.config.vectors is None or vectors.shape != tuple(self.words.shape):
             raise OptionError(
+                "text_vectors",
                 f"The text encoder takes word vectors of shape {tuple(self.words.shape)}, "
-                f"got {vectors.shape}."
+                f"got {vectors.shape}.",
             )
         with torch.no_grad():
             self.words.copy_(torch.from_numpy(np.asarray(vectors, np.float32)))

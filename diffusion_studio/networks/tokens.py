@@ -53,9 +53,12 @@ class TextConfig:
     null: bool = option(True, "Whether the empty text stands for any.")
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "network.text")
         if self.width % self.heads:
-            raise OptionError(f"The text's width {self.width} does not divide into {self.heads} heads.")
+            raise OptionError(
+                "network.text.heads",
+                f"The text's width {self.width} does not divide into {self.heads} heads.",
+            )
 
 
 def split(text: str) -> list[str]:
@@ -113,8 +116,9 @@ class Tokenizer:
         if len(words) > self.config.tokens:
             shown = text if len(text) <= 60 else text[:57] + "..."
             raise OptionError(
+                "prompt",
                 f"The text {shown!r} has {len(words)} words and commas; this model reads at most "
-                f"{self.config.tokens}. Make it shorter."
+                f"{self.config.tokens}. Make it shorter.",
             )
         return words
 

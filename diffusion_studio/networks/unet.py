@@ -178,7 +178,9 @@ class UNet(nn.Module):
     def _read(self, text: torch.Tensor | TextFeatures | None) -> TextFeatures | None:
         """The features of a text given as tokens; an `OptionError` where one is missing or not taken."""
         if (text is None) != (self.text is None):
-            raise OptionError("This U-Net " + ("needs a text." if text is None else "takes no text."))
+            raise OptionError(
+                "prompt", "This U-Net " + ("needs a text." if text is None else "takes no text.")
+            )
         return text if text is None or isinstance(text, TextFeatures) else self.text(text)
 
     def _down(
@@ -223,11 +225,14 @@ class UNet(nn.Module):
     def _embed(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
         if x.shape[1] != self.config.in_channels or any(side % self.config.reduction for side in x.shape[2:]):
             raise OptionError(
+                "pictures",
                 f"This U-Net takes (N, {self.config.in_channels}, H, W) with H and W multiples of "
-                f"{self.config.reduction}, got {tuple(x.shape)}."
+                f"{self.config.reduction}, got {tuple(x.shape)}.",
             )
         if (label is None) != (self.label is None):
-            raise OptionError("This U-Net " + ("needs" if label is None else "takes no") + " class label.")
+            raise OptionError(
+                "label", "This U-Net " + ("needs" if label is None else "takes no") + " class label."
+            )
         waves = self._waves(self._time(t)).to(x.dtype)
         if self.config.class_embedding == "early" and self.label is not None:
             return self.time(waves + self.label(label))

@@ -31,7 +31,7 @@ class Branch:
     at: int = option(0, "The state from which to go on, counted from 0.", low=0, high=1_000_000)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "branch")
 
 
 def depth(given: Any) -> int:
@@ -51,7 +51,7 @@ def depth(given: Any) -> int:
 def check_depth(given: Any) -> None:
     if depth(given) > MAX_BRANCHES:
         raise OptionError(
-            f"At most {MAX_BRANCHES} recipes continue each other. Start from a whole run again."
+            "branch", f"At most {MAX_BRANCHES} recipes continue each other. Start from a whole run again."
         )
 
 
@@ -59,10 +59,11 @@ def check_edit(recipe: Any) -> None:
     """An `OptionError` where a recipe's edit, branch and seeds do not go together."""
     edit, branch, count = recipe.edit, recipe.branch, len(recipe.seeds)
     if isinstance(edit, ONE_SEED) and count > 1:
-        raise OptionError(f"{edit.title}: it takes one seed, got {count}. Give one.")
+        raise OptionError("seeds", f"{edit.title}: it takes one seed, got {count}. Give one.")
     if isinstance(edit, Interpolate) and count < 2:
         raise OptionError(
-            f"{edit.title}: it needs at least two seeds to go between, got one. Give more, such as 3, 14."
+            "seeds",
+            f"{edit.title}: it needs at least two seeds to go between, got one. Give more, such as 3, 14.",
         )
     if branch is None:
         check_jumps(recipe)
@@ -71,23 +72,27 @@ def check_edit(recipe: Any) -> None:
     parent = branch.recipe
     if edit is not None and not (isinstance(edit, Inpaint) and edit.strength == 1):
         raise OptionError(
+            "edit",
             "A run that continues another begins with that one's state. Leave the edit out, or take "
-            "in-painting with strength 1, which keeps a part of a picture from there on."
+            "in-painting with strength 1, which keeps a part of a picture from there on.",
         )
     if recipe.model != parent.model:
         raise OptionError(
+            "model",
             f"The run to continue is one of {parent.model!r}, and the rest was asked of {recipe.model!r}. "
-            "Continue with the same model."
+            "Continue with the same model.",
         )
     if recipe.points != parent.points:
         raise OptionError(
+            "points",
             f"The run to continue has clouds of {parent.points:,} points, and {recipe.points:,} were asked "
-            "for. Leave the points as they are."
+            "for. Leave the points as they are.",
         )
     if recipe.seeds != parent.seeds and (count != parent.pictures != 1 or isinstance(parent.edit, FILMS)):
         raise OptionError(
+            "seeds",
             f"The run to continue has {parent.pictures} pictures, and {count} other seeds were given. Give "
-            "as many, or leave them as they are; a run of one picture can be continued with any number."
+            "as many, or leave them as they are; a run of one picture can be continued with any number.",
         )
 
 
@@ -103,8 +108,9 @@ def check_jumps(recipe: Any) -> None:
                 else "Take more steps"
             )
             raise OptionError(
+                "edit.jump_length",
                 f"A run of {steps} step{'s' * (steps > 1)} has no room for jumps of {edit.jump_length}: the "
-                f"last step, which ends in the clean picture, is not walked again. {most}."
+                f"last step, which ends in the clean picture, is not walked again. {most}.",
             )
 
 

@@ -48,7 +48,7 @@ class Edit:
     title: ClassVar[str]
 
     def __post_init__(self) -> None:
-        options.check(self, unicode=True)
+        options.check(self, "edit", unicode=True)
         for name in pictures_of(type(self)):
             given = getattr(self, name)
             if isinstance(given, str):
@@ -56,20 +56,22 @@ class Edit:
                 object.__setattr__(self, name, given)
             if not isinstance(given, Picture):
                 raise OptionError(
+                    f"edit.{name}",
                     f"{self.title}: the {name} is missing. Give one."
                     if given is None
-                    else f"The {name} must be a Picture, got {given!r:.80}."
+                    else f"The {name} must be a Picture, got {given!r:.80}.",
                 )
             if max(given.size) > MAX_SIDE:
                 raise OptionError(
+                    f"edit.{name}",
                     f"The {name} is {given}; a recipe carries up to {MAX_SIDE} pixels a side. Bring it to "
-                    "the model's size first (Picture.fitted)."
+                    "the model's size first (Picture.fitted).",
                 )
         for name in ("source_label", "source_prompt"):
             if hasattr(self, name):
                 object.__setattr__(self, name, getattr(self, name) or None)
                 if len(getattr(self, name) or "") > 2000:
-                    raise OptionError(f"{name} has more than 2,000 letters. Make it shorter.")
+                    raise OptionError(f"edit.{name}", f"{name} has more than 2,000 letters. Make it shorter.")
 
     @property
     def pictures(self) -> dict[str, Picture]:
@@ -110,14 +112,18 @@ class Inpaint(Edit):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.mask.channels != 1:
-            raise OptionError(f"A mask is grey, got {self.mask}. White is drawn anew, black is kept.")
+            raise OptionError(
+                "edit.mask", f"A mask is grey, got {self.mask}. White is drawn anew, black is kept."
+            )
         if self.mask.size != self.picture.size:
             raise OptionError(
-                f"The mask is {self.mask} and the picture {self.picture}. Give a mask of the picture's size."
+                "edit.mask",
+                f"The mask is {self.mask} and the picture {self.picture}. Give a mask of the picture's size.",
             )
         if not self.mask.pixels.any():
             raise OptionError(
-                "The mask is all black, so nothing would be drawn anew. Paint white where it should be."
+                "edit.mask",
+                "The mask is all black, so nothing would be drawn anew. Paint white where it should be.",
             )
 
 
@@ -167,8 +173,9 @@ class Morph(Edit):
         super().__post_init__()
         if (self.picture.size, self.picture.channels) != (self.other.size, self.other.channels):
             raise OptionError(
+                "edit.other",
                 f"The film begins with a picture of {self.picture} and ends with one of {self.other}. Give "
-                "two of one size."
+                "two of one size.",
             )
 
 
@@ -192,11 +199,12 @@ class Travel(Edit):
         super().__post_init__()
         if not 2 <= len(self.names) <= MAX_STOPS or not all(self.names):
             raise OptionError(
+                "edit.stops",
                 f"{self.title}: it takes 2 to {MAX_STOPS} stops with | between them, such as 'cat face | "
-                f"owl', got {self.stops!r:.80}."
+                f"owl', got {self.stops!r:.80}.",
             )
         if len(self.stops) > 2000:
-            raise OptionError("The stops have more than 2,000 letters. Make them shorter.")
+            raise OptionError("edit.stops", "The stops have more than 2,000 letters. Make them shorter.")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -46,8 +46,9 @@ def plan(
         shape = recipe.points, *shape
         if (whole := len(recipe.seeds) * recipe.points) > MAX_ALL_POINTS:
             raise OptionError(
+                "points",
                 f"{len(recipe.seeds)} clouds of {recipe.points:,} points are {whole:,} points; a run has at "
-                f"most {MAX_ALL_POINTS:,}. Ask for fewer clouds or fewer points."
+                f"most {MAX_ALL_POINTS:,}. Ask for fewer clouds or fewer points.",
             )
     dtype = torch.float64 if model.dtype == torch.float64 else torch.float32
     return Plan(

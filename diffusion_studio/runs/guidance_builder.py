@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -12,7 +11,6 @@ from ..checkpoint.spec import PICTURES, ModelSpec
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.guidance import (
     Scale,
-    Share,
     adaptive_projected,
     at_schedule,
     clamped,
@@ -27,13 +25,13 @@ from ..diffusion.guidance import (
     within_interval,
 )
 from ..diffusion.levels import Levels
-from ..diffusion.prediction import Prediction
-from ..diffusion.samplers import DDIM, DDPM, EulerAncestral
-from ..diffusion.schedule import NoiseLevel
-from ..errors import OptionError
+from ..errors import OptionError, Setting
 from ..imaging.arrays import from_uint8, values
 from ..models.classifier import Classifier
 from ..models.model import Model
+from ..options import name_of
+from .applicability import check_usable, unusable
+from .edits import EDITS
 from .guidance_options import incompatibility, scales
 from .recipe import Recipe
 
@@ -67,7 +65,7 @@ def limited(denoise: Denoiser, recipe: Recipe, spec: ModelSpec) -> Denoiser:
     and a palette.
     """
     if spec.makes == PICTURES:  # points have no range to keep
-        keep_eps = isinstance(recipe.sampler, DDIM) and recipe.sampler.keep_eps
+        keep_eps = recipe.sampler.keep_eps
         if recipe.threshold < 1:
             denoise = dynamically_thresholded(
                 denoise, recipe.threshold, most=recipe.threshold_most, keep_eps=keep_eps
@@ -97,68 +95,63 @@ def check(
     for label in (recipe.label, recipe.negative_label):
         if label is not None:
             spec.label_index(label)
-    if not spec.labels and not spec.takes_text and recipe.weaker is None and not _off(recipe):
-        raise OptionError(
-            f"{spec.name} takes neither label nor prompt, so guidance has nothing to strengthen. Set "
-            "guidance to 1, or name a weaker model or a classifier to guide it."
+    helpers = ([one] if one else [] for one in (recipe.classifier.name, recipe.weaker))
+    reasons = unusable(spec, recipe.sampler, *helpers)
+    if not _off(recipe):
+        check_usable(
+            reasons, "guidance", "Set guidance to 1, or name a weaker model or a classifier to guide it."
         )
+    if recipe.edit is not None:
+        check_usable(reasons, f"edit={name_of(EDITS, recipe.edit)}")
     _check_combination(recipe, steps)
-    if (
-        isinstance(recipe.sampler, DDPM)
-        and recipe.sampler.variance == "learned"
-        and not spec.learned_variance
-    ):
-        raise OptionError(
-            f"variance 'learned' needs a model that predicts its variance, and {spec.name} does not. Choose "
-            "'small', 'large' or 'interpolated'."
-        )
+    variance = getattr(recipe.sampler, "variance", "")
+    check_usable(reasons, f"sampler.variance={variance}", "Choose 'small', 'large' or 'interpolated'.")
     if recipe.weaker is not None:
-        _check_helper("weaker model", recipe.weaker, weaker, model)
+        _check_helper("weaker", "weaker model", recipe.weaker, weaker, model)
     if recipe.classifier.on:
-        _check_helper("classifier", recipe.classifier.name, classifier, model)
-        if recipe.classifier.form == "mean" and not _ancestral(recipe):
-            raise OptionError(
-                "Classifier guidance in the form 'mean' moves the mean of ancestral steps, which this "
-                "sampler does not take. Choose the form 'score', or the sampler ddpm."
-            )
+        _check_helper("classifier", "classifier", recipe.classifier.name, classifier, model)
+        check_usable(
+            reasons,
+            f"classifier.form={recipe.classifier.form}",
+            "Choose the form 'score', or the sampler ddpm.",
+        )
 
 
 def _check_combination(recipe: Recipe, steps: int) -> None:
     """Raise `OptionError` for settings of guidance that exclude each other, or a change after the end."""
     if recipe.weaker is not None and (recipe.negative is not None or recipe.negative_label is not None):
         raise OptionError(
+            "weaker",
             "Guidance leads away from one thing: leave out the weaker model, or the negative label and "
-            "prompt."
+            "prompt.",
         )
     if recipe.projection.on and recipe.guidance_rescale:
         raise OptionError(
-            "Projected and rescaled guidance both mend the glare of strong guidance. Choose one: set "
-            "guidance_rescale to 0, or leave projection out."
+            "guidance_rescale",
+            "Projected and rescaled guidance both mend the glare of strong guidance. Choose one: set ",
+            Setting("guidance_rescale"),
+            " to 0, or leave projection out.",
         )
     if recipe.change.on and recipe.change.step >= steps:
         raise OptionError(
+            "change.step",
             f"The run has {steps} steps, so it can change at step 1 to {steps - 1}, got {recipe.change.step}."
             if steps > 1
-            else "A run of 1 step cannot change on its way."
+            else "A run of 1 step cannot change on its way.",
         )
 
 
-def _check_helper(kind: str, name: str, helper: Classifier | Model | None, model: Model) -> None:
+def _check_helper(field: str, kind: str, name: str, helper: Classifier | Model | None, model: Model) -> None:
     if helper is None:
         raise OptionError(
+            field,
             f"The recipe is guided by the {kind} {name!r}, which was not given. Run it with a Studio that "
-            "has it, or pass it on."
+            "has it, or pass it on.",
         )
     if (why := incompatibility(helper.spec, model.spec)) is not None:
-        raise OptionError(f"The {kind} {name} cannot guide {model.spec.name}: {why}. Choose another one.")
-
-
-def _ancestral(recipe: Recipe) -> bool:
-    return (
-        isinstance(recipe.sampler, DDPM)
-        or isinstance(recipe.sampler, (DDIM, EulerAncestral))
-        and recipe.sampler.eta == 1
-    )
+        raise OptionError(
+            field, f"The {kind} {name} cannot guide {model.spec.name}: {why}. Choose another one."
+        )
 
 
 def _off(recipe: Recipe) -> bool:
@@ -196,8 +189,9 @@ def _one(
         label = recipe.classifier.label or recipe.label
         if label is None:
             raise OptionError(
+                "classifier.label",
                 "Classifier guidance goes towards a label, and none is given. Choose one: "
-                f"{', '.join(classifier.spec.labels)}."
+                f"{', '.join(classifier.spec.labels)}.",
             )
         denoise = classifier_guided(
             denoise,
@@ -205,28 +199,9 @@ def _one(
             recipe.classifier.scale,
             form=recipe.classifier.form,
             levels=levels,
-            share=_variance_share(recipe.sampler),
+            share=lambda level, p: recipe.sampler.variance_share(level, p.variance),
         )
     return denoise
-
-
-def _variance_share(sampler: Any) -> Share:
-    """Where the variance of a sampler's ancestral steps lies between the posterior's (0) and beta (1), in
-    logarithm.
-    """
-
-    def share(level: NoiseLevel, p: Prediction) -> float | torch.Tensor:
-        if not isinstance(sampler, DDPM):  # DDIM and Euler at eta 1 take the posterior's
-            return 0.0
-        if sampler.variance == "learned":
-            return (
-                p.variance
-                if p.variance is not None and level.sigma >= sampler.learned_above * level.alpha
-                else 0.0
-            )
-        return {"small": 0.0, "large": 1.0, "interpolated": float(sampler.interpolation)}[sampler.variance]
-
-    return share
 
 
 def _scale(recipe: Recipe, levels: Levels) -> Scale:

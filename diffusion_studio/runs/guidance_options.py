@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .. import options
-from ..errors import OptionError
+from ..errors import OptionError, Setting
 from ..imaging import palettes
 from ..options import Option, fields_of, option
 
@@ -41,11 +41,12 @@ class Interval:
     )
 
     def __post_init__(self) -> None:
-        options.check(self, unicode=True)
+        options.check(self, "interval", unicode=True)
         if self.high is not None and self.high < self.low:
             raise OptionError(
+                "interval.high",
                 f"Guidance's interval goes from a low to a high noise, got {self.low:g} to {self.high:g}. "
-                "Make the upper end the larger one."
+                "Make the upper end the larger one.",
             )
 
     @property
@@ -72,7 +73,7 @@ class Projection:
     )
 
     def __post_init__(self) -> None:
-        options.check(self, unicode=True)
+        options.check(self, "projection", unicode=True)
 
     @property
     def on(self) -> bool:
@@ -100,7 +101,7 @@ class ByClassifier:
     label: str | None = option(None, "The classifier's label to go towards; left out, the run's own.")
 
     def __post_init__(self) -> None:
-        options.check(self, unicode=True)
+        options.check(self, "classifier", unicode=True)
         for name in ("name", "label"):
             object.__setattr__(self, name, getattr(self, name) or None)
 
@@ -123,18 +124,21 @@ class Change:
     )
 
     def __post_init__(self) -> None:
-        options.check(self, unicode=True)
+        options.check(self, "change", unicode=True)
         for name in ("label", "prompt"):
             object.__setattr__(self, name, getattr(self, name) or None)
         said = [name for name in ("label", "prompt", "guidance") if getattr(self, name) is not None]
         if self.step is None and said:
             raise OptionError(
-                f"The {said[0]} changes at a step, and none is given. Say at which: --change-step, "
-                "change.step, or 'Change step' in the app."
+                "change.step",
+                f"The {said[0]} changes at a step, and none is given. Say at which with ",
+                Setting("change.step"),
+                ".",
             )
         if self.step is not None and not said:
             raise OptionError(
-                f"Nothing changes at step {self.step}. Give another label, prompt or guidance, or no step."
+                "change.step",
+                f"Nothing changes at step {self.step}. Give another label, prompt or guidance, or no step.",
             )
 
     @property
@@ -162,7 +166,7 @@ class Palette:
     )
 
     def __post_init__(self) -> None:
-        options.check(self, unicode=True)
+        options.check(self, "palette", unicode=True)
         object.__setattr__(self, "name", (self.name or "").strip() or None)
         if self.name is not None and self.name != palettes.OWN:
             palettes.listed(palettes.PALETTES.get(self.name, self.name))
@@ -177,14 +181,15 @@ class Palette:
         """
         if spec.makes != "pictures":
             raise OptionError(
-                f"{spec.name} makes {spec.makes}, which have no colours. Leave the palette out."
+                "palette", f"{spec.name} makes {spec.makes}, which have no colours. Leave the palette out."
             )
         if self.name != palettes.OWN:
             return palettes.listed(palettes.PALETTES.get(self.name, self.name))
         if not spec.palette:
             raise OptionError(
+                "palette",
                 f"{spec.name} has no palette of its own. Choose {', '.join(palettes.PALETTES)}, or give "
-                "colours, such as #000,#f80,#fff."
+                "colours, such as #000,#f80,#fff.",
             )
         return tuple(map(palettes.read, spec.palette))
 
@@ -221,8 +226,9 @@ def coerce(group: str, given: object) -> object:
         return options.build(cls, given, f"option of {group}")
     if type(given) is not cls:
         raise OptionError(
-            f"{group} must be a {cls.__name__} or an object of its options "
-            f"({', '.join(flags_of(group))}), got {given!r}."
+            group,
+            f"must be a {cls.__name__} or an object of its options "
+            f"({', '.join(flags_of(group))}), got {given!r}.",
         )
     return given
 
@@ -237,8 +243,9 @@ def scales(text: str | None) -> tuple[float, ...] | None:
         found = ()
     if not found or not all(math.isfinite(one) and LOWEST <= one <= HIGHEST for one in found):
         raise OptionError(
-            f"guidance_scales must be numbers from {LOWEST} to {HIGHEST} with commas between them, such as "
-            f"1,6,3; got {text[:80]!r}."
+            "guidance_scales",
+            f"must be numbers from {LOWEST} to {HIGHEST} with commas between them, such as "
+            f"1,6,3; got {text[:80]!r}.",
         )
     return found
 

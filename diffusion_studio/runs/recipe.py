@@ -141,7 +141,8 @@ class Recipe:
             text = " ".join((getattr(self, name) or "").split()) or None
             if text is not None and len(text) > MAX_PROMPT:
                 raise OptionError(
-                    f"The {name} has {len(text):,} letters; the most is {MAX_PROMPT:,}. Make it shorter."
+                    name,
+                    f"The {name} has {len(text):,} letters; the most is {MAX_PROMPT:,}. Make it shorter.",
                 )
             object.__setattr__(self, name, text)
         self._check_seeds()
@@ -166,17 +167,18 @@ class Recipe:
         if not isinstance(self.seeds, tuple):
             if not isinstance(self.seeds, Iterable) or isinstance(self.seeds, str):
                 raise OptionError(
-                    f"seeds must be a list of whole numbers, one for each picture, got {self.seeds!r}."
+                    "seeds", f"must be a list of whole numbers, one for each picture, got {self.seeds!r}."
                 )
             object.__setattr__(self, "seeds", tuple(self.seeds))
         if not 1 <= len(self.seeds) <= MAX_PICTURES:
             raise OptionError(
+                "seeds",
                 f"A run makes from 1 to {MAX_PICTURES} pictures, got {len(self.seeds)} seeds. "
-                "Make more in several runs with other seeds."
+                "Make more in several runs with other seeds.",
             )
         for seed in self.seeds:
             if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-                raise OptionError(f"A seed is a whole number from 0 to {MAX_SEED}, got {seed!r}.")
+                raise OptionError("seeds", f"A seed is a whole number from 0 to {MAX_SEED}, got {seed!r}.")
 
     def changed(self) -> Recipe:
         """The recipe that counts from the step of `change` on; itself where nothing changes."""
@@ -266,12 +268,16 @@ class Recipe:
         try:
             given = json.loads(text)
         except (ValueError, TypeError, RecursionError) as error:
-            raise OptionError(f"Not a recipe: {error}") from error
+            raise OptionError("recipe", f"Not a recipe: {error}") from error
         if not isinstance(given, Mapping) or "diffusion-studio" not in given:
-            raise OptionError("Not a recipe: the text is JSON, but without the key 'diffusion-studio'.")
+            raise OptionError(
+                "recipe", "Not a recipe: the text is JSON, but without the key 'diffusion-studio'."
+            )
         given = dict(given)
         if (version := given.pop("diffusion-studio")) != VERSION:
-            raise OptionError(f"The recipe has version {version!r}; this program reads version {VERSION}.")
+            raise OptionError(
+                "recipe", f"The recipe has version {version!r}; this program reads version {VERSION}."
+            )
         check_depth(given)
         return cls.from_settings(given)
 
@@ -363,11 +369,14 @@ def _picture_of(given: Any) -> Picture | None:
     """The picture to enlarge that a setting says: itself, its PNG as text, or None."""
     given = Picture.from_text(given) if isinstance(given, str) else given
     if given is not None and not isinstance(given, Picture):
-        raise OptionError(f"low_res must be a Picture, got {given!r:.80}. Open one with Picture.open(path).")
+        raise OptionError(
+            "low_res", f"must be a Picture, got {given!r:.80}. Open one with Picture.open(path)."
+        )
     if given is not None and max(given.size) > MAX_SIDE:
         raise OptionError(
+            "low_res",
             f"The picture to enlarge is {given}; a recipe carries up to {MAX_SIDE} pixels a side. Make it "
-            "smaller."
+            "smaller.",
         )
     return given
 
@@ -383,12 +392,14 @@ def _branch_of(given: Any) -> Branch | None:
     if given is None:
         return None
     if not isinstance(given, Branch):
-        raise OptionError(f"A branch is a recipe and the state from which to go on, got {given!r:.80}.")
+        raise OptionError(
+            "branch", f"A branch is a recipe and the state from which to go on, got {given!r:.80}."
+        )
     if isinstance(given.recipe, Mapping):
         check_depth(given.recipe)
         given = Branch(Recipe.from_json(json.dumps(given.recipe)), given.at)
     if not isinstance(given.recipe, Recipe):
-        raise OptionError(f"A branch continues a recipe, got {given.recipe!r:.80}.")
+        raise OptionError("branch", f"A branch continues a recipe, got {given.recipe!r:.80}.")
     return given
 
 

@@ -19,7 +19,6 @@ from ..diffusion.denoiser import Denoiser
 from ..diffusion.film import Between, interpolation_weights, mixed, travelling
 from ..diffusion.levels import Levels
 from ..diffusion.noise import Noise
-from ..diffusion.prediction import Prediction
 from ..diffusion.samplers import NoiseFunction, Sampler, Step
 from ..diffusion.sampling import has_restarted, indexed_noise, offset_noise, sample
 from ..diffusion.schedule import NoiseLevel
@@ -150,17 +149,13 @@ def reached(path: Levels, strength: float) -> Levels:
 
 def _as_x(picture: Picture, what: str, made: Plan) -> torch.Tensor:
     """(C, H, W) as the model has pictures, of the run's kind of number and on its device."""
-    if len(made.noise.shape) != 3:
-        raise OptionError(
-            "A model of points makes no pictures, so it has none to edit or to begin with. Leave the edit "
-            "out."
-        )
     channels, height, width = made.noise.shape
     if (picture.channels, *picture.size) != (channels, width, height):
         wanted = f"{width}x{height} {'grey' if channels == 1 else 'RGB'}"
         raise OptionError(
+            f"edit.{what}",
             f"The {what} is {picture}, and the model draws {wanted}. Bring it to that: with --fit on the "
-            f"command line, or picture.fitted({width}, {channels})."
+            f"command line, or picture.fitted({width}, {channels}).",
         )
     return from_uint8(picture.pixels[None].copy(), made.black_margin)[0].to(
         made.noise.device, made.noise.dtype
@@ -182,8 +177,9 @@ def _inpainted(
     stretches = max(len(path) - 2, 0) // edit.jump_length
     if (states := len(path) + (edit.jump_length + 1) * stretches * (edit.jumps - 1)) > MAX_STATES:
         raise OptionError(
+            "edit.jumps",
             f"With these jumps the run would have about {states:,} states; the most is {MAX_STATES:,}. "
-            "Choose fewer jumps or steps."
+            "Choose fewer jumps or steps.",
         )
     levels = editing.resampled(path, edit.jump_length, edit.jumps)
     kept = torch.from_numpy(1 - edit.mask.pixels[..., 0] / 255.0)[None].to(picture)
@@ -215,12 +211,6 @@ def _inverted(
     """
     levels = made.levels[1:] if made.levels[0].alpha == 0 and len(made.levels) > 2 else made.levels
     up = Levels(editing.rising(levels), levels.schedule)
-    if draws_noise(recipe.sampler, made.levels):
-        raise OptionError(
-            f"{edit.title}: {type(recipe.sampler).__name__} as it is set adds fresh noise, with which "
-            "nothing comes back. Choose a deterministic sampler, such as DDIM with eta 0, Heun without "
-            "churn, or DPM-Solver++ 2M."
-        )
     source = planned(
         Recipe(
             recipe.model,
@@ -300,42 +290,22 @@ def _cut(legs: Sequence[Segment], at: int) -> tuple[tuple[Segment, ...], NoiseLe
     total = sum(leg.steps for leg in legs)
     if at >= total:
         raise OptionError(
+            "branch.at",
             f"The run to continue has the states 0 to {total}, and the last of them is finished; got {at}. "
-            f"Branch from a state between 0 and {total - 1}."
+            f"Branch from a state between 0 and {total - 1}.",
         )
     first = 0
     for k, leg in enumerate(legs):
         if at < first + leg.steps:
             if leg.tiles is not None and len(set(leg.tiles)) > 1:
                 raise OptionError(
+                    "branch.at",
                     f"At state {at} the film's two pictures are on their way into noise. Branch from state "
-                    f"{first + leg.steps} on."
+                    f"{first + leg.steps} on.",
                 )
             return (*legs[:k], replace(leg, until=at - first)), leg.levels[at - first]
         first += leg.steps
     raise AssertionError("unreachable: at < total")
-
-
-def draws_noise(sampler: Sampler, levels: Sequence[NoiseLevel]) -> bool:
-    """Whether a sampler, as it is set, adds fresh noise on these levels: tried on a single number, as
-    options decide it.
-    """
-
-    class Asked(Exception):
-        pass
-
-    def noise(index: int) -> torch.Tensor:
-        raise Asked
-
-    def nothing(x: torch.Tensor, level: NoiseLevel) -> Prediction:
-        return Prediction(torch.zeros_like(x), x / level.sigma, torch.full_like(x, 0.5))
-
-    try:
-        for _ in sampler(nothing, torch.ones(1, 1, 1, 1, dtype=torch.float64), levels, noise):
-            pass
-    except Asked:
-        return True
-    return False
 
 
 def run_segments(

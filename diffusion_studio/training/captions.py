@@ -50,8 +50,9 @@ class Captions:
         longest = max(every, key=lambda text: len(lists[text]))
         if (length := len(lists[longest])) > config.text_tokens:
             raise OptionError(
+                "text_tokens",
                 f"The longest caption has {length} words and commas ({longest!r:.80}); text_tokens is "
-                f"{config.text_tokens}. Ask for {length} or more, or shorten the captions."
+                f"{config.text_tokens}. Ask for {length} or more, or shorten the captions.",
             )
         # row 0 is padding and row 1 the start; a text is then a list of rows, and a batch one look-up
         places = {

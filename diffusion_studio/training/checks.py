@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import OptionError
+from ..errors import OptionError, Setting
 
 
 def check_averages(config: Any) -> None:
@@ -14,13 +14,22 @@ def check_averages(config: Any) -> None:
     decays, powers = config.decays, config.powers  # they say what is wrong with ema_also and ema_power
     if config.ema_length and not powers:
         raise OptionError(
-            "ema_length needs snapshots of averages to be made from, and this run keeps none. Train with "
-            "ema_power, such as 0.05,0.1."
+            "ema_length",
+            Setting("ema_length"),
+            " needs snapshots of averages to be made from, and this run keeps none. Train with ",
+            Setting("ema_power"),
+            ", such as 0.05,0.1.",
         )
     if config.ema_export and config.ema_export not in decays:
         raise OptionError(
-            f"ema_export {config.ema_export:g} is not among the averages that are kept "
-            f"({', '.join(f'{d:g}' for d in decays)}). Name it in ema or ema_also."
+            "ema_export",
+            Setting("ema_export"),
+            f" {config.ema_export:g} is not among the averages that are kept "
+            f"({', '.join(f'{d:g}' for d in decays)}). Name it in ",
+            Setting("ema"),
+            " or ",
+            Setting("ema_also"),
+            ".",
         )
 
 
@@ -30,13 +39,20 @@ def check_low_res(config: Any) -> None:
     """
     if config.low_res and (config.low_res >= config.size or config.kind != "denoiser"):
         raise OptionError(
-            f"low_res {config.low_res} must be below the size of the pictures, {config.size}, and is for "
-            f"denoisers; the kind is {config.kind}."
+            "low_res",
+            Setting("low_res"),
+            f" {config.low_res} must be below the size of the pictures, {config.size}, and is for "
+            f"denoisers; the kind is {config.kind}.",
         )
     if not config.low_res and (config.low_res_noise or config.low_res_blur):
         raise OptionError(
-            "low_res_noise and low_res_blur are of the picture to enlarge, and there is none. Give low_res, "
-            "the size of that picture."
+            "low_res",
+            Setting("low_res_noise"),
+            " and ",
+            Setting("low_res_blur"),
+            " are of the picture to enlarge, and there is none. Give ",
+            Setting("low_res"),
+            ", the size of that picture.",
         )
 
 
@@ -44,6 +60,12 @@ def check_tune(config: Any) -> None:
     """An `OptionError` where all but some parts are to stay as they were drawn."""
     if config.tune and not config.start_from:
         raise OptionError(
-            "tune trains some parts of a network that has learnt, and this run begins anew. Name that "
-            "network's file in start_from, or leave tune out."
+            "tune",
+            Setting("tune"),
+            " trains some parts of a network that has learnt, and this run begins anew. Name that network's "
+            "file in ",
+            Setting("start_from"),
+            ", or leave ",
+            Setting("tune"),
+            " out.",
         )

@@ -14,7 +14,7 @@ from .. import options
 from ..checkpoint.spec import PARAMETRIZATION_NAMES, ModelSpec
 from ..data.imagedata import COLOURS
 from ..diffusion.schedule import NoiseSchedule
-from ..errors import OptionError
+from ..errors import OptionError, Setting
 from ..imaging.arrays import colour
 from ..imaging.fitting import FITS
 from ..networks.classifier_config import ClassifierConfig
@@ -275,20 +275,27 @@ class TrainConfig:
         for wanted in options.numbers(self.attention, "attention", int):
             if wanted not in self.level_sizes:
                 raise OptionError(
-                    f"attention at size {wanted} is not possible: the network's levels have the sizes "
-                    f"{', '.join(map(str, self.level_sizes))}."
+                    "attention",
+                    Setting("attention"),
+                    f" at size {wanted} is not possible: the network's levels have the sizes "
+                    f"{', '.join(map(str, self.level_sizes))}.",
                 )
         whole = self.patch * 2 ** (len(self._multipliers) - 1)
         if self.kind != "points" and self.size % whole:
             raise OptionError(
-                f"size must be a multiple of {whole} for this network's levels and patches, got {self.size}."
+                "size",
+                f"must be a multiple of {whole} for this network's levels and patches, got {self.size}.",
             )
         if self.patch > 1 and self.kind == "classifier":
-            raise OptionError(f"A classifier reads single pixels; patch is {self.patch}. Leave it out.")
+            raise OptionError(
+                "patch", f"A classifier reads single pixels; patch is {self.patch}. Leave it out."
+            )
         if self.batch < self.accumulate:
             raise OptionError(
-                f"A batch of {self.batch} cannot be computed in {self.accumulate} parts. Make accumulate "
-                f"at most {self.batch}."
+                "accumulate",
+                f"A batch of {self.batch} cannot be computed in {self.accumulate} parts. Make ",
+                Setting("accumulate"),
+                f" at most {self.batch}.",
             )
         check_averages(self)
         check_low_res(self)
@@ -316,7 +323,7 @@ class TrainConfig:
         """Of all averages that are kept, without doubles; the first is `ema`."""
         also = options.numbers(self.ema_also, "ema_also", float)
         if not all(0 <= decay < 1 for decay in also):
-            raise OptionError(f"ema_also must be decays from 0 to below 1, got {self.ema_also!r}.")
+            raise OptionError("ema_also", f"must be decays from 0 to below 1, got {self.ema_also!r}.")
         return tuple(dict.fromkeys((self.ema, *map(float, also))))
 
     @property
@@ -324,7 +331,7 @@ class TrainConfig:
         """Relative lengths of the power-function averages of which snapshots are kept, without doubles."""
         found = options.numbers(self.ema_power, "ema_power", float)
         if not all(0.005 <= length <= 0.28 for length in found):
-            raise OptionError(f"ema_power must be lengths from 0.005 to 0.28, got {self.ema_power!r}.")
+            raise OptionError("ema_power", f"must be lengths from 0.005 to 0.28, got {self.ema_power!r}.")
         return tuple(dict.fromkeys(map(float, found)))
 
     @property
@@ -470,9 +477,10 @@ class TrainConfig:
             dataclasses.replace(asked, **{n: getattr(self, n) for n in MAY_CHANGE})
         ):
             raise OptionError(
+                "resume",
                 f"A resumed run keeps its configuration; only {', '.join(MAY_CHANGE[:-1])} and "
-                f"{MAY_CHANGE[-1]} may "
-                f"change. Different (kept -> asked for): {'; '.join(differences)}. Start a new run for these."
+                f"{MAY_CHANGE[-1]} may change. "
+                f"Different (kept -> asked for): {'; '.join(differences)}. Start a new run for these.",
             )
 
     def to_json(self) -> str:
@@ -484,9 +492,9 @@ class TrainConfig:
         try:
             given = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise OptionError(f"Not a training configuration: {error}") from error
+            raise OptionError("config", f"Not a training configuration: {error}") from error
         if not isinstance(given, Mapping):
-            raise OptionError("Not a training configuration: the text is JSON, but no object.")
+            raise OptionError("config", "Not a training configuration: the text is JSON, but no object.")
         return options.build(cls, given, "field of the training configuration")
 
     def command(self, out: str | Path, base: TrainConfig | None = None) -> str:

@@ -68,19 +68,21 @@ def read_config(path: str | Path) -> TrainConfig:
     """
     path = Path(path)
     if path.suffix.lower() not in (".toml", ".json"):
-        raise OptionError(f"A training recipe is a .toml file, or the config.json of a run; got {path}.")
+        raise OptionError(
+            "recipe", f"A training recipe is a .toml file, or the config.json of a run; got {path}."
+        )
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(
-            f"The recipe {path} cannot be read ({getattr(error, 'strerror', None) or error})."
+            "recipe", f"The recipe {path} cannot be read ({getattr(error, 'strerror', None) or error})."
         ) from error
     try:
         if path.suffix.lower() == ".json":
             return TrainConfig.from_json(text)
         return from_toml(text)
     except OptionError as error:
-        raise OptionError(f"{path}: {error}") from error
+        raise OptionError(error.field, f"{path}: {error}") from error
 
 
 def from_toml(text: str) -> TrainConfig:
@@ -89,11 +91,12 @@ def from_toml(text: str) -> TrainConfig:
     if "train" in given:
         if len(given) > 1:
             raise OptionError(
-                "The recipe has a table [train] and other names beside it. Put all of them into it, or none."
+                "train",
+                "The recipe has a table [train] and other names beside it. Put all of them into it, or none.",
             )
         given = given["train"]
     if not isinstance(given, Mapping):
-        raise OptionError("'train' must be a table of settings, [train].")
+        raise OptionError("train", "'train' must be a table of settings, [train].")
     kinds = {field.name: field.kind for field in options.fields_of(TrainConfig)}
     settings = {
         name: _as_text(name, value) if kinds.get(name) is str else value for name, value in given.items()
@@ -123,8 +126,9 @@ def _parsed(text: str) -> Mapping[str, Any]:
         return tomlkit.parse(text).unwrap()
     except ImportError as error:
         raise OptionError(
+            "recipe",
             "Reading TOML needs Python 3.11 or the package tomlkit. Install it, or write the recipe as "
-            ".json, like the config.json of a run."
+            ".json, like the config.json of a run.",
         ) from error
     except ValueError as error:  # both packages' errors are such
-        raise OptionError(f"This is not TOML: {error}") from error
+        raise OptionError("recipe", f"This is not TOML: {error}") from error

@@ -29,18 +29,22 @@ def grow(network: nn.Module, path: str, words: Sequence[str]) -> None:
     kept = checkpoint.read_any(path)
     old, new = kept.network, network
     if not isinstance(old, UNet) or not isinstance(new, UNet):
-        raise OptionError(f"{path} is no U-Net that could grow, or this run has none. Leave grow_from out.")
+        raise OptionError(
+            "grow_from", f"{path} is no U-Net that could grow, or this run has none. Leave grow_from out."
+        )
     more, finer = len(new.config.widths) - len(old.config.widths), new.config.patch // old.config.patch
     if more < 0 or (more == 0 and finer < 2) or new.config.patch % old.config.patch:
         raise OptionError(
+            "grow_from",
             f"{path} has {len(old.config.widths)} levels on patches of {old.config.patch} pixels, and this "
             f"run's network {len(new.config.widths)} on {new.config.patch}. Give it more levels, or as many "
-            "and patches that are a multiple; or use start_from with the same."
+            "and patches that are a multiple; or use start_from with the same.",
         )
     if tuple(kept.spec.words) != tuple(words):
         raise OptionError(
+            "grow_from",
             f"{path} has another table of words than this run. Train it with the same captions or "
-            "text_vectors."
+            "text_vectors.",
         )
     given = dict(old.state_dict())
     if more == 0:
@@ -64,8 +68,9 @@ def grow(network: nn.Module, path: str, words: Sequence[str]) -> None:
             filled[place] = weight
     if not any(place.startswith(("down.", "middle.", "up.")) for place in filled):
         raise OptionError(
+            "grow_from",
             f"{path} has no level of this run's widths. Give the inner levels the same channels, blocks and "
-            "heads."
+            "heads.",
         )
     network.load_state_dict({**state, **filled})
 

@@ -25,6 +25,7 @@ from ..models.model import Model, load
 from .config_file import train_config
 from .run import RunFolder
 from .samples import model_of
+from .status import Reporter
 from .trainer import Trainer
 
 FRAMES = 24  # looks at the network in training
@@ -59,6 +60,7 @@ def watched(
     )
     run = RunFolder(folder)
     run.create(config)
+    status = Reporter(run.path, config.images)
     trainer = Trainer(config, run, pick_device("cpu"))
     data = to_float16(torch.from_numpy(points.load(source, "test", CLOUD).points[:CLOUD])[None])
     started, every = time.monotonic(), max(1, steps // FRAMES)
@@ -66,12 +68,15 @@ def watched(
     for done in range(1, steps + 1):
         trainer.step()
         seconds = time.monotonic() - started
+        images, rate = done * BATCH, done * BATCH / max(seconds, 1e-9)
+        status.training(images, trainer.recent_loss(), rate, (config.images - images) / rate)
         late = seconds > max_seconds
         if done % every == 0 and done < steps and not late:
             yield _look(trainer, data, done, steps, trainer.recent_loss(), seconds)
         if late:
             break
     trainer.export()
+    status.ended("finished")
     yield _look(
         trainer,
         data,

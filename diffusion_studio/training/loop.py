@@ -15,11 +15,13 @@ from typing import Any
 from ..checkpoint import classifier, native
 from ..data.summary import DataSummary
 from ..device import pick_device
+from ..errors import StudioError
 from .board import Board
 from .config import TrainConfig
 from .fingerprint import check_labels, check_same, fingerprint, in_kept_order
 from .parallel import join, local_device
 from .run import RunFolder
+from .status import Reporter, Status
 from .tasks import load_data, summary_of
 from .trainer import Trainer
 
@@ -78,9 +80,11 @@ def train(
     if kept is not None:
         kept.check_resume(config)
     world = join(device_here)
+    status = Reporter(None, config.images)
     try:
         if not resume and world.first:
             folder.check_free()
+        status = _reporter(folder, config) if world.first else status
         data = load_data(config)
         if world.first:
             on_data(summary_of(config, data))
@@ -97,7 +101,8 @@ def train(
             else:  # now that nothing is wrong with the data, the network and the device
                 folder.create(config, fingerprint(data))
         world.wait()  # nobody reads what the first process goes on to write
-    except BaseException:
+    except BaseException as error:
+        status.ended(*_ending(error))
         world.leave()
         raise
     # a point is seen in microseconds: a fifth of the run between two sheets, and between two states
@@ -107,7 +112,30 @@ def train(
         sheets if sample_every is None else sample_every,
         states if save_every is None else save_every,
         asked,
+        status,
     )
+
+
+def _reporter(folder: RunFolder, config: TrainConfig) -> Reporter:
+    """Says how the run stands. Before the first step a new run may have no folder yet, and then nothing is
+    written.
+    """
+    before = Status.read(folder.path)
+    if before is not None and before.state == "finished" and before.images >= config.images:
+        return Reporter(None, config.images, before.images)  # it stays as it is
+    seen = before.images if before else 0
+    if folder.path.is_dir():
+        Status("preparing", seen, config.images).write(folder.path)
+    return Reporter(folder.path, config.images, seen)
+
+
+def _ending(error: BaseException) -> tuple[str, str | None]:
+    """State and sentence of a run that an error, or somebody, ended."""
+    if isinstance(error, StudioError):
+        return "failed", str(error)
+    if isinstance(error, Exception):
+        return "failed", f"{type(error).__name__}: {error}"
+    return "stopped", None
 
 
 def _as_begun(folder: RunFolder, kind: str, data: Any) -> Any:
@@ -137,7 +165,21 @@ def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
 
 
 def _steps(
-    trainer: Trainer, sample_every: int, save_every: int, asked: Callable[[], bool]
+    trainer: Trainer, sample_every: int, save_every: int, asked: Callable[[], bool], status: Reporter
+) -> Iterator[TrainStep]:
+    """The steps, and how the run stands beside them."""
+    try:
+        yield from _trained(trainer, sample_every, save_every, asked, status)
+    except BaseException as error:
+        status.images = trainer.progress.seen
+        status.ended(*_ending(error))
+        raise
+    status.images = trainer.progress.seen
+    status.ended("finished")
+
+
+def _trained(
+    trainer: Trainer, sample_every: int, save_every: int, asked: Callable[[], bool], status: Reporter
 ) -> Iterator[TrainStep]:
     config, folder, first = trainer.config, trainer.folder, trainer.world.first
     started, before = time.monotonic(), trainer.progress
@@ -151,6 +193,7 @@ def _steps(
             trainer.progress = at = replace(at, seconds=before.seconds + spent)
             rate = (at.seen - before.seen) / spent
             left = max(config.images - at.seen, 0) / rate
+            status.training(at.seen, trainer.recent_loss(), rate, left)
             yield TrainStep(at.step, at.seen, config.images, done.loss, done.lr, rate, left, done.stop)
             if first and (at.step % log_every == 0 or at.seen >= config.images):
                 folder.log(

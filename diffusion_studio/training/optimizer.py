@@ -48,8 +48,9 @@ class Optimizer:
         if self._flat:
             if not hasattr(torch.optim, "Muon"):
                 raise OptionError(
+                    "optimizer",
                     f"The optimizer muon needs torch 2.9 or later, and this is {torch.__version__}. Choose "
-                    "adamw."
+                    "adamw.",
                 )
             self._muon = torch.optim.Muon(
                 [flat for _, flat in self._flat.values()],

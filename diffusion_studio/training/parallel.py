@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from ..errors import OptionError
+from ..errors import OptionError, Setting
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,11 @@ def local_device(wanted: str) -> str:
         return wanted
     if int(local) >= torch.cuda.device_count():
         raise OptionError(
+            "device",
             f"Process {local} of this machine has no CUDA device of its own; there are "
-            f"{torch.cuda.device_count()}. Start as many processes as devices, or choose --device cpu."
+            f"{torch.cuda.device_count()}. Start as many processes as devices, or choose ",
+            Setting("device"),
+            " cpu.",
         )
     return f"cuda:{local}"
 
@@ -104,7 +107,10 @@ def join(device: torch.device) -> World:
         return World()
     if device.type not in ("cpu", "cuda"):
         raise OptionError(
-            f"Several processes compute on cpu or cuda, not on {device.type}. Add --device cpu."
+            "device",
+            f"Several processes compute on cpu or cuda, not on {device.type}. Set ",
+            Setting("device"),
+            " to cpu.",
         )
     if device.type == "cuda":
         torch.cuda.set_device(device)

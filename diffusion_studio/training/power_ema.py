@@ -23,7 +23,8 @@ def gamma_of(sigma_rel: float) -> float:
     """The exponent whose profile has this standard deviation, relative to the training time (section 3.1)."""
     if not 0 < sigma_rel <= WIDEST * (1 + 1e-12):
         raise OptionError(
-            f"The relative length of an average lies above 0 and up to {WIDEST:.4f}, got {sigma_rel}."
+            "ema_power",
+            f"The relative length of an average lies above 0 and up to {WIDEST:.4f}, got {sigma_rel}.",
         )
     inverse = sigma_rel**-2
     # (gamma + 1) / ((gamma + 2)^2 (gamma + 3)) = sigma_rel^2, written as a cubic with one real root from 0 on

@@ -15,7 +15,7 @@ from ..diffusion.schedule import (
     VarianceExploding,
     VariancePreserving,
 )
-from ..errors import OptionError
+from ..errors import OptionError, Setting
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,9 @@ def check_process(config: Any, learned_variance: bool) -> None:
     schedule = config.noise_schedule()
     if config.predicts == "eps" and schedule.level(schedule.t_max).alpha == 0:
         raise OptionError(
+            "parametrization",
             f"The schedule {config.schedule} ends in pure noise, where eps says nothing of the picture. "
-            "Choose the parametrization v, x0 or flow, or another schedule."
+            "Choose the parametrization v, x0 or flow, or another schedule.",
         )
     needs = {
         "parametrization mean": config.predicts == "mean",
@@ -70,23 +71,40 @@ def check_process(config: Any, learned_variance: bool) -> None:
     if not is_table(config.schedule) and any(needs.values()):
         what = ", ".join(name for name, needed in needs.items() if needed)
         raise OptionError(
+            "schedule",
             f"The {what} needs timesteps, and the schedule {config.schedule} has continuous time. Choose a "
-            "table such as linear or cosine, or leave it out."
+            "table such as linear or cosine, or leave it out.",
         )
     if config.kind == "classifier" and config.schedule == "edm":
         raise OptionError(
+            "schedule",
             "A classifier takes noisy pictures of bounded scale, which variance exploding does not make. "
-            "Choose another schedule, such as vp: guidance finds the level by its noise."
+            "Choose another schedule, such as vp: guidance finds the level by its noise.",
         )
     if (config.draw_mean, config.draw_std) != (None, None) and "normal" not in config.draws:
         raise OptionError(
-            f"draw_mean and draw_std are of log-normal or logit-normal draws; here draw_t is {config.draws}. "
-            "Leave them out, or choose such a draw_t."
+            "draw_mean",
+            Setting("draw_mean"),
+            " and ",
+            Setting("draw_std"),
+            " are of log-normal or logit-normal draws; here ",
+            Setting("draw_t"),
+            f" is {config.draws}. Leave them out, or choose such a ",
+            Setting("draw_t"),
+            ".",
         )
     if config.min_snr and config.weighting != "output":
-        raise OptionError("min_snr and the weighting edm are two weights for the same error. Choose one.")
+        raise OptionError(
+            "min_snr",
+            Setting("min_snr"),
+            " and the weighting edm are two weights for the same error. Choose one.",
+        )
     if config.objective == "vlb" and (config.min_snr or config.weighting != "output"):
         raise OptionError(
-            "min_snr and weighting weigh the squared error, and the objective vlb has none. Leave them out, "
-            "or choose the objective simple or hybrid."
+            "min_snr",
+            Setting("min_snr"),
+            " and ",
+            Setting("weighting"),
+            " weigh the squared error, and the objective vlb has none. Leave them out, "
+            "or choose the objective simple or hybrid.",
         )

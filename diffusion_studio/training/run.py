@@ -1,6 +1,6 @@
 """A run's folder: config.json, data.json with marks of what it is trained on, state.safetensors to resume
-from, model.safetensors to use with its card.md, log.csv, samples/, and snapshots/ of averages whose length is
-chosen later."""
+from, model.safetensors to use with its card.md, log.csv, status.json (see `Status`), samples/, and snapshots/
+of averages whose length is chosen later."""
 
 from __future__ import annotations
 
@@ -67,8 +67,9 @@ class RunFolder:
         """A folder that holds a run already is an `OptionError`."""
         if self.config_path.exists():
             raise OptionError(
+                "out",
                 f"{self.path} already holds a training run. Continue it with --resume {self.path}, "
-                "or give another folder."
+                "or give another folder.",
             )
 
     def create(self, config: TrainConfig, data: Fingerprint | None = None) -> None:
@@ -89,7 +90,8 @@ class RunFolder:
         """The configuration of the run that lies here."""
         if not self.config_path.is_file():
             raise OptionError(
-                f"{self.path} holds no training run (no config.json). Start one with --out {self.path}."
+                "resume",
+                f"{self.path} holds no training run (no config.json). Start one with --out {self.path}.",
             )
         return TrainConfig.from_json(self.config_path.read_text("utf-8"))
 

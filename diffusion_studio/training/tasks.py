@@ -92,8 +92,9 @@ class DenoiserTask:
         """Weights that a run begins with, where it names any."""
         if self.config.start_from and self.config.grow_from:
             raise OptionError(
+                "start_from",
                 "A run begins with one file: give start_from, for the same network, or grow_from, for a "
-                "smaller one."
+                "smaller one.",
             )
         if self.config.start_from:
             self.start_from(network, self.config.start_from)
@@ -114,8 +115,9 @@ class DenoiserTask:
                 if theirs[name] != ours[name]
             ]
             raise OptionError(
+                "start_from",
                 f"{path} has another network than this run: {'; '.join(other) or 'another table of words'}. "
-                "Ask for the same one, or leave start_from out."
+                "Ask for the same one, or leave start_from out.",
             )
         network.load_state_dict(kept.network.state_dict())
 
@@ -181,8 +183,9 @@ class ClassifierTask(DenoiserTask):
         spec, kept = classifier_files.read_classifier(path)
         if spec.network != network.config:
             raise OptionError(
+                "start_from",
                 f"{path} has another network than this run: {spec.network} there, {network.config} here. "
-                "Ask for the same one, or leave start_from out."
+                "Ask for the same one, or leave start_from out.",
             )
         network.load_state_dict(kept.state_dict())
 
@@ -204,11 +207,15 @@ class PointsTask(DenoiserTask):
     @staticmethod
     def load(config: TrainConfig) -> points.PointData:
         if config.black_margin:
-            raise OptionError("black_margin is for pictures, and points have no black. Leave it out.")
+            raise OptionError(
+                "black_margin", "black_margin is for pictures, and points have no black. Leave it out."
+            )
         if config.palette:
-            raise OptionError("palette is of pictures, and points have no colours. Leave it out.")
+            raise OptionError("palette", "palette is of pictures, and points have no colours. Leave it out.")
         if config.flips:
-            raise OptionError("flips mirror pictures; points are trained on as they are. Leave it out.")
+            raise OptionError(
+                "flips", "flips mirror pictures; points are trained on as they are. Leave it out."
+            )
         return points.load(config.data)
 
     def __init__(self, config: TrainConfig, images: points.PointData, device: torch.device) -> None:

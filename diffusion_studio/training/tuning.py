@@ -18,8 +18,9 @@ def tune_only(network: nn.Module, parts: str) -> None:
     for part in wanted:
         if not any(_of(name, part) for name in trained):
             raise OptionError(
+                "tune",
                 f"tune names {part!r}, and no weight that is trained has a name that begins so. There are, "
-                f"among others: {', '.join(sorted({'.'.join(name.split('.')[:2]) for name in trained}))}."
+                f"among others: {', '.join(sorted({'.'.join(name.split('.')[:2]) for name in trained}))}.",
             )
     for name, p in trained.items():
         p.requires_grad_(any(_of(name, part) for part in wanted))

@@ -82,12 +82,13 @@ def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[...,
         more = settings or {}
         if not isinstance(more, dict) or (twice := more.keys() & {*named, *chosen, "model"}):
             raise OptionError(
-                "settings must be an object of a recipe's other fields"
+                "settings",
+                "must be an object of a recipe's other fields"
                 + (
                     f"; {', '.join(sorted(twice))} has a parameter of its own. Give it there."
                     if isinstance(more, dict)
                     else f", got {more!r:.80}."
-                )
+                ),
             )
         recipe = studio.recipe(model or studio.models()[0].name, **named, **more)
         visitor = secrets.token_urlsafe(16)  # of this one call: two must not push out each other
@@ -100,7 +101,7 @@ def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[...,
             made = store.get(run)
             if made is None or not made.frames:
                 raise OptionError(
-                    "The server had no memory left for this run. Ask for fewer pictures or steps."
+                    "count", "The server had no memory left for this run. Ask for fewer pictures or steps."
                 )
             yield gr.FileData(path=export_file(made.trajectory, format, options))
         finally:
@@ -120,7 +121,7 @@ def _whole(name: str, given: Any, default: int, low: int, high: int) -> int:
         return default
     whole = int(given) if isinstance(given, float) and given.is_integer() else given
     if type(whole) is not int or not low <= whole <= high:
-        raise OptionError(f"{name} must be a whole number from {low} to {high}, got {given!r:.80}.")
+        raise OptionError(name, f"must be a whole number from {low} to {high}, got {given!r:.80}.")
     return whole
 
 
@@ -131,7 +132,7 @@ def _parsed(kind: str, given: Any) -> Any:
     try:
         return json.loads(given)
     except (ValueError, RecursionError) as error:
-        raise OptionError(f"{kind} is neither a name nor JSON: {error}") from error
+        raise OptionError(kind, f"{kind} is neither a name nor JSON: {error}") from error
 
 
 def _models(studio: Studio) -> Callable[[], list[dict[str, Any]]]:

@@ -12,15 +12,26 @@ from typing import Any
 
 import gradio as gr
 
-from ..checkpoint.spec import POINTS
 from ..errors import OptionError, StudioError
 from ..options import Option, fields_of, name_of
+from ..runs.applicability import idle_options
 from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from ..studio import ModelCard, Studio
 from .editing import EditControls
 from .guidance import FIELDS, GuidanceControls
+from .handlers import LABELLED
 
 DICE_SIDES = 1_000_000
+LABELLED.update(
+    {
+        "count": "Pictures",
+        "seeds": "Seed",
+        "spacing": "Spacing (schedule path)",
+        "clip": "Clip the predicted x0",
+        "stretch": "Stretch the shades",
+        "points": "Points of each cloud",
+    }
+)
 _SLIDER_RANGE = 100  # whole-number options with a wider range get a number field
 
 
@@ -33,7 +44,7 @@ def control_for(given: Option, **kwargs: Any) -> gr.components.Component:
         **kwargs,
     }
     if given.choices:
-        return gr.Dropdown(list(given.choices), **kwargs)
+        return gr.Dropdown(**{"choices": list(given.choices), **kwargs})
     if given.kind is bool:
         return gr.Checkbox(**kwargs)
     if given.kind is str or given.optional:  # an empty Number is 0 in the page, an empty Textbox is left out
@@ -84,20 +95,24 @@ class OptionControls:
 
 
 class ChoiceControls:
-    """A menu of a registry's names, and the options of the one that is chosen."""
+    """A menu of a registry's names, and the options of the one that is chosen.
 
-    def __init__(self, kind: str, start: Any, **kwargs: Any) -> None:
-        self.registry = REGISTRIES[kind]
+    What `reasons` speak against (see `runs.applicability`) is not offered, nor is an option that counts for
+    nothing as the others stand.
+    """
+
+    def __init__(self, kind: str, start: Any, reasons: Mapping[str, str] = {}, **kwargs: Any) -> None:
+        self.kind, self.registry = kind, REGISTRIES[kind]
+        chosen = name_of(self.registry, start)
         self.menu = gr.Dropdown(
-            list(self.registry), value=name_of(self.registry, start), elem_id=kind, **kwargs
+            _offered(self.registry, kind, chosen, reasons), value=chosen, elem_id=kind, **kwargs
         )
         self.options: dict[str, OptionControls] = {}
         self.groups: dict[str, gr.Group] = {}
         for name, cls in self.registry.items():
             with gr.Group(visible=type(start) is cls) as group:
                 at = start if type(start) is cls else cls()
-                given = {one.name: {"value": getattr(at, one.name)} for one in fields_of(cls)}
-                self.options[name] = OptionControls.render(cls, **given)
+                self.options[name] = OptionControls.render(cls, **self._looks(at, reasons))
             self.groups[name] = group
 
     def inputs(self) -> set[gr.components.Component]:
@@ -108,17 +123,60 @@ class ChoiceControls:
         name = values[self.menu]
         return {"name": name, **(self.options[name].read(values) if name in self.options else {})}
 
-    def show(self, given: Any) -> dict[Any, Any]:
+    def show(self, given: Any, reasons: Mapping[str, str] = {}) -> dict[Any, Any]:
         name = name_of(self.registry, given)
-        return {self.menu: name, **self.options[name].show(given), **self._shown(name)}
+        offered = _offered(self.registry, self.kind, name, reasons)
+        return {
+            self.menu: gr.update(value=name, choices=offered),
+            **{
+                self.options[name].controls[option]: gr.update(**look)
+                for option, look in self._looks(given, reasons).items()
+            },
+            **self._shown(name),
+        }
+
+    def _looks(self, given: Any, reasons: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """Value, visibility and choices of the controls of an instance's options, by their names."""
+        idle = idle_options(given)
+        found: dict[str, dict[str, Any]] = {}
+        for one in fields_of(type(given)):
+            value = getattr(given, one.name)
+            look = found[one.name] = {"value": value, "visible": one.name not in idle}
+            if one.choices:
+                look["choices"] = _offered(one.choices, f"{self.kind}.{one.name}", value, reasons)
+        return found
 
     def connect(self) -> None:
+        for options in self.options.values():
+            depends = getattr(options.cls, "depends", {})
+            for parent in {parent for parent, _ in depends.values()}:
+                own = {
+                    options.controls[name]: values
+                    for name, (other, values) in depends.items()
+                    if other == parent
+                }
+                options.controls[parent].change(
+                    lambda value, own=own: {
+                        one: gr.update(visible=value in values if values else bool(value))
+                        for one, values in own.items()
+                    },
+                    options.controls[parent],
+                    list(own),
+                    queue=False,
+                    show_progress="hidden",
+                    api_visibility="private",
+                )
         self.menu.change(
             self._shown, self.menu, list(self.groups.values()), queue=False, api_visibility="private"
         )
 
     def _shown(self, name: str) -> dict[Any, Any]:
         return {group: gr.update(visible=name == one) for one, group in self.groups.items()}
+
+
+def _offered(names: Iterable[str], field: str, chosen: str, reasons: Mapping[str, str]) -> list[str]:
+    """The names of a menu that nothing speaks against, and the chosen one."""
+    return [name for name in names if f"{field}={name}" not in reasons or name == chosen]
 
 
 class RecipeControls:
@@ -134,6 +192,7 @@ class RecipeControls:
 
     def render_quick(self) -> None:
         card, start = self.studio.card(self.start.model), self.start
+        reasons = self.studio.unusable(card)
         self.model = gr.Dropdown(
             [one.name for one in self.studio.models()], value=start.model, label="Model", elem_id="model"
         )
@@ -143,9 +202,9 @@ class RecipeControls:
             value=start.label or ANY,
             label="Label",
             elem_id="label",
-            visible=bool(card.conditions),
+            visible="label" not in reasons,
         )
-        with gr.Column(visible=card.spec.takes_text, min_width=0) as self.text:
+        with gr.Column(visible="prompt" not in reasons, min_width=0) as self.text:
             self.prompt = gr.Textbox(
                 start.prompt or "",
                 label="Prompt",
@@ -167,6 +226,7 @@ class RecipeControls:
     def render_rest(self, below: Any = None) -> None:
         """`below` is the place under the player."""
         card, start = self.studio.card(self.start.model), self.start
+        reasons = self.studio.unusable(card)
         self.count = gr.Slider(
             1, MAX_PICTURES, value=len(start.seeds), step=1, label="Pictures", elem_id="count"
         )
@@ -197,13 +257,13 @@ class RecipeControls:
             label="Guidance",
             info=field_of(Recipe, "guidance").help,
             elem_id="guidance",
-            visible=bool(card.conditions),
+            visible="guidance" not in reasons,
         )
         self.guiding = GuidanceControls(self.studio, start, control_for)
-        self.guidance.visible = self.guiding.strengthens(card)
         self.sampler = ChoiceControls(
             "sampler",
             start.sampler,
+            reasons,
             label="Sampler",
             info="How each step goes from one noise level to the next.",
         )
@@ -217,15 +277,12 @@ class RecipeControls:
             self.advanced = OptionControls.render(
                 Recipe,
                 skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
-                clip={"label": "Clip the predicted x0", "value": start.clip},
-                stretch={"label": "Stretch the shades", "value": start.stretch},
-                points={
-                    "label": "Points of each cloud",
-                    "value": start.points,
-                    "visible": card.spec.makes == POINTS,
-                    "elem_id": "points",
-                },
+                clip={"label": LABELLED["clip"], "value": start.clip},
+                stretch={"label": LABELLED["stretch"], "value": start.stretch},
+                points={"label": LABELLED["points"], "value": start.points, "elem_id": "points"},
             )
+            for name, control in self.advanced.controls.items():
+                control.visible = name not in reasons
         self.editing = EditControls(self.studio, start, control_for, below)
         self._connect()
 
@@ -268,16 +325,16 @@ class RecipeControls:
         """The recipe that the controls stand at; an `OptionError` says what is wrong with them."""
         label = values[self.label]
         card = self.studio.card(values[self.model])
-        conditions = card.conditions
+        reasons = self.studio.unusable(card)
         rest = self.advanced.read(values) | self.guiding.read(values, card, _number_or_none)
-        rest |= {} if card.spec.makes == POINTS else {"points": field_of(Recipe, "points").default}
+        rest |= {name: field_of(Recipe, name).default for name in self.advanced.controls if name in reasons}
         edit, branch = self.editing.read(values, card, _number_or_none)
         seeds = self.editing.seeds(edit, _seeds(values[self.seed], values[self.count]))
         return Recipe.from_settings(
             {
                 "model": values[self.model],
-                "label": label if conditions and label != ANY else None,
-                "prompt": (values[self.prompt] or None) if card.spec.takes_text else None,
+                "label": label if "label" not in reasons and label != ANY else None,
+                "prompt": (values[self.prompt] or None) if "prompt" not in reasons else None,
                 "seeds": seeds,
                 "edit": edit,
                 "branch": branch,
@@ -292,14 +349,15 @@ class RecipeControls:
     def show(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates that put the controls where the recipe says."""
         card = self.studio.card(recipe.model)
+        reasons = self.studio.unusable(card)
         return {
             self.model: recipe.model,
             self.present: recipe.model,
             self.remarks: gr.update(value=remarked(card), visible=bool(card.remarks)),
             self.label: gr.update(
-                choices=[ANY, *card.conditions], value=recipe.label or ANY, visible=bool(card.conditions)
+                choices=[ANY, *card.conditions], value=recipe.label or ANY, visible="label" not in reasons
             ),
-            self.text: gr.update(visible=card.spec.takes_text),
+            self.text: gr.update(visible="prompt" not in reasons),
             self.prompt: recipe.prompt or "",
             self.examples: gr.Dataset(samples=_examples(card), visible=bool(card.spec.prompts)),
             self.count: len(recipe.seeds),
@@ -309,18 +367,18 @@ class RecipeControls:
             ),
             self.guidance: gr.update(
                 value=recipe.guidance,
-                visible=self.guiding.strengthens(card),
+                visible="guidance" not in reasons,
                 minimum=min(0, recipe.guidance),
                 maximum=max(10, recipe.guidance),
             ),
-            **self.sampler.show(recipe.sampler),
+            **self.sampler.show(recipe.sampler, reasons),
             **self.spacing.show(recipe.spacing),
-            **self.advanced.show(recipe),
+            **{
+                control: gr.update(value=getattr(recipe, name), visible=name not in reasons)
+                for name, control in self.advanced.controls.items()
+            },
             **self.guiding.show(recipe),
             **self.editing.show(recipe, card),
-            self.advanced.controls["points"]: gr.update(
-                value=recipe.points, visible=card.spec.makes == POINTS
-            ),
         }
 
     def _first_recipe(self) -> Recipe:
@@ -328,8 +386,9 @@ class RecipeControls:
         if not cards:
             problems = "".join(f"\n  {name}: {why}" for name, why in self.studio.problems().items())
             raise OptionError(
+                "model",
                 f"No model was found in {self.studio.folder}. Put one there as NAME/model.safetensors, or "
-                f"give another folder with --checkpoints.{problems}"
+                f"give another folder with --checkpoints.{problems}",
             )
         return self.studio.recipe(cards[0].name)
 
@@ -388,13 +447,14 @@ def _seeds(text: str, count: Any) -> tuple[int, ...]:
     parts = [part for part in str(text or "").replace(",", " ").split() if part]
     if not parts or not all(part.isdecimal() for part in parts):
         raise OptionError(
-            f"seed must be a whole number of at least 0, or several with commas between them; got {text!r}."
+            "seed",
+            f"must be a whole number of at least 0, or several with commas between them; got {text!r}.",
         )
     given = tuple(int(part) for part in parts)
     if len(given) > 1:
         return given
     if isinstance(count, bool) or not isinstance(count, (int, float)) or not 1 <= count <= MAX_PICTURES:
-        raise OptionError(f"pictures must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
+        raise OptionError("count", f"must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
     return tuple(range(given[0], given[0] + int(count)))
 
 

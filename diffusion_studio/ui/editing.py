@@ -16,9 +16,11 @@ from ..imaging.arrays import to_pil
 from ..imaging.fitting import FITS
 from ..imaging.picture import Picture
 from ..options import fields_of, name_of
+from ..runs.applicability import unusable
 from ..runs.edits import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
 from ..runs.recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
+from .handlers import LABELLED
 from .painter import mask_in, painter, sheet
 
 _LABELS = {
@@ -32,6 +34,8 @@ _LABELS = {
     "loop": "Back to the beginning",
     "stops": "Prompts or labels on the way",
 }
+LABELLED.update({f"edit.{name}": label for name, label in _LABELS.items()})
+LABELLED["edit.mask"] = "Mask"
 
 
 class EditControls:
@@ -46,7 +50,7 @@ class EditControls:
         self.pictures: dict[str, gr.Image] = {}
         with gr.Accordion("Edit a picture", open=False, elem_id="edit") as self.section:
             self.kind = gr.Dropdown(
-                [("Nothing: draw from noise", NO_EDIT), *((cls.title, name) for name, cls in EDITS.items())],
+                _kinds(card),
                 value=NO_EDIT,
                 label="What to do",
                 elem_id="edit-kind",
@@ -167,7 +171,7 @@ class EditControls:
         if kind == NO_EDIT:
             return None, branch
         if kind not in EDITS:
-            raise OptionError(f"There is no edit {kind!r:.40}. Choose one of the menu.")
+            raise OptionError("edit", f"There is no edit {kind!r:.40}. Choose one of the menu.")
         cls = EDITS[kind]
         found: dict[str, Any] = {one.name: values[self.options[one.name]] for one in fields_of(cls)}
         size, channels = card.spec.image_size, card.spec.channels
@@ -176,14 +180,16 @@ class EditControls:
             if name == "mask" and painted is not None:
                 if painted.size != (size, size):
                     raise OptionError(
+                        "edit.mask",
                         f"What was painted has {painted.size[0]}x{painted.size[1]} pixels, and {card.name} "
-                        f"draws {size}x{size}. Paint again."
+                        f"draws {size}x{size}. Paint again.",
                     )
                 found[name] = painted
                 continue
             path = values[self.pictures[name]]
             if path is None:
                 raise OptionError(
+                    f"edit.{name}",
                     f"{cls.title}: the {name} is missing. "
                     + (
                         "Paint over what is to be drawn anew, or give a mask."
@@ -192,7 +198,7 @@ class EditControls:
                             "Put one into the section 'Edit a picture', or press 'Edit this picture' under "
                             "a run."
                         )
-                    )
+                    ),
                 )
             behind = "black" if name == "mask" else card.spec.background
             opened = Picture.open(path, behind)
@@ -200,8 +206,9 @@ class EditControls:
                 picture = Picture.open(values[self.pictures["picture"]])
                 if opened.size != picture.size:
                     raise OptionError(
+                        "edit.mask",
                         f"The mask is {opened} and the picture {picture}. Give a mask of the picture's size, "
-                        f"or of {size}x{size}."
+                        f"or of {size}x{size}.",
                     )
             found[name] = opened.fitted(size, 1 if name == "mask" else channels, values[self.fit], behind)
         return cls(**found), branch
@@ -245,7 +252,7 @@ class EditControls:
         )
         return {
             **found,
-            self.kind: kind,
+            self.kind: gr.update(choices=_kinds(card, kind), value=kind),
             self.section: gr.update(open=edit is not None),
             self.branch: text,
             self.notice: gr.update(value=said, visible=branch is not None),
@@ -279,7 +286,7 @@ class EditControls:
 
     @staticmethod
     def _usable(name: str, card: ModelCard) -> bool:
-        return {"source_label": bool(card.conditions), "source_prompt": card.spec.takes_text}.get(name, True)
+        return f"edit.{name}" not in unusable(card.spec)
 
     def _noted(self, values: Mapping[Any, Any]) -> str:
         """What is done to the given pictures before the model sees them, one line for each of which there is
@@ -374,6 +381,13 @@ def _done_to(name: str, path: str, card: ModelCard, fit: str) -> list[str]:
             f"it is {picture.size[0]}x{picture.size[1]}, brought to {size}x{size} by {fit}: {FITS[fit]}"
         )
     return told
+
+
+def _kinds(card: ModelCard, chosen: str = NO_EDIT) -> list[tuple[str, str]]:
+    """The edits that a model can use, and the one that a recipe names."""
+    reasons = unusable(card.spec)
+    usable = (name for name in EDITS if f"edit={name}" not in reasons or name == chosen)
+    return [("Nothing: draw from noise", NO_EDIT), *((EDITS[name].title, name) for name in usable)]
 
 
 def _labels(card: ModelCard) -> list[tuple[str, str]]:

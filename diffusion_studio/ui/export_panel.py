@@ -189,9 +189,7 @@ _LABELS: dict[str, dict[str, Any]] = {
     "arrows": {},
     "axes": {},
 }
-LABELLED.update(
-    {f"{ExportOptions.__name__}.{name}": look["label"] for name, look in _LABELS.items() if "label" in look}
-)
+LABELLED.update({f"export.{name}": look["label"] for name, look in _LABELS.items() if "label" in look})
 
 
 def _shown(format: str, frames: str) -> set[str]:

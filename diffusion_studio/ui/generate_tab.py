@@ -203,8 +203,9 @@ class GenerateTab:
         frame = run.frames[min(place, len(run.frames) - 1)]
         if frame.index == frame.total:
             raise OptionError(
+                "branch.at",
                 "This is the finished picture. Move the slider to the step from which the run should go on "
-                "otherwise."
+                "otherwise.",
             )
         return self.settings.show(run.recipe.continued(frame.index))
 
@@ -214,7 +215,7 @@ class GenerateTab:
         run, _ = self._at(value)
         if run.frames[-1].of_points:
             raise OptionError(
-                "This run made points, and only pictures can be edited. A branch can go on from it."
+                "edit", "This run made points, and only pictures can be edited. A branch can go on from it."
             )
         images, number = run.trajectory.images, value.get("zoom") if isinstance(value, dict) else None
         number = number if type(number) is int and 0 <= number < len(images) else 0
@@ -226,9 +227,10 @@ class GenerateTab:
         found = self.store.get(value.get("run")) if isinstance(value, dict) else None
         if found is None or not found.frames:
             raise OptionError(
+                "branch",
                 "There is no run to go on from yet. Press Generate first."
                 if not value
-                else "This run is no longer kept on the server. Press Generate to make it again."
+                else "This run is no longer kept on the server. Press Generate to make it again.",
             )
         place = value.get("shown")
         return found, place if type(place) is int and place >= 0 else 0

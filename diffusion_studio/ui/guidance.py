@@ -7,7 +7,6 @@ from typing import Any
 
 import gradio as gr
 
-from ..checkpoint.spec import PICTURES
 from ..imaging.palettes import OWN, PALETTES
 from ..options import fields_of
 from ..runs.guidance_options import GROUPS, flags_of
@@ -38,8 +37,8 @@ LABELS = {
 }
 LABELLED.update(
     {
-        f"{owner.__name__}.{inside}": LABELS[one.name]
-        for group, owner in GROUPS.items()
+        f"{group}.{inside}": LABELS[one.name]
+        for group in GROUPS
         for inside, one in flags_of(group).items()
         if one.name in LABELS
     }
@@ -144,32 +143,15 @@ class GuidanceControls:
             found[control] = gr.update(visible=name in shown, **more)
         return found
 
-    def strengthens(self, card: ModelCard) -> bool:
-        """Whether the model has something that guidance by a scale can strengthen."""
-        return bool(card.conditions) or card.spec.takes_text or bool(self.studio.helpers(card)[1])
-
     def _usable(self, card: ModelCard) -> set[str]:
         """The names of the options that a model can use."""
-        classifiers, weaker = self.studio.helpers(card)
-        conditions, text = bool(card.conditions), card.spec.takes_text
-        found = set(self._of("classifier")) if classifiers else set()
-        found |= set(self._of("palette")) if card.spec.makes == PICTURES else set()
-        if conditions or text or weaker:
-            found |= {
-                "guidance_shape",
-                "guidance_scales",
-                "guidance_rescale",
-                *self._of("interval"),
-                *self._of("projection"),
-                *self._of("change"),
-            }
-        found -= set() if text else {"change_prompt"}
-        found -= set() if conditions else {"change_label"}
-        return found | {
-            name
-            for name, usable in (("negative_label", conditions), ("negative", text), ("weaker", bool(weaker)))
-            if usable
+        reasons = self.studio.unusable(card)
+        fields = {name: (name,) for name in FIELDS} | {
+            one.name: (group, f"{group}.{inside}")
+            for group in GROUPS
+            for inside, one in flags_of(group).items()
         }
+        return {name for name, own in fields.items() if reasons.keys().isdisjoint(own)}
 
     def _shown(self, card: ModelCard, values: Mapping[str, Any]) -> set[str]:
         """Of those that it can use, the ones that say something beside what is chosen."""

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 import gradio as gr
 
-from ..errors import StudioError
+from ..errors import OptionError, StudioError
 
-LABELLED: dict[
-    str, str
-] = {}  # what settings are called on the page where it is not their name; filled by who shows them
+# The labels of settings on the page, by their names in an `OptionError`, where they are not the name itself.
+# Filled by the files that show them.
+LABELLED: dict[str, str] = {}
 
 
-def in_words(text: str) -> str:
-    """With the label that a setting has on the page, where the sentence begins with its name in the
-    program.
+def label_of(field: str) -> str:
+    """What a setting is called on the page."""
+    group, _, name = field.rpartition(".")
+    own = group if name == "name" else name
+    return LABELLED.get(field) or LABELLED.get(own) or own.replace("_", " ").capitalize()
+
+
+def in_words(error: StudioError) -> str:
+    """The error's sentence, with the page's labels for the settings in it."""
+    return error.worded(label_of) if isinstance(error, OptionError) else str(error)
+
+
+def show_errors(fn: Callable[..., Any], words: Callable[[StudioError], str] = in_words) -> Callable[..., Any]:
+    """A handler whose `StudioError`s are shown to the visitor as sentences; `words` makes them of the error.
+    A generator stays one.
     """
-    found = re.match(r"(?:(\w+)\.)?(\w+)(?= must )", text)
-    if not found or not (found[1] or found[0] in LABELLED):
-        return text
-    return LABELLED.get(found[0], found[2].replace("_", " ").capitalize()) + text[found.end() :]
-
-
-def show_errors(fn: Callable[..., Any], words: Callable[[str], str] = in_words) -> Callable[..., Any]:
-    """A handler whose `StudioError`s are shown to the visitor as sentences; `words` makes them of the error's
-    text. A generator stays one."""
     if inspect.isgeneratorfunction(fn):
 
         @wraps(fn)
@@ -51,6 +53,6 @@ def show_errors(fn: Callable[..., Any], words: Callable[[str], str] = in_words) 
     return handler
 
 
-def sentence(error: StudioError, words: Callable[[str], str] = in_words) -> gr.Error:
+def sentence(error: StudioError, words: Callable[[StudioError], str] = in_words) -> gr.Error:
     """The error as the visitor sees it."""
-    return gr.Error(words(str(error)), duration=12, print_exception=False)
+    return gr.Error(words(error), duration=12, print_exception=False)

@@ -44,10 +44,11 @@ def hosting(
     for folder in folders:
         if not folder.is_dir():
             raise OptionError(
+                "models",
                 f"There is no folder {folder} to choose models from. Give a folder that is there with "
-                "--models."
+                "--models.",
             )
     largest = (LARGEST_HOSTED if hosted else LARGEST) if max_upload is None else max_upload
     if largest < 1:
-        raise OptionError(f"--max-upload is a number of MB of at least 1, got {largest}.")
+        raise OptionError("max_upload", f"must be a number of MB of at least 1, got {largest}.")
     return Hosting(hosted, folders, largest, not hosted if training is None else training, Path(runs))

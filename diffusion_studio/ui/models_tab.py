@@ -179,7 +179,7 @@ class ModelsTab:
             text = report.report(seen)
         except StudioError as error:
             return [chosen, *_refused(error)]
-        return [chosen, text, gr.Button(interactive='class="bad"' not in text), "", gr.Button(visible=False)]
+        return [chosen, text, gr.Button(interactive=not seen.problem), "", gr.Button(visible=False)]
 
     @show_errors
     def _measure(

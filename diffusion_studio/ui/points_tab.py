@@ -239,7 +239,7 @@ class PointsTab:
         with self._lock:
             own = self._trained.get(visitor)
             if own is None:
-                raise OptionError("Your network is no longer kept. Press 2 to train one.")
+                raise OptionError("model", "Your network is no longer kept. Press 2 to train one.")
             if not own.name:  # secret where other visitors could guess it
                 taken = [
                     *(card.name for card in self.studio.models()),
@@ -309,7 +309,7 @@ class PointsTab:
                 return self.compute.call(
                     lambda: self.studio.model(card.name)
                 ), f"From fresh noise, by the bundled network {card.name}. Press <b>2</b> to train your own."
-        raise OptionError("No network has learned this shape yet. Press 2 first.")
+        raise OptionError("shape", "No network has learned this shape yet. Press 2 first.")
 
 
 # On a phone the cloud lies below what was pressed.
@@ -323,7 +323,9 @@ class _source:
 
     def __init__(self, shape: str, sketch: Any) -> None:
         if shape not in POINT_SETS and shape != DRAWN:
-            raise OptionError(f"There is no shape {shape!r:.80}. Choose one of the list, or draw one.")
+            raise OptionError(
+                "shape", f"There is no shape {shape!r:.80}. Choose one of the list, or draw one."
+            )
         self.shape, self.sketch, self.folder = shape, sketch, None
 
     def __enter__(self) -> str:

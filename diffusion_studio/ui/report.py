@@ -22,7 +22,11 @@ def report(seen: Inspection) -> str:
     """What a file is, what is known of it and whence, and whether it can be run."""
     found, spec = seen.found, seen.spec
     layout = f"{READERS[found.layout].title} (layout {found.layout})" if found else "native"
-    state = _state(seen)
+    state = (
+        ("bad", seen.problem)
+        if seen.problem
+        else ("good", "Complete: every tensor of the network is there, and none besides. It can be run.")
+    )
     rows = (
         "".join(
             f'<tr class="{_kind(one.source)}"><td><code>{escape(one.name)}</code></td>'
@@ -97,16 +101,6 @@ def assumed_flags(seen: Inspection) -> str:
         if seen.found
         else ""
     )
-
-
-def _state(seen: Inspection) -> tuple[str, str]:
-    for what, names in (("lacks", seen.missing), ("holds, besides the network,", seen.surplus)):
-        if names:
-            more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-            return "bad", f"It cannot be loaded: the file {what} {', '.join(names[:4])}{more}."
-    if isinstance(seen.spec, ClassifierSpec):
-        return "bad", "It is a noisy classifier: it guides another model and draws nothing itself."
-    return "good", "Complete: every tensor of the network is there, and none besides. It can be run."
 
 
 def _facts(seen: Inspection, layout: str, spec: Any) -> str:

@@ -49,7 +49,8 @@ def _message(state: RunState) -> str:
 
 def _figures(state: RunState, share: float) -> str:
     row = state.rows[-1] if state.rows else {}
-    loss = state.bar.losses[-1][1] if state.bar and state.bar.losses else row.get("loss")
+    status = state.status
+    loss = status.loss if status and status.loss is not None else row.get("loss")
     facts = {
         "Images seen": f"{state.seen:,} of {state.config.images:,} ({100 * share:.0f} %)"
         if state.known
@@ -60,12 +61,19 @@ def _figures(state: RunState, share: float) -> str:
     }
     if state.running:
         facts |= {
-            "Images per second": state.bar.rate.replace("?", "") if state.bar else "",
-            "Time left": state.bar.left if state.bar and "?" not in state.bar.left else "",
+            "Images per second": f"{status.rate:,.3g}" if status and status.rate is not None else "",
+            "Time left": _duration(status.eta_s) if status and status.eta_s is not None else "",
         }
     return "".join(
         f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items() if value
     )
+
+
+def _duration(seconds: float) -> str:
+    """3661 -> 1:01:01."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
 def _curve(state: RunState) -> str:
@@ -73,7 +81,9 @@ def _curve(state: RunState) -> str:
     points = [(row["seen"], row["loss"]) for row in state.rows if row.get("loss", 0) > 0]
     first = points[-1][0] if len(points) > 12 else -1
     live = [
-        (seen, loss) for seen, loss in (state.bar.losses if state.bar else ()) if loss > 0 and seen > first
+        (seen, loss)
+        for seen, loss in (state.status.losses if state.status else ())
+        if loss > 0 and seen > first
     ]
     points = (points if len(points) > 12 else []) + live or points
     if len(points) < 2:

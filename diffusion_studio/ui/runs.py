@@ -52,7 +52,7 @@ class Runs:
         """Begin a new run. An `OptionError` where one trains already, or the folder is taken."""
         folder = self._folder(name)
         if (folder / "config.json").exists():
-            raise OptionError(f"There is a run {name!r} already. Choose another name, or resume it.")
+            raise OptionError("run", f"There is a run {name!r} already. Choose another name, or resume it.")
         words = shlex.split(config.command(folder.resolve()))[1:]
         self._spawn(folder, [*words, "--sample-every", str(sample_every), "--save-every", str(save_every)])
 
@@ -101,13 +101,13 @@ class Runs:
 
     def _folder(self, name: str) -> Path:
         if not name or name in (".", "..") or any(c in name for c in "/\\\0"):
-            raise OptionError(f"{name!r} is no name for a run. Use letters, digits, - and _.")
+            raise OptionError("run", f"{name!r} is no name for a run. Use letters, digits, - and _.")
         return self.folder / name
 
     def _spawn(self, folder: Path, words: list[str]) -> None:
         with self._lock:
             if (other := self.training()) is not None:
-                raise OptionError(f"The run {other!r} is training. Stop it first, or wait for it.")
+                raise OptionError("run", f"The run {other!r} is training. Stop it first, or wait for it.")
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with (folder / CONSOLE).open("wb") as console:

@@ -32,8 +32,9 @@ def own_folder() -> Path:
     except OSError as error:
         where = f"The folder {named!r} that {NAMED} names" if named else "The folder for temporary files"
         raise OptionError(
+            "folder",
             f"{where} cannot be used ({why(error)}). Name one in {NAMED} that you may write to"
-            f"{', or unset it' if named else ''}."
+            f"{', or unset it' if named else ''}.",
         ) from error
     lock = _locked(folder)  # open until the process ends
     cache = folder / "gradio"

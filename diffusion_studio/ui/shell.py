@@ -150,9 +150,10 @@ def serve(
         if isinstance(error, OSError) and "Cannot find empty port" not in str(error):  # no number tells it
             raise
         raise OptionError(
+            "port",
             f"Port {port} is taken. Choose another with --port, or leave it out."
             if port
-            else "None of the ports that are tried by default is free. Choose one with --port."
+            else "None of the ports that are tried by default is free. Choose one with --port.",
         ) from error
     ends_politely()
     compute.call(lambda: _warm_up(studio))

@@ -290,14 +290,17 @@ class TrainTab:
         state = self.runs.state(self._chosen(name))
         if state.model is None:
             raise OptionError(
+                "run",
                 f"{state.name} has no checkpoint yet. The first is saved after {fitting(state.config)[1]:,} "
-                "images, or when you press Stop."
+                "images, or when you press Stop.",
             )
         return self.use(self.studio.open(state.model, name=state.name))
 
     def _chosen(self, name: str | None) -> str:
         if name not in self.runs.names():
-            raise OptionError("Choose a run first." if not name else f"The run {name} is no longer there.")
+            raise OptionError(
+                "run", "Choose a run first." if not name else f"The run {name} is no longer there."
+            )
         return name
 
     def _view(self, name: str) -> str:

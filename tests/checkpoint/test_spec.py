@@ -94,7 +94,7 @@ def test_a_model_without_labels_takes_none(tiny_spec):
             {"schedule": FlowMatching(), "parametrization": "mean"},
             "mean is about the step between two timesteps, and this schedule",
         ),
-        ({"sigma_data": 0}, "ModelSpec.sigma_data must be a finite number from 0.0001 to 10000, got 0"),
+        ({"sigma_data": 0}, "sigma_data must be a finite number from 0.0001 to 10000, got 0"),
         ({"labels": ["Cat", "Dog", "Bag"]}, "labels must be a list of texts"),
         ({"labels": ("Cat", "Dog", 3)}, "labels must be a list of texts"),
         ({"labels": ()}, "The network has 3 classes and 0 label names"),
@@ -105,15 +105,15 @@ def test_a_model_without_labels_takes_none(tiny_spec):
         ),
         ({"learned_variance": True}, "takes 1 and gives 2 channels"),
         ({"image_size": 7}, "This network takes sizes that are multiples of 2; the pictures are 7 wide"),
-        ({"image_size": 0}, "ModelSpec.image_size must be a whole number from 1 to 4096, got 0"),
+        ({"image_size": 0}, "image_size must be a whole number from 1 to 4096, got 0"),
         (
             {"parametrization": "score"},
-            "There is no ModelSpec.parametrization 'score'. Choose one of: eps, x0, v",
+            "There is no parametrization 'score'. Choose one of: eps, x0, v",
         ),
         ({"defaults": {"seeds": [1]}}, "There is no recipe default 'seeds'"),
         ({"defaults": 3}, "defaults and provenance must be objects"),
         ({"provenance": "mine"}, "defaults and provenance must be objects"),
-        ({"name": 3}, "ModelSpec.name must be a text, got 3"),
+        ({"name": 3}, "name must be a text, got 3"),
     ],
 )
 def test_what_does_not_fit_together(tiny_spec, changes, message):
@@ -135,7 +135,7 @@ def test_what_does_not_fit_together(tiny_spec, changes, message):
         ('{"network": {"name": "unet"}}', "A noise schedule is a name or an object with a 'name', got None"),
         (
             '{"network": {"name": "unet", "channels": 1e400}, "schedule": "linear"}',
-            "UNetConfig.channels must be .* got inf",
+            "network.channels must be .* got inf",
         ),
         (
             '{"network": {"name": "unet"}, "schedule": "linear", "extra": 1}',

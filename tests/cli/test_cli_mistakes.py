@@ -127,7 +127,7 @@ def _counting(denoise, asked):
             ["generate", "fashion-mnist", "--spacing", "timesteps", "--timesteps", "1,2"],
             "timesteps must be falling numbers",
         ),
-        (["train", "--out", "TMP/run", "--schedule", "flwo"], "There is no schedule 'flwo'"),
+        (["train", "--out", "TMP/run", "--schedule", "flwo"], "There is no --schedule 'flwo'"),
         (["generate", "fashion-mnist", "--out", "run.avi"], "suffix"),
         (
             ["generate", "fashion-mnist", "--steps", "1", "--out", "/no/such/folder/run.gif"],

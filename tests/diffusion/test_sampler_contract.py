@@ -212,19 +212,23 @@ def test_starting_from_pure_noise_without_signal_works(name):
 @pytest.mark.parametrize(
     "cls, options, message",
     [
-        (DDIM, {"eta": -0.1}, r"DDIM.eta must be a finite number from 0 to 1, got -0\.1"),
+        (DDIM, {"eta": -0.1}, r"sampler.eta must be a finite number from 0 to 1, got -0\.1"),
         (DDIM, {"eta": 1.01}, r"from 0 to 1, got 1\.01"),
         (DDIM, {"eta": float("nan")}, "got nan"),
-        (s.UniPC, {"order": 4}, "UniPC.order must be a whole number from 1 to 3, got 4"),
-        (s.UniPC, {"solver": "bh3"}, "There is no UniPC.solver 'bh3'. Choose one of: bh1, bh2"),
-        (s.LMS, {"order": 2.5}, r"LMS.order must be a whole number from 1 to 4, got 2\.5"),
-        (s.Adaptive, {"tolerance": 0}, "Adaptive.tolerance must be a finite number from 1e-05 to 1, got 0"),
-        (s.Heun, {"churn": -1}, "Heun.churn must be a finite number from 0 to 100, got -1"),
-        (DDPM, {"interpolation": 1.5}, r"DDPM.interpolation must be a finite number from 0 to 1, got 1\.5"),
+        (s.UniPC, {"order": 4}, "sampler.order must be a whole number from 1 to 3, got 4"),
+        (s.UniPC, {"solver": "bh3"}, "There is no sampler.solver 'bh3'. Choose one of: bh1, bh2"),
+        (s.LMS, {"order": 2.5}, r"sampler.order must be a whole number from 1 to 4, got 2\.5"),
+        (s.Adaptive, {"tolerance": 0}, "sampler.tolerance must be a finite number from 1e-05 to 1, got 0"),
+        (s.Heun, {"churn": -1}, "sampler.churn must be a finite number from 0 to 100, got -1"),
+        (
+            DDPM,
+            {"interpolation": 1.5},
+            r"sampler.interpolation must be a finite number from 0 to 1, got 1\.5",
+        ),
         (
             DDPM,
             {"variance": "medium"},
-            "There is no DDPM.variance 'medium'. Choose one of: small, large, learned, interpolated",
+            "There is no sampler.variance 'medium'. Choose one of: small, large, learned, interpolated",
         ),
     ],
 )

@@ -161,14 +161,14 @@ def test_t_outside_continuous_time(schedule):
 @pytest.mark.parametrize(
     "cls, options, message",
     [
-        (Linear, {"timesteps": 0}, "Linear.timesteps must be a whole number from 1 to 100000, got 0"),
+        (Linear, {"timesteps": 0}, "schedule.timesteps must be a whole number from 1 to 100000, got 0"),
         (Linear, {"timesteps": 10.5}, r"got 10\.5"),
-        (Cosine, {"timesteps": 100_001}, "Cosine.timesteps must be a whole number from 1 to 100000"),
-        (Linear, {"beta_start": 0}, "Linear.beta_start must be a finite number from 1e-08 to 0.999, got 0"),
-        (Linear, {"beta_end": 1.0}, "Linear.beta_end .* got 1.0"),
-        (Cosine, {"offset": -0.1}, r"Cosine.offset must be a finite number from 0 to 1, got -0\.1"),
-        (Cosine, {"max_beta": 1}, "Cosine.max_beta .* got 1"),
-        (Constant, {"zero_snr": 1}, "Constant.zero_snr must be true or false, got 1"),
+        (Cosine, {"timesteps": 100_001}, "schedule.timesteps must be a whole number from 1 to 100000"),
+        (Linear, {"beta_start": 0}, "schedule.beta_start must be a finite number from 1e-08 to 0.999, got 0"),
+        (Linear, {"beta_end": 1.0}, "schedule.beta_end .* got 1.0"),
+        (Cosine, {"offset": -0.1}, r"schedule.offset must be a finite number from 0 to 1, got -0\.1"),
+        (Cosine, {"max_beta": 1}, "schedule.max_beta .* got 1"),
+        (Constant, {"zero_snr": 1}, "schedule.zero_snr must be true or false, got 1"),
         (
             VarianceExploding,
             {"sigma_max": 0.001},
@@ -177,12 +177,12 @@ def test_t_outside_continuous_time(schedule):
         (
             VarianceExploding,
             {"label": "t"},
-            "There is no VarianceExploding.label 't'. Choose one of: c_noise, sigma",
+            "There is no schedule.label 't'. Choose one of: c_noise, sigma",
         ),
         (
             FlowMatching,
             {"time_min": 0},
-            "FlowMatching.time_min must be a finite number from 1e-08 to 0.5, got 0",
+            "schedule.time_min must be a finite number from 1e-08 to 0.5, got 0",
         ),
         (Table, {}, r"A table schedule needs values: one beta above 0 .*, got \(\). Give them, or choose"),
         (Table, {"values": (0.1, 0.0)}, "above 0 and below 1 for each timestep"),

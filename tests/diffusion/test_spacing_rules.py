@@ -372,10 +372,10 @@ def test_what_a_spacing_cannot_make(steps, spacing, schedule, message):
             ({"name": "sections", "sections": text}, "sections must be whole numbers")
             for text in ("ddim", "ddim0", "-5", "0,0", "9" * 5000, "", "1.5")
         ),
-        ({"name": "karras", "rho": 0.5}, "Karras.rho must be a finite number from 1 to 20, got 0.5"),
+        ({"name": "karras", "rho": 0.5}, "spacing.rho must be a finite number from 1 to 20, got 0.5"),
         (
             {"name": "follow", "follow": "table"},
-            "There is no Follow.follow 'table'. Choose one of: linear, cosine",
+            "There is no spacing.follow 'table'. Choose one of: linear, cosine",
         ),
         ({"name": "trailing", "rho": 7}, "There is no option of the spacing 'trailing' 'rho'"),
     ],

@@ -56,7 +56,5 @@ def test_a_run_that_goes_up_and_down_is_shown_evenly_by_place(log_snr, count, pi
 
 
 def test_an_unknown_choice_of_frames():
-    with pytest.raises(
-        OptionError, match="There is no ExportOptions.frames 'picturs'.*Did you mean 'pictures'"
-    ):
+    with pytest.raises(OptionError, match="There is no export.frames 'picturs'.*Did you mean 'pictures'"):
         ExportOptions(frames="picturs")

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from diffusion_studio.checkpoint.spec import ModelSpec
 from diffusion_studio.data.point_sets import POINT_SETS
 from diffusion_studio.diffusion.schedule import Cosine, Linear
-from diffusion_studio.inside.forward import drift, forward
-from diffusion_studio.models.model import Model
-from diffusion_studio.networks.mlp import MLP
-from diffusion_studio.networks.mlp_config import MLPConfig
+from diffusion_studio.inside.forward import forward
 
 
 def test_every_state_is_drawn_from_the_levels_marginal():
@@ -46,13 +41,3 @@ def test_neighbouring_states_share_their_noise_as_a_chain_does():
     for (a, b), (one, two) in zip(zip(frames[1:], frames[2:]), zip(rests, rests[1:])):
         expected = b.level.alpha / a.level.alpha * a.level.sigma / b.level.sigma
         assert abs((one * two).mean() - expected) < 5 / np.sqrt(2 * len(data))
-
-
-def test_the_drift_is_the_way_to_the_predicted_x0():
-    config = MLPConfig(width=16, layers=1)
-    spec = ModelSpec(name="still", network=config, schedule=Cosine(), parametrization="x0")
-    places, ways = drift(
-        Model(spec, MLP(config).eval(), torch.device("cpu"), torch.float32), t=400.0, side=5, extent=2.0
-    )
-    assert places.shape == ways.shape == (25, 2) and set(places[:, 0]) == {-2.0, -1.0, 0.0, 1.0, 2.0}
-    np.testing.assert_array_equal(ways, -places)  # a new network says 0 everywhere

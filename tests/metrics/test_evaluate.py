@@ -347,7 +347,7 @@ def test_the_world_comes_from_torchrun():
         ({"pictures": 1}, OptionError, "pictures must be a whole number from 2"),
         ({"seed": 2**63 - 5}, OptionError, "Start lower"),
         ({"labels": "Cat"}, OptionError, "There is no label of tiny 'Cat'"),
-        ({"labels": "any", "metrics": "labels"}, OptionError, "Choose --labels each"),
+        ({"labels": "any", "metrics": "labels"}, OptionError, "Choose labels each"),
         ({"real": 5000}, OptionError, "5,000 real pictures were asked for; there are 1,024"),
         (
             {"real": 3, "metrics": "precision-recall"},

@@ -132,7 +132,7 @@ def test_configurations_that_cannot_be():
     for given, message in (
         ({"out_channels": 3}, "2 numbers for each, or 4"),
         ({"null_class": True}, "null_class needs classes"),
-        ({"width": 4}, "MLPConfig.width must be"),
+        ({"width": 4}, "network.width must be"),
     ):
         with pytest.raises(OptionError, match=message):
             MLPConfig(**given)

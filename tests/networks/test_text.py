@@ -114,8 +114,8 @@ def test_a_text_that_is_too_long():
     "changes, message",
     [
         ({"width": 10, "heads": 4}, "width 10 does not divide into 4 heads"),
-        ({"tokens": 0}, "TextConfig.tokens must be"),
-        ({"words": -1}, "TextConfig.words must be"),
+        ({"tokens": 0}, "network.text.tokens must be"),
+        ({"words": -1}, "network.text.words must be"),
     ],
 )
 def test_configurations_that_cannot_be(changes, message):

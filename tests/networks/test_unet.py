@@ -174,7 +174,7 @@ def test_missing_and_surplus_labels():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"channels": 10**9}, "UNetConfig.channels must be a whole number from 8 to 2048"),
+        ({"channels": 10**9}, "network.channels must be a whole number from 8 to 2048"),
         ({"multipliers": ()}, "multipliers must be one or more numbers above 0"),
         (
             {"multipliers": (1, 0)},
@@ -198,12 +198,12 @@ def test_missing_and_surplus_labels():
         ({"head_channels": 6}, "16 channels do not divide into heads of 6"),
         (
             {"conditioning": "concat"},
-            "There is no UNetConfig.conditioning 'concat'. Choose one of: add, scale_shift",
+            "There is no network.conditioning 'concat'. Choose one of: add, scale_shift",
         ),
-        ({"resample": "none"}, "There is no UNetConfig.resample"),
+        ({"resample": "none"}, "There is no network.resample"),
         ({"null_class": True}, "null_class needs classes"),
-        ({"blocks": 0}, "UNetConfig.blocks must be a whole number from 1 to 16"),
-        ({"patch": 0}, "UNetConfig.patch must be a whole number from 1 to 16"),
+        ({"blocks": 0}, "network.blocks must be a whole number from 1 to 16"),
+        ({"patch": 0}, "network.patch must be a whole number from 1 to 16"),
         (
             {"patch": 2, "output_path": "skip"},
             "not cut into patches; patch is 2, input_path 'none', output_path 'skip'",

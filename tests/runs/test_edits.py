@@ -280,7 +280,7 @@ def test_branches_of_branches_end_somewhere():
         (lambda: Recipe(edit=Interpolate()), "needs at least two seeds"),
         (lambda: Recipe(branch=3), "A branch is a recipe and the state from which to go on, got 3"),
         (lambda: Recipe(branch=Branch("m", 3)), "A branch continues a recipe, got 'm'"),
-        (lambda: Branch(BASE, -1), "Branch.at must be a whole number from 0"),
+        (lambda: Branch(BASE, -1), "branch.at must be a whole number from 0"),
         (lambda: Recipe(branch={"recipe": {"steps": 3}, "at": 1}), "without the key 'diffusion-studio'"),
         (lambda: Recipe(branch={"at": 1}), "Not a valid Branch"),
         (

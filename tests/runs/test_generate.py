@@ -209,7 +209,7 @@ def test_a_recipe_that_does_not_fit_fails_before_the_first_frame(tiny_model, cha
 
 
 def test_learned_variance_on_a_model_without_it_fails_in_the_run(tiny_model):
-    with pytest.raises(OptionError, match="variance 'learned' needs a model that predicts"):
+    with pytest.raises(OptionError, match="The learned variance needs a model that predicts"):
         list(generate.stream(tiny_model(), Recipe(label="Cat", steps=3, sampler=DDPM("learned"))))
 
 

@@ -253,7 +253,7 @@ BARE = {"network": {"classes": None, "null_class": False}}
             {},
             {"sampler": ds.DDPM("learned")},
             {},
-            "variance 'learned' needs a model that predicts its variance, and tiny does not",
+            "The learned variance needs a model that predicts its variance, and tiny does not",
         ),
         ({}, {"classifier": "judge"}, {}, "guided by the classifier 'judge', which was not given"),
         ({}, {"weaker": "w"}, {}, "guided by the weaker model 'w', which was not given"),

@@ -224,7 +224,7 @@ def test_captions_that_are_too_long(config, tmp_path):
         (
             {"fit": "squash"},
             OptionError,
-            "There is no TrainConfig.fit 'squash'. Choose one of: pad, crop, resize",
+            "There is no fit 'squash'. Choose one of: pad, crop, resize",
         ),
         ({"background": "pink"}, OptionError, "A background is black, grey, white"),
         ({"only": "flat,bumpy"}, OptionError, "There is no label of the data 'bumpy'"),

@@ -95,7 +95,7 @@ def test_devices_of_processes(monkeypatch):
         parallel.local_device("auto")
     monkeypatch.setenv("RANK", "0"), monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(
-        OptionError, match="Several processes compute on cpu or cuda, not on mps. Add --device cpu"
+        OptionError, match="Several processes compute on cpu or cuda, not on mps. Set device to cpu"
     ):
         parallel.join(torch.device("mps"))
 

@@ -224,7 +224,7 @@ def test_snapshots_of_a_future_that_was_killed_are_not_used(config, finish, tmp_
         ({"ema_power": "wide"}, "ema_power must be numbers with commas between them"),
         (
             {"ema_power": "0.1", "ema_length": 0.5},
-            "TrainConfig.ema_length must be a finite number from 0 to 0.28",
+            "ema_length must be a finite number from 0 to 0.28",
         ),
     ],
 )

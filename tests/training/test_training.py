@@ -60,6 +60,7 @@ def test_steps_files_and_the_model_that_comes_out(config, tmp_path):
         "model.safetensors",
         "samples",
         "state.safetensors",
+        "status.json",
     ]
     assert sorted(path.name for path in (out / "samples").iterdir()) == ["000000300.png", "final.png"]
     with Image.open(out / "samples" / "final.png") as sheet:

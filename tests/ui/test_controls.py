@@ -109,3 +109,21 @@ def test_the_slider_yields_to_a_spacing_with_steps_of_its_own(controls):
 def test_a_choice_that_is_none_is_explained(controls):
     with pytest.raises(OptionError, match="There is no spacing 'karas'"):
         controls.recipe(values(controls, {controls.spacing.menu: "karas"}))
+
+
+def test_only_samplers_and_options_that_count_are_offered(controls):
+    """A model without a learned variance, made for no consistency sampling, and DDPM as it begins."""
+    updates = controls.show(ds.Recipe("tiny", sampler="ddpm"))
+    assert "consistency" not in updates[controls.sampler.menu]["choices"]
+    ddpm = controls.sampler.options["ddpm"].controls
+    assert updates[ddpm["variance"]]["choices"] == ["small", "large", "interpolated"]
+    assert not updates[ddpm["interpolation"]]["visible"] and not updates[ddpm["learned_above"]]["visible"]
+    updates = controls.show(ds.Recipe("tiny", sampler=ds.DDPM(variance="interpolated")))
+    assert updates[ddpm["interpolation"]]["visible"] and not updates[ddpm["learned_above"]]["visible"]
+
+
+def test_what_a_recipe_from_elsewhere_names_is_shown(controls):
+    updates = controls.show(ds.Recipe("tiny", sampler="consistency"))
+    assert "consistency" in updates[controls.sampler.menu]["choices"]
+    updates = controls.show(ds.Recipe("tiny", sampler=ds.DDPM(variance="learned")))
+    assert "learned" in updates[controls.sampler.options["ddpm"].controls["variance"]]["choices"]

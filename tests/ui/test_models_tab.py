@@ -133,7 +133,7 @@ def test_hosting_follows_the_place(tmp_path):
     )
     with pytest.raises(OptionError, match="There is no folder"):
         hosting(models=[str(tmp_path / "none")])
-    with pytest.raises(OptionError, match="max-upload"):
+    with pytest.raises(OptionError, match="max_upload must be a number of MB"):
         hosting(max_upload=0)
 
 

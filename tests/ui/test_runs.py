@@ -13,6 +13,7 @@ import diffusion_studio as ds
 from diffusion_studio.errors import OptionError
 from diffusion_studio.training.config import TrainConfig
 from diffusion_studio.training.presets import PRESETS, SIZES, configured
+from diffusion_studio.training.status import Status
 from diffusion_studio.ui import run_view
 from diffusion_studio.ui.run_state import read_state
 from diffusion_studio.ui.runs import Runs, fitting, free_name
@@ -87,9 +88,14 @@ def test_a_run_trains_in_a_process_of_its_own_to_its_end(runs, pictures, tmp_pat
 
 def test_a_run_is_stopped_and_resumed_by_another_app(runs, pictures, tmp_path):
     runs.start("long", tiny(pictures, images=10**6), 10**6, 10**6)
-    until(lambda: (bar := runs.state("long").bar) and bar.seen > 100)
+    until(lambda: (status := runs.state("long").status) and status.images > 100)
     state = runs.state("long")
-    assert state.running and state.bar.losses and "Training." in run_view.view(state)
+    assert (
+        state.running
+        and state.status.losses
+        and state.status.rate > 0
+        and "Training." in run_view.view(state)
+    )
     other = Runs(tmp_path / "runs")  # as after a restart: it started nothing
     assert other.training() == "long"
     other.stop("long")
@@ -132,22 +138,23 @@ def test_a_run_is_named_without_a_path(runs, name):
         runs.start(name, TrainConfig(), 1, 1)
 
 
-def test_a_log_under_way_and_a_hostile_console_are_read(tmp_path):
+def test_a_run_that_could_not_say_why_it_ended(tmp_path):
+    """Killed while it read its data: its status stands where it was."""
+    Status("preparing", 0, 100).write(tmp_path)
+    assert read_state(tmp_path, running=True).said == ""
+    assert "ended without a word" in read_state(tmp_path, running=False).said
+
+
+def test_a_log_under_way_and_a_hostile_status_are_read(tmp_path):
     folder = tmp_path / "<b>run"
     folder.mkdir()
     (folder / "config.json").write_text(TrainConfig(images=1000).to_json())
     (folder / "log.csv").write_text(
         "step,seen,loss,lr,rate\n50,100,0.5,1e-3,9\n100,200,x,1e-3,9\n150,300,0.2,1e-3,9\n200,40"
     )
-    (folder / "console.txt").write_bytes(
-        b"\xff 10%|x| 123/1.00k [00:01<00:09, 97.5img/s, loss=0.4, lr=1e-3]\rdiffusion-studio: <script>"
-    )
+    Status("failed", 323, 1000, 0.4, 97.5, 9.0, "<script>", losses=((123, 0.4),)).write(folder)
     state = read_state(folder, running=False)
-    assert (
-        [row["seen"] for row in state.rows] == [100, 300]
-        and state.bar.seen == 123
-        and state.bar.left == "00:09"
-    )
+    assert [row["seen"] for row in state.rows] == [100, 300] and state.seen == 323
     shown = run_view.view(state)
     assert "&lt;script&gt;" in shown and "<script>" not in shown and "<b>run" not in shown
 

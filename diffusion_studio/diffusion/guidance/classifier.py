@@ -50,11 +50,14 @@ def classifier_guided(
     beta (1), in logarithm; it is the sampler's own. Both forms agree as steps become small.
     """
     if form not in FORMS:
-        raise OptionError(f"The form of classifier guidance is one of {', '.join(FORMS)}; got {form!r}.")
+        raise OptionError(
+            "classifier.form", f"The form of classifier guidance is one of {', '.join(FORMS)}; got {form!r}."
+        )
     if form == "mean" and len(levels) < 2:
         raise OptionError(
+            "classifier.form",
             "Classifier guidance in the form 'mean' needs the levels of the run. Give them, or choose "
-            "'score'."
+            "'score'.",
         )
     if scale == 0:
         return denoise

@@ -34,7 +34,7 @@ class Progress:
             ):  # where a run goes back up, it is no further
                 self._visited.append(level.log_snr)
         if not self._visited:
-            raise OptionError("A run has at least two levels: where it starts and where it ends.")
+            raise OptionError("steps", "A run has at least two levels: where it starts and where it ends.")
 
     def step(self, level: NoiseLevel) -> float:
         """The sampling step, counted from 0, fractional between two; beyond the ends it is the first or
@@ -74,13 +74,17 @@ def shaped(
     if isinstance(shape, str):
         if shape not in SHAPES:
             raise OptionError(
-                f"There is no guidance shape {shape!r}. Choose one of: {', '.join(SHAPES)}, or give a list."
+                "guidance_shape",
+                f"There is no guidance shape {shape!r}. Choose one of: {', '.join(SHAPES)}, or give a list.",
             )
         curve = SHAPES[shape]
         return lambda level: off + (scale - off) * curve(progress(level))
     values = [float(value) for value in shape]
     if not values or not all(map(math.isfinite, values)):
-        raise OptionError(f"A list of guidance scales holds at least one finite number, got {list(shape)}.")
+        raise OptionError(
+            "guidance_scales",
+            f"A list of guidance scales holds at least one finite number, got {list(shape)}.",
+        )
 
     def listed(level: NoiseLevel) -> float:
         at = progress(level) * (len(values) - 1)
@@ -99,7 +103,8 @@ def within_interval(
     """
     if not 0 <= low <= high:
         raise OptionError(
-            f"A guidance interval goes from a low to a high sigma / alpha, at least 0; got {low} to {high}."
+            "interval",
+            f"A guidance interval goes from a low to a high sigma / alpha, at least 0; got {low} to {high}.",
         )
 
     def limited(level: NoiseLevel) -> float:
@@ -116,7 +121,9 @@ def switched(before: Denoiser, after: Denoiser, levels: Sequence[NoiseLevel], st
     """
     progress = Progress(levels)
     if not 0 <= step < len(levels):
-        raise OptionError(f"The run has the steps 0 to {len(levels) - 1}; it cannot change at step {step}.")
+        raise OptionError(
+            "change.step", f"The run has the steps 0 to {len(levels) - 1}; it cannot change at step {step}."
+        )
 
     def chosen(x: torch.Tensor, level: NoiseLevel) -> Prediction:
         return (after if progress.step(level) >= step else before)(x, level)

@@ -14,7 +14,7 @@ from ... import options
 from ...options import option
 from ..levels import Levels
 from .arithmetic import adams, ddim_step, lower_order_final_option, lowers_final_order, rho, weighted
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 from .unipc import ORDER
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LMS:
+class LMS(Sampler):
     """Linear multistep: past eps as a polynomial in rho = sigma / alpha, integrated exactly (Adams-Bashforth;
     k-diffusion).
 
@@ -35,7 +35,7 @@ class LMS:
     order: int = option(4, ORDER, low=1, high=4)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -61,7 +61,7 @@ class LMS:
 
 
 @dataclass(frozen=True)
-class DEIS:
+class DEIS(Sampler):
     """tAB-DEIS in log-rho: past eps as a polynomial in log(sigma / alpha), integrated exactly (Zhang & Chen
     2023, eq. 15).
 
@@ -73,7 +73,7 @@ class DEIS:
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

@@ -12,7 +12,7 @@ from ...errors import OptionError
 from ...options import option
 from ..levels import Levels
 from .arithmetic import ddim_step, towards
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 from .dpm_solver import advance, usable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MAX_PIECES = 1024
 
 
 @dataclass(frozen=True)
-class Adaptive:
+class Adaptive(Sampler):
     """DPM-Solver++ of orders 1 and 2 as an embedded pair (Lu et al. 2022, DPM-Solver, appendix C), step size
     by tolerance.
 
@@ -40,7 +40,7 @@ class Adaptive:
     tolerance: float = option(0.01, "Largest error of a piece, relative to 1 + |x|.", low=1e-5, high=1.0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -84,8 +84,9 @@ class Adaptive:
             del found
             pieces *= 2
         raise OptionError(
+            "sampler.tolerance",
             f"The tolerance {self.tolerance:g} was not met between log-SNR {now.log_snr:.2f} and "
-            f"{to.log_snr:.2f} with {MAX_PIECES} pieces. Choose a greater tolerance or more steps."
+            f"{to.log_snr:.2f} with {MAX_PIECES} pieces. Choose a greater tolerance or more steps.",
         )
 
     def _pieces(

@@ -87,8 +87,9 @@ def fixed_stride_of(levels: Levels) -> int:
     """
     if levels.schedule is None or not levels.schedule.discrete:
         raise OptionError(
+            "sampler.fixed_stride",
             "A fixed stride counts timesteps, and this run's levels come from no table of timesteps. Leave "
-            "fixed_stride off."
+            "fixed_stride off.",
         )
     return levels.schedule.timesteps // levels.steps
 

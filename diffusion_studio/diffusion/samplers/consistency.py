@@ -6,12 +6,12 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...options import option
 from .arithmetic import weighted
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Consistency:
+class Consistency(Sampler):
     """Predict the clean picture, add fresh noise up to the next level, and again (Song et al. 2023, Algorithm
     1).
 
@@ -29,6 +29,8 @@ class Consistency:
     faults. With an ordinary network, whose x0 is the mean of all that is possible, it gives blurred pictures
     of too little variety.
     """
+
+    made_for: ClassVar = ("consistency",)
 
     sigma_min: float = option(
         0.0,
@@ -40,7 +42,11 @@ class Consistency:
     )
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
+
+    @property
+    def deterministic(self) -> bool:
+        return False
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

@@ -12,7 +12,7 @@ from ... import options
 from ...options import option
 from ..levels import Levels
 from .arithmetic import fixed_stride_goal, fixed_stride_option, weighted
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DDIM:
+class DDIM(Sampler):
     """Step along the predicted x0 and eps (Song et al. 2020, eq. 12).
 
     eta = 0 is deterministic: the same seed at any number of steps gives nearly the same picture. eta = 1 is
@@ -41,7 +41,11 @@ class DDIM:
     fixed_stride: bool = fixed_stride_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
+
+    @property
+    def ancestral(self) -> bool:
+        return self.eta == 1
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

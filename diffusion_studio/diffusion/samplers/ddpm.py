@@ -6,13 +6,13 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
-from ...errors import OptionError
+from ...errors import OptionError, Setting
 from ...options import option
 from .arithmetic import weighted
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 
 if TYPE_CHECKING:
     import torch
@@ -25,13 +25,18 @@ _LEAST_VARIANCE = 1e-20  # what takes the place of no variance where a logarithm
 
 
 @dataclass(frozen=True)
-class DDPM:
+class DDPM(Sampler):
     """Ancestral sampling: draw x_{t-1} from the posterior given x_t and the predicted x0 (Ho et al. 2020,
     Algorithm 2).
 
     Right for any pair of levels, so fewer steps than T are the respaced process of Nichol & Dhariwal 2021.
     Choose it to see the paper's own chain; it wants many steps.
     """
+
+    depends: ClassVar = {
+        "interpolation": ("variance", ("interpolated",)),
+        "learned_above": ("variance", ("learned",)),
+    }
 
     variance: str = option(
         "small",
@@ -58,7 +63,24 @@ class DDPM:
     )
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
+
+    @property
+    def deterministic(self) -> bool:
+        return False
+
+    @property
+    def ancestral(self) -> bool:
+        return True
+
+    def variance_share(self, level: NoiseLevel, learned: torch.Tensor | None) -> float | torch.Tensor:
+        if self.variance == "learned":
+            return learned if learned is not None and not self._below(level) else 0.0
+        return {"small": 0.0, "large": 1.0, "interpolated": self.interpolation}[self.variance]
+
+    def _below(self, level: NoiseLevel) -> bool:
+        """Whether a level is one where the small variance takes the learned one's place."""
+        return level.sigma < self.learned_above * level.alpha
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -75,7 +97,7 @@ class DDPM:
             del p  # else it is kept while the next one is made
             arrives = to.sigma == 0  # at the clean picture, where no noise is added
             if beta > 0 and (not arrives or self.last_noise and now.t > 0):
-                low = self.variance == "learned" and now.sigma < self.learned_above * now.alpha
+                low = self.variance == "learned" and self._below(now)
                 variance = "small" if low else self.variance
                 small = max(beta * to.sigma**2 / now.sigma**2, _LEAST_VARIANCE)
                 deviation = self._deviation(variance, small, beta, learned)
@@ -99,8 +121,10 @@ class DDPM:
             return math.sqrt(small) * (large / small) ** (self.interpolation / 2)
         if learned is None:
             raise OptionError(
-                "variance 'learned' needs a model that predicts its variance, and this one does not. "
-                "Choose 'small' or 'large'."
+                "sampler.variance",
+                Setting("sampler.variance"),
+                " 'learned' needs a model that predicts its variance, and this one does not. "
+                "Choose 'small' or 'large'.",
             )
         return (
             learned.mul(0.5 * math.log(large / small)).add_(0.5 * math.log(small)).exp_()

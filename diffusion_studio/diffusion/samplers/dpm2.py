@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...options import option
 from ..levels import Levels
 from ..schedule import NoiseLevel
 from .arithmetic import along, ddim_step, split
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 from .dpm_solver import advance, usable
 from .euler import ETA, S_NOISE
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DPM2:
+class DPM2(Sampler):
     """The midpoint method (DPM-Solver-2, Lu et al. 2022, with r = 1/2; Karras et al. 2022 call it that), two
     calls a step.
 
@@ -32,11 +32,13 @@ class DPM2:
     Heun, with which it shares its order.
     """
 
+    depends: ClassVar = {"s_noise": ("eta", ())}
+
     eta: float = option(0.0, ETA, low=0.0, high=1.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

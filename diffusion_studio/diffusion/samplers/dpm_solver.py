@@ -11,14 +11,14 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...options import option
 from ..levels import Levels
 from ..schedule import NoiseLevel
 from .arithmetic import ddim_step, lower_order_final_option, lowers_final_order, split, towards, weighted
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 from .euler import ETA, S_NOISE
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def usable(*steps: float) -> bool:
 
 
 @dataclass(frozen=True)
-class DPMPP2M:
+class DPMPP2M(Sampler):
     """DPM-Solver++(2M), Algorithm 2: second order with one network call a step, by looking back one step.
 
     Choose it for good pictures in 10 to 25 steps.
@@ -52,7 +52,7 @@ class DPMPP2M:
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -76,7 +76,7 @@ class DPMPP2M:
 
 
 @dataclass(frozen=True)
-class DPMPP3M:
+class DPMPP3M(Sampler):
     """DPM-Solver++(3M): third order with one network call a step, by looking back two steps.
 
     The paper's released code, and diffusers and k-diffusion after it, weigh the second difference half as
@@ -93,7 +93,7 @@ class DPMPP3M:
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -132,18 +132,20 @@ class DPMPP3M:
 
 
 @dataclass(frozen=True)
-class DPMPP2S:
+class DPMPP2S(Sampler):
     """DPM-Solver++(2S), Algorithm 1 with r = 1/2: second order from one step alone, two network calls a step.
 
     With eta, part of the arrival's noise is drawn afresh ("2S ancestral" in k-diffusion). Choose it where
     looking back is unsteady: strong guidance, or settings that change during the run.
     """
 
+    depends: ClassVar = {"s_noise": ("eta", ())}
+
     eta: float = option(0.0, ETA, low=0.0, high=1.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -169,18 +171,20 @@ class DPMPP2S:
 
 
 @dataclass(frozen=True)
-class DPMPPSDE:
+class DPMPPSDE(Sampler):
     """SDE-DPM-Solver++ of one step with a midpoint, two network calls a step ("dpm++ sde" in k-diffusion).
 
     As `DPMPP2S` with eta 1, and noise is added at the midpoint too: both noises are increments of one
     Brownian path. Choose it for much detail in 10 to 20 steps.
     """
 
+    depends: ClassVar = {"s_noise": ("eta", ())}
+
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -212,7 +216,7 @@ class DPMPPSDE:
 
 
 @dataclass(frozen=True)
-class DPMPPSinglestep:
+class DPMPPSinglestep(Sampler):
     """Singlestep DPM-Solver++ on the visited levels (Lu et al. 2022; DPMSolverSinglestepScheduler in
     diffusers).
 
@@ -227,7 +231,7 @@ class DPMPPSinglestep:
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def orders(self, steps: int, clean: bool) -> list[int]:
         """The order of each of the steps; the last one is 1 where the run ends at the clean picture."""
@@ -286,7 +290,7 @@ def _regular(group: list[tuple[NoiseLevel, torch.Tensor]], now: NoiseLevel, to: 
 
 
 @dataclass(frozen=True)
-class DPMPP2MSDE:
+class DPMPP2MSDE(Sampler):
     """SDE-DPM-Solver++(2M): 2M on the reverse SDE, eta times as noisy as DDPM's (section 4 of the paper;
     k-diffusion).
 
@@ -295,13 +299,15 @@ class DPMPP2MSDE:
     converge to the same picture. Choose it for more detail than 2M in 20 to 50 steps.
     """
 
+    depends: ClassVar = {"s_noise": ("eta", ())}
+
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
     correction: str = option("midpoint", CORRECTION, choices=("midpoint", "heun"))
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...options import option
 from ..levels import Levels
 from .arithmetic import add_churn, ddim_step, split, weighted
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 
 if TYPE_CHECKING:
     import torch
@@ -28,12 +28,14 @@ ETA = "Fresh noise: 0 is deterministic, 1 as much as DDPM adds."
 
 
 @dataclass(frozen=True)
-class Euler:
+class Euler(Sampler):
     """First order in sigma / alpha: the first half of EDM's step (Karras et al. 2022, Algorithm 2 without
     lines 7 to 9).
 
     With churn 0 the same as DDIM with eta 0. Choose it for its simplicity, or as the yardstick of the others.
     """
+
+    depends: ClassVar = {name: ("churn", ()) for name in ("s_tmin", "s_tmax", "s_noise")}
 
     churn: float = option(0.0, CHURN, low=0.0, high=100.0)
     s_tmin: float = option(0.0, S_TMIN, low=0.0)
@@ -41,7 +43,7 @@ class Euler:
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -67,18 +69,24 @@ class Euler:
 
 
 @dataclass(frozen=True)
-class EulerAncestral:
+class EulerAncestral(Sampler):
     """Euler down to a part of the arrival's noise, the rest drawn afresh ("ancestral" in k-diffusion).
 
     With s_noise 1 the same as DDIM with that eta. Choose it for variety: details change with every number of
     steps.
     """
 
+    depends: ClassVar = {"s_noise": ("eta", ())}
+
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
+
+    @property
+    def ancestral(self) -> bool:
+        return self.eta == 1
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

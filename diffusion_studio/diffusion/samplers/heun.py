@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...options import option
 from ..levels import Levels
 from .arithmetic import add_churn, ddim_step, rho, weighted
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 from .euler import CHURN, S_NOISE, S_TMAX, S_TMIN
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Heun:
+class Heun(Sampler):
     """Second order, two network calls a step (Karras et al. 2022, Algorithm 2, and with churn its stochastic
     sampler).
 
@@ -31,13 +31,15 @@ class Heun:
     the price of more steps.
     """
 
+    depends: ClassVar = {name: ("churn", ()) for name in ("s_tmin", "s_tmax", "s_noise")}
+
     churn: float = option(0.0, CHURN, low=0.0, high=100.0)
     s_tmin: float = option(0.0, S_TMIN, low=0.0)
     s_tmax: float = option(1e9, S_TMAX, low=0.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

@@ -19,7 +19,7 @@ from .arithmetic import (
     fixed_stride_start,
     weighted,
 )
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 from .unipc import ORDER
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _step(
 
 
 @dataclass(frozen=True)
-class PLMS:
+class PLMS(Sampler):
     """Pseudo linear multistep: DDIM's step with a fixed combination of past eps (eq. 12).
 
     The first step is a pseudo improved Euler's with two network calls, the others take one; of second order
@@ -68,7 +68,7 @@ class PLMS:
     fixed_stride: bool = fixed_stride_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
@@ -97,7 +97,7 @@ class PLMS:
 
 
 @dataclass(frozen=True)
-class PNDM:
+class PNDM(Sampler):
     """F-PNDM: pseudo linear multistep of four predictions (eq. 12), started by three pseudo Runge-Kutta steps
     (eq. 13).
 

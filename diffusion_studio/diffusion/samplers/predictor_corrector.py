@@ -6,13 +6,13 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
 from ...options import option
 from ..levels import Levels
 from .arithmetic import ddim_step, weighted
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PredictorCorrector:
+class PredictorCorrector(Sampler):
     """A step of ancestral sampling, then Langevin steps at the level where it arrives (Song et al. 2021,
     Algorithms 1 to 5).
 
@@ -31,6 +31,8 @@ class PredictorCorrector:
     follows from the lengths of noise and score, for each picture by itself. No noise is added on the arrival
     at the clean picture. Made for variance exploding models (NCSN++), with some 1,000 levels.
     """
+
+    depends: ClassVar = {"snr": ("correct_steps", ()), "correct_first": ("correct_steps", ())}
 
     correct_steps: int = option(
         1, "Langevin steps at each level; each is one more network call.", low=0, high=100
@@ -43,7 +45,11 @@ class PredictorCorrector:
     )
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
+
+    @property
+    def deterministic(self) -> bool:
+        return False
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

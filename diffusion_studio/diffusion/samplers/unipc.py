@@ -14,7 +14,7 @@ from ... import options
 from ...options import option
 from ..levels import Levels
 from .arithmetic import lower_order_final_option, lowers_final_order, towards, weighted
-from .base import NoiseFunction, Step
+from .base import NoiseFunction, Sampler, Step
 from .dpm_solver import advance, usable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ ORDER = (
 
 
 @dataclass(frozen=True)
-class UniPC:
+class UniPC(Sampler):
     """UniPC-p for the data prediction (Zhao et al. 2023, Algorithms 1 and 2): predict with p predictions, and
     correct with the next one when it is there anyway, which makes it of order p + 1 with one network call a
     step.
@@ -49,7 +49,7 @@ class UniPC:
     lower_order_final: str = lower_order_final_option()
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction

@@ -64,7 +64,7 @@ class NoiseSchedule:
     discrete: ClassVar[bool] = False  # whether the network knows whole t only from training
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "schedule")
 
     @property
     def t_min(self) -> float:
@@ -97,7 +97,9 @@ class NoiseSchedule:
 
     def _checked(self, t: float) -> float:
         if not self.t_min <= t <= self.t_max:
-            raise OptionError(f"t must be from {self.t_min:g} to {self.t_max:g} on this schedule, got {t}.")
+            raise OptionError(
+                "t", f"must be from {self.t_min:g} to {self.t_max:g} on this schedule, got {t}."
+            )
         return float(t)
 
 

@@ -34,7 +34,8 @@ class VarianceExploding(NoiseSchedule):
         super().__post_init__()
         if not self.sigma_min < self.sigma_max:
             raise OptionError(
-                f"sigma_max must be above sigma_min, got {self.sigma_max:g} and {self.sigma_min:g}."
+                "schedule.sigma_max",
+                f"must be above sigma_min, got {self.sigma_max:g} and {self.sigma_min:g}.",
             )
 
     @property

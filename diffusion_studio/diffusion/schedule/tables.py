@@ -225,13 +225,14 @@ class Table(TableSchedule):
             or (betas[:-1] == 1).any()
         ):
             raise OptionError(
+                "schedule.values",
                 f"A table schedule needs values: one beta above 0 and below 1 for each timestep (the last "
-                f"may be 1), got {str(self.values)[:80]}. Give them, or choose a schedule with a formula."
+                f"may be 1), got {str(self.values)[:80]}. Give them, or choose a schedule with a formula.",
             )
         if self.timesteps not in (0, len(betas)):
             raise OptionError(
-                f"timesteps must be the number of values, {len(betas)}, got {self.timesteps}. "
-                "Leave timesteps out."
+                "schedule.timesteps",
+                f"must be the number of values, {len(betas)}, got {self.timesteps}. Leave timesteps out.",
             )
         object.__setattr__(self, "timesteps", len(betas))
         object.__setattr__(self, "values", tuple(betas.tolist()))

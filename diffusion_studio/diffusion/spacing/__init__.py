@@ -39,18 +39,20 @@ def path(schedule: NoiseSchedule, steps: int, spacing: Spacing | str = "trailing
     most = spacing.most(schedule)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
         why = ", the timesteps that the model was trained with" if most == schedule.timesteps else ""
-        raise OptionError(f"steps must be a whole number from 1 to {most}{why}; got {steps!r}.")
+        raise OptionError("steps", f"must be a whole number from 1 to {most}{why}; got {steps!r}.")
     if spacing.count not in (None, steps):
         raise OptionError(
+            "steps",
             f"The spacing {options.name_of(SPACINGS, spacing)} makes {spacing.count} steps by itself, and "
-            f"{steps} were asked for. Ask for {spacing.count}, or choose another spacing."
+            f"{steps} were asked for. Ask for {spacing.count}, or choose another spacing.",
         )
     levels = Levels(spacing.levels(schedule, steps), schedule)
     falling = levels[:-1] if levels[-1] == levels[-2] else levels  # diffusers may visit its last level twice
     if any(a.log_snr >= b.log_snr for a, b in zip(falling, falling[1:])):
         raise OptionError(
+            "steps",
             f"{steps} steps are too many for this spacing on this schedule: some would not lower the noise. "
-            "Choose fewer."
+            "Choose fewer.",
         )
     return levels
 

@@ -26,7 +26,7 @@ class Spacing:
     whole: ClassVar[bool] = False  # whether it visits whole labels of a discrete schedule, so at most T
 
     def __post_init__(self) -> None:
-        options.check(self)
+        options.check(self, "spacing")
 
     @property
     def count(self) -> int | None:

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...errors import OptionError
+from ...errors import OptionError, Setting
 from ...options import option
 from ..schedule import CLEAN, NoiseLevel, NoiseSchedule
 from .base import Spacing
@@ -145,8 +145,10 @@ def _level(schedule: NoiseSchedule, label: float, ratio: float, total: int) -> N
     if schedule.discrete:
         if label > total - 1:
             raise OptionError(
-                f"steps_offset leads to timestep {label:g}, and the schedule ends at {total - 1}. Choose a "
-                "smaller steps_offset, or fewer steps."
+                "spacing.steps_offset",
+                Setting("spacing.steps_offset"),
+                f" leads to timestep {label:g}, and the schedule ends at {total - 1}. Choose a "
+                "smaller steps_offset, or fewer steps.",
             )
         if label == round(label) and math.isclose(_ratio(schedule.level(label)), ratio, rel_tol=1e-12):
             return schedule.level(float(label))
@@ -176,8 +178,9 @@ def _beta(most: float, least: float, steps: int) -> np.ndarray:
         from scipy.special import betaincinv
     except ImportError:
         raise OptionError(
+            "spacing.sigmas",
             "Sigmas by a beta distribution need SciPy. Install it ('pip install scipy'), or choose other "
-            "sigmas."
+            "sigmas.",
         ) from None
     return least + betaincinv(_BETA_SHAPE, _BETA_SHAPE, 1 - np.linspace(0, 1, steps)) * (most - least)
 

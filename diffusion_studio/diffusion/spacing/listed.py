@@ -37,11 +37,14 @@ class Timesteps(Spacing):
             found = ()
         if not found or not all(map(math.isfinite, found)) or any(b >= a for a, b in zip(found, found[1:])):
             raise OptionError(
-                "timesteps must be falling numbers with commas between them, such as 999,749,499,249; "
-                f"got {self.timesteps[:80]!r}."
+                "spacing.timesteps",
+                "must be falling numbers with commas between them, such as 999,749,499,249; "
+                f"got {self.timesteps[:80]!r}.",
             )
         if len(found) > MOST_STEPS:
-            raise OptionError(f"timesteps may name at most {MOST_STEPS} labels, got {len(found)}.")
+            raise OptionError(
+                "spacing.timesteps", f"timesteps may name at most {MOST_STEPS} labels, got {len(found)}."
+            )
         return found
 
     @property
@@ -85,8 +88,9 @@ class Sections(Spacing):
         parts = [self.sections[4:]] if self._strided else self.sections.split(",")
         if not all(part.strip().isdecimal() and len(part) < 10 for part in parts) or not sum(map(int, parts)):
             raise OptionError(
-                "sections must be whole numbers with commas between them, such as 10,15,20, or ddim and a "
-                f"number, such as ddim50; got {self.sections[:80]!r}."
+                "spacing.sections",
+                "must be whole numbers with commas between them, such as 10,15,20, or ddim and a "
+                f"number, such as ddim50; got {self.sections[:80]!r}.",
             )
         return tuple(map(int, parts))
 
@@ -105,9 +109,10 @@ class Sections(Spacing):
         stride = -(-total // self.count)  # no smaller one makes so few
         if len(range(0, total, stride)) != self.count:
             raise OptionError(
+                "spacing.sections",
                 f"No whole stride makes exactly {self.count} of {total} timesteps; {self.sections} would "
                 f"make {len(range(0, total, stride))}. Choose ddim{len(range(0, total, stride))}, or the "
-                f"spacing leading with {self.count} steps."
+                f"spacing leading with {self.count} steps.",
             )
         return range(0, total, stride)
 
@@ -117,8 +122,9 @@ class Sections(Spacing):
             size = total // len(counts) + (k < total % len(counts))
             if count > size:
                 raise OptionError(
+                    "spacing.sections",
                     f"Section {k + 1} of {self.sections!r} has {size} of the {total} timesteps, too few for "
-                    f"{count} steps. Give smaller numbers."
+                    f"{count} steps. Give smaller numbers.",
                 )
             # summed up and not multiplied: a sum just off a half decides the rounding as in OpenAI's
             # published runs

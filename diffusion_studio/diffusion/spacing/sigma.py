@@ -90,7 +90,8 @@ class Follow(Spacing):
             return at(schedule, [0.0])
         if most > least:
             raise OptionError(
-                f"This model's schedule and {self.follow} have no noise level in common. Follow another one."
+                "spacing.follow",
+                f"This model's schedule and {self.follow} have no noise level in common. Follow another one.",
             )
         along = np.linspace(other.timestep(most), other.timestep(least), steps)
         return at(schedule, [other.level(float(t)).log_snr for t in along])

@@ -32,10 +32,12 @@ def pad(**kwargs: Any) -> gr.HTML:
 def drawing(value: object) -> bytes:
     """The PNG in a pad's value. An `OptionError` where nothing was drawn, or it is no pad's value."""
     if not value:
-        raise OptionError("Draw a shape first, or put a picture that is black on white onto the pad.")
+        raise OptionError(
+            "shape", "Draw a shape first, or put a picture that is black on white onto the pad."
+        )
     if not isinstance(value, str) or not value.startswith(_START) or len(value) > MAX_BYTES:
-        raise OptionError("What the pad sent is no drawing of it. Clear it and draw again.")
+        raise OptionError("shape", "What the pad sent is no drawing of it. Clear it and draw again.")
     try:
         return base64.b64decode(value[len(_START) :], validate=True)
     except binascii.Error as error:
-        raise OptionError("What the pad sent is cut off. Clear it and draw again.") from error
+        raise OptionError("shape", "What the pad sent is cut off. Clear it and draw again.") from error

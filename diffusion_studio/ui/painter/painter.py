@@ -57,6 +57,6 @@ def mask_in(value: Any) -> Picture | None:
         shaped = painted.reshape(height, width)
     except (binascii.Error, TypeError, ValueError):
         raise OptionError(
-            "What was painted did not arrive whole. Paint again, or give a mask as a file."
+            "edit.mask", "What was painted did not arrive whole. Paint again, or give a mask as a file."
         ) from None
     return Picture(np.where(shaped > 0, 255, 0).astype(np.uint8)) if painted.any() else None

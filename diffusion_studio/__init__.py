@@ -51,6 +51,7 @@ _HOME = {
     "classifier_free": "diffusion.guidance",
     "rescaled": "diffusion.guidance",
     "adaptive_projected": "diffusion.guidance",
+    "AncestralSteps": "diffusion.guidance",
     "classifier_guided": "diffusion.guidance",
     "gradient_of": "diffusion.guidance",
     "at_schedule": "diffusion.guidance",

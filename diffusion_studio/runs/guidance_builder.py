@@ -11,6 +11,7 @@ import torch
 from ..checkpoint.spec import PICTURES, ModelSpec
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.guidance import (
+    AncestralSteps,
     Scale,
     Share,
     adaptive_projected,
@@ -203,9 +204,9 @@ def _one(
             denoise,
             gradient_of(classifier.seeing(label)),
             recipe.classifier.scale,
-            form=recipe.classifier.form,
-            levels=levels,
-            share=_variance_share(recipe.sampler),
+            AncestralSteps(levels, _variance_share(recipe.sampler))
+            if recipe.classifier.form == "mean"
+            else None,
         )
     return denoise
 

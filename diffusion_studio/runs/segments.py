@@ -367,12 +367,12 @@ def run_segments(
             if leg.known is not None and step.index == leg.steps:
                 picture, stays = leg.known  # some solvers carry earlier predictions into the last step
                 x = torch.where(stays == 1, picture, x)
-                step = replace(step, x=x, x0=x)
+                step = replace(step, x=x, prediction=replace(step.prediction, x0=x))
             _check_finite(step, first + step.index, total)
             # where the process blows states up (variance exploding) noise would be all black and white
             spread = math.hypot(step.level.alpha, step.level.sigma)
             shown = kept(step.x if spread < 1.001 else step.x / spread)
-            x0 = shown if step.x0 is step.x else kept(step.x0)
+            x0 = shown if step.prediction.x0 is step.x else kept(step.prediction.x0)
             frame = Frame(first + step.index, total, step.level, shown, x0, asked, leg.part)
             yield tiled(frame, leg.tiles), x
         run.close()
@@ -381,7 +381,7 @@ def run_segments(
 
 def _check_finite(step: Step, index: int, total: int) -> None:
     """A picture of what is no number would be black, and hide that."""
-    if not (step.x.isfinite().all() and step.x0.isfinite().all()):
+    if not (step.x.isfinite().all() and step.prediction.x0.isfinite().all()):
         raise SamplingError(
             f"From step {index} of {total} on (t = {step.level.t:g}) the states are no finite numbers. Try "
             "the precision fp32, less guidance, or another sampler; if none helps, the weights hold values "

@@ -35,6 +35,7 @@ _HOME = {
     "Branch": "runs.branch",
     "ModelSpec": "checkpoint.spec",
     "Model": "models.model",
+    "Condition": "models.condition",
     "load": "models.model",
     "ExportOptions": "export",
     "FORMATS": "export",

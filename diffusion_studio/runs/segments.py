@@ -121,7 +121,7 @@ def segments_of(recipe: Recipe, planned: Planner) -> tuple[Segment, ...]:
             ),
         )
     if isinstance(edit, Inpaint):
-        return (_inpainted(recipe, edit, made, at["picture"]),)
+        return (_inpainted(recipe, made, at["picture"]),)
     return _inverted(recipe, edit, made, torch.stack(list(at.values())), planned)
 
 
@@ -169,7 +169,6 @@ def _as_x(picture: Picture, what: str, made: Plan) -> torch.Tensor:
 
 def _inpainted(
     recipe: Recipe,
-    edit: Inpaint,
     made: Plan,
     picture: torch.Tensor,
     path: Levels | None = None,
@@ -178,7 +177,7 @@ def _inpainted(
     """Over the levels of `path`, or the plan's, with jumps. `begin` is given where it goes on from another
     state.
     """
-    path = made.levels if path is None else path
+    edit, path = recipe.edit, made.levels if path is None else path
     stretches = max(len(path) - 2, 0) // edit.jump_length
     if (states := len(path) + (edit.jump_length + 1) * stretches * (edit.jumps - 1)) > MAX_STATES:
         raise OptionError(
@@ -280,7 +279,7 @@ def _continued(recipe: Recipe, planned: Planner) -> tuple[Segment, ...]:
     before = tuple(replace(leg, part=leg.part or BEFORE) for leg in before)
     if isinstance(recipe.edit, Inpaint):
         picture = _as_x(recipe.edit.picture, "picture", made)
-        own = replace(_inpainted(recipe, recipe.edit, made, picture, path, join), noise=noise)
+        own = replace(_inpainted(recipe, made, picture, path, join), noise=noise)
     else:
         own = Segment(recipe.sampler, made.denoise, path, noise, join)
     return *before, own
@@ -338,19 +337,29 @@ def draws_noise(sampler: Sampler, levels: Sequence[NoiseLevel]) -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where other segments have led to: the number of the state, the calls until then, and the state."""
+
+    index: int = 0
+    calls: int = 0
+    x: torch.Tensor | None = None
+
+
+FROM_NOTHING = Start()
+
+
 def run_segments(
     legs: Sequence[Segment],
     total: int,
-    first: int = 0,
-    calls: int = 0,
-    x: torch.Tensor | None = None,
+    start: Start = FROM_NOTHING,
     kept: Callable[[torch.Tensor], np.ndarray] = to_uint8,
 ) -> Iterator[tuple[Frame, torch.Tensor]]:
     """The Frames of legs one after the other, each with its state as the sampler has it.
 
-    `total` is the number of the run's last state; `first`, `calls` and `x` are those where other legs have
-    led to; `kept` makes of states what frames hold.
+    `total` is the number of the run's last state; `kept` makes of states what frames hold.
     """
+    first, calls, x = start.index, start.calls, start.x
     for leg in legs:
         last = leg is legs[-1]
         if leg.until == 0:

@@ -17,6 +17,7 @@ from ..errors import OptionError, StudioError
 from ..options import Option, fields_of, name_of
 from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from ..studio import ModelCard, Studio
+from .asked import asked, label_menu, prompt_text
 from .editing import EditControls
 from .guidance import FIELDS, GuidanceControls
 
@@ -266,9 +267,7 @@ class RecipeControls:
 
     def recipe(self, values: Mapping[Any, Any]) -> Recipe:
         """The recipe that the controls stand at; an `OptionError` says what is wrong with them."""
-        label = values[self.label]
         card = self.studio.card(values[self.model])
-        conditions = card.conditions
         rest = self.advanced.read(values) | self.guiding.read(values, card, _number_or_none)
         rest |= {} if card.spec.makes == POINTS else {"points": field_of(Recipe, "points").default}
         edit, branch = self.editing.read(values, card, _number_or_none)
@@ -276,8 +275,7 @@ class RecipeControls:
         return Recipe.from_settings(
             {
                 "model": values[self.model],
-                "label": label if conditions and label != ANY else None,
-                "prompt": (values[self.prompt] or None) if card.spec.takes_text else None,
+                **asked(card, values[self.label], values[self.prompt]),
                 "seeds": seeds,
                 "edit": edit,
                 "branch": branch,
@@ -292,15 +290,14 @@ class RecipeControls:
     def show(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates that put the controls where the recipe says."""
         card = self.studio.card(recipe.model)
+        labels, label = label_menu(card, recipe)
         return {
             self.model: recipe.model,
             self.present: recipe.model,
             self.remarks: gr.update(value=remarked(card), visible=bool(card.remarks)),
-            self.label: gr.update(
-                choices=[ANY, *card.conditions], value=recipe.label or ANY, visible=bool(card.conditions)
-            ),
+            self.label: gr.update(choices=labels, value=label, visible=bool(card.conditions)),
             self.text: gr.update(visible=card.spec.takes_text),
-            self.prompt: recipe.prompt or "",
+            self.prompt: prompt_text(recipe),
             self.examples: gr.Dataset(samples=_examples(card), visible=bool(card.spec.prompts)),
             self.count: len(recipe.seeds),
             self.seed: _seed_text(recipe),

@@ -23,6 +23,7 @@ from .runs.trajectory_cache import TrajectoryCache
 if TYPE_CHECKING:
     from .models.classifier import Classifier
     from .models.model import Model
+    from .runs.guidance_builder import Guides
 
 FILE_NAME = "model.safetensors"
 CLASSIFIER_FILE = "classifier.safetensors"
@@ -244,14 +245,16 @@ class Studio:
         """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""
         from .runs.generate import stream
 
-        return stream(self.model(recipe.model), recipe, states=self._states, guides=self.guides)
+        return stream(self.model(recipe.model), recipe, self.guides, self._states)
 
-    def guides(self, recipe: Recipe) -> tuple[Classifier | None, Model | None]:
+    def guides(self, recipe: Recipe) -> Guides:
         """The classifier and the weaker model that a recipe names."""
-        guide, weaker = recipe.classifier, recipe.weaker
-        return self.classifier(guide.name) if guide.on else None, self.model(
-            weaker
-        ) if weaker is not None else None
+        from .runs.guidance_builder import Guides
+
+        by, weaker = recipe.classifier, recipe.weaker
+        return Guides(
+            self.classifier(by.name) if by.on else None, self.model(weaker) if weaker is not None else None
+        )
 
     def run(self, recipe: Recipe) -> Trajectory:
         """All frames of a recipe."""

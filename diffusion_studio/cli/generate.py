@@ -19,11 +19,12 @@ from ..files import streamed
 from ..files.signals import finishing
 from ..imaging.picture import Picture
 from ..options import fields_of
+from ..runs import each_picture
 from ..runs.applicability import check_usable, unusable
 from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe, file_name
 from .checkpoints import add_flags, check_draws, open_helpers, opened, say_remarks
 from .editing import add_editing, continued, edit_said
-from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, studio_of
+from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, own, studio_of
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -60,7 +61,20 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--seeds", metavar="A,B,...", help="one seed for each picture, instead of --seed and --count"
     )
-    add_options(verb, fields_of(Recipe), skip=("model",), brought=DEFAULT_NAMES)
+    (prompt,) = (one for one in fields_of(Recipe) if one.name == "prompt")
+    verb.add_argument(
+        "--labels",
+        metavar="A,B,...",
+        help="one label for each picture, or any, instead of --label; without --seed and --count there are "
+        "as many pictures. One with a comma stands in quotes",
+    )
+    verb.add_argument(
+        "--prompt",
+        action="append",
+        metavar="TEXT",
+        help=f"{prompt.help} Given several times, one for each picture {own()}",
+    )
+    add_options(verb, fields_of(Recipe), skip=("model", "prompt"), brought=DEFAULT_NAMES)
     for kind, registry in REGISTRIES.items():
         add_choice(verb, kind, registry)
     add_groups(verb)
@@ -166,20 +180,16 @@ def _shown(frames: Iterable[Frame], what: str) -> Iterator[Frame]:
 
 def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
     """The recipe file's settings, or else the model's defaults, with what the flags change."""
-    changes = given(args, [field for field in fields_of(Recipe) if field.name != "model"])
-    if changes.get("label") == ANY:
-        changes["label"] = None
+    changes = given(args, [field for field in fields_of(Recipe) if field.name not in ("model", "prompt")])
+    changes |= _asked(args, changes)
     if (branch := continued(args)) is not None:
         before = branch
     elif args.recipe:
         before = Recipe.from_file(args.recipe)
     elif args.model:
         check_draws(studio, args.model)
-        if changes.keys() & {
-            "label",
-            "prompt",
-            "negative",
-        }:  # what is asked for replaces all that is by default
+        if changes.keys() & {"label", "labels", "prompt", "prompts", "negative"}:
+            # what is asked for replaces all that is by default
             changes = {"prompt": None, "negative": None, **changes}
         before = studio.recipe(args.model)
     else:
@@ -200,6 +210,27 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
     return Recipe.from_settings(
         changes, {name: getattr(before, name) for name in Recipe.__dataclass_fields__}
     )
+
+
+def _asked(args: argparse.Namespace, changes: dict[str, Any]) -> dict[str, Any]:
+    """What is asked for: a label or labels, a prompt or prompts."""
+    found: dict[str, Any] = {}
+    if changes.get("label") == ANY:
+        found["label"] = None
+    if args.labels is not None:
+        if args.label is not None:
+            raise OptionError(
+                "labels", "--label is one for all pictures, --labels has one for each. Leave one of them out."
+            )
+        found["labels"] = each_picture.split(args.labels)
+        if not found["labels"]:
+            raise OptionError(
+                "labels", "--labels needs one label for each picture, such as D,I,F,F; got nothing."
+            )
+    if args.prompt is not None:
+        one = len(args.prompt) == 1
+        found |= {"prompt": args.prompt[0]} if one else {"prompts": tuple(args.prompt)}
+    return found
 
 
 def _small(path: str, card: Any) -> Picture:

@@ -40,10 +40,9 @@ def sample(
                 x = end.value
                 break
         if last == turns[-1]:
-            yield Step(last, levels[last], x, x, torch.zeros_like(x), counted.calls)
+            yield Step(last, levels[last], x, Prediction(x, torch.zeros_like(x)), counted.calls)
         else:
-            p = _seen(counted, x, levels[last])
-            yield Step(last, levels[last], x, p.x0, p.eps, counted.calls)
+            yield Step(last, levels[last], x, _seen(counted, x, levels[last]), counted.calls)
             x = renoise(x, levels[last], levels[last + 1], noise(last + 1))
         first = last + 1
     return x

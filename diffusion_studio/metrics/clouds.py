@@ -18,6 +18,7 @@ from ..errors import DataError, OptionError, Setting
 from ..models.classifier import Classifier
 from ..models.model import Model
 from ..runs import generate
+from ..runs.guidance_builder import Guides
 from ..runs.recipe import Recipe
 from . import bits
 from .bound import bound_terms
@@ -153,7 +154,7 @@ class Clouds:
 
         def make() -> Arrays:
             recipe = replace(labelled(self.model, self.recipe, cloud.label), seeds=(cloud.seed,))
-            made = generate.plan(self.model, recipe, self.drawing.classifier, self.drawing.weaker)
+            made = generate.plan(self.model, recipe, Guides(self.drawing.classifier, self.drawing.weaker))
             for step in sample(recipe.sampler, made.denoise, made.start(), made.levels, made.noise):
                 if step.index:
                     tick(1)

@@ -19,6 +19,7 @@ from ..imaging.arrays import from_uint8
 from ..models.classifier import Classifier
 from ..models.model import Model
 from ..runs import generate
+from ..runs.guidance_builder import Guides
 from ..runs.recipe import ANY, Recipe
 from .config import EACH
 from .parts import Arrays, Job, Tick, kept
@@ -130,6 +131,12 @@ class Drawing:
         self, model: Model, recipe: Recipe, classifier: Classifier | None = None, weaker: Model | None = None
     ) -> None:
         self.model, self.recipe, self.classifier, self.weaker = model, recipe, classifier, weaker
+        if recipe.labels or recipe.prompts:
+            raise OptionError(
+                "labels",
+                "An evaluation says itself which label each picture has, and has one prompt for all. Leave "
+                "labels and prompts out.",
+            )
         self.known = knowing(model, recipe, classifier)
 
     def check(self, labels: Sequence[str | None]) -> None:
@@ -140,8 +147,7 @@ class Drawing:
             generate.plan(
                 self.model,
                 labelled(self.model, self.recipe, label),
-                self.classifier,
-                self.weaker,
+                Guides(self.classifier, self.weaker),
                 low_res=small,
             )
 
@@ -202,7 +208,8 @@ class Drawn(Drawing):
             recipe = replace(labelled(self.model, self.recipe, batch.label), seeds=batch.seeds)
             given = {} if self.small is None else {"low_res": from_uint8(self.small[list(batch.sources)])}
             frame = None
-            for frame in generate.stream(self.model, recipe, self.classifier, self.weaker, **given):
+            guides = Guides(self.classifier, self.weaker)
+            for frame in generate.stream(self.model, recipe, guides, **given):
                 if frame.index:
                     tick(1)
             label = -1 if batch.label is None else self.known.label_index(batch.label)

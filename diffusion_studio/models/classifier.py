@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ..device import pick_device
 from ..diffusion.schedule import NoiseLevel
 from ..errors import CheckpointError
 from ..networks.classifier import NoisyClassifier
+from .condition import check_count
 
 FILE_NAME = "classifier.safetensors"
 
@@ -39,19 +40,21 @@ class Classifier:
         """(N,) log p(class | x) at the level, for class indices (N,)."""
         return self.logits(x, level).log_softmax(1).gather(1, classes[:, None]).squeeze(1)
 
-    def seeing(self, label: str) -> Callable[[torch.Tensor, NoiseLevel], torch.Tensor]:
+    def seeing(self, label: str | Sequence[str]) -> Callable[[torch.Tensor, NoiseLevel], torch.Tensor]:
         """(x, level) -> (N,) log p(label | x), for x at a level of any process: what `ds.gradient_of` takes.
 
-        The level is found by its log-SNR in the classifier's own process, and x brought to that one's scale;
-        noise beyond the classifier's is taken for its own ends. Raises `OptionError` for a label that it does
-        not know.
+        `label` is one for all pictures, or one for each. The level is found by its log-SNR in the
+        classifier's own process, and x brought to that one's scale; noise beyond the classifier's is taken
+        for its own ends. Raises `OptionError` for a label that it does not know.
         """
-        index, schedule = self.spec.label_index(label), self.spec.schedule
+        labels = (label,) if isinstance(label, (str, int)) else tuple(label)
+        classes, schedule = torch.tensor([self.spec.label_index(one) for one in labels]), self.spec.schedule
 
         def log_probability(x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
+            check_count("labels", len(classes), len(x))
             own = schedule.level(schedule.timestep(level.log_snr))
             scale = math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)
-            return self.log_probability(x * scale, own, torch.full((len(x),), index, device=x.device))
+            return self.log_probability(x * scale, own, classes.to(x.device).expand(len(x)))
 
         return log_probability
 

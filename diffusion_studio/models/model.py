@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Integral
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,7 @@ from ..diffusion.schedule import NoiseLevel, NoiseSchedule
 from ..errors import CheckpointWarning, OptionError
 from ..networks.precision import cast
 from ..networks.text import TextFeatures
-
-Label = str | int | None
+from .condition import Condition, Encoded, Label, Prompt
 
 
 class Model:
@@ -68,27 +66,28 @@ class Model:
     def denoiser(
         self,
         label: Label | Sequence[Label] = None,
-        prompt: str | None | Sequence[str | None] = None,
+        prompt: Prompt | Sequence[Prompt] = None,
         low_res: torch.Tensor | None = None,
     ) -> NetworkDenoiser | SelfConditioned:
-        """A Denoiser for one label and prompt, or for one of either per picture. None means any, where that
-        is known.
+        """The Denoiser of `Condition(label, prompt, low_res)`."""
+        return self.conditioned(Condition(label, prompt, low_res))
 
-        `low_res`, for a model that enlarges: (1 or N, C, low_res, low_res) in [-1, 1].
+    def conditioned(self, condition: Condition) -> NetworkDenoiser | SelfConditioned:
+        """A Denoiser for what the pictures are asked to be: the same for all of them, or different for each,
+        which is one network call all the same. Raises `OptionError` for what the model does not take.
         """
-        given = (label,) if label is None or isinstance(label, (str, Integral)) else tuple(label)
-        texts = (prompt,) if prompt is None or isinstance(prompt, str) else tuple(prompt)
         # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
         with self._arranging:  # or a second run's would swap weights that the first one is reading
             if not self._arranged:
                 self.network.to(memory_format=torch.channels_last)
                 self._arranged = True
-        bound = NetworkDenoiser(
-            self,
-            tuple(self._class_index(one) for one in given),
-            self._encoded(texts),
-            self._enlarged(low_res),
+        index_of = {label: self._class_index(label) for label in condition.labels}
+        encoded = Encoded(
+            tuple(index_of[label] for label in condition.labels),
+            self._encoded(condition.prompts),
+            self._enlarged(condition.low_res),
         )
+        bound = NetworkDenoiser(self, encoded)
         return SelfConditioned(bound) if self.spec.network.self_condition else bound
 
     def _enlarged(self, low_res: torch.Tensor | None) -> torch.Tensor | None:
@@ -152,47 +151,24 @@ class Model:
         return said
 
     def predict(
-        self,
-        x: torch.Tensor,
-        level: NoiseLevel,
-        classes: Sequence[int | None],
-        text: TextFeatures | None = None,
-        low_res: torch.Tensor | None = None,
-        before: torch.Tensor | None = None,
+        self, x: torch.Tensor, level: NoiseLevel, given: Encoded, before: torch.Tensor | None = None
     ) -> Prediction:
         """One network call for x (N, C, H, W), or (N, 2) points or (N, P, 2) clouds of points.
 
-        The conditions hold one for each of the N, or one for all; `low_res` are the pictures to enlarge,
-        already at the size of x; `before` is the last x0, for a network that is given it.
+        `given` is what the pictures are asked to be; `before` is the last x0, for a network that is given it.
         """
-        said = self._reading(level)
-        if len(classes) not in (1, len(x)):
-            raise OptionError(
-                "label", f"{len(classes)} labels were given for {len(x)} pictures. Give one, or one for each."
-            )
-        if text is not None and len(text.mask) not in (1, len(x)):
-            raise OptionError(
-                "prompt",
-                f"{len(text.mask)} prompts were given for {len(x)} pictures. Give one, or one for each.",
-            )
+        said, given = self._reading(level), given.for_each(x)
         t = torch.full((len(x),), self.spec.network.time_label(level), device=x.device)
         label = None
         if self.spec.network.classes is not None:
-            label = torch.tensor(classes, device=x.device).expand(len(x))
-        if low_res is not None and len(low_res) not in (1, len(x)):
-            raise OptionError(
-                "low_res",
-                f"{len(low_res)} pictures to enlarge were given for {len(x)}. Give one, or one for each.",
-            )
+            label = torch.tensor(given.classes, device=x.device)
         scaled = said.input(self.spec.network.given(x, level))
-        scaled = scaled if low_res is None else torch.cat([scaled, low_res.to(x).expand_as(x)], dim=1)
+        scaled = scaled if given.low_res is None else torch.cat([scaled, given.low_res], dim=1)
         scaled = (
             scaled.to(self.dtype, memory_format=torch.channels_last) if x.ndim == 4 else scaled.to(self.dtype)
         )
         more = () if before is None else (before.to(self.dtype),)
-        output = self.network(scaled, t, label, None if text is None else text.expand(len(x)), *more).to(
-            x.dtype
-        )
+        output = self.network(scaled, t, label, given.text, *more).to(x.dtype)
         variance = None
         if self.spec.learned_variance:
             output, v = output.chunk(2, dim=-1 if self.spec.makes == POINTS else 1)
@@ -202,17 +178,13 @@ class Model:
 
 @dataclass(frozen=True)
 class NetworkDenoiser:
-    """A model bound to its condition: one class index for all pictures or one for each (None: takes none);
-    texts alike, and pictures to enlarge.
-    """
+    """A model bound to what the pictures are asked to be."""
 
     model: Model
-    classes: tuple[int | None, ...]
-    text: TextFeatures | None = field(default=None, compare=False)
-    low_res: torch.Tensor | None = field(default=None, compare=False)
+    given: Encoded
 
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
-        return self.model.predict(x, level, self.classes, self.text, self.low_res)
+        return self.model.predict(x, level, self.given)
 
     def together(
         self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel
@@ -221,14 +193,8 @@ class NetworkDenoiser:
         asked = (self, *others)
         if not all(isinstance(one, NetworkDenoiser) and one.model is self.model for one in asked):
             return None
-        classes = [index for one in asked for index in _one_each(one.classes, len(x))]
-        text = None if self.text is None else TextFeatures.cat([one.text.expand(len(x)) for one in asked])
-        given = (
-            None
-            if self.low_res is None
-            else torch.cat([one.low_res.expand(len(x), *x.shape[1:]) for one in asked])
-        )
-        p = self.model.predict(torch.cat([x] * len(asked)), level, classes, text, given)
+        given = Encoded.cat([one.given.for_each(x) for one in asked])
+        p = self.model.predict(torch.cat([x] * len(asked)), level, given)
         variances = [None] * len(asked) if p.variance is None else p.variance.chunk(len(asked))
         return [
             Prediction(*parts) for parts in zip(p.x0.chunk(len(asked)), p.eps.chunk(len(asked)), variances)
@@ -249,13 +215,9 @@ class SelfConditioned:
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
         at = level.path_level.log_snr
         known = self.last is not None and self.last[0] <= at and self.last[1].shape == x.shape
-        p = self.bound.model.predict(x, level, self.bound.classes, before=self.last[1] if known else None)
+        p = self.bound.model.predict(x, level, self.bound.given, self.last[1] if known else None)
         self.last = at, p.x0.detach().clamp(-1, 1)  # samplers of the origin clip what they hand on
         return p
-
-
-def _one_each(classes: tuple[int | None, ...], count: int) -> tuple[int | None, ...]:
-    return classes * count if len(classes) == 1 else classes
 
 
 def enlarged(low_res: torch.Tensor, size: int) -> torch.Tensor:

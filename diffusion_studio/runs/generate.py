@@ -14,33 +14,32 @@ from ..diffusion.spacing import path
 from ..errors import OptionError
 from ..imaging.arrays import stretched, to_float16, to_uint8
 from ..imaging.frame import Frame
-from ..models.classifier import Classifier
 from ..models.model import Model
-from .guidance_builder import guided, limited
+from .guidance_builder import NO_GUIDES, Guides, guided, limited
 from .recipe import MAX_ALL_POINTS, Recipe
-from .segments import BEFORE, Plan, Segment, reached, run_segments, segments_of, tiled
+from .segments import BEFORE, FROM_NOTHING, Plan, Segment, Start, reached, run_segments, segments_of, tiled
 from .trajectory_cache import TrajectoryCache
 
-Guides = Callable[[Recipe], tuple[Classifier | None, Model | None]]
+# the guides of any recipe, for a branch whose beginning had others
+GuidesOf = Callable[[Recipe], Guides]
 
 
 def plan(
     model: Model,
     recipe: Recipe,
-    classifier: Classifier | None = None,
-    weaker: Model | None = None,
+    guides: Guides = NO_GUIDES,
     strength: float = 1.0,
     low_res: torch.Tensor | None = None,
 ) -> Plan:
     """Check a recipe against a model; raises `OptionError` for what the model cannot do.
 
-    `classifier` and `weaker` are those that the recipe names to guide it. It is as if the recipe had no edit;
-    of its steps the last part is made, the share `strength`. `low_res` (1 or N, C, h, w) in [-1, 1] takes the
-    place of the recipe's one picture to enlarge, with one for each seed.
+    `guides` are the classifier and the weaker model that the recipe names. It is as if the recipe had no
+    edit; of its steps the last part is made, the share `strength`. `low_res` (1 or N, C, h, w) in [-1, 1]
+    takes the place of the recipe's one picture to enlarge, with one for each seed.
     """
     levels = reached(Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule), strength)
     model.check(levels[0])
-    denoise = limited(guided(model, recipe, levels, classifier, weaker, low_res), recipe, model.spec)
+    denoise = limited(guided(model, recipe, levels, guides, low_res), recipe, model.spec)
     shape = model.shape
     if model.spec.makes == POINTS:
         shape = recipe.points, *shape
@@ -64,24 +63,19 @@ def plan(
 def stream(
     model: Model,
     recipe: Recipe,
-    classifier: Classifier | None = None,
-    weaker: Model | None = None,
+    guides: Guides | GuidesOf = NO_GUIDES,
     states: TrajectoryCache | None = None,
-    guides: Guides | None = None,
     low_res: torch.Tensor | None = None,
 ) -> Iterator[Frame]:
     """The recipe's Frames as they come: n + 1 for n steps. A recipe that does not fit fails here, before the
     first one.
 
-    `states` keep what this run visits, and spare a branch the replay of the run that it continues. `guides`
-    finds the classifier and the weaker model of any recipe, for a branch whose beginning had others.
-    `low_res` as in `plan`.
+    `guides` are those that the recipe names, or find those of any recipe. `states` keep what this run visits,
+    and spare a branch the replay of the run that it continues. `low_res` as in `plan`.
     """
 
     def planned(one: Recipe, strength: float) -> Plan:
-        return plan(
-            model, one, *(guides(one) if guides is not None else (classifier, weaker)), strength, low_res
-        )
+        return plan(model, one, guides if isinstance(guides, Guides) else guides(one), strength, low_res)
 
     return _frames(model, recipe, segments_of(recipe, planned), states or TrajectoryCache(max_bytes=0))
 
@@ -94,10 +88,10 @@ def _frames(
     alike = recipe.branch is not None and recipe.branch.recipe.stretch == recipe.stretch
     before = states.before(recipe.branch.recipe, model, recipe.branch.at) if alike else None
     run = states.open(recipe, model)
-    first, calls, x = 0, 0, None
+    start = FROM_NOTHING
     if before is not None:
         *seen, (left, x) = before
-        first, calls, own = recipe.branch.at, left.calls - 1, legs[-1:]
+        start, own = Start(recipe.branch.at, left.calls - 1, x), legs[-1:]
         tiles = (0,) * recipe.pictures if recipe.pictures != len(left.x) else None
         for frame, state in seen:
             frame = tiled(replace(frame, total=total, part=frame.part or BEFORE), tiles)
@@ -105,6 +99,6 @@ def _frames(
             yield frame
         legs = own
     kept = to_float16 if model.spec.makes == POINTS else stretched if recipe.stretch else to_uint8
-    for frame, state in run_segments(legs, total, first, calls, x, kept):
+    for frame, state in run_segments(legs, total, start, kept):
         states.keep(run, frame, state)
         yield frame

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 
 from ..checkpoint.spec import PICTURES, ModelSpec
 from ..diffusion.denoiser import Denoiser
 from ..diffusion.guidance import (
+    AncestralSteps,
     Scale,
     adaptive_projected,
     at_schedule,
@@ -25,9 +27,11 @@ from ..diffusion.guidance import (
     within_interval,
 )
 from ..diffusion.levels import Levels
+from ..diffusion.samplers import Sampler
 from ..errors import OptionError, Setting
 from ..imaging.arrays import from_uint8, values
 from ..models.classifier import Classifier
+from ..models.condition import Condition
 from ..models.model import Model
 from ..options import name_of
 from .applicability import check_usable, unusable
@@ -36,28 +40,43 @@ from .guidance_options import incompatibility, scales
 from .recipe import Recipe
 
 
+class Guides(NamedTuple):
+    """What a recipe names to guide its run: a noisy classifier, a weaker model."""
+
+    classifier: Classifier | None = None
+    weaker: Model | None = None
+
+
+NO_GUIDES = Guides()
+
+
 def guided(
     model: Model,
     recipe: Recipe,
     levels: Levels,
-    classifier: Classifier | None = None,
-    weaker: Model | None = None,
+    guides: Guides = NO_GUIDES,
     low_res: torch.Tensor | None = None,
 ) -> Denoiser:
-    """The model bound to the recipe's condition, with all its guidance; nothing clipped.
+    """The model bound to what the recipe asks for, with all its guidance; nothing clipped.
 
-    `classifier` and `weaker` are what the recipe names so; `low_res` takes the place of its picture to
-    enlarge, see `generate.plan`. Raises `OptionError` for what does not go together.
+    `guides` are those that the recipe names; `low_res` takes the place of its picture to enlarge, see
+    `generate.plan`. Raises `OptionError` for what does not go together.
     """
-    check(model, recipe, len(levels) - 1, classifier, weaker)
-    if weaker is not None and recipe.weaker is not None:
-        weaker.check(replace(levels[0], t=weaker.schedule.timestep(levels[0].log_snr)))
+    check(model, recipe, len(levels) - 1, guides)
+    if guides.weaker is not None and recipe.weaker is not None:
+        level = levels[0]
+        guides.weaker.check(replace(level, t=guides.weaker.schedule.timestep(level.log_snr)))
     small = _small(model, recipe) if low_res is None else low_res
-    denoise = _one(model, recipe, levels, classifier, weaker, small)
+    build = _Builder(model, levels, guides, small)
+    denoise = build(recipe)
     if recipe.change.on:
-        after = _one(model, recipe.changed(), levels, classifier, weaker, small)
-        denoise = switched(denoise, after, levels, recipe.change.step)
+        denoise = switched(denoise, build(recipe.changed()), levels, recipe.change.step)
     return denoise
+
+
+def condition_of(recipe: Recipe, low_res: torch.Tensor | None = None) -> Condition:
+    """What the recipe asks its pictures to be: the same for all, or different for each."""
+    return Condition(recipe.labels or recipe.label, recipe.prompts or recipe.prompt, low_res)
 
 
 def limited(denoise: Denoiser, recipe: Recipe, spec: ModelSpec) -> Denoiser:
@@ -79,22 +98,12 @@ def limited(denoise: Denoiser, recipe: Recipe, spec: ModelSpec) -> Denoiser:
     return denoise
 
 
-def check(
-    model: Model, recipe: Recipe, steps: int, classifier: Classifier | None, weaker: Model | None
-) -> None:
+def check(model: Model, recipe: Recipe, steps: int, guides: Guides) -> None:
     """Raise `OptionError` for guidance that this model, these helpers, the sampler or a run of so many
     steps cannot serve.
     """
     spec = model.spec
-    for prompt in (
-        recipe.prompt,
-        recipe.negative,
-    ):  # what the model cannot read is said whatever the guidance
-        if prompt is not None:
-            spec.prompt_text(prompt)
-    for label in (recipe.label, recipe.negative_label):
-        if label is not None:
-            spec.label_index(label)
+    check_asked(spec, recipe)
     helpers = ([one] if one else [] for one in (recipe.classifier.name, recipe.weaker))
     reasons = unusable(spec, recipe.sampler, *helpers)
     if not _off(recipe):
@@ -107,14 +116,27 @@ def check(
     variance = getattr(recipe.sampler, "variance", "")
     check_usable(reasons, f"sampler.variance={variance}", "Choose 'small', 'large' or 'interpolated'.")
     if recipe.weaker is not None:
-        _check_helper("weaker", "weaker model", recipe.weaker, weaker, model)
+        _check_helper("weaker", "weaker model", recipe.weaker, guides.weaker, model)
     if recipe.classifier.on:
-        _check_helper("classifier", "classifier", recipe.classifier.name, classifier, model)
+        _check_helper("classifier", "classifier", recipe.classifier.name, guides.classifier, model)
         check_usable(
             reasons,
             f"classifier.form={recipe.classifier.form}",
             "Choose the form 'score', or the sampler ddpm.",
         )
+
+
+def check_asked(spec: ModelSpec, recipe: Recipe) -> None:
+    """Raise `OptionError` for a label or prompt of the recipe that the model does not know or cannot read,
+    whatever the guidance.
+    """
+    condition = condition_of(recipe)
+    for prompt in dict.fromkeys((*condition.prompts, recipe.negative)):
+        if prompt is not None:
+            spec.prompt_text(prompt)
+    for label in dict.fromkeys((*condition.labels, recipe.negative_label)):
+        if label is not None:
+            spec.label_index(label)
 
 
 def _check_combination(recipe: Recipe, steps: int) -> None:
@@ -159,49 +181,75 @@ def _off(recipe: Recipe) -> bool:
     return all(one.guidance == 1 and one.guidance_scales is None for one in (recipe, recipe.changed()))
 
 
-def _one(
-    model: Model,
-    recipe: Recipe,
-    levels: Levels,
-    classifier: Classifier | None,
-    weaker: Model | None,
-    small: torch.Tensor | None,
-) -> Denoiser:
-    """The guided denoiser of a recipe that does not change on its way."""
-    denoise = model.denoiser(recipe.label, recipe.prompt, small)
-    asked = (recipe.label, recipe.prompt, recipe.negative, recipe.negative_label, recipe.weaker)
-    scale = _scale(recipe, levels)
-    if scale != 1 and any(one is not None for one in asked):
-        away = (
-            _away(model, recipe, small)
-            if weaker is None or recipe.weaker is None
-            else _of_weaker(weaker, recipe)
-        )
+@dataclass(frozen=True)
+class _Builder:
+    """Makes the guided denoiser of a recipe that does not change on its way."""
+
+    model: Model
+    levels: Levels
+    guides: Guides
+    low_res: torch.Tensor | None
+
+    def __call__(self, recipe: Recipe) -> Denoiser:
+        condition = condition_of(recipe, self.low_res)
+        denoise = self._away_guided(recipe, condition, self.model.conditioned(condition))
+        if self.guides.classifier is not None and recipe.classifier.on:
+            denoise = classifier_guided(
+                denoise,
+                gradient_of(self.guides.classifier.seeing(self._goal(recipe, condition))),
+                recipe.classifier.scale,
+                self._steps(recipe.sampler) if recipe.classifier.form == "mean" else None,
+            )
+        return denoise
+
+    def _away_guided(self, recipe: Recipe, condition: Condition, denoise: Denoiser) -> Denoiser:
+        """With guidance that leads away from something: "any", the negatives, or a weaker model."""
+        asked = (*condition.labels, *condition.prompts, recipe.negative, recipe.negative_label, recipe.weaker)
+        scale = _scale(recipe, self.levels)
+        if scale == 1 or all(one is None for one in asked):
+            return denoise
+        weaker = self.guides.weaker if recipe.weaker is not None else None
+        away = self._away(recipe, condition) if weaker is None else _of_weaker(weaker, condition)
         if recipe.projection.on:
-            denoise = adaptive_projected(
+            return adaptive_projected(
                 denoise, away, scale, parallel=recipe.projection.parallel, radius=recipe.projection.radius
             )
-        elif recipe.guidance_rescale:
-            denoise = rescaled(denoise, away, scale, recipe.guidance_rescale)
-        else:
-            denoise = classifier_free(denoise, away, scale)
-    if classifier is not None and recipe.classifier.on:
-        label = recipe.classifier.label or recipe.label
-        if label is None:
-            raise OptionError(
-                "classifier.label",
-                "Classifier guidance goes towards a label, and none is given. Choose one: "
-                f"{', '.join(classifier.spec.labels)}.",
+        if recipe.guidance_rescale:
+            return rescaled(denoise, away, scale, recipe.guidance_rescale)
+        return classifier_free(denoise, away, scale)
+
+    def _away(self, recipe: Recipe, condition: Condition) -> Denoiser:
+        """What guidance leads away from: the negatives, or else "any" of all that the model knows an "any"
+        of.
+        """
+        network = self.model.spec.network
+        keeps_label = network.text is not None and not network.null_class
+        keeps_prompt = network.text is not None and not network.text.null and network.null_class
+        label, prompt = recipe.negative_label, recipe.negative
+        return self.model.conditioned(
+            Condition(
+                label if label is not None else condition.label if keeps_label else None,
+                prompt if prompt is not None else condition.prompt if keeps_prompt else None,
+                condition.low_res,
             )
-        denoise = classifier_guided(
-            denoise,
-            gradient_of(classifier.seeing(label)),
-            recipe.classifier.scale,
-            form=recipe.classifier.form,
-            levels=levels,
-            share=lambda level, p: recipe.sampler.variance_share(level, p.variance),
         )
-    return denoise
+
+    def _steps(self, sampler: Sampler) -> AncestralSteps:
+        return AncestralSteps(self.levels, lambda level, p: sampler.variance_share(level, p.variance))
+
+    def _goal(self, recipe: Recipe, condition: Condition) -> str | tuple[str, ...]:
+        """The label that the classifier goes towards, or one for each picture."""
+        if recipe.classifier.label is not None:
+            return recipe.classifier.label
+        if None not in condition.labels:
+            return condition.labels
+        which = condition.labels.index(None) + 1
+        none = f"picture {which} has none" if len(condition.labels) > 1 else "none is given"
+        raise OptionError(
+            "classifier.label",
+            f"Classifier guidance goes towards a label, and {none}. Choose one: "
+            f"{', '.join(self.guides.classifier.spec.labels)}.",
+        )
 
 
 def _scale(recipe: Recipe, levels: Levels) -> Scale:
@@ -217,20 +265,6 @@ def _scale(recipe: Recipe, levels: Levels) -> Scale:
     return scale
 
 
-def _away(model: Model, recipe: Recipe, small: torch.Tensor | None) -> Denoiser:
-    """What guidance leads away from: the negatives, or else "any" of all that the model knows an "any" of."""
-    network = model.spec.network
-    label = recipe.label if network.text is not None and not network.null_class else None
-    prompt = (
-        recipe.prompt if network.text is not None and not network.text.null and network.null_class else None
-    )
-    return model.denoiser(
-        label if recipe.negative_label is None else recipe.negative_label,
-        prompt if recipe.negative is None else recipe.negative,
-        small,
-    )
-
-
 def _small(model: Model, recipe: Recipe) -> torch.Tensor | None:
     """The picture to enlarge as the model takes it; whether it takes one is for the model to say."""
     given = recipe.low_res
@@ -239,9 +273,9 @@ def _small(model: Model, recipe: Recipe) -> torch.Tensor | None:
     return None if given is None else from_uint8(given.pixels[None].copy())
 
 
-def _of_weaker(weaker: Model, recipe: Recipe) -> Denoiser:
+def _of_weaker(weaker: Model, condition: Condition) -> Denoiser:
     """What the weaker model sees of the same condition, as far as it takes one, at the same noise."""
     denoise = weaker.denoiser(
-        recipe.label if weaker.spec.labels else None, recipe.prompt if weaker.spec.takes_text else None
+        condition.label if weaker.spec.labels else None, condition.prompt if weaker.spec.takes_text else None
     )
     return at_schedule(denoise, weaker.schedule)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..diffusion.schedule import NoiseSchedule
 
 LOWEST, HIGHEST = -20, 50  # of guidance
-FORMS = ("score", "mean")  # of diffusion.guidance, which loads torch
+FORMS = ("score", "mean")  # of classifier guidance
 SEEN = 5.0  # beyond this log-SNR, either way, there is no more picture or noise to see
 
 

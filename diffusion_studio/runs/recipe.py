@@ -19,17 +19,16 @@ from ..errors import OptionError
 from ..files import safe_name
 from ..imaging.picture import MAX_SIDE, Picture
 from ..options import Option, option
-from . import guidance_options
+from . import each_picture, guidance_options
 from .branch import Branch, branch_file, check_depth, check_edit
-from .edits import ONE_SEED, Edit, Inpaint, edit_files, edit_json, edit_of, edit_words
+from .each_picture import ANY
+from .edits import FILMS, ONE_SEED, Edit, Inpaint, Travel, edit_files, edit_json, edit_of, edit_words
 from .guidance_options import GROUPS, ByClassifier, Change, Interval, Palette, Projection
 
 MAX_PICTURES = 64
-MAX_PROMPT = 2000  # letters
 MAX_POINTS = 20_000  # of one cloud; all clouds of a run together have at most MAX_ALL_POINTS
 MAX_ALL_POINTS = 100_000
 _WORDS = 40  # letters of a prompt in a file's name
-ANY = "any"  # what people write and see for the label None
 NO_EDIT = "none"  # and for no edit
 VERSION = 1
 
@@ -47,6 +46,9 @@ class Recipe:
     guidance, and so has no effect where guidance is off. `sampler` and `spacing` may be given by name, or as
     the object that their JSON is. `low_res` is the picture to enlarge, for a model that does; its size is
     brought to what the model takes.
+
+    `labels` and `prompts` take the place of `label` and `prompt` where pictures differ: one entry for each
+    picture, None (of labels also "any") for any. All other settings are the same for all pictures.
     """
 
     model: str = option("", "Which model denoises.")
@@ -134,17 +136,14 @@ class Recipe:
     low_res: Picture | None = None
     edit: Edit | None = None
     branch: Branch | None = None
+    labels: tuple[str | None, ...] = ()
+    prompts: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
+        each_picture.check_single(self)
         options.check(self, unicode=True)
         for name in ("prompt", "negative"):
-            text = " ".join((getattr(self, name) or "").split()) or None
-            if text is not None and len(text) > MAX_PROMPT:
-                raise OptionError(
-                    name,
-                    f"The {name} has {len(text):,} letters; the most is {MAX_PROMPT:,}. Make it shorter.",
-                )
-            object.__setattr__(self, name, text)
+            object.__setattr__(self, name, each_picture.prompt_of(getattr(self, name), name))
         self._check_seeds()
         for name, registry in REGISTRIES.items():
             if isinstance(given := getattr(self, name), (str, Mapping)):
@@ -154,13 +153,14 @@ class Recipe:
             object.__setattr__(self, name, guidance_options.coerce(name, getattr(self, name)))
         for name in ("guidance_scales", "weaker", "negative_label"):
             object.__setattr__(self, name, getattr(self, name) or None)
-        if self.label == ANY:
-            object.__setattr__(self, "label", None)
+        object.__setattr__(self, "label", each_picture.label_of(self.label))
         guidance_options.scales(self.guidance_scales)
         object.__setattr__(self, "low_res", _picture_of(self.low_res))
         object.__setattr__(self, "edit", edit_of(self.edit))
         object.__setattr__(self, "branch", _branch_of(self.branch))
         check_edit(self)
+        for name, value in each_picture.settled(self).items():
+            object.__setattr__(self, name, value)
 
     def _check_seeds(self) -> None:
         """Make `seeds` a tuple of whole numbers, one for each picture."""
@@ -185,11 +185,10 @@ class Recipe:
         to = self.change
         if not to.on:
             return self
-        label = self.label if to.label is None else None if to.label == ANY else to.label
         return replace(
             self,
-            label=label,
-            prompt=self.prompt if to.prompt is None else to.prompt,
+            **({} if to.label is None else {"label": to.label, "labels": ()}),
+            **({} if to.prompt is None else {"prompt": to.prompt, "prompts": ()}),
             guidance=self.guidance if to.guidance is None else to.guidance,
             guidance_scales=self.guidance_scales if to.guidance is None else None,
             change=Change(),
@@ -200,6 +199,28 @@ class Recipe:
         """How many pictures the run makes."""
         own = len(self.seeds) if self.edit is None else getattr(self.edit, "film", len(self.seeds))
         return own if self.branch is None else max(own, self.branch.recipe.pictures)
+
+    @property
+    def each_label(self) -> tuple[str | None, ...]:
+        """The label of each picture; None is any."""
+        return self.labels or (self.label,) * self.pictures
+
+    @property
+    def each_prompt(self) -> tuple[str | None, ...]:
+        """The prompt of each picture; None is any."""
+        return self.prompts or (self.prompt,) * self.pictures
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """What each picture is asked to be, for people: its label and its prompt, empty for any; of a film
+        from prompt to prompt its stops.
+        """
+        if isinstance(self.edit, Travel):
+            return (self.edit.stops,) * self.pictures
+        return tuple(
+            ", ".join(part for part in (label, prompt) if part)
+            for label, prompt in zip(self.each_label, self.each_prompt)
+        )
 
     def continued(self, at: int, **changes: Any) -> Recipe:
         """A recipe that goes on from this one's state number `at`, as this one would but for the changes.
@@ -227,6 +248,8 @@ class Recipe:
                 "guidance": self.guidance,
                 "clip": self.clip,
                 **dict(self._later()),
+                **({} if not self.labels else {"labels": self.labels}),
+                **({} if not self.prompts else {"prompts": self.prompts}),
                 **{
                     name: asdict(getattr(self, name))
                     for name, cls in GROUPS.items()
@@ -286,9 +309,12 @@ class Recipe:
         """A recipe from named settings, over those of `base`. An unknown name is an `OptionError`.
 
         A spacing that makes a number of steps of its own brings it, unless `given` names steps too; an edit
-        whose outcome no seed changes takes the first seed, unless `given` names seeds too.
+        whose outcome no seed changes takes the first seed, unless `given` names seeds too. So does a list of
+        labels or prompts with the number of pictures, where the seeds of `base` count up; and it takes the
+        place of the one label or prompt of `base`, as that of its list.
         """
         settings = {**(base or {}), **given}
+        each_picture.replace_other(settings, given)
         if isinstance(spacing := settings.get("spacing"), (str, Mapping)):
             spacing = settings["spacing"] = options.from_json(SPACINGS, "spacing", spacing)
         if "steps" not in given and isinstance(spacing, Spacing) and spacing.count is not None:
@@ -296,6 +322,8 @@ class Recipe:
         edit = settings["edit"] = edit_of(settings.get("edit"))
         if "seeds" not in given and isinstance(edit, ONE_SEED) and isinstance(settings.get("seeds"), tuple):
             settings["seeds"] = settings["seeds"][:1]
+        elif "seeds" not in given and not isinstance(edit, FILMS):
+            settings["seeds"] = each_picture.seeds_for(settings, given)
         return options.build(cls, settings, "field of a recipe")
 
     @classmethod
@@ -313,10 +341,10 @@ class Recipe:
         `base` is the recipe by default of the model where it is known: what that has otherwise is said, too.
         """
         base = base or Recipe()
-        label = ANY if self.label is None else self.label
-        words: list[Any] = ["diffusion-studio", "generate", self.model]
-        words += [f"--label={label}"] if label.startswith("-") else ["--label", label]
+        words: list[Any] = ["diffusion-studio", "generate", self.model, *each_picture.words(self)]
         for one, value, other in self._optional(base):
+            if one.name == "prompt" and self.prompts:
+                continue
             if value != one.default or value != other:
                 words += options.words(one.name, "" if value is None and one.kind is str else value)
         first, count = self.seeds[0], len(self.seeds)
@@ -357,12 +385,19 @@ class Recipe:
 
 
 def file_name(recipe: Recipe, ending: str) -> str:
-    """Name of a run's file where nobody names it: model, label, the prompt's first words, seed, and
+    """Name of a run's file where nobody names it: model, labels, the first prompt's first words, seed, and
     `ending`.
     """
-    prompt = recipe.prompt or ""
-    words = prompt if len(prompt) <= _WORDS else prompt[: _WORDS + 1].rpartition(" ")[0] or prompt[:_WORDS]
-    return safe_name(recipe.model, recipe.label, words, str(recipe.seeds[0]), suffix=ending)
+    labels = "-".join(label or ANY for label in recipe.labels) if recipe.labels else recipe.label
+    prompt = next((one for one in recipe.each_prompt if one), "")
+    return safe_name(
+        recipe.model, labels and _begin(labels), _begin(prompt), str(recipe.seeds[0]), suffix=ending
+    )
+
+
+def _begin(text: str) -> str:
+    """The first words of a text, or letters where it has one long word."""
+    return text if len(text) <= _WORDS else text[: _WORDS + 1].rpartition(" ")[0] or text[:_WORDS]
 
 
 def _picture_of(given: Any) -> Picture | None:

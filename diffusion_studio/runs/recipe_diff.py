@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .recipe import Recipe
+from .recipe import ANY, Recipe
 
 LONGEST = 60  # letters of one setting
 
@@ -33,7 +33,7 @@ def _flat(given: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name} ".removesuffix("name "))
         elif isinstance(value, list):
-            yield before + name, _short(", ".join(map(str, value)))
+            yield before + name, _short(", ".join(ANY if one is None else str(one) for one in value))
         else:
             yield (before + name).removesuffix(" name"), _short(value) if isinstance(value, str) else value
 

@@ -120,7 +120,7 @@ def segments_of(recipe: Recipe, planned: Planner) -> tuple[Segment, ...]:
             ),
         )
     if isinstance(edit, Inpaint):
-        return (_inpainted(recipe, edit, made, at["picture"]),)
+        return (_inpainted(recipe, made, at["picture"]),)
     return _inverted(recipe, edit, made, torch.stack(list(at.values())), planned)
 
 
@@ -164,7 +164,6 @@ def _as_x(picture: Picture, what: str, made: Plan) -> torch.Tensor:
 
 def _inpainted(
     recipe: Recipe,
-    edit: Inpaint,
     made: Plan,
     picture: torch.Tensor,
     path: Levels | None = None,
@@ -173,7 +172,7 @@ def _inpainted(
     """Over the levels of `path`, or the plan's, with jumps. `begin` is given where it goes on from another
     state.
     """
-    path = made.levels if path is None else path
+    edit, path = recipe.edit, made.levels if path is None else path
     stretches = max(len(path) - 2, 0) // edit.jump_length
     if (states := len(path) + (edit.jump_length + 1) * stretches * (edit.jumps - 1)) > MAX_STATES:
         raise OptionError(
@@ -270,7 +269,7 @@ def _continued(recipe: Recipe, planned: Planner) -> tuple[Segment, ...]:
     before = tuple(replace(leg, part=leg.part or BEFORE) for leg in before)
     if isinstance(recipe.edit, Inpaint):
         picture = _as_x(recipe.edit.picture, "picture", made)
-        own = replace(_inpainted(recipe, recipe.edit, made, picture, path, join), noise=noise)
+        own = replace(_inpainted(recipe, made, picture, path, join), noise=noise)
     else:
         own = Segment(recipe.sampler, made.denoise, path, noise, join)
     return *before, own
@@ -308,19 +307,29 @@ def _cut(legs: Sequence[Segment], at: int) -> tuple[tuple[Segment, ...], NoiseLe
     raise AssertionError("unreachable: at < total")
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where other segments have led to: the number of the state, the calls until then, and the state."""
+
+    index: int = 0
+    calls: int = 0
+    x: torch.Tensor | None = None
+
+
+FROM_NOTHING = Start()
+
+
 def run_segments(
     legs: Sequence[Segment],
     total: int,
-    first: int = 0,
-    calls: int = 0,
-    x: torch.Tensor | None = None,
+    start: Start = FROM_NOTHING,
     kept: Callable[[torch.Tensor], np.ndarray] = to_uint8,
 ) -> Iterator[tuple[Frame, torch.Tensor]]:
     """The Frames of legs one after the other, each with its state as the sampler has it.
 
-    `total` is the number of the run's last state; `first`, `calls` and `x` are those where other legs have
-    led to; `kept` makes of states what frames hold.
+    `total` is the number of the run's last state; `kept` makes of states what frames hold.
     """
+    first, calls, x = start.index, start.calls, start.x
     for leg in legs:
         last = leg is legs[-1]
         if leg.until == 0:
@@ -337,12 +346,12 @@ def run_segments(
             if leg.known is not None and step.index == leg.steps:
                 picture, stays = leg.known  # some solvers carry earlier predictions into the last step
                 x = torch.where(stays == 1, picture, x)
-                step = replace(step, x=x, x0=x)
+                step = replace(step, x=x, prediction=replace(step.prediction, x0=x))
             _check_finite(step, first + step.index, total)
             # where the process blows states up (variance exploding) noise would be all black and white
             spread = math.hypot(step.level.alpha, step.level.sigma)
             shown = kept(step.x if spread < 1.001 else step.x / spread)
-            x0 = shown if step.x0 is step.x else kept(step.x0)
+            x0 = shown if step.prediction.x0 is step.x else kept(step.prediction.x0)
             frame = Frame(first + step.index, total, step.level, shown, x0, asked, leg.part)
             yield tiled(frame, leg.tiles), x
         run.close()
@@ -351,7 +360,7 @@ def run_segments(
 
 def _check_finite(step: Step, index: int, total: int) -> None:
     """A picture of what is no number would be black, and hide that."""
-    if not (step.x.isfinite().all() and step.x0.isfinite().all()):
+    if not (step.x.isfinite().all() and step.prediction.x0.isfinite().all()):
         raise SamplingError(
             f"From step {index} of {total} on (t = {step.level.t:g}) the states are no finite numbers. Try "
             "the precision fp32, less guidance, or another sampler; if none helps, the weights hold values "

@@ -17,6 +17,7 @@ from ..options import Option, fields_of, name_of
 from ..runs.applicability import idle_options
 from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
 from ..studio import ModelCard, Studio
+from .asked import asked, label_menu, prompt_text
 from .editing import EditControls
 from .guidance import FIELDS, GuidanceControls
 from .handlers import LABELLED
@@ -323,7 +324,6 @@ class RecipeControls:
 
     def recipe(self, values: Mapping[Any, Any]) -> Recipe:
         """The recipe that the controls stand at; an `OptionError` says what is wrong with them."""
-        label = values[self.label]
         card = self.studio.card(values[self.model])
         reasons = self.studio.unusable(card)
         rest = self.advanced.read(values) | self.guiding.read(values, card, _number_or_none)
@@ -333,8 +333,7 @@ class RecipeControls:
         return Recipe.from_settings(
             {
                 "model": values[self.model],
-                "label": label if "label" not in reasons and label != ANY else None,
-                "prompt": (values[self.prompt] or None) if "prompt" not in reasons else None,
+                **asked(card, values[self.label], values[self.prompt]),
                 "seeds": seeds,
                 "edit": edit,
                 "branch": branch,
@@ -350,15 +349,14 @@ class RecipeControls:
         """Updates that put the controls where the recipe says."""
         card = self.studio.card(recipe.model)
         reasons = self.studio.unusable(card)
+        labels, label = label_menu(card, recipe)
         return {
             self.model: recipe.model,
             self.present: recipe.model,
             self.remarks: gr.update(value=remarked(card), visible=bool(card.remarks)),
-            self.label: gr.update(
-                choices=[ANY, *card.conditions], value=recipe.label or ANY, visible="label" not in reasons
-            ),
+            self.label: gr.update(choices=labels, value=label, visible="label" not in reasons),
             self.text: gr.update(visible="prompt" not in reasons),
-            self.prompt: recipe.prompt or "",
+            self.prompt: prompt_text(recipe),
             self.examples: gr.Dataset(samples=_examples(card), visible=bool(card.spec.prompts)),
             self.count: len(recipe.seeds),
             self.seed: _seed_text(recipe),

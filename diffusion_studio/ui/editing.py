@@ -20,6 +20,7 @@ from ..runs.applicability import unusable
 from ..runs.edits import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
 from ..runs.recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
+from .asked import short
 from .handlers import LABELLED
 from .painter import mask_in, painter, sheet
 
@@ -396,8 +397,7 @@ def _labels(card: ModelCard) -> list[tuple[str, str]]:
 
 def _named(recipe: Recipe) -> str:
     """A run as a visitor knows it; letters from a stranger's recipe are shown as such."""
-    what = recipe.label or recipe.prompt or ANY
     return escape(
-        f"the run of {what}, seed "
+        f"the run of {short(recipe)[:60]}, seed "
         f"{', '.join(map(str, recipe.seeds[:3]))}{' …' if len(recipe.seeds) > 3 else ''}"[:120]
     )

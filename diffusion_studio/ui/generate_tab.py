@@ -256,12 +256,13 @@ class GenerateTab:
 
     def _checked(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates for a recipe from outside, once its model is known to be here and to know its label."""
-        card = self.studio.card(recipe.model)
-        if recipe.label is not None:
-            card.spec.label_index(recipe.label)
-        for text in (recipe.prompt, recipe.negative):
+        spec = self.studio.card(recipe.model).spec
+        for label in dict.fromkeys(recipe.each_label):
+            if label is not None:
+                spec.label_index(label)
+        for text in dict.fromkeys((*recipe.each_prompt, recipe.negative)):
             if text is not None:
-                card.spec.prompt_text(text)
+                spec.prompt_text(text)
         return self.settings.show(recipe)
 
 

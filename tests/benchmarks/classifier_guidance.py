@@ -42,6 +42,7 @@ from diffusion_studio.errors import OptionError, StudioError
 from diffusion_studio.imaging import arrays
 from diffusion_studio.metrics.neighbours import pairwise
 from diffusion_studio.runs.generate import stream
+from diffusion_studio.runs.guidance_builder import Guides
 
 REAL, TOLD = "real pictures", "told the label"
 COLUMNS = ("scale", "recognised", "varied", "pictures")
@@ -189,7 +190,7 @@ def drawn(
             )
             for first in range(seed, seed + each, BATCH):
                 seeds = tuple(range(first, min(first + BATCH, seed + each)))
-                for frame in stream(model, replace(one, seeds=seeds), guide):
+                for frame in stream(model, replace(one, seeds=seeds), Guides(guide)):
                     bar.update(len(seeds) if frame.index else 0)
                 made.append(frame.x)
     pictures = np.concatenate(made)

@@ -32,7 +32,7 @@ def test_enlarging_networks(stored, layout, name):
     model = ds.load(stored(layout, name), "cpu", "fp32")
     assert model.spec.low_res == golden.SMALL and model.spec.image_size == golden.SIZE
     labels = golden.LABELS if model.spec.labels else None
-    beside = model.denoiser(labels, low_res=small_of(model)).low_res
+    beside = model.denoiser(labels, low_res=small_of(model)).given.low_res
     x, label = x_of(model.spec.channels), torch.tensor(labels) if labels else None
     for t in golden.TIMES:
         with torch.no_grad():

@@ -19,6 +19,7 @@ from diffusion_studio.convert import convert
 from diffusion_studio.diffusion.guidance import clamped, classifier_free
 from diffusion_studio.diffusion.samplers import Heun
 from diffusion_studio.errors import CheckpointError, OptionError
+from diffusion_studio.models.condition import Encoded
 
 from .conftest import SMALL, small
 
@@ -233,7 +234,7 @@ def test_a_run_starts_its_self_conditioning_over(kept, tmp_path):
     denoise = model.denoiser()
     first = denoise(x, high)
     with_memory = denoise(x, low)
-    assert torch.equal(with_memory.x0, model.predict(x, low, (None,), before=first.x0.clamp(-1, 1)).x0)
+    assert torch.equal(with_memory.x0, model.predict(x, low, Encoded((None,)), first.x0.clamp(-1, 1)).x0)
     assert not torch.allclose(with_memory.x0, model.denoiser()(x, low).x0, atol=1e-3)
     assert torch.equal(denoise(x, high).x0, first.x0)
     assert torch.equal(denoise(x[:2], low).x0, model.denoiser()(x[:2], low).x0)  # other pictures

@@ -118,9 +118,8 @@ def test_every_state_is_theirs_on_respaced_timesteps(name):
     levels = [*(Linear().level(t) for t in run["times"]), *([] if "inversion" in name else [CLEAN])]
     denoise = by_label
     if "classifier" in name:
-        denoise = g.classifier_guided(
-            by_label, lambda x, level: slope(x, level.t), 1.0, form=name.split()[1], levels=levels
-        )
+        mean_of = g.AncestralSteps(levels) if name.split()[1] == "mean" else None
+        denoise = g.classifier_guided(by_label, lambda x, level: slope(x, level.t), 1.0, mean_of)
     if "clipped" in name:
         denoise = g.clamped(denoise)
     start = 0.3 * noise(0) if "inversion" in name else noise(0)

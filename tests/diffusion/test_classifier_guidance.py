@@ -58,7 +58,7 @@ def test_the_mean_form_moves_an_ancestral_step_by_variance_times_gradient(k):
     kept = now.alpha / to.alpha
     beta = now.sigma**2 - kept**2 * to.sigma**2
     variance = to.sigma**2 * beta / now.sigma**2
-    guided = g.classifier_guided(conditional, slope, 2.0, form="mean", levels=LEVELS)
+    guided = g.classifier_guided(conditional, slope, 2.0, g.AncestralSteps(LEVELS))
 
     def silent(index):
         return torch.zeros_like(X)
@@ -94,9 +94,7 @@ def test_the_mean_form_takes_the_variance_of_the_sampler(kind, k):
     def learning(x, level):
         return replace(conditional(x, level), variance=share)
 
-    guided_ = g.classifier_guided(
-        learning, slope, 2.0, form="mean", levels=LEVELS, share=_variance_share(DDPM(kind))
-    )
+    guided_ = g.classifier_guided(learning, slope, 2.0, g.AncestralSteps(LEVELS, _variance_share(DDPM(kind))))
     of_x0 = LEVELS[k + 1].alpha * betas[k] / (1 - bars[k])  # eq. 7
     moved = of_x0 * (guided_(X, now).x0 - conditional(X, now).x0)
     assert torch.allclose(moved, 2.0 * wanted * slope(X, now), rtol=1e-9, atol=1e-14)
@@ -116,8 +114,8 @@ def test_both_forms_agree_as_steps_become_small():
         levels = path(SCHEDULE, steps)
         at = levels[steps // 2]
         one, other = (
-            g.classifier_guided(conditional, slope, 2.0, form=form, levels=levels)(X, at)
-            for form in g.classifier.FORMS
+            g.classifier_guided(conditional, slope, 2.0, mean_of)(X, at)
+            for mean_of in (None, g.AncestralSteps(levels))
         )
         return (one.x0 - other.x0).abs().max().item()
 

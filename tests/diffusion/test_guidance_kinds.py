@@ -27,7 +27,7 @@ WRAPPERS = {
     "rescaled": lambda: g.rescaled(conditional, unconditional, 3.0),
     "adaptive_projected": lambda: g.adaptive_projected(conditional, unconditional, 3.0, radius=2.0),
     "classifier_score": lambda: g.classifier_guided(conditional, slope, 2.0),
-    "classifier_mean": lambda: g.classifier_guided(conditional, slope, 2.0, form="mean", levels=LEVELS),
+    "classifier_mean": lambda: g.classifier_guided(conditional, slope, 2.0, g.AncestralSteps(LEVELS)),
     "clamped": lambda: g.clamped(conditional),
     "in_palette": lambda: g.in_palette(conditional, torch.tensor([[-1.0, 0.5], [0.2, 0.0], [1, 1]])),
     "thresholded": lambda: g.dynamically_thresholded(conditional),
@@ -236,8 +236,7 @@ def test_a_network_of_another_schedule_is_asked_at_the_same_noise():
             lambda: g.switched(conditional, unconditional, LEVELS, 11),
             "steps 0 to 10; it cannot change at step 11",
         ),
-        (lambda: g.classifier_guided(conditional, slope, 1, form="both"), "one of score, mean; got 'both'"),
-        (lambda: g.classifier_guided(conditional, slope, 1, form="mean"), "needs the levels of the run"),
+        (lambda: g.AncestralSteps(LEVELS[:1]), "needs the levels of the run"),
         (lambda: g.Progress(LEVELS[:1]), "at least two levels"),
     ],
 )

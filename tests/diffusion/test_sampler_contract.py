@@ -35,12 +35,22 @@ def test_n_steps_give_n_plus_1_states(name, steps):
     assert states[0].x is start
     for state in states[:-1]:
         level = state.level
-        assert state.x.shape == state.x0.shape == state.eps.shape == start.shape
-        assert (level.alpha * state.x0 + level.sigma * state.eps - state.x).abs().max() < 1e-12
+        assert state.x.shape == state.prediction.x0.shape == state.prediction.eps.shape == start.shape
+        assert (
+            level.alpha * state.prediction.x0 + level.sigma * state.prediction.eps - state.x
+        ).abs().max() < 1e-12
     last = states[-1]
-    assert isinstance(last, Step) and last.level == CLEAN and last.x0 is last.x and not last.eps.any()
+    assert (
+        isinstance(last, Step)
+        and last.level == CLEAN
+        and last.prediction.x0 is last.x
+        and not last.prediction.eps.any()
+    )
     if not isinstance(SETTINGS[name], (s.PLMS, s.PNDM, s.LMS)):  # these combine past eps to the very end
-        assert torch.equal(last.x, states[-2].x0) or (last.x - states[-2].x0).abs().max() < 1e-12
+        assert (
+            torch.equal(last.x, states[-2].prediction.x0)
+            or (last.x - states[-2].prediction.x0).abs().max() < 1e-12
+        )
 
 
 ROADS = {
@@ -106,7 +116,10 @@ def test_a_run_is_repeatable_and_leaves_its_inputs_alone(name):
     start = noise(0)
     kept = start.clone()
     runs = [
-        [(s.x.clone(), s.x0.clone()) for s in sample(SETTINGS[name], strange, start, levels, noise)]
+        [
+            (s.x.clone(), s.prediction.x0.clone())
+            for s in sample(SETTINGS[name], strange, start, levels, noise)
+        ]
         for _ in range(2)
     ]
     assert torch.equal(start, kept)
@@ -163,7 +176,7 @@ def test_no_gradient_is_recorded_on_any_thread(name):
         for k in range(7):
             thread = (one, two)[k % 2]
             state = thread.submit(next, run).result()
-            assert not state.x.requires_grad and not state.x0.requires_grad
+            assert not state.x.requires_grad and not state.prediction.x0.requires_grad
             assert thread.submit(torch.is_grad_enabled).result() and torch.is_grad_enabled()
 
 

@@ -193,7 +193,7 @@ def test_churn_is_edms(correct):
     for state, x in zip(states, wanted, strict=True):
         assert (state.x - x).abs().max() < 1e-12 * max(1, x.abs().max())
         assert (
-            state.level.alpha * state.x0 + state.level.sigma * state.eps - state.x
+            state.level.alpha * state.prediction.x0 + state.level.sigma * state.prediction.eps - state.x
         ).abs().max() < 1e-12 * 80
 
 
@@ -234,8 +234,8 @@ def test_consistency_sampling_is_exact_with_the_exact_function(n, kind):
     if n == 1:
         wanted = denoise(start, before).x0
     else:
-        wanted = denoise(before.alpha * states[-3].x0 + before.sigma * z, before).x0
-    assert torch.equal(states[-1].x, states[-2].x0) and (states[-1].x - wanted).abs().max() < 1e-12
+        wanted = denoise(before.alpha * states[-3].prediction.x0 + before.sigma * z, before).x0
+    assert torch.equal(states[-1].x, states[-2].prediction.x0) and (states[-1].x - wanted).abs().max() < 1e-12
     assert (
         abs(states[-1].x.mean() - mu) < 5 * spread / 100
         and abs(states[-1].x.std() - spread) < 5 * spread / 141

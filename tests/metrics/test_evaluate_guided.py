@@ -27,6 +27,7 @@ from diffusion_studio.models.classifier import Classifier
 from diffusion_studio.networks.classifier import NoisyClassifier
 from diffusion_studio.networks.classifier_config import ClassifierConfig
 from diffusion_studio.runs import generate
+from diffusion_studio.runs.guidance_builder import Guides
 from diffusion_studio.runs.guidance_options import ByClassifier, Change, Interval, Projection
 
 pytestmark = pytest.mark.slow
@@ -83,7 +84,9 @@ def test_every_setting_reaches_the_pictures_and_the_name_of_their_folder(model, 
         drawn = Drawn(model, recipe, batches(model.spec, "0", 5, 3), tmp_path, by, small)
         images = drawn.all()["images"]
         *_, last = generate.stream(
-            model, ds.Recipe.from_settings({**vars(recipe), "label": "0", "seeds": (5, 6, 7)}), by, small
+            model,
+            ds.Recipe.from_settings({**vars(recipe), "label": "0", "seeds": (5, 6, 7)}),
+            Guides(by, small),
         )
         np.testing.assert_array_equal(images, last.x, str(given))
         seen[drawn.folder] = images
@@ -142,7 +145,7 @@ def test_a_model_without_labels_draws_those_of_the_classifier_that_guides_it(
     run = Session(model, config, recipe, tmp_path, None, by)
     assert run.labelled("test").names == LABELS and run.made["labels"].tolist() == [0, 1, 2, 0, 1, 2, 0]
     *_, last = generate.stream(
-        model, ds.Recipe(steps=2, seeds=(1, 4), classifier=ByClassifier("judge", 4.0, label="1")), by
+        model, ds.Recipe(steps=2, seeds=(1, 4), classifier=ByClassifier("judge", 4.0, label="1")), Guides(by)
     )
     np.testing.assert_array_equal(run.made["images"][[1, 4]], last.x)
     with pytest.raises(OptionError, match="goes towards a label, and none is given"):

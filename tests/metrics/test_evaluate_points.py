@@ -33,6 +33,7 @@ from diffusion_studio.metrics.pictures import default_recipe
 from diffusion_studio.metrics.point_figures import POINT_FIGURES, nearest
 from diffusion_studio.metrics.points import energy_distance, log_density
 from diffusion_studio.runs import generate
+from diffusion_studio.runs.guidance_builder import Guides
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 
@@ -218,7 +219,9 @@ def test_guidance_reaches_points_and_the_name_of_their_folder(shapes, roll, tmp_
     assert found[2.0]["precision"] > found[1.0]["precision"] and found[2.0]["recall"] < found[1.0]["recall"]
     auto = recipe(shapes, guidance=2.0, weaker="roll")
     run = Clouds(shapes, config, auto, tmp_path, None, weaker=roll)
-    *_, last = generate.stream(shapes, ds.Recipe.from_settings({**vars(auto), "label": "rings"}), weaker=roll)
+    *_, last = generate.stream(
+        shapes, ds.Recipe.from_settings({**vars(auto), "label": "rings"}), Guides(weaker=roll)
+    )
     assert np.abs(run.part(run.asked[0])["points"] - last.x[0]).max() < 2e-3
 
 

@@ -57,7 +57,11 @@ def test_it_is_finite_and_of_the_right_length(name, parametrization):
             start = math.hypot(levels[0].alpha, levels[0].sigma) * noise(0)
             states = list(sample(sampler_of(name), denoise, start, levels, drawn.__getitem__))
             assert [state.level for state in states] == list(levels) and len(states) == steps + 1
-            assert all(one.isfinite().all() for state in states for one in (state.x, state.x0, state.eps)), (
+            assert all(
+                one.isfinite().all()
+                for state in states
+                for one in (state.x, state.prediction.x0, state.prediction.eps)
+            ), (
                 spacing,
                 steps,
             )

@@ -71,7 +71,7 @@ def test_frames_show_the_states(tiny_model):
     model, recipe = tiny_model(), Recipe(label="Cat", seeds=(0, 1), steps=5)
     for frame, state in zip(generate.stream(model, recipe), states(model, recipe), strict=True):
         np.testing.assert_array_equal(frame.x, to_uint8(state.x))
-        np.testing.assert_array_equal(frame.x0, to_uint8(state.x0))
+        np.testing.assert_array_equal(frame.x0, to_uint8(state.prediction.x0))
         assert frame.level == state.level
 
 
@@ -116,7 +116,7 @@ def test_eps_says_nothing_at_pure_noise(tiny_model, schedule):
         model.denoiser("Cat")(torch.randn(1, 1, 8, 8, dtype=F64), schedule.level(schedule.t_max))
     v = tiny_model(schedule=schedule, parametrization="v")
     for able in (states(model, replace(recipe, spacing="leading")), states(v, recipe)):
-        assert all(torch.isfinite(one.x).all() and torch.isfinite(one.x0).all() for one in able)
+        assert all(torch.isfinite(one.x).all() and torch.isfinite(one.prediction.x0).all() for one in able)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,9 @@ def test_a_picture_alone_is_the_picture_in_a_batch(tiny_model, sampler, guidance
     batch = states(model, Recipe(seeds=(10, 20, 30), **common))
     alone = states(model, Recipe(seeds=(20,), **common))
     for many, one in zip(batch, alone, strict=True):
-        assert (many.x[1:2] - one.x).abs().max() < 1e-12 and (many.x0[1:2] - one.x0).abs().max() < 1e-12
+        assert (many.x[1:2] - one.x).abs().max() < 1e-12 and (
+            many.prediction.x0[1:2] - one.prediction.x0
+        ).abs().max() < 1e-12
     assert (batch[-1].x[0] - batch[-1].x[1]).abs().max() > 1e-2
 
 
@@ -152,7 +154,7 @@ def test_the_same_recipe_gives_the_same_bits(tiny_model):
         Recipe(label="Dog", seeds=(1, 2), steps=6, sampler=DDPM(), guidance=2.0),
     )
     for a, b in zip(states(model, recipe), states(model, recipe), strict=True):
-        assert torch.equal(a.x, b.x) and torch.equal(a.x0, b.x0)
+        assert torch.equal(a.x, b.x) and torch.equal(a.prediction.x0, b.prediction.x0)
 
 
 def test_guidance_1_is_off_bit_for_bit_and_costs_no_calls(tiny_model):
@@ -183,10 +185,12 @@ def test_clip_keeps_every_prediction_in_range(tiny_model):
     model = tiny_model()
     clipped = states(model, Recipe(label="Dog", seeds=(1,), steps=5, guidance=8.0))
     free = states(model, Recipe(label="Dog", seeds=(1,), steps=5, guidance=8.0, clip=False))
-    assert max(state.x0.abs().max() for state in clipped) <= 1
-    assert max(state.x0.abs().max() for state in free) > 1
+    assert max(state.prediction.x0.abs().max() for state in clipped) <= 1
+    assert max(state.prediction.x0.abs().max() for state in free) > 1
     for state in clipped[:-1]:
-        assert (state.level.alpha * state.x0 + state.level.sigma * state.eps - state.x).abs().max() < 1e-12
+        assert (
+            state.level.alpha * state.prediction.x0 + state.level.sigma * state.prediction.eps - state.x
+        ).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.errors import OptionError
 from diffusion_studio.models.classifier import Classifier
 from diffusion_studio.runs.generate import plan, stream
+from diffusion_studio.runs.guidance_builder import Guides
 from diffusion_studio.runs.guidance_options import ByClassifier, Change, Interval, Projection, incompatibility
 
 
@@ -33,7 +34,7 @@ def model(tiny_model):
 
 def asked(model, given: ds.Recipe, step: int, **helpers) -> torch.Tensor:
     """The plan's x0 at a step's level, for noise."""
-    made = plan(model, given, **helpers)
+    made = plan(model, given, Guides(**helpers))
     with torch.no_grad():
         return made.denoise(made.noise(step), made.levels[step]).x0
 
@@ -141,13 +142,13 @@ def test_classifier_guidance_is_its_wrapper(model, form, label):
 def test_an_unconditional_model_is_guided_by_a_classifier(tiny_model):
     model = tiny_model(network={"classes": None, "null_class": False})
     given = recipe(label=None, guidance=1.0, classifier=ByClassifier("judge", 3.0, label="Elk"))
-    frames = list(stream(model, given, judge()))
+    frames = list(stream(model, given, Guides(judge())))
     plain = list(stream(model, recipe(label=None, guidance=1.0)))
     assert len(frames) == 7 and (frames[-1].x != plain[-1].x).any()
     with pytest.raises(
         OptionError, match="goes towards a label, and none is given. Choose one: Cat, Dog, Elk"
     ):
-        plan(model, replace(given, classifier=ByClassifier("judge")), judge())
+        plan(model, replace(given, classifier=ByClassifier("judge")), Guides(judge()))
 
 
 @pytest.mark.parametrize(
@@ -199,8 +200,8 @@ def test_a_model_without_conditions_is_guided_by_a_weaker_one(tiny_model):
     model, weaker = tiny_model(**bare), tiny_model(network={**bare["network"], "channels": 16})
     given = recipe(label=None, weaker="w")
     assert (
-        list(stream(model, given, weaker=weaker))[-1].x
-        != list(stream(model, replace(given, guidance=1.0), weaker=weaker))[-1].x
+        list(stream(model, given, Guides(weaker=weaker)))[-1].x
+        != list(stream(model, replace(given, guidance=1.0), Guides(weaker=weaker)))[-1].x
     ).any()
 
 
@@ -318,7 +319,7 @@ def test_what_does_not_go_together(tiny_model, of, changes, helpers, message):
     given = {"classifier": lambda given: judge(**given), "weaker": lambda given: tiny_model(**given)}
     made = {name: given[name](arguments) for name, arguments in helpers.items()}
     with pytest.raises(OptionError, match=message):
-        plan(tiny_model(**of), recipe(**changes), **made)
+        plan(tiny_model(**of), recipe(**changes), Guides(**made))
 
 
 def test_what_fits(tiny_spec):

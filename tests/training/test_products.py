@@ -15,6 +15,7 @@ from diffusion_studio.checkpoint.classifier_spec import ClassifierSpec
 from diffusion_studio.diffusion.schedule import FlowMatching, Linear, VarianceExploding, VariancePreserving
 from diffusion_studio.errors import CheckpointError, DataError, OptionError
 from diffusion_studio.models.classifier import load_classifier
+from diffusion_studio.models.condition import Encoded
 from diffusion_studio.networks.classifier import NoisyClassifier
 from diffusion_studio.networks.classifier_config import ClassifierConfig
 from diffusion_studio.networks.config import UNetConfig
@@ -126,7 +127,7 @@ def test_a_mean_network_that_is_right_gives_the_picture(tiny_model):
     beta = model.schedule.betas()[50]
     mean = (before.alpha * beta * x0 + np.sqrt(1 - beta) * before.sigma**2 * x) / level.sigma**2
     model.network = lambda x, t, label, text: mean
-    torch.testing.assert_close(model.predict(x, level, (0,)).x0, x0, rtol=0, atol=1e-9)
+    torch.testing.assert_close(model.predict(x, level, Encoded((0,))).x0, x0, rtol=0, atol=1e-9)
 
 
 # --- flips

@@ -5,12 +5,13 @@ classifier.py follows a classifier's gradient, timing.py lets any of it depend o
 alpha * x0 + sigma * eps == x.
 """
 
-from .classifier import Share, classifier_guided, gradient_of
+from .classifier import AncestralSteps, Share, classifier_guided, gradient_of
 from .limits import clamped, dynamically_thresholded, in_palette
 from .mixing import Scale, adaptive_projected, at_schedule, classifier_free, rescaled
 from .timing import SHAPES, Progress, shaped, switched, within_interval
 
 __all__ = [
+    "AncestralSteps",
     "Progress",
     "SHAPES",
     "Scale",

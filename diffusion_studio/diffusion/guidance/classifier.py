@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -13,7 +14,29 @@ from ..schedule import NoiseLevel
 
 Gradient = Callable[[torch.Tensor, NoiseLevel], torch.Tensor]
 Share = Callable[[NoiseLevel, Prediction], float | torch.Tensor]
-FORMS = ("score", "mean")
+
+
+def _posterior(level: NoiseLevel, p: Prediction) -> float:
+    return 0.0
+
+
+@dataclass(frozen=True)
+class AncestralSteps:
+    """The ancestral steps of a run, for guidance that moves their mean: its levels, at least two, and where
+    the variance of a step lies between the posterior's (0) and beta (1), in logarithm, which is the sampler's
+    own.
+    """
+
+    levels: Sequence[NoiseLevel]
+    share: Share = _posterior
+
+    def __post_init__(self) -> None:
+        if len(self.levels) < 2:
+            raise OptionError(
+                "classifier.form",
+                "Classifier guidance in the form 'mean' needs the levels of the run. Give them, or choose "
+                "'score'.",
+            )
 
 
 def gradient_of(log_probability: Callable[[torch.Tensor, NoiseLevel], torch.Tensor]) -> Gradient:
@@ -33,46 +56,29 @@ def gradient_of(log_probability: Callable[[torch.Tensor, NoiseLevel], torch.Tens
 
 
 def classifier_guided(
-    denoise: Denoiser,
-    gradient: Gradient,
-    scale: float,
-    *,
-    form: str = "score",
-    levels: Sequence[NoiseLevel] = (),
-    share: Share | None = None,
+    denoise: Denoiser, gradient: Gradient, scale: float, mean_of: AncestralSteps | None = None
 ) -> Denoiser:
     """Scale 0 is off, 1 the true conditional distribution where the classifier is right, more trades
     diversity away.
 
-    form "score" (algorithm 2): eps = eps - sigma * scale * gradient. Right for every sampler. form "mean"
-    (algorithm 1): the mean of an ancestral step to the next of the run's `levels` is moved by scale *
-    variance * gradient. `share` says where that variance lies between the posterior's (0, the default) and
-    beta (1), in logarithm; it is the sampler's own. Both forms agree as steps become small.
+    Without `mean_of` it is the form "score" (algorithm 2), right for every sampler: eps = eps - sigma * scale
+    * gradient. With it, the form "mean" (algorithm 1): the mean of an ancestral step to the next of the run's
+    levels is moved by scale * variance * gradient. Both agree as steps become small.
     """
-    if form not in FORMS:
-        raise OptionError(
-            "classifier.form", f"The form of classifier guidance is one of {', '.join(FORMS)}; got {form!r}."
-        )
-    if form == "mean" and len(levels) < 2:
-        raise OptionError(
-            "classifier.form",
-            "Classifier guidance in the form 'mean' needs the levels of the run. Give them, or choose "
-            "'score'.",
-        )
     if scale == 0:
         return denoise
 
     def guided(x: torch.Tensor, level: NoiseLevel) -> Prediction:
         p = denoise(x, level)
-        if form == "score":
+        if mean_of is None:
             if not level.alpha:  # no signal, so eps is x / sigma whatever is asked for
                 return p
             move = level.sigma**2 / level.alpha
         else:
-            to = _next(levels, level)
+            to = _next(mean_of.levels, level)
             if not to.alpha:
                 return p
-            move = _mean_move(level, to, levels, 0.0 if share is None else share(level, p))
+            move = _mean_move(level, to, mean_of.levels, mean_of.share(level, p))
         return from_x0(p.x0 + scale * move * gradient(x, level), x, level.alpha, level.sigma, p.variance)
 
     return guided

@@ -43,7 +43,7 @@ class LMS(Sampler):
         history: list[tuple[float, torch.Tensor]] = []  # newest first: (rho, eps)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             older = [(at, eps) for at, eps in history if at != rho(now)]
             if not older:
                 x = ddim_step(p, to)
@@ -83,7 +83,7 @@ class DEIS(Sampler):
         history: list[tuple[float, torch.Tensor]] = []  # newest first: (log rho, eps)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             here = -now.log_snr / 2
             older = [(at, eps) for at, eps in history if at != here]
             if lowered:

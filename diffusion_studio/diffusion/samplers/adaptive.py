@@ -25,6 +25,20 @@ MAX_PIECES = 1024
 
 
 @dataclass(frozen=True)
+class _Stretch:
+    """The way between two levels of a run, in the pieces that `ends` delimit."""
+
+    levels: Levels
+    ends: tuple[NoiseLevel, ...]
+
+    def cut(self, pieces: int) -> _Stretch:
+        """The same way in so many pieces, even in log-SNR."""
+        now, to = self.ends[0], self.ends[-1]
+        inner = (now.log_snr + (to.log_snr - now.log_snr) * k / pieces for k in range(1, pieces))
+        return _Stretch(self.levels, (now, *map(self.levels.at, inner), to))
+
+
+@dataclass(frozen=True)
 class Adaptive(Sampler):
     """DPM-Solver++ of orders 1 and 2 as an embedded pair (Lu et al. 2022, DPM-Solver, appendix C), step size
     by tolerance.
@@ -48,41 +62,29 @@ class Adaptive(Sampler):
         levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             if not usable(advance(now, to)):
                 x = ddim_step(p, to)
                 del p
                 continue
             x0 = p.x0
             del p
-            x = self._cross(denoise, x, x0, levels, now, to)
+            x = self._cross(denoise, x, x0, _Stretch(levels, (now, to)))
             del x0
         return x
 
-    def _cross(
-        self,
-        denoise: Denoiser,
-        x: torch.Tensor,
-        x0: torch.Tensor,
-        levels: Levels,
-        now: NoiseLevel,
-        to: NoiseLevel,
-    ) -> torch.Tensor:
-        """x at `to`; x0 is the prediction at x."""
+    def _cross(self, denoise: Denoiser, x: torch.Tensor, x0: torch.Tensor, stretch: _Stretch) -> torch.Tensor:
+        """x at the end of the stretch; x0 is the prediction at x."""
         kept, good, pieces = None, None, 1
         while pieces <= MAX_PIECES:
-            ends = [
-                now,
-                *(levels.at(now.log_snr + (to.log_snr - now.log_snr) * k / pieces) for k in range(1, pieces)),
-                to,
-            ]
-            found, fine = self._pieces(denoise, x, x0, levels, ends, good)
+            found, fine = self._pieces(denoise, x, x0, stretch.cut(pieces), good)
             kept = found if kept is None else kept.where(good.view(-1, *[1] * (x.ndim - 1)), found)
             good = fine if good is None else good | fine
             if good.all():
                 return kept
             del found
             pieces *= 2
+        now, to = stretch.ends
         raise OptionError(
             "sampler.tolerance",
             f"The tolerance {self.tolerance:g} was not met between log-SNR {now.log_snr:.2f} and "
@@ -94,19 +96,18 @@ class Adaptive(Sampler):
         denoise: Denoiser,
         x: torch.Tensor,
         x0: torch.Tensor,
-        levels: Levels,
-        ends: Sequence[NoiseLevel],
+        stretch: _Stretch,
         good: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """x at the last of `ends`, and which pictures kept within the tolerance in every piece.
+        """x at the last of the stretch's `ends`, and which pictures kept within the tolerance in every piece.
 
         Gives up (with all pictures that still wait marked as failed) as soon as none of those can succeed.
         """
         fine = None
-        for k, (now, to) in enumerate(pairwise(ends)):
+        for k, (now, to) in enumerate(pairwise(stretch.ends)):
             if k:
                 x0 = denoise(x, now).x0
-            middle = levels.at((now.log_snr + to.log_snr) / 2)
+            middle = stretch.levels.at((now.log_snr + to.log_snr) / 2)
             ahead = denoise(towards(x, x0, now, middle), middle).x0
             first = towards(x, x0, now, to)
             x = towards(x, ahead, now, to)

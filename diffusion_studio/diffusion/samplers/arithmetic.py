@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,30 +130,44 @@ def split(now: NoiseLevel, to: NoiseLevel, eta: float) -> tuple[float, float]:
     return math.sqrt(to.sigma**2 - up**2), up
 
 
+@dataclass(frozen=True)
+class Churn:
+    """The settings of churn under EDM's names: S_churn (`amount`, over the whole run), S_tmin and S_tmax (the
+    limits `low` and `high` of rho), S_noise.
+    """
+
+    amount: float
+    low: float
+    high: float
+    s_noise: float
+
+
 def add_churn(
-    x: torch.Tensor,
-    now: NoiseLevel,
-    levels: Levels,
-    amount: float,
-    limits: tuple[float, float],
-    fresh: Callable[[], torch.Tensor],
-    s_noise: float,
+    x: torch.Tensor, now: NoiseLevel, levels: Levels, churn: Churn, fresh: Callable[[], torch.Tensor]
 ) -> tuple[torch.Tensor, NoiseLevel]:
     """x taken back up to a noisier level, and that level (EDM Algorithm 2, lines 4 to 6).
 
-    `amount` is S_churn, for as many steps as the run has; only where rho is within `limits`. A schedule's
-    noisiest level is as far as it goes, and where there is no signal (alpha = 0) there is no noisier level.
+    A schedule's noisiest level is as far as it goes, and where there is no signal (alpha = 0) there is no
+    noisier level.
     """
-    gamma = min(amount / levels.steps, math.sqrt(2) - 1)
-    if not gamma or not now.alpha or not limits[0] <= rho(now) <= limits[1]:
+    gamma = min(churn.amount / levels.steps, math.sqrt(2) - 1)
+    if not gamma or not now.alpha or not churn.low <= rho(now) <= churn.high:
         return x, now
     hat = levels.at(now.log_snr - 2 * math.log1p(gamma))
     added = rho(hat) ** 2 - rho(now) ** 2
     if added <= 0:
         return x, now
-    return weighted((hat.alpha / now.alpha, x), (s_noise * hat.alpha * math.sqrt(added), fresh())), replace(
-        hat, churned=now
-    )
+    noised = weighted((hat.alpha / now.alpha, x), (churn.s_noise * hat.alpha * math.sqrt(added), fresh()))
+    return noised, replace(hat, churned=now)
+
+
+def unchurned(p: Prediction, x: torch.Tensor, now: NoiseLevel, hat: NoiseLevel) -> Prediction:
+    """The prediction at the state x before churn, from that at the churned one: the same x0, and the noise
+    that it leaves in x.
+    """
+    if hat is now:
+        return p
+    return replace(p, eps=weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)))
 
 
 def adams(

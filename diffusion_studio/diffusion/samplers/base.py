@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..denoiser import Denoiser
+    from ..prediction import Prediction
     from ..schedule import NoiseLevel
 
 NoiseFunction = Callable[[int], "torch.Tensor"]
@@ -20,18 +21,17 @@ NoiseFunction = Callable[[int], "torch.Tensor"]
 
 @dataclass(frozen=True)
 class Step:
-    """One state of a run: x at its level, and what the denoiser made of it.
+    """One state of a run: x at its level, and what the denoiser predicts there.
 
-    n sampling steps give n + 1 of these: number 0 is the pure noise, number n the finished picture (whose x0
-    is x itself and whose eps is zero). `calls` is how often the denoiser was asked so far, this state's own
-    prediction included; `sample` fills it in.
+    n sampling steps give n + 1 Steps: number 0 is the pure noise, number n the finished picture, whose
+    prediction has x itself as x0, zero as eps and no variance. `calls` is the number of calls of the denoiser
+    so far, this state's own prediction included; `sample` fills it in.
     """
 
     index: int
     level: NoiseLevel
     x: torch.Tensor
-    x0: torch.Tensor
-    eps: torch.Tensor
+    prediction: Prediction
     calls: int = 0
 
 

@@ -53,7 +53,7 @@ class Consistency(Sampler):
     ) -> Generator[Step, None, torch.Tensor]:
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             fresh = math.sqrt(max(to.sigma**2 - (to.alpha * self.sigma_min) ** 2, 0))
             x = weighted((to.alpha, p.x0), (fresh, noise(i + 1))) if fresh else to.alpha * p.x0
             del p

@@ -55,7 +55,7 @@ class DDIM(Sampler):
             if self.fixed_stride:
                 to = fixed_stride_goal(now, to, levels)
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             kept = now.alpha / to.alpha * to.sigma  # noise that x_now inherited from x_to
             fresh = self.eta * to.sigma / now.sigma * math.sqrt(max(now.sigma**2 - kept**2, 0))
             x = weighted((to.alpha, p.x0), (math.sqrt(max(to.sigma**2 - fresh**2, 0)), p.eps))

@@ -8,7 +8,7 @@ those that look back to alpha = 0, are of first order, as lambda is infinite the
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
@@ -17,7 +17,15 @@ from ... import options
 from ...options import option
 from ..levels import Levels
 from ..schedule import NoiseLevel
-from .arithmetic import ddim_step, lower_order_final_option, lowers_final_order, split, towards, weighted
+from .arithmetic import (
+    along,
+    ddim_step,
+    lower_order_final_option,
+    lowers_final_order,
+    split,
+    towards,
+    weighted,
+)
 from .base import NoiseFunction, Sampler, Step
 from .euler import ETA, S_NOISE
 
@@ -62,7 +70,7 @@ class DPMPP2M(Sampler):
         before, h_before = None, math.inf
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             h = advance(now, to)
             if before is None or not usable(h, h_before) or lowered and i == len(levels) - 2:
                 x = ddim_step(p, to)
@@ -103,7 +111,7 @@ class DPMPP3M(Sampler):
         history: list[tuple[float, torch.Tensor]] = []  # newest first: (the step from it, x0)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             h = advance(now, to)
             gain = -to.alpha * math.expm1(-h)
             most = len(levels) - 1 - i if lowered else 3  # order of this step at most
@@ -132,11 +140,9 @@ class DPMPP3M(Sampler):
 
 
 @dataclass(frozen=True)
-class DPMPP2S(Sampler):
-    """DPM-Solver++(2S), Algorithm 1 with r = 1/2: second order from one step alone, two network calls a step.
-
-    With eta, part of the arrival's noise is drawn afresh ("2S ancestral" in k-diffusion). Choose it where
-    looking back is unsteady: strong guidance, or settings that change during the run.
+class Midpoint(Sampler):
+    """What `DPM2` and `DPMPP2S` share: a prediction halfway in lambda, of which one part (`held`, x0 or eps)
+    is taken for the whole step. With eta the step ends below the arrival, and fresh noise makes up for it.
     """
 
     depends: ClassVar = {"s_noise": ("eta", ())}
@@ -144,16 +150,18 @@ class DPMPP2S(Sampler):
     eta: float = option(0.0, ETA, low=0.0, high=1.0)
     s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
 
+    held: ClassVar[str]
+
     def __post_init__(self) -> None:
         options.check(self, "sampler")
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
     ) -> Generator[Step, None, torch.Tensor]:
-        levels = Levels.of(levels)
+        levels, cross = Levels.of(levels), {"x0": towards, "eps": along}[self.held]
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             down, up = split(now, to, self.eta)
             goal = NoiseLevel(to.t, to.alpha, down)
             if not usable(advance(now, goal)):
@@ -163,11 +171,22 @@ class DPMPP2S(Sampler):
                 middle = levels.at((now.log_snr + goal.log_snr) / 2)
                 ahead = ddim_step(p, middle)
                 del p
-                x = towards(x, denoise(ahead, middle).x0, now, goal)
+                x = cross(x, getattr(denoise(ahead, middle), self.held), now, goal)
                 del ahead
             if up:
                 x.add_(noise(i + 1), alpha=self.s_noise * up)
         return x
+
+
+@dataclass(frozen=True)
+class DPMPP2S(Midpoint):
+    """DPM-Solver++(2S), Algorithm 1 with r = 1/2: second order from one step alone, two network calls a step.
+
+    With eta, part of the arrival's noise is drawn afresh ("2S ancestral" in k-diffusion). Choose it where
+    looking back is unsteady: strong guidance, or settings that change during the run.
+    """
+
+    held: ClassVar[str] = "x0"
 
 
 @dataclass(frozen=True)
@@ -192,7 +211,7 @@ class DPMPPSDE(Sampler):
         levels = Levels.of(levels)
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             if not usable(advance(now, to)):
                 x = ddim_step(p, to)
                 del p
@@ -200,19 +219,28 @@ class DPMPPSDE(Sampler):
             middle = levels.at((now.log_snr + to.log_snr) / 2)
             x0 = p.x0
             del p
-            ahead = self._ancestral(x, x0, now, middle, noise, i)
+
+            def fresh(to: NoiseLevel) -> torch.Tensor:
+                return _increment(noise, i, now, to, self.eta)
+
+            ahead = self._ancestral(x, x0, now, middle, fresh)
             del x0
-            x = self._ancestral(x, denoise(ahead, middle).x0, now, to, noise, i)
+            x = self._ancestral(x, denoise(ahead, middle).x0, now, to, fresh)
             del ahead
         return x
 
     def _ancestral(
-        self, x: torch.Tensor, x0: torch.Tensor, now: NoiseLevel, to: NoiseLevel, noise: NoiseFunction, i: int
+        self,
+        x: torch.Tensor,
+        x0: torch.Tensor,
+        now: NoiseLevel,
+        to: NoiseLevel,
+        fresh: Callable[[NoiseLevel], torch.Tensor],
     ) -> torch.Tensor:
         """From x towards x0, down to a part of the arrival's noise, and fresh noise for the rest."""
         down, up = split(now, to, self.eta)
         moved = towards(x, x0, now, NoiseLevel(to.t, to.alpha, down))
-        return moved.add_(_increment(noise, i, now, to, self.eta), alpha=self.s_noise * up) if up else moved
+        return moved.add_(fresh(to), alpha=self.s_noise * up) if up else moved
 
 
 @dataclass(frozen=True)
@@ -252,7 +280,7 @@ class DPMPPSinglestep(Sampler):
         begun = x
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             if orders[i] == 1 or not _regular(group, now, to):
                 group, begun, x = [(now, p.x0)], x, ddim_step(p, to)
                 del p
@@ -317,7 +345,7 @@ class DPMPP2MSDE(Sampler):
         before, h_before = None, math.inf
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             h = advance(now, to)
             eta = self.eta if h > 0 else 0.0  # no noise on the way up
             kept = to.sigma / now.sigma * math.exp(-eta * h) if eta else to.sigma / now.sigma

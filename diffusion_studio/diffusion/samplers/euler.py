@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ... import options
 from ...options import option
 from ..levels import Levels
-from .arithmetic import add_churn, ddim_step, split, weighted
+from .arithmetic import Churn, add_churn, ddim_step, split, unchurned, weighted
 from .base import NoiseFunction, Sampler, Step
 
 if TYPE_CHECKING:
@@ -49,20 +49,11 @@ class Euler(Sampler):
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
     ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
+        churn = Churn(self.churn, self.s_tmin, self.s_tmax, self.s_noise)
         for i, (now, to) in enumerate(pairwise(levels)):
-            x_hat, hat = add_churn(
-                x, now, levels, self.churn, (self.s_tmin, self.s_tmax), lambda i=i: noise(i + 1), self.s_noise
-            )
+            x_hat, hat = add_churn(x, now, levels, churn, lambda i=i: noise(i + 1))
             p = denoise(x_hat, hat)
-            # what is shown is x with the noise that the prediction leaves in it: the prediction was made of
-            # x_hat
-            yield Step(
-                i,
-                now,
-                x,
-                p.x0,
-                p.eps if hat is now else weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)),
-            )
+            yield Step(i, now, x, unchurned(p, x, now, hat))
             x = ddim_step(p, to)
             del p, x_hat  # else they are kept while the next one is made
         return x
@@ -93,7 +84,7 @@ class EulerAncestral(Sampler):
     ) -> Generator[Step, None, torch.Tensor]:
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             down, up = split(now, to, self.eta)
             x = weighted((to.alpha, p.x0), (down, p.eps))
             del p

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ... import options
 from ...options import option
 from ..levels import Levels
-from .arithmetic import add_churn, ddim_step, rho, weighted
+from .arithmetic import Churn, add_churn, ddim_step, rho, unchurned, weighted
 from .base import NoiseFunction, Sampler, Step
 from .euler import CHURN, S_NOISE, S_TMAX, S_TMIN
 
@@ -45,20 +45,11 @@ class Heun(Sampler):
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
     ) -> Generator[Step, None, torch.Tensor]:
         levels = Levels.of(levels)
+        churn = Churn(self.churn, self.s_tmin, self.s_tmax, self.s_noise)
         for i, (now, to) in enumerate(pairwise(levels)):
-            x_hat, hat = add_churn(
-                x, now, levels, self.churn, (self.s_tmin, self.s_tmax), lambda i=i: noise(i + 1), self.s_noise
-            )
+            x_hat, hat = add_churn(x, now, levels, churn, lambda i=i: noise(i + 1))
             p = denoise(x_hat, hat)
-            # what is shown is x with the noise that the prediction leaves in it: the prediction was made of
-            # x_hat
-            yield Step(
-                i,
-                now,
-                x,
-                p.x0,
-                p.eps if hat is now else weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)),
-            )
+            yield Step(i, now, x, unchurned(p, x, now, hat))
             x, slope = ddim_step(p, to), p.eps  # line 8
             del p, x_hat
             if to.sigma and hat.alpha:  # lines 9 to 11

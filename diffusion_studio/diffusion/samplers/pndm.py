@@ -78,7 +78,7 @@ class PLMS(Sampler):
         for i, (now, following) in enumerate(pairwise(levels)):
             to = fixed_stride_goal(now, following, levels) if self.fixed_stride else following
             p: Prediction | None = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             history = [p.eps, *history]
             if i == 0 and self.order > 1 and len(levels) > 2 and now.alpha and to.sigma:
                 ahead = ddim_step(p, to)
@@ -94,6 +94,18 @@ class PLMS(Sampler):
             history = history[: self.order - 1]
             del p
         return x
+
+
+@dataclass(frozen=True)
+class _Stride:
+    """The levels of a Runge-Kutta step: its ends, where its first half arrives, and where that is taken to
+    be.
+    """
+
+    now: NoiseLevel
+    to: NoiseLevel
+    arrival: NoiseLevel
+    middle: NoiseLevel
 
 
 @dataclass(frozen=True)
@@ -117,11 +129,11 @@ class PNDM(Sampler):
             if self.fixed_stride and not starting:
                 to = fixed_stride_goal(now, to, levels)
             p: Prediction | None = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             history = [p.eps, *history]
             p = None if len(history) > 1 or starting else p
             if starting:
-                x, ahead = self._runge_kutta(denoise, x, history[0], now, to, *self._halfway(now, to, levels))
+                x, ahead = self._runge_kutta(denoise, x, history[0], self._stride(now, to, levels))
                 x.add_(denoise(ahead, to).eps, alpha=_change(now, to) / 6)
                 del ahead
             else:
@@ -130,33 +142,29 @@ class PNDM(Sampler):
             del p
         return x
 
-    def _halfway(self, now: NoiseLevel, to: NoiseLevel, levels: Levels) -> tuple[NoiseLevel, NoiseLevel]:
-        """Where the first half of a Runge-Kutta step arrives, and where it is taken to be.
+    def _stride(self, now: NoiseLevel, to: NoiseLevel, levels: Levels) -> _Stride:
+        """The levels of a Runge-Kutta step.
 
-        diffusers counts half a stride in whole timesteps, down from the one and up from the other end, so the
-        two may differ.
+        diffusers counts half a stride in whole timesteps, down from the one and up from the other end, so
+        arrival and middle may differ.
         """
         if not self.fixed_stride:
-            return (levels.at_time((now.t + to.t) / 2),) * 2
+            middle = levels.at_time((now.t + to.t) / 2)
+            return _Stride(now, to, middle, middle)
         half = fixed_stride_of(levels) // 2
-        return levels.schedule.level(now.t - half), levels.schedule.level(to.t + half)
+        return _Stride(now, to, levels.schedule.level(now.t - half), levels.schedule.level(to.t + half))
 
     @staticmethod
     def _runge_kutta(
-        denoise: Denoiser,
-        x: torch.Tensor,
-        first: torch.Tensor,
-        now: NoiseLevel,
-        to: NoiseLevel,
-        arrival: NoiseLevel,
-        middle: NoiseLevel,
+        denoise: Denoiser, x: torch.Tensor, first: torch.Tensor, stride: _Stride
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The step but for its fourth eps, and the state where that is predicted.
 
         At each call two tensors stand beside the network's answer and the three eps to be remembered: none
         can do with fewer. So the second eps is kept within the state that it led to.
         """
-        ahead = along(x, first, now, arrival)
+        now, to, middle = stride.now, stride.to, stride.middle
+        ahead = along(x, first, now, stride.arrival)
         ahead = along(x, denoise(ahead, middle).eps, now, middle)
         third = denoise(ahead, middle).eps
         scale, change, half = to.alpha / now.alpha, _change(now, to), _change(now, middle)

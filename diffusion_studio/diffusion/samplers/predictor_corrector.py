@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
@@ -58,11 +58,11 @@ class PredictorCorrector(Sampler):
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             if i and now.log_snr > levels[i - 1].log_snr:
-                x, p = self._corrected(denoise, x, p, now, noise, i)
-            yield Step(i, now, x, p.x0, p.eps)
+                x, p = self._corrected(denoise, x, p, now, _fresh(noise, i))
+            yield Step(i, now, x, p)
             whole = len(levels) - 1 == levels.steps  # else this part of a run begins with a corrected state
             if self.correct_first and i == 0 and whole and to.log_snr > now.log_snr:
-                x, p = self._corrected(denoise, x, p, now, noise, i)
+                x, p = self._corrected(denoise, x, p, now, _fresh(noise, i))
             scale = now.alpha / to.alpha  # q(x_now | x_to) = N(scale * x_to, beta)
             beta = now.sigma**2 - (scale * to.sigma) ** 2
             if beta <= 0:  # up, or nowhere: along the ODE
@@ -75,14 +75,18 @@ class PredictorCorrector(Sampler):
         return x
 
     def _corrected(
-        self, denoise: Denoiser, x: torch.Tensor, p: Prediction, now: NoiseLevel, noise: NoiseFunction, i: int
+        self,
+        denoise: Denoiser,
+        x: torch.Tensor,
+        p: Prediction,
+        now: NoiseLevel,
+        fresh_of: Callable[[int], torch.Tensor],
     ) -> tuple[torch.Tensor, Prediction]:
         """x after its Langevin steps (Algorithms 4 and 5), and what is predicted there. The score is -eps
         / sigma.
         """
-        further = getattr(noise, "further", None)
         for k in range(self.correct_steps):
-            fresh = noise(i) if further is None else further(i, k)
+            fresh = fresh_of(k)
             score = p.eps / -now.sigma
             lengths = [tensor.flatten(1).norm(dim=1) for tensor in (fresh, score)]
             size = 2 * (self.snr * lengths[0] / lengths[1].clamp_min(1e-12)) ** 2
@@ -90,3 +94,9 @@ class PredictorCorrector(Sampler):
             x = x + size * score + (2 * size).sqrt() * fresh
             p = denoise(x, now)
         return x, p
+
+
+def _fresh(noise: NoiseFunction, i: int) -> Callable[[int], torch.Tensor]:
+    """The noise of Langevin step k at level number i: a stream of its own where `noise` has several."""
+    further = getattr(noise, "further", None)
+    return lambda k: noise(i) if further is None else further(i, k)

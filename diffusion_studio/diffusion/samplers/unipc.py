@@ -60,7 +60,7 @@ class UniPC(Sampler):
         awaiting, newest = None, 0.0  # the corrected x but for the next x0, and the weight of that x0
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
-            yield Step(i, now, x, p.x0, p.eps)
+            yield Step(i, now, x, p)
             h = advance(now, to)
             if awaiting is not None:
                 x, awaiting = awaiting.add_(p.x0, alpha=newest), None

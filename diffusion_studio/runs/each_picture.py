@@ -1,0 +1,157 @@
+"""Labels and prompts of a recipe: one for all pictures, or a list with one for each picture.
+
+Recipes are known here by their fields alone, as `recipe` stands on top of this.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import OptionError
+from .edits import Travel
+
+ANY = "any"  # what people write and see for the label None
+MAX_PROMPT = 2000  # letters
+LISTS = {"labels": "label", "prompts": "prompt"}  # each list, and what it takes the place of
+
+
+def check_single(recipe: Any) -> None:
+    """An `OptionError` where `label` or `prompt` holds a list."""
+    for name, single in LISTS.items():
+        if isinstance(given := getattr(recipe, single), (list, tuple)):
+            raise OptionError(
+                single,
+                f"{single} is one text for all pictures, got {given!r:.80}. For one {single} for each "
+                f"picture give {name}.",
+            )
+
+
+def label_of(given: str | None) -> str | None:
+    """A label as a recipe holds it: None for any."""
+    return None if given == ANY else given
+
+
+def prompt_of(given: str | None, name: str = "prompt") -> str | None:
+    """A prompt as a recipe holds it: single spaces, None for none. `name` names it in an error."""
+    text = " ".join((given or "").split()) or None
+    if text is not None and len(text) > MAX_PROMPT:
+        raise OptionError(
+            name, f"The {name} has {len(text):,} letters; the most is {MAX_PROMPT:,}. Make it shorter."
+        )
+    return text
+
+
+def settled(recipe: Any) -> dict[str, Any]:
+    """The lists of a recipe checked, with `label` and `prompt`: a list of one is a single label or prompt.
+
+    An `OptionError` says what does not go together, and both numbers where a list has another length than
+    the run has pictures.
+    """
+    found: dict[str, Any] = {}
+    for name, single in LISTS.items():
+        given = getattr(recipe, name)
+        entries = _entries(name, single, given)
+        if not entries:
+            found[name] = ()
+            continue
+        if getattr(recipe, single) is not None:
+            raise OptionError(
+                name,
+                f"A recipe has one {single} for all pictures, or {name} for each of them; both were given "
+                f"({getattr(recipe, single)!r:.80} and {len(entries)} {name}). Leave one of them out.",
+            )
+        if isinstance(recipe.edit, Travel):
+            raise OptionError(
+                name, f"{recipe.edit.title}: its stops say what each picture shows. Leave the {name} out."
+            )
+        if len(entries) != (pictures := recipe.pictures):
+            raise OptionError(
+                name,
+                f"{len(entries)} {name if len(entries) > 1 else single} for {pictures} "
+                f"picture{'s' * (pictures > 1)}. Give one {single} for each picture, or one for all.",
+            )
+        found |= {name: (), single: entries[0]} if pictures == 1 else {name: entries}
+    return found
+
+
+def _entries(name: str, single: str, given: Any) -> tuple[str | None, ...]:
+    """A list's entries as a recipe holds them."""
+    if given is None:
+        return ()
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise OptionError(
+            name,
+            f"{name} must be a list with one {single} for each picture, got {given!r:.80}. For one {single} "
+            f"for all, give {single}.",
+        )
+    for k, one in enumerate(given):
+        if one is not None and not isinstance(one, str):
+            raise OptionError(
+                name, f"{name} holds texts; entry {k + 1} is {one!r:.80}. Give a text, or None for any."
+            )
+        try:
+            (one or "").encode()
+        except UnicodeEncodeError:
+            raise OptionError(
+                name, f"{name} must be valid Unicode; entry {k + 1} is {ascii(one)[:80]}. Type it anew."
+            ) from None
+    of = {
+        "labels": label_of,
+        "prompts": lambda one: prompt_of(one, "prompt"),
+    }[name]
+    return tuple(map(of, given))
+
+
+def replace_other(settings: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Take out of `settings`, which are those of a base with `given` over them, the base's one label where
+    `given` has labels, and the base's labels where it has a label; prompts alike.
+    """
+    for name, single in LISTS.items():
+        if given.get(name) and single not in given:
+            settings[single] = None
+        elif single in given and name not in given:
+            settings.pop(name, None)
+
+
+def seeds_for(settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """The seeds of `settings`; as many as there are labels or prompts in `given` where they count up, and no
+    run of several pictures is continued.
+    """
+    seeds = settings.get("seeds", (0,))
+    counts = {
+        len(given[name]) for name in LISTS if isinstance(given.get(name), (list, tuple)) and given[name]
+    }
+    branch = settings.get("branch")
+    parent = branch.get("recipe") if isinstance(branch, Mapping) else getattr(branch, "recipe", None)
+    if len(counts) != 1 or not isinstance(seeds, tuple) or getattr(parent, "pictures", 1) != 1:
+        return seeds
+    first, (count,) = seeds[0], counts
+    return tuple(range(first, first + count)) if seeds == tuple(range(first, first + len(seeds))) else seeds
+
+
+def words(recipe: Any) -> list[str]:
+    """The words of the command line that say the labels, and the prompts where they are a list."""
+    name, text = (
+        ("--labels", joined([label or ANY for label in recipe.labels]))
+        if recipe.labels
+        else ("--label", recipe.label or ANY)
+    )
+    found = [f"{name}={text}"] if text.startswith("-") else [name, text]
+    for prompt in recipe.prompts:
+        found += [f"--prompt={prompt}"] if (prompt or "").startswith("-") else ["--prompt", prompt or ""]
+    return found
+
+
+def joined(labels: Sequence[str]) -> str:
+    """Labels in one line with commas between them; one that has a comma stands in quotes."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(labels)
+    return line.getvalue()
+
+
+def split(text: str) -> tuple[str, ...]:
+    """The labels of a line that `joined` made, or that was typed so."""
+    return tuple(part.strip() for part in next(csv.reader([text], skipinitialspace=True), []))

@@ -1,0 +1,49 @@
+"""Labels and prompts in the page's two controls: one for all pictures, or one for each.
+
+The label's menu has an entry for a recipe's list of labels; in the prompt's field several lines are one
+prompt for each picture.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..runs import each_picture
+from ..runs.recipe import ANY, Recipe
+from ..studio import ModelCard
+
+EACH = "each: "  # begins the entry of a list of labels
+
+
+def asked(card: ModelCard, label: str | None, prompt: str | None) -> dict[str, Any]:
+    """What the two controls say, as settings of a recipe for the model."""
+    found: dict[str, Any] = {"label": None, "prompt": None, "labels": (), "prompts": ()}
+    if card.conditions and label and label.startswith(EACH) and label not in card.conditions:
+        found["labels"] = each_picture.split(label.removeprefix(EACH))
+    elif card.conditions and label != ANY:
+        found["label"] = label
+    if card.spec.takes_text and prompt:
+        lines = [line.strip() for line in prompt.strip().splitlines()]
+        if sum(map(bool, lines)) > 1:
+            found["prompts"] = tuple(None if line in ("", ANY) else line for line in lines)
+        else:
+            found["prompt"] = prompt
+    return found
+
+
+def label_menu(card: ModelCard, recipe: Recipe) -> tuple[list[str], str]:
+    """The entries of the label's menu, and the one where it stands."""
+    if not recipe.labels:
+        return [ANY, *card.conditions], recipe.label or ANY
+    each = EACH + each_picture.joined([label or ANY for label in recipe.labels])
+    return [ANY, each, *card.conditions], each
+
+
+def prompt_text(recipe: Recipe) -> str:
+    """The text of the prompt's field."""
+    return "\n".join(prompt or ANY for prompt in recipe.prompts) or recipe.prompt or ""
+
+
+def short(recipe: Recipe) -> str:
+    """What the pictures are asked to be, in a few words."""
+    return ", ".join(dict.fromkeys(caption or ANY for caption in recipe.captions))

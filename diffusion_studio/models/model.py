@@ -81,9 +81,8 @@ class Model:
             if not self._arranged:
                 self.network.to(memory_format=torch.channels_last)
                 self._arranged = True
-        index_of = {label: self._class_index(label) for label in condition.labels}
         encoded = Encoded(
-            tuple(index_of[label] for label in condition.labels),
+            tuple(self._class_index(label) for label in condition.labels),
             self._encoded(condition.prompts),
             self._enlarged(condition.low_res),
         )

@@ -130,11 +130,10 @@ def check_asked(spec: ModelSpec, recipe: Recipe) -> None:
     """Raise `OptionError` for a label or prompt of the recipe that the model does not know or cannot read,
     whatever the guidance.
     """
-    condition = condition_of(recipe)
-    for prompt in dict.fromkeys((*condition.prompts, recipe.negative)):
+    for prompt in dict.fromkeys((*recipe.prompts, recipe.prompt, recipe.negative)):
         if prompt is not None:
             spec.prompt_text(prompt)
-    for label in dict.fromkeys((*condition.labels, recipe.negative_label)):
+    for label in dict.fromkeys((*recipe.labels, recipe.label, recipe.negative_label)):
         if label is not None:
             spec.label_index(label)
 
@@ -204,9 +203,10 @@ class _Builder:
 
     def _away_guided(self, recipe: Recipe, condition: Condition, denoise: Denoiser) -> Denoiser:
         """With guidance that leads away from something: "any", the negatives, or a weaker model."""
-        asked = (*condition.labels, *condition.prompts, recipe.negative, recipe.negative_label, recipe.weaker)
         scale = _scale(recipe, self.levels)
-        if scale == 1 or all(one is None for one in asked):
+        asked = (*recipe.labels, *recipe.prompts, recipe.label, recipe.prompt)
+        away_from = (recipe.negative, recipe.negative_label, recipe.weaker)
+        if scale == 1 or all(one is None for one in asked + away_from):
             return denoise
         weaker = self.guides.weaker if recipe.weaker is not None else None
         away = self._away(recipe, condition) if weaker is None else _of_weaker(weaker, condition)

@@ -54,8 +54,8 @@ def test_a_file_that_cannot_be_made_is_refused_before_the_run(
 
 def test_a_file_that_will_be_too_large_is_refused_at_the_first_state(tmp_path, capsys, monkeypatch):
     asked = []
-    denoise = ds.Model.denoiser
-    monkeypatch.setattr(ds.Model, "denoiser", lambda *a, **k: _counting(denoise(*a, **k), asked))
+    denoise = ds.Model.conditioned
+    monkeypatch.setattr(ds.Model, "conditioned", lambda *a, **k: _counting(denoise(*a, **k), asked))
     assert (
         main(
             [

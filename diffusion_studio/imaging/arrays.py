@@ -29,7 +29,8 @@ def colour(text: str) -> Colour:
         raise OptionError(
             "background", f"A background is {', '.join(_COLOURS)} or #rrggbb, got {text!r:.80}."
         )
-    return tuple(bytes.fromhex(text[1:]))
+    red, green, blue = bytes.fromhex(text[1:])
+    return red, green, blue
 
 
 def colour_name(given: Colour) -> str:

@@ -62,7 +62,7 @@ def pixels(picture: Image.Image, background: Colour = (0, 0, 0), bits: int | Non
     seen = {"animated": picture.format != "MPO" and getattr(picture, "is_animated", False)}
     # Pillow brings those to 16 bits by the file's own largest value
     scaled = picture.format == "PPM"
-    wide = picture.format == "PNG" and any("16" in str(tile[3]) for tile in picture.tile)
+    wide = picture.format == "PNG" and any("16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
     picture, seen["turned"], seen["unturned"] = _upright(picture)
     if picture.mode == "F":
         raise DataError(

@@ -47,7 +47,8 @@ def read(text: str) -> Colour:
             "between them, such as #000,#f80,#fff.",
         )
     digits = fits[1] if len(fits[1]) == 6 else "".join(2 * one for one in fits[1])
-    return tuple(int(digits[at : at + 2], 16) for at in (0, 2, 4))
+    red, green, blue = bytes.fromhex(digits)
+    return red, green, blue
 
 
 def of_pictures(images: np.ndarray, most: int) -> tuple[str, ...]:

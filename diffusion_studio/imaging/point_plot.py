@@ -114,7 +114,7 @@ def _ground(side: int, theme: Theme, lines: tuple[Lines, ...], axes: bool, exten
     from PIL import Image, ImageDraw
 
     paper = Image.fromarray(_paper(side, theme, axes, extent).astype(np.uint8)).resize(
-        (side * _FINE,) * 2, Image.Resampling.NEAREST
+        (side * _FINE, side * _FINE), Image.Resampling.NEAREST
     )
     draw, width = ImageDraw.Draw(paper), max(1, round(side * _FINE / 420))
     for group in lines:

@@ -17,7 +17,7 @@ from ...errors import OptionError
 from ...options import option
 from .base import NoiseLevel, NoiseSchedule, root_sigmoid
 
-_BETA = {"low": 1e-8, "high": 0.999}
+_LEAST_BETA, _MOST_BETA = 1e-8, 0.999
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class TableSchedule(NoiseSchedule):
 class Linear(TableSchedule):
     """Betas rise linearly with t (Ho et al. 2020, section 4). Their T = 1000 goes from 1e-4 to 0.02."""
 
-    beta_start: float = option(1e-4, "First beta.", **_BETA)
-    beta_end: float = option(0.02, "Last beta.", **_BETA)
+    beta_start: float = option(1e-4, "First beta.", low=_LEAST_BETA, high=_MOST_BETA)
+    beta_end: float = option(0.02, "Last beta.", low=_LEAST_BETA, high=_MOST_BETA)
 
     def _betas(self) -> np.ndarray:
         return np.linspace(self.beta_start, self.beta_end, self.timesteps)
@@ -135,8 +135,8 @@ class Quadratic(TableSchedule):
     linear one.
     """
 
-    beta_start: float = option(1e-4, "First beta.", **_BETA)
-    beta_end: float = option(0.02, "Last beta.", **_BETA)
+    beta_start: float = option(1e-4, "First beta.", low=_LEAST_BETA, high=_MOST_BETA)
+    beta_end: float = option(0.02, "Last beta.", low=_LEAST_BETA, high=_MOST_BETA)
 
     def _betas(self) -> np.ndarray:
         return np.linspace(math.sqrt(self.beta_start), math.sqrt(self.beta_end), self.timesteps) ** 2
@@ -148,16 +148,16 @@ class ScaledLinear(Quadratic):
     appendix).
     """
 
-    beta_start: float = option(0.00085, "First beta.", **_BETA)
-    beta_end: float = option(0.012, "Last beta.", **_BETA)
+    beta_start: float = option(0.00085, "First beta.", low=_LEAST_BETA, high=_MOST_BETA)
+    beta_end: float = option(0.012, "Last beta.", low=_LEAST_BETA, high=_MOST_BETA)
 
 
 @dataclass(frozen=True)
 class Sigmoid(TableSchedule):
     """Betas rise along a sigmoid from -6 to 6 (Xu et al. 2022, GeoDiff): slow at both ends."""
 
-    beta_start: float = option(1e-4, "Beta far below the sigmoid's middle.", **_BETA)
-    beta_end: float = option(0.02, "Beta far above it.", **_BETA)
+    beta_start: float = option(1e-4, "Beta far below the sigmoid's middle.", low=_LEAST_BETA, high=_MOST_BETA)
+    beta_end: float = option(0.02, "Beta far above it.", low=_LEAST_BETA, high=_MOST_BETA)
 
     def _betas(self) -> np.ndarray:
         risen = 1 / (1 + np.exp(-np.linspace(-6, 6, self.timesteps)))
@@ -168,7 +168,7 @@ class Sigmoid(TableSchedule):
 class Constant(TableSchedule):
     """The same beta at every step ("const" in the code of Ho et al. 2020)."""
 
-    beta: float = option(0.02, "Every step's beta.", **_BETA)
+    beta: float = option(0.02, "Every step's beta.", low=_LEAST_BETA, high=_MOST_BETA)
 
     def _betas(self) -> np.ndarray:
         return np.full(self.timesteps, self.beta)

@@ -34,19 +34,20 @@ def path(schedule: NoiseSchedule, steps: int, spacing: Spacing | str = "trailing
     `spacing` is an instance, or a name of `SPACINGS` for its defaults. Raises `OptionError` for a number of
     steps that the spacing cannot make, or labels that the schedule does not have.
     """
-    if isinstance(spacing, str):
-        spacing = options.from_json(SPACINGS, "spacing", spacing)
-    most = spacing.most(schedule)
+    rule: Spacing = (
+        spacing if isinstance(spacing, Spacing) else options.from_json(SPACINGS, "spacing", spacing)
+    )
+    most = rule.most(schedule)
     if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= most:
         why = ", the timesteps that the model was trained with" if most == schedule.timesteps else ""
         raise OptionError("steps", f"must be a whole number from 1 to {most}{why}; got {steps!r}.")
-    if spacing.count not in (None, steps):
+    if rule.count not in (None, steps):
         raise OptionError(
             "steps",
-            f"The spacing {options.name_of(SPACINGS, spacing)} makes {spacing.count} steps by itself, and "
-            f"{steps} were asked for. Ask for {spacing.count}, or choose another spacing.",
+            f"The spacing {options.name_of(SPACINGS, rule)} makes {rule.count} steps by itself, and "
+            f"{steps} were asked for. Ask for {rule.count}, or choose another spacing.",
         )
-    levels = Levels(spacing.levels(schedule, steps), schedule)
+    levels = Levels(rule.levels(schedule, steps), schedule)
     falling = levels[:-1] if levels[-1] == levels[-2] else levels  # diffusers may visit its last level twice
     if any(a.log_snr >= b.log_snr for a, b in zip(falling, falling[1:])):
         raise OptionError(

@@ -104,7 +104,7 @@ class Diffusers(Spacing):
             if self.spread == "one more"
             else tuple(np.interp([spread[0], spread[-1]], np.arange(len(table)), table))
         )
-        ratios = _FORMULAS[self.sigmas](*ends, steps)
+        ratios = _FORMULAS[self.sigmas](ends[0], ends[1], steps)
         labels = np.interp(np.log(ratios), np.log(table), np.arange(len(table)))
         whole = {"exact": np.asarray, "nearest": np.round, "below": np.floor}[self.label_rounding]
         return whole(labels), ratios

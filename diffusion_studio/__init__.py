@@ -82,10 +82,12 @@ _HOME = {
     "StudioError": "errors",
     "CheckpointWarning": "errors",
 }
-__all__ = ["__version__", *_HOME]
+__all__ = ["__version__", "inside", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "inside":  # a room of its own: ds.inside.attention(...)
+        return importlib.import_module(f"{__name__}.inside")
     if name not in _HOME:
         raise AttributeError(f"module 'diffusion_studio' has no attribute {name!r}")
     found = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -11,6 +11,7 @@ from .. import __version__
 
 VERBS = {
     "generate": "generate.add",
+    "inside": "inside.add",
     "models": "others.add_models",
     "inspect": "checkpoints.add_inspect",
     "convert": "checkpoints.add_convert",

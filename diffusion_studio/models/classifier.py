@@ -46,14 +46,18 @@ class Classifier:
         noise beyond the classifier's is taken for its own ends. Raises `OptionError` for a label that it does
         not know.
         """
-        index, schedule = self.spec.label_index(label), self.spec.schedule
+        index = self.spec.label_index(label)
 
         def log_probability(x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
-            own = schedule.level(schedule.timestep(level.log_snr))
-            scale = math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)
-            return self.log_probability(x * scale, own, torch.full((len(x),), index, device=x.device))
+            return self.log_probabilities(x, level)[:, index]
 
         return log_probability
+
+    def log_probabilities(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
+        """(N, classes) log p(class | x) for x at a level of any process, as in `seeing`."""
+        own = self.spec.schedule.level(self.spec.schedule.timestep(level.log_snr))
+        scale = math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)
+        return self.logits(x * scale, own).log_softmax(1)
 
 
 def load_classifier(

@@ -58,6 +58,51 @@ def add(verbs: Any) -> None:
     verb.set_defaults(run=_inside, model=None)
 
 
+def add_forward(verbs: Any) -> None:
+    """The verb `forward`."""
+    verb = verbs.add_parser("forward", help="a picture's way into noise under up to three noise schedules")
+    verb.add_argument("picture", metavar="PICTURE", help="a picture's file")
+    verb.add_argument(
+        "--schedules",
+        default="linear,cosine",
+        metavar="A,B,...",
+        help="names of schedules, or of models for their own (default linear,cosine)",
+    )
+    verb.add_argument("--steps", type=int, default=50, metavar="N", help="steps into noise (default 50)")
+    verb.add_argument("--every", type=int, default=1, metavar="N", help="show every N-th step (default 1)")
+    verb.add_argument("--size", type=int, default=64, metavar="N", help="the picture's side (default 64)")
+    verb.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the noise (default 0)")
+    verb.add_argument("--side", type=int, default=160, metavar="N", help="width of a tile (default 160)")
+    verb.add_argument("--fps", type=float, default=10.0, metavar="X", help="states per second (default 10)")
+    verb.add_argument("--strip", type=int, default=8, metavar="N", help="states of a .png strip (default 8)")
+    verb.add_argument("--plain", action="store_true", help="without the sentences that explain it")
+    verb.add_argument(
+        "--out",
+        metavar="FILE",
+        help="a .gif, .mp4, .webp or .apng, or a .png strip (default PICTURE-forward.gif)",
+    )
+    add_machine(verb)
+    verb.set_defaults(run=_forward)
+
+
+def _forward(args: argparse.Namespace) -> None:
+    from ..imaging.picture import Picture
+    from ..inside.forward_pictures import process, save_forward, schedules_named
+
+    for name, low, high in (("size", 8, 512), ("side", 16, 2048), ("every", 1, 10_000), ("steps", 1, 10_000)):
+        if not low <= getattr(args, name) <= high:
+            raise OptionError(f"--{name} must be from {low} to {high}, got {getattr(args, name)}.")
+    opened_picture = Picture.open(args.picture)
+    picture = opened_picture.fitted(args.size, opened_picture.channels)
+    studio = studio_of(args)
+    names = [one.strip() for one in args.schedules.split(",") if one.strip()]
+    found = schedules_named(names, lambda name: studio.card(name).spec.schedule)
+    rows = [process(picture, one, args.steps, args.seed, name) for name, one in found.items()]
+    out = Path(args.out or f"{Path(args.picture).stem}-forward.gif")
+    save_forward(rows, out, args.every, args.side, args.fps, not args.plain, args.strip)
+    print(out, file=sys.stderr if streamed(out) else sys.stdout)
+
+
 def _inside(args: argparse.Namespace) -> None:
     if args.view not in NAMES:
         raise unknown("view", args.view, NAMES)

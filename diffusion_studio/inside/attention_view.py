@@ -23,7 +23,7 @@ from ..networks.blocks import CrossAttention
 from ..networks.post_norm import Attention as PostNormAttention
 from ..networks.tokens import split
 from . import drawing
-from .run import Run, State, check_pictures, chosen, steps_of
+from .run import Run, State, check_pictures, chosen, deaf_to, steps_of
 from .seen import Seen, Tile
 from .settings import Settings
 
@@ -322,6 +322,31 @@ def over_run(
             "a place."
         )
     return np.mean([one["words"] for one in seen], axis=0), seen[0].numbers["tokens"], seen
+
+
+@torch.no_grad()
+def leave_out(state: State, word: str, picture: int = 0) -> dict[str, np.ndarray]:
+    """What x0 owes to a word, two ways. Three network calls without guidance.
+
+    arrays (C, H, W): `masked`, x0 less that of the network whose cross-attention does not see the word (the
+    text's pooled vector still holds it); `removed`, x0 less that of the prompt without the word.
+    """
+    tokens = words_of(state)
+    if tokens is None or not state.run.model.spec.network.text.cross or state.remembers:
+        raise OptionError(
+            f"{state.run.model.spec.name} reads no text by cross-attention. Choose a text model."
+        )
+    state.check_asked()
+    places = places_of(tokens, word)
+    kept = " ".join(one for k, one in enumerate(tokens) if k and k not in places)
+    x = state.x[chosen(state.x, picture)]
+    whole = state.bare(x, state.level).x0
+    masked = deaf_to(state.bare, places)(x, state.level).x0
+    removed = state.guided(1.0, prompt=kept or None)(x, state.level).x0
+    return {
+        "masked": (whole - masked)[0].float().cpu().numpy(),
+        "removed": (whole - removed)[0].float().cpu().numpy(),
+    }
 
 
 def _shares(arrays: dict[str, np.ndarray], tokens: list[str] | None) -> dict[str, float]:

@@ -66,20 +66,21 @@ def candidates(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 class _Watch:
-    """Lists the blocks of a call in this thread, and keeps the output of one of them."""
+    """Lists the blocks of a call in this thread; or, where one is wanted, keeps only its output."""
 
     def __init__(self, network: nn.Module, wanted: str | None = None) -> None:
         self.network, self.wanted = network, wanted
         self.blocks: list[Block] = []
         self.output: torch.Tensor | None = None
-        self.input: torch.Tensor | None = None
         self._known: list[tuple[str, tuple[int, ...], torch.Tensor, torch.Tensor]] = []
         self._thread = threading.get_ident()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         hooks = [
-            module.register_forward_hook(self._seeing(name)) for name, module in candidates(self.network)
+            module.register_forward_hook(self._seeing(name))
+            for name, module in candidates(self.network)
+            if self.wanted in (None, name)
         ]
         hooks.append(self.network.register_forward_pre_hook(self._begin))
         try:
@@ -98,6 +99,9 @@ class _Watch:
             maps = isinstance(output, torch.Tensor) and output.ndim == 4
             if threading.get_ident() != self._thread or not maps or getattr(given, "ndim", 0) != 4:
                 return
+            if self.wanted is not None:
+                self.output = output.detach().clone()
+                return
             skip, start, stop = self._skip(given)
             self.blocks.append(
                 Block(
@@ -115,8 +119,6 @@ class _Watch:
             )
             at = _places(output.shape[1:])
             self._known.append((name, tuple(output.shape[1:]), at, output[0].reshape(-1)[at].clone()))
-            if name == self.wanted:
-                self.output, self.input = output.detach().clone(), given.detach()
 
         return see
 

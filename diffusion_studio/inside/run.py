@@ -274,9 +274,9 @@ class State:
         """The network bound to the condition that counts here, without guidance."""
         return self.guided(1.0)
 
-    def guided(self, scale: float) -> Any:
+    def guided(self, scale: float, **changes: Any) -> Any:
         """The denoiser at guidance `scale` (1 the condition alone, 0 what guidance leads away from), with
-        no other guidance and no limits.
+        no other guidance and no limits. `changes` are those of the recipe, such as another prompt.
         """
         recipe, levels = self.effective
         plain = replace(
@@ -291,6 +291,7 @@ class State:
             edit=None,
             branch=None,
             change=Change(),
+            **changes,
         )
         return self.run.denoiser(plain, levels)
 
@@ -330,6 +331,15 @@ class State:
                 "about the state itself."
             )
         return (*said, *self.run.model.remarks)
+
+
+def deaf_to(bare: Any, places: Sequence[int]) -> Any:
+    """The bare denoiser of one text whose cross-attention does not see the tokens at these places. The only
+    place here that knows how a denoiser carries its text.
+    """
+    mask = bare.text.mask.clone()
+    mask[:, list(places)] = False
+    return replace(bare, text=bare.text._replace(mask=mask))
 
 
 def fresh_segment(state: State) -> Segment:

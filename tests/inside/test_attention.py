@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diffusion_studio.errors import OptionError
-from diffusion_studio.inside.attention_view import Recorder, layers, look, over_run
+from diffusion_studio.inside.attention_view import Recorder, layers, leave_out, look, over_run
 from diffusion_studio.inside.run import Run
 from diffusion_studio.inside.settings import Settings
 from diffusion_studio.networks.post_norm_config import PostNormConfig
@@ -84,6 +84,19 @@ def test_recording_changes_nothing_and_sees_only_its_own_thread(reading_model):
     assert not any(
         module._forward_hooks or module._forward_pre_hooks for module in reading_model.network.modules()
     )
+
+
+def test_leaving_a_word_out_is_the_prompt_without_it(reading_model):
+    run = Run(reading_model, Recipe("tiny", prompt=PROMPT, seeds=(1, 2), steps=4, guidance=3.0))
+    state = run.state(2)
+    found = leave_out(state, "hat", picture=1)
+    with torch.no_grad():
+        whole = reading_model.denoiser(prompt=PROMPT)(state.x[1:], state.level).x0[0]
+        less = reading_model.denoiser(prompt="elf, red, shield")(state.x[1:], state.level).x0[0]
+    np.testing.assert_allclose(found["removed"], (whole - less).numpy(), atol=1e-7)
+    assert np.abs(found["masked"]).max() > 0
+    with pytest.raises(OptionError, match="word in this prompt 'sword'"):
+        leave_out(state, "sword")
 
 
 def test_a_network_without_attention_says_so(tiny_model):

@@ -154,6 +154,8 @@ def _size(difference: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def _probabilities(run: Run, judge: Any, picture: int) -> np.ndarray:
+    if ("probability", picture) in run.memo:
+        return run.memo["probability", picture]
     found = []
     for k, x in run.states():
         leg, local = run.place(k)
@@ -162,7 +164,8 @@ def _probabilities(run: Run, judge: Any, picture: int) -> np.ndarray:
         if not level.sigma:  # the classifier's least noise stands for the clean end
             level = judge.spec.schedule.level(judge.spec.schedule.t_min)
         found.append(judge.log_probabilities(at.float(), level)[0].exp().cpu().numpy())
-    return np.stack(found)
+    run.memo["probability", picture] = np.stack(found)
+    return run.memo["probability", picture]
 
 
 def _lines(state: State, settings: Settings, numbers: dict[str, Any]) -> list[str]:

@@ -147,7 +147,7 @@ def _lines(state: State, numbers: dict[str, Any], arrays: dict[str, np.ndarray])
         said.append(
             f"State {state.index}: result = without + {numbers['scale']:.3g} (with - without), fitted over "
             f"all pixels; the recipe's guidance is {numbers['guidance']:g}. The difference has the root mean "
-            f"square {numbers['difference_size']:.3g}."
+            f"square {numbers['difference_size']:.3g}. The result is after clipping and other limits."
         )
     elif "probabilities" not in arrays:
         said.append("This network was trained with its condition only, so it cannot be asked without.")

@@ -194,9 +194,9 @@ def look(state: State, settings: Settings) -> Seen:
 def run_blocks(state: State) -> list[Block]:
     """The network's blocks, found once for a run."""
     run = state.run
-    if run.blocks is None:
-        run.blocks = describe(state)
-    return run.blocks
+    if "blocks" not in run.memo:
+        run.memo["blocks"] = describe(state)
+    return run.memo["blocks"]
 
 
 def _chosen_block(blocks: Sequence[Block], name: str | None) -> Block:

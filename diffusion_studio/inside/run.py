@@ -90,7 +90,7 @@ class Run:
         self._predictions: OrderedDict[int, Prediction] = OrderedDict()
         self._seen: dict[int, torch.Tensor] = {}
         self._denoisers: dict[Recipe, Any] = {}
-        self.blocks: Any = None  # of the network, once they were found
+        self.memo: dict[Any, Any] = {}  # what views have found for the whole run
 
     @classmethod
     def of(cls, source: Any, recipe: Recipe | None = None) -> Run:

@@ -54,7 +54,7 @@ def look(state: State, settings: Settings) -> Seen:
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().double().cpu().numpy()
+    return tensor.detach().cpu().double().numpy()
 
 
 def _terms(terms: list[Term], one: slice, state: State) -> dict[str, np.ndarray]:
@@ -62,7 +62,7 @@ def _terms(terms: list[Term], one: slice, state: State) -> dict[str, np.ndarray]
     arrays = np.stack([_array(term.array.expand_as(state.x)[one]) for term in terms])
     numbers = [term.coefficient for term in terms]
     if any(isinstance(one, torch.Tensor) for one in numbers):
-        full = [torch.as_tensor(c, dtype=torch.float64).expand_as(state.x)[one] for c in numbers]
+        full = [torch.as_tensor(c).cpu().double().expand_as(state.x)[one] for c in numbers]
         coefficients = np.stack([_array(c) for c in full])
     else:
         coefficients = np.array(numbers).reshape(-1, *[1] * state.x.ndim)
@@ -108,7 +108,7 @@ def variances(state: State, p: Prediction) -> dict[str, torch.Tensor]:
         return {}
     small, large = step_variances(state.level, to)
     low = max(small, 1e-20)
-    learned = torch.exp(p.variance.double() * math.log(large / low) + math.log(low))
+    learned = torch.exp(p.variance.cpu().double() * math.log(large / low) + math.log(low))
     return {
         "variance": learned,
         "variance_small": torch.full_like(learned, small),

@@ -41,7 +41,8 @@ class Term:
 
     @property
     def product(self) -> torch.Tensor:
-        return self.array.double() * self.coefficient
+        by = self.coefficient
+        return self.array.cpu().double() * (by.cpu() if isinstance(by, torch.Tensor) else by)
 
 
 class _Needed(Exception):
@@ -381,10 +382,10 @@ def _zero(coefficient: Coefficient) -> bool:
 
 def _kept_exactly(terms: list[Term], picture: torch.Tensor, stays: torch.Tensor, state: State) -> list[Term]:
     """In-painting ends in the known pixels exactly, whatever a solver carries into its last step."""
-    kept = (stays == 1).double()
-    changed = [
-        Term(one.kind, one.step, one.level, one.again, one.coefficient * (1 - kept), one.array)
-        for one in terms
-    ]
+    kept = (stays == 1).cpu().double()
+    changed = []
+    for one in terms:
+        by = one.coefficient.cpu() if isinstance(one.coefficient, torch.Tensor) else one.coefficient
+        changed.append(Term(one.kind, one.step, one.level, one.again, by * (1 - kept), one.array))
     known = picture.expand_as(state.x)
     return [*changed, Term("known", state.index + 1, None, 0, kept, known)]

@@ -59,6 +59,10 @@ _HOME = {
     "clamped": "diffusion.guidance",
     "dynamically_thresholded": "diffusion.guidance",
     "in_palette": "diffusion.guidance",
+    "perturbed_attention": "diffusion.guidance",
+    "smoothed_energy": "diffusion.guidance",
+    "skipped_layers": "diffusion.guidance",
+    "cfg_zero_star": "diffusion.guidance",
     "shaped": "diffusion.guidance",
     "within_interval": "diffusion.guidance",
     "switched": "diffusion.guidance",
@@ -84,10 +88,12 @@ _HOME = {
     "StudioError": "errors",
     "CheckpointWarning": "errors",
 }
-__all__ = ["__version__", *_HOME]
+__all__ = ["__version__", "inside", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "inside":  # a room of its own: ds.inside.attention(...)
+        return importlib.import_module(f"{__name__}.inside")
     if name not in _HOME:
         raise AttributeError(f"module 'diffusion_studio' has no attribute {name!r}")
     found = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

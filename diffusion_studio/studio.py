@@ -86,6 +86,11 @@ class Studio:
         self._headers = checkpoint.Headers()
         self._lock = threading.Lock()
 
+    @property
+    def states(self) -> TrajectoryCache:
+        """The states of the last runs, which `inside` looks at."""
+        return self._states
+
     def models(self) -> list[ModelCard]:
         """The models that can be used, by name, but `FIRST` first; not those that were opened unlisted."""
         found = [

@@ -11,6 +11,8 @@ from .. import __version__
 
 VERBS = {
     "generate": "generate.add",
+    "inside": "inside.add",
+    "forward": "inside.add_forward",
     "models": "others.add_models",
     "inspect": "checkpoints.add_inspect",
     "convert": "checkpoints.add_convert",

@@ -43,6 +43,21 @@ def bound_terms(
     step's Gaussian (Sohl-Dickstein et al. 2015, eq. 14): the sum bounds -log2 of the density, and can be
     below zero.
     """
+    for t, term in bound_maps(denoise, x0, levels, noise, variance, clip, discrete):
+        yield t, term.flatten(1).mean(1)
+
+
+@torch.no_grad()
+def bound_maps(
+    denoise: Denoiser,
+    x0: torch.Tensor,
+    levels: Sequence[NoiseLevel],
+    noise: NoiseFunction,
+    variance: str = "small",
+    clip: bool = True,
+    discrete: bool = True,
+) -> Iterator[tuple[float, torch.Tensor]]:
+    """The same terms for every value of x0: (t, float64 like x0), in bits, before the mean is taken."""
     yield levels[0].t + 1, _prior(x0, levels[0])
     x0 = x0.double()
     for i, (now, to) in enumerate(pairwise(levels)):
@@ -55,10 +70,10 @@ def bound_terms(
         log_small = _log_small(levels, i)
         log_variance = _log_variance(variance, log_small, math.log(beta), p)
         if to.sigma:
-            yield now.t, _per_dimension(_gaussian_kl(kept * x + clean * x0, log_small, mean, log_variance))
+            yield now.t, _bits(_gaussian_kl(kept * x + clean * x0, log_small, mean, log_variance))
         else:
             decoder = discretised_log_likelihood if discrete else log_density
-            yield now.t, _per_dimension(-decoder(x0, mean, log_variance))
+            yield now.t, _bits(-decoder(x0, mean, log_variance))
 
 
 def discretised_log_likelihood(x0: torch.Tensor, mean: torch.Tensor, log_variance: Number) -> torch.Tensor:
@@ -100,7 +115,7 @@ def _prior(x0: torch.Tensor, noisiest: NoiseLevel) -> torch.Tensor:
     """
     start = math.log(noisiest.alpha**2 + noisiest.sigma**2)
     mean = noisiest.alpha * x0.double()
-    return _per_dimension(_gaussian_kl(mean, 2 * math.log(noisiest.sigma), torch.zeros_like(mean), start))
+    return _bits(_gaussian_kl(mean, 2 * math.log(noisiest.sigma), torch.zeros_like(mean), start))
 
 
 def _log_small(levels: Sequence[NoiseLevel], i: int) -> float:
@@ -142,5 +157,5 @@ def _gaussian_kl(
     )
 
 
-def _per_dimension(nats: torch.Tensor) -> torch.Tensor:
-    return nats.flatten(1).mean(1) / math.log(2)
+def _bits(nats: torch.Tensor) -> torch.Tensor:
+    return nats / math.log(2)

@@ -37,6 +37,20 @@ def log_likelihood(
     1990); None computes it exactly, for at most 256 values a picture. `report(done, steps)` is called after
     every step.
     """
+    return log_likelihood_map(denoise, x0, schedule, steps, probes, report).flatten(1).sum(1)
+
+
+def log_likelihood_map(
+    denoise: Denoiser,
+    x0: torch.Tensor,
+    schedule: NoiseSchedule,
+    steps: int,
+    probes: Sequence[torch.Tensor] | None,
+    report: Report | None = None,
+) -> torch.Tensor:
+    """Each value's share of `log_likelihood`, float64 like x0: the Gaussian's log density at its end of the
+    flow, and its entry on the Jacobian's diagonal. A share is no likelihood of its own; their sum is.
+    """
     if steps < 1:
         raise OptionError("steps", f"The flow takes at least one step, got {steps}.")
     if probes is None and x0[0].numel() > MOST_EXACT:
@@ -57,7 +71,7 @@ def log_likelihood(
         return _slope(denoise, y, at, probes)
 
     y = x0 / first.alpha
-    change = torch.zeros(len(x0), dtype=torch.float64, device=x0.device)
+    change = torch.zeros(x0.shape, dtype=torch.float64, device=x0.device)
     for k in range(steps):
         s = low + k * width
         k1, d1 = slope(y, s)
@@ -70,10 +84,9 @@ def log_likelihood(
             report(k + 1, steps)
     # x at the last level has variance alpha^2 + sigma^2 when it is noise; y is x / alpha
     variance = 1 + (last.sigma / last.alpha) ** 2
-    squares = y.double().flatten(1).square().sum(1) / variance
-    start = -0.5 * (squares + y[0].numel() * math.log(2 * math.pi * variance))
+    start = -0.5 * (y.double().square() / variance + math.log(2 * math.pi * variance))
     # and the density of x0 = alpha * y at the first level
-    return start + change - y[0].numel() * math.log(first.alpha)
+    return start + change - math.log(first.alpha)
 
 
 def ends(schedule: NoiseSchedule) -> tuple[NoiseLevel, NoiseLevel]:
@@ -87,17 +100,17 @@ def ends(schedule: NoiseSchedule) -> tuple[NoiseLevel, NoiseLevel]:
 def _slope(
     denoise: Denoiser, y: torch.Tensor, level: NoiseLevel, probes: Sequence[torch.Tensor] | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(dy/ds, the trace of its Jacobian (N,) float64) at y."""
+    """(dy/ds, the diagonal of its Jacobian, or an estimate of it, float64 like y) at y."""
     ratio = level.sigma / level.alpha
     with torch.enable_grad():  # not around a yield, so the mode stays in this call
         y = y.detach().requires_grad_(True)
         out = ratio * denoise(level.alpha * y, level).eps
         signs = list(probes) if probes is not None else _units(y)
-        trace = torch.zeros(len(y), dtype=torch.float64, device=y.device)
+        diagonal = torch.zeros(y.shape, dtype=torch.float64, device=y.device)
         for k, v in enumerate(signs):
             (gradient,) = torch.autograd.grad(out, y, v, retain_graph=k < len(signs) - 1)
-            trace += (gradient * v).double().flatten(1).sum(1)
-    return out.detach(), trace / (len(signs) if probes is not None else 1)
+            diagonal += (gradient * v).double()
+    return out.detach(), diagonal / (len(signs) if probes is not None else 1)
 
 
 def _units(y: torch.Tensor) -> list[torch.Tensor]:

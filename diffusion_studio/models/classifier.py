@@ -48,15 +48,20 @@ class Classifier:
         for its own ends. Raises `OptionError` for a label that it does not know.
         """
         labels = (label,) if isinstance(label, (str, int)) else tuple(label)
-        classes, schedule = torch.tensor([self.spec.label_index(one) for one in labels]), self.spec.schedule
+        classes = torch.tensor([self.spec.label_index(one) for one in labels])
 
         def log_probability(x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
             check_count("labels", len(classes), len(x))
-            own = schedule.level(schedule.timestep(level.log_snr))
-            scale = math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)
-            return self.log_probability(x * scale, own, classes.to(x.device).expand(len(x)))
+            each = classes.to(x.device).expand(len(x))
+            return self.log_probabilities(x, level).gather(1, each[:, None]).squeeze(1)
 
         return log_probability
+
+    def log_probabilities(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
+        """(N, classes) log p(class | x) for x at a level of any process, as in `seeing`."""
+        own = self.spec.schedule.level(self.spec.schedule.timestep(level.log_snr))
+        scale = math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)
+        return self.logits(x * scale, own).log_softmax(1)
 
 
 def load_classifier(

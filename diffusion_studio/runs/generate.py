@@ -74,15 +74,30 @@ def stream(
     and spare a branch the replay of the run that it continues. `low_res` as in `plan`.
     """
 
+    legs = segments(model, recipe, classifier, weaker, guides, low_res)
+    return (frame for frame, _ in with_states(model, recipe, legs, states or TrajectoryCache(max_bytes=0)))
+
+
+def segments(
+    model: Model,
+    recipe: Recipe,
+    classifier: Classifier | None = None,
+    weaker: Model | None = None,
+    guides: Guides | None = None,
+    low_res: torch.Tensor | None = None,
+) -> tuple[Segment, ...]:
+    """The segments of a recipe's run on a model. Arguments as in `stream`."""
+
     def planned(one: Recipe, strength: float) -> Plan:
         return plan(model, one, guides if isinstance(guides, Guides) else guides(one), strength, low_res)
 
-    return _frames(model, recipe, segments_of(recipe, planned), states or TrajectoryCache(max_bytes=0))
+    return segments_of(recipe, planned)
 
 
-def _frames(
+def with_states(
     model: Model, recipe: Recipe, legs: Sequence[Segment], states: TrajectoryCache
-) -> Iterator[Frame]:
+) -> Iterator[tuple[Frame, torch.Tensor]]:
+    """The run's Frames, each with its state x as the sampler has it. `states` keeps what is visited."""
     total = sum(leg.steps for leg in legs)
     # what was kept is shown as the run before was
     alike = recipe.branch is not None and recipe.branch.recipe.stretch == recipe.stretch
@@ -96,9 +111,9 @@ def _frames(
         for frame, state in seen:
             frame = tiled(replace(frame, total=total, part=frame.part or BEFORE), tiles)
             states.keep(run, frame, state)
-            yield frame
+            yield frame, state
         legs = own
     kept = to_float16 if model.spec.makes == POINTS else stretched if recipe.stretch else to_uint8
     for frame, state in run_segments(legs, total, start, kept):
         states.keep(run, frame, state)
-        yield frame
+        yield frame, state

@@ -1,13 +1,14 @@
 """Guidance is Denoiser -> Denoiser: wrappers that compose, of which samplers know nothing.
 
 mixing.py mixes the answers of two denoisers, limits.py keeps x0 in the range of pictures or to few colours,
-classifier.py follows a classifier's gradient, timing.py lets any of it depend on where the run is. Each keeps
-alpha * x0 + sigma * eps == x.
+classifier.py follows a classifier's gradient, perturbed.py leads away from the network with its attention
+disturbed, timing.py lets any of it depend on where the run is. Each keeps alpha * x0 + sigma * eps == x.
 """
 
 from .classifier import AncestralSteps, Share, classifier_guided, gradient_of
 from .limits import clamped, dynamically_thresholded, in_palette
 from .mixing import Scale, adaptive_projected, at_schedule, classifier_free, rescaled
+from .perturbed import cfg_zero_star, perturbed_attention, skipped_layers, smoothed_energy
 from .timing import SHAPES, Progress, shaped, switched, within_interval
 
 __all__ = [
@@ -18,6 +19,10 @@ __all__ = [
     "Share",
     "adaptive_projected",
     "at_schedule",
+    "cfg_zero_star",
+    "perturbed_attention",
+    "skipped_layers",
+    "smoothed_energy",
     "within_interval",
     "clamped",
     "classifier_free",

@@ -1,0 +1,170 @@
+"""Guidance at one state: with the condition, without it, the difference, and what the sampler gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..diffusion.denoiser import ask_all
+from ..diffusion.prediction import Prediction
+from ..errors import OptionError
+from . import drawing
+from .run import Run, State, check_pictures, chosen, steps_of
+from .seen import Seen, Tile
+from .settings import Settings
+
+
+def look(state: State, settings: Settings) -> Seen:
+    """Guidance of one picture at one state.
+
+    arrays: `with`, `without` (C, H, W), the x0 predicted with the condition and without (or with what
+    guidance leads away from: a negative, a weaker model); `difference` = with - without; `result`, the x0
+    that the sampler gets, guided and limited. With a classifier `gradient` (C, H, W) of log p(label | x) in
+    x, and `probabilities` (classes,).
+    numbers: `scale`, by which the difference counts, measured from the result where no other rule is in
+    force; `difference_size`, its root mean square.
+    """
+    check_pictures(state.run, "guidance")
+    state.check_asked()
+    recipe, _ = state.effective
+    one = chosen(state.x, settings.picture)
+    found: dict[str, Any] = {}
+    p, pair = _asked(state)
+    if pair is not None:
+        c, u = (part.x0[one][0] for part in pair)
+        found |= {"with": c, "without": u, "difference": c - u}
+    found["result"] = p.x0[one][0]
+    numbers: dict[str, Any] = {"guidance": recipe.guidance}
+    if pair is not None:
+        numbers["difference_size"] = float((found["difference"] ** 2).mean().sqrt())
+    classifier = state.run.helpers(recipe)[0]
+    if classifier is not None:
+        found |= _classified(state, classifier, recipe, one)
+        numbers["labels"] = list(classifier.spec.labels)
+        numbers["label"] = recipe.classifier.label or recipe.label
+    if pair is None and classifier is None:
+        raise OptionError(
+            f"{state.run.model.spec.name} takes neither label nor prompt, and the recipe names no weaker "
+            "model and no classifier, so there is no guidance to see. Choose another view."
+        )
+    arrays = {name: part.detach().float().cpu().numpy() for name, part in found.items()}
+    if pair is not None:
+        numbers["scale"] = _scale(arrays)
+    return Seen(
+        "guidance", state.index, arrays, numbers, _lines(state, numbers, arrays), _tiles(arrays), state.notes
+    )
+
+
+def _asked(state: State) -> tuple[Prediction, tuple[Prediction, Prediction] | None]:
+    """What the sampler gets, and the two answers behind it, which are read from the same network call where
+    it asks for both.
+    """
+    watched, count = state.run.watched, len(state.x)
+    watched.calls = []
+    try:
+        p = state.ask()
+        calls = watched.calls
+    finally:
+        watched.calls = None
+    if not _guidable(state):
+        return p, None
+    recipe, _ = state.effective
+    if len(calls) == 1 and len(calls[0][2].x0) == 2 * count and recipe.weaker is None:
+        both = calls[0][2]
+        return p, tuple(Prediction(*halves) for halves in zip(both.x0.chunk(2), both.eps.chunk(2)))
+    if state.remembers:  # the two differ in what they remember, too: only the replay's own calls are right
+        return p, None
+    with torch.no_grad():
+        c, u = ask_all((state.guided(1.0), state.guided(0.0)), state.x, state.level)
+    return p, (c, u)
+
+
+def _guidable(state: State) -> bool:
+    """Whether there is something that the network can be asked without."""
+    network, (recipe, _) = state.run.model.spec.network, state.effective
+    if recipe.weaker is not None or recipe.negative is not None or recipe.negative_label is not None:
+        return True
+    return bool(network.null_class or (network.text is not None and network.text.null))
+
+
+def _scale(arrays: dict[str, np.ndarray]) -> float:
+    """The least-squares s of result = without + s (with - without)."""
+    difference = arrays["difference"].astype(float)
+    size = float((difference**2).sum())
+    return float(((arrays["result"] - arrays["without"]) * difference).sum() / size) if size else 0.0
+
+
+def _classified(state: State, classifier: Any, recipe: Any, one: slice) -> dict[str, torch.Tensor]:
+    label = recipe.classifier.label or recipe.label
+    index = classifier.spec.label_index(label)
+    with torch.enable_grad():
+        at = state.x[one].detach().float().requires_grad_(True)
+        logs = classifier.log_probabilities(at, state.level)
+        (gradient,) = torch.autograd.grad(logs[:, index].sum(), at)
+    return {"gradient": gradient[0], "probabilities": logs.detach()[0].exp()}
+
+
+def over_run(run: Run, settings: Settings, steps: Sequence[int] | None = None) -> dict[str, np.ndarray]:
+    """Curves over the states `step`: `difference_size`, the root mean square of with - without; `scale`; and
+    with a classifier `probabilities` (states, classes) and `gradient_size`.
+    """
+    seen = [look(run.state(k), settings) for k in steps_of(run, steps)]
+    found: dict[str, np.ndarray] = {"step": np.array([one.step for one in seen])}
+    for name in ("difference_size", "scale"):
+        if name in seen[0].numbers:
+            found[name] = np.array([one.numbers[name] for one in seen])
+    if "probabilities" in seen[0].arrays:
+        found["probabilities"] = np.stack([one["probabilities"] for one in seen])
+        found["gradient_size"] = np.array([float(np.sqrt((one["gradient"] ** 2).mean())) for one in seen])
+    return found
+
+
+def summary(run: Run, settings: Settings, steps: Sequence[int] | None = None) -> Seen:
+    """The run's curves as one picture."""
+    found = over_run(run, settings, steps)
+    tiles = []
+    for name, title in (
+        ("difference_size", "difference with - without, root mean square"),
+        ("gradient_size", "classifier's gradient, root mean square"),
+    ):
+        if name in found:
+            drawn = drawing.curves([("", found["step"], found[name])], f"{title}, over states")
+            tiles.append(Tile("", drawn, whole=True))
+    if "probabilities" in found:
+        labels = run.helpers(run.state(0).effective[0])[0].spec.labels
+        best = np.argsort(-found["probabilities"].max(0))[:4]
+        lines = [(labels[k], found["step"], found["probabilities"][:, k]) for k in best]
+        tiles.append(Tile("", drawing.curves(lines, "p(label | x)"), whole=True))
+    return Seen("guidance", run.total, found, {}, (), tiles, run.state(0).notes, columns=2)
+
+
+def _lines(state: State, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:
+    said = []
+    if "scale" in numbers:
+        said.append(
+            f"State {state.index}: result = without + {numbers['scale']:.3g} (with - without), fitted over "
+            f"all pixels; the recipe's guidance is {numbers['guidance']:g}. The difference has the root mean "
+            f"square {numbers['difference_size']:.3g}. The result is after clipping and other limits."
+        )
+    elif "probabilities" not in arrays:
+        said.append("This network was trained with its condition only, so it cannot be asked without.")
+    if "probabilities" in arrays:
+        best = np.argsort(-arrays["probabilities"])[:3]
+        told = ", ".join(f"{numbers['labels'][k]} {arrays['probabilities'][k]:.1%}" for k in best)
+        said.append(f"The classifier at this state, towards {numbers['label']}: {told}.")
+    return said
+
+
+def _tiles(arrays: dict[str, np.ndarray]) -> list[Tile]:
+    shown = []
+    for name, title in (("with", "x0 with"), ("without", "x0 without")):
+        if name in arrays:
+            shown.append(Tile(title, drawing.picture(arrays[name])))
+    for name, title in (("difference", "difference"), ("gradient", "classifier's gradient")):
+        if name in arrays:
+            most = float(np.abs(arrays[name]).max())
+            shown.append(Tile(f"{title}, to {most:.2g}", drawing.signed(arrays[name])))
+    return [*shown, Tile("x0 as the sampler gets it", drawing.picture(arrays["result"]))]

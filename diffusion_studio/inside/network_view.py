@@ -1,0 +1,441 @@
+"""The network as it computes one state: its blocks and skips, one block's activations, and what x0 becomes
+if a block or a skip is left out or scaled.
+
+Blocks and skips are found in one call of the network with hooks, so that every layout is described alike.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import OptionError, unknown
+from . import drawing
+from .run import Run, State, check_pictures, chosen
+from .seen import Seen, Tile
+from .settings import Settings
+
+CHANNELS = 16  # that are shown of a block
+_CONTAINERS = {"Level", "Stage", "ModuleList", "Sequential", "ModuleDict"}
+_SAMPLES = 64  # values by which a skip is known again
+_COLOURS = {"attention": (230, 150, 60), "resample": (130, 175, 130), "other": (190, 190, 195)}
+_BLOCK = (110, 150, 205)
+MOST_BYTES = 1 << 28  # of one block's output
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of the network: `channels` and `size` of its output, from `channels_in` channels of input.
+
+    `skip` is the block whose output joins its input, in the channels from `skip_start` to `skip_stop`.
+    """
+
+    name: str
+    kind: str
+    channels_in: int
+    channels: int
+    size: tuple[int, int]
+    parameters: int
+    heads: int | None = None
+    skip: str | None = None
+    skip_start: int = 0
+    skip_stop: int = 0
+
+
+def candidates(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules that may be blocks: the outermost ones that hold no list of others."""
+
+    def walk(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
+        for key, child in module.named_children():
+            full = f"{name}.{key}" if name else key
+            if type(child).__name__ in _CONTAINERS:
+                yield from walk(child, full)
+            else:
+                yield full, child
+
+    return walk(network, "")
+
+
+class _Watch:
+    """Lists the blocks of a call in this thread; or, where one is wanted, keeps only its output."""
+
+    def __init__(self, network: nn.Module, wanted: str | None = None) -> None:
+        self.network, self.wanted = network, wanted
+        self.blocks: list[Block] = []
+        self.output: torch.Tensor | None = None
+        self._known: list[tuple[str, tuple[int, ...], torch.Tensor, torch.Tensor]] = []
+        self._thread = threading.get_ident()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        hooks = [
+            module.register_forward_hook(self._seeing(name))
+            for name, module in candidates(self.network)
+            if self.wanted in (None, name)
+        ]
+        hooks.append(self.network.register_forward_pre_hook(self._begin))
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _begin(self, module: nn.Module, args: Any) -> None:
+        if threading.get_ident() == self._thread:  # of several calls the last counts
+            self.blocks, self._known = [], []
+
+    def _seeing(self, name: str) -> Callable:
+        def see(module: nn.Module, args: Any, output: Any) -> None:
+            given = args[0] if args else None
+            maps = isinstance(output, torch.Tensor) and output.ndim == 4
+            if threading.get_ident() != self._thread or not maps or getattr(given, "ndim", 0) != 4:
+                return
+            if self.wanted is not None:
+                self.output = output.detach().clone()
+                return
+            skip, start, stop = self._skip(given)
+            self.blocks.append(
+                Block(
+                    name,
+                    type(module).__name__,
+                    given.shape[1],
+                    output.shape[1],
+                    tuple(output.shape[-2:]),
+                    sum(one.numel() for one in module.parameters()),
+                    getattr(module, "heads", None),
+                    skip,
+                    start,
+                    stop,
+                )
+            )
+            at = _places(output.shape[1:])
+            self._known.append((name, tuple(output.shape[1:]), at, output[0].reshape(-1)[at].clone()))
+
+        return see
+
+    def _skip(self, given: torch.Tensor) -> tuple[str | None, int, int]:
+        """The earlier block whose output is a part of this input, and where: known again by its values."""
+        channels = given.shape[1]
+        for name, shape, at, values in self._known[-2::-1]:
+            if shape[1:] != tuple(given.shape[2:]) or shape[0] >= channels:
+                continue
+            for start in (channels - shape[0], 0):
+                part = given[0, start : start + shape[0]].reshape(-1)
+                if torch.equal(part[at], values):
+                    return name, start, start + shape[0]
+        return None, 0, 0
+
+
+def _places(shape: Sequence[int]) -> torch.Tensor:
+    size = math.prod(shape)
+    return torch.from_numpy(np.random.default_rng(0).integers(0, size, _SAMPLES))
+
+
+def describe(state: State) -> list[Block]:
+    """The blocks in the order in which they compute, from one call of the network."""
+    check_pictures(state.run, "network")
+    watch = _Watch(state.run.model.network)
+    state.ask_network(watch.watching, slice(0, 1))
+    return watch.blocks
+
+
+def look(state: State, settings: Settings) -> Seen:
+    """One block of the network about one picture, and x0 with the block's part scaled. One call with two
+    rows, after one that finds the blocks.
+
+    arrays: `x0` and `x0_scaled` (C, H, W), `change` = x0_scaled - x0; `channels` (16 or fewer, h, w), the
+    channels of the block's output that vary most over the picture, and `channel_numbers`.
+    numbers: `blocks`, the whole network as a list of `Block`s; `mean`, `deviation`, `least`, `most` of the
+    output; `change_size`, the root mean square of the change.
+    """
+    run = state.run
+    blocks = run_blocks(state)
+    block = _chosen_block(blocks, settings.block)
+    one = chosen(state.x, settings.picture)
+    watch = _Watch(run.model.network, block.name)
+    scaling = _Scaling(run.model.network, block, settings.part, settings.factor)
+    if state.remembers:
+        plain = state.ask_network(watch.watching).x0[one][0]
+        scaled = state.ask_network(lambda: scaling.active(0)).x0[one][0]
+        output = watch.output[min(settings.picture, len(watch.output) - 1)]
+    else:
+        if block.channels * block.size[0] * block.size[1] * 8 > MOST_BYTES:
+            raise OptionError(f"The output of {block.name} is too large to be shown. Choose a smaller block.")
+
+        @contextmanager
+        def both() -> Iterator[None]:
+            with watch.watching(), scaling.active(1):
+                yield
+
+        p = state.ask_network(both, one, copies=2)
+        plain, scaled, output = p.x0[0], p.x0[1], watch.output[0]
+    arrays, numbers = _measured(plain, scaled, output)
+    numbers |= {"blocks": blocks, "block": block.name, "part": settings.part, "factor": settings.factor}
+    return Seen(
+        "network",
+        state.index,
+        arrays,
+        numbers,
+        _lines(state, block, numbers),
+        _tiles(arrays, blocks, block, numbers),
+        state.notes,
+    )
+
+
+def run_blocks(state: State) -> list[Block]:
+    """The network's blocks, found once for a run."""
+    run = state.run
+    if "blocks" not in run.memo:
+        run.memo["blocks"] = describe(state)
+    return run.memo["blocks"]
+
+
+def _chosen_block(blocks: Sequence[Block], name: str | None) -> Block:
+    if name is None:  # the first of those with the smallest size
+        return min(blocks, key=lambda one: one.size[0] * one.size[1])
+    named = {one.name: one for one in blocks}
+    if name not in named:
+        raise unknown("block", name, named)
+    return named[name]
+
+
+class _Scaling:
+    """Scales a block's output, what the block adds to its input, or the skip that enters it, in this thread's
+    calls.
+    """
+
+    def __init__(self, network: nn.Module, block: Block, part: str, factor: float) -> None:
+        self.block, self.part, self.factor = block, part, factor
+        self.module = dict(network.named_modules())[block.name]
+        self._thread = threading.get_ident()
+        if part == "skip" and block.skip is None:
+            raise OptionError(
+                f"No skip enters {block.name}. Choose the part 'block', or a block of the way up."
+            )
+        if part == "branch" and block.channels != block.channels_in:
+            raise OptionError(
+                f"{block.name} goes from {block.channels_in} to {block.channels} channels, so its input does "
+                "not pass it unchanged. Choose the part 'block'."
+            )
+
+    @contextmanager
+    def active(self, first: int) -> Iterator[None]:
+        """Rows of the batch from `first` on are scaled."""
+
+        def before(module: nn.Module, args: tuple) -> tuple | None:
+            if threading.get_ident() != self._thread or self.part != "skip":
+                return None
+            given = args[0].clone()
+            given[first:, self.block.skip_start : self.block.skip_stop] *= self.factor
+            return (given, *args[1:])
+
+        def after(module: nn.Module, args: tuple, output: torch.Tensor) -> torch.Tensor | None:
+            if threading.get_ident() != self._thread or self.part == "skip":
+                return None
+            if self.part == "branch" and args[0].shape != output.shape:
+                raise OptionError(
+                    f"{self.block.name} changes the size, so its input does not pass it unchanged. Choose "
+                    "the part 'block'."
+                )
+            if self.factor == 1:
+                return None
+            made = output.clone()
+            if self.part == "block":
+                made[first:] *= self.factor
+            else:
+                made[first:] = torch.lerp(args[0][first:], output[first:], self.factor)
+            return made
+
+        # always before a hook that watches
+        hooks = [self.module.register_forward_pre_hook(before), self.module.register_forward_hook(after)]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def _measured(
+    plain: torch.Tensor, scaled: torch.Tensor, output: torch.Tensor
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    values = output.float()
+    order = values.flatten(1).var(1, correction=0).argsort(descending=True)[:CHANNELS]
+    arrays = {
+        "x0": plain.float().cpu().numpy(),
+        "x0_scaled": scaled.float().cpu().numpy(),
+        "change": (scaled - plain).float().cpu().numpy(),
+        "channels": values[order].cpu().numpy(),
+        "channel_numbers": order.cpu().numpy(),
+    }
+    numbers = {
+        "mean": float(values.mean()),
+        "deviation": float(values.std(correction=0)),
+        "least": float(values.min()),
+        "most": float(values.max()),
+        "change_size": float(((scaled - plain) ** 2).mean().sqrt()),
+    }
+    return arrays, numbers
+
+
+def _lines(state: State, block: Block, numbers: dict[str, Any]) -> list[str]:
+    what = {"block": "its output", "branch": "what it adds to its input", "skip": "the skip that enters it"}
+    how = "left out" if numbers["factor"] == 0 else f"times {numbers['factor']:g}"
+    skip = f", joined by the skip of {block.skip}" if block.skip else ""
+    return [
+        f"{block.name}: {block.kind}, {block.channels_in} to {block.channels} channels at {block.size[0]}x"
+        f"{block.size[1]}, {block.parameters:,} parameters{skip}.",
+        f"Its output at state {state.index}: mean {numbers['mean']:.3g}, deviation {numbers['deviation']:.3g}"
+        f", from {numbers['least']:.3g} to {numbers['most']:.3g}. With {what[numbers['part']]} {how}, x0 "
+        f"changes by {numbers['change_size']:.3g} (root mean square).",
+    ]
+
+
+def _tiles(
+    arrays: dict[str, np.ndarray], blocks: Sequence[Block], block: Block, numbers: dict[str, Any]
+) -> list[Tile]:
+    sheet = []
+    for number, one in zip(arrays["channel_numbers"], arrays["channels"]):
+        sheet.append(Tile(f"channel {number}", drawing.signed(one[None])))
+    most = float(np.abs(arrays["change"]).max())
+    return [
+        Tile("the network", drawn(blocks, block.name), whole=True),
+        Tile("x0", drawing.picture(arrays["x0"])),
+        Tile(f"x0, {numbers['part']} x {numbers['factor']:g}", drawing.picture(arrays["x0_scaled"])),
+        Tile(f"change, to {most:.2g}", drawing.signed(arrays["change"])),
+        *sheet,
+    ]
+
+
+# The drawing: one box for each block, from left to right as they compute, lower where maps are smaller.
+
+
+@dataclass(frozen=True)
+class _Box:
+    block: Block
+    x: float
+    y: float
+    width: float
+    height: float
+    colour: tuple[int, int, int]
+
+
+def _boxes(blocks: Sequence[Block], width: float, height: float) -> list[_Box]:
+    each = width / max(len(blocks), 1)
+    sizes = sorted({one.size[0] for one in blocks}, reverse=True)
+    row = height / max(len(sizes), 1)
+    most = max(one.channels for one in blocks)
+    found = []
+    for k, one in enumerate(blocks):
+        tall = row * (0.25 + 0.55 * one.channels / most)
+        middle = row * (sizes.index(one.size[0]) + 0.5)
+        found.append(_Box(one, k * each + 1, middle - tall / 2, max(each - 2, 1), tall, _colour(one)))
+    return found
+
+
+def _colour(block: Block) -> tuple[int, int, int]:
+    kind = block.kind.lower()
+    if "attention" in kind or "transformer" in kind:
+        return _COLOURS["attention"]
+    if "sample" in kind or "shuffle" in kind:
+        return _COLOURS["resample"]
+    return _COLOURS["other"] if kind.startswith("conv") or "norm" in kind else _BLOCK
+
+
+def drawn(
+    blocks: Sequence[Block], marked: str | None = None, width: int = 840, height: int = 240
+) -> np.ndarray:
+    """The network as an RGB picture (height, width, 3)."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGB", (width, height), drawing.PAPER)
+    draw = ImageDraw.Draw(image)
+    boxes = _boxes(blocks, width - 90, height)
+    named = {box.block.name: box for box in boxes}
+    for box in boxes:
+        if box.block.skip in named:
+            other = named[box.block.skip]
+            y = other.y + other.height / 2
+            draw.line((other.x + other.width, y, box.x, y), fill=(200, 205, 212), width=1)
+    for box in boxes:
+        corners = (box.x, box.y, box.x + box.width, box.y + box.height)
+        chosen_here = box.block.name == marked
+        draw.rectangle(corners, fill=box.colour, outline=(190, 20, 40) if chosen_here else None, width=2)
+    for size, y in _size_marks(boxes):
+        draw.text((width - 84, y), size, drawing.INK, drawing._font(12), anchor="lm")
+    return np.asarray(image)
+
+
+def _size_marks(boxes: Sequence[_Box]) -> list[tuple[str, float]]:
+    rows = {box.block.size: box.y + box.height / 2 for box in boxes}
+    return [(f"{size[0]}x{size[1]}", y) for size, y in rows.items()]
+
+
+def svg(blocks: Sequence[Block], model: Any = None, width: int = 960, height: int = 320) -> str:
+    """The network as SVG text: a box for each block (its name and shapes as a tooltip, `data-block` its
+    name), a line for each skip, and how time and condition enter.
+    """
+    boxes = _boxes(blocks, width - 90, height)
+    named = {box.block.name: box for box in boxes}
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 24}" '
+        'font-family="sans-serif" font-size="11" role="img" aria-label="The blocks of the network">'
+    ]
+    for box in boxes:
+        if box.block.skip in named:
+            other = named[box.block.skip]
+            y = other.y + other.height / 2
+            parts.append(
+                f'<line x1="{other.x + other.width:.1f}" y1="{y:.1f}" x2="{box.x:.1f}" y2="{y:.1f}" '
+                'stroke="#c8cdd4"/>'
+            )
+    for box in boxes:
+        one = box.block
+        said = (
+            f"{one.name}: {one.kind}, {one.channels_in} to {one.channels} channels at {one.size[0]}x"
+            f"{one.size[1]}, {one.parameters:,} parameters" + (f", skip from {one.skip}" if one.skip else "")
+        )
+        parts.append(
+            f'<rect data-block="{html.escape(one.name)}" x="{box.x:.1f}" y="{box.y:.1f}" '
+            f'width="{box.width:.1f}" height="{box.height:.1f}" rx="1.5" fill="#{bytes(box.colour).hex()}">'
+            f"<title>{html.escape(said)}</title></rect>"
+        )
+    for size, y in _size_marks(boxes):
+        parts.append(f'<text x="{width - 84}" y="{y + 4:.1f}">{size}</text>')
+    if model is not None:
+        parts.append(f'<text x="0" y="{height + 16}">{html.escape(entering(model))}</text>')
+    return "\n".join([*parts, "</svg>"])
+
+
+def entering(model: Any) -> str:
+    """How time and condition enter the network, in words, from its configuration."""
+    config = model.spec.network
+    said = ["Time enters every block as an embedding"]
+    if config.classes:
+        said.append("the label is added to it or stands beside it")
+    if config.text is not None:
+        said.append(
+            "the text is read word by word by cross-attention and as one vector in the embedding"
+            if config.text.cross
+            else "the text is one vector in the embedding"
+        )
+    if model.spec.low_res is not None:
+        said.append("the picture to enlarge is further channels of x")
+    if config.self_condition:
+        said.append("its last x0 is further channels of x")
+    return "; ".join(said) + "."
+
+
+def over_factors(
+    source: Run, settings: Settings, step: int, factors: Sequence[float] = (0.0, 0.5, 1.0, 1.5, 2.0)
+) -> list[Seen]:
+    """The same block's part scaled by each of several factors."""
+    return [look(source.state(step), replace(settings, factor=one)) for one in factors]

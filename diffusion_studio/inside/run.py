@@ -1,0 +1,386 @@
+"""A run whose states can be looked into: a recipe on a model, its states from the cache or by replay.
+
+The sampling loop knows nothing of this. A view asks the network once more about one state.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from ..checkpoint.spec import POINTS
+from ..diffusion.guidance.timing import Progress
+from ..diffusion.levels import Levels
+from ..diffusion.prediction import Prediction
+from ..diffusion.samplers import Step
+from ..diffusion.sampling import offset_noise, sample
+from ..diffusion.schedule import NoiseLevel
+from ..diffusion.spacing import path
+from ..errors import OptionError
+from ..imaging.frame import Frame
+from ..models.classifier import Classifier
+from ..models.model import Model
+from ..runs.edits import Invert, Morph, Travel
+from ..runs.generate import Guides, segments, with_states
+from ..runs.guidance_builder import guided
+from ..runs.guidance_options import ByClassifier, Change, Interval, Projection
+from ..runs.recipe import ANY, Recipe
+from ..runs.segments import INTO_NOISE, Segment, reached
+from ..runs.trajectory_cache import TrajectoryCache
+
+KEPT = 8  # predictions of a run that are remembered
+Call = tuple[torch.Tensor, NoiseLevel, Prediction]
+
+
+def prediction_of(step: Step) -> Prediction:
+    """A step's prediction. The only place here that knows how a Step carries it."""
+    found = getattr(step, "prediction", None)
+    return Prediction(step.x0, step.eps) if found is None else found
+
+
+class Watched(Model):
+    """A model that shares everything with another and lists what its network is asked and answers.
+
+    The list belongs to this object, so another thread's run on the same model is not seen here.
+    """
+
+    __slots__ = ("calls",)
+
+    @classmethod
+    def of(cls, model: Model) -> Watched:
+        made = object.__new__(cls)
+        made.__dict__ = model.__dict__
+        made.calls = None
+        return made
+
+    def predict(self, x: torch.Tensor, level: NoiseLevel, *args: Any, **kwargs: Any) -> Prediction:
+        p = super().predict(x, level, *args, **kwargs)
+        if self.calls is not None:
+            self.calls.append((x, level, p))
+        return p
+
+
+class Run:
+    """A recipe on a model. `state(step)` is one of its `total` + 1 states.
+
+    States come from `states`, or else from a replay of the run up to there, which is equal bit for bit.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        recipe: Recipe,
+        guides: Guides | None = None,
+        states: TrajectoryCache | None = None,
+        judge: Callable[[], Classifier | None] = lambda: None,
+    ) -> None:
+        self.model, self.recipe = model, recipe
+        self.judge = judge  # a noisy classifier of the model's pictures, where there is one
+        self._guides = guides
+        self._states = TrajectoryCache() if states is None else states
+        self.watched = Watched.of(model)
+        self.legs = self.segments(self.watched)
+        self.total = sum(leg.steps for leg in self.legs)
+        self._predictions: OrderedDict[int, Prediction] = OrderedDict()
+        self._seen: dict[int, torch.Tensor] = {}
+        self._denoisers: dict[Recipe, Any] = {}
+        self.memo: dict[Any, Any] = {}  # what views have found for the whole run
+
+    @classmethod
+    def of(cls, source: Any, recipe: Recipe | None = None) -> Run:
+        """From a Studio or a Model and a recipe; a Run is itself."""
+        if isinstance(source, Run):
+            return source
+        if recipe is None:
+            raise OptionError("Name the run to look into: give a recipe, or use Recipe.from_file(path).")
+        if isinstance(source, Model):
+            return cls(source, recipe)
+
+        def judge() -> Classifier | None:
+            names = source.helpers(source.card(recipe.model))[0]
+            named = recipe.classifier.name if recipe.classifier.on else next(iter(names), None)
+            return None if named is None else source.classifier(named)
+
+        return cls(source.model(recipe.model), recipe, source.guides, source.states, judge)
+
+    def helpers(self, recipe: Recipe) -> tuple[Classifier | None, Model | None]:
+        """The classifier and the weaker model that a recipe names."""
+        return (None, None) if self._guides is None else self._guides(recipe)
+
+    def segments(self, model: Model) -> tuple[Segment, ...]:
+        """The segments of this run with denoisers of their own."""
+        return segments(model, self.recipe, guides=self.helpers)
+
+    def place(self, index: int) -> tuple[Segment, int]:
+        """The segment that shows state `index`, and the state's number within it."""
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index <= self.total:
+            raise OptionError(f"The run has the states 0 to {self.total}, got {index!r}.")
+        first = 0
+        for leg in self.legs:
+            if index < first + leg.steps or leg is self.legs[-1]:
+                return leg, index - first
+            first += leg.steps
+        raise AssertionError("unreachable: the last segment holds the last state")
+
+    def known(self, index: int) -> torch.Tensor | None:
+        """State `index` if it is kept, without a replay."""
+        kept = self._states.before(self.recipe, self.model, index)
+        return kept[index][1] if kept is not None else self._seen.get(index)
+
+    def x(self, index: int) -> torch.Tensor:
+        """State `index` as the sampler has it."""
+        found = self.known(index)
+        if found is None:
+            self._replay(index)
+            found = self.known(index)
+        return found
+
+    def states(self) -> Iterator[tuple[int, torch.Tensor]]:
+        """All states in order, from the cache or by one replay."""
+        if self.known(self.total) is not None and self.known(0) is not None:
+            yield from ((k, self.known(k)) for k in range(self.total + 1))
+            return
+        for frame, x in self._run():
+            yield frame.index, x
+
+    def frames(self) -> Iterator[Frame]:
+        """All Frames in order, from the cache or by one replay."""
+        kept = self._states.before(self.recipe, self.model, self.total)
+        pairs = self._run() if kept is None else kept
+        return (frame for frame, _ in pairs)
+
+    def _run(self) -> Iterator[tuple[Frame, torch.Tensor]]:
+        return with_states(self.model, self.recipe, self.segments(self.model), self._states)
+
+    def _replay(self, until: int) -> None:
+        """Run again up to a state. The last few states are kept here where they are too large for the
+        cache.
+        """
+        self._seen = {}
+        run = self._run()
+        for frame, x in run:
+            self._seen[frame.index] = x
+            self._seen.pop(frame.index - KEPT, None)
+            if frame.index == until:
+                break
+        run.close()
+        if self._states.before(self.recipe, self.model, until) is not None:
+            self._seen = {}
+
+    def state(self, index: int) -> State:
+        """State `index`, counted from 0. -1 is the last one with a prediction."""
+        index = self.total - 1 if index == -1 else index
+        leg, local = self.place(index)
+        return State(self, index, leg, local)
+
+    def denoiser(self, recipe: Recipe, levels: Levels) -> Any:
+        """The denoiser of a recipe's condition; the last few are kept, as a text takes time to encode."""
+        if recipe not in self._denoisers:
+            while len(self._denoisers) >= KEPT:
+                self._denoisers.pop(next(iter(self._denoisers)))
+            self._denoisers[recipe] = guided(self.watched, recipe, levels, None, self.helpers(recipe)[1])
+        return self._denoisers[recipe]
+
+    def prediction(self, index: int) -> Prediction:
+        """What the sampler was told about state `index`: one network call, remembered."""
+        if index not in self._predictions:
+            self._predictions[index] = self.state(index).ask()
+            while len(self._predictions) > KEPT:
+                self._predictions.popitem(last=False)
+        return self._predictions[index]
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """State number `index` of a run: number `local` of the segment `leg`."""
+
+    run: Run
+    index: int
+    leg: Segment
+    local: int
+
+    @property
+    def level(self) -> NoiseLevel:
+        return self.leg.levels[self.local]
+
+    @cached_property
+    def x(self) -> torch.Tensor:
+        """(N, C, H, W), or (N, P, 2) clouds of points."""
+        return self.run.x(self.index)
+
+    @property
+    def finished(self) -> bool:
+        """Whether this is the finished picture, about which no network is asked."""
+        return self.index == self.run.total
+
+    def check_asked(self) -> None:
+        """An `OptionError` for the finished picture."""
+        if self.finished:
+            raise OptionError(
+                f"State {self.index} is the finished picture, and no network is asked about it. Choose a "
+                f"state from 0 to {self.run.total - 1}."
+            )
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the network is given its last x0, so that the run has to be replayed up to here."""
+        return self.run.model.spec.network.self_condition
+
+    @torch.no_grad()
+    def ask(self, hooks: Callable[[], AbstractContextManager] = nullcontext) -> Prediction:
+        """What the run's denoiser says about this state, guided and limited as the sampler gets it.
+
+        `hooks()` is entered around the call. One call of the denoiser, for most networks.
+        """
+        self.check_asked()
+        if self.remembers:
+            return self._asked_again(hooks)
+        x = self.x
+        with hooks():
+            return self.leg.denoise(x, self.level)
+
+    def _asked_again(self, hooks: Callable[[], AbstractContextManager]) -> Prediction:
+        """By a replay of the segment: a network that is given its last x0 depends on all calls before."""
+        return _replayed(self, fresh_segment(self), hooks)
+
+    @torch.no_grad()
+    def ask_network(
+        self,
+        hooks: Callable[[], AbstractContextManager] = nullcontext,
+        rows: slice = slice(None),
+        copies: int = 1,
+    ) -> Prediction:
+        """What the bare network says under the recipe's condition about the pictures `rows`, in one call;
+        with `copies` about each batch several times over.
+
+        A network that remembers its last x0 is asked by a replay, about all pictures once.
+        """
+        self.check_asked()
+        if self.remembers:
+            return self._asked_again(hooks)
+        denoise, x = self.bare, self.x[rows]
+        x = torch.cat([x] * copies) if copies > 1 else x
+        with hooks():
+            return denoise(x, self.level)
+
+    @property
+    def bare(self) -> Any:
+        """The network bound to the condition that counts here, without guidance."""
+        return self.guided(1.0)
+
+    def guided(self, scale: float, **changes: Any) -> Any:
+        """The denoiser at guidance `scale` (1 the condition alone, 0 what guidance leads away from), with
+        no other guidance and no limits. `changes` are those of the recipe, such as another prompt.
+        """
+        recipe, levels = self.effective
+        plain = replace(
+            recipe,
+            guidance=scale,
+            guidance_scales=None,
+            guidance_shape="constant",
+            interval=Interval(),
+            projection=Projection(),
+            guidance_rescale=0.0,
+            classifier=ByClassifier(),
+            edit=None,
+            branch=None,
+            change=Change(),
+            **changes,
+        )
+        return self.run.denoiser(plain, levels)
+
+    @cached_property
+    def effective(self) -> tuple[Recipe, Levels]:
+        """The recipe whose condition counts at this state, and the levels of its run."""
+        recipe = self.run.recipe
+        while recipe.branch is not None and self.index < recipe.branch.at:
+            recipe = recipe.branch.recipe
+        root = recipe
+        while root.branch is not None:
+            root = root.branch.recipe
+        schedule = self.run.model.schedule
+        whole = Levels(path(schedule, recipe.steps, recipe.spacing), schedule)
+        levels = reached(whole, getattr(root.edit, "strength", 1.0))
+        edit = recipe.edit
+        if self.leg.part == INTO_NOISE and isinstance(edit, (Invert, Morph)):
+            recipe = replace(recipe, label=edit.source_label, prompt=edit.source_prompt, guidance=1.0)
+        elif isinstance(edit, Travel):
+            name = edit.names[0]
+            takes = self.run.model.spec.takes_text
+            asked = {"prompt": name} if takes else {"label": None if name == ANY else name}
+            recipe = replace(recipe, edit=None, **asked)
+        elif recipe.change.on and Progress(levels).step(self.level) >= recipe.change.step:
+            recipe = recipe.changed()
+        return recipe, levels
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of this state a reader of a view has to know."""
+        said = []
+        if isinstance(self.run.recipe.edit, Travel):
+            said.append("The pictures travel between conditions; this view asks with the first of them.")
+        if getattr(self.leg.sampler, "churn", 0):
+            said.append(
+                "With churn the sampler asks the network about a noisier copy of this state; this view asks "
+                "about the state itself."
+            )
+        return (*said, *self.run.model.remarks)
+
+
+def deaf_to(bare: Any, places: Sequence[int]) -> Any:
+    """The bare denoiser of one text whose cross-attention does not see the tokens at these places. The only
+    place here that knows how a denoiser carries its text.
+    """
+    mask = bare.text.mask.clone()
+    mask[:, list(places)] = False
+    return replace(bare, text=bare.text._replace(mask=mask))
+
+
+def fresh_segment(state: State) -> Segment:
+    """The state's segment with a denoiser that has no memory yet."""
+    legs = state.run.segments(state.run.watched)
+    return next(fresh for fresh, leg in zip(legs, state.run.legs) if leg is state.leg)
+
+
+def _replayed(state: State, leg: Segment, hooks: Callable[[], AbstractContextManager]) -> Prediction:
+    first = state.index - state.local
+    run = sample(leg.sampler, leg.denoise, state.run.x(first), leg.levels, offset_noise(leg.noise, first))
+    for _ in range(state.local):
+        next(run)
+    with hooks():
+        step = next(run)
+    run.close()
+    return prediction_of(step)
+
+
+def chosen(x: torch.Tensor, picture: int | None) -> slice:
+    """The pictures of a batch that a view is about: one, or all."""
+    if picture is None:
+        return slice(None)
+    if not 0 <= picture < len(x):
+        raise OptionError(f"The run has the pictures 0 to {len(x) - 1}, got {picture}.")
+    return slice(picture, picture + 1)
+
+
+def of_points(run: Run) -> bool:
+    return run.model.spec.makes == POINTS
+
+
+def check_pictures(run: Run, view: str) -> None:
+    """An `OptionError` where a view needs pictures and the model makes points."""
+    if of_points(run):
+        raise OptionError(
+            f"The view {view!r} is about pictures, and {run.model.spec.name} makes points in the plane. "
+            "Choose the view 'sum' or 'decided'."
+        )
+
+
+def steps_of(run: Run, over: Sequence[int] | None) -> list[int]:
+    """The states of a view over the run: all that have a prediction, or those given."""
+    return list(range(run.total)) if over is None else [run.state(k).index for k in over]

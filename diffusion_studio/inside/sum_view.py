@@ -1,0 +1,189 @@
+"""The step's sum: x = alpha x0 + sigma eps, and the sampler's way to the next state, term by term."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..diffusion.guidance.classifier import step_variances
+from ..diffusion.prediction import PARAMETRIZATIONS, Prediction, reading
+from ..errors import OptionError
+from . import drawing
+from .run import State, chosen
+from .seen import Seen, Tile
+from .settings import Settings
+from .terms import Term, step_terms
+
+TARGETS = ("mean", "x0", "eps", "v")
+
+
+def look(state: State, settings: Settings) -> Seen:
+    """The sum of one state of one picture (N = 1; points have the shape (1, P, 2) in place of (1, C, H, W)).
+
+    arrays: `x`, `x0`, `eps`, `next` (1, C, H, W); `term_arrays` and `term_products` (T, 1, C, H, W) and
+    `term_coefficients`, which broadcasts with them; `rounding` (1, C, H, W), what is left between the sum of
+    the products and the run's own next state; `target_mean`, `target_x0`, `target_eps`, `target_v`; and for
+    a learned variance `variance`, `variance_small`, `variance_large`.
+    """
+    terms = step_terms(state)
+    p = state.run.prediction(state.index)
+    one = chosen(state.x, settings.picture)
+    found = {name: _array(part[one]) for name, part in (("x", state.x), ("x0", p.x0), ("eps", p.eps))}
+    found |= _terms(terms, one, state)
+    found |= {f"target_{name}": _array(made[one]) for name, made in targets(state, p).items()}
+    found |= {name: _array(made[one]) for name, made in variances(state, p).items()}
+    numbers = _numbers(state, terms, found)
+    if found["x"].ndim == 4:
+        row, column = settings.at(*found["x"].shape[-2:])
+        numbers["place"] = (row, column)
+        products = found["term_products"][:, 0, :, row, column]
+        numbers["place_products"] = products.tolist()
+        numbers["place_next"] = found["next"][0, :, row, column].tolist()
+    return Seen(
+        "sum",
+        state.index,
+        found,
+        numbers,
+        _lines(state, terms, numbers),
+        _tiles(state, terms, found),
+        state.notes,
+    )
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().double().numpy()
+
+
+def _terms(terms: list[Term], one: slice, state: State) -> dict[str, np.ndarray]:
+    products = np.stack([_array(term.product[one]) for term in terms])
+    arrays = np.stack([_array(term.array.expand_as(state.x)[one]) for term in terms])
+    numbers = [term.coefficient for term in terms]
+    if any(isinstance(one, torch.Tensor) for one in numbers):
+        full = [torch.as_tensor(c).cpu().double().expand_as(state.x)[one] for c in numbers]
+        coefficients = np.stack([_array(c) for c in full])
+    else:
+        coefficients = np.array(numbers).reshape(-1, *[1] * state.x.ndim)
+    total = products.sum(0)
+    actual = state.run.known(state.index + 1)
+    same = actual is not None and state.local + 1 <= state.leg.steps and actual.shape == state.x.shape
+    next_x = _array(actual[one]) if same and not _joins(state) else total
+    return {
+        "term_arrays": arrays,
+        "term_products": products,
+        "term_coefficients": coefficients,
+        "next": next_x,
+        "rounding": next_x - total,
+    }
+
+
+def _joins(state: State) -> bool:
+    """Whether the next state is the first one of another segment, which may have been mixed anew."""
+    return state.local + 1 == state.leg.steps and state.leg is not state.run.legs[-1]
+
+
+def targets(state: State, p: Prediction) -> dict[str, torch.Tensor]:
+    """The call's answer as each of the papers' targets: the mean of x_{t-1} (Ho et al. 2020, eq. 7), x0,
+    eps, and v (Salimans & Ho 2022). In continuous time the mean is that of the run's next level.
+    """
+    schedule, level = state.run.model.schedule, state.level
+    made = {}
+    for name in TARGETS:
+        try:
+            target = reading(name, level, schedule)
+        except OptionError:  # no timestep below: continuous time
+            target = PARAMETRIZATIONS[name](level, state.leg.levels[state.local + 1], 1.0)
+        made[name] = target.target(p.x0, p.eps)
+    return made
+
+
+def variances(state: State, p: Prediction) -> dict[str, torch.Tensor]:
+    """The learned variance of an ancestral step to the run's next level (Nichol & Dhariwal 2021, eq. 15),
+    and its two bounds; nothing where the network learned none.
+    """
+    to = state.leg.levels[state.local + 1]
+    if p.variance is None or to.log_snr <= state.level.log_snr:
+        return {}
+    small, large = step_variances(state.level, to)
+    low = max(small, 1e-20)
+    learned = torch.exp(p.variance.cpu().double() * math.log(large / low) + math.log(low))
+    return {
+        "variance": learned,
+        "variance_small": torch.full_like(learned, small),
+        "variance_large": torch.full_like(learned, large),
+    }
+
+
+def name_of(term: Term) -> str:
+    """A term's name for people: x0(12) is what was predicted at state 12."""
+    if term.kind == "known":
+        return "known pixels"
+    again = f", call {term.again + 1}" if term.again and term.kind in ("x0", "eps") else ""
+    more = f", no. {term.again + 1}" if term.again and term.kind == "noise" else ""
+    return f"{term.kind}({term.step}{again}{more})"
+
+
+def _mean(coefficient: Any) -> float:
+    return float(coefficient.mean()) if isinstance(coefficient, torch.Tensor) else float(coefficient)
+
+
+def _numbers(state: State, terms: list[Term], found: dict[str, np.ndarray]) -> dict[str, Any]:
+    return {
+        "alpha": state.level.alpha,
+        "sigma": state.level.sigma,
+        "t": state.level.t,
+        "terms": [(name_of(term), _mean(term.coefficient)) for term in terms],
+        "varies": [isinstance(term.coefficient, torch.Tensor) for term in terms],
+        "rounding": float(np.abs(found["rounding"]).max()),
+    }
+
+
+def _lines(state: State, terms: list[Term], numbers: dict[str, Any]) -> list[str]:
+    here = state.index
+    parts = []
+    for k, (name, coefficient) in enumerate(numbers["terms"]):
+        sign = ("-" if coefficient < 0 else "") if k == 0 else ("- " if coefficient < 0 else "+ ")
+        varies = " (mean over pixels)" if numbers["varies"][k] else ""
+        parts.append(f"{sign}{abs(coefficient):.4g}{varies} {name}")
+    lines = [
+        f"x({here}) = {state.level.alpha:.4g} x0({here}) + {state.level.sigma:.4g} eps({here})    t = "
+        f"{state.level.t:.4g}",
+        f"{type(state.leg.sampler).__name__}: x({here + 1}) = " + " ".join(parts),
+    ]
+    if "place" in numbers:
+        sums = [sum(one) / len(one) for one in numbers["place_products"]]
+        whole = sum(numbers["place_next"]) / len(numbers["place_next"])
+        told = " ".join(f"{one:+.3f}" for one in sums)
+        lines.append(
+            f"Pixel at row {numbers['place'][0]}, column {numbers['place'][1]}: {told} = {whole:+.3f}"
+        )
+    if any(term.kind == "noise" for term in terms):
+        lines.append("noise(k) is drawn afresh for the arrival at state k.")
+    return lines
+
+
+def _tiles(state: State, terms: list[Term], found: dict[str, np.ndarray]) -> list[Tile]:
+    here = state.index
+    shown = [
+        Tile(f"x({here})", drawing.shown(found["x"][0], state.level.alpha == 1)),
+        Tile(f"{state.level.alpha:.3g} x0({here})", drawing.shown(found["x0"][0] * state.level.alpha)),
+        Tile(
+            f"{state.level.sigma:.3g} eps({here})", drawing.shown(found["eps"][0] * state.level.sigma, True)
+        ),
+    ]
+    for term, product in zip(terms, found["term_products"]):
+        title = f"{_mean(term.coefficient):+.3g} {name_of(term)}"
+        shown.append(Tile(title, drawing.shown(product[0], term.kind not in ("x0", "known"))))
+    shown.append(Tile(f"= x({here + 1})", drawing.shown(found["next"][0], state.level.alpha == 1)))
+    for name in TARGETS:
+        stretch = name in ("eps", "v")
+        shown.append(Tile(f"read as {name}", drawing.shown(found[f"target_{name}"][0], stretch)))
+    if "variance" in found:
+        low, high = (float(found[f"variance_{end}"].flat[0]) for end in ("small", "large"))
+        share = (np.log(found["variance"][0].mean(0)) - math.log(low or 1e-20)) / math.log(
+            high / (low or 1e-20)
+        )
+        shown.append(Tile(f"variance, {low:.2g} to {high:.2g}", drawing.heat(share, 1.0)))
+    return shown

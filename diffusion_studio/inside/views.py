@@ -1,0 +1,169 @@
+"""The views of one state, by name. To add one, write its `look` in a file here and name it below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from .. import options
+from ..errors import OptionError, unknown
+from ..runs.recipe import Recipe
+from . import attention_view, decided_view, drawing, guidance_view, network_view, sum_view, surprise_view
+from .run import Run, State
+from .seen import Seen, Tile
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class View:
+    """`look(state, settings)` is the view of one state; `takes` names the settings that it reads.
+
+    `about` explains it in two sentences, `paper` is where it comes from. `summary(run, settings, steps)`,
+    where there is one, is the whole run in one picture; `over` are settings that an animation over all states
+    takes by default.
+    """
+
+    title: str
+    about: tuple[str, str]
+    paper: str
+    takes: tuple[str, ...]
+    look: Callable[[State, Settings], Seen]
+    summary: Callable[[Run, Settings, Sequence[int] | None], Seen] | None = None
+    over: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _words_over_run(run: Run, settings: Settings, steps: Sequence[int] | None) -> Seen:
+    mean, tokens, seen = attention_view.over_run(run, settings, steps)
+    arrays = {"x0": seen[-1]["x0"], "words": mean}
+    tiles = attention_view.tiles(arrays, tokens, settings, (0, 0))
+    said = [f"Averaged over {len(seen)} states; the picture is the last one's predicted x0."]
+    return Seen("attention", seen[-1].step, arrays, {"tokens": tokens}, said, tiles, seen[0].notes)
+
+
+VIEWS: dict[str, View] = {
+    "sum": View(
+        "Sum",
+        (
+            "A state is a sum of picture and noise, and the sampler makes the next state as a sum of a few "
+            "terms.",
+            "The numbers are this step's own; the same call of the network can be read as mean, x0, eps, v.",
+        ),
+        "Ho et al. 2020, Denoising Diffusion Probabilistic Models, eq. 4 and 7; Salimans & Ho 2022",
+        ("picture", "place"),
+        sum_view.look,
+    ),
+    "guidance": View(
+        "Guidance",
+        (
+            "The network answers with the condition and without it, and guidance goes further along the "
+            "difference.",
+            "Where the map is coloured, the condition changes the picture at this step.",
+        ),
+        "Ho & Salimans 2022, Classifier-Free Diffusion Guidance; Dhariwal & Nichol 2021",
+        ("picture",),
+        guidance_view.look,
+        guidance_view.summary,
+    ),
+    "attention": View(
+        "Attention",
+        (
+            "Each place of the picture divides its attention among the words of the prompt, and among all "
+            "places.",
+            "A word's map is bright where the network reads that word at this step.",
+        ),
+        "Tang et al. 2023, What the DAAM: Interpreting Stable Diffusion Using Cross Attention",
+        ("picture", "word", "place", "layer", "head"),
+        attention_view.look,
+        _words_over_run,
+    ),
+    "network": View(
+        "Network",
+        (
+            "Each box is a block of the network, lower where maps are smaller; thin lines are skips, which "
+            "carry features of the way down to the way up.",
+            "The channels are those of the marked block that vary most; the change is what x0 owes to it.",
+        ),
+        "Ronneberger et al. 2015, U-Net; Si et al. 2024, FreeU: Free Lunch in Diffusion U-Net",
+        ("picture", "block", "part", "factor"),
+        network_view.look,
+    ),
+    "decided": View(
+        "Decided",
+        (
+            "A pixel is decided at the state from which its x0 stays near its end.",
+            "New runs from the finished picture, noised to this state, agree in what was decided before it.",
+        ),
+        "Li & Chen 2024, Critical windows; Sclocchi, Favero & Wyart 2024, A phase transition in diffusion "
+        "models",
+        ("picture", "tolerance", "again", "seed"),
+        decided_view.look,
+        over={"again": 0},
+    ),
+    "surprise": View(
+        "Surprise",
+        (
+            "The model's bound on the picture's likelihood, pixel by pixel: how many bits each pixel costs.",
+            "What the model expects is cheap; what it has not learned is bright.",
+        ),
+        "Ho et al. 2020, eq. 5; Song et al. 2021, Score-Based Generative Modeling, appendix D.2",
+        ("picture", "terms", "by", "seed"),
+        surprise_view.look,
+    ),
+}
+
+
+def settings_of(name: str, given: dict[str, Any]) -> Settings:
+    """The settings of a view; an `OptionError` for one that it does not read."""
+    if name not in VIEWS:
+        raise unknown("view", name, VIEWS)
+    takes = VIEWS[name].takes
+    known = [one.name for one in fields(Settings)]
+    for one, value in given.items():
+        if one not in known:
+            raise unknown("setting of a view", one, takes)
+        if one not in takes and value != getattr(Settings(), one):
+            raise OptionError(f"The view {name!r} has no {one}; it reads: {', '.join(takes)}.")
+    return options.build(Settings, given, "setting of a view")
+
+
+def view(
+    source: Any, recipe: Recipe | None = None, name: str = "sum", step: int = -1, **settings: Any
+) -> Seen:
+    """A view of state number `step` of a recipe's run; -1 is the last state that has a prediction.
+
+    `source` is a Studio, a Model or a `Run`; `settings` are those of `Settings` that the view reads.
+    """
+    chosen = settings_of(name, settings)
+    run = Run.of(source, recipe)
+    return VIEWS[name].look(run.state(step), chosen)
+
+
+def over_run(
+    source: Any,
+    recipe: Recipe | None = None,
+    name: str = "attention",
+    steps: Sequence[int] | None = None,
+    **settings: Any,
+) -> Seen:
+    """A view of the whole run in one picture, for those views that have one."""
+    chosen = settings_of(name, settings)
+    if VIEWS[name].summary is None:
+        having = ", ".join(one for one, made in VIEWS.items() if made.summary is not None)
+        raise OptionError(f"The view {name!r} shows one state at a time. Over the run there is: {having}.")
+    return VIEWS[name].summary(Run.of(source, recipe), chosen, steps)
+
+
+def image(seen: Seen, side: int = 160, explain: bool = True) -> np.ndarray:
+    """A view as one RGB picture (H, W, 3) uint8; with `explain` its sentences and its paper stand below."""
+    if not explain:
+        return seen.image(side)
+    about = VIEWS[seen.view]
+    said = [*seen.lines, *(f"Note: {note}" for note in seen.notes), " ".join(about.about), about.paper]
+    tiles = [(one.title, one.pixels, one.whole) for one in seen.tiles]
+    return drawing.sheet(tiles, said, side, seen.columns)
+
+
+__all__ = ["VIEWS", "Seen", "Tile", "View", "image", "over_run", "settings_of", "view"]

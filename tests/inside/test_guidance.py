@@ -1,0 +1,45 @@
+"""What guidance does at a state: the two answers, their difference, the result."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from diffusion_studio.errors import OptionError
+from diffusion_studio.inside.guidance_view import look, over_run
+from diffusion_studio.inside.run import Run
+from diffusion_studio.inside.settings import Settings
+from diffusion_studio.runs.recipe import Recipe
+
+
+def test_the_result_is_without_and_the_scaled_difference(tiny_model):
+    model = tiny_model()
+    run = Run(model, Recipe("tiny", "Dog", (1, 2), 5, guidance=2.5, clip=False))
+    seen = look(run.state(2), Settings(picture=1))
+    np.testing.assert_allclose(seen["result"], seen["without"] + 2.5 * seen["difference"], atol=1e-6)
+    assert seen.numbers["scale"] == pytest.approx(2.5, abs=1e-5)
+    bare = model.denoiser(None)(run.x(2), run.state(2).level).x0[1]
+    np.testing.assert_allclose(seen["without"], bare.numpy(), atol=1e-6)
+    assert over_run(run, Settings())["difference_size"].shape == (5,)
+
+
+def test_off_guidance_shows_what_it_would_do(tiny_model):
+    run = Run(tiny_model(), Recipe("tiny", "Dog", (1,), 5, clip=False))
+    seen = look(run.state(2), Settings())
+    np.testing.assert_allclose(seen["result"], seen["with"], atol=1e-7)
+    assert np.abs(seen["difference"]).max() > 0
+
+
+def test_a_change_on_the_way_counts_from_its_step(tiny_model):
+    model = tiny_model()
+    recipe = Recipe("tiny", "Dog", (1,), 6, clip=False, change={"step": 3, "label": "Cat"})
+    run = Run(model, recipe)
+    for k, label in ((2, "Dog"), (3, "Cat")):
+        expected = model.denoiser(label)(run.x(k), run.state(k).level).x0[0]
+        np.testing.assert_allclose(look(run.state(k), Settings())["with"], expected.numpy(), atol=1e-7)
+
+
+def test_nothing_to_guide_is_an_error(tiny_model):
+    model = tiny_model(network={"classes": None, "null_class": False}, labels=())
+    with pytest.raises(OptionError, match="no guidance to see"):
+        look(Run(model, Recipe("tiny", steps=2)).state(0), Settings())

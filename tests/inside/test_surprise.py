@@ -1,0 +1,39 @@
+"""Bits per pixel: the map sums to what the evaluation measures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from diffusion_studio.diffusion.noise import Noise
+from diffusion_studio.diffusion.spacing import path
+from diffusion_studio.imaging.arrays import from_uint8
+from diffusion_studio.imaging.picture import Picture
+from diffusion_studio.inside.run import Run
+from diffusion_studio.inside.settings import Settings
+from diffusion_studio.inside.surprise_view import look, of_picture
+from diffusion_studio.metrics.bound import bound_terms
+from diffusion_studio.runs.recipe import Recipe
+
+
+def test_the_map_s_mean_is_the_bound(tiny_model):
+    model = tiny_model()
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 8, 8, 1), np.uint8)
+    seen = of_picture(model, Picture(pixels[0]), label="Dog", terms=20)
+    levels = path(model.schedule, 20, "trailing")
+    noise = Noise((0,), (1, 8, 8), dtype=torch.float64)
+    terms = [
+        term for _, term in bound_terms(model.denoiser("Dog"), from_uint8(pixels).double(), levels, noise)
+    ]
+    assert seen["bits"].mean() == pytest.approx(float(sum(terms)))
+    np.testing.assert_allclose(seen["terms"], torch.cat(terms).numpy())
+    assert seen["bits"].shape == (8, 8) and seen.image().ndim == 3
+
+
+def test_a_run_s_picture_by_both_measures(tiny_model):
+    run = Run(tiny_model(), Recipe("tiny", "Dog", (1,), 4))
+    for by in ("bound", "flow"):
+        seen = look(run.state(2), Settings(by=by, terms=8))
+        assert seen["bits"].mean() == pytest.approx(seen.numbers["bits_per_pixel"])
+        assert np.isfinite(seen["bits"]).all()

@@ -91,7 +91,7 @@ def _forward(args: argparse.Namespace) -> None:
 
     for name, low, high in (("size", 8, 512), ("side", 16, 2048), ("every", 1, 10_000), ("steps", 1, 10_000)):
         if not low <= getattr(args, name) <= high:
-            raise OptionError(f"--{name} must be from {low} to {high}, got {getattr(args, name)}.")
+            raise OptionError(name, f"--{name} must be from {low} to {high}, got {getattr(args, name)}.")
     opened_picture = Picture.open(args.picture)
     picture = opened_picture.fitted(args.size, opened_picture.channels)
     studio = studio_of(args)
@@ -107,7 +107,7 @@ def _inside(args: argparse.Namespace) -> None:
     if args.view not in NAMES:
         raise unknown("view", args.view, NAMES)
     if not 16 <= args.side <= 2048:
-        raise OptionError(f"--side must be from 16 to 2048, got {args.side}.")
+        raise OptionError("side", f"--side must be from 16 to 2048, got {args.side}.")
     from .. import inside
 
     recipe = Recipe.from_file(args.run_file)
@@ -138,6 +138,6 @@ def _write_arrays(path: str, seen: Any) -> None:
     from .. import files
 
     if Path(path).suffix != ".npz":
-        raise OptionError(f"--arrays writes an .npz file, got {path!r}.")
+        raise OptionError("arrays", f"--arrays writes an .npz file, got {path!r}.")
     with files.replacing(Path(path), ".npz") as draft, open(draft, "wb") as file:
         np.savez_compressed(file, **{name.replace("/", "."): one for name, one in seen.arrays.items()})

@@ -59,8 +59,10 @@ class Layer:
         q, k = self.q[at, :, rows].float(), self.k[at].float()
         if q.shape[0] * q.shape[1] * k.shape[1] * 4 > MOST_BYTES:
             raise OptionError(
-                f"The attention of {self.name} has {q.shape[1]:,} x {k.shape[1]:,} weights in each of "
-                f"{q.shape[0]} heads, more than memory is taken for. Ask for one place."
+                "pictures",
+                f"The attention of {self.name} has {q.shape[1]:,} x {k.shape[1]:,} weights in "
+                "each of "
+                f"{q.shape[0]} heads, more than memory is taken for. Ask for one place.",
             )
         if self.linear:  # softmax over channels and over positions: their product is a weight for each key
             return q @ k.transpose(-2, -1)
@@ -190,8 +192,10 @@ def layers(state: State, picture: int | None = None) -> tuple[list[Layer], torch
     calls = [call for call in recorder.calls if call]
     if not calls:
         raise OptionError(
-            f"{state.run.model.spec.name} has no attention: its network is made of convolutions alone. "
-            "Choose another view, such as 'network'."
+            "view",
+            f"{state.run.model.spec.name} has no attention: its network is made of convolutions "
+            "alone. "
+            "Choose another view, such as 'network'.",
         )
     guided = state.remembers and len(calls) > 1 and state.effective[0].guidance not in (0, 1)
     return calls[-2 if guided else -1], x0
@@ -249,7 +253,7 @@ def _chosen(found: Sequence[Layer], settings: Settings) -> list[Layer]:
     kept = [one for one in found if settings.layer in (None, one.name)]
     most = max(one.q.shape[1] for one in kept)
     if settings.head is not None and settings.head >= most:
-        raise OptionError(f"These layers have the heads 0 to {most - 1}, got {settings.head}.")
+        raise OptionError("head", f"These layers have the heads 0 to {most - 1}, got {settings.head}.")
     return kept
 
 
@@ -318,8 +322,10 @@ def over_run(
     seen = [look(source.state(k), settings) for k in steps_of(source, steps)]
     if "words" not in seen[0].arrays:
         raise OptionError(
-            f"{source.model.spec.name} reads no text by cross-attention, so words have no map. Choose "
-            "a place."
+            "word",
+            f"{source.model.spec.name} reads no text by cross-attention, so words have no map. "
+            "Choose "
+            "a place.",
         )
     return np.mean([one["words"] for one in seen], axis=0), seen[0].numbers["tokens"], seen
 
@@ -334,7 +340,7 @@ def leave_out(state: State, word: str, picture: int = 0) -> dict[str, np.ndarray
     tokens = words_of(state)
     if tokens is None or not state.run.model.spec.network.text.cross or state.remembers:
         raise OptionError(
-            f"{state.run.model.spec.name} reads no text by cross-attention. Choose a text model."
+            "word", f"{state.run.model.spec.name} reads no text by cross-attention. Choose a text model."
         )
     state.check_asked()
     places = places_of(tokens, word)

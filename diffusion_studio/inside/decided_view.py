@@ -36,8 +36,10 @@ def history(run: Run, picture: int) -> np.ndarray:
             size = (run.total + 1) * shown.nbytes
             if size > MOST_BYTES:
                 raise OptionError(
-                    f"The x0 of all {run.total + 1} states takes {size >> 20} MB. Look into a run of "
-                    "fewer steps."
+                    "recipe",
+                    f"The x0 of all {run.total + 1} states takes {size >> 20} MB. Look into a run "
+                    "of "
+                    "fewer steps.",
                 )
             kept = np.empty((run.total + 1, *shown.shape), np.float32)
         kept[k] = shown
@@ -63,18 +65,22 @@ def again(state: State, settings: Settings) -> torch.Tensor:
     run = state.run
     if state.leg is not run.legs[-1]:
         raise OptionError(
-            f"State {state.index} lies before the run's own path ({state.leg.part}), so no new run starts "
-            f"from it. Choose a state from {run.total - run.legs[-1].steps} on."
+            "step",
+            f"State {state.index} lies before the run's own path ({state.leg.part}), so no new run "
+            "starts "
+            f"from it. Choose a state from {run.total - run.legs[-1].steps} on.",
         )
     if getattr(run.recipe.edit, "film", None) is not None:
         raise OptionError(
-            "The pictures of a film have conditions between two others, which a new run of one picture does "
-            "not have. Look into a run without the film."
+            "edit",
+            "The pictures of a film have conditions between two others, which a new run of one "
+            "picture does "
+            "not have. Look into a run without the film.",
         )
     finished = run.x(run.total)[chosen(state.x, settings.picture)]
     count = settings.again
     if finished.nbytes * count > MOST_BYTES:
-        raise OptionError(f"{count} pictures of this size take too much memory. Ask for fewer.")
+        raise OptionError("count", f"{count} pictures of this size take too much memory. Ask for fewer.")
     leg = fresh_segment(state)
     shape = tuple(finished.shape[1:])
     seeds = tuple((settings.seed + k) % 2**63 for k in range(count))

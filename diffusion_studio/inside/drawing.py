@@ -163,8 +163,10 @@ def sheet(
     height = sum(h + TITLE + GAP for h, _ in sizes) + 2 * MARGIN + LINE * len(wrapped)
     if width * height > MOST_PIXELS:
         raise OptionError(
-            f"This picture would be {width} by {height}; the most is {MOST_PIXELS:,} pixels. Choose a "
-            "smaller side, or one picture."
+            "side",
+            f"This picture would be {width} by {height}; the most is {MOST_PIXELS:,} pixels. Choose "
+            "a "
+            "smaller side, or one picture.",
         )
     image = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(image)

@@ -77,8 +77,10 @@ def process(
     x0 = _values(picture)
     if x0.numel() * 8 * 3 * (steps + 1) > MOST_BYTES:
         raise OptionError(
-            f"{steps} steps of a picture of {x0.shape[-1]} by {x0.shape[-2]} take more memory than is taken "
-            "for them. Choose fewer steps or a smaller picture."
+            "steps",
+            f"{steps} steps of a picture of {x0.shape[-1]} by {x0.shape[-2]} take more memory than "
+            "is taken "
+            "for them. Choose fewer steps or a smaller picture.",
         )
     levels = path(schedule, steps)[::-1]
     noise = Noise((seed,), tuple(x0.shape), dtype=torch.float64)
@@ -145,7 +147,8 @@ def schedules_named(
     """
     if not 1 <= len(names) <= MOST_SCHEDULES:
         raise OptionError(
-            f"The forward process is shown under 1 to {MOST_SCHEDULES} schedules, got {len(names)}."
+            "schedules",
+            f"The forward process is shown under 1 to {MOST_SCHEDULES} schedules, got {len(names)}.",
         )
     found: dict[str, NoiseSchedule] = {}
     for one in names:
@@ -259,7 +262,7 @@ def save_forward(
 def strip_of(processes: Sequence[Process], count: int = 8, side: int = 160) -> np.ndarray:
     """A row of `count` states for each schedule, in closed form, from the picture to noise."""
     if count < 2:
-        raise OptionError(f"A strip has at least two states, got {count}.")
+        raise OptionError("states", f"A strip has at least two states, got {count}.")
     tiles = []
     for one in processes:
         for k in np.linspace(0, one.steps, count).round().astype(int):

@@ -47,8 +47,10 @@ def look(state: State, settings: Settings) -> Seen:
         numbers["label"] = recipe.classifier.label or recipe.label
     if pair is None and classifier is None:
         raise OptionError(
-            f"{state.run.model.spec.name} takes neither label nor prompt, and the recipe names no weaker "
-            "model and no classifier, so there is no guidance to see. Choose another view."
+            "view",
+            f"{state.run.model.spec.name} takes neither label nor prompt, and the recipe names no "
+            "weaker "
+            "model and no classifier, so there is no guidance to see. Choose another view.",
         )
     arrays = {name: part.detach().float().cpu().numpy() for name, part in found.items()}
     if pair is not None:

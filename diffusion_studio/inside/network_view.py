@@ -169,7 +169,9 @@ def look(state: State, settings: Settings) -> Seen:
         output = watch.output[min(settings.picture, len(watch.output) - 1)]
     else:
         if block.channels * block.size[0] * block.size[1] * 8 > MOST_BYTES:
-            raise OptionError(f"The output of {block.name} is too large to be shown. Choose a smaller block.")
+            raise OptionError(
+                "block", f"The output of {block.name} is too large to be shown. Choose a smaller block."
+            )
 
         @contextmanager
         def both() -> Iterator[None]:
@@ -219,12 +221,14 @@ class _Scaling:
         self._thread = threading.get_ident()
         if part == "skip" and block.skip is None:
             raise OptionError(
-                f"No skip enters {block.name}. Choose the part 'block', or a block of the way up."
+                "part", f"No skip enters {block.name}. Choose the part 'block', or a block of the way up."
             )
         if part == "branch" and block.channels != block.channels_in:
             raise OptionError(
-                f"{block.name} goes from {block.channels_in} to {block.channels} channels, so its input does "
-                "not pass it unchanged. Choose the part 'block'."
+                "part",
+                f"{block.name} goes from {block.channels_in} to {block.channels} channels, so its "
+                "input does "
+                "not pass it unchanged. Choose the part 'block'.",
             )
 
     @contextmanager
@@ -243,8 +247,10 @@ class _Scaling:
                 return None
             if self.part == "branch" and args[0].shape != output.shape:
                 raise OptionError(
-                    f"{self.block.name} changes the size, so its input does not pass it unchanged. Choose "
-                    "the part 'block'."
+                    "part",
+                    f"{self.block.name} changes the size, so its input does not pass it unchanged. "
+                    "Choose "
+                    "the part 'block'.",
                 )
             if self.factor == 1:
                 return None

@@ -27,8 +27,8 @@ from ..imaging.frame import Frame
 from ..models.classifier import Classifier
 from ..models.model import Model
 from ..runs.edits import Invert, Morph, Travel
-from ..runs.generate import Guides, segments, with_states
-from ..runs.guidance_builder import guided
+from ..runs.generate import GuidesOf, segments, with_states
+from ..runs.guidance_builder import NO_GUIDES, Guides, guided
 from ..runs.guidance_options import ByClassifier, Change, Interval, Projection
 from ..runs.recipe import ANY, Recipe
 from ..runs.segments import INTO_NOISE, Segment, reached
@@ -76,7 +76,7 @@ class Run:
         self,
         model: Model,
         recipe: Recipe,
-        guides: Guides | None = None,
+        guides: GuidesOf | None = None,
         states: TrajectoryCache | None = None,
         judge: Callable[[], Classifier | None] = lambda: None,
     ) -> None:
@@ -98,7 +98,9 @@ class Run:
         if isinstance(source, Run):
             return source
         if recipe is None:
-            raise OptionError("Name the run to look into: give a recipe, or use Recipe.from_file(path).")
+            raise OptionError(
+                "recipe", "Name the run to look into: give a recipe, or use Recipe.from_file(path)."
+            )
         if isinstance(source, Model):
             return cls(source, recipe)
 
@@ -109,18 +111,18 @@ class Run:
 
         return cls(source.model(recipe.model), recipe, source.guides, source.states, judge)
 
-    def helpers(self, recipe: Recipe) -> tuple[Classifier | None, Model | None]:
+    def helpers(self, recipe: Recipe) -> Guides:
         """The classifier and the weaker model that a recipe names."""
-        return (None, None) if self._guides is None else self._guides(recipe)
+        return NO_GUIDES if self._guides is None else self._guides(recipe)
 
     def segments(self, model: Model) -> tuple[Segment, ...]:
         """The segments of this run with denoisers of their own."""
-        return segments(model, self.recipe, guides=self.helpers)
+        return segments(model, self.recipe, self.helpers)
 
     def place(self, index: int) -> tuple[Segment, int]:
         """The segment that shows state `index`, and the state's number within it."""
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index <= self.total:
-            raise OptionError(f"The run has the states 0 to {self.total}, got {index!r}.")
+            raise OptionError("step", f"The run has the states 0 to {self.total}, got {index!r}.")
         first = 0
         for leg in self.legs:
             if index < first + leg.steps or leg is self.legs[-1]:
@@ -184,7 +186,9 @@ class Run:
         if recipe not in self._denoisers:
             while len(self._denoisers) >= KEPT:
                 self._denoisers.pop(next(iter(self._denoisers)))
-            self._denoisers[recipe] = guided(self.watched, recipe, levels, None, self.helpers(recipe)[1])
+            self._denoisers[recipe] = guided(
+                self.watched, recipe, levels, Guides(None, self.helpers(recipe).weaker)
+            )
         return self._denoisers[recipe]
 
     def prediction(self, index: int) -> Prediction:
@@ -223,8 +227,10 @@ class State:
         """An `OptionError` for the finished picture."""
         if self.finished:
             raise OptionError(
-                f"State {self.index} is the finished picture, and no network is asked about it. Choose a "
-                f"state from 0 to {self.run.total - 1}."
+                "step",
+                f"State {self.index} is the finished picture, and no network is asked about it. "
+                "Choose a "
+                f"state from 0 to {self.run.total - 1}.",
             )
 
     @property
@@ -364,7 +370,7 @@ def chosen(x: torch.Tensor, picture: int | None) -> slice:
     if picture is None:
         return slice(None)
     if not 0 <= picture < len(x):
-        raise OptionError(f"The run has the pictures 0 to {len(x) - 1}, got {picture}.")
+        raise OptionError("picture", f"The run has the pictures 0 to {len(x) - 1}, got {picture}.")
     return slice(picture, picture + 1)
 
 
@@ -376,8 +382,10 @@ def check_pictures(run: Run, view: str) -> None:
     """An `OptionError` where a view needs pictures and the model makes points."""
     if of_points(run):
         raise OptionError(
-            f"The view {view!r} is about pictures, and {run.model.spec.name} makes points in the plane. "
-            "Choose the view 'sum' or 'decided'."
+            "view",
+            f"The view {view!r} is about pictures, and {run.model.spec.name} makes points in the "
+            "plane. "
+            "Choose the view 'sum' or 'decided'.",
         )
 
 

@@ -56,10 +56,13 @@ class Settings:
         try:
             row, column = (int(part) for part in self.place.split(","))
         except ValueError:
-            raise OptionError(f"A place is ROW,COLUMN, such as 3,14; got {self.place!r:.40}.") from None
+            raise OptionError(
+                "place", f"A place is ROW,COLUMN, such as 3,14; got {self.place!r:.40}."
+            ) from None
         if not (0 <= row < height and 0 <= column < width):
             raise OptionError(
+                "place",
                 f"The picture has the rows 0 to {height - 1} and the columns 0 to {width - 1}; got "
-                f"{self.place}."
+                f"{self.place}.",
             )
         return row, column

@@ -39,13 +39,15 @@ def look(state: State, settings: Settings) -> Seen:
     run = state.run
     if not 0 <= settings.picture < len(run.x(run.total)):
         raise OptionError(
-            f"The run has the pictures 0 to {len(run.x(run.total)) - 1}, got {settings.picture}."
+            "picture", f"The run has the pictures 0 to {len(run.x(run.total)) - 1}, got {settings.picture}."
         )
     pixels = to_uint8(run.x(run.total)[settings.picture][None])
     if state.remembers:
         raise OptionError(
-            "This network is given its last x0, so one call at a level of its own has no meaning for it. "
-            "Choose another view."
+            "view",
+            "This network is given its last x0, so one call at a level of its own has no meaning for "
+            "it. "
+            "Choose another view.",
         )
     last = state if not state.finished else run.state(run.total - 1)
     return measured(run.model, last.bare, pixels, settings, state.index, state.notes)
@@ -61,7 +63,9 @@ def of_picture(
 ) -> Seen:
     """The surprise of any picture under a model's condition; it is brought to the model's size."""
     if model.spec.image_size is None:
-        raise OptionError(f"{model.spec.name} makes points in the plane, and a picture has no place there.")
+        raise OptionError(
+            "picture", f"{model.spec.name} makes points in the plane, and a picture has no place there."
+        )
     fitted = picture.fitted(model.spec.image_size, model.spec.channels)
     said = () if fitted.size == picture.size else (f"The picture was brought to {fitted}.",)
     run_of = _bare(model, label, prompt, low_res)

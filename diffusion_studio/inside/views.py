@@ -125,7 +125,7 @@ def settings_of(name: str, given: dict[str, Any]) -> Settings:
         if one not in known:
             raise unknown("setting of a view", one, takes)
         if one not in takes and value != getattr(Settings(), one):
-            raise OptionError(f"The view {name!r} has no {one}; it reads: {', '.join(takes)}.")
+            raise OptionError("view", f"The view {name!r} has no {one}; it reads: {', '.join(takes)}.")
     return options.build(Settings, given, "setting of a view")
 
 
@@ -152,7 +152,9 @@ def over_run(
     chosen = settings_of(name, settings)
     if VIEWS[name].summary is None:
         having = ", ".join(one for one, made in VIEWS.items() if made.summary is not None)
-        raise OptionError(f"The view {name!r} shows one state at a time. Over the run there is: {having}.")
+        raise OptionError(
+            "view", f"The view {name!r} shows one state at a time. Over the run there is: {having}."
+        )
     return VIEWS[name].summary(Run.of(source, recipe), chosen, steps)
 
 

@@ -58,8 +58,10 @@ def save_over_run(
     if Path(path).suffix.lower() == ".png":
         if VIEWS[name].summary is None:
             raise OptionError(
-                f"The view {name!r} shows one state at a time, so over the run it is an animation. Name a "
-                "file that ends in .gif, .mp4, .webp or .apng, or choose one state with --at."
+                "view",
+                f"The view {name!r} shows one state at a time, so over the run it is an animation. "
+                "Name a "
+                "file that ends in .gif, .mp4, .webp or .apng, or choose one state with --at.",
             )
         seen = VIEWS[name].summary(run, chosen, steps)
         _write(path, run, [image(seen, side, explain)], [run.total], fps)
@@ -81,8 +83,10 @@ def _ready(path: str | Path) -> None:
 def _fits(pixels: np.ndarray, count: int) -> None:
     if pixels.nbytes * count > MOST_BYTES:
         raise OptionError(
-            f"{count} pictures of {pixels.shape[1]} by {pixels.shape[0]} take more memory than an animation "
-            "may. Choose a smaller side, or fewer states."
+            "side",
+            f"{count} pictures of {pixels.shape[1]} by {pixels.shape[0]} take more memory than an "
+            "animation "
+            "may. Choose a smaller side, or fewer states.",
         )
 
 

@@ -73,17 +73,14 @@ def stream(
     `guides` are those that the recipe names, or find those of any recipe. `states` keep what this run visits,
     and spare a branch the replay of the run that it continues. `low_res` as in `plan`.
     """
-
-    legs = segments(model, recipe, classifier, weaker, guides, low_res)
+    legs = segments(model, recipe, guides, low_res)
     return (frame for frame, _ in with_states(model, recipe, legs, states or TrajectoryCache(max_bytes=0)))
 
 
 def segments(
     model: Model,
     recipe: Recipe,
-    classifier: Classifier | None = None,
-    weaker: Model | None = None,
-    guides: Guides | None = None,
+    guides: Guides | GuidesOf = NO_GUIDES,
     low_res: torch.Tensor | None = None,
 ) -> tuple[Segment, ...]:
     """The segments of a recipe's run on a model. Arguments as in `stream`."""

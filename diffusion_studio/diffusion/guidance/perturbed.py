@@ -55,7 +55,7 @@ def smoothed_energy(
     `perturbed_attention`, and milder.
     """
     if not blur > 0:
-        raise OptionError(f"The blur of smoothed energy guidance must be above 0, got {blur}.")
+        raise OptionError("blur", f"The blur of smoothed energy guidance must be above 0, got {blur}.")
     return _away_from(
         denoise, conditional, scale, _disturbing(network, layers, lambda q, size: blurred(q, size, blur))
     )
@@ -72,7 +72,7 @@ def skipped_layers(
         if name not in known:
             raise unknown("block of the network", name, known)
     if not blocks:
-        raise OptionError("Name at least one block to skip.")
+        raise OptionError("layers", "Name at least one block to skip.")
     return _away_from(denoise, conditional, scale, _skipping([known[name] for name in blocks]))
 
 
@@ -157,8 +157,10 @@ def _disturbing(
     known = self_attentions(network)
     if not known:
         raise OptionError(
-            "This network has no self-attention to disturb. Choose guidance by skipped layers, or by a "
-            "weaker model."
+            "guidance",
+            "This network has no self-attention to disturb. Choose guidance by skipped layers, "
+            "or by a "
+            "weaker model.",
         )
     if layers is None:
         layers = [name for name in known if name.startswith("middle")] or list(known)
@@ -169,8 +171,10 @@ def _disturbing(
     linear = [name for name, module in zip(layers, chosen) if getattr(module, "full", True) is False]
     if linear:
         raise OptionError(
-            f"{linear[0]} is linear attention, which has no map of weights to disturb. Choose from: "
-            f"{', '.join(name for name, one in known.items() if getattr(one, 'full', True)) or 'none'}."
+            "layers",
+            f"{linear[0]} is linear attention, which has no map of weights to disturb. Choose "
+            "from: "
+            f"{', '.join(name for name, one in known.items() if getattr(one, 'full', True)) or 'none'}.",
         )
     return lambda: _Disturbed(chosen, queries)
 
@@ -228,8 +232,9 @@ def _skipping(modules: Sequence[nn.Module]) -> Callable[[], Any]:
                 return None
             if args[0].shape != output.shape:
                 raise OptionError(
+                    "guidance",
                     f"A {type(module).__name__} that makes {tuple(output.shape[1:])} of "
-                    f"{tuple(args[0].shape[1:])} cannot be skipped. Choose a block that keeps the shape."
+                    f"{tuple(args[0].shape[1:])} cannot be skipped. Choose a block that keeps the shape.",
                 )
             return args[0]
 

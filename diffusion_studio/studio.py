@@ -20,6 +20,7 @@ from .runs.trajectory import Trajectory
 from .runs.trajectory_cache import TrajectoryCache
 
 if TYPE_CHECKING:
+    from .diffusion.denoiser import Ask
     from .models.classifier import Classifier
     from .models.model import Model
 
@@ -231,11 +232,25 @@ class Studio:
         found = {folder.name: folder / CLASSIFIER_FILE for folder in folders}
         return {name: path for name, path in found.items() if path.is_file()} | self._opened_classifiers
 
-    def stream(self, recipe: Recipe) -> Iterator[Frame]:
-        """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""
+    def stream(self, recipe: Recipe, ask: Ask | None = None) -> Iterator[Frame]:
+        """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one.
+
+        Every network call goes through `ask`, which can end the run: see `diffusion.denoiser.Watched`.
+        """
         from .runs.generate import stream
 
-        return stream(self.model(recipe.model), recipe, states=self._states, guides=self.guides)
+        return stream(self.model(recipe.model), recipe, states=self._states, guides=self.guides, ask=ask)
+
+    def network_calls(self, recipe: Recipe) -> int:
+        """About how many network calls a run of this recipe makes; see `runs.price.network_calls`."""
+        from .runs.generate import segments
+        from .runs.price import network_calls
+
+        return network_calls(segments(self.model(recipe.model), recipe, guides=self.guides))
+
+    def free_states(self, recipe: Recipe) -> None:
+        """Free the states that are kept of a recipe's run for branches."""
+        self._states.forget(recipe)
 
     def guides(self, recipe: Recipe) -> tuple[Classifier | None, Model | None]:
         """The classifier and the weaker model that a recipe names."""

@@ -96,6 +96,12 @@ def add_serve(verbs: Any) -> None:
         help="largest file that may be dropped in (default 20000; hosted 600)",
     )
     verb.add_argument(
+        "--limit",
+        type=float,
+        metavar="SECONDS",
+        help="the most computing that one run may take (default: any; hosted 300)",
+    )
+    verb.add_argument(
         "--allow-training",
         action=argparse.BooleanOptionalAction,
         default=None,
@@ -118,6 +124,7 @@ def _serve(args: argparse.Namespace) -> None:
         args.max_upload,
         args.allow_training,
         args.runs,
+        args.limit,
     )
     from ..ui.proxy import without_proxy
     from ..ui.scratch import own_folder

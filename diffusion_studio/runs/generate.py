@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from ..checkpoint.spec import POINTS
+from ..diffusion.denoiser import Ask, Watched
 from ..diffusion.levels import Levels
 from ..diffusion.noise import Noise
 from ..diffusion.spacing import path
@@ -68,21 +69,38 @@ def stream(
     states: TrajectoryCache | None = None,
     guides: Guides | None = None,
     low_res: torch.Tensor | None = None,
+    ask: Ask | None = None,
 ) -> Iterator[Frame]:
     """The recipe's Frames as they come: n + 1 for n steps. A recipe that does not fit fails here, before the
     first one.
 
     `states` keep what this run visits, and spare a branch the replay of the run that it continues. `guides`
     finds the classifier and the weaker model of any recipe, for a branch whose beginning had others.
-    `low_res` as in `plan`.
+    `low_res` as in `plan`. Every network call goes through `ask`, which can end the run: see `Watched`.
     """
+
+    parts = segments(model, recipe, classifier, weaker, guides, low_res)
+    if ask is not None:
+        parts = tuple(replace(one, denoise=Watched(one.denoise, ask)) for one in parts)
+    return _frames(model, recipe, parts, states or TrajectoryCache(max_bytes=0))
+
+
+def segments(
+    model: Model,
+    recipe: Recipe,
+    classifier: Classifier | None = None,
+    weaker: Model | None = None,
+    guides: Guides | None = None,
+    low_res: torch.Tensor | None = None,
+) -> tuple[Segment, ...]:
+    """The parts of a recipe's run, as `stream` makes them; the parameters are its."""
 
     def planned(one: Recipe, strength: float) -> Plan:
         return plan(
             model, one, *(guides(one) if guides is not None else (classifier, weaker)), strength, low_res
         )
 
-    return _frames(model, recipe, segments_of(recipe, planned), states or TrajectoryCache(max_bytes=0))
+    return segments_of(recipe, planned)
 
 
 def _frames(

@@ -19,6 +19,7 @@ from ..options import fields_of, name_of
 from ..runs.edits import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
 from ..runs.recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
+from .handlers import warn
 from .painter import mask_in, painter, sheet
 
 _LABELS = {
@@ -315,7 +316,7 @@ class EditControls:
                 )
             )
         except StudioError as error:
-            gr.Warning(str(error))
+            warn(str(error))
             return None
 
 
@@ -359,7 +360,7 @@ def _readable(path: str | None) -> Any:
         if path is not None:
             Picture.open(path)
     except StudioError as error:
-        gr.Warning(escape(str(error)))
+        warn(str(error))
         return None
     return gr.skip()
 

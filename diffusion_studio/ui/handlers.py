@@ -1,4 +1,8 @@
-"""Event handlers whose errors reach the visitor as sentences."""
+"""Event handlers whose errors reach the visitor as sentences, and the notices that a page shows.
+
+Gradio shows notices as HTML, and their words may come from a stranger's link or file: all are escaped here.
+No other file of the app makes one.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import inspect
 import re
 from collections.abc import Callable
 from functools import wraps
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -27,7 +32,22 @@ def in_words(text: str) -> str:
     return LABELLED.get(found[0], found[2].replace("_", " ").capitalize()) + text[found.end() :]
 
 
-def show_errors(fn: Callable[..., Any], words: Callable[[str], str] = in_words) -> Callable[..., Any]:
+def as_html(text: str) -> str:
+    """A sentence in the page's words, as a notice takes it."""
+    return escape(in_words(text), quote=False)
+
+
+def warn(text: str) -> None:
+    """Show the visitor a sentence about what did not go as asked."""
+    gr.Warning(as_html(text))
+
+
+def inform(text: str) -> None:
+    """Show the visitor a sentence."""
+    gr.Info(as_html(text))
+
+
+def show_errors(fn: Callable[..., Any], words: Callable[[str], str] = as_html) -> Callable[..., Any]:
     """A handler whose `StudioError`s are shown to the visitor as sentences; `words` makes them of the error's
     text. A generator stays one."""
     if inspect.isgeneratorfunction(fn):
@@ -51,6 +71,6 @@ def show_errors(fn: Callable[..., Any], words: Callable[[str], str] = in_words) 
     return handler
 
 
-def sentence(error: StudioError, words: Callable[[str], str] = in_words) -> gr.Error:
+def sentence(error: StudioError, words: Callable[[str], str] = as_html) -> gr.Error:
     """The error as the visitor sees it."""
     return gr.Error(words(str(error)), duration=12, print_exception=False)

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -125,7 +126,7 @@ class PointsTab:
         private = {"api_visibility": "private"}
         run = {
             "concurrency_id": COMPUTE,
-            "concurrency_limit": 1,
+            "concurrency_limit": None,
             "show_progress": "hidden",
             "show_progress_on": [self.status],
             **private,
@@ -308,7 +309,7 @@ class PointsTab:
             if card.spec.makes == "points" and (card.name == shape or shape in card.spec.labels):
                 return self.compute.call(
                     lambda: self.studio.model(card.name)
-                ), f"From fresh noise, by the bundled network {card.name}. Press <b>2</b> to train your own."
+                ), f"From fresh noise, by the network {escape(card.name)}. Press <b>2</b> to train your own."
         raise OptionError("No network has learned this shape yet. Press 2 first.")
 
 

@@ -16,6 +16,7 @@ VERBS = {
     "convert": "checkpoints.add_convert",
     "train": "train.add",
     "evaluate": "evaluate.add_evaluate",
+    "gallery": "gallery.add",
     "serve": "others.add_serve",
 }
 

@@ -84,6 +84,13 @@ class Studio:
         self._states = TrajectoryCache()
         self._lock = threading.Lock()
 
+    def on(self, device: str) -> Studio:
+        """A Studio with the same models on another device. It loads them anew."""
+        other = Studio(self.folder, device, self.precision)
+        other._opened, other._unlisted = self._opened, self._unlisted
+        other._opened_classifiers = self._opened_classifiers
+        return other
+
     def models(self) -> list[ModelCard]:
         """The models that can be used, by name, but `FIRST` first; not those that were opened unlisted."""
         found = [

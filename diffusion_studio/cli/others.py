@@ -132,7 +132,10 @@ def _serve(args: argparse.Namespace) -> None:
     own_folder()
     with without_proxy():
         from ..ui.shell import serve
+    from ..ui.zero_gpu import on_zero_gpu
 
+    if on_zero_gpu() and args.device == "auto":
+        args.device = "cpu"  # what torch reports there is emulated
     serve(studio_of(args), args.host, args.port, args.share, args.open, allowed)
 
 

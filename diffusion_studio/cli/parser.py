@@ -18,6 +18,7 @@ VERBS = {
     "evaluate": "evaluate.add_evaluate",
     "gallery": "gallery.add",
     "serve": "others.add_serve",
+    "publish": "publish.add",
 }
 
 

@@ -21,6 +21,7 @@ from .generate_tab import COMPUTE
 from .handlers import show_errors
 from .price import Prices
 from .store import RunStore
+from .zero_gpu import gpu_stream
 
 COUNT = 16  # pictures of a run that does not say how many
 TICK_SECONDS = 0.2  # between two looks at whether somebody still waits
@@ -38,6 +39,8 @@ def endpoints(studio: Studio, compute: Compute, store: RunStore, prices: Prices)
 
 
 def _animate(studio: Studio, compute: Compute, store: RunStore, prices: Prices) -> Callable[..., gr.FileData]:
+    gpu = gpu_stream(studio)
+
     @partial(show_errors, words=str)  # programs know settings by their names
     def animate(
         model: str = "",
@@ -100,9 +103,10 @@ def _animate(studio: Studio, compute: Compute, store: RunStore, prices: Prices) 
         try:
             run = store.open(visitor, recipe)
             turn = prices.turn(recipe)
-            frames = compute.call(lambda: studio.stream(recipe, turn.ask))
+            frames = compute.call(lambda: studio.stream(recipe, turn.ask)) if gpu is None else gpu(recipe)
             # Gradio asks for the next item while somebody waits for the result, and closes the generator else
-            for _ in compute.watched((store.append(run, frame) for frame in frames), TICK_SECONDS, turn):
+            kept = (store.append(run, frame) for frame in frames)
+            for _ in compute.watched(kept, TICK_SECONDS, turn) if gpu is None else kept:
                 yield None
             made = store.get(run)
             if made is None or not made.frames:

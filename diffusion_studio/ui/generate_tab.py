@@ -26,6 +26,7 @@ from .player import STOPPED, player, tick
 from .price import Prices
 from .store import Run, RunStore
 from .waiting import waiting_line, with_progress
+from .zero_gpu import gpu_stream
 
 COMPUTE = "compute"  # all events that run a network share this queue, and see their place in it
 MAX_LINK = 7000  # letters of a link's settings: servers on the way take 8,000 in all
@@ -61,6 +62,7 @@ class GenerateTab:
         self.store = store
         self.compute = compute
         self.prices = prices
+        self.gpu = gpu_stream(studio)
         self.settings = RecipeControls(studio)
         self.presses: dict[str, Press] = {}  # the newest of each visitor
         self.press = gr.Textbox(visible=False)
@@ -205,7 +207,9 @@ class GenerateTab:
                 self._shared(recipe),
             )
             shown: dict[str, Any] | None = None
-            for found in self.compute.watched(self._recorded(run, frames), TICK_SECONDS, turn):
+            recorded = self._recorded(run, frames if self.gpu is None else self.gpu(recipe))
+            watched = self.compute.watched(recorded, TICK_SECONDS, turn) if self.gpu is None else recorded
+            for found in watched:
                 progress = found if isinstance(found, Progress) else turn.progress()
                 if not isinstance(found, Progress):
                     place, frame = found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .api import endpoints
 from .closing import ends_politely
 from .compute import MAX_RUNS, MAX_WAITING, Compute
 from .generate_tab import GenerateTab
-from .hosting import Hosting
+from .hosting import Hosting, hosting
 from .models_tab import ModelsTab
 from .points_tab import PointsTab
 from .price import Prices
@@ -81,6 +82,12 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
 
         page.unload(forget)
     return page
+
+
+@lru_cache(maxsize=1)
+def demo() -> gr.Blocks:
+    """The app as it is served without any flags, for tools that launch it themselves."""
+    return build(Studio(), Compute(), hosting()).queue(max_size=None)
 
 
 # A contrast of 4.5, as WCAG asks for, where the theme's own colours have less

@@ -25,7 +25,7 @@ from ..errors import StudioError
 T = TypeVar("T")
 MAX_RUNS = 32  # that take turns; later ones wait until one of them ends
 MAX_WAITING = 96
-LOOK_SECONDS = 0.5  # between two looks at whether somebody still waits, and between two Progress
+LOOK_SECONDS, LONGEST_LOOK = 0.5, 4.0  # between two Progress, and two looks at whether somebody still waits
 _END = object()
 
 
@@ -226,16 +226,18 @@ class Compute:
         run = threading.Thread(target=self._run, args=(items, made, turn), name="run", daemon=True)
         try:
             run.start()
-            more = True
+            more, look = True, LOOK_SECONDS
             while more:
-                found = _drained(made)
+                found = _drained(made, look)
                 more = _END not in found
                 failed = [one.error for one in found if isinstance(one, _Failed)]
                 if newest := [one for one in found if one is not _END and not isinstance(one, _Failed)][-1:]:
+                    look = LOOK_SECONDS
                     yield newest[0]
                     time.sleep(pause if more else 0)
-                elif more:
+                elif more:  # each is work for the server, so the more the fewer
                     yield turn.progress()
+                    look = min(LONGEST_LOOK, max(LOOK_SECONDS, 0.1 * len(self.turns)) + look / 2)
                 if failed:
                     raise failed[0]
         finally:
@@ -299,10 +301,10 @@ def _timed(call: Callable[[], T]) -> tuple[T, float]:
     return call(), time.perf_counter() - began
 
 
-def _drained(made: queue.SimpleQueue[Any]) -> list[Any]:
-    """All that has come, waiting a while for the first."""
+def _drained(made: queue.SimpleQueue[Any], seconds: float) -> list[Any]:
+    """All that has come, waiting so long for the first."""
     try:
-        found = [made.get(timeout=LOOK_SECONDS)]
+        found = [made.get(timeout=seconds)]
     except queue.Empty:
         return []
     while not made.empty():

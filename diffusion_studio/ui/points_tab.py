@@ -25,7 +25,7 @@ from ..errors import OptionError, StudioError
 from ..imaging.frame import Frame
 from ..runs.recipe import Recipe
 from ..studio import Studio
-from .compute import Compute
+from .compute import Compute, Progress, Turn
 from .export_panel import ExportPanel
 from .generate_tab import COMPUTE, TICK_SECONDS
 from .handlers import sentence, show_errors
@@ -201,8 +201,8 @@ class PointsTab:
                 }
                 recipe = Recipe(model=f"{_named(shape)}-training", points=POINTS, clip=False)
                 for told in self._watched(request, recipe, frames(), labels, last_place=True):
-                    yield told, _progress(last[0]), gr.skip(), gr.skip()
-            if last[0].model is not None:
+                    yield told, _progress(last[0]) if last else "", gr.skip(), gr.skip()
+            if last and last[0].model is not None:
                 self._keep(request, Trained(last[0].model, _key(shape, sketch), folder))
                 done = f"{_progress(last[0])} Now press <b>3</b>."
                 yield (
@@ -275,7 +275,11 @@ class PointsTab:
                 kept = kept if place is None else place
                 yield kept, frame
 
-        for place, frame in self.compute.newest(recorded(), TICK_SECONDS):
+        for found in self.compute.watched(recorded(), TICK_SECONDS, Turn(self.compute)):
+            if isinstance(found, Progress):  # it waits; Gradio sees here whether the page is still open
+                yield gr.skip()
+                continue
+            place, frame = found
             last = place if last_place else self.store.last_place(frame)
             yield {**tick(run, place, last, frame), **labels}
 

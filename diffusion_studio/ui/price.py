@@ -13,6 +13,7 @@ from ..studio import Studio
 from .compute import Compute, Turn, duration
 
 MEASURED_CALLS = 3  # of a run, before its own speed counts
+KEPT_COUNTS = 256
 SLACK = 1.5  # a run that turns out to take so many times the limit is ended on its way
 
 
@@ -28,11 +29,12 @@ class Prices:
         self.compute = compute
         self.limit = limit
         self._seconds: dict[tuple[Any, ...], float] = {}  # of one picture in a network call
+        self._counted: dict[Recipe, int] = {}
         self._lock = threading.Lock()
 
     def turn(self, recipe: Recipe, ended: threading.Event | None = None) -> Turn:
         """The place for a recipe's run. An `OptionError` where it would take longer than the limit."""
-        calls = self.compute.call(lambda: self.studio.network_calls(recipe))
+        calls = self._calls(recipe)
         each = self._known(recipe)
         if each is None and self.limit is not None:
             each = self._measured(recipe)
@@ -45,12 +47,24 @@ class Prices:
         with self._lock:
             return self._seconds.get(_kind(recipe))
 
+    def _calls(self, recipe: Recipe) -> int:
+        """Network calls of a run, counted once for all seeds."""
+        like = recipe if recipe.edit is not None or recipe.branch is not None else replace(recipe, seeds=(0,))
+        if (found := self._counted.get(like)) is None:
+            found = self.compute.call(lambda: self.studio.network_calls(like))
+            if len(self._counted) >= KEPT_COUNTS:
+                self._counted.clear()
+            self._counted[like] = found
+        return found
+
     def _measured(self, recipe: Recipe) -> float:
         """Seconds of a picture in a network call: of the second call, as the first one prepares things."""
         seeds = recipe.seeds[:4]
         short = replace(recipe, seeds=seeds, edit=None, branch=None, steps=max(recipe.steps, 2))
 
         def timed() -> float:
+            if (known := self._known(recipe)) is not None:  # by another visitor meanwhile
+                return known
             frames = self.studio.stream(short)
             next(frames)
             began = time.perf_counter()

@@ -1,9 +1,9 @@
 """Many visitors at once: when each sees its first state, what fails, and what the server's memory does.
 
-    python tests/benchmarks/visitors.py [--visitors 30] [--runs 1] [--address http://...]
+    python tests/benchmarks/visitors.py [--visitors 30] [--runs 1] [--steps 25] [--count 16]
 
 Starts `python app.py --hosted` (or takes the app at an address) and lets so many scripted pages press
-Generate in the same moment with the page's own settings, each pulling every frame as a page does. With
+Generate in the same moment, each pulling every frame as a page does. With
 `--runs` they press again when they are done. Prints median and last first state, median and last end,
 each error with its number, how far the runs' first frames come apart in time, and memory and threads of the
 server before, at most and after.
@@ -12,6 +12,7 @@ server before, at most and after.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -33,7 +34,11 @@ def app(root: Path) -> Iterator[tuple[str, int]]:
     """Address and process number of a running app of this checkout."""
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, "-u", "app.py", "--hosted"], cwd=root, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, "-u", "app.py", "--hosted"],
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": str(root)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         try:
             while not (found := re.search(r"http://\S+:\d+", Path(log.name).read_text())):
@@ -48,6 +53,9 @@ def app(root: Path) -> Iterator[tuple[str, int]]:
             print(f"tracebacks in the server's log: {said.count('Traceback')}")
 
 
+Seen = tuple[float, float, str, int]  # first state and end in seconds, error, frames
+
+
 def measured(pid: int) -> tuple[int, int, int]:
     """MB of memory, threads and open files of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -55,12 +63,12 @@ def measured(pid: int) -> tuple[int, int, int]:
     return memory // 1024, threads, len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def visit(page: Page, start: threading.Barrier, runs: int, seen: list[tuple[float, float, str, int]]) -> None:
+def visit(page: Page, start: threading.Barrier, args: argparse.Namespace, seen: list[Seen]) -> None:
     start.wait()
-    for _ in range(runs):
+    for _ in range(args.runs):
         began = time.perf_counter()
         try:
-            frames = page.run()
+            frames = page.run(steps=args.steps, count=args.count)
         except Exception as error:  # a broken connection counts
             frames, page.error = 0, repr(error)
         ended = time.perf_counter()
@@ -71,6 +79,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--visitors", type=int, default=30)
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=25)
+    parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--address", help="of a running app, with --pid")
     parser.add_argument("--pid", type=int, help="its process")
     parser.add_argument("--root", type=Path, default=ROOT, help="another checkout, to compare")
@@ -86,7 +96,7 @@ def main() -> None:
 def load(args: argparse.Namespace, address: str, pid: int) -> None:
     pages = [Page(address) for _ in range(args.visitors)]
     start, seen = threading.Barrier(args.visitors + 1), []
-    threads = [threading.Thread(target=visit, args=(page, start, args.runs, seen)) for page in pages]
+    threads = [threading.Thread(target=visit, args=(page, start, args, seen)) for page in pages]
     for one in threads:
         one.start()
     before, most = measured(pid), 0

@@ -21,6 +21,7 @@ from .runs.trajectory import Trajectory
 from .runs.trajectory_cache import TrajectoryCache
 
 if TYPE_CHECKING:
+    from .diffusion.denoiser import Ask
     from .models.classifier import Classifier
     from .models.model import Model
     from .runs.guidance_builder import Guides
@@ -90,6 +91,13 @@ class Studio:
     def states(self) -> TrajectoryCache:
         """The states of the last runs, which `inside` looks at."""
         return self._states
+
+    def on(self, device: str) -> Studio:
+        """A Studio with the same models on another device. It loads them anew."""
+        other = Studio(self.folder, device, self.precision)
+        other._opened, other._unlisted = self._opened, self._unlisted
+        other._opened_classifiers = self._opened_classifiers
+        return other
 
     def models(self) -> list[ModelCard]:
         """The models that can be used, by name, but `FIRST` first; not those that were opened unlisted."""
@@ -246,11 +254,27 @@ class Studio:
         found = {folder.name: folder / CLASSIFIER_FILE for folder in folders}
         return {name: path for name, path in found.items() if path.is_file()} | self._opened_classifiers
 
-    def stream(self, recipe: Recipe) -> Iterator[Frame]:
-        """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one."""
-        from .runs.generate import stream
+    def stream(self, recipe: Recipe, ask: Ask | None = None) -> Iterator[Frame]:
+        """The recipe's Frames as they come. A recipe that does not fit fails here, before the first one.
 
-        return stream(self.model(recipe.model), recipe, self.guides, self._states)
+        Every network call goes through `ask`, which can end the run: see `diffusion.denoiser.Watched`.
+        """
+        from .runs.generate import frames, segments, watched
+
+        model = self.model(recipe.model)
+        legs = segments(model, recipe, self.guides)
+        return frames(model, recipe, legs if ask is None else watched(legs, ask), self._states)
+
+    def network_calls(self, recipe: Recipe) -> int:
+        """About how many network calls a run of this recipe makes; see `runs.price.network_calls`."""
+        from .runs.generate import segments
+        from .runs.price import network_calls
+
+        return network_calls(segments(self.model(recipe.model), recipe, self.guides))
+
+    def free_states(self, recipe: Recipe) -> None:
+        """Free the states that are kept of a recipe's run for branches."""
+        self._states.forget(recipe)
 
     def guides(self, recipe: Recipe) -> Guides:
         """The classifier and the weaker model that a recipe names."""

@@ -126,11 +126,11 @@ def _generate(args: argparse.Namespace) -> None:
     for run in runs:
         say_remarks(studio, run)
     below = (
-        None if beside is None else Trajectory(beside, list(_shown(studio.stream(beside), "the run below")))
+        None if beside is None else Trajectory(beside, list(shown(studio.stream(beside), "the run below")))
     )
     seen = []
     try:
-        for frame in _shown(frames, "denoising"):
+        for frame in shown(frames, "denoising"):
             if not seen:
                 check_size(frame, wanted, options, args.format, () if below is None else below.frames)
             seen.append(frame)
@@ -169,7 +169,7 @@ def _claimed(asked: str | None, name: str) -> Iterator[Path]:
         raise
 
 
-def _shown(frames: Iterable[Frame], what: str) -> Iterator[Frame]:
+def shown(frames: Iterable[Frame], what: str) -> Iterator[Frame]:
     """The frames, with a progress bar."""
     with progress(desc=what, unit="state") as bar:
         for frame in frames:

@@ -97,6 +97,12 @@ def add_serve(verbs: Any) -> None:
         help="largest file that may be dropped in (default 20000; hosted 600)",
     )
     verb.add_argument(
+        "--limit",
+        type=float,
+        metavar="SECONDS",
+        help="the most computing that one run may take (default: any; hosted 300)",
+    )
+    verb.add_argument(
         "--allow-training",
         action=argparse.BooleanOptionalAction,
         default=None,
@@ -119,6 +125,7 @@ def _serve(args: argparse.Namespace) -> None:
         args.max_upload,
         args.allow_training,
         args.runs,
+        args.limit,
     )
     from ..ui.proxy import without_proxy
     from ..ui.scratch import own_folder
@@ -126,7 +133,10 @@ def _serve(args: argparse.Namespace) -> None:
     own_folder()
     with without_proxy():
         from ..ui.shell import serve
+    from ..ui.zero_gpu import on_zero_gpu
 
+    if on_zero_gpu() and args.device == "auto":
+        args.device = "cpu"  # what torch reports there is emulated
     serve(studio_of(args), args.host, args.port, args.share, args.open, allowed)
 
 

@@ -18,7 +18,9 @@ VERBS = {
     "convert": "checkpoints.add_convert",
     "train": "train.add",
     "evaluate": "evaluate.add_evaluate",
+    "gallery": "gallery.add",
     "serve": "others.add_serve",
+    "publish": "publish.add",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -38,6 +38,34 @@ def ask_all(denoisers: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel) -
         if answers is not None:
             return answers
     return [denoise(x, level) for denoise in denoisers]
+
+
+class RunEnded(Exception):
+    """Raised from a network call to end its run. It is no error: whoever raised it wanted the end."""
+
+
+Ask = Callable[[Callable[[], Prediction]], Prediction]  # makes the network call that it is given, or raises
+
+
+class Watched:
+    """A denoiser whose every call goes through `ask`.
+
+    `ask` gets the call as a function and returns its result. It may wait first, make the call in another
+    thread, count it, or raise `RunEnded`. The call keeps the caller's grad mode, which belongs to a thread.
+    """
+
+    def __init__(self, denoise: Denoiser, ask: Ask) -> None:
+        self.denoise = denoise
+        self.ask = ask
+
+    def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
+        grad = torch.is_grad_enabled()
+
+        def call() -> Prediction:
+            with torch.set_grad_enabled(grad):
+                return self.denoise(x, level)
+
+        return self.ask(call)
 
 
 class Counted:

@@ -1,4 +1,7 @@
-"""Frames to a file: GIF, MP4, WebP, APNG, PNG and film strip. Every file carries the recipe of its run."""
+"""Frames to a file: GIF, MP4, WebP, APNG, PNG, film strip and a page that plays.
+
+Every file carries the recipe of its run.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,24 @@ from pathlib import Path
 from .. import files
 from ..errors import ExportError, OptionError, unknown
 from ..imaging.frame import Frame
-from . import apng, clouds, gif, mp4, png, webp
+from . import apng, clouds, gif, html, mp4, png, webp
 from .beside import NONE, Titles, paired
 from .film import film
 from .options import ExportOptions
 from .render import Scene, check_picture
 from .stagger import Staggered
 
-__all__ = ["ExportOptions", "FORMATS", "OF_POINTS", "Format", "check", "check_size", "named", "save"]
+__all__ = [
+    "ExportOptions",
+    "FORMATS",
+    "OF_POINTS",
+    "Format",
+    "as_shown",
+    "check",
+    "check_size",
+    "named",
+    "save",
+]
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,14 @@ FORMATS: dict[str, Format] = {
         (*_STATES, "scale"),
         png.Strip.of,
     ),
+    "html": Format(
+        "HTML player",
+        ".html",
+        "One page that plays, scrubs and enlarges offline, in any browser; lossless, for mails and blogs.",
+        html.write,
+        (*_STATES, "bounce", "fps"),
+        html.Layout.of,
+    ),
 }
 
 
@@ -118,9 +139,9 @@ def check_size(
     What two runs have otherwise is not known here, so a strip's line of it is not counted.
     """
     name = format_of(Path(path), format)
-    frames, laid = _ready([frame] * (frame.total + 1), options, name)
+    frames, laid = as_shown([frame] * (frame.total + 1), options, name)
     if len(beside):
-        frames = paired(frames, _ready(beside, options, name)[0])
+        frames = paired(frames, as_shown(beside, options, name)[0])
     FORMATS[name].lay(frames, laid)
 
 
@@ -145,9 +166,9 @@ def save(
         raise ExportError("There are no states to export yet. Generate first.")
     if len(beside):
         _check_alike([run[0].of_points for run in (frames, beside)])
-    frames, laid = _ready(frames, options, name)
+    frames, laid = as_shown(frames, options, name)
     if len(beside):
-        frames = paired(frames, _ready(beside, options, name)[0], titles)
+        frames = paired(frames, as_shown(beside, options, name)[0], titles)
     try:
         with files.replacing(path, FORMATS[name].suffix) as draft:
             FORMATS[name].write(frames, draft, recipe_json, laid)
@@ -163,7 +184,7 @@ def _check_alike(kinds: Iterable[object]) -> None:
         )
 
 
-def _ready(
+def as_shown(
     frames: Sequence[Frame], options: ExportOptions, format: str
 ) -> tuple[Sequence[Frame], ExportOptions]:
     """The frames as pictures in their order, and the options with which to lay them out."""

@@ -1,13 +1,14 @@
 """The recipe inside an exported file. Reads containers only, never pixels: files come from strangers.
 
-GIF: a comment. PNG and APNG: a text chunk. WebP: a chunk of our own at the end. MP4: the comment in
-moov/udta/meta/ilst, or a box of our own at the end. Or the bare JSON. A file that was cut off after its
-recipe still gives it; writers put it in front of the pictures where they can.
+GIF: a comment. PNG and APNG: a text chunk. HTML: a script element of JSON in its head. WebP: a chunk of our
+own at the end. MP4: the comment in moov/udta/meta/ilst, or a box of our own at the end. Or the bare JSON. A
+file that was cut off after its recipe still gives it; writers put it in front of the pictures where they can.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ from ..errors import ExportError
 
 PNG_KEY = "diffusion-studio"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+HTML_MAGIC = b"<!doctype html>"
+HTML_BEGIN = re.compile(rb'<script[^>]{0,99}id="diffusion-studio"[^>]{0,99}>')
+_MAX_HEAD = 1 << 16  # bytes of a page in which that element begins
 WEBP_KEY = b"DStR"  # a chunk that no other program knows: readers skip it
 MAX_TEXT = 24 << 20  # a recipe has a few thousand characters; the pictures in it up to millions
 _MAX_PARTS = 1_000_000  # blocks, chunks or boxes looked at before giving up
@@ -34,7 +38,7 @@ class _Malformed(Exception):
 
 
 def read_recipe(path: str | Path) -> str:
-    """The recipe's JSON in an exported GIF, MP4, WebP or PNG, or in a JSON file, recognised by content.
+    """The recipe's JSON in an exported GIF, MP4, WebP, PNG or HTML file, or in a JSON file, told by content.
 
     Raises `ExportError` where the file is missing, of another kind, cut off or without a recipe.
     """
@@ -72,6 +76,8 @@ def _texts(file: BinaryIO, size: int, path: Path) -> Iterator[str]:
         found = _webp(file, size)
     elif magic[4:8] == b"ftyp":
         found = _mp4_texts(file, size)
+    elif magic[:15].lower() == HTML_MAGIC:
+        found = _html(file, size)
     elif magic.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
         yield _json(file, size, path)
         return
@@ -79,12 +85,38 @@ def _texts(file: BinaryIO, size: int, path: Path) -> Iterator[str]:
         raise ExportError(f"{path.name} is empty. Copy or download it again.")
     else:
         raise ExportError(
-            f"{path.name} is no GIF, MP4, WebP, PNG or JSON file. Choose one that Diffusion Studio exported."
+            f"{path.name} is no GIF, MP4, WebP, PNG, HTML or JSON file. Choose one that Diffusion Studio "
+            "exported."
         )
     for data in found:
         if (text := _recipe(data)) is not None:
             yield text
             return
+
+
+def _html(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """What lies in the script element of our name, which stands before the pictures."""
+    head = file.read(_MAX_HEAD + MAX_TEXT)
+    begin = HTML_BEGIN.search(head, 0, _MAX_HEAD)
+    if begin is None:
+        if size <= len(head) and not head.rstrip().lower().endswith(b"</html>"):
+            raise _CutOff
+        return
+    end = head.find(b"</script>", begin.end())
+    if end < 0:
+        raise _CutOff
+    text = head[begin.end() : end].decode("utf-8", "replace")
+    yield unembedded(text).encode()
+
+
+def embedded(text: str) -> str:
+    """JSON as it may stand in a script element of a page: nothing in it ends the element."""
+    return text.replace("<", "\\u003c")
+
+
+def unembedded(text: str) -> str:
+    """The inverse of `embedded`."""
+    return re.sub(r"\\(u003c|.)", lambda found: "<" if found[1] == "u003c" else found[0], text, flags=re.S)
 
 
 def _recipe(data: bytes) -> str | None:

@@ -80,4 +80,6 @@ class Encoded:
 def check_count(what: str, count: int, pictures: int) -> None:
     """An `OptionError` unless there is one for all pictures, or one for each."""
     if count not in (1, pictures):
-        raise OptionError(f"{count} {what} were given for {pictures} pictures. Give one, or one for each.")
+        raise OptionError(
+            what, f"{count} {what} were given for {pictures} pictures. Give one, or one for each."
+        )

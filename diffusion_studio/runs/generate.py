@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from ..checkpoint.spec import POINTS
+from ..diffusion.denoiser import Ask, Watched
 from ..diffusion.levels import Levels
 from ..diffusion.noise import Noise
 from ..diffusion.spacing import path
@@ -74,6 +75,13 @@ def stream(
     and spare a branch the replay of the run that it continues. `low_res` as in `plan`.
     """
     legs = segments(model, recipe, guides, low_res)
+    return frames(model, recipe, legs, states)
+
+
+def frames(
+    model: Model, recipe: Recipe, legs: Sequence[Segment], states: TrajectoryCache | None = None
+) -> Iterator[Frame]:
+    """The Frames of a run whose segments are planned, see `stream`."""
     return (frame for frame, _ in with_states(model, recipe, legs, states or TrajectoryCache(max_bytes=0)))
 
 
@@ -89,6 +97,11 @@ def segments(
         return plan(model, one, guides if isinstance(guides, Guides) else guides(one), strength, low_res)
 
     return segments_of(recipe, planned)
+
+
+def watched(legs: Sequence[Segment], ask: Ask) -> tuple[Segment, ...]:
+    """The segments with every network call going through `ask`, which can end the run: see `Watched`."""
+    return tuple(replace(leg, denoise=Watched(leg.denoise, ask)) for leg in legs)
 
 
 def with_states(

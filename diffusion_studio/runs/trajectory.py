@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..export import ExportOptions, save
+from ..export import ExportOptions, as_shown, save
+from ..export.html import page
 from ..imaging.frame import Frame
 from ..options import build
 from .recipe import Recipe
@@ -36,6 +38,15 @@ class Trajectory:
         Of a model of points (N, P, 2) float16, the points of each cloud.
         """
         return self.frames[-1].x0
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the run as a player that plays without this program, see the export format html."""
+        frames, options = as_shown(self.frames, ExportOptions(view="both"), "html")
+        whole = page(frames, self.recipe.to_json(), options)
+        return (
+            f'<iframe title="A run of {escape(self.recipe.model)}" srcdoc="{escape(whole)}" width="100%" '
+            'height="640" style="border:0; max-width:1100px"></iframe>'
+        )
 
     def save(
         self, path: str | Path, format: str | None = None, beside: Trajectory | None = None, **options: Any

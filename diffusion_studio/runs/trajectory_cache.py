@@ -51,6 +51,11 @@ class TrajectoryCache:
             while sum(one.nbytes for one in self._runs.values()) > self.max_bytes:
                 self._runs.popitem(last=False)
 
+    def forget(self, recipe: Recipe) -> None:
+        """Free what is kept of a recipe's run."""
+        with self._lock:
+            self._runs.pop(recipe, None)
+
     def before(self, recipe: Recipe, model: Any, at: int) -> list[tuple[Frame, torch.Tensor]] | None:
         """The states 0 to `at` of a recipe's run, or None where they are not kept."""
         with self._lock:

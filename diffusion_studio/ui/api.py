@@ -19,19 +19,28 @@ from .compute import Compute
 from .export_panel import export_file
 from .generate_tab import COMPUTE
 from .handlers import show_errors
+from .price import Prices
 from .store import RunStore
+from .zero_gpu import gpu_stream
 
 COUNT = 16  # pictures of a run that does not say how many
 TICK_SECONDS = 0.2  # between two looks at whether somebody still waits
 
 
-def endpoints(studio: Studio, compute: Compute, store: RunStore) -> None:
+def endpoints(studio: Studio, compute: Compute, store: RunStore, prices: Prices) -> None:
     """Add the endpoints to the surrounding Blocks; their runs count among those of `store`."""
-    gr.api(_animate(studio, compute, store), api_name="animate", concurrency_id=COMPUTE, concurrency_limit=1)
+    gr.api(
+        _animate(studio, compute, store, prices),
+        api_name="animate",
+        concurrency_id=COMPUTE,
+        concurrency_limit=None,
+    )
     gr.api(_models(studio), api_name="models")
 
 
-def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[..., gr.FileData]:
+def _animate(studio: Studio, compute: Compute, store: RunStore, prices: Prices) -> Callable[..., gr.FileData]:
+    gpu = gpu_stream(studio)
+
     @partial(show_errors, words=str)  # programs know settings by their names
     def animate(
         model: str = "",
@@ -94,9 +103,11 @@ def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[...,
         visitor = secrets.token_urlsafe(16)  # of this one call: two must not push out each other
         try:
             run = store.open(visitor, recipe)
-            frames = compute.call(lambda: studio.stream(recipe))
+            turn = prices.turn(recipe)
+            frames = compute.call(lambda: studio.stream(recipe, turn.ask)) if gpu is None else gpu(recipe)
             # Gradio asks for the next item while somebody waits for the result, and closes the generator else
-            for _ in compute.newest((store.append(run, frame) for frame in frames), TICK_SECONDS):
+            kept = (store.append(run, frame) for frame in frames)
+            for _ in compute.watched(kept, TICK_SECONDS, turn) if gpu is None else kept:
                 yield None
             made = store.get(run)
             if made is None or not made.frames:
@@ -105,7 +116,8 @@ def _animate(studio: Studio, compute: Compute, store: RunStore) -> Callable[...,
                 )
             yield gr.FileData(path=export_file(made.trajectory, format, options))
         finally:
-            store.forget(visitor)
+            for freed in store.forget(visitor):
+                studio.free_states(freed)
 
     animate.__doc__ = (
         (animate.__doc__ or "")

@@ -21,7 +21,7 @@ from ..runs.edits import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
 from ..runs.recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
 from .asked import short
-from .handlers import LABELLED
+from .handlers import LABELLED, warn
 from .painter import mask_in, painter, sheet
 
 _LABELS = {
@@ -323,7 +323,7 @@ class EditControls:
                 )
             )
         except StudioError as error:
-            gr.Warning(str(error))
+            warn(str(error))
             return None
 
 
@@ -367,7 +367,7 @@ def _readable(path: str | None) -> Any:
         if path is not None:
             Picture.open(path)
     except StudioError as error:
-        gr.Warning(escape(str(error)))
+        warn(str(error))
         return None
     return gr.skip()
 

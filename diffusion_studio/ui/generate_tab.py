@@ -18,25 +18,38 @@ from ..runs.edits import EDITS, FILMS, pictures_of
 from ..runs.recipe import Recipe
 from ..runs.recipe_diff import flat_settings
 from ..studio import Studio
-from .compute import Compute
+from .compute import Compute, Progress
 from .controls import RecipeControls
 from .export_panel import ExportPanel, kept_files
-from .handlers import sentence, show_errors
+from .handlers import inform, sentence, show_errors, warn
 from .player import STOPPED, player, tick
+from .price import Prices
 from .store import Run, RunStore
+from .waiting import waiting_line, with_progress
+from .zero_gpu import gpu_stream
 
 COMPUTE = "compute"  # all events that run a network share this queue, and see their place in it
 MAX_LINK = 7000  # letters of a link's settings: servers on the way take 8,000 in all
 NO_LINK = "No link"
+ENDED_SECONDS = 30
 TICK_SECONDS = 0.05  # the page is told of a new frame at most this often
 
 
 @dataclass(frozen=True)
 class Press:
-    """A press of Generate, by the name that the page gave it. `ended` ends its run."""
+    """A press of Generate, by the name that the page gave it. `ended` ends its run, `over` says that it has
+    ended; `before` is the visitor's press before, of which the page must be told nothing any more.
+    """
 
     name: str
+    before: Press | None = None
     ended: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+    _begun: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, name: str) -> bool:
+        """Whether its run begins now: under its name, and once. Of a double click both come with the last."""
+        return self.name == name and self._begun.acquire(blocking=False)
 
 
 class GenerateTab:
@@ -44,10 +57,12 @@ class GenerateTab:
     link.
     """
 
-    def __init__(self, studio: Studio, store: RunStore, compute: Compute) -> None:
+    def __init__(self, studio: Studio, store: RunStore, compute: Compute, prices: Prices) -> None:
         self.studio = studio
         self.store = store
         self.compute = compute
+        self.prices = prices
+        self.gpu = gpu_stream(studio)
         self.settings = RecipeControls(studio)
         self.presses: dict[str, Press] = {}  # the newest of each visitor
         self.press = gr.Textbox(visible=False)
@@ -105,9 +120,9 @@ class GenerateTab:
         started = begun.then(
             self._generate,
             inputs | {self.press},
-            [self.player, self.link, self.command, self.files],
+            [self.player, self.status, self.link, self.command, self.files],
             concurrency_id=COMPUTE,
-            concurrency_limit=1,
+            concurrency_limit=None,
             show_progress="hidden",
             show_progress_on=[self.status],
             **again,
@@ -151,7 +166,7 @@ class GenerateTab:
         try:
             return self._checked(Recipe.from_json(text))
         except StudioError as error:
-            gr.Warning(f"The settings in this link could not be used. {error}")
+            warn(f"The settings in this link could not be used. {error}")
             return {self.settings.model: self.settings.start.model}
 
     def _frames(self, run: object) -> list[Any] | None:
@@ -162,31 +177,55 @@ class GenerateTab:
         visitor = request.session_hash or ""
         if (before := self.presses.get(visitor)) is not None:
             before.ended.set()
-        self.presses[visitor] = Press(name)
+            if before.over.is_set():
+                before = None
+            elif before.begin(before.name):  # and so it never will
+                before = before.before
+        self.presses[visitor] = Press(name, before)
 
     def forget(self, visitor: str) -> None:
         """Free what is kept of a visitor whose page has closed."""
-        self.presses.pop(visitor, None)
+        if (press := self.presses.pop(visitor, None)) is not None:
+            press.ended.set()
 
     def _generate(self, values: dict[Any, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Ticks of the run, with what shares its settings beside the first."""
-        press = self.presses.get(request.session_hash or "")
-        if press is None or press.name != values[self.press]:  # there was another press while this one waited
+        visitor = request.session_hash or ""
+        press, done = self.presses.get(visitor), False
+        if press is None or not press.begin(values[self.press]):  # there was another press meanwhile
             return
         try:
+            if press.before is not None:  # ends at its next network call
+                press.before.over.wait(ENDED_SECONDS)
             recipe = self.settings.recipe(values)
-            frames = self.compute.call(lambda: self.studio.stream(recipe))  # loads, and checks the recipe
-            run = self.store.open(request.session_hash or "", recipe)
+            turn = self.prices.turn(recipe, press.ended)
+            frames = self.compute.call(lambda: self.studio.stream(recipe, turn.ask))  # checks the recipe
+            run = self.store.open(visitor, recipe)
             settings, film, shared = (
                 flat_settings(recipe),
                 isinstance(recipe.edit, FILMS),
                 self._shared(recipe),
             )
-            for place, frame in self.compute.newest(self._recorded(run, frames), TICK_SECONDS, press.ended):
-                yield tick(run, place, self.store.last_place(frame), frame, settings, film), *shared
+            shown: dict[str, Any] | None = None
+            recorded = self._recorded(run, frames if self.gpu is None else self.gpu(recipe))
+            watched = self.compute.watched(recorded, TICK_SECONDS, turn) if self.gpu is None else recorded
+            for found in watched:
+                progress = found if isinstance(found, Progress) else turn.progress()
+                if not isinstance(found, Progress):
+                    place, frame = found
+                    shown = tick(run, place, self.store.last_place(frame), frame, settings, film)
+                told = gr.skip() if shown is None else with_progress(shown, progress)
+                done = shown is not None and shown["done"]
+                yield told, waiting_line(progress, done), *shared
                 shared = [gr.skip()] * len(shared)
+            if not done:  # it was ended
+                yield gr.skip(), "", *shared
         except StudioError as error:
             raise sentence(error) from error
+        finally:
+            press.over.set()
+            if visitor not in self.presses:  # the page closed while the run began
+                self.store.forget(visitor)
 
     def _recorded(self, run: str, frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
         """Each frame, with the place of the newest one that is kept."""
@@ -241,7 +280,7 @@ class GenerateTab:
             files = kept_files(recipe)
         except ExportError as error:  # no reason not to run
             files = []
-            gr.Warning(str(error))
+            warn(str(error))
         return [
             linkable(recipe),
             recipe.to_command(self.studio.recipe(recipe.model)),
@@ -251,7 +290,7 @@ class GenerateTab:
     @show_errors
     def _restore(self, path: str) -> dict[Any, Any]:
         found = self._checked(Recipe.from_file(path))
-        gr.Info("The settings of this file are restored. Press Generate to run them again.")
+        inform("The settings of this file are restored. Press Generate to run them again.")
         return found
 
     def _checked(self, recipe: Recipe) -> dict[Any, Any]:

@@ -1,10 +1,15 @@
-"""Event handlers whose errors reach the visitor as sentences."""
+"""Event handlers whose errors reach the visitor as sentences, and the notices that a page shows.
+
+Gradio shows notices as HTML, and their words may come from a stranger's link or file: all are escaped here.
+No other file of the app makes one.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -28,7 +33,22 @@ def in_words(error: StudioError) -> str:
     return error.worded(label_of) if isinstance(error, OptionError) else str(error)
 
 
-def show_errors(fn: Callable[..., Any], words: Callable[[StudioError], str] = in_words) -> Callable[..., Any]:
+def as_html(given: StudioError | str) -> str:
+    """An error in the page's words, or a sentence, as a notice takes it."""
+    return escape(in_words(given) if isinstance(given, StudioError) else given, quote=False)
+
+
+def warn(text: str) -> None:
+    """Show the visitor a sentence about what did not go as asked."""
+    gr.Warning(as_html(text))
+
+
+def inform(text: str) -> None:
+    """Show the visitor a sentence."""
+    gr.Info(as_html(text))
+
+
+def show_errors(fn: Callable[..., Any], words: Callable[[StudioError], str] = as_html) -> Callable[..., Any]:
     """A handler whose `StudioError`s are shown to the visitor as sentences; `words` makes them of the error.
     A generator stays one.
     """
@@ -53,6 +73,6 @@ def show_errors(fn: Callable[..., Any], words: Callable[[StudioError], str] = in
     return handler
 
 
-def sentence(error: StudioError, words: Callable[[StudioError], str] = in_words) -> gr.Error:
+def sentence(error: StudioError, words: Callable[[StudioError], str] = as_html) -> gr.Error:
     """The error as the visitor sees it."""
     return gr.Error(words(error), duration=12, print_exception=False)

@@ -108,9 +108,13 @@ class ModelsTab:
     def _render_cards(self, outputs: list[Any]) -> None:
         cards = self.studio.models()
         problems = "".join(
-            f"\n- **{name}** cannot be used: {why}" for name, why in self.studio.problems().items()
+            f"<li><b>{escape(name)}</b> cannot be used: {escape(why)}</li>"
+            for name, why in self.studio.problems().items()
         )
-        gr.Markdown(f"### Models that are here\n{problems}")
+        gr.HTML(
+            f"<h3>Models that are here</h3>{f'<ul>{problems}</ul>' if problems else ''}",
+            elem_id="models-here",
+        )
         for card in cards:
             with gr.Column(elem_classes="model-card"):
                 with gr.Row():
@@ -144,7 +148,7 @@ class ModelsTab:
             [self.chosen, self.flags, self.pictures, self.label],
             [self.ranking, self.best, self.take],
             concurrency_id=COMPUTE,
-            concurrency_limit=1,
+            concurrency_limit=None,
             **private,
         )
         self.take.click(lambda best: best, self.best, self.flags, queue=False, **private).then(

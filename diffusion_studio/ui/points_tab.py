@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +25,7 @@ from ..errors import OptionError, StudioError
 from ..imaging.frame import Frame
 from ..runs.recipe import Recipe
 from ..studio import Studio
-from .compute import Compute
+from .compute import Compute, Progress, Turn
 from .export_panel import ExportPanel
 from .generate_tab import COMPUTE, TICK_SECONDS
 from .handlers import sentence, show_errors
@@ -125,7 +126,7 @@ class PointsTab:
         private = {"api_visibility": "private"}
         run = {
             "concurrency_id": COMPUTE,
-            "concurrency_limit": 1,
+            "concurrency_limit": None,
             "show_progress": "hidden",
             "show_progress_on": [self.status],
             **private,
@@ -200,8 +201,8 @@ class PointsTab:
                 }
                 recipe = Recipe(model=f"{_named(shape)}-training", points=POINTS, clip=False)
                 for told in self._watched(request, recipe, frames(), labels, last_place=True):
-                    yield told, _progress(last[0]), gr.skip(), gr.skip()
-            if last[0].model is not None:
+                    yield told, _progress(last[0]) if last else "", gr.skip(), gr.skip()
+            if last and last[0].model is not None:
                 self._keep(request, Trained(last[0].model, _key(shape, sketch), folder))
                 done = f"{_progress(last[0])} Now press <b>3</b>."
                 yield (
@@ -274,7 +275,11 @@ class PointsTab:
                 kept = kept if place is None else place
                 yield kept, frame
 
-        for place, frame in self.compute.newest(recorded(), TICK_SECONDS):
+        for found in self.compute.watched(recorded(), TICK_SECONDS, Turn(self.compute)):
+            if isinstance(found, Progress):  # it waits; Gradio sees here whether the page is still open
+                yield gr.skip()
+                continue
+            place, frame = found
             last = place if last_place else self.store.last_place(frame)
             yield {**tick(run, place, last, frame), **labels}
 
@@ -308,7 +313,7 @@ class PointsTab:
             if card.spec.makes == "points" and (card.name == shape or shape in card.spec.labels):
                 return self.compute.call(
                     lambda: self.studio.model(card.name)
-                ), f"From fresh noise, by the bundled network {card.name}. Press <b>2</b> to train your own."
+                ), f"From fresh noise, by the network {escape(card.name)}. Press <b>2</b> to train your own."
         raise OptionError("shape", "No network has learned this shape yet. Press 2 first.")
 
 

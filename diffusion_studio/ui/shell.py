@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from ..errors import OptionError, StudioError
 from ..studio import Studio
 from .api import endpoints
 from .closing import ends_politely
-from .compute import Compute
+from .compute import MAX_RUNS, MAX_WAITING, Compute
 from .generate_tab import GenerateTab
-from .hosting import Hosting
+from .hosting import Hosting, hosting
 from .models_tab import ModelsTab
 from .points_tab import PointsTab
+from .price import Prices
 from .proxy import without_proxy
 from .store import RunStore
 from .train_tab import TrainTab
 
 TITLE = "Diffusion Studio"
+MAX_THREADS = 2 * (MAX_RUNS + MAX_WAITING)  # each visitor who watches a run holds one
 KEEP_FILES = (600, 3600)  # look for stale files every 10 minutes, delete those older than an hour
 
 
 def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.Blocks:
     """The app's Blocks; its networks run in `compute`, and visitors may do what `hosting` says."""
-    store = RunStore()
+    store, prices = RunStore(), Prices(studio, compute, hosting.limit)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True) as page:
         gr.HTML(
             f"<h1>{TITLE}</h1><p>Watch a diffusion model turn noise into pictures, step by step.</p>",
@@ -34,7 +39,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
         )
         with gr.Tabs() as tabs:
             with gr.Tab("Generate", id="generate"):
-                generate = GenerateTab(studio, store, compute)
+                generate = GenerateTab(studio, store, compute, prices)
 
             def use(name: str) -> dict[Any, Any]:
                 """Updates that make a model the chosen one and show the Generate tab."""
@@ -53,7 +58,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
             with gr.Tab("Train", id="train") as train_tab:
                 train = TrainTab(studio, hosting, use, used)
             train.connect_tab(train_tab)
-        endpoints(studio, compute, store)
+        endpoints(studio, compute, store, prices)
         page.load(
             generate.restore_from_link,
             None,
@@ -68,7 +73,8 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
             )
 
         def forget(request: gr.Request) -> None:
-            store.forget(request.session_hash or "")
+            for recipe in store.forget(request.session_hash or ""):
+                studio.free_states(recipe)
             generate.forget(request.session_hash or "")
             points.forget(request.session_hash or "")
             models.forget(request.session_hash or "")
@@ -76,6 +82,12 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
 
         page.unload(forget)
     return page
+
+
+@lru_cache(maxsize=1)
+def demo() -> gr.Blocks:
+    """The app as it is served without any flags, for tools that launch it themselves."""
+    return build(Studio(), Compute(), hosting()).queue(max_size=None)
 
 
 # A contrast of 4.5, as WCAG asks for, where the theme's own colours have less
@@ -119,7 +131,8 @@ def serve(
     page = build(studio, compute, hosting)
     try:
         with without_proxy(but_for_the_internet=share):
-            page.queue(max_size=32).launch(
+            page.queue(max_size=None).launch(  # compute says in a sentence that it is full
+                max_threads=MAX_THREADS,
                 server_name=host,
                 server_port=port,
                 share=share,
@@ -131,6 +144,7 @@ def serve(
                 ssr_mode=False,
                 allowed_paths=[str(studio.folder.resolve())],
                 prevent_thread_lock=True,
+                app_kwargs={"exception_handlers": {StudioError: refused}},
             )
     except ImportError as error:  # of the link that --share asks for
         if "socksio" not in str(error):
@@ -158,6 +172,11 @@ def serve(
     ends_politely()
     compute.call(lambda: _warm_up(studio))
     page.block_thread()
+
+
+async def refused(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a program that calls a component's own function with what it does not take."""
+    return JSONResponse({"detail": str(error)}, 400)
 
 
 def _warm_up(studio: Studio) -> None:

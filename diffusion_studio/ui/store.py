@@ -86,13 +86,13 @@ class RunStore:
         with self._lock:
             return self._runs.get(self._compared.get((run.visitor, run.frames[0].of_points), ""))
 
-    def forget(self, visitor: str) -> None:
-        """Free all runs of a visitor whose page has closed."""
+    def forget(self, visitor: str) -> list[Recipe]:
+        """Free all runs of a visitor whose page has closed; returns their recipes."""
         with self._lock:
             for points in (False, True):
                 self._compared.pop((visitor, points), None)
-            for key in [k for k, run in self._runs.items() if run.visitor == visitor]:
-                del self._runs[key]
+            keys = [k for k, run in self._runs.items() if run.visitor == visitor]
+            return [self._runs.pop(key).recipe for key in keys]
 
     @property
     def nbytes(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+import time
 from typing import Any
 
 import httpx
@@ -22,24 +23,30 @@ class Page:
         parts = {one["id"]: one for one in config["components"]}
         named = {one["props"].get("elem_id"): one["id"] for one in config["components"]}
         self.player = named["player"]
-        click = next(
-            d for d in config["dependencies"] if [named["generate"], "click"] in map(list, d["targets"])
-        )
+        by_name = {one["api_name"]: one for one in config["dependencies"]}
+        self.press, click = by_name["_press"], by_name["_generate"]
         self.event, self.inputs = click["id"], click["inputs"]
         self.values = {one: parts[one]["props"].get("value") for one in self.inputs}
         self.named = named
+        self.error = ""  # the sentence of a run that failed
+        self.first: float | None = None  # when its first state was told, as time.perf_counter counts
 
     def run(self, **settings: Any) -> int:
         """Generate, pull every frame while it runs as the page does, and return how many there were."""
+        (pressed,) = self.press["inputs"]
         values = {**self.values, **{self.named[name]: value for name, value in settings.items()}}
-        self.http.post(
+        values[pressed] = secrets.token_hex(8)
+        self.error, self.first = "", None
+        about = {"session_hash": self.session, "event_data": None}
+        begin = {"data": [values[pressed]], "fn_index": self.press["id"], **about}
+        self.http.post("/run/predict", json=begin).raise_for_status()
+        joined = self.http.post(
             "/queue/join",
-            json={
-                "data": [values[one] for one in self.inputs],
-                "fn_index": self.event,
-                "session_hash": self.session,
-            },
-        ).raise_for_status()
+            json={"data": [values[one] for one in self.inputs], "fn_index": self.event, **about},
+        )
+        if joined.is_error:
+            self.error = f"{joined.status_code} {joined.text}"
+            return 0
         tick: dict[str, Any] = {}
         arrived, pulled = threading.Condition(), []
         puller = threading.Thread(target=self._pull, args=(tick, arrived, pulled))
@@ -52,6 +59,9 @@ class Page:
                     tick.update(self._value(data[0]) if message.get("msg") == "process_generating" else {})
                     if message.get("msg") == "process_completed":
                         tick["over"] = True
+                        self.error = "" if message["success"] else str(message["output"].get("error"))
+                    if "run" in tick and self.first is None:
+                        self.first = time.perf_counter()
                     arrived.notify()
                 if tick.get("over"):
                     break
@@ -62,7 +72,7 @@ class Page:
     def _value(given: Any) -> dict[str, Any]:
         """A whole tick, or the changes that Gradio sends after the first one."""
         if isinstance(given, dict):
-            return given
+            return {} if given.get("__type__") == "update" else given
         return {path[0]: value for kind, path, value in given or [] if kind in ("replace", "add") and path}
 
     def _pull(self, tick: dict[str, Any], arrived: threading.Condition, pulled: list[int]) -> None:

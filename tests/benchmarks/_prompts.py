@@ -46,7 +46,8 @@ def recipe_for(model: ds.Model, asked: argparse.Namespace) -> ds.Recipe:
     """The model's default settings with those that were asked for."""
     if not model.spec.takes_text:
         raise OptionError(
-            f"{model.spec.name} reads no text, so nothing can be asked for. Give a model of captions."
+            "model",
+            f"{model.spec.name} reads no text, so nothing can be asked for. Give a model of captions.",
         )
     changes = {
         name: getattr(asked, name)
@@ -66,7 +67,8 @@ def recipe_for(model: ds.Model, asked: argparse.Namespace) -> ds.Recipe:
         if one.name not in SERVED and getattr(recipe, one.name) != getattr(plain, one.name)
     ]:
         raise OptionError(
-            f"{model.spec.name} is drawn with {', '.join(further)} by default, which this script does not do."
+            "model",
+            f"{model.spec.name} is drawn with {', '.join(further)} by default, which this script does not do.",
         )
     return recipe
 

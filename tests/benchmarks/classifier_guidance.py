@@ -64,12 +64,14 @@ def main() -> None:
     each = asked.pictures // len(train.names)
     if each < 2:
         raise OptionError(
-            f"--pictures must be at least {2 * len(train.names)}, two of each label; got {asked.pictures}."
+            "pictures",
+            f"--pictures must be at least {2 * len(train.names)}, two of each label; got {asked.pictures}.",
         )
     if guide.spec.labels != train.names:
         raise OptionError(
+            "classifier",
             f"The classifier knows {', '.join(guide.spec.labels)}; the pictures are "
-            f"{', '.join(train.names)}. Give a classifier of the same labels."
+            f"{', '.join(train.names)}. Give a classifier of the same labels.",
         )
     scales = sorted(set(asked.scales))
     recipe = ds.Recipe.from_settings(

@@ -146,7 +146,8 @@ def generated(model: ds.Model, asked: argparse.Namespace) -> ImageData:
     each = asked.pictures // len(names)
     if each < 2:
         raise OptionError(
-            f"--pictures must be at least {2 * len(names)}, two of each label; got {asked.pictures}."
+            "pictures",
+            f"--pictures must be at least {2 * len(names)}, two of each label; got {asked.pictures}.",
         )
     sampler = json.loads(asked.sampler) if asked.sampler.startswith("{") else asked.sampler
     progress = tqdm(total=each * len(names) * asked.steps, desc="generating", unit="step")

@@ -51,7 +51,9 @@ def rows(
             model.denoiser(None if labels is None else list(labels[part]))(x[part], now) for part in parts
         ]
         if seen[0].variance is None:
-            raise OptionError(f"{model.spec.name} has not learnt its variance. Name a model that has.")
+            raise OptionError(
+                "model", f"{model.spec.name} has not learnt its variance. Name a model that has."
+            )
         error = (x0 - torch.cat([one.x0 for one in seen])).square().mean().item()
         large = now.sigma**2 - (now.alpha / to.alpha * to.sigma) ** 2
         small = large * to.sigma**2 / now.sigma**2

@@ -46,7 +46,8 @@ def main() -> None:
         print(f"{name} cannot be used: {why}", file=sys.stderr)
     if not known:
         raise OptionError(
-            f"No model lies in {asked.checkpoints}. Name the folder of the models with --checkpoints."
+            "checkpoints",
+            f"No model lies in {asked.checkpoints}. Name the folder of the models with --checkpoints.",
         )
     recipes = {name: recipe_of(studio, name) for name in asked.models or known}
     # one keeps only a few models loaded

@@ -24,12 +24,12 @@ LONG = {"model": "mnist", "label": "3", "steps": 500, "count": 16, "api_name": "
 
 
 @contextmanager
-def served(folder: Path, *before: str, **environment: str):
+def served(folder: Path, *before: str, checkpoints: Path = ROOT / "checkpoints", **environment: str):
     """The process and the address of an app whose temporary files go below the folder."""
     log = folder / "log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [*before, sys.executable, "app.py", "--runs", str(folder / "runs")],
+            [*before, sys.executable, "app.py", "--runs", str(folder / "runs"), "--checkpoints", checkpoints],
             cwd=ROOT,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -259,3 +259,21 @@ def test_a_sub_path_of_a_reverse_proxy(tmp_path):
 
         with urlopen(Request(f"{address}/config", headers={"X-Forwarded-Host": "example.org"})) as answer:
             assert b"example.org/studio" in answer.read()
+
+
+@pytest.mark.parametrize("data", [None, 7, [], ["run"], ["run", "all"], {"a": [1]}, [[], [0]], [{}, True]])
+@pytest.mark.parametrize("name", ["frames", "keep"])
+def test_the_pages_own_functions_refuse_in_a_sentence(name, data, here):
+    """They were answered with 500, and a traceback in the log."""
+    import httpx
+
+    folder, _, address = here
+    config = httpx.get(f"{address}/config").json()
+    (player,) = (one["id"] for one in config["components"] if one["props"].get("elem_id") == "player")
+    given = {"data": data, "fn_name": name, "component_id": player, "session_hash": "x"}
+    answer = httpx.post(f"{address}/gradio_api/component_server", json=given)
+    if answer.status_code != 200:
+        assert answer.status_code == 400 and answer.json()["detail"].startswith("The player ")
+    else:  # a run that is not there has no frames
+        assert answer.json() in ([], None) and isinstance(data, list) and len(data) == 2
+    assert "Traceback" not in (folder / "log").read_text()

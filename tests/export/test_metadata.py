@@ -145,8 +145,8 @@ def test_a_file_cut_off_anywhere_gives_the_recipe_or_says_what_happened(exported
     "content, message",
     [
         (b"", "is empty"),
-        (b"hello world, this is a text", "is no GIF, MP4, WebP, PNG or JSON"),
-        (b"\xff\xd8\xff\xe0 jpeg jpeg jpeg", "is no GIF, MP4, WebP, PNG or JSON"),
+        (b"hello world, this is a text", "is no GIF, MP4, WebP, PNG, HTML or JSON"),
+        (b"\xff\xd8\xff\xe0 jpeg jpeg jpeg", "is no GIF, MP4, WebP, PNG, HTML or JSON"),
         (b'{"diffusion-studio": 1, "label": "Sn', "not whole JSON, it may be cut off"),
         (b'{"a": ' * 100_000, "not whole JSON"),
         (b'{"a": "\xff"}', "not whole JSON"),

@@ -149,7 +149,9 @@ def test_a_first_state_tells_a_file_that_will_be_too_large(tmp_path, name, below
                 said.append(None)
             except OptionError as error:
                 said.append(str(error))
-        assert said[0] == said[1] and ("million pixels" in (said[0] or "")) == (scale == 64)
+        assert said[0] == said[1] and ("million pixels" in (said[0] or "")) == (
+            scale == 64 and "scale" in FORMATS[name].takes
+        )
 
 
 def test_nothing_is_said_or_left_where_nothing_is_wrong(tmp_path):
@@ -259,7 +261,7 @@ def test_a_new_format_is_told_of_everywhere(monkeypatch, capsys):
         with pytest.raises(SystemExit):
             main(words)
         assert told in capsys.readouterr().out
-    assert f"format: {NAMES} or sketch.\n" in _animate(None, None, RunStore()).__doc__
+    assert f"format: {NAMES} or sketch.\n" in _animate(None, None, RunStore(), None).__doc__
     with pytest.raises(OptionError, match=r", \.skt; got"):
         check("a.avi", SMALL, None, [(1, "pictures")])
 

@@ -1,12 +1,22 @@
 """Sentences as visitors see them: settings by the labels that they have on the page."""
 
+import html
+import re
+from functools import partial
+from pathlib import Path
+
 import pytest
 
-from diffusion_studio.errors import DataError, OptionError
+from diffusion_studio.errors import OptionError
 from diffusion_studio.export import ExportOptions
 from diffusion_studio.runs.guidance_options import Change, scales
 from diffusion_studio.runs.recipe import Recipe
-from diffusion_studio.ui import controls, export_panel, guidance  # noqa: F401  they say what settings are called
+from diffusion_studio.ui import (  # noqa: F401  they say what settings are called
+    controls,
+    export_panel,
+    guidance,
+    handlers,
+)
 from diffusion_studio.ui.handlers import in_words
 
 
@@ -30,6 +40,44 @@ def test_a_setting_is_called_by_its_label(make, field, begins):
     assert in_words(error.value).startswith(begins)
 
 
-def test_other_sentences_stay():
-    assert in_words(OptionError("seeds", "A seed is a whole number.")) == "A seed is a whole number."
-    assert in_words(DataError("steps must be here: x.y must be")) == "steps must be here: x.y must be"
+MARKUP = '<img src=x onerror="hit()"><b>bold</b> & <a href="https://example.com">Log in again</a>'
+
+
+@pytest.mark.parametrize("notice", ["error", "warning", "info"])
+def test_a_notice_is_text(notice, monkeypatch):
+    """Gradio shows notices as HTML; their words come from links and files of strangers."""
+    told = []
+    monkeypatch.setattr(handlers.gr, "Warning", told.append)
+    monkeypatch.setattr(handlers.gr, "Info", told.append)
+    if notice == "error":
+        told.append(handlers.sentence(OptionError("label", MARKUP)).message)
+    else:
+        {"warning": handlers.warn, "info": handlers.inform}[notice](MARKUP)
+    (text,) = told
+    assert "<" not in text and html.unescape(text) == MARKUP
+
+
+def test_programs_get_the_words_as_they_are():
+    @handlers.show_errors
+    def page():
+        raise OptionError("label", MARKUP)
+
+    @partial(handlers.show_errors, words=str)
+    def program():
+        raise OptionError("label", MARKUP)
+
+    for fn, said in ((page, html.escape(MARKUP, quote=False)), (program, MARKUP)):
+        with pytest.raises(handlers.gr.Error) as error:
+            fn()
+        assert error.value.message == said
+
+
+def test_only_handlers_make_notices():
+    """Whatever is shown as a notice goes through the functions that escape it."""
+    folder = Path(handlers.__file__).parent
+    makers = [
+        path.name
+        for path in folder.rglob("*.py")
+        if re.search(r"gr\.(Warning|Info|Error|Success)\(", path.read_text("utf-8"))
+    ]
+    assert makers == ["handlers.py"]

@@ -18,7 +18,7 @@ from diffusion_studio.models.calibrate import Trial
 from diffusion_studio.ui import report
 from diffusion_studio.ui.compute import Compute
 from diffusion_studio.ui.dropped import Chosen, UploadedCheckpoints, listing, safe_name
-from diffusion_studio.ui.hosting import LARGEST, LARGEST_HOSTED, Hosting, hosting
+from diffusion_studio.ui.hosting import LARGEST, LARGEST_HOSTED, LIMIT_HOSTED, Hosting, hosting
 from diffusion_studio.ui.models_tab import ModelsTab
 
 
@@ -126,10 +126,10 @@ def test_only_allowed_folders_are_offered(tmp_path):
 def test_hosting_follows_the_place(tmp_path):
     assert hosting(environment={}) == Hosting(False, (), LARGEST, True, Path("runs"))
     assert hosting(environment={"SPACE_ID": "me/studio"}) == Hosting(
-        True, (), LARGEST_HOSTED, False, Path("runs")
+        True, (), LARGEST_HOSTED, False, Path("runs"), LIMIT_HOSTED
     )
     assert hosting(True, [str(tmp_path)], 50, True, environment={}) == Hosting(
-        True, (tmp_path,), 50, True, Path("runs")
+        True, (tmp_path,), 50, True, Path("runs"), LIMIT_HOSTED
     )
     with pytest.raises(OptionError, match="There is no folder"):
         hosting(models=[str(tmp_path / "none")])

@@ -1,0 +1,149 @@
+// The exported player: everything is in this file. logic.mjs of the app's player comes before it.
+// data = {fps, view, smooth, runs: [{about, count, columns, tile, total, perSheet, sheets, meta}]}; the second run, where
+// there is one, stands below the first, state beside state. A sheet holds `perSheet` frames one below the other, each x
+// over x0 as in the app.
+const data = JSON.parse(document.getElementById('frames').textContent);
+const $ = (name) => document.querySelector(name);
+const main = $('main'), scrub = $('.scrub'), speed = $('.speed');
+const last = data.runs[0].meta.length - 1, KEPT_SHEETS = 8;
+let want = 0, shown = -1, zoom = null, timer = null, painting = false;
+
+const figures = data.runs.map((run) => {
+  const about = document.createElement('p'), screens = document.createElement('div');
+  about.className = 'about'; about.textContent = run.about;
+  screens.className = 'screens';
+  for (const half of ['x', 'x0']) {
+    const figure = document.createElement('figure'), canvas = document.createElement('canvas');
+    const caption = document.createElement('figcaption');
+    figure.dataset.half = half;
+    caption.textContent = half === 'x' ? 'the state x_t' : 'the predicted clean picture x0';
+    canvas.setAttribute('role', 'img'); canvas.setAttribute('aria-label', caption.textContent);
+    canvas.addEventListener('click', (event) => enlarge(run, canvas, event));
+    figure.append(canvas, caption); screens.append(figure);
+  }
+  if (run.about) $('.runs').append(about);
+  $('.runs').append(screens);
+  return screens;
+});
+main.classList.toggle('smooth', data.smooth);
+main.classList.toggle('many', data.runs[0].count > 1);
+
+// ---- frames: a sheet is decoded when one of its frames is looked at; the last few stay -----------------------------
+const opened = new Map();
+const sheet = (run, number) => {
+  const key = `${data.runs.indexOf(run)} ${number}`;
+  if (!opened.has(key)) {
+    const bytes = Uint8Array.from(atob(run.sheets[number]), (c) => c.charCodeAt(0));
+    opened.set(key, createImageBitmap(new Blob([bytes], { type: 'image/webp' })));
+    for (const [old, bitmap] of opened) {
+      if (opened.size <= KEPT_SHEETS) break;
+      opened.delete(old); bitmap.then((one) => one.close());
+    }
+  }
+  return opened.get(key);
+};
+
+const draw = async (run, screens, place) => {
+  const bitmap = await sheet(run, Math.floor(place / run.perSheet));
+  const [h] = run.tile, rows = Math.ceil(run.count / run.columns), above = (place % run.perSheet) * 2 * rows * h;
+  const number = zoom !== null && zoom < run.count ? zoom : null;
+  for (const half of ['x', 'x0']) {
+    const [left, top, width, height] = tileBox(run, half, number), canvas = screens.querySelector(`[data-half=${half}] canvas`);
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+    canvas.getContext('2d').drawImage(bitmap, left, above + top, width, height, 0, 0, width, height);
+  }
+};
+
+const paint = async () => {                            // one at a time, the latest wish wins
+  if (painting) return;
+  painting = true;
+  try {
+    while (shown !== want) {
+      const place = want;
+      for (const [k, run] of data.runs.entries()) await draw(run, figures[k], place);
+      shown = place;
+      main.dataset.shown = shown;
+    }
+  } finally { painting = false; }
+};
+const repaint = () => { shown = -1; paint(); };
+
+const said = (run, place) => {
+  const [index, t, logSnr, calls, part] = run.meta[place];
+  const level = levelText({ index, t, logSnr, calls, part }, data.smooth);
+  const step = part === 'picture' ? `picture ${index + 1} of ${run.total + 1}` : `step ${index} of ${run.total}`;
+  return [step, ...(part === 'picture' ? [] : [level, callsText(calls), part])].filter(Boolean).join(' · ');
+};
+
+const seek = (place) => {
+  want = Math.max(0, Math.min(last, place));
+  scrub.value = want;
+  $('.readout').textContent = data.runs.map((run) => said(run, want)).join(' | below: ');
+  scrub.setAttribute('aria-valuetext', said(data.runs[0], want));
+  paint();
+};
+
+// ---- controls ------------------------------------------------------------------------------------------------------
+const pause = () => { clearInterval(timer); timer = null; $('.play').textContent = 'Play'; };
+const play = () => {
+  clearInterval(timer);
+  if (want === last) seek(0);
+  timer = setInterval(() => {
+    if (want < last) seek(want + 1);
+    else if ($('.loop').checked) seek(0);
+    else pause();
+  }, 1000 / Number(speed.value));
+  $('.play').textContent = 'Pause';
+};
+const toggle = () => (timer ? pause() : play());
+const step = (by) => { pause(); seek(want + by); };
+
+const VIEWS = ['x', 'both', 'x0'];
+const look = (view) => {
+  for (const screens of figures) screens.dataset.view = view;
+  for (const button of document.querySelectorAll('.views button')) button.ariaPressed = button.dataset.view === view;
+  main.dataset.view = view;
+};
+const setZoom = (number) => { zoom = number; main.dataset.zoom = zoom ?? ''; repaint(); };
+const enlarge = (run, canvas, event) => {
+  if (run.count === 1) return;
+  const box = canvas.getBoundingClientRect();
+  setZoom(zoom !== null ? null : tileAt(run, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height));
+};
+
+$('.play').addEventListener('click', toggle);
+$('.back').addEventListener('click', () => step(-1));
+$('.next').addEventListener('click', () => step(1));
+speed.addEventListener('change', () => { if (timer) play(); });
+scrub.addEventListener('input', () => { pause(); seek(Number(scrub.value)); });
+for (const button of document.querySelectorAll('.views button')) button.addEventListener('click', () => look(button.dataset.view));
+
+addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches('select')) return;
+  const ranged = event.target === scrub, { key } = event;
+  if (key === 'ArrowLeft' && !ranged) step(-1);
+  else if (key === 'ArrowRight' && !ranged) step(1);
+  else if (key === 'Home' && !ranged) step(-last);
+  else if (key === 'End' && !ranged) step(last);
+  else if (key === ' ' && !event.target.matches('button, input, summary')) toggle();
+  else if (key === 'v') look(VIEWS[(VIEWS.indexOf(main.dataset.view) + 1) % 3]);
+  else if (key === 'Escape') setZoom(null);
+  else if (/^[1-9]$/.test(key) && key <= data.runs[0].count && data.runs[0].count > 1) setZoom(zoom === key - 1 ? null : key - 1);
+  else return;
+  event.preventDefault();
+});
+
+// ---- the recipe, as text -------------------------------------------------------------------------------------------
+const recipe = JSON.parse(document.getElementById('diffusion-studio').textContent);
+for (const [name, value] of Object.entries(recipe)) {
+  if (value === null || value === '') continue;
+  const row = $('.settings').insertRow(), text = typeof value === 'object' ? JSON.stringify(value) : `${value}`;
+  row.insertCell().textContent = name.replaceAll('_', ' ');
+  row.insertCell().textContent = text.length > 300 ? `${text.slice(0, 300)} …` : text;
+}
+
+if (![...speed.options].some((one) => Number(one.value) === data.fps)) speed.add(new Option(data.fps, data.fps));
+speed.value = data.fps;
+scrub.max = last;
+look(data.view);
+seek(last);

@@ -1,0 +1,114 @@
+"""What runs cost on this machine: known before they start, and at most what the owner of a server allows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+from ..errors import OptionError
+from ..runs.recipe import Recipe
+from ..studio import Studio
+from .compute import Compute, Turn, duration
+
+MEASURED_CALLS = 3  # of a run, before its own speed counts
+KEPT_COUNTS = 256
+SLACK = 1.5  # a run that turns out to take so many times the limit is ended on its way
+
+
+class Prices:
+    """Turns for runs, with their price: network calls x pictures x seconds that this model takes for one.
+
+    Seconds are those of the runs before; where there was none, of a network call that is made for it.
+    `limit` is the most seconds of computing that one run may take; None: any.
+    """
+
+    def __init__(self, studio: Studio, compute: Compute, limit: float | None = None) -> None:
+        self.studio = studio
+        self.compute = compute
+        self.limit = limit
+        self._seconds: dict[tuple[Any, ...], float] = {}  # of one picture in a network call
+        self._counted: dict[Recipe, int] = {}
+        self._lock = threading.Lock()
+
+    def turn(self, recipe: Recipe, ended: threading.Event | None = None) -> Turn:
+        """The place for a recipe's run. An `OptionError` where it would take longer than the limit."""
+        calls = self._calls(recipe)
+        each = self._known(recipe)
+        if each is None and self.limit is not None:
+            each = self._measured(recipe)
+        price = None if each is None else calls * recipe.pictures * each
+        if price is not None and self.limit is not None and price > self.limit:
+            raise OptionError("limit", self._too_long(recipe, calls, price))
+        return self.compute.turn(ended, price, lambda turn: self._seen(turn, recipe))
+
+    def _known(self, recipe: Recipe) -> float | None:
+        with self._lock:
+            return self._seconds.get(_kind(recipe))
+
+    def _calls(self, recipe: Recipe) -> int:
+        """Network calls of a run, counted once for all seeds."""
+        like = recipe if recipe.edit is not None or recipe.branch is not None else replace(recipe, seeds=(0,))
+        if (found := self._counted.get(like)) is None:
+            found = self.compute.call(lambda: self.studio.network_calls(like))
+            if len(self._counted) >= KEPT_COUNTS:
+                self._counted.clear()
+            self._counted[like] = found
+        return found
+
+    def _measured(self, recipe: Recipe) -> float:
+        """Seconds of a picture in a network call: of the second call, as the first one prepares things."""
+        seeds = recipe.seeds[:4]
+        short = replace(recipe, seeds=seeds, edit=None, branch=None, steps=max(recipe.steps, 2))
+
+        def timed() -> float:
+            if (known := self._known(recipe)) is not None:  # by another visitor meanwhile
+                return known
+            frames = self.studio.stream(short)
+            next(frames)
+            began = time.perf_counter()
+            last = next(frames)
+            frames.close()
+            return (time.perf_counter() - began) / (max(last.calls - 1, 1) * len(seeds))
+
+        seconds = self.compute.call(timed)
+        with self._lock:
+            return self._seconds.setdefault(_kind(recipe), seconds)
+
+    def _seen(self, turn: Turn, recipe: Recipe) -> None:
+        """Before each network call of a run: learn from its speed, and end it where it takes too long."""
+        if turn.calls == MEASURED_CALLS or turn.calls and turn.calls % 20 == 0:
+            with self._lock:
+                self._seconds[_kind(recipe)] = turn.spent / (turn.calls * recipe.pictures)
+        if self.limit is not None and turn.spent > SLACK * self.limit:
+            raise OptionError(
+                "limit",
+                f"The run was ended after {turn.calls:,} network calls: it has taken "
+                f"{duration(turn.spent)} of computing, and here a run may take {duration(self.limit)}. "
+                "What it has made is kept. Ask for fewer pictures or steps, or for a greater tolerance where "
+                "the sampler has one.",
+            )
+
+    def _too_long(self, recipe: Recipe, calls: int, price: float) -> str:
+        share = self.limit / price
+        advice = [f"{n:,} {what}{'s' * (n > 1)}" for n, what in _smaller(recipe, share) if n >= 1]
+        return (
+            f"This run would take about {duration(price)} of computing ({calls:,} network calls for "
+            f"{recipe.pictures} picture{'s' * (recipe.pictures > 1)}), and here a run may take "
+            f"{duration(self.limit)}. "
+            + (f"Ask for at most {' or '.join(advice)}" if advice else "Choose a smaller model")
+            + ", or run the app on your own machine."
+        )
+
+
+def _smaller(recipe: Recipe, share: float) -> list[tuple[int, str]]:
+    """What of a recipe may be how large, where its run may cost this share of its price."""
+    found = [(int(recipe.pictures * share), "picture")] if recipe.edit is None else []
+    return [*found, (int(recipe.steps * share), "step")]
+
+
+def _kind(recipe: Recipe) -> tuple[Any, ...]:
+    """Runs that take as long for a picture in a network call, all else left aside."""
+    guided = recipe.guidance != 1 or recipe.guidance_scales is not None
+    return recipe.model, guided, recipe.weaker, recipe.classifier.name, recipe.points

@@ -1,0 +1,189 @@
+"""Runs of several visitors in turns: fairness, waiting, ends, threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from diffusion_studio.errors import StudioError
+from diffusion_studio.ui.compute import Compute, Progress, Turn, duration
+from diffusion_studio.ui.waiting import waiting_line, with_progress
+
+
+def run_of(compute: Compute, name: str, log: list, states: int, calls_each: int = 1, **given):
+    """A run that makes so many network calls before each state, in the order of `log`."""
+    turn = compute.turn(**given)
+
+    def items():
+        for state in range(states):
+            for _ in range(calls_each):
+                turn.ask(lambda: (log.append((name, threading.get_ident())), time.sleep(0.002)))
+            yield state
+
+    return turn, compute.watched(items(), 0, turn)
+
+
+def started(watched) -> tuple[threading.Thread, list]:
+    found: list = []
+
+    def watch():
+        found.extend(watched)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread, found
+
+
+def test_a_short_run_begins_within_two_calls_of_all_others_and_shares_equally():
+    """Also beside runs with hundreds of calls between two states, as adaptive solvers have."""
+    compute, log = Compute(), []
+    long = [run_of(compute, f"long {k}", log, 2, 300) for k in range(3)]
+    threads = [started(watched)[0] for _, watched in long]
+    while len(log) < 30:
+        time.sleep(0.01)
+    begun = len(log)
+    _, short = run_of(compute, "short", log, 10)
+    thread, states = started(short)
+    thread.join(20)
+    for turn, _ in long:
+        turn.ended.set()
+    for one in threads:
+        one.join(5)
+        assert not one.is_alive()
+    names = [name for name, _ in log]
+    assert names.index("short") - begun <= 2 * 3 + 2
+    first, last = names.index("short"), len(names) - 1 - names[::-1].index("short")
+    shares = [names[first:last].count(f"long {k}") for k in range(3)]
+    assert all(abs(share - 10) <= 2 for share in shares)
+    assert [one for one in states if not isinstance(one, Progress)][-1] == 9
+    assert len({thread for _, thread in log}) == 1  # one thread runs all networks
+
+
+def test_a_run_ends_at_its_next_call_and_leaves_its_turn():
+    compute, log = Compute(), []
+    turn, watched = run_of(compute, "endless", log, 1, 1_000_000)
+    thread, found = started(watched)
+    while len(log) < 5:
+        time.sleep(0.01)
+    turn.ended.set()
+    thread.join(5)
+    assert not thread.is_alive() and len(compute.turns) == 0
+    assert all(isinstance(one, Progress) for one in found)  # it made no state, and no error either
+    count = len(log)
+    time.sleep(0.1)
+    assert len(log) == count
+
+
+def test_progress_comes_between_the_states():
+    compute, log = Compute(), []
+    turn, watched = run_of(compute, "slow", log, 1, 1_000_000, price=30.0)
+    told = next(watched)
+    assert isinstance(told, Progress) and told.calls > 0 and told.place == 0 and 20 < told.seconds < 30
+    watched.close()
+    assert turn.ended.is_set()
+
+
+def test_later_runs_wait_in_their_order_and_begin_by_themselves():
+    compute, log = Compute(most=1, waiting=2), []
+    first, watched = run_of(compute, "first", log, 1, 1_000_000, price=100.0)
+    thread, _ = started(watched)
+    while not log:
+        time.sleep(0.01)
+    second, third = (run_of(compute, name, log, 2, price=10.0) for name in ("second", "third"))
+    iterators = [second[1], third[1]]
+    told = [next(one) for one in iterators]
+    assert [one.place for one in told] == [1, 2]
+    # shared equally: as long as itself, and as long again for each that goes on as long
+    assert told[0].seconds == pytest.approx(20) and told[1].seconds == pytest.approx(30)
+    assert "All places are taken: 2 runs must end before yours begins" in told[1].sentence
+    with pytest.raises(StudioError, match="1 runs are computed here and 2 wait"):
+        next(run_of(compute, "fourth", log, 1)[1])
+    first.ended.set()
+    thread.join(5)
+    assert [one for one in iterators[0] if not isinstance(one, Progress)][-1] == 1
+    assert [one for one in iterators[1] if not isinstance(one, Progress)][-1] == 1
+    names = [name for name, _ in log if name != "first"]
+    assert names == ["second"] * 2 + ["third"] * 2
+
+
+def test_a_run_that_waits_can_be_given_up():
+    compute, log = Compute(most=1), []
+    first, watched = run_of(compute, "first", log, 1, 1_000_000)
+    thread, _ = started(watched)
+    waiting = run_of(compute, "second", log, 1)[1]
+    assert next(waiting).place == 1
+    waiting.close()
+    deadline = time.monotonic() + 5
+    while len(compute.turns) > 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(compute.turns) == 1
+    first.ended.set()
+    thread.join(5)
+    assert len(compute.turns) == 0 and not any(name == "second" for name, _ in log)
+
+
+def test_runs_made_item_by_item_take_turns_with_the_others():
+    compute, order = Compute(), []
+
+    def items(name):
+        for k in range(20):
+            order.append(name)
+            time.sleep(0.002)
+            yield k
+
+    threads = [started(compute.newest(items(name), 0))[0] for name in "ab"]
+    for one in threads:
+        one.join(10)
+    half = order[: len(order) // 2]
+    assert abs(half.count("a") - half.count("b")) <= 4
+
+
+def test_no_thread_is_left():
+    before = threading.active_count()
+    compute = Compute()
+    for _ in range(20):
+        assert list(compute.newest(range(5), 0))[-1] == 4
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before + 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert threading.active_count() <= before + 1  # the one that computes
+
+
+def test_a_limit_ends_the_run_with_its_error():
+    compute, log = Compute(), []
+
+    def limit(turn: Turn) -> None:
+        if turn.calls == 7:
+            raise StudioError("that is all")
+
+    with pytest.raises(StudioError, match="that is all"):
+        list(run_of(compute, "x", log, 2, 100, limit=limit)[1])
+    assert len(log) == 7 and len(compute.turns) == 0
+
+
+def test_what_the_page_is_told():
+    tick = {"calls": 3, "done": False}
+    told = with_progress(tick, Progress(2000, 0, 2, 100.0))
+    assert told == {
+        "calls": 3,
+        "done": False,
+        "made": 2000,
+        "place": 0,
+        "others": 2,
+        "left": 100.0,
+        "doing": "denoising, 2,000 network calls so far",
+    }
+    assert "doing" not in with_progress(tick, Progress(4))
+    assert with_progress({"calls": 3, "done": True}, Progress(2000, seconds=4.0))["left"] is None
+    assert waiting_line(Progress(1), False) == "" == waiting_line(Progress(1, others=3), True)
+    line = waiting_line(Progress(1, others=3, seconds=12.0), False)
+    assert line == "<p>Your run takes turns with 3 others. About 12 s until it is finished.</p>"
+    assert [duration(one) for one in (0.2, 89, 100, 5399, 6840)] == [
+        "1 s",
+        "89 s",
+        "2 minutes",
+        "90 minutes",
+        "1.9 hours",
+    ]

@@ -23,7 +23,9 @@ from .controls import RecipeControls
 from .export_panel import ExportPanel, kept_files
 from .handlers import sentence, show_errors
 from .player import STOPPED, player, tick
+from .quick_save import QuickSave
 from .store import Run, RunStore
+from .waiting import Waiting
 
 COMPUTE = "compute"  # all events that run a network share this queue, and see their place in it
 MAX_LINK = 7000  # letters of a link's settings: servers on the way take 8,000 in all
@@ -50,23 +52,28 @@ class GenerateTab:
         self.compute = compute
         self.settings = RecipeControls(studio)
         self.presses: dict[str, Press] = {}  # the newest of each visitor
+        self.waiting = Waiting()
         self.press = gr.Textbox(visible=False)
+        self.settings.render_models()
         with gr.Row(elem_id="stage"):
             with gr.Column(elem_id="quick"):
-                self.settings.render_quick()
-                with gr.Row():
+                self.settings.render_asked()
+                with gr.Row(elem_id="go-row"):
                     self.go = gr.Button(
-                        "Generate", variant="primary", size="lg", elem_id="generate", scale=3, min_width=120
+                        "Generate", variant="primary", size="lg", elem_id="generate", min_width=80
                     )
-                    self.stop = gr.Button("Stop", size="lg", elem_id="stop", scale=1, min_width=70)
+                    self.stop = gr.Button("Stop", size="lg", elem_id="stop", min_width=80)
+                self.settings.render_numbers()
+                gr.Button("All settings", elem_id="all-settings", min_width=80)  # page.js opens the drawer
             with gr.Column(elem_id="view"):
-                self.player = player(self._frames, store.compare, elem_id="player")
-                self.status = gr.HTML("", elem_id="status", min_height=24)
+                self.settings.render_tries()
+                self.player = player(self._frames, store.compare, waiting=self.waiting.at, elem_id="player")
                 below = gr.Column(min_width=0)
-                self.export = ExportPanel(store, self.player)
             with gr.Column(elem_id="settings"):
                 self.settings.render_rest(below)
+                self.export = ExportPanel(store, self.player)
                 self._render_share()
+        self.saving = QuickSave(store, self.player)
         self._connect()
 
     def _render_share(self) -> None:
@@ -109,12 +116,11 @@ class GenerateTab:
             concurrency_id=COMPUTE,
             concurrency_limit=1,
             show_progress="hidden",
-            show_progress_on=[self.status],
             **again,
         )
         self.link.change(None, self.link, self.link, js=_AS_LINK, queue=False, **private)
-        started.failure(None, self.player, self.player, js=STOPPED, queue=False, **private)
-        self.stop.click(None, self.player, self.player, js=STOPPED, cancels=[started], queue=False, **private)
+        started.failure(None, self.player, self.player, js=_ENDED, queue=False, **private)
+        self.stop.click(None, self.player, self.player, js=_ENDED, cancels=[started], queue=False, **private)
         self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), **private)
         editing, outputs = self.settings.editing, self.settings.outputs()
         # queued, as sentences reach the page through the queue alone
@@ -162,11 +168,14 @@ class GenerateTab:
         visitor = request.session_hash or ""
         if (before := self.presses.get(visitor)) is not None:
             before.ended.set()
+            self.waiting.leave(before.name)
         self.presses[visitor] = Press(name)
+        self.waiting.join(name)
 
     def forget(self, visitor: str) -> None:
         """Free what is kept of a visitor whose page has closed."""
-        self.presses.pop(visitor, None)
+        if (press := self.presses.pop(visitor, None)) is not None:
+            self.waiting.leave(press.name)
 
     def _generate(self, values: dict[Any, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Ticks of the run, with what shares its settings beside the first."""
@@ -175,6 +184,7 @@ class GenerateTab:
             return
         try:
             recipe = self.settings.recipe(values)
+            self.waiting.begin(press.name, "" if self.studio.loaded(recipe.model) else recipe.model)
             frames = self.compute.call(lambda: self.studio.stream(recipe))  # loads, and checks the recipe
             run = self.store.open(request.session_hash or "", recipe)
             settings, film, shared = (
@@ -183,10 +193,13 @@ class GenerateTab:
                 self._shared(recipe),
             )
             for place, frame in self.compute.newest(self._recorded(run, frames), TICK_SECONDS, press.ended):
+                self.waiting.step(press.name, frame.index, frame.total)
                 yield tick(run, place, self.store.last_place(frame), frame, settings, film), *shared
                 shared = [gr.skip()] * len(shared)
         except StudioError as error:
             raise sentence(error) from error
+        finally:
+            self.waiting.leave(press.name)
 
     def _recorded(self, run: str, frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
         """Each frame, with the place of the newest one that is kept."""
@@ -278,10 +291,19 @@ _WHERE = """v => { const d = document.querySelector('.player').dataset;
   return v && v.run ? {run: v.run, shown: Number(d.shown), zoom: d.zoom ? Number(d.zoom) : null} : v; }"""
 _WHERE_AND = f"(v, kind) => [({_WHERE})(v), kind]"
 # On a phone the picture lies below what was pressed. The file of the run before is no longer this one's.
+# The player shows what the press waits for, and page.js notes with what it was made.
 _PRESS = """() => {
   if (innerWidth <= 860) document.querySelector('#view').scrollIntoView({behavior: 'smooth'});
-  return [`${Date.now()} ${Math.random()}`, null]; }"""
-_TO_EDIT = "() => document.querySelector('#edit').scrollIntoView({behavior: 'smooth', block: 'start'})"
+  const name = `${Date.now()} ${Math.random()}`;
+  const pressed = new CustomEvent('pressed', {detail: {name}, bubbles: true});
+  document.querySelector('#player .player').dispatchEvent(pressed);
+  return [name, null]; }"""
+_ENDED = f"""v => {{
+  document.querySelector('#player .player').dispatchEvent(new CustomEvent('unpressed', {{bubbles: true}}));
+  return ({STOPPED})(v); }}"""
+_TO_EDIT = """() => { document.dispatchEvent(new CustomEvent('open-settings'));
+  const show = () => document.querySelector('#edit').scrollIntoView({behavior: 'smooth', block: 'start'});
+  setTimeout(show, 60); }"""
 # In the page's address too, so that a reload comes back to the settings of the run.
 _AS_LINK = f"""text => {{ if (!text || text.startsWith('http')) return text;
   // the address may say other things, such as the theme

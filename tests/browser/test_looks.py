@@ -64,7 +64,7 @@ def test_a_press_brings_the_picture_into_sight(page):
 
 def test_an_edit_of_this_picture_opens_in_sight(page):
     run(page, steps=3)
-    page.click("#use-picture")
+    page.click("#player .edit")
     page.wait_for_function(
         "document.querySelector('#edit-kind') && "
         "document.querySelector('#edit-kind').getBoundingClientRect().height > 0"

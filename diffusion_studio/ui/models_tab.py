@@ -59,7 +59,7 @@ class ModelsTab:
         with gr.Row(elem_id="open-model", elem_classes="two-areas"):
             with gr.Column(elem_classes="left-area"):
                 gr.Markdown(
-                    "### Open a checkpoint\nAny pixel-space U-Net as safetensors: diffusers, OpenAI's, the "
+                    "## Open a checkpoint\nAny pixel-space U-Net as safetensors: diffusers, OpenAI's, the "
                     "DDPM port's and others. Drop its config.json with it where it has one: what nobody says "
                     "has to be assumed."
                 )
@@ -111,7 +111,7 @@ class ModelsTab:
         problems = "".join(
             f"\n- **{name}** cannot be used: {why}" for name, why in self.studio.problems().items()
         )
-        gr.Markdown(f"### Models that are here\n{problems}")
+        gr.Markdown(f"## Models that are here\n{problems}")
         with gr.Column(elem_classes="model-gallery"):
             for card in cards:
                 with gr.Column(elem_classes="model-card"):

@@ -15,6 +15,13 @@
     event.target.focus?.();
   }, true);
 
+  // Stop takes the place of Generate: the second half of a double click is not meant for it
+  let pressedAt = -Infinity;
+  document.addEventListener('click', (event) => {
+    if (event.target.closest?.('#generate')) pressedAt = event.timeStamp;
+    else if (event.target.closest?.('#stop') && event.timeStamp - pressedAt < 700) { event.preventDefault(); event.stopImmediatePropagation(); }
+  }, true);
+
   // ---- the drawer of all settings
   const drawer = (on) => {
     const stage = find('#stage'), button = find('#all-settings');
@@ -133,5 +140,5 @@
       block.append(button);
     }
   };
-  setInterval(marks, 1000);
+  setInterval(() => { marks(); for (const one of document.querySelectorAll('footer img')) one.alt = ''; }, 1000);      // their text stands beside them
 }

@@ -39,6 +39,7 @@ PRESETS = {
     ),
     "paper": Preset("strip", "a film strip, for a paper", 4000, None, {"states": 6}),
 }
+_GAP = 2  # pixels between the halves of a state, before they are enlarged
 _FEWER = (40, 20, 10)  # states, where even the smallest pictures make too large a file
 
 
@@ -130,7 +131,8 @@ def _scale(preset: Preset, trajectory: Trajectory, given: dict[str, Any]) -> int
         (1, 1) if "picture" in given or given.get("frames") == "pictures" else grid_shape(len(frame.x))
     )
     beside = (2 if given["view"] == "both" else 1) * (given["states"] if preset.format == "strip" else 1)
-    return max(1, min(64, preset.side // max(rows * height, columns * width * beside)))
+    wide = columns * width * beside + _GAP * (beside - 1)
+    return max(1, min(64, preset.side // max(rows * height, wide)))
 
 
 # The preset that was pressed, and the player's value with how the page shows it.

@@ -104,7 +104,7 @@ def opened(address, browser, size):
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     found = context.new_page()
-    found.set_default_timeout(25_000)
+    found.set_default_timeout(60_000)
     found.on("pageerror", lambda error: errors.append(str(error)))
     found.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     found.goto(address)

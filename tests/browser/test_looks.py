@@ -20,7 +20,7 @@ FAINT = """least => {
     const typed = one.matches('input:not([type=checkbox], [type=radio], [type=range]), textarea') && one.value;
     const said = typed || [...one.childNodes].filter(n => n.nodeType === Node.TEXT_NODE).map(n => n.data).join('').trim();
     const {width, height} = one.getBoundingClientRect();
-    if (!said || width < 2 || height < 2 || one.closest(':disabled') || !one.checkVisibility({visibilityProperty: true})) continue;
+    if (!said || width < 2 || height < 2 || one.closest(':disabled') || !one.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
     const styles = ways(one);
     if (styles.some(style => style.backgroundImage !== 'none')) continue;
     const ground = styles.map(style => numbers(style.backgroundColor)).reduceRight((below, colour) => over(colour, below),

@@ -57,8 +57,12 @@ def test_every_bundled_model_has_its_picture_and_what_can_be_asked_of_it():
 
 
 def test_another_model_is_offered_by_what_its_file_says(tmp_path, write_checkpoint):
-    write_checkpoint("mine", labels=("Cat", "Dog"))
+    write_checkpoint("mine", labels=("Cat", "Dog", "Owl"))
     studio = ds.Studio(tmp_path / "checkpoints", "cpu", "fp32")
     (item,) = model_items(studio.models())
     assert item["value"] == "mine" and item["line"] == "8x8 grey" and "picture" not in item
-    assert [one["value"] for one in tries(studio.card("mine"))] == [{"label": "Cat"}, {"label": "Dog"}]
+    assert [one["value"] for one in tries(studio.card("mine"))] == [
+        {"label": "Cat"},
+        {"label": "Dog"},
+        {"label": "Owl"},
+    ]

@@ -102,5 +102,5 @@ def test_what_the_page_is_made_of_is_in_the_package():
     package = UI.parent
     settings = tomllib.loads((package.parent / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
     listed = {path for glob in settings["package-data"]["diffusion_studio"] for path in package.glob(glob)}
-    made_of = {path for end in ("html", "css", "js", "mjs") for path in UI.rglob(f"*.{end}")}
+    made_of = {path for end in ("html", "css", "js", "mjs", "svg", "json") for path in UI.rglob(f"*.{end}")}
     assert made_of | {package / "py.typed"} == listed

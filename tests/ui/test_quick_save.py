@@ -57,7 +57,7 @@ def test_what_the_player_shows_is_what_is_saved(made):
     found = saving._save("chat", {"run": run, "look": look})
     assert found["preset"] == "chat" and float(found["size"].split()[-1]) > 0
     with Image.open(found["path"]) as film:
-        assert film.size[0] == film.size[1] == 640 and film.info["duration"] == 100
+        assert film.size[0] == film.size[1] == 64 * 8 and film.info["duration"] == 100
 
 
 @pytest.mark.parametrize("preset, value", [("chat", None), ("chat", {"run": "gone"}), ("wall", {"run": "x"})])

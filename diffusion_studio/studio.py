@@ -157,6 +157,10 @@ class Studio:
             self._loaded.move_to_end(name)
             return self._loaded[name][1]
 
+    def loaded(self, name: str) -> bool:
+        """Whether the named model is in memory, so that its first step does not wait for the disk."""
+        return name in self._loaded
+
     def open(
         self,
         path: str | Path,

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import OptionError
-from ..imaging.arrays import grid, grid_shape, to_pil
+from ..imaging.arrays import grid, to_pil
 from ..imaging.frame import Frame
+from ..imaging.layout import grid_shape
 from .beside import layers
 from .clouds import DrawnFrame
 from .metadata import embedded

@@ -43,17 +43,6 @@ class Progress:
     others: int = 0
     seconds: float | None = None
 
-    @property
-    def sentence(self) -> str:
-        """What a visitor is told."""
-        left = "" if self.seconds is None else f" About {duration(self.seconds)} until it is finished."
-        if self.place:
-            runs = "1 run" if self.place == 1 else f"{self.place} runs"
-            return f"All places are taken: {runs} must end before yours begins. It begins by itself.{left}"
-        if not self.others:
-            return f"{self.calls:,} network calls so far.{left}"
-        return f"Your run takes turns with {self.others} other{'s' * (self.others > 1)}.{left}"
-
 
 class Turn:
     """A run's place among all. Setting `ended` ends the run at its next network call.

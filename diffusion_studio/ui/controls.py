@@ -15,14 +15,15 @@ import gradio as gr
 from ..errors import OptionError, StudioError
 from ..options import Option, fields_of, name_of
 from ..runs.applicability import idle_options
-from ..runs.recipe import ANY, MAX_PICTURES, REGISTRIES, Recipe
+from ..runs.recipe import ANY, MAX_PICTURES, NO_EDIT, REGISTRIES, Recipe
 from ..studio import ModelCard, Studio
 from .asked import asked, label_menu, prompt_text
 from .editing import EditControls
 from .guidance import FIELDS, GuidanceControls
 from .handlers import LABELLED
+from .model_cards import model_items, tries
+from .picker import picker
 
-DICE_SIDES = 1_000_000
 LABELLED.update(
     {
         "count": "Pictures",
@@ -33,6 +34,32 @@ LABELLED.update(
         "points": "Points of each cloud",
     }
 )
+DICE_SIDES = 1_000_000
+QUALITY = {"Fast": 0.4, "Normal": 1.0, "Best": 4.0}  # times the steps that suit the model
+RECOMMENDED = {  # samplers in the order of the menu, with a line each; all others come after them
+    "ddim": "standard, no fresh noise",
+    "dpmpp_2m": "good with few steps",
+    "unipc": "good with very few steps",
+    "heun": "exact, two calls a step",
+    "ddpm": "the first one, fresh noise",
+    "euler_ancestral": "lively, fresh noise",
+}
+OTHERS = {
+    "euler": "the simplest step",
+    "dpmpp_3m": "third order, for many steps",
+    "dpmpp_2s": "one step, two calls",
+    "dpmpp_2m_sde": "2M with fresh noise",
+    "dpmpp_sde": "fresh noise, two calls",
+    "dpmpp_singlestep": "as diffusers' singlestep",
+    "dpm_2": "the midpoint method, two calls",
+    "plms": "multistep of 2022",
+    "pndm": "multistep with a careful start",
+    "lms": "multistep, integrated exactly",
+    "deis": "multistep in log-noise",
+    "adaptive": "chooses its steps",
+    "predictor_corrector": "Langevin correction",
+    "consistency": "for consistency models",
+}
 _SLIDER_RANGE = 100  # whole-number options with a wider range get a number field
 
 
@@ -105,9 +132,7 @@ class ChoiceControls:
     def __init__(self, kind: str, start: Any, reasons: Mapping[str, str] = {}, **kwargs: Any) -> None:
         self.kind, self.registry = kind, REGISTRIES[kind]
         chosen = name_of(self.registry, start)
-        self.menu = gr.Dropdown(
-            _offered(self.registry, kind, chosen, reasons), value=chosen, elem_id=kind, **kwargs
-        )
+        self.menu = gr.Dropdown(self._offered(chosen, reasons), value=chosen, elem_id=kind, **kwargs)
         self.options: dict[str, OptionControls] = {}
         self.groups: dict[str, gr.Group] = {}
         for name, cls in self.registry.items():
@@ -126,9 +151,8 @@ class ChoiceControls:
 
     def show(self, given: Any, reasons: Mapping[str, str] = {}) -> dict[Any, Any]:
         name = name_of(self.registry, given)
-        offered = _offered(self.registry, self.kind, name, reasons)
         return {
-            self.menu: gr.update(value=name, choices=offered),
+            self.menu: gr.update(value=name, choices=self._offered(name, reasons)),
             **{
                 self.options[name].controls[option]: gr.update(**look)
                 for option, look in self._looks(given, reasons).items()
@@ -171,6 +195,14 @@ class ChoiceControls:
             self._shown, self.menu, list(self.groups.values()), queue=False, api_visibility="private"
         )
 
+    def _offered(self, chosen: str, reasons: Mapping[str, str]) -> list[tuple[str, str]]:
+        """The entries of the menu, (what is read, name): those that nothing speaks against, and the chosen
+        one.
+        """
+        titles = sampler_choices() if self.kind == "sampler" else [(name, name) for name in self.registry]
+        names = _offered([name for _, name in titles], self.kind, chosen, reasons)
+        return [(title, name) for title, name in titles if name in names]
+
     def _shown(self, name: str) -> dict[Any, Any]:
         return {group: gr.update(visible=name == one) for one, group in self.groups.items()}
 
@@ -181,8 +213,8 @@ def _offered(names: Iterable[str], field: str, chosen: str, reasons: Mapping[str
 
 
 class RecipeControls:
-    """All settings of a run. `quick` holds what everybody touches; `rest` is rendered elsewhere on the
-    page.
+    """All settings of a run: the models, what can be tried, what is asked, the numbers that everybody
+    touches, and the rest, each rendered where the page has its place.
     """
 
     def __init__(self, studio: Studio) -> None:
@@ -192,11 +224,32 @@ class RecipeControls:
         self.before = gr.State({})  # what a visitor left the other models at, as JSON by name
 
     def render_quick(self) -> None:
+        """All that stands outside the drawer, in one place."""
+        self.render_models()
+        self.render_tries()
+        self.render_asked()
+        self.render_numbers()
+
+    def render_models(self) -> None:
+        """The cards of the models."""
+        self.model = picker(
+            model_items(self.studio.models()),
+            self.start.model,
+            label="Model",
+            look="cards",
+            elem_id="model",
+        )
+
+    def render_tries(self) -> None:
+        """What can be asked of the model at one click."""
+        self.examples = picker(
+            tries(self.studio.card(self.start.model)), label="Examples", look="chips", elem_id="examples"
+        )
+
+    def render_asked(self) -> None:
+        """What the pictures are asked to be."""
         card, start = self.studio.card(self.start.model), self.start
         reasons = self.studio.unusable(card)
-        self.model = gr.Dropdown(
-            [one.name for one in self.studio.models()], value=start.model, label="Model", elem_id="model"
-        )
         self.remarks = gr.HTML(remarked(card), elem_id="remarks", visible=bool(card.remarks), min_height=0)
         self.label = gr.Dropdown(
             [ANY, *card.conditions],
@@ -213,68 +266,69 @@ class RecipeControls:
                 lines=2,
                 max_lines=4,
                 placeholder="any",
-                info=field_of(Recipe, "prompt").help,
-            )
-            self.examples = gr.Dataset(
-                components=[self.prompt],
-                samples=_examples(card),
-                label="Examples",
-                elem_id="examples",
-                samples_per_page=6,
-                visible=bool(card.spec.prompts),
             )
 
-    def render_rest(self, below: Any = None) -> None:
-        """`below` is the place under the player."""
+    def render_numbers(self) -> None:
+        """How many pictures, from which noise, in how many steps, how close to what is asked."""
         card, start = self.studio.card(self.start.model), self.start
         reasons = self.studio.unusable(card)
-        self.count = gr.Slider(
-            1, MAX_PICTURES, value=len(start.seeds), step=1, label="Pictures", elem_id="count"
-        )
         with gr.Row(equal_height=True, elem_id="seed-row"):
-            self.seed = gr.Textbox(
-                _seed_text(start),
-                label="Seed",
-                elem_id="seed",
-                scale=3,
-                min_width=120,
-                info="First picture's seed; the next ones count up. Or a list: 3, 14, 15",
+            self.count = gr.Number(
+                len(start.seeds),
+                precision=0,
+                label="Pictures",
+                elem_id="count",
+                scale=2,
+                min_width=60,
             )
-            self.dice = gr.Button("Random", size="sm", elem_id="dice", scale=0, min_width=84)
-        self.steps = gr.Slider(
-            1,
-            max(start.steps, card.spec.schedule.timesteps),
-            value=start.steps,
-            step=1,
-            label="Steps",
-            info=field_of(Recipe, "steps").help,
-            elem_id="steps",
-        )
+            self.seed = gr.Textbox(
+                _seed_text(start), label="Seed", elem_id="seed", scale=3, min_width=60, max_lines=1
+            )
+            self.dice = gr.Button("Random", size="sm", elem_id="dice", scale=0, min_width=40)
+        with gr.Row(equal_height=True, elem_id="steps-row"):
+            self.quality = gr.Radio(
+                list(QUALITY), value="Normal", label="Quality", elem_id="quality", scale=4, min_width=120
+            )
+            self.steps = gr.Number(
+                start.steps,
+                precision=0,
+                label="Steps",
+                elem_id="steps",
+                scale=1,
+                min_width=60,
+            )
         self.guidance = gr.Slider(
             0,
             10,
             value=start.guidance,
             step=0.1,
             label="Guidance",
-            info=field_of(Recipe, "guidance").help,
             elem_id="guidance",
             visible="guidance" not in reasons,
         )
-        self.guiding = GuidanceControls(self.studio, start, control_for)
-        self.sampler = ChoiceControls(
-            "sampler",
-            start.sampler,
-            reasons,
-            label="Sampler",
-            info="How each step goes from one noise level to the next.",
-        )
-        with gr.Accordion("Advanced", open=False):
+
+    def render_rest(self, below: Any = None) -> None:
+        """`below` is the place under the player."""
+        card, start = self.studio.card(self.start.model), self.start
+        reasons = self.studio.unusable(card)
+        with gr.Accordion("Sampler", open=True, elem_id="sampler-section"):
+            self.sampler = ChoiceControls(
+                "sampler",
+                start.sampler,
+                reasons,
+                label="Sampler",
+                info="How each step goes from one noise level to the next.",
+            )
+        with gr.Accordion("Schedule", open=False, elem_id="schedule-section"):
             self.spacing = ChoiceControls(
                 "spacing",
                 start.spacing,
                 label="Spacing (schedule path)",
                 info="Which noise levels the steps visit.",
             )
+        self.guiding = GuidanceControls(self.studio, start, control_for)
+        self.guidance.visible = self.guiding.strengthens(card)
+        with gr.Accordion("More", open=False, elem_id="more-section"):
             self.advanced = OptionControls.render(
                 Recipe,
                 skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
@@ -314,6 +368,7 @@ class RecipeControls:
                     self.remarks,
                     self.text,
                     self.examples,
+                    self.quality,
                     self.guiding.section,
                     *self.sampler.groups.values(),
                     *self.spacing.groups.values(),
@@ -357,12 +412,11 @@ class RecipeControls:
             self.label: gr.update(choices=labels, value=label, visible="label" not in reasons),
             self.text: gr.update(visible="prompt" not in reasons),
             self.prompt: prompt_text(recipe),
-            self.examples: gr.Dataset(samples=_examples(card), visible=bool(card.spec.prompts)),
+            self.examples: gr.update(items=tries(card)),
+            self.quality: self._quality(recipe.steps, recipe.model),
             self.count: len(recipe.seeds),
             self.seed: _seed_text(recipe),
-            self.steps: gr.update(
-                value=recipe.steps, maximum=max(recipe.steps, card.spec.schedule.timesteps)
-            ),
+            self.steps: recipe.steps,
             self.guidance: gr.update(
                 value=recipe.guidance,
                 visible="guidance" not in reasons,
@@ -394,9 +448,12 @@ class RecipeControls:
         self.dice.click(
             lambda: str(random.randrange(DICE_SIDES)), None, self.seed, queue=False, api_visibility="private"
         )
-        self.examples.click(
-            lambda sample: sample[0], self.examples, self.prompt, queue=False, api_visibility="private"
-        )
+        self.examples.input(
+            None, [self.examples, self.label, self.prompt], [self.label, self.prompt], js=_TRIED, queue=False
+        ).then(None, js="() => document.querySelector('#generate').click()", queue=False)
+        quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        self.quality.input(self._paced, [self.quality, self.model], self.steps, **quick)
+        self.steps.input(self._quality, [self.steps, self.model], self.quality, **quick)
         self.editing.connect(self.model, self.prompt, self.label)
         self.sampler.connect()
         self.spacing.connect()
@@ -404,8 +461,7 @@ class RecipeControls:
             self._switched,
             {*self.inputs(), self.present, self.before},
             [*self.outputs(), self.before],
-            queue=False,
-            api_visibility="private",
+            **quick,
         )
 
     def _switched(self, values: dict[Any, Any]) -> dict[Any, Any]:
@@ -415,10 +471,26 @@ class RecipeControls:
             before[values[self.present]] = self.recipe({**values, self.model: values[self.present]}).to_json()
         except StudioError:  # no settings to come back to
             before.pop(values[self.present], None)
-        return {
-            **self.show(Recipe.from_json(before[name]) if name in before else self.studio.recipe(name)),
-            self.before: before,
-        }
+        recipe = Recipe.from_json(before[name]) if name in before else self.studio.recipe(name)
+        found = self.show(recipe)
+        # Meanwhile the person may have opened the section of edits, and chosen one: it is left alone.
+        own = {self.editing.section}
+        if recipe.edit is None and values[self.editing.kind] == NO_EDIT:
+            own |= {*self.editing.inputs()} - {self.editing.branch}
+        for control in own:
+            found.pop(control, None)
+        return {**_news(found, values), self.before: before}
+
+    def _paced(self, quality: str, model: str) -> Any:
+        """The steps of a quality; a quality that is none changes nothing."""
+        if quality not in QUALITY:
+            return gr.skip()
+        most = self.studio.card(model).spec.schedule.timesteps
+        return min(most, max(1, round(self.studio.recipe(model).steps * QUALITY[quality])))
+
+    def _quality(self, steps: Any, model: str) -> str | None:
+        """The quality that has so many steps, if there is one."""
+        return next((name for name in QUALITY if self._paced(name, model) == steps), None)
 
 
 def remarked(card: ModelCard) -> str:
@@ -426,8 +498,20 @@ def remarked(card: ModelCard) -> str:
     return "".join(f"<p>{escape(line[:1].upper() + line[1:])}</p>" for line in card.remarks)
 
 
-def _examples(card: ModelCard) -> list[list[str]]:
-    return [[prompt] for prompt in card.spec.prompts]
+def sampler_choices() -> list[tuple[str, str]]:
+    """The samplers for a menu: those that are recommended first, each with its line."""
+    lines = RECOMMENDED | OTHERS
+    names = [*RECOMMENDED, *(name for name in REGISTRIES["sampler"] if name not in RECOMMENDED)]
+    return [(f"{name}: {lines[name]}" if name in lines else name, name) for name in names]
+
+
+def _news(updates: dict[Any, Any], values: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The updates without those that set a control to what it has: the page draws less anew."""
+    return {
+        control: update
+        for control, update in updates.items()
+        if isinstance(update, dict) or control not in values or values[control] != update
+    }
 
 
 def _number_or_none(text: object) -> Any:
@@ -461,3 +545,7 @@ def _seed_text(recipe: Recipe) -> str:
     if recipe.seeds == tuple(range(first, first + len(recipe.seeds))):
         return str(first)
     return ", ".join(map(str, recipe.seeds))
+
+
+# Only what an example names is set: the rest stays.
+_TRIED = "(one, label, prompt) => [one?.label ?? label, one?.prompt ?? prompt]"

@@ -24,8 +24,9 @@ from .export_panel import ExportPanel, kept_files
 from .handlers import inform, sentence, show_errors, warn
 from .player import STOPPED, player, tick
 from .price import Prices
+from .quick_save import QuickSave
 from .store import Run, RunStore
-from .waiting import waiting_line, with_progress
+from .waiting import Waiting, with_progress
 from .zero_gpu import gpu_stream
 
 COMPUTE = "compute"  # all events that run a network share this queue, and see their place in it
@@ -65,23 +66,28 @@ class GenerateTab:
         self.gpu = gpu_stream(studio)
         self.settings = RecipeControls(studio)
         self.presses: dict[str, Press] = {}  # the newest of each visitor
+        self.waiting = Waiting()
         self.press = gr.Textbox(visible=False)
+        self.settings.render_models()
         with gr.Row(elem_id="stage"):
             with gr.Column(elem_id="quick"):
-                self.settings.render_quick()
-                with gr.Row():
+                self.settings.render_asked()
+                with gr.Row(elem_id="go-row"):
                     self.go = gr.Button(
-                        "Generate", variant="primary", size="lg", elem_id="generate", scale=3, min_width=120
+                        "Generate", variant="primary", size="lg", elem_id="generate", min_width=80
                     )
-                    self.stop = gr.Button("Stop", size="lg", elem_id="stop", scale=1, min_width=70)
+                    self.stop = gr.Button("Stop", size="lg", elem_id="stop", min_width=80)
+                self.settings.render_numbers()
+                gr.Button("All settings", elem_id="all-settings", min_width=80)  # page.js opens the drawer
             with gr.Column(elem_id="view"):
-                self.player = player(self._frames, store.compare, elem_id="player")
-                self.status = gr.HTML("", elem_id="status", min_height=24)
+                self.settings.render_tries()
+                self.player = player(self._frames, store.compare, waiting=self.waiting.at, elem_id="player")
                 below = gr.Column(min_width=0)
-                self.export = ExportPanel(store, self.player)
             with gr.Column(elem_id="settings"):
                 self.settings.render_rest(below)
+                self.export = ExportPanel(store, self.player)
                 self._render_share()
+        self.saving = QuickSave(store, self.player)
         self._connect()
 
     def _render_share(self) -> None:
@@ -120,16 +126,15 @@ class GenerateTab:
         started = begun.then(
             self._generate,
             inputs | {self.press},
-            [self.player, self.status, self.link, self.command, self.files],
+            [self.player, self.link, self.command, self.files],
             concurrency_id=COMPUTE,
             concurrency_limit=None,
             show_progress="hidden",
-            show_progress_on=[self.status],
             **again,
         )
         self.link.change(None, self.link, self.link, js=_AS_LINK, queue=False, **private)
-        started.failure(None, self.player, self.player, js=STOPPED, queue=False, **private)
-        self.stop.click(None, self.player, self.player, js=STOPPED, cancels=[started], queue=False, **private)
+        started.failure(None, self.player, self.player, js=_ENDED, queue=False, **private)
+        self.stop.click(None, self.player, self.player, js=_ENDED, cancels=[started], queue=False, **private)
         self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), **private)
         editing, outputs = self.settings.editing, self.settings.outputs()
         # queued, as sentences reach the page through the queue alone
@@ -177,29 +182,35 @@ class GenerateTab:
         visitor = request.session_hash or ""
         if (before := self.presses.get(visitor)) is not None:
             before.ended.set()
+            self.waiting.leave(before.name)
             if before.over.is_set():
                 before = None
             elif before.begin(before.name):  # and so it never will
                 before = before.before
         self.presses[visitor] = Press(name, before)
+        self.waiting.join(name)
 
     def forget(self, visitor: str) -> None:
         """Free what is kept of a visitor whose page has closed."""
         if (press := self.presses.pop(visitor, None)) is not None:
             press.ended.set()
+            self.waiting.leave(press.name)
 
     def _generate(self, values: dict[Any, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Ticks of the run, with what shares its settings beside the first."""
         visitor = request.session_hash or ""
-        press, done = self.presses.get(visitor), False
+        press = self.presses.get(visitor)
         if press is None or not press.begin(values[self.press]):  # there was another press meanwhile
             return
         try:
             if press.before is not None:  # ends at its next network call
                 press.before.over.wait(ENDED_SECONDS)
             recipe = self.settings.recipe(values)
+            if not self.studio.loaded(recipe.model):
+                self.waiting.load(press.name, recipe.model)
             turn = self.prices.turn(recipe, press.ended)
             frames = self.compute.call(lambda: self.studio.stream(recipe, turn.ask))  # checks the recipe
+            self.waiting.tell(press.name, turn.progress())
             run = self.store.open(visitor, recipe)
             settings, film, shared = (
                 flat_settings(recipe),
@@ -214,16 +225,14 @@ class GenerateTab:
                 if not isinstance(found, Progress):
                     place, frame = found
                     shown = tick(run, place, self.store.last_place(frame), frame, settings, film)
-                told = gr.skip() if shown is None else with_progress(shown, progress)
-                done = shown is not None and shown["done"]
-                yield told, waiting_line(progress, done), *shared
+                self.waiting.tell(press.name, progress)
+                yield gr.skip() if shown is None else with_progress(shown, progress), *shared
                 shared = [gr.skip()] * len(shared)
-            if not done:  # it was ended
-                yield gr.skip(), "", *shared
         except StudioError as error:
             raise sentence(error) from error
         finally:
             press.over.set()
+            self.waiting.leave(press.name)
             if visitor not in self.presses:  # the page closed while the run began
                 self.store.forget(visitor)
 
@@ -320,10 +329,19 @@ _WHERE = """v => { const d = document.querySelector('.player').dataset;
   return v && v.run ? {run: v.run, shown: Number(d.shown), zoom: d.zoom ? Number(d.zoom) : null} : v; }"""
 _WHERE_AND = f"(v, kind) => [({_WHERE})(v), kind]"
 # On a phone the picture lies below what was pressed. The file of the run before is no longer this one's.
+# The player shows what the press waits for, and page.js notes with what it was made.
 _PRESS = """() => {
   if (innerWidth <= 860) document.querySelector('#view').scrollIntoView({behavior: 'smooth'});
-  return [`${Date.now()} ${Math.random()}`, null]; }"""
-_TO_EDIT = "() => document.querySelector('#edit').scrollIntoView({behavior: 'smooth', block: 'start'})"
+  const name = `${Date.now()} ${Math.random()}`;
+  const pressed = new CustomEvent('pressed', {detail: {name}, bubbles: true});
+  document.querySelector('#player .player').dispatchEvent(pressed);
+  return [name, null]; }"""
+_ENDED = f"""v => {{
+  document.querySelector('#player .player').dispatchEvent(new CustomEvent('unpressed', {{bubbles: true}}));
+  return ({STOPPED})(v); }}"""
+_TO_EDIT = """() => { document.dispatchEvent(new CustomEvent('open-settings'));
+  const show = () => document.querySelector('#edit').scrollIntoView({behavior: 'smooth', block: 'start'});
+  setTimeout(show, 60); }"""
 # In the page's address too, so that a reload comes back to the settings of the run.
 _AS_LINK = f"""text => {{ if (!text || text.startsWith('http')) return text;
   // the address may say other things, such as the theme

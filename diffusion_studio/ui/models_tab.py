@@ -27,6 +27,7 @@ from .dropped import Chosen, UploadedCheckpoints, accepted, listing
 from .generate_tab import COMPUTE
 from .handlers import show_errors
 from .hosting import MAX_SIDE_HOSTED, Hosting
+from .model_cards import PICTURE, is_young
 
 _RELATIVE = re.compile(r"\]\((?!\w+:|/|#)")  # the start of a link to a file beside the card
 _NOTHING = (
@@ -48,8 +49,8 @@ class ModelsTab:
     ) -> None:
         self.studio, self.compute, self.hosting, self.use = studio, compute, hosting, use
         self.dropped = UploadedCheckpoints(studio, hosting.max_upload * 10**6)
-        self._render_open()
         self._render_cards(outputs)
+        self._render_open()
         self._connect(outputs)
 
     def _render_open(self) -> None:
@@ -58,7 +59,7 @@ class ModelsTab:
         with gr.Row(elem_id="open-model", elem_classes="two-areas"):
             with gr.Column(elem_classes="left-area"):
                 gr.Markdown(
-                    "### Open a checkpoint\nAny pixel-space U-Net as safetensors: diffusers, OpenAI's, the "
+                    "## Open a checkpoint\nAny pixel-space U-Net as safetensors: diffusers, OpenAI's, the "
                     "DDPM port's and others. Drop its config.json with it where it has one: what nobody says "
                     "has to be assumed."
                 )
@@ -100,10 +101,10 @@ class ModelsTab:
                     self.ranking = gr.HTML("", elem_id="ranking")
                     self.take = gr.Button("Take the best settings", visible=False, elem_id="take-best")
             with gr.Column(elem_classes="right-area"):
-                self.report = gr.HTML(_NOTHING, elem_id="report")
                 self.go = gr.Button(
                     "Use in Generate", variant="primary", interactive=False, elem_id="use-model"
                 )
+                self.report = gr.HTML(_NOTHING, elem_id="report")
 
     def _render_cards(self, outputs: list[Any]) -> None:
         cards = self.studio.models()
@@ -115,25 +116,24 @@ class ModelsTab:
             f"<h3>Models that are here</h3>{f'<ul>{problems}</ul>' if problems else ''}",
             elem_id="models-here",
         )
-        for card in cards:
-            with gr.Column(elem_classes="model-card"):
-                with gr.Row():
-                    gr.HTML(_summary(card), min_height=40)
-                    button = gr.Button(
-                        "Use in Generate", size="sm", scale=0, min_width=140, elem_id=f"use-{card.name}"
-                    )
-                button.click(
-                    show_errors(lambda name=card.name: self.use(name)),
-                    None,
-                    outputs,
-                    queue=False,
-                    api_visibility="private",
-                )
-                if card.text:
-                    with gr.Accordion(f"The card of {card.name}", open=len(cards) == 1):
-                        gr.Markdown(
-                            _RELATIVE.sub(rf"](gradio_api/file={card.path.parent.resolve()}/", card.text)
-                        )
+        with gr.Column(elem_classes="model-gallery"):
+            for card in cards:
+                with gr.Column(elem_classes="model-card"):
+                    self._render_card(card, outputs)
+
+    def _render_card(self, card: ModelCard, outputs: list[Any]) -> None:
+        private: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        with gr.Row():
+            gr.HTML(_summary(card), min_height=40)
+            button = gr.Button(
+                "Use in Generate", size="sm", scale=0, min_width=140, elem_id=f"use-{card.name}"
+            )
+        button.click(show_errors(lambda: self.use(card.name)), None, outputs, **private)
+        if card.text:
+            with gr.Accordion(f"The card of {card.name}", open=False) as sheet:
+                text = gr.Markdown("")
+            # sent when it is opened: all cards together are a fifth of the page
+            sheet.expand(lambda: _RELATIVE.sub(_beside(card), card.text), None, text, **private)
 
     def _connect(self, outputs: list[Any]) -> None:
         private: dict[str, Any] = {"api_visibility": "private"}
@@ -248,6 +248,11 @@ def _size(megabytes: int) -> str:
     return f"{megabytes / 1000:g} GB" if megabytes >= 1000 else f"{megabytes} MB"
 
 
+def _beside(card: ModelCard) -> str:
+    """What a link to a file beside the card begins with, as a pattern's replacement."""
+    return rf"](gradio_api/file={card.path.parent.resolve()}/"
+
+
 def _summary(card: ModelCard) -> str:
     facts = [
         card.spec.form,
@@ -257,9 +262,16 @@ def _summary(card: ModelCard) -> str:
     facts += [f"{len(card.conditions)} labels"] if card.conditions else []
     facts += ["reads prompts"] if card.spec.takes_text else []
     labels = ", ".join(card.conditions[:12]) + (", ..." if len(card.conditions) > 12 else "")
+    facts += ["young"] if is_young(card) else []
+    picture = card.path.with_name(PICTURE)
+    shown = (
+        f'<img src="gradio_api/file={escape(str(picture.resolve()))}" alt="" width="72" height="72">'
+        if picture.is_file()
+        else ""
+    )
     return (
-        f'<div class="model-line"><b>{escape(card.name)}</b> '
+        f'<div class="model-line">{shown}<div><b>{escape(card.name)}</b> '
         + " ".join(f"<span>{escape(one)}</span>" for one in facts)
         + (f"<p>{escape(labels)}</p>" if labels else "")
-        + "</div>"
+        + "</div></div>"
     )

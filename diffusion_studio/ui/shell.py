@@ -17,7 +17,9 @@ from .closing import ends_politely
 from .compute import MAX_RUNS, MAX_WAITING, Compute
 from .generate_tab import GenerateTab
 from .hosting import Hosting, hosting
+from .model_cards import model_items
 from .models_tab import ModelsTab
+from .player import player_script
 from .points_tab import PointsTab
 from .price import Prices
 from .proxy import without_proxy
@@ -26,6 +28,7 @@ from .train_tab import TrainTab
 
 TITLE = "Diffusion Studio"
 MAX_THREADS = 2 * (MAX_RUNS + MAX_WAITING)  # each visitor who watches a run holds one
+HERE = Path(__file__).parent
 KEEP_FILES = (600, 3600)  # look for stale files every 10 minutes, delete those older than an hour
 
 
@@ -34,7 +37,8 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
     store, prices = RunStore(), Prices(studio, compute, hosting.limit)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=KEEP_FILES, fill_width=True) as page:
         gr.HTML(
-            f"<h1>{TITLE}</h1><p>Watch a diffusion model turn noise into pictures, step by step.</p>",
+            f"{(HERE / 'mark.svg').read_text('utf-8')}<h1>{TITLE}</h1>"
+            "<p>Watch noise turn into pictures, step by step</p>",
             elem_id="title",
         )
         with gr.Tabs() as tabs:
@@ -43,11 +47,11 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
 
             def use(name: str) -> dict[Any, Any]:
                 """Updates that make a model the chosen one and show the Generate tab."""
-                names = dict.fromkeys([*(card.name for card in studio.models()), name])
+                cards = {card.name: card for card in (*studio.models(), studio.card(name))}
                 return {
                     **generate.settings.show(studio.recipe(name)),
                     tabs: gr.Tabs(selected="generate"),
-                    generate.settings.model: gr.update(choices=list(names), value=name),
+                    generate.settings.model: gr.update(items=model_items(list(cards.values())), value=name),
                 }
 
             used = [*generate.settings.outputs(), tabs]
@@ -90,24 +94,107 @@ def demo() -> gr.Blocks:
     return build(Studio(), Compute(), hosting()).queue(max_size=None)
 
 
-# A contrast of 4.5, as WCAG asks for, where the theme's own colours have less
-_LEGIBLE = {
-    **dict.fromkeys(("body_text_color_subdued", "block_info_text_color"), "*neutral_500"),
-    **dict.fromkeys(
-        (
-            "block_title_text_color",
-            "block_label_text_color",
-            "color_accent",
-            "button_primary_background_fill",
-            "button_primary_border_color",
-            "checkbox_label_background_fill_selected",
+# One accent; letters of it, and white letters on it, have a contrast of at least 4.5 (WCAG)
+_VERMILION = gr.themes.Color(
+    "#fff4ef",
+    "#ffe4d9",
+    "#ffc7b3",
+    "#ffa285",
+    "#ff7d57",
+    "#ee5a31",
+    "#c43d17",
+    "#a33012",
+    "#822711",
+    "#6a2312",
+    "#3c1008",
+)
+
+
+def _theme() -> gr.themes.Base:
+    """Neutral grounds, plain bold labels, real borders. look.css has the same colours for our own parts."""
+    plain = {
+        **dict.fromkeys(("block_label_background_fill", "block_label_background_fill_dark"), "transparent"),
+        **dict.fromkeys(("block_title_background_fill", "block_title_background_fill_dark"), "transparent"),
+        **dict.fromkeys(("block_label_border_width", "block_label_border_width_dark"), "0px"),
+        **dict.fromkeys(("block_title_text_color", "block_label_text_color"), "*neutral_800"),
+        **dict.fromkeys(("block_title_text_color_dark", "block_label_text_color_dark"), "*neutral_200"),
+        **dict.fromkeys(("block_title_text_weight", "block_label_text_weight"), "600"),
+        **dict.fromkeys(("block_title_padding", "block_label_padding"), "0px"),
+        **dict.fromkeys(
+            ("block_shadow", "block_shadow_dark", "button_primary_shadow", "button_secondary_shadow"), "none"
         ),
-        "*primary_600",
-    ),
-    **dict.fromkeys(
-        ("button_primary_background_fill_hover", "button_primary_border_color_hover"), "*primary_700"
-    ),
-}
+        **dict.fromkeys(("body_text_color_subdued", "block_info_text_color"), "*neutral_600"),
+        **dict.fromkeys(("body_text_color_subdued_dark", "block_info_text_color_dark"), "*neutral_400"),
+        **dict.fromkeys(
+            ("button_primary_background_fill", "button_primary_background_fill_dark"), "*primary_600"
+        ),
+        **dict.fromkeys(
+            ("button_primary_background_fill_hover", "button_primary_background_fill_hover_dark"),
+            "*primary_700",
+        ),
+        **dict.fromkeys(("button_primary_border_color", "button_primary_border_color_dark"), "*primary_600"),
+        **dict.fromkeys(("input_background_fill", "block_background_fill"), "white"),
+        "button_primary_text_color": "white",
+        "color_accent": "*primary_600",
+        "checkbox_label_background_fill_selected": "*primary_50",
+        "checkbox_label_background_fill_selected_dark": "#3a2019",
+        "checkbox_label_text_color_selected": "*neutral_900",
+        "checkbox_label_text_color_selected_dark": "*neutral_100",
+        "checkbox_label_border_color_selected": "*primary_600",
+        "checkbox_label_border_color_selected_dark": "*primary_500",
+        "input_border_width": "1px",
+        "input_border_width_dark": "1px",
+        "input_border_color": "*neutral_300",
+        "button_secondary_background_fill": "white",
+        "button_secondary_border_color": "*neutral_300",
+        "button_secondary_background_fill_hover": "*neutral_100",
+        "slider_color": "*primary_600",
+        "block_border_width": "1px",
+        "block_border_width_dark": "1px",
+        "block_border_color": "*neutral_200",
+        "block_border_color_dark": "#2e2e33",
+        "panel_border_width": "0px",
+        "body_background_fill": "#faf9f7",
+        "body_background_fill_dark": "#131315",
+        "block_background_fill_dark": "#1b1b1e",
+        "input_background_fill_dark": "#232327",
+        "input_border_color_dark": "#3d3d44",
+        "border_color_primary_dark": "#34343a",
+        "background_fill_primary_dark": "#1b1b1e",
+        "background_fill_secondary_dark": "#232327",
+        "button_secondary_background_fill_dark": "#26262a",
+        "button_secondary_border_color_dark": "#3d3d44",
+    }
+    return gr.themes.Base(
+        primary_hue=_VERMILION,
+        secondary_hue=_VERMILION,
+        neutral_hue="stone",
+        radius_size="md",
+        spacing_size="sm",
+        text_size="md",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(**plain)
+
+
+_FOR_PROGRAMS = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
+
+
+def _slim(page: gr.Blocks) -> None:
+    """Leave out of the configuration that each visitor loads what only the documentation of endpoints asks
+    for: all of ours are private but those of `endpoints`, whose components are of the type "api".
+    """
+    whole = page.get_config_file
+
+    def slim() -> Any:
+        config = whole()
+        for one in config["components"]:
+            if one["type"] != "api":
+                for name in _FOR_PROGRAMS:
+                    one.pop(name, None)
+        return config
+
+    page.get_config_file = slim
 
 
 def serve(
@@ -121,14 +208,9 @@ def serve(
     """Launch the app and wait. Host and port None are Gradio's own choice (GRADIO_SERVER_NAME,
     GRADIO_SERVER_PORT).
     """
-    theme = gr.themes.Soft(
-        primary_hue="indigo",
-        neutral_hue="slate",
-        font=["system-ui", "sans-serif"],
-        font_mono=["ui-monospace", "monospace"],
-    ).set(**_LEGIBLE)
     compute = Compute()
     page = build(studio, compute, hosting)
+    _slim(page)
     try:
         with without_proxy(but_for_the_internet=share):
             page.queue(max_size=None).launch(  # compute says in a sentence that it is full
@@ -137,8 +219,11 @@ def serve(
                 server_port=port,
                 share=share,
                 inbrowser=open_browser,
-                theme=theme,
-                css_paths=[Path(__file__).with_name(name) for name in ("shell.css", "tabs.css")],
+                theme=_theme(),
+                css_paths=[HERE / name for name in ("look.css", "shell.css", "tabs.css")],
+                head=player_script(),
+                favicon_path=str(HERE / "mark.svg"),
+                js=(HERE / "page.js").read_text("utf-8"),
                 max_file_size=hosting.max_upload * 10**6,
                 footer_links=["api", "settings"],
                 ssr_mode=False,

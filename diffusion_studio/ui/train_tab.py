@@ -65,7 +65,7 @@ class TrainTab:
         self._connect(outputs)
 
     def _render_data(self) -> None:
-        gr.Markdown("### Train a model")
+        gr.Markdown("## Train a model")
         names = self._data()
         self.data = gr.Dropdown(
             names,

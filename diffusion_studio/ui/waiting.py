@@ -1,14 +1,51 @@
-"""What a visitor is told of a run beside its states: its place among others, its network calls, its time."""
+"""What a visitor is told of a run beside its states: its place among others, a model that loads, its network
+calls, its time.
+"""
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from .compute import Progress
 
 BETWEEN_STATES = 4  # network calls since the last state, from which on they are told
-LONG_SECONDS = 60  # a run that takes longer says so
+
+
+class Waiting:
+    """The presses of Generate that have no state to show yet, by the names that their pages gave them. Every
+    method is one operation on a dict, so that it can be called from any thread, and where a generator is
+    closed.
+    """
+
+    def __init__(self) -> None:
+        self._presses: dict[str, dict[str, Any]] = {}
+
+    def join(self, name: str) -> None:
+        """A press that has come."""
+        self._presses[name] = {"ahead": 0, "seconds": None}
+
+    def load(self, name: str, model: str) -> None:
+        """Its model is not in memory."""
+        self._presses[name] = {"loading": model}
+
+    def tell(self, name: str, progress: Progress) -> None:
+        """How its run stands among the others."""
+        self._presses[name] = (
+            {"ahead": progress.place, "seconds": progress.seconds}
+            if progress.place
+            else {"running": True, "others": progress.others}
+        )
+
+    def leave(self, name: str) -> None:
+        """Its run has ended, or will not come."""
+        self._presses.pop(name, None)
+
+    def at(self, name: str) -> dict[str, Any] | None:
+        """What the page is told of a press: `loading` a model; `running`, in turns with `others`; or how many
+        must end before it (`ahead`), with the `seconds` until it is finished itself. None where it is not
+        known (yet).
+        """
+        return self._presses.get(name)
 
 
 def with_progress(tick: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -16,7 +53,7 @@ def with_progress(tick: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
     `made` are the network calls so far, of which there may be thousands between two states; `place` is the
     run's place among those that wait, 0 while it computes; `others` take turns with it; `left` are the
-    seconds until its end, None where nobody knows. `doing` says the calls where the next state is far.
+    seconds until its end, None where nobody knows. `pace` says in words what makes the next state slow.
     """
     told = {
         **tick,
@@ -26,11 +63,8 @@ def with_progress(tick: dict[str, Any], progress: Progress) -> dict[str, Any]:
         "left": None if tick["done"] else progress.seconds,
     }
     if not tick["done"] and progress.calls - tick["calls"] > BETWEEN_STATES:
-        told["doing"] = f"denoising, {progress.calls:,} network calls so far"
+        told["pace"] = f"{progress.calls:,} network calls so far"
+    elif not tick["done"] and progress.others:
+        runs = "another run" if progress.others == 1 else f"{progress.others} other runs"
+        told["pace"] = f"in turns with {runs}"
     return told
-
-
-def waiting_line(progress: Progress, done: bool) -> str:
-    """The line above a run as HTML, while it waits for others or will take long; else nothing."""
-    told = not done and (progress.place or progress.others or (progress.seconds or 0) > LONG_SECONDS)
-    return f"<p>{escape(progress.sentence)}</p>" if told else ""

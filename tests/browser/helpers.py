@@ -31,6 +31,35 @@ def run(page, steps: int | None = None, count: int | None = None) -> None:
     wait(page, f"Number(d.loaded) === {total + 1} && Number(d.shown) === {total}")
 
 
+def generate(page) -> None:
+    """Press Generate by its keys: while a run is on, its button says Stop."""
+    page.keyboard.press("Control+Enter")
+
+
+def choose_model(page, name: str) -> None:
+    with answered(page):
+        page.click(f"#model [data-name='{name}']")
+
+
+def chosen_model(page) -> str:
+    return page.locator("#model [aria-pressed=true]").get_attribute("data-name")
+
+
+def open_settings(page) -> None:
+    """The drawer of all settings."""
+    if page.locator("#all-settings").get_attribute("aria-expanded") != "true":
+        page.click("#all-settings")
+    page.locator("#sampler-section").wait_for()
+
+
+def section(page, name: str) -> None:
+    """Open a section of the drawer, where it is not open."""
+    open_settings(page)
+    toggle = page.locator(f"{name} > button").first
+    if "open" not in (toggle.get_attribute("class") or ""):
+        toggle.click()
+
+
 def set_number(page, where: str, value: object) -> None:
     """Type it, again where an answer that was under way went over it."""
     field = page.locator(f"{where} input[type=number]")
@@ -85,6 +114,7 @@ def looks(page, view: str, picture: str = "") -> None:
 
 
 def export(page, name: str, folder: Path) -> Path:
+    open_settings(page)
     if not page.locator("#make-file").is_visible():
         with answered(page):  # which puts the panel to what the player shows
             page.click("#export > button")

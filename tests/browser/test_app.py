@@ -6,7 +6,18 @@ import time
 
 import numpy as np
 import pytest
-from helpers import export, looks, pixels, player, run, set_number, wait
+from helpers import (
+    export,
+    generate,
+    looks,
+    open_settings,
+    pixels,
+    player,
+    run,
+    section,
+    set_number,
+    wait,
+)
 from PIL import Image
 
 import diffusion_studio as ds
@@ -68,7 +79,8 @@ def test_scrubbing_playing_and_enlarging_need_no_server(desktop):
     for key, zoom in (("2", "1"), ("2", ""), ("9", "")):  # by number, and back; there is no ninth
         desktop.keyboard.press(key)
         wait(desktop, f"d.zoom === '{zoom}'")
-    desktop.locator(".strip button").first.click()
+    line = desktop.locator(".timeline").bounding_box()
+    desktop.mouse.click(line["x"] + 2, line["y"] + line["height"] / 2)
     wait(desktop, "d.shown === '0'")
     desktop.click(".views [data-view=x0]")
     assert desktop.locator("[data-half=x]").is_hidden()
@@ -86,7 +98,7 @@ def test_a_run_is_compared_with_the_next(page, tmp_path):
     page.get_by_role("option", name="Bag").click()
     run(page, steps=4)
     wait(page, "d.beside === '8'")
-    assert page.inner_text(".about") == "below, the kept run: label Sneaker (above: Bag) · steps 8 (above: 4)"
+    assert page.inner_text(".about") == "the kept run: label Sneaker (now: Bag) · steps 8 (now: 4)"
     np.testing.assert_array_equal(pixels(page, "x0", "kept"), first)
     assert not np.array_equal(pixels(page, "x0"), first)
     page.focus(".player")
@@ -102,6 +114,7 @@ def test_a_run_is_compared_with_the_next(page, tmp_path):
     page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
     page.wait_for_function("document.querySelector('[data-kept=x0] canvas').width === 32")
     run(page, steps=3)  # a third: the first is still kept on the server
+    open_settings(page)
     page.click("#export > button")
     looks(page, "x")  # and not the enlarged one in both halves, as shown
     page.locator("#beside input").check()
@@ -126,10 +139,12 @@ def test_another_press_takes_the_place_of_a_run(desktop):
     desktop.click("#generate")
     wait(desktop, "Number(d.shown) >= 1")
     long = player(desktop)["run"]
-    run(desktop, steps=4)
-    assert player(desktop)["run"] != long and desktop.inner_text(".readout .step") == "step 4 of 4"
+    set_number(desktop, "#steps", 4)
+    generate(desktop)
+    wait(desktop, f"d.run !== '{long}' && d.ended === 'true' && d.shown === '4'")
+    assert desktop.inner_text(".readout .step") == "step 4 of 4"
     set_number(desktop, "#steps", 77)  # not pressed, so not said
-    desktop.click("#share > button")
+    section(desktop, "#share")
     assert "--steps 4" in desktop.locator("#command textarea, #command input").first.input_value()
     desktop.reload()  # the address has the settings of the run
     desktop.wait_for_function("document.querySelector('#steps input[type=number]')?.value === '4'")
@@ -152,7 +167,7 @@ def test_a_wrong_seed_is_explained(desktop, seed):
 
 
 def test_a_palette_is_typed_and_the_pictures_are_drawn_in_it(desktop):
-    desktop.locator("#guidance-more button").first.click()
+    section(desktop, "#guidance-more")
     field = desktop.locator("#palette input")
     field.fill("#000,#888,#fff")
     field.press("Enter")

@@ -6,7 +6,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import answered, export, pixels, player, run, set_number, wait
+from helpers import (
+    answered,
+    choose_model,
+    export,
+    pixels,
+    player,
+    run,
+    section,
+    set_number,
+    wait,
+)
 from PIL import Image
 
 import diffusion_studio as ds
@@ -15,8 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 def choose(page, title: str) -> None:
-    if not page.locator("#edit-kind").is_visible():
-        page.click("#edit > button")
+    section(page, "#edit")
     page.click("#edit-kind input")
     with answered(page):  # the answers set defaults, which would go over what is typed before them
         page.get_by_role("option", name=title).click()
@@ -43,10 +52,10 @@ def paint(page, x0: float, y0: float, x1: float, y1: float) -> None:
 
 
 def test_painting_over_a_finished_picture_draws_that_part_anew(page, tmp_path):
-    assert page.locator("#branch-here").is_hidden()  # the first view stays as it was
+    assert page.locator("#player .branch").is_disabled()  # there is no run yet
     run(page, steps=4, count=2)
     before = pixels(page, "x")[:, :32]
-    page.click("#use-picture")
+    page.click("#player .edit")
     page.wait_for_selector("#edit-picture img")
     choose(page, "Draw a part anew")
     paint(page, 0.2, 0.2, 0.8, 0.2)
@@ -66,11 +75,11 @@ def test_painting_over_a_finished_picture_draws_that_part_anew(page, tmp_path):
 
 def test_branching_goes_on_from_the_shown_step_and_back(desktop, tmp_path):
     run(desktop, steps=6, count=2)
-    desktop.click("#branch-here")
+    desktop.click("#player .branch")
     desktop.wait_for_selector("text=This is the finished picture. Move the slider")
     to_step(desktop, 3)
     at_the_branch = pixels(desktop, "x")
-    desktop.click("#branch-here")
+    desktop.click("#player .branch")
     desktop.wait_for_selector("#branch-notice >> text=Continues from step 3")
     desktop.click("#label input")
     desktop.get_by_role("option", name="Ankle boot").click()
@@ -141,7 +150,7 @@ def test_an_inversion_shows_its_way_into_noise(desktop, tmp_path):
     assert desktop.inner_text(".readout .part") == "into noise" and player(desktop)["loaded"] == "8"
     to_step(desktop, 0)
     assert np.array_equal(pixels(desktop, "x"), picture)
-    desktop.click("#share > button")
+    section(desktop, "#share")
     desktop.wait_for_function(
         "document.querySelector('#command textarea, #command input')?.value.includes('--edit invert')"
     )
@@ -166,9 +175,7 @@ def test_a_transparent_picture_is_laid_on_the_model_s_background_and_it_is_said(
     picture = np.zeros((64, 64, 4), np.uint8)
     picture[20:44, 20:44] = (250, 200, 0, 255)
     Image.fromarray(picture).save(tmp_path / "clear.png")
-    desktop.locator("#model input").click()
-    with answered(desktop):  # the answer brings the section's own drop-downs anew
-        desktop.get_by_role("option", name="emoji", exact=True).click()
+    choose_model(desktop, "emoji")
     choose(desktop, "Start from a picture")
     desktop.locator("#edit-picture input[type=file]").set_input_files(tmp_path / "clear.png")
     desktop.wait_for_selector(

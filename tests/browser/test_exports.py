@@ -7,7 +7,7 @@ import urllib.parse
 
 import numpy as np
 import pytest
-from helpers import export, looks, run, set_number, wait
+from helpers import export, looks, open_settings, run, section, set_number, wait
 from PIL import Image
 
 import diffusion_studio as ds
@@ -45,7 +45,7 @@ def test_exports_carry_the_recipe_and_restore_the_controls(desktop, app, tmp_pat
 
     desktop.goto(app)  # a reload would come back to these settings
     desktop.wait_for_selector("#generate")
-    desktop.click("#share > button")
+    section(desktop, "#share")
     desktop.locator("#restore input[type=file]").set_input_files(path)
     desktop.wait_for_selector("text=The settings of this file are restored")
     desktop.wait_for_function("document.querySelector('#seed input, #seed textarea').value === '7'")
@@ -55,7 +55,7 @@ def test_exports_carry_the_recipe_and_restore_the_controls(desktop, app, tmp_pat
 
 def test_a_file_without_a_recipe_is_explained(desktop, tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "plain.png")
-    desktop.click("#share > button")
+    section(desktop, "#share")
     desktop.locator("#restore input[type=file]").set_input_files(tmp_path / "plain.png")
     desktop.wait_for_selector("text=plain.png carries no recipe")
     assert desktop.locator("#seed input, #seed textarea").input_value() == "0"
@@ -63,6 +63,7 @@ def test_a_file_without_a_recipe_is_explained(desktop, tmp_path):
 
 def test_the_export_panel_shows_what_matters_to_the_format(desktop, tmp_path):
     run(desktop, steps=6, count=4)
+    open_settings(desktop)
     desktop.click("#export > button")
     options = desktop.locator("#export-options")
     for name, there, gone in (
@@ -98,6 +99,7 @@ def test_the_export_panel_begins_as_the_player_shows_the_run(desktop):
     desktop.locator(".player").focus()
     desktop.keyboard.press("2")
     wait(desktop, "d.zoom === '1'")
+    open_settings(desktop)
     desktop.click("#export > button")
     options = desktop.locator("#export-options")
     desktop.wait_for_function("document.querySelector('#export-options input').value === 'x0'")
@@ -108,7 +110,7 @@ def test_the_export_panel_begins_as_the_player_shows_the_run(desktop):
 def test_a_link_and_a_command_line_bring_a_run_back(desktop, app):
     desktop.locator("#seed input, #seed textarea").fill("3, 14, 15")
     run(desktop, steps=6)
-    desktop.click("#share > button")
+    section(desktop, "#share")
     desktop.wait_for_function(
         "document.querySelector('#link textarea, #link input')?.value.startsWith('http')"
     )

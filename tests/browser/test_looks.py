@@ -20,7 +20,7 @@ FAINT = """least => {
     const typed = one.matches('input:not([type=checkbox], [type=radio], [type=range]), textarea') && one.value;
     const said = typed || [...one.childNodes].filter(n => n.nodeType === Node.TEXT_NODE).map(n => n.data).join('').trim();
     const {width, height} = one.getBoundingClientRect();
-    if (!said || width < 2 || height < 2 || one.closest(':disabled') || !one.checkVisibility({visibilityProperty: true})) continue;
+    if (!said || width < 2 || height < 2 || one.closest(':disabled') || !one.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
     const styles = ways(one);
     if (styles.some(style => style.backgroundImage !== 'none')) continue;
     const ground = styles.map(style => numbers(style.backgroundColor)).reduceRight((below, colour) => over(colour, below),
@@ -64,7 +64,7 @@ def test_a_press_brings_the_picture_into_sight(page):
 
 def test_an_edit_of_this_picture_opens_in_sight(page):
     run(page, steps=3)
-    page.click("#use-picture")
+    page.click("#player .edit")
     page.wait_for_function(
         "document.querySelector('#edit-kind') && "
         "document.querySelector('#edit-kind').getBoundingClientRect().height > 0"

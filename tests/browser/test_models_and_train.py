@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from helpers import wait
+from helpers import chosen_model, wait
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -23,10 +23,6 @@ def native(tmp_path, write_checkpoint):
 
 def tab(page, name):
     page.get_by_role("tab", name=name).click()
-
-
-def chosen_model(page):
-    return page.locator("#model input").input_value()
 
 
 def narrow(page):

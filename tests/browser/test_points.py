@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from helpers import choose_model, chosen_model
 
 pytestmark = pytest.mark.slow
 
@@ -31,8 +32,7 @@ def colours(page, where: str) -> int:
 
 
 def test_a_model_of_points_plays_in_generate(desktop):
-    desktop.click("#model input")
-    desktop.click("[role=option]:has-text('swiss-roll')")
+    choose_model(desktop, "swiss-roll")
     desktop.wait_for_function("document.querySelector('#count input').value === '1'")
     desktop.click("#generate")
     desktop.wait_for_function(
@@ -40,7 +40,7 @@ def test_a_model_of_points_plays_in_generate(desktop):
         " return d.ended === 'true' && d.loaded === '51' && d.shown === '50'; })()",
         timeout=120_000,
     )
-    assert desktop.inner_text("#player .readout .level") == "clean points"
+    assert desktop.inner_text("#player .level") == "clean points"
     plain = colours(desktop, "#player [data-half=x] canvas")
     assert plain > 100
     desktop.check("#player .trails")
@@ -83,9 +83,7 @@ def test_a_drawing_is_dissolved_learned_and_made_again(page):
     )  # no model's name, which would be replayed in its place
     page.click("#points-use")
     page.wait_for_selector("#generate:visible")
-    assert (
-        page.locator("#model input").input_value().startswith("my-points")
-    )  # the earlier page may still have the name
+    assert chosen_model(page).startswith("my-points")  # the earlier page may still have the name
     page.click("#generate")
     page.wait_for_function(
         "(() => { const d = document.querySelector('#player .player').dataset;"

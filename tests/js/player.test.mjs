@@ -64,9 +64,9 @@ test('levels and calls in words', () => {
 });
 
 test('settings that differ; of another sampler not its options', () => {
-  assert.deepEqual(logic.settingsDifferences({ label: 'Sneaker', steps: 8 }, { label: 'Bag', steps: 8 }), ['label Sneaker (above: Bag)']);
-  assert.deepEqual(logic.settingsDifferences({ sampler: 'ddim', 'sampler eta': 0.5 }, { sampler: 'heun' }), ['sampler ddim (above: heun)']);
-  assert.deepEqual(logic.settingsDifferences({ seed: null }, { seed: 0, label: 'Bag' }), ['seed none (above: 0)', 'label none (above: Bag)']);
+  assert.deepEqual(logic.settingsDifferences({ label: 'Sneaker', steps: 8 }, { label: 'Bag', steps: 8 }), ['label Sneaker (now: Bag)']);
+  assert.deepEqual(logic.settingsDifferences({ sampler: 'ddim', 'sampler eta': 0.5 }, { sampler: 'heun' }), ['sampler ddim (now: heun)']);
+  assert.deepEqual(logic.settingsDifferences({ seed: null }, { seed: 0, label: 'Bag' }), ['seed none (now: 0)', 'label none (now: Bag)']);
 });
 
 test('points: the hue goes by the angle, the middle is pale', () => {

@@ -102,6 +102,6 @@ def test_what_the_page_is_made_of_is_in_the_package():
     package = UI.parent
     settings = tomllib.loads((package.parent / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
     listed = {path for glob in settings["package-data"]["diffusion_studio"] for path in package.glob(glob)}
-    folders, ends = (UI, package / "export"), ("html", "css", "js", "mjs")
+    folders, ends = (UI, package / "export"), ("html", "css", "js", "mjs", "svg", "json")
     made_of = {path for folder in folders for end in ends for path in folder.rglob(f"*.{end}")}
     assert made_of | {package / "py.typed"} == listed

@@ -9,7 +9,7 @@ import pytest
 
 from diffusion_studio.errors import StudioError
 from diffusion_studio.ui.compute import Compute, Progress, Turn, duration
-from diffusion_studio.ui.waiting import waiting_line, with_progress
+from diffusion_studio.ui.waiting import with_progress
 
 
 def run_of(compute: Compute, name: str, log: list, states: int, calls_each: int = 1, **given):
@@ -97,7 +97,7 @@ def test_later_runs_wait_in_their_order_and_begin_by_themselves():
     assert [one.place for one in told] == [1, 2]
     # shared equally: as long as itself, and as long again for each that goes on as long
     assert told[0].seconds == pytest.approx(20) and told[1].seconds == pytest.approx(30)
-    assert "All places are taken: 2 runs must end before yours begins" in told[1].sentence
+    assert told[1].place == 2
     with pytest.raises(StudioError, match="1 runs are computed here and 2 wait"):
         next(run_of(compute, "fourth", log, 1)[1])
     first.ended.set()
@@ -173,13 +173,11 @@ def test_what_the_page_is_told():
         "place": 0,
         "others": 2,
         "left": 100.0,
-        "doing": "denoising, 2,000 network calls so far",
+        "pace": "2,000 network calls so far",
     }
-    assert "doing" not in with_progress(tick, Progress(4))
+    assert "pace" not in with_progress(tick, Progress(4))
+    assert with_progress(tick, Progress(4, others=3))["pace"] == "in turns with 3 other runs"
     assert with_progress({"calls": 3, "done": True}, Progress(2000, seconds=4.0))["left"] is None
-    assert waiting_line(Progress(1), False) == "" == waiting_line(Progress(1, others=3), True)
-    line = waiting_line(Progress(1, others=3, seconds=12.0), False)
-    assert line == "<p>Your run takes turns with 3 others. About 12 s until it is finished.</p>"
     assert [duration(one) for one in (0.2, 89, 100, 5399, 6840)] == [
         "1 s",
         "89 s",

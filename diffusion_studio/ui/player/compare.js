@@ -1,4 +1,4 @@
-// A run that is kept below the next ones, state beside state, until it is put away. All in the page: it holds what was pulled.
+// A run that is kept beside the next ones, state beside state, until it is put away. All in the page: it holds what was pulled.
 // States are matched by noise level, so that runs of other steps or spacings compare too.
 const makeCompare = (find, paintOn) => {
   let kept = null;                                     // { frames, meta, tick }
@@ -14,8 +14,8 @@ const makeCompare = (find, paintOn) => {
   const explain = (tick) => {
     const listed = settingsDifferences(kept.tick.about ?? {}, tick.about ?? {});
     const same = tick.run === kept.tick.run;
-    about.textContent = same ? 'Kept for comparison. Change something and press Generate: the next run stands above, this one below.'
-      : listed.length ? `below, the kept run: ${listed.join(' · ')}` : 'below, the kept run: the same settings';
+    about.textContent = same ? 'Kept for comparison. Change something and press Generate: the next run stands at the left, this one at the right.'
+      : listed.length ? `the kept run: ${listed.join(' · ')}` : 'the kept run: the same settings';
   };
 
   const draw = async (place, meta, tick, zoom, shows, still) => {      // beside a state of the shown run; `still()` false: too late

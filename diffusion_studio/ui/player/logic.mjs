@@ -2,7 +2,7 @@
 // What the player computes without the page: places of frames, boxes in a sheet, matching of two runs, wording.
 // A module for node's tests (tests/js); page_script.py takes the keyword `export` away for the page.
 
-/** @typedef {{index: number, t: number, logSnr: number | null, calls: number, part: string}} Meta */
+/** @typedef {{index: number, t: number, logSnr: number | null, calls: number, part: string, alpha?: number, sigma?: number}} Meta */
 /** @typedef {{count: number, columns: number, tile: [number, number]}} Sheet */
 
 export const PURE_NOISE = -1e9;                        // stands for -infinity, as in player.py; a clean picture has null
@@ -91,14 +91,14 @@ export const matchByNoise = (place, shown, other) => {
 };
 
 /**
- * Settings that differ, as 'name mine (above: other)'. Where a sampler differs its options are not listed.
+ * Settings that differ, as 'name mine (now: other)'. Where a sampler differs its options are not listed.
  * @param {Record<string, unknown>} mine @param {Record<string, unknown>} other
  */
 export const settingsDifferences = (mine, other) => {
   const names = [...new Set([...Object.keys(mine), ...Object.keys(other)])].filter((name) => mine[name] !== other[name]);
   const said = (/** @type {unknown} */ value) => (value === undefined || value === null ? 'none' : `${value}`);
   return names.filter((name) => !names.some((group) => name.startsWith(`${group} `)))
-    .map((name) => `${name} ${said(mine[name])} (above: ${said(other[name])})`);
+    .map((name) => `${name} ${said(mine[name])} (now: ${said(other[name])})`);
 };
 
 /** The level of a state in words. @param {{t: number, logSnr: number | null}} state @param {boolean} points */
@@ -110,6 +110,131 @@ export const levelText = ({ t, logSnr }, points) => {
 
 /** @param {number} calls */
 export const callsText = (calls) => `${calls} network call${calls === 1 ? '' : 's'}`;
+
+// ---- one sentence about a state ------------------------------------------------------------------------------------
+/**
+ * The noise's share of a state's variance, from 0 to 1, where picture and noise have unit variance: sigma² / (alpha² + sigma²).
+ * @param {number | null} logSnr null is a clean picture
+ */
+export const noiseShare = (logSnr) => (logSnr === null ? 0 : logSnr <= PURE_NOISE ? 1 : 1 / (1 + Math.exp(logSnr)));
+
+/** A share in whole percent, never 0 or 100 where it is not. @param {number} share */
+export const percentText = (share) => {
+  if (share <= 0) return '0 %';
+  if (share >= 1) return '100 %';
+  const whole = Math.round(share * 100);
+  return whole < 1 ? 'less than 1 %' : whole > 99 ? 'more than 99 %' : `${whole} %`;
+};
+
+const STARTED = 0.35, SEEN = 0.7, DECIDED = 0.92;      // shares of the way from the first guess to the last
+
+/**
+ * How far the guess at `place` has come from the first guess to the last, and how much this step adds; shares from 0 to 1.
+ * null where it is not known: during a run, or where first and last are equal.
+ * @param {ArrayLike<number>} offs distance of each place's guess to the last one
+ * @param {number} place
+ */
+export const settled = (offs, place) => {
+  const most = Math.max(...Array.from(offs).filter((off) => off !== undefined));
+  if (offs[place] === undefined || !(most > 0)) return null;
+  const share = 1 - offs[place] / most;
+  const before = place > 0 && offs[place - 1] !== undefined ? 1 - offs[place - 1] / most : null;
+  return { share, gain: before === null ? null : share - before };
+};
+
+/** What was asked for, in quotation marks, or the picture. @param {Record<string, unknown> | undefined} about @param {boolean} points */
+export const askedFor = (about, points = false) => {
+  const said = [about?.label, about?.prompt].filter((one) => one !== undefined && one !== null && one !== '');
+  if (!said.length) return points ? 'the shape' : 'the picture';
+  const text = said.map(String).join(', ');
+  return `“${text.length > 48 ? `${text.slice(0, 46).trimEnd()} …` : text}”`;
+};
+
+/**
+ * One sentence or two about the shown state, in a learner's words. Each claim follows from the numbers given.
+ * @param {{logSnr: number | null, first: boolean, last: boolean, finished: boolean, part: string, asked: string, total: number, calls: number,
+ *          way: {share: number, gain: number | null} | null}} state
+ */
+export const sentence = ({ logSnr, first, last, finished, part, asked, total, calls, way }) => {
+  const noise = `${percentText(noiseShare(logSnr))} noise.`;
+  if (part === 'into noise') return `${noise} This is the way up: noise is put back into the picture, step by step.`;
+  if (last && finished) return `Done: ${asked} after ${total} step${total === 1 ? '' : 's'}. The network was asked ${calls === 1 ? 'once' : `${calls} times`}.`;
+  if (first && noiseShare(logSnr) > 0.97) return `${noise} Every run starts like this; the network's first guess is beside it.`;
+  if (!way) return `${noise} The network guesses the clean picture; a step goes a little of the way there.`;
+  const seen = way.share < STARTED ? `The network's guess is still far from ${asked} as it ends`
+    : way.share < SEEN ? `${upper(asked)} begins to show in the network's guess`
+    : way.share < DECIDED ? `The network already sees most of ${asked}` : `The network has all but decided ${asked}`;
+  const moved = way.gain === null ? '' : Math.abs(way.gain) < 0.01 ? '; this step changes its guess hardly at all'
+    : way.gain < 0 ? '; this step leads its guess away for a moment' : way.gain > 0.12 ? '; this step changes its guess a lot'
+    : '; this step changes its guess a little';
+  return `${noise} ${seen}${moved}.`;
+};
+
+const upper = (/** @type {string} */ text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** The two weights of a state. @param {{alpha?: number, sigma?: number}} state */
+export const weightsText = ({ alpha, sigma }) =>
+  (alpha === undefined || sigma === undefined ? '' : `alpha ${+alpha.toPrecision(3)} · sigma ${+sigma.toPrecision(3)}`);
+
+/** With what a run was made, in few words. @param {Record<string, unknown> | undefined} about */
+export const madeWith = (about) => {
+  if (!about) return '';
+  const asked = [about.label, about.prompt].filter((one) => one !== undefined && one !== null).map((one) => `“${one}”`).join(', ');
+  const seeds = `${about.seeds ?? about.seed ?? ''}`.split(', ');
+  const seed = seeds.length > 2 ? `seeds ${seeds[0]} to ${seeds[seeds.length - 1]}` : `seed ${seeds.join(', ')}`;
+  return [about.model, asked, `${about.steps} step${about.steps === 1 ? '' : 's'}`, about.sampler, seed].filter(Boolean).join(' · ');
+};
+
+// ---- what happens ------------------------------------------------------------------------------------------------
+/** A length of time in words, rounded up. @param {number} seconds */
+export const aboutText = (seconds) => {
+  if (seconds < 1) return 'less than a second';
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  return `${Math.ceil(seconds / 60)} min`;
+};
+
+/**
+ * Step k of n with the time left, from the time that the steps so far took.
+ * @param {string} doing @param {number} index @param {number} total @param {number} seconds since the first state
+ */
+export const progressText = (doing, index, total, seconds) => {
+  const left = index > 2 ? seconds / index * (total - index) : null;
+  return `${doing} …${left !== null && left >= 1 ? ` about ${aboutText(left)} left` : ''}`;
+};
+
+/**
+ * What a run that has not begun waits for.
+ * @param {{ahead?: number, seconds?: number | null, loading?: string, running?: boolean} | null} at as the server says it
+ */
+export const waitText = (at) => {
+  if (!at) return 'Sending the settings …';
+  if (at.loading) return `Loading ${at.loading} …`;
+  if (at.ahead) {
+    const runs = at.ahead === 1 ? 'One run is before yours' : `${at.ahead} runs are before yours`;
+    return `${runs}${at.seconds ? `, which is finished in about ${aboutText(at.seconds)}` : ''} …`;
+  }
+  if (!at.running) return 'Waiting for a free moment of the server …';
+  return at.others ? `Drawing the first noise, in turns with ${at.others === 1 ? 'another run' : `${at.others} other runs`} …` : 'Drawing the first noise …';
+};
+
+/** SVG path of the noise's share over the run, 100 by 100; `under` closes it to an area. */
+export const curvePath = (/** @type {Meta[]} */ meta, /** @type {number} */ last, under = false) => {
+  const known = Array.from({ length: last + 1 }, (_, k) => k).filter((k) => meta[k]);
+  if (!known.length) return '';
+  const at = (/** @type {number} */ k) => `${+(last ? k / last * 100 : 0).toFixed(2)},${+(96 - 92 * noiseShare(meta[k].logSnr)).toFixed(2)}`;
+  const line = known.map(at).join(' L');
+  return under ? `M${at(known[0]).split(',')[0]},100 L${line} L${at(known[known.length - 1]).split(',')[0]},100 Z` : `M${line}`;
+};
+
+/**
+ * A point of a box of `width` by `height` as shares of a picture that is fitted into it, centred; null beside the picture.
+ * @param {{x: number, y: number, width: number, height: number, wide: number, high: number}} given
+ */
+export const fittedPoint = ({ x, y, width, height, wide, high }) => {
+  const scale = Math.min(width / wide, height / high);
+  const across = (x - (width - wide * scale) / 2) / (wide * scale), down = (y - (height - high * scale) / 2) / (high * scale);
+  return across >= 0 && across < 1 && down >= 0 && down < 1 ? [across, down] : null;
+};
 
 const HUES = 48, PALES = 4;
 

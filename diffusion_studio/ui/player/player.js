@@ -1,20 +1,27 @@
 // The player's page half. value = {run, kept, last, index, total, done, calls, stopped, count, columns, tile, film}: a tick, never pixels.
-// Before this file come logic.mjs, which computes what needs no page, points.js, which draws clouds of points (tile is null,
-// points says how many a cloud has), compare.js, which keeps a run below the next one, film.js, which turns over the pictures
-// of a run, and noise.js.
+// Before this file come logic.mjs, which computes what needs no page, settle.js, which measures how far each guess is from the last,
+// points.js, which draws clouds of points (tile is null, points says how many a cloud has), compare.js, which keeps a run beside the
+// next one, and film.js, which turns over the pictures of a run.
 // A place is a frame's number among the kept ones: up to `kept` now, up to `last` when the run is finished.
 // Frames are pulled (newest first, then the gaps), kept as encoded blobs, and painted by one loop where the latest wins.
+// Until the first run a recording that comes with the program plays; it has its frames with it.
+// The element hears 'pressed' ({name}), 'unpressed', and 'stale' ({on}) from the page.
 const $ = (name) => element.querySelector(name);
 const root = $('.player'), screens = $('.screens'), kept = $('.kept'), scrub = $('.scrub'), strip = $('.strip');
-const PULL_MS = 250, stripCells = () => (root.clientWidth < 500 ? 6 : 10);
+const PULL_MS = 250, ASK_MS = 400, OPENING = 'opening',
+  stripCells = () => Math.max(6, Math.floor(strip.clientWidth / (strip.clientHeight / (screens.dataset.view === 'both' ? 2 : 1) + 2)));
+const whole = element.closest('#player') !== null;     // of Generate, whose runs branch, are edited and saved in one press
 
-let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr, calls, part}
+let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr, calls, part, ...}
 let want = 0, shown = -1, follow = true, zoom = null, timer = null;
+let halved = false;                                    // whether comparing put away x
 let pulling = false, painting = false, batch = 2, ended = false, stripCall = 0;
+let pressed = null, began = 0, turn = null;                         // the press that no tick has come of yet; when the first tick came
 const clouds = makeClouds(() => frames, () => tick);
 const compare = makeCompare($, (canvas, bitmap, half, number, of) => draw(canvas, bitmap, tileBox(of, half, number)));
 const film = makeFilm($('.film'), () => ({ count: tick.count, at: zoom }), () => 1000 / Number($('.speed').value),
   (number) => { setZoom(number); repaint(); });
+const settle = makeSettle(() => frames, () => tick, () => readout());
 const unhurried = () => { if ($('.speed').value === '20') $('.speed').value = '10'; };       // a film has fewer pictures than a run states
 const shows = () => ({ trails: $('.trails').checked, arrows: $('.arrows').checked });
 
@@ -25,8 +32,8 @@ const onValue = () => {
   if (v.run !== run) begin(v);
   tick = v;
   if (v.done && v.film && !ended && follow && zoom === null && !compare.on()) { unhurried(); film.start(); }
-  if (v.done || v.stopped) ended = true;
-  $('.compare').disabled = !ended && !compare.on();
+  if (v.done || v.stopped) { ended = true; waiting(false); }
+  enable();
   if (compare.on()) compare.explain(tick);
   scrub.max = Math.max(ended ? v.kept : v.last, 1);
   if (follow) want = v.kept;
@@ -34,28 +41,93 @@ const onValue = () => {
   pull();
 };
 
+const enable = () => {                                 // what can be done with the run that is shown
+  const own = ended && run !== OPENING;
+  $('.compare').disabled = !own && !compare.on();
+  for (const name of ['.branch', '.edit', '.save']) $(name).disabled = run === OPENING || (name !== '.branch' && !ended);
+};
+
 const LEFT = $('.left').innerHTML, RIGHT = $('.right').innerHTML;
 
 const begin = (v) => {
-  run = v.run; frames = []; meta = []; want = 0; shown = -1; follow = true; ended = false; batch = 2;
+  run = v.run; frames = []; meta = []; want = 0; shown = -1; follow = true; ended = false; batch = 2; began = performance.now();
+  settle.reset(); waiting(false); stale(false);
+  root.classList.add('fresh'); $('.say').textContent = '';
   if (zoom !== null && (zoom >= v.count || film.on())) setZoom(null, v);
   pause(); film.stop();
-  root.dataset.run = run;
+  root.dataset.run = run === OPENING ? '' : run; root.dataset.opening = run === OPENING;
   $('.hint').hidden = true; $('.film').hidden = v.count === 1;
   root.classList.toggle('clouds', !!v.points);
   $('.right').innerHTML = v.right ?? RIGHT; $('.left').innerHTML = v.left ?? LEFT;
   for (const control of root.querySelectorAll('.scrub, .play, .back, .next')) control.disabled = false;
-  for (const canvas of strip.querySelectorAll('canvas')) {    // nothing of the run before
-    canvas.dataset.place = ''; canvas.width = canvas.width; canvas.parentNode.lastChild.textContent = '';
+  for (const canvas of strip.querySelectorAll('canvas')) { canvas.dataset.place = ''; canvas.width = canvas.width; }    // nothing of the run before
+};
+
+const keep = ([place, packed, index, t, logSnr, calls, part, alpha, sigma]) => {
+  const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
+  frames[place] = tick.points ? new Int16Array(bytes.buffer) : new Blob([bytes], { type: 'image/webp' });
+  meta[place] = { index, t, logSnr, calls, part, alpha, sigma };
+};
+
+const open = async () => {                             // the recording to begin with
+  const recorded = await server.recording().catch(() => null);
+  if (!recorded || tick) return;
+  tick = recorded.tick;
+  begin(tick);
+  recorded.frames.forEach(keep);
+  ended = true; scrub.max = tick.kept; follow = false;
+  enable(); settle.start(); thumbnails();
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  if (calm) seek(tick.kept); else { seek(0); play(true); }
+};
+
+// ---- what happens ------------------------------------------------------------------------------------------------
+const waiting = (at) => {                              // at: what the server says of the press; false: nothing is waited for
+  $('.waiting').hidden = at === false;
+  root.classList.toggle('stale', at !== false || root.dataset.stale === 'true');
+  if (at === false) pressed = null;
+  else for (const place of ['.waiting .words', '.state']) if ($(place).textContent !== waitText(at)) $(place).textContent = waitText(at);
+  busy();
+};
+
+const busy = () => {
+  const on = pressed !== null || (run !== null && run !== OPENING && !ended);
+  root.dataset.busy = on; root.classList.toggle('busy', on);
+  if (!whole) return;
+  const stage = document.querySelector('#stage');      // where Generate becomes Stop, but not under a second click
+  if (on) turn ??= setTimeout(() => { stage.dataset.busy = true; }, 600);
+  else { clearTimeout(turn); turn = null; stage.dataset.busy = false; }
+};
+
+const ask = async (name) => {                          // until the first tick, or until something went wrong
+  while (pressed === name && root.isConnected) {
+    const at = await server.waits(name).catch(() => undefined);
+    if (pressed !== name) return;
+    if (at !== undefined) waiting(at);
+    await new Promise((go) => setTimeout(go, ASK_MS));
   }
 };
+
+element.addEventListener('pressed', ({ detail }) => {
+  pressed = detail.name; pause(); film.stop(); $('.progress div').style.width = 0;
+  $('.waiting .words').textContent = waitText(null);
+  setTimeout(() => { if (pressed === detail.name) { waiting(null); ask(detail.name); } }, 250);      // nothing flashes where all is quick
+  busy();
+});
+element.addEventListener('unpressed', () => { if (pressed) { waiting(false); if (tick) readout(); } });
+
+const stale = (on) => {
+  root.dataset.stale = on; root.classList.toggle('stale', on);
+  $('.made').textContent = !tick ? '' : run === OPENING ? 'a recording: heroes, drawn by this program' : on ? `was made with ${madeWith(tick.about)}` : '';
+};
+element.addEventListener('stale', ({ detail }) => { if (run !== null && run !== OPENING && !pressed) stale(detail.on); });
 
 // ---- frames ------------------------------------------------------------------------------------------------------
 const missing = (count) =>                             // what is looked at, then the newest, then the oldest gaps
   missingPlaces(frames, tick.kept, [...(tick.points ? [0] : []), want, tick.kept], count);      // points: colours come from the first
 
 const pull = async () => {                             // never two requests in flight
-  if (pulling || !tick) return;
+  if (pulling || !tick || run === OPENING) return;
   pulling = true;
   const mine = run;
   try {
@@ -64,15 +136,12 @@ const pull = async () => {                             // never two requests in 
       const got = await server.frames([mine, places]);
       if (mine !== run) break;
       if (!Array.isArray(got) || !got.length) { gone(); break; }
-      for (const [place, packed, index, t, logSnr, calls, part] of got) {
-        const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
-        frames[place] = tick.points ? new Int16Array(bytes.buffer) : new Blob([bytes], { type: 'image/webp' });
-        meta[place] = { index, t, logSnr, calls, part };
-      }
+      got.forEach(keep);
       batch = nextBatch(got.length, performance.now() - began, PULL_MS, ended);
       root.dataset.loaded = frames.filter(Boolean).length;
       paint(); thumbnails();
     }
+    if (mine === run && ended) settle.start();
   } catch (error) {
     console.warn('frames did not come', error);        // the next tick, or the next move, asks again
   } finally {
@@ -112,7 +181,7 @@ const paint = async () => {                            // at most one decode in 
           if (!tick.points) draw(canvas, bitmap, tileBox(tick, half, zoom));
           else clouds.draw(canvas, place, half, zoom, wide(canvas), shows());
         }
-        shown = place;
+        shown = place; root.classList.remove('fresh');
         readout();
         await compare.draw(place, meta, tick, zoom, shows(), () => mine === run);
       }
@@ -135,24 +204,24 @@ const thumbnail = (canvas, place, halves) => {         // of points: each half d
 };
 
 const thumbnails = async () => {                       // the strip: evenly spaced places, the enlarged picture or the first
-  const whole = ended ? tick.kept : tick.last, cells = Math.min(stripCells(), whole + 1);
+  const last = ended ? tick.kept : tick.last, cells = Math.min(stripCells(), last + 1);
   while (strip.children.length < cells) {
-    const button = document.createElement('button');
-    button.type = 'button';
-    button.append(document.createElement('canvas'), document.createElement('span'));
-    button.addEventListener('click', () => { const at = button.firstChild.dataset.place; if (at) seek(Number(at)); });
-    strip.append(button);
+    const cell = document.createElement('div');
+    cell.className = 'cell';
+    cell.append(document.createElement('canvas'));
+    strip.append(cell);
   }
   while (strip.children.length > cells) strip.lastChild.remove();
-  const mine = run, call = ++stripCall, view = screens.dataset.view;
-  for (let k = 0; k < cells && call === stripCall; k++) {        // a later call may have taken cells away while this one decoded
-    const place = stripPlace(k, cells, whole), button = strip.children[k], canvas = button.firstChild;
-    const looks = `${place}`, style = `${view} ${zoom} ${mine}`;
+  const mine = ++stripCall, view = screens.dataset.view;
+  for (let k = 0; k < cells; k++) {
+    const place = stripPlace(k, cells, last), cell = strip.children[k];
+    if (!cell) return;                                 // a later call made the strip shorter
+    const canvas = cell.firstChild, looks = `${place}`, style = `${view} ${zoom} ${run}`;
     if (!frames[place] || (canvas.dataset.place === looks && canvas.dataset.style === style)) continue;
-    canvas.dataset.place = looks; canvas.dataset.style = style;
     const halves = view === 'both' ? ['x', 'x0'] : [view];
     const bitmap = await opened(place);
-    if (mine !== run || canvas.dataset.place !== looks || canvas.dataset.style !== style) return bitmap.close();
+    if (mine !== stripCall) return bitmap.close();
+    canvas.dataset.place = looks; canvas.dataset.style = style;
     if (tick.points) thumbnail(canvas, place, halves);
     else {
       const [h, w] = tick.tile;
@@ -163,25 +232,31 @@ const thumbnails = async () => {                       // the strip: evenly spac
       });
     }
     bitmap.close();
-    button.lastChild.textContent = meta[place].index;
-    button.title = `step ${meta[place].index}`;
-    if (tick.points) readout();
   }
 };
 
 const readout = () => {
-  const place = shown >= 0 ? shown : want, at = meta[place];
+  const place = shown >= 0 ? shown : want, at = meta[place], last = ended ? tick.kept : tick.last;
   scrub.value = want;
-  root.dataset.shown = shown; root.dataset.ended = ended;
-  $('.step').textContent = `step ${at ? at.index : tick.index} of ${tick.total}`;
+  root.dataset.place = shown; root.dataset.shown = run === OPENING ? -1 : shown; root.dataset.ended = ended && run !== OPENING;
+  const step = `step ${at ? at.index : tick.index} of ${tick.total}`;
+  $('.step').textContent = step;
   $('.calls').textContent = callsText((at ?? tick).calls);
-  if (at) $('.level').textContent = levelText(at, !!tick.points);
+  if (at) { $('.level').textContent = levelText(at, !!tick.points); $('.weights').textContent = weightsText(at); }
   $('.part').textContent = at?.part ?? '';
-  $('.state').textContent = !ended ? `${tick.doing ?? 'denoising'} …` : tick.done ? 'finished' : 'stopped';
-  for (const button of strip.children) {
-    const next = button.nextSibling, from = Number(button.firstChild.dataset.place || -1);
-    button.classList.toggle('on', from >= 0 && place >= from && (!next || place < Number(next.firstChild.dataset.place || Infinity)));
+  const noise = at ? `${percentText(noiseShare(at.logSnr))} noise` : '';
+  scrub.setAttribute('aria-valuetext', noise ? `${step}, ${noise}` : step);
+  if (pressed === null) {
+    const state = run === OPENING ? '' : !ended ? progressText(tick.doing ?? (tick.pace ? `denoising, ${tick.pace}` : 'denoising'), tick.index, tick.total, (performance.now() - began) / 1000)
+      : tick.done ? 'finished' : 'stopped';
+    if ($('.state').textContent !== state) $('.state').textContent = state;
   }
+  if (at) $('.say').textContent = tick.doing ? (tick.doing === 'dissolving' ? `${noise}.` : '') : sentence({ ...at, first: place === 0,
+    last: place === tick.kept, finished: ended && !!tick.done, asked: askedFor(tick.about, !!tick.points), total: tick.total, way: settled(settle.offs(), place) });
+  $('.curve .area').setAttribute('d', curvePath(meta, last, true));
+  $('.curve .edge').setAttribute('d', curvePath(meta, last));
+  $('.progress div').style.width = `${100 * tick.index / Math.max(tick.total, 1)}%`;
+  busy();
 };
 
 // ---- moving through the run --------------------------------------------------------------------------------------
@@ -193,13 +268,15 @@ const seek = (place) => {
 };
 
 const pause = () => { clearInterval(timer); timer = null; $('.play').textContent = '▶ Play'; };
-const play = () => {
+const play = (again = false) => {                      // again: over and over, with a rest at the end
   if (!tick) return;
+  let rest = 0;
   clearInterval(timer); film.stop();
   if (want >= tick.kept) seek(0);
   timer = setInterval(() => {
     if (!root.isConnected) return pause();             // the component was removed
     if (want < tick.kept) seek(want + 1);
+    else if (again && run === OPENING) { if (++rest > 2 * Number($('.speed').value)) { rest = 0; seek(0); } }
     else if ($('.loop').checked) seek(0);
     else if (ended) pause();
   }, 1000 / Number($('.speed').value));
@@ -208,7 +285,7 @@ const play = () => {
 
 const setZoom = (number, of = tick) => {
   zoom = number; screens.classList.toggle('zoomed', zoom !== null); root.dataset.zoom = zoom ?? '';
-  $('.tip').textContent = zoom === null ? 'click a picture to enlarge it' : `picture ${zoom + 1} of ${of.count}: click for all`;
+  $('.tip').textContent = zoom === null ? '' : `picture ${zoom + 1} of ${of.count}: click for all`;
 };
 
 const toggleZoom = (number) => {
@@ -234,15 +311,16 @@ for (const canvas of screens.querySelectorAll('canvas')) {
     if (!tick) return;
     if (zoom !== null) return toggleZoom(null);
     const box = canvas.getBoundingClientRect();
-    const number = tileAt(tick, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+    const at = fittedPoint({ x: event.clientX - box.left, y: event.clientY - box.top, width: box.width, height: box.height, wide: canvas.width, high: canvas.height });
+    const number = at && tileAt(tick, at[0], at[1]);
     if (number !== null) toggleZoom(number);
   });
 }
 
 for (const button of element.querySelectorAll('.views button')) {
   button.addEventListener('click', () => {
-    screens.dataset.view = kept.dataset.view = button.dataset.view;
-    for (const other of element.querySelectorAll('.views button')) other.classList.toggle('on', other === button);
+    screens.dataset.view = kept.dataset.view = button.dataset.view; halved = false;
+    for (const other of element.querySelectorAll('.views button')) other.ariaPressed = other === button;
     if (tick) { thumbnails(); if (tick.points) repaint(); }
   });
 }
@@ -251,14 +329,26 @@ $('.compare').addEventListener('click', () => {        // keep what is shown, or
   server.keep([compare.on() ? compare.run() : run, !compare.on()]).catch(() => {});      // comparing here needs no server
   compare.keep(compare.on() ? null : { frames, meta, tick });
   $('.compare').ariaPressed = compare.on(); $('.compare').disabled = !ended && !compare.on();
+  // beside each other the clean pictures say most; both halves would be small
+  if (compare.on() && screens.dataset.view === 'both') { root.querySelector('.views [data-view="x0"]').click(); halved = true; }
+  else if (!compare.on() && halved) root.querySelector('.views [data-view="both"]').click();
   if (compare.on()) { compare.explain(tick); repaint(); }
 });
 
 for (const box of element.querySelectorAll('.trails, .arrows')) box.addEventListener('change', () => { if (tick) repaint(); });
-new ResizeObserver(() => { if (tick && tick.points) repaint(); }).observe(screens);
+new ResizeObserver(() => { if (tick) { if (tick.points) repaint(); thumbnails(); } }).observe(screens);
+
+$('.show-numbers').addEventListener('click', () => {
+  const on = $('.numbers').hidden;
+  $('.numbers').hidden = !on; $('.show-numbers').ariaPressed = on; $('.show-numbers').textContent = on ? 'Hide numbers' : 'Show numbers';
+});
+$('.full').addEventListener('click', () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen?.()));
+$('.help').addEventListener('click', () => $('.keys').showModal());
+const presses = (name, where) => $(name).addEventListener('click', () => document.querySelector(`${where} button, button${where}`)?.click());
+if (whole) { root.classList.add('whole'); presses('.branch', '#branch-here'); presses('.edit', '#use-picture'); presses('.save', '#save-gif'); }
 
 root.addEventListener('keydown', (event) => {
-  const inRange = event.target === scrub, inField = event.target.matches('select');
+  const inRange = event.target === scrub, inField = event.target.matches('select') || $('.keys').open;
   const keys = { ArrowLeft: -1, ArrowRight: 1 };
   if (inField || !tick) return;
   if (event.key in keys && !inRange) { pause(); seek(want + keys[event.key]); }
@@ -272,6 +362,6 @@ root.addEventListener('keydown', (event) => {
   event.preventDefault();
 });
 
-for (const canvas of screens.querySelectorAll('canvas')) stillNoise(canvas);
 watch('value', onValue);
 onValue();                                             // the value may be older than the mount
+if (whole && !tick) open();

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,16 +26,20 @@ from ..page_script import page_script
 
 PARTS = (
     "logic.mjs",
-    "noise.js",
+    "settle.js",
     "points.js",
     "compare.js",
     "film.js",
     "player.js",
 )  # the last one uses the others
+_SCRIPT_NAME = "diffusionStudioPlayer"
 MAX_FRAMES_PER_PULL = 64
 PURE_NOISE = -1e9  # stands for -inf, which JSON lacks; the page knows it
 MAX_BYTES_PER_PULL = 2 << 20
 STOPPED = "v => v && v.run ? {...v, stopped: true} : v"  # in the page: the run that it shows comes no further
+OPENING = Path(__file__).with_name(
+    "opening.json"
+)  # a recording to begin with; scripts/page_pictures.py makes it
 UNIT = 4096  # numbers to the unit in a packed cloud, whose 16 bits then reach to 8
 
 
@@ -42,10 +47,12 @@ def player(
     frames_of: Callable[[object], list[Frame] | None],
     compare: Callable[[object, bool], None],
     hint: str = "",
+    waiting: Callable[[str], dict[str, Any] | None] = lambda press: None,
     **kwargs: Any,
 ) -> gr.HTML:
     """The component. `frames_of(run)` gives a run's kept frames, or None where they are gone; `compare(run,
-    on)` is called where it is kept for comparison, or put away; `hint` is HTML to show before.
+    on)` is called where it is kept for comparison, or put away; `hint` is HTML to show before;
+    `waiting(press)` says what a press of Generate waits for, as the page words it.
 
     A factory and not a subclass: Gradio writes a .pyi file beside every subclass of a component.
     """
@@ -67,6 +74,16 @@ def player(
                 return compare(run, on)
         raise StudioError("The player says which run it keeps, and whether.")
 
+    def recording(args: object = None) -> dict[str, Any]:
+        """What plays before the first run: its last tick, and its frames as `frames` gives them."""
+        return json.loads(OPENING.read_text("utf-8"))
+
+    def waits(args: object) -> dict[str, Any] | None:
+        match args:
+            case str(press) | [str(press)]:
+                return waiting(press)
+        raise StudioError("The player asks for a press by its name.")
+
     page = (here / "player.html").read_text("utf-8")
     return gr.HTML(
         None,
@@ -74,11 +91,18 @@ def player(
         if hint
         else page,
         css_template=(here / "player.css").read_text("utf-8"),
-        js_on_load=page_script(here, PARTS),
-        server_functions=[frames, keep],
+        js_on_load=f"window.{_SCRIPT_NAME}(element, props, server, watch, trigger);",
+        server_functions=[frames, keep, recording, waits],
         apply_default_css=False,
         **kwargs,
     )
+
+
+def player_script() -> str:
+    """The element for the page's head that holds the player's script, once for all players."""
+    body = page_script(Path(__file__).parent, PARTS)
+    given = "(element, props, server, watch, trigger)"
+    return f"<script>window.{_SCRIPT_NAME} = {given} => {{\n{body}\n}};</script>"
 
 
 def tick(
@@ -125,22 +149,26 @@ def encode(frame: Frame) -> bytes:
     return packed.getvalue()
 
 
+def packed(place: int, frame: Frame) -> list[Any]:
+    """[place, frame in base64, index, t, log-SNR, network calls, part, alpha, sigma]."""
+    log_snr = max(frame.level.log_snr, PURE_NOISE) if frame.level.sigma else None
+    return [
+        place,
+        base64.b64encode(encode(frame)).decode(),
+        frame.index,
+        frame.level.t,
+        log_snr,
+        frame.calls,
+        frame.part,
+        frame.level.alpha,
+        frame.level.sigma,
+    ]
+
+
 def _answer(frames: list[Frame], places: list[Any]) -> list[list[Any]]:
     answer, size = [], 0
     for place in places[:MAX_FRAMES_PER_PULL]:
         if type(place) is int and 0 <= place < len(frames) and size < MAX_BYTES_PER_PULL:
-            frame, packed = frames[place], encode(frames[place])
-            size += len(packed)
-            log_snr = max(frame.level.log_snr, PURE_NOISE) if frame.level.sigma else None
-            answer.append(
-                [
-                    place,
-                    base64.b64encode(packed).decode(),
-                    frame.index,
-                    frame.level.t,
-                    log_snr,
-                    frame.calls,
-                    frame.part,
-                ]
-            )
+            answer.append(packed(place, frames[place]))
+            size += len(answer[-1][1])
     return answer

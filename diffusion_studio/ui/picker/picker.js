@@ -1,0 +1,51 @@
+// The picker's page half: buttons of props.items, of which the one whose value is props.value is lit.
+const list = element.querySelector('.picker'), cards = list.classList.contains('cards');
+let made = null;
+
+const part = (name, text) => { const one = document.createElement('span'); one.className = name; one.textContent = text; return one; };
+
+const button = (item) => {
+  const one = document.createElement('button');
+  one.type = 'button'; one.title = item.help ?? '';
+  if (cards) one.dataset.name = item.value;
+  if (cards) {
+    const frame = part('frame', item.picture ? '' : item.title.slice(0, 1));
+    if (item.picture) {
+      const picture = document.createElement('img');
+      picture.alt = ''; picture.src = item.picture;
+      frame.append(picture);
+    }
+    const words = part('words', '');
+    const line = part('line', item.line ?? '');
+    if (item.tag) line.prepend(part('tag', item.tag));
+    words.append(part('title', item.title), line);
+    one.append(frame, words);
+  } else one.textContent = item.title;
+  one.addEventListener('click', () => {
+    props.value = item.value;
+    light();
+    trigger('input');
+  });
+  return one;
+};
+
+const light = () => {
+  if (!cards) return;
+  for (const one of list.children) {
+    const on = one.dataset.name === props.value;
+    if (on && one.ariaPressed === 'false' && list.scrollWidth > list.clientWidth) {
+      list.scrollTo({ left: one.offsetLeft - list.offsetLeft - 40, behavior: 'smooth' });
+    }
+    one.ariaPressed = on;
+  }
+  list.dataset.chosen = props.value;
+};
+
+const paint = () => {
+  const items = props.items ?? [], text = JSON.stringify(items);
+  if (text !== made) { made = text; list.replaceChildren(...items.map(button)); }
+  light();
+};
+
+watch(['value', 'items'], paint);
+paint();

@@ -1,0 +1,145 @@
+"""One press that saves the shown run: a file for a chat, a slide or a paper, with its size said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..errors import ExportError, OptionError
+from ..export import ExportOptions
+from ..runs.trajectory import Trajectory
+from .export_panel import export_file
+from .handlers import show_errors
+from .saved import saved
+from .store import RunStore
+
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A format with its options. `most` is the size in bytes that a file may have, `side` the largest width
+    or height in pixels.
+    """
+
+    format: str
+    said: str
+    side: int
+    most: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+PRESETS = {
+    "chat": Preset("gif", "at most 2 MB, for a chat", 640, 2 * MEGABYTE, {"hold": 1.5}),
+    "slide": Preset(
+        "gif", "large, for a slide; it rests on the finished picture", 1200, 24 * MEGABYTE, {"hold": 3.0}
+    ),
+    "paper": Preset("strip", "a film strip, for a paper", 4000, None, {"states": 6}),
+}
+_GAP = 2  # pixels between the halves of a state, before they are enlarged
+_FEWER = (40, 20, 10)  # states, where even the smallest pictures make too large a file
+
+
+class QuickSave:
+    """Renders into the surrounding Blocks: a button that the player presses, and what was saved."""
+
+    def __init__(self, store: RunStore, player: gr.HTML) -> None:
+        self.store = store
+        self.preset = gr.Textbox("chat", visible=False)
+        self.button = gr.Button("Save GIF", elem_id="save-gif")
+        self.card = saved(elem_id="saved")
+        self.button.click(
+            self._save,
+            [self.preset, player],
+            self.card,
+            js=_LOOK,
+            concurrency_id="export",
+            concurrency_limit=2,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+
+    @show_errors
+    def _save(self, preset: str, value: Any) -> dict[str, Any]:
+        run = self.store.get(value.get("run")) if isinstance(value, dict) else None
+        if run is None or not run.frames:
+            raise ExportError(
+                "There is no run to save yet. Press Generate first."
+                if not value
+                else "This run is no longer kept on the server. Press Generate to make it again."
+            )
+        if preset not in PRESETS:
+            raise OptionError(
+                f"There is no use {preset!r:.40} to save for. Choose one of: {', '.join(PRESETS)}."
+            )
+        path = save_for(PRESETS[preset], run.trajectory, _shown(value.get("look"), len(run.frames[0].x)))
+        return {
+            "path": path,
+            "name": Path(path).name,
+            "size": f"{Path(path).stat().st_size / MEGABYTE:.1f}".replace("0.0", "less than 0.1"),
+            "said": PRESETS[preset].said,
+            "preset": preset,
+        }
+
+
+def _shown(look: object, count: int) -> dict[str, Any]:
+    """The options that the player's look stands for: its view, its speed, the picture that it shows alone."""
+    if not isinstance(look, dict):
+        return {"view": "both"}
+    found: dict[str, Any] = {"view": look.get("view") if look.get("view") in ("x", "x0", "both") else "both"}
+    zoom, fps = look.get("zoom"), look.get("fps")
+    if look.get("film") is True:
+        found["frames"] = "pictures"
+    elif type(zoom) is int and 0 <= zoom < count:
+        found["picture"] = zoom
+    if type(fps) in (int, float) and 0.5 <= fps <= 50:
+        found["fps"] = float(fps)
+    return found
+
+
+def save_for(preset: Preset, trajectory: Trajectory, look: dict[str, Any]) -> str:
+    """The path of the file: as large as the preset allows, in pixels and in bytes.
+
+    Pictures become smaller first, then states fewer; the finished picture stays in every file.
+    """
+    given = {**preset.options, **look}
+    scale = None if trajectory.frames[0].of_points else _scale(preset, trajectory, given)
+    path = export_file(trajectory, preset.format, ExportOptions(**given, scale=scale))
+    while preset.most and Path(path).stat().st_size > preset.most and (scale is None or scale > 1):
+        share = preset.most / Path(path).stat().st_size
+        # a scale that is left out fits 512 pixels, and a cloud is 64 wide at 1
+        scale = max(1, min((scale or 8) - 1, int((scale or 8) * share**0.5)))
+        path = export_file(trajectory, preset.format, ExportOptions(**given, scale=scale))
+    for states in _FEWER if given.get("frames", "all") == "all" else ():
+        if not preset.most or Path(path).stat().st_size <= preset.most:
+            break
+        if states < len(trajectory.frames):
+            fewer = ExportOptions(**{**given, "frames": "log_snr", "states": states}, scale=scale)
+            path = export_file(trajectory, preset.format, fewer)
+    return path
+
+
+def _scale(preset: Preset, trajectory: Trajectory, given: dict[str, Any]) -> int:
+    from ..imaging.arrays import grid_shape
+
+    frame = trajectory.frames[0]
+    height, width = frame.x.shape[1:3]
+    rows, columns = (
+        (1, 1) if "picture" in given or given.get("frames") == "pictures" else grid_shape(len(frame.x))
+    )
+    beside = (2 if given["view"] == "both" else 1) * (given["states"] if preset.format == "strip" else 1)
+    wide = columns * width * beside + _GAP * (beside - 1)
+    return max(1, min(64, preset.side // max(rows * height, wide)))
+
+
+# The preset that was pressed, and the player's value with how the page shows it.
+_LOOK = """(preset, v) => { const root = document.querySelector('#player .player');
+  const page = document.documentElement.dataset;
+  const d = root.dataset, find = (what) => root.querySelector(what);
+  preset = page.preset || 'chat'; delete page.preset;
+  const look = {view: find('.screens').dataset.view, zoom: d.zoom ? Number(d.zoom) : null,
+    fps: Number(find('.speed').value), film: find('.film').ariaPressed === 'true'};
+  return [preset, v && v.run ? {...v, look} : v]; }"""

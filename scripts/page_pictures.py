@@ -1,0 +1,81 @@
+"""Make the pictures that the app's page begins with, from the bundled models themselves.
+
+    python scripts/page_pictures.py
+
+It writes the recording that the player shows before the first run (`ui/player/opening.json`: ticks and frames
+as the server sends them) and the picture of each model's card (`checkpoints/NAME/picture.png`). Run it again
+after a bundled model was trained anew.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+from PIL import Image
+
+from diffusion_studio import Studio, files
+from diffusion_studio.imaging.arrays import grid, to_pil
+from diffusion_studio.runs.recipe_diff import flat_settings
+from diffusion_studio.ui.player.player import OPENING, packed, tick
+
+ROOT = Path(__file__).resolve().parents[1]
+OPENING_RUN = {
+    "prompt": None,
+    "guidance": 1.0,
+    "seeds": (1, 3, 4, 7),
+    "steps": 16,
+}  # four heroes, chosen by eye
+CARD_SEEDS = (0, 1, 2, 3)
+CARD_SIDE = 96  # pixels of the picture of a model of points
+CARDS = {  # what the models' cards show, where that is not the default recipe
+    "fashion-mnist": {"label": None, "guidance": 1.0, "seeds": (2, 5, 9, 12)},
+    "mnist": {"label": None, "guidance": 1.0, "seeds": (1, 4, 7, 8)},
+    "heroes": {"prompt": None, "guidance": 1.0, "seeds": (3, 4, 7, 13)},
+    "letters": {"label": "R", "prompt": "teal black display", "seeds": (0,)},
+    "emoji": {"prompt": "grinning face", "seeds": (0,)},
+    "cifar10": {"label": "ship", "seeds": (0,)},
+    "shapes": {"label": "pinwheel"},
+}
+
+
+def opening(studio: Studio) -> str:
+    """The recording as JSON: the last tick of its run, and all its frames."""
+    recipe = studio.recipe("heroes", **OPENING_RUN)
+    frames = studio.run(recipe).frames
+    last = tick("opening", len(frames) - 1, len(frames) - 1, frames[-1], flat_settings(recipe))
+    return json.dumps({"tick": last, "frames": [packed(place, frame) for place, frame in enumerate(frames)]})
+
+
+def card_picture(studio: Studio, name: str) -> bytes:
+    """A model's picture as PNG: two by two pictures, or one cloud of points."""
+    pictures = studio.card(name).resolution is not None
+    changes = CARDS.get(name, {})
+    recipe = studio.recipe(name, **({"seeds": CARD_SEEDS} if pictures else {"seeds": (0,)}) | changes)
+    made = studio.run(recipe)
+    written = io.BytesIO()
+    if pictures:
+        to_pil(grid(made.images)).save(written, "PNG", optimize=True)
+        return written.getvalue()
+    path = studio.folder / name / "picture.tmp.png"
+    made.save(path, "png", scale=4, axes=False)
+    with Image.open(path) as drawn:
+        small = drawn.convert("RGB").resize((CARD_SIDE, CARD_SIDE), Image.LANCZOS)
+    path.unlink()
+    small.quantize(64).save(written, "PNG", optimize=True)
+    return written.getvalue()
+
+
+def main() -> None:
+    studio = Studio(ROOT / "checkpoints", "cpu", "fp32")
+    files.write_text(OPENING, opening(studio))
+    print(f"{OPENING.name}: {OPENING.stat().st_size / 1000:.0f} KB")
+    for card in studio.models():
+        path = card.path.with_name("picture.png")
+        files.write_bytes(path, card_picture(studio, card.name))
+        print(f"{card.name}: {path.stat().st_size / 1000:.1f} KB")
+
+
+if __name__ == "__main__":
+    main()

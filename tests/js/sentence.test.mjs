@@ -1,0 +1,83 @@
+// What the player says of a step, of a run and of waiting. `node --test tests/js/*.test.mjs`
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as logic from '../../diffusion_studio/ui/player/logic.mjs';
+
+const near = (given, wanted) => assert.ok(Math.abs(given - wanted) < 1e-12, `${given} and not ${wanted}`);
+
+test('the noise share is sigma² / (alpha² + sigma²)', () => {
+  assert.deepEqual([null, logic.PURE_NOISE, 0].map(logic.noiseShare), [0, 1, 0.5]);
+  for (const [alpha, sigma] of [[0.6, 0.8], [1, 3], [0.125, 0.992]]) {
+    near(logic.noiseShare(Math.log(alpha ** 2 / sigma ** 2)), sigma ** 2 / (alpha ** 2 + sigma ** 2));
+  }
+});
+
+test('percent: never all or nothing where it is not', () => {
+  assert.deepEqual([0, 0.001, 0.006, 0.5, 0.984, 0.9999, 1].map(logic.percentText),
+    ['0 %', 'less than 1 %', '1 %', '50 %', '98 %', 'more than 99 %', '100 %']);
+});
+
+test('how far the guess has come is a share of the way from the farthest one to the last', () => {
+  assert.deepEqual(logic.settled([0.4, 0.2, 0.1, 0], 0), { share: 0, gain: null });
+  const { share, gain } = logic.settled([0.4, 0.2, 0.1, 0], 2);
+  near(share, 0.75); near(gain, 0.25);
+  assert.equal(logic.settled([], 0), null);              // a run that is not finished
+  assert.equal(logic.settled([0, 0], 1), null);          // one that never changed
+  assert.equal(logic.settled([0.4, undefined, 0], 1), null);
+  assert.equal(logic.settled([0.4, undefined, 0], 2).gain, null);
+});
+
+const state = (given) => logic.sentence({ logSnr: 0, first: false, last: false, finished: true, part: '', asked: '“Bag”', total: 25, calls: 50, way: null, ...given });
+
+test('a sentence claims no more than the numbers say', () => {
+  assert.equal(state({ first: true, logSnr: logic.PURE_NOISE }), "100 % noise. Every run starts like this; the network's first guess is beside it.");
+  assert.equal(state({ way: { share: 0.1, gain: 0.2 } }), "50 % noise. The network's guess is still far from “Bag” as it ends; this step changes its guess a lot.");
+  assert.equal(state({ way: { share: 0.5, gain: 0.05 } }), "50 % noise. “Bag” begins to show in the network's guess; this step changes its guess a little.");
+  assert.equal(state({ way: { share: 0.8, gain: 0.001 } }), '50 % noise. The network already sees most of “Bag”; this step changes its guess hardly at all.');
+  assert.equal(state({ way: { share: 0.95, gain: -0.05 } }), '50 % noise. The network has all but decided “Bag”; this step leads its guess away for a moment.');
+  assert.equal(state({ last: true, logSnr: null }), 'Done: “Bag” after 25 steps. The network was asked 50 times.');
+  assert.equal(state({ last: true, logSnr: null, total: 1, calls: 1 }), 'Done: “Bag” after 1 step. The network was asked once.');
+});
+
+test('what is not known is not claimed', () => {
+  const while_it_runs = state({ finished: false, last: true });
+  assert.equal(while_it_runs, '50 % noise. The network guesses the clean picture; a step goes a little of the way there.');
+  assert.doesNotMatch(state({ part: 'into noise' }), /sees|guess/);
+  assert.doesNotMatch(state({ first: true, logSnr: 0 }), /Every run starts/);      // one that starts from a picture
+});
+
+test('what was asked for, in words', () => {
+  assert.equal(logic.askedFor({ label: 'Sneaker' }), '“Sneaker”');
+  assert.equal(logic.askedFor({ label: 'R', prompt: 'teal black display' }), '“R, teal black display”');
+  assert.deepEqual([logic.askedFor({}), logic.askedFor(undefined), logic.askedFor({}, true)], ['the picture', 'the picture', 'the shape']);
+  assert.ok(logic.askedFor({ prompt: 'x'.repeat(300) }).length < 60);
+});
+
+test('with what a run was made', () => {
+  assert.equal(logic.madeWith({ model: 'heroes', prompt: 'orc', steps: 25, sampler: 'ddim', seeds: '0, 1, 2, 3' }), 'heroes · “orc” · 25 steps · ddim · seeds 0 to 3');
+  assert.equal(logic.madeWith({ model: 'mnist', label: '8', steps: 1, sampler: 'ddim', seed: 7 }), 'mnist · “8” · 1 step · ddim · seed 7');
+  assert.equal(logic.madeWith(undefined), '');
+});
+
+test('waiting and time left in words', () => {
+  assert.deepEqual([{ ahead: 1, seconds: 4.2 }, { ahead: 2, seconds: null }, { ahead: 0, seconds: null }, { loading: 'heroes' }, { running: true }, { running: true, others: 1 }, { running: true, others: 3 }, null].map(logic.waitText),
+    ['One run is before yours, which is finished in about 5 s …', '2 runs are before yours …', 'Waiting for a free moment of the server …', 'Loading heroes …', 'Drawing the first noise …',
+      'Drawing the first noise, in turns with another run …', 'Drawing the first noise, in turns with 3 other runs …', 'Sending the settings …']);
+  assert.equal(logic.progressText('denoising', 5, 25, 2), 'denoising … about 8 s left');
+  assert.equal(logic.progressText('denoising', 24, 25, 2), 'denoising …');
+  assert.equal(logic.progressText('denoising', 1, 25, 9), 'denoising …');      // one step, with a model to load, tells nothing
+  assert.deepEqual([0.2, 1.2, 89, 100].map(logic.aboutText), ['less than a second', '2 s', '89 s', '2 min']);
+});
+
+test('the curve goes from all noise to none, over what is known', () => {
+  const meta = [{ logSnr: logic.PURE_NOISE }, undefined, { logSnr: null }];
+  assert.equal(logic.curvePath(meta, 2), 'M0,4 L100,96');
+  assert.equal(logic.curvePath(meta, 2, true), 'M0,100 L0,4 L100,96 L100,100 Z');
+  assert.equal(logic.curvePath([], 2), '');
+});
+
+test('a click beside a picture that is fitted into its box finds none', () => {
+  const box = { width: 200, height: 200, wide: 64, high: 32 };      // 200 by 100, 50 from the top
+  assert.deepEqual(logic.fittedPoint({ x: 100, y: 75, ...box }), [0.5, 0.25]);
+  assert.equal(logic.fittedPoint({ x: 100, y: 20, ...box }), null);
+});

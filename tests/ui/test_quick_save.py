@@ -1,0 +1,69 @@
+"""One press saves: within the size that its use allows, in the view that the player shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+import diffusion_studio as ds
+from diffusion_studio.ui.player import player
+from diffusion_studio.ui.quick_save import PRESETS, Preset, QuickSave, save_for
+from diffusion_studio.ui.store import RunStore
+
+
+@pytest.fixture
+def made(tmp_path, write_checkpoint):
+    write_checkpoint("tiny")
+    return ds.Studio(tmp_path / "checkpoints", "cpu", "fp32").run(
+        ds.Recipe(model="tiny", steps=30, seeds=(0, 1, 2, 3))
+    )
+
+
+def test_each_use_has_its_file_and_it_carries_the_recipe(made):
+    for name, preset in PRESETS.items():
+        path = Path(save_for(preset, made, {"view": "both"}))
+        assert path.suffix == (".png" if name == "paper" else ".gif")
+        assert not preset.most or path.stat().st_size <= preset.most
+        assert ds.Recipe.from_file(path) == made.recipe
+        with Image.open(path) as saved:
+            assert max(saved.size) <= preset.side
+
+
+def test_a_file_that_is_too_large_is_made_with_smaller_pictures_and_then_fewer_states(made):
+    def saved(most):
+        path = Path(save_for(Preset("gif", "", 512, most), made, {"view": "x"}))
+        with Image.open(path) as film:
+            return path.stat().st_size, film.size[0], film.n_frames
+
+    whole, wide, states = saved(None)
+    assert wide == 512 and states == 31
+    size, narrower, same = saved(whole // 3)
+    assert size <= whole // 3 and narrower < wide and same == 31
+    smallest = saved(1)  # which nothing can be: the smallest that there is
+    assert smallest[1] == 16 and smallest[2] <= 11
+
+
+def test_what_the_player_shows_is_what_is_saved(made):
+    store = RunStore()
+    with gr.Blocks():
+        saving = QuickSave(store, player(lambda key: None, store.compare))
+    run = store.open("visitor", made.recipe)
+    for frame in made.frames:
+        store.append(run, frame)
+    look = {"view": "x0", "zoom": 2, "fps": 10, "film": False}
+    found = saving._save("chat", {"run": run, "look": look})
+    assert found["preset"] == "chat" and float(found["size"].split()[-1]) > 0
+    with Image.open(found["path"]) as film:
+        assert film.size[0] == film.size[1] == 64 * 8 and film.info["duration"] == 100
+
+
+@pytest.mark.parametrize("preset, value", [("chat", None), ("chat", {"run": "gone"}), ("wall", {"run": "x"})])
+def test_what_cannot_be_saved_is_explained(preset, value):
+    store = RunStore()
+    with gr.Blocks():
+        saving = QuickSave(store, player(lambda key: None, store.compare))
+    with pytest.raises(gr.Error):
+        saving._save(preset, value)

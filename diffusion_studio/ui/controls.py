@@ -327,7 +327,6 @@ class RecipeControls:
                 info="Which noise levels the steps visit.",
             )
         self.guiding = GuidanceControls(self.studio, start, control_for)
-        self.guidance.visible = self.guiding.strengthens(card)
         with gr.Accordion("More", open=False, elem_id="more-section"):
             self.advanced = OptionControls.render(
                 Recipe,

@@ -73,7 +73,7 @@ class QuickSave:
             )
         if preset not in PRESETS:
             raise OptionError(
-                f"There is no use {preset!r:.40} to save for. Choose one of: {', '.join(PRESETS)}."
+                "format", f"There is no use {preset!r:.40} to save for. Choose one of: {', '.join(PRESETS)}."
             )
         path = save_for(PRESETS[preset], run.trajectory, _shown(value.get("look"), len(run.frames[0].x)))
         return {

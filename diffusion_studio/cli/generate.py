@@ -75,6 +75,11 @@ def add(verbs: Any) -> None:
         help=f"{prompt.help} Given several times, one for each picture {own()}",
     )
     add_options(verb, fields_of(Recipe), skip=("model", "prompt"), brought=DEFAULT_NAMES)
+    verb.add_argument(
+        "--one-hand",
+        action="store_true",
+        help="with --spell, one seed for all letters, so that they are alike",
+    )
     for kind, registry in REGISTRIES.items():
         add_choice(verb, kind, registry)
     add_groups(verb)
@@ -188,7 +193,7 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
         before = Recipe.from_file(args.recipe)
     elif args.model:
         check_draws(studio, args.model)
-        if changes.keys() & {"label", "labels", "prompt", "prompts", "negative"}:
+        if changes.keys() & {"label", "labels", "spell", "prompt", "prompts", "negative"}:
             # what is asked for replaces all that is by default
             changes = {"prompt": None, "negative": None, **changes}
         before = studio.recipe(args.model)
@@ -196,7 +201,9 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
         raise OptionError("model", "Name a model (see 'diffusion-studio models'), or give --recipe FILE.")
     if args.model:
         changes["model"] = args.model
-    if (seeds := _seeds(args, before)) is not None:
+    if args.one_hand:
+        changes["seeds"] = _one_hand(args, before)
+    elif (seeds := _seeds(args, before)) is not None:
         changes["seeds"] = seeds
     for kind, registry in REGISTRIES.items():
         changes[kind] = chosen(args, kind, registry, getattr(before, kind))
@@ -246,6 +253,18 @@ def _small(path: str, card: Any) -> Picture:
             file=sys.stderr,
         )
     return fitted
+
+
+def _one_hand(args: argparse.Namespace, before: Recipe) -> tuple[int, ...]:
+    """One seed for each letter of the text, all equal."""
+    letters = each_picture.spelled(args.spell or before.spell)[1]
+    if not letters or args.seeds is not None or args.count is not None:
+        raise OptionError(
+            "seeds",
+            "--one-hand takes a text, --spell TEXT, and one --seed for all letters; leave --seeds and "
+            "--count out.",
+        )
+    return (before.seeds[0] if args.seed is None else args.seed,) * min(len(letters), MAX_PICTURES + 1)
 
 
 def _seeds(args: argparse.Namespace, before: Recipe) -> tuple[int, ...] | None:

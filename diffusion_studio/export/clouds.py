@@ -12,7 +12,7 @@ import numpy as np
 from ..diffusion.schedule import NoiseLevel
 from ..imaging import point_plot as plot
 from ..imaging.frame import Frame
-from ..imaging.layout import grid_shape
+from ..imaging.layout import Layout, grid_shape
 from .options import ExportOptions
 
 UNIT = 64  # pixels of one cloud at scale 1
@@ -126,6 +126,10 @@ class DrawnFrame:
     @property
     def part(self) -> str:
         return self._frame.part
+
+    @property
+    def layout(self) -> Layout | None:
+        return self._frame.layout
 
     def sheet(self, images: np.ndarray, background: int = 255) -> np.ndarray:
         return self._frame.sheet(images, background)

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import OptionError
-from ..imaging.arrays import grid, to_pil
+from ..imaging import layout as places
+from ..imaging.arrays import to_pil
 from ..imaging.frame import Frame
-from ..imaging.layout import grid_shape
 from .beside import layers
 from .clouds import DrawnFrame
 from .metadata import embedded
@@ -72,9 +72,19 @@ class Layout:
 
     def size(self, layer: int) -> tuple[int, int]:
         """Width and height of a frame in a sheet: x over x0."""
-        count, height, width, _ = self.images(layers(self.frames[-1])[layer], "x").shape
-        rows, columns = grid_shape(count)
-        return columns * width, 2 * rows * height
+        frame = layers(self.frames[-1])[layer]
+        _, height, width, _ = self.images(frame, "x").shape
+        placed = self.places(frame)
+        return placed.columns * width, 2 * placed.rows * height
+
+    def places(self, frame: Frame) -> places.Layout:
+        """Where the pictures stand on their half of a sheet."""
+        chosen = self.options.picture is not None
+        return (
+            places.Layout.square(len(self.images(frame, "x")))
+            if chosen or frame.layout is None
+            else frame.layout
+        )
 
     def per_sheet(self, layer: int) -> int:
         """How many frames of a run share a sheet."""
@@ -87,7 +97,9 @@ class Layout:
         for at in range(0, len(self.frames), each):
             parts = [layers(frame)[layer] for frame in self.frames[at : at + each]]
             yield _packed(
-                np.concatenate([grid(self.images(one, half)) for one in parts for half in ("x", "x0")])
+                np.concatenate(
+                    [self.places(one).sheet(self.images(one, half)) for one in parts for half in ("x", "x0")]
+                )
             )
 
 
@@ -118,7 +130,9 @@ def page(frames: Sequence[Frame], recipe_json: str, options: ExportOptions) -> s
 def title(recipe_json: str) -> str:
     """What a run shows, in a few words of its recipe."""
     recipe = json.loads(recipe_json)
-    what = next((recipe[name] for name in ("prompt", "label") if isinstance(recipe.get(name), str)), "")
+    what = next(
+        (recipe[name] for name in ("spell", "prompt", "label") if isinstance(recipe.get(name), str)), ""
+    )
     model = str(recipe.get("model", "a run"))
     return f"{what[:80]}: {model}" if what else model
 
@@ -133,7 +147,9 @@ def _data(layout: Layout) -> dict[str, Any]:
             {
                 "about": ", ".join(titles[layer]) if layer < len(titles) else "",
                 "count": len(images),
-                "columns": grid_shape(len(images))[1],
+                "columns": layout.places(states[-1]).columns,
+                "rows": layout.places(states[-1]).rows,
+                "places": layout.places(states[-1]).places,
                 "tile": list(images.shape[1:3]),
                 "total": states[-1].total,
                 "perSheet": layout.per_sheet(layer),

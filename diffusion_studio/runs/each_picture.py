@@ -1,5 +1,7 @@
 """Labels and prompts of a recipe: one for all pictures, or a list with one for each picture.
 
+A text that is spelled is a list of labels too: a picture for each letter, which stand as the text does.
+
 Recipes are known here by their fields alone, as `recipe` stands on top of this.
 """
 
@@ -11,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import OptionError
+from ..imaging.layout import Layout, text_lines
 from .edits import Travel
 
 ANY = "any"  # what people write and see for the label None
@@ -50,8 +53,10 @@ def settled(recipe: Any) -> dict[str, Any]:
     An `OptionError` says what does not go together, and both numbers where a list has another length than
     the run has pictures.
     """
-    found: dict[str, Any] = {}
+    found = _settled_spelling(recipe)
     for name, single in LISTS.items():
+        if name in found:
+            continue
         given = getattr(recipe, name)
         entries = _entries(name, single, given)
         if not entries:
@@ -75,6 +80,55 @@ def settled(recipe: Any) -> dict[str, Any]:
             )
         found |= {name: (), single: entries[0]} if pictures == 1 else {name: entries}
     return found
+
+
+def spelled(text: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """A text to spell as a recipe holds it, with its line breaks, and its letters in their order.
+
+    Lines of more than `LINE` letters are broken at a blank.
+    """
+    lines = text_lines((text or "").replace("\\n", "\n"))
+    return "\n".join(lines) or None, tuple("".join("".join(lines).split()))
+
+
+def spell_layout(text: str) -> Layout:
+    """Where the letters of a spelled text stand."""
+    return Layout.of_lines(text.split("\n"))
+
+
+def known_letters(text: str, labels: Sequence[str]) -> tuple[str, str]:
+    """A text with blanks for the letters that are no labels, and these letters, each once."""
+    unknown = {one: None for one in text if not one.isspace() and one not in labels}
+    return "".join(" " if one in unknown else one for one in text), "".join(unknown)
+
+
+def can_spell(labels: Sequence[str]) -> bool:
+    """Whether a model with these labels can spell words: its labels are letters."""
+    return set("AEIOU") <= set(labels) and all(len(label) == 1 for label in labels)
+
+
+def _settled_spelling(recipe: Any) -> dict[str, Any]:
+    """The labels of a recipe that spells a text; a single letter is a label like any other."""
+    text, letters = spelled(recipe.spell)
+    if text is None:
+        return {"spell": None}
+    if recipe.label is not None or (recipe.labels or letters) != letters:
+        raise OptionError(
+            "spell", f"{text!r:.80} says the label of each picture. Leave label and labels out, or spell."
+        )
+    if isinstance(recipe.edit, Travel):
+        raise OptionError(
+            "spell", f"{recipe.edit.title}: its stops say what each picture shows. Leave spell out."
+        )
+    if len(letters) != (pictures := recipe.pictures):
+        raise OptionError(
+            "spell",
+            f"{text!r:.80} has {len(letters)} letters, and the run {pictures} "
+            f"picture{'s' * (pictures > 1)}. Ask for as many pictures as letters, up to 64.",
+        )
+    if len(letters) == 1:
+        return {"spell": None, "labels": (), "label": letters[0]}
+    return {"spell": text, "labels": letters}
 
 
 def _entries(name: str, single: str, given: Any) -> tuple[str | None, ...]:
@@ -109,6 +163,12 @@ def replace_other(settings: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Take out of `settings`, which are those of a base with `given` over them, the base's one label where
     `given` has labels, and the base's labels where it has a label; prompts alike.
     """
+    if given.get("spell"):
+        settings |= {name: given.get(name) for name in ("label", "labels")}
+    elif given.keys() & {"label", "labels"} and "spell" not in given and settings.get("spell"):
+        settings["spell"] = None
+        if "labels" not in given:
+            settings.pop("labels", None)
     for name, single in LISTS.items():
         if given.get(name) and single not in given:
             settings[single] = None
@@ -124,6 +184,8 @@ def seeds_for(settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
     counts = {
         len(given[name]) for name in LISTS if isinstance(given.get(name), (list, tuple)) and given[name]
     }
+    if isinstance(given.get("spell"), str) and 0 < len(letters := spelled(given["spell"])[1]) <= 64:
+        counts.add(len(letters))
     branch = settings.get("branch")
     parent = branch.get("recipe") if isinstance(branch, Mapping) else getattr(branch, "recipe", None)
     if len(counts) != 1 or not isinstance(seeds, tuple) or getattr(parent, "pictures", 1) != 1:
@@ -133,9 +195,13 @@ def seeds_for(settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
 
 
 def words(recipe: Any) -> list[str]:
-    """The words of the command line that say the labels, and the prompts where they are a list."""
+    """The words of the command line that say the labels, and the prompts where they are a list. A text to
+    spell is an option of its own.
+    """
     name, text = (
-        ("--labels", joined([label or ANY for label in recipe.labels]))
+        ("--spell", recipe.spell)
+        if recipe.spell
+        else ("--labels", joined([label or ANY for label in recipe.labels]))
         if recipe.labels
         else ("--label", recipe.label or ANY)
     )

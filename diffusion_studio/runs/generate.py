@@ -113,6 +113,7 @@ def with_states(
     alike = recipe.branch is not None and recipe.branch.recipe.stretch == recipe.stretch
     before = states.before(recipe.branch.recipe, model, recipe.branch.at) if alike else None
     run = states.open(recipe, model)
+    layout = recipe.layout
     start = FROM_NOTHING
     if before is not None:
         *seen, (left, x) = before
@@ -120,10 +121,12 @@ def with_states(
         tiles = (0,) * recipe.pictures if recipe.pictures != len(left.x) else None
         for frame, state in seen:
             frame = tiled(replace(frame, total=total, part=frame.part or BEFORE), tiles)
+            frame = replace(frame, layout=layout)
             states.keep(run, frame, state)
             yield frame, state
         legs = own
     kept = to_float16 if model.spec.makes == POINTS else stretched if recipe.stretch else to_uint8
     for frame, state in run_segments(legs, total, start, kept):
+        frame = frame if layout is None else replace(frame, layout=layout)
         states.keep(run, frame, state)
         yield frame, state

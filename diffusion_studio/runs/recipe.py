@@ -17,6 +17,7 @@ from ..diffusion.samplers import DDIM, SAMPLERS, Sampler
 from ..diffusion.spacing import SPACINGS, Spacing, Trailing
 from ..errors import OptionError
 from ..files import safe_name
+from ..imaging.layout import Layout
 from ..imaging.picture import MAX_SIDE, Picture
 from ..options import Option, option
 from . import each_picture, guidance_options
@@ -47,8 +48,10 @@ class Recipe:
     the object that their JSON is. `low_res` is the picture to enlarge, for a model that does; its size is
     brought to what the model takes.
 
-    `labels` and `prompts` take the place of `label` and `prompt` where pictures differ: one entry for each
-    picture, None (of labels also "any") for any. All other settings are the same for all pictures.
+    `spell` is a text to write with one picture for each letter, which then are the labels; equal seeds write
+    it in one hand. `labels` and `prompts` take the place of `label` and `prompt` where pictures differ: one
+    entry for each picture, None (of labels also "any") for any. All other settings are the same for all
+    pictures.
     """
 
     model: str = option("", "Which model denoises.")
@@ -136,6 +139,12 @@ class Recipe:
     low_res: Picture | None = None
     edit: Edit | None = None
     branch: Branch | None = None
+    spell: str | None = option(
+        None,
+        "A text to write, for models whose labels are letters: one picture for each letter, laid out in "
+        "lines. A new line begins at a line break or \\n, and at a blank where one is longer than 16.",
+        later=True,
+    )
     labels: tuple[str | None, ...] = ()
     prompts: tuple[str | None, ...] = ()
 
@@ -187,7 +196,7 @@ class Recipe:
             return self
         return replace(
             self,
-            **({} if to.label is None else {"label": to.label, "labels": ()}),
+            **({} if to.label is None else {"label": to.label, "labels": (), "spell": None}),
             **({} if to.prompt is None else {"prompt": to.prompt, "prompts": ()}),
             guidance=self.guidance if to.guidance is None else to.guidance,
             guidance_scales=self.guidance_scales if to.guidance is None else None,
@@ -199,6 +208,11 @@ class Recipe:
         """How many pictures the run makes."""
         own = len(self.seeds) if self.edit is None else getattr(self.edit, "film", len(self.seeds))
         return own if self.branch is None else max(own, self.branch.recipe.pictures)
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where the pictures stand on their sheet; None is a square grid."""
+        return each_picture.spell_layout(self.spell) if self.spell else None
 
     @property
     def each_label(self) -> tuple[str | None, ...]:
@@ -220,6 +234,18 @@ class Recipe:
         return tuple(
             ", ".join(part for part in (label, prompt) if part)
             for label, prompt in zip(self.each_label, self.each_prompt)
+        )
+
+    def first_pictures(self, count: int) -> Recipe:
+        """The recipe of the first pictures alone, from noise: without edit, branch and layout."""
+        return replace(
+            self,
+            seeds=self.seeds[:count],
+            labels=self.labels[:count],
+            prompts=self.prompts[:count],
+            spell=None,
+            edit=None,
+            branch=None,
         )
 
     def continued(self, at: int, **changes: Any) -> Recipe:
@@ -248,7 +274,7 @@ class Recipe:
                 "guidance": self.guidance,
                 "clip": self.clip,
                 **dict(self._later()),
-                **({} if not self.labels else {"labels": self.labels}),
+                **({} if not self.labels or self.spell else {"labels": self.labels}),
                 **({} if not self.prompts else {"prompts": self.prompts}),
                 **{
                     name: asdict(getattr(self, name))
@@ -343,7 +369,7 @@ class Recipe:
         base = base or Recipe()
         words: list[Any] = ["diffusion-studio", "generate", self.model, *each_picture.words(self)]
         for one, value, other in self._optional(base):
-            if one.name == "prompt" and self.prompts:
+            if one.name == "spell" or (one.name == "prompt" and self.prompts):
                 continue
             if value != one.default or value != other:
                 words += options.words(one.name, "" if value is None and one.kind is str else value)
@@ -388,7 +414,8 @@ def file_name(recipe: Recipe, ending: str) -> str:
     """Name of a run's file where nobody names it: model, labels, the first prompt's first words, seed, and
     `ending`.
     """
-    labels = "-".join(label or ANY for label in recipe.labels) if recipe.labels else recipe.label
+    joined = "-".join(label or ANY for label in recipe.labels)
+    labels = recipe.spell or joined or recipe.label
     prompt = next((one for one in recipe.each_prompt if one), "")
     return safe_name(
         recipe.model, labels and _begin(labels), _begin(prompt), str(recipe.seeds[0]), suffix=ending

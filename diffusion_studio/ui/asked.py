@@ -8,17 +8,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..errors import OptionError
 from ..runs import each_picture
 from ..runs.recipe import ANY, Recipe
 from ..studio import ModelCard
+from .handlers import warn
 
 EACH = "each: "  # begins the entry of a list of labels
 
 
-def asked(card: ModelCard, label: str | None, prompt: str | None) -> dict[str, Any]:
-    """What the two controls say, as settings of a recipe for the model."""
-    found: dict[str, Any] = {"label": None, "prompt": None, "labels": (), "prompts": ()}
-    if card.conditions and label and label.startswith(EACH) and label not in card.conditions:
+def asked(card: ModelCard, label: str | None, prompt: str | None, spell: str | None = None) -> dict[str, Any]:
+    """What the controls say, as settings of a recipe for the model. A text to spell says the labels."""
+    found: dict[str, Any] = {"label": None, "prompt": None, "labels": (), "prompts": (), "spell": None}
+    if each_picture.can_spell(card.conditions) and (spell or "").strip():
+        found["spell"], unknown = each_picture.known_letters(spell, card.conditions)
+        if not found["spell"].strip():
+            raise OptionError(
+                "spell",
+                f"{card.name} has none of these letters: {' '.join(unknown)}. It has "
+                f"{' '.join(card.conditions)}.",
+            )
+        if unknown:
+            warn(f"{card.name} has no {' '.join(unknown)}; its place stays empty.")
+    elif card.conditions and label and label.startswith(EACH) and label not in card.conditions:
         found["labels"] = each_picture.split(label.removeprefix(EACH))
     elif card.conditions and label != ANY:
         found["label"] = label
@@ -33,7 +45,7 @@ def asked(card: ModelCard, label: str | None, prompt: str | None) -> dict[str, A
 
 def label_menu(card: ModelCard, recipe: Recipe) -> tuple[list[str], str]:
     """The entries of the label's menu, and the one where it stands."""
-    if not recipe.labels:
+    if not recipe.labels or recipe.spell:
         return [ANY, *card.conditions], recipe.label or ANY
     each = EACH + each_picture.joined([label or ANY for label in recipe.labels])
     return [ANY, each, *card.conditions], each

@@ -14,6 +14,7 @@ import gradio as gr
 
 from ..errors import OptionError, StudioError
 from ..options import Option, fields_of, name_of
+from ..runs import each_picture
 from ..runs.applicability import idle_options
 from ..runs.recipe import ANY, MAX_PICTURES, NO_EDIT, REGISTRIES, Recipe
 from ..studio import ModelCard, Studio
@@ -28,6 +29,7 @@ LABELLED.update(
     {
         "count": "Pictures",
         "seeds": "Seed",
+        "spell": "Write a name or a word",
         "spacing": "Spacing (schedule path)",
         "clip": "Clip the predicted x0",
         "stretch": "Stretch the shades",
@@ -251,6 +253,19 @@ class RecipeControls:
         card, start = self.studio.card(self.start.model), self.start
         reasons = self.studio.unusable(card)
         self.remarks = gr.HTML(remarked(card), elem_id="remarks", visible=bool(card.remarks), min_height=0)
+        with gr.Column(visible=each_picture.can_spell(card.conditions), min_width=0) as self.spelling:
+            self.spell = gr.Textbox(
+                start.spell or "",
+                label="Write a name or a word",
+                elem_id="spell",
+                lines=1,
+                max_lines=3,
+                max_length=200,
+                placeholder="Your name",
+            )
+            self.one_hand = gr.Checkbox(
+                False, label="in one hand: one seed for all letters", elem_id="one-hand", container=False
+            )
         self.label = gr.Dropdown(
             [ANY, *card.conditions],
             value=start.label or ANY,
@@ -330,7 +345,7 @@ class RecipeControls:
         with gr.Accordion("More", open=False, elem_id="more-section"):
             self.advanced = OptionControls.render(
                 Recipe,
-                skip=("model", "label", "prompt", "steps", "guidance", *FIELDS),
+                skip=("model", "label", "prompt", "spell", "steps", "guidance", *FIELDS),
                 clip={"label": LABELLED["clip"], "value": start.clip},
                 stretch={"label": LABELLED["stretch"], "value": start.stretch},
                 points={"label": LABELLED["points"], "value": start.points, "elem_id": "points"},
@@ -345,6 +360,8 @@ class RecipeControls:
         return {
             self.model,
             self.label,
+            self.spell,
+            self.one_hand,
             self.prompt,
             self.count,
             self.seed,
@@ -366,6 +383,7 @@ class RecipeControls:
                     self.present,
                     self.remarks,
                     self.text,
+                    self.spelling,
                     self.examples,
                     self.quality,
                     self.guiding.section,
@@ -383,11 +401,18 @@ class RecipeControls:
         rest = self.advanced.read(values) | self.guiding.read(values, card, _number_or_none)
         rest |= {name: field_of(Recipe, name).default for name in self.advanced.controls if name in reasons}
         edit, branch = self.editing.read(values, card, _number_or_none)
-        seeds = self.editing.seeds(edit, _seeds(values[self.seed], values[self.count]))
+        wanted = asked(card, values[self.label], values[self.prompt], values[self.spell])
+        count = values[self.count]
+        if wanted["spell"]:
+            count = _letters(wanted["spell"])
+        seeds = _seeds(values[self.seed], count)
+        if wanted["spell"] and values[self.one_hand]:
+            seeds = seeds[:1] * count
+        seeds = self.editing.seeds(edit, seeds)
         return Recipe.from_settings(
             {
                 "model": values[self.model],
-                **asked(card, values[self.label], values[self.prompt]),
+                **wanted,
                 "seeds": seeds,
                 "edit": edit,
                 "branch": branch,
@@ -410,6 +435,9 @@ class RecipeControls:
             self.remarks: gr.update(value=remarked(card), visible=bool(card.remarks)),
             self.label: gr.update(choices=labels, value=label, visible="label" not in reasons),
             self.text: gr.update(visible="prompt" not in reasons),
+            self.spelling: gr.update(visible=each_picture.can_spell(card.conditions)),
+            self.spell: recipe.spell or "",
+            self.one_hand: bool(recipe.spell) and len(set(recipe.seeds)) == 1,
             self.prompt: prompt_text(recipe),
             self.examples: gr.update(items=tries(card)),
             self.quality: self._quality(recipe.steps, recipe.model),
@@ -448,7 +476,11 @@ class RecipeControls:
             lambda: str(random.randrange(DICE_SIDES)), None, self.seed, queue=False, api_visibility="private"
         )
         self.examples.input(
-            None, [self.examples, self.label, self.prompt], [self.label, self.prompt], js=_TRIED, queue=False
+            None,
+            [self.examples, self.label, self.prompt],
+            [self.label, self.prompt, self.spell],
+            js=_TRIED,
+            queue=False,
         ).then(None, js="() => document.querySelector('#generate').click()", queue=False)
         quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.quality.input(self._paced, [self.quality, self.model], self.steps, **quick)
@@ -539,12 +571,25 @@ def _seeds(text: str, count: Any) -> tuple[int, ...]:
     return tuple(range(given[0], given[0] + int(count)))
 
 
+def _letters(text: str) -> int:
+    """How many letters a text to spell has. An `OptionError` where a run cannot make as many pictures."""
+    count = len(each_picture.spelled(text)[1])
+    if count > MAX_PICTURES:
+        raise OptionError(
+            "spell",
+            f"must have at most {MAX_PICTURES} letters, as many as a run makes pictures; got {count}.",
+        )
+    return count
+
+
 def _seed_text(recipe: Recipe) -> str:
     first = recipe.seeds[0]
+    if recipe.spell and len(set(recipe.seeds)) == 1:
+        return str(first)
     if recipe.seeds == tuple(range(first, first + len(recipe.seeds))):
         return str(first)
     return ", ".join(map(str, recipe.seeds))
 
 
 # Only what an example names is set: the rest stays.
-_TRIED = "(one, label, prompt) => [one?.label ?? label, one?.prompt ?? prompt]"
+_TRIED = "(one, label, prompt) => [one?.label ?? label, one?.prompt ?? prompt, one?.spell ?? '']"

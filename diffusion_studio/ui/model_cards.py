@@ -31,6 +31,8 @@ _TRIES: dict[str, list[dict[str, str]]] = {
         )
     ],
     "letters": [
+        {"spell": "Ada Lovelace", "prompt": "purple bold serif"},
+        {"spell": "Hello World", "prompt": "red black display"},
         {"label": "R", "prompt": "teal black display"},
         {"label": "A", "prompt": "purple serif"},
         {"label": "g", "prompt": "green bold sans"},
@@ -74,7 +76,12 @@ def tries(card: ModelCard) -> list[dict[str, Any]]:
     given = [one for one in given if _knows(card, one)]
     own = [{"prompt": one} for one in card.spec.prompts] if card.spec.takes_text else []
     own = own or [{"label": one} for one in card.conditions]
-    return [{"value": one, "title": " ".join(one.values())} for one in (given or own)[:_MOST]]
+    return [{"value": one, "title": _title(one)} for one in (given or own)[:_MOST]]
+
+
+def _title(asked: dict[str, str]) -> str:
+    """The words of a chip; of a text to spell the text alone."""
+    return f"write “{asked['spell']}”" if "spell" in asked else " ".join(asked.values())
 
 
 def _knows(card: ModelCard, asked: dict[str, str]) -> bool:

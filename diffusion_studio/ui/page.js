@@ -7,7 +7,7 @@
   // ---- Enter and Ctrl+Enter generate
   document.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter' || event.isComposing || !find('#stage')?.checkVisibility()) return;
-    const own = event.target.closest?.('#prompt, #count, #seed, #steps') && !event.shiftKey;
+    const own = event.target.closest?.('#prompt, #spell, #count, #seed, #steps') && !event.shiftKey;
     if (!own && !event.ctrlKey && !event.metaKey) return;
     event.preventDefault(); event.stopPropagation();
     event.target.blur?.();                             // a number is sent when its field is left

@@ -49,7 +49,8 @@ class Prices:
 
     def _calls(self, recipe: Recipe) -> int:
         """Network calls of a run, counted once for all seeds."""
-        like = recipe if recipe.edit is not None or recipe.branch is not None else replace(recipe, seeds=(0,))
+        alone = recipe.edit is None and recipe.branch is None
+        like = replace(recipe.first_pictures(1), seeds=(0,)) if alone else recipe
         if (found := self._counted.get(like)) is None:
             found = self.compute.call(lambda: self.studio.network_calls(like))
             if len(self._counted) >= KEPT_COUNTS:
@@ -59,8 +60,7 @@ class Prices:
 
     def _measured(self, recipe: Recipe) -> float:
         """Seconds of a picture in a network call: of the second call, as the first one prepares things."""
-        seeds = recipe.seeds[:4]
-        short = replace(recipe, seeds=seeds, edit=None, branch=None, steps=max(recipe.steps, 2))
+        short = replace(recipe.first_pictures(4), steps=max(recipe.steps, 2))
 
         def timed() -> float:
             if (known := self._known(recipe)) is not None:  # by another visitor meanwhile
@@ -70,7 +70,7 @@ class Prices:
             began = time.perf_counter()
             last = next(frames)
             frames.close()
-            return (time.perf_counter() - began) / (max(last.calls - 1, 1) * len(seeds))
+            return (time.perf_counter() - began) / (max(last.calls - 1, 1) * len(short.seeds))
 
         seconds = self.compute.call(timed)
         with self._lock:

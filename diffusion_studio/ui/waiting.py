@@ -52,15 +52,15 @@ def with_progress(tick: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The player's tick of a run's newest state, with how the run stands now.
 
     `made` are the network calls so far, of which there may be thousands between two states; `place` is the
-    run's place among those that wait, 0 while it computes; `others` take turns with it; `left` are the
-    seconds until its end, None where nobody knows. `pace` says in words what makes the next state slow.
+    run's place among those that wait, 0 while it computes; `others` take turns with it; `seconds_left` are
+    those until its end, None where nobody knows. `pace` says in words what makes the next state slow.
     """
     told = {
         **tick,
         "made": progress.calls,
         "place": progress.place,
         "others": progress.others,
-        "left": None if tick["done"] else progress.seconds,
+        "seconds_left": None if tick["done"] else progress.seconds,
     }
     if not tick["done"] and progress.calls - tick["calls"] > BETWEEN_STATES:
         told["pace"] = f"{progress.calls:,} network calls so far"

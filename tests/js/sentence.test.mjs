@@ -69,6 +69,13 @@ test('waiting and time left in words', () => {
   assert.deepEqual([0.2, 1.2, 89, 100].map(logic.aboutText), ['less than a second', '2 s', '89 s', '2 min']);
 });
 
+test('letters of a text have the places of its lines', () => {
+  const sheet = { count: 3, columns: 3, rows: 2, tile: [10, 20], places: [[0, 0], [0, 2], [1, 0]] };
+  assert.deepEqual(logic.tileBox(sheet, 'x', null), [0, 0, 60, 20]);
+  assert.deepEqual(logic.tileBox(sheet, 'x0', 1), [40, 20, 20, 10]);
+  assert.deepEqual([[0.1, 0.1], [0.5, 0.1], [0.9, 0.1], [0.1, 0.9], [0.9, 0.9]].map(([x, y]) => logic.tileAt(sheet, x, y)), [0, null, 1, 2, null]);
+});
+
 test('the curve goes from all noise to none, over what is known', () => {
   const meta = [{ logSnr: logic.PURE_NOISE }, undefined, { logSnr: null }];
   assert.equal(logic.curvePath(meta, 2), 'M0,4 L100,96');

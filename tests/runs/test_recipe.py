@@ -125,12 +125,14 @@ def test_every_field_is_in_the_json_and_tells_recipes_apart():
         "edit": FromPicture(PIXEL),
         "branch": Branch(Recipe(model="m", label="a"), 3),
         "points": 500,
+        "spell": "ab",
         "labels": ("a", "b"),
         "prompts": ("a", "b"),
     }
     beside = {  # what two of them need besides: a picture for each
         "labels": {"label": None, "seeds": (0, 1)},
         "prompts": {"seeds": (0, 1)},
+        "spell": {"label": None, "seeds": (0, 1)},
     }
     assert changes.keys() == Recipe.__dataclass_fields__.keys()
     texts = {base.to_json()}

@@ -172,12 +172,12 @@ def test_what_the_page_is_told():
         "made": 2000,
         "place": 0,
         "others": 2,
-        "left": 100.0,
+        "seconds_left": 100.0,
         "pace": "2,000 network calls so far",
     }
     assert "pace" not in with_progress(tick, Progress(4))
     assert with_progress(tick, Progress(4, others=3))["pace"] == "in turns with 3 other runs"
-    assert with_progress({"calls": 3, "done": True}, Progress(2000, seconds=4.0))["left"] is None
+    assert with_progress({"calls": 3, "done": True}, Progress(2000, seconds=4.0))["seconds_left"] is None
     assert [duration(one) for one in (0.2, 89, 100, 5399, 6840)] == [
         "1 s",
         "89 s",

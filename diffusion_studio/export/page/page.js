@@ -1,5 +1,5 @@
 // The exported player: everything is in this file. logic.mjs of the app's player comes before it.
-// data = {fps, view, smooth, runs: [{about, count, columns, tile, total, perSheet, sheets, meta}]}; the second run, where
+// data = {fps, view, smooth, runs: [{about, count, columns, rows, places, tile, total, perSheet, sheets, meta}]}; the second run, where
 // there is one, stands below the first, state beside state. A sheet holds `perSheet` frames one below the other, each x
 // over x0 as in the app.
 const data = JSON.parse(document.getElementById('frames').textContent);
@@ -45,7 +45,7 @@ const sheet = (run, number) => {
 
 const draw = async (run, screens, place) => {
   const bitmap = await sheet(run, Math.floor(place / run.perSheet));
-  const [h] = run.tile, rows = Math.ceil(run.count / run.columns), above = (place % run.perSheet) * 2 * rows * h;
+  const [h] = run.tile, rows = run.rows, above = (place % run.perSheet) * 2 * rows * h;
   const number = zoom !== null && zoom < run.count ? zoom : null;
   for (const half of ['x', 'x0']) {
     const [left, top, width, height] = tileBox(run, half, number), canvas = screens.querySelector(`[data-half=${half}] canvas`);

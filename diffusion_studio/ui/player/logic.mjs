@@ -3,7 +3,11 @@
 // A module for node's tests (tests/js); page_script.py takes the keyword `export` away for the page.
 
 /** @typedef {{index: number, t: number, logSnr: number | null, calls: number, part: string, alpha?: number, sigma?: number}} Meta */
-/** @typedef {{count: number, columns: number, tile: [number, number]}} Sheet */
+/**
+ * `places` has the [row, column] of each picture in `rows` x `columns` tiles, where they are letters of a text; else they
+ * stand row by row.
+ * @typedef {{count: number, columns: number, tile: [number, number], rows?: number, places?: [number, number][]}} Sheet
+ */
 
 export const PURE_NOISE = -1e9;                        // stands for -infinity, as in player.py; a clean picture has null
 const CLEAN = 1e12;                                    // farther from any noise than all others, as in export/beside.py
@@ -12,20 +16,21 @@ const CLEAN = 1e12;                                    // farther from any noise
  * [left, top, width, height] of a picture, or of all (null), in the sheet: x in a grid, x0 in the same grid below it.
  * @param {Sheet} sheet @param {string} half @param {number | null} number
  */
-export const tileBox = ({ count, columns, tile: [h, w] }, half, number) => {
-  const rows = Math.ceil(count / columns), top = half === 'x0' ? rows * h : 0;
+export const tileBox = ({ count, columns, tile: [h, w], rows = Math.ceil(count / columns), places }, half, number) => {
+  const top = half === 'x0' ? rows * h : 0;
   if (number === null) return [0, top, columns * w, rows * h];
-  return [number % columns * w, top + Math.floor(number / columns) * h, w, h];
+  const [row, column] = places ? places[number] : [Math.floor(number / columns), number % columns];
+  return [column * w, top + row * h, w, h];
 };
 
 /**
  * The number of the picture at a point of the grid, both shares from 0 to 1; null beside the last picture.
- * @param {{count: number, columns: number}} sheet @param {number} across @param {number} down
+ * @param {Pick<Sheet, 'count' | 'columns' | 'rows' | 'places'>} sheet @param {number} across @param {number} down
  */
-export const tileAt = ({ count, columns }, across, down) => {
-  const rows = Math.ceil(count / columns);
-  const number = Math.floor(down * rows) * columns + Math.floor(across * columns);
-  return number < count ? number : null;
+export const tileAt = ({ count, columns, rows = Math.ceil(count / columns), places }, across, down) => {
+  const row = Math.floor(down * rows), column = Math.floor(across * columns);
+  const number = places ? places.findIndex(([r, c]) => r === row && c === column) : row * columns + column;
+  return number >= 0 && number < count ? number : null;
 };
 
 /**
@@ -144,7 +149,7 @@ export const settled = (offs, place) => {
 
 /** What was asked for, in quotation marks, or the picture. @param {Record<string, unknown> | undefined} about @param {boolean} points */
 export const askedFor = (about, points = false) => {
-  const said = [about?.label, about?.prompt].filter((one) => one !== undefined && one !== null && one !== '');
+  const said = [about?.spell ?? about?.label, about?.prompt].filter((one) => one !== undefined && one !== null && one !== '');
   if (!said.length) return points ? 'the shape' : 'the picture';
   const text = said.map(String).join(', ');
   return `“${text.length > 48 ? `${text.slice(0, 46).trimEnd()} …` : text}”`;
@@ -156,7 +161,7 @@ export const askedFor = (about, points = false) => {
  *          way: {share: number, gain: number | null} | null}} state
  */
 export const sentence = ({ logSnr, first, last, finished, part, asked, total, calls, way }) => {
-  const noise = `${percentText(noiseShare(logSnr))} noise.`;
+  const noise = upper(`${percentText(noiseShare(logSnr))} noise.`);
   if (part === 'into noise') return `${noise} This is the way up: noise is put back into the picture, step by step.`;
   if (last && finished) return `Done: ${asked} after ${total} step${total === 1 ? '' : 's'}. The network was asked ${calls === 1 ? 'once' : `${calls} times`}.`;
   if (first && noiseShare(logSnr) > 0.97) return `${noise} Every run starts like this; the network's first guess is beside it.`;
@@ -179,7 +184,7 @@ export const weightsText = ({ alpha, sigma }) =>
 /** With what a run was made, in few words. @param {Record<string, unknown> | undefined} about */
 export const madeWith = (about) => {
   if (!about) return '';
-  const asked = [about.label, about.prompt].filter((one) => one !== undefined && one !== null).map((one) => `“${one}”`).join(', ');
+  const asked = [about.spell ?? about.label, about.prompt].filter((one) => one !== undefined && one !== null).map((one) => `“${one}”`).join(', ');
   const seeds = `${about.seeds ?? about.seed ?? ''}`.split(', ');
   const seed = seeds.length > 2 ? `seeds ${seeds[0]} to ${seeds[seeds.length - 1]}` : `seed ${seeds.join(', ')}`;
   return [about.model, asked, `${about.steps} step${about.steps === 1 ? '' : 's'}`, about.sampler, seed].filter(Boolean).join(' · ');

@@ -57,7 +57,7 @@ const begin = (v) => {
   pause(); film.stop();
   root.dataset.run = run === OPENING ? '' : run; root.dataset.opening = run === OPENING;
   $('.hint').hidden = true; $('.film').hidden = v.count === 1;
-  root.classList.toggle('clouds', !!v.points);
+  root.classList.toggle('clouds', !!v.points); spread(v);
   $('.right').innerHTML = v.right ?? RIGHT; $('.left').innerHTML = v.left ?? LEFT;
   for (const control of root.querySelectorAll('.scrub, .play, .back, .next')) control.disabled = false;
   for (const canvas of strip.querySelectorAll('canvas')) { canvas.dataset.place = ''; canvas.width = canvas.width; }    // nothing of the run before
@@ -283,8 +283,12 @@ const play = (again = false) => {                      // again: over and over, 
   $('.play').textContent = '❚❚ Pause';
 };
 
+const spread = (of) =>                                 // a line of letters is wide: the two views stand one above the other
+  root.classList.toggle('spread', zoom === null && !!of?.places && of.columns * of.tile[1] > 2 * of.rows * of.tile[0]);
+
 const setZoom = (number, of = tick) => {
   zoom = number; screens.classList.toggle('zoomed', zoom !== null); root.dataset.zoom = zoom ?? '';
+  spread(of);
   $('.tip').textContent = zoom === null ? '' : `picture ${zoom + 1} of ${of.count}: click for all`;
 };
 

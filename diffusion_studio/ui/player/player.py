@@ -19,9 +19,9 @@ import numpy as np
 
 from ...errors import StudioError
 from ...export.clouds import placed
-from ...imaging.arrays import grid, to_pil
+from ...imaging.arrays import to_pil
 from ...imaging.frame import Frame
-from ...imaging.layout import grid_shape
+from ...imaging.layout import Layout
 from ..page_script import page_script
 
 PARTS = (
@@ -115,6 +115,7 @@ def tick(
     end.
     """
     count = len(frame.x)
+    layout = frame.layout or Layout.square(count)
     shape = (
         {"tile": None, "points": frame.x.shape[1]} if frame.of_points else {"tile": list(frame.x.shape[1:3])}
     )
@@ -127,7 +128,8 @@ def tick(
         "done": frame.index == frame.total,
         "calls": frame.calls,
         "count": count,
-        "columns": grid_shape(count)[1],
+        "columns": layout.columns,
+        **({} if frame.layout is None else {"rows": layout.rows, "places": layout.places}),
         "about": about,
         "film": film,
         **shape,
@@ -143,7 +145,7 @@ def encode(frame: Frame) -> bytes:
     if frame.of_points:
         points = np.stack([placed(frame, "x"), placed(frame, "x0")]) * UNIT
         return points.round().clip(-32768, 32767).astype("<i2").tobytes()
-    stacked = np.concatenate([grid(frame.x), grid(frame.x0)])
+    stacked = np.concatenate([frame.sheet(frame.x), frame.sheet(frame.x0)])
     packed = io.BytesIO()
     to_pil(stacked).save(packed, "WEBP", lossless=True, quality=0, method=0)
     return packed.getvalue()

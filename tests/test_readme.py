@@ -1,4 +1,4 @@
-"""The README's Python runs as written, and its claims about files hold."""
+"""The Python of README and docs runs as written, and their claims about files hold."""
 
 from __future__ import annotations
 
@@ -14,15 +14,24 @@ import diffusion_studio as ds
 from diffusion_studio.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = [block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "gradio_client" not in block]
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+README = PAGES["README.md"]
+BLOCKS = {
+    f"{name} {number}": block
+    for name, page in PAGES.items()
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page, re.S))
+    if "gradio_client" not in block
+}
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_snippet(number, tmp_path):
+@pytest.mark.parametrize("name", BLOCKS)
+def test_snippet(name, tmp_path):
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKS[number]],
+        [sys.executable, "-c", BLOCKS[name]],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -37,7 +46,7 @@ def test_the_edits_run_in_their_order(tmp_path, monkeypatch):
     """Each on what those before it made, beginning with the file that is continued; in a few steps."""
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
     monkeypatch.chdir(tmp_path)
-    text = README.partition("## Command line")[2].partition("`--beside FILE`")[0].replace("\\\n", " ")
+    text = PAGES["docs/command-line.md"].partition("`--beside FILE`")[0].replace("\\\n", " ")
     before, edits = (
         [shlex.split(line) for line in re.findall(r"^    (\S.*)$", part, re.M)]
         for part in text.split("Pictures to edit, films and branches")
@@ -52,15 +61,31 @@ def test_the_edits_run_in_their_order(tmp_path, monkeypatch):
             assert Path(words[words.index("--out") + 1]).is_file()
 
 
-def test_linked_files_exist():
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)|(?:src|srcset)=\"([^\"]+)\"", README):
+def test_the_commands_of_the_readme_run(tmp_path, monkeypatch):
+    """Those that draw or look inside, in their order, in a few steps."""
+    (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
+    monkeypatch.chdir(tmp_path)
+    text = README.partition("## Command line")[2].partition("## ")[0]
+    commands = [shlex.split(line, comments=True) for line in re.findall(r"^    (\S.*)$", text, re.M)]
+    drawn = [words for words in commands if words[1] in ("generate", "inside")]
+    assert len(drawn) > 4
+    for words in drawn:
+        fewer = ["--steps", "7"] if words[1] == "generate" else []
+        assert main([*words[1:], *fewer]) == 0, words
+        assert Path(words[words.index("--out") + 1]).is_file()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_linked_files_exist(name):
+    folder = (ROOT / name).parent
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)|(?:src|srcset)=\"([^\"]+)\"", PAGES[name]):
         target = target[0] or target[1]
-        assert (ROOT / target).exists(), target
+        assert (folder / target).exists(), target
 
 
 def test_the_animation_was_made_by_the_program():
-    recipe = ds.Recipe.from_file(ROOT / "assets" / "sneakers.gif")
-    assert (recipe.model, recipe.label, len(recipe.seeds)) == ("fashion-mnist", "Sneaker", 16)
+    recipe = ds.Recipe.from_file(ROOT / "assets" / "name.gif")
+    assert (recipe.model, recipe.spell, len(recipe.seeds)) == ("letters", "Diffusion\nStudio", 15)
 
 
 def test_requirements_satisfy_the_project():

@@ -10,6 +10,7 @@ import gradio as gr
 
 from ..errors import ExportError, OptionError
 from ..export import ExportOptions
+from ..imaging.layout import Layout
 from ..runs.trajectory import Trajectory
 from .export_panel import export_file
 from .handlers import show_errors
@@ -123,13 +124,11 @@ def save_for(preset: Preset, trajectory: Trajectory, look: dict[str, Any]) -> st
 
 
 def _scale(preset: Preset, trajectory: Trajectory, given: dict[str, Any]) -> int:
-    from ..imaging.arrays import grid_shape
-
     frame = trajectory.frames[0]
     height, width = frame.x.shape[1:3]
-    rows, columns = (
-        (1, 1) if "picture" in given or given.get("frames") == "pictures" else grid_shape(len(frame.x))
-    )
+    alone = "picture" in given or given.get("frames") == "pictures"
+    layout = Layout.square(1) if alone else frame.layout or Layout.square(len(frame.x))
+    rows, columns = layout.rows, layout.columns
     beside = (2 if given["view"] == "both" else 1) * (given["states"] if preset.format == "strip" else 1)
     wide = columns * width * beside + _GAP * (beside - 1)
     return max(1, min(64, preset.side // max(rows * height, wide)))

@@ -80,5 +80,5 @@ def test_a_run_whose_calls_nobody_could_know_is_ended_at_the_limit(studio):
 def test_the_limit_of_a_server(given, environment, limit):
     assert hosting(limit=given, environment=environment).limit == limit
     for wrong in (0.0, -1.0, float("nan")):
-        with pytest.raises(OptionError, match="--limit is a number of seconds above 0"):
+        with pytest.raises(OptionError, match="limit must be a number of seconds above 0"):
             hosting(limit=wrong)

@@ -6,7 +6,7 @@ import argparse
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -203,7 +203,7 @@ def recipe_of(args: argparse.Namespace, studio: Any) -> Recipe:
         changes["model"] = args.model
     if args.one_hand:
         changes["seeds"] = _one_hand(args, before)
-    elif (seeds := _seeds(args, before)) is not None:
+    elif (seeds := _seeds(args, before, changes)) is not None:
         changes["seeds"] = seeds
     for kind, registry in REGISTRIES.items():
         changes[kind] = chosen(args, kind, registry, getattr(before, kind))
@@ -267,7 +267,7 @@ def _one_hand(args: argparse.Namespace, before: Recipe) -> tuple[int, ...]:
     return (before.seeds[0] if args.seed is None else args.seed,) * min(len(letters), MAX_PICTURES + 1)
 
 
-def _seeds(args: argparse.Namespace, before: Recipe) -> tuple[int, ...] | None:
+def _seeds(args: argparse.Namespace, before: Recipe, changes: Mapping[str, Any]) -> tuple[int, ...] | None:
     if args.seeds is not None:
         if args.seed is not None or args.count is not None:
             raise OptionError("seeds", "--seeds names every picture's seed; leave out --seed and --count.")
@@ -280,7 +280,8 @@ def _seeds(args: argparse.Namespace, before: Recipe) -> tuple[int, ...] | None:
     if args.seed is None and args.count is None:
         return None
     first = before.seeds[0] if args.seed is None else args.seed
-    count = len(before.seeds) if args.count is None else args.count
+    asked = each_picture.count_of(changes)
+    count = args.count if args.count is not None else asked or len(before.seeds)
     if not 1 <= count <= MAX_PICTURES:
         raise OptionError(
             "count", f"--count must be from 1 to {MAX_PICTURES}, got {count}. Make more in several runs."

@@ -120,6 +120,8 @@ def scale_of(frame: Frame, options: ExportOptions, fit: int) -> int:
     if options.scale is not None:
         return options.scale
     height, width, _ = panel(layers(frame)[0], "x", options).shape
+    if frame.layout is not None and options.picture is None:
+        fit *= 2  # a line of letters is wide and low
     return max(1, fit // max(height, width))
 
 

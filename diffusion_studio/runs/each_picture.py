@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,10 +97,21 @@ def spell_layout(text: str) -> Layout:
     return Layout.of_lines(text.split("\n"))
 
 
-def known_letters(text: str, labels: Sequence[str]) -> tuple[str, str]:
-    """A text with blanks for the letters that are no labels, and these letters, each once."""
-    unknown = {one: None for one in text if not one.isspace() and one not in labels}
-    return "".join(" " if one in unknown else one for one in text), "".join(unknown)
+def known_letters(text: str, labels: Sequence[str]) -> tuple[str, str, str]:
+    """A text in letters that are labels: without accents where only the plain letter is one, and without
+    what is none. With it the letters that lost their accent, and those that were left out, each once.
+    """
+    kept, plain, dropped = [], {}, {}
+    for one in unicodedata.normalize("NFC", text):
+        base = unicodedata.normalize("NFKD", one)[0]
+        if one.isspace() or one in labels:
+            kept.append(one)
+        elif base in labels:
+            kept.append(base)
+            plain[one] = None
+        else:
+            dropped[one] = None
+    return "".join(kept), "".join(plain), "".join(dropped)
 
 
 def can_spell(labels: Sequence[str]) -> bool:
@@ -180,18 +192,23 @@ def seeds_for(settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
     """The seeds of `settings`; as many as there are labels or prompts in `given` where they count up, and no
     run of several pictures is continued.
     """
-    seeds = settings.get("seeds", (0,))
+    seeds, count = settings.get("seeds", (0,)), count_of(given)
+    branch = settings.get("branch")
+    parent = branch.get("recipe") if isinstance(branch, Mapping) else getattr(branch, "recipe", None)
+    if not count or not isinstance(seeds, tuple) or getattr(parent, "pictures", 1) != 1:
+        return seeds
+    first = seeds[0]
+    return tuple(range(first, first + count)) if seeds == tuple(range(first, first + len(seeds))) else seeds
+
+
+def count_of(given: Mapping[str, Any]) -> int | None:
+    """How many pictures the lists and the text in `given` ask for; None where they do not say, or differ."""
     counts = {
         len(given[name]) for name in LISTS if isinstance(given.get(name), (list, tuple)) and given[name]
     }
     if isinstance(given.get("spell"), str) and 0 < len(letters := spelled(given["spell"])[1]) <= 64:
         counts.add(len(letters))
-    branch = settings.get("branch")
-    parent = branch.get("recipe") if isinstance(branch, Mapping) else getattr(branch, "recipe", None)
-    if len(counts) != 1 or not isinstance(seeds, tuple) or getattr(parent, "pictures", 1) != 1:
-        return seeds
-    first, (count,) = seeds[0], counts
-    return tuple(range(first, first + count)) if seeds == tuple(range(first, first + len(seeds))) else seeds
+    return counts.pop() if len(counts) == 1 else None
 
 
 def words(recipe: Any) -> list[str]:

@@ -21,7 +21,7 @@ def asked(card: ModelCard, label: str | None, prompt: str | None, spell: str | N
     """What the controls say, as settings of a recipe for the model. A text to spell says the labels."""
     found: dict[str, Any] = {"label": None, "prompt": None, "labels": (), "prompts": (), "spell": None}
     if each_picture.can_spell(card.conditions) and (spell or "").strip():
-        found["spell"], unknown = each_picture.known_letters(spell, card.conditions)
+        found["spell"], plain, unknown = each_picture.known_letters(spell, card.conditions)
         if not found["spell"].strip():
             raise OptionError(
                 "spell",
@@ -29,7 +29,9 @@ def asked(card: ModelCard, label: str | None, prompt: str | None, spell: str | N
                 f"{' '.join(card.conditions)}.",
             )
         if unknown:
-            warn(f"{card.name} has no {' '.join(unknown)}; its place stays empty.")
+            warn(f"{card.name} cannot write {' '.join(unknown)}, so it is left out.")
+        if plain:
+            warn(f"{card.name} knows no accents: {' '.join(plain)} is written without.")
     elif card.conditions and label and label.startswith(EACH) and label not in card.conditions:
         found["labels"] = each_picture.split(label.removeprefix(EACH))
     elif card.conditions and label != ANY:

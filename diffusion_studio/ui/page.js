@@ -15,6 +15,18 @@
     event.target.focus?.();
   }, true);
 
+  // ---- the player's keys, wherever the focus is in nothing that reads them itself
+  const READS = 'input, textarea, select, dialog, [contenteditable], [role=listbox], [role=slider], [role=tab], .player';
+  document.addEventListener('keydown', (event) => {
+    const player = find('#player .player');
+    if (event.key === 'Escape') find('.saved:not([hidden]) .close')?.click();
+    if (!player?.checkVisibility() || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.matches?.(READS) || event.target.closest?.('.player')) return;
+    if (event.key === ' ' && event.target.matches?.('button, a, summary')) return;
+    if (event.key === '?') { find('#player .help')?.click(); event.preventDefault(); return; }
+    if (!player.dispatchEvent(new KeyboardEvent('keydown', { key: event.key, cancelable: true }))) event.preventDefault();
+  });
+
   // Stop takes the place of Generate: the second half of a double click is not meant for it
   let pressedAt = -Infinity;
   document.addEventListener('click', (event) => {

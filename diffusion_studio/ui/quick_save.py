@@ -107,6 +107,9 @@ def save_for(preset: Preset, trajectory: Trajectory, look: dict[str, Any]) -> st
     Pictures become smaller first, then states fewer; the finished picture stays in every file.
     """
     given = {**preset.options, **look}
+    if trajectory.recipe.spell and preset.format == "gif" and "picture" not in given:
+        given |= {"view": "x" if given["view"] == "both" else given["view"], "delay": 2}  # letter by letter
+        given["fps"] = min(given.get("fps", 20.0), 12.0)
     scale = None if trajectory.frames[0].of_points else _scale(preset, trajectory, given)
     path = export_file(trajectory, preset.format, ExportOptions(**given, scale=scale))
     while preset.most and Path(path).stat().st_size > preset.most and (scale is None or scale > 1):
@@ -131,7 +134,8 @@ def _scale(preset: Preset, trajectory: Trajectory, given: dict[str, Any]) -> int
     rows, columns = layout.rows, layout.columns
     beside = (2 if given["view"] == "both" else 1) * (given["states"] if preset.format == "strip" else 1)
     wide = columns * width * beside + _GAP * (beside - 1)
-    return max(1, min(64, preset.side // max(rows * height, wide)))
+    side = max(preset.side, 1000) if trajectory.recipe.spell else preset.side
+    return max(1, min(64, side // max(rows * height, wide)))
 
 
 # The preset that was pressed, and the player's value with how the page shows it.

@@ -61,7 +61,7 @@ test('with what a run was made', () => {
 
 test('waiting and time left in words', () => {
   assert.deepEqual([{ ahead: 1, seconds: 4.2 }, { ahead: 2, seconds: null }, { ahead: 0, seconds: null }, { loading: 'heroes' }, { running: true }, { running: true, others: 1 }, { running: true, others: 3 }, null].map(logic.waitText),
-    ['One run is before yours, which is finished in about 5 s …', '2 runs are before yours …', 'Waiting for a free moment of the server …', 'Loading heroes …', 'Drawing the first noise …',
+    ['One run is before yours, which is finished in about 5 s …', '2 runs are before yours …', 'Preparing the run …', 'Loading heroes …', 'Drawing the first noise …',
       'Drawing the first noise, in turns with another run …', 'Drawing the first noise, in turns with 3 other runs …', 'Sending the settings …']);
   assert.equal(logic.progressText('denoising', 5, 25, 2), 'denoising … about 8 s left');
   assert.equal(logic.progressText('denoising', 24, 25, 2), 'denoising …');

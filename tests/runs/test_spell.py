@@ -86,7 +86,12 @@ def test_mistakes(make, message):
 
 
 def test_letters_that_a_model_has_not():
-    assert each_picture.known_letters("Zoë & Ada", "ZoAda") == ("Zo    Ada", "ë&")
+    assert each_picture.known_letters("Zo\u00eb O\u2019Neil \U0001f600", "ZoeONil") == (
+        "Zoe ONeil ",
+        "\u00eb",
+        "\u2019\U0001f600",
+    )
+    assert each_picture.known_letters("Zo\u0065\u0308", "Zo\u00eb") == ("Zo\u00eb", "", "")
     assert each_picture.can_spell("ABCDEFGHIJKLMNOPQRSTUVWXYZ") and not each_picture.can_spell("0123456789")
     assert not each_picture.can_spell(("A", "E", "I", "O", "U", "Bag"))
 

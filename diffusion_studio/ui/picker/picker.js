@@ -17,7 +17,7 @@ const button = (item) => {
     }
     const words = part('words', '');
     const line = part('line', item.line ?? '');
-    if (item.tag) line.prepend(part('tag', item.tag));
+    if (item.tag) line.append(part('tag', item.tag));
     words.append(part('title', item.title), line);
     one.append(frame, words);
   } else one.textContent = item.title;

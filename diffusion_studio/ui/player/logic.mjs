@@ -218,7 +218,7 @@ export const waitText = (at) => {
     const runs = at.ahead === 1 ? 'One run is before yours' : `${at.ahead} runs are before yours`;
     return `${runs}${at.seconds ? `, which is finished in about ${aboutText(at.seconds)}` : ''} …`;
   }
-  if (!at.running) return 'Waiting for a free moment of the server …';
+  if (!at.running) return 'Preparing the run …';
   return at.others ? `Drawing the first noise, in turns with ${at.others === 1 ? 'another run' : `${at.others} other runs`} …` : 'Drawing the first noise …';
 };
 

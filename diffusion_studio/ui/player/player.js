@@ -360,6 +360,7 @@ root.addEventListener('keydown', (event) => {
   else if (event.key === 'End' && !inRange) { pause(); seek(tick.kept); }
   else if (event.key === ' ' && !event.target.matches('button, input')) { if (timer) pause(); else play(); }
   else if (event.key === 'f' && !event.ctrlKey && !event.metaKey) toggleFilm();
+  else if (event.key === '?') $('.help').click();
   else if (event.key === 'Escape') toggleZoom(null);
   else if (/^[1-9]$/.test(event.key) && event.key <= tick.count) toggleZoom(zoom === event.key - 1 ? null : event.key - 1);
   else return;

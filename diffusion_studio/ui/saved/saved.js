@@ -16,6 +16,9 @@ const onValue = () => {
   $('.again').click();
 };
 
+document.addEventListener('click', ({ target }) => {      // the next thing that is done puts it away
+  if (target.closest('#generate, #player, #model, #examples') && !target.closest('.save')) card.hidden = true;
+});
 $('.close').addEventListener('click', () => { card.hidden = true; });
 for (const one of element.querySelectorAll('[data-preset]')) {
   one.addEventListener('click', () => { document.documentElement.dataset.preset = one.dataset.preset; document.querySelector('#save-gif')?.click(); });

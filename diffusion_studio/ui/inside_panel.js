@@ -39,9 +39,9 @@ setInterval(() => {
   const view = find('#inside-view input:checked')?.value;
   find('#inside').dataset.view = view;
   const fields = [...document.querySelectorAll('#inside-settings input, #inside-settings textarea')].map((one) => one.value);
-  const key = JSON.stringify([d.run, d.shown, view, fields]);
+  const key = JSON.stringify([d.run, d.run && d.shown, view, fields]);
   const follows = d.busy === 'true' && Number(d.shown) >= Number(d.loaded) - 1;
-  const plays = find('#player .play').textContent.includes('Pause') || follows;
+  const plays = d.run && (find('#player .play').textContent.includes('Pause') || follows);
   if (key !== seen || plays) { seen = key; since = Date.now(); return; }
   if (key === asked || Date.now() - since < REST) return;
   asked = key;

@@ -41,6 +41,7 @@ from .zero_gpu import on_zero_gpu
 
 ON_PRESS = ("decided", "surprise")  # views of many network calls: each waits for a press of its button
 ONE_STATE = ("surprise",)  # views of the finished picture, whatever the step
+_WIDE = 500  # pixels of a picture that takes the whole width
 MOST_STATES = 60  # of an animation over the run
 PAUSE = 0.05  # seconds between two answers
 SETTINGS = (
@@ -119,7 +120,7 @@ class InsidePanel:
         self.lookers: dict[str, Looker] = {}
         here = Path(__file__).parent
         with gr.Column(elem_id="inside", min_width=0):
-            with gr.Row(elem_id="inside-head"):
+            with gr.Row(elem_id="inside-top"):
                 self.view = gr.Radio(
                     [(one.title, name) for name, one in VIEWS.items()],
                     value="sum",
@@ -171,7 +172,8 @@ class InsidePanel:
         plain = Settings()
         with gr.Row(elem_id="inside-settings"):
             self.word = menu("word", "Word", _ALL_WORDS)
-            self.layer = menu("layer", "Layer", _ALL_LAYERS)
+            self.layer = menu("layer", "Layer", _AVERAGED)
+            self.head = menu("head", "Head", _AVERAGED)
             self.block = menu("block", "Block", _MIDDLE)
             controls = {
                 "picture": number("picture", "Picture", 1, precision=0),
@@ -185,7 +187,7 @@ class InsidePanel:
                 ),
                 "word": self.word,
                 "layer": self.layer,
-                "head": number("head", "Head, from 0", None, precision=0, placeholder="all"),
+                "head": self.head,
                 "block": self.block,
                 "part": menu("part", "Scale", [(said, name) for name, said in _PART.items()], plain.part),
                 "factor": number("factor", "By", plain.factor),
@@ -198,7 +200,7 @@ class InsidePanel:
         return {name: controls[name] for name in SETTINGS}
 
     def _connect(self, inputs: list[Any]) -> None:
-        shown = [self.seen, self.status, self.word, self.layer, self.block]
+        shown = [self.seen, self.status, self.word, self.layer, self.head, self.block]
         common = {
             "show_progress": "hidden",
             "trigger_mode": "multiple",  # a newer look ends the older one
@@ -234,22 +236,21 @@ class InsidePanel:
         looker = self.lookers.setdefault(visitor, Looker())
         looker.ended.set()
         looker.ended = ended = threading.Event()
-        name, same = str(values[1]), [gr.skip()] * 3
+        name, same = str(values[1]), [gr.skip()] * 4
         try:
             for found in self._seen(looker, ended, values, pressed):
-                if ended.is_set():
+                if looker.ended is not ended:  # there is a newer look
                     break
                 if isinstance(found, Seen):
-                    menus = self._menus(looker.run, found)
-                    yield as_html(found, looker.run), "", *menus
+                    yield as_html(found, looker.run), "", *self._menus(looker.run, found)
                 else:
                     said, working = found
                     yield gr.skip() if working else said, said if working else "", *same
         except StudioError as error:
-            if not ended.is_set():
+            if looker.ended is ended:
                 yield in_frame(name, "", f'<p class="why">{escape(in_words(error))}</p>'), "", *same
-        if ended.is_set():
-            yield (gr.skip(), gr.skip(), *same)
+        if looker.ended is not ended:
+            yield (gr.skip(), gr.skip(), *same)  # Gradio wants an answer
 
     def _seen(
         self, looker: Looker, ended: threading.Event, values: tuple[Any, ...], pressed: bool
@@ -328,17 +329,21 @@ class InsidePanel:
         same = gr.skip()
         if seen.view == "network" and "blocks" in seen.numbers:
             names = [one.name for one in seen.numbers["blocks"]]
-            return [same, same, gr.update(choices=[*_MIDDLE, *((name, name) for name in names)])]
+            return [same, same, same, gr.update(choices=[*_MIDDLE, *((name, name) for name in names)])]
         if seen.view != "attention" or "tokens" not in seen.numbers:
-            return [same, same, same]
+            return [same, same, same, same]
         words = [
             *dict.fromkeys(one for one in (seen.numbers["tokens"] or [])[1:] if any(map(str.isalnum, one)))
         ]
-        layers = run.memo.setdefault("layers", []) if run is not None else []
+        kept = run.memo if run is not None else {}  # one look has the layers that it was asked for
+        layers = kept.setdefault("layers", [])
         layers += [name for name in dict.fromkeys(seen.numbers["layers"]) if name not in layers]
+        heads = [len(one) for name, one in seen.arrays.items() if name.startswith(("cross ", "self "))]
+        kept["heads"] = max([*heads, kept.get("heads", 0)])
         return [
             gr.update(choices=[*_ALL_WORDS, *((one, one) for one in words)], visible=bool(words)),
-            gr.update(choices=[*_ALL_LAYERS, *((one, one) for one in layers)]),
+            gr.update(choices=[*_AVERAGED, *((one, one) for one in layers)]),
+            gr.update(choices=[*_AVERAGED, *((f"{k + 1}", f"{k}") for k in range(kept["heads"]))]),
             same,
         ]
 
@@ -417,8 +422,8 @@ class Asked:
 
     @property
     def needs(self) -> int:
-        """The state up to which the run has to be known."""
-        return self.run.total if self.name in ON_PRESS else self.step
+        """The state up to which the run has to be known; a step's sum is held against the state after it."""
+        return self.run.total if self.name in ON_PRESS else self.step + (self.name == "sum")
 
     def calls(self, prices: Prices) -> float:
         """About how many network calls, times the pictures in each."""
@@ -468,6 +473,8 @@ def settings_for(name: str, values: dict[str, Any], run: Run) -> dict[str, Any]:
     number = given.pop("picture", 1)
     if type(number) is not int or not 1 <= number <= count:
         raise OptionError("picture", f"This run has the pictures 1 to {count}, got {number!r:.20}.")
+    if "head" in given:
+        given["head"] = int(given["head"])
     modules = dict(run.model.network.named_modules())
     for one in ("block", "layer"):
         if one in given and given[one] not in modules:
@@ -505,12 +512,12 @@ def _tile(tile: Tile, pointed: bool) -> str:
     height, width = tile.pixels.shape[:2]
     data = io.BytesIO()
     to_pil(np.ascontiguousarray(tile.pixels)).save(data, "PNG")
-    kinds = " ".join(["tile", *(["whole"] if tile.whole else []), *(["pointed"] if pointed else [])])
-    title = escape(tile.title)
+    kinds = {"tile": True, "whole": tile.whole, "wide": tile.whole and width > _WIDE, "pointed": pointed}
+    title, marks = escape(tile.title), " ".join(kind for kind, on in kinds.items() if on)
+    source = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
     return (
-        f'<figure class="{kinds}"><figcaption title="{title}">{title}</figcaption><img alt="{title}" '
-        f'width="{width}" height="{height}" '
-        f'src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"></figure>'
+        f'<figure class="{marks}"><figcaption>{title}</figcaption>'
+        f'<img alt="{title}" width="{width}" height="{height}" src="{source}"></figure>'
     )
 
 
@@ -551,7 +558,7 @@ def _working(progress: Progress) -> str:
 
 
 _ALL_WORDS = [("all words", "")]
-_ALL_LAYERS = [("all, averaged", "")]
+_AVERAGED = [("all, averaged", "")]
 _MIDDLE = [("the middle", "")]
 # Says that the server is asked, which _DONE takes back.
 _BUSY = """(...given) => {{ const d = document.querySelector('#stage').dataset;

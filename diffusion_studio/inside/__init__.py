@@ -30,6 +30,7 @@ _HOME = {
     "process": "forward_pictures",
     "save_forward": "forward_pictures",
     "save_view": "writing",
+    "save_seen": "writing",
     "save_over_run": "writing",
     "Run": "run",
     "Seen": "seen",

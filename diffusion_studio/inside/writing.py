@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,12 @@ def save_view(
     return seen
 
 
+def save_seen(run: Run, seen: Seen, path: str | Path, side: int = 160, explain: bool = True) -> None:
+    """Write what was already seen of a run as a picture, without asking the network again."""
+    _ready(path)
+    _write(path, run, [image(seen, side, explain)], [seen.step], 2.0)
+
+
 def save_over_run(
     source: Any,
     recipe: Recipe | None,
@@ -47,10 +54,12 @@ def save_over_run(
     side: int = 160,
     explain: bool = True,
     fps: float = 4.0,
+    ask: Callable[[Callable[[], Seen]], Seen] = lambda call: call(),
     **settings: Any,
 ) -> list[Seen]:
     """Write the view at every state (or at `steps`) as an animation: GIF, MP4, WebP, APNG. A PNG is the
-    view's one picture of the whole run.
+    view's one picture of the whole run. `ask` makes each look of an animation that it is given; it may wait
+    first, or make it in another thread.
     """
     settings_of(name, settings)  # an unknown view or setting is said first
     chosen, run = settings_of(name, {**VIEWS[name].over, **settings}), Run.of(source, recipe)
@@ -68,7 +77,7 @@ def save_over_run(
         return [seen]
     found, pictures, asked = [], [], steps_of(run, steps)
     for k in asked:
-        seen = VIEWS[name].look(run.state(k), chosen)
+        seen = ask(partial(VIEWS[name].look, run.state(k), chosen))
         pictures.append(image(seen, side, explain))
         _fits(pictures[-1], len(asked))
         found.append(seen)

@@ -22,6 +22,7 @@ from .compute import Compute, Progress
 from .controls import RecipeControls
 from .export_panel import ExportPanel, kept_files
 from .handlers import inform, sentence, show_errors, warn
+from .inside_panel import InsidePanel
 from .player import STOPPED, player, tick
 from .price import Prices
 from .quick_save import QuickSave
@@ -83,6 +84,7 @@ class GenerateTab:
                 self.settings.render_tries()
                 self.player = player(self._frames, store.compare, waiting=self.waiting.at, elem_id="player")
                 below = gr.Column(min_width=0)
+                self.inside = InsidePanel(studio, store, compute, prices, self.player)
             with gr.Column(elem_id="settings"):
                 self.settings.render_rest(below)
                 self.export = ExportPanel(store, self.player)
@@ -192,6 +194,7 @@ class GenerateTab:
 
     def forget(self, visitor: str) -> None:
         """Free what is kept of a visitor whose page has closed."""
+        self.inside.forget(visitor)
         if (press := self.presses.pop(visitor, None)) is not None:
             press.ended.set()
             self.waiting.leave(press.name)

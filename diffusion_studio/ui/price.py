@@ -34,7 +34,7 @@ class Prices:
 
     def turn(self, recipe: Recipe, ended: threading.Event | None = None) -> Turn:
         """The place for a recipe's run. An `OptionError` where it would take longer than the limit."""
-        calls = self._calls(recipe)
+        calls = self.calls(recipe)
         each = self._known(recipe)
         if each is None and self.limit is not None:
             each = self._measured(recipe)
@@ -43,12 +43,46 @@ class Prices:
             raise OptionError("limit", self._too_long(recipe, calls, price))
         return self.compute.turn(ended, price, lambda turn: self._seen(turn, recipe))
 
+    def seconds(self, recipe: Recipe, calls: float) -> float | None:
+        """Seconds of computing that network calls about one picture each take, None where no run of this kind
+        was measured.
+        """
+        each = self._known(recipe)
+        return None if each is None else calls * each
+
+    def turn_for(
+        self, recipe: Recipe, calls: float, what: str, advice: str, ended: threading.Event | None = None
+    ) -> Turn:
+        """The place for other work on a recipe's run: network calls, times pictures in each. An `OptionError`
+        where it would take longer than the limit; `what` names the work, `advice` how to make it smaller.
+        """
+        each = self._known(recipe)
+        if each is None and self.limit is not None:
+            each = self._measured(recipe)
+        price = None if each is None else calls * each
+
+        def refuse(seconds: float, how: str) -> None:
+            if self.limit is not None:
+                raise OptionError(
+                    "limit",
+                    f"{what} {how} {duration(seconds)} of computing, and here it may take "
+                    f"{duration(self.limit)}. {advice}, or run the app on your own machine.",
+                )
+
+        def look(turn: Turn) -> None:
+            if self.limit is not None and turn.spent > SLACK * self.limit:
+                refuse(turn.spent, "was ended: it has taken")
+
+        if price is not None and self.limit is not None and price > self.limit:
+            refuse(price, "would take about")
+        return self.compute.turn(ended, price, look)
+
     def _known(self, recipe: Recipe) -> float | None:
         with self._lock:
             return self._seconds.get(_kind(recipe))
 
-    def _calls(self, recipe: Recipe) -> int:
-        """Network calls of a run, counted once for all seeds."""
+    def calls(self, recipe: Recipe) -> int:
+        """About how many network calls a run makes, counted once for all seeds."""
         alone = recipe.edit is None and recipe.branch is None
         like = replace(recipe.first_pictures(1), seeds=(0,)) if alone else recipe
         if (found := self._counted.get(like)) is None:

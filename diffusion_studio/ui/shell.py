@@ -220,7 +220,7 @@ def serve(
                 share=share,
                 inbrowser=open_browser,
                 theme=_theme(),
-                css_paths=[HERE / name for name in ("look.css", "shell.css", "tabs.css")],
+                css_paths=[HERE / name for name in ("look.css", "shell.css", "tabs.css", "inside_panel.css")],
                 head=player_script(),
                 favicon_path=str(HERE / "mark.svg"),
                 js=(HERE / "page.js").read_text("utf-8"),

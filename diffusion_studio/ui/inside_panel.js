@@ -1,0 +1,49 @@
+// The panel "Look inside": it asks the server only while it is open and the player rests at a step.
+const find = (what) => document.querySelector(what);
+const REST = 500;                                      // milliseconds without a change
+let asked = null, seen = null, since = 0, zoom = '';
+
+const isOpen = () => find('#stage')?.dataset.inside === 'true';
+const open = (on) => {
+  find('#stage').dataset.inside = on;
+  find('#player .inside')?.setAttribute('aria-expanded', on);
+  if (!on) return;
+  asked = null;
+  setTimeout(() => find('#inside').scrollIntoView({ behavior: 'smooth', block: 'nearest' }), 60);
+};
+const set = (field, value) => {
+  Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, value);
+  for (const name of ['input', 'change', 'blur']) field.dispatchEvent(new Event(name, { bubbles: true }));
+};
+
+document.addEventListener('click', (event) => {
+  if (event.target.closest?.('#player .inside')) open(!isOpen());
+  if (event.target.closest?.('#inside-close')) open(false);
+  const image = event.target.closest?.('#inside-seen .pointed img');
+  if (image) {                                         // a place of the picture
+    const box = image.getBoundingClientRect();
+    const at = (share, size) => Math.max(0, Math.min(size - 1, Math.floor(share * size)));
+    const row = at((event.clientY - box.top) / box.height, Number(image.getAttribute('height')));
+    const column = at((event.clientX - box.left) / box.width, Number(image.getAttribute('width')));
+    set(find('#inside-place input, #inside-place textarea'), `${row},${column}`);
+  }
+});
+
+setInterval(() => {
+  if (!isOpen() || !find('#inside')?.checkVisibility()) return;
+  const player = find('#player .player'), d = player.dataset;
+  if ((d.zoom ?? '') !== zoom) {                       // the picture that the player enlarges
+    zoom = d.zoom ?? '';
+    if (zoom !== '') set(find('#inside-picture input'), String(Number(zoom) + 1));
+  }
+  const view = find('#inside-view input:checked')?.value;
+  find('#inside').dataset.view = view;
+  const fields = [...document.querySelectorAll('#inside-settings input, #inside-settings textarea')].map((one) => one.value);
+  const key = JSON.stringify([d.run, d.run && d.shown, view, fields]);
+  const follows = d.busy === 'true' && Number(d.shown) >= Number(d.loaded) - 1;
+  const plays = d.run && (find('#player .play').textContent.includes('Pause') || follows);
+  if (key !== seen || plays) { seen = key; since = Date.now(); return; }
+  if (key === asked || Date.now() - since < REST) return;
+  asked = key;
+  find('#inside-look').click();
+}, 100);

@@ -1,0 +1,112 @@
+"""The panel that looks inside the step that the player shows."""
+
+from __future__ import annotations
+
+import pytest
+from helpers import choose_model, player, run, wait
+from PIL import Image
+
+import diffusion_studio as ds
+
+pytestmark = pytest.mark.slow
+ORDER = ["sum", "guidance", "attention", "network", "decided", "surprise"]
+ON_PRESS = ("decided", "surprise")
+
+
+def at(page, place: int) -> None:
+    """Stop the player at a place of its run."""
+    page.evaluate(
+        "place => { const s = document.querySelector('#player .scrub'); s.value = place;"
+        " s.dispatchEvent(new Event('input', { bubbles: true })); }",
+        place,
+    )
+    wait(page, f"Number(d.shown) === {place}")
+
+
+def seen(page, view: str, step: int) -> list[str]:
+    """Choose a view, press Compute where it waits for that, and return the titles of its tiles."""
+    page.locator("#inside-view label").nth(ORDER.index(view)).click()
+    if view in ON_PRESS:
+        page.wait_for_selector(f"#inside-seen [data-view={view}] .cost")
+        page.click("#inside-compute")
+    page.wait_for_selector(f"#inside-seen [data-view={view}][data-step='{step}'] .tiles")
+    page.wait_for_function("document.querySelector('#stage').dataset.insideAsked === '0'")
+    assert page.locator("#inside-seen cite").inner_text()
+    return page.locator("#inside-seen figcaption").all_inner_texts()
+
+
+def test_each_view_of_each_kind_of_model(page):
+    assert page.locator("#inside").is_hidden()
+    page.click("#player .inside")
+    page.wait_for_selector("#inside-seen .why >> text=Press Generate")  # there is no run yet
+    for model, words in (("fashion-mnist", None), ("heroes", "orc, robe white")):
+        choose_model(page, model)
+        if words:
+            page.fill("#prompt textarea", words)
+        run(page, steps=6, count=2)
+        at(page, 3)
+        for view in ORDER:
+            titles = seen(page, view, 5 if view == "surprise" else 3)
+            assert len(titles) >= 2, (model, view, titles)
+            if view == "attention":
+                assert [one.split(":")[0] for one in titles[1:4]] == (
+                    ["orc", "robe", "white"] if words else [titles[1]]
+                )
+                assert ("reads no text" in page.inner_text("#inside-seen")) == (words is None)
+        assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    page.click("#inside-close")
+    assert page.locator("#inside").is_hidden()
+
+
+def test_it_asks_only_when_it_is_open_and_the_player_rests(desktop):
+    asked = []
+    desktop.on("request", lambda one: asked.append(one) if "queue/join" in one.url else None)
+    run(desktop, steps=6, count=2)
+    at(desktop, 2)
+    desktop.wait_for_timeout(1500)
+    assert len(asked) == 1  # of the run
+    desktop.click("#player .inside")
+    desktop.wait_for_selector("#inside-seen [data-step='2'] .tiles")
+    before = len(asked)
+    for place in (3, 4, 5, 4, 3, 1):
+        at(desktop, place)
+    desktop.wait_for_selector("#inside-seen [data-step='1'] .tiles")
+    desktop.wait_for_timeout(1200)
+    assert len(asked) == before + 1
+
+
+def test_settings_change_what_is_seen(desktop):
+    choose_model(desktop, "heroes")
+    desktop.fill("#prompt textarea", "orc, robe white")
+    run(desktop, steps=6, count=2)
+    at(desktop, 3)
+    desktop.click("#player .inside")
+    seen(desktop, "attention", 3)
+    desktop.click("#inside-word input")
+    desktop.get_by_role("option", name="robe", exact=True).click()
+    desktop.wait_for_function("document.querySelectorAll('#inside-seen img').length === 2")
+    assert desktop.locator("#inside-seen figcaption").nth(1).inner_text().startswith("robe")
+    seen(desktop, "sum", 3)
+    desktop.locator("#inside-seen .pointed img").first.click(position={"x": 2, "y": 2})  # a place of it
+    desktop.wait_for_selector("#inside-seen >> text=Pixel at row 0, column 0")
+    desktop.locator("#player .player").focus()
+    desktop.keyboard.press("2")  # the enlarged picture is the one that is looked into
+    desktop.wait_for_function("document.querySelector('#inside-picture input').value === '2'")
+    desktop.locator("#inside-picture input").fill("9")
+    desktop.wait_for_selector("#inside-seen .why >> text=pictures 1 to 2, got 9")
+
+
+def test_it_saves_the_picture_and_the_run(desktop, tmp_path):
+    run(desktop, steps=5, count=2)
+    at(desktop, 3)
+    desktop.click("#player .inside")
+    seen(desktop, "network", 3)
+    for button, ending, frames in (("#inside-save-picture", ".png", 1), ("#inside-save-over", ".gif", 5)):
+        with desktop.expect_download() as caught:
+            desktop.click(button)
+        path = tmp_path / caught.value.suggested_filename
+        caught.value.save_as(path)
+        assert path.suffix == ending and ds.Recipe.from_file(path).steps == 5
+        with Image.open(path) as made:
+            assert getattr(made, "n_frames", 1) == frames
+    assert player(desktop)["shown"] == "3"

@@ -32,7 +32,6 @@ _TRIES: dict[str, list[dict[str, str]]] = {
     ],
     "letters": [
         {"spell": "Ada Lovelace", "prompt": "purple bold serif"},
-        {"spell": "Diffusion", "prompt": "blue black slab"},
         {"label": "R", "prompt": "teal black display"},
         {"label": "A", "prompt": "purple serif"},
         {"label": "g", "prompt": "green bold sans"},

@@ -17,8 +17,9 @@ const button = (item) => {
     }
     const words = part('words', '');
     const line = part('line', item.line ?? '');
-    if (item.tag) line.append(part('tag', item.tag));
-    words.append(part('title', item.title), line);
+    const title = part('title', item.title);
+    if (item.tag) title.append(' ', part('tag', item.tag));
+    words.append(title, line);
     one.append(frame, words);
   } else one.textContent = item.title;
   one.addEventListener('click', () => {

@@ -105,6 +105,7 @@ class Looker:
 
     run: FairRun | None = None
     shown: tuple[tuple[Any, ...], Seen] | None = None
+    drawn: tuple[FairRun, Seen] | None = None  # what the page shows now; None where it shows a sentence
     ended: threading.Event = field(default_factory=threading.Event)
     saving: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -242,12 +243,15 @@ class InsidePanel:
                 if looker.ended is not ended:  # there is a newer look
                     break
                 if isinstance(found, Seen):
+                    looker.drawn = looker.run, found
                     yield as_html(found, looker.run), "", *self._menus(looker.run, found)
                 else:
                     said, working = found
+                    looker.drawn = looker.drawn if working else None
                     yield gr.skip() if working else said, said if working else "", *same
         except StudioError as error:
             if looker.ended is ended:
+                looker.drawn = None
                 yield in_frame(name, "", f'<p class="why">{escape(in_words(error))}</p>'), "", *same
         if looker.ended is not ended:
             yield (gr.skip(), gr.skip(), *same)  # Gradio wants an answer
@@ -319,10 +323,8 @@ class InsidePanel:
             "make.",
             "surprise": "Press Compute to measure the finished picture.",
         }[asked.name]
-        many = f"about {max(1, round(calls)):,} times one picture in a network call"
-        return escape(
-            f"{what} This takes {many}" + ("." if seconds is None else f": {duration(seconds)} of computing.")
-        )
+        many = f"This takes as much computing as {max(1, round(calls)):,} network calls about one picture"
+        return escape(f"{what} {many}" + ("." if seconds is None else f", about {duration(seconds)}."))
 
     def _menus(self, run: FairRun | None, seen: Seen) -> list[Any]:
         """Updates of the menus of words, layers and blocks to those of this run."""
@@ -341,7 +343,7 @@ class InsidePanel:
         heads = [len(one) for name, one in seen.arrays.items() if name.startswith(("cross ", "self "))]
         kept["heads"] = max([*heads, kept.get("heads", 0)])
         return [
-            gr.update(choices=[*_ALL_WORDS, *((one, one) for one in words)], visible=bool(words)),
+            gr.update(choices=[*_ALL_WORDS, *((one, one) for one in words)]),
             gr.update(choices=[*_AVERAGED, *((one, one) for one in layers)]),
             gr.update(choices=[*_AVERAGED, *((f"{k + 1}", f"{k}") for k in range(kept["heads"]))]),
             same,
@@ -351,17 +353,22 @@ class InsidePanel:
     def _save(self, request: gr.Request, value: Any, name: str) -> str:
         """The picture that is shown, as a file."""
         looker = self.lookers.get(request.session_hash or "")
-        if looker is None or looker.run is None or looker.shown is None or looker.shown[1].view != name:
+        if looker is None or looker.drawn is None or looker.drawn[1].view != name:
             raise OptionError("view", "There is no picture of this view yet. Look first, then save it.")
-        run, seen = looker.run, looker.shown[1]
+        run, seen = looker.drawn
         return _written(
             run.recipe, f"-{seen.view}-{seen.step}.png", lambda path: writing.save_seen(run, seen, path)
         )
 
-    @show_errors
     def _save_over(self, request: gr.Request, *values: Any) -> Iterator[Any]:
-        """The view at every state of the run, as an animation."""
-        looker = self.lookers.setdefault(request.session_hash or "", Looker())
+        """The view at every state of the run, as an animation, and words about the work."""
+        try:
+            yield from self._saved_over(request.session_hash or "", values)
+        except StudioError as error:
+            yield gr.skip(), f'<p class="why">{escape(in_words(error))}</p>'
+
+    def _saved_over(self, visitor: str, values: tuple[Any, ...]) -> Iterator[Any]:
+        looker = self.lookers.setdefault(visitor, Looker())
         looker.saving = ended = threading.Event()
         asked = self._asked(Looker(), values)  # a run of its own, so that one can look meanwhile
         run, name = asked.run, asked.name
@@ -493,7 +500,9 @@ def as_html(seen: Seen, run: Run | None) -> str:
     tiles = "".join(_tile(one, pointed and one.pixels.shape[:2] == size) for one in seen.tiles)
     said = "".join(f"<p>{escape(line)}</p>" for line in seen.lines)
     notes = "".join(f'<p class="note">Note: {escape(note)}</p>' for note in seen.notes)
-    return in_frame(seen.view, seen.step, f'<div class="tiles">{tiles}</div>{said}{notes}', run)
+    wordless = seen.view == "attention" and not seen.numbers.get("tokens")
+    marked = f'<div class="tiles{" wordless" * wordless}">{tiles}</div>'
+    return in_frame(seen.view, seen.step, f"{marked}{said}{notes}", run)
 
 
 def in_frame(name: str, step: object, inner: str, run: Run | None = None) -> str:
@@ -503,7 +512,7 @@ def in_frame(name: str, step: object, inner: str, run: Run | None = None) -> str
     where = " of the finished picture" if run is not None and name in ONE_STATE else where
     return (
         f'<section class="view-seen" data-view="{escape(name)}" data-step="{escape(str(step))}">'
-        f"<h3>{escape(about.title)}{where}</h3>{inner}"
+        f"<h2>{escape(about.title)}{where}</h2>{inner}"
         f'<p class="what">{escape(" ".join(about.about))} <cite>{escape(about.paper)}</cite></p></section>'
     )
 
@@ -514,10 +523,11 @@ def _tile(tile: Tile, pointed: bool) -> str:
     to_pil(np.ascontiguousarray(tile.pixels)).save(data, "PNG")
     kinds = {"tile": True, "whole": tile.whole, "wide": tile.whole and width > _WIDE, "pointed": pointed}
     title, marks = escape(tile.title), " ".join(kind for kind, on in kinds.items() if on)
+    said = title or "curves over the run"
     source = f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
     return (
         f'<figure class="{marks}"><figcaption>{title}</figcaption>'
-        f'<img alt="{title}" width="{width}" height="{height}" src="{source}"></figure>'
+        f'<img alt="{said}" width="{width}" height="{height}" src="{source}"></figure>'
     )
 
 

@@ -113,7 +113,7 @@ class ModelsTab:
             for name, why in self.studio.problems().items()
         )
         gr.HTML(
-            f"<h3>Models that are here</h3>{f'<ul>{problems}</ul>' if problems else ''}",
+            f"<h2>Models that are here</h2>{f'<ul>{problems}</ul>' if problems else ''}",
             elem_id="models-here",
         )
         with gr.Column(elem_classes="model-gallery"):

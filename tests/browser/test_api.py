@@ -1,4 +1,4 @@
-"""The named endpoints, called by gradio_client as the README says."""
+"""The named endpoints, called by gradio_client as docs/api.md says."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def client(app):
     return Client(app, verbose=False, download_files=tempfile.mkdtemp())
 
 
-def test_the_readmes_snippet(app):
+def test_the_snippet_of_the_docs(app):
     (block,) = [
         b
-        for b in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+        for b in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text("utf-8"), re.S)
         if "gradio_client" in b
     ]
     assert "http://127.0.0.1:7860" in block

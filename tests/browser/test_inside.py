@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from helpers import choose_model, player, run, wait
 from PIL import Image
@@ -10,6 +12,7 @@ import diffusion_studio as ds
 
 pytestmark = pytest.mark.slow
 ORDER = ["sum", "guidance", "attention", "network", "decided", "surprise"]
+AXE = Path(__file__).with_name("axe.min.js")
 ON_PRESS = ("decided", "surprise")
 
 
@@ -63,16 +66,39 @@ def test_it_asks_only_when_it_is_open_and_the_player_rests(desktop):
     desktop.on("request", lambda one: asked.append(one) if "queue/join" in one.url else None)
     run(desktop, steps=6, count=2)
     at(desktop, 2)
+    desktop.wait_for_timeout(500)
+    asked.clear()
     desktop.wait_for_timeout(1500)
-    assert len(asked) == 1  # of the run
+    assert not asked
     desktop.click("#player .inside")
     desktop.wait_for_selector("#inside-seen [data-step='2'] .tiles")
-    before = len(asked)
-    for place in (3, 4, 5, 4, 3, 1):
-        at(desktop, place)
+    assert len(asked) == 1
+    desktop.evaluate(
+        "() => [3, 4, 5, 4, 3, 1].forEach((place, k) => setTimeout(() => {"
+        " const s = document.querySelector('#player .scrub'); s.value = place;"
+        " s.dispatchEvent(new Event('input', { bubbles: true })); }, 120 * k))"
+    )
     desktop.wait_for_selector("#inside-seen [data-step='1'] .tiles")
     desktop.wait_for_timeout(1200)
-    assert len(asked) == before + 1
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing(app, visit, theme):
+    page = visit(f"{app}/?__theme={theme}")
+    run(page, steps=4, count=2)
+    at(page, 2)
+    page.click("#player .inside")
+    page.wait_for_selector("#inside-seen [data-step='2'] .tiles")
+    page.wait_for_timeout(1200)  # colours fade in
+    page.evaluate(AXE.read_text("utf-8"))
+    for view in ("network", "attention", "decided"):
+        page.locator("#inside-view label").nth(ORDER.index(view)).click()
+        page.wait_for_selector(f"#inside-seen [data-view={view}]")
+        page.wait_for_function("document.querySelector('#stage').dataset.insideAsked === '0'")
+        page.wait_for_timeout(600)
+        answer = page.evaluate("axe.run('#view', {resultTypes: ['violations']})")
+        assert [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in answer["violations"]] == [], view
 
 
 def test_settings_change_what_is_seen(desktop):

@@ -72,13 +72,13 @@ def test_what_takes_many_calls_waits_for_its_button_and_says_its_cost(make):
     panel, value = make()
     *_, (html, *_) = panel._look(REQUEST, *values(value, "decided", again=4))
     # 6 calls of 6 steps, 3 of them left, of 4 pictures each
-    assert "about 12 times" in html and "<img" not in html and panel.lookers["visitor"].shown is None
+    assert "as 12 network calls" in html and "<img" not in html and panel.lookers["visitor"].shown is None
     *_, (html, *_) = panel._computed(REQUEST, *values(value, "decided", again=4))
     assert "<img" in html
     *_, (again, *_) = panel._look(REQUEST, *values(value, "decided", again=4))
     assert again == html  # what was computed stays while the same is asked
     *_, (html, *_) = panel._look(REQUEST, *values({**value, "shown": 4}, "decided", again=4))
-    assert "about 8 times" in html
+    assert "as 8 network calls" in html
 
 
 def test_a_view_that_would_take_too_long_is_refused_where_runs_are_limited(make):
@@ -170,8 +170,12 @@ def test_what_is_seen_is_saved_as_a_picture_and_over_the_run(make):
     with Image.open(path) as film:
         assert film.n_frames == MOST_STATES and f"{MOST_STATES} of the run's 70" in said
     assert ds.Recipe.from_file(path) == recipe
-    with pytest.raises(gr.Error, match="finished picture alone"):
-        list(panel._save_over(REQUEST, *values(value, "surprise")))
+    *_, (_, said) = panel._save_over(REQUEST, *values(value, "surprise"))
+    assert "finished picture alone" in said
+    list(panel._look(REQUEST, *values(value, "decided")))  # shows what it would cost, and no picture
+    for view in ("sum", "decided"):
+        with pytest.raises(gr.Error, match="Look first"):
+            panel._save(REQUEST, value, view)
 
 
 def test_a_page_that_closes_leaves_nothing(make):

@@ -151,11 +151,12 @@ def test_another_press_takes_the_place_of_a_run(desktop):
 
 
 def test_a_press_right_after_a_stop_runs(desktop):
-    set_number(desktop, "#steps", 400)
+    set_number(desktop, "#steps", 1000)
+    set_number(desktop, "#count", 64)  # it does not end by itself meanwhile
     desktop.click("#generate")
     wait(desktop, "Number(d.shown) >= 1")
     desktop.click("#stop")
-    run(desktop, steps=3)
+    run(desktop, steps=3, count=4)
     assert desktop.inner_text(".readout .state") == "finished"
 
 

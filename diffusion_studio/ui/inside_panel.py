@@ -570,11 +570,11 @@ def _working(progress: Progress) -> str:
 _ALL_WORDS = [("all words", "")]
 _AVERAGED = [("all, averaged", "")]
 _MIDDLE = [("the middle", "")]
-# Says that the server is asked, which _DONE takes back.
-_BUSY = """(...given) => {{ const d = document.querySelector('#stage').dataset;
-  d.insideAsked = Number(d.insideAsked || 0) + 1; return ({})(...given); }}"""
-_DONE = """() => { const d = document.querySelector('#stage').dataset;
-  d.insideAsked = Math.max(0, Number(d.insideAsked || 0) - 1); }"""
+# Says that the server is asked, until _DONE. No count: of looks that overlap Gradio may tell one end.
+_BUSY = (
+    """(...given) => {{ document.querySelector('#stage').dataset.insideAsked = 1; return ({})(...given); }}"""
+)
+_DONE = """() => { document.querySelector('#stage').dataset.insideAsked = 0; }"""
 _WHERE = _BUSY.format("""(v, ...rest) => { const p = document.querySelector('#player .player').dataset;
   return [v && v.run ? {run: v.run, shown: Number(p.shown)} : v, ...rest]; }""")
 _DOWNLOAD = """() => { const end = Date.now() + 3000, d = document.querySelector('#stage').dataset;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import choose_model, player, run, wait
+from helpers import choose_model, player, run, set_number, wait
 from PIL import Image
 
 import diffusion_studio as ds
@@ -26,6 +26,17 @@ def at(page, place: int) -> None:
     wait(page, f"Number(d.shown) === {place}")
 
 
+def heroes(page, prompt: str) -> None:
+    """A run of two heroes in six steps."""
+    choose_model(page, "heroes")
+    set_number(page, "#steps", 6)
+    set_number(page, "#count", 2)
+    before = player(page).get("run", "")
+    page.fill("#prompt textarea", prompt)
+    page.locator("#prompt textarea").press("Enter")
+    wait(page, f"d.run && d.run !== '{before}' && d.ended === 'true'")
+
+
 def seen(page, view: str, step: int) -> list[str]:
     """Choose a view, press Compute where it waits for that, and return the titles of its tiles."""
     page.locator("#inside-view label").nth(ORDER.index(view)).click()
@@ -43,10 +54,10 @@ def test_each_view_of_each_kind_of_model(page):
     page.click("#player .inside")
     page.wait_for_selector("#inside-seen .why >> text=Press Generate")  # there is no run yet
     for model, words in (("fashion-mnist", None), ("heroes", "orc, robe white")):
-        choose_model(page, model)
         if words:
-            page.fill("#prompt textarea", words)
-        run(page, steps=6, count=2)
+            heroes(page, words)
+        else:
+            run(page, steps=6, count=2)
         at(page, 3)
         for view in ORDER:
             titles = seen(page, view, 5 if view == "surprise" else 3)
@@ -102,9 +113,7 @@ def test_axe_finds_nothing(app, visit, theme):
 
 
 def test_settings_change_what_is_seen(desktop):
-    choose_model(desktop, "heroes")
-    desktop.fill("#prompt textarea", "orc, robe white")
-    run(desktop, steps=6, count=2)
+    heroes(desktop, "orc, robe white")
     at(desktop, 3)
     desktop.click("#player .inside")
     seen(desktop, "attention", 3)

@@ -343,9 +343,10 @@ def deaf_to(bare: Any, places: Sequence[int]) -> Any:
     """The bare denoiser of one text whose cross-attention does not see the tokens at these places. The only
     place here that knows how a denoiser carries its text.
     """
-    mask = bare.text.mask.clone()
+    text = bare.given.text
+    mask = text.mask.clone()
     mask[:, list(places)] = False
-    return replace(bare, text=bare.text._replace(mask=mask))
+    return replace(bare, given=replace(bare.given, text=text._replace(mask=mask)))
 
 
 def fresh_segment(state: State) -> Segment:

@@ -245,8 +245,8 @@ def test_churn_does_not_start_self_conditioning_over(kept, tmp_path):
     model = ds.load(kept("lucidrains", "rms").folder(tmp_path), "cpu", "fp32")
     x, given = torch.from_numpy(small.normal("x", 3, 3, 8, 8)), []
     predict = model.predict
-    model.predict = lambda *asked, before=None: (
-        given.append(before is not None) or predict(*asked, before=before)
+    model.predict = lambda x, level, condition, before=None: (
+        given.append(before is not None) or predict(x, level, condition, before)
     )
     noise = ds.Noise((0, 1, 2), model.shape)
     levels = ds.Levels(ds.path(model.schedule, 4), model.schedule)

@@ -17,9 +17,13 @@ from diffusion_studio.diffusion.samplers import DDPM
 from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.diffusion.schedule import NoiseLevel
 from diffusion_studio.diffusion.spacing import path
-from diffusion_studio.runs.guidance_builder import _variance_share
 
 SPREAD, BLUR, SEEN = 0.7, 0.4, 1.3  # x0 ~ N(0, SPREAD^2); y = x0 + N(0, BLUR^2) was SEEN
+
+
+def _variance_share(sampler):
+    """Where the variance of a sampler's steps lies, as guidance asks for it."""
+    return lambda level, p: sampler.variance_share(level, p.variance)
 
 
 def prior(x, level):

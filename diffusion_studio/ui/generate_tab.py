@@ -168,13 +168,13 @@ class GenerateTab:
     def restore_from_link(self, request: gr.Request) -> dict[Any, Any]:
         """For the page's load: the settings in its address, if there are any."""
         text = request.query_params.get("recipe")
-        if not text:
-            return {self.settings.model: self.settings.start.model}
+        if not text:  # whoever is quick has chosen something by now
+            return {self.settings.model: gr.skip()}
         try:
             return self._checked(Recipe.from_json(text))
         except StudioError as error:
             warn(f"The settings in this link could not be used. {error}")
-            return {self.settings.model: self.settings.start.model}
+            return {self.settings.model: gr.skip()}
 
     def _frames(self, run: object) -> list[Any] | None:
         found = self.store.get(run)

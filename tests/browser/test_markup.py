@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from helpers import answered, section
 from test_server import served
 
 import diffusion_studio as ds
@@ -54,6 +55,33 @@ def test_markup_is_text(marked, visit, tmp_path):
     page.evaluate("window.hits = []; window.hit = (n) => window.hits.push(n); null")
     page.click("#generate")
     page.wait_for_function("document.querySelector('.player').dataset.ended === 'true'")
+    check(page)
+
+    exported = (
+        ds.Studio(folder.parent)
+        .run(ds.Recipe(model=MARKUP, label=LINK, steps=1, seeds=(0,)))
+        .save(tmp_path / "<b class=evil>run<img src=x>.gif")
+    )
+    for name in ("#guidance-more", "#export", "#share"):
+        section(page, name)
+    page.locator("#restore input[type=file]").set_input_files(str(exported))
+    page.get_by_text("The settings of this file are restored").wait_for()
+    check(page)
+
+    for tab in ("Models", "Train", "Points"):
+        with answered(page):
+            page.get_by_role("tab", name=tab).click()
+        check(page)
+    page.get_by_role("tab", name="Models").click()
+    assert "<b class=evil>" in page.inner_text("#models-here")
+    page.get_by_text("The card of", exact=False).first.click()
+    page.wait_for_timeout(500)
+    check(page)
+
+    bad = tmp_path / "<img src=x onerror=hit(7)>.safetensors"
+    bad.write_bytes(b"0" * 100)
+    page.locator("#model-file input[type=file]").set_input_files(str(bad))
+    page.locator("#report .bad").wait_for()
     check(page)
 
 

@@ -118,6 +118,9 @@ def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
     field.fill("8")
     field.blur()
     page.click("#train-go")
+    page.wait_for_function(  # another run may be shown until this one begins
+        f"document.querySelector('#train-view').innerText.includes('{name}')", timeout=120_000
+    )
     page.wait_for_selector("#train-view polyline", timeout=120_000)
     page.wait_for_selector("#train-view .sheet img", timeout=120_000)
     page.click("#train-stop")

@@ -121,7 +121,7 @@ def test_a_run_that_nobody_waits_for_ends(end, here, tmp_path):
         ({"model": {"a": 1}}, "There is no model"),
         ({"format": ["gif"]}, "There is no format"),
         ({"view": ["x"]}, "There is no .*view"),
-        ({"label": ["3"]}, "label must be a text"),
+        ({"label": ["3"]}, r"label is one text for all pictures, got \('3',\)"),
     ],
 )
 def test_what_is_of_the_wrong_kind_is_said(given, said, here, tmp_path):

@@ -293,6 +293,16 @@ class Studio:
         """All frames of a recipe."""
         return Trajectory(recipe, list(self.stream(recipe)))
 
+    def play(self, recipe: Recipe, view: str = "both") -> Trajectory:
+        """Run a recipe in a notebook and show each state as it is made; then a player of the whole run.
+
+        `view` is x (the state), x0 (the predicted picture) or both. Raises `StudioError` where there is no
+        notebook.
+        """
+        from .runs.notebook import play
+
+        return play(self.stream(recipe), recipe, view)
+
     def _scan(self) -> dict[str, ModelCard | CheckpointError]:
         found: dict[str, ModelCard | CheckpointError] = {}
         folders = sorted(one for one in self.folder.iterdir() if one.is_dir()) if self.folder.is_dir() else []

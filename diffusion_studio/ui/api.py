@@ -1,19 +1,34 @@
-"""Named endpoints for programs: /animate and /models (see the README for their use with gradio_client)."""
+"""Named endpoints for programs and assistants: /animate, /stream, /models and /inspect_checkpoint.
+
+See docs/api.md for their use with `gradio_client` and over MCP. Gradio makes the tools of an assistant from
+the same functions: a docstring begins with what the tool does, and "Args:" has one line for each parameter.
+"""
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import secrets
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder, is_in_or_equal
 
+from .. import checkpoint
 from ..diffusion.noise import MAX_SEED
-from ..errors import OptionError, unknown
+from ..errors import CheckpointError, OptionError, unknown
 from ..export import FORMATS, ExportOptions, named
-from ..runs.recipe import ANY, MAX_PICTURES
+from ..export.render import canvas
+from ..imaging.arrays import to_pil
+from ..imaging.frame import Frame
+from ..runs.recipe import ANY, MAX_PICTURES, Recipe
 from ..studio import Studio
 from .compute import Compute
 from .export_panel import export_file
@@ -25,22 +40,119 @@ from .zero_gpu import gpu_stream
 
 COUNT = 16  # pictures of a run that does not say how many
 TICK_SECONDS = 0.2  # between two looks at whether somebody still waits
+AHEAD = 32  # states of a streamed run that wait for a slow program; then the run waits too
+_SETTINGS = """model: a name from models; empty is the first one.
+        label: one of the model's labels; empty is any.
+        steps: how many steps; left out, as suits the model. None is as if left out, for every parameter.
+        sampler: a name, or an object (or its JSON) with options, {"name": "heun", "churn": 2}.
+        spacing: the same for the spacing of the steps, {"name": "karras", "rho": 5}.
+        guidance: strength of the guidance; 1 is off; left out, as suits the model.
+        seed: seed of the first picture; the next ones have seed + 1, seed + 2, ...
+        count: how many pictures, 1 to PICTURES.
+        view: what is shown: VIEWS.
+        prompt: words, for models that read text.
+        negative: words for what is not wanted, for models that read text.
+        settings: any other fields of a recipe, as in the JSON of the app's link, \
+{"interval": {"high": 3}, "classifier": {"name": "...", "scale": 2}, "guidance_scales": "1,5,2"}."""
 
 
 def endpoints(studio: Studio, compute: Compute, store: RunStore, prices: Prices) -> None:
     """Add the endpoints to the surrounding Blocks; their runs count among those of `store`."""
-    gr.api(
-        _animate(studio, compute, store, prices),
-        api_name="animate",
-        concurrency_id=COMPUTE,
-        concurrency_limit=None,
-    )
+    made = _Runs(studio, compute, store, prices)
+    queued: dict[str, Any] = {"concurrency_id": COMPUTE, "concurrency_limit": None}
+    gr.api(_animate(made), api_name="animate", **queued)
+    gr.api(_stream(made), api_name="stream", **queued)
     gr.api(_models(studio), api_name="models")
+    gr.api(_inspect(studio), api_name="inspect_checkpoint")
 
 
-def _animate(studio: Studio, compute: Compute, store: RunStore, prices: Prices) -> Callable[..., gr.FileData]:
-    gpu = gpu_stream(studio)
+@dataclass
+class _Runs:
+    """The runs that programs ask for."""
 
+    studio: Studio
+    compute: Compute
+    store: RunStore
+    prices: Prices
+
+    def __post_init__(self) -> None:
+        self.gpu = gpu_stream(self.studio)
+
+    def recipe(self, given: dict[str, Any]) -> Recipe:
+        """The recipe of an endpoint's parameters."""
+        first = _whole("seed", given["seed"], 0, 0, MAX_SEED)
+        count = _whole("count", given["count"], COUNT, 1, MAX_PICTURES)
+        label = given["label"]
+        named = {
+            "label": None if label in ("", ANY) else label,
+            "seeds": tuple(range(first, first + count)),
+            "prompt": given["prompt"] or None,
+            "negative": given["negative"] or None,
+        }
+        chosen = {
+            "steps": given["steps"],
+            "guidance": given["guidance"],
+            "sampler": _parsed("sampler", given["sampler"]),
+            "spacing": _parsed("spacing", given["spacing"]),
+        }
+        named |= {name: value for name, value in chosen.items() if value is not None}
+        more = given["settings"] or {}
+        if not isinstance(more, dict) or (twice := more.keys() & {*named, *chosen, "model"}):
+            raise OptionError(
+                "settings",
+                "must be an object of a recipe's other fields"
+                + (
+                    f"; {', '.join(sorted(twice))} has a parameter of its own. Give it there."
+                    if isinstance(more, dict)
+                    else f", got {more!r:.80}."
+                ),
+            )
+        return self.studio.recipe(given["model"] or self.studio.models()[0].name, **named, **more)
+
+    def animate(self, recipe: Recipe, format: str, options: ExportOptions) -> Iterator[Path | None]:
+        """None while the run goes on, and its file."""
+        visitor = secrets.token_urlsafe(16)  # of this one call: two must not push out each other
+        try:
+            run = self.store.open(visitor, recipe)
+            turn = self.prices.turn(recipe)
+            # Gradio asks for the next item while somebody waits for the result, and closes the generator else
+            kept = (self.store.append(run, frame) for frame in self._frames(recipe, turn))
+            for _ in self.compute.watched(kept, TICK_SECONDS, turn) if self.gpu is None else kept:
+                yield None
+            made = self.store.get(run)
+            if made is None or not made.frames:
+                raise OptionError(
+                    "count", "The server had no memory left for this run. Ask for fewer pictures or steps."
+                )
+            yield Path(export_file(made.trajectory, format, options))
+        finally:
+            for freed in self.store.forget(visitor):
+                self.studio.free_states(freed)
+
+    def states(self, recipe: Recipe) -> Iterator[Frame | None]:
+        """Every state of a run as it is made, and None while the next one is waited for."""
+        turn, made = self.prices.turn(recipe), deque[Frame]()
+
+        def noted() -> Iterator[None]:
+            for frame in self._frames(recipe, turn):
+                made.append(frame)
+                yield None
+                while len(made) >= AHEAD and not turn.ended.is_set():
+                    time.sleep(TICK_SECONDS / 4)
+
+        for _ in self.compute.watched(noted(), 0, turn) if self.gpu is None else noted():
+            if not made:
+                yield None
+            while made:
+                yield made.popleft()
+
+    def _frames(self, recipe: Recipe, turn: Any) -> Iterator[Frame]:
+        if self.gpu is not None:
+            return iter(self.gpu(recipe))
+        return self.compute.call(lambda: self.studio.stream(recipe, turn.ask))
+
+
+def _animate(runs: _Runs) -> Callable[..., gr.FileData]:
     @partial(show_errors, words=str)  # programs know settings by their names
     def animate(
         model: str = "",
@@ -57,74 +169,91 @@ def _animate(studio: Studio, compute: Compute, store: RunStore, prices: Prices) 
         negative: str = "",
         settings: dict | None = None,
     ) -> gr.FileData:
-        """Run the reverse process and return the animation as a file. It ends when it is cancelled.
+        """Make an animation of a diffusion model that turns noise into pictures, and return it as a file.
 
-        model: a name from /models, the first one where empty. label: one of the model's, any where empty.
-        sampler, spacing: a name, or an object (or its JSON) with options: {"name": "karras", "rho": 5}.
-        steps, sampler, spacing, guidance: left out, as suits the model; guidance 1 is off.
-        None is the same as left out, for every parameter.
-        count: pictures, seeded seed, seed + 1, ... view: x, x0 or both. format: FORMATS.
-        A run whose states take more than MEGABYTES MB keeps every k-th of them, and the last.
-        prompt, negative: words, for models that read text.
-        settings: any others of a recipe, as in the JSON of the app's link:
-        {"interval": {"high": 3}, "classifier": {"name": "...", "scale": 2}, "guidance_scales": "1,5,2"}.
+        The reverse process runs on the server; it ends when the call is cancelled. A run whose states take
+        more than MEGABYTES MB keeps every k-th of them, and the last. The tool models lists the models, with
+        their labels and example prompts.
+
+        Args:
+        SETTINGS
+        format: of the file: FORMATS.
+
+        Returns:
+        The file. It carries its settings: the app opens it again.
         """
+        given = {**locals()}  # the parameters, by name
         format = "gif" if format is None else format
         if not isinstance(format, str) or format not in FORMATS:
             raise unknown("format", format, FORMATS)
         options = ExportOptions(view="x" if view is None else view)
-        first = _whole("seed", seed, 0, 0, MAX_SEED)
-        count = _whole("count", count, COUNT, 1, MAX_PICTURES)
-        named = {
-            "label": None if label in ("", ANY) else label,
-            "seeds": tuple(range(first, first + count)),
-            "prompt": prompt or None,
-            "negative": negative or None,
-        }
-        chosen = {
-            "steps": steps,
-            "guidance": guidance,
-            "sampler": _parsed("sampler", sampler),
-            "spacing": _parsed("spacing", spacing),
-        }
-        named |= {name: given for name, given in chosen.items() if given is not None}
-        more = settings or {}
-        if not isinstance(more, dict) or (twice := more.keys() & {*named, *chosen, "model"}):
-            raise OptionError(
-                "settings",
-                "must be an object of a recipe's other fields"
-                + (
-                    f"; {', '.join(sorted(twice))} has a parameter of its own. Give it there."
-                    if isinstance(more, dict)
-                    else f", got {more!r:.80}."
-                ),
-            )
-        recipe = studio.recipe(model or studio.models()[0].name, **named, **more)
-        visitor = secrets.token_urlsafe(16)  # of this one call: two must not push out each other
-        try:
-            run = store.open(visitor, recipe)
-            turn = prices.turn(recipe)
-            frames = compute.call(lambda: studio.stream(recipe, turn.ask)) if gpu is None else gpu(recipe)
-            # Gradio asks for the next item while somebody waits for the result, and closes the generator else
-            kept = (store.append(run, frame) for frame in frames)
-            for _ in compute.watched(kept, TICK_SECONDS, turn) if gpu is None else kept:
-                yield None
-            made = store.get(run)
-            if made is None or not made.frames:
-                raise OptionError(
-                    "count", "The server had no memory left for this run. Ask for fewer pictures or steps."
-                )
-            yield gr.FileData(path=export_file(made.trajectory, format, options))
-        finally:
-            for freed in store.forget(visitor):
-                studio.free_states(freed)
+        for path in runs.animate(runs.recipe(given), format, options):
+            yield None if path is None else gr.FileData(path=str(path))
 
-    animate.__doc__ = (
-        (animate.__doc__ or "")
-        .replace("FORMATS", named(FORMATS))
-        .replace("MEGABYTES", str(store.max_run_bytes >> 20))
-    )
-    return animate
+    return _documented(animate, MEGABYTES=str(runs.store.max_run_bytes >> 20), FORMATS=named(FORMATS))
+
+
+def _stream(runs: _Runs) -> Callable[..., Iterator[dict[str, Any] | None]]:
+    @partial(show_errors, words=str)
+    def stream(
+        model: str = "",
+        label: str = "",
+        steps: int | None = None,
+        sampler: str | dict | None = None,
+        spacing: str | dict | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        count: int = 1,
+        view: str = "x",
+        prompt: str = "",
+        negative: str = "",
+        settings: dict | None = None,
+    ) -> dict:
+        """Run a diffusion model and send every state as it is made, from noise to the finished pictures.
+
+        Args:
+        SETTINGS
+
+        Returns:
+        index of the state: 0 is noise; and total, the index of the finished one
+        calls of the network up to here
+        log_snr: natural logarithm of the ratio of signal to noise; null at pure noise and at the end
+        t: what the network is told; -1 at the end
+        part of an edited run
+        picture: a PNG as a data URL
+        null in place of all: still at work
+        """
+        given = {**locals()}  # the parameters, by name
+        options = ExportOptions(view="x" if view is None else view)
+        for frame in runs.states(runs.recipe(given)):
+            yield None if frame is None else _state(frame, options)
+
+    return _documented(stream)
+
+
+def _state(frame: Frame, options: ExportOptions) -> dict[str, Any]:
+    """A state as JSON."""
+    picture = io.BytesIO()
+    to_pil(canvas(frame, options)).save(picture, "png")
+    level = frame.level
+    return {
+        "index": frame.index,
+        "total": frame.total,
+        "calls": frame.calls,
+        "log_snr": level.log_snr if abs(level.log_snr) < float("inf") else None,
+        "t": level.t,
+        "part": frame.part,
+        "picture": "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode(),
+    }
+
+
+def _documented(fn: Callable[..., Any], **words: str) -> Callable[..., Any]:
+    """The function with the words that its docstring leaves open."""
+    text = (fn.__doc__ or "").replace("SETTINGS", _SETTINGS)
+    for name, value in {"PICTURES": str(MAX_PICTURES), "VIEWS": "x, x0 or both", **words}.items():
+        text = text.replace(name, value)
+    fn.__doc__ = text
+    return fn
 
 
 def _whole(name: str, given: Any, default: int, low: int, high: int) -> int:
@@ -149,7 +278,12 @@ def _parsed(kind: str, given: Any) -> Any:
 
 def _models(studio: Studio) -> Callable[[], list[dict[str, Any]]]:
     def models() -> list[dict]:
-        """The models that /animate can run, and what can guide each: noisy classifiers, and weaker models."""
+        """List the models that animate and stream can run: their size, labels, example prompts, defaults and
+        remarks, and what can guide each (noisy classifiers, and weaker models).
+
+        Returns:
+        A list of objects, one for each model.
+        """
         guides = {
             card.name: dict(zip(("classifiers", "weaker"), studio.helpers(card))) for card in studio.models()
         }
@@ -171,3 +305,31 @@ def _models(studio: Studio) -> Callable[[], list[dict[str, Any]]]:
         ]
 
     return models
+
+
+def _inspect(studio: Studio) -> Callable[..., dict[str, Any]]:
+    @partial(show_errors, words=str)
+    def inspect_checkpoint(model: str = "", file: gr.FileData | None = None) -> dict:
+        """Say what a checkpoint is, from its header alone: family, network, size, schedule, what it predicts,
+        and what the file cannot tell and is assumed.
+
+        Args:
+        model: a name from models.
+        file: or a .safetensors file that is sent along.
+
+        Returns:
+        An object as of `diffusion-studio inspect --json`.
+        """
+        if (file is None) == (not model):
+            raise OptionError("model", "Give either model, a name from models, or file, a .safetensors file.")
+        if file is None:
+            return checkpoint.as_json(checkpoint.inspect(studio.card(model).path))
+        path = Path(str(file.get("path", "")) if isinstance(file, dict) else file.path)
+        if not is_in_or_equal(path, get_upload_folder()):  # no other file of this machine may be asked about
+            raise CheckpointError(
+                "file is not one that was sent along. Send a .safetensors file: handle_file(path) with "
+                "gradio_client, an upload or an address over MCP."
+            )
+        return checkpoint.as_json(checkpoint.inspect(path))
+
+    return inspect_checkpoint

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +213,8 @@ def serve(
     compute = Compute()
     page = build(studio, compute, hosting)
     _slim(page)
+    # Gradio would keep every answer of every event in the browser; the page's own history keeps recipes.
+    os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
     try:
         with without_proxy(but_for_the_internet=share):
             page.queue(max_size=None).launch(  # compute says in a sentence that it is full
@@ -227,6 +231,8 @@ def serve(
                 max_file_size=hosting.max_upload * 10**6,
                 footer_links=["api", "settings"],
                 ssr_mode=False,
+                pwa=True,
+                mcp_server=find_spec("mcp") is not None,  # the extra "mcp"
                 allowed_paths=[str(studio.folder.resolve())],
                 prevent_thread_lock=True,
                 app_kwargs={"exception_handlers": {StudioError: refused}},

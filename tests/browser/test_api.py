@@ -120,3 +120,76 @@ def test_animate_takes_options_and_any_setting(client, as_text):
 def test_mistakes_are_explained(client, wrong, sentence):
     with pytest.raises(Exception, match=sentence):
         client.predict(**{"model": "fashion-mnist", "steps": 2, "count": 1, **wrong}, api_name="/animate")
+
+
+def test_stream_sends_every_state(client):
+    """Each state of a run in its order, equal to those of the engine."""
+    import base64
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    job = client.submit(model="fashion-mnist", label="Bag", steps=7, count=2, seed=3, api_name="/stream")
+    job.result(timeout=120)
+    states = [one for one in job.outputs() if one is not None]
+    assert [one["index"] for one in states] == list(range(8)) and states[0]["total"] == 7
+    assert states[-1]["log_snr"] is None and states[3]["log_snr"] < states[4]["log_snr"]
+    studio = ds.Studio(ROOT / "checkpoints")
+    frames = list(studio.stream(studio.recipe("fashion-mnist", label="Bag", steps=7, seeds=(3, 4))))
+    for state, frame in zip(states, frames, strict=True):
+        sent = Image.open(io.BytesIO(base64.b64decode(state["picture"].partition(",")[2])))
+        assert np.array_equal(np.asarray(sent), frame.sheet(frame.x)[..., 0])
+
+
+def test_a_checkpoint_is_inspected_by_name_or_sent_along(client, tmp_path):
+    from gradio_client import handle_file
+
+    by_name = client.predict(model="mnist", api_name="/inspect_checkpoint")
+    sent = client.predict(
+        file=handle_file(str(ROOT / "checkpoints" / "mnist" / "model.safetensors")),
+        api_name="/inspect_checkpoint",
+    )
+    assert by_name["parameters"] == sent["parameters"] > 100_000
+    for wrong, said in (
+        ({}, "either model"),
+        ({"file": {"path": "/etc/hostname"}}, "sent along|not allowed"),
+    ):
+        with pytest.raises(Exception, match=said):
+            client.predict(**wrong, api_name="/inspect_checkpoint")
+
+
+def test_an_assistant_finds_tools_and_uses_them(app, tmp_path):
+    """Over MCP: each tool and each of its parameters is described, and animate gives a file."""
+    import asyncio
+    import urllib.request
+
+    pytest.importorskip("mcp")
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def asked():
+        async with (
+            streamablehttp_client(f"{app}/gradio_api/mcp/") as (reading, writing, _),
+            ClientSession(reading, writing) as session,
+        ):
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+            made = await session.call_tool(
+                "animate", {"model": "fashion-mnist", "label": "Bag", "steps": 3, "count": 1}
+            )
+            last = await session.call_tool("stream", {"model": "fashion-mnist", "steps": 2, "count": 1})
+            wrong = await session.call_tool("animate", {"model": "nothing"})
+            return tools, made, last, wrong
+
+    tools, made, last, wrong = asyncio.run(asked())
+    assert {one.name for one in tools} == {"animate", "stream", "models", "inspect_checkpoint"}
+    for tool in tools:
+        assert len(tool.description) > 40
+        assert all(one["description"] for one in tool.inputSchema["properties"].values()), tool.name
+    address = made.content[-1].text.partition(": ")[2]
+    with urllib.request.urlopen(address) as answer:
+        (tmp_path / "run.gif").write_bytes(answer.read())
+    assert ds.Recipe.from_file(tmp_path / "run.gif").label == "Bag"
+    assert "'index': 2" in last.content[0].text
+    assert wrong.isError and "There is no model" in wrong.content[0].text

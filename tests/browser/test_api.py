@@ -23,17 +23,19 @@ def client(app):
     return Client(app, verbose=False, download_files=tempfile.mkdtemp())
 
 
-def test_the_snippet_of_the_docs(app):
-    (block,) = [
+def test_the_snippets_of_the_docs(app, capsys):
+    making, streaming = [
         b
         for b in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text("utf-8"), re.S)
         if "gradio_client" in b
     ]
-    assert "http://127.0.0.1:7860" in block
     scope: dict = {}
-    exec(block.replace("http://127.0.0.1:7860", app), scope)
+    for block in (making, streaming):
+        assert "http://127.0.0.1:7860" in block
+        exec(block.replace("http://127.0.0.1:7860", app), scope)
     recipe = ds.Recipe.from_file(scope["path"])
     assert (recipe.label, recipe.steps, recipe.seeds, recipe.guidance) == ("Bag", 20, (0, 1, 2, 3), 2.0)
+    assert "12 12 None" in capsys.readouterr().out
 
 
 def test_models(client):

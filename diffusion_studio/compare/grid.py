@@ -109,9 +109,8 @@ def _axis(given: AxisLike | None) -> Axis:
 
 
 def _run_of(studio: Studio, recipe: Recipe) -> Callable[[Callable[[Call], Prediction]], Iterator[State]]:
-    """What begins a cell's run, its models given; what does not fit the model is said now."""
+    """What begins a cell's run, whose models wait for their network calls."""
     model, guides = studio.model(recipe.model), studio.guides
-    states(model, recipe, guides)
 
     def make(wait: Callable[[Call], Prediction]) -> Iterator[State]:
         def shared(one: Recipe) -> Guides:

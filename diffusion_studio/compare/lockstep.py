@@ -62,12 +62,14 @@ class _Run:
         self.done = False
         self._answer: Prediction | BaseException | None = None
         self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._work, args=(make,), daemon=True)
-        self._thread.start()
+        self._items = make(self._wait)  # a run that does not fit fails here
+        self._thread = threading.Thread(target=self._work, daemon=True)
 
     def resume(self, answer: Prediction | BaseException | None) -> list[Any]:
         """Let it work until it asks a network or is done; returns what it made. Its error is raised here."""
         self._answer, self.call = answer, None
+        if self._thread.ident is None:
+            self._thread.start()
         self._go.release()
         self._back.acquire()
         if self.done:
@@ -79,18 +81,16 @@ class _Run:
 
     def end(self) -> None:
         """End it at the call that it waits for."""
-        if not self.done:
+        if self._thread.ident is not None and not self.done:
             try:
                 self.resume(RunEnded("the other runs have ended"))
             except RunEnded:
                 pass
 
-    def _work(self, make: Callable[[Callable[[Call], Prediction]], Iterator[Any]]) -> None:
+    def _work(self) -> None:
         self._go.acquire()
         try:
-            if isinstance(self._answer, BaseException):
-                raise self._answer
-            for item in make(self._wait):
+            for item in self._items:
                 self.items.append(item)
         except BaseException as error:  # raised again by the thread that iterates
             self.failed = error
@@ -115,8 +115,12 @@ def in_lockstep(
 
     Each of `makes` gets the function by which its `SharedModel`s wait, and returns the run's iterator. `ask`
     makes the network calls, see `Studio.stream`. If one run fails, or the iteration is left, all runs end.
+    A run that does not fit fails here, before the first item.
     """
-    runs = [_Run(make) for make in makes]
+    return _iterated([_Run(make) for make in makes], ask)
+
+
+def _iterated(runs: Sequence[_Run], ask: Ask | None) -> Iterator[tuple[int, Any]]:
     try:
         for number, run in enumerate(runs):
             for item in run.resume(None):

@@ -135,9 +135,9 @@ def test_a_grid_that_is_ended_leaves_no_thread(studio, recipe):
 
 
 def test_a_run_that_fails_ends_the_others():
-    before, ended = threading.active_count(), []
+    before, ended, found = threading.active_count(), [], []
 
-    def fine(wait):
+    def waiting(wait):
         try:
             yield 1
             yield wait(None)
@@ -148,8 +148,8 @@ def test_a_run_that_fails_ends_the_others():
         yield 2
         raise OptionError("steps", "no")
 
-    found = []
     with pytest.raises(OptionError, match="no"):
-        for item in in_lockstep([broken, fine]):
+        for item in in_lockstep([waiting, broken, waiting]):
             found.append(item)
+    assert found == [(0, 1)] and ended == [1]  # the third had not begun
     assert threading.active_count() == before

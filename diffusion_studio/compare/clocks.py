@@ -17,6 +17,8 @@ from ..imaging.frame import Frame
 
 MOST_TICKS = 400  # of a clock that counts whole numbers; more are thinned out evenly
 _FEWEST, _MOST = 48, 200  # ticks of a clock without whole numbers
+# Beyond this log-SNR, either way, there is nothing to see: exp(-5) of picture or noise is under two shades.
+SEEN = 10.0
 INTO_NOISE = "into noise"  # the part of frames on a picture's way into noise, as `runs.segments` names it
 
 
@@ -93,7 +95,8 @@ def ticks(clock: str, runs: Sequence[np.ndarray], count: int | None = None) -> n
     """The ticks of a clock for the `places` of several runs, rising from the first start to the last end.
 
     Whole numbers one by one. Noise levels and seconds evenly, `count` of them (left out: two for each state
-    of the longest run, within limits); pure noise and the clean end are ticks of their own.
+    of the longest run, within limits). What is noisier or cleaner than can be seen, log-SNR -10 and 10, is
+    one tick at each end: pure noise, and the clean picture.
     """
     kind = check_clock(clock)
     every = np.concatenate(list(runs))
@@ -104,12 +107,13 @@ def ticks(clock: str, runs: Sequence[np.ndarray], count: int | None = None) -> n
         return np.unique(np.linspace(low, high, min(high - low + 1, most)).round())
     if count is None:
         count = min(_MOST, max(_FEWEST, 2 * max(map(len, runs))))
-    ends = [bool((every == -np.inf).any()), bool((every == np.inf).any())]
-    inner = np.empty(0)
-    if len(finite):
-        low = 0.0 if clock == "seconds" else finite.min()
-        inner = np.unique(np.linspace(low, finite.max(), max(2, count - sum(ends))))
-    return np.concatenate([[-np.inf] * ends[0], inner, [np.inf] * ends[1]])
+    if clock == "seconds":
+        return np.linspace(0, finite.max(), max(2, count))
+    ends = [np.unique(every[every < -SEEN])[:1], np.unique(every[every > SEEN])[-1:]]
+    inner = np.clip(finite, -SEEN, SEEN)
+    if len(inner):
+        inner = np.unique(np.linspace(inner.min(), inner.max(), max(2, count - sum(map(len, ends)))))
+    return np.concatenate([ends[0], inner, ends[1]])
 
 
 def reached(places: np.ndarray, tick: float) -> int:

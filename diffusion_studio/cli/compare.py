@@ -123,18 +123,16 @@ def _race(args: argparse.Namespace) -> None:
 def _asked_race(args: argparse.Namespace, studio: Any) -> RaceRecipe:
     if args.vary:
         base = _base(args, studio, "--vary")
-        axes = [_axis("vary", text) for text in args.vary]
-        counts = {len(one.values) for one in axes}
-        if len(counts) > 1:
+        varied = [_values("vary", text) for text in args.vary]
+        if len({len(values) for _, values in varied}) > 1:
             raise OptionError(
                 "vary",
                 "Each --vary has a value for each lane: "
-                + ", ".join(f"{one.setting} has {len(one.values)}" for one in axes)
+                + ", ".join(f"{name} has {len(values)}" for name, values in varied)
                 + ". Give them equal numbers of values.",
             )
-        changes = [
-            dict(zip([one.setting for one in axes], values)) for values in zip(*[a.values for a in axes])
-        ]
+        names = [name for name, _ in varied]
+        changes = [dict(zip(names, lane)) for lane in zip(*[values for _, values in varied])]
         return RaceRecipe(tuple(settings.changed(base, one) for one in changes))
     _no_recipe_flags(args, "--vary SETTING=A,B")
     if not args.what:
@@ -238,12 +236,17 @@ def _read(path: str) -> RaceRecipe | GridRecipe | Recipe:
 
 def _axis(name: str, text: str) -> Axis:
     """An axis from SETTING=A,B,..."""
+    return Axis(*_values(name, text))
+
+
+def _values(name: str, text: str) -> tuple[str, tuple[Any, ...]]:
+    """The setting and its values from SETTING=A,B,..."""
     setting, equals, values = text.partition("=")
     if not equals:
         raise OptionError(name, f"--{name} is SETTING=A,B,..., such as guidance=1,2,4; got {text!r}.")
     setting = settings.known(setting.strip())
     parts = next(csv.reader([values], skipinitialspace=True), [])
-    return Axis(setting, tuple(settings.parsed(setting, part) for part in parts))
+    return setting, tuple(settings.parsed(setting, part) for part in parts)
 
 
 def _written(

@@ -35,9 +35,9 @@ def formats(shown: Race | Grid | RaceRecipe | GridRecipe) -> tuple[str, ...]:
 def save(shown: Race | Grid, path: str | Path, format: str | None = None, **options: Any) -> Path:
     """Write a race or a grid to a file that carries its recipe, and return the path.
 
-    The suffix says the format, or `format` names it: an animation (gif, mp4, webp, apng) of every k-th tick of
-    the clock (`every`), png (of a race its end, of a grid the labelled sheet), or strip (of a race, a PNG with
-    `states` ticks side by side). `options` are those of `ExportOptions` that are named in `OPTIONS`.
+    The suffix says the format, or `format` names it: an animation (gif, mp4, webp, apng) of every k-th tick
+    of the clock (`every`), png (of a race its end, of a grid the labelled sheet), or strip (of a race, a PNG
+    with `states` ticks side by side). `options` are those of `ExportOptions` that are named in `OPTIONS`.
     """
     name = checked_format(shown, path, format)
     drawn = drawing(shown, chosen(options))

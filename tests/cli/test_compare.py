@@ -73,6 +73,7 @@ def test_a_grid_shows_one_picture_a_cell_unless_more_are_asked_for(folder):
         (["race", "tiny", "--vary", "steps=3"], "2 to 6 lanes, got 1"),
         (["race", "tiny", "--vary", "steps=3,4", "--vary", "eta=1"], "steps has 2, eta has 1"),
         (["race", "tiny", "--vary", "steps=3,x"], "must be a number, got 'x'"),
+        (["race", "tiny", "--vary", "steps=3,3", "--vary", "guidance=1,99"], "from -20 to 50, got 99"),
         (["race", "tiny", "--vary", "seed=1,2"], "start from the same noise"),
         (["race", "tiny", "--vary", "steps=2,3", "--clock", "sun"], "There is no clock 'sun'"),
         (["race", "tiny", "--vary", "steps=2,3", "--out", "a.html"], "saved as one of"),

@@ -88,6 +88,14 @@ def test_the_marker_stands_on_the_curve(race):
     assert plot.place(float("inf"), 0)[0] > plot.place(plot.high, 0)[0]
 
 
+def test_the_paper_of_a_gif_is_white_in_every_frame(grid, tmp_path):
+    path = grid.save(tmp_path / "grid.gif")
+    corners = [
+        np.asarray(one.convert("RGB"))[0, 0].tolist() for one in ImageSequence.Iterator(Image.open(path))
+    ]
+    assert corners == [[255, 255, 255]] * len(grid.ticks)
+
+
 def test_points_race_too(tmp_path, studio):
     bundled = ds.Studio(device="cpu")
     base = bundled.recipe("swiss-roll", steps=4, points=50, seeds=(0,))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..export.render import load_font
 from .clocks import SEEN
-from .race import Race
+from .results import RaceRuns
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,7 +36,7 @@ class CurvePlot:
 
     height = 150
 
-    def __init__(self, race: Race, width: int, ink: Colour, ground: Colour) -> None:
+    def __init__(self, race: RaceRuns, width: int, ink: Colour, ground: Colour) -> None:
         self.race, self.width, self.ink, self.ground = race, width, ink, ground
         self.faint: Colour = _mixed(ink, ground, 0.82)
         self.grey: Colour = _mixed(ink, ground, 0.4)

@@ -16,8 +16,8 @@ from ..export.render import canvas, load_font
 from ..imaging.arrays import enlarge, to_pil
 from .clocks import CLOCKS
 from .curve_plot import COLOURS, CurvePlot
-from .grid import Grid
-from .race import Race
+from .lanes import Lane
+from .results import GridRuns, RaceRuns
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -58,7 +58,7 @@ class TickFrame:
 class Drawing:
     """What the drawings of a race and a grid share: the panels of their runs, and words."""
 
-    def __init__(self, shown: Race | Grid, options: ExportOptions) -> None:
+    def __init__(self, shown: RaceRuns | GridRuns, options: ExportOptions) -> None:
         self.shown, self.options = shown, options
         self.tells_time = True
         self._runs = [self._pictures(lane.frames) for lane in self._lanes]
@@ -68,8 +68,8 @@ class Drawing:
         self._last: tuple[int, np.ndarray] | None = None
 
     @property
-    def _lanes(self) -> tuple[Any, ...]:
-        return self.shown.lanes if isinstance(self.shown, Race) else self.shown.cells
+    def _lanes(self) -> tuple[Lane, ...]:
+        return self.shown.lanes
 
     def _pictures(self, frames: Sequence[Any]) -> Sequence[Any]:
         return drawn(frames, self.options, self._fit)[0] if frames[0].of_points else frames
@@ -317,9 +317,9 @@ class GridDrawing(Drawing):
         ImageDraw.Draw(whole).text(where, self._says(tick), self.pale, load_font(_SIZE))
 
 
-def drawing(shown: Race | Grid, options: ExportOptions) -> RaceDrawing | GridDrawing:
+def drawing(shown: RaceRuns | GridRuns, options: ExportOptions) -> RaceDrawing | GridDrawing:
     """How a race or a grid is drawn."""
-    return RaceDrawing(shown, options) if isinstance(shown, Race) else GridDrawing(shown, options)
+    return RaceDrawing(shown, options) if isinstance(shown, RaceRuns) else GridDrawing(shown, options)
 
 
 def picked(count: int, wanted: int) -> list[int]:

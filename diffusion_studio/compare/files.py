@@ -18,21 +18,20 @@ from ..options import build
 from ..runs.recipe import Recipe
 from ..studio import Studio
 from .drawing import Drawing, RaceDrawing, drawing
-from .grid import Grid
 from .lanes import Lane
-from .race import Race
 from .recipes import GridRecipe, RaceRecipe
+from .results import GridRuns, RaceRuns
 
 ANIMATIONS = ("gif", "mp4", "webp", "apng")
 OPTIONS = ("view", "picture", "states", "every", "fps", "hold", "scale", "theme", "trails", "arrows", "axes")
 
 
-def formats(shown: Race | Grid | RaceRecipe | GridRecipe) -> tuple[str, ...]:
+def formats(shown: RaceRuns | GridRuns | RaceRecipe | GridRecipe) -> tuple[str, ...]:
     """The formats in which a race or a grid can be saved."""
-    return (*ANIMATIONS, "png", *(["strip"] if isinstance(shown, (Race, RaceRecipe)) else []))
+    return (*ANIMATIONS, "png", *(["strip"] if isinstance(shown, (RaceRuns, RaceRecipe)) else []))
 
 
-def save(shown: Race | Grid, path: str | Path, format: str | None = None, **options: Any) -> Path:
+def save(shown: RaceRuns | GridRuns, path: str | Path, format: str | None = None, **options: Any) -> Path:
     """Write a race or a grid to a file that carries its recipe, and return the path.
 
     The suffix says the format, or `format` names it: an animation (gif, mp4, webp, apng) of every k-th tick
@@ -55,11 +54,13 @@ def chosen(options: dict[str, Any]) -> ExportOptions:
     return build(ExportOptions, options, "export option")
 
 
-def checked_format(shown: Race | Grid | RaceRecipe | GridRecipe, path: str | Path, format: str | None) -> str:
+def checked_format(
+    shown: RaceRuns | GridRuns | RaceRecipe | GridRecipe, path: str | Path, format: str | None
+) -> str:
     """The name of the format, or an `OptionError` that lists those that there are for it."""
     name = export.format_of(Path(path), format)
     if name not in formats(shown):
-        kind = "race" if isinstance(shown, (Race, RaceRecipe)) else "grid"
+        kind = "race" if isinstance(shown, (RaceRuns, RaceRecipe)) else "grid"
         raise OptionError(
             "format", f"A {kind} is saved as one of: {', '.join(formats(shown))}; got {name}. Choose one."
         )
@@ -80,7 +81,7 @@ def check(
     made = [(one.pictures, studio.card(one.model).spec.makes) for one in recipes]
     export.check(path, laid, name, made)
     lanes = tuple(_empty(studio, one) for one in recipes)
-    empty = Race(asked, lanes) if isinstance(asked, RaceRecipe) else Grid(asked, lanes)
+    empty = RaceRuns(asked, lanes) if isinstance(asked, RaceRecipe) else GridRuns(asked, lanes)
     frames, name = _frames(drawing(empty, laid), name)
     export.FORMATS[name].lay(frames[-1:], _as_drawn(laid))
 

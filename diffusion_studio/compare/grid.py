@@ -2,65 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..diffusion.denoiser import Ask
 from ..diffusion.prediction import Prediction
 from ..errors import OptionError
-from ..imaging.frame import Frame
 from ..runs.guidance_builder import Guides
 from ..runs.recipe import Recipe
 from ..studio import Studio
-from .clocks import reached, ticks
-from .lanes import MAX_BYTES, Lane, Record, State, states
+from .files import save
+from .lanes import MAX_BYTES, Record, State, states
 from .lockstep import Call, SharedModel, in_lockstep
+from .race import OnState, Told, finished
 from .recipes import Axis, GridRecipe
+from .results import GridRuns
 
-OnState = Callable[[int, Frame], None]
 AxisLike = Axis | tuple[str, Sequence[Any]]
 
 
-@dataclass(frozen=True)
-class Grid:
-    """A grid that was run: `cells` row by row, on the clock of its recipe. The cells share network calls, so
-    they have no seconds of their own.
-    """
-
-    recipe: GridRecipe
-    cells: tuple[Lane, ...]
-    network_calls: int = 0  # of all cells, a shared one counted once
-
-    @cached_property
-    def places(self) -> tuple[np.ndarray, ...]:
-        """Of each cell the places of its frames on the clock."""
-        return tuple(cell.places(self.recipe.clock) for cell in self.cells)
-
-    @cached_property
-    def ticks(self) -> np.ndarray:
-        return ticks(self.recipe.clock, self.places)
-
-    def numbers(self, tick: int) -> tuple[int, ...]:
-        """For each cell the number of its frame at a tick: the latest that it has reached."""
-        return tuple(reached(own, self.ticks[tick]) for own in self.places)
-
-    def shown(self, tick: int) -> tuple[Frame, ...]:
-        """The frame of each cell at a tick."""
-        return tuple(cell.frames[k] for cell, k in zip(self.cells, self.numbers(tick)))
-
-    def on(self, clock: str) -> Grid:
-        """The same runs on another clock."""
-        return Grid(replace(self.recipe, clock=clock), self.cells, self.network_calls)
+class Grid(GridRuns):
+    """A grid that was run, as `GridRuns`, and can be saved."""
 
     def save(self, path: str | Path, format: str | None = None, **options: Any) -> Path:
         """Export the grid as one animation, or as one labelled sheet, see `compare.files.save`."""
-        from .files import save
-
         return save(self, path, format, **options)
 
 
@@ -84,21 +51,31 @@ def grid(
     """
     asked = recipe if isinstance(recipe, GridRecipe) else GridRecipe(recipe, _axis(x), Axis.of(y))
     asked = asked if clock is None else replace(asked, clock=clock)
-    studio = Studio() if studio is None else studio
-    cells = asked.cells
-    records = [Record(cell, MAX_BYTES // len(cells)) for cell in cells]
-    calls = 0
+    run = sweeping(asked, Studio() if studio is None else studio, ask)
+    return finished(run, on_state)
+
+
+def sweeping(asked: GridRecipe, studio: Studio, ask: Ask | None = None) -> Generator[Told, None, Grid]:
+    """As `grid`, for those who watch: yields (number of the cell, its new frame), returns the Grid. What does
+    not fit fails here, before the first frame.
+    """
+    calls = [0]
 
     def counted(call: Callable[[], Prediction]) -> Prediction:
-        nonlocal calls
-        calls += 1
+        calls[0] += 1
         return call() if ask is None else ask(call)
 
-    for number, state in in_lockstep([_run_of(studio, cell) for cell in cells], counted):
+    return _sweeping(asked, in_lockstep([_run_of(studio, cell) for cell in asked.cells], counted), calls)
+
+
+def _sweeping(
+    asked: GridRecipe, run: Iterator[tuple[int, State]], calls: Sequence[int]
+) -> Generator[Told, None, Grid]:
+    records = [Record(cell, MAX_BYTES // len(asked.cells)) for cell in asked.cells]
+    for number, state in run:
         records[number].add(state)
-        if on_state is not None:
-            on_state(number, state.frame)
-    return Grid(asked, tuple(record.lane() for record in records), calls)
+        yield number, state.frame
+    return Grid(asked, tuple(record.lane() for record in records), calls[0])
 
 
 def _axis(given: AxisLike | None) -> Axis:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 
 from ..diffusion.denoiser import Ask
@@ -18,55 +16,26 @@ from ..errors import OptionError
 from ..imaging.frame import Frame
 from ..runs.edits import Invert, Morph
 from ..runs.recipe import Recipe
-from ..runs.recipe_diff import flat_settings
 from ..studio import Studio
-from .clocks import INTO_NOISE, reached, ticks
+from .clocks import INTO_NOISE
 from .divergence import Base, Tracer, rms
+from .files import save
 from .lanes import MAX_BYTES, Lane, Record, State, states
 from .recipes import RaceRecipe
+from .results import RaceRuns
 
 REFERENCE_STEPS = 1000
 
+T = TypeVar("T")
+Told = tuple[int, Frame]
 OnState = Callable[[int, Frame], None]  # the number of the lane, from 0, and its new frame
 
 
-@dataclass(frozen=True)
-class Race:
-    """A race that was run. `ticks` are those of its clock; `shown(k)` the frame of each lane at tick k."""
-
-    recipe: RaceRecipe
-    lanes: tuple[Lane, ...]
-
-    @cached_property
-    def places(self) -> tuple[np.ndarray, ...]:
-        """Of each lane the places of its frames on the clock."""
-        return tuple(lane.places(self.recipe.clock) for lane in self.lanes)
-
-    @cached_property
-    def ticks(self) -> np.ndarray:
-        return ticks(self.recipe.clock, self.places)
-
-    @cached_property
-    def titles(self) -> tuple[tuple[str, ...], ...]:
-        """For each lane the settings in which the lanes differ, such as "sampler ddim"."""
-        return titles([lane.recipe for lane in self.lanes])
-
-    def numbers(self, tick: int) -> tuple[int, ...]:
-        """For each lane the number of its frame at a tick: the latest that it has reached."""
-        return tuple(reached(own, self.ticks[tick]) for own in self.places)
-
-    def shown(self, tick: int) -> tuple[Frame, ...]:
-        """The frame of each lane at a tick."""
-        return tuple(lane.frames[k] for lane, k in zip(self.lanes, self.numbers(tick)))
-
-    def on(self, clock: str) -> Race:
-        """The same runs on another clock."""
-        return Race(replace(self.recipe, clock=clock), self.lanes)
+class Race(RaceRuns):
+    """A race that was run, as `RaceRuns`, and can be saved."""
 
     def save(self, path: str | Path, format: str | None = None, **options: Any) -> Path:
         """Export the race as one animation, strip or picture, see `compare.files.save`."""
-        from .files import save
-
         return save(self, path, format, **options)
 
 
@@ -95,13 +64,36 @@ def race(
         clock=asked.clock if clock is None else clock,
         reference=asked.reference if reference is None else reference,
     )
-    studio = Studio() if studio is None else studio
-    runs = _planned(studio, asked, ask)
-    end = _reference(studio, asked.lanes[0], on_state, ask) if asked.reference else None
+    run = racing(asked, Studio() if studio is None else studio, ask)
+    return finished(run, on_state)
+
+
+def racing(asked: RaceRecipe, studio: Studio, ask: Ask | None = None) -> Generator[Told, None, Race]:
+    """As `race`, for those who watch: yields (number of the lane, its new frame), returns the Race. The
+    reference run is told of as lane -1. What does not fit fails here, before the first frame.
+    """
+    return _racing(asked, studio, _planned(studio, asked, ask), ask)
+
+
+def finished(run: Generator[Told, None, T], on_state: OnState | None) -> T:
+    """What a race or grid returns at its end; `on_state` is told of what it yields."""
+    while True:
+        try:
+            number, frame = next(run)
+        except StopIteration as end:
+            return end.value
+        if on_state is not None:
+            on_state(number, frame)
+
+
+def _racing(
+    asked: RaceRecipe, studio: Studio, runs: Sequence[Iterator[State]], ask: Ask | None
+) -> Generator[Told, None, Race]:
+    end = (yield from _reference(studio, asked.lanes[0], ask)) if asked.reference else None
     each = MAX_BYTES // (len(asked.lanes) + 1)
-    base, lanes = Base(each), []
+    keeping, lanes = _Keeping(Base(each), each, end), []
     for number, (recipe, run) in enumerate(zip(asked.lanes, runs)):
-        lanes.append(_lane(number, recipe, run, _Keeping(base, each, end, on_state)))
+        lanes.append((yield from _lane(number, recipe, run, keeping)))
     return Race(asked, tuple(lanes))
 
 
@@ -151,10 +143,11 @@ class _Keeping:
     base: Base
     max_bytes: int
     end: torch.Tensor | None  # the finished x0 of the reference run
-    on_state: OnState | None
 
 
-def _lane(number: int, recipe: Recipe, run: Iterator[State], keeping: _Keeping) -> Lane:
+def _lane(
+    number: int, recipe: Recipe, run: Iterator[State], keeping: _Keeping
+) -> Generator[Told, None, Lane]:
     record, tracer = Record(recipe, keeping.max_bytes), Tracer(keeping.base)
     state: State | None = None
     for state in run:
@@ -165,8 +158,7 @@ def _lane(number: int, recipe: Recipe, run: Iterator[State], keeping: _Keeping) 
                 keeping.base.add(frame.level.log_snr, state.x0, frame.index, frame.total)
             else:
                 tracer.add(frame.level.log_snr, state.x0)
-        if keeping.on_state is not None:
-            keeping.on_state(number, frame)
+        yield number, frame
     assert state is not None  # a run has at least its first and its last state
     distance = None if keeping.end is None else rms(state.x0, keeping.end)
     return record.lane(tracer.curve() if number else None, distance)
@@ -179,34 +171,11 @@ def reference_recipe(studio: Studio, recipe: Recipe) -> Recipe:
     return replace(recipe, sampler=DDIM(), spacing=rule, steps=min(REFERENCE_STEPS, most))
 
 
-def _reference(studio: Studio, recipe: Recipe, on_state: OnState | None, ask: Ask | None) -> torch.Tensor:
-    """The finished x0 of the reference run; told of as lane -1."""
+def _reference(studio: Studio, recipe: Recipe, ask: Ask | None) -> Generator[Told, None, torch.Tensor]:
+    """The finished x0 of the reference run."""
     exact = reference_recipe(studio, recipe)
     state: State | None = None
     for state in states(studio.model(exact.model), exact, studio.guides, ask):
-        if on_state is not None:
-            on_state(-1, state.frame)
+        yield -1, state.frame
     assert state is not None
     return state.x0
-
-
-def titles(recipes: Sequence[Recipe]) -> tuple[tuple[str, ...], ...]:
-    """For each of several recipes its settings that are not the same in all. The options of a sampler or
-    another group count only against those of the same one.
-    """
-    flat = [flat_settings(one) for one in recipes]
-    names = [name for name in dict.fromkeys(name for one in flat for name in one) if _differ(flat, name)]
-    inner = {name for name in names if any(name.startswith(f"{group} ") for group in names)}
-    return tuple(
-        tuple(f"{name} {one.get(name, 'none')}" for name in names if name in one or name not in inner)
-        for one in flat
-    )
-
-
-def _differ(flat: Sequence[Mapping[str, Any]], name: str) -> bool:
-    """Whether a setting differs among those recipes that agree in the group which it is an option of."""
-    group = next((one for given in flat for one in given if name.startswith(f"{one} ")), None)
-    found: dict[Any, set[Any]] = {}
-    for one in flat:
-        found.setdefault(one.get(group) if group else None, set()).add(one.get(name))
-    return any(len(values) > 1 for values in found.values())

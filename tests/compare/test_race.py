@@ -11,8 +11,9 @@ import torch
 import diffusion_studio as ds
 from diffusion_studio.compare import lanes
 from diffusion_studio.compare.divergence import Base, rising_only, rms
-from diffusion_studio.compare.race import race, reference_recipe, titles
+from diffusion_studio.compare.race import race, reference_recipe
 from diffusion_studio.compare.recipes import RaceRecipe, read
+from diffusion_studio.compare.results import titles
 from diffusion_studio.errors import OptionError
 
 

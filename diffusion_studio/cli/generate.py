@@ -42,6 +42,29 @@ def add(verbs: Any) -> None:
         help=f"run the reverse process and write a {named([one.label for one in FORMATS.values()])}",
     )
     verb.add_argument("model", nargs="?", help="a model's name, see 'models'; left out with --recipe")
+    add_recipe(verb)
+    export = verb.add_argument_group("the file")
+    export.add_argument(
+        "--out",
+        metavar="FILE",
+        help=f"where to write: {named(dict.fromkeys(one.suffix for one in FORMATS.values()))} "
+        f"(default MODEL-LABEL-SEED{_SUFFIX}, counting up where it is taken); - is standard output, with "
+        "--format",
+    )
+    export.add_argument("--format", help=f"the format, where the suffix does not tell it: {named(FORMATS)}")
+    export.add_argument(
+        "--beside",
+        metavar="FILE",
+        help="an exported file whose run is made again and stands below this one, "
+        "state beside state by noise level",
+    )
+    add_options(export, _EXPORT)
+    add_machine(verb)
+    verb.set_defaults(run=_generate)
+
+
+def add_recipe(verb: Any) -> None:
+    """The flags that say a recipe, all but the model's name; `recipe_of` reads them."""
     verb.add_argument(
         "--model",
         dest="model_path",
@@ -87,24 +110,6 @@ def add(verbs: Any) -> None:
     verb.add_argument(
         "--low-res", metavar="FILE", help="the picture to enlarge, for a model that does; brought to its size"
     )
-    export = verb.add_argument_group("the file")
-    export.add_argument(
-        "--out",
-        metavar="FILE",
-        help=f"where to write: {named(dict.fromkeys(one.suffix for one in FORMATS.values()))} "
-        f"(default MODEL-LABEL-SEED{_SUFFIX}, counting up where it is taken); - is standard output, with "
-        "--format",
-    )
-    export.add_argument("--format", help=f"the format, where the suffix does not tell it: {named(FORMATS)}")
-    export.add_argument(
-        "--beside",
-        metavar="FILE",
-        help="an exported file whose run is made again and stands below this one, "
-        "state beside state by noise level",
-    )
-    add_options(export, _EXPORT)
-    add_machine(verb)
-    verb.set_defaults(run=_generate)
 
 
 def _generate(args: argparse.Namespace) -> None:
@@ -118,7 +123,7 @@ def _generate(args: argparse.Namespace) -> None:
         **{"picture" if name == "only" else name: value for name, value in given(args, _EXPORT).items()}
     )
     name = file_name(recipe, FORMATS[args.format].suffix if args.format in FORMATS else _SUFFIX)
-    wanted = _place(args.out or name)
+    wanted = place_of(args.out or name)
     beside = Recipe.from_file(args.beside) if args.beside else None
     runs = [recipe] if beside is None else [recipe, beside]
     check(
@@ -142,24 +147,24 @@ def _generate(args: argparse.Namespace) -> None:
     finally:  # a run that is interrupted or fails leaves what there is of it
         if seen:
             run = Trajectory(recipe, seen)
-            with finishing(), _claimed(args.out, name) as out:
+            with finishing(), claimed(args.out, name) as out:
                 said = sys.stderr if streamed(out) else sys.stdout  # the file may be what stdout takes
                 print(run.save(out, args.format, below, **vars(options)), file=said)
 
 
-def _place(asked: str) -> Path:
+def place_of(asked: str) -> Path:
     """The path that a name stands for: - is standard output."""
     return Path("/dev/stdout" if asked == "-" else asked)
 
 
 @contextmanager
-def _claimed(asked: str | None, name: str) -> Iterator[Path]:
+def claimed(asked: str | None, name: str) -> Iterator[Path]:
     """Where to write: as asked for, else by the name, with a number behind it where an earlier result has it.
 
     The file is made at once, so that another run that ends in this moment takes the next number.
     """
     if asked:
-        yield _place(asked)
+        yield place_of(asked)
         return
     wanted = Path(name)
     counted = (wanted.with_name(f"{wanted.stem}-{k}{wanted.suffix}") for k in itertools.count(2))

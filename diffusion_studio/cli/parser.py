@@ -11,6 +11,8 @@ from .. import __version__
 
 VERBS = {
     "generate": "generate.add",
+    "race": "compare.add_race",
+    "grid": "compare.add_grid",
     "inside": "inside.add",
     "forward": "inside.add_forward",
     "models": "others.add_models",

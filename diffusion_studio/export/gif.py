@@ -118,12 +118,13 @@ def indexed(scene: Scene, colours: np.ndarray) -> Iterator[np.ndarray]:
     )
     points = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.float32)
     indices = _nearest(points, colours.astype(np.float32)).astype(np.uint8)
-    # the same in all canvases, or it flickers
-    ground = points[often.argmax()].astype(np.uint8), indices[often.argmax()]
+    # the grounds of pictures and of what surrounds them are the same in all canvases, or they flicker
+    grounds = [(points[k].astype(np.uint8), indices[k]) for k in often.argsort()[-2:]]
     for k in range(len(scene.frames) - 1):
         native = scene.native(k)
         quick = np.array(Image.fromarray(native).quantize(palette=palette, dither=Image.Dither.NONE))
-        quick[(native == ground[0]).all(axis=-1)] = ground[1]
+        for ground, index in grounds:
+            quick[(native == ground).all(axis=-1)] = index
         yield quick
     yield indices[where].reshape(last.shape[:2])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from ..checkpoint.spec import POINTS
@@ -125,8 +126,12 @@ def with_states(
             states.keep(run, frame, state)
             yield frame, state
         legs = own
-    kept = to_float16 if model.spec.makes == POINTS else stretched if recipe.stretch else to_uint8
-    for frame, state in run_segments(legs, total, start, kept):
+    for frame, state in run_segments(legs, total, start, kept_as(model, recipe)):
         frame = frame if layout is None else replace(frame, layout=layout)
         states.keep(run, frame, state)
         yield frame, state
+
+
+def kept_as(model: Model, recipe: Recipe) -> Callable[[torch.Tensor], np.ndarray]:
+    """What makes of a run's states what its frames hold."""
+    return to_float16 if model.spec.makes == POINTS else stretched if recipe.stretch else to_uint8

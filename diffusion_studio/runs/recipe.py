@@ -327,6 +327,13 @@ class Recipe:
             raise OptionError(
                 "recipe", f"The recipe has version {version!r}; this program reads version {VERSION}."
             )
+        for kind in ("race", "grid"):
+            if kind in given:
+                raise OptionError(
+                    "recipe",
+                    f"This is a {kind} of several runs, not the recipe of one. Open it with "
+                    f"'diffusion-studio {kind} FILE' or read_{kind}(FILE).",
+                )
         check_depth(given)
         return cls.from_settings(given)
 

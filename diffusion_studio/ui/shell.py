@@ -16,6 +16,7 @@ from ..errors import OptionError, StudioError
 from ..studio import Studio
 from .api import endpoints
 from .closing import ends_politely
+from .compare_tab import CompareTab
 from .compute import MAX_RUNS, MAX_WAITING, Compute
 from .generate_tab import GenerateTab
 from .hosting import Hosting, hosting
@@ -31,6 +32,7 @@ from .train_tab import TrainTab
 TITLE = "Diffusion Studio"
 MAX_THREADS = 2 * (MAX_RUNS + MAX_WAITING)  # each visitor who watches a run holds one
 HERE = Path(__file__).parent
+STYLES = ("look.css", "shell.css", "tabs.css", "inside_panel.css", "compare_tab.css")
 KEEP_FILES = (600, 3600)  # look for stale files every 10 minutes, delete those older than an hour
 
 
@@ -57,6 +59,8 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
                 }
 
             used = [*generate.settings.outputs(), tabs]
+            with gr.Tab("Compare", id="compare"):
+                compare = CompareTab(studio, compute, prices, generate.settings)
             with gr.Tab("Points", id="points"):
                 points = PointsTab(studio, store, compute, hosting, use, used)
             with gr.Tab("Models", id="models"):
@@ -82,6 +86,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
             for recipe in store.forget(request.session_hash or ""):
                 studio.free_states(recipe)
             generate.forget(request.session_hash or "")
+            compare.forget(request.session_hash or "")
             points.forget(request.session_hash or "")
             models.forget(request.session_hash or "")
             train.forget(request.session_hash or "")
@@ -224,7 +229,7 @@ def serve(
                 share=share,
                 inbrowser=open_browser,
                 theme=_theme(),
-                css_paths=[HERE / name for name in ("look.css", "shell.css", "tabs.css", "inside_panel.css")],
+                css_paths=[HERE / name for name in STYLES],
                 head=player_script(),
                 favicon_path=str(HERE / "mark.svg"),
                 js=(HERE / "page.js").read_text("utf-8"),

@@ -1,0 +1,1 @@
+"""Several runs on one clock: races of recipes, and grids of settings."""

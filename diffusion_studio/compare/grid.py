@@ -1,0 +1,100 @@
+"""A recipe with one or two settings varied: all cells denoise in sync, and share their network calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..diffusion.denoiser import Ask
+from ..diffusion.prediction import Prediction
+from ..errors import OptionError
+from ..runs.guidance_builder import Guides
+from ..runs.recipe import Recipe
+from ..studio import Studio
+from .files import save
+from .lanes import MAX_BYTES, Record, State, states
+from .lockstep import Call, SharedModel, in_lockstep
+from .race import OnState, Told, finished
+from .recipes import Axis, GridRecipe
+from .results import GridRuns
+
+AxisLike = Axis | tuple[str, Sequence[Any]]
+
+
+class Grid(GridRuns):
+    """A grid that was run, as `GridRuns`, and can be saved."""
+
+    def save(self, path: str | Path, format: str | None = None, **options: Any) -> Path:
+        """Export the grid as one animation, or as one labelled sheet, see `compare.files.save`."""
+        return save(self, path, format, **options)
+
+
+def grid(
+    recipe: Recipe | GridRecipe,
+    x: AxisLike | None = None,
+    y: AxisLike | None = None,
+    clock: str | None = None,
+    *,
+    studio: Studio | None = None,
+    on_state: OnState | None = None,
+    ask: Ask | None = None,
+) -> Grid:
+    """Run a recipe with every value of one setting along x and of another along y, at most 64 cells.
+
+    An axis is ("guidance", [1, 2, 4, 8]): a setting by its name on the command line, and its values. Cells
+    that ask the same network at the same noise level are one network call; their pictures are those of the
+    single runs but for the rounding of a larger batch. `ask` makes every network call, see `Studio.stream`.
+
+    Raises `OptionError` for a setting, value or recipe that does not fit, before anything runs.
+    """
+    asked = recipe if isinstance(recipe, GridRecipe) else GridRecipe(recipe, _axis(x), Axis.of(y))
+    asked = asked if clock is None else replace(asked, clock=clock)
+    run = sweeping(asked, Studio() if studio is None else studio, ask)
+    return finished(run, on_state)
+
+
+def sweeping(asked: GridRecipe, studio: Studio, ask: Ask | None = None) -> Generator[Told, None, Grid]:
+    """As `grid`, for those who watch: yields (number of the cell, its new frame), returns the Grid. What does
+    not fit fails here, before the first frame.
+    """
+    calls = [0]
+
+    def counted(call: Callable[[], Prediction]) -> Prediction:
+        calls[0] += 1
+        return call() if ask is None else ask(call)
+
+    return _sweeping(asked, in_lockstep([_run_of(studio, cell) for cell in asked.cells], counted), calls)
+
+
+def _sweeping(
+    asked: GridRecipe, run: Iterator[tuple[int, State]], calls: Sequence[int]
+) -> Generator[Told, None, Grid]:
+    records = [Record(cell, MAX_BYTES // len(asked.cells)) for cell in asked.cells]
+    for number, state in run:
+        records[number].add(state)
+        yield number, state.frame
+    return Grid(asked, tuple(record.lane() for record in records), calls[0])
+
+
+def _axis(given: AxisLike | None) -> Axis:
+    found = Axis.of(given)
+    if found is None:
+        raise OptionError("axis", 'A grid has an axis x, such as x=("guidance", [1, 2, 4]). Give one.')
+    return found
+
+
+def _run_of(studio: Studio, recipe: Recipe) -> Callable[[Callable[[Call], Prediction]], Iterator[State]]:
+    """What begins a cell's run, whose models wait for their network calls."""
+    model, guides = studio.model(recipe.model), studio.guides
+
+    def make(wait: Callable[[Call], Prediction]) -> Iterator[State]:
+        def shared(one: Recipe) -> Guides:
+            found = guides(one)
+            weaker = None if found.weaker is None else SharedModel(found.weaker, wait)
+            return found._replace(weaker=weaker)
+
+        return states(SharedModel(model, wait), recipe, shared)
+
+    return make

@@ -1,0 +1,114 @@
+"""The states of one run as they come, and what is kept of them: a lane of a race, a cell of a grid."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from ..diffusion.denoiser import Ask
+from ..imaging.frame import Frame
+from ..models.model import Model
+from ..runs.generate import GuidesOf, kept_as, segments, watched
+from ..runs.recipe import Recipe
+from ..runs.segments import Segment, run_segments
+from .clocks import places
+from .divergence import Curve
+
+MAX_BYTES = 384 << 20  # of all frames of a race or grid; where more come, every k-th of a run is kept
+
+
+@dataclass(frozen=True)
+class State:
+    """A state of a run as it came: its frame, the predicted x0 as the sampler has it, and the seconds since
+    the run began.
+    """
+
+    frame: Frame
+    x0: torch.Tensor
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A run that was made: the frames that are kept of it, with the seconds at which they came; the network
+    calls and seconds of the whole; and how far its x0 is from the first lane's, over the noise level.
+
+    `every` is k where only every k-th state is kept; the first and the finished one always are. `distance` is
+    the RMS of the finished pictures against a reference run, where one was made.
+    """
+
+    recipe: Recipe
+    frames: tuple[Frame, ...]
+    seconds: tuple[float, ...]
+    calls: int
+    every: int = 1
+    curve: Curve | None = None
+    distance: float | None = None
+
+    @property
+    def took(self) -> float:
+        """Seconds of the whole run."""
+        return self.seconds[-1]
+
+    @property
+    def finished(self) -> np.ndarray:
+        """(N, H, W, C) uint8: the finished pictures; of points (N, P, 2) float16."""
+        return self.frames[-1].x0
+
+    def places(self, clock: str) -> np.ndarray:
+        """Where each frame stands on a clock."""
+        return places(clock, self.frames, self.seconds)
+
+
+@dataclass
+class Record:
+    """Keeps of a run as many states as fit `max_bytes`."""
+
+    recipe: Recipe
+    max_bytes: int = MAX_BYTES
+    frames: list[Frame] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    every: int = 1
+
+    def add(self, state: State) -> None:
+        frame = state.frame
+        if not self.frames:
+            self.every = max(1, -(-frame.nbytes * (frame.total + 1) // self.max_bytes))
+        if frame.index % self.every == 0 or frame.index == frame.total:
+            self.frames.append(frame)
+            self.seconds.append(state.seconds)
+
+    def lane(self, curve: Curve | None = None, distance: float | None = None) -> Lane:
+        last = self.frames[-1]
+        return Lane(
+            self.recipe, tuple(self.frames), tuple(self.seconds), last.calls, self.every, curve, distance
+        )
+
+
+def states(model: Model, recipe: Recipe, guides: GuidesOf, ask: Ask | None = None) -> Iterator[State]:
+    """The states of a recipe's run. What does not fit fails here, before the first one."""
+    legs = segments(model, recipe, guides)
+    return _states(model, recipe, legs if ask is None else watched(legs, ask))
+
+
+def _states(model: Model, recipe: Recipe, legs: Sequence[Segment]) -> Iterator[State]:
+    shown = kept_as(model, recipe)
+    total = sum(leg.steps for leg in legs)
+    run = run_segments(legs, total, kept=torch.Tensor.detach)  # tensors in place of pictures
+    spent = 0.0
+    while True:
+        start = time.perf_counter()
+        found = next(run, None)
+        if found is None:
+            return
+        if found[0].x.is_cuda:
+            torch.cuda.synchronize(found[0].x.device)
+        spent += time.perf_counter() - start
+        raw, _ = found
+        x = shown(raw.x)
+        x0 = x if raw.x0 is raw.x else shown(raw.x0)
+        yield State(replace(raw, x=x, x0=x0, layout=recipe.layout), raw.x0, spent)

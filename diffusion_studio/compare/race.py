@@ -1,0 +1,181 @@
+"""Two to six recipes from the same noise, each run as a whole, then shown together on one clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from ..diffusion.denoiser import Ask
+from ..diffusion.samplers import DDIM
+from ..diffusion.spacing import Trailing
+from ..errors import OptionError
+from ..imaging.frame import Frame
+from ..runs.edits import Invert, Morph
+from ..runs.recipe import Recipe
+from ..studio import Studio
+from .clocks import INTO_NOISE
+from .divergence import Base, Tracer, rms
+from .files import save
+from .lanes import MAX_BYTES, Lane, Record, State, states
+from .recipes import RaceRecipe
+from .results import RaceRuns
+
+REFERENCE_STEPS = 1000
+
+T = TypeVar("T")
+Told = tuple[int, Frame]
+OnState = Callable[[int, Frame], None]  # the number of the lane, from 0, and its new frame
+
+
+class Race(RaceRuns):
+    """A race that was run, as `RaceRuns`, and can be saved."""
+
+    def save(self, path: str | Path, format: str | None = None, **options: Any) -> Path:
+        """Export the race as one animation, strip or picture, see `compare.files.save`."""
+        return save(self, path, format, **options)
+
+
+def race(
+    recipes: RaceRecipe | Sequence[Recipe | Mapping[str, Any]],
+    clock: str | None = None,
+    *,
+    studio: Studio | None = None,
+    reference: bool | None = None,
+    on_state: OnState | None = None,
+    ask: Ask | None = None,
+) -> Race:
+    """Run two to six recipes from the same noise, one after the other, and put them on one clock.
+
+    The first recipe is the base; the others may be given by the settings in which they differ from it, such
+    as {"sampler": "dpmpp_2m", "steps": 20}. The clock is one of `ds.CLOCKS` (left out: log-snr). `reference`
+    also runs the first lane's recipe by DDIM without noise in 1,000 steps (or as many as its schedule has),
+    and measures how far every lane's finished pictures are from its. `on_state` is told of each state; `ask`
+    makes every network call, see `Studio.stream`.
+
+    Raises `OptionError` where seeds or the shapes of the models' pictures differ, before anything runs.
+    """
+    asked = recipes if isinstance(recipes, RaceRecipe) else RaceRecipe.of(recipes)
+    asked = replace(
+        asked,
+        clock=asked.clock if clock is None else clock,
+        reference=asked.reference if reference is None else reference,
+    )
+    run = racing(asked, Studio() if studio is None else studio, ask)
+    return finished(run, on_state)
+
+
+def racing(asked: RaceRecipe, studio: Studio, ask: Ask | None = None) -> Generator[Told, None, Race]:
+    """As `race`, for those who watch: yields (number of the lane, its new frame), returns the Race. The
+    reference run is told of as lane -1. What does not fit fails here, before the first frame.
+    """
+    return _racing(asked, studio, _planned(studio, asked, ask), ask)
+
+
+def finished(run: Generator[Told, None, T], on_state: OnState | None) -> T:
+    """What a race or grid returns at its end; `on_state` is told of what it yields."""
+    while True:
+        try:
+            number, frame = next(run)
+        except StopIteration as end:
+            return end.value
+        if on_state is not None:
+            on_state(number, frame)
+
+
+def _racing(
+    asked: RaceRecipe, studio: Studio, runs: Sequence[Iterator[State]], ask: Ask | None
+) -> Generator[Told, None, Race]:
+    end = (yield from _reference(studio, asked.lanes[0], ask)) if asked.reference else None
+    each = MAX_BYTES // (len(asked.lanes) + 1)
+    keeping, lanes = _Keeping(Base(each), each, end), []
+    for number, (recipe, run) in enumerate(zip(asked.lanes, runs)):
+        lanes.append((yield from _lane(number, recipe, run, keeping)))
+    return Race(asked, tuple(lanes))
+
+
+def _planned(studio: Studio, asked: RaceRecipe, ask: Ask | None) -> list[Iterator[State]]:
+    """The runs of the lanes, none begun; whatever does not fit is said here."""
+    check_shapes(studio, asked.lanes)
+    if asked.clock == "log-snr":
+        for lane in asked.lanes:
+            _check_no_inversion(lane)
+    return [states(studio.model(one.model), one, studio.guides, ask) for one in asked.lanes]
+
+
+def check_shapes(studio: Studio, recipes: Sequence[Recipe]) -> None:
+    """Raise `OptionError` unless the models of all recipes make pictures, or points, of one shape."""
+    shapes = [(one.model, tuple(studio.card(one.model).spec.shape)) for one in recipes]
+    for name, shape in shapes[1:]:
+        if shape != shapes[0][1]:
+            raise OptionError(
+                "model",
+                f"Runs that start from the same noise make pictures of one shape: {shapes[0][0]} makes "
+                f"{_sized(shapes[0][1])}, and {name} makes {_sized(shape)}. Choose models that agree.",
+            )
+
+
+def _sized(shape: tuple[int, ...]) -> str:
+    if len(shape) != 3:
+        return "points"
+    channels, height, width = shape
+    return f"{width}x{height} {'grey' if channels == 1 else 'RGB'}"
+
+
+def _check_no_inversion(recipe: Recipe | None) -> None:
+    while recipe is not None:
+        if isinstance(recipe.edit, (Invert, Morph)):
+            raise OptionError(
+                "clock",
+                "A lane goes into noise first and passes each noise level twice, so it has no one place on "
+                "the clock log-snr. Choose the clock steps, calls or seconds.",
+            )
+        recipe = None if recipe.branch is None else recipe.branch.recipe
+
+
+@dataclass(frozen=True)
+class _Keeping:
+    """What the lanes of a race are measured against, and how much is kept of each."""
+
+    base: Base
+    max_bytes: int
+    end: torch.Tensor | None  # the finished x0 of the reference run
+
+
+def _lane(
+    number: int, recipe: Recipe, run: Iterator[State], keeping: _Keeping
+) -> Generator[Told, None, Lane]:
+    record, tracer = Record(recipe, keeping.max_bytes), Tracer(keeping.base)
+    state: State | None = None
+    for state in run:
+        record.add(state)
+        frame = state.frame
+        if frame.part != INTO_NOISE:
+            if number == 0:
+                keeping.base.add(frame.level.log_snr, state.x0, frame.index, frame.total)
+            else:
+                tracer.add(frame.level.log_snr, state.x0)
+        yield number, frame
+    assert state is not None  # a run has at least its first and its last state
+    distance = None if keeping.end is None else rms(state.x0, keeping.end)
+    return record.lane(tracer.curve() if number else None, distance)
+
+
+def reference_recipe(studio: Studio, recipe: Recipe) -> Recipe:
+    """The run that stands for the exact solution of a recipe's probability-flow ODE."""
+    rule = recipe.spacing if recipe.spacing.count is None else Trailing()
+    most = rule.most(studio.card(recipe.model).spec.schedule)
+    return replace(recipe, sampler=DDIM(), spacing=rule, steps=min(REFERENCE_STEPS, most))
+
+
+def _reference(studio: Studio, recipe: Recipe, ask: Ask | None) -> Generator[Told, None, torch.Tensor]:
+    """The finished x0 of the reference run."""
+    exact = reference_recipe(studio, recipe)
+    state: State | None = None
+    for state in states(studio.model(exact.model), exact, studio.guides, ask):
+        yield -1, state.frame
+    assert state is not None
+    return state.x0

@@ -1,0 +1,98 @@
+"""`race` and `grid` on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+import diffusion_studio as ds
+from diffusion_studio.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, write_checkpoint, monkeypatch):
+    write_checkpoint("tiny", defaults={"count": 2, "steps": 5, "label": "Cat"})
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def failed(capsys, *words: str) -> str:
+    assert main(list(words)) == 2
+    return capsys.readouterr().err
+
+
+def test_vary_makes_a_lane_of_each_value(folder, capsys):
+    vary = ["--vary", "sampler=ddim,dpmpp_2m", "--vary", "steps=4,2"]
+    assert main(["race", "tiny", *vary, "--seed", "7", "--clock", "calls", "--out", "race.gif"]) == 0
+    assert capsys.readouterr().out.strip() == "race.gif"
+    race = ds.read_race("race.gif")
+    assert race.clock == "calls"
+    assert [(type(one.sampler).__name__, one.steps, one.seeds, one.label) for one in race.lanes] == [
+        ("DDIM", 4, (7, 8), "Cat"),
+        (ds.SAMPLERS["dpmpp_2m"].__name__, 2, (7, 8), "Cat"),
+    ]
+    assert Image.open("race.gif").n_frames == 5  # 0 to 4 calls
+    # the file is the race again, on another clock
+    assert main(["race", "race.gif", "--clock", "steps", "--out", "again.png", "--format", "strip"]) == 0
+    assert ds.read_race("again.png") == ds.RaceRecipe(race.lanes, "steps")
+
+
+def test_files_of_runs_are_lanes(folder):
+    for steps, name in (("3", "a.gif"), ("2", "b.png")):
+        assert main(["generate", "tiny", "--steps", steps, "--out", name]) == 0
+    third = {**json.loads(ds.Recipe.from_file("b.png").to_json()), "sampler": "ddpm"}
+    (folder / "c.json").write_text(json.dumps(third))
+    assert main(["race", "a.gif", "b.png", "c.json", "--reference", "--out", "race.mp4"]) == 0
+    race = ds.read_race("race.mp4")
+    assert [one.steps for one in race.lanes] == [3, 2, 2] and race.reference
+
+
+def test_a_grid_shows_one_picture_a_cell_unless_more_are_asked_for(folder):
+    axes = ["--x", "guidance=1,2.5", "--y", 'label="Dog",Cat,none']
+    assert main(["grid", "tiny", *axes, "--out", "grid.png"]) == 0
+    grid = ds.read_grid("grid.png")
+    assert grid.x.values == (1, 2.5) and grid.y.values == ("Dog", "Cat", None)
+    assert grid.recipe.seeds == (0,) and len(grid.cells) == 6
+    assert main(["grid", "grid.png", "--clock", "steps", "--out", "grid.gif"]) == 0
+    assert ds.read_grid("grid.gif").clock == "steps" and Image.open("grid.gif").n_frames == 6
+    assert main(["grid", "tiny", "--x", "steps=2,3", "--count", "2", "--out", "two.webp"]) == 0
+    assert ds.read_grid("two.webp").recipe.seeds == (0, 1)
+    assert main(["generate", "tiny", "--label", "Dog", "--out", "run.gif"]) == 0
+    assert main(["grid", "run.gif", "--y", "eta=0,1", "--out", "eta.png"]) == 0
+    assert ds.read_grid("eta.png").recipe == ds.Recipe.from_file("run.gif")
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["race"], "Name two to six recipes"),
+        (["race", "tiny"], "There is no file 'tiny'"),
+        (["race", "tiny", "--vary", "steps"], "--vary is SETTING=A,B"),
+        (["race", "tiny", "--vary", "steps=3"], "2 to 6 lanes, got 1"),
+        (["race", "tiny", "--vary", "steps=3,4", "--vary", "eta=1"], "steps has 2, eta has 1"),
+        (["race", "tiny", "--vary", "steps=3,x"], "must be a number, got 'x'"),
+        (["race", "tiny", "--vary", "steps=3,3", "--vary", "guidance=1,99"], "from -20 to 50, got 99"),
+        (["race", "tiny", "--vary", "seed=1,2"], "start from the same noise"),
+        (["race", "tiny", "--vary", "steps=2,3", "--clock", "sun"], "There is no clock 'sun'"),
+        (["race", "tiny", "--vary", "steps=2,3", "--out", "a.html"], "saved as one of"),
+        (["race", "tiny", "--vary", "steps=2,300"], "from 1 to 100"),
+        (["race", "tiny", "twin", "--vary", "steps=2,3"], "one recipe to vary, got tiny, twin"),
+        (["grid", "tiny"], "There is no file 'tiny'"),
+        (["grid", "tiny", "--x", "eta=0,1", "--clock", "seconds"], "share network calls"),
+        (["grid", "tiny", "--x", "eta=0,1", "--format", "strip"], "saved as one of"),
+    ],
+)
+def test_mistakes_are_said_before_anything_runs(folder, capsys, words, message):
+    assert message in failed(capsys, *words)
+    assert not list(folder.glob("*.*"))
+
+
+def test_flags_that_nothing_would_use_are_refused(folder, capsys):
+    assert main(["race", "tiny", "--vary", "steps=2,3", "--out", "race.png"]) == 0
+    assert "--steps changes a recipe that is varied" in failed(capsys, "race", "race.png", "--steps", "3")
+    assert "holds a race. A lane is one run" in failed(capsys, "race", "race.png", "race.png")
+    assert "holds no grid" in failed(capsys, "grid", "race.png")
+    assert "This is a race of several runs" in failed(capsys, "generate", "--recipe", "race.png")
+    assert json.loads(ds.read_race("race.png").to_json())["race"]["clock"] == "log-snr"

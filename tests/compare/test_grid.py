@@ -1,0 +1,155 @@
+"""Grids: the cells are the single runs, and those that share network and level are one call."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+import diffusion_studio as ds
+from diffusion_studio.compare.grid import grid
+from diffusion_studio.compare.lockstep import in_lockstep
+from diffusion_studio.compare.recipes import Axis, GridRecipe
+from diffusion_studio.diffusion.denoiser import RunEnded
+from diffusion_studio.errors import OptionError
+
+
+@pytest.fixture
+def studio(tmp_path, write_checkpoint):
+    write_checkpoint("tiny")
+    write_checkpoint("twin")
+    return ds.Studio(tmp_path / "checkpoints", "cpu", "fp32")
+
+
+@pytest.fixture
+def recipe(studio):
+    return studio.recipe("tiny", label="Dog", seeds=(3,), steps=6)
+
+
+def assert_as_single_runs(studio, made):
+    """Within one shade of 255: a larger batch adds numbers up in another order."""
+    for cell in made.cells:
+        alone = studio.run(cell.recipe)
+        assert [frame.calls for frame in cell.frames] == [frame.calls for frame in alone.frames]
+        for mine, other in zip(cell.frames, alone.frames):
+            assert np.abs(mine.x.astype(int) - other.x).max() <= 1
+            assert np.abs(mine.x0.astype(int) - other.x0).max() <= 1
+
+
+def test_guidance_and_seed_are_one_call_a_step(studio, recipe):
+    made = grid(recipe, ("guidance", [0, 1, 2, 4]), ("seed", [3, 11]), studio=studio)
+    assert [(cell.recipe.guidance, cell.recipe.seeds) for cell in made.cells] == [
+        (value, (seed,)) for seed in (3, 11) for value in (0, 1, 2, 4)
+    ]
+    assert made.network_calls == 6
+    assert_as_single_runs(studio, made)
+
+
+def test_samplers_and_steps_share_the_levels_that_they_share(studio, recipe):
+    made = grid(recipe, ("steps", [2, 4, 8]), ("sampler", ["ddim", "heun"]), studio=studio)
+    # DDIM in 8 steps visits all levels of 4 and 2; Heun asks at each arrival too, where DDIM stands already
+    assert 8 <= made.network_calls < sum(cell.calls for cell in made.cells) / 2
+    assert_as_single_runs(studio, made)
+
+
+@pytest.mark.parametrize(
+    "x, y",
+    [
+        (("model", ["tiny", "twin"]), None),
+        (("label", ["Dog", "Cat", None]), ("eta", [0.0, 1.0])),
+        (("spacing", ["trailing", "karras"]), ("sampler", ["ddpm", {"name": "dpmpp_2m"}])),
+        (("weaker", [None, "twin"]), ("guidance", [1.0, 3.0])),
+        (("change-guidance", [1, 5]), None),
+    ],
+)
+def test_any_setting_is_an_axis(studio, recipe, x, y):
+    base = (
+        recipe
+        if x[0] != "change-guidance"
+        else ds.Recipe.from_settings(
+            {"change": {"step": 2, "guidance": 2.0}},
+            {n: getattr(recipe, n) for n in recipe.__dataclass_fields__},
+        )
+    )
+    assert_as_single_runs(studio, grid(base, x, y, studio=studio))
+
+
+def test_several_pictures_and_points(studio, tmp_path, write_checkpoint):
+    from diffusion_studio.compare.lockstep import MOST_PICTURES
+
+    made = grid(
+        studio.recipe("tiny", seeds=tuple(range(40)), steps=2), ("label", ["Dog", "Cat"]), studio=studio
+    )
+    assert made.network_calls == 4 and MOST_PICTURES < 80  # two calls a step, as both do not fit one
+    assert_as_single_runs(studio, made)
+
+
+def test_json_both_ways(studio, recipe, tmp_path):
+    asked = GridRecipe(recipe, Axis("interval.low", [0.5, 1.0]), Axis("sampler", ["ddim", "ddpm"]), "steps")
+    assert asked.x.setting == "interval_low" and asked.x.name == "interval low"
+    assert GridRecipe.from_json(asked.to_json()) == asked
+    assert GridRecipe.from_json(GridRecipe(recipe, Axis("seed", [1])).to_json()).y is None
+    path = tmp_path / "grid.json"
+    path.write_text(asked.to_json())
+    assert ds.read_grid(path) == asked
+    with pytest.raises(OptionError, match="This is a grid of several runs"):
+        ds.Recipe.from_file(path)
+
+
+@pytest.mark.parametrize(
+    "x, y, clock, message",
+    [
+        (("guidance", range(65)), None, None, "at most 64 cells; 65 x 1 are 65"),
+        (("guidance", [1, 2, 1]), None, None, "a value twice: 1, 2, 1"),
+        (("guidance", []), None, None, "at least one value"),
+        (("guidance", "12"), None, None, "are a list"),
+        (("gidance", [1]), None, None, "Did you mean 'guidance'"),
+        (("guidance", [1]), ("guidance", [2]), None, "Both axes are guidance"),
+        (("guidance", [1, 99]), None, None, "from -20 to 50, got 99"),
+        (("strength", [0.5]), None, None, "strength has no effect on this run: it is an option of the edit"),
+        (("label", ["Dog", "Cow"]), None, None, "no label of tiny 'Cow'"),
+        (("guidance", [1, 2]), None, "seconds", "share network calls"),
+        (None, None, None, "A grid has an axis x"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_runs(studio, recipe, x, y, clock, message):
+    seen = []
+    with pytest.raises(OptionError, match=message):
+        grid(recipe, x, y, clock, studio=studio, on_state=lambda *given: seen.append(given))
+    assert not seen
+
+
+def test_a_grid_that_is_ended_leaves_no_thread(studio, recipe):
+    before, calls = threading.active_count(), []
+
+    def ask(call):
+        calls.append(1)
+        if len(calls) == 3:
+            raise RunEnded("enough")
+        return call()
+
+    with pytest.raises(RunEnded, match="enough"):
+        grid(recipe, ("seed", [1, 2, 3]), studio=studio, ask=ask)
+    assert len(calls) == 3 and threading.active_count() == before
+
+
+def test_a_run_that_fails_ends_the_others():
+    before, ended, found = threading.active_count(), [], []
+
+    def waiting(wait):
+        try:
+            yield 1
+            yield wait(None)
+        finally:
+            ended.append(1)
+
+    def broken(wait):
+        yield 2
+        raise OptionError("steps", "no")
+
+    with pytest.raises(OptionError, match="no"):
+        for item in in_lockstep([waiting, broken, waiting]):
+            found.append(item)
+    assert found == [(0, 1)] and ended == [1]  # the third had not begun
+    assert threading.active_count() == before

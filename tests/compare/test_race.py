@@ -1,0 +1,178 @@
+"""Races: lanes from one noise, their curve, what does not fit, and JSON both ways."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import diffusion_studio as ds
+from diffusion_studio.compare import lanes
+from diffusion_studio.compare.divergence import Base, rising_only, rms
+from diffusion_studio.compare.race import race, reference_recipe
+from diffusion_studio.compare.recipes import RaceRecipe, read
+from diffusion_studio.compare.results import titles
+from diffusion_studio.errors import OptionError
+
+
+@pytest.fixture
+def studio(tmp_path, write_checkpoint):
+    write_checkpoint("tiny", network={"in_channels": 3, "out_channels": 3}, channels=3)
+    write_checkpoint("twin", network={"in_channels": 3, "out_channels": 3}, channels=3)
+    write_checkpoint("large", image_size=16)
+    return ds.Studio(tmp_path / "checkpoints", "cpu", "fp32")
+
+
+@pytest.fixture
+def recipe(studio):
+    return studio.recipe("tiny", label="Dog", seeds=(3, 4), steps=6)
+
+
+def test_each_lane_is_the_run_of_its_recipe(studio, recipe):
+    seen = []
+    made = race(
+        [recipe, {"sampler": "dpmpp_2m", "steps": 3}, {"model": "twin", "eta": 0.5}],
+        studio=studio,
+        on_state=lambda number, frame: seen.append((number, frame.index)),
+    )
+    assert seen == [(0, k) for k in range(7)] + [(1, k) for k in range(4)] + [(2, k) for k in range(7)]
+    for lane in made.lanes:
+        alone = studio.run(lane.recipe)
+        assert len(lane.frames) == len(alone.frames) and lane.calls == alone.frames[-1].calls
+        for mine, other in zip(lane.frames, alone.frames):
+            np.testing.assert_array_equal(mine.x, other.x)
+            np.testing.assert_array_equal(mine.x0, other.x0)
+        assert all(a <= b for a, b in zip(lane.seconds, lane.seconds[1:])) and lane.took > 0
+    assert made.titles == (
+        ("model tiny", "steps 6", "sampler ddim", "sampler eta 0.0"),
+        ("model tiny", "steps 3", "sampler dpmpp_2m"),
+        ("model twin", "steps 6", "sampler ddim", "sampler eta 0.5"),
+    )
+    starts = [lane.frames[0].x for lane in made.lanes]
+    np.testing.assert_array_equal(starts[0], starts[1])
+    np.testing.assert_array_equal(starts[0], starts[2])
+
+
+def test_lanes_finish_where_they_finish(studio, recipe):
+    made = race([recipe, {"steps": 3}], "steps", studio=studio)
+    assert [made.numbers(k) for k in range(len(made.ticks))] == [
+        (0, 0), (1, 1), (2, 2), (3, 3), (4, 3), (5, 3), (6, 3)
+    ]  # fmt: skip
+    assert made.shown(4)[1].index == made.shown(4)[1].total == 3
+    noise = made.on("log-snr")
+    assert noise.ticks[-1] == math.inf and noise.numbers(-1) == (6, 3)
+    for tick in range(len(noise.ticks)):
+        for lane, number in zip(noise.lanes, noise.numbers(tick)):
+            after = lane.frames[number + 1 :]
+            assert all(one.level.log_snr > noise.ticks[tick] for one in after)
+
+
+def test_the_curve_is_the_distance_of_x0_at_equal_noise(studio, recipe):
+    made = race([recipe, {}, {"guidance": 3.0}], studio=studio)
+    first, same, other = made.lanes
+    assert first.curve is None and same.curve.rms == (0.0,) * 7
+    assert other.curve.log_snr == tuple(frame.level.log_snr for frame in other.frames)
+    for k in (0, 3, 6):  # of equal levels the uint8 frames say it too, within their rounding
+        by_eye = np.sqrt(np.square((first.frames[k].x0.astype(float) - other.frames[k].x0) / 127.5).mean())
+        assert other.curve.rms[k] == pytest.approx(by_eye, abs=0.01) and by_eye > 0.02
+
+
+def test_between_two_states_the_first_lane_is_taken_on_the_line():
+    base = Base(1 << 20)
+    for place, value in ((-4.0, 0.0), (0.0, 0.5), (math.inf, 1.0)):
+        base.add(place, torch.full((1, 1, 2, 2), value), 0, 2)
+    found = [float(base.at(place).mean()) for place in (-9, -4, -3, -1, 0, 7, math.inf)]
+    assert found == [0, 0, 0.125, 0.375, 0.5, 0.5, 1]  # -3 is a quarter of the way, 7 is held
+    assert rms(base.at(-3), torch.full((1, 1, 2, 2), 0.625)) == pytest.approx(0.5)
+    assert rising_only([(-1, 0.1), (2, 0.2), (0, 0.9), (2, 0.8), (3, 0.3)]) == [(-1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+def test_the_distance_to_the_reference(studio, recipe):
+    exact = reference_recipe(studio, recipe)
+    assert (exact.steps, exact.sampler) == (100, ds.DDIM())  # all timesteps that tiny has
+    made = race([exact, {"steps": 10}, {"steps": 50}], studio=studio, reference=True)
+    assert made.lanes[0].distance == 0  # it is the reference itself
+    assert made.lanes[1].distance > made.lanes[2].distance > 0
+    assert race([recipe, {"steps": 3}], studio=studio).lanes[0].distance is None
+
+
+def test_a_long_race_keeps_every_kth_state(studio, recipe, monkeypatch):
+    one = studio.run(recipe).frames[0].nbytes
+    monkeypatch.setattr("diffusion_studio.compare.race.MAX_BYTES", 3 * 4 * one)
+    made = race([recipe, {"steps": 3}], studio=studio)
+    long, short = made.lanes
+    assert (long.every, [frame.index for frame in long.frames]) == (2, [0, 2, 4, 6])
+    assert (short.every, len(short.frames), len(short.curve.rms)) == (1, 4, 4)
+    assert lanes.MAX_BYTES == 384 << 20
+
+
+@pytest.mark.parametrize(
+    "changes, field, message",
+    [
+        ({"seed": 9}, "seeds", r"start from the same noise.*lane 1 has 3, 4 and lane 2 9, 10"),
+        ({"model": "large", "label": "Dog"}, "model", "tiny makes 8x8 RGB, and large makes 16x16 grey"),
+        ({"sampler": "dpm2"}, "sampler", "There is no sampler"),
+        ({"churn": 1.0}, "churn", "churn has no effect on this run: it is an option of the sampler"),
+        ({"stpes": 3}, "setting", "There is no setting 'stpes'.*Did you mean"),
+        ({"steps": 5000}, "steps", "from 1 to 100"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_anything_runs(studio, recipe, changes, field, message):
+    seen = []
+    with pytest.raises(OptionError, match=message) as wrong:
+        race([recipe, changes], studio=studio, on_state=lambda *given: seen.append(given))
+    assert wrong.value.field == field and not seen
+
+
+def test_the_number_of_lanes(recipe):
+    for count in (1, 7):
+        with pytest.raises(OptionError, match=f"2 to 6 lanes, got {count}"):
+            RaceRecipe((recipe,) * count)
+    with pytest.raises(OptionError, match="first lane of a race is a whole recipe"):
+        RaceRecipe.of([{"steps": 3}, recipe])
+
+
+def test_an_inversion_takes_another_clock(studio, recipe):
+    picture = ds.Picture(np.zeros((8, 8, 3), np.uint8))
+    edited = studio.recipe("tiny", seeds=(0,), steps=4, edit=ds.Invert(picture))
+    with pytest.raises(OptionError, match="goes into noise first") as wrong:
+        race([edited, {"steps": 3}], studio=studio)
+    assert wrong.value.field == "clock"
+    made = race([edited, {"steps": 3}], "steps", studio=studio)
+    assert all(frame.index == frame.total for frame in made.shown(-1))
+    assert made.lanes[1].curve.log_snr[-1] == math.inf  # of the way out of noise alone
+
+
+def test_json_both_ways(recipe, tmp_path):
+    asked = RaceRecipe.of([recipe, {"sampler": "unipc"}, {"interval_low": 0.5}], "calls", True)
+    assert RaceRecipe.from_json(asked.to_json()) == asked
+    path = tmp_path / "race.json"
+    path.write_text(asked.to_json())
+    assert ds.read_race(path) == read(path) == asked
+    with pytest.raises(OptionError, match="This is a race of several runs.*diffusion-studio race FILE"):
+        ds.Recipe.from_file(path)
+    with pytest.raises(OptionError, match="holds a race, not a grid"):
+        ds.read_grid(path)
+    for text, message in (
+        ("{", "Not a race"),
+        (recipe.to_json(), "without the key 'race'"),
+        (asked.to_json().replace('"clock"', '"watch"'), "got 'watch'"),
+        (asked.to_json().replace('"calls"', '"sundial"'), "There is no clock 'sundial'"),
+        ('{"diffusion-studio": 9, "race": {}}', "version 9"),
+        ('{"diffusion-studio": 1, "race": {"lanes": 3}}', "a list of lanes"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            RaceRecipe.from_json(text)
+
+
+def test_titles_name_only_what_differs(recipe):
+    changed = ds.RaceRecipe.of([recipe, {"eta": 0.5}, {"sampler": "ddpm"}]).lanes
+    assert titles(changed) == (
+        ("sampler ddim", "sampler eta 0.0"),
+        ("sampler ddim", "sampler eta 0.5"),
+        ("sampler ddpm",),
+    )
+    assert titles(changed[:2]) == (("sampler eta 0.0",), ("sampler eta 0.5",))
+    assert titles([recipe, recipe]) == ((), ())

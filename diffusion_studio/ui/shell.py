@@ -15,6 +15,7 @@ from ..studio import Studio
 from .api import endpoints
 from .closing import ends_politely
 from .compute import MAX_RUNS, MAX_WAITING, Compute
+from .forward_tab import ForwardTab
 from .generate_tab import GenerateTab
 from .hosting import Hosting, hosting
 from .model_cards import model_items
@@ -57,6 +58,8 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
             used = [*generate.settings.outputs(), tabs]
             with gr.Tab("Points", id="points"):
                 points = PointsTab(studio, store, compute, hosting, use, used)
+            with gr.Tab("Forward", id="forward-tab"):
+                ForwardTab(studio, store, compute)
             with gr.Tab("Models", id="models"):
                 models = ModelsTab(studio, compute, hosting, use, used)
             with gr.Tab("Train", id="train") as train_tab:

@@ -46,6 +46,7 @@ RANKS = {
     "metrics": 10,
     "inside": 10.5,
     "studio": 11,
+    "lessons": 11.5,
     "ui": 12,
     "cli": 13,
     "__main__": 14,

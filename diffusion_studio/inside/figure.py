@@ -79,7 +79,8 @@ class Histogram:
 @dataclass(frozen=True)
 class Curves:
     """Named lines (name, xs, ys) in one frame. `at` says where the marker stands in each state; without it
-    there is none. With `log` the ys are drawn on a logarithmic scale, and those of 0 and less left out.
+    there is none. With `log` the ys are drawn on a logarithmic scale, and those of 0 and less left out; with
+    `zero` the scale begins at 0.
     """
 
     title: str
@@ -87,6 +88,7 @@ class Curves:
     x: str = ""
     at: Sequence[float] = ()
     log: bool = False
+    zero: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -94,6 +96,7 @@ class Curves:
             "title": self.title,
             "x": self.x,
             "log": self.log,
+            "zero": self.zero,
             "at": _numbers(self.at),
             "series": [
                 {"name": name, "xs": _numbers(xs), "ys": self._ys(ys)} for name, xs, ys in self.series

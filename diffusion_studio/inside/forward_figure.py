@@ -68,7 +68,7 @@ def _share_left(process: Process, k: int) -> str:
     level = process.levels[k]
     if not level.sigma:
         return "the picture itself."
-    return f"t = {level.t:.3g}, {level.alpha:.0%} of the picture and {level.sigma:.3g} times the noise."
+    return f"t = {level.t:.3g}, alpha_bar = {level.alpha**2:.3g}, noise variance {level.sigma**2:.3g}."
 
 
 def _cells(process: Process, ways: Sequence[str], histograms: bool) -> list[Cell]:

@@ -18,6 +18,7 @@ from .compute import MAX_RUNS, MAX_WAITING, Compute
 from .forward_tab import ForwardTab
 from .generate_tab import GenerateTab
 from .hosting import Hosting, hosting
+from .learn_tab import LearnTab
 from .model_cards import model_items
 from .models_tab import ModelsTab
 from .player import player_script
@@ -56,6 +57,8 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
                 }
 
             used = [*generate.settings.outputs(), tabs]
+            with gr.Tab("Learn", id="learn-tab"):
+                LearnTab(studio, compute)
             with gr.Tab("Points", id="points"):
                 points = PointsTab(studio, store, compute, hosting, use, used)
             with gr.Tab("Forward", id="forward-tab"):

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import io
-import sys
-from pathlib import Path
 
 import pytest
+from helpers import open_tab, run
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parent))
-from helpers import run
 
 WAIT = 30_000  # ms
 
 
 def open_forward(page) -> None:
-    page.evaluate(
-        "[...document.querySelectorAll('button[role=tab]')].find((one) => one.textContent.trim() === 'Forward')"
-        ".click()"
-    )
+    open_tab(page, "Forward")
     shown(page, lambda: None, first=True)
 
 

@@ -50,7 +50,7 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
 
   const curves = (one, number) => {
     const [w, h, left, bottom] = [330, 210, 50, 180];
-    const [xl, xh] = extent(one.series.map((line) => line.xs)), ys = extent(one.series.map((line) => line.ys));
+    const [xl, xh] = extent(one.series.map((line) => line.xs)), ys = extent([...one.series.map((line) => line.ys), one.zero ? [0] : []]);
     const fx = scale(xl, xh, left, w - 10), fy = scale(ys[0], ys[1], bottom, 10);
     const image = svg('svg', { viewBox: `0 0 ${w} ${h}`, role: 'img', 'aria-label': `${one.title}: ${one.series.map((line) => line.name).join(', ')}` });
     for (const [value, text] of ticks(ys, one.log)) {

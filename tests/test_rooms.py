@@ -47,6 +47,7 @@ RANKS = {
     "inside": 10.5,
     "studio": 11,
     "compare": 11.5,
+    "lessons": 11.6,
     "ui": 12,
     "cli": 13,
     "__main__": 14,

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ class Process:
         squares = np.array([(level.alpha**2, level.sigma**2) for level in self.levels])
         return {**found, "expected": squares[:, 0] * found["closed"][0] + squares[:, 1]}
 
+    @cached_property
+    def kept_variances(self) -> dict[str, np.ndarray]:
+        """`variances()`, computed once: an animation reads them at every state."""
+        return self.variances()
+
 
 def process(
     picture: Picture | np.ndarray, schedule: NoiseSchedule, steps: int = 50, seed: int = 0, name: str = ""
@@ -128,6 +134,9 @@ def schedule_curves(schedule: NoiseSchedule, points: int = 200) -> dict[str, np.
     }
 
 
+_kept_curves = lru_cache(8)(schedule_curves)  # an animation draws them at every state
+
+
 def histogram(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Centres (BINS,), the density of the values of x there, and the density of the standard normal curve.
     Values beyond +-4 count to the outermost bins.
@@ -178,7 +187,7 @@ def look(processes: Sequence[Process], step: int) -> Seen:
     tiles, lines, numbers = [], [], {}
     for one in processes:
         k = min(step, one.steps)
-        variances, level = one.variances(), one.levels[k]
+        variances, level = one.kept_variances, one.levels[k]
         for way in ("closed", "iterated", "unscaled"):
             arrays[f"{way} {one.name}"] = getattr(one, way)[k]
             spread = max(math.hypot(level.alpha, level.sigma), 1.0) if way != "unscaled" else 1.0
@@ -213,7 +222,7 @@ def _curves(processes: Sequence[Process], step: int) -> list[Tile]:
     for name in ("beta", "alpha_bar", "log_snr"):
         series = []
         for one in processes:
-            found = schedule_curves(one.schedule)
+            found = _kept_curves(one.schedule)
             share = (found["t"] - found["t"].min()) / max(float(np.ptp(found["t"])), 1e-12)
             series.append((one.name, share, found[name]))
         level, schedule = processes[0].levels[min(step, processes[0].steps)], processes[0].schedule

@@ -18,8 +18,10 @@ from .api import endpoints
 from .closing import ends_politely
 from .compare_tab import CompareTab
 from .compute import MAX_RUNS, MAX_WAITING, Compute
+from .forward_tab import ForwardTab
 from .generate_tab import GenerateTab
 from .hosting import Hosting, hosting
+from .learn_tab import LearnTab
 from .model_cards import model_items
 from .models_tab import ModelsTab
 from .player import player_script
@@ -59,10 +61,14 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
                 }
 
             used = [*generate.settings.outputs(), tabs]
+            with gr.Tab("Learn", id="learn-tab"):
+                LearnTab(studio, compute)
             with gr.Tab("Compare", id="compare"):
                 compare = CompareTab(studio, compute, prices, generate.settings)
             with gr.Tab("Points", id="points"):
                 points = PointsTab(studio, store, compute, hosting, use, used)
+            with gr.Tab("Forward", id="forward-tab"):
+                ForwardTab(studio, store, compute)
             with gr.Tab("Models", id="models"):
                 models = ModelsTab(studio, compute, hosting, use, used)
             with gr.Tab("Train", id="train") as train_tab:

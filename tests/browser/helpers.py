@@ -45,6 +45,15 @@ def chosen_model(page) -> str:
     return page.locator("#model [aria-pressed=true]").get_attribute("data-name")
 
 
+def open_tab(page, name: str) -> None:
+    """Choose a tab, on a phone out of the menu that holds those that have no room."""
+    tab = page.locator(f"button[role=tab]:has-text('{name}'):visible")
+    if not tab.count():
+        page.click(".overflow-menu > button")
+        tab = page.locator(f".overflow-dropdown button:has-text('{name}')")
+    tab.first.click()
+
+
 def open_settings(page) -> None:
     """The drawer of all settings."""
     if page.locator("#all-settings").get_attribute("aria-expanded") != "true":

@@ -24,6 +24,6 @@ def test_axe_finds_nothing(app, visit, theme):
     run(page, steps=3, count=2)
     open_settings(page)
     assert found() == []
-    for name in ("Compare", "Points", "Models", "Train"):
+    for name in ("Learn", "Compare", "Points", "Forward", "Models", "Train"):
         page.get_by_role("tab", name=name).click()
         assert found() == [], name

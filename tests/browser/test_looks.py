@@ -39,7 +39,7 @@ FAINT = """least => {
 def test_all_letters_can_be_read(app, visit, theme):
     page = visit(f"{app}/?__theme={theme}")
     run(page, steps=3)
-    for tab in ("Generate", "Compare", "Points", "Models", "Train"):
+    for tab in ("Generate", "Learn", "Compare", "Points", "Forward", "Models", "Train"):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(500)  # colours fade in
         assert page.evaluate(FAINT, LEAST) == [], tab

@@ -1,0 +1,153 @@
+"""Figures that play on the page: films, changing histograms and curves with a marker, as plain data.
+
+A figure is computed once; the page goes through its states without asking the server again (ui/figure).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import OptionError
+from ..imaging.arrays import to_pil
+
+MOST_BYTES = 24 << 20  # of one figure's pictures, as sent
+
+
+@dataclass(frozen=True)
+class Film:
+    """One picture for each state: `pictures` (states, H, W) or (states, H, W, 1 or 3), uint8, with a caption
+    for each or none.
+    """
+
+    title: str
+    pictures: np.ndarray
+    captions: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The states as one lossless WebP, row by row."""
+        given = self.pictures if self.pictures.ndim == 4 else self.pictures[..., None]
+        states, height, width, channels = given.shape
+        columns = math.ceil(math.sqrt(states))
+        rows = math.ceil(states / columns)
+        sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
+        sheet[:states] = given
+        sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+        packed = io.BytesIO()
+        whole = np.ascontiguousarray(sheet.reshape(rows * height, columns * width, channels))
+        to_pil(whole).save(packed, "WEBP", lossless=True, quality=0, method=0)
+        return {
+            "kind": "film",
+            "title": self.title,
+            "width": width,
+            "height": height,
+            "columns": columns,
+            "sheet": f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}",
+            "captions": list(self.captions),
+        }
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Bars that change from state to state, `densities` (states, bins) over `centres` (bins,), and one
+    `curve` (bins,) that they are held against.
+    """
+
+    title: str
+    centres: np.ndarray
+    densities: np.ndarray
+    curve: np.ndarray
+    curve_name: str = "normal"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": "histogram",
+            "title": self.title,
+            "xs": _numbers(self.centres),
+            "states": [_numbers(one) for one in self.densities],
+            "curve": _numbers(self.curve),
+            "curve_name": self.curve_name,
+        }
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Named lines (name, xs, ys) in one frame. `at` says where the marker stands in each state; without it
+    there is none. With `log` the ys are drawn on a logarithmic scale, and those of 0 and less left out; with
+    `zero` the scale begins at 0.
+    """
+
+    title: str
+    series: Sequence[tuple[str, Sequence[float], Sequence[float]]]
+    x: str = ""
+    at: Sequence[float] = ()
+    log: bool = False
+    zero: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": "curves",
+            "title": self.title,
+            "x": self.x,
+            "log": self.log,
+            "zero": self.zero,
+            "at": _numbers(self.at),
+            "series": [
+                {"name": name, "xs": _numbers(xs), "ys": self._ys(ys)} for name, xs, ys in self.series
+            ],
+        }
+
+    def _ys(self, ys: Sequence[float]) -> list[float | None]:
+        given = np.asarray(ys, np.float64)
+        if self.log:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                given = np.where(given > 0, np.log10(given), np.nan)
+        return _numbers(given)
+
+
+Cell = Film | Histogram
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Rows of films and histograms that go through `states` states together, and curves below.
+
+    `labels` has a sentence for each state, or is empty. `start` is the state that is shown first. A figure
+    of one state has no timeline.
+    """
+
+    states: int
+    rows: Sequence[tuple[str, Sequence[Cell]]] = ()
+    curves: Sequence[Curves] = ()
+    labels: Sequence[str] = ()
+    start: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        made = {
+            "states": self.states,
+            "start": self.start,
+            "labels": list(self.labels),
+            "rows": [
+                {"name": name, "cells": [cell.to_json() for cell in cells]} for name, cells in self.rows
+            ],
+            "curves": [one.to_json() for one in self.curves],
+        }
+        size = sum(len(cell.get("sheet", "")) for row in made["rows"] for cell in row["cells"])
+        if size > MOST_BYTES:
+            raise OptionError(
+                "steps",
+                f"This figure has {size >> 20} MB of pictures; the most is {MOST_BYTES >> 20}. Choose fewer "
+                "steps, fewer rows or smaller pictures.",
+            )
+        return made
+
+
+def _numbers(given: Sequence[float] | np.ndarray) -> list[float | None]:
+    """Rounded to five figures, so that they are short; None where there is no finite number."""
+    return [float(f"{v:.5g}") if math.isfinite(v) else None for v in np.asarray(given, np.float64)]

@@ -1,0 +1,113 @@
+"""The forward process as a figure that plays: a row for each schedule, and the schedules' curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..diffusion.schedule import NoiseLevel
+from ..errors import unknown
+from ..imaging.picture import Picture
+from . import drawing
+from .figure import Cell, Curves, Figure, Film, Histogram
+from .forward_pictures import Process, histogram, schedule_curves
+
+WAYS = {
+    "closed": "At once (closed form)",
+    "iterated": "Step by step",
+    "unscaled": "Step by step, without the factor",
+}
+_CURVES = {
+    "alpha_bar": "alpha_bar: what is left of the picture",
+    "log_snr": "log-SNR",
+    "beta": "beta of one step",
+}
+
+
+def example() -> Picture:
+    """The bundled photograph, 160 by 160 in colour; its licence is in pictures/README.md."""
+    return Picture.open(Path(__file__).with_name("pictures") / "cat.jpg")
+
+
+def forward_figure(
+    processes: Sequence[Process],
+    ways: Collection[str] = ("closed", "iterated"),
+    histograms: bool = True,
+    curves: Collection[str] = ("alpha_bar", "log_snr", "beta", "variance"),
+) -> Figure:
+    """`processes` have equally many steps. `ways` of `WAYS` and the histogram of the last of them make a row.
+
+    `curves` are those of the schedules, and `variance`, that of the pixels in each way.
+    """
+    for way in ways:
+        if way not in WAYS:
+            raise unknown("way", way, WAYS)
+    first = processes[0]
+    shares = _shares(first)
+    rows = [(one.name, _cells(one, [way for way in WAYS if way in ways], histograms)) for one in processes]
+    drawn = [_schedules(processes, name, shares) for name in _CURVES if name in curves]
+    if "variance" in curves:
+        drawn.append(_variances(processes, ways, shares))
+    labels = [
+        f"Step {k} of {first.steps}. " + "  ".join(f"{one.name}: {_share_left(one, k)}" for one in processes)
+        for k in range(first.steps + 1)
+    ]
+    return Figure(first.steps + 1, rows, drawn, labels)
+
+
+def _shares(process: Process) -> np.ndarray:
+    """t of each state as a share of the schedule's whole time."""
+    low, high = process.schedule.t_min, process.schedule.t_max
+    return np.array([(max(one.t, low) - low) / max(high - low, 1e-12) for one in process.levels])
+
+
+def _share_left(process: Process, k: int) -> str:
+    level = process.levels[k]
+    if not level.sigma:
+        return "the picture itself."
+    return f"t = {level.t:.3g}, alpha_bar = {level.alpha**2:.3g}, noise variance {level.sigma**2:.3g}."
+
+
+def _cells(process: Process, ways: Sequence[str], histograms: bool) -> list[Cell]:
+    cells: list[Cell] = []
+    variances = process.kept_variances
+    for way in ways:
+        states = getattr(process, way)
+        scales = [1.0 if way == "unscaled" else _largest(level) for level in process.levels]
+        pictures = np.stack([drawing.picture(x / scale) for x, scale in zip(states, scales)])
+        grey = states.shape[1] == 1
+        captions = [f"variance {v:.2f}" for v in variances[way]]
+        cells.append(Film(WAYS[way], pictures[..., :1] if grey else pictures, captions))
+    if histograms and ways:
+        last = ways[-1]
+        found = [histogram(x) for x in getattr(process, last)]
+        title = f"Pixels, {WAYS[last].lower()}"
+        cells.append(Histogram(title, found[0][0], np.stack([one[1] for one in found]), found[0][2]))
+    return cells
+
+
+def _largest(level: NoiseLevel) -> float:
+    """What a state is divided by to be shown: more than 1 where the schedule does not keep the variance."""
+    return max(math.hypot(level.alpha, level.sigma), 1.0)
+
+
+def _schedules(processes: Sequence[Process], name: str, at: np.ndarray) -> Curves:
+    series = []
+    for one in processes:
+        found = schedule_curves(one.schedule, 120)
+        share = (found["t"] - found["t"].min()) / max(float(np.ptp(found["t"])), 1e-12)
+        series.append((one.name, share, found[name]))
+    return Curves(_CURVES[name], series, "t / T", at, log=name == "beta")
+
+
+def _variances(processes: Sequence[Process], ways: Collection[str], at: np.ndarray) -> Curves:
+    """Of the pixels in each way, and as it should be."""
+    series = []
+    for one in processes:
+        found = one.kept_variances
+        shares = _shares(one)
+        series += [(f"{one.name}, {way}", shares, found[way]) for way in WAYS if way in ways]
+    return Curves("variance of the pixels", series, "t / T", at, log="unscaled" in ways)

@@ -1,0 +1,65 @@
+"""The part of Markdown that lessons are written in, as HTML: paragraphs, lists, tables, headings, **bold**,
+*italic*, `code`, links, and indices of symbols such as x_t and ᾱ_{t-1}. All else is text.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+_INLINE = (
+    (re.compile(r"`([^`]+)`"), r"<code>\1</code>"),
+    (re.compile(r"\*\*([^*]+)\*\*"), r"<strong>\1</strong>"),
+    (re.compile(r"(?<![\w*])\*([^*\s][^*]*)\*(?![\w*])"), r"<em>\1</em>"),
+    (
+        re.compile(r"\[([^\]]+)\]\((https?://[^)\s]+)\)"),
+        r'<a href="\2" target="_blank" rel="noopener">\1</a>',
+    ),
+)
+
+
+_INDEX = re.compile(r"([xεβμΣᾱLmC]|θ)_(?:\{([^}]+)\}|([0-9tsθ₁₂](?![A-Za-z])))")
+
+
+def html_of(text: str) -> str:
+    """The text as HTML. Its own HTML is shown as it is written."""
+    blocks = re.split(r"\n\s*\n", text.strip())
+    return "\n".join(_block(one.strip().splitlines()) for one in blocks if one.strip())
+
+
+def _block(lines: list[str]) -> str:
+    if lines[0].startswith("#"):
+        rest = _block(lines[1:]) if lines[1:] else ""
+        return f"<h3>{inline(lines[0].lstrip('#').strip())}</h3>{rest}"
+    if all(re.match(r"[-*] |\s", line) for line in lines) and lines[0][:2] in ("- ", "* "):
+        return f"<ul>{_items(lines, r'[-*] ')}</ul>"
+    if re.match(r"\d+\. ", lines[0]):
+        return f"<ol>{_items(lines, r'[0-9]+[.] ')}</ol>"
+    if all(line.startswith("|") for line in lines) and len(lines) > 2:
+        return _table(lines)
+    return f"<p>{inline(' '.join(line.strip() for line in lines))}</p>"
+
+
+def _items(lines: list[str], mark: str) -> str:
+    found: list[str] = []
+    for line in lines:
+        if re.match(mark, line):
+            found.append(re.sub(mark, "", line, count=1))
+        else:
+            found[-1] += f" {line.strip()}"
+    return "".join(f"<li>{inline(one)}</li>" for one in found)
+
+
+def _table(lines: list[str]) -> str:
+    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines]
+    head = "".join(f"<th>{inline(one)}</th>" for one in rows[0])
+    body = "".join("<tr>" + "".join(f"<td>{inline(one)}</td>" for one in row) + "</tr>" for row in rows[2:])
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def inline(text: str) -> str:
+    """A line's marks as HTML."""
+    made = escape(text, quote=False)
+    for pattern, tags in _INLINE:
+        made = pattern.sub(tags, made)
+    return _INDEX.sub(lambda found: f"{found[1]}<sub>{found[2] or found[3]}</sub>", made)

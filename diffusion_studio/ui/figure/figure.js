@@ -1,0 +1,137 @@
+// A figure that plays: makes the elements of `data` (inside/figure.py) in `host`. Returns what the page may do with it.
+const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
+  const NS = 'http://www.w3.org/2000/svg';
+  const make = (tag, attributes = {}, ...inner) => {
+    const one = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) one.setAttribute(name, value);
+    one.append(...inner);
+    return one;
+  };
+  const svg = (tag, attributes = {}, text = '') => {
+    const one = document.createElementNS(NS, tag);
+    for (const [name, value] of Object.entries(attributes)) one.setAttribute(name, value);
+    if (text) one.textContent = text;
+    return one;
+  };
+  const last = data.states - 1, updates = [];
+  let state = -1, timer = null;
+
+  // ---- what is drawn
+  const film = (cell) => {
+    const canvas = make('canvas', { width: cell.width, height: cell.height, role: 'img', 'aria-label': cell.title });
+    const caption = make('span', { class: 'caption' });
+    const sheet = new Image();
+    const paint = (k) => {
+      caption.textContent = cell.captions[k] ?? '';
+      if (!sheet.complete || !sheet.naturalWidth) return;
+      const [left, top] = corner(k, cell.columns, cell.width, cell.height);
+      canvas.getContext('2d').drawImage(sheet, left, top, cell.width, cell.height, 0, 0, cell.width, cell.height);
+    };
+    sheet.onload = () => { paint(Math.max(state, 0)); canvas.dataset.ready = 'true'; };
+    sheet.src = cell.sheet;
+    updates.push(paint);
+    return make('figure', { class: 'cell film' }, make('figcaption', {}, cell.title), canvas, caption);
+  };
+
+  const histogram = (cell) => {
+    const [w, h] = [200, 200], most = Math.max(...cell.curve) * 1.6;
+    const fx = scale(cell.xs[0], cell.xs.at(-1), 6, w - 6), fy = scale(0, most, h - 22, 8);
+    const image = svg('svg', { viewBox: `0 0 ${w} ${h}`, role: 'img', 'aria-label': `${cell.title}, against the ${cell.curve_name} curve` });
+    const bars = svg('path', { class: 'bars' });
+    image.append(bars, svg('path', { class: 'against', d: path(cell.xs, cell.curve, fx, fy) }), svg('path', { class: 'axis', d: `M6 ${h - 22}H${w - 6}` }));
+    for (const value of [-4, -2, 0, 2, 4]) image.append(svg('text', { x: fx(value * 0.98), y: h - 6, 'text-anchor': 'middle' }, String(value)));
+    const step = (fx(cell.xs[1]) - fx(cell.xs[0])) * 0.9;
+    updates.push((k) => bars.setAttribute('d', cell.xs.map((x, n) => {
+      const top = Math.max(fy(cell.states[k][n]), 2);
+      return `M${(fx(x) - step / 2).toFixed(1)} ${h - 22}V${top.toFixed(1)}h${step.toFixed(1)}V${h - 22}z`;
+    }).join('')));
+    return make('figure', { class: 'cell bars' }, make('figcaption', {}, cell.title), image, make('span', { class: 'caption' }, `line: ${cell.curve_name} curve`));
+  };
+
+  const curves = (one, number) => {
+    const [w, h, left, bottom] = [330, 210, 50, 180];
+    const [xl, xh] = extent(one.series.map((line) => line.xs)), ys = extent([...one.series.map((line) => line.ys), one.zero ? [0] : []]);
+    const fx = scale(xl, xh, left, w - 10), fy = scale(ys[0], ys[1], bottom, 10);
+    const image = svg('svg', { viewBox: `0 0 ${w} ${h}`, role: 'img', 'aria-label': `${one.title}: ${one.series.map((line) => line.name).join(', ')}` });
+    for (const [value, text] of ticks(ys, one.log)) {
+      image.append(svg('path', { class: 'grid', d: `M${left} ${fy(value).toFixed(1)}H${w - 10}` }), svg('text', { x: left - 5, y: fy(value) + 4, 'text-anchor': 'end' }, text));
+    }
+    for (const [value, text] of ticks([xl, xh], false)) image.append(svg('text', { x: fx(value), y: h - 12, 'text-anchor': 'middle' }, text));
+    one.series.forEach((line, k) => image.append(svg('path', { class: `line line-${k % 6}`, d: path(line.xs, line.ys, fx, fy) })));
+    const names = make('span', { class: 'names' });
+    one.series.forEach((line, k) => names.append(make('span', { class: `name-${k % 6}` }, line.name)));
+    if (one.at.length) {
+      const marker = svg('path', { class: 'marker' });
+      const dots = one.series.map((_, k) => svg('circle', { class: `dot-${k % 6}`, r: 4 }));
+      image.append(marker, ...dots);
+      image.classList.add('drags');
+      updates.push((k) => {
+        const x = one.at[k];
+        marker.setAttribute('d', `M${fx(x).toFixed(1)} 6V${bottom}`);
+        one.series.forEach((line, n) => {
+          const y = valueAt(line.xs, line.ys, x);
+          dots[n].setAttribute('visibility', y === null ? 'hidden' : 'visible');
+          if (y !== null) { dots[n].setAttribute('cx', fx(x)); dots[n].setAttribute('cy', fy(y)); }
+        });
+      });
+      const drag = (event) => {
+        const box = image.getBoundingClientRect();
+        const x = (event.clientX - box.left) / box.width * w;
+        stop(); show(nearest(one.at, xl + (x - left) / (w - 10 - left) * (xh - xl)));
+      };
+      image.addEventListener('pointerdown', (event) => { image.setPointerCapture(event.pointerId); drag(event); });
+      image.addEventListener('pointermove', (event) => { if (image.hasPointerCapture(event.pointerId)) drag(event); });
+    }
+    return make('figure', { class: 'curves' }, make('figcaption', {}, one.title), image, make('span', { class: 'under' }, names, make('span', { class: 'x' }, one.x)));
+  };
+
+  // ---- its parts
+  const root = make('div', { class: 'ds-figure' });
+  const bar = make('div', { class: 'transport' });
+  const play = make('button', { type: 'button', class: 'play' }, 'Play');
+  const slider = make('input', { type: 'range', min: 0, max: last, step: 1, 'aria-label': 'State' });
+  const label = make('output', { class: 'label' });
+  bar.append(play, slider);
+  if (last > 0) root.append(bar);
+  if (data.labels.length) root.append(label);
+  for (const row of data.rows) {
+    const cells = make('div', { class: 'cells' });
+    for (const cell of row.cells) cells.append(cell.kind === 'film' ? film(cell) : histogram(cell));
+    const line = make('section', { class: 'figure-row' });
+    if (row.name) line.append(make('p', { class: 'row-name' }, row.name));
+    line.append(cells);
+    root.append(line);
+  }
+  if (data.curves.length) root.append(make('div', { class: 'figure-curves' }, ...data.curves.map(curves)));
+  host.replaceChildren(root);
+
+  // ---- going through it
+  function show(k) {
+    state = Math.max(0, Math.min(last, k));
+    root.dataset.state = state;
+    slider.value = state;
+    label.textContent = data.labels[state] ?? '';
+    slider.setAttribute('aria-valuetext', data.labels[state] ?? `state ${state} of ${last}`);
+    for (const update of updates) update(state);
+  }
+  function stop() {
+    if (timer !== null) clearInterval(timer);
+    timer = null;
+    play.textContent = 'Play'; root.dataset.playing = 'false';
+  }
+  const start = () => {
+    stop();
+    if (state >= last) show(0);
+    play.textContent = 'Pause'; root.dataset.playing = 'true';
+    timer = setInterval(() => {
+      if (!root.isConnected || state >= last) { stop(); return; }
+      show(state + 1);
+    }, 1000 / fps);
+  };
+  play.addEventListener('click', () => { if (timer === null) start(); else stop(); });
+  slider.addEventListener('input', () => { stop(); show(Number(slider.value)); });
+  stop();
+  show(data.start ?? 0);
+  if (plays && last > 0 && !matchMedia('(prefers-reduced-motion: reduce)').matches) start();
+  return { show, stop, start, state: () => state };
+};

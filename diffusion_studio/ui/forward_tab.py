@@ -1,0 +1,192 @@
+"""The Forward tab: a picture goes into noise under up to three noise schedules.
+
+All is computed by `inside.forward_pictures`, once for each choice; the page plays it (ui/figure).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+from html import escape
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import gradio as gr
+
+from ..diffusion.schedule import SCHEDULES, NoiseSchedule
+from ..errors import DataError, OptionError
+from ..imaging.picture import Picture
+from ..inside.forward_figure import WAYS, example, forward_figure
+from ..inside.forward_pictures import ABOUT, MOST_SCHEDULES, Process, process, save_forward, schedules_named
+from ..studio import Studio
+from .compute import Compute
+from .handlers import LABELLED
+from .lazy import HERE, lazy
+from .store import RunStore
+
+OWN_TABLE = "table"
+START = ("linear", "cosine", "")
+STEPS, SIZES = (25, 50, 100), (32, 64, 128)
+FORMATS = {"gif": ".gif", "mp4": ".mp4", "strip": ".png"}
+MOST_FILE = 24 << 20  # bytes of a picture that is sent
+MOST_BETAS = 20_000  # letters of a table of one's own
+MOST_SAVING = 2  # files that are written at one time
+PAPERS = (
+    "Sohl-Dickstein et al. 2015, section 2.1; Ho et al. 2020 (DDPM), eq. 2 and 4; Nichol & Dhariwal 2021 "
+    "(Improved DDPM), eq. 17 for the cosine schedule"
+)
+LABELLED.update({"schedules": "Schedules", "schedule.values": "Your table of betas"})
+
+
+class ForwardTab:
+    """Renders into the surrounding Blocks: one element, which fetches the rest when it is seen."""
+
+    def __init__(self, studio: Studio, store: RunStore, compute: Compute) -> None:
+        self.studio, self.store, self.compute = studio, store, compute
+        self._saving = threading.Semaphore(MOST_SAVING)
+        self.element: gr.HTML = lazy(
+            self._markup(),
+            ("figure/figure.css", "forward/forward.css"),
+            ("figure/plot.mjs", "figure/figure.js", "forward/forward.js"),
+            [self.figure, self.save],
+            elem_id="forward",
+        )
+
+    def _markup(self) -> str:
+        html = (HERE / "forward" / "forward.html").read_text("utf-8")
+        return html.replace("ABOUT", escape(" ".join(ABOUT))).replace("PAPERS", escape(PAPERS))
+
+    # ---- what the page asks
+
+    def figure(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The figure of `given` {picture, schedules, betas, steps, size, seed, ways}, as data; `thumb` is the
+        picture as it is used, and `choices` are the schedules that can be chosen.
+        """
+        picture = self._picture(given)
+        ways = [way for way in WAYS if way in ("closed", *_texts(given.get("ways")))]
+        made = self.compute.call(lambda: forward_figure(self._processes(picture, given), ways).to_json())
+        png = base64.b64encode(picture.png()).decode()
+        steps, note = made["states"] - 1, ""
+        if steps < given.get("steps", STEPS[1]):
+            note = f"In {steps} steps: the shortest of these schedules has {steps} timesteps."
+        return {
+            **made,
+            "thumb": f"data:image/png;base64,{png}",
+            "choices": self._choices(),
+            "note": note,
+        }
+
+    def save(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The same as a file {name, data in base64, type}; `format` is one of `FORMATS`."""
+        kind = given.get("format")
+        if kind not in FORMATS:
+            raise OptionError(
+                "format", f"There is no format {kind!r:.40}. Choose one of: {', '.join(FORMATS)}."
+            )
+        picture = self._picture(given)
+        rows = self.compute.call(lambda: self._processes(picture, given))
+        name = f"forward-{'-'.join(one.name for one in rows)}{FORMATS[kind]}".replace(" ", "-")
+        with self._saving, TemporaryDirectory(prefix="diffusion-studio-forward-") as folder:
+            path = save_forward(rows, Path(folder) / f"forward{FORMATS[kind]}", side=128)
+            data = base64.b64encode(path.read_bytes()).decode()
+        return {"name": name, "data": data}
+
+    # ---- its parts
+
+    def _choices(self) -> list[list[str]]:
+        """[value, what the page says] of each schedule: the formulas, a table, the networks' own."""
+        names = [[name, name] for name in SCHEDULES if name != OWN_TABLE]
+        models = [[card.name, f"that of {card.name}"] for card in self.studio.models()]
+        return [*names, [OWN_TABLE, "a table of my own"], *models]
+
+    def _processes(self, picture: Picture, given: dict[str, Any]) -> list[Process]:
+        wanted = [self._schedule(name, given) for name in _texts(given.get("schedules")) if name]
+        found = schedules_named(wanted, self._of_model)
+        steps, seed = _number(given, "steps", STEPS[1], 1, 200), _number(given, "seed", 0, 0, 2**31)
+        # rows go together, so none has more steps than the shortest schedule has timesteps
+        steps = min([steps, *(one.timesteps for one in found.values() if one.discrete)])
+        return [process(picture, one, steps, seed, name) for name, one in found.items()]
+
+    def _schedule(self, name: str, given: dict[str, Any]) -> str | dict[str, Any]:
+        if name != OWN_TABLE:
+            return name
+        text = str(given.get("betas") or "")[:MOST_BETAS]
+        try:
+            values = [float(one) for one in text.replace(",", " ").split()]
+        except ValueError as error:
+            raise OptionError(
+                "schedule.values",
+                f"Your table of betas is a list of numbers, such as 0.01, 0.02, 0.05; got {text!r:.60}.",
+            ) from error
+        return {"name": OWN_TABLE, "values": values}
+
+    def _of_model(self, name: str) -> NoiseSchedule:
+        return self.studio.card(name).spec.schedule
+
+    def _picture(self, given: dict[str, Any]) -> Picture:
+        """The picture that is meant, at the size that is asked for: the example, a file's bytes, or one of a
+        run.
+        """
+        size = _number(given, "size", SIZES[1], 8, max(SIZES))
+        picture = given.get("picture")
+        picture = picture if isinstance(picture, dict) else {}
+        kind = picture.get("kind", "example")
+        if kind == "file":
+            found = _opened(picture.get("data"))
+        elif kind == "run":
+            found = self._of_run(picture)
+        else:
+            found = example()
+        return found.fitted(min(size, max(found.size)) if kind == "run" else size, found.channels)
+
+    def _of_run(self, where: dict[str, Any]) -> Picture:
+        """The predicted x0 that the player of Generate shows."""
+        run = self.store.get(where.get("run"))
+        if run is None or not run.frames:
+            raise OptionError(
+                "picture",
+                "There is no run of your own in Generate. Press Generate there first, or choose another "
+                "picture.",
+            )
+        place, number = where.get("shown"), where.get("zoom")
+        place = place if type(place) is int else len(run.frames) - 1
+        frame = run.frames[min(max(place, 0), len(run.frames) - 1)]
+        if frame.of_points:
+            raise OptionError(
+                "picture",
+                "The run in Generate is of points, not of pictures. Choose a model of pictures there, or "
+                "look at the tab Points.",
+            )
+        number = number if type(number) is int and 0 <= number < len(frame.x0) else 0
+        return Picture(frame.x0[number])
+
+
+def _opened(data: object) -> Picture:
+    """A picture from a file's bytes in base64, opened with the care of any stranger's file."""
+    if not isinstance(data, str) or len(data) > MOST_FILE * 4 // 3 + 4:
+        raise DataError(f"A picture's file has at most {MOST_FILE >> 20} MB here. Make it smaller.")
+    try:
+        raw = base64.b64decode(data, validate=True)
+    except binascii.Error as error:
+        raise DataError("What the page sent is cut off. Choose the picture again.") from error
+    with TemporaryDirectory(prefix="diffusion-studio-picture-") as folder:
+        path = Path(folder) / "the picture"
+        path.write_bytes(raw)
+        return Picture.open(path)
+
+
+def _texts(given: object) -> list[str]:
+    return (
+        [one for one in given[: MOST_SCHEDULES + 1] if isinstance(one, str)]
+        if isinstance(given, list)
+        else []
+    )
+
+
+def _number(given: dict[str, Any], name: str, plain: int, low: int, high: int) -> int:
+    value = given.get(name, plain)
+    if type(value) is not int or not low <= value <= high:
+        raise OptionError(name, f"must be a whole number from {low} to {high}, got {value!r:.20}.")
+    return value

@@ -1,0 +1,119 @@
+"""The Forward tab: a picture goes into noise, by slider, by marker and by itself."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from helpers import open_tab, run
+from PIL import Image
+
+WAIT = 30_000  # ms
+
+
+def open_forward(page) -> None:
+    open_tab(page, "Forward")
+    shown(page, lambda: None, first=True)
+
+
+def shown(page, act, first: bool = False) -> None:
+    """Do it, and wait until the figure of it is drawn."""
+    before = 0 if first else int(page.evaluate("document.querySelector('#forward .view').dataset.shown"))
+    act()
+    page.wait_for_function(
+        "before => { const view = document.querySelector('#forward .view');"
+        " return view && Number(view.dataset.shown) > before && view.ariaBusy !== 'true'; }",
+        arg=before,
+        timeout=WAIT,
+    )
+    page.wait_for_function(
+        "[...document.querySelectorAll('#forward canvas')].every((one) => one.dataset.ready)", timeout=WAIT
+    )
+
+
+def state(page) -> int:
+    return int(page.evaluate("document.querySelector('#forward .ds-figure').dataset.state"))
+
+
+def spread(page, number: int) -> float:
+    """Standard deviation of a canvas's red channel."""
+    return page.evaluate(
+        "n => { const c = document.querySelectorAll('#forward canvas')[n];"
+        " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        " const v = [...d].filter((_, k) => k % 4 === 0), m = v.reduce((a, b) => a + b) / v.length;"
+        " return Math.sqrt(v.reduce((a, b) => a + (b - m) ** 2, 0) / v.length); }",
+        number,
+    )
+
+
+def test_a_picture_goes_into_noise(page):
+    open_forward(page)
+    slider = page.locator("#forward .transport input")
+    assert page.locator("#forward .figure-row").count() == 2 and page.locator("#forward canvas").count() == 4
+    slider.fill("0")
+    assert state(page) == 0 and "variance" in page.inner_text("#forward .caption >> nth=0")
+    clean = spread(page, 0)
+    slider.fill("50")
+    assert state(page) == 50 and spread(page, 0) > clean + 20
+    slider.fill("0")
+    page.click("#forward .play")
+    page.wait_for_function(
+        "Number(document.querySelector('#forward .ds-figure').dataset.state) > 3", timeout=WAIT
+    )
+    page.click("#forward .play")
+    assert page.inner_text("#forward .play") == "Play"
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+def test_the_marker_is_dragged_and_choices_change_the_figure(desktop):
+    open_forward(desktop)
+    chart = desktop.locator("#forward .curves svg").first
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    desktop.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + 40)
+    desktop.mouse.down()
+    desktop.mouse.move(box["x"] + box["width"] - 10 / 330 * box["width"], box["y"] + 40)
+    desktop.mouse.up()
+    assert state(desktop) == 50
+    shown(desktop, lambda: desktop.check("#forward input[name=unscaled]"))
+    assert state(desktop) == 50 and desktop.locator("#forward canvas").count() == 6
+    assert float(desktop.inner_text("#forward .caption >> nth=2").split()[-1]) > 3  # it explodes
+    shown(desktop, lambda: desktop.select_option("#forward .schedule >> nth=2", "fashion-mnist"))
+    assert desktop.inner_text("#forward .row-name >> nth=2") == "fashion-mnist"
+    shown(desktop, lambda: desktop.select_option("#forward .schedule >> nth=2", "table"))
+    assert "7 timesteps" in desktop.inner_text("#forward .status")
+
+
+def test_a_file_and_a_run_go_into_noise(desktop, tmp_path):
+    open_forward(desktop)
+    packed = io.BytesIO()
+    Image.new("L", (50, 40), 255).save(packed, "PNG")
+    path = tmp_path / "white.png"
+    path.write_bytes(packed.getvalue())
+    shown(desktop, lambda: desktop.set_input_files("#forward .file", path))
+    desktop.locator("#forward .transport input").fill("0")
+    assert spread(desktop, 0) == 0 and "Your file" in desktop.inner_text("#forward .credit")
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    shown(desktop, lambda: desktop.set_input_files("#forward .file", tmp_path / "no.png"))
+    assert "no picture that can be read" in desktop.inner_text("#forward .status")
+    shown(desktop, lambda: desktop.click("#forward .of-run"))
+    assert "Press Generate" in desktop.inner_text("#forward .status")
+    desktop.get_by_role("tab", name="Generate").click()
+    run(desktop, steps=3, count=2)
+    desktop.get_by_role("tab", name="Forward").click()
+    shown(desktop, lambda: desktop.click("#forward .of-run"))
+    assert desktop.inner_text("#forward .status") == ""
+    assert desktop.locator("#forward canvas").first.get_attribute("width") == "32"
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix", "start"), [("gif", ".gif", b"GIF"), ("strip", ".png", b"\x89PNG")]
+)
+def test_it_is_saved(desktop, tmp_path, kind, suffix, start):
+    open_forward(desktop)
+    shown(desktop, lambda: desktop.select_option("#forward .steps", "25"))
+    with desktop.expect_download(timeout=120_000) as caught:
+        desktop.click(f"#forward [data-format={kind}]")
+    assert caught.value.suggested_filename == f"forward-linear-cosine{suffix}"
+    caught.value.save_as(tmp_path / "file")
+    assert (tmp_path / "file").read_bytes().startswith(start)

@@ -1,0 +1,106 @@
+"""The course: all nine lessons walked, a lesson on a phone in German, and what is kept in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers import chosen_model, open_tab
+
+from diffusion_studio.lessons.lesson import course
+
+LESSONS = course("en")
+WAIT = 120_000  # ms, for a figure on a machine under load
+AXE = Path(__file__).with_name("axe.min.js")
+
+
+def lesson(page, name: str, shown: str) -> None:
+    """Wait until a lesson stands so: its question, its figure being made, or the whole of it."""
+    page.wait_for_selector(f"#learn .lesson[data-lesson='{name}'][data-shown='{shown}']", timeout=WAIT)
+
+
+def answer(page, number: int) -> None:
+    page.locator("#learn .question input").nth(number).check()
+    page.click("#learn .press")
+
+
+def test_the_course_is_walked(desktop):
+    open_tab(desktop, "Learn")
+    lesson(desktop, LESSONS[0].name, "question")
+    desktop.click("#learn .press")
+    assert desktop.inner_text("#learn .hint") == "Choose an answer first."
+    for one in LESSONS:
+        lesson(desktop, one.name, "question")
+        assert desktop.locator("#learn .ds-figure").count() == 0  # the question comes first
+        assert one.title in desktop.inner_text("#learn .lesson h2")
+        answer(desktop, one.right if one.number % 2 else one.right - 1)
+        said = desktop.inner_text("#learn .verdict")
+        assert said.startswith("That is right" if one.number % 2 else "Not so. What happens is"), one.name
+        desktop.wait_for_selector("#learn .ds-figure :is(canvas, svg)", timeout=WAIT)
+        if one.figure != "training":  # one may go on while it is being made
+            lesson(desktop, one.name, "whole")
+            if desktop.locator("#learn .ds-figure canvas").count():
+                desktop.wait_for_selector("#learn .ds-figure canvas[data-ready=true]", timeout=WAIT)
+        assert desktop.locator("#learn .seen > ul li").count() == len(one.papers)
+        assert desktop.locator("#learn .go-on").count() == 1
+        assert desktop.evaluate("document.documentElement.scrollWidth") <= 1440, one.name
+        if one.number < 9:
+            desktop.click("#learn .next")
+    assert (
+        desktop.locator("#learn .course .done").count() == 9 and desktop.locator("#learn .next").count() == 0
+    )
+    assert "9 of 9" in desktop.inner_text("#learn .progress-line")
+    desktop.evaluate(AXE.read_text("utf-8"))
+    found = desktop.evaluate("axe.run(document.querySelector('#learn'), {resultTypes: ['violations']})")
+    assert [one["id"] for one in found["violations"]] == []
+
+
+def test_it_goes_on_from_here(desktop):
+    """Into Generate with the figure's settings, and the progress is still there."""
+    open_tab(desktop, "Learn")
+    desktop.click("#learn [data-lesson^='7-']")
+    lesson(desktop, "7-fewer-steps", "question")
+    answer(desktop, 2)
+    lesson(desktop, "7-fewer-steps", "whole")
+    desktop.click("#learn .go-on")
+    desktop.wait_for_selector("#generate:visible", timeout=WAIT)
+    desktop.wait_for_function("document.querySelector('#steps input')?.value === '8'", timeout=WAIT)
+    assert chosen_model(desktop) == "fashion-mnist" and "dpmpp_2m" in desktop.url
+    open_tab(desktop, "Learn")
+    lesson(desktop, "7-fewer-steps", "question")  # where one was
+    assert desktop.locator("#learn .course .done").count() == 1
+    assert desktop.locator("#learn .question input").nth(2).is_checked()
+
+
+def test_a_lesson_in_german(page):
+    open_tab(page, "Learn")
+    lesson(page, LESSONS[0].name, "question")
+    page.select_option("#learn .language", "de")
+    page.wait_for_selector("#learn h2:has-text('Neun Lektionen')", timeout=WAIT)
+    page.click("#learn [data-lesson^='6-']")
+    lesson(page, "6-the-schedule", "question")
+    assert "Der Zeitplan" in page.inner_text("#learn .lesson h2")
+    answer(page, 0)
+    assert page.inner_text("#learn .verdict").startswith("Nein. Es geschieht dies: Etwa 8 %.")
+    lesson(page, "6-the-schedule", "whole")
+    assert page.locator("#learn .ds-figure canvas").count() == 2
+    slider = page.locator("#learn .transport input")
+    slider.fill("10")
+    assert page.locator("#learn .ds-figure").get_attribute("data-state") == "10"
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+    assert page.locator("#learn .lesson").get_attribute("lang") == "de"
+    page.reload()
+    page.wait_for_selector("#generate")
+    open_tab(page, "Learn")
+    page.wait_for_selector("#learn h2:has-text('Neun Lektionen')", timeout=WAIT)
+    assert page.locator("#learn .course .done").count() == 1
+
+
+@pytest.mark.parametrize(
+    "stored", ["no JSON", '{"answers": {"1-noise-goes-in": 99}, "language": "xx", "last": "gone"}']
+)
+def test_what_a_browser_keeps_may_be_anything(desktop, stored):
+    desktop.evaluate("stored => localStorage.setItem('diffusion-studio-lessons', stored)", stored)
+    open_tab(desktop, "Learn")
+    lesson(desktop, LESSONS[0].name, "question")
+    assert desktop.locator("#learn .course ol button").count() == 9

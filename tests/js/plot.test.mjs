@@ -1,0 +1,43 @@
+// What a figure computes without the page. `node --test tests/js/*.test.mjs`
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as plot from '../../diffusion_studio/ui/figure/plot.mjs';
+
+test('a scale is linear, and of no width it stays finite', () => {
+  assert.equal(plot.scale(0, 10, 100, 200)(2.5), 125);
+  assert.equal(plot.scale(3, 3, 0, 1)(3), 0);
+});
+
+test('extent leaves out what is no number', () => {
+  assert.deepEqual(plot.extent([[1, null, 4], [-2]]), [-2, 4]);
+  assert.deepEqual(plot.extent([[2, 2]]), [1.5, 2.5]);
+  assert.deepEqual(plot.extent([[null]]), [0, 1]);
+});
+
+test('a line breaks where there is no number', () => {
+  const same = (value) => value;
+  assert.equal(plot.path([0, 1, 2, 3], [5, null, 6, 7], same, same), 'M0.0 5.0M2.0 6.0L3.0 7.0');
+});
+
+test('a line is read between its points, and not outside', () => {
+  assert.equal(plot.valueAt([0, 2, 4], [0, 10, 30], 3), 20);
+  assert.equal(plot.valueAt([0, 2, 4], [0, 10, 30], 2), 10);
+  assert.equal(plot.valueAt([0, 2], [0, 10], 2.1), null);
+  assert.equal(plot.valueAt([0, 2], [null, 10], 1), null);
+});
+
+test('the nearest place, as a marker is dragged', () => {
+  assert.equal(plot.nearest([0, 0.5, 1], 0.7), 1);
+  assert.equal(plot.nearest([0, 0.5, 1], 9), 2);
+});
+
+test('ticks are short, and those of a logarithmic scale name the number', () => {
+  assert.deepEqual(plot.ticks([2e-9, 1], false).map(([, text]) => text), ['0', '0.5', '1']);
+  assert.deepEqual(plot.ticks([-4, 0], true).map(([, text]) => text), ['1e-4', '1e-2', '1'].map((one) => one === '1e-2' ? '0.01' : one));
+  assert.equal(plot.short(12345), '1e+4');
+});
+
+test('a state lies row by row in its sheet', () => {
+  assert.deepEqual(plot.corner(0, 8, 64, 32), [0, 0]);
+  assert.deepEqual(plot.corner(9, 8, 64, 32), [64, 32]);
+});

@@ -1,0 +1,106 @@
+"""What the Forward tab's page asks, asked without a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diffusion_studio.diffusion.schedule import NoiseLevel
+from diffusion_studio.imaging.frame import Frame
+from diffusion_studio.runs.recipe import Recipe
+from diffusion_studio.studio import Studio
+from diffusion_studio.ui.compute import Compute
+from diffusion_studio.ui.forward_tab import ForwardTab
+from diffusion_studio.ui.store import RunStore
+
+SMALL = {"schedules": ["linear", "cosine", ""], "steps": 4, "size": 16, "ways": ["iterated"]}
+
+
+@pytest.fixture
+def tab(tiny_checkpoint):
+    import gradio as gr
+
+    with gr.Blocks():
+        return ForwardTab(Studio(tiny_checkpoint.parents[1]), RunStore(), Compute())
+
+
+def ask(tab, **given):
+    return tab.element.figure({**SMALL, **given})
+
+
+def file_of(size: tuple[int, int], kind: str = "PNG") -> str:
+    packed = io.BytesIO()
+    Image.new("RGB", size, (200, 30, 30)).save(packed, kind)
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+def thumb(found) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(found["thumb"].partition(",")[2]))))
+
+
+def test_a_row_for_each_schedule_and_a_cell_for_each_way(tab):
+    found = ask(tab)
+    assert [row["name"] for row in found["rows"]] == ["linear", "cosine"]
+    assert [cell["kind"] for cell in found["rows"][0]["cells"]] == ["film", "film", "histogram"]
+    assert found["states"] == 5 and thumb(found).shape == (16, 16, 3)
+    assert ["tiny", "that of tiny"] in found["choices"]
+    alone = ask(tab, ways=[])
+    assert [cell["kind"] for cell in alone["rows"][0]["cells"]] == ["film", "histogram"]
+
+
+def test_a_networks_own_schedule_and_a_table(tab):
+    found = ask(tab, schedules=["tiny", "table"], betas="0.1, 0.2 0.5")
+    assert [row["name"] for row in found["rows"]] == ["tiny", "table"]
+    assert found["states"] == 4 and "3 timesteps" in found["note"] and ask(tab)["note"] == ""
+    assert found["curves"][0]["series"][1]["ys"] == pytest.approx([0.9, 0.72, 0.36])  # products of 1 - beta
+
+
+def test_a_file_is_cut_to_a_square(tab):
+    found = ask(tab, picture={"kind": "file", "data": file_of((40, 20), "JPEG")})
+    assert thumb(found).shape == (16, 16, 3) and abs(int(thumb(found)[8, 8, 0]) - 200) < 4
+
+
+def test_a_picture_of_the_run(tab):
+    pictures = np.stack([np.full((8, 8, 1), value, np.uint8) for value in (10, 90)])
+    run = tab.store.open("visitor", Recipe(model="tiny", seeds=(0, 1)))
+    tab.store.append(run, Frame(0, 1, NoiseLevel(0.0, 1.0, 0.5), pictures, pictures))
+    found = ask(tab, picture={"kind": "run", "run": run, "shown": 7, "zoom": 1})
+    assert thumb(found).shape == (8, 8) and (thumb(found) == 90).all()  # its own size, where that is less
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"schedules": []}, "1 to 3 schedules"),
+        ({"schedules": ["linear"] * 4}, "1 to 3 schedules"),
+        ({"schedules": ["lineal"]}, "lineal"),
+        ({"schedules": ["table"], "betas": "a lot"}, "list of numbers"),
+        ({"schedules": ["table"], "betas": "2, 3"}, "beta above 0"),
+        ({"steps": 0}, "from 1 to 200"),
+        ({"size": "64"}, "from 8 to 128"),
+        ({"picture": {"kind": "file", "data": "!"}}, "cut off"),
+        ({"picture": {"kind": "file", "data": base64.b64encode(b"no picture").decode()}}, "PNG, JPEG"),
+        ({"picture": {"kind": "run", "run": "gone"}}, "Press Generate"),
+    ],
+)
+def test_bad_input_is_answered_by_a_sentence(tab, given, said):
+    assert said in ask(tab, **given)["error"]
+
+
+def test_a_run_of_points_has_no_picture(tab):
+    cloud = np.zeros((1, 5, 2), np.float16)
+    run = tab.store.open("visitor", Recipe(model="points"))
+    tab.store.append(run, Frame(0, 1, NoiseLevel(0.0, 1.0, 0.5), cloud, cloud))
+    assert "of points" in ask(tab, picture={"kind": "run", "run": run})["error"]
+
+
+@pytest.mark.parametrize(("kind", "start"), [("gif", b"GIF89a"), ("strip", b"\x89PNG")])
+def test_it_is_saved(tab, kind, start):
+    made = tab.element.save({**SMALL, "format": kind})
+    assert base64.b64decode(made["data"]).startswith(start)
+    assert made["name"].startswith("forward-linear-cosine.")
+    assert "format" in tab.element.save({**SMALL, "format": "doc"})["error"]

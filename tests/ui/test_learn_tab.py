@@ -1,0 +1,101 @@
+"""What the Learn tab's page asks, asked without a page."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from diffusion_studio.inside.figure import Curves, Figure
+from diffusion_studio.lessons import figures
+from diffusion_studio.runs.recipe import Recipe
+from diffusion_studio.studio import Studio
+from diffusion_studio.ui import learn_tab
+from diffusion_studio.ui.compute import Compute
+from diffusion_studio.ui.learn_tab import LearnTab
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def tab():
+    import gradio as gr
+
+    with gr.Blocks():
+        return LearnTab(Studio(ROOT / "checkpoints"), Compute())
+
+
+def part(k: int) -> Figure:
+    return Figure(1, curves=[Curves(str(k), [("a", [0, 1], [0, k])])])
+
+
+def whole(tab, found: dict) -> list[dict]:
+    """All answers until the figure is done."""
+    answers = [found]
+    while not answers[-1].get("done") and "error" not in answers[-1]:
+        answers.append(tab.element.more({"job": answers[-1]["job"], "seen": answers[-1]["seen"]}))
+    return answers
+
+
+def test_the_course_in_a_language_and_in_one_that_is_not_there(tab):
+    german, english = (tab.element.course({"language": code}) for code in ("de", "xx"))
+    assert german["language"] == "de" and german["words"]["next"] == "Nächste Lektion"
+    assert english["language"] == "en" and [one["number"] for one in english["lessons"]] == [*range(1, 10)]
+    assert list(english["languages"]) == ["en", "de"]
+
+
+def test_a_lesson_and_where_it_leads(tab):
+    found = tab.element.lesson({"name": "7-fewer-steps", "language": "de"})
+    assert found["title"] == "Weniger Schritte" and found["right"] == 2 and len(found["answers"]) == 3
+    recipe = Recipe.from_json(unquote(found["link"].removeprefix("?recipe=")))
+    assert (recipe.model, recipe.label, recipe.steps) == ("fashion-mnist", "Sneaker", 8)
+    assert tab.element.lesson({"name": "1-noise-goes-in"})["tab"] == "Forward"
+    assert "no lesson 'x'" in tab.element.lesson({"name": "x"})["error"]
+
+
+def test_a_figure_comes_as_it_grows(tab, monkeypatch):
+    def slow(studio, ask, **settings):
+        for k in range(3):
+            yield part(k)
+            time.sleep(0.3)
+
+    monkeypatch.setitem(figures.FIGURES, "forward", slow)
+    monkeypatch.setattr(learn_tab, "PATIENCE", 0.2)
+    answers = whole(tab, tab.element.figure({"name": "1-noise-goes-in"}))
+    titles = [one["figure"]["curves"][0]["title"] for one in answers if "figure" in one]
+    assert titles[0] == "0" and titles[-1] == "2" and answers[-1]["done"]
+    again = tab.element.more({"job": answers[-1]["job"], "seen": 0})
+    assert "no longer being computed" in again["error"]
+
+
+def test_a_figure_that_fails_says_so(tab, monkeypatch):
+    def refuses(studio, ask, **settings):
+        yield from figures.runs(studio, ask, model="fashion-mnist", rows=[{"steps": 999}])
+
+    monkeypatch.setitem(figures.FIGURES, "forward", refuses)
+    assert "may take 400" in whole(tab, tab.element.figure({"name": "1-noise-goes-in"}))[-1]["error"]
+
+
+def test_a_figure_that_nobody_asks_about_ends(tab, monkeypatch):
+    made = []
+
+    def endless(studio, ask, **settings):
+        while True:
+            made.append(ask(lambda: 1))
+            time.sleep(0.01)
+            yield part(len(made))
+
+    monkeypatch.setitem(figures.FIGURES, "forward", endless)
+    monkeypatch.setattr(learn_tab, "LEFT_ALONE", 0.3)
+    found = tab.element.figure({"name": "1-noise-goes-in"})
+    job = tab._jobs[found["job"]]
+    assert job.ended.wait(20)
+    with job.changed:
+        assert job.changed.wait_for(lambda: job.done, 20)
+
+
+def test_as_many_jobs_as_there_is_room_for(tab, monkeypatch):
+    monkeypatch.setattr(learn_tab, "MOST_JOBS", 0)
+    assert "Try again in a minute" in tab.element.figure({"name": "1-noise-goes-in"})["error"]

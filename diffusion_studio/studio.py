@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "model.safetensors"
 CLASSIFIER_FILE = "classifier.safetensors"
-FIRST = "fashion-mnist"  # where it is there: what the app begins with is quick and clear
+FIRST = "heroes"  # where it is there: what the app begins with, and what its opening recording shows
 KEPT_MODELS = 3
 
 

@@ -268,6 +268,6 @@ def test_a_run_whose_states_become_no_numbers_says_where(studio, overflowing):
 
 
 def test_what_the_app_begins_with_is_first(write_checkpoint):
-    for name in ("a", "fashion-mnist", "b"):
+    for name in ("a", "heroes", "b"):
         folder = write_checkpoint(name).parents[1]
-    assert [card.name for card in ds.Studio(folder).models()] == ["fashion-mnist", "a", "b"]
+    assert [card.name for card in ds.Studio(folder).models()] == ["heroes", "a", "b"]

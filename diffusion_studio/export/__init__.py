@@ -79,7 +79,7 @@ FORMATS: dict[str, Format] = {
         ".png",
         "The finished pictures, lossless; at scale 1 pixel for pixel.",
         png.write,
-        ("view", "picture", "scale", "caption"),
+        ("view", "picture", "scale", "caption", "ground"),
         lambda frames, options: Scene.of(frames[-1:], options),
     ),
     "strip": Format(

@@ -35,6 +35,12 @@ class ExportOptions:
         low=0,
         high=100,
     )
+    ground: str = option(
+        "kept",
+        "Of finished pictures as PNG: what is around them stays, or becomes transparent where "
+        "it has one colour.",
+        choices=("kept", "transparent"),
+    )
     bounce: bool = option(
         False, "The finished pictures forwards and then backwards, so that the film closes."
     )

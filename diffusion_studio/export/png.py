@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..imaging.arrays import to_pil
+import numpy as np
+
+from ..imaging.arrays import enlarge, to_pil
 from ..imaging.frame import Frame
-from .beside import layers
+from .beside import Pair, layers
 from .metadata import PNG_KEY
 from .options import ExportOptions
-from .render import Scene, check_size, choose, evenly, load_font, panel, paper, scale_of, shown, time_of
+from .render import (
+    WHITE,
+    Scene,
+    canvas,
+    check_size,
+    choose,
+    evenly,
+    load_font,
+    panel,
+    paper,
+    scale_of,
+    shown,
+    time_of,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,7 +40,40 @@ _MAX_STRIP = 1 << 26
 def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
     """Write the last state: the finished pictures, or where a run that was stopped had got to."""
     scene = Scene.of(frames[-1:], options)
-    _save(to_pil(next(scene.pictures())), path, recipe_json)
+    picture = to_pil(next(scene.pictures()))
+    if options.ground == "transparent" and not frames[-1].of_points:
+        picture.putalpha(_opacity(scene, picture.size))
+    _save(picture, path, recipe_json)
+
+
+def _opacity(scene: Scene, size: tuple[int, int]) -> Image.Image:
+    """The opacity of a finished picture: 0 on the ground of each tile and between tiles; 255 elsewhere, in a
+    caption too.
+    """
+    from PIL import Image
+
+    shown = enlarge(canvas(_opaque(scene.frames[-1]), replace(scene.options, theme="dark")), scene.scale)
+    found = np.full(size[::-1], WHITE, np.uint8)
+    begin = (size[0] - shown.shape[1]) // 2  # a caption may be wider
+    found[: shown.shape[0], begin : begin + shown.shape[1]] = shown[..., 0]
+    return Image.fromarray(found)
+
+
+def _opaque(frame: Any) -> Any:
+    """The frame with its pictures' opacities (N, H, W, 1) in the place of the pictures."""
+    if isinstance(frame, Pair):
+        return replace(frame, above=_opaque(frame.above), below=_opaque(frame.below))
+    return replace(frame, **{name: np.stack([*map(_tile, getattr(frame, name))]) for name in ("x", "x0")})
+
+
+def _tile(picture: np.ndarray) -> np.ndarray:
+    """(H, W, 1) uint8: 0 where the first corner's colour reaches in from the edge of a (H, W, C) picture."""
+    from PIL import Image, ImageDraw
+
+    same = np.pad((picture == picture[0, 0]).all(axis=-1), 1, constant_values=True)
+    around = Image.fromarray(same.astype(np.uint8)).copy()
+    ImageDraw.floodfill(around, (0, 0), 2)
+    return np.where(np.asarray(around)[1:-1, 1:-1] == 2, 0, WHITE).astype(np.uint8)[..., None]
 
 
 @dataclass(frozen=True)

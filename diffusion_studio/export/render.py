@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL import ImageFont
 
 WHITE = 255
+SEEN = 6.0  # log-SNR beyond which nobody sees a difference between two states
 MAX_PIXELS = 1 << 24  # of one finished picture: 4096 x 4096, 50 MB as RGB
 
 
@@ -45,6 +46,9 @@ def choose(frames: Sequence[Frame], options: ExportOptions) -> list[int]:
 def evenly(log_snr: Sequence[float], count: int) -> list[int]:
     """min(count, n) positions whose log-SNRs are nearest to even steps from the first to the last.
 
+    Beyond -6 and 6 (99.8 % and 0.2 % noise) a step counts a hundredth: a schedule that begins at -20 would
+    otherwise give most of the picks to states that all look like noise.
+
     `log_snr` ascends; where a run goes into noise first, or jumps back, the positions are even instead. A
     clean end (+inf) and a pure-noise start (-inf) are picks of their own, as nothing is at an even distance
     from them.
@@ -60,6 +64,7 @@ def evenly(log_snr: Sequence[float], count: int) -> list[int]:
     if wanted <= 0 or not len(inner):
         return sorted({0, n - 1})[-count:]
     values = np.asarray(log_snr, dtype=np.float64)[inner]
+    values = np.clip(values, -SEEN, SEEN) + 0.01 * (values - np.clip(values, -SEEN, SEEN))
     picks: list[int] = []
     start = 0
     for k, target in enumerate(np.linspace(values[0], values[-1], wanted)):

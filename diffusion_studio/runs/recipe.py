@@ -317,7 +317,11 @@ class Recipe:
         try:
             given = json.loads(text)
         except (ValueError, TypeError, RecursionError) as error:
-            raise OptionError("recipe", f"Not a recipe: {error}") from error
+            raise OptionError(
+                "recipe",
+                f"Not a recipe: {str(text)[:60]!r} is not the JSON that a recipe is, or is cut off. Copy the "
+                "whole link or file again.",
+            ) from error
         if not isinstance(given, Mapping) or "diffusion-studio" not in given:
             raise OptionError(
                 "recipe", "Not a recipe: the text is JSON, but without the key 'diffusion-studio'."

@@ -6,6 +6,7 @@ prompt for each picture.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import OptionError
@@ -17,8 +18,16 @@ from .handlers import warn
 EACH = "each: "  # begins the entry of a list of labels
 
 
-def asked(card: ModelCard, label: str | None, prompt: str | None, spell: str | None = None) -> dict[str, Any]:
-    """What the controls say, as settings of a recipe for the model. A text to spell says the labels."""
+def asked(
+    card: ModelCard,
+    label: str | None,
+    prompt: str | None,
+    spell: str | None = None,
+    tell: Callable[[str], None] = warn,
+) -> dict[str, Any]:
+    """What the controls say, as settings of a recipe for the model. A text to spell says the labels; what of
+    it cannot be drawn goes to `tell`.
+    """
     found: dict[str, Any] = {"label": None, "prompt": None, "labels": (), "prompts": (), "spell": None}
     if each_picture.can_spell(card.conditions) and (spell or "").strip():
         found["spell"], plain, unknown = each_picture.known_letters(spell, card.conditions)
@@ -29,9 +38,9 @@ def asked(card: ModelCard, label: str | None, prompt: str | None, spell: str | N
                 f"{' '.join(card.conditions)}.",
             )
         if unknown:
-            warn(f"{card.name} cannot write {' '.join(unknown)}, so it is left out.")
+            tell(f"{card.name} cannot write {' '.join(unknown)}, so it is left out.")
         if plain:
-            warn(f"{card.name} knows no accents: {' '.join(plain)} is written without.")
+            tell(f"{card.name} knows no accents: {' '.join(plain)} is written without.")
     elif card.conditions and label and label.startswith(EACH) and label not in card.conditions:
         found["labels"] = each_picture.split(label.removeprefix(EACH))
     elif card.conditions and label != ANY:

@@ -5,7 +5,7 @@ Recipe.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -19,17 +19,19 @@ from ..runs.applicability import idle_options
 from ..runs.recipe import ANY, MAX_PICTURES, NO_EDIT, REGISTRIES, Recipe
 from ..studio import ModelCard, Studio
 from .asked import asked, label_menu, prompt_text
+from .builder import builder
 from .editing import EditControls
 from .guidance import FIELDS, GuidanceControls
-from .handlers import LABELLED
-from .model_cards import model_items, tries
+from .handlers import LABELLED, warn
+from .model_cards import label_chips, model_items, parts, tries
 from .picker import picker
+from .player import opening_recipe
 
 LABELLED.update(
     {
         "count": "Pictures",
         "seeds": "Seed",
-        "spell": "Write a name or a word",
+        "spell": "The name or word",
         "spacing": "Spacing (schedule path)",
         "clip": "Clip the predicted x0",
         "stretch": "Stretch the shades",
@@ -62,6 +64,7 @@ OTHERS = {
     "predictor_corrector": "Langevin correction",
     "consistency": "for consistency models",
 }
+SMALL_WORDS = frozenset("a an the and or with in on of at to for , ' -".split())  # they say little
 _SLIDER_RANGE = 100  # whole-number options with a wider range get a number field
 
 
@@ -257,6 +260,7 @@ class RecipeControls:
             self.spell = gr.Textbox(
                 start.spell or "",
                 label="Write a name or a word",
+                info="One picture a letter. While text stands here, Label and Pictures are not used.",
                 elem_id="spell",
                 lines=1,
                 max_lines=3,
@@ -266,12 +270,22 @@ class RecipeControls:
             self.one_hand = gr.Checkbox(
                 False, label="in one hand: one seed for all letters", elem_id="one-hand", container=False
             )
+        chips = label_chips([ANY, *card.conditions] if card.conditions else [])
         self.label = gr.Dropdown(
             [ANY, *card.conditions],
             value=start.label or ANY,
             label="Label",
             elem_id="label",
-            visible="label" not in reasons,
+            interactive=not start.spell,
+            visible="label" not in reasons and not chips,
+        )
+        self.chips = picker(
+            chips,
+            start.label or ANY,
+            label="Label",
+            look="labels",
+            off=bool(start.spell),
+            elem_id="label-chips",
         )
         with gr.Column(visible="prompt" not in reasons, min_width=0) as self.text:
             self.prompt = gr.Textbox(
@@ -282,6 +296,8 @@ class RecipeControls:
                 max_lines=4,
                 placeholder="any",
             )
+            self.unknown = gr.HTML(unknown_words(card, start.prompt), elem_id="unknown-words", min_height=0)
+            self.builder = builder(parts(card), elem_id="builder")
 
     def render_numbers(self) -> None:
         """How many pictures, from which noise, in how many steps, how close to what is asked."""
@@ -293,6 +309,7 @@ class RecipeControls:
                 precision=0,
                 label="Pictures",
                 elem_id="count",
+                interactive=not start.spell,
                 scale=2,
                 min_width=60,
             )
@@ -332,7 +349,7 @@ class RecipeControls:
                 start.sampler,
                 reasons,
                 label="Sampler",
-                info="How each step goes from one noise level to the next.",
+                info="How each step goes from one noise level to the next. ★ is recommended.",
             )
         with gr.Accordion("Schedule", open=False, elem_id="schedule-section"):
             self.spacing = ChoiceControls(
@@ -385,8 +402,12 @@ class RecipeControls:
                     self.text,
                     self.spelling,
                     self.examples,
+                    self.chips,
+                    self.unknown,
+                    self.builder,
                     self.quality,
                     self.guiding.section,
+                    self.guiding.palette_section,
                     *self.sampler.groups.values(),
                     *self.spacing.groups.values(),
                     *self.editing.outputs(),
@@ -394,14 +415,16 @@ class RecipeControls:
             )
         )
 
-    def recipe(self, values: Mapping[Any, Any]) -> Recipe:
-        """The recipe that the controls stand at; an `OptionError` says what is wrong with them."""
+    def recipe(self, values: Mapping[Any, Any], tell: Callable[[str], None] = warn) -> Recipe:
+        """The recipe that the controls stand at; an `OptionError` says what is wrong with them. What is left
+        out of the settings goes to `tell`.
+        """
         card = self.studio.card(values[self.model])
         reasons = self.studio.unusable(card)
         rest = self.advanced.read(values) | self.guiding.read(values, card, _number_or_none)
         rest |= {name: field_of(Recipe, name).default for name in self.advanced.controls if name in reasons}
         edit, branch = self.editing.read(values, card, _number_or_none)
-        wanted = asked(card, values[self.label], values[self.prompt], values[self.spell])
+        wanted = asked(card, values[self.label], values[self.prompt], values[self.spell], tell)
         count = values[self.count]
         if wanted["spell"]:
             count = _letters(wanted["spell"])
@@ -429,11 +452,20 @@ class RecipeControls:
         card = self.studio.card(recipe.model)
         reasons = self.studio.unusable(card)
         labels, label = label_menu(card, recipe)
+        chips = [] if recipe.labels and not recipe.spell else label_chips(labels if card.conditions else [])
         return {
             self.model: recipe.model,
             self.present: recipe.model,
             self.remarks: gr.update(value=remarked(card), visible=bool(card.remarks)),
-            self.label: gr.update(choices=labels, value=label, visible="label" not in reasons),
+            self.label: gr.update(
+                choices=labels,
+                value=label,
+                visible="label" not in reasons and not chips,
+                interactive=not recipe.spell,
+            ),
+            self.chips: gr.update(items=chips, value=label, off=bool(recipe.spell)),
+            self.unknown: unknown_words(card, prompt_text(recipe)),
+            self.builder: gr.update(parts=parts(card)),
             self.text: gr.update(visible="prompt" not in reasons),
             self.spelling: gr.update(visible=each_picture.can_spell(card.conditions)),
             self.spell: recipe.spell or "",
@@ -441,7 +473,7 @@ class RecipeControls:
             self.prompt: prompt_text(recipe),
             self.examples: gr.update(items=tries(card)),
             self.quality: self._quality(recipe.steps, recipe.model),
-            self.count: len(recipe.seeds),
+            self.count: gr.update(value=len(recipe.seeds), interactive=not recipe.spell),
             self.seed: _seed_text(recipe),
             self.steps: recipe.steps,
             self.guidance: gr.update(
@@ -469,7 +501,9 @@ class RecipeControls:
                 f"No model was found in {self.studio.folder}. Put one there as NAME/model.safetensors, or "
                 f"give another folder with --checkpoints.{problems}",
             )
-        return self.studio.recipe(cards[0].name)
+        opening = Recipe.from_json(opening_recipe())
+        known = next((card for card in cards if card.name == opening.model and card.spec.takes_text), None)
+        return self.studio.recipe(cards[0].name) if known is None else opening
 
     def _connect(self) -> None:
         self.dice.click(
@@ -485,6 +519,25 @@ class RecipeControls:
         quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.quality.input(self._paced, [self.quality, self.model], self.steps, **quick)
         self.steps.input(self._quality, [self.steps, self.model], self.quality, **quick)
+        self.spell.change(
+            None,
+            self.spell,
+            [self.label, self.count, self.chips],
+            js=_SPELLS,
+            queue=False,
+            api_visibility="private",
+        )
+        alone = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        self.chips.input(None, self.chips, self.label, js="label => label", **alone)
+        self.label.change(None, self.label, self.chips, js="label => label", **alone)
+        self.builder.input(None, self.builder, self.prompt, js="prompt => prompt", **alone)
+        self.prompt.change(
+            lambda prompt, model: unknown_words(self.studio.card(model), prompt),
+            [self.prompt, self.model],
+            self.unknown,
+            trigger_mode="always_last",
+            **alone,
+        )
         self.editing.connect(self.model, self.prompt, self.label)
         self.sampler.connect()
         self.spacing.connect()
@@ -499,7 +552,8 @@ class RecipeControls:
         """Another model as it was left, or else as suits it; the one before is left as it stands."""
         name, before = values[self.model], dict(values[self.before])
         try:
-            before[values[self.present]] = self.recipe({**values, self.model: values[self.present]}).to_json()
+            left = self.recipe({**values, self.model: values[self.present]}, lambda text: None)
+            before[values[self.present]] = left.to_json()
         except StudioError:  # no settings to come back to
             before.pop(values[self.present], None)
         recipe = Recipe.from_json(before[name]) if name in before else self.studio.recipe(name)
@@ -529,11 +583,29 @@ def remarked(card: ModelCard) -> str:
     return "".join(f"<p>{escape(line[:1].upper() + line[1:])}</p>" for line in card.remarks)
 
 
+def unknown_words(card: ModelCard, prompt: str | None) -> str:
+    """A sentence about the words of a prompt that are not in the model's table, as HTML, if there are any."""
+    if not card.spec.takes_text or not prompt:
+        return ""
+    words = [word for word in card.spec.tokenizer.unknown(prompt) if word not in SMALL_WORDS]
+    if not words:
+        return ""
+    named = ", ".join(f"“{word[:30]}”" for word in words[:6]) + (" …" if len(words) > 6 else "")
+    it = (
+        "it, and guesses it from its letters"
+        if len(words) == 1
+        else "them, and guesses them from their letters"
+    )
+    return f"<p>{escape(f'{named}: {card.name} never saw {it}.')}</p>"
+
+
 def sampler_choices() -> list[tuple[str, str]]:
-    """The samplers for a menu: those that are recommended first, each with its line."""
-    lines = RECOMMENDED | OTHERS
-    names = [*RECOMMENDED, *(name for name in REGISTRIES["sampler"] if name not in RECOMMENDED)]
-    return [(f"{name}: {lines[name]}" if name in lines else name, name) for name in names]
+    """The samplers for a menu: those that are recommended first, with a star; each with its line."""
+    others = [name for name in REGISTRIES["sampler"] if name not in RECOMMENDED]
+    return [
+        *((f"★ {name}: {line}", name) for name, line in RECOMMENDED.items()),
+        *((f"{name}: {OTHERS[name]}" if name in OTHERS else name, name) for name in others),
+    ]
 
 
 def _news(updates: dict[Any, Any], values: Mapping[Any, Any]) -> dict[Any, Any]:
@@ -591,5 +663,14 @@ def _seed_text(recipe: Recipe) -> str:
     return ", ".join(map(str, recipe.seeds))
 
 
+# A text to spell says the labels, and how many pictures there are.
+_SPELLS = """text => { const off = !!text?.trim(), update = {__type__: 'update', interactive: !off};
+  return [update, update, {__type__: 'update', off}]; }"""
 # Only what an example names is set: the rest stays.
-_TRIED = "(one, label, prompt) => [one?.label ?? label, one?.prompt ?? prompt, one?.spell ?? '']"
+_TRIED = """(one, label, prompt) => {
+  if (one?.any_of) {
+    const same = (given) => (given.prompt ?? prompt) === prompt && (given.label ?? label) === label;
+    const others = one.any_of.filter((given) => !same(given));
+    one = others[Math.floor(Math.random() * others.length)];
+  }
+  return [one?.label ?? label, one?.prompt ?? prompt, one?.spell ?? '']; }"""

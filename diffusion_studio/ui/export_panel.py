@@ -49,7 +49,7 @@ class ExportPanel:
                     },
                 )
             self.beside = gr.Checkbox(
-                label="With the kept run below",
+                label="Include the comparison: the kept run below",
                 info="Press Compare under the player to keep one. A caption "
                 "names what the two have otherwise.",
                 elem_id=prefix + "beside",
@@ -158,7 +158,7 @@ class ExportPanel:
         if values[self.beside] and (below is None or below is run):
             raise ExportError(
                 "No other run is kept to stand below this one. Press Compare under the player, change "
-                "something and press Generate; or take the tick from 'With the kept run below'."
+                "something and press Generate; or take the tick from 'Include the comparison'."
             )
         return export_file(run.trajectory, values[self.format], chosen, below.trajectory if below else None)
 
@@ -173,8 +173,16 @@ _LABELS: dict[str, dict[str, Any]] = {
     "view": {},
     "fps": {"label": "Speed"},
     "scale": {"placeholder": "automatic"},
-    "hold": {"label": "Hold"},
-    "frames": {"label": "Which states"},
+    "hold": {"label": "Pause at the end"},
+    "frames": {
+        "label": "Which states",
+        "choices": [
+            ("all", "all"),
+            ("every k-th", "every"),
+            ("some, evenly by noise", "log_snr"),
+            ("the finished pictures, one by one", "pictures"),
+        ],
+    },
     "every": {"label": "k"},
     "states": {"label": "Number of states"},
     "caption": {},
@@ -182,6 +190,11 @@ _LABELS: dict[str, dict[str, Any]] = {
         "label": "One picture",
         "placeholder": "all",
         "info": "Its number in the grid, from 1. Left out: all.",
+    },
+    "delay": {"label": "Letters one by one"},
+    "ground": {
+        "label": "Ground",
+        "choices": [("as it is drawn", "kept"), ("transparent, for sprites", "transparent")],
     },
     "bounce": {"label": "There and back"},
     "theme": {},

@@ -22,6 +22,7 @@ from .compute import Compute, Progress
 from .controls import RecipeControls
 from .export_panel import ExportPanel, kept_files
 from .handlers import inform, sentence, show_errors, warn
+from .history import history
 from .inside_panel import InsidePanel
 from .player import STOPPED, player, tick
 from .price import Prices
@@ -33,6 +34,7 @@ from .zero_gpu import gpu_stream
 COMPUTE = "compute"  # all events that run a network share this queue, and see their place in it
 MAX_LINK = 7000  # letters of a link's settings: servers on the way take 8,000 in all
 NO_LINK = "No link"
+REFUSED = ""  # the name of a press whose settings cannot run
 ENDED_SECONDS = 30
 TICK_SECONDS = 0.05  # the page is told of a new frame at most this often
 
@@ -69,6 +71,7 @@ class GenerateTab:
         self.presses: dict[str, Press] = {}  # the newest of each visitor
         self.waiting = Waiting()
         self.press = gr.Textbox(visible=False)
+        self.arrived = gr.Textbox("", visible=False)  # whether the page's address brought settings
         self.settings.render_models()
         with gr.Row(elem_id="stage"):
             with gr.Column(elem_id="quick"):
@@ -80,6 +83,7 @@ class GenerateTab:
                     self.stop = gr.Button("Stop", size="lg", elem_id="stop", min_width=80)
                 self.settings.render_numbers()
                 gr.Button("All settings", elem_id="all-settings", min_width=80)  # page.js opens the drawer
+                self.history = history(elem_id="history")
             with gr.Column(elem_id="view"):
                 self.settings.render_tries()
                 self.player = player(self._frames, store.compare, waiting=self.waiting.at, elem_id="player")
@@ -124,7 +128,9 @@ class GenerateTab:
         # wants any more
         again = {"trigger_mode": "multiple", **private}
         pressed = self.go.click(None, None, [self.press, self.export.file], js=_PRESS, queue=False, **again)
-        begun = pressed.then(self._press, self.press, None, queue=False, show_progress="hidden", **again)
+        begun = pressed.then(
+            self._press, inputs | {self.press}, self.press, queue=False, show_progress="hidden", **again
+        )
         started = begun.then(
             self._generate,
             inputs | {self.press},
@@ -135,10 +141,19 @@ class GenerateTab:
             **again,
         )
         self.link.change(None, self.link, self.link, js=_AS_LINK, queue=False, **private)
-        started.failure(None, self.player, self.player, js=_ENDED, queue=False, **private)
-        self.stop.click(None, self.player, self.player, js=_ENDED, cancels=[started], queue=False, **private)
+        ended = [self.player, self.press]
+        started.failure(None, ended, self.player, js=_ENDED, queue=False, **private)
+        self.stop.click(None, ended, self.player, js=_ENDED, cancels=[started], queue=False, **private)
         self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), **private)
         editing, outputs = self.settings.editing, self.settings.outputs()
+        self.history.input(
+            self._return,
+            self.history,
+            [*outputs, self.player, self.link, self.command, self.files],
+            cancels=[started],
+            show_progress="hidden",
+            **private,
+        ).then(None, [self.player, self.history], None, js=_RETURNED, queue=False, **private)
         # queued, as sentences reach the page through the queue alone
         editing.here.click(self._branch, self.player, outputs, js=_WHERE, show_progress="hidden", **private)
         editing.back.click(
@@ -165,13 +180,24 @@ class GenerateTab:
             **private,
         ).then(None, js=_TO_EDIT, **private)
 
-    def restore_from_link(self, request: gr.Request) -> dict[Any, Any]:
-        """For the page's load: the settings in its address, if there are any."""
+    def arrive(self, page: gr.Blocks) -> None:
+        """Connect the page's load: the settings in its address, which run at once where a link was opened."""
+        page.load(
+            self._restore_from_link,
+            None,
+            [*self.settings.outputs(), self.arrived],
+            show_progress="hidden",
+            api_visibility="private",
+        ).then(  # queued, as warnings reach the page through the queue alone
+            None, self.arrived, None, js=_OPENED, queue=False, api_visibility="private"
+        )
+
+    def _restore_from_link(self, request: gr.Request) -> dict[Any, Any]:
         text = request.query_params.get("recipe")
         if not text:  # whoever is quick has chosen something by now
             return {self.settings.model: gr.skip()}
         try:
-            return self._checked(Recipe.from_json(text))
+            return {**self._checked(Recipe.from_json(text)), self.arrived: "yes"}
         except StudioError as error:
             warn(f"The settings in this link could not be used. {error}")
             return {self.settings.model: gr.skip()}
@@ -180,8 +206,15 @@ class GenerateTab:
         found = self.store.get(run)
         return found.frames if found else None
 
-    def _press(self, name: str, request: gr.Request) -> None:
-        visitor = request.session_hash or ""
+    def _press(self, values: dict[Any, Any], request: gr.Request) -> Any:
+        """End the visitor's run before. Settings that cannot run leave it running: the press then loses its
+        name, and `_generate` says why.
+        """
+        try:
+            self._known(self.settings.recipe(values, lambda text: None))
+        except Exception:  # comes again in `_generate`, whose errors the visitor sees
+            return REFUSED
+        visitor, name = request.session_hash or "", values[self.press]
         if (before := self.presses.get(visitor)) is not None:
             before.ended.set()
             self.waiting.leave(before.name)
@@ -191,6 +224,7 @@ class GenerateTab:
                 before = before.before
         self.presses[visitor] = Press(name, before)
         self.waiting.join(name)
+        return gr.skip()
 
     def forget(self, visitor: str) -> None:
         """Free what is kept of a visitor whose page has closed."""
@@ -201,6 +235,8 @@ class GenerateTab:
 
     def _generate(self, values: dict[Any, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Ticks of the run, with what shares its settings beside the first."""
+        if values[self.press] == REFUSED:
+            self._refuse(values)
         visitor = request.session_hash or ""
         press = self.presses.get(visitor)
         if press is None or not press.begin(values[self.press]):  # there was another press meanwhile
@@ -239,6 +275,10 @@ class GenerateTab:
             if visitor not in self.presses:  # the page closed while the run began
                 self.store.forget(visitor)
 
+    @show_errors
+    def _refuse(self, values: dict[Any, Any]) -> None:
+        self._known(self.settings.recipe(values))
+
     def _recorded(self, run: str, frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
         """Each frame, with the place of the newest one that is kept."""
         kept = 0
@@ -272,6 +312,32 @@ class GenerateTab:
         number = number if type(number) is int and 0 <= number < len(images) else 0
         wanted = kind if kind in EDITS and pictures_of(EDITS[kind]) else "picture"
         return to_pil(images[number]), wanted, gr.update(open=True)
+
+    @show_errors
+    def _return(self, value: object) -> dict[Any, Any]:
+        """The settings of a run of the history, and the run itself where it is still kept."""
+        given = value if isinstance(value, dict) else {}
+        run, text = self.store.get(given.get("run")), given.get("recipe")
+        if run is not None and run.frames:
+            last, place = run.frames[-1], len(run.frames) - 1
+            settings, film = flat_settings(run.recipe), isinstance(run.recipe.edit, FILMS)
+            shown = tick(given["run"], place, place, last, settings, film)
+            shown["stopped"] = not shown["done"]
+            return {**self._came_back(run.recipe), self.player: shown}
+        if not isinstance(text, str):
+            raise OptionError(
+                "recipe",
+                "The settings of this run hold pictures, which the browser does not keep, and the run is no "
+                "longer on the server. Set it up again, or restore it from an exported file.",
+            )
+        found = self._came_back(Recipe.from_json(text))
+        inform("These are the settings of that run. Its pictures are no longer kept: press Generate.")
+        return {**found, self.player: gr.skip()}
+
+    def _came_back(self, recipe: Recipe) -> dict[Any, Any]:
+        """Updates of the settings, and of the link and the command line that say them."""
+        shared = zip((self.link, self.command, self.files), self._shared(recipe))
+        return {**self._checked(recipe), **dict(shared)}
 
     def _at(self, value: object) -> tuple[Run, int]:
         """The run that the player shows, and the place of the shown state."""
@@ -307,6 +373,11 @@ class GenerateTab:
 
     def _checked(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates for a recipe from outside, once its model is known to be here and to know its label."""
+        self._known(recipe)
+        return self.settings.show(recipe)
+
+    def _known(self, recipe: Recipe) -> None:
+        """Raise an `OptionError` where the model is not here, or does not know what it is asked for."""
         spec = self.studio.card(recipe.model).spec
         for label in dict.fromkeys(recipe.each_label):
             if label is not None:
@@ -314,7 +385,6 @@ class GenerateTab:
         for text in dict.fromkeys((*recipe.each_prompt, recipe.negative)):
             if text is not None:
                 spec.prompt_text(text)
-        return self.settings.show(recipe)
 
 
 def linkable(recipe: Recipe) -> str:
@@ -339,14 +409,25 @@ _PRESS = """() => {
   const pressed = new CustomEvent('pressed', {detail: {name}, bubbles: true});
   document.querySelector('#player .player').dispatchEvent(pressed);
   return [name, null]; }"""
-_ENDED = f"""v => {{
-  document.querySelector('#player .player').dispatchEvent(new CustomEvent('unpressed', {{bubbles: true}}));
-  return ({STOPPED})(v); }}"""
+_ENDED = f"""(v, press) => {{
+  const refused = press === '{REFUSED}' && !!v;
+  const event = new CustomEvent('unpressed', {{detail: {{refused}}, bubbles: true}});
+  document.querySelector('#player .player').dispatchEvent(event);
+  return refused ? v : ({STOPPED})(v); }}"""
+# What the player shows is of the settings now, unless it could not show that run.
+_RETURNED = """(v, wanted) => {
+  document.querySelector('#player .player').dispatchEvent(new CustomEvent('unpressed', {bubbles: true}));
+  if (v?.run && v.run === wanted?.run) document.dispatchEvent(new CustomEvent('returned')); }"""
+# A link that is opened plays; a reload only comes back to its settings.
+_OPENED = """arrived => { const how = performance.getEntriesByType('navigation')[0]?.type;
+  if (arrived && how === 'navigate') setTimeout(() => document.querySelector('#generate')?.click(), 200); }"""
 _TO_EDIT = """() => { document.dispatchEvent(new CustomEvent('open-settings'));
   const show = () => document.querySelector('#edit').scrollIntoView({behavior: 'smooth', block: 'start'});
   setTimeout(show, 60); }"""
 # In the page's address too, so that a reload comes back to the settings of the run.
 _AS_LINK = f"""text => {{ if (!text || text.startsWith('http')) return text;
+  const recipe = text.startsWith('{NO_LINK}') ? null : text;
+  document.dispatchEvent(new CustomEvent('run-recipe', {{detail: recipe}}));
   // the address may say other things, such as the theme
   const none = text.startsWith('{NO_LINK}'), at = new URL(location.href);
   if (none) at.searchParams.delete('recipe'); else at.searchParams.set('recipe', text);

@@ -44,6 +44,7 @@ LABELLED.update(
     }
 )
 LABELLED.update({name: LABELS[name] for name in FIELDS if name in LABELS})
+PALETTE = "palette"  # the group that has a section of its own
 NONE = ("none", "")
 # What says nothing while the first is empty.
 DEPEND = {
@@ -65,13 +66,17 @@ class GuidanceControls:
         choices, values = self._choices(card, start), _values(start)
         shown = self._shown(card, values)
         with gr.Accordion(
-            "Guidance in detail", open=False, elem_id="guidance-more", visible=bool(shown)
+            "Guidance in detail",
+            open=False,
+            elem_id="guidance-more",
+            visible=not shown <= {*self._of(PALETTE)},
         ) as self.section:
-            for part in (FIELDS, *map(self._of, GROUPS)):
-                with gr.Group():
-                    # a hidden one in between breaks the frame
-                    for name in sorted(part, key=lambda name: name not in shown):
-                        self._render(name, name in shown, choices.get(name), values[name], make)
+            for part in (FIELDS, *(self._of(group) for group in GROUPS if group != PALETTE)):
+                self._render_part(part, shown, choices, values, make)
+        with gr.Accordion(
+            "Palette", open=False, elem_id="palette-section", visible=not shown.isdisjoint(self._of(PALETTE))
+        ) as self.palette_section:
+            self._render_part(self._of(PALETTE), shown, choices, values, make)
         for name, depending in DEPEND.items():  # what goes with an empty choice is not shown
             others = [self.controls[one] for one in depending]
             self.controls[name].change(
@@ -82,6 +87,12 @@ class GuidanceControls:
                 show_progress="hidden",
                 api_visibility="private",
             )
+
+    def _render_part(self, part: Any, shown: set[str], choices: Any, values: Any, make: Any) -> None:
+        with gr.Group():
+            # a hidden one in between breaks the frame
+            for name in sorted(part, key=lambda name: name not in shown):
+                self._render(name, name in shown, choices.get(name), values[name], make)
 
     def _render(
         self, name: str, visible: bool, choices: list[tuple[str, str]] | None, value: Any, make: Any
@@ -133,7 +144,11 @@ class GuidanceControls:
         card = self.studio.card(recipe.model)
         choices, values = self._choices(card, recipe), _values(recipe)
         shown = self._shown(card, values)
-        found: dict[Any, Any] = {self.section: gr.update(visible=bool(shown))}
+        palette = {*self._of(PALETTE)}
+        found: dict[Any, Any] = {
+            self.section: gr.update(visible=bool(shown - palette)),
+            self.palette_section: gr.update(visible=bool(shown & palette)),
+        }
         for name, control in self.controls.items():
             more = (
                 {"choices": choices[name], "value": values[name] or ""}

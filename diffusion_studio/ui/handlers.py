@@ -7,6 +7,7 @@ No other file of the app makes one.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import wraps
 from html import escape
@@ -19,6 +20,7 @@ from ..errors import OptionError, StudioError
 # The labels of settings on the page, by their names in an `OptionError`, where they are not the name itself.
 # Filled by the files that show them.
 LABELLED: dict[str, str] = {}
+_EMPTY = re.compile(r"[,;] got (None|''|\"\")\.")  # of an empty field
 
 
 def label_of(field: str) -> str:
@@ -30,7 +32,8 @@ def label_of(field: str) -> str:
 
 def in_words(error: StudioError) -> str:
     """The error's sentence, with the page's labels for the settings in it."""
-    return error.worded(label_of) if isinstance(error, OptionError) else str(error)
+    text = error.worded(label_of) if isinstance(error, OptionError) else str(error)
+    return _EMPTY.sub("; nothing was typed.", text)
 
 
 def as_html(given: StudioError | str) -> str:

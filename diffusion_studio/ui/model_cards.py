@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
 from ..studio import ModelCard
 
 PICTURE = "picture.png"  # beside a model's file; scripts/page_pictures.py makes those of the bundled ones
+YOUNG = "trained for a short time; expect flaws"
 _LINES = {
     "fashion-mnist": "ten garments in grey",
     "letters": "letters and digits in nine looks",
@@ -43,6 +45,29 @@ _TRIES: dict[str, list[dict[str, str]]] = {
     "shapes": [{"label": one} for one in ("pinwheel", "heart", "moons", "checkerboard", "rings")],
 }
 _MOST = 6
+_PARTS: dict[str, dict[str, str]] = {  # of a prompt, in the order in which the data names them
+    "heroes": {
+        "Who": "human, elf, deep elf, dwarf, gnome, halfling, orc, kobold, spriggan, demigod, vampire, "
+        "ghoul, mummy, gargoyle, draconian red, draconian green, draconian gold, demonspawn red",
+        "Wears": "robe blue, robe white, robe red gold, robe rainbow, robe of night, robe clouds, robe "
+        "jester, coat red, coat black, half plate, plate black, plate and cloth, leather armour, "
+        "leather jacket, leather green, karate, monk blue, vest red, jacket stud, animal skin, "
+        "dress green, dragonarm gold, shirt hawaii",
+        "Legs": "pants red, skirt white, garter",
+        "Cloak": "red cloak, blue cloak, green cloak, white cloak, black cloak, yellow cloak, cyan cloak, "
+        "magenta cloak",
+        "Boots": "brown boots, green boots, blue boots, red boots, gold boots, white boots, purple boots",
+        "Head": "wizard white, wizard blue, hood gray, hood red, crown gold, viking gold, black horn, "
+        "turban, feather green, straw, ninja black, full helm, clown",
+        "Hair": "long white hair, long red hair, long black hair, pigtails brown hair, knot red hair, "
+        "ponytail",
+        "Hand": "staff ruby, staff fork, long sword slant, bow, crossbow, spear, trident, scythe, "
+        "halberd, mace, war axe, battleaxe, hand axe, club, dagger",
+        "Shield": "large shield gold, round shield, kite shield, bullseye shield, buckler green",
+    }
+}
+_SURPRISES = 24  # that the page has to choose from
+MOST_CHIPS = 12  # labels that are shown as chips; more are in a menu
 
 
 def is_young(card: ModelCard) -> bool:
@@ -63,7 +88,7 @@ def _item(card: ModelCard) -> dict[str, Any]:
         "title": card.name,
         "line": _LINES.get(card.name, card.spec.form),
         "help": f"{card.name}: {card.spec.form}",
-        **({"tag": "young"} if is_young(card) else {}),
+        **({"tag": "young", "tag_help": YOUNG} if is_young(card) else {}),
         **({"picture": f"gradio_api/file={picture.resolve()}"} if picture.is_file() else {}),
     }
 
@@ -75,7 +100,47 @@ def tries(card: ModelCard) -> list[dict[str, Any]]:
     given = [one for one in given if _knows(card, one)]
     own = [{"prompt": one} for one in card.spec.prompts] if card.spec.takes_text else []
     own = own or [{"label": one} for one in card.conditions]
-    return [{"value": one, "title": _title(one)} for one in (given or own)[:_MOST]]
+    items = [{"value": one, "title": _title(one)} for one in (given or own)[:_MOST]]
+    if any_of := surprises(card, given + own):
+        items.append({"value": {"any_of": any_of}, "title": "surprise me", "help": "One of many, by chance"})
+    return items
+
+
+def parts(card: ModelCard) -> dict[str, list[str]]:
+    """What a prompt for the model can be put together from, by kind; nothing where that is not known."""
+    if not card.spec.takes_text:
+        return {}
+    found = {kind: names.split(", ") for kind, names in _PARTS.get(card.name, {}).items()}
+    unknown = card.spec.tokenizer.unknown(" ".join(name for names in found.values() for name in names))
+    return {} if unknown else found  # another model under the name of a bundled one
+
+
+def surprises(card: ModelCard, given: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """What "surprise me" chooses from: prompts made from parts where they are known, else what is offered and
+    the model's labels with its prompts. Nothing where there is only one.
+    """
+    draw = random.Random(card.name)
+    if kinds := parts(card):
+        made = []
+        for _ in range(_SURPRISES):
+            names = [
+                draw.choice(names) for k, names in enumerate(kinds.values()) if k < 2 or draw.random() < 0.5
+            ]
+            made.append({"prompt": ", ".join(names)})
+        return made
+    labels = [{"label": one} for one in card.conditions] if card.spec.labels else []
+    if card.spec.takes_text and labels:
+        prompts = card.spec.prompts or ("",)
+        labels = [{**draw.choice(labels), "prompt": draw.choice(prompts)} for _ in range(_SURPRISES)]
+    found = [one for one in given if "spell" not in one] + labels
+    found = [one for k, one in enumerate(found) if one not in found[:k]]
+    draw.shuffle(found)
+    return found[:_SURPRISES] if len(found) > 1 else []
+
+
+def label_chips(labels: Sequence[str]) -> list[dict[str, Any]]:
+    """The picker's items of labels; none where there are too many for chips."""
+    return [{"value": one, "title": one} for one in labels] if 1 < len(labels) <= MOST_CHIPS + 1 else []
 
 
 def _title(asked: dict[str, str]) -> str:

@@ -27,7 +27,7 @@ from .dropped import Chosen, UploadedCheckpoints, accepted, listing
 from .generate_tab import COMPUTE
 from .handlers import show_errors
 from .hosting import MAX_SIDE_HOSTED, Hosting
-from .model_cards import PICTURE, is_young
+from .model_cards import PICTURE, YOUNG, is_young
 
 _RELATIVE = re.compile(r"\]\((?!\w+:|/|#)")  # the start of a link to a file beside the card
 _NOTHING = (
@@ -49,8 +49,8 @@ class ModelsTab:
     ) -> None:
         self.studio, self.compute, self.hosting, self.use = studio, compute, hosting, use
         self.dropped = UploadedCheckpoints(studio, hosting.max_upload * 10**6)
-        self._render_cards(outputs)
         self._render_open()
+        self._render_cards(outputs)
         self._connect(outputs)
 
     def _render_open(self) -> None:
@@ -262,7 +262,6 @@ def _summary(card: ModelCard) -> str:
     facts += [f"{len(card.conditions)} labels"] if card.conditions else []
     facts += ["reads prompts"] if card.spec.takes_text else []
     labels = ", ".join(card.conditions[:12]) + (", ..." if len(card.conditions) > 12 else "")
-    facts += ["young"] if is_young(card) else []
     picture = card.path.with_name(PICTURE)
     shown = (
         f'<img src="gradio_api/file={escape(str(picture.resolve()))}" alt="" width="72" height="72">'
@@ -272,6 +271,7 @@ def _summary(card: ModelCard) -> str:
     return (
         f'<div class="model-line">{shown}<div><b>{escape(card.name)}</b> '
         + " ".join(f"<span>{escape(one)}</span>" for one in facts)
+        + (f' <span title="{YOUNG}">young: {YOUNG}</span>' if is_young(card) else "")
         + (f"<p>{escape(labels)}</p>" if labels else "")
         + "</div></div>"
     )

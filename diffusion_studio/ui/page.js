@@ -34,6 +34,20 @@
     else if (event.target.closest?.('#stop') && event.timeStamp - pressedAt < 700) { event.preventDefault(); event.stopImmediatePropagation(); }
   }, true);
 
+  // ---- a number field that is emptied keeps its former value: Gradio would read it as 0
+  const isNumber = (one) => one?.matches?.('input[type=number]');
+  const formers = new WeakMap();
+  document.addEventListener('focusin', ({ target }) => { if (isNumber(target) && target.value !== '') formers.set(target, target.value); }, true);
+  document.addEventListener('input', (event) => {
+    if (!isNumber(event.target)) return;
+    if (event.target.value === '') event.stopImmediatePropagation();
+    else formers.set(event.target, event.target.value);
+  }, true);
+  const refill = ({ target, type, key }) => {
+    if (isNumber(target) && target.value === '' && formers.has(target) && (type !== 'keydown' || key === 'Enter')) target.value = formers.get(target);
+  };
+  for (const name of ['change', 'blur', 'focusout', 'keydown']) document.addEventListener(name, refill, true);
+
   // ---- the drawer of all settings
   const drawer = (on) => {
     const stage = find('#stage'), button = find('#all-settings');
@@ -59,7 +73,7 @@
   const ready = setInterval(() => { if (find('#all-settings')) { clearInterval(ready); drawer(false); } }, 100);
 
   // ---- is the shown run what the settings say?
-  let made = null;
+  let made = null, madeBefore = null;
   const settings = () => {
     const found = { model: find('#model .picker')?.dataset.chosen };
     const counts = {};
@@ -76,7 +90,12 @@
     const now = settings(), on = Object.keys(made).some((key) => key in now && now[key] !== made[key]);
     find('#player .player')?.dispatchEvent(new CustomEvent('stale', { detail: { on }, bubbles: true }));
   };
-  document.addEventListener('pressed', () => { made = settings(); setTimeout(() => { made = settings(); }, 80); });
+  let noting = null;
+  document.addEventListener('pressed', () => { madeBefore = made; made = settings(); noting = setTimeout(() => { made = settings(); }, 80); });
+  document.addEventListener('unpressed', (event) => {  // settings that were refused: what is shown is still the run before
+    if (event.detail?.refused) { clearTimeout(noting); made = madeBefore; check(); }
+  });
+  document.addEventListener('returned', () => { setTimeout(() => { made = settings(); check(); }, 150); });
   for (const name of ['input', 'change', 'click']) {
     document.addEventListener(name, () => { for (const pause of [200, 900, 2200]) setTimeout(check, pause); }, true);
   }

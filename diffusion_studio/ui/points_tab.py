@@ -32,6 +32,7 @@ from .handlers import sentence, show_errors
 from .hosting import Hosting
 from .pad import drawing, pad
 from .player import STOPPED, player, tick
+from .quick_save import QuickSave
 from .runs import free_name
 from .store import RunStore
 
@@ -120,6 +121,7 @@ class PointsTab:
                 self.player = player(self._frames, store.compare, hint=HINT, elem_id="points-player")
                 self.status = gr.HTML("", elem_id="points-status", min_height=24)
                 self.export = ExportPanel(store, self.player, prefix="points-")
+        self.saving = QuickSave(store, self.player, prefix="points-")
         self._connect(outputs)
 
     def _connect(self, outputs: list[Any]) -> None:

@@ -41,34 +41,37 @@ PRESETS = {
     "paper": Preset("strip", "a film strip, for a paper", 4000, None, {"states": 6}),
 }
 _GAP = 2  # pixels between the halves of a state, before they are enlarged
+_CLOUD = 64  # pixels that a cloud of points is wide at scale 1
 _FEWER = (40, 20, 10)  # states, where even the smallest pictures make too large a file
 
 
 class QuickSave:
-    """Renders into the surrounding Blocks: a button that the player presses, and what was saved."""
+    """Renders into the surrounding Blocks: a button that the player presses, and what was saved; `prefix`
+    goes before its elements' ids.
+    """
 
-    def __init__(self, store: RunStore, player: gr.HTML) -> None:
+    def __init__(self, store: RunStore, player: gr.HTML, prefix: str = "") -> None:
         self.store = store
         self.preset = gr.Textbox("chat", visible=False)
-        self.button = gr.Button("Save GIF", elem_id="save-gif")
-        self.card = saved(elem_id="saved")
+        self.button = gr.Button("Save GIF", elem_id=prefix + "save-gif", elem_classes="save-gif")
+        self.card = saved(elem_id=prefix + "saved", elem_classes="saved-card")
         self.button.click(
             self._save,
             [self.preset, player],
             self.card,
-            js=_LOOK,
+            js=_LOOK.replace("PLAYER", prefix + "player"),
             concurrency_id="export",
             concurrency_limit=2,
             show_progress="hidden",
             api_visibility="private",
-        )
+        ).then(None, js=_SAVED.replace("PLAYER", prefix + "player"), queue=False, api_visibility="private")
 
     @show_errors
     def _save(self, preset: str, value: Any) -> dict[str, Any]:
         run = self.store.get(value.get("run")) if isinstance(value, dict) else None
         if run is None or not run.frames:
             raise ExportError(
-                "There is no run to save yet. Press Generate first."
+                "There is no run to save yet. Make one first."
                 if not value
                 else "This run is no longer kept on the server. Press Generate to make it again."
             )
@@ -110,12 +113,11 @@ def save_for(preset: Preset, trajectory: Trajectory, look: dict[str, Any]) -> st
     if trajectory.recipe.spell and preset.format == "gif" and "picture" not in given:
         given |= {"view": "x" if given["view"] == "both" else given["view"], "delay": 2}  # letter by letter
         given["fps"] = min(given.get("fps", 20.0), 12.0)
-    scale = None if trajectory.frames[0].of_points else _scale(preset, trajectory, given)
+    scale = _scale(preset, trajectory, given)
     path = export_file(trajectory, preset.format, ExportOptions(**given, scale=scale))
-    while preset.most and Path(path).stat().st_size > preset.most and (scale is None or scale > 1):
+    while preset.most and Path(path).stat().st_size > preset.most and scale > 1:
         share = preset.most / Path(path).stat().st_size
-        # a scale that is left out fits 512 pixels, and a cloud is 64 wide at 1
-        scale = max(1, min((scale or 8) - 1, int((scale or 8) * share**0.5)))
+        scale = max(1, min(scale - 1, int(scale * share**0.5)))
         path = export_file(trajectory, preset.format, ExportOptions(**given, scale=scale))
     for states in _FEWER if given.get("frames", "all") == "all" else ():
         if not preset.most or Path(path).stat().st_size <= preset.most:
@@ -128,7 +130,7 @@ def save_for(preset: Preset, trajectory: Trajectory, look: dict[str, Any]) -> st
 
 def _scale(preset: Preset, trajectory: Trajectory, given: dict[str, Any]) -> int:
     frame = trajectory.frames[0]
-    height, width = frame.x.shape[1:3]
+    height, width = (_CLOUD, _CLOUD) if frame.of_points else frame.x.shape[1:3]
     alone = "picture" in given or given.get("frames") == "pictures"
     layout = Layout.square(1) if alone else frame.layout or Layout.square(len(frame.x))
     rows, columns = layout.rows, layout.columns
@@ -139,10 +141,12 @@ def _scale(preset: Preset, trajectory: Trajectory, given: dict[str, Any]) -> int
 
 
 # The preset that was pressed, and the player's value with how the page shows it.
-_LOOK = """(preset, v) => { const root = document.querySelector('#player .player');
+_LOOK = """(preset, v) => { const root = document.querySelector('#PLAYER .player');
   const page = document.documentElement.dataset;
   const d = root.dataset, find = (what) => root.querySelector(what);
   preset = page.preset || 'chat'; delete page.preset;
   const look = {view: find('.screens').dataset.view, zoom: d.zoom ? Number(d.zoom) : null,
     fps: Number(find('.speed').value), film: find('.film').ariaPressed === 'true'};
+  if (v && v.run) d.saving = 'true';
   return [preset, v && v.run ? {...v, look} : v]; }"""
+_SAVED = "() => { document.querySelector('#PLAYER .player').dataset.saving = 'false'; }"

@@ -75,14 +75,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
                 train = TrainTab(studio, hosting, use, used)
             train.connect_tab(train_tab)
         endpoints(studio, compute, store, prices)
-        page.load(
-            generate.restore_from_link,
-            None,
-            generate.settings.outputs(),
-            show_progress="hidden",
-            api_visibility="private",
-        )  # queued, as warnings reach the page through the queue alone
-
+        generate.arrive(page)
         if hosting.training:
             page.load(
                 train.load, None, train.loaded, queue=False, show_progress="hidden", api_visibility="private"
@@ -190,18 +183,24 @@ def _theme() -> gr.themes.Base:
     ).set(**plain)
 
 
+_UNREAD = (
+    "preserved_by_key"  # a component's property that matters to `gr.render` alone, which is not used here
+)
 _FOR_PROGRAMS = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
 
 
 def _slim(page: gr.Blocks) -> None:
     """Leave out of the configuration that each visitor loads what only the documentation of endpoints asks
-    for: all of ours are private but those of `endpoints`, whose components are of the type "api".
+    for: all of ours are private but those of `endpoints`, whose components are of the type "api". The hash of
+    a component's class names only the files of components that do not come with Gradio; all of ours do.
     """
     whole = page.get_config_file
 
     def slim() -> Any:
         config = whole()
         for one in config["components"]:
+            one["component_class_id"] = one["type"]
+            one["props"].pop(_UNREAD, None)
             if one["type"] != "api":
                 for name in _FOR_PROGRAMS:
                     one.pop(name, None)

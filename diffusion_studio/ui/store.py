@@ -13,7 +13,8 @@ from ..runs.trajectory import Trajectory
 
 MAX_BYTES = 384 << 20  # of all runs together; the oldest go first
 MAX_RUN_BYTES = 96 << 20  # of one run; a longer one keeps every k-th frame
-MAX_RUNS_PER_VISITOR = 2  # besides the one that is compared with
+MAX_RUNS_PER_VISITOR = 24  # besides the one that is compared with
+MAX_VISITOR_BYTES = 64 << 20  # of these runs together, but for the last two
 
 
 @dataclass
@@ -46,10 +47,14 @@ class RunStore:
         with self._lock:
             kept = self._compared.values()
             own = [k for k, run in self._runs.items() if run.visitor == visitor and k not in kept]
-            for old in own[: len(own) + 1 - MAX_RUNS_PER_VISITOR]:
-                del self._runs[old]
+            while own and (len(own) >= MAX_RUNS_PER_VISITOR or self._too_much(own)):
+                del self._runs[own.pop(0)]
             self._runs[key] = Run(visitor, recipe)
         return key
+
+    def _too_much(self, keys: list[str]) -> bool:
+        """Whether a visitor's runs are too large to keep all of them. The last one stays beside the next."""
+        return len(keys) > 1 and sum(self._runs[key].nbytes for key in keys) > MAX_VISITOR_BYTES
 
     def append(self, key: str, frame: Frame) -> int | None:
         """Keep a frame and return its place among the kept ones; None where a long run skips it, or was

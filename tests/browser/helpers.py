@@ -83,7 +83,7 @@ def set_number(page, where: str, value: object) -> None:
 def pixels(page, half: str, where: str = "half") -> np.ndarray:
     """What a canvas shows, (H, W) of its red channel."""
     width, height, data = page.evaluate(
-        "where => { const c = document.querySelector(`[data-${where}] canvas`);"
+        "where => { const c = document.querySelector(`[data-${where}] canvas, canvas[data-${where}]`);"
         "return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }",
         f"{where}={half}",
     )

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from helpers import (
+    choose_model,
     export,
     generate,
     looks,
@@ -24,6 +25,7 @@ import diffusion_studio as ds
 
 
 def test_a_newcomer_sees_a_picture_denoise(page):
+    set_number(page, "#count", 32)  # so that it takes a while
     began = time.monotonic()
     page.click("#generate")
     wait(page, "Number(d.shown) >= 0")
@@ -36,6 +38,7 @@ def test_a_newcomer_sees_a_picture_denoise(page):
 
 
 def test_the_canvas_shows_the_engines_own_pixels(desktop):
+    choose_model(desktop, "fashion-mnist")
     run(desktop, steps=4, count=4)
     recipe = ds.Studio().recipe("fashion-mnist", steps=4, seeds=(0, 1, 2, 3))
     frames = ds.Studio().run(recipe).frames
@@ -88,14 +91,14 @@ def test_scrubbing_playing_and_enlarging_need_no_server(desktop):
 
 
 def test_a_run_is_compared_with_the_next(page, tmp_path):
+    choose_model(page, "fashion-mnist")
     assert page.locator(".compare").is_disabled() and page.locator(".kept").is_hidden()
     run(page, steps=8, count=4)
     first = pixels(page, "x0")
     page.click(".compare")
     wait(page, "d.beside === '8'")
     assert "press Generate" in page.inner_text(".about")
-    page.locator("#label input").fill("Bag")
-    page.get_by_role("option", name="Bag").click()
+    page.click("#label-chips [data-name=Bag]")
     run(page, steps=4)
     wait(page, "d.beside === '8'")
     assert page.inner_text(".about") == "the kept run: label Sneaker (now: Bag) · steps 8 (now: 4)"
@@ -168,7 +171,8 @@ def test_a_wrong_seed_is_explained(desktop, seed):
 
 
 def test_a_palette_is_typed_and_the_pictures_are_drawn_in_it(desktop):
-    section(desktop, "#guidance-more")
+    choose_model(desktop, "fashion-mnist")
+    section(desktop, "#palette-section")
     field = desktop.locator("#palette input")
     field.fill("#000,#888,#fff")
     field.press("Enter")

@@ -7,7 +7,7 @@ import urllib.parse
 
 import numpy as np
 import pytest
-from helpers import export, looks, open_settings, run, section, set_number, wait
+from helpers import choose_model, export, looks, open_settings, run, section, set_number, wait
 from PIL import Image
 
 import diffusion_studio as ds
@@ -35,6 +35,7 @@ def test_stop_keeps_what_was_seen_and_exports_it(desktop, tmp_path):
 
 @pytest.mark.parametrize("name", ["gif", "mp4", "png", "strip"])
 def test_exports_carry_the_recipe_and_restore_the_controls(desktop, app, tmp_path, name):
+    choose_model(desktop, "fashion-mnist")
     set_number(desktop, "#count", 3)
     desktop.locator("#seed input, #seed textarea").fill("7")
     set_number(desktop, "#guidance", 3)
@@ -62,13 +63,14 @@ def test_a_file_without_a_recipe_is_explained(desktop, tmp_path):
 
 
 def test_the_export_panel_shows_what_matters_to_the_format(desktop, tmp_path):
+    choose_model(desktop, "fashion-mnist")
     run(desktop, steps=6, count=4)
     open_settings(desktop)
     desktop.click("#export > button")
     options = desktop.locator("#export-options")
     for name, there, gone in (
         ("png", "One picture", "Speed"),
-        ("strip", "Number of states", "Hold"),
+        ("strip", "Number of states", "Pause at the end"),
         ("gif", "Speed", "k"),
     ):
         desktop.locator(f"#format input[value={name}]").check()
@@ -108,6 +110,7 @@ def test_the_export_panel_begins_as_the_player_shows_the_run(desktop):
 
 
 def test_a_link_and_a_command_line_bring_a_run_back(desktop, app):
+    choose_model(desktop, "fashion-mnist")
     desktop.locator("#seed input, #seed textarea").fill("3, 14, 15")
     run(desktop, steps=6)
     section(desktop, "#share")

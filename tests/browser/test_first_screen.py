@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from helpers import answered, choose_model, chosen_model, generate, player, run, section, set_number, wait
+from urllib.parse import quote
+
+import numpy as np
+from helpers import (
+    answered,
+    choose_model,
+    chosen_model,
+    generate,
+    pixels,
+    player,
+    run,
+    section,
+    set_number,
+    wait,
+)
 from PIL import Image
 
 import diffusion_studio as ds
@@ -24,9 +38,10 @@ def test_it_moves_when_it_opens_and_nothing_has_to_be_scrolled(desktop):
 
 
 def test_an_example_runs_at_once(desktop):
-    desktop.get_by_role("button", name="Ankle boot", exact=True).click()
+    choose_model(desktop, "fashion-mnist")
+    desktop.locator("#examples").get_by_role("button", name="Ankle boot", exact=True).click()
     wait(desktop, "d.run && d.ended === 'true'")
-    assert desktop.locator("#label input").input_value() == "Ankle boot"
+    desktop.wait_for_selector("#label-chips [data-name='Ankle boot'][aria-pressed=true]")
     desktop.wait_for_function("document.querySelector('#player .say').textContent.includes('“Ankle boot”')")
 
 
@@ -42,6 +57,7 @@ def test_enter_in_the_prompt_generates_and_its_line_stays(desktop):
 
 def test_generate_becomes_stop_while_it_runs(desktop):
     set_number(desktop, "#steps", 600)
+    set_number(desktop, "#count", 64)  # it does not end by itself meanwhile
     desktop.click("#generate")
     desktop.locator("#stop").wait_for()
     assert desktop.locator("#generate").is_hidden()
@@ -53,6 +69,7 @@ def test_generate_becomes_stop_while_it_runs(desktop):
 
 
 def test_a_result_that_the_settings_no_longer_describe_is_said_to_be_one(desktop):
+    choose_model(desktop, "fashion-mnist")
     run(desktop, steps=4, count=2)
     desktop.wait_for_timeout(2500)
     assert player(desktop)["stale"] == "false"
@@ -94,21 +111,24 @@ def test_one_press_saves_a_gif_and_says_how_large_it_is(desktop, tmp_path):
 def test_choosing_a_model_leaves_alone_what_is_opened_meanwhile(desktop):
     """Its answer used to close the section, and the menu in it stayed out of reach for good."""
     section(desktop, "#sampler-section")  # the drawer
-    slow = []
+    slow, sent = [], []
 
     def late(route):
         slow.append(route)
         desktop.wait_for_timeout(1500)
         route.continue_()
+        sent.append(route)
 
     desktop.route("**/run/predict", late)
     desktop.click("#model [data-name=emoji]")
     desktop.click("#edit > button")
     desktop.click("#edit-kind input")
-    desktop.wait_for_timeout(2500)
+    desktop.wait_for_timeout(1000)
+    while len(sent) < len(slow):
+        desktop.wait_for_timeout(300)
     desktop.unroute("**/run/predict")
     assert slow and desktop.locator("#edit-kind").is_visible()
-    desktop.wait_for_function("document.querySelector('#label input').value === 'google'")
+    desktop.wait_for_selector("#label-chips [data-name=google][aria-pressed=true]")
     if not desktop.get_by_role("option", name="Start from a picture").is_visible():
         desktop.click("#edit-kind input")
     desktop.get_by_role("option", name="Start from a picture").click()
@@ -145,3 +165,140 @@ def test_keys_are_listed_and_the_strip_is_one_stop(desktop):
     said = desktop.locator("#player .scrub").get_attribute("aria-valuetext")
     assert said.startswith("step 5 of 6, ") and "noise" in said
     assert desktop.locator("#player .timeline").locator("button, [tabindex]").count() == 0
+
+
+def test_the_recording_is_of_the_chosen_model_and_its_prompt_stands_in_the_field(desktop):
+    assert chosen_model(desktop) == "heroes"
+    assert desktop.locator("#prompt textarea").input_value() == "a wizard with a ruby staff"
+    assert desktop.locator("#count input").input_value() == "4"
+
+
+def test_an_emptied_number_keeps_its_former_value(desktop):
+    for where, before in (("#guidance", "3"), ("#steps", "25"), ("#count", "4")):
+        field = desktop.locator(f"{where} input[type=number]")
+        field.fill("")
+        field.blur()
+        assert field.input_value() == before
+    set_number(desktop, "#steps", 3)
+    set_number(desktop, "#count", 1)
+    field = desktop.locator("#guidance input[type=number]")
+    field.fill("")
+    generate(desktop)  # by the keys, from inside the empty field
+    wait(desktop, "d.run && d.ended === 'true'")
+    section(desktop, "#share")
+    assert "--guidance 3.0" in desktop.locator("#command textarea, #command input").first.input_value()
+
+
+def test_settings_that_cannot_run_do_not_stop_the_run(desktop):
+    choose_model(desktop, "letters")
+    set_number(desktop, "#steps", 900)
+    set_number(desktop, "#count", 64)
+    desktop.click("#generate")
+    wait(desktop, "Number(d.shown) >= 1")
+    long = player(desktop)["run"]
+    desktop.locator("#spell input, #spell textarea").fill("a" * 65)
+    generate(desktop)
+    desktop.wait_for_selector("text=must have at most 64 letters")
+    for count in range(2, 6):
+        generate(desktop)
+        desktop.wait_for_function(
+            f"document.querySelector('.toast-count')?.textContent.includes('{count}')", timeout=10_000
+        )
+    assert desktop.locator(".toast-messages > :visible").count() == 5  # three, and two lines between them
+    assert player(desktop)["run"] == long and player(desktop)["ended"] == "false"
+    shown = int(player(desktop)["shown"])
+    wait(desktop, f"Number(d.shown) > {shown}")
+    desktop.click("#stop")
+
+
+def test_a_name_disables_what_it_replaces(desktop):
+    choose_model(desktop, "letters")
+    fields = desktop.locator("#label input, #count input")
+    spelled = desktop.locator("#spell input, #spell textarea")
+    spelled.fill("Ada")
+    desktop.wait_for_function(
+        "document.querySelectorAll('#label input:disabled, #count input:disabled').length === 2"
+    )
+    assert "not used" in desktop.inner_text("#spell")
+    spelled.fill("")
+    desktop.wait_for_function("!document.querySelector('#label input:disabled, #count input:disabled')")
+    assert fields.count() == 2
+
+
+def test_the_last_runs_come_back_and_outlive_a_reload(desktop):
+    set_number(desktop, "#steps", 3)
+    set_number(desktop, "#count", 1)
+    seen = []
+    for prompt in ("orc, robe blue", "elf, red cloak"):
+        desktop.locator("#prompt textarea").fill(prompt)
+        run(desktop)
+        seen.append(player(desktop)["run"])
+    shown = desktop.locator("#history .show")
+    desktop.wait_for_function("document.querySelectorAll('#history .show').length === 2")
+    with answered(desktop):
+        shown.nth(1).click()
+    wait(desktop, f"d.run === '{seen[0]}' && d.ended === 'true' && d.loaded === '4'")
+    desktop.wait_for_function("document.querySelector('#prompt textarea').value === 'orc, robe blue'")
+    desktop.wait_for_timeout(2500)
+    assert player(desktop)["stale"] == "false"
+    assert "orc" in desktop.evaluate("new URL(location.href).searchParams.get('recipe')")
+    desktop.reload()
+    desktop.wait_for_function("document.querySelectorAll('#history .show').length === 2")
+    desktop.wait_for_function("document.querySelector('#prompt textarea')?.value === 'orc, robe blue'")
+    desktop.wait_for_timeout(1500)
+    assert player(desktop)["run"] == ""  # a reload computes nothing
+    with answered(desktop):
+        shown.nth(0).click()
+    desktop.wait_for_function("document.querySelector('#prompt textarea').value === 'elf, red cloak'")
+    desktop.wait_for_selector("text=Its pictures are no longer kept")
+    run(desktop)
+    desktop.locator("#history .remove").nth(1).click(force=True)
+    desktop.wait_for_function("document.querySelectorAll('#history .show').length === 1")
+    desktop.click("#history .clear")
+    desktop.locator("#history .history").wait_for(state="hidden")
+
+
+def test_a_link_that_is_opened_plays(app, visit):
+    recipe = ds.Recipe("heroes", prompt="gnome, vest red", steps=3, seeds=(5,), guidance=2.0)
+    page = visit(f"{app}/?recipe={quote(recipe.to_json())}")
+    wait(page, "d.run && d.ended === 'true' && d.loaded === '4'")
+    assert page.locator("#prompt textarea").input_value() == "gnome, vest red"
+    assert "gnome" in page.inner_text("#player .say")
+
+
+def test_a_hero_is_put_together_and_strange_words_are_said(desktop):
+    desktop.click("#builder summary")
+    with answered(desktop):
+        desktop.locator("#builder select").nth(0).select_option("orc")
+        desktop.locator("#builder select").nth(8).select_option("kite shield")
+    assert desktop.locator("#prompt textarea").input_value() == "orc, kite shield"
+    assert desktop.locator("#unknown-words p").count() == 0
+    desktop.locator("#prompt textarea").fill("orc on mars")
+    desktop.wait_for_selector("#unknown-words >> text=heroes never saw it")
+
+
+def test_a_kept_run_is_wiped_over_the_next(desktop):
+    set_number(desktop, "#count", 1)
+    run(desktop, steps=3)
+    first = pixels(desktop, "x0")
+    desktop.click("#player .compare")
+    set_number(desktop, "#guidance", 1)
+    desktop.locator("#seed input, #seed textarea").fill("77")
+    run(desktop)
+    desktop.click("#player .wipe-on")
+    over = desktop.locator("[data-half=x0] .over")
+    over.wait_for()
+    desktop.wait_for_function("document.querySelector('[data-over=x0]').width === 32")
+    np.testing.assert_array_equal(pixels(desktop, "x0", "over"), first)
+    assert not np.array_equal(pixels(desktop, "x0"), first)
+    desktop.locator("[data-half=x0] .wipe").focus()
+    for _ in range(20):
+        desktop.keyboard.press("ArrowLeft")
+    assert (
+        desktop.evaluate("document.querySelector('#player .player').style.getPropertyValue('--wipe')")
+        == "40%"
+    )
+    assert desktop.locator("#player .kept").is_hidden()
+    desktop.click("#player .wipe-on")
+    desktop.locator("#player .kept").wait_for()
+    assert over.is_hidden()

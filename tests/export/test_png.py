@@ -7,8 +7,10 @@ import pytest
 from export_runs import make_run, tiles
 from PIL import Image
 
+from diffusion_studio.diffusion.schedule import NoiseLevel
 from diffusion_studio.errors import OptionError
-from diffusion_studio.export import ExportOptions, save
+from diffusion_studio.export import FORMATS, ExportOptions, save
+from diffusion_studio.imaging.frame import Frame
 
 RECIPE = '{"diffusion-studio": 1}'
 
@@ -90,3 +92,30 @@ def test_a_strip_of_one_state_and_a_strip_too_large(tmp_path, grey):
     save(grey[:1], tmp_path / "one.png", RECIPE, ExportOptions(), "strip")
     with pytest.raises(OptionError, match="million pixels.*fewer states"):
         save(make_run(1, 2, 1, 128, 128), tmp_path / "large.png", RECIPE, ExportOptions(scale=64), "strip")
+
+
+@pytest.mark.parametrize("view", ["x", "both"])
+def test_the_ground_of_sprites_becomes_transparent(tmp_path, view):
+    """A ring on black: the black around it goes, the black inside it and the ring stay."""
+    sprite = np.zeros((7, 7, 3), np.uint8)
+    sprite[2:5, 2:5] = 200
+    sprite[3, 3] = 0
+    pictures = np.stack([sprite, sprite, sprite])
+    frame = Frame(0, 0, NoiseLevel(0.0, 1.0, 0.0), pictures, pictures)
+    path = tmp_path / "sprites.png"
+    options = ExportOptions(view=view, scale=3, caption=True, ground="transparent")
+    FORMATS["png"].write([frame], path, "{}", options)
+    with Image.open(path) as made:
+        assert made.mode == "RGBA"
+        opacity = np.asarray(made)[..., 3]
+    begin = (opacity.shape[1] - 3 * (29 if view == "both" else 14)) // 2  # the caption is wider
+    tile = opacity[: 3 * 7 : 3, begin : begin + 3 * 7 : 3]
+    wanted = np.zeros((7, 7), np.uint8)
+    wanted[2:5, 2:5] = 255
+    np.testing.assert_array_equal(tile, wanted)
+    assert (opacity[3 * 14 :] == 255).all()  # the caption
+    assert (opacity[3 * 7 : 3 * 14, begin + 3 * 7 : begin + 3 * 14] == 0).all()  # where no fourth picture is
+    kept = tmp_path / "kept.png"
+    FORMATS["png"].write([frame], kept, "{}", ExportOptions(view=view, scale=3))
+    with Image.open(kept) as made:
+        assert made.mode == "RGB"

@@ -50,6 +50,7 @@ def test_even_in_log_snr_is_even():
     """On a fine path, where no two picks want the same state, no other state is nearer to the even steps."""
     frames = make_run(steps=1000, count=1, height=1, width=1)
     values = np.array([frame.level.log_snr for frame in frames[:-1]])
+    values = np.clip(values, -6, 6) + 0.01 * (values - np.clip(values, -6, 6))  # beyond, steps hardly count
     *inner, last = choose(frames, ExportOptions(frames="log_snr", states=9))
     assert last == 1000
     for pick, target in zip(inner, np.linspace(values[0], values[-1], 8), strict=True):
@@ -157,3 +158,11 @@ def test_captions_of_all_states_differ_and_fractional_and_infinite_levels_are_wr
     odd = [Frame(0, 1, NoiseLevel(1.0, 0.0, 1.0), x, x), Frame(1, 1, NoiseLevel(0.25, 0.75, 0.25), x, x)]
     for picture in Scene.of(odd, ExportOptions(caption=True)).pictures():
         assert (picture[512:] < 128).sum() > 50
+
+
+def test_a_schedule_that_begins_in_pure_noise_does_not_fill_a_strip_with_noise():
+    """Cosine levels over 25 steps from log-SNR -19.8, as emoji's: of eight states five looked the same."""
+    values = [-19.8, *np.linspace(-8, 8, 24), np.inf]
+    picks = evenly(values, 8)
+    noise = [k for k in picks if values[k] < -4]  # more than 98 % noise
+    assert len(picks) == 8 and picks[0] == 0 and picks[-1] == 25 and len(noise) <= 2

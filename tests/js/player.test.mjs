@@ -83,3 +83,10 @@ test('numbers evenly spaced among all', () => {
   assert.deepEqual(logic.evenly(70, 3), [0, 1, 2]);
   assert.deepEqual(logic.evenly(70, 1), [0]);
 });
+
+test('the strip of a text has fewer and wider cells, so that each shows all of it', () => {
+  assert.equal(logic.cellsOf(1060, 74, true, null), 27);          // 1060 / (37 + 2)
+  assert.equal(logic.cellsOf(1060, 74, true, { columns: 12, rows: 1 }), 4);
+  assert.equal(logic.cellsOf(1060, 74, true, { columns: 3, rows: 1 }), 9);      // 1060 / (111 + 2)
+  assert.equal(logic.cellsOf(300, 74, false, null), 6);
+});

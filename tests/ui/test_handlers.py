@@ -81,3 +81,12 @@ def test_only_handlers_make_notices():
         if re.search(r"gr\.(Warning|Info|Error|Success)\(", path.read_text("utf-8"))
     ]
     assert makers == ["handlers.py"]
+
+
+def test_an_empty_field_is_said_to_be_one():
+    """What a program calls None or '' is an empty field to who looks at the page."""
+    error = OptionError("count", "must be a whole number from 1 to 64, got None.")
+    assert in_words(error) == "Pictures must be a whole number from 1 to 64; nothing was typed."
+    error = OptionError("seed", f"must be a whole number; got {''!r}.")
+    assert in_words(error) == "Seed must be a whole number; nothing was typed."
+    assert in_words(OptionError("seed", "must be a whole number; got 'x'.")).endswith("got 'x'.")

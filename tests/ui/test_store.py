@@ -8,6 +8,7 @@ import pytest
 import diffusion_studio as ds
 from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.imaging.frame import Frame
+from diffusion_studio.ui import store as module
 from diffusion_studio.ui.store import MAX_RUNS_PER_VISITOR, RunStore
 
 RECIPE = ds.Recipe(model="m", steps=100)
@@ -87,7 +88,8 @@ def test_the_run_that_others_are_compared_with_outlasts_them():
     assert store.compared(store.get(theirs)) is store.get(other)
     store.compare(later[-1], True)  # in its place
     assert store.compared(store.get(later[-1])) is store.get(later[-1])
-    fill(store, "a", 3), fill(store, "a", 3)
+    for _ in range(MAX_RUNS_PER_VISITOR):
+        fill(store, "a", 3)
     assert store.get(first) is None and store.get(later[-1]) is not None
     store.compare(later[-1], False)
     last = fill(store, "a", 3)
@@ -104,3 +106,14 @@ def test_comparing_ends_with_the_page():
 @pytest.mark.parametrize("key", [None, 3, "no-such-run", ["x"]])
 def test_nothing_is_compared_with_what_is_no_run(key):
     RunStore().compare(key, True)
+
+
+def test_a_visitors_runs_that_are_too_large_make_room_but_for_the_last(monkeypatch):
+    size = frame(0).nbytes * 4
+    monkeypatch.setattr(module, "MAX_VISITOR_BYTES", 2 * size)
+    store = RunStore()
+    keys = [fill(store, "a", 3) for _ in range(5)]
+    assert [store.get(key) is not None for key in keys] == [False, False, True, True, True]  # 2, and the next
+    monkeypatch.setattr(module, "MAX_VISITOR_BYTES", 0)
+    newest = fill(store, "a", 3)
+    assert [key for key in keys if store.get(key)] == keys[-1:] and store.get(newest) is not None

@@ -1,5 +1,6 @@
 // The picker's page half: buttons of props.items, of which the one whose value is props.value is lit.
-const list = element.querySelector('.picker'), cards = list.classList.contains('cards');
+const list = element.querySelector('.picker'), cards = list.classList.contains('cards'), lit = cards || list.classList.contains('labels');
+const rolls = !list.classList.contains('labels');
 let made = null;
 
 const part = (name, text) => { const one = document.createElement('span'); one.className = name; one.textContent = text; return one; };
@@ -7,7 +8,7 @@ const part = (name, text) => { const one = document.createElement('span'); one.c
 const button = (item) => {
   const one = document.createElement('button');
   one.type = 'button'; one.title = item.help ?? '';
-  if (cards) one.dataset.name = item.value;
+  if (lit) one.dataset.name = item.value;
   if (cards) {
     const frame = part('frame', item.picture ? '' : item.title.slice(0, 1));
     if (item.picture) {
@@ -18,7 +19,12 @@ const button = (item) => {
     const words = part('words', '');
     const line = part('line', item.line ?? '');
     const title = part('title', item.title);
-    if (item.tag) title.append(' ', part('tag', item.tag));
+    if (item.tag) {
+      const tag = part('tag', item.tag);
+      tag.title = item.tag_help ?? '';
+      title.append(' ', tag);
+      if (item.tag_help) one.title += ` (${item.tag}: ${item.tag_help})`;
+    }
     words.append(title, line);
     one.append(frame, words);
   } else one.textContent = item.title;
@@ -31,13 +37,14 @@ const button = (item) => {
 };
 
 const light = () => {
-  if (!cards) return;
+  list.hidden = !list.children.length;
+  if (!lit) return;
   for (const one of list.children) {
     const on = one.dataset.name === props.value;
     if (on && one.ariaPressed === 'false' && list.scrollWidth > list.clientWidth) {
       list.scrollTo({ left: one.offsetLeft - list.offsetLeft - 40, behavior: 'smooth' });
     }
-    one.ariaPressed = on;
+    one.ariaPressed = on; one.disabled = !!props.off;
   }
   list.dataset.chosen = props.value;
 };
@@ -46,7 +53,15 @@ const paint = () => {
   const items = props.items ?? [], text = JSON.stringify(items);
   if (text !== made) { made = text; list.replaceChildren(...items.map(button)); }
   light();
+  if (rolls) edges();
 };
 
-watch(['value', 'items'], paint);
+const edges = () => {                                  // a side at which there are more fades out
+  const { scrollLeft, scrollWidth, clientWidth } = list;
+  list.toggleAttribute('data-before', scrollLeft > 4);
+  list.toggleAttribute('data-after', scrollLeft < scrollWidth - clientWidth - 4);
+};
+if (rolls) { list.addEventListener('scroll', edges); new ResizeObserver(edges).observe(list); }
+
+watch(['value', 'items', 'off'], paint);
 paint();

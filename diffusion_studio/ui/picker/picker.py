@@ -15,7 +15,7 @@ Item = dict[str, Any]
 
 def picker(items: Sequence[Item], value: Any = None, *, label: str, look: str, **kwargs: Any) -> gr.HTML:
     """The component. An item has a `value`, a `title`, and as it likes a `line`, a `tag` and the address of
-    a `picture`; `look` is "cards", where the chosen one stays lit, or "chips", which are pressed.
+    a `picture`; `look` is "cards" or "labels", where the chosen one stays lit, or "chips", which are pressed.
     `gr.update(items=...)` gives it others.
     """
     here = Path(__file__).parent

@@ -3,12 +3,34 @@
 const makeCompare = (find, paintOn) => {
   let kept = null;                                     // { frames, meta, tick }
   const clouds = makeClouds(() => kept.frames, () => kept.tick);
-  const screens = find('.kept'), about = find('.about');
+  const screens = find('.kept'), about = find('.about'), player = find('.player'), toggle = find('.wipe-on');
+  const overs = ['x', 'x0'].map((half) => {            // in the page while they are used
+    const over = find(`[data-over="${half}"]`).parentElement, home = over.parentElement;
+    over.remove();
+    return { half, over, home, canvas: over.querySelector('canvas'), line: over.querySelector('.wipe') };
+  });
+  let wiping = false;                                  // whether the kept run lies over the shown one, right of a line
+
+  const arrange = () => {
+    const on = !!kept && wiping;
+    screens.hidden = !kept || on;
+    about.hidden = find('.about-row').hidden = !kept;
+    player.classList.toggle('comparing', !!kept && !on);
+    player.classList.toggle('wiping', on);
+    for (const { over, home } of overs) { if (on) home.append(over); else over.remove(); }
+    toggle.ariaPressed = on;
+  };
+  const wipe = (on) => { wiping = on; arrange(); };
+  for (const { line } of overs) {
+    line.addEventListener('input', () => {
+      player.style.setProperty('--wipe', `${line.value}%`);
+      for (const other of overs) other.line.value = line.value;
+    });
+  }
 
   const keep = (run) => {                              // or null: put it away
     kept = run;
-    screens.hidden = about.hidden = !kept;
-    find('.player').classList.toggle('comparing', !!kept);
+    arrange();
   };
 
   const explain = (tick) => {
@@ -26,7 +48,7 @@ const makeCompare = (find, paintOn) => {
     const bitmap = own.tick.points ? null : await createImageBitmap(own.frames[at]);
     if (own === kept && still()) {
       for (const half of ['x', 'x0']) {
-        const canvas = find(`[data-kept="${half}"] canvas`);
+        const canvas = wiping ? overs.find((one) => one.half === half).canvas : find(`[data-kept="${half}"] canvas`);
         if (bitmap) paintOn(canvas, bitmap, half, number, own.tick);
         else clouds.draw(canvas, at, half, number, Math.round((canvas.clientWidth || 320) * Math.min(devicePixelRatio || 1, 3)), shows);
         find(`[data-kept="${half}"] .at`).textContent = `step ${own.meta[at].index} of ${own.tick.total}`;
@@ -36,5 +58,5 @@ const makeCompare = (find, paintOn) => {
     bitmap?.close();
   };
 
-  return { keep, draw, explain, on: () => !!kept, run: () => kept.tick.run };
+  return { keep, draw, explain, wipe, wipes: () => wiping, on: () => !!kept, run: () => kept.tick.run };
 };

@@ -73,6 +73,15 @@ export const nextBatch = (got, spent, wanted, ended) =>
  */
 export const stripPlace = (k, cells, last) => (cells > 1 ? Math.round(k * last / (cells - 1)) : 0);
 
+/**
+ * How many cells the film strip has: as many square ones as fit, or fewer and wider ones where a text is shown.
+ * @param {number} width @param {number} height @param {boolean} both @param {Pick<Sheet, 'columns' | 'rows'> | null} text
+ */
+export const cellsOf = (width, height, both, text) => {
+  const aspect = text ? text.columns / (text.rows ?? 1) : 1;
+  return Math.max(text ? 4 : 6, Math.floor(width / (height / (both ? 2 : 1) * aspect + 2)));
+};
+
 /** How far two states are apart in noise. @param {Meta} one @param {Meta} other */
 export const noiseDistance = (one, other) => {
   const number = (/** @type {Meta} */ { logSnr }) => (logSnr === null ? CLEAN : logSnr <= PURE_NOISE ? -CLEAN : logSnr);

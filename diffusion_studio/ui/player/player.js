@@ -9,8 +9,8 @@
 const $ = (name) => element.querySelector(name);
 const root = $('.player'), screens = $('.screens'), kept = $('.kept'), scrub = $('.scrub'), strip = $('.strip');
 const PULL_MS = 250, ASK_MS = 400, OPENING = 'opening',
-  stripCells = () => Math.max(6, Math.floor(strip.clientWidth / (strip.clientHeight / (screens.dataset.view === 'both' ? 2 : 1) + 2)));
-const whole = element.closest('#player') !== null;     // of Generate, whose runs branch, are edited and saved in one press
+  stripCells = () => cellsOf(strip.clientWidth, strip.clientHeight, screens.dataset.view === 'both', zoom === null && tick.places ? tick : null);
+const whole = element.closest('#player') !== null;     // of Generate, whose runs branch and are edited
 
 let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr, calls, part, ...}
 let want = 0, shown = -1, follow = true, zoom = null, timer = null;
@@ -44,7 +44,7 @@ const onValue = () => {
 const enable = () => {                                 // what can be done with the run that is shown
   const own = ended && run !== OPENING;
   $('.compare').disabled = !own && !compare.on();
-  for (const name of ['.branch', '.edit', '.save']) $(name).disabled = run === OPENING || (name !== '.branch' && !ended);
+  for (const name of ['.branch', '.edit', '.save']) $(name).disabled = run === null || run === OPENING || (name !== '.branch' && !ended);
 };
 
 const LEFT = $('.left').innerHTML, RIGHT = $('.right').innerHTML;
@@ -57,7 +57,7 @@ const begin = (v) => {
   pause(); film.stop();
   root.dataset.run = run === OPENING ? '' : run; root.dataset.opening = run === OPENING;
   $('.hint').hidden = true; $('.film').hidden = v.count === 1;
-  root.classList.toggle('clouds', !!v.points); spread(v);
+  root.classList.toggle('clouds', !!v.points); root.classList.toggle('written', !!v.places); spread(v);
   $('.right').innerHTML = v.right ?? RIGHT; $('.left').innerHTML = v.left ?? LEFT;
   for (const control of root.querySelectorAll('.scrub, .play, .back, .next')) control.disabled = false;
   for (const canvas of strip.querySelectorAll('canvas')) { canvas.dataset.place = ''; canvas.width = canvas.width; }    // nothing of the run before
@@ -118,7 +118,7 @@ element.addEventListener('unpressed', () => { if (pressed) { waiting(false); if 
 
 const stale = (on) => {
   root.dataset.stale = on; root.classList.toggle('stale', on);
-  $('.made').textContent = !tick ? '' : run === OPENING ? 'a recording: heroes, drawn by this program' : on ? `was made with ${madeWith(tick.about)}` : '';
+  $('.made').textContent = !tick ? '' : run === OPENING ? `a recording: ${tick.about?.model ?? ''}` : on ? `was made with ${madeWith(tick.about)}` : '';
 };
 element.addEventListener('stale', ({ detail }) => { if (run !== null && run !== OPENING && !pressed) stale(detail.on); });
 
@@ -141,13 +141,27 @@ const pull = async () => {                             // never two requests in 
       root.dataset.loaded = frames.filter(Boolean).length;
       paint(); thumbnails();
     }
-    if (mine === run && ended) settle.start();
+    if (mine === run && ended) { settle.start(); told(); }
   } catch (error) {
     console.warn('frames did not come', error);        // the next tick, or the next move, asks again
   } finally {
     pulling = false;
     if (mine !== run) pull();                          // else a new run would wait for its next tick
   }
+};
+
+const told = async () => {                             // the page keeps a thumbnail of each run of Generate
+  if (!whole || run === OPENING || !frames[tick.kept] || root.dataset.told === run) return;
+  const mine = root.dataset.told = run, canvas = document.createElement('canvas'), place = tick.kept;
+  if (tick.points) clouds.draw(canvas, place, 'x', null, 64, { night: clouds.dark($('.screen canvas')) });
+  else {
+    const bitmap = await opened(place);
+    draw(canvas, bitmap, tileBox(tick, 'x', tick.places ? null : 0));
+    bitmap.close();
+  }
+  if (mine !== run) return;
+  const detail = { run: mine, picture: canvas.toDataURL('image/webp', 0.85), title: madeWith(tick.about) };
+  root.dispatchEvent(new CustomEvent('run-ended', { detail, bubbles: true }));
 };
 
 const gone = () => { if (ended) { $('.state').textContent = 'some frames are no longer on the server'; } };
@@ -203,7 +217,7 @@ const thumbnail = (canvas, place, halves) => {         // of points: each half d
   });
 };
 
-const thumbnails = async () => {                       // the strip: evenly spaced places, the enlarged picture or the first
+const thumbnails = async () => {                       // the strip: evenly spaced places, the enlarged picture, the first, or a whole text
   const last = ended ? tick.kept : tick.last, cells = Math.min(stripCells(), last + 1);
   while (strip.children.length < cells) {
     const cell = document.createElement('div');
@@ -216,7 +230,7 @@ const thumbnails = async () => {                       // the strip: evenly spac
   for (let k = 0; k < cells; k++) {
     const place = stripPlace(k, cells, last), cell = strip.children[k];
     if (!cell) return;                                 // a later call made the strip shorter
-    const canvas = cell.firstChild, looks = `${place}`, style = `${view} ${zoom} ${run}`;
+    const canvas = cell.firstChild, looks = `${place}`, style = `${view} ${zoom} ${run} ${cells}`;
     if (!frames[place] || (canvas.dataset.place === looks && canvas.dataset.style === style)) continue;
     const halves = view === 'both' ? ['x', 'x0'] : [view];
     const bitmap = await opened(place);
@@ -224,10 +238,11 @@ const thumbnails = async () => {                       // the strip: evenly spac
     canvas.dataset.place = looks; canvas.dataset.style = style;
     if (tick.points) thumbnail(canvas, place, halves);
     else {
-      const [h, w] = tick.tile;
+      const alone = zoom ?? (tick.places ? null : 0);  // letters of a text say something together
+      const [, , w, h] = tileBox(tick, 'x', alone);
       canvas.width = w; canvas.height = h * halves.length;
       halves.forEach((half, row) => {
-        const [left, top] = tileBox(tick, half, zoom ?? 0);
+        const [left, top] = tileBox(tick, half, alone);
         canvas.getContext('2d').drawImage(bitmap, left, top, w, h, 0, row * h, w, h);
       });
     }
@@ -310,7 +325,7 @@ $('.next').addEventListener('click', () => { pause(); seek(want + 1); });
 $('.speed').addEventListener('change', () => { if (timer) play(); });
 scrub.addEventListener('input', () => { pause(); seek(Number(scrub.value)); });
 
-for (const canvas of screens.querySelectorAll('canvas')) {
+for (const canvas of screens.querySelectorAll('figure > canvas')) {
   canvas.addEventListener('click', (event) => {
     if (!tick) return;
     if (zoom !== null) return toggleZoom(null);
@@ -339,6 +354,7 @@ $('.compare').addEventListener('click', () => {        // keep what is shown, or
   if (compare.on()) { compare.explain(tick); repaint(); }
 });
 
+$('.wipe-on').addEventListener('click', () => { compare.wipe(!compare.wipes()); repaint(); thumbnails(); });
 for (const box of element.querySelectorAll('.trails, .arrows')) box.addEventListener('change', () => { if (tick) repaint(); });
 new ResizeObserver(() => { if (tick) { if (tick.points) repaint(); thumbnails(); } }).observe(screens);
 
@@ -349,10 +365,11 @@ $('.show-numbers').addEventListener('click', () => {
 $('.full').addEventListener('click', () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen?.()));
 $('.help').addEventListener('click', () => $('.keys').showModal());
 const presses = (name, where) => $(name).addEventListener('click', () => document.querySelector(`${where} button, button${where}`)?.click());
-if (whole) { root.classList.add('whole'); presses('.branch', '#branch-here'); presses('.edit', '#use-picture'); presses('.save', '#save-gif'); }
+if (whole) { root.classList.add('whole'); presses('.branch', '#branch-here'); presses('.edit', '#use-picture'); }
+presses('.save', whole ? '#save-gif' : '#points-save-gif');
 
 root.addEventListener('keydown', (event) => {
-  const inRange = event.target === scrub, inField = event.target.matches('select') || $('.keys').open;
+  const inRange = event.target.matches('.scrub, .wipe'), inField = event.target.matches('select') || $('.keys').open;
   const keys = { ArrowLeft: -1, ArrowRight: 1 };
   if (inField || !tick) return;
   if (event.key in keys && !inRange) { pause(); seek(want + keys[event.key]); }

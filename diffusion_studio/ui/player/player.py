@@ -98,6 +98,11 @@ def player(
     )
 
 
+def opening_recipe() -> str:
+    """The recipe of the recording, as JSON: what the settings begin with."""
+    return json.dumps(json.loads(OPENING.read_text("utf-8"))["recipe"])
+
+
 def player_script() -> str:
     """The element for the page's head that holds the player's script, once for all players."""
     body = page_script(Path(__file__).parent, PARTS)

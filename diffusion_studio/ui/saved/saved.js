@@ -1,6 +1,6 @@
 // The saved card's page half: a file that was made is downloaded at once, and shown with what it is.
 const $ = (name) => element.querySelector(name);
-const card = $('.saved');
+const card = $('.saved'), prefix = element.closest('#points-saved') ? 'points-' : '';
 let shown = null;
 
 const onValue = () => {
@@ -17,16 +17,40 @@ const onValue = () => {
 };
 
 document.addEventListener('click', ({ target }) => {      // the next thing that is done puts it away
-  if (target.closest('#generate, #player, #model, #examples') && !target.closest('.save')) card.hidden = true;
+  if (target.closest('#generate, #player, #model, #examples, #points-player, #points-quick') && !target.closest('.save')) card.hidden = true;
+});
+const asPng = async () => {                            // browsers take PNG alone; of a film what the player shows
+  const picture = $('.preview');
+  await picture.decode();
+  const canvas = document.createElement('canvas'), finished = prefix ? null : document.querySelector('#player [data-half="x"] > canvas');
+  const still = /[.]png$/.test(props.value.name) || !finished ? picture : finished;
+  const wide = still.naturalWidth ?? still.width, high = still.naturalHeight ?? still.height;
+  const scale = still === picture ? 1 : Math.max(1, Math.floor(512 / Math.max(wide, high)));
+  canvas.width = wide * scale; canvas.height = high * scale;
+  const context = canvas.getContext('2d');
+  context.imageSmoothingEnabled = false;
+  context.drawImage(still, 0, 0, canvas.width, canvas.height);
+  return new Promise((done) => canvas.toBlob(done, 'image/png'));
+};
+$('.copy').addEventListener('click', async () => {
+  const said = (text) => { $('.copy').textContent = text; setTimeout(() => { $('.copy').textContent = 'Copy'; }, 2500); };
+  try {
+    await navigator.clipboard.write([new ClipboardItem({ 'image/png': asPng() })]);
+    said('Copied');
+  } catch { said('Not allowed here'); }                // without https, or the browser forbids it
 });
 $('.close').addEventListener('click', () => { card.hidden = true; });
 for (const one of element.querySelectorAll('[data-preset]')) {
-  one.addEventListener('click', () => { document.documentElement.dataset.preset = one.dataset.preset; document.querySelector('#save-gif')?.click(); });
+  one.addEventListener('click', () => { document.documentElement.dataset.preset = one.dataset.preset; document.querySelector(`#${prefix}save-gif`)?.click(); });
 }
 $('.more').addEventListener('click', () => {
   card.hidden = true;
-  document.dispatchEvent(new CustomEvent('open-settings'));
-  setTimeout(() => { const panel = document.querySelector('#export'); panel.scrollIntoView({ block: 'start' }); if (!document.querySelector('#make-file')) panel.querySelector('button').click(); }, 80);
+  if (!prefix) document.dispatchEvent(new CustomEvent('open-settings'));
+  setTimeout(() => {
+    const panel = document.querySelector(`#${prefix}export`);
+    panel.scrollIntoView({ block: 'start' });
+    if (!document.querySelector(`#${prefix}make-file`)) panel.querySelector('button').click();
+  }, 80);
 });
 
 watch('value', onValue);

@@ -336,7 +336,7 @@ class Recipe:
                 raise OptionError(
                     "recipe",
                     f"This is a {kind} of several runs, not the recipe of one. Open it with "
-                    f"'diffusion-studio {kind} FILE' or read_{kind}(FILE).",
+                    f"'diffusion-studio {kind} FILE', ds.read_{kind}(FILE) or the app's tab Compare.",
                 )
         check_depth(given)
         return cls.from_settings(given)

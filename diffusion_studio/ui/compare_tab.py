@@ -16,9 +16,9 @@ from ..compare import settings as named
 from ..compare.clocks import CLOCKS
 from ..compare.files import formats
 from ..compare.grid import Grid, sweeping
-from ..compare.race import Race, racing
-from ..compare.recipes import Axis, GridRecipe, RaceRecipe
-from ..errors import OptionError, StudioError
+from ..compare.race import Race, racing, reference_recipe
+from ..compare.recipes import Axis, GridRecipe, RaceRecipe, read
+from ..errors import OptionError
 from ..export import FORMATS
 from ..files import safe_name
 from ..runs.recipe import REGISTRIES, Recipe
@@ -27,7 +27,7 @@ from .compare_view import compare_view, shown_value
 from .compute import Compute, Progress
 from .controls import RecipeControls, sampler_choices
 from .generate_tab import COMPUTE, TICK_SECONDS
-from .handlers import LABELLED, sentence, show_errors
+from .handlers import LABELLED, show_errors
 from .price import Prices
 
 RACE, GRID = "race", "grid"
@@ -66,6 +66,13 @@ class CompareTab:
                 with gr.Row():
                     self.go = gr.Button("Run", variant="primary", elem_id="compare-run", min_width=80)
                     self.stop = gr.Button("Stop", elem_id="compare-stop", min_width=80)
+                with gr.Accordion("Open a race or grid", open=False, elem_id="compare-open"):
+                    self.dropped = gr.File(
+                        label="An exported file, run again as it was",
+                        height=120,
+                        file_types=[*dict.fromkeys(one.suffix for one in FORMATS.values()), ".json"],
+                        elem_id="compare-restore",
+                    )
             with gr.Column(elem_id="compare-view"):
                 self.status = gr.HTML("", elem_id="compare-status", min_height=24)
                 self.view = compare_view(elem_id="compare-together")
@@ -134,16 +141,21 @@ class CompareTab:
             show_progress="hidden",
             api_visibility="private",
         )
-        started = self.go.click(
-            self._run,
-            self.settings.inputs() | {self.kind, self.lanes, self.x, self.y, self.clock},
-            [self.view, self.status, self.file],
-            concurrency_id=COMPUTE,
-            concurrency_limit=None,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        self.stop.click(lambda: "Stopped.", None, self.status, cancels=[started], **quick)
+        run = {
+            "outputs": [self.view, self.status, self.file],
+            "concurrency_id": COMPUTE,
+            "concurrency_limit": None,
+            "show_progress": "hidden",
+            "api_visibility": "private",
+        }
+        asked = self.settings.inputs() | {self.kind, self.lanes, self.x, self.y, self.clock}
+        started = [
+            self.go.click(self._run, asked, **run),
+            self.dropped.upload(self._run_file, self.dropped, **run),
+        ]
+        self.stop.click(lambda: "Stopped.", None, self.status, cancels=started, **quick)
+        # a file of another format is not what the choice says now
+        self.format.change(None, None, self.file, js="() => null", **quick)
         self.save.click(
             self._save,
             self.format,
@@ -177,30 +189,43 @@ class CompareTab:
             raise OptionError("axis", "A grid needs a setting to vary. Write one along x: guidance=1, 2, 4.")
         return GridRecipe(base, x, y, values[self.clock])
 
+    @show_errors
     def _run(self, values: dict[Any, Any], request: gr.Request) -> Iterator[tuple[Any, str, Any]]:
-        """The status while the runs are made, then all of them for the view."""
-        visitor = request.session_hash or ""
-        try:
-            asked = self._asked(values)
-            recipes = asked.lanes if isinstance(asked, RaceRecipe) else asked.cells
-            pictures = sum(self.prices.calls(one) * one.pictures for one in recipes)
-            turn = self.prices.turn_for(
-                recipes[0], pictures, "This comparison", "Ask for fewer runs, pictures or steps"
+        """What the settings say, run."""
+        yield from self._made(self._asked(values), request.session_hash or "")
+
+    @show_errors
+    def _run_file(self, path: str, request: gr.Request) -> Iterator[tuple[Any, str, Any]]:
+        """The race or grid in a file, run again."""
+        found = read(path)
+        if isinstance(found, Recipe):
+            raise OptionError(
+                "recipe", "This file holds one run. Restore it in the tab Generate, under Share or restore."
             )
-            begin = racing if isinstance(asked, RaceRecipe) else sweeping
-            run = self.compute.call(lambda: begin(asked, self.studio, turn.ask))
-            expected = sum(one.steps + 1 for one in recipes)
-            for found in self.compute.watched(_counted(run), TICK_SECONDS, turn):
-                if isinstance(found, Progress):
-                    waits = f"Waiting: place {found.place}." if found.place else gr.skip()
-                    yield gr.skip(), waits, gr.skip()
-                elif isinstance(found, int):
-                    yield gr.skip(), f"{min(found, expected)} of about {expected} states", gr.skip()
-                else:
-                    self._keep(visitor, found)
-                    yield shown_value(found), f"{len(recipes)} runs.", None
-        except StudioError as error:
-            raise sentence(error) from error
+        yield from self._made(found, request.session_hash or "")
+
+    def _made(self, asked: RaceRecipe | GridRecipe, visitor: str) -> Iterator[tuple[Any, str, Any]]:
+        """The status while the runs are made, then all of them for the view."""
+        recipes = asked.lanes if isinstance(asked, RaceRecipe) else asked.cells
+        calls = sum(self.prices.calls(one) * one.pictures for one in recipes)
+        if isinstance(asked, RaceRecipe) and asked.reference:
+            exact = reference_recipe(self.studio, recipes[0])
+            calls += self.prices.calls(exact) * exact.pictures
+        turn = self.prices.turn_for(
+            recipes[0], calls, "This comparison", "Ask for fewer runs, pictures or steps"
+        )
+        begin = racing if isinstance(asked, RaceRecipe) else sweeping
+        run = self.compute.call(lambda: begin(asked, self.studio, turn.ask))
+        expected = sum(one.steps + 1 for one in recipes)
+        for found in self.compute.watched(_counted(run), TICK_SECONDS, turn):
+            if isinstance(found, Progress):
+                waits = f"Waiting: place {found.place}." if found.place else gr.skip()
+                yield gr.skip(), waits, gr.skip()
+            elif isinstance(found, int):
+                yield gr.skip(), f"{found} states, about {max(found, expected)} in all", gr.skip()
+            else:
+                self._keep(visitor, found)
+                yield shown_value(found), f"{len(recipes)} runs.", None
 
     def _keep(self, visitor: str, made: Race | Grid) -> None:
         with self._lock:

@@ -138,8 +138,9 @@ def _film(frames: Sequence[Any], half: str, states: int) -> Film:
         raise unknown("half", half, _HALVES)
     places = np.round(np.linspace(0, len(frames) - 1, states)).astype(int)
     drawn = [_sheet(frame, half) for frame in frames]
+    shown = [frames[k] for k in places]
     captions = [
-        f"step {frames[k].index} of {frames[k].total}, {frames[k].calls} network calls" for k in places
+        f"step {one.index} of {one.total}, {one.calls} network call{'s' * (one.calls != 1)}" for one in shown
     ]
     return Film(_HALVES[half], np.stack([drawn[k] for k in places]), captions)
 

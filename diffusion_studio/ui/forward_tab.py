@@ -66,7 +66,7 @@ class ForwardTab:
         """
         picture = self._picture(given)
         ways = [way for way in WAYS if way in ("closed", *_texts(given.get("ways")))]
-        made = self.compute.call(lambda: forward_figure(self._processes(picture, given), ways).to_json())
+        made = forward_figure(self._processes(picture, given), ways).to_json()
         png = base64.b64encode(picture.png()).decode()
         steps, note = made["states"] - 1, ""
         if steps < given.get("steps", STEPS[1]):
@@ -86,7 +86,7 @@ class ForwardTab:
                 "format", f"There is no format {kind!r:.40}. Choose one of: {', '.join(FORMATS)}."
             )
         picture = self._picture(given)
-        rows = self.compute.call(lambda: self._processes(picture, given))
+        rows = self._processes(picture, given)
         name = f"forward-{'-'.join(one.name for one in rows)}{FORMATS[kind]}".replace(" ", "-")
         with self._saving, TemporaryDirectory(prefix="diffusion-studio-forward-") as folder:
             path = save_forward(rows, Path(folder) / f"forward{FORMATS[kind]}", side=128)
@@ -104,10 +104,13 @@ class ForwardTab:
     def _processes(self, picture: Picture, given: dict[str, Any]) -> list[Process]:
         wanted = [self._schedule(name, given) for name in _texts(given.get("schedules")) if name]
         found = schedules_named(wanted, self._of_model)
-        steps, seed = _number(given, "steps", STEPS[1], 1, 200), _number(given, "seed", 0, 0, 2**31)
+        steps, seed = _number(given, "steps", STEPS[1], 1, max(STEPS)), _number(given, "seed", 0, 0, 2**31)
         # rows go together, so none has more steps than the shortest schedule has timesteps
         steps = min([steps, *(one.timesteps for one in found.values() if one.discrete)])
-        return [process(picture, one, steps, seed, name) for name, one in found.items()]
+        # a call for each, so that runs of other visitors have their turn in between
+        return [
+            self.compute.call(lambda: process(picture, one, steps, seed, name)) for name, one in found.items()
+        ]
 
     def _schedule(self, name: str, given: dict[str, Any]) -> str | dict[str, Any]:
         if name != OWN_TABLE:

@@ -92,7 +92,7 @@ def test_a_file_and_a_run_go_into_noise(desktop, tmp_path):
     path.write_bytes(packed.getvalue())
     shown(desktop, lambda: desktop.set_input_files("#forward .file", path))
     desktop.locator("#forward .transport input").fill("0")
-    assert spread(desktop, 0) == 0 and "Your file" in desktop.inner_text("#forward .credit")
+    assert spread(desktop, 0) == 0 and "Your picture" in desktop.inner_text("#forward .credit")
     (tmp_path / "no.png").write_bytes(b"no picture")
     shown(desktop, lambda: desktop.set_input_files("#forward .file", tmp_path / "no.png"))
     assert "no picture that can be read" in desktop.inner_text("#forward .status")

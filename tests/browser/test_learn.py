@@ -89,6 +89,8 @@ def test_a_lesson_in_german(page):
     assert page.locator("#learn .ds-figure").get_attribute("data-state") == "10"
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     assert page.locator("#learn .lesson").get_attribute("lang") == "de"
+    page.click("#learn .go-on")  # a tab, which a phone has in a menu
+    page.wait_for_selector("#forward .ds-figure:visible", timeout=WAIT)
     page.reload()
     page.wait_for_selector("#generate")
     open_tab(page, "Learn")

@@ -80,7 +80,7 @@ def test_a_picture_of_the_run(tab):
         ({"schedules": ["lineal"]}, "lineal"),
         ({"schedules": ["table"], "betas": "a lot"}, "list of numbers"),
         ({"schedules": ["table"], "betas": "2, 3"}, "beta above 0"),
-        ({"steps": 0}, "from 1 to 200"),
+        ({"steps": 0}, "from 1 to 100"),
         ({"size": "64"}, "from 8 to 128"),
         ({"picture": {"kind": "file", "data": "!"}}, "cut off"),
         ({"picture": {"kind": "file", "data": base64.b64encode(b"no picture").decode()}}, "PNG, JPEG"),
@@ -98,7 +98,7 @@ def test_a_run_of_points_has_no_picture(tab):
     assert "of points" in ask(tab, picture={"kind": "run", "run": run})["error"]
 
 
-@pytest.mark.parametrize(("kind", "start"), [("gif", b"GIF89a"), ("strip", b"\x89PNG")])
+@pytest.mark.parametrize(("kind", "start"), [("gif", b"GIF89a"), ("strip", b"\x89PNG"), ("mp4", b"\0\0\0")])
 def test_it_is_saved(tab, kind, start):
     made = tab.element.save({**SMALL, "format": kind})
     assert base64.b64decode(made["data"]).startswith(start)

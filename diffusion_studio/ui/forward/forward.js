@@ -1,9 +1,9 @@
 // The Forward tab: reads the choices, asks the server for the figure of them, and lets it play.
-const FIRST = 0.4;                                     // share of the way that is shown first
+const FIRST = 0.2;                                     // share of the way that is shown first
 const REST = 150;                                      // ms without another change
 const CREDITS = {
   example: 'Chelsea the cat by Stefan van der Walt (CC0).',
-  file: 'Your file, cut to a square. It is not kept.',
+  file: 'Your picture, cut to a square. It is not kept.',
   run: 'The x0 that the player of Generate shows.',
 };
 const find = (what) => host.querySelector(what), all = (what) => [...host.querySelectorAll(what)];

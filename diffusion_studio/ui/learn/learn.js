@@ -96,6 +96,15 @@ const draw = () => {
   );
 };
 
+// A tab of the page; on a narrow one it may be in the menu of those that have no room.
+const goTo = (name) => {
+  const named = (where) => [...document.querySelectorAll(where)].find((one) => one.textContent.trim() === name);
+  const tab = named('button[role=tab]');
+  if (tab) { tab.click(); return; }
+  document.querySelector('.overflow-menu > button')?.click();
+  setTimeout(() => named('.overflow-dropdown button')?.click(), 100);
+};
+
 const look = async (answer) => {
   const say = course.words, one = open, mine = ++running;
   const verdict = build('p', { class: `verdict ${answer === one.right ? 'good' : 'bad'}`, role: 'status' },
@@ -108,7 +117,7 @@ const look = async (answer) => {
   if (one.link) onward.append(build('a', { class: 'button-link go-on', href: one.link }, say['go on']), ` ${say['go on note']}`);
   if (one.tab) {
     const tab = build('button', { type: 'button', class: 'go-on' }, say['go on']);
-    tab.addEventListener('click', () => [...document.querySelectorAll('button[role=tab]')].find((b) => b.textContent.trim() === one.tab)?.click());
+    tab.addEventListener('click', () => goTo(one.tab));
     onward.append(tab, ` ${say['go on tab']} ${one.tab}`);
   }
   const after = course.lessons.filter((other) => !other.error && other.number > one.number)[0];

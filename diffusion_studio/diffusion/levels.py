@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .schedule import NoiseSchedule
 
 
-class Levels(tuple):
+class Levels(tuple[NoiseLevel, ...]):
     """A tuple of NoiseLevels that can say what lies between them; slices can too.
 
     With a schedule it is asked, and holds still at its own ends unless its formula goes on. Without one the

@@ -137,7 +137,8 @@ def check_size(
     """Raise from one state of a run what `save` would say of the size of its pictures at the end, if all are
     as large.
 
-    What two runs have otherwise is not known here, so a strip's line of it is not counted.
+    The line of a strip that names the settings in which two runs differ is not counted: they are
+    not known here.
     """
     name = format_of(Path(path), format)
     shown, laid = as_shown([frame] * (frame.total + 1), options, name)

@@ -214,8 +214,10 @@ def flags_of(group: str) -> dict[str, Option]:
 
 
 def coerce(group: str, given: object) -> object:
-    """A group from what a recipe may hold: itself, the object that its JSON is, or where it has a name,
-    that name.
+    """A group of options from any form that a recipe accepts.
+
+    `given` is None (the defaults), an instance of the group, a mapping as in JSON, or, where the group has an
+    option `name`, that name alone. Raises `OptionError` for anything else.
     """
     cls = GROUPS[group]
     if given is None:

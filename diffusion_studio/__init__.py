@@ -97,7 +97,7 @@ _HOME = {
     "StudioError": "errors",
     "CheckpointWarning": "errors",
 }
-__all__ = ["__version__", "inside", *_HOME]
+__all__ = ["__version__", "inside", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]  read on first use
 
 
 def __getattr__(name: str) -> Any:

@@ -120,17 +120,18 @@ class Studio:
         """The named model's card; an `OptionError` lists what there is, a `CheckpointError` says what is
         broken.
         """
-        found = self._scan()
-        if not isinstance(name, str) or name not in found:
+        cards = self._scan()
+        if not isinstance(name, str) or name not in cards:
             raise unknown(
                 f"model in {self.folder}",
                 name,
-                [one for one in found if one not in self._unlisted],
+                [one for one in cards if one not in self._unlisted],
                 field="model",
             )
-        if isinstance(found[name], CheckpointError):
-            raise found[name]
-        return found[name]
+        found = cards[name]
+        if isinstance(found, CheckpointError):
+            raise found
+        return found
 
     def recipe(self, model: str, **changes: Any) -> Recipe:
         """The model's default recipe, with changes."""
@@ -286,7 +287,8 @@ class Studio:
 
         by, weaker = recipe.classifier, recipe.weaker
         return Guides(
-            self.classifier(by.name) if by.on else None, self.model(weaker) if weaker is not None else None
+            self.classifier(by.name) if by.on and by.name is not None else None,
+            self.model(weaker) if weaker is not None else None,
         )
 
     def run(self, recipe: Recipe) -> Trajectory:

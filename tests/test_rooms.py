@@ -33,7 +33,7 @@ RANKS = {
     "diffusion.guidance": 3,
     "diffusion.samplers": 3,
     "diffusion.editing": 3,
-    "diffusion.film": 3.2,
+    "diffusion.interpolation": 3.2,
     "diffusion.sampling": 3.5,
     "imaging": 4,
     "networks": 4,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..errors import CheckpointError, OptionError
-from ..networks.config import UNetConfig
 from ..networks.precision import dtype_of
 from . import classifier
 from .classifier_spec import ClassifierSpec
@@ -24,8 +24,10 @@ def assembled(path: Path, source: Source, found: Found, dtype: torch.dtype | Non
 
     Shapes and dtypes are compared before any weight is read.
     """
-    network = (classifier.skeleton if isinstance(found.spec, ClassifierSpec) else skeleton)(path, found.spec)
-    config = getattr(found.spec.network, "body", found.spec.network)
+    spec = found.spec
+    network = classifier.skeleton(path, spec) if isinstance(spec, ClassifierSpec) else skeleton(path, spec)
+    # only renames of U-Nets ask it for the heads of an attention
+    config = getattr(spec.network, "body", spec.network)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     with opened(path, framework="np") as file:
         views = {name: file.get_slice(source.original[name]) for one in found.renames for name in one.theirs}
@@ -55,7 +57,7 @@ def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _check(
-    path: Path, one: Rename, shapes: list[tuple[int, ...]], wanted: tuple[int, ...], config: UNetConfig
+    path: Path, one: Rename, shapes: list[tuple[int, ...]], wanted: tuple[int, ...], config: Any
 ) -> None:
     try:  # on tensors without memory, so before any weight is read
         made = (
@@ -79,7 +81,7 @@ def _read(
     source: Source,
     one: Rename,
     wanted: tuple[int, ...],
-    config: UNetConfig,
+    config: Any,
     dtype: torch.dtype | None,
 ) -> torch.Tensor:
     """One tensor of ours: theirs as they are, one below the other, or what `Rename.rows` says besides."""
@@ -95,7 +97,7 @@ def _read(
     return out
 
 
-def _changed(parts: list[torch.Tensor], change: str, config: UNetConfig) -> torch.Tensor:
+def _changed(parts: list[torch.Tensor], change: str, config: Any) -> torch.Tensor:
     """Our tensor of theirs: as they are, one below the other, or what `Rename.rows` says besides."""
     if change.startswith("labels"):
         return _label_table(*parts, null=change == "labels and any")
@@ -121,7 +123,7 @@ def _label_table(weight: torch.Tensor, bias: torch.Tensor | None = None, null: b
     return rows if bias is None else rows + bias
 
 
-def reordered(qkv: torch.Tensor, rows: str, config: UNetConfig) -> torch.Tensor:
+def reordered(qkv: torch.Tensor, rows: str, config: Any) -> torch.Tensor:
     """The rows of qkv as (3, heads, d), from (heads, 3, d) ("legacy") or (heads, d, 3) ("edm")."""
     width = len(qkv) // 3
     heads = config.heads_for(width)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -179,7 +179,7 @@ def file_size(path: Path) -> int:
 
 
 @contextmanager
-def opened(path: Path, framework: str = "pt") -> Iterator[Any]:
+def opened(path: Path, framework: str = "pt") -> Generator[Any, None, None]:
     """The file, memory-mapped, its header checked against its size by the safetensors library; of an index
     all its files.
     """

@@ -33,7 +33,7 @@ _INSIDE = {
     "norm_out": {"": ("",)},
     "conv_out": {"": ("",)},
 }
-_SIZES = {(1, 2, 2, 2): 32, (1, 2, 2, 2, 4): 64, (1, 1, 2, 2, 4, 4): 256}
+_SIZES: dict[tuple[float, ...], int] = {(1, 2, 2, 2): 32, (1, 2, 2, 2, 4): 64, (1, 1, 2, 2, 4, 4): 256}
 # Training, and what of the data's preparation is not undone when drawing.
 _IGNORED = (
     "dropout",

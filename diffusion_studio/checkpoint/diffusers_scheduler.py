@@ -275,7 +275,7 @@ _WHOLE = {
 _KARRAS_ENDS = (0.00085, 0.012)  # betas that some of the k-diffusion family take where none are given
 _DDPM = _Kind(_ddpm, "steps", "leading", clips=True, thresholds=True, formulas=(), steps=250)
 _DDIM = _Kind(_ddim, "steps", "leading", clips=True, thresholds=True, formulas=(), ends="set_alpha_to_one")
-_K_DIFFUSION = {"spread": "unrounded"}
+_K_DIFFUSION: dict[str, Any] = {"spread": "unrounded"}
 _KINDS: dict[str, _Kind] = {
     "DDPM": _DDPM,
     "DDPMParallel": _DDPM,

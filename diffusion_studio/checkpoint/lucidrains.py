@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..diffusion.schedule import Cosine, NoiseSchedule, Table, VarianceExploding
+from ..diffusion.schedule import Cosine, NoiseSchedule, Table, TableSchedule, VarianceExploding
 from ..errors import CheckpointError, OptionError
 from ..networks.post_norm_config import PostNormConfig
 from .facts import Settings
@@ -328,8 +328,8 @@ def _parsed(version: str) -> tuple[int, int, int]:
         raise OptionError(
             "version", f"must be one of denoising-diffusion-pytorch, such as 1.8.0, got {version[:80]!r}."
         )
-    numbers = tuple(map(int, found.groups()))
-    return (0, 32, 0) if numbers[:2] == (0, 1) else numbers  # 0.32 wrote 0.1 into its files
+    major, minor, patch = map(int, found.groups())
+    return (0, 32, 0) if (major, minor) == (0, 1) else (major, minor, patch)  # 0.32 wrote 0.1 into its files
 
 
 def _heads(
@@ -363,7 +363,7 @@ def _heads(
     return tuple(heads), tuple(channels)
 
 
-def named_schedule(kind: str, steps: int) -> NoiseSchedule:
+def named_schedule(kind: str, steps: int) -> TableSchedule:
     """A schedule by its name in that program."""
     if not 1 <= steps <= 100_000:
         raise OptionError("timesteps", f"must be from 1 to 100,000, got {steps:,}.")
@@ -392,7 +392,7 @@ def _from_buffers(source: Source) -> tuple[NoiseSchedule | None, dict[str, Any]]
     if betas is None or not ((betas > 0) & (betas < 1)).all():
         return None, {}
     known: dict[str, Any] = {"timesteps": len(betas), "beta_schedule": "table"}
-    schedule: NoiseSchedule = Table(values=tuple(betas.tolist()))
+    schedule: TableSchedule = Table(values=tuple(betas.tolist()))
     for kind in _SCHEDULES:
         try:
             tried = named_schedule(kind, len(betas))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -22,6 +22,8 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import CheckpointError
 from .container import followed, shard_files
+
+N = TypeVar("N", bound=nn.Module)
 
 TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _AT_ONCE = 1 << 20  # bytes that are read before they are put into place: they stay in the CPU's cache
@@ -58,7 +60,7 @@ class _Unfilled(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def without_weights(build: Callable[[], nn.Module]) -> nn.Module:
+def without_weights(build: Callable[[], N]) -> N:
     """The network that `build` makes, on the meta device: no memory behind it, nothing initialised.
 
     Python's search for reference cycles waits: set off by a thousand new modules, it would walk through all
@@ -133,13 +135,13 @@ class TensorFile:
         file.seek(start + begin)
         flat = out.view(-1)
         if dtype == out.dtype:
-            self._fill(file, memoryview(flat.view(torch.uint8).numpy()))
+            self._fill(file, flat.view(torch.uint8).numpy().data)
             return out
         step = _AT_ONCE // dtype.itemsize
         buffer = torch.empty(min(step, len(flat)), dtype=dtype)
         for at in range(0, len(flat), step):
             part = buffer[: len(flat) - at]
-            self._fill(file, memoryview(part.view(torch.uint8).numpy()))
+            self._fill(file, part.view(torch.uint8).numpy().data)
             flat[at : at + step] = part
         return out
 

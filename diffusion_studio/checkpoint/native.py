@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from .classifier_spec import ClassifierSpec
+
 FORMAT = "diffusion-studio"
 VERSION = "1"
 DTYPES = ("F16", "F32", "BF16")
@@ -26,7 +28,7 @@ _NAMED = 5  # tensors that an error lists before "and n more"
 class Weights:
     """A checkpoint in memory: its spec and its network, on the CPU."""
 
-    spec: ModelSpec  # or of a noisy classifier, with its network
+    spec: ModelSpec | ClassifierSpec  # `drawing` tells which
     network: nn.Module
     remarks: tuple[str, ...] = ()  # what was assumed and what is not followed, see remarks.py
 

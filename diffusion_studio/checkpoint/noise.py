@@ -9,17 +9,17 @@ from ..diffusion.schedule import (
     Cosine,
     JensenShannon,
     Linear,
-    NoiseSchedule,
     Quadratic,
     Sigmoid,
     Table,
+    TableSchedule,
 )
 from ..errors import OptionError
 
 MAX_TIMESTEPS = 100_000
 
 
-def named(name: str, timesteps: int, start: float, end: float) -> NoiseSchedule:
+def named(name: str, timesteps: int, start: float, end: float) -> TableSchedule:
     """A schedule by diffusers' or ddim's name: linear, scaled_linear (also quad), squaredcos_cap_v2,
     sigmoid, laplace, exp, const, jsd.
     """
@@ -57,7 +57,7 @@ def _betas(name: str, timesteps: int) -> np.ndarray:
     return np.minimum(1 - kept[1:] / kept[:-1], 0.999)
 
 
-def rescaled_linear(timesteps: int) -> NoiseSchedule:
+def rescaled_linear(timesteps: int) -> TableSchedule:
     """OpenAI's linear schedule: DDPM's betas times 1000 / T."""
     scale = 1000 / timesteps
     return Linear(timesteps, scale * 1e-4, scale * 0.02)

@@ -40,7 +40,7 @@ _SINGLE = {
     "norm_out": "out.0",
     "conv_out": "out.2",
 }
-_SIZES = {
+_SIZES: dict[tuple[float, ...], int] = {
     (1, 2, 2, 2): 32,
     (1, 2, 3, 4): 64,
     (1, 1, 2, 3, 4): 128,

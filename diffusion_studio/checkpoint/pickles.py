@@ -72,7 +72,7 @@ def _loaded(path: Path) -> Any:
     if not zipped and start[:1] != b"\x80" and (other := sniff_format(path)) is not None:
         raise CheckpointError(f"{path.name} is no checkpoint: {other}")
     try:
-        with torch.serialization.safe_globals(_HARMLESS):
+        with torch.serialization.safe_globals(_harmless):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # a damaged or hostile pickle raises anything at all
         raise CheckpointError(
@@ -97,7 +97,7 @@ class _Dropped:
 
 # What training programs put beside the weights: losses and counters of numpy, arguments, paths, Lightning's
 # hyperparameters. None of it is made.
-_HARMLESS = [
+_harmless: list[Any] = [
     (_Dropped, name)
     for name in (
         *(
@@ -116,7 +116,7 @@ _HARMLESS = [
         *(f"pathlib._local.{kind}" for kind in ("PosixPath", "WindowsPath")),
     )
 ]
-_HARMLESS += [
+_harmless += [
     (dict, f"{place}.AttributeDict")
     for place in (
         "pytorch_lightning.utilities.parsing",

@@ -63,14 +63,12 @@ class Source:
         """
         around = [self.prefix.rpartition(".")[0].rpartition(".")[0], self.prefix.rpartition(".")[0], ""]
         for place in dict.fromkeys(f"{one}." if one else "" for one in around):
-            spelt = self.outline.plain.get(place + name, "") if self.outline else ""
-            shape = self.outline.shapes[spelt] if spelt else None
-            if (
-                shape
-                and len(shape) == 1
-                and 1 <= shape[0] <= MAX_BUFFER
-                and self.outline.dtypes[spelt] in ("F32", "F64")
-            ):
+            spelt = None if self.outline is None else self.outline.plain.get(place + name)
+            if self.outline is None or spelt is None:
+                continue
+            shape = self.outline.shapes[spelt]
+            plain = self.outline.dtypes[spelt] in ("F32", "F64")
+            if plain and len(shape) == 1 and 1 <= shape[0] <= MAX_BUFFER:
                 with opened(self.path, framework="np") as file:
                     values = file.get_tensor(spelt).astype(np.float64)
                 return values if np.isfinite(values).all() else None

@@ -168,12 +168,12 @@ def read_any(
         if isinstance(seen.spec, ClassifierSpec):
             return Weights(*classifier.read_classifier(seen.path))
         return replace(read(seen.path, dtype), remarks=seen.remarks)
-    _complete(seen)
+    _complete(seen, seen.found.layout)
     reader = READERS[seen.found.layout]
     return replace(assembled(seen.path, reader.source(seen.outline), seen.found, dtype), remarks=seen.remarks)
 
 
-def _complete(seen: Inspection) -> None:
+def _complete(seen: Inspection, layout: str) -> None:
     problems = []
     for what, names in (("missing", seen.missing), ("not in the network", seen.surplus)):
         if names:
@@ -182,7 +182,7 @@ def _complete(seen: Inspection) -> None:
             )
     if problems:
         raise CheckpointError(
-            f"{seen.path.name} has the layout {seen.found.layout}, but its tensors are not those of the "
+            f"{seen.path.name} has the layout {layout}, but its tensors are not those of the "
             f"network that its shapes describe: {'; '.join(problems)}. It may be cut short, or changed by "
             "its author; see 'diffusion-studio inspect'."
         )

@@ -102,7 +102,7 @@ def _parameters(seen: Inspection) -> int:
 
 
 def _assumed(seen: Inspection) -> dict[str, Any]:
-    return {one.name: one.value for one in seen.found.facts if one.source == ASSUMED}
+    return {one.name: one.value for one in (seen.found.facts if seen.found else ()) if one.source == ASSUMED}
 
 
 def _short(value: Any) -> str:

@@ -180,13 +180,14 @@ def describe_teapearce(source: Source) -> Found:
     width, channels = source.shape("init_conv.conv1.0.weight", 4)[:2]
     classes, pool = source.shape("contextembed1.model.0.weight", 2)[1], source.shape("up0.0.weight", 4)[3]
     alphas = source.buffer("alpha_t")
-    fits = alphas is not None and len(alphas) > 1 and ((alphas > 0) & (alphas < 1)).all()
+    if alphas is not None and not (len(alphas) > 1 and ((alphas > 0) & (alphas < 1)).all()):
+        alphas = None
     settings = Settings(
         "teapearce",
         source.flags,
         source.args,
         {"n_T": len(alphas) - 1, "beta1": float(1 - alphas[0]), "beta2": float(1 - alphas[-1])}
-        if fits
+        if alphas is not None
         else {},
     )
     settings.preset_source = BUFFERS
@@ -207,7 +208,7 @@ def describe_teapearce(source: Source) -> Found:
     known = set(settings.flags) | set(source.args)
     betas = (
         1 - alphas
-        if fits and not known & {"n_T", "beta1", "beta2", "betas"}
+        if alphas is not None and not known & {"n_T", "beta1", "beta2", "betas"}
         else named("linear", steps + 1, first, last).betas()
     )
     if unit:  # the level at which pictures in [-1, 1] are as noisy

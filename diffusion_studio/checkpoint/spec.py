@@ -198,10 +198,10 @@ class ModelSpec:
         """
         if not self.labels:
             raise OptionError("label", f"{self.name} takes no label, got {label!r}. Leave the label out.")
-        if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= label < len(self.labels):
-            return int(label)
         if isinstance(label, str):
             return options.index_of(f"label of {self.name}", label, self.labels)
+        if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= int(label) < len(self.labels):
+            return int(label)
         raise options.unknown(f"label of {self.name}", label, self.labels)
 
     @property

@@ -66,8 +66,8 @@ def _upload(args: argparse.Namespace, folder: Path) -> str:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
-    api, kind = HfApi(), {"repo_type": "space"}
-    hardware = None if args.static else HARDWARE[args.hardware].space
+    api = HfApi()
+    hardware: Any = None if args.static else HARDWARE[args.hardware].space
     try:
         made = api.create_repo(
             args.name,
@@ -75,9 +75,9 @@ def _upload(args: argparse.Namespace, folder: Path) -> str:
             exist_ok=True,
             space_sdk="static" if args.static else "gradio",
             space_hardware=hardware,
-            **kind,
+            repo_type="space",
         )
-        api.upload_folder(repo_id=args.name, folder_path=folder, delete_patterns="*", **kind)
+        api.upload_folder(repo_id=args.name, folder_path=folder, delete_patterns="*", repo_type="space")
     except LocalTokenNotFoundError as error:
         raise StudioError("Nobody is logged in. Run: hf auth login (or set HF_TOKEN).") from error
     except (HfHubHTTPError, OSError) as error:

@@ -135,7 +135,7 @@ def _dependencies() -> list[str]:
         listed = requires("diffusion-studio") or []
     except PackageNotFoundError:
         listed = []
-    names = [re.match(r"[\w-]+", one)[0] for one in listed if "extra ==" not in one]
+    names = [one[0] for text in listed if "extra ==" not in text and (one := re.match(r"[\w-]+", text))]
     return names or ["torch", "gradio", "numpy", "pillow", "imageio", "imageio-ffmpeg", "safetensors", "tqdm"]
 
 

@@ -137,9 +137,9 @@ def load(
     behind = colour(background)
     known = KNOWN.get(str(source))
     path = Path(source).expanduser()
-    named = known is not None and not path.exists()
-    if named:
-        path = _find(str(source), known)
+    only: tuple[str, ...] = ()
+    if known is not None and not path.exists():
+        path, only = _find(str(source), known), known.only
     if not path.exists():
         raise DataError(
             f"There is no data set {str(source)!r}: neither a path nor one of {', '.join(KNOWN)}."
@@ -157,8 +157,8 @@ def load(
             )
         names = known.names if known and len(known.names) == count else tuple(str(k) for k in range(count))
         found = replace(found, names=names)
-    if named and known.only and set(known.only) < set(found.names):
-        found = found.only(known.only)
+    if only and set(only) < set(found.names):
+        found = found.only(only)
     if not found.reading.sizes:
         height, width = found.images.shape[1:3]
         found = replace(found, reading=replace(found.reading, sizes={(width, height): len(found.images)}))
@@ -166,7 +166,7 @@ def load(
         found = found.sampled(most)
     elif found.marks is None:
         found = replace(
-            found, marks=tuple(f"{zlib.crc32(np.ascontiguousarray(one)):08x}" for one in found.images)
+            found, marks=tuple(f"{zlib.crc32(np.ascontiguousarray(one).data):08x}" for one in found.images)
         )
     return (found if size is None else found.fitted(size, fit, behind)).coloured(colours)
 

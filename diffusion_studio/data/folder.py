@@ -128,7 +128,7 @@ def _labels(
     if texts.labels is None:
         if named and _described(folder, chosen, tables):
             return None, []
-        return (chosen.labels if named else None), []
+        return (tuple(label or "" for label in chosen.labels) if named else None), []
     folders = len({label for label in chosen.labels if label})
     instead = f", not the {f'{folders:,} folders' if folders > 1 else 'folder'}" if folders else ""
     return texts.labels, [f"labels are those of {texts.labels_from}{instead}"]

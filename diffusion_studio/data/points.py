@@ -41,6 +41,8 @@ class PointData:
 
     def only(self, labels: list[str]) -> PointData:
         """The points with one of these labels, in the order in which these are given."""
+        if self.labels is None:
+            raise DataError("These points have no labels to choose from.")
         for label in labels:
             if label not in self.names:
                 raise unknown("label of the data", label, self.names, field="labels")

@@ -1,6 +1,4 @@
-"""A run's levels that know their schedule, and levels between them for solvers that look at intermediate
-points.
-"""
+"""The noise levels of a run, and levels between them for solvers that evaluate intermediate points."""
 
 from __future__ import annotations
 
@@ -16,15 +14,15 @@ if TYPE_CHECKING:
     from .schedule import NoiseSchedule
 
 
-class Levels(tuple):
-    """A tuple of NoiseLevels that can say what lies between them; slices can too.
+class Levels(tuple[NoiseLevel, ...]):
+    """A tuple of NoiseLevels that also gives the levels between them. A slice of it is Levels again.
 
-    With a schedule it is asked, and holds still at its own ends unless its formula goes on. Without one the
-    levels say which kind of process they come from (alpha = 1: variance exploding; alpha + sigma = 1: flow;
-    else alpha^2 + sigma^2 = 1), and t is interpolated linearly in log-SNR, and extrapolated beyond the ends.
+    With a `schedule`, levels between come from it; beyond its ends it gives its end levels, unless its
+    formula is defined there. Without one the kind of process is inferred (alpha = 1: variance exploding;
+    alpha + sigma = 1: flow; else alpha^2 + sigma^2 = 1), and t is linear in log-SNR, also beyond the ends.
 
-    `steps` is the number of the whole run's, of which these may be a part, or which they walk in part again
-    and again.
+    `steps` is the number of steps of the whole run. It differs from len - 1 for a part of a run, and for a
+    run that visits some levels several times (RePaint).
     """
 
     schedule: NoiseSchedule | None

@@ -56,17 +56,30 @@ class Reading:
     sigma: Scalar
     of_x0: Scalar
     of_eps: Scalar
-    scale: Scalar = 1.0
-    determinant: Scalar | None = None  # of (x, output) as functions of (x0, eps)
+    scale: Scalar
+    determinant: Scalar  # of (x, output) as functions of (x0, eps)
 
-    def __post_init__(self) -> None:
-        if self.determinant is None:
-            object.__setattr__(self, "determinant", self.alpha * self.of_eps - self.sigma * self.of_x0)
+    @classmethod
+    def at(
+        cls,
+        level: NoiseLevel,
+        of_x0: float,
+        of_eps: float,
+        scale: float = 1.0,
+        determinant: float | None = None,
+    ) -> Reading:
+        """The reading at one level. Give `determinant` in closed form where the difference would cancel."""
+        if determinant is None:
+            determinant = level.alpha * of_eps - level.sigma * of_x0
+        return cls(level.alpha, level.sigma, of_x0, of_eps, scale, determinant)
 
     @property
     def silent(self) -> bool:
-        """Whether the output says nothing beyond what x does, so that no picture can be read from it."""
-        return self.determinant == 0
+        """Whether the output tells nothing beyond x itself, so that no x0 can be read from it.
+
+        Only of a reading of one level: its determinant is a float.
+        """
+        return _is(self.determinant, 0)
 
     @property
     def slope(self) -> Scalar:
@@ -137,25 +150,24 @@ def _sum(a: Scalar, x: torch.Tensor, b: Scalar, y: torch.Tensor) -> torch.Tensor
 
 
 def _eps(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
-    return Reading(at.alpha, at.sigma, of_x0=0.0, of_eps=1.0)
+    return Reading.at(at, of_x0=0.0, of_eps=1.0)
 
 
 def _x0(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
-    return Reading(at.alpha, at.sigma, of_x0=1.0, of_eps=0.0)
+    return Reading.at(at, of_x0=1.0, of_eps=0.0)
 
 
 def _v(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
     """Salimans & Ho 2022, appendix D."""
-    return Reading(at.alpha, at.sigma, of_x0=-at.sigma, of_eps=at.alpha)
+    return Reading.at(at, of_x0=-at.sigma, of_eps=at.alpha)
 
 
 def _mean(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
     """The mean of x_{t-1} given x_t and x0 (Ho et al. 2020, eq. 7), where x_{t-1} is at the level `below`."""
     kept = at.alpha / below.alpha
     beta = at.sigma**2 - (kept * below.sigma) ** 2
-    return Reading(
-        at.alpha,
-        at.sigma,
+    return Reading.at(
+        at,
         of_x0=below.alpha,
         of_eps=kept * below.sigma**2 / at.sigma,
         determinant=-below.alpha * beta / at.sigma,
@@ -171,9 +183,8 @@ def _edm(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
     spread = math.hypot(at.alpha * deviation, at.sigma)  # of x; c_in = 1 / spread
     # F = (x0 - c_skip x) / c_out with c_skip = alpha (deviation / spread)^2 and c_out = sigma deviation /
     # spread
-    return Reading(
-        at.alpha,
-        at.sigma,
+    return Reading.at(
+        at,
         of_x0=at.sigma / (deviation * spread),
         of_eps=-at.alpha * deviation / spread,
         scale=1 / spread,
@@ -185,7 +196,7 @@ def _flow(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
     """eps - x0, the velocity of the straight line from picture to noise (Liu et al. 2022; Lipman et al.
     2022).
     """
-    return Reading(at.alpha, at.sigma, of_x0=-1.0, of_eps=1.0)
+    return Reading.at(at, of_x0=-1.0, of_eps=1.0)
 
 
 def _consistency(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
@@ -199,9 +210,8 @@ def _consistency(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading
     # c_skip = (alpha deviation)^2 / whole and c_out = above deviation / spread, which is 0 at the least
     # noise: F is not heard
     out = max(above, 1e-12) * deviation / spread
-    return Reading(
-        at.alpha,
-        at.sigma,
+    return Reading.at(
+        at,
         of_x0=above**2 / whole / out,
         of_eps=-at.alpha * deviation**2 * at.sigma / whole / out,
         scale=1 / spread,

@@ -9,6 +9,7 @@ import errno
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from .. import files
 from ..errors import ExportError, OptionError, unknown
@@ -44,9 +45,9 @@ class Format:
     label: str
     suffix: str
     help: str
-    write: Callable[[Sequence[Frame], Path, str, ExportOptions], None]
+    write: Callable[[Sequence[Any], Path, str, ExportOptions], None]
     takes: tuple[str, ...]
-    lay: Callable[[Sequence[Frame], ExportOptions], object] = Scene.of
+    lay: Callable[[Sequence[Any], ExportOptions], object] = Scene.of
 
 
 _STATES = ("view", "picture", "frames", "every", "states")
@@ -136,13 +137,14 @@ def check_size(
     """Raise from one state of a run what `save` would say of the size of its pictures at the end, if all are
     as large.
 
-    What two runs have otherwise is not known here, so a strip's line of it is not counted.
+    The line of a strip that names the settings in which two runs differ is not counted: they are
+    not known here.
     """
     name = format_of(Path(path), format)
-    frames, laid = as_shown([frame] * (frame.total + 1), options, name)
+    shown, laid = as_shown([frame] * (frame.total + 1), options, name)
     if len(beside):
-        frames = paired(frames, as_shown(beside, options, name)[0])
-    FORMATS[name].lay(frames, laid)
+        shown = paired(shown, as_shown(beside, options, name)[0])
+    FORMATS[name].lay(shown, laid)
 
 
 def save(
@@ -166,12 +168,12 @@ def save(
         raise ExportError("There are no states to export yet. Generate first.")
     if len(beside):
         _check_alike([run[0].of_points for run in (frames, beside)])
-    frames, laid = as_shown(frames, options, name)
+    shown, laid = as_shown(frames, options, name)
     if len(beside):
-        frames = paired(frames, as_shown(beside, options, name)[0], titles)
+        shown = paired(shown, as_shown(beside, options, name)[0], titles)
     try:
         with files.replacing(path, FORMATS[name].suffix) as draft:
-            FORMATS[name].write(frames, draft, recipe_json, laid)
+            FORMATS[name].write(shown, draft, recipe_json, laid)
     except OSError as error:
         raise _unwritable(path, error, name) from error
     return path
@@ -186,8 +188,11 @@ def _check_alike(kinds: Iterable[object]) -> None:
 
 def as_shown(
     frames: Sequence[Frame], options: ExportOptions, format: str
-) -> tuple[Sequence[Frame], ExportOptions]:
-    """The frames as pictures in their order, and the options with which to lay them out."""
+) -> tuple[Sequence[Any], ExportOptions]:
+    """The frames in the order in which they are shown, and the options with which to lay them out.
+
+    Of a run of points they are `DrawnFrame`s, which have the attributes of a Frame.
+    """
     if _as_film(options, format):
         frames, options = film(frames, options.bounce), replace(options, picture=None)
     elif options.delay and "delay" in FORMATS[format].takes and options.picture is None:

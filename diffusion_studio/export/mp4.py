@@ -41,7 +41,7 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
     try:
         with imageio.get_writer(
             path,
-            format="FFMPEG",
+            format="FFMPEG",  # pyright: ignore[reportArgumentType]  imageio takes names, its types do not
             codec="libx264",
             pixelformat="yuv420p",
             macro_block_size=1,
@@ -60,7 +60,7 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
             ],
         ) as writer:
             for picture in scene.pictures():
-                writer.append_data(_even(picture))
+                writer.append_data(_even(picture))  # pyright: ignore[reportAttributeAccessIssue]
     except (OSError, RuntimeError) as error:
         raise ExportError(
             "ffmpeg could not make the video. If the disk has room, reinstall imageio-ffmpeg, or export "

@@ -139,9 +139,9 @@ def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: 
     """Write the chosen number of states, evenly in log-SNR (or every k-th), side by side with their t
     underneath.
 
-    Two rows, x and the predicted x0, where the view is both; below them those of the other run of a
-    comparison, and what the two have otherwise. Where no scale is given, the longer side of a state fits 256
-    pixels.
+    The view "both" has two rows, x and the predicted x0. A comparison has the rows of the other run below
+    them, and a line with the settings in which the two differ. Without a scale the longer side of a state is
+    at most 256 pixels.
     """
     from PIL import Image, ImageDraw
 

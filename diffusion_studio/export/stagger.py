@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Staggered(Sequence[Frame]):
     def __len__(self) -> int:
         return len(self.frames) + self.delay * (len(self.frames[-1].x) - 1)
 
-    def __getitem__(self, place):
+    def __getitem__(self, place: Any) -> Any:
         if isinstance(place, slice):
             return [self[k] for k in range(*place.indices(len(self)))]
         place = range(len(self))[place]

@@ -36,7 +36,7 @@ _HOME = {
     "Seen": "seen",
     "Settings": "settings",
 }
-__all__ = [*NAMES, *_HOME]
+__all__ = [*NAMES, *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]  read on first use
 
 
 def __getattr__(name: str) -> Any:

@@ -150,7 +150,7 @@ class Recorder(TorchFunctionMode):
         if not self._stack or len(self._stack[-1][2]) != 4:  # not over the places of a picture
             return
         name, module, shape = self._stack[-1]
-        size = shape[-2:]
+        size = (shape[-2], shape[-1])
         if q.shape[-2] != size[0] * size[1]:
             return
         cross = isinstance(module, CrossAttention)
@@ -173,7 +173,7 @@ class Recorder(TorchFunctionMode):
                 q, k, v, output = (part.transpose(2, 3) for part in made)
                 memory = k.shape[2] - q.shape[2]
                 self.calls[-1].append(
-                    Layer(name, SELF, shape[-2:], q, k, v, None, 1.0, output, memory, linear=True)
+                    Layer(name, SELF, (shape[-2], shape[-1]), q, k, v, None, 1.0, output, memory, linear=True)
                 )
             return output
 
@@ -206,7 +206,7 @@ def words_of(state: State) -> list[str] | None:
     spec = state.run.model.spec
     if not spec.takes_text:
         return None
-    return [START_WORD, *split(spec.prompt_text(state.effective[0].prompt))]
+    return [START_WORD, *split(spec.prompt_text(state.effective[0].prompt) or "")]
 
 
 def look(state: State, settings: Settings) -> Seen:
@@ -222,7 +222,7 @@ def look(state: State, settings: Settings) -> Seen:
     found, x0 = layers(state, settings.picture)
     picture = settings.picture  # of a batch of one it is that one
     kept = _chosen(found, settings)
-    shape = x0.shape[-2:]
+    shape = (x0.shape[-2], x0.shape[-1])
     arrays: dict[str, np.ndarray] = {"x0": x0[0].float().cpu().numpy()}
     errors = {"row_error": 0.0, "fused_error": 0.0}
     tokens = words_of(state)

@@ -43,6 +43,7 @@ def history(run: Run, picture: int) -> np.ndarray:
                 )
             kept = np.empty((run.total + 1, *shown.shape), np.float32)
         kept[k] = shown
+    assert kept is not None  # a run has at least two states
     return kept
 
 

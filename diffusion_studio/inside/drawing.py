@@ -6,12 +6,13 @@ import math
 import textwrap
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ..errors import OptionError
 
+Numbers: TypeAlias = "Sequence[float] | np.ndarray"
 GAP, MARGIN, TITLE, LINE = 10, 12, 18, 17  # pixels
 INK, GREY, PAPER = (32, 33, 36), (150, 153, 158), (255, 255, 255)
 LINES = ((31, 111, 178), (214, 96, 22), (44, 140, 73), (148, 82, 168), (190, 40, 60), (90, 90, 90))
@@ -99,7 +100,7 @@ def _font(size: int) -> Any:
 
 
 def curves(
-    series: Sequence[tuple[str, Sequence[float], Sequence[float]]],
+    series: Sequence[tuple[str, Numbers, Numbers]],
     title: str,
     marker: float | None = None,
     size: tuple[int, int] = (420, 220),

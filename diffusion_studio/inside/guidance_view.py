@@ -76,7 +76,8 @@ def _asked(state: State) -> tuple[Prediction, tuple[Prediction, Prediction] | No
     recipe, _ = state.effective
     if len(calls) == 1 and len(calls[0][2].x0) == 2 * count and recipe.weaker is None:
         both = calls[0][2]
-        return p, tuple(Prediction(*halves) for halves in zip(both.x0.chunk(2), both.eps.chunk(2)))
+        first, second = (Prediction(*halves) for halves in zip(both.x0.chunk(2), both.eps.chunk(2)))
+        return p, (first, second)
     if state.remembers:  # the two differ in what they remember, too: only the replay's own calls are right
         return p, None
     with torch.no_grad():
@@ -135,8 +136,9 @@ def summary(run: Run, settings: Settings, steps: Sequence[int] | None = None) ->
         if name in found:
             drawn = drawing.curves([("", found["step"], found[name])], f"{title}, over states")
             tiles.append(Tile("", drawn, whole=True))
-    if "probabilities" in found:
-        labels = run.helpers(run.state(0).effective[0])[0].spec.labels
+    classifier = run.helpers(run.state(0).effective[0]).classifier
+    if "probabilities" in found and classifier is not None:
+        labels = classifier.spec.labels
         best = np.argsort(-found["probabilities"].max(0))[:4]
         lines = [(labels[k], found["step"], found["probabilities"][:, k]) for k in best]
         tiles.append(Tile("", drawing.curves(lines, "p(label | x)"), whole=True))

@@ -75,6 +75,12 @@ class _Watch:
         self._known: list[tuple[str, tuple[int, ...], torch.Tensor, torch.Tensor]] = []
         self._thread = threading.get_ident()
 
+    @property
+    def outputs(self) -> torch.Tensor:
+        """The wanted block's output (N, C, h, w) after a call in `watching`."""
+        assert self.output is not None, "no call was watched"
+        return self.output
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         hooks = [
@@ -96,8 +102,11 @@ class _Watch:
     def _seeing(self, name: str) -> Callable:
         def see(module: nn.Module, args: Any, output: Any) -> None:
             given = args[0] if args else None
-            maps = isinstance(output, torch.Tensor) and output.ndim == 4
-            if threading.get_ident() != self._thread or not maps or getattr(given, "ndim", 0) != 4:
+            if threading.get_ident() != self._thread:
+                return
+            if not isinstance(output, torch.Tensor) or not isinstance(given, torch.Tensor):
+                return
+            if output.ndim != 4 or given.ndim != 4:
                 return
             if self.wanted is not None:
                 self.output = output.detach().clone()
@@ -109,7 +118,7 @@ class _Watch:
                     type(module).__name__,
                     given.shape[1],
                     output.shape[1],
-                    tuple(output.shape[-2:]),
+                    (output.shape[-2], output.shape[-1]),
                     sum(one.numel() for one in module.parameters()),
                     getattr(module, "heads", None),
                     skip,
@@ -166,7 +175,8 @@ def look(state: State, settings: Settings) -> Seen:
     if state.remembers:
         plain = state.ask_network(watch.watching).x0[one][0]
         scaled = state.ask_network(lambda: scaling.active(0)).x0[one][0]
-        output = watch.output[min(settings.picture, len(watch.output) - 1)]
+        outputs = watch.outputs
+        output = outputs[min(settings.picture, len(outputs) - 1)]
     else:
         if block.channels * block.size[0] * block.size[1] * 8 > MOST_BYTES:
             raise OptionError(
@@ -179,7 +189,7 @@ def look(state: State, settings: Settings) -> Seen:
                 yield
 
         p = state.ask_network(both, one, copies=2)
-        plain, scaled, output = p.x0[0], p.x0[1], watch.output[0]
+        plain, scaled, output = p.x0[0], p.x0[1], watch.outputs[0]
     arrays, numbers = _measured(plain, scaled, output)
     numbers |= {"blocks": blocks, "block": block.name, "part": settings.part, "factor": settings.factor}
     return Seen(

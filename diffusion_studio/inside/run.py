@@ -6,7 +6,7 @@ The sampling loop knows nothing of this. A view asks the network once more about
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,7 +18,6 @@ from ..checkpoint.spec import POINTS
 from ..diffusion.guidance.timing import Progress
 from ..diffusion.levels import Levels
 from ..diffusion.prediction import Prediction
-from ..diffusion.samplers import Step
 from ..diffusion.sampling import offset_noise, sample
 from ..diffusion.schedule import NoiseLevel
 from ..diffusion.spacing import path
@@ -36,12 +35,6 @@ from ..runs.trajectory_cache import TrajectoryCache
 
 KEPT = 8  # predictions of a run that are remembered
 Call = tuple[torch.Tensor, NoiseLevel, Prediction]
-
-
-def prediction_of(step: Step) -> Prediction:
-    """A step's prediction. The only place here that knows how a Step carries it."""
-    found = getattr(step, "prediction", None)
-    return Prediction(step.x0, step.eps) if found is None else found
 
 
 class Watched(Model):
@@ -141,12 +134,13 @@ class Run:
         if found is None:
             self._replay(index)
             found = self.known(index)
+        assert found is not None  # the replay went as far as `index`
         return found
 
     def states(self) -> Iterator[tuple[int, torch.Tensor]]:
         """All states in order, from the cache or by one replay."""
         if self.known(self.total) is not None and self.known(0) is not None:
-            yield from ((k, self.known(k)) for k in range(self.total + 1))
+            yield from ((k, self.x(k)) for k in range(self.total + 1))
             return
         for frame, x in self._run():
             yield frame.index, x
@@ -157,7 +151,7 @@ class Run:
         pairs = self._run() if kept is None else kept
         return (frame for frame, _ in pairs)
 
-    def _run(self) -> Iterator[tuple[Frame, torch.Tensor]]:
+    def _run(self) -> Generator[tuple[Frame, torch.Tensor], None, None]:
         return with_states(self.model, self.recipe, self.segments(self.model), self._states)
 
     def _replay(self, until: int) -> None:
@@ -321,7 +315,7 @@ class State:
             takes = self.run.model.spec.takes_text
             asked = {"prompt": name} if takes else {"label": None if name == ANY else name}
             recipe = replace(recipe, edit=None, **asked)
-        elif recipe.change.on and Progress(levels).step(self.level) >= recipe.change.step:
+        elif recipe.change.step is not None and Progress(levels).step(self.level) >= recipe.change.step:
             recipe = recipe.changed()
         return recipe, levels
 
@@ -363,7 +357,7 @@ def _replayed(state: State, leg: Segment, hooks: Callable[[], AbstractContextMan
     with hooks():
         step = next(run)
     run.close()
-    return prediction_of(step)
+    return step.prediction
 
 
 def chosen(x: torch.Tensor, picture: int | None) -> slice:

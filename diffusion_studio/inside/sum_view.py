@@ -68,8 +68,11 @@ def _terms(terms: list[Term], one: slice, state: State) -> dict[str, np.ndarray]
         coefficients = np.array(numbers).reshape(-1, *[1] * state.x.ndim)
     total = products.sum(0)
     actual = state.run.known(state.index + 1)
-    same = actual is not None and state.local + 1 <= state.leg.steps and actual.shape == state.x.shape
-    next_x = _array(actual[one]) if same and not _joins(state) else total
+    if actual is not None and (
+        state.local + 1 > state.leg.steps or actual.shape != state.x.shape or _joins(state)
+    ):
+        actual = None
+    next_x = total if actual is None else _array(actual[one])
     return {
         "term_arrays": arrays,
         "term_products": products,

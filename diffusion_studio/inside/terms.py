@@ -18,7 +18,7 @@ from ..diffusion.levels import Levels
 from ..diffusion.prediction import Prediction
 from ..diffusion.sampling import has_restarted, indexed_noise, offset_noise, sample
 from ..diffusion.schedule import NoiseLevel
-from .run import State, prediction_of
+from .run import State
 
 Coefficient = float | torch.Tensor
 
@@ -45,6 +45,10 @@ class Term:
         return self.array.cpu().double() * (by.cpu() if isinstance(by, torch.Tensor) else by)
 
 
+# What a known tensor is, the number of the state, its level, and which of several calls at it.
+Key = tuple[str, int, NoiseLevel | None, int]
+
+
 class _Needed(Exception):
     """Values were asked for before the step that is traced."""
 
@@ -56,7 +60,7 @@ class _Node:
 
     def __init__(
         self,
-        key: tuple[str, int, NoiseLevel | None, int] | None = None,
+        key: Key | None = None,
         make: Callable[[], torch.Tensor] | None = None,
         parts: list[tuple[Coefficient, _Node]] | None = None,
     ) -> None:
@@ -64,12 +68,23 @@ class _Node:
 
     def value(self) -> torch.Tensor:
         if self.parts is None:
-            return self.make()
-        total = None
-        for coefficient, node in self.parts:
-            part = node.value() * coefficient
-            total = part if total is None else total + part
+            return self.known()
+        (first, node), *rest = self.parts
+        total = node.value() * first
+        for coefficient, node in rest:
+            total = total + node.value() * coefficient
         return total
+
+    def known(self) -> torch.Tensor:
+        """The values of a known tensor."""
+        assert self.make is not None, "a node is known or has parts"
+        return self.make()
+
+    @property
+    def named(self) -> Key:
+        """The key of a known tensor."""
+        assert self.key is not None, "a node is known or has parts"
+        return self.key
 
     def leaves(self, scale: Coefficient, into: dict[_Node, Coefficient]) -> dict[_Node, Coefficient]:
         """The known tensors that this is made of, each with its whole coefficient."""
@@ -183,14 +198,14 @@ class Traced:
         return self._sum((kept, self), (1 - kept, other))
 
     @classmethod
-    def __torch_function__(cls, func: Callable, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+    def __torch_function__(cls, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.__name__.strip("_")
         swapped = {"mul": "__mul__", "rmul": "__mul__", "add": "__add__", "radd": "__add__"}
         swapped |= {"sub": "__rsub__", "rsub": "__sub__"}
         if name in swapped and len(args) == 2 and not kwargs and not isinstance(args[0], Traced):
             return getattr(args[1], swapped[name])(args[0])
         if name == "where" and any(isinstance(one, Traced) for one in args[1:]):
-            one, other = args[1:]
+            _, one, other = args
             traced = one if isinstance(one, Traced) else other
             kept = args[0].to(traced.dtype)
             return traced._sum((kept, one), (1 - kept, other))
@@ -242,7 +257,7 @@ class _Tracer:
 
         def answer() -> Prediction:
             if not kept:
-                kept.append(self._answer(node, level, parts["x0"].key[3]))
+                kept.append(self._answer(node, level, parts["x0"].named[3]))
             return kept[0]
 
         index = self.offset + max(self.at - 1, 0)
@@ -252,7 +267,8 @@ class _Tracer:
             for name in names
         }
         self._waiting.append(parts)
-        return Prediction(*(Traced(self, node) for node in parts.values()))
+        traced: list[Any] = [Traced(self, node) for node in parts.values()]  # they act as tensors
+        return Prediction(*traced)
 
     @torch.no_grad()
     def _answer(self, node: _Node, level: NoiseLevel, again: int) -> Prediction:
@@ -266,8 +282,9 @@ class _Tracer:
         noise = self.leg.noise
         if self.start and has_restarted(self.leg.levels, self.start):
             noise = indexed_noise(noise)
-        noise = _Noise(self, offset_noise(noise, self.offset + self.start))
-        loop = sample(self.leg.sampler, self.denoise, Traced(self, self._known(self.start)), levels, noise)
+        traced_noise: Any = _Noise(self, offset_noise(noise, self.offset + self.start))
+        x: Any = Traced(self, self._known(self.start))  # it acts as a tensor
+        loop = sample(self.leg.sampler, self.denoise, x, levels, traced_noise)
         while True:
             step = next(loop)
             if self.at == self.state.local + 1:
@@ -280,11 +297,12 @@ class _Tracer:
         """Take the shown state for known, and what else hung on the state before it as well (UniPC's
         corrected state), so that a step's terms do not reach back to the start.
         """
-        shown = prediction_of(step).x0
+        shown = step.prediction.x0
         for parts in self._waiting:
             if isinstance(shown, Traced) and parts["x0"] is shown._node:
                 for node in parts.values():
-                    node.key = (node.key[0], self.offset + self.at, node.key[2], 0)
+                    kind, _, level, _ = node.named
+                    node.key = (kind, self.offset + self.at, level, 0)
         self._waiting = []
         node, known = step.x._node, self._known(self.at)
         made = node.parts
@@ -352,11 +370,11 @@ def step_terms(state: State) -> list[Term]:
     found = made.leaves(1.0, {})
     terms: dict[tuple, Term] = {}
     for node, coefficient in found.items():
-        kind, step, level, again = node.key
+        kind, step, level, again = node.named
         key = (kind, step, again, None if level is None else level.log_snr)
         if kind == "known" or key not in terms:
             key = (*key, len(terms)) if kind == "known" else key
-            terms[key] = Term(kind, step, level, again, coefficient, node.make())
+            terms[key] = Term(kind, step, level, again, coefficient, node.known())
         else:
             one = terms[key]
             terms[key] = Term(kind, step, level, again, one.coefficient + coefficient, one.array)

@@ -150,12 +150,13 @@ def over_run(
 ) -> Seen:
     """A view of the whole run in one picture, for those views that have one."""
     chosen = settings_of(name, settings)
-    if VIEWS[name].summary is None:
+    summary = VIEWS[name].summary
+    if summary is None:
         having = ", ".join(one for one, made in VIEWS.items() if made.summary is not None)
         raise OptionError(
             "view", f"The view {name!r} shows one state at a time. Over the run there is: {having}."
         )
-    return VIEWS[name].summary(Run.of(source, recipe), chosen, steps)
+    return summary(Run.of(source, recipe), chosen, steps)
 
 
 def image(seen: Seen, side: int = 160, explain: bool = True) -> np.ndarray:

@@ -65,14 +65,15 @@ def save_over_run(
     chosen, run = settings_of(name, {**VIEWS[name].over, **settings}), Run.of(source, recipe)
     _ready(path)
     if Path(path).suffix.lower() == ".png":
-        if VIEWS[name].summary is None:
+        summary = VIEWS[name].summary
+        if summary is None:
             raise OptionError(
                 "view",
                 f"The view {name!r} shows one state at a time, so over the run it is an animation. "
                 "Name a "
                 "file that ends in .gif, .mp4, .webp or .apng, or choose one state with --at.",
             )
-        seen = VIEWS[name].summary(run, chosen, steps)
+        seen = summary(run, chosen, steps)
         _write(path, run, [image(seen, side, explain)], [run.total], fps)
         return [seen]
     found, pictures, asked = [], [], steps_of(run, steps)

@@ -19,6 +19,7 @@ from ..diffusion.schedule import NoiseLevel
 from ..diffusion.spacing import path
 from ..errors import OptionError, Setting
 from ..imaging.arrays import from_uint8
+from ..models.condition import Label
 from ..models.model import Model
 from .bound import bound_terms
 from .config import EvalConfig
@@ -122,7 +123,7 @@ def _part(run: Session, name: str, at: int, tick: Tick = lambda count: None) -> 
         images=given.images[at : at + BATCH],
         labels=None if given.labels is None else given.labels[at : at + BATCH],
     )
-    labels = part.labels.tolist() if conditional(run) else None
+    labels = part.labels.tolist() if conditional(run) and part.labels is not None else None
     settings = {
         "bound": (config.bound_steps, variance(run), run.recipe.clip),
         "flow": (config.flow_steps, config.probes),
@@ -169,7 +170,7 @@ def _flow(run: Session, denoise: Denoiser, x0: torch.Tensor, seeds: Sequence[int
     return {"bits": bits(density, x0[0].numel()).numpy()}
 
 
-def in_double(model: Model, labels: Sequence[int] | None, low_res: torch.Tensor | None = None) -> Denoiser:
+def in_double(model: Model, labels: Label | Sequence[Label], low_res: torch.Tensor | None = None) -> Denoiser:
     """The bare network, unguided and unclipped, for states in float64 on the CPU, wherever it computes
     itself.
     """

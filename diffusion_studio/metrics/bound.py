@@ -150,8 +150,7 @@ def _gaussian_kl(
     mean: torch.Tensor, log_variance: Number, other: torch.Tensor, other_log: Number
 ) -> torch.Tensor:
     """KL(N(mean, ...) || N(other, ...)) in nats, elementwise."""
-    exp = torch.exp if isinstance(other_log, torch.Tensor) else math.exp
-    inverse = exp(-other_log)
+    inverse = torch.exp(-other_log) if isinstance(other_log, torch.Tensor) else math.exp(-other_log)
     return 0.5 * (
         other_log - log_variance - 1 + math.exp(log_variance) * inverse + (mean - other).square() * inverse
     )

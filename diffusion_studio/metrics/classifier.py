@@ -17,6 +17,7 @@ from ..checkpoint.atomic import write_tensors
 from ..data import ImageData
 from ..errors import CheckpointError, DataError
 from ..imaging.arrays import from_uint8
+from ..networks.precision import channels_last
 
 EPOCHS = 8
 BATCH = 128
@@ -32,7 +33,7 @@ def network(channels: int, classes: int) -> nn.Sequential:
         conv = nn.Conv2d(width_in, width_out, size, stride=2, padding=size // 2, bias=False)
         return [conv, nn.BatchNorm2d(width_out), nn.ReLU()]
 
-    return nn.Sequential(
+    made = nn.Sequential(
         *stage(channels, 32, 5),
         *stage(32, 64, 3),
         *stage(64, 128, 3),
@@ -40,7 +41,9 @@ def network(channels: int, classes: int) -> nn.Sequential:
         nn.Flatten(),
         nn.Dropout(0.3),
         nn.Linear(128 * 16, classes),
-    ).to(memory_format=torch.channels_last)
+    )
+    channels_last(made)
+    return made
 
 
 def trained(train: ImageData, seed: int, cache: Path, report: Report | None = None) -> nn.Module:

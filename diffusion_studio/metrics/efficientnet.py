@@ -72,7 +72,9 @@ class _Block(nn.Module):
         self._around = stride == 1 and width_in == width_out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = x if self._expand_conv is None else F.relu6(self._bn0(self._expand_conv(x)))
+        h = x
+        if self._expand_conv is not None and self._bn0 is not None:
+            h = F.relu6(self._bn0(self._expand_conv(x)))
         h = self._bn2(self._project_conv(F.relu6(self._bn1(self._depthwise_conv(h)))))
         return x + h if self._around else h
 

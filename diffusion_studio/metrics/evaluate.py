@@ -116,8 +116,9 @@ def _jobs(run: Session | Clouds, wanted: tuple[str, ...]) -> dict[str, list[Job]
     if DRAWN & {*wanted}:
         found["generating"] = run.drawn.jobs()
     if _featured(run, wanted):
+        made = run.made_part
         found["features of generated pictures"] = [
-            Job(lambda tick, batch=batch: run.made_part(batch), 1) for batch in run.drawn.asked
+            Job(lambda tick, batch=batch: made(batch), 1) for batch in run.drawn.asked
         ]
     real = [run.seen] if COMPARED & {*wanted} else []
     if _judged(run, wanted):

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,7 +15,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ..errors import CheckpointError, unknown
+from ..networks.precision import channels_last
 from . import efficientnet, inception
+
+
+@runtime_checkable
+class Fusing(Protocol):
+    """A network that can fold its normalisation into its convolutions."""
+
+    def fuse(self) -> None: ...
+
 
 BATCH = {"cpu": 4, "cuda": 64}  # pictures at a time: more would not fit into the caches of a CPU
 PLACES = ("features", "~/.cache/diffusion-studio")  # of NAME.safetensors, for weights without a path
@@ -76,9 +86,10 @@ class Features:
         _compare(self.path, self.kind.title, wanted, tensors)
         network.load_state_dict({key: tensors[key] for key in wanted}, assign=True)
         network = network.eval().requires_grad_(False)
-        if hasattr(network, "fuse"):
+        if isinstance(network, Fusing):
             network.fuse()
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.network = network.to(self.device)
+        channels_last(self.network)
 
     @property
     def key(self) -> str:
@@ -99,7 +110,8 @@ class Features:
     @torch.no_grad()
     def logits(self, features: np.ndarray) -> np.ndarray:
         """(N, width) features -> (N, classes) logits."""
-        return self.network.logits(torch.from_numpy(features).to(self.device)).cpu().numpy()
+        head: Any = self.network.logits  # of a network that classifies too
+        return head(torch.from_numpy(features).to(self.device)).cpu().numpy()
 
 
 def _find(name: str) -> Path:
@@ -129,7 +141,7 @@ def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
     found = hashlib.sha256()
     for name in sorted(tensors):
         found.update(name.encode())
-        found.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy())
+        found.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

@@ -241,8 +241,9 @@ def _psnr(run: Session) -> dict[str, Any]:
     """Of the enlarged pictures, of what needs no network, and of the enlarged made small again against
     what was given.
     """
-    made, side = run.made, run.model.spec.low_res
-    real, small = run.real.images[made["sources"]], run.drawn.small[made["sources"]]
+    made, side, given = run.made, run.model.spec.low_res, run.drawn.small
+    assert side is not None and given is not None  # of a model that enlarges
+    real, small = run.real.images[made["sources"]], given[made["sources"]]
     plain = psnr(bilinear(small, run.model.spec.image_size), real)
     return {
         "name": "PSNR to the original, dB",

@@ -9,6 +9,8 @@ strictly.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -26,7 +28,7 @@ class _Conv(nn.Module):
         width_in: int,
         width_out: int,
         kernel: int | tuple[int, int] = 1,
-        stride: int = 1,
+        stride: int | tuple[int, int] = 1,
         padding: int | tuple[int, int] = 0,
     ) -> None:
         super().__init__()
@@ -88,7 +90,8 @@ class _B(nn.Module):
         )
 
 
-_WIDE, _HIGH = {"kernel": (1, 7), "padding": (0, 3)}, {"kernel": (7, 1), "padding": (3, 0)}
+_WIDE: dict[str, Any] = {"kernel": (1, 7), "padding": (0, 3)}
+_HIGH: dict[str, Any] = {"kernel": (7, 1), "padding": (3, 0)}
 
 
 class _C(nn.Module):

@@ -27,8 +27,13 @@ def gaussians(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Fixed and not fitted to the sets, so that figures of different models and runs compare.
     """
-    squared = sum((a[:, None, k] - b[None, :, k]) ** 2 for k in range(a.shape[1]))
-    return sum(np.exp(squared / (-2 * width**2)) for width in WIDTHS) / len(WIDTHS)
+    squared = np.zeros((len(a), len(b)), a.dtype)
+    for k in range(a.shape[1]):
+        squared += (a[:, None, k] - b[None, :, k]) ** 2
+    total = np.zeros_like(squared)
+    for width in WIDTHS:
+        total += np.exp(squared / (-2 * width**2))
+    return total / len(WIDTHS)
 
 
 def mmd2(x: np.ndarray, y: np.ndarray, kernel: Kernel = polynomial) -> float:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def kept(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> Arrays:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         pass  # not there, or cut short by a full disk: it is made anew
-    made = dict(make())
+    made: dict[str, Any] = dict(make())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(path) as draft, draft.open("wb") as file:
@@ -100,7 +101,7 @@ class World:
                 progress(title, done, total)
 
     @contextmanager
-    def together(self) -> Iterator[Callable[[], None]]:
+    def together(self) -> Iterator[Callable[[], object]]:
         """Gives a function that returns when all processes have called it. One process does not wait for
         itself.
         """

@@ -87,8 +87,9 @@ def knowing(model: Model, recipe: Recipe, classifier: Classifier | None) -> Mode
     guides it.
     """
     guide = recipe.classifier
-    steered = not model.spec.labels and guide.on and guide.label is None and classifier is not None
-    return classifier.spec if steered else model.spec
+    if classifier is not None and not model.spec.labels and guide.on and guide.label is None:
+        return classifier.spec
+    return model.spec
 
 
 def labelled(model: Model, recipe: Recipe, label: str | None) -> Recipe:
@@ -109,14 +110,14 @@ def digest(model: Model | Classifier) -> str:
     found = hashlib.sha256(model.spec.to_json().encode())
     for name, tensor in sorted(model.network.state_dict().items()):
         found.update(f"{name} {tensor.dtype}".encode())
-        found.update(tensor.contiguous().view(-1).view(torch.uint8).cpu().numpy())
+        found.update(tensor.contiguous().view(-1).view(torch.uint8).cpu().numpy().data)
     return found.hexdigest()[:16]
 
 
 def fingerprint(images: np.ndarray) -> str:
     """Names pictures, or points, by shape and values."""
     found = hashlib.sha256(str(images.shape).encode())
-    found.update(np.ascontiguousarray(images))
+    found.update(np.ascontiguousarray(images).data)
     return found.hexdigest()[:16]
 
 
@@ -206,12 +207,13 @@ class Drawn(Drawing):
 
         def make() -> Arrays:
             recipe = replace(labelled(self.model, self.recipe, batch.label), seeds=batch.seeds)
-            given = {} if self.small is None else {"low_res": from_uint8(self.small[list(batch.sources)])}
+            low_res = None if self.small is None else from_uint8(self.small[list(batch.sources)])
             frame = None
             guides = Guides(self.classifier, self.weaker)
-            for frame in generate.stream(self.model, recipe, guides, **given):
+            for frame in generate.stream(self.model, recipe, guides, low_res=low_res):
                 if frame.index:
                     tick(1)
+            assert frame is not None  # a run has at least two states
             label = -1 if batch.label is None else self.known.label_index(batch.label)
             return {
                 "images": frame.x,

@@ -104,6 +104,8 @@ class Session:
         with its label.
         """
         spec, config, real = self.model.spec, self.config, self.real
+        side = spec.low_res
+        assert side is not None and spec.image_size is not None  # of a model that enlarges
         if self.recipe.low_res is not None:
             raise OptionError(
                 "low_res",
@@ -128,8 +130,8 @@ class Session:
                 "--pictures, or give more data."
             )
         asked = enlarging(labels[:count] if labels else [None] * count, config.seed, numbers[:count].tolist())
-        small = np.zeros((numbers[:count].max() + 1, spec.low_res, spec.low_res, spec.channels), np.uint8)
-        small[numbers[:count]] = small_of(real.images[numbers[:count]], spec.low_res)
+        small = np.zeros((numbers[:count].max() + 1, side, side, spec.channels), np.uint8)
+        small[numbers[:count]] = small_of(real.images[numbers[:count]], side)
         return asked, small
 
     @cached_property
@@ -198,6 +200,11 @@ class Session:
         """The real pictures that generated ones are compared with, through the feature network."""
         return Seen(self.real.images, self.network, self.folder)
 
+    @staticmethod
+    def _labels(pictures: ImageData) -> np.ndarray:
+        assert pictures.labels is not None  # `labelled` has checked it
+        return pictures.labels
+
     @cached_property
     def lesson(self) -> tuple[Seen, np.ndarray]:
         """What a judge of features learns from: training pictures, all or as many as are compared with,
@@ -205,15 +212,15 @@ class Session:
         """
         train = self.labelled("train")
         if self.config.split == "train":
-            return self.seen, self.real.labels
+            return self.seen, self._labels(self.real)
         train = chosen(train, self.config.real)
-        return Seen(train.images, self.network, self.folder), train.labels
+        return Seen(train.images, self.network, self.folder), self._labels(train)
 
     @cached_property
     def exam(self) -> tuple[Seen, np.ndarray]:
         """What shows how good that judge is: test pictures and their labels."""
         test = self.labelled("test")
-        return Seen(test.images, self.network, self.folder), test.labels
+        return Seen(test.images, self.network, self.folder), self._labels(test)
 
     # ---- what the figures read, on the first process
 

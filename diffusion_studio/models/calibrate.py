@@ -56,7 +56,7 @@ def pictures_for(folder: str | Path, spec: ModelSpec) -> torch.Tensor:
         np.asarray(
             Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one)
             .convert(mode)
-            .resize(size, Image.LANCZOS)
+            .resize(size, Image.Resampling.LANCZOS)
         )
         for one in images
     ]

@@ -15,6 +15,7 @@ from ..device import pick_device
 from ..diffusion.schedule import NoiseLevel
 from ..errors import CheckpointError
 from ..networks.classifier import NoisyClassifier
+from ..networks.precision import channels_last
 from .condition import check_count
 
 FILE_NAME = "classifier.safetensors"
@@ -27,7 +28,8 @@ class Classifier:
 
     def __init__(self, spec: ClassifierSpec, network: NoisyClassifier, device: torch.device) -> None:
         self.spec, self.device = spec, device
-        self.network = network.to(device=device, dtype=torch.float32, memory_format=torch.channels_last)
+        self.network = network.to(device, torch.float32)
+        channels_last(self.network)
 
     def logits(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
         """(N, classes) for x (N, C, size, size) at a level of the classifier's own process.
@@ -76,8 +78,9 @@ def load_classifier(
     path = Path(path)
     path = path / FILE_NAME if (path / FILE_NAME).is_file() else path
     weights = checkpoint.read_any(path, flags)
-    if not isinstance(weights.spec, ClassifierSpec):
+    spec, network = weights.spec, weights.network
+    if not isinstance(spec, ClassifierSpec) or not isinstance(network, NoisyClassifier):
         raise CheckpointError(
             f"{path.name} is a model that draws, not a noisy classifier. Open it with ds.load."
         )
-    return Classifier(weights.spec, weights.network, pick_device(device))
+    return Classifier(spec, network, pick_device(device))

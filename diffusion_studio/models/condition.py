@@ -30,14 +30,18 @@ class Condition:
     @property
     def labels(self) -> tuple[Label, ...]:
         """The one label, or one for each picture."""
-        one = self.label is None or isinstance(self.label, (str, Integral))
-        return (self.label,) if one else tuple(self.label)
+        if self.label is None or isinstance(self.label, (str, int)):
+            return (self.label,)
+        if isinstance(self.label, Integral):  # numpy's
+            return (int(self.label),)
+        return tuple(self.label)
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:
         """The one prompt, or one for each picture."""
-        one = self.prompt is None or isinstance(self.prompt, str)
-        return (self.prompt,) if one else tuple(self.prompt)
+        if self.prompt is None or isinstance(self.prompt, str):
+            return (self.prompt,)
+        return tuple(self.prompt)
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,12 @@ class Encoded:
         return replace(
             first,
             classes=tuple(index for one in parts for index in one.classes),
-            text=None if first.text is None else TextFeatures.cat([one.text for one in parts]),
-            low_res=None if first.low_res is None else torch.cat([one.low_res for one in parts]),
+            text=None
+            if first.text is None
+            else TextFeatures.cat([one.text for one in parts if one.text is not None]),
+            low_res=None
+            if first.low_res is None
+            else torch.cat([one.low_res for one in parts if one.low_res is not None]),
         )
 
 

@@ -20,7 +20,7 @@ from ..diffusion.denoiser import Denoiser
 from ..diffusion.prediction import Prediction, Reading, reading
 from ..diffusion.schedule import NoiseLevel, NoiseSchedule
 from ..errors import CheckpointWarning, OptionError
-from ..networks.precision import cast
+from ..networks.precision import cast, channels_last
 from ..networks.text import TextFeatures
 from .condition import Condition, Encoded, Label, Prompt
 
@@ -79,7 +79,7 @@ class Model:
         # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
         with self._arranging:  # or a second run's would swap weights that the first one is reading
             if not self._arranged:
-                self.network.to(memory_format=torch.channels_last)
+                channels_last(self.network)
                 self._arranged = True
         encoded = Encoded(
             tuple(self._class_index(label) for label in condition.labels),
@@ -114,11 +114,12 @@ class Model:
         """One encoded text for each prompt, encoded one by one: a picture does not depend on its
         neighbours' prompts.
         """
-        texts = [self.spec.prompt_text(one) for one in prompts]
+        texts = [text for one in prompts if (text := self.spec.prompt_text(one)) is not None]
         if not self.spec.takes_text:
             return None
         tokens = {text: torch.from_numpy(self.spec.tokenizer([text])).to(self.device) for text in texts}
-        made = {text: self.network.text(one) for text, one in tokens.items()}
+        encoder = self.network.get_submodule("text")
+        made = {text: encoder(one) for text, one in tokens.items()}
         return TextFeatures.cat([made[text] for text in texts])
 
     def _class_index(self, label: Label) -> int | None:
@@ -189,8 +190,9 @@ class NetworkDenoiser:
         self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel
     ) -> list[Prediction] | None:
         """Predictions of self and of others with the same model, in one network call."""
-        asked = (self, *others)
-        if not all(isinstance(one, NetworkDenoiser) and one.model is self.model for one in asked):
+        asked = [self]
+        asked += [one for one in others if isinstance(one, NetworkDenoiser) and one.model is self.model]
+        if len(asked) != 1 + len(others):
             return None
         given = Encoded.cat([one.given.for_each(x) for one in asked])
         p = self.model.predict(torch.cat([x] * len(asked)), level, given)
@@ -213,8 +215,10 @@ class SelfConditioned:
 
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
         at = level.path_level.log_snr
-        known = self.last is not None and self.last[0] <= at and self.last[1].shape == x.shape
-        p = self.bound.model.predict(x, level, self.bound.given, self.last[1] if known else None)
+        before = None
+        if self.last is not None and self.last[0] <= at and self.last[1].shape == x.shape:
+            before = self.last[1]
+        p = self.bound.model.predict(x, level, self.bound.given, before)
         self.last = at, p.x0.detach().clamp(-1, 1)  # samplers of the origin clip what they hand on
         return p
 
@@ -247,5 +251,4 @@ def opened(
     at = pick_device(device)
     dtype = pick_dtype(precision, at)
     weights = checkpoint.read_any(path, flags, dtype=dtype)
-    checkpoint.drawing(path, weights.spec)
-    return Model(weights.spec, weights.network, at, dtype, weights.remarks)
+    return Model(checkpoint.drawing(path, weights.spec), weights.network, at, dtype, weights.remarks)

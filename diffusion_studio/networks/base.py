@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import options
 from ..diffusion.schedule import NoiseLevel
@@ -20,6 +20,8 @@ class NetworkConfig:
     Each has `in_channels` and `out_channels`, `reduction` (height and width must be multiples of it). What
     only some networks have is None or False here.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # subclasses are dataclasses
 
     in_channels: int
     out_channels: int

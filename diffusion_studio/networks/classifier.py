@@ -10,6 +10,7 @@ from ..errors import OptionError
 from .attention import attend
 from .blocks import Attention, Downsample, ResBlock, group_norm, sinusoidal
 from .classifier_config import ClassifierConfig
+from .modules import ModuleList
 from .unet import Level, Stage
 
 
@@ -48,7 +49,7 @@ class NoisyClassifier(nn.Module):
             nn.Linear(config.channels, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width)
         )
         self.conv_in = nn.Conv2d(config.in_channels, body.widths[0], 3, padding=1)
-        self.down = nn.ModuleList()
+        self.down: ModuleList[Level] = ModuleList()
         width, last = body.widths[0], len(body.widths) - 1
         for level, out in enumerate(body.widths):
             stages = []

@@ -194,15 +194,16 @@ class UNetConfig(NetworkConfig):
                     f"network.{name}",
                     f"must lie in 0..{len(self.multipliers) - 1}, one level per multiplier; got {levels!r}.",
                 )
-        for level, width in enumerate(self.widths):
-            if width < 1 or width != int(width):
+        for level, (width, exact) in enumerate(zip(self.widths, self._exact_widths)):
+            # 96 * (128 / 96) may miss 128 by a rounding error
+            if width < 1 or abs(exact - width) >= 1e-9 * exact:
                 raise OptionError(
                     "network.multipliers",
-                    f"Level {level} has {width:g} channels; channels * multipliers must be whole.",
+                    f"Level {level} has {exact:g} channels; channels * multipliers must be whole.",
                 )
             in_middle = level == len(self.widths) - 1 and self.middle == "attention"
             if level in self.attention_levels or level in self.attention_going_up or in_middle:
-                self.heads_for(int(width))
+                self.heads_for(width)
 
     def _check_conditioning(self) -> None:
         """Time, class, text and the picture's paths fit each other."""
@@ -232,10 +233,11 @@ class UNetConfig(NetworkConfig):
     @property
     def widths(self) -> tuple[int, ...]:
         """Channels of each level."""
-        products = [
-            self.channels * m for m in self.multipliers
-        ]  # 96 * (128 / 96) may miss 128 by a rounding error
-        return tuple(round(w) if abs(w - round(w)) < 1e-9 * w else w for w in products)
+        return tuple(round(width) for width in self._exact_widths)
+
+    @property
+    def _exact_widths(self) -> list[float]:
+        return [self.channels * m for m in self.multipliers]
 
     @property
     def attention_going_up(self) -> tuple[int, ...]:
@@ -245,7 +247,7 @@ class UNetConfig(NetworkConfig):
     @property
     def stem(self) -> int:
         """Channels after the first convolution."""
-        return self.stem_channels or int(self.widths[0])
+        return self.stem_channels or self.widths[0]
 
     @property
     def waves(self) -> int:

@@ -51,7 +51,7 @@ class MLP(nn.Module):
         if text is not None:
             raise OptionError("prompt", "This network takes no text.")
         emb = self.time(sinusoidal(t, self.config.time_channels).to(x.dtype))
-        if label is not None:
+        if label is not None and self.label is not None:
             emb = emb + self.label(label)
         scale, shift = emb.view(len(x), *[1] * (x.ndim - 2), -1).chunk(2, dim=-1)
         h = self.first(self._waves(x))

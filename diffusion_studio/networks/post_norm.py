@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import OptionError
+from .modules import ModuleList
 from .post_norm_config import PostNormConfig
 
 _EPS = 1e-5
@@ -157,7 +158,8 @@ class PostNormUNet(nn.Module):
             return Attention(width, config.heads[level], config.head_channels[level], full, config)
 
         self.conv_in = nn.Conv2d(config.in_channels * (1 + config.self_condition), widths[0], 7, padding=3)
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        self.down: ModuleList[Level] = ModuleList()
+        self.up: ModuleList[Level] = ModuleList()
         for level, (width, out) in enumerate(zip(widths, widths[1:])):
             change = (
                 nn.Conv2d(width, out, 3, padding=1)
@@ -246,6 +248,7 @@ class PostNormUNet(nn.Module):
         emb = self.time(waves.to(dtype))
         if label is None:
             return emb
+        assert self.label is not None and self.label_mlp is not None and self.config.classes is not None
         known = self.label(label.clamp(max=self.config.classes - 1))
         if self.any_label is not None:
             known = torch.where((label == self.config.classes)[:, None], self.any_label, known)

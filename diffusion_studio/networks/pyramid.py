@@ -83,6 +83,7 @@ class InputStep(nn.Module):
         if not self.residual:
             picture = self.down(picture)
             return h + self.conv(picture), picture
+        assert self.conv.bias is not None
         made = (
             self.down(F.conv2d(picture, self.conv.weight, padding=self.conv.padding))
             + self.conv.bias[:, None, None]

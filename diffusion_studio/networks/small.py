@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import OptionError
+from .base import NetworkConfig
+from .modules import ModuleList
 from .small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
 
 
@@ -99,12 +101,13 @@ class MaxPoolUNet(nn.Module):
     def forward(
         self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None
     ) -> torch.Tensor:
-        _check(self, x, label, multiple=True)
+        _check(self.config, x, label, multiple=True)
         # a power, as in the origin: at t near 1000 the last bit of a frequency is 1e-4 of an angle
         width = self.config.embedding_channels
         angles = t.float()[:, None] * (1 / 10_000 ** (torch.arange(0, width, 2, device=t.device) / width))
         emb = torch.cat([angles.sin(), angles.cos()], dim=1)
         if label is not None:
+            assert self.label is not None and self.config.classes is not None  # `_check`
             known = self.label(label.clamp(max=self.config.classes - 1))
             emb = emb + torch.where((label == self.config.classes)[:, None], torch.zeros_like(known), known)
         emb, h, skips = emb.to(x.dtype), self.conv_in(x), []
@@ -165,8 +168,8 @@ class VectorUNet(nn.Module):
         self.label = nn.ModuleList(_embedding(config.classes, out, nn.GELU) for out in (2 * width, width))
         self.widen = nn.ConvTranspose2d(2 * width, 2 * width, config.pool, stride=config.pool)
         self.norm = nn.GroupNorm(8, 2 * width)
-        self.up = nn.ModuleList(
-            nn.ModuleList(
+        self.up: ModuleList[ModuleList[nn.Module]] = ModuleList(
+            ModuleList(
                 [
                     nn.ConvTranspose2d(2 * into, width, 2, stride=2),
                     TwoBatchConvs(width, width),
@@ -181,7 +184,8 @@ class VectorUNet(nn.Module):
     def forward(
         self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None
     ) -> torch.Tensor:
-        _check(self, x, label)
+        _check(self.config, x, label)
+        assert label is not None  # this network always has classes, and `_check` asks for one
         t = (t.float() / self.config.timesteps)[:, None].to(x.dtype)
         # as in training a known class is -1 at its place, and "any" is all zeros
         known = -F.one_hot(label, self.config.classes + 1)[:, :-1].to(x.dtype)
@@ -204,7 +208,7 @@ class NormedConvs(nn.Module):
 
     def __init__(self, width_in: int, width_out: int, side: int | None) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm((width_in, side, side)) if side else nn.Identity()
+        self.norm = nn.LayerNorm([width_in, side, side]) if side else nn.Identity()
         self.conv1, self.conv2 = (
             nn.Conv2d(width_in, width_out, 3, padding=1),
             nn.Conv2d(width_out, width_out, 3, padding=1),
@@ -221,7 +225,8 @@ class LayerNormUNet(nn.Module):
         super().__init__()
         self.config, w, side = config, config.channels, config.size
         self.waves = nn.Parameter(torch.randn(config.timesteps, config.time_channels))
-        self.time, self.levels = nn.ModuleList(), nn.ModuleList()
+        self.time = nn.ModuleList()
+        self.levels: ModuleList[ModuleList[NormedConvs]] = ModuleList()
         quarter = side // 4
         for at, widths in (
             (side, (config.in_channels, w, w, w)),
@@ -235,7 +240,7 @@ class LayerNormUNet(nn.Module):
             last = len(self.levels) == 6
             self.time.append(_embedding(config.time_channels, widths[0], nn.SiLU))
             self.levels.append(
-                nn.ModuleList(
+                ModuleList(
                     NormedConvs(a, b, None if last and k == 2 else at)
                     for k, (a, b) in enumerate(zip(widths, widths[1:]))
                 )
@@ -265,7 +270,7 @@ class LayerNormUNet(nn.Module):
     def forward(
         self, x: torch.Tensor, t: torch.Tensor, label: None = None, text: None = None
     ) -> torch.Tensor:
-        _check(self, x, label)
+        _check(self.config, x, label)
         t = t.float().clamp(0, self.config.timesteps - 1)
         low = t.long()
         high = (low + 1).clamp(max=self.config.timesteps - 1)
@@ -292,8 +297,9 @@ def _embedding(width: int, out: int, activation: type[nn.Module]) -> nn.Sequenti
     return nn.Sequential(nn.Linear(width, out), activation(), nn.Linear(out, out))
 
 
-def _check(network: nn.Module, x: torch.Tensor, label: torch.Tensor | None, multiple: bool = False) -> None:
-    config = network.config
+def _check(
+    config: NetworkConfig, x: torch.Tensor, label: torch.Tensor | None, multiple: bool = False
+) -> None:
     fits = [side % config.reduction == 0 if multiple else side == config.reduction for side in x.shape[2:]]
     if x.shape[1] != config.in_channels or not all(fits):
         raise OptionError(

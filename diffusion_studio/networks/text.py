@@ -60,7 +60,7 @@ class TextEncoder(nn.Module):
         self.words = nn.Parameter(
             torch.randn(config.words, config.vectors or config.width), requires_grad=learnt
         )
-        self.project = nn.Linear(config.vectors, config.width) if given else nn.Identity()
+        self.project = nn.Identity() if config.vectors is None else nn.Linear(config.vectors, config.width)
         self.pieces = nn.Parameter(torch.randn(config.pieces + 1, config.width))
         self.places = nn.Parameter(0.1 * torch.randn(config.tokens + 1, config.width))
         self.layers = nn.ModuleList([TextLayer(config) for _ in range(config.layers)])

@@ -11,6 +11,7 @@ from torch import nn
 from ..errors import OptionError
 from .blocks import Attention, CrossAttention, Downsample, ResBlock, Upsample, group_norm, sinusoidal, zero
 from .config import UNetConfig
+from .modules import ModuleList
 from .pyramid import InputStep, OutputStep, fourier
 from .text import TextEncoder, TextFeatures
 
@@ -32,7 +33,10 @@ class Stage(nn.Module):
         x = self.block(x, emb)
         if self.attention is not None:
             x = self.attention(x)
-        return x if self.cross is None else self.cross(x, text.sequence, text.mask)
+        if self.cross is None:
+            return x
+        assert text is not None  # UNet._read has checked it
+        return self.cross(x, text.sequence, text.mask)
 
 
 class Level(nn.Module):
@@ -40,7 +44,7 @@ class Level(nn.Module):
 
     def __init__(self, stages: list[Stage], resample: nn.Module | None) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(stages)
+        self.stages = ModuleList(stages)
         self.resample = resample
 
 
@@ -103,7 +107,7 @@ class UNet(nn.Module):
         self.conv_in = nn.Conv2d(
             config.in_channels * square + (config.class_channels or 0), config.stem, 3, padding=1
         )
-        self.down = nn.ModuleList()
+        self.down: ModuleList[Level] = ModuleList()
         width, skips = config.stem, [config.stem]
         for level, out in enumerate(widths):
             stages = [
@@ -134,7 +138,7 @@ class UNet(nn.Module):
         )
         self.middle_cross = cross(width) if Attention in parts else None
 
-        self.up = nn.ModuleList()
+        self.up: ModuleList[Level] = ModuleList()
         for level, out in reversed(list(enumerate(widths))):
             stages = []
             for k in range(config.blocks + 1):
@@ -162,11 +166,11 @@ class UNet(nn.Module):
     ) -> torch.Tensor:
         emb = self._embed(x, t, label)
         text = self._read(text)
-        if text is not None:
+        if text is not None and self.text_emb is not None:
             emb = emb + self.text_emb(text.pooled)
         picture = 2 * x - 1 if self.config.center_input else (x + 1) / 2 if self.config.unit_input else x
         h = F.pixel_unshuffle(picture, self.config.patch)
-        if self.config.class_channels:
+        if self.config.class_channels and self.label is not None:
             h = torch.cat([h, self.label(label).to(h)[:, :, None, None].expand(-1, -1, *h.shape[2:])], dim=1)
         h = self.conv_in(h)
         h, skips = self._down(h, emb, text, picture)
@@ -181,7 +185,10 @@ class UNet(nn.Module):
             raise OptionError(
                 "prompt", "This U-Net " + ("needs a text." if text is None else "takes no text.")
             )
-        return text if text is None or isinstance(text, TextFeatures) else self.text(text)
+        if isinstance(text, torch.Tensor):
+            assert self.text is not None
+            return self.text(text)
+        return text
 
     def _down(
         self, h: torch.Tensor, emb: torch.Tensor, text: TextFeatures | None, picture: torch.Tensor
@@ -203,6 +210,7 @@ class UNet(nn.Module):
         for part in self.middle:
             h = part(h) if isinstance(part, Attention) else part(h, emb)
             if isinstance(part, Attention) and self.middle_cross is not None:
+                assert text is not None  # _read has checked it
                 h = self.middle_cross(h, text.sequence, text.mask)
             if self.config.middle_scale != 1:
                 h = h / self.config.middle_scale
@@ -237,7 +245,7 @@ class UNet(nn.Module):
         if self.config.class_embedding == "early" and self.label is not None:
             return self.time(waves + self.label(label))
         emb = self.time(waves)
-        if self.label is None or self.config.class_channels:
+        if self.label is None or label is None or self.config.class_channels:
             return emb
         known = label if self.config.class_embedding == "table" else self._waves(label).to(x.dtype)
         return emb + self.label(known)

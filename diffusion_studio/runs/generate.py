@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -107,18 +107,20 @@ def watched(legs: Sequence[Segment], ask: Ask) -> tuple[Segment, ...]:
 
 def with_states(
     model: Model, recipe: Recipe, legs: Sequence[Segment], states: TrajectoryCache
-) -> Iterator[tuple[Frame, torch.Tensor]]:
+) -> Generator[tuple[Frame, torch.Tensor], None, None]:
     """The run's Frames, each with its state x as the sampler has it. `states` keeps what is visited."""
     total = sum(leg.steps for leg in legs)
     # what was kept is shown as the run before was
-    alike = recipe.branch is not None and recipe.branch.recipe.stretch == recipe.stretch
-    before = states.before(recipe.branch.recipe, model, recipe.branch.at) if alike else None
+    branch = recipe.branch
+    if branch is not None and branch.recipe.stretch != recipe.stretch:
+        branch = None
+    before = states.before(branch.recipe, model, branch.at) if branch is not None else None
     run = states.open(recipe, model)
     layout = recipe.layout
     start = FROM_NOTHING
-    if before is not None:
+    if branch is not None and before is not None:
         *seen, (left, x) = before
-        start, own = Start(recipe.branch.at, left.calls - 1, x), legs[-1:]
+        start, own = Start(branch.at, left.calls - 1, x), legs[-1:]
         tiles = (0,) * recipe.pictures if recipe.pictures != len(left.x) else None
         for frame, state in seen:
             frame = tiled(replace(frame, total=total, part=frame.part or BEFORE), tiles)

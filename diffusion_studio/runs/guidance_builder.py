@@ -69,7 +69,7 @@ def guided(
     small = _small(model, recipe) if low_res is None else low_res
     build = _Builder(model, levels, guides, small)
     denoise = build(recipe)
-    if recipe.change.on:
+    if recipe.change.step is not None:
         denoise = switched(denoise, build(recipe.changed()), levels, recipe.change.step)
     return denoise
 
@@ -117,7 +117,7 @@ def check(model: Model, recipe: Recipe, steps: int, guides: Guides) -> None:
     check_usable(reasons, f"sampler.variance={variance}", "Choose 'small', 'large' or 'interpolated'.")
     if recipe.weaker is not None:
         _check_helper("weaker", "weaker model", recipe.weaker, guides.weaker, model)
-    if recipe.classifier.on:
+    if recipe.classifier.on and recipe.classifier.name is not None:
         _check_helper("classifier", "classifier", recipe.classifier.name, guides.classifier, model)
         check_usable(
             reasons,
@@ -153,7 +153,7 @@ def _check_combination(recipe: Recipe, steps: int) -> None:
             Setting("guidance_rescale"),
             " to 0, or leave projection out.",
         )
-    if recipe.change.on and recipe.change.step >= steps:
+    if recipe.change.step is not None and recipe.change.step >= steps:
         raise OptionError(
             "change.step",
             f"The run has {steps} steps, so it can change at step 1 to {steps - 1}, got {recipe.change.step}."
@@ -192,10 +192,11 @@ class _Builder:
     def __call__(self, recipe: Recipe) -> Denoiser:
         condition = condition_of(recipe, self.low_res)
         denoise = self._away_guided(recipe, condition, self.model.conditioned(condition))
-        if self.guides.classifier is not None and recipe.classifier.on:
+        classifier = self.guides.classifier
+        if classifier is not None and recipe.classifier.on:
             denoise = classifier_guided(
                 denoise,
-                gradient_of(self.guides.classifier.seeing(self._goal(recipe, condition))),
+                gradient_of(classifier.seeing(self._goal(recipe, condition, classifier))),
                 recipe.classifier.scale,
                 self._steps(recipe.sampler) if recipe.classifier.form == "mean" else None,
             )
@@ -237,18 +238,19 @@ class _Builder:
     def _steps(self, sampler: Sampler) -> AncestralSteps:
         return AncestralSteps(self.levels, lambda level, p: sampler.variance_share(level, p.variance))
 
-    def _goal(self, recipe: Recipe, condition: Condition) -> str | tuple[str, ...]:
-        """The label that the classifier goes towards, or one for each picture."""
+    def _goal(self, recipe: Recipe, condition: Condition, classifier: Classifier) -> str | list[str]:
+        """The label that the classifier guides towards, or one for each picture."""
         if recipe.classifier.label is not None:
             return recipe.classifier.label
-        if None not in condition.labels:
-            return condition.labels
+        labels = [label for label in condition.labels if isinstance(label, str)]
+        if len(labels) == len(condition.labels):
+            return labels
         which = condition.labels.index(None) + 1
         none = f"picture {which} has none" if len(condition.labels) > 1 else "none is given"
         raise OptionError(
             "classifier.label",
             f"Classifier guidance goes towards a label, and {none}. Choose one: "
-            f"{', '.join(self.guides.classifier.spec.labels)}.",
+            f"{', '.join(classifier.spec.labels)}.",
         )
 
 

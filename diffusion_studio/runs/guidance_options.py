@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .. import options
+from ..checkpoint.classifier_spec import ClassifierSpec
 from ..errors import OptionError, Setting
 from ..imaging import palettes
 from ..options import Option, fields_of, option
 
 if TYPE_CHECKING:
-    from ..checkpoint.classifier_spec import ClassifierSpec
     from ..checkpoint.spec import ModelSpec
     from ..diffusion.schedule import NoiseSchedule
 
@@ -183,7 +183,7 @@ class Palette:
             raise OptionError(
                 "palette", f"{spec.name} makes {spec.makes}, which have no colours. Leave the palette out."
             )
-        if self.name != palettes.OWN:
+        if self.name is not None and self.name != palettes.OWN:
             return palettes.listed(palettes.PALETTES.get(self.name, self.name))
         if not spec.palette:
             raise OptionError(
@@ -214,8 +214,10 @@ def flags_of(group: str) -> dict[str, Option]:
 
 
 def coerce(group: str, given: object) -> object:
-    """A group from what a recipe may hold: itself, the object that its JSON is, or where it has a name,
-    that name.
+    """A group of options from any form that a recipe accepts.
+
+    `given` is None (the defaults), an instance of the group, a mapping as in JSON, or, where the group has an
+    option `name`, that name alone. Raises `OptionError` for anything else.
     """
     cls = GROUPS[group]
     if given is None:
@@ -258,9 +260,9 @@ def incompatibility(helper: ClassifierSpec | ModelSpec, spec: ModelSpec) -> str 
     if known != spec.makes:
         return f"it knows {known}, and {spec.name} makes {spec.makes}"
     size, channels = (
-        (helper.image_size, helper.channels)
-        if hasattr(helper, "image_size")
-        else (helper.network.size, helper.network.in_channels)
+        (helper.network.size, helper.network.in_channels)
+        if isinstance(helper, ClassifierSpec)
+        else (helper.image_size, helper.channels)
     )
     if (size, channels) != (spec.image_size, spec.channels):
 

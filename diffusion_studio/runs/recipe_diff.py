@@ -1,4 +1,4 @@
-"""What two runs have otherwise: their settings flat, short and by name."""
+"""Settings in which two recipes differ, as short texts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ LONGEST = 60  # letters of one setting
 
 
 def flat_settings(recipe: Recipe) -> dict[str, str | int | float]:
-    """A recipe's settings by name, flat and short. Pictures are left to the eye."""
+    """A recipe's settings by name, without nesting, texts cut to `LONGEST` letters. Pictures are left out."""
     return dict(_flat(json.loads(recipe.to_json())))
 
 
 def differences(one: Recipe, other: Recipe) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """For each of two recipes what it has otherwise than the other, such as "sampler ddpm" and "steps 20"."""
+    """The settings in which two recipes differ: for each recipe its own values, such as "steps 20".
+
+    Where the sampler differs (or the spacing, or another choice with options), its options are not listed.
+    """
     mine, theirs = flat_settings(one), flat_settings(other)
     names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
-    # another sampler: its options are not listed one by one
     names = [name for name in names if not any(name.startswith(f"{group} ") for group in names)]
     here, there = (tuple(f"{name} {given.get(name, 'none')}" for name in names) for given in (mine, theirs))
     return here, there

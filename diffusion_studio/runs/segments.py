@@ -1,8 +1,9 @@
-"""The legs of a run: one for what is simply denoised; more where a picture goes into noise first, or another
-run goes on.
+"""The segments of a run, each one call of `sample`.
 
-A recipe's edit says where its run starts, which levels it visits and what it has to keep; here that becomes
-what `sample` is called with. The last state of a leg is the first one of the next, and is shown once.
+A run from noise has one segment. An inverted picture has two (into noise, and back), and so has a branch
+(the parent run up to the branch, and its continuation). A recipe's edit says where its run starts, which
+levels it visits and what it keeps; this file turns that into the arguments of `sample`. The last state of a
+segment is the first state of the next, and is shown once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ import torch
 
 from ..diffusion import editing
 from ..diffusion.denoiser import Denoiser
-from ..diffusion.film import Between, interpolation_weights, mixed, travelling
+from ..diffusion.interpolation import (
+    InterpolatedNoise,
+    interpolate,
+    interpolated_denoiser,
+    interpolation_weights,
+)
 from ..diffusion.levels import Levels
 from ..diffusion.noise import Noise
 from ..diffusion.samplers import NoiseFunction, Sampler, Step
@@ -27,6 +33,7 @@ from ..errors import OptionError, SamplingError
 from ..imaging.arrays import from_uint8, to_uint8
 from ..imaging.frame import Frame
 from ..imaging.picture import Picture
+from .branch import Branch
 from .edits import FromPicture, Inpaint, Interpolate, Invert, Morph, Travel
 from .recipe import ANY, Recipe
 
@@ -39,7 +46,7 @@ class Plan:
     """A recipe made concrete for a model: what a sampler is called with."""
 
     denoise: Denoiser
-    levels: tuple[NoiseLevel, ...]
+    levels: Levels
     noise: Noise
     spacing: Spacing = Trailing()
     black_margin: float = 0.0  # of the model's pictures
@@ -56,7 +63,7 @@ Planner = Callable[[Recipe, float], Plan]
 
 @dataclass(frozen=True)
 class Segment:
-    """One call of `sample`. `begin` makes its first state of the one that the leg before ended with.
+    """One call of `sample`. `begin` makes its first state of the one that the segment before ended with.
 
     It is left at state number `until`, or else runs to its end. `tiles` says which of its pictures is shown
     in each place of the run's grid, where it has another number of them. `known` is the picture and where it
@@ -65,7 +72,7 @@ class Segment:
 
     sampler: Sampler
     denoise: Denoiser
-    levels: tuple[NoiseLevel, ...]
+    levels: Levels
     noise: NoiseFunction
     begin: Callable[[torch.Tensor | None], torch.Tensor]
     part: str = ""
@@ -84,18 +91,18 @@ def begun(noise: NoiseFunction, level: NoiseLevel, spacing: Spacing) -> torch.Te
 
 
 def segments_of(recipe: Recipe, planned: Planner) -> tuple[Segment, ...]:
-    """The legs of a recipe's run. Raises `OptionError` for what the model, or the run to continue, does
+    """The segments of a recipe's run. Raises `OptionError` for what the model, or the run to continue, does
     not allow.
     """
     if recipe.branch is not None:
-        return _continued(recipe, planned)
+        return _continued(recipe, recipe.branch, planned)
     edit = recipe.edit
     made = planned(recipe, getattr(edit, "strength", 1.0))
     if edit is None or isinstance(edit, Interpolate):
         noise = (
             made.noise
             if edit is None
-            else Between(made.noise, interpolation_weights(len(recipe.seeds), edit.film, edit.loop))
+            else InterpolatedNoise(made.noise, interpolation_weights(len(recipe.seeds), edit.film, edit.loop))
         )
         return (
             Segment(
@@ -108,7 +115,9 @@ def segments_of(recipe: Recipe, planned: Planner) -> tuple[Segment, ...]:
         )
     if isinstance(edit, Travel):
         return (_travelled(recipe, edit, made, planned),)
-    at = {name: _as_x(picture, name, made) for name, picture in edit.pictures.items() if name != "mask"}
+    if isinstance(edit, Inpaint):
+        return (_inpainted(recipe, edit, made),)
+    at = {name: _as_x(picture, name, made) for name, picture in edit.pictures.items()}
     if isinstance(edit, FromPicture):
         return (
             Segment(
@@ -119,9 +128,9 @@ def segments_of(recipe: Recipe, planned: Planner) -> tuple[Segment, ...]:
                 lambda _: editing.noised(at["picture"], made.levels[0], made.noise(0)),
             ),
         )
-    if isinstance(edit, Inpaint):
-        return (_inpainted(recipe, made, at["picture"]),)
-    return _inverted(recipe, edit, made, torch.stack(list(at.values())), planned)
+    if isinstance(edit, (Invert, Morph)):
+        return _inverted(recipe, edit, made, torch.stack(list(at.values())), planned)
+    raise TypeError(f"segments_of does not know the edit {type(edit).__name__}.")
 
 
 def _travelled(recipe: Recipe, edit: Travel, made: Plan, planned: Planner) -> Segment:
@@ -131,10 +140,10 @@ def _travelled(recipe: Recipe, edit: Travel, made: Plan, planned: Planner) -> Se
         for name in edit.names
     ]
     stops = [planned(replace(recipe, edit=None, **one), 1.0).denoise for one in asked]
-    noise = Between(made.noise, [(0, 0, 0.0)] * edit.film)
+    noise = InterpolatedNoise(made.noise, [(0, 0, 0.0)] * edit.film)
     return Segment(
         recipe.sampler,
-        travelling(stops, interpolation_weights(len(stops), edit.film, edit.loop)),
+        interpolated_denoiser(stops, interpolation_weights(len(stops), edit.film, edit.loop)),
         made.levels,
         noise,
         lambda _: begun(noise, made.levels[0], recipe.spacing),
@@ -164,15 +173,16 @@ def _as_x(picture: Picture, what: str, made: Plan) -> torch.Tensor:
 
 def _inpainted(
     recipe: Recipe,
+    edit: Inpaint,
     made: Plan,
-    picture: torch.Tensor,
     path: Levels | None = None,
     begin: Callable[[torch.Tensor | None], torch.Tensor] | None = None,
 ) -> Segment:
     """Over the levels of `path`, or the plan's, with jumps. `begin` is given where it goes on from another
     state.
     """
-    edit, path = recipe.edit, made.levels if path is None else path
+    path = made.levels if path is None else path
+    picture = _as_x(edit.picture, "picture", made)
     stretches = max(len(path) - 2, 0) // edit.jump_length
     if (states := len(path) + (edit.jump_length + 1) * stretches * (edit.jumps - 1)) > MAX_STATES:
         raise OptionError(
@@ -181,8 +191,8 @@ def _inpainted(
             "Choose fewer jumps or steps.",
         )
     levels = editing.resampled(path, edit.jump_length, edit.jumps)
-    kept = torch.from_numpy(1 - edit.mask.pixels[..., 0] / 255.0)[None].to(picture)
-    known = picture, kept
+    stays = torch.from_numpy(1 - edit.mask.pixels[..., 0] / 255.0)[None].to(picture)
+    known = picture, stays
 
     def start(_: torch.Tensor | None) -> torch.Tensor:
         noise = made.noise(0)
@@ -227,13 +237,13 @@ def _inverted(
         ),
         edit.strength,
     )
-    tiles, join = None, _same
+    tiles, join = None, _given
     if isinstance(edit, Morph):
         pairs = interpolation_weights(2, edit.film, edit.loop)
         tiles = tuple(a if share < 0.5 else b for a, b, share in pairs)
 
-        def join(x):
-            return mixed(x, pairs)
+        def join(x: torch.Tensor | None) -> torch.Tensor:
+            return interpolate(_given(x), pairs)
 
     return (
         Segment(recipe.sampler, source.denoise, up, made.noise, lambda _: pictures, INTO_NOISE, tiles=tiles),
@@ -241,15 +251,18 @@ def _inverted(
     )
 
 
-def _same(x: torch.Tensor | None) -> torch.Tensor:
+def _given(x: torch.Tensor | None) -> torch.Tensor:
+    """The state that the segment before ended with."""
+    if x is None:
+        raise TypeError("A segment that goes on from another one needs that one's last state.")
     return x
 
 
-def _continued(recipe: Recipe, planned: Planner) -> tuple[Segment, ...]:
+def _continued(recipe: Recipe, branch: Branch, planned: Planner) -> tuple[Segment, ...]:
     """The run to continue, left at the branch, and the levels of the recipe's own path that have less
     noise than that.
     """
-    parent, at = recipe.branch.recipe, recipe.branch.at
+    parent, at = branch.recipe, branch.at
     before, level = _cut(segments_of(parent, planned), at)
     made = planned(recipe, _strength(parent))  # guidance over time counts as where the run began
     path = [one for one in planned(recipe, 1.0).levels if one.log_snr > level.log_snr]
@@ -259,17 +272,17 @@ def _continued(recipe: Recipe, planned: Planner) -> tuple[Segment, ...]:
         noise = before[-1].noise
         if has_restarted(before[-1].levels, before[-1].steps):
             noise = indexed_noise(noise)
-    join = _same
+    join = _given
     if recipe.pictures != parent.pictures:
-        before = tuple(replace(leg, tiles=(0,) * recipe.pictures) for leg in before)
+        before = tuple(replace(segment, tiles=(0,) * recipe.pictures) for segment in before)
 
-        def join(x):
+        def join(x: torch.Tensor | None) -> torch.Tensor:
+            x = _given(x)
             return x.expand(recipe.pictures, *x.shape[1:])
 
-    before = tuple(replace(leg, part=leg.part or BEFORE) for leg in before)
+    before = tuple(replace(segment, part=segment.part or BEFORE) for segment in before)
     if isinstance(recipe.edit, Inpaint):
-        picture = _as_x(recipe.edit.picture, "picture", made)
-        own = replace(_inpainted(recipe, made, picture, path, join), noise=noise)
+        own = replace(_inpainted(recipe, recipe.edit, made, path, join), noise=noise)
     else:
         own = Segment(recipe.sampler, made.denoise, path, noise, join)
     return *before, own
@@ -282,11 +295,11 @@ def _strength(recipe: Recipe) -> float:
     return getattr(recipe.edit, "strength", 1.0)
 
 
-def _cut(legs: Sequence[Segment], at: int) -> tuple[tuple[Segment, ...], NoiseLevel]:
-    """The legs up to state number `at` of a run, and that state's level. Nothing is left of a run at its
+def _cut(segments: Sequence[Segment], at: int) -> tuple[tuple[Segment, ...], NoiseLevel]:
+    """The segments up to state number `at` of a run, and that state's level. Nothing is left of a run at its
     end.
     """
-    total = sum(leg.steps for leg in legs)
+    total = sum(segment.steps for segment in segments)
     if at >= total:
         raise OptionError(
             "branch.at",
@@ -294,16 +307,16 @@ def _cut(legs: Sequence[Segment], at: int) -> tuple[tuple[Segment, ...], NoiseLe
             f"Branch from a state between 0 and {total - 1}.",
         )
     first = 0
-    for k, leg in enumerate(legs):
-        if at < first + leg.steps:
-            if leg.tiles is not None and len(set(leg.tiles)) > 1:
+    for k, segment in enumerate(segments):
+        if at < first + segment.steps:
+            if segment.tiles is not None and len(set(segment.tiles)) > 1:
                 raise OptionError(
                     "branch.at",
                     f"At state {at} the film's two pictures are on their way into noise. Branch from state "
-                    f"{first + leg.steps} on.",
+                    f"{first + segment.steps} on.",
                 )
-            return (*legs[:k], replace(leg, until=at - first)), leg.levels[at - first]
-        first += leg.steps
+            return (*segments[:k], replace(segment, until=at - first)), segment.levels[at - first]
+        first += segment.steps
     raise AssertionError("unreachable: at < total")
 
 
@@ -320,31 +333,37 @@ FROM_NOTHING = Start()
 
 
 def run_segments(
-    legs: Sequence[Segment],
+    segments: Sequence[Segment],
     total: int,
     start: Start = FROM_NOTHING,
     kept: Callable[[torch.Tensor], np.ndarray] = to_uint8,
 ) -> Iterator[tuple[Frame, torch.Tensor]]:
-    """The Frames of legs one after the other, each with its state as the sampler has it.
+    """The Frames of segments one after the other, each with its state as the sampler has it.
 
     `total` is the number of the run's last state; `kept` makes of states what frames hold.
     """
     first, calls, x = start.index, start.calls, start.x
-    for leg in legs:
-        last = leg is legs[-1]
-        if leg.until == 0:
-            x = leg.begin(x)
+    for segment in segments:
+        last = segment is segments[-1]
+        if segment.until == 0:
+            x = segment.begin(x)
             continue
         asked = calls
-        run = sample(leg.sampler, leg.denoise, leg.begin(x), leg.levels, offset_noise(leg.noise, first))
+        run = sample(
+            segment.sampler,
+            segment.denoise,
+            segment.begin(x),
+            segment.levels,
+            offset_noise(segment.noise, first),
+        )
         for step in run:
             x = step.x
             asked = calls + step.calls
-            if step.index == leg.steps and not last:
-                asked -= leg.until is not None  # the prediction at the branch, of which nothing is made
-                break  # the state is the next leg's to show
-            if leg.known is not None and step.index == leg.steps:
-                picture, stays = leg.known  # some solvers carry earlier predictions into the last step
+            if step.index == segment.steps and not last:
+                asked -= segment.until is not None  # the prediction at the branch, of which nothing is made
+                break  # the state is the next segment's to show
+            if segment.known is not None and step.index == segment.steps:
+                picture, stays = segment.known  # some solvers carry earlier predictions into the last step
                 x = torch.where(stays == 1, picture, x)
                 step = replace(step, x=x, prediction=replace(step.prediction, x0=x))
             _check_finite(step, first + step.index, total)
@@ -352,10 +371,10 @@ def run_segments(
             spread = math.hypot(step.level.alpha, step.level.sigma)
             shown = kept(step.x if spread < 1.001 else step.x / spread)
             x0 = shown if step.prediction.x0 is step.x else kept(step.prediction.x0)
-            frame = Frame(first + step.index, total, step.level, shown, x0, asked, leg.part)
-            yield tiled(frame, leg.tiles), x
+            frame = Frame(first + step.index, total, step.level, shown, x0, asked, segment.part)
+            yield tiled(frame, segment.tiles), x
         run.close()
-        first, calls = first + leg.steps, asked
+        first, calls = first + segment.steps, asked
 
 
 def _check_finite(step: Step, index: int, total: int) -> None:

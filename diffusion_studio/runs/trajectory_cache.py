@@ -18,9 +18,11 @@ MAX_BYTES = 96 << 20  # of all runs together, frames included; a run that is lar
 
 
 @dataclass(eq=False)
-class _Run:
+class Run:
+    """The states of one run so far, as `TrajectoryCache.open` hands it out."""
+
     model: Any  # a weak reference: a model that was loaded anew has states of its own
-    found: list[tuple[Frame, torch.Tensor]] = field(default_factory=list)
+    states: list[tuple[Frame, torch.Tensor]] = field(default_factory=list)
     nbytes: int = 0
 
 
@@ -29,24 +31,24 @@ class TrajectoryCache:
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.max_bytes = max_bytes
-        self._runs: OrderedDict[Recipe, _Run] = OrderedDict()
+        self._runs: OrderedDict[Recipe, Run] = OrderedDict()
         self._lock = threading.Lock()
 
-    def open(self, recipe: Recipe, model: Any) -> object:
+    def open(self, recipe: Recipe, model: Any) -> Run:
         """Begin a run's record, which takes the place of an older one of the same recipe."""
-        run = _Run(weakref.ref(model))
+        run = Run(weakref.ref(model))
         with self._lock:
             self._runs.pop(recipe, None)
             self._runs[recipe] = run
         return run
 
-    def keep(self, run: object, frame: Frame, x: torch.Tensor) -> None:
+    def keep(self, run: Run, frame: Frame, x: torch.Tensor) -> None:
         """One more state of a run that `open` began; nothing where it had to make room."""
         with self._lock:
             size = frame.nbytes + x.nbytes
             if run not in self._runs.values() or size * (frame.total + 1) > self.max_bytes:
                 return
-            run.found.append((frame, x))
+            run.states.append((frame, x))
             run.nbytes += size
             while sum(one.nbytes for one in self._runs.values()) > self.max_bytes:
                 self._runs.popitem(last=False)
@@ -60,7 +62,7 @@ class TrajectoryCache:
         """The states 0 to `at` of a recipe's run, or None where they are not kept."""
         with self._lock:
             run = self._runs.get(recipe)
-            if run is None or run.model() is not model or len(run.found) <= at:
+            if run is None or run.model() is not model or len(run.states) <= at:
                 return None
             self._runs.move_to_end(recipe)
-            return run.found[: at + 1]
+            return run.states[: at + 1]

@@ -76,11 +76,11 @@ class Captions:
         which, alone, joint = _uniform(self.train_config.seed, seen, len(chosen))
         both = joint < self.joint
         drop = both | (alone < self.train_config.text_dropout)
-        own = [self.captions[picture] for picture in chosen]
-        texts = [
-            self._texts["" if none else texts[int(u * len(texts))]]
-            for texts, u, none in zip(own, which, drop)
+        own = [self.captions[int(picture)] for picture in chosen]
+        chosen_texts = [
+            "" if none else known[int(u * len(known))] for known, u, none in zip(own, which, drop)
         ]
+        texts = [self._texts[text] for text in chosen_texts]
         if self.train_config.part_dropout:
             texts = self._thinned(texts, seen)
         length = self._longest if self.one_length else max(map(len, texts))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image, ImageDraw
 
 from ..checkpoint.classifier_spec import ClassifierSpec
-from ..checkpoint.spec import POINTS
+from ..checkpoint.spec import POINTS, ModelSpec
 from .config import TrainConfig
 from .processes import is_table
 
@@ -95,7 +95,7 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
         "Hardware": known["hardware"],
         "Date": known["date"],
     }
-    if text := getattr(spec.network, "text", None):
+    if isinstance(spec, ModelSpec) and (text := spec.network.text):
         table = f"{len(spec.words):,} words, {'learnt' if text.vectors is None else 'given vectors'}"
         rows["Text"] = (
             f"{table}; {'words and' if text.cross else 'only the'} pooled text condition the network"

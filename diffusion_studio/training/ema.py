@@ -19,4 +19,5 @@ class EMA:
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards the network's weights after its optimizer's step number `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.state.values()), [p.detach() for p in network.parameters()], 1 - decay)
+        averaged, new = list(self.state.values()), [p.detach() for p in network.parameters()]
+        torch._foreach_lerp_(averaged, new, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]

@@ -27,6 +27,7 @@ def grow(network: nn.Module, path: str, words: Sequence[str]) -> None:
     words, or nothing that fits.
     """
     kept = checkpoint.read_any(path)
+    spec = checkpoint.drawing(path, kept.spec)
     old, new = kept.network, network
     if not isinstance(old, UNet) or not isinstance(new, UNet):
         raise OptionError(
@@ -40,7 +41,7 @@ def grow(network: nn.Module, path: str, words: Sequence[str]) -> None:
             f"run's network {len(new.config.widths)} on {new.config.patch}. Give it more levels, or as many "
             "and patches that are a multiple; or use start_from with the same.",
         )
-    if tuple(kept.spec.words) != tuple(words):
+    if tuple(spec.words) != tuple(words):
         raise OptionError(
             "grow_from",
             f"{path} has another table of words than this run. Train it with the same captions or "

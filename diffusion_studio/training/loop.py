@@ -7,7 +7,7 @@ if it had not stopped.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def train(
     save_every: int | None = None,
     asked: Callable[[], bool] = lambda: False,
     on_data: Callable[[DataSummary], None] = lambda read: None,
-) -> Iterator[TrainStep]:
+) -> Generator[TrainStep, None, None]:
     """Train into the folder `out`, yielding after every step; `sample_every` and `save_every` count images, 0
     is never.
 
@@ -166,7 +166,7 @@ def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
 
 def _steps(
     trainer: Trainer, sample_every: int, save_every: int, asked: Callable[[], bool], status: Reporter
-) -> Iterator[TrainStep]:
+) -> Generator[TrainStep, None, None]:
     """The steps, and how the run stands beside them."""
     try:
         yield from _trained(trainer, sample_every, save_every, asked, status)
@@ -180,7 +180,7 @@ def _steps(
 
 def _trained(
     trainer: Trainer, sample_every: int, save_every: int, asked: Callable[[], bool], status: Reporter
-) -> Iterator[TrainStep]:
+) -> Generator[TrainStep, None, None]:
     config, folder, first = trainer.config, trainer.folder, trainer.world.first
     started, before = time.monotonic(), trainer.progress
     log_every = max(1, min(LOG_EVERY, config.images // config.batch // ROWS))

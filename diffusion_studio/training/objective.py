@@ -6,12 +6,12 @@ An objective is bound to a process; `losses(network, x0, label, draw)` are one n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from ..diffusion.posterior import Posterior
 from ..diffusion.prediction import Reading, reading
@@ -28,6 +28,9 @@ class Draw:
     eps: torch.Tensor
     drop: torch.Tensor
     weight: torch.Tensor | None = None
+
+
+Network = Callable[..., torch.Tensor]  # (x, t, label) -> output
 
 
 class SimpleObjective:
@@ -82,14 +85,14 @@ class SimpleObjective:
         return reading(self.parametrization, self.schedule.level(t), self.schedule, self.sigma_data)
 
     def __call__(
-        self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
+        self, network: Network, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
     ) -> torch.Tensor:
         """The loss of the batch, a scalar. x0 (N, C, H, W) in [-1, 1]; label (N,) class indices or None."""
         losses = self.losses(network, x0, label, draw)
         return (losses if draw.weight is None else losses * draw.weight).mean()
 
     def losses(
-        self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
+        self, network: Network, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
     ) -> torch.Tensor:
         """(N,) the pictures' losses, before the draw's weights."""
         said = self.at(draw.t, x0)
@@ -98,7 +101,12 @@ class SimpleObjective:
         )
 
     def _ask(
-        self, network: nn.Module, x: torch.Tensor, said: Reading, label: torch.Tensor | None, draw: Draw
+        self,
+        network: Network,
+        x: torch.Tensor,
+        said: Reading,
+        label: torch.Tensor | None,
+        draw: Draw,
     ) -> torch.Tensor:
         if label is not None and self.null_class is not None:
             label = torch.where(draw.drop, self.null_class, label)
@@ -135,7 +143,7 @@ class BoundObjective(SimpleObjective):
         return Posterior(self.schedule, self.device, self.dtype, bytes=not self.points)
 
     def losses(
-        self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
+        self, network: Network, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
     ) -> torch.Tensor:
         said = self.at(draw.t, x0)
         x = _noisy(said, x0, draw)
@@ -163,7 +171,7 @@ class HybridObjective(BoundObjective):
     """
 
     def losses(
-        self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
+        self, network: Network, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
     ) -> torch.Tensor:
         said = self.at(draw.t, x0)
         x = _noisy(said, x0, draw)
@@ -176,8 +184,9 @@ class ClassifierObjective(SimpleObjective):
     """Cross-entropy of a classifier that sees noisy pictures, in nats (Dhariwal & Nichol 2021, section 4)."""
 
     def losses(
-        self, network: nn.Module, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
+        self, network: Network, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
     ) -> torch.Tensor:
+        assert label is not None, "a classifier learns from labels"
         logits = network(_noisy(self.at(draw.t, x0), x0, draw), draw.t)
         return F.cross_entropy(logits.float(), label, reduction="none")
 

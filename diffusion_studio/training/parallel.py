@@ -50,15 +50,11 @@ class World:
         for p in parameters:  # a process whose share is empty, or a layer that was not asked
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
-        gradients = [p.grad for p in parameters]
+        gradients = [p.grad for p in parameters if p.grad is not None]  # all, by now
         flat = self.add(torch.cat([g.reshape(-1) for g in gradients]))
-        torch._foreach_copy_(
-            gradients,
-            [
-                part.view(g.shape)
-                for part, g in zip(flat.split([g.numel() for g in gradients]), gradients, strict=True)
-            ],
-        )
+        parts = flat.split([g.numel() for g in gradients])
+        for part, gradient in zip(parts, gradients, strict=True):
+            gradient.copy_(part.view(gradient.shape))
 
     def gather(self, part: torch.Tensor, count: int) -> torch.Tensor:
         """All processes' parts (n, ...) of `count` rows, in order. The tensor lies where collectives work."""

@@ -50,7 +50,8 @@ class PowerEMA:
         replaces what was.
         """
         decay = (1 - 1 / (step + 1)) ** (self.gamma + 1)
-        torch._foreach_lerp_(list(self.state.values()), [p.detach() for p in network.parameters()], 1 - decay)
+        averaged, new = list(self.state.values()), [p.detach() for p in network.parameters()]
+        torch._foreach_lerp_(averaged, new, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def products(
@@ -75,11 +76,11 @@ def fit(times: Sequence[float], gammas: Sequence[float], time: float, gamma: flo
     with `gamma` at `time` comes out best: least squares over the profiles, the factors summing to one, so
     that constant weights stay.
     """
-    times, gammas = np.asarray(times, np.float64), np.asarray(gammas, np.float64)
-    scale = 1 / times.max()  # profiles per share of the training time
-    gram = products(times * scale, gammas, times * scale, gammas)
-    wanted = products(times * scale, gammas, np.array([time * scale]), np.array([gamma]))[:, 0]
-    ones = np.ones(len(times))
+    t, g = np.asarray(times, np.float64), np.asarray(gammas, np.float64)
+    scale = 1 / t.max()  # profiles per share of the training time
+    gram = products(t * scale, g, t * scale, g)
+    wanted = products(t * scale, g, np.array([time * scale]), np.array([gamma]))[:, 0]
+    ones = np.ones(len(t))
     system = np.block([[gram, ones[:, None]], [ones[None], np.zeros((1, 1))]])
     # nearly the same profiles are no reason for huge factors, which would blow up the snapshots' rounding
     return np.linalg.lstsq(system, np.append(wanted, 1.0), rcond=1e-10)[0][:-1]

@@ -61,15 +61,17 @@ def enlarging_sheet(
     """A column for a picture of each of the first ten labels: what the model is given, two of its
     pictures, the original.
     """
+    side, names, captions = spec.low_res, images.labels, images.captions
+    assert side is not None, "only a model that enlarges has this sheet"
     model = model_of(spec, state, device)
     chosen = list(range(min(MAX_COLUMNS, len(images.images))))
     if spec.labels:
         firsts = (np.flatnonzero(images.labels == k) for k in range(min(MAX_COLUMNS, len(spec.labels))))
         chosen = [int(found[0]) for found in firsts if len(found)]
     real = from_uint8(images.images[chosen]).to(device)
-    small = reduced(real, spec.low_res)
-    labels = [spec.labels[images.labels[k]] for k in chosen] * 2 if spec.labels else None
-    prompts = [images.captions[k][0] for k in chosen] * 2 if spec.takes_text else None
+    small = reduced(real, side)
+    labels = [spec.labels[names[k]] for k in chosen] * 2 if spec.labels and names is not None else None
+    prompts = [captions[k][0] for k in chosen] * 2 if spec.takes_text and captions is not None else None
     denoise = model.denoiser(labels, prompts, torch.cat([small, small]))
     given = F.interpolate(small, real.shape[2:], mode="nearest")
     rows = torch.cat([given, _drawn(model, denoise, 2 * len(chosen)), real])
@@ -100,7 +102,9 @@ def cloud_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torc
 def _drawn(model: Model, denoise: Denoiser, count: int) -> torch.Tensor:
     """Pictures as the model makes them by default: clipped, and in its palette, where it is so."""
     spec = model.spec
-    recipe = Recipe(clip=spec.defaults.get("clip", True), palette=spec.defaults.get("palette"))
+    recipe = Recipe.from_settings(
+        {name: spec.defaults[name] for name in ("clip", "palette") if name in spec.defaults}
+    )
     return _run(spec, limited(denoise, recipe, spec), Noise(tuple(range(count)), model.shape, model.device))
 
 

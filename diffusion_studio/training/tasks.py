@@ -73,7 +73,7 @@ class DenoiserTask:
     def network(self) -> nn.Module:
         """A new one, with the given table of words where there is one; drawn from torch's generator."""
         made = UNet(self._network_config())
-        if self.captions and self.captions.vectors is not None:
+        if self.captions and self.captions.vectors is not None and made.text is not None:
             made.text.set_vectors(self.captions.vectors)
         return made
 
@@ -106,9 +106,10 @@ class DenoiserTask:
         network or table.
         """
         kept, mine = checkpoint.read_any(path), self._network_config()
+        spec = checkpoint.drawing(path, kept.spec)
         words = self.captions.words if self.captions else ()
-        if kept.spec.network != mine or kept.spec.words != words:
-            theirs, ours = kept.spec.network.to_json(), mine.to_json()
+        if spec.network != mine or spec.words != words:
+            theirs, ours = spec.network.to_json(), mine.to_json()
             other = [
                 f"{name} {theirs[name]!r:.60} there, {ours[name]!r:.60} here"
                 for name in ours

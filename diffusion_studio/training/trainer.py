@@ -18,6 +18,7 @@ from torch import nn
 
 from ..device import describe, keep_freed_memory, pick_dtype
 from ..errors import CheckpointError, StudioError
+from ..networks.precision import channels_last
 from .card import write_card
 from .config import TrainConfig
 from .config_file import command
@@ -63,7 +64,7 @@ class Trainer:
         if device.type == "cpu":
             keep_freed_memory()
         self.config, self.folder, self.device, self.world = config, folder, device, world
-        self.data = load_data(config) if data is None else data
+        self.data: Any = load_data(config) if data is None else data
         self.images = self.data.images
         torch.manual_seed(config.seed)
         self.task = TASKS[config.kind](config, self.data, device)
@@ -74,7 +75,9 @@ class Trainer:
         self.network = self.task.network()
         if not folder.state_path.is_file():
             self.task.begin(self.network)
-        self.network = self.network.to(device, memory_format=layout).train()
+        self.network = self.network.to(device).train()
+        if layout is torch.channels_last:
+            channels_last(self.network)
         if config.tune:
             tune_only(self.network, config.tune)
         self.emas = [EMA(self.network, decay) for decay in config.decays]
@@ -90,7 +93,7 @@ class Trainer:
         self._made: tuple[int, Mapping[str, torch.Tensor]] | None = None
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self._restore()
-        self._forward: nn.Module = torch.compile(self.network) if compile else self.network
+        self._forward: Callable[..., torch.Tensor] = torch.compile(self.network) if compile else self.network
         if (
             self.task.captions is not None
         ):  # else each length is compiled; as a symbol, torch 2.13's backward pass fails
@@ -191,7 +194,8 @@ class Trainer:
         draw = draw_part(drawn, slice(part.start, part.stop), config.seed, at.seen, x0)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             losses = self.objective.losses(forward, x0, label, draw)
-        ((losses * draw.weight).sum() / config.batch).backward()
+        weighted = losses if draw.weight is None else losses * draw.weight
+        (weighted.sum() / config.batch).backward()
         return losses.detach()
 
     def _conditioned(

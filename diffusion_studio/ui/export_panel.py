@@ -61,7 +61,8 @@ class ExportPanel:
                 height=80,
                 elem_id=prefix + "file",
             )
-        controls, private = self.options.controls, {"api_visibility": "private"}
+        controls = self.options.controls
+        private: dict[str, Any] = {"api_visibility": "private"}
         shown = [self.format, controls["frames"], player]
         gr.on(
             [self.format.change, controls["frames"].change],
@@ -219,7 +220,9 @@ def _shown(format: str, frames: str) -> set[str]:
 def kept_files(recipe: Recipe) -> list[str]:
     """The files that a recipe's command line names, in a folder that Gradio serves from."""
     files = recipe.files()
-    folder = _folder() if files else None
+    if not files:
+        return []
+    folder = _folder()
     for name, data in files.items():
         write_bytes(folder / name, data)
     return [str(folder / name) for name in files]

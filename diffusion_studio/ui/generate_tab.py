@@ -123,10 +123,11 @@ class GenerateTab:
             )
 
     def _connect(self) -> None:
-        inputs, private = self.settings.inputs(), {"api_visibility": "private"}
+        inputs = self.settings.inputs()
+        private: dict[str, Any] = {"api_visibility": "private"}
         # a press ends the visitor's run before it begins its own, and so never waits for one that nobody
         # wants any more
-        again = {"trigger_mode": "multiple", **private}
+        again: dict[str, Any] = {"trigger_mode": "multiple", **private}
         pressed = self.go.click(None, None, [self.press, self.export.file], js=_PRESS, queue=False, **again)
         begun = pressed.then(
             self._press, inputs | {self.press}, self.press, queue=False, show_progress="hidden", **again

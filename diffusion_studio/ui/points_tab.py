@@ -125,8 +125,8 @@ class PointsTab:
         self._connect(outputs)
 
     def _connect(self, outputs: list[Any]) -> None:
-        private = {"api_visibility": "private"}
-        run = {
+        private: dict[str, Any] = {"api_visibility": "private"}
+        run: dict[str, Any] = {
             "concurrency_id": COMPUTE,
             "concurrency_limit": None,
             "show_progress": "hidden",

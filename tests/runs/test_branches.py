@@ -9,7 +9,7 @@ import pytest
 import torch
 from segment_cases import BASE, MASK, OTHER, PICTURE, frames, states
 
-from diffusion_studio.diffusion.film import interpolation_weights, travelling
+from diffusion_studio.diffusion.interpolation import interpolated_denoiser, interpolation_weights
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.prediction import from_x0
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, DPMPP2M, DPMPP2S, Euler, EulerAncestral, Heun
@@ -42,13 +42,13 @@ def test_a_film_goes_from_seed_to_seed(tiny_model):
         assert (film[-1][place] - own[-1][seed]).abs().max() < 1e-12
     assert film[0].shape == (5, 1, 8, 8) and recipe.pictures == 5
     big = Noise((1, 2), (1, 100, 100), dtype=F64)
-    spread = segments.Between(big, interpolation_weights(2, 9, False))(0).std(dim=(1, 2, 3))
+    spread = segments.InterpolatedNoise(big, interpolation_weights(2, 9, False))(0).std(dim=(1, 2, 3))
     assert (spread - 1).abs().max() < 0.03
 
 
 def test_a_looping_film_closes_without_showing_its_beginning_twice():
     ends = Noise((1, 2), (1, 8, 8), dtype=F64)
-    film = segments.Between(ends, interpolation_weights(2, 8, True))(0)
+    film = segments.InterpolatedNoise(ends, interpolation_weights(2, 8, True))(0)
     assert torch.equal(film[0], ends(0)[0]) and torch.equal(film[4], ends(0)[1])
     assert torch.allclose(film[1:4], film[5:].flip(0)) and not torch.allclose(film[1], film[2])
 
@@ -94,7 +94,7 @@ def test_mixed_predictions_still_read_one_x():
     stops = [
         lambda x, level, k=k: from_x0(torch.full_like(x, k), x, level.alpha, level.sigma) for k in range(3)
     ]
-    p = travelling(stops, interpolation_weights(3, 4, False))(x, level)
+    p = interpolated_denoiser(stops, interpolation_weights(3, 4, False))(x, level)
     assert (level.alpha * p.x0 + level.sigma * p.eps - x).abs().max() < 1e-12 and p.variance is None
     assert torch.allclose(p.x0[:, 0, 0, 0], torch.tensor([0, 2 / 3, 4 / 3, 2], dtype=F64))
 

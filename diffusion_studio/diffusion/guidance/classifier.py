@@ -96,7 +96,7 @@ def _mean_move(
 
     The mean is of_x0 * x0 + ... with of_x0 = to.alpha * beta / now.sigma^2 (Ho et al. 2020, eq. 7).
     """
-    if isinstance(share, float) and share == 0:
+    if not isinstance(share, torch.Tensor) and share == 0:
         return to.sigma**2 / to.alpha  # the posterior's variance divided by of_x0
     small, large = step_variances(now, to)
     if not to.sigma:  # the posterior has no width here and borrows its neighbour's, as in OpenAI's code

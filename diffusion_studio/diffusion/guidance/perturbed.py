@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -224,7 +224,7 @@ class _Disturbed(TorchFunctionMode):
 
 def _skipping(modules: Sequence[nn.Module]) -> Callable[[], Any]:
     @contextmanager
-    def skipping() -> Iterator[None]:
+    def skipping() -> Generator[None, None, None]:
         thread = threading.get_ident()
 
         def passed(module: nn.Module, args: tuple, output: torch.Tensor) -> torch.Tensor | None:

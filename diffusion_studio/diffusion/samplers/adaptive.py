@@ -75,15 +75,16 @@ class Adaptive(Sampler):
 
     def _cross(self, denoise: Denoiser, x: torch.Tensor, x0: torch.Tensor, stretch: _Stretch) -> torch.Tensor:
         """x at the end of the stretch; x0 is the prediction at x."""
-        kept, good, pieces = None, None, 1
-        while pieces <= MAX_PIECES:
-            found, fine = self._pieces(denoise, x, x0, stretch.cut(pieces), good)
-            kept = found if kept is None else kept.where(good.view(-1, *[1] * (x.ndim - 1)), found)
-            good = fine if good is None else good | fine
-            if good.all():
-                return kept
-            del found
+        kept, good = self._pieces(denoise, x, x0, stretch, None)
+        pieces = 1
+        while not good.all() and 2 * pieces <= MAX_PIECES:
             pieces *= 2
+            found, fine = self._pieces(denoise, x, x0, stretch.cut(pieces), good)
+            kept = kept.where(good.view(-1, *[1] * (x.ndim - 1)), found)
+            good = good | fine
+            del found
+        if good.all():
+            return kept
         now, to = stretch.ends
         raise OptionError(
             "sampler.tolerance",
@@ -103,7 +104,7 @@ class Adaptive(Sampler):
 
         Gives up (with all pictures that still wait marked as failed) as soon as none of those can succeed.
         """
-        fine = None
+        fine = x.new_ones(len(x)).bool() if good is None else ~good
         for k, (now, to) in enumerate(pairwise(stretch.ends)):
             if k:
                 x0 = denoise(x, now).x0
@@ -112,8 +113,7 @@ class Adaptive(Sampler):
             first = towards(x, x0, now, to)
             x = towards(x, ahead, now, to)
             error = first.sub_(x).div_(x.abs().add_(1)).flatten(1).square().mean(1).sqrt()
-            within = error <= self.tolerance
-            fine = within if fine is None else fine & within
-            if not (fine if good is None else fine & ~good).any():
+            fine = fine & (error <= self.tolerance)
+            if not fine.any():
                 break
         return x, fine

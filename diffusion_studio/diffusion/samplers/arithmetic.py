@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..levels import Levels
     from ..prediction import Prediction
-    from ..schedule import NoiseLevel
+    from ..schedule import NoiseLevel, NoiseSchedule
 
 SHORT_RUN = 15  # steps; what diffusers calls few in `lower_order_final`
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
@@ -81,22 +81,28 @@ def along(x: torch.Tensor, eps: torch.Tensor, now: NoiseLevel, to: NoiseLevel) -
     return weighted((scale, x), (to.sigma - scale * now.sigma, eps))
 
 
-def fixed_stride_of(levels: Levels) -> int:
-    """T // n, the stride of diffusers' DDIM and PNDM in timesteps. Raises `OptionError` where there are no
-    timesteps.
-    """
+def _table_of(levels: Levels) -> NoiseSchedule:
+    """The schedule of the levels, for a fixed stride. Raises `OptionError` where it has no timesteps."""
     if levels.schedule is None or not levels.schedule.discrete:
         raise OptionError(
             "sampler.fixed_stride",
             "A fixed stride counts timesteps, and this run's levels come from no table of timesteps. Leave "
             "fixed_stride off.",
         )
-    return levels.schedule.timesteps // levels.steps
+    return levels.schedule
+
+
+def fixed_stride_of(levels: Levels) -> int:
+    """T // n, the stride of diffusers' DDIM and PNDM in timesteps. Raises `OptionError` where there are no
+    timesteps.
+    """
+    return _table_of(levels).timesteps // levels.steps
 
 
 def fixed_stride_start(to: NoiseLevel, levels: Levels) -> NoiseLevel:
     """The level a stride above `to`, at most the schedule's noisiest."""
-    return levels.schedule.level(min(to.t + fixed_stride_of(levels), levels.schedule.t_max))
+    schedule = _table_of(levels)
+    return schedule.level(min(to.t + fixed_stride_of(levels), schedule.t_max))
 
 
 def fixed_stride_goal(now: NoiseLevel, to: NoiseLevel, levels: Levels) -> NoiseLevel:
@@ -108,7 +114,7 @@ def fixed_stride_goal(now: NoiseLevel, to: NoiseLevel, levels: Levels) -> NoiseL
     stride = fixed_stride_of(levels)
     if to.log_snr < now.log_snr or now.t < stride:
         return to
-    return levels.schedule.level(now.t - stride)
+    return _table_of(levels).level(now.t - stride)
 
 
 def lowers_final_order(rule: str, steps: int) -> bool:

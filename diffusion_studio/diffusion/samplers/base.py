@@ -52,7 +52,7 @@ class Sampler:
     # Parametrizations that it is made for; none: every one.
     made_for: ClassVar[tuple[str, ...]] = ()
     # Whether it steps along the network's own eps where x0 is clipped, see `guidance.clamped`.
-    keep_eps: ClassVar[bool] = False
+    keep_eps: bool = False
 
     @property
     def deterministic(self) -> bool:

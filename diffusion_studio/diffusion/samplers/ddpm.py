@@ -102,10 +102,10 @@ class DDPM(Sampler):
                 small = max(beta * to.sigma**2 / now.sigma**2, _LEAST_VARIANCE)
                 deviation = self._deviation(variance, small, beta, learned)
                 fresh = noise(i + 1)
-                if variance == "learned":
-                    x.addcmul_(deviation, fresh)
-                else:
+                if isinstance(deviation, (int, float)):
                     x.add_(fresh, alpha=deviation)
+                else:
+                    x.addcmul_(deviation, fresh)
                 del deviation, fresh
             del learned
         return x

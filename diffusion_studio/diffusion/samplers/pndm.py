@@ -152,7 +152,7 @@ class PNDM(Sampler):
             middle = levels.at_time((now.t + to.t) / 2)
             return _Stride(now, to, middle, middle)
         half = fixed_stride_of(levels) // 2
-        return _Stride(now, to, levels.schedule.level(now.t - half), levels.schedule.level(to.t + half))
+        return _Stride(now, to, levels.at_time(now.t - half), levels.at_time(to.t + half))
 
     @staticmethod
     def _runge_kutta(

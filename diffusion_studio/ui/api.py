@@ -1,4 +1,4 @@
-"""Named endpoints for programs and assistants: /animate, /stream, /models and /inspect_checkpoint.
+"""Named endpoints for programs and assistants: /animate, /stream, /grid, /models and /inspect_checkpoint.
 
 See docs/api.md for their use with `gradio_client` and over MCP. Gradio makes the tools of an assistant from
 the same functions: a docstring begins with what the tool does, and "Args:" has one line for each parameter.
@@ -12,24 +12,30 @@ import json
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder, is_in_or_equal
 
 from .. import checkpoint
+from ..compare.files import formats
+from ..compare.grid import Grid, sweeping
+from ..compare.recipes import MOST_CELLS, GridRecipe
 from ..diffusion.noise import MAX_SEED
 from ..errors import CheckpointError, OptionError, unknown
 from ..export import FORMATS, ExportOptions, named
 from ..export.render import canvas
+from ..files import safe_name
 from ..imaging.arrays import to_pil
 from ..imaging.frame import Frame
 from ..runs.recipe import ANY, MAX_PICTURES, Recipe
 from ..studio import Studio
+from .compare_tab import axis_of
 from .compute import Compute
 from .export_panel import export_file
 from .generate_tab import COMPUTE
@@ -62,6 +68,7 @@ def endpoints(studio: Studio, compute: Compute, store: RunStore, prices: Prices)
     queued: dict[str, Any] = {"concurrency_id": COMPUTE, "concurrency_limit": None}
     gr.api(_animate(made), api_name="animate", **queued)
     gr.api(_stream(made), api_name="stream", **queued)
+    gr.api(_grid(made), api_name="grid", **queued)
     gr.api(_models(studio), api_name="models")
     gr.api(_inspect(studio), api_name="inspect_checkpoint")
 
@@ -146,6 +153,18 @@ class _Runs:
             while made:
                 yield made.popleft()
 
+    def grid(self, asked: GridRecipe, format: str) -> Iterator[Path | None]:
+        """None while the cells are made, and the grid's file."""
+        calls = sum(self.prices.calls(one) * one.pictures for one in asked.cells)
+        advice = "Ask for fewer values, pictures or steps"
+        turn = self.prices.turn_for(asked.cells[0], calls, "This grid", advice)
+        run: Generator[Any, None, Grid] = self.compute.call(lambda: sweeping(asked, self.studio, turn.ask))
+        made: list[Grid] = []
+        for _ in self.compute.watched(_until_made(run, made), TICK_SECONDS, turn):
+            yield None
+        name = safe_name("grid", asked.recipe.model, suffix=FORMATS[format].suffix)
+        yield made[0].save(f"{mkdtemp()}/{name}", format)
+
     def _frames(self, recipe: Recipe, turn: Any) -> Iterator[Frame]:
         if self.gpu is not None:
             return iter(self.gpu(recipe))
@@ -229,6 +248,53 @@ def _stream(runs: _Runs) -> Callable[..., Iterator[dict[str, Any] | None]]:
             yield None if frame is None else _state(frame, options)
 
     return _documented(stream)
+
+
+def _until_made(run: Generator[Any, None, Grid], made: list[Grid]) -> Iterator[Any]:
+    """The states of a grid's cells; at the end `made` holds the grid."""
+    made.append((yield from run))
+
+
+def _grid(runs: _Runs) -> Callable[..., gr.FileData]:
+    @partial(show_errors, words=str)
+    def grid(
+        x: str,
+        y: str = "",
+        model: str = "",
+        label: str = "",
+        steps: int | None = None,
+        sampler: str | dict | None = None,
+        spacing: str | dict | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        count: int = 1,
+        clock: str = "log-snr",
+        format: str = "gif",
+        prompt: str = "",
+        negative: str = "",
+        settings: dict | None = None,
+    ) -> gr.FileData:
+        """Compare settings of a diffusion model: one run for each value of one or two settings, all from the
+        same noise, in one animation or one labelled sheet. At most CELLS runs.
+
+        Args:
+        x: the setting that varies from left to right, with its values: guidance=1, 2, 4.
+        y: the one that varies from top to bottom, sampler=ddim, dpmpp_2m; empty is none.
+        SETTINGS
+        clock: what the runs have in common at each moment: log-snr (noise level), steps or calls.
+        format: of the file: gif, mp4, webp, apng, or png, the labelled sheet.
+
+        Returns:
+        The file. It carries its settings: the app opens it again.
+        """
+        given = {**locals()}  # the parameters, by name
+        asked = GridRecipe(runs.recipe(given), axis_of(x), axis_of(y) if y else None, clock)
+        if format not in (allowed := formats(asked)):
+            raise unknown("format", format, allowed)
+        for path in runs.grid(asked, format):
+            yield None if path is None else gr.FileData(path=str(path))
+
+    return _documented(grid, CELLS=str(MOST_CELLS))
 
 
 def _state(frame: Frame, options: ExportOptions) -> dict[str, Any]:

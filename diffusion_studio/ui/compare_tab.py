@@ -183,7 +183,7 @@ class CompareTab:
             return RaceRecipe(tuple(_lanes(base, values[self.lanes])), values[self.clock])
         if base.edit is None and base.branch is None:
             base = base.first_pictures(1)
-        axes = [_axis(text) if text.strip() else None for text in (values[self.x], values[self.y])]
+        axes = [axis_of(text) if text.strip() else None for text in (values[self.x], values[self.y])]
         x, y = axes if axes[0] is not None else axes[::-1]
         if x is None:
             raise OptionError("axis", "A grid needs a setting to vary. Write one along x: guidance=1, 2, 4.")
@@ -297,7 +297,8 @@ def _lanes(base: Recipe, text: str) -> Iterator[Recipe]:
         yield named.changed(base, changes)
 
 
-def _axis(text: str) -> Axis:
+def axis_of(text: str) -> Axis:
+    """An axis as one types it: guidance=1, 2, 4. A value with a comma stands in quotes."""
     setting, equals, values = text.partition("=")
     if not equals:
         raise OptionError(

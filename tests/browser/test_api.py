@@ -144,6 +144,25 @@ def test_stream_sends_every_state(client):
         assert np.array_equal(np.asarray(sent), frame.sheet(frame.x)[..., 0])
 
 
+def test_a_grid_is_made(client):
+    path = client.predict(
+        x="guidance=1, 2",
+        y="seed=0, 1",
+        model="fashion-mnist",
+        label="Bag",
+        steps=3,
+        format="png",
+        api_name="/grid",
+    )
+    from diffusion_studio.compare.recipes import read
+
+    made = read(path)
+    assert (made.columns, made.rows, made.recipe.label, made.recipe.steps) == (2, 2, "Bag", 3)
+    for wrong, said in (({"x": "guidance"}, "a setting and its values"), ({"x": "hue=1"}, "no setting")):
+        with pytest.raises(Exception, match=said):
+            client.predict(**wrong, model="fashion-mnist", api_name="/grid")
+
+
 def test_a_checkpoint_is_inspected_by_name_or_sent_along(client, tmp_path):
     from gradio_client import handle_file
 
@@ -185,7 +204,7 @@ def test_an_assistant_finds_tools_and_uses_them(app, tmp_path):
             return tools, made, last, wrong
 
     tools, made, last, wrong = asyncio.run(asked())
-    assert {one.name for one in tools} == {"animate", "stream", "models", "inspect_checkpoint"}
+    assert {one.name for one in tools} == {"animate", "stream", "grid", "models", "inspect_checkpoint"}
     for tool in tools:
         assert len(tool.description) > 40
         assert all(one["description"] for one in tool.inputSchema["properties"].values()), tool.name

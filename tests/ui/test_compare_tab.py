@@ -17,9 +17,9 @@ from diffusion_studio.ui.compare_tab import (
     GRID,
     RACE,
     _added,
-    _axis,
     _format_choices,
     _lanes,
+    axis_of,
 )
 from diffusion_studio.ui.compare_view import shown_value
 
@@ -52,11 +52,11 @@ def test_a_lane_is_added(studio):
     assert _added("a", *[""] * 6)[0] == f"a\n{AS_IT_IS}"
 
 
-def test_an_axis_as_it_is_written():
-    assert _axis("guidance = 1, 2.5,4").values == (1, 2.5, 4)
-    assert _axis('prompt="orc, red", elf').values == ("orc, red", "elf")
+def test_anaxis_of_as_it_is_written():
+    assert axis_of("guidance = 1, 2.5,4").values == (1, 2.5, 4)
+    assert axis_of('prompt="orc, red", elf').values == ("orc, red", "elf")
     with pytest.raises(OptionError, match="is a setting and its values"):
-        _axis("guidance")
+        axis_of("guidance")
 
 
 def test_formats_of_each_kind():

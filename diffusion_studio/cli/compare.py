@@ -142,13 +142,15 @@ def _asked_race(args: argparse.Namespace, studio: Any) -> RaceRecipe:
     found = [_read(path) for path in args.what]
     if len(found) == 1 and isinstance(found[0], RaceRecipe):
         return found[0]
+    lanes: list[Recipe] = []
     for path, one in zip(args.what, found):
         if not isinstance(one, Recipe):
             kind = "race" if isinstance(one, RaceRecipe) else "grid"
             raise OptionError(
                 "lanes", f"{Path(path).name} holds a {kind}. A lane is one run: name files of single runs."
             )
-    return RaceRecipe(tuple(found))
+        lanes.append(one)
+    return RaceRecipe(tuple(lanes))
 
 
 def _grid(args: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ..imaging.arrays import enlarge, to_pil
 from .clocks import CLOCKS
 from .curve_plot import COLOURS, CurvePlot
 from .lanes import Lane
-from .results import GridRuns, RaceRuns
+from .results import GridRuns, RaceRuns, Runs
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,12 +31,14 @@ GROUNDS = {"light": (255, 255, 255), "dark": (11, 14, 20)}
 INKS = {"light": (30, 34, 42), "dark": (226, 230, 237)}
 _PALE = {"light": (95, 102, 115), "dark": (150, 161, 181)}
 
+S = TypeVar("S", bound=Runs)
+
 
 @dataclass(frozen=True)
 class TickFrame:
     """A tick as a frame of one picture, which the writers of files take; drawn when it is asked for."""
 
-    drawing: Drawing
+    drawing: Drawing[Any]
     index: int
     total: int
     level = CLEAN
@@ -55,10 +57,10 @@ class TickFrame:
         return images[0]
 
 
-class Drawing:
+class Drawing(Generic[S]):
     """What the drawings of a race and a grid share: the panels of their runs, and words."""
 
-    def __init__(self, shown: RaceRuns | GridRuns, options: ExportOptions) -> None:
+    def __init__(self, shown: S, options: ExportOptions) -> None:
         self.shown, self.options = shown, options
         self.tells_time = True
         self._runs = [self._pictures(lane.frames) for lane in self._lanes]
@@ -130,7 +132,7 @@ class Drawing:
         return Image.new("RGB", (width, height), GROUNDS[self.options.theme])
 
 
-class RaceDrawing(Drawing):
+class RaceDrawing(Drawing[RaceRuns]):
     """Lanes side by side, up to three in a row, each with what it has otherwise and how far it is; the
     curve of divergence and the clock below.
     """
@@ -248,7 +250,7 @@ class RaceDrawing(Drawing):
         return np.asarray(whole)
 
 
-class GridDrawing(Drawing):
+class GridDrawing(Drawing[GridRuns]):
     """Cells in rows and columns with the values on the axes, and the clock below."""
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,7 +99,8 @@ def states(model: Model, recipe: Recipe, guides: GuidesOf, ask: Ask | None = Non
 def _states(model: Model, recipe: Recipe, legs: Sequence[Segment]) -> Iterator[State]:
     shown = kept_as(model, recipe)
     total = sum(leg.steps for leg in legs)
-    run = run_segments(legs, total, kept=torch.Tensor.detach)  # tensors in place of pictures
+    # Any: these frames hold tensors, as `kept` makes them; a Frame is declared with the arrays of all others
+    run: Iterator[tuple[Any, torch.Tensor]] = run_segments(legs, total, kept=torch.Tensor.detach)
     spent = 0.0
     while True:
         start = time.perf_counter()

@@ -8,7 +8,7 @@ one that iterates. The runs that are noisiest go first, so runs of other steps m
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -125,9 +125,9 @@ def _iterated(runs: Sequence[_Run], ask: Ask | None) -> Iterator[tuple[int, Any]
         for number, run in enumerate(runs):
             for item in run.resume(None):
                 yield number, item
-        while waiting := [number for number, run in enumerate(runs) if run.call is not None]:
-            together = _noisiest(runs, waiting)
-            answers = _answered([runs[number].call for number in together], ask)
+        while waiting := {number: run.call for number, run in enumerate(runs) if run.call is not None}:
+            together = _noisiest(waiting)
+            answers = _answered([waiting[number] for number in together], ask)
             for number, answer in zip(together, answers):
                 for item in runs[number].resume(answer):
                     yield number, item
@@ -136,12 +136,11 @@ def _iterated(runs: Sequence[_Run], ask: Ask | None) -> Iterator[tuple[int, Any]
             run.end()
 
 
-def _noisiest(runs: Sequence[_Run], waiting: Sequence[int]) -> list[int]:
+def _noisiest(waiting: Mapping[int, Call]) -> list[int]:
     """The runs that wait for one call at the noisiest level, as many as one call takes."""
-    first = min(waiting, key=lambda number: runs[number].call.level.log_snr)
-    key, found, size = runs[first].call.key, [first], len(runs[first].call.x)
-    for number in waiting:
-        call = runs[number].call
+    first = min(waiting, key=lambda number: waiting[number].level.log_snr)
+    key, found, size = waiting[first].key, [first], len(waiting[first].x)
+    for number, call in waiting.items():
         if number != first and call.key == key and size + len(call.x) <= MOST_PICTURES:
             found.append(number)
             size += len(call.x)
@@ -153,7 +152,7 @@ def _answered(calls: Sequence[Call], ask: Ask | None) -> list[Prediction]:
     model, _, level, _, before = calls[0]
     x = torch.cat([call.x for call in calls])
     given = Encoded.cat([call.given for call in calls])
-    last = None if before is None else torch.cat([call.before for call in calls])
+    last = None if before is None else torch.cat([call.before for call in calls if call.before is not None])
 
     @torch.no_grad()
     def whole() -> Prediction:

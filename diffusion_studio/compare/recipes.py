@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ class Axis:
     """A setting by its name on the command line, and the values that it takes along an axis of a grid."""
 
     setting: str
-    values: tuple[Any, ...]
+    values: Sequence[Any]  # kept as a tuple
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "setting", settings.known(self.setting))
@@ -156,7 +157,7 @@ class GridRecipe:
                 f"A grid has at most {MOST_CELLS} cells; {self.columns} x {self.rows} are {count}. Give "
                 "fewer values.",
             )
-        object.__setattr__(self, "_cells", tuple(self._made()))  # what does not fit is said now
+        _ = self.cells  # made now, so that what does not fit is said now
 
     @property
     def columns(self) -> int:
@@ -166,10 +167,10 @@ class GridRecipe:
     def rows(self) -> int:
         return 1 if self.y is None else len(self.y.values)
 
-    @property
+    @cached_property
     def cells(self) -> tuple[Recipe, ...]:
         """The recipe of each cell, row by row."""
-        return self._cells
+        return tuple(self._made())
 
     def _made(self) -> Iterator[Recipe]:
         for y in (None,) if self.y is None else self.y.values:
@@ -193,8 +194,9 @@ class GridRecipe:
     def from_json(cls, text: str) -> GridRecipe:
         """Strict: anything that is not a grid is an `OptionError`."""
         given = _unpacked(text, _GRID, ("clock", "recipe", "x", "y"))
-        axes = {name: given.get(name) for name in ("x", "y")}
-        for name, one in axes.items():
+        axes: dict[str, Axis] = {}
+        for name in ("x", "y"):
+            one = given.get(name)
             if one is None and name == "y":
                 continue
             if not isinstance(one, Mapping) or set(one) != {"setting", "values"}:
@@ -203,7 +205,7 @@ class GridRecipe:
         return cls(
             Recipe.from_json(json.dumps(given.get("recipe"))),
             axes["x"],
-            axes["y"],
+            axes.get("y"),
             given.get("clock", "log-snr"),
         )
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import OptionError
 from ..imaging.arrays import to_pil
+from .drawing import Numbers
 
 MOST_BYTES = 24 << 20  # of one figure's pictures, as sent
 
@@ -84,9 +85,9 @@ class Curves:
     """
 
     title: str
-    series: Sequence[tuple[str, Sequence[float], Sequence[float]]]
+    series: Sequence[tuple[str, Numbers, Numbers]]
     x: str = ""
-    at: Sequence[float] = ()
+    at: Numbers = ()
     log: bool = False
     zero: bool = False
 
@@ -103,7 +104,7 @@ class Curves:
             ],
         }
 
-    def _ys(self, ys: Sequence[float]) -> list[float | None]:
+    def _ys(self, ys: Numbers) -> list[float | None]:
         given = np.asarray(ys, np.float64)
         if self.log:
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -148,6 +149,6 @@ class Figure:
         return made
 
 
-def _numbers(given: Sequence[float] | np.ndarray) -> list[float | None]:
+def _numbers(given: Numbers) -> list[float | None]:
     """Rounded to five figures, so that they are short; None where there is no finite number."""
     return [float(f"{v:.5g}") if math.isfinite(v) else None for v in np.asarray(given, np.float64)]

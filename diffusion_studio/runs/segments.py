@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -336,11 +337,12 @@ def run_segments(
     segments: Sequence[Segment],
     total: int,
     start: Start = FROM_NOTHING,
-    kept: Callable[[torch.Tensor], np.ndarray] = to_uint8,
+    kept: Callable[[torch.Tensor], Any] = to_uint8,
 ) -> Iterator[tuple[Frame, torch.Tensor]]:
     """The Frames of segments one after the other, each with its state as the sampler has it.
 
-    `total` is the number of the run's last state; `kept` makes of states what frames hold.
+    `total` is the number of the run's last state; `kept` makes of states what frames hold: arrays, or
+    tensors where the caller makes arrays of them itself.
     """
     first, calls, x = start.index, start.calls, start.x
     for segment in segments:

@@ -11,6 +11,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from ..compare import settings as named
 from ..compare.clocks import CLOCKS
@@ -32,6 +33,7 @@ from .price import Prices
 
 RACE, GRID = "race", "grid"
 _PARTS = re.compile(r'(?:[^,"]|"[^"]*")+')  # of a lane: between commas, but for those in quotes
+Shown = tuple[Any, str | dict[str, Any], Any]  # the view, the status or gr.skip(), the file
 KEPT = 4  # races and grids of all visitors together, for their files
 AS_IT_IS = "as in Generate"
 FIRST_LANES = f"{AS_IT_IS}\nsampler=dpmpp_2m, steps=10"
@@ -148,8 +150,8 @@ class CompareTab:
             "show_progress": "hidden",
             "api_visibility": "private",
         }
-        asked = self.settings.inputs() | {self.kind, self.lanes, self.x, self.y, self.clock}
-        started = [
+        asked: set[Block] = {*self.settings.inputs(), self.kind, self.lanes, self.x, self.y, self.clock}
+        started: list[dict[str, Any]] = [
             self.go.click(self._run, asked, **run),
             self.dropped.upload(self._run_file, self.dropped, **run),
         ]
@@ -190,12 +192,12 @@ class CompareTab:
         return GridRecipe(base, x, y, values[self.clock])
 
     @show_errors
-    def _run(self, values: dict[Any, Any], request: gr.Request) -> Iterator[tuple[Any, str, Any]]:
+    def _run(self, values: dict[Any, Any], request: gr.Request) -> Iterator[Shown]:
         """What the settings say, run."""
         yield from self._made(self._asked(values), request.session_hash or "")
 
     @show_errors
-    def _run_file(self, path: str, request: gr.Request) -> Iterator[tuple[Any, str, Any]]:
+    def _run_file(self, path: str, request: gr.Request) -> Iterator[Shown]:
         """The race or grid in a file, run again."""
         found = read(path)
         if isinstance(found, Recipe):
@@ -204,7 +206,7 @@ class CompareTab:
             )
         yield from self._made(found, request.session_hash or "")
 
-    def _made(self, asked: RaceRecipe | GridRecipe, visitor: str) -> Iterator[tuple[Any, str, Any]]:
+    def _made(self, asked: RaceRecipe | GridRecipe, visitor: str) -> Iterator[Shown]:
         """The status while the runs are made, then all of them for the view."""
         recipes = asked.lanes if isinstance(asked, RaceRecipe) else asked.cells
         calls = sum(self.prices.calls(one) * one.pictures for one in recipes)
@@ -214,8 +216,13 @@ class CompareTab:
         turn = self.prices.turn_for(
             recipes[0], calls, "This comparison", "Ask for fewer runs, pictures or steps"
         )
-        begin = racing if isinstance(asked, RaceRecipe) else sweeping
-        run = self.compute.call(lambda: begin(asked, self.studio, turn.ask))
+        run = self.compute.call(
+            lambda: (
+                racing(asked, self.studio, turn.ask)
+                if isinstance(asked, RaceRecipe)
+                else sweeping(asked, self.studio, turn.ask)
+            )
+        )
         expected = sum(one.steps + 1 for one in recipes)
         for found in self.compute.watched(_counted(run), TICK_SECONDS, turn):
             if isinstance(found, Progress):

@@ -118,8 +118,7 @@ class LearnTab:
     def more(self, given: dict[str, Any]) -> dict[str, Any]:
         """What there is of a job's figure: {job, seen, done} and, where it is newer than `seen`, {figure}."""
         name, seen = given.get("job"), given.get("seen")
-        job = self._jobs.get(name) if isinstance(name, str) else None
-        if job is None:
+        if not isinstance(name, str) or (job := self._jobs.get(name)) is None:
             raise OptionError("figure", "This figure is no longer being computed. Press the button again.")
         end = time.monotonic() + PATIENCE
         with job.changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 from ..errors import OptionError, unknown
@@ -29,8 +30,8 @@ def names() -> list[str]:
 
 
 def known(name: str) -> str:
-    """A setting's name with _ for -, without its group (`sampler.eta` is `eta`); an `OptionError` lists
-    those that there are.
+    """A setting's name with _ for -, without its group (`sampler.eta` is `eta`); an `OptionError` names
+    those that are like it.
     """
     text = str(name).replace("-", "_")
     group, _, inner = text.rpartition(".")
@@ -39,7 +40,9 @@ def known(name: str) -> str:
     elif group in (*REGISTRIES, "edit"):
         text = inner
     if text not in names():
-        raise unknown("setting", name, names(), field="setting")
+        near = get_close_matches(text, names(), n=6, cutoff=0.4) or ["model", "sampler", "steps", "guidance"]
+        error = unknown("setting", name, near, field="setting")
+        raise OptionError("setting", f"{error} All settings are those of `diffusion-studio generate --help`.")
     return text
 
 

@@ -105,9 +105,11 @@ def _schedules(processes: Sequence[Process], name: str, at: np.ndarray) -> Curve
 
 def _variances(processes: Sequence[Process], ways: Collection[str], at: np.ndarray) -> Curves:
     """Of the pixels in each way, and as it should be."""
-    series = []
-    for one in processes:
-        found = one.kept_variances
-        shares = _shares(one)
-        series += [(f"{one.name}, {way}", shares, found[way]) for way in WAYS if way in ways]
+    # way by way, so that the first curves have the colours of their schedules in the other charts
+    series = [
+        (f"{one.name}, {way}", _shares(one), one.kept_variances[way])
+        for way in WAYS
+        if way in ways
+        for one in processes
+    ]
     return Curves("variance of the pixels", series, "t / T", at, log="unscaled" in ways)

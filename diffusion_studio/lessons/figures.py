@@ -45,7 +45,7 @@ def forward(
     steps: int = 50,
     size: int = 64,
     histograms: bool = True,
-    start: float = 0.4,
+    start: float = 0.0,
 ) -> Iterator[Figure]:
     """The bundled photograph goes into noise: `inside.forward_figure`. `start` is the share of the way that
     is shown first.

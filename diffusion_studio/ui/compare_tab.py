@@ -133,7 +133,7 @@ class CompareTab:
         self.kind.change(
             self._kind_chosen,
             [self.kind, self.clock, self.format],
-            [self.lane_group, self.axis_group, self.clock, self.format],
+            [self.lane_group, self.axis_group, self.clock, self.format, self.view, self.status, self.file],
             **quick,
         )
         self.add.click(
@@ -177,6 +177,9 @@ class CompareTab:
             gr.update(visible=kind == GRID),
             gr.update(choices=clocks, value=clock if clock in dict(clocks).values() else "log-snr"),
             gr.update(choices=choices, value=format if format in dict(choices).values() else "gif"),
+            {},  # what was shown is of the other kind
+            "",
+            None,
         ]
 
     def _asked(self, values: dict[Any, Any]) -> RaceRecipe | GridRecipe:

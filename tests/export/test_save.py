@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from export_runs import decoded, make_run
@@ -261,7 +262,8 @@ def test_a_new_format_is_told_of_everywhere(monkeypatch, capsys):
         with pytest.raises(SystemExit):
             main(words)
         assert told in capsys.readouterr().out
-    assert f"format: {NAMES} or sketch.\n" in _animate(None, None, RunStore(), None).__doc__
+    runs = SimpleNamespace(store=RunStore())
+    assert f"format: of the file: {NAMES} or sketch.\n" in _animate(runs).__doc__
     with pytest.raises(OptionError, match=r", \.skt; got"):
         check("a.avi", SMALL, None, [(1, "pictures")])
 

@@ -93,7 +93,7 @@ def test_real_pictures_against_themselves_are_perfect(
     """Pictures that are drawn as the training pictures: distance zero, precision and recall one."""
     real = data.load(pictures_file).padded(8).images
 
-    def draw(model, asked, *guides):
+    def draw(model, asked, *guides, **given):
         yield ds.Frame(0, 1, None, real[list(asked.seeds)], real[list(asked.seeds)])
 
     monkeypatch.setattr(generate, "stream", draw)

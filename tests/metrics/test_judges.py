@@ -67,7 +67,7 @@ def test_labels_are_judged_by_features_where_asked(
         [np.flatnonzero(test.labels == k)[:13] for k in range(3)], 1
     ).ravel()  # seed k has label k mod 3
 
-    def draw(model, asked, *guides):
+    def draw(model, asked, *guides, **given):
         pictures = test.images[[order[seed] for seed in asked.seeds]]
         yield ds.Frame(0, 1, None, pictures, pictures)
 

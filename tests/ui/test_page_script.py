@@ -104,4 +104,6 @@ def test_what_the_page_is_made_of_is_in_the_package():
     listed = {path for glob in settings["package-data"]["diffusion_studio"] for path in package.glob(glob)}
     folders, ends = (UI, package / "export"), ("html", "css", "js", "mjs", "svg", "json")
     made_of = {path for folder in folders for end in ends for path in folder.rglob(f"*.{end}")}
-    assert made_of | {package / "py.typed"} == listed
+    written = {path for end in ("md", "txt") for path in package.glob(f"lessons/*/*.{end}")}
+    read = {*written, *(package / "inside" / "pictures").iterdir()}
+    assert made_of | read | {package / "py.typed"} == listed

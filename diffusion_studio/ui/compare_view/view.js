@@ -101,6 +101,11 @@ const start = () => {
 
 const onValue = async () => {
   const v = props.value;
+  if (v && !v.runs) {                                  // what was shown is of no use now
+    stop(); value = null;
+    $('.hint').hidden = false; $('.whole').hidden = true;
+    root.dataset.kind = 'none';
+  }
   if (!v || !v.runs || v === value) return;
   stop();
   const loaded = await Promise.all(v.runs.map(async (run) => {

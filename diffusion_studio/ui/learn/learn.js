@@ -26,9 +26,9 @@ const list = () => {
   const steps = build('ol', {});
   for (const one of course.lessons) {
     if (one.error) { steps.append(build('li', { class: 'broken' }, one.error)); continue; }
-    const done = one.name in kept.answers;
-    const button = build('button', { type: 'button', 'data-lesson': one.name, 'aria-current': open?.name === one.name ? 'step' : null, class: done ? 'done' : '' },
-      build('span', { class: 'number', 'aria-hidden': 'true' }, done ? '\u2713' : String(one.number)), build('span', { class: 'title' }, one.title));
+    const done = one.name in kept.answers, missed = done && kept.missed?.[one.name];
+    const button = build('button', { type: 'button', 'data-lesson': one.name, 'aria-current': open?.name === one.name ? 'step' : null, class: missed ? 'done missed' : done ? 'done' : '' },
+      build('span', { class: 'number', 'aria-hidden': 'true' }, missed ? '\u2717' : done ? '\u2713' : String(one.number)), build('span', { class: 'title' }, one.title));
     if (done) button.append(build('span', { class: 'hidden' }, `(${say.done})`));
     button.addEventListener('click', () => show(one.name));
     steps.append(build('li', {}, button));
@@ -73,7 +73,7 @@ const draw = () => {
   one.answers.forEach((answer, k) => {
     const radio = build('input', { type: 'radio', name: 'answer', value: k });
     radio.checked = kept.answers[one.name] === k;
-    group.append(build('label', {}, radio, html('span', {}, answer)));
+    group.append(build('label', {}, radio, html('span', {}, answer), build('span', { class: 'mark' })));
   });
   const press = build('button', { type: 'submit', class: 'press' }, one.name in kept.answers ? say.again : say.answer);
   const hint = build('span', { class: 'hint', role: 'status' });
@@ -83,8 +83,11 @@ const draw = () => {
     const chosen = form.querySelector('input:checked');
     if (!chosen) { hint.textContent = say.choose; return; }
     hint.textContent = '';
-    kept.answers[one.name] = Number(chosen.value); keep();
+    kept.answers[one.name] = Number(chosen.value);
+    (kept.missed ??= {})[one.name] = Number(chosen.value) !== one.right;
+    keep();
     list();
+    mark(form, one);
     press.textContent = say.again;
     look(Number(chosen.value));
   });
@@ -95,6 +98,14 @@ const draw = () => {
     form, build('div', { class: 'seen' }),
   );
 };
+
+// Which answer is right, and that the chosen one is not.
+const mark = (form, one) => form.querySelectorAll('label').forEach((label, k) => {
+  const missed = label.querySelector('input').checked && k !== one.right;
+  label.classList.toggle('right', k === one.right);
+  label.classList.toggle('missed', missed);
+  label.querySelector('.mark').textContent = k === one.right ? '\u2713' : missed ? '\u2717' : '';
+});
 
 // A tab of the page; on a narrow one it may be in the menu of those that have no room.
 const goTo = (name) => {
@@ -138,7 +149,7 @@ const look = async (answer) => {
     if (found.error) { state.textContent = found.error; state.classList.add('bad'); article.dataset.shown = 'failed'; return; }
     if (found.figure) {
       const { states, start } = found.figure;          // what was not watched while it grew is played once
-      const plays = found.done && start === states - 1 && parts < 6;
+      const plays = found.done && (start === 0 || start === states - 1) && parts < 6;
       parts += 1;
       drawn?.stop();
       drawn = drawFigure(figure, found.figure, { fps: 10, plays });

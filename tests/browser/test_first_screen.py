@@ -354,3 +354,21 @@ def test_the_saved_card_covers_no_button_and_goes_with_the_next_run(page):
     assert covered == 0
     generate(page)
     page.wait_for_function("!document.querySelector('.saved:not([hidden])')")
+
+
+def test_a_line_of_letters_and_a_long_state_leave_room_for_the_words(page):
+    choose_model(page, "letters")
+    page.locator("#spell input, #spell textarea").fill("HELLO")
+    run(page, steps=2)
+    below = page.locator("#player .say").bounding_box()["y"]
+    lower = page.locator("#player [data-half=x0] > canvas").bounding_box()
+    assert lower["y"] + lower["height"] <= below
+    state = page.evaluate(
+        """() => {
+          const s = document.querySelector('#player .state'), row = s.parentElement;
+          s.textContent = 'Drawing the first noise, in turns with another run …';
+          return [s.getBoundingClientRect().right, row.getBoundingClientRect().right]; }"""
+    )
+    assert state[0] <= state[1] + 1
+    for first in ("#quality label", "#player .joined button"):  # else its left border is cut
+        assert page.evaluate("w => getComputedStyle(document.querySelector(w)).marginLeft", first) == "0px"

@@ -8,7 +8,7 @@
   document.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter' || event.isComposing || !find('#stage')?.checkVisibility()) return;
     const own = event.target.closest?.('#prompt, #spell, #count, #seed, #steps') && !event.shiftKey;
-    if (!own && !event.ctrlKey && !event.metaKey) return;
+    if (!event.ctrlKey && !event.metaKey && (!own || event.target.closest('button, summary, a, [role=button]'))) return;
     event.preventDefault(); event.stopPropagation();
     event.target.blur?.();                             // a number is sent when its field is left
     setTimeout(generate, 60);
@@ -19,12 +19,26 @@
   const READS = 'input, textarea, select, dialog, [contenteditable], [role=listbox], [role=slider], [role=tab], .player';
   document.addEventListener('keydown', (event) => {
     const player = find('#player .player');
-    if (event.key === 'Escape') find('.saved:not([hidden]) .close')?.click();
     if (!player?.checkVisibility() || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.matches?.(READS) || event.target.closest?.('.player')) return;
     if (event.key === ' ' && event.target.matches?.('button, a, summary')) return;
     if (event.key === '?') { find('#player .help')?.click(); event.preventDefault(); return; }
     if (!player.dispatchEvent(new KeyboardEvent('keydown', { key: event.key, cancelable: true }))) event.preventDefault();
+  });
+
+  // ---- Escape closes what lies over the page; else it stops the run that goes on
+  document.addEventListener('keydown', (event) => {
+    const over = event.key === 'Escape' && (find('#explain:popover-open') ?? find('.saved:not([hidden])'));
+    if (!over) return;
+    event.preventDefault(); event.stopPropagation();
+    if (over.id === 'explain') over.hidePopover(); else over.querySelector('.close').click();
+  }, true);
+  const OWN_ESCAPE = 'textarea, select, dialog, [role=listbox], input:not([type=range])';
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || event.defaultPrevented || event.target.closest?.(OWN_ESCAPE)) return;
+    const stage = find('#stage');
+    if (stage?.dataset.busy !== 'true' || !stage.checkVisibility() || find('dialog[open], :popover-open') || document.fullscreenElement) return;
+    find('#stop').click();
   });
 
   // Stop takes the place of Generate: the second half of a double click is not meant for it

@@ -301,3 +301,73 @@ def test_a_kept_run_is_wiped_over_the_next(desktop):
     desktop.click("#player .wipe-on")
     desktop.locator("#player .kept").wait_for()
     assert over.is_hidden()
+
+
+def test_one_picture_stays_alone_only_where_a_person_chose_it(desktop):
+    run(desktop, steps=3, count=3)
+    desktop.focus("#player .scrub")
+    desktop.keyboard.press("2")
+    wait(desktop, "d.zoom === '1'")
+    run(desktop)  # the same model with as many pictures
+    assert player(desktop)["zoom"] == "1"
+    run(desktop, count=4)
+    assert player(desktop)["zoom"] == ""
+    desktop.click("#player .film")
+    wait(desktop, "d.zoom === '2'")
+    run(desktop)
+    assert player(desktop)["zoom"] == ""
+
+
+def test_a_run_goes_and_stops_by_keys_alone(desktop):
+    set_number(desktop, "#steps", 600)
+    set_number(desktop, "#count", 64)  # it does not end by itself meanwhile
+    mark = desktop.locator("#seed > button.explain")
+    mark.press("Enter")
+    desktop.locator("#explain").wait_for()
+    mark.hover()
+    desktop.keyboard.press("Escape")
+    desktop.locator("#explain").wait_for(state="hidden")
+    assert player(desktop)["run"] == "" and player(desktop)["busy"] == "false"
+    desktop.locator("#generate").press("Enter")
+    desktop.wait_for_function("document.activeElement.id === 'stop'")
+    wait(desktop, "d.run && Number(d.shown) >= 1")
+    desktop.wait_for_timeout(800)  # Stop is deaf to the second half of a double press
+    desktop.keyboard.press("Escape")
+    wait(desktop, "d.ended === 'true'")
+    desktop.wait_for_function("document.activeElement.id === 'generate'")
+
+
+def test_the_saved_card_covers_no_button_and_goes_with_the_next_run(page):
+    run(page, steps=3, count=2)
+    with page.expect_download():
+        page.click("#player .save")
+    card = page.locator("#view .saved, .saved:visible").first
+    card.wait_for()
+    covered = page.evaluate(
+        """() => {
+          const c = document.querySelector('.saved:not([hidden])').getBoundingClientRect();
+          return [...document.querySelectorAll('#player .bar button, #player figcaption button')]
+            .filter(b => b.checkVisibility()).map(b => b.getBoundingClientRect())
+            .filter(b => b.left < c.right && b.right > c.left && b.top < c.bottom && b.bottom > c.top).length; }"""
+    )
+    assert covered == 0
+    generate(page)
+    page.wait_for_function("!document.querySelector('.saved:not([hidden])')")
+
+
+def test_a_line_of_letters_and_a_long_state_leave_room_for_the_words(page):
+    choose_model(page, "letters")
+    page.locator("#spell input, #spell textarea").fill("HELLO")
+    run(page, steps=2)
+    below = page.locator("#player .say").bounding_box()["y"]
+    lower = page.locator("#player [data-half=x0] > canvas").bounding_box()
+    assert lower["y"] + lower["height"] <= below
+    state = page.evaluate(
+        """() => {
+          const s = document.querySelector('#player .state'), row = s.parentElement;
+          s.textContent = 'Drawing the first noise, in turns with another run …';
+          return [s.getBoundingClientRect().right, row.getBoundingClientRect().right]; }"""
+    )
+    assert state[0] <= state[1] + 1
+    for first in ("#quality label", "#player .joined button"):  # else its left border is cut
+        assert page.evaluate("w => getComputedStyle(document.querySelector(w)).marginLeft", first) == "0px"

@@ -90,3 +90,11 @@ test('the strip of a text has fewer and wider cells, so that each shows all of i
   assert.equal(logic.cellsOf(1060, 74, true, { columns: 3, rows: 1 }), 9);      // 1060 / (111 + 2)
   assert.equal(logic.cellsOf(300, 74, false, null), 6);
 });
+
+test('an ended run is finished once all its states are in the page', () => {
+  const run = { loaded: 8, all: 25, lost: false, done: true };
+  assert.equal(logic.endedText(run), 'loading states 8 of 25');
+  assert.equal(logic.endedText({ ...run, lost: true }), 'some states are no longer on the server');
+  assert.equal(logic.endedText({ ...run, loaded: 25, lost: true }), 'finished');
+  assert.equal(logic.endedText({ ...run, loaded: 25, done: false }), 'stopped');
+});

@@ -217,6 +217,15 @@ export const progressText = (doing, index, total, seconds) => {
 };
 
 /**
+ * The state of a run that has ended: it is finished, or stopped, once all its states are in the page.
+ * @param {{loaded: number, all: number, lost: boolean, done: boolean}} run `lost`: the server no longer has the others
+ */
+export const endedText = ({ loaded, all, lost, done }) => {
+  if (loaded >= all) return done ? 'finished' : 'stopped';
+  return lost ? 'some states are no longer on the server' : `loading states ${loaded} of ${all}`;
+};
+
+/**
  * What a run that has not begun waits for.
  * @param {{ahead?: number, seconds?: number | null, loading?: string, running?: boolean} | null} at as the server says it
  */

@@ -16,11 +16,18 @@ let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blo
 let want = 0, shown = -1, follow = true, zoom = null, timer = null;
 let halved = false;                                    // whether comparing put away x
 let pulling = false, painting = false, batch = 2, ended = false, stripCall = 0;
+let lost = null;                                       // the run of which frames are gone from the server
 let pressed = null, began = 0, turn = null;                         // the press that no tick has come of yet; when the first tick came
 const clouds = makeClouds(() => frames, () => tick);
 const compare = makeCompare($, (canvas, bitmap, half, number, of) => draw(canvas, bitmap, tileBox(of, half, number)));
 const film = makeFilm($('.film'), () => ({ count: tick.count, at: zoom }), () => 1000 / Number($('.speed').value),
   (number) => { setZoom(number); repaint(); });
+let chosen = null, beforeFilm = null;                  // {model, count} of a picture chosen by hand; the zoom before Film
+const startFilm = () => { if (!film.on()) beforeFilm = zoom; film.start(); };
+const endFilm = () => {                                // back to what was shown before it
+  if (!film.on()) return;
+  film.stop(); setZoom(beforeFilm); repaint(); thumbnails();
+};
 const settle = makeSettle(() => frames, () => tick, () => readout());
 const unhurried = () => { if ($('.speed').value === '20') $('.speed').value = '10'; };       // a film has fewer pictures than a run states
 const shows = () => ({ trails: $('.trails').checked, arrows: $('.arrows').checked });
@@ -31,7 +38,7 @@ const onValue = () => {
   if (!v || !v.run) return;
   if (v.run !== run) begin(v);
   tick = v;
-  if (v.done && v.film && !ended && follow && zoom === null && !compare.on()) { unhurried(); film.start(); }
+  if (v.done && v.film && !ended && follow && zoom === null && !compare.on()) { unhurried(); startFilm(); }
   if (v.done || v.stopped) { ended = true; waiting(false); }
   enable();
   if (compare.on()) compare.explain(tick);
@@ -53,8 +60,12 @@ const begin = (v) => {
   run = v.run; frames = []; meta = []; want = 0; shown = -1; follow = true; ended = false; batch = 2; began = performance.now();
   settle.reset(); waiting(false); stale(false);
   root.classList.add('fresh'); $('.say').textContent = '';
-  if (zoom !== null && (zoom >= v.count || film.on())) setZoom(null, v);
+  const alone = film.on() ? beforeFilm : zoom;
   pause(); film.stop();
+  // a picture stays alone only where a person chose it, among as many pictures of the same model
+  const same = chosen !== null && chosen.model === v.about?.model && chosen.count === v.count;
+  if (!same) chosen = null;
+  setZoom(same ? alone : null, v);
   root.dataset.run = run === OPENING ? '' : run; root.dataset.opening = run === OPENING;
   $('.hint').hidden = true; $('.film').hidden = v.count === 1;
   root.classList.toggle('clouds', !!v.points); root.classList.toggle('written', !!v.places); spread(v);
@@ -95,8 +106,13 @@ const busy = () => {
   root.dataset.busy = on; root.classList.toggle('busy', on);
   if (!whole) return;
   const stage = document.querySelector('#stage');      // where Generate becomes Stop, but not under a second click
-  if (on) turn ??= setTimeout(() => { stage.dataset.busy = true; }, 600);
-  else { clearTimeout(turn); turn = null; stage.dataset.busy = false; }
+  const swap = (busy, from, to) => {                   // a key press finds the button that took the place of its own
+    const held = document.querySelector(`${from}:focus-visible`) !== null;
+    stage.dataset.busy = busy;
+    if (held) document.querySelector(to)?.focus({ preventScroll: true });
+  };
+  if (on) turn ??= setTimeout(() => swap(true, '#generate', '#stop'), 600);
+  else { clearTimeout(turn); turn = null; swap(false, '#stop', '#generate'); }
 };
 
 const ask = async (name) => {                          // until the first tick, or until something went wrong
@@ -109,7 +125,7 @@ const ask = async (name) => {                          // until the first tick, 
 };
 
 element.addEventListener('pressed', ({ detail }) => {
-  pressed = detail.name; pause(); film.stop(); $('.progress div').style.width = 0;
+  pressed = detail.name; pause(); endFilm(); $('.progress div').style.width = 0;
   $('.waiting .words').textContent = waitText(null);
   setTimeout(() => { if (pressed === detail.name) { waiting(null); ask(detail.name); } }, 250);      // nothing flashes where all is quick
   busy();
@@ -139,7 +155,7 @@ const pull = async () => {                             // never two requests in 
       got.forEach(keep);
       batch = nextBatch(got.length, performance.now() - began, PULL_MS, ended);
       root.dataset.loaded = frames.filter(Boolean).length;
-      paint(); thumbnails();
+      readout(); paint(); thumbnails();
     }
     if (mine === run && ended) { settle.start(); told(); }
   } catch (error) {
@@ -164,7 +180,7 @@ const told = async () => {                             // the page keeps a thumb
   root.dispatchEvent(new CustomEvent('run-ended', { detail, bubbles: true }));
 };
 
-const gone = () => { if (ended) { $('.state').textContent = 'some frames are no longer on the server'; } };
+const gone = () => { if (ended) { lost = run; readout(); } };
 
 // ---- painting ----------------------------------------------------------------------------------------------------
 const nextFrame = () => new Promise((resolve) => {     // no animation frames in a hidden page: a timer stands in
@@ -252,7 +268,7 @@ const thumbnails = async () => {                       // the strip: evenly spac
 
 const readout = () => {
   const place = shown >= 0 ? shown : want, at = meta[place], last = ended ? tick.kept : tick.last;
-  scrub.value = want;
+  scrub.value = follow && shown >= 0 ? shown : want;   // at the state that is shown, but where a hand put it
   root.dataset.place = shown; root.dataset.shown = run === OPENING ? -1 : shown; root.dataset.ended = ended && run !== OPENING;
   const step = `step ${at ? at.index : tick.index} of ${tick.total}`;
   $('.step').textContent = step;
@@ -263,7 +279,7 @@ const readout = () => {
   scrub.setAttribute('aria-valuetext', noise ? `${step}, ${noise}` : step);
   if (pressed === null) {
     const state = run === OPENING ? '' : !ended ? progressText(tick.doing ?? (tick.pace ? `denoising, ${tick.pace}` : 'denoising'), tick.index, tick.total, (performance.now() - began) / 1000)
-      : tick.done ? 'finished' : 'stopped';
+      : endedText({ loaded: frames.filter(Boolean).length, all: tick.kept + 1, lost: lost === run, done: !!tick.done });
     if ($('.state').textContent !== state) $('.state').textContent = state;
   }
   if (at) $('.say').textContent = tick.doing ? (tick.doing === 'dissolving' ? `${noise}.` : '') : sentence({ ...at, first: place === 0,
@@ -286,7 +302,7 @@ const pause = () => { clearInterval(timer); timer = null; $('.play').textContent
 const play = (again = false) => {                      // again: over and over, with a rest at the end
   if (!tick) return;
   let rest = 0;
-  clearInterval(timer); film.stop();
+  clearInterval(timer); endFilm();
   if (want >= tick.kept) seek(0);
   timer = setInterval(() => {
     if (!root.isConnected) return pause();             // the component was removed
@@ -310,12 +326,13 @@ const setZoom = (number, of = tick) => {
 const toggleZoom = (number) => {
   if (!tick || tick.count === 1) return;
   film.stop(); setZoom(number);
+  chosen = number === null ? null : { model: tick.about?.model, count: tick.count };
   repaint(); thumbnails();
 };
 
 const toggleFilm = () => {
   if (!tick || tick.count === 1) return;
-  if (film.on()) { film.stop(); thumbnails(); } else { pause(); film.start(); }
+  if (film.on()) endFilm(); else { pause(); startFilm(); }
 };
 
 $('.play').addEventListener('click', () => (timer ? pause() : play()));
@@ -378,7 +395,7 @@ root.addEventListener('keydown', (event) => {
   else if (event.key === ' ' && !event.target.matches('button, input')) { if (timer) pause(); else play(); }
   else if (event.key === 'f' && !event.ctrlKey && !event.metaKey) toggleFilm();
   else if (event.key === '?') $('.help').click();
-  else if (event.key === 'Escape') toggleZoom(null);
+  else if (event.key === 'Escape' && zoom !== null) toggleZoom(null);
   else if (/^[1-9]$/.test(event.key) && event.key <= tick.count) toggleZoom(zoom === event.key - 1 ? null : event.key - 1);
   else return;
   event.preventDefault();

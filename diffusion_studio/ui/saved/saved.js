@@ -13,11 +13,26 @@ const onValue = () => {
   Object.assign($('.again'), { href: url, download: v.name });
   for (const one of element.querySelectorAll('[data-preset]')) one.ariaPressed = one.dataset.preset === v.preset;
   card.hidden = false;
+  place();
   $('.again').click();
 };
 
+// Over the pictures, where no button lies. A card that is higher than they are begins with them.
+const place = () => {
+  if (card.hidden) return;
+  const player = document.querySelector(prefix ? '#points-player' : '#player');
+  const boxes = [...(player?.querySelectorAll('.stage figure > canvas') ?? [])].filter((one) => one.checkVisibility()).map((one) => one.getBoundingClientRect());
+  if (!boxes.length) return;
+  Object.assign(card.style, { left: 0, top: 0 });
+  const at = card.getBoundingClientRect(), edge = (name, of) => Math[of](...boxes.map((box) => box[name]));
+  card.style.left = `${Math.max(8, edge('right', 'max') - at.width - 8) - at.left}px`;
+  card.style.top = `${Math.max(edge('top', 'min'), edge('bottom', 'max') - at.height - 8) - at.top}px`;
+};
+addEventListener('resize', place);
+
+document.addEventListener('pressed', () => { card.hidden = true; });      // a new run begins
 document.addEventListener('click', ({ target }) => {      // the next thing that is done puts it away
-  if (target.closest('#generate, #player, #model, #examples, #points-player, #points-quick') && !target.closest('.save')) card.hidden = true;
+  if (target.closest('[role=tab], #history, #generate, #player, #model, #examples, #points-player, #points-quick') && !target.closest('.save')) card.hidden = true;
 });
 const asPng = async () => {                            // browsers take PNG alone; of a film what the player shows
   const picture = $('.preview');

@@ -88,8 +88,8 @@ class FairRun(Run):
         finally:
             self._given = None
 
-    def segments(self, model: Model) -> Any:
-        return watched(super().segments(model), self._ask)
+    def segments(self, model: Model, recipe: Recipe | None = None) -> Any:
+        return watched(super().segments(model, recipe), self._ask)
 
     def denoiser(self, recipe: Recipe, levels: Any) -> Any:
         found = super().denoiser(recipe, levels)
@@ -486,7 +486,7 @@ def settings_for(name: str, values: dict[str, Any], run: Run) -> dict[str, Any]:
     for one in ("block", "layer"):
         if one in given and given[one] not in modules:
             del given[one]
-    tokens = attention_view.words_of(run.state(0)) if "word" in given else None
+    tokens = attention_view.words_of(run.state(0), number - 1) if "word" in given else None
     if "word" in given and given["word"] not in (tokens or []):
         del given["word"]
     return {**given, "picture": number - 1}

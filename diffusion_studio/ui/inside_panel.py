@@ -211,6 +211,7 @@ class InsidePanel:
         done: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
         for button, handler in ((self.look, self._look), (self.press, self._computed)):
             button.click(handler, inputs, shown, js=_WHERE, **common).then(None, js=_DONE, **done)
+        self.look.click(None, None, self.file, js="() => null", **done)  # a file is of what was seen before
         alone = {"concurrency_id": "export", "concurrency_limit": 2, "api_visibility": "private"}
         self.save.click(
             self._save, inputs[:2], self.file, show_progress="hidden", js=_BUSY.format("(...v) => v"), **alone

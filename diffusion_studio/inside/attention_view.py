@@ -23,7 +23,7 @@ from ..networks.blocks import CrossAttention
 from ..networks.post_norm import Attention as PostNormAttention
 from ..networks.tokens import split
 from . import drawing
-from .run import Run, State, check_pictures, chosen, deaf_to, steps_of
+from .run import Run, State, check_pictures, chosen, deaf_to, prompt_of, steps_of
 from .seen import Seen, Tile
 from .settings import Settings
 
@@ -201,12 +201,12 @@ def layers(state: State, picture: int | None = None) -> tuple[list[Layer], torch
     return calls[-2 if guided else -1], x0
 
 
-def words_of(state: State) -> list[str] | None:
+def words_of(state: State, picture: int = 0) -> list[str] | None:
     """The tokens that a picture's prompt gives to cross-attention; None where the model reads no text."""
     spec = state.run.model.spec
     if not spec.takes_text:
         return None
-    return [START_WORD, *split(spec.prompt_text(state.effective[0].prompt) or "")]
+    return [START_WORD, *split(spec.prompt_text(prompt_of(state.effective[0], picture)) or "")]
 
 
 def look(state: State, settings: Settings) -> Seen:
@@ -225,7 +225,7 @@ def look(state: State, settings: Settings) -> Seen:
     shape = (x0.shape[-2], x0.shape[-1])
     arrays: dict[str, np.ndarray] = {"x0": x0[0].float().cpu().numpy()}
     errors = {"row_error": 0.0, "fused_error": 0.0}
-    tokens = words_of(state)
+    tokens = words_of(state, picture)
     cross = [one for one in kept if one.kind == CROSS]
     if cross and tokens is not None:
         arrays |= _read(cross, picture, len(tokens), shape, settings, errors)
@@ -337,7 +337,7 @@ def leave_out(state: State, word: str, picture: int = 0) -> dict[str, np.ndarray
     arrays (C, H, W): `masked`, x0 less that of the network whose cross-attention does not see the word (the
     text's pooled vector still holds it); `removed`, x0 less that of the prompt without the word.
     """
-    tokens = words_of(state)
+    tokens = words_of(state, picture)
     if tokens is None or not state.run.model.spec.network.text.cross or state.remembers:
         raise OptionError(
             "word", f"{state.run.model.spec.name} reads no text by cross-attention. Choose a text model."
@@ -346,9 +346,10 @@ def leave_out(state: State, word: str, picture: int = 0) -> dict[str, np.ndarray
     places = places_of(tokens, word)
     kept = " ".join(one for k, one in enumerate(tokens) if k and k not in places)
     x = state.x[chosen(state.x, picture)]
-    whole = state.bare(x, state.level).x0
-    masked = deaf_to(state.bare, places)(x, state.level).x0
-    removed = state.guided(1.0, prompt=kept or None)(x, state.level).x0
+    bare = state.guided(1.0, picture)
+    whole = bare(x, state.level).x0
+    masked = deaf_to(bare, places)(x, state.level).x0
+    removed = state.guided(1.0, picture, prompt=kept or None)(x, state.level).x0
     return {
         "masked": (whole - masked)[0].float().cpu().numpy(),
         "removed": (whole - removed)[0].float().cpu().numpy(),

@@ -82,7 +82,7 @@ def again(state: State, settings: Settings) -> torch.Tensor:
     count = settings.again
     if finished.nbytes * count > MOST_BYTES:
         raise OptionError("count", f"{count} pictures of this size take too much memory. Ask for fewer.")
-    leg = fresh_segment(state)
+    leg = fresh_segment(state, settings.picture)
     shape = tuple(finished.shape[1:])
     seeds = tuple((settings.seed + k) % 2**63 for k in range(count))
     noise = Noise(seeds, shape, finished.device, finished.dtype)
@@ -128,10 +128,15 @@ def look(state: State, settings: Settings) -> Seen:
         "half_decided": int(np.argmax(arrays["share"] >= 0.5)),
         "share": float(arrays["share"][state.index]),
     }
-    judge = run.judge()
+    judge, notes = run.judge(), list(state.notes)
     if judge is not None:
         arrays["probability"] = _probabilities(run, judge, settings.picture)
         numbers["labels"] = list(judge.spec.labels)
+    elif run.model.spec.labels:
+        notes.append(
+            f"There is no curve of p(label | x): no noisy classifier with the labels of "
+            f"{run.model.spec.name} is at hand."
+        )
     if settings.again and not state.finished:
         made = again(state, settings).float().cpu().numpy()
         arrays |= {
@@ -141,7 +146,6 @@ def look(state: State, settings: Settings) -> Seen:
         }
         numbers["spread"] = float(arrays["spread"].mean())
         numbers["open"] = float((arrays["spread"] > settings.tolerance).mean())
-    notes = list(state.notes)
     if run.recipe.stretch:
         notes.append("This run shows each picture stretched to its own range, and x0 is compared as shown.")
     return Seen(

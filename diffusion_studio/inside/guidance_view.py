@@ -12,7 +12,7 @@ from ..diffusion.denoiser import ask_all
 from ..diffusion.prediction import Prediction
 from ..errors import OptionError
 from . import drawing
-from .run import Run, State, check_pictures, chosen, steps_of
+from .run import Run, State, check_pictures, chosen, label_of, steps_of
 from .seen import Seen, Tile
 from .settings import Settings
 
@@ -44,7 +44,7 @@ def look(state: State, settings: Settings) -> Seen:
     if classifier is not None:
         found |= _classified(state, classifier, recipe, one)
         numbers["labels"] = list(classifier.spec.labels)
-        numbers["label"] = recipe.classifier.label or recipe.label
+        numbers["label"] = recipe.classifier.label or label_of(recipe, settings.picture)
     if pair is None and classifier is None:
         raise OptionError(
             "view",
@@ -101,7 +101,7 @@ def _scale(arrays: dict[str, np.ndarray]) -> float:
 
 
 def _classified(state: State, classifier: Any, recipe: Any, one: slice) -> dict[str, torch.Tensor]:
-    label = recipe.classifier.label or recipe.label
+    label = recipe.classifier.label or label_of(recipe, one.start)
     index = classifier.spec.label_index(label)
     with torch.enable_grad():
         at = state.x[one].detach().float().requires_grad_(True)

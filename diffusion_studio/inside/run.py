@@ -98,8 +98,8 @@ class Run:
             return cls(source, recipe)
 
         def judge() -> Classifier | None:
-            names = source.helpers(source.card(recipe.model))[0]
-            named = recipe.classifier.name if recipe.classifier.on else next(iter(names), None)
+            named = recipe.classifier.name if recipe.classifier.on else None
+            named = _classifier_of_labels(source, recipe.model) if named is None else named
             return None if named is None else source.classifier(named)
 
         return cls(source.model(recipe.model), recipe, source.guides, source.states, judge)
@@ -108,9 +108,9 @@ class Run:
         """The classifier and the weaker model that a recipe names."""
         return NO_GUIDES if self._guides is None else self._guides(recipe)
 
-    def segments(self, model: Model) -> tuple[Segment, ...]:
-        """The segments of this run with denoisers of their own."""
-        return segments(model, self.recipe, self.helpers)
+    def segments(self, model: Model, recipe: Recipe | None = None) -> tuple[Segment, ...]:
+        """The segments of this run, or of another recipe, with denoisers of their own."""
+        return segments(model, self.recipe if recipe is None else recipe, self.helpers)
 
     def place(self, index: int) -> tuple[Segment, int]:
         """The segment that shows state `index`, and the state's number within it."""
@@ -264,7 +264,9 @@ class State:
         self.check_asked()
         if self.remembers:
             return self._asked_again(hooks)
-        denoise, x = self.bare, self.x[rows]
+        x = self.x[rows]
+        first, *more = range(len(self.x))[rows]
+        denoise = self.bare if more else self.guided(1.0, first)
         x = torch.cat([x] * copies) if copies > 1 else x
         with hooks():
             return denoise(x, self.level)
@@ -274,11 +276,13 @@ class State:
         """The network bound to the condition that counts here, without guidance."""
         return self.guided(1.0)
 
-    def guided(self, scale: float, **changes: Any) -> Any:
+    def guided(self, scale: float, picture: int | None = None, **changes: Any) -> Any:
         """The denoiser at guidance `scale` (1 the condition alone, 0 what guidance leads away from), with
-        no other guidance and no limits. `changes` are those of the recipe, such as another prompt.
+        no other guidance and no limits, for all pictures or for one. `changes` are those of the recipe, such
+        as another prompt.
         """
         recipe, levels = self.effective
+        recipe = recipe if picture is None else cut_to(recipe, picture)
         plain = replace(
             recipe,
             guidance=scale,
@@ -309,7 +313,8 @@ class State:
         levels = reached(whole, getattr(root.edit, "strength", 1.0))
         edit = recipe.edit
         if self.leg.part == INTO_NOISE and isinstance(edit, (Invert, Morph)):
-            recipe = replace(recipe, label=edit.source_label, prompt=edit.source_prompt, guidance=1.0)
+            one = {"labels": (), "prompts": (), "spell": None, "guidance": 1.0}
+            recipe = replace(recipe, label=edit.source_label, prompt=edit.source_prompt, **one)
         elif isinstance(edit, Travel):
             name = edit.names[0]
             takes = self.run.model.spec.takes_text
@@ -343,9 +348,46 @@ def deaf_to(bare: Any, places: Sequence[int]) -> Any:
     return replace(bare, given=replace(bare.given, text=text._replace(mask=mask)))
 
 
-def fresh_segment(state: State) -> Segment:
-    """The state's segment with a denoiser that has no memory yet."""
-    legs = state.run.segments(state.run.watched)
+def _classifier_of_labels(studio: Any, name: str) -> str | None:
+    """The first noisy classifier of a model's pictures whose labels are the model's own."""
+    card, known = studio.card(name), studio.classifiers()
+    same = (one for one in studio.helpers(card)[0] if set(known[one].labels) == set(card.spec.labels))
+    return next(same, None)
+
+
+def cut_to(recipe: Recipe, picture: int) -> Recipe:
+    """The recipe of one picture alone where each picture has its own label or prompt; else the same one."""
+    branch = recipe.branch
+    if branch is not None:
+        branch = replace(branch, recipe=cut_to(branch.recipe, picture))
+    if not (recipe.labels or recipe.prompts):
+        return recipe if branch == recipe.branch else replace(recipe, branch=branch)
+    return replace(
+        recipe,
+        seeds=recipe.seeds[min(picture, len(recipe.seeds) - 1) :][:1],
+        label=label_of(recipe, picture),
+        prompt=prompt_of(recipe, picture),
+        labels=(),
+        prompts=(),
+        spell=None,
+        branch=branch,
+    )
+
+
+def label_of(recipe: Recipe, picture: int) -> str | None:
+    """The label of one picture; None is any."""
+    return recipe.labels[picture] if recipe.labels else recipe.label
+
+
+def prompt_of(recipe: Recipe, picture: int) -> str | None:
+    """The prompt of one picture; None is any."""
+    return recipe.prompts[picture] if recipe.prompts else recipe.prompt
+
+
+def fresh_segment(state: State, picture: int | None = None) -> Segment:
+    """The state's segment with a denoiser that has no memory yet, for all pictures or for one."""
+    recipe = state.run.recipe if picture is None else cut_to(state.run.recipe, picture)
+    legs = state.run.segments(state.run.watched, recipe)
     return next(fresh for fresh, leg in zip(legs, state.run.legs) if leg is state.leg)
 
 

@@ -50,7 +50,7 @@ def look(state: State, settings: Settings) -> Seen:
             "Choose another view.",
         )
     last = state if not state.finished else run.state(run.total - 1)
-    return measured(run.model, last.bare, pixels, settings, state.index, state.notes)
+    return measured(run.model, last.guided(1.0, settings.picture), pixels, settings, state.index, state.notes)
 
 
 def of_picture(

@@ -16,7 +16,15 @@ const set = (field, value) => {
   for (const name of ['input', 'change', 'blur']) field.dispatchEvent(new Event(name, { bubbles: true }));
 };
 
+const view = () => find('#inside-view input:checked')?.value;
+const shownKey = () => {                               // what a look is about
+  const d = find('#player .player').dataset;
+  const fields = [...document.querySelectorAll('#inside-settings input, #inside-settings textarea')].map((one) => one.value);
+  return JSON.stringify([d.run, d.run && d.shown, view(), fields]);
+};
+
 document.addEventListener('click', (event) => {
+  if (event.target.closest?.('#inside-compute')) asked = seen = shownKey();   // no later look ends what is computed
   if (event.target.closest?.('#player .inside')) open(!isOpen());
   if (event.target.closest?.('#inside-close')) open(false);
   const image = event.target.closest?.('#inside-seen .pointed img');
@@ -32,14 +40,14 @@ document.addEventListener('click', (event) => {
 setInterval(() => {
   if (!isOpen() || !find('#inside')?.checkVisibility()) return;
   const player = find('#player .player'), d = player.dataset;
-  if ((d.zoom ?? '') !== zoom) {                       // the picture that the player enlarges
+  const films = find('#player .film')?.ariaPressed === 'true';   // the pictures follow each other: the panel keeps its own
+  if (!films && (d.zoom ?? '') !== zoom) {             // the picture that the player enlarges
     zoom = d.zoom ?? '';
     if (zoom !== '') set(find('#inside-picture input'), String(Number(zoom) + 1));
   }
-  const view = find('#inside-view input:checked')?.value;
-  find('#inside').dataset.view = view;
-  const fields = [...document.querySelectorAll('#inside-settings input, #inside-settings textarea')].map((one) => one.value);
-  const key = JSON.stringify([d.run, d.run && d.shown, view, fields]);
+  const key = shownKey(), drawn = find('#inside-seen [data-view]')?.dataset.view ?? view();
+  find('#inside').dataset.view = view();
+  find('#inside').dataset.stale = key !== asked || drawn !== view();   // what is drawn is of another look
   const follows = d.busy === 'true' && Number(d.shown) >= Number(d.loaded) - 1;
   const plays = d.run && (find('#player .play').textContent.includes('Pause') || follows);
   if (key !== seen || plays) { seen = key; since = Date.now(); return; }

@@ -88,8 +88,8 @@ class FairRun(Run):
         finally:
             self._given = None
 
-    def segments(self, model: Model) -> Any:
-        return watched(super().segments(model), self._ask)
+    def segments(self, model: Model, recipe: Recipe | None = None) -> Any:
+        return watched(super().segments(model, recipe), self._ask)
 
     def denoiser(self, recipe: Recipe, levels: Any) -> Any:
         found = super().denoiser(recipe, levels)
@@ -211,6 +211,7 @@ class InsidePanel:
         done: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
         for button, handler in ((self.look, self._look), (self.press, self._computed)):
             button.click(handler, inputs, shown, js=_WHERE, **common).then(None, js=_DONE, **done)
+        self.look.click(None, None, self.file, js="() => null", **done)  # a file is of what was seen before
         alone = {"concurrency_id": "export", "concurrency_limit": 2, "api_visibility": "private"}
         self.save.click(
             self._save, inputs[:2], self.file, show_progress="hidden", js=_BUSY.format("(...v) => v"), **alone
@@ -486,7 +487,7 @@ def settings_for(name: str, values: dict[str, Any], run: Run) -> dict[str, Any]:
     for one in ("block", "layer"):
         if one in given and given[one] not in modules:
             del given[one]
-    tokens = attention_view.words_of(run.state(0)) if "word" in given else None
+    tokens = attention_view.words_of(run.state(0), number - 1) if "word" in given else None
     if "word" in given and given["word"] not in (tokens or []):
         del given["word"]
     return {**given, "picture": number - 1}

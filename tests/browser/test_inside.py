@@ -57,6 +57,7 @@ def test_each_view_of_each_kind_of_model(page):
         if words:
             heroes(page, words)
         else:
+            choose_model(page, model)
             run(page, steps=6, count=2)
         at(page, 3)
         for view in ORDER:
@@ -145,3 +146,55 @@ def test_it_saves_the_picture_and_the_run(desktop, tmp_path):
         with Image.open(path) as made:
             assert getattr(made, "n_frames", 1) == frames
     assert player(desktop)["shown"] == "3"
+
+
+def test_compute_counts_though_the_view_was_just_chosen(desktop):
+    run(desktop, steps=4, count=2)
+    at(desktop, 2)
+    desktop.click("#player .inside")
+    seen(desktop, "sum", 2)
+    desktop.evaluate(
+        "n => { document.querySelectorAll('#inside-view label')[n].querySelector('input').click();"
+        " setTimeout(() => document.querySelector('#inside-compute').click(), 150); }",
+        ORDER.index("decided"),
+    )
+    desktop.wait_for_selector("#inside-seen [data-view=decided][data-step='2'] .tiles", timeout=60_000)
+    desktop.wait_for_function("document.querySelector('#inside').dataset.stale === 'false'")
+
+
+def test_what_is_of_another_look_is_dimmed_and_its_file_put_away(desktop):
+    run(desktop, steps=4, count=2)
+    at(desktop, 2)
+    desktop.click("#player .inside")
+    seen(desktop, "network", 2)
+    desktop.wait_for_function("document.querySelector('#inside').dataset.stale === 'false'")
+    with desktop.expect_download():
+        desktop.click("#inside-save-picture")
+    desktop.wait_for_selector("#inside-file a[download]")
+    # before the panel has asked for the new view
+    opacity = desktop.evaluate(
+        """async (n) => { document.querySelectorAll('#inside-view label')[n].querySelector('input').click();
+        await new Promise((done) => setTimeout(done, 250));
+        return ['#inside-seen', '#inside-file'].map((one) => getComputedStyle(document.querySelector(one)).opacity); }""",
+        ORDER.index("sum"),
+    )
+    assert opacity == ["0.4", "0.4"]
+    desktop.wait_for_selector("#inside-seen [data-view=sum] .tiles")
+    desktop.wait_for_selector("#inside-file a[download]", state="detached")
+    desktop.wait_for_function("getComputedStyle(document.querySelector('#inside-seen')).opacity === '1'")
+
+
+def test_a_film_of_the_pictures_leaves_the_panel_at_its_own(desktop):
+    run(desktop, steps=4, count=3)
+    at(desktop, 2)
+    desktop.click("#player .film")
+    desktop.click("#player .inside")
+    desktop.wait_for_selector("#inside-seen [data-view=sum][data-step='2'] .tiles")
+    wait(desktop, "d.zoom === '2'")
+    desktop.wait_for_timeout(300)  # three looks of the panel
+    assert desktop.input_value("#inside-picture input") == "1"
+    desktop.click("#player .film")  # it stops at a picture: the panel looks at that one
+    desktop.wait_for_function(
+        "document.querySelector('#inside-picture input').value ==="
+        " String(Number(document.querySelector('#player .player').dataset.zoom) + 1)"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import answered, set_number
+from helpers import answered, open_tab, set_number
 
 import diffusion_studio as ds
 
@@ -54,7 +54,7 @@ def saved(page, format: str, folder):
 def test_a_race_plays_scrubs_and_is_saved(page, tmp_path):
     set_number(page, "#count", 2)
     set_number(page, "#steps", 6)
-    page.get_by_role("tab", name="Compare").click()
+    open_tab(page, "Compare")
     page.fill("#compare-lanes textarea", "as in Generate\nsteps=3")
     page.check("#compare-clock input[value=steps]")
     ran(page, "race", 2)

@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from helpers import chosen_model, wait
+from helpers import chosen_model, open_tab, wait
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -21,16 +21,12 @@ def native(tmp_path, write_checkpoint):
     return path.rename(tmp_path / "animals.safetensors")
 
 
-def tab(page, name):
-    page.get_by_role("tab", name=name).click()
-
-
 def narrow(page):
     return page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
 
 
 def test_a_dropped_checkpoint_is_explained_and_runs(page, native):
-    tab(page, "Models")
+    open_tab(page, "Models")
     page.locator("#model-file input[type=file]").set_input_files(str(native))
     page.wait_for_selector("#report .good")
     said = page.inner_text("#report")
@@ -50,7 +46,7 @@ def test_a_dropped_checkpoint_is_explained_and_runs(page, native):
 
 
 def test_a_run_that_fails_on_its_way_says_why_and_keeps_its_states(desktop, overflowing):
-    tab(desktop, "Models")
+    open_tab(desktop, "Models")
     path = overflowing("wild", defaults={"steps": 10, "count": 4})
     desktop.locator("#model-file input[type=file]").set_input_files(
         str(path.rename(path.with_name("wild.safetensors")))
@@ -70,7 +66,7 @@ def test_a_run_that_fails_on_its_way_says_why_and_keeps_its_states(desktop, over
 
 
 def test_a_pickle_and_a_web_page_are_answered_with_a_sentence(desktop, tmp_path):
-    tab(desktop, "Models")
+    open_tab(desktop, "Models")
     for name, content, said in (
         ("net.pt", b"PK\x03\x04 pickle", "diffusion-studio convert net.pt net.safetensors"),
         ("x.safetensors", b"<!DOCTYPE html><html></html>", "its download went wrong"),
@@ -84,7 +80,7 @@ def test_a_pickle_and_a_web_page_are_answered_with_a_sentence(desktop, tmp_path)
 
 
 def test_a_bundled_model_is_taken_from_its_card(desktop):
-    tab(desktop, "Models")
+    open_tab(desktop, "Models")
     desktop.click("#use-fashion-mnist")
     desktop.wait_for_selector("#generate:visible")
     assert chosen_model(desktop) == "fashion-mnist"
@@ -101,7 +97,7 @@ def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
             made = io.BytesIO()
             Image.fromarray(picture).save(made, "png")
             out.writestr(f"pictures/{('tall', 'short')[k % 2]}/{k}.png", made.getvalue())
-    tab(page, "Train")
+    open_tab(page, "Train")
     page.locator("#train-zip input[type=file]").set_input_files(str(archive))
     page.wait_for_function("document.querySelector('#train-found').innerText.includes('24 pictures')")
     assert "short 12, tall 12" in page.inner_text("#train-found") and narrow(page)
@@ -127,7 +123,7 @@ def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
     page.wait_for_selector("#train-view .wait, #train-view .good:has-text('Finished')")
     page.reload()  # what was closed is found again
     page.wait_for_selector("#generate")
-    tab(page, "Train")
+    open_tab(page, "Train")
     page.wait_for_selector("#train-view .run")
     assert name in page.inner_text("#train-view")
     if page.locator("#train-view .wait").count():

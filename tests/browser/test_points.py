@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from helpers import choose_model, chosen_model
+from helpers import choose_model, chosen_model, open_tab
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def test_a_model_of_points_plays_in_generate(desktop):
 
 @pytest.mark.slow
 def test_a_drawing_is_dissolved_learned_and_made_again(page):
-    page.click("button[role=tab]:has-text('Points')")
+    open_tab(page, "Points")
     page.wait_for_selector("#points-player .player")
     page.click("#shape input")
     page.click("[role=option]:has-text('my drawing')")
@@ -95,7 +95,7 @@ def test_a_drawing_is_dissolved_learned_and_made_again(page):
 
 
 def test_an_empty_pad_is_explained(desktop):
-    desktop.click("button[role=tab]:has-text('Points')")
+    open_tab(desktop, "Points")
     desktop.click("#shape input")
     desktop.click("[role=option]:has-text('my drawing')")
     desktop.click("#points-forward")

@@ -41,12 +41,14 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def app():
     """The address of `python app.py`, started as a user starts it."""
+    from helpers import free_port  # beside the tests, whose folder is on the path by now
+
     with tempfile.TemporaryDirectory() as temp:
         log = Path(temp) / "log"
         environment = {**os.environ, "GRADIO_TEMP_DIR": temp, "PYTHONUNBUFFERED": "1", "TMPDIR": temp}
         with log.open("w") as out:
             process = subprocess.Popen(
-                [sys.executable, "app.py", "--runs", str(Path(temp) / "runs")],
+                [sys.executable, "app.py", "--runs", str(Path(temp) / "runs"), "--port", str(free_port())],
                 cwd=ROOT,
                 stdout=out,
                 stderr=subprocess.STDOUT,

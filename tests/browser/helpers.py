@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def choose_model(page, name: str) -> None:
 
 def chosen_model(page) -> str:
     return page.locator("#model [aria-pressed=true]").get_attribute("data-name")
+
+
+def free_port() -> int:
+    """Apps that begin at once, in two workers, would both take the first one that Gradio finds free."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 def open_tab(page, name: str) -> None:

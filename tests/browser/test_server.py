@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from helpers import free_port
 
 import diffusion_studio as ds
 
@@ -24,12 +25,27 @@ LONG = {"model": "mnist", "label": "3", "steps": 500, "count": 16, "api_name": "
 
 
 @contextmanager
-def served(folder: Path, *before: str, checkpoints: Path = ROOT / "checkpoints", **environment: str):
+def served(
+    folder: Path,
+    *before: str,
+    checkpoints: Path = ROOT / "checkpoints",
+    own_port: bool = True,
+    **environment: str,
+):
     """The process and the address of an app whose temporary files go below the folder."""
-    log = folder / "log"
+    log, port = folder / "log", ["--port", str(free_port())] if own_port else []
     with log.open("w") as out:
         process = subprocess.Popen(
-            [*before, sys.executable, "app.py", "--runs", str(folder / "runs"), "--checkpoints", checkpoints],
+            [
+                *before,
+                sys.executable,
+                "app.py",
+                "--runs",
+                str(folder / "runs"),
+                "--checkpoints",
+                checkpoints,
+                *port,
+            ],
             cwd=ROOT,
             stdout=out,
             stderr=subprocess.STDOUT,
@@ -44,10 +60,10 @@ def served(folder: Path, *before: str, checkpoints: Path = ROOT / "checkpoints",
         )
     try:
         deadline = time.monotonic() + 120
-        while not (found := re.search(r"http://\S+:\d+", log.read_text())):
+        while not (found := re.search(r"local URL: +(http://\S+:\d+)", log.read_text())):
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
-        yield process, found.group()
+        yield process, found[1]
     finally:
         process.kill()
         process.wait()
@@ -147,9 +163,9 @@ def test_none_is_left_out(here, tmp_path):
         settings=None,
         api_name="/animate",
     )
-    plain = ds.Studio(ROOT / "checkpoints").recipe(
-        "fashion-mnist", label=None, steps=1, seeds=tuple(range(16))
-    )
+    studio = ds.Studio(ROOT / "checkpoints")
+    first = studio.models()[0].name
+    plain = studio.recipe(first, label=None, prompt=None, steps=1, seeds=tuple(range(16)))
     assert path.endswith(".gif") and ds.Recipe.from_file(path) == plain
     whole = ds.Recipe.from_file(call(**{**SHORT, "count": 2.0, "seed": 7.0}))
     assert whole.seeds == (7, 8) and {type(one) for one in whole.seeds} == {int}
@@ -179,9 +195,9 @@ def test_the_next_start_removes_what_a_killed_app_left_and_nothing_of_one_that_r
         first.kill()
         first.wait()
     (left,) = tmp_path.glob("diffusion-studio-app-*")
-    with served(tmp_path) as (_, one):
+    with served(tmp_path, own_port=False) as (_, one):
         assert not left.exists()
-        with served(tmp_path) as (_, two):  # the second one finds another port
+        with served(tmp_path, own_port=False) as (_, two):  # the second one finds another port
             assert one != two and len(list(tmp_path.glob("diffusion-studio-app-*"))) == 2
             client(two, tmp_path / "mine").predict(**SHORT)
         client(one, tmp_path / "mine").predict(**SHORT)

@@ -262,7 +262,9 @@ def test_a_link_that_is_opened_plays(app, visit):
     page = visit(f"{app}/?recipe={quote(recipe.to_json())}")
     wait(page, "d.run && d.ended === 'true' && d.loaded === '4'")
     assert page.locator("#prompt textarea").input_value() == "gnome, vest red"
-    assert "gnome" in page.inner_text("#player .say")
+    page.wait_for_function(  # at the end, when the shown state has followed what arrived
+        "document.querySelector('#player .say').innerText.includes('gnome')", timeout=20_000
+    )
 
 
 def test_a_hero_is_put_together_and_strange_words_are_said(desktop):

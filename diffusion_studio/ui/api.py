@@ -147,11 +147,14 @@ class _Runs:
                 while len(made) >= AHEAD and not turn.ended.is_set():
                     time.sleep(TICK_SECONDS / 4)
 
+        finished = False  # nothing after the finished state: it is the answer to those who take only the last
         for _ in self.compute.watched(noted(), 0, turn) if self.gpu is None else noted():
-            if not made:
+            if not made and not finished:
                 yield None
             while made:
-                yield made.popleft()
+                frame = made.popleft()
+                finished = frame.index == frame.total
+                yield frame
 
     def grid(self, asked: GridRecipe, format: str) -> Iterator[Path | None]:
         """None while the cells are made, and the grid's file."""

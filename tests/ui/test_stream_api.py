@@ -11,10 +11,14 @@ from diffusion_studio.ui.price import Prices
 from diffusion_studio.ui.store import RunStore
 
 
+def _runs(write_checkpoint):
+    studio, compute = ds.Studio(write_checkpoint("small").parent.parent), Compute()
+    return api._Runs(studio, compute, RunStore(), Prices(studio, compute))
+
+
 def test_a_run_waits_for_a_slow_program_and_leaves_nothing_out(write_checkpoint, monkeypatch):
     monkeypatch.setattr(api, "AHEAD", 3)
-    studio, compute = ds.Studio(write_checkpoint("small").parent.parent), Compute()
-    runs = api._Runs(studio, compute, RunStore(), Prices(studio, compute))
+    runs = _runs(write_checkpoint)
     recipe = ds.Recipe(model="small", steps=20, seeds=(0,))
     made = []
     frames = runs._frames
@@ -26,3 +30,17 @@ def test_a_run_waits_for_a_slow_program_and_leaves_nothing_out(write_checkpoint,
     time.sleep(1.5)  # the whole run takes a part of this
     assert first.index == 0 and len(made) <= 1 + 2 * 3
     assert [one.index for one in states] == list(range(1, 21)) and len(made) == 21
+
+
+def test_the_finished_state_comes_last_however_long_the_end_takes(write_checkpoint, monkeypatch):
+    """Who takes only the last value, as a tool of an assistant, is given the picture."""
+    runs = _runs(write_checkpoint)
+    frames = runs._frames
+
+    def slow_to_end(*given):
+        yield from frames(*given)
+        time.sleep(0.8)  # longer than the page waits before it says that it is at work
+
+    monkeypatch.setattr(runs, "_frames", slow_to_end)
+    *_, last = runs.states(ds.Recipe(model="small", steps=2, seeds=(0,)))
+    assert last is not None and last.index == last.total == 2

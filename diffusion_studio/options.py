@@ -24,15 +24,10 @@ def option(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
-    later: bool = False,
 ) -> Any:
-    """A dataclass field with a sentence of help and inclusive limits.
-
-    `later` is for one that came after files were written: JSON says it where it is not at its default, so
-    that old files stay equal.
-    """
+    """A dataclass field with a sentence of help and inclusive limits."""
     return dataclasses.field(
-        default=default, metadata={"help": help, "low": low, "high": high, "choices": choices, "later": later}
+        default=default, metadata={"help": help, "low": low, "high": high, "choices": choices}
     )
 
 
@@ -48,7 +43,6 @@ class Option:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
-    later: bool
 
 
 def fields_of(cls: type) -> list[Option]:
@@ -187,14 +181,8 @@ def name_of(registry: Mapping[str, type], given: Any) -> str:
 
 
 def to_json(registry: Mapping[str, type], given: Any) -> dict[str, Any]:
-    """`{"name": ..., option: value, ...}` of a registered instance."""
-    unsaid = {
-        one.name for one in fields_of(type(given)) if one.later and getattr(given, one.name) == one.default
-    }
-    return {
-        "name": name_of(registry, given),
-        **{name: value for name, value in dataclasses.asdict(given).items() if name not in unsaid},
-    }
+    """`{"name": ..., option: value, ...}` of a registered instance, with every option."""
+    return {"name": name_of(registry, given), **dataclasses.asdict(given)}
 
 
 def from_json(registry: Mapping[str, type], kind: str, given: Any) -> Any:
@@ -240,12 +228,10 @@ def words(name: str, value: Any) -> list[Any]:
 
 
 def all_words(given: Any, base: Any) -> list[Any]:
-    """Those of all options of an instance; of a later one where it is not at its default, here or in
-    `base`.
-    """
+    """The words of every option that is not at its default, here or in `base`."""
     found = []
     for field in fields_of(type(given)):
         value = getattr(given, field.name)
-        if not field.later or {value, getattr(base, field.name, value)} != {field.default}:
+        if {value, getattr(base, field.name, value)} != {field.default}:
             found += words(field.name, value)
     return found

@@ -63,7 +63,7 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 def _changed(recipe: Recipe, name: str, value: Any) -> Recipe:
     if name == SEED:
-        whole = checked(Option("seeds", int, False, 0, "", 0, None, (), False), value)
+        whole = checked(Option("seeds", int, False, 0, "", 0, None, ()), value)
         return _with(recipe, seeds=tuple(range(whole, whole + len(recipe.seeds))))
     if name in REGISTRIES:
         given = from_json(REGISTRIES[name], name, value) if isinstance(value, (str, Mapping)) else value
@@ -108,7 +108,7 @@ def parsed(name: str, text: str) -> Any:
 def _option(name: str) -> Option | None:
     """The declaration of a setting; None of a sampler or spacing, which is a name."""
     if name == SEED:
-        return Option("seed", int, False, 0, "", 0, None, (), False)
+        return Option("seed", int, False, 0, "", 0, None, ())
     if name in REGISTRIES:
         return None
     if name in _OWN:

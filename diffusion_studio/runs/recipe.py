@@ -32,6 +32,7 @@ MAX_ALL_POINTS = 100_000
 _WORDS = 40  # letters of a prompt in a file's name
 NO_EDIT = "none"  # and for no edit
 VERSION = 1
+ALWAYS_SAID = ("model", "label", "steps", "guidance")  # in the command line, at their default too
 
 GUIDANCE_SHAPES = ("constant", "linear", "cosine", "rising")  # of diffusion.guidance, which loads torch
 
@@ -71,20 +72,20 @@ class Recipe:
         False,
         "Show each picture from its own darkest value to its own brightest, as programs do that keep "
         "no range; the run stays the same.",
-        later=True,
     )
-    prompt: str | None = option(None, "What to draw, in words, for models that read text.", later=True)
+    prompt: str | None = option(None, "What to draw, in words, for models that read text.")
     negative: str | None = option(
-        None, "What to keep away from, in words: guidance leads from here to the prompt.", later=True
+        None,
+        "What to keep away from, in words: guidance leads from here to the prompt.",
     )
     negative_label: str | None = option(
-        None, "What to keep away from: guidance leads from this label to the other.", later=True
+        None,
+        "What to keep away from: guidance leads from this label to the other.",
     )
     guidance_shape: str = option(
         "constant",
         "How guidance goes from its value to off, or comes, over the run.",
         choices=GUIDANCE_SHAPES,
-        later=True,
     )
     guidance_rescale: float = option(
         0.0,
@@ -92,7 +93,6 @@ class Recipe:
         "glare under strong guidance.",
         low=0,
         high=1,
-        later=True,
     )
     threshold: float = option(
         1.0,
@@ -100,7 +100,6 @@ class Recipe:
         "the range. 1 is off.",
         low=0.5,
         high=1,
-        later=True,
     )
     threshold_most: float | None = option(
         None,
@@ -108,28 +107,27 @@ class Recipe:
         "is clipped. Left out, there is none.",
         low=1.0,
         high=1e6,
-        later=True,
     )
     clip_range: float = option(
         1.0,
         "What clipping keeps every predicted x0 within, from minus to plus; pictures go from -1 to 1.",
         low=0.01,
         high=1e4,
-        later=True,
     )
     guidance_scales: str | None = option(
         None,
         "Guidance over time as a list, such as 1,6,3: spread evenly over the run, in place of one scale.",
-        later=True,
     )
     weaker: str | None = option(
         None,
         "A weaker model of the same pictures (autoguidance): guidance leads away from what it "
         "sees, instead of from 'any'.",
-        later=True,
     )
     points: int = option(
-        2000, "Points of each cloud, for models of points in the plane.", low=1, high=MAX_POINTS, later=True
+        2000,
+        "Points of each cloud, for models of points in the plane.",
+        low=1,
+        high=MAX_POINTS,
     )
     interval: Interval = Interval()
     projection: Projection = Projection()
@@ -143,7 +141,6 @@ class Recipe:
         None,
         "A text to write, for models whose labels are letters: one picture for each letter, laid out in "
         "lines. A new line begins at a line break or \\n, and at a blank where one is longer than 16.",
-        later=True,
     )
     labels: tuple[str | None, ...] = ()
     prompts: tuple[str | None, ...] = ()
@@ -273,7 +270,11 @@ class Recipe:
                 "spacing": _short(options.to_json(SPACINGS, self.spacing)),
                 "guidance": self.guidance,
                 "clip": self.clip,
-                **dict(self._later()),
+                **{
+                    one.name: getattr(self, one.name)
+                    for one in self._others()
+                    if one.name != "clip" and getattr(self, one.name) != one.default
+                },
                 **({} if not self.labels or self.spell else {"labels": self.labels}),
                 **({} if not self.prompts else {"prompts": self.prompts}),
                 **{
@@ -294,22 +295,20 @@ class Recipe:
         )
 
     def _optional(self, base: Recipe) -> Iterator[tuple[Option, Any, Any]]:
-        """Each later option and each of the groups' options, with its value here and in another recipe."""
-        for one in options.fields_of(Recipe):
-            if one.later:
-                yield one, getattr(self, one.name), getattr(base, one.name)
+        """Each option beyond `ALWAYS_SAID` and each of the groups', with its value here and in another
+        recipe.
+        """
+        for one in self._others():
+            yield one, getattr(self, one.name), getattr(base, one.name)
         for group in GROUPS:
             mine, theirs = getattr(self, group), getattr(base, group)
             for name, one in guidance_options.flags_of(group).items():
                 yield one, getattr(mine, name), getattr(theirs, name)
 
-    def _later(self) -> list[tuple[str, Any]]:
-        """Name and value of each later option that says something."""
-        return [
-            (one.name, getattr(self, one.name))
-            for one in options.fields_of(Recipe)
-            if one.later and getattr(self, one.name) != one.default
-        ]
+    @staticmethod
+    def _others() -> list[Option]:
+        """The recipe's own options that a command says only where they are not at their default."""
+        return [one for one in options.fields_of(Recipe) if one.name not in ALWAYS_SAID]
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
@@ -398,8 +397,6 @@ class Recipe:
                 *options.all_words(chosen, getattr(base, name)),
             ]
         words += ["--guidance", self.guidance]
-        if not self.clip or not base.clip:
-            words += options.words("clip", self.clip)
         if self.low_res is not None:
             words += ["--low-res", _small_name(self.low_res)]
         if self.edit is not None:

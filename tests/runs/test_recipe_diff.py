@@ -33,6 +33,9 @@ def differing(one: ds.Recipe, other: ds.Recipe) -> dict[str, tuple]:
             {
                 "sampler": ("ddim", "ddpm"),
                 "sampler eta": (0.0, None),
+                "sampler fixed_stride": (False, None),
+                "sampler keep_eps": (False, None),
+                "sampler last_noise": (None, False),
                 "sampler variance": (None, "small"),
                 "sampler interpolation": (None, 0.5),
                 "sampler learned_above": (None, 0.0),

@@ -33,7 +33,6 @@ def fixed_stride_option() -> Any:
     return option(
         False,
         "Step to timestep t - T // n, as diffusers does, even where the run visits another one next.",
-        later=True,
     )
 
 
@@ -44,7 +43,6 @@ def lower_order_final_option() -> Any:
         "Whether the last steps fall to lower order, so that the last one is of first order: never, in "
         f"short runs of fewer than {SHORT_RUN} steps, or always.",
         choices=("never", "short", "always"),
-        later=True,
     )
 
 

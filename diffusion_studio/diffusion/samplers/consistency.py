@@ -38,7 +38,6 @@ class Consistency(Sampler):
         "much, in squares (Algorithm 1).",
         low=0.0,
         high=100.0,
-        later=True,
     )
 
     def __post_init__(self) -> None:

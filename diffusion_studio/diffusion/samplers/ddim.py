@@ -35,7 +35,6 @@ class DDIM(Sampler):
         False,
         "Where x0 is clipped, step along the noise that the network saw, as diffusers does, and not "
         "along that which goes with the clipped x0.",
-        later=True,
     )
 
     fixed_stride: bool = fixed_stride_option()

@@ -59,7 +59,6 @@ class DDPM(Sampler):
         False,
         "Add noise in the last step too, where it starts above timestep 0, as diffusers does "
         "with the large and the learned variance.",
-        later=True,
     )
 
     def __post_init__(self) -> None:

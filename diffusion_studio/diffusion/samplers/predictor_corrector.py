@@ -41,7 +41,8 @@ class PredictorCorrector(Sampler):
         0.15, "Signal-to-noise ratio r of the Langevin steps: more moves further.", low=0.001, high=2.0
     )
     correct_first: bool = option(
-        False, "Correct the first state too, which is pure noise, as diffusers does.", later=True
+        False,
+        "Correct the first state too, which is pure noise, as diffusers does.",
     )
 
     def __post_init__(self) -> None:

@@ -106,7 +106,7 @@ const onValue = async () => {
     $('.hint').hidden = false; $('.whole').hidden = true;
     root.dataset.kind = 'none';
   }
-  if (!v || !v.runs || v === value) return;
+  if (!v?.runs || v === value) return;
   stop();
   const loaded = await Promise.all(v.runs.map(async (run) => {
     const bytes = Uint8Array.from(atob(run.sheet), (c) => c.charCodeAt(0));

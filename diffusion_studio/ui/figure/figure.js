@@ -48,7 +48,7 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
     return make('figure', { class: 'cell bars' }, make('figcaption', {}, cell.title), image, make('span', { class: 'caption' }, `line: ${cell.curve_name} curve`));
   };
 
-  const curves = (one, number) => {
+  const curves = (one) => {
     const [w, h, left, bottom] = [330, 210, 50, 180];
     const [xl, xh] = extent(one.series.map((line) => line.xs)), ys = extent([...one.series.map((line) => line.ys), one.zero ? [0] : []]);
     const fx = scale(xl, xh, left, w - 10), fy = scale(ys[0], ys[1], bottom, 10);
@@ -57,9 +57,9 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
       image.append(svg('path', { class: 'grid', d: `M${left} ${fy(value).toFixed(1)}H${w - 10}` }), svg('text', { x: left - 5, y: fy(value) + 4, 'text-anchor': 'end' }, text));
     }
     for (const [value, text] of ticks([xl, xh], false)) image.append(svg('text', { x: fx(value), y: h - 12, 'text-anchor': 'middle' }, text));
-    one.series.forEach((line, k) => image.append(svg('path', { class: `line line-${k % 6}`, d: path(line.xs, line.ys, fx, fy) })));
+    image.append(...one.series.map((line, k) => svg('path', { class: `line line-${k % 6}`, d: path(line.xs, line.ys, fx, fy) })));
     const names = make('span', { class: 'names' });
-    one.series.forEach((line, k) => names.append(make('span', { class: `name-${k % 6}` }, line.name)));
+    names.append(...one.series.map((line, k) => make('span', { class: `name-${k % 6}` }, line.name)));
     if (one.at.length) {
       const marker = svg('path', { class: 'marker' });
       const dots = one.series.map((_, k) => svg('circle', { class: `dot-${k % 6}`, r: 4 }));

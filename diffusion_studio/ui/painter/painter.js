@@ -15,7 +15,7 @@ const show = () => {
 
 const onValue = async () => {
   const v = props.value;
-  if (!v || !v.picture) { sheet = image = null; context.clearRect(0, 0, paper.width, paper.height); return; }
+  if (!v?.picture) { sheet = image = null; context.clearRect(0, 0, paper.width, paper.height); return; }
   if (v.mask && v.mask === sent) return;               // our own
   const mine = sheet = v;
   paper.width = v.width; paper.height = v.height; sent = v.mask;

@@ -35,7 +35,7 @@ const shows = () => ({ trails: $('.trails').checked, arrows: $('.arrows').checke
 // ---- ticks -------------------------------------------------------------------------------------------------------
 const onValue = () => {
   const v = props.value;
-  if (!v || !v.run) return;
+  if (!v?.run) return;
   if (v.run !== run) begin(v);
   tick = v;
   if (v.done && v.film && !ended && follow && zoom === null && !compare.on()) { unhurried(); startFilm(); }
@@ -71,7 +71,7 @@ const begin = (v) => {
   root.classList.toggle('clouds', !!v.points); root.classList.toggle('written', !!v.places); spread(v);
   $('.right').innerHTML = v.right ?? RIGHT; $('.left').innerHTML = v.left ?? LEFT;
   for (const control of root.querySelectorAll('.scrub, .play, .back, .next')) control.disabled = false;
-  for (const canvas of strip.querySelectorAll('canvas')) { canvas.dataset.place = ''; canvas.width = canvas.width; }    // nothing of the run before
+  for (const canvas of strip.querySelectorAll('canvas')) { canvas.dataset.place = ''; canvas.getContext('2d').clearRect(0, 0, canvas.width, canvas.height); }    // nothing of the run before
 };
 
 const keep = ([place, packed, index, t, logSnr, calls, part, alpha, sigma]) => {

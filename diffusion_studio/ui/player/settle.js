@@ -33,7 +33,7 @@ const makeSettle = (frames, tick, changed) => {
         if (tick().run !== mine) return;
       }
       found[last] = 0; offs = found;
-    } catch (error) {
+    } catch {
       run = null;                                      // a frame that cannot be decoded: no claim is made
     } finally { busy = false; }
     changed();

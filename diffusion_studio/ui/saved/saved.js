@@ -5,7 +5,7 @@ let shown = null;
 
 const onValue = () => {
   const v = props.value;
-  if (!v || !v.path || v.path === shown) return;
+  if (!v?.path || v.path === shown) return;
   shown = v.path;
   const root = (window.gradio_config?.root ?? '').replace(/[/]$/, '');
   const url = `${root}/gradio_api/file=${v.path}`;

@@ -154,12 +154,23 @@ def _data(layout: Layout) -> dict[str, Any]:
                 "total": states[-1].total,
                 "perSheet": layout.per_sheet(layer),
                 "meta": [_meta(one) for one in states],
+                "offs": _distances(layout, states),
                 "sheets": [_text(sheet) for sheet in layout.sheets(layer)],
             }
         )
     options = layout.options
     smooth = isinstance(layers(layout.frames[-1])[0], DrawnFrame)  # a drawing of points, not pixels
     return {"fps": options.fps, "view": options.view, "smooth": smooth, "runs": runs}
+
+
+def _distances(layout: Layout, states: Sequence[Frame]) -> list[float]:
+    """How far each state's x0 is from the last one's: the mean absolute difference, from 0 to 255. Empty for
+    drawings of points, whose pixels say nothing of it. The page's sentences come from it, as in the app.
+    """
+    if isinstance(states[-1], DrawnFrame):
+        return []
+    end = layout.images(states[-1], "x0").astype(np.int16)
+    return [float(f"{np.abs(layout.images(one, 'x0').astype(np.int16) - end).mean():.4g}") for one in states]
 
 
 def _meta(frame: Frame) -> list[Any]:

@@ -68,6 +68,9 @@ def test_it_shows_the_runs_own_pixels(page, run):
         shown(page, place)
         assert (pixels(page, "x") == grid(run.frames[place].x)).all()
         assert (pixels(page, "x0") == grid(run.frames[place].x0)).all()
+        expect(page.locator(".say")).to_contain_text(
+            ("99 % noise. Every run", " % noise. ", "Done: “Bag”")[place // 3]
+        )
     expect(page.locator(".readout")).to_have_text("step 6 of 6 · clean picture · 6 network calls")
 
 

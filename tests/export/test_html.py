@@ -59,6 +59,8 @@ def test_every_frame_is_there_to_the_pixel(tmp_path, channels, count, size, monk
         whole = np.concatenate([grid(frame.x), grid(frame.x0)])
         assert (picture == whole).all()
     assert [one[0] for one in run["meta"]] == list(range(11)) and run["meta"][-1][2] is None
+    end = frames[-1].x0.astype(float)
+    assert run["offs"] == pytest.approx([abs(one.x0 - end).mean() for one in frames], rel=1e-3)
 
 
 def test_states_and_a_picture_are_chosen(tmp_path):

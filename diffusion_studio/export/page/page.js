@@ -1,8 +1,9 @@
 // The exported player: everything is in this file. logic.mjs of the app's player comes before it.
-// data = {fps, view, smooth, runs: [{about, count, columns, rows, places, tile, total, perSheet, sheets, meta}]}; the second run, where
+// data = {fps, view, smooth, runs: [{about, count, columns, rows, places, tile, total, perSheet, sheets, meta, offs}]}; the second run, where
 // there is one, stands below the first, state beside state. A sheet holds `perSheet` frames one below the other, each x
 // over x0 as in the app.
 const data = JSON.parse(document.getElementById('frames').textContent);
+const recipe = JSON.parse(document.getElementById('diffusion-studio').textContent);
 const $ = (name) => document.querySelector(name);
 const main = $('main'), scrub = $('.scrub'), speed = $('.speed');
 const last = data.runs[0].meta.length - 1, KEPT_SHEETS = 8;
@@ -75,9 +76,23 @@ const said = (run, place) => {
   return [step, ...(part === 'picture' ? [] : [level, callsText(calls), part])].filter(Boolean).join(' · ');
 };
 
+// One sentence about the state, as in the app; none for pictures one after another, or for two runs.
+const asked = () => {
+  const names = [...new Set((recipe.labels ?? []).map((one) => one ?? 'any'))].join(', ');
+  return askedFor({ ...recipe, label: recipe.label ?? (names || null) }, data.smooth);
+};
+const told = (run, place) => {
+  const [index, , logSnr, calls, part] = run.meta[place];
+  if (data.runs.length > 1 || part === 'picture') return '';
+  const found = settled(run.offs, place), next = place > 0 && index === run.meta[place - 1][0] + 1;
+  return sentence({ logSnr, calls, part, first: place === 0, last: place === last, finished: index === run.total, asked: asked(),
+    total: run.total, way: found && { ...found, gain: next ? found.gain : null } });
+};
+
 const seek = (place) => {
   want = Math.max(0, Math.min(last, place));
   scrub.value = want;
+  $('.say').textContent = told(data.runs[0], want);
   $('.readout').textContent = data.runs.map((run) => said(run, want)).join(' | below: ');
   scrub.setAttribute('aria-valuetext', said(data.runs[0], want));
   paint();
@@ -134,7 +149,6 @@ addEventListener('keydown', (event) => {
 });
 
 // ---- the recipe, as text -------------------------------------------------------------------------------------------
-const recipe = JSON.parse(document.getElementById('diffusion-studio').textContent);
 for (const [name, value] of Object.entries(recipe)) {
   if (value === null || value === '') continue;
   const row = $('.settings').insertRow(), text = typeof value === 'object' ? JSON.stringify(value) : `${value}`;

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -17,6 +18,7 @@ from ..studio import Studio
 from .api import endpoints
 from .closing import ends_politely
 from .compare_tab import CompareTab
+from .compression import CompressedPage
 from .compute import MAX_RUNS, MAX_WAITING, Compute
 from .forward_tab import ForwardTab
 from .generate_tab import GenerateTab
@@ -245,7 +247,10 @@ def serve(
                 mcp_server=find_spec("mcp") is not None,  # the extra "mcp"
                 allowed_paths=[str(studio.folder.resolve())],
                 prevent_thread_lock=True,
-                app_kwargs={"exception_handlers": {StudioError: refused}},
+                app_kwargs={
+                    "exception_handlers": {StudioError: refused},
+                    "middleware": [Middleware(CompressedPage)],
+                },
             )
     except ImportError as error:  # of the link that --share asks for
         if "socksio" not in str(error):

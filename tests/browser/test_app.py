@@ -212,3 +212,12 @@ def test_closing_the_page_ends_the_run(app, browser, desktop):
 def test_the_models_tab_shows_the_card(desktop):
     desktop.get_by_role("tab", name="Models").click()
     desktop.wait_for_selector("text=32x32 grey")
+
+
+def test_the_page_travels_small(app):
+    """The configuration of all tabs is inside it; what a phone loads is what counts."""
+    import urllib.request
+
+    asked = urllib.request.Request(f"{app}/", headers={"accept-encoding": "gzip"})
+    with urllib.request.urlopen(asked) as answer:
+        assert answer.headers["content-encoding"] == "gzip" and len(answer.read()) < 150_000

@@ -18,6 +18,7 @@ from ..runs.edits import EDITS, FILMS, pictures_of
 from ..runs.recipe import Recipe
 from ..runs.recipe_diff import flat_settings
 from ..studio import Studio
+from .classroom import Rooms, classroom
 from .compute import Compute, Progress
 from .controls import RecipeControls
 from .export_panel import ExportPanel, kept_files
@@ -72,6 +73,7 @@ class GenerateTab:
         self.waiting = Waiting()
         self.press = gr.Textbox(visible=False)
         self.arrived = gr.Textbox("", visible=False)  # whether the page's address brought settings
+        classroom(Rooms(store), elem_id="classroom")
         self.settings.render_models()
         with gr.Row(elem_id="stage"):
             with gr.Column(elem_id="quick"):

@@ -57,14 +57,14 @@ def lazy(
         html_template='<div class="lazy" style="min-height: 40px"></div>',
         css_template="",
         js_on_load=_BEGIN,
-        server_functions=[parts, *map(_answering, functions)],
+        server_functions=[parts, *map(answering, functions)],
         apply_default_css=False,
         **kwargs,
     )
 
 
-def _answering(fn: Callable[[dict], Any]) -> Callable[[object], Any]:
-    """The function with its errors as answers; what is no object is an empty one."""
+def answering(fn: Callable[[dict], Any]) -> Callable[[object], Any]:
+    """The function with its errors as answers; what is no object is an empty one. For server functions."""
 
     @wraps(fn)
     def answer(args: object) -> Any:

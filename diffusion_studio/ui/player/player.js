@@ -33,8 +33,7 @@ const unhurried = () => { if ($('.speed').value === '20') $('.speed').value = '1
 const shows = () => ({ trails: $('.trails').checked, arrows: $('.arrows').checked });
 
 // ---- ticks -------------------------------------------------------------------------------------------------------
-const onValue = () => {
-  const v = props.value;
+const onValue = (v = props.value) => {
   if (!v?.run) return;
   if (v.run !== run) begin(v);
   tick = v;
@@ -168,6 +167,7 @@ const pull = async () => {                             // never two requests in 
 
 const told = async () => {                             // the page keeps a thumbnail of each run of Generate
   if (!whole || run === OPENING || !frames[tick.kept] || root.dataset.told === run) return;
+  if (document.documentElement.classList.contains('in-room')) return;      // a run of somebody else
   const mine = root.dataset.told = run, canvas = document.createElement('canvas'), place = tick.kept;
   if (tick.points) clouds.draw(canvas, place, 'x', null, 64, { night: clouds.dark($('.screen canvas')) });
   else {
@@ -298,7 +298,7 @@ const seek = (place) => {
   readout(); paint(); pull();
 };
 
-const pause = () => { clearInterval(timer); timer = null; $('.play').textContent = '▶ Play'; };
+const pause = () => { clearInterval(timer); timer = null; root.dataset.playing = false; $('.play').textContent = '▶ Play'; };
 const play = (again = false) => {                      // again: over and over, with a rest at the end
   if (!tick) return;
   let rest = 0;
@@ -311,7 +311,7 @@ const play = (again = false) => {                      // again: over and over, 
     else if ($('.loop').checked) seek(0);
     else if (ended) pause();
   }, 1000 / Number($('.speed').value));
-  $('.play').textContent = '❚❚ Pause';
+  root.dataset.playing = true; $('.play').textContent = '❚❚ Pause';
 };
 
 const spread = (of) =>                                 // a line of letters is wide: the two views stand one above the other
@@ -380,6 +380,14 @@ $('.show-numbers').addEventListener('click', () => {
   $('.numbers').hidden = !on; $('.show-numbers').ariaPressed = on; $('.show-numbers').textContent = on ? 'Hide numbers' : 'Show numbers';
 });
 $('.full').addEventListener('click', () => (document.fullscreenElement ? document.exitFullscreen() : root.requestFullscreen?.()));
+$('.class').addEventListener('click', () => document.dispatchEvent(new CustomEvent('classroom')));
+root.addEventListener('follow', ({ detail }) => {      // of a room: what its teacher shows; place is null where this page is right as it is
+  if (detail.tick.run !== run || detail.tick.kept !== tick.kept || !ended) onValue(detail.tick);
+  if (detail.place !== null) { pause(); seek(Math.min(detail.place, tick.kept)); }
+  if (detail.playing === undefined || !ended) return;
+  if (detail.playing && !timer && want < tick.kept) { $('.speed').value = detail.fps; play(); }
+  else if (!detail.playing && timer) pause();
+});
 $('.help').addEventListener('click', () => $('.keys').showModal());
 const presses = (name, where) => $(name).addEventListener('click', () => document.querySelector(`${where} button, button${where}`)?.click());
 if (whole) { root.classList.add('whole'); presses('.branch', '#branch-here'); presses('.edit', '#use-picture'); }
@@ -401,6 +409,6 @@ root.addEventListener('keydown', (event) => {
   event.preventDefault();
 });
 
-watch('value', onValue);
+watch('value', () => onValue());
 onValue();                                             // the value may be older than the mount
 if (whole && !tick) open();

@@ -16,7 +16,6 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import gradio as gr
@@ -41,6 +40,7 @@ from .export_panel import export_file
 from .generate_tab import COMPUTE
 from .handlers import show_errors
 from .price import Prices
+from .scratch import served_file
 from .store import RunStore
 from .zero_gpu import gpu_stream
 
@@ -166,7 +166,7 @@ class _Runs:
         for _ in self.compute.watched(_until_made(run, made), TICK_SECONDS, turn):
             yield None
         name = safe_name("grid", asked.recipe.model, suffix=FORMATS[format].suffix)
-        yield made[0].save(f"{mkdtemp()}/{name}", format)
+        yield Path(served_file(name, lambda path: made[0].save(path, format)))
 
     def _frames(self, recipe: Recipe, turn: Any) -> Iterator[Frame]:
         if self.gpu is not None:

@@ -93,6 +93,9 @@ def test_an_export_is_there_once(here, tmp_path):
     assert ds.Recipe.from_file(path).label == "3" and len(exports(folder)) == 1
     client(address, tmp_path).predict(**SHORT)
     assert len(exports(folder)) == 2
+    given = {"x": "guidance=1, 2", "model": "mnist", "label": "3", "steps": 1, "api_name": "/grid"}
+    assert Path(client(address, tmp_path).predict(**given)).name == "grid-mnist.gif"
+    assert len(exports(folder)) == 3
 
 
 def test_an_export_that_fails_leaves_nothing(here, tmp_path):

@@ -64,4 +64,5 @@ def _write(out: Path, weights: Any, seen: Any, provenance: dict[str, Any], torch
             "notes": list(seen.found.notes),
         }
         spec = replace(spec, provenance={**spec.provenance, **provenance})
-    checkpoint.write(out, spec, state, dtypes.pop() if len(dtypes) == 1 else torch.float32)
+    kept = len(dtypes) == 1 and dtypes != {torch.float64}  # no native file is of float64
+    checkpoint.write(out, spec, state, dtypes.pop() if kept else torch.float32)

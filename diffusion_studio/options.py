@@ -198,6 +198,22 @@ def from_json(registry: Mapping[str, type], kind: str, given: Any) -> Any:
     return build(registry[name], options, f"option of the {kind} {name!r}", kind)
 
 
+def instance(registry: Mapping[str, type], kind: str, given: Any) -> Any:
+    """An instance of a registered class from itself, its name, or its JSON.
+
+    `kind` says in the error what it is, and is the error's field.
+    """
+    if isinstance(given, (str, Mapping)):
+        return from_json(registry, kind, given)
+    if type(given) not in registry.values():
+        raise OptionError(
+            kind,
+            f"must be a name, or an object with a name and its options, got {given!r:.80}. Choose one of: "
+            f"{', '.join(registry)}.",
+        )
+    return given
+
+
 def build(cls: type, given: Mapping[str, Any], kind: str, group: str = "") -> Any:
     """`cls(**given)`, with an `OptionError` for a name that is not a field. Lists become tuples.
 

@@ -18,6 +18,8 @@ from .native import DTYPES, Weights, skeleton
 from .reader import Found, Source
 from .walk import Rename
 
+_FOREIGN_DTYPES = (*DTYPES, "F64")  # what other programs write besides; converted it is F32
+
 
 def assembled(path: Path, source: Source, found: Found, dtype: torch.dtype | None = None) -> Weights:
     """Weights of the network that `found` describes, as `dtype` or as in the file.
@@ -36,10 +38,10 @@ def assembled(path: Path, source: Source, found: Found, dtype: torch.dtype | Non
                 path, one, [tuple(views[name].get_shape()) for name in one.theirs], expected[one.ours], config
             )
         for name, view in views.items():
-            if view.get_dtype() not in DTYPES:
+            if view.get_dtype() not in _FOREIGN_DTYPES:
                 raise CheckpointError(
                     f"In {path.name} the tensor {name} is {view.get_dtype()}; weights here are one of "
-                    f"{', '.join(DTYPES)}. Quantised files cannot be read: take the original."
+                    f"{', '.join(_FOREIGN_DTYPES)}. Quantised files cannot be read: take the original."
                 )
     with TensorFile(path) as file:
         state = {

@@ -25,6 +25,7 @@ MAX_SHARDS = 1_000
 # and its parts.
 INDEX = re.compile(r"(.+)\.safetensors\.index(?:\.([\w.-]+))?\.json")
 SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})\.safetensors")
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?<!\.safetensors)")  # OWNER/NAME
 # A link into huggingface_hub's cache, which git and archives leave as its text where a system has no links.
 _LINK_TEXT = re.compile(rb"(?:\.\./)+blobs/[\w-]+")
 # Wrappers of single modules, in the middle of names: torch.compile, FSDP, activation checkpointing.
@@ -189,7 +190,7 @@ def opened(path: Path, framework: str = "pt") -> Generator[Any, None, None]:
             yield Shards(path, files)
         return
     if not path.is_file():
-        raise CheckpointError(f"There is no weight file at {path}. Give the path of a .safetensors file.")
+        raise CheckpointError(f"There is no weight file at {path}. {_where_to_get(path)}")
     if path.suffix.lower() in PICKLES:
         raise CheckpointError(
             f"{path.name} is a pickle, which can run any code when opened; only safetensors files are "
@@ -201,12 +202,66 @@ def opened(path: Path, framework: str = "pt") -> Generator[Any, None, None]:
     try:
         file = safe_open(str(real), framework=framework, device="cpu")
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path.name} is not a whole safetensors file ({str(error)[:300]}). It may be cut short or be "
-            "something else under this name; download or export it again."
-        ) from error
+        said = _damage(real) or (
+            f"is not a whole safetensors file ({str(error)[:300]}). It may be cut short or be something else "
+            "under this name; download or export it again."
+        )
+        raise CheckpointError(f"{path.name} {said}") from error
     with file:
         yield file
+
+
+def _where_to_get(path: Path) -> str:
+    """What to give in place of a path where nothing is: people also give the name of a repository."""
+    name = re.sub(r"^https?:/+[^/]+/", "", path.as_posix())
+    if _REPOSITORY.fullmatch(name) and not path.parent.exists():
+        return (
+            f"If {name} is a repository of Hugging Face, download it first, as this program fetches "
+            f"nothing: hf download {name} --local-dir {name.partition('/')[2]}"
+        )
+    return "Give the path of a .safetensors file."
+
+
+def _damage(path: Path) -> str:
+    """What is wrong with a file whose header can be read, as the rest of a sentence; empty where unknown."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = struct.unpack("<Q", file.read(8))[0]
+            if length > min(MAX_HEADER, size):
+                return ""
+            header = json.loads(file.read(length))
+        notes = header.pop("__metadata__", None) or {}
+        end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        odd = next(((name, value) for name, value in notes.items() if not isinstance(value, str)), None)
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        struct.error,
+        IndexError,
+    ):
+        return ""
+    if odd is not None:
+        return (
+            f"breaks a rule of safetensors: its notes (__metadata__) say {odd[0][:80]} = "
+            f"{json.dumps(odd[1])[:80]}, and only texts are allowed there. Save it again with texts: "
+            "save_file(tensors, path, metadata={name: str(value)})."
+        )
+    if size > end:
+        return (
+            f"is not a whole safetensors file: {size - end:,} bytes follow its last tensor and belong to "
+            "none. Download or export it again."
+        )
+    if size < end:
+        return (
+            f"is not a whole safetensors file: it is cut short, {size:,} of its {end:,} bytes are there. "
+            "Download or export it again."
+        )
+    return ""
 
 
 def outline(path: Path) -> Outline:
@@ -275,7 +330,7 @@ def read_json(path: Path) -> dict[str, Any]:
         real = followed(path)
         if real.stat().st_size > MAX_JSON:
             raise CheckpointError(f"{path} is too large for a configuration: more than {MAX_JSON:,} bytes.")
-        given = json.loads(real.read_text("utf-8"))
+        given = json.loads(real.read_text("utf-8-sig"))  # editors of Windows begin a file with a BOM
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:

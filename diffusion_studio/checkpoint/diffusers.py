@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import CheckpointError
 from ..networks.config import UNetConfig
 from .diffusers_scheduler import SCHEDULER_FLAGS, Process, process_of
-from .facts import FILE, PRESET, Settings
+from .facts import FILE, PRESET, Settings, check_groups
 from .reader import Found, Reader, Source
 from .spec import ModelSpec
 from .walk import Part, renames
@@ -151,8 +151,10 @@ def describe(source: Source) -> Found:
     groups = (
         settings.read("norm_num_groups", _divides(range(32, 0, -1), widths), absent=32, optional=True) or 32
     )
+    check_groups("norm_num_groups", groups, widths, source.path.name)
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
     middle_groups = 0 if bare else settings.read("attn_norm_num_groups", None, absent=None)
+    check_groups("attn_norm_num_groups", middle_groups or 1, widths[-1:], source.path.name)
     if middle_groups == groups:
         middle_groups = None
     padding = settings.read("downsample_padding", 1, absent=1, choices=(0, 1))
@@ -289,9 +291,8 @@ def _check_types(settings: Settings, source: Source, name: str, names: list[str]
 def size(source: Source, settings: Settings, assumed: int) -> int:
     size = source.config.get("sample_size")
     if "sample_size" in source.flags or not isinstance(size, list):
-        return (
-            settings.read("sample_size", assumed, optional=True) or assumed
-        )  # null: the network has no size of its own
+        given = settings.read("sample_size", assumed, optional=True)
+        return given or settings.assume("sample_size", assumed)  # null: the network has no size of its own
     if len(size) != 2 or size[0] != size[1] or type(size[0]) is not int:
         raise CheckpointError(
             f"The pictures of this model are {str(size)[:80]}; only square ones can be drawn. Give another "

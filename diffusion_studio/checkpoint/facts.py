@@ -127,6 +127,11 @@ class Settings:
         self.facts.append(Fact(name, value, source))
         return value
 
+    def assume(self, name: str, value: Any) -> Any:
+        """A value taken in place of the null that was read; the fact says that it is assumed."""
+        self.facts = [one for one in self.facts if one.name != name] + [Fact(name, value, ASSUMED)]
+        return value
+
     def finish(self, ignored: Iterable[str] = (), whole: bool = False) -> tuple[Fact, ...]:
         """The facts; an `OptionError` for a flag that nobody asked for.
 
@@ -145,6 +150,19 @@ class Settings:
             elif whole:
                 self.facts.append(Fact(name, value, UNKNOWN))
         return tuple(self.facts)
+
+
+def check_groups(name: str, groups: int, widths: Iterable[int], file: str) -> None:
+    """Raise `CheckpointError` where a number of groups does not divide every width that is normalised.
+
+    Our networks would take fewer groups then, and compute something else.
+    """
+    odd = [width for width in widths if type(groups) is int and (groups < 1 or width % groups)]
+    if odd:
+        raise CheckpointError(
+            f"{name} = {groups} does not divide the {odd[0]} channels of a level of {file}, so its network "
+            "cannot have been trained with it. Give the number that it was trained with, or leave it out."
+        )
 
 
 _KIND = {

@@ -21,6 +21,7 @@ _STEMS = ("model", "diffusion_pytorch_model", "pytorch_model", "unet", "unet_ema
 _MARKS = ("ema", "fp32", "bf16", "fp16", "half", "full", "non_ema")
 _STEP = re.compile(r"(checkpoints?|ckpt|global_?step|steps?|epochs?|iter(ation)?)[-_]?\d+", re.IGNORECASE)
 _CACHE = re.compile(r"models--(?:.+?--)?(.+)")  # of huggingface_hub: models--OWNER--NAME/snapshots/REVISION
+_NUMBERED = re.compile(r"model_\d+")  # further networks that accelerate's save_state writes
 _NO_MODELS = ("state.safetensors", "optimizer.safetensors")  # what a training needs to go on
 _OTHERS = (
     "vae",
@@ -71,7 +72,7 @@ def weight_file(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         return _whole(path)
-    root = _snapshot(path)
+    root = _snapshot(_repository(path))
     for place in _PLACES:
         if found := _candidates(root / place):
             return _best(root / place, found)
@@ -122,6 +123,12 @@ def notes_on(path: Path) -> list[str]:
     if len(alike) > 1 and min(alike, key=lambda one: one.rank).path == path:
         others = ", ".join(one.path.name for one in alike if one.path != path)
         notes.append(f"its folder holds variants of this model: {path.name} is taken, and not {others}")
+    others = [one.path.name for one in _candidates(path.parent) if _NUMBERED.fullmatch(one.stem)]
+    if stem == "model" and others:
+        notes.append(
+            f"{path.name} is taken, and not {', '.join(others[:5])}: accelerate numbers the networks of a "
+            "training, and an average of the weights (EMA) may be among them"
+        )
     if path.parent.name == "unet_ema" and _candidates(path.parent.with_name("unet")):
         notes.append("unet_ema, the average of the weights, is taken, and not unet")
     return notes
@@ -267,6 +274,25 @@ def _deeper(root: Path) -> Path:
     raise CheckpointError(
         f"There is no weight file at {root / 'model.safetensors'}, nor at another place where a model's "
         "folder has it: any .safetensors file in it, in unet_ema/ or in unet/, or the index of several."
+    )
+
+
+def _repository(folder: Path) -> Path:
+    """The only model's folder in huggingface_hub's cache where the whole cache is given; else the folder
+    itself.
+    """
+    try:
+        models = sorted(one for one in folder.glob("models--*") if (one / "snapshots").is_dir())
+    except OSError:
+        return folder
+    if len(models) < 2:
+        return models[0] if models else folder
+    shown = ", ".join(one.name for one in models[:5]) + (
+        f" and {len(models) - 5} more" if len(models) > 5 else ""
+    )
+    raise CheckpointError(
+        f"{folder} is a cache of {len(models)} repositories ({shown}). Name the folder of the one that is "
+        "meant."
     )
 
 

@@ -25,7 +25,12 @@ from .container import followed, shard_files
 
 N = TypeVar("N", bound=nn.Module)
 
-TORCH_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+TORCH_DTYPES = {
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F64": torch.float64,
+}
 _AT_ONCE = 1 << 20  # bytes that are read before they are put into place: they stay in the CPU's cache
 _FILLING = {"zero_", "fill_", "uniform_", "normal_"}
 _MAKING = {

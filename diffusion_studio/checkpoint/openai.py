@@ -8,7 +8,7 @@ from typing import Any
 from ..diffusion.schedule import Cosine
 from ..errors import CheckpointError, OptionError
 from ..networks.config import UNetConfig
-from .facts import Settings, parsed
+from .facts import Settings, check_groups, parsed
 from .noise import rescaled_linear
 from .reader import Found, Reader, Source
 from .spec import ModelSpec
@@ -215,6 +215,7 @@ def describe(source: Source) -> Found:
     groups = settings.read(
         "norm_groups", next(g for g in range(32, 0, -1) if all(w % g == 0 for w in widths))
     )
+    check_groups("norm_groups", groups, widths, source.path.name)
     null = settings.read("null_class", False) and classes is not None
     clips = settings.read("clip_denoised", True) if settings.said("clip_denoised") else True
     rescale = settings.read("rescale_timesteps", resample != "residual" and steps != 1000)

@@ -8,7 +8,6 @@ there.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -230,11 +229,7 @@ FILMS = (Interpolate, Morph, Travel)
 
 def edit_of(given: Any) -> Edit | None:
     """The edit that a setting says: itself, its JSON, or None."""
-    if isinstance(given, (str, Mapping)):
-        given = options.from_json(EDITS, "edit", given)
-    if given is not None:
-        options.name_of(EDITS, given)
-    return given
+    return None if given is None else options.instance(EDITS, "edit", given)
 
 
 def edit_json(edit: Edit) -> dict[str, Any]:

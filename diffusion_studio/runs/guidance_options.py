@@ -229,8 +229,8 @@ def coerce(group: str, given: object) -> object:
     if type(given) is not cls:
         raise OptionError(
             group,
-            f"must be a {cls.__name__} or an object of its options "
-            f"({', '.join(flags_of(group))}), got {given!r}.",
+            f"must be an object of its options ({', '.join(one.name for one in fields_of(cls))}), got "
+            f"{given!r:.80}.",
         )
     return given
 

@@ -152,9 +152,7 @@ class Recipe:
             object.__setattr__(self, name, each_picture.prompt_of(getattr(self, name), name))
         self._check_seeds()
         for name, registry in REGISTRIES.items():
-            if isinstance(given := getattr(self, name), (str, Mapping)):
-                object.__setattr__(self, name, options.from_json(registry, name, given))
-            options.name_of(registry, getattr(self, name))
+            object.__setattr__(self, name, options.instance(registry, name, getattr(self, name)))
         for name in GROUPS:
             object.__setattr__(self, name, guidance_options.coerce(name, getattr(self, name)))
         for name in ("guidance_scales", "weaker", "negative_label"):

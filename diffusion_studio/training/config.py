@@ -33,6 +33,7 @@ LEARNED_VARIANCE = ("hybrid", "vlb")
 OPTIMIZERS = ("adamw", "muon")
 DRAW_NAMES = ("uniform", "loss", "log-normal", "logit-normal")
 MAY_CHANGE = (
+    "data",  # where it lies: the run's marks tell whether it is the same
     "images",
     "sample_steps",
     "sample_guidance",

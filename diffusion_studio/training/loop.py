@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import classifier, native
+from ..data import KNOWN
+from ..data.points import POINT_SETS, SHAPES
 from ..data.summary import DataSummary
 from ..device import pick_device
-from ..errors import StudioError
+from ..errors import OptionError, Setting, StudioError
 from .board import Board
 from .config import TrainConfig
 from .fingerprint import check_labels, check_same, fingerprint, in_kept_order
@@ -79,6 +81,7 @@ def train(
     kept = folder.config() if resume else None
     if kept is not None:
         kept.check_resume(config)
+        _check_place(folder, kept, config)
     world = join(device_here)
     status = Reporter(None, config.images)
     try:
@@ -136,6 +139,25 @@ def _ending(error: BaseException) -> tuple[str, str | None]:
     if isinstance(error, Exception):
         return "failed", f"{type(error).__name__}: {error}"
     return "stopped", None
+
+
+def _check_place(folder: RunFolder, kept: TrainConfig, config: TrainConfig) -> None:
+    """An `OptionError` where the data of a resumed run is not at its place, or cannot be known again."""
+    named = config.data in (*KNOWN, *POINT_SETS, SHAPES)
+    if not named and not Path(config.data).expanduser().exists():
+        raise OptionError(
+            "data",
+            f"The run in {folder.path} is trained on {config.data!r}, and there is nothing of that name in "
+            f"{Path.cwd()}. Resume it where it was begun, or say where the data lies now with ",
+            Setting("data"),
+            ".",
+        )
+    if config.data != kept.data and folder.data() is None:
+        raise OptionError(
+            "data",
+            f"The run in {folder.path} has no marks of its data (data.json), so only {kept.data!r} can be "
+            f"taken, got {config.data!r}. Start a new run for other data.",
+        )
 
 
 def _as_begun(folder: RunFolder, kind: str, data: Any) -> Any:

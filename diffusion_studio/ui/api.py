@@ -16,7 +16,6 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import gradio as gr
@@ -41,6 +40,7 @@ from .export_panel import export_file
 from .generate_tab import COMPUTE
 from .handlers import show_errors
 from .price import Prices
+from .scratch import served_file
 from .store import RunStore
 from .zero_gpu import gpu_stream
 
@@ -166,7 +166,7 @@ class _Runs:
         for _ in self.compute.watched(_until_made(run, made), TICK_SECONDS, turn):
             yield None
         name = safe_name("grid", asked.recipe.model, suffix=FORMATS[format].suffix)
-        yield made[0].save(f"{mkdtemp()}/{name}", format)
+        yield Path(served_file(name, lambda path: made[0].save(path, format)))
 
     def _frames(self, recipe: Recipe, turn: Any) -> Iterator[Frame]:
         if self.gpu is not None:
@@ -208,7 +208,7 @@ def _animate(runs: _Runs) -> Callable[..., gr.FileData]:
         format = "gif" if format is None else format
         if not isinstance(format, str) or format not in FORMATS:
             raise unknown("format", format, FORMATS)
-        options = ExportOptions(view="x" if view is None else view)
+        options = _shown(view)
         for path in runs.animate(runs.recipe(given), format, options):
             yield None if path is None else gr.FileData(path=str(path))
 
@@ -246,7 +246,7 @@ def _stream(runs: _Runs) -> Callable[..., Iterator[dict[str, Any] | None]]:
         null in place of all: still at work
         """
         given = {**locals()}  # the parameters, by name
-        options = ExportOptions(view="x" if view is None else view)
+        options = _shown(view)
         for frame in runs.states(runs.recipe(given)):
             yield None if frame is None else _state(frame, options)
 
@@ -323,6 +323,14 @@ def _documented(fn: Callable[..., Any], **words: str) -> Callable[..., Any]:
         text = text.replace(name, value)
     fn.__doc__ = text
     return fn
+
+
+def _shown(view: Any) -> ExportOptions:
+    """What is shown of each state. The error names the parameter."""
+    try:
+        return ExportOptions(view="x" if view is None else view)
+    except OptionError as error:
+        raise OptionError("view", error.worded(lambda field: "view")) from error
 
 
 def _whole(name: str, given: Any, default: int, low: int, high: int) -> int:

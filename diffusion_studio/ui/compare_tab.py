@@ -7,7 +7,6 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Iterator
-from tempfile import mkdtemp
 from typing import Any
 
 import gradio as gr
@@ -30,6 +29,7 @@ from .controls import RecipeControls, sampler_choices
 from .generate_tab import COMPUTE, TICK_SECONDS
 from .handlers import LABELLED, show_errors
 from .price import Prices
+from .scratch import served_file
 
 RACE, GRID = "race", "grid"
 _PARTS = re.compile(r'(?:[^,"]|"[^"]*")+')  # of a lane: between commas, but for those in quotes
@@ -257,7 +257,7 @@ class CompareTab:
             raise OptionError("format", "There is nothing to save any more, or not yet. Press Run first.")
         kind = RACE if isinstance(made, Race) else GRID
         name = safe_name(kind, made.lanes[0].recipe.model, suffix=FORMATS[format].suffix)
-        return str(made.save(f"{mkdtemp()}/{name}", format))
+        return served_file(name, lambda path: made.save(path, format))
 
 
 def _format_choices(kind: str) -> list[tuple[str, str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,7 +14,7 @@ from ..runs.recipe import Recipe, file_name
 from ..runs.trajectory import Trajectory
 from .controls import OptionControls, field_of
 from .handlers import LABELLED, show_errors
-from .scratch import served_folder
+from .scratch import served_file, served_folder
 from .store import RunStore
 
 _START = "gif"
@@ -222,20 +220,10 @@ def kept_files(recipe: Recipe) -> list[str]:
     files = recipe.files()
     if not files:
         return []
-    folder = _folder()
+    folder = served_folder()
     for name, data in files.items():
         write_bytes(folder / name, data)
     return [str(folder / name) for name in files]
-
-
-def _folder() -> Path:
-    try:
-        return served_folder()
-    except OSError as error:
-        raise ExportError(
-            f"No temporary folder can be made ({error.strerror}). The server's disk may be full; "
-            "the run is kept, so try again later."
-        ) from error
 
 
 def export_file(
@@ -247,10 +235,7 @@ def export_file(
     ending = (
         suffix if alike == [format] else f"-{format}{suffix}"
     )  # or a strip would go by the name of the picture
-    folder = _folder()
-    try:
-        path = folder / file_name(trajectory.recipe, ending)
-        return str(trajectory.save(path, format, beside, **vars(options)))
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    return served_file(
+        file_name(trajectory.recipe, ending),
+        lambda path: trajectory.save(path, format, beside, **vars(options)),
+    )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,7 +33,7 @@ from ..studio import Studio
 from .compute import Compute, Progress, duration
 from .handlers import LABELLED, in_words, show_errors
 from .price import Prices
-from .scratch import served_folder
+from .scratch import served_file
 from .store import Run as Recorded
 from .store import RunStore
 from .zero_gpu import on_zero_gpu
@@ -551,14 +550,7 @@ def _kept(run: FairRun) -> None:
 
 def _written(recipe: Recipe, ending: str, write: Callable[[Path], Any]) -> str:
     """The path of a file in a folder that Gradio serves from. A failure leaves no folder."""
-    folder = served_folder()
-    try:
-        path = folder / file_name(recipe, ending)
-        write(path)
-        return str(path)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    return served_file(file_name(recipe, ending), write)
 
 
 def _working(progress: Progress) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from ..errors import OptionError
+from ..errors import ExportError, OptionError
 from ..files import why
 from .closing import at_end
 
@@ -52,12 +54,32 @@ def own_folder() -> Path:
 
 
 def served_folder() -> Path:
-    """A new folder in Gradio's cache: files in it are served from there, without a copy, and go with it."""
+    """A new folder in Gradio's cache: files in it are served from there, without a copy, and go with it.
+
+    Raises `ExportError` where it cannot be made.
+    """
     from gradio.utils import get_upload_folder
 
     cache = get_upload_folder()
-    os.makedirs(cache, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix="run-", dir=cache))
+    try:
+        os.makedirs(cache, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="run-", dir=cache))
+    except OSError as error:
+        raise ExportError(
+            f"No temporary folder can be made ({why(error)}). The server's disk may be full; "
+            "the run is kept, so try again later."
+        ) from error
+
+
+def served_file(name: str, write: Callable[[Path], Any]) -> str:
+    """The path of a new file of this name that Gradio serves without a copy. A failure leaves nothing."""
+    folder = served_folder()
+    try:
+        write(folder / name)
+        return str(folder / name)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _locked(folder: Path) -> int | None:

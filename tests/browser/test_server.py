@@ -93,6 +93,9 @@ def test_an_export_is_there_once(here, tmp_path):
     assert ds.Recipe.from_file(path).label == "3" and len(exports(folder)) == 1
     client(address, tmp_path).predict(**SHORT)
     assert len(exports(folder)) == 2
+    given = {"x": "guidance=1, 2", "model": "mnist", "label": "3", "steps": 1, "api_name": "/grid"}
+    assert Path(client(address, tmp_path).predict(**given)).name == "grid-mnist.gif"
+    assert len(exports(folder)) == 3
 
 
 def test_an_export_that_fails_leaves_nothing(here, tmp_path):
@@ -136,7 +139,14 @@ def test_a_run_that_nobody_waits_for_ends(end, here, tmp_path):
         ({"model": ["mnist"]}, "There is no model"),
         ({"model": {"a": 1}}, "There is no model"),
         ({"format": ["gif"]}, "There is no format"),
-        ({"view": ["x"]}, "There is no .*view"),
+        ({"view": ["x"]}, r"There is no view .*Choose one of: x, x0, both"),
+        (
+            {"sampler": ["ddim"]},
+            r"sampler must be a name, or an object .* got \('ddim',\). Choose one of: ddim",
+        ),
+        ({"spacing": 5}, "spacing must be a name, or an object .* got 5. Choose one of: trailing"),
+        ({"settings": {"edit": 5}}, "edit must be a name, or an object .* got 5. Choose one of: picture"),
+        ({"settings": {"interval": "high"}}, r"interval must be an object of its options \(low, high\)"),
         ({"label": ["3"]}, r"label is one text for all pictures, got \('3',\)"),
     ],
 )

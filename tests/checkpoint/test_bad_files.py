@@ -5,6 +5,7 @@ do.
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,44 @@ def test_what_is_no_pickle(tmp_path, content, said, suffix):
 def header(tensors: dict) -> bytes:
     text = json.dumps(tensors).encode()
     return len(text).to_bytes(8, "little") + text
+
+
+@pytest.mark.parametrize(
+    "notes, behind, said",
+    [
+        ({"step": 5}, b"", r"breaks a rule of safetensors: its notes .* say step = 5, and only texts"),
+        ({"of": {"a": 1}}, b"", r'say of = \{"a": 1\}, and only texts are allowed'),
+        ({"step": "5"}, b"\0" * 64, "64 bytes follow its last tensor"),
+        (None, None, r"it is cut short, 1\d\d of its 1\d\d bytes are there"),
+    ],
+    ids=["a number", "an object", "more bytes", "fewer bytes"],
+)
+def test_a_header_that_can_be_read_says_what_is_wrong_with_its_file(tmp_path, notes, behind, said):
+    """safetensors/safetensors#278 (numbers among the notes) and Comfy-Org/ComfyUI#15602 (bytes at the end):
+    both were taken for a file that is cut short."""
+    path = tmp_path / "model.safetensors"
+    save_file({"conv_in.weight": torch.zeros(4, 4)}, path)
+    raw = path.read_bytes()
+    if notes is None:
+        path.write_bytes(raw[:-8])
+    else:
+        length = struct.unpack("<Q", raw[:8])[0]
+        header = json.dumps({"__metadata__": notes, **json.loads(raw[8 : 8 + length])}).encode()
+        path.write_bytes(struct.pack("<Q", len(header)) + header + raw[8 + length :] + behind)
+    with pytest.raises(CheckpointError, match=said):
+        checkpoint.inspect(path)
+
+
+@pytest.mark.parametrize("given", ["google/ddpm-cifar10-32", "https://huggingface.co/google/ddpm-cifar10-32"])
+def test_the_name_of_a_repository_is_no_path(given, tmp_path, monkeypatch):
+    """databrickslabs/dolly#118 the other way round. Nothing is fetched here, and the sentence says how to."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        CheckpointError, match="download it first.*: hf download google/ddpm-cifar10-32 --local"
+    ):
+        ds.load(given)
+    with pytest.raises(CheckpointError, match="Give the path of a .safetensors file"):
+        ds.load("models/mine.safetensors")
 
 
 def test_overlapping_tensors_and_too_many_are_refused(tmp_path):

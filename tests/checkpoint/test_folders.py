@@ -293,6 +293,15 @@ def test_a_cache_folder_is_its_repository(cache):
     ]
 
 
+def test_the_whole_cache_is_its_only_repository(cache):
+    assert checkpoint.inspect(cache.parent).spec == checkpoint.inspect(cache).spec
+    shutil.copytree(cache, cache.with_name("models--you--other"), symlinks=True)
+    with pytest.raises(
+        CheckpointError, match="cache of 2 repositories .models--me--ddpm-8, models--you--other.. Name"
+    ):
+        checkpoint.weight_file(cache.parent)
+
+
 def test_of_several_revisions_main_is_taken(cache):
     shutil.copytree(cache / "snapshots" / "0123abcd", cache / "snapshots" / "ffff", symlinks=True)
     assert "0123abcd" in str(checkpoint.weight_file(cache))
@@ -316,6 +325,18 @@ def training(folder: Path, at: Path, *places: str) -> Path:
     (at / "scheduler").mkdir()
     shutil.copy(folder / "scheduler_config.json", at / "scheduler" / "scheduler_config.json")
     return at
+
+
+def test_of_the_networks_that_accelerate_numbers_the_first_is_taken_and_it_is_said(saved):
+    """`save_state` of accelerate writes model.safetensors, model_1.safetensors, ...; the second one may be
+    the average (EMA)."""
+    folder = saved("diffusers", "default")
+    (folder / f"{NAME}.safetensors").rename(folder / "model.safetensors")
+    assert not any("accelerate" in one for one in checkpoint.inspect(folder).found.notes)
+    save_file({"a": torch.zeros(1)}, folder / "model_1.safetensors")
+    assert error_of(folder) < 1e-5
+    (note,) = (one for one in checkpoint.inspect(folder).found.notes if "accelerate" in one)
+    assert note.startswith("model.safetensors is taken, and not model_1.safetensors")
 
 
 def test_a_training_step_in_a_folder_of_checkpoints_has_the_scheduler_above_that(saved, tmp_path):

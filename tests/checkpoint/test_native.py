@@ -227,7 +227,7 @@ def test_files_of_another_kind(tmp_path, content):
 def test_a_file_cut_short(tiny_checkpoint, kept):
     whole = tiny_checkpoint.read_bytes()
     tiny_checkpoint.write_bytes(whole[: int(len(whole) * kept)])
-    refused(tiny_checkpoint, r"is not a whole safetensors file \(.*\). It may be cut short")
+    refused(tiny_checkpoint, r"is not a whole safetensors file.* cut short")
 
 
 def test_a_tensor_that_claims_gigabytes(tmp_path, tiny_spec):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
+from diffusion_studio.convert import convert
 from diffusion_studio.errors import CheckpointError
 from diffusion_studio.runs.guidance_builder import limited
 
@@ -172,6 +173,8 @@ def test_a_setting_left_out_is_not_a_setting_that_is_null(saved):
         ({"attention_head_dim": 5}, "do not divide into heads of 5"),
         ({"sample_size": 7}, "multiples of 2"),
         ({"time_embedding_type": "fourier"}, "NCSN"),
+        ({"norm_num_groups": 3}, "norm_num_groups = 3 does not divide the 8 channels of a level"),
+        ({"attn_norm_num_groups": 3}, "attn_norm_num_groups = 3 does not divide the 16 channels"),
     ],
 )
 def test_a_configuration_that_does_not_fit(saved, change, message):
@@ -204,6 +207,36 @@ def test_a_scheduler_that_cannot_be_followed_is_named(saved, kind, message):
     (folder / "scheduler_config.json").write_text(json.dumps({"_class_name": f"{kind}Scheduler"}))
     with pytest.raises(CheckpointError, match=message):
         checkpoint.inspect(folder)
+
+
+def test_a_configuration_may_begin_with_a_mark_of_its_encoding(saved):
+    """ThilinaRajapakse/simpletransformers#1169: editors of Windows write a BOM."""
+    folder = saved("diffusers", "default")
+    wanted = checkpoint.inspect(folder)
+    for name in ("config.json", "scheduler_config.json"):
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    assert checkpoint.inspect(folder).spec == wanted.spec
+
+
+def test_a_size_that_is_null_is_assumed_and_said(saved):
+    """huggingface/diffusers#10139: sample_size is not always a number."""
+    folder = saved("diffusers", "default")
+    given = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**given, "sample_size": None}))
+    found = checkpoint.inspect(folder).found
+    assert [(one.value, one.source) for one in found.facts if one.name == "sample_size"] == [(32, "assumed")]
+    with pytest.warns(ds.CheckpointWarning, match="assumed: sample_size 32"):
+        ds.load(folder)
+
+
+def test_weights_in_double_precision_are_read_and_converted(saved, tmp_path):
+    folder = saved("diffusers", "default")
+    path = folder / "diffusion_pytorch_model.safetensors"
+    save_file({key: value.double() for key, value in load_file(path).items()}, path)
+    assert outputs(ds.load(folder, "cpu", "fp32"), "default", STORED["diffusers"]) < 1e-5
+    made = convert(folder, tmp_path / "native.safetensors")
+    assert {value.dtype for value in load_file(made).values()} == {torch.float32}
+    assert outputs(ds.load(made, "cpu", "fp32"), "default", STORED["diffusers"]) < 1e-5
 
 
 def test_half_precision_weights_are_read(saved):

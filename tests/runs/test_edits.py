@@ -275,7 +275,10 @@ def test_branches_of_branches_end_somewhere():
             lambda: Recipe(edit={"name": "picture", "pictur": "x"}),
             "There is no option of the edit 'picture' 'pictur'",
         ),
-        (lambda: Recipe(edit=3), "int is not registered"),
+        (
+            lambda: Recipe(edit=3),
+            "edit must be a name, or an object with a name and its options, got 3. Choose one of: picture",
+        ),
         (lambda: Recipe(seeds=(1, 2), edit=Invert(GREY)), "it takes one seed, got 2. Give one"),
         (lambda: Recipe(edit=Interpolate()), "needs at least two seeds"),
         (lambda: Recipe(branch=3), "A branch is a recipe and the state from which to go on, got 3"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 import diffusion_studio as ds
 from diffusion_studio.cli import main
 from diffusion_studio.data.files import digest
-from diffusion_studio.errors import CheckpointError, DataError
+from diffusion_studio.errors import CheckpointError, DataError, OptionError
 from diffusion_studio.training.fingerprint import Fingerprint
 from diffusion_studio.training.run import RunFolder
 
@@ -89,6 +90,42 @@ def test_a_resume_on_other_data_is_refused_with_the_differences(begun, classes, 
 def test_the_same_data_resumes(begun, finish):
     given, run = begun
     assert len(finish(given, run, resume=True)) == 6 and ds.load(run, "cpu").spec.labels == ("a", "b", "c")
+
+
+def test_data_that_moved_is_asked_for_and_taken_from_its_new_place(begun, classes, finish, tmp_path):
+    """MrNeRF/LichtFeld-Studio#599: a run could not go on once its pictures lay elsewhere."""
+    given, run = begun
+    moved = classes.rename(tmp_path / "moved")
+    with pytest.raises(
+        OptionError, match="there is nothing of that name in .*say where the data lies"
+    ) as said:
+        finish(given, run, resume=True)
+    assert said.value.field == "data"
+    (moved / "a").rename(moved / "z")
+    with pytest.raises(DataError, match="label 'a' is gone; label 'z' is new"):
+        finish(replace(given, data=str(moved)), run, resume=True)
+    (moved / "z").rename(moved / "a")
+    assert len(finish(replace(given, data=str(moved)), run, resume=True)) == 6
+    assert RunFolder(run).config().data == str(moved)
+
+
+def test_a_relative_place_is_one_of_the_folder_in_which_the_run_was_begun(
+    classes, config, finish, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    finish(config(data="classes", images=4), "run")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert main(["train", "--resume", "../run", "--images", "8"]) == 2
+    assert "is trained on 'classes'" in (said := capsys.readouterr().err) and "lies now with --data." in said
+    assert main(["train", "--resume", "../run", "--images", "8", "--data", "../classes"]) == 0
+
+
+def test_without_marks_the_place_stays(begun, finish, tmp_path):
+    given, run = begun
+    (run / "data.json").unlink()
+    with pytest.raises(OptionError, match="has no marks of its data .data.json., so only"):
+        finish(replace(given, data=str(tmp_path)), run, resume=True)
 
 
 def test_labels_keep_the_run_s_order(begun, classes, config, finish, tmp_path):

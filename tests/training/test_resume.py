@@ -91,7 +91,7 @@ def test_a_resume_with_another_recipe_names_every_difference(config, finish, tmp
     finish(config(images=4), tmp_path / "run")
     with pytest.raises(
         OptionError,
-        match=r"only images, .* and ema_length may change\. Different \(kept -> asked for\): "
+        match=r"only data, images, .* and ema_length may change\. Different \(kept -> asked for\): "
         r"objective: 'simple' -> 'hybrid'; lr: 0\.001 -> 0\.5\. Start a new run for these",
     ):
         finish(config(images=8, lr=0.5, objective="hybrid"), tmp_path / "run", resume=True)

@@ -151,7 +151,8 @@ def test_every_epoch_sees_each_picture_once(config, tmp_path):
 def test_a_resumed_run_keeps_its_configuration_but_may_grow(config, tmp_path):
     finish(config(), tmp_path / "run", sample_every=0)
     with pytest.raises(
-        OptionError, match=r"only images, .* and ema_length may change. Different .*: lr: 0.001 -> 0.5. Start"
+        OptionError,
+        match=r"only data, images, .* and ema_length may change. Different .*: lr: 0.001 -> 0.5. Start",
     ):
         finish(config(lr=0.5), tmp_path / "run", resume=True)
     assert RunFolder(tmp_path / "run").config() == config()

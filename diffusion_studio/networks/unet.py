@@ -11,6 +11,7 @@ from torch import nn
 from ..errors import OptionError
 from .blocks import Attention, CrossAttention, Downsample, ResBlock, Upsample, group_norm, sinusoidal, zero
 from .config import UNetConfig
+from .conv import Conv2d
 from .modules import ModuleList
 from .pyramid import InputStep, OutputStep, fourier
 from .text import TextEncoder, TextFeatures
@@ -104,7 +105,7 @@ class UNet(nn.Module):
             )
 
         widths, last, square = config.widths, len(config.widths) - 1, config.patch**2
-        self.conv_in = nn.Conv2d(
+        self.conv_in = Conv2d(
             config.in_channels * square + (config.class_channels or 0), config.stem, 3, padding=1
         )
         self.down: ModuleList[Level] = ModuleList()
@@ -155,7 +156,7 @@ class UNet(nn.Module):
                 OutputStep(out, group_norm(out, config), config) for out in reversed(widths[1:])
             )
         self.norm_out = group_norm(width, config)
-        self.conv_out = zero(nn.Conv2d(width, config.out_channels * square, 3, padding=1))
+        self.conv_out = zero(Conv2d(width, config.out_channels * square, 3, padding=1))
 
     def forward(
         self,
@@ -241,6 +242,8 @@ class UNet(nn.Module):
             raise OptionError(
                 "label", "This U-Net " + ("needs" if label is None else "takes no") + " class label."
             )
+        if len(t) > 1 and t.stride(0) == 0:
+            t = t[:1]  # one time for all pictures: one embedding, as far as they are asked for the same
         waves = self._waves(self._time(t)).to(x.dtype)
         if self.config.class_embedding == "early" and self.label is not None:
             return self.time(waves + self.label(label))

@@ -14,6 +14,7 @@ from .config import UNetConfig
 from .conv import Conv2d
 from .modules import ModuleList
 from .pyramid import InputStep, OutputStep, fourier
+from .reuse import DeepFeatures
 from .text import TextEncoder, TextFeatures
 
 
@@ -164,7 +165,9 @@ class UNet(nn.Module):
         t: torch.Tensor,
         label: torch.Tensor | None = None,
         text: torch.Tensor | TextFeatures | None = None,
+        deep: DeepFeatures | None = None,
     ) -> torch.Tensor:
+        """`deep` is filled by the call; where it is full already, the deep levels are left out for it."""
         emb = self._embed(x, t, label)
         text = self._read(text)
         if text is not None and self.text_emb is not None:
@@ -174,9 +177,12 @@ class UNet(nn.Module):
         if self.config.class_channels and self.label is not None:
             h = torch.cat([h, self.label(label).to(h)[:, :, None, None].expand(-1, -1, *h.shape[2:])], dim=1)
         h = self.conv_in(h)
-        h, skips = self._down(h, emb, text, picture)
-        h = self._middle(h, emb, text)
-        h, picture = self._up(h, skips, emb, text)
+        if deep is not None and deep.h is not None:
+            h, picture = self.up[-1].stages[-1](torch.cat([deep.h, h], dim=1), emb, text), deep.picture
+        else:
+            h, skips = self._down(h, emb, text, picture)
+            h = self._middle(h, emb, text)
+            h, picture = self._up(h, skips, emb, text, deep)
         made = F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h), inplace=True)), self.config.patch)
         return made if picture is None else made + picture
 
@@ -218,12 +224,22 @@ class UNet(nn.Module):
         return h
 
     def _up(
-        self, h: torch.Tensor, skips: list[torch.Tensor], emb: torch.Tensor, text: TextFeatures | None
+        self,
+        h: torch.Tensor,
+        skips: list[torch.Tensor],
+        emb: torch.Tensor,
+        text: TextFeatures | None,
+        deep: DeepFeatures | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The features at full size, and the sum of every level's share of the output where there is one."""
+        """The features at full size, and the sum of every level's share of the output where there is one.
+
+        `deep` keeps both as they are before the last block, to which the first convolution's output skips.
+        """
         picture = None
         for k, level in enumerate(self.up):
             for stage in level.stages:
+                if deep is not None and len(skips) == 1:
+                    deep.h, deep.picture = h, picture
                 h = stage(torch.cat([h, skips.pop()], dim=1), emb, text)
             if level.resample is not None:
                 if self.output_path is not None:

@@ -38,6 +38,7 @@ DRAWN_BY = (
     "negative_label",
     "threshold",
     "clip",
+    "reuse",
 )  # of them, what is told beside a figure where it is not as by default
 
 

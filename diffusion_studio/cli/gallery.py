@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import ExportError, StudioError
 from .flags import add_machine, studio_of
-from .generate import shown
+from .generate import Kept, shown
 
 
 def add(verbs: Any) -> None:
@@ -42,10 +42,13 @@ def _gallery(args: argparse.Namespace) -> None:
     taken: set[str] = {"index"}
     for given, recipe in zip(args.files, recipes):
         name = free(Path(given).stem, taken)
+        kept = Kept()
         try:
-            run = Trajectory(recipe, list(shown(studio.stream(recipe), Path(given).name)))
+            for frame in shown(studio.stream(recipe), Path(given).name):
+                kept.add(frame)
         except StudioError as error:
             raise StudioError(f"{given}: {error}") from error
+        run = Trajectory(recipe, kept.frames)
         run.save(folder / f"{name}.html", view="both")
         run.save(folder / f"{name}.png", view="x0")
         steps = f"{recipe.steps} step{'s' * (recipe.steps > 1)}, {recipe.pictures} picture"

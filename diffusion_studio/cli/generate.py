@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..imaging.frame import Frame
 
 _SUFFIX = next(iter(FORMATS.values())).suffix
+MAX_BYTES = 384 << 20  # of the states of a run that are kept for its file
 # --picture is the one to edit
 _EXPORT = [replace(one, name="only") if one.name == "picture" else one for one in fields_of(ExportOptions)]
 
@@ -135,21 +136,56 @@ def _generate(args: argparse.Namespace) -> None:
     frames = studio.stream(recipe)
     for run in runs:
         say_remarks(studio, run)
-    below = (
-        None if beside is None else Trajectory(beside, list(shown(studio.stream(beside), "the run below")))
-    )
-    seen = []
+    below = None
+    if beside is not None:
+        other = Kept()
+        for frame in shown(studio.stream(beside), "the run below"):
+            other.add(frame)
+        below = Trajectory(beside, other.frames)
+    kept = Kept()
     try:
         for frame in shown(frames, "denoising"):
-            if not seen:
+            if kept.last is None:
                 check_size(frame, wanted, options, args.format, () if below is None else below.frames)
-            seen.append(frame)
+            kept.add(frame)
     finally:  # a run that is interrupted or fails leaves what there is of it
-        if seen:
-            run = Trajectory(recipe, seen)
+        if kept.last is not None:
+            run = Trajectory(recipe, kept.frames)
             with finishing(), claimed(args.out, name) as out:
                 said = sys.stderr if streamed(out) else sys.stdout  # the file may be what stdout takes
                 print(run.save(out, args.format, below, **vars(options)), file=said)
+
+
+class Kept:
+    """The states of a run that its file is made of: all, or every k-th and the last where all would take
+    more than `MAX_BYTES`. Which is said.
+    """
+
+    def __init__(self) -> None:
+        self.last: Frame | None = None
+        self._before: list[Frame] = []
+
+    def add(self, frame: Frame) -> None:
+        from ..runs.trajectory import stride
+
+        every = stride(frame, MAX_BYTES)
+        if every > 1 and self.last is None:
+            print(
+                f"diffusion-studio: the {frame.total + 1:,} states would take "
+                f"{frame.nbytes * (frame.total + 1) >> 20:,} MB of memory. One in {every} is kept, and the "
+                "last. Ask for fewer pictures or steps to keep all.",
+                file=sys.stderr,
+            )
+        self.last = frame
+        if frame.index % every == 0:
+            self._before.append(frame)
+
+    @property
+    def frames(self) -> list[Frame]:
+        """Those that are kept by now, the latest among them."""
+        if self.last is None or self.last is self._before[-1]:
+            return self._before
+        return [*self._before, self.last]
 
 
 def place_of(asked: str) -> Path:

@@ -18,6 +18,7 @@ from ..diffusion.prediction import Prediction
 from ..diffusion.schedule import NoiseLevel
 from ..models.condition import Encoded
 from ..models.model import Model
+from ..networks.reuse import DeepFeatures
 
 MOST_PICTURES = 64  # of one network call; more take no less time for each
 
@@ -29,12 +30,13 @@ class Call(NamedTuple):
     x: torch.Tensor
     level: NoiseLevel
     given: Encoded
-    before: torch.Tensor | None
+    before: torch.Tensor | DeepFeatures | None
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Calls with the same key can be one."""
-        return (id(self.model), self.level, self.x.shape[1:], self.x.dtype, self.before is None)
+        """Calls with the same key can be one. Features that a run reuses are its own."""
+        own = id(self.before) if isinstance(self.before, DeepFeatures) else self.before is None
+        return (id(self.model), self.level, self.x.shape[1:], self.x.dtype, own)
 
 
 class SharedModel(Model):
@@ -45,7 +47,11 @@ class SharedModel(Model):
         self._model, self._wait = model, wait
 
     def predict(
-        self, x: torch.Tensor, level: NoiseLevel, given: Encoded, before: torch.Tensor | None = None
+        self,
+        x: torch.Tensor,
+        level: NoiseLevel,
+        given: Encoded,
+        before: torch.Tensor | DeepFeatures | None = None,
     ) -> Prediction:
         if torch.is_grad_enabled():  # guidance that needs the gradient of this very call
             return self._model.predict(x, level, given, before)
@@ -152,7 +158,9 @@ def _answered(calls: Sequence[Call], ask: Ask | None) -> list[Prediction]:
     model, _, level, _, before = calls[0]
     x = torch.cat([call.x for call in calls])
     given = Encoded.cat([call.given for call in calls])
-    last = None if before is None else torch.cat([call.before for call in calls if call.before is not None])
+    last = before
+    if isinstance(before, torch.Tensor):
+        last = torch.cat([call.before for call in calls if isinstance(call.before, torch.Tensor)])
 
     @torch.no_grad()
     def whole() -> Prediction:

@@ -68,7 +68,7 @@ def _asked(state: State) -> tuple[Prediction, tuple[Prediction, Prediction] | No
     watched.calls = []
     try:
         p = state.ask()
-        calls = watched.calls
+        calls = watched.calls[-1:]  # of a replay the last one is about this state
     finally:
         watched.calls = None
     if not _guidable(state):

@@ -232,6 +232,11 @@ class State:
         """Whether the network is given its last x0, so that the run has to be replayed up to here."""
         return self.run.model.spec.network.self_condition
 
+    @property
+    def reuses(self) -> bool:
+        """Whether the sampler may have been told what features of an earlier state say."""
+        return self.effective[0].reuse > 1
+
     @torch.no_grad()
     def ask(self, hooks: Callable[[], AbstractContextManager] = nullcontext) -> Prediction:
         """What the run's denoiser says about this state, guided and limited as the sampler gets it.
@@ -239,14 +244,16 @@ class State:
         `hooks()` is entered around the call. One call of the denoiser, for most networks.
         """
         self.check_asked()
-        if self.remembers:
+        if self.remembers or self.reuses:
             return self._asked_again(hooks)
         x = self.x
         with hooks():
             return self.leg.denoise(x, self.level)
 
     def _asked_again(self, hooks: Callable[[], AbstractContextManager]) -> Prediction:
-        """By a replay of the segment: a network that is given its last x0 depends on all calls before."""
+        """By a replay of the segment: a network that is given its last x0, or reuses features, depends on
+        the calls before.
+        """
         return _replayed(self, fresh_segment(self), hooks)
 
     @torch.no_grad()
@@ -292,6 +299,7 @@ class State:
             projection=Projection(),
             guidance_rescale=0.0,
             classifier=ByClassifier(),
+            reuse=1,
             edit=None,
             branch=None,
             change=Change(),
@@ -328,6 +336,8 @@ class State:
     def notes(self) -> tuple[str, ...]:
         """What of this state a reader of a view has to know."""
         said = []
+        if self.reuses:
+            said.append("The run reuses deep features; views of the network compute all of it anew.")
         if isinstance(self.run.recipe.edit, Travel):
             said.append("The pictures travel between conditions; this view asks with the first of them.")
         if getattr(self.leg.sampler, "churn", 0):

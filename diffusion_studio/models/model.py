@@ -20,7 +20,8 @@ from ..diffusion.denoiser import Denoiser
 from ..diffusion.prediction import Prediction, Reading, reading
 from ..diffusion.schedule import NoiseLevel, NoiseSchedule
 from ..errors import CheckpointWarning, OptionError
-from ..networks.precision import cast, channels_last
+from ..networks.precision import arrange, cast
+from ..networks.reuse import DeepFeatures
 from ..networks.text import TextFeatures
 from .condition import Condition, Encoded, Label, Prompt
 
@@ -72,14 +73,19 @@ class Model:
         """The Denoiser of `Condition(label, prompt, low_res)`."""
         return self.conditioned(Condition(label, prompt, low_res))
 
-    def conditioned(self, condition: Condition) -> NetworkDenoiser | SelfConditioned:
+    def conditioned(
+        self, condition: Condition, reuse: int = 1
+    ) -> NetworkDenoiser | SelfConditioned | Reusing:
         """A Denoiser for what the pictures are asked to be: the same for all of them, or different for each,
         which is one network call all the same. Raises `OptionError` for what the model does not take.
+
+        With `reuse` 2 or more only every so many calls compute the whole network, see `Reusing`; that is for
+        one run, and for a U-Net of `UNetConfig`.
         """
-        # channels_last halves the time of narrow convolutions on a CPU; opening does not wait
+        # it halves the time of small convolutions on a CPU; opening does not wait
         with self._arranging:  # or a second run's would swap weights that the first one is reading
             if not self._arranged:
-                channels_last(self.network)
+                arrange(self.network)
                 self._arranged = True
         encoded = Encoded(
             tuple(self._class_index(label) for label in condition.labels),
@@ -87,7 +93,9 @@ class Model:
             self._enlarged(condition.low_res),
         )
         bound = NetworkDenoiser(self, encoded)
-        return SelfConditioned(bound) if self.spec.network.self_condition else bound
+        if self.spec.network.self_condition:
+            return SelfConditioned(bound)
+        return bound if reuse == 1 else Reusing(bound, reuse)
 
     def _enlarged(self, low_res: torch.Tensor | None) -> torch.Tensor | None:
         """The small pictures brought to the model's size, bilinearly (Dhariwal & Nichol 2021, appendix A)."""
@@ -151,14 +159,19 @@ class Model:
         return said
 
     def predict(
-        self, x: torch.Tensor, level: NoiseLevel, given: Encoded, before: torch.Tensor | None = None
+        self,
+        x: torch.Tensor,
+        level: NoiseLevel,
+        given: Encoded,
+        before: torch.Tensor | DeepFeatures | None = None,
     ) -> Prediction:
         """One network call for x (N, C, H, W), or (N, 2) points or (N, P, 2) clouds of points.
 
-        `given` is what the pictures are asked to be; `before` is the last x0, for a network that is given it.
+        `given` is what the pictures are asked to be; `before` is the last x0, for a network that is given it,
+        or the features that an earlier call has left, for a network that reuses them.
         """
         said, given = self._reading(level), given.for_each(x)
-        t = torch.full((len(x),), self.spec.network.time_label(level), device=x.device)
+        t = torch.full((1,), self.spec.network.time_label(level), device=x.device).expand(len(x))
         label = None
         if self.spec.network.classes is not None:
             label = torch.tensor(given.classes, device=x.device)
@@ -167,7 +180,9 @@ class Model:
         scaled = (
             scaled.to(self.dtype, memory_format=torch.channels_last) if x.ndim == 4 else scaled.to(self.dtype)
         )
-        more = () if before is None else (before.to(self.dtype),)
+        more: tuple[Any, ...] = ()
+        if before is not None:
+            more = (before,) if isinstance(before, DeepFeatures) else (before.to(self.dtype),)
         output = self.network(scaled, t, label, given.text, *more).to(x.dtype)
         variance = None
         if self.spec.learned_variance:
@@ -192,14 +207,55 @@ class NetworkDenoiser:
         """Predictions of self and of others with the same model, in one network call."""
         asked = [self]
         asked += [one for one in others if isinstance(one, NetworkDenoiser) and one.model is self.model]
-        if len(asked) != 1 + len(others):
-            return None
-        given = Encoded.cat([one.given.for_each(x) for one in asked])
-        p = self.model.predict(torch.cat([x] * len(asked)), level, given)
-        variances = [None] * len(asked) if p.variance is None else p.variance.chunk(len(asked))
-        return [
-            Prediction(*parts) for parts in zip(p.x0.chunk(len(asked)), p.eps.chunk(len(asked)), variances)
-        ]
+        return _asked_at_once(asked, x, level) if len(asked) == 1 + len(others) else None
+
+
+def _asked_at_once(
+    asked: Sequence[NetworkDenoiser], x: torch.Tensor, level: NoiseLevel, deep: DeepFeatures | None = None
+) -> list[Prediction]:
+    """The predictions of denoisers of one model for the same x, in one network call."""
+    given = Encoded.cat([one.given.for_each(x) for one in asked])
+    p = asked[0].model.predict(torch.cat([x] * len(asked)), level, given, deep)
+    variances = [None] * len(asked) if p.variance is None else p.variance.chunk(len(asked))
+    return [Prediction(*parts) for parts in zip(p.x0.chunk(len(asked)), p.eps.chunk(len(asked)), variances)]
+
+
+class Reusing:
+    """The denoiser of one run that computes the whole network only at every `every`-th call, and at the
+    others takes the deep features of the last whole one (DeepCache, Ma et al. 2024).
+
+    A call at a level no cleaner than the last one's computes the whole network, as the first of a run does;
+    so does one for other pictures, or together with other denoisers. So a run depends on its recipe alone,
+    and on the way into noise nothing is reused.
+    """
+
+    def __init__(self, bound: NetworkDenoiser, every: int) -> None:
+        self.bound, self.every = bound, every
+        self._deep = DeepFeatures()
+        self._of: tuple[Any, ...] = ()  # the pictures and denoisers of the last call
+        self._at = 0.0  # its log-SNR
+        self._calls = 0  # since the last whole one, that included
+
+    def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
+        return self._asked([self], x, level)[0]
+
+    def together(
+        self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel
+    ) -> list[Prediction] | None:
+        """Predictions of self and of others with the same model, in one network call."""
+        model = self.bound.model
+        asked = [self]
+        asked += [one for one in others if isinstance(one, Reusing) and one.bound.model is model]
+        return self._asked(asked, x, level) if len(asked) == 1 + len(others) else None
+
+    def _asked(self, asked: Sequence[Reusing], x: torch.Tensor, level: NoiseLevel) -> list[Prediction]:
+        at, of = level.path_level.log_snr, (x.shape, *(id(one) for one in asked))
+        whole = of != self._of or at <= self._at or self._calls >= self.every
+        deep = DeepFeatures() if whole else self._deep
+        answers = _asked_at_once([one.bound for one in asked], x, level, deep)
+        self._deep, self._of, self._at = deep, of, at
+        self._calls = 1 if whole else self._calls + 1
+        return answers
 
 
 class SelfConditioned:

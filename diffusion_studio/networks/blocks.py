@@ -10,6 +10,7 @@ from torch import nn
 
 from .attention import attend
 from .config import UNetConfig
+from .conv import Conv2d
 from .dropout import Dropout
 from .norm import GroupNorm
 from .pyramid import doubling, halving
@@ -40,7 +41,7 @@ class Upsample(nn.Module):
 
     def __init__(self, width: int, conv: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1) if conv else None
+        self.conv = Conv2d(width, width, 3, padding=1) if conv else None
 
     def forward(self, x: torch.Tensor, emb: torch.Tensor | None = None) -> torch.Tensor:
         x = F.interpolate(x, scale_factor=2.0, mode="nearest")
@@ -53,7 +54,7 @@ class Downsample(nn.Module):
     def __init__(self, width: int, conv: bool = True, padding: str = "both") -> None:
         super().__init__()
         self.pad_end = padding == "end"
-        self.conv = nn.Conv2d(width, width, 3, stride=2, padding=0 if self.pad_end else 1) if conv else None
+        self.conv = Conv2d(width, width, 3, stride=2, padding=0 if self.pad_end else 1) if conv else None
 
     def forward(self, x: torch.Tensor, emb: torch.Tensor | None = None) -> torch.Tensor:
         if self.conv is None:
@@ -76,26 +77,25 @@ class ResBlock(nn.Module):
         self.skip_scale = config.skip_scale
         self.resample = {"": lambda _: None, "up": doubling, "down": halving}[resample](config)
         self.norm1 = group_norm(width_in, config)
-        self.conv1 = nn.Conv2d(width_in, width_out, 3, padding=1)
+        self.conv1 = Conv2d(width_in, width_out, 3, padding=1)
         self.emb = nn.Linear(emb_width, 2 * width_out if self.scale_shift else width_out)
         self.norm2 = group_norm(width_out, config)
         self.dropout = Dropout(config.dropout)
-        self.conv2 = zero(nn.Conv2d(width_out, width_out, 3, padding=1))
+        self.conv2 = zero(Conv2d(width_out, width_out, 3, padding=1))
         projects = width_in != width_out or (resample and config.resample_skip)
-        self.skip = nn.Conv2d(width_in, width_out, 1) if projects else nn.Identity()
+        self.skip = Conv2d(width_in, width_out, 1) if projects else nn.Identity()
 
     def forward(self, x: torch.Tensor, emb: torch.Tensor) -> torch.Tensor:
         h = F.silu(self.norm1(x), inplace=True)
         if self.resample is not None:
             h, x = self.resample(h), self.resample(x)
-        h = self.conv1(h)
         e = self.emb(F.silu(emb))[:, :, None, None]
         if self.scale_shift:
             scale, shift = e.chunk(2, dim=1)
-            h = torch.addcmul(shift, self.norm2(h), 1 + scale)
+            h = torch.addcmul(shift, self.norm2(self.conv1(h)), 1 + scale)
         else:
-            h = self.norm2(h + e)
-        h = self.skip(x) + self.conv2(self.dropout(F.silu(h, inplace=True)))
+            h = self.norm2(self.conv1(h, shift=e))
+        h = self.conv2(self.dropout(F.silu(h, inplace=True)), self.skip(x))
         return h if self.skip_scale == 1 else h * self.skip_scale
 
 

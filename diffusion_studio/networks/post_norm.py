@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..errors import OptionError
+from .conv import Conv2d
 from .modules import ModuleList
 from .post_norm_config import PostNormConfig
 
@@ -47,9 +48,7 @@ class Half(nn.Module):
 
     def __init__(self, width_in: int, width_out: int, config: PostNormConfig) -> None:
         super().__init__()
-        self.conv = (StandardizedConv if config.standardized else nn.Conv2d)(
-            width_in, width_out, 3, padding=1
-        )
+        self.conv = (StandardizedConv if config.standardized else Conv2d)(width_in, width_out, 3, padding=1)
         self.norm = (
             ChannelNorm(width_out, "rms")
             if config.norm == "rms"
@@ -74,7 +73,7 @@ class Block(nn.Module):
         self.emb = nn.Linear((8 if config.classes else 4) * config.channels, 2 * width_out)
         self.first = Half(width_in, width_out, config)
         self.second = Half(width_out, width_out, config)
-        self.skip = nn.Conv2d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
+        self.skip = Conv2d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
 
     def forward(self, x: torch.Tensor, emb: torch.Tensor) -> torch.Tensor:
         scale, shift = self.emb(F.silu(emb))[:, :, None, None].chunk(2, dim=1)
@@ -93,10 +92,10 @@ class Attention(nn.Module):
         self.heads, self.full, self.divided = heads, full, config.divided and not full
         self.cosine = config.cosine_scale if full else None
         self.norm = ChannelNorm(width, config.attention_norm)
-        self.qkv = nn.Conv2d(width, 3 * heads * channels, 1, bias=False)
+        self.qkv = Conv2d(width, 3 * heads * channels, 1, bias=False)
         size = (config.memory, channels) if full else (channels, config.memory)
         self.memory = nn.Parameter(torch.randn(2, heads, *size)) if config.memory else None
-        self.out = nn.Conv2d(heads * channels, width, 1)
+        self.out = Conv2d(heads * channels, width, 1)
         self.norm_out = nn.Identity() if full else ChannelNorm(width, config.attention_norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -157,16 +156,16 @@ class PostNormUNet(nn.Module):
         def attention(width: int, level: int, full: bool) -> Attention:
             return Attention(width, config.heads[level], config.head_channels[level], full, config)
 
-        self.conv_in = nn.Conv2d(config.in_channels * (1 + config.self_condition), widths[0], 7, padding=3)
+        self.conv_in = Conv2d(config.in_channels * (1 + config.self_condition), widths[0], 7, padding=3)
         self.down: ModuleList[Level] = ModuleList()
         self.up: ModuleList[Level] = ModuleList()
         for level, (width, out) in enumerate(zip(widths, widths[1:])):
             change = (
-                nn.Conv2d(width, out, 3, padding=1)
+                Conv2d(width, out, 3, padding=1)
                 if level == top
                 else _Unshuffle(width, out)
                 if config.down == "unshuffle"
-                else nn.Conv2d(width, out, 4, stride=2, padding=1)
+                else Conv2d(width, out, 4, stride=2, padding=1)
             )
             self.down.append(
                 Level(
@@ -185,7 +184,7 @@ class PostNormUNet(nn.Module):
         )
         for level in range(top, -1, -1):
             width, out = widths[level + 1], widths[level]
-            change = _Upsample(width, out) if level else nn.Conv2d(width, out, 3, padding=1)
+            change = _Upsample(width, out) if level else Conv2d(width, out, 3, padding=1)
             self.up.append(
                 Level(
                     Block(width + out, width, config),
@@ -195,7 +194,7 @@ class PostNormUNet(nn.Module):
                 )
             )
         self.last = Block(2 * widths[0], widths[0], config)
-        self.conv_out = nn.Conv2d(widths[0], config.out_channels, 1)
+        self.conv_out = Conv2d(widths[0], config.out_channels, 1)
 
     def forward(
         self,
@@ -260,7 +259,7 @@ class _Unshuffle(nn.Module):
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(4 * width, out, 1)
+        self.conv = Conv2d(4 * width, out, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv(F.pixel_unshuffle(x, 2))
@@ -271,7 +270,7 @@ class _Upsample(nn.Module):
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, out, 3, padding=1)
+        self.conv = Conv2d(width, out, 3, padding=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))

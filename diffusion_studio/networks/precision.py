@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from .conv import Conv2d
+
 WAVES = ("frequencies", "waves")  # rounding these moves an angle of many turns by most of a radian
 
 
@@ -29,3 +31,11 @@ def cast(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Mod
 def channels_last(network: nn.Module) -> None:
     """Store the weights of convolutions with the channels last, in place: twice as fast on a CPU."""
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  torch's stub lacks it
+
+
+def arrange(network: nn.Module) -> None:
+    """Lay out the weights of a network that is to sample, in place, as its calls are quickest."""
+    channels_last(network)
+    for module in network.modules():
+        if isinstance(module, Conv2d):
+            module.pack()

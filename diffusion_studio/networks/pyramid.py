@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .config import UNetConfig
+from .conv import Conv2d
 
 
 def _fir(x: torch.Tensor) -> torch.Tensor:
@@ -76,7 +77,7 @@ class InputStep(nn.Module):
         smooth = config.resample_filter == "fir"
         # the convolution pads for the filter too, as both are one filter to the original
         kernel, padding = (3, 1 + smooth) if self.residual else (1, 0)
-        self.conv = nn.Conv2d(width_in, width_out, kernel, padding=padding)
+        self.conv = Conv2d(width_in, width_out, kernel, padding=padding)
         self.down = (SmoothDown(padding=0) if smooth else PlainDown()) if self.residual else halving(config)
 
     def forward(self, h: torch.Tensor, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,7 +99,7 @@ class OutputStep(nn.Module):
     def __init__(self, width: int, norm: nn.Module, config: UNetConfig) -> None:
         super().__init__()
         self.norm = norm
-        self.conv = nn.Conv2d(width, config.out_channels, 3, padding=1)
+        self.conv = Conv2d(width, config.out_channels, 3, padding=1)
         self.up = doubling(config)
 
     def forward(self, h: torch.Tensor, picture: torch.Tensor | None) -> torch.Tensor:

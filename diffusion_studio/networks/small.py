@@ -8,6 +8,7 @@ from torch import nn
 
 from ..errors import OptionError
 from .base import NetworkConfig
+from .conv import Conv2d
 from .modules import ModuleList
 from .small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
 
@@ -24,11 +25,11 @@ class TwoConvs(nn.Module):
         between = between or width_out
         self.residual = residual
         self.conv1, self.norm1 = (
-            nn.Conv2d(width_in, between, 3, padding=1, bias=False),
+            Conv2d(width_in, between, 3, padding=1, bias=False),
             nn.GroupNorm(1, between),
         )
         self.conv2, self.norm2 = (
-            nn.Conv2d(between, width_out, 3, padding=1, bias=False),
+            Conv2d(between, width_out, 3, padding=1, bias=False),
             nn.GroupNorm(1, width_out),
         )
 
@@ -96,7 +97,7 @@ class MaxPoolUNet(nn.Module):
         for skip, out in zip(reversed(widths[:-1]), config.up_widths):
             self.up.append(Stage(width + skip, out, (width + skip) // 2, config))
             width = out
-        self.conv_out = nn.Conv2d(width, config.out_channels, 1)
+        self.conv_out = Conv2d(width, config.out_channels, 1)
 
     def forward(
         self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None
@@ -145,8 +146,8 @@ class TwoBatchConvs(nn.Module):
     def __init__(self, width_in: int, width_out: int, residual: bool = False) -> None:
         super().__init__()
         self.residual = residual
-        self.conv1, self.norm1 = nn.Conv2d(width_in, width_out, 3, padding=1), FrozenBatchNorm(width_out)
-        self.conv2, self.norm2 = nn.Conv2d(width_out, width_out, 3, padding=1), FrozenBatchNorm(width_out)
+        self.conv1, self.norm1 = Conv2d(width_in, width_out, 3, padding=1), FrozenBatchNorm(width_out)
+        self.conv2, self.norm2 = Conv2d(width_out, width_out, 3, padding=1), FrozenBatchNorm(width_out)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first = F.gelu(self.norm1(self.conv1(x)))
@@ -178,8 +179,8 @@ class VectorUNet(nn.Module):
             )
             for into in (2 * width, width)
         )
-        self.conv_last, self.norm_out = nn.Conv2d(2 * width, width, 3, padding=1), nn.GroupNorm(8, width)
-        self.conv_out = nn.Conv2d(width, config.out_channels, 3, padding=1)
+        self.conv_last, self.norm_out = Conv2d(2 * width, width, 3, padding=1), nn.GroupNorm(8, width)
+        self.conv_out = Conv2d(width, config.out_channels, 3, padding=1)
 
     def forward(
         self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None
@@ -210,8 +211,8 @@ class NormedConvs(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm([width_in, side, side]) if side else nn.Identity()
         self.conv1, self.conv2 = (
-            nn.Conv2d(width_in, width_out, 3, padding=1),
-            nn.Conv2d(width_out, width_out, 3, padding=1),
+            Conv2d(width_in, width_out, 3, padding=1),
+            Conv2d(width_out, width_out, 3, padding=1),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -247,10 +248,10 @@ class LayerNormUNet(nn.Module):
             )
         self.down = nn.ModuleList(
             [
-                nn.Conv2d(w, w, 4, stride=2, padding=1),
-                nn.Conv2d(2 * w, 2 * w, 4, stride=2, padding=1),
+                Conv2d(w, w, 4, stride=2, padding=1),
+                Conv2d(2 * w, 2 * w, 4, stride=2, padding=1),
                 nn.Sequential(
-                    nn.Conv2d(4 * w, 4 * w, 2), nn.SiLU(), nn.Conv2d(4 * w, 4 * w, 4, stride=2, padding=1)
+                    Conv2d(4 * w, 4 * w, 2), nn.SiLU(), Conv2d(4 * w, 4 * w, 4, stride=2, padding=1)
                 ),
             ]
         )
@@ -265,7 +266,7 @@ class LayerNormUNet(nn.Module):
                 nn.ConvTranspose2d(w, w, 4, stride=2, padding=1),
             ]
         )
-        self.conv_out = nn.Conv2d(w, config.out_channels, 3, padding=1)
+        self.conv_out = Conv2d(w, config.out_channels, 3, padding=1)
 
     def forward(
         self, x: torch.Tensor, t: torch.Tensor, label: None = None, text: None = None

@@ -11,8 +11,10 @@ from torch import nn
 from ..errors import OptionError
 from .blocks import Attention, CrossAttention, Downsample, ResBlock, Upsample, group_norm, sinusoidal, zero
 from .config import UNetConfig
+from .conv import Conv2d
 from .modules import ModuleList
 from .pyramid import InputStep, OutputStep, fourier
+from .reuse import DeepFeatures
 from .text import TextEncoder, TextFeatures
 
 
@@ -104,7 +106,7 @@ class UNet(nn.Module):
             )
 
         widths, last, square = config.widths, len(config.widths) - 1, config.patch**2
-        self.conv_in = nn.Conv2d(
+        self.conv_in = Conv2d(
             config.in_channels * square + (config.class_channels or 0), config.stem, 3, padding=1
         )
         self.down: ModuleList[Level] = ModuleList()
@@ -155,7 +157,7 @@ class UNet(nn.Module):
                 OutputStep(out, group_norm(out, config), config) for out in reversed(widths[1:])
             )
         self.norm_out = group_norm(width, config)
-        self.conv_out = zero(nn.Conv2d(width, config.out_channels * square, 3, padding=1))
+        self.conv_out = zero(Conv2d(width, config.out_channels * square, 3, padding=1))
 
     def forward(
         self,
@@ -163,7 +165,9 @@ class UNet(nn.Module):
         t: torch.Tensor,
         label: torch.Tensor | None = None,
         text: torch.Tensor | TextFeatures | None = None,
+        deep: DeepFeatures | None = None,
     ) -> torch.Tensor:
+        """`deep` is filled by the call; where it is full already, the deep levels are left out for it."""
         emb = self._embed(x, t, label)
         text = self._read(text)
         if text is not None and self.text_emb is not None:
@@ -173,9 +177,12 @@ class UNet(nn.Module):
         if self.config.class_channels and self.label is not None:
             h = torch.cat([h, self.label(label).to(h)[:, :, None, None].expand(-1, -1, *h.shape[2:])], dim=1)
         h = self.conv_in(h)
-        h, skips = self._down(h, emb, text, picture)
-        h = self._middle(h, emb, text)
-        h, picture = self._up(h, skips, emb, text)
+        if deep is not None and deep.h is not None:
+            h, picture = self.up[-1].stages[-1](torch.cat([deep.h, h], dim=1), emb, text), deep.picture
+        else:
+            h, skips = self._down(h, emb, text, picture)
+            h = self._middle(h, emb, text)
+            h, picture = self._up(h, skips, emb, text, deep)
         made = F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h), inplace=True)), self.config.patch)
         return made if picture is None else made + picture
 
@@ -217,12 +224,22 @@ class UNet(nn.Module):
         return h
 
     def _up(
-        self, h: torch.Tensor, skips: list[torch.Tensor], emb: torch.Tensor, text: TextFeatures | None
+        self,
+        h: torch.Tensor,
+        skips: list[torch.Tensor],
+        emb: torch.Tensor,
+        text: TextFeatures | None,
+        deep: DeepFeatures | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The features at full size, and the sum of every level's share of the output where there is one."""
+        """The features at full size, and the sum of every level's share of the output where there is one.
+
+        `deep` keeps both as they are before the last block, to which the first convolution's output skips.
+        """
         picture = None
         for k, level in enumerate(self.up):
             for stage in level.stages:
+                if deep is not None and len(skips) == 1:
+                    deep.h, deep.picture = h, picture
                 h = stage(torch.cat([h, skips.pop()], dim=1), emb, text)
             if level.resample is not None:
                 if self.output_path is not None:
@@ -241,6 +258,8 @@ class UNet(nn.Module):
             raise OptionError(
                 "label", "This U-Net " + ("needs" if label is None else "takes no") + " class label."
             )
+        if len(t) > 1 and t.stride(0) == 0:
+            t = t[:1]  # one time for all pictures: one embedding, as far as they are asked for the same
         waves = self._waves(self._time(t)).to(x.dtype)
         if self.config.class_embedding == "early" and self.label is not None:
             return self.time(waves + self.label(label))

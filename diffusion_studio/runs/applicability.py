@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..checkpoint.spec import PICTURES
 from ..diffusion.samplers import SAMPLERS, Sampler
 from ..errors import OptionError
+from ..networks.config import UNetConfig
 from .edits import EDITS, Invert, Morph, Travel, pictures_of
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ def _of_kind(spec: ModelSpec) -> dict[str, str]:
         found |= dict.fromkeys(_RANGED, f"{spec.name} makes {spec.makes}, which have no range to keep.")
         why = f"{spec.name} makes {spec.makes}, so there is no picture to begin with. Leave the edit out."
         found |= {f"edit={name}": why for name, cls in EDITS.items() if pictures_of(cls)}
+    if not isinstance(spec.network, UNetConfig):
+        found["reuse"] = (
+            f"{spec.name} has no U-Net of the kind of DDPM and ADM, whose deep features could be reused."
+        )
     if spec.low_res is None:
         found["low_res"] = f"{spec.name} enlarges no picture."
     return found

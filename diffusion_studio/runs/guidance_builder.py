@@ -112,6 +112,8 @@ def check(model: Model, recipe: Recipe, steps: int, guides: Guides) -> None:
         )
     if recipe.edit is not None:
         check_usable(reasons, f"edit={name_of(EDITS, recipe.edit)}")
+    if recipe.reuse > 1:
+        check_usable(reasons, "reuse", "Set it to 1.")
     _check_combination(recipe, steps)
     variance = getattr(recipe.sampler, "variance", "")
     check_usable(reasons, f"sampler.variance={variance}", "Choose 'small', 'large' or 'interpolated'.")
@@ -191,7 +193,7 @@ class _Builder:
 
     def __call__(self, recipe: Recipe) -> Denoiser:
         condition = condition_of(recipe, self.low_res)
-        denoise = self._away_guided(recipe, condition, self.model.conditioned(condition))
+        denoise = self._away_guided(recipe, condition, self.model.conditioned(condition, recipe.reuse))
         classifier = self.guides.classifier
         if classifier is not None and recipe.classifier.on:
             denoise = classifier_guided(
@@ -232,7 +234,8 @@ class _Builder:
                 label if label is not None else condition.label if keeps_label else None,
                 prompt if prompt is not None else condition.prompt if keeps_prompt else None,
                 condition.low_res,
-            )
+            ),
+            recipe.reuse,
         )
 
     def _steps(self, sampler: Sampler) -> AncestralSteps:

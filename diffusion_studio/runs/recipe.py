@@ -30,6 +30,7 @@ MAX_PICTURES = 64
 MAX_POINTS = 20_000  # of one cloud; all clouds of a run together have at most MAX_ALL_POINTS
 MAX_ALL_POINTS = 100_000
 _WORDS = 40  # letters of a prompt in a file's name
+MAX_REUSE = 5
 NO_EDIT = "none"  # and for no edit
 VERSION = 1
 ALWAYS_SAID = ("model", "label", "steps", "guidance")  # in the command line, at their default too
@@ -128,6 +129,14 @@ class Recipe:
         "Points of each cloud, for models of points in the plane.",
         low=1,
         high=MAX_POINTS,
+    )
+    reuse: int = option(
+        1,
+        "Every how many network calls the whole network is computed; the calls between compute its first and "
+        "last layers alone and reuse the rest. 1 is off.",
+        low=1,
+        high=MAX_REUSE,
+        later=True,
     )
     interval: Interval = Interval()
     projection: Projection = Projection()

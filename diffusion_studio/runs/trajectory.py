@@ -18,6 +18,11 @@ from .recipe import Recipe
 from .recipe_diff import differences
 
 
+def stride(frame: Frame, most: int) -> int:
+    """Every how many-th state of a run fits into `most` bytes, where its states are as large as this one."""
+    return max(1, -(-frame.nbytes * (frame.total + 1) // most))
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """A recipe and the frames that it gave. A run that was stopped is a valid, shorter trajectory."""

@@ -94,7 +94,8 @@ class Prices:
 
     def _measured(self, recipe: Recipe) -> float:
         """Seconds of a picture in a network call: of the second call, as the first one prepares things."""
-        short = replace(recipe.first_pictures(4), steps=max(recipe.steps, 2))
+        # of a whole call: what reuse saves is learned from the runs
+        short = replace(recipe.first_pictures(4), steps=max(recipe.steps, 2), reuse=1)
 
         def timed() -> float:
             if (known := self._known(recipe)) is not None:  # by another visitor meanwhile
@@ -145,4 +146,4 @@ def _smaller(recipe: Recipe, share: float) -> list[tuple[int, str]]:
 def _kind(recipe: Recipe) -> tuple[Any, ...]:
     """Runs that take as long for a picture in a network call, all else left aside."""
     guided = recipe.guidance != 1 or recipe.guidance_scales is not None
-    return recipe.model, guided, recipe.weaker, recipe.classifier.name, recipe.points
+    return recipe.model, guided, recipe.weaker, recipe.classifier.name, recipe.points, recipe.reuse

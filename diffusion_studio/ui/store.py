@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ..imaging.frame import Frame
 from ..runs.recipe import Recipe
-from ..runs.trajectory import Trajectory
+from ..runs.trajectory import Trajectory, stride
 
 MAX_BYTES = 384 << 20  # of all runs together; the oldest go first
 MAX_RUN_BYTES = 96 << 20  # of one run; a longer one keeps every k-th frame
@@ -111,7 +111,7 @@ class RunStore:
 
     def _stride(self, frame: Frame) -> int:
         """Every how many-th frame is kept of a run whose frames are as large as this one."""
-        return -(-frame.nbytes * (frame.total + 1) // self.max_run_bytes)
+        return stride(frame, self.max_run_bytes)
 
     def _wanted(self, frame: Frame) -> bool:
         return frame.index % self._stride(frame) == 0 or frame.index == frame.total

@@ -61,6 +61,23 @@ def test_a_run_that_fails_on_its_way(overflowing, tmp_path, capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+@pytest.mark.parametrize(
+    "steps, kept",  # of 11 states of 256 bytes as many as 1,000 bytes hold, and the last
+    [(10, 5), (2, 3)],
+)
+def test_a_long_run_keeps_one_state_in_so_many(write_checkpoint, tmp_path, capsys, monkeypatch, steps, kept):
+    monkeypatch.setattr("diffusion_studio.cli.generate.MAX_BYTES", 1000)
+    folder, out = write_checkpoint("tiny").parent.parent, tmp_path / "run.gif"
+    words = ["generate", "tiny", "--checkpoints", folder, "--precision", "fp32", "--label", "Cat"]
+    words += ["--steps", steps, "--count", 2, "--out", out]
+    assert main([str(word) for word in words]) == 0
+    told = capsys.readouterr().err
+    assert ("One in 3 is kept, and the last" in told) == (kept < steps + 1)
+    with Image.open(out) as film:
+        assert film.n_frames == kept
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_a_run_that_is_interrupted(tmp_path):
     out = tmp_path / "stopped.gif"
     words = [

@@ -114,6 +114,7 @@ def test_every_field_is_in_the_json_and_tells_recipes_apart():
         "threshold": 0.9,
         "threshold_most": 2.0,
         "clip_range": 0.5,
+        "reuse": 3,
         "guidance_scales": "1,5",
         "weaker": "w",
         "interval": Interval(0.2, 3),

@@ -443,15 +443,16 @@ def svg(
     width: int = 960,
     height: int = 280,
     marked: str | None = None,
+    explain: bool = True,
 ) -> str:
     """The network as SVG text: a box for each block (its name and shapes as a tooltip, `data-block` its
     name), a line for each skip (`data-skip` the block that it enters), the way of the data through the blocks
-    (class `flow`), a legend, and how time and condition enter.
+    (class `flow`), and with `explain` a legend, and how time and condition enter.
     """
     boxes = _boxes(blocks, width - 70, height)
     named = {box.block.name: box for box in boxes}
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 48}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 48 * explain}" '
         'font-family="sans-serif" font-size="12" fill="currentColor" role="img" '
         'aria-label="The blocks of the network, from left to right as they compute">'
     ]
@@ -482,8 +483,9 @@ def svg(
     parts.append(f'<polyline class="flow" points="{way}" pathLength="100" fill="none" stroke="none"/>')
     for size, y in _size_marks(boxes):
         parts.append(f'<text x="{width - 62}" y="{y + 4:.1f}">{size}</text>')
-    parts.append(_legend(blocks, height + 14))
-    if model is not None:
+    if explain:
+        parts.append(_legend(blocks, height + 14))
+    if explain and model is not None:
         parts.append(f'<text x="1" y="{height + 42}">{html.escape(entering(model))}</text>')
     return "\n".join([*parts, "</svg>"])
 

@@ -513,23 +513,30 @@ def as_html(seen: Seen, run: Run | None) -> str:
     picture = _picture(seen)
     size = picture.shape[-2:] if picture is not None and picture.ndim == 3 else None
     pointed = size is not None and "place" in VIEWS[seen.view].takes
-    drawn = (
-        network_view.svg(seen.numbers["blocks"], run.model, marked=seen.numbers["block"])
-        if (seen.view == "network" and run is not None)
-        else ""
-    )
+    drawn = _drawn_network(seen, run) if seen.view == "network" and run is not None else ""
     shown = seen.tiles[1:] if drawn else seen.tiles  # the drawing answers to the pointer, a picture does not
     tiles = "".join(_tile(one, pointed and one.pixels.shape[:2] == size) for one in shown)
     said = "".join(f"<p>{escape(line)}</p>" for line in seen.lines)
     notes = "".join(f'<p class="note">Note: {escape(note)}</p>' for note in seen.notes)
     wordless = seen.view == "attention" and not seen.numbers.get("tokens")
     marked = f'<div class="tiles{" wordless" * wordless}">{tiles}</div>'
-    if drawn:
-        drawn = (
-            f'<div class="network">{_THROUGH.format(drawn)}</div><p class="what">Click a box, or a skip, to '
-            "choose it. Taller boxes have more channels.</p>"
-        )
     return in_frame(seen.view, seen.step, f"{drawn}{marked}{said}{notes}", run)
+
+
+def _drawn_network(seen: Seen, run: Run) -> str:
+    """The network between what enters it and what leaves it, to click on, with a legend."""
+    blocks = seen.numbers["blocks"]
+    drawn = network_view.svg(blocks, marked=seen.numbers["block"], explain=False)
+    kinds = [network_view.KINDS[kind] for kind in network_view.kinds_in(blocks)]
+    marks = "".join(
+        f'<span><i style="background: #{bytes(colour).hex()}"></i>{said}</span>' for colour, said in kinds
+    )
+    return (
+        f'<div class="network">{_THROUGH.format(drawn)}</div><p class="legend">{marks}'
+        '<span><i class="line"></i>skip</span></p>'
+        f'<p class="what">{escape(network_view.entering(run.model))} Click a box, or a skip, to choose it. '
+        "Taller boxes have more channels.</p>"
+    )
 
 
 def in_frame(name: str, step: object, inner: str, run: Run | None = None) -> str:

@@ -46,6 +46,8 @@ DEFAULT_NAMES = (
     "classifier",
     "change",
     "palette",
+    "cfg_zero",
+    "self_guidance",
     "points",
 )
 # Fields that the first headers did not have: written where they are not at their default, so that old headers

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..diffusion.denoiser import ask_all
+from ..diffusion.denoiser import Altered, ask_all
 from ..diffusion.prediction import Prediction
 from ..errors import OptionError
+from ..runs.guidance_builder import altering
 from . import drawing
 from .run import Run, State, check_pictures, chosen, label_of, steps_of
 from .seen import Seen, Tile
@@ -25,7 +26,8 @@ def look(state: State, settings: Settings) -> Seen:
     that the sampler gets, guided and limited. With a classifier `gradient` (C, H, W) of log p(label | x) in
     x, and `probabilities` (classes,).
     numbers: `scale`, by which the difference counts, measured from the result where no other rule is in
-    force; `difference_size`, its root mean square.
+    force; `difference_size`, its root mean square. With self-guidance `disturbed`, what the network says with
+    its attention disturbed or without some blocks, and `inside`, the answer undisturbed less that.
     """
     check_pictures(state.run, "guidance")
     state.check_asked()
@@ -38,6 +40,11 @@ def look(state: State, settings: Settings) -> Seen:
         found |= {"with": c, "without": u, "difference": c - u}
     found["result"] = p.x0[one][0]
     numbers: dict[str, Any] = {"guidance": recipe.guidance}
+    inside = recipe.self_guidance.on and not state.remembers
+    if inside:
+        given = recipe.self_guidance
+        numbers |= {"self_guidance": given.name, "self_scale": given.scale}
+        found |= _disturbed(state, recipe, one)
     if pair is not None:
         numbers["difference_size"] = float((found["difference"] ** 2).mean().sqrt())
     classifier = state.run.helpers(recipe)[0]
@@ -45,7 +52,7 @@ def look(state: State, settings: Settings) -> Seen:
         found |= _classified(state, classifier, recipe, one)
         numbers["labels"] = list(classifier.spec.labels)
         numbers["label"] = recipe.classifier.label or label_of(recipe, settings.picture)
-    if pair is None and classifier is None:
+    if pair is None and classifier is None and not inside:
         raise OptionError(
             "view",
             f"{state.run.model.spec.name} takes neither label nor prompt, and the recipe names no "
@@ -83,6 +90,16 @@ def _asked(state: State) -> tuple[Prediction, tuple[Prediction, Prediction] | No
     with torch.no_grad():
         c, u = ask_all((state.guided(1.0), state.guided(0.0)), state.x, state.level)
     return p, (c, u)
+
+
+def _disturbed(state: State, recipe: Any, one: slice) -> dict[str, torch.Tensor]:
+    """The network's answer with something disturbed, from which self-guidance leads away, and what the
+    undisturbed one says beyond it.
+    """
+    worse = Altered(state.guided(1.0), altering(state.run.model, recipe.self_guidance))
+    with torch.no_grad():
+        plain, other = (part.x0[one][0] for part in ask_all((state.guided(1.0), worse), state.x, state.level))
+    return {"disturbed": other, "inside": plain - other}
 
 
 def _guidable(state: State) -> bool:
@@ -153,8 +170,14 @@ def _lines(state: State, numbers: dict[str, Any], arrays: dict[str, np.ndarray])
             f"all pixels; the recipe's guidance is {numbers['guidance']:g}. The difference has the root mean "
             f"square {numbers['difference_size']:.3g}. The result is after clipping and other limits."
         )
-    elif "probabilities" not in arrays:
+    elif "probabilities" not in arrays and "inside" not in arrays:
         said.append("This network was trained with its condition only, so it cannot be asked without.")
+    if "inside" in arrays:
+        size = float(np.sqrt((arrays["inside"] ** 2).mean()))
+        said.append(
+            f"Self-guidance by {numbers['self_guidance'].replace('_', ' ')} adds {numbers['self_scale']:g} "
+            f"times what the network says beyond its disturbed self, whose root mean square is {size:.3g}."
+        )
     if "probabilities" in arrays:
         best = np.argsort(-arrays["probabilities"])[:3]
         told = ", ".join(f"{numbers['labels'][k]} {arrays['probabilities'][k]:.1%}" for k in best)
@@ -164,10 +187,14 @@ def _lines(state: State, numbers: dict[str, Any], arrays: dict[str, np.ndarray])
 
 def _tiles(arrays: dict[str, np.ndarray]) -> list[Tile]:
     shown = []
-    for name, title in (("with", "x0 with"), ("without", "x0 without")):
+    for name, title in (("with", "x0 with"), ("without", "x0 without"), ("disturbed", "x0 disturbed")):
         if name in arrays:
             shown.append(Tile(title, drawing.picture(arrays[name])))
-    for name, title in (("difference", "difference"), ("gradient", "classifier's gradient")):
+    for name, title in (
+        ("difference", "difference"),
+        ("inside", "beyond the disturbed"),
+        ("gradient", "classifier's gradient"),
+    ):
         if name in arrays:
             most = float(np.abs(arrays[name]).max())
             shown.append(Tile(f"{title}, to {most:.2g}", drawing.signed(arrays[name])))

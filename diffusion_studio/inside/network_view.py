@@ -27,8 +27,15 @@ from .settings import Settings
 CHANNELS = 16  # that are shown of a block
 _CONTAINERS = {"Level", "Stage", "ModuleList", "Sequential", "ModuleDict"}
 _SAMPLES = 64  # values by which a skip is known again
-_COLOURS = {"attention": (230, 150, 60), "resample": (130, 175, 130), "other": (190, 190, 195)}
-_BLOCK = (110, 150, 205)
+# What each kind of block is drawn in, and what it is called.
+KINDS = {
+    "block": ((110, 150, 205), "convolutions with a skip around them"),
+    "attention": ((230, 150, 60), "attention"),
+    "resample": ((130, 175, 130), "change of size"),
+    "other": ((165, 165, 172), "one convolution, or a norm"),
+}
+_SKIP = (170, 177, 187)
+_PARTS = {"block": "the block", "branch": "what it adds", "skip": "the skip into it"}
 MOST_BYTES = 1 << 28  # of one block's output
 
 
@@ -211,9 +218,20 @@ def run_blocks(state: State) -> list[Block]:
     return run.memo["blocks"]
 
 
+def middle_of(blocks: Sequence[Block]) -> Block:
+    """The network's middle: its first block of that name, or else the one half way through those with the
+    smallest maps, changes of size left aside.
+    """
+    least = min(one.size[0] * one.size[1] for one in blocks)
+    lowest = [one for one in blocks if one.size[0] * one.size[1] == least]
+    named = [one for one in lowest if one.name.startswith("middle")]
+    others = [one for one in lowest if kind_of(one) != "resample"] or lowest
+    return named[0] if named else others[(len(others) - 1) // 2]
+
+
 def _chosen_block(blocks: Sequence[Block], name: str | None) -> Block:
-    if name is None:  # the first of those with the smallest size
-        return min(blocks, key=lambda one: one.size[0] * one.size[1])
+    if name is None:
+        return middle_of(blocks)
     named = {one.name: one for one in blocks}
     if name not in named:
         raise unknown("block", name, named)
@@ -315,6 +333,12 @@ def _lines(state: State, block: Block, numbers: dict[str, Any]) -> list[str]:
     ]
 
 
+def _altered(numbers: dict[str, Any]) -> str:
+    """What was done to the block, for a title."""
+    part, factor = _PARTS[numbers["part"]], numbers["factor"]
+    return f"without {part}" if factor == 0 else f"with {part} times {factor:g}"
+
+
 def _tiles(
     arrays: dict[str, np.ndarray], blocks: Sequence[Block], block: Block, numbers: dict[str, Any]
 ) -> list[Tile]:
@@ -325,7 +349,7 @@ def _tiles(
     return [
         Tile("the network", drawn(blocks, block.name), whole=True),
         Tile("x0", drawing.picture(arrays["x0"])),
-        Tile(f"x0, {numbers['part']} x {numbers['factor']:g}", drawing.picture(arrays["x0_scaled"])),
+        Tile(f"x0 {_altered(numbers)}", drawing.picture(arrays["x0_scaled"])),
         Tile(f"change, to {most:.2g}", drawing.signed(arrays["change"])),
         *sheet,
     ]
@@ -341,7 +365,10 @@ class _Box:
     y: float
     width: float
     height: float
-    colour: tuple[int, int, int]
+
+    @property
+    def colour(self) -> tuple[int, int, int]:
+        return KINDS[kind_of(self.block)][0]
 
 
 def _boxes(blocks: Sequence[Block], width: float, height: float) -> list[_Box]:
@@ -353,26 +380,33 @@ def _boxes(blocks: Sequence[Block], width: float, height: float) -> list[_Box]:
     for k, one in enumerate(blocks):
         tall = row * (0.25 + 0.55 * one.channels / most)
         middle = row * (sizes.index(one.size[0]) + 0.5)
-        found.append(_Box(one, k * each + 1, middle - tall / 2, max(each - 2, 1), tall, _colour(one)))
+        found.append(_Box(one, k * each + 1, middle - tall / 2, max(each - 2, 1), tall))
     return found
 
 
-def _colour(block: Block) -> tuple[int, int, int]:
+def kind_of(block: Block) -> str:
+    """Which of `KINDS` a block is."""
     kind = block.kind.lower()
     if "attention" in kind or "transformer" in kind:
-        return _COLOURS["attention"]
+        return "attention"
     if "sample" in kind or "shuffle" in kind:
-        return _COLOURS["resample"]
-    return _COLOURS["other"] if kind.startswith("conv") or "norm" in kind else _BLOCK
+        return "resample"
+    return "other" if kind.startswith("conv") or "norm" in kind else "block"
+
+
+def kinds_in(blocks: Sequence[Block]) -> list[str]:
+    """The kinds that a network has, for the legend."""
+    found = {kind_of(one) for one in blocks}
+    return [kind for kind in KINDS if kind in found]
 
 
 def drawn(
     blocks: Sequence[Block], marked: str | None = None, width: int = 840, height: int = 240
 ) -> np.ndarray:
-    """The network as an RGB picture (height, width, 3)."""
+    """The network as an RGB picture (height and a line for the legend, width, 3)."""
     from PIL import Image, ImageDraw
 
-    image = Image.new("RGB", (width, height), drawing.PAPER)
+    image = Image.new("RGB", (width, height + 24), drawing.PAPER)
     draw = ImageDraw.Draw(image)
     boxes = _boxes(blocks, width - 90, height)
     named = {box.block.name: box for box in boxes}
@@ -380,13 +414,21 @@ def drawn(
         if box.block.skip in named:
             other = named[box.block.skip]
             y = other.y + other.height / 2
-            draw.line((other.x + other.width, y, box.x, y), fill=(200, 205, 212), width=1)
+            draw.line((other.x + other.width, y, box.x, y), fill=_SKIP, width=1)
     for box in boxes:
         corners = (box.x, box.y, box.x + box.width, box.y + box.height)
         chosen_here = box.block.name == marked
         draw.rectangle(corners, fill=box.colour, outline=(190, 20, 40) if chosen_here else None, width=2)
     for size, y in _size_marks(boxes):
         draw.text((width - 84, y), size, drawing.INK, drawing._font(12), anchor="lm")
+    x, y = 2.0, height + 12
+    for kind in kinds_in(blocks):
+        colour, said = KINDS[kind]
+        draw.rectangle((x, y - 6, x + 11, y + 5), fill=colour)
+        draw.text((x + 16, y), said, drawing.INK, drawing._font(12), anchor="lm")
+        x += 32 + draw.textlength(said, drawing._font(12))
+    draw.line((x, y, x + 16, y), fill=_SKIP, width=2)
+    draw.text((x + 22, y), "skip", drawing.INK, drawing._font(12), anchor="lm")
     return np.asarray(image)
 
 
@@ -395,40 +437,70 @@ def _size_marks(boxes: Sequence[_Box]) -> list[tuple[str, float]]:
     return [(f"{size[0]}x{size[1]}", y) for size, y in rows.items()]
 
 
-def svg(blocks: Sequence[Block], model: Any = None, width: int = 960, height: int = 320) -> str:
+def svg(
+    blocks: Sequence[Block],
+    model: Any = None,
+    width: int = 960,
+    height: int = 280,
+    marked: str | None = None,
+    explain: bool = True,
+) -> str:
     """The network as SVG text: a box for each block (its name and shapes as a tooltip, `data-block` its
-    name), a line for each skip, and how time and condition enter.
+    name), a line for each skip (`data-skip` the block that it enters), the way of the data through the blocks
+    (class `flow`), and with `explain` a legend, and how time and condition enter.
     """
-    boxes = _boxes(blocks, width - 90, height)
+    boxes = _boxes(blocks, width - 70, height)
     named = {box.block.name: box for box in boxes}
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 24}" '
-        'font-family="sans-serif" font-size="11" role="img" aria-label="The blocks of the network">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 48 * explain}" '
+        'font-family="sans-serif" font-size="12" fill="currentColor" role="img" '
+        'aria-label="The blocks of the network, from left to right as they compute">'
     ]
     for box in boxes:
         if box.block.skip in named:
             other = named[box.block.skip]
-            y = other.y + other.height / 2
+            y, x1, x2 = other.y + other.height / 2, other.x + other.width, box.x
             parts.append(
-                f'<line x1="{other.x + other.width:.1f}" y1="{y:.1f}" x2="{box.x:.1f}" y2="{y:.1f}" '
-                'stroke="#c8cdd4"/>'
+                f'<g class="skip" data-skip="{html.escape(box.block.name)}"><title>The skip from '
+                f"{html.escape(other.block.name)} into {html.escape(box.block.name)}</title>"
+                f'<path d="M{x1:.1f} {y:.1f}H{x2:.1f}" stroke="transparent" stroke-width="9"/>'
+                f'<path d="M{x1:.1f} {y:.1f}H{x2:.1f}" stroke="#{bytes(_SKIP).hex()}" stroke-width="1.5"/>'
+                "</g>"
             )
+    way = " ".join(f"{box.x + box.width / 2:.1f},{box.y + box.height / 2:.1f}" for box in boxes)
     for box in boxes:
         one = box.block
         said = (
             f"{one.name}: {one.kind}, {one.channels_in} to {one.channels} channels at {one.size[0]}x"
             f"{one.size[1]}, {one.parameters:,} parameters" + (f", skip from {one.skip}" if one.skip else "")
         )
+        chosen_here = ' class="chosen" stroke="#be1428" stroke-width="2.5"' if one.name == marked else ""
         parts.append(
             f'<rect data-block="{html.escape(one.name)}" x="{box.x:.1f}" y="{box.y:.1f}" '
-            f'width="{box.width:.1f}" height="{box.height:.1f}" rx="1.5" fill="#{bytes(box.colour).hex()}">'
-            f"<title>{html.escape(said)}</title></rect>"
+            f'width="{box.width:.1f}" height="{box.height:.1f}" rx="1.5" fill="#{bytes(box.colour).hex()}"'
+            f"{chosen_here}><title>{html.escape(said)}</title></rect>"
         )
+    parts.append(f'<polyline class="flow" points="{way}" pathLength="100" fill="none" stroke="none"/>')
     for size, y in _size_marks(boxes):
-        parts.append(f'<text x="{width - 84}" y="{y + 4:.1f}">{size}</text>')
-    if model is not None:
-        parts.append(f'<text x="0" y="{height + 16}">{html.escape(entering(model))}</text>')
+        parts.append(f'<text x="{width - 62}" y="{y + 4:.1f}">{size}</text>')
+    if explain:
+        parts.append(_legend(blocks, height + 14))
+    if explain and model is not None:
+        parts.append(f'<text x="1" y="{height + 42}">{html.escape(entering(model))}</text>')
     return "\n".join([*parts, "</svg>"])
+
+
+def _legend(blocks: Sequence[Block], y: float) -> str:
+    """What the colours mean; the width of a letter is guessed."""
+    parts, x = ['<g class="legend">'], 1.0
+    for kind in kinds_in(blocks):
+        colour, said = KINDS[kind]
+        parts.append(f'<path d="M{x} {y - 10}h12v12h-12z" fill="#{bytes(colour).hex()}"/>')
+        parts.append(f'<text x="{x + 17}" y="{y}">{said}</text>')
+        x += 40 + 6.4 * len(said)
+    parts.append(f'<path d="M{x} {y - 4}h18" stroke="#{bytes(_SKIP).hex()}" stroke-width="2"/>')
+    parts.append(f'<text x="{x + 23}" y="{y}">skip</text></g>')
+    return "".join(parts)
 
 
 def entering(model: Any) -> str:

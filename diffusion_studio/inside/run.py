@@ -28,7 +28,7 @@ from ..models.model import Model
 from ..runs.edits import Invert, Morph, Travel
 from ..runs.generate import GuidesOf, segments, with_states
 from ..runs.guidance_builder import NO_GUIDES, Guides, guided
-from ..runs.guidance_options import ByClassifier, Change, Interval, Projection
+from ..runs.guidance_options import ByClassifier, CfgZero, Change, Interval, Projection, SelfGuidance
 from ..runs.recipe import ANY, Recipe
 from ..runs.segments import INTO_NOISE, Segment, reached
 from ..runs.trajectory_cache import TrajectoryCache
@@ -297,6 +297,8 @@ class State:
             guidance_shape="constant",
             interval=Interval(),
             projection=Projection(),
+            cfg_zero=CfgZero(),
+            self_guidance=SelfGuidance(),
             guidance_rescale=0.0,
             classifier=ByClassifier(),
             reuse=1,

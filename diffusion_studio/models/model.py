@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import nn
 from .. import checkpoint
 from ..checkpoint.spec import POINTS, ModelSpec
 from ..device import keep_freed_memory, pick_device, pick_dtype
-from ..diffusion.denoiser import Denoiser
+from ..diffusion.denoiser import Altered, Denoiser
 from ..diffusion.prediction import Prediction, Reading, reading
 from ..diffusion.schedule import NoiseLevel, NoiseSchedule
 from ..errors import CheckpointWarning, OptionError
@@ -204,10 +205,19 @@ class NetworkDenoiser:
     def together(
         self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel
     ) -> list[Prediction] | None:
-        """Predictions of self and of others with the same model, in one network call."""
+        """Predictions of self and of others with the same model, some of them `Altered`, in one network
+        call.
+        """
+        bare = [one.denoise if isinstance(one, Altered) else one for one in others]
         asked = [self]
-        asked += [one for one in others if isinstance(one, NetworkDenoiser) and one.model is self.model]
-        return _asked_at_once(asked, x, level) if len(asked) == 1 + len(others) else None
+        asked += [one for one in bare if isinstance(one, NetworkDenoiser) and one.model is self.model]
+        if len(asked) != 1 + len(others):
+            return None
+        with ExitStack() as altered:
+            for k, one in enumerate(others, 1):
+                if isinstance(one, Altered):
+                    altered.enter_context(one.altering(slice(k * len(x), (k + 1) * len(x))))
+            return _asked_at_once(asked, x, level)
 
 
 def _asked_at_once(

@@ -31,6 +31,16 @@ class NetworkConfig:
     text: Any = None
     self_condition: bool = False
 
+    @property
+    def self_attention(self) -> bool:
+        """Whether it has self-attention over places that guidance can disturb: with a map of weights."""
+        return False
+
+    @property
+    def middle_blocks(self) -> tuple[str, ...]:
+        """Blocks in its middle that keep their shape, so that guidance can leave them out, by name."""
+        return ()
+
     def time_label(self, level: NoiseLevel) -> float:
         """What the network is given for the level's time."""
         return level.t

@@ -245,6 +245,16 @@ class UNetConfig(NetworkConfig):
         return self.attention_levels if self.up_attention_levels is None else self.up_attention_levels
 
     @property
+    def self_attention(self) -> bool:
+        return bool(self.attention_levels or self.attention_going_up) or self.middle == "attention"
+
+    @property
+    def middle_blocks(self) -> tuple[str, ...]:
+        return {"attention": ("middle.0", "middle.1", "middle.2"), "residual": ("middle.0", "middle.1")}.get(
+            self.middle, ()
+        )
+
+    @property
     def stem(self) -> int:
         """Channels after the first convolution."""
         return self.stem_channels or self.widths[0]

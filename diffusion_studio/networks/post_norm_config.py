@@ -111,6 +111,14 @@ class PostNormConfig(NetworkConfig):
             raise OptionError("network.null_class", "null_class needs classes.")
 
     @property
+    def self_attention(self) -> bool:
+        return True  # that of the middle is full
+
+    @property
+    def middle_blocks(self) -> tuple[str, ...]:
+        return "middle.0", "middle.1", "middle.2"
+
+    @property
     def levels(self) -> int:
         return len(self.widths) - 1
 

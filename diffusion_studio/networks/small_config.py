@@ -67,6 +67,15 @@ class MaxPoolConfig(NetworkConfig):
             raise OptionError("network.null_class", "null_class needs classes.")
 
     @property
+    def self_attention(self) -> bool:
+        return True
+
+    @property
+    def middle_blocks(self) -> tuple[str, ...]:
+        into = (self.widths[-1], *self.middle)
+        return tuple(f"middle.{k}" for k, (one, out) in enumerate(zip(into, into[1:])) if one == out)
+
+    @property
     def reduction(self) -> int:
         """Pictures' height and width must be multiples of this."""
         return 2 ** (len(self.widths) - 1)
@@ -138,6 +147,10 @@ class LayerNormConfig(NetworkConfig):
         options.check(self, "network")
         if self.size % 8 != 4:
             raise OptionError("network.size", f"must be four times an odd number, got {self.size}.")
+
+    @property
+    def middle_blocks(self) -> tuple[str, ...]:
+        return ("levels.3.1",)
 
     @property
     def reduction(self) -> int:

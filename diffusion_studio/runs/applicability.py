@@ -14,6 +14,7 @@ from ..diffusion.samplers import SAMPLERS, Sampler
 from ..errors import OptionError
 from ..networks.config import UNetConfig
 from .edits import EDITS, Invert, Morph, Travel, pictures_of
+from .guidance_options import SELF_KINDS
 
 if TYPE_CHECKING:
     from ..checkpoint.spec import ModelSpec
@@ -25,6 +26,7 @@ _GUIDED = (
     "guidance_rescale",
     "interval",
     "projection",
+    "cfg_zero",
     "change",
     "change.guidance",
 )
@@ -46,6 +48,7 @@ def unusable(
     """
     return {
         **_unguided(spec, classifiers, weaker),
+        **_not_inside(spec),
         **_unconditional(spec),
         **_of_kind(spec),
         **_of_sampler(spec, sampler),
@@ -73,10 +76,34 @@ def _unguided(spec: ModelSpec, classifiers: Collection[str], weaker: Collection[
     if not (spec.labels or spec.takes_text or weaker):
         why = f"{spec.name} takes neither label nor prompt, so guidance has nothing to strengthen."
         found |= dict.fromkeys(_GUIDED, why)
+        if self_guidance_kinds(spec):
+            del found["interval"]  # it holds for guidance away from the network itself, too
     if not weaker:
         found["weaker"] = f"There is no other model of the same pictures that could guide {spec.name}."
     if not classifiers:
         found["classifier"] = f"There is no noisy classifier that could guide {spec.name}."
+    return found
+
+
+def self_guidance_kinds(spec: ModelSpec) -> tuple[str, ...]:
+    """The kinds of guidance away from the network itself that it has something for."""
+    network = spec.network
+    return tuple(
+        name
+        for name in SELF_KINDS
+        if (network.middle_blocks if name == "skipped_layers" else network.self_attention)
+    )
+
+
+def _not_inside(spec: ModelSpec) -> dict[str, str]:
+    """Guidance away from the network itself, where it has nothing to disturb."""
+    kinds = self_guidance_kinds(spec)
+    if not kinds and spec.makes != PICTURES:
+        return {"self_guidance": f"{spec.name} has neither attention nor a middle that could be left out."}
+    found = {}
+    for name in set(SELF_KINDS) - set(kinds):
+        has = "block in its middle that keeps its shape" if name == "skipped_layers" else "self-attention"
+        found[f"self_guidance={name}"] = f"The network of {spec.name} has no {has}."
     return found
 
 

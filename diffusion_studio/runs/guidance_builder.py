@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 
 from ..checkpoint.spec import PICTURES, ModelSpec
-from ..diffusion.denoiser import Denoiser
+from ..diffusion.denoiser import Alongside, Altered, Denoiser
 from ..diffusion.guidance import (
     AncestralSteps,
     Scale,
     adaptive_projected,
     at_schedule,
+    blurred_attention,
+    cfg_zero_star,
     clamped,
     classifier_free,
     classifier_guided,
     dynamically_thresholded,
     gradient_of,
+    guided_away,
+    identity_attention,
     in_palette,
     rescaled,
+    scale_at,
     shaped,
     switched,
     within_interval,
+    without_blocks,
 )
+from ..diffusion.guidance.perturbed import Altering
 from ..diffusion.levels import Levels
 from ..diffusion.samplers import Sampler
 from ..errors import OptionError, Setting
@@ -36,7 +44,7 @@ from ..models.model import Model
 from ..options import name_of
 from .applicability import check_usable, unusable
 from .edits import EDITS
-from .guidance_options import incompatibility, scales
+from .guidance_options import SelfGuidance, incompatibility, scales
 from .recipe import Recipe
 
 
@@ -115,6 +123,7 @@ def check(model: Model, recipe: Recipe, steps: int, guides: Guides) -> None:
     if recipe.reuse > 1:
         check_usable(reasons, "reuse", "Set it to 1.")
     _check_combination(recipe, steps)
+    _check_self_guidance(reasons, recipe.self_guidance)
     variance = getattr(recipe.sampler, "variance", "")
     check_usable(reasons, f"sampler.variance={variance}", "Choose 'small', 'large' or 'interpolated'.")
     if recipe.weaker is not None:
@@ -148,12 +157,30 @@ def _check_combination(recipe: Recipe, steps: int) -> None:
             "Guidance leads away from one thing: leave out the weaker model, or the negative label and "
             "prompt.",
         )
+    if recipe.reuse > 1 and recipe.self_guidance.on:
+        raise OptionError(
+            "reuse",
+            "Guidance from inside the network alters what each call computes, and so nothing of another call "
+            "can be reused. Set ",
+            Setting("reuse"),
+            " to 1, or leave guidance from inside out.",
+        )
     if recipe.projection.on and recipe.guidance_rescale:
         raise OptionError(
             "guidance_rescale",
             "Projected and rescaled guidance both mend the glare of strong guidance. Choose one: set ",
             Setting("guidance_rescale"),
             " to 0, or leave projection out.",
+        )
+    if recipe.cfg_zero.on and (recipe.projection.on or recipe.guidance_rescale):
+        other = "projection" if recipe.projection.on else "guidance_rescale"
+        raise OptionError(
+            "cfg_zero.star",
+            "CFG-Zero* has a sum of its own, which is neither projected nor rescaled. Choose one: leave ",
+            Setting("cfg_zero.star"),
+            " out, or ",
+            Setting(other),
+            ".",
         )
     if recipe.change.step is not None and recipe.change.step >= steps:
         raise OptionError(
@@ -162,6 +189,16 @@ def _check_combination(recipe: Recipe, steps: int) -> None:
             if steps > 1
             else "A run of 1 step cannot change on its way.",
         )
+
+
+def _check_self_guidance(reasons: Mapping[str, str], asked: SelfGuidance) -> None:
+    """Raise `OptionError` where the network has nothing for guidance away from itself to disturb."""
+    if not asked.on:
+        return
+    check_usable(reasons, "self_guidance", "Leave it out.")
+    if asked.name == "skipped_layers" and asked.layers is not None:
+        return  # whatever the middle has, these blocks were named
+    check_usable(reasons, f"self_guidance={asked.name}", "Choose another kind, or leave it out.")
 
 
 def _check_helper(field: str, kind: str, name: str, helper: Classifier | Model | None, model: Model) -> None:
@@ -193,7 +230,7 @@ class _Builder:
 
     def __call__(self, recipe: Recipe) -> Denoiser:
         condition = condition_of(recipe, self.low_res)
-        denoise = self._away_guided(recipe, condition, self.model.conditioned(condition, recipe.reuse))
+        denoise = self._self_guided(recipe, condition)
         classifier = self.guides.classifier
         if classifier is not None and recipe.classifier.on:
             denoise = classifier_guided(
@@ -203,6 +240,22 @@ class _Builder:
                 self._steps(recipe.sampler) if recipe.classifier.form == "mean" else None,
             )
         return denoise
+
+    def _self_guided(self, recipe: Recipe, condition: Condition) -> Denoiser:
+        """With guidance away from something, and away from the network itself with something disturbed."""
+        given, bare = recipe.self_guidance, self.model.conditioned(condition, recipe.reuse)
+        if not given.on:
+            return self._away_guided(recipe, condition, bare)
+        scale: Scale = given.scale
+        if recipe.interval.on:
+            high = recipe.interval.high
+            scale = within_interval(
+                scale, recipe.interval.low, float("inf") if high is None else high, off=0.0
+            )
+        # a second one of the condition, as a network that is given its last x0 has a memory of its own there
+        worse = Altered(self.model.conditioned(condition), altering(self.model, given))
+        beside = Alongside(bare, worse, lambda level: scale_at(scale, level) != 0)
+        return guided_away(self._away_guided(recipe, condition, beside), beside, scale)
 
     def _away_guided(self, recipe: Recipe, condition: Condition, denoise: Denoiser) -> Denoiser:
         """With guidance that leads away from something: "any", the negatives, or a weaker model."""
@@ -217,6 +270,9 @@ class _Builder:
             return adaptive_projected(
                 denoise, away, scale, parallel=recipe.projection.parallel, radius=recipe.projection.radius
             )
+        if recipe.cfg_zero.on:
+            silent = recipe.cfg_zero.silent
+            return cfg_zero_star(denoise, away, scale, float("inf") if silent is None else silent)
         if recipe.guidance_rescale:
             return rescaled(denoise, away, scale, recipe.guidance_rescale)
         return classifier_free(denoise, away, scale)
@@ -255,6 +311,16 @@ class _Builder:
             f"Classifier guidance goes towards a label, and {none}. Choose one: "
             f"{', '.join(classifier.spec.labels)}.",
         )
+
+
+def altering(model: Model, asked: SelfGuidance) -> Altering:
+    """The alteration of the model's network from which guidance leads away."""
+    layers, network = asked.layer_names, model.network
+    if asked.name == "perturbed_attention":
+        return identity_attention(network, layers)
+    if asked.name == "smoothed_energy":
+        return blurred_attention(network, math.inf if asked.blur is None else asked.blur, layers)
+    return without_blocks(network, model.spec.network.middle_blocks if layers is None else layers)
 
 
 def _scale(recipe: Recipe, levels: Levels) -> Scale:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from .. import options
 from ..checkpoint.classifier_spec import ClassifierSpec
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LOWEST, HIGHEST = -20, 50  # of guidance
 FORMS = ("score", "mean")  # of classifier guidance
+SELF_KINDS = ("perturbed_attention", "smoothed_energy", "skipped_layers")
 SEEN = 5.0  # beyond this log-SNR, either way, there is no more picture or noise to see
 
 
@@ -194,12 +195,89 @@ class Palette:
         return tuple(map(palettes.read, spec.palette))
 
 
+@dataclass(frozen=True)
+class CfgZero:
+    """CFG-Zero* (Fan et al. 2025): classifier-free guidance from the unconditional answer scaled to fit."""
+
+    star: bool = option(
+        False,
+        "CFG-Zero*: guidance first scales the answer without the condition to fit the one with it. Made for "
+        "flow matching.",
+    )
+    silent: float | None = option(
+        None,
+        "With CFG-Zero* the velocity is zero where sigma / alpha, the noise beside the picture, is above "
+        "this, such as 20; left out, nowhere.",
+        low=0,
+    )
+
+    depends: ClassVar = {"silent": ("star", ())}
+
+    def __post_init__(self) -> None:
+        options.check(self, "cfg_zero", unicode=True)
+
+    @property
+    def on(self) -> bool:
+        return self.star
+
+
+@dataclass(frozen=True)
+class SelfGuidance:
+    """Guidance away from the network itself with its self-attention disturbed, or with blocks left out. It
+    needs neither label nor prompt.
+    """
+
+    name: str | None = option(
+        None,
+        "Guidance away from the network itself: with self-attention that sees no other place "
+        "(perturbed_attention, Ahn et al. 2024), with blurred queries (smoothed_energy, Hong 2024), or "
+        "without some blocks (skipped_layers).",
+        choices=SELF_KINDS,
+    )
+    scale: float = option(3.0, "How strongly: 0 is off.", low=-20, high=50)
+    layers: str | None = option(
+        None,
+        "Which attentions are disturbed, or which blocks are left out, by name with commas, such as "
+        "middle.1; left out, those in the middle.",
+    )
+    blur: float | None = option(
+        None,
+        "Of smoothed_energy: the deviation of the blur, in places of the map; left out, the mean over all.",
+        low=1e-3,
+        high=1e3,
+    )
+
+    depends: ClassVar = {
+        "scale": ("name", ()),
+        "layers": ("name", ()),
+        "blur": ("name", ("smoothed_energy",)),
+    }
+
+    def __post_init__(self) -> None:
+        options.check(self, "self_guidance", unicode=True)
+        for name in ("name", "layers"):
+            object.__setattr__(self, name, (getattr(self, name) or "").strip() or None)
+
+    @property
+    def on(self) -> bool:
+        return self.name is not None and self.scale != 0
+
+    @property
+    def layer_names(self) -> tuple[str, ...] | None:
+        """The names in `layers`; None where they are left out."""
+        if self.layers is None:
+            return None
+        return tuple(dict.fromkeys(part.strip() for part in self.layers.split(",") if part.strip()))
+
+
 GROUPS: dict[str, type] = {
     "interval": Interval,
     "projection": Projection,
     "classifier": ByClassifier,
     "change": Change,
     "palette": Palette,
+    "cfg_zero": CfgZero,
+    "self_guidance": SelfGuidance,
 }
 
 

@@ -24,7 +24,16 @@ from . import each_picture, guidance_options
 from .branch import Branch, branch_file, check_depth, check_edit
 from .each_picture import ANY
 from .edits import FILMS, ONE_SEED, Edit, Inpaint, Travel, edit_files, edit_json, edit_of, edit_words
-from .guidance_options import GROUPS, ByClassifier, Change, Interval, Palette, Projection
+from .guidance_options import (
+    GROUPS,
+    ByClassifier,
+    CfgZero,
+    Change,
+    Interval,
+    Palette,
+    Projection,
+    SelfGuidance,
+)
 
 MAX_PICTURES = 64
 MAX_POINTS = 20_000  # of one cloud; all clouds of a run together have at most MAX_ALL_POINTS
@@ -143,6 +152,8 @@ class Recipe:
     classifier: ByClassifier = ByClassifier()
     change: Change = Change()
     palette: Palette = Palette()
+    cfg_zero: CfgZero = CfgZero()
+    self_guidance: SelfGuidance = SelfGuidance()
     low_res: Picture | None = None
     edit: Edit | None = None
     branch: Branch | None = None

@@ -9,6 +9,7 @@ import gradio as gr
 
 from ..imaging.palettes import OWN, PALETTES
 from ..options import fields_of
+from ..runs.applicability import self_guidance_kinds
 from ..runs.guidance_options import GROUPS, flags_of
 from ..runs.recipe import ANY, Recipe
 from ..studio import ModelCard, Studio
@@ -34,6 +35,12 @@ LABELS = {
     "change_guidance": "New guidance",
     "palette": "Palette",
     "palette_below": "Palette from noise",
+    "cfg_zero_star": "CFG-Zero*",
+    "cfg_zero_silent": "Silent above noise",
+    "self_guidance": "Self-guidance",
+    "self_guidance_scale": "Self-guidance strength",
+    "self_guidance_layers": "Attentions or blocks",
+    "self_guidance_blur": "Blur of the queries",
 }
 LABELLED.update(
     {
@@ -50,7 +57,11 @@ NONE = ("none", "")
 DEPEND = {
     "classifier": ("classifier_scale", "classifier_form", "classifier_label"),
     "palette": ("palette_below",),
+    "cfg_zero_star": ("cfg_zero_silent",),
+    "self_guidance": ("self_guidance_scale", "self_guidance_layers", "self_guidance_blur"),
 }
+# Of these, what says something only beside some values of the first.
+ONLY_WITH = {"self_guidance_blur": ("smoothed_energy",)}
 TYPED = ("palette",)  # of the menus, those in which something else may be typed
 
 
@@ -80,7 +91,9 @@ class GuidanceControls:
         for name, depending in DEPEND.items():  # what goes with an empty choice is not shown
             others = [self.controls[one] for one in depending]
             self.controls[name].change(
-                lambda value, others=others: {one: gr.update(visible=bool(value)) for one in others},
+                lambda value, named=dict(zip(depending, others)): {
+                    control: gr.update(visible=_counts(one, value)) for one, control in named.items()
+                },
                 self.controls[name],
                 others,
                 queue=False,
@@ -132,9 +145,16 @@ class GuidanceControls:
             group: {inside: found.pop(one.name) for inside, one in flags_of(group).items()}
             for group in GROUPS
         }
-        for named in ("classifier", "palette"):  # what stands beside an empty choice says nothing
+        for named in ("classifier", "palette", "self_guidance"):  # beside an empty choice nothing is said
             if groups[named]["name"] is None:
                 groups[named] = {}
+        if not _counts("self_guidance_blur", groups["self_guidance"].get("name")):
+            groups["self_guidance"].pop("blur", None)
+        alone = groups["self_guidance"].get("name") is None and "guidance" in self.studio.unusable(card)
+        if alone:  # an interval of no guidance says nothing
+            groups["interval"] = {}
+        if not groups["cfg_zero"]["star"]:
+            groups["cfg_zero"] = {}
         if groups["change"]["step"] is None:
             groups["change"] = {}
         return found | groups
@@ -172,8 +192,7 @@ class GuidanceControls:
         """Of those that it can use, the ones that say something beside what is chosen."""
         found = self._usable(card)
         for name, depending in DEPEND.items():
-            if not values[name]:
-                found -= set(depending)
+            found -= {one for one in depending if not _counts(one, values[name])}
         return found
 
     @staticmethod
@@ -194,11 +213,20 @@ class GuidanceControls:
             "classifier_label": [("as the run's", ""), *_named(judged)],
             "change_label": [("as before", ""), *_named((ANY, *card.conditions))],
             "palette": [("all colours", ""), *_own(card), *_named(PALETTES)],
+            "self_guidance": [
+                NONE,
+                *((name.replace("_", " "), name) for name in self_guidance_kinds(card.spec)),
+            ],
         }
         for name, value in _values(recipe).items():
             if name in menus and value and value not in dict(menus[name]).values():
                 menus[name].append((value, value))
         return menus
+
+
+def _counts(name: str, parent: Any) -> bool:
+    """Whether an option says something beside the value of the one that it depends on."""
+    return parent in ONLY_WITH[name] if name in ONLY_WITH else bool(parent)
 
 
 def _named(names: Any) -> list[tuple[str, str]]:

@@ -27,6 +27,11 @@ document.addEventListener('click', (event) => {
   if (event.target.closest?.('#inside-compute')) asked = seen = shownKey();   // no later look ends what is computed
   if (event.target.closest?.('#player .inside')) open(!isOpen());
   if (event.target.closest?.('#inside-close')) open(false);
+  const block = event.target.closest?.('#inside-seen [data-block], #inside-seen [data-skip]')?.dataset;
+  if (block) {                                         // a box of the drawn network, or a skip into one
+    set(find('#inside-block input'), block.block ?? block.skip);
+    set(find('#inside-part input'), block.skip ? 'the skip into it' : "the block's output");
+  }
   const image = event.target.closest?.('#inside-seen .pointed img');
   if (image) {                                         // a place of the picture
     const box = image.getBoundingClientRect();
@@ -45,11 +50,20 @@ setInterval(() => {
     zoom = d.zoom ?? '';
     if (zoom !== '') set(find('#inside-picture input'), String(Number(zoom) + 1));
   }
+  const through = find('#inside-seen .network');       // what enters the network and what leaves it
+  for (const [end, half] of through ? [['into', 'x'], ['out', 'x0']] : []) {
+    const to = through.querySelector(`.${end} canvas`), from = find(`#player [data-half="${half}"] canvas`);
+    if (!from?.width) continue;
+    to.width = from.width;
+    to.height = from.height;
+    to.getContext('2d').drawImage(from, 0, 0);
+  }
   const key = shownKey(), drawn = find('#inside-seen [data-view]')?.dataset.view ?? view();
   find('#inside').dataset.view = view();
   find('#inside').dataset.stale = key !== asked || drawn !== view();   // what is drawn is of another look
   const follows = d.busy === 'true' && Number(d.shown) >= Number(d.loaded) - 1;
   const plays = d.run && (find('#player .play').textContent.includes('Pause') || follows);
+  find('#inside').dataset.plays = Boolean(plays);
   if (key !== seen || plays) { seen = key; since = Date.now(); return; }
   if (key === asked || Date.now() - since < REST) return;
   asked = key;

@@ -21,7 +21,7 @@ import numpy as np
 from ..diffusion.denoiser import Ask, Watched
 from ..errors import OptionError, StudioError
 from ..imaging.arrays import to_pil
-from ..inside import attention_view, writing
+from ..inside import attention_view, network_view, writing
 from ..inside.run import Run
 from ..inside.seen import Seen, Tile
 from ..inside.settings import MOST_AGAIN, Settings
@@ -159,7 +159,9 @@ class InsidePanel:
                 **more,
             )
 
-        def menu(name: str, label: str, choices: list[tuple[str, str]], value: str = "") -> gr.Dropdown:
+        def menu(
+            name: str, label: str, choices: list[tuple[str, str]], value: str = "", **more: Any
+        ) -> gr.Dropdown:
             return gr.Dropdown(
                 choices,
                 value=value,
@@ -167,6 +169,7 @@ class InsidePanel:
                 elem_id=f"inside-{name}",
                 elem_classes=of(name),
                 min_width=150,
+                **more,
             )
 
         plain = Settings()
@@ -174,7 +177,8 @@ class InsidePanel:
             self.word = menu("word", "Word", _ALL_WORDS)
             self.layer = menu("layer", "Layer", _AVERAGED)
             self.head = menu("head", "Head", _AVERAGED)
-            self.block = menu("block", "Block", _MIDDLE)
+            # typed as well, by a click on the drawing (inside_panel.js)
+            self.block = menu("block", "Block", _MIDDLE, allow_custom_value=True)
             controls = {
                 "picture": number("picture", "Picture", 1, precision=0),
                 "place": gr.Textbox(
@@ -189,7 +193,13 @@ class InsidePanel:
                 "layer": self.layer,
                 "head": self.head,
                 "block": self.block,
-                "part": menu("part", "Scale", [(said, name) for name, said in _PART.items()], plain.part),
+                "part": menu(
+                    "part",
+                    "Scale",
+                    [(said, name) for name, said in _PART.items()],
+                    plain.part,
+                    allow_custom_value=True,
+                ),
                 "factor": number("factor", "By", plain.factor),
                 "tolerance": number("tolerance", "Tolerance", plain.tolerance),
                 "again": number(
@@ -295,8 +305,10 @@ class InsidePanel:
         run = looker.run
         if run is None or run.recipe != recipe or run.model is not self._model(recipe):
             run = looker.run = self.compute.call(lambda: FairRun.of(self.studio, recipe))
-        given = settings_for(name, dict(zip(SETTINGS, values[2:])), run)
-        return Asked(run, name, index, given)
+        said = dict(zip(SETTINGS, values[2:]))
+        given = settings_for(name, said, run)
+        missing = str(said["block"]) if name == "network" and said["block"] and "block" not in given else ""
+        return Asked(run, name, index, given, missing)
 
     def _model(self, recipe: Recipe) -> Model:
         return self.compute.call(lambda: self.studio.model(recipe.model))
@@ -406,6 +418,7 @@ class Asked:
     name: str
     index: int
     given: dict[str, Any]
+    missing: str = ""  # a block that was named, and that this network does not have
 
     @property
     def recipe(self) -> Recipe:
@@ -425,7 +438,7 @@ class Asked:
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal where the same is seen."""
-        return self.recipe, self.name, self.key_step, tuple(sorted(self.given.items()))
+        return self.recipe, self.name, self.key_step, self.missing, tuple(sorted(self.given.items()))
 
     @property
     def needs(self) -> int:
@@ -463,6 +476,8 @@ class Asked:
     def _notes(self, found: Seen) -> Iterator[str]:
         if self.index > self.step and self.name != "surprise":
             yield "No network is asked about the finished picture, so this is the last step before it."
+        if self.missing:
+            yield f"This network has no block {self.missing:.60}, so its middle is shown."
         if self.name == "attention" and found.numbers["tokens"] is None:
             yield (
                 f"{self.run.model.spec.name} reads no text, so no word has a map. The maps show where the "
@@ -497,12 +512,30 @@ def as_html(seen: Seen, run: Run | None) -> str:
     picture = _picture(seen)
     size = picture.shape[-2:] if picture is not None and picture.ndim == 3 else None
     pointed = size is not None and "place" in VIEWS[seen.view].takes
-    tiles = "".join(_tile(one, pointed and one.pixels.shape[:2] == size) for one in seen.tiles)
+    drawn = _drawn_network(seen, run) if seen.view == "network" and run is not None else ""
+    shown = seen.tiles[1:] if drawn else seen.tiles  # the drawing answers to the pointer, a picture does not
+    tiles = "".join(_tile(one, pointed and one.pixels.shape[:2] == size) for one in shown)
     said = "".join(f"<p>{escape(line)}</p>" for line in seen.lines)
     notes = "".join(f'<p class="note">Note: {escape(note)}</p>' for note in seen.notes)
     wordless = seen.view == "attention" and not seen.numbers.get("tokens")
     marked = f'<div class="tiles{" wordless" * wordless}">{tiles}</div>'
-    return in_frame(seen.view, seen.step, f"{marked}{said}{notes}", run)
+    return in_frame(seen.view, seen.step, f"{drawn}{marked}{said}{notes}", run)
+
+
+def _drawn_network(seen: Seen, run: Run) -> str:
+    """The network between what enters it and what leaves it, to click on, with a legend."""
+    blocks = seen.numbers["blocks"]
+    drawn = network_view.svg(blocks, marked=seen.numbers["block"], explain=False)
+    kinds = [network_view.KINDS[kind] for kind in network_view.kinds_in(blocks)]
+    marks = "".join(
+        f'<span><i style="background: #{bytes(colour).hex()}"></i>{said}</span>' for colour, said in kinds
+    )
+    return (
+        f'<div class="network">{_THROUGH.format(drawn)}</div><p class="legend">{marks}'
+        '<span><i class="line"></i>skip</span></p>'
+        f'<p class="what">{escape(network_view.entering(run.model))} Click a box, or a skip, to choose it. '
+        "Taller boxes have more channels.</p>"
+    )
 
 
 def in_frame(name: str, step: object, inner: str, run: Run | None = None) -> str:
@@ -560,6 +593,14 @@ def _working(progress: Progress) -> str:
     return f"Working: {progress.calls:,} network call{'s' * (progress.calls != 1)}{left}."
 
 
+# The state before the network and its x0 after it are drawn by inside_panel.js, as the player shows them.
+_THROUGH = (
+    '<figure class="end into"><canvas width="1" height="1" aria-hidden="true"></canvas>'
+    "<figcaption>x_t</figcaption></figure>"
+    '<div class="drawing" tabindex="0">{}</div>'
+    '<figure class="end out"><canvas width="1" height="1" aria-hidden="true"></canvas>'
+    "<figcaption>x0</figcaption></figure>"
+)
 _ALL_WORDS = [("all words", "")]
 _AVERAGED = [("all, averaged", "")]
 _MIDDLE = [("the middle", "")]

@@ -146,4 +146,13 @@ def _smaller(recipe: Recipe, share: float) -> list[tuple[int, str]]:
 def _kind(recipe: Recipe) -> tuple[Any, ...]:
     """Runs that take as long for a picture in a network call, all else left aside."""
     guided = recipe.guidance != 1 or recipe.guidance_scales is not None
-    return recipe.model, guided, recipe.weaker, recipe.classifier.name, recipe.points, recipe.reuse
+    inside = recipe.self_guidance.on  # it asks about a further picture in each call
+    return (
+        recipe.model,
+        guided,
+        inside,
+        recipe.weaker,
+        recipe.classifier.name,
+        recipe.points,
+        recipe.reuse,
+    )

@@ -198,3 +198,48 @@ def test_a_film_of_the_pictures_leaves_the_panel_at_its_own(desktop):
         "document.querySelector('#inside-picture input').value ==="
         " String(Number(document.querySelector('#player .player').dataset.zoom) + 1)"
     )
+
+
+def test_the_drawn_network_answers_to_clicks_and_moves_with_the_run(desktop):
+    run(desktop, steps=12, count=1)
+    at(desktop, 3)
+    desktop.click("#player .inside")
+    seen(desktop, "network", 3)
+    chosen = "document.querySelector('#inside-seen .chosen')?.dataset.block"
+    assert desktop.evaluate(chosen) == "middle.0"
+    assert "change of size" in desktop.text_content("#inside-seen .legend")
+    desktop.locator("#inside-seen [data-block='up.2.stages.0.block']").click()
+    desktop.wait_for_function(f"{chosen} === 'up.2.stages.0.block'")
+    desktop.wait_for_selector("#inside-seen figcaption >> text=x0 without the block")
+    desktop.locator("#inside-seen [data-skip='up.0.stages.0.block'] path").first.dispatch_event("click")
+    desktop.wait_for_function(f"{chosen} === 'up.0.stages.0.block'")
+    desktop.wait_for_selector("#inside-seen figcaption >> text=x0 without the skip into it")
+    # the drawing moves while the run plays, and not for who wants less motion
+    moving = """() => { const inside = document.querySelector('#inside'), before = inside.dataset.plays;
+      inside.dataset.plays = 'true';
+      const found = ['.flow', '.skip path:last-child'].map((one) => getComputedStyle(inside.querySelector(one)).animationName);
+      inside.dataset.plays = before; return found; }"""
+    assert desktop.evaluate(moving) == ["ds-along", "ds-along-skip"]
+    desktop.emulate_media(reduced_motion="reduce")
+    assert desktop.evaluate(moving) == ["none", "none"]
+    assert desktop.evaluate("document.querySelector('#inside').dataset.plays") == "false"
+    desktop.evaluate(
+        "() => { window.told = []; new MutationObserver(() => told.push(document.querySelector('#inside').dataset.plays))"
+        ".observe(document.querySelector('#inside'), { attributeFilter: ['data-plays'] }); }"
+    )
+    desktop.click("#player .play")
+    desktop.wait_for_function("told.includes('true') && told.at(-1) === 'false'")
+    # what goes in and what comes out are those of the player
+    assert desktop.evaluate(
+        "['into', 'out'].every((end) => document.querySelector(`#inside-seen .${end} canvas`).width > 1)"
+    )
+
+
+def test_a_place_of_the_picture_shows_where_it_looks(desktop):
+    run(desktop, steps=4, count=1)
+    at(desktop, 2)
+    desktop.click("#player .inside")
+    seen(desktop, "attention", 2)
+    desktop.locator("#inside-seen .pointed img").first.click(position={"x": 2, "y": 2})
+    desktop.wait_for_selector("#inside-seen figcaption >> text=from 0,0 at")
+    assert desktop.input_value("#inside-place :is(input, textarea)") == "0,0"

@@ -43,3 +43,15 @@ def test_nothing_to_guide_is_an_error(tiny_model):
     model = tiny_model(network={"classes": None, "null_class": False}, labels=())
     with pytest.raises(OptionError, match="no guidance to see"):
         look(Run(model, Recipe("tiny", steps=2)).state(0), Settings())
+
+
+def test_self_guidance_is_shown_where_there_is_no_other(tiny_model):
+    model = tiny_model(network={"classes": None, "null_class": False}, labels=())
+    given = {"name": "skipped_layers", "scale": 2.0, "layers": "middle.1"}
+    run = Run(model, Recipe("tiny", None, (1, 2), 5, clip=False, self_guidance=given))
+    seen = look(run.state(2), Settings(picture=1))
+    plain = model.denoiser(None)(run.x(2), run.state(2).level).x0[1].numpy()
+    np.testing.assert_allclose(seen["disturbed"] + seen["inside"], plain, atol=1e-6)
+    np.testing.assert_allclose(seen["result"], plain + 2 * seen["inside"], atol=1e-6)
+    assert "Self-guidance by skipped layers adds 2 times" in seen.lines[0]
+    assert [one.title.split(",")[0] for one in seen.tiles][:2] == ["x0 disturbed", "beyond the disturbed"]

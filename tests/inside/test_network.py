@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffusion_studio.errors import OptionError
-from diffusion_studio.inside.network_view import describe, look, svg
+from diffusion_studio.inside.network_view import KINDS, Block, describe, drawn, look, middle_of, svg
 from diffusion_studio.inside.run import Run
 from diffusion_studio.inside.settings import Settings
 from diffusion_studio.networks.post_norm_config import PostNormConfig
@@ -79,6 +79,32 @@ def test_the_drawing_names_every_block(run):
     blocks = describe(run.state(0))
     text = svg(blocks, run.model)
     assert text.count("<rect") == len(blocks) and 'data-block="middle.1"' in text and "the label" in text
+
+
+def test_the_drawing_tells_colours_skips_and_the_chosen_block(run):
+    """Each colour in it is in its legend, once for each kind that the network has."""
+    blocks = describe(run.state(0))
+    text = svg(blocks, run.model, marked="middle.1")
+    kinds = ("block", "attention", "resample", "other")
+    for kind in kinds:
+        colour, said = KINDS[kind]
+        assert f">{said}</text>" in text and f'fill="#{bytes(colour).hex()}"/><text' in text
+    assert text.count('class="chosen"') == 1 and 'data-skip="up.0.stages.1.block"' in text
+    assert text.count("data-skip") == sum(one.skip is not None for one in blocks)
+    picture = drawn(blocks, "middle.1")
+    legend = picture[240:].reshape(-1, 3).tolist()
+    assert all(list(KINDS[kind][0]) in legend for kind in kinds)
+
+
+def test_the_middle_is_the_networks_own(run):
+    assert look(run.state(1), Settings()).numbers["block"] == "middle.0"
+
+    def block(name, kind, side):
+        return Block(name, kind, 8, 8, (side, side), 1)
+
+    down = [block("down.0", "Conv2d", 8), block("down.1", "Downsample", 4), block("low.0", "ResBlock", 4)]
+    assert middle_of([*down, block("low.1", "ResBlock", 4), block("up.0", "Upsample", 8)]).name == "low.0"
+    assert middle_of(down[:2]).name == "down.1"
 
 
 @pytest.mark.parametrize(

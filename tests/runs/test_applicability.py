@@ -20,7 +20,9 @@ BARE = {"classes": None, "null_class": False}
 def test_a_model_without_labels_has_nothing_to_guide(tiny_spec):
     spec = tiny_spec(network=BARE)
     reasons = unusable(spec)
-    assert {"guidance", "guidance_shape", "interval", "projection", "change"} <= reasons.keys()
+    assert {"guidance", "guidance_shape", "cfg_zero", "projection", "change"} <= reasons.keys()
+    assert "interval" not in reasons  # it holds for guidance away from the network itself, too
+    assert "interval" in unusable(tiny_spec(network={**BARE, "middle": "none"}))
     assert {"label", "negative_label", "change.label", "edit.source_label", "edit=travel"} <= reasons.keys()
     assert reasons["guidance"].endswith(
         "takes neither label nor prompt, so guidance has nothing to strengthen."

@@ -28,10 +28,12 @@ from diffusion_studio.runs.edits import FromPicture
 from diffusion_studio.runs.guidance_options import (
     GROUPS,
     ByClassifier,
+    CfgZero,
     Change,
     Interval,
     Palette,
     Projection,
+    SelfGuidance,
     flags_of,
 )
 from diffusion_studio.runs.recipe import MAX_PICTURES, Recipe
@@ -122,6 +124,8 @@ def test_every_field_is_in_the_json_and_tells_recipes_apart():
         "classifier": ByClassifier("c", 2.0),
         "change": Change(3, guidance=2),
         "palette": Palette("game-boy"),
+        "cfg_zero": CfgZero(True),
+        "self_guidance": SelfGuidance("smoothed_energy", 2.0, "middle.1", 1.5),
         "low_res": PIXEL,
         "edit": FromPicture(PIXEL),
         "branch": Branch(Recipe(model="m", label="a"), 3),

@@ -16,7 +16,15 @@ from diffusion_studio.networks.classifier import NoisyClassifier
 from diffusion_studio.networks.classifier_config import ClassifierConfig
 from diffusion_studio.networks.mlp import MLP
 from diffusion_studio.networks.mlp_config import MLPConfig
-from diffusion_studio.runs.guidance_options import ByClassifier, Change, Interval, Palette, Projection
+from diffusion_studio.runs.guidance_options import (
+    ByClassifier,
+    CfgZero,
+    Change,
+    Interval,
+    Palette,
+    Projection,
+    SelfGuidance,
+)
 from diffusion_studio.ui.controls import RecipeControls
 
 BARE = {"classes": None, "null_class": False}
@@ -73,6 +81,10 @@ RECIPES = [
     ds.Recipe("large", palette=Palette("#000,#fff,#a0522d", 1.5)),
     ds.Recipe("bare", palette=Palette("pico-8")),
     ds.Recipe("bare", classifier=ByClassifier("judge", label="Dog"), weaker="bare-small", guidance=2.0),
+    ds.Recipe("large", self_guidance=SelfGuidance("skipped_layers", 1.5, "middle.0"), interval=Interval(0.5)),
+    ds.Recipe(
+        "a-tiny", "Cat", self_guidance=SelfGuidance("smoothed_energy", blur=2), cfg_zero=CfgZero(True, 9)
+    ),
 ]
 
 
@@ -97,11 +109,18 @@ def test_only_what_the_model_can_use_is_shown(controls):
         "projection_radius",
         "change_step",
         "change_guidance",
+        "cfg_zero_star",
     }
+    inside = {"self_guidance"}  # needs neither label nor prompt
     by = {"classifier"}  # what goes with it comes with a choice
-    assert shown(controls, "a-tiny") == over | by | {"negative_label", "change_label", "weaker", "palette"}
-    assert shown(controls, "bare") == over | by | {"weaker", "palette"}
-    assert shown(controls, "large") == {"palette"}
+    assert shown(controls, "a-tiny") == over | by | inside | {
+        "negative_label",
+        "change_label",
+        "weaker",
+        "palette",
+    }
+    assert shown(controls, "bare") == over | by | inside | {"weaker", "palette"}
+    assert shown(controls, "large") == inside | {"palette", "interval_low", "interval_high"}
     assert shown(controls, "points") == set()
     updates = controls.show(ds.Recipe("points"))
     assert not updates[controls.guiding.section]["visible"] and not updates[controls.guidance]["visible"]
@@ -156,3 +175,20 @@ def test_a_helper_that_is_not_here_is_kept_to_be_explained(controls):
 def test_every_control_has_a_name_of_its_own(controls):
     labels = [control.label for control in controls.guiding.controls.values()]
     assert len(labels) == len(set(labels))
+
+
+def test_only_the_kinds_of_self_guidance_that_the_network_has_something_for(controls, write_checkpoint):
+    def offered() -> list[str]:
+        return [
+            value
+            for _, value in controls.show(ds.Recipe("large"))[controls.guiding.controls["self_guidance"]][
+                "choices"
+            ]
+        ]
+
+    assert offered() == ["", "perturbed_attention", "smoothed_energy", "skipped_layers"]
+    write_checkpoint("large", image_size=16, network={**BARE, "middle": "residual"})
+    assert offered() == ["", "skipped_layers"]
+    updates = controls.show(ds.Recipe("a-tiny", self_guidance="perturbed_attention"))
+    visible = {name for name, control in controls.guiding.controls.items() if updates[control]["visible"]}
+    assert {"self_guidance_scale", "self_guidance_layers"} <= visible and "self_guidance_blur" not in visible

@@ -61,7 +61,9 @@ def test_each_view_is_that_of_the_engine(make):
         takes = {name: one for name, one in changed.items() if name in VIEWS[view].takes}
         step = 5 if view == "surprise" else 3
         seen = ds.inside.view(panel.studio, recipe, view, step, picture=1, **takes)
-        assert html.count("<img") == len(seen.tiles) > 1 and status == ""
+        drawn = html.count("<svg")  # in place of the first picture
+        assert html.count("<img") + drawn == len(seen.tiles) > 1 and status == ""
+        assert drawn == (view == "network")
         assert f'data-view="{view}" data-step="{step}"' in html
         kept = panel.lookers["visitor"].shown[1]
         for one, other in zip(seen.tiles, kept.tiles, strict=True):
@@ -192,3 +194,12 @@ def test_texts_from_outside_are_escaped():
     pixels = np.zeros((4, 4, 3), np.uint8)
     html = as_html(Seen("sum", 0, {}, {}, [evil], [Tile(evil, pixels)], [evil]), None)
     assert evil not in html and html.count("&lt;img src=x") == 4  # a line, a note, a title and its picture
+
+
+def test_a_block_that_the_network_does_not_have_is_said(make):
+    panel, value = make()
+    *_, (html, *_) = panel._look(REQUEST, *values(value, "network", block="up.9"))
+    assert "This network has no block up.9, so its middle is shown." in html and "middle.0: ResBlock" in html
+    *_, (html, *_) = panel._look(REQUEST, *values(value, "network", block="up.0.stages.0.block", part="skip"))
+    assert 'data-block="up.0.stages.0.block"' in html and "x0 without the skip into it" in html
+    assert "no block" not in html

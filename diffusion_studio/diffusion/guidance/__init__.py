@@ -2,13 +2,24 @@
 
 mixing.py mixes the answers of two denoisers, limits.py keeps x0 in the range of pictures or to few colours,
 classifier.py follows a classifier's gradient, perturbed.py leads away from the network with its attention
-disturbed, timing.py lets any of it depend on where the run is. Each keeps alpha * x0 + sigma * eps == x.
+disturbed or blocks left out, timing.py lets any of it depend on where the run is. Each keeps alpha * x0 +
+sigma * eps == x.
 """
 
 from .classifier import AncestralSteps, Share, classifier_guided, gradient_of
 from .limits import clamped, dynamically_thresholded, in_palette
 from .mixing import Scale, adaptive_projected, at_schedule, classifier_free, rescaled
-from .perturbed import cfg_zero_star, perturbed_attention, skipped_layers, smoothed_energy
+from .perturbed import (
+    blurred_attention,
+    cfg_zero_star,
+    guided_away,
+    identity_attention,
+    perturbed_attention,
+    scale_at,
+    skipped_layers,
+    smoothed_energy,
+    without_blocks,
+)
 from .timing import SHAPES, Progress, shaped, switched, within_interval
 
 __all__ = [
@@ -19,8 +30,12 @@ __all__ = [
     "Share",
     "adaptive_projected",
     "at_schedule",
+    "blurred_attention",
     "cfg_zero_star",
+    "guided_away",
+    "identity_attention",
     "perturbed_attention",
+    "scale_at",
     "skipped_layers",
     "smoothed_energy",
     "within_interval",
@@ -33,4 +48,5 @@ __all__ = [
     "rescaled",
     "shaped",
     "switched",
+    "without_blocks",
 ]

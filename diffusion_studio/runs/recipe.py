@@ -145,7 +145,6 @@ class Recipe:
         "last layers alone and reuse the rest. 1 is off.",
         low=1,
         high=MAX_REUSE,
-        later=True,
     )
     interval: Interval = Interval()
     projection: Projection = Projection()

@@ -226,17 +226,10 @@ def read(path: str | Path) -> RaceRecipe | GridRecipe | Recipe:
     """What an exported file, or a file of JSON, holds: a race, a grid, or the recipe of one run."""
     from ..export.metadata import read_recipe
 
-    return from_text(read_recipe(path))
-
-
-def from_text(text: str) -> RaceRecipe | GridRecipe | Recipe:
-    """What JSON holds: a race, a grid, or the recipe of one run."""
-    try:
-        given = json.loads(text)
-    except (ValueError, TypeError, RecursionError):
-        given = {}
+    text = read_recipe(path)
+    given = json.loads(text)
     for name, cls in ((_RACE, RaceRecipe), (_GRID, GridRecipe)):
-        if isinstance(given, Mapping) and name in given:
+        if name in given:
             return cls.from_json(text)
     return Recipe.from_json(text)
 

@@ -3,8 +3,9 @@
     python scripts/page_pictures.py
 
 It writes the recording that the player shows before the first run (`ui/player/opening.json`: ticks and frames
-as the server sends them) and the picture of each model's card (`checkpoints/NAME/picture.png`). Run it again
-after a bundled model was trained anew.
+as the server sends them), the race that the tab Compare shows before the first one
+(`ui/compare_view/example.json`) and the picture of each model's card (`checkpoints/NAME/picture.png`). Run it
+again after a bundled model was trained anew.
 """
 
 from __future__ import annotations
@@ -15,15 +16,21 @@ from pathlib import Path
 
 from PIL import Image
 
-from diffusion_studio import Studio, files
+from diffusion_studio import Studio, files, race
 from diffusion_studio.imaging.arrays import grid, to_pil
 from diffusion_studio.runs.recipe_diff import flat_settings
 from diffusion_studio.studio import FIRST
+from diffusion_studio.ui.compare_view.view import EXAMPLE, shown_value
 from diffusion_studio.ui.player.player import OPENING, packed, tick
 
 ROOT = Path(__file__).resolve().parents[1]
 OPENING_RUN = {"prompt": "a wizard with a ruby staff", "seeds": (4, 5, 6, 7)}  # four heroes, chosen by eye
 EVERY = 2  # a state, so that the recording stays small
+EXAMPLE_STEPS = (16, 8, 24)
+EXAMPLE_SAID = (
+    "A recorded example: DDIM with {} steps, DPM-Solver++ with {} and DDPM with {}, from one noise. Press a "
+    "button above, or Run, for a race of your own."
+)
 CARD_SEEDS = (0, 1, 2, 3)
 CARD_SIDE = 96  # pixels of the picture of a model of points
 CARDS = {  # what the models' cards show, where that is not the default recipe
@@ -45,6 +52,17 @@ def opening(studio: Studio) -> str:
     last = tick("opening", len(kept) - 1, len(kept) - 1, kept[-1], flat_settings(recipe))
     recorded = [packed(place, frame) for place, frame in enumerate(kept)]
     return json.dumps({"recipe": json.loads(recipe.to_json()), "tick": last, "frames": recorded})
+
+
+def example(studio: Studio) -> str:
+    """The recorded race as JSON."""
+    base = studio.recipe(FIRST, prompt=OPENING_RUN["prompt"], seeds=(4,), steps=EXAMPLE_STEPS[0])
+    others = [
+        {"sampler": "dpmpp_2m", "steps": EXAMPLE_STEPS[1]},
+        {"sampler": "ddpm", "steps": EXAMPLE_STEPS[2]},
+    ]
+    made = race([base, *others], studio=studio)
+    return json.dumps({**shown_value(made), "recorded": EXAMPLE_SAID.format(*EXAMPLE_STEPS)})
 
 
 def card_picture(studio: Studio, name: str) -> bytes:
@@ -70,6 +88,8 @@ def main() -> None:
     studio = Studio(ROOT / "checkpoints", "cpu", "fp32")
     files.write_text(OPENING, opening(studio))
     print(f"{OPENING.name}: {OPENING.stat().st_size / 1000:.0f} KB")
+    files.write_text(EXAMPLE, example(studio))
+    print(f"{EXAMPLE.name}: {EXAMPLE.stat().st_size / 1000:.0f} KB")
     for card in studio.models():
         path = card.path.with_name("picture.png")
         files.write_bytes(path, card_picture(studio, card.name))

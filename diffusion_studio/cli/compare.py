@@ -12,10 +12,11 @@ from typing import Any
 
 from ..compare import settings
 from ..compare.clocks import CLOCKS
-from ..compare.recipes import Axis, GridRecipe, RaceRecipe, read
+from ..compare.recipes import REFERENCE_STEPS, Axis, GridRecipe, RaceRecipe, read
 from ..errors import OptionError
 from ..export import FORMATS, ExportOptions, named
 from ..files import safe_name, streamed
+from ..files.signals import finishing
 from ..options import fields_of
 from ..runs.recipe import Recipe
 from .checkpoints import open_helpers, opened, say_remarks
@@ -58,9 +59,11 @@ def add_race(verbs: Any) -> None:
     )
     verb.add_argument(
         "--reference",
-        action="store_true",
-        default=None,
-        help="measure the finished pictures against those of DDIM in 1,000 steps",
+        nargs="?",
+        const=REFERENCE_STEPS,
+        type=int,
+        metavar="STEPS",
+        help="measure the finished pictures against those of DDIM in so many steps (1000 if none are given)",
     )
     _add_rest(verb, (*_ANIMATIONS, "strip"), CLOCKS)
     verb.set_defaults(run=_race)
@@ -109,13 +112,13 @@ def _race(args: argparse.Namespace) -> None:
     asked = _asked_race(args, studio)
     if args.clock is not None:
         asked = replace(asked, clock=args.clock)
-    if args.reference:
-        asked = replace(asked, reference=True)
+    if args.reference is not None:
+        asked = replace(asked, reference=args.reference)
 
     def run(on_state: Callable[..., None]) -> Any:
-        from ..compare.race import race
+        from ..compare.race import finished, racing
 
-        return race(asked, studio=studio, on_state=on_state)
+        return finished(racing(asked, studio), on_state)
 
     _written(args, studio, asked, asked.lanes, run)
 
@@ -158,9 +161,10 @@ def _grid(args: argparse.Namespace) -> None:
     asked = _asked_grid(args, studio)
 
     def run(on_state: Callable[..., None]) -> Any:
-        from ..compare.grid import grid
+        from ..compare.grid import sweeping
+        from ..compare.race import finished
 
-        return grid(asked, studio=studio, on_state=on_state)
+        return finished(sweeping(asked, studio), on_state)
 
     _written(args, studio, asked, asked.cells, run)
 
@@ -265,9 +269,13 @@ def _written(
     for one in {recipe.model: recipe for recipe in recipes}.values():
         say_remarks(studio, one)
     made = run(_Progress(recipes))
-    with claimed(args.out, name) as out:
+    with finishing(), claimed(args.out, name) as out:
         said = sys.stderr if streamed(out) else sys.stdout
+        if made.ended is not None:
+            print(f"diffusion-studio: {made.said}", file=sys.stderr)
         print(made.save(out, args.format, **options), file=said)
+    if made.ended is not None:
+        raise made.ended
 
 
 class _Progress:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..diffusion.denoiser import Ask
 from ..diffusion.prediction import Prediction
 from ..errors import OptionError
@@ -14,9 +16,9 @@ from ..runs.guidance_builder import Guides
 from ..runs.recipe import Recipe
 from ..studio import Studio
 from .files import save
-from .lanes import MAX_BYTES, Record, State, states
+from .lanes import MAX_BYTES, Lane, Record, State, states
 from .lockstep import Call, SharedModel, in_lockstep
-from .race import OnState, Told, finished
+from .race import OnState, Told, finished, whole
 from .recipes import Axis, GridRecipe
 from .results import GridRuns
 
@@ -51,13 +53,13 @@ def grid(
     """
     asked = recipe if isinstance(recipe, GridRecipe) else GridRecipe(recipe, _axis(x), Axis.of(y))
     asked = asked if clock is None else replace(asked, clock=clock)
-    run = sweeping(asked, Studio() if studio is None else studio, ask)
-    return finished(run, on_state)
+    return whole(finished(sweeping(asked, Studio() if studio is None else studio, ask), on_state))
 
 
 def sweeping(asked: GridRecipe, studio: Studio, ask: Ask | None = None) -> Generator[Told, None, Grid]:
     """As `grid`, for those who watch: yields (number of the cell, its new frame), returns the Grid. What does
-    not fit fails here, before the first frame.
+    not fit fails here, before the first frame. Where the runs are ended early, the Grid has what there is,
+    and says what ended them as `ended`.
     """
     calls = [0]
 
@@ -72,10 +74,27 @@ def _sweeping(
     asked: GridRecipe, run: Iterator[tuple[int, State]], calls: Sequence[int]
 ) -> Generator[Told, None, Grid]:
     records = [Record(cell, MAX_BYTES // len(asked.cells)) for cell in asked.cells]
-    for number, state in run:
-        records[number].add(state)
-        yield number, state.frame
-    return Grid(asked, tuple(record.lane() for record in records), calls[0])
+    ended: BaseException | None = None
+    try:
+        for number, state in run:
+            records[number].add(state)
+            yield number, state.frame
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        if not any(record.frames for record in records):
+            raise
+        ended = error
+    lanes = tuple(record.lane() if record.frames else _blank(record.recipe, records) for record in records)
+    return Grid(asked, lanes, calls[0], ended=ended)
+
+
+def _blank(recipe: Recipe, records: Sequence[Record]) -> Lane:
+    """A cell of which no state came: empty, at the noise level at which another one began."""
+    first = next(record.frames[0] for record in records if record.frames)
+    x = np.zeros_like(first.x)
+    frame = replace(first, index=0, total=recipe.steps, x=x, x0=x, calls=0, layout=recipe.layout)
+    return Lane(recipe, (frame,), (0.0,), 0)
 
 
 def _axis(given: AxisLike | None) -> Axis:

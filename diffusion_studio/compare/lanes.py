@@ -60,6 +60,11 @@ class Lane:
         """(N, H, W, C) uint8: the finished pictures; of points (N, P, 2) float16."""
         return self.frames[-1].x0
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.frames[-1].index == self.frames[-1].total
+
     def places(self, clock: str) -> np.ndarray:
         """Where each frame stands on a clock."""
         return places(clock, self.frames, self.seconds)

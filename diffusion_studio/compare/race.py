@@ -21,12 +21,11 @@ from .clocks import INTO_NOISE
 from .divergence import Base, Tracer, rms
 from .files import save
 from .lanes import MAX_BYTES, Lane, Record, State, states
-from .recipes import RaceRecipe
-from .results import RaceRuns
-
-REFERENCE_STEPS = 1000
+from .recipes import REFERENCE_STEPS, RaceRecipe
+from .results import RaceRuns, Runs
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Runs)
 Told = tuple[int, Frame]
 OnState = Callable[[int, Frame], None]  # the number of the lane, from 0, and its new frame
 
@@ -44,7 +43,7 @@ def race(
     clock: str | None = None,
     *,
     studio: Studio | None = None,
-    reference: bool | None = None,
+    reference: int | None = None,
     on_state: OnState | None = None,
     ask: Ask | None = None,
 ) -> Race:
@@ -52,9 +51,9 @@ def race(
 
     The first recipe is the base; the others may be given by the settings in which they differ from it, such
     as {"sampler": "dpmpp_2m", "steps": 20}. The clock is one of `ds.CLOCKS` (left out: log-snr). `reference`
-    also runs the first lane's recipe by DDIM without noise in 1,000 steps (or as many as its schedule has),
-    and measures how far every lane's finished pictures are from its. `on_state` is told of each state; `ask`
-    makes every network call, see `Studio.stream`.
+    also runs the first lane's recipe by DDIM without noise in so many steps (True: 1,000; at most as many as
+    its schedule has), and measures how far every lane's finished pictures are from its. `on_state` is told of
+    each state; `ask` makes every network call, see `Studio.stream`.
 
     Raises `OptionError` where seeds or the shapes of the models' pictures differ, before anything runs.
     """
@@ -64,37 +63,60 @@ def race(
         clock=asked.clock if clock is None else clock,
         reference=asked.reference if reference is None else reference,
     )
-    run = racing(asked, Studio() if studio is None else studio, ask)
-    return finished(run, on_state)
+    return whole(finished(racing(asked, Studio() if studio is None else studio, ask), on_state))
 
 
 def racing(asked: RaceRecipe, studio: Studio, ask: Ask | None = None) -> Generator[Told, None, Race]:
     """As `race`, for those who watch: yields (number of the lane, its new frame), returns the Race. The
-    reference run is told of as lane -1. What does not fit fails here, before the first frame.
+    reference run is told of as lane -1. What does not fit fails here, before the first frame. Where the runs
+    are ended early, the Race has what there is, and says what ended them as `ended`.
     """
     return _racing(asked, studio, _planned(studio, asked, ask), ask)
 
 
 def finished(run: Generator[Told, None, T], on_state: OnState | None) -> T:
-    """What a race or grid returns at its end; `on_state` is told of what it yields."""
+    """What a race or grid returns at its end; `on_state` is told of what it yields. An exception in it ends
+    the runs early.
+    """
+    error: BaseException | None = None
     while True:
         try:
-            number, frame = next(run)
+            number, frame = next(run) if error is None else run.throw(error)
         except StopIteration as end:
             return end.value
-        if on_state is not None:
-            on_state(number, frame)
+        try:
+            if on_state is not None:
+                on_state(number, frame)
+        except BaseException as caught:
+            error = caught
+
+
+def whole(made: R) -> R:
+    """The runs where all are finished; else what ended them is raised."""
+    if made.ended is not None:
+        raise made.ended
+    return made
 
 
 def _racing(
     asked: RaceRecipe, studio: Studio, runs: Sequence[Iterator[State]], ask: Ask | None
 ) -> Generator[Told, None, Race]:
-    end = (yield from _reference(studio, asked.lanes[0], ask)) if asked.reference else None
-    each = MAX_BYTES // (len(asked.lanes) + 1)
-    keeping, lanes = _Keeping(Base(each), each, end), []
-    for number, (recipe, run) in enumerate(zip(asked.lanes, runs)):
-        lanes.append((yield from _lane(number, recipe, run, keeping)))
-    return Race(asked, tuple(lanes))
+    each, lanes = MAX_BYTES // (len(asked.lanes) + 1), []
+    keeping = _Keeping(Base(each), each)
+    try:
+        if asked.reference:
+            keeping.end = yield from _reference(studio, asked, ask)
+        for number, (recipe, run) in enumerate(zip(asked.lanes, runs)):
+            lanes.append(_Lane(number, recipe, keeping))
+            yield from lanes[-1].run(run)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        made = tuple(one.lane() for one in lanes if one.begun)
+        if not made:
+            raise
+        return Race(asked, made, ended=error)
+    return Race(asked, tuple(one.lane() for one in lanes))
 
 
 def _planned(studio: Studio, asked: RaceRecipe, ask: Ask | None) -> list[Iterator[State]]:
@@ -136,44 +158,56 @@ def _check_no_inversion(recipe: Recipe | None) -> None:
         recipe = None if recipe.branch is None else recipe.branch.recipe
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Keeping:
     """What the lanes of a race are measured against, and how much is kept of each."""
 
     base: Base
     max_bytes: int
-    end: torch.Tensor | None  # the finished x0 of the reference run
+    end: torch.Tensor | None = None  # the finished x0 of the reference run
 
 
-def _lane(
-    number: int, recipe: Recipe, run: Iterator[State], keeping: _Keeping
-) -> Generator[Told, None, Lane]:
-    record, tracer = Record(recipe, keeping.max_bytes), Tracer(keeping.base)
-    state: State | None = None
-    for state in run:
-        record.add(state)
-        frame = state.frame
-        if frame.part != INTO_NOISE:
-            if number == 0:
-                keeping.base.add(frame.level.log_snr, state.x0, frame.index, frame.total)
-            else:
-                tracer.add(frame.level.log_snr, state.x0)
-        yield number, frame
-    assert state is not None  # a run has at least its first and its last state
-    distance = None if keeping.end is None else rms(state.x0, keeping.end)
-    return record.lane(tracer.curve() if number else None, distance)
+class _Lane:
+    """A lane while it runs."""
+
+    def __init__(self, number: int, recipe: Recipe, keeping: _Keeping) -> None:
+        self.number, self.keeping = number, keeping
+        self.record, self.tracer = Record(recipe, keeping.max_bytes), Tracer(keeping.base)
+        self.state: State | None = None
+
+    def run(self, states: Iterator[State]) -> Generator[Told, None, None]:
+        for state in states:
+            self.record.add(state)
+            self.state, frame = state, state.frame
+            if frame.part != INTO_NOISE:
+                if self.number == 0:
+                    self.keeping.base.add(frame.level.log_snr, state.x0, frame.index, frame.total)
+                else:
+                    self.tracer.add(frame.level.log_snr, state.x0)
+            yield self.number, frame
+
+    @property
+    def begun(self) -> bool:
+        return self.state is not None
+
+    def lane(self) -> Lane:
+        """What there is of it; the distance of a finished one alone."""
+        assert self.state is not None
+        frame, end = self.state.frame, self.keeping.end
+        distance = None if end is None or frame.index < frame.total else rms(self.state.x0, end)
+        return self.record.lane(self.tracer.curve() if self.number else None, distance)
 
 
-def reference_recipe(studio: Studio, recipe: Recipe) -> Recipe:
+def reference_recipe(studio: Studio, recipe: Recipe, steps: int = REFERENCE_STEPS) -> Recipe:
     """The run that stands for the exact solution of a recipe's probability-flow ODE."""
     rule = recipe.spacing if recipe.spacing.count is None else Trailing()
     most = rule.most(studio.card(recipe.model).spec.schedule)
-    return replace(recipe, sampler=DDIM(), spacing=rule, steps=min(REFERENCE_STEPS, most))
+    return replace(recipe, sampler=DDIM(), spacing=rule, steps=min(steps, most))
 
 
-def _reference(studio: Studio, recipe: Recipe, ask: Ask | None) -> Generator[Told, None, torch.Tensor]:
+def _reference(studio: Studio, asked: RaceRecipe, ask: Ask | None) -> Generator[Told, None, torch.Tensor]:
     """The finished x0 of the reference run."""
-    exact = reference_recipe(studio, recipe)
+    exact = reference_recipe(studio, asked.lanes[0], asked.reference)
     state: State | None = None
     for state in states(studio.model(exact.model), exact, studio.guides, ask):
         yield -1, state.frame

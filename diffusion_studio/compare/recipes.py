@@ -16,21 +16,23 @@ from .clocks import check_clock
 
 FEWEST_LANES, MOST_LANES = 2, 6
 MOST_CELLS = 64
+REFERENCE_STEPS, MOST_REFERENCE_STEPS = 1000, 10_000
 _RACE, _GRID = "race", "grid"
 
 
 @dataclass(frozen=True)
 class RaceRecipe:
-    """A race: the recipes of its lanes, the clock that they are shown on, and whether a reference run of
-    1,000 steps is made. All lanes have the same seeds, so that they start from the same noise.
+    """A race: the recipes of its lanes, the clock that they are shown on, and the steps of the reference run,
+    0 for none (True stands for 1,000). All lanes have the same seeds, so that they start from the same noise.
     """
 
     lanes: tuple[Recipe, ...]
     clock: str = "log-snr"
-    reference: bool = False
+    reference: int = 0
 
     def __post_init__(self) -> None:
         check_clock(self.clock)
+        object.__setattr__(self, "reference", reference_steps(self.reference))
         if not FEWEST_LANES <= len(self.lanes) <= MOST_LANES:
             raise OptionError(
                 "lanes",
@@ -54,7 +56,7 @@ class RaceRecipe:
         cls,
         recipes: Sequence[Recipe | Mapping[str, Any]],
         clock: str = "log-snr",
-        reference: bool = False,
+        reference: int = 0,
     ) -> RaceRecipe:
         """A race of recipes; one after the first may be given by the settings in which it differs from the
         first, such as {"sampler": "dpmpp_2m", "steps": 20}.
@@ -73,7 +75,7 @@ class RaceRecipe:
             _RACE,
             {
                 "clock": self.clock,
-                **({"reference": True} if self.reference else {}),
+                **({"reference": self.reference} if self.reference else {}),
                 "lanes": [json.loads(lane.to_json()) for lane in self.lanes],
             },
         )
@@ -85,11 +87,8 @@ class RaceRecipe:
         lanes = given.get("lanes")
         if not isinstance(lanes, list):
             raise OptionError("lanes", f"A race has a list of lanes, got {lanes!r:.80}.")
-        reference = given.get("reference", False)
-        if not isinstance(reference, bool):
-            raise OptionError("reference", f"must be true or false, got {reference!r:.80}.")
         recipes = tuple(Recipe.from_json(json.dumps(one)) for one in lanes)
-        return cls(recipes, given.get("clock", "log-snr"), reference)
+        return cls(recipes, given.get("clock", "log-snr"), given.get("reference", 0))
 
 
 @dataclass(frozen=True)
@@ -208,6 +207,19 @@ class GridRecipe:
             axes.get("y"),
             given.get("clock", "log-snr"),
         )
+
+
+def reference_steps(given: Any) -> int:
+    """The steps of a reference run: a whole number, True for the usual 1,000, False for none."""
+    if isinstance(given, bool):
+        return REFERENCE_STEPS if given else 0
+    if not isinstance(given, int) or not 0 <= given <= MOST_REFERENCE_STEPS:
+        raise OptionError(
+            "reference",
+            f"must be a whole number of steps from 1 to {MOST_REFERENCE_STEPS:,}, or 0 for no reference run; "
+            f"got {given!r:.80}.",
+        )
+    return given
 
 
 def read(path: str | Path) -> RaceRecipe | GridRecipe | Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -21,10 +21,13 @@ R = TypeVar("R", bound="Runs")
 
 @dataclass(frozen=True)
 class Runs:
-    """Several runs on the clock of their recipe. `lanes` are what was made."""
+    """Several runs on the clock of their recipe. `lanes` are what was made; where `ended` names what ended
+    them early (Ctrl-C, Stop, an error), the last one may be unfinished, and lanes may be missing.
+    """
 
     recipe: Any
     lanes: tuple[Lane, ...]
+    ended: BaseException | None = field(default=None, compare=False, kw_only=True)
 
     @cached_property
     def places(self) -> tuple[np.ndarray, ...]:
@@ -44,6 +47,15 @@ class Runs:
         """The frame of each run at a tick."""
         return tuple(lane.frames[k] for lane, k in zip(self.lanes, self.numbers(tick)))
 
+    @property
+    def said(self) -> str:
+        """What there is of runs that were ended early; empty where all are finished."""
+        if self.ended is None:
+            return ""
+        finished = sum(lane.is_finished for lane in self.lanes)
+        of = len(self.recipe.lanes if isinstance(self.recipe, RaceRecipe) else self.recipe.cells)
+        return f"Ended early: {finished} of {of} runs are finished, the others are kept as far as they came."
+
     def on(self: R, clock: str) -> R:
         """The same runs on another clock."""
         return replace(self, recipe=replace(self.recipe, clock=clock))
@@ -58,7 +70,7 @@ class RaceRuns(Runs):
     @cached_property
     def titles(self) -> tuple[tuple[str, ...], ...]:
         """For each lane the settings in which the lanes differ, such as "sampler ddim"."""
-        return titles([lane.recipe for lane in self.lanes])
+        return titles(self.recipe.lanes)[: len(self.lanes)]
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from .. import checkpoint
 from ..compare.files import formats
 from ..compare.grid import Grid, sweeping
 from ..compare.recipes import MOST_CELLS, GridRecipe
+from ..compare.text import axis_of
 from ..diffusion.noise import MAX_SEED
 from ..errors import CheckpointError, OptionError, unknown
 from ..export import FORMATS, ExportOptions, named
@@ -34,7 +35,6 @@ from ..imaging.arrays import to_pil
 from ..imaging.frame import Frame
 from ..runs.recipe import ANY, MAX_PICTURES, Recipe
 from ..studio import Studio
-from .compare_tab import axis_of
 from .compute import Compute
 from .export_panel import export_file
 from .generate_tab import COMPUTE

@@ -237,7 +237,7 @@ class Compute:
             turn.wait()
             for item in self._whole(items, turn) if turn.whole_items else items:
                 made.put(item)
-                if turn.ended.is_set():
+                if turn.ended.is_set() and turn.whole_items:  # else its next network call ends it
                     break
         except RunEnded:
             pass

@@ -46,12 +46,6 @@ class ExportPanel:
                         for name, changes in _LABELS.items()
                     },
                 )
-            self.beside = gr.Checkbox(
-                label="Include the comparison: the kept run below",
-                info="Press Compare under the player to keep one. A caption "
-                "names what the two have otherwise.",
-                elem_id=prefix + "beside",
-            )
             self.button = gr.Button("Make the file", variant="primary", elem_id=prefix + "make-file")
             self.file = gr.File(
                 label="Your file" if prefix else "Your file: it carries the settings of its run",
@@ -82,7 +76,7 @@ class ExportPanel:
         )
         # a file that was made with other options is not what they say now
         gr.on(
-            [one.change for one in (self.format, self.beside, *controls.values())],
+            [one.change for one in (self.format, *controls.values())],
             None,
             None,
             self.file,
@@ -92,7 +86,7 @@ class ExportPanel:
         )
         self.button.click(
             self._export,
-            {player, self.format, self.beside, *controls.values()},
+            {player, self.format, *controls.values()},
             self.file,
             concurrency_id="export",
             concurrency_limit=2,
@@ -153,13 +147,7 @@ class ExportPanel:
                 )
             read["picture"] = int(read["picture"]) - 1
         chosen = build(ExportOptions, read, "export option")
-        below = self.store.compared(run) if values[self.beside] else None
-        if values[self.beside] and (below is None or below is run):
-            raise ExportError(
-                "No other run is kept to stand below this one. Press Compare under the player, change "
-                "something and press Generate; or take the tick from 'Include the comparison'."
-            )
-        return export_file(run.trajectory, values[self.format], chosen, below.trajectory if below else None)
+        return export_file(run.trajectory, values[self.format], chosen)
 
 
 # The player's value, with how the page shows it.
@@ -226,9 +214,7 @@ def kept_files(recipe: Recipe) -> list[str]:
     return [str(folder / name) for name in files]
 
 
-def export_file(
-    trajectory: Trajectory, format: str, options: ExportOptions, beside: Trajectory | None = None
-) -> str:
+def export_file(trajectory: Trajectory, format: str, options: ExportOptions) -> str:
     """Write an export into a folder that Gradio serves from; returns its path. A failure leaves no folder."""
     suffix = FORMATS[format].suffix
     alike = [name for name, one in FORMATS.items() if one.suffix == suffix]
@@ -237,5 +223,5 @@ def export_file(
     )  # or a strip would go by the name of the picture
     return served_file(
         file_name(trajectory.recipe, ending),
-        lambda path: trajectory.save(path, format, beside, **vars(options)),
+        lambda path: trajectory.save(path, format, **vars(options)),
     )

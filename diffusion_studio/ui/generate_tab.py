@@ -88,7 +88,7 @@ class GenerateTab:
                 self.history = history(elem_id="history")
             with gr.Column(elem_id="view"):
                 self.settings.render_tries()
-                self.player = player(self._frames, store.compare, waiting=self.waiting.at, elem_id="player")
+                self.player = player(self._frames, waiting=self.waiting.at, elem_id="player")
                 below = gr.Column(min_width=0)
                 self.inside = InsidePanel(studio, store, compute, prices, self.player)
             with gr.Column(elem_id="settings"):
@@ -355,6 +355,10 @@ class GenerateTab:
         place = value.get("shown")
         return found, place if type(place) is int and place >= 0 else 0
 
+    def recipe_shown(self, value: object, request: gr.Request) -> Recipe:
+        """The recipe of the run that the player shows."""
+        return self._at(value)[0].recipe
+
     def _shared(self, recipe: Recipe) -> list[Any]:
         """The link's text, the command line, and the files that it names."""
         try:
@@ -433,6 +437,7 @@ _AS_LINK = f"""text => {{ if (!text || text.startsWith('http')) return text;
   document.dispatchEvent(new CustomEvent('run-recipe', {{detail: recipe}}));
   // the address may say other things, such as the theme
   const none = text.startsWith('{NO_LINK}'), at = new URL(location.href);
+  for (const name of ['race', 'grid']) at.searchParams.delete(name);
   if (none) at.searchParams.delete('recipe'); else at.searchParams.set('recipe', text);
   history.replaceState(null, '', at);
   return none ? text : `${{at.origin}}${{at.pathname}}?recipe=${{encodeURIComponent(text)}}`; }}"""

@@ -128,30 +128,11 @@
   const card = document.createElement('div');
   card.id = 'explain'; card.setAttribute('popover', 'auto'); card.setAttribute('role', 'dialog'); card.setAttribute('aria-label', 'Explanation');
 
-  const set = (where, value) => {
-    const field = find(`${where} input[type=number], ${where} input[type=text], ${where} textarea, ${where} input`);
-    const proto = field.tagName === 'TEXTAREA' ? HTMLTextAreaElement : HTMLInputElement;
-    Object.getOwnPropertyDescriptor(proto.prototype, 'value').set.call(field, value);
-    for (const name of ['input', 'change', 'blur']) field.dispatchEvent(new Event(name, { bubbles: true }));
-  };
-  const until = async (done, most = 60000) => {
-    for (const end = Date.now() + most; Date.now() < end; await new Promise((go) => setTimeout(go, 100))) if (done()) return true;
-    return false;
-  };
-  const made_one = async () => {                       // press Generate and wait for the finished run
-    const data = find('#player .player').dataset, before = data.run;
-    await new Promise((go) => setTimeout(go, 400));
-    generate();
-    return until(() => data.run && data.run !== before && data.ended === 'true');
-  };
-  const two = async (where, values) => {               // one run kept beside the other
-    const compare = find('#player .compare');
-    if (compare.getAttribute('aria-pressed') === 'true') compare.click();
-    set(where, values[0]);
-    if (!await made_one()) return;
-    compare.click();
-    set(where, values[1]);
-    await made_one();
+  const two = (where, values) => {                     // two runs beside each other, in the tab Compare
+    const name = where.slice(1), seeds = name === 'seed';      // lanes of a race have one noise, so seeds make a grid
+    const asked = seeds ? { x: `seed=${values.join(', ')}` } : { lanes: values.map((value) => `${name}=${value}`).join('\n') };
+    document.documentElement.dataset.compare = JSON.stringify(asked);
+    find('#compare-asked')?.click();
   };
 
   const explain = (button) => {

@@ -10,7 +10,7 @@ import hashlib
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -118,7 +118,7 @@ class PointsTab:
                     elem_id="points-network",
                 )
             with gr.Column(elem_id="points-view"):
-                self.player = player(self._frames, store.compare, hint=HINT, elem_id="points-player")
+                self.player = player(self._frames, hint=HINT, elem_id="points-player")
                 self.status = gr.HTML("", elem_id="points-status", min_height=24)
                 self.export = ExportPanel(store, self.player, prefix="points-")
         self.saving = QuickSave(store, self.player, prefix="points-")
@@ -238,7 +238,10 @@ class PointsTab:
 
     @show_errors
     def _use(self, request: gr.Request) -> dict[Any, Any]:
-        visitor = request.session_hash or ""
+        return self.use(self._own_name(request.session_hash or ""))
+
+    def _own_name(self, visitor: str) -> str:
+        """The name by which recipes call the visitor's own network."""
         with self._lock:
             own = self._trained.get(visitor)
             if own is None:
@@ -250,7 +253,16 @@ class PointsTab:
                 ]
                 wanted = f"my-points-{secrets.token_hex(6)}" if self.hosting.hosted else "my-points"
                 self._open(own, free_name(wanted, taken))
-        return self.use(own.name)
+            return own.name
+
+    def recipe_shown(self, value: object, request: gr.Request) -> Recipe:
+        """The recipe of the run that the player shows, by a model that others find too."""
+        run = self.store.get(value.get("run")) if isinstance(value, dict) else None
+        if run is None or not run.frames:
+            raise OptionError("branch", "There is no run to compare with yet. Press 3 first.")
+        if run.recipe.model in [card.name for card in self.studio.models()]:
+            return run.recipe
+        return replace(run.recipe, model=self._own_name(request.session_hash or ""))
 
     def _open(self, own: Trained, name: str) -> None:
         own.name = self.studio.open(Path(own.folder.name) / "model.safetensors", name=name, listed=False)

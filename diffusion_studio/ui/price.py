@@ -50,6 +50,11 @@ class Prices:
         each = self._known(recipe)
         return None if each is None else calls * each
 
+    def estimate(self, recipe: Recipe, calls: float) -> float:
+        """As `seconds`; a kind of run that was not measured yet is measured now, by two network calls."""
+        each = self._known(recipe)
+        return calls * (self._measured(recipe) if each is None else each)
+
     def turn_for(
         self, recipe: Recipe, calls: float, what: str, advice: str, ended: threading.Event | None = None
     ) -> Turn:

@@ -76,6 +76,14 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
             with gr.Tab("Train", id="train") as train_tab:
                 train = TrainTab(studio, hosting, use, used)
             train.connect_tab(train_tab)
+        compare.connect(
+            page,
+            tabs,
+            {
+                "": (generate.player, generate.recipe_shown),
+                "points-": (points.player, points.recipe_shown),
+            },
+        )
         endpoints(studio, compute, store, prices)
         generate.arrive(page)
         if hosting.training:

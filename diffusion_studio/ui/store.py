@@ -13,7 +13,7 @@ from ..runs.trajectory import Trajectory, stride
 
 MAX_BYTES = 384 << 20  # of all runs together; the oldest go first
 MAX_RUN_BYTES = 96 << 20  # of one run; a longer one keeps every k-th frame
-MAX_RUNS_PER_VISITOR = 24  # besides the one that is compared with
+MAX_RUNS_PER_VISITOR = 24
 MAX_VISITOR_BYTES = 64 << 20  # of these runs together, but for the last two
 
 
@@ -38,22 +38,20 @@ class RunStore:
         self.max_bytes = max_bytes
         self.max_run_bytes = max_run_bytes
         self._runs: OrderedDict[str, Run] = OrderedDict()
-        self._compared: dict[tuple[str, bool], str] = {}  # by visitor, of pictures and of points
         self._lock = threading.Lock()
 
     def open(self, visitor: str, recipe: Recipe) -> str:
         """Begin a run and return its id; the visitor's oldest makes room."""
         key = secrets.token_urlsafe(16)
         with self._lock:
-            kept = self._compared.values()
-            own = [k for k, run in self._runs.items() if run.visitor == visitor and k not in kept]
+            own = [k for k, run in self._runs.items() if run.visitor == visitor]
             while own and (len(own) >= MAX_RUNS_PER_VISITOR or self._too_much(own)):
                 del self._runs[own.pop(0)]
             self._runs[key] = Run(visitor, recipe)
         return key
 
     def _too_much(self, keys: list[str]) -> bool:
-        """Whether a visitor's runs are too large to keep all of them. The last one stays beside the next."""
+        """Whether a visitor's runs are too large to keep all of them. The last one is kept."""
         return len(keys) > 1 and sum(self._runs[key].nbytes for key in keys) > MAX_VISITOR_BYTES
 
     def append(self, key: str, frame: Frame) -> int | None:
@@ -77,25 +75,9 @@ class RunStore:
         with self._lock:
             return self._runs.get(key) if isinstance(key, str) else None
 
-    def compare(self, key: object, on: bool) -> None:
-        """Keep a run beside its visitor's next ones, in place of another of its kind; or no more."""
-        with self._lock:
-            run = self._runs.get(key) if isinstance(key, str) else None
-            if run is not None and run.frames:
-                self._compared.pop((run.visitor, run.frames[0].of_points), None)
-                if on:
-                    self._compared[run.visitor, run.frames[0].of_points] = key
-
-    def compared(self, run: Run) -> Run | None:
-        """The run of the same visitor and kind that is compared with the next ones, or None."""
-        with self._lock:
-            return self._runs.get(self._compared.get((run.visitor, run.frames[0].of_points), ""))
-
     def forget(self, visitor: str) -> list[Recipe]:
         """Free all runs of a visitor whose page has closed; returns their recipes."""
         with self._lock:
-            for points in (False, True):
-                self._compared.pop((visitor, points), None)
             keys = [k for k, run in self._runs.items() if run.visitor == visitor]
             return [self._runs.pop(key).recipe for key in keys]
 

@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 from helpers import (
     choose_model,
-    export,
     generate,
-    looks,
-    open_settings,
     pixels,
     player,
     run,
@@ -19,7 +16,6 @@ from helpers import (
     set_number,
     wait,
 )
-from PIL import Image
 
 import diffusion_studio as ds
 
@@ -88,52 +84,6 @@ def test_scrubbing_playing_and_enlarging_need_no_server(desktop):
     desktop.click(".views [data-view=x0]")
     assert desktop.locator("[data-half=x]").is_hidden()
     assert not requests
-
-
-def test_a_run_is_compared_with_the_next(page, tmp_path):
-    choose_model(page, "fashion-mnist")
-    assert page.locator(".compare").is_disabled() and page.locator(".kept").is_hidden()
-    run(page, steps=8, count=4)
-    first = pixels(page, "x0")
-    page.click(".compare")
-    wait(page, "d.beside === '8'")
-    assert "press Generate" in page.inner_text(".about")
-    page.click("#label-chips [data-name=Bag]")
-    run(page, steps=4)
-    wait(page, "d.beside === '8'")
-    assert page.inner_text(".about") == "the kept run: label Sneaker (now: Bag) · steps 8 (now: 4)"
-    np.testing.assert_array_equal(pixels(page, "x0", "kept"), first)
-    assert not np.array_equal(pixels(page, "x0"), first)
-    page.focus(".player")
-    for key, shown, beside in (
-        ("Home", 0, 0),
-        ("ArrowRight", 1, 2),
-        ("ArrowRight", 2, 4),
-    ):  # trailing: every other level
-        page.keyboard.press(key)
-        wait(page, f"d.shown === '{shown}' && d.beside === '{beside}'")
-    assert page.inner_text("[data-kept=x] .at") == "step 4 of 8"
-    box = page.locator("[data-half=x0] canvas").bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.75)
-    page.wait_for_function("document.querySelector('[data-kept=x0] canvas').width === 32")
-    run(page, steps=3)  # a third: the first is still kept on the server
-    open_settings(page)
-    page.click("#export > button")
-    looks(page, "x")  # and not the enlarged one in both halves, as shown
-    page.locator("#beside input").check()
-    path = export(page, "png", tmp_path)
-    with Image.open(path) as both:
-        assert np.array_equal(
-            np.asarray(both.convert("L"))[-both.width :].reshape(64, both.width // 64, 64, -1)[:, 0, :, 0],
-            first,
-        )
-    page.click(".compare")
-    page.click("#make-file")
-    page.wait_for_selector("text=No other run is kept to stand below this one")
-    assert (
-        page.locator(".kept").is_hidden()
-        and page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
-    )
 
 
 def test_another_press_takes_the_place_of_a_run(desktop):

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
-from helpers import answered, open_tab, set_number
+from helpers import answered, open_tab, run, set_number
 
 import diffusion_studio as ds
+from diffusion_studio.compare.recipes import Axis
 
 pytestmark = pytest.mark.slow
 AXE = Path(__file__).with_name("axe.min.js")
-BOUND = 120_000  # milliseconds for a few small runs on a busy machine
+BOUND = 60_000  # milliseconds for a few small runs on a busy machine
 
 
 def ran(page, kind: str, runs: int) -> None:
     page.click("#compare-run")
-    page.wait_for_selector(f".together[data-kind={kind}][data-runs='{runs}']", timeout=BOUND)
+    shown(page, kind, runs)
+
+
+def shown(page, kind: str, runs: int) -> None:
+    """Wait until runs are shown that were made here, not the recorded example."""
+    page.wait_for_selector(
+        f".together[data-kind={kind}][data-runs='{runs}'][data-recorded=false]", timeout=BOUND
+    )
 
 
 def picture(page, number: int) -> str:
@@ -40,14 +49,14 @@ def to_tick(page, tick: str) -> None:
 
 
 def saved(page, format: str, folder):
-    page.check(f"#compare-format input[value={format}]")
-    page.click("#compare-save")
-    link = page.locator("#compare-file a[download]").first
-    link.wait_for(timeout=BOUND)
+    """One press, which downloads the file and shows it."""
+    page.click("#compare-format input")
+    page.get_by_role("option", name=format, exact=True).click()
     with page.expect_download(timeout=BOUND) as caught:
-        link.click()
+        page.click("#compare-save")
     path = folder / caught.value.suggested_filename
     caught.value.save_as(path)
+    page.locator("#compare-saved .name").wait_for(timeout=BOUND)
     return path
 
 
@@ -55,7 +64,7 @@ def test_a_race_plays_scrubs_and_is_saved(page, tmp_path):
     set_number(page, "#count", 2)
     set_number(page, "#steps", 6)
     open_tab(page, "Compare")
-    page.fill("#compare-lanes textarea", "as in Generate\nsteps=3")
+    page.fill("#compare-lanes textarea", "as it is\nsteps=3")
     page.check("#compare-clock input[value=steps]")
     ran(page, "race", 2)
     assert page.locator(".together .lane figcaption").all_inner_texts() == ["steps 6", "steps 3"]
@@ -69,11 +78,11 @@ def test_a_race_plays_scrubs_and_is_saved(page, tmp_path):
     assert page.inner_text(".together .tick") == "step 3"
     to_tick(page, "last")
     assert picture(page, 1) == ended  # it finished where it finished
-    page.select_option(".together select", "x0")
+    page.select_option(".together .half", "x0")
     page.click(".together .play")
     page.wait_for_function("document.querySelector('.together').dataset.tick === '6'", timeout=BOUND)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    race = ds.read_race(saved(page, "gif", tmp_path))
+    race = ds.read_race(saved(page, "GIF", tmp_path))
     assert ([one.steps for one in race.lanes], race.clock) == ([6, 3], "steps")
     assert axe(page) == []
 
@@ -86,9 +95,10 @@ def test_a_file_is_the_race_again(desktop, tmp_path):
     desktop.get_by_role("tab", name="Compare").click()
     desktop.click("#compare-open > button")
     desktop.set_input_files("#compare-restore input[type=file]", path)
-    desktop.wait_for_selector(".together[data-kind=race][data-runs='3']", timeout=BOUND)
+    shown(desktop, "race", 3)
+    assert desktop.input_value("#compare-lanes textarea") == "as it is\nsteps=2\neta=1"
     assert desktop.inner_text(".together .tick") == "4 calls"
-    desktop.reload()
+    desktop.goto(desktop.url.partition("?")[0])
     desktop.get_by_role("tab", name="Compare").click()
     desktop.click("#compare-open > button")
     desktop.set_input_files("#compare-restore input[type=file]", run)
@@ -111,7 +121,7 @@ def test_a_grid_and_a_mistake(desktop, tmp_path):
     assert "4 network calls for 4 cells" in desktop.inner_text(".together .note")
     assert not desktop.locator("#compare-clock input[value=seconds]").count()
     assert axe(desktop) == []
-    grid = ds.read_grid(saved(desktop, "png", tmp_path))
+    grid = ds.read_grid(saved(desktop, "PNG sheet", tmp_path))
     assert grid.x.values == (1, 3) and len(grid.recipe.seeds) == 1
 
 
@@ -122,3 +132,129 @@ def test_a_lane_is_added(desktop):
     with answered(desktop):
         desktop.click("#compare-add-lane")
     assert desktop.input_value("#compare-lanes textarea").splitlines()[-1] == "steps=7"
+
+
+def test_an_example_is_shown_first(page):
+    """A recorded race, before anything has run; what cannot be saved yet says why."""
+    open_tab(page, "Compare")
+    page.wait_for_selector(".together[data-kind=race][data-recorded=true]", timeout=BOUND)
+    assert page.inner_text(".together .recorded").startswith("A recorded example")
+    to_tick(page, "0")
+    assert picture(page, 0) == picture(page, 1) == picture(page, 2)  # one noise
+    to_tick(page, "last")
+    assert picture(page, 0) != picture(page, 1)
+    assert page.locator("#compare-save").is_disabled()
+    assert page.inner_text("#compare-why") == "A file can be made once something has run here."
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_suggestion_is_one_press(desktop):
+    set_number(desktop, "#steps", 4)
+    set_number(desktop, "#count", 1)
+    open_tab(desktop, "Compare")
+    desktop.click("#compare-tries button:has-text('Three samplers')")
+    shown(desktop, "race", 3)
+    assert desktop.locator("#compare-save").is_enabled()
+
+
+def test_the_run_of_the_player_is_sent_as_the_first_lane(page):
+    assert page.locator("#player .compare").is_disabled()  # the recording is no run
+    run(page, steps=6, count=4)
+    page.click("#player .compare")
+    page.wait_for_selector("#compare-begins:has-text('6 steps')", timeout=BOUND)
+    assert page.input_value("#compare-lanes textarea") == "as it is\nsteps=2"
+    assert "Your run is lane 1" in page.inner_text("#compare-status")
+    with answered(page):
+        page.click("#compare-add-lane")
+    page.fill("#compare-lanes textarea", "as it is\nsteps=3")
+    ran(page, "race", 2)
+    titles = page.locator(".together .lane figcaption").all_inner_texts()
+    assert titles == ["steps 6", "steps 3"]
+    # one lane over the other, with a line to draw across
+    to_tick(page, "last")
+    first, second = picture(page, 0), picture(page, 1)
+    page.select_option(".together .lay", "1")
+    slider = page.locator(".together .wipe")
+    slider.fill("0")
+    assert picture(page, 0) == second
+    slider.fill("100")
+    assert picture(page, 0) == first
+    slider.fill("50")
+    assert picture(page, 0) not in (first, second)
+    page.select_option(".together .lay", "")
+    assert picture(page, 0) == first
+    # one picture alone in both lanes, and all again
+    wide = "document.querySelector('.together canvas').width"
+    whole = page.evaluate(wide)
+    page.locator(".together canvas").first.click(position={"x": 10, "y": 10})
+    assert page.evaluate(wide) == whole // 2 and "picture 1 alone" in page.inner_text(".together .tip")
+    page.locator(".together canvas").last.click()
+    assert page.evaluate(wide) == whole
+    with answered(page):
+        page.click("#compare-own")
+    assert "the tab Generate" in page.inner_text("#compare-begins")
+
+
+def test_a_link_holds_a_race_and_a_grid(app, visit):
+    base = ds.Studio().recipe("fashion-mnist", seeds=(5,), steps=3)
+    race = ds.RaceRecipe.of([base, {"steps": 2}], "calls")
+    found = visit_shown(visit, f"{app}/?race={quote(race.to_json())}", "race", 2)
+    assert found.input_value("#compare-lanes textarea") == "as it is\nsteps=2"
+    assert found.is_checked("#compare-clock input[value=calls]")
+    grid = ds.GridRecipe(base, Axis("guidance", (1, 2)), Axis("steps", (2, 3)))
+    found = visit_shown(visit, f"{app}/?grid={quote(grid.to_json())}", "grid", 4)
+    assert found.input_value("#compare-x :is(textarea, input)") == "guidance=1, 2"
+    found.click("#compare-open > button")
+    link = found.input_value("#compare-link :is(textarea, input)")
+    assert link == found.url.replace("%27", "'") or "?grid=" in link
+    assert ds.GridRecipe.from_json(unquote(link.partition("?grid=")[2])) == grid
+    wrong = visit(app)
+    wrong.goto(f"{app}/?race=nonsense")
+    wrong.get_by_text("The race in this link could not be used").first.wait_for(timeout=BOUND)
+
+
+def visit_shown(visit, address: str, kind: str, runs: int):
+    found = visit(address.partition("/?")[0])
+    found.goto(address)
+    shown(found, kind, runs)
+    return found
+
+
+def test_what_is_stopped_is_kept(desktop, tmp_path):
+    """Two lanes that nobody waits for: what there is when Stop is pressed is shown, and saved."""
+    set_number(desktop, "#count", 64)
+    open_tab(desktop, "Compare")
+    desktop.fill("#compare-lanes textarea", "steps=1000\nsteps=900")
+    desktop.check("#compare-clock input[value=steps]")
+    desktop.click("#compare-run")
+    desktop.wait_for_selector("#compare-status:has-text('states')", timeout=BOUND)
+    desktop.click("#compare-stop")
+    desktop.wait_for_selector(".together[data-kind=race][data-recorded=false]", timeout=BOUND)
+    desktop.wait_for_selector("#compare-status:has-text('Ended early: 0 of 2 runs')", timeout=BOUND)
+    race = ds.read_race(saved(desktop, "PNG of the end", tmp_path))
+    assert [lane.steps for lane in race.lanes] == [1000, 900]
+
+
+def test_a_reference_has_its_price_told(desktop):
+    set_number(desktop, "#steps", 4)
+    set_number(desktop, "#count", 1)
+    open_tab(desktop, "Compare")
+    desktop.fill("#compare-lanes textarea", "as it is\nsteps=2")
+    with answered(desktop):
+        desktop.check("#compare-reference input")
+    desktop.wait_for_selector("#compare-price:has-text('1,000 network calls for 1 picture')", timeout=BOUND)
+    with answered(desktop):
+        set_number(desktop, "#compare-reference-steps", 20)
+    desktop.wait_for_selector("#compare-price:has-text('20 network calls for 1 picture')", timeout=BOUND)
+    ran(desktop, "race", 2)
+    said = desktop.locator(".together .said").all_inner_texts()
+    assert all(one.endswith("from the reference") for one in said)
+
+
+def test_a_word_of_the_page_is_tried(desktop):
+    """Two seeds beside each other, as the explanation of the word offers it."""
+    set_number(desktop, "#steps", 3)
+    desktop.click("#seed > button.explain")
+    desktop.click("#explain button")
+    shown(desktop, "grid", 2)
+    assert desktop.locator(".together thead th").all_inner_texts() == ["seed", "0", "100"]

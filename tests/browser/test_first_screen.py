@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-import numpy as np
 from helpers import (
     answered,
     choose_model,
     chosen_model,
     generate,
-    pixels,
     player,
     run,
     section,
@@ -276,33 +274,6 @@ def test_a_hero_is_put_together_and_strange_words_are_said(desktop):
     assert desktop.locator("#unknown-words p").count() == 0
     desktop.locator("#prompt textarea").fill("orc on mars")
     desktop.wait_for_selector("#unknown-words >> text=heroes never saw it")
-
-
-def test_a_kept_run_is_wiped_over_the_next(desktop):
-    set_number(desktop, "#count", 1)
-    run(desktop, steps=3)
-    first = pixels(desktop, "x0")
-    desktop.click("#player .compare")
-    set_number(desktop, "#guidance", 1)
-    desktop.locator("#seed input, #seed textarea").fill("77")
-    run(desktop)
-    desktop.click("#player .wipe-on")
-    over = desktop.locator("[data-half=x0] .over")
-    over.wait_for()
-    desktop.wait_for_function("document.querySelector('[data-over=x0]').width === 32")
-    np.testing.assert_array_equal(pixels(desktop, "x0", "over"), first)
-    assert not np.array_equal(pixels(desktop, "x0"), first)
-    desktop.locator("[data-half=x0] .wipe").focus()
-    for _ in range(20):
-        desktop.keyboard.press("ArrowLeft")
-    assert (
-        desktop.evaluate("document.querySelector('#player .player').style.getPropertyValue('--wipe')")
-        == "40%"
-    )
-    assert desktop.locator("#player .kept").is_hidden()
-    desktop.click("#player .wipe-on")
-    desktop.locator("#player .kept").wait_for()
-    assert over.is_hidden()
 
 
 def test_one_picture_stays_alone_only_where_a_person_chose_it(desktop):

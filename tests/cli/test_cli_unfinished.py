@@ -110,3 +110,27 @@ def test_a_run_that_is_interrupted(tmp_path):
     with Image.open(out) as film:
         assert 1 <= film.n_frames < 1001
     assert ds.Recipe.from_file(out).steps == 1000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+def test_a_race_that_is_interrupted(tmp_path):
+    """What there is of it is written, and opens again as the whole race."""
+    out, log = tmp_path / "race.png", tmp_path / "err"
+    words = ["race", "fashion-mnist", "--label", "Sneaker", "--vary", "steps=1000,900", "--count", "4"]
+    with log.open("w") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-c", AS_IN_A_TERMINAL, *words, "--out", str(out)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=err,
+            text=True,
+        )
+        deadline = time.monotonic() + 120
+        while "/1902" not in log.read_text():  # the progress bar: states are coming
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=120)[0].strip() == str(out)
+    assert process.returncode == 130
+    assert "Ended early: " in log.read_text() and "interrupted" in log.read_text()
+    assert [lane.steps for lane in ds.read_race(out).lanes] == [1000, 900]

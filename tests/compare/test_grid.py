@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import diffusion_studio as ds
-from diffusion_studio.compare.grid import grid
+from diffusion_studio.compare.grid import grid, sweeping
 from diffusion_studio.compare.lockstep import in_lockstep
+from diffusion_studio.compare.race import finished
 from diffusion_studio.compare.recipes import Axis, GridRecipe
 from diffusion_studio.diffusion.denoiser import RunEnded
 from diffusion_studio.errors import OptionError
@@ -153,3 +154,28 @@ def test_a_run_that_fails_ends_the_others():
             found.append(item)
     assert found == [(0, 1)] and ended == [1]  # the third had not begun
     assert threading.active_count() == before
+
+
+def test_a_grid_that_is_ended_keeps_what_there_is(studio, recipe, tmp_path):
+    """Cells of two networks: after the first states of one network the other has none."""
+    calls = []
+
+    def ask(call):
+        calls.append(call)
+        if len(calls) > 3:
+            raise RunEnded
+        return call()
+
+    asked = GridRecipe(recipe, Axis("model", ("tiny", "twin")), Axis("guidance", (1.0, 2.0)))
+    made = finished(sweeping(asked, studio, ask), None)
+    assert isinstance(made.ended, RunEnded) and made.network_calls == 4
+    assert not any(cell.is_finished for cell in made.cells) and len(made.cells) == 4
+    assert made.said.startswith("Ended early: 0 of 4 runs are finished")
+    for name in ("grid.gif", "grid.png"):
+        assert ds.read_grid(made.save(tmp_path / name)) == asked
+    calls[:] = [None] * 2
+    made = finished(sweeping(asked, studio, ask), None)  # one call alone was made
+    begun = [cell for cell in made.cells if cell.calls]
+    assert 0 < len(begun) < 4
+    assert all(not cell.finished.any() for cell in made.cells if not cell.calls)
+    made.save(tmp_path / "grid.png")

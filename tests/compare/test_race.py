@@ -11,9 +11,10 @@ import torch
 import diffusion_studio as ds
 from diffusion_studio.compare import lanes
 from diffusion_studio.compare.divergence import Base, rising_only, rms
-from diffusion_studio.compare.race import race, reference_recipe
+from diffusion_studio.compare.race import finished, race, racing, reference_recipe
 from diffusion_studio.compare.recipes import RaceRecipe, read
 from diffusion_studio.compare.results import titles
+from diffusion_studio.diffusion.denoiser import RunEnded
 from diffusion_studio.errors import OptionError
 
 
@@ -176,3 +177,67 @@ def test_titles_name_only_what_differs(recipe):
     )
     assert titles(changed[:2]) == (("sampler eta 0.0",), ("sampler eta 0.5",))
     assert titles([recipe, recipe]) == ((), ())
+
+
+def test_the_reference_has_the_steps_that_are_asked_for(studio, recipe):
+    made = race([recipe, {"steps": 10}], studio=studio, reference=50)
+    exact = studio.run(reference_recipe(studio, recipe, 50))
+    assert len(exact.frames) == 51 and made.recipe.reference == 50
+    assert RaceRecipe.from_json(made.recipe.to_json()) == made.recipe
+    assert RaceRecipe(made.recipe.lanes, reference=True).reference == 1000
+    for wrong in (-1, 20_000, 2.5, "many"):
+        with pytest.raises(OptionError, match="whole number of steps from 1 to 10,000") as error:
+            RaceRecipe(made.recipe.lanes, reference=wrong)
+        assert error.value.field == "reference"
+
+
+def ends_after(states: int, error: BaseException):
+    """An `on_state` in which an error comes at a state, counted from 1."""
+    seen = []
+
+    def on_state(number, frame):
+        seen.append(number)
+        if len(seen) == states:
+            raise error
+
+    return on_state
+
+
+def test_a_race_that_is_ended_keeps_what_there_is(studio, recipe, tmp_path):
+    """Seven states of the first lane, three of the second, none of the third."""
+    asked = RaceRecipe.of([recipe, {"steps": 4}, {"steps": 5}])
+    error = KeyboardInterrupt()
+    made = finished(racing(asked, studio), ends_after(10, error))
+    assert made.ended is error and made.recipe == asked
+    assert [len(lane.frames) for lane in made.lanes] == [7, 3]
+    assert [lane.is_finished for lane in made.lanes] == [True, False]
+    assert made.titles == (("steps 6",), ("steps 4",))
+    assert made.said.startswith("Ended early: 1 of 3 runs are finished")
+    for name in ("race.gif", "race.png"):
+        assert ds.read_race(made.save(tmp_path / name)) == asked  # opens again as the whole race
+    made.save(tmp_path / "strip.png", "strip")
+    with pytest.raises(KeyboardInterrupt):
+        race(asked, studio=studio, on_state=ends_after(10, KeyboardInterrupt()))
+    with pytest.raises(ZeroDivisionError):  # an error too is not lost
+        race(asked, studio=studio, on_state=ends_after(3, ZeroDivisionError()))
+
+
+def test_a_race_of_which_nothing_came_raises_what_ended_it(studio, recipe):
+    def ask(call):
+        raise RunEnded
+
+    with pytest.raises(RunEnded):
+        finished(racing(RaceRecipe.of([recipe, {"steps": 4}]), studio, ask), None)
+
+
+def test_ask_ends_a_race_at_a_network_call(studio, recipe):
+    calls = []
+
+    def ask(call):
+        calls.append(call)
+        if len(calls) > 8:
+            raise RunEnded
+        return call()
+
+    made = finished(racing(RaceRecipe.of([recipe, {"steps": 4}]), studio, ask), None)
+    assert isinstance(made.ended, RunEnded) and [len(lane.frames) for lane in made.lanes] == [7, 2]

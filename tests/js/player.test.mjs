@@ -5,19 +5,6 @@ import { test } from 'node:test';
 import * as logic from '../../diffusion_studio/ui/player/logic.mjs';
 
 const fixture = (name) => JSON.parse(readFileSync(new URL(name, import.meta.url), 'utf-8')).cases;
-const metas = (levels) => levels.map((logSnr, index) => ({ index, t: 0, logSnr, calls: 0, part: '' }));
-const matched = (shown, other, frames = other.map(() => true)) => shown.map((_, place) => logic.matchByNoise(place,
-  { meta: metas(shown), kept: shown.length - 1, last: shown.length - 1 }, { meta: metas(other), kept: other.length - 1, frames }));
-
-for (const { name, shown, other, matched: wanted } of fixture('matching.json')) {
-  test(`compared runs: ${name}`, () => assert.deepEqual(matched(shown, other), wanted));
-}
-
-test('compared runs: only loaded states are matched', () => {
-  const other = [-8, -4, 0, 4, null];
-  assert.deepEqual(matched([-8, -5, 0, null], other, [true, undefined, true, true, undefined]), [0, 0, 2, 3]);
-  assert.deepEqual(matched([-8, null], other, []), [undefined, undefined]);
-});
 
 for (const { half, number, box, ...sheet } of fixture('sheet.json')) {
   test(`sheet of ${sheet.count}: ${half} ${number ?? 'all'}`, () => assert.deepEqual(logic.tileBox(sheet, half, number), box));
@@ -61,12 +48,6 @@ test('levels and calls in words', () => {
   assert.equal(logic.levelText({ t: -1, logSnr: null }, false), 'clean picture');
   assert.equal(logic.levelText({ t: -1, logSnr: null }, true), 'clean points');
   assert.deepEqual([0, 1, 2].map(logic.callsText), ['0 network calls', '1 network call', '2 network calls']);
-});
-
-test('settings that differ; of another sampler not its options', () => {
-  assert.deepEqual(logic.settingsDifferences({ label: 'Sneaker', steps: 8 }, { label: 'Bag', steps: 8 }), ['label Sneaker (now: Bag)']);
-  assert.deepEqual(logic.settingsDifferences({ sampler: 'ddim', 'sampler eta': 0.5 }, { sampler: 'heun' }), ['sampler ddim (now: heun)']);
-  assert.deepEqual(logic.settingsDifferences({ seed: null }, { seed: 0, label: 'Bag' }), ['seed none (now: 0)', 'label none (now: Bag)']);
 });
 
 test('points: the hue goes by the angle, the middle is pale', () => {

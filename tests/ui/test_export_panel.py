@@ -27,7 +27,7 @@ def run(tiny_model, tmp_path, write_checkpoint):
 def test_a_film_is_exported_as_one(film, plays):
     store = RunStore()
     with gr.Blocks():
-        panel = ExportPanel(store, player(lambda key: None, store.compare))
+        panel = ExportPanel(store, player(lambda key: None))
     look = {"view": "both", "zoom": 1, "fps": 10, "film": plays}
     _, *updates = panel._as_shown("gif", "all", {"run": "any", "film": film, "look": look})
     found = {name: update.get("value") for name, update in zip(panel.options.controls, updates)}

@@ -34,7 +34,7 @@ def make(tmp_path, write_checkpoint):
         store, compute = RunStore(), Compute()
         prices = Prices(studio, compute, limit)
         with gr.Blocks():
-            panel = InsidePanel(studio, store, compute, prices, player(lambda key: None, store.compare))
+            panel = InsidePanel(studio, store, compute, prices, player(lambda key: None))
         run = store.open("visitor", recipe)
         for frame in studio.stream(recipe):
             store.append(run, frame)

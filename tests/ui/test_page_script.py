@@ -43,7 +43,7 @@ def run(levels: list) -> list[Frame]:
 
 
 @pytest.mark.parametrize("case", cases("matching.json"), ids=lambda case: case["name"])
-def test_exports_match_compared_runs_as_the_page_does(case):
+def test_exports_match_runs_by_noise(case):
     assert matched(run(case["shown"]), run(case["other"])) == case["matched"]
 
 

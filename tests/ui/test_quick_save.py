@@ -49,7 +49,7 @@ def test_a_file_that_is_too_large_is_made_with_smaller_pictures_and_then_fewer_s
 def test_what_the_player_shows_is_what_is_saved(made):
     store = RunStore()
     with gr.Blocks():
-        saving = QuickSave(store, player(lambda key: None, store.compare))
+        saving = QuickSave(store, player(lambda key: None))
     run = store.open("visitor", made.recipe)
     for frame in made.frames:
         store.append(run, frame)
@@ -64,6 +64,6 @@ def test_what_the_player_shows_is_what_is_saved(made):
 def test_what_cannot_be_saved_is_explained(preset, value):
     store = RunStore()
     with gr.Blocks():
-        saving = QuickSave(store, player(lambda key: None, store.compare))
+        saving = QuickSave(store, player(lambda key: None))
     with pytest.raises(gr.Error):
         saving._save(preset, value)

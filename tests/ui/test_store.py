@@ -74,38 +74,13 @@ def test_what_is_no_run(key):
     assert RunStore().get(key) is None
 
 
-def test_the_run_that_others_are_compared_with_outlasts_them():
+def test_a_visitor_keeps_the_last_runs():
     store = RunStore()
     first = fill(store, "a", 3)
-    other, theirs = fill(store, "b", 3), fill(store, "b", 3)
-    store.compare(first, True)
-    store.compare(other, True)
-    later = [fill(store, "a", 3) for _ in range(2 * MAX_RUNS_PER_VISITOR)]
-    assert store.get(first) is not None and store.compared(store.get(later[-1])) is store.get(first)
-    assert [store.get(key) is not None for key in later] == [False] * MAX_RUNS_PER_VISITOR + [
-        True
-    ] * MAX_RUNS_PER_VISITOR
-    assert store.compared(store.get(theirs)) is store.get(other)
-    store.compare(later[-1], True)  # in its place
-    assert store.compared(store.get(later[-1])) is store.get(later[-1])
-    for _ in range(MAX_RUNS_PER_VISITOR):
-        fill(store, "a", 3)
-    assert store.get(first) is None and store.get(later[-1]) is not None
-    store.compare(later[-1], False)
-    last = fill(store, "a", 3)
-    assert store.compared(store.get(last)) is None and store.get(later[-1]) is None
-
-
-def test_comparing_ends_with_the_page():
-    store = RunStore()
-    store.compare(fill(store, "a", 3), True)
-    store.forget("a")
-    assert store.nbytes == 0 and store.compared(store.get(fill(store, "a", 3))) is None
-
-
-@pytest.mark.parametrize("key", [None, 3, "no-such-run", ["x"]])
-def test_nothing_is_compared_with_what_is_no_run(key):
-    RunStore().compare(key, True)
+    theirs = fill(store, "b", 3)
+    later = [fill(store, "a", 3) for _ in range(MAX_RUNS_PER_VISITOR)]
+    assert store.get(first) is None and store.get(theirs) is not None
+    assert all(store.get(key) is not None for key in later)
 
 
 def test_a_visitors_runs_that_are_too_large_make_room_but_for_the_last(monkeypatch):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ...compare.race import Race
 from ...export import ExportOptions
 from ...export.render import canvas
 from ...imaging.arrays import to_pil
+from ...imaging.frame import Frame
 from ...imaging.layout import Layout
 
 MAX_PIXELS = 4_000_000  # of all runs together; of more only some ticks are sent
@@ -30,14 +32,23 @@ _POINTS = 160  # pixels of a cloud
 _WIDTH = 1000  # of the curve's own units
 
 
+EXAMPLE = Path(__file__).with_name("example.json")  # a race to begin with; scripts/page_pictures.py makes it
+
+
 def compare_view(**kwargs: Any) -> gr.HTML:
     """The component; its value is what `shown_value` makes."""
     here = Path(__file__).parent
+
+    def example(args: object = None) -> dict[str, Any]:
+        """The recorded race that is shown before the first run."""
+        return json.loads(EXAMPLE.read_text("utf-8"))
+
     return gr.HTML(
         None,
         html_template=(here / "view.html").read_text("utf-8"),
         css_template=(here / "view.css").read_text("utf-8"),
         js_on_load=(here / "view.js").read_text("utf-8"),
+        server_functions=[example],
         apply_default_css=False,
         **kwargs,
     )
@@ -87,10 +98,19 @@ def _run(drawn: Any, number: int, places: list[int]) -> dict[str, Any]:
         "columns": layout.columns,
         "size": [pictures.shape[2], pictures.shape[1]],
         "half": half,
+        "tiles": _tiles(lane.frames[0]),
         "at": [kept.index(place) for place in places],
         "said": [_progress(lane, place, drawn) for place in kept],
         "distance": lane.distance,
     }
+
+
+def _tiles(frame: Frame) -> list[int]:
+    """Columns and rows of the pictures of a state."""
+    if frame.of_points:
+        return [1, 1]
+    layout = frame.layout or Layout.square(len(frame.x))
+    return [layout.columns, layout.rows]
 
 
 def _progress(lane: Any, place: int, drawn: Any) -> str:

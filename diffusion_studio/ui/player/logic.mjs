@@ -10,7 +10,6 @@
  */
 
 export const PURE_NOISE = -1e9;                        // stands for -infinity, as in player.py; a clean picture has null
-const CLEAN = 1e12;                                    // farther from any noise than all others, as in export/beside.py
 
 /**
  * [left, top, width, height] of a picture, or of all (null), in the sheet: x in a grid, x0 in the same grid below it.
@@ -80,39 +79,6 @@ export const stripPlace = (k, cells, last) => (cells > 1 ? Math.round(k * last /
 export const cellsOf = (width, height, both, text) => {
   const aspect = text ? text.columns / (text.rows ?? 1) : 1;
   return Math.max(text ? 4 : 6, Math.floor(width / (height / (both ? 2 : 1) * aspect + 2)));
-};
-
-/** How far two states are apart in noise. @param {Meta} one @param {Meta} other */
-export const noiseDistance = (one, other) => {
-  const number = (/** @type {Meta} */ { logSnr }) => (logSnr === null ? CLEAN : logSnr <= PURE_NOISE ? -CLEAN : logSnr);
-  return Math.abs(number(one) - number(other));
-};
-
-/**
- * The place of the kept run whose noise is nearest to that of `place` in the shown run; the first goes with the first.
- * Of two that are as near, the one as far on its way. export/beside.py does the same; a shared fixture holds both to it.
- * @param {number} place @param {{meta: Meta[], kept: number, last: number}} shown
- * @param {{meta: Meta[], kept: number, frames: ArrayLike<unknown>}} other only its loaded frames count
- * @returns {number | undefined} undefined where none is loaded
- */
-export const matchByNoise = (place, shown, other) => {
-  const loaded = Array.from(other.frames, (_, k) => k).filter((k) => other.frames[k]);
-  if ((place === 0 && shown.last > 0) || !shown.meta[place]) return loaded[0];
-  const share = place / Math.max(shown.kept, 1);
-  const apart = (/** @type {number} */ k) =>
-    noiseDistance(other.meta[k], shown.meta[place]) + 1e-9 * Math.abs(k / Math.max(other.kept, 1) - share);
-  return loaded.reduce((best, k) => (apart(k) < apart(best) ? k : best), loaded[0]);
-};
-
-/**
- * Settings that differ, as 'name mine (now: other)'. Where a sampler differs its options are not listed.
- * @param {Record<string, unknown>} mine @param {Record<string, unknown>} other
- */
-export const settingsDifferences = (mine, other) => {
-  const names = [...new Set([...Object.keys(mine), ...Object.keys(other)])].filter((name) => mine[name] !== other[name]);
-  const said = (/** @type {unknown} */ value) => (value === undefined || value === null ? 'none' : `${value}`);
-  return names.filter((name) => !names.some((group) => name.startsWith(`${group} `)))
-    .map((name) => `${name} ${said(mine[name])} (now: ${said(other[name])})`);
 };
 
 /** The level of a state in words. @param {{t: number, logSnr: number | null}} state @param {boolean} points */

@@ -1,25 +1,23 @@
 // The player's page half. value = {run, kept, last, index, total, done, calls, stopped, count, columns, tile, film}: a tick, never pixels.
 // Before this file come logic.mjs, which computes what needs no page, settle.js, which measures how far each guess is from the last,
-// points.js, which draws clouds of points (tile is null, points says how many a cloud has), compare.js, which keeps a run beside the
-// next one, and film.js, which turns over the pictures of a run.
+// points.js, which draws clouds of points (tile is null, points says how many a cloud has), and film.js, which turns over the pictures
+// of a run.
 // A place is a frame's number among the kept ones: up to `kept` now, up to `last` when the run is finished.
 // Frames are pulled (newest first, then the gaps), kept as encoded blobs, and painted by one loop where the latest wins.
 // Until the first run a recording that comes with the program plays; it has its frames with it.
 // The element hears 'pressed' ({name}), 'unpressed', and 'stale' ({on}) from the page.
 const $ = (name) => element.querySelector(name);
-const root = $('.player'), screens = $('.screens'), kept = $('.kept'), scrub = $('.scrub'), strip = $('.strip');
+const root = $('.player'), screens = $('.screens'), scrub = $('.scrub'), strip = $('.strip');
 const PULL_MS = 250, ASK_MS = 400, OPENING = 'opening',
   stripCells = () => cellsOf(strip.clientWidth, strip.clientHeight, screens.dataset.view === 'both', zoom === null && tick.places ? tick : null);
 const whole = element.closest('#player') !== null;     // of Generate, whose runs branch and are edited
 
 let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr, calls, part, ...}
 let want = 0, shown = -1, follow = true, zoom = null, timer = null;
-let halved = false;                                    // whether comparing put away x
 let pulling = false, painting = false, batch = 2, ended = false, stripCall = 0;
 let lost = null;                                       // the run of which frames are gone from the server
 let pressed = null, began = 0, turn = null;                         // the press that no tick has come of yet; when the first tick came
 const clouds = makeClouds(() => frames, () => tick);
-const compare = makeCompare($, (canvas, bitmap, half, number, of) => draw(canvas, bitmap, tileBox(of, half, number)));
 const film = makeFilm($('.film'), () => ({ count: tick.count, at: zoom }), () => 1000 / Number($('.speed').value),
   (number) => { setZoom(number); repaint(); });
 let chosen = null, beforeFilm = null;                  // {model, count} of a picture chosen by hand; the zoom before Film
@@ -37,10 +35,9 @@ const onValue = (v = props.value) => {
   if (!v?.run) return;
   if (v.run !== run) begin(v);
   tick = v;
-  if (v.done && v.film && !ended && follow && zoom === null && !compare.on()) { unhurried(); startFilm(); }
+  if (v.done && v.film && !ended && follow && zoom === null) { unhurried(); startFilm(); }
   if (v.done || v.stopped) { ended = true; waiting(false); }
   enable();
-  if (compare.on()) compare.explain(tick);
   scrub.max = Math.max(ended ? v.kept : v.last, 1);
   if (follow) want = v.kept;
   readout();
@@ -48,8 +45,7 @@ const onValue = (v = props.value) => {
 };
 
 const enable = () => {                                 // what can be done with the run that is shown
-  const own = ended && run !== OPENING;
-  $('.compare').disabled = !own && !compare.on();
+  $('.compare').disabled = run === null || run === OPENING || !ended || !!tick.doing;      // what dissolves or trains is no recipe's run
   for (const name of ['.branch', '.edit', '.save']) $(name).disabled = run === null || run === OPENING || (name !== '.branch' && !ended);
 };
 
@@ -213,7 +209,6 @@ const paint = async () => {                            // at most one decode in 
         }
         shown = place; root.classList.remove('fresh');
         readout();
-        await compare.draw(place, meta, tick, zoom, shows(), () => mine === run);
       }
       bitmap.close();
       await nextFrame();
@@ -355,23 +350,12 @@ for (const canvas of screens.querySelectorAll('figure > canvas')) {
 
 for (const button of element.querySelectorAll('.views button')) {
   button.addEventListener('click', () => {
-    screens.dataset.view = kept.dataset.view = button.dataset.view; halved = false;
+    screens.dataset.view = button.dataset.view;
     for (const other of element.querySelectorAll('.views button')) other.ariaPressed = other === button;
     if (tick) { thumbnails(); if (tick.points) repaint(); }
   });
 }
 
-$('.compare').addEventListener('click', () => {        // keep what is shown, or put away what is kept
-  server.keep([compare.on() ? compare.run() : run, !compare.on()]).catch(() => {});      // comparing here needs no server
-  compare.keep(compare.on() ? null : { frames, meta, tick });
-  $('.compare').ariaPressed = compare.on(); $('.compare').disabled = !ended && !compare.on();
-  // beside each other the clean pictures say most; both halves would be small
-  if (compare.on() && screens.dataset.view === 'both') { root.querySelector('.views [data-view="x0"]').click(); halved = true; }
-  else if (!compare.on() && halved) root.querySelector('.views [data-view="both"]').click();
-  if (compare.on()) { compare.explain(tick); repaint(); }
-});
-
-$('.wipe-on').addEventListener('click', () => { compare.wipe(!compare.wipes()); repaint(); thumbnails(); });
 for (const box of element.querySelectorAll('.trails, .arrows')) box.addEventListener('change', () => { if (tick) repaint(); });
 new ResizeObserver(() => { if (tick) { if (tick.points) repaint(); thumbnails(); } }).observe(screens);
 
@@ -391,10 +375,11 @@ root.addEventListener('follow', ({ detail }) => {      // of a room: what its te
 $('.help').addEventListener('click', () => $('.keys').showModal());
 const presses = (name, where) => $(name).addEventListener('click', () => document.querySelector(`${where} button, button${where}`)?.click());
 if (whole) { root.classList.add('whole'); presses('.branch', '#branch-here'); presses('.edit', '#use-picture'); }
+presses('.compare', whole ? '#compare-with' : '#points-compare-with');
 presses('.save', whole ? '#save-gif' : '#points-save-gif');
 
 root.addEventListener('keydown', (event) => {
-  const inRange = event.target.matches('.scrub, .wipe'), inField = event.target.matches('select') || $('.keys').open;
+  const inRange = event.target.matches('.scrub'), inField = event.target.matches('select') || $('.keys').open;
   const keys = { ArrowLeft: -1, ArrowRight: 1 };
   if (inField || !tick) return;
   if (event.key in keys && !inRange) { pause(); seek(want + keys[event.key]); }

@@ -28,7 +28,6 @@ PARTS = (
     "logic.mjs",
     "settle.js",
     "points.js",
-    "compare.js",
     "film.js",
     "player.js",
 )  # the last one uses the others
@@ -45,14 +44,12 @@ UNIT = 4096  # numbers to the unit in a packed cloud, whose 16 bits then reach t
 
 def player(
     frames_of: Callable[[object], list[Frame] | None],
-    compare: Callable[[object, bool], None],
     hint: str = "",
     waiting: Callable[[str], dict[str, Any] | None] = lambda press: None,
     **kwargs: Any,
 ) -> gr.HTML:
-    """The component. `frames_of(run)` gives a run's kept frames, or None where they are gone; `compare(run,
-    on)` is called where it is kept for comparison, or put away; `hint` is HTML to show before;
-    `waiting(press)` says what a press of Generate waits for, as the page words it.
+    """The component. `frames_of(run)` gives a run's kept frames, or None where they are gone; `hint` is HTML
+    to show before; `waiting(press)` says what a press of Generate waits for, as the page words it.
 
     A factory and not a subclass: Gradio writes a .pyi file beside every subclass of a component.
     """
@@ -66,13 +63,6 @@ def player(
             case [run, list(places)]:
                 return _answer(frames_of(run) or [], places)
         raise StudioError("The player asks with a run and a list of places.")
-
-    def keep(args: object) -> None:
-        """[run, whether it is kept for comparison]."""
-        match args:
-            case [run, bool(on)]:
-                return compare(run, on)
-        raise StudioError("The player says which run it keeps, and whether.")
 
     def recording(args: object = None) -> dict[str, Any]:
         """What plays before the first run: its last tick, and its frames as `frames` gives them."""
@@ -92,7 +82,7 @@ def player(
         else page,
         css_template=(here / "player.css").read_text("utf-8"),
         js_on_load=f"window.{_SCRIPT_NAME}(element, props, server, watch, trigger);",
-        server_functions=[frames, keep, recording, waits],
+        server_functions=[frames, recording, waits],
         apply_default_css=False,
         **kwargs,
     )

@@ -1,6 +1,6 @@
 // The saved card's page half: a file that was made is downloaded at once, and shown with what it is.
 const $ = (name) => element.querySelector(name);
-const card = $('.saved'), prefix = element.closest('#points-saved') ? 'points-' : '';
+const card = $('.saved'), prefix = element.closest('#points-saved') ? 'points-' : element.closest('#compare-saved') ? 'compare-' : '';
 let shown = null;
 
 const onValue = () => {
@@ -9,7 +9,10 @@ const onValue = () => {
   shown = v.path;
   const root = (window.gradio_config?.root ?? '').replace(/[/]$/, '');
   const url = `${root}/gradio_api/file=${v.path}`;
-  $('.preview').src = url; $('.name').textContent = v.name; $('.said').textContent = `${v.size} MB · ${v.said}`;
+  const film = /[.]mp4$/.test(v.name);                 // no <img> plays one
+  $('.preview').hidden = $('.copy').hidden = film;
+  $('.others').hidden = prefix === 'compare-';         // where the format is chosen beside the button
+  $('.preview').src = film ? '' : url; $('.name').textContent = v.name; $('.said').textContent = `${v.size} MB · ${v.said}`;
   Object.assign($('.again'), { href: url, download: v.name });
   for (const one of element.querySelectorAll('[data-preset]')) one.ariaPressed = one.dataset.preset === v.preset;
   card.hidden = false;
@@ -20,8 +23,8 @@ const onValue = () => {
 // Over the pictures, where no button lies. A card that is higher than they are begins with them.
 const place = () => {
   if (card.hidden) return;
-  const player = document.querySelector(prefix ? '#points-player' : '#player');
-  const boxes = [...(player?.querySelectorAll('.stage figure > canvas') ?? [])].filter((one) => one.checkVisibility()).map((one) => one.getBoundingClientRect());
+  const pictures = { '': '#player .stage figure > canvas', 'points-': '#points-player .stage figure > canvas', 'compare-': '#compare-together canvas' }[prefix];
+  const boxes = [...document.querySelectorAll(pictures)].filter((one) => one.checkVisibility()).map((one) => one.getBoundingClientRect());
   if (!boxes.length) return;
   Object.assign(card.style, { left: 0, top: 0 });
   const at = card.getBoundingClientRect(), edge = (name, of) => Math[of](...boxes.map((box) => box[name]));
@@ -32,7 +35,7 @@ addEventListener('resize', place);
 
 document.addEventListener('pressed', () => { card.hidden = true; });      // a new run begins
 document.addEventListener('click', ({ target }) => {      // the next thing that is done puts it away
-  if (target.closest('[role=tab], #history, #generate, #player, #model, #examples, #points-player, #points-quick') && !target.closest('.save')) card.hidden = true;
+  if (target.closest('[role=tab], #history, #generate, #player, #model, #examples, #points-player, #points-quick, #compare-quick, #compare-together') && !target.closest('.save')) card.hidden = true;
 });
 const asPng = async () => {                            // browsers take PNG alone; of a film what the player shows
   const picture = $('.preview');

@@ -1,0 +1,116 @@
+"""Lanes and axes as one writes them: settings as name=value, both ways."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..errors import OptionError
+from ..runs.guidance_options import GROUPS, flags_of
+from ..runs.recipe import REGISTRIES, Recipe
+from . import settings as named
+from .recipes import Axis
+
+AS_IT_IS = "as it is"
+_PARTS = re.compile(r'(?:[^,"]|"[^"]*")+')  # of a lane: between commas, but for those in quotes
+
+
+def lanes_of(base: Recipe, text: str) -> Iterator[Recipe]:
+    """The recipes of lanes that are written one a line: `as it is` for the base, else what differs from it,
+    such as `sampler=ddpm, steps=20`. A value with a comma stands in quotes.
+    """
+    for line in text.splitlines():
+        if line.strip():
+            yield _lane(base, line.strip())
+
+
+def _lane(base: Recipe, line: str) -> Recipe:
+    if line.casefold() == AS_IT_IS:
+        return base
+    changes = {}
+    for part in _PARTS.findall(line):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise OptionError(
+                "lanes",
+                f"A lane is {AS_IT_IS!r}, or settings with commas between them, such as "
+                f"sampler=ddpm, steps=20; got {line[:80]!r}.",
+            )
+        known = named.known(name.strip())
+        changes[known] = named.parsed(known, value.strip().strip('"'))
+    return named.changed(base, changes)
+
+
+def line_of(base: Recipe, lane: Recipe) -> str | None:
+    """The line that `lanes_of` reads as this lane; None where no line says it."""
+    here, there = (json.loads(one.to_json()) for one in (lane, base))
+    parts: list[str] = []
+    for name in {**there, **here}:
+        if here.get(name) != there.get(name):
+            parts += _parts(name, here.get(name), there.get(name))
+    line = ", ".join(parts) or AS_IT_IS
+    try:
+        return line if _lane(base, line) == lane else None
+    except OptionError:
+        return None
+
+
+def _parts(name: str, value: Any, before: Any) -> Iterator[str]:
+    """What is written for a setting of a recipe's JSON; an option of a sampler or a spacing stands alone."""
+    if name in GROUPS:
+        plain = GROUPS[name]()
+        for inner, one in flags_of(name).items():
+            mine, other = ((given or {}).get(inner, getattr(plain, inner)) for given in (value, before))
+            if mine != other:
+                yield f"{one.name}={quoted(mine)}"
+        return
+    if name not in REGISTRIES:
+        yield f"{name}={quoted(value)}"
+        return
+    mine, other = ({"name": one} if isinstance(one, str) else dict(one or {}) for one in (value, before))
+    if mine.get("name") != other.get("name"):
+        yield f"{name}={mine.get('name')}"
+        other = {}
+    for option, chosen in mine.items():
+        if option != "name" and other.get(option, _default(name, mine["name"], option)) != chosen:
+            yield f"{option}={quoted(chosen)}"
+
+
+def _default(kind: str, name: str, option: str) -> Any:
+    return getattr(REGISTRIES[kind][name](), option, None)
+
+
+def axis_of(text: str) -> Axis:
+    """An axis as one writes it: guidance=1, 2, 4. A value with a comma stands in quotes."""
+    setting, equals, values = text.partition("=")
+    if not equals:
+        raise OptionError(
+            "axis", f"is a setting and its values, such as guidance=1, 2, 4; got {text[:80]!r}."
+        )
+    known = named.known(setting.strip())
+    parts = next(csv.reader([values], skipinitialspace=True), [])
+    return Axis(known, tuple(named.parsed(known, part) for part in parts))
+
+
+def axis_text(axis: Axis | None) -> str | None:
+    """The text that `axis_of` reads as this axis, empty without one; None where no text says it."""
+    if axis is None:
+        return ""
+    text = f"{axis.setting}={', '.join(quoted(value) for value in axis.values)}"
+    try:
+        return text if axis_of(text) == axis else None
+    except OptionError:
+        return None
+
+
+def quoted(value: Any) -> str:
+    """A value as one writes it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return str(value.get("name", dict(value)))
+    text = f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    return f'"{text}"' if "," in text else text

@@ -81,7 +81,7 @@ const laid = () => (lay.value === '' ? null : Number(lay.value));
 
 const layable = (v) => {
   $('.laying').hidden = !v.titles || v.runs.length < 2;
-  lay.replaceChildren(new Option('nothing', ''), ...(v.titles ?? []).slice(1).map((title, k) => new Option(`lane ${k + 2}`, k + 1)));
+  lay.replaceChildren(new Option('nothing', ''), ...(v.titles ?? []).slice(1).map((_, k) => new Option(`lane ${k + 2}`, k + 1)));
 };
 
 const wipe = () => {                                   // the slider over lane 1, or none

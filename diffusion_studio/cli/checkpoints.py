@@ -108,7 +108,13 @@ def opened(studio: Any, args: argparse.Namespace) -> None:
 
 
 def say_remarks(studio: Any, recipe: Any) -> None:
-    """Print what was assumed of a run's models, and what of them is not followed, to standard error."""
+    """Print what was assumed of a run's models, what of them is not followed, and which words of the prompt
+    the model does not know, to standard error.
+    """
+    from ..runs.unknown_words import unknown_words
+
+    if said := unknown_words(recipe.model, studio.card(recipe.model).spec, recipe.each_prompt):
+        print(f"diffusion-studio: {said}", file=sys.stderr)
     for name, lines in studio.remarks(recipe).items():
         for line in lines:
             print(f"diffusion-studio: {name}: {line}", file=sys.stderr)

@@ -92,7 +92,9 @@ def _forward(args: argparse.Namespace) -> None:
     for name, low, high in (("size", 8, 512), ("side", 16, 2048), ("every", 1, 10_000), ("steps", 1, 10_000)):
         if not low <= getattr(args, name) <= high:
             raise OptionError(name, f"--{name} must be from {low} to {high}, got {getattr(args, name)}.")
-    opened_picture = Picture.open(args.picture)
+    opened_picture, said = Picture.opened(args.picture)
+    if said:
+        print(f"diffusion-studio: {Path(args.picture).name}: {said}.", file=sys.stderr)
     picture = opened_picture.fitted(args.size, opened_picture.channels)
     studio = studio_of(args)
     names = [one.strip() for one in args.schedules.split(",") if one.strip()]

@@ -41,6 +41,7 @@ def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> Unpacked:
     folder = Path(folder)
     try:
         with zipfile.ZipFile(archive) as opened:
+            _check_password(opened)
             wanted, left = _wanted(opened, max_bytes)
             folder.mkdir(parents=True)
             try:
@@ -115,6 +116,11 @@ def _wanted(opened: zipfile.ZipFile, max_bytes: int) -> tuple[dict[PurePosixPath
     if same:
         raise DataError(f"The archive holds {same[0][:80]} twice. Give each picture a name of its own.")
     return found, left
+
+
+def _check_password(opened: zipfile.ZipFile) -> None:
+    if any(entry.flag_bits & 1 for entry in opened.infolist()):
+        raise DataError("The archive is locked with a password. Make it again as a plain zip, without one.")
 
 
 def _empty_folders(entries: Sequence[zipfile.ZipInfo]) -> list[PurePosixPath]:

@@ -128,10 +128,27 @@ def _labels(
     if texts.labels is None:
         if named and _described(folder, chosen, tables):
             return None, []
-        return (tuple(label or "" for label in chosen.labels) if named else None), []
+        if named:
+            return tuple(label or "" for label in chosen.labels), []
+        return None, [] if texts.captions else _like_labels(chosen.pictures)
     folders = len({label for label in chosen.labels if label})
     instead = f", not the {f'{folders:,} folders' if folders > 1 else 'folder'}" if folders else ""
     return texts.labels, [f"labels are those of {texts.labels_from}{instead}"]
+
+
+def _like_labels(pictures: Sequence[Path]) -> list[str]:
+    """A note where all names begin with one of a few words and "_": OpenAI's programs read labels so."""
+    words = Counter(path.name.partition("_")[0] for path in pictures if "_" in path.name)
+    if sum(words.values()) < len(pictures) or len(words) < 2 or min(words.values()) < 2:
+        return []
+    if any(word.isdigit() for word in words):
+        return []
+    named = ", ".join(f"{word}_ {count:,}" for word, count in [*words.items()][:_NAMED])
+    more = ", ..." if len(words) > _NAMED else ""
+    return [
+        f"their names begin like labels ({named}{more}), which are not read from names; for labels put each "
+        "kind into a folder of its own"
+    ]
 
 
 def _described(folder: Path, chosen: splits.Split, tables: Sequence[Path]) -> bool:
@@ -186,9 +203,12 @@ def _decode(
     files: Sequence[Path], size: int | None, fit: str, background: Colour
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The pixels (N, H, W, C), and what was done to them as JSON holds it."""
+    from PIL import Image
+
     found = _Decoded()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Pillow's, of damaged notes
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half of what is refused
         for k, path in enumerate(files):
             _decode_one(found, k, path, size, fit, background, None)
         # one scale for the folder, by its largest value: a dark picture of 16 bits stays dark
@@ -238,7 +258,12 @@ def _decode_one(
             found.pictures[k] = made.array if size is None else fitted(made.array, size, fit, background)
     except Wide as wide:
         found.wide[k] = wide.most
-    except (*_BROKEN, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        found.broken.append(
+            f"{path}: it has more than {most:,} pixels, the most that are read; make it smaller"
+        )
+    except _BROKEN as error:
         found.broken.append(f"{path}: {error}")
     else:
         found.sizes[made.array.shape[:2]] += 1

@@ -17,6 +17,7 @@ from ..options import Option, fields_of, name_of
 from ..runs import each_picture
 from ..runs.applicability import idle_options
 from ..runs.recipe import ANY, MAX_PICTURES, NO_EDIT, REGISTRIES, Recipe
+from ..runs.unknown_words import unknown_words as unknown_to
 from ..studio import ModelCard, Studio
 from .asked import asked, label_menu, prompt_text
 from .builder import builder
@@ -64,7 +65,6 @@ OTHERS = {
     "predictor_corrector": "Langevin correction",
     "consistency": "for consistency models",
 }
-SMALL_WORDS = frozenset("a an the and or with in on of at to for , ' -".split())  # they say little
 _SLIDER_RANGE = 100  # whole-number options with a wider range get a number field
 
 
@@ -585,18 +585,8 @@ def remarked(card: ModelCard) -> str:
 
 def unknown_words(card: ModelCard, prompt: str | None) -> str:
     """A sentence about the words of a prompt that are not in the model's table, as HTML, if there are any."""
-    if not card.spec.takes_text or not prompt:
-        return ""
-    words = [word for word in card.spec.tokenizer.unknown(prompt) if word not in SMALL_WORDS]
-    if not words:
-        return ""
-    named = ", ".join(f"“{word[:30]}”" for word in words[:6]) + (" …" if len(words) > 6 else "")
-    it = (
-        "it, and guesses it from its letters"
-        if len(words) == 1
-        else "them, and guesses them from their letters"
-    )
-    return f"<p>{escape(f'{named}: {card.name} never saw {it}.')}</p>"
+    said = unknown_to(card.name, card.spec, [prompt])
+    return f"<p>{escape(said)}</p>" if said else ""
 
 
 def sampler_choices() -> list[tuple[str, str]]:

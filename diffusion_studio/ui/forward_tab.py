@@ -64,18 +64,18 @@ class ForwardTab:
         """The figure of `given` {picture, schedules, betas, steps, size, seed, ways}, as data; `thumb` is the
         picture as it is used, and `choices` are the schedules that can be chosen.
         """
-        picture = self._picture(given)
+        picture, said = self._picture(given)
         ways = [way for way in WAYS if way in ("closed", *_texts(given.get("ways")))]
         made = forward_figure(self._processes(picture, given), ways).to_json()
         png = base64.b64encode(picture.png()).decode()
-        steps, note = made["states"] - 1, ""
+        steps, notes = made["states"] - 1, [f"{said[:1].upper()}{said[1:]}."] if said else []
         if steps < given.get("steps", STEPS[1]):
-            note = f"In {steps} steps: the shortest of these schedules has {steps} timesteps."
+            notes.append(f"In {steps} steps: the shortest of these schedules has {steps} timesteps.")
         return {
             **made,
             "thumb": f"data:image/png;base64,{png}",
             "choices": self._choices(),
-            "note": note,
+            "note": " ".join(notes),
         }
 
     def save(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class ForwardTab:
             raise OptionError(
                 "format", f"There is no format {kind!r:.40}. Choose one of: {', '.join(FORMATS)}."
             )
-        picture = self._picture(given)
+        picture, _ = self._picture(given)
         rows = self._processes(picture, given)
         name = f"forward-{'-'.join(one.name for one in rows)}{FORMATS[kind]}".replace(" ", "-")
         with self._saving, TemporaryDirectory(prefix="diffusion-studio-forward-") as folder:
@@ -128,21 +128,21 @@ class ForwardTab:
     def _of_model(self, name: str) -> NoiseSchedule:
         return self.studio.card(name).spec.schedule
 
-    def _picture(self, given: dict[str, Any]) -> Picture:
-        """The picture that is meant, at the size that is asked for: the example, a file's bytes, or one of a
-        run.
+    def _picture(self, given: dict[str, Any]) -> tuple[Picture, str]:
+        """The picture that is meant, at the size that is asked for (the example, a file's bytes, or one of a
+        run), and what is to be said of it.
         """
         size = _number(given, "size", SIZES[1], 8, max(SIZES))
         picture = given.get("picture")
         picture = picture if isinstance(picture, dict) else {}
-        kind = picture.get("kind", "example")
+        kind, said = picture.get("kind", "example"), ""
         if kind == "file":
-            found = _opened(picture.get("data"))
+            found, said = _opened(picture.get("data"))
         elif kind == "run":
             found = self._of_run(picture)
         else:
             found = example()
-        return found.fitted(min(size, max(found.size)) if kind == "run" else size, found.channels)
+        return found.fitted(min(size, max(found.size)) if kind == "run" else size, found.channels), said
 
     def _of_run(self, where: dict[str, Any]) -> Picture:
         """The predicted x0 that the player of Generate shows."""
@@ -166,8 +166,10 @@ class ForwardTab:
         return Picture(frame.x0[number])
 
 
-def _opened(data: object) -> Picture:
-    """A picture from a file's bytes in base64, opened with the care of any stranger's file."""
+def _opened(data: object) -> tuple[Picture, str]:
+    """A picture from a file's bytes in base64, opened with the care of any stranger's file; and what is to be
+    said of it.
+    """
     if not isinstance(data, str) or len(data) > MOST_FILE * 4 // 3 + 4:
         raise DataError(f"A picture's file has at most {MOST_FILE >> 20} MB here. Make it smaller.")
     try:
@@ -177,7 +179,7 @@ def _opened(data: object) -> Picture:
     with TemporaryDirectory(prefix="diffusion-studio-picture-") as folder:
         path = Path(folder) / "the picture"
         path.write_bytes(raw)
-        return Picture.open(path)
+        return Picture.opened(path)
 
 
 def _texts(given: object) -> list[str]:

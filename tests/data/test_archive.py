@@ -125,6 +125,16 @@ def test_archives_without_use_are_refused(zipped, tmp_path, entries, said):
         unpack(zipped(entries), tmp_path / "out", PLENTY)
 
 
+def test_a_password_is_said_to_be_one(zipped, tmp_path):
+    path = zipped([("cats/0.png", b"1")])
+    raw = bytearray(path.read_bytes())
+    for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # where flags stand, bit 0: encrypted
+        raw[raw.index(mark) + at] |= 1
+    path.write_bytes(raw)
+    with pytest.raises(DataError, match="locked with a password. Make it again as a plain zip, without one"):
+        unpack(path, tmp_path / "out", PLENTY)
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -179,3 +179,35 @@ def test_a_quoted_text_behind_a_space(tmp_path):
     Image.fromarray(CORNERS).save(tmp_path / "0.png")
     (tmp_path / "captions.csv").write_text('file_name, caption\n0.png, "a cat, black"\n')
     assert data.load(tmp_path).captions == (("a cat, black",),)
+
+
+def test_a_picture_of_too_many_pixels_is_said_to_be_one(tmp_path, monkeypatch, recwarn):
+    """lyuwenyu/RT-DETR#337 and others: "could be decompression bomb DOS attack" in the middle of a training."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for name, side in (("0.png", 12), ("1.png", 16)):
+        Image.new("L", (side, side)).save(tmp_path / name)
+    with pytest.raises(DataError, match="1 of 2 .*1.png: it has more than 200 pixels.*; make it smaller.$"):
+        data.load(tmp_path)
+    (tmp_path / "1.png").unlink()
+    assert data.load(tmp_path).images.shape == (1, 12, 12, 1) and not recwarn.list
+
+
+@pytest.mark.parametrize(
+    "names, said",
+    [
+        (("cat_0", "cat_1", "dog_0", "dog_1"), "begin like labels (cat_ 2, dog_ 2), which are not read"),
+        (("cat_0", "cat_1", "dog_0"), None),
+        (("img_0", "img_1", "img_2"), None),
+        (("cat_0", "cat_1", "dog0", "dog1"), None),
+        (("1_0", "1_1", "2_0", "2_1"), None),
+    ],
+)
+def test_labels_in_the_names_are_not_read_and_it_is_said(tmp_path, names, said):
+    """openai/guided-diffusion#95: that program takes what stands before "_" for the label."""
+    for name in names:
+        Image.new("L", (4, 4)).save(tmp_path / f"{name}.png")
+    line = str(summary(data.load(tmp_path), "set"))
+    assert "no labels" in line and (said in line if said else "begin like labels" not in line)
+    for name in names:
+        (tmp_path / f"{name}.txt").write_text("x")
+    assert "begin like labels" not in str(summary(data.load(tmp_path), "set"))

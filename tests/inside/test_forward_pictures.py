@@ -107,11 +107,15 @@ def test_it_is_written_as_an_animation_and_as_a_strip(tmp_path):
         assert made.size == strip_of(rows, 3).shape[1::-1]
 
 
-def test_the_command_line_writes_it(tmp_path, write_checkpoint):
+def test_the_command_line_writes_it(tmp_path, write_checkpoint, capsys):
     Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(tmp_path / "in.png")
     folder = str(write_checkpoint().parents[1])
     out = tmp_path / "out.gif"
     words = ["forward", str(tmp_path / "in.png"), "--schedules", "cosine,tiny", "--steps", "3", "--size", "8"]
     assert main([*words, "--out", str(out), "--checkpoints", folder]) in (0, None)
+    assert "transparent" not in capsys.readouterr().err
     with Image.open(out) as made:
         assert made.n_frames == 4
+    Image.new("RGBA", (8, 8)).save(tmp_path / "in.png")
+    assert main([*words, "--out", str(out), "--checkpoints", folder]) in (0, None)
+    assert "in.png: its transparent parts are laid on black." in capsys.readouterr().err

@@ -52,6 +52,15 @@ def test_a_row_for_each_schedule_and_a_cell_for_each_way(tab):
     assert [cell["kind"] for cell in alone["rows"][0]["cells"]] == ["film", "histogram"]
 
 
+def test_what_transparent_parts_are_laid_on_is_said(tab):
+    packed = io.BytesIO()
+    Image.new("RGBA", (16, 16), (200, 30, 30, 0)).save(packed, "PNG")
+    clear = base64.b64encode(packed.getvalue()).decode()
+    found = ask(tab, picture={"kind": "file", "data": clear})
+    assert found["note"] == "Its transparent parts are laid on black." and thumb(found).max() == 0
+    assert ask(tab, picture={"kind": "file", "data": file_of((16, 16))})["note"] == ""
+
+
 def test_a_networks_own_schedule_and_a_table(tab):
     found = ask(tab, schedules=["tiny", "table"], betas="0.1, 0.2 0.5")
     assert [row["name"] for row in found["rows"]] == ["tiny", "table"]

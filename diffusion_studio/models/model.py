@@ -22,7 +22,7 @@ from ..diffusion.prediction import Prediction, Reading, reading
 from ..diffusion.schedule import NoiseLevel, NoiseSchedule
 from ..errors import CheckpointWarning, OptionError
 from ..networks.precision import arrange, cast
-from ..networks.reuse import DeepFeatures
+from ..networks.reuse import MOST_POINTS, DeepFeatures, forecast
 from ..networks.text import TextFeatures
 from .condition import Condition, Encoded, Label, Prompt
 
@@ -231,20 +231,23 @@ def _asked_at_once(
 
 
 class Reusing:
-    """The denoiser of one run that computes the whole network only at every `every`-th call, and at the
-    others takes the deep features of the last whole one (DeepCache, Ma et al. 2024).
+    """The denoiser of one run that computes the whole network only at every `every`-th call. At the others
+    it forecasts the deep features from those of the last whole calls and computes the rest.
 
-    A call at a level no cleaner than the last one's computes the whole network, as the first of a run does;
-    so does one for other pictures, or together with other denoisers. So a run depends on its recipe alone,
-    and on the way into noise nothing is reused.
+    Reuse is that of DeepCache (Ma et al. 2024); the forecast is the polynomial through the last three of
+    those calls, over their numbers (as in TaylorSeer, Liu et al. 2025). The first `every` calls are whole.
+
+    A call at a noisier level than the last one's begins anew, as a run does; so does one for other pictures,
+    or together with other denoisers. So a run depends on its recipe alone, and on the way into noise every
+    call is whole.
     """
 
     def __init__(self, bound: NetworkDenoiser, every: int) -> None:
         self.bound, self.every = bound, every
-        self._deep = DeepFeatures()
         self._of: tuple[Any, ...] = ()  # the pictures and denoisers of the last call
         self._at = 0.0  # its log-SNR
-        self._calls = 0  # since the last whole one, that included
+        self._number = 0  # of the next call
+        self._kept: list[tuple[int, DeepFeatures]] = []  # of the last every-th calls
 
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
         return self._asked([self], x, level)[0]
@@ -260,11 +263,15 @@ class Reusing:
 
     def _asked(self, asked: Sequence[Reusing], x: torch.Tensor, level: NoiseLevel) -> list[Prediction]:
         at, of = level.path_level.log_snr, (x.shape, *(id(one) for one in asked))
-        whole = of != self._of or at <= self._at or self._calls >= self.every
-        deep = DeepFeatures() if whole else self._deep
+        again = of == self._of and at >= self._at
+        number, kept = (self._number, self._kept) if again else (0, [])
+        regular = number % self.every == 0
+        whole = regular or number < self.every
+        deep = DeepFeatures() if whole else forecast(kept, number)
         answers = _asked_at_once([one.bound for one in asked], x, level, deep)
-        self._deep, self._of, self._at = deep, of, at
-        self._calls = 1 if whole else self._calls + 1
+        if regular:
+            kept = [*kept, (number, deep)][-MOST_POINTS:]
+        self._of, self._at, self._number, self._kept = of, at, number + 1, kept
         return answers
 
 

@@ -60,7 +60,6 @@ def test_a_run_that_fails_on_its_way(overflowing, tmp_path, capsys):
         assert film.n_frames == 4
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 @pytest.mark.parametrize(
     "steps, kept",  # of 11 states of 256 bytes as many as 1,000 bytes hold, and the last
     [(10, 5), (2, 3)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from .errors import CheckpointError, OptionError, unknown
 from .imaging.frame import Frame
 from .runs.applicability import unusable
 from .runs.guidance_options import incompatibility
-from .runs.recipe import MAX_PICTURES, Recipe
+from .runs.recipe import MAX_PICTURES, REGISTRIES, Recipe
 from .runs.trajectory import Trajectory
 from .runs.trajectory_cache import TrajectoryCache
 
@@ -276,6 +276,39 @@ class Studio:
         from .runs.price import network_calls
 
         return network_calls(segments(self.model(recipe.model), recipe, self.guides))
+
+    def within(self, recipe: Recipe, seconds: float) -> tuple[Recipe, str]:
+        """The recipe with the sampler and steps that make the best pictures in so many seconds of computing
+        here, and what was chosen and why, in sentences. A few steps are run to time one.
+
+        Raises `OptionError` for an edited run or a branch, whose time is not that of its steps.
+        """
+        from .runs import budget
+
+        seconds = budget.check_seconds(seconds)
+        budget.check_recipe(recipe)
+        card = self.card(recipe.model)
+        reasons = self.unusable(card)
+        own = {card.name: budget.table_of(card.path)}
+        others = {path.name: budget.table_of(path / FILE_NAME) for path in self._bundled_folders()}
+        table, source = budget.table_for(recipe, own, others, reasons)
+        short = replace(recipe, sampler=REGISTRIES["sampler"]["ddim"](), steps=budget.MEASURED + 2)
+        frames = self.stream(short)
+        try:
+            each = budget.step_seconds(frames, seconds)
+        finally:
+            frames.close()
+        most = recipe.spacing.most(card.spec.schedule)
+        chosen = budget.plan(table, seconds, each, most, source)
+        return replace(
+            recipe, sampler=REGISTRIES["sampler"][chosen.sampler](), steps=chosen.steps
+        ), chosen.said
+
+    def _bundled_folders(self) -> list[Path]:
+        """The folders of all models, those that come with the program among them."""
+        bundled = Path(__file__).resolve().parents[1] / "checkpoints"
+        folders = [one for one in dict.fromkeys((self.folder, bundled)) if one.is_dir()]
+        return [one for folder in folders for one in sorted(folder.iterdir()) if one.is_dir()]
 
     def free_states(self, recipe: Recipe) -> None:
         """Free the states that are kept of a recipe's run for branches."""

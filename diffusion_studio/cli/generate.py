@@ -44,6 +44,13 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("model", nargs="?", help="a model's name, see 'models'; left out with --recipe")
     add_recipe(verb)
+    verb.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="a time budget in place of --sampler and --steps: the best that so many seconds of computing "
+        "make here, by measured tables; says what was chosen",
+    )
     export = verb.add_argument_group("the file")
     export.add_argument(
         "--out",
@@ -119,7 +126,7 @@ def _generate(args: argparse.Namespace) -> None:
     studio = studio_of(args)
     opened(studio, args)
     open_helpers(studio, args)
-    recipe = recipe_of(args, studio)
+    recipe = _within(args, studio, recipe_of(args, studio))
     options = ExportOptions(
         **{"picture" if name == "only" else name: value for name, value in given(args, _EXPORT).items()}
     )
@@ -186,6 +193,18 @@ class Kept:
         if self.last is None or self.last is self._before[-1]:
             return self._before
         return [*self._before, self.last]
+
+
+def _within(args: argparse.Namespace, studio: Any, recipe: Recipe) -> Recipe:
+    """The recipe with the sampler and steps for the time budget, if there is one; what was chosen is said."""
+    if args.seconds is None:
+        return recipe
+    for name in ("sampler", "steps"):
+        if getattr(args, name) is not None:
+            raise OptionError("seconds", f"--seconds chooses --{name}. Leave one of the two out.")
+    found, said = studio.within(recipe, args.seconds)
+    print(f"diffusion-studio: {said}", file=sys.stderr)
+    return found
 
 
 def place_of(asked: str) -> Path:

@@ -41,6 +41,7 @@ LABELLED.update(
 )
 DICE_SIDES = 1_000_000
 QUALITY = {"Fast": 0.4, "Normal": 1.0, "Best": 4.0}  # times the steps that suit the model
+TIMED = "Time"  # seconds in place of a quality, see time_budget.py
 RECOMMENDED = {  # samplers in the order of the menu, with a line each; all others come after them
     "ddim": "standard, no fresh noise",
     "dpmpp_2m": "good with few steps",
@@ -319,7 +320,7 @@ class RecipeControls:
             self.dice = gr.Button("Random", size="sm", elem_id="dice", scale=0, min_width=40)
         with gr.Row(equal_height=True, elem_id="steps-row"):
             self.quality = gr.Radio(
-                list(QUALITY), value="Normal", label="Quality", elem_id="quality", scale=4, min_width=120
+                [*QUALITY, TIMED], value="Normal", label="Quality", elem_id="quality", scale=4, min_width=120
             )
             self.steps = gr.Number(
                 start.steps,

@@ -29,6 +29,7 @@ from .player import STOPPED, player, tick
 from .price import Prices
 from .quick_save import QuickSave
 from .store import Run, RunStore
+from .time_budget import TimeBudget
 from .waiting import Waiting, with_progress
 from .zero_gpu import gpu_stream
 
@@ -84,6 +85,7 @@ class GenerateTab:
                     )
                     self.stop = gr.Button("Stop", size="lg", elem_id="stop", min_width=80)
                 self.settings.render_numbers()
+                budget = gr.Column(min_width=0)
                 gr.Button("All settings", elem_id="all-settings", min_width=80)  # page.js opens the drawer
                 self.history = history(elem_id="history")
             with gr.Column(elem_id="view"):
@@ -95,6 +97,8 @@ class GenerateTab:
                 self.settings.render_rest(below)
                 self.export = ExportPanel(store, self.player)
                 self._render_share()
+        with budget:
+            TimeBudget(studio, compute, self.settings)
         self.saving = QuickSave(store, self.player)
         self._connect()
 

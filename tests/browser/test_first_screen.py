@@ -344,3 +344,19 @@ def test_a_line_of_letters_and_a_long_state_leave_room_for_the_words(page):
     assert state[0] <= state[1] + 1
     for first in ("#quality label", "#player .joined button"):  # else its left border is cut
         assert page.evaluate("w => getComputedStyle(document.querySelector(w)).marginLeft", first) == "0px"
+
+
+def test_seconds_choose_sampler_and_steps(desktop):
+    """By a measured table, which is named; a quality, or a number of steps by hand, puts the budget away."""
+    choose_model(desktop, "fashion-mnist")
+    set_number(desktop, "#count", 1)
+    with answered(desktop):
+        desktop.click("#quality label:has-text('Time')")
+    desktop.wait_for_selector("#budget-said:has-text('table of fashion-mnist')", timeout=60_000)
+    steps = desktop.input_value("#steps input[type=number]")
+    assert desktop.inner_text("#budget-said").split(", ")[1].startswith(f"{steps} step")
+    with answered(desktop):
+        desktop.click("#quality label:has-text('Fast')")
+    desktop.locator("#budget").wait_for(state="hidden", timeout=60_000)
+    assert desktop.input_value("#steps input[type=number]") == "10"
+    assert desktop.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -39,6 +39,18 @@ def test_vary_makes_a_lane_of_each_value(folder, capsys):
     assert ds.read_race("again.png") == ds.RaceRecipe(race.lanes, "steps")
 
 
+def test_a_time_budget(folder, capsys):
+    """What was chosen is said, and is the recipe of the file."""
+    assert main(["generate", "tiny", "--seconds", "0.3", "--out", "a.gif"]) == 0
+    said = capsys.readouterr().err
+    recipe = ds.Recipe.from_file("a.gif")
+    assert f"{recipe.steps} step" in said and "as tiny has no table of its own" in said
+    assert main(["generate", "tiny", "--seconds", "1", "--steps", "3", "--out", "b.gif"]) == 2
+    assert "--seconds chooses --steps" in capsys.readouterr().err
+    assert main(["generate", "tiny", "--seconds", "0", "--out", "b.gif"]) == 2
+    assert not (folder / "b.gif").exists()
+
+
 def test_files_of_runs_are_lanes(folder):
     for steps, name in (("3", "a.gif"), ("2", "b.png")):
         assert main(["generate", "tiny", "--steps", steps, "--out", name]) == 0

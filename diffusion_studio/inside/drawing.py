@@ -99,6 +99,15 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
+def ticks(low: float, high: float) -> list[float]:
+    """Two to six round numbers from `low` to `high`, steps of 1, 2 or 5 times a power of ten apart."""
+    span = high - low
+    ten = 10.0 ** math.floor(math.log10(span / 5))
+    step = next(one * ten for one in (1, 2, 5, 10) if one * ten >= span / 5 * (1 - 1e-9))
+    first, last = math.ceil((low - 0.02 * span) / step), math.floor((high + 0.02 * span) / step)
+    return [k * step for k in range(first, last + 1)]
+
+
 def curves(
     series: Sequence[tuple[str, Numbers, Numbers]],
     title: str,
@@ -124,10 +133,15 @@ def curves(
         return left + (x - x0) / (x1 - x0) * (right - left), bottom - (y - y0) / (y1 - y0) * (bottom - top)
 
     draw.rectangle((left, top, right, bottom), outline=GREY)
-    for share, side in ((0, "l"), (0.5, "m"), (1, "r")):
-        x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
-        draw.text((left - 4, at(x0, y)[1]), f"{y:.3g}", GREY, _font(11), anchor="rm")
-        draw.text((at(x, y0)[0], bottom + 4), f"{x:.3g}", GREY, _font(11), anchor=f"{side}a")
+    for y in ticks(y0, y1):
+        place = min(max(at(x0, y)[1], top), bottom)
+        draw.line((left - 3, place, left, place), fill=GREY)
+        draw.text((left - 5, place), f"{y:.6g}", GREY, _font(11), anchor="rm")
+    for x in ticks(x0, x1):
+        place = min(max(at(x, y0)[0], left), right)
+        draw.line((place, bottom, place, bottom + 3), fill=GREY)
+        side = "r" if place > right - 12 else "m"
+        draw.text((place, bottom + 4), f"{x:.6g}", GREY, _font(11), anchor=f"{side}a")
     if marker is not None:
         draw.line((at(marker, y0), at(marker, y1)), fill=GREY, width=1)
     draw.text((left, 4), title, INK, _font(12))

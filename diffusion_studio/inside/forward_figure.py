@@ -21,9 +21,9 @@ WAYS = {
     "unscaled": "Step by step, without the factor",
 }
 _CURVES = {
-    "alpha_bar": "alpha_bar: what is left of the picture",
+    "alpha_bar": "ᾱ: what is left of the picture",
     "log_snr": "log-SNR",
-    "beta": "beta of one step",
+    "beta": "β of one step",
 }
 
 
@@ -68,7 +68,7 @@ def _share_left(process: Process, k: int) -> str:
     level = process.levels[k]
     if not level.sigma:
         return "the picture itself."
-    return f"t = {level.t:.3g}, alpha_bar = {level.alpha**2:.3g}, noise variance {level.sigma**2:.3g}."
+    return f"t = {level.t:.3g}, ᾱ = {level.alpha**2:.3g}, noise variance {level.sigma**2:.3g}."
 
 
 def _cells(process: Process, ways: Sequence[str], histograms: bool) -> list[Cell]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import threading
 from html import escape
 from pathlib import Path
@@ -56,7 +57,7 @@ class ForwardTab:
 
     def _markup(self) -> str:
         html = (HERE / "forward" / "forward.html").read_text("utf-8")
-        return html.replace("ABOUT", escape(" ".join(ABOUT))).replace("PAPERS", escape(PAPERS))
+        return html.replace("ABOUT", _formulas(escape(" ".join(ABOUT)))).replace("PAPERS", escape(PAPERS))
 
     # ---- what the page asks
 
@@ -164,6 +165,15 @@ class ForwardTab:
             )
         number = number if type(number) is int and 0 <= number < len(frame.x0) else 0
         return Picture(frame.x0[number])
+
+
+def _formulas(text: str) -> str:
+    """The letters and signs of formulas that are written as in code, in HTML."""
+    text = re.sub(r"x_(?:(\w)|\{(.*?)\})", lambda found: f"x<sub>{found[1] or found[2]}</sub>", text)
+    text = re.sub(r"sqrt\((\w+)\)", r"√\1", text).replace("sqrt(", "√(")
+    signs = {"alpha_bar": "ᾱ", "beta": "β", "eps": "ε", "x0": "x<sub>0</sub>"}
+    text = re.sub(r"\b(?:alpha_bar|beta|eps|x0)\b", lambda found: signs[found[0]], text)
+    return text.replace(" - ", " − ").replace("t-1<", "t−1<")
 
 
 def _opened(data: object) -> tuple[Picture, str]:

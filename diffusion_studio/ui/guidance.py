@@ -38,7 +38,7 @@ LABELS = {
     "cfg_zero_star": "CFG-Zero*",
     "cfg_zero_silent": "Silent above noise",
     "self_guidance": "Self-guidance",
-    "self_guidance_scale": "Self-guidance strength",
+    "self_guidance_scale": "Its strength",
     "self_guidance_layers": "Attentions or blocks",
     "self_guidance_blur": "Blur of the queries",
 }

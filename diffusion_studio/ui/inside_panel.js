@@ -30,7 +30,7 @@ document.addEventListener('click', (event) => {
   const block = event.target.closest?.('#inside-seen [data-block], #inside-seen [data-skip]')?.dataset;
   if (block) {                                         // a box of the drawn network, or a skip into one
     set(find('#inside-block input'), block.block ?? block.skip);
-    set(find('#inside-part input'), block.skip ? 'the skip into it' : "the block's output");
+    set(find('#inside-part input'), block.skip ? 'the skip into it' : 'its output');
   }
   const image = event.target.closest?.('#inside-seen .pointed img');
   if (image) {                                         // a place of the picture

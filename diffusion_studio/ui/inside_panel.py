@@ -60,7 +60,7 @@ _ADVICE = {
     "decided": "Ask for fewer new runs, or a later step",
     "surprise": "Ask for fewer terms of the bound",
 }
-_PART = {"block": "the block's output", "branch": "what it adds to its input", "skip": "the skip into it"}
+_PART = {"block": "its output", "branch": "what it adds", "skip": "the skip into it"}
 LABELLED.update(
     {
         "again": "New runs",

@@ -117,3 +117,20 @@ def test_it_is_saved(desktop, tmp_path, kind, suffix, start):
     assert caught.value.suggested_filename == f"forward-linear-cosine{suffix}"
     caught.value.save_as(tmp_path / "file")
     assert (tmp_path / "file").read_bytes().startswith(start)
+
+
+def test_all_of_it_is_seen_at_once_and_no_bar_is_cut(desktop):
+    open_forward(desktop)
+    bottom = desktop.evaluate(
+        "Math.max(...[...document.querySelectorAll('#forward .figure-body figure')]"
+        ".map((one) => one.getBoundingClientRect().bottom))"
+    )
+    assert bottom <= 900
+    for state in ("0", "10", "50"):
+        desktop.locator("#forward .transport input").fill(state)
+        # the bars' own box in the units of their drawing, which is 200 high
+        tops = desktop.evaluate(
+            "[...document.querySelectorAll('#forward .cell .bars')].map((one) => one.getBBox().y)"
+        )
+        assert len(tops) == 2 and all(0 < top < 178 for top in tops), (state, tops)
+    assert "sqrt" not in desktop.inner_text("#forward") and "_bar" not in desktop.inner_text("#forward")

@@ -55,7 +55,7 @@ def test_the_forward_figure_shows_the_process():
     for state in bars["states"]:
         assert sum(state) * width == pytest.approx(1, abs=1e-3)  # a density
     names = [curve["title"].partition(":")[0] for curve in made["curves"]]
-    assert names == ["alpha_bar", "log-SNR", "beta of one step", "variance of the pixels"]
+    assert names == ["ᾱ", "log-SNR", "β of one step", "variance of the pixels"]
     assert made["curves"][0]["at"][0] == 0 and made["curves"][0]["at"][10] == 1
 
 

@@ -31,10 +31,26 @@ test('the nearest place, as a marker is dragged', () => {
   assert.equal(plot.nearest([0, 0.5, 1], 9), 2);
 });
 
-test('ticks are short, and those of a logarithmic scale name the number', () => {
-  assert.deepEqual(plot.ticks([2e-9, 1], false).map(([, text]) => text), ['0', '0.5', '1']);
-  assert.deepEqual(plot.ticks([-4, 0], true).map(([, text]) => text), ['1e-4', '1e-2', '1'].map((one) => one === '1e-2' ? '0.01' : one));
+const texts = (range, log) => plot.ticks(range, log).map(([, text]) => text);
+
+test('ticks are round numbers within the range', () => {
+  assert.deepEqual(texts([2e-9, 0.9999], false), ['0', '0.2', '0.4', '0.6', '0.8', '1']);
+  assert.deepEqual(texts([-19.8, 10.1], false), ['-20', '-10', '0', '10']);
+  assert.deepEqual(texts([0.107, 1.02], false), ['0.2', '0.4', '0.6', '0.8', '1']);
+  assert.deepEqual(texts([0, 999], false), ['0', '200', '400', '600', '800', '1000']);
+  assert.deepEqual(texts([2.5, 3.5], false), ['2.6', '2.8', '3', '3.2', '3.4']);
   assert.equal(plot.short(12345), '1e+4');
+});
+
+test('those of a logarithmic scale are powers of ten, as numbers where they are short', () => {
+  assert.deepEqual(texts([-4.4, 0], true), ['10⁻⁴', '10⁻³', '0.01', '0.1', '1']);
+  assert.deepEqual(texts([-12, 0], true), ['10⁻¹²', '10⁻⁹', '10⁻⁶', '10⁻³', '1']);
+  assert.deepEqual(texts([-0.4, 0.3], true), ['0.4', '2']);
+});
+
+test('a histogram is as high as its highest bar, and the curve never leaves it', () => {
+  assert.equal(plot.peak([0.1, 3], [0.4]), 1.06 * 3);
+  assert.equal(plot.peak([0.1, null], [0.4, 0.1]).toFixed(4), (1.06 * 0.56).toFixed(4));
 });
 
 test('a state lies row by row in its sheet', () => {

@@ -5,6 +5,7 @@ it goes together with. On small random networks in float64, and on the bundled w
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,17 @@ from diffusion_studio.diffusion import guidance as g
 from diffusion_studio.diffusion.levels import Levels
 from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.errors import OptionError
+from diffusion_studio.imaging.picture import Picture
+from diffusion_studio.inside.run import Run
+from diffusion_studio.inside.terms import step_terms
 from diffusion_studio.models.model import Model
 from diffusion_studio.networks.mlp_config import MLPConfig
 from diffusion_studio.runs.applicability import self_guidance_kinds, unusable
-from diffusion_studio.runs.generate import plan, stream
+from diffusion_studio.runs.generate import plan, segments, stream
+from diffusion_studio.runs.guidance_builder import Guides
 from diffusion_studio.runs.guidance_options import SELF_KINDS, CfgZero, Interval, SelfGuidance
+from diffusion_studio.runs.price import network_calls
+from diffusion_studio.ui.price import _kind
 
 BARE = {"classes": None, "null_class": False}
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
@@ -178,6 +185,55 @@ def test_runs_that_are_mixed_do_not_disturb_each_other(model):
     for a, b, x, y in zip(stream(model, plain), stream(model, guided), *alone):
         np.testing.assert_array_equal(a.x, x)
         np.testing.assert_array_equal(b.x, y)
+
+
+GREY = Picture(np.full((8, 8, 1), 90, np.uint8))
+HALF = Picture(np.repeat(np.array([[0], [255]], np.uint8), (4, 4), 0).repeat(8, 1)[..., None])
+EDITS = {
+    "from a picture": {"edit": {"name": "picture", "picture": GREY, "strength": 0.7}},
+    "inpaint": {"edit": {"name": "inpaint", "picture": GREY, "mask": HALF}},
+    "invert": {"edit": {"name": "invert", "picture": GREY, "source_label": "Cat"}, "seeds": (1,)},
+    "travel": {"edit": {"name": "travel", "stops": "Cat | Dog", "film": 3}, "label": None, "seeds": (1,)},
+    "change": {"change": {"step": 3, "label": "Dog"}},
+    "weaker": {"weaker": "w"},
+    "heun": {"sampler": "heun"},
+    "noisy": {"sampler": "dpmpp_2m_sde"},
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_it_counts_in_edits_and_beside_other_settings(model, tiny_model, name):
+    plain = recipe(**EDITS[name])
+    guides = Guides(weaker=tiny_model(network={"channels": 16})) if plain.weaker else Guides()
+    *_, without = stream(model, plain, guides)
+    *_, with_it = stream(model, replace(plain, self_guidance=SKIP), guides)
+    assert (with_it.x != without.x).any() and with_it.calls == without.calls
+
+
+def test_a_branch_goes_on_with_it_and_without(model):
+    """The state at the branch is the parent's, whatever guides from there on."""
+    parent = recipe(self_guidance=SKIP)
+    before = [frame.x for frame in stream(model, parent)]
+    same = [frame.x for frame in stream(model, parent.continued(3))]
+    np.testing.assert_array_equal(before, same)
+    other = [frame.x for frame in stream(model, parent.continued(3, self_guidance=None))]
+    np.testing.assert_array_equal(other[:4], before[:4])
+    assert (other[-1] != before[-1]).any()
+
+
+def test_the_sum_of_a_step_is_still_the_samplers_own(model):
+    run = Run(model, recipe(self_guidance=SKIP))
+    states = [x for _, x in run.states()]
+    total = sum(term.product for term in step_terms(run.state(2)))
+    np.testing.assert_allclose(total, states[3].double(), atol=1e-12 * float(states[3].abs().max()))
+
+
+def test_it_has_a_price_of_its_own(model):
+    """A step stays one call, which takes longer: seconds are kept apart from those of runs without it."""
+    plain, guided = recipe(), recipe(self_guidance=SKIP)
+    assert network_calls(segments(model, guided)) == network_calls(segments(model, plain)) == 6
+    assert _kind(plain) != _kind(guided)
+    assert _kind(guided) != _kind(recipe(self_guidance=SKIP, guidance=1.0))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from diffusion_studio.imaging.frame import Frame
 from diffusion_studio.runs.recipe import Recipe
 from diffusion_studio.studio import Studio
 from diffusion_studio.ui.compute import Compute
-from diffusion_studio.ui.forward_tab import ForwardTab
+from diffusion_studio.ui.forward_tab import ForwardTab, _formulas
 from diffusion_studio.ui.store import RunStore
 
 SMALL = {"schedules": ["linear", "cosine", ""], "steps": 4, "size": 16, "ways": ["iterated"]}
@@ -113,3 +113,8 @@ def test_it_is_saved(tab, kind, start):
     assert base64.b64decode(made["data"]).startswith(start)
     assert made["name"].startswith("forward-linear-cosine.")
     assert "format" in tab.element.save({**SMALL, "format": "doc"})["error"]
+
+
+def test_formulas_are_written_as_formulas():
+    text = _formulas("in steps x_t = sqrt(1 - beta) x_{t-1} + sqrt(beta) eps, from sqrt(alpha_bar) x0")
+    assert text == "in steps x<sub>t</sub> = √(1 − β) x<sub>t−1</sub> + √β ε, from √ᾱ x<sub>0</sub>"

@@ -34,17 +34,20 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
   };
 
   const histogram = (cell) => {
-    const [w, h] = [200, 200], most = Math.max(...cell.curve) * 1.6;
-    const fx = scale(cell.xs[0], cell.xs.at(-1), 6, w - 6), fy = scale(0, most, h - 22, 8);
+    const [w, h] = [200, 200];
+    const fx = scale(cell.xs[0], cell.xs.at(-1), 6, w - 6);
     const image = svg('svg', { viewBox: `0 0 ${w} ${h}`, role: 'img', 'aria-label': `${cell.title}, against the ${cell.curve_name} curve` });
-    const bars = svg('path', { class: 'bars' });
-    image.append(bars, svg('path', { class: 'against', d: path(cell.xs, cell.curve, fx, fy) }), svg('path', { class: 'axis', d: `M6 ${h - 22}H${w - 6}` }));
+    const bars = svg('path', { class: 'bars' }), against = svg('path', { class: 'against' });
+    image.append(bars, against, svg('path', { class: 'axis', d: `M6 ${h - 22}H${w - 6}` }));
     for (const value of [-4, -2, 0, 2, 4]) image.append(svg('text', { x: fx(value * 0.98), y: h - 6, 'text-anchor': 'middle' }, String(value)));
     const step = (fx(cell.xs[1]) - fx(cell.xs[0])) * 0.9;
-    updates.push((k) => bars.setAttribute('d', cell.xs.map((x, n) => {
-      const top = Math.max(fy(cell.states[k][n]), 2);
-      return `M${(fx(x) - step / 2).toFixed(1)} ${h - 22}V${top.toFixed(1)}h${step.toFixed(1)}V${h - 22}z`;
-    }).join('')));
+    updates.push((k) => {                               // the scale follows the bars, and so does the curve
+      const fy = scale(0, peak(cell.states[k], cell.curve), h - 22, 4);
+      against.setAttribute('d', path(cell.xs, cell.curve, fx, fy));
+      bars.setAttribute('d', cell.xs.map((x, n) => (
+        `M${(fx(x) - step / 2).toFixed(1)} ${h - 22}V${fy(cell.states[k][n]).toFixed(1)}h${step.toFixed(1)}V${h - 22}z`
+      )).join(''));
+    });
     return make('figure', { class: 'cell bars' }, make('figcaption', {}, cell.title), image, make('span', { class: 'caption' }, `line: ${cell.curve_name} curve`));
   };
 
@@ -61,13 +64,14 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
     const names = make('span', { class: 'names' });
     names.append(...one.series.map((line, k) => make('span', { class: `name-${k % 6}` }, line.name)));
     if (one.at.length) {
-      const marker = svg('path', { class: 'marker' });
+      const marker = svg('path', { class: 'marker' }), grip = svg('circle', { class: 'grip', r: 5, cy: bottom });
       const dots = one.series.map((_, k) => svg('circle', { class: `dot-${k % 6}`, r: 4 }));
-      image.append(marker, ...dots);
+      image.append(marker, ...dots, grip);
       image.classList.add('drags');
       updates.push((k) => {
         const x = one.at[k];
         marker.setAttribute('d', `M${fx(x).toFixed(1)} 6V${bottom}`);
+        grip.setAttribute('cx', fx(x));
         one.series.forEach((line, n) => {
           const y = valueAt(line.xs, line.ys, x);
           dots[n].setAttribute('visibility', y === null ? 'hidden' : 'visible');
@@ -94,15 +98,18 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
   bar.append(play, slider);
   if (last > 0) root.append(bar);
   if (data.labels.length) root.append(label);
+  const rows = make('div', { class: 'figure-rows' });
   for (const row of data.rows) {
     const cells = make('div', { class: 'cells' });
     for (const cell of row.cells) cells.append(cell.kind === 'film' ? film(cell) : histogram(cell));
     const line = make('section', { class: 'figure-row' });
     if (row.name) line.append(make('p', { class: 'row-name' }, row.name));
     line.append(cells);
-    root.append(line);
+    rows.append(line);
   }
-  if (data.curves.length) root.append(make('div', { class: 'figure-curves' }, ...data.curves.map(curves)));
+  const body = make('div', { class: 'figure-body' }, rows);
+  if (data.curves.length) body.append(make('div', { class: 'figure-curves' }, ...data.curves.map(curves)));
+  root.append(body);
   host.replaceChildren(root);
 
   // ---- going through it

@@ -50,11 +50,27 @@ export const short = (value) => {
   return size >= 1e4 || size < 1e-2 ? value.toExponential(0) : String(Number(value.toPrecision(size < 1 ? 2 : 3)));
 };
 
-// Three ticks [value, text]; of a logarithmic scale the text is the number itself.
-export const ticks = ([low, high], log) => [low, (low + high) / 2, high].map((value) => {
-  const nothing = !log && Math.abs(value) < (high - low) * 1e-6;
-  return [value, short(log ? 10 ** value : nothing ? 0 : value)];
-});
+const DIGITS = '⁰¹²³⁴⁵⁶⁷⁸⁹';
+const powerOfTen = (n) => `10${n < 0 ? '⁻' : ''}${[...String(Math.abs(n))].map((one) => DIGITS[one]).join('')}`;
+
+// The least of 1, 2, 5, 10, 20, ... that is not below a value.
+const roundStep = (value) => {
+  const ten = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((one) => one * ten).find((one) => one >= value * (1 - 1e-9));
+};
+
+// Two to six ticks [value, text] at round numbers within the range; of a logarithmic scale (whose values are powers of
+// ten) at whole powers where there are two, else at its ends.
+export const ticks = ([low, high], log) => {
+  const step = log ? Math.max(1, Math.ceil((high - low) / 5)) : roundStep((high - low) / 5 || 1);
+  const found = [], slack = (high - low) * 0.02;         // 0.9999 is as good as 1
+  for (let k = Math.ceil((low - slack) / step); k * step <= high + slack; k += 1) found.push(k * step);
+  if (log && found.length < 2) return [low, high].map((value) => [value, short(10 ** value)]);
+  return found.map((value) => [value, log ? (value >= -2 && value <= 3 ? short(10 ** value) : powerOfTen(value)) : short(Number(value.toPrecision(10)))]);
+};
+
+// The height that a histogram has to show: of its bars and of the curve that they are held against.
+export const peak = (bars, curve) => 1.06 * Math.max(...curve.map((one) => one * 1.4), ...bars.filter((one) => one !== null));
 
 // The part of a film's sheet that holds state k: [left, top].
 export const corner = (k, columns, width, height) => [(k % columns) * width, Math.floor(k / columns) * height];

@@ -1,0 +1,28 @@
+"""Pictures of numbers: ticks."""
+
+from __future__ import annotations
+
+import pytest
+
+from diffusion_studio.inside import drawing
+
+
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (0.0, 0.335, [0, 0.1, 0.2, 0.3]),
+        (-8.35, 0.83, [-8, -6, -4, -2, 0]),
+        (0, 6, [0, 2, 4, 6]),
+        (19.0, 999.0, [0, 200, 400, 600, 800, 1000]),
+        (2e-9, 0.9999, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (3.0, 3.0001, [3, 3.00002, 3.00004, 3.00006, 3.00008, 3.0001]),
+    ],
+)
+def test_ticks_are_round_numbers(low, high, expected):
+    assert drawing.ticks(low, high) == pytest.approx(expected, abs=1e-12)
+
+
+def test_curves_with_ticks_have_the_size_that_was_asked_for():
+    made = drawing.curves([("a", [0, 1, 2], [5.0, 7.0, float("nan")])], "title", marker=1.0, size=(300, 150))
+    assert made.shape == (150, 300, 3) and len({*map(tuple, made.reshape(-1, 3).tolist())}) > 3
+    assert drawing.curves([("one", [3], [4])], "of one point").shape == (220, 420, 3)

@@ -293,11 +293,7 @@ class Studio:
         others = {path.name: budget.table_of(path / FILE_NAME) for path in self._bundled_folders()}
         table, source = budget.table_for(recipe, own, others, reasons)
         short = replace(recipe, sampler=REGISTRIES["sampler"]["ddim"](), steps=budget.MEASURED + 2)
-        frames = self.stream(short)
-        try:
-            each = budget.step_seconds(frames, seconds)
-        finally:
-            frames.close()
+        each = budget.step_seconds(self.stream(short), seconds)
         most = recipe.spacing.most(card.spec.schedule)
         chosen = budget.plan(table, seconds, each, most, source)
         return replace(

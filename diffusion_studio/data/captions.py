@@ -315,10 +315,12 @@ def _edm_labels(table: Path) -> list[Any] | None:
         given = json.loads(_text(table))
     except (ValueError, RecursionError):  # a DataError is one
         return None
-    labels = given.get("labels", 0) if isinstance(given, dict) else 0
-    pairs = [] if labels is None else labels
-    fits = isinstance(pairs, list) and all(isinstance(one, list) and len(one) == 2 for one in pairs)
-    return pairs if fits else None
+    if not isinstance(given, dict) or "labels" not in given:
+        return None
+    pairs = [] if given["labels"] is None else given["labels"]
+    if not isinstance(pairs, list) or not all(isinstance(one, list) and len(one) == 2 for one in pairs):
+        return None
+    return pairs
 
 
 def _edm_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]]]]:

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import DataError
 from .files import Listing
 
+EDM = "dataset.json"  # what the dataset_tool.py of StyleGAN and EDM (Karras et al. 2022) writes
 _FILES = ("file_name", "filename", "file", "image", "path")
 _TEXTS = ("caption", "text", "prompt", "description")  # and any column that begins with one of these
 _LABELS = ("label", "class", "category", "class_name", "label_name")
@@ -33,6 +34,7 @@ class Texts:
     labels: tuple[str, ...] | None = None
     labels_from: str = ""  # the table that has the labels
     notes: tuple[str, ...] = ()
+    unlabelled: bool = False  # whether dataset.json says that there are no labels
 
 
 @dataclass
@@ -58,8 +60,12 @@ def read(listing: Listing, files: Sequence[Path]) -> Texts:
     texts = {path: listing.texts[path] for path in files if path in listing.texts}
     around = {folder for path in files for folder in path.parents}
     tables = [table for table in listing.tables if table.parent in around]
-    _check_one_each(listing.root, tables)
     found = _Found()
+    of_edm = {table: _edm_labels(table) for table in tables if table.name == EDM}
+    tables = [table for table in tables if of_edm.get(table, True)]
+    if None in of_edm.values():
+        found.notes.append(f"{EDM} is not of EDM's form, so it is not read")
+    _check_one_each(listing.root, tables)
     for table in tables:
         _read_table(table, listing, found, set(files))
     sources = [*found.captioned, *(["text files beside the pictures"] if texts else [])]
@@ -76,7 +82,7 @@ def read(listing: Listing, files: Sequence[Path]) -> Texts:
     shared = [count for count in Counter(texts.values()).values() if count > 1]
     if shared:
         found.notes.append(f"{sum(shared):,} pictures share {len(shared):,} of the texts")
-    return Texts(captions, labels, ", ".join(found.labelled), tuple(found.notes))
+    return Texts(captions, labels, ", ".join(found.labelled), tuple(found.notes), [] in of_edm.values())
 
 
 def _check_one_each(root: Path, tables: Sequence[Path]) -> None:
@@ -134,7 +140,7 @@ def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) 
     """Add what a table says of these files. Rows of pictures of another split, or of a kind that is not read,
     are passed over; those of files outside the folder are counted in a note; a row whose file is not there is
     a `DataError`."""
-    head, rows = _json_rows(table) if table.suffix == ".jsonl" else _csv_rows(table)
+    head, rows = _ROWS[table.suffix](table)
     alike = _by_folded_name(files)
     strangers, outside = [], []
     for number, row in rows:
@@ -300,6 +306,30 @@ def _json_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any
         head |= dict.fromkeys(row)
         rows.append((number, row))
     return [*head], rows
+
+
+def _edm_labels(table: Path) -> list[Any] | None:
+    """The pairs of a file's name and a label in the dataset.json of EDM and StyleGAN, none where it says that
+    there are none; None where it is another program's."""
+    try:
+        given = json.loads(_text(table))
+    except (ValueError, RecursionError):  # a DataError is one
+        return None
+    if not isinstance(given, dict) or "labels" not in given:
+        return None
+    pairs = [] if given["labels"] is None else given["labels"]
+    if not isinstance(pairs, list) or not all(isinstance(one, list) and len(one) == 2 for one in pairs):
+        return None
+    return pairs
+
+
+def _edm_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]]]]:
+    """The same as `_json_rows`, each numbered by its place."""
+    rows = [{"file_name": name, "label": label} for name, label in _edm_labels(table) or ()]
+    return ["file_name", "label"], [*enumerate(rows, 1)]
+
+
+_ROWS = {".jsonl": _json_rows, ".csv": _csv_rows, ".json": _edm_rows}
 
 
 def order_of(labels: Iterable[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from ..errors import DataError
 
 TEXT_SUFFIXES = (".txt", ".caption")  # a text of the same name beside a picture is its caption
-TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl")
+TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl", "dataset.json")
 SYSTEM = "system"  # the kind of files that systems and editors leave behind
 MAX_FOLDERS = 1_000_000  # links that lead in circles by many ways would never end
 _SYSTEM_NAMES = {

@@ -3,6 +3,7 @@ captions."""
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
@@ -24,6 +25,7 @@ from .files import digest, listed
 from .imagedata import ImageData, Reading
 
 _NAMED = 3
+_EDM_FOLDER = re.compile(r"\d{5}")  # 00000/img00000000.png, 00001/img00001000.png, ...
 _BLACKENING = 12  # bits of a scale from which 8-bit values come out below 16 of 255
 # what Pillow's decoders raise for bytes that are not what their header says; our DataError is a ValueError
 _BROKEN = (
@@ -126,6 +128,8 @@ def _labels(
             "Move all into sub-folders, or all out of them."
         )
     if texts.labels is None:
+        if named and texts.unlabelled and all(_EDM_FOLDER.fullmatch(one or "") for one in chosen.labels):
+            return None, [f"no labels by {captions.EDM}: the folders only part the files"]
         if named and _described(folder, chosen, tables):
             return None, []
         if named:

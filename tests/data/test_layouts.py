@@ -3,6 +3,7 @@ public report's kind of fault; the right values follow from how the folder is ma
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import zipfile
@@ -467,6 +468,40 @@ def test_rows_of_files_outside_the_folder_are_counted(folder, tmp_path, monkeypa
     assert "1 row of metadata.csv names a file outside the folder, not read: ../other/2.png" in str(
         summary(found, "set")
     )
+
+
+def test_labels_of_edms_dataset_json(folder):
+    """What dataset_tool.py of NVlabs/edm and stylegan3 writes: folders part the files, labels lie beside."""
+    root = folder("00000/img00000000.png", "00000/img00000001.png", "00001/img00001000.png")
+    pairs = [["00000/img00000000.png", 7], ["00000/img00000001.png", 10], ["00001/img00001000.png", 7]]
+    (root / "dataset.json").write_text(json.dumps({"labels": pairs}))
+    found = data.load(root)
+    assert found.names == ("7", "10") and found.labels.tolist() == [0, 1, 0] and found.captions is None
+    assert "labels are those of dataset.json, not the 2 folders" in str(summary(found, "set"))
+    (root / "dataset.json").write_text(json.dumps({"labels": pairs[:2]}))
+    with pytest.raises(DataError, match="1 of 3 images have no label in dataset.json: 00001/img00001000.png"):
+        data.load(root)
+
+
+def test_edms_folders_are_no_labels_where_it_says_that_there_are_none(folder):
+    root = folder("00000/img00000000.png", "00001/img00001000.png", "00001/img00001001.png")
+    assert data.load(root).names == ("00000", "00001")
+    (root / "dataset.json").write_text('{"labels": null}')
+    found = data.load(root)
+    assert found.labels is None
+    assert "no labels by dataset.json: the folders only part the files" in str(summary(found, "set"))
+    for name in ("00000", "00001"):
+        (root / name).rename(root / f"kind {name}")
+    assert data.load(root).names == ("kind 00000", "kind 00001")
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"images": []}', '{"labels": [1, 2]}', '{"labels": "x"}'])
+def test_a_dataset_json_of_another_program_is_not_read_and_it_is_said(folder, text):
+    root = folder("a/0.png", "b/1.png")
+    (root / "dataset.json").write_text(text)
+    found = data.load(root)
+    assert found.names == ("a", "b")
+    assert "dataset.json is not of EDM's form, so it is not read" in str(summary(found, "set"))
 
 
 def test_a_folder_beside_the_table_that_describes_it_is_no_label(folder):

@@ -37,7 +37,13 @@ def fixed_stride_option() -> Any:
 
 
 def lower_order_final_option() -> Any:
-    """The option that the multistep solvers share."""
+    """The option that the multistep solvers share.
+
+    It is off by default, as tests/benchmarks/lower_order_final.py measured on three bundled models with 5, 10
+    and 14 steps. A run to the clean picture ends with first order anyway, so solvers of second order have the
+    same error. Those of third order have 0.72 to 0.86 times theirs in 5 steps even in log-SNR, and else 0.93
+    to 1.35 times: 1.00 in the geometric mean.
+    """
     return option(
         "never",
         "Whether the last steps fall to lower order, so that the last one is of first order: never, in "

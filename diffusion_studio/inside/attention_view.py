@@ -197,8 +197,17 @@ def layers(state: State, picture: int | None = None) -> tuple[list[Layer], torch
             "alone. "
             "Choose another view, such as 'network'.",
         )
-    guided = state.remembers and len(calls) > 1 and state.effective[0].guidance not in (0, 1)
-    return calls[-2 if guided else -1], x0
+    return calls[-min(_conditional(state), len(calls))] if state.remembers else calls[-1], x0
+
+
+def _conditional(state: State) -> int:
+    """Which call of a replayed step, counted from its end, is the one under the condition: after it come
+    those of self-guidance and of guidance.
+    """
+    recipe, interval = state.effective[0], state.effective[0].interval
+    noise = state.level.sigma / state.level.alpha if state.level.alpha else math.inf
+    within = interval.low <= noise <= (math.inf if interval.high is None else interval.high)
+    return 1 + (recipe.guidance not in (0, 1)) + (recipe.self_guidance.on and within)
 
 
 def words_of(state: State, picture: int = 0) -> list[str] | None:

@@ -81,7 +81,8 @@ def _asked(state: State) -> tuple[Prediction, tuple[Prediction, Prediction] | No
     if not _guidable(state):
         return p, None
     recipe, _ = state.effective
-    if len(calls) == 1 and len(calls[0][2].x0) == 2 * count and recipe.weaker is None:
+    plain = recipe.weaker is None and not recipe.self_guidance.on  # then two rows for each picture are these
+    if plain and len(calls) == 1 and len(calls[0][2].x0) == 2 * count:
         both = calls[0][2]
         first, second = (Prediction(*halves) for halves in zip(both.x0.chunk(2), both.eps.chunk(2)))
         return p, (first, second)

@@ -347,6 +347,11 @@ class State:
                 "With churn the sampler asks the network about a noisier copy of this state; this view asks "
                 "about the state itself."
             )
+        if self.remembers and self.effective[0].self_guidance.on:
+            said.append(
+                "This network is given its last x0, so the step was replayed with its guidance; activations "
+                "are those of its last call, not of the one under the condition."
+            )
         return (*said, *self.run.model.remarks)
 
 

@@ -28,8 +28,9 @@ _UNIFORM, _SIGNS = 2**40, 2**41  # indices of noise that no run reaches
 BYTE = 8.0  # bits of a value before anything is known of it
 
 
-def look(state: State, settings: Settings) -> Seen:
-    """The surprise of a run's finished picture. `terms` network calls, or four for each step of the flow.
+def look(state: State, settings: Settings, given: Picture | None = None) -> Seen:
+    """The surprise of a run's finished picture, or of the one that is `given`, under the run's label and
+    prompt. `terms` network calls, or four for each step of the flow.
 
     arrays: `picture` (C, H, W); `bits` (H, W), the bits of each pixel over all its channels; `terms` and `t`
     (T + 1,) of the bound, in bits per pixel: the prior first, then noisiest to cleanest.
@@ -37,11 +38,13 @@ def look(state: State, settings: Settings) -> Seen:
     """
     check_pictures(state.run, "surprise")
     run = state.run
-    if not 0 <= settings.picture < len(run.x(run.total)):
+    if not 0 <= settings.picture < run.recipe.pictures:
         raise OptionError(
-            "picture", f"The run has the pictures 0 to {len(run.x(run.total)) - 1}, got {settings.picture}."
+            "picture", f"The run has the pictures 0 to {run.recipe.pictures - 1}, got {settings.picture}."
         )
-    pixels = to_uint8(run.x(run.total)[settings.picture][None])
+    pixels, said = (
+        _fitted(run.model, given) if given is not None else (_finished(state, settings.picture), ())
+    )
     if state.remembers:
         raise OptionError(
             "view",
@@ -50,7 +53,20 @@ def look(state: State, settings: Settings) -> Seen:
             "Choose another view.",
         )
     last = state if not state.finished else run.state(run.total - 1)
-    return measured(run.model, last.guided(1.0, settings.picture), pixels, settings, state.index, state.notes)
+    bare = last.guided(1.0, settings.picture)
+    return measured(run.model, bare, pixels, settings, state.index, (*said, *state.notes))
+
+
+def _finished(state: State, number: int) -> np.ndarray:
+    """One finished picture of the run, (1, H, W, C) uint8."""
+    return to_uint8(state.run.x(state.run.total)[number][None])
+
+
+def _fitted(model: Model, picture: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A picture as the model has pictures, (1, H, W, C) uint8, and what was done to it."""
+    fitted = picture.fitted(model.spec.image_size, model.spec.channels)
+    said = () if fitted.size == picture.size else (f"The picture was brought to {fitted}.",)
+    return fitted.pixels[None].copy(), said
 
 
 def of_picture(
@@ -66,10 +82,8 @@ def of_picture(
         raise OptionError(
             "picture", f"{model.spec.name} makes points in the plane, and a picture has no place there."
         )
-    fitted = picture.fitted(model.spec.image_size, model.spec.channels)
-    said = () if fitted.size == picture.size else (f"The picture was brought to {fitted}.",)
-    run_of = _bare(model, label, prompt, low_res)
-    return measured(model, run_of, fitted.pixels[None].copy(), Settings(**settings), 0, said)
+    pixels, said = _fitted(model, picture)
+    return measured(model, _bare(model, label, prompt, low_res), pixels, Settings(**settings), 0, said)
 
 
 def _bare(model: Model, label: str | None, prompt: str | None, low_res: torch.Tensor | None) -> Denoiser:

@@ -21,11 +21,12 @@ import numpy as np
 from ..diffusion.denoiser import Ask, Watched
 from ..errors import OptionError, StudioError
 from ..imaging.arrays import to_pil
-from ..inside import attention_view, network_view, writing
+from ..imaging.picture import Picture
+from ..inside import attention_view, network_view, surprise_view, writing
 from ..inside.run import Run
 from ..inside.seen import Seen, Tile
 from ..inside.settings import MOST_AGAIN, Settings
-from ..inside.views import VIEWS, view
+from ..inside.views import VIEWS, settings_of, view
 from ..models.model import Model
 from ..runs.generate import watched
 from ..runs.recipe import Recipe, file_name
@@ -55,16 +56,18 @@ SETTINGS = (
     "tolerance",
     "again",
     "terms",
+    "by",
 )
 _ADVICE = {
     "decided": "Ask for fewer new runs, or a later step",
-    "surprise": "Ask for fewer terms of the bound",
+    "surprise": "Ask for fewer steps",
 }
 _PART = {"block": "its output", "branch": "what it adds", "skip": "the skip into it"}
 LABELLED.update(
     {
         "again": "New runs",
-        "terms": "Terms of the bound",
+        "terms": "Steps",
+        "by": "Measured by",
         "place": "Row,column",
         "factor": "Scaled by",
         "head": "Head",
@@ -143,7 +146,7 @@ class InsidePanel:
                 )
             self.file = gr.File(label="Your file", interactive=False, height=80, elem_id="inside-file")
             self.look = gr.Button("Look", elem_id="inside-look")  # inside_panel.js presses it
-        self._connect([player, self.view, *controls.values()])
+        self._connect([player, self.view, *controls.values(), self.given])
 
     def _render_settings(self) -> dict[str, Any]:
         def of(name: str) -> list[str]:
@@ -205,8 +208,17 @@ class InsidePanel:
                 "again": number(
                     "again", "New runs (K)", plain.again, precision=0, minimum=0, maximum=MOST_AGAIN
                 ),
-                "terms": number("terms", "Terms of the bound", plain.terms, precision=0),
+                "terms": number("terms", "Steps", plain.terms, precision=0),
+                "by": menu("by", "Measured by", _MEASURES, plain.by),
             }
+            self.given = gr.File(
+                label="Another picture",
+                file_types=["image"],
+                height=90,
+                elem_id="inside-given",
+                elem_classes=["of-surprise"],
+                min_width=180,
+            )
         return {name: controls[name] for name in SETTINGS}
 
     def _connect(self, inputs: list[Any]) -> None:
@@ -308,7 +320,8 @@ class InsidePanel:
         said = dict(zip(SETTINGS, values[2:]))
         given = settings_for(name, said, run)
         missing = str(said["block"]) if name == "network" and said["block"] and "block" not in given else ""
-        return Asked(run, name, index, given, missing)
+        file = values[2 + len(SETTINGS)] if len(values) > 2 + len(SETTINGS) else None
+        return Asked(run, name, index, given, missing, file if name == "surprise" else None)
 
     def _model(self, recipe: Recipe) -> Model:
         return self.compute.call(lambda: self.studio.model(recipe.model))
@@ -333,7 +346,8 @@ class InsidePanel:
         what = {
             "decided": "Press Compute to see when this picture was decided, and what new runs from this step "
             "make.",
-            "surprise": "Press Compute to measure the finished picture.",
+            "surprise": "Press Compute to measure "
+            + ("your picture." if asked.file is not None else "the finished picture."),
         }[asked.name]
         many = f"This takes as much computing as {max(1, round(calls)):,} network calls about one picture"
         return escape(f"{what} {many}" + ("." if seconds is None else f", about {duration(seconds)}."))
@@ -419,6 +433,7 @@ class Asked:
     index: int
     given: dict[str, Any]
     missing: str = ""  # a block that was named, and that this network does not have
+    file: str | None = None  # of another picture, whose surprise is measured
 
     @property
     def recipe(self) -> Recipe:
@@ -438,11 +453,20 @@ class Asked:
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal where the same is seen."""
-        return self.recipe, self.name, self.key_step, self.missing, tuple(sorted(self.given.items()))
+        return (
+            self.recipe,
+            self.name,
+            self.key_step,
+            self.missing,
+            self.file,
+            tuple(sorted(self.given.items())),
+        )
 
     @property
     def needs(self) -> int:
         """The state up to which the run has to be known; a step's sum is held against the state after it."""
+        if self.file is not None:  # nothing of the run but its label and prompt
+            return 0
         return self.run.total if self.name in ON_PRESS else self.step + (self.name == "sum")
 
     def calls(self, prices: Prices) -> float:
@@ -454,6 +478,8 @@ class Asked:
             return replay + whole / run.total * (run.total - self.step) * self.given.get("again", 0)
         if self.name == "surprise":
             schedule, terms = run.model.schedule, self.given.get("terms", Settings().terms)
+            if self.given.get("by") == "flow":
+                return replay + 4 * terms
             return replay + (min(terms, schedule.timesteps) if schedule.discrete else terms)
         if run.model.spec.network.self_condition:  # each look replays the run
             return replay + whole * self.recipe.pictures
@@ -469,13 +495,20 @@ class Asked:
         return ask(self._view)
 
     def _view(self) -> Seen:
-        found = view(self.run, None, self.name, self.key_step, **self.given)
+        if self.file is None:
+            found = view(self.run, None, self.name, self.key_step, **self.given)
+        else:
+            settings = settings_of(self.name, self.given)
+            found = surprise_view.look(self.run.state(self.key_step), settings, Picture.open(self.file))
+            found = replace(found, numbers={**found.numbers, "given": True})
         notes = [*found.notes, *self._notes(found)]
         return replace(found, notes=notes)
 
     def _notes(self, found: Seen) -> Iterator[str]:
         if self.index > self.step and self.name != "surprise":
             yield "No network is asked about the finished picture, so this is the last step before it."
+        if self.file is not None:
+            yield "This is your picture, under the label and prompt of the run."
         if self.missing:
             yield f"This network has no block {self.missing:.60}, so its middle is shown."
         if self.name == "attention" and found.numbers["tokens"] is None:
@@ -519,7 +552,8 @@ def as_html(seen: Seen, run: Run | None) -> str:
     notes = "".join(f'<p class="note">Note: {escape(note)}</p>' for note in seen.notes)
     wordless = seen.view == "attention" and not seen.numbers.get("tokens")
     marked = f'<div class="tiles{" wordless" * wordless}">{tiles}</div>'
-    return in_frame(seen.view, seen.step, f"{drawn}{marked}{said}{notes}", run)
+    about = "your picture" if seen.numbers.get("given") else "the finished picture"
+    return in_frame(seen.view, seen.step, f"{drawn}{marked}{said}{notes}", run, about)
 
 
 def _drawn_network(seen: Seen, run: Run) -> str:
@@ -538,11 +572,15 @@ def _drawn_network(seen: Seen, run: Run) -> str:
     )
 
 
-def in_frame(name: str, step: object, inner: str, run: Run | None = None) -> str:
-    """A view's title, what it is in two sentences, and its paper around what is shown."""
+def in_frame(
+    name: str, step: object, inner: str, run: Run | None = None, of: str = "the finished picture"
+) -> str:
+    """A view's title, what it is in two sentences, and its paper around what is shown. `of` is what a view of
+    no state is about.
+    """
     about = VIEWS[name]
     where = "" if run is None else f" at step {step} of {run.total}"
-    where = " of the finished picture" if run is not None and name in ONE_STATE else where
+    where = f" of {of}" if run is not None and name in ONE_STATE else where
     return (
         f'<section class="view-seen" data-view="{escape(name)}" data-step="{escape(str(step))}">'
         f"<h2>{escape(about.title)}{where}</h2>{inner}"
@@ -603,6 +641,7 @@ _THROUGH = (
 )
 _ALL_WORDS = [("all words", "")]
 _AVERAGED = [("all, averaged", "")]
+_MEASURES = [("the bound", "bound"), ("the flow", "flow")]
 _MIDDLE = [("the middle", "")]
 # Says that the server is asked, until _DONE. No count: of looks that overlap Gradio may tell one end.
 _BUSY = (

@@ -243,3 +243,18 @@ def test_a_place_of_the_picture_shows_where_it_looks(desktop):
     desktop.locator("#inside-seen .pointed img").first.click(position={"x": 2, "y": 2})
     desktop.wait_for_selector("#inside-seen figcaption >> text=from 0,0 at")
     assert desktop.input_value("#inside-place :is(input, textarea)") == "0,0"
+
+
+def test_the_surprise_of_a_picture_that_is_dropped(desktop, tmp_path):
+    Image.new("RGB", (40, 30), (200, 40, 40)).save(tmp_path / "mine.png")
+    run(desktop, steps=4, count=1)
+    desktop.click("#player .inside")
+    desktop.locator("#inside-view label").nth(ORDER.index("surprise")).click()
+    desktop.wait_for_selector("#inside-seen [data-view=surprise] .cost >> text=the finished picture")
+    desktop.set_input_files("#inside-given input[type=file]", tmp_path / "mine.png")
+    desktop.wait_for_selector("#inside-seen .cost >> text=measure your picture")
+    desktop.fill("#inside-terms input", "4")
+    desktop.wait_for_selector("#inside-seen .cost >> text=as much computing as 4 network calls")
+    desktop.click("#inside-compute")
+    desktop.wait_for_selector("#inside-seen h2 >> text=Surprise of your picture")
+    assert "brought to 32x32" in desktop.inner_text("#inside-seen")

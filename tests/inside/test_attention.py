@@ -103,3 +103,18 @@ def test_a_network_without_attention_says_so(tiny_model):
     run = Run(tiny_model(network={"middle": "none"}), Recipe("tiny", "Dog", steps=2))
     with pytest.raises(OptionError, match="has no attention"):
         look(run.state(0), Settings())
+
+
+@pytest.mark.parametrize("kind", [None, "perturbed_attention", "skipped_layers"])
+def test_a_replayed_step_shows_the_undisturbed_attention(foreign_model, kind):
+    """At the first state, where nothing is remembered yet, self-guidance changes none of it."""
+    model = foreign_model(PostNormConfig, self_condition=True)
+    plain, guided = (
+        look(Run(model, Recipe("foreign", seeds=(1,), steps=3, **more)).state(0), Settings())
+        for more in ({}, {"self_guidance": kind})
+    )
+    assert plain.numbers["layers"] == guided.numbers["layers"]
+    for name, one in plain.arrays.items():
+        if name.startswith("self "):
+            np.testing.assert_allclose(guided[name], one, atol=1e-6)
+    assert any("replayed with its guidance" in note for note in guided.notes) == (kind is not None)

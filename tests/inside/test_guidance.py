@@ -55,3 +55,13 @@ def test_self_guidance_is_shown_where_there_is_no_other(tiny_model):
     np.testing.assert_allclose(seen["result"], plain + 2 * seen["inside"], atol=1e-6)
     assert "Self-guidance by skipped layers adds 2 times" in seen.lines[0]
     assert [one.title.split(",")[0] for one in seen.tiles][:2] == ["x0 disturbed", "beyond the disturbed"]
+
+
+def test_the_disturbed_answer_is_not_taken_for_the_one_without_the_label(tiny_model):
+    """With guidance off a call has two rows for each picture as well: the label's, and the disturbed one."""
+    model = tiny_model()
+    given = {"name": "skipped_layers", "layers": "middle.1"}
+    run = Run(model, Recipe("tiny", "Dog", (1, 2), 5, clip=False, self_guidance=given))
+    seen, bare = look(run.state(2), Settings()), model.denoiser(None)(run.x(2), run.state(2).level).x0[0]
+    np.testing.assert_allclose(seen["without"], bare.numpy(), atol=1e-6)
+    assert np.abs(seen["disturbed"] - seen["without"]).max() > 1e-3

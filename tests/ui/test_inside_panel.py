@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 import diffusion_studio as ds
+from diffusion_studio.imaging.picture import Picture
 from diffusion_studio.inside.seen import Seen, Tile
 from diffusion_studio.inside.settings import Settings
+from diffusion_studio.inside.surprise_view import of_picture
 from diffusion_studio.inside.views import VIEWS
 from diffusion_studio.ui.compute import Compute
 from diffusion_studio.ui.inside_panel import MOST_STATES, SETTINGS, FairRun, InsidePanel, Looker, as_html
@@ -86,7 +88,7 @@ def test_what_takes_many_calls_waits_for_its_button_and_says_its_cost(make):
 def test_a_view_that_would_take_too_long_is_refused_where_runs_are_limited(make):
     panel, value = make(limit=1e-6)
     *_, (html, *_) = panel._computed(REQUEST, *values(value, "surprise"))
-    assert 'class="why"' in html and "Ask for fewer terms" in html
+    assert 'class="why"' in html and "Ask for fewer steps" in html
 
 
 def test_at_the_finished_picture_it_looks_at_the_step_before_and_says_so(make):
@@ -203,3 +205,28 @@ def test_a_block_that_the_network_does_not_have_is_said(make):
     *_, (html, *_) = panel._look(REQUEST, *values(value, "network", block="up.0.stages.0.block", part="skip"))
     assert 'data-block="up.0.stages.0.block"' in html and "x0 without the skip into it" in html
     assert "no block" not in html
+
+
+def test_the_surprise_of_a_picture_of_ones_own_and_by_the_flow(make, tmp_path):
+    panel, value = make()
+    file = tmp_path / "mine.png"
+    Image.new("L", (20, 16), 90).save(file)
+    said = values(value, "surprise", terms=3)
+    *_, (html, *_) = panel._look(REQUEST, *said, str(file))
+    assert "to measure your picture. This takes as much computing as 3 network calls" in html
+    *_, (html, *_) = panel._computed(REQUEST, *said, str(file))
+    assert "Surprise of your picture" in html and "The picture was brought to 8x8" in html
+    assert "under the label and prompt of the run" in html
+    model, recipe = panel.studio.model("tiny"), panel.store.get(value["run"]).recipe
+    same = of_picture(model, Picture.open(file), recipe.label, terms=3)
+    assert f"{same.numbers['bits_per_pixel']:.2f} bits per pixel" in html
+    *_, (html, *_) = panel._computed(REQUEST, *said, None)
+    assert "Surprise of the finished picture" in html and "your picture" not in html
+    by_flow = values(value, "surprise", terms=3, by="flow")
+    *_, (html, *_) = panel._look(REQUEST, *by_flow, None)
+    assert "as 12 network calls" in html
+    *_, (html, *_) = panel._computed(REQUEST, *by_flow, None)
+    assert "flow" in html and html.count("<img") == 2
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    *_, (html, *_) = panel._computed(REQUEST, *said, str(tmp_path / "no.png"))
+    assert 'class="why"' in html and "no picture that can be read" in html

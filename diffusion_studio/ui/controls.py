@@ -37,6 +37,7 @@ LABELLED.update(
         "clip": "Clip the predicted x0",
         "stretch": "Stretch the shades",
         "points": "Points of each cloud",
+        "reuse": "Reuse deep features",
     }
 )
 DICE_SIDES = 1_000_000
@@ -367,6 +368,7 @@ class RecipeControls:
                 clip={"label": LABELLED["clip"], "value": start.clip},
                 stretch={"label": LABELLED["stretch"], "value": start.stretch},
                 points={"label": LABELLED["points"], "value": start.points, "elem_id": "points"},
+                reuse={"label": LABELLED["reuse"], "value": start.reuse, "elem_id": "reuse"},
             )
             for name, control in self.advanced.controls.items():
                 control.visible = name not in reasons

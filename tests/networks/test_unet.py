@@ -8,6 +8,7 @@ import torch
 from diffusion_studio.errors import OptionError
 from diffusion_studio.networks.blocks import Attention, ResBlock
 from diffusion_studio.networks.config import UNetConfig
+from diffusion_studio.networks.precision import arrange
 from diffusion_studio.networks.unet import UNet
 
 BASE = {
@@ -80,6 +81,20 @@ def test_time_matters_and_pictures_do_not_mix(random_unet, name):
     assert difference[1] > 1e-4 and max(difference[0], difference[2]) < 1e-12
     alone = network(x[1:2], t[1:2], None if label is None else label[1:2])
     assert (alone - found[1:2]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@torch.no_grad()
+def test_packed_weights_and_one_time_for_all_change_nothing(random_unet, name):
+    """What a `Model` makes quicker: the same output within rounding."""
+    network = make(random_unet, name)
+    x, _, label = arguments(network.config)
+    wanted = network(x, torch.full((3,), 40.0), label)
+    one = torch.full((1,), 40.0).expand(3)
+    torch.testing.assert_close(network(x, one, label), wanted, rtol=0, atol=1e-5)
+    arrange(network)
+    found = network(x.contiguous(memory_format=torch.channels_last), one, label)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["classes", "classes and any"])

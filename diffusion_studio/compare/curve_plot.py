@@ -34,9 +34,13 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 52, 22, 34
 class CurvePlot:
     """Lines of all lanes but the first, which is the zero line; `at` adds where each lane is."""
 
-    height = 150
-
-    def __init__(self, race: RaceRuns, width: int, ink: Colour, ground: Colour) -> None:
+    def __init__(
+        self, race: RaceRuns, width: int, ink: Colour, ground: Colour, enlarged: float = 1.0
+    ) -> None:
+        """`enlarged` is how many times as large as usual the letters and all around the lines are."""
+        self.enlarged = enlarged
+        self.height = round(150 * enlarged)
+        self.edges = [round(one * enlarged) for one in (_LEFT, _RIGHT, _TOP, _BOTTOM)]
         self.race, self.width, self.ink, self.ground = race, width, ink, ground
         self.faint: Colour = _mixed(ink, ground, 0.82)
         self.grey: Colour = _mixed(ink, ground, 0.4)
@@ -53,13 +57,14 @@ class CurvePlot:
 
     def place(self, log_snr: float, value: float) -> tuple[float, float]:
         """Where a point of the curve lies, in pixels."""
-        across, down = self.width - _LEFT - _RIGHT, self.height - _TOP - _BOTTOM
+        left, right, top, bottom = self.edges
+        across, down = self.width - left - right, self.height - top - bottom
         if math.isinf(log_snr):
-            x = _LEFT if log_snr < 0 else self.width - _RIGHT / 2
+            x = left if log_snr < 0 else self.width - right / 2
         else:
             held = min(max(log_snr, self.low), self.high)
-            x = _LEFT + across * (held - self.low) / (self.high - self.low)
-        return x, _TOP + down * (1 - value / self.most)
+            x = left + across * (held - self.low) / (self.high - self.low)
+        return x, top + down * (1 - value / self.most)
 
     def value(self, number: int, log_snr: float) -> float:
         """The height of a lane's curve at the log-SNR of one of its states."""
@@ -77,7 +82,8 @@ class CurvePlot:
         draw = ImageDraw.Draw(fine)
         if tick is not None and self.race.recipe.clock == "log-snr":
             x = self.place(tick, 0)[0] * _FINE
-            draw.line((x, _TOP * _FINE, x, (self.height - _BOTTOM) * _FINE), self.grey, _FINE)
+            top, bottom = self.edges[2], self.height - self.edges[3]
+            draw.line((x, top * _FINE, x, bottom * _FINE), self.grey, _FINE)
         for number, place in enumerate(numbers or ()):
             level = self.race.lanes[number].frames[place].level.log_snr
             x, y = (_FINE * one for one in self.place(level, self.value(number, level)))
@@ -106,17 +112,17 @@ class CurvePlot:
         draw.line(placed, colour, width * _FINE, joint="curve")
 
     def _words(self, draw) -> None:
-        font = load_font(12)
+        font = load_font(round(12 * self.enlarged))
         draw.text((0, 0), "RMS of x0 from lane 1's, over log-SNR", self.ink, font)
         for value in (0.0, self.most):
             y = self.place(0, value)[1]
-            draw.text((_LEFT - 6, y), f"{value:.2g}", self.grey, font, anchor="rm")
+            draw.text((self.edges[0] - 6, y), f"{value:.2g}", self.grey, font, anchor="rm")
         step = next(one for one in (1, 2, 5, 10, 20, 50, 100, 1000) if (self.high - self.low) / one <= 8)
-        below = self.height - _BOTTOM + 6
-        last = self.width - _RIGHT / 2
+        below = self.height - self.edges[3] + 6
+        last = self.width - self.edges[1] / 2
         for mark in range(math.ceil(self.low / step), math.floor(self.high / step) + 1):
             x = self.place(mark * step, 0)[0]
-            if x < last - 34:
+            if x < last - 34 * self.enlarged:
                 draw.text((x, below), str(mark * step), self.grey, font, anchor="ma")
         draw.text((last, below), "clean", self.grey, font, anchor="ma")
 

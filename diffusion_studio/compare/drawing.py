@@ -26,7 +26,10 @@ _FIT = 240  # pixels of a panel, where no scale is given
 _FIT_GRID = 720  # pixels of all panels of a grid side by side
 _NARROWEST = 190  # pixels of a lane, for its words
 _GAP, _MARGIN, _LINE = 16, 14, 19
-_SIZE = 14  # of letters
+_SIZE, _MOST_SIZE = 14, 28  # of letters
+_STRIP = (
+    5.0  # log-SNR, either way, within which a strip has its states: beyond, noise or picture is all there is
+)
 GROUNDS = {"light": (255, 255, 255), "dark": (11, 14, 20)}
 INKS = {"light": (30, 34, 42), "dark": (226, 230, 237)}
 _PALE = {"light": (95, 102, 115), "dark": (150, 161, 181)}
@@ -220,34 +223,49 @@ class RaceDrawing(Drawing[RaceRuns]):
         return lines
 
     def strip(self, count: int) -> np.ndarray:
-        """(H, W, 3): a row for each lane with the states of `count` ticks spread evenly, and the curve."""
+        """(H, W, 3): a row for each lane with the states of `count` ticks, and the curve. Letters grow with
+        the pictures, so that they can be read where the strip is shown small.
+        """
         from PIL import ImageDraw
 
-        ticks = picked(len(self.shown.ticks), count)
-        font, gap = load_font(_SIZE), 6
+        ticks, gap = self._strip_ticks(count), 6
+        size = max(_SIZE, min(_MOST_SIZE, self.panel[0] // 9))
+        font, line = load_font(size), round(size * 1.4)
         width = max(len(ticks) * (self.panel[0] + gap), 2 * _NARROWEST)
-        plot = CurvePlot(self.shown, width - gap, self.ink, GROUNDS[self.options.theme])
-        row = _LINE + self.panel[1] + gap
+        plot = CurvePlot(self.shown, width - gap, self.ink, GROUNDS[self.options.theme], size / 12)
+        row = line + self.panel[1] + gap
         below = _MARGIN + len(self._lanes) * row
-        whole = self._blank(width + 2 * _MARGIN, below + 2 * _LINE + plot.height + _MARGIN)
+        whole = self._blank(width + 2 * _MARGIN, below + line + gap + plot.height + _MARGIN)
         draw = ImageDraw.Draw(whole)
         for number, title in enumerate(self.shown.titles):
             top, lane = _MARGIN + number * row, self._lanes[number]
-            draw.rectangle((_MARGIN, top + 3, _MARGIN + 11, top + 14), fill=COLOURS[number] or self.pale)
+            mark = (_MARGIN, top + size // 4, _MARGIN + size * 3 // 4, top + size)
+            draw.rectangle(mark, fill=COLOURS[number] or self.pale)
             words = [*title, f"{lane.calls} calls", f"{lane.took:.2f} s"]
             words += [] if lane.distance is None else [f"{lane.distance:.3f} from the reference"]
-            draw.text((_MARGIN + 18, top), ", ".join(words), self.ink, font)
+            draw.text((_MARGIN + size * 5 // 4, top), ", ".join(words), self.ink, font)
             for column, tick in enumerate(ticks):
                 picture = self._panel(number, self.shown.numbers(tick)[number])
-                whole.paste(picture, (_MARGIN + column * (self.panel[0] + gap), top + _LINE))
+                whole.paste(picture, (_MARGIN + column * (self.panel[0] + gap), top + line))
         clock = CLOCKS[self.shown.recipe.clock]
         for column, tick in enumerate(ticks):
             middle = _MARGIN + column * (self.panel[0] + gap) + self.panel[0] // 2
-            text = clock.says(float(self.shown.ticks[tick])).removeprefix("log-SNR ")
+            text = clock.says(float(self.shown.ticks[tick]))
             draw.text((middle, below), text, self.pale, font, anchor="ma")
-        draw.text((_MARGIN, below + _LINE), clock.label, self.pale, font)
-        whole.paste(plot.at(None, None), (_MARGIN, below + 2 * _LINE))
+        whole.paste(plot.at(None, None), (_MARGIN, below + line + gap))
         return np.asarray(whole)
+
+    def _strip_ticks(self, count: int) -> list[int]:
+        """The ticks of a strip, evenly, the first and the last among them. Of noise levels mainly those at
+        which there is something to see.
+        """
+        every = self.shown.ticks
+        if self.shown.recipe.clock != "log-snr" or count < 3:
+            return picked(len(every), count)
+        inner = [k for k, tick in enumerate(every) if 0 < k < len(every) - 1 and -_STRIP <= tick <= _STRIP]
+        if len(inner) < count - 2:
+            return picked(len(every), count)
+        return [0, *(inner[k] for k in picked(len(inner), count - 2)), len(every) - 1]
 
 
 class GridDrawing(Drawing[GridRuns]):

@@ -66,7 +66,123 @@ def forward(
     yield replace(figure, start=round(start * (figure.states - 1)))
 
 
+def schedule_samples(
+    studio: Studio,
+    ask: Ask = at_once,
+    *,
+    model: str = "fashion-mnist",
+    steps: int = 10,
+    fine: int = 50,
+    seeds: Sequence[int] = (2, 5, 9, 12),
+    **of_forward: Any,
+) -> Iterator[Figure]:
+    """`forward`, and below it samples of one network whose steps visit the noise levels of the linear and of
+    the cosine schedule, evenly in their time. They say how far they end from the pictures of `fine` steps.
+
+    `of_forward` are settings of `forward`.
+    """
+    *_, above = forward(studio, ask, **of_forward)
+    yield above
+    base = studio.recipe(model, label=None, guidance=1.0, seeds=tuple(seeds), steps=fine)
+    _check_work([base] * 2)
+    end = _frames(studio, base, ask)[-1].x.astype(np.float64)
+    cells = []
+    for name in ("linear", "cosine"):
+        visited = _visited(studio, model, name, steps)
+        found = _frames(studio, replace(base, steps=steps, spacing=visited), ask)
+        away = np.sqrt(np.mean(((found[-1].x - end) / 127.5) ** 2))
+        film = _film(found, "x0", above.states)
+        # the way into noise goes from left to right, so the way back is played from right to left
+        back = replace(film, pictures=film.pictures[::-1], captions=[*reversed(film.captions)])
+        cells.append(replace(back, title=f"x0, {steps} steps on the {name} levels: ends {away:.2f} away"))
+        yield replace(above, rows=[*above.rows, ("", cells)])
+
+
+def _visited(studio: Studio, model: str, schedule: str, steps: int) -> Any:
+    """The spacing that visits those timesteps of a model whose alpha is nearest to that of another schedule,
+    at even times of it.
+    """
+    from ..diffusion.schedule import SCHEDULES
+    from ..diffusion.spacing import SPACINGS
+
+    own, other = studio.card(model).spec.schedule, SCHEDULES[schedule]()
+    last = own.timesteps - 1
+    alphas = np.array([own.level(t).alpha for t in range(last + 1)])
+    found = []
+    for k in range(steps):
+        share = (steps - k) / steps
+        wanted = other.level(share * other.timesteps - 1).alpha
+        found.append(int(np.abs(alphas - wanted).argmin()))
+    found[0] = last  # both begin with pure noise
+    return SPACINGS["timesteps"](", ".join(map(str, found)))
+
+
 # ---- out of noise
+
+
+def race(
+    studio: Studio,
+    ask: Ask = at_once,
+    *,
+    model: str,
+    rows: Sequence[Mapping[str, Any]],
+    ticks: int = 40,
+    **common: Any,
+) -> Iterator[Figure]:
+    """A race of runs from one noise, at equal noise level, with the curve of how far their predicted pictures
+    are from those of the first row.
+
+    Each row is a name and settings of a recipe, `common` those of all.
+    """
+    from ..compare.clocks import CLOCKS, SEEN
+    from ..compare.drawing import picked
+    from ..compare.race import finished, racing
+    from ..compare.recipes import RaceRecipe
+
+    named = _named_recipes(studio, model, rows, common)
+    _check_work([recipe for _, recipe in named])
+    made = finished(racing(RaceRecipe(tuple(recipe for _, recipe in named)), studio, ask), None)
+    if made.ended is not None:
+        raise made.ended
+    shown = picked(len(made.ticks), ticks)
+    cells, series = [], []
+    for k, ((name, _), lane) in enumerate(zip(named, made.lanes)):
+        frames = [made.shown(tick)[k] for tick in shown]
+        captions = [f"step {one.index} of {one.total}" for one in frames]
+        away = "" if lane.curve is None else f": ends {lane.curve.rms[-1]:.3f} away from {named[0][0]}"
+        cells.append(Film(name + away, np.stack([_sheet(one, "x0") for one in frames]), captions))
+        if lane.curve is not None:
+            xs = np.clip(lane.curve.log_snr, -SEEN, SEEN)
+            series.append((name, xs, lane.curve.rms))
+    says = CLOCKS["log-snr"].says
+    labels = [f"Noise level: {says(float(made.ticks[tick]))}" for tick in shown]
+    at = np.clip(made.ticks[shown], -SEEN, SEEN)
+    curves = [Curves(f"how far x0 is from that of {named[0][0]}", series, "log-SNR", at, zero=True)]
+    yield Figure(len(shown), [("", cells)], curves, labels, len(shown) - 1)
+
+
+def _named_recipes(
+    studio: Studio, model: str, rows: Sequence[Mapping[str, Any]], common: Mapping[str, Any]
+) -> list[tuple[str, Recipe]]:
+    """The recipes of a figure's rows by their names."""
+    if not 1 <= len(rows) <= MOST_ROWS:
+        raise OptionError("rows", f"This figure has 1 to {MOST_ROWS} rows, got {len(rows)}.")
+    recipes: list[tuple[str, Recipe]] = []
+    for row in rows:
+        settings = {**common, **row}
+        name = str(settings.pop("name", f"row {len(recipes) + 1}"))
+        recipes.append((name, studio.recipe(model, **settings)))
+    return recipes
+
+
+def _check_work(recipes: Sequence[Recipe]) -> None:
+    work = sum(recipe.steps * recipe.pictures for recipe in recipes)
+    if work > MOST_CALLS:
+        raise OptionError(
+            "rows",
+            f"These runs take {work} network calls times pictures; a figure may take {MOST_CALLS}. Give "
+            "fewer steps, pictures or rows.",
+        )
 
 
 def runs(
@@ -85,20 +201,8 @@ def runs(
     "x", the noisy state, "x0", the predicted picture, or both. `against` names a row: the others then say how
     far their finished pictures are from those of it, as the root mean square of pixels from -1 to 1.
     """
-    if not 1 <= len(rows) <= MOST_ROWS:
-        raise OptionError("rows", f"This figure has 1 to {MOST_ROWS} rows, got {len(rows)}.")
-    recipes = []
-    for row in rows:
-        settings = {**common, **row}
-        name = str(settings.pop("name", f"row {len(recipes) + 1}"))
-        recipes.append((name, studio.recipe(model, **settings)))
-    work = sum(recipe.steps * recipe.pictures for _, recipe in recipes)
-    if work > MOST_CALLS:
-        raise OptionError(
-            "rows",
-            f"These runs take {work} network calls times pictures; a figure may take {MOST_CALLS}. Give "
-            "fewer steps, pictures or rows.",
-        )
+    recipes = _named_recipes(studio, model, rows, common)
+    _check_work([recipe for _, recipe in recipes])
     if against and against not in [name for name, _ in recipes]:
         raise unknown("row", against, [name for name, _ in recipes], field="against")
     made: list[tuple[str, list[Any]]] = []
@@ -280,7 +384,7 @@ def network(
     steps: int = 12,
     leave_out: str = "skip",
 ) -> Iterator[Figure]:
-    """The U-Net's levels with a run's data in them: of each size the busiest channel on the way down, in the
+    """The U-Net drawn with a run's data in it: of each size the busiest channel on the way down, in the
     middle and on the way up; and x0 with and without what `leave_out` names: "skip", the skip that enters the
     finest block, or "middle", the block of the smallest size.
     """
@@ -298,21 +402,23 @@ def network(
     skips = [one for one in blocks if one.skip]
     last = skips[-1] if leave_out == "skip" else min(blocks, key=lambda one: one.size[0])
     part = "skip" if leave_out == "skip" else "block"
-    maps: dict[str, list[np.ndarray]] = {name: [] for name, _ in chosen}
-    whole, without, change = [], [], []
+    whole, without, change, drawings = [], [], [], []
     said = "x0 without the finest skip" if leave_out == "skip" else "x0 without the middle"
     for k in range(steps):
         outputs = ask(lambda: _outputs(run.state(k), [block.name for _, block in chosen]))
+        maps = {}
         for name, block in chosen:
             channels = outputs[block.name][0].double().numpy()
             busiest = channels[channels.reshape(len(channels), -1).var(1).argmax()]
-            maps[name].append(_enlarged(drawing.signed(busiest - busiest.mean()), 32))
+            maps[name] = drawing.signed(busiest - busiest.mean())
         cut = ask(lambda: view(run, None, "network", k, block=last.name, part=part, factor=0.0))
         whole.append(drawing.picture(cut["x0"]))
         without.append(drawing.picture(cut["x0_scaled"]))
         change.append(float(cut.numbers["change_size"]))
+        state = drawing.picture(run.state(k).x[0].double().numpy() / 3)
+        drawings.append(_drawn_network(state, maps, drawing.picture(cut["x0"])))
         if k in (0, steps - 1):
-            levels = [Film(name, np.stack(found)) for name, found in maps.items()]
+            levels = [Film("the U-Net, with this state in it", np.stack(drawings))]
             answers = [Film("what the network expects: x0", np.stack(whole)), Film(said, np.stack(without))]
             labels = [f"Step {n} of {steps}" for n in range(k + 1)]
             series = [("RMS", range(k + 1), change)]
@@ -320,6 +426,54 @@ def network(
                 : k and 1
             ]
             yield Figure(k + 1, [("", levels), ("", answers)], curves, labels, k // 2)
+
+
+_CELL, _EDGE = 96, 16  # pixels of a map in the drawing, and around
+
+
+def _drawn_network(state: np.ndarray, maps: Mapping[str, np.ndarray], answer: np.ndarray) -> np.ndarray:
+    """(H, W, 3): the state at the left, the maps on their way down and up, the answer at the right, and the
+    skips as dashed lines between equal sizes.
+    """
+    from PIL import Image, ImageDraw
+
+    from ..export.render import load_font
+
+    names = list(maps)
+    depth = len(names) // 2  # of the way down; as many go up
+    line, font = _CELL + 42, load_font(13)
+    width, height = (len(names) + 2) * (_CELL + 24) + 2 * _EDGE, (depth + 1) * line + _EDGE
+    whole = Image.new("RGB", (width, height), (255, 255, 255))
+    draw = ImageDraw.Draw(whole)
+    ink, faint = (40, 44, 52), (150, 156, 166)
+
+    def place(column: int, row: int) -> tuple[int, int]:
+        return _EDGE + column * (_CELL + 24), row * line + 22
+
+    def put(column: int, row: int, title: str, pixels: np.ndarray) -> None:
+        left, top = place(column, row)
+        given = pixels if pixels.ndim == 3 else pixels[..., None]
+        colour = np.ascontiguousarray(np.broadcast_to(given, (*given.shape[:2], 3)))
+        picture = Image.fromarray(colour).resize((_CELL, _CELL), Image.Resampling.NEAREST)
+        draw.text((left, top - 18), title, ink, font)
+        whole.paste(picture, (left, top))
+        draw.rectangle((left - 1, top - 1, left + _CELL, top + _CELL), outline=faint)
+
+    rows = [min(k, len(names) - 1 - k) for k in range(len(names))]
+    for k in range(depth):  # skips
+        y = place(0, rows[k])[1] + _CELL // 2
+        for x in range(place(k + 1, 0)[0] + _CELL + 4, place(len(names) - k, 0)[0] - 4, 10):
+            draw.line((x, y, x + 5, y), fill=faint, width=2)
+    put(0, 0, "x_t goes in", state)
+    for k, name in enumerate(names):
+        put(k + 1, rows[k], name, maps[name])
+    put(len(names) + 1, 0, "x0 comes out", answer)
+    for k, (before, after) in enumerate(zip([0, *rows], [*rows, 0])):  # the way through
+        (left, top), (right, below) = place(k, before), place(k + 1, after)
+        lower = (after > before) - (after < before)  # -1, 0, 1: up, on one level, down
+        leaves, enters = top + _CELL * (1 + lower) // 2, below + _CELL * (1 - lower) // 2
+        draw.line((left + _CELL, leaves, right, enters), fill=ink, width=2)
+    return np.asarray(whole)
 
 
 def _outputs(state: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -354,11 +508,6 @@ def _levels(blocks: Sequence[Any]) -> list[tuple[str, Any]]:
         way = "middle" if one.size[0] == smallest else "down" if k < first else "up"
         found[f"{way}, {one.size[0]} x {one.size[1]}"] = one
     return list(found.items())
-
-
-def _enlarged(pixels: np.ndarray, side: int) -> np.ndarray:
-    scale = max(1, side // pixels.shape[0])
-    return pixels.repeat(scale, 0).repeat(scale, 1)
 
 
 # ---- how good is it
@@ -414,6 +563,8 @@ def distance(
 
 FIGURES: dict[str, Callable[..., Iterator[Figure]]] = {
     "forward": forward,
+    "schedule_samples": schedule_samples,
+    "race": race,
     "runs": runs,
     "targets": targets,
     "training": training,

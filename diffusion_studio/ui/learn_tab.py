@@ -9,18 +9,20 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
 
+from ..compare.recipes import RaceRecipe
 from ..errors import OptionError, StudioError
 from ..inside.figure import Figure
 from ..lessons import figures
 from ..lessons.lesson import FIRST, Lesson, LessonError, course, languages, words
 from ..lessons.markdown import html_of, inline
+from ..runs.recipe import Recipe
 from ..studio import Studio
 from .compute import Compute, Progress
 from .handlers import in_words
@@ -148,9 +150,8 @@ class LearnTab:
             return {"tab": one.go_on} if one.go_on else {}
         if not one.go_on:
             return {}
-        settings = dict(one.go_on)
-        recipe = self.studio.recipe(settings.pop("model"), **settings)
-        return {"link": f"?recipe={quote(recipe.to_json())}"}
+        found = go_on_recipe(self.studio, one.go_on)
+        return {"link": f"?{'race' if isinstance(found, RaceRecipe) else 'recipe'}={quote(found.to_json())}"}
 
     def _compute(self, one: Lesson, job: Job) -> None:
         turn = self.compute.turn(job.ended)
@@ -170,6 +171,15 @@ class LearnTab:
         except Exception:
             job.put(done=True, error="This figure failed on the server, which says why. Try another lesson.")
             raise
+
+
+def go_on_recipe(studio: Studio, given: Mapping[str, Any]) -> Recipe | RaceRecipe:
+    """The run with which a lesson goes on, or with `race`, a list of lanes, the race of these."""
+    settings = dict(given)
+    lanes, model = settings.pop("race", None), settings.pop("model")
+    if lanes is None:
+        return studio.recipe(model, **settings)
+    return RaceRecipe(tuple(studio.recipe(model, **settings, **lane) for lane in lanes))
 
 
 def _alone(job: Job) -> bool:

@@ -58,18 +58,39 @@ def test_the_course_is_walked(desktop):
 def test_it_goes_on_from_here(desktop):
     """Into Generate with the figure's settings, and the progress is still there."""
     open_tab(desktop, "Learn")
+    desktop.click("#learn [data-lesson^='2-']")
+    lesson(desktop, "2-noise-comes-out", "question")
+    answer(desktop, 2)
+    lesson(desktop, "2-noise-comes-out", "whole")
+    # the slider stays in sight while the last row is looked at
+    rows = "[...document.querySelectorAll('#learn .figure-row')]"
+    desktop.wait_for_function(
+        f"(() => {{ {rows}.at(-1).scrollIntoView({{block: 'end', behavior: 'instant'}});"
+        "const at = document.querySelector('#learn .transport').getBoundingClientRect();"
+        "return at.top >= 0 && at.bottom <= innerHeight; })()",
+        timeout=WAIT,
+    )
+    desktop.click("#learn .go-on")
+    desktop.wait_for_selector("#generate:visible", timeout=WAIT)
+    desktop.wait_for_function("document.querySelector('#steps input')?.value === '24'", timeout=WAIT)
+    assert chosen_model(desktop) == "fashion-mnist"
+    open_tab(desktop, "Learn")
+    lesson(desktop, "2-noise-comes-out", "question")  # where one was
+    assert desktop.locator("#learn .course .done").count() == 1
+    assert desktop.locator("#learn .question input").nth(2).is_checked()
+
+
+def test_a_lesson_goes_on_as_a_race(desktop):
+    open_tab(desktop, "Learn")
     desktop.click("#learn [data-lesson^='7-']")
     lesson(desktop, "7-fewer-steps", "question")
     answer(desktop, 2)
     lesson(desktop, "7-fewer-steps", "whole")
+    assert desktop.locator("#learn .ds-figure canvas").count() == 4
+    assert desktop.locator("#learn .figure-curves svg").count() == 1
     desktop.click("#learn .go-on")
-    desktop.wait_for_selector("#generate:visible", timeout=WAIT)
-    desktop.wait_for_function("document.querySelector('#steps input')?.value === '8'", timeout=WAIT)
-    assert chosen_model(desktop) == "fashion-mnist" and "dpmpp_2m" in desktop.url
-    open_tab(desktop, "Learn")
-    lesson(desktop, "7-fewer-steps", "question")  # where one was
-    assert desktop.locator("#learn .course .done").count() == 1
-    assert desktop.locator("#learn .question input").nth(2).is_checked()
+    desktop.wait_for_selector(".together[data-kind=race][data-runs='4'][data-recorded=false]", timeout=WAIT)
+    assert desktop.input_value("#compare-lanes textarea").splitlines()[0] == "as it is"
 
 
 def test_a_lesson_in_german(page):
@@ -83,7 +104,7 @@ def test_a_lesson_in_german(page):
     answer(page, 0)
     assert page.inner_text("#learn .verdict").startswith("Nein. Es geschieht dies: Etwa 8 %.")
     lesson(page, "6-the-schedule", "whole")
-    assert page.locator("#learn .ds-figure canvas").count() == 2
+    assert page.locator("#learn .ds-figure canvas").count() == 4  # two schedules, samples of both
     slider = page.locator("#learn .transport input")
     slider.fill("10")
     assert page.locator("#learn .ds-figure").get_attribute("data-state") == "10"

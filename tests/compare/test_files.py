@@ -140,3 +140,16 @@ def test_words():
     assert picked(10, 3) == [0, 4, 9] and picked(2, 8) == [0, 1]
     lines = wrapped("steps 25, sampler dpmpp_2m", 100)
     assert len(lines) > 1 and " ".join(lines) == "steps 25, sampler dpmpp_2m"
+
+
+def test_a_strip_has_most_states_where_there_is_something_to_see(studio):
+    """The first and the last tick, and between them log-SNR from -5 to 5."""
+    from diffusion_studio.compare.drawing import RaceDrawing
+
+    base = studio.recipe("tiny", steps=20)
+    made = ds.race([base, {"steps": 8}], studio=studio)
+    ticks = RaceDrawing(made, ExportOptions())._strip_ticks(7)
+    assert len(ticks) == 7 and (ticks[0], ticks[-1]) == (0, len(made.ticks) - 1)
+    assert all(-5 <= made.ticks[k] <= 5 for k in ticks[1:-1])
+    steps = RaceDrawing(made.on("steps"), ExportOptions())._strip_ticks(5)
+    assert steps == [0, 5, 10, 15, 20]

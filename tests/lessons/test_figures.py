@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from diffusion_studio.compare.recipes import RaceRecipe
 from diffusion_studio.errors import OptionError
 from diffusion_studio.inside.figure import Figure
 from diffusion_studio.lessons.figures import FIGURES, check, draw
 from diffusion_studio.lessons.lesson import course
 from diffusion_studio.studio import Studio
+from diffusion_studio.ui.learn_tab import go_on_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = {one.number: one for one in course("en")}
@@ -69,8 +71,10 @@ def test_4_the_loss_falls_while_it_is_watched(studio):
 
 def test_5_without_the_finest_skip_the_picture_falls_apart(studio):
     figure = drawn(studio, 5, steps=4)
-    (_, levels), (_, (whole, without)) = figure.rows
-    assert [one.title for one in levels][2] == "middle, 8 x 8" and len(levels) == 5
+    (_, (network,)), (_, (whole, without)) = figure.rows
+    states, height, width, channels = network.pictures.shape
+    assert (states, channels) == (4, 3) and width > 1.6 * height  # the page shows it wide
+    assert (network.pictures[0] != network.pictures[3]).mean() > 0.1  # with the run's data in it
     k = 2
     rough = [np.abs(np.diff(one.pictures[k].astype(float), axis=1)).mean() for one in (whole, without)]
     assert rough[1] > 4 * rough[0]
@@ -83,13 +87,31 @@ def test_6_the_schedules_halfway(studio):
     at = {name: np.interp(0.5, xs, ys) for name, xs, ys in figure.curves[0].series}
     assert at["linear"] == pytest.approx(0.08, abs=0.01) and at["cosine"] == pytest.approx(0.49, abs=0.01)
     assert figure.start == 25
+    (_, (photograph, _)), (_, samples) = figure.rows
+    assert all(len(one.pictures) == len(photograph.pictures) for one in samples)
+    away = [float(one.title.split("ends ")[1].split()[0]) for one in samples]
+    assert away[0] < away[1] / 2  # as the lesson says, and not as one might expect
+    early = slice(-11, None)  # the run goes from right to left
+
+    def changes(one, where):
+        return np.abs(np.diff(one.pictures[where].astype(float), axis=0)).mean()
+
+    linear, cosine = samples
+    assert changes(linear, early) < changes(cosine, early)
+    assert (linear.pictures[-1] == cosine.pictures[-1]).mean() > 0.9  # the same first guess, of pure noise
 
 
 def test_7_the_multistep_solver_ends_nearest(studio):
-    ((_, cells),) = drawn(studio, 7).rows
-    away = {one.title.split(",")[0]: float(one.title.split(": ")[1].split()[0]) for one in cells[:3]}
+    figure = drawn(studio, 7)
+    ((_, cells),) = figure.rows
+    away = {one.title.split(",")[0]: float(one.title.split("ends ")[1].split()[0]) for one in cells[1:]}
     assert away["DPM-Solver++ (2M)"] < away["DDIM"] < away["DDPM"]
-    assert cells[3].title == "DDIM, 50 steps" and "8 network calls" in cells[0].captions[-1]
+    assert cells[0].title == "DDIM, 50 steps" and cells[1].captions[-1] == "step 8 of 8"
+    found = curves(figure)
+    assert [*found] == [one.title.partition(":")[0] for one in cells[1:]]
+    assert found["DDPM, 8 steps"][-1] == pytest.approx(away["DDPM"], abs=1e-3)
+    starts = [one.pictures[0] for one in cells]
+    assert all((one == starts[0]).mean() > 0.9 for one in starts)  # one noise, so one first guess
 
 
 def test_8_guidance_makes_bags_alike(studio):
@@ -118,8 +140,10 @@ def test_a_lesson_leads_on_with_what_its_figure_shows(studio, number):
     if isinstance(one.go_on, str):
         assert one.go_on in ("Forward", "Points")
         return
-    settings = dict(one.go_on)
-    recipe = studio.recipe(settings.pop("model"), **settings)
+    found = go_on_recipe(studio, one.go_on)
+    if isinstance(found, RaceRecipe):
+        assert [lane.steps for lane in found.lanes] == [row["steps"] for row in one.settings["rows"]]
+    recipe = found.lanes[0] if isinstance(found, RaceRecipe) else found
     assert one.settings.get("model", recipe.model) == recipe.model
     rows = one.settings.get("rows", [one.settings])
     assert any(row.get("steps", recipe.steps) == recipe.steps for row in rows)

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from diffusion_studio.compare.recipes import RaceRecipe
 from diffusion_studio.inside.figure import Curves, Figure
 from diffusion_studio.lessons import figures
 from diffusion_studio.runs.recipe import Recipe
@@ -49,8 +50,11 @@ def test_the_course_in_a_language_and_in_one_that_is_not_there(tab):
 def test_a_lesson_and_where_it_leads(tab):
     found = tab.element.lesson({"name": "7-fewer-steps", "language": "de"})
     assert found["title"] == "Weniger Schritte" and found["right"] == 2 and len(found["answers"]) == 3
+    race = RaceRecipe.from_json(unquote(found["link"].removeprefix("?race=")))
+    assert [one.steps for one in race.lanes] == [50, 8, 8, 8]
+    found = tab.element.lesson({"name": "5-the-network"})
     recipe = Recipe.from_json(unquote(found["link"].removeprefix("?recipe=")))
-    assert (recipe.model, recipe.label, recipe.steps) == ("fashion-mnist", "Sneaker", 8)
+    assert (recipe.model, recipe.label, recipe.steps) == ("fashion-mnist", "Sneaker", 12)
     assert tab.element.lesson({"name": "1-noise-goes-in"})["tab"] == "Forward"
     assert "no lesson 'x'" in tab.element.lesson({"name": "x"})["error"]
 

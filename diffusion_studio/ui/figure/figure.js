@@ -30,7 +30,7 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
     sheet.onload = () => { paint(Math.max(state, 0)); canvas.dataset.ready = 'true'; };
     sheet.src = cell.sheet;
     updates.push(paint);
-    return make('figure', { class: 'cell film' }, make('figcaption', {}, cell.title), canvas, caption);
+    return make('figure', { class: cell.width > 1.6 * cell.height ? 'cell film wide' : 'cell film' }, make('figcaption', {}, cell.title), canvas, caption);
   };
 
   const histogram = (cell) => {

@@ -94,8 +94,7 @@ const draw = () => {
   article.replaceChildren(
     ...(one.language === course.language ? [] : [build('p', { class: 'fallback', lang: course.language }, say.fallback)]),
     build('h2', {}, `${one.number}. ${one.title}`), build('p', { class: 'minutes' }, say.minutes.replace('{n}', one.minutes)),
-    html('div', { class: 'text' }, one.before), html('p', { class: 'equation' }, one.equation),
-    form, build('div', { class: 'seen' }),
+    html('div', { class: 'text' }, one.before), form, build('div', { class: 'seen' }),
   );
 };
 
@@ -139,7 +138,7 @@ const look = async (answer) => {
   }
   const seen = article.querySelector('.seen');
   seen.replaceChildren(verdict, state, figure, build('h3', {}, say.happened), html('div', { class: 'text' }, one.after),
-    build('h3', {}, say.papers), papers, onward);
+    build('h3', {}, say.equation), html('p', { class: 'equation' }, one.equation), build('h3', {}, say.papers), papers, onward);
   seen.scrollIntoView({ block: 'start', behavior: 'smooth' });
   article.dataset.shown = 'running';
   let parts = 0;

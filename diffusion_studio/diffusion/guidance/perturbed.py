@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from typing import Any
@@ -281,7 +281,7 @@ def _skipping(modules: Sequence[nn.Module]) -> Altering:
 
 
 @contextmanager
-def _hooked(modules: Sequence[nn.Module], change: Callable[[nn.Module], Any]) -> Iterator[None]:
+def _hooked(modules: Sequence[nn.Module], change: Callable[[nn.Module], Any]) -> Generator[None, None, None]:
     """While entered, in this thread's calls: `change(module).before(args)` before each of these modules, and
     `after(args, output)` after it, which may return another output.
     """

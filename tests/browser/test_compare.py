@@ -57,6 +57,7 @@ def saved(page, format: str, folder):
     path = folder / caught.value.suggested_filename
     caught.value.save_as(path)
     page.locator("#compare-saved .name").wait_for(timeout=BOUND)
+    assert page.locator("#compare-saved .others").is_hidden()  # the format is chosen beside the button
     return path
 
 

@@ -103,7 +103,7 @@ def _visited(studio: Studio, model: str, schedule: str, steps: int) -> Any:
     at even times of it.
     """
     from ..diffusion.schedule import SCHEDULES
-    from ..diffusion.spacing import SPACINGS
+    from ..diffusion.spacing import Timesteps
 
     own, other = studio.card(model).spec.schedule, SCHEDULES[schedule]()
     last = own.timesteps - 1
@@ -114,7 +114,7 @@ def _visited(studio: Studio, model: str, schedule: str, steps: int) -> Any:
         wanted = other.level(share * other.timesteps - 1).alpha
         found.append(int(np.abs(alphas - wanted).argmin()))
     found[0] = last  # both begin with pure noise
-    return SPACINGS["timesteps"](", ".join(map(str, found)))
+    return Timesteps(", ".join(map(str, found)))
 
 
 # ---- out of noise

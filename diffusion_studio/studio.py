@@ -294,10 +294,8 @@ class Studio:
         table, source = budget.table_for(recipe, own, others, reasons)
         short = replace(recipe, sampler=REGISTRIES["sampler"]["ddim"](), steps=budget.MEASURED + 2)
         frames = self.stream(short)
-        try:
-            each = budget.step_seconds(frames, seconds)
-        finally:
-            frames.close()
+        each = budget.step_seconds(frames, seconds)
+        del frames  # ends the run
         most = recipe.spacing.most(card.spec.schedule)
         chosen = budget.plan(table, seconds, each, most, source)
         return replace(

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import OptionError, unknown
 from ..inside.figure import Curves, Figure, Film
+from ..options import from_json
 from ..runs.recipe import Recipe
 from ..studio import Studio
 
@@ -114,7 +115,7 @@ def _visited(studio: Studio, model: str, schedule: str, steps: int) -> Any:
         wanted = other.level(share * other.timesteps - 1).alpha
         found.append(int(np.abs(alphas - wanted).argmin()))
     found[0] = last  # both begin with pure noise
-    return SPACINGS["timesteps"](", ".join(map(str, found)))
+    return from_json(SPACINGS, "spacing", {"name": "timesteps", "timesteps": ", ".join(map(str, found))})
 
 
 # ---- out of noise

@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import quote
 
 import gradio as gr
-from gradio.blocks import Block
 
 from ..compare.clocks import CLOCKS
 from ..compare.files import formats
@@ -214,7 +213,7 @@ class CompareTab:
             self.why,
         ]
 
-    def _inputs(self) -> set[Block]:
+    def _inputs(self) -> set[Any]:
         return {
             *self.settings.inputs(),
             *(self.base, self.kind, self.lanes, self.x, self.y, self.clock),

@@ -213,7 +213,7 @@ class CompareTab:
             self.why,
         ]
 
-    def _inputs(self) -> set[Any]:  # of components
+    def _inputs(self) -> set[Any]:
         return {
             *self.settings.inputs(),
             *(self.base, self.kind, self.lanes, self.x, self.y, self.clock),

@@ -20,7 +20,7 @@ const view = () => find('#inside-view input:checked')?.value;
 const shownKey = () => {                               // what a look is about
   const d = find('#player .player').dataset;
   const fields = [...document.querySelectorAll('#inside-settings input:not([type=file]), #inside-settings textarea')].map((one) => one.value);
-  const given = view() === 'surprise' ? find('#inside-given')?.innerText ?? '' : '';
+  const given = view() === 'surprise' ? find('#inside-given')?.textContent ?? '' : '';
   return JSON.stringify([d.run, d.run && d.shown, view(), fields, given]);
 };
 

@@ -69,7 +69,7 @@ class Model:
         label: Label | Sequence[Label] = None,
         prompt: Prompt | Sequence[Prompt] = None,
         low_res: torch.Tensor | None = None,
-    ) -> NetworkDenoiser | SelfConditioned:
+    ) -> NetworkDenoiser | SelfConditioned | Reusing:
         """The Denoiser of `Condition(label, prompt, low_res)`."""
         return self.conditioned(Condition(label, prompt, low_res))
 

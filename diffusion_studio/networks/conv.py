@@ -70,8 +70,8 @@ class Conv2d(nn.Conv2d):
 
 
 def _laid_out(weight: torch.Tensor, padding: Any, stride: Any, dilation: Any, groups: int) -> torch.Tensor:
-    dense = weight.to_mkldnn()
-    return torch._C._nn.mkldnn_reorder_conv2d_weight(dense, padding, stride, dilation, groups)  # pyright: ignore
+    reorder: Any = getattr(torch._C, "_nn").mkldnn_reorder_conv2d_weight  # noqa: B009  torch's stub lacks it
+    return reorder(weight.to_mkldnn(), padding, stride, dilation, groups)
 
 
 @functools.cache

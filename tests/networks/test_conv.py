@@ -46,7 +46,7 @@ def test_packed_is_torchs_own(dtype, settings, batch):
         pytest.skip("torch cannot pack this dtype here")
     conv, x = case(dtype, **settings)
     x = x[:batch].contiguous(memory_format=torch.channels_last)
-    conv.pack()
+    conv.pack(least=1)
     assert conv._usable(x) is not None
     wanted = plain(conv, x)
     one, each = torch.randn(1, 16, 1, 1).to(dtype), torch.randn(batch, 16, 1, 1).to(dtype)
@@ -73,19 +73,19 @@ def test_without_packing_it_adds_the_same():
 @needs_packing
 def test_weights_that_change_are_followed():
     conv, x = case()
-    conv.pack()
+    conv.pack(least=1)
     with torch.no_grad():
         conv.weight.mul_(2)
         assert conv._usable(x) is None
         near(conv(x), plain(conv, x))
-        conv.pack()
+        conv.pack(least=1)
         near(conv(x), plain(conv, x))
         conv.load_state_dict({"weight": torch.ones(16, 8, 3, 3), "bias": torch.zeros(16)})
         near(conv(x), plain(conv, x))
-        conv.pack()
+        conv.pack(least=1)
         conv.weight = nn.Parameter(torch.zeros(16, 8, 3, 3))
         assert conv(x).abs().max() == 0
-        conv.pack()
+        conv.pack(least=1)
         conv.double()
         assert torch.equal(conv(x.double()), plain(conv, x.double()))
 
@@ -93,7 +93,7 @@ def test_weights_that_change_are_followed():
 @needs_packing
 def test_gradients_go_through():
     conv, x = case()
-    conv.pack()
+    conv.pack(least=1)
     x.requires_grad_()
     (mine,) = torch.autograd.grad(conv(x).square().sum(), x)
     (theirs,) = torch.autograd.grad(plain(conv, x).square().sum(), x)
@@ -104,7 +104,7 @@ def test_gradients_go_through():
 @torch.no_grad()
 def test_copies_and_files_leave_the_packed_weights_out():
     conv, x = case()
-    conv.pack()
+    conv.pack(least=1)
     wanted = plain(conv, x)
     for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
         assert other._packed is None and torch.equal(other(x), wanted)

@@ -252,6 +252,7 @@ class CompareTab:
             "show_progress": "hidden",
             "api_visibility": "private",
         }
+        self.go.click(None, None, None, js=_IN_SIGHT, queue=False, api_visibility="private")
         self.go.click(self._run, self._inputs(), js=None, **run)
         self.dropped.upload(
             self._opened, self.dropped, self._form(), show_progress="hidden", api_visibility="private"
@@ -420,7 +421,6 @@ class CompareTab:
             return {
                 **self._filled(asked, said),
                 self.tries: gr.update(items=suggestions(RACE, base)),
-                self.adding: gr.update(open=True),
                 tabs: gr.Tabs(selected="compare"),
             }
 
@@ -721,6 +721,9 @@ def _linked(request: gr.Request) -> Any:
 
 _TRIED = "(one, lanes, x, y) => [one?.lanes ?? lanes, one?.x ?? x, one?.y ?? y]"
 # The tab may only now be drawn.
+_IN_SIGHT = """() => { const view = document.querySelector('#compare-view');
+  const { top, bottom } = view.getBoundingClientRect();
+  if (top < 0 || Math.min(bottom, innerHeight) - top < 200) view.scrollIntoView({ block: 'start' }); }"""
 _RUN = """async () => {
   for (const end = Date.now() + 10000; Date.now() < end;) {
     await new Promise((go) => setTimeout(go, 120));

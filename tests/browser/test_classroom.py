@@ -41,6 +41,7 @@ def test_what_the_teacher_shows_plays_in_the_room(desktop, pupil, app):
         assert (pixels(desktop, "x0") == pixels(pupil, "x0")).all()
     assert np.ptp(pixels(pupil, "x0")) > 100
 
+    assert pupil.locator("#player .scrub").evaluate("one => getComputedStyle(one).pointerEvents") == "none"
     desktop.click("#classroom .leads")  # from here on each page is where it likes
     pupil.wait_for_selector(
         "#classroom .words:text-is('What the teacher runs plays here; move through it as you like.')"
@@ -52,8 +53,10 @@ def test_what_the_teacher_shows_plays_in_the_room(desktop, pupil, app):
     pupil.wait_for_timeout(2500)
     assert player(pupil)["shown"] == "2"
 
+    desktop.reload()  # the room stays open, and this page its teacher's
+    desktop.wait_for_selector(f"#classroom .teaching .code:text-is('{code}')")
     desktop.click("#classroom .end")
-    pupil.wait_for_selector("#classroom .words:text-matches('^This room is closed')")
+    pupil.wait_for_selector("#classroom .words:text-is('The room is closed. What was shown stays.')")
     assert desktop.locator("#classroom .classroom").is_hidden()
     pupil.click("#classroom .leave")
     pupil.wait_for_selector("#generate", state="visible")
@@ -63,4 +66,4 @@ def test_what_the_teacher_shows_plays_in_the_room(desktop, pupil, app):
 @pytest.mark.slow
 def test_a_room_that_is_not_there_is_said(pupil, app):
     pupil.goto(f"{app}/?room=ZZZZZZ")
-    pupil.wait_for_selector("#classroom .words:text-matches('or there is none of this name')")
+    pupil.wait_for_selector("#classroom .words:text-matches('^There is no open room of this name')")

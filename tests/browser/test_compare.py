@@ -165,6 +165,7 @@ def test_the_run_of_the_player_is_sent_as_the_first_lane(page):
     page.wait_for_selector("#compare-begins:has-text('6 steps')", timeout=BOUND)
     assert page.input_value("#compare-lanes textarea") == "as it is\nsteps=2"
     assert "Your run is lane 1" in page.inner_text("#compare-status")
+    page.click("#compare-add > button")
     with answered(page):
         page.click("#compare-add-lane")
     page.fill("#compare-lanes textarea", "as it is\nsteps=3")

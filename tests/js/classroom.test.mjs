@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { nextPlace, roomOf, watchingText } from '../../diffusion_studio/ui/classroom/follow.mjs';
+import { nextPlace, onlyHere, roomOf, watchingText } from '../../diffusion_studio/ui/classroom/follow.mjs';
 
 const tick = { run: 'a' };
 
@@ -26,6 +26,11 @@ test('a room is read from an address, whatever is typed', () => {
   assert.equal(roomOf('?room=kdwqz'), 'KDWQZ');
   assert.equal(roomOf('?recipe=%7B%7D'), '');
   assert.equal(roomOf('?room=%3Cb%3E'), 'B');
+});
+
+test('an address of this computer alone is told from one that others find', () => {
+  assert.deepEqual(['localhost', '127.0.0.1', '[::1]', 'school.example', '192.168.0.5', 'localhost.example'].map(onlyHere),
+    [true, true, true, false, false, false]);
 });
 
 test('the pages that watch are counted in words', () => {

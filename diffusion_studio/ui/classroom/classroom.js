@@ -2,7 +2,10 @@
 const $ = (name) => element.querySelector(name);
 const bar = $('.classroom'), player = () => document.querySelector('#player .player');
 const SPEAK_MS = 500, ASK_MS = 1000, code = roomOf(location.search);
+const KEPT = 'diffusion-studio-room';
 let room = null;                                       // {code, key} of the room that this page teaches
+const keep = (text) => { try { sessionStorage.setItem(KEPT, text); } catch { /* without it a reload loses the room */ } };
+const kept = () => { try { return JSON.parse(sessionStorage.getItem(KEPT) || 'null'); } catch { return null; } };
 
 const show = (part) => {
   bar.hidden = part === null;
@@ -20,7 +23,7 @@ const speak = async () => {
   while (room && bar.isConnected) {
     const mine = room, at = await server.show({ ...mine, ...here(), fps: speed(), leads: $('.leads').checked }).catch(() => null);
     if (mine !== room) return;
-    if (at?.closed) { room = null; show(null); return; }
+    if (at?.closed) { room = null; keep(''); show(null); return; }
     if (at) $('.watching').textContent = watchingText(at.watching);
     await new Promise((go) => setTimeout(go, SPEAK_MS));
   }
@@ -31,19 +34,22 @@ $('.never').addEventListener('click', () => show(null));
 $('.begin').addEventListener('click', async () => {
   const made = await server.teach({}).catch(() => ({ error: 'The server does not answer. Try again.' }));
   if (made.error) return say(made.error);
-  room = made; say('');
+  say('');
+  teach(made);
+});
+const teach = (one) => {
+  room = one; keep(JSON.stringify(room));
   $('.teaching .code').textContent = room.code; $('.watching').textContent = watchingText(0);
+  $('.near').hidden = !onlyHere(location.hostname);
   show('teaching');
   speak();
-});
+};
 const link = () => { const to = new URL(location.href); to.search = `?room=${room.code}`; to.hash = ''; return to.href; };
 $('.copy').addEventListener('click', async () => {
   try { await navigator.clipboard.writeText(link()); say('Copied.'); setTimeout(() => say(''), 2000); }
   catch { say(link()); }                               // a page that is not served securely may not use the clipboard
 });
-const end = () => { if (room) server.close(room).catch(() => {}); room = null; };
-$('.end').addEventListener('click', () => { end(); show(null); });
-addEventListener('pagehide', end);
+$('.end').addEventListener('click', () => { server.close(room).catch(() => {}); room = null; keep(''); show(null); });
 
 // ---- a page in the room --------------------------------------------------------------------------------------------
 const follow = (told) => {
@@ -59,14 +65,16 @@ const attend = async () => {
   $('.attending .code').textContent = code;
   const to = new URL(location.href); to.searchParams.delete('room'); $('.leave').href = to.href;
   show('attending');
+  let seen = false;                                    // whether anything was shown
   while (bar.isConnected) {
     const told = await server.look({ code, page }).catch(() => null);
     $('.words').textContent = !told ? 'The server does not answer. This page tries again.'
-      : told.closed ? 'This room is closed, or there is none of this name. What was shown stays.'
+      : told.closed ? seen ? 'The room is closed. What was shown stays.' : 'There is no open room of this name. Ask your teacher for the link.'
       : !told.tick ? 'The teacher has shown nothing yet.' : told.place === undefined ? 'What the teacher runs plays here; move through it as you like.'
-      : 'What the teacher shows plays here.';
-    if (told?.tick) follow(told);
+      : 'You follow the teacher: what the teacher shows plays here.';
+    document.documentElement.classList.toggle('led', !!told?.tick && told.place !== undefined);
+    if (told?.tick) { seen = true; follow(told); }
     await new Promise((go) => setTimeout(go, told?.closed ? 10 * ASK_MS : ASK_MS));
   }
 };
-if (code) attend();
+if (code) attend(); else if (kept()) teach(kept());      // a page that was loaded again keeps its room

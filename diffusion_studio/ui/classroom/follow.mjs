@@ -14,6 +14,9 @@ export const nextPlace = (told, here) => {
   return Math.abs(told.place - here.place) > near ? told.place : null;
 };
 
+/** Whether an address means the computer that the browser runs on, and no other finds it. @param {string} host */
+export const onlyHere = (host) => /^(localhost|127\.\d+\.\d+\.\d+|\[::1\]|0\.0\.0\.0)$/.test(host);
+
 /** How many pages watch, in words. @param {number} count */
 export const watchingText = (count) => (count === 0 ? 'nobody watches yet' : count === 1 ? '1 page watches' : `${count} pages watch`);
 

@@ -41,7 +41,7 @@ class _Room:
 
 
 class Rooms:
-    """All open rooms. A room closes with its teacher's page, at the latest `GONE_SECONDS` after it."""
+    """All open rooms. A room closes `GONE_SECONDS` after its teacher's page; a reload keeps it."""
 
     def __init__(self, store: RunStore, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._clock = store, clock

@@ -288,7 +288,7 @@ def test_a_sub_path_of_a_reverse_proxy(tmp_path):
 
 
 @pytest.mark.parametrize("data", [None, 7, [], ["run"], ["run", "all"], {"a": [1]}, [[], [0]], [{}, True]])
-@pytest.mark.parametrize("name", ["frames", "keep"])
+@pytest.mark.parametrize("name", ["frames"])
 def test_the_pages_own_functions_refuse_in_a_sentence(name, data, here):
     """They were answered with 500, and a traceback in the log."""
     import httpx

@@ -105,9 +105,7 @@ def test_the_panel_and_the_command_show_it(saved, kept, tmp_path, capsys, layout
     recipe = studio.recipe(opened_as, seeds=(1, 2), steps=3, **({"label": labels[0]} if labels else {}))
     store, compute = RunStore(), Compute()
     with gr.Blocks():
-        panel = InsidePanel(
-            studio, store, compute, Prices(studio, compute), player(lambda key: None, store.compare)
-        )
+        panel = InsidePanel(studio, store, compute, Prices(studio, compute), player(lambda key: None))
     run = store.open("visitor", recipe)
     trajectory = studio.run(recipe)
     for frame in trajectory.frames:

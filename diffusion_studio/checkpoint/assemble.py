@@ -14,11 +14,9 @@ from . import classifier
 from .classifier_spec import ClassifierSpec
 from .container import opened
 from .memory import TensorFile, take_weights
-from .native import DTYPES, Weights, skeleton
+from .native import FOREIGN_DTYPES, Weights, skeleton
 from .reader import Found, Source
 from .walk import Rename
-
-_FOREIGN_DTYPES = (*DTYPES, "F64")  # what other programs write besides; converted it is F32
 
 
 def assembled(path: Path, source: Source, found: Found, dtype: torch.dtype | None = None) -> Weights:
@@ -38,10 +36,10 @@ def assembled(path: Path, source: Source, found: Found, dtype: torch.dtype | Non
                 path, one, [tuple(views[name].get_shape()) for name in one.theirs], expected[one.ours], config
             )
         for name, view in views.items():
-            if view.get_dtype() not in _FOREIGN_DTYPES:
+            if view.get_dtype() not in FOREIGN_DTYPES:
                 raise CheckpointError(
                     f"In {path.name} the tensor {name} is {view.get_dtype()}; weights here are one of "
-                    f"{', '.join(_FOREIGN_DTYPES)}. Quantised files cannot be read: take the original."
+                    f"{', '.join(FOREIGN_DTYPES)}. Quantised files cannot be read: take the original."
                 )
     with TensorFile(path) as file:
         state = {

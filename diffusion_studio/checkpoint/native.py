@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FORMAT = "diffusion-studio"
 VERSION = "1"
 DTYPES = ("F16", "F32", "BF16")
+FOREIGN_DTYPES = (*DTYPES, "F64")  # what other programs write besides; converted it is F32
 _NAMED = 5  # tensors that an error lists before "and n more"
 
 

@@ -12,7 +12,7 @@ from . import classifier, ddpm, diffusers, diffusers_skip, edm, lucidrains, open
 from .classifier_spec import ClassifierSpec
 from .container import Outline, outline, tree
 from .folders import configurations, notes_on, weight_file
-from .native import FORMAT, Weights, read, read_spec
+from .native import FOREIGN_DTYPES, FORMAT, Weights, read, read_spec
 from .reader import Found, Reader
 from .remarks import remarks
 from .small import SMALL
@@ -75,6 +75,7 @@ class Inspection:
     spec: Any
     missing: tuple[str, ...] = ()
     surplus: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()  # tensors of the network whose kind of number cannot be read, with that
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -88,6 +89,11 @@ class Inspection:
             if names:
                 more = f" and {len(names) - 4} more" if len(names) > 4 else ""
                 return f"It cannot be loaded: the file {what} {', '.join(names[:4])}{more}."
+        if self.unreadable:
+            return (
+                f"It cannot be loaded: {', '.join(self.unreadable[:4])}; weights here are one of "
+                f"{', '.join(FOREIGN_DTYPES)}."
+            )
         if isinstance(self.spec, ClassifierSpec):
             return "It is a noisy classifier: it guides another model and draws nothing itself."
         return ""
@@ -151,6 +157,11 @@ def inspect(
         found.spec,
         tuple(sorted(wanted - source.shapes.keys())),
         tuple(sorted(source.shapes.keys() - wanted - set(found.unused))),
+        tuple(
+            f"{name} is {kind}"
+            for name in sorted(wanted & source.shapes.keys())
+            if (kind := drawn.dtypes[source.original[name]]) not in FOREIGN_DTYPES
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from .classifier_spec import ClassifierSpec
 from .container import tree
 from .facts import ASSUMED
+from .native import FOREIGN_DTYPES
 from .readers import READERS, Inspection
 
 
@@ -85,9 +86,15 @@ def as_text(seen: Inspection, outline: bool = False) -> str:
                 if names
             )
         )
+    elif seen.unreadable:
+        allowed = ", ".join(FOREIGN_DTYPES)
+        lines.append(f"cannot be loaded: {'; '.join(seen.unreadable[:8])} ({allowed} can be read)")
     else:
         lines += (
-            ["complete: every tensor of the network is there, and none besides"]
+            [
+                "complete: every tensor of the network is there, and none besides; shapes are compared when "
+                "it is loaded"
+            ]
             if seen.found
             else [f"when it was converted {line}" for line in seen.remarks]
             or ["its header says everything; nothing was assumed"]

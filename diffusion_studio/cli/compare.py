@@ -265,7 +265,7 @@ def _written(
     kind = "race" if isinstance(asked, RaceRecipe) else "grid"
     suffix = FORMATS[args.format].suffix if args.format in FORMATS else ".gif"
     name = safe_name(kind, recipes[0].model, suffix=suffix)
-    check(studio, asked, place_of(args.out or name), args.format, options)
+    check(studio, asked, place_of(name if args.out is None else args.out), args.format, options)
     for one in {recipe.model: recipe for recipe in recipes}.values():
         say_remarks(studio, one)
     made = run(_Progress(recipes))

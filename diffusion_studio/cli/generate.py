@@ -131,7 +131,7 @@ def _generate(args: argparse.Namespace) -> None:
         **{"picture" if name == "only" else name: value for name, value in given(args, _EXPORT).items()}
     )
     name = file_name(recipe, FORMATS[args.format].suffix if args.format in FORMATS else _SUFFIX)
-    wanted = place_of(args.out or name)
+    wanted = place_of(name if args.out is None else args.out)
     beside = Recipe.from_file(args.beside) if args.beside else None
     runs = [recipe] if beside is None else [recipe, beside]
     check(
@@ -209,6 +209,8 @@ def _within(args: argparse.Namespace, studio: Any, recipe: Recipe) -> Recipe:
 
 def place_of(asked: str) -> Path:
     """The path that a name stands for: - is standard output."""
+    if not asked:
+        raise OptionError("out", "--out is empty. Name a file, - for standard output, or leave it out.")
     return Path("/dev/stdout" if asked == "-" else asked)
 
 
@@ -218,7 +220,7 @@ def claimed(asked: str | None, name: str) -> Iterator[Path]:
 
     The file is made at once, so that another run that ends in this moment takes the next number.
     """
-    if asked:
+    if asked is not None:
         yield place_of(asked)
         return
     wanted = Path(name)

@@ -19,6 +19,7 @@ from .point_sets import FAMILY, POINT_SETS
 
 COUNT = 50_000  # points of a named set, or of a picture, to train on
 MOST = 5_000_000
+FARTHEST = 1e100  # of a coordinate: its square has to be a number
 MAX_SIDE = 2048  # of a picture: its dark pixels are looked at at most this finely
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 SHAPES = "shapes"  # all named sets, each with its name as its label
@@ -105,6 +106,11 @@ def normalised(points: np.ndarray) -> np.ndarray:
     ):
         raise DataError(
             f"Points must be (N, 2) finite numbers with N from 2 to {MOST:,}, got {points.shape}."
+        )
+    if (largest := np.abs(points).max()) > FARTHEST:
+        raise DataError(
+            f"A coordinate is {largest:.3g} in size; at most {FARTHEST:g} can be read. Scale the points, or "
+            "leave that row out."
         )
     points = points - points.mean(axis=0)
     spread = math.sqrt(points.var(axis=0).mean())

@@ -25,7 +25,11 @@ def report(seen: Inspection) -> str:
     state = (
         ("bad", seen.problem)
         if seen.problem
-        else ("good", "Complete: every tensor of the network is there, and none besides. It can be run.")
+        else (
+            "good",
+            "Complete: every tensor of the network is there, and none besides. It can be run, unless a "
+            "tensor has the wrong shape: shapes are compared when it is loaded.",
+        )
     )
     rows = (
         "".join(

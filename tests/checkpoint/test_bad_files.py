@@ -5,6 +5,7 @@ do.
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 
@@ -236,6 +237,9 @@ def test_a_missing_a_surplus_and_a_misshapen_tensor(saved, layout, name):
         ({**state, key: state[key].to(torch.int8)}, f"{key} is I8"),
     ):
         save_file(changed, path)
+        if "; the network" not in said:  # shapes are compared when it is loaded, and `inspect` says so
+            named = said.replace("not in the network", "besides the network,").replace("missing", "lacks")
+            assert re.search(named, checkpoint.inspect(folder).problem)
         with pytest.raises(CheckpointError, match=said):
             ds.load(folder)
 

@@ -231,6 +231,14 @@ def test_a_film_has_no_one_picture_to_refuse(tiny_checkpoint, tmp_path):
     assert main([*words, "--only", "5", "--out", str(tmp_path / "x.gif")]) == 0
 
 
+@pytest.mark.parametrize("verb", [["generate", "tiny"], ["race", "tiny", "--vary", "steps=1,2"]])
+def test_an_empty_name_is_no_name(verb, tiny_checkpoint, tmp_path, monkeypatch, capsys):
+    """As of a variable of the shell that is not set."""
+    monkeypatch.chdir(tmp_path)
+    assert main([*verb, "--checkpoints", str(tiny_checkpoint.parents[1]), "--steps", "1", "--out", ""]) == 2
+    assert "--out is empty. Name a file" in capsys.readouterr().err and not list(tmp_path.glob("tiny*"))
+
+
 def test_a_name_of_its_own_counts_up(tiny_checkpoint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = [

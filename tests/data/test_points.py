@@ -129,6 +129,7 @@ def test_tables(tmp_path):
         ("1,2\n3,x\n", "Row 2 of bad.csv"),
         ("1,2\n3,4,a\n", "in every row or in none"),
         ("1,2\n3,inf\n", "Row 2 of bad.csv"),
+        ("1e300,2\n-1e300,5\n", r"A coordinate is 1e\+300 in size; at most 1e\+100"),
     ],
 )
 def test_tables_that_are_wrong(tmp_path, text, message):

@@ -12,7 +12,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# Where each public name lives. Read on first use: what only parses arguments must not wait for torch.
+# The module of each public name. It is imported on first use, so that parsing arguments does not load torch.
 _HOME = {
     "Studio": "studio",
     "ModelCard": "studio",
@@ -97,11 +97,11 @@ _HOME = {
     "StudioError": "errors",
     "CheckpointWarning": "errors",
 }
-__all__ = ["__version__", "inside", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]  read on first use
+__all__ = ["__version__", "inside", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]  imported lazily
 
 
 def __getattr__(name: str) -> Any:
-    if name == "inside":  # a room of its own: ds.inside.attention(...)
+    if name == "inside":  # a package, used as ds.inside.attention(...)
         return importlib.import_module(f"{__name__}.inside")
     if name not in _HOME:
         raise AttributeError(f"module 'diffusion_studio' has no attribute {name!r}")

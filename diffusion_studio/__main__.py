@@ -1,4 +1,4 @@
-"""`python -m diffusion_studio` is `diffusion-studio`."""
+"""`python -m diffusion_studio` runs the command `diffusion-studio`."""
 
 import sys
 

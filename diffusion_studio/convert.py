@@ -1,4 +1,4 @@
-"""Another program's weights as a native file."""
+"""Conversion of another program's weights to a native file."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def convert(
     take: str | None = None,
     force: bool = False,
 ) -> Path:
-    """Write `out`, a native file with the spec in its header; the network computes bit for bit as the given
-    file's does.
+    """Write the weights of `given` to `out`, a native file with the spec in its header.
 
-    Pickles are opened here and nowhere else (`weights_only`); `take` names one of several state dicts in one.
-    What had to be assumed is kept in the header's provenance. Raises `CheckpointError`, `OptionError`.
+    The network of the native file computes bit for bit what the given one computes. `flags` are those of
+    `load`. Pickles are opened here and nowhere else, with `weights_only`; `take` names the state dict to use
+    if a pickle holds several. Settings that had to be assumed are kept in the header's provenance. Raises
+    `CheckpointError` or `OptionError`; an existing `out` is an error unless `force` is set.
     """
     import torch
 
@@ -32,13 +33,15 @@ def convert(
 
     given, out = Path(given), Path(out)
     if out.suffix != ".safetensors":
-        raise CheckpointError(f"The file to write must end in .safetensors, got {out.name!r}.")
+        raise CheckpointError(f"The name of the file to write must end in .safetensors, got {out.name!r}.")
     if out.exists() and not force:
-        raise CheckpointError(f"{out} is there already. Name another file, or write over it with --force.")
+        raise CheckpointError(f"{out} exists already. Name another file, or overwrite it with --force.")
     provenance: dict[str, Any] = {"converted_from": given.name}
     if given.is_file() and given.suffix.lower() in PICKLES:
         if not out.parent.is_dir():
-            raise CheckpointError(f"There is no folder {out.parent} to write to.")
+            raise CheckpointError(
+                f"{files.missing(out.parent, 'folder')} Make it first, or write to another folder."
+            )
         with tempfile.TemporaryDirectory(dir=None if files.streamed(out) else out.parent) as folder:
             plain = Path(folder) / f"{given.stem}.safetensors"
             provenance["taken"] = to_safetensors(given, plain, take)
@@ -54,6 +57,7 @@ def convert(
 
 
 def _write(out: Path, weights: Any, seen: Any, provenance: dict[str, Any], torch: Any) -> None:
+    """Write `weights` to `out`. The provenance of a foreign file is extended by what `seen` found in it."""
     state = weights.network.state_dict()
     dtypes = {tensor.dtype for tensor in state.values()}
     spec = weights.spec
@@ -64,5 +68,5 @@ def _write(out: Path, weights: Any, seen: Any, provenance: dict[str, Any], torch
             "notes": list(seen.found.notes),
         }
         spec = replace(spec, provenance={**spec.provenance, **provenance})
-    kept = len(dtypes) == 1 and dtypes != {torch.float64}  # no native file is of float64
-    checkpoint.write(out, spec, state, dtypes.pop() if kept else torch.float32)
+    keep_dtype = len(dtypes) == 1 and dtypes != {torch.float64}  # native files do not hold float64
+    checkpoint.write(out, spec, state, dtypes.pop() if keep_dtype else torch.float32)

@@ -1,6 +1,4 @@
-"""Where and how precisely networks compute. Sampling state and schedules stay in float32 or better
-whatever is chosen.
-"""
+"""The device and the precision of networks. States of a run and schedules stay in float32 or better."""
 
 from __future__ import annotations
 
@@ -15,13 +13,16 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
-# CPUs with instructions for bf16 products; all others emulate it, slower than fp32.
+# CPU flags that mean native bf16 products. Other CPUs emulate them, which is slower than fp32.
 _NATIVE_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of mallopt(3)
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # parameter numbers of mallopt(3)
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
-    """The torch device for "auto" (CUDA, else MPS, else CPU) or for a name such as "cpu" or "cuda:1"."""
+    """The torch device for "auto" (CUDA, else MPS, else CPU) or for a name such as "cpu" or "cuda:1".
+
+    Raises `OptionError` for an unknown device and for one that this machine does not have.
+    """
     import torch
 
     kind = wanted.partition(":")[0]
@@ -46,7 +47,10 @@ def pick_device(wanted: str = "auto") -> torch.device:
 
 
 def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """The networks' dtype. "auto" is bf16 on a CPU that multiplies it natively, float32 everywhere else."""
+    """The dtype of networks. "auto" is bf16 on a CPU with native bf16 products, and fp32 everywhere else.
+
+    Raises `OptionError` for an unknown precision, and for fp64 on an MPS device.
+    """
     import torch
 
     if wanted not in PRECISIONS:
@@ -61,11 +65,10 @@ def pick_dtype(wanted: str, device: torch.device) -> torch.dtype:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what networks free, up to 256 MB, instead of asking the kernel anew for every
-    layer.
+    """Let glibc keep up to 256 MB of freed memory instead of returning it to the kernel after each layer.
 
-    Its default returns large blocks at once; clearing them again for every call took a tenth of a small
-    network's time on a CPU. Does nothing where the C library is not glibc.
+    By default glibc returns large blocks at once. The kernel then clears them again for every call, which
+    took a tenth of a small network's time on a CPU. Does nothing with other C libraries.
     """
     import ctypes
 
@@ -79,7 +82,7 @@ def keep_freed_memory() -> None:
 
 
 def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether this CPU's flags name native bf16 products (only Linux tells; elsewhere no)."""
+    """Whether the flags in /proc/cpuinfo name native bf16 products. False on systems without this file."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -89,7 +92,7 @@ def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 
 def describe(device: torch.device) -> str:
-    """A name for cards and logs: the GPU's, or the CPU's with its core count."""
+    """A device's name for cards and logs: that of the GPU, or that of the CPU with its thread count."""
     import torch
 
     if device.type == "cuda":

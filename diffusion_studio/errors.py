@@ -1,4 +1,4 @@
-"""Errors that a user can cause. Every message says what was given, what is allowed and what to do."""
+"""Errors that a user can cause. Each message says what was given, what is allowed, and what to do."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ from collections.abc import Callable, Iterable
 
 
 class StudioError(ValueError):
-    """Base of all errors whose message is meant for the person at the screen."""
+    """Base class of all errors whose message is written for the user."""
 
 
 class Setting(str):
-    """The name of a setting inside a message: page and command line put their own label in its place."""
+    """The name of a setting within a message. Page and command line replace it by their own label."""
+
+
+class Index(str):
+    """An index from 0 within a message, made of an int. Page and command line count from 1 instead."""
+
+    @property
+    def number(self) -> str:
+        return str(int(self) + 1)
 
 
 class OptionError(StudioError):
     """A setting is out of range, of the wrong type or unknown.
 
-    `field` is the setting's name as a recipe, a training configuration or an evaluation has it, with its
-    group before a dot: `steps`, `sampler.eta`, `interval.low`, `edit.mask`, `export.scale`, `network.heads`.
-    `message` is one or more texts and `Setting`s, which are joined. One that begins with "must" has the
-    field's name put before it.
+    `field` is the setting's name in a recipe, a training configuration or an evaluation, with its group
+    before a dot: `steps`, `sampler.eta`, `interval.low`, `edit.mask`, `export.scale`, `network.heads`.
+    `message` consists of texts, `Setting`s and `Index`es, which are joined. If it begins with "must ", the
+    field's name is put before it.
     """
 
     def __init__(self, field: str, *message: str) -> None:
@@ -34,16 +42,18 @@ class OptionError(StudioError):
         return "".join(self.message)
 
     def worded(self, label: Callable[[str], str]) -> str:
-        """The message with `label(name)` in the place of each setting's name."""
-        return "".join(label(part) if isinstance(part, Setting) else part for part in self.message)
+        """The message for people: each setting's name is replaced by `label(name)`, and each `Index` counts
+        from 1.
+        """
+        return "".join(_worded_part(part, label) for part in self.message)
 
 
 class CheckpointError(StudioError):
-    """A weight file cannot be read as what it claims to be."""
+    """A weight file is missing, broken, or not of the kind that it claims to be."""
 
 
 class CheckpointWarning(UserWarning):
-    """A setting of a foreign checkpoint had to be assumed, or is not followed."""
+    """A setting of a foreign checkpoint had to be assumed, or the program does not follow it."""
 
 
 class DataError(StudioError):
@@ -51,23 +61,40 @@ class DataError(StudioError):
 
 
 class SamplingError(StudioError):
-    """A run came to states that are no finite numbers."""
+    """A state of a run holds values that are not finite numbers."""
 
 
 class ExportError(StudioError):
-    """A run cannot be written to, or a recipe read from, the file that was named."""
+    """A run cannot be written to a file, or a recipe cannot be read from one."""
+
+
+def _worded_part(part: str, label: Callable[[str], str]) -> str:
+    if isinstance(part, Index):
+        return part.number
+    return label(part) if isinstance(part, Setting) else part
+
+
+def no_such(what: str, field: str, subject: str, index: int, count: int, more: str = "") -> OptionError:
+    """The error for an index that is none of `count` things. `what` names one of them, `subject` begins the
+    sentence: "The run has".
+    """
+    if count == 1:
+        allowed = (f"{subject} only {what} ", Index(0))
+    else:
+        allowed = (f"{subject} {what}s ", Index(0), " to ", Index(count - 1))
+    return OptionError(field, *allowed, f", got {what} ", Index(index), f".{more}")
 
 
 def unknown(kind: str, given: object, allowed: Iterable[object], field: str | None = None) -> OptionError:
-    """The error for a name that is not in a list, with the nearest name that is.
+    """The error for a name that is not in a list. It names the most similar allowed name.
 
-    `field` is the setting that holds the name, where it is not called `kind`.
+    `kind` says what the names are. `field` is the setting that holds the name; by default it is `kind`.
     """
     return OptionError(field or kind, f"There is no {kind} {str(given)[:80]!r}. {choices_of(given, allowed)}")
 
 
 def choices_of(given: object, allowed: Iterable[object]) -> str:
-    """The sentences that list the names which are allowed, and name the one nearest to `given`."""
+    """Sentences that list the allowed names and suggest the one most similar to `given`."""
     names = [str(name) for name in allowed]
     by_folded = {name.casefold(): name for name in names}
     near = difflib.get_close_matches(str(given).casefold(), by_folded, n=1, cutoff=0.5)

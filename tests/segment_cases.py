@@ -1,5 +1,5 @@
 """Pictures, a mask and a recipe to edit, and the states and frames of its run on a model, for the tests of
-journeys.
+segments.
 """
 
 from __future__ import annotations

@@ -165,12 +165,12 @@ def test_what_pillow_cannot_open_is_a_sentence_wherever_it_comes(controls, tmp_p
         image: str(fake),
     }
     with pytest.raises(
-        DataError, match="fake.tif is no picture that can be read. Choose a PNG, JPEG, WebP or GIF"
+        DataError, match="fake.tif is not a picture in a known format. Choose a PNG, JPEG, WebP or GIF"
     ):
         controls.recipe(found)
-    assert "fake.tif is no picture that can be read" in controls.editing._noted(found)
+    assert "fake.tif is not a picture in a known format" in controls.editing._noted(found)
     assert main(["generate", "white", "--checkpoints", str(white.parents[1]), "--picture", str(fake)]) == 2
-    assert "fake.tif is no picture that can be read" in capsys.readouterr().err
+    assert "fake.tif is not a picture in a known format" in capsys.readouterr().err
 
 
 def test_eight_bits_in_a_wide_picture_are_not_black(tmp_path):
@@ -184,7 +184,7 @@ def test_eight_bits_in_a_wide_picture_are_not_black(tmp_path):
 
 def test_measuring_lays_real_pictures_on_the_model_s_background(white, tmp_path, clear):
     """Examples for what a file leaves open, and the data that `evaluate` compares with."""
-    from diffusion_studio.metrics.session import Session
+    from diffusion_studio.metrics.picture_evaluation import PictureEvaluation
     from diffusion_studio.models.calibrate import pictures_for
 
     folder = tmp_path / "examples"
@@ -193,6 +193,6 @@ def test_measuring_lays_real_pictures_on_the_model_s_background(white, tmp_path,
     spec = native.read_spec(white)
     shown = pictures_for(folder, spec)
     assert shown.shape == (1, 3, 8, 8) and shown[0, :, 0, 0].tolist() == [1, 1, 1]
-    session = Session.__new__(Session)  # of which `_pictures` needs two fields alone
+    session = PictureEvaluation.__new__(PictureEvaluation)  # of which `_pictures` needs two fields alone
     session.config, session.model = ds.EvalConfig(data=str(folder)), ds.load(white.parent, "cpu")
     np.testing.assert_array_equal(session._pictures("train").images[0], on(255))

@@ -90,6 +90,7 @@ def test_describe_names_the_machine():
     assert f"{torch.get_num_threads()} threads" in device.describe(CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc takes the advice")
 def test_a_network_does_not_ask_the_kernel_for_memory_at_every_layer():
     """Page faults of a model's calls: thousands for each where the C library gives memory back at once."""

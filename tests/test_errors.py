@@ -8,7 +8,7 @@ import pytest
 
 import diffusion_studio
 from diffusion_studio.cli.flags import flag_of
-from diffusion_studio.errors import OptionError, Setting, unknown
+from diffusion_studio.errors import OptionError, Setting, no_such, unknown
 
 ROOT = Path(diffusion_studio.__file__).parent
 
@@ -23,6 +23,19 @@ def test_only_settings_are_worded():
     error = OptionError("tune", "tune goes with ", Setting("start_from"), ": tune must wait.")
     assert error.worded(lambda name: f"<{name}>") == "tune goes with <start_from>: tune must wait."
     assert error.field == "tune"
+
+
+@pytest.mark.parametrize(
+    "index, count, python, people",
+    [
+        (5, 2, "It has heads 0 to 1, got head 5. Stop.", "It has heads 1 to 2, got head 6. Stop."),
+        (1, 1, "It has only head 0, got head 1. Stop.", "It has only head 1, got head 2. Stop."),
+    ],
+)
+def test_an_index_is_counted_from_one_for_people(index, count, python, people):
+    error = no_such("head", "head", "It has", index, count, " Stop.")
+    assert str(error) == python and error.field == "head"
+    assert error.worded(lambda field: field) == people
 
 
 def test_an_error_survives_a_process():
@@ -42,15 +55,25 @@ def test_an_unknown_name_belongs_to_its_kind_or_to_a_named_field():
     assert str(unknown("sampler", "dim", ["ddim"])).endswith("Did you mean 'ddim'?")
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_option_error_has_a_field(path):
-    calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
-    alone = [
+def test_every_option_error_has_a_field():
+    """OptionError(field, message) has a message."""
+    found = [
+        f"{path.relative_to(ROOT)}, line {line}"
+        for path in ROOT.rglob("*.py")
+        for line in bare(path.read_text("utf-8"))
+    ]
+    assert found == []
+    assert bare("OptionError('steps')\nOptionError('steps', 'must be 1')") == [1]
+
+
+def bare(source: str) -> list[int]:
+    """The lines that make an OptionError without a message."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [
         node.lineno
         for node in calls
         if isinstance(node.func, ast.Name) and node.func.id == "OptionError" and len(node.args) < 2
     ]
-    assert not alone, f"OptionError(field, message) without a message on lines {alone}"
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def foreign(tmp_path_factory) -> Path:
     return module._written(folder, module.STORED, weights, "diffusers", "default", configured=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(notebook, tmp_path, foreign):
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")

@@ -15,6 +15,7 @@ import pytest
 import diffusion_studio as ds
 from diffusion_studio import files
 from diffusion_studio.cli import main
+from diffusion_studio.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="modes, pipes and links as POSIX has them")
@@ -240,6 +241,7 @@ def test_converted_weights_keep_the_mode_and_go_through_pipes(tiny_checkpoint, t
     assert names(tmp_path / "new") == ["a.safetensors", "pipe.safetensors"]
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.skipif(sys.platform != "linux", reason="links to open files as Linux has them")
 def test_the_standard_output_by_its_path_is_what_it_leads_to(tiny_checkpoint, tmp_path):
@@ -269,3 +271,24 @@ def test_the_standard_output_by_its_path_is_what_it_leads_to(tiny_checkpoint, tm
     through = subprocess.run(words, cwd=ROOT, capture_output=True, timeout=300)
     assert through.stdout == (tmp_path / "a.gif").read_bytes() != b""
     assert ds.Recipe.from_file(tmp_path / "a.gif").steps == 1
+
+
+def test_what_is_missing_is_told_apart(tmp_path):
+    """Nothing, a link without a target, and an entry of the other kind."""
+    (tmp_path / "note.txt").write_text("x", "utf-8")
+    assert files.missing(tmp_path / "none") == f"There is no file {str(tmp_path / 'none')!r}."
+    assert files.missing(tmp_path / "none", "folder").startswith("There is no folder ")
+    assert files.missing(tmp_path / "note.txt", "folder").endswith("note.txt' is a file, not a folder.")
+    assert files.missing(tmp_path).endswith("' is a folder, not a file.")
+
+
+@posix
+def test_a_link_without_a_target_is_called_one(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "gone")
+    for kind in ("file", "folder"):
+        assert files.missing(link, kind).endswith(
+            f"is a link to {str(tmp_path / 'gone')!r}, which does not exist."
+        )
+    with pytest.raises(CheckpointError, match="is a link to .*gone'"):
+        ds.load(link)

@@ -156,7 +156,7 @@ def test_an_unregistered_instance_is_refused():
     class Stranger:
         pass
 
-    with pytest.raises(OptionError, match="Stranger is not registered. Registered are: sample, other"):
+    with pytest.raises(OptionError, match="Stranger is not registered. Choose one of: sample, other"):
         options.to_json(REGISTRY, Stranger())
 
 

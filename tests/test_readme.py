@@ -27,6 +27,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BLOCKS)
 def test_snippet(name, tmp_path):
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")
@@ -42,6 +43,7 @@ def test_snippet(name, tmp_path):
     assert done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_edits_run_in_their_order(tmp_path, monkeypatch):
     """Each on what those before it made, beginning with the file that is continued; in a few steps."""
     (tmp_path / "checkpoints").symlink_to(ROOT / "checkpoints")

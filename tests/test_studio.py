@@ -271,3 +271,13 @@ def test_what_the_app_begins_with_is_first(write_checkpoint):
     for name in ("a", "heroes", "b"):
         folder = write_checkpoint(name).parents[1]
     assert [card.name for card in ds.Studio(folder).models()] == ["heroes", "a", "b"]
+
+
+def test_sentences_call_an_opened_model_by_the_name_that_it_was_opened_under(tmp_path, write_checkpoint):
+    """A dropped file was called by its temporary folder."""
+    path = write_checkpoint("tiny")
+    studio = ds.Studio(tmp_path / "none", "cpu", "fp32")
+    assert studio.open(path, name="mine") == "mine"
+    assert studio.card("mine").spec.name == studio.model("mine").spec.name == "mine"
+    with pytest.raises(ds.StudioError, match="label of mine"):
+        studio.run(studio.recipe("mine", label="Unicorn", steps=1))

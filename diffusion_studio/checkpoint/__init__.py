@@ -1,11 +1,9 @@
-"""Weight files: safetensors only, checked before memory is taken, loaded strictly; ours and other
-programs'.
-"""
+"""Weight files in safetensors, native and of other programs, checked first and loaded strictly."""
 
-from .folders import bytes_of, changed, folder_name, listed_file, name_of, weight_file
+from .folders import bytes_of, folder_name, listed_file, modified_ns, name_of, weight_file
 from .headers import Headers
 from .native import Weights, read, read_spec, write
-from .readers import READERS, Inspection, drawing, inspect, read_any, spec_of
+from .readers import READERS, Inspection, inspect, model_spec, read_any, spec_of
 from .report import as_json, as_text
 
 __all__ = [
@@ -16,8 +14,8 @@ __all__ = [
     "as_json",
     "as_text",
     "bytes_of",
-    "changed",
-    "drawing",
+    "modified_ns",
+    "model_spec",
     "folder_name",
     "inspect",
     "listed_file",

@@ -1,6 +1,4 @@
-"""Writing safetensors in one piece: readers see the old file or the whole new one, and a full disk leaves
-the old.
-"""
+"""Atomic writing of safetensors files: readers see the old file or the complete new one."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write contiguous CPU tensors; a `CheckpointError` where the folder is missing, read-only or full."""
+    """Write contiguous CPU tensors. Raises `CheckpointError` if the folder is missing, read-only or full."""
     from safetensors.torch import save_file
 
     try:
@@ -28,7 +26,7 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
         raise CheckpointError(
             f"{path} cannot be written ({files.why(error)}). {files.advice(error)}"
         ) from error
-    except SafetensorError as error:  # the library says no number: its first fault is a full disk
+    except SafetensorError as error:  # it has no error number; the usual cause is a full disk
         raise CheckpointError(
             f"{path} cannot be written ({error}). Free space there, or choose another folder."
         ) from error

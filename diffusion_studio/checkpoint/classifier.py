@@ -1,4 +1,4 @@
-"""The native checkpoint of a noisy classifier: like a model's, with a spec of its own kind in the header."""
+"""The native checkpoint of a noisy classifier: that of a diffusion model with another spec in its header."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError, OptionError
 from .classifier_spec import KIND, ClassifierSpec
-from .container import opened
-from .native import FORMAT, VERSION, compare, read_into
-from .native import write as write  # the header takes any spec
+from .container import open_weights
+from .native import FORMAT, VERSION, check_tensors, read_into
+from .native import write as write  # writes any spec
 
 if TYPE_CHECKING:
     from ..networks.classifier import NoisyClassifier
 
 
-def is_one(metadata: Mapping[str, str]) -> bool:
-    """Whether a native file's header is a classifier's."""
+def is_classifier(metadata: Mapping[str, str]) -> bool:
+    """Whether the metadata of a native file describe a classifier."""
     try:
         given = json.loads(metadata.get("spec", ""))
     except (ValueError, RecursionError):
@@ -28,16 +28,17 @@ def is_one(metadata: Mapping[str, str]) -> bool:
 
 
 def read_spec(path: str | Path) -> ClassifierSpec:
-    """The spec in a classifier's header, without its weights. Raises `CheckpointError`."""
-    with opened(Path(path), framework="np") as file:
+    """The spec in a classifier's header; no weight is read. Raises `CheckpointError`."""
+    with open_weights(Path(path), framework="np") as file:
         return _spec(Path(path), file.metadata() or {})
 
 
 def _spec(path: Path, header: Mapping[str, str]) -> ClassifierSpec:
+    """The spec in the metadata of a native file. Raises `CheckpointError`."""
     if header.get("format") != FORMAT or header.get("version") != VERSION or "spec" not in header:
         raise CheckpointError(
-            f"{path.name} has no {FORMAT} header of version {VERSION}, so it is no classifier that "
-            "'diffusion-studio train --kind classifier' wrote."
+            f"{path.name} has no {FORMAT} header of version {VERSION}, so it was not written by "
+            "'diffusion-studio train --kind classifier'. Give a file of that program."
         )
     try:
         return ClassifierSpec.from_json(header["spec"])
@@ -46,7 +47,7 @@ def _spec(path: Path, header: Mapping[str, str]) -> ClassifierSpec:
 
 
 def skeleton(path: Path, spec: ClassifierSpec) -> NoisyClassifier:
-    """The spec's network without memory behind it."""
+    """The network of a spec without memory for its weights. Raises `CheckpointError`."""
     from ..networks.classifier import NoisyClassifier
     from .memory import without_weights
 
@@ -54,18 +55,19 @@ def skeleton(path: Path, spec: ClassifierSpec) -> NoisyClassifier:
         return without_weights(lambda: NoisyClassifier(spec.network))
     except (OptionError, RuntimeError) as error:
         raise CheckpointError(
-            f"The header of {path.name} describes no network that can be built: {error}"
+            f"The network that the header of {path.name} describes cannot be built: {error}"
         ) from error
 
 
 def read_classifier(path: str | Path) -> tuple[ClassifierSpec, NoisyClassifier]:
-    """Spec and network, on the CPU, in the file's precision. Strict: every tensor there, of its shape, and
-    none besides.
+    """Read spec and network, on the CPU, in the file's precision.
+
+    Raises `CheckpointError` unless the file holds exactly the tensors of the network.
     """
     path = Path(path)
-    with opened(path, framework="np") as file:
+    with open_weights(path, framework="np") as file:
         spec = _spec(path, file.metadata() or {})
         network = skeleton(path, spec)
         expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-        compare(path, file, expected)
+        check_tensors(path, file, expected)
     return spec, read_into(path, network, expected)

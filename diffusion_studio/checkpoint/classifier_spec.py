@@ -1,4 +1,4 @@
-"""What the header of a noisy classifier's checkpoint says. No torch."""
+"""The spec of a noisy classifier, which its checkpoint's header holds. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KIND = "classifier"
 
 @dataclass(frozen=True)
 class ClassifierSpec:
-    """A classifier of noisy pictures, the process whose noise it knows, and the names of its classes."""
+    """A noisy classifier, the process whose noise it was trained with, and the names of its classes."""
 
     name: str = option("", "The classifier's name.")
     network: ClassifierConfig = field(default_factory=ClassifierConfig)
@@ -41,10 +41,11 @@ class ClassifierSpec:
             raise OptionError("provenance", "must be an object of names and values.")
 
     def label_index(self, label: str) -> int:
-        """The class of a label's name (on case see `options.index_of`); an `OptionError` lists all."""
+        """The class index of a label, see `options.index_of`. Raises `OptionError` for an unknown label."""
         return options.index_of(f"label of the classifier {self.name}", label, self.labels)
 
     def to_json(self) -> str:
+        """The spec as JSON, for the header of a checkpoint."""
         given = {f.name: getattr(self, f.name) for f in fields(self)}
         given["network"] = {"name": KIND, **self.network.to_json()}
         given["schedule"] = options.to_json(SCHEDULES, self.schedule)
@@ -52,7 +53,7 @@ class ClassifierSpec:
 
     @classmethod
     def from_json(cls, text: str) -> ClassifierSpec:
-        """Strict inverse of `to_json`; any fault is an `OptionError`."""
+        """The inverse of `to_json`. Any fault is an `OptionError`."""
         try:
             given = json.loads(text)
         except (ValueError, RecursionError) as error:

@@ -1,8 +1,9 @@
-"""The container: a safetensors file opened, or a sentence that says what the file is instead. No torch."""
+"""Opening of safetensors files, and errors that say what another file is. It does not import torch."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import struct
 from collections.abc import Generator, Iterator, Mapping
@@ -15,26 +16,27 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from ..errors import CheckpointError
+from ..files import missing as describe_missing
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 MAX_HEADER = 100_000_000  # the safetensors library's own limit
 MAX_TENSORS = 20_000  # the largest published pixel-space U-Nets have about 1,500
 MAX_JSON = 4_000_000
 MAX_SHARDS = 1_000
-# Several files that are one model: NAME.safetensors.index.json (with a variant, such as fp16, before .json),
-# and its parts.
+# A model in several files: the index NAME.safetensors.index.json (with a variant such as fp16 before .json),
+# and its shards.
 INDEX = re.compile(r"(.+)\.safetensors\.index(?:\.([\w.-]+))?\.json")
 SHARD = re.compile(r"(.+)-\d{5}-of-(\d{5})\.safetensors")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(?<!\.safetensors)")  # OWNER/NAME
-# A link into huggingface_hub's cache, which git and archives leave as its text where a system has no links.
+# The text of a link into huggingface_hub's cache, which git and archives write on systems without links.
 _LINK_TEXT = re.compile(rb"(?:\.\./)+blobs/[\w-]+")
-# Wrappers of single modules, in the middle of names: torch.compile, FSDP, activation checkpointing.
-_INSIDE = re.compile(r"(?<=\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+# Parts of tensor names from wrappers of modules: torch.compile, FSDP, activation checkpointing.
+_WRAPPERS = re.compile(r"(?<=\.)(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What a file's header says: shapes and dtypes by name, metadata, and the bytes that the weights take."""
+    """The content of a file's header: shapes and dtypes by tensor name, and metadata."""
 
     path: Path
     shapes: Mapping[str, tuple[int, ...]]
@@ -43,16 +45,17 @@ class Outline:
 
     @cached_property
     def plain(self) -> Mapping[str, str]:
-        """The names freed of what wraps single modules, and how the file spells each."""
-        made = {_INSIDE.sub("", name): name for name in self.shapes}
-        return made if len(made) == len(self.shapes) else {name: name for name in self.shapes}
+        """The names without wrappers of modules, each with its name in the file."""
+        plain = {_WRAPPERS.sub("", name): name for name in self.shapes}
+        return plain if len(plain) == len(self.shapes) else {name: name for name in self.shapes}
 
     @property
     def bytes(self) -> int:
-        return sum(_count(shape) * _WIDTH.get(self.dtypes[name], 4) for name, shape in self.shapes.items())
+        """The size of all tensors."""
+        return sum(_elements(shape) * _BYTES.get(self.dtypes[name], 4) for name, shape in self.shapes.items())
 
 
-_WIDTH = {
+_BYTES = {
     "F64": 8,
     "I64": 8,
     "U64": 8,
@@ -71,7 +74,7 @@ _WIDTH = {
 }
 
 
-def _count(shape: tuple[int, ...]) -> int:
+def _elements(shape: tuple[int, ...]) -> int:
     product = 1
     for side in shape:
         product *= side
@@ -79,7 +82,10 @@ def _count(shape: tuple[int, ...]) -> int:
 
 
 class Shards:
-    """The open files of one model, as one: what is asked of a tensor is asked of the file that holds it."""
+    """The open files of one model, with the interface of a single file of safetensors.
+
+    Raises `CheckpointError` if the files do not agree with their index.
+    """
 
     def __init__(self, path: Path, files: Mapping[Path, Any]) -> None:
         self._files: dict[str, Any] = {}
@@ -117,10 +123,9 @@ class Shards:
 
 
 def shard_files(path: Path) -> list[Path]:
-    """The files that hold the weights of a path: those that an index names, or the path itself.
+    """The files with the weights of a path: those that an index names, or the path itself.
 
-    An index's names are those of files beside it: one with a folder in it is an error, and so is one that is
-    not there.
+    Raises `CheckpointError` for an index that names files in other folders, or missing files.
     """
     if not INDEX.fullmatch(path.name):
         return [path]
@@ -128,8 +133,8 @@ def shard_files(path: Path) -> list[Path]:
     for name in names:
         if "/" in name or "\\" in name or name in (".", "..") or not name.endswith(".safetensors"):
             raise CheckpointError(
-                f"{path.name} names {name[:120]!r} for weights; an index names .safetensors files that lie "
-                "beside it. It is damaged, of pickles, or was made to do harm."
+                f"{path.name} names {name[:120]!r} for weights; an index must name .safetensors files in its "
+                "own folder. It is damaged, of pickles, or was made to do harm."
             )
     if len(names) > MAX_SHARDS:
         raise CheckpointError(
@@ -146,6 +151,7 @@ def shard_files(path: Path) -> list[Path]:
 
 
 def _weight_map(path: Path) -> dict[str, str]:
+    """The file name of each tensor, from an index. Raises `CheckpointError`."""
     given = read_json(path).get("weight_map")
     if (
         not isinstance(given, dict)
@@ -159,8 +165,8 @@ def _weight_map(path: Path) -> dict[str, str]:
     return given
 
 
-def followed(path: Path) -> Path:
-    """The file itself, or the one in a cache's blobs/ that it names where it is a link's text."""
+def resolve_link(path: Path) -> Path:
+    """The file itself, or a file in a cache's blobs/ if the given one holds only the text of a link to it."""
     try:
         if "snapshots" not in path.parts or path.stat().st_size > 300:
             return path
@@ -172,58 +178,62 @@ def followed(path: Path) -> Path:
 
 
 def file_size(path: Path) -> int:
-    """The size of a file in bytes. Raises `CheckpointError` where it cannot be read."""
+    """The size of a file in bytes. Raises `CheckpointError` if it cannot be read."""
     try:
-        return followed(path).stat().st_size
+        return resolve_link(path).stat().st_size
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 @contextmanager
-def opened(path: Path, framework: str = "pt") -> Generator[Any, None, None]:
-    """The file, memory-mapped, its header checked against its size by the safetensors library; of an index
-    all its files.
+def open_weights(path: Path, framework: str = "pt") -> Generator[Any, None, None]:
+    """Open a safetensors file, memory-mapped, or all files of an index as one.
+
+    The safetensors library checks the header against the file's size. Raises `CheckpointError`, which says
+    what the file is instead.
     """
     if INDEX.fullmatch(path.name) and path.is_file():
         with ExitStack() as stack:
-            files = {one: stack.enter_context(opened(one, framework)) for one in shard_files(path)}
+            files = {one: stack.enter_context(open_weights(one, framework)) for one in shard_files(path)}
             yield Shards(path, files)
         return
     if not path.is_file():
+        if os.path.lexists(path):  # a folder, or a link without a target
+            raise CheckpointError(f"{describe_missing(path)} Give the path of a .safetensors file.")
         raise CheckpointError(f"There is no weight file at {path}. {_where_to_get(path)}")
     if path.suffix.lower() in PICKLES:
         raise CheckpointError(
             f"{path.name} is a pickle, which can run any code when opened; only safetensors files are "
             f"read here. Make one of it with: diffusion-studio convert {path.name} {path.stem}.safetensors"
         )
-    real = followed(path)
+    real = resolve_link(path)
     if (other := sniff_format(real)) is not None:
         raise CheckpointError(f"{path.name} is not a whole safetensors file: {other}")
     try:
         file = safe_open(str(real), framework=framework, device="cpu")
     except (SafetensorError, OSError) as error:
-        said = _damage(real) or (
+        reason = _damage(real) or (
             f"is not a whole safetensors file ({str(error)[:300]}). It may be cut short or be something else "
             "under this name; download or export it again."
         )
-        raise CheckpointError(f"{path.name} {said}") from error
+        raise CheckpointError(f"{path.name} {reason}") from error
     with file:
         yield file
 
 
 def _where_to_get(path: Path) -> str:
-    """What to give in place of a path where nothing is: people also give the name of a repository."""
+    """What to give instead of a path where nothing is. Users also give the name of a repository."""
     name = re.sub(r"^https?:/+[^/]+/", "", path.as_posix())
     if _REPOSITORY.fullmatch(name) and not path.parent.exists():
         return (
-            f"If {name} is a repository of Hugging Face, download it first, as this program fetches "
+            f"If {name} is a repository of Hugging Face, download it first, because this program downloads "
             f"nothing: hf download {name} --local-dir {name.partition('/')[2]}"
         )
     return "Give the path of a .safetensors file."
 
 
 def _damage(path: Path) -> str:
-    """What is wrong with a file whose header can be read, as the rest of a sentence; empty where unknown."""
+    """What is wrong with a file whose header can be read, as the rest of a sentence; empty if unknown."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -247,14 +257,14 @@ def _damage(path: Path) -> str:
         return ""
     if odd is not None:
         return (
-            f"breaks a rule of safetensors: its notes (__metadata__) say {odd[0][:80]} = "
+            f"breaks a rule of safetensors: its metadata (__metadata__) say {odd[0][:80]} = "
             f"{json.dumps(odd[1])[:80]}, and only texts are allowed there. Save it again with texts: "
             "save_file(tensors, path, metadata={name: str(value)})."
         )
     if size > end:
         return (
-            f"is not a whole safetensors file: {size - end:,} bytes follow its last tensor and belong to "
-            "none. Download or export it again."
+            f"is not a whole safetensors file: {size - end:,} bytes after its last tensor belong to none. "
+            "Download or export it again."
         )
     if size < end:
         return (
@@ -265,13 +275,13 @@ def _damage(path: Path) -> str:
 
 
 def outline(path: Path) -> Outline:
-    """The file's outline, its weights unread. Raises `CheckpointError`."""
-    with opened(path, framework="np") as file:  # numpy: does not import torch
+    """The content of the file's header; no weight is read. Raises `CheckpointError`."""
+    with open_weights(path, framework="np") as file:  # "np" does not import torch
         names = list(file.keys())
         if len(names) > MAX_TENSORS:
             raise CheckpointError(
-                f"{path.name} holds {len(names):,} tensors; U-Nets have at most some {MAX_TENSORS:,}. "
-                "It is not a U-Net's checkpoint."
+                f"{path.name} holds {len(names):,} tensors; at most {MAX_TENSORS:,} are read, and U-Nets "
+                "have fewer. It is not a U-Net's checkpoint."
             )
         views = {name: file.get_slice(name) for name in names}
         return Outline(
@@ -283,8 +293,9 @@ def outline(path: Path) -> Outline:
 
 
 def sniff_format(path: Path) -> str | None:
-    """What a file's first bytes betray, as the rest of a sentence; None where they could be a safetensors
-    header.
+    """The format of a file that is not safetensors, by its first bytes, as the rest of a sentence.
+
+    None if the bytes could be a safetensors header. Raises `CheckpointError` if the file cannot be read.
     """
     try:
         size = path.stat().st_size
@@ -296,14 +307,14 @@ def sniff_format(path: Path) -> str | None:
         return "it is empty. Download or export it again."
     if start.startswith(b"version https://git-lfs"):
         return (
-            "it is a Git LFS pointer, a note of where the weights lie. Fetch them with 'git lfs pull' in "
-            "that repository, or download the file itself."
+            "it is a Git LFS pointer, which only says where the weights are. Fetch them with 'git lfs pull' "
+            "in that repository, or download the file itself."
         )
     if start.lstrip()[:1] == b"<" and b"html" in start.lower():
         return "it is an HTML page, so its download went wrong (a login or an error page). Download it again."
     if start.startswith(b"PK\x03\x04"):
         return (
-            "it is a zip archive; PyTorch's pickles are that. If it is one, name it .pt and make a "
+            "it is a zip archive, as PyTorch's pickles are. If it is a pickle, name it .pt and make a "
             "safetensors file of it with 'diffusion-studio convert'; else unpack it."
         )
     if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and start[8:9] != b"{":
@@ -325,12 +336,12 @@ def sniff_format(path: Path) -> str | None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a small file; a `CheckpointError` for what is none."""
+    """The JSON object in a small file. Raises `CheckpointError` for anything else."""
     try:
-        real = followed(path)
+        real = resolve_link(path)
         if real.stat().st_size > MAX_JSON:
             raise CheckpointError(f"{path} is too large for a configuration: more than {MAX_JSON:,} bytes.")
-        given = json.loads(real.read_text("utf-8-sig"))  # editors of Windows begin a file with a BOM
+        given = json.loads(real.read_text("utf-8-sig"))  # some editors on Windows write a BOM
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
@@ -344,8 +355,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def tree(shapes: Mapping[str, tuple[int, ...]], lines: int = 60) -> str:
-    """The outline as an indented tree of modules and shapes; runs of numbered modules with equal insides
-    are one line.
+    """Tensor names and shapes as an indented tree of at most `lines` lines.
+
+    Consecutive numbered modules with the same content share a line.
     """
     root: dict[str, Any] = {}
     for name, shape in shapes.items():
@@ -353,7 +365,7 @@ def tree(shapes: Mapping[str, tuple[int, ...]], lines: int = 60) -> str:
         node = root
         for part in way:
             node = node.setdefault(part, {})
-            if not isinstance(node, dict):  # a tensor and a module of one name
+            if not isinstance(node, dict):  # a tensor and a module have the same name
                 node = {}
         if isinstance(node.get(last), dict):
             last += " (tensor)"
@@ -365,6 +377,7 @@ def tree(shapes: Mapping[str, tuple[int, ...]], lines: int = 60) -> str:
 
 
 def _draw(node: Mapping[str, Any], depth: int) -> Iterator[str]:
+    """The lines of `tree` for one module."""
     items = list(node.items())
     k = 0
     while k < len(items):

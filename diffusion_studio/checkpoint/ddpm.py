@@ -1,6 +1,4 @@
-"""The layout of DDPM in torch: pesser's port of Ho et al. 2020, and ermongroup/ddim, which took it over.
-No torch.
-"""
+"""The layout of DDPM in torch: pesser's port of Ho et al. 2020, which ermongroup/ddim uses too."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ from . import openai
 from .facts import Settings
 from .noise import named
 from .reader import Found, Reader, Source
+from .renames import Part, renames
 from .spec import ModelSpec
-from .walk import Part, renames
 
 _BLOCK = {
     "norm1": ("norm1",),
@@ -34,7 +32,7 @@ _INSIDE = {
     "conv_out": {"": ("",)},
 }
 _SIZES: dict[tuple[float, ...], int] = {(1, 2, 2, 2): 32, (1, 2, 2, 2, 4): 64, (1, 1, 2, 2, 4, 4): 256}
-# Training, and what of the data's preparation is not undone when drawing.
+# Settings of training and of data preparation that do not affect sampling.
 _IGNORED = (
     "dropout",
     "ema",
@@ -70,6 +68,7 @@ _SCHEDULES = {
 
 
 def _place(part: Part) -> str:
+    """The name in the original of a part of the U-Net."""
     if part.kind == "time":
         return "temb.dense"
     if not part.way:
@@ -82,7 +81,7 @@ def _place(part: Part) -> str:
 
 
 def describe(source: Source) -> Found:
-    """The network and its process, from shapes and flags in the names of ddim's configuration files."""
+    """The network and its process, from shapes and from flags named as in ddim's configuration files."""
     levels = source.count("down.{}.block.0.norm1.weight")
     blocks = source.count("down.0.block.{}.norm1.weight")
     base, channels = source.shape("conv_in.weight", 4)[:2]
@@ -100,16 +99,16 @@ def describe(source: Source) -> Found:
         ("resamp_with_conv", levels == 1 or "down.0.downsample.conv.weight" in source.shapes),
     ):
         settings.inferred(name, value)
-    openai.known_list(settings, "attn_resolutions", [size // 2**k for k in attended], size, levels)
-    settings.agreed("resolution", size)
-    settings.agreed("channels", channels)
+    openai.compare_list(settings, "attn_resolutions", [size // 2**k for k in attended], size, levels)
+    settings.check("resolution", size)
+    settings.check("channels", channels)
     if any(
-        settings.said(name) and settings.read(name, usual) != usual
+        settings.text_of(name) and settings.read(name, usual) != usual
         for name, usual in (("logit_transform", False), ("rescaled", True))
     ):
         raise CheckpointError(
             f"{source.path.name} was trained on pictures that are not scaled to [-1, 1] (rescaled False, or "
-            "logit_transform True), which is not undone here."
+            "logit_transform True). This program cannot undo that."
         )
     steps = settings.read("num_diffusion_timesteps", 1000)
     schedule = settings.read("beta_schedule", "linear", choices=tuple(_SCHEDULES))

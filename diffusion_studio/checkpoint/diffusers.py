@@ -1,4 +1,4 @@
-"""The layout of diffusers' UNet2DModel (checked against version 0.42.1). No torch."""
+"""The layout of diffusers' UNet2DModel (checked against version 0.42.1)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..networks.config import UNetConfig
 from .diffusers_scheduler import SCHEDULER_FLAGS, Process, process_of
 from .facts import FILE, PRESET, Settings, check_groups
 from .reader import Found, Reader, Source
+from .renames import Part, renames
 from .spec import ModelSpec
-from .walk import Part, renames
 
 _BLOCK = {
     "norm1": ("norm1",),
@@ -35,7 +35,7 @@ INSIDE = {
     "conv_out": {"": ("",)},
 }
 _SINGLE = {"time": "time_embedding", "label": "class_embedding", "norm_out": "conv_norm_out"}
-# Channels and blocks of google's DDPM files, which predate the renaming of the attention's tensors.
+# Channels and blocks of google's DDPM files, which have the old names of attention tensors.
 _GOOGLE = {((128, 256, 256, 256), 2): 32, ((128, 128, 256, 256, 512, 512), 2): 256}
 _GOOGLE_PRESET = {
     "attention_head_dim": None,
@@ -44,15 +44,14 @@ _GOOGLE_PRESET = {
     "freq_shift": 1,
     "norm_eps": 1e-6,
 }
-# Hugging Face's diffusion course, unit 2: classes as further channels of a UNet2DModel that lies under model.
+# Hugging Face's diffusion course, unit 2: classes are further input channels of a UNet2DModel named model.
 _COURSE_TABLE = "class_emb.weight"
 _COURSE_SCHEDULER = {
     "_class_name": "DDPMScheduler",
     "num_train_timesteps": 1000,
     "beta_schedule": "squaredcos_cap_v2",
 }
-# Names of a config.json that change nothing here: training, the average's, what shapes tell under another
-# name.
+# Names in a config.json that have no effect here: of training and EMA, and of values that shapes determine.
 IGNORED = (
     "dropout",
     "downsample_type",
@@ -71,6 +70,7 @@ MAX_CLASSES = 100_000
 
 
 def place(part: Part, last: int) -> str:
+    """The name in diffusers of a part of the U-Net; `last` is the number of the coarsest level."""
     if part.kind in _SINGLE:
         return _SINGLE[part.kind]
     if not part.way:
@@ -89,7 +89,7 @@ def place(part: Part, last: int) -> str:
 
 def describe(source: Source) -> Found:
     """The network and its process, from config.json, scheduler_config.json, flags and shapes."""
-    _refuse_other_blocks(source)
+    _check_block_types(source)
     source, s = without_extras(source), source.shapes
     levels = source.count("down_blocks.{}.resnets.0.norm1.weight")
     widths = tuple(source.shape(f"down_blocks.{k}.resnets.0.conv1.weight", 4)[0] for k in range(levels))
@@ -101,7 +101,10 @@ def describe(source: Source) -> Found:
     )
     widths = settings.inferred("block_out_channels", list(widths)) and widths
     if source.shape("conv_in.weight", 4)[0] != widths[0]:
-        raise CheckpointError("conv_in and the first level differ in width; UNet2DModel has no such network.")
+        raise CheckpointError(
+            f"In {source.path.name} conv_in and the first level differ in width, which UNet2DModel does not "
+            "have. The file is damaged or of another network."
+        )
     settings.inferred("layers_per_block", blocks)
     taken, out = source.shape("conv_in.weight", 4)[1], source.shape("conv_out.weight", 4)[0]
     settings.inferred("in_channels", taken)
@@ -110,8 +113,8 @@ def describe(source: Source) -> Found:
     channels = taken - planes
     if channels not in (1, 3):
         raise CheckpointError(
-            f"{source.path.name} takes {taken} channels and gives {out}: besides the picture it is given "
-            "something (a class, a mask, another picture) that no tensor in the file makes. Where its "
+            f"{source.path.name} takes {taken} channels and gives {out}: it needs a further input besides "
+            "the picture (a class, a mask, another picture) that no tensor in the file computes. If its "
             f"program has a table of classes beside the network ({_COURSE_TABLE}), save both together."
         )
 
@@ -145,11 +148,12 @@ def describe(source: Source) -> Found:
         else "none"
     )
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
-    agreed_frame(settings, middle, embedding, "positional")
+    check_frame(settings, middle, embedding, "positional")
 
-    head = settings.read("attention_head_dim", _divides((8, 4, 2, 1), widths), absent=8, optional=True)
+    head = settings.read("attention_head_dim", _first_divisor((8, 4, 2, 1), widths), absent=8, optional=True)
     groups = (
-        settings.read("norm_num_groups", _divides(range(32, 0, -1), widths), absent=32, optional=True) or 32
+        settings.read("norm_num_groups", _first_divisor(range(32, 0, -1), widths), absent=32, optional=True)
+        or 32
     )
     check_groups("norm_num_groups", groups, widths, source.path.name)
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
@@ -160,8 +164,10 @@ def describe(source: Source) -> Found:
     padding = settings.read("downsample_padding", 1, absent=1, choices=(0, 1))
     act = settings.read("act_fn", "silu", absent="silu")
     if act not in ("silu", "swish"):
-        raise CheckpointError(f"This network's activation is {act[:80]!r}; the U-Net here has silu.")
-    pixels = size(
+        raise CheckpointError(
+            f"{source.path.name} has the activation {act[:80]!r} (act_fn); only silu is supported."
+        )
+    pixels = picture_size(
         source, settings, 28 if planes and channels == 1 else google or {6: 128, 5: 64}.get(levels, 32)
     )
     names, label = labels(source, settings)
@@ -190,8 +196,8 @@ def describe(source: Source) -> Found:
     )
     if planes and config.center_input:
         raise CheckpointError(
-            f"{source.path.name} centres its input (center_input_sample), the channels of its class too, "
-            "which is not built here."
+            f"{source.path.name} centres its input (center_input_sample) together with the channels of its "
+            "class, which is not supported."
         )
     process = (
         _course_process(source) if planes else process_of(source.scheduler, source.flags, out == 2 * channels)
@@ -199,8 +205,8 @@ def describe(source: Source) -> Found:
     notes, defaults = process.notes, process.defaults
     if google and "norm_eps" not in source.config:
         notes.append(
-            "the settings of google's DDPM files were taken, as channels and the attention's old names are "
-            "theirs"
+            "the settings of google's DDPM files are used, because channels and the old names of attention "
+            "tensors are theirs"
         )
     if names:
         defaults["label"] = names[0]
@@ -216,7 +222,7 @@ def describe(source: Source) -> Found:
         labels=names,
         defaults=defaults,
     )
-    made = renames(
+    renamed = renames(
         config,
         lambda part: (
             _COURSE_TABLE.rpartition(".")[0] if planes and part.kind == "label" else place(part, levels - 1)
@@ -227,15 +233,16 @@ def describe(source: Source) -> Found:
         "diffusers",
         f"it has {', '.join(READER.sentinels)}",
         spec,
-        tuple(made),
+        tuple(renamed),
         settings.finish(IGNORED, whole=True) + process.facts,
         tuple(notes),
     )
 
 
 def without_extras(source: Source) -> Source:
-    """The source without flags that a pasted config.json has besides: its class, and a None that only the
-    process has.
+    """The source without flags of a pasted config.json that have no effect.
+
+    These are the class, and a num_train_timesteps of None.
     """
     flags = {name: value for name, value in source.flags.items() if not name.startswith("_")}
     if str(flags.get("num_train_timesteps", "")).lower() in ("none", "null"):
@@ -243,16 +250,17 @@ def without_extras(source: Source) -> Source:
     return replace(source, flags=flags)
 
 
-def agreed_frame(settings: Settings, middle: str, embedding: int, time: str) -> None:
-    """Compare what of the constructor's names is seen in shapes and asked for nowhere else."""
-    settings.agreed("mid_block_type", None if middle == "none" else "UNetMidBlock2D", none_says_none=True)
+def check_frame(settings: Settings, middle: str, embedding: int, time: str) -> None:
+    """Check settings that the shapes determine and that are not read elsewhere."""
+    settings.check("mid_block_type", None if middle == "none" else "UNetMidBlock2D", none_says_none=True)
     if middle != "none":
-        settings.agreed("add_attention", middle == "attention")
-    settings.agreed("time_embedding_dim", embedding)
-    settings.agreed("time_embedding_type", time)
+        settings.check("add_attention", middle == "attention")
+    settings.check("time_embedding_dim", embedding)
+    settings.check("time_embedding_type", time)
 
 
 def _resample(source: Source, levels: int) -> str:
+    """How all levels change size: "residual" or "conv". Raises `CheckpointError` for anything else."""
     found = set()
     for way, last in (("down", levels - 1), ("up", levels - 1)):
         for k in range(last):
@@ -267,13 +275,16 @@ def _resample(source: Source, levels: int) -> str:
     if len(found) > 1 or "nothing" in found:
         raise CheckpointError(
             f"The levels of {source.path.name} change size in different ways ({', '.join(sorted(found))}). "
-            "The U-Net here changes it by convolutions or by residual blocks, everywhere alike."
+            "Only convolutions at all levels, or residual blocks at all levels, are supported."
         )
     return found.pop() if found else "conv"
 
 
 def _check_types(settings: Settings, source: Source, name: str, names: list[str]) -> None:
-    """The last level has no resampling, so a type that differs only in it is the same network."""
+    """Check block types against those that the shapes determine.
+
+    The last level has no resampling, so types that differ only in their resampling are the same there.
+    """
 
     def alike(kind: str) -> str:
         return (
@@ -288,29 +299,31 @@ def _check_types(settings: Settings, source: Source, name: str, names: list[str]
     settings.inferred(name, names)
 
 
-def size(source: Source, settings: Settings, assumed: int) -> int:
+def picture_size(source: Source, settings: Settings, assumed: int) -> int:
+    """Height and width of the pictures. Raises `CheckpointError` for pictures that are not square."""
     size = source.config.get("sample_size")
     if "sample_size" in source.flags or not isinstance(size, list):
         given = settings.read("sample_size", assumed, optional=True)
-        return given or settings.assume("sample_size", assumed)  # null: the network has no size of its own
+        return given or settings.assume("sample_size", assumed)  # null: the network has no fixed size
     if len(size) != 2 or size[0] != size[1] or type(size[0]) is not int:
         raise CheckpointError(
-            f"The pictures of this model are {str(size)[:80]}; only square ones can be drawn. Give another "
+            f"The pictures of this model are {str(size)[:80]}; only square ones are supported. Give another "
             "size with the flag sample_size."
         )
     settings.inferred("sample_size", size)
     return size[0]
 
 
-def _divides(candidates: Iterable[int], widths: tuple[int, ...]) -> int:
+def _first_divisor(candidates: Iterable[int], widths: tuple[int, ...]) -> int:
     return next(one for one in candidates if all(width % one == 0 for width in widths))
 
 
 def labels(source: Source, settings: Settings) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The names of the classes, and the fields of `UNetConfig` that describe how they are embedded."""
     if _COURSE_TABLE in source.shapes:
         count, width = source.shape(_COURSE_TABLE, 2)
-        settings.agreed("num_class_embeds", None)
-        settings.agreed("class_embed_type", None)
+        settings.check("num_class_embeds", None)
+        settings.check("class_embed_type", None)
         return tuple(f"class {k}" for k in range(count)), {
             "classes": count,
             "class_embedding": "channels",
@@ -320,7 +333,7 @@ def labels(source: Source, settings: Settings) -> tuple[tuple[str, ...], dict[st
         settings.inferred(
             "num_class_embeds", source.shape("class_embedding.weight", 2)[0], none_says_none=True
         )
-        settings.agreed("class_embed_type", None)
+        settings.check("class_embed_type", None)
         count, kind = source.shapes["class_embedding.weight"][0], "table"
     elif "class_embedding.linear_1.weight" in source.shapes:
         settings.inferred("class_embed_type", "timestep")
@@ -328,11 +341,11 @@ def labels(source: Source, settings: Settings) -> tuple[tuple[str, ...], dict[st
         if not 1 <= count <= MAX_CLASSES:
             raise CheckpointError(
                 f"num_class_embeds must be from 1 to {MAX_CLASSES:,}, got {count:,}. No tensor tells how "
-                "many classes there are; say it with the flag num_class_embeds."
+                "many classes there are; give the flag num_class_embeds."
             )
     else:
-        settings.agreed("num_class_embeds", None)
-        settings.agreed("class_embed_type", None)
+        settings.check("num_class_embeds", None)
+        settings.check("class_embed_type", None)
         return (), {}
     null = settings.read("null_class", False)
     given = source.config.get("id2label")
@@ -342,7 +355,7 @@ def labels(source: Source, settings: Settings) -> tuple[tuple[str, ...], dict[st
 
 
 def _course_process(source: Source) -> Process:
-    """The process of the course's notebook, where no scheduler is there."""
+    """The process of the scheduler, or of the course's notebook if there is no scheduler."""
     if source.scheduler:
         return process_of(source.scheduler, source.flags, False)
     found = process_of(_COURSE_SCHEDULER, source.flags, False)
@@ -351,13 +364,13 @@ def _course_process(source: Source) -> Process:
         for one in found.facts
     )
     found.notes.append(
-        "a table of classes that become channels of the picture is the network of Hugging Face's diffusion "
-        "course: its notebook's scheduler is taken (1000 timesteps, squaredcos_cap_v2)"
+        "its classes are further input channels, as in Hugging Face's diffusion course: the scheduler of "
+        "that course's notebook is used (1000 timesteps, squaredcos_cap_v2)"
     )
     return found
 
 
-def _refuse_other_blocks(source: Source) -> None:
+def _check_block_types(source: Source) -> None:
     kinds = []
     for name in ("down_block_types", "up_block_types"):
         given = source.config.get(name)
@@ -369,20 +382,20 @@ def _refuse_other_blocks(source: Source) -> None:
         and len(source.shapes["time_proj.weight"]) == 1
     ):
         raise CheckpointError(
-            f"{source.path.name} has parts of an NCSN++ network (Skip blocks, Fourier embedding) among "
-            "others; it is built here where all levels are Skip blocks."
+            f"{source.path.name} mixes parts of NCSN++ (Skip blocks, Fourier embedding) with others. NCSN++ "
+            "is supported only if all levels are Skip blocks."
         )
     if (
         source.config.get("time_embedding_type", "positional") != "positional"
         or "time_proj.weight" in source.shapes
     ):
         raise CheckpointError(
-            f"{source.path.name} embeds time by a learned table; the U-Net here by sines and cosines."
+            f"{source.path.name} embeds time by a learned table; only sines and cosines are supported."
         )
     if source.config.get("class_embed_type") == "identity":
         raise CheckpointError(
-            f"{source.path.name} is given finished class embeddings (class_embed_type identity), which no "
-            "file here makes."
+            f"{source.path.name} takes class embeddings as input (class_embed_type identity), and no file "
+            "here computes them."
         )
 
 

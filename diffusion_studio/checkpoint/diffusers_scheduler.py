@@ -1,8 +1,8 @@
-"""What a scheduler_config.json of diffusers says: its process, and how its pipeline samples (version 0.42.1).
-No torch.
+"""The scheduler_config.json of diffusers (version 0.42.1): the forward process, and how its pipeline samples.
 
-Each class of scheduler becomes one of our samplers with its options, and the spacing that visits the levels
-which that class visits, so that the pipeline's own pictures come out. What cannot be followed becomes a note.
+Each scheduler class becomes one of our samplers with its options, and a spacing that visits the levels of
+that class, so that runs give the pictures of the pipeline. Settings that cannot be followed become notes.
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..diffusion.samplers import SAMPLERS
 from ..diffusion.schedule import NoiseSchedule, Table, VarianceExploding
-from ..errors import CheckpointError
+from ..diffusion.spacing import SPACINGS, path
+from ..errors import CheckpointError, OptionError
+from ..options import from_json
 from .facts import Fact, Settings
 from .noise import named
 
@@ -50,7 +53,7 @@ SAMPLING_FLAGS = (
 )
 CONSISTENCY_FLAGS = ("sigma_min", "sigma_max", "sigma_data", "s_noise", "rho", "clip_denoised")
 PARAMETRIZATIONS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
-# Keys that are not followed, with the value at which they change nothing.
+# Keys that are not followed, with the value at which they have no effect.
 _UNFOLLOWED: dict[str, Any] = {
     "use_lu_lambdas": False,
     "use_flow_sigmas": False,
@@ -73,8 +76,10 @@ _FORMULA_FLAGS = {
 
 @dataclass
 class Process:
-    """What a pipeline's scheduler says: the process, the recipe's settings, each value's source, and what
-    is not followed.
+    """The content of a scheduler's configuration.
+
+    `defaults` are settings of a recipe, `facts` the source of each value, and `notes` sentences about
+    settings that are not followed.
     """
 
     schedule: NoiseSchedule
@@ -87,28 +92,29 @@ class Process:
 
 @dataclass(frozen=True)
 class _Kind:
-    """One class of scheduler: how its sampler is set, how its timesteps are spread, and what its
-    configuration leaves out.
+    """One scheduler class: its sampler, the spread of its timesteps, and the defaults of its configuration.
 
-    `sampler(told, context)` gives the sampler's JSON. `formula_labels` says how labels are rounded for noise
-    levels by a formula, where that does not depend on more.
+    `sampler(reading)` gives the JSON of our sampler. `formula_labels` says how labels are rounded if noise
+    levels come from a formula.
     """
 
     sampler: Callable[[_Reading], dict[str, Any]]
     spread: str = "one more"
     spacing: str = "linspace"
     betas: tuple[float, float] = (1e-4, 0.02)
-    clips: bool | None = None  # None: the class clips nothing
+    clips: bool | None = None  # None: the class has no clip_sample
     thresholds: bool = False
     formulas: tuple[str, ...] = ("karras", "exponential", "beta")
     formula_labels: Mapping[str, str] = field(default_factory=dict)
-    ends: str = "zero"  # zero; least; final_sigmas_type; set_alpha_to_one or not; formula
+    # How the last level is determined: always zero, by final_sigmas_type or set_alpha_to_one, or by whether
+    # noise levels come from a formula
+    ends: str = "zero"
     steps: int = 50
 
 
 @dataclass
 class _Reading:
-    """A configuration while it is read."""
+    """The state of reading one configuration."""
 
     settings: Settings
     kind: str
@@ -122,10 +128,17 @@ class _Reading:
     asked: dict[str, Any] = field(default_factory=dict)
 
     def ask(self, name: str, usual: Any, **limits: Any) -> Any:
-        """A setting whose value is `usual` where the configuration leaves it out, and where there is none."""
+        """A setting whose value is `usual` if the configuration leaves it out, or if there is none."""
         if name not in self.asked:
             self.asked[name] = self.settings.read(name, usual, absent=usual, **limits)
         return self.asked[name]
+
+    def ask_within(self, name: str, usual: float, low: float, high: float) -> float:
+        """As `ask`, for a number that a recipe takes from `low` to `high`. Raises `OptionError` outside."""
+        value = self.ask(name, usual)
+        if not low <= value <= high:
+            raise OptionError(name, f"must be a number from {low:g} to {high:g}, got {value:g}.")
+        return value
 
 
 def _ddpm(r: _Reading) -> dict[str, Any]:
@@ -144,7 +157,7 @@ def _ddpm(r: _Reading) -> dict[str, Any]:
     )
     if kind == "fixed_large_log":
         r.notes.append(
-            "variance_type = fixed_large_log is no number in diffusers (the root of a logarithm); "
+            "variance_type = fixed_large_log gives no valid number in diffusers (the root of a logarithm); "
             "fixed_large is used"
         )
     if r.learned and kind != "learned_range":
@@ -153,10 +166,10 @@ def _ddpm(r: _Reading) -> dict[str, Any]:
             f"{kind}"
         )
     variance = "learned" if r.learned else "large" if kind.startswith("fixed_large") else "small"
-    made: dict[str, Any] = {"name": "ddpm", "variance": variance}
+    options: dict[str, Any] = {"name": "ddpm", "variance": variance}
     if variance != "small" and (r.timestep_spacing == "trailing" or _offset(r)):
-        made["last_noise"] = True
-    return made
+        options["last_noise"] = True
+    return options
 
 
 def _offset(r: _Reading) -> int:
@@ -164,12 +177,12 @@ def _offset(r: _Reading) -> int:
 
 
 def _ddim(r: _Reading) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": "ddim"}
-    if r.clips:  # diffusers clips or thresholds x0 and steps along the eps of before
-        made["keep_eps"] = True
-    if r.timestep_spacing != "leading":  # leading visits every T // n-th timestep anyway
-        made["fixed_stride"] = True
-    return made
+    options: dict[str, Any] = {"name": "ddim"}
+    if r.clips:  # diffusers steps along the eps from before x0 was clipped or thresholded
+        options["keep_eps"] = True
+    if r.timestep_spacing != "leading":  # leading always has the stride T // n
+        options["fixed_stride"] = True
+    return options
 
 
 def _pndm(r: _Reading) -> dict[str, Any]:
@@ -180,8 +193,23 @@ def _lower_order(r: _Reading) -> str:
     return "short" if r.ask("lower_order_final", True) else "never"
 
 
+# Values that a class replaces by its own default, because they belong to other solvers
+_FOREIGN_SOLVERS = {"midpoint": ("logrho", "bh1", "bh2"), "bh2": ("midpoint", "heun", "logrho")}
+
+
+def _solver_type(r: _Reading, usual: str, other: str) -> str:
+    """The solver_type: the class's default `usual`, or `other`."""
+    given = r.ask("solver_type", usual, choices=(usual, other, *_FOREIGN_SOLVERS[usual]))
+    return other if given == other else usual
+
+
 def _algorithm(r: _Reading) -> str:
-    given = r.ask("algorithm_type", "dpmsolver++")
+    """Whether the solver is for the ODE ("ode") or the SDE ("sde")."""
+    given = r.ask(
+        "algorithm_type",
+        "dpmsolver++",
+        choices=("dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++", "deis"),
+    )
     if given in ("dpmsolver", "sde-dpmsolver"):
         r.notes.append(f"algorithm_type = {given} is not followed here; {given}++ is used")
     return "sde" if given.startswith("sde") else "ode"
@@ -189,15 +217,14 @@ def _algorithm(r: _Reading) -> str:
 
 def _dpm_multistep(r: _Reading) -> dict[str, Any]:
     order, stochastic = r.ask("solver_order", 2, choices=(1, 2, 3)), _algorithm(r) == "sde"
-    correction = "heun" if r.ask("solver_type", "midpoint") == "heun" else "midpoint"
+    correction = _solver_type(r, "midpoint", "heun")
     lower = _lower_order(r)
     if r.ask("euler_at_final", False) and not r.zero:
         if order == 2:
             lower = "always"
         elif lower == "never" and order == 3:
             r.notes.append(
-                "euler_at_final = True is not followed at solver_order 3 where the run does not end at sigma "
-                "0"
+                "euler_at_final = True is not followed with solver_order 3 if the run does not end at sigma 0"
             )
     if stochastic:
         if order == 3:
@@ -222,14 +249,14 @@ def _dpm_singlestep(r: _Reading) -> dict[str, Any]:
     return {
         "name": "dpmpp_singlestep",
         "order": r.ask("solver_order", 2, choices=(1, 2, 3)),
-        "correction": "heun" if r.ask("solver_type", "midpoint") == "heun" else "midpoint",
+        "correction": _solver_type(r, "midpoint", "heun"),
         "lower_order_final": "always" if lower else "never",
     }
 
 
 def _dpm_sde(r: _Reading) -> dict[str, Any]:
     r.notes.append(
-        "DPMSolverSDEScheduler draws its noise from a Brownian tree of its own; here from the seed's own path"
+        "DPMSolverSDEScheduler draws noise from its own Brownian tree; here it comes from the seed's path"
     )
     return {"name": "dpmpp_sde"}
 
@@ -238,12 +265,14 @@ def _unipc(r: _Reading) -> dict[str, Any]:
     return {
         "name": "unipc",
         "order": r.ask("solver_order", 2, choices=(1, 2, 3)),
-        "solver": "bh1" if r.ask("solver_type", "bh2") == "bh1" else "bh2",
+        "solver": _solver_type(r, "bh2", "bh1"),
         "lower_order_final": "always" if r.ask("lower_order_final", True) else "never",
     }
 
 
 def _deis(r: _Reading) -> dict[str, Any]:
+    r.ask("algorithm_type", "deis", choices=("deis", "dpmsolver", "dpmsolver++"))  # all mean deis
+    r.ask("solver_type", "logrho", choices=("logrho", "midpoint", "heun", "bh1", "bh2"))  # all mean logrho
     return {
         "name": "deis",
         "order": r.ask("solver_order", 2, choices=(1, 2, 3)),
@@ -255,8 +284,8 @@ def _named(name: str, **options: Any) -> Callable[[_Reading], dict[str, Any]]:
     return lambda r: {"name": name, **options}
 
 
-def _in_place_of(name: str, **options: Any) -> Callable[[_Reading], dict[str, Any]]:
-    """For classes that have no sampler here."""
+def _replaced_by(name: str, **options: Any) -> Callable[[_Reading], dict[str, Any]]:
+    """The sampler of a class that has none of its own here. A note says so."""
 
     def noted(r: _Reading) -> dict[str, Any]:
         r.notes.append(f"{r.kind}Scheduler has no sampler here; {name} is used")
@@ -266,13 +295,13 @@ def _in_place_of(name: str, **options: Any) -> Callable[[_Reading], dict[str, An
 
 
 _WITHOUT_BETAS = ("Flow", "EDM", "SCM", "KarrasVe", "SdeVe", "SdeVp", "Cosine", "VQ", "Amused")
-_ROUNDED = {"karras": "nearest"}
-_WHOLE = {
+_ROUNDED_LABELS = {"karras": "nearest"}
+_CUT_LABELS = {
     "karras": "nearest",
     "exponential": "below",
     "beta": "below",
-}  # what becomes an integer is cut, not rounded
-_KARRAS_ENDS = (0.00085, 0.012)  # betas that some of the k-diffusion family take where none are given
+}  # conversion to an integer cuts and does not round
+_KARRAS_ENDS = (0.00085, 0.012)  # default betas of some classes of the k-diffusion family
 _DDPM = _Kind(_ddpm, "steps", "leading", clips=True, thresholds=True, formulas=(), steps=250)
 _DDIM = _Kind(_ddim, "steps", "leading", clips=True, thresholds=True, formulas=(), ends="set_alpha_to_one")
 _K_DIFFUSION: dict[str, Any] = {"spread": "unrounded"}
@@ -281,40 +310,42 @@ _KINDS: dict[str, _Kind] = {
     "DDPMParallel": _DDPM,
     "DDIM": _DDIM,
     "DDIMParallel": _DDIM,
-    "RePaint": _Kind(_in_place_of("ddpm"), "steps", "leading", clips=True, formulas=(), steps=250),
+    "RePaint": _Kind(_replaced_by("ddpm"), "steps", "leading", clips=True, formulas=(), steps=250),
     "PNDM": _Kind(_pndm, "steps", "leading", formulas=(), ends="set_alpha_to_one"),
     "LMSDiscrete": _Kind(_named("lms"), **_K_DIFFUSION),
     "EulerDiscrete": _Kind(_named("euler"), ends="final_sigmas_type", **_K_DIFFUSION),
     "EulerAncestralDiscrete": _Kind(_named("euler_ancestral"), formulas=(), **_K_DIFFUSION),
     "HeunDiscrete": _Kind(_named("heun"), betas=_KARRAS_ENDS, clips=False, **_K_DIFFUSION),
-    "KDPM2Discrete": _Kind(_named("dpm_2"), betas=_KARRAS_ENDS, formula_labels=_ROUNDED, **_K_DIFFUSION),
+    "KDPM2Discrete": _Kind(
+        _named("dpm_2"), betas=_KARRAS_ENDS, formula_labels=_ROUNDED_LABELS, **_K_DIFFUSION
+    ),
     "KDPM2AncestralDiscrete": _Kind(
-        _named("dpm_2", eta=1.0), betas=_KARRAS_ENDS, formula_labels=_ROUNDED, **_K_DIFFUSION
+        _named("dpm_2", eta=1.0), betas=_KARRAS_ENDS, formula_labels=_ROUNDED_LABELS, **_K_DIFFUSION
     ),
     "DPMSolverSDE": _Kind(_dpm_sde, betas=_KARRAS_ENDS, **_K_DIFFUSION),
     "DPMSolverMultistep": _Kind(
-        _dpm_multistep, thresholds=True, formula_labels=_WHOLE, ends="final_sigmas_type", steps=25
+        _dpm_multistep, thresholds=True, formula_labels=_CUT_LABELS, ends="final_sigmas_type", steps=25
     ),
     "DPMSolverSinglestep": _Kind(
-        _dpm_singlestep, thresholds=True, formula_labels=_WHOLE, ends="final_sigmas_type", steps=25
+        _dpm_singlestep, thresholds=True, formula_labels=_CUT_LABELS, ends="final_sigmas_type", steps=25
     ),
     "UniPCMultistep": _Kind(
-        _unipc, thresholds=True, formula_labels=_WHOLE, ends="final_sigmas_type", steps=25
+        _unipc, thresholds=True, formula_labels=_CUT_LABELS, ends="final_sigmas_type", steps=25
     ),
-    "DEISMultistep": _Kind(_deis, thresholds=True, formula_labels=_WHOLE, ends="formula", steps=25),
-    "SASolver": _Kind(_in_place_of("dpmpp_2m_sde"), formula_labels=_WHOLE, steps=25),
-    "LCM": _Kind(_in_place_of("consistency"), "steps", "leading", formulas=(), steps=4),
-    "TCD": _Kind(_in_place_of("ddim"), "steps", "leading", formulas=(), steps=4),
-    "UnCLIP": _Kind(_in_place_of("ddpm"), "steps", "linspace", clips=True, formulas=(), steps=25),
+    "DEISMultistep": _Kind(_deis, thresholds=True, formula_labels=_CUT_LABELS, ends="formula", steps=25),
+    "SASolver": _Kind(_replaced_by("dpmpp_2m_sde"), formula_labels=_CUT_LABELS, steps=25),
+    "LCM": _Kind(_replaced_by("consistency"), "steps", "leading", formulas=(), steps=4),
+    "TCD": _Kind(_replaced_by("ddim"), "steps", "leading", formulas=(), steps=4),
+    "UnCLIP": _Kind(_replaced_by("ddpm"), "steps", "linspace", clips=True, formulas=(), steps=25),
 }
 
 
 def process_of(config: Mapping[str, Any], flags: Mapping[str, Any], learned: bool) -> Process:
-    """The process and the sampling that a scheduler's configuration and flags say; `learned` where the
-    variance is predicted.
+    """The process and the sampling of a scheduler's configuration and flags.
 
-    An empty configuration is taken for DDPM's. Raises `CheckpointError` for a process that is none of betas,
-    `OptionError` for values out of range.
+    `learned` says that the network predicts its variance. An empty configuration counts as DDPM's. Raises
+    `CheckpointError` for a process that is not given by betas, and `OptionError`, with the configuration's
+    name as its field, for a value that is not allowed.
     """
     given = {name: value for name, value in flags.items() if name in SCHEDULER_FLAGS}
     kind = str(config.get("_class_name", "DDPMScheduler")).removesuffix("Scheduler").removeprefix("Flax")[:80]
@@ -327,8 +358,8 @@ def process_of(config: Mapping[str, Any], flags: Mapping[str, Any], learned: boo
             else "is not known here"
         )
         raise CheckpointError(
-            f"This model is sampled with {kind}Scheduler, which {why}. Its U-Net can be read, but what its "
-            "levels are cannot be told. If it was trained with betas, give the flag beta_schedule (linear, "
+            f"This model is sampled with {kind}Scheduler, which {why}. Its U-Net can be read, but its noise "
+            "levels are unknown. If it was trained with betas, give the flag beta_schedule (linear, "
             "scaled_linear, squaredcos_cap_v2, ...); it is then sampled as DDPM."
         )
     settings = Settings("diffusers scheduler", given, config, {})
@@ -346,8 +377,8 @@ def process_of(config: Mapping[str, Any], flags: Mapping[str, Any], learned: boo
     sampler = one.sampler(r)
     if kind == "PNDM" and means == "v_prediction":
         r.notes.append(
-            "PNDMScheduler combines the v of several states before it reads eps from them; here each eps is "
-            "read at its own state, as the paper has it, so the pictures differ"
+            "PNDMScheduler combines the v of several states and then computes eps; here each eps is computed "
+            "at its own state, as in the paper, so the pictures differ"
         )
     whole = {**config, **given}
     r.notes += [
@@ -355,12 +386,39 @@ def process_of(config: Mapping[str, Any], flags: Mapping[str, Any], learned: boo
         for name, usual in _UNFOLLOWED.items()
         if str(whole.get(name, usual)) not in (str(usual), "None")
     ]
-    r.notes += _ends_of_formula(r, whole)
+    r.notes += _unfollowed_sigma_ends(r, whole)
     defaults = {"sampler": sampler, "spacing": spacing, **limits, "steps": min(one.steps, schedule.timesteps)}
+    check_defaults(defaults, schedule)
     return Process(schedule, PARAMETRIZATIONS[means], defaults, settings.finish(SCHEDULER_FLAGS), r.notes)
 
 
+# The names in a configuration of our samplers' and spacings' options, where they differ
+_ORIGINAL_NAMES = {"order": "solver_order", "lambda_min": "lambda_min_clipped"}
+
+
+def check_defaults(defaults: Mapping[str, Any], schedule: NoiseSchedule | None = None) -> None:
+    """Raise `OptionError` if the sampler or the spacing of the configuration cannot be used.
+
+    With a `schedule` it is also checked that an offset of timesteps leads to none beyond its end. Without
+    these checks the error would appear at the first run only, and blame a flag of the command line that
+    nobody gave.
+    """
+
+    def original(name: str) -> str:
+        bare = name.rpartition(".")[2]
+        return _ORIGINAL_NAMES.get(bare, bare)
+
+    try:
+        from_json(SAMPLERS, "sampler", defaults["sampler"])
+        spacing = from_json(SPACINGS, "spacing", defaults["spacing"])
+        if schedule is not None and getattr(spacing, "steps_offset", 0):
+            path(schedule, defaults["steps"], spacing)
+    except OptionError as error:
+        raise OptionError(original(error.field), error.worded(original)) from error
+
+
 def _betas(settings: Settings, one: _Kind) -> tuple[NoiseSchedule, str]:
+    """The schedule of the betas, and the name of their formula."""
     timesteps = settings.read("num_train_timesteps", 1000, absent=1000)
     name = settings.read(
         "beta_schedule",
@@ -373,9 +431,11 @@ def _betas(settings: Settings, one: _Kind) -> tuple[NoiseSchedule, str]:
         for which, usual in zip(("start", "end"), one.betas)
     )
     betas = settings.read("trained_betas", None, absent=None)
-    if betas is not None and not isinstance(betas, (list, tuple)):
+    if betas is not None and (not isinstance(betas, (list, tuple)) or len(betas) not in (0, timesteps)):
+        count = f"{len(betas):,} numbers" if isinstance(betas, (list, tuple)) else repr(str(betas)[:80])
         raise CheckpointError(
-            f"trained_betas must be a list of {timesteps} numbers, got {str(betas)[:80]!r}."
+            f"trained_betas must be a list of {timesteps:,} numbers, one per training timestep "
+            f"(num_train_timesteps); got {count}. Correct one of the two."
         )
     schedule = Table(values=tuple(betas)) if betas else named(name, timesteps, start, end)
     if settings.read("rescale_betas_zero_snr", False, absent=False):
@@ -384,29 +444,27 @@ def _betas(settings: Settings, one: _Kind) -> tuple[NoiseSchedule, str]:
 
 
 def _limits(r: _Reading, one: _Kind) -> dict[str, Any]:
-    """The recipe's settings that keep the predicted picture in range."""
+    """The settings of a recipe that restrict the predicted x0 to a range."""
     r.clips = one.clips is not None and r.ask("clip_sample", one.clips)
     found: dict[str, Any] = {"clip": bool(r.clips)}
-    if r.clips and (reach := r.ask("clip_sample_range", 1.0)) != 1.0:
+    if r.clips and (reach := r.ask_within("clip_sample_range", 1.0, 0.01, 1e4)) != 1.0:
         found["clip_range"] = reach
     if one.thresholds and r.ask("thresholding", False):
-        # the quantile is held between 1 and sample_max_value, so 1 clips and no more
-        most = r.ask("sample_max_value", 1.0)
-        found |= (
-            {"threshold": r.ask("dynamic_thresholding_ratio", 0.995), "threshold_most": most}
-            if most > 1
-            else {"clip": True}
-        )
+        # the quantile is clamped to 1..sample_max_value, so with 1 x0 is only clipped
+        most = r.ask_within("sample_max_value", 1.0, 0.0, 1e6)
+        share = r.ask_within("dynamic_thresholding_ratio", 0.995, 0.5, 1.0)
+        found |= {"threshold": share, "threshold_most": most} if most > 1 else {"clip": True}
         found.pop("clip_range", None)
         r.clips = True
     return found
 
 
 def _spacing(r: _Reading, one: _Kind) -> Any:
+    """The JSON of the spacing that visits the levels of the scheduler. Sets `r.zero`."""
     formula = next((name for name in one.formulas if r.ask(_FORMULA_FLAGS[name], False)), None)
     end = _final_sigma(r, one, formula)
     r.zero = end == "zero"
-    made: dict[str, Any] = {
+    options: dict[str, Any] = {
         "timestep_spacing": r.timestep_spacing,
         "spread": one.spread,
         "steps_offset": _offset(r),
@@ -414,18 +472,18 @@ def _spacing(r: _Reading, one: _Kind) -> Any:
         "final_sigma": end,
     }
     if formula is not None and formula in one.formula_labels:
-        made["label_rounding"] = one.formula_labels[formula]
+        options["label_rounding"] = one.formula_labels[formula]
         if r.kind == "DPMSolverMultistep" and formula == "karras" and r.beta_schedule == "squaredcos_cap_v2":
-            made["label_rounding"] = "below"
+            options["label_rounding"] = "below"
     if r.kind.startswith("DPMSolver") and one.spread == "one more":
-        made |= _least_lambda(r)
-    plain = made["spread"] == "steps" and end == "zero" and not made["steps_offset"] and formula is None
-    if plain and r.timestep_spacing == "leading":  # our own rules, where they say the same
+        options |= _lambda_min(r)
+    plain = options["spread"] == "steps" and end == "zero" and not options["steps_offset"] and formula is None
+    if plain and r.timestep_spacing == "leading":  # our own spacing of this name visits the same levels
         return r.timestep_spacing
-    return {"name": "diffusers", **{name: value for name, value in made.items() if value not in (0, None)}}
+    return {"name": "diffusers", **{name: value for name, value in options.items() if value not in (0, None)}}
 
 
-def _least_lambda(r: _Reading) -> dict[str, Any]:
+def _lambda_min(r: _Reading) -> dict[str, Any]:
     given = r.settings.config.get("lambda_min_clipped", r.settings.flags.get("lambda_min_clipped", -math.inf))
     if given in (-math.inf, "-Infinity", "-inf", None):
         return {}
@@ -433,6 +491,7 @@ def _least_lambda(r: _Reading) -> dict[str, Any]:
 
 
 def _final_sigma(r: _Reading, one: _Kind, formula: str | None) -> str:
+    """The value of the option `final_sigma` of our spacing."""
     if one.ends == "set_alpha_to_one":
         return "zero" if r.ask("set_alpha_to_one", r.kind.startswith("DDIM")) else "least"
     if one.ends == "formula":  # DEIS
@@ -445,7 +504,8 @@ def _final_sigma(r: _Reading, one: _Kind, formula: str | None) -> str:
     return "zero"
 
 
-def _ends_of_formula(r: _Reading, config: Mapping[str, Any]) -> list[str]:
+def _unfollowed_sigma_ends(r: _Reading, config: Mapping[str, Any]) -> list[str]:
+    """Notes about ends of the noise levels that the configuration sets."""
     named_ends = [
         f"{name} = {config[name]}" for name in ("sigma_min", "sigma_max") if config.get(name) is not None
     ]
@@ -457,7 +517,7 @@ def _ends_of_formula(r: _Reading, config: Mapping[str, Any]) -> list[str]:
 
 
 def _consistency(config: Mapping[str, Any], flags: Mapping[str, Any]) -> Process:
-    """Consistency models (Song et al. 2023): variance exploding, their own parametrization, and one step."""
+    """The process of consistency models (Song et al. 2023): variance exploding, sampled in one step."""
     settings = Settings("diffusers scheduler", flags, config, {})
     timesteps = settings.read("num_train_timesteps", 40, absent=40)
     least, most = (
@@ -476,6 +536,7 @@ def _consistency(config: Mapping[str, Any], flags: Mapping[str, Any]) -> Process
         "clip": settings.read("clip_denoised", True, absent=True),
         "steps": 1,
     }
+    check_defaults(defaults)
     return Process(
         VarianceExploding(timesteps, least, most, "1000 c_noise"),
         "consistency",

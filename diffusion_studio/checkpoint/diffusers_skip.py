@@ -1,6 +1,4 @@
-"""NCSN++ in diffusers' layout: UNet2DModel of Skip blocks, with FIR filters, input and output paths. No
-torch.
-"""
+"""NCSN++ in diffusers' layout: UNet2DModel of Skip blocks, with FIR filters, input and output paths."""
 
 from __future__ import annotations
 
@@ -11,11 +9,11 @@ from ..diffusion.schedule import VarianceExploding
 from ..errors import CheckpointError
 from ..networks.config import UNetConfig
 from . import diffusers
-from .diffusers_scheduler import SCHEDULER_FLAGS, Process, process_of
+from .diffusers_scheduler import SCHEDULER_FLAGS, Process, check_defaults, process_of
 from .facts import Settings
 from .reader import Found, Reader, Source
+from .renames import Part, Rename, renames
 from .spec import ModelSpec
-from .walk import Part, Rename, renames
 
 _INSIDE = {
     **diffusers.INSIDE,
@@ -24,7 +22,7 @@ _INSIDE = {
 }
 _VE_FLAGS = ("num_train_timesteps", "sigma_min", "sigma_max", "snr", "correct_steps", "sampling_eps")
 _SQRT2 = math.sqrt(2)
-_LEAST = 128  # of a level with attention: below it diffusers' groups follow another rule
+_LEAST = 128  # channels of a level with attention; with fewer, diffusers determines groups by another rule
 
 
 def describe(source: Source) -> Found:
@@ -55,9 +53,8 @@ def describe(source: Source) -> Found:
     for level in {*going["down"], *rising}:
         if widths[level] < _LEAST:
             raise CheckpointError(
-                f"{source.path.name} attends at a level of {widths[level]} channels. Below {_LEAST} "
-                "diffusers normalises such levels otherwise than the rest of an NCSN++, which is not built "
-                "here."
+                f"{source.path.name} has attention on a level of {widths[level]} channels. Below {_LEAST} "
+                "channels diffusers normalises such levels by another rule, which is not supported."
             )
     rows = source.shape("down_blocks.0.resnets.0.time_emb_proj.weight", 2)[0]
     scaled = (
@@ -81,13 +78,13 @@ def describe(source: Source) -> Found:
         if groups not in (None, min(width // 4, 32)):
             raise CheckpointError(
                 f"norm_num_groups = {groups} gives the middle and the end of {source.path.name} other groups "
-                "than its Skip blocks have; only null, or what they have, is built here."
+                "than its Skip blocks have. Only null, or the number of the Skip blocks, is supported."
             )
     bare = middle == "attention" and "mid_block.attentions.0.group_norm.weight" not in s
     embedding = source.shape("time_embedding.linear_1.weight", 2)[0]
-    diffusers.agreed_frame(settings, middle, embedding, "fourier" if random else "positional")
+    diffusers.check_frame(settings, middle, embedding, "fourier" if random else "positional")
     labels, label = diffusers.labels(source, settings)
-    size = diffusers.size(source, settings, 32 * 2 ** max(levels - 4, 0))
+    size = diffusers.picture_size(source, settings, 32 * 2 ** max(levels - 4, 0))
     centred = settings.read("center_input_sample", False, absent=False)
     settings.read("act_fn", "silu", absent="silu", choices=("silu", "swish"))
     if random:
@@ -171,16 +168,18 @@ def _place(part: Part, last: int) -> str:
 
 
 def _signed(one: Rename, random: bool) -> Rename:
-    """Such a network gives the score, -eps / sigma: its last layers change sign, and the division falls
-    away.
+    """A rename that negates the last layers of a network with Fourier features, which predicts -eps / sigma.
+
+    The division by sigma is left out, so that our network predicts eps.
     """
     last = one.ours.startswith("conv_out.") or (one.ours.startswith("output_path.") and ".conv." in one.ours)
     return Rename(one.ours, one.theirs, "negated") if random and last else one
 
 
 def _exploding(source: Source) -> Process:
-    """The process of ScoreSdeVeScheduler. Its pictures go from 0 to 1, ours from -1 to 1, so all noise
-    counts twice.
+    """The process of ScoreSdeVeScheduler.
+
+    Its pictures lie in [0, 1] and ours in [-1, 1], so all sigmas are doubled.
     """
     settings = Settings(
         "diffusers scheduler",
@@ -191,9 +190,8 @@ def _exploding(source: Source) -> Process:
     kind = str(source.scheduler.get("_class_name", "ScoreSdeVeScheduler"))[:80]
     if kind != "ScoreSdeVeScheduler":
         raise CheckpointError(
-            f"{source.path.name} embeds sigma itself by Fourier features and divides by it, which {kind} "
-            "does "
-            "not give it. It belongs to ScoreSdeVeScheduler; correct scheduler_config.json, or move it away."
+            f"{source.path.name} embeds sigma by Fourier features and divides by it, but {kind} gives it no "
+            "sigma. It belongs to ScoreSdeVeScheduler; correct scheduler_config.json, or move it away."
         )
     timesteps = settings.read("num_train_timesteps", 2000, absent=2000)
     least, most = (
@@ -203,9 +201,9 @@ def _exploding(source: Source) -> Process:
     correct, snr = settings.read("correct_steps", 1, absent=1), settings.read("snr", 0.15, absent=0.15)
     settings.read("sampling_eps", 1e-5, absent=1e-5)
     notes = [
-        "pictures of its program go from 0 to 1; here from -1 to 1, so its sigmas are doubled",
-        "its program takes the mean length of noise and score over all pictures of a batch for its Langevin "
-        "steps; here each picture has its own, so that it does not depend on the others",
+        "pictures of its program lie in [0, 1], and here in [-1, 1], so its sigmas are doubled",
+        "its program uses the mean norms of noise and score over a batch for its Langevin steps; here each "
+        "picture uses its own, so that it does not depend on the others",
     ]
     defaults = {
         "sampler": {
@@ -218,6 +216,7 @@ def _exploding(source: Source) -> Process:
         "clip": False,
         "steps": min(250, timesteps),
     }
+    check_defaults(defaults)
     return Process(
         VarianceExploding(timesteps, 2 * least, 2 * most, "sigma"), "eps", defaults, settings.finish(), notes
     )

@@ -1,7 +1,6 @@
-"""The layout of EDM (Karras et al. 2022): SongUNet (DDPM++, NCSN++) and DhariwalUNet (ADM), preconditioned.
-No torch.
+"""The layout of EDM (Karras et al. 2022): preconditioned SongUNet (DDPM++, NCSN++) and DhariwalUNet (ADM).
 
-Checked against NVlabs/edm's own classes.
+It was checked against the classes of NVlabs/edm.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from ..diffusion.schedule import NoiseSchedule, Table, VarianceExploding, Varian
 from ..errors import CheckpointError, OptionError
 from ..networks.config import UNetConfig
 from .facts import Settings
-from .openai import known_list, whole
+from .openai import compare_list, plain_number
 from .reader import Found, Reader, Source
+from .renames import Part, Rename, renames
 from .spec import ModelSpec
-from .walk import Part, Rename, renames
 
 PRECONDITIONINGS = ("vp", "ve", "iddpm", "edm")
 _BLOCK = {
@@ -47,7 +46,7 @@ _INSIDE = {
 _UNUSED = (
     "resample_filter",
     "map_augment.weight",
-)  # the filter is a formula; no augmentation label when drawing
+)  # the filter is a formula, and augmentation labels are used in training only
 _IGNORED = (
     "dropout",
     "label_dropout",
@@ -111,7 +110,7 @@ _ARCHES = {"ddpmpp": (False, "positional"), "ncsnpp": (False, "fourier"), "adm":
 
 @dataclass(frozen=True)
 class _Frame:
-    """What names and shapes tell of the network's frame."""
+    """The kind of network, its size, levels and blocks per level, from names and shapes."""
 
     adm: bool
     size: int
@@ -119,10 +118,11 @@ class _Frame:
     blocks: int
 
     def at(self, level: int) -> str:
+        """The size of a level in EDM's names, such as "16x16"."""
         return f"{self.size >> level}x{self.size >> level}"
 
     def place(self, part: Part) -> str:
-        """A part's name in EDM."""
+        """The name in EDM of a part of the U-Net."""
         last = self.levels - 1
         if part.kind in ("time", "label"):
             return {"time": "", "label": "map_label"}[part.kind]
@@ -144,8 +144,9 @@ class _Frame:
 
 
 def describe(source: Source) -> Found:
-    """The network and its preconditioning, from names and shapes, and flags or args.json in the classes'
-    own names.
+    """The network and its preconditioning, from names and shapes, and from flags or args.json.
+
+    Flags have the names of the arguments of EDM's classes.
     """
     shapes, frame = source.shapes, _frame(source)
     stem, channels = source.shape(f"enc.{frame.at(0)}_conv.weight", 4)[:2]
@@ -158,26 +159,26 @@ def describe(source: Source) -> Found:
     settings.inferred("img_resolution", frame.size)
     settings.inferred("in_channels", channels)
     settings.inferred("out_channels", out)
-    settings.agreed("img_channels", channels)
-    settings.agreed("resolution", frame.size)
+    settings.check("img_channels", channels)
+    settings.check("resolution", frame.size)
     settings.inferred("model_channels", base)
-    settings.inferred("channel_mult", [whole(w / base) for w in widths])
-    settings.inferred("channel_mult_emb", whole(embedding / base))
+    settings.inferred("channel_mult", [plain_number(w / base) for w in widths])
+    settings.inferred("channel_mult_emb", plain_number(embedding / base))
     settings.inferred("num_blocks", frame.blocks)
     attended = tuple(k for k in range(frame.levels) if f"enc.{frame.at(k)}_block0.qkv.weight" in shapes)
-    known_list(settings, "attn_resolutions", [frame.size >> k for k in attended], frame.size, frame.levels)
-    settings.agreed("cbase", base)
-    settings.agreed("cres", [whole(w / base) for w in widths])
-    settings.agreed("cond", "map_label.weight" in shapes)
-    settings.agreed("model_type", "DhariwalUNet" if frame.adm else "SongUNet")
+    compare_list(settings, "attn_resolutions", [frame.size >> k for k in attended], frame.size, frame.levels)
+    settings.check("cbase", base)
+    settings.check("cres", [plain_number(w / base) for w in widths])
+    settings.check("cond", "map_label.weight" in shapes)
+    settings.check("model_type", "DhariwalUNet" if frame.adm else "SongUNet")
     if "map_label.weight" not in shapes:
-        settings.agreed("label_dim", 0)
+        settings.check("label_dim", 0)
     label = _labels(source, settings, frame)
     if "map_augment.weight" in shapes:
         settings.inferred("augment_dim", source.shape("map_augment.weight", 2)[1])
-    song = {} if frame.adm else _song(source, settings, frame, base, waves)
-    if (arch := settings.said("arch")) in _ARCHES:
-        settings.agreed(
+    song = {} if frame.adm else _song_unet(source, settings, frame, base, waves)
+    if (arch := settings.text_of("arch")) in _ARCHES:
+        settings.check(
             "arch",
             arch
             if _ARCHES[arch]
@@ -215,7 +216,7 @@ def describe(source: Source) -> Found:
     }
     if labels:
         defaults["label"] = labels[0]
-    made = ModelSpec(
+    spec_found = ModelSpec(
         name=source.name,
         network=config,
         schedule=schedule,
@@ -228,19 +229,19 @@ def describe(source: Source) -> Found:
     )
     notes = (
         []
-        if settings.said("precond") or settings.said("class_name")
+        if settings.text_of("precond") or settings.text_of("class_name")
         else [
-            "its weights do not say how it was preconditioned: edm is that of the files called edm-..., vp "
-            "and ve that of the files called baseline-..., whose networks look alike"
+            "its weights do not tell the preconditioning: it is edm in files named edm-..., and vp or ve in "
+            "files named baseline-..., whose networks look the same"
         ]
     )
     if "map_augment.weight" in shapes:
-        notes.append("the weights of its augmentation labels are left out: nothing is augmented when drawing")
+        notes.append("the weights for augmentation labels are left out: they are used in training only")
     unused = tuple(name for name in shapes if name.endswith(_UNUSED))
     return Found(
         "edm",
         f"it has {', '.join(READER.sentinels)}",
-        made,
+        spec_found,
         tuple(_renames(config, frame, kind)),
         settings.finish(_IGNORED, whole=True),
         tuple(notes),
@@ -249,18 +250,19 @@ def describe(source: Source) -> Found:
 
 
 def _preconditioning(settings: Settings, doubled: bool) -> str:
-    """vp, ve, iddpm or edm: by the flag precond, or the class that wraps the network."""
-    wrapper = settings.said("class_name").rpartition(".")[2]
+    """The preconditioning vp, ve, iddpm or edm, from the flag precond or the class that wraps the network."""
+    wrapper = settings.text_of("class_name").rpartition(".")[2]
     usual = "iddpm" if doubled else "edm"
     if wrapper not in _CLASSES:
         return settings.read("precond", usual, choices=PRECONDITIONINGS)
-    settings.agreed("class_name", settings.said("class_name"))
+    settings.check("class_name", settings.text_of("class_name"))
     kind = _CLASSES[wrapper]
-    settings.agreed("precond", kind)
+    settings.check("precond", kind)
     return kind
 
 
 def _frame(source: Source) -> _Frame:
+    """Read the frame of the network from names and shapes. Raises `CheckpointError`."""
     sizes = [
         int(found[1])
         for name in source.shapes
@@ -269,7 +271,7 @@ def _frame(source: Source) -> _Frame:
     if len(sizes) != 1 or not sizes[0]:
         raise CheckpointError(
             f"{source.path.name} has EDM's mapping layers and {len(sizes) or 'no'} first convolution "
-            "(enc.32x32_conv.weight or of another size), so it is no network of this layout, or cut short."
+            "(enc.32x32_conv.weight or of another size), so it is not a network of this layout, or cut short."
         )
     size, levels = sizes[0], 1
     while size >> levels and f"enc.{size >> levels}x{size >> levels}_down.norm0.weight" in source.shapes:
@@ -284,16 +286,15 @@ def _labels(source: Source, settings: Settings, frame: _Frame) -> dict[str, Any]
     if "map_label.weight" not in source.shapes:
         return {}
     count = settings.inferred("label_dim", source.shape("map_label.weight", 2)[1])
-    # the original takes a label of zeros for "any", which means something only where labels were dropped in
-    # training
+    # the original uses a label of zeros as unconditional, which works only if labels were dropped in training
     null = settings.read("null_class", False)
     return {"classes": count, "null_class": null, "class_embedding": "table" if frame.adm else "early"}
 
 
-def _song(source: Source, settings: Settings, frame: _Frame, base: int, waves: int) -> dict[str, Any]:
-    """What SongUNet has besides."""
+def _song_unet(source: Source, settings: Settings, frame: _Frame, base: int, waves: int) -> dict[str, Any]:
+    """The fields of `UNetConfig` that only SongUNet has."""
     shapes, low = source.shapes, frame.at(1) if frame.levels > 1 else ""
-    settings.inferred("channel_mult_noise", whole(waves / base))
+    settings.inferred("channel_mult_noise", plain_number(waves / base))
     random = (
         settings.inferred("embedding_type", "fourier" if "map_noise.freqs" in shapes else "positional")
         == "fourier"
@@ -318,8 +319,8 @@ def _song(source: Source, settings: Settings, frame: _Frame, base: int, waves: i
         filtered = (1, 3, 3, 1) if width == 4 else (1, 1)
         if width not in (2, 4):
             raise CheckpointError(
-                f"{source.path.name} resamples with a filter of {width} pixels; here they are "
-                "[1,1] and [1,3,3,1]."
+                f"{source.path.name} resamples with a filter of {width} pixels; only [1,1] and [1,3,3,1] are "
+                "supported."
             )
         settings.inferred("resample_filter", list(filtered))
     return {
@@ -340,18 +341,17 @@ def _song(source: Source, settings: Settings, frame: _Frame, base: int, waves: i
 def _process(
     settings: Settings, kind: str, doubled: bool
 ) -> tuple[NoiseSchedule, dict[str, Any], dict[str, Any]]:
-    """The schedule, what the spec says of the output, and what the network does to its label (table 1 of
-    the paper).
-    """
+    """The schedule, fields of `ModelSpec`, and fields of `UNetConfig` of a preconditioning (table 1)."""
     if doubled != (kind == "iddpm"):
         wanted, given = ("as many", "twice as many")[:: 1 if doubled else -1]
         raise CheckpointError(
-            f"The preconditioning {kind} belongs to a network with {wanted} output channels as input "
-            f"channels; this one has {given}."
+            f"The preconditioning {kind} needs a network with {wanted} output channels as input channels; "
+            f"this one has {given}. Choose another precond."
         )
     if kind == "edm":
         schedule = VarianceExploding(
-            sigma_min=_bound(settings, "sigma_min", 0.002), sigma_max=_bound(settings, "sigma_max", 80.0)
+            sigma_min=_sigma_bound(settings, "sigma_min", 0.002),
+            sigma_max=_sigma_bound(settings, "sigma_max", 80.0),
         )
         return schedule, {"parametrization": "edm", "sigma_data": settings.read("sigma_data", 0.5)}, {}
     if kind == "ve":
@@ -381,19 +381,17 @@ def _process(
     return Table(timesteps, tuple(map(float, betas))), {}, {}
 
 
-def _bound(settings: Settings, name: str, usual: float) -> float:
-    """An end of the noise levels. EDMPrecond's own defaults, 0 and infinity, set no bound: then its
-    sampler's counts.
-    """
+def _sigma_bound(settings: Settings, name: str, usual: float) -> float:
+    """An end of the noise levels. EDMPrecond's defaults, 0 and infinity, are no bounds: `usual` is used."""
     try:
-        unbounded = settings.said(name) != "" and float(settings.said(name)) in (0.0, math.inf)
+        unbounded = settings.text_of(name) != "" and float(settings.text_of(name)) in (0.0, math.inf)
     except ValueError:
         unbounded = False
-    return settings.settled(name, usual) if unbounded else settings.read(name, usual)
+    return settings.fixed(name, usual) if unbounded else settings.read(name, usual)
 
 
 def _renames(config: UNetConfig, frame: _Frame, kind: str) -> list[Rename]:
-    """The network's tensors in EDM's names. A network of VE says -eps, so its last layers change sign."""
+    """The network's tensors with EDM's names. VE networks predict -eps, so their last layers are negated."""
     found = []
     for one in renames(config, frame.place, _INSIDE, "edm"):
         theirs = tuple(name.replace("_.aux_", "_aux_") for name in one.theirs)

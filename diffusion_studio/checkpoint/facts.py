@@ -1,4 +1,4 @@
-"""What is known of a foreign checkpoint and whence: every setting with its source."""
+"""The settings of a foreign checkpoint, each with its source."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MISSING = object()
 
 @dataclass(frozen=True)
 class Fact:
-    """One setting in its origin's own name, its value, and who said so: one of the sources above."""
+    """One setting by its original name, its value, and its source: one of the constants above."""
 
     name: str
     value: Any
@@ -26,10 +26,11 @@ class Fact:
 
 
 class Settings:
-    """Settings asked for one by one; each answer is kept as a `Fact`.
+    """Settings that a reader asks for one by one. Each answer is kept as a `Fact`.
 
-    Flags come before the file's configuration, that before a preset, that before what the layout usually is.
-    What the shapes tell is never overruled: a flag or a configuration that says otherwise is an error.
+    Flags have priority over the file's configuration, this over a preset, and this over the usual value of
+    the layout. Values that the shapes determine cannot be changed: flags or configuration that differ are
+    errors.
     """
 
     def __init__(
@@ -49,44 +50,45 @@ class Settings:
         self._asked: set[str] = set()
 
     def inferred(self, name: str, value: Any, *, none_says_none: bool = False) -> Any:
-        """A value that the shapes tell; flags and configuration must agree with it.
+        """Record a value that the shapes determine, and check flags and configuration against it.
 
-        Where they say None they leave it to the program, or, where `none_says_none`, say that there is none.
+        A None there means that the program decides, or with `none_says_none` that there is none. Raises
+        `CheckpointError` if they differ.
         """
         self._asked.add(name)
         for source, given in ((FLAG, self.flags), (FILE, self.config)):
-            said = given.get(name, MISSING)
-            if said is MISSING or (_like(value, said) is None and (value is None or not none_says_none)):
+            stated = given.get(name, MISSING)
+            if stated is MISSING or (
+                _coerced(value, stated) is None and (value is None or not none_says_none)
+            ):
                 continue
-            if not _same(_like(value, said), value):
+            if not _same(_coerced(value, stated), value):
                 raise CheckpointError(
-                    f"The {source} says {name} = {_short(said)}, but the shapes of the weights say "
+                    f"The {source} says {name} = {_short(stated)}, but the shapes of the weights say "
                     f"{_short(value)}. The two do not belong together; leave {name} out, or use the "
                     "configuration of these weights."
                 )
         self.facts.append(Fact(name, value, FILE if name in self.config else INFERRED))
         return value
 
-    def agreed(self, name: str, value: Any, **more: Any) -> None:
-        """As `known`, for another name of something that is known already: a fact only where somebody says
-        it.
-        """
+    def check(self, name: str, value: Any, **more: Any) -> None:
+        """Check another name of a known value. It is recorded only if flags or configuration have it."""
         self._asked.add(name)
         if name in self.flags or name in self.config:
             self.inferred(name, value, **more)
 
-    def said(self, name: str) -> str:
-        """What flags or configuration say of a name, as text; empty where they do not."""
+    def text_of(self, name: str) -> str:
+        """The value of a name in flags or configuration, as text; empty if there is none."""
         given = self.flags.get(name, self.config.get(name))
         return "" if given is None else str(given).strip()
 
-    def listed(self, name: str, value: Any) -> None:
-        """A value that the shapes tell, which the reader has compared with what was said."""
+    def record(self, name: str, value: Any) -> None:
+        """Record a value that the shapes determine, and that the reader has compared itself."""
         self._asked.add(name)
         self.facts.append(Fact(name, value, FILE if name in self.config else INFERRED))
 
-    def settled(self, name: str, value: Any) -> Any:
-        """A value that the origin's program takes whatever it is told."""
+    def fixed(self, name: str, value: Any) -> Any:
+        """Record a value that the original program uses in any case."""
         self._asked.add(name)
         self.facts.append(Fact(name, value, LAYOUT))
         return value
@@ -100,15 +102,16 @@ class Settings:
         choices: Iterable[Any] = (),
         optional: bool = False,
     ) -> Any:
-        """A value that shapes do not tell. `absent` is what a configuration means by leaving the name out.
+        """A value that the shapes do not determine. The value `assumed` is used if nothing else gives one.
 
-        A value has the kind of `assumed`, or is None where it is `optional`.
+        `absent` is the value of a configuration without the name. The value has the type of `assumed`, or is
+        None if `optional`. Raises `OptionError` for another type, and for a value that is not in `choices`.
         """
         self._asked.add(name)
         if name in self.flags:
-            value, source = _like(assumed, self.flags[name]), FLAG
+            value, source = _coerced(assumed, self.flags[name]), FLAG
         elif name in self.config:
-            value, source = _like(assumed, self.config[name]), FILE
+            value, source = _coerced(assumed, self.config[name]), FILE
         elif self.config and absent is not MISSING:
             value, source = absent, f"{FILE} (left out)"
         elif name in self.preset:
@@ -119,24 +122,24 @@ class Settings:
             raise unknown(f"{name} of the layout {self.layout}", value, choices, field=name)
         if isinstance(value, int) and abs(value) > 2**53:
             raise OptionError(
-                name, f"must be a number that means something, got one of {len(str(value)[:400])} digits."
+                name, f"must be a number of at most 53 bits, got one of {len(str(value)[:400])} digits."
             )
         fits = type(value) is type(assumed) or assumed is None or (value is None and optional)
         if not fits or (isinstance(value, float) and not math.isfinite(value)):
-            raise OptionError(name, f"must be {_KIND[type(assumed)]}, got {_short(value)}.")
+            raise OptionError(name, f"must be {_KIND_NAMES[type(assumed)]}, got {_short(value)}.")
         self.facts.append(Fact(name, value, source))
         return value
 
     def assume(self, name: str, value: Any) -> Any:
-        """A value taken in place of the null that was read; the fact says that it is assumed."""
+        """Replace a null that was read by an assumed value."""
         self.facts = [one for one in self.facts if one.name != name] + [Fact(name, value, ASSUMED)]
         return value
 
     def finish(self, ignored: Iterable[str] = (), whole: bool = False) -> tuple[Fact, ...]:
-        """The facts; an `OptionError` for a flag that nobody asked for.
+        """All facts. Raises `OptionError` for a flag that the reader did not ask for.
 
-        `ignored` are the origin's names of what plays no part in drawing. Where the layout knows the `whole`
-        of its origin's configuration, names in the file's that nobody asked for are facts too.
+        `ignored` are original names without effect on sampling. If the reader knows the `whole` original
+        configuration, unknown names in the file's configuration are recorded too.
         """
         ignored = set(ignored)
         for name in self.flags:
@@ -153,9 +156,9 @@ class Settings:
 
 
 def check_groups(name: str, groups: int, widths: Iterable[int], file: str) -> None:
-    """Raise `CheckpointError` where a number of groups does not divide every width that is normalised.
+    """Raise `CheckpointError` if a number of groups does not divide all widths that are normalised.
 
-    Our networks would take fewer groups then, and compute something else.
+    Our networks would silently use fewer groups, and compute something else.
     """
     odd = [width for width in widths if type(groups) is int and (groups < 1 or width % groups)]
     if odd:
@@ -165,7 +168,7 @@ def check_groups(name: str, groups: int, widths: Iterable[int], file: str) -> No
         )
 
 
-_KIND = {
+_KIND_NAMES = {
     bool: "true or false",
     int: "a whole number",
     float: "a finite number",
@@ -174,8 +177,8 @@ _KIND = {
 }
 
 
-def _like(example: Any, given: Any) -> Any:
-    """`given` as the kind of `example`, where it can be read so: flags on a command line are texts."""
+def _coerced(example: Any, given: Any) -> Any:
+    """`given` converted to the type of `example` if possible, because flags of a command line are texts."""
     if isinstance(given, str) and not isinstance(example, str):
         folded = given.strip().lower()
         if folded in ("true", "false", "none", "null"):
@@ -196,7 +199,7 @@ def _like(example: Any, given: Any) -> Any:
 
 
 def parsed(text: str) -> Any:
-    """A value as JSON, Python or a bare list writes it; the text itself where it is none of these."""
+    """The value of a text in the syntax of JSON, of Python, or of a comma-separated list, else the text."""
     text = text.strip()
     try:
         return json.loads(text)
@@ -207,11 +210,11 @@ def parsed(text: str) -> Any:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             return text
-    return [_like(0.5, part) for part in text.split(",")] if "," in text else text
+    return [_coerced(0.5, part) for part in text.split(",")] if "," in text else text
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two values are equal; a list of one number is that number, and a tuple a list."""
+    """Whether two values are equal, where a list of one number equals that number, and tuples equal lists."""
 
     def plain(value: Any) -> Any:
         return [plain(part) for part in value] if isinstance(value, (list, tuple)) else value
@@ -225,8 +228,9 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def flattened(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration in sections ({"model": {...}, "diffusion": {...}}) as one, by the names inside the
-    sections.
+    """A configuration with sections ({"model": {...}, "diffusion": {...}}) without them.
+
+    If a name occurs twice, the value at the shallower level is used.
     """
     found: dict[str, Any] = {}
     waiting = [given]
@@ -244,10 +248,9 @@ def _short(value: Any) -> str:
 
 
 def parse_flags(text: str) -> dict[str, Any]:
-    """`--num_heads 4 --use_new_attention_order True` (also with =), or a configuration as JSON -> names and
-    values.
+    """The names and values in a text of flags, or in a JSON object.
 
-    Raises `OptionError`.
+    Flags are written `--num_heads 4 --use_new_attention_order True`, also with "=". Raises `OptionError`.
     """
     import shlex
 
@@ -256,7 +259,7 @@ def parse_flags(text: str) -> dict[str, Any]:
             given = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise OptionError(
-                "flags", f"The flags {text[:80]!r} begin as JSON and are none: {error}."
+                "flags", f"The flags {text[:80]!r} begin like JSON but are not valid JSON: {error}."
             ) from error
         return flattened(given)
     try:

@@ -1,5 +1,6 @@
-"""Which files of a folder are a model's weights, what the model is called, and where its configurations
-lie. No torch.
+"""The weight files of a model's folder, the model's name, and its configuration files.
+
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from ..errors import CheckpointError
 from .container import INDEX, PICKLES, SHARD, file_size, read_json, shard_files
 from .facts import flattened
 
-CLASSIFIER = "classifier.safetensors"  # of a noisy classifier that 'train --kind classifier' wrote
-_PLACES = ("", "unet_ema", "unet")  # where a folder has its U-Net, an average of the weights (EMA) first
-_STEMS = ("model", "diffusion_pytorch_model", "pytorch_model", "unet", "unet_ema")  # names that say nothing
-_MARKS = ("ema", "fp32", "bf16", "fp16", "half", "full", "non_ema")
+CLASSIFIER = "classifier.safetensors"  # written by 'train --kind classifier'
+_PLACES = ("", "unet_ema", "unet")  # sub-folders that may hold the U-Net, EMA weights first
+_STEMS = ("model", "diffusion_pytorch_model", "pytorch_model", "unet", "unet_ema")  # generic file names
+_VARIANTS = ("ema", "fp32", "bf16", "fp16", "half", "full", "non_ema")
 _STEP = re.compile(r"(checkpoints?|ckpt|global_?step|steps?|epochs?|iter(ation)?)[-_]?\d+", re.IGNORECASE)
 _CACHE = re.compile(r"models--(?:.+?--)?(.+)")  # of huggingface_hub: models--OWNER--NAME/snapshots/REVISION
-_NUMBERED = re.compile(r"model_\d+")  # further networks that accelerate's save_state writes
-_NO_MODELS = ("state.safetensors", "optimizer.safetensors")  # what a training needs to go on
-_OTHERS = (
+_NUMBERED = re.compile(r"model_\d+")  # further networks in folders of accelerate's save_state
+_TRAINING_FILES = ("state.safetensors", "optimizer.safetensors")  # what a training needs to go on
+_OTHER_NETWORKS = (
     "vae",
     "vqvae",
     "text_encoder",
@@ -37,9 +38,7 @@ _OTHERS = (
 
 @dataclass(frozen=True)
 class Candidate:
-    """One weight file, or the index of several: its name without suffixes, and the mark of its variant
-    (fp16, ...).
-    """
+    """A weight file or the index of several, with its name without suffixes, and its variant ("fp16")."""
 
     path: Path
     stem: str
@@ -47,12 +46,10 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """Averaged weights first, then those of full precision, then in halves; those before averaging
-        last.
-        """
+        """The order of preference: EMA, then full precision, then half precision, and non-EMA last."""
         words = self.variant.split(".") if self.variant else []
         precision = next((k for k, mark in enumerate(("fp32", "bf16", "fp16"), 1) if mark in words), 0)
-        unknown = any(word not in _MARKS for word in words)
+        unknown = any(word not in _VARIANTS for word in words)
         return (
             "non_ema" in words,
             "ema" not in words,
@@ -64,40 +61,36 @@ class Candidate:
 
 
 def weight_file(path: str | Path) -> Path:
-    """The weight file at a path: itself, or the one that a model's folder holds; of several shards, their
-    index.
+    """The weight file at a path: the file itself, or the weight file of a model's folder.
 
-    Raises `CheckpointError` where a folder has none, or several that are not variants of one model.
+    For a shard it is the index of all shards. Raises `CheckpointError` if a folder holds no weight file, or
+    several that are not variants of one model.
     """
     path = Path(path)
     if not path.is_dir():
-        return _whole(path)
-    root = _snapshot(_repository(path))
+        return _index_of_shard(path)
+    root = _snapshot(_only_repository(path))
     for place in _PLACES:
         if found := _candidates(root / place):
-            return _best(root / place, found)
-    return _deeper(root)
+            return _choose(root / place, found)
+    return _search_subfolders(root)
 
 
 def listed_file(folder: Path) -> Path | None:
-    """The weight file by which a folder is known as a model's, or None where it is not one.
+    """The weight file of a model's folder, or None if the folder holds no model.
 
-    Raises `CheckpointError` where it cannot be told which of several is meant.
+    Raises `CheckpointError` if the folder holds several models.
     """
     root = _snapshot(folder)
     found = next((found for place in _PLACES if (found := _candidates(root / place))), [])
     found = [one for one in found if one.path.name != CLASSIFIER]
-    return _best(folder, found) if found else None
+    return _choose(folder, found) if found else None
 
 
 def name_of(path: Path) -> str:
-    """What a model is called: its file, or its folder where the file is called as all of them are, or its
-    repository.
-    """
-    whole = Path(
-        os.path.abspath(path)
-    )  # links are not followed: a cache's lead to files that are called by hashes
-    stem, _ = _parsed(whole.name)
+    """The name of a model: that of its file, or of its folder or repository if that name is generic."""
+    whole = Path(os.path.abspath(path))  # links are not resolved: those of a cache lead to names of hashes
+    stem, _ = _stem_and_variant(whole.name)
     if stem not in _STEMS:
         return stem
     for part in (one.name for one in whole.parents):
@@ -108,34 +101,32 @@ def name_of(path: Path) -> str:
 
 
 def folder_name(folder: Path) -> str:
-    """What a model's folder is called: its name, or that of the repository that a cache's folder holds."""
+    """The name of a model's folder: its own, or that of the repository if it is a folder of a cache."""
     found = _CACHE.fullmatch(folder.name)
     return found[1] if found else folder.name
 
 
 def notes_on(path: Path) -> list[str]:
-    """What else was there to choose from beside a weight file, where it is the one that is chosen by
-    itself.
-    """
-    stem, _ = _parsed(path.name)
+    """Notes about other weight files beside one that was chosen automatically."""
+    stem, _ = _stem_and_variant(path.name)
     alike = [one for one in _candidates(path.parent) if one.stem == stem]
     notes = []
     if len(alike) > 1 and min(alike, key=lambda one: one.rank).path == path:
         others = ", ".join(one.path.name for one in alike if one.path != path)
-        notes.append(f"its folder holds variants of this model: {path.name} is taken, and not {others}")
+        notes.append(f"its folder holds variants of this model: {path.name} is used, and not {others}")
     others = [one.path.name for one in _candidates(path.parent) if _NUMBERED.fullmatch(one.stem)]
     if stem == "model" and others:
         notes.append(
-            f"{path.name} is taken, and not {', '.join(others[:5])}: accelerate numbers the networks of a "
-            "training, and an average of the weights (EMA) may be among them"
+            f"{path.name} is used, and not {', '.join(others[:5])}: accelerate numbers the networks of a "
+            "training, and one of them may hold the EMA weights"
         )
     if path.parent.name == "unet_ema" and _candidates(path.parent.with_name("unet")):
-        notes.append("unet_ema, the average of the weights, is taken, and not unet")
+        notes.append("unet_ema, with the EMA weights, is used, and not unet")
     return notes
 
 
 def configurations(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The configurations that lie where the layouts and their trainers put them."""
+    """The flags, and the configuration files where other programs put them, by the fields of `Source`."""
     found: dict[str, Any] = {"flags": flattened(flags)}
     folders = [path.parent, *higher_folders(path.parent)]
     for folder in folders:
@@ -156,13 +147,13 @@ def bytes_of(path: Path) -> int:
     return sum(file_size(one) for one in shard_files(path))
 
 
-def changed(path: Path) -> int:
-    """When a weight file or any of its shards was changed last, in nanoseconds."""
+def modified_ns(path: Path) -> int:
+    """The latest modification time of a weight file and its shards, in nanoseconds."""
     return max(one.stat().st_mtime_ns for one in {path, *shard_files(path)})
 
 
 def higher_folders(folder: Path) -> Iterator[Path]:
-    """The folders above that belong to the same model: of a pipeline's unet, and of a training's step."""
+    """The parent folders that belong to the same model, such as a pipeline's or a training's folder."""
     whole = Path(os.path.abspath(folder))
     while whole.name.startswith("unet") or _STEP.fullmatch(whole.name) or whole.name == "checkpoints":
         whole = whole.parent
@@ -173,44 +164,47 @@ def _of_unet(given: Mapping[str, Any]) -> bool:
     return "block_out_channels" in given or given.get("_class_name") == "UNet2DModel"
 
 
-def _parsed(name: str) -> tuple[str, str]:
-    """A weight file's name without suffixes, and its variant: diffusion_pytorch_model.fp16.safetensors ->
-    fp16.
-    """
+def _stem_and_variant(name: str) -> tuple[str, str]:
+    """A weight file's name without suffixes, and its variant: fp16 for model.fp16.safetensors."""
     if (found := INDEX.fullmatch(name)) is not None:
-        return (found[1], found[2]) if found[2] else _marked(found[1])
-    return _marked(name.removesuffix(".safetensors") if name.endswith(".safetensors") else Path(name).stem)
+        return (found[1], found[2]) if found[2] else _split_variant(found[1])
+    return _split_variant(
+        name.removesuffix(".safetensors") if name.endswith(".safetensors") else Path(name).stem
+    )
 
 
-def _marked(stem: str) -> tuple[str, str]:
+def _split_variant(stem: str) -> tuple[str, str]:
     first, _, rest = stem.partition(".")
-    if rest and (first in _STEMS or all(word in _MARKS for word in rest.split("."))):
+    if rest and (first in _STEMS or all(word in _VARIANTS for word in rest.split("."))):
         return first, rest
     return stem, ""
 
 
 def _candidates(folder: Path) -> list[Candidate]:
-    """The weight files of a folder: whole ones, and the indices of those in several shards."""
+    """The weight files of a folder, with the indices of those in several shards."""
     if not folder.is_dir():
         return []
     try:
         names = sorted(
             one.name
             for one in folder.iterdir()
-            if one.is_file() and not one.name.startswith(".") and one.name not in _NO_MODELS
+            if one.is_file() and not one.name.startswith(".") and one.name not in _TRAINING_FILES
         )
     except OSError as error:
         raise CheckpointError(f"The folder {folder} cannot be read ({error.strerror}).") from error
     shards = {name for name in names if SHARD.fullmatch(name)}
     return [
-        Candidate(folder / name, *_parsed(name))
+        Candidate(folder / name, *_stem_and_variant(name))
         for name in names
         if (name.endswith(".safetensors") and name not in shards) or INDEX.fullmatch(name)
-    ] or [Candidate(folder / name, *_parsed(name)) for name in sorted(shards)[:1]]
+    ] or [Candidate(folder / name, *_stem_and_variant(name)) for name in sorted(shards)[:1]]
 
 
-def _best(folder: Path, found: list[Candidate]) -> Path:
-    """The one that is meant: the only one, the one that is called as a model, or the best variant of that."""
+def _choose(folder: Path, found: list[Candidate]) -> Path:
+    """The weight file to use: the only one, or the best variant of the one with a generic name.
+
+    Raises `CheckpointError` if several files have names of their own.
+    """
     stems = {one.stem for one in found}
     stem = next((one for one in _STEMS if one in stems), None) if len(stems) > 1 else stems.pop()
     if stem is None:
@@ -218,13 +212,13 @@ def _best(folder: Path, found: list[Candidate]) -> Path:
             f" and {len(found) - 5} more" if len(found) > 5 else ""
         )
         raise CheckpointError(
-            f"{folder} holds {len(found)} weight files ({shown}). Name the one that is meant."
+            f"{folder} holds {len(found)} weight files ({shown}). Give the path of the one that is meant."
         )
-    return _whole(min((one for one in found if one.stem == stem), key=lambda one: one.rank).path)
+    return _index_of_shard(min((one for one in found if one.stem == stem), key=lambda one: one.rank).path)
 
 
-def _whole(path: Path) -> Path:
-    """The index of the model that a shard is a part of; any other path as it is."""
+def _index_of_shard(path: Path) -> Path:
+    """The index of the model that a shard belongs to; any other path unchanged."""
     found = SHARD.fullmatch(path.name)
     if found is None or not path.is_file():
         return path
@@ -232,15 +226,18 @@ def _whole(path: Path) -> Path:
         if INDEX.fullmatch(one.name) and path.name in {file.name for file in shard_files(one)}:
             return one
     raise CheckpointError(
-        f"{path.name} is one of the {int(found[2])} parts of a model, and the index that says what is where "
-        f"does not lie beside it ({found[1]}.safetensors.index.json). Put all parts and the index into "
-        "one folder."
+        f"{path.name} is one of the {int(found[2])} parts of a model, and their index "
+        f"({found[1]}.safetensors.index.json) is missing in its folder. Put all parts and the index into one "
+        "folder."
     )
 
 
-def _deeper(root: Path) -> Path:
-    """The weight file of the only subfolder that has any; the error where there is none, or several."""
-    inner = sorted(one for one in root.iterdir() if one.is_dir() and one.name not in _OTHERS)
+def _search_subfolders(root: Path) -> Path:
+    """The weight file of the only sub-folder that has one.
+
+    Raises `CheckpointError` if none or several have.
+    """
+    inner = sorted(one for one in root.iterdir() if one.is_dir() and one.name not in _OTHER_NETWORKS)
     found = {}
     for folder in inner:
         for place in _PLACES:
@@ -248,13 +245,13 @@ def _deeper(root: Path) -> Path:
                 found[folder / place] = there
                 break
     if len(found) == 1:
-        return _best(*next(iter(found.items())))
+        return _choose(*next(iter(found.items())))
     if found:
         shown = ", ".join(one.relative_to(root).as_posix() for one in list(found)[:5]) + (
             f" and {len(found) - 5} more" if len(found) > 5 else ""
         )
         raise CheckpointError(
-            f"{root} holds weights in {len(found)} folders ({shown}). Name the one that is meant."
+            f"{root} holds weights in {len(found)} folders ({shown}). Give the path of the one that is meant."
         )
     if pickles := sorted(
         one for one in [*root.glob("*"), *root.glob("unet/*")] if one.suffix.lower() in PICKLES
@@ -272,14 +269,15 @@ def _deeper(root: Path) -> Path:
             f"diffusion-studio convert {pickles[0]} {pickles[0].with_suffix('.safetensors')}"
         )
     raise CheckpointError(
-        f"There is no weight file at {root / 'model.safetensors'}, nor at another place where a model's "
-        "folder has it: any .safetensors file in it, in unet_ema/ or in unet/, or the index of several."
+        f"There is no weight file in {root}. A model's folder holds a .safetensors file, such as "
+        "model.safetensors, or the index of several, in itself, in unet_ema/ or in unet/."
     )
 
 
-def _repository(folder: Path) -> Path:
-    """The only model's folder in huggingface_hub's cache where the whole cache is given; else the folder
-    itself.
+def _only_repository(folder: Path) -> Path:
+    """The only repository in huggingface_hub's cache, if `folder` is a cache; else the folder itself.
+
+    Raises `CheckpointError` for a cache of several repositories.
     """
     try:
         models = sorted(one for one in folder.glob("models--*") if (one / "snapshots").is_dir())
@@ -291,15 +289,13 @@ def _repository(folder: Path) -> Path:
         f" and {len(models) - 5} more" if len(models) > 5 else ""
     )
     raise CheckpointError(
-        f"{folder} is a cache of {len(models)} repositories ({shown}). Name the folder of the one that is "
+        f"{folder} is a cache of {len(models)} repositories ({shown}). Give the folder of the one that is "
         "meant."
     )
 
 
 def _snapshot(folder: Path) -> Path:
-    """The files of a repository in huggingface_hub's cache, of the revision that is called main; else the
-    folder itself.
-    """
+    """The revision "main" if `folder` is a repository in huggingface_hub's cache; else the folder itself."""
     snapshots = folder / "snapshots"
     if not _CACHE.fullmatch(folder.name) or not snapshots.is_dir():
         return folder
@@ -313,13 +309,13 @@ def _snapshot(folder: Path) -> Path:
         return inner[0]
     shown = ", ".join(one.name for one in inner[:5]) or "none"
     raise CheckpointError(
-        f"{folder} holds {len(inner)} revisions of its repository ({shown}). Name the folder of the one that "
+        f"{folder} holds {len(inner)} revisions of its repository ({shown}). Give the folder of the one that "
         "is meant, or download the repository again."
     )
 
 
 def _is_revision(whole: Path, part: str) -> bool:
-    """Whether a folder of the path is the cache's, or a revision in it."""
+    """Whether a part of the path is a cache's folder "snapshots", or a revision in it."""
     if part == "snapshots":
         return True
     parts = whole.parts

@@ -1,4 +1,4 @@
-"""What checkpoints are, read once: inspected again only where the file, or what lies beside it, changed."""
+"""A cache of inspections: a checkpoint is inspected again only if its files changed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MOST_KEPT = 256
 
 
 class Headers:
-    """The last `most` inspections, by path and flags. Safe to use from several threads.
+    """A cache of the last `most` inspections, by path and flags. Safe to use from several threads.
 
-    One is used again as long as the weight file, and every weight and JSON file in the folders where an
-    inspection looks, have the same name, inode, size and time of change. Errors are not kept.
+    An inspection is reused while the weight file, and all weight and JSON files in the folders that an
+    inspection reads, keep their names, inodes, sizes and modification times. Errors are not cached.
     """
 
     def __init__(self, most: int = MOST_KEPT) -> None:
@@ -28,9 +28,9 @@ class Headers:
         self._lock = threading.Lock()
 
     def inspect(self, path: str | Path, flags: Mapping[str, Any] | None = None) -> Inspection:
-        """As `readers.inspect`; opens no file where nothing changed."""
+        """As `readers.inspect`, but opens no file if nothing changed."""
         path = weight_file(path)
-        key, state = (path, repr(sorted((flags or {}).items()))), _state(path)
+        key, state = (path, repr(sorted((flags or {}).items()))), _file_state(path)
         with self._lock:
             kept = self._kept.get(key)
             if kept is not None and kept[0] == state:
@@ -45,8 +45,8 @@ class Headers:
         return found
 
 
-def _state(path: Path) -> tuple[Any, ...]:
-    """What changes where a checkpoint, its configurations or its variants do."""
+def _file_state(path: Path) -> tuple[Any, ...]:
+    """A value that changes if a checkpoint, its configurations or its variants change."""
     roots = [path.parent, *higher_folders(path.parent)]
     folders = [one for root in roots for one in (root, root / "unet", root / "scheduler")]
     return (_stamp(path), *(stamp for folder in dict.fromkeys(folders) for stamp in _stamps(folder)))
@@ -65,6 +65,6 @@ def _stamps(folder: Path) -> Iterator[tuple[Any, ...]]:
 def _stamp(path: str | Path) -> tuple[Any, ...]:
     try:
         found = os.stat(path)
-    except OSError:  # a link that leads nowhere, or gone since
+    except OSError:  # a dangling link, or deleted in the meantime
         return (str(path),)
     return str(path), found.st_ino, found.st_size, found.st_mtime_ns

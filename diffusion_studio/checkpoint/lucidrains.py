@@ -1,7 +1,7 @@
-"""The layout of lucidrains' denoising-diffusion-pytorch, versions 0.22 to 2.3 (2022 to 2026). No torch.
+"""The layout of lucidrains' denoising-diffusion-pytorch, versions 0.22 to 2.3 (2022 to 2026).
 
-Its arithmetic changed over the versions more often than its names: what the names do not tell follows from
-the version, which is in the trainer's files from 0.32 on, and is else guessed from the names.
+Its arithmetic changed more often than its tensor names. What the names do not tell follows from the version,
+which files of the trainer hold from 0.32 on, and which is guessed from the names otherwise.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ..networks.post_norm_config import PostNormConfig
 from .facts import Settings
 from .noise import rescaled_linear
 from .reader import Found, Reader, Source
+from .renames import Rename
 from .spec import ModelSpec
-from .walk import Rename
 
 BUFFERS = "buffers in the file"
-_HEADS = (4, 32)  # heads and their channels, in every version that cannot be told
+_HEADS = (4, 32)  # default heads and channels per head in all versions
 _SCHEDULES = ("linear", "cosine", "sigmoid")
 _OBJECTIVES = {"pred_noise": "eps", "pred_x0": "x0", "pred_v": "v"}
-# Training's settings, and names that the shapes tell under another.
+# Settings of training, and names of values that shapes determine.
 _IGNORED = (
     "dropout",
     "flash_attn",
@@ -75,7 +75,7 @@ _IGNORED = (
 
 
 def describe(source: Source) -> Found:
-    """The network from its shapes and version; the process from its buffers."""
+    """The network, from its shapes and version, and the process, from its buffers."""
     levels = source.count("downs.{}.0.block1.proj.weight")
     if (
         source.count("ups.{}.0.block1.proj.weight") != levels
@@ -83,7 +83,7 @@ def describe(source: Source) -> Found:
     ):
         raise CheckpointError(
             f"{source.path.name} was written by denoising-diffusion-pytorch before version 0.22, "
-            "whose U-Net has one skip a level; this program builds those with two."
+            "whose U-Net has one skip connection per level; only later versions, with two, are supported."
         )
     widths = [source.shape(f"downs.{k}.0.block1.proj.weight", 4)[1] for k in range(levels)]
     widths.append(source.shape(f"downs.{levels - 1}.3.weight", 4)[0])
@@ -111,41 +111,41 @@ def describe(source: Source) -> Found:
     settings = Settings("lucidrains", source.flags, source.args, {**process, **written})
     settings.preset_source = BUFFERS
     version = settings.read("version", _usual_version(source, block, wrapped, strided, memory, classes))
-    at = _parsed(version)
+    at = _version_numbers(version)
     for name, value in (
         ("dim", base),
         ("init_dim", widths[0]),
-        ("dim_mults", [_whole(w / base) for w in widths[1:]]),
+        ("dim_mults", [_plain_number(w / base) for w in widths[1:]]),
         ("channels", channels),
         ("self_condition", conditioned),
         ("learned_variance", out == 2 * channels),
     ):
         settings.inferred(name, value)
-    (settings.agreed if classes is None else settings.inferred)("num_classes", classes, none_says_none=True)
-    settings.agreed("out_dim", out)
+    (settings.check if classes is None else settings.inferred)("num_classes", classes, none_says_none=True)
+    settings.check("out_dim", out)
     if waves:
         settings.inferred("learned_sinusoidal_dim", 2 * waves)
-        settings.agreed(
+        settings.check(
             "learned_sinusoidal_cond",
-            settings.said("learned_sinusoidal_cond") == "True"
-            or settings.said("random_fourier_features") != "True",
+            settings.text_of("learned_sinusoidal_cond") == "True"
+            or settings.text_of("random_fourier_features") != "True",
         )
     else:
-        settings.agreed("learned_sinusoidal_cond", False)
+        settings.check("learned_sinusoidal_cond", False)
     settings.inferred("full_attn", [k in full for k in range(levels)])
     heads, per_head = _heads(source, settings, levels, wrapped, full)
     groups = settings.read("resnet_block_groups", 8) if block == "group" else 8
     period = 10_000.0 if waves else settings.read("sinusoidal_pos_emb_theta", 10_000.0)
     size = settings.read("image_size", 2 ** (levels + 2))
-    normalised = settings.read("auto_normalize", True) if settings.said("auto_normalize") else True
+    normalised = settings.read("auto_normalize", True) if settings.text_of("auto_normalize") else True
     learned = out == 2 * channels
-    # ElucidatedDiffusion calls its network net, and nothing else tells it from a process in continuous time
+    # only the name of the network, net, distinguishes ElucidatedDiffusion from a process in continuous time
     elucidated = waves is not None and settings.read("elucidated", source.prefix.endswith("net."))
     newer = at >= (1, 0, 1) and not waves and classes is None
     if elucidated:
-        schedule, means, defaults, sigma = *_elucidated(settings), settings.read("sigma_data", 0.5)
+        schedule, means, defaults, sigma = *_elucidated_process(settings), settings.read("sigma_data", 0.5)
     else:
-        schedule, means, defaults = _gaussian(
+        schedule, means, defaults = _gaussian_process(
             settings, schedule, process, at, newer, waves is not None, learned
         )
         sigma = ModelSpec.sigma_data
@@ -191,28 +191,27 @@ def describe(source: Source) -> Found:
     notes = []
     if elucidated:
         notes.append(
-            "learned frequencies in a network that is called net mean ElucidatedDiffusion, whose "
-            "preconditioning and "
+            "learned frequencies in a network named net mean ElucidatedDiffusion, whose preconditioning and "
             "sampler are EDM's; a process in continuous time has the same tensors (elucidated False)"
         )
     elif waves:
         notes.append(
-            "learned frequencies mean a process in continuous time, where the network is given the log-SNR: "
-            "its levels are followed exactly, and beta_schedule only says which of them a run visits"
+            "learned frequencies mean a process in continuous time, whose network takes the log-SNR: its "
+            "levels are followed exactly, and beta_schedule only determines which of them a run visits"
         )
     if not normalised:
         notes.append(
-            "auto_normalize False means pictures in the range that its own program made; here they go from "
-            "-1 to 1, so where that was 0 to 1, all are too bright and clipped wrongly"
+            "auto_normalize False means that the training program chose the range of pictures; here it is "
+            "[-1, 1], so if it was [0, 1], all pictures are too bright and clipped wrongly"
         )
     if conditioned:
         notes.append(
-            f"{taken} input channels mean a network that is given its last x0 (self_condition); a run starts "
-            "with zeros"
+            f"{taken} input channels mean a network that also takes its last x0 (self_condition); a run "
+            "starts with zeros"
         )
     if block == "group" and "version" not in (*source.flags, *source.args) and not source.version:
         notes.append(
-            "how convolutions and attention are scaled changed with the version, and shows in no tensor; if "
+            "the scaling of convolutions and attention depends on the version, and no tensor shows it; if "
             "the pictures are garbage, give the version that trained it"
         )
     return Found(
@@ -225,7 +224,7 @@ def describe(source: Source) -> Found:
     )
 
 
-def _gaussian(
+def _gaussian_process(
     settings: Settings,
     schedule: NoiseSchedule | None,
     process: dict[str, Any],
@@ -234,24 +233,22 @@ def _gaussian(
     waves: bool,
     learned: bool,
 ) -> tuple[NoiseSchedule, str, dict[str, Any]]:
-    """Schedule, parametrization and the run's defaults of GaussianDiffusion and of those in continuous
-    time.
-    """
+    """Schedule, parametrization and default recipe of GaussianDiffusion, also in continuous time."""
     steps = settings.read("timesteps", 1000)
     drawn, clips = 250, True
     if waves:  # ContinuousTimeGaussianDiffusion's own names
         drawn = max(1, settings.read("num_sample_steps", 250))
         clips = settings.read("clip_sample_denoised", True)
-    named = "noise_schedule" if waves and settings.said("noise_schedule") else "beta_schedule"
+    named = "noise_schedule" if waves and settings.text_of("noise_schedule") else "beta_schedule"
     kind = settings.read(
         named, "linear" if waves else "sigmoid" if newer else "cosine", choices=(*_SCHEDULES, "table")
     )
     if schedule is None or (kind, steps) != (process["beta_schedule"], process["timesteps"]):
         schedule = named_schedule(kind, steps)
     usual = "pred_v" if newer and at >= (1, 6, 3) else "pred_noise"
-    # LearnedGaussianDiffusion reads noise whatever its objective is called
+    # LearnedGaussianDiffusion always predicts noise, whatever its objective says
     objective = (
-        settings.settled("objective", "pred_noise")
+        settings.fixed("objective", "pred_noise")
         if learned
         else settings.read("objective", usual, choices=(*_OBJECTIVES,))
     )
@@ -260,7 +257,7 @@ def _gaussian(
         settings.read("ddim_sampling_eta", 0.0),
     )
     fewer = max(0, min(fewer, steps))
-    if fewer == steps:  # then it samples by DDPM
+    if fewer == steps:  # the original then samples by DDPM
         fewer = 0
     return (
         schedule,
@@ -276,10 +273,8 @@ def _gaussian(
     )
 
 
-def _elucidated(settings: Settings) -> tuple[NoiseSchedule, str, dict[str, Any]]:
-    """Schedule, parametrization and the run's defaults of ElucidatedDiffusion: EDM (Karras et al. 2022),
-    with its churn.
-    """
+def _elucidated_process(settings: Settings) -> tuple[NoiseSchedule, str, dict[str, Any]]:
+    """Schedule, parametrization and default recipe of ElucidatedDiffusion, which is EDM with churn."""
     schedule = VarianceExploding(
         sigma_min=settings.read("sigma_min", 0.002), sigma_max=settings.read("sigma_max", 80.0)
     )
@@ -309,7 +304,7 @@ def _inner(level: int, wrapped: bool) -> str:
 def _usual_version(
     source: Source, block: str, wrapped: bool, strided: bool, memory: int, classes: int | None
 ) -> str:
-    """The version that names and shapes point at; where several do, the one that was current longest."""
+    """The version that fits names and shapes; of several, the one that was current longest."""
     old_weight = source.buffer("p2_loss_weight") is not None
     if block == "rms":
         return "2.0.0"
@@ -322,11 +317,13 @@ def _usual_version(
     return "0.31.1" if strided else "1.4.0" if old_weight else "1.6.0"
 
 
-def _parsed(version: str) -> tuple[int, int, int]:
+def _version_numbers(version: str) -> tuple[int, int, int]:
+    """(major, minor, patch) of a version. Raises `OptionError` for another text."""
     found = re.fullmatch(r"(\d{1,4})\.(\d{1,4})\.(\d{1,4})\w*", version)
     if not found:
         raise OptionError(
-            "version", f"must be one of denoising-diffusion-pytorch, such as 1.8.0, got {version[:80]!r}."
+            "version",
+            f"must be a version of denoising-diffusion-pytorch, such as 1.8.0, got {version[:80]!r}.",
         )
     major, minor, patch = map(int, found.groups())
     return (0, 32, 0) if (major, minor) == (0, 1) else (major, minor, patch)  # 0.32 wrote 0.1 into its files
@@ -335,7 +332,7 @@ def _parsed(version: str) -> tuple[int, int, int]:
 def _heads(
     source: Source, settings: Settings, levels: int, wrapped: bool, full: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Heads and their channels, level by level: told by the memory's shape, else as usual."""
+    """Heads and channels per head for each level: from the shape of the memory, else assumed."""
     heads, channels = [], []
     usual = None
     for level in range(levels):
@@ -364,7 +361,7 @@ def _heads(
 
 
 def named_schedule(kind: str, steps: int) -> TableSchedule:
-    """A schedule by its name in that program."""
+    """A schedule by its name in the original program. Raises `OptionError` for a name or T without one."""
     if not 1 <= steps <= 100_000:
         raise OptionError("timesteps", f"must be from 1 to 100,000, got {steps:,}.")
     if kind == "linear":
@@ -374,8 +371,8 @@ def named_schedule(kind: str, steps: int) -> TableSchedule:
     if kind == "table":
         raise OptionError(
             "beta_schedule",
-            "beta_schedule 'table' is what the file's buffers say; there are none for these timesteps. "
-            f"Choose one of: {', '.join(_SCHEDULES)}.",
+            "beta_schedule 'table' means the betas in the file's buffers, and there are none for these "
+            f"timesteps. Choose one of: {', '.join(_SCHEDULES)}.",
         )
     alpha_bar = 1 / (
         1 + np.exp(np.linspace(-3, 3, steps + 1))
@@ -385,8 +382,9 @@ def named_schedule(kind: str, steps: int) -> TableSchedule:
 
 
 def _from_buffers(source: Source) -> tuple[NoiseSchedule | None, dict[str, Any]]:
-    """The schedule of the buffer of betas, by name where it has one, and what the loss's weights say of
-    the objective.
+    """The schedule of the buffer `betas`, and settings that follow from the buffers.
+
+    A schedule that equals a named one gets that name. The weights of the loss determine the objective.
     """
     betas = source.buffer("betas")
     if betas is None or not ((betas > 0) & (betas < 1)).all():
@@ -413,7 +411,7 @@ def _from_buffers(source: Source) -> tuple[NoiseSchedule | None, dict[str, Any]]
 
 
 def _renames(config: PostNormConfig, wrapped: bool) -> Iterator[Rename]:
-    """Ours of theirs; `wrapped` where attention lies in Residual(PreNorm(...)), as before version 1."""
+    """All renames. `wrapped` means that attention is in Residual(PreNorm(...)), as before version 1."""
     names = _Names(config, wrapped)
     yield from names.two_layers("time", "time_mlp", 1)
     if config.learned_waves:
@@ -434,7 +432,7 @@ def _renames(config: PostNormConfig, wrapped: bool) -> Iterator[Rename]:
 
 @dataclass(frozen=True)
 class _Names:
-    """The names of each kind of part."""
+    """The renames of each kind of part."""
 
     config: PostNormConfig
     wrapped: bool
@@ -474,7 +472,7 @@ class _Names:
             yield from self.norm(f"{ours}.norm_out", f"{inner}.to_out.1")
 
     def level(self, k: int) -> Iterator[Rename]:
-        """Level k of the way down, and the k-th of the way up."""
+        """Level k of the down path, and the k-th level of the up path."""
         top = self.config.levels - 1
         full, place = k in self.config.full_attention, top - k
         yield from self.block(f"down.{k}.first", f"downs.{k}.0")
@@ -492,7 +490,7 @@ class _Names:
         )
 
 
-def _whole(value: float) -> float:
+def _plain_number(value: float) -> float:
     return int(value) if value == int(value) else value
 
 

@@ -1,8 +1,7 @@
-"""Networks without weights, and weights read into memory of their own.
+"""Networks without weights, and reading of weights into memory.
 
-Weights are read, not mapped: a mapped file that is written over while its model is in use would change the
-pictures, and one that is cut short would end the whole process (SIGBUS). Each weight is written once, in the
-dtype in which the network computes.
+Weights are read and not memory-mapped: overwriting a mapped file would change the pictures of its model, and
+truncating it would end the process (SIGBUS). Each weight is written once, in the network's dtype.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import CheckpointError
-from .container import followed, shard_files
+from .container import resolve_link, shard_files
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -31,9 +30,9 @@ TORCH_DTYPES = {
     "BF16": torch.bfloat16,
     "F64": torch.float64,
 }
-_AT_ONCE = 1 << 20  # bytes that are read before they are put into place: they stay in the CPU's cache
-_FILLING = {"zero_", "fill_", "uniform_", "normal_"}
-_MAKING = {
+_AT_ONCE = 1 << 20  # bytes that are read before they are converted, so that they fit into the CPU's cache
+_FILL_METHODS = {"zero_", "fill_", "uniform_", "normal_"}
+_FACTORIES = {
     torch.empty,
     torch.zeros,
     torch.ones,
@@ -47,34 +46,36 @@ _MAKING = {
 }
 
 
-class _Unfilled(TorchFunctionMode):
-    """Inside it tensors are made on the meta device and nothing is initialised: that takes most of the time,
-    for no effect.
+class _OnMetaDevice(TorchFunctionMode):
+    """While entered, new tensors are on the meta device, and initialisation is skipped.
 
-    `torch.device("meta")` by itself runs all initialisation.
+    `torch.device("meta")` alone would run all initialisation, which takes most of the time without effect.
     """
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init" or getattr(func, "__name__", "") in _FILLING:
+        if (
+            getattr(func, "__module__", "") == "torch.nn.init"
+            or getattr(func, "__name__", "") in _FILL_METHODS
+        ):
             return args[0] if args else kwargs["tensor"]
-        if func in _MAKING:
+        if func in _FACTORIES:
             kwargs["device"] = "meta"
         return func(*args, **kwargs)
 
 
 def without_weights(build: Callable[[], N]) -> N:
-    """The network that `build` makes, on the meta device: no memory behind it, nothing initialised.
+    """The network that `build` returns, on the meta device, without memory and without initialisation.
 
-    Python's search for reference cycles waits: set off by a thousand new modules, it would walk through all
-    of torch.
+    Garbage collection is paused, because a thousand new modules would start it, and it would traverse all of
+    torch.
     """
     collects = gc.isenabled()
     gc.disable()
     try:
-        with _Unfilled():
+        with _OnMetaDevice():
             return build()
     finally:
         if collects:
@@ -82,10 +83,10 @@ def without_weights(build: Callable[[], N]) -> N:
 
 
 class TensorFile:
-    """Reads the tensors of a safetensors file, or of all files of an index, whose headers `container.opened`
-    has checked.
+    """Reads tensors of a safetensors file, or of all files of an index.
 
-    What a header says is compared with the file's size again: it may have been replaced in between.
+    `container.open_weights` must have checked the headers. Sizes are checked again, because the file may have
+    been replaced in the meantime.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,7 +98,7 @@ class TensorFile:
         with ExitStack() as stack:
             for one in shard_files(path):
                 try:
-                    file = stack.enter_context(followed(one).open("rb", buffering=0))
+                    file = stack.enter_context(resolve_link(one).open("rb", buffering=0))
                 except OSError as error:
                     raise CheckpointError(f"{one} cannot be read ({error.strerror}).") from error
                 try:
@@ -105,7 +106,7 @@ class TensorFile:
                     entries = json.loads(file.read(length).decode("utf-8"))
                     self._places |= {name: (file, 8 + length, entry) for name, entry in entries.items()}
                 except (OSError, ValueError, RecursionError, AttributeError, struct.error) as error:
-                    raise self._changed() from error
+                    raise self._changed_error() from error
             self._open = stack.pop_all()
 
     def __enter__(self) -> TensorFile:
@@ -115,12 +116,13 @@ class TensorFile:
         self._open.close()
 
     def dtype(self, name: str) -> torch.dtype:
-        """The dtype of a tensor in the file."""
+        """The dtype of a tensor in the file, as torch's."""
         return TORCH_DTYPES[self._places[name][2]["dtype"]]
 
     def new(self, name: str, shape: tuple[int, ...], dtype: torch.dtype | None = None) -> torch.Tensor:
-        """Memory for a tensor, in this dtype or in the file's. Raises `CheckpointError` where there is not
-        as much.
+        """An uninitialised tensor in `dtype` or the file's dtype.
+
+        Raises `CheckpointError` if memory is short.
         """
         try:
             return torch.empty(shape, dtype=dtype or self.dtype(name))
@@ -131,12 +133,15 @@ class TensorFile:
             ) from error
 
     def read(self, name: str, out: torch.Tensor) -> torch.Tensor:
-        """Put a tensor into `out`, which is contiguous and has as many elements, in any dtype; returns it."""
+        """Read a tensor into `out`, which is contiguous, has as many elements, and any dtype.
+
+        Returns `out`.
+        """
         dtype = self.dtype(name)
         file, start, entry = self._places[name]
         begin, end = entry["data_offsets"]
         if end - begin != out.numel() * dtype.itemsize:
-            raise self._changed()
+            raise self._changed_error()
         file.seek(start + begin)
         flat = out.view(-1)
         if dtype == out.dtype:
@@ -157,10 +162,10 @@ class TensorFile:
             except OSError as error:
                 raise CheckpointError(f"{self.path} cannot be read ({error.strerror}).") from error
             if not count:
-                raise self._changed()
+                raise self._changed_error()
             view = view[count:]
 
-    def _changed(self) -> CheckpointError:
+    def _changed_error(self) -> CheckpointError:
         return CheckpointError(
             f"{self.path.name} was changed while it was being read. Wait until it is written, and open it "
             "again."
@@ -168,6 +173,6 @@ class TensorFile:
 
 
 def take_weights(network: nn.Module, state: Mapping[str, torch.Tensor]) -> nn.Module:
-    """The network made by `without_weights`, with these: every one there, of its shape, and none besides."""
+    """Give a network of `without_weights` its weights, which must match it exactly, and freeze it."""
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval().requires_grad_(False)

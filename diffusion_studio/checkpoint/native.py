@@ -1,4 +1,4 @@
-"""The native checkpoint: one safetensors file whose header carries the model's spec."""
+"""The native checkpoint: a safetensors file whose header holds the model's spec."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, OptionError
 from .atomic import write_tensors
-from .container import opened
+from .container import open_weights
 from .spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -21,44 +21,44 @@ if TYPE_CHECKING:
 FORMAT = "diffusion-studio"
 VERSION = "1"
 DTYPES = ("F16", "F32", "BF16")
-FOREIGN_DTYPES = (*DTYPES, "F64")  # what other programs write besides; converted it is F32
-_NAMED = 5  # tensors that an error lists before "and n more"
+FOREIGN_DTYPES = (*DTYPES, "F64")  # of other programs' files; conversion makes F32 of F64
+_MOST_LISTED = 5  # tensors that an error names before "and n more"
 
 
 @dataclass(frozen=True)
 class Weights:
     """A checkpoint in memory: its spec and its network, on the CPU."""
 
-    spec: ModelSpec | ClassifierSpec  # `drawing` tells which
+    spec: ModelSpec | ClassifierSpec
     network: nn.Module
-    remarks: tuple[str, ...] = ()  # what was assumed and what is not followed, see remarks.py
+    remarks: tuple[str, ...] = ()  # assumed settings, and settings that are not followed; see remarks.py
 
 
 def read_spec(path: str | Path) -> ModelSpec:
-    """The spec in a native checkpoint's header, without its weights. Raises `CheckpointError`."""
-    with opened(Path(path), framework="np") as file:  # numpy: does not import torch
+    """The spec in a native checkpoint's header; no weight is read. Raises `CheckpointError`."""
+    with open_weights(Path(path), framework="np") as file:  # "np" does not import torch
         return _spec(Path(path), file.metadata() or {})
 
 
 def read(path: str | Path, dtype: torch.dtype | None = None) -> Weights:
-    """Spec and network of a native checkpoint. Strict: every tensor there, of its shape, and none besides.
+    """Read spec and network of a native checkpoint, in `dtype` or in the file's dtype.
 
-    Names, shapes and sizes are compared with the spec's network before any weight is read. The weights are in
-    memory of their own, as `dtype` or as in the file.
+    Names and shapes are compared with the spec's network before any weight is read. Raises `CheckpointError`
+    unless the file holds exactly the tensors of the network.
     """
     path = Path(path)
-    with opened(path, framework="np") as file:
+    with open_weights(path, framework="np") as file:
         spec = _spec(path, file.metadata() or {})
         network = skeleton(path, spec)
         expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-        compare(path, file, expected)
+        check_tensors(path, file, expected)
     return Weights(spec, read_into(path, network, expected, dtype))
 
 
 def read_into(
     path: Path, network: Any, expected: Mapping[str, tuple[int, ...]], dtype: torch.dtype | None = None
 ) -> Any:
-    """The network with the weights of a file that `compare` found to fit it."""
+    """The network with the weights of a file, which `check_tensors` has compared with it."""
     from ..networks.precision import dtype_of
     from .memory import TensorFile, take_weights
 
@@ -73,7 +73,7 @@ def read_into(
 
 
 def write(path: str | Path, spec: ModelSpec, state: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:
-    """Write a native checkpoint in one piece: readers see the old file or the whole new one."""
+    """Write a native checkpoint atomically, with its weights as `dtype`. Raises `CheckpointError`."""
     from ..networks.precision import dtype_of
 
     tensors = {
@@ -83,6 +83,7 @@ def write(path: str | Path, spec: ModelSpec, state: Mapping[str, torch.Tensor], 
 
 
 def _spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
+    """The spec in the metadata of a native file. Raises `CheckpointError`."""
     if metadata.get("format") != FORMAT or "spec" not in metadata:
         raise CheckpointError(
             f"{path.name} is a safetensors file without a {FORMAT} header, so it does not say what "
@@ -100,7 +101,7 @@ def _spec(path: Path, metadata: Mapping[str, str]) -> ModelSpec:
 
 
 def skeleton(path: Path, spec: ModelSpec) -> nn.Module:
-    """The spec's network without memory behind it."""
+    """The network of a spec without memory for its weights. Raises `CheckpointError`."""
     from ..networks.networks import build
     from .memory import without_weights
 
@@ -108,17 +109,18 @@ def skeleton(path: Path, spec: ModelSpec) -> nn.Module:
         return without_weights(lambda: build(spec.network))
     except (OptionError, RuntimeError) as error:
         raise CheckpointError(
-            f"The header of {path.name} describes no network that can be built: {error}"
+            f"The network that the header of {path.name} describes cannot be built: {error}"
         ) from error
 
 
-def compare(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]) -> None:
+def check_tensors(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `CheckpointError` unless an open file holds exactly the expected tensors, in one of `DTYPES`."""
     present = set(file.keys())
     problems = []
     if missing := sorted(expected.keys() - present):
-        problems.append("missing " + _some(missing))
+        problems.append("missing " + _first_few(missing))
     if surplus := sorted(present - expected.keys()):
-        problems.append("not in the network " + _some(surplus))
+        problems.append("not in the network " + _first_few(surplus))
     misshapen, foreign = [], []
     for name in sorted(present & expected.keys()):
         view = file.get_slice(name)
@@ -127,9 +129,9 @@ def compare(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]) -> N
         if view.get_dtype() not in DTYPES:
             foreign.append(f"{name} is {view.get_dtype()}")
     if misshapen:
-        problems.append(_some(misshapen))
+        problems.append(_first_few(misshapen))
     if foreign:
-        problems.append(f"{_some(foreign)} (allowed: {', '.join(DTYPES)})")
+        problems.append(f"{_first_few(foreign)} (allowed: {', '.join(DTYPES)})")
     if problems:
         raise CheckpointError(
             f"The weights in {path.name} do not fit the network in its header: "
@@ -137,6 +139,6 @@ def compare(path: Path, file: Any, expected: Mapping[str, tuple[int, ...]]) -> N
         )
 
 
-def _some(items: list[str]) -> str:
-    more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
-    return ", ".join(items[:_NAMED]) + more
+def _first_few(items: list[str]) -> str:
+    more = f" and {len(items) - _MOST_LISTED} more" if len(items) > _MOST_LISTED else ""
+    return ", ".join(items[:_MOST_LISTED]) + more

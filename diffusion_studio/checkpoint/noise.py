@@ -1,4 +1,4 @@
-"""Noise schedules as other programs name them, made into ours. No torch."""
+"""Noise schedules by the names of other programs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ MAX_TIMESTEPS = 100_000
 
 
 def named(name: str, timesteps: int, start: float, end: float) -> TableSchedule:
-    """A schedule by diffusers' or ddim's name: linear, scaled_linear (also quad), squaredcos_cap_v2,
-    sigmoid, laplace, exp, const, jsd.
+    """A schedule by its name in diffusers or ddim.
+
+    Names are linear, scaled_linear (or quad), squaredcos_cap_v2, sigmoid, laplace, exp, const and jsd. Raises
+    `OptionError` for `timesteps` or betas out of range.
     """
     if not 1 <= timesteps <= MAX_TIMESTEPS:
         raise OptionError(
-            "timesteps", f"The timesteps of training must be from 1 to {MAX_TIMESTEPS:,}, got {timesteps:,}."
+            "timesteps", f"The training timesteps must be from 1 to {MAX_TIMESTEPS:,}, got {timesteps:,}."
         )
     if not 0 < start <= 1 or not 0 < end <= 1:
         raise OptionError(
-            "betas", f"Betas lie above 0 and up to 1; the schedule was given to go from {start} to {end}."
+            "betas", f"The first and the last beta must be above 0 and at most 1, got {start} and {end}."
         )
     if name == "linear":
         return Linear(timesteps, start, end)
@@ -47,14 +49,17 @@ def named(name: str, timesteps: int, start: float, end: float) -> TableSchedule:
 
 
 def _betas(name: str, timesteps: int) -> np.ndarray:
-    """Those of diffusers' exp and laplace, whose labels stand elsewhere than ours."""
+    """The betas of diffusers' exp and laplace.
+
+    The timesteps of its laplace differ from those of `Laplace`.
+    """
     u = np.arange(timesteps + 1) / timesteps
     if name == "exp":
-        kept = np.exp(-12 * u)
+        alpha_bar = np.exp(-12 * u)
     else:  # laplace: alpha_bar as the square root of snr / (1 + snr)
         log_snr = -0.5 * np.copysign(1, 0.5 - u) * np.log(1 - 2 * np.abs(0.5 - u) + 1e-6)
-        kept = np.sqrt(1 / (1 + np.exp(-log_snr)))
-    return np.minimum(1 - kept[1:] / kept[:-1], 0.999)
+        alpha_bar = np.sqrt(1 / (1 + np.exp(-log_snr)))
+    return np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
 
 
 def rescaled_linear(timesteps: int) -> TableSchedule:

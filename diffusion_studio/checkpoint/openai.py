@@ -1,4 +1,4 @@
-"""The layout of OpenAI's improved-diffusion (2021) and guided-diffusion (ADM, 2021). No torch."""
+"""The layout of OpenAI's improved-diffusion (2021) and guided-diffusion (ADM, 2021)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..networks.config import UNetConfig
 from .facts import Settings, check_groups, parsed
 from .noise import rescaled_linear
 from .reader import Found, Reader, Source
+from .renames import Part, renames
 from .spec import ModelSpec
-from .walk import Part, renames
 
 _BLOCK = {
     "norm1": ("in_layers.0",),
@@ -47,7 +47,7 @@ _SIZES: dict[tuple[float, ...], int] = {
     (1, 1, 2, 2, 4, 4): 256,
     (0.5, 1, 1, 2, 2, 4, 4): 512,
 }
-# Published files: what their shapes are, and what their READMEs say that shapes do not.
+# Published files: their shapes, and the flags in their READMEs that shapes do not determine.
 # name: (channels, blocks, multipliers, residual resampling, classes), flags
 _IMPROVED = {"num_heads": 4, "noise_schedule": "cosine", "diffusion_steps": 4000}
 _ADM = {"num_head_channels": 64, "noise_schedule": "linear"}
@@ -66,7 +66,7 @@ _PRESETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "cifar10_uncond": ((128, 3, (1, 2, 2, 2), False, False), {**_IMPROVED, "rescale_timesteps": True}),
     "imagenet64_uncond": ((128, 3, (1, 2, 3, 4), False, False), {**_IMPROVED, "rescale_timesteps": True}),
     "imagenet64_cond": ((192, 3, (1, 2, 3, 4), False, True), {**_IMPROVED, "rescale_timesteps": False}),
-    # those that enlarge have also the levels with attention
+    # for super-resolution models the shapes include the levels with attention
     "64_256_upsampler": (
         (192, 2, (1, 1, 2, 2, 4, 4), True, True, (3, 4, 5)),
         {"num_heads": 4, "noise_schedule": "linear"},
@@ -81,7 +81,7 @@ _PRESETS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     ),
     "lsun_uncond": ((128, 2, (1, 1, 2, 2, 4, 4), False, False), {"num_heads": 1, "noise_schedule": "linear"}),
 }
-# Names of the origin's scripts and classes that change nothing here: training, speed, files, the classifier.
+# Names in the original scripts and classes without effect here: training, speed, files.
 TRAINING = (
     "dropout",
     "use_fp16",
@@ -128,6 +128,7 @@ _IGNORED = (
 
 
 def place(part: Part) -> str:
+    """The name in OpenAI's programs of a part of the U-Net."""
     if part.kind in _SINGLE:
         return _SINGLE[part.kind]
     if part.way == "middle":
@@ -143,13 +144,13 @@ def describe(source: Source) -> Found:
     base = source.shape("time_embed.0.weight", 2)[1]
     starts = [1 + level * (blocks + 1) for level in range(levels)]
     widths = [source.shape(f"input_blocks.{k}.0.out_layers.3.weight", 4)[0] for k in starts]
-    multipliers = tuple(whole(width / base) for width in widths)
+    multipliers = tuple(plain_number(width / base) for width in widths)
     first, taken = source.shape("input_blocks.0.0.weight", 4)[:2]
-    channels = {2: 1, 6: 3}.get(taken, taken)  # twice the channels where a small picture is given, to enlarge
+    channels = {2: 1, 6: 3}.get(taken, taken)  # super-resolution models also take the small picture
     if first != widths[0]:
         raise CheckpointError(
             f"The first convolution of {source.path.name} gives {first} channels and the first level has "
-            f"{widths[0]}; the U-Net here has the same in both."
+            f"{widths[0]}; only networks with the same number in both are supported."
         )
     out = source.shape("out.2.weight", 4)[0]
     attended = tuple(k for k in range(levels) if f"input_blocks.{starts[k]}.1.qkv.weight" in source.shapes)
@@ -170,20 +171,20 @@ def describe(source: Source) -> Found:
         size = settings.read("large_size", usual)
         small = settings.read("small_size", max(size // 4, 1))
     settings.inferred("num_channels", base)
-    settings.agreed("model_channels", base)
-    settings.agreed(
+    settings.check("model_channels", base)
+    settings.check(
         "in_channels",
-        channels if small is not None and settings.said("in_channels") == str(channels) else taken,
+        channels if small is not None and settings.text_of("in_channels") == str(channels) else taken,
     )
-    settings.agreed("out_channels", out)
-    settings.agreed("num_classes", classes, none_says_none=True)
-    settings.agreed(
+    settings.check("out_channels", out)
+    settings.check("num_classes", classes, none_says_none=True)
+    settings.check(
         "conv_resample",
-        resample == "conv" or (resample == "residual" and settings.said("conv_resample") == "True"),
+        resample == "conv" or (resample == "residual" and settings.text_of("conv_resample") == "True"),
     )
     settings.inferred("num_res_blocks", blocks)
-    known_list(settings, "channel_mult", list(multipliers))
-    known_list(
+    compare_list(settings, "channel_mult", list(multipliers))
+    compare_list(
         settings,
         "attention_resolutions",
         sorted((size // 2**k for k in attended), reverse=True),
@@ -200,16 +201,17 @@ def describe(source: Source) -> Found:
     if size < 1:
         raise OptionError(
             "image_size" if small is None else "large_size",
-            f"must be the width of the pictures, at least 1, got {size}.",
+            f"must be the width of the pictures in pixels, at least 1, got {size}.",
         )
     if steps < 1:
-        raise OptionError("diffusion_steps", f"must be the timesteps of training, at least 1, got {steps}.")
+        raise OptionError("diffusion_steps", f"must be the training timesteps, at least 1, got {steps}.")
     per_head = settings.read("num_head_channels", -1)
     heads = settings.read("num_heads", 4)
     if settings.read("num_heads_upsample", -1) not in (-1, heads) and per_head == -1:
         raise OptionError(
             "num_heads_upsample",
-            "num_heads_upsample differs from num_heads; the U-Net here has as many heads up as down.",
+            "num_heads_upsample differs from num_heads; only networks with the same number of heads on both "
+            "paths are supported.",
         )
     rows_order = "" if settings.read("use_new_attention_order", False) else "legacy"
     groups = settings.read(
@@ -217,7 +219,7 @@ def describe(source: Source) -> Found:
     )
     check_groups("norm_groups", groups, widths, source.path.name)
     null = settings.read("null_class", False) and classes is not None
-    clips = settings.read("clip_denoised", True) if settings.said("clip_denoised") else True
+    clips = settings.read("clip_denoised", True) if settings.text_of("clip_denoised") else True
     rescale = settings.read("rescale_timesteps", resample != "residual" and steps != 1000)
     kind = settings.read("noise_schedule", "linear", choices=("linear", "cosine"))
     means = "x0" if settings.read("predict_xstart", False) else "eps"
@@ -266,14 +268,14 @@ def describe(source: Source) -> Found:
         []
         if not name or "by name" in name
         else [
-            f"its shapes are those of the published {name.split()[0]}, whose settings are taken: "
+            f"its shapes are those of the published {name.split()[0]}, whose settings are used: "
             + ", ".join(f"{key} {value}" for key, value in preset.items())
         ]
     )
     if not rows_order or "use_new_attention_order" not in (*source.flags, *source.args, *preset):
         notes.append(
-            "the order of qkv's rows cannot be seen in the file; the wrong one loads and draws garbage. If "
-            "the pictures are that, try the flag use_new_attention_order the other way, then num_heads"
+            "the file does not show the order of qkv's rows, and the wrong order gives garbage. If the "
+            "pictures are garbage, change the flag use_new_attention_order, then num_heads"
         )
     made = renames(config, place, INSIDE, rows_order)
     return Found(
@@ -287,17 +289,17 @@ def describe(source: Source) -> Found:
 
 
 def _frame(source: Source) -> tuple[int, int, str]:
-    """Levels, blocks a level and the kind of resampling, from the numbering of blocks."""
+    """The number of levels, blocks per level, and kind of resampling, from the numbers of blocks."""
     if any(".encoder_kv." in name or ".attn2." in name for name in source.shapes):
         raise CheckpointError(
-            f"{source.path.name} is told what to draw by a text (GLIDE or latent diffusion); this version "
-            "reads networks without text in this layout."
+            f"{source.path.name} takes texts (GLIDE or latent diffusion); in this layout only networks "
+            "without text are supported."
         )
     total = source.count("output_blocks.{}.0.in_layers.0.weight")
     if not total:
         raise CheckpointError(
             f"{source.path.name} has OpenAI's input blocks and no output blocks: it is a noisy classifier or "
-            "another encoder, which draws nothing itself."
+            "another encoder, and not a diffusion model."
         )
     ups = {
         kind: sum(
@@ -322,17 +324,19 @@ def _frame(source: Source) -> tuple[int, int, str]:
 
 
 def _preset(stem: str, shape: tuple[Any, ...]) -> tuple[str, dict[str, Any]]:
-    """The published file of these shapes (their name only helps to say so), with what its README says."""
+    """The published file with these shapes, in words, and the flags of its README."""
     for name, (wanted, flags) in _PRESETS.items():
         if wanted == shape:
             return f"{name} by {'name and ' if name in stem else ''}shapes", flags
     return "", {}
 
 
-def known_list(settings: Settings, name: str, wanted: list, size: int = 0, levels: int = 0) -> None:
-    """Compare a list that the origin writes with commas; resolutions that no level has mean nothing there.
+def compare_list(settings: Settings, name: str, wanted: list, size: int = 0, levels: int = 0) -> None:
+    """Check flags and configuration for a comma-separated list that the shapes determine, and record it.
 
-    Resolutions may be given as the network's class has them: by how much smaller than the picture.
+    With `size` the list holds resolutions. They may also be given as factors by which they are smaller than
+    the picture, as the network's class takes them. Resolutions of no level are ignored. Raises `OptionError`
+    or `CheckpointError`.
     """
     for given in (settings.flags, settings.config):
         text = given.get(name)
@@ -341,10 +345,10 @@ def known_list(settings: Settings, name: str, wanted: list, size: int = 0, level
         read = parsed(text) if isinstance(text, str) else text
         parts = read if isinstance(read, (list, tuple)) else [read]
         try:
-            values = [whole(float(part)) for part in parts]
+            values = [plain_number(float(part)) for part in parts]
         except (TypeError, ValueError, OverflowError):
             raise OptionError(
-                name, f"{name} is a list of numbers with commas between them, got {str(text)[:80]!r}."
+                name, f"must be a list of numbers with commas between them, got {str(text)[:80]!r}."
             ) from None
         if size and sorted(set(values)) == sorted(size // one for one in wanted if one):
             continue
@@ -356,12 +360,13 @@ def known_list(settings: Settings, name: str, wanted: list, size: int = 0, level
             raise CheckpointError(
                 f"{name} = {str(text)[:80]} was given, but the shapes of the weights say {wanted}"
                 f"{f' for pictures {size} wide' if size else ''}. These are the flags of another file, or "
-                "image_size is another."
+                "image_size is wrong."
             )
-    settings.listed(name, wanted)
+    settings.record(name, wanted)
 
 
 def _respaced(defaults: dict[str, Any], text: str, ddim: bool) -> None:
+    """Change the default recipe as the flags timestep_respacing (`text`) and use_ddim say."""
     digits = text.removeprefix("ddim")
     if digits.isascii() and digits.isdigit() and len(digits) < 7 and int(digits):
         defaults["steps"] = int(digits)
@@ -370,7 +375,8 @@ def _respaced(defaults: dict[str, Any], text: str, ddim: bool) -> None:
         defaults["spacing"] = "leading" if text.startswith("ddim") else "linspace"
 
 
-def whole(value: float) -> float:
+def plain_number(value: float) -> float:
+    """The value as an int if it is whole."""
     return int(value) if math.isfinite(value) and value == int(value) else value
 
 

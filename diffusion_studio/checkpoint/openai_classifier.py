@@ -1,4 +1,4 @@
-"""The noisy classifiers of OpenAI's guided-diffusion (EncoderUNetModel with attention pooling). No torch."""
+"""The noisy classifiers of OpenAI's guided-diffusion (EncoderUNetModel with attention pooling)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from .classifier_spec import ClassifierSpec
 from .facts import IDLE, Fact, Settings
 from .noise import rescaled_linear
 from .reader import Found, Reader, Source
-from .walk import Rename, parts, renames
+from .renames import Rename, parts, renames
 
 _POOL = "out.2"
-# What the README says of the published files: (channels, blocks, multipliers), and the schedule of the models
-# they guide.
+# Published files by (channels, blocks, multipliers), with the schedule of the models they guide (README).
 _PRESETS = {
     "64x64_classifier": ((128, 4, (1, 2, 3, 4)), {"noise_schedule": "cosine"}),
     "128x128_classifier": ((128, 2, (1, 1, 2, 3, 4)), {"noise_schedule": "linear"}),
@@ -36,7 +35,7 @@ _IGNORED = (
     "clip_denoised",
     "sigma_small",
 )
-# Names in the flags of classifier_sample.py that are the drawing model's.
+# Flags of classifier_sample.py that belong to the guided model.
 _MODELS = (
     "num_channels",
     "num_res_blocks",
@@ -57,19 +56,20 @@ def describe(source: Source) -> Found:
     starts = [1 + level * (blocks + 1) for level in range(levels)]
     base = source.shape("time_embed.0.weight", 2)[1]
     widths = [source.shape(f"input_blocks.{k}.0.out_layers.3.weight", 4)[0] for k in starts]
-    multipliers = tuple(openai.whole(width / base) for width in widths)
+    multipliers = tuple(openai.plain_number(width / base) for width in widths)
     first, channels = source.shape("input_blocks.0.0.weight", 4)[:2]
     if first != widths[0]:
         raise CheckpointError(
             f"The first convolution of {source.path.name} gives {first} channels and the first level has "
-            f"{widths[0]}; the classifier here has the same in both."
+            f"{widths[0]}; only classifiers with the same number in both are supported."
         )
     attended = tuple(k for k in range(levels) if f"input_blocks.{starts[k]}.1.qkv.weight" in source.shapes)
     positions = source.shape(f"{_POOL}.positional_embedding", 2)[1] - 1
     side = math.isqrt(max(positions, 0))
     if side < 1 or side * side != positions:
         raise CheckpointError(
-            f"The attention pooling of {source.path.name} knows {positions} places, which are no square."
+            f"The attention pooling of {source.path.name} has {positions} positions, which is not the area "
+            "of a square. The file is damaged or of another network."
         )
     classes = source.shape(f"{_POOL}.c_proj.weight", 3)[0]
     name, preset = next(
@@ -80,8 +80,8 @@ def describe(source: Source) -> Found:
         ),
         ("", {}),
     )
-    said = {**source.args, **source.flags}
-    scripted = _MODELS if "num_channels" in said and "model_channels" not in said else ()
+    stated = {**source.args, **source.flags}
+    scripted = _MODELS if "num_channels" in stated and "model_channels" not in stated else ()
     flags, args = (
         {key: value for key, value in one.items() if key not in scripted}
         for one in (source.flags, source.args)
@@ -90,8 +90,8 @@ def describe(source: Source) -> Found:
     size = settings.inferred("image_size", side * 2 ** (levels - 1))
     settings.inferred("classifier_width", base)
     settings.inferred("classifier_depth", blocks)
-    openai.known_list(settings, "channel_mult", list(multipliers))
-    openai.known_list(
+    openai.compare_list(settings, "channel_mult", list(multipliers))
+    openai.compare_list(
         settings,
         "classifier_attention_resolutions",
         sorted((size // 2**k for k in attended), reverse=True),
@@ -111,10 +111,10 @@ def describe(source: Source) -> Found:
         ("use_scale_shift_norm", scaled),
         ("resblock_updown", resample == "residual"),
     ):
-        settings.agreed(other, value)
-    settings.agreed("conv_resample", resample == "conv" or settings.said("conv_resample") == "True")
-    if settings.said("attention_resolutions"):
-        openai.known_list(
+        settings.check(other, value)
+    settings.check("conv_resample", resample == "conv" or settings.text_of("conv_resample") == "True")
+    if settings.text_of("attention_resolutions"):
+        openai.compare_list(
             settings,
             "attention_resolutions",
             sorted((size // 2**k for k in attended), reverse=True),
@@ -125,12 +125,12 @@ def describe(source: Source) -> Found:
     per_head = settings.read(
         "num_head_channels", next(n for n in range(64, 0, -1) if all(width % n == 0 for width in seeing))
     )
-    # heads are counted only where their channels are not given
+    # the numbers of heads have an effect only if the channels per head are not given
     ignored = (
         *_IGNORED,
         *(
             ("num_heads", "num_heads_upsample")
-            if settings.said("num_head_channels") not in ("", "-1")
+            if settings.text_of("num_head_channels") not in ("", "-1")
             else ()
         ),
     )
@@ -138,13 +138,13 @@ def describe(source: Source) -> Found:
     steps = settings.read("diffusion_steps", 1000)
     if not 1 <= steps <= 100_000:
         raise OptionError(
-            "diffusion_steps", f"must be the timesteps of training, from 1 to 100,000, got {steps}."
+            "diffusion_steps", f"must be the training timesteps, from 1 to 100,000, got {steps}."
         )
     kind = settings.read("noise_schedule", "linear", choices=("linear", "cosine"))
     if settings.read("rescale_timesteps", False) and steps != 1000:
         raise OptionError(
             "rescale_timesteps",
-            "rescale_timesteps is for 1000 timesteps only here: the classifier takes t as it is.",
+            "rescale_timesteps is supported for 1000 timesteps only: the classifier takes t unscaled.",
         )
     config = ClassifierConfig(
         in_channels=channels,
@@ -164,7 +164,7 @@ def describe(source: Source) -> Found:
         labels=tuple(f"class {k}" for k in range(classes)),
         schedule=Cosine(steps) if kind == "cosine" else rescaled_linear(steps),
     )
-    notes = ("it guides a model that draws and draws nothing itself: ds.load_classifier opens it",)
+    notes = ("it guides a diffusion model and draws nothing itself: ds.load_classifier opens it",)
     return Found(
         "openai-classifier",
         f"it has {', '.join(READER.sentinels)}",
@@ -172,19 +172,18 @@ def describe(source: Source) -> Found:
         tuple(_renames(config, order)),
         (
             *settings.finish(ignored, whole=True),
-            *(Fact(key, said[key], IDLE) for key in scripted if key in said),
+            *(Fact(key, stated[key], IDLE) for key in scripted if key in stated),
         ),
         notes,
     )
 
 
 def _frame(source: Source) -> tuple[int, int, str]:
-    """Levels, blocks a level and the kind of resampling, from the numbering of input blocks."""
+    """The number of levels, blocks per level, and kind of resampling, from the numbers of input blocks."""
     total = 1
     while any(f"input_blocks.{total}.0.{one}.weight" in source.shapes for one in ("in_layers.0", "op")):
         total += 1
-    # between levels: a strided convolution, or a residual block of its own; what tells the latter is the
-    # middle of a width
+    # between levels there is a strided convolution or a residual block; `_levels_fit` recognises the latter
     strided = [k for k in range(1, total) if f"input_blocks.{k}.0.op.weight" in source.shapes]
     if strided:
         blocks, levels = strided[0] - 1, 1 + len(strided)
@@ -202,8 +201,9 @@ def _frame(source: Source) -> tuple[int, int, str]:
 
 
 def _levels_fit(source: Source, total: int, blocks: int) -> bool:
-    """Whether input blocks 1 + blocks, 2 + 2 blocks, ... can be those that halve: they keep the width and
-    have no attention.
+    """Whether input blocks 1 + blocks, 2 + 2 blocks, ... may be those that downsample.
+
+    Such blocks keep the width and have no attention, and all blocks of a level have the same width.
     """
 
     def outer(k: int) -> tuple[int, int]:
@@ -221,7 +221,7 @@ def _levels_fit(source: Source, total: int, blocks: int) -> bool:
 
 
 def _renames(config: ClassifierConfig, order: str) -> list[Rename]:
-    """Those of the U-Net's first half, then the pooling's."""
+    """The renames of the U-Net's down path and middle, then those of the attention pooling."""
     body = config.body
     kept = {part.ours for part in parts(body) if part.way != "up" and part.kind != "conv_out"}
     found = [

@@ -1,6 +1,4 @@
-"""Pickles, for `convert` alone: opened by torch's restricted reader, which makes tensors and plain
-containers only.
-"""
+"""Reading of pickles for `convert`, by torch's restricted unpickler: only tensors and containers."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError, unknown
+from ..files import missing
 from .atomic import write_tensors
 from .container import sniff_format
 
@@ -19,18 +18,18 @@ _DEEPEST = 4
 
 
 def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
-    """Write the state dict inside a pickle as a safetensors file; returns where in the pickle it lay.
+    """Write a state dict of a pickle as a safetensors file. Returns its place in the pickle.
 
-    A file may hold several (the network, its moving average, an optimiser's state): the moving average is
-    taken first, or the one that `take` names. Raises `CheckpointError` for a pickle that holds more than
-    weights, or no network.
+    A pickle may hold several state dicts (of the network, its EMA, an optimizer). `take` names the one to
+    use; by default it is the EMA. Raises `CheckpointError` for a pickle that holds objects besides weights,
+    or no network, and `OptionError` for an unknown `take`.
     """
-    loaded = _loaded(path)
+    loaded = _load(path)
     found = dict(_state_dicts(loaded))
     if isinstance(loaded, Mapping) and {"state", "param_groups"} <= set(loaded):
         raise CheckpointError(
             f"{path.name} holds the state of an optimizer (state, param_groups), not a network. The weights "
-            "lie in another file of that training: model..., or better the average, ema_..."
+            "are in another file of that training: model..., or better the EMA weights, ema_..."
         )
     if not found:
         raise CheckpointError(
@@ -58,32 +57,31 @@ def to_safetensors(path: Path, out: Path, take: str | None = None) -> str:
     return chosen
 
 
-def _loaded(path: Path) -> Any:
+def _load(path: Path) -> Any:
+    """The content of a pickle. Raises `CheckpointError` for anything but tensors and plain containers."""
     if not path.is_file():
-        raise CheckpointError(f"There is no file at {path}.")
+        raise CheckpointError(f"{missing(path)} Check the name and the folder.")
     with path.open("rb") as file:
         start = file.read(16)
     if start[8:9] == b"{" and start[:1] != b"\x80":
         raise CheckpointError(
-            f"{path.name} is a safetensors file under another name. Rename it to {path.stem}.safetensors and "
+            f"{path.name} is a safetensors file with another name. Rename it to {path.stem}.safetensors and "
             "open it as it is."
         )
     zipped = start.startswith(b"PK\x03\x04")
     if not zipped and start[:1] != b"\x80" and (other := sniff_format(path)) is not None:
-        raise CheckpointError(f"{path.name} is no checkpoint: {other}")
+        raise CheckpointError(f"{path.name} is not a checkpoint: {other}")
     try:
-        with torch.serialization.safe_globals(_harmless):
+        with torch.serialization.safe_globals(_IGNORED_TYPES):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # a damaged or hostile pickle raises anything at all
+    except Exception as error:  # a damaged or malicious pickle can raise any exception
         raise CheckpointError(
-            f"{path.name} cannot be opened as a pickle of weights alone{_why(str(error), path)}"
+            f"{path.name} cannot be opened as a pickle of weights only{_refusal(str(error), path)}"
         ) from error
 
 
-class _Dropped:
-    """Takes the place of an object beside the weights that is not needed: it keeps nothing and runs
-    nothing.
-    """
+class _Placeholder:
+    """Replaces an object besides the weights. It stores nothing and runs nothing."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
@@ -91,14 +89,14 @@ class _Dropped:
     def __setstate__(self, state: Any) -> None:
         pass
 
-    def __hash__(self) -> int:  # of a path as a dictionary's key
+    def __hash__(self) -> int:  # a replaced path may be the key of a dictionary
         return id(self)
 
 
-# What training programs put beside the weights: losses and counters of numpy, arguments, paths, Lightning's
-# hyperparameters. None of it is made.
-_harmless: list[Any] = [
-    (_Dropped, name)
+# Types that training programs store besides weights: losses and counters of numpy, arguments, paths, and
+# Lightning's hyperparameters. No object of these types is created.
+_IGNORED_TYPES: list[Any] = [
+    (_Placeholder, name)
     for name in (
         *(
             f"numpy.{core}.multiarray.{kind}"
@@ -116,31 +114,31 @@ _harmless: list[Any] = [
         *(f"pathlib._local.{kind}" for kind in ("PosixPath", "WindowsPath")),
     )
 ]
-_harmless += [
+_IGNORED_TYPES.extend(
     (dict, f"{place}.AttributeDict")
     for place in (
         "pytorch_lightning.utilities.parsing",
         "lightning_fabric.utilities.data",
         "lightning.fabric.utilities.data",
     )
-]
+)
 _GLOBAL = re.compile(
     r"GLOBAL ([\w.<>]+)|allowed? (?:class|global) ([\w.<>]+)|[Uu]nsupported class ([\w.<>]+)"
 )
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def _why(said: str, path: Path) -> str:
-    """The end of the sentence for a pickle that torch refused, from torch's own message."""
-    edm = _of_edm(path) if path.suffix.lower() == ".pkl" else ""
-    if found := _GLOBAL.search(said):
+def _refusal(message: str, path: Path) -> str:
+    """The rest of a sentence about a pickle that torch refused, from torch's message."""
+    edm = _advice_for_edm(path) if path.suffix.lower() == ".pkl" else ""
+    if found := _GLOBAL.search(message):
         name = next(part for part in found.groups() if part)[:120]
         return (
-            f": it holds an object of {name}, which is not allowed because it could run any code. Where you "
-            "trust the file, open it with the program that it comes from and save its tensors alone: "
+            f": it holds an object of {name}, which is not allowed because it could run any code. If you "
+            "trust the file, open it with the program that it comes from and save only its tensors: "
             f"torch.save(network.state_dict(), '{path.stem}-weights.pt').{edm}"
         )
-    plain = _COLOURS.sub("", said).strip()
+    plain = _COLOURS.sub("", message).strip()
     found = re.search(r"Unpickler\s?[Ee]rror:\s*([^\n]+)", plain)
     reason = (
         (found[1] if found else plain.partition("\n")[0])
@@ -150,24 +148,22 @@ def _why(said: str, path: Path) -> str:
     )
     return (
         f" ({reason or 'no reason given'}). It is damaged, or holds objects besides tensors, which could run "
-        "any code. Where you trust it, open it with the program that it comes from and save "
+        "any code. If you trust it, open it with the program that it comes from and save "
         f"network.state_dict().{edm}"
     )
 
 
-def _of_edm(path: Path) -> str:
-    """How a network of EDM, which is published as a pickle of modules with their source code, becomes
-    plain tensors.
-    """
+def _advice_for_edm(path: Path) -> str:
+    """How to extract the tensors of an EDM network, which is a pickle of modules with their source code."""
     return (
-        " EDM's networks are such files: in EDM's own folder run: python -c \"import pickle, torch; net = "
+        " EDM's networks are such files. In EDM's own folder run: python -c \"import pickle, torch; net = "
         f"pickle.load(open('{path.name}', 'rb'))['ema']; torch.save(net.state_dict(), '{path.stem}.pt')\" "
         f"and convert {path.stem}.pt."
     )
 
 
 def _state_dicts(given: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every mapping from names to tensors with a convolution among them, by its place in the file."""
+    """The place and content of each mapping of names to tensors that holds a convolution."""
     if isinstance(given, Mapping):
         tensors = [one for one in given.values() if isinstance(one, torch.Tensor)]
         if any(one.ndim == 4 for one in tensors) and all(isinstance(name, str) for name in given):
@@ -180,7 +176,10 @@ def _state_dicts(given: Any, at: str = "", depth: int = 0) -> Iterator[tuple[str
 
 
 def _rank(place: str) -> tuple[int, int]:
-    """Moving averages before networks before anything else; ermongroup's list has its average in place 4."""
+    """The order of preference: EMA, then networks, then others.
+
+    In ermongroup's list the EMA has the index 4.
+    """
     words = place.lower()
     kind = (
         0

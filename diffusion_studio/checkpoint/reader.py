@@ -1,6 +1,4 @@
-"""What a reader of a foreign layout is: keys to recognise it by, and a description of what it found. No
-torch.
-"""
+"""The types of readers of foreign layouts: how a layout is recognised and described."""
 
 from __future__ import annotations
 
@@ -14,23 +12,23 @@ import numpy as np
 
 from ..errors import CheckpointError
 from .classifier_spec import ClassifierSpec
-from .container import Outline, opened
+from .container import Outline, open_weights
 from .facts import Fact
 from .folders import name_of
+from .renames import Rename
 from .spec import ModelSpec
-from .walk import Rename
 
 MAX_BUFFER = 100_000
-_AVERAGES = {"ema", "shadow", "averaged", "average", "avg", "swa"}  # words in the prefix of a moving average
+_AVERAGES = {"ema", "shadow", "averaged", "average", "avg", "swa"}  # words in the prefixes of EMA weights
 
 
 @dataclass(frozen=True)
 class Source:
-    """A foreign file: shapes under names freed of wrappers and aliases, and the configurations found beside
-    it.
+    """A foreign file as a reader sees it.
 
-    `original` gives a name's spelling in the file; `aside` are tensors outside the network (another copy,
-    buffers).
+    `shapes` are those of the network's tensors, by names without wrappers and old spellings; `original` gives
+    their names in the file. `aside` are tensors outside the network, such as buffers or another copy.
+    `config`, `scheduler` and `args` are configurations in the file's folder.
     """
 
     path: Path
@@ -47,20 +45,16 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What the model is called, see `folders.name_of`."""
+        """The model's name, see `folders.name_of`."""
         return name_of(self.path)
 
     @property
     def version(self) -> str:
-        """The version of the program that wrote the file, where `convert` found one in a pickle; else
-        empty.
-        """
+        """The version of the program that wrote the file, if `convert` found one in a pickle; else empty."""
         return str(self.outline.metadata.get("version", ""))[:20] if self.outline else ""
 
     def buffer(self, name: str) -> np.ndarray | None:
-        """A table of numbers that the process keeps around the network (betas, ...), float64; None where
-        there is none.
-        """
+        """A 1-D buffer of the process around the network, such as betas, as float64; None if absent."""
         around = [self.prefix.rpartition(".")[0].rpartition(".")[0], self.prefix.rpartition(".")[0], ""]
         for place in dict.fromkeys(f"{one}." if one else "" for one in around):
             spelt = None if self.outline is None else self.outline.plain.get(place + name)
@@ -69,18 +63,21 @@ class Source:
             shape = self.outline.shapes[spelt]
             plain = self.outline.dtypes[spelt] in ("F32", "F64")
             if plain and len(shape) == 1 and 1 <= shape[0] <= MAX_BUFFER:
-                with opened(self.path, framework="np") as file:
+                with open_weights(self.path, framework="np") as file:
                     values = file.get_tensor(spelt).astype(np.float64)
                 return values if np.isfinite(values).all() else None
         return None
 
     def shape(self, name: str, rank: int) -> tuple[int, ...]:
-        """The shape of a tensor that has to be there, with `rank` sides. Raises `CheckpointError`."""
+        """The shape of a tensor of the network.
+
+        Raises `CheckpointError` unless it exists with `rank` sides.
+        """
         found = self.shapes.get(name)
         if found is None:
             raise CheckpointError(
-                f"{self.path.name} lacks the tensor {name}, so its network cannot be told. It may be part "
-                "of a checkpoint, or another network; export the whole state dict."
+                f"{self.path.name} lacks the tensor {name}, so its network cannot be determined. It may be "
+                "part of a checkpoint, or another network; export the whole state dict."
             )
         if len(found) != rank or not all(found):
             raise CheckpointError(
@@ -90,7 +87,7 @@ class Source:
         return found
 
     def count(self, pattern: str, first: int = 0) -> int:
-        """How many of pattern.format(first), pattern.format(first + 1), ... there are in a row."""
+        """The number of consecutive names pattern.format(k), from `first` on, in the file."""
         n = 0
         while pattern.format(first + n) in self.shapes:
             n += 1
@@ -99,8 +96,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """What a reader made of a file: the spec, each tensor's names, each setting's source, and what it
-    could not tell.
+    """The result of a reader: the spec, the names of each tensor, each setting's source, and notes.
+
+    `why` says how the layout was recognised.
     """
 
     layout: str
@@ -109,13 +107,15 @@ class Found:
     renames: tuple[Rename, ...]
     facts: tuple[Fact, ...]
     notes: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()  # tensors that belong there and play no part in drawing
+    unused: tuple[str, ...] = ()  # tensors of the layout without effect on sampling
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One layout: its name for people, keys that must be there, spellings to unify, and what describes a
-    file of it.
+    """One layout.
+
+    A file has this layout if the tensors `sentinels` exist under a common prefix. `aliases` are old spellings
+    with their new ones. `describe` determines spec and settings.
     """
 
     title: str
@@ -124,37 +124,33 @@ class Reader:
     aliases: tuple[tuple[str, str], ...] = ()
     ambiguous: tuple[
         tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]], ...
-    ] = ()  # names, and values to try together
-    outside: tuple[str, ...] = ()  # tensors beside the network that belong to it, where it is wrapped
-    unused: tuple[str, ...] = ()  # endings of names that the origin keeps and does not compute with
+    ] = ()  # settings that files do not tell, and the values that `rank_settings` tries, in groups
+    outside: tuple[str, ...] = ()  # tensors that belong to the network but lie outside its prefix
+    unused: tuple[str, ...] = ()  # endings of names of tensors that the original does not use
 
     def missing(self, outline: Outline) -> tuple[str, ...]:
-        """The sentinels that are not in the file under any one prefix; empty where the layout is
-        recognised.
-        """
+        """The sentinels that are missing under the best prefix; empty if the layout is recognised."""
         lacks = [
             tuple(s for s in self.sentinels if p + s not in outline.plain) for p in self._prefixes(outline)
         ]
         return min(lacks, key=len, default=self.sentinels)
 
     def copies(self, outline: Outline) -> list[str]:
-        """The prefixes under which a whole network lies, an average of the weights (EMA) first."""
+        """The prefixes of complete networks in the file, EMA weights first."""
         return [p for p in self._prefixes(outline) if all(p + s in outline.plain for s in self.sentinels)]
 
     def _prefixes(self, outline: Outline) -> list[str]:
-        """What stands before the first sentinel, whatever wrapped the network."""
+        """The prefixes before the first sentinel, EMA weights first, then shorter ones."""
         head = self.sentinels[0]
         found = [name[: -len(head)] for name in outline.plain if name == head or name.endswith(f".{head}")]
         return sorted(found, key=lambda p: (not _AVERAGES & set(re.split(r"[._]", p.lower())), len(p), p))
 
     def source(self, outline: Outline, **given: Any) -> Source:
-        """The file as `describe` wants it: one network's tensors, unwrapped, in this layout's newest
-        spelling.
-        """
+        """The file as `describe` takes it: the tensors of one network, without wrappers and old spellings."""
         prefix, *others = self.copies(outline)
         inner = tuple(
             p for p in others if p.startswith(prefix)
-        )  # copies inside the prefix, where it is short
+        )  # other copies whose prefixes begin with this one
         outer = (
             {
                 prefix.removesuffix(".").rpartition(".")[0] + "." * (prefix.count(".") > 1) + name
@@ -176,23 +172,21 @@ class Reader:
             for old, new in self.aliases:
                 if old in short:
                     short, aliased = short.replace(old, new), aliased or "Conv2d" not in old
-            if short in shapes or short.endswith(self.unused):  # one tensor under two names
+            if short in shapes or short.endswith(self.unused):  # the former: a tensor with two names
                 aside.append(spelt)
             else:
                 shapes[short], original[short] = outline.shapes[spelt], spelt
         return Source(outline.path, shapes, original, prefix, tuple(aside), aliased, outline, **given)
 
     def notes_on(self, outline: Outline, source: Source) -> list[str]:
-        """What of the file is left out that may matter: other networks of its kind, and weights around the
-        network.
-        """
+        """Notes about parts of the file that are not used: other networks, and other weights."""
         others = [p for p in self.copies(outline) if p != source.prefix]
         notes = []
         if others:
             shown = ", ".join(repr(p) for p in others[:4])
             notes.append(
                 f"the file holds {len(others) + 1} networks of this layout: the one under {source.prefix!r} "
-                f"is taken, and not {shown}"
+                f"is used, and not {shown}"
             )
         beside = {outline.plain.get(name): name for name in outline.plain}
         lost = [

@@ -1,4 +1,4 @@
-"""Any checkpoint: which layout it is, what of it is known and whence, and its weights as our network."""
+"""Inspection and loading of checkpoints in any known layout."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ READERS: dict[str, Reader] = {
     **SMALL,
 }
 
-# What a file is that is none of the above: a part of a tensor's name, and the sentence.
-_STRANGERS = (
+# Other kinds of models: parts of tensor names, and a sentence for an error.
+_OTHER_MODELS = (
     (
         ("lora_", ".lora.", "lora_A", "hada_w1", "lokr_w1"),
-        "It is a LoRA, small changes to another model's weights, not a model; "
-        "and of latent diffusion, most likely.",
+        "It is a LoRA, small changes to another model's weights, and not a model; most likely of latent "
+        "diffusion.",
     ),
     (
         ("transformer_blocks.", ".attn2.to_k.", "add_embedding."),
-        "It is a text-to-image U-Net of latent diffusion: it works on an "
-        "autoencoder's codes, not on pixels, and cannot be watched here.",
+        "It is a text-to-image U-Net of latent diffusion: it works on the latents of an autoencoder and not "
+        "on pixels, which is not supported.",
     ),
     (("quant_conv.", "post_quant_conv."), "It is an autoencoder of latent diffusion, not a denoiser."),
     (("text_model.", "token_embedding.", "logit_scale"), "It is a text encoder, not a denoiser."),
     (
         ("noise_level_mlp.", ".noise_func.noise_func."),
-        "It is SR3's U-Net (Image Super-Resolution via Iterative Refinement), which is given the noise level "
-        "and a picture to enlarge; it is not built here.",
+        "It is SR3's U-Net (Image Super-Resolution via Iterative Refinement), which takes the noise level "
+        "and a picture to enlarge; it is not supported.",
     ),
-    (("layer1.0.conv1.weight",), "It is a ResNet, which recognises pictures and draws none."),
+    (("layer1.0.conv1.weight",), "It is a ResNet, which classifies pictures and generates none."),
     (("x_embedder.", "adaLN_modulation"), "It is a diffusion transformer, not a U-Net."),
 )
-# The first convolution, in any of the layouts.
+# Names of the first convolution in all layouts.
 _FIRST = (
     "conv_in.weight",
     "input_blocks.0.0.weight",
@@ -65,8 +65,10 @@ _FIRST = (
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a file is: its outline, and what its reader found (None for a native file, whose header says
-    everything).
+    """The result of `inspect`: the file's outline, its spec, and what its reader found.
+
+    `found` is None for a native file, whose header holds everything. `missing` are tensors of the network
+    that the file lacks, and `surplus` tensors of the file that the network does not have.
     """
 
     path: Path
@@ -75,23 +77,23 @@ class Inspection:
     spec: Any
     missing: tuple[str, ...] = ()
     surplus: tuple[str, ...] = ()
-    unreadable: tuple[str, ...] = ()  # tensors of the network whose kind of number cannot be read, with that
+    unreadable: tuple[str, ...] = ()  # tensors of the network with an unsupported dtype, and that dtype
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What was assumed and what is not followed, in at most two lines for people."""
+        """At most two lines about assumed settings, and about settings that are not followed."""
         return remarks(self.found, getattr(self.spec, "provenance", {}))
 
     @property
     def problem(self) -> str:
-        """Why the file cannot be run, as a sentence; empty where it can."""
+        """Why the file cannot be run, as a sentence; empty if it can."""
         for what, names in (("lacks", self.missing), ("holds, besides the network,", self.surplus)):
             if names:
                 more = f" and {len(names) - 4} more" if len(names) > 4 else ""
                 return f"It cannot be loaded: the file {what} {', '.join(names[:4])}{more}."
         if self.unreadable:
             return (
-                f"It cannot be loaded: {', '.join(self.unreadable[:4])}; weights here are one of "
+                f"It cannot be loaded: {', '.join(self.unreadable[:4])}; weights must be one of "
                 f"{', '.join(FOREIGN_DTYPES)}."
             )
         if isinstance(self.spec, ClassifierSpec):
@@ -100,20 +102,19 @@ class Inspection:
 
 
 def spec_of(path: str | Path, flags: Mapping[str, Any] | None = None) -> ModelSpec:
-    """The `ModelSpec` of any checkpoint of a model that draws, its weights unread. Raises
-    `CheckpointError`.
+    """The `ModelSpec` of a diffusion model's checkpoint in any layout; no weight is read.
+
+    Raises `CheckpointError`.
     """
-    return drawing(path, inspect(path, flags).spec)
+    return model_spec(path, inspect(path, flags).spec)
 
 
-def drawing(path: str | Path, spec: Any) -> ModelSpec:
-    """The spec, where it is that of a model that draws; a `CheckpointError` where it is a noisy
-    classifier's.
-    """
+def model_spec(path: str | Path, spec: Any) -> ModelSpec:
+    """The given spec. Raises `CheckpointError` if it is that of a noisy classifier."""
     if isinstance(spec, ClassifierSpec):
         raise CheckpointError(
             f"{Path(path).name} is a noisy classifier, which guides another model and draws nothing itself. "
-            "Open it with ds.load_classifier, and take it for guidance."
+            "Open it with ds.load_classifier, and use it for guidance."
         )
     return spec
 
@@ -121,23 +122,23 @@ def drawing(path: str | Path, spec: Any) -> ModelSpec:
 def inspect(
     path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None
 ) -> Inspection:
-    """What a checkpoint is, from its header and the configurations beside it; reads no weight and loads no
-    torch.
+    """Inspect a checkpoint's header and the configurations in its folder. No weight is read.
 
-    `beside` is the file whose neighbours are read, where it is not the path itself. Raises `CheckpointError`
-    where no reader fits, with what each looked for; `OptionError` for a flag that is not known.
+    `flags` are those of `load`. `beside` is the file in whose folder configurations are looked for, if it is
+    not `path`. Raises `CheckpointError` if no reader knows the layout, with what each looked for, and
+    `OptionError` for an unknown flag. Torch is not imported.
     """
     path = weight_file(path)
-    drawn = outline(path)
-    if drawn.metadata.get("format") == FORMAT:
+    header = outline(path)
+    if header.metadata.get("format") == FORMAT:
         if flags:
             raise OptionError(
-                "flags", f"{path.name} is a native file; its header says everything, so it takes no flags."
+                "flags", f"{path.name} is a native file; its header holds all settings. Leave the flags out."
             )
-        read_header = classifier.read_spec if classifier.is_one(drawn.metadata) else read_spec
-        return Inspection(path, drawn, None, read_header(path))
-    reader = _recognised(drawn)
-    source = reader.source(drawn, **configurations(beside or path, flags or {}))
+        read_header = classifier.read_spec if classifier.is_classifier(header.metadata) else read_spec
+        return Inspection(path, header, None, read_header(path))
+    reader = _recognise(header)
+    source = reader.source(header, **configurations(beside or path, flags or {}))
     try:
         found = reader.describe(source)
     except OptionError as error:
@@ -147,12 +148,12 @@ def inspect(
             f"{path.name} has the layout of {reader.title}, but its settings make no model: "
             f"{str(error)[:600]}"
         ) from error
-    more = (*notes_on(path), *reader.notes_on(drawn, source))
+    more = (*notes_on(path), *reader.notes_on(header, source))
     found = replace(found, notes=(*found.notes, *more)) if more else found
     wanted = {name for one in found.renames for name in one.theirs}
     return Inspection(
         path,
-        drawn,
+        header,
         found,
         found.spec,
         tuple(sorted(wanted - source.shapes.keys())),
@@ -160,7 +161,7 @@ def inspect(
         tuple(
             f"{name} is {kind}"
             for name in sorted(wanted & source.shapes.keys())
-            if (kind := drawn.dtypes[source.original[name]]) not in FOREIGN_DTYPES
+            if (kind := header.dtypes[source.original[name]]) not in FOREIGN_DTYPES
         ),
     )
 
@@ -168,23 +169,27 @@ def inspect(
 def read_any(
     path: str | Path, flags: Mapping[str, Any] | None = None, beside: Path | None = None, dtype: Any = None
 ) -> Weights:
-    """Spec and network of a checkpoint in any known layout, loaded strictly; as `dtype`, or as in the file.
+    """Read spec and network of a checkpoint in any known layout, in `dtype` or in the file's dtype.
 
-    Raises `CheckpointError`, `OptionError`.
+    `flags` and `beside` are those of `inspect`. Raises `CheckpointError` unless the file holds exactly the
+    tensors of the network, and `OptionError` for an unknown flag.
     """
-    from .assemble import assembled
+    from .assemble import assemble_weights
 
     seen = inspect(path, flags, beside)
     if seen.found is None:
         if isinstance(seen.spec, ClassifierSpec):
             return Weights(*classifier.read_classifier(seen.path))
         return replace(read(seen.path, dtype), remarks=seen.remarks)
-    _complete(seen, seen.found.layout)
+    _check_complete(seen, seen.found.layout)
     reader = READERS[seen.found.layout]
-    return replace(assembled(seen.path, reader.source(seen.outline), seen.found, dtype), remarks=seen.remarks)
+    return replace(
+        assemble_weights(seen.path, reader.source(seen.outline), seen.found, dtype), remarks=seen.remarks
+    )
 
 
-def _complete(seen: Inspection, layout: str) -> None:
+def _check_complete(seen: Inspection, layout: str) -> None:
+    """Raise `CheckpointError` unless the file holds exactly the tensors of the network."""
     problems = []
     for what, names in (("missing", seen.missing), ("not in the network", seen.surplus)):
         if names:
@@ -199,17 +204,18 @@ def _complete(seen: Inspection, layout: str) -> None:
         )
 
 
-def _recognised(drawn: Outline) -> Reader:
-    lacks = {name: reader.missing(drawn) for name, reader in READERS.items()}
+def _recognise(header: Outline) -> Reader:
+    """The reader that knows the layout. Raises `CheckpointError`, which says what each looked for."""
+    lacks = {name: reader.missing(header) for name, reader in READERS.items()}
     for name, missing in lacks.items():
-        if not missing and not _stranger(drawn):
+        if not missing and not _other_model(header):
             return READERS[name]
     lines = [
-        f"{drawn.path.name} is in no layout that is known here, so it is not a pixel-space U-Net that can be "
-        "run."
+        f"{header.path.name} is in no layout that is known here, so it is not a pixel-space U-Net that can "
+        "be run."
     ]
-    if drawn.shapes and (said := _stranger(drawn)):
-        lines[0] = f"{drawn.path.name} is not a pixel-space U-Net. {said}"
+    if header.shapes and (reason := _other_model(header)):
+        lines[0] = f"{header.path.name} is not a pixel-space U-Net. {reason}"
     for name, missing in lacks.items():
         looked = ", ".join(READERS[name].sentinels)
         lines.append(
@@ -217,32 +223,34 @@ def _recognised(drawn: Outline) -> Reader:
             f"{', '.join(missing) or 'nothing'}"
         )
     lines.append(f"  native looks for a header of format {FORMAT!r}; not there")
-    lines += [f"What the file holds ({len(drawn.shapes):,} tensors):", tree(drawn.shapes, 40)]
+    lines += [f"What the file holds ({len(header.shapes):,} tensors):", tree(header.shapes, 40)]
     raise CheckpointError("\n".join(lines))
 
 
-def _stranger(drawn: Outline) -> str | None:
-    def there(part: str) -> bool:
-        return any(part in name for name in drawn.shapes)
+def _other_model(header: Outline) -> str | None:
+    """A sentence about a known kind of model that is not a pixel-space U-Net, or None."""
 
-    for parts, said in _STRANGERS:
+    def there(part: str) -> bool:
+        return any(part in name for name in header.shapes)
+
+    for parts, reason in _OTHER_MODELS:
         if any(there(part) for part in parts):
-            return said
-    first = next((shape for name, shape in drawn.shapes.items() if name.endswith(_FIRST)), ())
+            return reason
+    first = next((shape for name, shape in header.shapes.items() if name.endswith(_FIRST)), ())
     if len(first) in (3, 5):
         return (
-            f"Its convolutions run over {'sequences' if len(first) == 3 else 'volumes or films'}, not over "
+            f"Its convolutions are for {'sequences' if len(first) == 3 else 'volumes or videos'}, not for "
             "pictures, which have two dimensions."
         )
     if len(first) == 4 and first[1] in (4, 8, 9, 16) and not there("class_emb.weight"):
         return (
-            f"Its input has {first[1]} channels: it works on an autoencoder's codes (latent diffusion), "
-            "not on pixels."
+            f"Its input has {first[1]} channels: it works on the latents of an autoencoder (latent "
+            "diffusion), not on pixels."
         )
-    enlarger = drawn.shapes.get("conv_in.weight", ())
+    enlarger = header.shapes.get("conv_in.weight", ())
     if len(enlarger) == 4 and enlarger[1] == 6:
         return (
-            "Its input has 6 channels: it is given a picture besides the noise, to enlarge it (most likely "
-            "one of latent diffusion). Such models are read in OpenAI's layout and our own."
+            "Its input has 6 channels: besides the noise it takes a picture to enlarge (most likely one of "
+            "latent diffusion). Such models are supported in OpenAI's layout and our own."
         )
     return None

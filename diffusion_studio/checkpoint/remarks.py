@@ -1,8 +1,7 @@
-"""What a person has to know of a model before believing its pictures: what was assumed of it, and what is not
-followed.
+"""Remarks about a model for users: settings that were assumed, and settings that are not followed.
 
-Readers leave it in their facts and notes, `convert` in a native file's provenance. One place words it, for
-the command line, the app and Python alike. No torch.
+They come from the facts and notes of readers, or, for converted files, from the provenance in the header. The
+command line, the app and the Python API use the same words.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from .facts import ASSUMED, UNKNOWN
 from .reader import Found
 
 MOST_NAMED = 6  # settings that a line names before "and n more"
-MOST_LETTERS = 420  # of the line of notes
-# What changes pictures silently where it is wrong comes first.
-_PROCESS = (
+MOST_CHARACTERS = 420  # of the line of notes
+# Words in the names of settings that change pictures silently if they are wrong; these are named first.
+_IMPORTANT_WORDS = (
     "schedule",
     "beta",
     "predict",
@@ -28,19 +27,19 @@ _PROCESS = (
     "diffusion_steps",
     "version",
 )
-_NOTHING = (None, False, "", "None", "False")  # the origin's usual "not at all" comes last
-_UNUSUAL = (
+_OFF_VALUES = (None, False, "", "None", "False")  # settings with such values are named last
+_RARE_SETTINGS = (
     "trained_betas",
     "timestep_respacing",
-)  # which hardly anybody gives: that there are none is no assumption
+)  # rarely used, so that their absence is not reported as an assumption
 _IN_HEADER = f" ({ASSUMED})"
 
 
 def remarks(found: Found | None, provenance: Mapping[str, Any]) -> tuple[str, ...]:
-    """At most two lines: the settings that had to be assumed, and the reader's notes.
+    """At most two lines: one with the settings that had to be assumed, and one with the reader's notes.
 
-    `found` is what a reader made of a foreign file, or None for a native one, whose `provenance` says how it
-    was converted.
+    `found` is the result of a reader, or None for a native file, whose `provenance` says how it was
+    converted.
     """
     if found is not None:
         assumed = {one.name: one.value for one in found.facts if one.source == ASSUMED}
@@ -53,10 +52,13 @@ def remarks(found: Found | None, provenance: Mapping[str, Any]) -> tuple[str, ..
             f"its configuration has settings that are not known here and not followed: {_some(strange)}"
         )
     lines = []
-    if assumed.keys() - {*_UNUSUAL}:
+    if assumed.keys() - {*_RARE_SETTINGS}:
         named = sorted(
-            (name for name in assumed if name not in _UNUSUAL),
-            key=lambda name: (assumed[name] in _NOTHING, not any(word in name for word in _PROCESS)),
+            (name for name in assumed if name not in _RARE_SETTINGS),
+            key=lambda name: (
+                assumed[name] in _OFF_VALUES,
+                not any(word in name for word in _IMPORTANT_WORDS),
+            ),
         )
         better = (
             "Give what you know as flags"
@@ -72,23 +74,27 @@ def remarks(found: Found | None, provenance: Mapping[str, Any]) -> tuple[str, ..
         text = "; ".join(notes)
         lines.append(
             f"note: {text}."
-            if len(text) <= MOST_LETTERS
-            else f"note: {text[:MOST_LETTERS].rsplit(' ', 1)[0]} ... ('inspect' shows all of it)"
+            if len(text) <= MOST_CHARACTERS
+            else f"note: {text[:MOST_CHARACTERS].rsplit(' ', 1)[0]} ... ('inspect' shows all of it)"
         )
     return tuple(lines)
 
 
 def _from_header(provenance: Mapping[str, Any]) -> tuple[dict[str, str], list[str], list[str]]:
-    """What `convert` kept: assumed settings, unknown names, notes. A header can hold anything."""
+    """Assumed settings, unknown names and notes that `convert` stored. A header may hold anything."""
     settings, notes = provenance.get("settings"), provenance.get("notes")
-    said = (
+    stated = (
         {str(name)[:80]: str(value)[:200] for name, value in settings.items()}
         if isinstance(settings, Mapping)
         else {}
     )
     return (
-        {name: value.removesuffix(_IN_HEADER) for name, value in said.items() if value.endswith(_IN_HEADER)},
-        [name for name, value in said.items() if value.endswith(f" ({UNKNOWN})")],
+        {
+            name: value.removesuffix(_IN_HEADER)
+            for name, value in stated.items()
+            if value.endswith(_IN_HEADER)
+        },
+        [name for name, value in stated.items() if value.endswith(f" ({UNKNOWN})")],
         [str(one)[:1000] for one in notes] if isinstance(notes, (list, tuple)) else [],
     )
 

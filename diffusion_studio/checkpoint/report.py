@@ -1,6 +1,4 @@
-"""The checkpoint doctor's report: what a file is, what is known of it and whence, and what cannot be
-known.
-"""
+"""The report of `inspect`: the kind of a file, each setting with its source, and unknown settings."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from .readers import READERS, Inspection
 
 
 def as_json(seen: Inspection) -> dict[str, Any]:
-    """The report as plain data."""
+    """The report as data for JSON."""
     given: dict[str, Any] = {
         "file": seen.path.name,
         "layout": seen.found.layout if seen.found else "native",
@@ -36,7 +34,7 @@ def as_json(seen: Inspection) -> dict[str, Any]:
 
 
 def as_text(seen: Inspection, outline: bool = False) -> str:
-    """The report for people; with `outline` the file's tensors as a tree below it."""
+    """The report as text. With `outline` a tree of the file's tensors follows."""
     spec, dtypes = seen.spec, Counter(seen.outline.dtypes.values())
     kind = f"{READERS[seen.found.layout].title} (layout '{seen.found.layout}')" if seen.found else "native"
     lines = [f"{seen.path.name}: {kind}"]
@@ -65,13 +63,13 @@ def as_text(seen: Inspection, outline: bool = False) -> str:
         width = max(len(one.name) for one in seen.found.facts)
         shown = [(one.name, _short(one.value), one.source) for one in seen.found.facts]
         wide = max(len(value) for _, value, _ in shown)
-        lines += ["", "settings, in their origin's names, and where each comes from:"]
+        lines += ["", "settings, by their original names, and where each comes from:"]
         lines += [f"  {name:{width}}  {value:{wide}}  {source}" for name, value, source in shown]
         if assumed := _assumed(seen):
             lines += [
                 "",
-                "not to be known from the file, so the layout's usual value is taken; give what you know as "
-                "flags:",
+                "the file does not tell these, so the usual values of the layout are assumed; give what you "
+                "know as flags:",
                 "  --flags "
                 + json.dumps(" ".join(f"--{name} {_flag(value)}" for name, value in assumed.items())),
             ]
@@ -92,12 +90,12 @@ def as_text(seen: Inspection, outline: bool = False) -> str:
     else:
         lines += (
             [
-                "complete: every tensor of the network is there, and none besides; shapes are compared when "
-                "it is loaded"
+                "complete: the file holds exactly the tensors of the network; shapes are compared when it is "
+                "loaded"
             ]
             if seen.found
             else [f"when it was converted {line}" for line in seen.remarks]
-            or ["its header says everything; nothing was assumed"]
+            or ["its header holds all settings; nothing was assumed"]
         )
     if outline:
         lines += ["", tree(seen.outline.shapes, 10_000)]

@@ -1,6 +1,4 @@
-"""The layouts of three teaching programs for small pictures: dome272's, TeaPearce's and BrianPulfer's. No
-torch.
-"""
+"""The layouts of three tutorials for small pictures: dome272's, TeaPearce's and BrianPulfer's."""
 
 from __future__ import annotations
 
@@ -17,8 +15,8 @@ from .facts import Settings
 from .lucidrains import BUFFERS
 from .noise import named
 from .reader import Found, Reader, Source
+from .renames import Rename
 from .spec import ModelSpec
-from .walk import Rename
 
 _DDPM: dict[str, Any] = {
     "sampler": {"name": "ddpm", "variance": "large"},
@@ -26,12 +24,12 @@ _DDPM: dict[str, Any] = {
     "clip": False,
 }
 _UNCLIPPED = (
-    "the origin does not clip x0, and so neither is it here; where pictures come out all black or white, "
-    "clip (--clip) or stretch their shades (--stretch)"
+    "the original does not clip x0, so it is not clipped here; if pictures are all black or white, clip "
+    "(--clip) or stretch their shades (--stretch)"
 )
 _STRETCHED = (
-    "the origin does not clip x0 and stretches the shades of each picture that it shows, and so it is here "
-    "(--clip, --no-stretch)"
+    "the original does not clip x0 and stretches the shades of each picture that it shows, so this is done "
+    "here too (change it with --clip, --no-stretch)"
 )
 
 
@@ -70,6 +68,7 @@ def _layer(ours: str, theirs: str, bias: bool = True) -> Iterator[Rename]:
 
 
 def describe_dome272(source: Source) -> Found:
+    """The network and its process in the layout of dome272."""
     levels = 1 + source.count("down{}.emb_layer.1.weight", 1)
     middle = source.count("bot{}.double_conv.0.weight", 1)
     widths = [
@@ -80,9 +79,9 @@ def describe_dome272(source: Source) -> Found:
     attentions = source.count("sa{}.mha.in_proj_weight", 1)
     if levels < 2 or not middle or attentions != 2 * (levels - 1):
         raise CheckpointError(
-            f"{source.path.name} is dome272's U-Net changed: {levels - 1} levels go down, {middle} "
-            f"convolutions are below and {attentions} attentions. This program builds it with at least one "
-            "level and convolution, and an attention after each level on both ways."
+            f"{source.path.name} is a changed version of dome272's U-Net: it has {levels - 1} levels, "
+            f"{middle} middle convolutions and {attentions} attentions. Supported are networks with at least "
+            "one level and one middle convolution, and an attention after each level on both paths."
         )
     channels = source.shape("inc.double_conv.0.weight", 4)[1]
     classes = source.shape("label_emb.weight", 2)[0] if "label_emb.weight" in source.shapes else None
@@ -93,14 +92,14 @@ def describe_dome272(source: Source) -> Found:
         ("time_dim", source.shape("down1.emb_layer.1.weight", 2)[1]),
     ):
         settings.inferred(name, value)
-    (settings.agreed if classes is None else settings.inferred)("num_classes", classes, none_says_none=True)
+    (settings.check if classes is None else settings.inferred)("num_classes", classes, none_says_none=True)
     settings.inferred("widths", [*widths, *up])
-    # its process calls img_size what its arguments call image_size
+    # the original's process and its arguments use different names for the size
     heads, size = (
         settings.read("num_heads", 4),
-        settings.read("img_size" if settings.said("img_size") else "image_size", 64),
+        settings.read("img_size" if settings.text_of("img_size") else "image_size", 64),
     )
-    settings.agreed("image_size", size)
+    settings.check("image_size", size)
     steps = settings.read("noise_steps", 1000)
     start, end = settings.read("beta_start", 1e-4), settings.read("beta_end", 0.02)
     config = MaxPoolConfig(
@@ -177,6 +176,7 @@ def _dome272_renames(config: MaxPoolConfig) -> Iterator[Rename]:
 
 
 def describe_teapearce(source: Source) -> Found:
+    """The network and its process in the layout of TeaPearce."""
     width, channels = source.shape("init_conv.conv1.0.weight", 4)[:2]
     classes, pool = source.shape("contextembed1.model.0.weight", 2)[1], source.shape("up0.0.weight", 4)[3]
     alphas = source.buffer("alpha_t")
@@ -193,11 +193,11 @@ def describe_teapearce(source: Source) -> Found:
     settings.preset_source = BUFFERS
     for name, value in (("in_channels", channels), ("n_feat", width), ("n_classes", classes)):
         settings.inferred(name, value)
-    # its class takes both as one pair
-    pair = settings.read("betas", (1e-4, 0.02)) if settings.said("betas") else (None, None)
+    # the original's class takes both as one pair
+    pair = settings.read("betas", (1e-4, 0.02)) if settings.text_of("betas") else (None, None)
     if len(pair) != 2 or not all(one is None or isinstance(one, float) for one in pair):
         raise OptionError(
-            "betas", f"betas are the first and the last beta, such as 1e-4,0.02; got {str(pair)[:80]}."
+            "betas", f"must be the first and the last beta, such as 1e-4,0.02; got {str(pair)[:80]}."
         )
     steps = settings.read("n_T", 400)
     first, last = (
@@ -211,10 +211,10 @@ def describe_teapearce(source: Source) -> Found:
         if alphas is not None and not known & {"n_T", "beta1", "beta2", "betas"}
         else named("linear", steps + 1, first, last).betas()
     )
-    if unit:  # the level at which pictures in [-1, 1] are as noisy
-        kept = np.cumprod(1 - betas)
-        kept = kept / (4 - 3 * kept)
-        betas = 1 - kept / np.concatenate([[1.0], kept[:-1]])
+    if unit:  # the levels with the same signal-to-noise ratio for pictures in [-1, 1]
+        alpha_bar = np.cumprod(1 - betas)
+        alpha_bar = alpha_bar / (4 - 3 * alpha_bar)
+        betas = 1 - alpha_bar / np.concatenate([[1.0], alpha_bar[:-1]])
     config = VectorConfig(
         in_channels=channels,
         out_channels=source.shape("out.3.weight", 4)[0],
@@ -237,7 +237,7 @@ def describe_teapearce(source: Source) -> Found:
         _teapearce_renames(),
         labels=digits,
         notes=(
-            "trained on pictures in [0, 1] (unit_range), which are shown as [-1, 1] at the same "
+            "it was trained on pictures in [0, 1] (unit_range), which are mapped to [-1, 1] at the same "
             "signal-to-noise ratio; its guidance w is guidance 1 + w here",
         ),
     )
@@ -271,11 +271,12 @@ def _teapearce_renames() -> Iterator[Rename]:
         yield from _layer(ours, theirs)
 
 
-# ---- BrianPulfer/PapersReimplementations, whose MNIST and Fashion-MNIST weights went round
+# ---- BrianPulfer/PapersReimplementations, with well-known weights for MNIST and Fashion-MNIST
 # -------------------------
 
 
 def describe_brianpulfer(source: Source) -> Found:
+    """The network and its process in the layout of BrianPulfer."""
     steps, columns = source.shape("time_embed.weight", 2)
     channels, size = source.shape("b1.0.ln.weight", 3)[:2]
     settings = Settings("brianpulfer", source.flags, source.args, {})
@@ -352,6 +353,7 @@ def _found(
     notes: tuple[str, ...] = (),
     stretch: bool = False,
 ) -> Found:
+    """The result of a reader of one of these layouts."""
     labels = labels or tuple(f"class {k}" for k in range(classes or 0))
     shown = {"stretch": True} if stretch else {}
     spec = ModelSpec(

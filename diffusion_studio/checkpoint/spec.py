@@ -1,4 +1,7 @@
-"""What a checkpoint's header says about its model. No torch: listing models must be quick."""
+"""The spec of a model, which a checkpoint's header holds.
+
+It does not import torch, to list models quickly.
+"""
 
 from __future__ import annotations
 
@@ -50,31 +53,31 @@ DEFAULT_NAMES = (
     "self_guidance",
     "points",
 )
-# Fields that the first headers did not have: written where they are not at their default, so that old headers
-# stay equal
+# Fields that older headers do not have. They are written only if they are not at their default, so that older
+# headers stay equal.
 LATER = ("palette", "black_margin", "background")
-PICTURES, POINTS = "pictures", "points"  # what a model makes: its network tells
+PICTURES, POINTS = "pictures", "points"  # values of `ModelSpec.makes`
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A network, the process that it was trained in, and what may be asked of it.
+    """A model: its network, the process that it was trained with, and its conditions.
 
-    With `low_res` the network is given a small picture besides x, to enlarge: its input has twice the
-    channels. A U-Net makes pictures (C, H, W), an `MLPConfig`'s network points (2,); those have no
-    `image_size` and no `channels`. `labels` name the classes in order, `words` are the text encoder's table,
-    `prompts` are examples of what to ask it, `palette` the colours (#rrggbb) that its pictures have.
-    `defaults` are recipe settings that suit the model (see `Recipe`). `provenance` is free text by key: data,
-    licence, attribution, command, images_seen, hours, ...
+    A U-Net generates pictures (C, H, W). The network of an `MLPConfig` generates points (2,); `image_size`
+    and `channels` have no meaning for it. With `low_res` the network enlarges: it also takes a small picture,
+    so its input has twice the channels. `labels` are the names of the classes in order, `words` is the table
+    of the text encoder, `prompts` are examples, and `palette` holds the colours (#rrggbb) of its pictures.
+    `defaults` are settings of a recipe that suit the model. `provenance` is free text by key: data, licence,
+    attribution, command, images_seen, hours, ... Raises `OptionError` for fields that do not fit each other.
     """
 
     name: str = option("", "The model's name.")
     network: NetworkConfig = field(default_factory=UNetConfig)
     schedule: NoiseSchedule = field(default_factory=Linear)
-    parametrization: str = option("eps", "What the network's output means.", choices=PARAMETRIZATION_NAMES)
+    parametrization: str = option("eps", "What the network predicts.", choices=PARAMETRIZATION_NAMES)
     sigma_data: float = option(
         0.5,
-        "The data's standard deviation, as the parametrizations edm and consistency have it.",
+        "Standard deviation of the data, for the parametrizations edm and consistency.",
         low=1e-4,
         high=1e4,
     )
@@ -83,17 +86,17 @@ class ModelSpec:
     learned_variance: bool = option(False, "Whether half of the output is the variance of ancestral steps.")
     low_res: int | None = option(
         None,
-        "Height and width of the picture that the model enlarges, if it is one that does.",
+        "Height and width of the pictures that the model enlarges, if it does.",
         low=1,
         high=4096,
     )
     black_margin: float = option(
-        0.0, "How far below -1 the network has exactly black pixels.", low=0.0, high=1.0
+        0.0, "How far below -1 exactly black pixels were in training.", low=0.0, high=1.0
     )
     background: str = option(
         "black",
-        "What the pictures that it was trained on have behind them, and what a given picture's transparent "
-        "parts are laid on: black, grey, white or #rrggbb.",
+        "Background of the training pictures, onto which transparent parts of given pictures are laid: "
+        "black, grey, white or #rrggbb.",
     )
     labels: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
@@ -113,8 +116,8 @@ class ModelSpec:
         if self.parametrization == "mean" and not self.schedule.discrete:
             raise OptionError(
                 "parametrization",
-                "The parametrization mean is about the step between two timesteps, and this schedule has "
-                "none. Choose a schedule that is a table, or another parametrization.",
+                "The parametrization mean needs a schedule with timesteps, and this one is in continuous "
+                "time. Choose a schedule with a table of betas, or another parametrization.",
             )
         if self.channels == 2:
             raise OptionError("channels", "Pictures have 1 or 3 channels, got 2.")
@@ -128,7 +131,7 @@ class ModelSpec:
         self._check_tables()
 
     def _check_colours(self) -> None:
-        """Every colour of the palette and the background can be read."""
+        """Check that the palette and the background hold valid colours."""
         if len(self.palette) > palettes.MOST:
             raise OptionError(
                 "palette",
@@ -139,7 +142,7 @@ class ModelSpec:
         colour(self.background)
 
     def _check_tables(self) -> None:
-        """As many words and labels as the network has rows for."""
+        """Check the numbers of words and labels against the network's tables."""
         words = self.network.text.words if self.network.text else 0
         if len(self.words) != words:
             raise OptionError(
@@ -152,6 +155,7 @@ class ModelSpec:
             )
 
     def _check_shape(self) -> None:
+        """Check the network's channels and the size of pictures."""
         channels = self.shape[0]
         taken, expected = (
             channels * (2 if self.low_res else 1),
@@ -179,24 +183,25 @@ class ModelSpec:
 
     @property
     def makes(self) -> str:
-        """What the model makes: PICTURES or POINTS."""
+        """What the model generates: PICTURES or POINTS."""
         return POINTS if isinstance(self.network, MLPConfig) else PICTURES
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one of what it makes: a picture's (C, H, W), or a point's (2,)."""
+        """The shape (C, H, W) of a picture, or (2,) of a point."""
         return (self.channels, self.image_size, self.image_size) if self.makes == PICTURES else (DIMENSIONS,)
 
     @property
     def form(self) -> str:
-        """Size and colours for people: "32x32 grey", "64x64 RGB", "2-D points"."""
+        """Size and colours as text: "32x32 grey", "64x64 RGB", "2-D points"."""
         if self.makes == POINTS:
             return f"{DIMENSIONS}-D points"
         return f"{self.image_size}x{self.image_size} {'grey' if self.channels == 1 else 'RGB'}"
 
     def label_index(self, label: str | int) -> int:
-        """The class of a label's name (on case see `options.index_of`) or index; an `OptionError` lists
-        all.
+        """The class index of a label, given by its name (see `options.index_of`) or its index.
+
+        Raises `OptionError` for an unknown label, and for a model without labels.
         """
         if not self.labels:
             raise OptionError("label", f"{self.name} takes no label, got {label!r}. Leave the label out.")
@@ -208,20 +213,21 @@ class ModelSpec:
 
     @property
     def takes_text(self) -> bool:
-        """Whether the model can be asked for something in words."""
+        """Whether the model takes prompts."""
         return self.network.text is not None
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """From texts to the network's tokens. An `OptionError` where the model takes no text."""
+        """The tokenizer of the network's text encoder. Raises `OptionError` for a model without text."""
         if self.network.text is None:
             raise OptionError("prompt", f"{self.name} takes no text.")
         return Tokenizer(self.words, self.network.text)
 
     def prompt_text(self, prompt: str | None) -> str | None:
-        """The text to encode for a prompt: "" for none, and None where the model takes no text and gets none.
+        """The text to encode for a prompt: "" for None, and None for a model without text.
 
-        An `OptionError` where the model takes no text but gets one, needs one, or gets one that is too long.
+        Raises `OptionError` for a prompt to a model without text, for a missing prompt if the model needs
+        one, and for a prompt that is too long.
         """
         if self.network.text is None:
             if prompt is not None:
@@ -236,13 +242,14 @@ class ModelSpec:
         if not self.network.text.null and not tokens.split(prompt or ""):
             raise OptionError(
                 "prompt",
-                f"{self.name} was trained with texts only, so it needs a prompt"
+                f"{self.name} was always trained with a text, so it needs a prompt"
                 + (f", such as {self.prompts[0]!r}." if self.prompts else "."),
             )
         self.tokenizer([prompt or ""])
         return prompt or ""
 
     def to_json(self) -> str:
+        """The spec as JSON, for the header of a checkpoint."""
         given = {
             f.name: getattr(self, f.name)
             for f in fields(self)
@@ -256,10 +263,10 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:
-        """Strict inverse of `to_json`; any fault is an `OptionError`."""
+        """The inverse of `to_json`. Any fault is an `OptionError`."""
         try:
             given = json.loads(text)
-        except (ValueError, RecursionError) as error:  # a ValueError too where a number has too many digits
+        except (ValueError, RecursionError) as error:  # ValueError also for numbers with too many digits
             raise OptionError("description", f"The model's description is not JSON: {error}") from error
         if not isinstance(given, dict) or not isinstance(given.get("network"), dict):
             raise OptionError("description", "The model's description is not an object with a network.")

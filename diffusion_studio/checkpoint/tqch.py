@@ -1,4 +1,4 @@
-"""The layout of tqch/ddpm-torch, Ho et al. 2020 in torch. No torch."""
+"""The layout of tqch/ddpm-torch, an implementation of Ho et al. 2020."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..networks.config import UNetConfig
 from .facts import Settings
 from .noise import named
 from .reader import Found, Reader, Source
+from .renames import Part, renames
 from .spec import ModelSpec
-from .walk import Part, renames
 
 _BLOCK = {
     "norm1": ("norm1",),
@@ -85,7 +85,7 @@ _SIZES = {"cifar10": 32, "celeba": 64, "celebahq": 256}
 
 
 def describe(source: Source) -> Found:
-    """The network and its process, from shapes and flags in the names of ddpm-torch's configuration files."""
+    """The network and its process, from shapes and from flags named as in ddpm-torch's configurations."""
     levels = max(
         1, len({name.split(".")[1] for name in source.shapes if name.startswith("downsamples.level_")})
     )
@@ -103,12 +103,12 @@ def describe(source: Source) -> Found:
     if widths[0] != base:
         raise CheckpointError(
             f"in_conv of {source.path.name} gives {base} channels and the first level has {widths[0]}; "
-            "the U-Net here has the same in both."
+            "only networks with the same number in both are supported."
         )
     if channels not in (1, 3):
         raise CheckpointError(
-            f"{source.path.name} takes {channels} channels: pictures folded into blocks (block_size above "
-            "1), which this program does not unfold."
+            f"{source.path.name} takes {channels} channels: its pictures are folded into blocks (block_size "
+            "above 1), which is not supported."
         )
     settings = Settings("tqch", source.flags, source.args, {})
     multipliers = tuple(w // base if w % base == 0 else w / base for w in widths)
@@ -122,9 +122,9 @@ def describe(source: Source) -> Found:
         ("resample_with_conv", convolved),
     ):
         settings.inferred(name, value)
-    settings.agreed("out_channels", out)
-    settings.agreed("time_embedding_dim", source.shape("embed.0.weight", 2)[0])
-    settings.agreed("block_size", 1)
+    settings.check("out_channels", out)
+    settings.check("time_embedding_dim", source.shape("embed.0.weight", 2)[0])
+    settings.check("block_size", 1)
     words = source.path.stem.split("_")
     named_size = next((one for name, one in _SIZES.items() if name in words), 32 if levels < 5 else 256)
     size = settings.read("image_size", named_size)
@@ -141,7 +141,7 @@ def describe(source: Source) -> Found:
     )
     if (out == 2 * channels) != (variance == "learned"):
         raise CheckpointError(
-            f"model_var_type {variance} belongs to a network of {channels * (1 + (variance == 'learned'))} "
+            f"model_var_type {variance} needs a network with {channels * (1 + (variance == 'learned'))} "
             f"output channels; this one has {out}. Correct model_var_type."
         )
     config = UNetConfig(
@@ -162,8 +162,8 @@ def describe(source: Source) -> Found:
     )
     notes = (
         (
-            "its network says the logarithm of the variance itself, which is not followed here; the fixed "
-            "large one is used",
+            "its network predicts the logarithm of the variance, which is not followed here; the fixed large "
+            "variance is used",
         )
         if variance == "learned"
         else ()

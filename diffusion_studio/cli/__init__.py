@@ -1,4 +1,4 @@
-"""The command line: thin. Heavy imports happen inside the verbs, so that --help answers at once."""
+"""The command line, thin. Heavy imports happen inside the verbs, so that --help answers at once."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ OK, FAILED = 0, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command, as every way into the program does; returns the exit code.
+    """Run one command and return the exit code. Every entry point of the program calls it.
 
-    0 done; 2 a mistake that is explained on stderr; 130 interrupted, 143 after SIGTERM.
+    0 is success, 2 an error that is explained on stderr, 130 an interruption, 143 SIGTERM.
     """
     secure_streams()
     with raised():
         try:
-            return _told(sys.argv[1:] if argv is None else argv)
+            return _run_reporting_errors(sys.argv[1:] if argv is None else argv)
         except KeyboardInterrupt as error:
             print("\ndiffusion-studio: interrupted", file=sys.stderr)
             return exit_code(error)
 
 
-def _told(given: Sequence[str]) -> int:
-    """Run, and say in a sentence what the person can do about an error."""
+def _run_reporting_errors(given: Sequence[str]) -> int:
+    """Run the command; print errors that the user can do something about as a sentence."""
     try:
         try:
             _run(given)
         finally:
-            print(end="", flush=True)  # what cannot be written is told here, not at Python's end
+            print(end="", flush=True)  # raises here if the output cannot be written, not at Python's exit
         return OK
     except StudioError as error:
         print(f"diffusion-studio: {error}", file=sys.stderr)
     except BrokenPipeError:  # `diffusion-studio models | head`
-        _let_go()
+        _discard_output()
         return OK
     except (MemoryError, RuntimeError) as error:
-        torchs = "allocate memory" in str(error) or "out of memory" in str(error)
-        if not (isinstance(error, MemoryError) or torchs):
+        of_torch = "allocate memory" in str(error) or "out of memory" in str(error)
+        if not (isinstance(error, MemoryError) or of_torch):
             raise
         print(
             "diffusion-studio: There is not enough memory for this. Ask for fewer or smaller pictures, or "
@@ -52,38 +52,39 @@ def _told(given: Sequence[str]) -> int:
             file=sys.stderr,
         )
     except OSError as error:
-        if _stuck():
-            _let_go()
+        if _output_is_broken():
+            _discard_output()
             print(
                 f"diffusion-studio: The output cannot be written to where it is sent ({files.why(error)}). "
                 "Free space there, or send it elsewhere.",
                 file=sys.stderr,
             )
         else:
-            print(f"diffusion-studio: {_named(error)}", file=sys.stderr)
+            print(f"diffusion-studio: {_describe(error)}", file=sys.stderr)
     return FAILED
 
 
 def _run(given: Sequence[str]) -> None:
-    from .parser import build_parser  # its imports take a while, in which Ctrl-C may come
+    from .parser import build_parser, flags_of_verb  # slow imports, during which Ctrl-C may come
 
-    args = build_parser(given[0] if given else None).parse_args(given)
+    parser = build_parser(given[0] if given else None)
+    args = parser.parse_args(given)
     try:
         args.run(args)
     except OptionError as error:
-        from .flags import flag_of
+        from .flags import worded
 
-        raise StudioError(error.worded(lambda field: flag_of(field, vars(args)))) from error
+        raise StudioError(worded(error, vars(args), flags_of_verb(parser, given[0]))) from error
 
 
-def _named(error: OSError) -> str:
-    """A sentence about a file that nobody has explained better."""
+def _describe(error: OSError) -> str:
+    """A sentence about an OSError that no other code has explained."""
     what = "A file or connection" if error.filename is None else repr(os.fsdecode(error.filename))
     return f"{what} cannot be used ({files.why(error)}). {files.advice(error)}"
 
 
-def _stuck() -> bool:
-    """Whether what was printed still cannot be written."""
+def _output_is_broken() -> bool:
+    """Whether standard output can no longer be written."""
     try:
         print(end="", flush=True)
     except OSError:
@@ -91,7 +92,7 @@ def _stuck() -> bool:
     return False
 
 
-def _let_go() -> None:
-    """Send what is left of the output nowhere: Python would try once more at its end, and complain."""
-    with suppress(OSError):  # a stand-in for stdout has no number
+def _discard_output() -> None:
+    """Redirect standard output to nowhere: Python would flush it again at exit, and complain."""
+    with suppress(OSError):  # a replaced stdout has no file descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,30 +1,34 @@
-"""The verbs about weight files: inspect and convert; and models and classifiers given by their path."""
+"""The verbs `inspect` and `convert`, and the flags that open models and classifiers by their path."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import OptionError
 from ..files import streamed
 
+if TYPE_CHECKING:
+    from ..runs.recipe import Recipe
+
 _FLAGS_HELP = (
-    "what the file cannot say, in its origin's own flag names, as one text: \"--num_heads 4 "
+    'settings that the file does not hold, by the flag names of its origin, as one text: "--num_heads 4 '
     '--diffusion_steps 4000"; '
     "an args.json beside the file does the same"
 )
 
 
 def add_flags(verb: Any) -> None:
-    """The option --flags."""
+    """Add the option --flags."""
     verb.add_argument("--flags", metavar="TEXT", help=_FLAGS_HELP)
 
 
 def flags_of(args: argparse.Namespace) -> dict[str, str]:
-    """The flags that were given, by name."""
+    """The values of --flags by name."""
     from ..checkpoint.facts import parse_flags
 
     return parse_flags(args.flags) if args.flags else {}
@@ -32,15 +36,15 @@ def flags_of(args: argparse.Namespace) -> dict[str, str]:
 
 def add_inspect(verbs: Any) -> None:
     verb = verbs.add_parser(
-        "inspect", help="say what a weight file or a model's folder is, reading its header only"
+        "inspect", help="describe a weight file or a model's folder, reading its header only"
     )
     verb.add_argument("file", help="a .safetensors file, or a folder with one")
     add_flags(verb)
     verb.add_argument(
         "--pictures",
         metavar="FOLDER",
-        help="a few pictures like those it was trained on: measures which of the "
-        "settings that the file cannot tell predict their noise best",
+        help="a few pictures like those it was trained on: measures which values of the "
+        "settings that the file does not hold predict their noise best",
     )
     verb.add_argument("--label", help="what the pictures show, for a model with classes")
     verb.add_argument("--json", action="store_true", help="as JSON")
@@ -68,7 +72,7 @@ def _inspect(args: argparse.Namespace) -> None:
 
 def add_convert(verbs: Any) -> None:
     verb = verbs.add_parser(
-        "convert", help="make a native file of another program's weights; the only verb that opens pickles"
+        "convert", help="convert another program's weights to a native file; the only verb that opens pickles"
     )
     verb.add_argument("input", metavar="IN", help=".safetensors, a folder, or a pickle: .pt .pth .bin .ckpt")
     verb.add_argument("output", metavar="OUT", help="the .safetensors file to write")
@@ -78,7 +82,7 @@ def add_convert(verbs: Any) -> None:
         metavar="NAME",
         help="which state dict of a pickle that holds several (default: the moving average)",
     )
-    verb.add_argument("--force", action="store_true", help="write over a file that is there")
+    verb.add_argument("--force", action="store_true", help="overwrite an existing file")
     verb.set_defaults(run=_convert)
 
 
@@ -86,17 +90,17 @@ def _convert(args: argparse.Namespace) -> None:
     from .. import checkpoint
     from ..convert import convert
 
-    said = sys.stderr if streamed(args.output) else sys.stdout  # the file may be what stdout takes
-    made = convert(args.input, args.output, flags_of(args), args.take, args.force)
-    print(made, file=said)
+    messages = sys.stderr if streamed(args.output) else sys.stdout  # stdout may carry the file itself
+    written = convert(args.input, args.output, flags_of(args), args.take, args.force)
+    print(written, file=messages)
     if streamed(args.output):
         return
-    for line in checkpoint.inspect(made).remarks:
-        print(f"diffusion-studio: {made.stem}: {line}", file=sys.stderr)
+    for line in checkpoint.inspect(written).remarks:
+        print(f"diffusion-studio: {written.stem}: {line}", file=sys.stderr)
 
 
-def opened(studio: Any, args: argparse.Namespace) -> None:
-    """Let --model PATH take the place of a model's name."""
+def open_model_path(studio: Any, args: argparse.Namespace) -> None:
+    """Open --model PATH, if it is given, and set `args.model` to the model's name."""
     if getattr(args, "model_path", None):
         if args.model:
             raise OptionError(
@@ -108,31 +112,52 @@ def opened(studio: Any, args: argparse.Namespace) -> None:
 
 
 def say_remarks(studio: Any, recipe: Any) -> None:
-    """Print what was assumed of a run's models, what of them is not followed, and which words of the prompt
-    the model does not know, to standard error.
+    """Print remarks on a run's models to standard error: assumed settings, settings that are not followed,
+    and words of the prompt that are not in the vocabulary.
     """
     from ..runs.unknown_words import unknown_words
 
-    if said := unknown_words(recipe.model, studio.card(recipe.model).spec, recipe.each_prompt):
-        print(f"diffusion-studio: {said}", file=sys.stderr)
+    if unknown := unknown_words(recipe.model, studio.card(recipe.model).spec, recipe.each_prompt):
+        print(f"diffusion-studio: {unknown}", file=sys.stderr)
     for name, lines in studio.remarks(recipe).items():
         for line in lines:
             print(f"diffusion-studio: {name}: {line}", file=sys.stderr)
 
 
-def check_draws(studio: Any, name: str) -> None:
-    """Raise for a name that is no model's; for a noisy classifier's what `load` says of one."""
-    from ..checkpoint.readers import drawing
+def say_idle_flags(
+    args: argparse.Namespace, *recipes: Recipe, varied: Collection[str] = (), **others: Any
+) -> None:
+    """Print which of the given flags have no effect on any of the runs, to standard error.
+
+    `varied` are the settings that differ between the runs, which count as given. `others` are further option
+    instances that flags describe, by their group's name.
+    """
+    from ..runs.applicability import idle_settings
+    from .flags import flag_of
+
+    for field, message in idle_settings(*recipes, **others).items():
+        name = flag_of(field, vars(args)).removeprefix("--").replace("-", "_")
+        if name in varied or getattr(args, name, None) is not None:
+            print(
+                f"diffusion-studio: {message.worded(lambda one: flag_of(one, vars(args)))}", file=sys.stderr
+            )
+
+
+def check_is_model(studio: Any, name: str) -> None:
+    """Raise the error for a name that is no model's; a noisy classifier has an error of its own."""
+    from ..checkpoint.readers import model_spec
 
     try:
         studio.card(name)
     except OptionError:
-        drawing(name, studio.classifiers().get(name))
+        model_spec(name, studio.classifiers().get(name))
         raise
 
 
 def open_helpers(studio: Any, args: argparse.Namespace) -> None:
-    """Let a path take the place of the classifier's or the weaker model's name."""
+    """Open the classifier and the weaker model if they are given as paths, and set their arguments to the
+    names.
+    """
     for name, open_it in (("classifier", studio.open_classifier), ("weaker", studio.open)):
         text = getattr(args, name)
         if text and (

@@ -14,17 +14,17 @@ from ..compare import settings
 from ..compare.clocks import CLOCKS
 from ..compare.recipes import REFERENCE_STEPS, Axis, GridRecipe, RaceRecipe, read
 from ..errors import OptionError
-from ..export import FORMATS, ExportOptions, named
+from ..export import FORMATS, ExportOptions, join_or
 from ..files import safe_name, streamed
 from ..files.signals import finishing
 from ..options import fields_of
 from ..runs.recipe import Recipe
-from .checkpoints import open_helpers, opened, say_remarks
+from .checkpoints import open_helpers, open_model_path, say_idle_flags, say_remarks
 from .flags import add_machine, add_options, given, studio_of
-from .generate import add_recipe, claimed, place_of, recipe_of
+from .generate import add_recipe, output_path, path_of, recipe_from_flags
 from .progress import progress
 
-# as compare.files.OPTIONS has them; --picture is the one to edit
+# the options in compare.files.OPTIONS; the export's picture is --only, because --picture is one to edit
 _OPTIONS = ("view", "picture", "states", "every", "fps", "hold", "scale", "theme", "trails", "arrows", "axes")
 _EXPORT = [
     replace(one, name="only")
@@ -35,7 +35,7 @@ _EXPORT = [
     for one in fields_of(ExportOptions)
     if one.name in _OPTIONS
 ]
-_ANIMATIONS = ("gif", "mp4", "webp", "apng", "png")
+_FORMATS = ("gif", "mp4", "webp", "apng", "html", "png")
 
 
 def add_race(verbs: Any) -> None:
@@ -47,15 +47,15 @@ def add_race(verbs: Any) -> None:
         "what",
         nargs="*",
         metavar="FILE|MODEL",
-        help="two to six exported files or recipes as JSON, the first is the one that the others are "
-        "measured against; or the exported file of a race; or with --vary a model's name",
+        help="two to six exported files or recipes as JSON, of which the first is the reference for the "
+        "others; or the exported file of a race; or with --vary a model's name",
     )
     verb.add_argument(
         "--vary",
         action="append",
         metavar="SETTING=A,B,...",
-        help="a lane for each value of a setting, of the recipe that the flags say: "
-        "sampler=ddim,dpmpp_2m,unipc. Given again, with as many values, lane k takes the k-th of each",
+        help="make a lane for each value of a setting, changed in the recipe of the other flags: "
+        "sampler=ddim,dpmpp_2m,unipc. Given again with as many values, lane k has the k-th value of each",
     )
     verb.add_argument(
         "--reference",
@@ -63,9 +63,9 @@ def add_race(verbs: Any) -> None:
         const=REFERENCE_STEPS,
         type=int,
         metavar="STEPS",
-        help="measure the finished pictures against those of DDIM in so many steps (1000 if none are given)",
+        help="measure the finished pictures against those of DDIM in this many steps (1000 if not given)",
     )
-    _add_rest(verb, (*_ANIMATIONS, "strip"), CLOCKS)
+    _add_rest(verb, (*_FORMATS, "strip"), CLOCKS)
     verb.set_defaults(run=_race)
 
 
@@ -87,12 +87,12 @@ def add_grid(verbs: Any) -> None:
             help=f"the setting {where} and its values: guidance=1,2,4,8. A value with a comma stands in "
             "quotes",
         )
-    _add_rest(verb, _ANIMATIONS, [name for name in CLOCKS if name != "seconds"])
+    _add_rest(verb, _FORMATS, [name for name in CLOCKS if name != "seconds"])
     verb.set_defaults(run=_grid)
 
 
 def _add_rest(verb: Any, formats: Sequence[str], clocks: Any) -> None:
-    """What both verbs have: clock, recipe, file and machine."""
+    """Add the flags that both verbs have: clock, recipe, file and machine."""
     verb.add_argument(
         "--clock", metavar="NAME", help=f"one of {', '.join(clocks)} (default log-snr, or the file's own)"
     )
@@ -102,25 +102,25 @@ def _add_rest(verb: Any, formats: Sequence[str], clocks: Any) -> None:
         "--out", metavar="FILE", help="where to write (default a name with the model's, .gif); - is "
         "standard output, with --format"
     )  # fmt: skip
-    export.add_argument("--format", help=f"the format, where the suffix does not tell it: {named(formats)}")
+    export.add_argument("--format", help=f"the format, if the suffix does not tell it: {join_or(formats)}")
     add_options(export, _EXPORT)
     add_machine(verb)
 
 
 def _race(args: argparse.Namespace) -> None:
     studio = studio_of(args)
-    asked = _asked_race(args, studio)
+    race = _asked_race(args, studio)
     if args.clock is not None:
-        asked = replace(asked, clock=args.clock)
+        race = replace(race, clock=args.clock)
     if args.reference is not None:
-        asked = replace(asked, reference=args.reference)
+        race = race.with_reference(args.reference)
 
     def run(on_state: Callable[..., None]) -> Any:
-        from ..compare.race import finished, racing
+        from ..compare.race import racing, run_to_end
 
-        return finished(racing(asked, studio), on_state)
+        return run_to_end(racing(race, studio), on_state)
 
-    _written(args, studio, asked, asked.lanes, run)
+    _run_and_write(args, studio, race, race.lanes, run)
 
 
 def _asked_race(args: argparse.Namespace, studio: Any) -> RaceRecipe:
@@ -142,11 +142,11 @@ def _asked_race(args: argparse.Namespace, studio: Any) -> RaceRecipe:
         raise OptionError(
             "lanes", "Name two to six recipes or exported files, or a model and --vary SETTING=A,B,..."
         )
-    found = [_read(path) for path in args.what]
-    if len(found) == 1 and isinstance(found[0], RaceRecipe):
-        return found[0]
+    recipes = [_read(path) for path in args.what]
+    if len(recipes) == 1 and isinstance(recipes[0], RaceRecipe):
+        return recipes[0]
     lanes: list[Recipe] = []
-    for path, one in zip(args.what, found):
+    for path, one in zip(args.what, recipes):
         if not isinstance(one, Recipe):
             kind = "race" if isinstance(one, RaceRecipe) else "grid"
             raise OptionError(
@@ -158,15 +158,15 @@ def _asked_race(args: argparse.Namespace, studio: Any) -> RaceRecipe:
 
 def _grid(args: argparse.Namespace) -> None:
     studio = studio_of(args)
-    asked = _asked_grid(args, studio)
+    grid = _asked_grid(args, studio)
 
     def run(on_state: Callable[..., None]) -> Any:
         from ..compare.grid import sweeping
-        from ..compare.race import finished
+        from ..compare.race import run_to_end
 
-        return finished(sweeping(asked, studio), on_state)
+        return run_to_end(sweeping(grid, studio), on_state)
 
-    _written(args, studio, asked, asked.cells, run)
+    _run_and_write(args, studio, grid, grid.cells, run)
 
 
 def _asked_grid(args: argparse.Namespace, studio: Any) -> GridRecipe:
@@ -177,12 +177,12 @@ def _asked_grid(args: argparse.Namespace, studio: Any) -> GridRecipe:
             raise OptionError(
                 "axis", "Name a model and an axis, --x guidance=1,2,4; or the exported file of a grid."
             )
-        found = _read(args.what[0])
-        if not isinstance(found, GridRecipe):
+        recipe = _read(args.what[0])
+        if not isinstance(recipe, GridRecipe):
             raise OptionError(
                 "axis", f"{Path(args.what[0]).name} holds no grid. Give an axis to vary: --x guidance=1,2,4."
             )
-        return replace(found, **clock)
+        return replace(recipe, **clock)
     if args.x is None:
         args.x, args.y = args.y, None
     base = _base(args, studio, "--x")
@@ -193,14 +193,14 @@ def _asked_grid(args: argparse.Namespace, studio: Any) -> GridRecipe:
 
 
 def _listed(args: argparse.Namespace) -> bool:
-    """Whether the flags ask for several pictures by what they show, or for an edit."""
+    """Whether the flags ask for several pictures by labels, prompts or a text, or for an edit."""
     edits = (args.edit, args.picture, args.film, args.stops, args.continue_from)
     several = (args.labels, args.spell, *(args.prompt or [])[1:])
     return any(one is not None for one in (*edits, *several))
 
 
 def _base(args: argparse.Namespace, studio: Any, flag: str) -> Recipe:
-    """The recipe that the flags say."""
+    """The recipe that the flags describe."""
     if len(args.what) > 1:
         raise OptionError(
             "model", f"With {flag} there is one recipe to vary, got {', '.join(args.what)}. Name one model."
@@ -210,9 +210,9 @@ def _base(args: argparse.Namespace, studio: Any, flag: str) -> Recipe:
         args.recipe = args.what[0]
     elif args.what:
         args.model = args.what[0]
-    opened(studio, args)
+    open_model_path(studio, args)
     open_helpers(studio, args)
-    return recipe_of(args, studio)
+    return recipe_from_flags(args, studio)
 
 
 _NOT_RECIPE = ("what", "vary", "x", "y", "reference", "clock", "out", "format", "checkpoints", "device")
@@ -220,7 +220,7 @@ _NOT_RECIPE += ("precision", "run", "model", *(one.name for one in _EXPORT))
 
 
 def _no_recipe_flags(args: argparse.Namespace, need: str) -> None:
-    """Raise where settings are given that nothing would use."""
+    """Raise `OptionError` for recipe flags that would have no effect."""
     for name, value in vars(args).items():
         if name not in _NOT_RECIPE and value not in (None, False):
             raise OptionError(
@@ -240,50 +240,60 @@ def _read(path: str) -> RaceRecipe | GridRecipe | Recipe:
     return read(path)
 
 
+def _texts(args: argparse.Namespace, name: str) -> list[str]:
+    """The values of a flag of which only one verb has it, and which may be given several times."""
+    given = getattr(args, name, None) or []
+    return given if isinstance(given, list) else [given]
+
+
 def _axis(name: str, text: str) -> Axis:
-    """An axis from SETTING=A,B,..."""
+    """The axis from SETTING=A,B,..."""
     return Axis(*_values(name, text))
 
 
 def _values(name: str, text: str) -> tuple[str, tuple[Any, ...]]:
-    """The setting and its values from SETTING=A,B,..."""
+    """The setting and its values from SETTING=A,B,... Raises `OptionError`."""
     setting, equals, values = text.partition("=")
     if not equals:
         raise OptionError(name, f"--{name} is SETTING=A,B,..., such as guidance=1,2,4; got {text!r}.")
-    setting = settings.known(setting.strip())
+    setting = settings.setting_name(setting.strip())
     parts = next(csv.reader([values], skipinitialspace=True), [])
     return setting, tuple(settings.parsed(setting, part) for part in parts)
 
 
-def _written(
-    args: argparse.Namespace, studio: Any, asked: Any, recipes: Sequence[Recipe], run: Callable[..., Any]
+def _run_and_write(
+    args: argparse.Namespace, studio: Any, comparison: Any, recipes: Sequence[Recipe], run: Callable[..., Any]
 ) -> None:
-    """Check what can be known before the runs, make them and write the file."""
+    """Check everything that can be known beforehand, make the runs, and write the file."""
     from ..compare.files import check
 
     options = {"picture" if name == "only" else name: value for name, value in given(args, _EXPORT).items()}
-    kind = "race" if isinstance(asked, RaceRecipe) else "grid"
+    kind = "race" if isinstance(comparison, RaceRecipe) else "grid"
     suffix = FORMATS[args.format].suffix if args.format in FORMATS else ".gif"
     name = safe_name(kind, recipes[0].model, suffix=suffix)
-    check(studio, asked, place_of(name if args.out is None else args.out), args.format, options)
+    check(studio, comparison, path_of(name if args.out is None else args.out), args.format, options)
+    varied = [_values(name, text)[0] for name in ("vary", "x", "y") for text in _texts(args, name)]
+    say_idle_flags(args, *recipes, varied=varied)
     for one in {recipe.model: recipe for recipe in recipes}.values():
         say_remarks(studio, one)
-    made = run(_Progress(recipes))
-    with finishing(), claimed(args.out, name) as out:
-        said = sys.stderr if streamed(out) else sys.stdout
-        if made.ended is not None:
-            print(f"diffusion-studio: {made.said}", file=sys.stderr)
-        print(made.save(out, args.format, **options), file=said)
-    if made.ended is not None:
-        raise made.ended
+    reference = comparison.reference_to_run if isinstance(comparison, RaceRecipe) else 0
+    result = run(RunsProgress(recipes, reference=reference))
+    with finishing(), output_path(args.out, name) as out:
+        messages = sys.stderr if streamed(out) else sys.stdout
+        if result.ended is not None:
+            print(f"diffusion-studio: {result.ended_text}", file=sys.stderr)
+        print(result.save(out, args.format, **options), file=messages)
+    if result.ended is not None:
+        raise result.ended
 
 
-class _Progress:
-    """A bar that is told of each state."""
+class RunsProgress:
+    """A progress bar over the states of several runs, called with each state."""
 
-    def __init__(self, recipes: Sequence[Recipe]) -> None:
-        self._bar = progress(desc=f"{len(recipes)} runs", unit="state")
-        self._totals: dict[int, int] = {}
+    def __init__(self, recipes: Sequence[Recipe], what: str = "", reference: int = 0) -> None:
+        """`reference` are the steps of a reference run, which comes last."""
+        self._bar = progress(desc=what or f"{len(recipes)} runs", unit="state")
+        self._totals: dict[int, int] = {-1: reference + 1} if reference else {}
         self._expected = [recipe.steps + 1 for recipe in recipes]
 
     def __call__(self, number: int, frame: Any) -> None:

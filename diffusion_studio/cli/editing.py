@@ -1,6 +1,4 @@
-"""The flags of `generate` for pictures to edit and runs to continue, and the way from them to a recipe's
-settings.
-"""
+"""The flags for edits and for continuing runs, and the settings that they give."""
 
 from __future__ import annotations
 
@@ -18,16 +16,16 @@ from ..runs.edits import EDITS, Edit, pictures_of
 from ..runs.recipe import NO_EDIT, Recipe
 from .flags import add_choice, flag, given
 
-_FIT = "crop"
+_FIT = "crop"  # default of --fit
 
 
 def add_editing(verb: Any) -> None:
-    """Flags for every edit of `EDITS`, and for continuing an exported run."""
+    """Add the flags for every edit of `EDITS`, and for continuing an exported run."""
     add_choice(verb, "edit", EDITS)
     group = verb.add_argument_group(
         "pictures to edit",
-        "With --picture alone the run starts from it, with --mask a part of it is drawn anew; --edit says "
-        f"more. '--edit {NO_EDIT}' drops the edit of --recipe.",
+        "With --picture alone the run starts from it, with --mask a part of it is drawn anew; --edit chooses "
+        f"another edit. '--edit {NO_EDIT}' removes the edit of --recipe.",
     )
     for name in _picture_names():
         helps = dict.fromkeys(pictures_of(cls)[name] for cls in EDITS.values() if name in pictures_of(cls))
@@ -43,55 +41,63 @@ def add_editing(verb: Any) -> None:
     group.add_argument(
         "--continue-from",
         metavar="FILE",
-        help="an exported file or a recipe's JSON: its run is replayed "
-        "up to --at, "
-        "and goes on as the other flags say",
+        help="an exported file or a recipe's JSON: its run is replayed up to --at, and continues with the "
+        "settings of the other flags",
     )
-    group.add_argument("--at", type=int, metavar="STEP", help="the state from which to go on, counted from 0")
+    group.add_argument(
+        "--at", type=int, metavar="STEP", help="the state from which to continue, counted from 0"
+    )
 
 
-def continued(args: argparse.Namespace) -> Recipe | None:
-    """The recipe that goes on from --continue-from at --at, or None where neither is given."""
+def branch_from_flags(args: argparse.Namespace) -> Recipe | None:
+    """The recipe that continues --continue-from at --at; None if neither is given. Raises `OptionError`
+    for one alone.
+    """
     if args.continue_from is None:
         if args.at is not None:
             raise OptionError(
-                "at", "--at says where another run is continued. Name its file with --continue-from."
+                "at",
+                "--at is the state from which another run continues. Name its file with --continue-from.",
             )
         return None
     if args.at is None:
         raise OptionError(
-            "at", "--continue-from needs the state from which to go on, counted from 0: --at 20, say."
+            "at", "--continue-from needs the state from which to continue, counted from 0, such as --at 20."
         )
     if args.recipe:
         raise OptionError(
-            "recipe", "--recipe and --continue-from both say what the settings begin with. Give one of them."
+            "recipe",
+            "--recipe and --continue-from both give the settings to start with. Leave one of them out.",
         )
     return Recipe.from_file(args.continue_from).continued(args.at)
 
 
-def edit_said(args: argparse.Namespace, before: Edit | None, card: Callable[[], Any]) -> Edit | None:
-    """The edit that the flags say for the model of the `ModelCard` that `card` gets; what they leave out
-    is as in `before`.
+def edit_from_flags(args: argparse.Namespace, before: Edit | None, card: Callable[[], Any]) -> Edit | None:
+    """The edit that the flags describe; settings that are not given are those of `before`.
+
+    `card` returns the `ModelCard` of the model, whose size the pictures are brought to. Raises `OptionError`
+    for flags that no edit has together.
     """
     values = {name: value for cls in EDITS.values() for name, value in given(args, fields_of(cls)).items()}
     files = {name: path for name in _picture_names() if (path := getattr(args, name)) is not None}
-    asked = values.keys() | files.keys()
+    names = values.keys() | files.keys()
     if args.edit == NO_EDIT:
-        if asked:
+        if names:
             raise OptionError(
                 "edit",
-                f"'--edit {NO_EDIT}' takes no {', '.join(map(flag, sorted(asked)))}. Leave one of them out.",
+                f"'--edit {NO_EDIT}' takes no {', '.join(map(flag, sorted(names)))}. Leave one of them out.",
             )
         return None
-    if args.edit is None and not asked:
+    if args.edit is None and not names:
         if args.fit is not None:
             raise OptionError(
-                "fit", "--fit says how a picture is brought to the model's size. Give the --picture too."
+                "fit",
+                "--fit brings a picture to the model's size, and there is no picture. Give --picture too.",
             )
         return before
-    cls = _kind(args.edit, asked, before)
-    kept = {name: getattr(before, name) for name in _fields(cls)} if type(before) is cls else {}
-    return cls(**{**kept, **values, **(_opened(files, args.fit or _FIT, card()) if files else {})})
+    cls = _kind(args.edit, names, before)
+    earlier = {name: getattr(before, name) for name in _fields(cls)} if type(before) is cls else {}
+    return cls(**{**earlier, **values, **(_open_pictures(files, args.fit or _FIT, card()) if files else {})})
 
 
 def _fields(cls: type) -> list[str]:
@@ -102,12 +108,14 @@ def _picture_names() -> list[str]:
     return list(dict.fromkeys(name for cls in EDITS.values() for name in pictures_of(cls)))
 
 
-def _kind(name: str | None, asked: set[str], before: Edit | None) -> type[Edit]:
-    """The named kind, else the recipe's own, else the first that has all that is asked for."""
+def _kind(name: str | None, names: set[str], before: Edit | None) -> type[Edit]:
+    """The class of the edit: the named one, else that of `before`, else the first that has all given
+    settings.
+    """
     if name is not None:
         if name not in EDITS:
             raise unknown("edit", name, [*EDITS, NO_EDIT])
-        if foreign := asked - set(_fields(EDITS[name])):
+        if foreign := names - set(_fields(EDITS[name])):
             raise OptionError(
                 "edit",
                 f"{', '.join(map(flag, sorted(foreign)))} is not an option of the edit {name}, which has: "
@@ -116,25 +124,25 @@ def _kind(name: str | None, asked: set[str], before: Edit | None) -> type[Edit]:
         return EDITS[name]
     first = [] if before is None else [type(before)]
     for cls in (*first, *EDITS.values()):
-        if asked <= set(_fields(cls)):
+        if names <= set(_fields(cls)):
             return cls
     raise OptionError(
         "edit",
-        f"No edit has all of {', '.join(map(flag, sorted(asked)))}. Choose one with --edit: "
+        f"No edit has all of {', '.join(map(flag, sorted(names)))}. Choose one with --edit: "
         + "; ".join(f"{one} has {', '.join(_fields(cls))}" for one, cls in EDITS.items())
         + ".",
     )
 
 
-def _opened(files: dict[str, str], fit: str, card: Any) -> dict[str, Picture]:
-    """The files' pictures, brought to the model's size; what is done to them is said."""
+def _open_pictures(files: dict[str, str], fit: str, card: Any) -> dict[str, Picture]:
+    """Open the files' pictures and bring them to the model's size. Prints what was changed."""
     size, channels = card.spec.image_size, card.spec.channels
     background = card.spec.background
-    opened, said = {}, {}
-    # of a mask black is kept, whatever the model's background is
+    opened, notes = {}, {}
+    # transparent parts of a mask are black (kept), whatever the model's background is
     for name, path in files.items():
-        opened[name], said[name] = Picture.opened(path, "black" if name == "mask" else background)
-    found = {}
+        opened[name], notes[name] = Picture.opened(path, "black" if name == "mask" else background)
+    pictures = {}
     for name, picture in opened.items():
         wanted = 1 if name == "mask" else channels
         if name == "mask" and picture.size not in ((size, size), opened.get("picture", picture).size):
@@ -149,17 +157,17 @@ def _opened(files: dict[str, str], fit: str, card: Any) -> dict[str, Picture]:
                 f"The mask {files[name]} is {picture}; {card.name} draws {size}x{size}. Give the --picture "
                 "of the mask's size too, or a mask of that one.",
             )
-        found[name] = picture.fitted(size, wanted, fit, "black" if name == "mask" else background)
-        if said[name]:
+        pictures[name] = picture.fitted(size, wanted, fit, "black" if name == "mask" else background)
+        if notes[name]:
             print(
-                f"diffusion-studio: {Path(files[name]).name}: {said[name]}"
+                f"diffusion-studio: {Path(files[name]).name}: {notes[name]}"
                 f"{'' if name == 'mask' else f', the background of {card.name}'}.",
                 file=sys.stderr,
             )
         if picture.size != (size, size):
             print(
-                f"diffusion-studio: {Path(files[name]).name} is {picture}, brought to {found[name]} with "
+                f"diffusion-studio: {Path(files[name]).name} is {picture}, brought to {pictures[name]} with "
                 f"--fit {fit}: {FITS[fit]}.",
                 file=sys.stderr,
             )
-    return found
+    return pictures

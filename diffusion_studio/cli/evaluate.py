@@ -17,17 +17,23 @@ from ..metrics.config import METRICS, POINT_METRICS, EvalConfig
 from ..options import fields_of, from_json, to_json
 from ..runs.guidance_options import GROUPS, flags_of
 from ..runs.recipe import Recipe
-from .checkpoints import check_draws, open_helpers
-from .flags import add_choice, add_groups, add_machine, add_options, chosen, given, grouped, own
+from .checkpoints import check_is_model, open_helpers, say_idle_flags
+from .flags import (
+    add_choice,
+    add_groups,
+    add_machine,
+    add_options,
+    choice_from_flags,
+    default_note,
+    given,
+    groups_from_flags,
+)
 from .progress import progress
 
 WORK = "runs/evaluate"
-OWN = (
-    "model",
-    "label",
-    "steps",
-    "guidance",
-)  # of the recipe's options: what this verb says in its own way, or not at all
+# options of a recipe that this verb adds in another form, or not at all
+SPECIAL = ("model", "label", "steps", "guidance")
+# options of a recipe that are printed with a figure if they are not at their default
 DRAWN_BY = (
     "guidance",
     "guidance_scales",
@@ -39,21 +45,20 @@ DRAWN_BY = (
     "threshold",
     "clip",
     "reuse",
-)  # of them, what is told beside a figure where it is not as by default
+)
 
 
 def add_evaluate(verbs: Any) -> None:
-    """Add the verb to the command line's subparsers."""
+    """Add the verb `evaluate`."""
     verb = verbs.add_parser(
         "evaluate",
         help="measure a model against real pictures or points; can be stopped and resumed",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Measure a model against real pictures. What was drawn is kept in --work: a stopped "
-        "evaluation goes on "
-        "where it was.\n\nfigures for --metrics:\n"
-        + "\n".join(f"  {name:18}{told}" for name, told in METRICS.items())
-        + "\n\nand of models of points in the plane, each label by itself:\n"
-        + "\n".join(f"  {name:18}{told}" for name, told in POINT_METRICS.items())
+        description="Measure a model against real pictures. Drawn pictures are kept in --work, so a stopped "
+        "evaluation continues where it was.\n\nfigures for --metrics:\n"
+        + "\n".join(f"  {name:18}{help}" for name, help in METRICS.items())
+        + "\n\nand for models of points in the plane, each label by itself:\n"
+        + "\n".join(f"  {name:18}{help}" for name, help in POINT_METRICS.items())
         + "\n\nSeveral samplers, numbers of steps or guidances make a table:\n  diffusion-studio evaluate "
         "fashion-mnist --data fashion-mnist --sampler ddim ddpm --steps 10 50 --guidance 1 2 "
         "--table table.csv",
@@ -67,23 +72,26 @@ def add_evaluate(verbs: Any) -> None:
         nargs="+",
         metavar="SAMPLER",
         help=f"one or more of {', '.join(SAMPLERS)}, or JSON with options: "
-        f'\'{{"name": "ddim", "eta": 1}}\' {own()}',
+        f'\'{{"name": "ddim", "eta": 1}}\' {default_note()}',
     )
     drawing.add_argument(
-        "--steps", nargs="+", metavar="N", help=f"sampling steps, one number or more {own(steps.default)}"
+        "--steps",
+        nargs="+",
+        metavar="N",
+        help=f"sampling steps, one number or more {default_note(steps.default)}",
     )
     drawing.add_argument(
         "--guidance",
         nargs="+",
         metavar="X",
-        help=f"{guidance.help} One number or more {own(guidance.default)}",
+        help=f"{guidance.help} One number or more {default_note(guidance.default)}",
     )
-    add_options(drawing, fields_of(Recipe), skip=OWN, brought=DEFAULT_NAMES)
+    add_options(drawing, fields_of(Recipe), skip=SPECIAL, model_set=DEFAULT_NAMES)
     add_choice(verb, "spacing", SPACINGS)
     add_groups(verb)
     out = verb.add_argument_group("results")
     out.add_argument(
-        "--json", metavar="FILE", help="write all that was measured; '-' prints it instead of the summary"
+        "--json", metavar="FILE", help="write all results as JSON; '-' prints them instead of the summary"
     )
     out.add_argument(
         "--table",
@@ -117,17 +125,19 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     from ..metrics.evaluate import evaluate
     from ..metrics.parts import World
-    from ..metrics.pictures import Drawing, default_recipe, labels_asked
+    from ..metrics.pictures import GenerationSetup, default_recipe, selected_labels
     from ..metrics.table import row, write_csv, write_plot
 
     world = World.from_environment()
-    studio, model = _opened(args, world)
+    studio, model = _open_model(args, world)
     for line in model.remarks:
         print(f"diffusion-studio: {model.spec.name}: {line}", file=sys.stderr)
     open_helpers(studio, args)
-    changes = given(args, [field for field in fields_of(Recipe) if field.name not in OWN])
-    changes["spacing"] = chosen(args, "spacing", SPACINGS, default_recipe(model.spec, **changes).spacing)
-    changes |= grouped(args, default_recipe(model.spec, **changes))
+    changes = given(args, [field for field in fields_of(Recipe) if field.name not in SPECIAL])
+    changes["spacing"] = choice_from_flags(
+        args, "spacing", SPACINGS, default_recipe(model.spec, **changes).spacing
+    )
+    changes |= groups_from_flags(args, default_recipe(model.spec, **changes))
     plain = default_recipe(model.spec, **changes)
     if len(guidances) > 1 and plain.guidance_scales is not None:
         raise OptionError(
@@ -141,23 +151,26 @@ def _evaluate(args: argparse.Namespace) -> None:
         for steps in steps_asked or [plain.steps]
         for guidance in guidances or [plain.guidance]
     ]
-    config.wanted(model.spec)
-    for recipe in recipes:  # what one of them cannot do is said before the first is measured
-        drawing = Drawing(model, recipe, *studio.guides(recipe))
-        drawing.check(labels_asked(drawing.known, config.labels))
+    config.metric_names(model.spec)
+    for recipe in recipes:  # errors of any recipe come before the first is measured
+        drawing = GenerationSetup(model, recipe, *studio.guides(recipe))
+        drawing.check(selected_labels(drawing.label_spec, config.labels))
+    say_idle_flags(args, *recipes)
     rows, reports = [], []
     with world.together():
         for recipe in recipes:
             with _Bars() as bars:
                 report = evaluate(model, config, recipe, args.work, bars, world, *studio.guides(recipe))
-            if report is None:  # not the first process: it has nothing to say
+            if report is None:  # only the first process has a report
                 continue
             reports.append(report)
             name = _describe(recipe.sampler)
             if args.json != "-":
-                drawn = ", ".join([name, f"{recipe.steps} steps", *_guided(recipe, "points" in report)])
+                drawn = ", ".join(
+                    [name, f"{recipe.steps} steps", *_changed_settings(recipe, "points" in report)]
+                )
                 print(summary(report, drawn), flush=True)
-            if table:  # after every row: a stopped table shows what there is
+            if table:  # written after every row, so that a stopped evaluation leaves a table
                 rows.append(row(name, recipe.steps, report, recipe.guidance_scales or recipe.guidance))
                 write_csv(table, rows)
                 count = (
@@ -175,16 +188,16 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def summary(report: dict[str, Any], drawn: str) -> str:
-    """A few lines for people: each figure's name and numbers."""
+    """A summary of a report in a few lines: each figure's name and numbers."""
     lines = [
         f"{report['model']} on {report['data']}"
         + next((f": {report[what]} {what}, {drawn}" for what in ("pictures", "points") if what in report), "")
     ]
     for figure in report["figures"].values():
-        told = {key: value for key, value in figure.items() if type(value) in (int, float)}
-        value = told.pop("value", None)
+        values = {key: value for key, value in figure.items() if type(value) in (int, float)}
+        value = values.pop("value", None)
         shown = [f"{value:.6g}"] if value is not None else []
-        shown += [f"{key.replace('_', ' ')} {number:.6g}" for key, number in told.items()]
+        shown += [f"{key.replace('_', ' ')} {number:.6g}" for key, number in values.items()]
         lines.append(
             f"  {figure['name']}: {', '.join(shown)}" + (f" ({figure['note']})" if "note" in figure else "")
         )
@@ -215,10 +228,8 @@ class _Bars:
         self.close()
 
 
-def _opened(args: argparse.Namespace, world: Any) -> tuple[Any, Any]:
-    """The Studio, and the model: by name from the checkpoints' folder, or by path. Each process on its own
-    GPU, where there are several.
-    """
+def _open_model(args: argparse.Namespace, world: Any) -> tuple[Any, Any]:
+    """The Studio and the model, by name or path. With several processes each uses a GPU of its own."""
     device = args.device
     if device == "auto" and world.size > 1:
         import torch
@@ -229,40 +240,42 @@ def _opened(args: argparse.Namespace, world: Any) -> tuple[Any, Any]:
 
     studio = Studio(args.checkpoints, device, args.precision)
     if Path(args.model).exists() and args.model not in {card.name for card in studio.models()}:
-        from ..models.model import opened
+        from ..models.model import load_without_warning
 
-        return studio, opened(args.model, device, args.precision)
-    check_draws(studio, args.model)
+        return studio, load_without_warning(args.model, device, args.precision)
+    check_is_model(studio, args.model)
     return studio, studio.model(args.model)
 
 
 def _sampler(text: str) -> Any:
-    asked: Any = text
+    sampler: Any = text
     if text.lstrip().startswith("{"):
         try:
-            asked = json.loads(text)
+            sampler = json.loads(text)
         except ValueError as error:
             raise OptionError("sampler", f"The sampler {text!r} is not JSON: {error}.") from error
-    return from_json(SAMPLERS, "sampler", asked)
+    return from_json(SAMPLERS, "sampler", sampler)
 
 
 def _describe(sampler: Any) -> str:
-    """Its name, and those options that are not the default."""
-    told = to_json(SAMPLERS, sampler)
+    """The sampler's name, and its options that are not at their default."""
+    values = to_json(SAMPLERS, sampler)
     plain = {field.name: field.default for field in fields_of(type(sampler))}
     changed = [
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in told.items()
+        for name, value in values.items()
         if name != "name" and plain.get(name) != value
     ]
-    return " ".join([told["name"], *changed])
+    return " ".join([values["name"], *changed])
 
 
-def _guided(recipe: Recipe, points: bool) -> list[str]:
-    """The settings of guidance that are not the default, and count for what the model makes."""
-    told = {one.name: (one, getattr(recipe, one.name)) for one in fields_of(Recipe) if one.name in DRAWN_BY}
+def _changed_settings(recipe: Recipe, points: bool) -> list[str]:
+    """The settings of `DRAWN_BY` and of the groups that are not at their default, and matter for the
+    model.
+    """
+    values = {one.name: (one, getattr(recipe, one.name)) for one in fields_of(Recipe) if one.name in DRAWN_BY}
     for group in GROUPS:
-        told |= {
+        values |= {
             one.name: (one, getattr(getattr(recipe, group), inside))
             for inside, one in flags_of(group).items()
         }
@@ -270,32 +283,34 @@ def _guided(recipe: Recipe, points: bool) -> list[str]:
         f"{name.replace('_', ' ')} {value:g}"
         if isinstance(value, float)
         else f"{name.replace('_', ' ')} {value}"
-        for name, (one, value) in told.items()
+        for name, (one, value) in values.items()
         if value != one.default and not (points and name in ("clip", "threshold"))
     ]
 
 
 def _check_targets(table: Path | None, report: str | None) -> None:
-    """Where results go is checked before hours are spent on them."""
+    """Check that results can be written, before hours are spent on them. Raises `ExportError`."""
     if table and table.suffix.lower() != ".csv":
         raise ExportError(f"--table writes a .csv, and a .png beside it; got {table.name}.")
     for path in [one for one in (table, Path(report) if report and report != "-" else None) if one]:
         if not path.parent.is_dir():
-            raise ExportError(f"There is no folder {path.parent} for {path.name}. Make it first.")
+            raise ExportError(
+                f"{files.missing(path.parent, 'folder')} Make the folder first, for {path.name}."
+            )
         try:
             files.check(path)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise _write_error(path, error) from error
 
 
 def _write(path: Path, text: str) -> None:
     try:
         files.write_text(path, text)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _write_error(path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> ExportError:
+def _write_error(path: Path, error: OSError) -> ExportError:
     return ExportError(f"{path} cannot be written ({files.why(error)}). {files.advice(error)}")
 
 
@@ -305,4 +320,4 @@ def _number(text: str) -> Any:
             return kind(text)
         except ValueError:
             pass
-    return text  # the check of the option says what is wrong with it
+    return text  # the check of the option raises the error

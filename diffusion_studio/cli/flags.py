@@ -1,8 +1,9 @@
-"""Flags made from option dataclasses, and the way from them back to values."""
+"""Command line flags made from option dataclasses, and the values that the flags give."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,73 +18,92 @@ _METAVARS = {int: "N", float: "X", str: "TEXT"}
 
 
 def add_machine(verb: argparse.ArgumentParser) -> None:
-    """Where the models lie and what computes."""
-    verb.add_argument("--checkpoints", metavar="FOLDER", help="where the models lie (default ./checkpoints)")
+    """Add the flags for the models' folder, the device and the precision."""
+    verb.add_argument("--checkpoints", metavar="FOLDER", help="folder of the models (default ./checkpoints)")
     verb.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICES)} (default auto)")
     verb.add_argument("--precision", default="auto", help=f"one of {', '.join(PRECISIONS)} (default auto)")
 
 
 def studio_of(args: argparse.Namespace) -> Any:
-    """The Studio that `add_machine`'s flags describe."""
+    """The Studio that the flags of `add_machine` describe."""
     from ..studio import Studio
 
     return Studio(args.checkpoints, args.device, args.precision)
 
 
 def flag(name: str) -> str:
-    """An option's flag."""
+    """The flag of an option."""
     return "--" + name.replace("_", "-")
 
 
-_FLAGGED = ("", "branch", "edit", "export", "sampler", "spacing")  # groups whose options are flags by name
+_FLAGGED = ("", "branch", "edit", "export", "sampler", "spacing")  # groups whose flags lack the group's name
 
 
 def flag_of(field: str, known: Collection[str]) -> str:
-    """The flag of an `OptionError`'s field, where the verb has one; else the field's own name.
+    """The flag for the field of an `OptionError`, if the verb has one; otherwise the field's name.
 
-    `known` are the names that the verb's flags have in its arguments.
+    `known` are the names of the verb's arguments.
     """
     group, _, name = field.rpartition(".")
     options = [field.replace(".", "_")]  # of guidance: interval_low
     options += [group] if name == "name" else [name] if group in _FLAGGED else []
-    if field == "export.picture":  # where --picture is the one to edit
+    if field == "export.picture":  # --picture is the picture to edit
         options = ["only"]
     return next((flag(one) for one in options if one in known), field)
 
 
-def own(default: Any = None) -> str:
-    """What is said of the default of a setting that a model may bring, with the one of models that do not."""
+def worded(error: OptionError, known: Collection[str], flags: Collection[str]) -> str:
+    """The message of an error, with flags in the place of settings' names.
+
+    It starts with the error's own flag, if that is one of `flags` and the message does not name it.
+    """
+    text = error.worded(lambda field: flag_of(field, known))
+    own = flag_of(error.field, known)
+    name = re.escape(own.removeprefix("--").removesuffix("s")).replace(r"\-", "[ _-]")
+    named = own in text or re.search(rf"\b{name}s?\b", text, re.IGNORECASE)
+    return text if named or own not in flags else f"{own}: {text}"
+
+
+def default_note(default: Any = None) -> str:
+    """The help's note on the default of a setting that a model may set itself; `default` is for models
+    that do not.
+    """
     return "(default the model's own" + ("" if default in (None, "") else f", else {default}") + ")"
 
 
 def add_options(
-    verb: Any, options: Iterable[Option], skip: Iterable[str] = (), brought: Iterable[str] = ()
+    verb: Any, options: Iterable[Option], skip: Iterable[str] = (), model_set: Iterable[str] = ()
 ) -> None:
-    """A flag for every option. Left out it is None, so that defaults stay where they are declared.
+    """Add a flag for every option. A flag that is not given is None, so defaults stay where they are
+    declared.
 
-    `brought` names those that a model may bring.
+    `model_set` names the options that a model may set.
     """
-    for one in options:
+    for given_option in options:
+        one = given_option.for_people
         if one.name not in skip:
             default = None if one.kind is bool else one.default
             shown = (
-                own(default)
-                if one.name in brought
+                default_note(default)
+                if one.name in model_set
                 else ""
                 if default in (None, "")
                 else f"(default {default})"
             )
-            _add(verb, one, "|".join(one.choices), f"{one.help} {shown}".rstrip())
+            counted = "Counted from 1." if one.counted else ""
+            _add(verb, one, "|".join(one.choices), " ".join(filter(None, (one.help, counted, shown))))
 
 
 def add_choice(verb: Any, kind: str, registry: Mapping[str, type]) -> None:
-    """A flag `--KIND` for a name of the registry, and one for each option that any of its classes has.
+    """Add a flag `--KIND` for a name of the registry, and one for each option that any of its classes has.
 
-    An option that several classes have means the same in all of them, and is one flag.
+    Several classes may have an option of the same name and meaning; it is one flag.
     """
-    group, brought = verb.add_argument_group(f"the {kind} and its options"), kind in DEFAULT_NAMES
+    group, model_set = verb.add_argument_group(f"the {kind} and its options"), kind in DEFAULT_NAMES
     group.add_argument(
-        f"--{kind}", metavar="NAME", help=f"one of {', '.join(registry)}" + (f" {own()}" if brought else "")
+        f"--{kind}",
+        metavar="NAME",
+        help=f"one of {', '.join(registry)}" + (f" {default_note()}" if model_set else ""),
     )
     owners: dict[str, dict[str, Option]] = {}
     for name, cls in registry.items():
@@ -103,64 +123,79 @@ def add_choice(verb: Any, kind: str, registry: Mapping[str, type]) -> None:
             if alike
             else ", ".join(f"{default} in {name}" for name, default in defaults.items())
         )
-        shown = own(shown) if brought else f"(default {shown})" if alike else f"({shown})" if shown else ""
+        shown = (
+            default_note(shown)
+            if model_set
+            else f"(default {shown})"
+            if alike
+            else f"({shown})"
+            if shown
+            else ""
+        )
         choices = "|".join(dict.fromkeys(choice for one in having.values() for choice in one.choices))
         _add(group, first, choices, f"{first.help} Of {', '.join(having)} {shown}".rstrip())
 
 
-def chosen(args: argparse.Namespace, kind: str, registry: Mapping[str, type], before: Any) -> Any:
-    """The instance that the flags of `add_choice` say; what they leave out is as in `before`, or the
-    class's default.
+def choice_from_flags(args: argparse.Namespace, kind: str, registry: Mapping[str, type], before: Any) -> Any:
+    """The instance that the flags of `add_choice` describe. Options that are not given are those of `before`
+    if it is of the same class, else the defaults.
+
+    Raises `OptionError` for an unknown name, and for options that the class does not have.
     """
     name = getattr(args, kind)
     if name is not None and name not in registry:
         raise unknown(kind, name, registry)
     cls = type(before) if name is None else registry[name]
-    own = [one.name for one in fields_of(cls)]
-    base = {one: getattr(before, one) for one in own} if cls is type(before) else {}
+    names = [one.name for one in fields_of(cls)]
+    base = {one: getattr(before, one) for one in names} if cls is type(before) else {}
     for other in registry.values():
         for one in fields_of(other):
-            if one.name not in own and getattr(args, one.name) is not None:
+            if one.name not in names and getattr(args, one.name) is not None:
                 raise OptionError(
                     f"{kind}.{one.name}",
                     f"{flag(one.name)} is not an option of the {kind} {name or name_of(registry, before)}, "
-                    f"which has: {', '.join(own) or 'none'}.",
+                    f"which has: {', '.join(names) or 'none'}.",
                 )
     return cls(**{**base, **given(args, fields_of(cls))})
 
 
 def add_groups(verb: Any) -> None:
-    """The flags of all groups of guidance settings."""
+    """Add the flags of all groups of guidance settings."""
     group = verb.add_argument_group("guidance in detail")
     for name in GROUPS:
         flags = flags_of(name)
         add_options(
             group,
             flags.values(),
-            brought=[one.name for one in flags.values()] if name in DEFAULT_NAMES else (),
+            model_set=[one.name for one in flags.values()] if name in DEFAULT_NAMES else (),
         )
 
 
-def grouped(args: argparse.Namespace, before: Any) -> dict[str, Any]:
-    """The groups that the flags of `add_groups` say; what they leave out is as in the recipe `before`."""
+def groups_from_flags(args: argparse.Namespace, before: Any) -> dict[str, Any]:
+    """The groups that the flags of `add_groups` describe. Options that are not given are those of the
+    recipe `before`.
+    """
     found = {}
     for name in GROUPS:
         flags = flags_of(name)
-        said = given(args, flags.values())
+        changes = given(args, flags.values())
         found[name] = replace(
             getattr(before, name),
-            **{inside: said[one.name] for inside, one in flags.items() if one.name in said},
+            **{inside: changes[one.name] for inside, one in flags.items() if one.name in changes},
         )
     return found
 
 
 def given(args: argparse.Namespace, options: Iterable[Option]) -> dict[str, Any]:
-    """The options that were given as flags, as values of their kinds."""
+    """The options that were given as flags, converted and checked. Flags count from 1 what is an index from
+    0 here. Raises `OptionError`.
+    """
     found = {}
     for one in options:
         text = getattr(args, one.name)
         if text is not None:
-            found[one.name] = checked(one, _value(one, text))
+            value = checked(one.for_people, _value(one, text))
+            found[one.name] = value - 1 if one.counted and value is not None else value
     return found
 
 
@@ -185,4 +220,4 @@ def _value(one: Option, text: Any) -> Any:
             return kind(text)
         except ValueError:
             pass
-    return text  # `checked` says what is wrong with it
+    return text  # `checked` raises the error

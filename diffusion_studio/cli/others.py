@@ -16,7 +16,7 @@ from .flags import add_machine, studio_of
 
 
 def add_models(verbs: Any) -> None:
-    """The verb `models`."""
+    """Add the verb `models`."""
     verb = verbs.add_parser("models", help="list the models")
     verb.add_argument("--json", action="store_true", help="as JSON")
     verb.add_argument("--checkpoints", metavar="FOLDER", help="where the models lie (default ./checkpoints)")
@@ -62,14 +62,14 @@ def _models(args: argparse.Namespace) -> None:
 
 
 def _entry(kind: str, name: str, path: Path, spec: Any) -> dict[str, Any]:
-    """All that a header says, under the name of its folder, by which it is called; "kind" is "model" or
-    "classifier".
+    """The JSON of a header, with the folder's name as "name", "path", and "kind" ("model" or
+    "classifier").
     """
     return {**json.loads(spec.to_json()), "name": name, "path": str(path), "kind": kind}
 
 
 def add_serve(verbs: Any) -> None:
-    """The verb `serve`."""
+    """Add the verb `serve`."""
     verb = verbs.add_parser("serve", help="open the app in a browser (the same as python app.py)")
     verb.add_argument("--host", help="address to listen on (default 127.0.0.1, or GRADIO_SERVER_NAME)")
     verb.add_argument(
@@ -77,6 +77,11 @@ def add_serve(verbs: Any) -> None:
     )
     verb.add_argument("--share", action="store_true", help="make a public link through Gradio's relay")
     verb.add_argument("--open", action="store_true", help="open a browser window")
+    verb.add_argument(
+        "--window",
+        action="store_true",
+        help="show the page in a window of its own and end with it; needs pywebview (the extra window)",
+    )
     verb.add_argument(
         "--models",
         action="append",
@@ -118,7 +123,10 @@ def add_serve(verbs: Any) -> None:
 def _serve(args: argparse.Namespace) -> None:
     _check_address(args.host, _port(args.port))
     from ..ui.hosting import hosting
+    from ..ui.window import check_window
 
+    if args.window:
+        check_window()
     allowed = hosting(
         True if args.share and args.hosted is None else args.hosted,
         args.models,
@@ -137,20 +145,18 @@ def _serve(args: argparse.Namespace) -> None:
 
     if on_zero_gpu() and args.device == "auto":
         args.device = "cpu"  # what torch reports there is emulated
-    serve(studio_of(args), args.host, args.port, args.share, args.open, allowed)
+    serve(studio_of(args), args.host, args.port, args.share, args.open, allowed, args.window)
 
 
-def _port(asked: int | None) -> int | None:
-    """The port to listen on; None where any may be found, from GRADIO_SERVER_PORT up. Raises
-    `OptionError`.
-    """
-    if asked is not None:
-        if not 1 <= asked <= 65535:
+def _port(port: int | None) -> int | None:
+    """The port to listen on; None to search upwards from GRADIO_SERVER_PORT. Raises `OptionError`."""
+    if port is not None:
+        if not 1 <= port <= 65535:
             raise OptionError(
                 "port",
-                f"must be a whole number from 1 to 65535, got {asked}. Choose another, or leave it out.",
+                f"must be a whole number from 1 to 65535, got {port}. Choose another, or leave it out.",
             )
-        return asked
+        return port
     for name in ("GRADIO_SERVER_PORT", "GRADIO_NUM_PORTS"):  # Gradio reads them when it is imported
         given = os.environ.get(name)
         if given is None:
@@ -165,8 +171,8 @@ def _port(asked: int | None) -> int | None:
 
 
 def _check_address(host: str | None, port: int | None) -> None:
-    """Say in a sentence, and before the app is loaded, where it could not listen; with no port any may be
-    found.
+    """Raise `OptionError` if the app cannot listen there, before it is loaded. Without a port only the
+    host is checked.
     """
     usual = os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1"
     for one in dict.fromkeys([host or usual, usual]):  # Gradio tries the port there, too

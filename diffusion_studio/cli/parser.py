@@ -27,10 +27,10 @@ VERBS = {
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
-    """The parser of `diffusion-studio`, or as much of it as a command line that begins with `verb` needs.
+    """The parser of `diffusion-studio`. If `verb` names a verb, only that verb is imported and added.
 
-    What it reads has a `run(args)` that does the work. A verb's options come from the engine's dataclasses,
-    so the other verbs' imports would keep a quick one waiting.
+    The parsed arguments have a function `run(args)` that does the work. Importing all verbs would slow down
+    each of them, because their options come from the engine's dataclasses.
     """
     parser = argparse.ArgumentParser(
         prog="diffusion-studio", description="Watch, understand and animate diffusion models."
@@ -42,3 +42,9 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
             module, add = place.split(".")
             getattr(import_module(f".{module}", __package__), add)(verbs)
     return parser
+
+
+def flags_of_verb(parser: argparse.ArgumentParser, verb: str) -> frozenset[str]:
+    """All flags of a verb of `build_parser`'s parser, such as --steps; empty for an unknown verb."""
+    verbs = next(one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+    return frozenset(verbs.choices[verb]._option_string_actions if verb in verbs.choices else ())

@@ -1,6 +1,4 @@
-"""Progress on stderr: a live bar in a terminal; in a log a line now and then, and none of what is done
-soon.
-"""
+"""Progress on stderr: a live bar in a terminal, and in a log a line every `EVERY` seconds."""
 
 from __future__ import annotations
 
@@ -10,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-EVERY = 30.0  # seconds between the lines of a log, and before the first
+EVERY = 30.0  # seconds between lines in a log; what ends sooner prints none
 
 
 def progress(**settings: Any) -> tqdm:
-    """tqdm with these settings, for whatever stderr is."""
+    """A tqdm bar with these settings, adapted to stderr."""
     from tqdm import tqdm
 
     if not sys.stderr.isatty():

@@ -20,7 +20,7 @@ ACCOUNT = {
 
 
 def add(verbs: Any) -> None:
-    """The verb `publish`."""
+    """Add the verb `publish`."""
     verb = verbs.add_parser("publish", help="make a Hugging Face Space of the app, or of a gallery")
     verb.add_argument("name", metavar="USER/NAME", help="the Space")
     verb.add_argument(
@@ -29,7 +29,7 @@ def add(verbs: Any) -> None:
     verb.add_argument("--hardware", default="cpu", help=f"{' or '.join(HARDWARE)} (default cpu)")
     verb.add_argument("--title", default="Diffusion Studio", help="the Space's title")
     verb.add_argument("--checkpoints", metavar="FOLDER", help="the models to take (default ./checkpoints)")
-    verb.add_argument("--private", action="store_true", help="for its owner alone")
+    verb.add_argument("--private", action="store_true", help="visible to its owner only")
     verb.add_argument(
         "--dry-run", metavar="FOLDER", help="write what would be uploaded into this new folder, and stop"
     )
@@ -62,7 +62,7 @@ def _write(args: argparse.Namespace, folder: Path) -> None:
 
 
 def _upload(args: argparse.Namespace, folder: Path) -> str:
-    """Make the Space where there is none, and bring the folder there; returns its address."""
+    """Create the Space unless it exists, and upload the folder; returns its address."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 

@@ -1,4 +1,6 @@
-"""What a Hugging Face Space needs: front matter, requirements for its hardware, and only what runs."""
+"""The files of a Hugging Face Space: front matter, requirements for its hardware, and only what is needed
+to run.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,14 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Hardware:
-    """A kind of machine: what Spaces call it, and the lines that install torch there."""
+    """A kind of machine: its name at Hugging Face, and the requirement lines that install torch there."""
 
     space: str
     torch: tuple[str, ...]
 
 
 def _cpu_torch() -> tuple[str, ...]:
-    """The torch that is installed here, as built for CPUs: the other one brings gigabytes of CUDA."""
+    """The installed torch version, built for CPUs: the default build brings gigabytes of CUDA libraries."""
     return (f"--extra-index-url {CPU_INDEX}", f"torch=={version('torch').partition('+')[0]}+cpu")
 
 
@@ -50,7 +52,7 @@ HARDWARE = {"cpu": Hardware("cpu-basic", ()), "zero-gpu": Hardware("zero-a10g", 
 
 
 def write_app(folder: Path, name: str, title: str, hardware: str, models: Path) -> None:
-    """Write the app's Space into a new folder."""
+    """Write the Space of the app into a new folder. Raises `OptionError` if there is no model."""
     _new(folder)
     package = Path(__file__).resolve().parents[1]
     unwanted = shutil.ignore_patterns("__pycache__", "*.pyc", "*.pyi")
@@ -85,7 +87,7 @@ def write_app(folder: Path, name: str, title: str, hardware: str, models: Path) 
 
 
 def write_static(folder: Path, name: str, title: str, site: Path) -> None:
-    """Write a static Space of a gallery into a new folder."""
+    """Write a static Space of a gallery into a new folder. Raises `OptionError` if `site` is no gallery."""
     if not (site / "index.html").is_file():
         raise OptionError(
             "static",
@@ -107,9 +109,9 @@ def write_static(folder: Path, name: str, title: str, site: Path) -> None:
 
 
 def requirements(hardware: str) -> str:
-    """The exact versions that are installed here, and torch as the hardware takes it.
+    """The installed versions of the dependencies, and torch for the hardware.
 
-    Gradio is pinned by the front matter's sdk_version alone: a second pin could contradict it.
+    Gradio is pinned by sdk_version in the front matter; a second pin could contradict it.
     """
     lines = [*(HARDWARE[hardware].torch or _cpu_torch())]
     for name in _dependencies():
@@ -119,7 +121,7 @@ def requirements(hardware: str) -> str:
 
 
 def front_matter(fields: dict[str, Any]) -> str:
-    """YAML between two lines of dashes; texts quoted, as a title may hold a colon."""
+    """YAML between two lines of dashes. Texts are quoted, because a title may hold a colon."""
     lines = []
     for name, value in fields.items():
         if isinstance(value, list):
@@ -146,7 +148,7 @@ def _new(folder: Path) -> None:
 
 
 def _copy_model(model: Path, to: Path) -> None:
-    """The weights, and the card with the pictures that it shows."""
+    """Copy the weights, and the card with the pictures that it links."""
     names = [name for name in _MODEL_FILES if (model / name).is_file()]
     if not {"model.safetensors", "classifier.safetensors"} & {*names}:
         return
@@ -159,6 +161,6 @@ def _copy_model(model: Path, to: Path) -> None:
 
 
 def _thumbnail(folder: Path) -> str:
-    """A picture of the first model that has samples, by its path in the Space; empty where there is none."""
+    """The path in the Space of a model's sample picture; empty if there is none."""
     found = sorted((folder / "checkpoints").glob("*/samples.png"), key=lambda one: one.parent.name != FIRST)
     return found[0].relative_to(folder).as_posix() if found else ""

@@ -1,4 +1,4 @@
-"""Standard output and error that take any text, whatever lies behind them."""
+"""Make standard output and standard error robust against closed streams and missing letters."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 
 def secure_streams() -> None:
-    """Let standard output and error take any text, and whatever lies behind them.
+    """Let standard output and error take any text, even if they are closed.
 
-    A closed one leads nowhere; else the next file that is opened would have its number, and take what
-    libraries print. What an encoding has no letter for is written as its escape. Standard error takes
-    progress and warnings, which are no reason to fail where nobody reads them.
+    Closed file descriptors are opened on the null device, because otherwise the next opened file would get
+    their number, and receive what libraries print. Letters that an encoding lacks are written as escapes.
+    Errors on standard error are ignored, because progress and warnings are no reason to fail.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     codecs.register_error("escaped", _escaped)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -28,12 +28,14 @@ def secure_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="escaped")
-    if not isinstance(sys.stderr, _Careless):
-        sys.stderr = _Careless(sys.stderr)
+    if not isinstance(sys.stderr, _IgnoringErrors):
+        sys.stderr = _IgnoringErrors(sys.stderr)
 
 
 def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
-    """A letter that an encoding lacks as its escape; a byte of a file's name that is no text as itself."""
+    """An encoding error handler: a letter becomes its escape, a surrogate of an undecodable file name its
+    byte.
+    """
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letter = error.object[error.start]
@@ -42,7 +44,7 @@ def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
     return letter.encode("ascii", "backslashreplace").decode(), error.start + 1
 
 
-class _Careless:
+class _IgnoringErrors:
     """A stream that drops what cannot be written."""
 
     def __init__(self, stream: Any) -> None:
@@ -51,7 +53,7 @@ class _Careless:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except (OSError, ValueError):  # the latter: it was closed
+        except (OSError, ValueError):  # a closed stream raises ValueError
             self._drop()
             return len(text)
 
@@ -62,7 +64,7 @@ class _Careless:
             self._drop()
 
     def _drop(self) -> None:
-        """Send the rest nowhere: Python would try once more at its end, and end with 120."""
+        """Redirect the stream to nowhere: Python would flush it again at exit, and exit with code 120."""
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 

@@ -18,29 +18,29 @@ from .flags import add_options, given
 
 
 def add(verbs: Any) -> None:
-    """The verb `train`."""
+    """Add the verb `train`."""
     verb = verbs.add_parser("train", help="train a model on pictures; can be stopped and resumed")
     verb.add_argument(
-        "recipe", nargs="?", metavar="RECIPE.toml", help="settings from a file; flags change them"
+        "recipe", nargs="?", metavar="CONFIG.toml", help="a configuration file; flags change its settings"
     )
     where = verb.add_mutually_exclusive_group(required=True)
     where.add_argument("--out", metavar="FOLDER", help="folder of a new run")
-    where.add_argument("--resume", metavar="FOLDER", help="go on with the run in this folder")
+    where.add_argument("--resume", metavar="FOLDER", help="continue the run in this folder")
     add_options(verb, fields_of(TrainConfig))
     verb.add_argument(
-        "--compile", action="store_true", help="compile the network: slow to start, faster per step"
+        "--compile", action="store_true", help="compile the network: slower to start, faster per step"
     )
     verb.add_argument(
         "--sample-every",
         type=int,
         metavar="IMAGES",
-        help="a sample sheet (default 20000; of points a fifth of the run)",
+        help="images between sample sheets (default 20000; for points a fifth of the run)",
     )
     verb.add_argument(
         "--save-every",
         type=int,
         metavar="IMAGES",
-        help="a checkpoint (default 10000; of points a fifth of the run)",
+        help="images between checkpoints (default 10000; for points a fifth of the run)",
     )
     verb.add_argument("--device", default="auto", help=f"one of {', '.join(DEVICES)} (default auto)")
     verb.set_defaults(run=_train)
@@ -65,7 +65,7 @@ def _train(args: argparse.Namespace) -> None:
         else train_config(**{name: changes[name] for name in ("data", "kind") if name in changes})
     )
     config = replace(base, **changes)
-    asked: list[int] = []
+    signals: list[int] = []
     steps = train(
         config,
         folder,
@@ -74,24 +74,24 @@ def _train(args: argparse.Namespace) -> None:
         resume=bool(args.resume),
         sample_every=args.sample_every,
         save_every=args.save_every,
-        asked=lambda: bool(asked),
+        asked=lambda: bool(signals),
         on_data=lambda read: print(read, file=sys.stderr, flush=True),
     )
-    smooth, first = None, os.environ.get("RANK", "0") == "0"  # torchrun's number of this process
+    smooth, first = None, os.environ.get("RANK", "0") == "0"  # RANK is set by torchrun
     try:
         with (
-            _stop_asked(asked),
+            _stop_asked(signals),
             tqdm(total=config.images, unit="img", unit_scale=True, mininterval=1, disable=not first) as bar,
         ):
             for step in steps:
-                if smooth is None:  # what a resumed run had seen before says nothing of its speed
+                if smooth is None:  # images of earlier sessions must not count for the speed
                     bar.initial = bar.n = bar.last_print_n = step.seen - config.batch
                     bar.unpause()
                 smooth = step.loss if smooth is None else 0.98 * smooth + 0.02 * step.loss
                 bar.update(step.seen - bar.n)
                 bar.set_postfix(loss=f"{smooth:.4f}", lr=f"{step.lr:.1e}", refresh=False)
                 if step.stop:
-                    raise Stopped(asked[0]) if asked else KeyboardInterrupt  # another process was asked
+                    raise Stopped(signals[0]) if signals else KeyboardInterrupt  # another process was asked
     except KeyboardInterrupt:
         steps.close()
         if first:
@@ -104,15 +104,16 @@ def _train(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def _stop_asked(asked: list[int]) -> Iterator[None]:
-    """Fills `asked` at the first Ctrl-C or polite kill, so that the step under way is finished.
+def _stop_asked(signals: list[int]) -> Iterator[None]:
+    """Append the signal's number to `signals` at the first Ctrl-C or SIGTERM, so that the current step is
+    finished.
 
-    A second one is not patient.
+    A second signal stops at once.
     """
 
     def handler(number: int) -> None:
-        asked.append(number)
-        if len(asked) > 1:
+        signals.append(number)
+        if len(signals) > 1:
             raise Stopped(number)
 
     with handled(handler):

@@ -1,7 +1,7 @@
-"""Clocks on which several runs are shown together: where each state stands on one, and its ticks.
+"""Clocks on which several runs are shown together.
 
-At a tick every run shows the latest state that it has reached, or its first one before that. States are
-never mixed: what is seen is a state that the sampler had.
+A clock gives each state of a run a place. At a tick every run shows its latest state at or before the tick,
+or its first one. States are never interpolated: each picture shown is a state of the sampler.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from ..imaging.frame import Frame
 
 MOST_TICKS = 400  # of a clock that counts whole numbers; more are thinned out evenly
 _FEWEST, _MOST = 48, 200  # ticks of a clock without whole numbers
-# Beyond this log-SNR, either way, there is nothing to see: exp(-5) of picture or noise is under two shades.
-SEEN = 10.0
+# Within this log-SNR, either way, pictures change most: ticks are so many times as dense there.
+_CHANGES, _DENSER = 5.0, 4.0
+# Beyond this log-SNR, either way, nothing changes visibly: exp(-5) of picture or noise is under two shades.
+VISIBLE = 10.0
 INTO_NOISE = "into noise"  # the part of frames on a picture's way into noise, as `runs.segments` names it
 
 
 @dataclass(frozen=True)
 class Clock:
-    """A way to count how far a run is. `place(frames, seconds)` gives the place of each frame; `whole` says
-    that places are whole numbers; `says` words a tick.
+    """A measure of how far a run is. `place(frames, seconds)` returns the place of each frame, `whole` is
+    true where places are whole numbers, and `says` returns a tick as text.
     """
 
     label: str
@@ -44,8 +46,8 @@ def _steps(frames: Sequence[Frame], seconds: Sequence[float]) -> list[float]:
 
 
 def _calls(frames: Sequence[Frame], seconds: Sequence[float]) -> list[float]:
-    """Network calls made when a state was reached. A frame's own count includes the call that predicts x0
-    from the state, which the finished picture has not.
+    """The network calls that were needed to reach each state. A frame also counts the call that predicts x0
+    from its state, which is not needed to reach it; the finished picture has no such call.
     """
     return [float(frame.calls - (frame.index < frame.total)) for frame in frames]
 
@@ -57,14 +59,40 @@ def _seconds(frames: Sequence[Frame], seconds: Sequence[float]) -> list[float]:
 def _say_level(tick: float) -> str:
     if math.isinf(tick):
         return "clean" if tick > 0 else "pure noise"
+    if tick < -VISIBLE:
+        return "pure noise"
     return f"log-SNR {tick:.1f}"
 
 
 CLOCKS: dict[str, Clock] = {
-    "log-snr": Clock("Noise level", "The log-SNR of the states.", False, _levels, _say_level),
-    "calls": Clock("Network calls", "How often the network was asked.", True, _calls, "{:.0f} calls".format),
-    "steps": Clock("Steps", "The number of the step.", True, _steps, "step {:.0f}".format),
-    "seconds": Clock("Seconds", "Measured computing time.", False, _seconds, "{:.2f} s".format),
+    "log-snr": Clock(
+        "Noise level",
+        "The runs are side by side at equal noise (log-SNR), which shows best where they part.",
+        False,
+        _levels,
+        _say_level,
+    ),
+    "calls": Clock(
+        "Network calls",
+        "The runs are side by side after equally many network calls, which is what a run costs.",
+        True,
+        _calls,
+        "{:.0f} calls".format,
+    ),
+    "steps": Clock(
+        "Steps",
+        "The runs are side by side at the same step: step 20 of 40 beside step 20 of 20.",
+        True,
+        _steps,
+        "step {:.0f}".format,
+    ),
+    "seconds": Clock(
+        "Seconds",
+        "The runs are side by side after equal computing time, as it was measured here.",
+        False,
+        _seconds,
+        "{:.2f} s".format,
+    ),
 }
 
 
@@ -76,8 +104,8 @@ def check_clock(name: str) -> Clock:
 
 
 def places(clock: str, frames: Sequence[Frame], seconds: Sequence[float]) -> np.ndarray:
-    """Where each state stands on a clock, never falling: after RePaint's jumps back a state counts as
-    reached when the run is past the least noise that it had before.
+    """The place of each state on a clock; places never fall. After RePaint jumps back into noise, a state
+    counts as reached once the run is past its cleanest state so far.
 
     Raises `OptionError` for noise levels of a run that goes into noise first: there each level comes twice.
     """
@@ -94,11 +122,12 @@ def places(clock: str, frames: Sequence[Frame], seconds: Sequence[float]) -> np.
 def ticks(clock: str, runs: Sequence[np.ndarray], count: int | None = None) -> np.ndarray:
     """The ticks of a clock for the `places` of several runs, rising from the first start to the last end.
 
-    Whole numbers one by one. Noise levels and seconds evenly, `count` of them (left out: two for each state
-    of the longest run, within limits). What is noisier or cleaner than can be seen, log-SNR -10 and 10, is
-    one tick at each end: pure noise, and the clean picture.
+    Whole numbers one by one. Noise levels and seconds evenly, `count` of them. Left out: two for each state
+    of the longest run, within limits, and most noise levels where pictures change, log-SNR -5 to 5. What is
+    noisier or cleaner than can be seen, log-SNR -10 and 10, is one tick at each end: pure noise, and the
+    clean picture.
     """
-    kind = check_clock(clock)
+    kind, even = check_clock(clock), count is not None
     every = np.concatenate(list(runs))
     finite = every[np.isfinite(every)]
     if kind.whole:
@@ -109,11 +138,21 @@ def ticks(clock: str, runs: Sequence[np.ndarray], count: int | None = None) -> n
         count = min(_MOST, max(_FEWEST, 2 * max(map(len, runs))))
     if clock == "seconds":
         return np.linspace(0, finite.max(), max(2, count))
-    ends = [np.unique(every[every < -SEEN])[:1], np.unique(every[every > SEEN])[-1:]]
-    inner = np.clip(finite, -SEEN, SEEN)
+    ends = [np.unique(every[every < -VISIBLE])[:1], np.unique(every[every > VISIBLE])[-1:]]
+    inner = np.clip(finite, -VISIBLE, VISIBLE)
     if len(inner):
-        inner = np.unique(np.linspace(inner.min(), inner.max(), max(2, count - sum(map(len, ends)))))
+        wanted = max(2, count - sum(map(len, ends)))
+        inner = np.unique(_spread(inner.min(), inner.max(), wanted, 1.0 if even else _DENSER))
     return np.concatenate([ends[0], inner, ends[1]])
+
+
+def _spread(low: float, high: float, count: int, denser: float) -> np.ndarray:
+    """Numbers from low to high, so many times as dense within +-`_CHANGES` as outside."""
+    knots = np.array([low, *(one for one in (-_CHANGES, _CHANGES) if low < one < high), high])
+    middles = (knots[:-1] + knots[1:]) / 2
+    weights = np.diff(knots) * np.where(np.abs(middles) < _CHANGES, denser, 1.0)
+    passed = np.concatenate([[0.0], np.cumsum(weights)])
+    return np.interp(np.linspace(0, passed[-1], count), passed, knots)
 
 
 def reached(places: np.ndarray, tick: float) -> int:

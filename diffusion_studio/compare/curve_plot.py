@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..export.render import load_font
-from .clocks import SEEN
+from .clocks import VISIBLE
 from .results import RaceRuns
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Colour = tuple[int, int, int]
-# Of the lanes: those of Okabe & Ito (2008), told apart by people who see no red or green. The first lane,
-# against which the others are measured, is grey.
+# The colours of the lanes: Okabe & Ito (2008), which people with red-green blindness can tell apart. The
+# first lane, against which the others are measured, is grey.
 COLOURS: tuple[Colour | None, ...] = (
     None,
     (0, 114, 178),
@@ -32,12 +32,12 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 52, 22, 34
 
 
 class CurvePlot:
-    """Lines of all lanes but the first, which is the zero line; `at` adds where each lane is."""
+    """The curves of all lanes; the first one is the zero line. `at` adds a marker for each lane."""
 
     def __init__(
         self, race: RaceRuns, width: int, ink: Colour, ground: Colour, enlarged: float = 1.0
     ) -> None:
-        """`enlarged` is how many times as large as usual the letters and all around the lines are."""
+        """`enlarged` scales the letters, margins and height."""
         self.enlarged = enlarged
         self.height = round(150 * enlarged)
         self.edges = [round(one * enlarged) for one in (_LEFT, _RIGHT, _TOP, _BOTTOM)]
@@ -50,7 +50,7 @@ class CurvePlot:
             for frame in lane.frames
             if math.isfinite(frame.level.log_snr)
         ] or [0.0]
-        low, high = (min(max(one, -SEEN), SEEN) for one in (min(finite), max(finite)))
+        low, high = (min(max(one, -VISIBLE), VISIBLE) for one in (min(finite), max(finite)))
         self.low, self.high = low, max(high, low + 1)
         values = [value for lane in race.lanes if lane.curve is not None for value in lane.curve.rms]
         self.most = max([*values, 1e-3])

@@ -1,4 +1,4 @@
-"""How far the predicted pictures of a run are from those of another at equal noise."""
+"""The distance between the predicted pictures of two runs at equal noise levels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import torch
 
 @dataclass(frozen=True)
 class Curve:
-    """RMS of the difference of two runs' predicted x0 over the log-SNR, at the states of the one run.
+    """The RMS difference between two runs' predicted x0, at the log-SNR of each state of one of them.
 
-    In units of the network's values: pictures go from -1 to 1. The last point is that of the finished
-    pictures, at log-SNR infinity.
+    Pixels go from -1 to 1. The last point compares the finished pictures, at log-SNR infinity.
     """
 
     log_snr: tuple[float, ...]
@@ -25,8 +24,8 @@ class Curve:
 class Base:
     """The predicted x0 of the run that others are compared with.
 
-    Between two of its states x0 is taken on the straight line in log-SNR; beyond its first and last finite
-    log-SNR that of the nearest state. The finished picture is compared with finished pictures alone.
+    Between two of its states x0 is interpolated linearly in log-SNR. Beyond its first and last finite log-SNR
+    the nearest state is taken. A finished picture is compared only with finished pictures.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -35,7 +34,7 @@ class Base:
         self._every = 1
 
     def add(self, log_snr: float, x0: torch.Tensor, index: int, total: int) -> None:
-        """One more state of the run; of a run that is too long for the memory only every k-th is kept."""
+        """Add a state of the run. Where all states would exceed `max_bytes`, only every k-th is kept."""
         if not self._points:
             self._every = max(1, -(-4 * x0.numel() * (total + 1) // self.max_bytes))
         if index % self._every == 0 or index == total:
@@ -76,7 +75,7 @@ class Tracer:
 
 
 def rising_only(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points without those that lie before an earlier one, as after a jump back into noise."""
+    """The points whose place is above all earlier ones; after a jump back into noise some are not."""
     found: list[tuple[float, float]] = []
     for place, value in points:
         if not found or place > found[-1][0]:

@@ -1,4 +1,4 @@
-"""A race or a grid at one tick as one picture: its runs, what differs, the curve, the clock."""
+"""A race or a grid drawn as one picture for each tick: runs, titles, curve and clock."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ S = TypeVar("S", bound=Runs)
 
 @dataclass(frozen=True)
 class TickFrame:
-    """A tick as a frame of one picture, which the writers of files take; drawn when it is asked for."""
+    """A tick in the form that the file writers take: a frame of one picture, drawn on demand."""
 
     drawing: Drawing[Any]
     index: int
@@ -129,6 +129,10 @@ class Drawing(Generic[S]):
     def pale(self) -> tuple[int, int, int]:
         return _PALE[self.options.theme]
 
+    def _heading(self, width: int, size: int = _SIZE) -> list[str]:
+        """The lines above everything: what all runs have."""
+        return wrapped(self.shown.common, width, size)
+
     def _blank(self, width: int, height: int) -> Image.Image:
         from PIL import Image
 
@@ -136,8 +140,8 @@ class Drawing(Generic[S]):
 
 
 class RaceDrawing(Drawing[RaceRuns]):
-    """Lanes side by side, up to three in a row, each with what it has otherwise and how far it is; the
-    curve of divergence and the clock below.
+    """Lanes side by side, up to three in a row, each with the settings in which it differs and its progress.
+    Below them are the curve of divergence and the clock.
     """
 
     @cached_property
@@ -172,14 +176,19 @@ class RaceDrawing(Drawing[RaceRuns]):
         return 2 * _MARGIN + self._columns * self._lane + (self._columns - 1) * _GAP
 
     @cached_property
+    def _top(self) -> int:
+        """Where the lanes begin."""
+        return _MARGIN + len(self._heading(self._width - 2 * _MARGIN)) * _LINE + 6
+
+    @cached_property
     def _bottom(self) -> int:
         """Where the lanes end."""
         rows = -(-len(self._lanes) // self._columns)
-        return _MARGIN + rows * (self._heights[1] + _GAP)
+        return self._top + rows * (self._heights[1] + _GAP)
 
     def _at(self, number: int) -> tuple[int, int]:
         row, column = divmod(number, self._columns)
-        return _MARGIN + column * (self._lane + _GAP), _MARGIN + row * (self._heights[1] + _GAP)
+        return _MARGIN + column * (self._lane + _GAP), self._top + row * (self._heights[1] + _GAP)
 
     @cached_property
     def _ground(self) -> Image.Image:
@@ -187,6 +196,8 @@ class RaceDrawing(Drawing[RaceRuns]):
 
         whole = self._blank(self._width, self._bottom + self._plot.height + _LINE + _MARGIN)
         draw, font = ImageDraw.Draw(whole), load_font(_SIZE)
+        for k, line in enumerate(self._heading(self._width - 2 * _MARGIN)):
+            draw.text((_MARGIN, _MARGIN + k * _LINE), line, self.pale, font)
         for number, lines in enumerate(self._titles):
             left, top = self._at(number)
             lane = COLOURS[number] or self.pale
@@ -234,11 +245,15 @@ class RaceDrawing(Drawing[RaceRuns]):
         width = max(len(ticks) * (self.panel[0] + gap), 2 * _NARROWEST)
         plot = CurvePlot(self.shown, width - gap, self.ink, GROUNDS[self.options.theme], size / 12)
         row = line + self.panel[1] + gap
-        below = _MARGIN + len(self._lanes) * row
+        heading = self._heading(width, size)
+        first = _MARGIN + len(heading) * line
+        below = first + len(self._lanes) * row
         whole = self._blank(width + 2 * _MARGIN, below + line + gap + plot.height + _MARGIN)
         draw = ImageDraw.Draw(whole)
+        for k, text in enumerate(heading):
+            draw.text((_MARGIN, _MARGIN + k * line), text, self.pale, font)
         for number, title in enumerate(self.shown.titles):
-            top, lane = _MARGIN + number * row, self._lanes[number]
+            top, lane = first + number * row, self._lanes[number]
             mark = (_MARGIN, top + size // 4, _MARGIN + size * 3 // 4, top + size)
             draw.rectangle(mark, fill=COLOURS[number] or self.pale)
             words = [*title, f"{lane.calls} calls", f"{lane.took:.2f} s"]
@@ -256,8 +271,8 @@ class RaceDrawing(Drawing[RaceRuns]):
         return np.asarray(whole)
 
     def _strip_ticks(self, count: int) -> list[int]:
-        """The ticks of a strip, evenly, the first and the last among them. Of noise levels mainly those at
-        which there is something to see.
+        """The ticks of a strip, evenly spaced, with the first and the last. On the clock of noise levels
+        those between are taken where the picture visibly changes.
         """
         every = self.shown.ticks
         if self.shown.recipe.clock != "log-snr" or count < 3:
@@ -297,7 +312,17 @@ class GridDrawing(Drawing[GridRuns]):
         words = [line for word in self._words[1] for line in word]
         words += [] if recipe.y is None else [recipe.y.name]
         left = max((round(font.getlength(one)) + 12 for one in words), default=0)
-        return _MARGIN + left, _MARGIN + (1 + max(map(len, self._words[0]))) * _LINE + 4
+        return _MARGIN + left, self._top + (1 + max(map(len, self._words[0]))) * _LINE + 4
+
+    @cached_property
+    def _title(self) -> list[str]:
+        wide = self.shown.recipe.columns * (self._cell[0] + 6)
+        return self._heading(max(wide, _NARROWEST))
+
+    @cached_property
+    def _top(self) -> int:
+        """Where the words along x begin."""
+        return _MARGIN + len(self._title) * _LINE + 6
 
     def _at(self, number: int) -> tuple[int, int]:
         row, column = divmod(number, self.shown.recipe.columns)
@@ -310,14 +335,19 @@ class GridDrawing(Drawing[GridRuns]):
 
         recipe, font = self.shown.recipe, load_font(_SIZE)
         right, bottom = self._at(recipe.rows * recipe.columns - 1)
-        width = max(right + self._cell[0], self._corner[0] + round(font.getlength(recipe.x.name)))
+        titles = max(round(font.getlength(line)) for line in self._title)
+        width = max(
+            right + self._cell[0], self._corner[0] + round(font.getlength(recipe.x.name)), _MARGIN + titles
+        )
         whole = self._blank(width + _MARGIN, bottom + self._cell[1] + _LINE + _MARGIN)
         draw = ImageDraw.Draw(whole)
-        draw.text((self._corner[0], _MARGIN), recipe.x.name, self.pale, font)
+        for k, line in enumerate(self._title):
+            draw.text((_MARGIN, _MARGIN + k * _LINE), line, self.pale, font)
+        draw.text((self._corner[0], self._top), recipe.x.name, self.pale, font)
         for column, lines in enumerate(self._words[0]):
             for k, text in enumerate(lines):
                 middle = self._at(column)[0] + self.panel[0] // 2
-                draw.text((middle, _MARGIN + (k + 1) * _LINE), text, self.ink, font, anchor="ma")
+                draw.text((middle, self._top + (k + 1) * _LINE), text, self.ink, font, anchor="ma")
         if recipe.y is not None:
             draw.text((_MARGIN, self._corner[1] - _LINE - 4), recipe.y.name, self.pale, font)
         for row, lines in enumerate(self._words[1]):
@@ -338,7 +368,7 @@ class GridDrawing(Drawing[GridRuns]):
 
 
 def drawing(shown: RaceRuns | GridRuns, options: ExportOptions) -> RaceDrawing | GridDrawing:
-    """How a race or a grid is drawn."""
+    """The drawing of a race or of a grid."""
     return RaceDrawing(shown, options) if isinstance(shown, RaceRuns) else GridDrawing(shown, options)
 
 

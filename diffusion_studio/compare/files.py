@@ -1,4 +1,4 @@
-"""Races and grids to files: one animation, a film strip, or a picture of the end."""
+"""Races and grids to files: one animation, a page that plays, a film strip, or a picture of the end."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from ..checkpoint.spec import POINTS
 from ..diffusion.schedule import CLEAN
 from ..errors import OptionError
 from ..export import ExportOptions
+from ..export.render import check_picture
 from ..imaging.frame import Frame
 from ..options import build
 from ..runs.recipe import Recipe
 from ..studio import Studio
 from .drawing import Drawing, RaceDrawing, drawing
+from .html_page import html_page
 from .lanes import Lane
 from .recipes import GridRecipe, RaceRecipe
 from .results import GridRuns, RaceRuns
@@ -28,18 +30,26 @@ OPTIONS = ("view", "picture", "states", "every", "fps", "hold", "scale", "theme"
 
 def formats(shown: RaceRuns | GridRuns | RaceRecipe | GridRecipe) -> tuple[str, ...]:
     """The formats in which a race or a grid can be saved."""
-    return (*ANIMATIONS, "png", *(["strip"] if isinstance(shown, (RaceRuns, RaceRecipe)) else []))
+    strip = ["strip"] if isinstance(shown, (RaceRuns, RaceRecipe)) else []
+    return (*ANIMATIONS, "html", "png", *strip)
 
 
 def save(shown: RaceRuns | GridRuns, path: str | Path, format: str | None = None, **options: Any) -> Path:
     """Write a race or a grid to a file that carries its recipe, and return the path.
 
     The suffix says the format, or `format` names it: an animation (gif, mp4, webp, apng) of every k-th tick
-    of the clock (`every`), png (of a race its end, of a grid the labelled sheet), or strip (of a race, a PNG
-    with `states` ticks side by side). `options` are those of `ExportOptions` that are named in `OPTIONS`.
+    of the clock (`every`), html (a page that plays), png (of a race its end, of a grid the labelled sheet),
+    or strip (of a race, a PNG with `states` ticks side by side). `options` are those of `ExportOptions` that
+    are named in `OPTIONS`.
     """
     name = checked_format(shown, path, format)
-    drawn = drawing(shown, chosen(options))
+    laid = chosen(options)
+    if name == "html":
+        for lane in shown.lanes:
+            check_picture(laid.picture, lane.recipe.pictures)
+        page = html_page(shown, laid)
+        return export.write_whole(Path(path), name, lambda draft: draft.write_text(page, "utf-8"))
+    drawn = drawing(shown, laid)
     frames, name = _frames(drawn, name)
     return export.save(frames, path, shown.recipe.to_json(), _as_drawn(drawn.options), name)
 
@@ -80,10 +90,12 @@ def check(
     recipes = asked.lanes if isinstance(asked, RaceRecipe) else asked.cells
     made = [(one.pictures, studio.card(one.model).spec.makes) for one in recipes]
     export.check(path, laid, name, made)
+    if name == "html":
+        return
     lanes = tuple(_empty(studio, one) for one in recipes)
     empty = RaceRuns(asked, lanes) if isinstance(asked, RaceRecipe) else GridRuns(asked, lanes)
     frames, name = _frames(drawing(empty, laid), name)
-    export.FORMATS[name].lay(frames[-1:], _as_drawn(laid))
+    export.FORMATS[name].check_layout(frames[-1:], _as_drawn(laid))
 
 
 def _frames(drawn: Drawing, name: str) -> tuple[list[Any], str]:

@@ -1,4 +1,4 @@
-"""A recipe with one or two settings varied: all cells denoise in sync, and share their network calls."""
+"""Grids: one or two settings of a recipe varied. The cells denoise in sync and share network calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..studio import Studio
 from .files import save
 from .lanes import MAX_BYTES, Lane, Record, State, states
 from .lockstep import Call, SharedModel, in_lockstep
-from .race import OnState, Told, finished, whole
+from .race import NewFrame, OnState, raise_if_ended, run_to_end
 from .recipes import Axis, GridRecipe
 from .results import GridRuns
 
@@ -53,13 +53,14 @@ def grid(
     """
     asked = recipe if isinstance(recipe, GridRecipe) else GridRecipe(recipe, _axis(x), Axis.of(y))
     asked = asked if clock is None else replace(asked, clock=clock)
-    return whole(finished(sweeping(asked, Studio() if studio is None else studio, ask), on_state))
+    return raise_if_ended(run_to_end(sweeping(asked, Studio() if studio is None else studio, ask), on_state))
 
 
-def sweeping(asked: GridRecipe, studio: Studio, ask: Ask | None = None) -> Generator[Told, None, Grid]:
-    """As `grid`, for those who watch: yields (number of the cell, its new frame), returns the Grid. What does
-    not fit fails here, before the first frame. Where the runs are ended early, the Grid has what there is,
-    and says what ended them as `ended`.
+def sweeping(asked: GridRecipe, studio: Studio, ask: Ask | None = None) -> Generator[NewFrame, None, Grid]:
+    """Like `grid`, but a generator that yields (number of the cell, its new frame) and returns the Grid.
+
+    A recipe that does not fit raises its error here, before the first frame. If the runs end early, the Grid
+    holds the states so far, and `ended` is what ended them.
     """
     calls = [0]
 
@@ -72,7 +73,7 @@ def sweeping(asked: GridRecipe, studio: Studio, ask: Ask | None = None) -> Gener
 
 def _sweeping(
     asked: GridRecipe, run: Iterator[tuple[int, State]], calls: Sequence[int]
-) -> Generator[Told, None, Grid]:
+) -> Generator[NewFrame, None, Grid]:
     records = [Record(cell, MAX_BYTES // len(asked.cells)) for cell in asked.cells]
     ended: BaseException | None = None
     try:
@@ -90,7 +91,7 @@ def _sweeping(
 
 
 def _blank(recipe: Recipe, records: Sequence[Record]) -> Lane:
-    """A cell of which no state came: empty, at the noise level at which another one began."""
+    """A cell that has no state yet: an empty picture at the first noise level of another cell."""
     first = next(record.frames[0] for record in records if record.frames)
     x = np.zeros_like(first.x)
     frame = replace(first, index=0, total=recipe.steps, x=x, x0=x, calls=0, layout=recipe.layout)
@@ -105,7 +106,7 @@ def _axis(given: AxisLike | None) -> Axis:
 
 
 def _run_of(studio: Studio, recipe: Recipe) -> Callable[[Callable[[Call], Prediction]], Iterator[State]]:
-    """What begins a cell's run, whose models wait for their network calls."""
+    """A function that starts a cell's run with models whose network calls wait for those of other cells."""
     model, guides = studio.model(recipe.model), studio.guides
 
     def make(wait: Callable[[Call], Prediction]) -> Iterator[State]:

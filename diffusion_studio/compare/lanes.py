@@ -1,7 +1,8 @@
-"""The states of one run as they come, and what is kept of them: a lane of a race, a cell of a grid."""
+"""One run of a race or a grid: its states while it runs, and the record that is kept of them."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ import torch
 from ..diffusion.denoiser import Ask
 from ..imaging.frame import Frame
 from ..models.model import Model
-from ..runs.generate import GuidesOf, kept_as, segments, watched
+from ..runs.generate import GuidesOf, frame_converter, segments, watched
 from ..runs.recipe import Recipe
 from ..runs.segments import Segment, run_segments
 from .clocks import places
@@ -24,9 +25,7 @@ MAX_BYTES = 384 << 20  # of all frames of a race or grid; where more come, every
 
 @dataclass(frozen=True)
 class State:
-    """A state of a run as it came: its frame, the predicted x0 as the sampler has it, and the seconds since
-    the run began.
-    """
+    """A state of a run: its frame, the sampler's own predicted x0, and the computing seconds so far."""
 
     frame: Frame
     x0: torch.Tensor
@@ -35,11 +34,11 @@ class State:
 
 @dataclass(frozen=True)
 class Lane:
-    """A run that was made: the frames that are kept of it, with the seconds at which they came; the network
-    calls and seconds of the whole; and how far its x0 is from the first lane's, over the noise level.
+    """A finished run: the kept frames and the seconds at which each came, and the network calls of the run.
 
-    `every` is k where only every k-th state is kept; the first and the finished one always are. `distance` is
-    the RMS of the finished pictures against a reference run, where one was made.
+    `every` is k where only every k-th state is kept; the first and the finished one always are. `curve` is
+    the distance of x0 to the first lane's. `distance` is the RMS difference between the finished pictures and
+    those of the reference run, if there is one.
     """
 
     recipe: Recipe
@@ -59,6 +58,11 @@ class Lane:
     def finished(self) -> np.ndarray:
         """(N, H, W, C) uint8: the finished pictures; of points (N, P, 2) float16."""
         return self.frames[-1].x0
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell its finished pictures from others."""
+        return hashlib.sha256(self.finished.tobytes()).hexdigest()[:16]
 
     @property
     def is_finished(self) -> bool:
@@ -96,16 +100,16 @@ class Record:
 
 
 def states(model: Model, recipe: Recipe, guides: GuidesOf, ask: Ask | None = None) -> Iterator[State]:
-    """The states of a recipe's run. What does not fit fails here, before the first one."""
+    """The states of a recipe's run. A recipe that does not fit raises its error before the first one."""
     legs = segments(model, recipe, guides)
     return _states(model, recipe, legs if ask is None else watched(legs, ask))
 
 
 def _states(model: Model, recipe: Recipe, legs: Sequence[Segment]) -> Iterator[State]:
-    shown = kept_as(model, recipe)
+    shown = frame_converter(model, recipe)
     total = sum(leg.steps for leg in legs)
     # Any: these frames hold tensors, as `kept` makes them; a Frame is declared with the arrays of all others
-    run: Iterator[tuple[Any, torch.Tensor]] = run_segments(legs, total, kept=torch.Tensor.detach)
+    run: Iterator[tuple[Any, torch.Tensor]] = run_segments(legs, total, to_array=torch.Tensor.detach)
     spent = 0.0
     while True:
         start = time.perf_counter()

@@ -1,8 +1,8 @@
-"""Several runs at once, whose network calls are made together where they ask the same network at one level.
+"""Several runs in lockstep: calls of the same network at the same noise level become one batch.
 
-A sampler asks its denoiser in the middle of a step, so each run has a thread to stand still in. Only one
-thread works at a time: the threads hand over to each other, and the network itself is always called by the
-one that iterates. The runs that are noisiest go first, so runs of other steps meet at the levels they share.
+A sampler calls its denoiser in the middle of a step, so each run has a thread that can wait there. Only one
+thread works at a time, and the network is always called by the thread that iterates. The noisiest runs go
+first, so that runs with other steps meet at the levels they share.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_PICTURES = 64  # of one network call; more take no less time for each
 
 
 class Call(NamedTuple):
-    """What a run asks a network."""
+    """A network call that a run waits for."""
 
     model: Model
     x: torch.Tensor
@@ -59,7 +59,7 @@ class SharedModel(Model):
 
 
 class _Run:
-    """A run in its thread, which works only between `resume` and its next call of a network."""
+    """A run in a thread of its own, which works only between `resume` and the run's next network call."""
 
     def __init__(self, make: Callable[[Callable[[Call], Prediction]], Iterator[Any]]) -> None:
         self.call: Call | None = None  # what it waits for
@@ -72,7 +72,7 @@ class _Run:
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def resume(self, answer: Prediction | BaseException | None) -> list[Any]:
-        """Let it work until it asks a network or is done; returns what it made. Its error is raised here."""
+        """Work until its next network call or its end. Returns its new items or raises its error."""
         self._answer, self.call = answer, None
         if self._thread.ident is None:
             self._thread.start()
@@ -117,11 +117,11 @@ class _Run:
 def in_lockstep(
     makes: Sequence[Callable[[Callable[[Call], Prediction]], Iterator[Any]]], ask: Ask | None = None
 ) -> Iterator[tuple[int, Any]]:
-    """What several runs yield, as (number of the run, item).
+    """Yield (number of the run, item) for the items of several runs.
 
     Each of `makes` gets the function by which its `SharedModel`s wait, and returns the run's iterator. `ask`
-    makes the network calls, see `Studio.stream`. If one run fails, or the iteration is left, all runs end.
-    A run that does not fit fails here, before the first item.
+    makes the network calls, see `Studio.stream`. If one run fails, or the caller stops iterating, all runs
+    end. A run that does not fit raises its error here, before the first item.
     """
     return _iterated([_Run(make) for make in makes], ask)
 
@@ -143,7 +143,7 @@ def _iterated(runs: Sequence[_Run], ask: Ask | None) -> Iterator[tuple[int, Any]
 
 
 def _noisiest(waiting: Mapping[int, Call]) -> list[int]:
-    """The runs that wait for one call at the noisiest level, as many as one call takes."""
+    """The runs whose calls at the noisiest level make one batch of at most `MOST_PICTURES` pictures."""
     first = min(waiting, key=lambda number: waiting[number].level.log_snr)
     key, found, size = waiting[first].key, [first], len(waiting[first].x)
     for number, call in waiting.items():

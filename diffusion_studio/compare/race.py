@@ -26,7 +26,7 @@ from .results import RaceRuns, Runs
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Runs)
-Told = tuple[int, Frame]
+NewFrame = tuple[int, Frame]
 OnState = Callable[[int, Frame], None]  # the number of the lane, from 0, and its new frame
 
 
@@ -51,32 +51,32 @@ def race(
 
     The first recipe is the base; the others may be given by the settings in which they differ from it, such
     as {"sampler": "dpmpp_2m", "steps": 20}. The clock is one of `ds.CLOCKS` (left out: log-snr). `reference`
-    also runs the first lane's recipe by DDIM without noise in so many steps (True: 1,000; at most as many as
-    its schedule has), and measures how far every lane's finished pictures are from its. `on_state` is told of
-    each state; `ask` makes every network call, see `Studio.stream`.
+    also runs the first lane's recipe, after the lanes, by DDIM without noise in so many steps (True: 1,000;
+    at most as many as its schedule has), and measures how far every lane's finished pictures are from its. A
+    `RaceRecipe` that has these distances, of the same pictures, needs no such run. `on_state` is told of each
+    state; `ask` makes every network call, see `Studio.stream`.
 
     Raises `OptionError` where seeds or the shapes of the models' pictures differ, before anything runs.
     """
     asked = recipes if isinstance(recipes, RaceRecipe) else RaceRecipe.of(recipes)
-    asked = replace(
-        asked,
-        clock=asked.clock if clock is None else clock,
-        reference=asked.reference if reference is None else reference,
-    )
-    return whole(finished(racing(asked, Studio() if studio is None else studio, ask), on_state))
+    asked = replace(asked, clock=asked.clock if clock is None else clock)
+    asked = asked if reference is None else asked.with_reference(reference)
+    return raise_if_ended(run_to_end(racing(asked, Studio() if studio is None else studio, ask), on_state))
 
 
-def racing(asked: RaceRecipe, studio: Studio, ask: Ask | None = None) -> Generator[Told, None, Race]:
-    """As `race`, for those who watch: yields (number of the lane, its new frame), returns the Race. The
-    reference run is told of as lane -1. What does not fit fails here, before the first frame. Where the runs
-    are ended early, the Race has what there is, and says what ended them as `ended`.
+def racing(asked: RaceRecipe, studio: Studio, ask: Ask | None = None) -> Generator[NewFrame, None, Race]:
+    """Like `race`, but a generator that yields (number of the lane, its new frame) and returns the Race.
+
+    The reference run is lane -1, after the others. A recipe that does not fit raises its error here, before
+    the first frame. If the runs end early, the Race holds the states so far, and `ended` is what ended them.
     """
-    return _racing(asked, studio, _planned(studio, asked, ask), ask)
+    runs, reference = _planned(studio, asked, ask)
+    return _racing(asked, runs, reference)
 
 
-def finished(run: Generator[Told, None, T], on_state: OnState | None) -> T:
-    """What a race or grid returns at its end; `on_state` is told of what it yields. An exception in it ends
-    the runs early.
+def run_to_end(run: Generator[NewFrame, None, T], on_state: OnState | None) -> T:
+    """Run a race or grid to its end and return it. `on_state` is called with each new frame; an exception in
+    it ends the runs early.
     """
     error: BaseException | None = None
     while True:
@@ -91,24 +91,29 @@ def finished(run: Generator[Told, None, T], on_state: OnState | None) -> T:
             error = caught
 
 
-def whole(made: R) -> R:
-    """The runs where all are finished; else what ended them is raised."""
+def raise_if_ended(made: R) -> R:
+    """Return the runs, or raise what ended them early."""
     if made.ended is not None:
         raise made.ended
     return made
 
 
 def _racing(
-    asked: RaceRecipe, studio: Studio, runs: Sequence[Iterator[State]], ask: Ask | None
-) -> Generator[Told, None, Race]:
+    asked: RaceRecipe, runs: Sequence[Iterator[State]], reference: Iterator[State] | None
+) -> Generator[NewFrame, None, Race]:
     each, lanes = MAX_BYTES // (len(asked.lanes) + 1), []
-    keeping = _Keeping(Base(each), each)
+    baseline = _Baseline(Base(each), each)
+    distances: Sequence[float] = asked.distances
+    fingerprints: tuple[str, ...] = ()
     try:
-        if asked.reference:
-            keeping.end = yield from _reference(studio, asked, ask)
         for number, (recipe, run) in enumerate(zip(asked.lanes, runs)):
-            lanes.append(_Lane(number, recipe, keeping))
+            lanes.append(_Lane(number, recipe, baseline))
             yield from lanes[-1].run(run)
+        if reference is not None:
+            fingerprints = tuple(one.lane().fingerprint for one in lanes)
+            if asked.reference_to_run or fingerprints != asked.fingerprints:
+                end = yield from _reference(reference)
+                distances = [lane.distance_to(end) for lane in lanes]
     except GeneratorExit:
         raise
     except BaseException as error:
@@ -116,16 +121,26 @@ def _racing(
         if not made:
             raise
         return Race(asked, made, ended=error)
-    return Race(asked, tuple(one.lane() for one in lanes))
+    asked = replace(asked, distances=tuple(distances), fingerprints=fingerprints)
+    measured = distances or [None] * len(lanes)
+    return Race(asked, tuple(lane.lane(distance) for lane, distance in zip(lanes, measured)))
 
 
-def _planned(studio: Studio, asked: RaceRecipe, ask: Ask | None) -> list[Iterator[State]]:
-    """The runs of the lanes, none begun; whatever does not fit is said here."""
+def _planned(
+    studio: Studio, asked: RaceRecipe, ask: Ask | None
+) -> tuple[list[Iterator[State]], Iterator[State] | None]:
+    """The lanes' runs and the reference run, not yet started. A recipe that does not fit raises its error
+    here.
+    """
     check_shapes(studio, asked.lanes)
     if asked.clock == "log-snr":
         for lane in asked.lanes:
             _check_no_inversion(lane)
-    return [states(studio.model(one.model), one, studio.guides, ask) for one in asked.lanes]
+    recipes = list(asked.lanes)
+    if asked.reference:
+        recipes.append(reference_recipe(studio, asked.lanes[0], asked.reference))
+    runs = [states(studio.model(one.model), one, studio.guides, ask) for one in recipes]
+    return (runs[:-1], runs[-1]) if asked.reference else (runs, None)
 
 
 def check_shapes(studio: Studio, recipes: Sequence[Recipe]) -> None:
@@ -159,29 +174,28 @@ def _check_no_inversion(recipe: Recipe | None) -> None:
 
 
 @dataclass
-class _Keeping:
-    """What the lanes of a race are measured against, and how much is kept of each."""
+class _Baseline:
+    """The runs that lanes are measured against, and the memory for the states of one run."""
 
     base: Base
     max_bytes: int
-    end: torch.Tensor | None = None  # the finished x0 of the reference run
 
 
 class _Lane:
     """A lane while it runs."""
 
-    def __init__(self, number: int, recipe: Recipe, keeping: _Keeping) -> None:
-        self.number, self.keeping = number, keeping
-        self.record, self.tracer = Record(recipe, keeping.max_bytes), Tracer(keeping.base)
+    def __init__(self, number: int, recipe: Recipe, baseline: _Baseline) -> None:
+        self.number, self.baseline = number, baseline
+        self.record, self.tracer = Record(recipe, baseline.max_bytes), Tracer(baseline.base)
         self.state: State | None = None
 
-    def run(self, states: Iterator[State]) -> Generator[Told, None, None]:
+    def run(self, states: Iterator[State]) -> Generator[NewFrame, None, None]:
         for state in states:
             self.record.add(state)
             self.state, frame = state, state.frame
             if frame.part != INTO_NOISE:
                 if self.number == 0:
-                    self.keeping.base.add(frame.level.log_snr, state.x0, frame.index, frame.total)
+                    self.baseline.base.add(frame.level.log_snr, state.x0, frame.index, frame.total)
                 else:
                     self.tracer.add(frame.level.log_snr, state.x0)
             yield self.number, frame
@@ -190,11 +204,13 @@ class _Lane:
     def begun(self) -> bool:
         return self.state is not None
 
-    def lane(self) -> Lane:
-        """What there is of it; the distance of a finished one alone."""
+    def distance_to(self, end: torch.Tensor) -> float:
+        """RMS difference of the finished x0 to that of the reference run."""
         assert self.state is not None
-        frame, end = self.state.frame, self.keeping.end
-        distance = None if end is None or frame.index < frame.total else rms(self.state.x0, end)
+        return rms(self.state.x0, end)
+
+    def lane(self, distance: float | None = None) -> Lane:
+        """The lane as far as it has run."""
         return self.record.lane(self.tracer.curve() if self.number else None, distance)
 
 
@@ -205,11 +221,10 @@ def reference_recipe(studio: Studio, recipe: Recipe, steps: int = REFERENCE_STEP
     return replace(recipe, sampler=DDIM(), spacing=rule, steps=min(steps, most))
 
 
-def _reference(studio: Studio, asked: RaceRecipe, ask: Ask | None) -> Generator[Told, None, torch.Tensor]:
+def _reference(run: Iterator[State]) -> Generator[NewFrame, None, torch.Tensor]:
     """The finished x0 of the reference run."""
-    exact = reference_recipe(studio, asked.lanes[0], asked.reference)
     state: State | None = None
-    for state in states(studio.model(exact.model), exact, studio.guides, ask):
+    for state in run:
         yield -1, state.frame
     assert state is not None
     return state.x0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..diffusion.samplers.labels import sampler_label
 from ..errors import OptionError
 from ..runs.recipe import VERSION, Recipe
 from . import settings
@@ -24,15 +26,23 @@ _RACE, _GRID = "race", "grid"
 class RaceRecipe:
     """A race: the recipes of its lanes, the clock that they are shown on, and the steps of the reference run,
     0 for none (True stands for 1,000). All lanes have the same seeds, so that they start from the same noise.
+
+    `distances` are those of the lanes to the reference run, once they are measured, else empty, and
+    `fingerprints` those of the finished pictures that were measured. A race that is run again needs no
+    reference run if it ends in the same pictures.
     """
 
     lanes: tuple[Recipe, ...]
     clock: str = "log-snr"
     reference: int = 0
+    distances: tuple[float, ...] = field(default=(), compare=False)
+    fingerprints: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         check_clock(self.clock)
         object.__setattr__(self, "reference", reference_steps(self.reference))
+        object.__setattr__(self, "distances", self._checked_distances())
+        object.__setattr__(self, "fingerprints", self._checked_fingerprints())
         if not FEWEST_LANES <= len(self.lanes) <= MOST_LANES:
             raise OptionError(
                 "lanes",
@@ -50,6 +60,32 @@ class RaceRecipe:
                         f"{_short(mine)} and lane {number} {_short(theirs)}. Make them equal, or compare in "
                         "a grid, whose cells may differ in them.",
                     )
+
+    def _checked_distances(self) -> tuple[float, ...]:
+        given = self.distances
+        if not isinstance(given, (list, tuple)) or len(given) not in (0, len(self.lanes)):
+            raise OptionError("reference", f"The distances are one number for each lane, got {given!r:.80}.")
+        if not all(type(one) in (int, float) and math.isfinite(one) and one >= 0 for one in given):
+            raise OptionError("reference", f"Distances are numbers from 0 up, got {given!r:.80}.")
+        return tuple(float(one) for one in given) if self.reference else ()
+
+    def _checked_fingerprints(self) -> tuple[str, ...]:
+        given = self.fingerprints
+        if not isinstance(given, (list, tuple)) or not all(isinstance(one, str) for one in given):
+            raise OptionError("reference", f"Fingerprints are a list of texts, got {given!r:.80}.")
+        return tuple(given) if self.distances else ()
+
+    @property
+    def reference_to_run(self) -> int:
+        """Steps of the reference run that is still to be made, 0 for none, as far as can be told before."""
+        return 0 if self.distances else self.reference
+
+    def with_reference(self, steps: int) -> RaceRecipe:
+        """The race with a reference run of so many steps; distances to another one are dropped."""
+        steps = reference_steps(steps)
+        return (
+            self if steps == self.reference else replace(self, reference=steps, distances=(), fingerprints=())
+        )
 
     @classmethod
     def of(
@@ -76,6 +112,9 @@ class RaceRecipe:
             {
                 "clock": self.clock,
                 **({"reference": self.reference} if self.reference else {}),
+                **(
+                    {"distances": self.distances, "fingerprints": self.fingerprints} if self.distances else {}
+                ),
                 "lanes": [json.loads(lane.to_json()) for lane in self.lanes],
             },
         )
@@ -83,12 +122,18 @@ class RaceRecipe:
     @classmethod
     def from_json(cls, text: str) -> RaceRecipe:
         """Strict: anything that is not a race is an `OptionError`."""
-        given = _unpacked(text, _RACE, ("clock", "reference", "lanes"))
+        given = _unpacked(text, _RACE, ("clock", "reference", "distances", "fingerprints", "lanes"))
         lanes = given.get("lanes")
         if not isinstance(lanes, list):
             raise OptionError("lanes", f"A race has a list of lanes, got {lanes!r:.80}.")
         recipes = tuple(Recipe.from_json(json.dumps(one)) for one in lanes)
-        return cls(recipes, given.get("clock", "log-snr"), given.get("reference", 0))
+        return cls(
+            recipes,
+            given.get("clock", "log-snr"),
+            given.get("reference", 0),
+            given.get("distances", ()),
+            given.get("fingerprints", ()),
+        )
 
 
 @dataclass(frozen=True)
@@ -99,7 +144,7 @@ class Axis:
     values: Sequence[Any]  # kept as a tuple
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "setting", settings.known(self.setting))
+        object.__setattr__(self, "setting", settings.setting_name(self.setting))
         if isinstance(self.values, str) or not isinstance(self.values, Sequence):
             raise OptionError("axis", f"The values of {self.setting} are a list, got {self.values!r:.80}.")
         object.__setattr__(self, "values", tuple(self.values))
@@ -128,7 +173,8 @@ class Axis:
 
     def words(self) -> list[str]:
         """Each value for people."""
-        return [_word(value) for value in self.values]
+        words = [_word(value) for value in self.values]
+        return [sampler_label(one) for one in words] if self.setting == "sampler" else words
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
-"""What races and grids are once they are run: the frames of each run at each tick of the clock."""
+"""Races and grids after they have run: the frames of each run at each tick of the clock."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
+from ..diffusion.samplers.labels import sampler_label
 from ..imaging.frame import Frame
-from ..runs.recipe import Recipe
+from ..options import name_of
+from ..runs.recipe import REGISTRIES, Recipe
 from ..runs.recipe_diff import flat_settings
 from .clocks import reached, ticks
 from .lanes import Lane
@@ -21,8 +23,8 @@ R = TypeVar("R", bound="Runs")
 
 @dataclass(frozen=True)
 class Runs:
-    """Several runs on the clock of their recipe. `lanes` are what was made; where `ended` names what ended
-    them early (Ctrl-C, Stop, an error), the last one may be unfinished, and lanes may be missing.
+    """Several runs on the clock of their recipe. If `ended` is set, it is what ended them early (Ctrl-C,
+    Stop, an error): then runs may be unfinished, and lanes may be missing.
     """
 
     recipe: Any
@@ -48,13 +50,21 @@ class Runs:
         return tuple(lane.frames[k] for lane, k in zip(self.lanes, self.numbers(tick)))
 
     @property
-    def said(self) -> str:
-        """What there is of runs that were ended early; empty where all are finished."""
+    def ended_text(self) -> str:
+        """A sentence on how much of runs that ended early is there; empty if all are finished."""
         if self.ended is None:
             return ""
         finished = sum(lane.is_finished for lane in self.lanes)
         of = len(self.recipe.lanes if isinstance(self.recipe, RaceRecipe) else self.recipe.cells)
+        if finished == of and isinstance(self.recipe, RaceRecipe) and self.recipe.reference:
+            return f"All {of} runs are finished, but the reference run was ended early: no distances to it."
         return f"Ended early: {finished} of {of} runs are finished, the others are kept as far as they came."
+
+    @property
+    def common(self) -> str:
+        """What all runs have, in a line: model, what is asked for, sampler, steps, guidance and seeds."""
+        recipes = self.recipe.lanes if isinstance(self.recipe, RaceRecipe) else self.recipe.cells
+        return ", ".join(filter(None, (_equal([one(recipe) for recipe in recipes]) for one in _COMMON)))
 
     def on(self: R, clock: str) -> R:
         """The same runs on another clock."""
@@ -85,17 +95,56 @@ class GridRuns(Runs):
         return self.lanes
 
 
+def _asked_for(recipe: Recipe) -> str:
+    text = next((one for one in (recipe.spell, recipe.prompt, recipe.label) if one), "")
+    return f"“{text if len(text) <= 60 else text[:59] + '…'}”" if text else ""
+
+
+def _seeds(recipe: Recipe) -> str:
+    seeds = recipe.seeds
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seeds {', '.join(map(str, seeds[:6]))}{', …' if len(seeds) > 6 else ''}"
+
+
+def _guidance(recipe: Recipe) -> str:
+    if recipe.guidance_scales is not None:
+        return f"guidance {recipe.guidance_scales}"
+    return "" if recipe.guidance == 1 else f"guidance {recipe.guidance:g}"
+
+
+_COMMON: tuple[Callable[[Recipe], str], ...] = (
+    lambda recipe: recipe.model,
+    _asked_for,
+    lambda recipe: sampler_label(name_of(REGISTRIES["sampler"], recipe.sampler)),
+    lambda recipe: f"{recipe.steps} step{'s' * (recipe.steps > 1)}",
+    _guidance,
+    _seeds,
+)
+
+
+def _equal(words: Sequence[str]) -> str:
+    return words[0] if len(set(words)) == 1 else ""
+
+
 def titles(recipes: Sequence[Recipe]) -> tuple[tuple[str, ...], ...]:
-    """For each of several recipes its settings that are not the same in all. The options of a sampler or
-    another group count only against those of the same one.
+    """For each recipe its settings that are not the same in all of them. The options of a sampler are
+    compared only between recipes with that sampler, and so for other groups.
     """
     flat = [flat_settings(one) for one in recipes]
     names = [name for name in dict.fromkeys(name for one in flat for name in one) if _differ(flat, name)]
     inner = {name for name in names if any(name.startswith(f"{group} ") for group in names)}
     return tuple(
-        tuple(f"{name} {one.get(name, 'none')}" for name in names if name in one or name not in inner)
+        tuple(f"{name} {_said(name, one)}" for name in names if name in one or name not in inner)
         for one in flat
     )
+
+
+def _said(name: str, settings: Mapping[str, Any]) -> Any:
+    given = settings.get(name, "none")
+    return sampler_label(given) if name == "sampler" else given
 
 
 def _differ(flat: Sequence[Mapping[str, Any]], name: str) -> bool:

@@ -1,4 +1,4 @@
-"""One named setting of a recipe changed: what tells the lanes of a race and the cells of a grid apart."""
+"""Changes of a recipe by the names of settings, as lanes of a race and cells of a grid need them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..runs.guidance_options import GROUPS, flags_of
 from ..runs.recipe import REGISTRIES, Recipe
 
 SEED = "seed"
-# What brings other settings with it is changed before those.
+# These are changed first, because they decide which other settings there are.
 _FIRST = ("model", "sampler", "spacing")
 _OWN = {one.name: one for one in fields_of(Recipe)}
 # of guidance's groups: the name outside -> (group, name inside, declaration)
@@ -29,7 +29,7 @@ def names() -> list[str]:
     return list(dict.fromkeys([*found, *_GROUPED]))
 
 
-def known(name: str) -> str:
+def setting_name(name: str) -> str:
     """A setting's name with _ for -, without its group (`sampler.eta` is `eta`); an `OptionError` names
     those that are like it.
     """
@@ -53,7 +53,7 @@ def changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     others' count up from it. Raises `OptionError` for an unknown name, and for an option that the recipe's
     sampler, spacing or edit does not have.
     """
-    wanted = {known(name): value for name, value in changes.items()}
+    wanted = {setting_name(name): value for name, value in changes.items()}
     for name in sorted(
         wanted, key=lambda name: (name not in _FIRST, _FIRST.index(name) if name in _FIRST else 0)
     ):
@@ -96,7 +96,7 @@ def _with(recipe: Recipe, **changes: Any) -> Recipe:
 
 def parsed(name: str, text: str) -> Any:
     """The value that a text gives a setting: a number where the setting is one, true or false, `none`."""
-    one = _option(known(name))
+    one = _option(setting_name(name))
     text = text.strip()
     if one is None or (one.kind is str and not one.optional):
         return text

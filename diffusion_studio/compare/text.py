@@ -1,4 +1,4 @@
-"""Lanes and axes as one writes them: settings as name=value, both ways."""
+"""Lanes and axes as text, settings as name=value: parsing and writing."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _PARTS = re.compile(r'(?:[^,"]|"[^"]*")+')  # of a lane: between commas, but for
 
 
 def lanes_of(base: Recipe, text: str) -> Iterator[Recipe]:
-    """The recipes of lanes that are written one a line: `as it is` for the base, else what differs from it,
-    such as `sampler=ddpm, steps=20`. A value with a comma stands in quotes.
+    """The recipes of lanes, one on each line: `as it is` for the base, or the settings in which the lane
+    differs, such as `sampler=ddpm, steps=20`. A value with a comma stands in quotes.
     """
     for line in text.splitlines():
         if line.strip():
@@ -39,8 +39,8 @@ def _lane(base: Recipe, line: str) -> Recipe:
                 f"A lane is {AS_IT_IS!r}, or settings with commas between them, such as "
                 f"sampler=ddpm, steps=20; got {line[:80]!r}.",
             )
-        known = named.known(name.strip())
-        changes[known] = named.parsed(known, value.strip().strip('"'))
+        setting = named.setting_name(name.strip())
+        changes[setting] = named.parsed(setting, value.strip().strip('"'))
     return named.changed(base, changes)
 
 
@@ -90,9 +90,9 @@ def axis_of(text: str) -> Axis:
         raise OptionError(
             "axis", f"is a setting and its values, such as guidance=1, 2, 4; got {text[:80]!r}."
         )
-    known = named.known(setting.strip())
+    setting = named.setting_name(setting.strip())
     parts = next(csv.reader([values], skipinitialspace=True), [])
-    return Axis(known, tuple(named.parsed(known, part) for part in parts))
+    return Axis(setting, tuple(named.parsed(setting, part) for part in parts))
 
 
 def axis_text(axis: Axis | None) -> str | None:

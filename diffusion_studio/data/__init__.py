@@ -1,5 +1,6 @@
-"""Pictures to train on, with labels and captions: a known data set's name, or a path to a folder of
-images, an npz, gzipped idx files or CIFAR-10's binary ones.
+"""Training data: pictures with labels and captions, from the name of a known data set or from a path.
+
+A path is a folder of images, an npz, gzipped idx files, or CIFAR-10's binary files.
 """
 
 from .dataset import KNOWN, load, present

@@ -1,4 +1,4 @@
-"""A zip of pictures from somebody, unpacked with care: no paths, no links, no bombs."""
+"""Unpack a zip of pictures from an untrusted source: no paths that lead out, no links, no zip bombs."""
 
 from __future__ import annotations
 
@@ -17,32 +17,31 @@ from .files import EMPTY, SYSTEM, TABLES, TEXT_SUFFIXES, LeftOut, is_system, pic
 
 MAX_FILES = 200_000
 MAX_ENTRY = 64 << 20  # bytes of one picture or text, unpacked
-MAX_RATIO = 200  # of unpacked to packed bytes; pictures are packed already, and texts stay below 100
-_SMALL = 1 << 20  # below this an entry's ratio says nothing
+MAX_RATIO = 200  # of unpacked to packed bytes: pictures are near 1, texts stay below 100
+_SMALL = 1 << 20  # bytes below which the ratio of an entry is not checked
 _CHUNK = 1 << 18
-_DEEPEST = 8
+_MAX_DEPTH = 8
 
 
 @dataclass(frozen=True)
-class Unpacked:
-    """What was taken out of an archive: how many pictures, and which other files were left."""
+class UnpackResult:
+    """The result of `unpack`: the number of pictures written, and the files that were left out."""
 
     pictures: int
     left_out: LeftOut
 
 
-def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> Unpacked:
-    """Write the pictures, their captions' texts and tables of a zip into a new folder, which `data.folder`
-    then reads.
+def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> UnpackResult:
+    """Write the pictures, caption texts and tables of a zip into a new folder, which `data.folder` can read.
 
-    A folder around all the rest is taken off. Nothing is written outside `folder`, and no more than
-    `max_bytes`, whatever the archive claims. A `DataError` leaves no folder behind.
+    A folder around everything else is removed. Nothing is written outside `folder`, and no more than
+    `max_bytes`, whatever the archive claims. On a `DataError` no folder is left behind.
     """
     folder = Path(folder)
     try:
         with zipfile.ZipFile(archive) as opened:
             _check_password(opened)
-            wanted, left = _wanted(opened, max_bytes)
+            wanted, left = _entries_to_write(opened, max_bytes)
             folder.mkdir(parents=True)
             try:
                 _write(opened, wanted, folder, max_bytes)
@@ -66,11 +65,15 @@ def unpack(archive: str | Path, folder: str | Path, max_bytes: int) -> Unpacked:
             f"{Path(archive).name} cannot be unpacked ({error.strerror or error}). The disk may be full."
         ) from error
     suffixes = picture_suffixes()
-    return Unpacked(sum(path.suffix.lower() in suffixes for path in wanted), left)
+    return UnpackResult(sum(path.suffix.lower() in suffixes for path in wanted), left)
 
 
-def _wanted(opened: zipfile.ZipFile, max_bytes: int) -> tuple[dict[PurePosixPath, zipfile.ZipInfo], LeftOut]:
-    """The entries to write by their place, and which are left out."""
+def _entries_to_write(
+    opened: zipfile.ZipFile, max_bytes: int
+) -> tuple[dict[PurePosixPath, zipfile.ZipInfo], LeftOut]:
+    """The entries to write by their path, and the files that are left out. Raises `DataError` for a
+    hostile archive.
+    """
     suffixes = picture_suffixes()
     entries = opened.infolist()
     if len(entries) > MAX_FILES:
@@ -82,7 +85,7 @@ def _wanted(opened: zipfile.ZipFile, max_bytes: int) -> tuple[dict[PurePosixPath
     for entry in entries:
         if entry.is_dir():
             continue
-        path = _place(entry)
+        path = _safe_path(entry)
         suffix = path.suffix.lower()
         if is_system(path):
             left.add(SYSTEM, path)
@@ -95,7 +98,7 @@ def _wanted(opened: zipfile.ZipFile, max_bytes: int) -> tuple[dict[PurePosixPath
         ):
             raise DataError(
                 f"{str(path)[:80]} in the archive is {entry.file_size / 1e6:,.0f} MB unpacked from "
-                f"{entry.compress_size / 1e6:,.2f} MB, which no picture is. It is left alone."
+                f"{entry.compress_size / 1e6:,.2f} MB, which no picture is. Nothing was unpacked."
             )
         found[path] = entry
     if not any(path.suffix.lower() in suffixes for path in found):
@@ -124,15 +127,15 @@ def _check_password(opened: zipfile.ZipFile) -> None:
 
 
 def _empty_folders(entries: Sequence[zipfile.ZipInfo]) -> list[PurePosixPath]:
-    """The folders of an archive in which nothing lies."""
+    """The folders of an archive that hold nothing."""
     paths = [PurePosixPath(entry.filename.replace("\\", "/")) for entry in entries]
     full = {path.parent for path in paths}
     folders = [path for path, entry in zip(paths, entries) if entry.is_dir() and path not in full]
     return [path for path in folders if str(path).isprintable() and not is_system(path)]
 
 
-def _place(entry: zipfile.ZipInfo) -> PurePosixPath:
-    """Where an entry belongs below the folder. A `DataError` for one that would lead out of it."""
+def _safe_path(entry: zipfile.ZipInfo) -> PurePosixPath:
+    """The path of an entry below the folder. Raises `DataError` if it would lead out of it."""
     name = entry.filename.replace("\\", "/")
     path = PurePosixPath(name)
     kind = stat.S_IFMT(entry.external_attr >> 16)
@@ -144,7 +147,7 @@ def _place(entry: zipfile.ZipInfo) -> PurePosixPath:
         path.is_absolute()
         or ".." in path.parts
         or ":" in name
-        or len(path.parts) > _DEEPEST
+        or len(path.parts) > _MAX_DEPTH
         or not path.parts
         or any(len(os.fsencode(part)) > 200 or not part.isprintable() for part in path.parts)
     ):
@@ -163,12 +166,13 @@ def _write(
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         with opened.open(entry) as source, target.open("xb") as out:
-            own = 0
+            entry_bytes = 0
             while chunk := source.read(_CHUNK):
-                own += len(chunk)
+                entry_bytes += len(chunk)
                 written += len(chunk)
-                if own > MAX_ENTRY or written > max_bytes:  # the archive's own figures may lie
+                # checked here too, because the sizes that the archive states may be false
+                if entry_bytes > MAX_ENTRY or written > max_bytes:
                     raise DataError(
-                        f"{str(path)[:80]} in the archive is larger than it says. It is left alone."
+                        f"{str(path)[:80]} in the archive is larger than it states. Nothing was unpacked."
                     )
                 out.write(chunk)

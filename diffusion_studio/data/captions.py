@@ -1,4 +1,4 @@
-"""Captions and labels of a folder's pictures: text files of the same names, or tables."""
+"""Captions and labels of a folder's pictures, from text files of the same names or from tables."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Any
 from ..errors import DataError
 from .files import Listing
 
-EDM = "dataset.json"  # what the dataset_tool.py of StyleGAN and EDM (Karras et al. 2022) writes
+EDM = "dataset.json"  # written by the dataset_tool.py of StyleGAN and EDM (Karras et al. 2022)
 _FILES = ("file_name", "filename", "file", "image", "path")
-_TEXTS = ("caption", "text", "prompt", "description")  # and any column that begins with one of these
+_TEXTS = ("caption", "text", "prompt", "description")  # a column of texts begins with one of these
 _LABELS = ("label", "class", "category", "class_name", "label_name")
 _DELIMITERS = ",;\t|"
 _NAMED = 3
@@ -27,35 +27,34 @@ _MAX_FIELD = 1 << 20
 
 @dataclass(frozen=True)
 class Texts:
-    """Of each picture, in order: its captions and its label's name; either is None where the folder has none
-    at all."""
+    """The captions and the label of each picture, in order. Either is None if the folder has none at all."""
 
     captions: tuple[tuple[str, ...], ...] | None = None
     labels: tuple[str, ...] | None = None
     labels_from: str = ""  # the table that has the labels
     notes: tuple[str, ...] = ()
-    unlabelled: bool = False  # whether dataset.json says that there are no labels
+    unlabelled: bool = False  # whether a dataset.json states that there are no labels
 
 
 @dataclass
 class _Found:
-    """What tables say, by picture."""
+    """What the tables hold, by picture."""
 
     captions: dict[Path, tuple[str, ...]] = field(default_factory=dict)
     labels: dict[Path, str] = field(default_factory=dict)
     captioned: list[str] = field(default_factory=list)  # names of tables with captions
     labelled: list[str] = field(default_factory=list)
-    columns: list[str] = field(default_factory=list)  # of tables that have neither
+    columns: list[str] = field(default_factory=list)  # of tables with neither captions nor labels
     notes: list[str] = field(default_factory=list)
 
 
 def read(listing: Listing, files: Sequence[Path]) -> Texts:
     """The captions and labels of these picture files.
 
-    Captions come from NAME.txt beside NAME.png, a caption a line; or from a table (`files.TABLES`) in any
-    folder, with a column of file names (relative to the table's folder) and one or more of texts. A column
-    `label` names labels. A `DataError` names pictures without a caption where others have one, and lines that
-    cannot be read.
+    Captions come from NAME.txt beside NAME.png, one caption a line; or from a table (`files.TABLES`) in any
+    folder, with a column of file names (relative to the table's folder) and one or more columns of texts. A
+    column `label` has labels. Raises `DataError` for pictures without a caption if others have one, for
+    captions that are not text, and for lines that cannot be read.
     """
     texts = {path: listing.texts[path] for path in files if path in listing.texts}
     around = {folder for path in files for folder in path.parents}
@@ -65,7 +64,7 @@ def read(listing: Listing, files: Sequence[Path]) -> Texts:
     tables = [table for table in tables if of_edm.get(table, True)]
     if None in of_edm.values():
         found.notes.append(f"{EDM} is not of EDM's form, so it is not read")
-    _check_one_each(listing.root, tables)
+    _check_one_form(listing.root, tables)
     for table in tables:
         _read_table(table, listing, found, set(files))
     sources = [*found.captioned, *(["text files beside the pictures"] if texts else [])]
@@ -76,16 +75,18 @@ def read(listing: Listing, files: Sequence[Path]) -> Texts:
     if texts:
         found.captions = {path: _lines(at) for path, at in texts.items()}
     captions = (
-        _all(listing.root, files, found.captions, "caption", sources, found.columns) if sources else None
+        _for_each(listing.root, files, found.captions, "caption", sources, found.columns) if sources else None
     )
-    labels = _all(listing.root, files, found.labels, "label", found.labelled, []) if found.labelled else None
+    labels = (
+        _for_each(listing.root, files, found.labels, "label", found.labelled, []) if found.labelled else None
+    )
     shared = [count for count in Counter(texts.values()).values() if count > 1]
     if shared:
         found.notes.append(f"{sum(shared):,} pictures share {len(shared):,} of the texts")
     return Texts(captions, labels, ", ".join(found.labelled), tuple(found.notes), [] in of_edm.values())
 
 
-def _check_one_each(root: Path, tables: Sequence[Path]) -> None:
+def _check_one_form(root: Path, tables: Sequence[Path]) -> None:
     for folder in {table.parent for table in tables}:
         if len(names := [table.name for table in tables if table.parent == folder]) > 1:
             raise DataError(
@@ -94,7 +95,7 @@ def _check_one_each(root: Path, tables: Sequence[Path]) -> None:
             )
 
 
-def _all(
+def _for_each(
     root: Path,
     files: Sequence[Path],
     found: Mapping[Path, Any],
@@ -102,7 +103,7 @@ def _all(
     sources: Sequence[str],
     columns: Sequence[str],
 ) -> tuple[Any, ...]:
-    """What was found for each picture. A `DataError` names those without."""
+    """The entry found for each picture. Raises `DataError` that names the pictures without one."""
     if missing := [path.relative_to(root).as_posix() for path in files if not found.get(path)]:
         hint = (
             f" Its columns are {', '.join(columns)}; one of captions is called {', '.join(_TEXTS)}, one of "
@@ -112,37 +113,40 @@ def _all(
         )
         raise DataError(
             f"{len(missing):,} of {len(files):,} images have no {what} in {', '.join(sources)}: "
-            f"{_some(missing)}.{hint} Write theirs, or move these pictures away."
+            f"{_first_names(missing)}.{hint} Write theirs, or move these pictures away."
         )
     return tuple(found[path] for path in files)
 
 
-def _some(items: Sequence[str]) -> str:
+def _first_names(items: Sequence[str]) -> str:
     more = f" and {len(items) - _NAMED:,} more" if len(items) > _NAMED else ""
     return ", ".join(items[:_NAMED]) + more
 
 
 def _text(path: Path) -> str:
     try:
-        # line ends as they are: read_text would change them
+        # not read_text, which would change line ends
         return path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 text ({error}). Save it as UTF-8.") from error
 
 
 def _lines(path: Path) -> tuple[str, ...]:
-    """The lines that a line feed or carriage return ends; str.splitlines ends them at other characters
-    too."""
+    """The non-empty lines of a text file. Only line feed and carriage return end a line; str.splitlines
+    has more.
+    """
     return tuple(line.strip() for line in io.StringIO(_text(path), newline=None) if line.strip())
 
 
 def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) -> None:
-    """Add what a table says of these files. Rows of pictures of another split, or of a kind that is not read,
-    are passed over; those of files outside the folder are counted in a note; a row whose file is not there is
-    a `DataError`."""
+    """Add the rows of a table for these files to `found`.
+
+    Rows of pictures of another split, or of a format that is not read, are skipped. Rows of files outside the
+    folder are counted in a note. Raises `DataError` for a row whose file is missing.
+    """
     head, rows = _ROWS[table.suffix](table)
-    alike = _by_folded_name(files)
-    strangers, outside = [], []
+    by_folded_name = _by_folded_name(files)
+    missing, outside = [], []
     for number, row in rows:
         name = next((row[key] for key in _FILES if isinstance(row.get(key), str)), None)
         if name is None:
@@ -150,39 +154,39 @@ def _read_table(table: Path, listing: Listing, found: _Found, files: set[Path]) 
                 f"{table}, line {number}, names no file; the column may be called {', '.join(_FILES)}, and "
                 f"the columns here are {', '.join(head)[:200]}."
             )
-        path, inside = _place(name.replace("\\", "/"), table.parent, listing.root)
-        path = path if path in files else alike.get(_folded(path), path)
+        path, inside = _resolve(name.replace("\\", "/"), table.parent, listing.root)
+        path = path if path in files else by_folded_name.get(_folded(path), path)
         if path not in files:
             if not path.is_file():
-                strangers.append(name)
+                missing.append(name)
             elif not inside:
                 outside.append(name)
             continue
-        # several rows: several captions
-        found.captions[path] = found.captions.get(path, ()) + _texts(row)
+        # several rows for a picture are several captions
+        found.captions[path] = found.captions.get(path, ()) + _texts(table, number, row)
         if label := _label(table, number, row):
             if found.labels.setdefault(path, label) != label:
                 raise DataError(
                     f"{table}, line {number}, gives {name} the label {label!r}, and another line "
                     f"{found.labels[path]!r}. Keep one."
                 )
-    if strangers:
-        some = f"{len(strangers):,} picture{'s' * (len(strangers) != 1)}"
+    if missing:
+        some = f"{len(missing):,} picture{'s' * (len(missing) != 1)}"
         raise DataError(
-            f"{table} names {some} that {table.parent} does not hold: {_some(strangers)}. Put them there, or "
-            "take out their lines."
+            f"{table} names {some} that {table.parent} does not hold: {_first_names(missing)}. Put them "
+            "there, or take out their lines."
         )
     name = table.relative_to(listing.root).as_posix()
     if outside:
-        found.notes.append(_outside(name, outside))
+        found.notes.append(_outside_note(name, outside))
     _note_columns(name, head, found)
 
 
-def _outside(table: str, names: Sequence[str]) -> str:
+def _outside_note(table: str, names: Sequence[str]) -> str:
     what = (
         f"1 row of {table} names a file" if len(names) == 1 else f"{len(names):,} rows of {table} name files"
     )
-    return f"{what} outside the folder, not read: {_some(names)}"
+    return f"{what} outside the folder, not read: {_first_names(names)}"
 
 
 def _note_columns(table: str, head: Sequence[str], found: _Found) -> None:
@@ -198,8 +202,8 @@ def _note_columns(table: str, head: Sequence[str], found: _Found) -> None:
         found.columns += head
 
 
-def _place(name: str, beside: Path, root: Path) -> tuple[Path, bool]:
-    """The path of a file that a table in the folder `beside` names, and whether it lies below the root."""
+def _resolve(name: str, beside: Path, root: Path) -> tuple[Path, bool]:
+    """The path of a file that a table in the folder `beside` names, and whether it is below the root."""
     path = Path(os.path.normpath(beside.relative_to(root) / name))
     if path.is_absolute():
         inside = path.is_relative_to(whole := root.absolute())
@@ -208,12 +212,12 @@ def _place(name: str, beside: Path, root: Path) -> tuple[Path, bool]:
 
 
 def _folded(path: Path) -> str:
-    """The path as systems that do not tell letter case or Unicode's normal forms apart have it."""
+    """The path normalized for file systems that ignore letter case and Unicode normal forms."""
     return unicodedata.normalize("NFC", str(path)).casefold()
 
 
 def _by_folded_name(files: Iterable[Path]) -> dict[str, Path]:
-    """The files by `_folded`, without those that are alike there."""
+    """The files by `_folded`, without those whose normalized paths are equal."""
     found: dict[str, Path | None] = {}
     for path in files:
         name = _folded(path)
@@ -221,22 +225,27 @@ def _by_folded_name(files: Iterable[Path]) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path is not None}
 
 
-def _texts(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _texts(table: Path, number: int, row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The captions of a row. Raises `DataError` if none of its values is a text and one is something else."""
     found: list[str] = []
+    wrong: Any = None
     for key, value in row.items():
         if key.startswith(_TEXTS):
-            found += (
-                [value]
-                if isinstance(value, str)
-                else [one for one in value if isinstance(one, str)]
-                if isinstance(value, list)
-                else []
-            )
+            values = value if isinstance(value, list) else [value]
+            found += [one for one in values if isinstance(one, str)]
+            wrong = next((one for one in values if one is not None and not isinstance(one, str)), wrong)
+    if not found and wrong is not None:
+        raise DataError(
+            f"{table}, line {number}, has the caption {wrong!r:.80}, which is no text. A caption is a text, "
+            "or a list of texts. Put it into quotes."
+        )
     return tuple(text.strip() for text in found if text.strip())
 
 
 def _label(table: Path, number: int, row: Mapping[str, Any]) -> str:
-    """The row's label as text; "" for none."""
+    """The label of a row as text; empty for none. Raises `DataError` unless it is a text or a whole
+    number.
+    """
     value = next((row[key] for key in _LABELS if row.get(key) is not None), "")
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise DataError(
@@ -246,11 +255,14 @@ def _label(table: Path, number: int, row: Mapping[str, Any]) -> str:
 
 
 def _csv_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]]]]:
-    """The head, and each row with the number of its first line. The delimiter is the one that parts the
-    head."""
+    """The column names, and each row with the number of its first line. The delimiter is that of the first
+    line.
+    """
     text = _text(table)
-    between = _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=between, strict=True, skipinitialspace=True)
+    delimiter = _delimiter(text)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
     csv.field_size_limit(_MAX_FIELD)
     head: list[str] = []
     rows: list[tuple[int, Mapping[str, Any]]] = []
@@ -263,7 +275,7 @@ def _csv_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]
                 elif len(fields) > len(head):
                     raise DataError(
                         f"{table}, line {first}, has {len(fields)} fields, and its first line names "
-                        f"{len(head)}: {between.join(fields)[:100]!r}. Put a text that holds {between!r} "
+                        f"{len(head)}: {delimiter.join(fields)[:100]!r}. Put a text that holds {delimiter!r} "
                         "into double quotes."
                     )
                 else:
@@ -277,8 +289,9 @@ def _csv_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]
 
 
 def _delimiter(text: str) -> str:
-    """The character that parts the first line into most columns of which one is known; a comma where none
-    does."""
+    """The character that splits the first line into the most columns, one of them a known one; a comma if
+    none does.
+    """
     first = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
     best, most = ",", 1
     for one in _DELIMITERS:
@@ -289,8 +302,10 @@ def _delimiter(text: str) -> str:
 
 
 def _json_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]]]]:
-    """All names of columns, and each row with its line's number. Lines end at line feeds alone: JSON strings
-    may hold the other characters that str.splitlines splits at."""
+    """All column names, and each row with its line number.
+
+    Only a line feed ends a line: JSON strings may hold the other characters at which str.splitlines splits.
+    """
     rows: list[tuple[int, Mapping[str, Any]]] = []
     head: dict[str, None] = {}
     for number, line in enumerate(_text(table).split("\n"), 1):
@@ -309,11 +324,13 @@ def _json_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any
 
 
 def _edm_labels(table: Path) -> list[Any] | None:
-    """The pairs of a file's name and a label in the dataset.json of EDM and StyleGAN, none where it says that
-    there are none; None where it is another program's."""
+    """The (file name, label) pairs in the dataset.json of EDM and StyleGAN.
+
+    Empty if it states that there are no labels, None if it was written by another program.
+    """
     try:
         given = json.loads(_text(table))
-    except (ValueError, RecursionError):  # a DataError is one
+    except (ValueError, RecursionError):  # a DataError is a ValueError
         return None
     if not isinstance(given, dict) or "labels" not in given:
         return None
@@ -324,7 +341,7 @@ def _edm_labels(table: Path) -> list[Any] | None:
 
 
 def _edm_rows(table: Path) -> tuple[list[str], list[tuple[int, Mapping[str, Any]]]]:
-    """The same as `_json_rows`, each numbered by its place."""
+    """As `_json_rows`, for a dataset.json; rows are numbered by their position."""
     rows = [{"file_name": name, "label": label} for name, label in _edm_labels(table) or ()]
     return ["file_name", "label"], [*enumerate(rows, 1)]
 
@@ -333,7 +350,9 @@ _ROWS = {".jsonl": _json_rows, ".csv": _csv_rows, ".json": _edm_rows}
 
 
 def order_of(labels: Iterable[str]) -> tuple[str, ...]:
-    """The names of labels without doubles: whole numbers by their value (2 before 10), all else as text."""
+    """The distinct names of labels in order: by value if all are whole numbers (2 before 10), else as
+    texts.
+    """
     names = set(labels)
     numbers = all(name.isascii() and name.isdecimal() for name in names)
     return tuple(sorted(names, key=(lambda name: (int(name), name)) if numbers else None))

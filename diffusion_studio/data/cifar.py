@@ -15,17 +15,22 @@ from .imagedata import ImageData
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32
 _RECORD = 1 + 3 * SIDE * SIDE  # a label, then the red, the green and the blue plane
-_SHEET = 10  # pictures a side
+_SHEET = 10  # a sheet has 10 x 10 pictures
 _FILES = {"train": "data_batch_*.bin", "test": "test_batch.bin"}
 
 
 def found_in(folder: Path) -> bool:
-    """Whether the folder, or the one that the authors' archive unpacks to, holds the binary files."""
+    """Whether the folder, or the folder in it that the authors' archive unpacks to, holds the binary
+    files.
+    """
     return any(folder.glob("data_batch_*.bin")) or any(folder.glob("cifar-10-batches-bin/data_batch_*.bin"))
 
 
 def read(folder: Path, split: str) -> ImageData:
-    """Pictures (N, 32, 32, 3) and labels of data_batch_1.bin ... or of test_batch.bin."""
+    """The pictures (N, 32, 32, 3) and labels of data_batch_*.bin ("train") or test_batch.bin ("test").
+
+    Raises `DataError` if they are missing or damaged.
+    """
     at = folder if any(folder.glob("*.bin")) else folder / "cifar-10-batches-bin"
     files = sorted(at.glob(_FILES[split]))
     if not files:
@@ -54,7 +59,11 @@ def _records(path: Path) -> np.ndarray:
 
 
 def read_sheets(path: Path, split: str) -> ImageData:
-    """A zip of SPLIT_*.webp or .png, each 10 x 10 pictures, with SPLIT_labels.npy and classes.txt."""
+    """The pictures of a zip with SPLIT_*.webp or .png (each 10 x 10 pictures), SPLIT_labels.npy and
+    classes.txt.
+
+    Raises `DataError` if they are missing or damaged.
+    """
     from PIL import Image
 
     try:
@@ -67,9 +76,9 @@ def read_sheets(path: Path, split: str) -> ImageData:
                     f"{path} has no sheets {split}_*.webp with {split}_labels.npy. "
                     "Unpack it, and give the folder."
                 )
-            opened = ((n, Image.open(io.BytesIO(archive.read(n)))) for n in sheets)
+            sheet_images = ((n, Image.open(io.BytesIO(archive.read(n)))) for n in sheets)
             images = np.concatenate(
-                [_cut(np.asarray(sheet.convert("RGB")), f"{n} in {path}") for n, sheet in opened]
+                [_tiles(np.asarray(sheet.convert("RGB")), f"{n} in {path}") for n, sheet in sheet_images]
             )
             labels = np.load(io.BytesIO(archive.read(f"{split}_labels.npy")), allow_pickle=False)
             names = (
@@ -98,7 +107,7 @@ def read_sheets(path: Path, split: str) -> ImageData:
     return ImageData(images, labels.astype(np.int64), names)
 
 
-def _cut(sheet: np.ndarray, what: str) -> np.ndarray:
+def _tiles(sheet: np.ndarray, what: str) -> np.ndarray:
     height, width = (side // _SHEET for side in sheet.shape[:2])
     if not height or sheet.shape[:2] != (_SHEET * height, _SHEET * width):
         raise DataError(

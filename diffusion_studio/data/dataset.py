@@ -1,4 +1,4 @@
-"""Find a data set by name or path, and read it whole as uint8."""
+"""Find a data set by name or path, and read all of it as uint8."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from . import cifar, folder, idx, npz
 from .imagedata import ImageData
 
 MAX_CLASSES = 1_000_000
-FOLDER = "DIFFUSION_STUDIO_DATA"  # environment variable: a folder in which known data sets may lie
+FOLDER = "DIFFUSION_STUDIO_DATA"  # environment variable with a folder of known data sets
 
 
 @dataclass(frozen=True)
-class Known:
-    """A data set that is known by name: where it usually lies, what its labels mean, which one shows it best.
+class KnownDataset:
+    """A data set known by name: the usual places of its files, names of its labels, and its licence.
 
-    `only` are the labels to take where the data has more; `prompts` are what to ask of a model trained on its
-    captions.
+    `show` is the label shown in examples. `only` are the labels that are used if the data has more. `prompts`
+    are example prompts for a model trained on its captions.
     """
 
     places: tuple[str, ...]
@@ -35,8 +35,8 @@ class Known:
     prompts: tuple[str, ...] = ()
 
 
-KNOWN: dict[str, Known] = {
-    "fashion-mnist": Known(
+KNOWN: dict[str, KnownDataset] = {
+    "fashion-mnist": KnownDataset(
         (
             "data/fashion-mnist",
             "~/data/fashion-mnist",
@@ -58,7 +58,7 @@ KNOWN: dict[str, Known] = {
         "Fashion-MNIST (Xiao, Rasul & Vollgraf 2017), MIT licence, Copyright 2017 Zalando SE",
         show="Sneaker",
     ),
-    "mnist": Known(
+    "mnist": KnownDataset(
         (
             "data/mnist",
             "data/mnist.npz",
@@ -70,7 +70,7 @@ KNOWN: dict[str, Known] = {
         "MNIST (LeCun, Cortes & Burges); cite LeCun et al. 1998",
         show="3",
     ),
-    "cifar10": Known(
+    "cifar10": KnownDataset(
         (
             "data/cifar10",
             "data/cifar10.zip",
@@ -82,12 +82,17 @@ KNOWN: dict[str, Known] = {
         "CIFAR-10 (Krizhevsky 2009), no formal licence",
         show="horse",
     ),
-    "emoji": Known(
+    "emoji": KnownDataset(
         ("data/emoji", "data/emoji64.npz", "~/data/emoji64.npz"),
         (),
         "Noto Emoji (Apache-2.0), Twemoji (CC BY 4.0), Fluent Emoji (MIT)",
         show="google",
-        only=("google", "twitter", "fluent3d", "fluentflat"),  # OpenMoji's licence would bind the weights
+        only=(
+            "google",
+            "twitter",
+            "fluent3d",
+            "fluentflat",
+        ),  # OpenMoji's share-alike licence would apply to the weights
         prompts=(
             "grinning face",
             "cat face",
@@ -99,7 +104,7 @@ KNOWN: dict[str, Known] = {
             "owl",
         ),
     ),
-    "heroes": Known(
+    "heroes": KnownDataset(
         ("data/heroes", "data/heroes32.npz", "~/data/heroes32.npz"),
         (),
         "Dungeon Crawl Stone Soup tiles, CC0",
@@ -123,18 +128,19 @@ def load(
     colours: str = "auto",
     most: int | None = None,
 ) -> ImageData:
-    """The named data set or path. `split` is "train" or "test", where the source has both.
+    """Read a data set by name or path. `split` is "train" or "test".
 
-    With a `size` the pictures are brought to size x size as `fit` says ("pad", "crop", "resize"; see
-    `pictures.FITS`); alpha is laid on the `background` (black, grey, white, #rrggbb). `colours` is "grey",
-    "rgb", or "auto" as in the files. With `most` that many pictures, evenly chosen, stand for all. Raises
-    `DataError` where nothing is found or what is found cannot be read. `summary.summary` says what was read.
+    With `size` the pictures are brought to size x size by `fit` ("pad", "crop", "resize"; see
+    `imaging.fitting.FITS`). Transparent parts show the `background` (black, grey, white, #rrggbb). `colours`
+    is "grey", "rgb", or "auto" as in the files. With `most` only that many evenly chosen pictures are
+    decoded. Raises `DataError` if nothing is found or it cannot be read. `summary.summary` tells what was
+    read.
     """
     if split not in ("train", "test"):
         raise DataError(f"split must be 'train' or 'test', got {split!r}.")
     if fit not in FITS:
         raise unknown("fit", fit, FITS)
-    behind = colour(background)
+    background_colour = colour(background)
     known = KNOWN.get(str(source))
     path = Path(source).expanduser()
     only: tuple[str, ...] = ()
@@ -144,7 +150,7 @@ def load(
         raise DataError(
             f"There is no data set {str(source)!r}: neither a path nor one of {', '.join(KNOWN)}."
         )
-    found = _read(path, split, size, fit, behind, most)
+    found = _read(path, split, size, fit, background_colour, most)
     if not len(found.images):
         raise DataError(f"{path} holds no images for the split {split!r}.")
     known = known or KNOWN.get(path.stem.casefold())
@@ -168,7 +174,7 @@ def load(
         found = replace(
             found, marks=tuple(f"{zlib.crc32(np.ascontiguousarray(one).data):08x}" for one in found.images)
         )
-    return (found if size is None else found.fitted(size, fit, behind)).coloured(colours)
+    return (found if size is None else found.fitted(size, fit, background_colour)).coloured(colours)
 
 
 def _read(
@@ -191,7 +197,7 @@ def _read(
 
 
 def present() -> list[str]:
-    """The names of the known data sets whose files lie where they are looked for."""
+    """The names of the known data sets whose files are in one of their usual places."""
     found = []
     for name, known in KNOWN.items():
         try:
@@ -202,14 +208,14 @@ def present() -> list[str]:
     return found
 
 
-def _find(name: str, known: Known) -> Path:
-    """The first place where the data set lies: in the folder that the environment names, then in the usual
-    ones.
+def _find(name: str, known: KnownDataset) -> Path:
+    """The first existing place of a data set: in the folder that the environment variable names, then the
+    usual ones.
     """
     places = list(known.places)
-    if own := os.environ.get(FOLDER):
+    if data_folder := os.environ.get(FOLDER):
         names = dict.fromkeys(Path(place).name for place in known.places)
-        places = [*(os.path.join(own, one) for one in (name, *names)), *places]
+        places = [*(os.path.join(data_folder, one) for one in (name, *names)), *places]
     for place in places:
         if (path := Path(place).expanduser()).exists():
             return path

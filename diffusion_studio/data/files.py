@@ -1,4 +1,4 @@
-"""Which files of a folder or an archive belong to a data set: one rule for both."""
+"""Which files of a folder or an archive belong to a data set. One rule for both."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path, PurePath
 
 from ..errors import DataError
 
-TEXT_SUFFIXES = (".txt", ".caption")  # a text of the same name beside a picture is its caption
+TEXT_SUFFIXES = (".txt", ".caption")  # a text beside a picture, with the same name, is its caption
 TABLES = ("captions.csv", "metadata.csv", "captions.jsonl", "metadata.jsonl", "dataset.json")
-SYSTEM = "system"  # the kind of files that systems and editors leave behind
-MAX_FOLDERS = 1_000_000  # links that lead in circles by many ways would never end
+SYSTEM = "system"  # kind of files that operating systems and editors leave behind
+MAX_FOLDERS = 1_000_000  # a stop for links that lead in circles in many ways
 _SYSTEM_NAMES = {
     "__macosx",
     "thumbs.db",
@@ -24,12 +24,12 @@ _SYSTEM_NAMES = {
     "lost+found",
     "$recycle.bin",
 }
-# Formats that Pillow registers but that are no pixels, need another program (EPS starts Ghostscript), or are
-# stubs
+# Formats that Pillow registers but that hold no pixels, need another program (EPS starts Ghostscript), or are
+# stubs.
 _NO_PICTURES = {"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR", "FITS", "PDF"}
 _NAMED = 3
 EMPTY = "empty folders"
-# kinds that are no suffixes, and what one of each is called
+# kinds that are no suffixes, and their singular
 _SINGULAR = {
     "links in a circle": "link in a circle",
     "links to nothing, or no files": "link to nothing, or no file",
@@ -39,7 +39,7 @@ _PIECE = 4096  # bytes; up to three of them are read for a digest
 
 
 def picture_suffixes() -> frozenset[str]:
-    """Lower-case suffixes of the pictures that the installed Pillow, with its plugins, can open."""
+    """Lower-case suffixes of the picture formats that the installed Pillow, with its plugins, can open."""
     from PIL import Image
 
     known = Image.registered_extensions()
@@ -49,14 +49,15 @@ def picture_suffixes() -> frozenset[str]:
 
 
 def is_system(path: PurePath) -> bool:
-    """Whether a relative path has a part that a system or an editor made: hidden files, .ipynb_checkpoints,
-    ._x, __MACOSX, Thumbs.db and the like."""
+    """Whether part of a relative path is hidden or made by a system or editor: .ipynb_checkpoints, ._x,
+    __MACOSX, Thumbs.db and the like.
+    """
     return any(part.startswith(".") or part.casefold() in _SYSTEM_NAMES for part in path.parts)
 
 
 @dataclass
 class LeftOut:
-    """Files that are not read, and empty folders, counted by kind, with the first names of each kind."""
+    """Files that are not read, and empty folders: counted by kind, with the first names of each kind."""
 
     counts: Counter[str] = field(default_factory=Counter)
     names: dict[str, list[str]] = field(default_factory=dict)
@@ -90,8 +91,7 @@ def _kind_words(kind: str, count: int) -> str:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of a folder: pictures, texts beside them, tables, all sorted by path; and what is left
-    out."""
+    """The files of a folder sorted by path: pictures, texts beside them, tables; and what is left out."""
 
     root: Path
     pictures: tuple[Path, ...]
@@ -100,15 +100,16 @@ class Listing:
     left_out: LeftOut
 
 
-def listed(root: Path) -> Listing:
-    """What lies in a folder and below it. Links to folders are followed, except back to a folder that holds
-    them."""
+def list_files(root: Path) -> Listing:
+    """List the files in a folder and below it. Links to folders are followed, except back to a folder
+    around them.
+    """
     suffixes = picture_suffixes()
     pictures: list[Path] = []
     beside: dict[Path, Path] = {}  # path without suffix -> text file
     tables: list[Path] = []
     left = LeftOut()
-    for path in walked(root, left):
+    for path in walk_files(root, left):
         relative = path.relative_to(root)
         suffix = path.suffix.lower()
         if suffix in suffixes:
@@ -136,9 +137,12 @@ def _texts_beside(
     return found
 
 
-def walked(root: Path, left: LeftOut) -> Iterable[Path]:
-    """Every file below a folder. A link that leads back to a folder around it, or to nothing, and a folder
-    with nothing to read in it are left out and counted."""
+def walk_files(root: Path, left: LeftOut) -> Iterable[Path]:
+    """Every file below a folder.
+
+    Left out and counted in `left`: system files, links that lead back to a folder around them or to nothing,
+    and folders with nothing to read.
+    """
     stack: list[tuple[Path, frozenset[tuple[int, int]]]] = [(root, frozenset([_identity(root)]))]
     folders = 0
     while stack:
@@ -159,7 +163,7 @@ def walked(root: Path, left: LeftOut) -> Iterable[Path]:
         for entry in entries:
             path = Path(entry.path)
             relative = path.relative_to(root)
-            if is_system(relative):  # a folder of them counts once, and is not looked into
+            if is_system(relative):  # such a folder counts once and is not entered
                 left.add(SYSTEM, relative)
             elif _is(entry.is_dir):
                 if (identity := _identity(path)) in around:
@@ -177,8 +181,9 @@ def walked(root: Path, left: LeftOut) -> Iterable[Path]:
 
 
 def digest(path: Path) -> str:
-    """Of a file's first, middle and last 4 KB, or of a small file whole: tells files of one name and size
-    apart without reading all of each."""
+    """A hash of a file's first, middle and last 4 KB (all of a small file). It distinguishes files of
+    equal name and size without reading all of them.
+    """
     try:
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
@@ -195,7 +200,7 @@ def digest(path: Path) -> str:
 
 
 def _is(kind: Callable[[], bool]) -> bool:
-    """An entry's `is_dir` or `is_file`; False for a link that leads to itself."""
+    """Call an entry's `is_dir` or `is_file`; False for a link that leads to itself."""
     try:
         return kind()
     except OSError:

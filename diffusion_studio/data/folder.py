@@ -1,5 +1,6 @@
-"""A folder of image files: sub-folders, or a column of a table, are the labels, and texts beside them the
-captions."""
+"""A folder of image files. Labels are its sub-folders or a column of a table, captions are texts beside
+the files.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ from ..imaging.fitting import Pixels, Wide, bits_of, fitted, pixels
 from . import captions, splits
 from .cache import cached
 from .captions import order_of
-from .files import digest, listed
-from .imagedata import ImageData, Reading
+from .files import digest, list_files
+from .imagedata import ImageData, ReadReport
 
 _NAMED = 3
 _EDM_FOLDER = re.compile(r"\d{5}")  # 00000/img00000000.png, 00001/img00001000.png, ...
-_BLACKENING = 12  # bits of a scale from which 8-bit values come out below 16 of 255
-# what Pillow's decoders raise for bytes that are not what their header says; our DataError is a ValueError
+_BLACKENING = 12  # read at this many bits or more, 8-bit values come out below 16 of 255
+# what Pillow's decoders raise for damaged files; our DataError is a ValueError
 _BROKEN = (
     OSError,
     SyntaxError,
@@ -39,7 +40,7 @@ _BROKEN = (
     struct.error,
     zlib.error,
 )
-_DONE = {
+_CHANGES = {
     "transparent": "with transparency, laid on {background}",
     "animated": "with several frames, of which the first is taken",
     "turned": "turned as their EXIF says",
@@ -55,13 +56,14 @@ def read(
     background: Colour = (0, 0, 0),
     most: int | None = None,
 ) -> ImageData:
-    """Every picture of the folder's split, or of the whole folder where it has none. Grey if every file is.
-    Without a `size` all must have one already. What took long to decode is kept on disk (`cache`).
+    """Every picture of the folder's split, or of the whole folder if it has no splits. Grey if every file is
+    grey.
 
-    With `most` that many of them are decoded, evenly chosen; `reading` counts all. A `DataError` counts and
-    names the files that cannot be read, the sizes, and the pictures without captions.
+    Without `size` all pictures must have the same size already. With `most` only that many, evenly chosen,
+    are decoded; `reading` counts all. Slow decoding is cached on disk (`cache`). Raises `DataError` that
+    counts and names files that cannot be read, different sizes, and pictures without captions.
     """
-    listing = listed(folder)
+    listing = list_files(folder)
     if not listing.pictures:
         here = f"; it holds {listing.left_out}" if listing.left_out.total else ""
         here += (
@@ -75,34 +77,36 @@ def read(
         )
     chosen = splits.chosen(folder, listing.pictures, split)
     files = chosen.pictures
-    texts = captions.read(listing, files)  # before the pictures: what is missing is said at once
+    texts = captions.read(listing, files)  # before decoding, so that errors come at once
     labels, notes = _labels(folder, chosen, texts, listing.tables)
     names = order_of(labels) if labels else ()
-    taken = (
+    numbers = (
         range(len(files))
         if most is None or len(files) <= most
         else np.linspace(0, len(files) - 1, most).astype(int)
     )
-    some = [files[k] for k in taken]
-    images, about = cached(some, (size, fit, background), lambda: _decode(some, size, fit, background))
+    decoded_files = [files[k] for k in numbers]
+    images, about = cached(
+        decoded_files, (size, fit, background), lambda: _decode(decoded_files, size, fit, background)
+    )
     index = {name: k for k, name in enumerate(names)}
-    reading = Reading(
+    reading = ReadReport(
         left_out=str(listing.left_out),
         left_out_count=listing.left_out.total,
         split=chosen.name,
         others=chosen.others,
-        notes=(*texts.notes, *notes, *_notes(about, len(some), colour_name(background))),
+        notes=(*texts.notes, *notes, *_notes(about, len(decoded_files), colour_name(background))),
         sizes={(w, h): n for w, h, n in about["sizes"]},
-        totals=_totals(labels, names, texts, len(files)) if len(some) < len(files) else None,
+        totals=_totals(labels, names, texts, len(files)) if len(decoded_files) < len(files) else None,
     )
     return ImageData(
         images,
-        np.array([index[labels[k]] for k in taken]) if labels else None,
+        np.array([index[labels[k]] for k in numbers]) if labels else None,
         names,
-        tuple(texts.captions[k] for k in taken) if texts.captions else None,
-        tuple(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in some),
+        tuple(texts.captions[k] for k in numbers) if texts.captions else None,
+        tuple(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}" for path in decoded_files),
         reading,
-        tuple(digest(path) for path in some),
+        tuple(digest(path) for path in decoded_files),
     )
 
 
@@ -120,7 +124,7 @@ def _totals(
 def _labels(
     folder: Path, chosen: splits.Split, texts: captions.Texts, tables: Sequence[Path]
 ) -> tuple[tuple[str, ...] | None, list[str]]:
-    """The label of each picture, from a table or from the folders; and what is to be said of it."""
+    """The label of each picture, from a table or from the folders, and notes about them."""
     named = any(chosen.labels)
     if named and not all(chosen.labels) and texts.labels is None:
         raise DataError(
@@ -130,18 +134,20 @@ def _labels(
     if texts.labels is None:
         if named and texts.unlabelled and all(_EDM_FOLDER.fullmatch(one or "") for one in chosen.labels):
             return None, [f"no labels by {captions.EDM}: the folders only part the files"]
-        if named and _described(folder, chosen, tables):
+        if named and _is_described_folder(folder, chosen, tables):
             return None, []
         if named:
             return tuple(label or "" for label in chosen.labels), []
-        return None, [] if texts.captions else _like_labels(chosen.pictures)
+        return None, [] if texts.captions else _label_like_names(chosen.pictures)
     folders = len({label for label in chosen.labels if label})
     instead = f", not the {f'{folders:,} folders' if folders > 1 else 'folder'}" if folders else ""
     return texts.labels, [f"labels are those of {texts.labels_from}{instead}"]
 
 
-def _like_labels(pictures: Sequence[Path]) -> list[str]:
-    """A note where all names begin with one of a few words and "_": OpenAI's programs read labels so."""
+def _label_like_names(pictures: Sequence[Path]) -> list[str]:
+    """A note if all file names begin with one of a few words and "_", which OpenAI's programs read as
+    labels.
+    """
     words = Counter(path.name.partition("_")[0] for path in pictures if "_" in path.name)
     if sum(words.values()) < len(pictures) or len(words) < 2 or min(words.values()) < 2:
         return []
@@ -155,8 +161,10 @@ def _like_labels(pictures: Sequence[Path]) -> list[str]:
     ]
 
 
-def _described(folder: Path, chosen: splits.Split, tables: Sequence[Path]) -> bool:
-    """Whether all pictures lie in one folder, beside a table that describes them."""
+def _is_described_folder(folder: Path, chosen: splits.Split, tables: Sequence[Path]) -> bool:
+    """Whether all pictures are in one folder beside a table that describes them, so that its name is no
+    label.
+    """
     around = set(chosen.pictures[0].parents)
     return len(set(chosen.labels)) == 1 and any(
         table.parent in around and chosen.labels[0] not in table.parent.relative_to(folder).parts
@@ -167,7 +175,7 @@ def _described(folder: Path, chosen: splits.Split, tables: Sequence[Path]) -> bo
 def _notes(about: dict[str, Any], count: int, background: str) -> list[str]:
     notes = [
         f"{about[name]:,} {words.format(background=background)}"
-        for name, words in _DONE.items()
+        for name, words in _CHANGES.items()
         if about.get(name)
     ]
     if bits := about.get("bits"):
@@ -190,32 +198,32 @@ def _notes(about: dict[str, Any], count: int, background: str) -> list[str]:
 
 @dataclass
 class _Decoded:
-    """Pictures under way, by number; and what is told of them."""
+    """Pictures being decoded, by number, and the facts about them."""
 
     pictures: dict[int, np.ndarray] = field(default_factory=dict)
-    # largest values of those that wait for their scale
+    # largest value of each picture of 16 or 32 bits a pixel, whose scale is still to be found
     wide: dict[int, int] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     done: Counter[str] = field(default_factory=Counter)
-    # of 16 bits a channel, of which Pillow keeps the upper 8
+    # pictures with 16 bits a channel, of which Pillow keeps the upper 8
     deep: int = 0
-    black: int = 0  # of `deep`, those of which nothing is left
+    black: int = 0  # those of `deep` that are all black then
 
 
 def _decode(
     files: Sequence[Path], size: int | None, fit: str, background: Colour
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """The pixels (N, H, W, C), and what was done to them as JSON holds it."""
+    """The pixels (N, H, W, C), and the facts about the decoding as a JSON object."""
     from PIL import Image
 
     found = _Decoded()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # Pillow's, of damaged notes
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # at half of what is refused
+        warnings.simplefilter("ignore", UserWarning)  # Pillow's about damaged metadata
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # comes at half of the limit
         for k, path in enumerate(files):
             _decode_one(found, k, path, size, fit, background, None)
-        # one scale for the folder, by its largest value: a dark picture of 16 bits stays dark
+        # one scale for all, by the largest value: a dark picture of 16 bits stays dark
         wide, most = [*found.wide], max(found.wide.values(), default=0)
         bits = bits_of(most) if wide else None
         for k in wide:
@@ -258,8 +266,10 @@ def _decode_one(
 
     try:
         with Image.open(path) as picture:
-            made = pixels(picture, background, bits)
-            found.pictures[k] = made.array if size is None else fitted(made.array, size, fit, background)
+            decoded = pixels(picture, background, bits)
+            found.pictures[k] = (
+                decoded.array if size is None else fitted(decoded.array, size, fit, background)
+            )
     except Wide as wide:
         found.wide[k] = wide.most
     except Image.DecompressionBombError:
@@ -270,12 +280,12 @@ def _decode_one(
     except _BROKEN as error:
         found.broken.append(f"{path}: {error}")
     else:
-        found.sizes[made.array.shape[:2]] += 1
-        found.done.update(_what(made))
-        if made.bits == 16 and bits is None:
+        found.sizes[decoded.array.shape[:2]] += 1
+        found.done.update(_changes(decoded))
+        if decoded.bits == 16 and bits is None:
             found.deep += 1
-            found.black += not made.array.any()
+            found.black += not decoded.array.any()
 
 
-def _what(made: Pixels) -> list[str]:
-    return [name for name in _DONE if getattr(made, name)]
+def _changes(decoded: Pixels) -> list[str]:
+    return [name for name in _CHANGES if getattr(decoded, name)]

@@ -1,4 +1,4 @@
-"""The idx files of MNIST and its kin, gzipped or not."""
+"""The idx files of MNIST and data sets like it, gzipped or not."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ def found_in(folder: Path) -> bool:
 
 
 def read(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """(N, H, W, 1) uint8 and (N,) int64 of a split; labels are None where their file is missing."""
-    images = _array(_one(folder, f"{_PREFIX[split]}-images-idx3-ubyte"), dimensions=3)
+    """The images (N, H, W, 1) uint8 and labels (N,) int64 of a split. Labels are None if their file is
+    missing.
+
+    Raises `DataError` if the files are missing or damaged.
+    """
+    images = _array(_existing_file(folder, f"{_PREFIX[split]}-images-idx3-ubyte"), dimensions=3)
     try:
-        at = _one(folder, f"{_PREFIX[split]}-labels-idx1-ubyte")
+        at = _existing_file(folder, f"{_PREFIX[split]}-labels-idx1-ubyte")
     except DataError:
         return images[..., None], None
     labels = _array(at, dimensions=1)
@@ -33,7 +37,7 @@ def read(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray | None]:
     return images[..., None], labels.astype(np.int64)
 
 
-def _one(folder: Path, name: str) -> Path:
+def _existing_file(folder: Path, name: str) -> Path:
     for path in (folder / f"{name}.gz", folder / name):
         if path.is_file():
             return path
@@ -41,8 +45,8 @@ def _one(folder: Path, name: str) -> Path:
 
 
 def _array(path: Path, dimensions: int) -> np.ndarray:
-    """One uint8 array: two zero bytes, the type 8, the number of dimensions, the big-endian sizes, the
-    data.
+    """Read one uint8 array: two zero bytes, the type 8, the number of dimensions, the big-endian sizes,
+    the data.
     """
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:

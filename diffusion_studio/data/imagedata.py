@@ -1,4 +1,4 @@
-"""Pictures in memory with what is known of them, and the ways to bring them to one size."""
+"""Pictures in memory with their labels and captions, and functions to select and resize them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 from ..errors import DataError, OptionError, unknown
 from ..imaging.fitting import FITS, fitted
 
-COLOURS = ("auto", "grey", "rgb")  # of the pictures in memory; auto is as in the files
+COLOURS = ("auto", "grey", "rgb")  # auto keeps what the files have
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What is told of how pictures were read, besides the pictures themselves (see `summary`).
+class ReadReport:
+    """Facts about how pictures were read (see `summary`).
 
-    `left_out` names the files that were not read; `others` counts the pictures of the splits that were not
-    asked for; `sizes` are those in the files (width, height); `totals` counts what there is where only some
-    were decoded.
+    `left_out` names the files that were not read. `others` counts the pictures of splits that were not asked
+    for. `sizes` counts the sizes (width, height) in the files. `totals` counts everything, if only some
+    pictures were decoded.
     """
 
     left_out: str = ""
@@ -36,10 +36,10 @@ class Reading:
 class ImageData:
     """`images` (N, H, W, C) uint8 with 1 or 3 channels; `labels` (N,) int64 indices into `names`, or None.
 
-    `captions` holds one or more texts for each picture, or is None; a single text may be given without its
-    tuple. `marks` tells each picture from others: its file's name and number of bytes, or a checksum of its
-    pixels as they came. `digests` are of parts of the files (`files.digest`), None where
-    pictures are no files.
+    `captions` holds one or more texts for each picture, or is None; a single text needs no tuple. `marks`
+    identifies each picture: its file's name and number of bytes, or a checksum of its pixels. `digests` are
+    hashes of parts of the files (`files.digest`), None if the pictures are no files. Raises `DataError` for
+    captions that are missing or no texts.
     """
 
     images: np.ndarray
@@ -47,7 +47,7 @@ class ImageData:
     names: tuple[str, ...]
     captions: tuple[tuple[str, ...], ...] | None = None
     marks: tuple[str, ...] | None = None
-    reading: Reading = Reading()
+    reading: ReadReport = ReadReport()
     digests: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -56,8 +56,13 @@ class ImageData:
         captions = tuple((one,) if isinstance(one, str) else tuple(one) for one in self.captions)
         if len(captions) != len(self.images):
             raise DataError(f"There are {len(captions)} captions for {len(self.images)} images.")
-        whole = [bool(texts) and all(isinstance(t, str) and t.strip() for t in texts) for texts in captions]
-        if bare := [k for k, fine in enumerate(whole) if not fine]:
+        for k, texts in enumerate(captions):
+            if wrong := [one for one in texts if not isinstance(one, str)]:
+                raise DataError(
+                    f"Image {k} has the caption {wrong[0]!r:.80}, which is no text. Give texts, or leave the "
+                    "captions out altogether."
+                )
+        if bare := [k for k, texts in enumerate(captions) if not texts or not all(map(str.strip, texts))]:
             raise DataError(
                 f"{len(bare):,} of {len(captions):,} images have no caption, the first is number {bare[0]}. "
                 "Give each one, or leave the captions out altogether."
@@ -65,7 +70,9 @@ class ImageData:
         object.__setattr__(self, "captions", captions)
 
     def padded(self, size: int, background: tuple[int, int, int] = (0, 0, 0)) -> ImageData:
-        """Pictures of size x size: centred on black. Larger ones are an error, never cropped in silence."""
+        """The pictures centred on a `background` of size x size. Raises `DataError` for larger ones, which
+        are never cropped.
+        """
         height, width = self.images.shape[1:3]
         if height > size or width > size:
             raise DataError(
@@ -80,7 +87,7 @@ class ImageData:
         return replace(self, images=images)
 
     def fitted(self, size: int, fit: str = "pad", background: tuple[int, int, int] = (0, 0, 0)) -> ImageData:
-        """Pictures of size x size; for what `fit` can be see `pictures.FITS`."""
+        """The pictures brought to size x size by `fit`, see `imaging.fitting.FITS`."""
         if fit not in FITS:
             raise unknown("fit", fit, FITS)
         if self.images.shape[1:3] == (size, size):
@@ -90,7 +97,7 @@ class ImageData:
         return replace(self, images=np.stack([fitted(image, size, fit, background) for image in self.images]))
 
     def only(self, labels: Sequence[str]) -> ImageData:
-        """The pictures with one of these labels, in the order in which these are given."""
+        """The pictures with one of these labels; `names` become these labels, in this order."""
         if self.labels is None:
             raise OptionError(
                 "labels", f"The pictures have no labels, so none of {', '.join(labels)} can be chosen."
@@ -106,17 +113,18 @@ class ImageData:
         return replace(self.chosen(chosen), labels=new[self.labels[chosen]], names=tuple(labels))
 
     def without(self, fragments: Sequence[str]) -> ImageData:
-        """The pictures of which no caption holds one of these: one or more parts of a caption (between
-        commas) in a row.
+        """The pictures without captions that hold one of `fragments`.
+
+        A fragment is one or more consecutive parts of a caption, where parts are separated by commas.
         """
         if self.captions is None:
             raise OptionError("captions", "The pictures have no captions, so none can be held out by them.")
-        wanted = {parts for fragment in fragments if any(parts := _parts(fragment))}
-        lengths = {len(parts) for parts in wanted}
+        excluded = {parts for fragment in fragments if any(parts := _parts(fragment))}
+        lengths = {len(parts) for parts in excluded}
 
         def holds(caption: str) -> bool:
             parts = _parts(caption)
-            return any(parts[k : k + n] in wanted for n in lengths for k in range(len(parts) - n + 1))
+            return any(parts[k : k + n] in excluded for n in lengths for k in range(len(parts) - n + 1))
 
         kept = [k for k, texts in enumerate(self.captions) if not any(map(holds, texts))]
         if not kept:
@@ -124,7 +132,7 @@ class ImageData:
         return self.chosen(kept)
 
     def chosen(self, numbers: Sequence[int] | np.ndarray) -> ImageData:
-        """The pictures with these numbers, in this order."""
+        """The pictures with these indices, in this order."""
         some = {
             name: None if (given := getattr(self, name)) is None else tuple(given[k] for k in numbers)
             for name in ("captions", "marks", "digests")
@@ -138,7 +146,9 @@ class ImageData:
 
     @property
     def counts(self) -> dict[str, Any]:
-        """How many pictures, of each label, and captions there are, with those that were not decoded."""
+        """The number of pictures, of pictures for each label, and of captions, counting those that were
+        not decoded.
+        """
         if self.reading.totals is not None:
             return dict(self.reading.totals)
         labels = () if self.labels is None else np.bincount(self.labels, minlength=len(self.names)).tolist()
@@ -149,15 +159,16 @@ class ImageData:
         }
 
     def sampled(self, most: int) -> ImageData:
-        """At most that many pictures, evenly chosen; `counts` stays."""
+        """At most `most` pictures, evenly chosen. `counts` stays that of all."""
         if len(self.images) <= most:
             return self
         kept = replace(self, reading=replace(self.reading, totals=self.counts))
         return kept.chosen(np.linspace(0, len(self.images) - 1, most).astype(int))
 
     def coloured(self, colours: str) -> ImageData:
-        """The pictures as `colours` says: "grey" (Rec. 601's luma, as Pillow has it), "rgb", or "auto" as
-        they are."""
+        """The pictures in `colours`: "grey" (Rec. 601 luma, as Pillow computes it), "rgb", or "auto" for
+        as they are.
+        """
         if colours not in COLOURS:
             raise unknown("kind of colours", colours, COLOURS, field="colours")
         channels = {"auto": self.images.shape[-1], "grey": 1, "rgb": 3}[colours]
@@ -177,7 +188,7 @@ _CHUNK = 1024  # pictures at a time
 
 
 def _luma(images: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) uint8 -> (N, H, W, 1), in Pillow's fixed-point arithmetic."""
+    """(N, H, W, 3) uint8 -> (N, H, W, 1) uint8, in Pillow's fixed-point arithmetic."""
     wide = images.astype(np.uint32)
     return ((wide @ np.array([19595, 38470, 7471], np.uint32) + 0x8000) >> 16).astype(np.uint8)[..., None]
 

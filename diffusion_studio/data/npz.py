@@ -1,4 +1,4 @@
-"""Numpy archives of images, labels and captions, under the names that are in use for them."""
+"""Numpy archives of images, labels and captions, under the names in common use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import DataError
 from ..imaging.arrays import Colour
 from ..imaging.fitting import composited
-from .imagedata import ImageData, Reading
+from .imagedata import ImageData, ReadReport
 
 _IMAGES = {
     "train": ("x_train", "train_images", "images", "image", "x", "arr_0"),
@@ -29,15 +29,15 @@ _LISTED = "|"  # between the keywords of one picture
 
 
 def read(path: Path, split: str, background: Colour = (0, 0, 0)) -> ImageData:
-    """uint8 images (N, H, W, C), with what the archive says of them. No pickled arrays.
+    """Read uint8 images (N, H, W, C) and what belongs to them. Pickled arrays are refused.
 
-    - labels: whole numbers; their names, where there are any, under `classes`, `label_names` or
-      `style_names`;
-    - captions: `caption` (N,) or (N, k) of texts; or rows of a table, `emoji_id` (N,) into `name` and
-      `keywords`, from which several captions are made;
-    - `alpha` (N, H, W) says how much of the background shows; such images lie on black. RGBA images are
-      composited.
-    - `is_dup` (N,), true for pictures to leave out.
+    - labels: whole numbers. Their names, if any, are in `classes`, `label_names` or `style_names`.
+    - captions: texts (N,) or (N, k); or `emoji_id` (N,) that numbers rows of `name` and `keywords`, from
+      which several captions are made.
+    - `alpha` (N, H, W): opacity of images that are premultiplied on black. RGBA images are composited.
+    - `is_dup` (N,): true for pictures to leave out.
+
+    Raises `DataError` if the archive cannot be read or its arrays do not fit together.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -54,7 +54,7 @@ def read(path: Path, split: str, background: Colour = (0, 0, 0)) -> ImageData:
                 for n in (*_NAMES, *_CAPTIONS[split], "emoji_id", "name", "keywords", "alpha", "is_dup")
                 if n in archive
             }
-    # TypeError: what numpy opened is a bare array, not an archive
+    # TypeError: the file holds a bare array and is no archive
     except (
         OSError,
         ValueError,
@@ -75,13 +75,15 @@ def read(path: Path, split: str, background: Colour = (0, 0, 0)) -> ImageData:
         )
     images = _on_background(images, extra.get("alpha"), background)
     labels, names = _labels(path, images, labels, extra)
-    found = ImageData(images, labels, names, _captions(path, images, split, extra))
-    if extra.get("is_dup", images).shape != (len(images),):
-        return found
-    kept = np.flatnonzero(~extra["is_dup"].astype(bool))
-    left = len(images) - len(kept)
-    notes = (f"{left:,} left out as duplicates (is_dup)",) if left else ()
-    return replace(found.chosen(kept), reading=Reading(notes=notes))
+    captions = _captions(path, images, split, extra)
+    notes = [] if captions else _unread_captions(split, extra)
+    found = ImageData(images, labels, names, captions)
+    if extra.get("is_dup", images).shape == (len(images),):
+        kept = np.flatnonzero(~extra["is_dup"].astype(bool))
+        if left := len(images) - len(kept):
+            notes.append(f"{left:,} left out as duplicates (is_dup)")
+        found = found.chosen(kept)
+    return replace(found, reading=ReadReport(notes=tuple(notes)))
 
 
 def _on_background(images: np.ndarray, alpha: np.ndarray | None, background: Colour) -> np.ndarray:
@@ -120,7 +122,8 @@ def _captions(path: Path, images: np.ndarray, split: str, extra: Mapping[str, np
                 f"emoji_id in {path} does not number rows of name and keywords, one for each image."
             )
         made = {
-            row: varied(str(extra["name"][row]), str(keywords[row]).split(_LISTED)) for row in np.unique(rows)
+            row: combined_captions(str(extra["name"][row]), str(keywords[row]).split(_LISTED))
+            for row in np.unique(rows)
         }
         return tuple(made[row] for row in rows)
     for name in _CAPTIONS[split]:
@@ -130,9 +133,18 @@ def _captions(path: Path, images: np.ndarray, split: str, extra: Mapping[str, np
     return None
 
 
-def varied(name: str, keywords: list[str]) -> tuple[str, ...]:
-    """Captions of a picture with a name and keywords: the name twice, then with two keywords each, then
-    three of these.
+def _unread_captions(split: str, extra: Mapping[str, np.ndarray]) -> list[str]:
+    """Notes about arrays that have the name of captions and hold something else."""
+    return [
+        f"{name} is {extra[name].dtype} {extra[name].shape}, not a text for each picture, so it is not read"
+        for name in _CAPTIONS[split]
+        if name in extra
+    ]
+
+
+def combined_captions(name: str, keywords: list[str]) -> tuple[str, ...]:
+    """Captions from a name and keywords: the name twice, the name with two keywords each, and keywords in
+    threes.
     """
     rest = [word for word in dict.fromkeys(keywords) if word.strip() and word != name]
     pairs = [", ".join([name, *rest[k : k + 2]]) for k in range(0, len(rest), 2)]

@@ -1,8 +1,8 @@
 """The named sets of points in the plane, each drawn by a formula.
 
-A set is a pure function of (name, count, seed), centred and of unit variance (the mean of both coordinates'
-variances is 1, so shapes keep their proportions) by constants of its own, so that two draws of it lie in the
-same place.
+A set is a pure function of (name, count, seed). Constants centre it and scale it to unit variance (the mean
+of both coordinates' variances is 1, so shapes keep their proportions). Two draws of a set therefore lie in
+the same place.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FAMILY = 7  # of random streams, apart from those of runs
+FAMILY = 7  # key of the random streams, different from those of runs
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 
 
 @dataclass(frozen=True)
 class PointSet:
-    """`draw(random, n)` -> (n, 2) in its own measure; `centre` is its mean and `spread` the root of its
-    mean variance.
+    """A set of points: `draw(random, n)` -> (n, 2) in units of its own, with mean `centre`.
+
+    `spread` is the root of the mean of both coordinates' variances.
     """
 
     title: str
@@ -29,40 +30,42 @@ class PointSet:
     spread: float
 
     def __call__(self, count: int, seed: int) -> np.ndarray:
-        """(count, 2) float32. The seed's own points, whatever was drawn before."""
+        """`count` points (count, 2) float32, centred and scaled. They depend on the seed alone."""
         random = np.random.Generator(np.random.Philox(key=[seed, FAMILY]))
         return ((self.draw(random, count) - self.centre) / self.spread).astype(np.float32)
 
 
 def _swiss_roll(random: np.random.Generator, n: int) -> np.ndarray:
-    """A spiral r = angle from 1.5 to 4.5 half turns, even along its length, a little blurred."""
+    """A spiral with radius = angle from 1.5 to 4.5 half turns, uniform along its length, with a little
+    noise.
+    """
     first, last = 1.5 * math.pi, 4.5 * math.pi
     angle = np.sqrt(first**2 + random.random(n) * (last**2 - first**2))
     return angle[:, None] * _unit(angle) + 0.35 * random.standard_normal((n, 2))
 
 
 def _moons(random: np.random.Generator, n: int) -> np.ndarray:
-    """Two half circles of radius 1 that reach into each other."""
+    """Two interlocking half circles of radius 1."""
     angle, lower = math.pi * random.random(n), random.random(n) < 0.5
     points = _unit(angle) * np.where(lower, -1, 1)[:, None] + np.where(lower, 1.0, 0.0)[:, None] * (1.0, 0.5)
     return points + 0.07 * random.standard_normal((n, 2))
 
 
 def _rings(random: np.random.Generator, n: int) -> np.ndarray:
-    """Three circles about one centre, each as dense as the others."""
+    """Three concentric circles of equal density."""
     radius = random.choice((1.0, 2.0, 3.0), n, p=(1 / 6, 2 / 6, 3 / 6))
     return radius[:, None] * _unit(2 * math.pi * random.random(n)) + 0.08 * random.standard_normal((n, 2))
 
 
 def _two_gaussians(random: np.random.Generator, n: int) -> np.ndarray:
-    """See `MIXTURE`, which has the numbers."""
+    """Two Gaussians with the parameters of `MIXTURE`."""
     which = random.random(n) < MIXTURE.weights[1]
     means, spreads = np.array(MIXTURE.means), np.array(MIXTURE.spreads)
     return means[which.astype(int)] + spreads[which.astype(int), None] * random.standard_normal((n, 2))
 
 
 def _eight_gaussians(random: np.random.Generator, n: int) -> np.ndarray:
-    """Eight spots on a circle of radius 2."""
+    """Eight Gaussians on a circle of radius 2."""
     return 2 * _unit(math.pi / 4 * random.integers(0, 8, n)) + 0.15 * random.standard_normal((n, 2))
 
 
@@ -73,7 +76,7 @@ def _checkerboard(random: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _pinwheel(random: np.random.Generator, n: int) -> np.ndarray:
-    """Five arms of a Gaussian each, the further out the more turned."""
+    """Five arms, each a Gaussian that is rotated more the further out it is."""
     arm = 2 * math.pi / 5 * random.integers(0, 5, n)
     along, across = 1 + 0.3 * random.standard_normal(n), 0.05 * random.standard_normal(n)
     turn = arm + 0.5 * np.exp(along)
@@ -81,7 +84,7 @@ def _pinwheel(random: np.random.Generator, n: int) -> np.ndarray:
 
 
 def _heart(random: np.random.Generator, n: int) -> np.ndarray:
-    """The curve x = 16 sin^3 t, y = 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t, filled evenly."""
+    """The curve x = 16 sin^3 t, y = 13 cos t - 5 cos 2t - 2 cos 3t - cos 4t, filled uniformly."""
 
     def outline(t: np.ndarray) -> np.ndarray:
         return np.stack(
@@ -89,7 +92,7 @@ def _heart(random: np.random.Generator, n: int) -> np.ndarray:
             axis=1,
         )
 
-    edge = outline(np.linspace(0, 2 * math.pi, 1025))  # triangles from the middle, each by its area
+    edge = outline(np.linspace(0, 2 * math.pi, 1025))  # triangles from the centre, chosen by area
     area = np.abs(edge[:-1, 0] * edge[1:, 1] - edge[:-1, 1] * edge[1:, 0])
     which, along = random.choice(1024, n, p=area / area.sum()), random.random(n)[:, None]
     return (edge[which] + along * (edge[which + 1] - edge[which])) * np.sqrt(random.random(n))[:, None]
@@ -101,8 +104,9 @@ def _unit(angle: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Round Gaussians, in the measure of the set of that name: what every level's density and score follow
-    from exactly.
+    """A mixture of isotropic Gaussians, in the units of the set of that name.
+
+    The density and the score at every noise level follow from it in closed form.
     """
 
     weights: tuple[float, ...]
@@ -110,8 +114,8 @@ class Mixture:
     spreads: tuple[float, ...]
 
 
-# Mean 0 and unit variance as they stand: 0.12 |d|^2 + 0.4 * 0.3^2 + 0.6 * 0.5^2 = 1, where d is between the
-# two means
+# It has mean 0 and unit variance: 0.12 |d|^2 + 0.4 * 0.3^2 + 0.6 * 0.5^2 = 1, where d is the difference of
+# the two means.
 MIXTURE = Mixture((0.4, 0.6), ((-1.44, -0.60696), (0.96, 0.40464)), (0.3, 0.5))
 POINT_SETS: dict[str, PointSet] = {
     "swiss-roll": PointSet("a swiss roll", _swiss_roll, (2.45497, 0.42441), 7.24814),

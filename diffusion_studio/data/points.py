@@ -1,12 +1,13 @@
-"""Points in the plane to train on: sets known by name, tables, and the dark of a picture.
+"""Points in the plane to train on: sets known by name, tables, and the dark pixels of a picture.
 
-All are centred and brought to unit variance: the mean of both coordinates' variances is 1, so shapes keep
+All are centred and scaled to unit variance: the mean of both coordinates' variances is 1, so shapes keep
 their proportions.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 import zipfile
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ import numpy as np
 from ..errors import DataError, unknown
 from .point_sets import FAMILY, POINT_SETS
 
-COUNT = 50_000  # points of a named set, or of a picture, to train on
-MOST = 5_000_000
-FARTHEST = 1e100  # of a coordinate: its square has to be a number
-MAX_SIDE = 2048  # of a picture: its dark pixels are looked at at most this finely
+COUNT = 50_000  # points drawn from a named set or a picture to train on
+MOST = 5_000_000  # points of a table
+FARTHEST = 1e100  # largest coordinate: its square has to be finite
+MAX_SIDE = 2048  # pixels to which a picture is reduced
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+_SEPARATORS = (",", ";", "\t")  # of the cells of a table
 SHAPES = "shapes"  # all named sets, each with its name as its label
 _SEEDS = {"train": 0, "test": 1}
 
@@ -37,11 +39,11 @@ class PointData:
 
     @property
     def images(self) -> np.ndarray:
-        """What training draws batches from: the points."""
+        """The points, under the name that training uses for its data."""
         return self.points
 
     def only(self, labels: list[str]) -> PointData:
-        """The points with one of these labels, in the order in which these are given."""
+        """The points with one of these labels; `names` become these labels, in this order."""
         if self.labels is None:
             raise DataError("These points have no labels to choose from.")
         for label in labels:
@@ -54,7 +56,7 @@ class PointData:
 
 
 def is_points(source: str | Path) -> bool:
-    """Whether a data set's name or path is one of points: a known set, a .csv, a picture file, an npz with
+    """Whether a name or path is a data set of points: a named set, a .csv, a picture file, or an npz with
     `points`.
     """
     path = Path(source).expanduser()
@@ -66,10 +68,10 @@ def is_points(source: str | Path) -> bool:
 
 
 def load(source: str | Path, split: str = "train", count: int = COUNT) -> PointData:
-    """The points of a named set (`count` of them, of each shape for "shapes"), a .csv, an .npz, or a
-    picture's dark pixels.
+    """The points of a named set, a .csv, an .npz, or a picture's dark pixels.
 
-    `split` "test" draws others of the same set; a table has one split. Raises `DataError`.
+    `count` points are drawn from a named set (from each of them for "shapes") or a picture. `split` "test"
+    draws others of the same set; a table has only one split. Raises `DataError`.
     """
     if split not in _SEEDS:
         raise DataError(f"split must be 'train' or 'test', got {split!r}.")
@@ -84,7 +86,7 @@ def load(source: str | Path, split: str = "train", count: int = COUNT) -> PointD
             )
         return PointData(POINT_SETS[str(source)](count, seed))
     if path.suffix.lower() in PICTURES:
-        return PointData(from_picture(opened(path), count, seed))
+        return PointData(from_picture(read_grey(path), count, seed))
     if path.suffix == ".npz":
         return _from_npz(path)
     if path.suffix.lower() == ".csv":
@@ -96,7 +98,10 @@ def load(source: str | Path, split: str = "train", count: int = COUNT) -> PointD
 
 
 def normalised(points: np.ndarray) -> np.ndarray:
-    """(N, 2) centred, and divided by the root of the mean of both variances: float32 of unit variance."""
+    """Points (N, 2) centred and divided by the root of the mean of both variances: float32 of unit variance.
+
+    Raises `DataError` unless they are finite and not all equal.
+    """
     points = np.asarray(points, np.float64)
     if (
         points.ndim != 2
@@ -116,13 +121,15 @@ def normalised(points: np.ndarray) -> np.ndarray:
     spread = math.sqrt(points.var(axis=0).mean())
     if not spread > 0:
         raise DataError(
-            "All points lie in one place, so there is nothing to learn. Give at least two different ones."
+            "All points are equal, so there is nothing to learn. Give at least two different ones."
         )
     return (points / spread).astype(np.float32)
 
 
-def opened(path: str | Path) -> np.ndarray:
-    """A picture file as grey (H, W) uint8 on white, at most 2048 pixels a side. Raises `DataError`."""
+def read_grey(path: str | Path) -> np.ndarray:
+    """A picture file as grey (H, W) uint8 on white, reduced to at most 2048 pixels a side. Raises
+    `DataError`.
+    """
     from PIL import Image
 
     try:
@@ -145,10 +152,11 @@ def opened(path: str | Path) -> np.ndarray:
 
 
 def from_picture(grey: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """`count` points from the dark of a (H, W) uint8 picture, the darker the more, inside their pixels; up is
-    up.
+    """Draw `count` points from the dark pixels of a picture (H, W) uint8, with probability proportional to
+    darkness.
 
-    Lighter than middle grey is paper. Raises `DataError` where there is nothing dark, or where all is.
+    Values of 128 and more are background. y points up. Raises `DataError` if nothing is dark, or nearly
+    everything.
     """
     ink = np.clip(128 - grey.astype(np.float64), 0, None)
     rows, columns = np.nonzero(ink)
@@ -177,7 +185,7 @@ def _has_points(path: Path) -> bool:
 
 
 def _from_npz(path: Path) -> PointData:
-    """`points` (N, 2); `labels` (N,) of whole numbers and their names in `classes`, where there are any."""
+    """Read `points` (N, 2), and if present `labels` (N,) of whole numbers with their names in `classes`."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in ("points", "labels", "classes") if name in archive}
@@ -197,25 +205,47 @@ def _from_npz(path: Path) -> PointData:
 
 
 def _from_csv(path: Path) -> PointData:
-    """Two numbers a line, x and y, with a label after them or without; a first line of names is skipped."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as a table: {error}") from error
-    if rows and not _number(rows[0][0]):
-        rows = rows[1:]
+    """Rows of x, y and, in all rows or in none, a label; a first row of names is skipped.
+
+    Cells are separated by commas, semicolons or tabs. Where they are not separated by commas, a comma in a
+    number is its decimal point.
+    """
+    rows, first = _table(path)
     for k, row in enumerate(rows):
-        if len(row) not in (2, 3) or len(row) != len(rows[0]) or not all(map(_number, row[:2])):
+        if len(row) != len(rows[0]) or not _is_point(row):
             raise DataError(
-                f"Row {k + 1} of {path.name} is {','.join(row)[:80]!r}; wanted two numbers, x and y, and "
-                "after them a label in every row or in none."
+                f"Row {first + k} of {path.name} is {','.join(row)[:80]!r}; wanted two numbers, x and y, "
+                "separated by a comma, a semicolon or a tab, and after them a label in every row or in none."
             )
     points = normalised(np.array([[float(cell) for cell in row[:2]] for row in rows]).reshape(-1, 2))
     if len(rows[0]) == 2:
         return PointData(points)
     names, labels = np.unique([row[2].strip() for row in rows], return_inverse=True)
     return _named(path, points, labels.astype(np.int64), tuple(map(str, names)))
+
+
+def _table(path: Path) -> tuple[list[list[str]], int]:
+    """The rows of a table without its row of names, and the number of the first one, counted from 1."""
+    try:
+        text = path.read_text("utf-8-sig")
+        tables = [_cells(text, separator) for separator in _SEPARATORS]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a table: {error}") from error
+    rows = max(tables, key=lambda table: sum(_is_point(row) for row in table))  # of equals the first
+    named = len(rows) > 1 and not _number(rows[0][0])
+    return (rows[1:], 2) if named else (rows, 1)
+
+
+def _cells(text: str, separator: str) -> list[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    rows = [row for row in reader if any(cell.strip() for cell in row)]
+    if separator == ",":
+        return rows
+    return [[cell.replace(",", ".") for cell in row[:2]] + row[2:] for row in rows]
+
+
+def _is_point(row: list[str]) -> bool:
+    return len(row) in (2, 3) and all(map(_number, row[:2]))
 
 
 def _number(text: str) -> bool:

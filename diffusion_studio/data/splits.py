@@ -1,5 +1,6 @@
-"""Folders named after the parts of a data set (train, test, validation): recognised, so that none is taken
-for a label."""
+"""Folders named after the splits of a data set (train, test, validation). They are recognised, so that
+none is taken for a label.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +21,19 @@ NAMES = {
     "valid": "validation",
     "dev": "validation",
 }
-# a single folder of such a name holds the pictures and says nothing about them
+# a single folder of such a name is no label
 CONTAINERS = frozenset({"images", "imgs", "pictures", "photos", "data"})
-# what a split is read from, the first that is there
+# the folders that a split is read from; the first existing one counts
 FALLBACK = {"train": ("train",), "test": ("test", "validation")}
 
 
 @dataclass(frozen=True)
 class Split:
-    """The pictures of one split. `labels` has the folder that names each one's label, or None; `others`
-    counts the pictures of the splits that are not read."""
+    """The pictures of one split.
+
+    `labels` has for each the folder that names its label, or None. `others` counts the pictures of other
+    splits.
+    """
 
     pictures: tuple[Path, ...]
     labels: tuple[str | None, ...]
@@ -38,12 +42,11 @@ class Split:
 
 
 def chosen(root: Path, pictures: Sequence[Path], split: str) -> Split:
-    """The pictures of a split of a folder: of ROOT/train/... or ROOT/LABEL/train/..., with one folder around
-    or without.
+    """The pictures of a split in ROOT/train/... or ROOT/LABEL/train/..., or one folder deeper.
 
-    A folder without splits is taken whole; one folder around all labels is taken off. A single folder is no
-    label where its name is one of `CONTAINERS`. Raises a `DataError` where split folders lie beside others,
-    or the split is missing.
+    A folder without splits is taken whole. One folder around all labels is skipped. A single folder is no
+    label if its name is one of `CONTAINERS`. Raises `DataError` if split folders are beside others, or the
+    split is missing.
     """
     parts = [path.relative_to(root).parts for path in pictures]
     depth = _depth(root, parts)
@@ -64,9 +67,9 @@ def chosen(root: Path, pictures: Sequence[Path], split: str) -> Split:
             f"{root} holds several folders for the split {name}: {', '.join(sorted(given))}. "
             "Keep one of them."
         )
-    # LABEL/train/..., not one folder around train/...
+    # LABEL/train/... as opposed to one folder around train/...
     by_top = depth == 1 and len({one[0] for one in parts}) > 1
-    # of all splits together, so that each has its labels at the same depth
+    # from all splits together, so that each has its labels at the same depth
     labels = [one[0] for one in parts] if by_top else _labels([one[depth + 1 :] for one in parts])
     return Split(
         tuple(pictures[k] for k in kept),
@@ -77,7 +80,9 @@ def chosen(root: Path, pictures: Sequence[Path], split: str) -> Split:
 
 
 def _labels(parts: Sequence[tuple[str, ...]]) -> tuple[str | None, ...]:
-    """LABEL of LABEL/..., of AROUND/LABEL/... where one folder is around all; None for pictures in none."""
+    """LABEL of LABEL/..., or of AROUND/LABEL/... if one folder is around all; None for pictures in no
+    folder.
+    """
     while parts and all(len(one) > 2 for one in parts) and len({one[0] for one in parts}) == 1:
         parts = [one[1:] for one in parts]
     labels = tuple(one[0] if len(one) > 1 else None for one in parts)
@@ -86,7 +91,7 @@ def _labels(parts: Sequence[tuple[str, ...]]) -> tuple[str | None, ...]:
 
 
 def _depth(root: Path, parts: Sequence[tuple[str, ...]]) -> int | None:
-    """How many folders lie around the splits' own: 0 or 1; None where there are no splits."""
+    """The number of folders around the split folders, 0 or 1; None if there are no splits."""
     top = _folders(parts, 0)
     if top is None:
         return None
@@ -105,5 +110,5 @@ def _depth(root: Path, parts: Sequence[tuple[str, ...]]) -> int | None:
 
 
 def _folders(parts: Sequence[tuple[str, ...]], depth: int) -> set[str] | None:
-    """The names of the folders at a depth; None where a picture lies less deep."""
+    """The names of the folders at a depth; None if a picture is less deep."""
     return {one[depth] for one in parts} if parts and all(len(one) > depth + 1 for one in parts) else None

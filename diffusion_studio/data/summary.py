@@ -1,4 +1,4 @@
-"""What was read to train on, as an object and as one line."""
+"""A summary of the data that was read for training, as an object and as one line."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .imagedata import ImageData
 if TYPE_CHECKING:
     from .points import PointData
 
-# pixel values that are counted for the shades; of larger data, evenly chosen pictures
+# pixel values from which shades are counted; of larger data, evenly chosen pictures
 _MAX_VALUES = 1 << 26
-_TOLERANCE = 2  # of a grey pixel's channels: a JPEG rounds them apart
-_NAMED = 12  # labels in the line
+_TOLERANCE = 2  # between the channels of a grey pixel, which JPEG rounds differently
+_NAMED = 12  # most labels in the line
 
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What a data set holds, as training takes it. `str` is the one line that `train` begins with.
+    """What a data set holds, as training uses it. `str` gives the line that `train` prints first.
 
-    `size` is (width, height) of the pictures in memory and None for points; `sizes` those in the files, by
-    how many; `shades` the different values of their channels; `grey_as_rgb` whether all are grey and yet have
-    three channels; `labels` the number of pictures of each label; `captions` how many texts there are in all;
-    `looked` how many pictures were decoded, where that is not all.
+    `size` is (width, height) of the pictures in memory, None for points. `sizes` counts the sizes in the
+    files. `shades` is the number of different values of a channel. `grey_as_rgb` is whether all pictures are
+    grey but have three channels. `labels` counts the pictures of each label, `captions` all texts. `looked`
+    is the number of decoded pictures, if that is not all of them.
     """
 
     name: str
@@ -52,7 +52,7 @@ class DataSummary:
         return self.line()
 
     def line(self, to_grey: str = "--colours grey") -> str:
-        """The line; `to_grey` is how the reader asks for grey pictures."""
+        """The summary as one line. `to_grey` is how the reader asks for grey pictures."""
         what = "points" if self.size is None else "pictures"
         where = f"{self.name}, split {self.split}" if self.split else self.name
         parts = [
@@ -101,7 +101,7 @@ class DataSummary:
 
 
 def summary(data: ImageData, name: str, fit: str = "pad") -> DataSummary:
-    """What is in memory, under the name or path that it was read from."""
+    """The summary of pictures in memory. `name` is the name or path that they were read from."""
     about, images = data.reading, data.images
     totals = data.counts
     return DataSummary(
@@ -125,7 +125,7 @@ def summary(data: ImageData, name: str, fit: str = "pad") -> DataSummary:
 
 
 def summary_of_points(data: PointData, name: str) -> DataSummary:
-    """The same of points in the plane."""
+    """The summary of points in the plane."""
     counts = (
         {}
         if data.labels is None
@@ -144,7 +144,7 @@ def _shades(images: np.ndarray) -> int:
 
 
 def _grey(images: np.ndarray) -> bool:
-    """Whether the three channels of every picture are alike, up to the rounding of a JPEG."""
+    """Whether the three channels of every picture are equal, up to JPEG's rounding."""
     for k in range(0, len(images), 1024):
         some = images[k : k + 1024].astype(np.int16)
         if (some.max(axis=3) - some.min(axis=3)).max() > _TOLERANCE:

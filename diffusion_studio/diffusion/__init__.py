@@ -1,1 +1,1 @@
-"""The mathematics of diffusion: torch and numpy only; no files, no networks, no user interface."""
+"""The mathematics of diffusion, with torch and numpy only: no files, no networks, no user interface."""

@@ -1,4 +1,4 @@
-"""The contract between samplers and everything that can denoise."""
+"""The `Denoiser` interface between samplers and models, and general wrappers of denoisers."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ from .schedule import NoiseLevel
 
 
 class Denoiser(Protocol):
-    """`denoise(x, level)`: x (N, C, H, W) at a noise level -> what is picture in it and what is noise."""
+    """A callable (x, level) -> Prediction: the x0 and eps predicted for x (N, ...) at a noise level."""
 
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction: ...
 
 
 @runtime_checkable
 class Batchable(Protocol):
-    """A denoiser that can answer for itself and others of its kind in one network call."""
+    """A denoiser that can predict for itself and other denoisers in one network call."""
 
     def together(
         self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel
     ) -> list[Prediction] | None:
-        """The predictions of self and others, or None where they do not share a network."""
+        """The predictions of self and of `others`, in this order. None if they do not share a network."""
         ...
 
 
 def ask_all(denoisers: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel) -> list[Prediction]:
-    """Each denoiser's prediction for the same x: one network call where they share a network, else one
-    each.
-    """
+    """The prediction of each denoiser for the same x, in one network call if they share a network."""
     first, *others = denoisers
     if isinstance(first, Batchable):
         answers = first.together(others, x, level)
@@ -44,9 +42,10 @@ def ask_all(denoisers: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel) -
 
 @dataclass(frozen=True)
 class Altered:
-    """A denoiser whose network computes something else while it is asked. `altering(rows)` is a context in
-    which the network is altered for these rows of the batch; where the denoiser is asked together with others
-    of its network, the others' rows stay as they are.
+    """A denoiser whose network is altered during its calls.
+
+    `altering(rows)` is a context manager. Within it the network is altered for these rows of the batch. So
+    the denoiser can share a network call with others, whose rows stay unaltered.
     """
 
     denoise: Denoiser
@@ -57,24 +56,26 @@ class Altered:
             return self.denoise(x, level)
 
 
-class Alongside:
-    """A denoiser whose every call asks `other` about the same x, too: in the same network call where the two
-    share a network. `pair` gives both answers of the last call. `wanted(level)` says where `other` is needed.
+class PairedDenoiser:
+    """A denoiser that also evaluates `other` for the same x, in one network call if they share a network.
+
+    `pair` returns both predictions of the last call without computing them again. `is_needed(level)` says
+    whether `other` is needed at a level.
     """
 
-    def __init__(self, denoise: Denoiser, other: Denoiser, wanted: Callable[[NoiseLevel], bool]) -> None:
-        self.denoise, self.other, self.wanted = denoise, other, wanted
+    def __init__(self, denoise: Denoiser, other: Denoiser, is_needed: Callable[[NoiseLevel], bool]) -> None:
+        self.denoise, self.other, self.is_needed = denoise, other, is_needed
         self._last: tuple[torch.Tensor, NoiseLevel, Prediction, Prediction] | None = None
 
     def __call__(self, x: torch.Tensor, level: NoiseLevel) -> Prediction:
-        return self.pair(x, level)[0] if self.wanted(level) else self.denoise(x, level)
+        return self.pair(x, level)[0] if self.is_needed(level) else self.denoise(x, level)
 
     def together(
         self, others: Sequence[Denoiser], x: torch.Tensor, level: NoiseLevel
     ) -> list[Prediction] | None:
         if not isinstance(self.denoise, Batchable):
             return None
-        if not self.wanted(level):
+        if not self.is_needed(level):
             return self.denoise.together(others, x, level)
         answers = self.denoise.together((self.other, *others), x, level)
         if answers is None:
@@ -84,7 +85,7 @@ class Alongside:
         return [first, *more]
 
     def pair(self, x: torch.Tensor, level: NoiseLevel) -> tuple[Prediction, Prediction]:
-        """Both answers about x: those of the last call where it was about this tensor, else new ones."""
+        """Both predictions for x. They are computed only if the last call was for another tensor or level."""
         last, self._last = self._last, None
         if last is None or last[0] is not x or last[1] is not level:
             first, second = ask_all((self.denoise, self.other), x, level)
@@ -94,17 +95,17 @@ class Alongside:
 
 
 class RunEnded(Exception):
-    """Raised from a network call to end its run. It is no error: whoever raised it wanted the end."""
+    """Raised by an `Ask` to end a run before its end. It does not report an error."""
 
 
-Ask = Callable[[Callable[[], Prediction]], Prediction]  # makes the network call that it is given, or raises
+Ask = Callable[[Callable[[], Prediction]], Prediction]  # makes the given network call, or raises
 
 
 class Watched:
-    """A denoiser whose every call goes through `ask`.
+    """A denoiser that makes each of its calls through `ask`.
 
-    `ask` gets the call as a function and returns its result. It may wait first, make the call in another
-    thread, count it, or raise `RunEnded`. The call keeps the caller's grad mode, which belongs to a thread.
+    `ask` takes the call as a function and returns its result. It may wait, make the call in another thread,
+    count calls, or raise `RunEnded`. Grad mode belongs to a thread, so the caller's is set for the call.
     """
 
     def __init__(self, denoise: Denoiser, ask: Ask) -> None:
@@ -122,7 +123,7 @@ class Watched:
 
 
 class Counted:
-    """A denoiser that counts how often it is asked: `calls`."""
+    """A denoiser that counts its calls in `calls`."""
 
     def __init__(self, denoise: Denoiser) -> None:
         self.denoise = denoise

@@ -1,6 +1,4 @@
-"""From pictures instead of from noise: in-painting, starting at a level, inversion, resampling,
-interpolation.
-"""
+"""Runs that start from pictures: in-painting, SDEdit, DDIM inversion, RePaint resampling, interpolation."""
 
 from __future__ import annotations
 
@@ -17,13 +15,14 @@ from .schedule import CLEAN, NoiseLevel
 
 
 def inpainted(denoise: Denoiser, picture: torch.Tensor, mask: torch.Tensor) -> Denoiser:
-    """Keep `picture` where `mask` is 1 and draw where it is 0: known pixels replace the predicted x0.
+    """A denoiser for in-painting: known pixels replace the predicted x0 where `mask` is 1.
 
-    picture (C, H, W) or (N, C, H, W) in [-1, 1]; mask likewise with 1 or C channels, from 0 to 1. The
-    finished pixels are the known ones exactly (where the mask is 1) with every sampler that ends in the
-    predicted x0: all but PLMS, PNDM and LMS, which carry earlier predictions into the last step. As the
-    replaced x0 (Song et al. 2020, score SDE, appendix I.2, replace the state instead) it suits every sampler;
-    edges join better with `resampled` levels.
+    picture is (C, H, W) or (N, C, H, W) in [-1, 1]. mask has the same shape with 1 or C channels, from 0
+    (generate) to 1 (keep). Replacing x0 works with every sampler; Song et al. 2020 (score SDE, appendix I.2)
+    replace the state instead. Where the mask is 1, the finished pixels equal the known ones with every
+    sampler that ends at the predicted x0: all except PLMS, PNDM and LMS, whose last step uses earlier
+    predictions. Edges join better with the levels of `resampled`. Raises `OptionError` for shapes that do not
+    fit.
     """
 
     def filled(x: torch.Tensor, level: NoiseLevel) -> Prediction:
@@ -42,7 +41,7 @@ def inpainted(denoise: Denoiser, picture: torch.Tensor, mask: torch.Tensor) -> D
 
 
 def check_fits(what: str, given: torch.Tensor, x: torch.Tensor) -> None:
-    """An `OptionError` unless `given` broadcasts to x without making it larger."""
+    """Raise `OptionError` unless `given` broadcasts to the shape of x. `what` names it in the error."""
     try:
         fits = torch.broadcast_shapes(given.shape, x.shape) == x.shape and given.shape[-2:] == x.shape[-2:]
     except RuntimeError:
@@ -51,27 +50,28 @@ def check_fits(what: str, given: torch.Tensor, x: torch.Tensor) -> None:
         raise OptionError(
             what,
             f"The {what} has the shape {tuple(given.shape)} and the pictures {tuple(x.shape)} (pictures, "
-            f"channels, height, width). Bring it to {x.shape[-2]} x {x.shape[-1]}.",
+            f"channels, height, width). Resize it to {x.shape[-2]} x {x.shape[-1]}.",
         )
 
 
 def noised(picture: torch.Tensor, level: NoiseLevel, noise: torch.Tensor) -> torch.Tensor:
-    """The picture at a level, where a run that edits it starts (SDEdit; Meng et al. 2021, algorithm 1)."""
+    """The picture with noise of a level, from which SDEdit starts (Meng et al. 2021, algorithm 1)."""
     return level.alpha * picture + level.sigma * noise
 
 
 def resampled(levels: Sequence[NoiseLevel], length: int, jumps: int) -> Levels:
-    """A run's levels with RePaint's jumps back (Lugmayr et al. 2022, section 4.2 and algorithm 1).
+    """A run's levels with the resampling of RePaint (Lugmayr et al. 2022, section 4.2 and algorithm 1).
 
-    After every `length` steps the run goes `length` steps back up to where those began, and down again,
-    `jumps` times in all for each stretch (1 changes nothing); `sample` noises the state where the levels
-    rise. As in the authors' program the stretches are counted from the last noisy level upwards: the step
-    into the clean picture is not walked again, nor are the first ones, where fewer than `length` are left.
+    Each group of `length` steps is run `jumps` times in all (1 changes nothing): from its end the levels jump
+    back up to its start, where `sample` adds noise to the state. As in the authors' program, groups are
+    counted upwards from the last noisy level. So the step to the clean picture is not repeated, nor are the
+    first steps if they do not fill a group. Raises `OptionError` for a `length` or `jumps` below 1.
     """
     if length < 1 or jumps < 1:
         raise OptionError(
             "edit.jump_length",
-            f"A jump is at least 1 step long and each stretch is run once or more; got {length} and {jumps}.",
+            f"The length of a jump and the runs of each group of steps are at least 1; got {length} and "
+            f"{jumps}.",
         )
     last = len(levels) - 2  # the last noisy level
     begin = last % length if last > 0 else 0
@@ -84,27 +84,25 @@ def resampled(levels: Sequence[NoiseLevel], length: int, jumps: int) -> Levels:
 
 
 def rising(levels: Sequence[NoiseLevel]) -> tuple[NoiseLevel, ...]:
-    """The levels of a run backwards, from picture to noise, for DDIM inversion (Song et al. 2020, section
-    4.3).
+    """A run's levels from picture to noise, for DDIM inversion (Song et al. 2020, section 4.3).
 
-    The picture stands in for the state at the least noisy level that a network is asked about, not at the
-    clean end.
+    The clean end is left out: the picture takes the place of the state at the least noisy level that the
+    network knows.
     """
     return tuple(level for level in reversed(levels) if level != CLEAN)
 
 
 def renoise(x: torch.Tensor, now: NoiseLevel, to: NoiseLevel, noise: torch.Tensor) -> torch.Tensor:
-    """The state noised from one level to a noisier one: a draw from the forward process q(x_to | x_now)."""
-    kept = to.alpha / now.alpha
-    return kept * x + math.sqrt(max(to.sigma**2 - (kept * now.sigma) ** 2, 0)) * noise
+    """The state x at level `now`, noised to the noisier level `to`: a sample of q(x_to | x_now)."""
+    scale = to.alpha / now.alpha
+    return scale * x + math.sqrt(max(to.sigma**2 - (scale * now.sigma) ** 2, 0)) * noise
 
 
 def slerp(one: torch.Tensor, other: torch.Tensor, share: float) -> torch.Tensor:
-    """Between two noises (N, ...) along the sphere (Shoemake 1985): 0 is one, 1 the other, picture by
-    picture.
+    """Spherical interpolation of two noises (N, ...), picture by picture (Shoemake 1985).
 
-    Keeps the length that Gaussian noise has, which the straight line between them does not; for nearly
-    parallel ones it is that line.
+    `share` 0 is `one`, 1 is `other`. Unlike linear interpolation it keeps the norm that Gaussian noise has.
+    Nearly parallel noises are interpolated linearly.
     """
     a, b = one.flatten(1), other.flatten(1)
     cosine = torch.nn.functional.cosine_similarity(a, b, dim=1).clamp(-1, 1)

@@ -1,4 +1,4 @@
-"""Interpolation between runs: of their initial noise on the sphere, or of their predictions."""
+"""Interpolation between runs, of their initial noise (spherically) or of their predictions (linearly)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .noise import Noise
 from .prediction import Prediction
 from .schedule import NoiseLevel
 
-# Indices of two end points, and the weight from 0 (the first) to 1 (the second) of a picture between them.
+# The indices of two end points, and a weight from 0 (the first) to 1 (the second).
 Pair = tuple[int, int, float]
 
 
 @dataclass(frozen=True)
 class InterpolatedNoise:
-    """Noise of pictures between the seeds of `ends`: each one's is `slerp` of the noise of its pair."""
+    """Noise for pictures between the seeds of `ends`: for picture k the `slerp` of the pair `pairs[k]`."""
 
     ends: Noise
     pairs: Sequence[Pair]
@@ -35,10 +35,10 @@ class InterpolatedNoise:
 
 
 def interpolated_denoiser(stops: Sequence[Denoiser], pairs: Sequence[Pair]) -> Denoiser:
-    """A denoiser whose prediction for picture k is the weighted mean of those of the two stops in `pairs[k]`.
+    """A denoiser that predicts for picture k the weighted mean of the two denoisers in `pairs[k]`.
 
-    x has one picture for each pair. The invariant alpha * x0 + sigma * eps == x holds for a weighted mean
-    too. Each stop is called once, with the pictures that need it.
+    `pairs` holds indices into `stops`, and x has one picture per pair. Each stop is called once, with the
+    pictures that need it. The invariant alpha * x0 + sigma * eps == x also holds for weighted means.
     """
     shares = torch.zeros(len(stops), len(pairs), dtype=torch.float64)
     for k, (a, b, share) in enumerate(pairs):
@@ -69,10 +69,10 @@ def interpolated_denoiser(stops: Sequence[Denoiser], pairs: Sequence[Pair]) -> D
 
 
 def interpolation_weights(ends: int, film: int, loop: bool) -> list[Pair]:
-    """For each of `film` pictures its pair of neighbouring end points, and the weight between them.
+    """For each of `film` pictures, its two neighbouring end points and the weight between them.
 
-    The pictures are evenly spaced from the first of the `ends` points to the last. With `loop` they go on to
-    the first point, which is not repeated at the end.
+    The pictures are evenly spaced from the first of `ends` end points to the last. With `loop` they return
+    from the last point to the first, which is not repeated at the end.
     """
     stretches = ends if loop else ends - 1
     places = [k * stretches / (film if loop else film - 1) for k in range(film)]
@@ -81,9 +81,9 @@ def interpolation_weights(ends: int, film: int, loop: bool) -> list[Pair]:
 
 
 def interpolate(x: torch.Tensor, pairs: Sequence[Pair]) -> torch.Tensor:
-    """The points (len(pairs), ...) on the arcs between the end points x (n, ...).
+    """Spherical interpolations (len(pairs), ...) between the end points x (n, ...).
 
-    Computed one by one, so that a picture does not depend on how many others there are.
+    They are computed one by one, so that rounding does not depend on the size of the batch.
     """
     return torch.cat(
         [slerp(x[a : a + 1], x[b : b + 1], share) if share else x[a : a + 1] for a, b, share in pairs]

@@ -1,4 +1,4 @@
-"""The noise levels of a run, and levels between them for solvers that evaluate intermediate points."""
+"""The noise levels of a run, and the levels between them, at which some solvers call the network."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Levels(tuple[NoiseLevel, ...]):
-    """A tuple of NoiseLevels that also gives the levels between them. A slice of it is Levels again.
+    """A tuple of NoiseLevels that can compute the levels between them. A slice of it is a Levels too.
 
-    With a `schedule`, levels between come from it; beyond its ends it gives its end levels, unless its
-    formula is defined there. Without one the kind of process is inferred (alpha = 1: variance exploding;
-    alpha + sigma = 1: flow; else alpha^2 + sigma^2 = 1), and t is linear in log-SNR, also beyond the ends.
+    Levels between come from the `schedule`. Beyond its ends it gives its end levels, unless its formula is
+    defined there. Without a schedule the process is inferred (alpha = 1: variance exploding; alpha + sigma =
+    1: flow; else alpha^2 + sigma^2 = 1), and t is interpolated and extrapolated linearly in log-SNR.
 
     `steps` is the number of steps of the whole run. It differs from len - 1 for a part of a run, and for a
-    run that visits some levels several times (RePaint).
+    run that visits levels several times (RePaint).
     """
 
     schedule: NoiseSchedule | None
@@ -31,43 +31,45 @@ class Levels(tuple[NoiseLevel, ...]):
     def __new__(
         cls, levels: Iterable[NoiseLevel], schedule: NoiseSchedule | None = None, steps: int | None = None
     ) -> Levels:
-        made = super().__new__(cls, levels)
-        made.schedule, made.steps = schedule, len(made) - 1 if steps is None else steps
-        return made
+        new = super().__new__(cls, levels)
+        new.schedule, new.steps = schedule, len(new) - 1 if steps is None else steps
+        return new
 
     @classmethod
     def of(cls, levels: Iterable[NoiseLevel]) -> Levels:
-        """The levels themselves where they are Levels, else without a schedule."""
+        """The levels as Levels: themselves if they are, else new ones without a schedule."""
         return levels if isinstance(levels, Levels) else cls(levels)
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return tuple(self), self.schedule, self.steps
 
     def __getitem__(self, at: Any) -> Any:
-        found = super().__getitem__(at)
-        return Levels(found, self.schedule, self.steps) if isinstance(at, slice) else found
+        item = super().__getitem__(at)
+        return Levels(item, self.schedule, self.steps) if isinstance(at, slice) else item
 
     def at(self, log_snr: float) -> NoiseLevel:
-        """The process's level of a finite log-SNR. Without a schedule a level of finite log-SNR must be
-        among them.
+        """The level of the process at a finite log-SNR.
+
+        Without a schedule, at least one of these levels must have a finite log-SNR.
         """
         if self.schedule is not None:
             return self.schedule.level_at(log_snr)
-        return self._level(log_snr, _line(self._points, log_snr))
+        return self._level(log_snr, _interpolate(self._points, log_snr))
 
     def at_time(self, t: float) -> NoiseLevel:
-        """The process's level of a time label."""
+        """The level of the process at time label t."""
         if self.schedule is not None:
             return self.schedule.level(t)
-        return self._level(_line(sorted((b, a) for a, b in self._points), t), t)
+        return self._level(_interpolate(sorted((b, a) for a, b in self._points), t), t)
 
     @cached_property
     def _points(self) -> list[tuple[float, float]]:
-        """(log-SNR, t), rising, each once."""
+        """(log-SNR, t) of the levels with finite log-SNR, in ascending order without duplicates."""
         return sorted({level.log_snr: level.t for level in self if math.isfinite(level.log_snr)}.items())
 
     @cached_property
-    def _kind(self) -> str:
+    def _process(self) -> str:
+        """The kind of process: "exploding", "flow" or "preserving"."""
         inner = [level for level in self if level.alpha and level.sigma]
         if all(level.alpha == 1 for level in inner):
             return "exploding"
@@ -79,12 +81,12 @@ class Levels(tuple[NoiseLevel, ...]):
 
     def _level(self, log_snr: float, t: float) -> NoiseLevel:
         ratio = math.exp(-log_snr / 2)  # sigma / alpha
-        norm = {"exploding": 1.0, "flow": 1 + ratio, "preserving": math.hypot(1, ratio)}[self._kind]
+        norm = {"exploding": 1.0, "flow": 1 + ratio, "preserving": math.hypot(1, ratio)}[self._process]
         return NoiseLevel(t, 1 / norm, ratio / norm)
 
 
-def _line(points: list[tuple[float, float]], x: float) -> float:
-    """Piecewise linear through the points, straight on beyond them."""
+def _interpolate(points: list[tuple[float, float]], x: float) -> float:
+    """Piecewise linear interpolation of sorted points (x, y) at x, extrapolated linearly beyond the ends."""
     if len(points) == 1:
         return points[0][1]
     k = min(max(bisect_left(points, (x,)), 1), len(points) - 1)

@@ -1,8 +1,8 @@
-"""What a network says about x, read as the clean picture and as the noise.
+"""Predictions, and how a network's output in any parametrization becomes x0 and eps.
 
-Every parametrization is linear: its target is `of_x0 * x0 + of_eps * eps` with two numbers that depend on the
-level. A `Reading` holds them, and everything else follows: how to read an output, and how much an error of x0
-shows in it.
+Each parametrization is linear: the network's target is `of_x0 * x0 + of_eps * eps`, with two coefficients
+that depend on the level. A `Reading` holds them. From them follow x0 and eps of an output, and how strongly
+an error of x0 appears in it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ Scalar = float | torch.Tensor
 
 @dataclass(frozen=True)
 class Prediction:
-    """A network's opinion of x at a level, both ways. Invariant: alpha * x0 + sigma * eps == x.
+    """The clean picture x0 and the noise eps predicted for x. Invariant: alpha * x0 + sigma * eps == x.
 
-    `variance`, where a network learned it (Nichol & Dhariwal 2021, eq. 15), interpolates per pixel in
-    [0, 1] between the log of the posterior variance and log beta; only ancestral sampling reads it.
+    `variance` is given by networks with learned variance (Nichol & Dhariwal 2021, eq. 15). Per pixel, in
+    [0, 1], it interpolates between the log of the posterior variance and log beta. Only ancestral sampling
+    uses it.
     """
 
     x0: torch.Tensor
@@ -35,21 +36,20 @@ class Prediction:
 def from_x0(
     x0: torch.Tensor, x: torch.Tensor, alpha: Scalar, sigma: Scalar, variance: torch.Tensor | None = None
 ) -> Prediction:
-    """The prediction whose clean picture is x0; eps follows from the invariant. sigma must not be 0."""
+    """The prediction with the given x0, where eps follows from the invariant. sigma must not be 0."""
     return Prediction(x0, (x - alpha * x0) / sigma, variance)
 
 
 def from_eps(eps: torch.Tensor, x: torch.Tensor, alpha: Scalar, sigma: Scalar) -> Prediction:
-    """The prediction whose noise is eps; x0 follows from the invariant. alpha must not be 0."""
+    """The prediction with the given eps, where x0 follows from the invariant. alpha must not be 0."""
     return Prediction((x - sigma * eps) / alpha, eps)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network's output means at a level: `output = of_x0 * x0 + of_eps * eps`, asked about `scale *
-    x`.
+    """The meaning of an output at a level: `output = of_x0 * x0 + of_eps * eps` for the input `scale * x`.
 
-    The fields are floats, or tensors that broadcast with x (`stack`: a level for each picture).
+    The fields are floats, or tensors that broadcast with x if each picture has its own level (`stack`).
     """
 
     alpha: Scalar
@@ -68,54 +68,54 @@ class Reading:
         scale: float = 1.0,
         determinant: float | None = None,
     ) -> Reading:
-        """The reading at one level. Give `determinant` in closed form where the difference would cancel."""
+        """The reading at one level. Give `determinant` in closed form if its difference would lose digits."""
         if determinant is None:
             determinant = level.alpha * of_eps - level.sigma * of_x0
         return cls(level.alpha, level.sigma, of_x0, of_eps, scale, determinant)
 
     @property
     def silent(self) -> bool:
-        """Whether the output tells nothing beyond x itself, so that no x0 can be read from it.
+        """Whether the output is a multiple of x, so that it does not determine x0.
 
-        Only of a reading of one level: its determinant is a float.
+        Only for a reading at one level, whose determinant is a float.
         """
-        return _is(self.determinant, 0)
+        return _equals(self.determinant, 0)
 
     @property
     def slope(self) -> Scalar:
-        """By how much the target changes with x0 where x is given: an error of x0 appears in the output
-        times this.
-        """
+        """The derivative of the target with respect to x0 at fixed x: an error of x0 appears times this."""
         return -self.determinant / self.sigma
 
     def input(self, x: torch.Tensor) -> torch.Tensor:
-        """What the network is to be given for x."""
-        return _times(self.scale, x)
+        """The network's input for x."""
+        return _scaled(self.scale, x)
 
     def target(self, x0: torch.Tensor, eps: torch.Tensor) -> torch.Tensor:
-        """What the output should be where x = alpha * x0 + sigma * eps."""
-        return _sum(self.of_x0, x0, self.of_eps, eps)
+        """The output of an exact network for x = alpha * x0 + sigma * eps."""
+        return _weighted_sum(self.of_x0, x0, self.of_eps, eps)
 
     def read(self, output: torch.Tensor, x: torch.Tensor, variance: torch.Tensor | None = None) -> Prediction:
-        """The output for x as a Prediction, x0 and eps like x; the inverse of `target`. Not where it is
-        `silent`.
+        """The output for x as a Prediction with x0 and eps in the shape of x; the inverse of `target`.
+
+        Not defined for a `silent` reading.
         """
         x0 = (
             output
-            if _is(self.of_x0, 1) and _is(self.of_eps, 0)
-            else _sum(self.of_eps, x, -self.sigma, output) / self.determinant
+            if _equals(self.of_x0, 1) and _equals(self.of_eps, 0)
+            else _weighted_sum(self.of_eps, x, -self.sigma, output) / self.determinant
         )
         eps = (
             output
-            if _is(self.of_x0, 0) and _is(self.of_eps, 1)
-            else _sum(self.alpha, output, -self.of_x0, x) / self.determinant
+            if _equals(self.of_x0, 0) and _equals(self.of_eps, 1)
+            else _weighted_sum(self.alpha, output, -self.of_x0, x) / self.determinant
         )
         return Prediction(x0, eps, variance)
 
     @classmethod
     def stack(cls, readings: Sequence[Reading], like: torch.Tensor) -> Reading:
-        """One reading for the N pictures of a batch `like`, each at its own level: fields (N, 1, ...), or
-        a float where all agree. Its dtype and device are those of `like`.
+        """One reading for the N pictures of a batch, each at its own level.
+
+        Fields are tensors (N, 1, ...) with the dtype and device of the batch `like`, or floats if all agree.
         """
         shape = (-1, *[1] * (like.ndim - 1))
         columns = zip(*[[getattr(one, field.name) for field in fields(cls)] for one in readings])
@@ -127,26 +127,26 @@ class Reading:
         )
 
     def rows(self, chosen: torch.Tensor) -> Reading:
-        """The readings `chosen` (N,) of a stack of many."""
+        """The readings with the indices `chosen` (N,) of a stacked reading."""
         every = (getattr(self, field.name) for field in fields(self))
         return Reading(*(one[chosen] if isinstance(one, torch.Tensor) else one for one in every))
 
 
-def _is(given: Scalar, number: float) -> bool:
+def _equals(given: Scalar, number: float) -> bool:
     return not isinstance(given, torch.Tensor) and given == number
 
 
-def _times(factor: Scalar, x: torch.Tensor) -> torch.Tensor:
-    return x if _is(factor, 1) else factor * x
+def _scaled(factor: Scalar, x: torch.Tensor) -> torch.Tensor:
+    return x if _equals(factor, 1) else factor * x
 
 
-def _sum(a: Scalar, x: torch.Tensor, b: Scalar, y: torch.Tensor) -> torch.Tensor:
-    """a x + b y, without the work for factors that are 0 or 1."""
-    if _is(a, 0) or _is(b, 0):
-        return _times(b, y) if _is(a, 0) else _times(a, x)
+def _weighted_sum(a: Scalar, x: torch.Tensor, b: Scalar, y: torch.Tensor) -> torch.Tensor:
+    """a x + b y, without multiplications by 0 or 1."""
+    if _equals(a, 0) or _equals(b, 0):
+        return _scaled(b, y) if _equals(a, 0) else _scaled(a, x)
     if not isinstance(b, torch.Tensor) and b < 0:
-        return _times(a, x) - _times(-b, y)
-    return _times(a, x) + _times(b, y)
+        return _scaled(a, x) - _scaled(-b, y)
+    return _scaled(a, x) + _scaled(b, y)
 
 
 def _eps(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
@@ -158,18 +158,18 @@ def _x0(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
 
 
 def _v(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
-    """Salimans & Ho 2022, appendix D."""
+    """v = alpha eps - sigma x0 (Salimans & Ho 2022, appendix D)."""
     return Reading.at(at, of_x0=-at.sigma, of_eps=at.alpha)
 
 
 def _mean(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
-    """The mean of x_{t-1} given x_t and x0 (Ho et al. 2020, eq. 7), where x_{t-1} is at the level `below`."""
-    kept = at.alpha / below.alpha
-    beta = at.sigma**2 - (kept * below.sigma) ** 2
+    """The mean of x_{t-1} given x_t and x0 (Ho et al. 2020, eq. 7), with x_{t-1} at the level `below`."""
+    scale = at.alpha / below.alpha
+    beta = at.sigma**2 - (scale * below.sigma) ** 2
     return Reading.at(
         at,
         of_x0=below.alpha,
-        of_eps=kept * below.sigma**2 / at.sigma,
+        of_eps=scale * below.sigma**2 / at.sigma,
         determinant=-below.alpha * beta / at.sigma,
     )
 
@@ -177,10 +177,10 @@ def _mean(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
 def _edm(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
     """The inner network F of D(x) = c_skip x + c_out F(c_in x) (Karras et al. 2022, eq. 7 and table 1).
 
-    For alpha = 1 exactly the paper's; else what its requirements (unit variance of input and target, the
-    smallest c_out) give for alpha * x0 + sigma * eps. With deviation 1 and preserved variance F is -v.
+    For alpha = 1 this is the paper's formula. For other alpha it follows from the paper's requirements: unit
+    variance of input and target, and the smallest c_out. With deviation 1 and preserved variance F is -v.
     """
-    spread = math.hypot(at.alpha * deviation, at.sigma)  # of x; c_in = 1 / spread
+    spread = math.hypot(at.alpha * deviation, at.sigma)  # standard deviation of x; c_in = 1 / spread
     # F = (x0 - c_skip x) / c_out with c_skip = alpha (deviation / spread)^2 and c_out = sigma deviation /
     # spread
     return Reading.at(
@@ -193,22 +193,21 @@ def _edm(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
 
 
 def _flow(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
-    """eps - x0, the velocity of the straight line from picture to noise (Liu et al. 2022; Lipman et al.
-    2022).
-    """
+    """The velocity eps - x0 of the straight path to the noise (Liu et al. 2022; Lipman et al. 2022)."""
     return Reading.at(at, of_x0=-1.0, of_eps=1.0)
 
 
 def _consistency(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading:
-    """The inner network F of a consistency model f(x) = c_skip x + c_out F(c_in x), where f(x) = x at the
-    least noise `below` (Song et al. 2023, eq. 5 and appendix C). For alpha = 1 exactly the paper's; else
-    of x / alpha and sigma / alpha.
+    """The inner network F of a consistency model f(x) = c_skip x + c_out F(c_in x) (Song et al. 2023).
+
+    f(x) = x at the least noise, the level `below` (eq. 5 and appendix C). For alpha = 1 this is the paper's
+    formula; for other alpha it is that formula for x / alpha and sigma / alpha.
     """
     spread = math.hypot(at.alpha * deviation, at.sigma)  # c_in = 1 / spread
     above = at.sigma - at.alpha * below.sigma / below.alpha
     whole = above**2 + (at.alpha * deviation) ** 2
-    # c_skip = (alpha deviation)^2 / whole and c_out = above deviation / spread, which is 0 at the least
-    # noise: F is not heard
+    # c_skip = (alpha deviation)^2 / whole and c_out = above deviation / spread. At the least noise c_out is
+    # 0, and F has no influence.
     out = max(above, 1e-12) * deviation / spread
     return Reading.at(
         at,
@@ -219,8 +218,8 @@ def _consistency(at: NoiseLevel, below: NoiseLevel, deviation: float) -> Reading
     )
 
 
-# From the level, the level below that it is about ("mean": one training timestep down; "consistency": the
-# least noise), and the data's standard deviation.
+# A function of the level, a lower level ("mean": one training timestep down; "consistency": the least noise),
+# and the standard deviation of the data.
 Parametrization = Callable[[NoiseLevel, NoiseLevel, float], Reading]
 
 PARAMETRIZATIONS: dict[str, Parametrization] = {
@@ -235,19 +234,19 @@ PARAMETRIZATIONS: dict[str, Parametrization] = {
 
 
 def reading(name: str, level: NoiseLevel, schedule: NoiseSchedule, sigma_data: float = 0.5) -> Reading:
-    """What the output of a network that was trained with `schedule` means at a level with sigma above 0.
+    """The meaning of the output of a network trained with `schedule`, at a level with sigma above 0.
 
-    `name` is one of `PARAMETRIZATIONS`; `sigma_data` is the data's standard deviation as "edm" assumes it.
-    The step that "mean" is about is that of training, from the level to its neighbour one timestep down,
-    whatever steps a run takes; an `OptionError` in continuous time, which has none.
+    `name` is one of `PARAMETRIZATIONS`. `sigma_data` is the standard deviation of the data for "edm" and
+    "consistency". "mean" refers to the training's step of one timestep, whatever steps a run takes; it raises
+    `OptionError` for a schedule in continuous time.
     """
     below = CLEAN
     if name == "mean":
         if not schedule.discrete:
             raise OptionError(
                 "parametrization",
-                "The mean of x_{t-1} needs a schedule with timesteps. Choose a table, or another "
-                "parametrization.",
+                "The parametrization 'mean' needs a schedule with timesteps, and this one is in continuous "
+                "time. Choose a schedule with a table of betas, or another parametrization.",
             )
         below = schedule.level(level.t - 1) if level.t >= 1 else CLEAN
     if name == "consistency":

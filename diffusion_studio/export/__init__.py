@@ -1,4 +1,4 @@
-"""Frames to a file: GIF, MP4, WebP, APNG, PNG, film strip and a page that plays.
+"""Export frames to a file: GIF, MP4, WebP, APNG, PNG, film strip, or an HTML page with a player.
 
 Every file carries the recipe of its run.
 """
@@ -15,10 +15,10 @@ from .. import files
 from ..errors import ExportError, OptionError, unknown
 from ..imaging.frame import Frame
 from . import apng, clouds, gif, html, mp4, png, webp
-from .beside import NONE, Titles, paired
-from .film import film
+from .comparison import NONE, Titles, paired
 from .options import ExportOptions
 from .render import Scene, check_picture
+from .slideshow import slideshow
 from .stagger import Staggered
 
 __all__ = [
@@ -29,17 +29,19 @@ __all__ = [
     "as_shown",
     "check",
     "check_size",
-    "named",
+    "join_or",
     "save",
+    "write_whole",
 ]
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of file: `write(frames, path, recipe_json, options)` makes one, `takes` names the options that
-    matter.
+    """An export format.
 
-    `lay(frames, options)` raises what `write` would say of the size, and draws nothing.
+    `write(frames, path, recipe_json, options)` writes a file. `takes` names the options of `ExportOptions`
+    that the format uses. `check_layout(frames, options)` raises the `OptionError` that `write` would raise
+    for the size of the pictures, without drawing them.
     """
 
     label: str
@@ -47,18 +49,18 @@ class Format:
     help: str
     write: Callable[[Sequence[Any], Path, str, ExportOptions], None]
     takes: tuple[str, ...]
-    lay: Callable[[Sequence[Any], ExportOptions], object] = Scene.of
+    check_layout: Callable[[Sequence[Any], ExportOptions], object] = Scene.of
 
 
 _STATES = ("view", "picture", "frames", "every", "states")
-OF_POINTS = ("theme", "trails", "arrows", "axes")  # every format takes them, where there are points to draw
-_FIT = {"strip": 256}  # pixels for the clouds of a state; else 512
+OF_POINTS = ("theme", "trails", "arrows", "axes")  # used by every format for a model of points
+_FIT = {"strip": 256}  # pixels into which the clouds of a state fit; 512 in other formats
 _FILM = (*_STATES, "delay", "bounce", "fps", "hold", "scale", "caption")
 FORMATS: dict[str, Format] = {
     "gif": Format(
         "GIF",
         ".gif",
-        "Plays everywhere and loops; grey is exact, colours are the best 256.",
+        "Plays everywhere and loops; grey is exact, colours are reduced to the best 256.",
         gif.write,
         _FILM,
     ),
@@ -94,7 +96,7 @@ FORMATS: dict[str, Format] = {
     "html": Format(
         "HTML player",
         ".html",
-        "One page that plays, scrubs and enlarges offline, in any browser; lossless, for mails and blogs.",
+        "One page with a player that works offline in any browser; lossless, for mails and blogs.",
         html.write,
         (*_STATES, "bounce", "fps"),
         html.Layout.of,
@@ -102,29 +104,29 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def named(names: Iterable[str]) -> str:
-    """The names as a list for people: "a, b or c"."""
+def join_or(names: Iterable[str]) -> str:
+    """The names as an English list: "a, b or c"."""
     *most, last = names
     return " or ".join([*([", ".join(most)] if most else []), last])
 
 
 def check(
-    path: str | Path, options: ExportOptions, format: str | None, made: Sequence[tuple[int, str]]
+    path: str | Path, options: ExportOptions, format: str | None, outputs: Sequence[tuple[int, str]]
 ) -> None:
-    """Raise now what `save` would say of a run that is still to be made, and need not take time.
+    """Raise, before a run is made, the errors of `save` that can be known by then.
 
-    `made` is how many of what it makes, (16, "pictures"), and then the same of the run that is to stand below
-    it.
+    `outputs` has one entry for each run in the file, the second being the run below: the number and kind of
+    what it makes, such as (16, "pictures"). Raises `OptionError` or `ExportError`.
     """
     path = Path(path)
     name = format_of(path, format)
-    _check_alike([what for _, what in made])
-    for count, _ in made:
-        check_picture(None if _as_film(options, name) else options.picture, count)
+    _check_same_kind([what for _, what in outputs])
+    for count, _ in outputs:
+        check_picture(None if _shows_pictures(options, name) else options.picture, count)
     try:
         files.check(path)
     except OSError as error:
-        raise _unwritable(path, error, name) from error
+        raise _write_error(path, error, name) from error
 
 
 def check_size(
@@ -134,17 +136,16 @@ def check_size(
     format: str | None = None,
     beside: Sequence[Frame] = (),
 ) -> None:
-    """Raise from one state of a run what `save` would say of the size of its pictures at the end, if all are
-    as large.
+    """Raise, from one state of a run, the errors of `save` about the size of its pictures.
 
-    The line of a strip that names the settings in which two runs differ is not counted: they are
-    not known here.
+    It assumes that all states are as large. A film strip's line with the settings in which two runs differ is
+    not counted, because they are not known here.
     """
     name = format_of(Path(path), format)
     shown, laid = as_shown([frame] * (frame.total + 1), options, name)
     if len(beside):
         shown = paired(shown, as_shown(beside, options, name)[0])
-    FORMATS[name].lay(shown, laid)
+    FORMATS[name].check_layout(shown, laid)
 
 
 def save(
@@ -156,30 +157,35 @@ def save(
     beside: Sequence[Frame] = (),
     titles: Titles = NONE,
 ) -> Path:
-    """Write `frames` to `path`, whole or not at all, and return the path; below them those of another run,
-    `beside`.
+    """Write `frames` to `path`, completely or not at all, and return the path.
 
-    The format is that of the path's suffix, unless one of `FORMATS` is named. Raises `OptionError` for an
-    unknown format or a picture that is not there, `ExportError` where the file cannot be written.
+    The format follows from the path's suffix, unless `format` names one of `FORMATS`. `beside` are the frames
+    of another run, shown below them, `titles` the captions of both. Raises `OptionError` for an unknown
+    format or a missing picture, `ExportError` if the file cannot be written.
     """
     path = Path(path)
     name = format_of(path, format)
     if not len(frames):
         raise ExportError("There are no states to export yet. Generate first.")
     if len(beside):
-        _check_alike([run[0].of_points for run in (frames, beside)])
+        _check_same_kind([run[0].of_points for run in (frames, beside)])
     shown, laid = as_shown(frames, options, name)
     if len(beside):
         shown = paired(shown, as_shown(beside, options, name)[0], titles)
+    return write_whole(path, name, lambda draft: FORMATS[name].write(shown, draft, recipe_json, laid))
+
+
+def write_whole(path: Path, format: str, write: Callable[[Path], object]) -> Path:
+    """Let `write` make a file of a format, at `path` whole or not at all, and return the path."""
     try:
-        with files.replacing(path, FORMATS[name].suffix) as draft:
-            FORMATS[name].write(shown, draft, recipe_json, laid)
+        with files.replacing(path, FORMATS[format].suffix) as draft:
+            write(draft)
     except OSError as error:
-        raise _unwritable(path, error, name) from error
+        raise _write_error(path, error, format) from error
     return path
 
 
-def _check_alike(kinds: Iterable[object]) -> None:
+def _check_same_kind(kinds: Iterable[object]) -> None:
     if len(set(kinds)) > 1:
         raise OptionError(
             "beside", "One of these runs makes pictures and the other points; they cannot be shown together."
@@ -189,23 +195,24 @@ def _check_alike(kinds: Iterable[object]) -> None:
 def as_shown(
     frames: Sequence[Frame], options: ExportOptions, format: str
 ) -> tuple[Sequence[Any], ExportOptions]:
-    """The frames in the order in which they are shown, and the options with which to lay them out.
+    """The frames in the order in which the format shows them, and the options to lay them out.
 
-    Of a run of points they are `DrawnFrame`s, which have the attributes of a Frame.
+    For a run of points they are `DrawnFrame`s, which have the attributes of a Frame.
     """
-    if _as_film(options, format):
-        frames, options = film(frames, options.bounce), replace(options, picture=None)
+    if _shows_pictures(options, format):
+        frames, options = slideshow(frames, options.bounce), replace(options, picture=None)
     elif options.delay and "delay" in FORMATS[format].takes and options.picture is None:
         frames = Staggered(frames, options.delay)
     return clouds.drawn(frames, options, _FIT.get(format, 512)) if frames[0].of_points else (frames, options)
 
 
-def _as_film(options: ExportOptions, format: str) -> bool:
-    """Whether the finished pictures are shown one by one, which leaves no choice of one."""
+def _shows_pictures(options: ExportOptions, format: str) -> bool:
+    """Whether the finished pictures are shown one by one; then no single picture can be chosen."""
     return options.frames == "pictures" and "frames" in FORMATS[format].takes
 
 
 def format_of(path: Path, format: str | None) -> str:
+    """The name of the format: `format`, or that of the path's suffix. Raises `OptionError` if unknown."""
     if format is not None:
         if format not in FORMATS:
             raise unknown("export format", format, FORMATS, field="format")
@@ -217,17 +224,19 @@ def format_of(path: Path, format: str | None) -> str:
     allowed = ", ".join(dict.fromkeys(known.suffix for known in FORMATS.values()))
     raise OptionError(
         "format",
-        f"The suffix says what to export: one of {allowed}; {given}. Change it, or name a format "
+        f"The file's suffix must be one of {allowed}; {given}. Change it, or name a format "
         f"({', '.join(FORMATS)}).",
     )
 
 
-def _unwritable(path: Path, error: OSError, format: str) -> ExportError:
+def _write_error(path: Path, error: OSError, format: str) -> ExportError:
     if error.errno == errno.EISDIR:
         example = str(path / f"run{FORMATS[format].suffix}")
         return ExportError(f"{str(path)!r} is a folder. Add a file name, as in {example!r}.")
-    if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return ExportError(f"There is no folder {str(path.parent)!r}. Make it first, or choose another.")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR) and not path.parent.is_dir():
+        return ExportError(
+            f"{files.missing(path.parent, 'folder')} Make the folder first, or choose another."
+        )
     if error.errno in files.FULL:
         return ExportError(
             f"Cannot write {str(path)!r}: {files.why(error)}. Make room, or choose another disk or "

@@ -1,7 +1,8 @@
-"""Animated PNG: every state whole, lossless, in all colours (W3C, Portable Network Graphics, third edition).
+"""Animated PNG: lossless, all colours, every state a whole frame (W3C, Portable Network Graphics, third
+edition).
 
-Pillow compresses the pixels. The chunks are put together here, because Pillow merges equal neighbours into
-one frame; a state of a run must be found again as what it was.
+Pillow compresses the pixels. The chunks are assembled here, because Pillow merges equal neighbours into one
+frame, and a state of a run must be found again as it was.
 """
 
 from __future__ import annotations
@@ -22,17 +23,18 @@ from .render import Scene
 from .timing import durations
 
 _MS = 1000
-_LEVEL = 4  # of deflate: 0.4 to 0.8 of the time of the usual 6, and no more bytes, on 51 states of 512x512
+# Of deflate: takes 0.4 to 0.8 of the time of the default 6 without more bytes, on 51 states of 512x512.
+_LEVEL = 4
 
 
 def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
-    """Write the chosen states as an APNG that loops for ever; the recipe in front, in a text chunk."""
+    """Write the chosen states as an APNG that loops for ever. The recipe comes first, in a text chunk."""
     scene = Scene.of(frames, options)
     times = durations(len(scene.frames), options.fps, options.hold, _MS)
-    number = 0  # of the chunks of the animation, in one sequence
+    number = 0  # sequence number of the animation's chunks
     with open(path, "wb") as file:
         for k, picture in enumerate(scene.pictures()):
-            parts = list(_parts(picture))
+            parts = list(_png_chunks(picture))
             if k == 0:
                 head = next(data for kind, data in parts if kind == b"IHDR")
                 file.write(
@@ -49,7 +51,7 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
             for kind, data in parts:
                 if kind != b"IDAT":
                     continue
-                if k == 0:  # viewers that know no animation show the first frame
+                if k == 0:  # viewers without animation show the first frame
                     file.write(_chunk(b"IDAT", data))
                 else:
                     file.write(_chunk(b"fdAT", struct.pack(">I", number) + data))
@@ -61,8 +63,8 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _parts(picture: np.ndarray) -> Iterator[tuple[bytes, bytes]]:
-    """(kind, data) of the chunks of a PNG that Pillow writes."""
+def _png_chunks(picture: np.ndarray) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks, as (kind, data), of a PNG that Pillow writes."""
     buffer = io.BytesIO()
     to_pil(picture).save(buffer, "PNG", compress_level=_LEVEL)
     whole, at = buffer.getvalue(), len(PNG_MAGIC)

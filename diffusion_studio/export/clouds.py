@@ -1,4 +1,4 @@
-"""Frames of points as frames of pictures, drawn at the export's own size when they are asked for."""
+"""Draw frames of points as frames of pictures, at the export's size, when they are asked for."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ..imaging.layout import Layout, grid_shape
 from .options import ExportOptions
 
 UNIT = 64  # pixels of one cloud at scale 1
-_ARROWS = 350  # of all points, those that have one
-KEPT_BYTES = 96 << 20  # drawn pictures
-_REACH = {"x0": 0.3, "velocity": 0.3}  # of an arrow: the whole way would hide the next point's
+_ARROWS = 350  # most points of a cloud that have an arrow
+KEPT_BYTES = 96 << 20  # limit of the cache of drawn pictures
+_REACH = {"x0": 0.3, "velocity": 0.3}  # arrow length as a share of the way: whole arrows would overlap
 
 
 def drawn(
     frames: Sequence[Frame], options: ExportOptions, fit: int
 ) -> tuple[list[DrawnFrame], ExportOptions]:
-    """The frames as pictures (N, side, side, 3), and the options with which to lay them out: at scale 1.
+    """The frames as pictures (N, side, side, 3), and the options to lay them out (scale 1).
 
-    A cloud is 64 pixels wide times the scale; left out, so wide that the grid, or the one cloud, fits `fit`
-    pixels.
+    A cloud is 64 pixels wide times the scale. Without a scale it is so wide that the grid, or the single
+    cloud, fits `fit` pixels.
     """
     across = max(grid_shape(len(frames[-1].x))) if options.picture is None else 1
     side = UNIT * options.scale if options.scale is not None else fit // across
@@ -37,7 +37,7 @@ def drawn(
 
 @dataclass(frozen=True)
 class _Run:
-    """What the frames of a run share: the colours of the points come from where they began."""
+    """What the frames of a run share. The colour of a point follows from its position in the first frame."""
 
     frames: tuple[Frame, ...]
     options: ExportOptions
@@ -56,14 +56,14 @@ class _Run:
         return {}
 
     def picture(self, k: int, view: str) -> np.ndarray:
-        """(N, side, side, 3) uint8: all clouds of frame k. Formats ask several times, so as many as fit
-        are kept.
+        """All clouds of frame k, (N, side, side, 3) uint8. They are cached, because formats ask several
+        times.
         """
         if (k, view) not in self._kept:
-            made = self._draw(k, view)
-            if (len(self._kept) + 1) * made.nbytes > KEPT_BYTES:
+            pictures = self._draw(k, view)
+            if (len(self._kept) + 1) * pictures.nbytes > KEPT_BYTES:
                 self._kept.clear()
-            self._kept[k, view] = made
+            self._kept[k, view] = pictures
         return self._kept[k, view]
 
     def _draw(self, k: int, view: str) -> np.ndarray:
@@ -71,7 +71,7 @@ class _Run:
         chosen = range(len(clouds)) if self.options.picture is None else [self.options.picture]
         pictures = np.zeros((len(clouds), self.side, self.side, 3), np.uint8)
         for n in chosen:
-            if n < len(clouds):  # else `panel` says that there is no such picture
+            if n < len(clouds):  # otherwise `panel` raises the error
                 pictures[n] = plot.canvas(
                     clouds[n],
                     self.colours[n],
@@ -83,26 +83,26 @@ class _Run:
         return pictures
 
     def _lines(self, k: int, n: int, view: str) -> tuple[plot.Lines, ...]:
-        found, colours = [], self.colours[n]
+        lines, colours = [], self.colours[n]
         if self.options.trails and k and view == "x":
-            some = spread(len(colours), self.options.trails)
-            ways = np.stack([placed(frame, "x")[n][some] for frame in self.frames[: k + 1]], axis=1)
-            found.append(plot.Lines(tuple(ways), colours[some]))
+            selected = spread(len(colours), self.options.trails)
+            ways = np.stack([placed(frame, "x")[n][selected] for frame in self.frames[: k + 1]], axis=1)
+            lines.append(plot.Lines(tuple(ways), colours[selected]))
         if self.options.arrows != "none" and view == "x":
-            some = spread(len(colours), _ARROWS)
-            start = placed(self.frames[k], "x")[n][some]
-            step = _REACH[self.options.arrows] * flow(self.frames[k], self.options.arrows)[n][some]
-            found.append(
+            selected = spread(len(colours), _ARROWS)
+            start = placed(self.frames[k], "x")[n][selected]
+            step = _REACH[self.options.arrows] * flow(self.frames[k], self.options.arrows)[n][selected]
+            lines.append(
                 plot.Lines(
-                    tuple(np.stack([start, start + step], axis=1)), colours[some], heads=True, opacity=0.8
+                    tuple(np.stack([start, start + step], axis=1)), colours[selected], heads=True, opacity=0.8
                 )
             )
-        return tuple(found)
+        return tuple(lines)
 
 
 @dataclass(frozen=True)
 class DrawnFrame:
-    """A frame of points that looks like one of pictures."""
+    """A frame of points with the attributes of a frame of pictures."""
 
     run: _Run
     place: int
@@ -148,14 +148,15 @@ class DrawnFrame:
 
 
 def placed(frame: Frame, view: str) -> np.ndarray:
-    """(N, P, 2) float64: where to draw the frame's points."""
+    """The coordinates of the frame's points, (N, P, 2) float64."""
     return getattr(frame, view).astype(np.float64)
 
 
 def flow(frame: Frame, kind: str) -> np.ndarray:
-    """(N, P, 2): where each point is drawn to: "x0" the way to the predicted x0; "velocity" the
-    probability flow's, sigma x0 - alpha eps, which is dx per unit of half log-SNR over alpha sigma (v of
-    Salimans & Ho 2022, reversed).
+    """The vector from each point to where its arrow leads, (N, P, 2).
+
+    "x0" is the difference to the predicted x0. "velocity" is that of the probability-flow ODE, sigma x0 -
+    alpha eps: dx per unit of half log-SNR, divided by alpha sigma (v of Salimans & Ho 2022, reversed).
     """
     x, x0 = placed(frame, "x"), placed(frame, "x0")
     alpha, sigma = frame.level.alpha, frame.level.sigma
@@ -165,8 +166,8 @@ def flow(frame: Frame, kind: str) -> np.ndarray:
     return (sigma * x0 - alpha * (max(1.0, spread) * x - alpha * x0) / sigma) / spread
 
 
-def spread(count: int, wanted: int) -> np.ndarray:
-    """`wanted` of `count` numbers, evenly: points of a cloud come in no order, so that is as good as at
-    random.
+def spread(count: int, most: int) -> np.ndarray:
+    """Up to `most` indices below `count`, evenly spaced. The points of a cloud are in random order, so
+    this is a random subset.
     """
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int))
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))

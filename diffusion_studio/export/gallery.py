@@ -1,4 +1,4 @@
-"""A static page of players: one HTML file for each run, and a page that shows them all, without a script."""
+"""A static gallery: an index page, without scripts, that links one HTML player for each run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ img { width: 100%; image-rendering: pixelated; display: block; margin-bottom: 8p
 
 @dataclass(frozen=True)
 class Entry:
-    """A run in the gallery: the names of its page and its preview beside the index, and what it shows."""
+    """A run in the gallery: file names of its page and preview (relative to the index), title, and
+    description.
+    """
 
     page: str
     preview: str
@@ -34,7 +36,7 @@ class Entry:
 
 
 def write_index(folder: Path, entries: Sequence[Entry], title: str) -> Path:
-    """Write index.html, which links each run's page with its preview; returns its path."""
+    """Write index.html, with a link and a preview for each run; returns its path."""
     digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; img-src 'self' file:; style-src 'sha256-{digest}'; base-uri 'none'; "

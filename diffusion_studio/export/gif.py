@@ -1,7 +1,7 @@
-"""Animated GIF: one palette for all states, exact durations, every state a frame of its own.
+"""Animated GIF: one palette for all states, exact durations, every state a whole frame.
 
-Pillow compresses the pixels. The container is put together here, because Pillow merges equal neighbours into
-one frame and gives each frame the parts that changed; a state of a run must be found again as what it was.
+Pillow compresses the pixels. The container is assembled here, because Pillow merges equal neighbours into one
+frame and stores only the changed part of each, and a state of a run must be found again as it was.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .options import ExportOptions
 from .render import WHITE, Scene
 from .timing import durations
 
-_TICKS = 100  # to the second; up to 50 frames per second none has fewer than 2, which browsers turn into 10
-_TEXT_GREYS = 8  # shades for the soft edges of a caption among the colours
-_SAMPLE = 1 << 15  # pixels that a palette is found on
-_ROUNDS = 6  # of k-means; more change nothing that is seen
+_TICKS = 100  # per second; browsers play frames of fewer than 2 ticks at 10, so 50 fps is the limit
+_TEXT_GREYS = 8  # palette entries for the soft edges of a caption
+_SAMPLE = 1 << 15  # pixels from which a palette is computed
+_ROUNDS = 6  # of k-means; more make no visible difference
 _MAX_SIDE = 65_535
 
 
 def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
-    """Write the chosen states as a GIF that loops for ever. Grey is exact; colours share the best 256."""
+    """Write the chosen states as a GIF that loops for ever. Grey is exact; colours share a palette of 256."""
     scene = Scene.of(frames, options)
     count = len(scene.frames)
     if scene.native(-1).shape[-1] == 1:
@@ -49,11 +49,10 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
 
 
 def shared_palette(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """(256, 3) uint8 colours for all canvases, and the (256,) indices that stand for the greys 0..255 of
-    captions.
+    """The palette for all canvases, (256, 3) uint8, and the index (256,) of each grey 0..255 for captions.
 
-    Of the pixels that vote four fifths are the last frame's, where people look longest and see every band;
-    noise looks the same with the coarser colours that it gets.
+    Four fifths of the sampled pixels are from the last frame, which people look at longest and in which bands
+    are visible; noise looks the same in coarser colours.
     """
     from PIL import Image
 
@@ -61,15 +60,17 @@ def shared_palette(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     ramp = np.repeat(
         np.linspace(0, WHITE, _TEXT_GREYS if scene.options.caption else 2).round()[:, None], 3, axis=1
     )
-    wanted = 256 - len(ramp)
-    start = Image.fromarray(sample[None]).quantize(wanted, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    centres = np.array(start.getpalette(), dtype=np.float32).reshape(-1, 3)[:wanted]
+    free = 256 - len(ramp)
+    start = Image.fromarray(sample[None]).quantize(free, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    centres = np.array(start.getpalette(), dtype=np.float32).reshape(-1, 3)[:free]
     points, weights = np.unique(sample, axis=0, return_counts=True)
     points = points.astype(np.float32)
     for _ in range(_ROUNDS):
-        mine = _nearest(points, centres)
-        mass = np.bincount(mine, weights, len(centres))
-        sums = np.stack([np.bincount(mine, weights * points[:, c], len(centres)) for c in range(3)], axis=1)
+        nearest = _nearest(points, centres)
+        mass = np.bincount(nearest, weights, len(centres))
+        sums = np.stack(
+            [np.bincount(nearest, weights * points[:, c], len(centres)) for c in range(3)], axis=1
+        )
         centres = np.where(mass[:, None] > 0, sums / np.maximum(mass, 1)[:, None], centres).astype(np.float32)
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(ramp)] = ramp
@@ -79,34 +80,34 @@ def shared_palette(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sample(scene: Scene) -> np.ndarray:
-    """(n, 3) uint8 pixels: four fifths from the last frame, a tenth from the last quarter, a tenth from
+    """Pixels (n, 3) uint8: four fifths from the last frame, a tenth from the last quarter, a tenth from
     all.
     """
     random = np.random.default_rng(0)
     count = len(scene.frames)
-    drawn = []
+    samples = []
     for group, share in ((1, 0.8), (count // 4 + 1, 0.1), (count, 0.1)):
         each = math.ceil(_SAMPLE * share / group)
         for k in range(count - group, count):
             pixels = scene.native(k).reshape(-1, 3)
-            drawn.append(pixels[random.integers(0, len(pixels), each)])
-    return np.concatenate(drawn)
+            samples.append(pixels[random.integers(0, len(pixels), each)])
+    return np.concatenate(samples)
 
 
 def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """(n,) index of the nearest of (k, 3) centres for each of (n, 3) points, both float32."""
-    found = np.empty(len(points), np.intp)
+    """The index (n,) of the nearest of the centres (k, 3) for each of the points (n, 3), both float32."""
+    result = np.empty(len(points), np.intp)
     lengths = (centres**2).sum(axis=1) / 2
     for at in range(0, len(points), 4096):  # blocks that stay in the processor's cache
-        found[at : at + 4096] = (lengths - points[at : at + 4096] @ centres.T).argmin(axis=1)
-    return found
+        result[at : at + 4096] = (lengths - points[at : at + 4096] @ centres.T).argmin(axis=1)
+    return result
 
 
 def indexed(scene: Scene, colours: np.ndarray) -> Iterator[np.ndarray]:
-    """For each (H, W, 3) canvas its (H, W) indices of the nearest of (256, 3) colours, undithered.
+    """For each canvas (H, W, 3) the indices (H, W) of the nearest of the colours (256, 3), without dithering.
 
     Pillow decides once for each cell of 4 x 4 x 4 colours, which is fast and good enough for noise. The last
-    canvas, which stays on the screen, is decided colour by colour.
+    canvas, which stays on the screen, is decided exactly.
     """
     from PIL import Image
 
@@ -118,7 +119,7 @@ def indexed(scene: Scene, colours: np.ndarray) -> Iterator[np.ndarray]:
     )
     points = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.float32)
     indices = _nearest(points, colours.astype(np.float32)).astype(np.uint8)
-    # the grounds of pictures and of what surrounds them are the same in all canvases, or they flicker
+    # the background colours must get the same index in all canvases, or they flicker
     grounds = [(points[k].astype(np.uint8), indices[k]) for k in often.argsort()[-2:]]
     for k in range(len(scene.frames) - 1):
         native = scene.native(k)
@@ -130,7 +131,7 @@ def indexed(scene: Scene, colours: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _header(shape: tuple[int, ...], colours: np.ndarray, recipe_json: str) -> bytes:
-    """Signature, screen of 256 colours, "loop for ever" and the recipe as a comment."""
+    """Signature, screen descriptor with 256 colours, endless loop, and the recipe as a comment."""
     height, width = shape
     if max(height, width) > _MAX_SIDE:
         raise OptionError(
@@ -150,13 +151,13 @@ def _sub_blocks(data: bytes) -> bytes:
 
 
 def _frame(indices: np.ndarray, ticks: int) -> bytes:
-    """Graphic control and image of (H, W) palette indices."""
-    control = b"!\xf9" + struct.pack("<BBHBB", 4, 0b100, ticks, 0, 0)  # 0b100: leave the picture standing
+    """Graphic control extension and image of palette indices (H, W)."""
+    control = b"!\xf9" + struct.pack("<BBHBB", 4, 0b100, ticks, 0, 0)  # 0b100: keep the picture
     return control + _compressed(indices)
 
 
 def _compressed(indices: np.ndarray) -> bytes:
-    """Image descriptor and LZW data, taken out of a one-frame GIF that Pillow writes."""
+    """Image descriptor and LZW data, cut out of a one-frame GIF that Pillow writes."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -164,5 +165,5 @@ def _compressed(indices: np.ndarray) -> bytes:
     whole = buffer.getvalue()
     at = 13 + (3 << (whole[10] & 7) + 1 if whole[10] & 0x80 else 0)
     if whole[at : at + 1] != b"," or whole[at + 9] & 0x80:
-        raise RuntimeError("Pillow's GIF has another layout than a global palette and one image.")
+        raise RuntimeError("Pillow wrote a GIF that is not one global palette and one image.")
     return whole[at:-1]

@@ -1,8 +1,10 @@
-"""The recipe inside an exported file. Reads containers only, never pixels: files come from strangers.
+"""Read the recipe from an exported file. Only containers are parsed, never pixels, because files come from
+strangers.
 
-GIF: a comment. PNG and APNG: a text chunk. HTML: a script element of JSON in its head. WebP: a chunk of our
-own at the end. MP4: the comment in moov/udta/meta/ilst, or a box of our own at the end. Or the bare JSON. A
-file that was cut off after its recipe still gives it; writers put it in front of the pictures where they can.
+The recipe is in a comment (GIF), a text chunk (PNG, APNG), a script element of JSON in the head (HTML), a
+chunk of our own at the end (WebP), or the comment in moov/udta/meta/ilst or a box of our own at the end
+(MP4). A bare JSON file is accepted too. Writers put it before the pictures where they can, so that a file cut
+off later still gives it.
 """
 
 from __future__ import annotations
@@ -21,33 +23,34 @@ PNG_KEY = "diffusion-studio"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 HTML_MAGIC = b"<!doctype html>"
 HTML_BEGIN = re.compile(rb'<script[^>]{0,99}id="diffusion-studio"[^>]{0,99}>')
-_MAX_HEAD = 1 << 16  # bytes of a page in which that element begins
-WEBP_KEY = b"DStR"  # a chunk that no other program knows: readers skip it
-MAX_TEXT = 24 << 20  # a recipe has a few thousand characters; the pictures in it up to millions
-_MAX_PARTS = 1_000_000  # blocks, chunks or boxes looked at before giving up
-MP4_ID = b"DiffusionStudio1"  # of the box at an MP4's end that takes a recipe with pictures
+_MAX_HEAD = 1 << 16  # bytes of a page in which that element must begin
+WEBP_KEY = b"DStR"  # a private chunk, which other readers skip
+MAX_TEXT = 24 << 20  # a recipe has a few thousand characters; with pictures in it, up to millions
+_MAX_PARTS = 1_000_000  # blocks, chunks or boxes that are read before giving up
+MP4_ID = b"DiffusionStudio1"  # of the box at an MP4's end that holds a recipe with pictures
 _MP4_PATH = (b"moov", b"udta", b"meta", b"ilst", b"\xa9cmt", b"data")
 
 
 class _CutOff(Exception):
-    """The file ends inside one of its parts."""
+    """The file ends within one of its parts."""
 
 
 class _Malformed(Exception):
-    """The file breaks the rules of its own format."""
+    """The file violates its own format."""
 
 
 def read_recipe(path: str | Path) -> str:
-    """The recipe's JSON in an exported GIF, MP4, WebP, PNG or HTML file, or in a JSON file, told by content.
+    """The recipe's JSON in an exported GIF, MP4, WebP, PNG or HTML file, or in a JSON file. The content
+    decides the format.
 
-    Raises `ExportError` where the file is missing, of another kind, cut off or without a recipe.
+    Raises `ExportError` if the file is missing, of another format, cut off, or has no recipe.
     """
     path = Path(path)
     try:
         with open(path, "rb") as file:
             size = file.seek(0, 2)
             file.seek(0)
-            texts = list(_texts(file, size, path))
+            texts = list(_recipes_in(file, size, path))
     except FileNotFoundError as error:
         raise ExportError(f"There is no file {str(path)!r}. Check the name and the folder.") from error
     except OSError as error:
@@ -64,20 +67,20 @@ def read_recipe(path: str | Path) -> str:
     )
 
 
-def _texts(file: BinaryIO, size: int, path: Path) -> Iterator[str]:
-    """The recipe, if there is one."""
+def _recipes_in(file: BinaryIO, size: int, path: Path) -> Iterator[str]:
+    """The recipe of a file, if there is one."""
     magic = file.read(16)
     file.seek(0)
     if magic[:6] in (b"GIF87a", b"GIF89a"):
-        found = _gif(file)
+        texts = _gif(file)
     elif magic[:8] == PNG_MAGIC:
-        found = _png(file, size)
+        texts = _png(file, size)
     elif magic[:4] == b"RIFF" and magic[8:12] == b"WEBP":
-        found = _webp(file, size)
+        texts = _webp(file, size)
     elif magic[4:8] == b"ftyp":
-        found = _mp4_texts(file, size)
+        texts = _mp4_texts(file, size)
     elif magic[:15].lower() == HTML_MAGIC:
-        found = _html(file, size)
+        texts = _html(file, size)
     elif magic.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{":
         yield _json(file, size, path)
         return
@@ -88,14 +91,14 @@ def _texts(file: BinaryIO, size: int, path: Path) -> Iterator[str]:
             f"{path.name} is no GIF, MP4, WebP, PNG, HTML or JSON file. Choose one that Diffusion Studio "
             "exported."
         )
-    for data in found:
+    for data in texts:
         if (text := _recipe(data)) is not None:
             yield text
             return
 
 
 def _html(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """What lies in the script element of our name, which stands before the pictures."""
+    """The content of our script element, which comes before the pictures."""
     head = file.read(_MAX_HEAD + MAX_TEXT)
     begin = HTML_BEGIN.search(head, 0, _MAX_HEAD)
     if begin is None:
@@ -110,7 +113,7 @@ def _html(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def embedded(text: str) -> str:
-    """JSON as it may stand in a script element of a page: nothing in it ends the element."""
+    """JSON escaped for a script element: nothing in it can end the element."""
     return text.replace("<", "\\u003c")
 
 
@@ -120,7 +123,7 @@ def unembedded(text: str) -> str:
 
 
 def _recipe(data: bytes) -> str | None:
-    """The text, if it is JSON that says it is a recipe. Comments may hold anything."""
+    """The text, if it is the JSON of a recipe. Comments may hold anything."""
     try:
         text = data.decode()
         given = json.loads(text)
@@ -152,7 +155,7 @@ def _exactly(file: BinaryIO, count: int) -> bytes:
 
 
 def _gif(file: BinaryIO) -> Iterator[bytes]:
-    """Every comment of a GIF."""
+    """The comments of a GIF."""
     _skip_colours(file, _exactly(file, 13)[10])
     for _ in range(_MAX_PARTS):
         kind = _exactly(file, 1)
@@ -177,7 +180,7 @@ def _skip_colours(file: BinaryIO, flags: int) -> None:
 
 
 def _sub_blocks(file: BinaryIO) -> bytes:
-    """The joined sub-blocks; of longer ones than any recipe only the beginning."""
+    """The joined data of sub-blocks, cut after `MAX_TEXT` bytes."""
     data = bytearray()
     for _ in range(_MAX_PARTS):
         length = _exactly(file, 1)[0]
@@ -190,8 +193,8 @@ def _sub_blocks(file: BinaryIO) -> bytes:
 
 
 def _png(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Our text chunks of a PNG: tEXt, zTXt or iTXt, as programs that save it again may change one into
-    another.
+    """Our text chunks of a PNG: tEXt, zTXt or iTXt, because programs may convert them when they save the
+    file again.
     """
     at = 8
     for _ in range(_MAX_PARTS):
@@ -212,13 +215,13 @@ def _png_text(kind: bytes, rest: bytes) -> bytes:
     if kind == b"tEXt":
         return rest.decode("latin-1").encode()
     if kind == b"zTXt":
-        return _inflated(rest[1:]).decode("latin-1").encode()
+        return _inflate(rest[1:]).decode("latin-1").encode()
     packed, (_, _, text) = rest[:1] == b"\1", (rest[2:].split(b"\0", 2) + [b"", b""])[:3]
-    return _inflated(text) if packed else text
+    return _inflate(text) if packed else text
 
 
-def _inflated(data: bytes) -> bytes:
-    """At most `MAX_TEXT` bytes, however far a stranger's data would swell."""
+def _inflate(data: bytes) -> bytes:
+    """Decompress at most `MAX_TEXT` bytes, so that hostile data cannot fill the memory."""
     try:
         return zlib.decompressobj().decompress(data, MAX_TEXT)
     except zlib.error as error:
@@ -241,7 +244,7 @@ def _webp(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def _mp4_texts(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """The comment, and what lies in a box of our own."""
+    """The comment of an MP4, and the content of our own box."""
     yield from _mp4(file, 0, size, _MP4_PATH)
     for name, at, stop in _boxes(file, 0, size):
         if name == b"uuid" and len(MP4_ID) <= stop - at <= MAX_TEXT:
@@ -251,7 +254,7 @@ def _mp4_texts(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def _mp4(file: BinaryIO, start: int, end: int, names: tuple[bytes, ...]) -> Iterator[bytes]:
-    """What lies in the boxes along the path of names."""
+    """The content of the boxes along a path of names."""
     for name, at, stop in _boxes(file, start, end):
         if name != names[0]:
             continue
@@ -265,7 +268,7 @@ def _mp4(file: BinaryIO, start: int, end: int, names: tuple[bytes, ...]) -> Iter
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """(name, start and end of the content) of each box of an MP4 between two places of the file."""
+    """(name, start and end of the content) of each box of an MP4 between two offsets."""
     for _ in range(_MAX_PARTS):
         if end - start < 8:
             return
@@ -285,7 +288,7 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, i
 
 
 def mp4_is_whole(path: Path) -> bool:
-    """Whether every box of the file is there to its end, and an index of the frames among them."""
+    """Whether every box of the file is complete, and both index (moov) and data (mdat) are there."""
     with open(path, "rb") as file:
         try:
             names = [name for name, _, _ in _boxes(file, 0, file.seek(0, 2))]

@@ -1,4 +1,4 @@
-"""MP4: H.264 as every browser, phone and slide program plays it, through imageio and its bundled ffmpeg."""
+"""MP4: H.264 that every browser, phone and slide program plays, through imageio and its bundled ffmpeg."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .metadata import MP4_ID, mp4_is_whole
 from .options import ExportOptions
 from .render import Scene
 
-# 4:2:0 is the only subsampling that QuickTime and phones play. The tags say what the conversion does: without
-# them players guess the matrix by the picture's height, and colours shift.
+# 4:2:0 is the only subsampling that QuickTime and phones play. The tags name the colour matrix: without them
+# players guess it from the picture's height, and colours shift.
 _COLOURS = [
     "scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_inp",
     "format=yuv420p",
     "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv",
 ]
-_MAX_COMMENT = 16_000  # bytes: it goes through ffmpeg's command line, which Windows cuts at 32,767 letters
+_MAX_COMMENT = 16_000  # bytes: it is passed on ffmpeg's command line, which Windows cuts at 32,767 letters
 _QUALITY = ["-crf", "16", "-preset", "veryfast"]
 
 
 def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
     """Write the chosen states as a video; the last one is repeated for `hold` seconds.
 
-    An odd width or height is padded by one more of its last pixels, never resized. Raises `ExportError`
-    where ffmpeg is missing or does not finish.
+    An odd width or height is padded by repeating the last pixels, never resized. Raises `ExportError` if
+    ffmpeg is missing or fails.
     """
     import imageio.v2 as imageio
 
@@ -66,7 +66,7 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
             "ffmpeg could not make the video. If the disk has room, reinstall imageio-ffmpeg, or export "
             f"a GIF. It said: {str(error).strip().partition(chr(10))[0]}"
         ) from error
-    if not mp4_is_whole(path):  # imageio does not look at ffmpeg's exit status
+    if not mp4_is_whole(path):  # imageio ignores ffmpeg's exit status
         raise ExportError(
             "ffmpeg did not finish the video, most likely because the disk is full. Make room, choose "
             "another folder or a smaller scale."
@@ -78,6 +78,6 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
 
 
 def _even(picture: np.ndarray) -> np.ndarray:
-    """The (H, W, C) picture with its last row and column doubled where needed: 4:2:0 has no odd sizes."""
+    """The (H, W, C) picture with its last row and column repeated if needed: 4:2:0 requires even sizes."""
     height, width, _ = picture.shape
     return np.pad(picture, [(0, height % 2), (0, width % 2), (0, 0)], mode="edge")

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..imaging.arrays import enlarge, to_pil
 from ..imaging.frame import Frame
-from .beside import Pair, layers
+from .comparison import Pair, layers
 from .metadata import PNG_KEY
 from .options import ExportOptions
 from .render import (
@@ -33,12 +33,12 @@ from .render import (
 if TYPE_CHECKING:
     from PIL import Image
 
-_TILE = 256  # a film strip's states are smaller than a picture that stands alone
-_MAX_STRIP = 1 << 26
+_TILE = 256  # pixels into which a state of a film strip fits
+_MAX_STRIP = 1 << 26  # pixels of a film strip
 
 
 def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
-    """Write the last state: the finished pictures, or where a run that was stopped had got to."""
+    """Write the last state: the finished pictures, or the last state of a run that was stopped."""
     scene = Scene.of(frames[-1:], options)
     picture = to_pil(next(scene.pictures()))
     if options.ground == "transparent" and not frames[-1].of_points:
@@ -47,27 +47,33 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
 
 
 def _opacity(scene: Scene, size: tuple[int, int]) -> Image.Image:
-    """The opacity of a finished picture: 0 on the ground of each tile and between tiles; 255 elsewhere, in a
-    caption too.
+    """The alpha channel of a finished picture: 0 on the background of each tile and between tiles, 255
+    elsewhere and in a caption.
     """
     from PIL import Image
 
-    shown = enlarge(canvas(_opaque(scene.frames[-1]), replace(scene.options, theme="dark")), scene.scale)
-    found = np.full(size[::-1], WHITE, np.uint8)
+    shown = enlarge(
+        canvas(_with_opacities(scene.frames[-1]), replace(scene.options, theme="dark")), scene.scale
+    )
+    opacity = np.full(size[::-1], WHITE, np.uint8)
     begin = (size[0] - shown.shape[1]) // 2  # a caption may be wider
-    found[: shown.shape[0], begin : begin + shown.shape[1]] = shown[..., 0]
-    return Image.fromarray(found)
+    opacity[: shown.shape[0], begin : begin + shown.shape[1]] = shown[..., 0]
+    return Image.fromarray(opacity)
 
 
-def _opaque(frame: Any) -> Any:
-    """The frame with its pictures' opacities (N, H, W, 1) in the place of the pictures."""
+def _with_opacities(frame: Any) -> Any:
+    """The frame with its pictures replaced by their opacities (N, H, W, 1)."""
     if isinstance(frame, Pair):
-        return replace(frame, above=_opaque(frame.above), below=_opaque(frame.below))
-    return replace(frame, **{name: np.stack([*map(_tile, getattr(frame, name))]) for name in ("x", "x0")})
+        return replace(frame, above=_with_opacities(frame.above), below=_with_opacities(frame.below))
+    return replace(
+        frame, **{name: np.stack([*map(_tile_opacity, getattr(frame, name))]) for name in ("x", "x0")}
+    )
 
 
-def _tile(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 1) uint8: 0 where the first corner's colour reaches in from the edge of a (H, W, C) picture."""
+def _tile_opacity(picture: np.ndarray) -> np.ndarray:
+    """The opacity (H, W, 1) uint8 of a picture (H, W, C): 0 where the first corner's colour is connected
+    to the edge.
+    """
     from PIL import Image, ImageDraw
 
     same = np.pad((picture == picture[0, 0]).all(axis=-1), 1, constant_values=True)
@@ -78,20 +84,21 @@ def _tile(picture: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Strip:
-    """Where everything lies on a film strip. Raises `OptionError` where it would be too large."""
+    """The layout of a film strip."""
 
-    picks: list[int]
+    picks: list[int]  # indices of the chosen states
     labels: list[str]  # t below each state
-    rows: list[tuple[int, str]]  # the run, 0 above, and what is shown of it
+    rows: list[tuple[int, str]]  # number of the run (0 is above) and view, x or x0
     titles: list[str]
     tile: tuple[int, int]  # width and height of a state
-    column: int  # width of a state with its t
-    corner: tuple[int, int]  # left of the first state, top of what is written below
+    column: int  # width of a state with its label
+    corner: tuple[int, int]  # x of the first state, y of the labels
     size: int  # of letters
     gap: int
 
     @classmethod
     def of(cls, frames: Sequence[Frame], options: ExportOptions) -> Strip:
+        """The layout for some frames. Raises `OptionError` if the strip would be too large."""
         if options.frames == "every":
             picks = choose(frames, options)
         else:
@@ -100,7 +107,7 @@ class Strip:
             shown(options),
             [", ".join(title) for title in getattr(frames[0], "titles", ()) if title],
         )
-        last = layers(frames[picks[-1]])  # the state itself, and the one below it
+        last = layers(frames[picks[-1]])
         rows = [(layer, view) for layer in range(len(last)) for view in views]
         scale = scale_of(frames[picks[-1]], options, _TILE)
         tile = panel(last[0], "x", options)
@@ -126,7 +133,7 @@ class Strip:
 
     @property
     def whole(self) -> tuple[int, int]:
-        """Width and height of the picture."""
+        """Width and height of the strip."""
         font, (left, below) = load_font(self.size), self.corner
         texts = (round(font.getlength(title)) + 2 * self.gap for title in [*self.titles, ""])
         return (
@@ -136,8 +143,7 @@ class Strip:
 
 
 def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
-    """Write the chosen number of states, evenly in log-SNR (or every k-th), side by side with their t
-    underneath.
+    """Write the chosen number of states (evenly in log-SNR, or every k-th) side by side, with their t below.
 
     The view "both" has two rows, x and the predicted x0. A comparison has the rows of the other run below
     them, and a line with the settings in which the two differ. Without a scale the longer side of a state is
@@ -181,8 +187,8 @@ def write_strip(frames: Sequence[Frame], path: Path, recipe_json: str, options: 
 
 
 def _fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
-    """Enlarged by the largest whole number that fits; reduced where it is larger, as another model's
-    picture may be.
+    """The picture enlarged by the largest whole number that fits, or reduced if it is larger than the
+    tile.
     """
     from PIL import Image
 

@@ -1,7 +1,7 @@
-"""Which states of a run are shown, and as what picture: the part that every format shares.
+"""Which states of a run are shown, and how each becomes a picture. Shared by all formats.
 
-A picture is laid out at native resolution first and enlarged last, so that a palette is found on as many
-pixels as the network drew and not on scale^2 times as many.
+A picture is laid out at native resolution first and enlarged last, so that a palette is computed from the
+network's pixels and not from scale^2 times as many.
 """
 
 from __future__ import annotations
@@ -15,26 +15,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import OptionError
+from ..errors import OptionError, no_such
 from ..imaging.arrays import enlarge
 from ..imaging.frame import Frame
-from .beside import Pair, layers, stacked
-from .film import PICTURE
+from .comparison import Pair, layers, stacked
 from .options import ExportOptions
+from .slideshow import PICTURE
 from .stagger import STAGGERED
 
 if TYPE_CHECKING:
     from PIL import ImageFont
 
 WHITE = 255
-SEEN = 6.0  # log-SNR beyond which nobody sees a difference between two states
+VISIBLE = 6.0  # absolute log-SNR beyond which states look alike
 MAX_PIXELS = 1 << 24  # of one finished picture: 4096 x 4096, 50 MB as RGB
 
 
 def choose(frames: Sequence[Frame], options: ExportOptions) -> list[int]:
-    """Positions of the states that are shown, ascending and distinct; the first and the last always among
-    them.
-    """
+    """Indices of the states that are shown, ascending and distinct, always with the first and the last."""
     last = len(frames) - 1
     if options.frames == "every":
         return sorted({*range(0, last + 1, options.every), last})
@@ -44,14 +42,14 @@ def choose(frames: Sequence[Frame], options: ExportOptions) -> list[int]:
 
 
 def evenly(log_snr: Sequence[float], count: int) -> list[int]:
-    """min(count, n) positions whose log-SNRs are nearest to even steps from the first to the last.
+    """Indices of min(count, n) states whose log-SNRs are nearest to even steps from the first to the last.
 
     Beyond -6 and 6 (99.8 % and 0.2 % noise) a step counts a hundredth: a schedule that begins at -20 would
     otherwise give most of the picks to states that all look like noise.
 
-    `log_snr` ascends; where a run goes into noise first, or jumps back, the positions are even instead. A
-    clean end (+inf) and a pure-noise start (-inf) are picks of their own, as nothing is at an even distance
-    from them.
+    If `log_snr` does not ascend (a run goes into noise first, or jumps back), the indices are evenly spaced
+    instead. A clean end (+inf) and a pure-noise start (-inf) are always picked, because no even distance from
+    them exists.
     """
     n = len(log_snr)
     count = min(count, n)
@@ -60,15 +58,15 @@ def evenly(log_snr: Sequence[float], count: int) -> list[int]:
     head = [0] if math.isinf(log_snr[0]) else []
     tail = [n - 1] if n - 1 not in head and math.isinf(log_snr[-1]) else []
     inner = np.arange(len(head), n - len(tail))
-    wanted = count - len(head) - len(tail)
-    if wanted <= 0 or not len(inner):
+    between = count - len(head) - len(tail)
+    if between <= 0 or not len(inner):
         return sorted({0, n - 1})[-count:]
     values = np.asarray(log_snr, dtype=np.float64)[inner]
-    values = np.clip(values, -SEEN, SEEN) + 0.01 * (values - np.clip(values, -SEEN, SEEN))
+    values = np.clip(values, -VISIBLE, VISIBLE) + 0.01 * (values - np.clip(values, -VISIBLE, VISIBLE))
     picks: list[int] = []
     start = 0
-    for k, target in enumerate(np.linspace(values[0], values[-1], wanted)):
-        stop = len(inner) - (wanted - 1 - k)  # leaves one state for each pick that is still to come
+    for k, target in enumerate(np.linspace(values[0], values[-1], between)):
+        stop = len(inner) - (between - 1 - k)  # leaves a state for each further pick
         start += int(np.abs(values[start:stop] - target).argmin())
         picks.append(int(inner[start]))
         start += 1
@@ -76,9 +74,10 @@ def evenly(log_snr: Sequence[float], count: int) -> list[int]:
 
 
 def canvas(frame: Frame, options: ExportOptions) -> np.ndarray:
-    """(H, W, C) uint8 at native resolution: the grid or the one picture, of x, of x0 or of both side by side.
+    """(H, W, C) uint8 at native resolution: the grid or the chosen picture, of x, of x0, or of both side by
+    side.
 
-    Of a `Pair` both runs, one above the other.
+    A `Pair` shows both runs, one above the other.
     """
     if isinstance(frame, Pair):
         return stacked(canvas(frame.above, options), canvas(frame.below, options), paper(options))
@@ -91,17 +90,17 @@ def canvas(frame: Frame, options: ExportOptions) -> np.ndarray:
 
 
 def paper(options: ExportOptions) -> int:
-    """The grey around what is shown."""
+    """The grey level, 0 to 255, of the background."""
     return WHITE if options.theme == "light" else 0
 
 
 def shown(options: ExportOptions) -> tuple[str, ...]:
-    """The fields of a frame that the view shows."""
+    """The fields of a frame that the view shows: x, x0 or both."""
     return ("x", "x0") if options.view == "both" else (options.view,)
 
 
 def panel(frame: Frame, view: str, options: ExportOptions) -> np.ndarray:
-    """(H, W, C): of a state's `view`, x or x0, the chosen picture, or all of them as they are laid out."""
+    """(H, W, C): the chosen picture of a frame's `view` (x or x0), or all of them as they are laid out."""
     images = getattr(frame, view)
     if options.picture is None:
         return frame.sheet(images, paper(options))
@@ -110,28 +109,25 @@ def panel(frame: Frame, view: str, options: ExportOptions) -> np.ndarray:
 
 
 def check_picture(picture: int | None, count: int) -> None:
-    """Raise `OptionError` for a picture that a run of `count` pictures has not."""
+    """Raise `OptionError` if a run of `count` pictures has no picture of this number."""
     if picture is not None and picture >= count:
-        allowed = "only picture 0" if count == 1 else f"pictures 0 to {count - 1}"
-        raise OptionError(
-            "export.picture", f"This run has {allowed}, got picture {picture}. Leave it out for all of them."
+        raise no_such(
+            "picture", "export.picture", "This run has", picture, count, " Leave it out for all of them."
         )
 
 
 def scale_of(frame: Frame, options: ExportOptions, fit: int) -> int:
-    """The chosen enlargement, or the largest at which a panel (x or x0, without gap and caption) fits
-    `fit` pixels.
-    """
+    """The chosen enlargement, or the largest at which a panel (without gap and caption) fits `fit` pixels."""
     if options.scale is not None:
         return options.scale
     height, width, _ = panel(layers(frame)[0], "x", options).shape
     if frame.layout is not None and options.picture is None:
-        fit *= 2  # a line of letters is wide and low
+        fit *= 2  # spelled text is wide and low
     return max(1, fit // max(height, width))
 
 
 def check_size(width: int, height: int, limit: int) -> None:
-    """Raise `OptionError` for a picture that would take more memory than a small machine has to spare."""
+    """Raise `OptionError` for a picture of more than `limit` pixels, which would take too much memory."""
     if width * height > limit:
         raise OptionError(
             "export.scale",
@@ -142,7 +138,7 @@ def check_size(width: int, height: int, limit: int) -> None:
 
 @dataclass(frozen=True)
 class Scene:
-    """The states that were chosen, and how each becomes a finished picture. Holds no pixels of its own."""
+    """The chosen states, and how each becomes a finished picture. Holds no pixels."""
 
     frames: tuple[Frame, ...]
     options: ExportOptions
@@ -150,7 +146,7 @@ class Scene:
 
     @classmethod
     def of(cls, frames: Sequence[Frame], options: ExportOptions, fit: int = 512) -> Scene:
-        """Raises `OptionError` for a picture that is not there or a size beyond `MAX_PIXELS`."""
+        """Raises `OptionError` for a missing picture or a size beyond `MAX_PIXELS`."""
         scene = cls(
             tuple(frames[k] for k in choose(frames, options)), options, scale_of(frames[-1], options, fit)
         )
@@ -159,17 +155,17 @@ class Scene:
         return scene
 
     def native(self, k: int) -> np.ndarray:
-        """The (H, W, C) canvas of state k at native resolution."""
+        """The canvas (H, W, C) of state k at native resolution."""
         return canvas(self.frames[k], self.options)
 
     def pictures(self) -> Iterator[np.ndarray]:
-        """For each state its finished (H, W, C) picture, one at a time."""
+        """The finished pictures (H, W, C) of all states, one at a time."""
         return (self.finish(self.native(k), k) for k in range(len(self.frames)))
 
     def finish(self, native: np.ndarray, k: int, greys: np.ndarray | None = None) -> np.ndarray:
-        """The canvas of state k enlarged, with its caption: (H, W, C), or (H, W) palette indices.
+        """The canvas of state k enlarged and with its caption: (H, W, C), or (H, W) for palette indices.
 
-        For indices, `greys` (256,) says which index stands for which grey.
+        For indices, `greys` (256,) gives the palette index of each grey.
         """
         picture = enlarge(native, self.scale)
         if self._caption is None:
@@ -182,7 +178,7 @@ class Scene:
             strip = greys[strip]
         background = ground if greys is None else int(greys[ground])
         side = strip.shape[1] - picture.shape[1]
-        if side:  # the text is wider than a tiny picture
+        if side:  # the caption is wider than the picture
             around = [(0, 0), (side // 2, side - side // 2), *[(0, 0)] * (picture.ndim - 2)]
             picture = np.pad(picture, around, constant_values=background)
         return np.concatenate([picture, strip])
@@ -196,18 +192,18 @@ class Scene:
 
 @dataclass(frozen=True)
 class Caption:
-    """A strip of text under the picture, laid out once for all states so that nothing jumps from one to
-    the next.
-    """
+    """A strip of text under the picture, laid out once for all states so that the text does not jump."""
 
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont
-    places: tuple[tuple[tuple[int, int], ...], ...]  # of each line, left and top of each part
+    places: tuple[tuple[tuple[int, int], ...], ...]  # x and y of each part, for each line
     width: int
     height: int
 
     @classmethod
     def fitting(cls, frames: Sequence[Frame], width: int) -> Caption:
-        """As many parts to a row as fit `width`; wider than that only where a single part does not fit."""
+        """A caption with as many parts in a row as fit `width`; it is wider only if a single part does not
+        fit.
+        """
         size = min(24, max(13, width // 30))
         font, margin = load_font(size), size // 2
         texts = [lines(frame) for frame in frames]
@@ -228,7 +224,7 @@ class Caption:
         return cls(font, tuple(places), width, top + size + margin)
 
     def draw(self, frame: Frame) -> np.ndarray:
-        """(height, width) uint8, black on white with soft edges."""
+        """The strip (height, width) uint8, black on white with soft edges."""
         from PIL import Image, ImageDraw
 
         strip = Image.new("L", (self.width, self.height), WHITE)
@@ -239,14 +235,15 @@ class Caption:
 
 
 def lines(frame: Frame) -> list[list[str]]:
-    """The lines of a state's caption, each in parts; of a `Pair` one for each run, with what it has
-    otherwise.
+    """The lines of a state's caption, each as a list of parts.
+
+    A `Pair` has one line for each run, which starts with the settings in which it differs.
     """
     titles = getattr(frame, "titles", ((),))
-    return [[*title, *words(one)] for one, title in zip(layers(frame), titles)]
+    return [[*title, *caption_parts(one)] for one, title in zip(layers(frame), titles)]
 
 
-def words(frame: Frame) -> list[str]:
+def caption_parts(frame: Frame) -> list[str]:
     """The parts of a state's caption."""
     if frame.part == PICTURE:
         return [f"picture {frame.index + 1} of {frame.total + 1}"]
@@ -257,7 +254,7 @@ def words(frame: Frame) -> list[str]:
 
 
 def time_of(frame: Frame, prefix: str) -> list[str]:
-    """The network's time label, or none at the clean end, which no network is asked about."""
+    """The time label t of a frame's level; empty at the clean end, where the network is not called."""
     t = frame.level.t
     if frame.part == PICTURE or frame.part.startswith(STAGGERED):
         return [str(frame.index + 1)]
@@ -272,7 +269,7 @@ def _log_snr(frame: Frame) -> list[str]:
 
 
 def load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, so that a caption looks the same on every machine."""
+    """Pillow's own font, so that captions look the same on every machine."""
     from PIL import ImageFont
 
     return ImageFont.load_default(size)

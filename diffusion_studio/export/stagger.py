@@ -1,4 +1,4 @@
-"""The pictures of a run one after another: each starts some steps after the one before it."""
+"""Staggered runs: each picture starts some steps after the one before it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from ..imaging.frame import Frame
 
-STAGGERED = "one after another"  # the part that marks such a frame, for captions
+STAGGERED = "one after another"  # begin of `Frame.part` of such a frame
 
 
 class Staggered(Sequence[Frame]):
     """The states of a run in which picture k is `delay` * k states behind picture 0.
 
-    A picture that has not begun shows its first state, one that is finished its last. A state is put together
-    when it is asked for, so that nothing is kept beside the run. Its level is that of picture 0.
+    A picture that has not begun shows its first state, one that is finished its last. States are assembled
+    when they are asked for, so nothing is stored beside the run. The level is that of picture 0.
     """
 
     def __init__(self, frames: Sequence[Frame], delay: int):

@@ -1,12 +1,13 @@
-"""How long each frame of a film stays."""
+"""Durations of the frames of an animation."""
 
 from __future__ import annotations
 
 
 def durations(count: int, fps: float, hold: float, per_second: int) -> list[int]:
-    """Of each of `count` frames, in ticks of 1/per_second s; the last one `hold` seconds, if that is longer.
+    """The durations of `count` frames in ticks of 1/per_second s. The last frame stays `hold` seconds, if
+    that is longer.
 
-    Each frame *ends* at the tick nearest to its time, so the rounding never adds up.
+    Each frame *ends* at the tick nearest to its exact time, so rounding errors do not add up.
     """
     ends = [k / fps for k in range(count)] + [(count - 1) / fps + max(hold, 1 / fps)]
     ticks = [int(per_second * end + 0.5) for end in ends]

@@ -1,7 +1,7 @@
-"""Animated WebP: every state whole, lossless, in all colours (RFC 9649).
+"""Animated WebP: lossless, all colours, every state a whole frame (RFC 9649).
 
-Pillow compresses the pixels. The container is put together here, because the library merges equal neighbours
-into one frame; a state of a run must be found again as what it was.
+Pillow compresses the pixels. The container is assembled here, because libwebp merges equal neighbours into
+one frame, and a state of a run must be found again as it was.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from .timing import durations
 
 _MAX_SIDE = 16_383
 _MAX_BYTES = 2**32 - 10
-_ANIMATION = 0b10  # flag of the file's head
-_WHOLE = 0b10  # flag of a frame: its pixels replace what was there
+_ANIMATION = 0b10  # flag of the file header
+_NO_BLENDING = 0b10  # flag of a frame: its pixels replace those of the frame before
 
 
 def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: ExportOptions) -> None:
-    """Write the chosen states as a WebP that loops for ever; the recipe after them, in a chunk of its own."""
+    """Write the chosen states as a WebP that loops for ever. The recipe comes last, in a chunk of its own."""
     scene = Scene.of(frames, options)
     times = durations(len(scene.frames), options.fps, options.hold, 1000)
     with open(path, "wb") as file:
@@ -43,16 +43,16 @@ def write(frames: Sequence[Frame], path: Path, recipe_json: str, options: Export
                 )
             if k == 0:
                 file.write(
-                    _chunk(b"VP8X", bytes([_ANIMATION, 0, 0, 0]) + _three(width - 1) + _three(height - 1))
+                    _chunk(b"VP8X", bytes([_ANIMATION, 0, 0, 0]) + _uint24(width - 1) + _uint24(height - 1))
                 )
                 file.write(_chunk(b"ANIM", struct.pack("<IH", 0xFFFFFFFF, 0)))  # white, for ever
             place = (
-                _three(0)
-                + _three(0)
-                + _three(width - 1)
-                + _three(height - 1)
-                + _three(times[k])
-                + bytes([_WHOLE])
+                _uint24(0)
+                + _uint24(0)
+                + _uint24(width - 1)
+                + _uint24(height - 1)
+                + _uint24(times[k])
+                + bytes([_NO_BLENDING])
             )
             file.write(_chunk(b"ANMF", place + _pixels(picture)))
         file.write(_chunk(WEBP_KEY, recipe_json.encode()))
@@ -70,12 +70,12 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
 
 
-def _three(number: int) -> bytes:
+def _uint24(number: int) -> bytes:
     return struct.pack("<I", number)[:3]
 
 
 def _pixels(picture: np.ndarray) -> bytes:
-    """The one chunk of pixels, taken out of a lossless still WebP that Pillow writes."""
+    """The chunk of pixels, cut out of a lossless still WebP that Pillow writes."""
     buffer = io.BytesIO()
     to_pil(picture).convert("RGB").save(buffer, "WEBP", lossless=True, quality=0, method=0)
     whole, at = buffer.getvalue(), 12

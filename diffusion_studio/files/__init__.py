@@ -1,8 +1,7 @@
-"""Writing files, for everybody who writes one: a reader sees the old file or the whole new one, never a part.
+"""Atomic writing of files: a reader sees the old file or the complete new one, never a part.
 
-`replacing` gives a temporary file in the target's own folder, which takes the target's place at the end.
-Whatever ends the writing early (an error, Ctrl-C, SIGTERM) leaves the old file as it was and removes the
-temporary one.
+`replacing` provides a temporary file in the target's folder and renames it to the target at the end. If
+writing ends early (an error, Ctrl-C, SIGTERM), the old file stays and the temporary one is removed.
 """
 
 from __future__ import annotations
@@ -21,51 +20,51 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_NAME = ".diffusion-studio-{}.partial"  # of temporary files
-_LEFT = 86_400  # seconds after which its writer must have been killed
+_TEMPORARY_NAME = ".diffusion-studio-{}.partial"
+_STALE_SECONDS = 86_400  # a temporary file of this age was left by a killed process
 FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None))
-_HANDLES = re.compile(r"/dev|/proc/.*|/dev/fd")  # folders whose entries are open files, not files
-# Windows' devices, whatever follows a dot
+_OPEN_FILE_FOLDERS = re.compile(r"/dev|/proc/.*|/dev/fd")  # their entries stand for open files
+# Device names of Windows, which are reserved with any file extension
 _RESERVED = re.compile(r"CON|PRN|AUX|NUL|COM[0-9¹²³]|LPT[0-9¹²³]", re.I)
-_LONGEST = 120  # bytes of a name made here; file systems allow 255
+_MAX_NAME_BYTES = 120  # of a name from `safe_name`; file systems allow 255
 
 
 @contextmanager
 def replacing(path: str | Path, suffix: str = "") -> Iterator[Path]:
-    """Give the path of an empty temporary file; what is written there becomes `path`'s content at the end.
+    """Provide the path of an empty temporary file. At the end its content becomes that of `path`.
 
-    A symbolic link stays, and its target gets the content. A file that is there keeps its mode (and its
-    owner, where this process may set it); a new one has the mode of the umask. A pipe or a character device
-    is written through once the content is complete. `suffix` is the temporary file's, for writers that look
-    at it. Raises `OSError`: for folders, sockets and block devices, for a file that is write-protected, and
-    where the folder takes no file.
+    A symbolic link stays, and its target gets the content. An existing file keeps its mode, and its owner if
+    this process may set it; a new file gets the mode of the umask. The complete content is written into a
+    pipe or a character device. `suffix` is appended to the temporary file's name, for writers that choose a
+    format by it. Raises `OSError` for folders, sockets, block devices and write-protected files, and if the
+    folder is missing or not writable.
     """
     path = os.path.abspath(path)
-    if _check(path):
+    if _writes_through(path):
         with tempfile.TemporaryDirectory(prefix="diffusion-studio-") as folder:
             draft = Path(folder, "file" + suffix)
             draft.touch()
             yield draft
-            _pour(draft, path)
+            _copy_through(draft, path)
         return
     target = Path(os.path.realpath(path))
-    _sweep(target.parent)
-    draft = target.with_name(_NAME.format(uuid.uuid4().hex) + suffix)
+    _remove_stale(target.parent)
+    draft = target.with_name(_TEMPORARY_NAME.format(uuid.uuid4().hex) + suffix)
     try:
         draft.touch(exist_ok=False)
         mode = stat.S_IMODE(draft.stat().st_mode)
         yield draft
-        _dress(draft, target, mode)
+        _copy_mode_and_owner(draft, target, mode)
         os.replace(draft, target)
     finally:
         draft.unlink(missing_ok=True)
 
 
 def check(path: str | Path) -> None:
-    """Raise now the `OSError` that `replacing` would raise before it writes; nothing is changed."""
+    """Raise the `OSError` that `replacing` would raise before writing. The file at `path` is not changed."""
     path = os.path.abspath(path)
-    if not _check(path):
-        draft = Path(os.path.realpath(path)).with_name(_NAME.format(uuid.uuid4().hex))
+    if not _writes_through(path):
+        draft = Path(os.path.realpath(path)).with_name(_TEMPORARY_NAME.format(uuid.uuid4().hex))
         try:
             draft.touch(exist_ok=False)
         finally:
@@ -73,29 +72,42 @@ def check(path: str | Path) -> None:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """The whole file at once. Raises `OSError`."""
+    """Write a whole file atomically, see `replacing`. Raises `OSError`."""
     with replacing(path) as draft:
         draft.write_bytes(data)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """The whole file at once, in UTF-8 with line feeds. Raises `OSError`.
+    """Write a whole text file atomically, in UTF-8 with line feeds. Raises `OSError`.
 
-    What is no valid Unicode (a file's name from another encoding) is written as its escape.
+    Characters that are not valid Unicode, such as bytes of a file name in another encoding, are escaped.
     """
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def streamed(path: str | Path) -> bool:
-    """Whether there is a pipe or a device at `path`, which is written through and not replaced."""
+    """Whether `path` is a pipe or a device. Content is written into it instead of replacing it."""
     try:
-        return _check(os.path.abspath(path))
+        return _writes_through(os.path.abspath(path))
     except OSError:
         return False
 
 
+def missing(path: str | Path, kind: str = "file") -> str:
+    """A sentence that says why there is no file, or with `kind` "folder" no folder, at `path`.
+
+    It tells apart a path where nothing is, a link whose target does not exist, and an entry of another kind.
+    """
+    name = repr(str(path))
+    if os.path.islink(path) and not os.path.exists(path):
+        return f"{name} is a link to {os.readlink(path)!r}, which does not exist."
+    if os.path.exists(path):
+        return f"{name} is a {'folder' if os.path.isdir(path) else 'file'}, not a {kind}."
+    return f"There is no {kind} {name}."
+
+
 def advice(error: OSError) -> str:
-    """What to do about a file that could not be written."""
+    """A sentence that says what to do about a file that could not be written."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "Make the folder first, or choose another."
     if error.errno == errno.EISDIR:
@@ -110,18 +122,18 @@ def advice(error: OSError) -> str:
 
 
 def why(error: OSError) -> str:
-    """The system's words for an error, without the name of a temporary file."""
+    """The system's message for an error, without the name of the temporary file."""
     return error.strerror or str(error) or type(error).__name__
 
 
 def safe_name(*parts: str | None, suffix: str = "") -> str:
-    """A file name of these parts, with "-" between them, that every system allows and no shell misreads.
+    """A file name made of the given parts, joined by "-". Every system and shell accepts it unquoted.
 
-    Letters and digits of any script stay; everything else but . and - becomes "_". The name is at most 120
-    bytes long: the longest part loses its end first. Empty parts are left out.
+    Letters and digits of any script stay; other characters except "." and "-" become "_". Empty parts are
+    left out. The name, with `suffix`, has at most 120 bytes in UTF-8: the longest part is shortened first.
     """
     kept = [text for part in parts if (text := _clean(part or ""))]
-    while len("-".join(kept).encode()) > _LONGEST - len(suffix.encode()):
+    while len("-".join(kept).encode()) > _MAX_NAME_BYTES - len(suffix.encode()):
         longest = max(range(len(kept)), key=lambda k: len(kept[k].encode()))
         kept[longest] = kept[longest][:-1].rstrip("_.")
         kept = [part for part in kept if part]
@@ -130,21 +142,22 @@ def safe_name(*parts: str | None, suffix: str = "") -> str:
 
 
 def _clean(text: str) -> str:
-    encoding = sys.getfilesystemencoding()  # seldom another than UTF-8; then it lacks letters
+    """The text with every character replaced by "_" that `safe_name` does not allow."""
+    encoding = sys.getfilesystemencoding()  # an encoding other than UTF-8 lacks letters
     text = unicodedata.normalize("NFC", text).encode(encoding, "replace").decode(encoding)
     text = "".join(c if unicodedata.category(c)[0] in "LNM" or c in "-." else "_" for c in text)
     return re.sub("[_.]*_[_.]*", "_", text).strip("_.")
 
 
-def _check(path: str) -> bool:
-    """Whether to write through to what is at `path`; False where it is a file or nothing.
+def _writes_through(path: str) -> bool:
+    """True if `path` is to be written into (a pipe, a device, an open file), False if it is to be replaced.
 
-    Raises `OSError` for the rest.
+    Raises `OSError` if it cannot be written.
     """
     try:
         mode = os.stat(path).st_mode
     except UnicodeEncodeError as error:
-        why = f"no file can have this name in the encoding {error.encoding}"
+        why = f"the encoding of file names, {error.encoding}, cannot express this name"
         raise OSError(errno.EILSEQ, why, path) from error
     except FileNotFoundError:
         if not os.path.isdir(os.path.dirname(os.path.realpath(path))):
@@ -157,18 +170,25 @@ def _check(path: str) -> bool:
         raise OSError(errno.ENOTSUP, f"it is {what}", path)
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "it may not be written to", path)
-    # what /dev/stdout leads to is open already: a new file in its place is not the one that somebody reads
-    return not stat.S_ISREG(mode) or _HANDLES.fullmatch(os.path.realpath(os.path.dirname(path))) is not None
+    # /dev/stdout may be a file that somebody reads: a new file in its place would not reach the reader
+    return (
+        not stat.S_ISREG(mode)
+        or _OPEN_FILE_FOLDERS.fullmatch(os.path.realpath(os.path.dirname(path))) is not None
+    )
 
 
-def _pour(draft: Path, path: str) -> None:
-    """Write a finished file into a pipe or a device that is there."""
-    with draft.open("rb") as source, open(_sink(path), "wb") as sink:
+def _copy_through(draft: Path, path: str) -> None:
+    """Write a complete file into an existing pipe or device."""
+    with draft.open("rb") as source, open(_open_sink(path), "wb") as sink:
         shutil.copyfileobj(source, sink)
 
 
-def _sink(path: str) -> int:
-    """What is open at `path` as it stands: an output that is appended to goes on where it is. Else opened."""
+def _open_sink(path: str) -> int:
+    """A descriptor to write to `path`.
+
+    If `path` stands for an open file of this process, that descriptor is duplicated, so that writing goes on
+    at its position. Otherwise `path` is opened.
+    """
     for one in (path, *([os.readlink(path)] if os.path.islink(path) else [])):
         folder, name = os.path.split(one)
         if os.path.realpath(folder) == f"/proc/{os.getpid()}/fd" and name.isdecimal():
@@ -176,25 +196,26 @@ def _sink(path: str) -> int:
     return os.open(path, os.O_WRONLY)
 
 
-def _dress(draft: Path, target: Path, mode: int) -> None:
-    """Give the draft the mode and the owner of the file whose place it takes.
+def _copy_mode_and_owner(draft: Path, target: Path, mode: int) -> None:
+    """Give the draft the mode and the owner of the file that it replaces.
 
-    Without one it has the mode that it was made with: some libraries leave their files to their owner alone.
+    If there is none, it gets `mode`, which it had when it was created: some libraries make their files
+    readable by the owner only.
     """
     with suppress(FileNotFoundError):
         there = target.stat()
         mode = stat.S_IMODE(there.st_mode)
         made = draft.stat()
         if hasattr(os, "chown") and (there.st_uid, there.st_gid) != (made.st_uid, made.st_gid):
-            with suppress(OSError):  # only root may give files away
+            with suppress(OSError):  # only root may change the owner
                 os.chown(draft, there.st_uid, there.st_gid)
-    with suppress(OSError):  # file systems without modes
+    with suppress(OSError):  # some file systems have no modes
         draft.chmod(mode)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove temporary files here whose writers were killed, a day ago or longer."""
+def _remove_stale(folder: Path) -> None:
+    """Remove temporary files in the folder that are older than a day: their writers were killed."""
     with suppress(OSError):
-        for one in folder.glob(_NAME.format("*") + "*"):
-            if time.time() - one.lstat().st_mtime > _LEFT:
+        for one in folder.glob(_TEMPORARY_NAME.format("*") + "*"):
+            if time.time() - one.lstat().st_mtime > _STALE_SECONDS:
                 one.unlink()

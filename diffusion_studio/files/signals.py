@@ -1,4 +1,4 @@
-"""Signals that ask the process to end, so that nothing is lost: Ctrl-C, SIGTERM, a closed terminal."""
+"""Signals that ask the process to end (Ctrl-C, SIGTERM, a closed terminal), handled without losing work."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # the last is Windows' own
-_ONE = 0.5  # seconds within which signals count as one: `timeout` sends two
-_came: list[int] = []  # signals of this command
-_patient = False  # whether the first of them waits
+_ENDING_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # SIGBREAK exists on Windows only
+_REPEAT_SECONDS = 0.5  # signals within this time count as one, because `timeout` sends two
+_received: list[int] = []  # numbers of the signals since `raised` was entered
+_first_waits = False  # whether the first signal takes effect only at the end of `finishing`
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal that asks the process to end; like Ctrl-C, it is no `Exception`."""
+    """A signal asked the process to end. As a `KeyboardInterrupt` it is not an `Exception`."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -24,65 +24,70 @@ class Stopped(KeyboardInterrupt):
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
-    """As shells count: 130 after Ctrl-C, 143 after SIGTERM."""
+    """The exit code by the convention of shells: 130 after Ctrl-C, 143 after SIGTERM."""
     return 128 + (error.number if isinstance(error, Stopped) else signal.SIGINT)
 
 
 def listen(handler: Callable[[int], None]) -> dict[int, Any]:
-    """Call the handler at every signal that asks to end; returns what was called before, by number.
+    """Call `handler` with the number of each ending signal. Returns the former handlers by signal number.
 
-    A signal that is ignored (nohup) stays ignored. Only in the main thread.
+    An ignored signal (nohup) stays ignored. Python allows this in the main thread only.
     """
     last: list[float] = []
 
     def called(number: int, frame: Any) -> None:
         now = time.monotonic()
-        if not last or now - last[0] > _ONE:
+        if not last or now - last[0] > _REPEAT_SECONDS:
             last[:] = [now]
             handler(number)
 
-    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-    heard = [one for one in numbers if signal.getsignal(one) not in (signal.SIG_IGN, None)]
-    return {one: signal.signal(one, called) for one in heard}
+    numbers = [getattr(signal, name) for name in _ENDING_SIGNALS if hasattr(signal, name)]
+    handled_numbers = [one for one in numbers if signal.getsignal(one) not in (signal.SIG_IGN, None)]
+    return {one: signal.signal(one, called) for one in handled_numbers}
 
 
 @contextmanager
 def handled(handler: Callable[[int], None]) -> Iterator[None]:
-    """`listen` for as long as the `with` lasts."""
+    """`listen` within the `with` block, and restore the former handlers at its end."""
     before = listen(handler)
     try:
         yield
     finally:
         for number, old in before.items():
-            ending = bool(_came) and old is signal.SIG_DFL  # a late one must not change the exit code
+            # once a signal has arrived, a later one must not change the exit code
+            ending = bool(_received) and old is signal.SIG_DFL
             signal.signal(number, signal.SIG_IGN if ending else old)
 
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """Raise `Stopped` where a signal asks to end, so that what is under way cleans up."""
+    """Raise `Stopped` at an ending signal within the `with` block, so that `finally` clauses run.
+
+    Does nothing outside the main thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _came.clear()
-    with handled(_asked):
+    _received.clear()
+    with handled(_on_signal):
         yield
 
 
-def _asked(number: int) -> None:
-    _came.append(number)
-    if not _patient or len(_came) > 1:
+def _on_signal(number: int) -> None:
+    """Record a signal, and raise `Stopped` unless it is the first one within `finishing`."""
+    _received.append(number)
+    if not _first_waits or len(_received) > 1:
         raise Stopped(number)
 
 
 @contextmanager
 def finishing() -> Iterator[None]:
-    """Finish what is inside at the first signal, which counts afterwards; the second one ends it."""
-    global _patient
-    _patient = True
+    """Let the `with` block finish after a first signal, then raise `Stopped`. A second one ends it now."""
+    global _first_waits
+    _first_waits = True
     try:
         yield
     finally:
-        _patient = False
-    if _came:
-        raise Stopped(_came[0])
+        _first_waits = False
+    if _received:
+        raise Stopped(_received[0])

@@ -1,3 +1,1 @@
-"""Pixels: arrays, pictures as values, fitting them to a size, palettes, one state of a run as pictures,
-points as pixels.
-"""
+"""Pixels: arrays, pictures as values, fitting to a size, palettes, frames of a run, and plots of points."""

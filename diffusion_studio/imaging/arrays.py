@@ -1,5 +1,6 @@
-"""Between network values in [-1, 1] and pictures in 0..255 (the only place with 127.5), and points as they
-are kept.
+"""Conversions between network values in [-1, 1] and pixels in 0..255, and of points to their stored form.
+
+No other module scales by 127.5.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _COLOURS: dict[str, Colour] = {"black": (0, 0, 0), "grey": (128, 128, 128), "whi
 
 
 def colour(text: str) -> Colour:
-    """black, grey, white or #rrggbb as three bytes."""
+    """(red, green, blue) 0..255 of "black", "grey", "white" or "#rrggbb". Raises `OptionError` otherwise."""
     if text in _COLOURS:
         return _COLOURS[text]
     if not isinstance(text, str) or not re.fullmatch("#[0-9a-fA-F]{6}", text):
@@ -34,12 +35,12 @@ def colour(text: str) -> Colour:
 
 
 def colour_name(given: Colour) -> str:
-    """The inverse of `colour`."""
+    """The text that `colour` reads as this colour."""
     return next((name for name, one in _COLOURS.items() if one == tuple(given)), "#" + bytes(given).hex())
 
 
 def to_uint8(x: torch.Tensor) -> np.ndarray:
-    """(N, C, H, W) values, nominally in [-1, 1] and clipped to it -> (N, H, W, C) uint8."""
+    """(N, C, H, W) values, clipped to [-1, 1], as (N, H, W, C) uint8 pixels."""
     import torch
 
     scaled = x.detach().float().mul(127.5).add_(127.5).round_().clamp_(0, 255)
@@ -47,8 +48,9 @@ def to_uint8(x: torch.Tensor) -> np.ndarray:
 
 
 def stretched(x: torch.Tensor) -> np.ndarray:
-    """(N, C, H, W) values of any range -> (N, H, W, C) uint8, each picture from its own darkest to its own
-    brightest value.
+    """(N, C, H, W) values of any range as (N, H, W, C) uint8 pixels.
+
+    Each picture's lowest value becomes 0 and its highest 255.
     """
     low, high = x.detach().float().flatten(1).aminmax(dim=1)
     shape = (-1, *[1] * (x.ndim - 1))
@@ -57,8 +59,9 @@ def stretched(x: torch.Tensor) -> np.ndarray:
 
 
 def from_uint8(images: np.ndarray, black_margin: float = 0.0) -> torch.Tensor:
-    """(N, H, W, C) uint8 -> (N, C, H, W) float32 in [-1, 1]; what is exactly black lies `black_margin`
-    below that.
+    """(N, H, W, C) uint8 pixels as (N, C, H, W) float32 in [-1, 1].
+
+    Pixels that are black in all channels become -1 - `black_margin`.
     """
     import torch
 
@@ -67,9 +70,7 @@ def from_uint8(images: np.ndarray, black_margin: float = 0.0) -> torch.Tensor:
 
 
 def values(colours: Sequence[tuple[int, int, int]], channels: int) -> torch.Tensor:
-    """(P, channels) float32 in [-1, 1] of P colours 0..255; for one channel their brightness, as Pillow
-    has it.
-    """
+    """P colours 0..255 as (P, channels) float32 in [-1, 1]. One channel is Pillow's luma (Rec. 601)."""
     from PIL import Image
 
     table = Image.fromarray(np.array(colours, np.uint8)[None], "RGB").convert("L" if channels == 1 else "RGB")
@@ -77,26 +78,30 @@ def values(colours: Sequence[tuple[int, int, int]], channels: int) -> torch.Tens
 
 
 def to_float16(points: torch.Tensor) -> np.ndarray:
-    """Points as frames keep them: within 1/1000 of where they are out to 4, which holds unit variance;
-    half a pixel of 4096.
+    """Coordinates as frames store them, float16.
+
+    Coordinates below 4, which data of unit variance seldom leave, are rounded by at most 1/1000.
     """
     return points.detach().cpu().numpy().clip(-6e4, 6e4).astype(np.float16)
 
 
 def grid(images: np.ndarray, gap: int = 0, background: int = 255, columns: int | None = None) -> np.ndarray:
-    """(N, H, W, C) uint8 -> one (rows*H, columns*W, C) picture, `gap` pixels between the tiles."""
+    """(N, H, W, C) uint8 pictures as one sheet of tiles with `gap` pixels between them, (height, width, C).
+
+    Without `columns` the grid is as square as possible.
+    """
     count = len(images)
     layout = Layout.square(count) if columns is None else Layout.in_columns(count, columns)
     return layout.sheet(images, background, gap)
 
 
 def enlarge(image: np.ndarray, scale: int) -> np.ndarray:
-    """Each pixel of a (H, W, ...) picture as a crisp block of scale x scale pixels."""
+    """A (H, W, ...) picture with each pixel repeated as a block of scale x scale pixels."""
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def to_pil(image: np.ndarray) -> Image.Image:
-    """(H, W, C) uint8 with 1 or 3 channels -> a PIL picture of mode L or RGB."""
+    """(H, W, C) uint8 pixels with C = 1 or 3 as a PIL image of mode L or RGB."""
     from PIL import Image
 
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

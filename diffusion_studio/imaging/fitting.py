@@ -1,4 +1,4 @@
-"""One picture of whatever kind to 8-bit pixels, and to the size that is asked for."""
+"""Conversion of any Pillow image to 8-bit pixels, and fitting of pixels to a size."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FITS = {
-    "pad": "centred on the background; larger ones are an error",
-    "crop": "scaled until the shorter side fits, and the middle kept",
-    "resize": "scaled until the longer side fits, and the rest filled with the background",
+    "pad": "centred on the background; a larger picture is an error",
+    "crop": "scaled until the shorter side fits; the middle is kept",
+    "resize": "scaled until the longer side fits; the rest is filled with the background",
 }
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """(H, W) grey or (H, W, 3) uint8 of one picture, and what was done to them.
+    """One picture's pixels, (H, W) grey or (H, W, 3) RGB uint8, and how they were read.
 
-    `bits` of the file's values where these are more than 8 wide; whether something shows through
-    `transparent` parts, the first of several frames was taken (`animated`), the picture was `turned` as its
-    EXIF says, or that could not be read (`unturned`).
+    `bits` is the width of the file's values. `transparent`: parts of the picture are transparent and show the
+    background. `animated`: this is the first of several frames. `turned`: the picture was rotated or mirrored
+    as its EXIF or XMP says. `unturned`: the EXIF or XMP could not be read, so the picture was left as it is.
     """
 
     array: np.ndarray
@@ -40,7 +40,7 @@ class Pixels:
 
 
 class Wide(Exception):
-    """A picture of more than 8 bits a pixel whose scale was not given; `most` is its largest value."""
+    """A picture has more than 8 bits per pixel and `bits` was not given. `most` is its largest value."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -48,28 +48,29 @@ class Wide(Exception):
 
 
 def bits_of(most: int, allowed: Sequence[int] = (8, 10, 12, 14, 16)) -> int:
-    """The fewest of these bits in which a largest value fits."""
+    """The smallest of the allowed bit widths that can hold the value `most`."""
     return next(bits for bits in allowed if most < 2**bits)
 
 
 def pixels(picture: Image.Image, background: Colour = (0, 0, 0), bits: int | None = None) -> Pixels:
-    """The pixels of an opened picture, turned as its EXIF says, alpha laid on the background.
+    """The 8-bit pixels of an opened picture, turned as its EXIF says and composited onto the background.
 
-    Of an animation the first frame; palettes and CMYK become RGB. Files of 16 and 32 bits do not say which
-    value is white: `bits` says how many count, and `Wide` is raised where it is None. A `DataError` for
-    pixels that have no scale (floating point, below 0, beyond 16 bits).
+    Of an animation the first frame is taken. Palettes and CMYK become RGB. Files of 16 and 32 bits do not say
+    which value is white: `bits` is the number of bits in use, and `Wide` is raised if it is None. Raises
+    `DataError` for pixels without a known scale: floating point, below 0, or beyond 16 bits.
     """
     seen = {"animated": picture.format != "MPO" and getattr(picture, "is_animated", False)}
-    # Pillow brings those to 16 bits by the file's own largest value
+    # Pillow scales these to 16 bits by the largest value that the file declares
     scaled = picture.format == "PPM"
     wide = picture.format == "PNG" and any("16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
     picture, seen["turned"], seen["unturned"] = _upright(picture)
     if picture.mode == "F":
         raise DataError(
-            "its pixels are floating-point numbers, which have no known white; save it with 8 or 16 bits"
+            "its pixels are floating-point numbers, whose value for white is unknown; save it with 8 or 16 "
+            "bits"
         )
-    if picture.mode.startswith("I"):  # which Pillow would clip and not scale
-        array, bits = _narrowed(np.asarray(picture), 16 if scaled else bits)
+    if picture.mode.startswith("I"):  # Pillow's own conversion clips these values instead of scaling them
+        array, bits = _upper_8_bits(np.asarray(picture), 16 if scaled else bits)
         return Pixels(array, bits, **seen)
     grey = picture.mode in ("1", "L", "LA", "La") and len(set(background)) == 1
     if picture.has_transparency_data:
@@ -82,29 +83,39 @@ def pixels(picture: Image.Image, background: Colour = (0, 0, 0), bits: int | Non
     return Pixels(array, 16 if wide else 8, **seen)
 
 
-# What Pillow's readers of EXIF and XMP raise for damaged ones
-_DAMAGED = (OSError, SyntaxError, ValueError, LookupError, TypeError, ArithmeticError, EOFError, struct.error)
+# The exceptions that Pillow raises for damaged EXIF and XMP
+_METADATA_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    EOFError,
+    struct.error,
+)
 
 
 def _upright(picture: Image.Image) -> tuple[Image.Image, bool, bool]:
-    """The picture turned as its EXIF or XMP says, whether that turned it, and whether it could not be told:
-    damaged notes about a picture are no reason to refuse its pixels."""
+    """The upright picture, whether its EXIF or XMP turned it, and whether these could not be read.
+
+    A picture with damaged metadata is used as it is, because its pixels may be intact.
+    """
     from PIL import Image
 
-    picture.load()  # a fault of the pixels is no fault of the notes
+    picture.load()  # errors of the pixels are raised here, outside the `try` for metadata
     try:
         orientation = picture.getexif().get(0x0112, 1)
-    except _DAMAGED:
+    except _METADATA_ERRORS:
         return picture, False, True
-    if orientation not in _TURNS:
+    if orientation not in _TRANSPOSES:
         return picture, False, False
-    # not ImageOps.exif_transpose, which also writes the other notes anew and fails where one of them is
-    # damaged
-    return picture.transpose(Image.Transpose[_TURNS[orientation]]), True, False
+    # ImageOps.exif_transpose also rewrites the other metadata, and fails if any of it is damaged
+    return picture.transpose(Image.Transpose[_TRANSPOSES[orientation]]), True, False
 
 
-# What brings a picture of this EXIF orientation upright, by the names of Pillow's Image.Transpose
-_TURNS = {
+# The Image.Transpose of Pillow that makes a picture of this EXIF orientation upright
+_TRANSPOSES = {
     2: "FLIP_LEFT_RIGHT",
     3: "ROTATE_180",
     4: "FLIP_TOP_BOTTOM",
@@ -115,11 +126,11 @@ _TURNS = {
 }
 
 
-def _narrowed(wide: np.ndarray, bits: int | None) -> tuple[np.ndarray, int]:
-    """The upper 8 of the `bits` lowest bits."""
+def _upper_8_bits(wide: np.ndarray, bits: int | None) -> tuple[np.ndarray, int]:
+    """The upper 8 of the lowest `bits` bits of each value, and `bits`. Raises `DataError` or `Wide`."""
     most = int(wide.max(initial=0))
     if wide.min(initial=0) < 0 or most > 65_535:
-        raise DataError("its pixels have more than 16 bits or a sign; save it with 8 or 16 bits")
+        raise DataError("its pixels have values below 0 or above 65535; save it with 8 or 16 bits")
     if bits is None:
         raise Wide(most)
     return (wide >> (bits - 8)).astype(np.uint8), bits
@@ -128,14 +139,20 @@ def _narrowed(wide: np.ndarray, bits: int | None) -> tuple[np.ndarray, int]:
 def composited(
     rgb: np.ndarray, alpha: np.ndarray, background: Colour, premultiplied: bool = False
 ) -> np.ndarray:
-    """(..., 3) and (...) uint8 on a colour, as (..., 3) uint8. Premultiplied ones lie on black already."""
+    """Pixels (..., 3) with alpha (...), both uint8, composited onto a colour: (..., 3) uint8.
+
+    `premultiplied` pixels were already multiplied by alpha.
+    """
     share = alpha[..., None].astype(np.float32) / 255
     front = rgb.astype(np.float32) * (1 if premultiplied else share)
     return np.clip(front + (1 - share) * np.array(background, np.float32) + 0.5, 0, 255).astype(np.uint8)
 
 
 def fitted(image: np.ndarray, size: int, fit: str, background: Colour = (0, 0, 0)) -> np.ndarray:
-    """One (H, W) or (H, W, C) uint8 picture brought to size x size; see FITS."""
+    """A picture (H, W) or (H, W, C), uint8, brought to size x size by the rule `fit`, see `FITS`.
+
+    Raises `DataError` if the rule is "pad" and the picture is larger.
+    """
     height, width = image.shape[:2]
     if fit != "pad":
         scale = size / (min if fit == "crop" else max)(height, width)

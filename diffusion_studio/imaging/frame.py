@@ -1,4 +1,4 @@
-"""One state of a run as pictures or points: what is streamed, shown, kept and exported."""
+"""One state of a run as pictures or points, in the form that is streamed, shown, stored and exported."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from .layout import Layout
 
 @dataclass(frozen=True)
 class Frame:
-    """State `index` of 0..`total` at its level: x and the predicted x0, each uint8 (N, H, W, C) with C = 1 or
-    3.
+    """State `index` of 0..`total` of a run, at a noise level: x and the predicted x0.
 
-    Of a model of points they are float16 (N, P, 2): N clouds, one for each seed, of P points (`of_points`).
-    `calls` is how often the denoiser was asked up to here, `part` names the stretch of an edited run: "into
-    noise", "before the branch"; empty where a run is denoised. `layout` says where the pictures stand; left
-    out, in a square grid.
+    Both are pictures (N, H, W, C), uint8 with C = 1 or 3. For a model of points they are N clouds of P
+    points, (N, P, 2) float16, one cloud per seed. `calls` is the number of denoiser calls so far. `part`
+    names the segment of an edited run, such as "into noise" or "before the branch"; it is empty while
+    denoising. `layout` places the pictures on a sheet; without it they stand in a square grid.
     """
 
     index: int
@@ -32,13 +31,14 @@ class Frame:
 
     @property
     def of_points(self) -> bool:
+        """Whether x and x0 are clouds of points."""
         return self.x.ndim == 3
 
     def sheet(self, images: np.ndarray, background: int = 255) -> np.ndarray:
-        """(N, H, W, C) pictures of this state -> the (rows*H, columns*W, C) sheet on which they stand."""
+        """Pictures (N, H, W, C) of this state on one sheet, (rows * H, columns * W, C)."""
         return (self.layout or Layout.square(len(images))).sheet(images, background)
 
     @property
     def nbytes(self) -> int:
-        """Memory that the pictures hold."""
+        """The memory of x and x0, in bytes."""
         return self.x.nbytes + self.x0.nbytes

@@ -1,4 +1,4 @@
-"""Where the pictures of a run stand on their sheet: in a square grid, or as the letters of a text."""
+"""Arrangement of a run's pictures on a sheet: as a square grid, or as the letters of a text."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LINE = 16  # letters of a line of text before it is wrapped at a blank
+LINE = 16  # characters per line of text before it is wrapped
 
 
 def grid_shape(count: int) -> tuple[int, int]:
-    """(rows, columns) of the most nearly square grid for `count` pictures, wider than high."""
+    """(rows, columns) of the grid for `count` pictures that is nearest to square, never higher than wide."""
     columns = math.ceil(math.sqrt(count))
     return math.ceil(count / columns), columns
 
@@ -27,18 +27,18 @@ class Layout:
 
     @classmethod
     def square(cls, count: int) -> Layout:
-        """The most nearly square grid of `count` pictures, wider than high, row by row."""
+        """`count` pictures row by row in a grid of the shape that `grid_shape` gives."""
         return cls.in_columns(count, grid_shape(count)[1])
 
     @classmethod
     def in_columns(cls, count: int, columns: int) -> Layout:
-        """Row by row in a fixed number of columns."""
+        """`count` pictures row by row in a given number of columns."""
         places = tuple(divmod(k, columns) for k in range(count))
         return cls(math.ceil(count / columns), columns, places)
 
     @classmethod
     def of_lines(cls, lines: Sequence[str]) -> Layout:
-        """One tile for each character that is no blank; blanks leave a gap, lines stand below each other."""
+        """One tile per character of each line, one line below the other. Blanks leave an empty tile."""
         places = tuple(
             (row, column)
             for row, line in enumerate(lines)
@@ -48,8 +48,9 @@ class Layout:
         return cls(len(lines), max(map(len, lines)), places)
 
     def sheet(self, images: np.ndarray, background: int = 255, gap: int = 0) -> np.ndarray:
-        """(N, H, W, C) uint8 -> one picture with `gap` pixels between the tiles; empty tiles are
-        `background`.
+        """Pictures (N, H, W, C), uint8, on one sheet with `gap` pixels between the tiles.
+
+        Gaps and empty tiles have the value `background`.
         """
         _, height, width, channels = images.shape
         size = (self.rows * (height + gap) - gap, self.columns * (width + gap) - gap, channels)
@@ -61,8 +62,9 @@ class Layout:
 
 
 def text_lines(text: str, most: int = LINE) -> tuple[str, ...]:
-    """The lines in which a text is set: its own line breaks, and a break at a blank where a line is longer
-    than `most` characters. Blanks at the ends of a line, empty lines at the start and end, are dropped.
+    """The lines of a text, wrapped at blanks to at most `most` characters; longer words stay whole.
+
+    Line breaks of the text are kept. Runs of blanks become one, and empty lines at both ends are dropped.
     """
     lines: list[str] = []
     for paragraph in text.expandtabs(1).splitlines():

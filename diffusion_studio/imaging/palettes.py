@@ -1,4 +1,4 @@
-"""Palettes: the few colours that a picture may be drawn in. No torch."""
+"""Palettes: lists of colours to which guidance can restrict a picture. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..errors import OptionError
 
 Colour = tuple[int, int, int]
 
-OWN = "own"  # the colours that came with the model
-MOST = 4096  # colours of a model
-MOST_TYPED = 256
-# By name, for every model: the greens are those that emulators show, the sixteens IBM's CGA and Lexaloffle's
-# PICO-8.
+OWN = "own"  # the palette in the model's file
+MOST = 4096  # colours in a model's palette
+MOST_TYPED = 256  # colours in a palette that a user types
+# Named palettes for every model. The greens of game-boy are those of common emulators, cga-16 is IBM's, and
+# pico-8 is Lexaloffle's.
 PALETTES = {
     "black-white": "#000000,#ffffff",
     "greys-4": "#000000,#555555,#aaaaaa,#ffffff",
@@ -28,18 +28,21 @@ _HEX = re.compile(r"#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 
 
 def listed(text: str) -> tuple[Colour, ...]:
-    """The colours of a list with commas, without doubles; at least two."""
+    """The colours of a comma-separated list, without duplicates.
+
+    Raises `OptionError` for fewer than 2 or more than `MOST_TYPED` colours, and for anything but colours.
+    """
     found = tuple(dict.fromkeys(read(part) for part in text.split(",") if part.strip()))
     if not 2 <= len(found) <= MOST_TYPED:
         raise OptionError(
             "palette",
-            f"A palette has from 2 to {MOST_TYPED} colours, got {len(found)}. Give them as #000,#f80,#fff.",
+            f"A palette has 2 to {MOST_TYPED} colours, got {len(found)}. Give them as #000,#f80,#fff.",
         )
     return found
 
 
 def read(text: str) -> Colour:
-    """(red, green, blue) 0..255 of #rgb or #rrggbb."""
+    """(red, green, blue) 0..255 of #rgb or #rrggbb. Raises `OptionError` for any other text."""
     if not isinstance(text, str) or not (fits := _HEX.fullmatch(text.strip())):
         raise OptionError(
             "palette",
@@ -52,7 +55,7 @@ def read(text: str) -> Colour:
 
 
 def of_pictures(images: np.ndarray, most: int) -> tuple[str, ...]:
-    """The `most` frequent colours of pictures (N, H, W, C) uint8 as #rrggbb, the most frequent first."""
+    """The `most` most frequent colours of pictures (N, H, W, C), uint8, as #rrggbb, most frequent first."""
     flat = np.broadcast_to(images, (*images.shape[:-1], 3)).reshape(-1, 3).astype(np.uint32)
     colours, counts = np.unique(flat[:, 0] << 16 | flat[:, 1] << 8 | flat[:, 2], return_counts=True)
     return tuple(f"#{one:06x}" for one in colours[np.argsort(-counts, kind="stable")[:most]])

@@ -1,5 +1,6 @@
-"""Pictures as values: compared, kept in recipes as lossless PNG, opened from strangers' files with care.
-No PIL until used.
+"""Pictures as immutable values: hashable, stored in recipes as PNG, and opened from untrusted files.
+
+PIL is imported on first use.
 """
 
 from __future__ import annotations
@@ -14,21 +15,23 @@ from typing import Any
 
 import numpy as np
 
+from .. import files
 from ..errors import DataError, OptionError, unknown
 from .arrays import Colour, colour
 from .fitting import FITS, Pixels, Wide, bits_of, fitted, pixels
 
-MAX_SIDE = 1024  # of a picture inside a recipe
-MAX_TEXT = 6 << 20  # of its PNG as text: noise of 1024 x 1024 in RGB has 4.2 million letters
-MAX_FILE = 64 << 20  # bytes of a file to open
-MAX_PIXELS = 50_000_000  # of a picture to open, before it is brought to a model's size
+MAX_SIDE = 1024  # pixels, of a picture in a recipe
+MAX_TEXT = 6 << 20  # characters of its PNG in base64; 1024 x 1024 RGB noise takes 4.2 million
+MAX_FILE = 64 << 20  # bytes, of a file to open
+MAX_PIXELS = 50_000_000  # of a picture to open, before it is scaled
 _COLOURS = {1: "grey", 3: "RGB"}
 
 
 class Picture:
-    """(H, W, C) uint8 pixels, C = 1 or 3, that never change: hashable, equal where every pixel is.
+    """Immutable pixels (H, W, C), uint8 with C = 1 or 3. Pictures are equal if all pixels are equal.
 
-    `Picture.open(path).fitted(32, 1)` is a file's picture as a model of 32x32 grey pictures takes it.
+    `Picture.open(path).fitted(32, 1)` is the picture of a file in the form of a model of 32x32 grey pictures.
+    Raises `OptionError` for an array of another type or shape.
     """
 
     __slots__ = ("pixels",)
@@ -48,13 +51,14 @@ class Picture:
         object.__setattr__(self, "pixels", kept)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError("A Picture does not change. Make another one.")
+        raise AttributeError("A Picture is immutable. Make a new one.")
 
     def __reduce__(self) -> Any:
         return Picture, (np.array(self.pixels),)
 
     @property
     def channels(self) -> int:
+        """1 for grey, 3 for RGB."""
         return self.pixels.shape[2]
 
     @property
@@ -76,11 +80,11 @@ class Picture:
 
     @property
     def name(self) -> str:
-        """Eight letters that tell pictures apart, for the names of files."""
+        """Eight hexadecimal digits of a hash of the pixels, for names of files."""
         return hashlib.sha256(repr(self.pixels.shape).encode() + self.pixels.tobytes()).hexdigest()[:8]
 
     def png(self) -> bytes:
-        """The picture as a PNG file."""
+        """The content of a PNG file with this picture."""
         from PIL import Image
 
         packed = io.BytesIO()
@@ -90,18 +94,21 @@ class Picture:
         return packed.getvalue()
 
     def to_text(self) -> str:
-        """The PNG in base64, as recipes carry it."""
+        """The PNG in base64, the form in which recipes store it."""
         return base64.b64encode(self.png()).decode()
 
     @classmethod
     def from_text(cls, text: str) -> Picture:
-        """The inverse of `to_text`. An `OptionError` for anything but a grey or RGB PNG of up to
-        `MAX_SIDE` pixels a side; its size is read before its pixels are.
+        """The inverse of `to_text`.
+
+        Raises `OptionError` for anything but an 8-bit grey or RGB PNG of at most `MAX_SIDE` pixels per side.
+        The size is checked before the pixels are decoded.
         """
         if len(text) > MAX_TEXT:
             raise OptionError(
                 "picture",
-                f"A picture in a recipe has at most {MAX_TEXT >> 20} million letters, got {len(text):,}.",
+                f"A picture in a recipe has at most {MAX_TEXT:,} characters in base64, got {len(text):,}. "
+                "Make it smaller.",
             )
         try:
             data = base64.b64decode(text, validate=True)
@@ -110,61 +117,67 @@ class Picture:
                 "picture", f"A picture in a recipe is a PNG file in base64, got {text[:40]!r}."
             ) from None
         if data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR" or len(data) < 29:
-            raise OptionError("picture", "A picture in a recipe is a PNG file in base64; this one is no PNG.")
+            raise OptionError(
+                "picture", "A picture in a recipe is a PNG file in base64; this one is not a PNG file."
+            )
         width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
         if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE) or depth != 8 or kind not in (0, 2):
             raise OptionError(
                 "picture",
-                f"A picture in a recipe has up to {MAX_SIDE} x {MAX_SIDE} pixels, grey or RGB with 8 bits; "
+                f"A picture in a recipe has at most {MAX_SIDE} x {MAX_SIDE} pixels, grey or RGB with 8 bits; "
                 f"this one has {width} x {height}, {depth} bits and PNG's colour type {kind}.",
             )
         try:
-            return cls(_decoded(data, "The picture in the recipe").array)
+            return cls(_decode(data, "The picture in the recipe").array)
         except DataError as error:
             raise OptionError("picture", str(error)) from error
 
     @classmethod
     def open(cls, path: str | Path, background: str = "black") -> Picture:
-        """A file's picture at its own size, turned as its EXIF says, alpha laid on the background (a model's
-        `spec.background`); any kind that Pillow reads.
+        """The picture in a file of any format that Pillow reads, at its own size and turned as its EXIF says.
 
-        Raises a `DataError` where it is missing, no picture, cut off, or larger than `MAX_PIXELS`, before
-        memory is taken.
+        Transparent parts are composited onto `background`, usually a model's `spec.background`. Raises
+        `DataError` for a file that is missing, is not a picture, is damaged, or has more than `MAX_FILE`
+        bytes or `MAX_PIXELS` pixels; these limits are checked before memory is allocated.
         """
         return cls.opened(path, background)[0]
 
     @classmethod
     def opened(cls, path: str | Path, background: str = "black") -> tuple[Picture, str]:
-        """The same, and what is to be said of it: "its transparent parts are laid on white", or ""."""
+        """As `open`, with a remark for the user, such as "its transparent parts are laid on white", or ""."""
         path = Path(path)
         try:
             if (size := path.stat().st_size) > MAX_FILE:
                 raise DataError(
-                    f"{path.name} has {size >> 20} MB; a picture's file has at most {MAX_FILE >> 20}. Make "
-                    "it smaller."
+                    f"{path.name} has {size >> 20} MB; a picture's file may have at most {MAX_FILE >> 20} "
+                    "MB. Make it smaller."
                 )
             data = path.read_bytes()
         except FileNotFoundError as error:
-            raise DataError(f"There is no file {str(path)!r}. Check the name and the folder.") from error
+            raise DataError(f"{files.missing(path)} Check the name and the folder.") from error
         except OSError as error:
             raise DataError(f"Cannot read {str(path)!r}: {error.strerror or error}.") from error
-        made = _decoded(data, path.name, colour(background))
-        return cls(made.array), f"its transparent parts are laid on {background}" if made.transparent else ""
+        found = _decode(data, path.name, colour(background))
+        remark = f"its transparent parts are laid on {background}" if found.transparent else ""
+        return cls(found.array), remark
 
     def fitted(self, size: int, channels: int, fit: str = "crop", background: str = "black") -> Picture:
-        """The picture at size x size with that many channels, by one of `data.pictures.FITS`, which fills
-        what is left with the background; itself where it is so already."""
+        """The picture at size x size with 1 or 3 channels. `fit` is one of `FITS`.
+
+        Empty space is filled with the background. Raises `OptionError` for an unknown `fit`, and `DataError`
+        if the picture is to be padded but is larger.
+        """
         if fit not in FITS:
             raise unknown("fit", fit, FITS)
         try:
-            made = fitted(_coloured(self.pixels, channels), size, fit, colour(background))
+            array = fitted(_with_channels(self.pixels, channels), size, fit, colour(background))
         except DataError as error:
             raise DataError(f"The picture cannot be padded: {error}.") from error
-        return Picture(made)
+        return Picture(array)
 
 
-def _coloured(given: np.ndarray, channels: int) -> np.ndarray:
-    """(H, W, C) with that many channels; grey is Rec. 601's luma, as Pillow and television have it."""
+def _with_channels(given: np.ndarray, channels: int) -> np.ndarray:
+    """Pixels (H, W, C) with the given number of channels. Grey is the luma of Rec. 601, as in Pillow."""
     from PIL import Image
 
     if given.shape[2] == channels:
@@ -174,47 +187,52 @@ def _coloured(given: np.ndarray, channels: int) -> np.ndarray:
     return np.asarray(Image.fromarray(given).convert("L"))[..., None]
 
 
-def _scaled(picture: Any, background: Colour) -> Pixels:
-    """The pixels; one of 16 or 32 bits whose values all fit into 8 is read as 8 bits, where it would be
-    black."""
+def _pixels_of_image(picture: Any, background: Colour) -> Pixels:
+    """The pixels of a PIL image. Values of 16 or 32 bits that all fit into 8 bits are read as 8 bits.
+
+    As 16-bit values such a picture would be black.
+    """
     try:
-        made = pixels(picture, background)
+        found = pixels(picture, background)
     except Wide as wide:
         return pixels(picture, background, bits_of(wide.most, (8, 16)))
-    if made.bits == 16 and not made.array.any():
+    if found.bits == 16 and not found.array.any():
         raise DataError(
             "it has 16 bits a channel and is black all over, as 8-bit values in 16 bits are; "
             "save it with 8 bits"
         )
-    return made
+    return found
 
 
-def _decoded(data: bytes, what: str, background: Colour = (0, 0, 0)) -> Pixels:
+def _decode(data: bytes, what: str, background: Colour = (0, 0, 0)) -> Pixels:
+    """The pixels of a picture file's content. `what` names the file in a `DataError`."""
     import warnings
 
     from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is lower
-            # of damaged notes beside the pixels
-            warnings.simplefilter("ignore", UserWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower
+            warnings.simplefilter("ignore", UserWarning)  # about damaged metadata
             with Image.open(io.BytesIO(data)) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise DataError(
-                        f"{what} has {picture.width} x {picture.height} pixels; the most is "
-                        f"{MAX_PIXELS // 1_000_000} million. Make it smaller."
+                        f"{what} has {picture.width} x {picture.height} pixels; at most "
+                        f"{MAX_PIXELS // 1_000_000} million are allowed. Make it smaller."
                     )
-                return _scaled(picture, background)
+                return _pixels_of_image(picture, background)
     except UnidentifiedImageError as error:
-        raise DataError(f"{what} is no picture that can be read. Choose a PNG, JPEG, WebP or GIF.") from error
+        raise DataError(
+            f"{what} is not a picture in a known format. Choose a PNG, JPEG, WebP or GIF."
+        ) from error
     except Image.DecompressionBombError as error:
         raise DataError(
-            f"{what} has too many pixels; the most is {MAX_PIXELS // 1_000_000} million."
+            f"{what} has too many pixels; at most {MAX_PIXELS // 1_000_000} million are allowed. Make it "
+            "smaller."
         ) from error
     except DataError as error:
         raise (
             error if str(error).startswith(what) else DataError(f"{what} cannot be used: {error}.")
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # Pillow's, of broken files
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # raised for damaged files
         raise DataError(f"{what} is damaged or cut off ({error}). Copy or download it again.") from error

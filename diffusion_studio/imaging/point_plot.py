@@ -1,6 +1,4 @@
-"""Points in the plane as pictures: discs, their trails, arrows and axes, anti-aliased, on light or dark
-ground.
-"""
+"""Plots of points in the plane: anti-aliased discs, trails, arrows and axes on a light or dark background."""
 
 from __future__ import annotations
 
@@ -10,15 +8,15 @@ from functools import lru_cache
 
 import numpy as np
 
-EXTENT = 3.2  # the canvas shows -EXTENT..EXTENT both ways: noise and data of unit variance fit
-_FINE = 3  # lines are drawn this many times finer, then averaged
-_RADIUS = 1 / 230  # of a point, as a share of the canvas
-_MOST_DISC = 64  # pixels across
+EXTENT = 3.2  # both axes show -EXTENT..EXTENT, which holds data and noise of unit variance
+_OVERSAMPLING = 3  # lines are drawn this many times larger, then averaged
+_RADIUS_SHARE = 1 / 230  # radius of a point, as a share of the canvas
+_MAX_DISC = 64  # diameter of a point, in pixels
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours in 0..255; `lightness` and `chroma` are those of coloured points, in OKLCH."""
+    """Colours of a plot, 0..255. `lightness` and `chroma` are those of `wheel`, in OKLCH."""
 
     ground: tuple[int, int, int]
     axis: tuple[int, int, int]
@@ -35,9 +33,9 @@ THEMES: dict[str, Theme] = {
 
 
 def wheel(points: np.ndarray, theme: Theme) -> np.ndarray:
-    """(P, 3) colours in 0..255 by where points (P, 2) lie: the hue by their angle, paler towards the middle.
+    """Colours (P, 3), 0..255, of points (P, 2): the hue is their angle, the chroma falls towards the origin.
 
-    Given the points of a run's first state, the colours say where in the noise each one began.
+    Applied to the first state of a run, they show where in the noise each point started.
     """
     angle = np.arctan2(points[:, 1], points[:, 0])
     chroma = theme.chroma * (0.35 + 0.65 * np.minimum(np.hypot(points[:, 0], points[:, 1]) / 0.9, 1))
@@ -45,7 +43,7 @@ def wheel(points: np.ndarray, theme: Theme) -> np.ndarray:
 
 
 def _from_oklch(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
-    """sRGB 0..255 of OKLCH (Ottosson 2020), whose hues are equally light; clipped to what screens show."""
+    """sRGB 0..255 of OKLCH colours (Ottosson 2020), clipped to the gamut."""
     a, b = chroma * np.cos(hue), chroma * np.sin(hue)
     cones = (
         np.stack(
@@ -71,7 +69,7 @@ def _from_oklch(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> n
 
 @dataclass(frozen=True)
 class Lines:
-    """Polylines (each (n, 2)) in colours of 0..255, one for each; with `heads` their ends are arrowheads."""
+    """Polylines, each (n, 2), with one colour each, 0..255. With `heads` each ends in an arrowhead."""
 
     ways: tuple[np.ndarray, ...]
     colours: np.ndarray
@@ -89,62 +87,63 @@ def canvas(
     extent: float = EXTENT,
     radius: float | None = None,
 ) -> np.ndarray:
-    """(side, side, 3) uint8: (P, 2) points in (P, 3) colours over the lines; y goes up, what lies outside is
-    left out.
+    """A plot (side, side, 3), uint8, of points (P, 2) in colours (P, 3) above the lines. y points up.
 
-    `radius` of the points in pixels; left out it suits the size and the number of points.
+    Points outside -extent..extent are left out. `radius` is that of a point in pixels; by default it depends
+    on `side` and on the number of points.
     """
-    ground = _ground(side, theme, lines, axes, extent)
+    ground = _background(side, theme, lines, axes, extent)
     if radius is None:
-        radius = max(0.7, side * _RADIUS * min(1.5, (2000 / max(len(points), 1)) ** 0.25))
+        radius = max(0.7, side * _RADIUS_SHARE * min(1.5, (2000 / max(len(points), 1)) ** 0.25))
     return _with_discs(ground, pixels_of(points, side, extent), colours, radius, theme.opacity)
 
 
 def pixels_of(points: np.ndarray, side: int, extent: float = EXTENT) -> np.ndarray:
-    """(P, 2) columns and rows, in pixels from the top left corner of the canvas, of points (P, 2)."""
+    """Pixel positions (P, 2) of points (P, 2): columns and rows, measured from the top left corner."""
     scale = side / (2 * extent)
     points = np.asarray(points, np.float64)
     return np.stack([side / 2 + scale * points[:, 0], side / 2 - scale * points[:, 1]], axis=1)
 
 
-def _ground(side: int, theme: Theme, lines: tuple[Lines, ...], axes: bool, extent: float) -> np.ndarray:
+def _background(side: int, theme: Theme, lines: tuple[Lines, ...], axes: bool, extent: float) -> np.ndarray:
     """(side, side, 3) float: background, axes and lines."""
     if not any(one.ways for one in lines):
-        return _paper(side, theme, axes, extent)
+        return _empty_canvas(side, theme, axes, extent)
     from PIL import Image, ImageDraw
 
-    paper = Image.fromarray(_paper(side, theme, axes, extent).astype(np.uint8)).resize(
-        (side * _FINE, side * _FINE), Image.Resampling.NEAREST
+    paper = Image.fromarray(_empty_canvas(side, theme, axes, extent).astype(np.uint8)).resize(
+        (side * _OVERSAMPLING, side * _OVERSAMPLING), Image.Resampling.NEAREST
     )
-    draw, width = ImageDraw.Draw(paper), max(1, round(side * _FINE / 420))
+    draw, width = ImageDraw.Draw(paper), max(1, round(side * _OVERSAMPLING / 420))
     for group in lines:
         mixed = (
             (np.array(theme.ground) * (1 - group.opacity) + group.colours * group.opacity).round().astype(int)
         )
-        for way, colour in zip(group.ways, mixed.tolist()):
-            at = pixels_of(way, side * _FINE, extent).clip(-8 * side, 8 * side)
+        for line, colour in zip(group.ways, mixed.tolist()):
+            at = pixels_of(line, side * _OVERSAMPLING, extent).clip(-8 * side, 8 * side)
             draw.line([tuple(place) for place in at.tolist()], tuple(colour), width, joint="curve")
             if group.heads:
-                _head(draw, at, tuple(colour), side * _FINE / 90)
-    return np.asarray(paper.reduce(_FINE), np.float64)
+                _arrowhead(draw, at, tuple(colour), side * _OVERSAMPLING / 90)
+    return np.asarray(paper.reduce(_OVERSAMPLING), np.float64)
 
 
-def _head(draw, way: np.ndarray, colour: tuple[int, ...], length: float) -> None:
-    """A filled triangle at the end of a way, no longer than half of it."""
-    along = way[-1] - way[0]
+def _arrowhead(draw, line: np.ndarray, colour: tuple[int, ...], length: float) -> None:
+    """Draw a filled triangle at the end of a line, at most 0.6 times as long as the line."""
+    along = line[-1] - line[0]
     whole = math.hypot(*along)
     if whole < 1:
         return
     along = along / whole * min(length, 0.6 * whole)
     across = np.array([-along[1], along[0]]) * 0.45
-    back = way[-1] - along
-    draw.polygon([tuple(way[-1]), tuple(back + across), tuple(back - across)], fill=colour)
+    back = line[-1] - along
+    draw.polygon([tuple(line[-1]), tuple(back + across), tuple(back - across)], fill=colour)
 
 
 @lru_cache(maxsize=8)
-def _paper(side: int, theme: Theme, axes: bool, extent: float) -> np.ndarray:
-    """The empty canvas: with `axes` thin lines through whole numbers, those through 0 stronger. Not to be
-    changed.
+def _empty_canvas(side: int, theme: Theme, axes: bool, extent: float) -> np.ndarray:
+    """The empty canvas, (side, side, 3). With `axes` it has thin lines at whole numbers, stronger ones at 0.
+
+    It is cached and therefore read-only.
     """
     paper = np.empty((side, side, 3))
     paper[:] = theme.ground
@@ -164,11 +163,9 @@ def _paper(side: int, theme: Theme, axes: bool, extent: float) -> np.ndarray:
 def _with_discs(
     ground: np.ndarray, places: np.ndarray, colours: np.ndarray, radius: float, opacity: float
 ) -> np.ndarray:
-    """Discs with soft edges over the ground, uint8. Where they overlap, their colours mix: no order among
-    them shows.
-    """
+    """The background with anti-aliased discs, uint8. Overlapping discs mix; their order does not matter."""
     side = len(ground)
-    reach = min(math.ceil(radius + 0.5), _MOST_DISC // 2)
+    reach = min(math.ceil(radius + 0.5), _MAX_DISC // 2)
     inside = (
         np.isfinite(places).all(axis=1) & (places > -reach).all(axis=1) & (places < side + reach).all(axis=1)
     )

@@ -40,7 +40,7 @@ __all__ = [*NAMES, *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]  read 
 
 
 def __getattr__(name: str) -> Any:
-    """Read on first use, as in the package itself: who parses arguments does not wait for torch."""
+    """Import on first use, as the package does, so that parsing arguments does not load torch."""
     from importlib import import_module
 
     if name in NAMES:

@@ -10,6 +10,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,22 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..errors import OptionError, unknown
+from ..errors import OptionError, no_such, unknown
 from ..networks.blocks import CrossAttention
 from ..networks.post_norm import Attention as PostNormAttention
 from ..networks.tokens import split
 from . import drawing
-from .run import Run, State, check_pictures, chosen, deaf_to, prompt_of, steps_of
+from .run import (
+    Looking,
+    Run,
+    State,
+    at_once,
+    check_pictures,
+    picture_slice,
+    prompt_of,
+    steps_of,
+    without_tokens,
+)
 from .seen import Seen, Tile
 from .settings import Settings
 
@@ -61,8 +72,7 @@ class Layer:
             raise OptionError(
                 "pictures",
                 f"The attention of {self.name} has {q.shape[1]:,} x {k.shape[1]:,} weights in "
-                "each of "
-                f"{q.shape[0]} heads, more than memory is taken for. Ask for one place.",
+                f"each of {q.shape[0]} heads, more than memory is taken for. Ask for one place.",
             )
         if self.linear:  # softmax over channels and over positions: their product is a weight for each key
             return q @ k.transpose(-2, -1)
@@ -99,8 +109,8 @@ class Recorder(TorchFunctionMode):
         for name, module in self.network.named_modules():
             if module is not self.network and not hasattr(module, "heads"):  # what attends has heads
                 continue
-            self._hooks.append(module.register_forward_pre_hook(self._entering(name), with_kwargs=True))
-            self._hooks.append(module.register_forward_hook(self._leaving, always_call=True))
+            self._hooks.append(module.register_forward_pre_hook(self._enter_hook(name), with_kwargs=True))
+            self._hooks.append(module.register_forward_hook(self._leave_hook, always_call=True))
             if isinstance(module, PostNormAttention) and not module.full:
                 module._linear = self._linear(module, module._linear)
                 self._wrapped.append(module)
@@ -114,7 +124,7 @@ class Recorder(TorchFunctionMode):
             del module._linear
         self._hooks, self._wrapped = [], []
 
-    def _entering(self, name: str) -> Callable:
+    def _enter_hook(self, name: str) -> Callable:
         def entering(module: nn.Module, args: Any, kwargs: Any) -> None:
             if threading.get_ident() != self._thread:
                 return
@@ -125,17 +135,17 @@ class Recorder(TorchFunctionMode):
 
         return entering
 
-    def _leaving(self, module: nn.Module, args: Any, output: Any) -> None:
+    def _leave_hook(self, module: nn.Module, args: Any, output: Any) -> None:
         if threading.get_ident() == self._thread and self._stack:
             self._stack.pop()
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
         if func is F.scaled_dot_product_attention:
-            self._attended(output, *args, **(kwargs or {}))
+            self._record_attention(output, *args, **(kwargs or {}))
         return output
 
-    def _attended(
+    def _record_attention(
         self,
         output: torch.Tensor,
         q: torch.Tensor,
@@ -186,7 +196,7 @@ def layers(state: State, picture: int | None = None) -> tuple[list[Layer], torch
     """
     check_pictures(state.run, "attention")
     recorder = Recorder(state.run.model.network)
-    rows = chosen(state.x, picture)
+    rows = picture_slice(state.x, picture)
     p = state.ask_network(lambda: recorder, rows)
     x0 = p.x0[rows] if state.remembers else p.x0
     calls = [call for call in recorder.calls if call]
@@ -194,8 +204,7 @@ def layers(state: State, picture: int | None = None) -> tuple[list[Layer], torch
         raise OptionError(
             "view",
             f"{state.run.model.spec.name} has no attention: its network is made of convolutions "
-            "alone. "
-            "Choose another view, such as 'network'.",
+            "alone. Choose another view, such as 'network'.",
         )
     return calls[-min(_conditional(state), len(calls))] if state.remembers else calls[-1], x0
 
@@ -230,39 +239,40 @@ def look(state: State, settings: Settings) -> Seen:
     """
     found, x0 = layers(state, settings.picture)
     picture = settings.picture  # of a batch of one it is that one
-    kept = _chosen(found, settings)
+    kept = _select_layers(found, settings)
     shape = (x0.shape[-2], x0.shape[-1])
     arrays: dict[str, np.ndarray] = {"x0": x0[0].float().cpu().numpy()}
     errors = {"row_error": 0.0, "fused_error": 0.0}
     tokens = words_of(state, picture)
     cross = [one for one in kept if one.kind == CROSS]
     if cross and tokens is not None:
-        arrays |= _read(cross, picture, len(tokens), shape, settings, errors)
+        arrays |= _word_maps(cross, picture, len(tokens), shape, settings, errors)
     row, column = settings.at(*shape)
-    arrays |= _looked(
+    arrays |= _place_maps(
         [one for one in kept if one.kind == SELF], picture, (row, column), shape, settings, errors
     )
     numbers = {**errors, "tokens": tokens, "place": (row, column), "layers": [one.name for one in kept]}
+    numbers["heads"] = max(one.q.shape[1] for one in kept)
     numbers["shares"] = _shares(arrays, tokens)
     return Seen(
         "attention",
         state.index,
         arrays,
         numbers,
-        _lines(state, numbers),
+        _lines(state, settings, numbers),
         tiles(arrays, tokens, settings, (row, column)),
         state.notes,
     )
 
 
-def _chosen(found: Sequence[Layer], settings: Settings) -> list[Layer]:
+def _select_layers(found: Sequence[Layer], settings: Settings) -> list[Layer]:
     names = dict.fromkeys(one.name for one in found)
     if settings.layer is not None and settings.layer not in names:
         raise unknown("attention layer", settings.layer, names)
     kept = [one for one in found if settings.layer in (None, one.name)]
     most = max(one.q.shape[1] for one in kept)
     if settings.head is not None and settings.head >= most:
-        raise OptionError("head", f"These layers have the heads 0 to {most - 1}, got {settings.head}.")
+        raise no_such("head", "head", "These layers have", settings.head, most)
     return kept
 
 
@@ -273,7 +283,7 @@ def _heads(weights: torch.Tensor, settings: Settings) -> torch.Tensor:
     return weights[min(settings.head, len(weights) - 1)]
 
 
-def _read(
+def _word_maps(
     cross: Sequence[Layer],
     picture: int,
     tokens: int,
@@ -292,7 +302,7 @@ def _read(
     return {"words": whole.numpy(), **arrays}
 
 
-def _looked(
+def _place_maps(
     layers: Sequence[Layer],
     picture: int,
     place: tuple[int, int],
@@ -323,18 +333,21 @@ def _check(
 
 
 def over_run(
-    source: Run, settings: Settings, steps: Sequence[int] | None = None
+    source: Run, settings: Settings, steps: Sequence[int] | None = None, ask: Looking = at_once
 ) -> tuple[np.ndarray, list[str], list[Seen]]:
     """The words' maps averaged over the run's states (Tang et al. 2023, DAAM): (W, H, W'), the tokens, and
-    what was seen at each step.
+    what was seen at each step. Of a branch or an edit, whose prompt changes on its way, only the states count
+    that have the words of the last one.
     """
-    seen = [look(source.state(k), settings) for k in steps_of(source, steps)]
+    states = steps_of(source, steps)
+    tokens = [words_of(source.state(k), settings.picture) for k in states]
+    same = [k for k, words in zip(states, tokens) if words == tokens[-1]]
+    seen: list[Seen] = [ask(partial(look, source.state(k), settings)) for k in same]
     if "words" not in seen[0].arrays:
         raise OptionError(
             "word",
             f"{source.model.spec.name} reads no text by cross-attention, so words have no map. "
-            "Choose "
-            "a place.",
+            "Choose a place.",
         )
     return np.mean([one["words"] for one in seen], axis=0), seen[0].numbers["tokens"], seen
 
@@ -351,13 +364,13 @@ def leave_out(state: State, word: str, picture: int = 0) -> dict[str, np.ndarray
         raise OptionError(
             "word", f"{state.run.model.spec.name} reads no text by cross-attention. Choose a text model."
         )
-    state.check_asked()
+    state.check_has_prediction()
     places = places_of(tokens, word)
     kept = " ".join(one for k, one in enumerate(tokens) if k and k not in places)
-    x = state.x[chosen(state.x, picture)]
+    x = state.x[picture_slice(state.x, picture)]
     bare = state.guided(1.0, picture)
     whole = bare(x, state.level).x0
-    masked = deaf_to(bare, places)(x, state.level).x0
+    masked = without_tokens(bare, places)(x, state.level).x0
     removed = state.guided(1.0, picture, prompt=kept or None)(x, state.level).x0
     return {
         "masked": (whole - masked)[0].float().cpu().numpy(),
@@ -379,7 +392,8 @@ def places_of(tokens: Sequence[str], word: str | None) -> list[int]:
     wanted = [part.casefold() for part in split(word)] or [word.casefold()]
     found = [k for k, one in enumerate(tokens) if one.casefold() in wanted]
     if not found:
-        raise unknown("word in this prompt", word, tokens[1:])
+        named = [one for one in tokens[1:] if any(map(str.isalnum, one))]
+        raise unknown("word in this prompt", word, named)
     return found
 
 
@@ -404,7 +418,7 @@ def tiles(
                 grown = drawing.resized(one / (one.max() or 1.0), *base.shape[:2], smooth=False)
                 lit = drawing.over(base, grown)
                 lit[place] = (0, 255, 90)
-                shown.append(Tile(f"from {place[0]},{place[1]} at {name[6:]}", lit))
+                shown.append(Tile(f"where {place[0]},{place[1]} looks, {name[6:]}", lit))
     return shown
 
 
@@ -412,15 +426,19 @@ def _rounding(state: State) -> str:
     dtype = state.run.model.dtype
     if dtype.itemsize >= 4:
         return ""
-    return f" (the network rounds to {torch.finfo(dtype).eps:.0e})"
+    name = str(dtype).removeprefix("torch.")
+    return f"; the network itself computes in {name}, which rounds by {torch.finfo(dtype).eps:.0e}"
 
 
-def _lines(state: State, numbers: dict[str, Any]) -> list[str]:
+def _lines(state: State, settings: Settings, numbers: dict[str, Any]) -> list[str]:
+    names = numbers["layers"]
+    layers = f"Layer {names[0]}" if len(names) == 1 else f"Mean over {len(names)} attention layers"
+    head = "" if settings.head is None else f", head {settings.head + 1} of {numbers['heads']}"
     said = [
-        f"State {state.index}, t = {state.level.t:.4g}; {len(numbers['layers'])} attention layers. Rows sum "
-        f"to one within {numbers['row_error']:.0e}; the weights give the network's own output within "
-        f"{numbers['fused_error']:.0e}{_rounding(state)}."
+        f"{layers}{head}, at step {state.index} (t = {state.level.t:.4g}).",
+        f"Check: the weights of each place sum to one (to {numbers['row_error']:.0e}) and give the network's "
+        f"own result (to {numbers['fused_error']:.0e}{_rounding(state)}).",
     ]
     if numbers["tokens"] is not None and not numbers["shares"]:
-        said.append("This model reads its text only as one pooled vector, so words have no map.")
+        said.append("This model reads its prompt as one vector for all words together, so words have no map.")
     return said

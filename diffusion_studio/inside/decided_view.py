@@ -15,11 +15,13 @@ from ..diffusion.sampling import offset_noise, sample
 from ..diffusion.schedule import NoiseLevel
 from ..errors import OptionError
 from . import drawing
-from .run import Run, State, chosen, fresh_segment, of_points
-from .seen import Seen, Tile
+from .figure import Curves
+from .run import Run, State, fresh_segment, of_points, picture_slice
+from .seen import Seen, Tile, chart
 from .settings import Settings
 
 MOST_BYTES = 1 << 28
+MOST_REMEMBERED = 1 << 24  # bytes of the last new runs
 
 
 def history(run: Run, picture: int) -> np.ndarray:
@@ -38,8 +40,7 @@ def history(run: Run, picture: int) -> np.ndarray:
                 raise OptionError(
                     "recipe",
                     f"The x0 of all {run.total + 1} states takes {size >> 20} MB. Look into a run "
-                    "of "
-                    "fewer steps.",
+                    "of fewer steps.",
                 )
             kept = np.empty((run.total + 1, *shown.shape), np.float32)
         kept[k] = shown
@@ -57,7 +58,7 @@ def decided_at(x0: np.ndarray, tolerance: float) -> np.ndarray:
     return last_far + 1
 
 
-def again(state: State, settings: Settings) -> torch.Tensor:
+def new_runs(state: State, settings: Settings) -> torch.Tensor:
     """(K, C, H, W): the finished picture noised K times to this state's level and denoised from there with
     the run's own sampler, in one batch. Its noise is that of the seeds `seed`, `seed` + 1, ...
 
@@ -68,17 +69,15 @@ def again(state: State, settings: Settings) -> torch.Tensor:
         raise OptionError(
             "step",
             f"State {state.index} lies before the run's own path ({state.leg.part}), so no new run "
-            "starts "
-            f"from it. Choose a state from {run.total - run.legs[-1].steps} on.",
+            f"starts from it. Choose a state from {run.total - run.legs[-1].steps} on.",
         )
     if getattr(run.recipe.edit, "film", None) is not None:
         raise OptionError(
             "edit",
             "The pictures of a film have conditions between two others, which a new run of one "
-            "picture does "
-            "not have. Look into a run without the film.",
+            "picture does not have. Look into a run without the film.",
         )
-    finished = run.x(run.total)[chosen(state.x, settings.picture)]
+    finished = run.x(run.total)[picture_slice(state.x, settings.picture)]
     count = settings.again
     if finished.nbytes * count > MOST_BYTES:
         raise OptionError("count", f"{count} pictures of this size take too much memory. Ask for fewer.")
@@ -86,14 +85,14 @@ def again(state: State, settings: Settings) -> torch.Tensor:
     shape = tuple(finished.shape[1:])
     seeds = tuple((settings.seed + k) % 2**63 for k in range(count))
     noise = Noise(seeds, shape, finished.device, finished.dtype)
-    levels = _falling(leg.levels, state.local)
+    levels = _descending_levels(leg.levels, state.local)
     x = noised(finished, levels[0], noise(state.index))
     for step in sample(leg.sampler, leg.denoise, x, levels, offset_noise(noise, state.index)):
         x = step.x
     return x
 
 
-def _falling(levels: Sequence[NoiseLevel], first: int) -> Levels:
+def _descending_levels(levels: Sequence[NoiseLevel], first: int) -> Levels:
     """The levels from `first` on without those where the run goes back up."""
     path = [levels[first]]
     for level in levels[first + 1 :]:
@@ -114,14 +113,14 @@ def look(state: State, settings: Settings) -> Seen:
     channels. Points have (P, 2) in place of (C, H, W).
     """
     run = state.run
-    chosen(state.x, settings.picture)
+    picture_slice(state.x, settings.picture)
     x0 = history(run, settings.picture)
     decided = decided_at(x0, settings.tolerance)
     arrays: dict[str, np.ndarray] = {
         "decided": decided,
         "x0": x0[state.index],
-        "moved": _size(np.diff(x0, axis=0)),
-        "apart": _size(x0 - x0[-1]),
+        "moved": _root_mean_square(np.diff(x0, axis=0)),
+        "apart": _root_mean_square(x0 - x0[-1]),
         "share": np.array([(decided <= k).mean() for k in range(len(x0))]),
     }
     numbers: dict[str, Any] = {
@@ -134,11 +133,11 @@ def look(state: State, settings: Settings) -> Seen:
         numbers["labels"] = list(judge.spec.labels)
     elif run.model.spec.labels:
         notes.append(
-            f"There is no curve of p(label | x): no noisy classifier with the labels of "
-            f"{run.model.spec.name} is at hand."
+            f"There is no curve of the label's probability: no noisy classifier with the labels "
+            f"of {run.model.spec.name} is at hand."
         )
     if settings.again and not state.finished:
-        made = again(state, settings).float().cpu().numpy()
+        made = _remembered_runs(state, settings)
         arrays |= {
             "pictures": made,
             "mean": made.mean(0),
@@ -159,7 +158,20 @@ def look(state: State, settings: Settings) -> Seen:
     )
 
 
-def _size(difference: np.ndarray) -> np.ndarray:
+def _remembered_runs(state: State, settings: Settings) -> np.ndarray:
+    """`new_runs`, which another tolerance does not change. The last ones are remembered if they are small."""
+    key = (state.index, settings.picture, settings.again, settings.seed)
+    memo = state.run.memo
+    if memo.get("new_runs", (None, None))[0] != key:
+        memo.pop("new_runs", None)
+        pictures = new_runs(state, settings).float().cpu().numpy()
+        if pictures.nbytes > MOST_REMEMBERED:
+            return pictures
+        memo["new_runs"] = key, pictures
+    return memo["new_runs"][1]
+
+
+def _root_mean_square(difference: np.ndarray) -> np.ndarray:
     return np.sqrt((difference.reshape(len(difference), -1).astype(float) ** 2).mean(1))
 
 
@@ -182,13 +194,16 @@ def _probabilities(run: Run, judge: Any, picture: int) -> np.ndarray:
 def _lines(state: State, settings: Settings, numbers: dict[str, Any]) -> list[str]:
     what = "points" if of_points(state.run) else "pixels"
     said = [
-        f"At state {state.index} of {state.run.total}, {numbers['share']:.0%} of the {what} stay within "
-        f"{settings.tolerance:g} of their end; half of them do from state {numbers['half_decided']} on."
+        f"From step {state.index} of {state.run.total} on, {numbers['share']:.0%} of the {what} stay within "
+        f"{settings.tolerance:g} of their final value; half of them do from step "
+        f"{numbers['half_decided']} on."
     ]
+    if what == "pixels":
+        said[0] += " Dark pixels of the map were decided early, bright ones late."
     if "spread" in numbers:
         said.append(
-            f"{settings.again} new runs from the finished picture noised to this state's level: {what} "
-            f"differ by {numbers['spread']:.3g} on average (standard deviation), and {numbers['open']:.0%} "
+            f"{settings.again} new runs from the finished picture with this step's noise: their {what} "
+            f"differ by {numbers['spread']:.3g} on average (standard deviation), {numbers['open']:.0%} "
             f"of them by more than {settings.tolerance:g}."
         )
     return said
@@ -196,26 +211,40 @@ def _lines(state: State, settings: Settings, numbers: dict[str, Any]) -> list[st
 
 def _tiles(state: State, arrays: dict[str, np.ndarray], numbers: dict[str, Any]) -> list[Tile]:
     total = state.run.total
-    tiles = [Tile(f"x0 at state {state.index}", drawing.shown(arrays["x0"]))]
+    tiles = [Tile(f"x0 at step {state.index}", drawing.shown(arrays["x0"]))]
     if arrays["decided"].ndim == 2:
-        tiles.append(Tile(f"decided at, 0 to {total}", drawing.heat(arrays["decided"].astype(float), total)))
+        tiles.append(
+            Tile(
+                f"decided at step 0 to {total}",
+                drawing.heat(arrays["decided"].astype(float), total),
+            )
+        )
         so_far = drawing.picture(arrays["x0"])
         so_far[arrays["decided"] > state.index] = (150, 153, 158)
         tiles.append(Tile("decided so far", so_far))
     if "mean" in arrays:
-        tiles.append(Tile("new runs: mean", drawing.shown(arrays["mean"])))
+        group = f"{len(arrays['pictures'])} new runs from step {state.index}"
+        tiles.append(Tile("their mean", drawing.shown(arrays["mean"]), group=group))
         if arrays["spread"].ndim == 2:
             most = float(arrays["spread"].max())
-            tiles.append(Tile(f"spread, to {most:.2g}", drawing.heat(arrays["spread"], most or 1.0)))
-        tiles += [Tile(f"new run {k}", drawing.shown(one)) for k, one in enumerate(arrays["pictures"])]
+            spread = drawing.heat(arrays["spread"], most or 1.0)
+            tiles.append(Tile(f"spread, 0 to {most:.2g}", spread, group=group))
+        tiles += [
+            Tile(f"run {k + 1}", drawing.shown(one), group=group) for k, one in enumerate(arrays["pictures"])
+        ]
+    return [*tiles, *(chart(one, state.index) for one in _curves(arrays, numbers, total))]
+
+
+def _curves(arrays: dict[str, np.ndarray], numbers: dict[str, Any], total: int) -> list[Curves]:
     steps = list(range(total + 1))
-    lines = [("x0 from its end", steps, arrays["apart"]), ("moves", steps[:-1], arrays["moved"])]
-    tiles.append(Tile("", drawing.curves(lines, "x0", state.index), whole=True))
-    tiles.append(
-        Tile("", drawing.curves([("", steps, arrays["share"])], "share decided", state.index), whole=True)
-    )
+    moves = [("to the end", steps, arrays["apart"]), ("to the next step", steps[:-1], arrays["moved"])]
+    what = "pixels" if arrays["decided"].ndim == 2 else "points"
+    found = [
+        Curves("how much x0 still changes (root mean square)", moves, "step", steps, zero=True),
+        Curves(f"share of decided {what}", [("", steps, arrays["share"])], "step", steps, zero=True),
+    ]
     if "probability" in arrays:
         best = np.argsort(-arrays["probability"].max(0))[:4]
         named = [(numbers["labels"][k], steps, arrays["probability"][:, k]) for k in best]
-        tiles.append(Tile("", drawing.curves(named, "p(label | x)", state.index), whole=True))
-    return tiles
+        found.append(Curves("probability of each label, by the classifier", named, "step", steps, zero=True))
+    return found

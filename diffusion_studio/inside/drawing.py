@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import OptionError
 
 Numbers: TypeAlias = "Sequence[float] | np.ndarray"
-GAP, MARGIN, TITLE, LINE = 10, 12, 18, 17  # pixels
+GAP, MARGIN, TITLE, LINE, HEADING = 10, 12, 18, 17, 22  # pixels
 INK, GREY, PAPER = (32, 33, 36), (150, 153, 158), (255, 255, 255)
 LINES = ((31, 111, 178), (214, 96, 22), (44, 140, 73), (148, 82, 168), (190, 40, 60), (90, 90, 90))
 MOST_PIXELS = 1 << 25  # of one sheet
@@ -121,11 +121,16 @@ def curves(
     width, height = size
     image = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(image)
-    left, top, right, bottom = 52, 24, width - 10, height - 24
+    names = [name for name, _, _ in series]
+    wide = sum(draw.textlength(name, _font(11)) + 10 for name in names if name)
+    # the names stand beside the title, or have a line of their own
+    beside = 52 + draw.textlength(title, _font(12)) + 12 + wide <= width
+    left, top, right, bottom = 52, 24 if beside else 42, width - 10, height - 24
     xs = np.concatenate([np.asarray(x, float) for _, x, _ in series])
     ys = np.concatenate([np.asarray(y, float) for _, _, y in series])
     ys = ys[np.isfinite(ys)]
-    x0, x1 = float(xs.min()), float(xs.max())
+    ends = [float(xs.min()), float(xs.max()), *([] if marker is None else [marker])]
+    x0, x1 = min(ends), max(ends)
     y0, y1 = (min(0.0, float(ys.min())) if zero else float(ys.min()), float(ys.max())) if len(ys) else (0, 1)
     x1, y1 = x1 if x1 > x0 else x0 + 1, y1 if y1 > y0 else y0 + 1
 
@@ -154,7 +159,25 @@ def curves(
         elif dots:
             draw.ellipse((dots[0][0] - 2, dots[0][1] - 2, dots[0][0] + 2, dots[0][1] + 2), fill=colour)
         place -= draw.textlength(name, _font(11)) + 10
-        draw.text((place + 10, 5), name, colour, _font(11))
+        draw.text((place + 10, 5 if beside else 23), name, colour, _font(11))
+    return np.asarray(image)
+
+
+def bars(
+    parts: Sequence[tuple[str, float]], width: int = 420, row: int = 24, most: float = 1.0
+) -> np.ndarray:
+    """Named amounts from 0 to `most` as horizontal bars, from above to below. RGB uint8."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGB", (width, row * len(parts) + 8), PAPER)
+    draw = ImageDraw.Draw(image)
+    left, right = 110, width - 64
+    for k, (name, amount) in enumerate(parts):
+        y = 4 + row * k
+        end = left + (right - left) * min(max(amount / most, 0.0), 1.0)
+        draw.text((left - 8, y + row / 2), _cut(draw, name, left - 12), INK, _font(13), anchor="rm")
+        draw.rectangle((left, y + 4, end, y + row - 4), fill=LINES[0])
+        draw.text((end + 6, y + row / 2), f"{amount:.1%}", INK, _font(13), anchor="lm")
     return np.asarray(image)
 
 
@@ -163,12 +186,16 @@ def sheet(
     lines: Sequence[str] = (),
     side: int = 160,
     columns: int | None = None,
+    groups: Sequence[str] = (),
 ) -> np.ndarray:
-    """Tiles (title, RGB, keep its size) in rows with lines of text below, as one RGB picture."""
+    """Tiles (title, RGB, keep its size) in rows with lines of text below, as one RGB picture. Without
+    `columns` each of the tiles' `groups` begins a new row. It stands under its name.
+    """
     from PIL import Image, ImageDraw
 
     drawn = [(title, pixels if whole else _enlarged(pixels, side)) for title, pixels, whole in tiles]
-    rows = _rows(drawn, side, columns)
+    rows = _rows(drawn, side, columns, groups)
+    headings = _headings(rows, groups)
     sizes = [
         (max(one.shape[0] for _, one in row), sum(max(one.shape[1], side) + GAP for _, one in row))
         for row in rows
@@ -176,18 +203,21 @@ def sheet(
     width = max([one for _, one in sizes] + [420]) + 2 * MARGIN - GAP
     wrapped = [part for line in lines for part in (textwrap.wrap(line, max(width // 7, 30)) or [""])]
     height = sum(h + TITLE + GAP for h, _ in sizes) + 2 * MARGIN + LINE * len(wrapped)
+    height += HEADING * sum(map(bool, headings))
     if width * height > MOST_PIXELS:
         raise OptionError(
             "side",
             f"This picture would be {width} by {height}; the most is {MOST_PIXELS:,} pixels. Choose "
-            "a "
-            "smaller side, or one picture.",
+            "a smaller side, or one picture.",
         )
     image = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(image)
     y = MARGIN
-    for row, (tall, _) in zip(rows, sizes):
+    for row, (tall, _), heading in zip(rows, sizes, headings):
         x = MARGIN
+        if heading:
+            draw.text((x, y), _cut(draw, heading, width - 2 * MARGIN, 14), INK, _font(14))
+            y += HEADING
         for title, pixels in row:
             draw.text((x, y), _cut(draw, title, max(pixels.shape[1], side)), INK, _font(12))
             image.paste(Image.fromarray(np.ascontiguousarray(pixels)), (x, y + TITLE))
@@ -199,16 +229,17 @@ def sheet(
 
 
 def _rows(
-    drawn: Sequence[tuple[str, np.ndarray]], side: int, columns: int | None
+    drawn: Sequence[tuple[str, np.ndarray]], side: int, columns: int | None, groups: Sequence[str] = ()
 ) -> list[list[tuple[str, np.ndarray]]]:
-    """The tiles in rows of `columns`, or of as many as six plain tiles are wide."""
+    """The tiles in rows of `columns`; or else group by group, in rows as wide as six plain tiles."""
     if columns is not None:
         return [list(drawn[k : k + columns]) for k in range(0, len(drawn), columns)]
     rows: list[list[tuple[str, np.ndarray]]] = [[]]
     left = most = 6 * (side + GAP)
-    for title, pixels in drawn:
+    for k, (title, pixels) in enumerate(drawn):
         width = max(pixels.shape[1], side) + GAP
-        if rows[-1] and width > left:
+        begins = k > 0 and len(groups) > k and groups[k] != groups[k - 1]
+        if rows[-1] and (width > left or begins):
             rows.append([])
             left = most
         rows[-1].append((title, pixels))
@@ -216,9 +247,19 @@ def _rows(
     return rows
 
 
-def _cut(draw: Any, text: str, width: int) -> str:
-    """A title that fits over its tile."""
-    while text and draw.textlength(text, _font(12)) > width:
+def _headings(rows: Sequence[Sequence[Any]], groups: Sequence[str]) -> list[str]:
+    """For each row the name of the group that begins there, or an empty text."""
+    found, k, before = [], 0, ""
+    for row in rows:
+        here = groups[k] if k < len(groups) else ""
+        found.append(here if here != before else "")
+        k, before = k + len(row), here
+    return found
+
+
+def _cut(draw: Any, text: str, width: int, size: int = 12) -> str:
+    """A text that fits into a width."""
+    while text and draw.textlength(text, _font(size)) > width:
         text = text[:-2].rstrip(".") + "." if len(text) > 2 else ""
     return text
 

@@ -24,12 +24,13 @@ MOST_BYTES = 24 << 20  # of one figure's pictures, as sent
 @dataclass(frozen=True)
 class Film:
     """One picture for each state: `pictures` (states, H, W) or (states, H, W, 1 or 3), uint8, with a caption
-    for each or none.
+    for each or none. `paper` says that they are marks on white paper, which a dark page shows on a dark one.
     """
 
     title: str
     pictures: np.ndarray
     captions: Sequence[str] = ()
+    paper: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The states as one lossless WebP, row by row."""
@@ -51,6 +52,7 @@ class Film:
             "columns": columns,
             "sheet": f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}",
             "captions": list(self.captions),
+            "paper": self.paper,
         }
 
 
@@ -81,7 +83,8 @@ class Histogram:
 class Curves:
     """Named lines (name, xs, ys) in one frame. `at` says where the marker stands in each state; without it
     there is none. With `log` the ys are drawn on a logarithmic scale, and those of 0 and less left out; with
-    `zero` the scale begins at 0.
+    `zero` the scale begins at 0. `looks` gives each line the number of its colour and of its dashes (0 none,
+    1 dots, 2 dashes); without it each has a colour of its own.
     """
 
     title: str
@@ -90,8 +93,10 @@ class Curves:
     at: Numbers = ()
     log: bool = False
     zero: bool = False
+    looks: Sequence[tuple[int, int]] = ()
 
     def to_json(self) -> dict[str, Any]:
+        looks = self.looks or [(k, 0) for k in range(len(self.series))]
         return {
             "kind": "curves",
             "title": self.title,
@@ -100,16 +105,18 @@ class Curves:
             "zero": self.zero,
             "at": _numbers(self.at),
             "series": [
-                {"name": name, "xs": _numbers(xs), "ys": self._ys(ys)} for name, xs, ys in self.series
+                {"name": name, "xs": _numbers(xs), "ys": _numbers(self.heights(ys)), "look": look}
+                for (name, xs, ys), look in zip(self.series, looks)
             ],
         }
 
-    def _ys(self, ys: Numbers) -> list[float | None]:
+    def heights(self, ys: Numbers) -> np.ndarray:
+        """What is drawn of ys: themselves, or with `log` their decimal logarithm, NaN where there is none."""
         given = np.asarray(ys, np.float64)
         if self.log:
             with np.errstate(divide="ignore", invalid="ignore"):
                 given = np.where(given > 0, np.log10(given), np.nan)
-        return _numbers(given)
+        return given
 
 
 Cell = Film | Histogram

@@ -105,11 +105,10 @@ def _schedules(processes: Sequence[Process], name: str, at: np.ndarray) -> Curve
 
 def _variances(processes: Sequence[Process], ways: Collection[str], at: np.ndarray) -> Curves:
     """Of the pixels in each way, and as it should be."""
-    # way by way, so that the first curves have the colours of their schedules in the other charts
-    series = [
-        (f"{one.name}, {way}", _shares(one), one.kept_variances[way])
-        for way in WAYS
-        if way in ways
-        for one in processes
-    ]
-    return Curves("variance of the pixels", series, "t / T", at, log="unscaled" in ways)
+    series, looks = [], []
+    for dashes, way in enumerate(WAYS):
+        for colour, one in enumerate(processes):
+            if way in ways:
+                series.append((f"{one.name}, {way}", _shares(one), one.kept_variances[way]))
+                looks.append((colour, dashes))  # the colour of its schedule, as in the other charts
+    return Curves("variance of the pixels", series, "t / T", at, log="unscaled" in ways, looks=looks)

@@ -22,10 +22,12 @@ from ..diffusion.schedule import SCHEDULES, NoiseLevel, NoiseSchedule
 from ..diffusion.spacing import path
 from ..errors import OptionError
 from ..export import ExportOptions, check, save
-from ..imaging.arrays import from_uint8
+from ..imaging.arrays import from_uint8, to_uint8
 from ..imaging.frame import Frame
 from ..imaging.picture import Picture
+from ..runs.recipe import VERSION
 from . import drawing
+from .figure import Curves
 from .seen import Seen, Tile
 
 MOST_SCHEDULES = 3
@@ -56,10 +58,16 @@ class Process:
     closed: np.ndarray
     iterated: np.ndarray
     unscaled: np.ndarray
+    seed: int = 0
 
     @property
     def steps(self) -> int:
         return len(self.levels) - 1
+
+    @property
+    def picture(self) -> Picture:
+        """The picture itself, with 8 bits for each value."""
+        return Picture(to_uint8(torch.from_numpy(self.closed[0])[None])[0])
 
     def variances(self) -> dict[str, np.ndarray]:
         """(steps + 1,) variance over all pixels and channels of each way, and `expected`: alpha^2 Var(x0) +
@@ -85,8 +93,7 @@ def process(
         raise OptionError(
             "steps",
             f"{steps} steps of a picture of {x0.shape[-1]} by {x0.shape[-2]} take more memory than "
-            "is taken "
-            "for them. Choose fewer steps or a smaller picture.",
+            "is taken for them. Choose fewer steps or a smaller picture.",
         )
     levels = path(schedule, steps)[::-1]
     noise = Noise((seed,), tuple(x0.shape), dtype=torch.float64)
@@ -98,7 +105,7 @@ def process(
         iterated.append(renoise(iterated[-1], now, to, fresh))
         unscaled.append(unscaled[-1] + math.sqrt(beta_of(now, to)) * fresh)
     ways = (torch.stack(one).numpy() for one in (closed, iterated, unscaled))
-    return Process(name or type(schedule).__name__, schedule, levels, *ways)
+    return Process(name or type(schedule).__name__, schedule, levels, *ways, seed=seed)
 
 
 def beta_of(now: NoiseLevel, to: NoiseLevel) -> float:
@@ -193,8 +200,9 @@ def look(processes: Sequence[Process], step: int) -> Seen:
             spread = max(math.hypot(level.alpha, level.sigma), 1.0) if way != "unscaled" else 1.0
             tiles.append(
                 Tile(
-                    f"{one.name}: {way}, var {variances[way][k]:.2f}",
+                    f"{way}, var {variances[way][k]:.2f}",
                     drawing.picture(getattr(one, way)[k] / spread),
+                    group=one.name,
                 )
             )
         centres, density, normal = histogram(one.iterated[k])
@@ -203,9 +211,10 @@ def look(processes: Sequence[Process], step: int) -> Seen:
             Tile(
                 "",
                 drawing.curves(
-                    [("pixels", centres, density), ("normal", centres, normal)], "", size=(260, 178)
+                    [("iterated", centres, density), ("normal", centres, normal)], "pixels", size=(260, 178)
                 ),
                 True,
+                one.name,
             )
         )
         numbers[one.name] = {"t": level.t, "alpha_bar": level.alpha**2, "log_snr": level.log_snr}
@@ -224,18 +233,20 @@ def _curves(processes: Sequence[Process], step: int) -> list[Tile]:
         for one in processes:
             found = _kept_curves(one.schedule)
             share = (found["t"] - found["t"].min()) / max(float(np.ptp(found["t"])), 1e-12)
-            series.append((one.name, share, found[name]))
+            heights = Curves(name, (), log=name == "beta").heights(found[name])
+            series.append((one.name, share, heights))
         level, schedule = processes[0].levels[min(step, processes[0].steps)], processes[0].schedule
         marker = (max(level.t, schedule.t_min) - schedule.t_min) / max(schedule.t_max - schedule.t_min, 1e-12)
-        drawn = drawing.curves(series, name, marker, (330, 190), zero=name != "log_snr")
-        tiles.append(Tile("", drawn, whole=True))
+        title = f"{'log10 ' * (name == 'beta')}{name}, over t / T"
+        drawn = drawing.curves(series, title, marker, (330, 190), zero=name == "alpha_bar")
+        tiles.append(Tile("", drawn, whole=True, group="The schedules"))
     return tiles
 
 
 def image(seen: Seen, side: int = 160, explain: bool = True) -> np.ndarray:
     """The forward view as one RGB picture (H, W, 3) uint8."""
     said = [*seen.lines, *([" ".join(ABOUT), PAPER] if explain else [])]
-    return drawing.sheet([(one.title, one.pixels, one.whole) for one in seen.tiles], said, side, seen.columns)
+    return seen.sheet(said, side)
 
 
 def save_forward(
@@ -252,7 +263,7 @@ def save_forward(
     """
     check(path, ExportOptions(), None, [(1, "pictures")])
     total = max(one.steps for one in processes)
-    about = json.dumps({"forward": [options.to_json(SCHEDULES, one.schedule) for one in processes]})
+    about = to_json(processes)
     if Path(path).suffix.lower() == ".png":
         pictures = [strip_of(processes, strip, side)]
         steps = [total]
@@ -266,6 +277,55 @@ def save_forward(
         whole[0, : pixels.shape[0], : pixels.shape[1]] = pixels
         frames.append(Frame(k, total, processes[0].levels[min(k, processes[0].steps)], whole, whole))
     return save(frames, path, about, ExportOptions(scale=1, fps=fps))
+
+
+def to_json(processes: Sequence[Process]) -> str:
+    """What determines the processes of one picture, as JSON; every file of `save_forward` carries it. The
+    picture is stored with 8 bits for each value.
+    """
+    first = processes[0]
+    return json.dumps(
+        {
+            "diffusion-studio": VERSION,
+            "forward": [options.to_json(SCHEDULES, one.schedule) for one in processes],
+            "names": [one.name for one in processes],
+            "steps": first.steps,
+            "seed": first.seed,
+            "picture": first.picture.to_text(),
+        }
+    )
+
+
+def is_forward(text: str) -> bool:
+    """Whether the JSON of an exported file is that of a forward process."""
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(given, Mapping) and "forward" in given
+
+
+def from_json(text: str) -> list[Process]:
+    """Compute the processes of `to_json` again. Raises `OptionError` for anything else."""
+    if not is_forward(text):
+        raise OptionError("forward", "Not a forward process: this is no JSON with the key 'forward'.")
+    given = json.loads(text)
+    if given.get("diffusion-studio") != VERSION:
+        raise OptionError(
+            "forward",
+            "This file names only the schedules of its forward process, not the picture, as files of older "
+            "versions of this program do. Make it again from the picture.",
+        )
+    schedules, names, steps, seed = (given.get(key) for key in ("forward", "names", "steps", "seed"))
+    if not isinstance(schedules, list) or not isinstance(names, list) or len(names) != len(schedules):
+        raise OptionError("forward", "A forward process has a list of schedules, and a name for each.")
+    if not (type(steps) is int and 1 <= steps <= 10_000 and type(seed) is int and 0 <= seed < 2**63):
+        raise OptionError(
+            "forward", f"A forward process has 1 to 10,000 steps and a seed, got {steps!r:.20}, {seed!r:.40}."
+        )
+    picture = Picture.from_text(str(given.get("picture")))
+    found = schedules_named(schedules).values()
+    return [process(picture, one, steps, seed, str(name)[:80]) for name, one in zip(names, found)]
 
 
 def strip_of(processes: Sequence[Process], count: int = 8, side: int = 160) -> np.ndarray:

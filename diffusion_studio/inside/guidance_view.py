@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,18 @@ from ..diffusion.prediction import Prediction
 from ..errors import OptionError
 from ..runs.guidance_builder import altering
 from . import drawing
-from .run import Run, State, check_pictures, chosen, label_of, steps_of
-from .seen import Seen, Tile
+from .figure import Curves
+from .run import Looking, Run, State, at_once, check_pictures, label_of, picture_slice, steps_of
+from .seen import Seen, Tile, chart
 from .settings import Settings
+
+MOST_BARS = 6  # labels whose probability is drawn
+# The curves over the run, by the names of their arrays.
+_CURVES = {
+    "difference_size": "with - without, root mean square",
+    "scale": "guidance scale, fitted over all pixels",
+    "gradient_size": "classifier's gradient, root mean square",
+}
 
 
 def look(state: State, settings: Settings) -> Seen:
@@ -30,11 +40,11 @@ def look(state: State, settings: Settings) -> Seen:
     its attention disturbed or without some blocks, and `inside`, the answer undisturbed less that.
     """
     check_pictures(state.run, "guidance")
-    state.check_asked()
+    state.check_has_prediction()
     recipe, _ = state.effective
-    one = chosen(state.x, settings.picture)
+    one = picture_slice(state.x, settings.picture)
     found: dict[str, Any] = {}
-    p, pair = _asked(state)
+    p, pair = _guided_pair(state)
     if pair is not None:
         c, u = (part.x0[one][0] for part in pair)
         found |= {"with": c, "without": u, "difference": c - u}
@@ -44,32 +54,45 @@ def look(state: State, settings: Settings) -> Seen:
     if inside:
         given = recipe.self_guidance
         numbers |= {"self_guidance": given.name, "self_scale": given.scale}
-        found |= _disturbed(state, recipe, one)
+        found |= _self_guidance_terms(state, recipe, one)
     if pair is not None:
         numbers["difference_size"] = float((found["difference"] ** 2).mean().sqrt())
     classifier = state.run.helpers(recipe)[0]
     if classifier is not None:
-        found |= _classified(state, classifier, recipe, one)
+        found |= _classifier_terms(state, classifier, recipe, one)
         numbers["labels"] = list(classifier.spec.labels)
         numbers["label"] = recipe.classifier.label or label_of(recipe, settings.picture)
     if pair is None and classifier is None and not inside:
-        raise OptionError(
-            "view",
-            f"{state.run.model.spec.name} takes neither label nor prompt, and the recipe names no "
-            "weaker "
-            "model and no classifier, so there is no guidance to see. Choose another view.",
-        )
+        raise OptionError("view", _nothing_to_see(state))
     arrays = {name: part.detach().float().cpu().numpy() for name, part in found.items()}
     if pair is not None:
         numbers["scale"] = _scale(arrays)
-    return Seen(
-        "guidance", state.index, arrays, numbers, _lines(state, numbers, arrays), _tiles(arrays), state.notes
+    lines, tiles = _lines(state, numbers, arrays), _tiles(arrays, numbers)
+    return Seen("guidance", state.index, arrays, numbers, lines, tiles, state.notes)
+
+
+def _nothing_to_see(state: State) -> str:
+    """Why a run has no guidance, and what would give it one."""
+    spec = state.run.model.spec
+    if state.remembers:
+        return (
+            f"{spec.name} is given its last x0 in each call, and this view cannot ask it with and without "
+            "guidance apart. Choose another view."
+        )
+    if spec.labels or spec.takes_text:
+        asked = "prompt" if spec.takes_text else "label"
+        why = f"{spec.name} was always trained with a {asked}, so it has no prediction without one"
+    else:
+        why = f"{spec.name} takes neither label nor prompt"
+    return (
+        f"{why}, and the recipe names no weaker model, no classifier and no self-guidance, so there is no "
+        "guidance to see. Choose another view, or make a run with one of them."
     )
 
 
-def _asked(state: State) -> tuple[Prediction, tuple[Prediction, Prediction] | None]:
-    """What the sampler gets, and the two answers behind it, which are read from the same network call where
-    it asks for both.
+def _guided_pair(state: State) -> tuple[Prediction, tuple[Prediction, Prediction] | None]:
+    """The guided prediction, and the conditional and unconditional predictions behind it. They are read from
+    the same network call if it computes both.
     """
     watched, count = state.run.watched, len(state.x)
     watched.calls = []
@@ -78,7 +101,7 @@ def _asked(state: State) -> tuple[Prediction, tuple[Prediction, Prediction] | No
         calls = watched.calls[-1:]  # of a replay the last one is about this state
     finally:
         watched.calls = None
-    if not _guidable(state):
+    if not _has_alternative(state):
         return p, None
     recipe, _ = state.effective
     plain = recipe.weaker is None and not recipe.self_guidance.on  # then two rows for each picture are these
@@ -93,9 +116,9 @@ def _asked(state: State) -> tuple[Prediction, tuple[Prediction, Prediction] | No
     return p, (c, u)
 
 
-def _disturbed(state: State, recipe: Any, one: slice) -> dict[str, torch.Tensor]:
-    """The network's answer with something disturbed, from which self-guidance leads away, and what the
-    undisturbed one says beyond it.
+def _self_guidance_terms(state: State, recipe: Any, one: slice) -> dict[str, torch.Tensor]:
+    """The disturbed network's x0, from which self-guidance leads away, and the difference of the undisturbed
+    x0 from it.
     """
     worse = Altered(state.guided(1.0), altering(state.run.model, recipe.self_guidance))
     with torch.no_grad():
@@ -103,8 +126,8 @@ def _disturbed(state: State, recipe: Any, one: slice) -> dict[str, torch.Tensor]
     return {"disturbed": other, "inside": plain - other}
 
 
-def _guidable(state: State) -> bool:
-    """Whether there is something that the network can be asked without."""
+def _has_alternative(state: State) -> bool:
+    """Whether there is another prediction that guidance can lead away from."""
     network, (recipe, _) = state.run.model.spec.network, state.effective
     if recipe.weaker is not None or recipe.negative is not None or recipe.negative_label is not None:
         return True
@@ -118,7 +141,7 @@ def _scale(arrays: dict[str, np.ndarray]) -> float:
     return float(((arrays["result"] - arrays["without"]) * difference).sum() / size) if size else 0.0
 
 
-def _classified(state: State, classifier: Any, recipe: Any, one: slice) -> dict[str, torch.Tensor]:
+def _classifier_terms(state: State, classifier: Any, recipe: Any, one: slice) -> dict[str, torch.Tensor]:
     label = recipe.classifier.label or label_of(recipe, one.start)
     index = classifier.spec.label_index(label)
     with torch.enable_grad():
@@ -128,11 +151,13 @@ def _classified(state: State, classifier: Any, recipe: Any, one: slice) -> dict[
     return {"gradient": gradient[0], "probabilities": logs.detach()[0].exp()}
 
 
-def over_run(run: Run, settings: Settings, steps: Sequence[int] | None = None) -> dict[str, np.ndarray]:
+def over_run(
+    run: Run, settings: Settings, steps: Sequence[int] | None = None, ask: Looking = at_once
+) -> dict[str, np.ndarray]:
     """Curves over the states `step`: `difference_size`, the root mean square of with - without; `scale`; and
     with a classifier `probabilities` (states, classes) and `gradient_size`.
     """
-    seen = [look(run.state(k), settings) for k in steps_of(run, steps)]
+    seen: list[Seen] = [ask(partial(look, run.state(k), settings)) for k in steps_of(run, steps)]
     found: dict[str, np.ndarray] = {"step": np.array([one.step for one in seen])}
     for name in ("difference_size", "scale"):
         if name in seen[0].numbers:
@@ -143,23 +168,22 @@ def over_run(run: Run, settings: Settings, steps: Sequence[int] | None = None) -
     return found
 
 
-def summary(run: Run, settings: Settings, steps: Sequence[int] | None = None) -> Seen:
+def summary(run: Run, settings: Settings, steps: Sequence[int] | None = None, ask: Looking = at_once) -> Seen:
     """The run's curves as one picture."""
-    found = over_run(run, settings, steps)
-    tiles = []
-    for name, title in (
-        ("difference_size", "difference with - without, root mean square"),
-        ("gradient_size", "classifier's gradient, root mean square"),
-    ):
-        if name in found:
-            drawn = drawing.curves([("", found["step"], found[name])], f"{title}, over states")
-            tiles.append(Tile("", drawn, whole=True))
+    found = over_run(run, settings, steps, ask)
+    at = list(range(run.total + 1))
+    curves = [
+        Curves(title, [("", found["step"], found[name])], "step", at, zero=True)
+        for name, title in _CURVES.items()
+        if name in found
+    ]
     classifier = run.helpers(run.state(0).effective[0]).classifier
     if "probabilities" in found and classifier is not None:
         labels = classifier.spec.labels
         best = np.argsort(-found["probabilities"].max(0))[:4]
         lines = [(labels[k], found["step"], found["probabilities"][:, k]) for k in best]
-        tiles.append(Tile("", drawing.curves(lines, "p(label | x)"), whole=True))
+        curves.append(Curves("probability of each label, by the classifier", lines, "step", at, zero=True))
+    tiles = [chart(one) for one in curves]
     return Seen("guidance", run.total, found, {}, (), tiles, run.state(0).notes, columns=2)
 
 
@@ -167,36 +191,46 @@ def _lines(state: State, numbers: dict[str, Any], arrays: dict[str, np.ndarray])
     said = []
     if "scale" in numbers:
         said.append(
-            f"State {state.index}: result = without + {numbers['scale']:.3g} (with - without), fitted over "
-            f"all pixels; the recipe's guidance is {numbers['guidance']:g}. The difference has the root mean "
-            f"square {numbers['difference_size']:.3g}. The result is after clipping and other limits."
+            f"At step {state.index}: result = without + {numbers['scale']:.3g} x (with - without). This "
+            f"factor is fitted over all pixels, after clipping and other limits; the run's guidance is "
+            f"{numbers['guidance']:g}. The difference is {numbers['difference_size']:.3g} (root mean square; "
+            "pictures go from -1 to 1)."
         )
     elif "probabilities" not in arrays and "inside" not in arrays:
-        said.append("This network was trained with its condition only, so it cannot be asked without.")
+        said.append("This network was trained with its condition only: it has no prediction without.")
     if "inside" in arrays:
         size = float(np.sqrt((arrays["inside"] ** 2).mean()))
         said.append(
             f"Self-guidance by {numbers['self_guidance'].replace('_', ' ')} adds {numbers['self_scale']:g} "
-            f"times what the network says beyond its disturbed self, whose root mean square is {size:.3g}."
+            f"times the difference between the network's prediction and that of the same network with a "
+            f"disturbance, which is {size:.3g} (root mean square)."
         )
     if "probabilities" in arrays:
         best = np.argsort(-arrays["probabilities"])[:3]
         told = ", ".join(f"{numbers['labels'][k]} {arrays['probabilities'][k]:.1%}" for k in best)
-        said.append(f"The classifier at this state, towards {numbers['label']}: {told}.")
+        said.append(
+            f"The classifier guides towards {numbers['label']}, and sees in this noisy state: {told}. Its "
+            f"gradient says which pixels to brighten (red) or darken (blue) for more of {numbers['label']}."
+        )
     return said
 
 
-def _tiles(arrays: dict[str, np.ndarray]) -> list[Tile]:
+def _tiles(arrays: dict[str, np.ndarray], numbers: dict[str, Any]) -> list[Tile]:
     shown = []
     for name, title in (("with", "x0 with"), ("without", "x0 without"), ("disturbed", "x0 disturbed")):
         if name in arrays:
             shown.append(Tile(title, drawing.picture(arrays[name])))
     for name, title in (
         ("difference", "difference"),
-        ("inside", "beyond the disturbed"),
+        ("inside", "x0 less disturbed"),
         ("gradient", "classifier's gradient"),
     ):
         if name in arrays:
             most = float(np.abs(arrays[name]).max())
-            shown.append(Tile(f"{title}, to {most:.2g}", drawing.signed(arrays[name])))
-    return [*shown, Tile("x0 as the sampler gets it", drawing.picture(arrays["result"]))]
+            shown.append(Tile(f"{title}, ±{most:.2g}", drawing.signed(arrays[name])))
+    shown.append(Tile("guided x0", drawing.picture(arrays["result"])))
+    if "probabilities" in arrays:
+        best = np.argsort(-arrays["probabilities"])[:MOST_BARS]
+        bars = [(numbers["labels"][k], float(arrays["probabilities"][k])) for k in best]
+        shown.append(Tile("what the classifier sees in x", drawing.bars(bars), whole=True))
+    return shown

@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,13 @@ from torch import nn
 
 from ..errors import OptionError, unknown
 from . import drawing
-from .run import Run, State, check_pictures, chosen
+from .run import State, check_pictures, picture_slice
 from .seen import Seen, Tile
 from .settings import Settings
 
 CHANNELS = 16  # that are shown of a block
 _CONTAINERS = {"Level", "Stage", "ModuleList", "Sequential", "ModuleDict"}
-_SAMPLES = 64  # values by which a skip is known again
+_SAMPLES = 64  # values that are compared to recognise a skip
 # What each kind of block is drawn in, and what it is called.
 KINDS = {
     "block": ((110, 150, 205), "convolutions with a skip around them"),
@@ -37,6 +37,7 @@ KINDS = {
 _SKIP = (170, 177, 187)
 _PARTS = {"block": "the block", "branch": "what it adds", "skip": "the skip into it"}
 MOST_BYTES = 1 << 28  # of one block's output
+MARKS = 112  # pixels at the right of the drawing, for the size and the channels of each row
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def candidates(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 class _Watch:
-    """Lists the blocks of a call in this thread; or, where one is wanted, keeps only its output."""
+    """Lists the blocks of a call in this thread. With `wanted` it keeps the output of that block instead."""
 
     def __init__(self, network: nn.Module, wanted: str | None = None) -> None:
         self.network, self.wanted = network, wanted
@@ -91,7 +92,7 @@ class _Watch:
     @contextmanager
     def watching(self) -> Iterator[None]:
         hooks = [
-            module.register_forward_hook(self._seeing(name))
+            module.register_forward_hook(self._output_hook(name))
             for name, module in candidates(self.network)
             if self.wanted in (None, name)
         ]
@@ -106,7 +107,7 @@ class _Watch:
         if threading.get_ident() == self._thread:  # of several calls the last counts
             self.blocks, self._known = [], []
 
-    def _seeing(self, name: str) -> Callable:
+    def _output_hook(self, name: str) -> Callable:
         def see(module: nn.Module, args: Any, output: Any) -> None:
             given = args[0] if args else None
             if threading.get_ident() != self._thread:
@@ -139,7 +140,7 @@ class _Watch:
         return see
 
     def _skip(self, given: torch.Tensor) -> tuple[str | None, int, int]:
-        """The earlier block whose output is a part of this input, and where: known again by its values."""
+        """The earlier block whose output is a part of this input, and where. Its values are compared."""
         channels = given.shape[1]
         for name, shape, at, values in self._known[-2::-1]:
             if shape[1:] != tuple(given.shape[2:]) or shape[0] >= channels:
@@ -176,7 +177,7 @@ def look(state: State, settings: Settings) -> Seen:
     run = state.run
     blocks = run_blocks(state)
     block = _chosen_block(blocks, settings.block)
-    one = chosen(state.x, settings.picture)
+    one = picture_slice(state.x, settings.picture)
     watch = _Watch(run.model.network, block.name)
     scaling = _Scaling(run.model.network, block, settings.part, settings.factor)
     if state.remembers:
@@ -197,7 +198,7 @@ def look(state: State, settings: Settings) -> Seen:
 
         p = state.ask_network(both, one, copies=2)
         plain, scaled, output = p.x0[0], p.x0[1], watch.outputs[0]
-    arrays, numbers = _measured(plain, scaled, output)
+    arrays, numbers = _compare_outputs(plain, scaled, output)
     numbers |= {"blocks": blocks, "block": block.name, "part": settings.part, "factor": settings.factor}
     return Seen(
         "network",
@@ -255,8 +256,7 @@ class _Scaling:
             raise OptionError(
                 "part",
                 f"{block.name} goes from {block.channels_in} to {block.channels} channels, so its "
-                "input does "
-                "not pass it unchanged. Choose the part 'block'.",
+                "input does not pass it unchanged. Choose the part 'block'.",
             )
 
     @contextmanager
@@ -277,8 +277,7 @@ class _Scaling:
                 raise OptionError(
                     "part",
                     f"{self.block.name} changes the size, so its input does not pass it unchanged. "
-                    "Choose "
-                    "the part 'block'.",
+                    "Choose the part 'block'.",
                 )
             if self.factor == 1:
                 return None
@@ -298,7 +297,7 @@ class _Scaling:
                 hook.remove()
 
 
-def _measured(
+def _compare_outputs(
     plain: torch.Tensor, scaled: torch.Tensor, output: torch.Tensor
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     values = output.float()
@@ -327,14 +326,14 @@ def _lines(state: State, block: Block, numbers: dict[str, Any]) -> list[str]:
     return [
         f"{block.name}: {block.kind}, {block.channels_in} to {block.channels} channels at {block.size[0]}x"
         f"{block.size[1]}, {block.parameters:,} parameters{skip}.",
-        f"Its output at state {state.index}: mean {numbers['mean']:.3g}, deviation {numbers['deviation']:.3g}"
-        f", from {numbers['least']:.3g} to {numbers['most']:.3g}. With {what[numbers['part']]} {how}, x0 "
-        f"changes by {numbers['change_size']:.3g} (root mean square).",
+        f"Its output at step {state.index}: mean {numbers['mean']:.3g}, standard deviation "
+        f"{numbers['deviation']:.3g}, from {numbers['least']:.3g} to {numbers['most']:.3g}. With "
+        f"{what[numbers['part']]} {how}, x0 changes by {numbers['change_size']:.3g} (root mean square).",
     ]
 
 
-def _altered(numbers: dict[str, Any]) -> str:
-    """What was done to the block, for a title."""
+def _alteration_title(numbers: dict[str, Any]) -> str:
+    """The change to the block, as a part of a title."""
     part, factor = _PARTS[numbers["part"]], numbers["factor"]
     return f"without {part}" if factor == 0 else f"with {part} times {factor:g}"
 
@@ -342,15 +341,15 @@ def _altered(numbers: dict[str, Any]) -> str:
 def _tiles(
     arrays: dict[str, np.ndarray], blocks: Sequence[Block], block: Block, numbers: dict[str, Any]
 ) -> list[Tile]:
-    sheet = []
+    sheet, group = [], f"The channels of {block.name} that vary most"
     for number, one in zip(arrays["channel_numbers"], arrays["channels"]):
-        sheet.append(Tile(f"channel {number}", drawing.signed(one[None])))
-    most = float(np.abs(arrays["change"]).max())
+        sheet.append(Tile(f"channel {number}", drawing.signed(one[None]), group=group))
+    most, effect = float(np.abs(arrays["change"]).max()), "The predicted picture"
     return [
         Tile("the network", drawn(blocks, block.name), whole=True),
-        Tile("x0", drawing.picture(arrays["x0"])),
-        Tile(f"x0 {_altered(numbers)}", drawing.picture(arrays["x0_scaled"])),
-        Tile(f"change, to {most:.2g}", drawing.signed(arrays["change"])),
+        Tile("x0", drawing.picture(arrays["x0"]), group=effect),
+        Tile(f"x0 {_alteration_title(numbers)}", drawing.picture(arrays["x0_scaled"]), group=effect),
+        Tile(f"change, ±{most:.2g}", drawing.signed(arrays["change"]), group=effect),
         *sheet,
     ]
 
@@ -408,7 +407,7 @@ def drawn(
 
     image = Image.new("RGB", (width, height + 24), drawing.PAPER)
     draw = ImageDraw.Draw(image)
-    boxes = _boxes(blocks, width - 90, height)
+    boxes = _boxes(blocks, width - MARKS, height)
     named = {box.block.name: box for box in boxes}
     for box in boxes:
         if box.block.skip in named:
@@ -419,8 +418,9 @@ def drawn(
         corners = (box.x, box.y, box.x + box.width, box.y + box.height)
         chosen_here = box.block.name == marked
         draw.rectangle(corners, fill=box.colour, outline=(190, 20, 40) if chosen_here else None, width=2)
-    for size, y in _size_marks(boxes):
-        draw.text((width - 84, y), size, drawing.INK, drawing._font(12), anchor="lm")
+    for size, channels, y in _size_marks(boxes):
+        draw.text((width - MARKS + 6, y - 7), size, drawing.INK, drawing._font(12), anchor="lm")
+        draw.text((width - MARKS + 6, y + 8), channels, drawing.GREY, drawing._font(12), anchor="lm")
     x, y = 2.0, height + 12
     for kind in kinds_in(blocks):
         colour, said = KINDS[kind]
@@ -432,16 +432,27 @@ def drawn(
     return np.asarray(image)
 
 
-def _size_marks(boxes: Sequence[_Box]) -> list[tuple[str, float]]:
-    rows = {box.block.size: box.y + box.height / 2 for box in boxes}
-    return [(f"{size[0]}x{size[1]}", y) for size, y in rows.items()]
+def _size_marks(boxes: Sequence[_Box]) -> list[tuple[str, str, float]]:
+    """For each row its size, its channels, and its middle. The last block gives the picture's channels, which
+    are left out.
+    """
+    rows: dict[tuple[int, int], list[_Box]] = {}
+    for box in boxes:
+        rows.setdefault(box.block.size, []).append(box)
+    found = []
+    for (h, w), row in rows.items():
+        inner = [box.block.channels for box in row if box is not boxes[-1]] or [row[-1].block.channels]
+        low, high = min(inner), max(inner)
+        channels = f"{high}" if low == high else f"{low}-{high}"
+        found.append((f"{h}x{w}", f"{channels} channels", row[0].y + row[0].height / 2))
+    return found
 
 
 def svg(
     blocks: Sequence[Block],
     model: Any = None,
-    width: int = 960,
-    height: int = 280,
+    width: int = 780,
+    height: int = 250,
     marked: str | None = None,
     explain: bool = True,
 ) -> str:
@@ -449,7 +460,7 @@ def svg(
     name), a line for each skip (`data-skip` the block that it enters), the way of the data through the blocks
     (class `flow`), and with `explain` a legend, and how time and condition enter.
     """
-    boxes = _boxes(blocks, width - 70, height)
+    boxes = _boxes(blocks, width - MARKS, height)
     named = {box.block.name: box for box in boxes}
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + 48 * explain}" '
@@ -481,8 +492,9 @@ def svg(
             f"{chosen_here}><title>{html.escape(said)}</title></rect>"
         )
     parts.append(f'<polyline class="flow" points="{way}" pathLength="100" fill="none" stroke="none"/>')
-    for size, y in _size_marks(boxes):
-        parts.append(f'<text x="{width - 62}" y="{y + 4:.1f}">{size}</text>')
+    for size, channels, y in _size_marks(boxes):
+        parts.append(f'<text x="{width - MARKS + 6}" y="{y - 3:.1f}" font-weight="600">{size}</text>')
+        parts.append(f'<text x="{width - MARKS + 6}" y="{y + 12:.1f}">{channels}</text>')
     if explain:
         parts.append(_legend(blocks, height + 14))
     if explain and model is not None:
@@ -520,10 +532,3 @@ def entering(model: Any) -> str:
     if config.self_condition:
         said.append("its last x0 is further channels of x")
     return "; ".join(said) + "."
-
-
-def over_factors(
-    source: Run, settings: Settings, step: int, factors: Sequence[float] = (0.0, 0.5, 1.0, 1.5, 2.0)
-) -> list[Seen]:
-    """The same block's part scaled by each of several factors."""
-    return [look(source.state(step), replace(settings, factor=one)) for one in factors]

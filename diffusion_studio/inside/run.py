@@ -21,7 +21,7 @@ from ..diffusion.prediction import Prediction
 from ..diffusion.sampling import offset_noise, sample
 from ..diffusion.schedule import NoiseLevel
 from ..diffusion.spacing import path
-from ..errors import OptionError
+from ..errors import OptionError, no_such
 from ..imaging.frame import Frame
 from ..models.classifier import Classifier
 from ..models.model import Model
@@ -30,11 +30,22 @@ from ..runs.generate import GuidesOf, segments, with_states
 from ..runs.guidance_builder import NO_GUIDES, Guides, guided
 from ..runs.guidance_options import ByClassifier, CfgZero, Change, Interval, Projection, SelfGuidance
 from ..runs.recipe import ANY, Recipe
-from ..runs.segments import INTO_NOISE, Segment, reached
+from ..runs.segments import INTO_NOISE, Segment, last_levels
 from ..runs.trajectory_cache import TrajectoryCache
 
+CHURN_NOTE = (
+    "With churn the sampler asks the network about a noisier copy of this state; this view asks about the "
+    "state itself."
+)
 KEPT = 8  # predictions of a run that are remembered
 Call = tuple[torch.Tensor, NoiseLevel, Prediction]
+# Makes each look of several that it is given; it may wait first, or look in another thread.
+Looking = Callable[[Callable[[], Any]], Any]
+
+
+def at_once(look: Callable[[], Any]) -> Any:
+    """Look now, in this thread."""
+    return look()
 
 
 class Watched(Model):
@@ -83,7 +94,7 @@ class Run:
         self._predictions: OrderedDict[int, Prediction] = OrderedDict()
         self._seen: dict[int, torch.Tensor] = {}
         self._denoisers: dict[Recipe, Any] = {}
-        self.memo: dict[Any, Any] = {}  # what views have found for the whole run
+        self.memo: dict[Any, Any] = {}  # results of views for the whole run
 
     @classmethod
     def of(cls, source: Any, recipe: Recipe | None = None) -> Run:
@@ -127,6 +138,11 @@ class Run:
         """State `index` if it is kept, without a replay."""
         kept = self._states.before(self.recipe, self.model, index)
         return kept[index][1] if kept is not None else self._seen.get(index)
+
+    @property
+    def kept(self) -> bool:
+        """Whether all states are kept, so that no replay is needed."""
+        return self._states.before(self.recipe, self.model, self.total) is not None
 
     def x(self, index: int) -> torch.Tensor:
         """State `index` as the sampler has it."""
@@ -186,7 +202,7 @@ class Run:
         return self._denoisers[recipe]
 
     def prediction(self, index: int) -> Prediction:
-        """What the sampler was told about state `index`: one network call, remembered."""
+        """The prediction that the sampler got at state `index`: one network call, cached."""
         if index not in self._predictions:
             self._predictions[index] = self.state(index).ask()
             while len(self._predictions) > KEPT:
@@ -217,14 +233,13 @@ class State:
         """Whether this is the finished picture, about which no network is asked."""
         return self.index == self.run.total
 
-    def check_asked(self) -> None:
-        """An `OptionError` for the finished picture."""
+    def check_has_prediction(self) -> None:
+        """Raise `OptionError` for the finished picture, which has no prediction."""
         if self.finished:
             raise OptionError(
                 "step",
                 f"State {self.index} is the finished picture, and no network is asked about it. "
-                "Choose a "
-                f"state from 0 to {self.run.total - 1}.",
+                f"Choose a state from 0 to {self.run.total - 1}.",
             )
 
     @property
@@ -234,27 +249,27 @@ class State:
 
     @property
     def reuses(self) -> bool:
-        """Whether the sampler may have been told what features of an earlier state say."""
+        """Whether the network may have reused features of an earlier state."""
         return self.effective[0].reuse > 1
 
     @torch.no_grad()
     def ask(self, hooks: Callable[[], AbstractContextManager] = nullcontext) -> Prediction:
-        """What the run's denoiser says about this state, guided and limited as the sampler gets it.
+        """The prediction of the run's denoiser at this state, guided and limited as the sampler gets it.
 
         `hooks()` is entered around the call. One call of the denoiser, for most networks.
         """
-        self.check_asked()
+        self.check_has_prediction()
         if self.remembers or self.reuses:
-            return self._asked_again(hooks)
+            return self._predict_by_replay(hooks)
         x = self.x
         with hooks():
             return self.leg.denoise(x, self.level)
 
-    def _asked_again(self, hooks: Callable[[], AbstractContextManager]) -> Prediction:
-        """By a replay of the segment: a network that is given its last x0, or reuses features, depends on
-        the calls before.
+    def _predict_by_replay(self, hooks: Callable[[], AbstractContextManager]) -> Prediction:
+        """The prediction by a replay of the segment: a network that is given its last x0, or reuses features,
+        depends on the calls before.
         """
-        return _replayed(self, fresh_segment(self), hooks)
+        return _replay_prediction(self, fresh_segment(self), hooks)
 
     @torch.no_grad()
     def ask_network(
@@ -263,14 +278,14 @@ class State:
         rows: slice = slice(None),
         copies: int = 1,
     ) -> Prediction:
-        """What the bare network says under the recipe's condition about the pictures `rows`, in one call;
-        with `copies` about each batch several times over.
+        """The prediction of the bare network under the recipe's condition for the pictures `rows`, in one
+        call; with `copies` for several copies of the batch.
 
         A network that remembers its last x0 is asked by a replay, about all pictures once.
         """
-        self.check_asked()
+        self.check_has_prediction()
         if self.remembers:
-            return self._asked_again(hooks)
+            return self._predict_by_replay(hooks)
         x = self.x[rows]
         first, *more = range(len(self.x))[rows]
         denoise = self.bare if more else self.guided(1.0, first)
@@ -320,7 +335,7 @@ class State:
             root = root.branch.recipe
         schedule = self.run.model.schedule
         whole = Levels(path(schedule, recipe.steps, recipe.spacing), schedule)
-        levels = reached(whole, getattr(root.edit, "strength", 1.0))
+        levels = last_levels(whole, getattr(root.edit, "strength", 1.0))
         edit = recipe.edit
         if self.leg.part == INTO_NOISE and isinstance(edit, (Invert, Morph)):
             one = {"labels": (), "prompts": (), "spell": None, "guidance": 1.0}
@@ -336,26 +351,23 @@ class State:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What of this state a reader of a view has to know."""
+        """Notes about this state for the reader of a view."""
         said = []
         if self.reuses:
             said.append("The run reuses deep features; views of the network compute all of it anew.")
         if isinstance(self.run.recipe.edit, Travel):
             said.append("The pictures travel between conditions; this view asks with the first of them.")
         if getattr(self.leg.sampler, "churn", 0):
-            said.append(
-                "With churn the sampler asks the network about a noisier copy of this state; this view asks "
-                "about the state itself."
-            )
+            said.append(CHURN_NOTE)
         if self.remembers and self.effective[0].self_guidance.on:
             said.append(
                 "This network is given its last x0, so the step was replayed with its guidance; activations "
                 "are those of its last call, not of the one under the condition."
             )
-        return (*said, *self.run.model.remarks)
+        return (*said, *(one.removeprefix("note: ") for one in self.run.model.remarks))
 
 
-def deaf_to(bare: Any, places: Sequence[int]) -> Any:
+def without_tokens(bare: Any, places: Sequence[int]) -> Any:
     """The bare denoiser of one text whose cross-attention does not see the tokens at these places. The only
     place here that knows how a denoiser carries its text.
     """
@@ -408,7 +420,7 @@ def fresh_segment(state: State, picture: int | None = None) -> Segment:
     return next(fresh for fresh, leg in zip(legs, state.run.legs) if leg is state.leg)
 
 
-def _replayed(state: State, leg: Segment, hooks: Callable[[], AbstractContextManager]) -> Prediction:
+def _replay_prediction(state: State, leg: Segment, hooks: Callable[[], AbstractContextManager]) -> Prediction:
     first = state.index - state.local
     run = sample(leg.sampler, leg.denoise, state.run.x(first), leg.levels, offset_noise(leg.noise, first))
     for _ in range(state.local):
@@ -419,12 +431,12 @@ def _replayed(state: State, leg: Segment, hooks: Callable[[], AbstractContextMan
     return step.prediction
 
 
-def chosen(x: torch.Tensor, picture: int | None) -> slice:
+def picture_slice(x: torch.Tensor, picture: int | None) -> slice:
     """The pictures of a batch that a view is about: one, or all."""
     if picture is None:
         return slice(None)
     if not 0 <= picture < len(x):
-        raise OptionError("picture", f"The run has the pictures 0 to {len(x) - 1}, got {picture}.")
+        raise no_such("picture", "picture", "The run has", picture, len(x))
     return slice(picture, picture + 1)
 
 
@@ -433,13 +445,12 @@ def of_points(run: Run) -> bool:
 
 
 def check_pictures(run: Run, view: str) -> None:
-    """An `OptionError` where a view needs pictures and the model makes points."""
+    """Raise `OptionError` if a view needs pictures and the model makes points."""
     if of_points(run):
         raise OptionError(
             "view",
             f"The view {view!r} is about pictures, and {run.model.spec.name} makes points in the "
-            "plane. "
-            "Choose the view 'sum' or 'decided'.",
+            "plane. Choose the view 'sum' or 'decided'.",
         )
 
 

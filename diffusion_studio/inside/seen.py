@@ -1,4 +1,4 @@
-"""What a view shows of one state: named arrays, numbers, and the tiles of its picture."""
+"""The result of a view: named arrays, numbers, and the tiles of its picture."""
 
 from __future__ import annotations
 
@@ -9,15 +9,37 @@ from typing import Any
 import numpy as np
 
 from . import drawing
+from .figure import Curves, Film
+
+OVER_RUN = "Over the run"  # the group of what shows all states
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a view with its title: RGB uint8 (H, W, 3). `whole` is not to be enlarged."""
+    """One picture of a view with its title: RGB uint8 (H, W, 3). `whole` pixels keep their size.
+
+    Tiles of one `group` stand in rows of their own. `plays` is the same as data over all states of the run,
+    for a page that draws it and moves through it.
+    """
 
     title: str
     pixels: np.ndarray
     whole: bool = False
+    group: str = ""
+    plays: Curves | Film | None = None
+
+
+def chart(curves: Curves, marker: float | None = None) -> Tile:
+    """Curves as a tile; `marker` is the place on their x axis that the picture marks."""
+    title = f"log10 {curves.title}" if curves.log else curves.title
+    drawn = drawing.curves(
+        [(name, xs, curves.heights(ys)) for name, xs, ys in curves.series],
+        f"{title}, over {curves.x}" if curves.x else title,
+        marker,
+        (480, 240),
+        curves.zero,
+    )
+    return Tile("", drawn, whole=True, group=OVER_RUN, plays=curves)
 
 
 @dataclass(frozen=True)
@@ -41,9 +63,9 @@ class Seen:
 
     def image(self, side: int = 160) -> np.ndarray:
         """The view as one RGB picture (H, W, 3) uint8, each tile about `side` pixels wide."""
-        return drawing.sheet(
-            [(one.title, one.pixels, one.whole) for one in self.tiles],
-            [*self.lines, *(f"Note: {note}" for note in self.notes)],
-            side,
-            self.columns,
-        )
+        return self.sheet([*self.lines, *(f"Note: {note}" for note in self.notes)], side)
+
+    def sheet(self, lines: Sequence[str], side: int = 160) -> np.ndarray:
+        """The tiles as one RGB picture with lines of text below."""
+        tiles = [(one.title, one.pixels, one.whole) for one in self.tiles]
+        return drawing.sheet(tiles, lines, side, self.columns, [one.group for one in self.tiles])

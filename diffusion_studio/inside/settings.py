@@ -1,4 +1,4 @@
-"""What can be chosen for a view. No torch: the command line reads it to make its flags."""
+"""The settings of views. No torch: the command line makes its flags of them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ MOST_AGAIN = 64
 class Settings:
     """Settings of the views; each view says which of them it reads."""
 
-    picture: int = option(0, "Number of the picture in the run, from 0.", low=0, high=10_000)
+    picture: int = option(0, "Number of the picture in the run.", low=0, high=10_000, counted=True)
     place: str | None = option(
-        None, "A pixel as ROW,COLUMN, from 0: its own sum, or where it looks. Left out: the middle."
+        None, "A pixel as ROW,COLUMN, both from 0: its own sum, or where it looks. Left out: the middle."
     )
     word: str | None = option(None, "A word of the prompt. Left out: all of them.")
     layer: str | None = option(None, "One attention layer by its name. Left out: all, averaged.")
-    head: int | None = option(None, "One attention head, from 0. Left out: all, averaged.", low=0, high=1000)
+    head: int | None = option(
+        None, "Number of one attention head. Left out: all, averaged.", low=0, high=1000, counted=True
+    )
     block: str | None = option(None, "A block of the network by its name. Left out: the middle.")
     part: str = option(
         "block",

@@ -12,12 +12,18 @@ from ..diffusion.guidance.classifier import step_variances
 from ..diffusion.prediction import PARAMETRIZATIONS, Prediction, reading
 from ..errors import OptionError
 from . import drawing
-from .run import State, chosen
+from .run import CHURN_NOTE, State, picture_slice
 from .seen import Seen, Tile
 from .settings import Settings
 from .terms import Term, step_terms
 
 TARGETS = ("mean", "x0", "eps", "v")
+_TARGET_TITLES = {
+    "mean": "mean of x at t - 1",
+    "x0": "x0, the picture",
+    "eps": "eps, the noise",
+    "v": "v, eps towards -x0",
+}
 
 
 def look(state: State, settings: Settings) -> Seen:
@@ -30,12 +36,14 @@ def look(state: State, settings: Settings) -> Seen:
     """
     terms = step_terms(state)
     p = state.run.prediction(state.index)
-    one = chosen(state.x, settings.picture)
+    one = picture_slice(state.x, settings.picture)
     found = {name: _array(part[one]) for name, part in (("x", state.x), ("x0", p.x0), ("eps", p.eps))}
     found |= _terms(terms, one, state)
     found |= {f"target_{name}": _array(made[one]) for name, made in targets(state, p).items()}
     found |= {name: _array(made[one]) for name, made in variances(state, p).items()}
     numbers = _numbers(state, terms, found)
+    if "variance" in found:
+        numbers["variance"] = _variance_numbers(found)
     if found["x"].ndim == 4:
         row, column = settings.at(*found["x"].shape[-2:])
         numbers["place"] = (row, column)
@@ -49,8 +57,14 @@ def look(state: State, settings: Settings) -> Seen:
         numbers,
         _lines(state, terms, numbers),
         _tiles(state, terms, found),
-        state.notes,
+        _notes(state, terms),
     )
+
+
+def _notes(state: State, terms: list[Term]) -> tuple[str, ...]:
+    """The state's notes; of a noisier copy the sum's own lines tell."""
+    copies = any(_of_noisier_copy(term, state) for term in terms)
+    return tuple(note for note in state.notes if not (copies and note is CHURN_NOTE))
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
@@ -110,8 +124,9 @@ def variances(state: State, p: Prediction) -> dict[str, torch.Tensor]:
     if p.variance is None or to.log_snr <= state.level.log_snr:
         return {}
     small, large = step_variances(state.level, to)
-    low = max(small, 1e-20)
-    learned = torch.exp(p.variance.cpu().double() * math.log(large / low) + math.log(low))
+    if small == 0:  # the last step draws no noise
+        return {}
+    learned = torch.exp(p.variance.cpu().double() * math.log(large / small) + math.log(small))
     return {
         "variance": learned,
         "variance_small": torch.full_like(learned, small),
@@ -119,13 +134,34 @@ def variances(state: State, p: Prediction) -> dict[str, torch.Tensor]:
     }
 
 
-def name_of(term: Term) -> str:
+def _variance_share(found: dict[str, np.ndarray]) -> np.ndarray:
+    """(C, H, W): where the learned variance lies between its bounds, 0 to 1 in logarithm."""
+    low, high = (float(found[f"variance_{end}"].flat[0]) for end in ("small", "large"))
+    return (np.log(found["variance"][0]) - math.log(low)) / math.log(high / low)
+
+
+def _variance_numbers(found: dict[str, np.ndarray]) -> tuple[float, float, float, float]:
+    """The least variance, the mean of the learned one, the most, and the mean share of the way between."""
+    low, high = (float(found[f"variance_{end}"].flat[0]) for end in ("small", "large"))
+    return low, float(found["variance"].mean()), high, float(_variance_share(found).mean())
+
+
+def name_of(term: Term, state: State) -> str:
     """A term's name for people: x0(12) is what was predicted at state 12."""
     if term.kind == "known":
         return "known pixels"
     again = f", call {term.again + 1}" if term.again and term.kind in ("x0", "eps") else ""
+    again = again or (", noisier" if _of_noisier_copy(term, state) else "")
     more = f", no. {term.again + 1}" if term.again and term.kind == "noise" else ""
     return f"{term.kind}({term.step}{again}{more})"
+
+
+def _of_noisier_copy(term: Term, state: State) -> bool:
+    """Whether the first call of a step was about a noisier copy of its state, as with churn."""
+    local = term.step - state.index + state.local
+    if term.kind not in ("x0", "eps") or term.again or term.level is None:
+        return False
+    return 0 <= local < len(state.leg.levels) and term.level.log_snr < state.leg.levels[local].log_snr
 
 
 def _mean(coefficient: Any) -> float:
@@ -137,7 +173,7 @@ def _numbers(state: State, terms: list[Term], found: dict[str, np.ndarray]) -> d
         "alpha": state.level.alpha,
         "sigma": state.level.sigma,
         "t": state.level.t,
-        "terms": [(name_of(term), _mean(term.coefficient)) for term in terms],
+        "terms": [(name_of(term, state), _mean(term.coefficient)) for term in terms],
         "varies": [isinstance(term.coefficient, torch.Tensor) for term in terms],
         "rounding": float(np.abs(found["rounding"]).max()),
     }
@@ -156,37 +192,57 @@ def _lines(state: State, terms: list[Term], numbers: dict[str, Any]) -> list[str
         f"{type(state.leg.sampler).__name__}: x({here + 1}) = " + " ".join(parts),
     ]
     if "place" in numbers:
+        channels = len(numbers["place_next"])
+        of_all = f" (mean of its {channels} channels)" if channels > 1 else ""
         sums = [sum(one) / len(one) for one in numbers["place_products"]]
         whole = sum(numbers["place_next"]) / len(numbers["place_next"])
         told = " ".join(f"{one:+.3f}" for one in sums)
         lines.append(
-            f"Pixel at row {numbers['place'][0]}, column {numbers['place'][1]}: {told} = {whole:+.3f}"
+            f"Pixel at row {numbers['place'][0]}, column {numbers['place'][1]}{of_all}: {told} = {whole:+.3f}"
         )
     if any(term.kind == "noise" for term in terms):
-        lines.append("noise(k) is drawn afresh for the arrival at state k.")
+        lines.append("noise(k) is fresh random noise that the sampler adds on its way to step k.")
+    if any(_of_noisier_copy(term, state) for term in terms):
+        lines.append(
+            '"noisier" are predictions about a copy of the state to which the sampler first added noise.'
+        )
+    if "variance" in numbers:
+        least, learned, most, share = numbers["variance"]
+        lines.append(
+            f"The variance that the network learned for the step is {learned:.4g} on average, {share:.0%} of "
+            f"the way (in logarithm) from the least, {least:.4g}, to the most, {most:.4g}."
+        )
     return lines
 
 
 def _tiles(state: State, terms: list[Term], found: dict[str, np.ndarray]) -> list[Tile]:
     here = state.index
+    group, alpha, sigma = "The state is a sum of picture and noise", state.level.alpha, state.level.sigma
+    x0, eps = found["x0"][0] * alpha, found["eps"][0] * sigma
     shown = [
-        Tile(f"x({here})", drawing.shown(found["x"][0], state.level.alpha == 1)),
-        Tile(f"{state.level.alpha:.3g} x0({here})", drawing.shown(found["x0"][0] * state.level.alpha)),
-        Tile(
-            f"{state.level.sigma:.3g} eps({here})", drawing.shown(found["eps"][0] * state.level.sigma, True)
-        ),
+        Tile(f"x({here}) =", drawing.shown(found["x"][0], alpha == 1), group=group),
+        Tile(f"{alpha:.3g} x0({here})", drawing.shown(x0), group=group),
+        Tile(f"+{sigma:.3g} eps({here})", drawing.shown(eps, True), group=group),
     ]
+    group = f"{type(state.leg.sampler).__name__}: the next state is this sum"
     for term, product in zip(terms, found["term_products"]):
-        title = f"{_mean(term.coefficient):+.3g} {name_of(term)}"
-        shown.append(Tile(title, drawing.shown(product[0], term.kind not in ("x0", "known"))))
-    shown.append(Tile(f"= x({here + 1})", drawing.shown(found["next"][0], state.level.alpha == 1)))
+        title = f"{_mean(term.coefficient):+.3g} {name_of(term, state)}"
+        shown.append(Tile(title, drawing.shown(product[0], term.kind not in ("x0", "known")), group=group))
+    next_x = drawing.shown(found["next"][0], state.level.alpha == 1)
+    shown.append(Tile(f"= x({here + 1})", next_x, group=group))
+    group = "The same prediction in the four forms that networks are trained to give"
     for name in TARGETS:
         stretch = name in ("eps", "v")
-        shown.append(Tile(f"read as {name}", drawing.shown(found[f"target_{name}"][0], stretch)))
+        target = drawing.shown(found[f"target_{name}"][0], stretch)
+        shown.append(Tile(_TARGET_TITLES[name], target, group=group))
     if "variance" in found:
-        low, high = (float(found[f"variance_{end}"].flat[0]) for end in ("small", "large"))
-        share = (np.log(found["variance"][0].mean(0)) - math.log(low or 1e-20)) / math.log(
-            high / (low or 1e-20)
-        )
-        shown.append(Tile(f"variance, {low:.2g} to {high:.2g}", drawing.heat(share, 1.0)))
+        share = _variance_share(found).mean(0)
+        low, learned, high, _ = _variance_numbers(found)
+        group = "The variance that the network learned for the next step, between its two bounds"
+        for title, one in (
+            (f"least: {low:.3g}", np.zeros_like(share)),
+            (f"learned: mean {learned:.3g}", share),
+            (f"most: {high:.3g}", np.ones_like(share)),
+        ):
+            shown.append(Tile(title, drawing.heat(one, 1.0), group=group))
     return shown

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -13,57 +15,84 @@ from ..diffusion.noise import Noise, gaussian
 from ..diffusion.prediction import Prediction
 from ..diffusion.schedule import NoiseLevel
 from ..diffusion.spacing import path
-from ..errors import OptionError
+from ..errors import OptionError, no_such
 from ..imaging.arrays import from_uint8, to_uint8
 from ..imaging.picture import Picture
 from ..metrics.bound import STEP, bound_maps
-from ..metrics.flow import dequantised, log_likelihood_map
+from ..metrics.flow import dequantize, log_likelihood_map
 from ..models.model import Model
 from . import drawing
-from .run import State, check_pictures
-from .seen import Seen, Tile
+from .figure import Curves, Film
+from .run import Run, State, check_pictures
+from .seen import OVER_RUN, Seen, Tile, chart
 from .settings import Settings
 
 _UNIFORM, _SIGNS = 2**40, 2**41  # indices of noise that no run reaches
-BYTE = 8.0  # bits of a value before anything is known of it
+BYTE = 8.0  # bits of a value without a model
+MOST_VALUES = 1 << 22  # of the maps of all states together
 
 
 def look(state: State, settings: Settings, given: Picture | None = None) -> Seen:
     """The surprise of a run's finished picture, or of the one that is `given`, under the run's label and
-    prompt. `terms` network calls, or four for each step of the flow.
+    prompt. `terms` network calls, or four for each step of the flow; the run remembers the last measurement.
 
     arrays: `picture` (C, H, W); `bits` (H, W), the bits of each pixel over all its channels; `terms` and `t`
-    (T + 1,) of the bound, in bits per pixel: the prior first, then noisiest to cleanest.
-    numbers: `bits_per_pixel`, `bits_per_dimension`.
+    (T + 1,) of the bound, in bits per pixel: the prior first, then noisiest to cleanest; `so_far` (n + 1, H,
+    W), for each state of the run the bits of the terms at noisier levels.
+    numbers: `bits_per_pixel`, `bits_per_dimension`, `steps` (at most the schedule's timesteps); with `so_far`
+    its mean at this state, `bits_so_far`.
     """
     check_pictures(state.run, "surprise")
     run = state.run
     if not 0 <= settings.picture < run.recipe.pictures:
-        raise OptionError(
-            "picture", f"The run has the pictures 0 to {run.recipe.pictures - 1}, got {settings.picture}."
-        )
+        raise no_such("picture", "picture", "The run has", settings.picture, run.recipe.pictures)
     pixels, said = (
-        _fitted(run.model, given) if given is not None else (_finished(state, settings.picture), ())
+        _fit_picture(run.model, given)
+        if given is not None
+        else (_finished_picture(state, settings.picture), ())
     )
     if state.remembers:
         raise OptionError(
             "view",
             "This network is given its last x0, so one call at a level of its own has no meaning for "
-            "it. "
-            "Choose another view.",
+            "it. Choose another view.",
         )
     last = state if not state.finished else run.state(run.total - 1)
-    bare = last.guided(1.0, settings.picture)
-    return measured(run.model, bare, pixels, settings, state.index, (*said, *state.notes))
+    times, notes = _times(run), [*said, *state.notes]
+    if settings.by == "bound" and len(times) * pixels.shape[1] * pixels.shape[2] > MOST_VALUES:
+        notes.append("The run has too many states, or too large ones, for a map of the bits at each of them.")
+        times = []
+    key = (settings, sha256(pixels.tobytes()).digest())
+    if run.memo.get("surprise", (None, None))[0] != key:
+        bare = last.guided(1.0, settings.picture)
+        run.memo["surprise"] = key, _measure(run.model, bare, pixels, settings, times)
+    found = run.memo["surprise"][1]
+    return _view_of(found, settings, state.index, notes, times)
 
 
-def _finished(state: State, number: int) -> np.ndarray:
+def check_over_run(settings: Settings) -> None:
+    """Raise `OptionError` for a measure that has no map for each state."""
+    if settings.by != "bound":
+        raise OptionError(
+            "by",
+            "The flow gives one map for the finished picture, which does not change over the run. Choose the "
+            "bound, or save one picture.",
+        )
+
+
+def _times(run: Run) -> list[float]:
+    """t of each state. The finished picture has -inf."""
+    places = (run.place(k) for k in range(run.total))
+    return [*(leg.levels[local].t for leg, local in places), -math.inf]
+
+
+def _finished_picture(state: State, number: int) -> np.ndarray:
     """One finished picture of the run, (1, H, W, C) uint8."""
     return to_uint8(state.run.x(state.run.total)[number][None])
 
 
-def _fitted(model: Model, picture: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A picture as the model has pictures, (1, H, W, C) uint8, and what was done to it."""
+def _fit_picture(model: Model, picture: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A picture at the model's size and channels, (1, H, W, C) uint8, and notes on how it was changed."""
     fitted = picture.fitted(model.spec.image_size, model.spec.channels)
     said = () if fitted.size == picture.size else (f"The picture was brought to {fitted}.",)
     return fitted.pixels[None].copy(), said
@@ -82,8 +111,10 @@ def of_picture(
         raise OptionError(
             "picture", f"{model.spec.name} makes points in the plane, and a picture has no place there."
         )
-    pixels, said = _fitted(model, picture)
-    return measured(model, _bare(model, label, prompt, low_res), pixels, Settings(**settings), 0, said)
+    pixels, said = _fit_picture(model, picture)
+    chosen = Settings(**settings)
+    found = _measure(model, _bare(model, label, prompt, low_res), pixels, chosen, [])
+    return _view_of(found, chosen, 0, said, [])
 
 
 def _bare(model: Model, label: str | None, prompt: str | None, low_res: torch.Tensor | None) -> Denoiser:
@@ -91,26 +122,43 @@ def _bare(model: Model, label: str | None, prompt: str | None, low_res: torch.Te
     return model.denoiser(label, prompt, low_res)
 
 
-def measured(
-    model: Model, bare: Denoiser, pixels: np.ndarray, settings: Settings, step: int, notes: Any = ()
-) -> Seen:
-    """The surprise of uint8 pixels (1, H, W, C), in float64 around the network."""
+def _measure(
+    model: Model, bare: Denoiser, pixels: np.ndarray, settings: Settings, times: Sequence[float]
+) -> dict[str, np.ndarray]:
+    """The surprise of uint8 pixels (1, H, W, C), in float64 around the network. `times` are t of the states
+    that have a map of their own.
+    """
     x0 = from_uint8(pixels, model.spec.black_margin).double()
     measure: Callable = {"bound": _by_bound, "flow": _by_flow}[settings.by]
-    found = measure(model, _in_double(model, bare), x0, settings)
-    bits = found["map"][0].sum(0).numpy()
-    arrays = {"picture": x0[0].float().numpy(), "bits": bits}
-    arrays |= {name: found[name] for name in ("terms", "t") if name in found}
-    channels = x0.shape[1]
-    numbers = {
-        "bits_per_pixel": float(bits.mean()),
-        "bits_per_dimension": float(bits.mean()) / channels,
+    return {
+        "picture": x0[0].float().numpy(),
+        **measure(model, _double_denoiser(model, bare), x0, settings, times),
+    }
+
+
+def _view_of(
+    arrays: dict[str, np.ndarray],
+    settings: Settings,
+    step: int,
+    notes: Sequence[str],
+    times: Sequence[float],
+) -> Seen:
+    channels, per_pixel = len(arrays["picture"]), float(arrays["bits"].mean())
+    numbers: dict[str, Any] = {
+        "bits_per_pixel": per_pixel,
+        "bits_per_dimension": per_pixel / channels,
         "by": settings.by,
     }
-    return Seen("surprise", step, arrays, numbers, _lines(settings, numbers, channels), _tiles(arrays), notes)
+    if "so_far" in arrays:
+        numbers["bits_so_far"] = float(arrays["so_far"][step].mean())
+    if "terms" in arrays:
+        numbers["prior"] = float(arrays["terms"][0])
+    numbers["steps"] = len(arrays["terms"]) - 1 if "terms" in arrays else settings.terms
+    lines = _lines(numbers, channels)
+    return Seen("surprise", step, arrays, numbers, lines, _tiles(arrays, step, times), notes)
 
 
-def _in_double(model: Model, bare: Denoiser) -> Denoiser:
+def _double_denoiser(model: Model, bare: Denoiser) -> Denoiser:
     inner = torch.float64 if model.dtype == torch.float64 else torch.float32
 
     def denoise(x: torch.Tensor, level: NoiseLevel) -> Prediction:
@@ -121,59 +169,77 @@ def _in_double(model: Model, bare: Denoiser) -> Denoiser:
     return denoise
 
 
-def _by_bound(model: Model, denoise: Denoiser, x0: torch.Tensor, settings: Settings) -> dict[str, Any]:
+def _by_bound(
+    model: Model, denoise: Denoiser, x0: torch.Tensor, settings: Settings, states: Sequence[float]
+) -> dict[str, np.ndarray]:
     schedule = model.schedule
     count = min(settings.terms, schedule.timesteps) if schedule.discrete else settings.terms
     levels = path(schedule, count, "trailing")
     noise = Noise((settings.seed,), tuple(x0.shape[1:]), dtype=torch.float64)
     variance = "learned" if model.spec.learned_variance else "small"
-    whole, terms, times = torch.zeros_like(x0), [], []
-    for t, term in bound_maps(denoise, x0, levels, noise, variance, clip=True):
+    whole, terms, times = torch.zeros_like(x0[0, 0]), [], []
+    so_far = np.zeros((len(states), *whole.shape), np.float32)
+    for t, values in bound_maps(denoise, x0, levels, noise, variance, clip=True):
+        term = values[0].sum(0)
         whole += term
-        terms.append(float(term.sum(1).mean()))
+        so_far[np.array(states) < t] += term.float().numpy()
+        terms.append(float(term.mean()))
         times.append(t)
-    return {"map": whole, "terms": np.array(terms), "t": np.array(times)}
+    found = {"bits": whole.numpy(), "terms": np.array(terms), "t": np.array(times)}
+    return {**found, "so_far": so_far} if len(states) else found
 
 
-def _by_flow(model: Model, denoise: Denoiser, x0: torch.Tensor, settings: Settings) -> dict[str, Any]:
+def _by_flow(
+    model: Model, denoise: Denoiser, x0: torch.Tensor, settings: Settings, states: Sequence[float]
+) -> dict[str, np.ndarray]:
     shape = tuple(x0.shape)
     uniform = torch.special.ndtr(torch.from_numpy(gaussian(settings.seed, _UNIFORM, shape)))
     signs = torch.from_numpy(np.sign(gaussian(settings.seed, _SIGNS, shape)))
-    x = dequantised(x0, uniform)
+    x = dequantize(x0, uniform)
     shares = log_likelihood_map(denoise, x, model.schedule, settings.terms, [signs])
-    return {"map": -(shares + np.log(STEP)) / np.log(2)}
+    return {"bits": (-(shares + np.log(STEP)) / np.log(2))[0].sum(0).numpy()}
 
 
-def _lines(settings: Settings, numbers: dict[str, Any], channels: int) -> list[str]:
+def _lines(numbers: dict[str, Any], channels: int) -> list[str]:
     per = numbers["bits_per_pixel"]
     raw = BYTE * channels
     how = (
-        f"the variational bound in {settings.terms} steps"
-        if settings.by == "bound"
-        else f"the probability flow in {settings.terms} steps, with one random probe"
+        f"the variational bound in {numbers['steps']} steps"
+        if numbers["by"] == "bound"
+        else f"the probability flow in {numbers['steps']} steps, with one random probe"
     )
     verdict = (
         "less than its raw bytes" if per < raw else "more than its raw bytes: it is strange to the model"
     )
-    return [
+    lines = [
         f"{per:.2f} bits per pixel ({numbers['bits_per_dimension']:.2f} per value) by {how}; raw bytes "
         f"are {raw:g}, so the model needs {verdict}.",
         "Bright pixels are those that the model expected least. Fewer steps make the bound looser.",
     ]
-
-
-def _tiles(arrays: dict[str, np.ndarray]) -> list[Tile]:
-    most = float(np.quantile(arrays["bits"], 0.99))
-    tiles = [
-        Tile("picture", drawing.picture(arrays["picture"])),
-        Tile(
-            f"bits per pixel, 0 to {most:.3g}",
-            drawing.heat(np.clip(arrays["bits"], 0, None), max(most, 1e-9)),
-        ),
-    ]
-    if "terms" in arrays:
-        line = [("", arrays["t"], np.log10(np.maximum(arrays["terms"], 1e-12)))]
-        tiles.append(
-            Tile("", drawing.curves(line, "log10 bits per pixel of each term, over t", zero=False), True)
+    if "prior" in numbers:
+        lines.append(
+            f"Full noise, the start of the bound (its prior), costs {numbers['prior']:.2g} bits per pixel."
         )
+    return lines
+
+
+def _tiles(arrays: dict[str, np.ndarray], step: int, times: Sequence[float]) -> list[Tile]:
+    most = max(float(np.quantile(arrays["bits"], 0.99)), 1e-9)
+
+    def drawn(bits: np.ndarray) -> np.ndarray:
+        return drawing.heat(np.clip(bits, 0, None), most)
+
+    title = f"bits per pixel, 0 to {most:.3g}"
+    tiles = [Tile("picture", drawing.picture(arrays["picture"])), Tile(title, drawn(arrays["bits"]))]
+    if "so_far" in arrays:
+        maps = np.stack([drawn(one) for one in arrays["so_far"]])
+        captions = [f"{one.mean():.3g} bits per pixel" for one in arrays["so_far"]]
+        film = Film("bits that steps noisier than this one cost", maps, captions)
+        so_far = f"so far, at step {step}: {arrays['so_far'][step].mean():.3g}"
+        tiles.append(Tile(so_far, maps[step], group=OVER_RUN, plays=film))
+    if "terms" in arrays:  # without the prior, which is so small that it would flatten the rest
+        t, terms = arrays["t"][:0:-1], arrays["terms"][:0:-1]
+        at = np.clip(times, t[0], None) if len(times) else ()
+        line = Curves("bits per pixel of each step of the bound", [("", t, terms)], "t", at, log=True)
+        tiles.append(chart(line, float(at[step]) if len(times) else None))
     return tiles

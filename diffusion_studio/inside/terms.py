@@ -49,7 +49,7 @@ class Term:
 Key = tuple[str, int, NoiseLevel | None, int]
 
 
-class _Needed(Exception):
+class _ValuesNeeded(Exception):
     """Values were asked for before the step that is traced."""
 
 
@@ -131,7 +131,7 @@ class Traced:
 
     def _values(self) -> torch.Tensor:
         if self._tracer.before:
-            raise _Needed
+            raise _ValuesNeeded
         return self._node.value()
 
     def _sum(self, *parts: tuple[Coefficient, Any]) -> Traced:
@@ -222,7 +222,7 @@ def _number(given: Any) -> Any:
 class _Tracer:
     """One run of `sample` on traced tensors from state `start` of the segment, up to the traced state's step.
 
-    With `lazy` values that are asked for before that step raise `_Needed`.
+    With `lazy` values that are asked for before that step raise `_ValuesNeeded`.
     """
 
     def __init__(self, state: State, start: int, lazy: bool) -> None:
@@ -362,10 +362,10 @@ def step_terms(state: State) -> list[Term]:
     Where an earlier state's values decide the coefficients (an adaptive step, a learned variance), the trace
     begins at this state; such samplers remember nothing.
     """
-    state.check_asked()
+    state.check_has_prediction()
     try:
         made = _Tracer(state, 0, lazy=True).trace()
-    except _Needed:
+    except _ValuesNeeded:
         made = _Tracer(state, _begin(state), lazy=False).trace()
     found = made.leaves(1.0, {})
     terms: dict[tuple, Term] = {}

@@ -11,8 +11,8 @@ import numpy as np
 from .. import options
 from ..errors import OptionError, unknown
 from ..runs.recipe import Recipe
-from . import attention_view, decided_view, drawing, guidance_view, network_view, sum_view, surprise_view
-from .run import Run, State
+from . import attention_view, decided_view, guidance_view, network_view, sum_view, surprise_view
+from .run import Looking, Run, State, at_once, steps_of
 from .seen import Seen, Tile
 from .settings import Settings
 
@@ -21,9 +21,9 @@ from .settings import Settings
 class View:
     """`look(state, settings)` is the view of one state; `takes` names the settings that it reads.
 
-    `about` explains it in two sentences, `paper` is where it comes from. `summary(run, settings, steps)`,
-    where there is one, is the whole run in one picture; `over` are settings that an animation over all states
-    takes by default.
+    `about` explains it in two sentences, `paper` is where it comes from. `summary(run, settings, steps,
+    ask)`, where there is one, is the whole run in one picture. `over` are settings that an animation over all
+    states takes by default; `check_over(settings)` raises an `OptionError` for those that it cannot take.
     """
 
     title: str
@@ -31,15 +31,18 @@ class View:
     paper: str
     takes: tuple[str, ...]
     look: Callable[[State, Settings], Seen]
-    summary: Callable[[Run, Settings, Sequence[int] | None], Seen] | None = None
+    summary: Callable[[Run, Settings, Sequence[int] | None, Looking], Seen] | None = None
     over: Mapping[str, Any] = field(default_factory=dict)
+    check_over: Callable[[Settings], None] = lambda settings: None
 
 
-def _words_over_run(run: Run, settings: Settings, steps: Sequence[int] | None) -> Seen:
-    mean, tokens, seen = attention_view.over_run(run, settings, steps)
+def _words_over_run(run: Run, settings: Settings, steps: Sequence[int] | None, ask: Looking) -> Seen:
+    mean, tokens, seen = attention_view.over_run(run, settings, steps, ask)
     arrays = {"x0": seen[-1]["x0"], "words": mean}
     tiles = attention_view.tiles(arrays, tokens, settings, (0, 0))
-    said = [f"Averaged over {len(seen)} states; the picture is the last one's predicted x0."]
+    said = [f"Averaged over {len(seen)} steps; the picture is the last one's predicted x0."]
+    if len(seen) < len(steps_of(run, steps)):
+        said.append(f"They are those with this prompt, from state {seen[0].step} on.")
     return Seen("attention", seen[-1].step, arrays, {"tokens": tokens}, said, tiles, seen[0].notes)
 
 
@@ -47,9 +50,10 @@ VIEWS: dict[str, View] = {
     "sum": View(
         "Sum",
         (
-            "A state is a sum of picture and noise, and the sampler makes the next state as a sum of a few "
-            "terms.",
-            "The numbers are this step's own; the same call of the network can be read as mean, x0, eps, v.",
+            "A state x of the run is alpha times x0, the clean picture that the network predicts, plus sigma "
+            "times eps, the noise that it predicts.",
+            "The sampler, the rule of the run, makes the next state as a sum of a few such terms, shown with "
+            "this step's numbers.",
         ),
         "Ho et al. 2020, Denoising Diffusion Probabilistic Models, eq. 4 and 7; Salimans & Ho 2022",
         ("picture", "place"),
@@ -58,9 +62,10 @@ VIEWS: dict[str, View] = {
     "guidance": View(
         "Guidance",
         (
-            "The network answers with the condition and without it, and guidance goes further along the "
-            "difference.",
-            "Where the map is coloured, the condition changes the picture at this step.",
+            "The network predicts the picture x0 twice, with the condition (the label or the prompt) and "
+            "without it, and guidance pushes the prediction further along the difference.",
+            "Red and blue mark where the condition makes it brighter or darker; a classifier (a second "
+            "network, which names what it sees) can push it too.",
         ),
         "Ho & Salimans 2022, Classifier-Free Diffusion Guidance; Dhariwal & Nichol 2021",
         ("picture",),
@@ -70,9 +75,10 @@ VIEWS: dict[str, View] = {
     "attention": View(
         "Attention",
         (
-            "Each place of the picture divides its attention among the words of the prompt, and among all "
-            "places.",
-            "A word's map is bright where the network reads that word at this step.",
+            "In an attention layer each place of the picture gathers information from the words of the "
+            "prompt, or from all other places, with weights that sum to one.",
+            "A word's map is bright where the network reads that word at this step; the map of the marked "
+            "place is bright where that place looks.",
         ),
         "Tang et al. 2023, What the DAAM: Interpreting Stable Diffusion Using Cross Attention",
         ("picture", "word", "place", "layer", "head"),
@@ -82,9 +88,10 @@ VIEWS: dict[str, View] = {
     "network": View(
         "Network",
         (
-            "Each box is a block of the network, lower where maps are smaller; thin lines are skips, which "
-            "carry features of the way down to the way up.",
-            "The channels are those of the marked block that vary most; the change is what x0 owes to it.",
+            "Each box is a block of layers of the U-Net, lower where its maps are smaller; thin lines are "
+            "skips, which hand detail from the way down to the way up.",
+            "Below are the maps (channels) of the marked block that vary most, and how the predicted picture "
+            "x0 changes without the block.",
         ),
         "Ronneberger et al. 2015, U-Net; Si et al. 2024, FreeU: Free Lunch in Diffusion U-Net",
         ("picture", "block", "part", "factor"),
@@ -93,8 +100,10 @@ VIEWS: dict[str, View] = {
     "decided": View(
         "Decided",
         (
-            "A pixel is decided at the state from which its x0 stays near its end.",
-            "New runs from the finished picture, noised to this state, agree in what was decided before it.",
+            "A pixel is decided at the step from which the predicted picture x0 stays near its final value "
+            "there.",
+            "New runs put as much fresh noise on the finished picture as there was at this step, and denoise "
+            "it again: what they share was decided by then, what varies was still open.",
         ),
         "Li & Chen 2024, Critical windows; Sclocchi, Favero & Wyart 2024, A phase transition in diffusion "
         "models",
@@ -105,12 +114,14 @@ VIEWS: dict[str, View] = {
     "surprise": View(
         "Surprise",
         (
-            "The model's bound on the picture's likelihood, pixel by pixel: how many bits each pixel costs.",
-            "What the model expects is cheap; what it has not learned is bright.",
+            "How many bits each pixel of the finished picture would cost if the model compressed it: at most "
+            "so many by the variational bound, about so many by the flow (the path without noise).",
+            "What the model expects is cheap and dark; what it has not learned is bright.",
         ),
         "Ho et al. 2020, eq. 5; Song et al. 2021, Score-Based Generative Modeling, appendix D.2",
         ("picture", "terms", "by", "seed"),
         surprise_view.look,
+        check_over=surprise_view.check_over_run,
     ),
 }
 
@@ -156,7 +167,7 @@ def over_run(
         raise OptionError(
             "view", f"The view {name!r} shows one state at a time. Over the run there is: {having}."
         )
-    return summary(Run.of(source, recipe), chosen, steps)
+    return summary(Run.of(source, recipe), chosen, steps, at_once)
 
 
 def image(seen: Seen, side: int = 160, explain: bool = True) -> np.ndarray:
@@ -165,8 +176,7 @@ def image(seen: Seen, side: int = 160, explain: bool = True) -> np.ndarray:
         return seen.image(side)
     about = VIEWS[seen.view]
     said = [*seen.lines, *(f"Note: {note}" for note in seen.notes), " ".join(about.about), about.paper]
-    tiles = [(one.title, one.pixels, one.whole) for one in seen.tiles]
-    return drawing.sheet(tiles, said, side, seen.columns)
+    return seen.sheet(said, side)
 
 
 __all__ = ["VIEWS", "Seen", "Tile", "View", "image", "over_run", "settings_of", "view"]

@@ -1,4 +1,4 @@
-"""Views as files: one as a picture, one for every state as an animation. The files carry the recipe."""
+"""Views as files: a picture of one state, or an animation over all states. The files carry the recipe."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from ..errors import OptionError
 from ..export import ExportOptions, check, save
 from ..imaging.frame import Frame
 from ..runs.recipe import Recipe
-from .run import Run, steps_of
+from .run import Looking, Run, State, at_once, steps_of
 from .seen import Seen
+from .settings import Settings
 from .views import VIEWS, image, settings_of
 
 MOST_BYTES = 1 << 29  # of an animation's pictures together
@@ -54,12 +55,13 @@ def save_over_run(
     side: int = 160,
     explain: bool = True,
     fps: float = 4.0,
-    ask: Callable[[Callable[[], Seen]], Seen] = lambda call: call(),
+    ask: Looking = at_once,
+    look: Callable[[State, Settings], Seen] | None = None,
     **settings: Any,
 ) -> list[Seen]:
     """Write the view at every state (or at `steps`) as an animation: GIF, MP4, WebP, APNG. A PNG is the
-    view's one picture of the whole run. `ask` makes each look of an animation that it is given; it may wait
-    first, or make it in another thread.
+    view's one picture of the whole run. `ask` makes each look, see `Looking`; `look` takes the place of the
+    view's own.
     """
     settings_of(name, settings)  # an unknown view or setting is said first
     chosen, run = settings_of(name, {**VIEWS[name].over, **settings}), Run.of(source, recipe)
@@ -70,15 +72,15 @@ def save_over_run(
             raise OptionError(
                 "view",
                 f"The view {name!r} shows one state at a time, so over the run it is an animation. "
-                "Name a "
-                "file that ends in .gif, .mp4, .webp or .apng, or choose one state with --at.",
+                "Name a file that ends in .gif, .mp4, .webp, .apng or .html, or choose one state with --at.",
             )
-        seen = summary(run, chosen, steps)
+        seen = summary(run, chosen, steps, ask)
         _write(path, run, [image(seen, side, explain)], [run.total], fps)
         return [seen]
+    VIEWS[name].check_over(chosen)
     found, pictures, asked = [], [], steps_of(run, steps)
     for k in asked:
-        seen = ask(partial(VIEWS[name].look, run.state(k), chosen))
+        seen = ask(partial(look or VIEWS[name].look, run.state(k), chosen))
         pictures.append(image(seen, side, explain))
         _fits(pictures[-1], len(asked))
         found.append(seen)
@@ -95,8 +97,7 @@ def _fits(pixels: np.ndarray, count: int) -> None:
         raise OptionError(
             "side",
             f"{count} pictures of {pixels.shape[1]} by {pixels.shape[0]} take more memory than an "
-            "animation "
-            "may. Choose a smaller side, or fewer states.",
+            "animation may. Choose a smaller side, or fewer states.",
         )
 
 

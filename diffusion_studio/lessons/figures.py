@@ -1,5 +1,5 @@
-"""The figures that a lesson can name. Each is a generator of `Figure`s made of this program's own parts: the
-last is the whole figure, those before it are what there is so far.
+"""The figures that a lesson can name. Each is a generator of `Figure`s: the last is the whole figure, those
+before it show what is computed so far. In between it may yield a `Part`, which says how far it is.
 
 A figure takes the studio, `ask`, through which its network calls go, and its settings as keywords: those that
 a lesson's file may give. To add one, write the function and name it in `FIGURES`.
@@ -10,21 +10,34 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import OptionError, unknown
+from ..imaging.picture import Picture
 from ..inside.figure import Curves, Figure, Film
+from ..runs.applicability import is_guided
 from ..runs.recipe import Recipe
 from ..studio import Studio
 
 Ask = Callable[[Callable[[], Any]], Any]
 MOST_ROWS = 5
-MOST_CALLS = 400  # network calls times pictures of one figure of runs
+MOST_CALLS = 500  # network calls times pictures of one figure of runs
 CLOUD_SIDE = 160  # pixels of a drawn cloud of points
 SHOWN_POINTS = 1000
+
+
+@dataclass(frozen=True)
+class Part:
+    """How far a figure is: `done` of `of` pieces of work."""
+
+    done: int
+    of: int
+
+
+Made = Iterator[Figure | Part]
 
 
 def at_once(call: Callable[[], Any]) -> Any:
@@ -46,7 +59,7 @@ def forward(
     size: int = 64,
     histograms: bool = True,
     start: float = 0.0,
-) -> Iterator[Figure]:
+) -> Made:
     """The bundled photograph goes into noise: `inside.forward_figure`. `start` is the share of the way that
     is shown first.
     """
@@ -60,10 +73,37 @@ def forward(
         return forward_figure(rows, ways, histograms, curves)
 
     figure = ask(made)
-    if all(len(cells) == 1 for _, cells in figure.rows):  # side by side
+    if len(figure.rows) == 1:
+        figure = _of_one_schedule(figure)
+    elif all(len(cells) == 1 for _, cells in figure.rows):  # side by side
         cells = [replace(film, title=name) for name, [film] in figure.rows]
         figure = replace(figure, rows=[("", cells)])
     yield replace(figure, start=round(start * (figure.states - 1)))
+
+
+def before(name: str) -> Picture | None:
+    """The picture that a lesson with the named figure shows before its question, None where it has none."""
+    from ..inside.forward_figure import example
+
+    return example() if name in ("forward", "schedule_samples") else None
+
+
+_WAYS = {"closed": "at once", "iterated": "step by step", "unscaled": "never made fainter"}
+
+
+def _of_one_schedule(figure: Figure) -> Figure:
+    """A figure of `inside.forward_figure` whose curves are named by what is done, not by the schedule."""
+    from ..inside.forward_figure import WAYS
+
+    [(_, cells)] = figure.rows
+    titles = {WAYS[way]: f"{text[0].upper()}{text[1:]}" for way, text in _WAYS.items()}
+    titles |= {f"Pixels, {WAYS[way].lower()}": f"Pixels, {text}" for way, text in _WAYS.items()}
+    named = [replace(cell, title=titles.get(cell.title, cell.title)) for cell in cells]
+    curves = [
+        replace(one, series=[(_WAYS.get(name.split(", ")[-1], name), *rest) for name, *rest in one.series])
+        for one in figure.curves
+    ]
+    return replace(figure, rows=[("", named)], curves=curves)
 
 
 def schedule_samples(
@@ -75,27 +115,41 @@ def schedule_samples(
     fine: int = 50,
     seeds: Sequence[int] = (2, 5, 9, 12),
     **of_forward: Any,
-) -> Iterator[Figure]:
+) -> Made:
     """`forward`, and below it samples of one network whose steps visit the noise levels of the linear and of
-    the cosine schedule, evenly in their time. They say how far they end from the pictures of `fine` steps.
+    the cosine schedule, evenly in their time. They say how far they end from the pictures of `fine` steps on
+    levels of the same schedule, as a common reference would favour the schedule whose levels it has.
 
     `of_forward` are settings of `forward`.
     """
     *_, above = forward(studio, ask, **of_forward)
+    assert isinstance(above, Figure)
     yield above
     base = studio.recipe(model, label=None, guidance=1.0, seeds=tuple(seeds), steps=fine)
-    _check_work([base] * 2)
-    end = _frames(studio, base, ask)[-1].x.astype(np.float64)
-    cells = []
+    _check_work([base, replace(base, steps=steps)] * 2)
+    cells, done, total = [], 0, 2 * (fine + steps + 2)
     for name in ("linear", "cosine"):
-        visited = _visited(studio, model, name, steps)
-        found = _frames(studio, replace(base, steps=steps, spacing=visited), ask)
-        away = np.sqrt(np.mean(((found[-1].x - end) / 127.5) ** 2))
-        film = _film(found, "x0", above.states)
-        # the way into noise goes from left to right, so the way back is played from right to left
-        back = replace(film, pictures=film.pictures[::-1], captions=[*reversed(film.captions)])
-        cells.append(replace(back, title=f"x0, {steps} steps on the {name} levels: ends {away:.2f} away"))
+        found: dict[int, list[Any]] = {}
+        for count in (fine, steps):
+            recipe = replace(base, steps=count, spacing=_visited(studio, model, name, count))
+            found[count] = []
+            for frame in studio.stream(recipe, ask):
+                found[count].append(frame)
+                done += 1
+                yield Part(done, total)
+        away = _rms(found[steps][-1].x, found[fine][-1].x)
+        film = _film(found[steps], "x0", above.states)
+        cells.append(replace(film, title=_far(f"x0, {steps} steps on the {name} levels", away, fine)))
         yield replace(above, rows=[*above.rows, ("", cells)])
+
+
+def _rms(a: np.ndarray, b: np.ndarray) -> float:
+    """The root mean square difference of two pictures (uint8), of pixels from -1 to 1."""
+    return float(np.sqrt(np.mean(((a.astype(np.float64) - b.astype(np.float64)) / 127.5) ** 2)))
+
+
+def _far(name: str, away: float, fine: int) -> str:
+    return f"{name}: ends {away:.2f} RMS from {fine} steps on them"
 
 
 def _visited(studio: Studio, model: str, schedule: str, steps: int) -> Any:
@@ -128,20 +182,29 @@ def race(
     rows: Sequence[Mapping[str, Any]],
     ticks: int = 40,
     **common: Any,
-) -> Iterator[Figure]:
+) -> Made:
     """A race of runs from one noise, at equal noise level, with the curve of how far their predicted pictures
     are from those of the first row.
 
     Each row is a name and settings of a recipe, `common` those of all.
     """
-    from ..compare.clocks import CLOCKS, SEEN
+    from ..compare.clocks import CLOCKS, VISIBLE
     from ..compare.drawing import picked
-    from ..compare.race import finished, racing
+    from ..compare.race import racing
     from ..compare.recipes import RaceRecipe
 
     named = _named_recipes(studio, model, rows, common)
     _check_work([recipe for _, recipe in named])
-    made = finished(racing(RaceRecipe(tuple(recipe for _, recipe in named)), studio, ask), None)
+    run = racing(RaceRecipe(tuple(recipe for _, recipe in named)), studio, ask)
+    done, total = 0, sum(recipe.steps + 1 for _, recipe in named)
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            made = end.value
+            break
+        done += 1
+        yield Part(min(done, total), total)
     if made.ended is not None:
         raise made.ended
     shown = picked(len(made.ticks), ticks)
@@ -149,15 +212,23 @@ def race(
     for k, ((name, _), lane) in enumerate(zip(named, made.lanes)):
         frames = [made.shown(tick)[k] for tick in shown]
         captions = [f"step {one.index} of {one.total}" for one in frames]
-        away = "" if lane.curve is None else f": ends {lane.curve.rms[-1]:.3f} away from {named[0][0]}"
+        away = "" if lane.curve is None else f": ends {lane.curve.rms[-1]:.3f} RMS from {named[0][0]}"
         cells.append(Film(name + away, np.stack([_sheet(one, "x0") for one in frames]), captions))
         if lane.curve is not None:
-            xs = np.clip(lane.curve.log_snr, -SEEN, SEEN)
+            xs = np.clip(lane.curve.log_snr, -VISIBLE, VISIBLE)
             series.append((name, xs, lane.curve.rms))
     says = CLOCKS["log-snr"].says
     labels = [f"Noise level: {says(float(made.ticks[tick]))}" for tick in shown]
-    at = np.clip(made.ticks[shown], -SEEN, SEEN)
-    curves = [Curves(f"how far x0 is from that of {named[0][0]}", series, "log-SNR", at, zero=True)]
+    at = np.clip(made.ticks[shown], -VISIBLE, VISIBLE)
+    curves = [
+        Curves(
+            f"how far x0 is from that of {named[0][0]} (RMS)",
+            series,
+            "log-SNR: noise to picture",
+            at,
+            zero=True,
+        )
+    ]
     yield Figure(len(shown), [("", cells)], curves, labels, len(shown) - 1)
 
 
@@ -193,21 +264,29 @@ def runs(
     rows: Sequence[Mapping[str, Any]],
     show: Sequence[str] = ("x", "x0"),
     against: str = "",
+    costs: bool = False,
     **common: Any,
-) -> Iterator[Figure]:
+) -> Made:
     """Runs below each other: each row is a name and settings of a recipe, `common` those of all.
 
     All rows go through the same number of states: a row of fewer steps stands still in between. `show` is
     "x", the noisy state, "x0", the predicted picture, or both. `against` names a row: the others then say how
-    far their finished pictures are from those of it, as the root mean square of pixels from -1 to 1.
+    far their finished pictures are from those of it, as the root mean square of pixels from -1 to 1. With
+    `costs` each row says how often each of its pictures goes through the network.
     """
     recipes = _named_recipes(studio, model, rows, common)
     _check_work([recipe for _, recipe in recipes])
     if against and against not in [name for name, _ in recipes]:
         raise unknown("row", against, [name for name, _ in recipes], field="against")
     made: list[tuple[str, list[Any]]] = []
+    done, total = 0, sum(recipe.steps + 1 for _, recipe in recipes)
     for name, recipe in recipes:
-        made.append((name, _frames(studio, recipe, ask)))
+        frames: list[Any] = []
+        for frame in studio.stream(recipe, ask):
+            frames.append(frame)
+            done += 1
+            yield Part(done, total)
+        made.append((f"{name}{_cost(recipe, frames[-1].calls)}" if costs else name, frames))
         states = max(len(frames) for _, frames in made)
         apart = _apart(dict(made), against)
         drawn = [(row + apart[row], [_film(frames, half, states) for half in show]) for row, frames in made]
@@ -217,16 +296,26 @@ def runs(
         yield Figure(states, drawn, (), labels, states - 1)
 
 
+def _cost(recipe: Recipe, calls: int) -> str:
+    """What is said after a row's name of its work: `calls` of the network, in each of which guidance asks
+    about each picture twice.
+    """
+    asks = recipe.label is not None or bool(recipe.prompt)
+    text = f": {calls * (2 if is_guided(recipe) and asks else 1)} passes for each picture"
+    if recipe.classifier.on:
+        text += f", and {calls} through the classifier and back"
+    return text
+
+
 def _apart(made: Mapping[str, Sequence[Any]], against: str) -> dict[str, str]:
     """What is said after each row's name of its finished pictures."""
-    said = dict.fromkeys(made, "")
+    texts = dict.fromkeys(made, "")
     if against in made:
-        to = made[against][-1].x.astype(np.float64)
+        to = made[against][-1].x
         for name, frames in made.items():
             if name != against:
-                away = np.sqrt(np.mean(((frames[-1].x - to) / 127.5) ** 2))
-                said[name] = f": {away:.3f} away from {against}"
-    return said
+                texts[name] = f": {_rms(frames[-1].x, to):.3f} RMS from {against}"
+    return texts
 
 
 def _frames(studio: Studio, recipe: Recipe, ask: Ask) -> list[Any]:
@@ -243,9 +332,7 @@ def _film(frames: Sequence[Any], half: str, states: int) -> Film:
     places = np.round(np.linspace(0, len(frames) - 1, states)).astype(int)
     drawn = [_sheet(frame, half) for frame in frames]
     shown = [frames[k] for k in places]
-    captions = [
-        f"step {one.index} of {one.total}, {one.calls} network call{'s' * (one.calls != 1)}" for one in shown
-    ]
+    captions = [f"step {one.index} of {one.total}" for one in shown]
     return Film(_HALVES[half], np.stack([drawn[k] for k in places]), captions)
 
 
@@ -269,11 +356,12 @@ def targets(
     label: str | None = None,
     seed: int = 2,
     levels: int = 16,
-) -> Iterator[Figure]:
+) -> Made:
     """One network call read as the noise, the picture, and the mean of the next state, over noise levels.
 
-    A picture of the model itself is noised with known noise to `levels` levels, so that what the network says
-    can be held against the truth. The curves are the root mean square errors.
+    A picture of the model itself is noised with known noise to `levels` levels, from the least noise to the
+    most, so that what the network says can be held against the truth. The curves are the root mean square
+    errors.
     """
     from ..diffusion.editing import noised
     from ..diffusion.noise import Noise
@@ -289,31 +377,40 @@ def targets(
     x0 = from_uint8(frames[-1].x)
     eps = Noise((seed + 1000,), tuple(x0.shape[1:]))(0)
     denoise = loaded.denoiser(label)
-    films: dict[str, list[np.ndarray]] = {name: [] for name in ("x", "noise", "said", "x0", "mean")}
-    errors, shares, labels = {"noise": [], "picture": []}, [], []
+    films: dict[str, list[np.ndarray]] = {name: [] for name in _TARGETS}
+    errors, shares, labels = {"noise": [], "picture": [], "v": []}, [], []
     ways = path(loaded.schedule, levels)
-    for level, after in zip(ways, ways[1:]):
+    for level, after in [*zip(ways, ways[1:])][::-1]:
         x = noised(x0, level, eps)
-        said = ask(lambda: denoise(x, level))
-        mean = _posterior_mean(x, said.x0, level, after)
-        for name, value in (("x", x), ("noise", eps), ("said", said.eps), ("x0", said.x0), ("mean", mean)):
-            scale = 3.0 if name in ("noise", "said") else 1.0
+        answer = ask(lambda: denoise(x, level))
+        mean = _posterior_mean(x, answer.x0, level, after)
+        v, true_v = (level.alpha * e - level.sigma * p for e, p in ((answer.eps, answer.x0), (eps, x0)))
+        values = dict(zip(_TARGETS, (x, eps, answer.eps, x0, answer.x0, v, mean)))
+        for name, value in values.items():
+            scale = 3.0 if name in ("noise", "answer", "v") else 1.0
             films[name].append(drawn(value[0].double().numpy() / scale))
-        errors["noise"].append(float((said.eps - eps).square().mean().sqrt()))
-        errors["picture"].append(float((said.x0 - x0).square().mean().sqrt()))
+        errors["noise"].append(float((answer.eps - eps).square().mean().sqrt()))
+        errors["picture"].append(float((answer.x0 - x0).square().mean().sqrt()))
+        errors["v"].append(float((v - true_v).square().mean().sqrt()))
         shares.append(level.t / max(loaded.schedule.t_max, 1e-9))
-        labels.append(f"t = {level.t:.0f}: {level.alpha:.2f} of the picture, {level.sigma:.2f} of noise")
-    titles = {
-        "x": "what goes in: x_t",
-        "noise": "the noise that is in it",
-        "said": "the noise, as the network says it",
-        "x0": "the same answer as x0",
-        "mean": "the same as the next mean",
-    }
-    row = [Film(titles[name], np.stack(one)) for name, one in films.items()]
+        labels.append(f"t = {level.t:.0f}: {level.alpha:.3f} · picture + {level.sigma:.3f} · noise")
+        yield Part(len(labels), levels)
+    row = [Film(_TARGETS[name], np.stack(one)) for name, one in films.items()]
     order = np.argsort(shares)
     series = [(name, np.array(shares)[order], np.array(values)[order]) for name, values in errors.items()]
-    yield Figure(len(shares), [("", row)], [Curves("error of the answer", series, "t / T", shares)], labels)
+    curves = Curves("error of the answer (RMS)", series, "t / T: picture to noise", shares, log=True)
+    yield Figure(len(shares), [("", row)], [curves], labels, len(shares) - 1)
+
+
+_TARGETS = {
+    "x": "what goes in: x_t",
+    "noise": "the noise that is in it",
+    "answer": "the noise, as the network says it",
+    "true": "the picture that is in it",
+    "x0": "the same answer as x0",
+    "v": "the same answer as v",
+    "mean": "the same as the next mean",
+}
 
 
 def _posterior_mean(x: Any, x0: Any, now: Any, after: Any) -> Any:
@@ -330,7 +427,7 @@ def _posterior_mean(x: Any, x0: Any, now: Any, after: Any) -> Any:
 
 def training(
     studio: Studio, ask: Ask = at_once, *, shape: str = "moons", steps: int = 300, seed: int = 0
-) -> Iterator[Figure]:
+) -> Made:
     """A small network learns a set of points while it is watched: what it makes, and its loss."""
     from ..data import points as point_data
     from ..data.point_sets import POINT_SETS
@@ -342,16 +439,21 @@ def training(
     if not 50 <= steps <= 1500:
         raise OptionError("steps", f"must be from 50 to 1500 training steps, got {steps}.")
     data = ask(lambda: point_data.load(shape, "test", SHOWN_POINTS).points[:SHOWN_POINTS])
-    yield Figure(1, [("", [Film("the data it learns from", cloud(data, CLOUD_SIDE)[None])])])
+    yield Figure(1, [("", [Film("the data it learns from", cloud(data, CLOUD_SIDE)[None], paper=True)])])
     folder, end, looks = new_folder(), object(), []
     live = watched(shape, folder.name, steps, f"lesson-{shape}", seed)
-    while (one := ask(lambda: next(live, end))) is not end:
-        looks.append(one)
-        yield _learning(looks)
+    try:
+        while (one := ask(lambda: next(live, end))) is not end:
+            looks.append(one)
+            yield _learning(looks, steps)
+    finally:
+        live.close()  # writes its network, so before its folder goes
 
 
-def _learning(looks: Sequence[Any]) -> Figure:
-    """What a network made at each look, beside the data, and its loss."""
+def _learning(looks: Sequence[Any], steps: int) -> Figure:
+    """What a network made at each look, beside the data, and its loss. A training that ended before `steps`,
+    as its time was up, says so.
+    """
     from ..inside.drawing import cloud
 
     made = np.stack([cloud(one.frame.x[0].astype(np.float32), CLOUD_SIDE) for one in looks])
@@ -359,15 +461,22 @@ def _learning(looks: Sequence[Any]) -> Figure:
     done = [one.frame.index for one in looks]
     losses = [(n, one.loss) for n, one in zip(done, looks) if one.loss is not None]
     labels = [
-        f"{n} training steps, {one.seconds:.1f} s" + ("" if one.loss is None else f", loss {one.loss:.3f}")
+        f"{n} of {steps} training steps, {one.seconds:.1f} s"
+        + ("" if one.loss is None else f", loss {one.loss:.3f}")
         for n, one in zip(done, looks)
     ]
+    if looks[-1].model is not None and done[-1] < steps:
+        labels[-1] += f". It ended early: this machine is too busy for {steps} steps in this time"
     row = [
-        Film("the data it learns from", np.broadcast_to(data, made.shape)),
-        Film("what the network makes now", made),
+        Film("the data it learns from", np.broadcast_to(data, made.shape), paper=True),
+        Film("what the network makes now", made, paper=True),
     ]
     series = [("loss", [n for n, _ in losses], [loss for _, loss in losses])]
-    curves = [Curves("loss", series, "training steps", done, zero=True)] if len(losses) > 1 else []
+    curves = (
+        [Curves("loss: squared error of v", series, "training steps", done, zero=True)]
+        if len(losses) > 1
+        else []
+    )
     return Figure(len(looks), [("", row)], curves, labels, len(looks) - 1)
 
 
@@ -382,58 +491,92 @@ def network(
     label: str | None = "Sneaker",
     seed: int = 3,
     steps: int = 12,
-    leave_out: str = "skip",
-) -> Iterator[Figure]:
+    leave_out: str = "both",
+) -> Made:
     """The U-Net drawn with a run's data in it: of each size the busiest channel on the way down, in the
-    middle and on the way up; and x0 with and without what `leave_out` names: "skip", the skip that enters the
-    finest block, or "middle", the block of the smallest size.
+    middle and on the way up; the embedding of t and label that enters every block; and where the place in the
+    centre attends. Then x0 with and without what `leave_out` names: "skip", the skip that enters the finest
+    block, "middle", the block of the smallest size, or "both", one at a time.
     """
     from ..inside import drawing
     from ..inside.network_view import run_blocks
     from ..inside.run import Run
     from ..inside.views import view
 
-    if leave_out not in ("skip", "middle"):
-        raise unknown("part", leave_out, ("skip", "middle"))
+    if leave_out not in ("skip", "middle", "both"):
+        raise unknown("part", leave_out, ("skip", "middle", "both"))
     recipe = studio.recipe(model, label=label, seeds=(seed,), steps=steps, guidance=1.0)
     run = ask(lambda: Run.of(studio, recipe))
     blocks = ask(lambda: run_blocks(run.state(0)))
     chosen = _levels(blocks)
-    skips = [one for one in blocks if one.skip]
-    last = skips[-1] if leave_out == "skip" else min(blocks, key=lambda one: one.size[0])
-    part = "skip" if leave_out == "skip" else "block"
-    whole, without, change, drawings = [], [], [], []
-    said = "x0 without the finest skip" if leave_out == "skip" else "x0 without the middle"
+    left_out = {
+        "skip": [one for one in blocks if one.skip][-1],
+        "middle": min(blocks, key=lambda one: one.size[0]),
+    }
+    if leave_out != "both":
+        left_out = {leave_out: left_out[leave_out]}
+    whole, drawings = [], []
+    without: dict[str, list[np.ndarray]] = {name: [] for name in left_out}
+    change: dict[str, list[float]] = {name: [] for name in left_out}
     for k in range(steps):
-        outputs = ask(lambda: _outputs(run.state(k), [block.name for _, block in chosen]))
+        outputs = ask(lambda: _outputs(run.state(k), ["time", *(block.name for _, block in chosen)]))
         maps = {}
         for name, block in chosen:
             channels = outputs[block.name][0].double().numpy()
             busiest = channels[channels.reshape(len(channels), -1).var(1).argmax()]
             maps[name] = drawing.signed(busiest - busiest.mean())
-        cut = ask(lambda: view(run, None, "network", k, block=last.name, part=part, factor=0.0))
-        whole.append(drawing.picture(cut["x0"]))
-        without.append(drawing.picture(cut["x0_scaled"]))
-        change.append(float(cut.numbers["change_size"]))
-        state = drawing.picture(run.state(k).x[0].double().numpy() / 3)
-        drawings.append(_drawn_network(state, maps, drawing.picture(cut["x0"])))
+        for name, block in left_out.items():
+            part = "skip" if name == "skip" else "block"
+            cut = ask(lambda: view(run, None, "network", k, block=block.name, part=part, factor=0.0))
+            x0 = cut["x0"]
+            without[name].append(drawing.picture(cut["x0_scaled"]))
+            change[name].append(float(cut.numbers["change_size"]))
+        whole.append(drawing.picture(x0))
+        now = run.state(k)
+        x = now.x[0].double().numpy()
+        state, eps = drawing.picture(x / 3), (x - now.level.alpha * x0) / now.level.sigma
+        beside = {"t, label": drawing.signed(_square(outputs["time"][0].double().numpy()))}
+        looked = ask(lambda: view(run, None, "attention", k)).arrays
+        if sizes := sorted(
+            (name for name in looked if name.startswith("place_")), key=lambda n: looked[n].size
+        ):
+            beside["attention"] = drawing.heat(looked[sizes[0]])
+        drawings.append(_drawn_network(state, maps, drawing.picture(eps / 3), beside))
+        yield Part(k + 1, steps)
         if k in (0, steps - 1):
             levels = [Film("the U-Net, with this state in it", np.stack(drawings))]
-            answers = [Film("what the network expects: x0", np.stack(whole)), Film(said, np.stack(without))]
+            answers = [Film("what the network expects: x0", np.stack(whole))]
+            answers += [Film(_LEFT_OUT[name], np.stack(one)) for name, one in without.items()]
             labels = [f"Step {n} of {steps}" for n in range(k + 1)]
-            series = [("RMS", range(k + 1), change)]
-            curves = [Curves("how much leaving it out changes x0", series, "step", range(k + 1), log=True)][
-                : k and 1
+            series = [
+                (_LEFT_OUT[name].removeprefix("x0 "), range(k + 1), one) for name, one in change.items()
             ]
-            yield Figure(k + 1, [("", levels), ("", answers)], curves, labels, k // 2)
+            title = "how much leaving it out changes x0 (RMS)"
+            curves = [Curves(title, series, "step: noise to picture", range(k + 1), log=True)][: k and 1]
+            yield Figure(k + 1, [("", levels), ("", answers)], curves, labels)
 
 
-_CELL, _EDGE = 96, 16  # pixels of a map in the drawing, and around
+_LEFT_OUT = {"skip": "x0 without the finest skip", "middle": "x0 without the middle"}
 
 
-def _drawn_network(state: np.ndarray, maps: Mapping[str, np.ndarray], answer: np.ndarray) -> np.ndarray:
-    """(H, W, 3): the state at the left, the maps on their way down and up, the answer at the right, and the
-    skips as dashed lines between equal sizes.
+_CELL, _EDGE, _LETTERS = 96, 16, 20  # pixels of a map in the drawing, around it, and of its letters
+
+
+def _square(values: np.ndarray) -> np.ndarray:
+    """A vector as rows of a square, filled up with zeros."""
+    side = int(np.ceil(np.sqrt(len(values))))
+    return np.pad(values, (0, side * side - len(values))).reshape(side, side)
+
+
+def _drawn_network(
+    state: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    answer: np.ndarray,
+    beside: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    """(H, W, 3): the state at the left, the maps on their way down and up, the answer about the noise at the
+    right, and the skips as dashed lines between equal sizes. `beside` are one or two pictures below the state
+    and below the answer. The letters are large, for a phone, and symbols, the same in all languages.
     """
     from PIL import Image, ImageDraw
 
@@ -441,21 +584,25 @@ def _drawn_network(state: np.ndarray, maps: Mapping[str, np.ndarray], answer: np
 
     names = list(maps)
     depth = len(names) // 2  # of the way down; as many go up
-    line, font = _CELL + 42, load_font(13)
+    line, font = _CELL + 42, load_font(_LETTERS)
     width, height = (len(names) + 2) * (_CELL + 24) + 2 * _EDGE, (depth + 1) * line + _EDGE
     whole = Image.new("RGB", (width, height), (255, 255, 255))
     draw = ImageDraw.Draw(whole)
     ink, faint = (40, 44, 52), (150, 156, 166)
 
     def place(column: int, row: int) -> tuple[int, int]:
-        return _EDGE + column * (_CELL + 24), row * line + 22
+        return _EDGE + column * (_CELL + 24), row * line + 28
 
     def put(column: int, row: int, title: str, pixels: np.ndarray) -> None:
         left, top = place(column, row)
         given = pixels if pixels.ndim == 3 else pixels[..., None]
         colour = np.ascontiguousarray(np.broadcast_to(given, (*given.shape[:2], 3)))
         picture = Image.fromarray(colour).resize((_CELL, _CELL), Image.Resampling.NEAREST)
-        draw.text((left, top - 18), title, ink, font)
+        name, _, index = title.partition("_")
+        draw.text((left, top - _LETTERS - 4), name, ink, font)
+        if index:  # smaller and lower
+            after = left + draw.textlength(name, font)
+            draw.text((after, top - _LETTERS + 6), index, ink, load_font(_LETTERS * 2 // 3))
         whole.paste(picture, (left, top))
         draw.rectangle((left - 1, top - 1, left + _CELL, top + _CELL), outline=faint)
 
@@ -464,10 +611,12 @@ def _drawn_network(state: np.ndarray, maps: Mapping[str, np.ndarray], answer: np
         y = place(0, rows[k])[1] + _CELL // 2
         for x in range(place(k + 1, 0)[0] + _CELL + 4, place(len(names) - k, 0)[0] - 4, 10):
             draw.line((x, y, x + 5, y), fill=faint, width=2)
-    put(0, 0, "x_t goes in", state)
+    put(0, 0, "x_t", state)
     for k, name in enumerate(names):
-        put(k + 1, rows[k], name, maps[name])
-    put(len(names) + 1, 0, "x0 comes out", answer)
+        put(k + 1, rows[k], name.split(", ")[-1], maps[name])
+    put(len(names) + 1, 0, "eps", answer)  # the font has no Greek letters
+    for column, (title, pixels) in zip((0, len(names)), beside.items()):
+        put(column, depth, title, pixels)
     for k, (before, after) in enumerate(zip([0, *rows], [*rows, 0])):  # the way through
         (left, top), (right, below) = place(k, before), place(k + 1, after)
         lower = (after > before) - (after < before)  # -1, 0, 1: up, on one level, down
@@ -521,7 +670,7 @@ def distance(
     label: str = "moons",
     rows: Sequence[Mapping[str, Any]] = ({"name": "50 steps", "steps": 50},),
     points: int = 2000,
-) -> Iterator[Figure]:
+) -> Made:
     """Clouds with their Frechet distance to the data: other data, runs of a model of points, and a single
     Gaussian with the data's own mean and covariance, which the distance cannot tell from it.
     """
@@ -537,11 +686,14 @@ def distance(
     blob = np.random.default_rng(0).multivariate_normal(fit.mean, fit.covariance, points)
 
     def drawn(clouds: Mapping[str, np.ndarray]) -> Figure:
+        # one scale for all, in which no point lies outside
+        extent = 1.03 * max(float(np.abs(one[:SHOWN_POINTS]).max()) for one in clouds.values())
         cells = [
             Film(
                 name,
-                cloud(np.asarray(found[:SHOWN_POINTS], np.float32), CLOUD_SIDE)[None],
+                cloud(np.asarray(found[:SHOWN_POINTS], np.float32), CLOUD_SIDE, extent)[None],
                 [f"distance {frechet(Gaussian.of(found), fit):.4f}"],
+                paper=True,
             )
             for name, found in clouds.items()
         ]
@@ -561,7 +713,7 @@ def distance(
         yield drawn(clouds)
 
 
-FIGURES: dict[str, Callable[..., Iterator[Figure]]] = {
+FIGURES: dict[str, Callable[..., Made]] = {
     "forward": forward,
     "schedule_samples": schedule_samples,
     "race": race,
@@ -585,8 +737,8 @@ def settings_of(name: str) -> dict[str, inspect.Parameter]:
     return {kinds[one.kind](one): one for one in found if one.kind in kinds}
 
 
-def draw(studio: Studio, name: str, settings: Mapping[str, Any], ask: Ask = at_once) -> Iterator[Figure]:
-    """The named figure with a lesson's settings, as far as it is, and at last whole."""
+def draw(studio: Studio, name: str, settings: Mapping[str, Any], ask: Ask = at_once) -> Made:
+    """Draw the named figure with a lesson's settings: first parts of it, at last the whole."""
     check(name, settings)
     return FIGURES[name](studio, ask, **settings)
 

@@ -33,6 +33,7 @@ FIRST = "en"  # the language that is whole, and that others fall back to
 MANY = ("answer", "paper")  # names that may come several times
 NEEDED = ("title", "figure", "question", "answer", "right", "paper", "equation")
 NAMES = (*NEEDED, "minutes", "settings", "go on")
+SYMBOLS = "symbols.txt"  # what the letters of the equations mean, in each language
 WORDS = "words.txt"  # what the page says around the lessons, in each language
 
 
@@ -43,7 +44,7 @@ class LessonError(StudioError):
 @dataclass(frozen=True)
 class Lesson:
     """One lesson. `right` counts `answers` from 0; `before` and `after` are Markdown; `go_on` is a recipe's
-    settings with its model, or the name of a tab.
+    settings with its model, the name of a tab, or a tab with what is chosen there.
     """
 
     name: str
@@ -235,6 +236,15 @@ def words(language: str, folder: Path = FOLDER) -> Mapping[str, str]:
                 )
             found[name] = value
     return found
+
+
+@lru_cache(16)
+def symbols(language: str, folder: Path = FOLDER) -> str:
+    """What the letters of the equations mean, as Markdown; in English where it is not translated."""
+    for code in (language, FIRST):
+        if (path := folder / code / SYMBOLS).is_file():
+            return path.read_text("utf-8")
+    return ""
 
 
 @lru_cache(16)

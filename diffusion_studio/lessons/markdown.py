@@ -1,5 +1,7 @@
 """The part of Markdown that lessons are written in, as HTML: paragraphs, lists, tables, headings, **bold**,
 *italic*, `code`, links, and indices of symbols such as x_t and ᾱ_{t-1}. All else is text.
+
+[[Edit > A part]] names controls of the page, tabs and buttons too; a test compares them with the page.
 """
 
 from __future__ import annotations
@@ -7,6 +9,7 @@ from __future__ import annotations
 import re
 from html import escape
 
+CONTROL = re.compile(r"\[\[([^\[\]]+)\]\]")
 _INLINE = (
     (re.compile(r"`([^`]+)`"), r"<code>\1</code>"),
     (re.compile(r"\*\*([^*]+)\*\*"), r"<strong>\1</strong>"),
@@ -57,9 +60,16 @@ def _table(lines: list[str]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def controls(text: str) -> list[str]:
+    """The names of controls in a text, those of a path one by one."""
+    return [one.strip() for path in CONTROL.findall(text) for one in path.split(" > ")]
+
+
 def inline(text: str) -> str:
     """A line's marks as HTML."""
-    made = escape(text, quote=False)
+    made = CONTROL.sub(
+        lambda found: f'<b class="control">{found[1].replace(" &gt; ", " › ")}</b>', escape(text, quote=False)
+    )
     for pattern, tags in _INLINE:
         made = pattern.sub(tags, made)
     return _INDEX.sub(lambda found: f"{found[1]}<sub>{found[2] or found[3]}</sub>", made)

@@ -1,1 +1,3 @@
-"""Figures of quality: pictures against pictures in a feature network's eyes, and bits per dimension."""
+"""Evaluation: generated pictures compared with real ones by a feature network's features, and bits per
+dimension.
+"""

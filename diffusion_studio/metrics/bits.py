@@ -1,10 +1,9 @@
-"""Bits per dimension of test pictures: the shared jobs, and what they add up to."""
+"""Bits per dimension of test pictures: jobs that processes share, and their results."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,26 +22,26 @@ from ..models.condition import Label
 from ..models.model import Model
 from .bound import bound_terms
 from .config import EvalConfig
-from .enlarged import small_of
-from .flow import MOST_EXACT, bits, dequantised, log_likelihood
-from .parts import Arrays, Job, Tick, kept
+from .enlarged import downscale
+from .flow import MOST_EXACT, bits, dequantize, log_likelihood
+from .parts import Arrays, Job, Tick, load_or_compute
+from .picture_evaluation import PictureEvaluation, random_subset
 from .pictures import fingerprint
-from .session import Session, chosen
 
 BATCH = 16
-PICTURES = 64  # that are measured by default
-_UNIFORM, _SIGNS = 2**40, 2**41  # indices of the noise that no run reaches
+PICTURES = 64  # number of test pictures by default
+_UNIFORM, _SIGNS = 2**40, 2**41  # noise indices that no run reaches
 
 
-class Measured(Protocol):
-    """What the bound needs to know of an evaluation, of pictures or of points."""
+class BoundEvaluation(Protocol):
+    """The part of an evaluation, of pictures or points, that the bound reads."""
 
     model: Model
     config: EvalConfig
 
 
-def check(run: Session, name: str) -> None:
-    """Raise what stands against measuring bits, before anything is computed."""
+def check(run: PictureEvaluation, name: str) -> None:
+    """Raise an `OptionError` or `DataError` if these bits cannot be measured, before anything is computed."""
     config = run.config
     pictures(run)
     if name == "bound":
@@ -56,8 +55,8 @@ def check(run: Session, name: str) -> None:
         )
 
 
-def check_bound(run: Measured) -> None:
-    """Raise what stands against measuring the bound."""
+def check_bound(run: BoundEvaluation) -> None:
+    """Raise an `OptionError` if the bound cannot be measured."""
     levels(run)
     if run.config.variance == "learned" and not run.model.spec.learned_variance:
         raise OptionError(
@@ -68,19 +67,20 @@ def check_bound(run: Measured) -> None:
         )
 
 
-def pictures(run: Session) -> ImageData:
-    found = chosen(run.test, min(run.config.bits_pictures or PICTURES, len(run.test.images)))
+def pictures(run: PictureEvaluation) -> ImageData:
+    """The test pictures that are measured. Raises `OptionError` if the model needs labels that they lack."""
+    subset = random_subset(run.test, min(run.config.bits_pictures or PICTURES, len(run.test.images)))
     if run.model.spec.labels and not conditional(run) and not run.model.spec.network.null_class:
         raise OptionError(
             "labels",
             f"{run.model.spec.name} needs a label for each picture, and {run.config.data} does not have its "
             "labels. Give the data that it was trained on.",
         )
-    return found
+    return subset
 
 
-def conditional(run: Session) -> bool:
-    """Whether pictures are measured given their labels: where the data has those of the model."""
+def conditional(run: PictureEvaluation) -> bool:
+    """Whether pictures are measured given their labels, that is whether the data has the model's labels."""
     return (
         bool(run.model.spec.labels)
         and run.test.labels is not None
@@ -88,14 +88,18 @@ def conditional(run: Session) -> bool:
     )
 
 
-def levels(run: Measured) -> tuple[NoiseLevel, ...]:
+def levels(run: BoundEvaluation) -> tuple[NoiseLevel, ...]:
+    """The noise levels of the bound."""
     schedule = run.model.schedule
     return path(schedule, run.config.bound_steps or schedule.timesteps, "trailing")
 
 
-def variance(run: Measured) -> str:
-    """As asked; or the learned one; or that of Ho et al. 2020, section 3.2, which suits single pictures,
-    or smooth densities.
+def variance(run: BoundEvaluation) -> str:
+    """The variance of the reverse steps: the configured one. "auto" is the learned one if there is one,
+    otherwise "small" for pictures and "large" for points.
+
+    "small" is optimal for a single data point, "large" for a normal distribution (Ho et al. 2020, section
+    3.2).
     """
     if run.config.variance != "auto":
         return run.config.variance
@@ -104,75 +108,78 @@ def variance(run: Measured) -> str:
     return "large" if run.model.spec.makes == POINTS else "small"
 
 
-def jobs(run: Session, name: str) -> list[Job]:
+def jobs(run: PictureEvaluation, name: str) -> list[Job]:
+    """The jobs that compute `total` in parts."""
     weight = len(levels(run)) if name == "bound" else run.config.flow_steps
     count = len(pictures(run).images)
     return [Job(lambda tick, at=at: _part(run, name, at, tick), weight) for at in range(0, count, BATCH)]
 
 
-def total(run: Session, name: str) -> Arrays:
-    """All parts: for the bound `terms` (levels + 1, N) in bits per dimension; for the flow `bits` (N,)."""
+def total(run: PictureEvaluation, name: str) -> Arrays:
+    """The results for all test pictures: for the bound `terms` (levels + 1, N) in bits per dimension, for
+    the flow `bits` (N,).
+    """
     parts = [_part(run, name, at) for at in range(0, len(pictures(run).images), BATCH)]
     return {key: np.concatenate([part[key] for part in parts], axis=-1) for key in parts[0]}
 
 
-def _part(run: Session, name: str, at: int, tick: Tick = lambda count: None) -> Arrays:
-    given, config = pictures(run), run.config
-    part = replace(
-        given,
-        images=given.images[at : at + BATCH],
-        labels=None if given.labels is None else given.labels[at : at + BATCH],
-    )
+def _part(run: PictureEvaluation, name: str, at: int, tick: Tick = lambda count: None) -> Arrays:
+    data, config = pictures(run), run.config
+    part = data.chosen(range(at, min(at + BATCH, len(data.images))))
     labels = part.labels.tolist() if conditional(run) and part.labels is not None else None
     settings = {
         "bound": (config.bound_steps, variance(run), run.recipe.clip),
         "flow": (config.flow_steps, config.probes),
     }[name]
-    told = f"{run.model_digest} {fingerprint(part.images)} {at} {labels} {settings}"
-    file = run.folder / "bits" / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:20]}.npz"
+    key = f"{run.model_digest} {fingerprint(part.images)} {at} {labels} {settings}"
+    file = run.folder / "bits" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.npz"
 
     def make() -> Arrays:
-        side = run.model.spec.low_res  # what enlarges is measured given the small picture
-        denoise = in_double(
-            run.model, labels, None if side is None else from_uint8(small_of(part.images, side))
+        side = run.model.spec.low_res  # a model that enlarges is given the small picture
+        denoise = double_denoiser(
+            run.model, labels, None if side is None else from_uint8(downscale(part.images, side))
         )
         seeds = tuple(range(at, at + len(part.images)))
         x0 = from_uint8(part.images, run.model.spec.black_margin).double()
         return (_bound if name == "bound" else _flow)(run, denoise, x0, seeds, tick)
 
-    return kept(file, make)
+    return load_or_compute(file, make)
 
 
-def _bound(run: Session, denoise: Denoiser, x0: torch.Tensor, seeds: Sequence[int], tick: Tick) -> Arrays:
-    found, at = [], []
+def _bound(
+    run: PictureEvaluation, denoise: Denoiser, x0: torch.Tensor, seeds: Sequence[int], tick: Tick
+) -> Arrays:
+    terms, times = [], []
     noise = Noise(tuple(seeds), run.model.shape, dtype=torch.float64)
     for t, term in bound_terms(denoise, x0, levels(run), noise, variance(run), run.recipe.clip):
-        found.append(term.numpy())
-        at.append(np.full(len(x0), t))
+        terms.append(term.numpy())
+        times.append(np.full(len(x0), t))
         tick(1)
-    return {"terms": np.stack(found), "t": np.stack(at)}
+    return {"terms": np.stack(terms), "t": np.stack(times)}
 
 
-def _flow(run: Session, denoise: Denoiser, x0: torch.Tensor, seeds: Sequence[int], tick: Tick) -> Arrays:
+def _flow(
+    run: PictureEvaluation, denoise: Denoiser, x0: torch.Tensor, seeds: Sequence[int], tick: Tick
+) -> Arrays:
     shape = run.model.shape
 
-    def drawn(index: int) -> torch.Tensor:
+    def draw(index: int) -> torch.Tensor:
         return torch.from_numpy(np.stack([gaussian(seed, index, shape) for seed in seeds]))
 
-    # the normal integral of a normal number is uniform
-    x = dequantised(x0, torch.special.ndtr(drawn(_UNIFORM)))
-    probes = [
-        torch.where(drawn(_SIGNS + k) < 0, -1.0, 1.0).double() for k in range(run.config.probes)
-    ] or None
+    # the normal distribution function maps normal numbers to uniform ones
+    x = dequantize(x0, torch.special.ndtr(draw(_UNIFORM)))
+    probes = [torch.where(draw(_SIGNS + k) < 0, -1.0, 1.0).double() for k in range(run.config.probes)] or None
     density = log_likelihood(
         denoise, x, run.model.schedule, run.config.flow_steps, probes, lambda done, of: tick(1)
     )
     return {"bits": bits(density, x0[0].numel()).numpy()}
 
 
-def in_double(model: Model, labels: Label | Sequence[Label], low_res: torch.Tensor | None = None) -> Denoiser:
-    """The bare network, unguided and unclipped, for states in float64 on the CPU, wherever it computes
-    itself.
+def double_denoiser(
+    model: Model, labels: Label | Sequence[Label], low_res: torch.Tensor | None = None
+) -> Denoiser:
+    """The network without guidance and clipping, for float64 states on the CPU; it computes on its own
+    device and precision.
     """
     bare = model.denoiser(labels, low_res=low_res)
     inner = torch.float64 if model.dtype == torch.float64 else torch.float32
@@ -186,6 +193,6 @@ def in_double(model: Model, labels: Label | Sequence[Label], low_res: torch.Tens
 
 
 def summary(values: np.ndarray) -> dict[str, Any]:
-    """Mean over pictures, and its standard error."""
+    """The mean over pictures, its standard error, and their number."""
     spread = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
     return {"value": float(values.mean()), "standard_error": spread, "pictures": len(values)}

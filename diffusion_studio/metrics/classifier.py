@@ -1,4 +1,6 @@
-"""A small convolutional classifier of a data set's real pictures: the judge of generated ones."""
+"""A small convolutional classifier, trained on a data set's real pictures, that judges the labels of
+generated ones.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,13 @@ Report = Callable[[int, int], None]
 
 
 def network(channels: int, classes: int) -> nn.Sequential:
-    """(N, channels, H, W) in [-1, 1] -> (N, classes) logits."""
+    """The network: (N, channels, H, W) in [-1, 1] -> (N, classes) logits."""
 
     def stage(width_in: int, width_out: int, size: int) -> list[nn.Module]:
         conv = nn.Conv2d(width_in, width_out, size, stride=2, padding=size // 2, bias=False)
         return [conv, nn.BatchNorm2d(width_out), nn.ReLU()]
 
-    made = nn.Sequential(
+    model = nn.Sequential(
         *stage(channels, 32, 5),
         *stage(32, 64, 3),
         *stage(64, 128, 3),
@@ -42,15 +44,15 @@ def network(channels: int, classes: int) -> nn.Sequential:
         nn.Dropout(0.3),
         nn.Linear(128 * 16, classes),
     )
-    channels_last(made)
-    return made
+    channels_last(model)
+    return model
 
 
-def trained(train: ImageData, seed: int, cache: Path, report: Report | None = None) -> nn.Module:
-    """The classifier of these pictures, from the cache folder where it lies there already.
+def load_or_train(train: ImageData, seed: int, cache: Path, report: Report | None = None) -> nn.Module:
+    """The classifier of these pictures, from the cache folder if it is there, otherwise newly trained.
 
-    `report(done, total)` is called after every step of its training. Raises `DataError` without labels, or
-    with fewer pictures than a batch.
+    `report(done, total)` is called after every training step. Raises `DataError` without labels, or with
+    fewer pictures than a batch.
     """
     if train.labels is None or len(train.images) < BATCH:
         raise DataError(
@@ -60,18 +62,18 @@ def trained(train: ImageData, seed: int, cache: Path, report: Report | None = No
     key = f"{zlib.crc32(train.images.tobytes()) ^ zlib.crc32(train.labels.tobytes()):08x}-{seed}"
     path = cache / f"classifier-{key}.safetensors"
     if path.is_file():
-        found = network(train.images.shape[-1], len(train.names))
+        judge = network(train.images.shape[-1], len(train.names))
         try:
-            found.load_state_dict(load_file(path))
+            judge.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError, OSError) as error:
             raise CheckpointError(
-                f"The classifier in {path} cannot be read. Delete the file; it is made anew."
+                f"The classifier in {path} cannot be read. Delete the file; it will be made again."
             ) from error
-        return found.eval()
-    found = _fit(train, seed, report)
+        return judge.eval()
+    judge = _fit(train, seed, report)
     cache.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, {name: t.contiguous() for name, t in found.state_dict().items()}, {})
-    return found.eval()
+    write_tensors(path, {name: t.contiguous() for name, t in judge.state_dict().items()}, {})
+    return judge.eval()
 
 
 def _fit(train: ImageData, seed: int, report: Report | None) -> nn.Module:
@@ -100,8 +102,8 @@ def _fit(train: ImageData, seed: int, report: Report | None) -> nn.Module:
 
 
 @torch.no_grad()
-def recognised(judge: nn.Module, images: np.ndarray) -> np.ndarray:
-    """(N,) the class that the judge sees in each of (N, H, W, C) uint8 pictures."""
+def predict_classes(judge: nn.Module, images: np.ndarray) -> np.ndarray:
+    """The predicted class (N,) of each of the pictures (N, H, W, C) uint8."""
     chunks = (images[k : k + 500] for k in range(0, len(images), 500))
     return torch.cat(
         [judge(from_uint8(part).contiguous(memory_format=torch.channels_last)).argmax(1) for part in chunks]

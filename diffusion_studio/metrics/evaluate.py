@@ -1,6 +1,4 @@
-"""Evaluate a model: draw, look through the feature network, compare. Resumable and shared between
-processes.
-"""
+"""Evaluate a model: draw pictures, compute features, compare. Resumable, and shared between processes."""
 
 from __future__ import annotations
 
@@ -14,13 +12,13 @@ from ..models.classifier import Classifier
 from ..models.model import Model
 from ..runs.recipe import Recipe
 from . import bits
-from .clouds import Clouds
 from .config import EvalConfig
 from .figures import FIGURES
 from .parts import Job, Progress, World
+from .picture_evaluation import PictureEvaluation
 from .pictures import default_recipe
+from .point_evaluation import PointEvaluation
 from .point_figures import POINT_FIGURES
-from .session import Session
 
 COMPARED = {"frechet", "kernel", "precision-recall"}
 FEATURED = COMPARED | {"score"}
@@ -39,26 +37,25 @@ def evaluate(
     classifier: Classifier | None = None,
     weaker: Model | None = None,
 ) -> dict[str, Any] | None:
-    """The figures that `config` asks for, as an object that is ready for JSON; None on all but the first
-    process.
+    """The figures that `config` asks for, as a JSON object; None on all processes but the first.
 
-    The recipe says how to draw (sampler, steps, guidance, ...); left out it is the model's own, and its label
-    and seeds are not read. `classifier` and `weaker` are what it names to guide it; of a model without labels
-    the labels to draw are then the classifier's. A model that enlarges is given the real pictures, made
-    small; one of points is compared with true points (`POINT_METRICS`).
+    `recipe` determines how pictures are drawn (sampler, steps, guidance, ...), by default with the model's
+    own settings; its label and seeds are ignored. `classifier` and `weaker` are the networks that it names
+    for guidance. For a model without labels the labels are then the classifier's. A model that enlarges is
+    given the real pictures, scaled down. A model of points is compared with true points (`POINT_METRICS`).
 
-    Everything that takes long is kept in `folder`: pictures and features by seed, real features, terms of the
-    bound. What is there is not made again, so a stopped evaluation goes on, more pictures take only the time
-    of the further ones, and another figure takes no new pictures; another recipe, or other weights of what
-    guides it, have a folder of their own. Under torchrun the processes share the work, and a picture is the
-    same at any number of them. `progress(what, done, total)` is called on the first process.
+    Slow results are kept in `folder`: pictures and features by seed, features of real pictures, terms of the
+    bound. They are not computed again. So a stopped evaluation continues, more pictures only cost the
+    additional ones, and another figure needs no new pictures. Another recipe, or other weights of model or
+    guides, use another folder. Under torchrun the processes share the work, and pictures do not depend on
+    their number. `progress(what, done, total)` is called on the first process.
 
-    Raises `StudioError`s for what does not fit, before anything is drawn where that can be known.
+    Raises `StudioError`s for what cannot be measured, before anything is drawn where that can be known.
     """
     world = world or World.from_environment()
-    wanted = config.wanted(model.spec)
+    names = config.metric_names(model.spec)
     with world.together() as wait:
-        kind = Clouds if model.spec.makes == POINTS else Session
+        kind = PointEvaluation if model.spec.makes == POINTS else PictureEvaluation
         run = kind(
             model,
             config,
@@ -68,75 +65,75 @@ def evaluate(
             classifier,
             weaker,
         )
-        _check(run, wanted)
-        for title, jobs in _jobs(run, wanted).items():
+        _check(run, names)
+        for title, jobs in _jobs(run, names).items():
             world.share(title, jobs, run.progress)
-        wait()  # for the parts of all
-        report = _report(run, wanted) if world.rank == 0 else None
-        wait()  # a process that has left would take its neighbours with it
+        wait()  # until all parts are there
+        report = _report(run, names) if world.rank == 0 else None
+        wait()  # if one process left early, the others would fail
         return report
 
 
-def _check(run: Session | Clouds, wanted: tuple[str, ...]) -> None:
-    """Raise what stands against the evaluation before anything is drawn."""
-    if isinstance(run, Clouds):
+def _check(run: PictureEvaluation | PointEvaluation, names: tuple[str, ...]) -> None:
+    """Raise the errors of an evaluation that can be known before anything is drawn."""
+    if isinstance(run, PointEvaluation):
         run.check()
     else:
-        if _featured(run, wanted):
+        if _uses_features(run, names):
             _ = run.network
-        if DRAWN & {*wanted}:
-            _ = run.drawn
-        if COMPARED & {*wanted}:
+        if DRAWN & {*names}:
+            _ = run.generated_pictures
+        if COMPARED & {*names}:
             _ = run.real
-    for name in wanted:
+    for name in names:
         _figures(run)[name].check(run)
 
 
-def _judged(run: Session, wanted: tuple[str, ...]) -> bool:
-    """Whether a judge looks at features."""
-    return "labels" in wanted and run.config.judge == "features"
+def _judges_features(run: PictureEvaluation, names: tuple[str, ...]) -> bool:
+    """Whether labels are judged from features."""
+    return "labels" in names and run.config.judge == "features"
 
 
-def _featured(run: Session, wanted: tuple[str, ...]) -> bool:
-    """Whether the feature network looks at generated pictures."""
-    return bool(FEATURED & {*wanted}) or _judged(run, wanted)
+def _uses_features(run: PictureEvaluation, names: tuple[str, ...]) -> bool:
+    """Whether the feature network sees generated pictures."""
+    return bool(FEATURED & {*names}) or _judges_features(run, names)
 
 
-def _figures(run: Session | Clouds) -> Mapping[str, Any]:
-    return POINT_FIGURES if isinstance(run, Clouds) else FIGURES
+def _figures(run: PictureEvaluation | PointEvaluation) -> Mapping[str, Any]:
+    return POINT_FIGURES if isinstance(run, PointEvaluation) else FIGURES
 
 
-def _jobs(run: Session | Clouds, wanted: tuple[str, ...]) -> dict[str, list[Job]]:
-    """What can be shared between processes, in order."""
-    found: dict[str, list[Job]] = {}
-    if isinstance(run, Clouds):
-        if set(wanted) - {*BITS}:
-            found["generating"] = run.jobs()
-        return found | {f"bits per dimension, {name}": run.bits_jobs(name) for name in BITS if name in wanted}
-    if DRAWN & {*wanted}:
-        found["generating"] = run.drawn.jobs()
-    if _featured(run, wanted):
-        made = run.made_part
-        found["features of generated pictures"] = [
-            Job(lambda tick, batch=batch: made(batch), 1) for batch in run.drawn.asked
+def _jobs(run: PictureEvaluation | PointEvaluation, names: tuple[str, ...]) -> dict[str, list[Job]]:
+    """The jobs that processes can share, in order, by title."""
+    jobs: dict[str, list[Job]] = {}
+    if isinstance(run, PointEvaluation):
+        if set(names) - {*BITS}:
+            jobs["generating"] = run.jobs()
+        return jobs | {f"bits per dimension, {name}": run.bits_jobs(name) for name in BITS if name in names}
+    if DRAWN & {*names}:
+        jobs["generating"] = run.generated_pictures.jobs()
+    if _uses_features(run, names):
+        features_part = run.generated_features_part
+        jobs["features of generated pictures"] = [
+            Job(lambda tick, batch=batch: features_part(batch), 1) for batch in run.generated_pictures.batches
         ]
-    real = [run.seen] if COMPARED & {*wanted} else []
-    if _judged(run, wanted):
-        real += [seen for seen, _ in (run.lesson, run.exam) if seen not in real]
-    if real:
-        found["features of real pictures"] = [
-            Job(lambda tick, seen=seen, at=at: seen.part(at), 1) for seen in real for at in seen.parts
+    caches = [run.real_features] if COMPARED & {*names} else []
+    if _judges_features(run, names):
+        caches += [cache for cache, _ in (run.judge_training_set, run.judge_test_set) if cache not in caches]
+    if caches:
+        jobs["features of real pictures"] = [
+            Job(lambda tick, cache=cache, at=at: cache.part(at), 1) for cache in caches for at in cache.parts
         ]
     for name in BITS:
-        if name in wanted:
-            found[f"bits per dimension, {name}"] = bits.jobs(run, name)
-    return found
+        if name in names:
+            jobs[f"bits per dimension, {name}"] = bits.jobs(run, name)
+    return jobs
 
 
-def _report(run: Session | Clouds, wanted: tuple[str, ...]) -> dict[str, Any]:
-    """All figures, with everything that they depend on."""
+def _report(run: PictureEvaluation | PointEvaluation, names: tuple[str, ...]) -> dict[str, Any]:
+    """All figures, with the settings that they depend on."""
     spec, config = run.model.spec, run.config
-    told: dict[str, Any] = {
+    report: dict[str, Any] = {
         "diffusion-studio evaluation": VERSION,
         "model": spec.name,
         "images_seen": spec.provenance.get("images_seen"),
@@ -144,30 +141,30 @@ def _report(run: Session | Clouds, wanted: tuple[str, ...]) -> dict[str, Any]:
         "precision": str(run.model.dtype).removeprefix("torch."),
         "data": config.data,
     }
-    if isinstance(run, Clouds):
-        told |= {"points": run.count * len(run.labels)}
-        labels, folder = run.labels != (None,), run.kept_in
-    elif drawn := set(wanted) & DRAWN:
-        told |= {"pictures": len(run.drawn)}
-        labels, folder = bool(run.known.labels), run.drawn.folder
-    if isinstance(run, Clouds) or drawn:
-        told |= {
+    if isinstance(run, PointEvaluation):
+        report |= {"points": run.count * len(run.labels)}
+        labels, folder = run.labels != (None,), run.generated_folder
+    elif drawn := set(names) & DRAWN:
+        report |= {"pictures": len(run.generated_pictures)}
+        labels, folder = bool(run.label_spec.labels), run.generated_pictures.folder
+    if isinstance(run, PointEvaluation) or drawn:
+        report |= {
             "labels": config.labels if labels else None,
             "first_seed": config.seed,
             "recipe": json.loads(run.recipe.to_json()),
             "kept_in": str(folder),
         }
-    if isinstance(run, Session) and _featured(run, wanted):
-        told["features"] = {
+    if isinstance(run, PictureEvaluation) and _uses_features(run, names):
+        report["features"] = {
             "network": run.network.kind.title,
             "weights": run.network.digest[:16],
             "preprocessing": run.network.kind.preprocessing,
         }
     figures = {}
-    for k, name in enumerate(wanted):
+    for k, name in enumerate(names):
         if run.progress is not None:
-            run.progress("figures", k, len(wanted))
+            run.progress("figures", k, len(names))
         figures[name] = _figures(run)[name].measure(run)
     if run.progress is not None:
         run.progress("figures", len(figures), len(figures))
-    return {**told, "figures": figures}
+    return {**report, "figures": figures}

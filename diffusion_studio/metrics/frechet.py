@@ -1,4 +1,4 @@
-"""The Frechet distance between two sets of features, each taken for a Gaussian."""
+"""The Frechet distance between two sets of features, each approximated by a Gaussian."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Gaussian:
 
     @classmethod
     def of(cls, features: np.ndarray) -> Gaussian:
-        """Of (N, D) features; the covariance is the unbiased one, as in the original. Needs two samples or
-        more.
+        """The Gaussian of (N, D) features, with the unbiased covariance as in the original. Raises
+        `DataError` if N < 2.
         """
         if features.ndim != 2 or len(features) < 2:
             raise DataError(
@@ -33,12 +33,13 @@ class Gaussian:
 
 
 def frechet(a: Gaussian, b: Gaussian) -> float:
-    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)) (Dowson & Landau 1982; Heusel et al. 2017, eq. 6),
-    float64.
+    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)), float64 (Dowson & Landau 1982; Heusel et al. 2017, eq.
+    6).
 
     The trace of (A B)^(1/2) is the sum of the singular values of A^(1/2) B^(1/2), whose factors are symmetric
-    and come from eigenvalues. Unlike a general matrix root this stays real and finite where a covariance is
-    singular, as it is with fewer pictures than features. Raises `DataError` for features of different widths.
+    and come from an eigendecomposition. Unlike a general matrix square root this stays real and finite if a
+    covariance is singular, as with fewer pictures than features. Raises `DataError` for features of different
+    widths.
     """
     if a.mean.shape != b.mean.shape:
         raise DataError(
@@ -47,12 +48,12 @@ def frechet(a: Gaussian, b: Gaussian) -> float:
         )
     cross = np.linalg.svd(_root(a.covariance) @ _root(b.covariance), compute_uv=False).sum()
     apart = np.square(a.mean - b.mean).sum() + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
-    return max(float(apart), 0.0)  # a distance of zero may round to either side
+    return max(float(apart), 0.0)  # rounding may make zero negative
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """The symmetric square root of a positive semidefinite matrix; eigenvalues that rounded below zero are
-    zero.
+    """The symmetric square root of a positive semidefinite matrix. Eigenvalues that are negative by
+    rounding count as zero.
     """
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.sqrt(values.clip(0))) @ vectors.T

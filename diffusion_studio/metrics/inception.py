@@ -1,10 +1,9 @@
 """The Inception network of FID: that of TensorFlow's 2015-12-05 graph, in the layout of its PyTorch
 conversion.
 
-It differs from the Inception v3 of the paper (Szegedy et al. 2016): average pools leave padding out of the
-mean, the last block pools by maximum, there are 1008 classes, and pictures are resized as TensorFlow 1 did.
-Parameters carry the names of the published conversion (pt_inception-2015-12-05), so that its weights load
-strictly.
+It differs from the Inception v3 of the paper (Szegedy et al. 2016): average pooling leaves out padding, the
+last block uses max pooling, there are 1008 classes, and pictures are resized as in TensorFlow 1. Parameters
+have the names of the published conversion (pt_inception-2015-12-05), so that its weights load strictly.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def _halve(x: torch.Tensor) -> torch.Tensor:
 
 
 class _A(nn.Module):
-    """35x35: branches of 1x1, 5x5, twice 3x3, and a pool."""
+    """Block at 35x35: branches of 1x1, 5x5, two 3x3, and a pool."""
 
     def __init__(self, width: int, pooled: int) -> None:
         super().__init__()
@@ -75,7 +74,7 @@ class _A(nn.Module):
 
 
 class _B(nn.Module):
-    """35x35 to 17x17."""
+    """Block from 35x35 to 17x17."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -95,7 +94,7 @@ _HIGH: dict[str, Any] = {"kernel": (7, 1), "padding": (3, 0)}
 
 
 class _C(nn.Module):
-    """17x17: 7x7 filters as rows and columns."""
+    """Block at 17x17: 7x7 filters factorized into rows and columns."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -121,7 +120,7 @@ class _C(nn.Module):
 
 
 class _D(nn.Module):
-    """17x17 to 8x8."""
+    """Block from 17x17 to 8x8."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -135,7 +134,7 @@ class _D(nn.Module):
 
 
 class _E(nn.Module):
-    """8x8: 3x3 filters spread into a row beside a column. The last of them pools by maximum."""
+    """Block at 8x8: 3x3 filters replaced by a row and a column in parallel. The last one uses max pooling."""
 
     def __init__(self, width: int, by_maximum: bool) -> None:
         super().__init__()
@@ -165,9 +164,7 @@ class _E(nn.Module):
 
 
 class FIDInception(nn.Module):
-    """(N, 3, 299, 299) from `prepare` -> (N, 2048) features, the mean over positions of the last block
-    ("pool3").
-    """
+    """(N, 3, 299, 299) from `prepare` -> (N, 2048) features, the spatial mean of the last block ("pool3")."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,19 +199,16 @@ class FIDInception(nn.Module):
         return x.mean((2, 3))
 
     def logits(self, features: torch.Tensor) -> torch.Tensor:
-        """(N, 2048) features -> (N, 1008) logits without the bias, which the original Inception score
-        leaves out.
-        """
+        """(N, 2048) features -> (N, 1008) logits without bias, which the original Inception score omits."""
         return features @ self.fc.weight.T
 
 
 def prepare(rgb: torch.Tensor) -> torch.Tensor:
-    """(N, 3, H, W) float in 0..255 -> the original graph's input: 299x299, bilinear as TensorFlow 1 had it,
+    """(N, 3, H, W) float in 0..255 -> the original graph's input: 299x299, bilinear as in TensorFlow 1,
     (value - 128) / 128.
 
-    TensorFlow 1 sampled at i * in / out, that is from the corner, not from the middle, of each pixel. The
-    PyTorch port of FID samples from the middle and scales by 2 / 255 - 1 instead; its figures differ a little
-    for this reason.
+    TensorFlow 1 sampled at i * in / out, that is from the corner of each pixel. The PyTorch port of FID
+    samples from the centre and scales by 2 / 255 - 1 instead, so its figures differ a little.
     """
     for axis in (2, 3):
         at = torch.arange(SIZE, dtype=torch.float32, device=rgb.device) * (rgb.shape[axis] / SIZE)

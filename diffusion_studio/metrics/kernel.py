@@ -1,5 +1,5 @@
-"""The kernel distance: maximum mean discrepancy, with a cubic polynomial kernel of features or Gaussians
-of points.
+"""The kernel distance (maximum mean discrepancy), with a cubic polynomial kernel of features or Gaussian
+kernels of points.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import numpy as np
 
 from ..errors import DataError
 
-SUBSETS, SUBSET = 100, 1000
-ROWS = 1024
-WIDTHS = (0.1, 0.3, 1.0)  # of the Gaussians for points, whose variance is 1
+SUBSETS, SUBSET = 100, 1000  # number and size of the random subsets
+ROWS = 1024  # of a kernel matrix, computed at a time
+WIDTHS = (0.1, 0.3, 1.0)  # of the Gaussian kernels, for points of variance 1
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def polynomial(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(M, N) of (a.b / D + 1)^3 (Binkowski et al. 2018)."""
+    """The kernel matrix (M, N) of (a.b / D + 1)^3 (Binkowski et al. 2018)."""
     return (a @ b.T / a.shape[1] + 1) ** 3
 
 
 def gaussians(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(M, N) of the mean of exp(-|a - b|^2 / 2 w^2) over the fixed `WIDTHS`, from the grain of a shape to its
-    whole.
+    """The kernel matrix (M, N) of the mean over `WIDTHS` of exp(-|a - b|^2 / 2 w^2).
 
-    Fixed and not fitted to the sets, so that figures of different models and runs compare.
+    The widths cover fine and coarse structure. They are fixed and not fitted to the sets, so that figures of
+    different models and runs can be compared.
     """
     squared = np.zeros((len(a), len(b)), a.dtype)
     for k in range(a.shape[1]):
@@ -37,9 +37,9 @@ def gaussians(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def mmd2(x: np.ndarray, y: np.ndarray, kernel: Kernel = polynomial) -> float:
-    """The unbiased estimate of MMD^2 (Gretton et al. 2012, eq. 3).
+    """The unbiased estimate of MMD^2 (Gretton et al. 2012, eq. 3) of x (M, D) and y (N, D).
 
-    x (M, D) and y (N, D), two or more each. It can be negative where the two are alike.
+    It can be negative if the two are alike. Raises `DataError` for fewer than two rows or different widths.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(len(x), len(y)) < 2:
@@ -53,7 +53,7 @@ def mmd2(x: np.ndarray, y: np.ndarray, kernel: Kernel = polynomial) -> float:
 
 
 def _sums(kernel: Kernel, x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """The sum of a table of the kernel, and that of its diagonal; some rows at a time."""
+    """The sum of a kernel matrix and the sum of its diagonal, computed some rows at a time."""
     total = own = 0.0
     for at in range(0, len(x), ROWS):
         part = kernel(x[at : at + ROWS], y)
@@ -69,15 +69,15 @@ def kernel_distance(
     seed: int = 0,
     kernel: Kernel = polynomial,
 ) -> tuple[float, float]:
-    """(mean, standard deviation) of `mmd2` over random subsets (Binkowski et al. 2018, the KID; papers print
-    it times 1000). Subsets have `size` features, or as many as the smaller side has; each side is drawn
-    without repetition.
+    """Mean and standard deviation of `mmd2` over random subsets (KID, Binkowski et al. 2018; papers print it
+    times 1000).
 
-    Choose it over the Frechet distance for few pictures: its estimate has no bias.
+    Subsets have `size` rows, or as many as the smaller set, drawn without replacement. Choose it over the
+    Frechet distance for few pictures, because its estimate is unbiased.
     """
     size = min(size, len(x), len(y))
     random = np.random.Generator(np.random.Philox(seed))
-    found = [
+    distances = [
         mmd2(
             x[random.choice(len(x), size, replace=False)],
             y[random.choice(len(y), size, replace=False)],
@@ -85,4 +85,4 @@ def kernel_distance(
         )
         for _ in range(subsets)
     ]
-    return float(np.mean(found)), float(np.std(found))
+    return float(np.mean(distances)), float(np.std(distances))

@@ -1,6 +1,4 @@
-"""A linear classifier of features: the judge of photographs, which a small network on pixels cannot read
-well.
-"""
+"""Logistic regression on features, which judges photographs better than a small network on pixels."""
 
 from __future__ import annotations
 
@@ -10,14 +8,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-DECAY = 1e-3  # of the weights, beside the mean cross-entropy
-STEPS = 200
+DECAY = 1e-3  # weight of the L2 penalty, relative to the mean cross-entropy
+STEPS = 200  # most steps of L-BFGS
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Logits (features - mean) / scale @ weight + bias; mean, scale (D,), weight (D, classes), bias
-    (classes,).
+    """A linear classifier with logits (features - mean) / scale @ weight + bias.
+
+    mean, scale (D,), weight (D, classes), bias (classes,).
     """
 
     mean: torch.Tensor
@@ -26,7 +25,7 @@ class Linear:
     bias: torch.Tensor
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """(N,) the class of each of (N, D) features."""
+        """The predicted class (N,) of each row of features (N, D)."""
         return (
             (((torch.from_numpy(features) - self.mean) / self.scale) @ self.weight + self.bias)
             .argmax(1)
@@ -34,8 +33,8 @@ class Linear:
         )
 
 
-def fitted(features: np.ndarray, labels: np.ndarray, classes: int) -> Linear:
-    """Multinomial logistic regression of standardised (N, D) float32 features, to its optimum by L-BFGS."""
+def fit(features: np.ndarray, labels: np.ndarray, classes: int) -> Linear:
+    """Multinomial logistic regression of standardised features (N, D) float32, solved by L-BFGS."""
     x, y = torch.from_numpy(features), torch.from_numpy(labels)
     mean, scale = x.mean(0), x.std(0).clamp_min(1e-6)
     x = (x - mean) / scale
@@ -51,9 +50,9 @@ def fitted(features: np.ndarray, labels: np.ndarray, classes: int) -> Linear:
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
-        found = F.cross_entropy(x @ weight + bias, y) + DECAY / 2 * weight.square().sum()
-        found.backward()
-        return found
+        total = F.cross_entropy(x @ weight + bias, y) + DECAY / 2 * weight.square().sum()
+        total.backward()
+        return total
 
     optimizer.step(loss)
     return Linear(mean, scale, weight.detach(), bias.detach())

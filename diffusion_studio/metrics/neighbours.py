@@ -1,4 +1,6 @@
-"""Is a picture new? The nearest ones of a set, by Euclidean distance over all pixels, which lie in [0, 1]."""
+"""Nearest neighbours of pictures, by Euclidean distance over all pixels in [0, 1]: whether a model copies
+its training data.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,21 @@ def flat(pictures: np.ndarray) -> torch.Tensor:
 
 @torch.no_grad()
 def nearest(pictures: np.ndarray, among: np.ndarray, chunk: int = 4096) -> tuple[torch.Tensor, np.ndarray]:
-    """((N,) distances, (N,) indices) of each picture's nearest one among others; both uint8 (N, H, W, C)."""
-    asked = flat(pictures)
-    best = torch.full((len(asked),), torch.inf)
-    index = torch.zeros(len(asked), dtype=torch.long)
+    """Distances (N,) and indices (N,) of each picture's nearest one in `among`; both uint8 (N, H, W, C)."""
+    queries = flat(pictures)
+    best = torch.full((len(queries),), torch.inf)
+    index = torch.zeros(len(queries), dtype=torch.long)
     for start in range(0, len(among), chunk):
         part = flat(among[start : start + chunk])
-        low, at = torch.addmm(part.square().sum(1), asked, part.T, alpha=-2).min(
-            1
-        )  # less |asked|^2, alike for all
+        # without |asked|^2, which does not change the order
+        low, at = torch.addmm(part.square().sum(1), queries, part.T, alpha=-2).min(1)
         index = torch.where(low < best, at + start, index)
         best = torch.minimum(low, best)
-    found = index.numpy()
-    return (asked - flat(among[found])).norm(dim=1), found  # anew, as the product cancels for near copies
+    indices = index.numpy()
+    # from differences, because the product above cancels for near copies
+    return (queries - flat(among[indices])).norm(dim=1), indices
 
 
 def pairwise(pictures: np.ndarray) -> float:
-    """Mean distance between two of (N, H, W, C) uint8 pictures."""
+    """The mean distance between two of the pictures (N, H, W, C) uint8."""
     return float(torch.pdist(flat(pictures)).mean())

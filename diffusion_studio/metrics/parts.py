@@ -1,5 +1,5 @@
-"""A long computation in parts: each is kept as one file, so that a stopped one goes on and processes share
-the work.
+"""A long computation in parts. Each part is kept as a file, so that it can be stopped and resumed, and
+shared between processes.
 """
 
 from __future__ import annotations
@@ -21,36 +21,38 @@ from ..errors import DataError, OptionError
 
 Arrays = dict[str, np.ndarray]
 Tick = Callable[[int], None]
-Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
-_PATIENCE = timedelta(days=7)  # one process may have nothing to do while another works
+Progress = Callable[[str, int, int], None]  # (what, done, total)
+_TIMEOUT = timedelta(days=7)  # a process without work waits for the others
 
 
-def kept(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> Arrays:
-    """The arrays in the file; where it is missing or broken they are made, and written in one piece.
+def load_or_compute(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> Arrays:
+    """The arrays in a file. If it is missing or broken they are made, and written atomically.
 
-    Raises `DataError` where the folder cannot be written to.
+    Raises `DataError` if the folder cannot be written to.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
-        pass  # not there, or cut short by a full disk: it is made anew
-    made: dict[str, Any] = dict(make())
+        pass  # missing, or cut off by a full disk
+    arrays: dict[str, Any] = dict(make())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing(path) as draft, draft.open("wb") as file:
-            np.savez(file, **made)
+            np.savez(file, **arrays)
     except OSError as error:
         raise DataError(
             f"{path} cannot be written ({files.why(error)}). Free space there, or name another "
             "folder with --work."
         ) from error
-    return made
+    return arrays
 
 
 @dataclass(frozen=True)
 class Job:
-    """One part of a computation: `run` makes it, unless it is there, and ticks on the way to `weight`."""
+    """A part of a computation: `run` makes it unless it exists, and calls its argument with the progress,
+    up to `weight`.
+    """
 
     run: Callable[[Tick], object]
     weight: int
@@ -58,7 +60,7 @@ class Job:
 
 @dataclass(frozen=True)
 class World:
-    """Which of how many processes this one is, as torchrun says."""
+    """The number of this process, the number of all, and the number on this machine, as set by torchrun."""
 
     rank: int = 0
     size: int = 1
@@ -66,7 +68,9 @@ class World:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> World:
-        """RANK, WORLD_SIZE and LOCAL_RANK; a single process where they are not set."""
+        """Read RANK, WORLD_SIZE and LOCAL_RANK; a single process if they are not set. Raises `OptionError`
+        for invalid values.
+        """
         given = {
             name: environment.get(name, default)
             for name, default in (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
@@ -84,7 +88,7 @@ class World:
         return cls(rank, size, local)
 
     def share(self, title: str, jobs: Sequence[Job], progress: Progress | None) -> None:
-        """Do this process's part of the jobs: every size-th one."""
+        """Run this process's share of the jobs: every size-th one."""
         own = jobs[self.rank :: self.size]
         total, done = sum(job.weight for job in own), 0
         for job in own:
@@ -102,8 +106,8 @@ class World:
 
     @contextmanager
     def together(self) -> Iterator[Callable[[], object]]:
-        """Gives a function that returns when all processes have called it. One process does not wait for
-        itself.
+        """A context that gives a function to wait until all processes have called it. A single process
+        does not wait.
         """
         if self.size == 1:
             yield lambda: None
@@ -112,7 +116,7 @@ class World:
 
         mine = not distributed.is_initialized()
         if mine:
-            distributed.init_process_group("gloo", timeout=_PATIENCE)
+            distributed.init_process_group("gloo", timeout=_TIMEOUT)
         try:
             yield lambda: distributed.barrier()
         finally:

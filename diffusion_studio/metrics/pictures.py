@@ -1,4 +1,6 @@
-"""What a model draws for an evaluation: pictures by seed, the same ones however many processes draw them."""
+"""The pictures that a model draws for an evaluation. They follow from their seeds and do not depend on the
+number of processes.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,14 @@ from ..runs import generate
 from ..runs.guidance_builder import Guides
 from ..runs.recipe import ANY, Recipe
 from .config import EACH
-from .parts import Arrays, Job, Tick, kept
+from .parts import Arrays, Job, Tick, load_or_compute
 
-BATCH = 32  # pictures in one run; at a fixed grid, so that rounding does not depend on the processes
+BATCH = 32  # pictures in one run; fixed, so that rounding does not depend on the processes
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures of one label that are drawn together. `sources` are the numbers of the real pictures that
+    """Pictures of one label that are drawn together. `sources` are the indices of the real pictures that
     they enlarge.
     """
 
@@ -39,8 +41,8 @@ class Batch:
 
     @property
     def name(self) -> str:
-        """Tells it from every other of its label: those of "each" have other seeds from the same first one
-        on.
+        """A name that is unique among the batches of a label. It includes all seeds, because those of
+        "each" are not consecutive.
         """
         return (
             f"{self.seeds[0]}-{len(self.seeds)}-{hashlib.sha256(repr(self.seeds).encode()).hexdigest()[:8]}"
@@ -48,43 +50,42 @@ class Batch:
 
 
 def batches(spec: ModelSpec | ClassifierSpec, labels: str, first: int, count: int) -> list[Batch]:
-    """The runs that draw `count` pictures with seeds from `first` up, of the labels that `spec` knows.
+    """The batches that draw `count` pictures with seeds from `first` up, of the labels that `spec` knows.
 
-    With "each", picture k is of label k mod the number of labels, so that asking for more keeps those that
-    are there.
+    With "each", picture k has label k mod the number of labels, so asking for more keeps the existing ones.
     """
-    found = []
-    asked = labels_asked(spec, labels)
-    for k, label in enumerate(asked):
-        seeds = tuple(range(first + k, first + count, len(asked)))
-        found += [Batch(label, seeds[at : at + BATCH]) for at in range(0, len(seeds), BATCH)]
-    return found
+    result = []
+    selected = selected_labels(spec, labels)
+    for k, label in enumerate(selected):
+        seeds = tuple(range(first + k, first + count, len(selected)))
+        result += [Batch(label, seeds[at : at + BATCH]) for at in range(0, len(seeds), BATCH)]
+    return result
 
 
-def enlarging(labels: Sequence[str | None], first: int, sources: Sequence[int]) -> list[Batch]:
-    """The runs that enlarge the real pictures `sources`, picture k with the seed `first` + k and the label
-    `labels[k]`.
+def enlarging_batches(labels: Sequence[str | None], first: int, sources: Sequence[int]) -> list[Batch]:
+    """The batches that enlarge the real pictures `sources`. Picture k has the seed `first` + k and the
+    label `labels[k]`.
     """
-    found = []
+    result = []
     for label in dict.fromkeys(labels):
-        own = [k for k, one in enumerate(labels) if one == label]
-        found += [
+        indices = [k for k, one in enumerate(labels) if one == label]
+        result += [
             Batch(label, tuple(first + k for k in part), tuple(sources[k] for k in part))
-            for part in (own[at : at + BATCH] for at in range(0, len(own), BATCH))
+            for part in (indices[at : at + BATCH] for at in range(0, len(indices), BATCH))
         ]
-    return found
+    return result
 
 
-def labels_asked(spec: ModelSpec | ClassifierSpec, labels: str) -> tuple[str | None, ...]:
-    """What an evaluation's `labels` say, for a model or a classifier with these labels."""
+def selected_labels(spec: ModelSpec | ClassifierSpec, labels: str) -> tuple[str | None, ...]:
+    """The labels that an evaluation's `labels` selects, among those of a model or classifier. None is any."""
     if labels == EACH:
         return tuple(spec.labels) or (None,)
     return (None,) if labels == ANY else (spec.labels[spec.label_index(labels)],)
 
 
-def knowing(model: Model, recipe: Recipe, classifier: Classifier | None) -> ModelSpec | ClassifierSpec:
-    """Whose labels can be asked for: the model's, or of one without labels those of the classifier that
-    guides it.
+def labelling_spec(model: Model, recipe: Recipe, classifier: Classifier | None) -> ModelSpec | ClassifierSpec:
+    """The spec whose labels can be asked for: the model's, or the guiding classifier's if the model has no
+    labels.
     """
     guide = recipe.classifier
     if classifier is not None and not model.spec.labels and guide.on and guide.label is None:
@@ -92,40 +93,39 @@ def knowing(model: Model, recipe: Recipe, classifier: Classifier | None) -> Mode
     return model.spec
 
 
-def labelled(model: Model, recipe: Recipe, label: str | None) -> Recipe:
-    """The recipe for a label of those that are `knowing`."""
+def for_label(model: Model, recipe: Recipe, label: str | None) -> Recipe:
+    """The recipe that draws a label of `labelling_spec`."""
     if model.spec.labels or label is None:
         return replace(recipe, label=label)
     return replace(recipe, label=None, classifier=replace(recipe.classifier, label=label))
 
 
 def default_recipe(spec: ModelSpec, **changes: object) -> Recipe:
-    """The settings that suit the model, with changes. Labels and seeds are the evaluation's own."""
+    """The model's default settings, with changes. Labels and seeds come from the evaluation."""
     settings = {name: value for name, value in spec.defaults.items() if name not in ("label", "count")}
     return Recipe.from_settings({"model": spec.name, **settings, **changes})
 
 
 def digest(model: Model | Classifier) -> str:
-    """Names a model's description, weights and precision."""
-    found = hashlib.sha256(model.spec.to_json().encode())
+    """A hash of a model's description, weights and precision."""
+    hash = hashlib.sha256(model.spec.to_json().encode())
     for name, tensor in sorted(model.network.state_dict().items()):
-        found.update(f"{name} {tensor.dtype}".encode())
-        found.update(tensor.contiguous().view(-1).view(torch.uint8).cpu().numpy().data)
-    return found.hexdigest()[:16]
+        hash.update(f"{name} {tensor.dtype}".encode())
+        hash.update(tensor.contiguous().view(-1).view(torch.uint8).cpu().numpy().data)
+    return hash.hexdigest()[:16]
 
 
 def fingerprint(images: np.ndarray) -> str:
-    """Names pictures, or points, by shape and values."""
-    found = hashlib.sha256(str(images.shape).encode())
-    found.update(np.ascontiguousarray(images).data)
-    return found.hexdigest()[:16]
+    """A hash of the shape and values of pictures or points."""
+    hash = hashlib.sha256(str(images.shape).encode())
+    hash.update(np.ascontiguousarray(images).data)
+    return hash.hexdigest()[:16]
 
 
-class Drawing:
-    """A model and all that a recipe says about how it draws: which folder its work is kept in, and whether it
-    can.
+class GenerationSetup:
+    """A model with a recipe for an evaluation: checks that it can run, and names the folder for its results.
 
-    `classifier` and `weaker` are what the recipe is guided by.
+    `classifier` and `weaker` are the networks that guide the recipe.
     """
 
     def __init__(
@@ -135,10 +135,10 @@ class Drawing:
         if recipe.labels or recipe.prompts:
             raise OptionError(
                 "labels",
-                "An evaluation says itself which label each picture has, and has one prompt for all. Leave "
+                "An evaluation chooses the label of each picture itself, and has one prompt for all. Leave "
                 "labels and prompts out.",
             )
-        self.known = knowing(model, recipe, classifier)
+        self.label_spec = labelling_spec(model, recipe, classifier)
 
     def check(self, labels: Sequence[str | None]) -> None:
         """Raise `OptionError` for what the model cannot do, before anything is drawn."""
@@ -147,15 +147,15 @@ class Drawing:
         for label in dict.fromkeys(labels):
             generate.plan(
                 self.model,
-                labelled(self.model, self.recipe, label),
+                for_label(self.model, self.recipe, label),
                 Guides(self.classifier, self.weaker),
                 low_res=small,
             )
 
     @cached_property
     def name(self) -> str:
-        """Of the folder: by everything but label and seed that says what a picture looks like, the weights
-        included.
+        """The name of the folder: a hash of everything but label and seed that determines a picture,
+        weights included.
         """
         recipe, helpers = self.recipe, {}
         if self.classifier is not None and recipe.classifier.on:
@@ -164,28 +164,27 @@ class Drawing:
         if self.weaker is not None and recipe.weaker is not None:
             recipe, helpers["weaker_weights"] = replace(recipe, weaker="weaker"), digest(self.weaker)
         settings = json.loads(replace(recipe, label=None, seeds=(0,), model="", low_res=None).to_json())
-        told = json.dumps(
+        key = json.dumps(
             {**settings, **helpers, "weights": digest(self.model), "batch": BATCH}, sort_keys=True
         )
-        return f"{self.model.spec.name or 'model'}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+        return f"{self.model.spec.name or 'model'}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
-    def kind(self, label: str | None) -> str:
-        """A label in the name of a file."""
-        return "any" if label is None else str(self.known.label_index(label))
+    def label_code(self, label: str | None) -> str:
+        """A label as part of a file's name."""
+        return "any" if label is None else str(self.label_spec.label_index(label))
 
 
-class Drawn(Drawing):
-    """The pictures of a model and a recipe, kept in a folder of their own below `folder`.
+class GeneratedPictures(GenerationSetup):
+    """The pictures of a model and a recipe, kept in a subfolder of `folder`.
 
-    `small` (N, h, w, C) uint8 are the pictures to enlarge that the batches' `sources` count, for a model that
-    does.
+    `small` (N, h, w, C) uint8 are the pictures to enlarge, which the batches' `sources` index.
     """
 
     def __init__(
         self,
         model: Model,
         recipe: Recipe,
-        asked: Sequence[Batch],
+        batches: Sequence[Batch],
         folder: Path,
         classifier: Classifier | None = None,
         weaker: Model | None = None,
@@ -193,20 +192,20 @@ class Drawn(Drawing):
     ) -> None:
         """Raises `OptionError` for what the model cannot do, before anything is drawn."""
         super().__init__(model, recipe, classifier, weaker)
-        self.asked, self.small = asked, small
-        if not asked or not all(batch.seeds for batch in asked):
+        self.batches, self.small = batches, small
+        if not batches or not all(batch.seeds for batch in batches):
             raise OptionError("pictures", "No pictures were asked for.")
-        self.check([batch.label for batch in asked])
+        self.check([batch.label for batch in batches])
         self.folder = folder / self.name
 
     def __len__(self) -> int:
-        return sum(len(batch.seeds) for batch in self.asked)
+        return sum(len(batch.seeds) for batch in self.batches)
 
     def part(self, batch: Batch, tick: Tick = lambda count: None) -> Arrays:
-        """`images` (N, H, W, C) uint8, `seeds` (N,) and `labels` (N,), -1 for any."""
+        """Draw or read a batch: `images` (N, H, W, C) uint8, `seeds` (N,) and `labels` (N,), -1 for any."""
 
         def make() -> Arrays:
-            recipe = replace(labelled(self.model, self.recipe, batch.label), seeds=batch.seeds)
+            recipe = replace(for_label(self.model, self.recipe, batch.label), seeds=batch.seeds)
             low_res = None if self.small is None else from_uint8(self.small[list(batch.sources)])
             frame = None
             guides = Guides(self.classifier, self.weaker)
@@ -214,32 +213,32 @@ class Drawn(Drawing):
                 if frame.index:
                     tick(1)
             assert frame is not None  # a run has at least two states
-            label = -1 if batch.label is None else self.known.label_index(batch.label)
+            label = -1 if batch.label is None else self.label_spec.label_index(batch.label)
             return {
                 "images": frame.x,
                 "seeds": np.array(batch.seeds),
                 "labels": np.full(len(batch.seeds), label),
             }
 
-        return kept(self.folder / "pictures" / self.file(batch), make)
+        return load_or_compute(self.folder / "pictures" / self.file(batch), make)
 
     def file(self, batch: Batch) -> str:
-        """The name of a batch's file: its label and seeds, and the pictures that it enlarges by their
-        pixels.
+        """The name of a batch's file, from its label, seeds, and the pixels of the pictures that it
+        enlarges.
         """
-        given = "" if self.small is None else f"-{fingerprint(self.small[list(batch.sources)])}"
-        return f"{self.kind(batch.label)}-{batch.name}{given}.npz"
+        inputs = "" if self.small is None else f"-{fingerprint(self.small[list(batch.sources)])}"
+        return f"{self.label_code(batch.label)}-{batch.name}{inputs}.npz"
 
     def jobs(self) -> list[Job]:
         return [
-            Job(lambda tick, batch=batch: self.part(batch, tick), self.recipe.steps) for batch in self.asked
+            Job(lambda tick, batch=batch: self.part(batch, tick), self.recipe.steps) for batch in self.batches
         ]
 
     def all(self) -> Arrays:
-        """Every picture, in the order of the seeds; with `sources` (N,), where there are any."""
-        parts = [self.part(batch) for batch in self.asked]
+        """All pictures in the order of the seeds, with `sources` (N,) if they are enlarged."""
+        parts = [self.part(batch) for batch in self.batches]
         whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if self.small is not None:
-            whole["sources"] = np.concatenate([batch.sources for batch in self.asked])
+            whole["sources"] = np.concatenate([batch.sources for batch in self.batches])
         order = np.argsort(whole["seeds"], kind="stable")
         return {name: values[order] for name, values in whole.items()}

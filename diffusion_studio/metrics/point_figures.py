@@ -1,7 +1,7 @@
-"""The figures of points by name: what each needs and how it is measured.
+"""The figures of points by name: what each needs, and how it is measured.
 
-Each is of every label by itself, and the mean over the labels. Beside it stands what a further set of true
-points of the same size would have, where there are enough: that is what a perfect model reaches.
+A figure is measured for each label, and averaged over labels. If there are enough true points, the figure of
+a second set of true points of the same size is reported too: that is what a perfect model reaches.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import torch
 
 from ..errors import OptionError
 from . import bits
-from .clouds import Clouds
 from .kernel import gaussians, mmd2
 from .manifold import precision_recall
+from .point_evaluation import PointEvaluation
 from .points import energy_distance, two_samples
 
-TESTED, SPLITS = 1000, 200  # points of either set in the permutation test, and its random splits
+TESTED, SPLITS = 1000, 200  # points of each set in the permutation test, and its number of random splits
 
 
 @dataclass(frozen=True)
 class PointFigure:
-    """`check` raises what stands against it before anything is drawn; `measure` gives an object for JSON."""
+    """A figure: `check` raises its errors before anything is drawn, `measure` returns a JSON object."""
 
-    check: Callable[[Clouds], Any]
-    measure: Callable[[Clouds], dict[str, Any]]
+    check: Callable[[PointEvaluation], Any]
+    measure: Callable[[PointEvaluation], dict[str, Any]]
 
 
 def nearest(points: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """(N,) distances of points (N, 2) to the nearest of others (M, 2)."""
+    """The distances (N,) of points (N, 2) to the nearest of others (M, 2)."""
     others = torch.from_numpy(among)
     return torch.cat(
         [
@@ -43,67 +43,74 @@ def nearest(points: np.ndarray, among: np.ndarray) -> np.ndarray:
     ).numpy()
 
 
-Measured = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
+Comparison = Callable[[np.ndarray, np.ndarray], Mapping[str, float]]
 
 
-def _compared(
-    run: Clouds, name: str, measured: Measured, at_best: Measured, alone: tuple[str, ...] = ()
+def _compare_by_label(
+    run: PointEvaluation,
+    name: str,
+    compare: Comparison,
+    reference: Comparison,
+    single_label: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """`measured(made, real)` for each label, and `at_best(other, real)` with true points in the place of the
-    made ones.
+    """`measured(made, real)` for each label, and `at_best(other, real)` with true points in place of the
+    generated ones.
 
-    The mean over labels stands for all, except of entries that are `alone`: no mean says anything of those.
+    Entries are averaged over labels, except those named in `alone`, whose mean has no meaning.
     """
-    found = {}
+    by_label = {}
     for label in run.labels:
-        made, real, other = run.made(label), run.real(label), run.other(label)
-        found[label] = {**measured(made, real), **(at_best(other, real) if other is not None else {})}
-    told: dict[str, Any] = {"name": name}
-    for key in next(iter(found.values())):
-        if all(key in one for one in found.values()) and (len(found) == 1 or key not in alone):
-            told[key] = float(np.mean([one[key] for one in found.values()]))
-    told |= {"points": run.count, "real_points": run.real_count}
-    return told if len(found) == 1 else told | {"of_each": found}
+        generated, real, further = run.generated(label), run.real(label), run.further_points(label)
+        by_label[label] = {
+            **compare(generated, real),
+            **(reference(further, real) if further is not None else {}),
+        }
+    result: dict[str, Any] = {"name": name}
+    for key in next(iter(by_label.values())):
+        if all(key in one for one in by_label.values()) and (len(by_label) == 1 or key not in single_label):
+            result[key] = float(np.mean([one[key] for one in by_label.values()]))
+    result |= {"points": run.count, "real_points": run.real_count}
+    return result if len(by_label) == 1 else result | {"of_each": by_label}
 
 
-def _energy(run: Clouds) -> dict[str, Any]:
-    def measured(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
+def _energy(run: PointEvaluation) -> dict[str, Any]:
+    def compare(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
         return {
-            "value": energy_distance(made, real),
-            "p_value": two_samples(made[:TESTED], real[:TESTED], SPLITS).p_value,
+            "value": energy_distance(generated, real),
+            "p_value": two_samples(generated[:TESTED], real[:TESTED], SPLITS).p_value,
         }
 
-    return _compared(
+    return _compare_by_label(
         run,
         "energy distance",
-        measured,
-        lambda other, real: {"of_real": energy_distance(other, real)},
+        compare,
+        lambda further, real: {"of_real": energy_distance(further, real)},
         ("p_value",),
     )
 
 
-def _kernel(run: Clouds) -> dict[str, Any]:
-    return _compared(
+def _kernel(run: PointEvaluation) -> dict[str, Any]:
+    return _compare_by_label(
         run,
         "kernel distance (squared MMD, Gaussians)",
-        lambda made, real: {"value": mmd2(made, real, gaussians)},
-        lambda other, real: {"of_real": mmd2(other, real, gaussians)},
+        lambda generated, real: {"value": mmd2(generated, real, gaussians)},
+        lambda further, real: {"of_real": mmd2(further, real, gaussians)},
     )
 
 
-def _precision_recall(run: Clouds) -> dict[str, Any]:
+def _precision_recall(run: PointEvaluation) -> dict[str, Any]:
     count, k = min(run.count, run.real_count), run.config.k
 
-    def measured(made: np.ndarray, real: np.ndarray) -> dict[str, float]:
-        return dict(zip(("precision", "recall"), precision_recall(made[:count], real[:count], k)))
+    def compare(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
+        return dict(zip(("precision", "recall"), precision_recall(generated[:count], real[:count], k)))
 
-    def at_best(other: np.ndarray, real: np.ndarray) -> dict[str, float]:
-        return {"precision_of_real": precision_recall(other[:count], real[:count], k)[0]}
+    def reference(further: np.ndarray, real: np.ndarray) -> dict[str, float]:
+        return {"precision_of_real": precision_recall(further[:count], real[:count], k)[0]}
 
-    return {**_compared(run, "precision and recall (coordinates)", measured, at_best), "k": k}
+    return {**_compare_by_label(run, "precision and recall (coordinates)", compare, reference), "k": k}
 
 
-def _check_precision_recall(run: Clouds) -> None:
+def _check_precision_recall(run: PointEvaluation) -> None:
     if (count := min(run.count, run.real_count)) <= run.config.k:
         raise OptionError(
             "k",
@@ -112,29 +119,29 @@ def _check_precision_recall(run: Clouds) -> None:
         )
 
 
-def _nearest(run: Clouds) -> dict[str, Any]:
-    return _compared(
+def _nearest(run: PointEvaluation) -> dict[str, Any]:
+    return _compare_by_label(
         run,
         "mean distance to the nearest point",
-        lambda made, real: {
-            "to_real": float(nearest(made, real).mean()),
-            "from_real": float(nearest(real, made).mean()),
+        lambda generated, real: {
+            "to_real": float(nearest(generated, real).mean()),
+            "from_real": float(nearest(real, generated).mean()),
         },
-        lambda other, real: {"of_real": float(nearest(other, real).mean())},
+        lambda further, real: {"of_real": float(nearest(further, real).mean())},
     )
 
 
-def _bits(run: Clouds, name: str, values: Mapping[str | None, np.ndarray]) -> dict[str, Any]:
-    """Of bits per dimension of each label's points; a point has two dimensions."""
-    found = {"name": name, **bits.summary(np.concatenate(list(values.values())))}
-    found["points"] = found.pop("pictures")
-    found["nats_a_point"] = 2 * math.log(2) * found["value"]
+def _bits(run: PointEvaluation, name: str, values: Mapping[str | None, np.ndarray]) -> dict[str, Any]:
+    """Bits per dimension of each label's points; a point has two dimensions."""
+    result = {"name": name, **bits.summary(np.concatenate(list(values.values())))}
+    result["points"] = result.pop("pictures")
+    result["nats_a_point"] = 2 * math.log(2) * result["value"]
     if len(values) > 1:
-        found["of_each"] = {label: float(one.mean()) for label, one in values.items()}
-    return found
+        result["of_each"] = {label: float(one.mean()) for label, one in values.items()}
+    return result
 
 
-def _bound(run: Clouds) -> dict[str, Any]:
+def _bound(run: PointEvaluation) -> dict[str, Any]:
     parts = {label: run.bits_part("bound", label) for label in run.labels}
     terms = np.concatenate([part["terms"] for part in parts.values()], axis=1)
     t = next(iter(parts.values()))["t"]
@@ -153,7 +160,7 @@ def _bound(run: Clouds) -> dict[str, Any]:
     }
 
 
-def _flow(run: Clouds) -> dict[str, Any]:
+def _flow(run: PointEvaluation) -> dict[str, Any]:
     values = {label: run.bits_part("flow", label)["bits"] for label in run.labels}
     return {
         **_bits(run, "bits per dimension of the density, probability-flow ODE", values),
@@ -161,15 +168,15 @@ def _flow(run: Clouds) -> dict[str, Any]:
     }
 
 
-def _nothing(run: Clouds) -> None:
+def _no_check(run: PointEvaluation) -> None:
     pass
 
 
 POINT_FIGURES: dict[str, PointFigure] = {
-    "energy": PointFigure(_nothing, _energy),
-    "kernel": PointFigure(_nothing, _kernel),
+    "energy": PointFigure(_no_check, _energy),
+    "kernel": PointFigure(_no_check, _kernel),
     "precision-recall": PointFigure(_check_precision_recall, _precision_recall),
-    "nearest": PointFigure(_nothing, _nearest),
+    "nearest": PointFigure(_no_check, _nearest),
     "bound": PointFigure(bits.check_bound, _bound),
-    "flow": PointFigure(_nothing, _flow),
+    "flow": PointFigure(_no_check, _flow),
 }

@@ -1,4 +1,4 @@
-"""How well a model of points draws: its clouds against true ones, and the likelihood of true points."""
+"""Quality of a model of points: distance of its clouds to true ones, and the likelihood of true points."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from ..runs.generate import stream
 from ..runs.recipe import Recipe
 from .flow import log_likelihood
 
-BLOCK = 512  # rows of a table of distances at a time
+BLOCK = 512  # rows of a distance matrix at a time
 
 
 @dataclass(frozen=True)
 class TwoSamples:
-    """The energy distance of two samples, and the share of random splits of all their points whose
-    distance is as large: small where the samples come from two distributions, even from 0 to 1 where from
-    one.
+    """The energy distance of two samples, and its p-value in a permutation test.
+
+    The p-value is the share of random splits of all points whose distance is at least as large. It is uniform
+    if both samples come from one distribution, and small otherwise.
     """
 
     distance: float
@@ -28,9 +29,11 @@ class TwoSamples:
 
 
 def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'| of samples (N, d) and (M, d), without bias (Szekely & Rizzo 2013,
-    eq. 6.1 with pairs of different points): 0 on average where both come from one distribution, so it can
-    be below 0.
+    """2 E|X - Y| - E|X - X'| - E|Y - Y'| of samples (N, d) and (M, d), unbiased (Szekely & Rizzo 2013, eq.
+    6.1 with pairs of different points).
+
+    Its mean is 0 if both come from one distribution, so it can be negative. Raises `OptionError` for fewer
+    than two points or different dimensions.
     """
     n, m = len(x), len(y)
     if min(n, m) < 2 or x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
@@ -43,27 +46,29 @@ def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def two_samples(x: np.ndarray, y: np.ndarray, splits: int = 200, seed: int = 0) -> TwoSamples:
-    """The energy distance and its permutation test. Takes (N + M)^2 numbers of memory: up to some 4,000
+    """The energy distance and its permutation test. Needs memory for (N + M)^2 numbers: up to about 4,000
     points in all.
     """
     both = np.concatenate([x, y]).astype(np.float64)
     distances = np.sqrt(np.maximum(((both[:, None] - both[None]) ** 2).sum(axis=-1), 0))
     random, n, total = np.random.default_rng(seed), len(x), len(both)
-    inside = np.zeros((total, 1 + splits))  # which points each split takes for the first sample
-    inside[:n, 0] = 1
+    members = np.zeros((total, 1 + splits))  # 1 for points in the first sample of each split
+    members[:n, 0] = 1
     for k in range(splits):
-        inside[random.permutation(total)[:n], 1 + k] = 1
-    to_inside = distances @ inside
-    within = (inside * to_inside).sum(axis=0)
-    across = to_inside.sum(axis=0) - within
+        members[random.permutation(total)[:n], 1 + k] = 1
+    to_members = distances @ members
+    within = (members * to_members).sum(axis=0)
+    across = to_members.sum(axis=0) - within
     rest = distances.sum() - within - 2 * across
     m = total - n
-    own, *others = 2 * across / (n * m) - within / (n * (n - 1)) - rest / (m * (m - 1))
-    return TwoSamples(float(own), (1 + sum(one >= own for one in others)) / (1 + splits))
+    distance, *split_distances = 2 * across / (n * m) - within / (n * (n - 1)) - rest / (m * (m - 1))
+    return TwoSamples(float(distance), (1 + sum(one >= distance for one in split_distances)) / (1 + splits))
 
 
-def drawn(model: Model, count: int, seed: int, label: str | None = None, **settings: object) -> np.ndarray:
-    """(count, 2) float64 points by the model's own recipe, with `settings` changed."""
+def draw_points(
+    model: Model, count: int, seed: int, label: str | None = None, **settings: object
+) -> np.ndarray:
+    """(count, 2) float64 points drawn with the model's default recipe, with `settings` changed."""
     recipe = Recipe.from_settings(
         settings,
         {**_defaults(model), "model": model.spec.name, "label": label, "seeds": (seed,), "points": count},
@@ -73,7 +78,7 @@ def drawn(model: Model, count: int, seed: int, label: str | None = None, **setti
 
 
 def log_density(model: Model, points: np.ndarray, label: Label = None, steps: int = 60) -> np.ndarray:
-    """(N,) log densities in nats of points (N, 2) under the model's probability flow, with the exact
+    """(N,) log densities in nats of points (N, 2) under the model's probability-flow ODE, with the exact
     trace.
     """
     x0 = torch.from_numpy(np.asarray(points)).to(

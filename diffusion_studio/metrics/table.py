@@ -1,4 +1,4 @@
-"""A table of figures over samplers, steps and guidance, as csv and as a plot."""
+"""A table of figures over samplers, steps and guidance, as CSV and as a plot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import ExportError
 if TYPE_CHECKING:
     from PIL import ImageDraw
 
-# column: (figure, its entry, title)
+# column: (figure, entry in its report, title)
 COLUMNS: dict[str, tuple[str, str, str]] = {
     "frechet": ("frechet", "value", "Frechet distance (less is better)"),
     "kernel": ("kernel", "value", "kernel distance (less is better)"),
@@ -49,26 +49,24 @@ COLOURS = (
 def row(
     sampler: str, steps: int, report: Mapping[str, Any], guidance: float | str | None = None
 ) -> dict[str, Any]:
-    """One line of the table from what `evaluate` gave: sampler, steps, guidance where it is told, pictures
-    or points, and a column for each figure.
+    """One row of the table, from a report of `evaluate`: sampler, steps, guidance if given, number of
+    pictures or points, and figures.
     """
-    figures, what = report["figures"], "points" if "points" in report else "pictures"
-    found = {
+    figures, unit = report["figures"], "points" if "points" in report else "pictures"
+    entries = {
         "sampler": sampler,
         "steps": steps,
         **({} if guidance is None else {"guidance": guidance}),
-        what: report.get(what),
+        unit: report.get(unit),
     }
     for name, (figure, entry, _) in COLUMNS.items():
         if figure in figures:
-            found[name] = figures[figure][entry]
-    return found
+            entries[name] = figures[figure][entry]
+    return entries
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """The rows under the names of the first one's columns. Raises `ExportError` where it cannot be
-    written.
-    """
+    """Write the rows, with the columns of the first one. Raises `ExportError` if that fails."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()
@@ -80,21 +78,22 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def write_plot(path: Path, rows: Sequence[Row], title: str) -> None:
-    """A PNG with a panel for each figure: its value over the steps, which are spaced by their logarithm, a
-    line for each sampler and guidance; over guidance, where only that has several values. Raises
-    `ExportError` where it cannot be written.
+    """Write a PNG with a panel for each figure: its value over log(steps), one line for each sampler and
+    guidance.
+
+    If only the guidance has several values, it is the horizontal axis. Raises `ExportError` if writing fails.
     """
     from PIL import Image, ImageDraw, ImageFont
 
     names = [name for name in COLUMNS if name in rows[0]]
     across = min(len(names), PER_ROW)
     down = math.ceil(len(names) / across)
-    over, lines = _lines(rows)
+    axis, lines = _lines(rows)
     head = 34 + 20 * len(lines)
     picture = Image.new("RGB", (across * PANEL[0], head + down * PANEL[1]), PAPER)
     draw = ImageDraw.Draw(picture)
     draw.font = ImageFont.load_default(13)
-    draw.text((MARGIN, 10), f"{title}, over {over}", INK)
+    draw.text((MARGIN, 10), f"{title}, over {axis}", INK)
     for k, line in enumerate(lines):
         y = 38 + 20 * k
         draw.line((MARGIN, y, MARGIN + 24, y), COLOURS[k % len(COLOURS)], 3)
@@ -105,8 +104,11 @@ def write_plot(path: Path, rows: Sequence[Row], title: str) -> None:
             draw,
             corner,
             COLUMNS[name][2],
-            {line: sorted((one[over], one[name]) for one in own) for line, own in lines.items()},
-            math.log if over == "steps" else float,
+            {
+                line: sorted((entry[axis], entry[name]) for entry in entries)
+                for line, entries in lines.items()
+            },
+            math.log if axis == "steps" else float,
         )
     try:
         with files.replacing(path) as draft:
@@ -116,14 +118,14 @@ def write_plot(path: Path, rows: Sequence[Row], title: str) -> None:
 
 
 def _lines(rows: Sequence[Row]) -> tuple[str, dict[str, list[Row]]]:
-    """The column to plot over, and the rows of each line under its name."""
+    """The column of the horizontal axis, and the rows of each line by name."""
     guidances, steps = ({line.get(name) for line in rows} for name in ("guidance", "steps"))
-    over = "guidance" if len(guidances) > 1 and len(steps) == 1 else "steps"
-    found: dict[str, list[Row]] = {}
+    axis = "guidance" if len(guidances) > 1 and len(steps) == 1 else "steps"
+    by_line: dict[str, list[Row]] = {}
     for line in rows:
-        more = f", guidance {line['guidance']:g}" if len(guidances) > 1 and over == "steps" else ""
-        found.setdefault(line["sampler"] + more, []).append(line)
-    return over, found
+        suffix = f", guidance {line['guidance']:g}" if len(guidances) > 1 and axis == "steps" else ""
+        by_line.setdefault(line["sampler"] + suffix, []).append(line)
+    return axis, by_line
 
 
 def _panel(
@@ -153,7 +155,7 @@ def _panel(
         draw.line((left, y, right, y), PALE)
         draw.text((left - 6, y), f"{value:.3g}", INK, anchor="rm")
     draw.rectangle((left, top, right, bottom), outline=INK)
-    free = -math.inf  # labels of steps that would touch are left out
+    free = -math.inf  # where the last label was: labels that would overlap are left out
     for step in steps:
         x = place(step, low)[0]
         draw.line((x, bottom, x, bottom + 4), INK)

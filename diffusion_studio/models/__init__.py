@@ -1,3 +1,1 @@
-"""Networks bound to a device: models that denoise, classifiers that guide them, settings that a
-measurement finds.
-"""
+"""Networks bound to a device: diffusion models, noisy classifiers, and settings found by measurement."""

@@ -1,6 +1,4 @@
-"""Settle by measurement what a foreign file cannot tell: which settings predict the noise in given
-pictures best.
-"""
+"""Find settings that a foreign file does not contain: those that predict the noise in given pictures best."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import checkpoint
+from .. import checkpoint, files
 from ..checkpoint.facts import ASSUMED
 from ..errors import DataError, OptionError, StudioError
 
@@ -22,13 +20,14 @@ if TYPE_CHECKING:
     from ..checkpoint.spec import ModelSpec
 
 MOST_PICTURES = 8
-_LOG_SNR = (4.0, 1.0, -2.0)  # little, middling and much noise: each setting shows at one of them at least
+_LOG_SNR = (4.0, 1.0, -2.0)  # little, medium and much noise: every setting has an effect on at least one
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Settings that were tried, as flags, and the mean squared error of the noise that they predict (1:
-    knows nothing).
+    """Settings that were tried, as flags, and the mean squared error of the noise predicted with them.
+
+    The noise has unit variance, so an error of 1 means that the prediction is useless.
     """
 
     flags: Mapping[str, Any]
@@ -36,8 +35,9 @@ class Trial:
 
 
 def pictures_for(folder: str | Path, spec: ModelSpec) -> torch.Tensor:
-    """Up to 8 pictures of a folder in the model's size and colours, (N, C, H, W) in [-1, 1]. Raises
-    `DataError`.
+    """Up to `MOST_PICTURES` pictures of a folder in the model's size and channels, (N, C, H, W) in [-1, 1].
+
+    Raises `DataError` if the folder does not exist or holds no usable picture.
     """
     from PIL import Image
 
@@ -46,13 +46,13 @@ def pictures_for(folder: str | Path, spec: ModelSpec) -> torch.Tensor:
 
     if not Path(folder).is_dir():
         raise DataError(
-            f"There is no folder {folder}. Give one with a few pictures like those of the training."
+            f"{files.missing(folder, 'folder')} Give a folder with a few pictures like those of the training."
         )
     images = read(
         Path(folder), "train", spec.image_size, "crop", colour(spec.background), MOST_PICTURES
     ).images
     mode, size = "L" if spec.channels == 1 else "RGB", (spec.image_size, spec.image_size)
-    made = [
+    arrays = [
         np.asarray(
             Image.fromarray(one[..., 0] if one.shape[-1] == 1 else one)
             .convert(mode)
@@ -60,7 +60,7 @@ def pictures_for(folder: str | Path, spec: ModelSpec) -> torch.Tensor:
         )
         for one in images
     ]
-    return from_uint8(np.stack(made).reshape(len(made), spec.image_size, spec.image_size, spec.channels))
+    return from_uint8(np.stack(arrays).reshape(len(arrays), spec.image_size, spec.image_size, spec.channels))
 
 
 def rank_settings(
@@ -69,12 +69,13 @@ def rank_settings(
     flags: Mapping[str, Any] | None = None,
     label: str | int | None = None,
 ) -> list[Trial]:
-    """Every setting tried and its error, best first; only what the file and the flags leave open is tried.
+    """Try the settings that neither the file nor `flags` determine. Returns all trials, best first.
 
-    `pictures` are (N, C, H, W) in [-1, 1]. Groups of settings that show only together are tried together, the
-    rest one after the other, twice over. What is the same process cannot be told apart: OpenAI's linear
-    schedule with T = 4000 and rescaled timesteps is nearly that with T = 1000. Raises `CheckpointError`,
-    `OptionError`.
+    `pictures` are (N, C, H, W) in [-1, 1]; `label` is their class, for a model that needs one. Settings that
+    have an effect only together are tried together, the others one group after the other, in two
+    rounds. Settings that describe the same process cannot be distinguished: OpenAI's linear schedule with
+    T = 4000 and rescaled timesteps is nearly the one with T = 1000. Raises `CheckpointError` for a file that
+    cannot be read, and `OptionError` for a missing label or if no setting is open.
     """
     import torch
 
@@ -83,7 +84,7 @@ def rank_settings(
     if seen.found is None:
         raise OptionError(
             "flags",
-            f"{seen.path.name} is a native file, whose header says everything; there is nothing to measure.",
+            f"{seen.path.name} is a native file. Its header holds all settings; there is nothing to measure.",
         )
     open_ = {one.name: one.value for one in seen.found.facts if one.source == ASSUMED}
     noise = torch.randn(len(_LOG_SNR), *pictures.shape, generator=torch.Generator().manual_seed(0))
@@ -96,7 +97,7 @@ def rank_settings(
                 tried[key] = Trial(
                     dict(settings), _error(path, {**flags, **settings}, pictures, noise, label)
                 )
-            except StudioError:  # heads that do not divide the channels, and the like
+            except StudioError:  # an invalid combination, such as heads that do not divide the channels
                 tried[key] = Trial(dict(settings), math.inf)
         return tried[key].error
 
@@ -108,7 +109,9 @@ def rank_settings(
     best = {name: open_[name] for names, _ in groups for name in names}
     if not groups:
         raise OptionError(
-            "flags", f"Nothing of {seen.path.name} is open: file and flags say all that could be measured."
+            "flags",
+            f"File and flags determine all settings of {seen.path.name} that could be measured. Leave out a "
+            "flag to measure it.",
         )
     error(best)
     for _ in range(2):
@@ -120,14 +123,17 @@ def rank_settings(
 def _error(
     path: str | Path, flags: Mapping[str, Any], pictures: torch.Tensor, noise: torch.Tensor, label: Any
 ) -> float:
+    """The mean squared error of the predicted noise, over the levels `_LOG_SNR` and all pictures."""
     import torch
 
-    from .model import opened
+    from .model import load_without_warning
 
-    model = opened(path, "cpu", "fp32", flags)
+    model = load_without_warning(path, "cpu", "fp32", flags)
     if label is None and model.spec.labels and not model.spec.network.null_class:
         raise OptionError(
-            "label", f"{model.spec.name} takes a label; say what the pictures show, as one of its labels."
+            "label",
+            f"{model.spec.name} needs a label. Say what the pictures show by one of its labels: "
+            f"{', '.join(model.spec.labels)}.",
         )
     denoise, errors = model.denoiser(label), []
     for log_snr, eps in zip(_LOG_SNR, noise):

@@ -1,4 +1,4 @@
-"""A noisy classifier bound to a device: what classifier guidance asks for its gradient."""
+"""A noisy classifier bound to a device. Classifier guidance uses its gradient."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ FILE_NAME = "classifier.safetensors"
 
 
 class Classifier:
-    """Ready to run, in float32. Differentiable in x: leave grad mode on around `log_probability` to guide
-    with it.
+    """A noisy classifier, log p(class | x, level), ready to run in float32 on a device.
+
+    It is differentiable in x where grad mode is on.
     """
 
     def __init__(self, spec: ClassifierSpec, network: NoisyClassifier, device: torch.device) -> None:
@@ -32,22 +33,22 @@ class Classifier:
         channels_last(self.network)
 
     def logits(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
-        """(N, classes) for x (N, C, size, size) at a level of the classifier's own process.
+        """Class logits (N, classes) for x (N, C, size, size) at a level of the classifier's own process.
 
-        For levels of a model's process, which may be another, see `seeing`.
+        `seeing` and `log_probabilities` take levels of any other process.
         """
         return self.network(x.float(), torch.full((len(x),), level.t, device=x.device))
 
     def log_probability(self, x: torch.Tensor, level: NoiseLevel, classes: torch.Tensor) -> torch.Tensor:
-        """(N,) log p(class | x) at the level, for class indices (N,)."""
+        """log p(class | x) as (N,), for class indices (N,) and a level of the classifier's own process."""
         return self.logits(x, level).log_softmax(1).gather(1, classes[:, None]).squeeze(1)
 
     def seeing(self, label: str | Sequence[str]) -> Callable[[torch.Tensor, NoiseLevel], torch.Tensor]:
-        """(x, level) -> (N,) log p(label | x), for x at a level of any process: what `ds.gradient_of` takes.
+        """The function (x, level) -> log p(label | x) as (N,), for x at a level of any process.
 
-        `label` is one for all pictures, or one for each. The level is found by its log-SNR in the
-        classifier's own process, and x brought to that one's scale; noise beyond the classifier's is taken
-        for its own ends. Raises `OptionError` for a label that it does not know.
+        `ds.gradient_of` takes this function. `label` is one for all pictures, or one for each. The level of
+        the classifier's own process with the same log-SNR is used, and x is scaled to it; log-SNRs outside
+        the classifier's range are clamped to its ends. Raises `OptionError` for an unknown label.
         """
         labels = (label,) if isinstance(label, (str, int)) else tuple(label)
         classes = torch.tensor([self.spec.label_index(one) for one in labels])
@@ -60,7 +61,7 @@ class Classifier:
         return log_probability
 
     def log_probabilities(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
-        """(N, classes) log p(class | x) for x at a level of any process, as in `seeing`."""
+        """log p(class | x) as (N, classes) for x at a level of any process; see `seeing`."""
         own = self.spec.schedule.level(self.spec.schedule.timestep(level.log_snr))
         scale = math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)
         return self.logits(x * scale, own).log_softmax(1)
@@ -69,11 +70,9 @@ class Classifier:
 def load_classifier(
     path: str | Path, device: str = "auto", flags: Mapping[str, Any] | None = None
 ) -> Classifier:
-    """The classifier in a checkpoint file, ours or OpenAI's, or in a folder that holds
-    `classifier.safetensors`.
+    """Load a noisy classifier from a native or OpenAI file, or a folder that holds `classifier.safetensors`.
 
-    `flags` say what a foreign file cannot, as in `load`. Raises `CheckpointError`, also for a model that
-    draws.
+    `flags` are those of `load`. Raises `CheckpointError` if the file is broken or holds a diffusion model.
     """
     path = Path(path)
     path = path / FILE_NAME if (path / FILE_NAME).is_file() else path
@@ -81,6 +80,6 @@ def load_classifier(
     spec, network = weights.spec, weights.network
     if not isinstance(spec, ClassifierSpec) or not isinstance(network, NoisyClassifier):
         raise CheckpointError(
-            f"{path.name} is a model that draws, not a noisy classifier. Open it with ds.load."
+            f"{path.name} is a diffusion model, not a noisy classifier. Open it with ds.load."
         )
     return Classifier(spec, network, pick_device(device))

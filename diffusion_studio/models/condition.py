@@ -1,4 +1,4 @@
-"""What pictures are asked to be, as people say it and as a network takes it."""
+"""What pictures are generated from: a condition as users give it, and as a network takes it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ Prompt = str | None
 
 @dataclass(frozen=True)
 class Condition:
-    """What the pictures of a batch are asked to be.
+    """The condition of a batch of pictures: label, prompt, and small pictures to enlarge.
 
-    `label` and `prompt` hold one value for all pictures, or a sequence with one entry for each; None means
-    any, where the model knows that. `low_res`, for a model that enlarges: (1 or N, C, h, w) in [-1, 1].
+    `label` and `prompt` hold one value for all pictures, or a sequence with one entry per picture. None means
+    unconditional, if the model supports it. `low_res` is (1 or N, C, h, w) in [-1, 1], for models that
+    enlarge pictures.
     """
 
     label: Label | Sequence[Label] = None
@@ -32,7 +33,7 @@ class Condition:
         """The one label, or one for each picture."""
         if self.label is None or isinstance(self.label, (str, int)):
             return (self.label,)
-        if isinstance(self.label, Integral):  # numpy's
+        if isinstance(self.label, Integral):  # a numpy integer
             return (int(self.label),)
         return tuple(self.label)
 
@@ -46,8 +47,10 @@ class Condition:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A `Condition` as a network takes it: class indices (None where it takes none), encoded prompts, and
-    pictures to enlarge that already have the size of x. Each is one for all pictures, or one for each.
+    """A `Condition` as a network takes it. Each part has one entry for all pictures, or one per picture.
+
+    `classes` are class indices, None for a network without classes. `text` holds encoded prompts. `low_res`
+    holds the pictures to enlarge, already interpolated to the size of x.
     """
 
     classes: tuple[int | None, ...]
@@ -55,7 +58,10 @@ class Encoded:
     low_res: torch.Tensor | None = field(default=None, compare=False)
 
     def for_each(self, x: torch.Tensor) -> Encoded:
-        """One entry for each of the pictures x. An `OptionError` where there is another number of them."""
+        """This condition with exactly one entry per picture of x (N, C, H, W).
+
+        Raises `OptionError` if a part has neither 1 nor N entries.
+        """
         parts = {
             "labels": len(self.classes),
             "prompts": 1 if self.text is None else len(self.text.mask),
@@ -71,7 +77,7 @@ class Encoded:
 
     @staticmethod
     def cat(parts: Sequence[Encoded]) -> Encoded:
-        """The entries of all parts, one after the other; each part has one for each picture."""
+        """The parts concatenated along the batch. Each part must have one entry per picture."""
         first = parts[0]
         return replace(
             first,
@@ -86,7 +92,7 @@ class Encoded:
 
 
 def check_count(what: str, count: int, pictures: int) -> None:
-    """An `OptionError` unless there is one for all pictures, or one for each."""
+    """Raise `OptionError` unless `count` is 1 or the number of pictures. `what` names the entries."""
     if count not in (1, pictures):
         raise OptionError(
             what, f"{count} {what} were given for {pictures} pictures. Give one, or one for each."

@@ -1,1 +1,1 @@
-"""Networks, described by frozen configurations that travel in a checkpoint's header."""
+"""Networks, and the frozen configurations that describe them in the headers of checkpoints."""

@@ -1,21 +1,21 @@
-"""Softmax attention, computed in the faster of two ways."""
+"""Softmax attention, computed by the faster of two implementations."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 
-LARGEST = 2**16  # queries times keys: beyond it the weights take more memory than the time is worth
+LARGEST = 2**16  # queries times keys; above this an explicit attention map takes too much memory
 
 
 def attend(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """softmax(q k' / sqrt(D)) v: q (N, heads, L, D), k and v (N, heads, S, D), `mask` true where a key counts
-    -> as q.
+    """softmax(q k^T / sqrt(D)) v, in the shape of q.
 
-    torch's fused attention is right but for one case: in bf16 on a CPU its backward pass takes some six times
-    as long as that of two products and a softmax, so training on small maps uses those.
+    q is (N, heads, L, D), k and v are (N, heads, S, D), and `mask` is true for the keys that are attended to.
+    torch's fused attention is used, with one exception: in bf16 on a CPU its backward pass takes about six
+    times as long as that of two products and a softmax, so training on small maps uses the latter.
     """
     slow = q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_grad_enabled()
     if not slow or q.shape[-2] * k.shape[-2] > LARGEST:

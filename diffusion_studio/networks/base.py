@@ -1,4 +1,4 @@
-"""What every network's configuration offers to those who describe, build and run it. No torch."""
+"""The base class of network configurations. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class NetworkConfig:
-    """Base of the frozen dataclasses in `kinds.CONFIGS`.
+    """Base class of the frozen dataclasses in `kinds.CONFIGS`.
 
-    Each has `in_channels` and `out_channels`, `reduction` (height and width must be multiples of it). What
-    only some networks have is None or False here.
+    Each has `in_channels`, `out_channels` and `reduction`, of which height and width must be multiples.
+    Features that only some networks have are None or False here.
     """
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]  # subclasses are dataclasses
@@ -33,20 +33,20 @@ class NetworkConfig:
 
     @property
     def self_attention(self) -> bool:
-        """Whether it has self-attention over places that guidance can disturb: with a map of weights."""
+        """Whether the network has spatial self-attention with a weight map, which guidance can disturb."""
         return False
 
     @property
     def middle_blocks(self) -> tuple[str, ...]:
-        """Blocks in its middle that keep their shape, so that guidance can leave them out, by name."""
+        """Names of middle blocks that keep the shape of their input, so that guidance can skip them."""
         return ()
 
     def time_label(self, level: NoiseLevel) -> float:
-        """What the network is given for the level's time."""
+        """The network's time input at a level."""
         return level.t
 
-    def given(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
-        """What the network is given for x at that level."""
+    def network_input(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
+        """The network's picture input for x at a level, before the scale of the parametrization."""
         return x
 
     def check_size(self, size: int) -> None:
@@ -59,9 +59,10 @@ class NetworkConfig:
             )
 
     def to_json(self) -> dict[str, Any]:
+        """All fields as a dictionary."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> NetworkConfig:
-        """Strict: an unknown field is an `OptionError`, a missing one takes its default."""
+        """The inverse of `to_json`. An unknown field is an `OptionError`; a missing one has its default."""
         return options.build(cls, given, "field of the network's configuration")

@@ -1,4 +1,4 @@
-"""The parts of the U-Net. All maps are (N, C, H, W)."""
+"""The building blocks of the U-Net. All feature maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from .pyramid import doubling, halving
 
 
 def sinusoidal(t: torch.Tensor, width: int, order: str = "cos_sin", shift: int = 0) -> torch.Tensor:
-    """(N,) time labels -> (N, width) sines and cosines of geometrically falling frequency (Vaswani et al.
-    2017).
+    """Sinusoidal embedding of time labels (N,), as (N, width) (Vaswani et al. 2017).
 
-    Computed in float32 whatever the network's precision: t reaches thousands. An odd width ends in a zero.
+    Frequencies fall geometrically. They and the angles are float32 for any precision of the network, because
+    t reaches thousands. An odd width ends in a zero. `order` is that of cosines and sines, and `shift` is
+    subtracted from the number of frequencies before they are spaced.
     """
     half = width // 2
     frequencies = torch.exp(-math.log(10_000) / max(half - shift, 1) * torch.arange(half, device=t.device))
@@ -30,14 +31,14 @@ def sinusoidal(t: torch.Tensor, width: int, order: str = "cos_sin", shift: int =
 
 
 def group_norm(width: int, config: UNetConfig, most: int | None = None) -> GroupNorm:
-    """As many groups as allowed that divide the channels."""
+    """A group norm with the largest allowed number of groups that divides the channels."""
     largest = max(min(most or config.norm_groups, width // config.norm_least), 1)
     groups = next(g for g in range(largest, 0, -1) if width % g == 0)
     return GroupNorm(groups, width, eps=config.norm_eps)
 
 
 class Upsample(nn.Module):
-    """Nearest-neighbour doubling, then a convolution unless there is to be none."""
+    """Nearest-neighbour upsampling by 2, then a convolution if `conv` is set."""
 
     def __init__(self, width: int, conv: bool = True) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class Upsample(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Halving by a strided convolution, or by averaging where there is to be none."""
+    """Downsampling by 2: a strided convolution, or average pooling if `conv` is not set."""
 
     def __init__(self, width: int, conv: bool = True, padding: str = "both") -> None:
         super().__init__()
@@ -63,10 +64,10 @@ class Downsample(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Norm, SiLU, convolution, twice, around a skip; the embedding enters between (DDPM appendix B; ADM
-    section 3).
+    """A residual block: norm, SiLU and convolution, twice (DDPM appendix B; ADM section 3).
 
-    With `resample` the block itself halves or doubles, on both of its paths (BigGAN; Brock et al. 2018).
+    The embedding of time and class enters between the two. With `resample` "up" or "down" both paths change
+    the size (BigGAN; Brock et al. 2018).
     """
 
     def __init__(
@@ -100,8 +101,9 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Self-attention over all positions, with a skip. The rows of qkv are ordered (3, heads, channels of a
-    head).
+    """Self-attention over all positions, with a residual connection.
+
+    The rows of the qkv weight are ordered (3, heads, channels of a head).
     """
 
     def __init__(self, width: int, config: UNetConfig, groups: int | None = None) -> None:
@@ -122,7 +124,7 @@ class Attention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Every position attends to the words of its text, with a skip (Rombach et al. 2022, section 3.3)."""
+    """Residual cross-attention from all positions to the text (Rombach et al. 2022, section 3.3)."""
 
     def __init__(self, width: int, text_width: int, config: UNetConfig) -> None:
         super().__init__()
@@ -133,9 +135,7 @@ class CrossAttention(nn.Module):
         self.out = zero(nn.Linear(width, width))
 
     def forward(self, x: torch.Tensor, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """x (N, C, H, W), words (N, L, D), mask (N, L) true where there is a word: at least one for each
-        picture.
-        """
+        """x is (N, C, H, W), words (N, L, D); mask (N, L) is true for at least one word of each picture."""
         n, c, h, w = x.shape
         q = self.q(self.norm(x).flatten(2).transpose(1, 2)).view(n, h * w, self.heads, -1).transpose(1, 2)
         k, v = self.kv(words).view(n, words.shape[1], 2, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
@@ -144,7 +144,7 @@ class CrossAttention(nn.Module):
 
 
 def zero(module: nn.Module) -> nn.Module:
-    """Start a layer at zero, so that its block starts as the identity."""
+    """Initialise a layer to zero, so that its residual block starts as the identity."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module

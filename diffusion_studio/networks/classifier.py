@@ -1,4 +1,4 @@
-"""The noisy classifier of classifier guidance: half a U-Net and attention pooling."""
+"""The noisy classifier for classifier guidance: the down path of a U-Net, and attention pooling."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .unet import Level, Stage
 
 
 class AttentionPool(nn.Module):
-    """(N, C, H, W) -> (N, out): the mean of all positions asks each of them (Radford et al. 2021, section
-    2.4).
+    """Attention pooling (N, C, H, W) -> (N, out) (Radford et al. 2021, section 2.4).
 
-    Only the query of the mean is computed, as nothing else leaves the layer.
+    The mean of all positions attends to itself and to each position. Only its query is computed, because only
+    its output is used.
     """
 
     def __init__(self, width: int, positions: int, heads: int, out: int) -> None:
@@ -39,7 +39,7 @@ class AttentionPool(nn.Module):
 
 
 class NoisyClassifier(nn.Module):
-    """`classifier(x, t)`: x (N, C, size, size) at time labels t (N,) -> logits (N, classes)."""
+    """`classifier(x, t)` gives logits (N, classes) for x (N, C, size, size) at time labels t (N,)."""
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a noisy classifier is made of. No torch, so that it reads fast."""
+"""The configuration of the noisy classifier. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .config import UNetConfig
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """The first half of a U-Net, then attention pooling to one vector per picture (Dhariwal & Nichol 2021,
-    section 4.1).
+    """The down path and middle of a U-Net, then attention pooling (Dhariwal & Nichol 2021, section 4.1).
 
-    The fields mean what they mean in `UNetConfig`. `size` is fixed: pooling knows every position.
+    The fields have the meaning that they have in `UNetConfig`. `size` is fixed, because attention pooling has
+    weights for each position.
     """
 
     in_channels: int = option(3, "Channels of x.", low=1, high=64)
@@ -39,7 +39,7 @@ class ClassifierConfig:
         choices=("conv", "residual"),
     )
     dropout: float = option(0.0, "Dropout inside the residual blocks, in training.", low=0.0, high=0.99)
-    norm_groups: int = option(32, "Most groups of a group norm.", low=1, high=256)
+    norm_groups: int = option(32, "Largest number of groups of a group norm.", low=1, high=256)
 
     def __post_init__(self) -> None:
         options.check(self, "network")
@@ -52,7 +52,7 @@ class ClassifierConfig:
 
     @property
     def body(self) -> UNetConfig:
-        """The U-Net whose blocks the classifier is built of."""
+        """The configuration of the U-Net whose blocks the classifier uses."""
         return UNetConfig(
             in_channels=self.in_channels,
             out_channels=self.in_channels,
@@ -69,9 +69,10 @@ class ClassifierConfig:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """All fields as a dictionary."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> ClassifierConfig:
-        """Strict: an unknown field is an `OptionError`, a missing one takes its default."""
+        """The inverse of `to_json`. An unknown field is an `OptionError`; a missing one has its default."""
         return options.build(cls, given, "field of the classifier's configuration")

@@ -1,6 +1,4 @@
-"""What a U-Net is made of: everything its shapes and its arithmetic depend on. No torch, so that it reads
-fast.
-"""
+"""The configuration of the U-Net, which determines its shapes and arithmetic. It does not import torch."""
 
 from __future__ import annotations
 
@@ -20,22 +18,20 @@ MAX_MULTIPLIER = 64
 
 @dataclass(frozen=True)
 class UNetConfig(NetworkConfig):
-    """One U-Net for DDPM (2020), Improved DDPM and ADM (2021).
+    """The U-Net of DDPM (2020), Improved DDPM and ADM (2021), and of programs derived from them.
 
-    DDPM: conditioning "add", resample "conv", one head, attention where the picture is 16 wide. ADM:
-    conditioning "scale_shift" (adaptive group norm), resample "residual" (BigGAN), 64 channels a head,
-    attention at 32, 16 and 8. Level i works at 1 / (patch * 2**i) of the picture's size with `channels *
-    multipliers[i]`. `up_attention_levels`, where given, are the levels with attention on the way up;
-    `attention_levels` then only those on the way down.
+    DDPM has conditioning "add", resample "conv", one head, and attention at 16x16. ADM has conditioning
+    "scale_shift" (adaptive group norm), resample "residual" (BigGAN), 64 channels per head, and attention at
+    32x32, 16x16 and 8x8. Level i has 1 / (patch * 2**i) of the picture's size and `channels * multipliers[i]`
+    channels. `up_attention_levels` are the levels with attention on the up path if they differ from
+    `attention_levels`, those on the down path. Raises `OptionError` for fields that do not fit each other.
     """
 
     in_channels: int = option(3, "Channels of x.", low=1, high=64)
     out_channels: int = option(
         3, "Channels of the output; twice those of x where the variance is learned.", low=1, high=128
     )
-    channels: int = option(
-        64, "Base width: that of the time embedding, and of a level whose multiplier is 1.", low=8, high=2048
-    )
+    channels: int = option(64, "Base width: channels of a level whose multiplier is 1.", low=8, high=2048)
     multipliers: tuple[float, ...] = (1, 2, 2)
     blocks: int = option(
         2, "Residual blocks per level on the way down; one more on the way up.", low=1, high=16
@@ -47,7 +43,7 @@ class UNetConfig(NetworkConfig):
     )
     conditioning: str = option(
         "scale_shift",
-        "How time and class reach a block: added to its features, or as scale "
+        "How time and class enter a block: added to its features, or as scale "
         "and shift of its second norm (adaptive group norm).",
         choices=("add", "scale_shift"),
     )
@@ -64,69 +60,72 @@ class UNetConfig(NetworkConfig):
     )
     patch: int = option(
         1,
-        "Squares of this many pixels a side become one position with more channels, and the output's "
-        "positions squares of pixels again (pixel unshuffle and shuffle): level 0 is that much smaller.",
+        "Side of the square patches of pixels that become one position with more channels; the output is "
+        "unfolded again (pixel unshuffle and shuffle).",
         low=1,
         high=16,
     )
     dropout: float = option(0.0, "Dropout inside the residual blocks, in training.", low=0.0, high=0.99)
     norm_groups: int = option(
-        32, "Most groups of a group norm; fewer where they do not divide the channels.", low=1, high=256
+        32,
+        "Largest number of groups of a group norm; fewer if they do not divide the channels.",
+        low=1,
+        high=256,
     )
     norm_eps: float = option(1e-5, "Added to the variance in group norm.", low=1e-12, high=0.1)
     time_order: str = option(
         "cos_sin", "Order of the halves of the sinusoidal embedding.", choices=("cos_sin", "sin_cos")
     )
-    time_shift: int = option(0, "Frequencies fall over half the embedding's width less this.", low=0, high=1)
-    classes: int | None = option(
-        None, "Number of classes the network can be asked for.", low=1, high=1_000_000
+    time_shift: int = option(
+        0, "Subtracted from half the embedding's width, over which the frequencies fall.", low=0, high=1
     )
-    null_class: bool = option(False, "Whether one more class, the last, stands for any.")
+    classes: int | None = option(None, "Number of classes.", low=1, high=1_000_000)
+    null_class: bool = option(False, "Whether a further class, the last, means unconditional.")
     text: TextConfig | None = None
-    # What published checkpoints of other programs need besides; the defaults are the papers' own networks.
+    # Variants in published checkpoints of other programs. The defaults are the networks of the papers.
     class_embedding: str = option(
         "table",
-        "How a class is embedded: a row of a table, its number as a time is, a row "
-        "that joins the time's waves before their layers, or a row whose numbers are further "
-        "channels of x, each the same everywhere.",
+        "How a class is embedded: table is a row of a table, sinusoidal embeds its number like a time, "
+        "early adds a row to the sinusoidal embedding of time before its layers, and channels appends a row "
+        "to x as constant channels.",
         choices=("table", "sinusoidal", "early", "channels"),
     )
     class_channels: int | None = option(
-        None, "How many channels a class has where it is given as channels of x.", low=1, high=4096
+        None, "Number of channels of a class if class_embedding is channels.", low=1, high=4096
     )
     up_attention_levels: tuple[int, ...] | None = None
     middle: str = option(
         "attention",
-        "The middle: residual, attention, residual; without the attention; or nothing.",
+        "Blocks in the middle: residual, attention, residual; or two residual blocks; or none.",
         choices=("attention", "residual", "none"),
     )
     middle_groups: int | None = option(
         None,
-        "Groups of the middle attention's norm: none given is as elsewhere, 0 is no norm.",
+        "Groups of the norm of the middle attention: by default as elsewhere; 0 is no norm.",
         low=0,
         high=256,
     )
-    middle_scale: float = option(1.0, "Each part of the middle is divided by this.", low=1e-3, high=1e3)
+    middle_scale: float = option(1.0, "Divisor of the output of each middle block.", low=1e-3, high=1e3)
     embedding_channels: int | None = option(
-        None, "Width of the embedding of time and class; else 4 * channels.", low=1, high=16384
+        None, "Width of the embedding of time and class; by default 4 * channels.", low=1, high=16384
     )
     time_scale: float = option(
         1.0,
-        "t is multiplied by this first: 1000 / T rescales other T to the usual range.",
+        "Factor of t before it is embedded: 1000 / T maps any T to the usual range.",
         low=1e-6,
         high=1e6,
     )
     center_input: bool = option(False, "Whether x is first mapped from [0, 1] to [-1, 1], as 2 x - 1.")
     unit_input: bool = option(False, "Whether x is first mapped from [-1, 1] to [0, 1], as (x + 1) / 2.")
-    # Score-based models: DDPM++ and NCSN++ (Song et al. 2021), as their authors, EDM and diffusers build
-    # them.
+    # Score-based models DDPM++ and NCSN++ (Song et al. 2021), in the variants of their authors, EDM and
+    # diffusers.
     stem_channels: int | None = option(
-        None, "Channels after the first convolution; else those of the first level.", low=1, high=16384
+        None, "Channels after the first convolution; by default those of level 0.", low=1, high=16384
     )
-    norm_least: int = option(1, "Fewest channels of a group of a group norm.", low=1, high=256)
+    norm_least: int = option(1, "Smallest number of channels in a group of a group norm.", low=1, high=256)
     resample_filter: str = option(
         "box",
-        "How residual blocks change size: averaging and repeating, or by the filter (1, 3, 3, 1).",
+        "How residual blocks change size: by averaging and repeating, or by the filter (1, 3, 3, 1).",
         choices=("box", "fir"),
     )
     resample_skip: bool = option(
@@ -134,28 +133,30 @@ class UNetConfig(NetworkConfig):
     )
     skip_scale: float = option(
         1.0,
-        "Sums of residual blocks and attention are multiplied by this, but in the middle.",
+        "Factor of the sums of residual blocks and attention, except in the middle.",
         low=1e-3,
         high=1e3,
     )
     up_attention: str = option(
         "each",
-        "Attention on the way up: after each block of its level, or after the last.",
+        "Attention on the up path: after each block of its level, or after the last one.",
         choices=("each", "last"),
     )
     input_path: str = option(
-        "none", "How the noisy picture is fed in at every size.", choices=("none", "skip", "residual")
+        "none", "How the noisy picture enters at each level.", choices=("none", "skip", "residual")
     )
     output_path: str = option(
-        "none", "Whether every size adds its share to the output.", choices=("none", "skip")
+        "none", "Whether each level of the up path adds to the output.", choices=("none", "skip")
     )
     time_embedding: str = option(
         "sinusoidal",
-        "Waves of t: at falling frequencies, or at random ones that come with the weights.",
+        "Frequencies of the time embedding: falling ones, or random ones that are stored with the weights.",
         choices=("sinusoidal", "fourier"),
     )
-    time_channels: int | None = option(None, "Number of waves; else as many as channels.", low=2, high=16384)
-    time_log: bool = option(False, "Whether the logarithm of t is taken first, after time_scale.")
+    time_channels: int | None = option(
+        None, "Number of sines and cosines of t; by default as many as channels.", low=2, high=16384
+    )
+    time_log: bool = option(False, "Whether the logarithm of t is embedded, after time_scale.")
 
     def __post_init__(self) -> None:
         options.check(self, "network")
@@ -179,7 +180,7 @@ class UNetConfig(NetworkConfig):
         self._check_conditioning()
 
     def _check_levels(self) -> None:
-        """Multipliers and attention fit the number of levels, and channels are whole."""
+        """Check that multipliers and attention levels fit the number of levels, and channels are whole."""
         if not self.multipliers or not all(0 < m <= MAX_MULTIPLIER for m in self.multipliers):
             raise OptionError(
                 "network.multipliers",
@@ -195,7 +196,7 @@ class UNetConfig(NetworkConfig):
                     f"must lie in 0..{len(self.multipliers) - 1}, one level per multiplier; got {levels!r}.",
                 )
         for level, (width, exact) in enumerate(zip(self.widths, self._exact_widths)):
-            # 96 * (128 / 96) may miss 128 by a rounding error
+            # 96 * (128 / 96) may differ from 128 by a rounding error
             if width < 1 or abs(exact - width) >= 1e-9 * exact:
                 raise OptionError(
                     "network.multipliers",
@@ -206,16 +207,16 @@ class UNetConfig(NetworkConfig):
                 self.heads_for(width)
 
     def _check_conditioning(self) -> None:
-        """Time, class, text and the picture's paths fit each other."""
+        """Check that the fields for time, class, text and picture paths fit each other."""
         if self.time_embedding == "fourier" and self.waves % 2:
             raise OptionError(
                 "network.time_channels",
-                f"Fourier features are sines and cosines, so an even number; time_channels is {self.waves}.",
+                f"must be even for Fourier features, which are pairs of sine and cosine; got {self.waves}.",
             )
         if self.patch > 1 and (self.input_path != "none" or self.output_path != "none"):
             raise OptionError(
                 "network.patch",
-                "A picture that is fed in or put out at every size is not cut into patches; patch is "
+                "A patch above 1 cannot be combined with input_path or output_path; patch is "
                 f"{self.patch}, input_path {self.input_path!r}, output_path {self.output_path!r}.",
             )
         if (self.class_channels is not None) != (
@@ -223,7 +224,8 @@ class UNetConfig(NetworkConfig):
         ):
             raise OptionError(
                 "network.class_channels",
-                "class_channels belongs to classes whose class_embedding is 'channels', and they need it.",
+                "class_channels must be given if there are classes and class_embedding is 'channels', and "
+                "only then.",
             )
         if self.null_class and self.classes is None:
             raise OptionError("network.null_class", "null_class needs classes.")
@@ -241,7 +243,7 @@ class UNetConfig(NetworkConfig):
 
     @property
     def attention_going_up(self) -> tuple[int, ...]:
-        """Levels with attention on the way up."""
+        """The levels with attention on the up path."""
         return self.attention_levels if self.up_attention_levels is None else self.up_attention_levels
 
     @property
@@ -261,21 +263,21 @@ class UNetConfig(NetworkConfig):
 
     @property
     def waves(self) -> int:
-        """Numbers that t is turned into, before the layers that make the embedding of them."""
+        """The width of the sinusoidal or Fourier features of t, before the layers of the embedding."""
         return self.time_channels or self.channels
 
     @property
     def embedding_width(self) -> int:
-        """Channels of the embedding of time and class."""
+        """The width of the embedding of time and class."""
         return self.embedding_channels or 4 * self.channels
 
     @property
     def reduction(self) -> int:
-        """Pictures' height and width must be multiples of this."""
+        """Height and width of pictures must be multiples of this."""
         return self.patch * 2 ** (len(self.multipliers) - 1)
 
     def heads_for(self, width: int) -> int:
-        """Number of attention heads on `width` channels."""
+        """The number of attention heads for `width` channels. Raises `OptionError` if they do not divide."""
         if self.head_channels is not None:
             if width % self.head_channels:
                 raise OptionError(
@@ -289,7 +291,7 @@ class UNetConfig(NetworkConfig):
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> UNetConfig:
-        """Strict: an unknown field is an `OptionError`, a missing one takes its default."""
+        """The inverse of `to_json`. An unknown field is an `OptionError`; a missing one has its default."""
         if isinstance(text := given.get("text"), Mapping):
             given = {
                 **given,

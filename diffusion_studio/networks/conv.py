@@ -1,4 +1,4 @@
-"""A convolution that is quicker in sampling on a CPU, as its weights are laid out once."""
+"""A convolution that is faster in sampling on a CPU, because its weights are reordered only once."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ LEAST_CHANNELS = 128
 
 
 class Conv2d(nn.Conv2d):
-    """`torch.nn.Conv2d`, which after `pack` keeps a copy of its weights in the layout that oneDNN uses.
+    """`torch.nn.Conv2d` that can keep a copy of its weights in oneDNN's layout, made by `pack`.
 
-    Otherwise torch brings them there in every call, which takes most of the time where maps are small. The
-    copy serves calls without gradients alone. It is left aside once the weights were changed or moved.
-    Whatever is added to the output is added while that is written.
+    Without it torch reorders the weights in each call, which takes most of the time on small feature maps.
+    The copy is used only in calls without gradients, and no longer once the weights were changed or moved.
+    Additions to the output are fused into the convolution.
     """
 
     _packed: torch.Tensor | None = None
-    _packed_of: tuple[int, int] | None = None  # which weights the copy is of, see `_identity`
+    _packed_of: tuple[int, int] | None = None  # the `_weight_version` from which the copy was made
 
     def pack(self, least: int = LEAST_CHANNELS) -> None:
-        """Keep that copy, where this torch and this processor can use one. In fp32 only for convolutions of
-        at least so many channels: narrow ones are slower with it (letters 1.4 times, fashion-mnist twice).
+        """Make the copy if this version of torch and this CPU can use it.
+
+        In fp32 it is made only if the convolution has at least `least` channels: narrow ones are slower with
+        it (letters 1.4 times, fashion-mnist twice).
         """
         weight = self.weight
         self._packed = None
@@ -33,56 +35,63 @@ class Conv2d(nn.Conv2d):
         if weight.is_inference() or self.padding_mode != "zeros" or isinstance(self.padding, str):
             return
         if can_pack(weight.device.type, weight.dtype):
-            self._packed = _laid_out(weight.detach(), self.padding, self.stride, self.dilation, self.groups)
-            self._packed_of = self._identity()
+            self._packed = _packed_weight(
+                weight.detach(), self.padding, self.stride, self.dilation, self.groups
+            )
+            self._packed_of = self._weight_version()
 
     def forward(
         self, x: torch.Tensor, plus: torch.Tensor | None = None, shift: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The convolution of x, plus a map like it and plus a number for each channel, (N or 1, C, 1, 1)."""
-        packed = self._usable(x)
+        """The convolution of x, plus the map `plus` in the output's shape, plus `shift` (N or 1, C, 1, 1)."""
+        packed = self._usable_copy(x)
         if packed is None:
-            made = super().forward(x)
-            made = made if shift is None else made + shift
-            return made if plus is None else plus + made
+            out = super().forward(x)
+            out = out if shift is None else out + shift
+            return out if plus is None else plus + out
         bias = self.bias
         if shift is not None and len(shift) == 1 and bias is not None:
             bias, shift = bias + shift.view(-1), None
-        place = self.padding, self.stride, self.dilation, self.groups
+        geometry = self.padding, self.stride, self.dilation, self.groups
         if plus is None or shift is not None:
-            made = torch.ops.mkldnn._convolution_pointwise(x, packed, bias, *place, "none", [], "")
-            made = made if shift is None else made + shift
-            return made if plus is None else plus + made
+            out = torch.ops.mkldnn._convolution_pointwise(x, packed, bias, *geometry, "none", [], "")
+            out = out if shift is None else out + shift
+            return out if plus is None else plus + out
         return torch.ops.mkldnn._convolution_pointwise.binary(
-            x, plus, packed, bias, *place, "add", 1.0, None, [], None
+            x, plus, packed, bias, *geometry, "add", 1.0, None, [], None
         )
 
-    def _usable(self, x: torch.Tensor) -> torch.Tensor | None:
+    def _usable_copy(self, x: torch.Tensor) -> torch.Tensor | None:
         packed = self._packed
         if packed is None or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return None
-        same = x.dtype == packed.dtype and x.ndim == 4 and self._packed_of == self._identity()
+        same = x.dtype == packed.dtype and x.ndim == 4 and self._packed_of == self._weight_version()
         return packed if same else None
 
-    def _identity(self) -> tuple[int, int]:
+    def _weight_version(self) -> tuple[int, int]:
         return self.weight.data_ptr(), self.weight._version
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        self._packed = None  # the weights go elsewhere
+        self._packed = None  # the weights are moved or converted
         return super()._apply(fn, recurse)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": None}  # the copy can neither be pickled nor copied
 
 
-def _laid_out(weight: torch.Tensor, padding: Any, stride: Any, dilation: Any, groups: int) -> torch.Tensor:
+def _packed_weight(
+    weight: torch.Tensor, padding: Any, stride: Any, dilation: Any, groups: int
+) -> torch.Tensor:
     reorder: Any = getattr(torch._C, "_nn").mkldnn_reorder_conv2d_weight  # noqa: B009  torch's stub lacks it
     return reorder(weight.to_mkldnn(), padding, stride, dilation, groups)
 
 
 @functools.cache
 def can_pack(device: str, dtype: torch.dtype) -> bool:
-    """Whether weights of that kind can be packed: tried once, as torch does not promise these functions."""
+    """Whether weights of a dtype can be packed on a device.
+
+    It is tried once, because these functions are not part of torch's public interface.
+    """
     if device != "cpu" or dtype not in (torch.float32, torch.bfloat16):
         return False
     if not torch.backends.mkldnn.is_available() or not torch.backends.mkldnn.enabled:
@@ -91,13 +100,14 @@ def can_pack(device: str, dtype: torch.dtype) -> bool:
         if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return False
         x, weight = torch.ones(1, 2, 3, 3, dtype=dtype), torch.ones(2, 2, 3, 3, dtype=dtype)
-        packed = _laid_out(weight, (1, 1), (1, 1), (1, 1), 1)
-        place = (1, 1), (1, 1), (1, 1), 1
+        packed = _packed_weight(weight, (1, 1), (1, 1), (1, 1), 1)
+        geometry = (1, 1), (1, 1), (1, 1), 1
         with torch.no_grad():
-            made = torch.ops.mkldnn._convolution_pointwise.binary(
-                x, x, packed, None, *place, "add", 1.0, None, [], None
+            out = torch.ops.mkldnn._convolution_pointwise.binary(
+                x, x, packed, None, *geometry, "add", 1.0, None, [], None
             )
-            plain = torch.ops.mkldnn._convolution_pointwise(x, packed, None, *place, "none", [], "")
+            plain = torch.ops.mkldnn._convolution_pointwise(x, packed, None, *geometry, "none", [], "")
     except (RuntimeError, AttributeError, TypeError, NotImplementedError):
         return False
-    return bool((made == plain + 1).all()) and made[0, 0, 1, 1].item() == 19  # of nine places, two channels
+    # 19 = 1 + 9 positions * 2 channels
+    return bool((out == plain + 1).all()) and out[0, 0, 1, 1].item() == 19

@@ -1,29 +1,28 @@
-"""Dropout whose masks cost little on a CPU."""
+"""Dropout with masks that are fast to draw on a CPU."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-FINE = 2**16  # a rate is one of so many
+RATE_STEPS = 2**16  # rates are multiples of 1 / RATE_STEPS
 
 
 class Dropout(nn.Dropout):
-    """`torch.nn.Dropout`, three times as fast in training on a CPU, where torch draws one uniform number for
-    each element.
+    """`torch.nn.Dropout`, three times as fast in training on a CPU.
 
-    Four elements share the 64 bits of a draw, so a rate is rounded to a multiple of 2^-16; what is kept is
-    scaled by that rate, which leaves the mean exact. Draws come from torch's generator, as ever.
+    torch draws one uniform number per element. Here four elements share the 64 bits of a draw, so the rate is
+    rounded to a multiple of 2^-16. Kept elements are scaled by the rounded rate, which keeps the mean exact.
+    Draws come from torch's global generator.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        dropped = round(self.p * FINE)
+        dropped = round(self.p * RATE_STEPS)
         packs = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
-        plain = (
-            x.device.type != "cpu" or torch.compiler.is_compiling()
-        )  # which fuses its own draws, and breaks off at these
-        if plain or not self.training or x.numel() % 4 or not packs or not 0 < dropped < FINE:
+        # torch.compile fuses its own draws, and its graph breaks at those below
+        plain = x.device.type != "cpu" or torch.compiler.is_compiling()
+        if plain or not self.training or x.numel() % 4 or not packs or not 0 < dropped < RATE_STEPS:
             return super().forward(x)
         draw = torch.empty_like(x, dtype=torch.int16)
         draw.as_strided((x.numel(),), (1,)).view(torch.int64).random_(-(2**63), None)
-        return torch.where(draw >= dropped - FINE // 2, x * (FINE / (FINE - dropped)), 0)
+        return torch.where(draw >= dropped - RATE_STEPS // 2, x * (RATE_STEPS / (RATE_STEPS - dropped)), 0)

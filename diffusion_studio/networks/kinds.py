@@ -1,4 +1,4 @@
-"""The kinds of networks that a checkpoint's header can describe, by name. No torch."""
+"""The kinds of networks that a checkpoint's header can describe, by name. It does not import torch."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ CONFIGS: dict[str, type[NetworkConfig]] = {
 
 
 def to_json(config: NetworkConfig) -> dict[str, Any]:
-    """The configuration with its kind's name, for a checkpoint's header."""
+    """The configuration as JSON with the name of its kind, for a checkpoint's header."""
     return {"name": name_of(CONFIGS, config), **config.to_json()}
 
 
 def from_json(given: Mapping[str, Any]) -> NetworkConfig:
-    """Strict inverse of `to_json`; any fault is an `OptionError`."""
+    """The inverse of `to_json`. Any fault is an `OptionError`."""
     fields = dict(given)
     name = fields.pop("name", None)
     if not isinstance(name, str) or name not in CONFIGS:
         raise OptionError(
             "network",
-            f"The network is of kind {name!r:.80}; this version knows {', '.join(map(repr, CONFIGS))}.",
+            f"There is no kind of network {name!r:.80}; this version knows {', '.join(map(repr, CONFIGS))}.",
         )
     return CONFIGS[name].from_json(fields)

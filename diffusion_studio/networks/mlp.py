@@ -1,4 +1,4 @@
-"""The network for points in the plane: residual layers over sines of the coordinates and of time."""
+"""The network for points in the plane: residual layers on sinusoidal features of coordinates and time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from .mlp_config import DIMENSIONS, MLPConfig
 
 
 class MLP(nn.Module):
-    """`mlp(x, t, label)`: (N, ..., 2) points, (N,) time labels, (N,) class indices -> (N, ..., out_channels).
+    """`mlp(x, t, label)` maps points (N, ..., 2) to (N, ..., out_channels).
 
-    (N, 2) are N points with a time each; in (N, P, 2) the P points of a cloud share theirs, and its label.
-    The points of a cloud know nothing of each other. Time and class scale and shift what enters every layer.
-    With `config.null_class` the index `config.classes` means any class.
+    t (N,) are time labels and label (N,) class indices. (N, 2) are N points with a time each. In clouds
+    (N, P, 2) the P points share time and label but do not interact. Time and class scale and shift the input
+    of each layer. With `config.null_class` the index `config.classes` means unconditional. Raises
+    `OptionError` for inputs that do not fit.
     """
 
     def __init__(self, config: MLPConfig) -> None:
@@ -60,8 +61,9 @@ class MLP(nn.Module):
         return self.last(F.silu(h))
 
     def _waves(self, x: torch.Tensor) -> torch.Tensor:
-        """The coordinates with their sines and cosines, from a wave of length 8, which spans the data,
-        down by octaves.
+        """The coordinates with their sines and cosines.
+
+        The longest wave, 8, spans the data; others are octaves.
         """
         scales = 2.0 ** torch.arange(self.config.frequencies, device=x.device, dtype=x.dtype) * (math.pi / 4)
         angles = (x[..., None] * scales).flatten(-2)

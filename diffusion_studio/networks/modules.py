@@ -1,4 +1,4 @@
-"""An `nn.ModuleList` that knows the type of its elements."""
+"""An `nn.ModuleList` with the type of its elements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class ModuleList(nn.ModuleList, Generic[M]):
-    """`nn.ModuleList` for type checkers: `ModuleList[Level]` iterates over `Level`s. Nothing else differs."""
+    """`nn.ModuleList` for type checkers: `ModuleList[Level]` iterates over `Level`s. It behaves the same."""
 
     if TYPE_CHECKING:
 

@@ -1,4 +1,4 @@
-"""From a configuration to its network."""
+"""The network class of each configuration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ NETWORKS: dict[type[NetworkConfig], type[nn.Module]] = {
 
 
 def build(config: NetworkConfig) -> nn.Module:
-    """The network, called as `network(x, t, label, text)`; one with `self_condition` takes its last x0
-    after those.
+    """A network with random weights, to be called as `network(x, t, label, text)`.
+
+    A network with `self_condition` takes its last x0 as a fifth argument.
     """
     return NETWORKS[type(config)](config)

@@ -1,4 +1,4 @@
-"""The network of `PostNormConfig`. All maps are (N, C, H, W)."""
+"""The network of `PostNormConfig`. All feature maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _EPS = 1e-5
 
 
 class ChannelNorm(nn.Module):
-    """Each position over its channels: divided by their root mean square ("rms"), or by mean and variance
-    ("layer").
+    """Normalisation of each position over its channels.
+
+    "rms" divides by the root mean square; "layer" subtracts the mean and divides by the standard deviation.
     """
 
     def __init__(self, width: int, kind: str) -> None:
@@ -44,7 +45,7 @@ class StandardizedConv(nn.Conv2d):
 
 
 class Half(nn.Module):
-    """Convolution, norm, scale and shift where given, SiLU."""
+    """Convolution, norm, optional scale and shift, SiLU."""
 
     def __init__(self, width_in: int, width_out: int, config: PostNormConfig) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ class Half(nn.Module):
 
 
 class Block(nn.Module):
-    """Two halves around a skip; the embedding scales and shifts the first."""
+    """A residual block of two halves. The embedding scales and shifts the first."""
 
     def __init__(self, width_in: int, width_out: int, config: PostNormConfig) -> None:
         super().__init__()
@@ -81,10 +82,10 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention over all positions and a memory, with a skip: full, or linear in the number of positions.
+    """Attention over all positions and learned memory, with a residual connection: full or linear.
 
-    Linear: softmax(q) over the channels of a head, softmax(k) over the positions, so that the product of k
-    and v comes first (Shen et al. 2021, eq. 4).
+    Linear attention applies softmax to q over the channels of a head and to k over the positions, so that k v
+    can be multiplied first and the cost is linear in the number of positions (Shen et al. 2021, eq. 4).
     """
 
     def __init__(self, width: int, heads: int, channels: int, full: bool, config: PostNormConfig) -> None:
@@ -118,7 +119,7 @@ class Attention(nn.Module):
 
     def _full(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         if self.cosine is not None:
-            q, k = F.normalize(q, dim=2), F.normalize(k, dim=2)  # over the positions, as in the origin
+            q, k = F.normalize(q, dim=2), F.normalize(k, dim=2)  # over positions, as in the original
         return F.scaled_dot_product_attention(q, k, v, scale=self.cosine)
 
     def _linear(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -127,7 +128,7 @@ class Attention(nn.Module):
 
 
 class Level(nn.Module):
-    """Two blocks, an attention, and the change of size or width after them."""
+    """Two blocks, an attention, and the change of size or channels after them."""
 
     def __init__(self, first: Block, second: Block, attention: Attention, resample: nn.Module) -> None:
         super().__init__()
@@ -135,10 +136,12 @@ class Level(nn.Module):
 
 
 class PostNormUNet(nn.Module):
-    """`unet(x, t, label, text, before)`: (N, in, H, W), (N,) times, (N,) class indices -> (N, out, H, W).
+    """`unet(x, t, label, text, before)` maps (N, in, H, W) to (N, out, H, W).
 
-    H and W must be multiples of `config.reduction`. With `config.null_class` the index `config.classes` means
-    any class. `before` is the last x0 of a network that is given it (none: zeros); texts are not taken.
+    t (N,) are times and label (N,) class indices. H and W must be multiples of `config.reduction`. With
+    `config.null_class` the index `config.classes` means unconditional. `before` is the last x0 for a
+    self-conditioned network (None means zeros). `text` must be None. Raises `OptionError` for inputs that do
+    not fit.
     """
 
     def __init__(self, config: PostNormConfig) -> None:
@@ -234,7 +237,7 @@ class PostNormUNet(nn.Module):
         return self.conv_out(self.last(torch.cat([h, first], dim=1), emb))
 
     def _embed(self, t: torch.Tensor, label: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
-        """Computed in float32 up to the layers: t reaches thousands."""
+        """The embedding of time and class. Angles are float32, because t reaches thousands."""
         t = t.float()[:, None]
         if self.waves is not None:
             angles = t * self.waves.float() * (2 * math.pi)
@@ -255,7 +258,7 @@ class PostNormUNet(nn.Module):
 
 
 class _Unshuffle(nn.Module):
-    """2x2 positions become channels, then a 1x1 convolution."""
+    """Downsampling by 2: 2x2 positions become channels, then a 1x1 convolution."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
@@ -266,7 +269,7 @@ class _Unshuffle(nn.Module):
 
 
 class _Upsample(nn.Module):
-    """Nearest-neighbour doubling, then a convolution."""
+    """Nearest-neighbour upsampling by 2, then a convolution."""
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()

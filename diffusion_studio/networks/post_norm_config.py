@@ -1,5 +1,6 @@
-"""The U-Net that normalises after its convolutions, as lucidrains' denoising-diffusion-pytorch has it. No
-torch.
+"""The configuration of lucidrains' U-Net, which normalises after its convolutions.
+
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -17,28 +18,27 @@ MAX_LEVELS = 10
 
 @dataclass(frozen=True)
 class PostNormConfig(NetworkConfig):
-    """Two blocks and an attention on each level, each block a convolution, then its norm; both leave a skip.
+    """The U-Net of lucidrains' denoising-diffusion-pytorch.
 
-    Level i works at 1 / 2**i of the picture's size with `widths[i]` channels, and hands `widths[i + 1]` on.
-    Attention is linear in the number of positions (Katharopoulos et al. 2020; Shen et al. 2021) but on
-    `full_attention` and in the middle.
+    Each level has two blocks and an attention; both blocks have a skip connection to the up path. Level i has
+    1 / 2**i of the picture's size and `widths[i]` channels, and passes on `widths[i + 1]`. Attention is
+    linear in the number of positions (Katharopoulos et al. 2020; Shen et al. 2021), except on the levels
+    `full_attention` and in the middle. Raises `OptionError` for fields that do not fit each other.
     """
 
     in_channels: int = option(3, "Channels of x.", low=1, high=64)
     out_channels: int = option(
         3, "Channels of the output; twice those of x where the variance is learned.", low=1, high=128
     )
-    channels: int = option(64, "Base width: the time embedding has four times as many.", low=2, high=2048)
+    channels: int = option(64, "Base width; the time embedding is four times as wide.", low=2, high=2048)
     widths: tuple[int, ...] = (64, 64, 128, 256, 512)
     full_attention: tuple[int, ...] = (3,)
     heads: tuple[int, ...] = (4, 4, 4, 4)
     head_channels: tuple[int, ...] = (32, 32, 32, 32)
-    memory: int = option(
-        4, "Learned keys and values that every attention sees besides the picture's.", low=0, high=4096
-    )
+    memory: int = option(4, "Number of learned keys and values in each attention.", low=0, high=4096)
     norm: str = option(
         "rms",
-        "Norm after a convolution: of each position over its channels, or of groups of channels.",
+        "Norm after a convolution: RMS norm of each position over its channels, or group norm.",
         choices=("rms", "group"),
     )
     norm_groups: int = option(8, "Groups of a group norm.", low=1, high=256)
@@ -47,37 +47,34 @@ class PostNormConfig(NetworkConfig):
     divided: bool = option(False, "Whether linear attention divides its values by the number of positions.")
     cosine_scale: float | None = option(
         None,
-        "Each channel of queries and keys has unit length over the positions, and "
-        "their products are multiplied by this.",
+        "Scale of cosine attention: each channel of queries and keys is normalised over the positions.",
         low=1e-3,
         high=1e3,
     )
     down: str = option(
         "unshuffle",
-        "Halving: 2x2 positions become channels, or a strided 4x4 convolution.",
+        "Downsampling: 2x2 positions become channels, or a strided 4x4 convolution.",
         choices=("unshuffle", "strided"),
     )
     learned_waves: int | None = option(
         None,
-        "Time is embedded by this many learned frequencies and itself, not by falling ones.",
+        "Number of learned frequencies of the time embedding; by default they fall and are fixed.",
         low=1,
         high=4096,
     )
     wave_period: float = option(
-        10_000.0, "Longest period of the falling frequencies, over 2 pi.", low=1.0, high=1e9
+        10_000.0, "Longest period of the fixed frequencies, divided by 2 pi.", low=1.0, high=1e9
     )
     time: str = option(
         "t",
-        "What the network takes for the time: the label, or the level's log-SNR.",
+        "The network's time input: the label t, or the log-SNR of the level.",
         choices=("t", "log_snr"),
     )
     self_condition: bool = option(
-        False, "Whether the network is given its last x0 (Chen et al. 2022, Analog Bits)."
+        False, "Whether the network also takes its last x0 (Chen et al. 2022, Analog Bits)."
     )
-    classes: int | None = option(
-        None, "Number of classes the network can be asked for.", low=1, high=1_000_000
-    )
-    null_class: bool = option(False, "Whether one more class, the last, stands for any.")
+    classes: int | None = option(None, "Number of classes.", low=1, high=1_000_000)
+    null_class: bool = option(False, "Whether a further class, the last, means unconditional.")
 
     def __post_init__(self) -> None:
         options.check(self, "network")
@@ -112,7 +109,7 @@ class PostNormConfig(NetworkConfig):
 
     @property
     def self_attention(self) -> bool:
-        return True  # that of the middle is full
+        return True  # the attention in the middle is full
 
     @property
     def middle_blocks(self) -> tuple[str, ...]:
@@ -124,7 +121,7 @@ class PostNormConfig(NetworkConfig):
 
     @property
     def reduction(self) -> int:
-        """Pictures' height and width must be multiples of this."""
+        """Height and width of pictures must be multiples of this."""
         return 2 ** (self.levels - 1)
 
     def time_label(self, level: NoiseLevel) -> float:

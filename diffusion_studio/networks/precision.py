@@ -1,4 +1,4 @@
-"""Which weights stay in single precision where the others are rounded."""
+"""The precision and memory layout of a network's weights."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from torch import nn
 
 from .conv import Conv2d
 
-WAVES = ("frequencies", "waves")  # rounding these moves an angle of many turns by most of a radian
+# Weights that are frequencies stay in float32: rounding them changes large angles by up to a radian.
+WAVES = ("frequencies", "waves")
 
 
 def dtype_of(name: str, dtype: torch.dtype | None) -> torch.dtype | None:
-    """The dtype of the weight `name` in a network of `dtype`; None is whatever it has."""
+    """The dtype of the weight `name` in a network of `dtype`; None leaves it as it is."""
     rounded = dtype is not None and dtype.itemsize < torch.float32.itemsize
     return torch.float32 if rounded and name.rpartition(".")[2] in WAVES else dtype
 
 
 def cast(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The network itself, there and of that dtype but for its waves."""
+    """Move a network, in place, to a device and a dtype, except for its frequencies. Returns it."""
     kept = {
         name: weight.data for name, weight in network.named_parameters() if dtype_of(name, dtype) != dtype
     }
@@ -29,12 +30,12 @@ def cast(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Mod
 
 
 def channels_last(network: nn.Module) -> None:
-    """Store the weights of convolutions with the channels last, in place: twice as fast on a CPU."""
+    """Store the weights of convolutions in channels-last order, in place. Twice as fast on a CPU."""
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  torch's stub lacks it
 
 
 def arrange(network: nn.Module) -> None:
-    """Lay out the weights of a network that is to sample, in place, as its calls are quickest."""
+    """Give the weights of a network the layout in which sampling is fastest, in place."""
     channels_last(network)
     for module in network.modules():
         if isinstance(module, Conv2d):

@@ -1,4 +1,4 @@
-"""Features that calls of a U-Net leave to later ones."""
+"""Features of a U-Net call that later calls reuse."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 
 import torch
 
-MOST_POINTS = 3  # of a forecast: then it is a parabola
+MOST_POINTS = 3  # earlier calls that a forecast uses; three give a parabola
 
 
 @dataclass
 class DeepFeatures:
-    """What a U-Net has computed before its last block.
+    """The input of a U-Net's last block, without its skip connection.
 
-    A call that is given it computes only the first convolution, the last block and the output (DeepCache, Ma
-    et al. 2024, with its shallowest branch). Empty, it is filled by the call.
+    With it a call computes only the first convolution, the last block and the output (DeepCache, Ma et al.
+    2024, with the shallowest branch). An empty one is filled by the call.
     """
 
     h: torch.Tensor | None = None
-    picture: torch.Tensor | None = None  # of a network with an output at every size
+    picture: torch.Tensor | None = None  # the output so far, for a network with `output_path`
 
 
 def forecast(known: Sequence[tuple[int, DeepFeatures]], number: int) -> DeepFeatures:
-    """The features of call `number`, by the polynomial through those of earlier calls (Lagrange's form)."""
+    """The features of call `number`, extrapolated by the polynomial through those of earlier calls."""
     places = [place for place, _ in known]
     weights = [
         math.prod((number - other) / (place - other) for other in places if other != place)
@@ -36,7 +36,7 @@ def forecast(known: Sequence[tuple[int, DeepFeatures]], number: int) -> DeepFeat
         if not parts:
             return None
         (first, weight), *rest = parts
-        # sums of large terms that nearly cancel: at least in single precision
+        # at least float32, because large terms nearly cancel
         total = first.to(torch.promote_types(first.dtype, torch.float32)) * weight
         for one, weight in rest:
             total.add_(one, alpha=weight)

@@ -1,4 +1,4 @@
-"""The networks of `small_config`. All maps are (N, C, H, W)."""
+"""The networks of `small_config`. All feature maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from .small_config import LayerNormConfig, MaxPoolConfig, VectorConfig
 
 
 class TwoConvs(nn.Module):
-    """Convolution, norm over all, GELU, convolution, norm over all; where it is residual, added to x and
-    GELU again.
+    """Convolution, norm, GELU, convolution, norm. A residual one adds x and applies GELU again.
+
+    Norms are over all channels and positions.
     """
 
     def __init__(
@@ -39,9 +40,7 @@ class TwoConvs(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Self-attention over all positions and a feed-forward, each after a norm and with a skip (Vaswani et
-    al. 2017).
-    """
+    """A transformer block: self-attention over positions and a feed-forward network (Vaswani et al. 2017)."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -67,7 +66,7 @@ class Transformer(nn.Module):
 
 
 class Stage(nn.Module):
-    """After a change of size: two pairs of convolutions, the embedding added, then a transformer's block."""
+    """Two pairs of convolutions, the addition of the embedding, and a transformer block."""
 
     def __init__(self, width_in: int, width_out: int, between: int, config: MaxPoolConfig) -> None:
         super().__init__()
@@ -81,8 +80,9 @@ class Stage(nn.Module):
 
 
 class MaxPoolUNet(nn.Module):
-    """`unet(x, t, label)`: H and W multiples of `config.reduction`; the index `config.classes` means any
-    class.
+    """`unet(x, t, label)` maps (N, in, H, W) to (N, out, H, W), with H and W multiples of `config.reduction`.
+
+    The class index `config.classes` means unconditional.
     """
 
     def __init__(self, config: MaxPoolConfig) -> None:
@@ -102,13 +102,14 @@ class MaxPoolUNet(nn.Module):
     def forward(
         self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None
     ) -> torch.Tensor:
-        _check(self.config, x, label, multiple=True)
-        # a power, as in the origin: at t near 1000 the last bit of a frequency is 1e-4 of an angle
+        _check_input(self.config, x, label, multiple=True)
+        # a power and not exp, as in the original: at t near 1000 the last bit of a frequency changes the
+        # angle by 1e-4
         width = self.config.embedding_channels
         angles = t.float()[:, None] * (1 / 10_000 ** (torch.arange(0, width, 2, device=t.device) / width))
         emb = torch.cat([angles.sin(), angles.cos()], dim=1)
         if label is not None:
-            assert self.label is not None and self.config.classes is not None  # `_check`
+            assert self.label is not None and self.config.classes is not None  # `_check_input`
             known = self.label(label.clamp(max=self.config.classes - 1))
             emb = emb + torch.where((label == self.config.classes)[:, None], torch.zeros_like(known), known)
         emb, h, skips = emb.to(x.dtype), self.conv_in(x), []
@@ -124,7 +125,7 @@ class MaxPoolUNet(nn.Module):
 
 
 class FrozenBatchNorm(nn.Module):
-    """Batch norm as it is after training: its mean and variance are weights like the others."""
+    """Batch norm after training: its mean and variance are weights."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -139,9 +140,7 @@ class FrozenBatchNorm(nn.Module):
 
 
 class TwoBatchConvs(nn.Module):
-    """Convolution, batch norm, GELU, twice; where it is residual, the sum of both halves over sqrt(2), as
-    1.414.
-    """
+    """Convolution, batch norm and GELU, twice. A residual one divides the sum of both halves by 1.414."""
 
     def __init__(self, width_in: int, width_out: int, residual: bool = False) -> None:
         super().__init__()
@@ -158,7 +157,10 @@ class TwoBatchConvs(nn.Module):
 
 
 class VectorUNet(nn.Module):
-    """`unet(x, t, label)`: (N, C, 4 pool, 4 pool); the index `config.classes` means any class."""
+    """`unet(x, t, label)` for x (N, C, 4 pool, 4 pool).
+
+    The class index `config.classes` means unconditional.
+    """
 
     def __init__(self, config: VectorConfig) -> None:
         super().__init__()
@@ -185,10 +187,10 @@ class VectorUNet(nn.Module):
     def forward(
         self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None = None, text: None = None
     ) -> torch.Tensor:
-        _check(self.config, x, label)
-        assert label is not None  # this network always has classes, and `_check` asks for one
+        _check_input(self.config, x, label)
+        assert label is not None  # this network always has classes, and `_check_input` asks for one
         t = (t.float() / self.config.timesteps)[:, None].to(x.dtype)
-        # as in training a known class is -1 at its place, and "any" is all zeros
+        # as in training, a class is -1 at its index, and the unconditional class is all zeros
         known = -F.one_hot(label, self.config.classes + 1)[:, :-1].to(x.dtype)
         first = h = self.conv_in(x)
         skips = []
@@ -205,7 +207,7 @@ class VectorUNet(nn.Module):
 
 
 class NormedConvs(nn.Module):
-    """A norm over the whole map where there is one, then convolution and SiLU, twice."""
+    """An optional norm over the whole map, then convolution and SiLU, twice."""
 
     def __init__(self, width_in: int, width_out: int, side: int | None) -> None:
         super().__init__()
@@ -220,7 +222,7 @@ class NormedConvs(nn.Module):
 
 
 class LayerNormUNet(nn.Module):
-    """`unet(x, t)`: (N, C, size, size). Between the rows of the table of times it is interpolated."""
+    """`unet(x, t)` for x (N, C, size, size). Fractional times interpolate between rows of the time table."""
 
     def __init__(self, config: LayerNormConfig) -> None:
         super().__init__()
@@ -271,7 +273,7 @@ class LayerNormUNet(nn.Module):
     def forward(
         self, x: torch.Tensor, t: torch.Tensor, label: None = None, text: None = None
     ) -> torch.Tensor:
-        _check(self.config, x, label)
+        _check_input(self.config, x, label)
         t = t.float().clamp(0, self.config.timesteps - 1)
         low = t.long()
         high = (low + 1).clamp(max=self.config.timesteps - 1)
@@ -295,12 +297,14 @@ class LayerNormUNet(nn.Module):
 
 
 def _embedding(width: int, out: int, activation: type[nn.Module]) -> nn.Sequential:
+    """Two linear layers with an activation between them."""
     return nn.Sequential(nn.Linear(width, out), activation(), nn.Linear(out, out))
 
 
-def _check(
+def _check_input(
     config: NetworkConfig, x: torch.Tensor, label: torch.Tensor | None, multiple: bool = False
 ) -> None:
+    """Raise `OptionError` unless x and the label fit the network. `multiple` allows multiples of its size."""
     fits = [side % config.reduction == 0 if multiple else side == config.reduction for side in x.shape[2:]]
     if x.shape[1] != config.in_channels or not all(fits):
         raise OptionError(

@@ -1,5 +1,6 @@
-"""Small U-Nets of well-known teaching programs, whose arithmetic is no variant of `UNetConfig`'s. No
-torch.
+"""Configurations of small U-Nets of well-known tutorials, which `UNetConfig` cannot express.
+
+This module does not import torch.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MaxPoolConfig(NetworkConfig):
-    """dome272's U-Net: pooling by maxima, bilinear doubling, attention with a feed-forward after each change
-    of size.
+    """dome272's U-Net: max pooling, bilinear upsampling, and a transformer block after each change of size.
 
-    `widths` go down, `middle` are the convolutions below, `up_widths` go up; time (and class) are added after
-    each change.
+    `widths` are the channels on the down path, `middle` those of the middle convolutions, and `up_widths`
+    those on the up path. Time and class are added after each change of size.
     """
 
     in_channels: int = option(3, "Channels of x.", low=1, high=64)
@@ -31,13 +31,11 @@ class MaxPoolConfig(NetworkConfig):
     widths: tuple[int, ...] = (64, 128, 256, 256)
     middle: tuple[int, ...] = (512, 512, 256)
     up_widths: tuple[int, ...] = (128, 64, 64)
-    heads: int = option(4, "Heads of every attention.", low=1, high=256)
+    heads: int = option(4, "Heads of each attention.", low=1, high=256)
     embedding_channels: int = option(256, "Width of the embedding of time and class.", low=2, high=16384)
-    classes: int | None = option(
-        None, "Number of classes the network can be asked for.", low=1, high=1_000_000
-    )
+    classes: int | None = option(None, "Number of classes.", low=1, high=1_000_000)
     null_class: bool = option(
-        False, "Whether one more class, the last, stands for any: nothing is added to the time."
+        False, "Whether a further class, the last, means unconditional: nothing is added to the time."
     )
 
     def __post_init__(self) -> None:
@@ -56,7 +54,7 @@ class MaxPoolConfig(NetworkConfig):
         if len(self.up_widths) != len(self.widths) - 1:
             raise OptionError(
                 "network.up_widths",
-                f"{len(self.widths)} widths go down, so {len(self.widths) - 1} go up; got "
+                f"must be a list of {len(self.widths) - 1} numbers, one fewer than widths; got "
                 f"{len(self.up_widths)}.",
             )
         if wrong := [one for one in (*self.widths[1:], *self.up_widths) if one % self.heads]:
@@ -77,17 +75,16 @@ class MaxPoolConfig(NetworkConfig):
 
     @property
     def reduction(self) -> int:
-        """Pictures' height and width must be multiples of this."""
+        """Height and width of pictures must be multiples of this."""
         return 2 ** (len(self.widths) - 1)
 
 
 @dataclass(frozen=True)
 class VectorConfig(NetworkConfig):
-    """TeaPearce's U-Net for MNIST: down to one vector, and up again, scaled by the class and shifted by the
-    time.
+    """TeaPearce's U-Net for MNIST: down to one vector and up again, scaled by class and shifted by time.
 
-    Trained on pictures in [0, 1]: `given` brings x to that, at the same signal-to-noise ratio. The class
-    "any" is zeros.
+    It was trained on pictures in [0, 1]; `network_input` converts x at the same signal-to-noise ratio. The
+    unconditional class is a vector of zeros.
     """
 
     in_channels: int = option(1, "Channels of x.", low=1, high=64)
@@ -99,10 +96,10 @@ class VectorConfig(NetworkConfig):
         low=1,
         high=1024,
     )
-    classes: int = option(10, "Number of classes the network can be asked for.", low=1, high=1_000_000)
-    null_class: bool = option(True, "Whether one more class, the last, stands for any.")
-    timesteps: int = option(400, "The label that is time 1.", low=1, high=100_000)
-    unit_range: bool = option(True, "Whether its pictures lie in [0, 1], not in [-1, 1].")
+    classes: int = option(10, "Number of classes.", low=1, high=1_000_000)
+    null_class: bool = option(True, "Whether a further class, the last, means unconditional.")
+    timesteps: int = option(400, "The label at time 1.", low=1, high=100_000)
+    unit_range: bool = option(True, "Whether the network's pictures lie in [0, 1] instead of [-1, 1].")
 
     def __post_init__(self) -> None:
         options.check(self, "network")
@@ -117,28 +114,29 @@ class VectorConfig(NetworkConfig):
         if size != 4 * self.pool:
             raise OptionError(
                 "size",
-                f"This network takes pictures of {4 * self.pool}x{4 * self.pool} alone; these are {size} "
+                f"This network takes only pictures of {4 * self.pool}x{4 * self.pool}; these are {size} "
                 "wide.",
             )
 
-    def given(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
-        """With y = 2 y' - 1 in [-1, 1]: alpha y + sigma eps = (2 alpha) y' + sigma eps - alpha, scaled to
-        unit variance.
+    def network_input(self, x: torch.Tensor, level: NoiseLevel) -> torch.Tensor:
+        """x for pictures y' in [0, 1], with the same signal-to-noise ratio.
+
+        For y = 2 y' - 1, alpha y + sigma eps = (2 alpha) y' + sigma eps - alpha. Adding alpha gives a state
+        of y', which is then scaled so that its coefficients satisfy alpha^2 + sigma^2 = 1.
         """
         return (x + level.alpha) * (1 + 3 * level.alpha**2) ** -0.5 if self.unit_range else x
 
 
 @dataclass(frozen=True)
 class LayerNormConfig(NetworkConfig):
-    """BrianPulfer's U-Net for MNIST: norms over whole pictures, so of one size; the time added before each
-    level.
+    """BrianPulfer's U-Net for MNIST: layer norms over whole maps, which fix the size of pictures.
+
+    The time embedding is added before each level.
     """
 
     in_channels: int = option(1, "Channels of x.", low=1, high=64)
     out_channels: int = option(1, "Channels of the output.", low=1, high=128)
-    channels: int = option(
-        10, "Base width; the coarser levels have two and four times as many.", low=1, high=4096
-    )
+    channels: int = option(10, "Base width; coarser levels are two and four times as wide.", low=1, high=4096)
     size: int = option(28, "Height and width of the pictures: four times an odd number.", low=12, high=4096)
     timesteps: int = option(1000, "Rows of the table of times.", low=1, high=100_000)
     time_channels: int = option(100, "Columns of the table of times.", low=1, high=16384)
@@ -160,5 +158,5 @@ class LayerNormConfig(NetworkConfig):
         if size != self.size:
             raise OptionError(
                 "size",
-                f"This network takes pictures of {self.size}x{self.size} alone; these are {size} wide.",
+                f"This network takes only pictures of {self.size}x{self.size}; these are {size} wide.",
             )

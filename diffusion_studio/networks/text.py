@@ -1,4 +1,4 @@
-"""A small text encoder, trained with the U-Net that reads it."""
+"""A small text encoder, which is trained together with its U-Net."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .tokens import PADDING, SPECIAL, UNKNOWN, TextConfig
 
 
 class TextFeatures(NamedTuple):
-    """Encoded texts: `sequence` (N, L, D), `mask` (N, L) true where there is a word, `pooled` (N, D)."""
+    """Encoded texts: `sequence` (N, L, D), `mask` (N, L), which is true for words, and `pooled` (N, D)."""
 
     sequence: torch.Tensor
     mask: torch.Tensor
@@ -23,7 +23,7 @@ class TextFeatures(NamedTuple):
 
     @staticmethod
     def cat(parts: list[TextFeatures]) -> TextFeatures:
-        """Those of all parts in order, padded to one length; the padding is masked."""
+        """The features of all parts in order, padded to a common length. The padding is masked."""
         longest = max(part.mask.shape[1] for part in parts)
         grown = [longest - part.mask.shape[1] for part in parts]
         return TextFeatures(
@@ -37,17 +37,19 @@ class TextFeatures(NamedTuple):
         return (
             self
             if len(self.mask) == count
-            else TextFeatures(*(part.expand(count, *part.shape[1:]) for part in self))
+            # copies: with one text for all rows attention computes in another order, and other last bits
+            else TextFeatures(*(part.repeat(count, *[1] * (part.ndim - 1)) for part in self))
         )
 
 
 class TextEncoder(nn.Module):
-    """`encoder(tokens)`: (N, L, 1 + P) numbers of a `Tokenizer` -> TextFeatures.
+    """`encoder(tokens)` maps the (N, L, 1 + P) tokens of a `Tokenizer` to TextFeatures.
 
-    A known word has a vector of its own, any other the sum of its pieces' vectors over the root of their
-    number (in the manner of fastText; Bojanowski et al. 2017). In training some words are taken as unknown,
-    so that the pieces learn. With `config.vectors` the words' vectors are given ones (`set_vectors`) that
-    stay as they are: words that no caption has then still lie near their kin.
+    A word of the table has its own vector. For other words the sum of the vectors of their pieces is divided
+    by the square root of their number (as in fastText; Bojanowski et al. 2017). In training some words are
+    treated as unknown, so that the vectors of pieces are learned. With `config.vectors` the vectors of words
+    are given by `set_vectors` and stay fixed, so that words that no caption contains still lie near similar
+    ones.
     """
 
     def __init__(self, config: TextConfig) -> None:
@@ -56,7 +58,7 @@ class TextEncoder(nn.Module):
         given = config.vectors is not None
         learnt = not given and config.words > 0
         self.special = nn.Embedding(SPECIAL, config.width)
-        nn.init.zeros_(self.special.weight[UNKNOWN:])  # it is added to the pieces
+        nn.init.zeros_(self.special.weight[UNKNOWN:])  # it is added to the sum of the pieces
         self.words = nn.Parameter(
             torch.randn(config.words, config.vectors or config.width), requires_grad=learnt
         )
@@ -68,7 +70,7 @@ class TextEncoder(nn.Module):
         self.pool = nn.Linear(config.width, config.width)
 
     def set_vectors(self, vectors: np.ndarray) -> None:
-        """Fill the table of given vectors, (words, config.vectors)."""
+        """Set the fixed word vectors, (words, config.vectors). Raises `OptionError` for another shape."""
         if self.config.vectors is None or vectors.shape != tuple(self.words.shape):
             raise OptionError(
                 "text_vectors",
@@ -88,7 +90,7 @@ class TextEncoder(nn.Module):
                 word,
             )
         x = self._vectors(word, pieces)
-        last = self.config.tokens  # only masked padding lies beyond
+        last = self.config.tokens  # later positions are masked padding
         x = x + self.places[torch.arange(word.shape[1], device=word.device).clamp(max=last)]
         for layer in self.layers:
             x = layer(x, mask)
@@ -97,11 +99,11 @@ class TextEncoder(nn.Module):
         return TextFeatures(x, mask, F.silu(self.pool((x * share).sum(1) / share.sum(1))))
 
     def _vectors(self, word: torch.Tensor, pieces: torch.Tensor) -> torch.Tensor:
+        """The vector of each token, (N, L, D), from its word or from its pieces."""
         x = self.special(word.clamp(max=SPECIAL - 1))
         spelt = F.embedding_bag(pieces.flatten(0, 1), self.pieces, mode="sum", padding_idx=0).view(x.shape)
-        spelt = (
-            spelt * (pieces > 0).sum(-1, keepdim=True).clamp(min=1).to(x.dtype).rsqrt()
-        )  # as long as a word's vector
+        # scaled to the length of a word's vector
+        spelt = spelt * (pieces > 0).sum(-1, keepdim=True).clamp(min=1).to(x.dtype).rsqrt()
         x = x + torch.where((word == UNKNOWN)[..., None], spelt, 0)
         if not len(self.words):
             return x
@@ -110,7 +112,7 @@ class TextEncoder(nn.Module):
 
 
 class TextLayer(nn.Module):
-    """Self-attention over the words, then a two-layer network, each after a norm and around a skip."""
+    """A transformer layer with norms before self-attention and feed-forward network."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The U-Net, configured: down through the levels, a middle, and up again with the skips of the way down."""
+"""The U-Net of `UNetConfig`: a down path of levels, a middle, and an up path with skip connections."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from .text import TextEncoder, TextFeatures
 
 
 class Stage(nn.Module):
-    """One residual block, with attention after it where the level has it, and then to the text where there
-    is one.
-    """
+    """A residual block, followed by optional self-attention and cross-attention to the text."""
 
     def __init__(
         self, block: ResBlock, attention: Attention | None, cross: CrossAttention | None = None
@@ -37,12 +35,12 @@ class Stage(nn.Module):
             x = self.attention(x)
         if self.cross is None:
             return x
-        assert text is not None  # UNet._read has checked it
+        assert text is not None  # UNet._encode_text has checked it
         return self.cross(x, text.sequence, text.mask)
 
 
 class Level(nn.Module):
-    """The stages at one size, and the change of size after them (None at the last level of each way)."""
+    """The stages at one size, and the change of size after them (None at the last level of each path)."""
 
     def __init__(self, stages: list[Stage], resample: nn.Module | None) -> None:
         super().__init__()
@@ -51,11 +49,12 @@ class Level(nn.Module):
 
 
 class UNet(nn.Module):
-    """`unet(x, t, label, text)`: (N, in, H, W), (N,) time labels, (N,) class indices, texts -> (N, out, H,
-    W).
+    """`unet(x, t, label, text)` maps (N, in, H, W) to (N, out, H, W).
 
-    H and W must be multiples of `config.reduction`. With `config.null_class` the index `config.classes` means
-    any class. With `config.text` the texts are tokens, which `unet.text` encodes, or what it made of them.
+    t (N,) are time labels and label (N,) class indices. H and W must be multiples of `config.reduction`. With
+    `config.null_class` the index `config.classes` means unconditional. With `config.text`, `text` holds
+    tokens or the features that `unet.text` computes from them. Raises `OptionError` for inputs that do not
+    fit.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -63,8 +62,7 @@ class UNet(nn.Module):
         self.config = config
         emb_width = config.embedding_width
         self.time = waves_to_embedding(config)
-        # those of a random Gaussian process, which training never changes
-        self.frequencies = None
+        self.frequencies = None  # random ones, which training does not change
         if config.time_embedding == "fourier":
             self.frequencies = nn.Parameter(16 * torch.randn(config.waves // 2), False)
         self.label = None
@@ -167,9 +165,9 @@ class UNet(nn.Module):
         text: torch.Tensor | TextFeatures | None = None,
         deep: DeepFeatures | None = None,
     ) -> torch.Tensor:
-        """`deep` is filled by the call; where it is full already, the deep levels are left out for it."""
+        """See the class. An empty `deep` is filled by the call; a filled one replaces the deep levels."""
         emb = self._embed(x, t, label)
-        text = self._read(text)
+        text = self._encode_text(text)
         if text is not None and self.text_emb is not None:
             emb = emb + self.text_emb(text.pooled)
         picture = 2 * x - 1 if self.config.center_input else (x + 1) / 2 if self.config.unit_input else x
@@ -183,11 +181,11 @@ class UNet(nn.Module):
             h, skips = self._down(h, emb, text, picture)
             h = self._middle(h, emb, text)
             h, picture = self._up(h, skips, emb, text, deep)
-        made = F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h), inplace=True)), self.config.patch)
-        return made if picture is None else made + picture
+        out = F.pixel_shuffle(self.conv_out(F.silu(self.norm_out(h), inplace=True)), self.config.patch)
+        return out if picture is None else out + picture
 
-    def _read(self, text: torch.Tensor | TextFeatures | None) -> TextFeatures | None:
-        """The features of a text given as tokens; an `OptionError` where one is missing or not taken."""
+    def _encode_text(self, text: torch.Tensor | TextFeatures | None) -> TextFeatures | None:
+        """The features of a text given as tokens. Raises `OptionError` for a missing or unexpected text."""
         if (text is None) != (self.text is None):
             raise OptionError(
                 "prompt", "This U-Net " + ("needs a text." if text is None else "takes no text.")
@@ -200,7 +198,7 @@ class UNet(nn.Module):
     def _down(
         self, h: torch.Tensor, emb: torch.Tensor, text: TextFeatures | None, picture: torch.Tensor
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """The features at the lowest level, and those that skip over to the way up."""
+        """The features after the down path, and those of the skip connections."""
         skips = [h]
         for k, level in enumerate(self.down):
             for stage in level.stages:
@@ -217,7 +215,7 @@ class UNet(nn.Module):
         for part in self.middle:
             h = part(h) if isinstance(part, Attention) else part(h, emb)
             if isinstance(part, Attention) and self.middle_cross is not None:
-                assert text is not None  # _read has checked it
+                assert text is not None  # _encode_text has checked it
                 h = self.middle_cross(h, text.sequence, text.mask)
             if self.config.middle_scale != 1:
                 h = h / self.config.middle_scale
@@ -231,9 +229,10 @@ class UNet(nn.Module):
         text: TextFeatures | None,
         deep: DeepFeatures | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The features at full size, and the sum of every level's share of the output where there is one.
+        """The features after the up path, and the sum of the levels' outputs with `output_path`.
 
-        `deep` keeps both as they are before the last block, to which the first convolution's output skips.
+        An empty `deep` gets both as they are before the last block, whose skip connection comes from the
+        first convolution.
         """
         picture = None
         for k, level in enumerate(self.up):
@@ -248,6 +247,7 @@ class UNet(nn.Module):
         return h, picture
 
     def _embed(self, x: torch.Tensor, t: torch.Tensor, label: torch.Tensor | None) -> torch.Tensor:
+        """The embedding of time and class. Raises `OptionError` for an x or a label that does not fit."""
         if x.shape[1] != self.config.in_channels or any(side % self.config.reduction for side in x.shape[2:]):
             raise OptionError(
                 "pictures",
@@ -259,7 +259,7 @@ class UNet(nn.Module):
                 "label", "This U-Net " + ("needs" if label is None else "takes no") + " class label."
             )
         if len(t) > 1 and t.stride(0) == 0:
-            t = t[:1]  # one time for all pictures: one embedding, as far as they are asked for the same
+            t = t[:1]  # expanded from one time: one embedding serves all pictures
         waves = self._waves(self._time(t)).to(x.dtype)
         if self.config.class_embedding == "early" and self.label is not None:
             return self.time(waves + self.label(label))
@@ -280,6 +280,6 @@ class UNet(nn.Module):
 
 
 def waves_to_embedding(config: UNetConfig) -> nn.Sequential:
-    """The two layers from sines and cosines to the embedding that reaches every block."""
+    """The two layers that compute the embedding of time or class from its sinusoidal features."""
     width = config.embedding_width
     return nn.Sequential(nn.Linear(config.waves, width), nn.SiLU(), nn.Linear(width, width))

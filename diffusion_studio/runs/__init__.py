@@ -1,3 +1,3 @@
-"""Runs: recipes and their option groups, edits and branches, segments of a run, generation, trajectories
-and their cache.
+"""Runs of a model: recipes and their option groups, edits and branches, the segments of a run, generation,
+and recorded trajectories with their cache.
 """

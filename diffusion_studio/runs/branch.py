@@ -1,6 +1,6 @@
-"""A recipe that continues another: what makes a branch, and what goes together in one recipe.
+"""Branches: recipes that continue the run of another recipe, and checks of which settings go together.
 
-Recipes are known here by their fields alone, as `recipe` stands on top of this.
+This module does not import `Recipe`, because `recipe` imports it. It reads recipes by their attributes.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from ..errors import OptionError
 from ..options import option
 from .edits import FILMS, ONE_SEED, Inpaint, Interpolate
 
-MAX_BRANCHES = 8  # recipes that continue each other
+MAX_BRANCHES = 8  # most recipes in a chain of branches
 
 
 @dataclass(frozen=True)
 class Branch:
-    """The run of another recipe up to its state number `at`, from where this one goes on with settings of its
-    own.
+    """Where a recipe continues another one: state number `at` of the run of `recipe`.
 
-    From there on it visits those levels of its own path that have less noise. `recipe` is a `Recipe`, whose
-    replay is equal bit for bit on the same device and precision.
+    The continuing recipe keeps that state and visits those levels of its own path that have less noise.
+    `recipe` is a `Recipe`; replaying it gives the same state bit for bit on the same device and precision.
     """
 
     recipe: Any
@@ -35,8 +34,9 @@ class Branch:
 
 
 def depth(given: Any) -> int:
-    """How many recipes a recipe's settings (a mapping, or a Recipe) continue; counts up to one more than
-    are allowed.
+    """The number of recipes in the chain of branches below `given`, a Recipe or a mapping of its settings.
+
+    Counting stops at `MAX_BRANCHES` + 1.
     """
     count = 0
     while given is not None and count <= MAX_BRANCHES:
@@ -49,6 +49,7 @@ def depth(given: Any) -> int:
 
 
 def check_depth(given: Any) -> None:
+    """Raise `OptionError` if the chain of branches is longer than `MAX_BRANCHES`."""
     if depth(given) > MAX_BRANCHES:
         raise OptionError(
             "branch", f"At most {MAX_BRANCHES} recipes continue each other. Start from a whole run again."
@@ -56,7 +57,7 @@ def check_depth(given: Any) -> None:
 
 
 def check_edit(recipe: Any) -> None:
-    """An `OptionError` where a recipe's edit, branch and seeds do not go together."""
+    """Raise `OptionError` if the recipe's edit, branch and seeds cannot be combined."""
     edit, branch, count = recipe.edit, recipe.branch, len(recipe.seeds)
     if isinstance(edit, ONE_SEED) and count > 1:
         raise OptionError("seeds", f"{edit.title}: it takes one seed, got {count}. Give one.")
@@ -73,20 +74,20 @@ def check_edit(recipe: Any) -> None:
     if edit is not None and not (isinstance(edit, Inpaint) and edit.strength == 1):
         raise OptionError(
             "edit",
-            "A run that continues another begins with that one's state. Leave the edit out, or take "
+            "A run that continues another starts from a state of it. Leave the edit out, or choose "
             "in-painting with strength 1, which keeps a part of a picture from there on.",
         )
     if recipe.model != parent.model:
         raise OptionError(
             "model",
-            f"The run to continue is one of {parent.model!r}, and the rest was asked of {recipe.model!r}. "
-            "Continue with the same model.",
+            f"The run to continue was made by {parent.model!r}, and its continuation asks for "
+            f"{recipe.model!r}. Continue with the same model.",
         )
     if recipe.points != parent.points:
         raise OptionError(
             "points",
-            f"The run to continue has clouds of {parent.points:,} points, and {recipe.points:,} were asked "
-            "for. Leave the points as they are.",
+            f"The run to continue has clouds of {parent.points:,} points, and its continuation asks for "
+            f"{recipe.points:,}. Leave the points as they are.",
         )
     if recipe.seeds != parent.seeds and (count != parent.pictures != 1 or isinstance(parent.edit, FILMS)):
         raise OptionError(
@@ -97,7 +98,7 @@ def check_edit(recipe: Any) -> None:
 
 
 def check_jumps(recipe: Any) -> None:
-    """An `OptionError` where RePaint's jumps were asked for and the run is too short for any."""
+    """Raise `OptionError` if RePaint's jumps are on and the run is too short for one."""
     edit = recipe.edit
     if isinstance(edit, Inpaint) and edit.jumps > 1:
         steps = max(1, round(recipe.steps * edit.strength))
@@ -110,10 +111,10 @@ def check_jumps(recipe: Any) -> None:
             raise OptionError(
                 "edit.jump_length",
                 f"A run of {steps} step{'s' * (steps > 1)} has no room for jumps of {edit.jump_length}: the "
-                f"last step, which ends in the clean picture, is not walked again. {most}.",
+                f"last step, which ends in the clean picture, is not repeated. {most}.",
             )
 
 
 def branch_file(recipe: Any) -> str:
-    """What the file of a recipe to continue is called, told apart by what is in it."""
+    """The file name for a recipe that is continued: it contains a hash of the recipe."""
     return f"run-{hashlib.sha256(recipe.to_json().encode()).hexdigest()[:8]}.json"

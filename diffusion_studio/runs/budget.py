@@ -1,8 +1,8 @@
-"""A time budget: which sampler with how many steps makes the best pictures in so many seconds.
+"""Time budgets: choose the sampler and the number of steps that give the best pictures in a given time.
 
-What is best is read from a table of Frechet distances over samplers and steps, as
-`diffusion-studio evaluate --table` writes it: the file `steps.csv` beside a model's weights. A model without
-one goes by the table of another, and `Plan.said` says by which.
+Quality is read from a table of Frechet distances over samplers and steps, the file `steps.csv` beside a
+model's weights, as `diffusion-studio evaluate --table` writes it. A model without a table uses that of
+another model, and `Plan.reason` names it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..diffusion.samplers.labels import sampler_label
 from ..errors import OptionError
 from .recipe import Recipe
 
 TABLE = "steps.csv"
 MOST_SECONDS = 24 * 3600.0
-SHARE = 0.1  # of the budget that measuring a step may take, where steps are slow
-MEASURED = 12  # steps that are timed, after one that prepares things
-# Samplers that ask the network once a step, so that all of them have as many steps in the same time.
+SHARE = 0.1  # share of the budget that timing may take when steps are slow
+MEASURED = 12  # steps that are timed, after a warm-up step
+# Samplers with one network call a step: in equal time all of them make the same number of steps.
 ONE_CALL = frozenset(
     "ddim ddpm euler euler_ancestral dpmpp_2m dpmpp_3m dpmpp_2m_sde unipc deis lms plms".split()
 )
@@ -30,8 +31,10 @@ ONE_CALL = frozenset(
 
 @dataclass(frozen=True)
 class Measured:
-    """A row of a table: the Frechet distance of a sampler, by its plain name, with so many steps, and the
-    guidance and number of pictures with which it was measured, as texts.
+    """One row of a table: the Frechet distance that a sampler, with its default options, reached in `steps`
+    steps.
+
+    `guidance` and `pictures` (how many were compared) are the conditions of the measurement, as texts.
     """
 
     sampler: str
@@ -43,16 +46,19 @@ class Measured:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was chosen for a budget, the seconds that it is expected to take here, and why, in sentences."""
+    """The choice for a time budget: sampler, steps, expected seconds on this machine, the reason in
+    `reason`, and the measurement behind it in `details`.
+    """
 
     sampler: str
     steps: int
     seconds: float
-    said: str
+    reason: str
+    details: str = ""
 
 
 def check_seconds(seconds: object) -> float:
-    """A budget in seconds, or an `OptionError`."""
+    """The time budget as a float. Raises `OptionError` unless it is a number in (0, `MOST_SECONDS`]."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MOST_SECONDS:
         raise OptionError(
             "seconds",
@@ -62,7 +68,7 @@ def check_seconds(seconds: object) -> float:
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """An `OptionError` for a recipe whose time is not its steps times the time of one."""
+    """Raise `OptionError` if the time of a recipe's run is not its number of steps times the time of one."""
     kind = next(
         (
             what
@@ -82,9 +88,10 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def table_of(weights: Path) -> list[Measured]:
-    """The rows of `steps.csv` beside a weight file; none where there is no such file, or it says nothing of
-    Frechet distances. Rows of samplers with options of their own, and of those that ask the network more than
-    once a step, are left out.
+    """The usable rows of `steps.csv` beside a weight file. Empty if the file is missing or has no Frechet
+    distances.
+
+    Rows of samplers with non-default options, or with several network calls a step, are left out.
     """
     try:
         with weights.with_name(TABLE).open(encoding="utf-8", newline="") as lines:
@@ -98,33 +105,35 @@ def table_for(
     own: Mapping[str, Sequence[Measured]],
     others: Mapping[str, Sequence[Measured]],
     unusable: Mapping[str, str],
-) -> tuple[list[Measured], str]:
-    """The table to go by, and what it is: the model's own, else the nearest of the others, which is one that
-    was measured with guidance where the recipe has it, and without where it has none.
+) -> tuple[list[Measured], str, str]:
+    """Choose the table for a recipe; returns its rows, a text that names it, and what is assumed with it, if
+    anything.
 
-    Tables are given by their model's name; samplers that the model cannot use (`unusable`) are left out.
+    The model's own table comes first. Otherwise it is another model's, preferably one measured with guidance
+    if the recipe uses guidance, and without if not. `own` and `others` map names of models to tables.
+    Samplers in `unusable` are left out. Raises `OptionError` if there is no table at all.
     """
 
     def usable(table: Sequence[Measured]) -> list[Measured]:
         return [one for one in table if f"sampler={one.sampler}" not in unusable]
 
-    def unlike(table: Sequence[Measured]) -> bool:
+    def differs_in_guidance(table: Sequence[Measured]) -> bool:
         return (table[0].guidance in ("1", "1.0", "")) != (recipe.guidance == 1)
 
     for name, rows in own.items():
         if table := usable(rows):
-            return table, _source(name, table)
-    found = {name: usable(rows) for name, rows in others.items()}
-    named = [name for name, table in found.items() if table]
-    name = min(named, key=lambda one: unlike(found[one]), default=None)
+            return table, _source(name, table), ""
+    tables = {name: usable(rows) for name, rows in others.items()}
+    named = [name for name, table in tables.items() if table]
+    name = min(named, key=lambda one: differs_in_guidance(tables[one]), default=None)
     if name is None:
         raise OptionError(
             "seconds",
             f"No table says which sampler is best in how many steps: there is no {TABLE} beside the weights "
             "of any model. Give steps, or measure one with 'diffusion-studio evaluate --table'.",
         )
-    said = f"by the {_source(name, found[name])}, as {recipe.model} has no table of its own"
-    return found[name], said
+    assumed = f"Assumed: samplers rank as with {name}, because {recipe.model} has no table of its own."
+    return tables[name], _source(name, tables[name]), assumed
 
 
 def _source(name: str, table: Sequence[Measured]) -> str:
@@ -141,8 +150,10 @@ def _rows(given: Iterable[dict[str, str]]) -> Iterator[Measured]:
 
 
 def expected(table: Sequence[Measured], sampler: str, steps: int) -> float:
-    """The distance that a table says of a sampler: between its numbers of steps on the straight line over
-    their logarithm, beyond the last the last. Infinite below the first, and of a sampler that it has not.
+    """The expected Frechet distance of a sampler at a number of steps.
+
+    Between measured step counts it is interpolated linearly in log(steps); above the largest count it stays
+    constant. It is infinite below the smallest count, and for a sampler that is not in the table.
     """
     own = sorted((one.steps, one.distance) for one in table if one.sampler == sampler)
     if not own or steps < own[0][0]:
@@ -154,42 +165,54 @@ def expected(table: Sequence[Measured], sampler: str, steps: int) -> float:
     return own[-1][1]
 
 
-def plan(table: Sequence[Measured], seconds: float, step_seconds: float, most: int, source: str) -> Plan:
-    """The best sampler of a table with as many steps as fit, where a step takes `step_seconds` here.
+def plan(
+    table: Sequence[Measured], seconds: float, step_seconds: float, most: int, source: str, assumed: str = ""
+) -> Plan:
+    """Choose the best sampler of a table, with as many steps as fit into `seconds`.
 
-    `most` are the steps that a run of the model can have; `source` names the table.
+    `step_seconds` is the time of one step on this machine, `most` the largest number of steps that the model
+    allows, `source` the name of the table for the explanation, `assumed` what the table does not tell.
     """
     fit = int(seconds / step_seconds)
     steps = max(1, min(fit, most))
-    names = dict.fromkeys(one.sampler for one in table)
+    names = [*dict.fromkeys(one.sampler for one in table)]
     best = min(names, key=lambda name: expected(table, name, steps))
     distance = expected(table, best, steps)
+    by = "the best choice for that time"
     if math.isinf(distance):
         fewest = min(table, key=lambda one: (one.steps, one.distance))
-        best, why = fewest.sampler, f"the best with {fewest.steps}, the fewest that were measured"
+        best, by = fewest.sampler, f"the best with {fewest.steps} steps, the fewest that were measured"
+        why = by
     else:
-        why = f"the least Frechet distance there, {distance:.3g}"
-    said = [f"{best}, {steps} step{'s' * (steps > 1)}: {why} ({source})."]
+        of = f" of {len(names)} samplers" if len(names) > 1 else ""
+        why = f"the least Frechet distance{of} (how far the pictures are from real ones), {distance:.3g}"
     took = steps * step_seconds
+    chosen = f"{steps} step{'s' * (steps > 1)} with {sampler_label(best)}"
+    reason = [f"About {took:.2g} s: {chosen}, {by}."]
     if fit < 1:
-        said.append(f"One step takes {took:.2g} s here, more than the {seconds:g} s that were asked for.")
+        reason.append(f"One step takes {took:.2g} s here, more than the {seconds:g} s that were asked for.")
     elif fit > most:
-        said.append(f"The model has no more than {most} steps, so it takes about {took:.2g} s.")
+        reason.append(f"The model has no more than {most} steps, so it takes about {took:.2g} s.")
     elif enough := _enough(table, distance, steps):
         sooner = f"in {enough.steps * step_seconds:.2g} s"
-        said.append(f"{enough.sampler} with {enough.steps} steps is as good by that table, {sooner}.")
-    return Plan(best, steps, took, " ".join(said))
+        reason.append(f"{enough.steps} steps with {sampler_label(enough.sampler)} are as good, {sooner}.")
+    if assumed:
+        reason.append(assumed)
+    details = f"One step takes {step_seconds:.2g} s here. Chosen: {why}. Measured: {source}."
+    return Plan(best, steps, took, " ".join(reason), details)
 
 
 def _enough(table: Sequence[Measured], distance: float, steps: int) -> Measured | None:
-    """The quickest row that is as good with at most half of the steps."""
+    """The row with the fewest steps that is at least as good with at most half of the steps."""
     good = [one for one in table if one.distance <= distance and one.steps <= steps // 2]
     return min(good, key=lambda one: one.steps, default=None)
 
 
 def step_seconds(frames: Iterator[Any], budget: float) -> float:
-    """What a step of a run takes here: the mean of the next few after the first, which prepares things. The
-    mean, as what else the machine does slows the whole run as well.
+    """Measure the seconds that one step takes here: the mean over the next few frames after the first (a
+    warm-up).
+
+    The mean and not the minimum, because other load on the machine slows the whole run too.
     """
     next(frames)
     began, times = time.perf_counter(), []

@@ -1,8 +1,8 @@
-"""Labels and prompts of a recipe: one for all pictures, or a list with one for each picture.
+"""Labels and prompts of a recipe: one for all pictures, or a list with one entry for each picture.
 
-A text that is spelled is a list of labels too: a picture for each letter, which stand as the text does.
+A text to spell is also a list of labels: one picture for each letter, laid out like the text.
 
-Recipes are known here by their fields alone, as `recipe` stands on top of this.
+This module does not import `Recipe`, because `recipe` imports it. It reads recipes by their attributes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ..errors import OptionError
 from ..imaging.layout import Layout, text_lines
 from .edits import Travel
 
-ANY = "any"  # what people write and see for the label None
+ANY = "any"  # the visible name of the label None
 MAX_PROMPT = 2000  # letters
-LISTS = {"labels": "label", "prompts": "prompt"}  # each list, and what it takes the place of
+LISTS = {"labels": "label", "prompts": "prompt"}  # list setting -> the single setting that it replaces
 
 
 def check_single(recipe: Any) -> None:
-    """An `OptionError` where `label` or `prompt` holds a list."""
+    """Raise `OptionError` if `label` or `prompt` holds a list."""
     for name, single in LISTS.items():
         if isinstance(given := getattr(recipe, single), (list, tuple)):
             raise OptionError(
@@ -34,12 +34,14 @@ def check_single(recipe: Any) -> None:
 
 
 def label_of(given: str | None) -> str | None:
-    """A label as a recipe holds it: None for any."""
+    """Normalize a label for a recipe: "any" becomes None."""
     return None if given == ANY else given
 
 
 def prompt_of(given: str | None, name: str = "prompt") -> str | None:
-    """A prompt as a recipe holds it: single spaces, None for none. `name` names it in an error."""
+    """Normalize a prompt for a recipe: single spaces, None if empty. `name` names the setting in an
+    `OptionError`, which is raised if it is longer than `MAX_PROMPT`.
+    """
     text = " ".join((given or "").split()) or None
     if text is not None and len(text) > MAX_PROMPT:
         raise OptionError(
@@ -48,20 +50,21 @@ def prompt_of(given: str | None, name: str = "prompt") -> str | None:
     return text
 
 
-def settled(recipe: Any) -> dict[str, Any]:
-    """The lists of a recipe checked, with `label` and `prompt`: a list of one is a single label or prompt.
+def checked_lists(recipe: Any) -> dict[str, Any]:
+    """Check the lists of a recipe. Returns the normalized values of `label`, `labels`, `prompt`, `prompts`,
+    `spell`.
 
-    An `OptionError` says what does not go together, and both numbers where a list has another length than
-    the run has pictures.
+    A list of one entry becomes a single label or prompt. Raises `OptionError` for combinations that are not
+    allowed, and for a list whose length is not the number of pictures.
     """
-    found = _settled_spelling(recipe)
+    settings = _checked_spelling(recipe)
     for name, single in LISTS.items():
-        if name in found:
+        if name in settings:
             continue
         given = getattr(recipe, name)
         entries = _entries(name, single, given)
         if not entries:
-            found[name] = ()
+            settings[name] = ()
             continue
         if getattr(recipe, single) is not None:
             raise OptionError(
@@ -79,48 +82,55 @@ def settled(recipe: Any) -> dict[str, Any]:
                 f"{len(entries)} {name if len(entries) > 1 else single} for {pictures} "
                 f"picture{'s' * (pictures > 1)}. Give one {single} for each picture, or one for all.",
             )
-        found |= {name: (), single: entries[0]} if pictures == 1 else {name: entries}
-    return found
+        settings |= {name: (), single: entries[0]} if pictures == 1 else {name: entries}
+    return settings
 
 
 def spelled(text: str | None) -> tuple[str | None, tuple[str, ...]]:
-    """A text to spell as a recipe holds it, with its line breaks, and its letters in their order.
+    """Normalize a text to spell. Returns the text with line breaks (None if empty), and its letters in order.
 
-    Lines of more than `LINE` letters are broken at a blank.
+    Lines longer than `imaging.layout.LINE` letters are broken at a blank.
     """
     lines = text_lines((text or "").replace("\\n", "\n"))
     return "\n".join(lines) or None, tuple("".join("".join(lines).split()))
 
 
 def spell_layout(text: str) -> Layout:
-    """Where the letters of a spelled text stand."""
+    """The positions of the letters of a normalized text on the sheet."""
     return Layout.of_lines(text.split("\n"))
 
 
 def known_letters(text: str, labels: Sequence[str]) -> tuple[str, str, str]:
-    """A text in letters that are labels: without accents where only the plain letter is one, and without
-    what is none. With it the letters that lost their accent, and those that were left out, each once.
+    """Reduce a text to letters that are labels. Returns the text, the letters that lost an accent, and the
+    letters left out.
+
+    An accent is removed only if the plain letter is a label and the accented one is not. The second and third
+    results contain each letter once.
     """
-    kept, plain, dropped = [], {}, {}
+    letters, plain, dropped = [], {}, {}
     for one in unicodedata.normalize("NFC", text):
         base = unicodedata.normalize("NFKD", one)[0]
         if one.isspace() or one in labels:
-            kept.append(one)
+            letters.append(one)
         elif base in labels:
-            kept.append(base)
+            letters.append(base)
             plain[one] = None
         else:
             dropped[one] = None
-    return "".join(kept), "".join(plain), "".join(dropped)
+    return "".join(letters), "".join(plain), "".join(dropped)
 
 
 def can_spell(labels: Sequence[str]) -> bool:
-    """Whether a model with these labels can spell words: its labels are letters."""
+    """Whether a model with these labels can spell words: every label is one letter, and A, E, I, O, U are
+    among them.
+    """
     return set("AEIOU") <= set(labels) and all(len(label) == 1 for label in labels)
 
 
-def _settled_spelling(recipe: Any) -> dict[str, Any]:
-    """The labels of a recipe that spells a text; a single letter is a label like any other."""
+def _checked_spelling(recipe: Any) -> dict[str, Any]:
+    """The values of `spell`, `label` and `labels` for a recipe with a text to spell. A single letter becomes
+    a label.
+    """
     text, letters = spelled(recipe.spell)
     if text is None:
         return {"spell": None}
@@ -144,7 +154,7 @@ def _settled_spelling(recipe: Any) -> dict[str, Any]:
 
 
 def _entries(name: str, single: str, given: Any) -> tuple[str | None, ...]:
-    """A list's entries as a recipe holds them."""
+    """The entries of a list, normalized and checked."""
     if given is None:
         return ()
     if isinstance(given, str) or not isinstance(given, Sequence):
@@ -172,8 +182,11 @@ def _entries(name: str, single: str, given: Any) -> tuple[str | None, ...]:
 
 
 def replace_other(settings: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Take out of `settings`, which are those of a base with `given` over them, the base's one label where
-    `given` has labels, and the base's labels where it has a label; prompts alike.
+    """Remove settings of a base recipe that `given` replaces: a single label if `given` has labels, and the
+    reverse.
+
+    `settings` (changed in place) are those of the base overlaid with `given`. Prompts and `spell` are treated
+    alike.
     """
     if given.get("spell"):
         settings |= {name: given.get(name) for name in ("label", "labels")}
@@ -189,8 +202,9 @@ def replace_other(settings: dict[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def seeds_for(settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
-    """The seeds of `settings`; as many as there are labels or prompts in `given` where they count up, and no
-    run of several pictures is continued.
+    """The seeds for `settings`, adapted to the number of labels or prompts in `given`.
+
+    They are adapted only if the present seeds count up by one, and no run of several pictures is continued.
     """
     seeds, count = settings.get("seeds", (0,)), count_of(given)
     branch = settings.get("branch")
@@ -202,7 +216,9 @@ def seeds_for(settings: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
 
 
 def count_of(given: Mapping[str, Any]) -> int | None:
-    """How many pictures the lists and the text in `given` ask for; None where they do not say, or differ."""
+    """The number of pictures that the lists and the text in `given` ask for; None if they say nothing or
+    disagree.
+    """
     counts = {
         len(given[name]) for name in LISTS if isinstance(given.get(name), (list, tuple)) and given[name]
     }
@@ -211,14 +227,14 @@ def count_of(given: Mapping[str, Any]) -> int | None:
     return counts.pop() if len(counts) == 1 else None
 
 
-def words(recipe: Any) -> list[str]:
-    """The words of the command line that say the labels, and the prompts where they are a list. A text to
-    spell is an option of its own.
+def command_words(recipe: Any) -> list[str]:
+    """Command line arguments for the labels (or the text to spell) of a recipe, and for its prompts if they
+    are a list.
     """
     name, text = (
         ("--spell", recipe.spell)
         if recipe.spell
-        else ("--labels", joined([label or ANY for label in recipe.labels]))
+        else ("--labels", join_labels([label or ANY for label in recipe.labels]))
         if recipe.labels
         else ("--label", recipe.label or ANY)
     )
@@ -228,13 +244,13 @@ def words(recipe: Any) -> list[str]:
     return found
 
 
-def joined(labels: Sequence[str]) -> str:
-    """Labels in one line with commas between them; one that has a comma stands in quotes."""
+def join_labels(labels: Sequence[str]) -> str:
+    """Join labels to one line with commas, quoting those that contain a comma (CSV)."""
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(labels)
     return line.getvalue()
 
 
-def split(text: str) -> tuple[str, ...]:
-    """The labels of a line that `joined` made, or that was typed so."""
+def split_labels(text: str) -> tuple[str, ...]:
+    """Split a line of labels with commas, the inverse of `join_labels`."""
     return tuple(part.strip() for part in next(csv.reader([text], skipinitialspace=True), []))

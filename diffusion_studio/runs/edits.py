@@ -1,8 +1,8 @@
-"""From pictures instead of from noise, as options of a recipe: where a run starts and what it has to keep.
+"""Edits: options of a recipe that start a run from given pictures or move between seeds, pictures or prompts.
 
-`EDITS` is the registry: one class gives the command line's flags, the app's controls and the JSON. What a
-class means for a run is said in `segments`. To add one, write the class, name it here, and give it its parts
-there.
+`EDITS` is the registry. A class in it gives the command line's flags, the app's controls and the JSON. What
+an edit does to a run is in `segments`. To add one, write the class, name it in `EDITS`, and build its
+segments there.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any, ClassVar
 from .. import options
 from ..errors import OptionError
 from ..imaging.picture import MAX_SIDE, Picture
-from ..options import option
+from ..options import DependsOn, option
 
-MAX_FILM = 64  # as many as a run has pictures
+MAX_FILM = 64  # the largest number of pictures in a run
 MAX_STOPS = 16
 _STRENGTH = (
-    "The share of the run's steps that are made: 1 begins in all the noise, less keeps more of the picture."
+    "The share of the run's steps that are made: 1 starts from pure noise, less keeps more of the picture."
 )
-_SOURCE = "What the given picture shows, for its way into noise. Left out: any."
-_FILM = "Pictures of the film, the ends included."
-_LOOP = "The film comes back to where it begins."
+_SOURCE = "What the given picture shows, used on its way into noise. Left out: any."
+_FILM = "Number of pictures in the film, the ends included."
+_LOOP = "The film returns to where it begins."
 
 
 def picture_option(help: str) -> Any:
-    """A dataclass field that holds a Picture, with its help."""
+    """A dataclass field that holds a `Picture`, with its help text."""
     return dataclasses.field(default=None, metadata={"picture": help})
 
 
 def pictures_of(cls: type) -> dict[str, str]:
-    """Name and help of each field made by `picture_option`."""
+    """Name and help text of each field made by `picture_option`."""
     return {
         field.name: field.metadata["picture"]
         for field in dataclasses.fields(cls)
@@ -42,7 +42,10 @@ def pictures_of(cls: type) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Edit:
-    """What all have in common: pictures may be given as the text that JSON holds."""
+    """Base of all edits: checks the options, and accepts pictures as `Picture` or as the text in JSON.
+
+    Raises `OptionError` for a missing, wrong or too large picture and for options out of range.
+    """
 
     title: ClassVar[str]
 
@@ -74,13 +77,13 @@ class Edit:
 
     @property
     def pictures(self) -> dict[str, Picture]:
-        """Its pictures by name."""
+        """The pictures of the edit by name."""
         return {name: getattr(self, name) for name in pictures_of(type(self))}
 
 
 @dataclass(frozen=True)
 class FromPicture(Edit):
-    """Start from a picture with some noise on it (SDEdit; Meng et al. 2021)."""
+    """Start from a picture with noise added (SDEdit; Meng et al. 2021)."""
 
     title: ClassVar[str] = "Start from a picture"
     picture: Picture = picture_option("The picture to edit.")
@@ -89,21 +92,23 @@ class FromPicture(Edit):
 
 @dataclass(frozen=True)
 class Inpaint(Edit):
-    """Draw a part of a picture anew and keep the rest, pixel for pixel (with RePaint's jumps; Lugmayr et al.
+    """Redraw a part of a picture and keep the rest, pixel for pixel (with RePaint's jumps; Lugmayr et al.
     2022).
 
-    The mask is grey and as large as the picture: white is drawn anew, black is kept, grey mixes.
+    The mask is a grey picture of the same size: white is redrawn, black is kept, grey mixes.
     """
 
     title: ClassVar[str] = "Draw a part anew (in-painting)"
     picture: Picture = picture_option("The picture to edit.")
     mask: Picture = picture_option("White is drawn anew, black is kept, grey mixes.")
     strength: float = option(1.0, _STRENGTH, low=0.01, high=1)
-    jump_length: int = option(10, "Steps that RePaint's jumps go back.", low=1, high=1000)
+    jump_length: int = option(
+        10, "Steps that RePaint's jumps go back.", low=1, high=1000, depends=(DependsOn("jumps", off=(1,)),)
+    )
     jumps: int = option(
         1,
-        "How often each stretch of that length is walked (RePaint): more joins old and new better and takes "
-        "so many times as long. 1 is off.",
+        "How often each stretch of that length is repeated (RePaint): more joins old and new better and "
+        "takes that many times as long. 1 is off.",
         low=1,
         high=20,
     )
@@ -128,11 +133,12 @@ class Inpaint(Edit):
 
 @dataclass(frozen=True)
 class Invert(Edit):
-    """A picture's way into noise and back, with the recipe's sampler both ways (DDIM inversion; Song et al.
-    2020, 4.3).
+    """Take a picture into noise and back with the recipe's sampler (DDIM inversion; Song et al. 2020, section
+    4.3).
 
-    Up with the source's label or prompt and no guidance, down with the recipe's: a change of what is seen,
-    not of how it is laid out. The sampler must be deterministic, and there is one picture.
+    The way into noise uses the source's label or prompt and no guidance, the way back those of the recipe.
+    That changes what the picture shows and keeps its layout. The sampler must be deterministic, and there is
+    one picture.
     """
 
     title: ClassVar[str] = "Into noise and back (inversion)"
@@ -144,8 +150,8 @@ class Invert(Edit):
 
 @dataclass(frozen=True)
 class Interpolate(Edit):
-    """Pictures between the recipe's seeds, in their order: each run starts from a point on the way between
-    their noises.
+    """A film between the recipe's seeds, in their order: each picture starts from an interpolation of two
+    seeds' noise.
     """
 
     title: ClassVar[str] = "A film from seed to seed"
@@ -155,7 +161,7 @@ class Interpolate(Edit):
 
 @dataclass(frozen=True)
 class Morph(Edit):
-    """Pictures between two given ones: both go into noise (`Invert`), and points on the way between come
+    """A film between two given pictures: both are inverted into noise (see `Invert`), and interpolations come
     back.
     """
 
@@ -180,16 +186,15 @@ class Morph(Edit):
 
 @dataclass(frozen=True)
 class Travel(Edit):
-    """Pictures on the way through prompts, or labels of a model that reads none: one seed, and what is asked
-    for changes.
+    """A film through prompts (or labels, for a model without text) from the noise of one seed.
 
-    Between two stops the predictions of both are mixed, in shares that go from one to the other (Liu et al.
-    2022, on composing diffusion models by their scores).
+    Between two stops the predictions for both are mixed, with weights that go from one to the other (Liu et
+    al. 2022, on composing diffusion models by their scores).
     """
 
     title: ClassVar[str] = "A film from prompt to prompt"
     stops: str = option(
-        "", "Two or more prompts with | between them; or labels, where the model reads no words."
+        "", "Two or more prompts with | between them; or labels, for a model that reads no text."
     )
     film: int = option(16, _FILM, low=2, high=MAX_FILM)
     loop: bool = option(False, _LOOP)
@@ -207,7 +212,7 @@ class Travel(Edit):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Each stop by itself."""
+        """The stops as separate texts."""
         return tuple(part.strip() for part in self.stops.split("|"))
 
 
@@ -219,21 +224,18 @@ EDITS: dict[str, type[Edit]] = {
     "morph": Morph,
     "travel": Travel,
 }
-ONE_SEED = (
-    Invert,
-    Morph,
-    Travel,
-)  # the first two begin with pictures, the last with the same noise everywhere
+# Edits that take one seed: the first two start from pictures, the last from the same noise everywhere.
+ONE_SEED = (Invert, Morph, Travel)
 FILMS = (Interpolate, Morph, Travel)
 
 
 def edit_of(given: Any) -> Edit | None:
-    """The edit that a setting says: itself, its JSON, or None."""
+    """An edit from any form that a recipe accepts: None, an `Edit`, its name, or its JSON object."""
     return None if given is None else options.instance(EDITS, "edit", given)
 
 
 def edit_json(edit: Edit) -> dict[str, Any]:
-    """The JSON of which `edit_of` makes an equal edit."""
+    """The JSON object of an edit; `edit_of` restores an equal edit from it."""
     given = {field.name: getattr(edit, field.name) for field in dataclasses.fields(edit)}
     return {
         "name": options.name_of(EDITS, edit),
@@ -242,7 +244,7 @@ def edit_json(edit: Edit) -> dict[str, Any]:
 
 
 def edit_words(edit: Edit) -> list[Any]:
-    """The words of the command line that say an edit; its pictures by the names of `edit_files`."""
+    """Command line arguments for an edit. Pictures are named as in `edit_files`."""
     words: list[Any] = ["--edit", options.name_of(EDITS, edit)]
     for one in options.fields_of(type(edit)):
         if (value := getattr(edit, one.name)) is not None:
@@ -253,7 +255,7 @@ def edit_words(edit: Edit) -> list[Any]:
 
 
 def edit_files(edit: Edit) -> dict[str, bytes]:
-    """Name and content of the pictures' files."""
+    """The files with the pictures that `edit_words` names: name and content (PNG)."""
     return {_file_name(name, picture): picture.png() for name, picture in edit.pictures.items()}
 
 

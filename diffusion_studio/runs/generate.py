@@ -1,4 +1,4 @@
-"""Recipe x Model -> Frames."""
+"""Run a recipe on a model and yield its frames."""
 
 from __future__ import annotations
 
@@ -19,10 +19,20 @@ from ..imaging.frame import Frame
 from ..models.model import Model
 from .guidance_builder import NO_GUIDES, Guides, guided, limited
 from .recipe import MAX_ALL_POINTS, Recipe
-from .segments import BEFORE, FROM_NOTHING, Plan, Segment, Start, reached, run_segments, segments_of, tiled
+from .segments import (
+    BEFORE,
+    FROM_NOTHING,
+    Plan,
+    Segment,
+    Start,
+    last_levels,
+    run_segments,
+    segments_of,
+    tiled,
+)
 from .trajectory_cache import TrajectoryCache
 
-# the guides of any recipe, for a branch whose beginning had others
+# Finds the guides of any recipe: a branch and the run that it continues may name different ones.
 GuidesOf = Callable[[Recipe], Guides]
 
 
@@ -33,13 +43,13 @@ def plan(
     strength: float = 1.0,
     low_res: torch.Tensor | None = None,
 ) -> Plan:
-    """Check a recipe against a model; raises `OptionError` for what the model cannot do.
+    """Turn a recipe, without its edit and branch, into a `Plan` for a model.
 
-    `guides` are the classifier and the weaker model that the recipe names. It is as if the recipe had no
-    edit; of its steps the last part is made, the share `strength`. `low_res` (1 or N, C, h, w) in [-1, 1]
-    takes the place of the recipe's one picture to enlarge, with one for each seed.
+    `guides` are the classifier and the weaker model that the recipe names. Only the last share `strength` of
+    the steps is planned. `low_res` (1 or N, C, h, w) in [-1, 1] replaces the recipe's picture to enlarge, one
+    for each seed if N > 1. Raises `OptionError` for what the model cannot do.
     """
-    levels = reached(Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule), strength)
+    levels = last_levels(Levels(path(model.schedule, recipe.steps, recipe.spacing), model.schedule), strength)
     model.check(levels[0])
     denoise = limited(guided(model, recipe, levels, guides, low_res), recipe, model.spec)
     shape = model.shape
@@ -69,21 +79,21 @@ def stream(
     states: TrajectoryCache | None = None,
     low_res: torch.Tensor | None = None,
 ) -> Iterator[Frame]:
-    """The recipe's Frames as they come: n + 1 for n steps. A recipe that does not fit fails here, before the
-    first one.
+    """The recipe's Frames as they are made: n + 1 for n steps. An impossible recipe raises before the first
+    one.
 
-    `guides` are those that the recipe names, or find those of any recipe. `states` keep what this run visits,
-    and spare a branch the replay of the run that it continues. `low_res` as in `plan`.
+    `guides` are those that the recipe names, or a function that finds the guides of any recipe. `states`
+    caches the states of this run, and supplies a branch with those of the run that it continues. `low_res` is
+    as in `plan`. Raises `OptionError`, and `SamplingError` if states stop being finite.
     """
-    legs = segments(model, recipe, guides, low_res)
-    return frames(model, recipe, legs, states)
+    return frames(model, recipe, segments(model, recipe, guides, low_res), states)
 
 
 def frames(
-    model: Model, recipe: Recipe, legs: Sequence[Segment], states: TrajectoryCache | None = None
+    model: Model, recipe: Recipe, parts: Sequence[Segment], states: TrajectoryCache | None = None
 ) -> Iterator[Frame]:
-    """The Frames of a run whose segments are planned, see `stream`."""
-    return (frame for frame, _ in with_states(model, recipe, legs, states or TrajectoryCache(max_bytes=0)))
+    """The Frames of a run whose segments are given, see `stream`."""
+    return (frame for frame, _ in with_states(model, recipe, parts, states or TrajectoryCache(max_bytes=0)))
 
 
 def segments(
@@ -94,23 +104,23 @@ def segments(
 ) -> tuple[Segment, ...]:
     """The segments of a recipe's run on a model. Arguments as in `stream`."""
 
-    def planned(one: Recipe, strength: float) -> Plan:
+    def make_plan(one: Recipe, strength: float) -> Plan:
         return plan(model, one, guides if isinstance(guides, Guides) else guides(one), strength, low_res)
 
-    return segments_of(recipe, planned)
+    return segments_of(recipe, make_plan)
 
 
-def watched(legs: Sequence[Segment], ask: Ask) -> tuple[Segment, ...]:
-    """The segments with every network call going through `ask`, which can end the run: see `Watched`."""
-    return tuple(replace(leg, denoise=Watched(leg.denoise, ask)) for leg in legs)
+def watched(parts: Sequence[Segment], ask: Ask) -> tuple[Segment, ...]:
+    """The segments with `ask` wrapped around every network call; it can end the run, see `Watched`."""
+    return tuple(replace(part, denoise=Watched(part.denoise, ask)) for part in parts)
 
 
 def with_states(
-    model: Model, recipe: Recipe, legs: Sequence[Segment], states: TrajectoryCache
+    model: Model, recipe: Recipe, parts: Sequence[Segment], states: TrajectoryCache
 ) -> Generator[tuple[Frame, torch.Tensor], None, None]:
-    """The run's Frames, each with its state x as the sampler has it. `states` keeps what is visited."""
-    total = sum(leg.steps for leg in legs)
-    # what was kept is shown as the run before was
+    """The run's Frames, each with the sampler's state x. `states` caches them."""
+    total = sum(part.steps for part in parts)
+    # cached frames of the parent cannot be shown if it maps values to pixels differently
     branch = recipe.branch
     if branch is not None and branch.recipe.stretch != recipe.stretch:
         branch = None
@@ -120,20 +130,20 @@ def with_states(
     start = FROM_NOTHING
     if branch is not None and before is not None:
         *seen, (left, x) = before
-        start, own = Start(branch.at, left.calls - 1, x), legs[-1:]
+        start, own = Start(branch.at, left.calls - 1, x), parts[-1:]
         tiles = (0,) * recipe.pictures if recipe.pictures != len(left.x) else None
         for frame, state in seen:
             frame = tiled(replace(frame, total=total, part=frame.part or BEFORE), tiles)
             frame = replace(frame, layout=layout)
             states.keep(run, frame, state)
             yield frame, state
-        legs = own
-    for frame, state in run_segments(legs, total, start, kept_as(model, recipe)):
+        parts = own
+    for frame, state in run_segments(parts, total, start, frame_converter(model, recipe)):
         frame = frame if layout is None else replace(frame, layout=layout)
         states.keep(run, frame, state)
         yield frame, state
 
 
-def kept_as(model: Model, recipe: Recipe) -> Callable[[torch.Tensor], np.ndarray]:
-    """What makes of a run's states what its frames hold."""
+def frame_converter(model: Model, recipe: Recipe) -> Callable[[torch.Tensor], np.ndarray]:
+    """The function that turns states (N, ...) into arrays of frames: uint8 pictures, or float16 points."""
     return to_float16 if model.spec.makes == POINTS else stretched if recipe.stretch else to_uint8

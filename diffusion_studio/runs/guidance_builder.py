@@ -1,4 +1,4 @@
-"""A recipe's guidance on a model: the denoiser that its run asks."""
+"""Build the guided denoiser that a recipe's run calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from ..checkpoint.spec import PICTURES, ModelSpec
-from ..diffusion.denoiser import Alongside, Altered, Denoiser
+from ..diffusion.denoiser import Altered, Denoiser, PairedDenoiser
 from ..diffusion.guidance import (
     AncestralSteps,
     Scale,
@@ -42,14 +42,14 @@ from ..models.classifier import Classifier
 from ..models.condition import Condition
 from ..models.model import Model
 from ..options import name_of
-from .applicability import check_usable, unusable
+from .applicability import check_usable, idle_options, is_guided, unusable
 from .edits import EDITS
 from .guidance_options import SelfGuidance, incompatibility, scales
 from .recipe import Recipe
 
 
 class Guides(NamedTuple):
-    """What a recipe names to guide its run: a noisy classifier, a weaker model."""
+    """The other networks that a recipe names to guide its run: a noisy classifier and a weaker model."""
 
     classifier: Classifier | None = None
     weaker: Model | None = None
@@ -65,17 +65,17 @@ def guided(
     guides: Guides = NO_GUIDES,
     low_res: torch.Tensor | None = None,
 ) -> Denoiser:
-    """The model bound to what the recipe asks for, with all its guidance; nothing clipped.
+    """The model bound to the recipe's condition, with all its guidance and without clipping.
 
-    `guides` are those that the recipe names; `low_res` takes the place of its picture to enlarge, see
-    `generate.plan`. Raises `OptionError` for what does not go together.
+    `guides` are the networks that the recipe names. `low_res` replaces the recipe's picture to enlarge, see
+    `generate.plan`. Raises `OptionError` for settings that cannot be combined or that the model cannot use.
     """
     check(model, recipe, len(levels) - 1, guides)
     if guides.weaker is not None and recipe.weaker is not None:
         level = levels[0]
         guides.weaker.check(replace(level, t=guides.weaker.schedule.timestep(level.log_snr)))
-    small = _small(model, recipe) if low_res is None else low_res
-    build = _Builder(model, levels, guides, small)
+    low_res_tensor = _low_res_tensor(model, recipe) if low_res is None else low_res
+    build = _Builder(model, levels, guides, low_res_tensor)
     denoise = build(recipe)
     if recipe.change.step is not None:
         denoise = switched(denoise, build(recipe.changed()), levels, recipe.change.step)
@@ -83,21 +83,22 @@ def guided(
 
 
 def condition_of(recipe: Recipe, low_res: torch.Tensor | None = None) -> Condition:
-    """What the recipe asks its pictures to be: the same for all, or different for each."""
+    """The condition of a recipe: label and prompt, one for all pictures or one for each."""
     return Condition(recipe.labels or recipe.label, recipe.prompts or recipe.prompt, low_res)
 
 
 def limited(denoise: Denoiser, recipe: Recipe, spec: ModelSpec) -> Denoiser:
-    """With the recipe's limits on the predicted picture, which are outermost: thresholding or clipping,
-    and a palette.
+    """Wrap a denoiser in the recipe's limits on the predicted x0: thresholding or clipping, and a palette.
+
+    These are the outermost wrappers.
     """
-    if spec.makes == PICTURES:  # points have no range to keep
-        keep_eps = recipe.sampler.keep_eps
-        if recipe.threshold < 1:
+    if spec.makes == PICTURES:  # points are not bounded
+        keep_eps, idle = recipe.sampler.keep_eps, idle_options(recipe)
+        if "threshold_most" not in idle:
             denoise = dynamically_thresholded(
                 denoise, recipe.threshold, most=recipe.threshold_most, keep_eps=keep_eps
             )
-        elif recipe.clip:
+        elif "clip_range" not in idle:
             denoise = clamped(denoise, -recipe.clip_range, recipe.clip_range, keep_eps=keep_eps)
     if recipe.palette.on:
         denoise = in_palette(
@@ -107,14 +108,14 @@ def limited(denoise: Denoiser, recipe: Recipe, spec: ModelSpec) -> Denoiser:
 
 
 def check(model: Model, recipe: Recipe, steps: int, guides: Guides) -> None:
-    """Raise `OptionError` for guidance that this model, these helpers, the sampler or a run of so many
-    steps cannot serve.
+    """Raise `OptionError` for guidance that the model, the guides, the sampler or the number of steps do
+    not allow.
     """
     spec = model.spec
     check_asked(spec, recipe)
     helpers = ([one] if one else [] for one in (recipe.classifier.name, recipe.weaker))
     reasons = unusable(spec, recipe.sampler, *helpers)
-    if not _off(recipe):
+    if is_guided(recipe):
         check_usable(
             reasons, "guidance", "Set guidance to 1, or name a weaker model or a classifier to guide it."
         )
@@ -127,9 +128,9 @@ def check(model: Model, recipe: Recipe, steps: int, guides: Guides) -> None:
     variance = getattr(recipe.sampler, "variance", "")
     check_usable(reasons, f"sampler.variance={variance}", "Choose 'small', 'large' or 'interpolated'.")
     if recipe.weaker is not None:
-        _check_helper("weaker", "weaker model", recipe.weaker, guides.weaker, model)
+        _check_guide("weaker", "weaker model", recipe.weaker, guides.weaker, model)
     if recipe.classifier.on and recipe.classifier.name is not None:
-        _check_helper("classifier", "classifier", recipe.classifier.name, guides.classifier, model)
+        _check_guide("classifier", "classifier", recipe.classifier.name, guides.classifier, model)
         check_usable(
             reasons,
             f"classifier.form={recipe.classifier.form}",
@@ -138,8 +139,9 @@ def check(model: Model, recipe: Recipe, steps: int, guides: Guides) -> None:
 
 
 def check_asked(spec: ModelSpec, recipe: Recipe) -> None:
-    """Raise `OptionError` for a label or prompt of the recipe that the model does not know or cannot read,
-    whatever the guidance.
+    """Raise `OptionError` for a label or prompt of the recipe that the model does not know or cannot read.
+
+    Negative ones are checked too, whether or not guidance is on.
     """
     for prompt in dict.fromkeys((*recipe.prompts, recipe.prompt, recipe.negative)):
         if prompt is not None:
@@ -150,7 +152,9 @@ def check_asked(spec: ModelSpec, recipe: Recipe) -> None:
 
 
 def _check_combination(recipe: Recipe, steps: int) -> None:
-    """Raise `OptionError` for settings of guidance that exclude each other, or a change after the end."""
+    """Raise `OptionError` for guidance settings that exclude each other, and for a change after the last
+    step.
+    """
     if recipe.weaker is not None and (recipe.negative is not None or recipe.negative_label is not None):
         raise OptionError(
             "weaker",
@@ -160,15 +164,16 @@ def _check_combination(recipe: Recipe, steps: int) -> None:
     if recipe.reuse > 1 and recipe.self_guidance.on:
         raise OptionError(
             "reuse",
-            "Guidance from inside the network alters what each call computes, and so nothing of another call "
-            "can be reused. Set ",
+            "Self-guidance alters the network's features, so those of other calls cannot be reused. Set ",
             Setting("reuse"),
-            " to 1, or leave guidance from inside out.",
+            " to 1, or leave ",
+            Setting("self_guidance"),
+            " out.",
         )
     if recipe.projection.on and recipe.guidance_rescale:
         raise OptionError(
             "guidance_rescale",
-            "Projected and rescaled guidance both mend the glare of strong guidance. Choose one: set ",
+            "Projected and rescaled guidance both reduce the glare of strong guidance. Choose one: set ",
             Setting("guidance_rescale"),
             " to 0, or leave projection out.",
         )
@@ -176,7 +181,7 @@ def _check_combination(recipe: Recipe, steps: int) -> None:
         other = "projection" if recipe.projection.on else "guidance_rescale"
         raise OptionError(
             "cfg_zero.star",
-            "CFG-Zero* has a sum of its own, which is neither projected nor rescaled. Choose one: leave ",
+            "CFG-Zero* has its own formula, which can be neither projected nor rescaled. Choose one: leave ",
             Setting("cfg_zero.star"),
             " out, or ",
             Setting(other),
@@ -191,22 +196,22 @@ def _check_combination(recipe: Recipe, steps: int) -> None:
         )
 
 
-def _check_self_guidance(reasons: Mapping[str, str], asked: SelfGuidance) -> None:
-    """Raise `OptionError` where the network has nothing for guidance away from itself to disturb."""
-    if not asked.on:
+def _check_self_guidance(reasons: Mapping[str, str], settings: SelfGuidance) -> None:
+    """Raise `OptionError` if the network has nothing that this kind of self-guidance could disturb."""
+    if not settings.on:
         return
     check_usable(reasons, "self_guidance", "Leave it out.")
-    if asked.name == "skipped_layers" and asked.layers is not None:
-        return  # whatever the middle has, these blocks were named
-    check_usable(reasons, f"self_guidance={asked.name}", "Choose another kind, or leave it out.")
+    if settings.name == "skipped_layers" and settings.layers is not None:
+        return  # named blocks need not be in the middle
+    check_usable(reasons, f"self_guidance={settings.name}", "Choose another kind, or leave it out.")
 
 
-def _check_helper(field: str, kind: str, name: str, helper: Classifier | Model | None, model: Model) -> None:
+def _check_guide(field: str, kind: str, name: str, helper: Classifier | Model | None, model: Model) -> None:
     if helper is None:
         raise OptionError(
             field,
             f"The recipe is guided by the {kind} {name!r}, which was not given. Run it with a Studio that "
-            "has it, or pass it on.",
+            "has it, or pass it as an argument.",
         )
     if (why := incompatibility(helper.spec, model.spec)) is not None:
         raise OptionError(
@@ -214,14 +219,9 @@ def _check_helper(field: str, kind: str, name: str, helper: Classifier | Model |
         )
 
 
-def _off(recipe: Recipe) -> bool:
-    """Whether the recipe's guidance is 1 at all times."""
-    return all(one.guidance == 1 and one.guidance_scales is None for one in (recipe, recipe.changed()))
-
-
 @dataclass(frozen=True)
 class _Builder:
-    """Makes the guided denoiser of a recipe that does not change on its way."""
+    """Builds the guided denoiser of a recipe without its change on the way."""
 
     model: Model
     levels: Levels
@@ -235,14 +235,14 @@ class _Builder:
         if classifier is not None and recipe.classifier.on:
             denoise = classifier_guided(
                 denoise,
-                gradient_of(classifier.seeing(self._goal(recipe, condition, classifier))),
+                gradient_of(classifier.seeing(self._classifier_labels(recipe, condition, classifier))),
                 recipe.classifier.scale,
-                self._steps(recipe.sampler) if recipe.classifier.form == "mean" else None,
+                self._ancestral_steps(recipe.sampler) if recipe.classifier.form == "mean" else None,
             )
         return denoise
 
     def _self_guided(self, recipe: Recipe, condition: Condition) -> Denoiser:
-        """With guidance away from something, and away from the network itself with something disturbed."""
+        """With classifier-free (or similar) guidance inside, and self-guidance around it."""
         given, bare = recipe.self_guidance, self.model.conditioned(condition, recipe.reuse)
         if not given.on:
             return self._away_guided(recipe, condition, bare)
@@ -252,20 +252,22 @@ class _Builder:
             scale = within_interval(
                 scale, recipe.interval.low, float("inf") if high is None else high, off=0.0
             )
-        # a second one of the condition, as a network that is given its last x0 has a memory of its own there
+        # bound a second time, because a self-conditioned network remembers its last x0 in its denoiser
         worse = Altered(self.model.conditioned(condition), altering(self.model, given))
-        beside = Alongside(bare, worse, lambda level: scale_at(scale, level) != 0)
-        return guided_away(self._away_guided(recipe, condition, beside), beside, scale)
+        pair = PairedDenoiser(bare, worse, lambda level: scale_at(scale, level) != 0)
+        return guided_away(self._away_guided(recipe, condition, pair), pair, scale)
 
     def _away_guided(self, recipe: Recipe, condition: Condition, denoise: Denoiser) -> Denoiser:
-        """With guidance that leads away from something: "any", the negatives, or a weaker model."""
+        """With guidance away from another prediction: the null condition, the negative ones, or a weaker
+        model.
+        """
         scale = _scale(recipe, self.levels)
-        asked = (*recipe.labels, *recipe.prompts, recipe.label, recipe.prompt)
+        conditions = (*recipe.labels, *recipe.prompts, recipe.label, recipe.prompt)
         away_from = (recipe.negative, recipe.negative_label, recipe.weaker)
-        if scale == 1 or all(one is None for one in asked + away_from):
+        if scale == 1 or all(one is None for one in conditions + away_from):
             return denoise
         weaker = self.guides.weaker if recipe.weaker is not None else None
-        away = self._away(recipe, condition) if weaker is None else _of_weaker(weaker, condition)
+        away = self._away(recipe, condition) if weaker is None else _weaker_denoiser(weaker, condition)
         if recipe.projection.on:
             return adaptive_projected(
                 denoise, away, scale, parallel=recipe.projection.parallel, radius=recipe.projection.radius
@@ -278,8 +280,10 @@ class _Builder:
         return classifier_free(denoise, away, scale)
 
     def _away(self, recipe: Recipe, condition: Condition) -> Denoiser:
-        """What guidance leads away from: the negatives, or else "any" of all that the model knows an "any"
-        of.
+        """The denoiser that guidance leads away from.
+
+        Its condition has the negative label and prompt; without them the null label and null prompt, as far
+        as the model was trained with them.
         """
         network = self.model.spec.network
         keeps_label = network.text is not None and not network.null_class
@@ -294,11 +298,15 @@ class _Builder:
             recipe.reuse,
         )
 
-    def _steps(self, sampler: Sampler) -> AncestralSteps:
+    def _ancestral_steps(self, sampler: Sampler) -> AncestralSteps:
         return AncestralSteps(self.levels, lambda level, p: sampler.variance_share(level, p.variance))
 
-    def _goal(self, recipe: Recipe, condition: Condition, classifier: Classifier) -> str | list[str]:
-        """The label that the classifier guides towards, or one for each picture."""
+    def _classifier_labels(
+        self, recipe: Recipe, condition: Condition, classifier: Classifier
+    ) -> str | list[str]:
+        """The label that the classifier guides towards, or one for each picture. Raises `OptionError` if
+        there is none.
+        """
         if recipe.classifier.label is not None:
             return recipe.classifier.label
         labels = [label for label in condition.labels if isinstance(label, str)]
@@ -313,18 +321,20 @@ class _Builder:
         )
 
 
-def altering(model: Model, asked: SelfGuidance) -> Altering:
-    """The alteration of the model's network from which guidance leads away."""
-    layers, network = asked.layer_names, model.network
-    if asked.name == "perturbed_attention":
+def altering(model: Model, settings: SelfGuidance) -> Altering:
+    """The alteration of the model's network that self-guidance leads away from."""
+    layers, network = settings.layer_names, model.network
+    if settings.name == "perturbed_attention":
         return identity_attention(network, layers)
-    if asked.name == "smoothed_energy":
-        return blurred_attention(network, math.inf if asked.blur is None else asked.blur, layers)
+    if settings.name == "smoothed_energy":
+        return blurred_attention(network, math.inf if settings.blur is None else settings.blur, layers)
     return without_blocks(network, model.spec.network.middle_blocks if layers is None else layers)
 
 
 def _scale(recipe: Recipe, levels: Levels) -> Scale:
-    """Guidance over the run: a number, a shape or a list, in its interval."""
+    """The guidance scale over the run: a number or a function of the level, after shape, list and
+    interval.
+    """
     scale: float | Callable = recipe.guidance
     if (listed := scales(recipe.guidance_scales)) is not None:
         scale = shaped(recipe.guidance, levels, listed)
@@ -336,16 +346,20 @@ def _scale(recipe: Recipe, levels: Levels) -> Scale:
     return scale
 
 
-def _small(model: Model, recipe: Recipe) -> torch.Tensor | None:
-    """The picture to enlarge as the model takes it; whether it takes one is for the model to say."""
+def _low_res_tensor(model: Model, recipe: Recipe) -> torch.Tensor | None:
+    """The recipe's picture to enlarge as a tensor (1, C, h, w) in [-1, 1], or None. The model checks
+    whether it takes one.
+    """
     given = recipe.low_res
     if given is not None and model.spec.low_res is not None:
         given = given.fitted(model.spec.low_res, model.spec.channels)
     return None if given is None else from_uint8(given.pixels[None].copy())
 
 
-def _of_weaker(weaker: Model, condition: Condition) -> Denoiser:
-    """What the weaker model sees of the same condition, as far as it takes one, at the same noise."""
+def _weaker_denoiser(weaker: Model, condition: Condition) -> Denoiser:
+    """The weaker model bound to the same condition, as far as it takes one, at the same noise-to-signal
+    ratio.
+    """
     denoise = weaker.denoiser(
         condition.label if weaker.spec.labels else None, condition.prompt if weaker.spec.takes_text else None
     )

@@ -1,8 +1,9 @@
-"""How a run is guided, beyond a scale: frozen groups of settings, each off as it stands. No torch.
+"""Guidance settings of a recipe beyond the scale: frozen option groups, all off by default. No torch.
 
-A recipe has one field for each of `GROUPS`. Their options are flags `--GROUP-OPTION` (an option called `name`
-is the bare `--GROUP`), controls of the app and objects of the recipe's JSON, all from the one declaration
-here. What they do is in `guided.py`.
+A recipe has one field for each of `GROUPS`. From the declarations here come the flags `--GROUP-OPTION` (an
+option called `name` is the bare `--GROUP`), the app's controls and the objects in JSON. `guidance_builder`
+applies them. The class attribute `depends` of a group has the conditions for the whole group to have an
+effect, on settings of the recipe.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .. import options
 from ..checkpoint.classifier_spec import ClassifierSpec
 from ..errors import OptionError, Setting
 from ..imaging import palettes
-from ..options import Option, fields_of, option
+from ..options import AnyOf, Depends, DependsOn, Option, fields_of, option
 
 if TYPE_CHECKING:
     from ..checkpoint.spec import ModelSpec
@@ -25,20 +26,31 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST = -20, 50  # of guidance
 FORMS = ("score", "mean")  # of classifier guidance
 SELF_KINDS = ("perturbed_attention", "smoothed_energy", "skipped_layers")
-SEEN = 5.0  # beyond this log-SNR, either way, there is no more picture or noise to see
+# A recipe's settings, of which at least one turns guidance on.
+GUIDED = AnyOf(
+    (
+        DependsOn("guidance", off=(1.0,)),
+        DependsOn("guidance_scales"),
+        DependsOn("change.guidance", off=(1.0,)),
+    )
+)
+VISIBLE = 5.0  # beyond this absolute log-SNR the picture, or the noise, can no longer be seen
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Guidance at some noise levels only (Kynkaanniemi et al. 2024): none where the picture's plan is
-    made, or its grain.
+    """Limited guidance interval: guidance acts only at some noise levels (Kynkaanniemi et al. 2024).
+
+    It limits self-guidance, too.
     """
 
+    depends: ClassVar[Depends] = (AnyOf((*GUIDED.conditions, DependsOn("self_guidance.name"))),)
+
     low: float = option(
-        0.0, "Guide only where sigma / alpha, the noise beside the picture, is at least this.", low=0
+        0.0, "Guide only where sigma / alpha, the noise relative to the picture, is at least this.", low=0
     )
     high: float | None = option(
-        None, "Guide only where sigma / alpha is at most this, such as 3; left out, from the start on.", low=0
+        None, "Guide only where sigma / alpha is at most this, such as 3; left out, from the start.", low=0
     )
 
     def __post_init__(self) -> None:
@@ -52,24 +64,27 @@ class Interval:
 
     @property
     def on(self) -> bool:
+        """Whether the interval excludes any noise level."""
         return self.low > 0 or self.high is not None
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Adaptive projected guidance (Sadat et al. 2024): strong guidance without glare."""
+    """Adaptive projected guidance (Sadat et al. 2024): strong guidance without oversaturation."""
+
+    depends: ClassVar[Depends] = (GUIDED,)
 
     parallel: float = option(
         1.0,
-        "How much counts of the part of guidance that only adds contrast (adaptive projected "
-        "guidance): 0 leaves it out, 1 is plain guidance.",
+        "Weight of the part of guidance that only adds contrast (adaptive projected guidance): 0 leaves "
+        "it out, 1 is plain guidance.",
         low=0,
         high=1,
     )
     radius: float | None = option(
         None,
-        "Longest difference that guidance follows, as a length over all pixels of a picture, "
-        "such as 5; left out, any.",
+        "Limit on the length of guidance's difference, over all pixels of a picture, such as 5; left out, "
+        "no limit.",
         low=1e-6,
     )
 
@@ -83,23 +98,28 @@ class Projection:
 
 @dataclass(frozen=True)
 class ByClassifier:
-    """Guidance by a noisy classifier's gradient (Dhariwal & Nichol 2021, section 4); the model itself may
-    know no labels.
+    """Classifier guidance, by a noisy classifier's gradient (Dhariwal & Nichol 2021, section 4).
+
+    The model itself may be unconditional.
     """
 
     name: str | None = option(None, "A noisy classifier whose gradient guides the run.")
     scale: float = option(
         1.0,
-        "How strongly the classifier guides: 0 is off, 1 follows its probabilities, more exaggerates.",
+        "Scale of classifier guidance: 0 is off, 1 follows the classifier's probabilities, more exaggerates.",
         low=-100,
         high=100,
+        depends=(DependsOn("name"),),
     )
     form: str = option(
         "score",
-        "score moves the noise and suits every sampler, mean moves the mean of ancestral steps.",
+        "score changes the predicted noise and suits every sampler, mean moves the mean of ancestral steps.",
         choices=FORMS,
+        depends=(DependsOn("name"),),
     )
-    label: str | None = option(None, "The classifier's label to go towards; left out, the run's own.")
+    label: str | None = option(
+        None, "The classifier's label to go towards; left out, the run's own.", depends=(DependsOn("name"),)
+    )
 
     def __post_init__(self) -> None:
         options.check(self, "classifier", unicode=True)
@@ -113,30 +133,38 @@ class ByClassifier:
 
 @dataclass(frozen=True)
 class Change:
-    """Another label, prompt or guidance from a step on."""
+    """Another label, prompt or guidance scale from a step on."""
 
     step: int | None = option(
-        None, "The step from which the following counts, such as 10; left out, nothing changes.", low=1
+        None, "The step at which settings change, such as 10; left out, nothing changes.", low=1
     )
-    label: str | None = option(None, "The label from there on, or 'any'; left out, as before.")
-    prompt: str | None = option(None, "The prompt from there on; left out, as before.")
+    label: str | None = option(
+        None, "The label from there on, or 'any'; left out, as before.", depends=(DependsOn("step"),)
+    )
+    prompt: str | None = option(
+        None, "The prompt from there on; left out, as before.", depends=(DependsOn("step"),)
+    )
     guidance: float | None = option(
-        None, "Guidance from there on; left out, as before.", low=LOWEST, high=HIGHEST
+        None,
+        "Guidance from there on; left out, as before.",
+        low=LOWEST,
+        high=HIGHEST,
+        depends=(DependsOn("step"),),
     )
 
     def __post_init__(self) -> None:
         options.check(self, "change", unicode=True)
         for name in ("label", "prompt"):
             object.__setattr__(self, name, getattr(self, name) or None)
-        said = [name for name in ("label", "prompt", "guidance") if getattr(self, name) is not None]
-        if self.step is None and said:
+        given = [name for name in ("label", "prompt", "guidance") if getattr(self, name) is not None]
+        if self.step is None and given:
             raise OptionError(
                 "change.step",
-                f"The {said[0]} changes at a step, and none is given. Say at which with ",
+                f"The {given[0]} changes at a step, and none is given. Say at which with ",
                 Setting("change.step"),
                 ".",
             )
-        if self.step is not None and not said:
+        if self.step is not None and not given:
             raise OptionError(
                 "change.step",
                 f"Nothing changes at step {self.step}. Give another label, prompt or guidance, or no step.",
@@ -149,8 +177,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Palette:
-    """Few colours: a pixel of the predicted x0 becomes the nearest of them (the clamping trick of Li et
-    al. 2022, section 4.2).
+    """Restrict the predicted x0 to few colours: each pixel becomes the nearest one (the clamping trick of
+    Li et al. 2022, section 4.2).
     """
 
     name: str | None = option(
@@ -160,10 +188,11 @@ class Palette:
     )
     below: float = option(
         1.0,
-        "The palette counts where sigma / alpha, the noise beside the picture, is at most this: once the "
-        "picture is a blur no more.",
+        "The palette is applied where sigma / alpha, the noise relative to the picture, is at most this: "
+        "once the picture has taken shape.",
         low=0,
         high=1e3,
+        depends=(DependsOn("name"),),
     )
 
     def __post_init__(self) -> None:
@@ -177,8 +206,8 @@ class Palette:
         return self.name is not None
 
     def colours(self, spec: ModelSpec) -> tuple[palettes.Colour, ...]:
-        """The colours 0..255 that a model's pictures are drawn in. An `OptionError` where it cannot draw
-        in them.
+        """The colours, 0..255, of the palette for a model. Raises `OptionError` if its pictures cannot be
+        drawn in them.
         """
         if spec.makes != "pictures":
             raise OptionError(
@@ -197,21 +226,24 @@ class Palette:
 
 @dataclass(frozen=True)
 class CfgZero:
-    """CFG-Zero* (Fan et al. 2025): classifier-free guidance from the unconditional answer scaled to fit."""
+    """CFG-Zero* (Fan et al. 2025): classifier-free guidance that scales the unconditional prediction to
+    fit.
+    """
+
+    depends: ClassVar[Depends] = (GUIDED,)
 
     star: bool = option(
         False,
-        "CFG-Zero*: guidance first scales the answer without the condition to fit the one with it. Made for "
+        "CFG-Zero*: guidance first scales the unconditional prediction to fit the conditional one. Made for "
         "flow matching.",
     )
     silent: float | None = option(
         None,
-        "With CFG-Zero* the velocity is zero where sigma / alpha, the noise beside the picture, is above "
-        "this, such as 20; left out, nowhere.",
+        "With CFG-Zero* the velocity is zero where sigma / alpha, the noise relative to the picture, is "
+        "above this, such as 20; left out, nowhere.",
         low=0,
+        depends=(DependsOn("star"),),
     )
-
-    depends: ClassVar = {"silent": ("star", ())}
 
     def __post_init__(self) -> None:
         options.check(self, "cfg_zero", unicode=True)
@@ -223,8 +255,9 @@ class CfgZero:
 
 @dataclass(frozen=True)
 class SelfGuidance:
-    """Guidance away from the network itself with its self-attention disturbed, or with blocks left out. It
-    needs neither label nor prompt.
+    """Guidance away from the network's own prediction with disturbed self-attention, or without some blocks.
+
+    It needs neither label nor prompt.
     """
 
     name: str | None = option(
@@ -234,24 +267,22 @@ class SelfGuidance:
         "without some blocks (skipped_layers).",
         choices=SELF_KINDS,
     )
-    scale: float = option(3.0, "How strongly: 0 is off.", low=-20, high=50)
+    scale: float = option(
+        3.0, "Scale of self-guidance: 0 is off.", low=-20, high=50, depends=(DependsOn("name"),)
+    )
     layers: str | None = option(
         None,
         "Which attentions are disturbed, or which blocks are left out, by name with commas, such as "
         "middle.1; left out, those in the middle.",
+        depends=(DependsOn("name"),),
     )
     blur: float | None = option(
         None,
         "Of smoothed_energy: the deviation of the blur, in places of the map; left out, the mean over all.",
         low=1e-3,
         high=1e3,
+        depends=(DependsOn("name", ("smoothed_energy",)),),
     )
-
-    depends: ClassVar = {
-        "scale": ("name", ()),
-        "layers": ("name", ()),
-        "blur": ("name", ("smoothed_energy",)),
-    }
 
     def __post_init__(self) -> None:
         options.check(self, "self_guidance", unicode=True)
@@ -264,7 +295,7 @@ class SelfGuidance:
 
     @property
     def layer_names(self) -> tuple[str, ...] | None:
-        """The names in `layers`; None where they are left out."""
+        """The names in `layers`, or None if they are left out."""
         if self.layers is None:
             return None
         return tuple(dict.fromkeys(part.strip() for part in self.layers.split(",") if part.strip()))
@@ -282,20 +313,41 @@ GROUPS: dict[str, type] = {
 
 
 def flags_of(group: str) -> dict[str, Option]:
-    """A group's options by their names, each under the name that it has outside: `interval_low`, or
-    `classifier` itself.
+    """The options of a group by name, each renamed to its flag: `interval_low`, or `classifier` for its
+    `name`. The conditions of the whole group come first in its `depends`.
     """
+
+    def flag(name: str) -> str:
+        return flag_name(f"{group}.{name}")
+
+    shared = tuple(condition.renamed(flag_name) for condition in depends_of(GROUPS[group]))
     return {
-        one.name: replace(one, name=group if one.name == "name" else f"{group}_{one.name}")
+        one.name: replace(
+            one,
+            name=flag(one.name),
+            depends=shared + tuple(condition.renamed(flag) for condition in one.depends),
+        )
         for one in fields_of(GROUPS[group])
     }
+
+
+def flag_name(setting: str) -> str:
+    """The name that a setting's flag has: `interval_low` for `interval.low`, `classifier` for
+    `classifier.name`.
+    """
+    return setting.removesuffix(".name").replace(".", "_")
+
+
+def depends_of(group: type) -> Depends:
+    """The conditions for a whole group to have an effect, on settings of the recipe."""
+    return getattr(group, "depends", ())
 
 
 def coerce(group: str, given: object) -> object:
     """A group of options from any form that a recipe accepts.
 
-    `given` is None (the defaults), an instance of the group, a mapping as in JSON, or, where the group has an
-    option `name`, that name alone. Raises `OptionError` for anything else.
+    `given` is None (the defaults), an instance of the group, a mapping as in JSON, or the value of the option
+    `name` if the group has one. Raises `OptionError` for anything else.
     """
     cls = GROUPS[group]
     if given is None:
@@ -314,27 +366,27 @@ def coerce(group: str, given: object) -> object:
 
 
 def scales(text: str | None) -> tuple[float, ...] | None:
-    """The numbers of a list of guidance scales; an `OptionError` says what is wrong with it."""
+    """Parse a list of guidance scales; None stays None. Raises `OptionError` for anything but numbers in
+    range.
+    """
     if text is None:
         return None
     try:
-        found = tuple(float(part) for part in text.split(","))
+        values = tuple(float(part) for part in text.split(","))
     except ValueError:
-        found = ()
-    if not found or not all(math.isfinite(one) and LOWEST <= one <= HIGHEST for one in found):
+        values = ()
+    if not values or not all(math.isfinite(one) and LOWEST <= one <= HIGHEST for one in values):
         raise OptionError(
             "guidance_scales",
             f"must be numbers from {LOWEST} to {HIGHEST} with commas between them, such as "
             f"1,6,3; got {text[:80]!r}.",
         )
-    return found
+    return values
 
 
 def incompatibility(helper: ClassifierSpec | ModelSpec, spec: ModelSpec) -> str | None:
-    """Why a classifier or a weaker model cannot guide a model, as the end of a sentence, or None where it
-    can.
-    """
-    known = getattr(helper, "makes", "pictures")  # a classifier knows these
+    """Why a classifier or a weaker model cannot guide a model, as the end of a sentence; None if it can."""
+    known = getattr(helper, "makes", "pictures")  # a classifier's spec has no `makes`: it sees pictures
     if known != spec.makes:
         return f"it knows {known}, and {spec.name} makes {spec.makes}"
     size, channels = (
@@ -344,15 +396,14 @@ def incompatibility(helper: ClassifierSpec | ModelSpec, spec: ModelSpec) -> str 
     )
     if (size, channels) != (spec.image_size, spec.channels):
 
-        def said(size: int, channels: int) -> str:
+        def describe(size: int, channels: int) -> str:
             return f"{size}x{size} pictures {'in grey' if channels == 1 else 'in RGB'}"
 
-        return (
-            f"it knows {said(size, channels)}, and {spec.name} makes {said(spec.image_size, spec.channels)}"
-        )
+        mine, theirs = describe(size, channels), describe(spec.image_size, spec.channels)
+        return f"it knows {mine}, and {spec.name} makes {theirs}"
     if getattr(helper, "low_res", None):
-        return "it enlarges a picture that it is given, and cannot say anything without one"
-    (low, high), (least, most) = seen(helper.schedule), seen(spec.schedule)
+        return "it enlarges a given picture, and predicts nothing without one"
+    (low, high), (least, most) = visible_range(helper.schedule), visible_range(spec.schedule)
     if low > least + 1e-6 or high < most - 1e-6:
         return (
             f"it was trained on noise of log-SNR {low:.1f} to {high:.1f}, and {spec.name} works from "
@@ -361,7 +412,7 @@ def incompatibility(helper: ClassifierSpec | ModelSpec, spec: ModelSpec) -> str 
     return None
 
 
-def seen(schedule: NoiseSchedule) -> tuple[float, float]:
-    """The log-SNR of a schedule's ends, as far as there is picture or noise to see."""
+def visible_range(schedule: NoiseSchedule) -> tuple[float, float]:
+    """The range of log-SNR that a schedule covers, cut to -`VISIBLE` .. `VISIBLE`."""
     most, least = (schedule.level(t).log_snr for t in (schedule.t_max, schedule.t_min))
-    return max(most, -SEEN), min(least, SEEN)
+    return max(most, -VISIBLE), min(least, VISIBLE)

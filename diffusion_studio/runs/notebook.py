@@ -1,4 +1,4 @@
-"""A run that is watched in a notebook (Jupyter, Colab, VS Code) while it is made."""
+"""Show a run in a notebook (Jupyter, Colab, VS Code) while it is made."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ..imaging.frame import Frame
 from .recipe import Recipe
 from .trajectory import Trajectory
 
-PAUSE = 0.1  # seconds between two pictures: a notebook draws no more
+PAUSE = 0.1  # least seconds between two updates: a notebook draws no faster
 SIDE = 384  # pixels to which small pictures are enlarged
 
 
 def play(frames: Iterable[Frame], recipe: Recipe, view: str = "both") -> Trajectory:
-    """Show the states of a run in the present cell as they are made, and a player of all when it is over.
+    """Show the states of a run in the current cell as they are made, then a player of the whole run.
 
-    `view` is x, x0 or both. An interrupted run (the kernel's stop button) leaves the states made so far.
+    `view` is x, x0 or both. An interrupted run (the kernel's stop button) keeps the states made so far.
     Raises `StudioError` outside of IPython.
     """
     options = ExportOptions(view=view)
@@ -32,13 +32,13 @@ def play(frames: Iterable[Frame], recipe: Recipe, view: str = "both") -> Traject
         get_ipython = None
     if get_ipython is None or get_ipython() is None:
         raise StudioError(
-            "play shows a run in a notebook, and this is none. Use Studio.run and Trajectory.save, or "
+            "play shows a run in a notebook, and this is no notebook. Use Studio.run and Trajectory.save, or "
             "`diffusion-studio generate`."
         )
-    place, kept, drawn = None, [], float("-inf")
+    place, frames_so_far, drawn = None, [], float("-inf")
     try:
         for frame in frames:
-            kept.append(frame)
+            frames_so_far.append(frame)
             if time.monotonic() - drawn < PAUSE:
                 continue
             picture = Image(_png(frame, options))
@@ -48,12 +48,12 @@ def play(frames: Iterable[Frame], recipe: Recipe, view: str = "both") -> Traject
                 place.update(picture)
             drawn = time.monotonic()
     except KeyboardInterrupt:
-        if not kept:
+        if not frames_so_far:
             raise
-    made = Trajectory(recipe, kept)
+    trajectory = Trajectory(recipe, frames_so_far)
     if place is not None:
-        place.update(made)
-    return made
+        place.update(trajectory)
+    return trajectory
 
 
 def _png(frame: Frame, options: ExportOptions) -> bytes:

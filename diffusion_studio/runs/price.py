@@ -1,4 +1,4 @@
-"""What a run costs, before it is made: the number of its network calls."""
+"""The cost of a run before it is made: its number of network calls."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ..diffusion.sampling import sample
 from ..diffusion.schedule import NoiseLevel
 from .segments import Segment
 
-COUNTED_STEPS = 48  # of a longer run the calls of so many steps are counted, and the rest follows from them
+COUNTED_STEPS = 48  # longer runs are counted over this many steps and scaled up
 
 
 def network_calls(segments: Sequence[Segment]) -> int:
-    """About how many network calls these parts of a run make.
+    """The approximate number of network calls that these segments make.
 
-    The sampler itself is run over the run's levels, on a single number in place of the pictures. A solver
-    that chooses its substeps by their error makes at least as many calls: its number depends on the pictures.
+    The sampler itself runs over the levels, on a single number in place of the pictures. For a solver that
+    chooses its substeps by their error this is a lower bound, because its number depends on the pictures.
     """
     return sum(_calls(one) for one in segments)
 
@@ -30,12 +30,12 @@ def _calls(segment: Segment) -> int:
     x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
     calls = 0
     for step in sample(
-        segment.sampler, _nothing, x, segment.levels[: steps + 1], lambda _: torch.zeros_like(x)
+        segment.sampler, _zero_prediction, x, segment.levels[: steps + 1], lambda _: torch.zeros_like(x)
     ):
         calls = step.calls
     return -(-calls * segment.steps // steps)
 
 
-def _nothing(x: torch.Tensor, level: NoiseLevel) -> Prediction:
-    """A prediction that costs nothing: an empty picture."""
+def _zero_prediction(x: torch.Tensor, level: NoiseLevel) -> Prediction:
+    """A prediction without a network call: x0 = 0."""
     return Prediction(torch.zeros_like(x), x / level.sigma, torch.full_like(x, 0.5))

@@ -1,5 +1,5 @@
-"""Everything that determines a run, as one frozen dataclass: compared, saved as JSON, put into every
-export.
+"""The recipe: one frozen dataclass with everything that determines a run. It is compared, saved as JSON,
+and written into every export.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from ..errors import OptionError
 from ..files import safe_name
 from ..imaging.layout import Layout
 from ..imaging.picture import MAX_SIDE, Picture
-from ..options import Option, option
+from ..options import DependsOn, Option, option
 from . import each_picture, guidance_options
 from .branch import Branch, branch_file, check_depth, check_edit
 from .each_picture import ANY
 from .edits import FILMS, ONE_SEED, Edit, Inpaint, Travel, edit_files, edit_json, edit_of, edit_words
 from .guidance_options import (
     GROUPS,
+    GUIDED,
     ByClassifier,
     CfgZero,
     Change,
@@ -40,9 +41,9 @@ MAX_POINTS = 20_000  # of one cloud; all clouds of a run together have at most M
 MAX_ALL_POINTS = 100_000
 _WORDS = 40  # letters of a prompt in a file's name
 MAX_REUSE = 5
-NO_EDIT = "none"  # and for no edit
+NO_EDIT = "none"  # value of --edit that removes the edit of a base recipe
 VERSION = 1
-ALWAYS_SAID = ("model", "label", "steps", "guidance")  # in the command line, at their default too
+ALWAYS_WRITTEN = ("model", "label", "steps", "guidance")  # in the command line even at their default
 
 GUIDANCE_SHAPES = ("constant", "linear", "cosine", "rising")  # of diffusion.guidance, which loads torch
 
@@ -51,18 +52,21 @@ REGISTRIES: dict[str, Mapping[str, type]] = {"sampler": SAMPLERS, "spacing": SPA
 
 @dataclass(frozen=True)
 class Recipe:
-    """A run. The same recipe gives the same pictures on the same device and precision.
+    """Everything that determines a run. The same recipe gives the same pictures on the same device and
+    precision.
 
-    One picture for each seed; of a model of points one cloud of `points` points for each. `label` None means
-    any. Guidance 1 is off, 0 ignores the label and the prompt. `negative` takes the place of "any" in
-    guidance, and so has no effect where guidance is off. `sampler` and `spacing` may be given by name, or as
-    the object that their JSON is. `low_res` is the picture to enlarge, for a model that does; its size is
-    brought to what the model takes.
+    A run makes one picture for each seed; with a model of points, one cloud of `points` points for each.
+    `label` None means any label. Guidance scale 1 is off, 0 ignores label and prompt. `negative` replaces the
+    null condition in guidance, so it has no effect if guidance is off. `sampler` and `spacing` may be given
+    as an object, by name, or as their JSON object. `low_res` is the picture to enlarge, for a model that
+    enlarges; it is resized to what the model takes.
 
-    `spell` is a text to write with one picture for each letter, which then are the labels; equal seeds write
-    it in one hand. `labels` and `prompts` take the place of `label` and `prompt` where pictures differ: one
-    entry for each picture, None (of labels also "any") for any. All other settings are the same for all
-    pictures.
+    `spell` is a text written with one picture for each letter; the letters are the labels. Pictures with
+    equal seeds are written in one hand. `labels` and `prompts` replace `label` and `prompt` if pictures
+    differ: one entry for each picture, None (or the label "any") for any. All other settings are the same for
+    all pictures.
+
+    Raises `OptionError`, with the field's name, for a value out of range or settings that exclude each other.
     """
 
     model: str = option("", "Which model denoises.")
@@ -76,53 +80,62 @@ class Recipe:
         "Classifier-free guidance: 1 is off, more makes pictures more typical of the label and less varied.",
         low=guidance_options.LOWEST,
         high=guidance_options.HIGHEST,
+        depends=(DependsOn("guidance_scales", (None, "")),),
     )
-    clip: bool = option(True, "Keep every predicted x0 in the range of pictures.")
+    clip: bool = option(
+        True, "Keep every predicted x0 in the range of pictures.", depends=(DependsOn("threshold", (1.0,)),)
+    )
     stretch: bool = option(
         False,
-        "Show each picture from its own darkest value to its own brightest, as programs do that keep "
-        "no range; the run stays the same.",
+        "Stretch the contrast of each shown picture from its own darkest to its own brightest value; the "
+        "run stays the same.",
     )
     prompt: str | None = option(None, "What to draw, in words, for models that read text.")
     negative: str | None = option(
         None,
-        "What to keep away from, in words: guidance leads from here to the prompt.",
+        "Negative prompt, what to keep away from: guidance leads from it to the prompt.",
+        depends=(GUIDED,),
     )
     negative_label: str | None = option(
         None,
-        "What to keep away from: guidance leads from this label to the other.",
+        "Negative label, what to keep away from: guidance leads from it to the label.",
+        depends=(GUIDED,),
     )
     guidance_shape: str = option(
         "constant",
-        "How guidance goes from its value to off, or comes, over the run.",
+        "How the guidance scale changes over the run, between its value and off.",
         choices=GUIDANCE_SHAPES,
+        depends=(DependsOn("guidance_scales", (None, "")), GUIDED),
     )
     guidance_rescale: float = option(
         0.0,
-        "How far guided pictures get back the contrast of unguided ones: helps against "
+        "How far guided pictures are rescaled to the contrast of unguided ones: reduces "
         "glare under strong guidance.",
         low=0,
         high=1,
+        depends=(GUIDED,),
     )
     threshold: float = option(
         1.0,
-        "Dynamic thresholding: the share of pixels that keeps its shades where a picture leaves "
-        "the range. 1 is off.",
+        "Dynamic thresholding: the share of pixels that is kept within the range when a picture leaves "
+        "it. 1 is off.",
         low=0.5,
         high=1,
     )
     threshold_most: float | None = option(
         None,
         "The largest value that dynamic thresholding scales back to the range; what lies beyond "
-        "is clipped. Left out, there is none.",
+        "is clipped. Left out, there is no limit.",
         low=1.0,
         high=1e6,
+        depends=(DependsOn("threshold", off=(1.0,)),),
     )
     clip_range: float = option(
         1.0,
-        "What clipping keeps every predicted x0 within, from minus to plus; pictures go from -1 to 1.",
+        "Bound to which clipping limits every predicted x0, from minus to plus; pictures go from -1 to 1.",
         low=0.01,
         high=1e4,
+        depends=(DependsOn("clip"), DependsOn("threshold", (1.0,))),
     )
     guidance_scales: str | None = option(
         None,
@@ -132,6 +145,7 @@ class Recipe:
         None,
         "A weaker model of the same pictures (autoguidance): guidance leads away from what it "
         "sees, instead of from 'any'.",
+        depends=(GUIDED,),
     )
     points: int = option(
         2000,
@@ -160,7 +174,7 @@ class Recipe:
     spell: str | None = option(
         None,
         "A text to write, for models whose labels are letters: one picture for each letter, laid out in "
-        "lines. A new line begins at a line break or \\n, and at a blank where one is longer than 16.",
+        "lines. Lines end at a line break or \\n, and at a blank if a line is longer than 16.",
     )
     labels: tuple[str | None, ...] = ()
     prompts: tuple[str | None, ...] = ()
@@ -183,11 +197,11 @@ class Recipe:
         object.__setattr__(self, "edit", edit_of(self.edit))
         object.__setattr__(self, "branch", _branch_of(self.branch))
         check_edit(self)
-        for name, value in each_picture.settled(self).items():
+        for name, value in each_picture.checked_lists(self).items():
             object.__setattr__(self, name, value)
 
     def _check_seeds(self) -> None:
-        """Make `seeds` a tuple of whole numbers, one for each picture."""
+        """Normalize `seeds` to a tuple of whole numbers, one for each picture."""
         if not isinstance(self.seeds, tuple):
             if not isinstance(self.seeds, Iterable) or isinstance(self.seeds, str):
                 raise OptionError(
@@ -205,7 +219,7 @@ class Recipe:
                 raise OptionError("seeds", f"A seed is a whole number from 0 to {MAX_SEED}, got {seed!r}.")
 
     def changed(self) -> Recipe:
-        """The recipe that counts from the step of `change` on; itself where nothing changes."""
+        """The recipe that applies from the step of `change` on; the recipe itself if nothing changes."""
         to = self.change
         if not to.on:
             return self
@@ -220,13 +234,13 @@ class Recipe:
 
     @property
     def pictures(self) -> int:
-        """How many pictures the run makes."""
+        """The number of pictures that the run makes."""
         own = len(self.seeds) if self.edit is None else getattr(self.edit, "film", len(self.seeds))
         return own if self.branch is None else max(own, self.branch.recipe.pictures)
 
     @property
     def layout(self) -> Layout | None:
-        """Where the pictures stand on their sheet; None is a square grid."""
+        """The positions of the pictures on their sheet; None for a square grid."""
         return each_picture.spell_layout(self.spell) if self.spell else None
 
     @property
@@ -241,8 +255,8 @@ class Recipe:
 
     @property
     def captions(self) -> tuple[str, ...]:
-        """What each picture is asked to be, for people: its label and its prompt, empty for any; of a film
-        from prompt to prompt its stops.
+        """A caption for each picture: its label and prompt, empty for any. For a film from prompt to
+        prompt, the stops.
         """
         if isinstance(self.edit, Travel):
             return (self.edit.stops,) * self.pictures
@@ -252,7 +266,7 @@ class Recipe:
         )
 
     def first_pictures(self, count: int) -> Recipe:
-        """The recipe of the first pictures alone, from noise: without edit, branch and layout."""
+        """The recipe of the first `count` pictures alone, from noise: without edit, branch and layout."""
         return replace(
             self,
             seeds=self.seeds[:count],
@@ -264,9 +278,10 @@ class Recipe:
         )
 
     def continued(self, at: int, **changes: Any) -> Recipe:
-        """A recipe that goes on from this one's state number `at`, as this one would but for the changes.
+        """A recipe that continues this one from state number `at`, with `changes` to its settings.
 
-        It keeps in-painting's known pixels; any other edit is how the part before began.
+        An in-painting keeps its known pixels. Any other edit is dropped, because it only determines how the
+        run began.
         """
         own = {name: getattr(self, name) for name in Recipe.__dataclass_fields__}
         own |= {
@@ -276,7 +291,7 @@ class Recipe:
         return Recipe.from_settings(changes, own)
 
     def to_json(self) -> str:
-        """One line of JSON; `from_json` gives an equal recipe back."""
+        """The recipe as one line of JSON; `from_json` restores an equal recipe."""
         return json.dumps(
             {
                 "diffusion-studio": VERSION,
@@ -290,7 +305,7 @@ class Recipe:
                 "clip": self.clip,
                 **{
                     one.name: getattr(self, one.name)
-                    for one in self._others()
+                    for one in self._omittable_options()
                     if one.name != "clip" and getattr(self, one.name) != one.default
                 },
                 **({} if not self.labels or self.spell else {"labels": self.labels}),
@@ -312,11 +327,9 @@ class Recipe:
             }
         )
 
-    def _optional(self, base: Recipe) -> Iterator[tuple[Option, Any, Any]]:
-        """Each option beyond `ALWAYS_SAID` and each of the groups', with its value here and in another
-        recipe.
-        """
-        for one in self._others():
+    def _option_values(self, base: Recipe) -> Iterator[tuple[Option, Any, Any]]:
+        """Options beyond `ALWAYS_WRITTEN` and those of the groups, each with its value here and in `base`."""
+        for one in self._omittable_options():
             yield one, getattr(self, one.name), getattr(base, one.name)
         for group in GROUPS:
             mine, theirs = getattr(self, group), getattr(base, group)
@@ -324,19 +337,19 @@ class Recipe:
                 yield one, getattr(mine, name), getattr(theirs, name)
 
     @staticmethod
-    def _others() -> list[Option]:
-        """The recipe's own options that a command says only where they are not at their default."""
-        return [one for one in options.fields_of(Recipe) if one.name not in ALWAYS_SAID]
+    def _omittable_options() -> list[Option]:
+        """The recipe's own options that are written only if they are not at their default."""
+        return [one for one in options.fields_of(Recipe) if one.name not in ALWAYS_WRITTEN]
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """Strict: anything that is not a recipe is an `OptionError`."""
+        """Restore a recipe from the JSON of `to_json`. Raises `OptionError` for anything else."""
         try:
             given = json.loads(text)
         except (ValueError, TypeError, RecursionError) as error:
             raise OptionError(
                 "recipe",
-                f"Not a recipe: {str(text)[:60]!r} is not the JSON that a recipe is, or is cut off. Copy the "
+                f"Not a recipe: {str(text)[:60]!r} is not the JSON of a recipe, or is cut off. Copy the "
                 "whole link or file again.",
             ) from error
         if not isinstance(given, Mapping) or "diffusion-studio" not in given:
@@ -355,17 +368,24 @@ class Recipe:
                     f"This is a {kind} of several runs, not the recipe of one. Open it with "
                     f"'diffusion-studio {kind} FILE', ds.read_{kind}(FILE) or the app's tab Compare.",
                 )
+        if "forward" in given:
+            raise OptionError(
+                "recipe",
+                "This is the forward process of a picture, not the recipe of a run. Open it with "
+                "'diffusion-studio forward FILE'.",
+            )
         check_depth(given)
         return cls.from_settings(given)
 
     @classmethod
     def from_settings(cls, given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Recipe:
-        """A recipe from named settings, over those of `base`. An unknown name is an `OptionError`.
+        """A recipe from named settings, which replace those of `base`. Raises `OptionError` for an unknown
+        name.
 
-        A spacing that makes a number of steps of its own brings it, unless `given` names steps too; an edit
-        whose outcome no seed changes takes the first seed, unless `given` names seeds too. So does a list of
-        labels or prompts with the number of pictures, where the seeds of `base` count up; and it takes the
-        place of the one label or prompt of `base`, as that of its list.
+        Settings that follow from others are adapted unless `given` names them. A spacing with its own number
+        of steps sets `steps`. An edit that takes one seed keeps the first one. A list of labels or prompts
+        sets the number of seeds if the seeds of `base` count up by one, and replaces the single label or
+        prompt of `base`.
         """
         settings = {**(base or {}), **given}
         each_picture.replace_other(settings, given)
@@ -382,21 +402,22 @@ class Recipe:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Recipe:
-        """The recipe inside an exported GIF, MP4, WebP or PNG, or in a .json file. Raises `ExportError`
-        where there is none.
+        """The recipe in an exported file (GIF, MP4, WebP, PNG, HTML) or a .json file. Raises `ExportError`
+        if there is none.
         """
         from ..export.metadata import read_recipe
 
         return cls.from_json(read_recipe(path))
 
     def to_command(self, base: Recipe | None = None) -> str:
-        """The command line that makes this run; the files that it names are `files`.
+        """The command line that makes this run. `files` gives the files that it names.
 
-        `base` is the recipe by default of the model where it is known: what that has otherwise is said, too.
+        `base` is the model's default recipe, if it is known: settings in which it differs from this recipe
+        are written too.
         """
         base = base or Recipe()
-        words: list[Any] = ["diffusion-studio", "generate", self.model, *each_picture.words(self)]
-        for one, value, other in self._optional(base):
+        words: list[Any] = ["diffusion-studio", "generate", self.model, *each_picture.command_words(self)]
+        for one, value, other in self._option_values(base):
             if one.name == "spell" or (one.name == "prompt" and self.prompts):
                 continue
             if value != one.default or value != other:
@@ -414,9 +435,10 @@ class Recipe:
                 options.name_of(registry, chosen),
                 *options.all_words(chosen, getattr(base, name)),
             ]
-        words += ["--guidance", self.guidance]
+        if self.guidance_scales is None or self.guidance != base.guidance:  # else it would have no effect
+            words += ["--guidance", self.guidance]
         if self.low_res is not None:
-            words += ["--low-res", _small_name(self.low_res)]
+            words += ["--low-res", _low_res_name(self.low_res)]
         if self.edit is not None:
             words += edit_words(self.edit)
         if self.branch is not None:
@@ -425,36 +447,36 @@ class Recipe:
         return shlex.join(str(word) for word in words)
 
     def files(self) -> dict[str, bytes]:
-        """Name and content of the files that `to_command` names: pictures, and the recipe that this one
+        """The files that `to_command` names, as name and content: pictures, and the recipe that this one
         continues.
         """
-        found = {} if self.edit is None else edit_files(self.edit)
+        contents = {} if self.edit is None else edit_files(self.edit)
         if self.low_res is not None:
-            found[_small_name(self.low_res)] = self.low_res.png()
+            contents[_low_res_name(self.low_res)] = self.low_res.png()
         if self.branch is not None:
-            found[branch_file(self.branch.recipe)] = self.branch.recipe.to_json().encode()
-        return found
+            contents[branch_file(self.branch.recipe)] = self.branch.recipe.to_json().encode()
+        return contents
 
 
 def file_name(recipe: Recipe, ending: str) -> str:
-    """Name of a run's file where nobody names it: model, labels, the first prompt's first words, seed, and
-    `ending`.
+    """The default file name of a run: model, labels, beginning of the first prompt, first seed, and the
+    suffix `ending`.
     """
     joined = "-".join(label or ANY for label in recipe.labels)
     labels = recipe.spell or joined or recipe.label
     prompt = next((one for one in recipe.each_prompt if one), "")
     return safe_name(
-        recipe.model, labels and _begin(labels), _begin(prompt), str(recipe.seeds[0]), suffix=ending
+        recipe.model, labels and _shorten(labels), _shorten(prompt), str(recipe.seeds[0]), suffix=ending
     )
 
 
-def _begin(text: str) -> str:
-    """The first words of a text, or letters where it has one long word."""
+def _shorten(text: str) -> str:
+    """The text cut to `_WORDS` letters, at a blank if there is one."""
     return text if len(text) <= _WORDS else text[: _WORDS + 1].rpartition(" ")[0] or text[:_WORDS]
 
 
 def _picture_of(given: Any) -> Picture | None:
-    """The picture to enlarge that a setting says: itself, its PNG as text, or None."""
+    """The picture to enlarge from any form that a recipe accepts: a Picture, its PNG as text, or None."""
     given = Picture.from_text(given) if isinstance(given, str) else given
     if given is not None and not isinstance(given, Picture):
         raise OptionError(
@@ -469,12 +491,12 @@ def _picture_of(given: Any) -> Picture | None:
     return given
 
 
-def _small_name(picture: Picture) -> str:
+def _low_res_name(picture: Picture) -> str:
     return f"low-res-{picture.name}.png"
 
 
 def _branch_of(given: Any) -> Branch | None:
-    """The branch that a setting says: itself, its JSON, or None."""
+    """The branch from any form that a recipe accepts: a Branch, its JSON object, or None."""
     if isinstance(given, Mapping):
         given = options.build(Branch, given, "field of a branch")
     if given is None:
@@ -492,5 +514,5 @@ def _branch_of(given: Any) -> Branch | None:
 
 
 def _short(given: dict[str, Any]) -> Any:
-    """The bare name of what has no options, as the first version wrote all spacings."""
+    """The bare name if there are no options."""
     return given if len(given) > 1 else given["name"]

@@ -12,14 +12,16 @@ LONGEST = 60  # letters of one setting
 
 
 def flat_settings(recipe: Recipe) -> dict[str, str | int | float]:
-    """A recipe's settings by name, without nesting, texts cut to `LONGEST` letters. Pictures are left out."""
+    """A recipe's settings as one flat mapping of names to values, texts cut to `LONGEST` letters. Pictures
+    are left out.
+    """
     return dict(_flat(json.loads(recipe.to_json())))
 
 
 def differences(one: Recipe, other: Recipe) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The settings in which two recipes differ: for each recipe its own values, such as "steps 20".
+    """The settings in which two recipes differ: for each recipe a tuple of its values, such as "steps 20".
 
-    Where the sampler differs (or the spacing, or another choice with options), its options are not listed.
+    If a choice with options differs (the sampler, the spacing), its options are not listed.
     """
     mine, theirs = flat_settings(one), flat_settings(other)
     names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]

@@ -1,4 +1,4 @@
-"""A recorded run."""
+"""A recorded run: a recipe and its frames."""
 
 from __future__ import annotations
 
@@ -19,33 +19,34 @@ from .recipe_diff import differences
 
 
 def stride(frame: Frame, most: int) -> int:
-    """Every how many-th state of a run fits into `most` bytes, where its states are as large as this one."""
+    """The smallest k for which every k-th state of a run fits into `most` bytes, given one of its frames."""
     return max(1, -(-frame.nbytes * (frame.total + 1) // most))
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A recipe and the frames that it gave. A run that was stopped is a valid, shorter trajectory."""
+    """A recipe and the frames of its run. A run that was stopped early gives a valid, shorter trajectory."""
 
     recipe: Recipe
     frames: Sequence[Frame]
 
     @property
     def complete(self) -> bool:
-        """Whether the run came to its end."""
+        """Whether the run reached its last state."""
         return self.frames[-1].index == self.frames[-1].total
 
     @property
     def images(self) -> np.ndarray:
-        """(N, H, W, C) uint8: the finished pictures, or the last prediction of them where the run was
-        stopped.
+        """The finished pictures, (N, H, W, C) uint8; of a stopped run its last predicted x0.
 
-        Of a model of points (N, P, 2) float16, the points of each cloud.
+        For a model of points (N, P, 2) float16, the points of each cloud.
         """
         return self.frames[-1].x0
 
     def _repr_html_(self) -> str:
-        """In a notebook: the run as a player that plays without this program, see the export format html."""
+        """The run as an HTML player for a notebook, which plays without this program (the export format
+        html).
+        """
         frames, options = as_shown(self.frames, ExportOptions(view="both"), "html")
         whole = page(frames, self.recipe.to_json(), options)
         return (
@@ -56,12 +57,12 @@ class Trajectory:
     def save(
         self, path: str | Path, format: str | None = None, beside: Trajectory | None = None, **options: Any
     ) -> Path:
-        """Export in the one of `FORMATS` that the path's suffix says, or that `format` names; returns the
-        path.
+        """Export the run to a file and return its path.
 
-        `options` are those of `ExportOptions`. The file carries the recipe: `Recipe.from_file(path) ==
-        recipe`. Another run, `beside`, stands below this one, state beside state by noise level; a caption
-        names what each has otherwise.
+        The format is that of `FORMATS` which the path's suffix names, or `format`. `options` are those of
+        `ExportOptions`. The file carries the recipe: `Recipe.from_file(path) == recipe`. `beside` is another
+        run shown below this one, matched by noise level, with a caption of the settings in which they differ.
+        Raises `ExportError` or `OptionError`.
         """
         chosen, recipe = build(ExportOptions, options, "export option"), self.recipe.to_json()
         if beside is None:

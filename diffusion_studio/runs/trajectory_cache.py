@@ -1,4 +1,4 @@
-"""The last runs' states, as samplers had them: a branch begins where one of them was, without a replay."""
+"""A cache of the states of recent runs, so that a branch can start from one without a replay."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 from ..imaging.frame import Frame
 from .recipe import Recipe
 
-MAX_BYTES = 96 << 20  # of all runs together, frames included; a run that is larger alone is not kept
+MAX_BYTES = 96 << 20  # limit for all runs together, frames included; a larger run is not cached
 
 
 @dataclass(eq=False)
 class Run:
-    """The states of one run so far, as `TrajectoryCache.open` hands it out."""
+    """The cached states of one run so far, as `TrajectoryCache.open` returns it."""
 
-    model: Any  # a weak reference: a model that was loaded anew has states of its own
+    model: Any  # a weak reference: states of a model that was reloaded since are not used
     states: list[tuple[Frame, torch.Tensor]] = field(default_factory=list)
     nbytes: int = 0
 
 
 class TrajectoryCache:
-    """Safe to use from several threads."""
+    """States of recent runs by recipe, least recently used first out. Safe to use from several threads."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.max_bytes = max_bytes
@@ -35,7 +35,7 @@ class TrajectoryCache:
         self._lock = threading.Lock()
 
     def open(self, recipe: Recipe, model: Any) -> Run:
-        """Begin a run's record, which takes the place of an older one of the same recipe."""
+        """Start the record of a run; it replaces an older one of the same recipe."""
         run = Run(weakref.ref(model))
         with self._lock:
             self._runs.pop(recipe, None)
@@ -43,7 +43,7 @@ class TrajectoryCache:
         return run
 
     def keep(self, run: Run, frame: Frame, x: torch.Tensor) -> None:
-        """One more state of a run that `open` began; nothing where it had to make room."""
+        """Add a state to a run. Does nothing if the run was evicted, or is larger than the cache."""
         with self._lock:
             size = frame.nbytes + x.nbytes
             if run not in self._runs.values() or size * (frame.total + 1) > self.max_bytes:
@@ -54,12 +54,12 @@ class TrajectoryCache:
                 self._runs.popitem(last=False)
 
     def forget(self, recipe: Recipe) -> None:
-        """Free what is kept of a recipe's run."""
+        """Remove the record of a recipe's run."""
         with self._lock:
             self._runs.pop(recipe, None)
 
     def before(self, recipe: Recipe, model: Any, at: int) -> list[tuple[Frame, torch.Tensor]] | None:
-        """The states 0 to `at` of a recipe's run, or None where they are not kept."""
+        """The states 0 to `at` of a recipe's run on this model, or None if they are not cached."""
         with self._lock:
             run = self._runs.get(recipe)
             if run is None or run.model() is not model or len(run.states) <= at:

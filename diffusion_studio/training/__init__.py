@@ -1,1 +1,1 @@
-"""Training: a generator of TrainSteps over one run folder that can be stopped and resumed."""
+"""Training: a generator of `TrainStep`s over a run folder, which can be stopped and resumed."""

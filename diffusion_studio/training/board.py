@@ -1,4 +1,4 @@
-"""TensorBoard, where it is installed; else nothing."""
+"""TensorBoard logging, if TensorBoard is installed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ FOLDER = "tensorboard"
 
 
 class Board:
-    """Curves and sample sheets under `folder`/tensorboard. Without a folder, or without TensorBoard, it does
-    nothing.
+    """Curves and sample sheets under `folder`/tensorboard. Does nothing without a folder or without
+    TensorBoard.
 
-    What was written after `step` by a session that was killed is dropped.
+    Entries after `step`, by a session that was killed, are dropped.
     """
 
     def __init__(self, folder: Path | None = None, step: int = 0) -> None:

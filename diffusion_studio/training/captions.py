@@ -1,4 +1,4 @@
-"""Captions in training: which of its texts a picture gets each time, and when it gets none."""
+"""Captions in training: which of a picture's texts it gets each time, and when it gets none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..data.dataset import Known
+from ..data.dataset import KnownDataset
 from ..errors import DataError, OptionError
 from ..networks.tokens import MAX_WORDS, Tokenizer, rounded, split, table_of
 from .config import TrainConfig
@@ -21,12 +21,12 @@ _STREAM, _PARTS_STREAM = 2, 3  # of the run's seed; the order of pictures is str
 
 
 class Captions:
-    """The texts of the pictures, the table of words, and the draws. `captions` holds one or more texts for
-    each picture, which may be `labelled` besides.
+    """The texts of the pictures, the vocabulary, and the random choice among texts.
 
-    What a picture gets is a function of the run's seed and of its place in the run alone, so it survives a
-    resume and any size of batch. Raises `OptionError` for a caption that is too long, `DataError` for a table
-    that cannot be read.
+    `captions` holds one or more texts for each picture; `labelled` is whether the pictures also have labels.
+    The text of a picture is a function of the run's seed and of the picture's place in the run, so it does
+    not depend on a resume or on the batch size. Raises `OptionError` for a caption that is too long,
+    `DataError` for word vectors that cannot be read.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Captions:
                 f"The longest caption has {length} words and commas ({longest!r:.80}); text_tokens is "
                 f"{config.text_tokens}. Ask for {length} or more, or shorten the captions.",
             )
-        # row 0 is padding and row 1 the start; a text is then a list of rows, and a batch one look-up
+        # Row 0 is padding and row 1 the start token. A text is a list of row numbers, a batch one look-up.
         places = {
             word: 2 + k
             for k, word in enumerate(dict.fromkeys(word for words in lists.values() for word in words))
@@ -67,11 +67,12 @@ class Captions:
         self._texts[""] = np.array([1])
         self._comma = places.get(",", -1)
         self._longest = 1 + max(map(len, lists.values()))
-        self.one_length = False  # pad all batches to the longest text, for a compiled network
+        self.one_length = False  # whether all batches are padded to the longest text, for a compiled network
 
     def __call__(self, chosen: np.ndarray, seen: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens (N, L, 1 + P) for the pictures `chosen`, the run's number `seen` and following, and (N,)
-        whether a picture loses its label too.
+        """The texts of the pictures `chosen`, which are number `seen` and following of the run.
+
+        Returns tokens (N, L, 1 + P), and (N,) whether a picture loses its label too.
         """
         which, alone, joint = _uniform(self.train_config.seed, seen, len(chosen))
         both = joint < self.joint
@@ -82,31 +83,31 @@ class Captions:
         ]
         texts = [self._texts[text] for text in chosen_texts]
         if self.train_config.part_dropout:
-            texts = self._thinned(texts, seen)
+            texts = self._drop_parts(texts, seen)
         length = self._longest if self.one_length else max(map(len, texts))
         numbers = np.zeros((len(texts), rounded(length)), np.int64)
         for k, text in enumerate(texts):
             numbers[k, : len(text)] = text
         return torch.from_numpy(self._rows[numbers]), torch.from_numpy(both)
 
-    def _thinned(self, texts: list[np.ndarray], seen: int) -> list[np.ndarray]:
-        """`part_dropout` of the texts with only some of their parts, in their order: from one to all of
-        them.
+    def _drop_parts(self, texts: list[np.ndarray], seen: int) -> list[np.ndarray]:
+        """The texts, a share `part_dropout` of which keep only some of their parts, in order and at least
+        one.
         """
-        few, count, which = _uniform(self.train_config.seed, seen, len(texts), _PARTS_STREAM)
-        made = []
-        for text, thin, u, chosen in zip(texts, few < self.train_config.part_dropout, count, which):
+        chance, count, which = _uniform(self.train_config.seed, seen, len(texts), _PARTS_STREAM)
+        result = []
+        for text, thin, u, chosen in zip(texts, chance < self.train_config.part_dropout, count, which):
             ends = np.flatnonzero(text == self._comma)
             if thin and len(ends):
-                parts = np.split(text[1:], ends - 1)  # all but the first begin with their comma
+                parts = np.split(text[1:], ends - 1)  # all parts but the first begin with a comma
                 kept = random.Random(int(chosen * 2**53)).sample(range(len(parts)), 1 + int(u * len(parts)))
                 joined = np.concatenate([parts[k] for k in sorted(kept)])
                 text = np.concatenate([text[:1], joined[int(joined[0] == self._comma) :]])
-            made.append(text)
-        return made
+            result.append(text)
+        return result
 
-    def of_spec(self, known: Known | None) -> dict[str, Any]:
-        """What the model's spec says of its text: for `TrainConfig.spec`."""
+    def spec_fields(self, known: KnownDataset | None) -> dict[str, Any]:
+        """The arguments of `TrainConfig.spec` that describe the model's text."""
         asked = tuple(part.strip() for part in self.train_config.prompts.split("|") if part.strip())
         prompts = asked or (known.prompts if known else ())
         if not prompts:
@@ -125,14 +126,14 @@ def _uniform(seed: int, first: int, count: int, stream: int = _STREAM) -> np.nda
     """
     start = np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)
     place = np.arange(3 * first + 1, 3 * (first + count) + 1, dtype=np.uint64)
-    z = start + place * np.uint64(0x9E3779B97F4A7C15)  # wraps around, as it should
+    z = start + place * np.uint64(0x9E3779B97F4A7C15)  # overflow is intended
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).reshape(count, 3).T * 2.0**-53
 
 
 def read_hold_out(path: str | Path) -> list[str]:
-    """The lines of a text file of captions' parts; a `DataError` where there are none."""
+    """The non-empty lines of a text file with parts of captions. Raises `DataError` if there are none."""
     try:
         lines = [line.strip() for line in Path(path).expanduser().read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -145,7 +146,11 @@ def read_hold_out(path: str | Path) -> list[str]:
 
 
 def read_vectors(path: str | Path) -> tuple[tuple[str, ...], np.ndarray]:
-    """(words, vectors (words, width) float32) of an .npz: a table that the text encoder keeps as it is."""
+    """Read (words, vectors) from an .npz: a fixed word table for the text encoder. `vectors` is (words,
+    width) float32.
+
+    Raises `DataError` for anything else.
+    """
     try:
         with np.load(Path(path).expanduser(), allow_pickle=False) as archive:
             words, vectors = archive["words"], archive["vectors"]

@@ -1,6 +1,4 @@
-"""The card beside a trained model: what it is, what it saw, how it came to be, its loss curve and its
-samples.
-"""
+"""Write the card of a trained model: what it is, its data, its training, loss curve and samples."""
 
 from __future__ import annotations
 
@@ -25,16 +23,16 @@ LINE, GRID, INK = (36, 99, 196), (225, 228, 233), (60, 64, 72)
 
 
 def write_card(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[float]) -> None:
-    """Write card.md and, once there is a curve to show, loss.png."""
-    curve = _logged(folder)
+    """Write card.md, and loss.png if there are at least two logged losses."""
+    curve = _logged_losses(folder)
     if len(curve) > 1:
         folder.save_picture(loss_curve(curve), folder.curve_path)
-    folder.save_text(folder.card_path, _text(folder, spec, config, recent, len(curve) > 1))
+    folder.save_text(folder.card_path, _card_text(folder, spec, config, recent, len(curve) > 1))
 
 
 def loss_curve(points: Sequence[tuple[float, float]]) -> Image.Image:
-    """A line chart of (images seen, loss); the loss on a logarithmic scale where all are above 0 and
-    spread.
+    """A line chart of (images seen, loss). The loss axis is logarithmic if all losses are positive and
+    vary by more than 3 times.
     """
     seen, losses = zip(*points)
     log = min(losses) > 0 and max(losses) > 3 * min(losses)
@@ -61,14 +59,16 @@ def loss_curve(points: Sequence[tuple[float, float]]) -> Image.Image:
     return picture
 
 
-def _logged(folder: RunFolder) -> list[tuple[float, float]]:
+def _logged_losses(folder: RunFolder) -> list[tuple[float, float]]:
     if not folder.log_path.is_file():
         return []
     with folder.log_path.open(encoding="utf-8", newline="") as file:
         return [(float(row["seen"]), float(row["loss"])) for row in csv.DictReader(file) if row["loss"]]
 
 
-def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[float], curve: bool) -> str:
+def _card_text(
+    folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[float], curve: bool
+) -> str:
     known = spec.provenance
     size, channels = config.size, getattr(spec, "channels", spec.network.in_channels)
     colour = "grey" if channels == 1 else "RGB"
@@ -85,12 +85,12 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
         "Data": known["data"],
         "Licence of the data": known["licence"],
         "Labels": ", ".join(spec.labels) or "none",
-        "Objective": _objective(config),
+        "Objective": _objective_text(config),
         f"{'Points' if config.kind == 'points' else 'Images'} seen": f"{known['images_seen']:,} in batches "
         f"of {config.batch}",
         "Averaged weights": f"power function, relative length {config.ema_length:g}"
         if config.ema_length
-        else f"decay {config.decays[config.exported]:g} per step",
+        else f"decay {config.decays[config.export_index]:g} per step",
         "Time": f"{known['hours']:.2f} hours" if minutes >= 60 else f"{minutes:.1f} minutes",
         "Hardware": known["hardware"],
         "Date": known["date"],
@@ -113,7 +113,7 @@ def _text(folder: RunFolder, spec: Any, config: TrainConfig, recent: Sequence[fl
     return "\n".join(lines)
 
 
-def _objective(config: TrainConfig) -> str:
+def _objective_text(config: TrainConfig) -> str:
     if config.kind == "classifier":
         return "cross-entropy"
     continuous = not is_table(config.schedule)

@@ -1,4 +1,4 @@
-"""Settings of a training run that do not go together. No torch."""
+"""Checks that settings of a training run can be combined. No torch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ..errors import OptionError, Setting
 
 
 def check_averages(config: Any) -> None:
-    """An `OptionError` where a TrainConfig's model file is to hold an average that the run does not keep,
-    or one is no decay.
+    """Raise `OptionError` if the model file is to hold an average that the run does not keep, or a decay
+    is invalid.
     """
-    decays, powers = config.decays, config.powers  # they say what is wrong with ema_also and ema_power
+    decays, powers = config.decays, config.powers  # these check ema_also and ema_power
     if config.ema_length and not powers:
         raise OptionError(
             "ema_length",
@@ -34,9 +34,7 @@ def check_averages(config: Any) -> None:
 
 
 def check_low_res(config: Any) -> None:
-    """An `OptionError` where there is no picture to enlarge, and settings for one, or it would not be
-    enlarged.
-    """
+    """Raise `OptionError` if `low_res` does not suit the config, or its settings are given without it."""
     if config.low_res and (config.low_res >= config.size or config.kind != "denoiser"):
         raise OptionError(
             "low_res",
@@ -57,13 +55,15 @@ def check_low_res(config: Any) -> None:
 
 
 def check_tune(config: Any) -> None:
-    """An `OptionError` where all but some parts are to stay as they were drawn."""
+    """Raise `OptionError` if only some parts are to be trained in a network that starts from random
+    weights.
+    """
     if config.tune and not config.start_from:
         raise OptionError(
             "tune",
             Setting("tune"),
-            " trains some parts of a network that has learnt, and this run begins anew. Name that network's "
-            "file in ",
+            " trains some parts of a trained network, and this run starts from random weights. Name the "
+            "trained network's file in ",
             Setting("start_from"),
             ", or leave ",
             Setting("tune"),

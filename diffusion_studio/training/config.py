@@ -1,4 +1,4 @@
-"""Everything that determines a training run. No torch, so that the command line can list it quickly."""
+"""The configuration of a training run. No torch, so that the command line loads it quickly."""
 
 from __future__ import annotations
 
@@ -25,43 +25,48 @@ from .processes import PROCESSES, check_process
 from .rates import LR_SHAPES, lr_factor
 
 KINDS = ("denoiser", "classifier", "points")
-TRAINABLE = tuple(
-    name for name in PARAMETRIZATION_NAMES if name != "consistency"
-)  # that needs a training of its own
+# consistency models need a training method of their own
+TRAINABLE = tuple(name for name in PARAMETRIZATION_NAMES if name != "consistency")
 OBJECTIVE_NAMES = ("simple", "hybrid", "vlb")
 LEARNED_VARIANCE = ("hybrid", "vlb")
 OPTIMIZERS = ("adamw", "muon")
 DRAW_NAMES = ("uniform", "loss", "log-normal", "logit-normal")
+# settings that may change when a run is resumed; nothing else may
 MAY_CHANGE = (
-    "data",  # where it lies: the run's marks tell whether it is the same
+    "data",  # its place: the run's fingerprint tells whether it is the same
     "images",
+    "hold_out",  # its place, for the same reason
     "sample_steps",
     "sample_guidance",
     "ema_export",
     "ema_length",
-)  # between the sessions of a run; nothing else
+)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A recipe for training: data, network, process, optimisation."""
+    """Everything that determines a training run: data, network, process and optimisation.
+
+    Raises `OptionError`, with the field's name, for a value out of range or settings that exclude each other.
+    """
 
     kind: str = option(
         "denoiser",
-        "What is trained: a denoiser, or a classifier of noisy pictures for guidance, or a "
-        "denoiser of points in the plane.",
+        "What is trained: a denoiser, a classifier of noisy pictures for guidance, or a denoiser "
+        "of points in the plane.",
         choices=KINDS,
     )
     data: str = option(
         "fashion-mnist",
-        "Data set: a known name, or a path to gzipped idx files, an npz or a folder; of points: "
-        "swiss-roll and kin, shapes, or a .csv, an npz or a picture of a shape.",
+        "Data set: a known name, or a path to gzipped idx files, an npz or a folder. For points: "
+        "a set such as swiss-roll, shapes (all sets), or a .csv, an npz or a picture of a shape.",
     )
-    name: str = option("", "Name of the model; by default that of the run's folder.")
+    name: str = option("", "Name of the model; left out, that of the run's folder.")
     size: int = option(32, "Height and width that pictures are brought to.", low=4, high=1024)
     fit: str = option(
         "pad",
-        "How: centred on the background, scaled and cropped, or scaled and padded.",
+        "How pictures are brought to size: centred on the background, scaled and cropped, or scaled "
+        "and padded.",
         choices=tuple(FITS),
     )
     background: str = option("black", "What shows through transparent pixels: black, grey, white or #rrggbb.")
@@ -69,34 +74,34 @@ class TrainConfig:
     only: str = option("", "Labels to train on, with commas between them; left out, all.")
     hold_out: str = option(
         "",
-        "A text file with one or more parts of a caption in each line, such as 'orc, half plate': "
-        "pictures whose captions hold them are left out, to ask for what was never seen.",
+        "A text file with one or more parts of a caption in each line, such as 'orc, half plate'. "
+        "Pictures whose captions contain a line are left out, to test prompts that were never seen.",
     )
     black_margin: float = option(
         0.0,
-        "How far beyond black exactly black pixels lie in training, so that what is drawn ends "
-        "exactly black there: 0.1 forgives 12 shades.",
+        "How far below -1 exactly black pixels are in training, so that they come out exactly black "
+        "after clipping: 0.1 absorbs errors of 12 shades.",
         low=0.0,
         high=1.0,
     )
     flips: bool = option(
-        False, "Mirror every other picture, drawn anew each time; not for letters and digits."
+        False, "Mirror pictures at random, half of them each time; not for letters and digits."
     )
 
     low_res: int = option(
         0,
-        "Train to enlarge pictures of this height and width, which are the data scaled down; 0 is off.",
+        "Train to enlarge pictures of this height and width, made by scaling the data down; 0 is off.",
         low=0,
         high=1024,
     )
     low_res_noise: float = option(
         0.0,
-        "Most noise on the picture to enlarge, as a standard deviation; each has its own share.",
+        "Largest noise on the picture to enlarge, as a standard deviation; drawn for each picture.",
         low=0.0,
         high=2.0,
     )
     low_res_blur: float = option(
-        0.0, "Most blur of the picture to enlarge, in its pixels; each has its own share.", low=0.0, high=16.0
+        0.0, "Largest blur of the picture to enlarge, in its pixels; drawn for each.", low=0.0, high=16.0
     )
 
     channels: int = option(64, "Base width of the U-Net; width of a network for points.", low=8, high=2048)
@@ -104,15 +109,17 @@ class TrainConfig:
     blocks: int = option(1, "Residual blocks per level; layers of a network for points.", low=1, high=16)
     attention: str = option("8", "Sizes at which the network attends to all positions, such as 16,8.")
     heads: int = option(2, "Attention heads.", low=1, high=64)
-    norm_groups: int = option(8, "Most groups of a group norm.", low=1, high=256)
+    norm_groups: int = option(8, "Largest number of groups of a group norm.", low=1, high=256)
     conditioning: str = option(
         "scale_shift", "How time and label reach a block.", choices=("add", "scale_shift")
     )
     resample: str = option(
-        "conv", "Halving and doubling: strided convolution or residual block.", choices=("conv", "residual")
+        "conv",
+        "How levels are downsampled and upsampled: strided convolution or residual block.",
+        choices=("conv", "residual"),
     )
     patch: int = option(
-        1, "Side of the squares of pixels that become one position of a denoiser.", low=1, high=16
+        1, "Patch size: side of the squares of pixels that become one position.", low=1, high=16
     )
     dropout: float = option(0.0, "Dropout in the residual blocks.", low=0.0, high=0.9)
 
@@ -123,34 +130,36 @@ class TrainConfig:
         choices=tuple(PROCESSES),
     )
     timesteps: int = option(
-        1000, "Timesteps T; in continuous time only how many the app offers.", low=1, high=100_000
+        1000, "Timesteps T; in continuous time only the most sampling steps.", low=1, high=100_000
     )
     parametrization: str = option(
         "auto",
-        "What the network predicts; auto is what suits the schedule: eps, or v where it "
-        "ends in pure noise, edm and flow with theirs.",
+        "What the network predicts. auto suits the schedule: edm and flow with the schedules of that "
+        "name, v if a schedule ends in pure noise, else eps.",
         choices=("auto", *TRAINABLE),
     )
     sigma_data: float = option(
-        0.5, "Standard deviation of the pictures, as edm assumes it.", low=1e-4, high=1e4
+        0.5, "Standard deviation of the pictures, which EDM's preconditioning uses.", low=1e-4, high=1e4
     )
     objective: str = option(
         "simple",
         "Loss: mean squared error, the variational bound, or both; the latter two learn the variance.",
         choices=OBJECTIVE_NAMES,
     )
-    bound_weight: float = option(0.001, "Weight of the bound in the hybrid objective.", low=0.0, high=1000.0)
+    bound_weight: float = option(
+        0.001, "Weight of the variational bound in the hybrid objective.", low=0.0, high=1000.0
+    )
     min_snr: float = option(0.0, "Gamma of min-SNR weighting, 5 in its paper; 0 is off.", low=0.0, high=1e6)
     weighting: str = option(
         "output",
-        "Weight of a noise level: 1 for the error of what is predicted, or EDM's for that of "
-        "x0, 1 / c_out^2, which is 1 for the parametrization edm.",
+        "Weight of a noise level in the loss: 1 for the error of the network's output, or EDM's weight "
+        "for the error of x0, 1 / c_out^2. Both are the same for the parametrization edm.",
         choices=("output", "edm"),
     )
     draw_t: str = option(
         "auto",
-        "Noise levels of a batch: all labels alike, by the losses they had (importance sampling), or "
-        "log(sigma / alpha) normal, of EDM's or of logit-normal flow matching's default width; auto is what "
+        "How noise levels are drawn: uniform in t, by loss (importance sampling), or with a normal "
+        "log(sigma / alpha), whose defaults are EDM's (log-normal) or logit-normal flow matching's. auto "
         "suits the schedule.",
         choices=("auto", *DRAW_NAMES),
     )
@@ -158,7 +167,7 @@ class TrainConfig:
         None, "Mean of a normal log(sigma / alpha): -1.2 in EDM, 0 in logit-normal.", low=-20, high=20
     )
     draw_std: float | None = option(
-        None, "Its standard deviation: 1.2 in EDM, 1 in logit-normal.", low=1e-3, high=20
+        None, "Standard deviation of that normal: 1.2 in EDM, 1 in logit-normal.", low=1e-3, high=20
     )
     label_dropout: float = option(
         0.1,
@@ -166,107 +175,110 @@ class TrainConfig:
         low=0.0,
         high=1.0,
     )
-    text: bool = option(True, "Read the captions, where the pictures have them.")
+    text: bool = option(True, "Train on the captions, if the pictures have any.")
     text_width: int = option(128, "Width of the text encoder.", low=4, high=4096)
     text_layers: int = option(1, "Transformer layers of the text encoder.", low=0, high=48)
     text_tokens: int = option(64, "Longest caption, in words and commas.", low=1, high=1024)
-    text_cross: bool = option(True, "Attend to the words; else only the pooled text reaches the network.")
+    text_cross: bool = option(
+        True, "Cross-attention to the words; without it only the pooled text reaches the network."
+    )
     text_vectors: str = option(
-        "", "An .npz with 'words' and 'vectors': a table that is kept, instead of one learnt from captions."
+        "",
+        "An .npz with 'words' and 'vectors': fixed word vectors, instead of ones learnt from the captions.",
     )
     text_dropout: float = option(
         0.1, "Share of captions left empty, for guidance; 0 trains with captions only.", low=0.0, high=1.0
     )
     joint_dropout: float = option(
-        0.1, "Share of pictures that lose both label and caption, besides.", low=0.0, high=1.0
+        0.1, "Further share of pictures that lose both label and caption.", low=0.0, high=1.0
     )
     part_dropout: float = option(
         0.0,
-        "Share of captions of which only some parts (between commas) are read, drawn anew "
+        "Share of captions of which only some parts (between commas) are used, chosen at random "
         "each time, so that short prompts work too.",
         low=0.0,
         high=1.0,
     )
     prompts: str = option(
-        "", "Captions for the sample sheet, with | between them; left out, some of the data's."
+        "", "Prompts for the sample sheet, with | between them; left out, some captions of the data."
     )
     palette: int = option(
         0,
-        "How many of the data's most frequent colours come with the model, to be drawn in; 0 is none.",
+        "Number of the data's most frequent colours that are stored in the model as its palette; 0 is none.",
         low=0,
         high=4096,
     )
-    sample_steps: int = option(50, "Sampling steps that the model comes with.", low=1, high=1000)
+    sample_steps: int = option(50, "The model's default number of sampling steps.", low=1, high=1000)
     sample_guidance: float = option(
-        0.0, "Guidance that it comes with; 0 is 2 with labels, 4 with captions.", low=0.0, high=20.0
+        0.0, "The model's default guidance; 0 means 2 with labels, 4 with captions.", low=0.0, high=20.0
     )
 
     start_from: str = option(
-        "", "A model file whose weights the run begins with: its network must be the same."
+        "", "A model file whose weights the run starts from; its network must be the same."
     )
     grow_from: str = option(
-        "", "A model file of smaller pictures; this network has more levels, or larger patches."
+        "",
+        "A model file of smaller pictures whose weights the run starts from; this run's network has more "
+        "levels, or larger patches.",
     )
     tune: str = option(
         "",
-        "Train only these parts of the network that start_from gives, named by how their weights' names "
-        "begin, such as up.2,conv_out; left out, all.",
+        "Fine-tune only these parts of the network in start_from, given as the beginnings of their weights' "
+        "names, such as up.2,conv_out; left out, all.",
     )
-    images: int = option(220_000, "Number of images to see in all.", low=1)
+    images: int = option(220_000, "Number of images to train on in all, with repetitions.", low=1)
     batch: int = option(32, "Images per step.", low=1, high=65_536)
     accumulate: int = option(
-        1, "Parts that a batch is computed in, one after another, where memory is short.", low=1, high=65_536
+        1, "Parts in which a batch is computed one after another, to save memory.", low=1, high=65_536
     )
     lr: float = option(1e-3, "Learning rate after warm-up.", low=1e-8, high=1.0)
     lr_shape: str = option(
         "constant",
-        "Learning rate between warm-up and cooldown; inverse-sqrt falls with the root of "
-        "the steps from the end of warm-up on.",
+        "Shape of the learning rate between warm-up and cooldown; inverse-sqrt is 1 / sqrt(step) from "
+        "the end of the warm-up.",
         choices=LR_SHAPES,
     )
     warmup: int = option(300, "Steps over which the learning rate rises.", low=0)
     cooldown: float = option(
         0.4,
-        "Last share of the run over which the learning rate falls to zero, besides its shape.",
+        "Last share of the run over which the learning rate falls to zero, on top of its shape.",
         low=0.0,
         high=1.0,
     )
     optimizer: str = option(
         "adamw",
-        "What moves the weights: muon learns from fewer images, by orthogonal steps of the inner matrices.",
+        "Optimizer: adamw, or muon (orthogonal updates of the inner matrices), which needs fewer images.",
         choices=OPTIMIZERS,
     )
     weight_decay: float = option(0.0, "Decoupled weight decay.", low=0.0, high=10.0)
     clip_norm: float = option(1.0, "Largest norm of the gradient; 0 is no limit.", low=0.0)
     ema: float = option(
-        0.999, "Decay per step of the averaged weights; it warms up.", low=0.0, high=0.99999999
+        0.999, "Decay per step of the averaged weights (EMA); it warms up.", low=0.0, high=0.99999999
     )
-    ema_also: str = option("", "Decays of further averages to keep beside, such as 0.99,0.9999.")
+    ema_also: str = option("", "Decays of further averages to keep, such as 0.99,0.9999.")
     ema_export: float = option(
         0.0, "Decay of the average that the model file holds; 0 is that of ema.", low=0.0, high=0.99999999
     )
     ema_power: str = option(
         "",
-        "Relative lengths of averages to keep snapshots of, such as 0.05,0.1: from two, any other "
-        "can be made after training.",
+        "Relative lengths of power-function averages of which snapshots are kept, such as 0.05,0.1. "
+        "From two, an average of any other length can be made after training.",
     )
     ema_length: float = option(
         0.0,
         "Relative length of the average that the model file holds, made from those snapshots; 0 "
-        "is the average by decay.",
+        "uses the average by decay.",
         low=0.0,
         high=0.28,
     )
     snapshot_every: int = option(10_000, "Images between those snapshots.", low=1)
-    seed: int = option(0, "Seed of everything random.", low=0, high=2**62)
+    seed: int = option(0, "Seed of all random numbers.", low=0, high=2**62)
     precision: str = option(
         "auto",
-        "Precision of the products: autocast to bf16 where that is fast, else fp32.",
+        "Precision of matrix products; auto is bf16 autocast where that is fast, else fp32.",
         choices=("auto", "fp32", "bf16"),
     )
-    channels_last: bool = option(
-        True, "Keep pictures and filters with the channels innermost: faster convolutions."
-    )
+    channels_last: bool = option(True, "Memory layout with the channels innermost, for faster convolutions.")
 
     def __post_init__(self) -> None:
         options.check(self)
@@ -304,24 +316,26 @@ class TrainConfig:
 
     @property
     def predicts(self) -> str:
-        """The parametrization, where `auto` is settled."""
+        """The parametrization, with `auto` resolved."""
         auto = self.parametrization == "auto"
         return PROCESSES[self.schedule].predicts(self.timesteps) if auto else self.parametrization
 
     @property
     def draws(self) -> str:
-        """How noise levels are drawn, where `auto` is settled."""
+        """How noise levels are drawn, with `auto` resolved."""
         return PROCESSES[self.schedule].draw if self.draw_t == "auto" else self.draw_t
 
     @property
     def draw_options(self) -> dict[str, float]:
-        """What the draws are made with besides the schedule."""
+        """The arguments of the class in `TIMESTEP_DRAWS` besides the schedule."""
         given = {"mean": self.draw_mean, "deviation": self.draw_std}
         return {name: value for name, value in given.items() if value is not None}
 
     @property
     def decays(self) -> tuple[float, ...]:
-        """Of all averages that are kept, without doubles; the first is `ema`."""
+        """The distinct decays of all averages; the first is `ema`. Raises `OptionError` for an invalid
+        `ema_also`.
+        """
         also = options.numbers(self.ema_also, "ema_also", float)
         if not all(0 <= decay < 1 for decay in also):
             raise OptionError("ema_also", f"must be decays from 0 to below 1, got {self.ema_also!r}.")
@@ -329,15 +343,17 @@ class TrainConfig:
 
     @property
     def powers(self) -> tuple[float, ...]:
-        """Relative lengths of the power-function averages of which snapshots are kept, without doubles."""
+        """The distinct relative lengths of the power-function averages. Raises `OptionError` for an
+        invalid `ema_power`.
+        """
         found = options.numbers(self.ema_power, "ema_power", float)
         if not all(0.005 <= length <= 0.28 for length in found):
             raise OptionError("ema_power", f"must be lengths from 0.005 to 0.28, got {self.ema_power!r}.")
         return tuple(dict.fromkeys(map(float, found)))
 
     @property
-    def exported(self) -> int:
-        """Index into `decays` of the average that the model file holds."""
+    def export_index(self) -> int:
+        """The index in `decays` of the average that the model file holds."""
         return self.decays.index(self.ema_export) if self.ema_export else 0
 
     @property
@@ -346,7 +362,7 @@ class TrainConfig:
 
     @property
     def level_sizes(self) -> list[int]:
-        """Height and width at each level of the network."""
+        """Height (equal to width) at each level of the network."""
         return [self.size // self.patch // 2**level for level in range(len(self._multipliers))]
 
     @property
@@ -354,8 +370,8 @@ class TrainConfig:
         return options.numbers(self.multipliers, "multipliers", float)
 
     def text_config(self, words: int, vectors: int | None = None) -> TextConfig:
-        """The text encoder for a table of this many words, with given vectors of this width where there
-        are any.
+        """The text encoder for a vocabulary of `words` words, with fixed vectors of width `vectors` if
+        given.
         """
         return TextConfig(
             words=words,
@@ -368,7 +384,7 @@ class TrainConfig:
         )
 
     def network(self, channels: int, classes: int | None, text: TextConfig | None = None) -> UNetConfig:
-        """The U-Net for pictures with these channels and this many classes, and captions."""
+        """The U-Net for pictures with this number of channels and classes, and captions."""
         attended = options.numbers(self.attention, "attention", int)
         return UNetConfig(
             in_channels=channels * (2 if self.low_res else 1),
@@ -402,15 +418,15 @@ class TrainConfig:
         words: tuple[str, ...] = (),
         prompts: tuple[str, ...] = (),
     ) -> ModelSpec:
-        """The spec of the model that this configuration trains; `show` is the label to begin with, with
-        the first prompt.
+        """The spec of the model that this configuration trains. `show` is its default label; the first
+        prompt is its default prompt.
         """
         defaults: dict[str, Any] = {
             "count": 16,
             "steps": min(self.sample_steps, self.timesteps),
             **PROCESSES[self.schedule].defaults,
         }
-        if self.black_margin:  # or each predicted x0 would lose it
+        if self.black_margin:  # clipping would remove the margin from each predicted x0
             defaults["clip"] = False
         if labels:
             defaults["label"] = show if show in labels else labels[0]
@@ -441,7 +457,7 @@ class TrainConfig:
         )
 
     def classifier(self, channels: int, classes: int) -> ClassifierConfig:
-        """The classifier for pictures with these channels and this many classes."""
+        """The classifier for pictures with this number of channels and classes."""
         body = self.network(channels, None)
         return ClassifierConfig(
             in_channels=channels,
@@ -459,13 +475,13 @@ class TrainConfig:
         )
 
     def learning_rate(self, seen: int) -> float:
-        """The rate after `seen` images."""
+        """The learning rate after `seen` images."""
         return self.lr * lr_factor(
             self.lr_shape, seen / self.batch, self.images / self.batch, self.warmup, self.cooldown
         )
 
     def differences(self, other: TrainConfig) -> list[str]:
-        """What `other` has otherwise, as texts 'field: own value -> other value'."""
+        """Fields in which `other` differs, as texts 'field: own value -> other value'."""
         return [
             f"{f.name}: {getattr(self, f.name)!r} -> {getattr(other, f.name)!r}"
             for f in dataclasses.fields(self)
@@ -473,7 +489,7 @@ class TrainConfig:
         ]
 
     def check_resume(self, asked: TrainConfig) -> None:
-        """An `OptionError` with every difference, unless `asked` continues this configuration."""
+        """Raise `OptionError` with all differences unless `asked` differs in fields of `MAY_CHANGE` only."""
         if differences := self.differences(
             dataclasses.replace(asked, **{n: getattr(self, n) for n in MAY_CHANGE})
         ):
@@ -489,7 +505,7 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, text: str) -> TrainConfig:
-        """Strict: anything that is not a training configuration is an `OptionError`."""
+        """Restore a configuration from the JSON of `to_json`. Raises `OptionError` for anything else."""
         try:
             given = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -499,7 +515,7 @@ class TrainConfig:
         return options.build(cls, given, "field of the training configuration")
 
     def command(self, out: str | Path, base: TrainConfig | None = None) -> str:
-        """The command line that starts this run, where `base` is what the command line begins with."""
+        """The command line that starts this run; settings that are equal in `base` are left out."""
         words = ["diffusion-studio", "train"]
         for field in options.fields_of(TrainConfig):
             before = getattr(base, field.name) if base is not None and field.name != "data" else field.default

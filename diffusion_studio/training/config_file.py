@@ -1,4 +1,4 @@
-"""Training recipes as files: TOML, or the config.json of a run. No torch."""
+"""Training configurations as files: TOML, or the config.json of a run. No torch."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..data.points import is_points
 from ..errors import OptionError
 from .config import TrainConfig
 
-# What training begins with, by kind, where that is not what suits pictures. Points: well under a minute on
-# one core.
-PRESETS: dict[str, dict[str, Any]] = {
+# Defaults of a kind that differ from those of `TrainConfig`. A training on points takes under a minute on one
+# core.
+KIND_DEFAULTS: dict[str, dict[str, Any]] = {
     "points": {
         "kind": "points",
         "data": "swiss-roll",
@@ -36,20 +36,18 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def train_config(**settings: Any) -> TrainConfig:
-    """A `TrainConfig` with the defaults that suit its data and kind: points in the plane have others than
-    pictures.
-    """
+    """A `TrainConfig` with the defaults for its kind. Data that is points implies the kind "points"."""
     if "kind" not in settings and isinstance(data := settings.get("data"), str) and is_points(data):
         settings = {**settings, "kind": "points"}
     return options.build(
         TrainConfig,
-        {**PRESETS.get(str(settings.get("kind")), {}), **settings},
+        {**KIND_DEFAULTS.get(str(settings.get("kind")), {}), **settings},
         "field of the training configuration",
     )
 
 
 def command(config: TrainConfig, out: str | Path) -> str:
-    """The command line that starts a run: what differs from the defaults that suit its data."""
+    """The command line that starts a run. Settings at the defaults of its data and kind are left out."""
     given = (
         {"data": config.data}
         if is_points(config.data) == (config.kind == "points")
@@ -59,23 +57,23 @@ def command(config: TrainConfig, out: str | Path) -> str:
 
 
 def read_config(path: str | Path) -> TrainConfig:
-    """The configuration in a .toml or .json file. Strict: an unknown name or a wrong value is an
-    `OptionError`.
+    """The configuration in a .toml or .json file. Raises `OptionError` for an unknown name or a wrong value.
 
-    The names are those of `TrainConfig`, at the top or in one table [train]; a list of numbers may stand for
-    the text with commas, `multipliers = [1, 2, 2]`, and a list of texts for the one with |, `prompts = ["a
-    cat, red", "owl"]`. What is left out takes its default.
+    Names are those of `TrainConfig`, at the top level or in a table [train]. A list of numbers may replace
+    the text with commas, `multipliers = [1, 2, 2]`, and a list of texts the one with |, `prompts = ["a cat,
+    red", "owl"]`. What is left out has its default.
     """
     path = Path(path)
     if path.suffix.lower() not in (".toml", ".json"):
         raise OptionError(
-            "recipe", f"A training recipe is a .toml file, or the config.json of a run; got {path}."
+            "recipe", f"A training configuration is a .toml file, or the config.json of a run; got {path}."
         )
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(
-            "recipe", f"The recipe {path} cannot be read ({getattr(error, 'strerror', None) or error})."
+            "recipe",
+            f"The configuration {path} cannot be read ({getattr(error, 'strerror', None) or error}).",
         ) from error
     try:
         if path.suffix.lower() == ".json":
@@ -86,13 +84,14 @@ def read_config(path: str | Path) -> TrainConfig:
 
 
 def from_toml(text: str) -> TrainConfig:
-    """The configuration that a TOML text describes; see `read_config`."""
+    """The configuration in a TOML text, see `read_config`."""
     given = _parsed(text)
     if "train" in given:
         if len(given) > 1:
             raise OptionError(
                 "train",
-                "The recipe has a table [train] and other names beside it. Put all of them into it, or none.",
+                "The configuration has a table [train] and other names beside it. Put all names into the "
+                "table, or none.",
             )
         given = given["train"]
     if not isinstance(given, Mapping):
@@ -107,7 +106,7 @@ def from_toml(text: str) -> TrainConfig:
             **vars(train_config(**{name: settings[name] for name in ("data", "kind") if name in settings})),
             **settings,
         },
-        "field of the training recipe",
+        "field of the training configuration",
     )
 
 
@@ -127,8 +126,8 @@ def _parsed(text: str) -> Mapping[str, Any]:
     except ImportError as error:
         raise OptionError(
             "recipe",
-            "Reading TOML needs Python 3.11 or the package tomlkit. Install it, or write the recipe as "
-            ".json, like the config.json of a run.",
+            "Reading TOML needs Python 3.11 or the package tomlkit. Install it, or write the configuration "
+            "as .json, like the config.json of a run.",
         ) from error
-    except ValueError as error:  # both packages' errors are such
+    except ValueError as error:  # base of both packages' errors
         raise OptionError("recipe", f"This is not TOML: {error}") from error

@@ -1,6 +1,6 @@
-"""Everything random of a step, as a function of the run's seed and the pictures' places in the run.
+"""The random numbers of a training step, as functions of the run's seed and the pictures' places in the run.
 
-So a resumed run, a batch in parts and a batch over several processes all meet the same noise.
+A resumed run, a batch in parts, and a batch over several processes therefore meet the same noise.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .timesteps import Uniform
 
 @dataclass(frozen=True)
 class BatchDraw:
-    """The cheap draws of a whole batch: timesteps, their weights, dropped labels and mirrored pictures,
-    (batch,) each.
+    """The draws for a whole batch, each (batch,): timesteps, their weights, dropped labels, mirrored
+    pictures.
     """
 
     t: torch.Tensor
@@ -29,7 +29,7 @@ class BatchDraw:
 def draw_batch(
     seed: int, step: int, batch: int, timesteps: Uniform, label_dropout: float, flips: bool
 ) -> BatchDraw:
-    """What step number `step` draws for its `batch` pictures, on the CPU."""
+    """The draws of step number `step` for its `batch` pictures, on the CPU."""
     generator = torch.Generator().manual_seed(mix(seed + 1, step))
     t, weight = timesteps.draw(batch, generator)
     drop = torch.rand(batch, generator=generator) < label_dropout
@@ -38,12 +38,13 @@ def draw_batch(
 
 
 def draw_part(drawn: BatchDraw, part: slice, seed: int, seen: int, x0: torch.Tensor) -> Draw:
-    """The draws for `part` of the batch that follows `seen` images; x0 (n, C, H, W) are its pictures, on
-    their device.
+    """The draws, with noise, for `part` of the batch that follows `seen` images.
+
+    x0 (n, C, H, W) are the pictures of the part (or points (n, 2)); the result is on their device.
     """
     eps = torch.empty(x0.shape)
     generator = torch.Generator()
-    if x0.ndim == 2:  # points: too small for a stream each; the batch's one, whatever the part
+    if x0.ndim == 2:  # a stream for each point would be slow: one for the batch, cut to the part
         eps = torch.randn(len(drawn.t), *x0.shape[1:], generator=generator.manual_seed(mix(seed + 2, seen)))[
             part
         ]
@@ -54,5 +55,5 @@ def draw_part(drawn: BatchDraw, part: slice, seed: int, seen: int, x0: torch.Ten
 
 
 def mix(seed: int, number: int) -> int:
-    """One 63-bit seed from two numbers; nearby ones give unrelated streams."""
+    """A 63-bit seed from two numbers. Neighbouring numbers give independent streams."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0] >> np.uint64(1))

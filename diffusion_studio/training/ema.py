@@ -1,4 +1,4 @@
-"""Exponential moving average of weights."""
+"""Exponential moving average (EMA) of the weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn
 
 
 class EMA:
-    """Averaged weights: the ones to sample from. The decay warms up, so that early weights are soon
+    """Averaged weights, which are used for sampling. The decay warms up, so early weights are soon
     forgotten.
     """
 
@@ -17,7 +17,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Move towards the network's weights after its optimizer's step number `step` (from 0)."""
+        """Update with the network's weights after step number `step` (from 0) of its optimizer."""
         decay = min(self.decay, (1 + step) / (10 + step))
         averaged, new = list(self.state.values()), [p.detach() for p in network.parameters()]
         torch._foreach_lerp_(averaged, new, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]

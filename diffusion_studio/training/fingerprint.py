@@ -1,5 +1,6 @@
-"""What a run was begun with: its labels in order and marks of its pictures, so that a resume goes on with the
-same ones."""
+"""A fingerprint of a run's training data: its labels in order and hashes of its pictures. A resume
+compares it.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +15,19 @@ from ..data.imagedata import ImageData
 from ..data.points import PointData
 from ..errors import CheckpointError, DataError
 
-_ALL = ""  # stands for the label of pictures without labels
+_ALL = ""  # label name for pictures without labels
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """`labels` has the number of pictures of each label, in the labels' order, and a digest of their files'
-    names and sizes (of their pixels, where they are no files); `captions` a digest of all texts, "" for none.
-    `contents` has a digest of each label's files by parts of their bytes (`data.files.digest`); it is empty
-    where they are no files, and of runs by earlier versions, which are compared by names and sizes alone.
+    """A fingerprint of training data.
 
-    Files are not told apart by their pixels, which decoders round in ways of their own.
+    `labels` has, in the labels' order, the number of pictures of each label and a hash of their files' names
+    and sizes (of their pixels if they are no files). `captions` is a hash of all texts, "" for none.
+    `contents` has for each label a hash of parts of its files (`data.files.digest`). It is empty if they are
+    no files, and for runs of earlier versions, which are compared by names and sizes alone.
+
+    Pixels of files are not hashed, because decoders round them differently.
     """
 
     channels: int
@@ -51,29 +54,29 @@ class Fingerprint:
             ) from error
 
     def differences(self, now: Fingerprint) -> list[str]:
-        """What `now` has otherwise, as texts."""
-        kept, found = self.labels, now.labels
+        """The differences of `now` from this fingerprint, as texts."""
+        before, after = self.labels, now.labels
         what = "points" if self.channels == 2 else "pictures"
-        told = [
+        changes = [
             f"label {name!r} is gone" if name else f"the {what} had no labels"
-            for name in kept
-            if name not in found
+            for name in before
+            if name not in after
         ]
-        told += [
+        changes += [
             f"label {name!r} is new" if name else f"the {what} have no labels now"
-            for name in found
-            if name not in kept
+            for name in after
+            if name not in before
         ]
-        for name in [name for name in kept if name in found]:
+        for name in [name for name in before if name in after]:
             of = f" of {name!r}" if name else ""
-            if kept[name][0] != found[name][0]:
-                told.append(f"{what}{of}: {kept[name][0]:,} -> {found[name][0]:,}")
-            elif kept[name][1] != found[name][1] or self._other_contents(name, now):
-                told.append(f"other {what}{of} ({kept[name][0]:,}, as before)")
-        if not told and [*kept] != [*found]:
-            told.append(f"order of labels: {', '.join(kept)} -> {', '.join(found)}")
+            if before[name][0] != after[name][0]:
+                changes.append(f"{what}{of}: {before[name][0]:,} -> {after[name][0]:,}")
+            elif before[name][1] != after[name][1] or self._other_contents(name, now):
+                changes.append(f"other {what}{of} ({before[name][0]:,}, as before)")
+        if not changes and [*before] != [*after]:
+            changes.append(f"order of labels: {', '.join(before)} -> {', '.join(after)}")
         if self.captions != now.captions:
-            told.append(
+            changes.append(
                 "other captions"
                 if self.captions and now.captions
                 else "captions are new"
@@ -81,16 +84,17 @@ class Fingerprint:
                 else "captions are gone"
             )
         if self.channels != now.channels:
-            told.append(f"channels: {self.channels} -> {now.channels}")
-        return told
+            changes.append(f"channels: {self.channels} -> {now.channels}")
+        return changes
 
     def _other_contents(self, name: str, now: Fingerprint) -> bool:
+        """Whether the contents of a label's files differ; False if either is unknown."""
         before, after = self.contents.get(name), now.contents.get(name)
         return before is not None and after is not None and before != after
 
 
 def fingerprint(data: ImageData | PointData) -> Fingerprint:
-    """Of the data as training takes it."""
+    """The fingerprint of data as it was loaded for training."""
     if isinstance(data, PointData):
         return Fingerprint(2, _by_label(data.labels, data.names, ("",) * len(data.points)))
     captions = _digest(repr(texts) for texts in data.captions) if data.captions else ""
@@ -99,49 +103,50 @@ def fingerprint(data: ImageData | PointData) -> Fingerprint:
         data.images.shape[-1],
         _by_label(data.labels, data.names, data.marks or ("",) * len(data.images)),
         captions,
-        {name: made for name, (_, made) in contents.items()},
+        {name: hashes for name, (_, hashes) in contents.items()},
     )
 
 
-def in_kept_order(data: ImageData | PointData, kept: Sequence[str]) -> ImageData | PointData:
-    """The data with its labels in the order of the run, where they are the same ones."""
-    same = set(kept) == set(data.names) and len(kept) == len(data.names)
-    return data.only([*kept]) if same and data.names and tuple(kept) != tuple(data.names) else data
+def with_label_order(data: ImageData | PointData, before: Sequence[str]) -> ImageData | PointData:
+    """The data with its labels in the order `before`, if they are the same labels."""
+    same = set(before) == set(data.names) and len(before) == len(data.names)
+    return data.only([*before]) if same and data.names and tuple(before) != tuple(data.names) else data
 
 
-def check_same(folder: Path, kept: Fingerprint, data: ImageData | PointData) -> None:
-    """A `DataError` with the differences, unless the data is what the run was begun with."""
-    _refuse(folder, kept.differences(fingerprint(data)))
+def check_same(folder: Path, before: Fingerprint, data: ImageData | PointData) -> None:
+    """Raise `DataError` with the differences unless the data has the fingerprint `before`."""
+    _refuse(folder, before.differences(fingerprint(data)))
 
 
-def check_labels(folder: Path, kept: Sequence[str], data: ImageData | PointData) -> None:
-    """The same of a run by an earlier version, of which only the labels are known."""
-    told = [f"label {name!r} is gone" for name in kept if name not in data.names]
-    _refuse(folder, told + [f"label {name!r} is new" for name in data.names if name not in kept])
+def check_labels(folder: Path, before: Sequence[str], data: ImageData | PointData) -> None:
+    """Raise `DataError` unless the data has these labels; for a run of an earlier version without a
+    fingerprint.
+    """
+    changes = [f"label {name!r} is gone" for name in before if name not in data.names]
+    _refuse(folder, changes + [f"label {name!r} is new" for name in data.names if name not in before])
 
 
-def _refuse(folder: Path, told: Sequence[str]) -> None:
-    if told:
+def _refuse(folder: Path, changes: Sequence[str]) -> None:
+    if changes:
         raise DataError(
-            f"The data is not what the run in {folder} was begun with: {'; '.join(told[:12])}"
-            f"{f'; and {len(told) - 12:,} more differences' if len(told) > 12 else ''}. Bring "
-            "it back to what it was to "
-            "resume, or start a new run; with as many labels, --start-from takes the weights of "
-            "this one along."
+            f"The data differs from that of the run in {folder}: {'; '.join(changes[:12])}"
+            f"{f'; and {len(changes) - 12:,} more differences' if len(changes) > 12 else ''}. Bring "
+            "it back to what it was to resume, or start a new run; with as many labels, --start-from uses "
+            "the weights of this one."
         )
 
 
 def _by_label(labels: Any, names: Sequence[str], marks: Sequence[str]) -> dict[str, tuple[int, str]]:
-    made = [hashlib.blake2b(digest_size=12) for _ in names or (_ALL,)]
-    counts = [0] * len(made)
+    hashes = [hashlib.blake2b(digest_size=12) for _ in names or (_ALL,)]
+    counts = [0] * len(hashes)
     for mark, label in zip(marks, labels.tolist() if names else [0] * len(marks)):
-        made[label].update(mark.encode("utf-8", "surrogateescape") + b"\0")
+        hashes[label].update(mark.encode("utf-8", "surrogateescape") + b"\0")
         counts[label] += 1
-    return {name: (count, one.hexdigest()) for name, count, one in zip(names or (_ALL,), counts, made)}
+    return {name: (count, one.hexdigest()) for name, count, one in zip(names or (_ALL,), counts, hashes)}
 
 
 def _digest(texts: Iterable[str]) -> str:
-    made = hashlib.blake2b(digest_size=12)
+    hashes = hashlib.blake2b(digest_size=12)
     for text in texts:
-        made.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return made.hexdigest()
+        hashes.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return hashes.hexdigest()

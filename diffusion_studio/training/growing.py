@@ -1,4 +1,4 @@
-"""A network for larger pictures that begins with the weights of one for smaller ones (progressive growing;
+"""Start a network for larger pictures from the weights of one for smaller pictures (progressive growing;
 Karras et al. 2017).
 """
 
@@ -18,16 +18,16 @@ OUTERMOST = ("conv_in.", "norm_out.", "conv_out.")
 
 
 def grow(network: nn.Module, path: str, words: Sequence[str]) -> None:
-    """Fill a new U-Net with the levels of the one in a model file.
+    """Fill a new U-Net with the weights of a smaller one in a model file.
 
-    Either the new one has more levels: they are counted from the innermost, and the smaller network's
-    outermost comes to lie below the new ones. Or it has as many and larger patches: then a position sees the
-    same part of a picture, and what read or made a pixel reads or makes each pixel of its square. What has
-    another shape stays as it was drawn. Raises `OptionError` where the file has neither, another table of
-    words, or nothing that fits.
+    Either the new one has more levels. They are matched from the innermost, so the smaller network's
+    outermost level lies below the new ones. Or it has as many levels and larger patches. Then a position sees
+    the same part of a picture, and weights that read or made one pixel are repeated for all pixels of its
+    square. Weights of another shape keep their random values. Raises `OptionError` if neither is the case,
+    the vocabulary differs, or nothing fits.
     """
     kept = checkpoint.read_any(path)
-    spec = checkpoint.drawing(path, kept.spec)
+    spec = checkpoint.model_spec(path, kept.spec)
     old, new = kept.network, network
     if not isinstance(old, UNet) or not isinstance(new, UNet):
         raise OptionError(
@@ -49,9 +49,9 @@ def grow(network: nn.Module, path: str, words: Sequence[str]) -> None:
         )
     given = dict(old.state_dict())
     if more == 0:
-        drawn = (
-            new.conv_in.weight.detach()
-        )  # what a square's pixels differ by must be told apart from the start, or never is
+        # Without the random part the network could not tell the pixels of a square apart, and would never
+        # learn to. Its mean over a square is taken off, so that flat squares give the old output.
+        drawn = new.conv_in.weight.detach()
         own = _repeated(_means(drawn, new.config.patch, finer), 1, old.config.patch, finer)
         given["conv_in.weight"] = (
             _repeated(given["conv_in.weight"], 1, old.config.patch, finer) / finer**2 + drawn - own
@@ -77,14 +77,14 @@ def grow(network: nn.Module, path: str, words: Sequence[str]) -> None:
 
 
 def _means(weight: torch.Tensor, patch: int, side: int) -> torch.Tensor:
-    """Of (out, channels * patch**2, h, w) the mean over each square of `side` pixels."""
+    """The mean over each square of `side` pixels of a weight (out, channels * patch**2, h, w)."""
     squares = weight.unflatten(1, (-1, patch // side, side, patch // side, side))
     return squares.mean((3, 5)).flatten(1, 3)
 
 
 def _repeated(weight: torch.Tensor, dim: int, patch: int, times: int) -> torch.Tensor:
-    """A dimension of channels * patch**2 numbers (as pixel unshuffle orders them) with each pixel made a
-    square of pixels.
+    """Repeat each pixel of a dimension of channels * patch**2 (pixel-unshuffle order) as a square of
+    `times` x `times`.
     """
     squares = weight.unflatten(dim, (-1, patch, patch))
     return squares.repeat_interleave(times, dim + 1).repeat_interleave(times, dim + 2).flatten(dim, dim + 2)

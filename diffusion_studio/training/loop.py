@@ -1,7 +1,7 @@
-"""The training loop: a generator, so that whoever drives it decides what to show and when to stop.
+"""The training loop: a generator, so that its caller decides what to show and when to stop.
 
-Every random number is a function of the seed and of the place in the run, so a resumed run goes on exactly as
-if it had not stopped.
+Every random number is a function of the seed and of the place in the run, so a resumed run continues exactly
+as if it had not stopped.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ..data.summary import DataSummary
 from ..device import pick_device
 from ..errors import OptionError, Setting, StudioError
 from .board import Board
-from .config import TrainConfig
-from .fingerprint import check_labels, check_same, fingerprint, in_kept_order
+from .config import MAY_CHANGE, TrainConfig
+from .fingerprint import check_labels, check_same, fingerprint, with_label_order
 from .parallel import join, local_device
 from .run import RunFolder
 from .status import Reporter, Status
 from .tasks import load_data, summary_of
 from .trainer import Trainer
 
-LOG_EVERY = 50  # steps; of a short run more often, as a curve wants points
-ROWS = 50
+LOG_EVERY = 50  # steps between rows of log.csv
+ROWS = 50  # least number of rows: a short run logs more often
 SAMPLE_EVERY, SAVE_EVERY = 20_000, 10_000  # images
 
 
@@ -37,7 +37,7 @@ class TrainStep:
     """One optimizer step. `rate` is images per second since the start of this session, `left` seconds to the
     end.
 
-    `stop` tells that some process of the run was asked to stop: whoever drives the loop then closes it.
+    `stop` is true if a process of the run was asked to stop; the caller of the loop then closes it.
     """
 
     step: int
@@ -62,26 +62,27 @@ def train(
     asked: Callable[[], bool] = lambda: False,
     on_data: Callable[[DataSummary], None] = lambda read: None,
 ) -> Generator[TrainStep, None, None]:
-    """Train into the folder `out`, yielding after every step; `sample_every` and `save_every` count images, 0
+    """Train into the folder `out`; yields after every step. `sample_every` and `save_every` count images, 0
     is never.
 
-    With `resume` the run in `out` continues; `config` may then ask for more images or export another average,
-    but for nothing else. However the loop ends (finished, closed, interrupted), the state is saved, and the
-    model file holds the averaged weights. What is wrong with the configuration, the data, the folder or the
-    device is raised here, before the first step; a loss that stops being finite is a `StudioError` later, and
-    what was saved before it stays on disk.
+    With `resume` the run in `out` continues; `config` may then differ only in the fields of
+    `config.MAY_CHANGE`. However the loop ends (finished, closed, interrupted), the state is saved, and the
+    model file holds the averaged weights. Errors in the configuration, the data, the folder or the device are
+    raised by this call, before the first step. A loss that is not finite raises `StudioError` later; what was
+    saved before stays on disk.
 
-    `on_data` is given what was read, before the network is made. A resumed run keeps its labels in their
-    order; where the data is not what it was begun with, a `DataError` says what differs.
+    `on_data` is called with a summary of the data before the network is made. A resumed run keeps the order
+    of its labels, and raises `DataError` with the differences if the data has changed.
 
-    Under torchrun every process calls this alike and gets the same steps; the first alone writes. `asked`
-    says whether this process was asked to stop; all see it in the `stop` of the same step.
+    Under torchrun every process calls this with the same arguments and gets the same steps; only the first
+    writes files. `asked` returns whether this process was asked to stop; all processes see it in the `stop`
+    of the same step.
     """
     folder, device_here = RunFolder(out), pick_device(local_device(device))
-    kept = folder.config() if resume else None
-    if kept is not None:
-        kept.check_resume(config)
-        _check_place(folder, kept, config)
+    saved = folder.config() if resume else None
+    if saved is not None:
+        saved.check_resume(config)
+        _check_inputs(folder, saved, config)
     world = join(device_here)
     status = Reporter(None, config.images)
     try:
@@ -91,24 +92,24 @@ def train(
         data = load_data(config)
         if world.first:
             on_data(summary_of(config, data))
-        if kept is not None:
-            data = _as_begun(folder, config.kind, data)
+        if saved is not None:
+            data = _with_saved_labels(folder, config.kind, data)
         trainer = Trainer(config, folder, device_here, compile, world, data)
         if world.first:
             if trainer.progress.seen < config.images:
                 trainer.check_room()
-                if kept is not None:
+                if saved is not None:
                     folder.trim_log(trainer.progress.step)
-            if kept is not None:
-                _adopt(trainer, kept)
-            else:  # now that nothing is wrong with the data, the network and the device
+            if saved is not None:
+                _save_changes(trainer, saved)
+            else:  # data, network and device are fine by now
                 folder.create(config, fingerprint(data))
-        world.wait()  # nobody reads what the first process goes on to write
+        world.wait()  # the other processes must not read before the first has written
     except BaseException as error:
         status.ended(*_ending(error))
         world.leave()
         raise
-    # a point is seen in microseconds: a fifth of the run between two sheets, and between two states
+    # training on points is so fast that sheets and states come by fifths of the run
     sheets, states = (config.images // 5,) * 2 if config.kind == "points" else (SAMPLE_EVERY, SAVE_EVERY)
     return _steps(
         trainer,
@@ -120,12 +121,10 @@ def train(
 
 
 def _reporter(folder: RunFolder, config: TrainConfig) -> Reporter:
-    """Says how the run stands. Before the first step a new run may have no folder yet, and then nothing is
-    written.
-    """
+    """The reporter of the run's status. It writes nothing if the run is already finished."""
     before = Status.read(folder.path)
     if before is not None and before.state == "finished" and before.images >= config.images:
-        return Reporter(None, config.images, before.images)  # it stays as it is
+        return Reporter(None, config.images, before.images)
     seen = before.images if before else 0
     if folder.path.is_dir():
         Status("preparing", seen, config.images).write(folder.path)
@@ -133,7 +132,7 @@ def _reporter(folder: RunFolder, config: TrainConfig) -> Reporter:
 
 
 def _ending(error: BaseException) -> tuple[str, str | None]:
-    """State and sentence of a run that an error, or somebody, ended."""
+    """The final state of a run, and the error's message, for the exception that ended it."""
     if isinstance(error, StudioError):
         return "failed", str(error)
     if isinstance(error, Exception):
@@ -141,47 +140,61 @@ def _ending(error: BaseException) -> tuple[str, str | None]:
     return "stopped", None
 
 
-def _check_place(folder: RunFolder, kept: TrainConfig, config: TrainConfig) -> None:
-    """An `OptionError` where the data of a resumed run is not at its place, or cannot be known again."""
+def _check_inputs(folder: RunFolder, saved: TrainConfig, config: TrainConfig) -> None:
+    """Raise `OptionError` if an input file of a resumed run is missing, or its data cannot be compared."""
     named = config.data in (*KNOWN, *POINT_SETS, SHAPES)
     if not named and not Path(config.data).expanduser().exists():
         raise OptionError(
             "data",
             f"The run in {folder.path} is trained on {config.data!r}, and there is nothing of that name in "
-            f"{Path.cwd()}. Resume it where it was begun, or say where the data lies now with ",
+            f"{Path.cwd()}. Resume it where it was started, or name the data's new place with ",
             Setting("data"),
             ".",
         )
-    if config.data != kept.data and folder.data() is None:
-        raise OptionError(
-            "data",
-            f"The run in {folder.path} has no marks of its data (data.json), so only {kept.data!r} can be "
-            f"taken, got {config.data!r}. Start a new run for other data.",
-        )
+    for field, use in (
+        ("hold_out", "holds out the captions in"),
+        ("text_vectors", "has the word vectors of"),
+    ):
+        given = getattr(config, field)
+        if given and not Path(given).expanduser().is_file():
+            raise OptionError(
+                field,
+                f"The run in {folder.path} {use} {given!r}, and there is no such file in {Path.cwd()}. "
+                "Resume it where it was started",
+                *((", or name the file's new place with ", Setting(field)) if field in MAY_CHANGE else ()),
+                ".",
+            )
+    for field in ("data", "hold_out"):
+        before, now = getattr(saved, field), getattr(config, field)
+        if before != now and folder.data() is None:
+            raise OptionError(
+                field,
+                f"The run in {folder.path} has no marks of its data (data.json), so only {before!r} can be "
+                f"taken, got {now!r}. Start a new run for other data.",
+            )
 
 
-def _as_begun(folder: RunFolder, kind: str, data: Any) -> Any:
-    """The data with its labels in the run's order. A `DataError` where it is not what the run was begun
-    with."""
-    begun, model = folder.data(), folder.export_path(kind)
-    if begun is not None:
-        data = in_kept_order(data, [*begun.labels])
-        check_same(folder.path, begun, data)
+def _with_saved_labels(folder: RunFolder, kind: str, data: Any) -> Any:
+    """The data with its labels in the run's order. Raises `DataError` if the data is not that of the run."""
+    marks, model = folder.data(), folder.export_path(kind)
+    if marks is not None:
+        data = with_label_order(data, [*marks.labels])
+        check_same(folder.path, marks, data)
     elif model.is_file():  # a run by an earlier version: its model has the labels
         labels = (classifier if kind == "classifier" else native).read_spec(model).labels
-        data = in_kept_order(data, labels)
+        data = with_label_order(data, labels)
         check_labels(folder.path, labels, data)
     return data
 
 
-def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
-    """Save what a resumed run's configuration changed; what the model file holds takes effect at once."""
+def _save_changes(trainer: Trainer, saved: TrainConfig) -> None:
+    """Save the changed configuration of a resumed run, and export the model again if it is concerned."""
     wanted = trainer.config
     if trainer.folder.data() != (now := fingerprint(trainer.data)):  # a run by an earlier version
         trainer.folder.save_data(now)
-    if kept != wanted:
+    if saved != wanted:
         trainer.folder.save_config(wanted)
-    if replace(kept, images=wanted.images) != wanted and trainer.progress.step:
+    if replace(saved, images=wanted.images) != wanted and trainer.progress.step:
         trainer.export()
         _save_sheet(trainer, "final")
 
@@ -189,9 +202,9 @@ def _adopt(trainer: Trainer, kept: TrainConfig) -> None:
 def _steps(
     trainer: Trainer, sample_every: int, save_every: int, asked: Callable[[], bool], status: Reporter
 ) -> Generator[TrainStep, None, None]:
-    """The steps, and how the run stands beside them."""
+    """The steps of the loop. Reports the end of the run in its status."""
     try:
-        yield from _trained(trainer, sample_every, save_every, asked, status)
+        yield from _training_steps(trainer, sample_every, save_every, asked, status)
     except BaseException as error:
         status.images = trainer.progress.seen
         status.ended(*_ending(error))
@@ -200,7 +213,7 @@ def _steps(
     status.ended("finished")
 
 
-def _trained(
+def _training_steps(
     trainer: Trainer, sample_every: int, save_every: int, asked: Callable[[], bool], status: Reporter
 ) -> Generator[TrainStep, None, None]:
     config, folder, first = trainer.config, trainer.folder, trainer.world.first
@@ -226,9 +239,9 @@ def _trained(
                     rate=round(rate, 1),
                 )
                 board.scalars(at.step, loss=done.loss, lr=done.lr, gradient_norm=done.norm, rate=rate)
-            if first and _passed(sample_every, at.seen, config.batch):
+            if first and _is_due(sample_every, at.seen, config.batch):
                 board.picture(at.step, _save_sheet(trainer, f"{at.seen:09d}"))
-            if first and _passed(save_every, at.seen, config.batch):
+            if first and _is_due(save_every, at.seen, config.batch):
                 trainer.save()
     finally:
         board.close()
@@ -237,7 +250,7 @@ def _trained(
             trainer.save()
     if trainer.progress != before and first:
         _save_sheet(trainer, "final")
-        trainer.export()  # the card shows the sheet
+        trainer.export()  # after the sheet, which the card shows
 
 
 def _save_sheet(trainer: Trainer, name: str):
@@ -246,5 +259,6 @@ def _save_sheet(trainer: Trainer, name: str):
     return sheet
 
 
-def _passed(every: int, seen: int, batch: int) -> bool:
+def _is_due(every: int, seen: int, batch: int) -> bool:
+    """Whether the last batch passed a multiple of `every` images; False for 0."""
     return bool(every) and seen // every > (seen - batch) // every

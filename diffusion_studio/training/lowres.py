@@ -1,4 +1,4 @@
-"""Super-resolution in training: the small picture that the network is given, made of the picture itself."""
+"""Super-resolution in training: make the small picture that the network is given from the picture itself."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from ..models.model import enlarged
 from .config import TrainConfig
 from .draws import mix
 
-_REACH = 3  # standard deviations of blur beyond which its kernel is cut
+_REACH = 3  # standard deviations at which the blur kernel is cut
 
 
 class LowRes:
-    """Scale pictures down by averaging (as Dhariwal & Nichol 2021 do), soften and disturb them, and bring
-    them back to size.
+    """Scale pictures down by averaging (as in Dhariwal & Nichol 2021), blur them, add noise, and scale them
+    back up.
 
-    Blur and noise, each of a strength drawn anew for every picture from 0 to what the configuration says,
-    teach the network to forgive the faults of small pictures that another model drew (Ho et al. 2022,
-    Cascaded Diffusion Models, section 4.2). They are a function of the run's seed and the picture's place in
-    it, so a resumed run meets the same.
+    Blur and noise have a strength that is drawn for every picture, from 0 to the configured maximum. They
+    make the network robust to artefacts of small pictures drawn by another model (conditioning augmentation;
+    Ho et al. 2022, Cascaded Diffusion Models, section 4.2). They are functions of the run's seed and the
+    picture's place in the run, so a resumed run gets the same.
     """
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
 
     def __call__(self, x0: torch.Tensor, first: int) -> torch.Tensor:
-        """x0 (n, C, size, size), the pictures `first` and following of the run -> what the network sees of
-        them beside x.
+        """x0 (n, C, size, size), pictures number `first` and following of the run -> the network's second
+        input, same shape.
         """
         config = self.config
-        small = reduced(x0.clamp(-1, 1), config.low_res)  # a margin beyond black is no pixel's value
+        small = reduced(x0.clamp(-1, 1), config.low_res)  # without the black margin, which real pixels lack
         if config.low_res_blur or config.low_res_noise:
             generator = torch.Generator()
             for k in range(len(small)):
@@ -52,8 +52,8 @@ def reduced(x0: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def blurred(x: torch.Tensor, deviation: float) -> torch.Tensor:
-    """Pictures (N, C, H, W) under a Gaussian of this standard deviation, in pixels; their edges are
-    continued.
+    """Pictures (N, C, H, W) blurred by a Gaussian with this standard deviation in pixels; edges are
+    replicated.
     """
     reach = math.ceil(_REACH * deviation)
     if not reach:
@@ -66,6 +66,6 @@ def blurred(x: torch.Tensor, deviation: float) -> torch.Tensor:
     )
 
 
-def beside(forward: Callable[..., torch.Tensor], low_res: torch.Tensor) -> Callable[..., torch.Tensor]:
-    """The network with `low_res` (N, C, H, W) bound to it: it then takes x alone."""
+def with_low_res(forward: Callable[..., torch.Tensor], low_res: torch.Tensor) -> Callable[..., torch.Tensor]:
+    """The network with `low_res` (N, C, H, W) appended to the channels of its input x."""
     return lambda x, *rest: forward(torch.cat([x, low_res.to(x)], dim=1), *rest)

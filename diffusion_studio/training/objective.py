@@ -1,7 +1,7 @@
-"""What a network is trained towards. To add an objective, write the class and name it in OBJECTIVES here and
-in config.
+"""Training objectives. To add one, write the class and name it in OBJECTIVES here and in config.
 
-An objective is bound to a process; `losses(network, x0, label, draw)` are one number for each picture.
+An objective is bound to a noise process; `losses(network, x0, label, draw)` returns one number for each
+picture.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from ..diffusion.schedule import NoiseSchedule
 
 @dataclass(frozen=True)
 class Draw:
-    """What a training step draws at random for N pictures: timesteps (N,), noise like x0, which labels are
-    dropped (N,), and the weights (N,) that undo a preference among timesteps (None: there is none).
+    """The random draws of a training step for N pictures.
+
+    Timesteps t (N,), noise eps like x0, which labels are dropped (N,), and weights (N,) that compensate for a
+    non-uniform choice of timesteps (None: no weights).
     """
 
     t: torch.Tensor
@@ -34,16 +36,15 @@ Network = Callable[..., torch.Tensor]  # (x, t, label) -> output
 
 
 class SimpleObjective:
-    """Mean squared error of the network's output at noise levels that somebody else draws (Ho et al. 2020,
-    eq. 14).
+    """Mean squared error of the network's output (Ho et al. 2020, eq. 14) at given noise levels.
 
-    It is the loss of flow matching too (Lipman et al. 2022, eq. 23), with the parametrization flow, and that
-    of EDM (Karras et al. 2022, eq. 8): there the error of D counts lambda(sigma) = 1 / c_out^2 times, so that
-    of F counts once.
+    With the parametrization flow it is the loss of flow matching (Lipman et al. 2022, eq. 23). With edm it is
+    that of EDM (Karras et al. 2022, eq. 8), where lambda(sigma) = 1 / c_out^2 weighs the error of D, so the
+    error of F has weight 1.
 
-    `weighting` "edm" gives EDM's weight to every parametrization's error of x0; "output" is the plain one.
-    `min_snr` > 0 is gamma of min-SNR weighting (Hang et al. 2023): the error of x0 counts min(SNR, gamma)
-    times, so that easy noise levels do not drown the others. Choose 5 for faster convergence.
+    `weighting` "edm" gives every parametrization EDM's weight for the error of x0; "output" has weight 1 for
+    the error of the output. `min_snr` > 0 is gamma of min-SNR weighting (Hang et al. 2023): the error of x0
+    has weight min(SNR, gamma), so that easy noise levels do not dominate. Choose 5 for faster convergence.
     """
 
     learned_variance = False
@@ -66,19 +67,19 @@ class SimpleObjective:
         self.null_class = null_class
         self.min_snr, self.weighting, self.bound_weight = min_snr, weighting, bound_weight
         self.device, self.dtype = device, dtype
-        self.points = points  # x0 is (N, 2), and no bytes
+        self.points = points  # x0 is (N, 2), and not quantized to bytes
         self._table: Reading | None = None
         if schedule.discrete:
             like = torch.empty((0, 1) if points else (0, 1, 1, 1), device=device, dtype=dtype)
             self._table = Reading.stack([self._reading(t) for t in range(schedule.timesteps)], like)
 
     def at(self, t: torch.Tensor, like: torch.Tensor) -> Reading:
-        """What x and the network's output are at labels t (N,), to broadcast with pictures `like` (N, C,
-        H, W).
+        """The coefficients of x and of the target at labels t (N,), shaped to broadcast with pictures
+        `like` (N, C, H, W).
         """
         if self._table is not None:
             return self._table.rows(t)
-        low, high = self.schedule.t_min, self.schedule.t_max  # beyond which a label in float32 may round
+        low, high = self.schedule.t_min, self.schedule.t_max  # a float32 label may round beyond them
         return Reading.stack([self._reading(min(max(one, low), high)) for one in t.tolist()], like)
 
     def _reading(self, t: float) -> Reading:
@@ -94,46 +95,52 @@ class SimpleObjective:
     def losses(
         self, network: Network, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
     ) -> torch.Tensor:
-        """(N,) the pictures' losses, before the draw's weights."""
-        said = self.at(draw.t, x0)
+        """The losses of the pictures (N,), without the draw's weights."""
+        coefficients = self.at(draw.t, x0)
         return self._squared_error(
-            self._ask(network, _noisy(said, x0, draw), said, label, draw), said, x0, draw
+            self._output(network, _noisy(coefficients, x0, draw), coefficients, label, draw),
+            coefficients,
+            x0,
+            draw,
         )
 
-    def _ask(
+    def _output(
         self,
         network: Network,
         x: torch.Tensor,
-        said: Reading,
+        coefficients: Reading,
         label: torch.Tensor | None,
         draw: Draw,
     ) -> torch.Tensor:
+        """The network's output in at least float32, with the labels of `draw.drop` replaced by the null
+        class.
+        """
         if label is not None and self.null_class is not None:
             label = torch.where(draw.drop, self.null_class, label)
-        return network(said.input(x), draw.t, label).to(torch.promote_types(x.dtype, torch.float32))
+        return network(coefficients.input(x), draw.t, label).to(torch.promote_types(x.dtype, torch.float32))
 
     def _squared_error(
-        self, output: torch.Tensor, said: Reading, x0: torch.Tensor, draw: Draw
+        self, output: torch.Tensor, coefficients: Reading, x0: torch.Tensor, draw: Draw
     ) -> torch.Tensor:
-        errors = (output - said.target(x0, draw.eps)).square().flatten(1).mean(1)
+        errors = (output - coefficients.target(x0, draw.eps)).square().flatten(1).mean(1)
         if not self.min_snr and self.weighting == "output":
             return errors
-        snr = torch.as_tensor(said.alpha / said.sigma).square()
+        snr = torch.as_tensor(coefficients.alpha / coefficients.sigma).square()
         if self.min_snr:
-            of_x0 = snr.clamp(max=self.min_snr)
+            x0_weight = snr.clamp(max=self.min_snr)
         else:
-            of_x0 = snr + self.sigma_data**-2  # 1 / c_out^2 where alpha is 1
-        weight = of_x0 / torch.as_tensor(said.slope).square()
+            x0_weight = snr + self.sigma_data**-2  # 1 / c_out^2 where alpha is 1
+        weight = x0_weight / torch.as_tensor(coefficients.slope).square()
         return errors * weight.to(errors).flatten()
 
 
 class BoundObjective(SimpleObjective):
     """L_vlb with learned variance, in bits per dimension (Nichol & Dhariwal 2021, sections 3.1 and 3.3).
 
-    The second half of the network's channels is v, the share between the two log variances of eq. 15 being (v
-    + 1) / 2. A picture's loss is T times the term of its timestep, so the mean estimates the bound up to the
-    prior's constant term. Choose it for likelihood, with timesteps drawn by loss; `HybridObjective` for
-    pictures.
+    The second half of the network's output channels is v: (v + 1) / 2 interpolates between the two log
+    variances of eq. 15. A picture's loss is T times the term of its timestep, so the mean estimates the bound
+    up to the constant term of the prior. Choose it for likelihood, with timesteps drawn by loss; choose
+    `HybridObjective` for picture quality.
     """
 
     learned_variance = True
@@ -145,17 +152,17 @@ class BoundObjective(SimpleObjective):
     def losses(
         self, network: Network, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
     ) -> torch.Tensor:
-        said = self.at(draw.t, x0)
-        x = _noisy(said, x0, draw)
-        output, v = self._ask(network, x, said, label, draw).chunk(2, dim=1)
-        return self._bound(self._mean(output, x, said, draw), v, x0, x, draw)
+        coefficients = self.at(draw.t, x0)
+        x = _noisy(coefficients, x0, draw)
+        output, v = self._output(network, x, coefficients, label, draw).chunk(2, dim=1)
+        return self._bound(self._mean(output, x, coefficients, draw), v, x0, x, draw)
 
-    def _mean(self, output: torch.Tensor, x: torch.Tensor, said: Reading, draw: Draw) -> torch.Tensor:
+    def _mean(self, output: torch.Tensor, x: torch.Tensor, coefficients: Reading, draw: Draw) -> torch.Tensor:
         """The network's mean of x_{t-1}."""
         return (
             output
             if self.parametrization == "mean"
-            else self.posterior.mean(said.read(output, x).x0, x, draw.t)
+            else self.posterior.mean(coefficients.read(output, x).x0, x, draw.t)
         )
 
     def _bound(
@@ -166,22 +173,23 @@ class BoundObjective(SimpleObjective):
 
 
 class HybridObjective(BoundObjective):
-    """L_simple + weight * L_vlb (Nichol & Dhariwal 2021, eq. 16): L_vlb teaches the variance alone, its
-    mean being held.
+    """L_simple + weight * L_vlb (Nichol & Dhariwal 2021, eq. 16).
+
+    The gradient of L_vlb reaches the variance alone, because the mean is detached.
     """
 
     def losses(
         self, network: Network, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
     ) -> torch.Tensor:
-        said = self.at(draw.t, x0)
-        x = _noisy(said, x0, draw)
-        output, v = self._ask(network, x, said, label, draw).chunk(2, dim=1)
-        bound = self._bound(self._mean(output.detach(), x, said, draw), v, x0, x, draw)
-        return self._squared_error(output, said, x0, draw) + self.bound_weight * bound
+        coefficients = self.at(draw.t, x0)
+        x = _noisy(coefficients, x0, draw)
+        output, v = self._output(network, x, coefficients, label, draw).chunk(2, dim=1)
+        bound = self._bound(self._mean(output.detach(), x, coefficients, draw), v, x0, x, draw)
+        return self._squared_error(output, coefficients, x0, draw) + self.bound_weight * bound
 
 
 class ClassifierObjective(SimpleObjective):
-    """Cross-entropy of a classifier that sees noisy pictures, in nats (Dhariwal & Nichol 2021, section 4)."""
+    """Cross-entropy, in nats, of a classifier of noisy pictures (Dhariwal & Nichol 2021, section 4)."""
 
     def losses(
         self, network: Network, x0: torch.Tensor, label: torch.Tensor | None, draw: Draw
@@ -191,8 +199,8 @@ class ClassifierObjective(SimpleObjective):
         return F.cross_entropy(logits.float(), label, reduction="none")
 
 
-def _noisy(said: Reading, x0: torch.Tensor, draw: Draw) -> torch.Tensor:
-    return said.alpha * x0 + said.sigma * draw.eps
+def _noisy(coefficients: Reading, x0: torch.Tensor, draw: Draw) -> torch.Tensor:
+    return coefficients.alpha * x0 + coefficients.sigma * draw.eps
 
 
 OBJECTIVES: dict[str, type[SimpleObjective]] = {

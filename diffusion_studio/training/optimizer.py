@@ -1,4 +1,4 @@
-"""What moves the weights: AdamW alone, or Muon for the inner matrices and AdamW for the rest."""
+"""Optimizers: AdamW for all weights, or Muon for the inner matrices and AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -9,22 +9,16 @@ from torch import nn
 
 from ..errors import OptionError
 
-ENDS = (
-    "conv_in",
-    "conv_out",
-    "first",
-    "last",
-    "pool.out",
-)  # layers that read pictures, or make what is asked for
+ENDS = ("conv_in", "conv_out", "first", "last", "pool.out")  # first and last layers: AdamW trains them
 
 
 class Optimizer:
-    """Of the weights that are trained, with one learning rate for all.
+    """Updates the trainable weights, with one learning rate for all.
 
-    "muon" (Jordan et al. 2024) moves each inner matrix, a convolution's flattened to one, by the nearest
-    orthogonal matrix to its momentum. Its step is scaled to be as large as AdamW's is wont to be (Liu et al.
-    2025, "Muon is scalable for LLM training", eq. 4), so that both take the same learning rate. Tables,
-    norms, biases and the outermost layers stay AdamW's.
+    "muon" (Jordan et al. 2024) updates each inner matrix (a convolution is flattened to one) by the
+    orthogonal matrix nearest to its momentum. The update is scaled to the usual size of AdamW's (Liu et al.
+    2025, "Muon is scalable for LLM training", eq. 4), so both use the same learning rate. Tables, norms,
+    biases, and the first and last layers are updated by AdamW.
     """
 
     def __init__(self, network: nn.Module, name: str, lr: float, weight_decay: float = 0.0) -> None:
@@ -61,25 +55,25 @@ class Optimizer:
             )
 
     def step(self, lr: float) -> None:
-        """Move all weights by their gradients."""
-        for one in self._both():
+        """Update all weights from their gradients."""
+        for one in self._optimizers():
             for group in one.param_groups:
                 group["lr"] = lr
         for p, flat in self._flat.values():
             flat.grad = None if p.grad is None else _flat(p.grad)
-        for one in self._both():
+        for one in self._optimizers():
             one.step()
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Drop all gradients."""
         for p, flat in self._flat.values():
             p.grad = flat.grad = None
         self._adam.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What there is to go on with, as "KEY.WEIGHT"."""
+        """The optimizer's state to resume from, with keys "KEY.WEIGHT"."""
         kept = {}
-        for one, names in self._named():
+        for one, names in self._named_optimizers():
             moments = one.state_dict()["state"]
             kept |= {
                 f"{key}.{names[k]}": value for k, values in moments.items() for key, value in values.items()
@@ -87,11 +81,11 @@ class Optimizer:
         return kept
 
     def restore(self, kept: dict[str, torch.Tensor]) -> None:
-        """Go on from what `state` said; a `KeyError` or `RuntimeError` where it is of other weights."""
-        for one, names in self._named():
+        """Load what `state` returned. Raises `KeyError` or `RuntimeError` if it belongs to other weights."""
+        for one, names in self._named_optimizers():
             weights = [p for group in one.param_groups for p in group["params"]]
             keys = ("momentum_buffer",) if one is self._muon else ("exp_avg", "exp_avg_sq")
-            # in the weight's memory layout, on which fused steps rely
+            # in the weight's memory layout, which fused steps require
             moments = {
                 k: {key: torch.empty_like(p.data).copy_(kept[f"{key}.{name}"]) for key in keys}
                 for k, (name, p) in enumerate(zip(names, weights))
@@ -101,25 +95,25 @@ class Optimizer:
                     moments[k]["step"] = kept[f"step.{name}"]
             one.load_state_dict({"state": moments, "param_groups": one.state_dict()["param_groups"]})
 
-    def _both(self) -> Iterator[torch.optim.Optimizer]:
+    def _optimizers(self) -> Iterator[torch.optim.Optimizer]:
         yield self._adam
         if self._muon is not None:
             yield self._muon
 
-    def _named(self) -> Iterator[tuple[torch.optim.Optimizer, list[str]]]:
-        """Each optimizer with the names of its weights, in its order."""
-        yield from zip(self._both(), (list(self._rest), list(self._flat)))
+    def _named_optimizers(self) -> Iterator[tuple[torch.optim.Optimizer, list[str]]]:
+        """Each optimizer with the names of its weights, in the optimizer's order."""
+        yield from zip(self._optimizers(), (list(self._rest), list(self._flat)))
 
 
 def _inner(network: nn.Module) -> Iterator[str]:
-    """Names of the weights that turn features into features."""
+    """Names of the weights of inner layers, which map features to features."""
     for name, layer in network.named_modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d)) and not name.endswith(ENDS):
             yield f"{name}.weight"
 
 
 def _flat(weight: torch.Tensor) -> torch.Tensor:
-    """(out, ...) as a matrix that shares its memory, whichever way the dimensions lie in it."""
+    """A weight (out, ...) as a matrix that shares its memory, for any memory layout."""
     if weight.ndim == 4 and not weight.is_contiguous():
         weight = weight.permute(0, 2, 3, 1)
     return weight.flatten(1)

@@ -1,9 +1,8 @@
-"""Several processes at one run, by PyTorch's distributed engine. One process is a world of size one, with
-nothing to do.
+"""Training in several processes, with torch.distributed. A single process is a world of size one.
 
-Each process computes its share of every batch; gradients are added up, so that the run is that of one process
-within the rounding of sums. Random numbers belong to a picture's place in the run and not to a process (see
-`draws`).
+Each process computes its share of every batch, and gradients are summed, so the run equals that of one
+process up to the rounding of sums. Random numbers belong to a picture's place in the run and not to a process
+(see `draws`).
 """
 
 from __future__ import annotations
@@ -20,7 +19,9 @@ from ..errors import OptionError, Setting
 
 @dataclass(frozen=True)
 class World:
-    """This process's number among all; `owned` where leaving the group is ours to do."""
+    """This process's number among all. `owned` is whether this program created the process group and must
+    leave it.
+    """
 
     rank: int = 0
     size: int = 1
@@ -28,11 +29,11 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes files and reports."""
+        """Whether this is the process that writes files and reports."""
         return self.rank == 0
 
     def share(self, count: int) -> range:
-        """This process's part of `count` things, consecutive; the parts differ in length by one at most."""
+        """This process's consecutive part of `count` items. The parts differ in length by at most one."""
         each, more = divmod(count, self.size)
         start = self.rank * each + min(self.rank, more)
         return range(start, start + each + (self.rank < more))
@@ -44,20 +45,22 @@ class World:
         return tensor
 
     def add_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
-        """Replace every gradient by the sum over all processes, in one message."""
+        """Replace every gradient by its sum over all processes, in one message."""
         if self.size == 1:
             return
-        for p in parameters:  # a process whose share is empty, or a layer that was not asked
+        for p in parameters:  # an empty share, or a layer without gradient
             if p.grad is None:
                 p.grad = torch.zeros_like(p)
-        gradients = [p.grad for p in parameters if p.grad is not None]  # all, by now
+        gradients = [p.grad for p in parameters if p.grad is not None]  # all of them
         flat = self.add(torch.cat([g.reshape(-1) for g in gradients]))
         parts = flat.split([g.numel() for g in gradients])
         for part, gradient in zip(parts, gradients, strict=True):
             gradient.copy_(part.view(gradient.shape))
 
     def gather(self, part: torch.Tensor, count: int) -> torch.Tensor:
-        """All processes' parts (n, ...) of `count` rows, in order. The tensor lies where collectives work."""
+        """The rows (count, ...) of all processes in order, given this process's rows. The tensor must be
+        on a device that collectives support.
+        """
         if self.size == 1:
             return part
         whole = part.new_zeros(count, *part.shape[1:])
@@ -66,7 +69,7 @@ class World:
         return self.add(whole)
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes are here."""
         if self.size > 1:
             dist.barrier()
 
@@ -76,8 +79,8 @@ class World:
 
 
 def local_device(wanted: str) -> str:
-    """The device name of this process: under torchrun each takes the CUDA device of its local rank, unless
-    one is named.
+    """The device name of this process. Under torchrun each process takes the CUDA device of its local
+    rank, unless one is named.
     """
     local = os.environ.get("LOCAL_RANK")
     if local is None or wanted not in ("auto", "cuda") or not torch.cuda.is_available():
@@ -94,8 +97,8 @@ def local_device(wanted: str) -> str:
 
 
 def join(device: torch.device) -> World:
-    """The world that torchrun describes in the environment: nccl among CUDA devices, gloo else. Without
-    it, one alone.
+    """Join the processes that torchrun describes in the environment: nccl for CUDA devices, otherwise
+    gloo. Without torchrun, a world of one.
     """
     if dist.is_available() and dist.is_initialized():
         return World(dist.get_rank(), dist.get_world_size())

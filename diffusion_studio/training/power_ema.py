@@ -1,9 +1,9 @@
 """Averages of the weights whose length can be chosen after training (Karras et al. 2024, section 3 and
 appendix C).
 
-An average of the power function kind weighs the weights at time tau by tau^gamma: its length is a share of
-the training time so far, `sigma_rel`, and it needs no warm-up. From snapshots of two of them, those of any
-other length are put together by least squares.
+A power-function average weighs the weights at time tau by tau^gamma. Its length `sigma_rel` is a share of the
+training time so far, and it needs no warm-up. From snapshots of two such averages, one of any other length is
+reconstructed by least squares.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from torch import nn
 
 from ..errors import OptionError
 
-WIDEST = 12**-0.5  # the plain mean of all weights, gamma = 0
+WIDEST = 12**-0.5  # largest sigma_rel: the mean of all weights, gamma = 0
 
 
 def gamma_of(sigma_rel: float) -> float:
-    """The exponent whose profile has this standard deviation, relative to the training time (section 3.1)."""
+    """The exponent gamma whose profile has this standard deviation, relative to the training time (section
+    3.1).
+    """
     if not 0 < sigma_rel <= WIDEST * (1 + 1e-12):
         raise OptionError(
             "ema_power",
             f"The relative length of an average lies above 0 and up to {WIDEST:.4f}, got {sigma_rel}.",
         )
     inverse = sigma_rel**-2
-    # (gamma + 1) / ((gamma + 2)^2 (gamma + 3)) = sigma_rel^2, written as a cubic with one real root from 0 on
+    # (gamma + 1) / ((gamma + 2)^2 (gamma + 3)) = sigma_rel^2, written as a cubic with one real root >= 0
     roots = np.roots([1, 7, 16 - inverse, 12 - inverse])
     return max(float(roots[np.abs(roots.imag) < 1e-9].real.max()), 0.0)
 
@@ -46,8 +48,8 @@ class PowerEMA:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Take in the network's weights after its optimizer's step number `step` (from 0). The first
-        replaces what was.
+        """Update with the network's weights after step number `step` (from 0) of its optimizer. Step 0
+        replaces the average.
         """
         decay = (1 - 1 / (step + 1)) ** (self.gamma + 1)
         averaged, new = list(self.state.values()), [p.detach() for p in network.parameters()]
@@ -57,12 +59,12 @@ class PowerEMA:
 def products(
     times: np.ndarray, gammas: np.ndarray, other_times: np.ndarray, other_gammas: np.ndarray
 ) -> np.ndarray:
-    """(N, M) integrals of the product of every two profiles (gamma + 1) tau^gamma / t^(gamma + 1), on [0,
-    t] (appendix C).
+    """(N, M) integrals of the products of all pairs of profiles (gamma + 1) tau^gamma / t^(gamma + 1) on
+    [0, t] (appendix C).
     """
     t, g = times[:, None].astype(np.float64), gammas[:, None]
     u, h = other_times[None].astype(np.float64), other_gammas[None]
-    earlier = np.where(t < u, h, g)  # of the longer one, at the end of the shorter
+    earlier = np.where(t < u, h, g)  # exponent of the profile with the later end
     return (
         (g + 1)
         * (h + 1)
@@ -72,9 +74,10 @@ def products(
 
 
 def fit(times: Sequence[float], gammas: Sequence[float], time: float, gamma: float) -> np.ndarray:
-    """(N,) float64 factors of the snapshots at `times` of averages with `gammas`, in whose sum the average
-    with `gamma` at `time` comes out best: least squares over the profiles, the factors summing to one, so
-    that constant weights stay.
+    """(N,) float64 coefficients for snapshots at `times` of averages with `gammas`.
+
+    The weighted sum of the snapshots best approximates, by least squares over the profiles, the average with
+    `gamma` at `time`. The coefficients sum to one, so that constant weights stay unchanged.
     """
     t, g = np.asarray(times, np.float64), np.asarray(gammas, np.float64)
     scale = 1 / t.max()  # profiles per share of the training time
@@ -82,15 +85,15 @@ def fit(times: Sequence[float], gammas: Sequence[float], time: float, gamma: flo
     wanted = products(t * scale, g, np.array([time * scale]), np.array([gamma]))[:, 0]
     ones = np.ones(len(t))
     system = np.block([[gram, ones[:, None]], [ones[None], np.zeros((1, 1))]])
-    # nearly the same profiles are no reason for huge factors, which would blow up the snapshots' rounding
+    # a cutoff, because nearly equal profiles would give huge factors, which amplify the snapshots' rounding
     return np.linalg.lstsq(system, np.append(wanted, 1.0), rcond=1e-10)[0][:-1]
 
 
-def combined(
+def combine_snapshots(
     factors: Iterable[float], snapshots: Iterable[Mapping[str, torch.Tensor]]
 ) -> dict[str, torch.Tensor]:
-    """The sum of the snapshots by their factors, in float64 and then float32; one snapshot in memory at a
-    time.
+    """The sum of the snapshots times their factors, computed in float64, returned in float32. One snapshot
+    is in memory at a time.
     """
     total: dict[str, torch.Tensor] = {}
     for factor, state in zip(factors, snapshots, strict=True):

@@ -1,4 +1,4 @@
-"""Trainings to begin with, by how long they take on two CPU cores. No torch."""
+"""Training presets by the time that they take on two CPU cores. No torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ SIZES = (16, 32, 64, 128)
 
 @dataclass(frozen=True)
 class Preset:
-    """`images` are those that pictures of 32x32 leave time for; each doubling of the size quarters them."""
+    """A preset. `images` is the number of 32x32 images that fit in its time; twice the size leaves a
+    quarter of them.
+    """
 
     title: str
     help: str
@@ -24,7 +26,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "quick": Preset(
         "Quick look",
-        "About 2 minutes: shapes appear. To see that the data is right.",
+        "About 2 minutes: shapes appear. To check that the data is right.",
         12_000,
         {"channels": 32, "lr": 2e-3, "warmup": 30, "ema": 0.99},
     ),

@@ -1,4 +1,4 @@
-"""The noise processes that can be trained, and what suits each where nothing else is asked for. No torch."""
+"""The noise processes that can be trained, with suitable defaults for each. No torch."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from ..errors import OptionError, Setting
 
 @dataclass(frozen=True)
 class Process:
-    """A noise schedule, which follows from the number of timesteps alone; what a network then predicts,
-    which noise levels a batch has (names of `PARAMETRIZATIONS` and of `TIMESTEP_DRAWS`), and the recipe
-    settings to sample with.
+    """A noise process and its defaults.
+
+    `schedule` is constructed from the number of timesteps alone. `parametrization` (a name in
+    `PARAMETRIZATIONS`) and `draw` (in `TIMESTEP_DRAWS`) are what "auto" stands for. `defaults` are recipe
+    settings for sampling.
     """
 
     schedule: type[NoiseSchedule]
@@ -31,10 +33,12 @@ class Process:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def predicts(self, timesteps: int) -> str:
-        """The parametrization: eps says nothing at pure noise, so v where a table ends in it."""
+        """The parametrization that "auto" stands for: v if eps would be learnt at pure noise, where it
+        says nothing of x0.
+        """
         schedule = self.schedule(timesteps=timesteps)
-        silent = self.parametrization == "eps" and schedule.level(schedule.t_max).alpha == 0
-        return "v" if silent else self.parametrization
+        ends_in_noise = self.parametrization == "eps" and schedule.level(schedule.t_max).alpha == 0
+        return "v" if ends_in_noise else self.parametrization
 
 
 PROCESSES: dict[str, Process] = {
@@ -48,13 +52,13 @@ PROCESSES: dict[str, Process] = {
 
 
 def is_table(schedule: str) -> bool:
-    """Whether a process has timesteps, and not continuous time."""
+    """Whether a process has discrete timesteps, as opposed to continuous time."""
     return issubclass(PROCESSES[schedule].schedule, TableSchedule)
 
 
 def check_process(config: Any, learned_variance: bool) -> None:
-    """An `OptionError` where a TrainConfig's schedule, parametrization, objective and draws do not go
-    together.
+    """Raise `OptionError` if schedule, parametrization, objective and draws of a TrainConfig cannot be
+    combined.
     """
     schedule = config.noise_schedule()
     if config.predicts == "eps" and schedule.level(schedule.t_max).alpha == 0:

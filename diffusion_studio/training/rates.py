@@ -1,4 +1,4 @@
-"""How the learning rate goes over a run. No torch."""
+"""The learning rate over a run. No torch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ LR_SHAPES = ("constant", "cosine", "inverse-sqrt")
 
 
 def lr_factor(shape: str, step: float, total: float, warmup: int, cooldown: float) -> float:
-    """The share of the peak rate at `step` of `total`: rise, shape and fall multiplied.
+    """The learning rate at `step` of `total` as a share of its peak: the product of rise, shape and fall.
 
-    A linear rise over `warmup` steps; then constant, half a cosine down to zero at the run's end, or 1 /
-    sqrt(step) from the end of warm-up on (Vaswani et al. 2017, section 5.3); a linear fall to zero over the
-    last share `cooldown`.
+    The rise is linear over `warmup` steps. The shape is constant, half a cosine down to zero at the end of
+    the run, or 1 / sqrt(step) from the end of the warm-up (Vaswani et al. 2017, section 5.3). The fall is
+    linear to zero over the last share `cooldown`.
     """
     rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
     left = max(total - step, 0) / total

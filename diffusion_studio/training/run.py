@@ -1,6 +1,9 @@
-"""A run's folder: config.json, data.json with marks of what it is trained on, state.safetensors to resume
-from, model.safetensors to use with its card.md, log.csv, status.json (see `Status`), samples/, and snapshots/
-of averages whose length is chosen later."""
+"""The folder of a training run.
+
+config.json is the configuration, data.json a fingerprint of the data, state.safetensors the state to resume
+from, model.safetensors the model with its card.md, log.csv the losses, and status.json the progress (see
+`Status`). samples/ has sample sheets, snapshots/ averages whose length is chosen later.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,12 @@ MODEL_FILES = {
     "classifier": "classifier.safetensors",
     "points": "model.safetensors",
 }
-_SPARE = 1 << 20  # bytes to leave free beside a state
+_SPARE = 1 << 20  # bytes that must stay free after writing
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: optimizer steps, images seen, seconds of training."""
+    """The progress of a run: optimizer steps, images seen, seconds of training."""
 
     step: int = 0
     seen: int = 0
@@ -41,7 +44,7 @@ class Progress:
 
 
 class RunFolder:
-    """One training run on disk. Every write replaces a file in one piece."""
+    """A training run on disk. Every write replaces a whole file atomically."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -60,11 +63,11 @@ class RunFolder:
         return self.path.resolve().name
 
     def export_path(self, kind: str) -> Path:
-        """Where the result of a run of this kind lies."""
+        """The model file of a run of this kind."""
         return self.path / MODEL_FILES[kind]
 
     def check_free(self) -> None:
-        """A folder that holds a run already is an `OptionError`."""
+        """Raise `OptionError` if the folder already holds a run."""
         if self.config_path.exists():
             raise OptionError(
                 "out",
@@ -73,7 +76,7 @@ class RunFolder:
             )
 
     def create(self, config: TrainConfig, data: Fingerprint | None = None) -> None:
-        """Start a new run here, on this data."""
+        """Create a new run on this data. Raises `OptionError` or `DataError` if the folder cannot be used."""
         self.check_free()
         try:
             self.samples.mkdir(parents=True, exist_ok=True)
@@ -87,7 +90,7 @@ class RunFolder:
             ) from error
 
     def config(self) -> TrainConfig:
-        """The configuration of the run that lies here."""
+        """The configuration of the run in this folder. Raises `OptionError` if there is none."""
         if not self.config_path.is_file():
             raise OptionError(
                 "resume",
@@ -102,7 +105,7 @@ class RunFolder:
         files.write_text(self.data_path, data.to_json())
 
     def data(self) -> Fingerprint | None:
-        """What the run was begun with; None of a run by an earlier version."""
+        """The fingerprint of the run's data; None for a run of an earlier version."""
         return (
             Fingerprint.from_json(self.data_path.read_text("utf-8"), self.data_path)
             if self.data_path.is_file()
@@ -110,12 +113,12 @@ class RunFolder:
         )
 
     def save_text(self, path: Path, text: str) -> None:
-        """Write a file of the run; a `DataError` where it cannot be."""
+        """Write a text file of the run. Raises `DataError` if that fails."""
         with self._writing(path):
             files.write_text(path, text)
 
     def save_picture(self, picture: Image.Image, path: Path) -> None:
-        """Write a picture of the run as PNG; a `DataError` where it cannot be."""
+        """Write a PNG of the run. Raises `DataError` if that fails."""
         with self._writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with files.replacing(path) as draft:
@@ -132,22 +135,22 @@ class RunFolder:
             ) from error
 
     def save_state(self, tensors: dict[str, torch.Tensor], progress: Progress) -> None:
-        """Keep what resuming needs. safetensors, so that nobody's run folder can run code when opened.
+        """Save the state to resume from, as safetensors, which cannot run code when opened.
 
-        A `CheckpointError` where the disk is too full for it; the state before it then stays.
+        Raises `CheckpointError` if the disk is too full; the previous state then stays.
         """
         self.need_room(_size(tensors), "a checkpoint")
         write_tensors(self.state_path, tensors, {"progress": json.dumps(vars(progress))})
 
     def save_snapshot(self, tensors: dict[str, torch.Tensor], step: int) -> None:
-        """Keep averages of the weights after `step`; errors as for `save_state`."""
+        """Save averages of the weights after `step`. Errors as for `save_state`."""
         self.need_room(_size(tensors), "a snapshot of the averages")
         with self._writing(self.snapshots):
             self.snapshots.mkdir(exist_ok=True)
         write_tensors(self.snapshots / f"{step:09d}.safetensors", tensors, {"step": str(step)})
 
     def snapshot_paths(self, last: int) -> dict[int, Path]:
-        """The snapshots by step, rising, up to step `last`: a run that was killed may have gone on after
+        """The snapshots up to step `last` by step, ascending. A killed run may have later ones, from after
         its last save.
         """
         found = {
@@ -158,7 +161,9 @@ class RunFolder:
         return {step: path for step, path in found.items() if step <= last}
 
     def need_room(self, needed: int, what: str) -> None:
-        """A `CheckpointError` unless the disk has room for this many bytes and a little more."""
+        """Raise `CheckpointError` unless the disk has room for this many bytes and `_SPARE`. `what` names
+        what is written.
+        """
         needed += _SPARE
         free = shutil.disk_usage(
             next(one for one in (self.path, *self.path.resolve().parents) if one.exists())
@@ -178,7 +183,9 @@ class RunFolder:
             )
 
     def load_state(self) -> tuple[dict[str, torch.Tensor], Progress] | None:
-        """What `save_state` kept, or None where the run has not come to that."""
+        """What `save_state` saved, or None if there is no state yet. Raises `CheckpointError` if it is
+        damaged.
+        """
         if not self.state_path.is_file():
             return None
         tensors, known = self._load(self.state_path, "the run cannot be resumed from it")
@@ -190,7 +197,7 @@ class RunFolder:
             ) from error
 
     def load_snapshot(self, path: Path) -> dict[str, torch.Tensor]:
-        """What `save_snapshot` kept there."""
+        """What `save_snapshot` saved at a path. Raises `CheckpointError` if it is damaged."""
         return self._load(path, "delete it to make averages without it, which are then less exact")[0]
 
     def _load(self, path: Path, else_do: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -204,7 +211,9 @@ class RunFolder:
 
     def log(self, **row: float) -> None:
         """Append a row to log.csv."""
-        new = not self.log_path.exists() or not self.log_path.stat().st_size  # killed before its first line
+        new = (
+            not self.log_path.exists() or not self.log_path.stat().st_size
+        )  # empty if killed before the first line
         with self._writing(self.log_path), self.log_path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, row, lineterminator="\n")
             if new:
@@ -212,7 +221,7 @@ class RunFolder:
             writer.writerow(row)
 
     def trim_log(self, step: int) -> None:
-        """Drop the rows after `step`: a run that was killed had gone on after its last save."""
+        """Remove the rows after `step`, which a killed run logged after its last save."""
         if self.log_path.exists():
             head, *rows = self.log_path.read_text("utf-8").splitlines(keepends=True) or [""]
             kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= step]

@@ -1,4 +1,4 @@
-"""What the model in training makes by now."""
+"""Sample sheets of the model in training."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from .lowres import reduced
 STEPS = 25
 ROWS = 4
 MAX_COLUMNS = 10
-CLOUD, CLOUD_SIDE = 2000, 320  # points, and pixels
+CLOUD, CLOUD_SIDE = 2000, 320  # points of a cloud, and its side in pixels
 
 
 def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image:
-    """Four pictures of each of the first ten labels or prompts, a column each; always from the same noise.
+    """Four pictures for each of the first ten labels or prompts, one column each, always from the same noise.
 
-    Where there are both, each prompt's column takes the next label.
+    If the model has both, each prompt's column takes the next label.
     """
     model = model_of(spec, state, device)
     prompts = list(spec.prompts[:MAX_COLUMNS]) if spec.takes_text else []
@@ -52,14 +52,14 @@ def sample_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: tor
             prompts * ROWS if prompts and not null_text else None,
         )
         denoise = classifier_free(denoise, nothing, float(spec.defaults.get("guidance", 1.0)))
-    return to_pil(grid(to_uint8(_drawn(model, denoise, ROWS * columns)), columns=columns))
+    return to_pil(grid(to_uint8(_default_samples(model, denoise, ROWS * columns)), columns=columns))
 
 
 def enlarging_sheet(
     spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device, images: ImageData
 ) -> Image.Image:
-    """A column for a picture of each of the first ten labels: what the model is given, two of its
-    pictures, the original.
+    """For one picture of each of the first ten labels, a column with the network's small input, two
+    samples, and the original.
     """
     side, names, captions = spec.low_res, images.labels, images.captions
     assert side is not None, "only a model that enlarges has this sheet"
@@ -74,12 +74,12 @@ def enlarging_sheet(
     prompts = [captions[k][0] for k in chosen] * 2 if spec.takes_text and captions is not None else None
     denoise = model.denoiser(labels, prompts, torch.cat([small, small]))
     given = F.interpolate(small, real.shape[2:], mode="nearest")
-    rows = torch.cat([given, _drawn(model, denoise, 2 * len(chosen)), real])
+    rows = torch.cat([given, _default_samples(model, denoise, 2 * len(chosen)), real])
     return to_pil(grid(to_uint8(rows), columns=len(chosen)))
 
 
 def model_of(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Model:
-    """A model with a copy of these weights."""
+    """A Model with a copy of these weights."""
     with torch.device("meta"):
         network = build(spec.network)
     network.load_state_dict({name: p.detach().clone() for name, p in state.items()}, assign=True)
@@ -87,29 +87,31 @@ def model_of(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.d
 
 
 def cloud_sheet(spec: ModelSpec, state: Mapping[str, torch.Tensor], device: torch.device) -> Image.Image:
-    """A cloud of points of each of the first labels, four in a row, or one where there are none; from the
-    same noise.
+    """A cloud of points for each of the first labels (one if there are none), four in a row, from the same
+    noise.
     """
     model, labels = model_of(spec, state, device), list(spec.labels[: 2 * MAX_COLUMNS]) or [None]
     noise, theme = Noise((0,), (CLOUD, *model.shape), device), plot.THEMES["light"]
     colours, clouds = plot.wheel(noise(0)[0].cpu().numpy(), theme), []
     for label in labels:
-        made = _run(spec, model.denoiser(label), noise)[0].cpu().numpy()
+        made = _sample(spec, model.denoiser(label), noise)[0].cpu().numpy()
         clouds.append(plot.canvas(made, colours, CLOUD_SIDE, theme))
     return to_pil(grid(np.stack(clouds), columns=min(4, len(clouds))))
 
 
-def _drawn(model: Model, denoise: Denoiser, count: int) -> torch.Tensor:
-    """Pictures as the model makes them by default: clipped, and in its palette, where it is so."""
+def _default_samples(model: Model, denoise: Denoiser, count: int) -> torch.Tensor:
+    """Pictures made with the model's default clipping and palette."""
     spec = model.spec
     recipe = Recipe.from_settings(
         {name: spec.defaults[name] for name in ("clip", "palette") if name in spec.defaults}
     )
-    return _run(spec, limited(denoise, recipe, spec), Noise(tuple(range(count)), model.shape, model.device))
+    return _sample(
+        spec, limited(denoise, recipe, spec), Noise(tuple(range(count)), model.shape, model.device)
+    )
 
 
-def _run(spec: ModelSpec, denoise: Denoiser, noise: Noise) -> torch.Tensor:
-    """What the model's own sampler makes of this noise in 25 steps."""
+def _sample(spec: ModelSpec, denoise: Denoiser, noise: Noise) -> torch.Tensor:
+    """What the model's default sampler makes from this noise in 25 steps."""
     levels = path(
         spec.schedule, min(STEPS, spec.schedule.timesteps), spec.defaults.get("spacing", "trailing")
     )

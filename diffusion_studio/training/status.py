@@ -1,4 +1,4 @@
-"""How a run stands, as `status.json` in its folder says to those who watch it. No torch."""
+"""The status of a training run, in `status.json` in its folder, for programs that watch it. No torch."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any
 from .. import files
 
 STATES = ("preparing", "training", "stopped", "finished", "failed")
-EVERY = 1.0  # seconds between two writes while it trains
-MOST_LOSSES = 240
+EVERY = 1.0  # least seconds between two writes during training
+MOST_LOSSES = 240  # in `Status.losses`; the oldest are dropped
 
 
 @dataclass(frozen=True)
 class Status:
     """The fields of `status.json`.
 
-    `state` is one of `STATES`: the data is being read; steps are made; it was asked to stop and is saved; all
-    images are seen; an error ended it, which `error` says in a sentence. `images` were seen of `target`.
-    `loss` is the mean of the last steps, `rate` images per second in this session, `eta_s` seconds to the
-    end; None where they are not known. `time` is when this was written, in seconds since 1970. `losses` are
+    `state` is one of `STATES`: "preparing" while the data is read, "training", "stopped" (on request, and
+    saved), "finished" (all images seen), or "failed", with the reason in `error`. `images` were seen out of
+    `target`. `loss` is the mean over the last steps, `rate` images per second in this session, `eta_s`
+    seconds to the end; None if unknown. `time` is when this was written, in seconds since 1970. `losses` are
     pairs of images and loss, about one a second, of this session.
     """
 
@@ -38,7 +38,7 @@ class Status:
     losses: tuple[tuple[int, float], ...] = ()
 
     def write(self, folder: Path) -> None:
-        """Replace the file in one piece. What cannot be written is let go: no run ends because of it."""
+        """Replace the file atomically. Errors are ignored, because no run should end because of them."""
         try:
             files.write_text(_path(folder), json.dumps(asdict(self)))
         except OSError:
@@ -46,7 +46,7 @@ class Status:
 
     @classmethod
     def read(cls, folder: Path) -> Status | None:
-        """What the file says; None where there is none, or no whole one."""
+        """The status in a folder; None if there is no valid file."""
         try:
             given = json.loads(_path(folder).read_text("utf-8"))
             known = {one.name: given[one.name] for one in fields(cls) if one.name in given}
@@ -54,11 +54,11 @@ class Status:
             found = cls(**known, losses=losses)
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        return found if _sound(found) else None
+        return found if _is_valid(found) else None
 
 
 class Reporter:
-    """Writes the status of a run that is under way into its folder; nothing where `folder` is None."""
+    """Writes the status of a run into its folder; nothing if `folder` is None."""
 
     def __init__(self, folder: Path | None, target: int, images: int = 0) -> None:
         self.folder, self.target, self.images = folder, target, images
@@ -66,7 +66,7 @@ class Reporter:
         self._written = -math.inf
 
     def training(self, images: int, loss: float, rate: float, left: float) -> None:
-        """Say how far it is, at most once every `EVERY` seconds."""
+        """Report the progress, at most once every `EVERY` seconds."""
         self.images = images
         if time.monotonic() - self._written >= EVERY:
             self._losses = [*self._losses, (images, round(loss, 6))][-MOST_LOSSES:]
@@ -74,7 +74,7 @@ class Reporter:
             self._written = time.monotonic()
 
     def ended(self, state: str, error: str | None = None) -> None:
-        """Say how it ended."""
+        """Report the final state."""
         self._write(state, loss=self._losses[-1][1] if self._losses else None, error=error)
 
     def _write(self, state: str, **more: Any) -> None:
@@ -86,8 +86,8 @@ def _path(folder: Path) -> Path:
     return folder / "status.json"
 
 
-def _sound(found: Status) -> bool:
-    """Whether the fields are of their kinds: anybody can write a file."""
+def _is_valid(found: Status) -> bool:
+    """Whether the fields have the right types: anybody can write the file."""
     numbers = (found.loss, found.rate, found.eta_s)
     return (
         found.state in STATES

@@ -1,4 +1,4 @@
-"""What can be trained: for each kind its network, its objective, its spec and its file."""
+"""The kinds of training: for each its data, network, objective, spec and model file."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ Spec = Any  # with to_json: a ModelSpec or a ClassifierSpec
 
 
 class DenoiserTask:
-    """A U-Net that denoises, written as a native model."""
+    """A U-Net denoiser, written as a native model."""
 
     file_name = "model.safetensors"
 
     @staticmethod
     def load(config: TrainConfig) -> data.ImageData:
-        """What is trained on."""
+        """The training data."""
         return data.load(
             config.data,
             size=config.size,
@@ -71,16 +71,14 @@ class DenoiserTask:
         )
 
     def network(self) -> nn.Module:
-        """A new one, with the given table of words where there is one; drawn from torch's generator."""
+        """A new network, with the fixed word vectors if there are any; initialized from torch's generator."""
         made = UNet(self._network_config())
         if self.captions and self.captions.vectors is not None and made.text is not None:
             made.text.set_vectors(self.captions.vectors)
         return made
 
     def x0(self, chosen: np.ndarray) -> torch.Tensor:
-        """A batch of the data as the network's x0, float32; what is exactly black lies `black_margin`
-        beyond.
-        """
+        """A batch of pictures as x0, float32. Exactly black pixels lie `black_margin` below -1."""
         return from_uint8(chosen, self.config.black_margin)
 
     @property
@@ -89,7 +87,9 @@ class DenoiserTask:
         return known.licence if known else "that of the data"
 
     def begin(self, network: nn.Module) -> None:
-        """Weights that a run begins with, where it names any."""
+        """Fill the network with the weights of `start_from` or `grow_from`, if the configuration names
+        either.
+        """
         if self.config.start_from and self.config.grow_from:
             raise OptionError(
                 "start_from",
@@ -102,11 +102,11 @@ class DenoiserTask:
             grow(network, self.config.grow_from, self.captions.words if self.captions else ())
 
     def start_from(self, network: nn.Module, path: str) -> None:
-        """Fill a new network with the weights in a model file. An `OptionError` where that has another
-        network or table.
+        """Fill a new network with the weights of a model file. Raises `OptionError` if its network or
+        vocabulary differs.
         """
         kept, mine = checkpoint.read_any(path), self._network_config()
-        spec = checkpoint.drawing(path, kept.spec)
+        spec = checkpoint.model_spec(path, kept.spec)
         words = self.captions.words if self.captions else ()
         if spec.network != mine or spec.words != words:
             theirs, ours = spec.network.to_json(), mine.to_json()
@@ -137,7 +137,7 @@ class DenoiserTask:
             self.images.names,
             provenance,
             show=known.show if known else None,
-            **self.captions.of_spec(known) if self.captions else {},
+            **self.captions.spec_fields(known) if self.captions else {},
         )
         if not self.config.palette:
             return made
@@ -150,17 +150,17 @@ class DenoiserTask:
     def sheet(
         self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device
     ) -> Image.Image | None:
-        """A sheet of samples."""
+        """A sample sheet, or None if the kind has none."""
         if spec.low_res:
             return enlarging_sheet(spec, state, device, self.images)
         return sample_sheet(spec, state, device)
 
 
 class ClassifierTask(DenoiserTask):
-    """Half a U-Net that tells the class of a noisy picture (Dhariwal & Nichol 2021, section 4)."""
+    """Half a U-Net that classifies noisy pictures (Dhariwal & Nichol 2021, section 4)."""
 
     file_name = "classifier.safetensors"
-    captions = None  # a classifier reads none
+    captions = None
 
     def __init__(self, config: TrainConfig, images: data.ImageData, device: torch.device) -> None:
         self.config, self.images = config, images
@@ -180,7 +180,9 @@ class ClassifierTask(DenoiserTask):
         return ClassifierSpec(name, config, self.config.noise_schedule(), self.images.names, dict(provenance))
 
     def start_from(self, network: nn.Module, path: str) -> None:
-        """Fill a new network with the weights in a classifier's file; it must be the same."""
+        """Fill a new network with the weights of a classifier's file. Raises `OptionError` if its network
+        differs.
+        """
         spec, kept = classifier_files.read_classifier(path)
         if spec.network != network.config:
             raise OptionError(
@@ -196,7 +198,7 @@ class ClassifierTask(DenoiserTask):
     def sheet(
         self, spec: Spec, state: Mapping[str, torch.Tensor], device: torch.device
     ) -> Image.Image | None:
-        """A classifier makes no pictures."""
+        """A classifier has no sample sheet."""
         return None
 
 
@@ -292,7 +294,7 @@ TASKS: dict[str, type[DenoiserTask]] = {
 
 
 def load_data(config: TrainConfig) -> data.ImageData | points.PointData:
-    """What a run is trained on: the data with the labels and captions that the configuration leaves in."""
+    """The training data of a configuration, restricted by `only` and `hold_out`."""
     found = TASKS[config.kind].load(config)
     whole = len(found.images)
     if config.only:
@@ -309,7 +311,7 @@ def load_data(config: TrainConfig) -> data.ImageData | points.PointData:
 
 
 def summary_of(config: TrainConfig, found: data.ImageData | points.PointData) -> data.DataSummary:
-    """What was read for a run."""
+    """The summary of data that was loaded for a configuration."""
     return (
         summary_of_points(found, config.data)
         if isinstance(found, points.PointData)

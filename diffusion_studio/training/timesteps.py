@@ -1,6 +1,4 @@
-"""Which noise levels a batch trains: all labels alike, those with the larger losses more often, or
-middling noise.
-"""
+"""Distributions of the noise levels of a batch: uniform, by loss, or normal in log(sigma / alpha)."""
 
 from __future__ import annotations
 
@@ -10,25 +8,25 @@ import torch
 
 from ..diffusion.schedule import NoiseSchedule
 
-HISTORY = 10  # losses that are kept of every timestep (Nichol & Dhariwal 2021, section 3.3)
-UNIFORM_SHARE = 0.001  # of the draws that stay uniform, so that no timestep is forgotten
+HISTORY = 10  # losses that are kept for every timestep (Nichol & Dhariwal 2021, section 3.3)
+UNIFORM_SHARE = 0.001  # share of the draws that stays uniform, so that no timestep is forgotten
 
 
 class Uniform:
-    """Every label of the schedule as often as another: whole timesteps, or any time where it is
+    """All labels of the schedule with equal probability: integer timesteps, or a uniform time if it is
     continuous.
     """
 
-    learns: ClassVar[bool] = False  # whether `update` makes a difference
+    learns: ClassVar[bool] = False  # whether `update` has an effect
 
     def __init__(self, schedule: NoiseSchedule) -> None:
         self.schedule = schedule
         self.timesteps = schedule.timesteps
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """(t (count,) int64, or float32 in continuous time; weights (count,) float32).
+        """Draw t (count,), int64 or float32 in continuous time, and weights (count,) float32.
 
-        The weights make the mean an estimate of the mean that is asked for.
+        With the weights the mean loss estimates the objective without bias.
         """
         if self.schedule.discrete:
             return torch.randint(self.timesteps, (count,), generator=generator), torch.ones(count)
@@ -37,22 +35,22 @@ class Uniform:
         return (low + (high - low) * share).float(), torch.ones(count)
 
     def update(self, t: torch.Tensor, losses: torch.Tensor) -> None:
-        """Take note of the unweighted losses (N,) that a step had at t (N,), both on the CPU."""
+        """Record the unweighted losses (N,) of a step at t (N,), both on the CPU."""
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What resuming needs."""
+        """The state to resume from."""
         return {}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """The inverse of `state`; a KeyError or RuntimeError where it does not fit."""
+        """Load what `state` returned. Raises `KeyError` or `RuntimeError` if it does not fit."""
 
 
 class LogNormal(Uniform):
-    """log(sigma / alpha) is normal (Karras et al. 2022, table 1: P_mean and P_std): most often where there is
-    most to learn.
+    """log(sigma / alpha) is normal (Karras et al. 2022, table 1, P_mean and P_std): middle noise levels are
+    the most frequent.
 
-    The weights are 1: the objective is the mean over this distribution. What falls beyond the schedule's ends
-    is held there, and a table's labels are rounded.
+    The weights are 1: the objective is the mean over this distribution. Values beyond the schedule's ends are
+    clamped, and labels of a table are rounded.
     """
 
     MEAN: ClassVar[float] = -1.2
@@ -75,8 +73,9 @@ class LogNormal(Uniform):
 
 
 class LogitNormal(LogNormal):
-    """The logit of flow matching's time is normal (Esser et al. 2024, eq. 19): since sigma / alpha = t /
-    (1 - t), that is `LogNormal` with another centre.
+    """The logit of flow matching's time is normal (Esser et al. 2024, eq. 19).
+
+    Since sigma / alpha = t / (1 - t), this is `LogNormal` with another mean and deviation.
     """
 
     MEAN = 0.0
@@ -84,10 +83,10 @@ class LogitNormal(LogNormal):
 
 
 class ByLoss(Uniform):
-    """In proportion to the root of the mean squared loss at t (Nichol & Dhariwal 2021, eq. 18): lower
-    variance of L_vlb.
+    """Importance sampling: in proportion to the root mean squared loss at t (Nichol & Dhariwal 2021, eq. 18).
+    It lowers the variance of L_vlb.
 
-    Uniform until every timestep has had ten draws. For tables of timesteps.
+    Uniform until every timestep has had ten draws. For tables of timesteps only.
     """
 
     learns = True
@@ -98,7 +97,7 @@ class ByLoss(Uniform):
         self.counts = torch.zeros(self.timesteps, dtype=torch.int64)
 
     def probabilities(self) -> torch.Tensor:
-        """(T,) float64, which sum to one."""
+        """The probabilities of the timesteps, (T,) float64."""
         even = torch.full((self.timesteps,), 1 / self.timesteps, dtype=torch.float64)
         if (self.counts < HISTORY).any():
             return even
@@ -113,9 +112,8 @@ class ByLoss(Uniform):
         return t, (1 / (self.timesteps * p[t])).float()
 
     def update(self, t: torch.Tensor, losses: torch.Tensor) -> None:
-        for at, loss in zip(
-            t.tolist(), losses.tolist(), strict=True
-        ):  # in order: the newest push out the oldest
+        # in order, so that the newest replace the oldest
+        for at, loss in zip(t.tolist(), losses.tolist(), strict=True):
             self.losses[at, self.counts[at] % HISTORY] = loss
             self.counts[at] += 1
 

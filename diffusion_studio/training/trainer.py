@@ -1,4 +1,4 @@
-"""Everything that changes while training: one optimizer step, and the way to disk and back."""
+"""The state of a training run in memory: one optimizer step, saving and restoring."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .config import TrainConfig
 from .config_file import command
 from .draws import draw_batch, draw_part, mix
 from .ema import EMA
-from .lowres import LowRes, beside
+from .lowres import LowRes, with_low_res
 from .optimizer import Optimizer
 from .parallel import World
-from .power_ema import PowerEMA, combined, fit, gamma_of
+from .power_ema import PowerEMA, combine_snapshots, fit, gamma_of
 from .run import Progress, RunFolder
 from .tasks import TASKS, load_data
 from .timesteps import TIMESTEP_DRAWS
@@ -38,8 +38,8 @@ RECENT = 200  # steps over which the logged loss is averaged
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one optimizer step: loss, learning rate, norm of the gradient before clipping, and whether any
-    process was asked to stop.
+    """The result of one optimizer step: loss, learning rate, gradient norm before clipping, and whether
+    any process was asked to stop.
     """
 
     loss: float
@@ -49,7 +49,7 @@ class Outcome:
 
 
 class Trainer:
-    """A run in memory. Its state is that on disk, where there is one."""
+    """A run in memory. It starts from the state on disk, if there is one."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Trainer:
         world: World = World(),
         data: Any = None,
     ) -> None:
-        """`data` is what `load_data` gave, where it was called before."""
+        """`data` is the result of `load_data`, if the caller already has it."""
         if device.type == "cpu":
             keep_freed_memory()
         self.config, self.folder, self.device, self.world = config, folder, device, world
@@ -88,29 +88,26 @@ class Trainer:
         self.timesteps = TIMESTEP_DRAWS[config.draws](config.noise_schedule(), **config.draw_options)
         self.dtype = pick_dtype(config.precision, device)
         self.progress = Progress()
-        self.whole = True  # False inside an update: such a state must not be saved
+        self.whole = True  # False during an update: such a state must not be saved
         self._losses: list[float] = []
-        self._made: tuple[int, Mapping[str, torch.Tensor]] | None = None
+        self._average_cache: tuple[int, Mapping[str, torch.Tensor]] | None = None
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self._restore()
         self._forward: Callable[..., torch.Tensor] = torch.compile(self.network) if compile else self.network
-        if (
-            self.task.captions is not None
-        ):  # else each length is compiled; as a symbol, torch 2.13's backward pass fails
+        # a compiled network takes one length of text: with dynamic lengths torch 2.13's backward pass fails
+        if self.task.captions is not None:
             self.task.captions.one_length = compile
 
     def average(self) -> Mapping[str, torch.Tensor]:
-        """The weights that are exported and sampled from, by parameter."""
+        """The averaged weights that are exported and sampled from, by parameter name."""
         if not self.config.ema_length or not self.progress.step:
-            return self.emas[self.config.exported].state
-        if self._made is None or self._made[0] != self.progress.step:
-            self._made = self.progress.step, self._of_length(self.config.ema_length)
-        return self._made[1]
+            return self.emas[self.config.export_index].state
+        if self._average_cache is None or self._average_cache[0] != self.progress.step:
+            self._average_cache = self.progress.step, self._power_average(self.config.ema_length)
+        return self._average_cache[1]
 
-    def _of_length(self, length: float) -> Mapping[str, torch.Tensor]:
-        """The power-function average of any relative length, from the snapshots and the averages as they
-        are now.
-        """
+    def _power_average(self, length: float) -> Mapping[str, torch.Tensor]:
+        """The power-function average of any relative length, from the snapshots and the current averages."""
         now = self.progress.step
         for power in self.powers:
             if power.sigma_rel == length:
@@ -119,7 +116,7 @@ class Trainer:
         times = [step for step in [*kept, now] for _ in self.powers]
         factors = fit(times, [power.gamma for power in self.powers] * (len(kept) + 1), now, gamma_of(length))
         before = (state for path in kept.values() for state in self._snapshot(path))
-        return combined(factors, chain(before, (power.state for power in self.powers)))
+        return combine_snapshots(factors, chain(before, (power.state for power in self.powers)))
 
     def _snapshot(self, path: Path) -> Iterator[dict[str, torch.Tensor]]:
         tensors = self.folder.load_snapshot(path)
@@ -128,8 +125,10 @@ class Trainer:
             yield {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
     def _keep_snapshot(self) -> None:
-        """In half precision, as in the paper. Before the next step and not after the last, so that a disk
-        that is full costs no step, and a resumed run makes what is missing.
+        """Save a snapshot if one is due, in half precision as in the paper.
+
+        It is called before a step and not after the last one. So a full disk costs no step, and a resumed run
+        saves what is missing.
         """
         seen, every = self.progress.seen, self.config.snapshot_every
         if self.powers and self.world.first and seen // every > (seen - self.config.batch) // every and seen:
@@ -143,13 +142,15 @@ class Trainer:
             )
 
     def step(self, stop: bool = False) -> Outcome:
-        """One optimizer step; `stop` asks all processes to stop after it."""
+        """Make one optimizer step. `stop` asks all processes to stop after it."""
         config, at = self.config, self.progress
         self._keep_snapshot()
         drawn = draw_batch(
             config.seed, at.step, config.batch, self.timesteps, config.label_dropout, config.flips
         )
-        losses = torch.cat([self._part(k, part, drawn) for k, part in enumerate(self._parts())])
+        losses = torch.cat(
+            [self._backward_part(k, part, drawn) for k, part in enumerate(self._part_ranges())]
+        )
         self.world.add_gradients([p for p in self.network.parameters() if p.requires_grad])
         mine = self.world.share(config.batch)
         weighted = (
@@ -178,19 +179,17 @@ class Trainer:
         self.whole = True
         return Outcome(value, lr, norm, asked > 0)
 
-    def _part(self, number: int, part: range, drawn: Any) -> torch.Tensor:
-        """Add the gradient of some pictures of the batch; returns their losses (n,), before the draw's
-        weights.
-        """
+    def _backward_part(self, number: int, part: range, drawn: Any) -> torch.Tensor:
+        """Add the gradient of part of the batch. Returns its losses (n,), without the draw's weights."""
         config, at = self.config, self.progress
         if not part:
             return torch.zeros(0, device=self.device)
-        if config.kind != "points":  # whose network has no dropout; seeding takes a tenth of its step
+        if config.kind != "points":  # its network has no dropout, and seeding would take a tenth of a step
             torch.manual_seed(mix(config.seed, at.step) + self.world.rank * config.accumulate + number)
         x0, label = self._batch(at.seen, part, drawn.flip)
         forward, label = self._conditioned(label, at.seen, part)
         if self.low_res is not None:
-            forward = beside(forward, self.low_res(x0, at.seen + part.start))
+            forward = with_low_res(forward, self.low_res(x0, at.seen + part.start))
         draw = draw_part(drawn, slice(part.start, part.stop), config.seed, at.seen, x0)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             losses = self.objective.losses(forward, x0, label, draw)
@@ -201,8 +200,8 @@ class Trainer:
     def _conditioned(
         self, label: torch.Tensor | None, seen: int, part: range
     ) -> tuple[Callable[..., torch.Tensor], torch.Tensor | None]:
-        """The network bound to its texts, and the labels (n,): those that go together with a text are
-        dropped.
+        """The network bound to the texts of its pictures, and the labels (n,), some of which are dropped
+        together with the text.
         """
         if self.task.captions is None:
             return self._forward, label
@@ -211,8 +210,8 @@ class Trainer:
             label = torch.where(both.to(self.device), self.objective.null_class, label)
         return partial(self._forward, text=text.to(self.device)), label
 
-    def _parts(self) -> list[range]:
-        """This process's share of the batch, in the parts that are computed one after another."""
+    def _part_ranges(self) -> list[range]:
+        """This process's share of the batch, cut into the parts that are computed one after another."""
         mine = self.world.share(self.config.batch)
         cuts = [
             mine.start + len(mine) * k // self.config.accumulate for k in range(self.config.accumulate + 1)
@@ -220,14 +219,15 @@ class Trainer:
         return [range(*pair) for pair in zip(cuts, cuts[1:])]
 
     def recent_loss(self) -> float:
-        """Mean loss of the last 200 steps."""
+        """The mean loss of the last 200 steps."""
         return sum(self._losses) / len(self._losses)
 
     def _batch(
         self, seen: int, part: range | None = None, flip: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The pictures after `seen` others, or a part of them: every epoch visits each once, in an order
-        of its own.
+        """x0 and labels of `part` (by default all) of the batch that follows `seen` images.
+
+        Every epoch visits each picture once, in an order of its own.
         """
         part = range(self.config.batch) if part is None else part
         chosen = self._chosen(seen, part)
@@ -241,7 +241,7 @@ class Trainer:
         return x0, torch.from_numpy(self.data.labels[chosen]).to(self.device)
 
     def _chosen(self, seen: int, part: range) -> np.ndarray:
-        """The numbers of these pictures, (n,)."""
+        """The indices (n,) of the pictures in `part` of the batch that follows `seen` images."""
         count, at, found = len(self.images), seen + part.start, []
         while at < seen + part.stop:
             number, first = divmod(at, count)
@@ -250,6 +250,7 @@ class Trainer:
         return np.concatenate(found)
 
     def _epoch(self, number: int) -> np.ndarray:
+        """The order of the pictures in an epoch, (count,)."""
         if self._order[0] != number:
             random = np.random.Generator(
                 np.random.Philox(key=[self.config.seed, 1], counter=[0, 0, 0, number])
@@ -258,7 +259,7 @@ class Trainer:
         return self._order[1]
 
     def spec(self) -> Any:
-        """The model as it is now, with where it came from."""
+        """The spec of the model as it is now, with its provenance."""
         processes = f", {self.world.size} processes" if self.world.size > 1 else ""
         provenance = {
             "data": self.config.data,
@@ -272,23 +273,25 @@ class Trainer:
         return self.task.spec(self.config.name or self.folder.name, provenance)
 
     def sheet(self) -> Image.Image | None:
-        """Samples of the exported average, where the network makes pictures."""
+        """A sample sheet of the exported average, or None for a classifier."""
         return self.task.sheet(self.spec(), self.average(), self.device)
 
     def check_room(self) -> None:
-        """A `CheckpointError` where the disk has no room for the next checkpoint, said before the work is
+        """Raise `CheckpointError` if the disk has no room for the next checkpoint, before any work is
         done.
         """
         copies = 3 + sum(1 for _ in self._averages())  # the weights and the optimizer's two moments besides
         self.folder.need_room(4 * copies * sum(p.numel() for p in self.network.parameters()), "a checkpoint")
 
     def save(self) -> None:
-        """Write the state to resume from; a `StudioError` instead where a weight is no number any more."""
+        """Save the state to resume from, and export the model. Raises `StudioError` if a weight is not
+        finite.
+        """
         if not all(p.isfinite().all() for p in self.network.parameters()):
             self.whole = False
             raise StudioError(
-                f"A weight stopped being a finite number before step {self.progress.step}, though the loss "
-                f"was one. What was saved before is in {self.folder.path}; start a new run with a lower "
+                f"A weight is no finite number after {self.progress.step} steps, although the loss was "
+                f"finite. What was saved before is in {self.folder.path}; start a new run with a lower "
                 f"learning rate than {self.config.lr:g}."
             )
         tensors = {f"network.{name}": p.detach() for name, p in self.network.named_parameters()}
@@ -301,7 +304,7 @@ class Trainer:
         self.export()
 
     def export(self) -> None:
-        """Write the model to use, and its card."""
+        """Write the model file and its card."""
         spec = self.spec()
         self.task.write(self.folder.export_path(self.config.kind), spec, self.average())
         write_card(self.folder, spec, self.config, self._losses)
@@ -314,7 +317,7 @@ class Trainer:
         parameters = dict(self.network.named_parameters())
 
         def like(name: str, key: str) -> torch.Tensor:
-            """A kept tensor in its parameter's memory layout."""
+            """A saved tensor in its parameter's memory layout."""
             return torch.empty_like(parameters[name]).copy_(tensors[f"{key}.{name}"])
 
         try:
@@ -331,10 +334,10 @@ class Trainer:
             raise CheckpointError(
                 f"{self.folder.state_path} does not fit the run's network ({error})."
             ) from error
-        # Runs of older versions did not keep these; they only make the log smoother
+        # missing in runs of older versions; they only smooth the log
         self._losses = tensors["recent_losses"].tolist() if "recent_losses" in tensors else []
 
     def _averages(self) -> Iterator[tuple[str, EMA | PowerEMA]]:
-        """Every average, with what its tensors are called in the state."""
+        """Every average with the prefix of its tensors' names in the state."""
         yield from ((f"ema{k + 1}" if k else "ema", ema) for k, ema in enumerate(self.emas))
         yield from ((f"power{k}", ema) for k, ema in enumerate(self.powers))

@@ -1,4 +1,4 @@
-"""Training some parts of a network, while the others stay as they are."""
+"""Fine-tuning: train some parts of a network and freeze the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..errors import OptionError
 
 
 def tune_only(network: nn.Module, parts: str) -> None:
-    """Keep every weight but those of the parts, which are named by how their weights' names begin:
+    """Freeze all weights except those of `parts`, which are beginnings of weight names with commas:
     "up.2,conv_out".
 
     Raises `OptionError` for a part that the network does not have, or that is not trained anyway.
@@ -16,15 +16,15 @@ def tune_only(network: nn.Module, parts: str) -> None:
     wanted = [part.strip() for part in parts.split(",")]
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
     for part in wanted:
-        if not any(_of(name, part) for name in trained):
+        if not any(_belongs_to(name, part) for name in trained):
             raise OptionError(
                 "tune",
                 f"tune names {part!r}, and no weight that is trained has a name that begins so. There are, "
                 f"among others: {', '.join(sorted({'.'.join(name.split('.')[:2]) for name in trained}))}.",
             )
     for name, p in trained.items():
-        p.requires_grad_(any(_of(name, part) for part in wanted))
+        p.requires_grad_(any(_belongs_to(name, part) for part in wanted))
 
 
-def _of(name: str, part: str) -> bool:
+def _belongs_to(name: str, part: str) -> bool:
     return name == part or name.startswith(f"{part}.")

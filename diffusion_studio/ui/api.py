@@ -7,6 +7,7 @@ the same functions: a docstring begins with what the tool does, and "Args:" has 
 from __future__ import annotations
 
 import base64
+import inspect
 import io
 import json
 import secrets
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import api as endpoint
 from gradio.utils import get_upload_folder, is_in_or_equal
 
 from .. import checkpoint
@@ -28,14 +30,14 @@ from ..compare.recipes import MOST_CELLS, GridRecipe
 from ..compare.text import axis_of
 from ..diffusion.noise import MAX_SEED
 from ..errors import CheckpointError, OptionError, unknown
-from ..export import FORMATS, ExportOptions, named
+from ..export import FORMATS, ExportOptions, join_or
 from ..export.render import canvas
 from ..files import safe_name
 from ..imaging.arrays import to_pil
 from ..imaging.frame import Frame
 from ..runs.recipe import ANY, MAX_PICTURES, Recipe
 from ..studio import Studio
-from .compute import Compute
+from .compute import Compute, Turn
 from .export_panel import export_file
 from .generate_tab import COMPUTE
 from .handlers import show_errors
@@ -66,11 +68,11 @@ def endpoints(studio: Studio, compute: Compute, store: RunStore, prices: Prices)
     """Add the endpoints to the surrounding Blocks; their runs count among those of `store`."""
     made = _Runs(studio, compute, store, prices)
     queued: dict[str, Any] = {"concurrency_id": COMPUTE, "concurrency_limit": None}
-    gr.api(_animate(made), api_name="animate", **queued)
-    gr.api(_stream(made), api_name="stream", **queued)
-    gr.api(_grid(made), api_name="grid", **queued)
-    gr.api(_models(studio), api_name="models")
-    gr.api(_inspect(studio), api_name="inspect_checkpoint")
+    endpoint(_animate(made), api_name="animate", **queued)
+    endpoint(_stream(made), api_name="stream", **queued)
+    endpoint(_grid(made), api_name="grid", **queued)
+    endpoint(_models(studio), api_name="models")
+    endpoint(_inspect(studio), api_name="inspect_checkpoint")
 
 
 @dataclass
@@ -124,7 +126,7 @@ class _Runs:
             turn = self.prices.turn(recipe)
             # Gradio asks for the next item while somebody waits for the result, and closes the generator else
             kept = (self.store.append(run, frame) for frame in self._frames(recipe, turn))
-            for _ in self.compute.watched(kept, TICK_SECONDS, turn) if self.gpu is None else kept:
+            for _ in self._watched(kept, TICK_SECONDS, turn):
                 yield None
             made = self.store.get(run)
             if made is None or not made.frames:
@@ -148,7 +150,7 @@ class _Runs:
                     time.sleep(TICK_SECONDS / 4)
 
         finished = False  # nothing after the finished state: it is the answer to those who take only the last
-        for _ in self.compute.watched(noted(), 0, turn) if self.gpu is None else noted():
+        for _ in self._watched(noted(), 0, turn):
             if not made and not finished:
                 yield None
             while made:
@@ -168,13 +170,18 @@ class _Runs:
         name = safe_name("grid", asked.recipe.model, suffix=FORMATS[format].suffix)
         yield Path(served_file(name, lambda path: made[0].save(path, format)))
 
-    def _frames(self, recipe: Recipe, turn: Any) -> Iterator[Frame]:
+    def _watched(self, made: Iterator[Any], pause: float, turn: Turn) -> Iterator[Any]:
+        if self.gpu is not None:
+            return self.compute.while_heard(made)
+        return self.compute.watched(made, pause, turn)
+
+    def _frames(self, recipe: Recipe, turn: Turn) -> Iterator[Frame]:
         if self.gpu is not None:
             return iter(self.gpu(recipe))
         return self.compute.call(lambda: self.studio.stream(recipe, turn.ask))
 
 
-def _animate(runs: _Runs) -> Callable[..., gr.FileData]:
+def _animate(runs: _Runs) -> Callable[..., Any]:
     @partial(show_errors, words=str)  # programs know settings by their names
     def animate(
         model: str = "",
@@ -190,7 +197,7 @@ def _animate(runs: _Runs) -> Callable[..., gr.FileData]:
         prompt: str = "",
         negative: str = "",
         settings: dict | None = None,
-    ) -> gr.FileData:
+    ) -> Iterator[gr.FileData | None]:
         """Make an animation of a diffusion model that turns noise into pictures, and return it as a file.
 
         The reverse process runs on the server; it ends when the call is cancelled. A run whose states take
@@ -212,10 +219,12 @@ def _animate(runs: _Runs) -> Callable[..., gr.FileData]:
         for path in runs.animate(runs.recipe(given), format, options):
             yield None if path is None else gr.FileData(path=str(path))
 
-    return _documented(animate, MEGABYTES=str(runs.store.max_run_bytes >> 20), FORMATS=named(FORMATS))
+    return _documented(
+        animate, gr.FileData, MEGABYTES=str(runs.store.max_run_bytes >> 20), FORMATS=join_or(FORMATS)
+    )
 
 
-def _stream(runs: _Runs) -> Callable[..., Iterator[dict[str, Any] | None]]:
+def _stream(runs: _Runs) -> Callable[..., Any]:
     @partial(show_errors, words=str)
     def stream(
         model: str = "",
@@ -230,7 +239,7 @@ def _stream(runs: _Runs) -> Callable[..., Iterator[dict[str, Any] | None]]:
         prompt: str = "",
         negative: str = "",
         settings: dict | None = None,
-    ) -> dict:
+    ) -> Iterator[dict | None]:
         """Run a diffusion model and send every state as it is made, from noise to the finished pictures.
 
         Args:
@@ -250,7 +259,7 @@ def _stream(runs: _Runs) -> Callable[..., Iterator[dict[str, Any] | None]]:
         for frame in runs.states(runs.recipe(given)):
             yield None if frame is None else _state(frame, options)
 
-    return _documented(stream)
+    return _documented(stream, dict)
 
 
 def _until_made(run: Generator[Any, None, Grid], made: list[Grid]) -> Iterator[Any]:
@@ -258,7 +267,7 @@ def _until_made(run: Generator[Any, None, Grid], made: list[Grid]) -> Iterator[A
     made.append((yield from run))
 
 
-def _grid(runs: _Runs) -> Callable[..., gr.FileData]:
+def _grid(runs: _Runs) -> Callable[..., Any]:
     @partial(show_errors, words=str)
     def grid(
         x: str,
@@ -276,7 +285,7 @@ def _grid(runs: _Runs) -> Callable[..., gr.FileData]:
         prompt: str = "",
         negative: str = "",
         settings: dict | None = None,
-    ) -> gr.FileData:
+    ) -> Iterator[gr.FileData | None]:
         """Compare settings of a diffusion model: one run for each value of one or two settings, all from the
         same noise, in one animation or one labelled sheet. At most CELLS runs.
 
@@ -297,7 +306,7 @@ def _grid(runs: _Runs) -> Callable[..., gr.FileData]:
         for path in runs.grid(asked, format):
             yield None if path is None else gr.FileData(path=str(path))
 
-    return _documented(grid, CELLS=str(MOST_CELLS))
+    return _documented(grid, gr.FileData, CELLS=str(MOST_CELLS))
 
 
 def _state(frame: Frame, options: ExportOptions) -> dict[str, Any]:
@@ -316,8 +325,13 @@ def _state(frame: Frame, options: ExportOptions) -> dict[str, Any]:
     }
 
 
-def _documented(fn: Callable[..., Any], **words: str) -> Callable[..., Any]:
-    """The function with the words that its docstring leaves open."""
+def _documented(fn: Callable[..., Any], answer: type | None = None, **words: str) -> Callable[..., Any]:
+    """The function with the words that its docstring leaves open. `answer` is the type of what a generator
+    yields, which Gradio wants as the annotation of the result.
+    """
+    if answer is not None:
+        for one in (fn, inspect.unwrap(fn)):
+            one.__annotations__["return"] = answer
     text = (fn.__doc__ or "").replace("SETTINGS", _SETTINGS)
     for name, value in {"PICTURES": str(MAX_PICTURES), "VIEWS": "x, x0 or both", **words}.items():
         text = text.replace(name, value)

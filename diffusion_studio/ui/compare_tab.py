@@ -1,78 +1,100 @@
-"""The Compare tab: several runs of one recipe, each with something changed, on one clock.
+"""The Compare tab: several runs of one recipe, each with some settings changed, on one clock.
 
-The recipe is that of the settings in Generate, or one that was sent here: the run that the player shows, a
-file, or a link.
+The recipe comes from the settings in Generate, unless one was sent here: a run of a player, a file or a link.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Mapping
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
 import gradio as gr
 
 from ..compare.clocks import CLOCKS
-from ..compare.files import formats
 from ..compare.grid import Grid, sweeping
+from ..compare.player_data import shown_value
 from ..compare.race import Race, racing, reference_recipe
 from ..compare.recipes import (
+    MOST_LANES,
     MOST_REFERENCE_STEPS,
-    REFERENCE_STEPS,
-    Axis,
     GridRecipe,
     RaceRecipe,
-    read,
     reference_steps,
 )
-from ..compare.text import AS_IT_IS, axis_of, axis_text, lanes_of, line_of
+from ..compare.text import AS_IT_IS, axis_of, lanes_of
 from ..diffusion.denoiser import RunEnded
 from ..errors import OptionError, StudioError
 from ..export import FORMATS
 from ..files import safe_name
-from ..options import name_of
 from ..runs.recipe import REGISTRIES, Recipe
 from ..studio import Studio
-from .compare_view import compare_view, shown_value
-from .compute import Compute, Progress, duration
+from .compare_choices import (
+    FIRST_AXES,
+    FIRST_LANES,
+    GRID,
+    RACE,
+    Asked,
+    base_sentence,
+    clock_choices,
+    clock_help,
+    format_choices,
+    idle_guidance,
+    in_file,
+    in_short,
+    linkable,
+    other_steps,
+    suggestions,
+    summary,
+    written,
+)
+from .compare_progress import Followed, Reached, counted, progress
+from .compare_store import KeptRuns
+from .compare_view import compare_view
+from .compute import Compute, duration
 from .controls import RecipeControls, sampler_choices
-from .generate_tab import COMPUTE, MAX_LINK, NO_LINK, TICK_SECONDS
-from .handlers import LABELLED, in_words, inform, sentence, show_errors
-from .picker import picker
-from .picker.picker import Item
-from .price import Prices
+from .export_panel import card_of
+from .generate_tab import AS_LINK, COMPUTE, TICK_SECONDS
+from .handlers import LABELLED, as_html, in_words, inform, sentence, show_errors
+from .newest import NewestRuns
+from .page_script import call_action
+from .picker.picker import other_items, picker
+from .price import Prices, kind_of
 from .saved import saved
 from .scratch import served_file
 
-RACE, GRID = "race", "grid"
+Sent = Callable[[object, gr.Request], Recipe]
 KINDS = {RACE: RaceRecipe, GRID: GridRecipe}
-Asked = RaceRecipe | GridRecipe
-Shown = tuple[Any, ...]  # the view, the status, the link, the save button, its reason
-KEPT = 4  # races and grids of all visitors together, for their files
-FIRST_LANES = "sampler=ddim\nsampler=dpmpp_2m, steps=10\nsampler=ddpm"
-FIRST_AXES = "guidance=1, 2, 4, 8", "sampler=ddim, dpmpp_2m"
+Shown = tuple[Any, ...]  # the view, the status, the link, the save button, its reason, the stop button
+TRIES: dict[str, str] = {"label": "Try", "look": "chips"}
+# Steps of the reference at first. Measured on fashion-mnist (2 pictures, guidance 2): DDIM in 200 steps ends
+# 0.0047 (RMS) from DDIM in 1,000, less than a shade of 8 bits, 0.0078; in 100 steps 0.0090, in 20 0.033.
+FIRST_REFERENCE = 200
+HEARTBEAT = 5.0  # seconds between two messages of a run, by which a page that has closed is noticed
 INTRO = (
     "Start several runs from the same noise and watch where they part. **Race**: two to six runs, each with "
     "something changed. **Grid**: every value of one or two settings."
 )
+OLD_WHILE = "These are the runs from before. The new ones are being made."
+OLD_AFTER = "The runs that were asked for last were not made. These are the ones from before."
+OLD_FORM = "These are the runs from before. Run makes those of the form."
 WHY_NOT = "A file can be made once something has run here."
 LABELLED |= {"lanes": "Lanes", "axis": "The axis", "clock": "Clock", "reference": "Steps of the reference"}
 
 
 class CompareTab:
-    """Renders into the surrounding Blocks. `settings` are those of Generate, with which all runs begin where
-    no other recipe was sent here.
+    """Renders into the surrounding Blocks. `settings` are those of Generate: the base of all runs, unless
+    another recipe was sent here.
     """
 
     def __init__(self, studio: Studio, compute: Compute, prices: Prices, settings: RecipeControls) -> None:
         self.studio, self.compute, self.prices, self.settings = studio, compute, prices, settings
-        self._kept: OrderedDict[str, Race | Grid] = OrderedDict()  # the last of each visitor
-        self._running: dict[str, threading.Event] = {}  # the run of each visitor; to end it
-        self._lock = threading.Lock()
+        self._kept = KeptRuns()
+        self._chosen: dict[str, str] = {}  # the kind that each visitor's page shows, if it was changed
+        self._newest: NewestRuns[str] = NewestRuns()  # by visitor
+        self._followed = Followed()
+        self._clocks: dict[tuple[str, str], str] = {}  # chosen last, by visitor and kind
         self.base = gr.Textbox("", visible=False)  # the recipe that was sent here as JSON, or nothing
         gr.Markdown(INTRO, elem_id="compare-intro")
         with gr.Row(elem_id="compare-stage"):
@@ -80,22 +102,22 @@ class CompareTab:
                 self.kind = gr.Radio(
                     [("Race", RACE), ("Grid", GRID)], value=RACE, label="What", elem_id="compare-kind"
                 )
-                self.begins = gr.Markdown(begins(""), elem_id="compare-begins")
+                self.begins = gr.HTML(base_sentence(""), elem_id="compare-begins")
                 self.own = gr.Button(
                     "Use the settings in Generate", size="sm", visible=False, elem_id="compare-own"
                 )
-                self.tries = picker(
-                    suggestions(RACE, None), label="Try", look="chips", elem_id="compare-tries"
-                )
+                self.tries = picker(suggestions(RACE, None), **TRIES, elem_id="compare-tries")
                 self._render_lanes()
                 self._render_axes()
-                self.clock = gr.Radio(
-                    clock_choices(RACE), value="log-snr", label="Clock", elem_id="compare-clock"
-                )
+                with gr.Group():
+                    self.clock = gr.Radio(
+                        clock_choices(RACE), value="log-snr", label="Clock", elem_id="compare-clock"
+                    )
+                    self.clock_help = gr.HTML(clock_help("log-snr"), elem_id="compare-clock-help")
                 self._render_reference()
-                with gr.Row():
+                with gr.Row(elem_id="compare-press"):
                     self.go = gr.Button("Run", variant="primary", elem_id="compare-run", min_width=80)
-                    self.stop = gr.Button("Stop", elem_id="compare-stop", min_width=80)
+                    self.stop = gr.Button("Stop", interactive=False, elem_id="compare-stop", min_width=80)
                 with gr.Accordion("Share or open", open=False, elem_id="compare-open"):
                     self.link = gr.Textbox(
                         label="Link to this race or grid",
@@ -106,14 +128,14 @@ class CompareTab:
                         elem_id="compare-link",
                     )
                     self.dropped = gr.File(
-                        label="Open an exported race or grid, and run it again",
+                        label="Open an exported race or grid",
                         height=120,
                         file_types=[*dict.fromkeys(one.suffix for one in FORMATS.values()), ".json"],
                         elem_id="compare-restore",
                     )
             with gr.Column(elem_id="compare-view"):
                 self.status = gr.HTML("", elem_id="compare-status", min_height=24)
-                self.view = compare_view(elem_id="compare-together")
+                self.view = compare_view(self._followed.at, elem_id="compare-together")
                 with gr.Row(elem_id="compare-saving"):
                     self.format = gr.Dropdown(
                         format_choices(RACE),
@@ -135,11 +157,12 @@ class CompareTab:
                 label="Lanes",
                 lines=3,
                 max_lines=6,
-                info="Two to six, one a line: what differs, as setting=value. The others are measured "
-                "against the first.",
+                info="Two to six runs, one on each line. A line names only what differs, as setting=value; "
+                "'as it is' changes nothing. The curve measures the others against the first.",
                 elem_id="compare-lanes",
             )
             with gr.Accordion("Add a lane", open=False, elem_id="compare-add") as self.adding:
+                gr.HTML("Fill in only what is to differ.", elem_id="compare-add-help")
                 self.changes = {
                     "sampler": gr.Dropdown([("the same", ""), *sampler_choices()], value="", label="Sampler"),
                     "steps": gr.Textbox("", label="Steps"),
@@ -173,11 +196,12 @@ class CompareTab:
             self.reference = gr.Checkbox(
                 False,
                 label="Distance to a reference run",
-                info="Says how far each lane ends from lane 1's recipe by DDIM in many steps.",
+                info="Also runs lane 1's settings by DDIM in many steps, near the exact solution, and says "
+                "how far each lane ends from it.",
                 elem_id="compare-reference",
             )
             self.reference_steps = gr.Number(
-                REFERENCE_STEPS,
+                FIRST_REFERENCE,
                 precision=0,
                 minimum=1,
                 maximum=MOST_REFERENCE_STEPS,
@@ -188,7 +212,7 @@ class CompareTab:
             self.price = gr.HTML("", elem_id="compare-price", min_height=0)
 
     def _form(self) -> list[Any]:
-        """What is set where something else is asked for."""
+        """The components that change when another race or grid is opened."""
         return [
             self.base,
             self.begins,
@@ -202,6 +226,7 @@ class CompareTab:
             self.x,
             self.y,
             self.clock,
+            self.clock_help,
             self.reference_group,
             self.reference,
             self.reference_steps,
@@ -209,6 +234,7 @@ class CompareTab:
             self.format,
             self.view,
             self.status,
+            self.link,
             self.save,
             self.why,
         ]
@@ -225,10 +251,29 @@ class CompareTab:
         self.kind.input(
             self._kind_chosen, [self.kind, self.base, self.clock, self.format], self._form(), **quick
         )
+        self.clock.input(
+            None,
+            self.clock,
+            self.clock_help,
+            js=call_action("lookUp", {name: one.help for name, one in CLOCKS.items()}),
+            **quick,
+        )
+        self.clock.input(
+            self._clock_chosen,
+            [self.clock, self.kind],
+            [self.view, self.clock, self.clock_help, self.link],
+            trigger_mode="always_last",
+            show_progress="hidden",
+            api_visibility="private",
+        )
         self.own.click(self._own, self.kind, [self.base, self.begins, self.own, self.tries], **quick)
         self.tries.input(
-            None, [self.tries, self.lanes, self.x, self.y], [self.lanes, self.x, self.y], js=_TRIED, **quick
-        ).then(None, js=_RUN, queue=False, api_visibility="private")
+            None,
+            [self.tries, self.lanes, self.x, self.y],
+            [self.lanes, self.x, self.y],
+            js=call_action("tryComparison"),
+            **quick,
+        ).then(None, js=call_action("runComparison"), queue=False, api_visibility="private")
         self.add.click(
             _added,
             [self.lanes, *self.changes.values()],
@@ -246,22 +291,25 @@ class CompareTab:
             api_visibility="private",
         )
         run: dict[str, Any] = {
-            "outputs": [self.view, self.status, self.link, self.save, self.why],
+            "outputs": [self.view, self.status, self.link, self.save, self.why, self.stop],
             "concurrency_id": COMPUTE,
             "concurrency_limit": None,
             "show_progress": "hidden",
+            "trigger_mode": "multiple",  # another press ends the runs before
             "api_visibility": "private",
         }
-        self.go.click(None, None, None, js=_IN_SIGHT, queue=False, api_visibility="private")
+        self.go.click(
+            None, None, None, js=call_action("showComparison"), queue=False, api_visibility="private"
+        )
         self.go.click(self._run, self._inputs(), js=None, **run)
         self.dropped.upload(
             self._opened, self.dropped, self._form(), show_progress="hidden", api_visibility="private"
         ).success(self._run_file, self.dropped, **run)
         self.stop.click(self._stop, None, None, **quick)
-        self.link.change(None, self.link, self.link, js=_AS_LINK, queue=False, api_visibility="private")
+        self.link.change(None, self.link, self.link, js=AS_LINK, queue=False, api_visibility="private")
         self.save.click(
             self._save,
-            self.format,
+            [self.format, self.kind],
             self.card,
             concurrency_id="export",
             concurrency_limit=2,
@@ -270,9 +318,8 @@ class CompareTab:
         )
 
     def connect(self, page: gr.Blocks, tabs: gr.Tabs, sources: Mapping[str, tuple[gr.HTML, Sent]]) -> None:
-        """Connect what other places ask of this tab: the players of `sources`, whose button `prefix +
-        "compare-with"` sends the shown run here as the first lane; what the page itself asks for; the link in
-        the page's address.
+        """Connect the ways into this tab from elsewhere: the button `prefix + "compare-with"` of each player
+        in `sources`, which sends the shown run here as lane 1; buttons of the page; the link in the address.
         """
         hidden: dict[str, Any] = {"elem_classes": "save-gif"}
         for prefix, (player, recipe_of) in sources.items():
@@ -289,13 +336,13 @@ class CompareTab:
             self._asked_by_page(tabs),
             asked,
             [*self._form(), tabs],
-            js=_PAGE_ASKS,
+            js=call_action("takeComparison"),
             show_progress="hidden",
             api_visibility="private",
-        ).success(None, js=_RUN, queue=False, api_visibility="private")
+        ).success(None, js=call_action("runComparison"), queue=False, api_visibility="private")
         # A component of a tab that was not seen yet loses its own properties at an empty update, so without a
         # link there is none.
-        arrived = gr.Textbox("", visible=False)
+        self.arrived = arrived = gr.Textbox("", visible=False)
         page.load(_linked, None, arrived, queue=False, show_progress="hidden", api_visibility="private")
         arrived.change(
             self._arriver(tabs),
@@ -303,69 +350,112 @@ class CompareTab:
             [*self._form(), tabs],
             show_progress="hidden",
             api_visibility="private",
-        ).success(None, js=_ARRIVED, queue=False, api_visibility="private")
+        ).success(
+            None, arrived, js=call_action("runArrivedComparison"), queue=False, api_visibility="private"
+        )
 
     # ---- the form
 
-    def _kind_chosen(self, kind: str, base: str, clock: str, format: str) -> dict[Any, Any]:
+    def _kind_chosen(
+        self, kind: str, base: str, clock: str, format: str, request: gr.Request
+    ) -> dict[Any, Any]:
+        """Updates that show the form of the other kind, and the visitor's last one with its clock."""
+        visitor = request.session_hash or ""
+        made = self._kept.get(visitor, kind)
+        clock = clock if made is None else made.recipe.clock
+        return {**self._form_of(kind, base, clock, format), **self._turned(kind, visitor)}
+
+    def _form_of(self, kind: str, base: str, clock: str, format: str) -> dict[Any, Any]:
         """Updates that show what a race or a grid needs; a grid has no seconds, no strip and no reference."""
         clocks, choices = clock_choices(kind), format_choices(kind)
+        clock = clock if clock in dict(clocks).values() else "log-snr"
         return {
-            self.tries: gr.update(items=suggestions(kind, Recipe.from_json(base) if base else None)),
+            self.tries: other_items(suggestions(kind, Recipe.from_json(base) if base else None), **TRIES),
             self.lane_group: gr.update(visible=kind == RACE),
             self.axis_group: gr.update(visible=kind == GRID),
             self.reference_group: gr.update(visible=kind == RACE),
-            self.clock: gr.update(
-                choices=clocks, value=clock if clock in dict(clocks).values() else "log-snr"
-            ),
+            self.clock: gr.update(choices=clocks, value=clock),
+            self.clock_help: clock_help(clock),
             self.format: gr.update(
                 choices=choices, value=format if format in dict(choices).values() else "gif"
             ),
-            **self._emptied(),
         }
 
-    def _emptied(self, said: str = "") -> dict[Any, Any]:
-        """Updates that put away what was shown."""
+    def _turned(self, kind: str, visitor: str, stale: str = "", sent: bool = False) -> dict[Any, Any]:
+        """Updates that turn the view to the visitor's last race or grid, `stale` if it is not the form's.
+        With `sent` the view has no recorded example.
+        """
+        self._chosen[visitor] = kind
+        made = self._kept.get(visitor, kind)
         return {
-            self.view: {},
-            self.status: said,
-            self.save: gr.update(interactive=False),
-            self.why: WHY_NOT,
+            self.view: {"turn": kind, "bare": sent, **({"stale": stale} if stale else {})},
+            self.status: "" if made is None else summary(made),
+            self.link: "" if made is None else linkable(made.recipe),
+            self.save: gr.update(interactive=made is not None),
+            self.why: WHY_NOT if made is None else "",
         }
+
+    @show_errors
+    def _clock_chosen(self, clock: str, kind: str, request: gr.Request) -> dict[Any, Any]:
+        """Updates that put the visitor's runs of this kind on another clock. Where they cannot be on it, the
+        clock stays.
+        """
+        visitor = request.session_hash or ""
+        self._clocks[visitor, kind] = clock
+        made = self._kept.get(visitor, kind)
+        if made is None or made.recipe.clock == clock:
+            return {self.link: gr.skip()}
+        moved = made.on(clock)
+        try:
+            value = shown_value(moved)
+        except StudioError as error:
+            inform(in_words(error))
+            old = self._clocks[visitor, kind] = made.recipe.clock
+            return {self.clock: old, self.clock_help: clock_help(old)}
+        self._kept.put(visitor, kind, moved)
+        return {self.view: {**value, "moved": True}, self.link: linkable(moved.recipe)}
 
     def _own(self, kind: str) -> list[Any]:
-        return ["", begins(""), gr.update(visible=False), gr.update(items=suggestions(kind, None))]
+        return [
+            "",
+            base_sentence(""),
+            gr.update(visible=False),
+            other_items(suggestions(kind, None), **TRIES),
+        ]
 
-    def _filled(self, asked: Asked, said: str = "") -> dict[Any, Any]:
-        """Updates that write a race or a grid into the form. An `OptionError` where it cannot be written."""
+    def _filled(self, asked: Asked, visitor: str, status: str = "", sent: bool = False) -> dict[Any, Any]:
+        """Updates that write a race or a grid into the form. An `OptionError` where it cannot be written. The
+        recorded example gives way to runs that were `sent` here.
+        """
         base = asked.lanes[0] if isinstance(asked, RaceRecipe) else asked.recipe
         kind = RACE if isinstance(asked, RaceRecipe) else GRID
-        found = self._kind_chosen(kind, base.to_json(), asked.clock, "gif")
-        written = _written(asked)
-        if None in written:
+        found = self._form_of(kind, base.to_json(), asked.clock, "gif")
+        texts = written(asked)
+        if None in texts:
             raise OptionError(
                 "lanes",
                 f"The runs of this {kind} differ in more than can be written here, so the form is "
                 "left as it was.",
             )
-        lines = [str(one) for one in written]
-        texts = {self.lanes: "\n".join(lines)} if kind == RACE else {self.x: lines[0], self.y: lines[1]}
+        lines = [str(one) for one in texts]
+        fields = {self.lanes: "\n".join(lines)} if kind == RACE else {self.x: lines[0], self.y: lines[1]}
         reference = asked.reference if isinstance(asked, RaceRecipe) else 0
         return {
             **found,
-            **texts,
+            **fields,
             **self._begins_with(base),
+            **self._turned(kind, visitor, OLD_FORM, sent),
             self.kind: kind,
             self.reference: reference > 0,
-            self.reference_steps: gr.update(value=reference or REFERENCE_STEPS, visible=reference > 0),
+            self.reference_steps: gr.update(value=reference or FIRST_REFERENCE, visible=reference > 0),
             self.price: "",
-            self.status: said,
+            **({self.status: status} if status else {}),
         }
 
     def _begins_with(self, base: Recipe) -> dict[Any, Any]:
         return {
             self.base: base.to_json(),
-            self.begins: begins(in_short(base)),
+            self.begins: base_sentence(in_short(base)),
             self.own: gr.update(visible=True),
         }
 
@@ -385,12 +475,17 @@ class CompareTab:
         return GridRecipe(base, x, y, values[self.clock])
 
     def _base(self, values: Mapping[Any, Any]) -> Recipe:
-        """The recipe that all runs begin with."""
+        """The base recipe of all runs."""
         text = values[self.base]
-        return Recipe.from_json(text) if text else self.settings.recipe(values)
+        if text:
+            return Recipe.from_json(text)
+        try:
+            return self.settings.recipe(values)
+        except StudioError as error:  # no fault of the lanes
+            raise OptionError("base", f"The settings in Generate cannot run. {in_words(error)}") from error
 
     def _priced(self, values: dict[Any, Any]) -> list[Any]:
-        """The steps of the reference where it is wanted, and what its run costs."""
+        """Updates that show the steps and the cost of the reference run, if it is wanted."""
         on = bool(values[self.reference])
         return [gr.update(visible=on), self._price(values) if on else ""]
 
@@ -404,7 +499,8 @@ class CompareTab:
         except StudioError:
             return ""  # Run says what is wrong
         count = f"{exact.pictures} picture{'s' * (exact.pictures > 1)}"
-        return f"<p>It costs {calls:,} network calls for {count}, about {duration(seconds)} here.</p>"
+        cost = f"{calls:,} network calls for {count}, about {duration(seconds)} here"
+        return f"<p>Runs after the lanes: {cost}.</p>"
 
     # ---- what is sent here
 
@@ -412,15 +508,15 @@ class CompareTab:
         @show_errors
         def send(value: object, request: gr.Request) -> dict[Any, Any]:
             base = recipe_of(value, request)
-            second = replace_one(base)
+            second = other_steps(base)
             asked = RaceRecipe(tuple(lanes_of(base, f"{AS_IT_IS}\n{second}")))
-            said = (
+            status = (
                 f"Your run is lane 1. Lane 2 is the same but for <b>{second}</b>. Press <b>Run</b>, or one "
-                "of the buttons above the lanes, or write into lane 2 what is to differ."
+                "of the buttons beside <b>Try</b>, or write into lane 2 what is to differ."
             )
             return {
-                **self._filled(asked, said),
-                self.tries: gr.update(items=suggestions(RACE, base)),
+                **self._filled(asked, request.session_hash or "", status, sent=True),
+                self.tries: other_items(suggestions(RACE, base), **TRIES),
                 tabs: gr.Tabs(selected="compare"),
             }
 
@@ -430,11 +526,12 @@ class CompareTab:
         """What a button elsewhere asks for, as {"lanes": text} or {"x": text}; from Generate's settings."""
 
         @show_errors
-        def ask(text: str) -> dict[Any, Any]:
+        def ask(text: str, request: gr.Request) -> dict[Any, Any]:
             given = json.loads(text or "{}")
             kind = RACE if "lanes" in given else GRID
             return {
-                **self._kind_chosen(kind, "", "log-snr", "gif"),
+                **self._form_of(kind, "", "log-snr", "gif"),
+                **self._turned(kind, request.session_hash or "", OLD_FORM),
                 **dict(zip((self.base, self.begins, self.own, self.tries), self._own(kind))),
                 self.kind: kind,
                 self.lanes: given.get("lanes", FIRST_LANES),
@@ -445,14 +542,14 @@ class CompareTab:
 
         return ask
 
-    def _arriver(self, tabs: gr.Tabs) -> Callable[[str], dict[Any, Any]]:
+    def _arriver(self, tabs: gr.Tabs) -> Callable[[str, gr.Request], dict[Any, Any]]:
         @show_errors
-        def arrive(text: str) -> dict[Any, Any]:
+        def arrive(text: str, request: gr.Request) -> dict[Any, Any]:
             kind, _, given = text.partition(" ")
             try:
                 asked = KINDS[kind].from_json(given)
                 self._known(asked)
-                return {**self._filled(asked), tabs: gr.Tabs(selected="compare")}
+                return {**self._filled(asked, request.session_hash or ""), tabs: gr.Tabs(selected="compare")}
             except StudioError as error:
                 raise OptionError(
                     "recipe", f"The {kind} in this link could not be used. {in_words(error)}"
@@ -466,49 +563,74 @@ class CompareTab:
             self.studio.card(one.model)
 
     @show_errors
-    def _opened(self, path: str) -> dict[Any, Any]:
+    def _opened(self, path: str, request: gr.Request) -> dict[Any, Any]:
         """The race or grid of a file, written into the form where it can be."""
-        found = _in_file(path)
+        found, visitor = in_file(path), request.session_hash or ""
         self._known(found)
         try:
-            return self._filled(found)
+            return self._filled(found, visitor)
         except OptionError as error:
             inform(str(error))
-            return {self.status: gr.skip()}
+            kind = RACE if isinstance(found, RaceRecipe) else GRID
+            return {
+                **self._form_of(kind, "", found.clock, "gif"),
+                **self._turned(kind, visitor, OLD_FORM),
+                self.kind: kind,
+            }
 
     # ---- running
 
     @show_errors
     def _run(self, values: dict[Any, Any], request: gr.Request) -> Iterator[Shown]:
-        """What the form says, run."""
-        yield from self._made(self._asked(values), request.session_hash or "")
+        """Run what the form says."""
+        visitor = request.session_hash or ""
+        self._chosen[visitor] = values[self.kind]  # a page may be older than the server
+        yield from self._run_marked(lambda: self._asked(values), visitor)
 
     @show_errors
     def _run_file(self, path: str, request: gr.Request) -> Iterator[Shown]:
-        """The race or grid in a file, run again."""
-        yield from self._made(_in_file(path), request.session_hash or "")
+        """Run the race or grid of a file again."""
+        yield from self._run_marked(lambda: in_file(path), request.session_hash or "")
 
     def _stop(self, request: gr.Request) -> None:
-        if (ended := self._running.get(request.session_hash or "")) is not None:
-            ended.set()
+        self._newest.end(request.session_hash or "")
 
-    def _made(self, asked: Asked, visitor: str) -> Iterator[Shown]:
-        """The status while the runs are made, then all of them for the view. Another run of the visitor ends
-        this one, and Stop does; what there is by then is shown.
+    def _run_marked(self, ask: Callable[[], Asked], visitor: str) -> Iterator[Shown]:
+        """The runs that `ask` names. Until they are made, and where they fail, what the view shows is marked
+        as of the runs before.
         """
-        recipes = asked.lanes if isinstance(asked, RaceRecipe) else asked.cells
-        ended = threading.Event()
-        with self._lock:
-            if (before := self._running.get(visitor)) is not None:
-                before.set()
-            self._running[visitor] = ended
+        kind = self._chosen.get(visitor, RACE)
+        yield _shown({"stale": OLD_WHILE, "kind": kind}, "Starting ...", stop=True)
+        begun = False
         try:
+            for one in self._run_all(ask(), visitor):
+                begun = begun or "runs" in one[0]
+                yield one
+        except Exception as error:
+            if not begun:
+                why = as_html(error) if isinstance(error, StudioError) else "the program failed."
+                status = self._status(kind, visitor, f"<b>Nothing was made:</b> {why}")
+                runs = self._newest.get(visitor) is not None  # of an earlier press
+                yield _shown({"stale": OLD_AFTER, "kind": kind}, status, stop=runs)
+            raise
+
+    def _run_all(self, asked: Asked, visitor: str) -> Iterator[Shown]:
+        """Updates of the status while the runs are computed, then the runs for the view. Stop ends them, and
+        so does another press of Run; what has been computed by then is shown.
+        """
+        kind, recipes = (RACE, asked.lanes) if isinstance(asked, RaceRecipe) else (GRID, asked.cells)
+        active = self._newest.begin(visitor)
+        self._clocks[visitor, kind] = asked.clock
+        key = self._followed.begin()
+        try:
+            calls = self._calls(asked)
             turn = self.prices.turn_for(
                 recipes[0],
-                self._calls(asked),
+                calls,
                 "This comparison",
                 "Ask for fewer runs, pictures or steps",
-                ended,
+                active.ended,
+                isinstance(asked, RaceRecipe) and len({kind_of(one) for one in recipes}) == 1,
             )
             run = self.compute.call(
                 lambda: (
@@ -517,185 +639,123 @@ class CompareTab:
                     else sweeping(asked, self.studio, turn.ask)
                 )
             )
-            expected = sum(one.steps + 1 for one in recipes)
-            made = None
-            for found in self.compute.watched(_counted(run), TICK_SECONDS, turn):
-                if self._running.get(visitor) is not ended:
+            plan = self._status(kind, visitor, self._plan(asked))
+            yield _shown({"stale": OLD_WHILE, "kind": kind, "follow": key}, plan)
+            made, began, beat = None, 0.0, time.monotonic()
+            for found in self.compute.watched(counted(run), TICK_SECONDS, turn):
+                if self._newest.get(visitor) is not active:
                     return  # another one shows what it makes
                 if isinstance(found, (Race, Grid)):
                     made = found
-                else:
-                    yield gr.skip(), _waits(found, expected), *[gr.skip()] * 3
-            yield from self._finished(made, visitor)
+                    continue
+                began = began or (time.monotonic() if isinstance(found, Reached) else 0.0)
+                now = time.monotonic()
+                if (told := progress(found, asked, now - began if began else 0.0)) is not None:
+                    text = self._status(kind, visitor, told.text)
+                    self._followed.tell(key, told._replace(text=text))
+                if now - beat > HEARTBEAT:
+                    beat = now
+                    yield _shown()
+            self._followed.end(key)
+            if self._newest.get(visitor) is active:
+                yield from self._finished(made, kind, visitor)
         finally:
-            with self._lock:
-                if self._running.get(visitor) is ended:
-                    del self._running[visitor]
+            self._followed.end(key)
+            self._newest.leave(visitor, active)
 
-    def _finished(self, made: Race | Grid | None, visitor: str) -> Iterator[Shown]:
+    def _plan(self, asked: Asked) -> str:
+        """What will be computed and how long it takes, before the first state."""
+        parts = [self._cost(asked.lanes if isinstance(asked, RaceRecipe) else asked.cells)]
+        if isinstance(asked, GridRecipe):
+            parts[0] = f"{len(asked.cells)} cells: {parts[0]} if each ran alone"
+            parts.append("Cells at one noise level share a call")
+        else:
+            parts[0] = f"{len(asked.lanes)} lanes: {parts[0]}"
+        if isinstance(asked, RaceRecipe) and asked.reference_to_run:
+            exact = reference_recipe(self.studio, asked.lanes[0], asked.reference_to_run)
+            parts.append(f"Then the reference: {self._cost([exact])}")
+        return " ".join([". ".join(parts) + ".", *idle_guidance(asked)])
+
+    def _cost(self, recipes: Sequence[Recipe]) -> str:
+        """The network calls of runs, and the seconds that they take where that is known."""
+        calls = sum(map(self.prices.calls, recipes))
+        seconds = [self.prices.seconds(one, self.prices.calls(one) * one.pictures) for one in recipes]
+        text = f"{calls:,} network calls"
+        known = [one for one in seconds if one is not None]
+        return f"{text}, about {duration(sum(known))}" if len(known) == len(seconds) else text
+
+    def _status(self, kind: str, visitor: str, text: str) -> str:
+        """A status, which names its kind while the page shows the other one."""
+        return text if self._chosen.get(visitor, kind) == kind else f"The {kind}: {text}"
+
+    def _finished(self, made: Race | Grid | None, kind: str, visitor: str) -> Iterator[Shown]:
         if made is None:
-            yield gr.skip(), "Stopped before anything was made.", *[gr.skip()] * 3
+            text = "Stopped before anything was made."
+            yield _shown({"stale": OLD_AFTER, "kind": kind}, self._status(kind, visitor, text), stop=False)
             return
-        self._keep(visitor, made)
-        said = made.said or f"{len(made.lanes)} runs."
-        yield shown_value(made), said, linkable(made.recipe), gr.update(interactive=True), ""
+        made, value = self._on_chosen_clock(made, kind, visitor)
+        self._kept.put(visitor, kind, made)
+        if self._chosen.get(visitor, kind) == kind:
+            yield (
+                value,
+                summary(made),
+                linkable(made.recipe),
+                gr.update(interactive=True),
+                "",
+                gr.update(interactive=False),
+            )
+        else:
+            text = f"The {kind} is finished: choose <b>{kind.capitalize()}</b> above to see it."
+            yield _shown(value, text, stop=False)
         if isinstance(made.ended, StudioError):
             raise sentence(made.ended)
         if made.ended is not None and not isinstance(made.ended, RunEnded):
             raise made.ended
 
+    def _on_chosen_clock(
+        self, made: Race | Grid, kind: str, visitor: str
+    ) -> tuple[Race | Grid, dict[str, Any]]:
+        """The runs, and what the view is sent, on the clock that was chosen while they were made."""
+        try:
+            moved = made.on(self._clocks.get((visitor, kind), made.recipe.clock))
+            return moved, shown_value(moved)
+        except StudioError as error:  # they cannot be on it
+            inform(in_words(error))
+            return made, shown_value(made)
+
     def _calls(self, asked: Asked) -> float:
         """About how many network calls about one picture all runs make together."""
         recipes = [*(asked.lanes if isinstance(asked, RaceRecipe) else asked.cells)]
-        if isinstance(asked, RaceRecipe) and asked.reference:
-            recipes.append(reference_recipe(self.studio, recipes[0], asked.reference))
+        if isinstance(asked, RaceRecipe) and asked.reference_to_run:
+            recipes.append(reference_recipe(self.studio, recipes[0], asked.reference_to_run))
         return sum(self.prices.calls(one) * one.pictures for one in recipes)
-
-    def _keep(self, visitor: str, made: Race | Grid) -> None:
-        with self._lock:
-            self._kept.pop(visitor, None)
-            self._kept[visitor] = made
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
 
     def forget(self, visitor: str) -> None:
         """Free what is kept of a visitor whose page has closed."""
-        with self._lock:
-            self._kept.pop(visitor, None)
-            if (ended := self._running.pop(visitor, None)) is not None:
-                ended.set()
+        self._kept.forget(visitor)
+        self._chosen.pop(visitor, None)
+        for kind in KINDS:
+            self._clocks.pop((visitor, kind), None)
+        self._newest.forget(visitor)
 
     @show_errors
-    def _save(self, format: str, request: gr.Request) -> dict[str, Any]:
-        with self._lock:
-            made = self._kept.get(request.session_hash or "")
+    def _save(self, format: str, kind: str, request: gr.Request) -> dict[str, Any]:
+        made = self._kept.get(request.session_hash or "", kind)
         if made is None:
             raise OptionError("format", "There is nothing to save any more, or not yet. Press Run first.")
-        kind = RACE if isinstance(made, Race) else GRID
         name = safe_name(kind, made.lanes[0].recipe.model, suffix=FORMATS[format].suffix)
-        path = Path(served_file(name, lambda path: made.save(path, format)))
-        size = f"{Path(path).stat().st_size / 1e6:.1f}".replace("0.0", "less than 0.1")
-        said = f"it opens here again as this {kind}"
-        return {"path": str(path), "name": path.name, "size": size, "said": said}
+        path = served_file(name, lambda path: made.save(path, format))
+        return card_of(path, f"it opens here again as this {kind}")
 
 
-Sent = Callable[[object, gr.Request], Recipe]
-
-
-def begins(said: str) -> str:
-    """What all runs begin with, in a sentence."""
-    return f"All runs begin with {f'**{said}**' if said else 'the settings in the tab **Generate**'}."
-
-
-def in_short(recipe: Recipe) -> str:
-    """A recipe in a few words."""
-    asked = next((one for one in (recipe.spell, recipe.prompt, recipe.label) if one), None)
-    words = [recipe.model, *([f"“{asked[:60]}”"] if asked else [])]
-    words += [name_of(REGISTRIES["sampler"], recipe.sampler), f"{recipe.steps} steps"]
-    if recipe.guidance != 1:
-        words.append(f"guidance {recipe.guidance:g}")
-    return ", ".join(word.replace("*", "").replace("<", "") for word in words)
-
-
-def replace_one(recipe: Recipe) -> str:
-    """A lane that is worth a look beside this recipe: another number of steps."""
-    return f"steps={recipe.steps // 3}" if recipe.steps >= 3 else f"steps={recipe.steps * 4}"
-
-
-def suggestions(kind: str, base: Recipe | None) -> list[Item]:
-    """Buttons that fill the form and run it. With a base its own run is the first lane."""
-    if kind == GRID:
-        found = {
-            "Guidance and sampler": {"x": FIRST_AXES[0], "y": FIRST_AXES[1]},
-            "Steps and sampler": {"x": "steps=2, 4, 8, 16", "y": "sampler=ddim, dpmpp_2m, ddpm"},
-            "Guidance and seed": {"x": "guidance=1, 2, 4, 8", "y": "seed=0, 1, 2"},
-        }
-    elif base is None:
-        found = {
-            "Three samplers": {"lanes": FIRST_LANES},
-            "4, 8 and 25 steps": {"lanes": "steps=25\nsteps=8\nsteps=4"},
-            "Guidance 1, 3 and 7": {"lanes": "guidance=3\nguidance=1\nguidance=7"},
-        }
-    else:
-        other = "ddim" if name_of(REGISTRIES["sampler"], base.sampler) == "dpmpp_2m" else "dpmpp_2m"
-        changes = {
-            "Other steps": replace_one(base),
-            "Another sampler": f"sampler={other}",
-            "Fresh noise": "sampler=ddpm",
-            "No guidance"
-            if base.guidance != 1
-            else "Guidance 3": f"guidance={1 if base.guidance != 1 else 3}",
-        }
-        found = {title: {"lanes": f"{AS_IT_IS}\n{line}"} for title, line in changes.items()}
-    return [
-        {"title": title, "value": asked, "help": "; ".join(asked.values()).replace("\n", " | ")}
-        for title, asked in found.items()
-    ]
-
-
-def clock_choices(kind: str) -> list[tuple[str, str]]:
-    """The clocks of a race or a grid."""
-    return [(one.label, name) for name, one in CLOCKS.items() if kind == RACE or name != "seconds"]
-
-
-def format_choices(kind: str) -> list[tuple[str, str]]:
-    """The formats of a race or a grid."""
-    both = set(formats(_OF[kind]))
-    words = {"png": "PNG of the end" if kind == RACE else "PNG sheet"}
-    return [(words.get(name, one.label), name) for name, one in FORMATS.items() if name in both]
-
-
-_SMALLEST = Recipe()
-_OF: dict[str, Any] = {
-    RACE: RaceRecipe((_SMALLEST, _SMALLEST)),
-    GRID: GridRecipe(_SMALLEST, Axis("steps", (1,))),
-}
-
-
-def linkable(asked: Asked) -> str:
-    """The JSON of a race or grid where a link can carry it, else a sentence that says why not."""
-    text = asked.to_json()
-    if len(quote(text)) > MAX_LINK:
-        return f"{NO_LINK}: the settings are too long for one. Save a file: it carries them, and opens below."
-    if None in _written(asked):
-        return f"{NO_LINK}: the runs differ in more than one can carry. Save a file, which opens below."
-    return text
-
-
-def _written(asked: Asked) -> list[str | None]:
-    """The lines of the lanes, or the texts of the axes; None where one cannot be written."""
-    if isinstance(asked, RaceRecipe):
-        return [line_of(asked.lanes[0], lane) for lane in asked.lanes]
-    return [axis_text(asked.x), axis_text(asked.y)]
-
-
-def _in_file(path: str) -> Asked:
-    found = read(path)
-    if isinstance(found, Recipe):
-        raise OptionError(
-            "recipe", "This file holds one run. Restore it in the tab Generate, under Share or restore."
-        )
-    return found
-
-
-def _waits(found: int | Progress, expected: int) -> Any:
-    """The status of runs that are being made."""
-    if isinstance(found, Progress):
-        return f"Waiting: place {found.place}." if found.place else gr.skip()
-    return f"{found} states, about {max(found, expected)} in all"
-
-
-def _counted(run: Generator[Any, None, Race | Grid]) -> Iterator[int | Race | Grid]:
-    """The number of states so far, and at the end what was made."""
-    count = 0
-    while True:
-        try:
-            next(run)
-        except StopIteration as end:
-            yield end.value
-            return
-        count += 1
-        yield count
+def _shown(view: Any = None, status: str | None = None, stop: bool | None = None) -> Shown:
+    """Updates of the view, the status and whether Stop can be pressed, as far as given."""
+    return (
+        gr.skip() if view is None else view,
+        gr.skip() if status is None else status,
+        *[gr.skip()] * 3,
+        gr.skip() if stop is None else gr.update(interactive=stop),
+    )
 
 
 def _whole(number: Any) -> Any:
@@ -703,8 +763,13 @@ def _whole(number: Any) -> Any:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
+@show_errors
 def _added(lanes: str, *values: str) -> list[str]:
     """The lanes with one more of what was chosen, and the choices as they began."""
+    if (count := sum(bool(line.strip()) for line in lanes.splitlines())) >= MOST_LANES:
+        raise OptionError(
+            "lanes", f"A race has at most {MOST_LANES} lanes, and there are {count}. Delete a line first."
+        )
     names = ("sampler", "steps", "guidance", "eta", "spacing", "model")
     chosen = [
         f"{name}={str(value).strip()}" for name, value in zip(names, values) if str(value or "").strip()
@@ -717,28 +782,3 @@ def _linked(request: gr.Request) -> Any:
     """The kind and the JSON of the race or grid in the page's address."""
     kind = next((one for one in KINDS if request.query_params.get(one)), None)
     return gr.skip() if kind is None else f"{kind} {request.query_params[kind]}"
-
-
-_TRIED = "(one, lanes, x, y) => [one?.lanes ?? lanes, one?.x ?? x, one?.y ?? y]"
-# The tab may only now be drawn.
-_IN_SIGHT = """() => { const view = document.querySelector('#compare-view');
-  const { top, bottom } = view.getBoundingClientRect();
-  if (top < 0 || Math.min(bottom, innerHeight) - top < 200) view.scrollIntoView({ block: 'start' }); }"""
-_RUN = """async () => {
-  for (const end = Date.now() + 10000; Date.now() < end;) {
-    await new Promise((go) => setTimeout(go, 120));
-    const button = document.querySelector('#compare-run');
-    if (button?.checkVisibility()) { button.click(); return; }
-  } }"""
-_PAGE_ASKS = """() => { const page = document.documentElement.dataset, asked = page.compare ?? '';
-  delete page.compare; return asked; }"""
-# A link that is opened runs; a reload only comes back to its settings.
-_ARRIVED = f"""() => {{ const how = performance.getEntriesByType('navigation')[0]?.type;
-  if (how === 'navigate') ({_RUN})(); }}"""
-# In the page's address too, in place of a run's settings, so that a reload comes back to it.
-_AS_LINK = f"""text => {{ if (!text || text.startsWith('http') || text.startsWith('{NO_LINK}')) return text;
-  const at = new URL(location.href), kind = 'race' in JSON.parse(text) ? 'race' : 'grid';
-  for (const name of ['recipe', 'race', 'grid']) at.searchParams.delete(name);
-  at.searchParams.set(kind, text);
-  history.replaceState(null, '', at);
-  return `${{at.origin}}${{at.pathname}}?${{kind}}=${{encodeURIComponent(text)}}`; }}"""

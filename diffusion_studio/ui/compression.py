@@ -1,17 +1,22 @@
-"""The page itself, compressed on its way: Gradio compresses its scripts and styles, and not the page, which
-holds the configuration of every component.
+"""The page itself, its theme and our own module, compressed on their way: Gradio compresses its own scripts
+and styles alone. With the page goes a header that names the module, so that the browser loads it early.
 """
 
 from __future__ import annotations
 
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PAGES = ("/", "/config")  # nothing that streams
+from .static_files import FOLDER, preload_header
+
+PAGES = ("/", "/config", "/theme.css")  # nothing that streams
 
 
 class CompressedPage:
-    """ASGI middleware: gzip for `PAGES`, where the browser takes it; everything else passes unchanged."""
+    """ASGI middleware: gzip for `PAGES` and our own files, where the browser takes it; everything else
+    passes unchanged.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -19,5 +24,13 @@ class CompressedPage:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "").removeprefix(scope.get("root_path", "")) or "/"
-        whole = scope["type"] == "http" and path in PAGES
-        await (self.packed if whole else self.app)(scope, receive, send)
+        whole = scope["type"] == "http" and (path in PAGES or path.startswith(f"/{FOLDER}/"))
+
+        async def send_page(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["link"] = preload_header()
+            await send(message)
+
+        await (self.packed if whole else self.app)(
+            scope, receive, send_page if whole and path == "/" else send
+        )

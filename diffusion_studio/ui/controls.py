@@ -11,20 +11,23 @@ from html import escape
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from ..errors import OptionError, StudioError
 from ..options import Option, fields_of, name_of
 from ..runs import each_picture
 from ..runs.applicability import idle_options
 from ..runs.recipe import ANY, MAX_PICTURES, NO_EDIT, REGISTRIES, Recipe
+from ..runs.unknown_words import unknown_letters
 from ..runs.unknown_words import unknown_words as unknown_to
 from ..studio import ModelCard, Studio
-from .asked import asked, label_menu, prompt_text
 from .builder import builder
 from .editing import EditControls
-from .guidance import FIELDS, GuidanceControls
+from .guidance import FIELDS, GuidanceControls, hide_idle
 from .handlers import LABELLED, warn
+from .label_and_prompt import condition_settings, label_menu, prompt_text
 from .model_cards import label_chips, model_items, parts, tries
+from .page_script import call_action
 from .picker import picker
 from .player import opening_recipe
 
@@ -70,7 +73,7 @@ OTHERS = {
 _SLIDER_RANGE = 100  # whole-number options with a wider range get a number field
 
 
-def control_for(given: Option, **kwargs: Any) -> gr.components.Component:
+def control_for(given: Option, **kwargs: Any) -> Component:
     """The control that suits an option's kind and limits, with its help."""
     kwargs = {
         "label": given.name.replace("_", " ").capitalize(),
@@ -85,11 +88,11 @@ def control_for(given: Option, **kwargs: Any) -> gr.components.Component:
     if given.kind is str or given.optional:  # an empty Number is 0 in the page, an empty Textbox is left out
         return gr.Textbox(**{"placeholder": "left out", **kwargs} if given.optional else kwargs)
     whole = given.kind is int
-    narrow = given.low is not None and given.high is not None and given.high - given.low <= _SLIDER_RANGE
-    if narrow:
-        width = given.high - given.low
+    low, high = given.low, given.high
+    if low is not None and high is not None and high - low <= _SLIDER_RANGE:
+        width = high - low
         step = 1 if whole else 0.005 if width < 1 else 0.05 if width == 1 else 0.5
-        return gr.Slider(given.low, given.high, step=step, **kwargs)
+        return gr.Slider(low, high, step=step, **kwargs)
     return gr.Number(minimum=given.low, maximum=given.high, precision=0 if whole else None, **kwargs)
 
 
@@ -103,17 +106,17 @@ class OptionControls:
     """The controls of one option dataclass, by field name."""
 
     cls: type
-    controls: dict[str, gr.components.Component] = field(default_factory=dict)
+    controls: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def render(cls, options: type, skip: Iterable[str] = (), **changes: dict[str, Any]) -> OptionControls:
         """Make a control for every field but those to skip; `changes` override arguments by field name."""
-        made = {
+        controls = {
             one.name: control_for(one, **changes.get(one.name, {}))
             for one in fields_of(options)
             if one.name not in skip
         }
-        return cls(options, made)
+        return cls(options, controls)
 
     def read(self, values: Mapping[Any, Any]) -> dict[str, Any]:
         optional = {one.name: one.kind for one in fields_of(self.cls) if one.optional}
@@ -148,8 +151,9 @@ class ChoiceControls:
                 self.options[name] = OptionControls.render(cls, **self._looks(at, reasons))
             self.groups[name] = group
 
-    def inputs(self) -> set[gr.components.Component]:
-        return {self.menu}.union(*(one.controls.values() for one in self.options.values()))
+    def inputs(self) -> set[Component]:
+        found: set[Component] = {self.menu}
+        return found.union(*(one.controls.values() for one in self.options.values()))
 
     def read(self, values: Mapping[Any, Any]) -> dict[str, Any]:
         """The choice as a recipe's JSON has it."""
@@ -180,24 +184,7 @@ class ChoiceControls:
 
     def connect(self) -> None:
         for options in self.options.values():
-            depends = getattr(options.cls, "depends", {})
-            for parent in {parent for parent, _ in depends.values()}:
-                own = {
-                    options.controls[name]: values
-                    for name, (other, values) in depends.items()
-                    if other == parent
-                }
-                options.controls[parent].change(
-                    lambda value, own=own: {
-                        one: gr.update(visible=value in values if values else bool(value))
-                        for one, values in own.items()
-                    },
-                    options.controls[parent],
-                    list(own),
-                    queue=False,
-                    show_progress="hidden",
-                    api_visibility="private",
-                )
+            hide_idle(fields_of(options.cls), options.controls)
         self.menu.change(
             self._shown, self.menu, list(self.groups.values()), queue=False, api_visibility="private"
         )
@@ -269,6 +256,9 @@ class RecipeControls:
                 max_length=200,
                 placeholder="Your name",
             )
+            self.left_out = gr.HTML(
+                letters_left_out(card, start.spell), elem_id="letters-left-out", min_height=0
+            )
             self.one_hand = gr.Checkbox(
                 False, label="in one hand: one seed for all letters", elem_id="one-hand", container=False
             )
@@ -338,11 +328,11 @@ class RecipeControls:
             step=0.1,
             label="Guidance",
             elem_id="guidance",
-            visible="guidance" not in reasons,
+            visible="guidance" not in {*reasons, *idle_options(start)},
         )
 
-    def render_rest(self, below: Any = None) -> None:
-        """`below` is the place under the player."""
+    def render_rest(self, below: Any = None, stage: Any = None) -> None:
+        """`below` is the place under the player, `stage` the one in which a picture is edited."""
         card, start = self.studio.card(self.start.model), self.start
         reasons = self.studio.unusable(card)
         with gr.Accordion("Sampler", open=True, elem_id="sampler-section"):
@@ -360,7 +350,7 @@ class RecipeControls:
                 label="Spacing (schedule path)",
                 info="Which noise levels the steps visit.",
             )
-        self.guiding = GuidanceControls(self.studio, start, control_for)
+        self.guiding = GuidanceControls(self.studio, start, control_for, self.guidance)
         with gr.Accordion("More", open=False, elem_id="more-section"):
             self.advanced = OptionControls.render(
                 Recipe,
@@ -370,12 +360,13 @@ class RecipeControls:
                 points={"label": LABELLED["points"], "value": start.points, "elem_id": "points"},
                 reuse={"label": LABELLED["reuse"], "value": start.reuse, "elem_id": "reuse"},
             )
+            hidden = {*reasons, *idle_options(start)}
             for name, control in self.advanced.controls.items():
-                control.visible = name not in reasons
-        self.editing = EditControls(self.studio, start, control_for, below)
+                control.visible = name not in hidden
+        self.editing = EditControls(self.studio, start, control_for, below, stage)
         self._connect()
 
-    def inputs(self) -> set[gr.components.Component]:
+    def inputs(self) -> set[Component]:
         """Every control whose value `recipe` reads."""
         return {
             self.model,
@@ -404,6 +395,7 @@ class RecipeControls:
                     self.remarks,
                     self.text,
                     self.spelling,
+                    self.left_out,
                     self.examples,
                     self.chips,
                     self.unknown,
@@ -427,7 +419,7 @@ class RecipeControls:
         rest = self.advanced.read(values) | self.guiding.read(values, card, _number_or_none)
         rest |= {name: field_of(Recipe, name).default for name in self.advanced.controls if name in reasons}
         edit, branch = self.editing.read(values, card, _number_or_none)
-        wanted = asked(card, values[self.label], values[self.prompt], values[self.spell], tell)
+        wanted = condition_settings(card, values[self.label], values[self.prompt], values[self.spell], tell)
         count = values[self.count]
         if wanted["spell"]:
             count = _letters(wanted["spell"])
@@ -450,10 +442,34 @@ class RecipeControls:
             {"steps": values[self.steps]},
         )  # the slider yields to a spacing that brings its own number
 
+    def problems(self, values: Mapping[Any, Any]) -> list[StudioError]:
+        """All that is wrong with the numbers, and the first other error. After each, its number is taken as
+        one that is right, so that the next can be found.
+        """
+        right = {
+            "count": (self.count, 1),
+            "seed": (self.seed, "0"),
+            "seeds": (self.seed, "0"),
+            "steps": (self.steps, self.start.steps),
+            "guidance": (self.guidance, self.start.guidance),
+        }
+        values, found = dict(values), []
+        while True:
+            try:
+                self.recipe(values, lambda text: None)
+                return found
+            except StudioError as error:
+                found.append(error)
+                control, value = right.pop(getattr(error, "field", ""), (None, None))
+                if control is None:
+                    return found
+                values[control] = value
+
     def show(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates that put the controls where the recipe says."""
         card = self.studio.card(recipe.model)
         reasons = self.studio.unusable(card)
+        hidden = {*reasons, *idle_options(recipe)}
         labels, label = label_menu(card, recipe)
         chips = [] if recipe.labels and not recipe.spell else label_chips(labels if card.conditions else [])
         return {
@@ -472,6 +488,7 @@ class RecipeControls:
             self.text: gr.update(visible="prompt" not in reasons),
             self.spelling: gr.update(visible=each_picture.can_spell(card.conditions)),
             self.spell: recipe.spell or "",
+            self.left_out: letters_left_out(card, recipe.spell),
             self.one_hand: bool(recipe.spell) and len(set(recipe.seeds)) == 1,
             self.prompt: prompt_text(recipe),
             self.examples: gr.update(items=tries(card)),
@@ -481,14 +498,14 @@ class RecipeControls:
             self.steps: recipe.steps,
             self.guidance: gr.update(
                 value=recipe.guidance,
-                visible="guidance" not in reasons,
+                visible="guidance" not in hidden,
                 minimum=min(0, recipe.guidance),
                 maximum=max(10, recipe.guidance),
             ),
             **self.sampler.show(recipe.sampler, reasons),
             **self.spacing.show(recipe.spacing),
             **{
-                control: gr.update(value=getattr(recipe, name), visible=name not in reasons)
+                control: gr.update(value=getattr(recipe, name), visible=name not in hidden)
                 for name, control in self.advanced.controls.items()
             },
             **self.guiding.show(recipe),
@@ -516,9 +533,9 @@ class RecipeControls:
             None,
             [self.examples, self.label, self.prompt],
             [self.label, self.prompt, self.spell],
-            js=_TRIED,
+            js=call_action("tryExample"),
             queue=False,
-        ).then(None, js="() => document.querySelector('#generate').click()", queue=False)
+        ).then(None, js=call_action("clickOn", "#generate"), queue=False)
         quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.quality.input(self._paced, [self.quality, self.model], self.steps, **quick)
         self.steps.input(self._quality, [self.steps, self.model], self.quality, **quick)
@@ -526,11 +543,18 @@ class RecipeControls:
             None,
             self.spell,
             [self.label, self.count, self.chips],
-            js=_SPELLS,
+            js=call_action("spellOnly"),
             queue=False,
             api_visibility="private",
         )
         alone = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+        self.spell.change(
+            lambda text, model: letters_left_out(self.studio.card(model), text),
+            [self.spell, self.model],
+            self.left_out,
+            trigger_mode="always_last",
+            **alone,
+        )
         self.chips.input(None, self.chips, self.label, js="label => label", **alone)
         self.label.change(None, self.label, self.chips, js="label => label", **alone)
         self.builder.input(None, self.builder, self.prompt, js="prompt => prompt", **alone)
@@ -544,6 +568,10 @@ class RecipeControls:
         self.editing.connect(self.model, self.prompt, self.label)
         self.sampler.connect()
         self.spacing.connect()
+        self.guiding.connect(self.model)
+        hide_idle(
+            [field_of(Recipe, name) for name in self.advanced.controls], self.advanced.controls, "input"
+        )
         self.model.input(
             self._switched,
             {*self.inputs(), self.present, self.before},
@@ -588,8 +616,16 @@ def remarked(card: ModelCard) -> str:
 
 def unknown_words(card: ModelCard, prompt: str | None) -> str:
     """A sentence about the words of a prompt that are not in the model's table, as HTML, if there are any."""
-    said = unknown_to(card.name, card.spec, [prompt])
-    return f"<p>{escape(said)}</p>" if said else ""
+    sentence = unknown_to(card.name, card.spec, [prompt])
+    return f"<p>{escape(sentence)}</p>" if sentence else ""
+
+
+def letters_left_out(card: ModelCard, text: str | None) -> str:
+    """A sentence about the letters of a text to spell that the model does not draw as they are, as HTML."""
+    if not text or not each_picture.can_spell(card.conditions):
+        return ""
+    sentence = unknown_letters(card.name, text, card.conditions)
+    return f"<p>{escape(sentence)}</p>" if sentence else ""
 
 
 def sampler_choices() -> list[tuple[str, str]]:
@@ -633,7 +669,8 @@ def _seeds(text: str, count: Any) -> tuple[int, ...]:
         return given
     if isinstance(count, bool) or not isinstance(count, (int, float)) or not 1 <= count <= MAX_PICTURES:
         raise OptionError("count", f"must be a whole number from 1 to {MAX_PICTURES}, got {count!r}.")
-    return tuple(range(given[0], given[0] + int(count)))
+    first = int(parts[0])
+    return tuple(range(first, first + int(count)))
 
 
 def _letters(text: str) -> int:
@@ -654,16 +691,3 @@ def _seed_text(recipe: Recipe) -> str:
     if recipe.seeds == tuple(range(first, first + len(recipe.seeds))):
         return str(first)
     return ", ".join(map(str, recipe.seeds))
-
-
-# A text to spell says the labels, and how many pictures there are.
-_SPELLS = """text => { const off = !!text?.trim(), update = {__type__: 'update', interactive: !off};
-  return [update, update, {__type__: 'update', off}]; }"""
-# Only what an example names is set: the rest stays.
-_TRIED = """(one, label, prompt) => {
-  if (one?.any_of) {
-    const same = (given) => (given.prompt ?? prompt) === prompt && (given.label ?? label) === label;
-    const others = one.any_of.filter((given) => !same(given));
-    one = others[Math.floor(Math.random() * others.length)];
-  }
-  return [one?.label ?? label, one?.prompt ?? prompt, one?.spell ?? '']; }"""

@@ -1,5 +1,4 @@
-"""What is to be trained on, as HTML: the line of what was read, and a few pictures with their labels and
-captions."""
+"""The data of a training as HTML: what was read, in one line, and a few pictures with labels and captions."""
 
 from __future__ import annotations
 
@@ -14,15 +13,14 @@ from ..imaging.arrays import to_pil
 
 SHOWN = 8
 NOTHING = (
-    '<p class="hint">Choose pictures or drop a zip: what is read will stand here. Sub-folders become '
-    "labels, a .txt "
-    "beside a picture is its caption.</p>"
+    '<p class="hint">Choose pictures or drop a .zip: what was read is shown here. Sub-folders become labels; '
+    "a .txt file beside a picture is its caption.</p>"
 )
 _CAPTION = 200  # letters of a caption that are sent to the page
 
 
 def view(read: DataSummary, data: ImageData, archive: str = "") -> str:
-    """The line and the thumbnails; `archive` says what was left out of a zip that was dropped."""
+    """The line and the thumbnails; `archive` says what was left out of a dropped zip."""
     figures = "".join(_figure(data, int(k)) for k in chosen(data))
     line = escape(read.line("Colours set to grey"))
     return (
@@ -32,16 +30,16 @@ def view(read: DataSummary, data: ImageData, archive: str = "") -> str:
 
 
 def refused(text: str) -> str:
-    """The sentence that says why the data cannot be read."""
+    """The error that says why the data cannot be read."""
     return f'<div class="data-view"><p class="bad">{escape(text)}</p></div>'
 
 
 def chosen(data: ImageData, most: int = SHOWN) -> np.ndarray:
-    """The numbers of a few pictures: of each label in turn, else evenly over all."""
+    """The numbers of at most `most` pictures: of each label in turn, or evenly spaced without labels."""
     count = len(data.images)
     if data.labels is None:
         return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
-    turn = np.zeros(count, int)  # of each picture among those of its label
+    turn = np.zeros(count, int)  # the rank of each picture among those of its label
     for label in np.unique(data.labels):
         mine = np.flatnonzero(data.labels == label)
         turn[mine] = np.arange(len(mine))
@@ -54,14 +52,14 @@ def _figure(data: ImageData, k: int) -> str:
     to_pil(data.images[k]).save(packed, "png")
     label = "" if data.labels is None else data.names[data.labels[k]]
     caption = data.captions[k][0][:_CAPTION] if data.captions else ""
-    told = escape(": ".join(one for one in (label, caption) if one), quote=True)
+    title = escape(": ".join(one for one in (label, caption) if one), quote=True)
     words = (f"<b>{escape(label)}</b>" if label else "") + (
         f"<span>{escape(caption)}</span>" if caption else ""
     )
     image = base64.b64encode(packed.getvalue()).decode()
     return (
-        f'<figure title="{told}"><img src="data:image/png;base64,{image}" '
-        f'alt="{told or "a picture of the data"}">'
+        f'<figure title="{title}"><img src="data:image/png;base64,{image}" '
+        f'alt="{title or "a picture of the data"}">'
         + (f"<figcaption>{words}</figcaption>" if words else "")
         + "</figure>"
     )

@@ -1,4 +1,4 @@
-"""Checkpoints that visitors drop in: one for each, kept until the visitor leaves or drops another."""
+"""Checkpoints that visitors upload: one for each, kept until the visitor leaves or uploads another."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint.container import INDEX, PICKLES, SHARD, followed, shard_files
+from ..checkpoint.container import INDEX, PICKLES, SHARD, resolve_link, shard_files
 from ..errors import CheckpointError
 from ..studio import Studio
 from .closing import at_end
@@ -24,18 +24,19 @@ _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 
 @dataclass
 class Chosen:
-    """The checkpoint that a visitor looks at: its file, whether it is theirs alone, and the name it is
-    open under.
+    """The checkpoint that a visitor looks at: its file, whether the visitor uploaded it (`own`), the name
+    under which the Studio has it, the visitor's flags, and the names of the files as the visitor chose them.
     """
 
     path: Path
     own: bool
     name: str = ""
     flags: dict[str, Any] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
 
 
 class UploadedCheckpoints:
-    """Folders of dropped files by visitor, and their models in the Studio. Everything goes when the
+    """The folder of uploaded files of each visitor, and their models in the Studio. All are deleted when the
     program ends.
     """
 
@@ -47,7 +48,7 @@ class UploadedCheckpoints:
         at_end(self.close)
 
     def take(self, visitor: str, paths: Sequence[str | Path]) -> Chosen:
-        """Move uploaded files into the visitor's own folder, in place of what was there. Raises
+        """Move uploaded files into the visitor's own folder, which replaces the one before. Raises
         `CheckpointError`.
 
         One weight file, or an index and all its parts, and the configurations that belong to it.
@@ -116,18 +117,18 @@ class UploadedCheckpoints:
 
 
 def safe_name(name: str) -> str:
-    """A file's name without anything that a path could be made of."""
+    """A file's name without separators, leading dots or other characters of a path."""
     kept = "".join(c if c in _ALLOWED else "_" for c in os.path.basename(name.replace("\\", "/"))).lstrip(".")
     return kept[-120:] or "model.safetensors"
 
 
 def accepted() -> list[str]:
-    """Suffixes that may be dropped: pickles too, as their sentence says how to convert them."""
+    """Suffixes that may be uploaded. Pickles are among them: their error says how to convert them."""
     return [".safetensors", ".json", *PICKLES]
 
 
 def listing(folders: Sequence[Path], most: int = 500) -> dict[str, Path]:
-    """Weight files and indices in these folders, five levels deep at most, by what people choose them by."""
+    """Weight files and indices in these folders, at most five levels deep, by 'FOLDER/path/in/it'."""
     found: dict[str, Path] = {}
     for folder in folders:
         root = folder.resolve()
@@ -144,8 +145,8 @@ def listing(folders: Sequence[Path], most: int = 500) -> dict[str, Path]:
 
 
 def _inside(path: Path, root: Path) -> bool:
-    """Whether a file, and all parts of an index, lie below a folder: no link leads out of it."""
+    """Whether a file, with all parts of an index, lies below a folder after links are followed."""
     try:
-        return all(followed(one).resolve().is_relative_to(root) for one in {path, *shard_files(path)})
+        return all(resolve_link(one).resolve().is_relative_to(root) for one in {path, *shard_files(path)})
     except CheckpointError:
         return False

@@ -6,22 +6,25 @@ import json
 from abc import ABCMeta
 from collections.abc import Mapping
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
+from gradio.components import Component
 from gradio.data_classes import ImageData
 
 from ..errors import OptionError, StudioError
 from ..imaging.arrays import to_pil
 from ..imaging.fitting import FITS
 from ..imaging.picture import Picture
-from ..options import fields_of, name_of
-from ..runs.applicability import unusable
-from ..runs.edits import EDITS, ONE_SEED, Edit, Inpaint, Travel, pictures_of
+from ..options import fields_of, idle_names, name_of
+from ..runs.applicability import idle_options, unusable
+from ..runs.edits import EDITS, ONE_SEED, Edit, FromPicture, Inpaint, Travel, pictures_of
 from ..runs.recipe import ANY, NO_EDIT, Recipe
 from ..studio import ModelCard, Studio
-from .asked import short
+from .guidance import hide_idle
 from .handlers import LABELLED, warn
+from .label_and_prompt import short
+from .page_script import call_action
 from .painter import mask_in, painter, sheet
 
 _LABELS = {
@@ -39,15 +42,20 @@ LABELLED.update({f"edit.{name}": label for name, label in _LABELS.items()})
 LABELLED["edit.mask"] = "Mask"
 
 
+ON_STAGE: dict[str, type[Edit]] = {"inpaint": Inpaint, "picture": FromPicture}  # edited in the player's place
+
+
 class EditControls:
-    """Renders into the surrounding Blocks, and what belongs to the player into `below`. `make` makes an
-    option's control.
+    """Renders into the surrounding Blocks, what belongs to the player into `below`, and the picture that is
+    edited into `stage`. `make` makes an option's control.
     """
 
-    def __init__(self, studio: Studio, start: Recipe, make: Any, below: Any = None) -> None:
+    def __init__(
+        self, studio: Studio, start: Recipe, make: Any, below: Any = None, stage: Any = None
+    ) -> None:
         self.studio = studio
         card = studio.card(start.model)
-        self.options: dict[str, gr.components.Component] = {}
+        self.options: dict[str, Any] = {}
         self.pictures: dict[str, gr.Image] = {}
         with gr.Accordion("Edit a picture", open=False, elem_id="edit") as self.section:
             self.kind = gr.Dropdown(
@@ -67,7 +75,6 @@ class EditControls:
                 info="; ".join(f"{name}: {how}" for name, how in FITS.items()) + ".",
                 elem_id="edit-fit",
             )
-            self.canvas = painter(visible=False, elem_id="edit-canvas")
             self.pictures["mask"] = _picture("mask", ["upload"], 150)
             for cls in EDITS.values():
                 for one in fields_of(cls):
@@ -82,7 +89,10 @@ class EditControls:
                             if one.name != "source_label"
                             else gr.Dropdown(_labels(card), value="", info=one.help, **look)
                         )
+        with stage or gr.Column():
+            self.canvas = painter(visible=False, elem_id="edit-canvas")
         self.branch = gr.State("")
+        self.taken = gr.State({})  # of a run: `Picture.name` and which one it is
         with below or gr.Column(), gr.Row(elem_id="go-on"):  # what is continued, and the ways there and back
             self.here = gr.Button(
                 "Branch from this step", size="sm", elem_id="branch-here", min_width=150, scale=0
@@ -100,7 +110,7 @@ class EditControls:
                 scale=0,
             )
 
-    def inputs(self) -> set[gr.components.Component]:
+    def inputs(self) -> set[Component]:
         return {
             self.kind,
             self.fit,
@@ -114,9 +124,7 @@ class EditControls:
         """Everything that `show` sets."""
         return [*self.inputs(), self.section, self.notice, self.back]
 
-    def connect(
-        self, model: gr.components.Component, prompt: gr.components.Component, label: gr.components.Component
-    ) -> None:
+    def connect(self, model: Any, prompt: Component, label: Component) -> None:
         self.model = model
         private = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         self.kind.input(self.kind_chosen, [self.kind, model, prompt, label], self.kind_outputs(), **private)
@@ -134,13 +142,34 @@ class EditControls:
             self.note,
             **private,
         )
-        gr.on(
-            [self.pictures["picture"].change, self.fit.input, self.kind.input],
-            self._to_paint,
-            [self.kind, self.pictures["picture"], self.fit, model],
-            self.canvas,
-            **{**private, "queue": True},
+        for cls in EDITS.values():
+            hide_idle(fields_of(cls), self.options, "input")
+        strength, mask = self.options["strength"], self.pictures["mask"]
+        picture = self.pictures["picture"]
+        given = [self.kind, picture, mask, self.fit, model, strength, self.taken, self.branch]
+        queued = {**private, "queue": True, "trigger_mode": "always_last"}
+        chosen = [
+            self.pictures["picture"].upload,
+            mask.upload,
+            mask.clear,
+            self.fit.input,
+            self.kind.input,
+        ]
+        gr.on(chosen, self._to_edit_now, given, self.canvas, **queued)
+        gr.on([self.pictures["picture"].change, model.change], self._to_paint, given, self.canvas, **queued)
+        self.canvas.input(None, None, mask, js="() => null", **private)  # what is painted is the mask now
+        self.canvas.select(None, self.canvas, self.kind, js="v => v.what", **private).then(
+            self.kind_chosen, [self.kind, model, prompt, label], self.kind_outputs(), **private
         )
+        self.canvas.release(None, self.canvas, strength, js="v => v.strength", **private)
+        strength.change(
+            None,
+            [strength, self.canvas],
+            self.canvas,
+            js=call_action("withStrength"),
+            **private,
+        )
+        self.canvas.clear(self._left, model, [self.kind, *self.kind_outputs()], **private)
 
     def kind_chosen(
         self, kind: str, model: str, prompt: str | None = None, label: str | None = None
@@ -156,6 +185,10 @@ class EditControls:
             after = own[(own.index(now) + 1) % len(own)] if now in own else own[0]
             found[self.options["stops"]]["value"] = f"{now} | {after}"
         return found
+
+    def _left(self, model: str) -> dict[Any, Any]:
+        """Updates for the end of editing: runs start from noise again."""
+        return {self.kind: NO_EDIT, **self._shown(NO_EDIT, self.studio.card(model))}
 
     def kind_outputs(self) -> list[Any]:
         """What `kind_chosen` sets."""
@@ -230,25 +263,40 @@ class EditControls:
                 value=to_pil(given[name].pixels) if name in given else None,
                 visible=edit is not None and name in given,
             )
+        found[self.canvas]["value"] = (
+            sheet(
+                edit.picture,
+                getattr(edit, "mask", None),
+                what=kind,
+                strength=edit.strength,
+                filed=isinstance(edit, Inpaint),
+                branch=branch is not None
+                and isinstance(branch.recipe.edit, Inpaint)
+                and branch.recipe.edit.picture == edit.picture,
+            )
+            if isinstance(edit, (Inpaint, FromPicture))
+            else None
+        )
         for name, control in self.options.items():
             if edit is not None and hasattr(edit, name):
                 value = getattr(edit, name)
+                more: dict[str, Any] = {"choices": _labels(card)} if name == "source_label" else {}
                 found[control] = gr.update(
                     value=value or "" if name.startswith("source") else value,
-                    visible=self._usable(name, card),
-                    **({"choices": _labels(card)} if name == "source_label" else {}),
+                    visible=self._usable(name, card) and name not in idle_options(edit),
+                    **more,
                 )
         text = (
             ""
             if branch is None
             else json.dumps({"recipe": json.loads(branch.recipe.to_json()), "at": branch.at})
         )
-        said = (
+        notice_text = (
             ""
             if branch is None
             else (
-                f"<b>Continues from step {branch.at}</b> of {_named(branch.recipe)}. What you change now "
-                "counts from there on: press Generate."
+                f"<b>Continues from step {branch.at}</b> of {_named(branch.recipe)}: what you change "
+                "now counts from there on. Press Generate."
             )
         )
         return {
@@ -256,7 +304,7 @@ class EditControls:
             self.kind: gr.update(choices=_kinds(card, kind), value=kind),
             self.section: gr.update(open=edit is not None),
             self.branch: text,
-            self.notice: gr.update(value=said, visible=branch is not None),
+            self.notice: gr.update(value=notice_text, visible=branch is not None),
             self.back: gr.update(visible=branch is not None),
         }
 
@@ -268,21 +316,24 @@ class EditControls:
         """Updates that leave only what matters to a kind; `fresh` puts its defaults there too."""
         cls = EDITS.get(kind)
         own = {} if cls is None else {one.name: one for one in fields_of(cls)}
+        idle = idle_names(own.values(), {name: one.default for name, one in own.items()})
         images = {} if cls is None else pictures_of(cls)
         found: dict[Any, Any] = {
             self.fit: gr.update(visible=bool(images)),
-            self.canvas: gr.update(visible=cls is Inpaint),
+            self.canvas: gr.update(visible=kind in ON_STAGE),
         }
         for name, image in self.pictures.items():
             found[image] = gr.update(visible=name in images)
         for name, control in self.options.items():
-            more = {"choices": _labels(card)} if name == "source_label" else {}
-            value = (
+            more: dict[str, Any] = {"choices": _labels(card)} if name == "source_label" else {}
+            value: dict[str, Any] = (
                 {"value": own[name].default if own[name].default is not None else ""}
                 if fresh and name in own
                 else {}
             )
-            found[control] = gr.update(visible=name in own and self._usable(name, card), **value, **more)
+            found[control] = gr.update(
+                visible=name in own and name not in idle and self._usable(name, card), **value, **more
+            )
         return found
 
     @staticmethod
@@ -293,11 +344,11 @@ class EditControls:
         """What is done to the given pictures before the model sees them, one line for each of which there is
         something to say."""
         cls, card = EDITS.get(values[self.kind]), self.studio.card(values[self.model])
-        told = []
+        remarks = []
         for name in pictures_of(cls) if cls else ():
             path = values[self.pictures[name]]
             try:
-                told += (
+                remarks += (
                     []
                     if path is None
                     else [
@@ -306,25 +357,54 @@ class EditControls:
                     ]
                 )
             except StudioError as error:
-                told.append(str(error))
-        return "".join(f"<p>{escape(one)}</p>" for one in told)
+                remarks.append(str(error))
+        return "".join(f"<p>{escape(one)}</p>" for one in remarks)
 
-    def _to_paint(self, kind: str, path: str | None, fit: str, model: str) -> Any:
-        """The picture as the model takes it, to paint on."""
-        if kind != "inpaint":
+    def _to_edit_now(self, *given: Any) -> Any:
+        """The same for a picture or an edit that the visitor has just chosen: it is shown at once."""
+        found = self._to_paint(*given)
+        return {**found, "open": True} if isinstance(found, dict) and found.get("picture") else found
+
+    def _to_paint(
+        self,
+        kind: str,
+        path: str | None,
+        mask: str | None,
+        fit: str,
+        model: str,
+        strength: Any,
+        taken: Mapping[str, Any],
+        branch: str,
+    ) -> Any:
+        """The picture as the model takes it, to edit on the stage."""
+        if kind not in ON_STAGE:
             return gr.skip()
         if path is None:
             return None
         try:
             spec = self.studio.card(model).spec
-            return sheet(
-                Picture.open(path, spec.background).fitted(
-                    spec.image_size, spec.channels, fit, spec.background
-                )
-            )
+            size = spec.image_size
+            opened = Picture.open(path, spec.background)
+            picture = opened.fitted(size, spec.channels, fit, spec.background)
+            painted = Picture.open(mask, "black").fitted(size, 1, fit, "black") if mask else None
+            of_run = dict(taken) if opened.name == taken.get("name") else {}
+            more = {"strength": strength, "of": of_run.get("title", "your own picture")}
+            more |= {"filed": mask is not None, **{name: of_run.get(name) for name in _PLACE}}
+            return sheet(picture, painted, what=kind, branch=_branched_edit(branch) == picture, **more)
         except StudioError as error:
             warn(str(error))
             return None
+
+
+_PLACE = ("number", "count", "run")  # of a picture in a run
+
+
+def _branched_edit(branch: str) -> Picture | None:
+    """The picture that was in-painted by the run that a branch continues, if there is one."""
+    if not branch:
+        return None
+    edit = Recipe.from_json(json.dumps(json.loads(branch)["recipe"])).edit
+    return edit.picture if isinstance(edit, Inpaint) else None
 
 
 class _NoStub(type(gr.Image)):
@@ -346,7 +426,7 @@ class UnopenedImage(gr.Image, metaclass=_NoStub):
         return None if payload is None else payload.path
 
 
-def _picture(name: str, sources: list[str], height: int) -> gr.Image:
+def _picture(name: str, sources: list[Literal["upload", "webcam", "clipboard"]], height: int) -> gr.Image:
     """A place for a picture, which gives its path."""
     return UnopenedImage(
         label=_LABELS[name],
@@ -376,12 +456,12 @@ def _done_to(name: str, path: str, card: ModelCard, fit: str) -> list[str]:
     """What is done to a picture so that the model can take it."""
     size = card.spec.image_size
     picture, laid = Picture.opened(path, "black" if name == "mask" else card.spec.background)
-    told = [laid if name == "mask" else f"{laid}, the background of {card.name}"] if laid else []
+    remarks = [laid if name == "mask" else f"{laid}, the background of {card.name}"] if laid else []
     if picture.size != (size, size):
-        told.append(
+        remarks.append(
             f"it is {picture.size[0]}x{picture.size[1]}, brought to {size}x{size} by {fit}: {FITS[fit]}"
         )
-    return told
+    return remarks
 
 
 def _kinds(card: ModelCard, chosen: str = NO_EDIT) -> list[tuple[str, str]]:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..errors import ExportError
+from ..errors import ExportError, OptionError
 from ..export import FORMATS, OF_POINTS, ExportOptions
-from ..files import write_bytes
-from ..options import build
+from ..files import safe_name, write_bytes
+from ..options import build, fields_of, idle_names
 from ..runs.recipe import Recipe, file_name
 from ..runs.trajectory import Trajectory
 from .controls import OptionControls, field_of
 from .handlers import LABELLED, show_errors
+from .page_script import call_action
+from .saved import saved
 from .scratch import served_file, served_folder
-from .store import RunStore
+from .store import Recording, RunStore
 
 _START = "gif"
+MEGABYTE = 1_000_000
 
 
 class ExportPanel:
     """Renders into the surrounding Blocks and exports the run that the player shows; `prefix` goes before
-    its elements' ids.
+    its elements' ids, and `press` says how a run is made.
     """
 
-    def __init__(self, store: RunStore, player: gr.HTML, prefix: str = "") -> None:
-        self.store = store
+    def __init__(
+        self, store: RunStore, player: gr.HTML, prefix: str = "", press: str = "Press Generate"
+    ) -> None:
+        self.store, self.press, self.prefix = store, press, prefix
         self.player = player
         with gr.Accordion(
             "Export: GIF, MP4, WebP, film strip, pictures", open=False, elem_id=prefix + "export"
@@ -42,17 +48,17 @@ class ExportPanel:
                 self.options = OptionControls.render(
                     ExportOptions,
                     **{
-                        name: {"visible": name in _shown(_START, ExportOptions().frames), **changes}
+                        name: {
+                            "visible": name in _shown(_START, ExportOptions().frames),
+                            "elem_id": f"{prefix}export-{name}",
+                            **changes,
+                        }
                         for name, changes in _LABELS.items()
                     },
                 )
             self.button = gr.Button("Make the file", variant="primary", elem_id=prefix + "make-file")
-            self.file = gr.File(
-                label="Your file" if prefix else "Your file: it carries the settings of its run",
-                interactive=False,
-                height=80,
-                elem_id=prefix + "file",
-            )
+            self.file = saved(elem_id=prefix + "file", elem_classes="made-card")
+            again = gr.Button("As it was saved", elem_id=prefix + "export-again", elem_classes="save-gif")
         controls = self.options.controls
         private: dict[str, Any] = {"api_visibility": "private"}
         shown = [self.format, controls["frames"], player]
@@ -65,26 +71,17 @@ class ExportPanel:
             show_progress="hidden",
             **private,
         )
-        panel.expand(
+        gr.on(
+            [panel.expand, again.click],
             self._as_shown,
             shown,
             [self.format, *controls.values()],
-            js=_LOOK.replace("PLAYER", prefix + "player"),
+            js=call_action("openExport", prefix),
             queue=False,
             show_progress="hidden",
             **private,
         )
-        # a file that was made with other options is not what they say now
-        gr.on(
-            [one.change for one in (self.format, *controls.values())],
-            None,
-            None,
-            self.file,
-            js="() => null",
-            queue=False,
-            **private,
-        )
-        self.button.click(
+        making = self.button.click(
             self._export,
             {player, self.format, *controls.values()},
             self.file,
@@ -93,21 +90,47 @@ class ExportPanel:
             show_progress_on=self.button,
             **private,
         )
+        # a file that was made with other options is not what they say now, nor is one that is being made
+        gr.on(
+            [one.change for one in (self.format, *controls.values())],
+            None,
+            None,
+            self.file,
+            js="() => null",
+            cancels=making,
+            queue=False,
+            **private,
+        )
 
     def _show(self, format: str, frames: str, run: Any) -> list[Any]:
         """Updates that leave only the options that matter to this format and to what the player shows."""
         shown = _shown(format, frames) | (
             {*OF_POINTS} if isinstance(run, dict) and run.get("points") else set()
         )
-        return [
-            gr.update(info=FORMATS[format].help),
-            *(gr.update(visible=name in shown) for name in self.options.controls),
-        ]
+        updates = {name: gr.update(visible=name in shown) for name in self.options.controls}
+        updates["frames"]["choices"] = _choices(format)
+        return [gr.update(info=FORMATS[format].help), *updates.values()]
+
+    def _as_used(self, used: dict[str, Any], run: Any) -> list[Any]:
+        """Updates to the format and the options with which a file was saved."""
+        format = used["format"] if used.get("format") in FORMATS else _START
+        given = {name: value for name, value in used.items() if name != "format"}
+        chosen = build(ExportOptions, given, "export option")
+        first, *rest = self._show(format, chosen.frames, run)
+        for name, update in zip(self.options.controls, rest):
+            value = getattr(chosen, name)
+            if name == "picture" and value is not None:
+                value += 1  # counted from 1, as under the player
+            optional = field_of(ExportOptions, name).optional
+            update["value"] = ("" if value is None else str(value)) if optional else value
+        return [{**first, "value": format}, *rest]
 
     def _as_shown(self, format: str, frames: str, run: Any) -> list[Any]:
         """The same for a panel that opens, with the player's own view, picture and speed; of a film its
-        pictures.
+        pictures. Opened from a file that was just saved, it begins with that file's options.
         """
+        if isinstance(run, dict) and isinstance(run.get("used"), dict):
+            return self._as_used(run["used"], run)
         look = run.get("look") if isinstance(run, dict) else None
         if not isinstance(look, dict):
             return self._show(format, frames, run)
@@ -128,34 +151,42 @@ class ExportPanel:
         return [first, *updates.values()]
 
     @show_errors
-    def _export(self, values: dict[Any, Any]) -> str:
+    def _export(self, values: dict[Any, Any]) -> dict[str, Any]:
         value = values[self.player]
         run = self.store.get(value.get("run")) if isinstance(value, dict) else None
         if run is None or not run.frames:
             raise ExportError(
-                "There is no run to export yet. Press Generate first."
+                f"There is no run to export yet. {self.press} first."
                 if not value
-                else "This run is no longer kept on the server. Press Generate to make it again."
+                else f"This run is no longer kept on the server. {self.press} to make it again."
             )
         read = self.options.read(values)
         if type(read["picture"]) is float:  # counted from 1, as under the player
             count = len(run.frames[0].x)
             if read["picture"] not in range(1, count + 1):
-                raise ExportError(
+                raise OptionError(
+                    "export.picture",
                     f"This run has the pictures 1 to {count}, got picture {read['picture']:g}. Leave 'One "
-                    "picture' empty for all."
+                    "picture' empty for all.",
                 )
             read["picture"] = int(read["picture"]) - 1
         chosen = build(ExportOptions, read, "export option")
-        return export_file(run.trajectory, values[self.format], chosen)
+        path = export_file(run.recorded, values[self.format], chosen)
+        return card_of(path, "" if self.prefix else "it carries the settings of its run")
 
 
-# The player's value, with how the page shows it.
-_LOOK = """(format, frames, v) => { const root = document.querySelector('#PLAYER .player');
-  const d = root.dataset, find = (what) => root.querySelector(what);
-  const look = {view: find('.screens').dataset.view, zoom: d.zoom ? Number(d.zoom) : null,
-    fps: Number(find('.speed').value), film: find('.film').ariaPressed === 'true'};
-  return [format, frames, v && v.run ? {...v, look} : v]; }"""
+def _choices(format: str) -> list[tuple[str, str]]:
+    """What is read of each choice of states. A film strip of all states holds the wanted number of them,
+    where something happens.
+    """
+    return [
+        ("some, where something happens" if format == "strip" else "all", "all"),
+        ("every k-th", "every"),
+        ("some, evenly by noise", "log_snr"),
+        ("the finished pictures, one by one", "pictures"),
+    ]
+
+
 _LABELS: dict[str, dict[str, Any]] = {
     "view": {},
     "fps": {"label": "Speed"},
@@ -163,12 +194,7 @@ _LABELS: dict[str, dict[str, Any]] = {
     "hold": {"label": "Pause at the end"},
     "frames": {
         "label": "Which states",
-        "choices": [
-            ("all", "all"),
-            ("every k-th", "every"),
-            ("some, evenly by noise", "log_snr"),
-            ("the finished pictures, one by one", "pictures"),
-        ],
+        "choices": _choices(_START),
     },
     "every": {"label": "k"},
     "states": {"label": "Number of states"},
@@ -195,9 +221,9 @@ LABELLED.update({f"export.{name}": look["label"] for name, look in _LABELS.items
 def _shown(format: str, frames: str) -> set[str]:
     """The options that matter to a format under a choice of states."""
     shown = set(FORMATS[format].takes)
-    if frames != "every":
-        shown.discard("every")
-    shown -= {"picture"} if frames == "pictures" and "frames" in shown else {"bounce"}
+    shown -= idle_names(fields_of(ExportOptions), {"frames": frames if "frames" in shown else "all"})
+    if frames == "pictures" and "frames" in shown:
+        shown.discard("picture")
     if frames in ("every", "pictures") or (frames == "all" and format != "strip"):
         shown.discard("states")
     return shown
@@ -214,7 +240,14 @@ def kept_files(recipe: Recipe) -> list[str]:
     return [str(folder / name) for name in files]
 
 
-def export_file(trajectory: Trajectory, format: str, options: ExportOptions) -> str:
+def card_of(path: str, said: str) -> dict[str, Any]:
+    """A file as the card shows it: `said` stands after its size."""
+    size = f"{Path(path).stat().st_size / MEGABYTE:.1f}"
+    size = "less than 0.1" if size == "0.0" else size
+    return {"path": path, "name": Path(path).name, "size": size, "said": said, "preset": ""}
+
+
+def export_file(made: Trajectory | Recording, format: str, options: ExportOptions) -> str:
     """Write an export into a folder that Gradio serves from; returns its path. A failure leaves no folder."""
     suffix = FORMATS[format].suffix
     alike = [name for name, one in FORMATS.items() if one.suffix == suffix]
@@ -222,6 +255,8 @@ def export_file(trajectory: Trajectory, format: str, options: ExportOptions) -> 
         suffix if alike == [format] else f"-{format}{suffix}"
     )  # or a strip would go by the name of the picture
     return served_file(
-        file_name(trajectory.recipe, ending),
-        lambda path: trajectory.save(path, format, **vars(options)),
+        file_name(made.recipe, ending)
+        if isinstance(made, Trajectory)
+        else safe_name(made.title, suffix=ending),
+        lambda path: made.save(path, format, **vars(options)),
     )

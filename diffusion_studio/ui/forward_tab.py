@@ -1,6 +1,6 @@
 """The Forward tab: a picture goes into noise under up to three noise schedules.
 
-All is computed by `inside.forward_pictures`, once for each choice; the page plays it (ui/figure).
+`inside.forward_pictures` computes the figure once for each choice; the page plays it (ui/figure).
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ OWN_TABLE = "table"
 START = ("linear", "cosine", "")
 STEPS, SIZES = (25, 50, 100), (32, 64, 128)
 FORMATS = {"gif": ".gif", "mp4": ".mp4", "strip": ".png"}
-MOST_FILE = 24 << 20  # bytes of a picture that is sent
-MOST_BETAS = 20_000  # letters of a table of one's own
+MOST_FILE = 24 << 20  # bytes of an uploaded picture
+MOST_BETAS = 20_000  # characters of the visitor's table of betas
 MOST_SAVING = 2  # files that are written at one time
 PAPERS = (
     "Sohl-Dickstein et al. 2015, section 2.1; Ho et al. 2020 (DDPM), eq. 2 and 4; Nichol & Dhariwal 2021 "
@@ -42,7 +42,7 @@ LABELLED.update({"schedules": "Schedules", "schedule.values": "Your table of bet
 
 
 class ForwardTab:
-    """Renders into the surrounding Blocks: one element, which fetches the rest when it is seen."""
+    """Renders one element into the surrounding Blocks. It loads the rest when it comes into view."""
 
     def __init__(self, studio: Studio, store: RunStore, compute: Compute) -> None:
         self.studio, self.store, self.compute = studio, store, compute
@@ -59,11 +59,11 @@ class ForwardTab:
         html = (HERE / "forward" / "forward.html").read_text("utf-8")
         return html.replace("ABOUT", _formulas(escape(" ".join(ABOUT)))).replace("PAPERS", escape(PAPERS))
 
-    # ---- what the page asks
+    # ---- server functions of the page
 
     def figure(self, given: dict[str, Any]) -> dict[str, Any]:
         """The figure of `given` {picture, schedules, betas, steps, size, seed, ways}, as data; `thumb` is the
-        picture as it is used, and `choices` are the schedules that can be chosen.
+        picture at the chosen size, and `choices` are the schedules to choose from.
         """
         picture, said = self._picture(given)
         ways = [way for way in WAYS if way in ("closed", *_texts(given.get("ways")))]
@@ -82,7 +82,7 @@ class ForwardTab:
     def save(self, given: dict[str, Any]) -> dict[str, Any]:
         """The same as a file {name, data in base64, type}; `format` is one of `FORMATS`."""
         kind = given.get("format")
-        if kind not in FORMATS:
+        if not isinstance(kind, str) or kind not in FORMATS:
             raise OptionError(
                 "format", f"There is no format {kind!r:.40}. Choose one of: {', '.join(FORMATS)}."
             )
@@ -97,7 +97,7 @@ class ForwardTab:
     # ---- its parts
 
     def _choices(self) -> list[list[str]]:
-        """[value, what the page says] of each schedule: the formulas, a table, the networks' own."""
+        """[value, label] of each schedule: the formulas, a table of betas, the schedules of the models."""
         names = [[name, name] for name in SCHEDULES if name != OWN_TABLE]
         models = [[card.name, f"that of {card.name}"] for card in self.studio.models()]
         return [*names, [OWN_TABLE, "a table of my own"], *models]
@@ -106,9 +106,9 @@ class ForwardTab:
         wanted = [self._schedule(name, given) for name in _texts(given.get("schedules")) if name]
         found = schedules_named(wanted, self._of_model)
         steps, seed = _number(given, "steps", STEPS[1], 1, max(STEPS)), _number(given, "seed", 0, 0, 2**31)
-        # rows go together, so none has more steps than the shortest schedule has timesteps
+        # all rows have equally many states, so the schedule with the fewest timesteps limits the steps
         steps = min([steps, *(one.timesteps for one in found.values() if one.discrete)])
-        # a call for each, so that runs of other visitors have their turn in between
+        # one call for each process, so that runs of other visitors take turns with it
         return [
             self.compute.call(lambda: process(picture, one, steps, seed, name)) for name, one in found.items()
         ]
@@ -130,8 +130,8 @@ class ForwardTab:
         return self.studio.card(name).spec.schedule
 
     def _picture(self, given: dict[str, Any]) -> tuple[Picture, str]:
-        """The picture that is meant, at the size that is asked for (the example, a file's bytes, or one of a
-        run), and what is to be said of it.
+        """The picture at the given size, and a note on it. The picture is the example, an uploaded file, or
+        one of a run.
         """
         size = _number(given, "size", SIZES[1], 8, max(SIZES))
         picture = given.get("picture")
@@ -168,7 +168,7 @@ class ForwardTab:
 
 
 def _formulas(text: str) -> str:
-    """The letters and signs of formulas that are written as in code, in HTML."""
+    """HTML with the Greek letters, indices and roots of formulas that are written as in code."""
     text = re.sub(r"x_(?:(\w)|\{(.*?)\})", lambda found: f"x<sub>{found[1] or found[2]}</sub>", text)
     text = re.sub(r"sqrt\((\w+)\)", r"√\1", text).replace("sqrt(", "√(")
     signs = {"alpha_bar": "ᾱ", "beta": "β", "eps": "ε", "x0": "x<sub>0</sub>"}
@@ -177,15 +177,13 @@ def _formulas(text: str) -> str:
 
 
 def _opened(data: object) -> tuple[Picture, str]:
-    """A picture from a file's bytes in base64, opened with the care of any stranger's file; and what is to be
-    said of it.
-    """
+    """The picture in a file's bytes (base64), and a note on it. The file may come from anybody."""
     if not isinstance(data, str) or len(data) > MOST_FILE * 4 // 3 + 4:
-        raise DataError(f"A picture's file has at most {MOST_FILE >> 20} MB here. Make it smaller.")
+        raise DataError(f"The picture's file is larger than {MOST_FILE >> 20} MB. Choose a smaller one.")
     try:
         raw = base64.b64decode(data, validate=True)
     except binascii.Error as error:
-        raise DataError("What the page sent is cut off. Choose the picture again.") from error
+        raise DataError("The uploaded picture is incomplete. Choose it again.") from error
     with TemporaryDirectory(prefix="diffusion-studio-picture-") as folder:
         path = Path(folder) / "the picture"
         path.write_bytes(raw)

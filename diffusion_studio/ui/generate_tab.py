@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -13,22 +12,26 @@ import gradio as gr
 from ..errors import ExportError, OptionError, StudioError
 from ..export import FORMATS
 from ..imaging.arrays import to_pil
-from ..imaging.frame import Frame
+from ..imaging.picture import Picture
 from ..runs.edits import EDITS, FILMS, pictures_of
 from ..runs.recipe import Recipe
 from ..runs.recipe_diff import flat_settings
 from ..studio import Studio
 from .classroom import Rooms, classroom
-from .compute import Compute, Progress
+from .compute import Compute, Progress, ServerFull
 from .controls import RecipeControls
+from .editing import ON_STAGE
 from .export_panel import ExportPanel, kept_files
-from .handlers import inform, sentence, show_errors, warn
+from .handlers import always_answers, in_words, inform, sentence, sentences, show_errors, warn
 from .history import history
 from .inside_panel import InsidePanel
-from .player import STOPPED, player, tick
+from .newest import ActiveRun, NewestRuns
+from .page_script import call_action
+from .player import player, tick
 from .price import Prices
 from .quick_save import QuickSave
-from .store import Run, RunStore
+from .run_view import RunView
+from .store import RunStore
 from .time_budget import TimeBudget
 from .waiting import Waiting, with_progress
 from .zero_gpu import gpu_stream
@@ -36,45 +39,33 @@ from .zero_gpu import gpu_stream
 COMPUTE = "compute"  # all events that run a network share this queue, and see their place in it
 MAX_LINK = 7000  # letters of a link's settings: servers on the way take 8,000 in all
 NO_LINK = "No link"
+# The text of a link's field as a link, which the page's address follows, so that a reload comes back to it.
+AS_LINK = call_action("asLink")
+OF_RUN = "run:"  # before a link's text: a run has begun with these settings (page.mjs reads both)
 REFUSED = ""  # the name of a press whose settings cannot run
 ENDED_SECONDS = 30
 TICK_SECONDS = 0.05  # the page is told of a new frame at most this often
 
 
-@dataclass(frozen=True)
-class Press:
-    """A press of Generate, by the name that the page gave it. `ended` ends its run, `over` says that it has
-    ended; `before` is the visitor's press before, of which the page must be told nothing any more.
-    """
-
-    name: str
-    before: Press | None = None
-    ended: threading.Event = field(default_factory=threading.Event)
-    over: threading.Event = field(default_factory=threading.Event)
-    _begun: threading.Lock = field(default_factory=threading.Lock)
-
-    def begin(self, name: str) -> bool:
-        """Whether its run begins now: under its name, and once. Of a double click both come with the last."""
-        return self.name == name and self._begun.acquire(blocking=False)
-
-
 class GenerateTab:
-    """Renders into the surrounding Blocks; `restore_from` connects the page's load to the settings in its
+    """Renders into the surrounding Blocks; `arrive` connects the page's load to the settings in its
     link.
     """
 
     def __init__(self, studio: Studio, store: RunStore, compute: Compute, prices: Prices) -> None:
         self.studio = studio
         self.store = store
+        self.runs = RunView(store, "Press Generate")
         self.compute = compute
         self.prices = prices
         self.gpu = gpu_stream(studio)
         self.settings = RecipeControls(studio)
-        self.presses: dict[str, Press] = {}  # the newest of each visitor
+        self.newest: NewestRuns[str] = NewestRuns()  # by visitor
         self.waiting = Waiting()
         self.press = gr.Textbox(visible=False)
         self.arrived = gr.Textbox("", visible=False)  # whether the page's address brought settings
-        classroom(Rooms(store), elem_id="classroom")
+        self.rooms = Rooms(store)
+        classroom(self.rooms, elem_id="classroom")
         self.settings.render_models()
         with gr.Row(elem_id="stage"):
             with gr.Column(elem_id="quick"):
@@ -90,20 +81,22 @@ class GenerateTab:
                 self.history = history(elem_id="history")
             with gr.Column(elem_id="view"):
                 self.settings.render_tries()
-                self.player = player(self._frames, waiting=self.waiting.at, elem_id="player")
+                stage = gr.Column(min_width=0, elem_id="edit-stage")
+                self.player = player(self.runs.frames, waiting=self.waiting.at, elem_id="player")
                 below = gr.Column(min_width=0)
                 self.inside = InsidePanel(studio, store, compute, prices, self.player)
             with gr.Column(elem_id="settings"):
-                self.settings.render_rest(below)
+                self.settings.render_rest(below, stage)
                 self.export = ExportPanel(store, self.player)
                 self._render_share()
         with budget:
-            TimeBudget(studio, compute, self.settings)
+            self.budget = TimeBudget(studio, compute, self.settings)
         self.saving = QuickSave(store, self.player)
         self._connect()
 
     def _render_share(self) -> None:
-        with gr.Accordion("Share or restore a run", open=False, elem_id="share"):
+        with gr.Accordion("Share or restore a run", open=False, elem_id="share") as self.share:
+            self.describe = gr.Button("Describe the settings", elem_id="describe")  # page.js presses it
             self.link = gr.Textbox(
                 label="Link to these settings",
                 buttons=["copy"],
@@ -134,23 +127,51 @@ class GenerateTab:
         # a press ends the visitor's run before it begins its own, and so never waits for one that nobody
         # wants any more
         again: dict[str, Any] = {"trigger_mode": "multiple", **private}
-        pressed = self.go.click(None, None, [self.press, self.export.file], js=_PRESS, queue=False, **again)
+        pressed = self.go.click(
+            None, None, [self.press, self.export.file], js=call_action("pressGenerate"), queue=False, **again
+        )
         begun = pressed.then(
-            self._press, inputs | {self.press}, self.press, queue=False, show_progress="hidden", **again
+            self._press,
+            inputs | self.budget.inputs() | {self.press},
+            self.press,
+            queue=False,
+            show_progress="hidden",
+            **again,
         )
         started = begun.then(
             self._generate,
-            inputs | {self.press},
-            [self.player, self.link, self.command, self.files],
+            inputs | self.budget.inputs() | {self.press},
+            [self.player, self.link, self.command],
             concurrency_id=COMPUTE,
             concurrency_limit=None,
             show_progress="hidden",
             **again,
         )
-        self.link.change(None, self.link, self.link, js=_AS_LINK, queue=False, **private)
+        self.link.change(None, self.link, self.link, js=AS_LINK, queue=False, **private)
+        gr.on(
+            [self.describe.click, self.share.expand],
+            self._described,
+            inputs,
+            [self.link, self.command, self.files],
+            queue=False,
+            trigger_mode="always_last",
+            show_progress="hidden",
+            **private,
+        )
+        # apart: Gradio builds each output anew at every tick, and describes files at length each time
+        self.command.change(
+            self._command_files,
+            [self.player, self.command],
+            self.files,
+            show_progress="hidden",
+            queue=False,
+            **private,
+        )
         ended = [self.player, self.press]
-        started.failure(None, ended, self.player, js=_ENDED, queue=False, **private)
-        self.stop.click(None, ended, self.player, js=_ENDED, cancels=[started], queue=False, **private)
+        started.failure(None, ended, self.player, js=call_action("endRun"), queue=False, **private)
+        self.stop.click(
+            None, ended, self.player, js=call_action("endRun"), cancels=[started], queue=False, **private
+        )
         self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), **private)
         editing, outputs = self.settings.editing, self.settings.outputs()
         self.history.input(
@@ -160,9 +181,16 @@ class GenerateTab:
             cancels=[started],
             show_progress="hidden",
             **private,
-        ).then(None, [self.player, self.history], None, js=_RETURNED, queue=False, **private)
+        ).then(None, [self.player, self.history], None, js=call_action("returnToRun"), queue=False, **private)
         # queued, as sentences reach the page through the queue alone
-        editing.here.click(self._branch, self.player, outputs, js=_WHERE, show_progress="hidden", **private)
+        editing.here.click(
+            self._branch,
+            self.player,
+            outputs,
+            js=call_action("withShownState"),
+            show_progress="hidden",
+            **private,
+        )
         editing.back.click(
             lambda text: self.settings.show(editing.whole(text)),
             editing.branch,
@@ -174,9 +202,10 @@ class GenerateTab:
         editing.use.click(
             self._use,
             [self.player, editing.kind],
-            [editing.pictures["picture"], editing.kind, editing.section],
-            js=_WHERE_AND,
+            [editing.pictures["picture"], editing.kind, editing.section, editing.taken],
+            js=call_action("withPictureToEdit"),
             show_progress="hidden",
+            trigger_mode="always_last",
             **private,
         ).then(
             editing.kind_chosen,
@@ -185,7 +214,7 @@ class GenerateTab:
             queue=False,
             show_progress="hidden",
             **private,
-        ).then(None, js=_TO_EDIT, **private)
+        ).then(None, editing.kind, None, js=call_action("showEdit", [*ON_STAGE]), queue=False, **private)
 
     def arrive(self, page: gr.Blocks) -> None:
         """Connect the page's load: the settings in its address, which run at once where a link was opened."""
@@ -196,22 +225,21 @@ class GenerateTab:
             show_progress="hidden",
             api_visibility="private",
         ).then(  # queued, as warnings reach the page through the queue alone
-            None, self.arrived, None, js=_OPENED, queue=False, api_visibility="private"
+            None, self.arrived, None, js=call_action("playArrived"), queue=False, api_visibility="private"
         )
 
     def _restore_from_link(self, request: gr.Request) -> dict[Any, Any]:
-        text = request.query_params.get("recipe")
+        return self.opened(request.query_params.get("recipe"))
+
+    def opened(self, text: str | None) -> dict[Any, Any]:
+        """Updates of the settings by the JSON of a recipe, and of `arrived`, which is empty without one."""
         if not text:  # whoever is quick has chosen something by now
-            return {self.settings.model: gr.skip()}
+            return {self.settings.model: gr.skip(), self.arrived: ""}
         try:
             return {**self._checked(Recipe.from_json(text)), self.arrived: "yes"}
         except StudioError as error:
             warn(f"The settings in this link could not be used. {error}")
-            return {self.settings.model: gr.skip()}
-
-    def _frames(self, run: object) -> list[Any] | None:
-        found = self.store.get(run)
-        return found.frames if found else None
+            return {self.settings.model: gr.skip(), self.arrived: ""}
 
     def _press(self, values: dict[Any, Any], request: gr.Request) -> Any:
         """End the visitor's run before. Settings that cannot run leave it running: the press then loses its
@@ -219,85 +247,98 @@ class GenerateTab:
         """
         try:
             self._known(self.settings.recipe(values, lambda text: None))
+            self.budget.check(values)
         except Exception:  # comes again in `_generate`, whose errors the visitor sees
             return REFUSED
         visitor, name = request.session_hash or "", values[self.press]
-        if (before := self.presses.get(visitor)) is not None:
-            before.ended.set()
+        if (before := self.newest.get(visitor)) is not None:
             self.waiting.leave(before.name)
-            if before.over.is_set():
-                before = None
-            elif before.begin(before.name):  # and so it never will
-                before = before.before
-        self.presses[visitor] = Press(name, before)
+        self.newest.begin(visitor, name)
         self.waiting.join(name)
         return gr.skip()
 
     def forget(self, visitor: str) -> None:
         """Free what is kept of a visitor whose page has closed."""
         self.inside.forget(visitor)
-        if (press := self.presses.pop(visitor, None)) is not None:
-            press.ended.set()
+        self.rooms.forget(visitor)
+        if (press := self.newest.forget(visitor)) is not None:
             self.waiting.leave(press.name)
+        self.budget.forget(visitor)
 
-    def _generate(self, values: dict[Any, Any], request: gr.Request) -> Iterator[tuple[Any, ...]]:
-        """Ticks of the run, with what shares its settings beside the first."""
+    @always_answers(3)
+    def _generate(self, values: dict[Any, Any], request: gr.Request) -> Iterator[Sequence[Any]]:
+        """Ticks of the run, with the link and the command of its settings beside the first."""
         if values[self.press] == REFUSED:
             self._refuse(values)
         visitor = request.session_hash or ""
-        press = self.presses.get(visitor)
-        if press is None or not press.begin(values[self.press]):  # there was another press meanwhile
-            return
+        press = self.newest.get(visitor)
+        if press is None or not press.start(values[self.press]):  # there was another press meanwhile
+            return  # of a double click both come with the last press's name
+        full = ""
         try:
-            if press.before is not None:  # ends at its next network call
-                press.before.over.wait(ENDED_SECONDS)
-            recipe = self.settings.recipe(values)
-            if not self.studio.loaded(recipe.model):
-                self.waiting.load(press.name, recipe.model)
-            turn = self.prices.turn(recipe, press.ended)
-            frames = self.compute.call(lambda: self.studio.stream(recipe, turn.ask))  # checks the recipe
-            self.waiting.tell(press.name, turn.progress())
-            run = self.store.open(visitor, recipe)
-            settings, film, shared = (
-                flat_settings(recipe),
-                isinstance(recipe.edit, FILMS),
-                self._shared(recipe),
-            )
-            shown: dict[str, Any] | None = None
-            recorded = self._recorded(run, frames if self.gpu is None else self.gpu(recipe))
-            watched = self.compute.watched(recorded, TICK_SECONDS, turn) if self.gpu is None else recorded
-            for found in watched:
-                progress = found if isinstance(found, Progress) else turn.progress()
-                if not isinstance(found, Progress):
-                    place, frame = found
-                    shown = tick(run, place, self.store.last_place(frame), frame, settings, film)
-                self.waiting.tell(press.name, progress)
-                yield gr.skip() if shown is None else with_progress(shown, progress), *shared
-                shared = [gr.skip()] * len(shared)
+            if not press.wait_for_before(ENDED_SECONDS):  # which ends at its next network call
+                return
+            timing = partial(self.waiting.prepare, press.name, "Timing a few steps on this machine")
+            yield from self._ticks(self.budget.applied(values, visitor, timing), press, visitor)
+        except ServerFull as error:  # no failure: the page says so and presses again
+            full = str(error)
         except StudioError as error:
-            raise sentence(error) from error
+            if not press.replaced:  # else the page would take it for the end of the newer run
+                raise sentence(error) from error
         finally:
             press.over.set()
             self.waiting.leave(press.name)
-            if visitor not in self.presses:  # the page closed while the run began
-                self.store.forget(visitor)
+            newest = self.newest.get(visitor)
+            if full and newest is press:
+                self.waiting.refuse(press.name, full)
+            if newest is None:  # the page closed while the run began
+                for freed in self.store.forget(visitor):
+                    self.studio.free_states(freed)
+
+    def _ticks(self, recipe: Recipe, press: ActiveRun, visitor: str) -> Iterator[Sequence[Any]]:
+        """As `_generate`, of a recipe's run. Raises `ServerFull` where too many wait."""
+        if self.gpu is None:
+            self.compute.turns.check_room()  # before the run takes the place of an older one
+        if not self.studio.loaded(recipe.model):
+            self.waiting.load(press.name, recipe.model)
+        turn = self.prices.turn(recipe, press.ended)
+        frames = self.compute.call(lambda: self.studio.stream(recipe, turn.ask))  # checks the recipe
+        self.waiting.tell(press.name, turn.progress())
+        run = self.store.open(visitor, recipe)
+        settings, film, shared = (
+            flat_settings(recipe),
+            isinstance(recipe.edit, FILMS),
+            self._shared(recipe),
+        )
+        shown: dict[str, Any] | None = None
+        recorded = self.runs.record(run, frames if self.gpu is None else self.gpu(recipe))
+        if self.gpu is None:
+            watched = self.compute.watched(recorded, TICK_SECONDS, turn)
+        else:
+            watched = self.compute.while_heard(recorded)
+        for found in watched:
+            progress = found if isinstance(found, Progress) else turn.progress()
+            if not isinstance(found, Progress):
+                place, frame = found
+                shown = tick(run, place, self.store.last_place(frame), frame, settings, film)
+                shown["press"] = press.name
+            self.waiting.tell(press.name, progress)
+            if shown is None:
+                yield [gr.skip()] * (1 + len(shared))
+            else:
+                yield with_progress(shown, progress), *shared
+                shared = [gr.skip()] * len(shared)
 
     @show_errors
     def _refuse(self, values: dict[Any, Any]) -> None:
+        if problems := self.settings.problems(values):
+            raise sentences(problems)
         self._known(self.settings.recipe(values))
-
-    def _recorded(self, run: str, frames: Iterable[Frame]) -> Iterator[tuple[int, Frame]]:
-        """Each frame, with the place of the newest one that is kept."""
-        kept = 0
-        for frame in frames:
-            place = self.store.append(run, frame)
-            kept = kept if place is None else place
-            yield kept, frame
 
     @show_errors
     def _branch(self, value: object) -> dict[Any, Any]:
         """Settings of the run that the player shows, to go on from the state that it shows."""
-        run, place = self._at(value)
+        run, place = self.runs.shown(value, "go on from")
         frame = run.frames[min(place, len(run.frames) - 1)]
         if frame.index == frame.total:
             raise OptionError(
@@ -308,17 +349,30 @@ class GenerateTab:
         return self.settings.show(run.recipe.continued(frame.index))
 
     @show_errors
-    def _use(self, value: object, kind: str) -> tuple[Any, Any, Any]:
-        """The picture that the player shows enlarged, or else the first, as the one to edit."""
-        run, _ = self._at(value)
+    def _use(self, value: object, kind: str) -> tuple[Any, ...]:
+        """The picture that the player shows enlarged, or else the first, as the one to edit, and which one
+        that is.
+        """
+        run, _ = self.runs.shown(value, "edit")
         if run.frames[-1].of_points:
             raise OptionError(
                 "edit", "This run made points, and only pictures can be edited. A branch can go on from it."
             )
         images, number = run.trajectory.images, value.get("zoom") if isinstance(value, dict) else None
         number = number if type(number) is int and 0 <= number < len(images) else 0
-        wanted = kind if kind in EDITS and pictures_of(EDITS[kind]) else "picture"
-        return to_pil(images[number]), wanted, gr.update(open=True)
+        wanted = kind if kind in EDITS and pictures_of(EDITS[kind]) else "inpaint"
+        which = f"picture {number + 1} of {len(images)}" if len(images) > 1 else "the picture"
+        last = run.frames[-1]
+        state = "finished" if last.index == last.total else f"the guess x0 at step {last.index}"
+        taken = {
+            "name": Picture(images[number]).name,
+            "title": f"{which}, {state}",
+            "number": number,
+            "count": len(images),
+            "run": value["run"] if isinstance(value, dict) else None,
+        }
+        section = gr.skip() if wanted in ON_STAGE else gr.update(open=True)
+        return to_pil(images[number]), wanted, section, taken
 
     @show_errors
     def _return(self, value: object) -> dict[Any, Any]:
@@ -342,39 +396,46 @@ class GenerateTab:
         return {**found, self.player: gr.skip()}
 
     def _came_back(self, recipe: Recipe) -> dict[Any, Any]:
-        """Updates of the settings, and of the link and the command line that say them."""
-        shared = zip((self.link, self.command, self.files), self._shared(recipe))
-        return {**self._checked(recipe), **dict(shared)}
-
-    def _at(self, value: object) -> tuple[Run, int]:
-        """The run that the player shows, and the place of the shown state."""
-        found = self.store.get(value.get("run")) if isinstance(value, dict) else None
-        if found is None or not found.frames:
-            raise OptionError(
-                "branch",
-                "There is no run to go on from yet. Press Generate first."
-                if not value
-                else "This run is no longer kept on the server. Press Generate to make it again.",
-            )
-        place = value.get("shown")
-        return found, place if type(place) is int and place >= 0 else 0
+        """Updates of the settings, and of the link and the command line that say them. The files of a shown
+        run come after its command line.
+        """
+        shared = dict(zip((self.link, self.command), self._shared(recipe)))
+        return {**self._checked(recipe), **shared, self.files: gr.update(value=None, visible=False)}
 
     def recipe_shown(self, value: object, request: gr.Request) -> Recipe:
         """The recipe of the run that the player shows."""
-        return self._at(value)[0].recipe
+        return self.runs.shown(value, "compare with")[0].recipe
+
+    def _described(self, values: dict[Any, Any]) -> list[Any]:
+        """Link, command line and files of the settings as they stand; where they cannot run, why."""
+        try:
+            recipe = self.settings.recipe(values, lambda text: None)
+            self._known(recipe)
+            return [linkable(recipe), self._command(recipe), self._files_of(recipe)]
+        except StudioError as error:
+            return [f"{NO_LINK}: {in_words(error)}", "", gr.update(value=None, visible=False)]
 
     def _shared(self, recipe: Recipe) -> list[Any]:
-        """The link's text, the command line, and the files that it names."""
+        """The link's text and the command line of a run."""
+        return [OF_RUN + linkable(recipe), self._command(recipe)]
+
+    def _command(self, recipe: Recipe) -> str:
+        return recipe.to_command(self.studio.recipe(recipe.model))
+
+    def _command_files(self, value: object, command: str) -> Any:
+        """The files that the command line of the shown run reads; of any other command line nothing new."""
+        run = self.store.get(value.get("run")) if isinstance(value, dict) else None
+        if run is None or self._command(run.recipe) != command:
+            return gr.skip()
+        return self._files_of(run.recipe)
+
+    def _files_of(self, recipe: Recipe) -> Any:
         try:
             files = kept_files(recipe)
         except ExportError as error:  # no reason not to run
             files = []
             warn(str(error))
-        return [
-            linkable(recipe),
-            recipe.to_command(self.studio.recipe(recipe.model)),
-            gr.update(value=files or None, visible=bool(files)),
-        ]
+        return gr.update(value=files or None, visible=bool(files))
 
     @show_errors
     def _restore(self, path: str) -> dict[Any, Any]:
@@ -407,41 +468,3 @@ def linkable(recipe: Recipe) -> str:
         f"{NO_LINK}: the pictures in these settings are too large for one. Export the run: the file carries "
         "them, and is restored below."
     )
-
-
-_WHERE = """v => { const d = document.querySelector('.player').dataset;
-  return v && v.run ? {run: v.run, shown: Number(d.shown), zoom: d.zoom ? Number(d.zoom) : null} : v; }"""
-_WHERE_AND = f"(v, kind) => [({_WHERE})(v), kind]"
-# On a phone the picture lies below what was pressed. The file of the run before is no longer this one's.
-# The player shows what the press waits for, and page.js notes with what it was made.
-_PRESS = """() => {
-  if (innerWidth <= 860) document.querySelector('#view').scrollIntoView({behavior: 'smooth'});
-  const name = `${Date.now()} ${Math.random()}`;
-  const pressed = new CustomEvent('pressed', {detail: {name}, bubbles: true});
-  document.querySelector('#player .player').dispatchEvent(pressed);
-  return [name, null]; }"""
-_ENDED = f"""(v, press) => {{
-  const refused = press === '{REFUSED}' && !!v;
-  const event = new CustomEvent('unpressed', {{detail: {{refused}}, bubbles: true}});
-  document.querySelector('#player .player').dispatchEvent(event);
-  return refused ? v : ({STOPPED})(v); }}"""
-# What the player shows is of the settings now, unless it could not show that run.
-_RETURNED = """(v, wanted) => {
-  document.querySelector('#player .player').dispatchEvent(new CustomEvent('unpressed', {bubbles: true}));
-  if (v?.run && v.run === wanted?.run) document.dispatchEvent(new CustomEvent('returned')); }"""
-# A link that is opened plays; a reload only comes back to its settings.
-_OPENED = """arrived => { const how = performance.getEntriesByType('navigation')[0]?.type;
-  if (arrived && how === 'navigate') setTimeout(() => document.querySelector('#generate')?.click(), 200); }"""
-_TO_EDIT = """() => { document.dispatchEvent(new CustomEvent('open-settings'));
-  const show = () => document.querySelector('#edit').scrollIntoView({behavior: 'smooth', block: 'start'});
-  setTimeout(show, 60); }"""
-# In the page's address too, so that a reload comes back to the settings of the run.
-_AS_LINK = f"""text => {{ if (!text || text.startsWith('http')) return text;
-  const recipe = text.startsWith('{NO_LINK}') ? null : text;
-  document.dispatchEvent(new CustomEvent('run-recipe', {{detail: recipe}}));
-  // the address may say other things, such as the theme
-  const none = text.startsWith('{NO_LINK}'), at = new URL(location.href);
-  for (const name of ['race', 'grid']) at.searchParams.delete(name);
-  if (none) at.searchParams.delete('recipe'); else at.searchParams.set('recipe', text);
-  history.replaceState(null, '', at);
-  return none ? text : `${{at.origin}}${{at.pathname}}?recipe=${{encodeURIComponent(text)}}`; }}"""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from ..imaging.palettes import OWN, PALETTES
-from ..options import fields_of
+from ..options import Option, fields_of, idle_names
 from ..runs.applicability import self_guidance_kinds
-from ..runs.guidance_options import GROUPS, flags_of
+from ..runs.guidance_options import GROUPS, flag_name, flags_of
 from ..runs.recipe import ANY, Recipe
 from ..studio import ModelCard, Studio
 from .handlers import LABELLED
@@ -51,27 +53,60 @@ LABELLED.update(
     }
 )
 LABELLED.update({name: LABELS[name] for name in FIELDS if name in LABELS})
+SCALE = "guidance"
 PALETTE = "palette"  # the group that has a section of its own
 NONE = ("none", "")
-# What says nothing while the first is empty.
-DEPEND = {
-    "classifier": ("classifier_scale", "classifier_form", "classifier_label"),
-    "palette": ("palette_below",),
-    "cfg_zero_star": ("cfg_zero_silent",),
-    "self_guidance": ("self_guidance_scale", "self_guidance_layers", "self_guidance_blur"),
-}
-# Of these, what says something only beside some values of the first.
-ONLY_WITH = {"self_guidance_blur": ("smoothed_energy",)}
-TYPED = ("palette",)  # of the menus, those in which something else may be typed
+TYPED = ("palette", "self_guidance_layers")  # of the menus, those in which something else may be typed
+
+
+def hide_idle(
+    options: Iterable[Option],
+    controls: Mapping[str, Any],
+    event: str = "change",
+    model: Component | None = None,
+    unusable: Callable[[str], Collection[str]] = lambda model: (),
+) -> None:
+    """Show the control of an option only while the values of the others let it have an effect.
+
+    `controls` are the controls by option name. `event` is the event of a control that is listened to: "input"
+    reacts to the visitor only. The options that `unusable` names for the chosen model stay hidden.
+    """
+    dependent = [one for one in options if one.depends]
+    deciding = {one.name: [name for each in one.depends for name in each.names] for one in dependent}
+    for name in dict.fromkeys(name for names in deciding.values() for name in names):
+        own = [one for one in dependent if name in deciding[one.name]]
+        names = list(dict.fromkeys(other for one in own for other in deciding[one.name]))
+
+        def look(*values: Any, own: list[Option] = own, names: list[str] = names) -> dict[Any, Any]:
+            hidden = idle_names(own, dict(zip(names, values)))
+            hidden |= set() if model is None else {*unusable(values[-1])}
+            return {controls[one.name]: gr.update(visible=one.name not in hidden) for one in own}
+
+        getattr(controls[name], event)(
+            look,
+            [controls[one] for one in names] + ([] if model is None else [model]),
+            [controls[one.name] for one in own],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
 
 
 class GuidanceControls:
-    """Renders into the surrounding Blocks. `make` makes the control of an option."""
+    """Renders into the surrounding Blocks. `make` makes the control of an option. `scale` is the control of
+    the guidance scale, which stands elsewhere.
+    """
 
-    def __init__(self, studio: Studio, start: Recipe, make: Any) -> None:
+    def __init__(self, studio: Studio, start: Recipe, make: Any, scale: Component) -> None:
         self.studio = studio
-        self.controls: dict[str, gr.components.Component] = {}
-        self._options = {one.name: one for one in fields_of(Recipe) if one.name in FIELDS}
+        self.scale = scale
+        self.controls: dict[str, Any] = {}
+        own = {
+            one.name: replace(one, depends=tuple(condition.renamed(flag_name) for condition in one.depends))
+            for one in fields_of(Recipe)
+        }
+        self._scale_option = own[SCALE]
+        self._options = {name: one for name, one in own.items() if name in FIELDS}
         self._options |= {one.name: one for group in GROUPS for one in flags_of(group).values()}
         card = studio.card(start.model)
         choices, values = self._choices(card, start), _values(start)
@@ -88,18 +123,15 @@ class GuidanceControls:
             "Palette", open=False, elem_id="palette-section", visible=not shown.isdisjoint(self._of(PALETTE))
         ) as self.palette_section:
             self._render_part(self._of(PALETTE), shown, choices, values, make)
-        for name, depending in DEPEND.items():  # what goes with an empty choice is not shown
-            others = [self.controls[one] for one in depending]
-            self.controls[name].change(
-                lambda value, named=dict(zip(depending, others)): {
-                    control: gr.update(visible=_counts(one, value)) for one, control in named.items()
-                },
-                self.controls[name],
-                others,
-                queue=False,
-                show_progress="hidden",
-                api_visibility="private",
-            )
+
+    def connect(self, model: Component) -> None:
+        """Hide the options that another one switches off, as a visitor changes that one."""
+        hide_idle(
+            [self._scale_option, *self._options.values()],
+            {SCALE: self.scale, **self.controls},
+            model=model,
+            unusable=lambda name: self._unusable(self.studio.card(name)),
+        )
 
     def _render_part(self, part: Any, shown: set[str], choices: Any, values: Any, make: Any) -> None:
         with gr.Group():
@@ -124,7 +156,7 @@ class GuidanceControls:
             )
         )
 
-    def inputs(self) -> set[gr.components.Component]:
+    def inputs(self) -> set[Component]:
         return set(self.controls.values())
 
     def read(self, values: Mapping[Any, Any], card: ModelCard, plain: Any) -> dict[str, Any]:
@@ -132,7 +164,7 @@ class GuidanceControls:
         box.
         """
         usable = self._usable(card)
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {SCALE: values[self.scale]}
         for name, control in self.controls.items():
             given, value = (
                 self._options[name],
@@ -141,23 +173,18 @@ class GuidanceControls:
             if given.optional:
                 value = (value or None) if given.kind is str else plain(value)
             found[name] = value
+        idle = idle_names(self._options.values(), found)
+        found |= {name: self._options[name].default for name in idle}
+        idle |= idle_names(self._options.values(), found)  # what an idle setting seemed to turn on
         groups = {
-            group: {inside: found.pop(one.name) for inside, one in flags_of(group).items()}
+            group: {
+                inside: found[one.name] for inside, one in flags_of(group).items() if one.name not in idle
+            }
             for group in GROUPS
         }
-        for named in ("classifier", "palette", "self_guidance"):  # beside an empty choice nothing is said
-            if groups[named]["name"] is None:
-                groups[named] = {}
-        if not _counts("self_guidance_blur", groups["self_guidance"].get("name")):
-            groups["self_guidance"].pop("blur", None)
-        alone = groups["self_guidance"].get("name") is None and "guidance" in self.studio.unusable(card)
-        if alone:  # an interval of no guidance says nothing
-            groups["interval"] = {}
-        if not groups["cfg_zero"]["star"]:
-            groups["cfg_zero"] = {}
-        if groups["change"]["step"] is None:
-            groups["change"] = {}
-        return found | groups
+        return {
+            name: self._options[name].default if name in idle else found[name] for name in FIELDS
+        } | groups
 
     def show(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates that put the section where the recipe says."""
@@ -178,22 +205,23 @@ class GuidanceControls:
             found[control] = gr.update(visible=name in shown, **more)
         return found
 
-    def _usable(self, card: ModelCard) -> set[str]:
-        """The names of the options that a model can use."""
+    def _unusable(self, card: ModelCard) -> set[str]:
+        """The names of the options that a model cannot use, the guidance scale among them."""
         reasons = self.studio.unusable(card)
-        fields = {name: (name,) for name in FIELDS} | {
+        fields = {name: (name,) for name in (SCALE, *FIELDS)} | {
             one.name: (group, f"{group}.{inside}")
             for group in GROUPS
             for inside, one in flags_of(group).items()
         }
-        return {name for name, own in fields.items() if reasons.keys().isdisjoint(own)}
+        return {name for name, own in fields.items() if not reasons.keys().isdisjoint(own)}
+
+    def _usable(self, card: ModelCard) -> set[str]:
+        """The names of the options here that a model can use."""
+        return self._options.keys() - self._unusable(card)
 
     def _shown(self, card: ModelCard, values: Mapping[str, Any]) -> set[str]:
         """Of those that it can use, the ones that say something beside what is chosen."""
-        found = self._usable(card)
-        for name, depending in DEPEND.items():
-            found -= {one for one in depending if not _counts(one, values[name])}
-        return found
+        return self._usable(card) - idle_names(self._options.values(), values)
 
     @staticmethod
     def _of(group: str) -> list[str]:
@@ -217,16 +245,12 @@ class GuidanceControls:
                 NONE,
                 *((name.replace("_", " "), name) for name in self_guidance_kinds(card.spec)),
             ],
+            "self_guidance_layers": [("those in the middle", ""), *_named(card.spec.network.middle_blocks)],
         }
         for name, value in _values(recipe).items():
             if name in menus and value and value not in dict(menus[name]).values():
                 menus[name].append((value, value))
         return menus
-
-
-def _counts(name: str, parent: Any) -> bool:
-    """Whether an option says something beside the value of the one that it depends on."""
-    return parent in ONLY_WITH[name] if name in ONLY_WITH else bool(parent)
 
 
 def _named(names: Any) -> list[tuple[str, str]]:
@@ -241,7 +265,7 @@ def _own(card: ModelCard) -> list[tuple[str, str]]:
 
 def _values(recipe: Recipe) -> dict[str, Any]:
     """The recipe's settings by the names that they have here."""
-    found = {name: getattr(recipe, name) for name in FIELDS}
+    found = {name: getattr(recipe, name) for name in (SCALE, *FIELDS)}
     return found | {
         one.name: getattr(getattr(recipe, group), inside)
         for group in GROUPS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import wraps
 from html import escape
 from typing import Any
@@ -20,6 +20,7 @@ from ..errors import OptionError, StudioError
 # The labels of settings on the page, by their names in an `OptionError`, where they are not the name itself.
 # Filled by the files that show them.
 LABELLED: dict[str, str] = {}
+_FIELD = re.compile(r"[\w.-]+")
 _EMPTY = re.compile(r"[,;] got (None|''|\"\")\.")  # of an empty field
 
 
@@ -41,6 +42,16 @@ def as_html(given: StudioError | str) -> str:
     return escape(in_words(given) if isinstance(given, StudioError) else given, quote=False)
 
 
+def as_notice(error: StudioError) -> str:
+    """The error as a notice takes it, marked with the name of its setting: the page shows the sentence at
+    that setting (see `placesOf` in page.mjs). Gradio's notices keep classes and drop data attributes.
+    """
+    field = getattr(error, "field", "")
+    if not _FIELD.fullmatch(field):
+        return as_html(error)
+    return f'<span class="of-field {field}">{as_html(error)}</span>'
+
+
 def warn(text: str) -> None:
     """Show the visitor a sentence about what did not go as asked."""
     gr.Warning(as_html(text))
@@ -51,7 +62,9 @@ def inform(text: str) -> None:
     gr.Info(as_html(text))
 
 
-def show_errors(fn: Callable[..., Any], words: Callable[[StudioError], str] = as_html) -> Callable[..., Any]:
+def show_errors(
+    fn: Callable[..., Any], words: Callable[[StudioError], str] = as_notice
+) -> Callable[..., Any]:
     """A handler whose `StudioError`s are shown to the visitor as sentences; `words` makes them of the error.
     A generator stays one.
     """
@@ -76,6 +89,36 @@ def show_errors(fn: Callable[..., Any], words: Callable[[StudioError], str] = as
     return handler
 
 
-def sentence(error: StudioError, words: Callable[[StudioError], str] = as_html) -> gr.Error:
+def always_answers(outputs: int) -> Callable[[Callable[..., Iterator[Any]]], Callable[..., Iterator[Any]]]:
+    """For a generator of updates of `outputs` components: where it yields nothing, all stay as they are.
+
+    Gradio would send None to each of them.
+    """
+
+    def decorate(fn: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+        @wraps(fn)
+        def steps(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            answered, items = False, fn(*args, **kwargs)
+            try:
+                for item in items:
+                    answered = True
+                    yield item
+            finally:
+                if isinstance(items, Generator):
+                    items.close()
+            if not answered:
+                yield gr.skip() if outputs == 1 else tuple(gr.skip() for _ in range(outputs))
+
+        return steps
+
+    return decorate
+
+
+def sentence(error: StudioError, words: Callable[[StudioError], str] = as_notice) -> gr.Error:
     """The error as the visitor sees it."""
     return gr.Error(words(error), duration=12, print_exception=False)
+
+
+def sentences(errors: Sequence[StudioError]) -> gr.Error:
+    """Several errors as one notice."""
+    return gr.Error("<br>".join(map(as_notice, errors)), duration=12, print_exception=False)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import files
 from ..errors import OptionError
 
 LARGEST, LARGEST_HOSTED = 20_000, 600  # MB of an upload
@@ -48,8 +49,7 @@ def hosting(
         if not folder.is_dir():
             raise OptionError(
                 "models",
-                f"There is no folder {folder} to choose models from. Give a folder that is there with "
-                "--models.",
+                f"{files.missing(folder, 'folder')} Give a folder of models with --models.",
             )
     largest = (LARGEST_HOSTED if hosted else LARGEST) if max_upload is None else max_upload
     if largest < 1:

@@ -1,7 +1,7 @@
 // The panel "Look inside": it asks the server only while it is open and the player rests at a step.
 const find = (what) => document.querySelector(what);
 const REST = 500;                                      // milliseconds without a change
-let asked = null, seen = null, since = 0, zoom = '';
+let asked = null, askedAround = null, seen = null, since = 0, zoom = '', whole = null, run;
 
 const isOpen = () => find('#stage')?.dataset.inside === 'true';
 const open = (on) => {
@@ -9,7 +9,15 @@ const open = (on) => {
   find('#player .inside')?.setAttribute('aria-expanded', on);
   if (!on) return;
   asked = null;
-  setTimeout(() => find('#inside').scrollIntoView({ behavior: 'smooth', block: 'nearest' }), 60);
+  setTimeout(reveal, 60);
+};
+const reveal = () => {                                 // brings the view and the timeline into sight together
+  const box = (what) => find(what).getBoundingClientRect();
+  const panel = box('#inside'), timeline = box('#player .timeline');
+  const beside = panel.left >= timeline.right;
+  const top = beside ? panel.top : timeline.top;
+  const inSight = top >= 0 && box('#inside-seen').top < innerHeight * (beside ? .7 : .5);
+  if (!inSight) scrollTo({ top: scrollY + top - 8, behavior: 'smooth' });   // absolute: it may be on its way already
 };
 const set = (field, value) => {
   Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, value);
@@ -17,15 +25,54 @@ const set = (field, value) => {
 };
 
 const view = () => find('#inside-view input:checked')?.value;
-const shownKey = () => {                               // what a look is about
+const around = () => {                                 // what a look is about, but for the step
   const d = find('#player .player').dataset;
   const fields = [...document.querySelectorAll('#inside-settings input:not([type=file]), #inside-settings textarea')].map((one) => one.value);
   const given = view() === 'surprise' ? find('#inside-given')?.textContent ?? '' : '';
-  return JSON.stringify([d.run, d.run && d.shown, view(), fields, given]);
+  return JSON.stringify([d.run, view(), fields, given]);
+};
+const shownKey = () => {                               // what a look is about
+  const d = find('#player .player').dataset;
+  return `${d.run && d.shown} ${around()}`;
+};
+const ask = (key) => { asked = key; askedAround = around(); };
+
+// ---- figures: their markers follow the player without the server
+let draw = null, fetching = false;
+const fetchFigures = async () => {
+  if (fetching) return;
+  fetching = true;
+  try {
+    const parts = await server.figure_parts({}), style = document.createElement('style');
+    style.textContent = parts.css;
+    document.head.append(style);
+    draw = new Function(parts.js)();
+  } catch { setTimeout(() => { fetching = false; }, 5000); }   // the next tick after it asks again
+};
+const seek = (states) => (k) => {                      // a state at which a marker is dragged: the player goes there
+  const scrub = find('#player .scrub');
+  scrub.value = Math.round(k * Number(scrub.max) / Math.max(states - 1, 1));   // a long run keeps every n-th state
+  scrub.dispatchEvent(new Event('input', { bubbles: true }));
+};
+const follow = (index) => {
+  for (const host of document.querySelectorAll('#inside [data-figure]')) {
+    if (!draw) { fetchFigures(); return; }
+    const given = host.dataset.figure;
+    if (host.given !== given || !host.firstElementChild) {   // Gradio may keep the element of the look before
+      const data = JSON.parse(given);
+      host.given = given;
+      host.drawn = draw(host, data, { timeline: false, chosen: seek(data.states) });
+    }
+    if (index !== '' && host.drawn.state() !== Number(index)) host.drawn.show(Number(index));
+  }
 };
 
+document.addEventListener('change', (event) => {
+  if (event.target.closest?.('#inside-view')) reveal();
+});
 document.addEventListener('click', (event) => {
-  if (event.target.closest?.('#inside-compute')) asked = seen = shownKey();   // no later look ends what is computed
+  if (event.target.closest?.('#inside-compute')) ask(seen = shownKey());   // no later look ends what is computed
+  if (event.target.closest?.('#inside-whole')) whole = around();
   if (event.target.closest?.('#player .inside')) open(!isOpen());
   if (event.target.closest?.('#inside-close')) open(false);
   const block = event.target.closest?.('#inside-seen [data-block], #inside-seen [data-skip]')?.dataset;
@@ -51,6 +98,11 @@ setInterval(() => {
     zoom = d.zoom ?? '';
     if (zoom !== '') set(find('#inside-picture input'), String(Number(zoom) + 1));
   }
+  if (d.run !== run) {                                 // a picture's number is of one run
+    const number = find('#inside-picture input');
+    if (run !== undefined && zoom === '' && number) set(number, '1');
+    run = d.run;
+  }
   const through = find('#inside-seen .network');       // what enters the network and what leaves it
   for (const [end, half] of through ? [['into', 'x'], ['out', 'x0']] : []) {
     const to = through.querySelector(`.${end} canvas`), from = find(`#player [data-half="${half}"] canvas`);
@@ -59,14 +111,17 @@ setInterval(() => {
     to.height = from.height;
     to.getContext('2d').drawImage(from, 0, 0);
   }
-  const key = shownKey(), drawn = find('#inside-seen [data-view]')?.dataset.view ?? view();
-  find('#inside').dataset.view = view();
-  find('#inside').dataset.stale = key !== asked || drawn !== view();   // what is drawn is of another look
+  follow(d.index ?? '');
+  const key = shownKey(), drawn = find('#inside-seen [data-view]')?.dataset.view ?? view(), panel = find('#inside').dataset;
+  panel.view = view();
+  panel.stale = key !== asked || drawn !== view();     // what is drawn is of another look
+  panel.other = askedAround !== around() || drawn !== view();   // which differs in more than its step
+  panel.whole = whole === around();                    // what is shown of the whole run is still of it
   const follows = d.busy === 'true' && Number(d.shown) >= Number(d.loaded) - 1;
   const plays = d.run && (find('#player .play').textContent.includes('Pause') || follows);
-  find('#inside').dataset.plays = Boolean(plays);
+  panel.plays = Boolean(plays);
   if (key !== seen || plays) { seen = key; since = Date.now(); return; }
   if (key === asked || Date.now() - since < REST) return;
-  asked = key;
+  ask(key);
   find('#inside-look').click();
 }, 100);

@@ -1,6 +1,6 @@
 """A part of the page that is fetched when it is first seen, so that it costs the first load nothing.
 
-The page's configuration holds one element and a few lines of script; markup, styles and scripts come by a
+The page's configuration holds one element; lazy.js asks for the rest: markup, styles and scripts come by a
 server function.
 """
 
@@ -14,24 +14,11 @@ from typing import Any
 import gradio as gr
 
 from ..errors import StudioError
+from .component import own_component
 from .handlers import in_words
 from .page_script import page_script
 
 HERE = Path(__file__).parent
-_BEGIN = """const host = element.querySelector('.lazy');
-const begin = async () => {
-  host.setAttribute('aria-busy', 'true');
-  const parts = await server.parts({});
-  const style = document.createElement('style');
-  style.textContent = parts.css;
-  document.head.append(style);
-  host.innerHTML = parts.html;
-  new Function('host', 'server', parts.js)(host, server);
-  host.setAttribute('aria-busy', 'false');
-};
-new IntersectionObserver((seen, watcher) => {
-  if (seen.some((one) => one.isIntersecting)) { watcher.disconnect(); begin(); }
-}).observe(host);"""
 
 
 def lazy(
@@ -42,25 +29,18 @@ def lazy(
     **kwargs: Any,
 ) -> gr.HTML:
     """The component. `html` is its markup, `css` and `js` are files below `ui/`, which share one scope in
-    which `host` is the element and `server` has the `functions`.
+    which `host` is the element, `server` has the `functions`, and `send(value)` makes the component's `input`
+    event with that value.
 
     Each function takes an object and returns one. A `StudioError` of it is `{"error": sentence}`.
     """
 
-    def parts(args: object = None) -> dict[str, str]:
-        """What the page shows, once it is seen."""
-        styles = "\n".join((HERE / name).read_text("utf-8") for name in css)
+    def parts(args: object = None) -> dict[str, Any]:
+        """What the page shows, once it is seen; the styles by file, as parts share some."""
+        styles = {name: (HERE / name).read_text("utf-8") for name in css}
         return {"html": html, "css": styles, "js": page_script(HERE, tuple(js))}
 
-    return gr.HTML(
-        None,
-        html_template='<div class="lazy" style="min-height: 40px"></div>',
-        css_template="",
-        js_on_load=_BEGIN,
-        server_functions=[parts, *map(answering, functions)],
-        apply_default_css=False,
-        **kwargs,
-    )
+    return own_component("lazy", server_functions=[parts, *map(answering, functions)], **kwargs)
 
 
 def answering(fn: Callable[[dict], Any]) -> Callable[[object], Any]:

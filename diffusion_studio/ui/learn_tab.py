@@ -6,10 +6,11 @@ then and the name of a job to ask on about.
 
 from __future__ import annotations
 
+import base64
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -18,19 +19,25 @@ import gradio as gr
 
 from ..compare.recipes import RaceRecipe
 from ..errors import OptionError, StudioError
+from ..imaging.picture import Picture
 from ..inside.figure import Figure
 from ..lessons import figures
-from ..lessons.lesson import FIRST, Lesson, LessonError, course, languages, words
+from ..lessons.lesson import FIRST, Lesson, LessonError, course, languages, symbols, words
 from ..lessons.markdown import html_of, inline
+from ..lessons.translation import translated
 from ..runs.recipe import Recipe
 from ..studio import Studio
+from .compare_tab import CompareTab
 from .compute import Compute, Progress
+from .generate_tab import GenerateTab
 from .handlers import in_words
 from .lazy import lazy
+from .page_script import call_action
 
 PATIENCE = 1.5  # seconds until the page is answered
 LEFT_ALONE = 20.0  # seconds without a question, after which a job is ended
 MOST_JOBS = 64
+MARKED = ("end seen", "end next")  # words with marks of Markdown
 
 
 @dataclass
@@ -39,6 +46,7 @@ class Job:
 
     figure: Figure | None = None
     number: int = 0
+    part: figures.Part | None = None
     done: bool = False
     error: str = ""
     asked: float = field(default_factory=time.monotonic)
@@ -50,7 +58,7 @@ class Job:
         with self.changed:
             for name, value in changes.items():
                 setattr(self, name, value)
-            self.number += 1
+            self.number += "part" not in changes  # alone it wakes nobody: the page asks on soon
             self.changed.notify_all()
 
 
@@ -69,21 +77,46 @@ class LearnTab:
             elem_id="learn",
         )
 
+    def connect(self, generate: GenerateTab, compare: CompareTab) -> None:
+        """Let the page follow a lesson's link without loading again, so that the lesson stays as it is. The
+        element's value {kind, text, number} does what a link in the page's address does.
+        """
+        private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+        def recipe(value: object) -> dict[Any, Any]:
+            return generate.opened(_followed(value, "recipe"))
+
+        def race(value: object) -> Any:
+            text = _followed(value, "race")
+            return f"race {text}" if text else gr.skip()
+
+        settings = [*generate.settings.outputs(), generate.arrived]
+        self.element.input(recipe, self.element, settings, **private).then(
+            None, generate.arrived, None, js=call_action("playArrived"), queue=False, api_visibility="private"
+        )
+        self.element.input(race, self.element, compare.arrived, queue=False, **private)
+
     # ---- what the page asks
 
     def course(self, given: dict[str, Any]) -> dict[str, Any]:
         """The lessons of `language` by name and title, the page's words in it, and all languages. An unknown
         language, as a browser may have kept it, is English.
         """
-        offered = languages()
-        language = given.get("language") if given.get("language") in offered else FIRST
+        offered, language = languages(), _language(given)
         found = [
             {"error": str(one)}
             if isinstance(one, LessonError)
             else {"name": one.name, "number": one.number, "title": one.title}
             for one in course(language)
         ]
-        return {"language": language, "languages": offered, "words": dict(words(language)), "lessons": found}
+        said = {name: inline(text) if name in MARKED else text for name, text in words(language).items()}
+        return {
+            "language": language,
+            "languages": offered,
+            "words": said,
+            "lessons": found,
+            "symbols": html_of(symbols(language)),
+        }
 
     def lesson(self, given: dict[str, Any]) -> dict[str, Any]:
         """One lesson as HTML."""
@@ -101,6 +134,7 @@ class LearnTab:
             "after": html_of(one.after),
             "equation": inline(one.equation),
             "papers": [inline(paper) for paper in one.papers],
+            "picture": _png(figures.before(one.figure)),
             **self._onward(one),
         }
 
@@ -127,42 +161,57 @@ class LearnTab:
             job.asked = time.monotonic()
             while not job.done and not (job.figure and job.number != seen) and time.monotonic() < end:
                 job.changed.wait(max(end - time.monotonic(), 0.01))
-            figure, number, done, error = job.figure, job.number, job.done, job.error
+            figure, number, done, error, part = job.figure, job.number, job.done, job.error, job.part
         if done:
             self._jobs.pop(name, None)
         if error:
             return {"error": error}
-        news = {"figure": figure.to_json()} if figure is not None and number != seen else {}
+        news: dict[str, Any] = {"figure": figure.to_json()} if figure is not None and number != seen else {}
+        if part is not None and not done:
+            news["part"] = [part.done, part.of]
         return {"job": name, "seen": number, "done": done, **news}
 
     # ---- its parts
 
     def _lesson(self, given: dict[str, Any]) -> Lesson:
-        language = given.get("language") if given.get("language") in languages() else FIRST
-        for one in course(language):
+        for one in course(_language(given)):
             if isinstance(one, Lesson) and one.name == given.get("name"):
                 return one
         raise OptionError("lesson", f"There is no lesson {given.get('name')!r:.60}. Choose one of the list.")
 
-    def _onward(self, one: Lesson) -> dict[str, str]:
-        """Where the lesson leads on: a tab, or Generate with a recipe."""
-        if isinstance(one.go_on, str):
-            return {"tab": one.go_on} if one.go_on else {}
+    def _onward(self, one: Lesson) -> dict[str, Any]:
+        """Where the lesson leads on: a tab, with what is chosen there, or a recipe or race."""
         if not one.go_on:
             return {}
+        if isinstance(one.go_on, str):
+            return {"tab": one.go_on, "choices": {}}
+        if "tab" in one.go_on:
+            return {
+                "tab": one.go_on["tab"],
+                "choices": {name: value for name, value in one.go_on.items() if name != "tab"},
+            }
         found = go_on_recipe(self.studio, one.go_on)
-        return {"link": f"?{'race' if isinstance(found, RaceRecipe) else 'recipe'}={quote(found.to_json())}"}
+        kind, note = ("race", "go on race") if isinstance(found, RaceRecipe) else ("recipe", "go on note")
+        text = found.to_json()
+        return {
+            "link": f"?{kind}={quote(text)}",
+            "kind": kind,
+            "text": text,
+            "note": words(one.language)[note],
+        }
 
     def _compute(self, one: Lesson, job: Job) -> None:
         turn = self.compute.turn(job.ended)
 
-        def items() -> Iterator[Figure]:
+        def items() -> figures.Made:
             yield from figures.draw(self.studio, one.figure, one.settings, turn.ask)
 
         try:
             for found in self.compute.watched(items(), 0.0, turn):
-                if not isinstance(found, Progress):
-                    job.put(figure=found)
+                if isinstance(found, figures.Part):
+                    job.put(part=found)
+                elif not isinstance(found, Progress):
+                    job.put(figure=translated(found, one.language))
                 if _alone(job):
                     job.ended.set()
             job.put(done=True)
@@ -171,6 +220,27 @@ class LearnTab:
         except Exception:
             job.put(done=True, error="This figure failed on the server, which says why. Try another lesson.")
             raise
+
+
+def _language(given: Mapping[str, Any]) -> str:
+    """The language that is asked for, or the first where there is none of that name."""
+    language = given.get("language")
+    return language if isinstance(language, str) and language in languages() else FIRST
+
+
+def _followed(value: object, kind: str) -> str:
+    """The JSON of a link of that kind which was followed, "" where it was another's. A link that is followed
+    again differs by its blanks at the end, so that the page takes it as new.
+    """
+    if not isinstance(value, dict) or value.get("kind") != kind or not isinstance(value.get("text"), str):
+        return ""
+    number = value.get("number")
+    return value["text"] + " " * (number % 8 if isinstance(number, int) else 0)
+
+
+def _png(picture: Picture | None) -> str:
+    """The picture as an address, "" without one."""
+    return "" if picture is None else f"data:image/png;base64,{base64.b64encode(picture.png()).decode()}"
 
 
 def go_on_recipe(studio: Studio, given: Mapping[str, Any]) -> Recipe | RaceRecipe:

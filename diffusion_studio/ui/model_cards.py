@@ -121,13 +121,13 @@ def surprises(card: ModelCard, given: Sequence[dict[str, str]]) -> list[dict[str
     """
     draw = random.Random(card.name)
     if kinds := parts(card):
-        made = []
+        examples = []
         for _ in range(_SURPRISES):
             names = [
                 draw.choice(names) for k, names in enumerate(kinds.values()) if k < 2 or draw.random() < 0.5
             ]
-            made.append({"prompt": ", ".join(names)})
-        return made
+            examples.append({"prompt": ", ".join(names)})
+        return examples
     labels = [{"label": one} for one in card.conditions] if card.spec.labels else []
     if card.spec.takes_text and labels:
         prompts = card.spec.prompts or ("",)

@@ -26,9 +26,28 @@
     if (!player.dispatchEvent(new KeyboardEvent('keydown', { key: event.key, cancelable: true }))) event.preventDefault();
   });
 
+  // ---- tabs, and the parts of a choice, are one tab stop each: arrows go on from there
+  const oneStop = () => {
+    for (const list of document.querySelectorAll('[role=tablist]')) {
+      const tabs = [...list.querySelectorAll('[role=tab]')], chosen = tabs.find((one) => one.ariaSelected === 'true');
+      for (const one of tabs) { const stop = !chosen || one === chosen ? 0 : -1; if (one.tabIndex !== stop) one.tabIndex = stop; }
+    }
+    for (const group of document.querySelectorAll('#quality')) {       // radios of one name are one tab stop
+      for (const one of group.querySelectorAll('input[type=radio]')) if (one.name !== group.id) one.name = group.id;
+    }
+  };
+  document.addEventListener('keydown', (event) => {
+    const tab = event.target.closest?.('[role=tab]'), tabs = tab ? [...tab.closest('[role=tablist]').querySelectorAll('[role=tab]')].filter((one) => one.checkVisibility()) : [];
+    const to = nextOf(tabs.indexOf(tab), tabs.length, event.key);
+    if (to === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault(); event.stopPropagation();
+    tabs[to].click(); tabs[to].focus();
+    setTimeout(oneStop, 60);
+  }, true);
+
   // ---- Escape closes what lies over the page; else it stops the run that goes on
   document.addEventListener('keydown', (event) => {
-    const over = event.key === 'Escape' && (find('#explain:popover-open') ?? find('.saved:not([hidden])'));
+    const over = event.key === 'Escape' && (find('#explain:popover-open') ?? find('.saved:not([hidden], .inline)'));
     if (!over) return;
     event.preventDefault(); event.stopPropagation();
     if (over.id === 'explain') over.hidePopover(); else over.querySelector('.close').click();
@@ -38,6 +57,7 @@
     if (event.key !== 'Escape' || event.defaultPrevented || event.target.closest?.(OWN_ESCAPE)) return;
     const stage = find('#stage');
     if (stage?.dataset.busy !== 'true' || !stage.checkVisibility() || find('dialog[open], :popover-open') || document.fullscreenElement) return;
+    event.preventDefault();
     find('#stop').click();
   });
 
@@ -84,7 +104,20 @@
     document.addEventListener(name, (event) => { if (event.target.closest?.('#settings')) { moved(); setTimeout(moved, 30); } }, true);
   }
   document.addEventListener('open-settings', () => drawer(true));
-  const ready = setInterval(() => { if (find('#all-settings')) { clearInterval(ready); drawer(false); } }, 100);
+  const ready = setInterval(() => { if (find('#all-settings')) { clearInterval(ready); drawer(false); roomBar.observe(find('#classroom')); } }, 100);
+
+  // ---- a link to a place of the page scrolls to it. The browser would resolve "#place" against the base of the page, which has
+  // no query, and so load the page anew without what the visitor has set
+  document.addEventListener('click', (event) => {
+    const link = event.target.closest?.('a[href^="#"]');
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const place = document.getElementById(placeOf(link.getAttribute('href')));
+    if (!place) return;
+    place.scrollIntoView({ block: 'start' });
+    if (place.tabIndex < 0) place.tabIndex = -1;
+    place.focus({ preventScroll: true });              // the next Tab goes on from there
+  });
 
   // ---- is the shown run what the settings say?
   let made = null, madeBefore = null;
@@ -114,12 +147,115 @@
     document.addEventListener(name, () => { for (const pause of [200, 900, 2200]) setTimeout(check, pause); }, true);
   }
 
+  // ---- the link and the command of "Share" say the settings as they stand
+  let described = '';
+  const describe = () => {
+    const text = JSON.stringify(settings());
+    if (text === described || !find('#link')?.checkVisibility()) return;
+    described = text;
+    find('#describe')?.click();
+  };
+  let describing = null;
+  for (const name of ['input', 'change', 'click']) {
+    document.addEventListener(name, ({ target }) => {
+      if (target.closest?.('#describe')) return;
+      clearTimeout(describing);
+      describing = setTimeout(describe, 900);            // once the answers to a choice have set what follows from it
+    }, true);
+  }
+
+  // ---- notices lie where they cover no control: below the settings, else in another corner, and over no picture
+  const CONTROLS = '.player .screen > canvas, button, input, select, textarea, a[href], summary, canvas.paper, [role=slider], [role=tab]';
+  const placeNotices = () => {
+    const wrap = find('.toast-wrap'), seen = { width: innerWidth, height: innerHeight };
+    if (!wrap) return;
+    const size = wrap.getBoundingClientRect();
+    if (!size.height) return;
+    const controls = [...document.querySelectorAll(CONTROLS)].filter((one) => !wrap.contains(one) && !one.matches('.scrub, [type=hidden]') && one.checkVisibility())
+      .map((one) => one.getBoundingClientRect()).filter((box) => box.width && box.bottom > 0 && box.top < innerHeight);
+    const low = innerHeight - size.height - 16, right = innerWidth - size.width - 16, middle = (innerWidth - size.width) / 2;
+    const places = [{ left: 16, top: low }];
+    places.push({ left: right, top: low }, { left: middle, top: low }, { left: right, top: 100 }, { left: middle, top: 100 }, { left: 16, top: 100 });
+    const { left, top } = freePlace(places, size, controls, seen);
+    wrap.style.setProperty('--ds-notice', `${top}px auto auto ${left}px`);
+  };
+  let placing = null;
+  new MutationObserver((changes) => {
+    if (!changes.some(({ target, addedNodes }) => target.closest?.('.toast-wrap') || [...addedNodes].some((one) => one.querySelector?.('.toast-body')))) return;
+    for (const toast of document.querySelectorAll('.toast-body')) keepErrors(toast);
+    if (placing) return;
+    placing = requestAnimationFrame(() => { placing = null; placeNotices(); });
+  }).observe(document.body, { childList: true, subtree: true });
+  addEventListener('resize', placeNotices);
+
+  // ---- an error stays at its field, or under the button that was pressed, until it is mended or something is pressed again
+  const NO_PLACE = '.player, .saved, .picker, .label-wrap, dialog, [role=tab], [popover]', PRESSES = '#go-row, .points-press, #compare-press, #compare-saving';
+  const OPENS = '#all-settings, .label-wrap, [role=tab], [aria-expanded], [popovertarget]';      // no work of the server's
+  let pressedOn = null, told = 0;
+  document.addEventListener('click', ({ target }) => {
+    const button = target.closest?.('button');
+    if (!button || button.matches(OPENS) || button.closest('.toast-wrap') || !button.checkVisibility()) return;
+    pressedOn = button;
+    for (const one of document.querySelectorAll('.said-wrong')) if (one.button === button || button.matches('.primary')) mended(one);
+  }, true);
+  const mended = (notice) => {
+    clearInterval(notice.watch);
+    for (const one of notice.fields) { one.removeAttribute('aria-invalid'); one.removeAttribute('aria-describedby'); }
+    notice.remove();
+  };
+  const block = (field) => field.closest('#seed-row, #steps-row') ?? field;
+  const tell = (text, field) => {                      // whether there was a place for it
+    const control = placesOf(field, pressedOn?.id ?? '', find('#compare-y textarea, #compare-y input')?.value).map(find).find((one) => one?.checkVisibility());
+    const under = control ? block(control) : pressedOn?.isConnected && !pressedOn.closest(NO_PLACE) ? pressedOn.closest(PRESSES) ?? pressedOn : null;
+    if (!under?.checkVisibility()) return false;
+    for (const one of document.querySelectorAll('.said-wrong')) if (one.textContent === text && one.under === under) mended(one);      // pressed again by keys
+    const notice = document.createElement('p');
+    Object.assign(notice, { className: 'said-wrong', textContent: text, role: 'alert', id: `said-wrong-${++told}`, button: pressedOn, under });
+    notice.fields = control ? [...control.querySelectorAll('input, textarea')] : [];
+    for (const one of notice.fields) {
+      one.setAttribute('aria-invalid', 'true'); one.setAttribute('aria-describedby', notice.id);
+    }
+    const kept = notice.fields.map((one) => one.value);      // other controls set values too, without an event
+    if (kept.length) notice.watch = setInterval(() => { if (!notice.isConnected || notice.fields.some((one, k) => one.value !== kept[k])) mended(notice); }, 200);
+    if (under === control) control.append(notice); else under.after(notice);
+    notice.scrollIntoView({ block: 'nearest' });
+    return true;
+  };
+  const blank = (one) => { for (const text of one.childNodes) if (text.nodeType === 3) text.data = ''; else blank(text); };
+  const seenErrors = new WeakMap();                    // whether each had a place
+  const keepErrors = (toast) => {                      // a notice that was told in full where it belongs is not shown
+    const items = [...toast.querySelectorAll('.toast-message-item')];
+    for (const item of items) {
+      const said = item.querySelector('.toast-message-text.error');
+      if (!said || seenErrors.has(item)) continue;
+      const marked = [...said.querySelectorAll('.of-field')];
+      const parts = marked.length ? marked.map((one) => [one.textContent, one.classList[1]]) : [[said.textContent.trim(), '']];
+      const placed = parts.map(([text, field]) => tell(text, field)).every(Boolean);
+      seenErrors.set(item, placed);
+      if (placed) { blank(said); item.style.display = 'none'; }
+    }
+    if (items.length && items.every((one) => seenErrors.get(one))) { toast.style.display = 'none'; toast.querySelector('.toast-close')?.click(); }
+  };
+
+  // ---- a notice goes when what it speaks of is gone: with the next run, another model or another tab
+  const ENDS_NOTICES = 'button.primary, button[role=tab], .overflow-dropdown button, #model button, #shape button, #history button';
+  const clearNotices = () => { for (const close of document.querySelectorAll('.toast-close')) close.click(); };
+  for (const name of ['pressed', 'points-pressed']) document.addEventListener(name, clearNotices);
+  document.addEventListener('click', (event) => { if (event.isTrusted && event.target.closest?.(ENDS_NOTICES)) clearNotices(); }, true);
+
+  // ---- the bar of the classroom takes its height from the pictures, so that what lies below them stays where it is
+  const roomBar = new ResizeObserver(([{ contentRect: { height } }]) => {
+    document.documentElement.style.setProperty('--ds-classroom', `${height ? height + 10 : 0}px`);
+  });
+
   // ---- what the words mean, each with something to try where a setting is meant
   const TOPICS = {
     xt: ['x_t: what there is now', 'The picture while it is being made: part picture, part noise. At the first step it is noise alone. Each step takes a little of the noise away.'],
     x0: ['x0: what the network sees in it', 'The network guesses the clean picture from the noisy one. Early guesses are blurred, as many pictures fit the same noise; they sharpen as the noise goes.'],
     seed: ['Seed', 'A number that stands for one noise. The same seed with the same settings gives the same picture, another seed another one.', '#seed', ['0', '100']],
-    steps: ['Quality and steps', 'In how many steps the way from noise to picture is gone. More steps follow it more closely, and take longer.', '#steps', ['3', '50']],
+    steps: ['Quality and steps', 'The number of steps from noise to picture. More steps are more exact and take longer. Fast, Normal and Best set a number that suits the model; Time takes seconds instead.', '#steps', ['3', '50']],
+    timeline: ['The timeline', 'The run from its start at the left, where all is noise, to the result at the right. The curve is how much of the state is noise. Drag the red line to see any step again; above the strip stands what happens there.'],
+    numbers: ['The numbers of a step', 't is the noise level in the network\'s own count: 0 is a clean picture. The state is alpha times the picture plus sigma times the noise. log-SNR is the natural logarithm of alpha² / sigma²: 0 where both weigh the same, below it noise prevails. Network calls are how often the network was asked so far.'],
     guidance: ['Guidance', 'How strongly each step is pulled towards what you ask for. At 1 it is off: varied, and now and then something else. High values are typical, alike, and at last too hard.', '#guidance', ['1', '7']],
     sampler: ['Sampler', 'The rule by which a step goes from one noise level to the next. Some add fresh noise at each step, some look back at the steps before and so need fewer.'],
     spacing: ['Schedule', 'Which noise levels the steps visit: evenly in time, or closer together where little noise is left.'],
@@ -166,5 +302,5 @@
       block.append(button);
     }
   };
-  setInterval(() => { marks(); for (const one of document.querySelectorAll('footer img')) one.alt = ''; }, 1000);      // their text stands beside them
+  setInterval(() => { marks(); oneStop(); for (const one of document.querySelectorAll('footer img')) one.alt = ''; }, 1000);      // their text stands beside them
 }

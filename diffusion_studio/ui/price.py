@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
+from ..diffusion.spacing import Trailing
 from ..errors import OptionError
 from ..runs.recipe import Recipe
 from ..studio import Studio
 from .compute import Compute, Turn, duration
 
+TIMED_CALLS, TIMED_SECONDS = 3, 1.0  # of a kind of run that was not measured yet
 MEASURED_CALLS = 3  # of a run, before its own speed counts
 KEPT_COUNTS = 256
 SLACK = 1.5  # a run that turns out to take so many times the limit is ended on its way
@@ -40,8 +44,8 @@ class Prices:
             each = self._measured(recipe)
         price = None if each is None else calls * recipe.pictures * each
         if price is not None and self.limit is not None and price > self.limit:
-            raise OptionError("limit", self._too_long(recipe, calls, price))
-        return self.compute.turn(ended, price, lambda turn: self._seen(turn, recipe))
+            raise OptionError("limit", self._too_long(recipe, calls, price, self.limit))
+        return self.compute.turn(ended, price, lambda turn: self._seen(turn, recipe), shares(recipe))
 
     def seconds(self, recipe: Recipe, calls: float) -> float | None:
         """Seconds of computing that network calls about one picture each take, None where no run of this kind
@@ -56,10 +60,17 @@ class Prices:
         return calls * (self._measured(recipe) if each is None else each)
 
     def turn_for(
-        self, recipe: Recipe, calls: float, what: str, advice: str, ended: threading.Event | None = None
+        self,
+        recipe: Recipe,
+        calls: float,
+        what: str,
+        advice: str,
+        ended: threading.Event | None = None,
+        calls_of_one_kind: bool = False,
     ) -> Turn:
         """The place for other work on a recipe's run: network calls, times pictures in each. An `OptionError`
-        where it would take longer than the limit; `what` names the work, `advice` how to make it smaller.
+        where it would take longer than the limit; `what` names the work, `advice` how to make it smaller. If
+        all its calls are like those of the recipe, they tell what a call takes.
         """
         each = self._known(recipe)
         if each is None and self.limit is not None:
@@ -75,6 +86,8 @@ class Prices:
                 )
 
         def look(turn: Turn) -> None:
+            if calls_of_one_kind:
+                self._learn(turn, recipe)
             if self.limit is not None and turn.spent > SLACK * self.limit:
                 refuse(turn.spent, "was ended: it has taken")
 
@@ -84,7 +97,7 @@ class Prices:
 
     def _known(self, recipe: Recipe) -> float | None:
         with self._lock:
-            return self._seconds.get(_kind(recipe))
+            return self._seconds.get(kind_of(recipe))
 
     def calls(self, recipe: Recipe) -> int:
         """About how many network calls a run makes, counted once for all seeds."""
@@ -98,29 +111,36 @@ class Prices:
         return found
 
     def _measured(self, recipe: Recipe) -> float:
-        """Seconds of a picture in a network call: of the second call, as the first one prepares things."""
+        """Seconds of a picture in a network call: of the fastest of a few after the first one, which prepares
+        things. What else the machine did for a moment does not count.
+        """
         # of a whole call: what reuse saves is learned from the runs
-        short = replace(recipe.first_pictures(4), steps=max(recipe.steps, 2), reuse=1)
+        rule = recipe.spacing if recipe.spacing.count is None else Trailing()  # one that takes any steps
+        most = rule.most(self.studio.card(recipe.model).spec.schedule)
+        steps = min(max(recipe.steps, TIMED_CALLS + 1), most)
+        short = replace(recipe.first_pictures(4), spacing=rule, steps=steps, reuse=1)
 
         def timed() -> float:
             if (known := self._known(recipe)) is not None:  # by another visitor meanwhile
                 return known
             frames = self.studio.stream(short)
-            next(frames)
-            began = time.perf_counter()
-            last = next(frames)
-            frames.close()
-            return (time.perf_counter() - began) / (max(last.calls - 1, 1) * len(short.seeds))
+            before, fastest, whole = next(frames).calls, math.inf, time.perf_counter()
+            began = whole
+            for frame in islice(frames, TIMED_CALLS):
+                now = time.perf_counter()
+                fastest = min(fastest, (now - began) / max(frame.calls - before, 1))
+                began, before = now, frame.calls
+                if now - whole > TIMED_SECONDS:
+                    break
+            return fastest / len(short.seeds)
 
         seconds = self.compute.call(timed)
         with self._lock:
-            return self._seconds.setdefault(_kind(recipe), seconds)
+            return self._seconds.setdefault(kind_of(recipe), seconds)
 
     def _seen(self, turn: Turn, recipe: Recipe) -> None:
         """Before each network call of a run: learn from its speed, and end it where it takes too long."""
-        if turn.calls == MEASURED_CALLS or turn.calls and turn.calls % 20 == 0:
-            with self._lock:
-                self._seconds[_kind(recipe)] = turn.spent / (turn.calls * recipe.pictures)
+        self._learn(turn, recipe)
         if self.limit is not None and turn.spent > SLACK * self.limit:
             raise OptionError(
                 "limit",
@@ -130,16 +150,36 @@ class Prices:
                 "the sampler has one.",
             )
 
-    def _too_long(self, recipe: Recipe, calls: int, price: float) -> str:
-        share = self.limit / price
+    def _learn(self, turn: Turn, recipe: Recipe) -> None:
+        """Keep the seconds of a call so far. The first one, which prepares things, does not count."""
+        if turn.calls == 1:
+            turn.first_spent = turn.spent
+        if turn.calls == MEASURED_CALLS or turn.calls and turn.calls % 20 == 0:
+            with self._lock:
+                spent = turn.spent - turn.first_spent
+                self._seconds[kind_of(recipe)] = spent / ((turn.calls - 1) * recipe.pictures)
+
+    @staticmethod
+    def _too_long(recipe: Recipe, calls: int, price: float, limit: float) -> str:
+        share = limit / price
         advice = [f"{n:,} {what}{'s' * (n > 1)}" for n, what in _smaller(recipe, share) if n >= 1]
         return (
             f"This run would take about {duration(price)} of computing ({calls:,} network calls for "
             f"{recipe.pictures} picture{'s' * (recipe.pictures > 1)}), and here a run may take "
-            f"{duration(self.limit)}. "
+            f"{duration(limit)}. "
             + (f"Ask for at most {' or '.join(advice)}" if advice else "Choose a smaller model")
             + ", or run the app on your own machine."
         )
+
+
+def shares(recipe: Recipe) -> bool:
+    """Whether a run's network calls can be made together with those of others: where nothing alters the
+    network while it is asked, and no gradient goes through another one.
+    """
+    runs = [recipe]
+    while runs[-1].branch is not None:
+        runs.append(runs[-1].branch.recipe)
+    return not any(one.self_guidance.on or one.classifier.on for one in runs)
 
 
 def _smaller(recipe: Recipe, share: float) -> list[tuple[int, str]]:
@@ -148,7 +188,7 @@ def _smaller(recipe: Recipe, share: float) -> list[tuple[int, str]]:
     return [*found, (int(recipe.steps * share), "step")]
 
 
-def _kind(recipe: Recipe) -> tuple[Any, ...]:
+def kind_of(recipe: Recipe) -> tuple[Any, ...]:
     """Runs that take as long for a picture in a network call, all else left aside."""
     guided = recipe.guidance != 1 or recipe.guidance_scales is not None
     inside = recipe.self_guidance.on  # it asks about a further picture in each call

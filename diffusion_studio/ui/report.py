@@ -1,6 +1,4 @@
-"""The checkpoint doctor's report as HTML. Everything from the file is escaped: strangers write headers
-too.
-"""
+"""The report on a checkpoint as HTML. All text from the file is escaped: anybody can write a header."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ _LONGEST = 60
 
 
 def report(seen: Inspection) -> str:
-    """What a file is, what is known of it and whence, and whether it can be run."""
+    """A file's layout and figures, its settings with their sources, and whether it can be run."""
     found, spec = seen.found, seen.spec
     layout = f"{READERS[found.layout].title} (layout {found.layout})" if found else "native"
     state = (
@@ -27,8 +25,8 @@ def report(seen: Inspection) -> str:
         if seen.problem
         else (
             "good",
-            "Complete: every tensor of the network is there, and none besides. It can be run, unless a "
-            "tensor has the wrong shape: shapes are compared when it is loaded.",
+            "Complete: the file has every tensor of the network and no other. It can be run if the shapes "
+            "fit, which is checked when it is loaded.",
         )
     )
     rows = (
@@ -43,15 +41,15 @@ def report(seen: Inspection) -> str:
     )
     table = (
         (
-            f"<details open><summary>{len(found.facts)} settings, in their origin's names, and where each "
-            "comes from</summary>"
+            f"<details open><summary>{len(found.facts)} settings, named as in the original program, and the "
+            f"source of each</summary>{_filter(found)}"
             '<div class="scroll"><table><thead><tr><th>setting</th><th>value</th><th>source</th></tr></thead>'
             f"<tbody>{rows}"
             "</tbody></table></div></details>"
         )
         if found
         else "".join(f"<p>When it was converted {escape(line)}</p>" for line in seen.remarks)
-        or "<p>Its header says everything; nothing was assumed.</p>"
+        or "<p>The header gives every setting: nothing was assumed.</p>"
     )
     notes = "".join(f"<li>{escape(note)}</li>" for note in found.notes) if found else ""
     return (
@@ -66,7 +64,7 @@ def report(seen: Inspection) -> str:
 
 
 def refusal(sentence: str) -> str:
-    """A reader's sentence, which may hold the outline of a file below its first line."""
+    """A sentence that says why a file is refused; lines below the first are an outline of the file."""
     first, _, rest = sentence.partition("\n")
     return (
         f'<div class="doctor"><p class="bad">{escape(first)}</p>'
@@ -76,7 +74,7 @@ def refusal(sentence: str) -> str:
 
 
 def ranking(trials: Sequence[Trial], shown: int = 12) -> str:
-    """Settings that were tried, best first, with a bar for the error of each."""
+    """The settings that were tried, best first, each with its error as a number and a bar."""
     worst = max(one.error for one in trials[:shown]) or 1.0
     rows = "".join(
         f'<tr><td>{k + 1}</td><td>{one.error:.5f}</td><td><div class="bar" '
@@ -94,12 +92,12 @@ def ranking(trials: Sequence[Trial], shown: int = 12) -> str:
 
 
 def flags_text(flags: Mapping[str, Any]) -> str:
-    """Settings as they are typed."""
+    """Settings as flags of a command line."""
     return " ".join(f"--{name} {_plain(value) or chr(34) * 2}" for name, value in flags.items())
 
 
 def assumed_flags(seen: Inspection) -> str:
-    """What had to be assumed, as flags."""
+    """The assumed settings, as flags."""
     return (
         flags_text({one.name: one.value for one in seen.found.facts if one.source == ASSUMED})
         if seen.found
@@ -133,9 +131,20 @@ def _assumed(seen: Inspection) -> str:
     if not text:
         return ""
     return (
-        "<p>Shapes cannot tell the settings marked <mark>assumed</mark>, so the layout's usual values are "
-        "taken. Where you know "
-        "better, write them into the flags; where you do not, a few example pictures measure them.</p>"
+        "<p>The file does not give the settings marked <mark>assumed</mark>: they have the usual values of "
+        "the layout. If you know better values, write them as flags. If not, measure them with a few example "
+        "pictures.</p>"
+    )
+
+
+def _filter(found: Any) -> str:
+    """A box that leaves only the assumed settings in the table; nothing where none is assumed."""
+    count = sum(one.source == ASSUMED for one in found.facts)
+    if not count:
+        return ""
+    return (
+        '<label class="filter"><input type="checkbox" class="only-assumed"> only what was assumed '
+        f"({count})</label>"
     )
 
 

@@ -18,8 +18,8 @@ CONSOLE = "console.txt"  # in the run's folder: what its process said
 
 @dataclass(frozen=True)
 class RunState:
-    """How a run stands. `rows` are those of its log; `samples` its sheets, the newest last; `said` the
-    error it ended with; `status` what it last told of itself.
+    """How a run stands. `rows` are those of its log; `samples` its sheets, the newest last; `error` the
+    one it ended with; `status` what it last wrote of itself.
     """
 
     name: str
@@ -28,9 +28,9 @@ class RunState:
     rows: tuple[dict[str, float], ...]
     samples: tuple[Path, ...]
     model: Path | None
-    said: str
+    error: str
     status: Status | None = None
-    known: bool = True  # whether `config` is the run's own
+    has_config: bool = True  # whether `config` is the run's own, and not the default
 
     @property
     def seen(self) -> int:
@@ -56,9 +56,9 @@ def read_state(folder: Path, running: bool) -> RunState:
     """How the run in a folder stands."""
     run = RunFolder(folder)
     try:
-        config, known = run.config(), True
+        config, has_config = run.config(), True
     except (OptionError, OSError):  # before its first step: the data is still being read
-        config, known = TrainConfig(), False
+        config, has_config = TrainConfig(), False
     model = run.export_path(config.kind)
     samples = (
         sorted(run.samples.glob("*.png"), key=lambda path: path.stat().st_mtime)
@@ -73,9 +73,9 @@ def read_state(folder: Path, running: bool) -> RunState:
         tuple(_rows(run.log_path)),
         tuple(samples),
         model if model.is_file() else None,
-        "" if running else _error(folder, status, known),
+        "" if running else _error(folder, status, has_config),
         status,
-        known,
+        has_config,
     )
 
 
@@ -94,11 +94,11 @@ def _rows(log: Path) -> list[dict[str, float]]:
     return found
 
 
-def _error(folder: Path, status: Status | None, known: bool) -> str:
+def _error(folder: Path, status: Status | None, has_config: bool) -> str:
     """The sentence in which a run said why it ended, or what can be said of one that could not."""
     if status is not None and status.error:
         return status.error
     silent = status is not None and status.state in ("preparing", "training")
-    if silent or (status is None and not known and (folder / CONSOLE).exists()):
+    if silent or (status is None and not has_config and (folder / CONSOLE).exists()):
         return f"The run ended without a word, or was killed. {CONSOLE} in its folder may say more."
     return ""

@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import httpx
+from gradio import themes
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from ..errors import OptionError, StudioError
 from ..studio import Studio
+from .allocator import limit_heaps
 from .api import endpoints
 from .closing import ends_politely
 from .compare_tab import CompareTab
 from .compression import CompressedPage
 from .compute import MAX_RUNS, MAX_WAITING, Compute
+from .configuration import slim
 from .forward_tab import ForwardTab
 from .generate_tab import GenerateTab
 from .hosting import Hosting, hosting
 from .learn_tab import LearnTab
 from .model_cards import model_items
 from .models_tab import ModelsTab
-from .player import player_script
+from .page_script import HEAD, page_script, studio_styles
 from .points_tab import PointsTab
 from .price import Prices
 from .proxy import without_proxy
+from .sessions import (
+    MAX_SESSIONS,
+    ComponentCalls,
+    JoinOnce,
+    Listeners,
+    end_idle_threads,
+    free_session,
+    limit_sessions,
+)
+from .static_files import module_head, routes
 from .store import RunStore
 from .train_tab import TrainTab
+from .window import show_window
 
 TITLE = "Diffusion Studio"
+START = "() => studio.then((s) => s.page())"  # what the page runs when it is there
 MAX_THREADS = 2 * (MAX_RUNS + MAX_WAITING)  # each visitor who watches a run holds one
 HERE = Path(__file__).parent
-STYLES = ("look.css", "shell.css", "tabs.css", "inside_panel.css", "compare_tab.css")
 KEEP_FILES = (600, 3600)  # look for stale files every 10 minutes, delete those older than an hour
 
 
@@ -64,7 +81,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
 
             used = [*generate.settings.outputs(), tabs]
             with gr.Tab("Learn", id="learn-tab"):
-                LearnTab(studio, compute)
+                learn = LearnTab(studio, compute)
             with gr.Tab("Compare", id="compare"):
                 compare = CompareTab(studio, compute, prices, generate.settings)
             with gr.Tab("Points", id="points"):
@@ -84,6 +101,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
                 "points-": (points.player, points.recipe_shown),
             },
         )
+        learn.connect(generate, compare)
         endpoints(studio, compute, store, prices)
         generate.arrive(page)
         if hosting.training:
@@ -99,6 +117,7 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
             points.forget(request.session_hash or "")
             models.forget(request.session_hash or "")
             train.forget(request.session_hash or "")
+            free_session(page, request.session_hash or "")
 
         page.unload(forget)
     return page
@@ -106,12 +125,17 @@ def build(studio: Studio, compute: Compute, hosting: Hosting = Hosting()) -> gr.
 
 @lru_cache(maxsize=1)
 def demo() -> gr.Blocks:
-    """The app as it is served without any flags, for tools that launch it themselves."""
-    return build(Studio(), Compute(), hosting()).queue(max_size=None)
+    """The app as it is served without any flags, for tools that launch it themselves: their arguments of
+    `launch` go before the app's own.
+    """
+    studio, limits = Studio(), hosting()
+    page, options = _prepare(studio, Compute(), limits)
+    page.launch = partial(page.launch, **options)
+    return page
 
 
 # One accent; letters of it, and white letters on it, have a contrast of at least 4.5 (WCAG)
-_VERMILION = gr.themes.Color(
+_VERMILION = themes.Color(
     "#fff4ef",
     "#ffe4d9",
     "#ffc7b3",
@@ -126,7 +150,7 @@ _VERMILION = gr.themes.Color(
 )
 
 
-def _theme() -> gr.themes.Base:
+def _theme() -> themes.Base:
     """Neutral grounds, plain bold labels, real borders. look.css has the same colours for our own parts."""
     plain = {
         **dict.fromkeys(("block_label_background_fill", "block_label_background_fill_dark"), "transparent"),
@@ -181,7 +205,7 @@ def _theme() -> gr.themes.Base:
         "button_secondary_background_fill_dark": "#26262a",
         "button_secondary_border_color_dark": "#3d3d44",
     }
-    return gr.themes.Base(
+    theme = themes.Base(
         primary_hue=_VERMILION,
         secondary_hue=_VERMILION,
         neutral_hue="stone",
@@ -191,32 +215,81 @@ def _theme() -> gr.themes.Base:
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(**plain)
+    theme.custom_css = studio_styles()  # the page loads the theme before it shows anything
+    return theme
 
 
-_UNREAD = (
-    "preserved_by_key"  # a component's property that matters to `gr.render` alone, which is not used here
-)
-_FOR_PROGRAMS = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
+def _server_link() -> str:
+    """The script of the page's head by which its requests wait for a server that does not answer."""
+    return f"<script>{{\n{page_script(HERE, HEAD)}\n}}</script>"
 
 
-def _slim(page: gr.Blocks) -> None:
-    """Leave out of the configuration that each visitor loads what only the documentation of endpoints asks
-    for: all of ours are private but those of `endpoints`, whose components are of the type "api". The hash of
-    a component's class names only the files of components that do not come with Gradio; all of ours do.
+def _accept_former_choices(page: gr.Blocks) -> None:
+    """Let menus take an entry that a page had from the server before its restart.
+
+    A new session knows the first entries only, and Gradio would refuse others in words of its own; the
+    functions behind them name what is allowed.
     """
-    whole = page.get_config_file
+    for block in page.blocks.values():
+        if isinstance(block, gr.Dropdown) and not block.allow_custom_value:
+            strict = block.preprocess
+            block.preprocess = lambda payload, strict=strict: (
+                payload if isinstance(payload, str) else strict(payload)
+            )
 
-    def slim() -> Any:
-        config = whole()
-        for one in config["components"]:
-            one["component_class_id"] = one["type"]
-            one["props"].pop(_UNREAD, None)
-            if one["type"] != "api":
-                for name in _FOR_PROGRAMS:
-                    one.pop(name, None)
-        return config
 
-    page.get_config_file = slim
+def _remember_signatures(page: gr.Blocks) -> None:
+    """Have Python look at the parameters of each component's class once. Gradio asks for them at every output
+    and for every component of a new page, which is half of what its event loop does.
+    """
+    for kind in {type(block) for block in page.blocks.values()}:
+        function: Any = kind.__init__
+        while function is not None:
+            with suppress(AttributeError, TypeError):  # of C; Python cannot note it there
+                function.__signature__ = inspect.signature(function)
+            function = getattr(function, "__wrapped__", None)
+
+
+def _prepare(studio: Studio, compute: Compute, hosting: Hosting) -> tuple[gr.Blocks, dict[str, Any]]:
+    """The page, and the arguments of its `launch`, without which its components do not start."""
+    limit_heaps()
+    listeners = Listeners()
+    compute.while_heard = listeners.while_heard
+    page = build(studio, compute, hosting)
+    slim(page)
+    _remember_signatures(page)
+    _accept_former_choices(page)
+    page.queue(max_size=None)  # compute says in a sentence that it is full
+    # Gradio would keep every answer of every event in the browser; the page's own history keeps recipes.
+    os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
+    options: dict[str, Any] = {
+        "max_threads": MAX_THREADS,
+        "state_session_capacity": MAX_SESSIONS,
+        "theme": _theme(),
+        "head": _server_link() + module_head(),
+        "favicon_path": str(HERE / "mark.svg"),
+        "js": START,
+        "i18n": gr.I18n(en={"common.complete": "Done"}),  # screen readers hear it; Gradio has no words for it
+        "max_file_size": hosting.max_upload * 10**6,
+        "footer_links": ["api", "settings"],
+        "ssr_mode": False,
+        "pwa": True,
+        "mcp_server": find_spec("mcp") is not None,  # the extra "mcp"
+        "allowed_paths": [str(studio.folder.resolve())],
+        "_frontend": False,  # it would end the app where its first page takes longer than 3 seconds
+        "app_kwargs": {
+            "routes": routes(),
+            "exception_handlers": {StudioError: error_response},
+            "middleware": [
+                Middleware(CompressedPage),
+                Middleware(ComponentCalls, page=page),
+                Middleware(JoinOnce),
+                Middleware(end_idle_threads),
+                Middleware(listeners.middleware, page=page),
+            ],
+        },
+    }
+    return page, options
 
 
 def serve(
@@ -226,39 +299,22 @@ def serve(
     share: bool = False,
     open_browser: bool = False,
     hosting: Hosting = Hosting(),
+    window: bool = False,
 ) -> None:
-    """Launch the app and wait. Host and port None are Gradio's own choice (GRADIO_SERVER_NAME,
-    GRADIO_SERVER_PORT).
+    """Launch the app and wait; with `window` until its window is closed. Host and port None are Gradio's own
+    choice (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT).
     """
     compute = Compute()
-    page = build(studio, compute, hosting)
-    _slim(page)
-    # Gradio would keep every answer of every event in the browser; the page's own history keeps recipes.
-    os.environ.setdefault("GRADIO_RUN_HISTORY", "False")
+    page, options = _prepare(studio, compute, hosting)
     try:
         with without_proxy(but_for_the_internet=share):
-            page.queue(max_size=None).launch(  # compute says in a sentence that it is full
-                max_threads=MAX_THREADS,
+            page.launch(
                 server_name=host,
                 server_port=port,
                 share=share,
                 inbrowser=open_browser,
-                theme=_theme(),
-                css_paths=[HERE / name for name in STYLES],
-                head=player_script(),
-                favicon_path=str(HERE / "mark.svg"),
-                js=(HERE / "page.js").read_text("utf-8"),
-                max_file_size=hosting.max_upload * 10**6,
-                footer_links=["api", "settings"],
-                ssr_mode=False,
-                pwa=True,
-                mcp_server=find_spec("mcp") is not None,  # the extra "mcp"
-                allowed_paths=[str(studio.folder.resolve())],
                 prevent_thread_lock=True,
-                app_kwargs={
-                    "exception_handlers": {StudioError: refused},
-                    "middleware": [Middleware(CompressedPage)],
-                },
+                **options,
             )
     except ImportError as error:  # of the link that --share asks for
         if "socksio" not in str(error):
@@ -266,13 +322,6 @@ def serve(
         raise StudioError(
             "The proxy that the environment names speaks SOCKS, which needs another package: "
             "pip install 'httpx[socks]'."
-        ) from error
-    except ValueError as error:
-        if "localhost is not accessible" not in str(error):
-            raise
-        raise StudioError(
-            "The app cannot reach its own address. A proxy or a firewall is in the way: set no_proxy "
-            "to localhost,127.0.0.1 or choose another address with --host."
         ) from error
     except (OSError, OverflowError) as error:  # the latter: it counts on beyond the last port
         if isinstance(error, OSError) and "Cannot find empty port" not in str(error):  # no number tells it
@@ -283,12 +332,21 @@ def serve(
             if port
             else "None of the ports that are tried by default is free. Choose one with --port.",
         ) from error
+    except Exception as error:
+        if not isinstance(error, httpx.TransportError) and "Couldn't start the app" not in str(error):
+            raise
+        raise StudioError(
+            "The app cannot reach its own address. A proxy or a firewall is in the way: set no_proxy "
+            "to localhost,127.0.0.1 or choose another address with --host."
+        ) from error
+    limit_sessions(page)
     ends_politely()
     compute.call(lambda: _warm_up(studio))
-    page.block_thread()
+    if not (window and show_window(TITLE, str(page.local_url))):
+        page.block_thread()
 
 
-async def refused(request: Request, error: Exception) -> JSONResponse:
+async def error_response(request: Request, error: Exception) -> JSONResponse:
     """The answer to a program that calls a component's own function with what it does not take."""
     return JSONResponse({"detail": str(error)}, 400)
 

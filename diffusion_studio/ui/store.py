@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
+from ..errors import OptionError
+from ..export import ExportOptions, save
 from ..imaging.frame import Frame
+from ..options import build
 from ..runs.recipe import Recipe
 from ..runs.trajectory import Trajectory, stride
 
@@ -17,18 +24,61 @@ MAX_RUNS_PER_VISITOR = 24
 MAX_VISITOR_BYTES = 64 << 20  # of these runs together, but for the last two
 
 
+@dataclass(frozen=True)
+class NoRecipe:
+    """A source of frames that no recipe makes, such as a training. `title` names its files."""
+
+    title: str
+
+
+Source = Recipe | NoRecipe  # what the frames of a run come from
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Frames that no recipe makes, as `Trajectory` is those that one does."""
+
+    title: str
+    frames: Sequence[Frame]
+
+    def save(self, path: str | Path, format: str | None = None, **options: Any) -> Path:
+        """Export the frames as `Trajectory.save` does. The file names its source and carries no recipe."""
+        chosen = build(ExportOptions, options, "export option")
+        return save(self.frames, path, json.dumps({"title": self.title}), chosen, format)
+
+
 @dataclass
 class Run:
     """One visitor's run while it is recorded and after. `frames` only ever grows."""
 
     visitor: str
-    recipe: Recipe
+    source: Source
     frames: list[Frame] = field(default_factory=list)
     nbytes: int = 0
 
     @property
+    def recipe(self) -> Recipe:
+        """The recipe that makes the frames. Raises `OptionError` where there is none."""
+        if isinstance(self.source, NoRecipe):
+            raise OptionError(
+                "run",
+                f"The frames of {self.source.title} were made by no recipe, so they can be watched and "
+                "exported alone. Choose a run of a model.",
+            )
+        return self.source
+
+    @property
     def trajectory(self) -> Trajectory:
+        """The recipe with the frames so far. Raises `OptionError` where there is no recipe."""
         return Trajectory(self.recipe, tuple(self.frames))
+
+    @property
+    def recorded(self) -> Trajectory | Recording:
+        """The frames so far, to be exported."""
+        frames = tuple(self.frames)
+        if isinstance(self.source, NoRecipe):
+            return Recording(self.source.title, frames)
+        return Trajectory(self.source, frames)
 
 
 class RunStore:
@@ -40,14 +90,14 @@ class RunStore:
         self._runs: OrderedDict[str, Run] = OrderedDict()
         self._lock = threading.Lock()
 
-    def open(self, visitor: str, recipe: Recipe) -> str:
+    def open(self, visitor: str, source: Source) -> str:
         """Begin a run and return its id; the visitor's oldest makes room."""
         key = secrets.token_urlsafe(16)
         with self._lock:
             own = [k for k, run in self._runs.items() if run.visitor == visitor]
             while own and (len(own) >= MAX_RUNS_PER_VISITOR or self._too_much(own)):
                 del self._runs[own.pop(0)]
-            self._runs[key] = Run(visitor, recipe)
+            self._runs[key] = Run(visitor, source)
         return key
 
     def _too_much(self, keys: list[str]) -> bool:
@@ -79,7 +129,8 @@ class RunStore:
         """Free all runs of a visitor whose page has closed; returns their recipes."""
         with self._lock:
             keys = [k for k, run in self._runs.items() if run.visitor == visitor]
-            return [self._runs.pop(key).recipe for key in keys]
+            sources = [self._runs.pop(key).source for key in keys]
+        return [source for source in sources if isinstance(source, Recipe)]
 
     @property
     def nbytes(self) -> int:

@@ -2,75 +2,169 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from html import escape
 from typing import Any
 
 import gradio as gr
 
-from ..runs.budget import check_seconds
+from ..errors import OptionError, StudioError
+from ..runs.budget import Plan, check_seconds
+from ..runs.recipe import Recipe
 from ..studio import Studio
 from .compute import Compute
 from .controls import TIMED, RecipeControls
-from .handlers import LABELLED, show_errors
+from .handlers import LABELLED, in_words
+from .page_script import call_action
+from .price import kind_of
 
 START = 10  # seconds
 LABELLED["seconds"] = "Seconds"
 
 
 class TimeBudget:
-    """Renders into the surrounding Blocks: a number of seconds and what was chosen for it. Seen while the
+    """Renders a field for seconds and a sentence on the chosen sampler and steps. It is visible while the
     quality is "Time".
     """
 
     def __init__(self, studio: Studio, compute: Compute, settings: RecipeControls) -> None:
         self.studio, self.compute, self.settings = studio, compute, settings
-        with gr.Column(visible=False, min_width=0, elem_id="budget") as self.whole:
+        self._timings: dict[str, _Timing] = {}  # the newest of each visitor
+        with gr.Column(min_width=0, elem_id="budget"):  # shell.css shows it beside "Time" alone
             self.seconds = gr.Number(
                 START,
                 label="Seconds of computing",
-                info="Chooses sampler and steps by measured tables, for this machine and these pictures.",
-                minimum=0.1,
+                info="Times a few steps here, then chooses sampler and steps by measured tables.",
                 elem_id="budget-seconds",
             )
-            self.said = gr.HTML("", elem_id="budget-said", min_height=0)
+            self.reason = gr.HTML("", elem_id="budget-said", min_height=0)
         quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        outputs = [self.said, settings.steps, settings.sampler.menu, *settings.sampler.groups.values()]
+        outputs = [self.reason, settings.steps, settings.sampler.menu, *settings.sampler.groups.values()]
         settings.quality.input(
-            lambda quality: gr.update(visible=quality == TIMED),
+            None, settings.quality, self.reason, js=call_action("sayTiming", TIMED), queue=False, **quick
+        )
+        settings.quality.input(self._left, settings.quality, None, queue=False, **quick)
+        settings.sampler.menu.input(  # a sampler chosen by hand is not the one that the seconds chose
+            lambda quality: None if quality == TIMED else gr.skip(),
             settings.quality,
-            self.whole,
+            settings.quality,
             queue=False,
             **quick,
         )
+        timed = [settings.quality.input, self.seconds.submit, self.seconds.blur]
         gr.on(
-            [settings.quality.input, self.seconds.submit, self.seconds.blur],
+            [*timed, settings.count.input, settings.guidance.release],  # the latter change what a step costs
             self._chosen,
-            {*settings.inputs(), settings.quality, self.seconds},
+            self.inputs(),
             outputs,
             trigger_mode="always_last",
             **quick,
         )
-        gr.on(
-            [settings.model.input, settings.steps.input],
-            lambda: (gr.update(visible=False), ""),
-            None,
-            [self.whole, self.said],
-            queue=False,
-            **quick,
-        )
 
-    @show_errors
-    def _chosen(self, values: dict[Any, Any]) -> dict[Any, Any]:
-        """Sampler and steps for the seconds, and why."""
+    def inputs(self) -> set[Any]:
+        """The components that `applied` reads."""
+        return {*self.settings.inputs(), self.settings.quality, self.seconds}
+
+    def applied(self, values: dict[Any, Any], visitor: str, timing: Callable[[], None]) -> Recipe:
+        """The recipe of the settings. With the quality "Time", where the form does not have the sampler and
+        steps for the seconds yet, they are waited for, after a call of `timing`.
+        """
+        recipe = self.settings.recipe(values)
         if values[self.settings.quality] != TIMED:
-            return {self.said: gr.skip()}
+            return recipe
         seconds = check_seconds(values[self.seconds])
-        recipe = self.settings.recipe(values, lambda text: None)
-        found, said = self.compute.call(lambda: self.studio.within(recipe, seconds))
+        known = self._timings.get(visitor)
+        if known is None or known.asked != _asked(recipe, seconds) or known.failed:
+            timing()
+            known = self._timed(recipe, seconds, visitor)
+        elif known.before != _steps(recipe):  # the form has what was found, or a number by hand
+            return recipe
+        elif not known.done.is_set():
+            timing()
+            known.done.wait()
+        found, _ = known.result()
+        return replace(recipe, sampler=found.sampler, steps=found.steps)
+
+    def check(self, values: dict[Any, Any]) -> None:
+        """Raise an `OptionError` where the seconds are asked for and are no number of seconds."""
+        if values[self.settings.quality] == TIMED:
+            check_seconds(values[self.seconds])
+
+    def forget(self, visitor: str) -> None:
+        """Free what is kept of a visitor whose page has closed."""
+        self._timings.pop(visitor, None)
+
+    def _timed(self, recipe: Recipe, seconds: float, visitor: str) -> _Timing:
+        """The plan for a recipe, which `applied` finds too, while and after it is made."""
+        made = self._timings[visitor] = _Timing(_asked(recipe, seconds), _steps(recipe))
+        try:
+            made.found = self.compute.call(lambda: self.studio.planned(recipe, seconds))
+        except StudioError as error:
+            made.error = error
+        finally:
+            made.done.set()
+        return made
+
+    def _left(self, quality: str, request: gr.Request) -> None:
+        """Another quality: what is timed is not wanted any more."""
+        if quality != TIMED:
+            self.forget(request.session_hash or "")
+
+    def _chosen(self, values: dict[Any, Any], request: gr.Request) -> dict[Any, Any]:
+        """Updates with the sampler and steps for the seconds, and the reason."""
+        if values[self.settings.quality] != TIMED:
+            return {self.reason: gr.skip()}
+        try:
+            seconds = check_seconds(values[self.seconds])
+            recipe = self.settings.recipe(values, lambda text: None)
+            visitor = request.session_hash or ""
+            made = self._timed(recipe, seconds, visitor)
+            if self._timings.get(visitor) is not made:
+                return {self.reason: gr.skip()}
+            found, plan = made.result()
+        except StudioError as error:  # in place of the reason for other seconds
+            return {self.reason: f'<p class="bad">{escape(in_words(error))}</p>'}
         reasons = self.studio.unusable(self.studio.card(found.model))
         shown = self.settings.sampler.show(found.sampler, reasons)
         kept = [self.settings.sampler.menu, *self.settings.sampler.groups.values()]
         return {
             **{control: update for control, update in shown.items() if control in kept},
             self.settings.steps: found.steps,
-            self.said: f"<p>{said}</p>",
+            self.reason: f"<p>{escape(plan.reason)}</p>"
+            f'<details><summary aria-label="How this was chosen">?</summary>{escape(plan.details)}</details>',
         }
+
+
+@dataclass
+class _Timing:
+    """A plan that is made for a visitor: what was `asked`, what the form had `before`, and what was found."""
+
+    asked: tuple[Any, ...]
+    before: tuple[Any, int]
+    found: tuple[Recipe, Plan] | None = None
+    error: StudioError | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has ended without a plan."""
+        return self.done.is_set() and self.found is None
+
+    def result(self) -> tuple[Recipe, Plan]:
+        """The recipe with the sampler and steps that were found, and the plan. Raises the error if there is
+        one.
+        """
+        if self.found is None:
+            raise self.error or OptionError("seconds", "The steps could not be timed. Press Generate again.")
+        return self.found
+
+
+def _asked(recipe: Recipe, seconds: float) -> tuple[Any, ...]:
+    """What a plan goes by: the cost of a call, the number of pictures, the spacing and the seconds."""
+    return kind_of(recipe), recipe.pictures, recipe.spacing, seconds
+
+
+def _steps(recipe: Recipe) -> tuple[Any, int]:
+    return recipe.sampler, recipe.steps

@@ -1,10 +1,10 @@
-"""The Train tab: pictures and how long; then loss and samples as they come, stop, resume, and use in
-Generate.
-"""
+"""The Train tab: pictures, how long to train, loss and samples as they come, and the model in Generate."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,19 @@ from ..options import build
 from ..studio import Studio
 from ..training.config import TrainConfig
 from ..training.presets import PRESETS, SIZES, configured
-from . import data_view, run_view
+from . import data_view, training_view
 from .controls import OptionControls
-from .handlers import show_errors
+from .handlers import label_of, show_errors
 from .hosting import Hosting
+from .run_state import RunState
 from .runs import Runs, fitting, free_name
+from .sheets import sheets, shown_value
+from .training_options import GROUPS, LABELS
 
 HOSTED_PRESETS, HOSTED_SIZE, HOSTED_ARCHIVES = ("quick", "hour"), 64, 10  # what strangers may ask for
 MAX_UNPACKED, MAX_UNPACKED_HOSTED = 20_000, 300  # MB
-_BESIDE = ("data", "name", "size", "kind")  # of the configuration, shown above or not at all
-_SEEN = ("fit", "background", "colours")  # options that change what is read, besides the size
-# pictures of a folder that are decoded before the training
-_LOOKED = 200
+_READING = ("fit", "background", "colours")  # options that change which pictures are read, besides the size
+_LOOKED = 200  # pictures of a folder that are decoded before the training
 _TICK = 2.0  # seconds between two looks at a run
 _OFF = (
     "### Training is off here\nThe owner of this app can turn it on with `diffusion-studio serve "
@@ -46,7 +47,7 @@ class TrainTab:
         self, studio: Studio, hosting: Hosting, use: Callable[[str], dict[Any, Any]], outputs: list[Any]
     ) -> None:
         self.studio, self.hosting, self.use = studio, hosting, use
-        self.looks: dict[str, object] = {}  # the newest look into data of each visitor
+        self.looks: dict[str, object] = {}  # the newest look at data of each visitor
         if not hosting.training:
             gr.Markdown(_OFF)
             return
@@ -70,61 +71,71 @@ class TrainTab:
         self.data = gr.Dropdown(
             names,
             value=names[0] if names else None,
-            label="Pictures",
+            label="Pictures to train on",
             elem_id="train-data",
-            info="Data sets that are here, and what you dropped.",
+            info="Data sets on this machine, and the archives that you dropped.",
             allow_custom_value=not self.hosting.hosted,
         )
         self.zip = gr.File(
             label="Or drop a .zip of pictures", file_types=[".zip"], height=140, elem_id="train-zip"
         )
-        # name of a dropped data set -> what was left out of its zip
-        self.archive = gr.State({})
+        self.archive = gr.State({})  # name of a dropped data set -> what was left out of its zip
 
     def _render_settings(self) -> None:
         hosted = self.hosting.hosted
         self.size = gr.Radio(
             [(f"{size}x{size}", size) for size in SIZES if not hosted or size <= HOSTED_SIZE],
             value=32,
-            label="Size",
+            label="Size of the pictures",
             elem_id="train-size",
         )
         presets = [(one.title, name) for name, one in PRESETS.items() if not hosted or name in HOSTED_PRESETS]
         self.preset = gr.Radio(
-            presets, value="quick", label="How long", info=PRESETS["quick"].help, elem_id="train-preset"
+            presets,
+            value="quick",
+            label="How long to train",
+            info=PRESETS["quick"].help,
+            elem_id="train-preset",
         )
         self.name = gr.Textbox(
-            label="Name", placeholder="like its pictures", elem_id="train-name", max_length=60
+            label="Name of the model", placeholder="as the pictures", elem_id="train-name", max_length=60
         )
         self.go = gr.Button("Train", variant="primary", size="lg", elem_id="train-go")
-        with gr.Accordion(
-            "Advanced: every option of the training", open=False, elem_id="train-advanced", visible=not hosted
-        ):
-            start = configured("quick", 32, self.data.value or TrainConfig.data, fit="crop")
-            self.options = (
-                OptionControls.render(
-                    TrainConfig,
-                    skip=_BESIDE,
-                    **{name: {"value": value} for name, value in vars(start).items() if name not in _BESIDE},
-                )
-                if not hosted
-                else OptionControls(TrainConfig)
-            )  # among them are paths, and sizes without end: not for strangers
+        self.options = OptionControls(TrainConfig)
+        if hosted:  # strangers may give no paths and no sizes without end
+            return
+        start = configured("quick", 32, self.data.value or TrainConfig.data, fit="crop")
+        with gr.Accordion("Advanced: every option of the training", open=False, elem_id="train-advanced"):
+            for title, labels in GROUPS.items():
+                with gr.Accordion(title, open=False):
+                    self.options.controls |= OptionControls.render(
+                        TrainConfig,
+                        skip=[name for name in vars(start) if name not in labels],
+                        **{name: {"label": labels[name], "value": getattr(start, name)} for name in labels},
+                    ).controls
 
     def _render_run(self) -> None:
         names = self.runs.names()
-        self.run = gr.Dropdown(names, value=names[0] if names else None, label="Run", elem_id="train-run")
+        self.run = gr.Dropdown(
+            names, value=names[0] if names else None, label="Training", elem_id="train-run"
+        )
         with gr.Row():
             self.use_it = gr.Button("Use in Generate", variant="primary", elem_id="train-use", min_width=140)
             self.stop = gr.Button("Stop", elem_id="train-stop", min_width=90)
             self.resume = gr.Button("Resume", elem_id="train-resume", min_width=90)
-        self.view = gr.HTML(self._view(names[0]) if names else run_view.NOTHING, elem_id="train-view")
+        state = self.runs.state(names[0]) if names else None
+        self.view = gr.HTML(
+            training_view.view(state) if state else training_view.NOTHING, elem_id="train-view"
+        )
+        self.samples = sheets(elem_id="train-samples")
+        self.sent = gr.State([])  # names of the training and of the sheets that the page has
         self.timer = gr.Timer(_TICK)
 
     def _connect(self, outputs: list[Any]) -> None:
         private: dict[str, Any] = {"api_visibility": "private"}
-        shown = [self.view, self.stop, self.resume, self.use_it]
-        chosen = {self.data, self.size, self.preset, self.name, *self.options.controls.values()}
+        shown = self._shown
+        looked = [self.run, self.sent]
+        chosen = {self.data, self.size, self.preset, self.name, self.sent, *self.options.controls.values()}
         self.zip.upload(self._unpack, self.zip, [self.data, self.zip, self.archive], **private).success(
             self._newest_look, self._looked_at, self.found, **private
         )
@@ -146,24 +157,24 @@ class TrainTab:
             **private,
         )
         self.go.click(self._train, chosen, [self.run, *shown], **private)
-        self.stop.click(self._stop, self.run, shown, **private)
-        self.resume.click(self._resume, self.run, shown, **private)
+        self.stop.click(self._stop, looked, shown, **private)
+        self.resume.click(self._resume, looked, shown, **private)
         self.use_it.click(self._use, self.run, outputs, **private)
-        self.run.input(self._look, self.run, shown, show_progress="hidden", **private)
-        self.timer.tick(self._look, self.run, shown, queue=False, show_progress="hidden", **private)
+        self.run.input(self._look, looked, shown, show_progress="hidden", **private)
+        self.timer.tick(self._look, looked, shown, queue=False, show_progress="hidden", **private)
 
     def load(self) -> list[Any]:
-        """Updates for a page that was just opened: the runs that there are by now, and the newest of them."""
+        """Updates for a page that was just opened: all trainings, and the newest of them."""
         names = self.runs.names()
         return [
             gr.Dropdown(choices=names, value=names[0] if names else None),
-            *self._look(names[0] if names else None),
+            *self._look(names[0] if names else None, []),
         ]
 
     @property
     def loaded(self) -> list[Any]:
         """What `load` sets."""
-        return [self.run, self.view, self.stop, self.resume, self.use_it]
+        return [self.run, *self._shown]
 
     def _data(self) -> list[str]:
         dropped = (
@@ -175,16 +186,16 @@ class TrainTab:
 
     @property
     def _looked_at(self) -> set[Any]:
-        """What decides which pictures are read, and how."""
+        """The controls that decide which pictures are read, and how."""
         return {self.data, self.size, self.archive, *self._how.values()}
 
     @property
     def _how(self) -> dict[str, Any]:
-        """The controls of the options that change what is read; none where strangers come."""
-        return {name: self.options.controls[name] for name in _SEEN if name in self.options.controls}
+        """The controls of the options that change what is read; none in a hosted app."""
+        return {name: self.options.controls[name] for name in _READING if name in self.options.controls}
 
     def connect_tab(self, tab: gr.Tab) -> None:
-        """Look into the data that is chosen when the tab is first opened."""
+        """Show the chosen data when the tab is first opened."""
         if self.hosting.training:
             tab.select(
                 self._first_look,
@@ -202,15 +213,15 @@ class TrainTab:
         return self._newest_look(values, request) if values[self.found] == data_view.NOTHING else gr.skip()
 
     def _newest_look(self, values: dict[Any, Any], request: gr.Request) -> Any:
-        """What `_look_into` gives, unless the visitor has chosen otherwise meanwhile: a slow look must not go
-        over a later one."""
+        """The result of `_look_into`, unless the visitor has chosen other data meanwhile: a slow look must
+        not replace a later one."""
         visitor, mine = request.session_hash or "", object()
         self.looks[visitor] = mine
         found = self._look_into(values)
         return found if self.looks.get(visitor) is mine else gr.skip()
 
     def _look_into(self, values: dict[Any, Any]) -> str:
-        """What training would read, with a few pictures; or why it cannot."""
+        """The view of what a training would read, or the error that prevents it."""
         if not values[self.data]:
             return data_view.NOTHING
         name, source = values[self.data], self._source(values[self.data])
@@ -249,7 +260,7 @@ class TrainTab:
             raise DataError("Choose pictures, or drop a zip of them.")
         self._allowed(source)
         given = {"name": (values[self.name] or "").strip(), "data": self._source(source)}
-        if self.hosting.hosted:  # the menus' own values, whatever the page sends
+        if self.hosting.hosted:  # the values of the menus, whatever the page sends
             return configured(values[self.preset], values[self.size], fit="crop", **given)
         return build(
             TrainConfig,
@@ -262,28 +273,28 @@ class TrainTab:
             raise DataError("Choose one of the data sets that are here, or drop a zip of pictures.")
 
     def _source(self, name: str) -> str:
-        """The name or path that training reads: the folder of what was dropped, else what was given."""
+        """The path of a dropped data set, or the name or path as it was given."""
         dropped = self.pictures / Path(name).name
         return str(dropped.resolve()) if dropped.is_dir() else name
 
-    @show_errors
+    @partial(show_errors, words=lambda error: escape(_worded(error), quote=False))
     def _train(self, values: dict[Any, Any]) -> list[Any]:
         config = self._config(values)
         taken = [*self.runs.names(), *(card.name for card in self.studio.models()), self.pictures.name]
         name = free_name(config.name or Path(config.data).stem, taken)
         self.runs.start(name, config, *fitting(config))
-        return [gr.Dropdown(choices=self.runs.names(), value=name), *self._look(name)]
+        return [gr.Dropdown(choices=self.runs.names(), value=name), *self._look(name, values[self.sent])]
 
     @show_errors
-    def _stop(self, name: str | None) -> list[Any]:
+    def _stop(self, name: str | None, sent: list[str]) -> list[Any]:
         self.runs.stop(self._chosen(name))
-        return self._look(name)
+        return self._look(name, sent)
 
     @show_errors
-    def _resume(self, name: str | None) -> list[Any]:
+    def _resume(self, name: str | None, sent: list[str]) -> list[Any]:
         state = self.runs.state(self._chosen(name))
         self.runs.resume(state.name, *fitting(state.config))
-        return self._look(name)
+        return self._look(name, sent)
 
     @show_errors
     def _use(self, name: str | None) -> dict[Any, Any]:
@@ -299,21 +310,40 @@ class TrainTab:
     def _chosen(self, name: str | None) -> str:
         if name not in self.runs.names():
             raise OptionError(
-                "run", "Choose a run first." if not name else f"The run {name} is no longer there."
+                "run", "Choose a training first." if not name else f"The training {name} is no longer there."
             )
         return name
 
-    def _view(self, name: str) -> str:
-        return run_view.view(self.runs.state(name))
+    @property
+    def _shown(self) -> list[Any]:
+        """What `_look` updates."""
+        return [self.view, self.stop, self.resume, self.use_it, self.samples, self.sent]
 
-    def _look(self, name: str | None) -> list[Any]:
-        """Updates of the view and of the buttons that make sense now."""
+    def _look(self, name: str | None, sent: list[str]) -> list[Any]:
+        """Updates of the view, of the buttons that make sense now, and of the samples where there are new
+        ones. `sent` says which the page has.
+        """
         if name not in self.runs.names():
-            return [run_view.NOTHING, *(gr.Button(interactive=False) for _ in range(3))]
+            return [training_view.NOTHING, *(gr.Button(interactive=False) for _ in range(3)), None, []]
         state = self.runs.state(name)
         return [
-            run_view.view(state),
+            training_view.view(state),
             gr.Button(interactive=state.running),
             gr.Button(interactive=state.paused),  # where another trains, pressing it says which
             gr.Button(interactive=state.model is not None),
+            *self._samples(state, sent),
         ]
+
+    def _samples(self, state: RunState, sent: list[str]) -> list[Any]:
+        """Updates of the samples and of `sent`: sheets travel once, not at every look."""
+        there = [state.name, *(path.name for path in state.samples)]
+        if there == sent:
+            return [gr.skip(), gr.skip()]
+        return [shown_value(state.name, state.samples), there]
+
+
+def _worded(error: StudioError) -> str:
+    """The error's sentence with the labels of this tab."""
+    if not isinstance(error, OptionError):
+        return str(error)
+    return error.worded(lambda field: LABELS.get(field) or label_of(field))

@@ -12,9 +12,9 @@ BETWEEN_STATES = 4  # network calls since the last state, from which on they are
 
 
 class Waiting:
-    """The presses of Generate that have no state to show yet, by the names that their pages gave them. Every
-    method is one operation on a dict, so that it can be called from any thread, and where a generator is
-    closed.
+    """The presses of Generate and Points that have no state to show yet, by the names that their pages gave
+    them. Every method is one operation on a dict, so that it can be called from any thread, and where a
+    generator is closed.
     """
 
     def __init__(self) -> None:
@@ -23,6 +23,10 @@ class Waiting:
     def join(self, name: str) -> None:
         """A press that has come."""
         self._presses[name] = {"ahead": 0, "seconds": None}
+
+    def prepare(self, name: str, doing: str) -> None:
+        """A press whose first state is being prepared; `doing` says how, in words."""
+        self._presses[name] = {"doing": doing}
 
     def load(self, name: str, model: str) -> None:
         """Its model is not in memory."""
@@ -36,14 +40,18 @@ class Waiting:
             else {"running": True, "others": progress.others}
         )
 
+    def refuse(self, name: str, why: str) -> None:
+        """The server takes no more runs now; its page asks again after a while."""
+        self._presses[name] = {"full": why}
+
     def leave(self, name: str) -> None:
         """Its run has ended, or will not come."""
         self._presses.pop(name, None)
 
     def at(self, name: str) -> dict[str, Any] | None:
-        """What the page is told of a press: `loading` a model; `running`, in turns with `others`; or how many
-        must end before it (`ahead`), with the `seconds` until it is finished itself. None where it is not
-        known (yet).
+        """What the page is told of a press: what is done (`doing`); `loading` a model; `running`, in turns
+        with `others`; or how many must end before it (`ahead`), with the `seconds` until it is finished
+        itself; or why no run is taken now (`full`). None where it is not known (yet).
         """
         return self._presses.get(name)
 

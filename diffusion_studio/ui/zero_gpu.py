@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Any
 
 from ..imaging.frame import Frame
 from ..runs.recipe import Recipe
@@ -28,7 +30,7 @@ def gpu_stream(studio: Studio) -> GPUStream | None:
     """On ZeroGPU the function that makes a recipe's frames on the GPU; elsewhere None."""
     if not on_zero_gpu():
         return None
-    import spaces
+    spaces: Any = import_module("spaces")  # it is there on ZeroGPU alone
 
     def duration(recipe: Recipe) -> int:
         seconds = studio.network_calls(recipe) * recipe.pictures * SECONDS_EACH

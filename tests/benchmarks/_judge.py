@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from diffusion_studio.data import ImageData
 from diffusion_studio.metrics import linear
-from diffusion_studio.metrics.classifier import recognised, trained
+from diffusion_studio.metrics.classifier import load_or_train, predict_classes
 from diffusion_studio.metrics.features import Features
-from diffusion_studio.metrics.session import Seen, chosen
+from diffusion_studio.metrics.picture_evaluation import CachedFeatures, random_subset
 
 PIXELS, FEATURES = "pixels", "features"
 Judge = Callable[[np.ndarray], np.ndarray]  # (N, H, W, C) uint8 -> (N,) labels
@@ -39,8 +39,11 @@ def judge_of(train: ImageData, asked: argparse.Namespace) -> Judge:
     """It learns from the real training pictures, none of them noisy."""
     if asked.judge == PIXELS:
         with tqdm(desc="training the judge") as bar:
-            network = trained(train, asked.judge_seed, asked.cache, lambda done, total: bar.update())
-        return lambda pictures: recognised(network, pictures)
-    look, real = Features("efficientnet-lite0", asked.feature_weights, "cpu"), chosen(train, asked.real)
-    fitted = linear.fitted(Seen(real.images, look, asked.cache).features, real.labels, len(real.names))
-    return lambda pictures: fitted(Seen(pictures, look, asked.cache).features)
+            network = load_or_train(train, asked.judge_seed, asked.cache, lambda done, total: bar.update())
+        return lambda pictures: predict_classes(network, pictures)
+    look, real = (
+        Features("efficientnet-lite0", asked.feature_weights, "cpu"),
+        random_subset(train, asked.real),
+    )
+    fitted = linear.fit(CachedFeatures(real.images, look, asked.cache).features, real.labels, len(real.names))
+    return lambda pictures: fitted(CachedFeatures(pictures, look, asked.cache).features)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import threading
 import time
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
@@ -17,28 +19,57 @@ class Page:
     """
 
     def __init__(self, address: str) -> None:
-        self.http = httpx.Client(base_url=f"{address}/gradio_api", timeout=120)
+        # a connection is not used again in the moment in which the server closes it (after 5 seconds)
+        self.http = httpx.Client(
+            base_url=f"{address}/gradio_api", timeout=120, limits=httpx.Limits(keepalive_expiry=3)
+        )
         self.session = secrets.token_hex(8)
         config = httpx.get(f"{address}/config", timeout=60).json()
         parts = {one["id"]: one for one in config["components"]}
         named = {one["props"].get("elem_id"): one["id"] for one in config["components"]}
         self.player = named["player"]
-        by_name = {one["api_name"]: one for one in config["dependencies"]}
-        self.press, click = by_name["_press"], by_name["_generate"]
+        events = config["dependencies"]
+        (button,) = (one for one in events if [named["generate"], "click"] in one["targets"])
+        self.press = _following(button, events)
+        click = _following(self.press, events)
         self.event, self.inputs = click["id"], click["inputs"]
         self.values = {one: parts[one]["props"].get("value") for one in self.inputs}
         self.named = named
         self.error = ""  # the sentence of a run that failed
+        self.digests: dict[int, str] = {}  # of the last run's frames, by place
+        (load,) = (
+            one
+            for one in events
+            if any(what == "load" for _, what in one["targets"]) and named["model"] in one["outputs"]
+        )
+        self._open(load)
+        self._heart = HTTPConnection(address.removeprefix("http://"), timeout=120)
+        self._heart.request("GET", f"/gradio_api/heartbeat/{self.session}")
         self.first: float | None = None  # when its first state was told, as time.perf_counter counts
+
+    def _open(self, event: dict[str, Any]) -> None:
+        """What a page asks when it opens; Gradio makes the visitor's state then."""
+        about = {"session_hash": self.session, "event_data": None}
+        self.http.post("/queue/join", json={"data": [], "fn_index": event["id"], **about})
+        with self.http.stream("GET", "/queue/data", params={"session_hash": self.session}) as lines:
+            for line in lines.iter_lines():
+                if "process_completed" in line:
+                    break
+
+    def close(self) -> None:
+        """As a page that is closed: its heartbeat ends, and the server frees what it kept for it."""
+        self._heart.close()
+        self.http.close()
 
     def run(self, **settings: Any) -> int:
         """Generate, pull every frame while it runs as the page does, and return how many there were."""
-        (pressed,) = self.press["inputs"]
+        (pressed,) = self.press["outputs"]
         values = {**self.values, **{self.named[name]: value for name, value in settings.items()}}
         values[pressed] = secrets.token_hex(8)
-        self.error, self.first = "", None
+        self.error, self.first, self.digests = "", None, {}
         about = {"session_hash": self.session, "event_data": None}
-        begin = {"data": [values[pressed]], "fn_index": self.press["id"], **about}
+        data = [values[one] for one in self.press["inputs"]]
+        begin = {"data": data, "fn_index": self.press["id"], **about}
         self.http.post("/run/predict", json=begin).raise_for_status()
         joined = self.http.post(
             "/queue/join",
@@ -92,3 +123,15 @@ class Page:
                 },
             ).json()
             pulled.extend(place for place, *_ in answer)
+            for place, frame, *_ in answer:
+                self.digests[place] = hashlib.sha256(frame.encode()).hexdigest()
+
+
+def _following(event: dict[str, Any], events: list[dict[str, Any]]) -> dict[str, Any]:
+    """The event that the page starts after another one: its `then`."""
+    (found,) = (
+        one
+        for one in events
+        if one.get("trigger_after") == event["id"] and not one.get("trigger_only_on_failure")
+    )
+    return found

@@ -29,7 +29,7 @@ def fitted(pictures: np.ndarray, styles: np.ndarray, count: int) -> linear.Linea
         .clip(0, 255)
         .astype(np.uint8)
     )
-    return linear.fitted(
+    return linear.fit(
         np.concatenate([traits(pictures), traits(noisy)]), np.concatenate([styles, styles]), count
     )
 

@@ -2,11 +2,14 @@
 
     python tests/benchmarks/budget_table.py fashion-mnist fashion-mnist
     python tests/benchmarks/budget_table.py heroes heroes32.npz
+    python tests/benchmarks/budget_table.py letters runs/letters.npz
+    python tests/benchmarks/budget_table.py emoji emoji64.npz
+    python tests/benchmarks/budget_table.py mnist mnist.npz
 
 It is written to `checkpoints/MODEL/steps.csv`, where `diffusion_studio.runs.budget` looks for it. Pictures are
 drawn at the model's own guidance from the same seeds in every row. With so few pictures the distance is too
-large, and to be compared only within one table. Needs the features of EfficientNet-Lite0, see
-`scripts/feature_weights.py`.
+large, so compare it only within one table. An interrupted table continues where it was. It needs the features
+of EfficientNet-Lite0, see `scripts/feature_weights.py`.
 """
 
 from __future__ import annotations

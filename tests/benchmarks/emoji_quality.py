@@ -36,7 +36,7 @@ from diffusion_studio.data import ImageData
 from diffusion_studio.errors import DataError, StudioError
 from diffusion_studio.imaging import arrays
 from diffusion_studio.metrics.features import Features
-from diffusion_studio.metrics.session import Seen
+from diffusion_studio.metrics.picture_evaluation import CachedFeatures
 
 REAL = "real"
 DESCRIPTIONS = Path(__file__).with_name("emoji_descriptions.csv")
@@ -72,7 +72,7 @@ def main() -> None:
         wanted = [(name, name) for name, _ in wanted]
     styles = [real.names[k % len(real.names)] for k in range(len(wanted))]
     look = Features("efficientnet-lite0", asked.feature_weights, "cpu")
-    seen = Seen(real.images, look, asked.cache).features
+    seen = CachedFeatures(real.images, look, asked.cache).features
     if asked.model == REAL:
         at = [
             int(np.flatnonzero((names == name) & (real.labels == real.names.index(style)))[0])

@@ -24,7 +24,7 @@ from _timing import against, interleaved, spread
 import diffusion_studio as ds
 from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.errors import StudioError
-from diffusion_studio.inside.decided_view import again
+from diffusion_studio.inside import decided_view
 from diffusion_studio.inside.settings import Settings
 
 MOST_CALLS, MOST_MORE = 1.5, 0.050
@@ -90,7 +90,7 @@ def new_runs(run: ds.inside.Run, step: int, asked: argparse.Namespace) -> None:
         for _ in sample(leg.sampler, leg.denoise, x, leg.levels[step:], lambda k: torch.randn_like(x)):
             pass
 
-    runs = {"new": lambda: again(state, Settings(again=16)), "plain": plain}
+    runs = {"new": lambda: decided_view.new_runs(state, Settings(again=16)), "plain": plain}
     interleaved(runs, 1)
     taken = interleaved(runs, max(asked.repeats // 2, 2), CLOCKS[asked.clock])
     ratio = min(taken["new"]) / min(taken["plain"])

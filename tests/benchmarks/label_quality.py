@@ -33,7 +33,7 @@ from diffusion_studio import data
 from diffusion_studio.data import ImageData
 from diffusion_studio.errors import DataError, OptionError, StudioError
 from diffusion_studio.imaging import arrays
-from diffusion_studio.metrics.classifier import recognised, trained
+from diffusion_studio.metrics.classifier import load_or_train, predict_classes
 from diffusion_studio.metrics.neighbours import nearest, pairwise
 from diffusion_studio.runs.generate import stream
 
@@ -47,8 +47,8 @@ def main() -> None:
     model = ds.load(asked.model, asked.device)
     train, test = real_pictures(asked.data, model.spec)
     with tqdm(desc="training the classifier") as progress:
-        judge = trained(train, asked.judge_seed, asked.cache, lambda done, total: progress.update())
-    seen_in_test = recognised(judge, test.images)
+        judge = load_or_train(train, asked.judge_seed, asked.cache, lambda done, total: progress.update())
+    seen_in_test = predict_classes(judge, test.images)
     accuracy = share(seen_in_test, test.labels)
     print(f"the classifier sees the label of {accuracy:.2%} of {len(test.images)} real test pictures")
     if accuracy < LEAST_ACCURACY:
@@ -59,7 +59,7 @@ def main() -> None:
 
     made = generated(model, asked)
     real = first_of_each(test, asked.pictures // len(test.names))
-    seen = recognised(judge, made.images)
+    seen = predict_classes(judge, made.images)
     distance, neighbour = nearest(made.images, train.images)
     real_distance, _ = nearest(real.images, train.images)
     result = {
@@ -208,7 +208,7 @@ def report(result: dict[str, Any]) -> None:
         f"\n{result['model']} after {result['images_seen']} training images: {result['pictures']} pictures, "
         f"{result['sampler']}, {result['steps']} steps, guidance {result['guidance']:g}\n"
     )
-    print(f"{'':14} {'recognised':>19} {'within-label distance':>24}")
+    print(f"{'':14} {'predicted_classes':>19} {'within-label distance':>24}")
     print(
         f"{'':14} {'generated':>11} {'real':>7} {'generated':>12} {'real':>6} {'ratio':>6}  mostly mistaken "
         "for"

@@ -290,7 +290,7 @@ def looks_told(
     learnt = np.concatenate([random.permutation(at)[:LINEAR_GLYPHS] for at in learnt])
     any_colours = random.integers(len(COLOUR_NAMES), size=len(learnt))
     numbers = {look: k for k, look in enumerate(JUDGED_LOOKS)}
-    tells = linear.fitted(
+    tells = linear.fit(
         features(judge, coloured(train.ink[learnt], any_colours)),
         np.array([numbers[one] for one in of(train)[learnt]]),
         len(JUDGED_LOOKS),

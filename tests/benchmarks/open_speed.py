@@ -34,7 +34,7 @@ from _timing import ROOT, against
 from safetensors.torch import save_file
 
 from diffusion_studio.checkpoint import diffusers
-from diffusion_studio.checkpoint.walk import renames
+from diffusion_studio.checkpoint.renames import renames
 from diffusion_studio.networks.config import UNetConfig
 from diffusion_studio.networks.unet import UNet
 

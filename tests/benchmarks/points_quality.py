@@ -14,7 +14,7 @@ import time
 
 import diffusion_studio as ds
 from diffusion_studio.data.point_sets import POINT_SETS
-from diffusion_studio.metrics.points import drawn, log_density, two_samples
+from diffusion_studio.metrics.points import draw_points, log_density, two_samples
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
         nats = -log_density(model, true[:300], label, steps=40).mean()
         for steps in args.steps:
             began = time.perf_counter()
-            made = drawn(model, args.count, 7, label, steps=steps, guidance=args.guidance)
+            made = draw_points(model, args.count, 7, label, steps=steps, guidance=args.guidance)
             spent = time.perf_counter() - began
             found = two_samples(made, true, 100)
             print(

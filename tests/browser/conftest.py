@@ -89,11 +89,14 @@ def desktop(app, browser):
 
 @pytest.fixture
 def visit(browser):
-    """Factory: the page at an address of the app, watched as `page` is."""
+    """Factory: the page at an address of the app, watched as `page` is, once `ready` is in it.
+
+    A page that is led elsewhere while it still loads breaks off what it asks for, which is an error.
+    """
     visits = []
 
-    def make(address):
-        visits.append(opened(address, browser, (1440, 900)))
+    def make(address, ready="#generate"):
+        visits.append(opened(address, browser, (1440, 900), ready))
         return next(visits[-1])
 
     yield make
@@ -101,17 +104,17 @@ def visit(browser):
         next(one, None)
 
 
-def opened(address, browser, size):
+def opened(address, browser, size, ready="#generate"):
     errors: list[str] = []
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     found = context.new_page()
-    found.set_default_timeout(60_000)
+    found.set_default_timeout(120_000)
     found.on("pageerror", lambda error: errors.append(str(error)))
     found.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     found.goto(address)
-    found.wait_for_selector("#generate")
-    found.wait_for_selector(".player")
+    found.wait_for_selector(ready)
+    found.wait_for_selector(".player", state="attached")
     yield found
     context.close()
     assert not [one for one in errors if not HARMLESS.search(one)]

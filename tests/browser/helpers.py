@@ -1,4 +1,4 @@
-"""What a visitor's hands do, and what the page shows to eyes."""
+"""Actions of a visitor on the page, and readings of what the page shows."""
 
 from __future__ import annotations
 

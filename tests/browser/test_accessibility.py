@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from helpers import open_settings, run
 
+pytestmark = pytest.mark.slow
+
 AXE = Path(__file__).with_name("axe.min.js")
 
 
@@ -24,6 +26,9 @@ def test_axe_finds_nothing(app, visit, theme):
     run(page, steps=3, count=2)
     open_settings(page)
     assert found() == []
+    page.click("#player .edit")
+    page.wait_for_selector("#edit-canvas .painter[data-mode=paint]")
+    assert found() == [], "editing on the stage"
     for name in ("Learn", "Compare", "Points", "Forward", "Models", "Train"):
         page.get_by_role("tab", name=name).click()
         assert found() == [], name

@@ -181,9 +181,8 @@ def test_a_checkpoint_is_inspected_by_name_or_sent_along(client, tmp_path):
             client.predict(**wrong, api_name="/inspect_checkpoint")
 
 
-def test_an_assistant_finds_tools_and_uses_them(app, tmp_path):
+def test_an_assistant_finds_tools_and_uses_them(app, tmp_path, run_async):
     """Over MCP: each tool and each of its parameters is described, and animate gives a file."""
-    import asyncio
     import urllib.request
 
     pytest.importorskip("mcp")
@@ -204,7 +203,7 @@ def test_an_assistant_finds_tools_and_uses_them(app, tmp_path):
             wrong = await session.call_tool("animate", {"model": "nothing"})
             return tools, made, last, wrong
 
-    tools, made, last, wrong = asyncio.run(asked())
+    tools, made, last, wrong = run_async(asked())
     assert {one.name for one in tools} == {"animate", "stream", "grid", "models", "inspect_checkpoint"}
     for tool in tools:
         assert len(tool.description) > 40

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from helpers import (
+    answered,
     choose_model,
     generate,
     pixels,
@@ -20,6 +21,12 @@ from helpers import (
 import diffusion_studio as ds
 
 
+@pytest.mark.parametrize(
+    "page",
+    [(1440, 900), pytest.param((390, 844), marks=pytest.mark.slow)],
+    ids=["desktop", "phone"],
+    indirect=True,
+)
 def test_a_newcomer_sees_a_picture_denoise(page):
     set_number(page, "#count", 32)  # so that it takes a while
     began = time.monotonic()
@@ -33,6 +40,7 @@ def test_a_newcomer_sees_a_picture_denoise(page):
     assert page.inner_text(".readout .step") == "step 25 of 25"
 
 
+@pytest.mark.slow
 def test_the_canvas_shows_the_engines_own_pixels(desktop):
     choose_model(desktop, "fashion-mnist")
     run(desktop, steps=4, count=4)
@@ -51,6 +59,7 @@ def test_the_canvas_shows_the_engines_own_pixels(desktop):
             assert np.abs(pixels(desktop, half).astype(int) - expected).max() <= 2
 
 
+@pytest.mark.slow
 def test_scrubbing_playing_and_enlarging_need_no_server(desktop):
     run(desktop, steps=12, count=4)
     requests: list[str] = []
@@ -86,8 +95,9 @@ def test_scrubbing_playing_and_enlarging_need_no_server(desktop):
     assert not requests
 
 
+@pytest.mark.slow
 def test_another_press_takes_the_place_of_a_run(desktop):
-    """Nothing waits for a run that nobody wants any more, and what is shared is of the run that is shown."""
+    """Nothing waits for a run that nobody wants any more; the command line is of the settings as they stand."""
     set_number(desktop, "#steps", 400)
     desktop.click("#generate")
     wait(desktop, "Number(d.shown) >= 1")
@@ -96,13 +106,17 @@ def test_another_press_takes_the_place_of_a_run(desktop):
     generate(desktop)
     wait(desktop, f"d.run !== '{long}' && d.ended === 'true' && d.shown === '4'")
     assert desktop.inner_text(".readout .step") == "step 4 of 4"
-    set_number(desktop, "#steps", 77)  # not pressed, so not said
-    section(desktop, "#share")
-    assert "--steps 4" in desktop.locator("#command textarea, #command input").first.input_value()
-    desktop.reload()  # the address has the settings of the run
-    desktop.wait_for_function("document.querySelector('#steps input[type=number]')?.value === '4'")
+    set_number(desktop, "#steps", 77)
+    section(desktop, "#share")  # which describes the settings as they stand
+    desktop.wait_for_function(
+        "document.querySelector('#command :is(textarea, input)')?.value.includes('--steps 77 ')"
+    )
+    desktop.wait_for_function("location.href.includes('steps%22%3A+77')")  # and the address follows
+    desktop.reload()
+    desktop.wait_for_function("document.querySelector('#steps input[type=number]')?.value === '77'")
 
 
+@pytest.mark.slow
 def test_a_press_right_after_a_stop_runs(desktop):
     set_number(desktop, "#steps", 1000)
     set_number(desktop, "#count", 64)  # it does not end by itself meanwhile
@@ -113,6 +127,7 @@ def test_a_press_right_after_a_stop_runs(desktop):
     assert desktop.inner_text(".readout .state") == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", ["a word", "-1", "", "1.5"])
 def test_a_wrong_seed_is_explained(desktop, seed):
     desktop.locator("#seed input, #seed textarea").fill(seed)
@@ -120,6 +135,7 @@ def test_a_wrong_seed_is_explained(desktop, seed):
     desktop.wait_for_selector("text=seed must be a whole number")
 
 
+@pytest.mark.slow
 def test_a_palette_is_typed_and_the_pictures_are_drawn_in_it(desktop):
     choose_model(desktop, "fashion-mnist")
     section(desktop, "#palette-section")
@@ -131,10 +147,12 @@ def test_a_palette_is_typed_and_the_pictures_are_drawn_in_it(desktop):
     assert set(np.unique(pixels(desktop, "x0")).tolist()) == {0, 136, 255}
 
 
+@pytest.mark.slow
 def test_clicking_twice_and_two_visitors(desktop, app, browser):
     second = browser.new_page()
-    second.goto(app)
-    second.wait_for_selector("#generate")
+    with answered(second):  # what the page asks while it opens would go over the steps
+        second.goto(app)
+        second.wait_for_selector("#generate")
     set_number(second, "#steps", 8)
     set_number(desktop, "#steps", 8)
     desktop.dblclick("#generate")
@@ -145,6 +163,7 @@ def test_clicking_twice_and_two_visitors(desktop, app, browser):
     second.close()
 
 
+@pytest.mark.slow
 def test_closing_the_page_ends_the_run(app, browser, desktop):
     other = browser.new_page()
     other.goto(app)
@@ -159,11 +178,13 @@ def test_closing_the_page_ends_the_run(app, browser, desktop):
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_the_models_tab_shows_the_card(desktop):
     desktop.get_by_role("tab", name="Models").click()
     desktop.wait_for_selector("text=32x32 grey")
 
 
+@pytest.mark.slow
 def test_the_page_travels_small(app):
     """The configuration of all tabs is inside it; what a phone loads is what counts."""
     import urllib.request

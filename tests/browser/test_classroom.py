@@ -14,7 +14,7 @@ SEEK = """place => { const scrub = document.querySelector('#player .scrub'); scr
 def pupil(app, browser):
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page, errors = context.new_page(), []
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     assert errors == []

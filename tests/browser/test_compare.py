@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
-from helpers import answered, open_tab, run, set_number
+from helpers import answered, choose_model, open_tab, run, set_number
 
 import diffusion_studio as ds
 from diffusion_studio.compare.recipes import Axis
+from diffusion_studio.diffusion.samplers.labels import sampler_label
 
 pytestmark = pytest.mark.slow
 AXE = Path(__file__).with_name("axe.min.js")
-BOUND = 60_000  # milliseconds for a few small runs on a busy machine
+BOUND = 120_000  # milliseconds for a few small runs on a busy machine
 
 
 def ran(page, kind: str, runs: int) -> None:
@@ -117,13 +119,55 @@ def test_a_grid_and_a_mistake(desktop, tmp_path):
     desktop.fill("#compare-x input, #compare-x textarea", "guidance=1, 3")
     ran(desktop, "grid", 4)
     assert desktop.locator(".together th").all_inner_texts() == [
-        "sampler by guidance", "1", "3", "ddim", "dpmpp_2m"
+        "sampler by guidance", "1", "3", "DDIM", "DPM-Solver++ (2M)"
     ]  # fmt: skip
     assert "4 network calls for 4 cells" in desktop.inner_text(".together .note")
     assert not desktop.locator("#compare-clock input[value=seconds]").count()
     assert axe(desktop) == []
+    assert desktop.inner_text("#compare-status").startswith("4 runs of ")
     grid = ds.read_grid(saved(desktop, "PNG sheet", tmp_path))
     assert grid.x.values == (1, 3) and len(grid.recipe.seeds) == 1
+    assert ds.read_grid(saved(desktop, "HTML player", tmp_path)) == grid
+    assert desktop.locator("#compare-saved .preview").is_hidden()  # no picture shows a page
+    # what cannot be run leaves the pictures of the runs before, and says that they are
+    desktop.fill("#compare-x input, #compare-x textarea", "guidance=1, 98")
+    desktop.click("#compare-run")
+    desktop.wait_for_selector(".together[data-stale=true] .stale:has-text('not made')", timeout=BOUND)
+    assert "Nothing was made: Guidance must be" in desktop.inner_text("#compare-status")
+    desktop.wait_for_selector("#compare-x .said-wrong >> text=Guidance must be", timeout=BOUND)
+    desktop.fill("#compare-x input, #compare-x textarea", "guidance=1, 2, 3")
+    ran(desktop, "grid", 6)
+    desktop.wait_for_selector(".together[data-stale=false]", timeout=BOUND)
+
+
+def test_a_race_and_a_grid_each_keep_their_own(desktop, tmp_path):
+    """Choosing Grid puts the race aside, and Race brings it back with its file; and the other way round."""
+    set_number(desktop, "#steps", 3)
+    set_number(desktop, "#count", 1)
+    open_tab(desktop, "Compare")
+    desktop.fill("#compare-lanes textarea", "as it is\nsteps=2")
+    ran(desktop, "race", 2)
+    race = picture(desktop, 1)
+    choose_kind(desktop, "grid")
+    desktop.wait_for_selector(".together[data-kind=none]", timeout=BOUND)
+    assert desktop.locator("#compare-save").is_disabled()
+    desktop.fill("#compare-x :is(input, textarea)", "guidance=1, 3")
+    desktop.fill("#compare-y :is(input, textarea)", "")
+    ran(desktop, "grid", 2)
+    grid = picture(desktop, 1)
+    choose_kind(desktop, "race")
+    shown(desktop, "race", 2)
+    assert picture(desktop, 1) == race != grid
+    assert desktop.inner_text("#compare-status").startswith("2 runs of ")
+    assert [one.steps for one in ds.read_race(saved(desktop, "GIF", tmp_path)).lanes] == [3, 2]
+    choose_kind(desktop, "grid")
+    shown(desktop, "grid", 2)
+    assert picture(desktop, 1) == grid and desktop.locator("#compare-save").is_enabled()
+
+
+def choose_kind(page, kind: str) -> None:
+    with answered(page):
+        page.check(f"#compare-kind input[value={kind}]")
 
 
 def test_a_lane_is_added(desktop):
@@ -133,6 +177,39 @@ def test_a_lane_is_added(desktop):
     with answered(desktop):
         desktop.click("#compare-add-lane")
     assert desktop.input_value("#compare-lanes textarea").splitlines()[-1] == "steps=7"
+    desktop.check("#compare-clock input[value=seconds]")
+    desktop.wait_for_selector("#compare-clock-help:has-text('computing time')", timeout=BOUND)
+
+
+def test_lanes_may_have_another_model(desktop):
+    choose_model(desktop, "fashion-mnist")
+    set_number(desktop, "#steps", 3)
+    set_number(desktop, "#count", 1)
+    open_tab(desktop, "Compare")
+    desktop.fill("#compare-lanes textarea", "label=none\nmodel=mnist, label=none")
+    ran(desktop, "race", 2)
+    titles = desktop.locator(".together .lane figcaption").all_inner_texts()
+    assert titles == ["model fashion-mnist", "model mnist"]
+    assert desktop.inner_text("#compare-status") == "2 runs of 1 picture each."
+
+
+def test_a_run_of_points_is_compared(desktop):
+    """The cloud that the Points tab made is lane 1, with what it was made by."""
+    open_tab(desktop, "Points")
+    desktop.wait_for_selector("#points-player .player", timeout=BOUND)
+    desktop.click("#points-reverse")
+    desktop.wait_for_selector("#points-player .compare:enabled", timeout=BOUND)
+    desktop.click("#points-player .compare")
+    desktop.wait_for_selector("#compare-status:has-text('Your run is lane 1')", timeout=BOUND)
+    desktop.fill("#compare-lanes textarea", "as it is\nsteps=4")
+    desktop.check("#compare-clock input[value=steps]")
+    ran(desktop, "race", 2)
+    to_tick(desktop, "0")
+    noise = [picture(desktop, number) for number in (0, 1)]
+    assert noise[0] == noise[1]
+    to_tick(desktop, "last")
+    ends = [picture(desktop, number) for number in (0, 1)]
+    assert len({*noise, *ends}) == 3
 
 
 def test_an_example_is_shown_first(page):
@@ -140,6 +217,11 @@ def test_an_example_is_shown_first(page):
     open_tab(page, "Compare")
     page.wait_for_selector(".together[data-kind=race][data-recorded=true]", timeout=BOUND)
     assert page.inner_text(".together .recorded").startswith("A recorded example")
+    lanes = [dict(part.split("=") for part in line.split(", ")) for line in
+             page.input_value("#compare-lanes textarea").splitlines()]  # fmt: skip
+    assert page.locator(".together .lane figcaption").all_inner_texts() == [
+        f"steps {one['steps']}, sampler {sampler_label(one['sampler'])}" for one in lanes
+    ]
     to_tick(page, "0")
     assert picture(page, 0) == picture(page, 1) == picture(page, 2)  # one noise
     to_tick(page, "last")
@@ -210,14 +292,12 @@ def test_a_link_holds_a_race_and_a_grid(app, visit):
     link = found.input_value("#compare-link :is(textarea, input)")
     assert link == found.url.replace("%27", "'") or "?grid=" in link
     assert ds.GridRecipe.from_json(unquote(link.partition("?grid=")[2])) == grid
-    wrong = visit(app)
-    wrong.goto(f"{app}/?race=nonsense")
+    wrong = visit(f"{app}/?race=nonsense")
     wrong.get_by_text("The race in this link could not be used").first.wait_for(timeout=BOUND)
 
 
 def visit_shown(visit, address: str, kind: str, runs: int):
-    found = visit(address.partition("/?")[0])
-    found.goto(address)
+    found = visit(address, ready="#compare-run")
     shown(found, kind, runs)
     return found
 
@@ -229,12 +309,15 @@ def test_what_is_stopped_is_kept(desktop, tmp_path):
     desktop.fill("#compare-lanes textarea", "steps=1000\nsteps=900")
     desktop.check("#compare-clock input[value=steps]")
     desktop.click("#compare-run")
-    desktop.wait_for_selector("#compare-status:has-text('states')", timeout=BOUND)
+    desktop.wait_for_selector(".together .making:has-text('of 2: step')", timeout=BOUND)
+    assert desktop.locator("#compare-stop").is_enabled()
     desktop.click("#compare-stop")
     desktop.wait_for_selector(".together[data-kind=race][data-recorded=false]", timeout=BOUND)
-    desktop.wait_for_selector("#compare-status:has-text('Ended early: 0 of 2 runs')", timeout=BOUND)
+    desktop.wait_for_selector("#compare-status:has-text('Ended early: ')", timeout=BOUND)
+    assert re.search("Ended early: [01] of 2 runs", desktop.inner_text("#compare-status"))
     race = ds.read_race(saved(desktop, "PNG of the end", tmp_path))
     assert [lane.steps for lane in race.lanes] == [1000, 900]
+    desktop.wait_for_selector("#compare-stop:disabled", timeout=BOUND)
 
 
 def test_a_reference_has_its_price_told(desktop):
@@ -244,7 +327,7 @@ def test_a_reference_has_its_price_told(desktop):
     desktop.fill("#compare-lanes textarea", "as it is\nsteps=2")
     with answered(desktop):
         desktop.check("#compare-reference input")
-    desktop.wait_for_selector("#compare-price:has-text('1,000 network calls for 1 picture')", timeout=BOUND)
+    desktop.wait_for_selector("#compare-price:has-text('200 network calls for 1 picture')", timeout=BOUND)
     with answered(desktop):
         set_number(desktop, "#compare-reference-steps", 20)
     desktop.wait_for_selector("#compare-price:has-text('20 network calls for 1 picture')", timeout=BOUND)

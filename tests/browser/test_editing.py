@@ -57,8 +57,8 @@ def test_painting_over_a_finished_picture_draws_that_part_anew(page, tmp_path):
     run(page, steps=4, count=2)
     before = pixels(page, "x")[:, :32]
     page.click("#player .edit")
-    page.wait_for_selector("#edit-picture img")
-    choose(page, "Draw a part anew")
+    page.wait_for_selector("#edit-canvas .painter[data-mode=paint]")
+    assert page.locator("#player .player").is_hidden()  # the picture to edit has the stage
     paint(page, 0.2, 0.2, 0.8, 0.2)
     assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     run(page)
@@ -72,6 +72,111 @@ def test_painting_over_a_finished_picture_draws_that_part_anew(page, tmp_path):
     after = pixels(page, "x")
     for tile in (after[:, :32], after[:, 32:]):
         assert np.array_equal(tile[mask == 0], before[mask == 0]) and not np.array_equal(tile, before)
+
+
+def test_the_tools_on_the_stage_and_the_way_back_to_noise(desktop):
+    choose_model(desktop, "fashion-mnist")
+    run(desktop, steps=3, count=1)
+    desktop.click("#player .edit")
+    painter = desktop.locator("#edit-canvas .painter")
+    desktop.wait_for_selector("#edit-canvas .painter[data-mode=paint]")
+    painted = "Number(document.querySelector('#edit-canvas .paper').dataset.painted)"
+    desktop.wait_for_function("document.querySelector('#edit-canvas .paper').dataset.picture")
+    assert painter.locator(".of").inner_text() == "The picture, finished"
+    assert painter.locator(".go").is_disabled()  # with nothing painted
+    desktop.click("#generate")
+    desktop.wait_for_selector(".said-wrong >> text=Paint over what is to be drawn anew")
+    desktop.wait_for_selector("#edit-canvas .painter[data-mode=paint]")  # where it can be mended
+    paint(desktop, 0.3, 0.3, 0.7, 0.3)
+    assert painter.locator(".go").is_enabled()
+    before = desktop.evaluate(painted)
+    painter.locator(".all").click()
+    assert desktop.evaluate(painted) == 32 * 32 - before
+    painter.locator(".all").click()
+    painter.locator(".erase").click()
+    paper = painter.locator(".paper")
+    paper.press("ArrowUp")  # by keys, from the middle
+    for _ in range(6):
+        paper.press("ArrowUp")
+    paper.press(" ")
+    assert 0 < desktop.evaluate(painted) < before
+    painter.locator(".clear").click()
+    assert desktop.evaluate(painted) == 0
+    with answered(desktop):
+        painter.locator("[data-what=picture]").click()
+    desktop.wait_for_function("document.querySelector('#edit-canvas .strength').value === '0.6'")
+    assert painter.locator(".brush").is_hidden()
+    with answered(desktop):
+        painter.locator(".strength").fill("0.4")
+    section(desktop, "#edit")
+    desktop.wait_for_function("document.querySelector('#edit-strength input[type=number]').value === '0.4'")
+    first = player(desktop)["run"]
+    painter.locator(".go").click()
+    wait(desktop, f"d.run && d.run !== '{first}' && d.ended === 'true'")
+    assert painter.locator(".ask").inner_text() == "Runs start from your picture."
+    assert desktop.locator("#player .player").is_visible()
+    section(desktop, "#share")
+    command = "document.querySelector('#command textarea').value"
+    desktop.wait_for_function(f"{command}.includes('--edit picture') && {command}.includes('--strength 0.4')")
+    with answered(desktop):
+        painter.locator(".leave").click()
+    painter.wait_for(state="hidden")
+    desktop.wait_for_function(f"{command} && !{command}.includes('--edit')")
+
+
+def test_editing_by_keys_and_the_picture_before_beside_the_result(desktop):
+    choose_model(desktop, "fashion-mnist")
+    run(desktop, steps=2, count=3)
+    focused = "document.activeElement.className.split(' ').pop()"
+    desktop.locator("#player .edit").focus()
+    desktop.keyboard.press("Enter")
+    desktop.wait_for_selector("#edit-canvas .painter[data-mode=paint]")
+    desktop.wait_for_function("document.querySelector('#edit-canvas .paper').dataset.picture")
+    painter = desktop.locator("#edit-canvas .painter")
+    desktop.wait_for_function(f"{focused} === 'paper'")
+    assert "Paint first" in painter.locator(".why").inner_text()
+    assert painter.locator(".by-keys").is_visible()
+    desktop.keyboard.press("Escape")
+    painter.wait_for(state="hidden")
+    assert desktop.evaluate(focused) == "edit"  # back where it came from
+    with answered(desktop):
+        desktop.keyboard.press("Enter")
+    desktop.wait_for_selector("#edit-canvas .painter[data-mode=paint]")
+    with answered(desktop):
+        painter.locator(".number").select_option("2")  # another picture of the run
+    desktop.wait_for_function(
+        "document.querySelector('#edit-canvas .of').textContent.startsWith('Picture 3 of 3')"
+    )
+    painter.locator(".paper").press("ArrowUp")
+    assert painter.locator(".ring").is_visible()
+    painter.locator(".paper").press(" ")
+    assert painter.locator(".why").is_hidden() and painter.locator(".go").is_enabled()
+    first = player(desktop)["run"]
+    painter.locator(".go").click()
+    wait(desktop, f"d.run && d.run !== '{first}' && d.ended === 'true'")
+    assert "outlined" in desktop.inner_text("#player .before figcaption")
+    assert painter.locator(".which").is_hidden()  # the pictures of the run before are no longer shown
+    with answered(desktop):
+        painter.locator(".leave").click()
+    desktop.locator("#player .before").wait_for(state="detached")
+
+
+def test_an_edit_out_of_the_history_has_its_painted_mask(desktop):
+    choose_model(desktop, "fashion-mnist")
+    run(desktop, steps=2, count=1)
+    desktop.click("#player .edit")
+    paint(desktop, 0.3, 0.3, 0.7, 0.3)
+    count = desktop.evaluate("document.querySelector('#edit-canvas .paper').dataset.painted")
+    run(desktop)
+    with answered(desktop):
+        desktop.locator("#edit-canvas .leave").click()
+    desktop.wait_for_function("document.querySelectorAll('#history .show').length === 2")
+    with answered(desktop):
+        desktop.locator("#history .show").first.click()
+    desktop.wait_for_selector("#edit-canvas .painter[data-mode=run]")
+    desktop.wait_for_function(
+        f"document.querySelector('#edit-canvas .paper').dataset.painted === '{count}'", timeout=20_000
+    )
 
 
 def test_branching_goes_on_from_the_shown_step_and_back(desktop, tmp_path):
@@ -151,7 +256,7 @@ def test_an_inversion_shows_its_way_into_noise(desktop, tmp_path):
     desktop.wait_for_function(
         "document.querySelector('#command textarea, #command input')?.value.includes('--edit invert')"
     )
-    assert desktop.locator("#command-files").is_visible()
+    desktop.wait_for_selector("#command-files", state="visible", timeout=120_000)
 
 
 def test_what_is_no_picture_is_taken_out_with_a_sentence(desktop, tmp_path):
@@ -159,8 +264,9 @@ def test_what_is_no_picture_is_taken_out_with_a_sentence(desktop, tmp_path):
     choose(desktop, "Start from a picture")
     for name in ("bad.png", "fake.tif"):
         (tmp_path / name).write_text("no picture")
-        desktop.locator("#edit-picture input[type=file]").set_input_files(tmp_path / name)
-        desktop.wait_for_selector(f"text={name} is no picture that can be read")
+        with answered(desktop):  # the file before is taken out
+            desktop.locator("#edit-picture input[type=file]").set_input_files(tmp_path / name)
+            desktop.wait_for_selector(f"text={name} is not a picture in a known format")
     desktop.click("#generate")
     desktop.wait_for_selector("text=the picture is missing")
     choose(desktop, "Nothing: draw from noise")
@@ -180,3 +286,29 @@ def test_a_transparent_picture_is_laid_on_the_model_s_background_and_it_is_said(
     )
     choose(desktop, "Nothing: draw from noise")
     desktop.wait_for_function("!document.querySelector('#edit-note').innerText.trim()")
+
+
+def test_the_edited_picture_is_named_and_a_branch_says_what_it_keeps(desktop):
+    choose_model(desktop, "fashion-mnist")
+    run(desktop, steps=6, count=3)
+    desktop.locator("#player").press("2")  # the second picture alone
+    wait(desktop, "d.zoom === '1'")
+    with answered(desktop):
+        desktop.click("#player .edit")
+    desktop.wait_for_selector("#edit-canvas .painter[data-mode=paint]")
+    words = desktop.locator("#edit-canvas .of")
+    assert words.inner_text() == "Picture 2 of 3, finished"
+    paint(desktop, 0.3, 0.3, 0.7, 0.3)
+    run(desktop)
+    with answered(desktop):
+        desktop.locator("#edit-canvas .leave").click()
+    to_step(desktop, 3)
+    with answered(desktop):
+        desktop.click("#player .branch")
+    badge = "document.querySelector('#edit-canvas .badge')?.textContent"
+    desktop.wait_for_function(f"{badge} === 'Branch of an edit'")
+    assert "draws the painted part alone" in desktop.inner_text("#edit-canvas .ask")
+    with answered(desktop):
+        desktop.get_by_role("button", name="Draw all of it").click()
+    desktop.locator("#edit-canvas .painter").wait_for(state="hidden")
+    assert "Continues from step 3" in desktop.inner_text("#branch-notice")

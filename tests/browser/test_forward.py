@@ -8,6 +8,8 @@ import pytest
 from helpers import open_tab, run
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 WAIT = 30_000  # ms
 
 
@@ -95,7 +97,7 @@ def test_a_file_and_a_run_go_into_noise(desktop, tmp_path):
     assert spread(desktop, 0) == 0 and "Your picture" in desktop.inner_text("#forward .credit")
     (tmp_path / "no.png").write_bytes(b"no picture")
     shown(desktop, lambda: desktop.set_input_files("#forward .file", tmp_path / "no.png"))
-    assert "no picture that can be read" in desktop.inner_text("#forward .status")
+    assert "not a picture in a known format" in desktop.inner_text("#forward .status")
     shown(desktop, lambda: desktop.click("#forward .of-run"))
     assert "Press Generate" in desktop.inner_text("#forward .status")
     desktop.get_by_role("tab", name="Generate").click()

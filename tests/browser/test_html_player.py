@@ -11,6 +11,8 @@ from playwright.sync_api import expect
 import diffusion_studio as ds
 from diffusion_studio.imaging.arrays import grid
 
+pytestmark = pytest.mark.slow
+
 READ = """half => { const c = document.querySelector(`[data-half=${half}] canvas`);
   return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }"""
 
@@ -117,3 +119,55 @@ def test_scripts_that_are_not_its_own_do_not_run(page):
     page.evaluate("""() => { window.ran = false; const one = document.createElement('script');
       one.textContent = 'window.ran = true'; document.body.append(one); }""")
     assert page.evaluate("window.ran") is False
+
+
+def test_a_race_plays_from_its_file(browser, tmp_path):
+    """The lanes of a race show their states at each tick, offline, from a file, by keys."""
+    studio = ds.Studio()
+    base = studio.recipe("fashion-mnist", label="Bag", seeds=(3, 4), steps=4)
+    race = ds.race([base, {"steps": 2}], "steps", studio=studio)
+    path = race.save(tmp_path / "race.html", view="x")
+    assert ds.read_race(path) == race.recipe
+    context = browser.new_context(viewport={"width": 390, "height": 844}, offline=True)
+    found, errors = context.new_page(), []
+    found.on("pageerror", lambda error: errors.append(str(error)))
+    found.on("console", lambda one: errors.append(one.text) if one.type == "error" else None)
+    found.goto(path.as_uri())
+    until(found, "document.querySelector('.together').dataset.runs === '2'")
+    assert found.locator(".lane figcaption").all_inner_texts() == ["steps 4", "steps 2"]
+    found.locator(".scrub").focus()
+    for key, tick in (("Home", 0), ("ArrowRight", 1), ("End", 4)):
+        found.keyboard.press(key)
+        until(found, f"document.querySelector('.together').dataset.tick === '{tick}'")
+        for number, frame in enumerate(race.shown(tick)):
+            width, height, data = found.evaluate(
+                "k => { const c = document.querySelectorAll('.together canvas')[k];"
+                "return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }",
+                number,
+            )
+            seen = np.array(data, np.uint8).reshape(height, width, 4)[..., 0]
+            np.testing.assert_array_equal(seen, frame.sheet(frame.x)[..., 0])
+    found.keyboard.press("Space")  # from the end it begins again, and plays to the end
+    until(found, "document.querySelector('.play').textContent.includes('Play')")
+    found.click("summary")
+    rows = found.locator(".settings tr").all_inner_texts()
+    assert [one for one in rows if one.startswith("lane 2")] == ["lane 2\tsteps 2"]
+    assert found.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert errors == []
+    context.close()
+
+
+def test_a_grid_plays_from_its_file(browser, tmp_path):
+    """Its cells with their values on the axes; a prompt with markup is text."""
+    studio = ds.Studio()
+    base = studio.recipe("heroes", prompt="</script><b>orc</b>", seeds=(3,), steps=2)
+    grid = ds.grid(base, ("guidance", [1, 3]), ("steps", [2, 3]), studio=studio)
+    path = grid.save(tmp_path / "grid.html")
+    context = browser.new_context(offline=True)
+    found = context.new_page()
+    found.goto(path.as_uri())
+    until(found, "document.querySelector('.together').dataset.runs === '4'")
+    assert found.locator("th").all_inner_texts() == ["steps by guidance", "1", "3", "2", "3"]
+    assert found.inner_text("h1") == "A grid of guidance and steps: </script><b>orc</b>, heroes"
+    assert f"{grid.network_calls} network calls for 4 cells (batched" in found.inner_text(".note")
+    context.close()

@@ -43,8 +43,12 @@ def seen(page, view: str, step: int) -> list[str]:
     if view in ON_PRESS:
         page.wait_for_selector(f"#inside-seen [data-view={view}] .cost")
         page.click("#inside-compute")
+        page.wait_for_selector("#inside-seen .cost", state="detached")
     page.wait_for_selector(f"#inside-seen [data-view={view}][data-step='{step}'] .tiles")
     page.wait_for_function("document.querySelector('#stage').dataset.insideAsked === '0'")
+    page.wait_for_function(
+        "[...document.querySelectorAll('#inside-seen .plays')].every((one) => one.querySelector('.ds-figure'))"
+    )
     assert page.locator("#inside-seen cite").inner_text()
     return page.locator("#inside-seen figcaption").all_inner_texts()
 
@@ -71,6 +75,123 @@ def test_each_view_of_each_kind_of_model(page):
         assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
     page.click("#inside-close")
     assert page.locator("#inside").is_hidden()
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1920, 1080), (1280, 720), (1000, 800), (390, 844)])
+def test_a_chosen_view_is_in_sight_with_the_timeline(desktop, size):
+    """At 1440 by 900 its pictures lay below the edge of the window."""
+    desktop.set_viewport_size({"width": size[0], "height": size[1]})
+    run(desktop, steps=4, count=1)
+    desktop.click("#player .inside")
+    for view in ("attention", "decided"):
+        desktop.locator("#inside-view label").nth(ORDER.index(view)).click()
+        desktop.wait_for_selector(f"#inside-seen [data-view={view}] .tile img")
+        desktop.wait_for_function(
+            "() => { const box = (what) => document.querySelector(what).getBoundingClientRect();"
+            " const timeline = box('#player .timeline'), picture = box('#inside-seen .tile img');"
+            " return timeline.top >= 0 && timeline.bottom <= innerHeight"
+            " && picture.top > 0 && picture.top + 60 <= innerHeight; }"
+        )
+    beside = desktop.evaluate(
+        "document.querySelector('#inside').getBoundingClientRect().left >="
+        " document.querySelector('#player').getBoundingClientRect().right"
+    )
+    assert beside == (size[0] > 1180)
+    assert desktop.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+def test_new_runs_follow_the_timeline_once_they_were_computed(desktop):
+    choose_model(desktop, "fashion-mnist")
+    run(desktop, steps=6, count=1)
+    at(desktop, 2)
+    desktop.click("#player .inside")
+    desktop.locator("#inside-view label").nth(ORDER.index("decided")).click()
+    desktop.locator("#inside-again input").wait_for()
+    set_number(desktop, "#inside-again", 3)
+    seen(desktop, "decided", 2)
+    runs = "#inside-seen [data-view=decided][data-step='{}'] h3 >> text=3 new runs from step {}"
+    desktop.wait_for_selector(runs.format(2, 2))
+    # the timeline is moved on: what is shown is dimmed until the new runs of the last place are there
+    opacity = desktop.evaluate(
+        """async () => { const scrub = document.querySelector('#player .scrub'), found = [];
+        for (const place of [3, 5, 4]) { scrub.value = place; scrub.dispatchEvent(new Event('input', { bubbles: true }));
+          await new Promise((done) => setTimeout(done, 250));
+          found.push(Number(getComputedStyle(document.querySelector('#inside-seen .tiles')).opacity)); }
+        return found; }"""
+    )
+    assert min(opacity) < 1
+    desktop.wait_for_selector(runs.format(4, 4))
+    desktop.wait_for_function("document.querySelector('#inside').dataset.stale === 'false'")
+    assert desktop.locator("#inside-seen .cost").count() == 0
+
+
+def test_the_marker_of_the_curves_follows_the_player_without_the_server(page):
+    choose_model(page, "fashion-mnist")
+    run(page, steps=6, count=1)
+    at(page, 3)
+    page.click("#player .inside")
+    seen(page, "decided", 3)
+    figure = page.locator("#inside-seen .ds-figure")
+    assert figure.get_attribute("data-state") == "3"
+    names = page.locator("#inside-seen .curves figcaption").all_inner_texts()
+    assert names == [
+        "how much x0 still changes (root mean square)",
+        "share of decided pixels",
+        "probability of each label, by the classifier",
+    ]
+    # what the page asks when the marker moves: nothing, and the curves are not dimmed
+    page.evaluate(
+        """() => { window.moves = [];
+        const note = () => moves.push([document.querySelector('#inside-seen .ds-figure').dataset.state,
+          document.querySelector('#stage').dataset.insideAsked, document.querySelector('#inside').dataset.stale,
+          getComputedStyle(document.querySelector('#inside-seen .plays')).opacity]);
+        new MutationObserver(note).observe(document.querySelector('#inside-seen .ds-figure'), { attributeFilter: ['data-state'] }); }"""
+    )
+    at(page, 5)
+    page.wait_for_function("moves.length > 0")
+    assert page.evaluate("moves[0]") == ["5", "0", "true", "1"]
+    # then the panel shows that step, and a marker that is dragged moves the player
+    page.wait_for_selector("#inside-seen [data-view=decided][data-step='5'] .ds-figure[data-state='5']")
+    page.locator("#inside-seen svg.drags").first.click(position={"x": 60, "y": 40})
+    wait(page, "Number(d.shown) < 3")
+    page.wait_for_function(
+        "document.querySelector('#inside-seen .ds-figure').dataset.state ==="
+        " document.querySelector('#player .player').dataset.shown"
+    )
+
+
+def test_the_whole_run_is_shown_on_a_press_and_saved(desktop, tmp_path):
+    heroes(desktop, "orc, robe white")
+    at(desktop, 3)
+    desktop.click("#player .inside")
+    for view, part in (("guidance", ".ds-figure[data-state='3'] svg"), ("attention", ".tile img")):
+        seen(desktop, view, 3)
+        assert desktop.locator("#inside-over").is_hidden()  # that of the view before is put away
+        desktop.click("#inside-whole")
+        desktop.wait_for_selector(f"#inside-over {part}")
+        desktop.wait_for_function("document.querySelector('#stage').dataset.insideAsked === '0'")
+        with desktop.expect_download() as caught:
+            desktop.click("#inside-save-whole")
+        path = tmp_path / caught.value.suggested_filename
+        caught.value.save_as(path)
+        assert path.name.endswith(f"-{view}-run.png") and ds.Recipe.from_file(path).steps == 6
+    titles = desktop.locator("#inside-over figcaption").all_inner_texts()
+    assert [one.split(":")[0] for one in titles] == ["predicted x0", "orc", "robe", "white"]
+
+
+def test_the_curves_have_the_colours_of_the_theme(app, visit):
+    page = visit(f"{app}/?__theme=dark")
+    run(page, steps=4, count=1)
+    at(page, 2)
+    page.click("#player .inside")
+    page.locator("#inside-view label").nth(ORDER.index("decided")).click()
+    page.wait_for_selector("#inside-seen .ds-figure svg")
+    drawn = "getComputedStyle(document.querySelector('#inside-seen .ds-figure svg')).backgroundColor"
+    paper = "getComputedStyle(document.querySelector('#inside')).backgroundColor"
+    assert page.evaluate(drawn) == page.evaluate(paper) != "rgb(255, 255, 255)"
+    name = "getComputedStyle(document.querySelector('#inside-seen .names .name-1')).color"
+    line = "getComputedStyle(document.querySelector('#inside-seen svg .line-1')).stroke"
+    assert page.evaluate(name) == page.evaluate(line)
 
 
 def test_it_asks_only_when_it_is_open_and_the_player_rests(desktop):
@@ -123,13 +244,19 @@ def test_settings_change_what_is_seen(desktop):
     desktop.wait_for_function("document.querySelectorAll('#inside-seen img').length === 2")
     assert desktop.locator("#inside-seen figcaption").nth(1).inner_text().startswith("robe")
     seen(desktop, "sum", 3)
-    desktop.locator("#inside-seen .pointed img").first.click(position={"x": 2, "y": 2})  # a place of it
+    desktop.locator("#inside-seen .pointed img").first.click(position={"x": 1, "y": 1})  # a place of it
     desktop.wait_for_selector("#inside-seen >> text=Pixel at row 0, column 0")
+    assert (
+        desktop.locator("#inside-seen .mark").count() == desktop.locator("#inside-seen .pointed").count() > 5
+    )
     desktop.locator("#player .player").focus()
     desktop.keyboard.press("2")  # the enlarged picture is the one that is looked into
     desktop.wait_for_function("document.querySelector('#inside-picture input').value === '2'")
     desktop.locator("#inside-picture input").fill("9")
-    desktop.wait_for_selector("#inside-seen .why >> text=pictures 1 to 2, got 9")
+    desktop.wait_for_selector("#inside-status .kept >> text=pictures 1 to 2, got 9")
+    assert desktop.locator("#inside-seen .tiles img").count() > 5  # the last picture stays
+    desktop.locator("#inside-picture input").fill("1")
+    desktop.wait_for_selector("#inside-status .kept", state="detached")
 
 
 def test_it_saves_the_picture_and_the_run(desktop, tmp_path):
@@ -158,7 +285,7 @@ def test_compute_counts_though_the_view_was_just_chosen(desktop):
         " setTimeout(() => document.querySelector('#inside-compute').click(), 150); }",
         ORDER.index("decided"),
     )
-    desktop.wait_for_selector("#inside-seen [data-view=decided][data-step='2'] .tiles", timeout=60_000)
+    desktop.wait_for_selector("#inside-seen [data-view=decided][data-step='2'] .tiles", timeout=120_000)
     desktop.wait_for_function("document.querySelector('#inside').dataset.stale === 'false'")
 
 
@@ -235,13 +362,24 @@ def test_the_drawn_network_answers_to_clicks_and_moves_with_the_run(desktop):
     )
 
 
+def test_the_number_of_a_picture_does_not_outlive_its_run(desktop):
+    """The next run may have fewer pictures; the view was then an error."""
+    run(desktop, steps=3, count=2)
+    desktop.click("#player .inside")
+    seen(desktop, "sum", 2)
+    set_number(desktop, "#inside-picture", 2)
+    run(desktop, steps=3, count=1)
+    desktop.wait_for_function("document.querySelector('#inside-picture input').value === '1'")
+    seen(desktop, "sum", 2)
+
+
 def test_a_place_of_the_picture_shows_where_it_looks(desktop):
     run(desktop, steps=4, count=1)
     at(desktop, 2)
     desktop.click("#player .inside")
     seen(desktop, "attention", 2)
-    desktop.locator("#inside-seen .pointed img").first.click(position={"x": 2, "y": 2})
-    desktop.wait_for_selector("#inside-seen figcaption >> text=from 0,0 at")
+    desktop.locator("#inside-seen .pointed img").first.click(position={"x": 1, "y": 1})
+    desktop.wait_for_selector("#inside-seen figcaption >> text=where 0,0 looks")
     assert desktop.input_value("#inside-place :is(input, textarea)") == "0,0"
 
 

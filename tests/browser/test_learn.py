@@ -9,6 +9,8 @@ from helpers import chosen_model, open_tab
 
 from diffusion_studio.lessons.lesson import course
 
+pytestmark = pytest.mark.slow
+
 LESSONS = course("en")
 WAIT = 120_000  # ms, for a figure on a machine under load
 AXE = Path(__file__).with_name("axe.min.js")
@@ -39,9 +41,10 @@ def test_the_course_is_walked(desktop):
         desktop.wait_for_selector("#learn .ds-figure :is(canvas, svg)", timeout=WAIT)
         if one.figure != "training":  # one may go on while it is being made
             lesson(desktop, one.name, "whole")
+            assert desktop.locator("#learn .happened").is_visible()
             if desktop.locator("#learn .ds-figure canvas").count():
                 desktop.wait_for_selector("#learn .ds-figure canvas[data-ready=true]", timeout=WAIT)
-        assert desktop.locator("#learn .seen > ul li").count() == len(one.papers)
+        assert desktop.locator("#learn .source > ul li").count() == len(one.papers)
         assert desktop.locator("#learn .go-on").count() == 1
         assert desktop.evaluate("document.documentElement.scrollWidth") <= 1440, one.name
         if one.number < 9:
@@ -50,6 +53,7 @@ def test_the_course_is_walked(desktop):
         desktop.locator("#learn .course .done").count() == 9 and desktop.locator("#learn .next").count() == 0
     )
     assert "9 of 9" in desktop.inner_text("#learn .progress-line")
+    assert "9 of 9 questions, 5 of them right" in desktop.inner_text("#learn .ending .score")
     desktop.evaluate(AXE.read_text("utf-8"))
     found = desktop.evaluate("axe.run(document.querySelector('#learn'), {resultTypes: ['violations']})")
     assert [one["id"] for one in found["violations"]] == []
@@ -75,9 +79,67 @@ def test_it_goes_on_from_here(desktop):
     desktop.wait_for_function("document.querySelector('#steps input')?.value === '24'", timeout=WAIT)
     assert chosen_model(desktop) == "fashion-mnist"
     open_tab(desktop, "Learn")
-    lesson(desktop, "2-noise-comes-out", "question")  # where one was
+    lesson(desktop, "2-noise-comes-out", "whole")  # as one left it: the page has not been loaded again
     assert desktop.locator("#learn .course .done").count() == 1
     assert desktop.locator("#learn .question input").nth(2).is_checked()
+    assert desktop.locator("#learn .ds-figure canvas").count() == 6
+    assert desktop.locator("#learn .next").is_visible()
+
+
+def test_a_lesson_goes_on_with_its_choices(desktop):
+    """Into Forward, which then shows the lesson's own figure, and whose styles leave the lesson's alone."""
+    open_tab(desktop, "Learn")
+    lesson(desktop, LESSONS[0].name, "question")
+    colour = "getComputedStyle(document.querySelector('#learn .press')).backgroundColor"
+    before = desktop.evaluate(colour)
+    answer(desktop, 1)
+    lesson(desktop, LESSONS[0].name, "whole")
+    desktop.click("#learn .go-on")
+    desktop.wait_for_selector("#forward .ds-figure:visible", timeout=WAIT)
+    chosen = "[...document.querySelectorAll('#forward .schedule')].map((one) => one.value).join()"
+    assert desktop.evaluate(chosen) == "linear,,"
+    ways = "[...document.querySelectorAll('#forward .ways input')].map((one) => one.checked).join()"
+    assert desktop.evaluate(ways) == "true,true"
+    open_tab(desktop, "Learn")
+    lesson(desktop, LESSONS[0].name, "whole")
+    assert desktop.evaluate(colour) == before
+    desktop.click("#learn [data-lesson^='6-']")
+    lesson(desktop, "6-the-schedule", "question")
+    answer(desktop, 2)
+    lesson(desktop, "6-the-schedule", "whole")
+    desktop.click("#learn .go-on")  # where the tab has been opened before
+    desktop.wait_for_function(f"{chosen} === 'linear,cosine,'", timeout=WAIT)
+
+
+def test_the_text_comes_after_the_figure(desktop):
+    open_tab(desktop, "Learn")
+    lesson(desktop, LESSONS[0].name, "question")
+    assert desktop.locator("#learn .photograph").is_visible()
+    desktop.evaluate(
+        """() => { window.early = 0;
+          const note = () => {
+            const told = document.querySelector('#learn .told');
+            if (told?.checkVisibility() && !document.querySelector('#learn .ds-figure')) window.early += 1;
+          };
+          new MutationObserver(note).observe(document.querySelector('#learn'),
+            { subtree: true, childList: true, attributes: true }); }"""
+    )
+    answer(desktop, 1)
+    lesson(desktop, LESSONS[0].name, "whole")
+    assert desktop.locator("#learn .happened").is_visible() and desktop.evaluate("window.early") == 0
+
+
+def test_what_was_answered_goes_on_after_a_reload(desktop):
+    open_tab(desktop, "Learn")
+    lesson(desktop, LESSONS[0].name, "question")
+    answer(desktop, 1)
+    lesson(desktop, LESSONS[0].name, "whole")
+    desktop.reload()
+    desktop.wait_for_selector("#generate")
+    open_tab(desktop, "Learn")
+    lesson(desktop, LESSONS[0].name, "question")
+    assert desktop.locator("#learn .question input").nth(1).is_checked()
+    assert desktop.locator("#learn .next").is_visible() and desktop.locator("#learn .go-on").is_visible()
 
 
 def test_a_lesson_goes_on_as_a_race(desktop):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from helpers import run, wait
 
+pytestmark = pytest.mark.slow
+
 LEAST = 4.5  # WCAG 2, 1.4.3: luminance of letters against what they stand on
 # Every element with letters of its own that stands out less, as [contrast, letters, colour, background]. What
 # stands on a picture or a gradient has no one background and is left out.
@@ -55,7 +57,9 @@ def test_a_press_brings_the_picture_into_sight(page):
     page.click("#generate")
     wait(page, "Number(d.shown) >= 0")
     if narrow:
-        page.wait_for_function("document.querySelector('#view').getBoundingClientRect().top < 40")
+        page.wait_for_function(  # below Stop, which stays above it
+            "document.querySelector('#view').getBoundingClientRect().top < 70"
+        )
     else:
         assert page.evaluate("scrollY") == 0
     box = page.locator("[data-half] canvas").first.bounding_box()
@@ -65,11 +69,8 @@ def test_a_press_brings_the_picture_into_sight(page):
 def test_an_edit_of_this_picture_opens_in_sight(page):
     run(page, steps=3)
     page.click("#player .edit")
+    page.wait_for_selector("#edit-canvas .painter[data-mode=paint]")
     page.wait_for_function(
-        "document.querySelector('#edit-kind') && "
-        "document.querySelector('#edit-kind').getBoundingClientRect().height > 0"
-    )
-    page.wait_for_function(
-        "(() => { const at = document.querySelector('#edit-kind').getBoundingClientRect();"
-        " return at.top >= 0 && at.bottom <= innerHeight; })()"
+        "(() => { const at = document.querySelector('#edit-canvas .paper').getBoundingClientRect();"
+        " return at.height > 100 && at.top >= 0 && at.bottom <= innerHeight; })()"
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
-from helpers import answered, section
+from helpers import answered, open_tab, section
+from PIL import Image
 from test_server import served
 
 import diffusion_studio as ds
@@ -74,7 +78,7 @@ def test_markup_is_text(marked, visit, tmp_path):
         check(page)
     page.get_by_role("tab", name="Models").click()
     assert "<b class=evil>" in page.inner_text("#models-here")
-    page.get_by_text("The card of", exact=False).first.click()
+    page.get_by_text("Card and samples of", exact=False).first.click()
     page.wait_for_timeout(500)
     check(page)
 
@@ -99,3 +103,144 @@ def test_markup_in_a_link(app, visit, field):
         page.evaluate("document.querySelectorAll('.toast-body a, .toast-body b, .toast-body img').length")
         == 0
     )
+
+
+PLACES = {"#compare-restore": "Compare", "#train-zip": "Train", "#model-file": "Models"}
+ARCHIVE = "<b class=evil>zip<img src=x onerror=hit(8)>.zip"
+
+
+def drop(page, where: str, path: Path) -> None:
+    open_tab(page, PLACES[where])
+    page.locator(f"{where} input[type=file]").set_input_files(str(path))
+
+
+def watch(page) -> None:
+    page.evaluate("window.hits = []; window.hit = (n) => window.hits.push(n); null")
+
+
+@pytest.mark.slow
+def test_markup_in_a_dropped_header_and_its_run(app, visit, write_checkpoint, tmp_path):
+    """A stranger's checkpoint that runs: name and labels are in its header, the rest in its run."""
+    path = write_checkpoint(
+        MARKUP, labels=(MARKUP, LINK, "Boot"), provenance={"data": MARKUP, "licence": LINK}
+    )
+    page = visit(app)
+    watch(page)
+    drop(page, "#model-file", path)
+    page.wait_for_selector("#use-model:enabled")
+    check(page)
+    page.click("#use-model")
+    page.wait_for_selector("#label-chips:has-text('Log in again</a>')")
+    check(page)
+    page.click("#label-chips [data-name]:has-text('Log in again')")
+    page.wait_for_selector("#label-chips [aria-pressed=true]:has-text('Log in again')")
+    page.click("#generate")
+    page.wait_for_function(
+        "(() => { const d = document.querySelector('.player').dataset;"
+        " return d.run && d.ended === 'true' && d.recorded !== 'true'; })()"
+    )
+    section(page, "#share")
+    page.wait_for_function("document.querySelector('#command textarea').value.includes('evil')")
+    check(page)
+
+
+@pytest.mark.slow
+def test_markup_in_the_entries_of_an_archive(app, visit, tmp_path):
+    """Names of folders, which become labels, captions, files that are left out, and the archive's own name."""
+    made = io.BytesIO()
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(made, "png")
+    good, bad = tmp_path / "<b class=evil>good.zip", tmp_path / ARCHIVE
+    with zipfile.ZipFile(good, "w") as out:
+        for k, name in enumerate(("<b class=evil>tall<img src=x onerror=hit(9)>", "short")):
+            out.writestr(f"all/{name}/{k}.png", made.getvalue())
+            out.writestr(f"all/{name}/{k}.txt", MARKUP + "<script>hit(10)<!--")
+        out.writestr("all/<img src=x onerror=hit(11)>.exe", b"x")
+    with zipfile.ZipFile(bad, "w") as out:
+        for k in range(2):
+            out.writestr(f"<img src=x onerror=hit({k})>.png", b"no picture")
+    page = visit(app)
+    watch(page)
+    drop(page, "#train-zip", good)
+    page.wait_for_function("document.querySelector('#train-found').innerText.includes('2 pictures')")
+    assert "<b class=evil>tall" in page.inner_text("#train-found")
+    check(page)
+    drop(page, "#train-zip", bad)
+    page.locator("#train-found .bad").wait_for()
+    check(page)
+
+
+@pytest.mark.slow
+def test_markup_in_a_race_its_file_and_its_page(marked, visit, tmp_path):
+    address, folder = marked
+    studio = ds.Studio(folder.parent)
+    base = ds.Recipe(model=MARKUP, label=LINK, steps=2, seeds=(0,))
+    race = ds.race([base, {"label": MARKUP}], "steps", studio=studio)
+    path = race.save(tmp_path / "<b class=evil>race<img src=x>.gif")
+    page = visit(address)
+    watch(page)
+    open_tab(page, "Compare")
+    section_of = page.locator("#compare-open > button").first
+    section_of.click()
+    drop(page, "#compare-restore", path)
+    page.wait_for_selector(".together[data-runs='2'][data-recorded=false]")
+    assert MARKUP in "".join(page.locator(".together .lane figcaption").all_inner_texts())
+    check(page)
+    page.fill("#compare-lanes textarea", f"as it is\nlabel={LINK}{MARKUP}")
+    page.click("#compare-run")
+    page.locator(".said-wrong").first.wait_for()  # at its field
+    check(page)
+    assert not page.locator(":is(.toast-body, .said-wrong) :is(a, b, img)").count()
+
+    for made, name in ((race, "race.html"), (studio.run(base), "run.html")):
+        offline = page.context.new_page()
+        offline.add_init_script("window.hits = []; window.hit = (n) => window.hits.push(n);")
+        offline.goto(made.save(tmp_path / name).as_uri())
+        offline.wait_for_selector("canvas")
+        assert LINK in offline.inner_text("body") and MARKUP in offline.inner_text("body")
+        check(offline)
+        offline.close()
+
+
+LESSONS = """import sys
+from functools import partial
+from pathlib import Path
+from diffusion_studio.cli import main
+from diffusion_studio.lessons import lesson
+from diffusion_studio.ui import learn_tab
+for name in ("course", "languages", "words"):
+    setattr(learn_tab, name, partial(getattr(lesson, name), folder=Path(sys.argv[1])))
+sys.exit(main(["serve", *sys.argv[2:]]))"""
+
+
+@pytest.fixture
+def lessons(tmp_path):
+    """Address of an app whose lessons are a translator's file with markup in all of its fields, and one that
+    cannot be read, which is named.
+    """
+    own, language = ROOT / "diffusion_studio" / "lessons", tmp_path / "lessons" / "en"
+    language.mkdir(parents=True)
+    shutil.copy(own / "en" / "words.txt", language)
+    lines = (own / "en" / "1-noise-goes-in.md").read_text("utf-8").splitlines()
+    fields = ("title", "question", "answer", "paper", "equation")
+    lines = [f"{one} {MARKUP} {LINK}" if one.partition(":")[0] in fields else one for one in lines]
+    text = "\n".join([*lines, "", f"{MARKUP} {LINK} [x](javascript:hit(12)) <script>hit(13)</script>"])
+    (language / "1-noise<b class=evil>.md").write_text(text, "utf-8")
+    (language / "2-<img src=x onerror=hit(14)>.md").write_text("nothing", "utf-8")
+    folder = tmp_path / "app"
+    folder.mkdir()
+    with served(folder, program=("-c", LESSONS, str(language.parent))) as (_, address):
+        yield address
+
+
+@pytest.mark.slow
+def test_markup_in_a_lesson_and_its_file_name(lessons, visit):
+    page = visit(lessons)
+    watch(page)
+    open_tab(page, "Learn")
+    page.wait_for_selector("#learn input[type=radio]")
+    assert MARKUP in page.inner_text("#learn") and "onerror=hit(14)" in page.inner_text("#learn")
+    check(page)
+    page.locator("#learn input[type=radio]").first.check()
+    page.click("#learn .press")
+    page.locator("#learn .equation").wait_for()
+    check(page)

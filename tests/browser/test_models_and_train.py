@@ -5,12 +5,16 @@ Generate.
 from __future__ import annotations
 
 import io
+import json
 import zipfile
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import chosen_model, open_tab, wait
 from PIL import Image
+from safetensors.numpy import save_file
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +38,7 @@ def test_a_dropped_checkpoint_is_explained_and_runs(page, native):
         "animals.safetensors" in said
         and "8x8 grey" in said
         and "nothing was assumed" in said
+        and not page.locator("#report .filter").count()
         and narrow(page)
     )
     page.click("#use-model")
@@ -43,6 +48,34 @@ def test_a_dropped_checkpoint_is_explained_and_runs(page, native):
     wait(
         page, "d.ended === 'true' && d.shown === '5' && d.loaded === '6'"
     )  # skipped states come after the newest
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """A file of OpenAI's program without its flags, so that settings have to be assumed. Only its shapes matter."""
+    kept = np.load(Path(__file__).parents[1] / "checkpoint" / "golden_openai.npz")
+    shapes = json.loads(zlib.decompress(kept["adm.about"].tobytes()))["shapes"]
+    path = tmp_path / "adm.safetensors"
+    save_file({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, path)
+    return path
+
+
+def test_a_dropped_file_keeps_its_name_and_shows_only_what_was_assumed(page, foreign):
+    open_tab(page, "Models")
+    page.locator("#model-file input[type=file]").set_input_files(str(foreign))
+    page.wait_for_selector("#report table")
+    assert "adm.safetensors" in page.inner_text("#model-opened")
+    use, table = page.locator("#use-model").bounding_box(), page.locator("#report table").bounding_box()
+    assert use["y"] + use["height"] <= table["y"] and narrow(page)
+    rows = page.locator("#report tbody tr")
+    assumed = page.locator("#report tbody tr.assumed").count()
+    assert 0 < assumed < rows.count() and f"only what was assumed ({assumed})" in page.inner_text(
+        "#report .filter"
+    )
+    page.check("#report .only-assumed")
+    assert [one.is_visible() for one in rows.all()].count(True) == assumed
+    page.uncheck("#report .only-assumed")
+    assert all(one.is_visible() for one in rows.all())
 
 
 def test_a_run_that_fails_on_its_way_says_why_and_keeps_its_states(desktop, overflowing):
@@ -79,6 +112,21 @@ def test_a_pickle_and_a_web_page_are_answered_with_a_sentence(desktop, tmp_path)
         assert desktop.locator("#use-model").is_disabled()
 
 
+def test_the_cards_of_the_models_stand_first(page):
+    open_tab(page, "Models")
+    cards, form = page.locator("#models-here"), page.locator("#open-model")
+    form.wait_for()
+    assert cards.bounding_box()["y"] < form.bounding_box()["y"]
+    page.evaluate("window.sameDocument = true; history.replaceState(null, '', '?recipe=kept')")
+    page.click("#models-here a")
+    page.wait_for_timeout(300)  # a page that is loaded anew would be so by now, or lose the mark below
+    assert page.evaluate("window.sameDocument === true")
+    page.wait_for_function(
+        "document.querySelector('#open-model').getBoundingClientRect().top < innerHeight / 2 ||"
+        " scrollY + innerHeight >= document.documentElement.scrollHeight - 2"
+    )
+
+
 def test_a_bundled_model_is_taken_from_its_card(desktop):
     open_tab(desktop, "Models")
     desktop.click("#use-fashion-mnist")
@@ -109,8 +157,10 @@ def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
     page.locator("#train-size label").filter(has_text="16x16").click()
     page.wait_for_function("document.querySelector('#train-found img').naturalWidth === 16")
     page.click("#train-advanced > button")
-    page.wait_for_selector("#train-advanced input")
-    field = page.locator("#train-advanced label").filter(has_text="Channels").locator("input").first
+    groups = page.locator("#train-advanced > :not(button) button.label-wrap")
+    groups.filter(has_text="Network").click()
+    assert groups.count() == 6
+    field = page.get_by_label("Channels", exact=True)
     field.fill("8")
     field.blur()
     page.click("#train-go")
@@ -118,7 +168,8 @@ def test_a_model_is_trained_stopped_resumed_and_used(page, tmp_path, request):
         f"document.querySelector('#train-view').innerText.includes('{name}')", timeout=120_000
     )
     page.wait_for_selector("#train-view polyline", timeout=120_000)
-    page.wait_for_selector("#train-view .sheet img", timeout=120_000)
+    page.wait_for_selector("#train-samples .whole", timeout=120_000)
+    assert "mean squared error" in page.inner_text("#train-view .curve") and narrow(page)
     page.click("#train-stop")
     page.wait_for_selector("#train-view .wait, #train-view .good:has-text('Finished')")
     page.reload()  # what was closed is found again

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
-from helpers import choose_model, chosen_model, open_tab
+from helpers import answered, choose_model, chosen_model, open_tab
 
 pytestmark = pytest.mark.slow
 
@@ -52,8 +53,7 @@ def test_a_model_of_points_plays_in_generate(desktop):
 def test_a_drawing_is_dissolved_learned_and_made_again(page):
     open_tab(page, "Points")
     page.wait_for_selector("#points-player .player")
-    page.click("#shape input")
-    page.click("[role=option]:has-text('my drawing')")
+    page.click("#shape [data-name='my drawing']")
     page.wait_for_selector("#pad canvas")
     page.locator("#pad canvas").scroll_into_view_if_needed()
     box = page.locator("#pad canvas").bounding_box()
@@ -63,7 +63,13 @@ def test_a_drawing_is_dissolved_learned_and_made_again(page):
     for k in range(25):
         page.mouse.move(middle[0] + 60 * math.cos(k / 4), middle[1] + 60 * math.sin(k / 4))
     page.mouse.up()
+    page.evaluate(
+        "(() => { const d = document.querySelector('#points-player .player').dataset; window.played = false;"
+        " new MutationObserver(() => { if (d.playing === 'true') window.played = true; })"
+        ".observe(document.querySelector('#points-player .player'), {attributeFilter: ['data-playing']}); })()"
+    )
     ended(page, "#points-forward")
+    page.wait_for_function("window.played")  # it is computed at once, and so it plays from its start
     steps = page.locator("#points-steps input[type=number]")
     steps.fill("300")
     steps.blur()
@@ -96,7 +102,93 @@ def test_a_drawing_is_dissolved_learned_and_made_again(page):
 
 def test_an_empty_pad_is_explained(desktop):
     open_tab(desktop, "Points")
-    desktop.click("#shape input")
-    desktop.click("[role=option]:has-text('my drawing')")
+    with answered(desktop):
+        desktop.click("#shape [data-name='my drawing']")
     desktop.click("#points-forward")
-    desktop.wait_for_selector("text=Draw a shape first")
+    desktop.wait_for_selector(".points-press + .said-wrong >> text=Draw a shape first", timeout=60_000)
+
+
+def test_the_empty_tab_shows_shapes_and_the_player_speaks_of_points(desktop):
+    open_tab(desktop, "Points")
+    hint = desktop.locator("#points-player .hint img")
+    hint.wait_for()
+    assert hint.evaluate("i => i.complete && i.naturalWidth") == 280  # five states of 56 pixels
+    pictures = desktop.locator("#shape [data-name] img")
+    assert pictures.count() == 9 and not desktop.locator(".points-stop:visible").count()
+    with answered(desktop):
+        desktop.click("#shape [data-name='moons']")
+    assert desktop.locator("#shape [aria-pressed=true]").get_attribute("data-name") == "moons"
+    ended(desktop, "#points-forward")
+    desktop.wait_for_function(f"{PLAYER}.shown === '50'")
+    assert desktop.inner_text("#points-player .left") == "the cloud at this step"
+    assert "Each point has drifted" in desktop.inner_text("#points-player .say")
+    ended(desktop, "#points-reverse")
+    assert "bundled network shapes" in desktop.inner_text("#points-status")
+    assert "the network's guess of the shape" in desktop.inner_text("#points-player .right")
+
+
+def test_a_stopped_training_keeps_its_network_and_goes_on(desktop):
+    open_tab(desktop, "Points")
+    desktop.locator("#points-steps input[type=number]").fill("4000")
+    desktop.locator("#points-steps input[type=number]").blur()
+    desktop.click("#points-train")
+    desktop.wait_for_function(f"Number({PLAYER}.place) >= 1", timeout=180_000)  # two looks: 166 steps
+    beside = desktop.locator("#points-train").bounding_box()["y"]
+    assert abs(desktop.locator(".points-stop:visible").bounding_box()["y"] - beside) < 8
+    desktop.click(".points-stop:visible")
+    desktop.locator("#points-more").wait_for()
+    said = desktop.inner_text("#points-status")
+    assert "The training stopped, after" in said and "of 4,000 steps" in said
+    made = re.search(r"after ([\d,]+) of", said)[1].replace(",", "")
+    desktop.wait_for_function(  # the network as it was kept is shown, not an earlier look
+        f"document.querySelector('#points-player .step').textContent === 'training step {made} of 4000'"
+    )
+    desktop.wait_for_selector("#points-network:has-text('.safetensors')")
+    assert desktop.inner_text("#points-player .step").startswith("training step ")
+    before = desktop.evaluate(f"{PLAYER}.run")
+    desktop.click("#points-more")  # a new recording begins where the other stopped
+    desktop.wait_for_function(f"{PLAYER}.run !== '{before}' && Number({PLAYER}.place) >= 0", timeout=180_000)
+    assert not desktop.inner_text("#points-player .step").startswith("training step 0 ")
+    desktop.click(".points-stop:visible")
+    desktop.locator("#points-more").wait_for()
+
+
+def test_a_cloud_of_another_shape_is_dimmed_and_named(desktop):
+    open_tab(desktop, "Points")
+    with answered(desktop):
+        desktop.click("#shape [data-name='moons']")
+    ended(desktop, "#points-forward")
+    stale = "document.querySelector('#points-player .player').classList.contains('stale')"
+    assert not desktop.evaluate(stale)
+    with answered(desktop):
+        desktop.click("#shape [data-name='rings']")
+    desktop.wait_for_function(stale)
+    assert desktop.inner_text("#points-player .made") == "was made with moons · dissolved in 50 steps"
+    desktop.locator("#points-sampler input[value=ddpm]").check()  # of no consequence to what is shown
+    with answered(desktop):
+        desktop.click("#shape [data-name='moons']")
+    desktop.wait_for_function(f"!{stale}")
+    assert desktop.inner_text("#points-player .made") == ""
+
+
+def test_a_press_ends_the_run_before_and_is_never_lost(desktop):
+    open_tab(desktop, "Points")
+    steps = desktop.locator("#points-steps input[type=number]")
+    steps.fill("4000")
+    steps.blur()
+    desktop.click("#points-train")
+    desktop.wait_for_function(f"Number({PLAYER}.place) >= 1", timeout=180_000)
+    desktop.click("#points-reverse")  # the network as it is now
+    desktop.wait_for_function(
+        f"{PLAYER}.doing === '' && {PLAYER}.run && {PLAYER}.ended === 'true'", timeout=180_000
+    )
+    desktop.wait_for_selector("#points-status:has-text('by the network that you trained')")
+    desktop.locator("#points-more").wait_for()
+    before = desktop.evaluate(f"{PLAYER}.run")
+    desktop.click("#points-reverse")
+    desktop.click("#points-forward")
+    assert desktop.locator(".points-stop:visible").count() or desktop.evaluate(f"{PLAYER}.run") != before
+    desktop.wait_for_function(
+        f"{PLAYER}.doing === 'dissolving' && {PLAYER}.ended === 'true'", timeout=180_000
+    )
+    desktop.wait_for_selector("#points-status:has-text('nothing of the shape is left')")

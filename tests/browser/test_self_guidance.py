@@ -20,7 +20,8 @@ def test_it_is_offered_where_the_network_can_use_it_and_travels_in_the_file(desk
         desktop.get_by_role("option", name="skipped layers").click()
     desktop.wait_for_selector("#self-guidance-layers")
     assert desktop.locator("#self-guidance-blur").is_hidden()  # of smoothed energy alone
-    desktop.fill("#self-guidance-layers textarea, #self-guidance-layers input", "middle.1")
+    desktop.click("#self-guidance-layers input")
+    desktop.get_by_role("option", name="middle.1").click()
     run(desktop, steps=3, count=1)
     recipe = ds.Recipe.from_file(export(desktop, "gif", tmp_path))
     assert recipe.self_guidance == SelfGuidance("skipped_layers", layers="middle.1") and recipe.steps == 3

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from helpers import free_port
+from helpers import answered, choose_model, chosen_model, free_port, player, run, set_number, wait
 
 import diffusion_studio as ds
 
@@ -30,6 +30,7 @@ def served(
     *before: str,
     checkpoints: Path = ROOT / "checkpoints",
     own_port: bool = True,
+    program: tuple[str, ...] = ("app.py",),
     **environment: str,
 ):
     """The process and the address of an app whose temporary files go below the folder."""
@@ -39,7 +40,7 @@ def served(
             [
                 *before,
                 sys.executable,
-                "app.py",
+                *program,
                 "--runs",
                 str(folder / "runs"),
                 "--checkpoints",
@@ -303,3 +304,94 @@ def test_the_pages_own_functions_refuse_in_a_sentence(name, data, here):
     else:  # a run that is not there has no frames
         assert answer.json() in ([], None) and isinstance(data, list) and len(data) == 2
     assert "Traceback" not in (folder / "log").read_text()
+
+
+def test_the_page_of_the_scripts_that_measure_makes_a_run(here, script):
+    """Without a browser, as `tests/benchmarks/visitors.py` visits. It follows the events of the page."""
+    page = script("_page").Page(here[2])
+    assert page.run(steps=2, count=1) == 3 and not page.error and len(page.digests) == 3
+    page.close()
+
+
+# A server that computes one run and lets none wait. Its place is taken until there is a file of the given name.
+SMALL = """import os, sys, threading, time
+from diffusion_studio.cli import main
+from diffusion_studio.ui import shell
+from diffusion_studio.ui.compute import Compute
+def small():
+    compute = Compute(1, 0)
+    turn = compute.turn()
+    compute.turns.enter(turn)
+    def leave():
+        while not os.path.exists(sys.argv[1]):
+            time.sleep(0.1)
+        compute.turns.leave(turn)
+    threading.Thread(target=leave, daemon=True).start()
+    return compute
+shell.Compute = small
+sys.exit(main(["serve", *sys.argv[2:]]))"""
+
+
+def test_a_page_that_finds_the_server_full_says_so_and_asks_again(tmp_path, browser):
+    """Visitor 33 got "Queue is full", and nothing asked again."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    full = "1 run is computed here and 0 wait, which is all that this server takes."
+    free = tmp_path / "free"
+    with served(tmp_path, program=("-c", SMALL, str(free))) as (_, address):
+        with pytest.raises(Exception, match=f"{full} Try again in a few minutes"):
+            client(address, tmp_path, False).predict(**SHORT)
+        with answered(page):
+            page.goto(address)
+            page.wait_for_selector("#generate")
+        set_number(page, "#steps", 2)
+        set_number(page, "#count", 1)
+        page.click("#generate")
+        page.wait_for_selector(f"#player .waiting .words:has-text('{full} This page asks again')")
+        assert not page.locator(".toast-body").count()
+        page.get_by_role("tab", name="Models").click()  # what computes nothing needs no place
+        page.wait_for_selector("#use-mnist")
+        page.get_by_role("tab", name="Generate").click()
+        free.write_text("")
+        wait(page, "d.run && d.ended === 'true' && d.loaded === '3'")  # nobody pressed again
+    context.close()
+
+
+@posix
+def test_a_page_keeps_what_it_has_while_its_server_starts_again(tmp_path, browser):
+    """It loaded itself anew and forgot the run, and Generate was dead until then without a word.
+
+    The model is not the first one, so that a new session of Gradio's would not know the entries of its menus.
+    """
+    port = str(free_port())
+    here = {"own_port": False, "GRADIO_SERVER_PORT": port}
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(120_000)
+    folders = [tmp_path / name for name in ("first", "second")]
+    for one in folders:
+        one.mkdir()
+    with served(folders[0], **here) as (process, address):
+        with answered(page):
+            page.goto(address)
+            page.wait_for_selector("#generate")
+        choose_model(page, "mnist")
+        page.click("#label-chips [data-name='3']")
+        page.wait_for_selector("#label-chips [data-name='3'][aria-pressed=true]")
+        run(page, steps=4, count=1)
+        page.evaluate("window.loadedOnce = true")
+        shown = player(page)["run"]
+        process.terminate()
+        process.wait(60)
+        page.wait_for_selector("#server-lost:has-text('The server does not answer')")
+        page.click("#generate")
+        page.wait_for_selector("#player .waiting .words:has-text('This run begins when it is back')")
+        assert player(page)["run"] == shown and player(page)["loaded"] == "5"
+    with served(folders[1], **here) as (_, again):
+        assert again == address
+        wait(page, f"d.run && d.run !== '{shown}' && d.ended === 'true' && d.loaded === '5'")
+        page.wait_for_selector("#server-lost:empty", state="attached")
+    assert page.evaluate("window.loadedOnce") and chosen_model(page) == "mnist"
+    assert page.locator("#label-chips [data-name='3']").get_attribute("aria-pressed") == "true"
+    context.close()

@@ -56,25 +56,28 @@ def test_no_reader_fits(tmp_path):
             "text-to-image U-Net of latent diffusion",
         ),
         ([("encoder.conv_in.weight", (8, 3, 3, 3)), ("quant_conv.weight", (8, 8, 1, 1))], "an autoencoder"),
-        ([("conv_in.weight", (8, 4, 3, 3))], "Its input has 4 channels: it works on an autoencoder's codes"),
-        ([("conv_in.weight", (8, 6, 3, 3))], "given a picture besides the noise"),
+        (
+            [("conv_in.weight", (8, 4, 3, 3))],
+            "Its input has 4 channels: it works on the latents of an autoencoder",
+        ),
+        ([("conv_in.weight", (8, 6, 3, 3))], "besides the noise it takes a picture"),
         ([("x_embedder.proj.weight", (8, 3, 2, 2))], "diffusion transformer"),
         (
             [("model.init_conv.weight", (8, 4, 7, 7))],
-            "Its input has 4 channels: it works on an autoencoder's codes",
+            "Its input has 4 channels: it works on the latents of an autoencoder",
         ),
         (
             [("init_conv.weight", (8, 1, 7)), ("time_mlp.1.weight", (8, 8))],
-            "run over sequences, not over pictures",
+            "are for sequences, not for pictures",
         ),
-        ([("net.conv_in.weight", (8, 1, 3, 3, 3))], "run over volumes or films, not over pictures"),
+        ([("net.conv_in.weight", (8, 1, 3, 3, 3))], "are for volumes or videos, not for pictures"),
         (
             [("denoise_fn.noise_level_mlp.1.weight", (8, 8)), ("denoise_fn.downs.0.weight", (8, 6, 3, 3))],
             "It is SR3's U-Net",
         ),
         (
             [("layer1.0.conv1.weight", (8, 8, 3, 3)), ("fc.weight", (10, 8))],
-            "It is a ResNet, which recognises pictures",
+            "It is a ResNet, which classifies pictures",
         ),
     ],
 )
@@ -111,18 +114,18 @@ def test_what_is_no_safetensors_file(tmp_path, content, said):
 @pytest.mark.parametrize(
     "content, said",
     [
-        (b"", "is no checkpoint: it is empty"),
+        (b"", "is not a checkpoint: it is empty"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n",
             "Git LFS pointer.*git lfs pull",
         ),
-        (b"<!doctype html><html>404</html>", "is no checkpoint: it is an HTML page"),
+        (b"<!doctype html><html>404</html>", "is not a checkpoint: it is an HTML page"),
         (b"\x89HDF\r\n", "HDF5"),
         (
             (60).to_bytes(8, "little") + b'{"a":',
-            "a safetensors file under another name. Rename it to model.safetensors",
+            "a safetensors file with another name. Rename it to model.safetensors",
         ),
-        (b"PK\x03\x04" + b"\0" * 50, "cannot be opened as a pickle of weights alone"),
+        (b"PK\x03\x04" + b"\0" * 50, "cannot be opened as a pickle of weights only"),
         (b"not a pickle", "cannot be opened as a pickle"),
     ],
     ids=["empty", "lfs", "html", "hdf5", "safetensors", "zip", "text"],
@@ -146,9 +149,9 @@ def header(tensors: dict) -> bytes:
 @pytest.mark.parametrize(
     "notes, behind, said",
     [
-        ({"step": 5}, b"", r"breaks a rule of safetensors: its notes .* say step = 5, and only texts"),
+        ({"step": 5}, b"", r"breaks a rule of safetensors: its metadata .* say step = 5, and only texts"),
         ({"of": {"a": 1}}, b"", r'say of = \{"a": 1\}, and only texts are allowed'),
-        ({"step": "5"}, b"\0" * 64, "64 bytes follow its last tensor"),
+        ({"step": "5"}, b"\0" * 64, "64 bytes after its last tensor"),
         (None, None, r"it is cut short, 1\d\d of its 1\d\d bytes are there"),
     ],
     ids=["a number", "an object", "more bytes", "fewer bytes"],
@@ -201,7 +204,7 @@ def test_names_with_path_parts_are_only_names(tmp_path):
 
 
 def test_folders_that_hold_none_several_or_pickles(tmp_path):
-    with pytest.raises(CheckpointError, match="There is no weight file at .*model.safetensors, nor at"):
+    with pytest.raises(CheckpointError, match="There is no weight file in .*A model.s folder holds"):
         ds.load(tmp_path)
     (tmp_path / "diffusion_pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(
@@ -217,7 +220,8 @@ def test_folders_that_hold_none_several_or_pickles(tmp_path):
     for name in "abc":
         write(tmp_path / f"{name}.safetensors", ("w", (1,)))
     with pytest.raises(
-        CheckpointError, match="3 weight files .a.safetensors, b.safetensors, c.safetensors.. Name the one"
+        CheckpointError,
+        match="3 weight files .a.safetensors, b.safetensors, c.safetensors.. Give the path of the one",
     ):
         ds.load(tmp_path)
 

@@ -61,9 +61,9 @@ def test_shards_with_an_index_are_one_model(saved, tmp_path, variant):
 
 def test_a_change_to_a_shard_is_a_change_to_the_model(saved):
     index = sharded(saved("diffusers", "default"))
-    before, part = checkpoint.changed(index), next(index.parent.glob("*-00002-of-*"))
+    before, part = checkpoint.modified_ns(index), next(index.parent.glob("*-00002-of-*"))
     os.utime(part, ns=(before + 10**9, before + 10**9))
-    assert checkpoint.changed(index) == before + 10**9
+    assert checkpoint.modified_ns(index) == before + 10**9
 
 
 def _changed(index: Path, change) -> None:
@@ -91,7 +91,7 @@ def _twice(index: Path) -> None:
             lambda index: _changed(
                 index, lambda given: given["weight_map"].update({"conv_in.bias": "../other.safetensors"})
             ),
-            "names '../other.safetensors' for weights; an index names .safetensors files that lie beside it",
+            "names '../other.safetensors' for weights; an index must name .safetensors files in its own folder",
         ),
         (
             lambda index: _changed(
@@ -128,7 +128,7 @@ def _twice(index: Path) -> None:
         ),
         (
             lambda index: index.unlink(),
-            "is one of the 3 parts of a model, and the index .* does not lie beside it",
+            "is one of the 3 parts of a model, and their index .* is missing in its folder",
         ),
     ],
     ids=[
@@ -228,7 +228,7 @@ def test_of_several_variants_the_best_is_taken_and_said(saved, variants, taken):
         (folder / name[one]).write_bytes(weights)
     assert checkpoint.weight_file(folder).name == name[taken]
     (note,) = checkpoint.inspect(folder).found.notes
-    assert f"variants of this model: {name[taken]} is taken" in note and all(
+    assert f"variants of this model: {name[taken]} is used" in note and all(
         name[one] in note for one in variants
     )
 
@@ -240,11 +240,12 @@ def test_several_models_in_one_folder_are_a_question_and_a_problem_to_the_studio
     for name in ("a.safetensors", "b.safetensors"):
         (folder / name).write_bytes(weights)
     with pytest.raises(
-        CheckpointError, match="2 weight files .a.safetensors, b.safetensors.. Name the one that is meant"
+        CheckpointError,
+        match="2 weight files .a.safetensors, b.safetensors.. Give the path of the one that is meant",
     ):
         ds.load(folder)
     studio = ds.Studio(tmp_path / "models")
-    assert not studio.models() and "Name the one that is meant" in studio.problems()["two"]
+    assert not studio.models() and "Give the path of the one that is meant" in studio.problems()["two"]
 
 
 # ---- huggingface_hub's cache
@@ -297,7 +298,7 @@ def test_the_whole_cache_is_its_only_repository(cache):
     assert checkpoint.inspect(cache.parent).spec == checkpoint.inspect(cache).spec
     shutil.copytree(cache, cache.with_name("models--you--other"), symlinks=True)
     with pytest.raises(
-        CheckpointError, match="cache of 2 repositories .models--me--ddpm-8, models--you--other.. Name"
+        CheckpointError, match="cache of 2 repositories .models--me--ddpm-8, models--you--other.. Give"
     ):
         checkpoint.weight_file(cache.parent)
 
@@ -307,7 +308,7 @@ def test_of_several_revisions_main_is_taken(cache):
     assert "0123abcd" in str(checkpoint.weight_file(cache))
     (cache / "refs" / "main").write_text("../../elsewhere")
     with pytest.raises(
-        CheckpointError, match="holds 2 revisions of its repository .0123abcd, ffff.. Name the folder"
+        CheckpointError, match="holds 2 revisions of its repository .0123abcd, ffff.. Give the folder"
     ):
         checkpoint.weight_file(cache)
 
@@ -336,7 +337,7 @@ def test_of_the_networks_that_accelerate_numbers_the_first_is_taken_and_it_is_sa
     save_file({"a": torch.zeros(1)}, folder / "model_1.safetensors")
     assert error_of(folder) < 1e-5
     (note,) = (one for one in checkpoint.inspect(folder).found.notes if "accelerate" in one)
-    assert note.startswith("model.safetensors is taken, and not model_1.safetensors")
+    assert note.startswith("model.safetensors is used, and not model_1.safetensors")
 
 
 def test_a_training_step_in_a_folder_of_checkpoints_has_the_scheduler_above_that(saved, tmp_path):
@@ -359,13 +360,13 @@ def test_a_training_step_has_the_scheduler_of_the_folder_above(saved, tmp_path):
         assert spec.defaults == wanted.defaults
     assert checkpoint.inspect(at / "checkpoint-500").path.parent.name == "unet_ema"
     assert any(
-        "unet_ema, the average of the weights, is taken" in note
+        "unet_ema, with the EMA weights, is used" in note
         for note in checkpoint.inspect(at / "checkpoint-500").found.notes
     )
     shutil.copytree(at / "checkpoint-500", at / "checkpoint-1000")
     with pytest.raises(
         CheckpointError,
-        match="weights in 2 folders .checkpoint-1000/unet_ema, checkpoint-500/unet_ema.. Name",
+        match="weights in 2 folders .checkpoint-1000/unet_ema, checkpoint-500/unet_ema.. Give",
     ):
         checkpoint.inspect(at)
 
@@ -418,8 +419,7 @@ def test_an_average_is_preferred_and_what_else_is_there_is_said(saved, ema):
     assert error_of(folder) < 1e-5
     said = " ".join(checkpoint.inspect(folder).found.notes)
     assert (
-        f"the file holds 2 networks of this layout: the one under {ema!r} is taken, and not 'student.'"
-        in said
+        f"the file holds 2 networks of this layout: the one under {ema!r} is used, and not 'student.'" in said
     )
     assert "1 tensors around the network are left out: lossfn.weight" in said
 

@@ -92,7 +92,8 @@ def test_the_panel_and_the_command_show_it(saved, kept, tmp_path, capsys, layout
     from diffusion_studio.cli import main
     from diffusion_studio.inside.settings import Settings
     from diffusion_studio.ui.compute import Compute
-    from diffusion_studio.ui.inside_panel import SETTINGS, InsidePanel
+    from diffusion_studio.ui.inside_look import SETTINGS
+    from diffusion_studio.ui.inside_panel import InsidePanel
     from diffusion_studio.ui.player import player
     from diffusion_studio.ui.price import Prices
     from diffusion_studio.ui.store import RunStore
@@ -115,7 +116,7 @@ def test_the_panel_and_the_command_show_it(saved, kept, tmp_path, capsys, layout
     plain |= {"again": 2, "terms": 3}
     for view, more in VIEWS.items():
         said = [*({**plain, **more}[one] for one in SETTINGS)]
-        *_, (html, *_) = panel._computed(
+        *_, (html, *_) = panel._compute(
             SimpleNamespace(session_hash="visitor"), {"run": run, "shown": 1}, view, *said
         )
         out = tmp_path / f"{view}.png"

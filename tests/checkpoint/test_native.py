@@ -173,7 +173,7 @@ def test_the_file_is_plain_safetensors(tmp_path, tiny_checkpoint, state):
 
 def test_no_file(tmp_path):
     refused(tmp_path / "absent.safetensors", "There is no weight file at .*absent.safetensors. Give the path")
-    refused(tmp_path, "There is no weight file")
+    refused(tmp_path, "is a folder, not a file")
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".ckpt", ".pkl", ".PT"])
@@ -275,7 +275,7 @@ def test_another_version(resave, tiny_spec, version):
         (("network", "multipliers", "many"), "multipliers must be a list"),
         (
             ("network", "name", "transformer"),
-            "The network is of kind 'transformer'; this version knows 'unet'",
+            "There is no kind of network 'transformer'; this version knows 'unet'",
         ),
         (("network", None), "not an object with a network"),
         (("schedule", "name", "sine"), "There is no noise schedule 'sine'. Choose one of: linear, cosine"),

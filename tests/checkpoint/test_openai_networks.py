@@ -123,7 +123,7 @@ def test_a_classifier_converts_to_the_same_bits_and_is_said_to_be_one(stored, tm
             CheckpointError, match="is a noisy classifier.*draws nothing itself.*ds.load_classifier"
         ):
             ds.load(path)
-    with pytest.raises(CheckpointError, match="is a model that draws, not a noisy classifier"):
+    with pytest.raises(CheckpointError, match="is a diffusion model, not a noisy classifier"):
         ds.load_classifier(stored("openai_enlarging", "grey"), "cpu")
     with pytest.raises(CheckpointError, match="is a noisy classifier"):
         ds.Studio(tmp_path / "none").open(folder)

@@ -407,11 +407,11 @@ WRONG = [
         "cifar-like",
         TQCH["model"],
         {"model_var_type": "learned"},
-        "model_var_type learned belongs to a network of 6",
+        "model_var_type learned needs a network with 6",
     ),
     ("lucidrains", "rms", LUCIDRAINS, {"init_dim": 16}, "init_dim = 16, but the shapes .* say 8"),
     ("dome272", "classes", DOME272, {"image_size": 32}, "image_size = 32"),
-    ("teapearce", "mnist", TEAPEARCE, {"betas": (0.1,)}, "betas are the first and the last beta"),
+    ("teapearce", "mnist", TEAPEARCE, {"betas": (0.1,)}, "betas must be the first and the last beta"),
 ]
 
 
@@ -477,7 +477,7 @@ def test_a_typing_mistake_is_still_one(saved):
         OptionError, match="There is no flag of the layout openai 'num_heds'.*Did you mean 'num_heads'"
     ):
         checkpoint.inspect(saved("openai", "adm", configured=False), {**OPENAI_SCRIPT, "num_heds": 4})
-    with pytest.raises(OptionError, match="begin as JSON and are none"):
+    with pytest.raises(OptionError, match="begin like JSON but are not valid JSON"):
         parse_flags('{"image_size": 64')
 
 

@@ -167,7 +167,7 @@ def test_a_setting_left_out_is_not_a_setting_that_is_null(saved):
             r"file's config says block_out_channels = \[8, 24\], but the shapes of the weights say \[8, 16\]",
         ),
         ({"down_block_types": ["AttnDownBlock2D", "AttnDownBlock2D"]}, "down_block_types"),
-        ({"act_fn": "mish"}, "activation is 'mish'"),
+        ({"act_fn": "mish"}, "has the activation 'mish'"),
         ({"sample_size": [8, 16]}, "only square ones"),
         ({"norm_eps": "small"}, "norm_eps must be a finite number"),
         ({"attention_head_dim": 5}, "do not divide into heads of 5"),
@@ -272,7 +272,7 @@ def test_a_table_of_classes_without_room_for_it_is_refused(saved):
         {key.removeprefix("model."): value for key, value in state.items() if key != "class_emb.weight"}, path
     )
     with pytest.raises(
-        CheckpointError, match="takes 5 channels and gives 1: besides the picture it is given something"
+        CheckpointError, match="takes 5 channels and gives 1: it needs a further input besides the picture"
     ):
         checkpoint.inspect(folder)
     save_file({**state, "class_emb.weight": torch.zeros(5, 3)}, path)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
-from diffusion_studio.checkpoint.remarks import MOST_LETTERS, remarks
+from diffusion_studio.checkpoint.remarks import MOST_CHARACTERS, remarks
 from diffusion_studio.cli import main
 from diffusion_studio.convert import convert
 from diffusion_studio.ui.controls import RecipeControls
@@ -68,7 +68,7 @@ def test_python_warns_and_the_model_keeps_it(saved):
     with pytest.warns(
         ds.CheckpointWarning,
         match="adm: the file does not say, and so it is assumed: .*noise_schedule linear.*note: "
-        "the order of qkv's rows cannot be seen",
+        "the file does not show the order of qkv's rows",
     ):
         model = ds.load(folder, "cpu", "fp32")
     assert model.remarks == checkpoint.inspect(folder).remarks and len(model.remarks) == 2
@@ -124,7 +124,7 @@ def test_a_converted_file_remembers_them(saved, tmp_path, capsys):
 )
 def test_a_header_can_hold_anything(provenance):
     for line in remarks(None, provenance):
-        assert len(line) < MOST_LETTERS + 300
+        assert len(line) < MOST_CHARACTERS + 300
 
 
 def test_the_generate_tab_shows_them_with_the_model(saved, tmp_path):

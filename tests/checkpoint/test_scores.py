@@ -128,7 +128,7 @@ def test_no_label_is_zeros_for_edm(stored):
         (
             {"precond": "iddpm"},
             CheckpointError,
-            "belongs to a network with twice as many output channels.*this one has as many",
+            "needs a network with twice as many output channels.*this one has as many",
         ),
         ({"precond": "vp", "M": 1}, OptionError, "M must be the timesteps of training"),
         (
@@ -166,7 +166,7 @@ def test_a_pickle_of_edm_says_how_to_export_it(tmp_path):
     torch.save({"ema": torch.nn.Linear(2, 2)}, path)
     with pytest.raises(
         CheckpointError,
-        match=r"(?s)an object of torch.nn.modules.linear.Linear, which is not allowed.*in EDM's own folder "
+        match=r"(?s)an object of torch.nn.modules.linear.Linear, which is not allowed.*In EDM's own folder "
         r"run: python -c .*'ema'\]; "
         r"torch.save\(net.state_dict\(\), 'edm-cifar10-32x32-cond-vp.pt'\)",
     ):
@@ -266,7 +266,7 @@ def test_ncsnpp_converts_to_the_same_bits(stored, tmp_path):
     assert torch.equal(before.denoiser()(x, level).x0, after.denoiser()(x, level).x0)
     seen = checkpoint.inspect(folder)
     assert "layout 'diffusers-ncsnpp'" in checkpoint.as_text(seen)
-    assert any("here each picture has its own" in note for note in seen.found.notes)
+    assert any("here each picture uses its own" in note for note in seen.found.notes)
     assert before.spec.defaults["sampler"] == {
         "name": "predictor_corrector",
         "correct_steps": 1,
@@ -282,7 +282,7 @@ def test_ncsnpp_converts_to_the_same_bits(stored, tmp_path):
             "google",
             {},
             {"_class_name": "DDPMScheduler"},
-            "embeds sigma itself.*which DDPMScheduler does not give it",
+            "embeds sigma by.*but DDPMScheduler gives it no sigma",
         ),
         ("google", {"norm_num_groups": 4}, {}, "norm_num_groups = 4 gives the middle and the end"),
         ("google", {"down_block_types": ["SkipDownBlock2D"] * 3}, {}, "down_block_types"),
@@ -308,7 +308,8 @@ def test_ncsnpp_that_diffusers_normalises_otherwise_is_refused(stored):
     save_file(state, path)
     (folder / "config.json").unlink()
     with pytest.raises(
-        CheckpointError, match="attends at a level of 32 channels. Below 128 diffusers normalises"
+        CheckpointError,
+        match="has attention on a level of 32 channels. Below 128 channels diffusers normalises",
     ):
         ds.load(folder)
 
@@ -329,6 +330,7 @@ def test_damage_is_said_to_be_one(stored, layout, name, tensor, shape):
     state.pop(tensor)
     save_file(state if shape is None else {**state, tensor: torch.ones(shape)}, path)
     with pytest.raises(
-        CheckpointError, match="lacks the tensor|should have 4 sides|filter of 3 pixels|which are no square"
+        CheckpointError,
+        match="lacks the tensor|should have 4 sides|filter of 3 pixels|not the area of a square",
     ):
         checkpoint.inspect(folder)

@@ -1,4 +1,4 @@
-"""What a checkpoint says about its model."""
+"""The spec of a checkpoint: what its header stores."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_model_without_labels_takes_none(tiny_spec):
         ({"schedule": "linear"}, "A ModelSpec needs a network's configuration and a NoiseSchedule"),
         (
             {"schedule": FlowMatching(), "parametrization": "mean"},
-            "mean is about the step between two timesteps, and this schedule",
+            "mean needs a schedule with timesteps, and this one",
         ),
         ({"sigma_data": 0}, "sigma_data must be a finite number from 0.0001 to 10000, got 0"),
         ({"labels": ["Cat", "Dog", "Bag"]}, "labels must be a list of texts"),
@@ -130,8 +130,8 @@ def test_what_does_not_fit_together(tiny_spec, changes, message):
         ("{", "not JSON"),
         ("[]", "not an object with a network"),
         ('{"network": 3}', "not an object with a network"),
-        ('{"network": {"name": "gan"}}', "The network is of kind 'gan'; this version knows 'unet'"),
-        ('{"network": {}}', "The network is of kind None"),
+        ('{"network": {"name": "gan"}}', "There is no kind of network 'gan'; this version knows 'unet'"),
+        ('{"network": {}}', "There is no kind of network None"),
         ('{"network": {"name": "unet"}}', "A noise schedule is a name or an object with a 'name', got None"),
         (
             '{"network": {"name": "unet", "channels": 1e400}, "schedule": "linear"}',

@@ -15,7 +15,7 @@ from PIL import Image
 
 import diffusion_studio as ds
 from diffusion_studio.cli import main
-from diffusion_studio.cli.generate import recipe_of
+from diffusion_studio.cli.generate import recipe_from_flags
 from diffusion_studio.cli.parser import build_parser
 from diffusion_studio.diffusion.spacing import (
     Exponential,
@@ -285,13 +285,13 @@ def test_the_command_of_a_recipe_says_any_where_the_model_has_a_default_label():
     for label in (None, "Bag"):
         recipe = studio.recipe("fashion-mnist", label=label, steps=3)
         args = build_parser().parse_args(shlex.split(recipe.to_command())[1:])
-        assert recipe_of(args, studio) == recipe
+        assert recipe_from_flags(args, studio) == recipe
     words = shlex.split(ds.Recipe(model="m", label="-odd label").to_command())[1:]
     assert build_parser().parse_args(words).label == "-odd label"
 
 
 def recipe_said_by(words: list[str]) -> ds.Recipe:
-    return recipe_of(
+    return recipe_from_flags(
         build_parser().parse_args(["generate", "fashion-mnist", *words]), ds.Studio(ROOT / "checkpoints")
     )
 
@@ -328,7 +328,7 @@ def test_options_of_a_recipe_file_stay_unless_another_is_chosen(tmp_path):
     )
 
     def said(*words: str) -> ds.Recipe:
-        return recipe_of(build_parser().parse_args(["generate", "--recipe", str(path), *words]), None)
+        return recipe_from_flags(build_parser().parse_args(["generate", "--recipe", str(path), *words]), None)
 
     assert said().spacing == Karras(rho=3.0) and said("--rho", "4").spacing == Karras(rho=4.0)
     assert (
@@ -338,6 +338,7 @@ def test_options_of_a_recipe_file_stay_unless_another_is_chosen(tmp_path):
     assert said("--spacing", "timesteps").steps == 4 and said("--spacing", "leading").steps == 9
 
 
+@pytest.mark.slow
 def test_train_stop_resume_and_use(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8)
     np.savez(tmp_path / "data.npz", x_train=pictures, y_train=np.arange(40) % 2)

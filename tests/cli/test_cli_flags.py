@@ -1,4 +1,4 @@
-"""How options of samplers, spacings and their kin become flags."""
+"""Flags made from the options of samplers, spacings and other registries."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from diffusion_studio.cli import flags
+from diffusion_studio.cli import flags, main
 from diffusion_studio.errors import OptionError
 from diffusion_studio.options import check, fields_of, option
-from diffusion_studio.runs.recipe import REGISTRIES
+from diffusion_studio.runs.recipe import REGISTRIES, Recipe
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ TWO = {"first": First, "second": Second}
 def chosen_by(*words: str, before: object = First()) -> object:
     parser = argparse.ArgumentParser()
     flags.add_choice(parser, "thing", TWO)
-    return flags.chosen(parser.parse_args(words), "thing", TWO, before)
+    return flags.choice_from_flags(parser.parse_args(words), "thing", TWO, before)
 
 
 def test_one_flag_serves_all_that_have_the_option():
@@ -100,3 +100,44 @@ def test_no_sampler_shares_an_option_with_a_spacing():
         for registry in (REGISTRIES["sampler"], REGISTRIES["spacing"])
     )
     assert not samplers & spacings
+
+
+def test_a_flag_that_another_one_switches_off_is_named(tiny_checkpoint, tmp_path, capsys):
+    common = ["generate", "tiny", "--checkpoints", str(tiny_checkpoint.parents[1]), "--steps", "2"]
+    out = ["--out", str(tmp_path / "a.png")]
+    main([*common, *out, "--clip-range", "2", "--threshold", "0.9", "--sampler", "euler", "--s-noise", "1.1"])
+    lines = capsys.readouterr().err.splitlines()
+    assert "diffusion-studio: --clip-range has no effect while --threshold is 0.9." in lines
+    assert "diffusion-studio: --s-noise has no effect while --churn is 0." in lines
+    main([*common, *out, "--clip-range", "2", "--sampler", "euler", "--churn", "3", "--s-noise", "1.1"])
+    assert "no effect" not in capsys.readouterr().err
+
+
+def test_every_verb_with_settings_of_a_run_names_flags_that_have_no_effect(tiny_checkpoint, tmp_path, capsys):
+    common = ["--checkpoints", str(tiny_checkpoint.parents[1]), "--steps", "2"]
+    out = ["--out", str(tmp_path / "a.png")]
+    idle = "diffusion-studio: --negative-label has no effect while --guidance is 1."
+
+    def lines(*words: str) -> list[str]:
+        main([*words, *common])
+        return [line for line in capsys.readouterr().err.splitlines() if "no effect" in line]
+
+    assert lines("generate", "tiny", *out, "--negative-label", "Dog", "--every", "2") == [
+        idle,
+        "diffusion-studio: --every has no effect while --frames is all.",
+    ]
+    assert lines("race", "tiny", *out, "--vary", "sampler=ddim,euler", "--negative-label", "Dog") == [idle]
+    assert lines("race", "tiny", *out, "--vary", "guidance=1,2", "--negative-label", "Dog") == []
+    assert lines("grid", "tiny", *out, "--x", "clip_range=1,2", "--threshold", "0.9") == [
+        "diffusion-studio: --clip-range has no effect while --threshold is 0.9."
+    ]
+
+
+def test_a_file_that_brings_its_settings_has_no_flags_to_name(tiny_checkpoint, tmp_path, capsys):
+    recipe = tmp_path / "a.json"
+    recipe.write_text(Recipe("tiny", steps=2, negative_label="Dog").to_json())
+    folder = ["--checkpoints", str(tiny_checkpoint.parents[1])]
+    main(["generate", "--recipe", str(recipe), *folder, "--out", str(tmp_path / "a.png")])
+    assert "no effect" not in capsys.readouterr().err
+    main(["inside", str(recipe), *folder, "--fps", "3", "--out", str(tmp_path / "b.png")])
+    assert "diffusion-studio: --fps has no effect without --over-run." in capsys.readouterr().err.splitlines()

@@ -1,4 +1,6 @@
-"""What the command line says to mistakes, ports that are taken and outputs that take nothing."""
+"""Error messages of the command line for wrong arguments, ports in use, and outputs that cannot be
+written.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def no_run(monkeypatch):
         (["--out", "folder.gif"], "is a folder. Add a file name"),
         (["--out", "x.avi"], "suffix"),
         (["--format", "giff"], "There is no export format 'giff'"),
-        (["--count", "2", "--only", "5", "--out", "x.gif"], "This run has pictures 0 to 1, got picture 5"),
+        (["--count", "2", "--only", "5", "--out", "x.gif"], "This run has pictures 1 to 2, got picture 5"),
         (
             ["--beside", "points.json", "--out", "x.gif"],
             "One of these runs makes pictures and the other points",
@@ -121,7 +123,7 @@ def _counting(denoise, asked):
         ),
         (
             ["generate", "fashion-mnist", "--spacing", "sections", "--steps", "4"],
-            "makes 45 steps by itself, and 4 were",
+            "always makes 45 steps, and 4 were",
         ),
         (
             ["generate", "fashion-mnist", "--spacing", "timesteps", "--timesteps", "1,2"],
@@ -168,6 +170,13 @@ def _counting(denoise, asked):
         (["train", "--out", "TMP/run", "--multipliers", "1,x"], "multipliers must be numbers"),
         (["train", "--out", "TMP/run", "--attention", "5"], "attention at size 5 is not possible"),
         (["train", "--resume", "TMP/nothing"], "holds no training run"),
+        # a message that names no setting begins with its flag
+        (["generate", "swiss-roll", "--reuse", "2"], "diffusion-studio: --reuse: swiss-roll has no U-Net"),
+        (
+            ["generate", "mnist", "--change-step", "5"],
+            "diffusion-studio: --change-step: Nothing changes at step 5",
+        ),
+        (["publish", "bad"], "diffusion-studio: A Space is named USER/NAME"),  # an argument without a flag
     ],
 )
 def test_mistakes_are_explained(words, sentence, capsys, tmp_path, monkeypatch):
@@ -189,6 +198,7 @@ def test_a_port_that_is_taken_is_said_before_the_app_is_loaded(host, capsys):
     )
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_meanwhile(monkeypatch):
     """As where GRADIO_SERVER_PORT says a number, and all from there on are taken."""
     from diffusion_studio.ui import shell

@@ -76,6 +76,7 @@ def test_a_long_run_keeps_one_state_in_so_many(write_checkpoint, tmp_path, capsy
         assert film.n_frames == kept
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_a_run_that_is_interrupted(tmp_path):
     out = tmp_path / "stopped.gif"
@@ -111,6 +112,7 @@ def test_a_run_that_is_interrupted(tmp_path):
     assert ds.Recipe.from_file(out).steps == 1000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_a_race_that_is_interrupted(tmp_path):
     """What there is of it is written, and opens again as the whole race."""

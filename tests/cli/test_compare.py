@@ -88,7 +88,7 @@ def test_a_grid_shows_one_picture_a_cell_unless_more_are_asked_for(folder):
         (["race", "tiny", "--vary", "steps=3,3", "--vary", "guidance=1,99"], "from -20 to 50, got 99"),
         (["race", "tiny", "--vary", "seed=1,2"], "start from the same noise"),
         (["race", "tiny", "--vary", "steps=2,3", "--clock", "sun"], "There is no clock 'sun'"),
-        (["race", "tiny", "--vary", "steps=2,3", "--out", "a.html"], "saved as one of"),
+        (["race", "tiny", "--vary", "steps=2,3", "--out", "a.html", "--only", "9"], "got picture 9"),
         (["race", "tiny", "--vary", "steps=2,300"], "from 1 to 100"),
         (["race", "tiny", "twin", "--vary", "steps=2,3"], "one recipe to vary, got tiny, twin"),
         (["grid", "tiny"], "There is no file 'tiny'"),

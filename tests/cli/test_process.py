@@ -1,7 +1,4 @@
-"""What starts the program and what ends it: streams, encodings, signals, the environment.
-
-Always a sentence, never a traceback.
-"""
+"""The program as a process: its start and end, streams, encodings, signals, environment."""
 
 from __future__ import annotations
 
@@ -158,7 +155,7 @@ def test_a_text_in_another_encoding(option):
     """`--prompt "$(cat prompt-latin1.txt)"`."""
     done = run([*map(os.fsencode, [*COMMAND, "generate", "heroes", option]), b"orc with gr\xfcn helm"])
     assert (
-        r"must be valid Unicode; 'orc with gr\udcfcn helm' holds the byte 0xFC, which is no UTF-8. Save"
+        r"must be valid Unicode; 'orc with gr\udcfcn helm' holds the byte 0xFC, which is not valid UTF-8. Save"
         in sentence(done)
     )
 

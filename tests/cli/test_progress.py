@@ -1,4 +1,4 @@
-"""The command line's progress in a log: what takes long is told, what is done soon is not."""
+"""The command line's progress in a log: long work prints lines, short work prints none."""
 
 import time
 

@@ -187,11 +187,26 @@ def test_the_app_starts_from_the_folder_and_generates(hardware, tmp_path):
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.slow
 def test_app_py_has_a_demo():
     """As tools of Gradio's expect; nothing is made until it is asked for."""
     code = "import sys, app; assert 'gradio' not in sys.modules; print(type(app.demo).__name__, app.demo is app.demo)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == ["Blocks", "True"], done.stderr
+
+
+@pytest.mark.slow
+def test_a_tool_that_launches_the_demo_shows_a_page_that_starts():
+    code = r"""
+import re, urllib.request, app
+_, address, _ = app.demo.launch(prevent_thread_lock=True, quiet=True)
+read = lambda path: urllib.request.urlopen(address + path).read().decode()
+module = re.search(r"page-files/\w+\.js", read(""))[0]
+print("mounts" in read(module))
+app.demo.close(verbose=False)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split()[-1:] == ["True"], done.stderr
 
 
 def test_the_dockerfile_names_what_is_there():

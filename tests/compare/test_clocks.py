@@ -52,6 +52,20 @@ def test_ticks_of_the_noise_level_end_in_the_clean_picture():
     assert [reached(runs[1], one) for one in found] == [0, 0, 0, 0, 1, 1, 1, 2]
 
 
+def test_most_ticks_are_where_pictures_change():
+    """From -10 to 10 with four times as many between -5 and 5: 50 parts of which 5 lie on either side."""
+    run = np.array([-19.8, *np.linspace(-10, 10, 201), INF])
+    found = ticks("log-snr", [run])
+    inner = found[1:-1]
+    assert (found[0], inner[0], inner[-1], found[-1]) == (-19.8, -10, 10, INF) and len(found) == 200
+    assert np.mean(np.abs(inner) < 5) == pytest.approx(0.8, abs=0.01)
+    assert (
+        CLOCKS["log-snr"].says(found[0]) == "pure noise" and CLOCKS["log-snr"].says(-9.96) == "log-SNR -10.0"
+    )
+    even = ticks("log-snr", [run], 23)[1:-1]
+    np.testing.assert_allclose(np.diff(even), 1.0)
+
+
 def test_pure_noise_is_a_tick_of_its_own():
     run = places("log-snr", [frame(0, 2, -INF, 1), frame(1, 2, -3, 2), frame(2, 2, INF, 2)], [0.0] * 3)
     np.testing.assert_allclose(ticks("log-snr", [run], 4), [-INF, -3, INF])

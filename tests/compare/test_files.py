@@ -14,25 +14,27 @@ from diffusion_studio.errors import ExportError, OptionError
 from diffusion_studio.export import ExportOptions
 
 
-@pytest.fixture
-def studio(tmp_path, write_checkpoint):
-    write_checkpoint("tiny")
-    return ds.Studio(tmp_path / "checkpoints", "cpu", "fp32")
+# The runs are made once: the tests read them, and write files into folders of their own.
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory, checkpoint_writer):
+    folder = tmp_path_factory.mktemp("compare") / "checkpoints"
+    checkpoint_writer(folder)("tiny")
+    return ds.Studio(folder, "cpu", "fp32")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def race(studio):
     base = studio.recipe("tiny", label="Dog", seeds=(3, 4), steps=6)
     return ds.race([base, {"sampler": "dpmpp_2m", "steps": 3}], "steps", studio=studio, reference=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def grid(studio):
     base = studio.recipe("tiny", label="Dog", seeds=(3,), steps=4)
     return ds.grid(base, ("guidance", [1, 2, 4]), ("sampler", ["ddim", "ddpm"]), "steps", studio=studio)
 
 
-@pytest.mark.parametrize("suffix", ["gif", "mp4", "webp", "apng", "png"])
+@pytest.mark.parametrize("suffix", ["gif", "mp4", "webp", "apng", "png", "html"])
 def test_every_format_carries_the_race(race, tmp_path, suffix):
     path = race.save(tmp_path / f"race.{suffix}", scale=2)
     assert ds.read_race(path) == race.recipe
@@ -44,7 +46,9 @@ def test_a_strip_and_a_sheet_carry_them(race, grid, tmp_path):
     strip = race.save(tmp_path / "strip.png", "strip", states=3, scale=4)
     assert ds.read_race(strip) == race.recipe
     assert ds.read_grid(grid.save(tmp_path / "sheet.png")) == grid.recipe
-    assert formats(race) == ("gif", "mp4", "webp", "apng", "png", "strip") and "strip" not in formats(grid)
+    assert formats(race) == ("gif", "mp4", "webp", "apng", "html", "png", "strip")
+    assert formats(grid) == ("gif", "mp4", "webp", "apng", "html", "png")
+    assert ds.read_grid(grid.save(tmp_path / "grid.html")) == grid.recipe
 
 
 def test_an_animation_has_a_frame_for_each_tick_with_the_pixels_of_each_run(grid, tmp_path):
@@ -88,6 +92,15 @@ def test_the_marker_stands_on_the_curve(race):
     assert plot.place(float("inf"), 0)[0] > plot.place(plot.high, 0)[0]
 
 
+def test_a_file_says_what_all_its_runs_have(race, grid):
+    assert race.common == "tiny, “Dog”, seeds 3 to 4"
+    assert grid.common == "tiny, “Dog”, 4 steps, seed 3"
+    for shown in (race, grid):  # above the first run, in the colour of lesser words
+        drawn = drawing(shown, ExportOptions(scale=3))
+        top = drawn.picture(0)[14 : drawn._top - 4]
+        assert (top < 200).any() and (drawn.picture(0)[:10] == 255).all()
+
+
 def test_the_paper_of_a_gif_is_white_in_every_frame(grid, tmp_path):
     path = grid.save(tmp_path / "grid.gif")
     corners = [
@@ -108,8 +121,9 @@ def test_points_race_too(tmp_path, studio):
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("a.html", {}, "saved as one of: gif, mp4, webp, apng, png, strip; got html"),
-        ("a.txt", {}, "suffix says what to export"),
+        ("a.html", {"picture": 2}, "pictures 0 to 1, got picture 2"),
+        ("a.html", {"bounce": True}, "no option bounce"),
+        ("a.txt", {}, "suffix must be one of"),
         ("a.gif", {"delay": 3}, "no option delay"),
         ("a.gif", {"picture": 2}, "pictures 0 to 1, got picture 2"),
         ("a.gif", {"scale": 64, "view": "both"}, None),

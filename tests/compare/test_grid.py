@@ -10,7 +10,7 @@ import pytest
 import diffusion_studio as ds
 from diffusion_studio.compare.grid import grid, sweeping
 from diffusion_studio.compare.lockstep import in_lockstep
-from diffusion_studio.compare.race import finished
+from diffusion_studio.compare.race import run_to_end
 from diffusion_studio.compare.recipes import Axis, GridRecipe
 from diffusion_studio.diffusion.denoiser import RunEnded
 from diffusion_studio.errors import OptionError
@@ -167,14 +167,14 @@ def test_a_grid_that_is_ended_keeps_what_there_is(studio, recipe, tmp_path):
         return call()
 
     asked = GridRecipe(recipe, Axis("model", ("tiny", "twin")), Axis("guidance", (1.0, 2.0)))
-    made = finished(sweeping(asked, studio, ask), None)
+    made = run_to_end(sweeping(asked, studio, ask), None)
     assert isinstance(made.ended, RunEnded) and made.network_calls == 4
     assert not any(cell.is_finished for cell in made.cells) and len(made.cells) == 4
-    assert made.said.startswith("Ended early: 0 of 4 runs are finished")
+    assert made.ended_text.startswith("Ended early: 0 of 4 runs are finished")
     for name in ("grid.gif", "grid.png"):
         assert ds.read_grid(made.save(tmp_path / name)) == asked
     calls[:] = [None] * 2
-    made = finished(sweeping(asked, studio, ask), None)  # one call alone was made
+    made = run_to_end(sweeping(asked, studio, ask), None)  # one call alone was made
     begun = [cell for cell in made.cells if cell.calls]
     assert 0 < len(begun) < 4
     assert all(not cell.finished.any() for cell in made.cells if not cell.calls)

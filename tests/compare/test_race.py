@@ -11,7 +11,7 @@ import torch
 import diffusion_studio as ds
 from diffusion_studio.compare import lanes
 from diffusion_studio.compare.divergence import Base, rising_only, rms
-from diffusion_studio.compare.race import finished, race, racing, reference_recipe
+from diffusion_studio.compare.race import race, racing, reference_recipe, run_to_end
 from diffusion_studio.compare.recipes import RaceRecipe, read
 from diffusion_studio.compare.results import titles
 from diffusion_studio.diffusion.denoiser import RunEnded
@@ -47,9 +47,9 @@ def test_each_lane_is_the_run_of_its_recipe(studio, recipe):
             np.testing.assert_array_equal(mine.x0, other.x0)
         assert all(a <= b for a, b in zip(lane.seconds, lane.seconds[1:])) and lane.took > 0
     assert made.titles == (
-        ("model tiny", "steps 6", "sampler ddim", "sampler eta 0.0"),
-        ("model tiny", "steps 3", "sampler dpmpp_2m"),
-        ("model twin", "steps 6", "sampler ddim", "sampler eta 0.5"),
+        ("model tiny", "steps 6", "sampler DDIM", "sampler eta 0.0"),
+        ("model tiny", "steps 3", "sampler DPM-Solver++ (2M)"),
+        ("model twin", "steps 6", "sampler DDIM", "sampler eta 0.5"),
     )
     starts = [lane.frames[0].x for lane in made.lanes]
     np.testing.assert_array_equal(starts[0], starts[1])
@@ -97,6 +97,34 @@ def test_the_distance_to_the_reference(studio, recipe):
     assert made.lanes[0].distance == 0  # it is the reference itself
     assert made.lanes[1].distance > made.lanes[2].distance > 0
     assert race([recipe, {"steps": 3}], studio=studio).lanes[0].distance is None
+
+
+def test_the_reference_runs_last_and_is_not_run_again(studio, recipe, tmp_path):
+    """Its distances are in the file, so that a race that is opened again needs no reference run."""
+    asked = RaceRecipe.of([recipe, {"steps": 3}], reference=50)
+    order = []
+    made = race(asked, studio=studio, on_state=lambda number, frame: order.append(number))
+    assert order == [0] * 7 + [1] * 4 + [-1] * 51
+    found = ds.read_race(made.save(tmp_path / "race.png"))
+    assert found.distances == tuple(lane.distance for lane in made.lanes) != ()
+    order.clear()
+    again = race(found, studio=studio, on_state=lambda number, frame: order.append(number))
+    assert -1 not in order and again.recipe.distances == made.recipe.distances
+    assert [lane.distance for lane in again.lanes] == [lane.distance for lane in made.lanes]
+    race(found, studio=studio, reference=20, on_state=lambda number, frame: order.append(number))
+    assert order.count(-1) == 21  # distances to another reference run are measured
+    for wrong in ([0.1], ["a", 0.1], [-1.0, 0.1], "ab"):
+        with pytest.raises(OptionError, match="[Dd]istances") as error:
+            RaceRecipe(found.lanes, reference=50, distances=wrong)
+        assert error.value.field == "reference"
+
+
+def test_lanes_are_kept_where_the_reference_is_ended(studio, recipe):
+    asked = RaceRecipe.of([recipe, {"steps": 4}], reference=50)
+    made = run_to_end(racing(asked, studio), ends_after(20, KeyboardInterrupt()))
+    assert all(lane.is_finished and lane.distance is None for lane in made.lanes)
+    assert made.ended_text.startswith("All 2 runs are finished, but the reference run was ended")
+    assert made.recipe.distances == ()
 
 
 def test_a_long_race_keeps_every_kth_state(studio, recipe, monkeypatch):
@@ -171,9 +199,9 @@ def test_json_both_ways(recipe, tmp_path):
 def test_titles_name_only_what_differs(recipe):
     changed = ds.RaceRecipe.of([recipe, {"eta": 0.5}, {"sampler": "ddpm"}]).lanes
     assert titles(changed) == (
-        ("sampler ddim", "sampler eta 0.0"),
-        ("sampler ddim", "sampler eta 0.5"),
-        ("sampler ddpm",),
+        ("sampler DDIM", "sampler eta 0.0"),
+        ("sampler DDIM", "sampler eta 0.5"),
+        ("sampler DDPM",),
     )
     assert titles(changed[:2]) == (("sampler eta 0.0",), ("sampler eta 0.5",))
     assert titles([recipe, recipe]) == ((), ())
@@ -207,12 +235,12 @@ def test_a_race_that_is_ended_keeps_what_there_is(studio, recipe, tmp_path):
     """Seven states of the first lane, three of the second, none of the third."""
     asked = RaceRecipe.of([recipe, {"steps": 4}, {"steps": 5}])
     error = KeyboardInterrupt()
-    made = finished(racing(asked, studio), ends_after(10, error))
+    made = run_to_end(racing(asked, studio), ends_after(10, error))
     assert made.ended is error and made.recipe == asked
     assert [len(lane.frames) for lane in made.lanes] == [7, 3]
     assert [lane.is_finished for lane in made.lanes] == [True, False]
     assert made.titles == (("steps 6",), ("steps 4",))
-    assert made.said.startswith("Ended early: 1 of 3 runs are finished")
+    assert made.ended_text.startswith("Ended early: 1 of 3 runs are finished")
     for name in ("race.gif", "race.png"):
         assert ds.read_race(made.save(tmp_path / name)) == asked  # opens again as the whole race
     made.save(tmp_path / "strip.png", "strip")
@@ -227,7 +255,7 @@ def test_a_race_of_which_nothing_came_raises_what_ended_it(studio, recipe):
         raise RunEnded
 
     with pytest.raises(RunEnded):
-        finished(racing(RaceRecipe.of([recipe, {"steps": 4}]), studio, ask), None)
+        run_to_end(racing(RaceRecipe.of([recipe, {"steps": 4}]), studio, ask), None)
 
 
 def test_ask_ends_a_race_at_a_network_call(studio, recipe):
@@ -239,5 +267,5 @@ def test_ask_ends_a_race_at_a_network_call(studio, recipe):
             raise RunEnded
         return call()
 
-    made = finished(racing(RaceRecipe.of([recipe, {"steps": 4}]), studio, ask), None)
+    made = run_to_end(racing(RaceRecipe.of([recipe, {"steps": 4}]), studio, ask), None)
     assert isinstance(made.ended, RunEnded) and [len(lane.frames) for lane in made.lanes] == [7, 2]

@@ -1,4 +1,4 @@
-"""Zips of pictures from strangers: what is taken, and what is refused."""
+"""Zips of pictures from untrusted sources: what is read, and what is refused."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_an_archive_that_lies_about_its_sizes_writes_no_more_than_it_says(zipped
     for at in (raw.index(b"PK\x01\x02") + 24, raw.index(b"PK\x03\x04") + 22):  # uncompressed size, twice
         raw[at : at + 4] = (1000).to_bytes(4, "little")
     path.write_bytes(raw)
-    with pytest.raises(DataError, match="cannot be unpacked|larger than it says"):
+    with pytest.raises(DataError, match="cannot be unpacked|larger than it states"):
         unpack(path, tmp_path / "out", PLENTY)
     assert not (tmp_path / "out").exists()
 

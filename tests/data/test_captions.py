@@ -11,7 +11,7 @@ from PIL import Image
 
 from diffusion_studio import data
 from diffusion_studio.data import KNOWN, ImageData
-from diffusion_studio.data.npz import varied
+from diffusion_studio.data.npz import combined_captions
 from diffusion_studio.errors import DataError, OptionError, StudioError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), np.uint8)
@@ -113,6 +113,14 @@ def test_labels_and_captions_together(tmp_path):
             "metadata.jsonl, line 2, is JSON but no object with a file name and a text",
         ),
         ({"metadata.jsonl": '{"file_name": 3, "text": "x"}'}, "line 1, names no file"),
+        (
+            {"metadata.jsonl": '{"file_name": "a.png", "text": 3}'},
+            "metadata.jsonl, line 1, has the caption 3, which is no text. A caption is a text, or a list",
+        ),
+        (
+            {"metadata.jsonl": '{"file_name": "a.png", "text": [{"en": "x"}]}'},
+            "line 1, has the caption {'en': 'x'}, which is no text",
+        ),
         ({"captions.csv": b"\xff\xfe\x00"}, "captions.csv cannot be read as UTF-8 text .* Save it as UTF-8"),
         ({"a.txt": b"\xff"}, "a.txt cannot be read as UTF-8"),
         (
@@ -170,8 +178,8 @@ def test_npz_of_emoji_has_captions_from_names_and_keywords(tmp_path):
     )
     found = data.load(tmp_path / "set.npz")
     assert found.captions[0] == ("pizza", "pizza")
-    assert found.captions[1] == varied("cat face", ["cat", "face", "pet", "whiskers"])
-    assert varied("cat", ["cat", "pet", "pet", "zoo", "fur"]) == (
+    assert found.captions[1] == combined_captions("cat face", ["cat", "face", "pet", "whiskers"])
+    assert combined_captions("cat", ["cat", "pet", "pet", "zoo", "fur"]) == (
         "cat",
         "cat",
         "cat, pet, zoo",
@@ -207,6 +215,13 @@ def test_npz_that_does_not_fit(tmp_path, arrays, message):
         data.load(tmp_path / "set.npz")
 
 
+def test_an_array_of_captions_that_holds_no_texts_is_named(tmp_path):
+    np.savez(tmp_path / "set.npz", images=IMAGES, caption=np.zeros((5, 3), np.int64))
+    found = data.load(tmp_path / "set.npz")
+    assert found.captions is None
+    assert found.reading.notes == ("caption is int64 (5, 3), not a text for each picture, so it is not read",)
+
+
 def test_alpha_is_laid_on_the_background(tmp_path):
     """By the formula: what lies on black already gets the rest of the background; RGBA is mixed."""
     alpha = np.random.default_rng(1).integers(0, 256, (5, 4, 4), np.uint8)
@@ -240,7 +255,8 @@ def test_a_single_caption_needs_no_tuple():
     [
         (("a",), "There are 1 captions for 5 images"),
         (("a", "b", (), "d", "e"), "1 of 5 images have no caption, the first is number 2"),
-        (("a", "b", ("c", 3), "d", " "), "2 of 5 images have no caption, the first is number 2"),
+        (("a", "b", "c", "d", " "), "1 of 5 images have no caption, the first is number 4"),
+        (("a", "b", ("c", 3), "d", " "), "Image 2 has the caption 3, which is no text. Give texts"),
     ],
 )
 def test_captions_that_cannot_be(captions, message):

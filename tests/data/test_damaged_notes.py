@@ -1,4 +1,4 @@
-"""Pictures whose notes, names or widths are not what they should be, each after a public report."""
+"""Pictures with damaged metadata, odd file names or unusual bit depths, each after a public report."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from diffusion_studio import data
 from diffusion_studio.data.archive import unpack
-from diffusion_studio.data.files import listed
+from diffusion_studio.data.files import list_files
 from diffusion_studio.data.summary import summary
 from diffusion_studio.errors import DataError
 
@@ -215,7 +215,7 @@ def test_links_in_circles_end_and_are_counted(folder, tmp_path, links):
     (root / "b" / "ring.png").symlink_to(root / "b" / "ring.png")
     found = data.load(root)
     assert found.names == ("a", "b") and set(shades(found)) == {0, 1}
-    left = listed(root).left_out
+    left = list_files(root).left_out
     assert left.counts["links in a circle"] >= 3 and left.counts["links to nothing, or no files"] >= 2
 
 
@@ -230,7 +230,7 @@ def test_what_is_left_out_is_counted_in_the_right_number(folder, tmp_path, links
         "1 hidden or system file (lost+found)."
     )
     (root / "b" / "down").symlink_to(root)
-    assert "2 links in a circle (b/down, a/up)" in str(listed(root).left_out)
+    assert "2 links in a circle (b/down, a/up)" in str(list_files(root).left_out)
 
 
 def test_empty_folders_are_counted_in_folders_and_in_zips(folder, tmp_path):

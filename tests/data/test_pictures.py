@@ -93,7 +93,7 @@ def test_deep_pictures(tmp_path):
     with pytest.raises(
         DataError,
         match="2 of 3 images cannot be used: .*2.tif: its pixels are floating-point numbers.*3.tif: its "
-        "pixels have more than 16",
+        "pixels have values below 0 or above 65535",
     ):
         data.load(tmp_path)
 

@@ -120,15 +120,37 @@ def test_tables(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "0.5;1.5;a\n2;3;b\n-1;4;a\n",
+        "x;y;side\n0,5;1,5;a\n2;3;b\n-1;4;a\n",  # a comma in a number is its decimal point
+        "0.5\t1.5\ta\n2\t3\tb\n-1\t4\ta\n",
+        "x\ty\tside\n0,5\t1,5\ta\n2\t3\tb\n-1\t4\ta\n",
+    ],
+)
+def test_cells_are_separated_by_semicolons_and_tabs_too(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text)
+    (tmp_path / "b.csv").write_text("0.5,1.5,a\n2,3,b\n-1,4,a\n")
+    found, wanted = points.load(tmp_path / "a.csv"), points.load(tmp_path / "b.csv")
+    np.testing.assert_array_equal(found.points, wanted.points)
+    assert found.names == wanted.names == ("a", "b") and found.labels.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
     "text, message",
     [
         ("", r"Points must be \(N, 2\) finite numbers"),
         ("1,2\n", "N from 2 to"),
-        ("1,2\n1,2\n", "All points lie in one place"),
+        ("1,2\n1,2\n", "All points are equal"),
         ("1,2\n3\n", "Row 2 of bad.csv is '3'; wanted two numbers"),
         ("1,2\n3,x\n", "Row 2 of bad.csv"),
         ("1,2\n3,4,a\n", "in every row or in none"),
         ("1,2\n3,inf\n", "Row 2 of bad.csv"),
+        (
+            "1;2\n3;x\n",
+            "Row 2 of bad.csv is '3,x'; wanted two numbers, x and y, separated by a comma, a semi",
+        ),
+        ("1 2\n3 4\n", "Row 2 of bad.csv is '3 4'; wanted two numbers"),
         ("1e300,2\n-1e300,5\n", r"A coordinate is 1e\+300 in size; at most 1e\+100"),
     ],
 )

@@ -56,7 +56,7 @@ def test_in_painting_keeps_the_invariant_and_mixes_under_a_soft_mask():
 @pytest.mark.parametrize(
     "picture, mask, what",
     [
-        (torch.zeros(2, 6, 6), MASK, "The picture has the shape \\(2, 6, 6\\).*Bring it to 6 x 5"),
+        (torch.zeros(2, 6, 6), MASK, "The picture has the shape \\(2, 6, 6\\).*Resize it to 6 x 5"),
         (PICTURE, torch.zeros(1, 3, 5), "The mask has the shape \\(1, 3, 5\\)"),
         (PICTURE, torch.zeros(1, 1, 1), "The mask has the shape"),
         (torch.zeros(5, 2, 6, 5), MASK, "The picture has the shape"),
@@ -138,6 +138,7 @@ def test_a_resampled_run_shows_every_level_and_ends_clean(sampler):
     assert calls == sorted(calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler, length, jumps", [(DDPM("large"), 50, 3), (DPMPP2MSDE(), 10, 5)], ids=str)
 def test_a_resampled_run_of_the_exact_denoiser_keeps_the_law(sampler, length, jumps):
     """Down with the Gaussian's own reverse process, so climbing and falling again from it leaves every

@@ -49,10 +49,9 @@ def test_the_invariant(name, level):
     assert off(p, X, level) < 1e-12 * max(1, p.x0.abs().max().item())
 
 
-@pytest.mark.parametrize("steps", [1, 2, 7, 12])
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("name", WRAPPERS)
-def test_every_sampler_runs_under_every_wrapper(name, sampler, steps):
+def test_every_sampler_runs_under_every_wrapper(name, sampler):
     """n = 1, 2, 7, T."""
     variance = torch.full((1,), 0.5, dtype=F64)
     inner = WRAPPERS[name]()
@@ -61,10 +60,11 @@ def test_every_sampler_runs_under_every_wrapper(name, sampler, steps):
         p = inner(x, level)
         return Prediction(p.x0, p.eps, variance.expand_as(x))
 
-    levels = path(Linear(timesteps=12, beta_end=0.5), steps)
     noise = Noise((0, 1, 2), (2, 4, 4), dtype=F64)
-    states = list(sample(SAMPLERS[sampler](), g.clamped(denoise), noise(0), levels, noise))
-    assert len(states) == steps + 1 and states[-1].x.isfinite().all()
+    for steps in (1, 2, 7, 12):
+        levels = path(Linear(timesteps=12, beta_end=0.5), steps)
+        states = list(sample(SAMPLERS[sampler](), g.clamped(denoise), noise(0), levels, noise))
+        assert len(states) == steps + 1 and states[-1].x.isfinite().all(), steps
 
 
 @pytest.mark.parametrize("kind", [g.classifier_free, g.rescaled, g.adaptive_projected])
@@ -234,7 +234,7 @@ def test_a_network_of_another_schedule_is_asked_at_the_same_noise():
         (lambda: g.within_interval(2, 3, 1), "from a low to a high sigma / alpha.*got 3 to 1"),
         (
             lambda: g.switched(conditional, unconditional, LEVELS, 11),
-            "steps 0 to 10; it cannot change at step 11",
+            "must be a step of the run, from 0 to 10, got 11",
         ),
         (lambda: g.AncestralSteps(LEVELS[:1]), "needs the levels of the run"),
         (lambda: g.Progress(LEVELS[:1]), "at least two levels"),

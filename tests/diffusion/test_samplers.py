@@ -32,7 +32,11 @@ def test_every_sampler_is_measured():
     assert measured == set(SAMPLERS.values())
 
 
-@pytest.mark.parametrize("data", [GaussianData(0.3, 0.5), GaussianData(-0.5, 1.5)], ids=str)
+@pytest.mark.parametrize(
+    "data",
+    [GaussianData(0.3, 0.5), pytest.param(GaussianData(-0.5, 1.5), marks=pytest.mark.slow)],
+    ids=str,
+)
 @pytest.mark.parametrize("road", PATHS)
 @pytest.mark.parametrize("name", ORDERS)
 def test_order_of_convergence(name, road, data):

@@ -73,7 +73,7 @@ def error(sampler, problem, levels) -> float:
     return worst
 
 
-@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("problem", ["mixture", pytest.param("gaussian", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ORDERS)
 def test_order_of_convergence(name, problem):
     sampler, order = ORDERS[name]

@@ -86,7 +86,14 @@ def brief(given: object) -> str:
     return str(given)[:60]
 
 
-@pytest.mark.parametrize("schedule", SCHEDULE_CASES, ids=brief)
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        pytest.param(one, marks=pytest.mark.slow) if one.timesteps >= 100 and k % 3 else one
+        for k, one in enumerate(SCHEDULE_CASES)
+    ],
+    ids=brief,
+)
 def test_every_path_on_every_schedule(schedule):
     """Finite, of the right length, strictly less noise at every step, from the right end and to the clean
     picture; with 1, 2, 7 and T steps, and on short schedules more than T where the labels are fractional.

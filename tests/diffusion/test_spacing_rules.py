@@ -298,9 +298,9 @@ def test_a_half_is_rounded_as_openai_rounds_it():
             3,
             Timesteps(),
             Linear(),
-            "The spacing timesteps makes 4 steps by itself, and 3 were asked for. Ask for 4",
+            "The spacing timesteps always makes 4 steps, and 3 were asked for. Ask for 4",
         ),
-        (50, Sections(), Linear(), "The spacing sections makes 45 steps by itself, and 50 were asked for"),
+        (50, Sections(), Linear(), "The spacing sections always makes 45 steps, and 50 were asked for"),
         (4, Timesteps(), Linear(timesteps=100), "t must be from 0 to 99 on this schedule, got 999"),
         (1, Timesteps(timesteps="-1"), Linear(), r"t must be from 0 to 999 on this schedule, got -1\.0"),
         (

@@ -1,4 +1,4 @@
-"""Points as pictures: where they are drawn, how softly, and that every format takes them."""
+"""Points as pictures: their positions, their soft edges, and that every format supports them."""
 
 from __future__ import annotations
 

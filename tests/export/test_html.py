@@ -52,7 +52,9 @@ def pictures(run: dict) -> list[np.ndarray]:
 def test_every_frame_is_there_to_the_pixel(tmp_path, channels, count, size, monkeypatch):
     monkeypatch.setattr(html, "SHEET_PIXELS", 100_000)  # so that the larger ones need several sheets
     frames = make_run(channels, 10, count, size, size - 1)
-    (run,) = data_of(made(tmp_path, frames))["runs"]
+    data = data_of(made(tmp_path, frames))
+    (run,) = data["runs"]
+    assert data["figure"] is False
     shown = pictures(run)
     assert len(shown) == 11 and len(run["sheets"]) == -(-11 // run["perSheet"])
     for frame, picture in zip(frames, shown):

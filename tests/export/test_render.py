@@ -1,4 +1,4 @@
-"""Which states are shown, how large, and what is written under them."""
+"""Which states are shown, their size, and their captions."""
 
 from __future__ import annotations
 

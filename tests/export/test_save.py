@@ -14,7 +14,7 @@ from export_runs import decoded, make_run
 from PIL import Image
 
 from diffusion_studio.errors import ExportError, OptionError
-from diffusion_studio.export import FORMATS, ExportOptions, Format, check, check_size, named, save
+from diffusion_studio.export import FORMATS, ExportOptions, Format, check, check_size, join_or, save
 from diffusion_studio.export.metadata import read_recipe
 from diffusion_studio.runs.recipe import Recipe
 from diffusion_studio.runs.trajectory import Trajectory
@@ -72,12 +72,12 @@ def test_an_unknown_format_says_what_is_allowed(tmp_path, grey, file, format, me
 
 
 def test_a_place_that_cannot_be_written_to_says_so(tmp_path, grey):
-    with pytest.raises(ExportError, match="There is no folder .*none.*Make it first"):
+    with pytest.raises(ExportError, match="There is no folder .*none.*Make the folder first"):
         save(grey, tmp_path / "none" / "a.gif", RECIPE, SMALL)
     with pytest.raises(ExportError, match="is a folder. Add a file name, as in .*run.gif"):
         (tmp_path / "b.gif").mkdir()
         save(grey, tmp_path / "b.gif", RECIPE, SMALL)
-    with pytest.raises(ExportError, match="There is no folder"):
+    with pytest.raises(ExportError, match="is a file, not a folder. Make the folder first"):
         (tmp_path / "file").write_text("")
         save(grey, tmp_path / "file" / "a.gif", RECIPE, SMALL)
 
@@ -257,7 +257,7 @@ def test_a_new_format_is_told_of_everywhere(monkeypatch, capsys):
     for words, told in (
         (["--help"], " or Sketch\n"),
         (["generate", "--help"], " or .skt (default"),
-        (["generate", "--help"], f"tell it: {named(FORMATS)}\n"),
+        (["generate", "--help"], f"tell it: {join_or(FORMATS)}\n"),
     ):
         with pytest.raises(SystemExit):
             main(words)
@@ -270,7 +270,7 @@ def test_a_new_format_is_told_of_everywhere(monkeypatch, capsys):
 
 @pytest.mark.parametrize("names, told", [(["a"], "a"), (["a", "b"], "a or b"), ("abc", "a, b or c")])
 def test_names_for_people(names, told):
-    assert named(names) == told
+    assert join_or(names) == told
 
 
 def test_a_trajectory_saves_itself(tmp_path, colour):

@@ -9,7 +9,7 @@ import pytest
 from export_runs import decoded, make_run
 
 from diffusion_studio.export import ExportOptions, save
-from diffusion_studio.export.render import words
+from diffusion_studio.export.render import caption_parts
 from diffusion_studio.export.stagger import Staggered
 from diffusion_studio.imaging.layout import Layout
 
@@ -51,7 +51,7 @@ def test_without_a_delay_and_for_one_picture_nothing_is_staggered(grey, tmp_path
 
 
 def test_captions_say_that_the_pictures_are_apart(grey):
-    assert words(Staggered(grey, 1)[4]) == ["frame 5 of 14", "one after another, 1 step apart"]
+    assert caption_parts(Staggered(grey, 1)[4]) == ["frame 5 of 14", "one after another, 1 step apart"]
 
 
 def test_points_are_staggered_too(tmp_path):

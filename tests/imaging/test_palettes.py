@@ -70,7 +70,7 @@ EXTRAPOLATING = {"plms", "pndm", "lms"}
 
 
 @pytest.mark.parametrize("sampler", sorted(ds.SAMPLERS.keys() - EXTRAPOLATING))
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_every_sampler_ends_in_the_palette(tiny_model, sampler, channels):
     model = tiny_model(torch.float32, network={"in_channels": channels, "out_channels": channels})
     colours = palettes.listed(palettes.PALETTES["game-boy"])

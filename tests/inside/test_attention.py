@@ -12,8 +12,10 @@ from diffusion_studio.errors import OptionError
 from diffusion_studio.inside.attention_view import Recorder, layers, leave_out, look, over_run
 from diffusion_studio.inside.run import Run
 from diffusion_studio.inside.settings import Settings
+from diffusion_studio.inside.views import over_run as whole_run
 from diffusion_studio.networks.post_norm_config import PostNormConfig
 from diffusion_studio.networks.small_config import MaxPoolConfig
+from diffusion_studio.runs.branch import Branch
 from diffusion_studio.runs.recipe import Recipe
 
 PROMPT = "elf, red hat, shield"
@@ -55,6 +57,19 @@ def test_words_have_maps_and_the_text_s_shares_sum_to_one(reading_model):
     assert len(each) == run.total
 
 
+def test_of_a_branch_the_words_are_those_of_its_end(reading_model):
+    """Words of the run before stood over the picture of the branch."""
+    first = Recipe("tiny", prompt=PROMPT, seeds=(1,), steps=6)
+    branch = Recipe("tiny", prompt="orc, coat", seeds=(1,), steps=6, branch=Branch(first, 3))
+    run = Run(reading_model, branch)
+    _, tokens, each = over_run(run, Settings(word="coat"))
+    assert tokens == ["<start>", "orc", ",", "coat"] and [one.step for one in each] == list(
+        range(3, run.total)
+    )
+    seen = whole_run(run, name="attention")
+    assert f"from state {each[0].step} on" in " ".join(seen.lines)
+
+
 def test_a_layer_and_a_head_can_be_chosen(reading_model):
     run = Run(reading_model, Recipe("tiny", prompt=PROMPT, seeds=(1,), steps=4))
     seen = look(run.state(1), Settings())
@@ -63,7 +78,7 @@ def test_a_layer_and_a_head_can_be_chosen(reading_model):
     np.testing.assert_allclose(alone["words"], seen[f"cross {name}"][1], atol=1e-6)
     with pytest.raises(OptionError, match="no attention layer 'nowhere'"):
         look(run.state(1), Settings(layer="nowhere"))
-    with pytest.raises(OptionError, match="heads 0 to 1, got 5"):
+    with pytest.raises(OptionError, match="heads 0 to 1, got head 5"):
         look(run.state(1), Settings(head=5))
     with pytest.raises(OptionError, match="word in this prompt 'sword'"):
         look(run.state(1), Settings(word="sword"))

@@ -12,10 +12,12 @@ from diffusion_studio.checkpoint.spec import ModelSpec
 from diffusion_studio.diffusion.samplers import DDPM
 from diffusion_studio.diffusion.schedule import Cosine
 from diffusion_studio.errors import OptionError
-from diffusion_studio.inside.decided_view import again, decided_at, history, look
+from diffusion_studio.inside import decided_view
+from diffusion_studio.inside.decided_view import decided_at, history, look, new_runs
 from diffusion_studio.inside.run import Run
 from diffusion_studio.inside.settings import Settings
 from diffusion_studio.inside.sum_view import look as look_at_sum
+from diffusion_studio.inside.views import view
 from diffusion_studio.models.model import Model
 from diffusion_studio.networks.mlp import MLP
 from diffusion_studio.networks.mlp_config import MLPConfig
@@ -75,7 +77,7 @@ def test_new_runs_stay_with_their_mode_as_often_as_theory_says(two_modes):
     window = [k for k, one in enumerate(shares) if 0.1 < one < 0.4][:2]  # the critical window
     assert window
     for k in (0, *window, 24, 40):
-        made = torch.cat([again(run.state(k), Settings(again=64, seed=64 * j)) for j in range(3)])
+        made = torch.cat([new_runs(run.state(k), Settings(again=64, seed=64 * j)) for j in range(3)])
         switched = float((made.flatten(1).mean(1).sign() != home).double().mean())
         expected = shares[k]
         assert abs(switched - expected) < 4 * math.sqrt(max(expected * (1 - expected), 0.01) / 192), (
@@ -85,6 +87,18 @@ def test_new_runs_stay_with_their_mode_as_often_as_theory_says(two_modes):
     late = look(run.state(40), Settings(tolerance=0.2))
     assert late.numbers["open"] == 0 and late["spread"].shape == (8, 8)
     assert look(run.state(0), Settings()).numbers["spread"] > 0.3  # of +-0.5 half and half
+
+
+def test_another_tolerance_makes_no_new_runs(tiny_model, monkeypatch):
+    run = Run(tiny_model(), Recipe("tiny", seeds=(1, 2), steps=4))
+    first = view(run, None, "decided", 2, again=3)
+    with monkeypatch.context() as patched:
+        patched.delattr(decided_view, "new_runs")  # a call would fail
+        second = view(run, None, "decided", 2, again=3, tolerance=0.5)
+    np.testing.assert_array_equal(first["pictures"], second["pictures"])
+    for other in ({"seed": 1}, {"picture": 1}):
+        assert (view(run, None, "decided", 2, again=3, **other)["pictures"] != first["pictures"]).any()
+    assert (view(run, None, "decided", 1, again=3)["pictures"] != first["pictures"]).any()
 
 
 def test_the_map_is_the_state_after_which_x0_stays(tiny_model):

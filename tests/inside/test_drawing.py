@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from diffusion_studio.inside import drawing
@@ -26,3 +27,22 @@ def test_curves_with_ticks_have_the_size_that_was_asked_for():
     made = drawing.curves([("a", [0, 1, 2], [5.0, 7.0, float("nan")])], "title", marker=1.0, size=(300, 150))
     assert made.shape == (150, 300, 3) and len({*map(tuple, made.reshape(-1, 3).tolist())}) > 3
     assert drawing.curves([("one", [3], [4])], "of one point").shape == (220, 420, 3)
+
+
+def test_names_that_have_no_room_beside_the_title_stand_below_it():
+    """They were drawn over it."""
+    lines = [("to the end", [0, 1], [1, 0]), ("to the next step", [0, 1], [0, 1])]
+    for title, below in (("short", False), ("how much x0 still changes (root mean square), over step", True)):
+        drawn = drawing.curves(lines, title, size=(480, 240))
+        of_names = [(np.abs(drawn.astype(int) - colour).sum(-1) < 30).any(1) for colour in drawing.LINES[:2]]
+        first = [int(rows.argmax()) for rows in of_names]
+        assert all((row > 20) == below for row in first), (title, first)
+
+
+def test_a_group_begins_under_its_name():
+    tile = np.zeros((16, 16, 3), np.uint8)
+    plain = drawing.sheet([("a", tile, False), ("b", tile, False)], side=16, groups=["", ""])
+    named = drawing.sheet([("a", tile, False), ("b", tile, False)], side=16, groups=["", "the next state"])
+    dark = [int((sheet.sum(-1) == 0).any(1).sum()) for sheet in (plain, named)]
+    assert dark == [16, 32]
+    assert named.shape[0] - plain.shape[0] == 16 + drawing.TITLE + drawing.GAP + drawing.HEADING

@@ -59,6 +59,19 @@ def test_the_forward_figure_shows_the_process():
     assert made["curves"][0]["at"][0] == 0 and made["curves"][0]["at"][10] == 1
 
 
+def test_a_schedule_has_one_colour_in_all_curves_and_a_way_its_own_dashes():
+    """Nine lines of six colours could not be told apart."""
+    rows = [process(X0, one, 4, name=name) for name, one in (("linear", Linear()), ("cosine", Cosine()))]
+    *others, variances = forward_figure(rows, ("closed", "unscaled")).to_json()["curves"]
+    assert all([line["look"] for line in one["series"]] == [(0, 0), (1, 0)] for one in others)
+    assert {line["name"]: line["look"] for line in variances["series"]} == {
+        "linear, closed": (0, 0),
+        "cosine, closed": (1, 0),
+        "linear, unscaled": (0, 2),
+        "cosine, unscaled": (1, 2),
+    }
+
+
 def test_alpha_bar_is_that_of_the_papers():
     """Ho et al. 2020: the product of 1 - beta; Nichol & Dhariwal 2021, eq. 17: f(t) / f(0) with s = 0.008."""
     rows = [process(X0, one, 4, name=name) for name, one in (("linear", Linear()), ("cosine", Cosine()))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -12,9 +13,11 @@ from diffusion_studio.cli import main
 from diffusion_studio.diffusion.noise import gaussian
 from diffusion_studio.diffusion.schedule import Cosine, FlowMatching, Linear, VarianceExploding
 from diffusion_studio.errors import OptionError
+from diffusion_studio.export.metadata import read_recipe
 from diffusion_studio.imaging.picture import Picture
 from diffusion_studio.inside.forward_pictures import (
     beta_of,
+    from_json,
     histogram,
     image,
     look,
@@ -23,7 +26,9 @@ from diffusion_studio.inside.forward_pictures import (
     schedule_curves,
     schedules_named,
     strip_of,
+    to_json,
 )
+from diffusion_studio.runs.recipe import Recipe
 
 X0 = np.random.default_rng(1).uniform(-1, 1, (3, 12, 16))
 
@@ -103,6 +108,8 @@ def test_it_is_written_as_an_animation_and_as_a_strip(tmp_path):
     with Image.open(save_forward(rows, tmp_path / "a.gif", every=2)) as made:
         assert made.n_frames == 3
     save_forward(rows, tmp_path / "a.mp4", every=2)
+    page = save_forward(rows, tmp_path / "a.html", every=2).read_text("utf-8")
+    assert "<h1>The forward process</h1>" in page and '"figure":true' in page  # no sentences about a run
     with Image.open(save_forward(rows, tmp_path / "a.png", strip=3)) as made:
         assert made.size == strip_of(rows, 3).shape[1::-1]
 
@@ -119,3 +126,43 @@ def test_the_command_line_writes_it(tmp_path, write_checkpoint, capsys):
     Image.new("RGBA", (8, 8)).save(tmp_path / "in.png")
     assert main([*words, "--out", str(out), "--checkpoints", folder]) in (0, None)
     assert "in.png: its transparent parts are laid on black." in capsys.readouterr().err
+
+
+def test_a_file_holds_all_that_makes_it_again(tmp_path, capsys):
+    """The picture, steps and seed too, not the schedules alone; the flags change what the file holds."""
+    picture = Picture(np.arange(300, dtype=np.uint8).reshape(10, 10, 3))
+    rows = [process(picture, one, 4, 7, name) for name, one in (("a", Linear()), ("b", Cosine()))]
+    for name in ("a.gif", "a.png", "a.html"):
+        found = from_json(read_recipe(save_forward(rows, tmp_path / name)))
+        assert [(one.name, one.schedule, one.steps, one.seed) for one in found] == [
+            ("a", Linear(), 4, 7),
+            ("b", Cosine(), 4, 7),
+        ]
+        for one, other in zip(rows, found):
+            np.testing.assert_array_equal(one.iterated, other.iterated)
+    out = tmp_path / "changed.png"
+    assert main(["forward", str(tmp_path / "a.gif"), "--steps", "3", "--out", str(out)]) in (0, None)
+    again = from_json(read_recipe(out))
+    assert [(one.name, one.steps, one.seed) for one in again] == [("a", 3, 7), ("b", 3, 7)]
+    assert again[0].picture == picture
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"diffusion-studio": None}, "only the schedules"),
+        ({"steps": 0}, "1 to 10,000 steps"),
+        ({"seed": -1}, "a seed"),
+        ({"names": ["a", "b"]}, "a name for each"),
+        ({"picture": "no"}, "PNG file in base64"),
+        ({"forward": ["liner"]}, "no schedule 'liner'"),
+    ],
+)
+def test_what_is_no_forward_process_says_why(change, said):
+    text = to_json([process(Picture(np.zeros((8, 8, 3), np.uint8)), Linear(), 4)])
+    with pytest.raises(OptionError, match=said):
+        from_json(json.dumps(json.loads(text) | change))
+    with pytest.raises(OptionError, match="Not a forward process"):
+        from_json("[]")
+    with pytest.raises(OptionError, match="the forward process of a picture"):
+        Recipe.from_json(text)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from diffusion_studio.errors import OptionError
+from diffusion_studio.inside import drawing
 from diffusion_studio.inside.guidance_view import look, over_run
 from diffusion_studio.inside.run import Run
 from diffusion_studio.inside.settings import Settings
@@ -45,6 +46,21 @@ def test_nothing_to_guide_is_an_error(tiny_model):
         look(Run(model, Recipe("tiny", steps=2)).state(0), Settings())
 
 
+def test_a_network_that_always_had_a_label_is_not_said_to_take_none(tiny_model):
+    model = tiny_model(network={"null_class": False})
+    with pytest.raises(OptionError, match="was always trained with a label") as caught:
+        look(Run(model, Recipe("tiny", "Dog", steps=2)).state(0), Settings())
+    assert "neither label nor prompt" not in str(caught.value)
+
+
+def test_a_classifier_s_probabilities_are_drawn():
+    """Each bar is as long as its probability."""
+    drawn = drawing.bars([("Cat", 0.75), ("Dog", 0.25)], width=420)
+    blue = (drawn == drawing.LINES[0]).all(-1)
+    lengths = [int(blue[y].sum()) for y in (16, 40)]
+    assert lengths == [185, 62]  # of 246 pixels, both ends counted
+
+
 def test_self_guidance_is_shown_where_there_is_no_other(tiny_model):
     model = tiny_model(network={"classes": None, "null_class": False}, labels=())
     given = {"name": "skipped_layers", "scale": 2.0, "layers": "middle.1"}
@@ -54,7 +70,7 @@ def test_self_guidance_is_shown_where_there_is_no_other(tiny_model):
     np.testing.assert_allclose(seen["disturbed"] + seen["inside"], plain, atol=1e-6)
     np.testing.assert_allclose(seen["result"], plain + 2 * seen["inside"], atol=1e-6)
     assert "Self-guidance by skipped layers adds 2 times" in seen.lines[0]
-    assert [one.title.split(",")[0] for one in seen.tiles][:2] == ["x0 disturbed", "beyond the disturbed"]
+    assert [one.title.split(",")[0] for one in seen.tiles][:2] == ["x0 disturbed", "x0 less disturbed"]
 
 
 def test_the_disturbed_answer_is_not_taken_for_the_one_without_the_label(tiny_model):

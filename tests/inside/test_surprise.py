@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from diffusion_studio.diffusion.noise import Noise
+from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.imaging.arrays import from_uint8
 from diffusion_studio.imaging.picture import Picture
@@ -29,6 +30,13 @@ def test_the_map_s_mean_is_the_bound(tiny_model):
     assert seen["bits"].mean() == pytest.approx(float(sum(terms)))
     np.testing.assert_allclose(seen["terms"], torch.cat(terms).numpy())
     assert seen["bits"].shape == (8, 8) and seen.image().ndim == 3
+
+
+def test_the_bound_has_at_most_a_step_for_each_timestep_and_says_so(tiny_model):
+    model = tiny_model(schedule=Linear(timesteps=10))
+    seen = look(Run(model, Recipe("tiny", "Dog", (1,), 4)).state(2), Settings(terms=50))
+    assert seen.numbers["steps"] == len(seen["terms"]) - 1 == 10
+    assert "bound in 10 steps" in " ".join(seen.lines)
 
 
 def test_a_run_s_picture_by_both_measures(tiny_model):

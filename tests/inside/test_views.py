@@ -85,6 +85,28 @@ def test_the_command_line_reads_an_exported_run(studio, recipe, tmp_path, capsys
         assert made.n_frames == 4
 
 
+def test_the_command_line_counts_pictures_and_heads_from_one(studio, tmp_path, capsys):
+    """As the page does; Python's indices begin at 0."""
+    run = studio.run(studio.recipe("tiny", steps=3, seeds=(1, 2))).save(tmp_path / "RUN.gif")
+    common = ["inside", str(run), "--checkpoints", str(studio.folder), "--at", "1", "--view", "attention"]
+    common += ["--out", str(tmp_path / "x.png"), "--arrays", str(tmp_path / "x.npz"), "--precision", "fp32"]
+    recipe = Recipe.from_file(run)
+    assert main([*common, "--picture", "2", "--head", "1"]) == 0
+    wanted = ds.inside.attention(studio, recipe, step=1, picture=1, head=0)
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npz")["x0"], wanted["x0"])
+    assert f"head 1 of {wanted.numbers['heads']}" in capsys.readouterr().out
+    for flags, said in (
+        (["--picture", "3"], "pictures 1 to 2, got picture 3"),
+        (["--picture", "0"], "must be a whole number from 1 to 10001, got 0"),
+        (["--head", "0"], "must be a whole number from 1 to 1001, got 0"),
+        (["--head", "9"], "got head 9"),
+    ):
+        assert main([*common, *flags]) == 2
+        assert said in capsys.readouterr().err
+    with pytest.raises(OptionError, match="pictures 0 to 1, got picture 2"):
+        ds.inside.attention(studio, recipe, step=1, picture=2)
+
+
 def test_naming_the_room_loads_no_torch():
     code = "import sys, diffusion_studio as ds; ds.inside.NAMES; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { nextPlace, onlyHere, roomOf, watchingText } from '../../diffusion_studio/ui/classroom/follow.mjs';
+import { attendingText, nextPlace, onlyHere, roomOf, watchingText } from '../../diffusion_studio/ui/classroom/follow.mjs';
 
 const tick = { run: 'a' };
 
@@ -35,4 +35,13 @@ test('an address of this computer alone is told from one that others find', () =
 
 test('the pages that watch are counted in words', () => {
   assert.deepEqual([0, 1, 30].map(watchingText), ['nobody watches yet', '1 page watches', '30 pages watch']);
+});
+
+test('a page in a room is told how it stands', () => {
+  assert.match(attendingText({ closed: true }, false), /no open room of this name/);
+  assert.match(attendingText({ closed: true }, true), /^The room is closed. What was shown stays/);
+  assert.match(attendingText({ tick: null, away: true }, true), /^The teacher's page has closed, or does not answer. What was shown stays. The room closes soon/);
+  assert.doesNotMatch(attendingText({ tick: null, away: true }, false), /What was shown/);
+  assert.match(attendingText({ tick, place: 3 }, true), /^You follow/);
+  assert.match(attendingText({ tick }, true), /move through it as you like/);
 });

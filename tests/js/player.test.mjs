@@ -79,3 +79,34 @@ test('an ended run is finished once all its states are in the page', () => {
   assert.equal(logic.endedText({ ...run, loaded: 25, lost: true }), 'finished');
   assert.equal(logic.endedText({ ...run, loaded: 25, done: false }), 'stopped');
 });
+
+test('a press waits some seconds, and is made again', async () => {
+  const said = [];
+  await logic.pressLater(3, { tell: (left) => said.push(left), sleep: async (ms) => { said.push(`${ms} ms`); }, waiting: () => true, press: () => said.push('press') });
+  assert.deepEqual(said, [3, '1000 ms', 2, '1000 ms', 1, '1000 ms', 'press']);
+});
+
+test('a press that another one took the place of is not made again', async () => {
+  const said = [];
+  await logic.pressLater(3, { tell: (left) => said.push(left), sleep: async () => {}, waiting: () => said.length < 2, press: () => said.push('press') });
+  assert.deepEqual(said, [3, 2]);
+});
+
+test('a late run finds the settings of its own press', () => {
+  const presses = new Map();
+  logic.notePress(presses, 'first', { shape: 'moons' });
+  logic.notePress(presses, 'second', { shape: 'swiss-roll' });
+  assert.deepEqual(presses.get('first'), { shape: 'moons' });
+  for (let k = 0; k < 40; k++) logic.notePress(presses, `later ${k}`, k);
+  assert.ok(presses.size <= 16 && presses.get('later 39') === 39);
+});
+
+test('until the first state is painted the stage counts those that came', () =>
+  assert.equal(logic.arrivingText(1, 26), 'Loading the states … 1 of 26'));
+
+test('the thumbnail of a text is its first letters', () => {
+  const line = { count: 9, columns: 10, rows: 1, tile: [32, 32], places: [[0, 0], [0, 1], [0, 2]] };
+  assert.deepEqual(logic.firstLetters(line), [0, 0, 64, 32]);
+  assert.deepEqual(logic.firstLetters({ ...line, rows: 3, places: [[0, 4]] }), [128, 0, 64, 64]);      // a line that is set in the middle
+  assert.deepEqual(logic.firstLetters({ ...line, columns: 1 }), [0, 0, 32, 32]);
+});

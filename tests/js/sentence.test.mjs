@@ -63,6 +63,8 @@ test('waiting and time left in words', () => {
   assert.deepEqual([{ ahead: 1, seconds: 4.2 }, { ahead: 2, seconds: null }, { ahead: 0, seconds: null }, { loading: 'heroes' }, { running: true }, { running: true, others: 1 }, { running: true, others: 3 }, null].map(logic.waitText),
     ['One run is before yours, which is finished in about 5 s …', '2 runs are before yours …', 'Preparing the run …', 'Loading heroes …', 'Drawing the first noise …',
       'Drawing the first noise, in turns with another run …', 'Drawing the first noise, in turns with 3 other runs …', 'Sending the settings …']);
+  assert.match(logic.waitText({ lost: true }), /^The server does not answer/);
+  assert.equal(logic.waitText({ full: 'All is taken.', again: 9 }), 'All is taken. This page asks again in 9 s …');
   assert.equal(logic.progressText('denoising', 5, 25, 2), 'denoising … about 8 s left');
   assert.equal(logic.progressText('denoising', 24, 25, 2), 'denoising …');
   assert.equal(logic.progressText('denoising', 1, 25, 9), 'denoising …');      // one step, with a model to load, tells nothing
@@ -87,4 +89,26 @@ test('a click beside a picture that is fitted into its box finds none', () => {
   const box = { width: 200, height: 200, wide: 64, high: 32 };      // 200 by 100, 50 from the top
   assert.deepEqual(logic.fittedPoint({ x: 100, y: 75, ...box }), [0.5, 0.25]);
   assert.equal(logic.fittedPoint({ x: 100, y: 20, ...box }), null);
+});
+
+test('the words of a tab are filled with the numbers of the state', () => {
+  assert.equal(logic.filled('after {index} steps: {noise}, {index}', { index: 62, noise: '50 % noise' }), 'After 62 steps: 50 % noise, 62');
+  assert.equal(logic.filled('', {}), '');
+});
+
+test('a state of points speaks of a shape', () => {
+  const said = state({ points: true, finished: false });
+  assert.equal(said, '50 % noise. The network guesses the clean shape; a step goes a little of the way there.');
+});
+
+test('a run is of other settings where one of its own has changed', () => {
+  const of = { shape: 'moons', sketch: null, sampler: 'ddim' };
+  assert.equal(logic.differs(of, { shape: 'moons', sketch: null, steps: 300, sampler: 'ddim' }), false);
+  assert.equal(logic.differs(of, { shape: 'moons', sketch: null, steps: 300, sampler: 'ddpm' }), true);
+  assert.equal(logic.differs(of, { shape: 'rings' }), true);
+  assert.equal(logic.differs(of, {}), false);                       // nothing is known of the settings
+});
+
+test('what is prepared is said', () => {
+  assert.equal(logic.waitText({ doing: 'Preparing the network' }), 'Preparing the network …');
 });

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from diffusion_studio.metrics import features
-from diffusion_studio.metrics.features import Kind
+from diffusion_studio.metrics.features import FeatureNetwork
 
 
 class Small(nn.Module):
@@ -38,7 +38,7 @@ def small_features(monkeypatch, tmp_path) -> Path:
         network = Small()
     path = tmp_path / "efficientnet-lite0.safetensors"
     save_file(network.state_dict(), path)
-    kind = Kind("Small", Small, lambda rgb: rgb / 255, "none", "Make it")
+    kind = FeatureNetwork("Small", Small, lambda rgb: rgb / 255, "none", "Make it")
     monkeypatch.setitem(features.FEATURES, "efficientnet-lite0", kind)
     monkeypatch.setattr(features, "PLACES", (str(tmp_path),))
     return path

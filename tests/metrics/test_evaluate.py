@@ -1,4 +1,4 @@
-"""A whole evaluation: what it measures, that it goes on where it was, and that processes share it."""
+"""A whole evaluation: what it measures, that it can be resumed, and that processes share it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from diffusion_studio.metrics.config import METRICS, EvalConfig
 from diffusion_studio.metrics.features import FEATURES, Features
 from diffusion_studio.metrics.figures import FIGURES
 from diffusion_studio.metrics.frechet import Gaussian, frechet
-from diffusion_studio.metrics.parts import Job, World, kept
-from diffusion_studio.metrics.pictures import Drawn, batches, default_recipe
-from diffusion_studio.metrics.session import Session
+from diffusion_studio.metrics.parts import Job, World, load_or_compute
+from diffusion_studio.metrics.picture_evaluation import PictureEvaluation
+from diffusion_studio.metrics.pictures import GeneratedPictures, batches, default_recipe
 from diffusion_studio.runs import generate
 
 pytestmark = pytest.mark.slow
@@ -136,11 +136,13 @@ def test_bits_are_of_pictures_as_the_model_has_black(tiny_model, tmp_path):
     np.savez(tmp_path / "half.npz", x_train=pixels, x_test=pixels)
     for margin in (0.0, 0.25):
         model = tiny_model(torch.float32, black_margin=margin)
-        run = Session(model, settings(tmp_path / "half.npz"), recipe(model), tmp_path / "work", None)
+        run = PictureEvaluation(
+            model, settings(tmp_path / "half.npz"), recipe(model), tmp_path / "work", None
+        )
         (term, *more) = [
             one
             for _, one in bound_terms(
-                bits.in_double(model, None),
+                bits.double_denoiser(model, None),
                 from_uint8(pixels[:3, ..., None], margin).double(),
                 bits.levels(run),
                 Noise((0, 1, 2), model.shape, dtype=torch.float64),
@@ -227,9 +229,9 @@ def test_progress_reaches_its_ends(model, small_features, pictures_file, tmp_pat
 @pytest.mark.parametrize("size", [2, 3, 7])
 def test_a_picture_does_not_depend_on_the_number_of_processes(model, tmp_path, size):
     asked = batches(model.spec, "each", 5, 100)
-    one = Drawn(model, recipe(model), asked, tmp_path / "one")
+    one = GeneratedPictures(model, recipe(model), asked, tmp_path / "one")
     World().share("", one.jobs(), None)
-    many = Drawn(model, recipe(model), asked, tmp_path / "many")
+    many = GeneratedPictures(model, recipe(model), asked, tmp_path / "many")
     for rank in range(size):
         World(rank, size).share("", many.jobs(), None)
     assert len(list((many.folder / "pictures").iterdir())) == len(asked)
@@ -239,8 +241,8 @@ def test_a_picture_does_not_depend_on_the_number_of_processes(model, tmp_path, s
 
 
 def test_more_pictures_keep_those_that_are_there(model, tmp_path):
-    few = Drawn(model, recipe(model), batches(model.spec, "each", 0, 96), tmp_path)
-    more = Drawn(model, recipe(model), batches(model.spec, "each", 0, 130), tmp_path)
+    few = GeneratedPictures(model, recipe(model), batches(model.spec, "each", 0, 96), tmp_path)
+    more = GeneratedPictures(model, recipe(model), batches(model.spec, "each", 0, 130), tmp_path)
     World().share("", few.jobs(), None)
     there = set((few.folder / "pictures").iterdir())
     images = more.all()["images"]
@@ -251,10 +253,14 @@ def test_more_pictures_keep_those_that_are_there(model, tmp_path):
 def test_pictures_of_other_seeds_are_never_taken(model, tmp_path):
     """Those of each label and those of one begin with the same seed, and are as many."""
     asked = model.spec.labels[0]
-    Drawn(model, recipe(model), batches(model.spec, "each", 0, 4 * len(model.spec.labels)), tmp_path).all()
-    own = Drawn(model, recipe(model), batches(model.spec, asked, 0, 4), tmp_path).all()
+    GeneratedPictures(
+        model, recipe(model), batches(model.spec, "each", 0, 4 * len(model.spec.labels)), tmp_path
+    ).all()
+    own = GeneratedPictures(model, recipe(model), batches(model.spec, asked, 0, 4), tmp_path).all()
     assert own["seeds"].tolist() == [0, 1, 2, 3]
-    alone = Drawn(model, recipe(model), batches(model.spec, asked, 0, 4), tmp_path / "alone").all()
+    alone = GeneratedPictures(
+        model, recipe(model), batches(model.spec, asked, 0, 4), tmp_path / "alone"
+    ).all()
     np.testing.assert_array_equal(own["images"], alone["images"])
 
 
@@ -317,15 +323,15 @@ def test_two_processes_of_torchrun_give_what_one_gives(write_checkpoint, picture
 
 def test_a_broken_part_is_made_anew(tmp_path):
     path = tmp_path / "deep" / "part.npz"
-    made = [kept(path, lambda: {"x": np.arange(3)})]
+    made = [load_or_compute(path, lambda: {"x": np.arange(3)})]
     path.write_bytes(path.read_bytes()[:50])
-    made.append(kept(path, lambda: {"x": np.arange(3)}))
-    made.append(kept(path, dict))
+    made.append(load_or_compute(path, lambda: {"x": np.arange(3)}))
+    made.append(load_or_compute(path, dict))
     assert all(one["x"].tolist() == [0, 1, 2] for one in made)
     assert [one.name for one in path.parent.iterdir()] == ["part.npz"]
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written .* name another folder with --work"):
-        kept(tmp_path / "file" / "part.npz", lambda: {"x": np.arange(3)})
+        load_or_compute(tmp_path / "file" / "part.npz", lambda: {"x": np.arange(3)})
 
 
 def test_the_world_comes_from_torchrun():

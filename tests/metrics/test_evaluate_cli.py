@@ -148,7 +148,7 @@ def test_the_columns_are_figures():
         (["--features", "inception"], "pt_inception-2015-12-05-6726825d.pth"),
         (["--feature-weights", "no.safetensors"], "There is no file no.safetensors"),
         (["--table", "table.txt"], "--table writes a .csv"),
-        (["--json", "no/such/folder/x.json"], "There is no folder no/such/folder"),
+        (["--json", "no/such/folder/x.json"], "There is no folder 'no/such/folder'"),
         (["--json", "."], ". cannot be written (it is a folder). Add a file name"),
         (["--json", "/proc/x.json"], "/proc/x.json cannot be written ("),
         (["--data", "no-such-data"], "There is no data set"),

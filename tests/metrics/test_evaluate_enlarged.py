@@ -1,6 +1,4 @@
-"""Models that enlarge, in an evaluation: what they are given, what their pictures are compared with, and
-what is missing.
-"""
+"""The evaluation of models that enlarge: their inputs, what their results are compared with, and errors."""
 
 from __future__ import annotations
 
@@ -18,10 +16,10 @@ from diffusion_studio.imaging.arrays import from_uint8
 from diffusion_studio.imaging.picture import Picture
 from diffusion_studio.metrics import bits
 from diffusion_studio.metrics.config import EvalConfig
-from diffusion_studio.metrics.enlarged import bilinear, psnr, small_of
+from diffusion_studio.metrics.enlarged import bilinear, downscale, psnr
 from diffusion_studio.metrics.parts import World
+from diffusion_studio.metrics.picture_evaluation import PictureEvaluation
 from diffusion_studio.metrics.pictures import default_recipe
-from diffusion_studio.metrics.session import Session
 from diffusion_studio.runs import generate
 
 pytestmark = pytest.mark.slow
@@ -57,9 +55,9 @@ def test_psnr_is_what_its_definition_says():
 def test_the_small_picture_is_the_mean_of_its_pixels_and_bilinear_keeps_planes():
     real = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), dtype=np.uint8)
     mean = real.reshape(300, 4, 2, 4, 2, 1).mean((2, 4))
-    assert np.abs(small_of(real, 4) - mean).max() <= 0.5 + 1e-4
+    assert np.abs(downscale(real, 4) - mean).max() <= 0.5 + 1e-4
     plane = np.tile(np.arange(0, 256, 8, dtype=np.uint8)[:, None, None], (1, 32, 1))[None]  # steps of 8 a row
-    inner = bilinear(small_of(plane, 8), 32)[:, 4:-4]  # edges are held
+    inner = bilinear(downscale(plane, 8), 32)[:, 4:-4]  # edges are held
     assert np.array_equal(inner, plane[:, 4:-4])
 
 
@@ -71,21 +69,25 @@ def test_each_picture_is_enlarged_as_generate_does_and_compared_with_its_own(mod
     real = data.load(pictures_file).padded(8)
     found, made = [], []
     for k in range(9):
-        small = Picture(small_of(real.images[k : k + 1], 4)[0])
+        small = Picture(downscale(real.images[k : k + 1], 4)[0])
         *_, last = generate.stream(
             model, ds.Recipe("tiny", LABELS[real.labels[k]], (5 + k,), 2, guidance=2.0, low_res=small)
         )
         made.append(last.x[0])
         found.append(10 * math.log10(255**2 / np.mean((last.x[0].astype(float) - real.images[k]) ** 2)))
-    run = Session(model, settings(pictures_file, seed=5), recipe(model, guidance=2.0), tmp_path, None)
-    assert run.made["seeds"].tolist() == list(range(5, 14)) and run.made["sources"].tolist() == list(range(9))
+    run = PictureEvaluation(
+        model, settings(pictures_file, seed=5), recipe(model, guidance=2.0), tmp_path, None
+    )
+    assert run.generated["seeds"].tolist() == list(range(5, 14)) and run.generated[
+        "sources"
+    ].tolist() == list(range(9))
     assert (
-        np.abs(run.made["images"].astype(int) - np.stack(made)).max() <= 1
+        np.abs(run.generated["images"].astype(int) - np.stack(made)).max() <= 1
     )  # another batch rounds otherwise
     figure = report["figures"]["psnr"]
     assert figure["value"] == pytest.approx(np.mean(found), abs=0.02) and figure["pictures"] == 9
     enlarged = torch.nn.functional.interpolate(
-        from_uint8(small_of(real.images[:9], 4)), (8, 8), mode="bilinear"
+        from_uint8(downscale(real.images[:9], 4)), (8, 8), mode="bilinear"
     )
     error = ((enlarged.numpy().transpose(0, 2, 3, 1) - real.images[:9] / 127.5 + 1) / 2) ** 2
     assert figure["of_bilinear"] == pytest.approx((-10 * np.log10(error.mean((1, 2, 3)))).mean(), abs=0.05)
@@ -94,25 +96,27 @@ def test_each_picture_is_enlarged_as_generate_does_and_compared_with_its_own(mod
 def test_a_picture_depends_neither_on_processes_nor_on_how_many_are_asked_for(
     model, pictures_file, tmp_path, monkeypatch
 ):
-    many = Session(model, settings(pictures_file, pictures=200), recipe(model), tmp_path, None)
+    many = PictureEvaluation(model, settings(pictures_file, pictures=200), recipe(model), tmp_path, None)
     for rank in range(3):
-        World(rank, 3).share("", many.drawn.jobs(), None)
+        World(rank, 3).share("", many.generated_pictures.jobs(), None)
     monkeypatch.setattr(generate, "stream", None)  # all is there
-    few = Session(model, settings(pictures_file, pictures=192), recipe(model), tmp_path, None)
-    np.testing.assert_array_equal(few.made["images"], many.made["images"][:192])
+    few = PictureEvaluation(model, settings(pictures_file, pictures=192), recipe(model), tmp_path, None)
+    np.testing.assert_array_equal(few.generated["images"], many.generated["images"][:192])
 
 
 def test_a_choice_of_the_data_and_one_label_bring_their_own_pictures(model, pictures_file, tmp_path):
     """Never those of other pictures that were drawn with the same seeds."""
-    one = Session(model, settings(pictures_file), recipe(model), tmp_path, None)
-    other = Session(model, settings(pictures_file, real=50), recipe(model), tmp_path, None)
-    assert one.drawn.folder == other.drawn.folder and not np.array_equal(
-        one.made["images"], other.made["images"]
+    one = PictureEvaluation(model, settings(pictures_file), recipe(model), tmp_path, None)
+    other = PictureEvaluation(model, settings(pictures_file, real=50), recipe(model), tmp_path, None)
+    assert one.generated_pictures.folder == other.generated_pictures.folder and not np.array_equal(
+        one.generated["images"], other.generated["images"]
     )
-    cats = Session(model, settings(pictures_file, labels="1"), recipe(model), tmp_path, None)
-    assert (cats.made["labels"] == 1).all() and (cats.real.labels[cats.made["sources"]] == 1).all()
-    anything = Session(model, settings(pictures_file, labels="any"), recipe(model), tmp_path, None)
-    assert (anything.made["labels"] == -1).all() and anything.made["sources"].tolist() == list(range(9))
+    cats = PictureEvaluation(model, settings(pictures_file, labels="1"), recipe(model), tmp_path, None)
+    assert (cats.generated["labels"] == 1).all() and (cats.real.labels[cats.generated["sources"]] == 1).all()
+    anything = PictureEvaluation(model, settings(pictures_file, labels="any"), recipe(model), tmp_path, None)
+    assert (anything.generated["labels"] == -1).all() and anything.generated["sources"].tolist() == list(
+        range(9)
+    )
 
 
 def test_bits_are_given_the_small_picture(model, pictures_file, tmp_path):
@@ -122,12 +126,14 @@ def test_bits_are_given_the_small_picture(model, pictures_file, tmp_path):
     config = settings(pictures_file, metrics="bound,flow", bits_pictures=3, bound_steps=3, flow_steps=2)
     figures = ds.evaluate(model, config, recipe(model), tmp_path)["figures"]
     assert np.isfinite(figures["bound"]["value"]) and np.isfinite(figures["flow"]["value"])
-    run = Session(model, config, recipe(model), tmp_path, None)
+    run = PictureEvaluation(model, config, recipe(model), tmp_path, None)
     part = bits.pictures(run)
     x, level = torch.zeros(3, 1, 8, 8, dtype=torch.float64), model.schedule.level(50)
     with torch.no_grad():
-        seen = bits.in_double(model, part.labels.tolist(), from_uint8(small_of(part.images, 4)))(x, level).x0
-        own = model.denoiser(part.labels.tolist(), low_res=from_uint8(small_of(part.images, 4)))(
+        seen = bits.double_denoiser(model, part.labels.tolist(), from_uint8(downscale(part.images, 4)))(
+            x, level
+        ).x0
+        own = model.denoiser(part.labels.tolist(), low_res=from_uint8(downscale(part.images, 4)))(
             x.float(), level
         ).x0
     assert (seen - own).abs().max() < 1e-5 and seen[0].sub(seen[1]).abs().max() > 1e-3

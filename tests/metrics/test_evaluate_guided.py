@@ -1,5 +1,5 @@
-"""Guidance in an evaluation: what is drawn is what `generate` draws, and no picture is taken for one of
-other guidance.
+"""Guidance in an evaluation: it draws what `generate` draws, and never mixes pictures of different
+guidance.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from diffusion_studio.cli import main
 from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.errors import OptionError
 from diffusion_studio.metrics.config import EvalConfig
-from diffusion_studio.metrics.pictures import Drawing, Drawn, batches, default_recipe
-from diffusion_studio.metrics.session import Session
+from diffusion_studio.metrics.picture_evaluation import PictureEvaluation
+from diffusion_studio.metrics.pictures import GeneratedPictures, GenerationSetup, batches, default_recipe
 from diffusion_studio.metrics.table import row, write_plot
 from diffusion_studio.models.classifier import Classifier
 from diffusion_studio.networks.classifier import NoisyClassifier
@@ -81,7 +81,7 @@ def test_every_setting_reaches_the_pictures_and_the_name_of_their_folder(model, 
     by, seen = judge(), {}
     for given in GUIDED:
         recipe = default_recipe(model.spec, steps=3, **given)
-        drawn = Drawn(model, recipe, batches(model.spec, "0", 5, 3), tmp_path, by, small)
+        drawn = GeneratedPictures(model, recipe, batches(model.spec, "0", 5, 3), tmp_path, by, small)
         images = drawn.all()["images"]
         *_, last = generate.stream(
             model,
@@ -101,17 +101,17 @@ def test_other_weights_are_kept_apart_and_other_names_of_the_same_are_not(model,
     later = tiny_model(torch.float32, labels=LABELS)
     next(later.network.parameters()).mul_(1.001)
     plain = default_recipe(model.spec, steps=3)
-    assert Drawing(model, plain).name != Drawing(later, plain).name
+    assert GenerationSetup(model, plain).name != GenerationSetup(later, plain).name
 
     by = default_recipe(model.spec, steps=3, classifier=ByClassifier("judge"))
     other_name = default_recipe(model.spec, steps=3, classifier=ByClassifier("other"))
-    assert Drawing(model, by, judge()).name == Drawing(model, other_name, judge()).name
-    assert Drawing(model, by, judge()).name != Drawing(model, by, judge(2)).name
+    assert GenerationSetup(model, by, judge()).name == GenerationSetup(model, other_name, judge()).name
+    assert GenerationSetup(model, by, judge()).name != GenerationSetup(model, by, judge(2)).name
 
     auto = default_recipe(model.spec, steps=3, guidance=2.0, weaker="small")
-    assert Drawing(model, auto, None, small).name != Drawing(model, auto, None, later).name
+    assert GenerationSetup(model, auto, None, small).name != GenerationSetup(model, auto, None, later).name
     assert (
-        Drawing(model, plain, judge(), small).name == Drawing(model, plain).name
+        GenerationSetup(model, plain, judge(), small).name == GenerationSetup(model, plain).name
     )  # helpers that are not asked
 
 
@@ -142,12 +142,20 @@ def test_a_model_without_labels_draws_those_of_the_classifier_that_guides_it(
     config = EvalConfig(data=str(pictures_file), pictures=7, metrics="neighbours")
     report = ds.evaluate(model, config, recipe, tmp_path, classifier=by)
     assert report["labels"] == "each" and report["pictures"] == 7
-    run = Session(model, config, recipe, tmp_path, None, by)
-    assert run.labelled("test").names == LABELS and run.made["labels"].tolist() == [0, 1, 2, 0, 1, 2, 0]
+    run = PictureEvaluation(model, config, recipe, tmp_path, None, by)
+    assert run.labelled_split("test").names == LABELS and run.generated["labels"].tolist() == [
+        0,
+        1,
+        2,
+        0,
+        1,
+        2,
+        0,
+    ]
     *_, last = generate.stream(
         model, ds.Recipe(steps=2, seeds=(1, 4), classifier=ByClassifier("judge", 4.0, label="1")), Guides(by)
     )
-    np.testing.assert_array_equal(run.made["images"][[1, 4]], last.x)
+    np.testing.assert_array_equal(run.generated["images"][[1, 4]], last.x)
     with pytest.raises(OptionError, match="goes towards a label, and none is given"):
         ds.evaluate(model, replace(config, labels="any"), recipe, tmp_path, classifier=by)
 

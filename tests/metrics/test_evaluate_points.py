@@ -1,4 +1,4 @@
-"""Models of points in an evaluation: figures against closed forms and plain computation, and the bundled
+"""The evaluation of models of points: figures against closed forms and plain computation, and the bundled
 models.
 """
 
@@ -23,13 +23,13 @@ from diffusion_studio.diffusion.prediction import from_x0
 from diffusion_studio.diffusion.schedule import Cosine, Linear
 from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.errors import DataError, OptionError
-from diffusion_studio.metrics import clouds
+from diffusion_studio.metrics import point_evaluation
 from diffusion_studio.metrics.bound import bound_terms
-from diffusion_studio.metrics.clouds import Clouds
 from diffusion_studio.metrics.config import POINT_METRICS, EvalConfig
 from diffusion_studio.metrics.kernel import WIDTHS, gaussians, kernel_distance, mmd2
 from diffusion_studio.metrics.parts import World
 from diffusion_studio.metrics.pictures import default_recipe
+from diffusion_studio.metrics.point_evaluation import PointEvaluation
 from diffusion_studio.metrics.point_figures import POINT_FIGURES, nearest
 from diffusion_studio.metrics.points import energy_distance, log_density
 from diffusion_studio.runs import generate
@@ -167,7 +167,7 @@ def test_all_figures_of_the_swiss_roll(roll, tmp_path):
 
     # the roll is drawn well: its likelihood is near its entropy of 0.90 nats, and the bound is above the
     # flow's
-    held_out = Clouds(roll, config, recipe(roll), tmp_path, None).test(None)
+    held_out = PointEvaluation(roll, config, recipe(roll), tmp_path, None).test(None)
     assert figures["flow"]["nats_a_point"] == pytest.approx(
         -log_density(roll, held_out, steps=30).mean(), abs=0.03
     )
@@ -187,6 +187,7 @@ def test_figures_tell_a_wrong_shape(roll, tmp_path):
     assert wrong["precision-recall"]["precision"] < 0.8 < right["precision-recall"]["precision"]
 
 
+@pytest.mark.slow
 def test_every_label_is_compared_with_its_own_points(shapes, tmp_path):
     config = EvalConfig(data="shapes", metrics="energy,flow", pictures=200, bits_pictures=80, flow_steps=10)
     figures = ds.evaluate(shapes, config, recipe(shapes, points=200), tmp_path)["figures"]
@@ -194,13 +195,13 @@ def test_every_label_is_compared_with_its_own_points(shapes, tmp_path):
     assert list(each) == list(POINT_SETS) == list(figures["flow"]["of_each"])
     assert figures["energy"]["value"] == pytest.approx(np.mean([one["value"] for one in each.values()]))
     assert "p_value" not in figures["energy"] and figures["flow"]["points"] == 80
-    run = Clouds(shapes, config, recipe(shapes, points=200), tmp_path, None)
+    run = PointEvaluation(shapes, config, recipe(shapes, points=200), tmp_path, None)
     for k, label in enumerate(POINT_SETS):  # by hand: cloud k by its seed, and the label's own set
         *_, last = generate.stream(shapes, recipe(shapes, points=200, label=label, seeds=(k,)))
         order = np.random.Generator(np.random.Philox(0)).permutation(50_000)[:200]
         true = POINT_SETS[label](50_000, 0)[order].astype(float)
         assert each[label]["value"] == pytest.approx(energy_distance(last.x[0].astype(float), true), abs=2e-4)
-        assert not np.array_equal(run.made(label), run.made("rings")) or label == "rings"
+        assert not np.array_equal(run.generated(label), run.generated("rings")) or label == "rings"
     config = EvalConfig(data="rings", metrics="energy", labels="rings", pictures=200)
     one = ds.evaluate(shapes, config, recipe(shapes), tmp_path)
     assert "of_each" not in one["figures"]["energy"] and one["figures"]["energy"]["p_value"] > 1 / 201
@@ -218,24 +219,24 @@ def test_guidance_reaches_points_and_the_name_of_their_folder(shapes, roll, tmp_
         assert found.setdefault(guidance, figure) == figure
     assert found[2.0]["precision"] > found[1.0]["precision"] and found[2.0]["recall"] < found[1.0]["recall"]
     auto = recipe(shapes, guidance=2.0, weaker="roll")
-    run = Clouds(shapes, config, auto, tmp_path, None, weaker=roll)
+    run = PointEvaluation(shapes, config, auto, tmp_path, None, weaker=roll)
     *_, last = generate.stream(
         shapes, ds.Recipe.from_settings({**vars(auto), "label": "rings"}), Guides(weaker=roll)
     )
-    assert np.abs(run.part(run.asked[0])["points"] - last.x[0]).max() < 2e-3
+    assert np.abs(run.part(run.clouds[0])["points"] - last.x[0]).max() < 2e-3
 
 
 def test_processes_share_clouds_and_more_points_keep_those_that_are_there(shapes, tmp_path, monkeypatch):
     config = EvalConfig(data="shapes", pictures=250, seed=3)
-    many = Clouds(shapes, config, recipe(shapes, points=100, steps=3), tmp_path, None)
-    assert len({cloud.seed for cloud in many.asked}) == 24
+    many = PointEvaluation(shapes, config, recipe(shapes, points=100, steps=3), tmp_path, None)
+    assert len({cloud.seed for cloud in many.clouds}) == 24
     for rank in range(3):
         World(rank, 3).share("", many.jobs(), None)
-    monkeypatch.setattr(clouds, "sample", None)  # all is there
+    monkeypatch.setattr(point_evaluation, "sample", None)  # all is there
     config = EvalConfig(data="shapes", pictures=120, seed=3)
-    few = Clouds(shapes, config, recipe(shapes, points=100, steps=3), tmp_path, None)
+    few = PointEvaluation(shapes, config, recipe(shapes, points=100, steps=3), tmp_path, None)
     for label in shapes.spec.labels:
-        np.testing.assert_array_equal(few.made(label), many.made(label)[:120])
+        np.testing.assert_array_equal(few.generated(label), many.generated(label)[:120])
 
 
 def test_the_command_writes_a_table_and_json(tmp_path, capsys):
@@ -313,7 +314,7 @@ def test_the_command_writes_a_table_and_json(tmp_path, capsys):
     ],
 )
 def test_mistakes_are_said_before_anything_is_drawn(changes, error, sentence, shapes, tmp_path, monkeypatch):
-    monkeypatch.setattr(clouds, "sample", None)
+    monkeypatch.setattr(point_evaluation, "sample", None)
     with pytest.raises(error, match=sentence):
         ds.evaluate(shapes, EvalConfig(**{"data": "shapes", **changes}), recipe(shapes), tmp_path / "work")
     assert not (tmp_path / "work").exists()

@@ -19,7 +19,7 @@ from diffusion_studio.diffusion.schedule import (
 )
 from diffusion_studio.errors import OptionError
 from diffusion_studio.metrics.bound import STEP
-from diffusion_studio.metrics.flow import bits, dequantised, ends, log_likelihood
+from diffusion_studio.metrics.flow import bits, dequantize, ends, log_likelihood
 
 SHAPE = (1, 1, 3)
 MEAN = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)
@@ -100,7 +100,7 @@ def test_bits_of_dequantised_values():
     """A density that is even over a range of n bins costs log2(n) bits for each value."""
     assert bits(torch.tensor([4 * -math.log(16 * STEP)]), 4).item() == pytest.approx(4)
     x0 = torch.tensor([-1.0, 0.5], dtype=torch.float64)
-    moved = torch.stack([dequantised(x0, torch.tensor(u)) for u in (0.0, 0.5, 1.0)])
+    moved = torch.stack([dequantize(x0, torch.tensor(u)) for u in (0.0, 0.5, 1.0)])
     assert torch.allclose(moved - x0, torch.tensor([[-1.0], [0.0], [1.0]], dtype=torch.float64) / 255)
 
 

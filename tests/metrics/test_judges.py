@@ -1,4 +1,6 @@
-"""Who says what a generated picture shows: a small network on pixels, and a linear one on features."""
+"""The two classifiers that judge generated pictures: a small network on pixels, and a linear one on
+features.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +23,19 @@ def test_the_classifier_learns_is_kept_and_leaves_the_random_state(pictures_file
     train, test = (data.load(pictures_file, split).padded(8) for split in ("train", "test"))
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    judge = classifier.trained(train, 0, tmp_path)
+    judge = classifier.load_or_train(train, 0, tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
-    assert (classifier.recognised(judge, test.images) == test.labels).mean() == 1
+    assert (classifier.predict_classes(judge, test.images) == test.labels).mean() == 1
     (file,) = tmp_path.glob("classifier-*")
-    again = classifier.trained(
+    again = classifier.load_or_train(
         train, 0, tmp_path, report=lambda done, total: pytest.fail("it is trained again")
     )
     assert all(torch.equal(a, b) for a, b in zip(judge.state_dict().values(), again.state_dict().values()))
     file.write_bytes(b"broken")
     with pytest.raises(ds.StudioError, match="Delete the file"):
-        classifier.trained(train, 0, tmp_path)
+        classifier.load_or_train(train, 0, tmp_path)
     with pytest.raises(DataError, match="at least 128"):
-        classifier.trained(test, 0, tmp_path)
+        classifier.load_or_train(test, 0, tmp_path)
 
 
 def test_the_linear_judge_is_at_its_optimum():
@@ -42,7 +44,7 @@ def test_the_linear_judge_is_at_its_optimum():
     labels = random.integers(0, 3, 400)
     features = (random.normal(size=(400, 5)) * [1, 5, 0.2, 1, 1] + 0.7 * labels[:, None]).astype(np.float32)
     features[:, 4] = 2  # a feature that says nothing
-    judge = linear.fitted(features, labels, 3)
+    judge = linear.fit(features, labels, 3)
     x = (features.astype(float) - judge.mean.double().numpy()) / judge.scale.double().numpy()
     z = x @ judge.weight.double().numpy() + judge.bias.double().numpy()
     p = np.exp(z - z.max(1, keepdims=True))
@@ -77,7 +79,7 @@ def test_labels_are_judged_by_features_where_asked(
     found = report["figures"]["labels"]
     network = Features("efficientnet-lite0")
     train = data.load(pictures_file).padded(8)
-    judge = linear.fitted(network(train.images), train.labels, 3)
+    judge = linear.fit(network(train.images), train.labels, 3)
     right = judge(network(test.images[order])) == np.arange(39) % 3
     assert found["value"] == right.mean() > 0.8 and report["features"]["network"] == "Small"
     assert found["of_real_test_pictures"] == (judge(network(test.images)) == test.labels).mean()

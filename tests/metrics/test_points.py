@@ -17,7 +17,7 @@ from diffusion_studio.diffusion.prediction import from_x0
 from diffusion_studio.diffusion.schedule import Cosine
 from diffusion_studio.errors import OptionError
 from diffusion_studio.metrics.flow import log_likelihood
-from diffusion_studio.metrics.points import drawn, energy_distance, log_density, two_samples
+from diffusion_studio.metrics.points import draw_points, energy_distance, log_density, two_samples
 from diffusion_studio.training.live import watched
 
 F64 = torch.float64
@@ -90,6 +90,7 @@ def test_the_closed_form_gives_the_density_through_the_flow():
     np.testing.assert_allclose(found, log_density_of_mixture(x), atol=0.02)
 
 
+@pytest.mark.slow
 def test_a_network_of_seconds_comes_near_the_closed_form(trained):
     """Its eps against the exact one, as a share of the variance that knowing nothing (eps = sigma x)
     leaves.
@@ -105,12 +106,13 @@ def test_a_network_of_seconds_comes_near_the_closed_form(trained):
         assert error < 0.15 * (truth - level.sigma * x).square().mean(), t
 
 
+@pytest.mark.slow
 def test_its_clouds_and_its_likelihood_come_near_those_of_the_data(trained):
     """Energy distance at most a tenth of that to plain noise; at most 0.15 nats a point above the entropy."""
     true = points.load("two-gaussians", "test", 1500).points.astype(np.float64)
-    made = drawn(trained, 1500, seed=3)
+    made = draw_points(trained, 1500, seed=3)
     noise = np.random.default_rng(0).standard_normal((1500, 2))
     assert energy_distance(made, true) < 0.1 * energy_distance(noise, true)
-    assert np.array_equal(made, drawn(trained, 1500, seed=3))
+    assert np.array_equal(made, draw_points(trained, 1500, seed=3))
     some = true[:300]
     assert 0 < log_density_of_mixture(some).mean() - log_density(trained, some, steps=30).mean() + 0.05 < 0.2

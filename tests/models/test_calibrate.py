@@ -1,5 +1,5 @@
-"""What a file cannot tell, settled by pictures: a trained network in another layout, its settings
-forgotten.
+"""Settings that a file does not hold, found with pictures: a trained network in another layout, its
+settings forgotten.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 import diffusion_studio as ds
 from diffusion_studio import checkpoint
 from diffusion_studio.checkpoint import openai
-from diffusion_studio.checkpoint.walk import renames
+from diffusion_studio.checkpoint.renames import renames
 from diffusion_studio.cli import main
 from diffusion_studio.diffusion.prediction import from_x0
 from diffusion_studio.diffusion.schedule import VarianceExploding
@@ -111,7 +111,7 @@ def test_a_process_is_asked_with_its_own_states(tmp_path, monkeypatch, tiny_mode
         return from_x0(spread**2 / (spread**2 + level.sigma**2) * x, x, level.alpha, level.sigma)
 
     monkeypatch.setattr(model, "denoiser", lambda label=None: exact)
-    monkeypatch.setattr("diffusion_studio.models.model.opened", lambda *asked: model)
+    monkeypatch.setattr("diffusion_studio.models.model.load_without_warning", lambda *asked: model)
     draw = torch.Generator().manual_seed(0)
     pictures = spread * torch.randn(8, 1, 64, 64, generator=draw)
     noise = torch.randn(3, 8, 1, 64, 64, generator=draw)
@@ -128,7 +128,7 @@ def test_what_cannot_be_measured_is_said(forgotten):
     with pytest.raises(OptionError, match="nothing to measure"):
         rank_settings(ROOT / "checkpoints" / "fashion-mnist", pictures)
     said = {"num_heads": 2, "predict_xstart": False}
-    with pytest.raises(OptionError, match="Nothing of mine.safetensors is open"):
+    with pytest.raises(OptionError, match="File and flags determine all settings of mine.safetensors"):
         rank_settings(forgotten / "mine.safetensors", pictures, {**KNOWN, **said})
     from diffusion_studio.models.calibrate import pictures_for
 

@@ -107,7 +107,7 @@ def test_eps_has_nothing_to_say_of_pure_noise_and_others_have(tiny_model):
     model = tiny_model(parametrization="eps", schedule=JensenShannon(timesteps=100))
     with pytest.raises(
         OptionError,
-        match="tiny predicts eps, which says nothing of the picture where a run starts at pure noise",
+        match="tiny predicts eps, which does not determine the picture at pure noise",
     ):
         generate.plan(model, Recipe(label="Cat", steps=5))
     for parametrization in ("x0", "v", "mean", "edm", "flow"):
@@ -142,7 +142,7 @@ def test_labels_that_cannot_be_asked_for(tiny_model):
     strict = tiny_model(network={"null_class": False})
     with pytest.raises(
         OptionError,
-        match="tiny was trained with labels only, so it needs one. Choose one of: Cat, Dog, Ankle boot",
+        match="tiny was always trained with a label, so it needs one. Choose one of: Cat, Dog, Ankle boot",
     ):
         strict.denoiser()
     assert strict.denoiser("Cat")(some_x(), LEVEL).x0.shape == (2, 1, 8, 8)
@@ -182,7 +182,7 @@ def test_load_takes_a_file_or_its_folder(tiny_checkpoint):
 
 
 def test_load_says_what_is_missing(tmp_path, tiny_checkpoint):
-    with pytest.raises(CheckpointError, match="There is no weight file at .*model.safetensors"):
+    with pytest.raises(CheckpointError, match="There is no weight file in .*model.safetensors"):
         load(tmp_path)
     with pytest.raises(OptionError, match="There is no precision 'int8'"):
         load(tiny_checkpoint, "cpu", "int8")

@@ -161,7 +161,7 @@ def test_guidance_where_only_one_condition_knows_any(tiny_model, x):
         (
             text(null=False),
             {},
-            "tiny was trained with texts only, so it needs a prompt, such as 'red square'",
+            "tiny was always trained with a text, so it needs a prompt, such as 'red square'",
         ),
         (text(null=False), {"prompt": "?!"}, "so it needs a prompt"),
     ],

@@ -9,6 +9,7 @@ from diffusion_studio.networks.config import UNetConfig
 from diffusion_studio.networks.unet import UNet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{}, {"conditioning": "scale_shift", "resample": "residual"}], ids=["ddpm", "adm"]
 )

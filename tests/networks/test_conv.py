@@ -47,7 +47,7 @@ def test_packed_is_torchs_own(dtype, settings, batch):
     conv, x = case(dtype, **settings)
     x = x[:batch].contiguous(memory_format=torch.channels_last)
     conv.pack(least=1)
-    assert conv._usable(x) is not None
+    assert conv._usable_copy(x) is not None
     wanted = plain(conv, x)
     one, each = torch.randn(1, 16, 1, 1).to(dtype), torch.randn(batch, 16, 1, 1).to(dtype)
     plus, kept = torch.randn_like(wanted), x.clone()
@@ -76,7 +76,7 @@ def test_weights_that_change_are_followed():
     conv.pack(least=1)
     with torch.no_grad():
         conv.weight.mul_(2)
-        assert conv._usable(x) is None
+        assert conv._usable_copy(x) is None
         near(conv(x), plain(conv, x))
         conv.pack(least=1)
         near(conv(x), plain(conv, x))
@@ -108,7 +108,7 @@ def test_copies_and_files_leave_the_packed_weights_out():
     wanted = plain(conv, x)
     for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
         assert other._packed is None and torch.equal(other(x), wanted)
-    assert set(conv.state_dict()) == {"weight", "bias"} and conv._usable(x) is not None
+    assert set(conv.state_dict()) == {"weight", "bias"} and conv._usable_copy(x) is not None
 
 
 def test_only_what_a_cpu_packs():

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffusion_studio.networks.dropout import FINE, Dropout
+from diffusion_studio.networks.dropout import RATE_STEPS, Dropout
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -16,7 +16,7 @@ def test_drops_that_share_and_scales_the_rest(p, layout):
     x = torch.ones(8, 32, 64, 64, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
     torch.manual_seed(0)
     made = Dropout(p)(x)
-    rate = round(p * FINE) / FINE
+    rate = round(p * RATE_STEPS) / RATE_STEPS
     assert made.is_contiguous(memory_format=layout)
     assert set(made.unique().tolist()) == {0.0, 1 / (1 - rate)}
     deviation = (rate * (1 - rate) / x.numel()) ** 0.5

@@ -130,7 +130,7 @@ def test_specs_that_do_not_fit_together(changes, message):
 
 def test_configurations_that_cannot_be():
     for given, message in (
-        ({"out_channels": 3}, "2 numbers for each, or 4"),
+        ({"out_channels": 3}, "must be 2, or 4 for a network that learns the variance"),
         ({"null_class": True}, "null_class needs classes"),
         ({"width": 4}, "network.width must be"),
     ):

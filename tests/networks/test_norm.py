@@ -38,7 +38,7 @@ def gradients(norm, x, weight, bias, pull):
 @pytest.mark.parametrize("offset", [0.0, 3.0])
 def test_its_gradient_is_exact_within_bf16(n, c, size, groups, offset):
     norm, x, pull = case(n, c, size, groups, offset=offset)
-    assert norm._slow(x)
+    assert norm._torch_is_slow(x)
     made = norm(x)
     assert torch.equal(made, F.group_norm(x, groups, norm.weight, norm.bias, norm.eps))
     ours = torch.autograd.grad(made, (x, norm.weight, norm.bias), pull)
@@ -60,7 +60,7 @@ def test_its_gradient_is_exact_within_bf16(n, c, size, groups, offset):
 def test_elsewhere_it_is_torchs_own(given):
     given = {"n": 2, "c": 32, "size": (8, 8), "groups": 8, **given}
     norm, x, _ = case(**given)
-    assert not norm._slow(x)
+    assert not norm._torch_is_slow(x)
     assert torch.equal(norm(x.detach()), F.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps))
 
 

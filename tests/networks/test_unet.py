@@ -221,7 +221,7 @@ def test_missing_and_surplus_labels():
         ({"patch": 0}, "network.patch must be a whole number from 1 to 16"),
         (
             {"patch": 2, "output_path": "skip"},
-            "not cut into patches; patch is 2, input_path 'none', output_path 'skip'",
+            "A patch above 1 cannot be combined with input_path or output_path; patch is 2, input_path 'none', output_path 'skip'",
         ),
     ],
 )

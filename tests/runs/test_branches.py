@@ -276,7 +276,8 @@ def test_a_branch_of_an_inversion_begins_on_either_way(tiny_model):
 def test_a_branch_has_as_many_points_as_its_parent():
     parent = Recipe(model="points", points=50)
     with pytest.raises(
-        OptionError, match="has clouds of 50 points, and 100 were asked for. Leave the points as they are"
+        OptionError,
+        match="has clouds of 50 points, and its continuation asks for 100. Leave the points as they are",
     ):
         parent.continued(2, points=100)
 

@@ -47,18 +47,20 @@ def test_the_best_that_fits_is_chosen_and_fills_the_budget(seconds, sampler, ste
     found = plan(TABLE, seconds + 1e-9, 0.1, 1000, "by hand")
     assert (found.sampler, found.steps) == (sampler, steps)
     assert 0.8 * seconds <= found.seconds <= 1.2 * seconds
-    assert "(by hand)" in found.said
+    label = {"ddim": "DDIM", "dpmpp_2m": "DPM-Solver++ (2M)"}[sampler]
+    assert f"{steps} steps with {label}, the best choice for that time" in found.reason
+    assert "One step takes 0.1 s here" in found.details and "Measured: by hand." in found.details
 
 
 def test_what_a_budget_cannot_have_is_said():
     few = plan(TABLE, 0.25, 0.1, 1000, "by hand")
-    assert (few.sampler, few.steps) == ("dpmpp_2m", 2) and "the fewest that were measured" in few.said
+    assert (few.sampler, few.steps) == ("dpmpp_2m", 2) and "the fewest that were measured" in few.reason
     slow = plan(TABLE, 0.05, 0.1, 1000, "by hand")
-    assert slow.steps == 1 and "more than the 0.05 s" in slow.said
+    assert slow.steps == 1 and "more than the 0.05 s" in slow.reason
     many = plan(TABLE, 100, 0.1, 50, "by hand")
-    assert many.steps == 50 and "no more than 50 steps" in many.said
+    assert many.steps == 50 and "no more than 50 steps" in many.reason
     enough = plan(TABLE, 20, 0.1, 1000, "by hand")
-    assert enough.steps == 200 and "ddim with 64 steps is as good by that table, in 6.4 s" in enough.said
+    assert enough.steps == 200 and "64 steps with DDIM are as good, in 6.4 s" in enough.reason
 
 
 def test_the_table_of_a_model_is_its_own_or_the_nearest_that_is_said(studio):
@@ -66,8 +68,10 @@ def test_the_table_of_a_model_is_its_own_or_the_nearest_that_is_said(studio):
     free = [Measured("ddpm", 10, 50.0, "1", "1000")]
     others = {"free": free, "guided": TABLE}
     assert table_for(recipe, {"tiny": TABLE}, others, {})[1] == "table of tiny, 500 pictures at guidance 2"
-    table, said = table_for(recipe, {"tiny": []}, others, {})
-    assert table == TABLE and said.endswith("as tiny has no table of its own")
+    table, said, assumed = table_for(recipe, {"tiny": []}, others, {})
+    assert table == TABLE and said == "table of guided, 500 pictures at guidance 2"
+    assert assumed == "Assumed: samplers rank as with guided, because tiny has no table of its own."
+    assert plan(table, 1, 0.1, 1000, said, assumed).reason.endswith(assumed)  # where it is seen
     assert table_for(studio.recipe("tiny", guidance=1.0), {}, others, {})[0] == free
     left = table_for(recipe, {"tiny": TABLE}, {}, {"sampler=ddim": "because"})[0]
     assert {one.sampler for one in left} == {"dpmpp_2m"}
@@ -121,6 +125,14 @@ def test_what_has_no_budget_is_refused(studio):
     for wrong in (0, -1, True, "10", math.inf, math.nan, 1e9):
         with pytest.raises(OptionError, match="must be a number of seconds"):
             check_seconds(wrong)
+
+
+def test_points_have_no_time_budget():
+    """The tables are of pictures, whose steps say nothing of points."""
+    studio = ds.Studio(CHECKPOINTS, "cpu", "fp32")
+    with pytest.raises(OptionError, match="swiss-roll makes points. Give steps") as error:
+        studio.within(studio.recipe("swiss-roll"), 5)
+    assert error.value.field == "seconds"
 
 
 def test_a_step_is_timed_after_the_first():

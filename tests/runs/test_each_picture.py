@@ -101,7 +101,9 @@ BUNDLED = {
 }
 
 
-@pytest.mark.parametrize("name", BUNDLED)
+@pytest.mark.parametrize(
+    "name", ["letters", *(pytest.param(one, marks=pytest.mark.slow) for one in BUNDLED if one != "letters")]
+)
 def test_each_picture_is_that_of_its_own_run(studio, name):
     """In float64, but for the classifier, which computes in float32."""
     recipe = studio.recipe(**{"seeds": SEEDS, "steps": 2, **BUNDLED[name]})
@@ -142,11 +144,20 @@ def reading(tiny_model, **changes) -> ds.Model:
     return tiny_model(words=WORDS, prompts=("red square",), network=network)
 
 
-@pytest.mark.parametrize("name", GUIDANCE)
+FEW = ("adaptive", "classifier each")  # long, or much like others
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if k % 2 or name in FEW else name
+        for k, name in enumerate(GUIDANCE)
+    ],
+)
 def test_with_every_guidance(tiny_model, name):
     """In float64, but for the classifier's float32."""
     given = GUIDANCE[name]
-    recipe = Recipe.from_settings({"model": "tiny", "seeds": SEEDS, "steps": 5, **STRONG, **EACH, **given})
+    recipe = Recipe.from_settings({"model": "tiny", "seeds": SEEDS, "steps": 3, **STRONG, **EACH, **given})
     spec = classifier_spec()
     judge = Classifier(spec, network_of(spec), torch.device("cpu"))
     guides = Guides(
@@ -362,10 +373,10 @@ def test_another_number_than_pictures_is_said_by_parts_used_alone(tiny_model):
 
 
 def test_an_evaluation_says_its_own_labels(tiny_model):
-    from diffusion_studio.metrics.pictures import Drawing
+    from diffusion_studio.metrics.pictures import GenerationSetup
 
-    with pytest.raises(OptionError, match="An evaluation says itself which label each picture has"):
-        Drawing(tiny_model(), Recipe("tiny", labels=("Cat", "Dog"), seeds=(1, 2)))
+    with pytest.raises(OptionError, match="An evaluation chooses the label of each picture itself"):
+        GenerationSetup(tiny_model(), Recipe("tiny", labels=("Cat", "Dog"), seeds=(1, 2)))
 
 
 def test_two_recipes_compared_name_them():
@@ -376,7 +387,7 @@ def test_two_recipes_compared_name_them():
 
 @pytest.mark.parametrize("label", ["A", 'tench, "Tinca"', "-x", " b"])
 def test_labels_in_one_line(label):
-    assert each_picture.split(each_picture.joined([label, "B"])) == (label.strip(), "B")
+    assert each_picture.split_labels(each_picture.join_labels([label, "B"])) == (label.strip(), "B")
 
 
 def test_names_of_files():

@@ -1,4 +1,4 @@
-"""Pictures and edits as values of a recipe: equal, lossless, bounded, and said as a command with its
+"""Pictures and edits as values of a recipe: equality, lossless storage, limits, and as a command with its
 files.
 """
 
@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import diffusion_studio as ds
-from diffusion_studio.cli.generate import recipe_of
+from diffusion_studio.cli.generate import recipe_from_flags
 from diffusion_studio.cli.parser import build_parser
 from diffusion_studio.diffusion.samplers import DDPM
 from diffusion_studio.errors import DataError, OptionError
@@ -74,7 +74,7 @@ def test_a_picture_is_a_value(picture):
     assert picture != OTHER and Picture(255 - picture.pixels).name != picture.name
     with pytest.raises(ValueError, match="read-only"):
         picture.pixels[0] = 0
-    with pytest.raises(AttributeError, match="does not change"):
+    with pytest.raises(AttributeError, match="is immutable"):
         picture.pixels = OTHER.pixels
 
 
@@ -114,12 +114,12 @@ def claims(width: int, height: int) -> str:
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "this one is no PNG"),
+        ("", "this one is not a PNG file"),
         ("hello", "a PNG file in base64, got 'hello'"),
-        ("aGVsbG8=", "this one is no PNG"),
-        ("x" * (7 << 20), "at most 6 million letters"),
+        ("aGVsbG8=", "this one is not a PNG file"),
+        ("x" * (7 << 20), "at most 6,291,456 characters"),
         (claims(60_000, 60_000), "this one has 60000 x 60000"),
-        (claims(MAX_SIDE + 1, 4), f"up to {MAX_SIDE} x {MAX_SIDE} pixels"),
+        (claims(MAX_SIDE + 1, 4), f"at most {MAX_SIDE} x {MAX_SIDE} pixels"),
         (claims(0, 4), "this one has 0 x 4"),
         (claims(500, 500), "damaged or cut off"),
         (png(Image.new("RGBA", (4, 4))), "colour type 6"),
@@ -144,7 +144,7 @@ def test_files_are_opened_with_care(tmp_path):
     (tmp_path / "bomb.png").write_bytes(base64.b64decode(claims(30_000, 30_000)))
     for name, message in (
         ("no.png", "There is no file"),
-        ("text.png", "text.png is no picture that can be read"),
+        ("text.png", "text.png is not a picture in a known format"),
         ("cut.png", "cut.png is damaged or cut off"),
         ("bomb.png", "30000 x 30000|too many pixels"),
         (".", "Cannot read"),
@@ -178,7 +178,7 @@ def test_the_command_and_its_files_make_the_recipe(recipe, tmp_path, monkeypatch
     for name, data in recipe.files().items():
         (tmp_path / name).write_bytes(data)
     args = build_parser().parse_args(shlex.split(recipe.to_command())[1:])
-    assert recipe_of(args, ds.Studio(ROOT / "checkpoints")) == recipe
+    assert recipe_from_flags(args, ds.Studio(ROOT / "checkpoints")) == recipe
     assert capsys.readouterr().err == ""  # nothing had to be brought to another size
 
 
@@ -288,11 +288,11 @@ def test_branches_of_branches_end_somewhere():
         (lambda: Recipe(branch={"at": 1}), "Not a valid Branch"),
         (
             lambda: BASE.continued(1, model="other"),
-            "The run to continue is one of 'fashion-mnist', and the rest was asked of 'other'",
+            "The run to continue was made by 'fashion-mnist', and its continuation asks for 'other'",
         ),
         (
             lambda: BASE.continued(1, edit=FromPicture(GREY)),
-            "begins with that one's state. Leave the edit out",
+            "starts from a state of it. Leave the edit out",
         ),
         (lambda: BASE.continued(1, edit=Inpaint(GREY, MASK, strength=0.5)), "in-painting with strength 1"),
         (lambda: SEVERAL.continued(1, seeds=(1, 2)), "has 3 pictures, and 2 other seeds were given"),

@@ -1,6 +1,4 @@
-"""Guidance as recipes say it, on models: each setting is its wrapper, and what does not go together is
-said.
-"""
+"""Guidance settings of recipes on models: each setting is its wrapper, and bad combinations raise errors."""
 
 from __future__ import annotations
 
@@ -242,7 +240,7 @@ BARE = {"network": {"classes": None, "null_class": False}}
             {},
             {"projection": Projection(0), "guidance_rescale": 0.5},
             {},
-            "Projected and rescaled guidance both mend .* Choose one",
+            "Projected and rescaled guidance both reduce .* Choose one",
         ),
         (
             {},
@@ -305,13 +303,13 @@ BARE = {"network": {"classes": None, "null_class": False}}
             {},
             {"weaker": "w"},
             {"weaker": {"low_res": 4, "network": {"in_channels": 2}, "channels": 1}},
-            "it enlarges a picture that it",
+            "it enlarges a given picture, and predicts nothing",
         ),
         (
             {"schedule": FlowMatching(), "parametrization": "flow"},
             {"weaker": "w"},
             {"weaker": {"schedule": Linear(timesteps=1000)}},
-            "tiny predicts eps, which says nothing",
+            "tiny predicts eps, which does not determine",
         ),
     ],
 )

@@ -1,6 +1,4 @@
-"""Guidance by other models as the studio finds them by name: folders, headers, replays and the command
-line.
-"""
+"""Guidance by other models that the studio finds by name: folders, headers, replays and the command line."""
 
 from __future__ import annotations
 
@@ -47,7 +45,7 @@ def test_helpers_are_found_by_folder(studio):
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
         studio.classifier("broken")
     with pytest.raises(
-        CheckpointError, match="model.safetensors is a model that draws, not a noisy classifier"
+        CheckpointError, match="model.safetensors is a diffusion model, not a noisy classifier"
     ):
         studio.open_classifier(studio.folder / "tiny" / "model.safetensors")
 

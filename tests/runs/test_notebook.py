@@ -9,7 +9,7 @@ import diffusion_studio as ds
 
 def test_outside_of_a_notebook_it_says_what_to_do(write_checkpoint):
     folder = write_checkpoint("small").parent
-    with pytest.raises(ds.StudioError, match="in a notebook, and this is none"):
+    with pytest.raises(ds.StudioError, match="in a notebook, and this is no notebook"):
         ds.Studio(folder.parent).play(ds.Recipe(model="small", steps=2, seeds=(0,)))
 
 

@@ -18,7 +18,7 @@ def priced(model, recipe) -> int:
     return network_calls(generate.segments(model, recipe))
 
 
-@pytest.mark.parametrize("steps", [1, 2, 7, COUNTED_STEPS])
+@pytest.mark.parametrize("steps", [1, 2, 7, pytest.param(COUNTED_STEPS, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("sampler", [cls() for cls in SAMPLERS.values() if cls is not Adaptive], ids=str)
 def test_the_price_is_the_number_of_calls(tiny_model, sampler, steps):
     model, recipe = tiny_model(), Recipe(label="Cat", seeds=(0,), steps=steps, sampler=sampler)
@@ -60,7 +60,7 @@ def asked_stream(model, recipe, ask):
 def test_every_call_goes_through_the_watch_and_can_end_the_run(tiny_model):
     """Between two states of an adaptive run lie many calls; the run ends at the one that is refused."""
     model = tiny_model()
-    recipe = Recipe(label="Cat", seeds=(0, 1), steps=3, sampler=Adaptive(tolerance=1e-5))
+    recipe = Recipe(label="Cat", seeds=(0, 1), steps=3, sampler=Adaptive(tolerance=1e-3))
     plain, asked = list(generate.stream(model, recipe)), 0
 
     def counted(call):

@@ -1,4 +1,4 @@
-"""A run as one value: compared, saved, read back, and said as a command."""
+"""A recipe as a value: compared, saved, read back, and as a command."""
 
 from __future__ import annotations
 
@@ -291,8 +291,8 @@ def test_defaults():
             "Not a colour: 'sepia'. A palette is own, black-white, .* or colours with commas",
         ),
         ({"palette": "#12345"}, "Not a colour: '#12345'"),
-        ({"palette": "#000,,#000"}, "from 2 to 256 colours, got 1"),
-        ({"palette": ",".join(f"#{k:06x}" for k in range(257))}, "from 2 to 256 colours, got 257"),
+        ({"palette": "#000,,#000"}, "has 2 to 256 colours, got 1"),
+        ({"palette": ",".join(f"#{k:06x}" for k in range(257))}, "has 2 to 256 colours, got 257"),
         (
             {"palette": {"name": "own", "below": -1}},
             "palette.below must be a finite number from 0 to 1000, got -1",

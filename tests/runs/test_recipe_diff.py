@@ -1,4 +1,4 @@
-"""What two runs have otherwise, for the page that compares them and the caption of an export."""
+"""Settings in which two recipes differ, as the page and the captions of exports show them."""
 
 from __future__ import annotations
 

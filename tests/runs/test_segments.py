@@ -1,4 +1,4 @@
-"""Edited runs: pictures come back from noise and known pixels stay."""
+"""Segments of edited runs: pictures come back from noise, and known pixels stay exact."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def on_the_gaussian(recipe: Recipe, steps: int) -> tuple[list, list[torch.Tensor
     levels = Levels(NoiseLevel(k, h / math.hypot(1, h), 1 / math.hypot(1, h)) for k, h in enumerate(half))
     made = segments.Plan(exact, levels, Noise(recipe.seeds, (1, 8, 8), dtype=F64))
     legs = segments.segments_of(
-        recipe, lambda one, strength: replace(made, levels=segments.reached(levels, strength))
+        recipe, lambda one, strength: replace(made, levels=segments.last_levels(levels, strength))
     )
     return list(zip(*segments.run_segments(legs, sum(leg.steps for leg in legs))))
 

@@ -30,7 +30,7 @@ from diffusion_studio.runs.generate import plan, segments, stream
 from diffusion_studio.runs.guidance_builder import Guides
 from diffusion_studio.runs.guidance_options import SELF_KINDS, CfgZero, Interval, SelfGuidance
 from diffusion_studio.runs.price import network_calls
-from diffusion_studio.ui.price import _kind
+from diffusion_studio.ui.price import kind_of
 
 BARE = {"classes": None, "null_class": False}
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
@@ -232,8 +232,8 @@ def test_it_has_a_price_of_its_own(model):
     """A step stays one call, which takes longer: seconds are kept apart from those of runs without it."""
     plain, guided = recipe(), recipe(self_guidance=SKIP)
     assert network_calls(segments(model, guided)) == network_calls(segments(model, plain)) == 6
-    assert _kind(plain) != _kind(guided)
-    assert _kind(guided) != _kind(recipe(self_guidance=SKIP, guidance=1.0))
+    assert kind_of(plain) != kind_of(guided)
+    assert kind_of(guided) != kind_of(recipe(self_guidance=SKIP, guidance=1.0))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import diffusion_studio as ds
 from diffusion_studio.cli import main
-from diffusion_studio.runs.unknown_words import unknown_words
+from diffusion_studio.runs.unknown_words import unknown_letters, unknown_words
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 
@@ -31,3 +31,13 @@ def test_the_command_line_says_it(tmp_path, capsys):
     for prompt, said in (("an orc on mars", True), ("an orc", False)):
         assert main([*words, "--prompt", prompt, "--out", str(tmp_path / "a.png")]) == 0
         assert ("“mars”: heroes never saw it" in capsys.readouterr().err) == said
+
+
+def test_letters_that_are_changed_or_left_out_are_named():
+    letters = "ZoeMulr"
+    assert unknown_letters("letters", "Zoe", letters) == ""
+    assert unknown_letters("letters", "Zoë", letters) == "letters draws ë as e."
+    assert unknown_letters("letters", "Zoë Müller!", letters) == (
+        "letters draws ë and ü as e and u; it has no !, which is left out."
+    )
+    assert unknown_letters("letters", "Zo?!", letters) == "letters has no ? and !, which are left out."

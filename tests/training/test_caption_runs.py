@@ -99,10 +99,12 @@ def test_given_vectors_are_kept(config, table, tmp_path):
     "changes",
     [
         {},
-        {"text_cross": False, "text_layers": 0, "label_dropout": 0.0},
-        {"objective": "hybrid", "flips": True, "accumulate": 2},
         {"objective": "vlb", "draw_t": "loss", "timesteps": 2, "ema_also": "0.5"},
-        {"parametrization": "mean", "min_snr": 5.0, "weight_decay": 0.1},
+        pytest.param({"text_cross": False, "text_layers": 0, "label_dropout": 0.0}, marks=pytest.mark.slow),
+        pytest.param({"objective": "hybrid", "flips": True, "accumulate": 2}, marks=pytest.mark.slow),
+        pytest.param(
+            {"parametrization": "mean", "min_snr": 5.0, "weight_decay": 0.1}, marks=pytest.mark.slow
+        ),
     ],
     ids=str,
 )
@@ -133,6 +135,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(config, shapes, tabl
         )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_two_processes_give_the_losses_of_one(config, together, table, tmp_path):
     """With texts and labels dropped, and a given table, which stays as it is. It has no word of the
@@ -259,6 +262,7 @@ def losses_by_caption(model: ds.Model) -> dict[str, float]:
         }
 
 
+@pytest.mark.slow
 def test_the_right_words_help(config, shapes, tmp_path):
     """Some seconds of training without labels; then the words' meaning, not their order or number, decides
     the loss.
@@ -295,6 +299,7 @@ def test_the_right_words_help(config, shapes, tmp_path):
         assert min(distance, key=distance.get) == colour, distance
 
 
+@pytest.mark.slow
 def test_the_pooled_text_alone_tells_colours(config, shapes, tmp_path):
     np.savez(
         shapes, **{name: array for name, array in np.load(shapes).items() if name in ("images", "captions")}
@@ -318,6 +323,7 @@ def test_the_pooled_text_alone_tells_colours(config, shapes, tmp_path):
     assert found["right"] < 0.8 * min(found["wrong colour"], found["none"]), found
 
 
+@pytest.mark.slow
 def test_label_and_text_are_learnt_together(config, shapes, tmp_path):
     """The label says the background, as a style would, and the caption the colour: each alone is half the
     story.

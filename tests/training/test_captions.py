@@ -1,4 +1,4 @@
-"""What a picture's captions give each batch, and tables of word vectors."""
+"""The text that a picture gets in each batch, and tables of word vectors."""
 
 from __future__ import annotations
 

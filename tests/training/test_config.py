@@ -1,4 +1,4 @@
-"""What a run is configured to be, and its objective."""
+"""The configuration of a training run, and its objective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A resumed run goes on with the labels and the data that it was begun with, or says what differs."""
+"""A resumed run continues with the labels and data that it started with, or reports the differences."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_resume_on_other_data_is_refused_with_the_differences(begun, classes, 
         if path.is_file() and path.name != "status.json"
     }
     change(classes)
-    with pytest.raises(DataError, match=f"The data is not what the run in .*run was begun with: {message}"):
+    with pytest.raises(DataError, match=f"The data differs from that of the run in .*run: {message}"):
         finish(given, run, resume=True)
     assert {
         path.name: path.read_bytes()
@@ -97,7 +97,7 @@ def test_data_that_moved_is_asked_for_and_taken_from_its_new_place(begun, classe
     given, run = begun
     moved = classes.rename(tmp_path / "moved")
     with pytest.raises(
-        OptionError, match="there is nothing of that name in .*say where the data lies"
+        OptionError, match="there is nothing of that name in .*name the data's new place with data"
     ) as said:
         finish(given, run, resume=True)
     assert said.value.field == "data"
@@ -117,7 +117,7 @@ def test_a_relative_place_is_one_of_the_folder_in_which_the_run_was_begun(
     (tmp_path / "other").mkdir()
     monkeypatch.chdir(tmp_path / "other")
     assert main(["train", "--resume", "../run", "--images", "8"]) == 2
-    assert "is trained on 'classes'" in (said := capsys.readouterr().err) and "lies now with --data." in said
+    assert "is trained on 'classes'" in (said := capsys.readouterr().err) and "new place with --data." in said
     assert main(["train", "--resume", "../run", "--images", "8", "--data", "../classes"]) == 0
 
 
@@ -170,7 +170,7 @@ def test_labels_whose_files_are_of_equal_names_and_sizes_do_not_change_places(co
     assert json.loads((run / "data.json").read_text()) == kept  # from now on by contents too
     (run / "data.json").write_text(json.dumps(older))
     rename(root, ("b/0.bmp", "b/1.bmp"))
-    with pytest.raises(DataError, match=r"begun with: other pictures of 'b' \(1, as before\)"):
+    with pytest.raises(DataError, match=r"run.*: other pictures of 'b' \(1, as before\)"):
         finish(given, run, resume=True)
 
 

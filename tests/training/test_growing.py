@@ -1,4 +1,4 @@
-"""Networks for larger pictures that begin with the weights of smaller ones."""
+"""Networks for larger pictures that start from the weights of smaller ones."""
 
 from __future__ import annotations
 

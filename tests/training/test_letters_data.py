@@ -1,4 +1,4 @@
-"""The script that lays letters in colour: what it holds out, what it draws, what it says of wrong files."""
+"""The script that makes the letters data: held-out parts, random choices, and errors for wrong files."""
 
 from __future__ import annotations
 

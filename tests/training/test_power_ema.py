@@ -18,7 +18,7 @@ from diffusion_studio.errors import CheckpointError, OptionError
 from diffusion_studio.training.power_ema import (
     WIDEST,
     PowerEMA,
-    combined,
+    combine_snapshots,
     fit,
     gamma_of,
     products,
@@ -111,7 +111,7 @@ def test_any_length_is_made_from_snapshots_of_two(wanted):
     kept = [(t, s, state) for s in (0.05, 0.10) for t, state in tracked(weights, s, at).items()]
     factors = fit([t for t, _, _ in kept], [gamma_of(s) for _, s, _ in kept], steps, gamma_of(wanted))
     assert factors.sum() == pytest.approx(1, abs=1e-6)
-    found = combined(factors, ({"w": state} for _, _, state in kept))["w"].numpy()
+    found = combine_snapshots(factors, ({"w": state} for _, _, state in kept))["w"].numpy()
     direct = tracked(weights, wanted, {steps})[steps].numpy()
     target = profile(steps, gamma_of(wanted))
     made = sum(f * np.pad(profile(t, gamma_of(s)), (0, steps - t)) for f, (t, s, _) in zip(factors, kept))
@@ -134,6 +134,7 @@ def test_the_length_of_a_snapshot_is_that_snapshot():
 RUN = {"ema_power": "0.05,0.1", "images": 160, "snapshot_every": 16, "dropout": 0.0}
 
 
+@pytest.mark.slow
 def test_a_run_keeps_snapshots_and_another_length_is_written_after_training(config, finish, tmp_path):
     out, every = tmp_path / "run", []
     run = ds.train(config(**RUN), out, device="cpu", sample_every=0, save_every=4)
@@ -182,6 +183,7 @@ def test_a_run_keeps_snapshots_and_another_length_is_written_after_training(conf
     assert all(torch.equal(model[name], state[f"ema.{name}"].half()) for name in model)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_snapshots_bit_for_bit(config, finish, tmp_path):
     given = config(**RUN, ema_length=0.07)
     finish(given, tmp_path / "whole")

@@ -1,4 +1,4 @@
-"""What comes out of a run: the kinds of model, the card, the loss curve, the board; and that it learns."""
+"""The results of a run: model files, card, loss curve, TensorBoard; and that training learns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training recipes as files, and what a configuration may say."""
+"""Training configurations as files, and which settings they may have."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_runs_own_configuration_is_a_recipe(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("lerning_rate = 1", r"There is no field of the training recipe 'lerning_rate'"),
+        ("lerning_rate = 1", r"There is no field of the training configuration 'lerning_rate'"),
         ("batch = 'many'", "batch must be a whole number"),
         ("batch = [1, 2]", "batch must be"),
         ("flips = 1", "flips must be true or false"),
@@ -77,7 +77,7 @@ def test_a_runs_own_configuration_is_a_recipe(tmp_path):
         ("lr = ", "This is not TOML"),
         ("batch = 3\n[train]\nlr = 0.1", r"a table \[train\] and other names beside it"),
         ("train = 3", "must be a table"),
-        ("[train]\n[train.more]\nx = 1", "There is no field of the training recipe 'more'"),
+        ("[train]\n[train.more]\nx = 1", "There is no field of the training configuration 'more'"),
     ],
 )
 def test_recipes_that_are_wrong(tmp_path, text, message):
@@ -89,7 +89,8 @@ def test_recipes_that_are_wrong(tmp_path, text, message):
 
 def test_files_that_are_no_recipe(tmp_path):
     with pytest.raises(
-        OptionError, match="A training recipe is a .toml file, or the config.json of a run; got .*mine.yaml"
+        OptionError,
+        match="A training configuration is a .toml file, or the config.json of a run; got .*mine.yaml",
     ):
         read_config(tmp_path / "mine.yaml")
     with pytest.raises(OptionError, match="cannot be read .No such file"):
@@ -99,6 +100,7 @@ def test_files_that_are_no_recipe(tmp_path):
         read_config(tmp_path / "b.toml")
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_a_recipe_and_flags_change_it(config, tmp_path):
     """In one process each: train, then refuse to resume it by the recipe with another setting."""
     given = config(images=8)
@@ -169,8 +171,8 @@ def test_configurations_that_cannot_be(changes, message):
 
 def test_averages_are_named_once():
     config = TrainConfig(ema=0.9, ema_also="0.99,0.9,0.5", ema_export=0.5)
-    assert config.decays == (0.9, 0.99, 0.5) and config.exported == 2
-    assert TrainConfig().decays == (0.999,) and TrainConfig().exported == 0
+    assert config.decays == (0.9, 0.99, 0.5) and config.export_index == 2
+    assert TrainConfig().decays == (0.999,) and TrainConfig().export_index == 0
 
 
 def test_shapes_of_the_learning_rate():

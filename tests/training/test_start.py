@@ -1,4 +1,4 @@
-"""What a run begins with: pictures held out, captions in parts, weights of another run."""
+"""How a run starts: pictures held out, captions in parts, weights of another run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from diffusion_studio.errors import DataError, OptionError
 from diffusion_studio.networks.tokens import SPECIAL
 from diffusion_studio.training.captions import Captions, read_hold_out
 from diffusion_studio.training.config import TrainConfig
+from diffusion_studio.training.loop import train
 from diffusion_studio.training.run import RunFolder
 from diffusion_studio.training.trainer import Trainer
 
@@ -151,3 +152,26 @@ def test_a_classifier_starts_from_a_classifier(config, finish, tmp_path):
             RunFolder(tmp_path / "third"),
             torch.device("cpu"),
         )
+
+
+def test_a_held_out_list_that_moved_is_asked_for_when_a_run_resumes(tmp_path, monkeypatch):
+    """A resumed run reads the list again; a relative path belongs to the folder in which the run was started."""
+    np.savez(
+        tmp_path / "shapes.npz", images=np.zeros((3, 8, 8, 3), np.uint8), captions=np.array(["a", "b", "c"])
+    )
+    (tmp_path / "held.txt").write_text("b\n")
+    config = TrainConfig(**SMALL | {"images": 2}, data=str(tmp_path / "shapes.npz"), hold_out="held.txt")
+    monkeypatch.chdir(tmp_path)
+    list(train(config, "run", device="cpu", sample_every=0))
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    more = replace(config, images=4)
+    with pytest.raises(
+        OptionError, match="there is no such file in .*name the file's new place with hold_out"
+    ):
+        train(more, "../run", device="cpu", resume=True)
+    (tmp_path / "other" / "held.txt").write_text("c\n")  # another list of the same name
+    with pytest.raises(DataError, match="The data differs from that of the run in"):
+        train(more, "../run", device="cpu", resume=True)
+    list(train(replace(more, hold_out="../held.txt"), "../run", device="cpu", resume=True, sample_every=0))
+    assert RunFolder("../run").config().hold_out == "../held.txt"

@@ -1,4 +1,4 @@
-"""The script that makes a checkout small: what it would copy and run, what it moves and brings back."""
+"""The script that makes a checkout small: what it copies and runs, and what it moves and brings back."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_what_is_refused(checkout):
         ((RECIPE, "--", "--bach", "3"), "--bach"),
         (("nowhere.toml",), "nowhere.toml is not a file in"),
         ((RECIPE, "--carry", "/etc/hostname"), "is not a file in"),
-        ((), "give a recipe, or --restore"),
+        ((), "give a training configuration, or --restore"),
     ):
         told = run(checkout, *given)
         assert told.returncode and message in told.stderr, told.stderr

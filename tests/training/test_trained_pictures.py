@@ -1,4 +1,4 @@
-"""What pictures of a data set become in training, and what of them the model then knows."""
+"""How pictures of a data set are prepared for training, and what the model's spec keeps of that."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training some parts of a network on, while the others stay as they are."""
+"""Fine-tuning: some parts of a network are trained, the others stay as they are."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ def test_a_part_that_the_network_has_not_is_refused_with_those_it_has(config, fi
 
 
 def test_tuning_needs_a_network_that_has_learnt():
-    with pytest.raises(OptionError, match="Name that network's file in start_from"):
+    with pytest.raises(OptionError, match="Name the trained network's file in start_from"):
         TrainConfig(tune="up.0")

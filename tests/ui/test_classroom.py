@@ -12,7 +12,7 @@ from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.errors import StudioError
 from diffusion_studio.imaging.frame import Frame
 from diffusion_studio.ui.classroom import rooms as module
-from diffusion_studio.ui.classroom.rooms import GONE_SECONDS, Rooms
+from diffusion_studio.ui.classroom.rooms import GONE_SECONDS, QUIET_SECONDS, Rooms
 from diffusion_studio.ui.store import RunStore
 
 
@@ -130,3 +130,21 @@ def test_a_run_that_was_freed_is_nothing_to_show(school):
     show(rooms, room, run)
     store.forget("teacher")
     assert rooms.look({"code": room["code"]})["tick"] is None
+
+
+def test_pages_are_told_that_the_teacher_has_left(school):
+    rooms, clock, store, run = school
+    room, other = rooms.open(), rooms.open()
+    show(rooms, room, run)
+    rooms.forget("")  # a page without a session is nobody's
+    rooms.forget("somebody else")
+    assert "away" not in rooms.look(room) and "away" not in rooms.look(other)
+    store.forget("teacher")  # as the app does when a page closes
+    rooms.forget("teacher")
+    assert rooms.look(room) == {"tick": None, "away": True} and "away" not in rooms.look(other)
+    show(rooms, room, "")  # loaded again
+    assert "away" not in rooms.look(room)
+    clock.now += QUIET_SECONDS + 1  # no word of closing: the computer sleeps, or its line is broken
+    assert rooms.look(room)["away"] is True
+    clock.now += GONE_SECONDS - QUIET_SECONDS
+    assert rooms.look(room) == {"closed": True}

@@ -6,26 +6,38 @@ import base64
 import dataclasses
 import io
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 import diffusion_studio as ds
+from diffusion_studio.compare.player_data import IN_APP, shown_value
 from diffusion_studio.compare.recipes import Axis, GridRecipe, RaceRecipe
 from diffusion_studio.compare.text import AS_IT_IS, axis_of, axis_text, lanes_of, line_of
+from diffusion_studio.diffusion.schedule import CLEAN
 from diffusion_studio.errors import OptionError
-from diffusion_studio.ui.compare_tab import (
+from diffusion_studio.imaging.frame import Frame
+from diffusion_studio.ui.compare_choices import (
     FIRST_LANES,
     GRID,
     RACE,
-    _added,
+    base_sentence,
     format_choices,
+    idle_guidance,
     in_short,
     linkable,
     suggestions,
+    summary,
 )
-from diffusion_studio.ui.compare_view import shown_value
+from diffusion_studio.ui.compare_progress import Followed, Reached, Told, progress
+from diffusion_studio.ui.compare_store import KeptRuns
+from diffusion_studio.ui.compare_tab import TRIES, CompareTab, _added
 from diffusion_studio.ui.compare_view.view import EXAMPLE
+from diffusion_studio.ui.compute import Compute
+from diffusion_studio.ui.controls import RecipeControls
+from diffusion_studio.ui.picker.picker import other_items
+from diffusion_studio.ui.price import Prices
 
 
 @pytest.fixture
@@ -36,9 +48,8 @@ def studio(tmp_path, write_checkpoint):
 
 def test_lanes_as_they_are_written(studio):
     base = studio.recipe("tiny", label="Dog")
-    first, second, third = lanes_of(base, FIRST_LANES)
-    assert first == base and type(third.sampler) is ds.SAMPLERS["ddpm"]
-    assert (second.steps, type(second.sampler)) == (10, ds.SAMPLERS["dpmpp_2m"])
+    found = [(one.steps, type(one.sampler)) for one in lanes_of(base, FIRST_LANES)]
+    assert found == [(16, ds.SAMPLERS["ddim"]), (8, ds.SAMPLERS["dpmpp_2m"]), (24, ds.SAMPLERS["ddpm"])]
     found = list(lanes_of(base, '\nAs it is\n eta=0.5 ,steps = 3\nprompt="a, b", label=Cat\n'))
     assert found[0] == base and (found[1].sampler.eta, found[1].steps) == (0.5, 3)
     assert (found[2].prompt, found[2].label) == ("a, b", "Cat")
@@ -106,7 +117,7 @@ def test_every_suggestion_can_be_read(studio):
             assert len(set(lanes_of(recipe, one["value"]["lanes"]))) > 1, one
         for one in suggestions(GRID, base):
             assert axis_of(one["value"]["x"]).values and axis_of(one["value"]["y"]).values
-    assert in_short(studio.recipe("tiny", label="Dog", steps=7)).startswith("tiny, “Dog”, ddim, 7 steps")
+    assert in_short(studio.recipe("tiny", label="Dog", steps=7)).startswith("tiny, “Dog”, DDIM, 7 steps")
 
 
 def test_the_example_is_what_the_page_shows():
@@ -116,6 +127,10 @@ def test_the_example_is_what_the_page_shows():
     example = json.loads(EXAMPLE.read_text("utf-8"))
     runs = example["runs"]
     assert len(runs) == len(example["titles"]) == 3 and example["recorded"].startswith("A recorded example")
+    assert example["lanes"] == FIRST_LANES  # the form shows what was recorded
+    assert [run["said"][-1].split(",")[0] for run in runs] == [
+        f"step {n} of {n}" for n in (16, 8, 24)
+    ]  # fmt: skip
     assert all(len(run["at"]) == len(example["ticks"]) and len(run["tiles"]) == 2 for run in runs)
     starts = [pixels(run, 0, "x") for run in runs]
     assert (starts[0] == starts[1]).all() and (starts[0] == starts[2]).all()  # from one noise
@@ -129,9 +144,116 @@ def test_a_lane_is_added(studio):
         *[""] * 6,
     ]
     assert _added("a", *[""] * 6)[0] == f"a\n{AS_IT_IS}"
+    with pytest.raises(gr.Error, match="at most 6 lanes, and there are 6"):
+        _added("a\nb\nc\n\nd\ne\nf", *[""] * 6)
 
 
-def test_anaxis_of_as_it_is_written():
+def test_the_status_says_how_far_the_runs_are(studio):
+    """A reference run comes last; a grid has no order of its cells."""
+    base = studio.recipe("tiny", steps=4)
+    race = RaceRecipe.of([base, {"steps": 2}], reference=True)
+    frame = Frame(1, 4, CLEAN, np.zeros((1, 8, 8, 1), np.uint8), np.zeros((1, 8, 8, 1), np.uint8))
+    found = {run: progress(Reached(run, frame, 3), race) for run in (-1, 0, 1)}
+    # 4 steps of lane 1, 2 of lane 2 and 1,000 of the reference run
+    assert found[0] == Told("Lane 1 of 2: step 1 of 4", 0.001)  # 1/1006
+    assert found[1] == Told("Lane 2 of 2: step 1 of 4", 0.004)  # 4.5/1006
+    assert found[-1] == Told("The reference run: step 1 of 4", 0.254)  # 256/1006
+    # 10 s x 750/256
+    assert progress(Reached(-1, frame, 3), race, 10.0).text.endswith("step 1 of 4, about 29 s left")
+    grid = GridRecipe(base, Axis("steps", (1, 3)))
+    assert progress(Reached(0, frame, 3), grid).text == "3 of about 6 states of 2 cells"
+
+
+def test_guidance_of_runs_that_ask_for_nothing_is_named(studio):
+    """Their pictures are equal, which nothing else on the page explains."""
+    said = "Without a prompt or label guidance changes nothing"
+    free = GridRecipe(studio.recipe("tiny", steps=2), Axis("guidance", (1.0, 3.0)))
+    assert summary(ds.grid(free, studio=studio)).partition(". ")[2].startswith(said)
+    for other in (
+        GridRecipe(studio.recipe("tiny", label="Dog", steps=2), Axis("guidance", (1.0, 3.0))),
+        GridRecipe(studio.recipe("tiny", steps=2), Axis("guidance", (1.0, 3.0)), Axis("label", ("Dog",))),
+        GridRecipe(studio.recipe("tiny", steps=2), Axis("steps", (1, 2))),
+    ):
+        assert idle_guidance(other) == []
+
+
+def test_a_page_asks_how_far_a_run_is():
+    followed = Followed()
+    key = followed.begin()
+    assert followed.at(key) == {"text": "Starting ...", "share": None}
+    followed.tell(key, Told("Lane 1 of 2: step 1 of 4", 0.5))
+    assert followed.at(key) == {"text": "Lane 1 of 2: step 1 of 4", "share": 0.5}
+    followed.end(key)
+    assert followed.at(key) is followed.at("another") is followed.at(None) is None
+
+
+def test_an_update_of_the_suggestions_has_all_properties():
+    """A picker that the page has not drawn yet has only those of its update: it lost its look and label."""
+    update = other_items(suggestions(RACE, None), **TRIES)
+    assert (update["look"], update["group"], len(update["items"])) == ("chips", "Try", 3)
+
+
+def fake_visit(studio):
+    """A Compare tab, and the request of a visitor."""
+    with gr.Blocks():
+        compute = Compute()
+        controls = RecipeControls(studio)
+        controls.render_quick()
+        controls.render_rest()
+        tab = CompareTab(studio, compute, Prices(studio, compute), controls)
+    return tab, gr.Request(session_hash="ann")
+
+
+def test_another_clock_takes_effect_on_finished_runs(studio):
+    """The view, the link and a file are on it; nothing runs again."""
+    tab, ann = fake_visit(studio)
+    race = ds.race([studio.recipe("tiny", label="Dog", steps=4), {"steps": 2}], studio=studio)
+    tab._kept.put("ann", RACE, race)
+    updates = tab._clock_chosen("steps", RACE, ann)
+    assert updates[tab.view]["ticks"] == [f"step {k}" for k in range(5)] and updates[tab.view]["moved"]
+    assert RaceRecipe.from_json(updates[tab.link]).clock == "steps"
+    kept = tab._kept.get("ann", RACE)
+    assert kept.recipe.clock == "steps" and kept.lanes is race.lanes
+
+
+def test_a_clock_that_is_chosen_while_runs_are_made_is_theirs(studio):
+    tab, ann = fake_visit(studio)
+    race = ds.race([studio.recipe("tiny", label="Dog", steps=4), {"steps": 2}], studio=studio)
+    tab._clock_chosen("calls", RACE, ann)
+    view, *_ = list(tab._finished(race, RACE, "ann"))[-1]
+    assert view["ticks"][-1] == "4 calls" and tab._kept.get("ann", RACE).recipe.clock == "calls"
+
+
+def test_what_a_comparison_costs_is_said_before(studio):
+    """4 calls of lane 1, 2 of lane 2; then the reference run, which a file with its distances does not need."""
+    tab, _ = fake_visit(studio)
+    race = RaceRecipe.of([studio.recipe("tiny", label="Dog", steps=4, guidance=1), {"steps": 2}])
+    assert tab._plan(race) == "2 lanes: 6 network calls."
+    measured = race.with_reference(50)
+    assert tab._plan(measured) == "2 lanes: 6 network calls. Then the reference: 50 network calls."
+    assert tab._plan(dataclasses.replace(measured, distances=(0.1, 0.2))) == "2 lanes: 6 network calls."
+    grid = GridRecipe(race.lanes[0], Axis("steps", (2, 4)))
+    assert tab._plan(grid).startswith("2 cells: 6 network calls if each ran alone. Cells at one noise level")
+
+
+def test_each_visitor_has_a_race_and_a_grid(studio):
+    base = studio.recipe("tiny", label="Dog", seeds=(0,), steps=2)
+    race = ds.race([base, {"steps": 1}], studio=studio)
+    grid = ds.grid(base, ("guidance", [1.0, 2.5]), studio=studio)
+    kept = KeptRuns()
+    kept.put("ann", RACE, race)
+    kept.put("ann", GRID, grid)
+    kept.put("bob", RACE, race)
+    assert kept.get("ann", RACE) is race and kept.get("ann", GRID) is grid and kept.get("bob", GRID) is None
+    kept.forget("ann")
+    assert kept.get("ann", RACE) is kept.get("ann", GRID) is None and kept.get("bob", RACE) is race
+    small = KeptRuns(1)  # the newest stays whatever its size
+    small.put("ann", RACE, race)
+    small.put("ann", GRID, grid)
+    assert small.get("ann", RACE) is None and small.get("ann", GRID) is grid
+
+
+def test_an_axis_as_it_is_written():
     assert axis_of("guidance = 1, 2.5,4").values == (1, 2.5, 4)
     assert axis_of('prompt="orc, red", elf').values == ("orc, red", "elf")
     with pytest.raises(OptionError, match="is a setting and its values"):
@@ -139,10 +261,8 @@ def test_anaxis_of_as_it_is_written():
 
 
 def test_formats_of_each_kind():
-    assert (
-        dict(format_choices(RACE))["Film strip"] == "strip"
-        and "html" not in dict(format_choices(RACE)).values()
-    )
+    assert dict(format_choices(RACE))["Film strip"] == "strip"
+    assert dict(format_choices(RACE))["HTML player"] == dict(format_choices(GRID))["HTML player"] == "html"
     assert (
         dict(format_choices(GRID))["PNG sheet"] == "png"
         and "strip" not in dict(format_choices(GRID)).values()
@@ -178,13 +298,22 @@ def test_the_page_gets_a_grid(studio):
     base = studio.recipe("tiny", label="Dog", seeds=(0,), steps=4)
     value = shown_value(ds.grid(base, ("guidance", [1.0, 2.5]), studio=studio))
     assert value["x"] == {"name": "guidance", "values": ["1", "2.5"]} and value["y"] is None
-    assert value["calls"] == 4 and "paths" not in value and len(value["runs"]) == 2
+    assert value["note"] == "4 network calls for 2 cells (batched: alone they would make 8)."
+    assert "paths" not in value and len(value["runs"]) == 2
     assert value["runs"][0]["said"][-1] == "step 4 of 4, 4 of 4 calls"
 
 
-def test_a_large_race_is_thinned_for_the_page(studio, monkeypatch):
-    monkeypatch.setattr("diffusion_studio.ui.compare_view.view.MAX_PIXELS", 1)
+def test_a_large_race_is_thinned_for_the_page(studio):
     base = studio.recipe("tiny", label="Dog", seeds=(0,), steps=40)
-    value = shown_value(ds.race([base, {"steps": 5}], "steps", studio=studio))
+    made = ds.race([base, {"steps": 5}], "steps", studio=studio)
+    value = shown_value(made, packing=dataclasses.replace(IN_APP, max_pixels=1))
     assert len(value["ticks"]) == 12 and value["of"] == 41
+    assert value["note"] == "12 of 41 ticks are shown here; a file has all."
+    assert shown_value(made)["note"] == ""
     assert (value["ticks"][0], value["ticks"][-1]) == ("step 0", "step 40")
+
+
+def test_the_words_of_a_shared_link_are_no_markup():
+    """The sentence was Markdown, in which [words](address) made a link that works."""
+    said = base_sentence("letters, “[Log in](https://example.com) <b>R</b>”")
+    assert "[Log in](https://example.com) &lt;b&gt;R&lt;/b&gt;" in said and said.startswith("<p>")

@@ -12,23 +12,34 @@ from diffusion_studio.diffusion.spacing import SPACINGS, Follow, Karras, Section
 from diffusion_studio.errors import OptionError
 from diffusion_studio.ui.controls import RecipeControls
 
+DEFAULTS = {
+    "steps": 4,
+    "spacing": {"name": "karras", "rho": 3},
+    "clip": False,
+    "sampler": {"name": "ddim", "eta": 0.5},
+}
 
-@pytest.fixture
-def controls(tmp_path, write_checkpoint):
-    write_checkpoint(
-        "tiny",
-        defaults={
-            "steps": 4,
-            "spacing": {"name": "karras", "rho": 3},
-            "clip": False,
-            "sampler": {"name": "ddim", "eta": 0.5},
-        },
-    )
+
+def rendered(folder) -> RecipeControls:
     with gr.Blocks():
-        made = RecipeControls(ds.Studio(tmp_path / "checkpoints", "cpu", "fp32"))
+        made = RecipeControls(ds.Studio(folder, "cpu", "fp32"))
         made.render_quick()
         made.render_rest()
     return made
+
+
+@pytest.fixture
+def controls(tmp_path, write_checkpoint):
+    write_checkpoint("tiny", defaults=DEFAULTS)
+    return rendered(tmp_path / "checkpoints")
+
+
+@pytest.fixture(scope="module")
+def shared_controls(tmp_path_factory, checkpoint_writer):
+    """The same, made once for the tests that only read them."""
+    folder = tmp_path_factory.mktemp("controls")
+    checkpoint_writer(folder)("tiny", defaults=DEFAULTS)
+    return rendered(folder)
 
 
 def values(controls: RecipeControls, *updates: dict) -> dict:
@@ -60,12 +71,17 @@ def test_the_page_begins_with_the_models_own_recipe(controls):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("sampler", [ds.DDPM(variance="large"), ds.DDIM(eta=0.25)], ids=str)
-def test_what_is_shown_is_read_back(controls, spacing, sampler):
+@pytest.mark.parametrize(
+    "sampler",
+    [ds.DDPM(variance="large"), pytest.param(ds.DDIM(eta=0.25), marks=pytest.mark.slow)],
+    ids=str,
+)
+def test_what_is_shown_is_read_back(shared_controls, spacing, sampler):
     recipe = ds.Recipe(
         model="tiny", label="Dog", seeds=(3, 9), steps=spacing.count or 7, sampler=sampler, spacing=spacing
     )
-    assert controls.recipe(values(controls, controls.show(recipe))) == recipe
+    shown = values(shared_controls, shared_controls.show(recipe))
+    assert shared_controls.recipe(shown) == recipe
 
 
 @pytest.mark.parametrize("kind", ["sampler", "spacing"])

@@ -25,11 +25,13 @@ MASK = Picture(np.where(RANDOM.random((8, 8)) < 0.5, 255, 0).astype(np.uint8))
 BASE = Recipe(model="tiny", label="Dog", seeds=(3,), steps=5)
 
 
-@pytest.fixture
-def controls(tmp_path, write_checkpoint):
-    write_checkpoint("tiny", defaults={"steps": 4, "count": 2})
+@pytest.fixture(scope="module")
+def controls(tmp_path_factory, checkpoint_writer):
+    """Made once: the tests only read them."""
+    folder = tmp_path_factory.mktemp("controls")
+    checkpoint_writer(folder)("tiny", defaults={"steps": 4, "count": 2})
     with gr.Blocks():
-        made = RecipeControls(ds.Studio(tmp_path / "checkpoints", "cpu", "fp32"))
+        made = RecipeControls(ds.Studio(folder, "cpu", "fp32"))
         made.render_quick()
         made.render_rest()
     return made
@@ -100,7 +102,7 @@ def test_only_what_matters_to_a_kind_is_shown(controls, kind):
     names = {
         "none": set(),
         "picture": {"picture", "strength"},
-        "inpaint": {"picture", "mask", "strength", "jump_length", "jumps"},
+        "inpaint": {"picture", "mask", "strength", "jumps"},  # and jump_length once there are jumps
         "invert": {"picture", "strength", "source_label"},
         "interpolate": {"film", "loop"},
         "travel": {"stops", "film", "loop"},
@@ -149,12 +151,14 @@ def test_the_way_back_from_a_branch(controls, tmp_path):
 )
 def test_a_missing_picture_is_explained(controls, edit, change, message, tmp_path):
     shown = values(controls, controls.show(Recipe(model="tiny", edit=edit)), tmp_path)
+    shown[controls.editing.canvas] = sheet(PICTURE)  # with nothing painted
     with pytest.raises(OptionError, match=message):
         controls.recipe({**shown, controls.editing.pictures[change]: None})
 
 
 def test_a_mask_of_another_size_is_explained(controls, tmp_path):
     shown = values(controls, controls.show(Recipe(model="tiny", edit=Inpaint(PICTURE, MASK))), tmp_path)
+    shown[controls.editing.canvas] = sheet(PICTURE)  # with nothing painted, so that the file counts
     path = tmp_path / "mask.png"
     path.write_bytes(Picture(np.full((5, 9), 255, np.uint8)).png())
     with pytest.raises(OptionError, match="The mask is 9x5 grey and the picture 8x8 grey"):
@@ -172,6 +176,18 @@ def test_what_is_painted_is_the_mask_before_a_file(controls, tmp_path):
     other = {**sheet(Picture(np.zeros((4, 4), np.uint8))), "mask": base64.b64encode(bytes([1] * 16)).decode()}
     with pytest.raises(OptionError, match="What was painted has 4x4 pixels, and tiny draws 8x8"):
         controls.recipe({**shown, controls.editing.canvas: other})
+
+
+def test_a_mask_of_black_and_white_is_painted_and_one_with_greys_stays_a_file(controls, tmp_path):
+    painted = sheet(PICTURE, MASK, what="inpaint")
+    assert mask_in(painted) == MASK and painted["what"] == "inpaint"
+    grey = Picture(np.full((8, 8), 100, np.uint8))
+    assert (
+        sheet(PICTURE, grey)["mask"] == ""
+        and sheet(PICTURE, Picture(np.zeros((4, 4), np.uint8)))["mask"] == ""
+    )
+    recipe = Recipe(model="tiny", edit=Inpaint(PICTURE, grey))
+    assert controls.recipe(values(controls, controls.show(recipe), tmp_path)) == recipe
 
 
 @pytest.mark.parametrize(

@@ -42,3 +42,14 @@ def test_formats_of_one_suffix_go_by_names_of_their_own(run):
     assert len(set(names)) == len(FORMATS) and "tiny-0-strip.png" in names and "tiny-0.gif" in names
     with Image.open(export_file(made, "strip", ExportOptions(states=2))) as strip:
         assert strip.format == "PNG"
+
+
+def test_a_strip_of_all_states_says_which_it_holds():
+    """Above "Number of states 8" stood "all"."""
+    with gr.Blocks():
+        panel = ExportPanel(RunStore(), player(lambda key: None))
+    for format, said in (("strip", "some, where something happens"), ("gif", "all")):
+        _, *updates = panel._show(format, "all", None)
+        found = dict(zip(panel.options.controls, updates))
+        assert dict((value, text) for text, value in found["frames"]["choices"])["all"] == said
+        assert found["states"]["visible"] is (format == "strip")

@@ -91,7 +91,7 @@ def test_a_picture_of_the_run(tab):
         ({"schedules": ["table"], "betas": "2, 3"}, "beta above 0"),
         ({"steps": 0}, "from 1 to 100"),
         ({"size": "64"}, "from 8 to 128"),
-        ({"picture": {"kind": "file", "data": "!"}}, "cut off"),
+        ({"picture": {"kind": "file", "data": "!"}}, "incomplete"),
         ({"picture": {"kind": "file", "data": base64.b64encode(b"no picture").decode()}}, "PNG, JPEG"),
         ({"picture": {"kind": "run", "run": "gone"}}, "Press Generate"),
     ],

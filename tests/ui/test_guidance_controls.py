@@ -26,12 +26,24 @@ from diffusion_studio.runs.guidance_options import (
     SelfGuidance,
 )
 from diffusion_studio.ui.controls import RecipeControls
+from diffusion_studio.ui.handlers import LABELLED
 
 BARE = {"classes": None, "null_class": False}
 
 
 @pytest.fixture
-def controls(tmp_path, write_checkpoint):
+def controls(tmp_path, checkpoint_writer):
+    return rendered(tmp_path / "checkpoints", checkpoint_writer)
+
+
+@pytest.fixture(scope="module")
+def shared_controls(tmp_path_factory, checkpoint_writer):
+    """The same, made once for the tests that only read them."""
+    return rendered(tmp_path_factory.mktemp("controls"), checkpoint_writer)
+
+
+def rendered(folder, checkpoint_writer) -> RecipeControls:
+    write_checkpoint = checkpoint_writer(folder)
     write_checkpoint("a-tiny")
     write_checkpoint("bare", network=BARE)
     write_checkpoint("bare-small", network={**BARE, "channels": 16})
@@ -43,24 +55,25 @@ def controls(tmp_path, write_checkpoint):
         ("Cat", "Dog", "Elk"),
     )
     points = MLPConfig(width=8, layers=1)
-    (tmp_path / "checkpoints" / "points").mkdir()
+    (folder / "points").mkdir()
     checkpoint.write(
-        tmp_path / "checkpoints" / "points" / "model.safetensors",
+        folder / "points" / "model.safetensors",
         ds.ModelSpec("points", points),
         MLP(points).state_dict(),
         torch.float32,
     )
-    (tmp_path / "checkpoints" / "judge").mkdir()
+    (folder / "judge").mkdir()
     checkpoint.write(
-        tmp_path / "checkpoints" / "judge" / "classifier.safetensors",
+        folder / "judge" / "classifier.safetensors",
         spec,
         NoisyClassifier(spec.network).state_dict(),
         torch.float32,
     )
-    with gr.Blocks():
-        made = RecipeControls(ds.Studio(tmp_path / "checkpoints", "cpu", "fp32"))
+    with gr.Blocks() as page:
+        made = RecipeControls(ds.Studio(folder, "cpu", "fp32"))
         made.render_quick()
         made.render_rest()
+    made.page = page
     return made
 
 
@@ -83,48 +96,105 @@ RECIPES = [
     ds.Recipe("bare", classifier=ByClassifier("judge", label="Dog"), weaker="bare-small", guidance=2.0),
     ds.Recipe("large", self_guidance=SelfGuidance("skipped_layers", 1.5, "middle.0"), interval=Interval(0.5)),
     ds.Recipe(
-        "a-tiny", "Cat", self_guidance=SelfGuidance("smoothed_energy", blur=2), cfg_zero=CfgZero(True, 9)
+        "a-tiny",
+        "Cat",
+        guidance=0.0,
+        self_guidance=SelfGuidance("smoothed_energy", blur=2),
+        cfg_zero=CfgZero(True, 9),
     ),
 ]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda one: one.to_command())
-def test_what_is_shown_is_read_back(controls, recipe):
-    assert controls.recipe(values(controls, controls.show(recipe))) == recipe
+def test_what_is_shown_is_read_back(shared_controls, recipe):
+    shown = values(shared_controls, shared_controls.show(recipe))
+    assert shared_controls.recipe(shown) == recipe
 
 
-def shown(controls, model: str) -> set[str]:
-    updates = controls.show(ds.Recipe(model))
+def shown(controls, model: str, **settings) -> set[str]:
+    updates = controls.show(ds.Recipe(model, **settings))
     return {name for name, control in controls.guiding.controls.items() if updates[control]["visible"]}
 
 
 def test_only_what_the_model_can_use_is_shown(controls):
     over = {
         "guidance_shape",
-        "guidance_scales",
         "guidance_rescale",
         "interval_low",
         "interval_high",
         "projection_parallel",
         "projection_radius",
-        "change_step",
-        "change_guidance",
         "cfg_zero_star",
     }
+    turn_on = {"guidance_scales", "change_step"}
     inside = {"self_guidance"}  # needs neither label nor prompt
     by = {"classifier"}  # what goes with it comes with a choice
-    assert shown(controls, "a-tiny") == over | by | inside | {
-        "negative_label",
-        "change_label",
-        "weaker",
-        "palette",
-    }
-    assert shown(controls, "bare") == over | by | inside | {"weaker", "palette"}
-    assert shown(controls, "large") == inside | {"palette", "interval_low", "interval_high"}
+    always = turn_on | by | inside | {"palette"}
+    assert shown(controls, "a-tiny") == shown(controls, "bare") == always
+    assert shown(controls, "a-tiny", guidance=3.0) == over | always | {"negative_label", "weaker"}
+    assert shown(controls, "bare", guidance=3.0) == over | always | {"weaker"}
+    assert shown(controls, "large") == inside | {"palette"}
+    assert shown(controls, "large", self_guidance="perturbed_attention") >= {"interval_low", "interval_high"}
     assert shown(controls, "points") == set()
     updates = controls.show(ds.Recipe("points"))
     assert not updates[controls.guiding.section]["visible"] and not updates[controls.guidance]["visible"]
     assert controls.show(ds.Recipe("bare"))[controls.guidance]["visible"]
+
+
+def handler_of(page: gr.Blocks, control):
+    """What the page calls after `control` has changed."""
+    handlers = [
+        one
+        for one in page.fns.values()
+        if getattr(one.fn, "__name__", "") == "look"
+        and control._id in [trigger for trigger, _ in one.targets]
+    ]
+    (handler,) = handlers
+    return handler
+
+
+def visible_after(page: gr.Blocks, control, values: list) -> dict[str, bool]:
+    """What the page shows, by label, after `control` has changed."""
+    return {one.label: update["visible"] for one, update in handler_of(page, control).fn(*values).items()}
+
+
+def test_what_a_setting_switches_off_leaves_the_page_with_it(controls):
+    page, guiding, more = controls.page, controls.guiding.controls, controls.advanced.controls
+    assert visible_after(page, more["clip"], [False, 1.0]) == {"Clip range": False}
+    assert visible_after(page, more["clip"], [True, 1.0]) == {"Clip range": True}
+    assert visible_after(page, more["threshold"], [0.9, True]) == {
+        LABELLED["clip"]: False,
+        "Clip range": False,
+        "Threshold most": True,
+    }
+    updates = controls.show(ds.Recipe("a-tiny", threshold=0.9))
+    limits = [updates[more[name]]["visible"] for name in ("clip", "clip_range", "threshold_most")]
+    assert limits == [False, False, True]
+    assert visible_after(page, guiding["change_step"], ["10", "a-tiny"]) == {
+        "New label": True,
+        "New prompt": False,  # this model reads no prompt
+        "New guidance": True,
+    }
+    assert not any(visible_after(page, guiding["change_step"], ["", "a-tiny"]).values())
+    over = {"Guidance over the run", "Restore contrast", "Negative label", "Projection", "Longest step"}
+    over |= {"Weaker model", "CFG-Zero*", "Least noise", "Most noise"}
+
+    def seen(control, **changes) -> set[str]:
+        at = {"guidance": 1.0, "model": "a-tiny"} | changes
+        handler = handler_of(page, control)
+        given = [at.get(one.elem_id.replace("-", "_"), "") for one in handler.inputs]
+        return {one.label for one, update in handler.fn(*given).items() if update["visible"]}
+
+    assert seen(controls.guidance) & over == set() and "Negative prompt" not in seen(controls.guidance)
+    assert seen(controls.guidance, guidance=3.0) >= over
+    assert seen(guiding["change_guidance"], change_guidance="2") >= over
+    assert seen(guiding["guidance_scales"], guidance_scales="1,6") >= over - {"Guidance over the run"}
+    assert "Guidance" not in seen(guiding["guidance_scales"], guidance_scales="1,6")
+    assert "Guidance" in seen(guiding["guidance_scales"])
+    assert seen(guiding["self_guidance"], self_guidance="perturbed_attention") & over == {
+        "Least noise",
+        "Most noise",
+    }
 
 
 def test_the_palette_of_a_model_is_offered_where_it_has_one(controls, write_checkpoint):

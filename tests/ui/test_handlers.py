@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diffusion_studio.errors import OptionError
+from diffusion_studio.errors import OptionError, StudioError
 from diffusion_studio.export import ExportOptions
 from diffusion_studio.runs.guidance_options import Change, scales
 from diffusion_studio.runs.recipe import Recipe
@@ -54,6 +54,7 @@ def test_a_notice_is_text(notice, monkeypatch):
     else:
         {"warning": handlers.warn, "info": handlers.inform}[notice](MARKUP)
     (text,) = told
+    text = text.removeprefix('<span class="of-field label">').removesuffix("</span>")  # which is ours
     assert "<" not in text and html.unescape(text) == MARKUP
 
 
@@ -66,10 +67,18 @@ def test_programs_get_the_words_as_they_are():
     def program():
         raise OptionError("label", MARKUP)
 
-    for fn, said in ((page, html.escape(MARKUP, quote=False)), (program, MARKUP)):
+    shown = f'<span class="of-field label">{html.escape(MARKUP, quote=False)}</span>'
+    for fn, said in ((page, shown), (program, MARKUP)):
         with pytest.raises(handlers.gr.Error) as error:
             fn()
         assert error.value.message == said
+
+
+def test_a_notice_names_the_field_of_an_error_and_nothing_else():
+    """The page shows the sentence at that field; a name that could be markup names none."""
+    errors = [OptionError("steps", "must be more."), OptionError('x" onload="y', "No."), StudioError("Bad.")]
+    said = handlers.sentences(errors).message
+    assert said == '<span class="of-field steps">Steps must be more.</span><br>No.<br>Bad.'
 
 
 def test_only_handlers_make_notices():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from urllib.parse import unquote
@@ -52,10 +53,16 @@ def test_a_lesson_and_where_it_leads(tab):
     assert found["title"] == "Weniger Schritte" and found["right"] == 2 and len(found["answers"]) == 3
     race = RaceRecipe.from_json(unquote(found["link"].removeprefix("?race=")))
     assert [one.steps for one in race.lanes] == [50, 8, 8, 8]
+    assert found["note"].startswith("öffnet Compare")
     found = tab.element.lesson({"name": "5-the-network"})
     recipe = Recipe.from_json(unquote(found["link"].removeprefix("?recipe=")))
     assert (recipe.model, recipe.label, recipe.steps) == ("fashion-mnist", "Sneaker", 12)
-    assert tab.element.lesson({"name": "1-noise-goes-in"})["tab"] == "Forward"
+    assert found["kind"] == "recipe" and Recipe.from_json(found["text"]) == recipe
+    found = tab.element.lesson({"name": "1-noise-goes-in"})
+    assert found["tab"] == "Forward" and found["choices"]["schedules"] == ["linear"]
+    assert found["picture"].startswith("data:image/png") and found["before"]
+    assert tab.element.lesson({"name": "4-learning-it"})["choices"] == {"shape": "moons", "steps": 400}
+    assert tab.element.lesson({"name": "4-learning-it"})["picture"] == ""
     assert "no lesson 'x'" in tab.element.lesson({"name": "x"})["error"]
 
 
@@ -72,6 +79,41 @@ def test_a_figure_comes_as_it_grows(tab, monkeypatch):
     assert titles[0] == "0" and titles[-1] == "2" and answers[-1]["done"]
     again = tab.element.more({"job": answers[-1]["job"], "seen": 0})
     assert "no longer being computed" in again["error"]
+
+
+def test_a_figure_says_how_far_it_is(tab, monkeypatch):
+    going = threading.Event()
+
+    def slow(studio, ask, **settings):
+        yield figures.Part(3, 12)
+        going.wait(60)
+        yield part(1)
+
+    monkeypatch.setitem(figures.FIGURES, "forward", slow)
+    monkeypatch.setattr(learn_tab, "PATIENCE", 0.05)
+    found = tab.element.figure({"name": "1-noise-goes-in"})
+    end = time.monotonic() + 60
+    while "part" not in found and time.monotonic() < end:
+        found = tab.element.more({"job": found["job"], "seen": found["seen"]})
+    assert found["part"] == [3, 12] and "figure" not in found
+    going.set()
+    last = whole(tab, found)[-1]
+    assert last["done"] and "part" not in last
+
+
+def test_a_link_that_is_followed_again_is_new():
+    value = {"kind": "race", "text": "{}", "number": 1}
+    assert learn_tab._followed(value, "race") != learn_tab._followed({**value, "number": 2}, "race")
+    assert learn_tab._followed(value, "race").strip() == "{}"
+    for other in ({**value, "kind": "recipe"}, {"kind": "race"}, None, "race {}"):
+        assert learn_tab._followed(other, "race") == ""
+
+
+def test_the_page_has_symbols_and_an_ending_in_each_language(tab):
+    for code, name in (("en", "the clean picture"), ("de", "das saubere Bild")):
+        found = tab.element.course({"language": code})
+        assert name in found["symbols"] and "<sub>0</sub>" in found["symbols"]
+        assert '<b class="control">Points</b>' in found["words"]["end next"]
 
 
 def test_a_figure_that_fails_says_so(tab, monkeypatch):

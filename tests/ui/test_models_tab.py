@@ -5,6 +5,7 @@ they go.
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -160,9 +161,29 @@ def test_readers_sentences_and_wrong_flags_are_shown(tab, upload):
     page = Chosen(Path(upload("x.safetensors", b"<!DOCTYPE html><html>")), own=True)
     assert "HTML page, so its download went wrong" in tab._look(page, "")[1]
     native = Chosen(Path(upload()), own=True)
-    assert "takes no flags" in tab._look(native, "--num_heads 4")[1]
+    assert "Leave the flags out" in tab._look(native, "--num_heads 4")[1]
     assert "Flags are given as --name value" in tab._look(native, "num_heads 4")[1]
     assert "It can be run" in tab._look(native, "")[1]
+
+
+def test_the_files_that_are_open_are_named(tab, upload):
+    visitor = SimpleNamespace(session_hash="ann")
+    _, emptied, *_, opened = tab._take_files(
+        [upload("config.json", b"{}"), upload("<mine>.safetensors")], "", visitor
+    )
+    assert emptied is None  # the drop zone takes the next file
+    assert "Open: <b>&lt;mine&gt;.safetensors</b>, <b>config.json</b>" in opened
+    assert tab._take_files([upload("a.safetensors"), upload("b.safetensors")], "", visitor)[-1] == ""
+
+
+def test_a_file_that_was_refused_is_not_called_open(tab, upload):
+    visitor = SimpleNamespace(session_hash="ann")
+    *_, line = tab._take_files([upload("broken.safetensors", b"0" * 100)], "", visitor)
+    assert "Not opened: <b>broken.safetensors</b>" in line and "Open:" not in line
+    _, _, chosen, *_, line = tab._take_files([upload()], "num_heads 4", visitor)
+    assert "Not read: <b>mine.safetensors</b>" in line and "flags are wrong" in line
+    assert "Open: <b>mine.safetensors</b>" in tab._look(chosen, "")[-1]  # read again without them
+    assert tab._look_again(chosen, "")[-1] == tab._look(chosen, "")[-1]
 
 
 def test_a_path_from_the_page_is_not_opened(tab, upload):

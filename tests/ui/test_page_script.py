@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import math
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +16,24 @@ import pytest
 from PIL import Image
 
 from diffusion_studio.diffusion.schedule import NoiseLevel
-from diffusion_studio.export.beside import matched
+from diffusion_studio.export.comparison import matched
 from diffusion_studio.imaging.frame import Frame
 from diffusion_studio.imaging.layout import grid_shape
 from diffusion_studio.ui import page_script as module
-from diffusion_studio.ui.page_script import page_script
-from diffusion_studio.ui.player.player import PARTS, PURE_NOISE, encode
+from diffusion_studio.ui.page_script import (
+    ACTIONS,
+    COMPONENTS,
+    HEAD,
+    PAGE,
+    STYLES,
+    call_action,
+    call_mount,
+    page_script,
+    studio_module,
+    studio_styles,
+)
+from diffusion_studio.ui.player.player import PURE_NOISE, encode
+from diffusion_studio.ui.style_sheet import outrank
 
 UI = Path(module.__file__).parent
 FIXTURES = Path(__file__).resolve().parents[1] / "js"  # the node tests there read the same files
@@ -70,12 +85,12 @@ def test_the_page_finds_each_picture_in_the_sheet_that_is_sent(case):
 
 
 def test_only_the_keyword_export_goes():
-    names = [name for name in PARTS if name.endswith(".mjs")]
+    names = [name for files in COMPONENTS.values() for name in files.scripts if name.endswith(".mjs")]
     assert names
     for name in names:
-        source = (UI / "player" / name).read_text("utf-8")
+        source = (UI / name).read_text("utf-8")
         exported = re.findall(r"^export const (\w+)", source, re.MULTILINE)
-        text = page_script(UI / "player", (name,))
+        text = page_script(UI, (name,))
         assert exported and all(re.search(rf"^const {one} = ", text, re.MULTILINE) for one in exported)
         assert len(source) - len(text) == len("export ") * len(exported)
 
@@ -86,7 +101,53 @@ def test_modules_of_the_page_import_nothing_and_every_script_is_used():
         assert not re.search(
             r"^\s*(import\b|export (?!const |function ))", path.read_text("utf-8"), re.MULTILINE
         )
-    assert {path.name for path in (UI / "player").glob("*.*js")} == set(PARTS)
+    fetched_when_seen = {"figure", "forward", "learn"}  # by lazy.py
+    used = {*ACTIONS, *HEAD, *PAGE, *(name for files in COMPONENTS.values() for name in files.scripts)}
+    paths = {path.relative_to(UI) for path in UI.rglob("*.*js")}
+    assert {path.as_posix() for path in paths if path.parts[0] not in fetched_when_seen} == used
+    styles = {*STYLES, *(files.style for files in COMPONENTS.values() if files.style)}
+    paths = {path.relative_to(UI) for path in UI.rglob("*.css")}
+    assert {path.as_posix() for path in paths if path.parts[0] not in fetched_when_seen} == styles
+
+
+def test_events_call_functions_that_there_are():
+    assert call_action("withLook", "points-") == (
+        "(...v) => studio.then((s) => s.run('withLook', \"points-\", ...v))"
+    )
+    with pytest.raises(ValueError, match="No function 'withLooks'"):
+        call_action("withLooks")
+    with pytest.raises(ValueError, match="No component 'palyer'"):
+        call_mount("palyer")
+
+
+def test_no_logic_of_the_page_is_in_python():
+    """A string of Python is checked and tested by no tool: an event calls a function of the modules."""
+    found = []
+    assembled = {UI / "page_script.py", UI / "static_files.py"}  # they put the modules together
+    for path in {*UI.rglob("*.py")} - assembled:
+        texts = [
+            ast.unparse(one) if isinstance(one, ast.JoinedStr) else one.value
+            for one in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(one, ast.JoinedStr)
+            or (isinstance(one, ast.Constant) and isinstance(one.value, str))
+        ]
+        found += [(path.name, text) for text in texts if "=>" in text and re.search(r"[;{?]|document", text)]
+    assert found == []
+
+
+def test_the_module_of_the_page_has_what_the_page_calls(tmp_path):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node on this machine")
+    (tmp_path / "studio.mjs").write_text(studio_module(), "utf-8")
+    (tmp_path / "ask.mjs").write_text(
+        "import * as studio from './studio.mjs';\n"
+        "console.log(JSON.stringify([Object.keys(studio), studio.run('stopRun', { run: 'a' })]));\n"
+    )
+    answer = subprocess.run([node, "ask.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert json.loads(answer.stdout) == [["mount", "page", "run"], {"run": "a", "stopped": True}], (
+        answer.stderr
+    )
 
 
 def test_other_texts_are_taken_as_they_are(tmp_path):
@@ -102,8 +163,26 @@ def test_what_the_page_is_made_of_is_in_the_package():
     package = UI.parent
     settings = tomllib.loads((package.parent / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
     listed = {path for glob in settings["package-data"]["diffusion_studio"] for path in package.glob(glob)}
-    folders, ends = (UI, package / "export"), ("html", "css", "js", "mjs", "svg", "json")
+    folders, ends = (UI, package / "export", package / "compare"), ("html", "css", "js", "mjs", "svg", "json")
     made_of = {path for folder in folders for end in ends for path in folder.rglob(f"*.{end}")}
     written = {path for end in ("md", "txt") for path in package.glob(f"lessons/*/*.{end}")}
     read = {*written, *(package / "inside" / "pictures").iterdir()}
     assert made_of | read | {package / "py.typed"} == listed
+
+
+def test_styles_of_the_page_outrank_those_of_gradio():
+    css = "/* a { b } */ .a, :is(.b, .c) { x: y; }\n.dark .d { x: z; }\n@media print { .e { x: y; } }\n@keyframes k { to { x: y; } }"
+    inside = ".gradio-container.gradio-container .contain"
+    assert [line.strip() for line in outrank(css).splitlines()] == [
+        ".a, :is(.b, .c) { x: y; }",
+        f"{inside} .a, {inside} :is(.b, .c) {{ x: y; }}",
+        ".dark .d { x: z; }",
+        f".dark {inside} .d {{ x: z; }}",
+        "@media print {",
+        f"{inside} .e {{ x: y; }}",
+        "}",
+        "@keyframes k { to { x: y; } }",
+    ]
+    with pytest.raises(ValueError, match="open"):
+        outrank(".a { .b { x: y; }")
+    assert ".ds-pad:not(#_) {\n" in studio_styles()

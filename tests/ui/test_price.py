@@ -12,7 +12,7 @@ from diffusion_studio.runs.recipe import Recipe
 from diffusion_studio.studio import Studio
 from diffusion_studio.ui.compute import Compute
 from diffusion_studio.ui.hosting import LIMIT_HOSTED, hosting
-from diffusion_studio.ui.price import Prices, _kind
+from diffusion_studio.ui.price import Prices, kind_of
 
 RECIPE = Recipe(model="tiny", label="Cat", steps=20, seeds=(0, 1), sampler="heun")
 
@@ -24,14 +24,14 @@ def studio(tiny_checkpoint):
 
 def test_a_price_is_calls_times_pictures_times_seconds(studio):
     prices = Prices(studio, Compute(), limit=1000.0)
-    prices._seconds[_kind(RECIPE)] = 0.5
+    prices._seconds[kind_of(RECIPE)] = 0.5
     assert prices.turn(RECIPE).price == 39 * 2 * 0.5  # Heun: two calls a step, but one for the last
 
 
 def test_what_is_too_long_is_refused_with_what_to_change(studio):
     prices = Prices(studio, Compute(), limit=10.0)
     long = replace(RECIPE, steps=1000 // 10, seeds=tuple(range(8)), sampler="ddim")
-    prices._seconds[_kind(long)] = 0.1
+    prices._seconds[kind_of(long)] = 0.1
     with pytest.raises(
         OptionError, match=r"about 80 s of computing \(100 network calls for 8 pictures\)"
     ) as error:
@@ -61,7 +61,7 @@ def test_an_unknown_model_is_measured_where_there_is_a_limit(studio):
 def test_a_run_whose_calls_nobody_could_know_is_ended_at_the_limit(studio):
     compute = Compute()
     prices = Prices(studio, compute, limit=1e9)
-    prices._seconds[_kind(RECIPE)] = 1e-9
+    prices._seconds[kind_of(RECIPE)] = 1e-9
     turn = prices.turn(RECIPE)
     prices.limit = 1e-6
     with pytest.raises(OptionError, match="ended after 1 network calls: .* What it has made is kept"):
@@ -82,3 +82,11 @@ def test_the_limit_of_a_server(given, environment, limit):
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(OptionError, match="limit must be a number of seconds above 0"):
             hosting(limit=wrong)
+
+
+@pytest.mark.parametrize("timesteps", ["99,50,0", "70"])
+def test_a_spacing_with_steps_of_its_own_is_measured_too(studio, timesteps):
+    recipe = replace(
+        RECIPE, spacing={"name": "timesteps", "timesteps": timesteps}, steps=len(timesteps.split(","))
+    )
+    assert 0 < Prices(studio, Compute(), limit=100.0).turn(recipe).price < 100

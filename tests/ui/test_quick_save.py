@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import diffusion_studio as ds
+from diffusion_studio.ui.export_panel import ExportPanel
 from diffusion_studio.ui.player import player
 from diffusion_studio.ui.quick_save import PRESETS, Preset, QuickSave, save_for
 from diffusion_studio.ui.store import RunStore
@@ -24,7 +25,7 @@ def made(tmp_path, write_checkpoint):
 
 def test_each_use_has_its_file_and_it_carries_the_recipe(made):
     for name, preset in PRESETS.items():
-        path = Path(save_for(preset, made, {"view": "both"}))
+        path = Path(save_for(preset, made, {"view": "both"})[0])
         assert path.suffix == (".png" if name == "paper" else ".gif")
         assert not preset.most or path.stat().st_size <= preset.most
         assert ds.Recipe.from_file(path) == made.recipe
@@ -34,7 +35,7 @@ def test_each_use_has_its_file_and_it_carries_the_recipe(made):
 
 def test_a_file_that_is_too_large_is_made_with_smaller_pictures_and_then_fewer_states(made):
     def saved(most):
-        path = Path(save_for(Preset("gif", "", 512, most), made, {"view": "x"}))
+        path = Path(save_for(Preset("gif", "", 512, most), made, {"view": "x"})[0])
         with Image.open(path) as film:
             return path.stat().st_size, film.size[0], film.n_frames
 
@@ -58,6 +59,26 @@ def test_what_the_player_shows_is_what_is_saved(made):
     assert found["preset"] == "chat" and float(found["size"].split()[-1]) > 0
     with Image.open(found["path"]) as film:
         assert film.size[0] == film.size[1] == 64 * 8 and film.info["duration"] == 100
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_more_begins_with_what_was_saved(made, preset):
+    """The panel's file, made at once, is the saved one."""
+    store = RunStore()
+    with gr.Blocks():
+        shown = player(lambda key: None)
+        saving, panel = QuickSave(store, shown), ExportPanel(store, shown)
+    run = store.open("visitor", made.recipe)
+    for frame in made.frames:
+        store.append(run, frame)
+    value = {"run": run, "look": {"view": "x0", "zoom": 2, "fps": 10, "film": False}}
+    found = saving._save(preset, value)
+    format, *rest = panel._as_shown("mp4", "all", {**value, "used": found["used"]})
+    updates = dict(zip(panel.options.controls, rest))
+    assert updates["picture"]["value"] == "3" and updates["view"]["value"] == "x0"  # as the page counts
+    values = {panel.player: value, panel.format: format["value"]}
+    values |= {control: updates[name]["value"] for name, control in panel.options.controls.items()}
+    assert Path(panel._export(values)["path"]).read_bytes() == Path(found["path"]).read_bytes()
 
 
 @pytest.mark.parametrize("preset, value", [("chat", None), ("chat", {"run": "gone"}), ("wall", {"run": "x"})])

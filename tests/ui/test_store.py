@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import diffusion_studio as ds
 from diffusion_studio.diffusion.schedule import Linear
+from diffusion_studio.errors import ExportError, OptionError
+from diffusion_studio.export import ExportOptions
 from diffusion_studio.imaging.frame import Frame
 from diffusion_studio.ui import store as module
-from diffusion_studio.ui.store import MAX_RUNS_PER_VISITOR, RunStore
+from diffusion_studio.ui.export_panel import export_file
+from diffusion_studio.ui.store import MAX_RUNS_PER_VISITOR, NoRecipe, RunStore
 
 RECIPE = ds.Recipe(model="m", steps=100)
 
@@ -92,3 +97,28 @@ def test_a_visitors_runs_that_are_too_large_make_room_but_for_the_last(monkeypat
     monkeypatch.setattr(module, "MAX_VISITOR_BYTES", 0)
     newest = fill(store, "a", 3)
     assert [key for key in keys if store.get(key)] == keys[-1:] and store.get(newest) is not None
+
+
+def test_frames_that_no_recipe_makes_are_exported_under_their_own_name(tmp_path):
+    store = RunStore()
+    key = store.open("a", NoRecipe("moons-training"))
+    for k in range(3):
+        store.append(key, frame(k, 2))
+    run = store.get(key)
+    with pytest.raises(OptionError, match="frames of moons-training were made by no recipe") as refused:
+        run.recipe
+    assert refused.value.field == "run"
+    for name in ("gif", "html"):
+        path = Path(export_file(run.recorded, name, ExportOptions()))
+        assert path.name.startswith("moons-training") and path.stat().st_size
+        with pytest.raises(ExportError, match="carries no recipe"):
+            ds.Recipe.from_file(path)
+    assert "<title>moons-training" in path.read_text("utf-8")
+    assert store.forget("a") == [] and store.get(key) is None  # no recipe, of which states would be kept
+
+
+def test_a_run_of_a_recipe_is_its_trajectory():
+    store = RunStore()
+    run = store.get(fill(store, "a", 3))
+    assert run.recorded == run.trajectory and run.recipe == RECIPE
+    assert store.forget("a") == [RECIPE]

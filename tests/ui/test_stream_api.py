@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
+
+import pytest
+from gradio.context import LocalContext
 
 import diffusion_studio as ds
-from diffusion_studio.ui import api
-from diffusion_studio.ui.compute import Compute
+from diffusion_studio.ui import api, sessions
+from diffusion_studio.ui.compute import Compute, Progress
 from diffusion_studio.ui.price import Prices
 from diffusion_studio.ui.store import RunStore
 
@@ -44,3 +48,36 @@ def test_the_finished_state_comes_last_however_long_the_end_takes(write_checkpoi
     monkeypatch.setattr(runs, "_frames", slow_to_end)
     *_, last = runs.states(ds.Recipe(model="small", steps=2, seeds=(0,)))
     assert last is not None and last.index == last.total == 2
+
+
+@pytest.mark.parametrize("pulled_by", ["stream", "anything"])
+def test_a_run_whose_program_never_fetches_the_answer_ends(pulled_by, write_checkpoint, monkeypatch):
+    """It asked, and nobody listens for what comes: it was computed to its end. So are the runs of every other
+    part of the page: all are pulled through `Compute.watched`.
+    """
+    monkeypatch.setattr(sessions, "UNHEARD_SECONDS", 0.3)
+    runs, listeners = _runs(write_checkpoint), sessions.Listeners()
+    listeners._page = SimpleNamespace(_queue=SimpleNamespace(pending_event_ids_session={}))
+    runs.compute.while_heard = listeners.while_heard
+
+    def endless(recipe, turn):
+        while True:
+            turn.spend(lambda: time.sleep(0.01))  # a network call
+        yield
+
+    monkeypatch.setattr(runs, "_frames", endless)
+    request = LocalContext.request.set(SimpleNamespace(session_hash="gone"))
+    try:
+        if pulled_by == "stream":
+            assert set(api._stream(runs)(model="small", steps=2)) <= {None}
+        else:
+            turn = runs.compute.turn()
+            assert all(
+                isinstance(one, Progress) for one in runs.compute.watched(endless(None, turn), 0, turn)
+            )
+    finally:
+        LocalContext.request.reset(request)
+    deadline = time.monotonic() + 30
+    while len(runs.compute.turns) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(runs.compute.turns) == 0

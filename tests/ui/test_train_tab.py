@@ -4,6 +4,7 @@ strangers may choose.
 
 from __future__ import annotations
 
+import os
 import zipfile
 
 import gradio as gr
@@ -17,9 +18,14 @@ from diffusion_studio.data import ImageData, summary
 from diffusion_studio.errors import DataError
 from diffusion_studio.training.config import TrainConfig
 from diffusion_studio.training.presets import configured
-from diffusion_studio.ui import data_view
+from diffusion_studio.training.status import Status
+from diffusion_studio.ui import data_view, training_view
 from diffusion_studio.ui.hosting import Hosting
+from diffusion_studio.ui.run_state import read_state
+from diffusion_studio.ui.sheets.sheets import places
 from diffusion_studio.ui.train_tab import _OFF, TrainTab
+from diffusion_studio.ui.training_options import GROUPS, LABELS
+from diffusion_studio.ui.training_view import log_ticks, ticks
 
 
 @pytest.fixture
@@ -37,9 +43,8 @@ def tab(tmp_path, tiny_checkpoint):
 
 
 def values(tab, **changes):
-    found = {
-        one: one.value for one in (tab.data, tab.size, tab.preset, tab.name, *tab.options.controls.values())
-    }
+    chosen = (tab.data, tab.size, tab.preset, tab.name, tab.sent, *tab.options.controls.values())
+    found = {one: one.value for one in chosen}
     return {**found, **{getattr(tab, name): value for name, value in changes.items()}}
 
 
@@ -91,11 +96,11 @@ def test_without_pictures_or_a_run_a_sentence_says_so(tab):
     made = tab()
     with pytest.raises(DataError, match="Choose pictures"):
         made._config(values(made, data=None))
-    for press in (made._stop, made._resume, made._use):
-        with pytest.raises(gr.Error, match="Choose a run first"):
-            press(None)
+    for press, more in ((made._stop, [[]]), (made._resume, [[]]), (made._use, [])):
+        with pytest.raises(gr.Error, match="Choose a training first"):
+            press(None, *more)
         with pytest.raises(gr.Error, match="no longer there"):
-            press("../x")
+            press("../x", *more)
 
 
 def test_where_training_is_off_the_tab_says_how_to_turn_it_on(tab):
@@ -184,3 +189,42 @@ def test_a_slow_look_does_not_go_over_a_later_one(tab, pictures, monkeypatch):
     assert made._newest_look(values, visitor) == gr.skip()
     made.forget("one")
     assert not made.looks
+
+
+def test_every_option_is_in_one_of_six_groups_with_a_label_of_its_own(tab):
+    grouped = [name for group in GROUPS.values() for name in group]
+    above = {"data", "name", "size", "kind"}  # chosen above the groups, or not at all
+    assert len(GROUPS) == 6 and len(set(LABELS.values())) == len(grouped) == len(set(grouped))
+    assert {*grouped} == {one.name for one in options.fields_of(TrainConfig)} - above
+    made = tab()
+    assert all(made.options.controls[name].label == label for name, label in LABELS.items())
+    with pytest.raises(gr.Error, match="Learning rate must be a finite number from 1e-08 to 1, got 5"):
+        made._train(values(made, data="fashion-mnist", sent=[]) | {made.options.controls["lr"]: 5.0})
+
+
+def test_sheets_travel_once(tab, tmp_path):
+    made, folder = tab(), tmp_path / "runs" / "mine" / "samples"
+    folder.mkdir(parents=True)
+    (folder.parent / "console.txt").write_text("")
+    names = ["000000200.png", "000000400.png", "final.png"]
+    for k, name in enumerate(names):
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / name)
+        os.utime(folder / name, (k, k))
+    *_, shown, sent = made._look("mine", [])
+    assert sent == ["mine", *names] and shown["run"] == "mine"
+    assert [one["when"] for one in shown["sheets"]] == ["after 200 images", "after 400 images", "at the end"]
+    assert made._look("mine", sent)[-2:] == [gr.skip(), gr.skip()]
+    assert places(5) == [0, 1, 2, 3, 4] and places(100, 4) == [0, 33, 66, 99]
+
+
+def test_a_curve_has_round_numbers_at_its_axes(tmp_path):
+    assert log_ticks(0.09, 1.1) == [0.1, 0.2, 0.5, 1] and log_ticks(1e-4, 1e3)[0] == 1e-4
+    assert 3 <= len(log_ticks(0.41, 0.63)) <= 6
+    assert ticks(12_000) == [0, 2000, 4000, 6000, 8000, 10_000, 12_000] and ticks(4) == [0, 1, 2, 3, 4]
+    assert all(2 <= len(ticks(last)) <= 7 for last in (1, 7, 9, 99, 130_000, 999_999))
+    (tmp_path / "config.json").write_text(TrainConfig(images=1000).to_json())
+    Status("training", 400, 1000, 0.1, losses=((100, 0.9), (400, 0.1))).write(tmp_path)
+    shown = training_view.view(read_state(tmp_path, running=True))
+    assert "Loss: mean squared error of the predicted eps, on a logarithmic scale" in shown
+    assert ">images seen</text>" in shown and "<title>100 images: loss 0.9</title>" in shown
+    assert 'class="now"' in shown and ">0.1</text>" in shown and ">1,000</text>" in shown

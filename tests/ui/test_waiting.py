@@ -18,6 +18,8 @@ def test_a_press_is_told_what_it_waits_for():
     assert waiting.at("a") == {"running": True, "others": 2}
     waiting.tell("b", Progress(0, place=1, others=2, seconds=20.0))
     assert waiting.at("b") == {"ahead": 1, "seconds": 20.0}
+    waiting.refuse("c", "All is taken.")
+    assert waiting.at("c") == {"full": "All is taken."}
     waiting.leave("a")
     waiting.leave("never there")
     assert waiting.at("a") is None and waiting.at("b") is not None

@@ -1,9 +1,9 @@
-"""Guidance is Denoiser -> Denoiser: wrappers that compose, of which samplers know nothing.
+"""Guidance: functions Denoiser -> Denoiser that compose. Samplers do not know about them.
 
-mixing.py mixes the answers of two denoisers, limits.py keeps x0 in the range of pictures or to few colours,
-classifier.py follows a classifier's gradient, perturbed.py leads away from the network with its attention
-disturbed or blocks left out, timing.py lets any of it depend on where the run is. Each keeps alpha * x0 +
-sigma * eps == x.
+mixing.py combines the predictions of two denoisers. limits.py restricts x0 to the range of pictures or to a
+palette. classifier.py follows a classifier's gradient. perturbed.py guides away from the network with
+disturbed attention or skipped blocks. timing.py makes guidance depend on the progress of the run. All of them
+keep alpha * x0 + sigma * eps == x.
 """
 
 from .classifier import AncestralSteps, Share, classifier_guided, gradient_of

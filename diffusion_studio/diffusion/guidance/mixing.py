@@ -1,4 +1,4 @@
-"""Two denoisers' answers mixed: classifier-free guidance and its kin, and guidance by a weaker model."""
+"""Guidance that combines two denoisers: classifier-free guidance, its variants, and autoguidance."""
 
 from __future__ import annotations
 
@@ -12,40 +12,39 @@ from ..denoiser import Denoiser, ask_all
 from ..prediction import Prediction, from_x0
 from ..schedule import NoiseLevel, NoiseSchedule
 
-Scale = float | Callable[[NoiseLevel], float]  # 1 is off, 0 the second denoiser alone; see timing.py
+Scale = float | Callable[[NoiseLevel], float]  # 1 is the first denoiser alone, 0 the second; see timing.py
 
 
 def classifier_free(conditional: Denoiser, unconditional: Denoiser, scale: Scale) -> Denoiser:
-    """eps = u + scale * (c - u) (Ho & Salimans 2022, eq. 6, with scale = 1 + w).
+    """Classifier-free guidance: eps = u + scale * (c - u) (Ho & Salimans 2022, eq. 6, with scale = 1 + w).
 
-    Scale 1 is the conditional denoiser itself, 0 the unconditional one; larger trades diversity for likeness
-    to the condition. The weights sum to 1, so x0 mixes the same way. With a negative label or prompt in place
-    of the unconditional denoiser the result moves away from that; with a weaker checkpoint of the same task
-    it is autoguidance (Karras et al. 2024, eq. 3; see `at_schedule` where it was trained with another
-    schedule). A scale that varies asks only the conditional denoiser where it is 1.
+    Scale 1 is the conditional denoiser, 0 the unconditional one; larger scales reduce diversity and follow
+    the condition more closely. The weights sum to 1, so x0 is combined in the same way. With a negative label
+    or prompt as `unconditional` the result moves away from it. With a weaker model as `unconditional` this is
+    autoguidance (Karras et al. 2024, eq. 3); use `at_schedule` if that model has another schedule. Where the
+    scale is 1 or 0, only one denoiser is called.
     """
 
     def mixed(c: Prediction, u: Prediction, x: torch.Tensor, level: NoiseLevel, scale: float) -> Prediction:
         return Prediction(torch.lerp(u.x0, c.x0, scale), torch.lerp(u.eps, c.eps, scale), c.variance)
 
-    return _mixing(conditional, unconditional, scale, mixed)
+    return _guided_by(conditional, unconditional, scale, mixed)
 
 
 def rescaled(conditional: Denoiser, unconditional: Denoiser, scale: Scale, amount: float = 0.7) -> Denoiser:
-    """Classifier-free guidance whose x0 gets back the contrast of the unguided one (Lin et al. 2023, eq. 14
-    to 16).
+    """Classifier-free guidance with rescaling (Lin et al. 2023, eq. 14 to 16).
 
-    Each picture's guided x0 is scaled to the standard deviation of the conditional x0, `amount` (0 to 1) of
-    the way. Choose it where a large scale makes pictures over-exposed. The paper rescales the network's
-    output; x0 is where the contrast is seen, whatever the parametrization.
+    The guided x0 of each picture is scaled to the standard deviation of the conditional x0; `amount` (0 to 1)
+    interpolates between no and full rescaling. Choose it if a large scale gives over-exposed pictures. The
+    paper rescales the network's output. Here x0 is rescaled, which does not depend on the parametrization.
     """
 
     def mixed(c: Prediction, u: Prediction, x: torch.Tensor, level: NoiseLevel, scale: float) -> Prediction:
         guided = torch.lerp(u.x0, c.x0, scale)
-        ratio = _spread(c.x0) / _spread(guided).clamp_min(torch.finfo(x.dtype).tiny)
+        ratio = _std(c.x0) / _std(guided).clamp_min(torch.finfo(x.dtype).tiny)
         return from_x0(guided * (1 + amount * (ratio - 1)), x, level.alpha, level.sigma, c.variance)
 
-    return _mixing(conditional, unconditional, scale, mixed)
+    return _guided_by(conditional, unconditional, scale, mixed)
 
 
 def adaptive_projected(
@@ -56,12 +55,12 @@ def adaptive_projected(
     parallel: float = 0.0,
     radius: float | None = None,
 ) -> Denoiser:
-    """Adaptive projected guidance (Sadat et al. 2024, section 4): less of the part that only saturates.
+    """Adaptive projected guidance (Sadat et al. 2024, section 4), which reduces saturation at large scales.
 
-    Of the difference between the two x0, each picture's component along the conditional x0 counts `parallel`
-    times (their eta; 1 with no radius is classifier-free guidance), and a difference longer than `radius`, a
-    Euclidean norm over the picture, is shortened to it. Their momentum is left out: a denoiser has no memory,
-    so that runs can be branched and replayed.
+    For each picture, the component of the difference of both x0 that is parallel to the conditional x0 is
+    multiplied by `parallel` (eta in the paper; 1 without a radius is classifier-free guidance). A difference
+    with a Euclidean norm above `radius` is shortened to it. The paper's momentum is left out: denoisers have
+    no memory, so that runs can be branched and replayed.
     """
 
     def mixed(c: Prediction, u: Prediction, x: torch.Tensor, level: NoiseLevel, scale: float) -> Prediction:
@@ -70,21 +69,21 @@ def adaptive_projected(
             norm = _norm(difference).clamp_min(torch.finfo(x.dtype).tiny)
             difference = difference * (radius / norm).clamp_max(1)
         along = c.x0 / _norm(c.x0).clamp_min(torch.finfo(x.dtype).tiny)
-        projected = (difference * along).sum(_picture(x), keepdim=True) * along
+        projected = (difference * along).sum(_picture_dims(x), keepdim=True) * along
         update = difference - (1 - parallel) * projected
         return from_x0(c.x0 + (scale - 1) * update, x, level.alpha, level.sigma, c.variance)
 
-    return _mixing(conditional, unconditional, scale, mixed)
+    return _guided_by(conditional, unconditional, scale, mixed)
 
 
 def at_schedule(denoise: Denoiser, schedule: NoiseSchedule) -> Denoiser:
-    """A denoiser of another network, asked at the level of its own `schedule` that has the same log-SNR.
+    """A denoiser of a network with another schedule, evaluated at the same log-SNR.
 
-    Where the two processes differ in scale (variance preserving, exploding, flow), x is brought to the other
-    one's. Noise beyond the ends of that schedule is taken for its ends.
+    x is scaled to the network's own process if the scales differ (variance preserving, variance exploding,
+    flow). Log-SNRs outside the range of `schedule` are clamped to its ends.
     """
 
-    def asked(x: torch.Tensor, level: NoiseLevel) -> Prediction:
+    def converted(x: torch.Tensor, level: NoiseLevel) -> Prediction:
         own = schedule.level(schedule.timestep(level.log_snr))
         scale = math.hypot(own.alpha, own.sigma) / math.hypot(level.alpha, level.sigma)
         if math.isclose(scale, 1, rel_tol=1e-9):
@@ -92,16 +91,16 @@ def at_schedule(denoise: Denoiser, schedule: NoiseSchedule) -> Denoiser:
         p = denoise(x * scale, own)
         return from_x0(p.x0, x, level.alpha, level.sigma, p.variance)
 
-    return asked
+    return converted
 
 
-def _mixing(
+def _guided_by(
     conditional: Denoiser,
     unconditional: Denoiser,
     scale: Scale,
     mixed: Callable[[Prediction, Prediction, torch.Tensor, NoiseLevel, float], Prediction],
 ) -> Denoiser:
-    """The wrapper around a formula, with the network calls saved that scale 1 and 0 do not need."""
+    """A denoiser that combines two by a formula. It calls only one of them where the scale is 1 or 0."""
     if scale == 1:
         return conditional
     if scale == 0:
@@ -119,14 +118,14 @@ def _mixing(
     return guided
 
 
-def _picture(x: torch.Tensor) -> tuple[int, ...]:
-    """All dimensions but that of the batch."""
+def _picture_dims(x: torch.Tensor) -> tuple[int, ...]:
+    """All dimensions except the batch."""
     return tuple(range(1, x.ndim))
 
 
 def _norm(x: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.vector_norm(x, dim=_picture(x), keepdim=True)
+    return torch.linalg.vector_norm(x, dim=_picture_dims(x), keepdim=True)
 
 
-def _spread(x: torch.Tensor) -> torch.Tensor:
-    return x.std(dim=_picture(x), keepdim=True, correction=0)
+def _std(x: torch.Tensor) -> torch.Tensor:
+    return x.std(dim=_picture_dims(x), keepdim=True, correction=0)

@@ -1,5 +1,6 @@
-"""Guidance that comes from inside the network: away from what it says with its self-attention disturbed, or
-with blocks left out. It needs neither label nor prompt. And CFG-Zero*.
+"""Self-guidance: away from the network's own prediction with disturbed self-attention or skipped blocks.
+
+It needs neither labels nor prompts. CFG-Zero* is here too.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from ...errors import OptionError, unknown
-from ..denoiser import Alongside, Altered, Denoiser, ask_all
+from ..denoiser import Altered, Denoiser, PairedDenoiser, ask_all
 from ..prediction import Prediction, from_x0
 from ..schedule import NoiseLevel
 from .mixing import Scale
 
-# (q (N, heads, L, D), the map's height and width) -> q, or None where the values are to pass as they are
-_Queries = Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]
+# (queries (N, heads, L, D), (height, width) of the feature map) -> new queries
+_QueryChange = Callable[[torch.Tensor, tuple[int, int]], torch.Tensor]
 Altering = Callable[[slice], AbstractContextManager]  # see `Altered`
 
 
@@ -34,12 +35,12 @@ def perturbed_attention(
     scale: Scale = 3.0,
     layers: Sequence[str] | None = None,
 ) -> Denoiser:
-    """Away from the network whose self-attention is the identity (Ahn et al. 2024, eq. 15): x0 + scale * (c -
-    c'), with c the conditional denoiser's x0 and c' the disturbed one's.
+    """Perturbed-attention guidance (Ahn et al. 2024, eq. 15): x0 + scale * (c - c').
 
-    `layers` names the attentions that are disturbed, as `self_attentions` lists them; left out, those in the
-    middle. Scale 0 is off. Choose it for networks without labels, or beside classifier-free guidance, in
-    which `denoise` is the guided denoiser.
+    c is the x0 of `conditional`, and c' that of the same denoiser with identity matrices as self-attention
+    maps. `layers` are names from `self_attentions`; by default those in the middle block. Scale 0 is off.
+    Choose it for networks without labels, or together with classifier-free guidance; then `denoise` is the
+    guided denoiser. Raises `OptionError` for a network without self-attention and for unknown layers.
     """
     return _away_from(denoise, conditional, scale, identity_attention(network, layers))
 
@@ -52,9 +53,11 @@ def smoothed_energy(
     blur: float = math.inf,
     layers: Sequence[str] | None = None,
 ) -> Denoiser:
-    """Away from the network whose self-attention has blurred queries (Hong 2024, section 4): a Gaussian of
-    standard deviation `blur` in places of the map; infinite is their mean. Otherwise as
-    `perturbed_attention`, and milder.
+    """Smoothed energy guidance (Hong 2024, section 4): away from the network with blurred attention queries.
+
+    `blur` is the standard deviation of the Gaussian in cells of the feature map, above 0; infinity replaces
+    the queries by their mean. The other arguments are those of `perturbed_attention`, whose effect is
+    stronger.
     """
     return _away_from(denoise, conditional, scale, blurred_attention(network, blur, layers))
 
@@ -62,15 +65,18 @@ def smoothed_energy(
 def skipped_layers(
     denoise: Denoiser, conditional: Denoiser, network: nn.Module, blocks: Sequence[str], scale: Scale = 3.0
 ) -> Denoiser:
-    """Away from the network without some blocks, named as in `network.named_modules()`, that keep the shape
-    of what they are given: each passes its input.
+    """Skipped-layer guidance: away from the network in which some blocks return their input unchanged.
+
+    `blocks` are names of `network.named_modules()`. Raises `OptionError` for an unknown block, and for one
+    whose output has another shape than its input.
     """
     return _away_from(denoise, conditional, scale, without_blocks(network, blocks))
 
 
-def guided_away(denoise: Denoiser, beside: Alongside, scale: Scale) -> Denoiser:
-    """x0 + scale * (c - c'), with c and c' the pair of `beside`. `denoise` asks `beside` itself, and so each
-    state costs one network call where all share a network.
+def guided_away(denoise: Denoiser, paired: PairedDenoiser, scale: Scale) -> Denoiser:
+    """The denoiser x0 + scale * (c - c'), with x0 of `denoise`, and c and c' the pair of `paired`.
+
+    `denoise` must call `paired`, so that a state costs one network call if all share a network.
     """
 
     def guided(x: torch.Tensor, level: NoiseLevel) -> Prediction:
@@ -78,25 +84,25 @@ def guided_away(denoise: Denoiser, beside: Alongside, scale: Scale) -> Denoiser:
         p = denoise(x, level)
         if now == 0:
             return p
-        c, worse = beside.pair(x, level)
+        c, worse = paired.pair(x, level)
         return from_x0(p.x0 + now * (c.x0 - worse.x0), x, level.alpha, level.sigma, p.variance)
 
     return guided
 
 
 def scale_at(scale: Scale, level: NoiseLevel) -> float:
-    """A scale's value at a level."""
+    """The value of a scale at a level."""
     return scale(level) if callable(scale) else scale
 
 
 def cfg_zero_star(
     conditional: Denoiser, unconditional: Denoiser, scale: Scale, silent_above: float = math.inf
 ) -> Denoiser:
-    """CFG-Zero* (Fan et al. 2025): the unconditional answer is first scaled by s = <c, u> / <u, u>, for each
-    picture, and guidance goes from there: s u + scale * (c - s u), of the velocity eps - x0.
+    """CFG-Zero* (Fan et al. 2025): s u + scale * (c - s u), with s = <c, u> / <u, u> for each picture.
 
-    At levels with sigma / alpha above `silent_above` the velocity is zero ("zero init"), which leaves the
-    state of a flow as it is: its first steps are the least sure.
+    c and u are the conditional and the unconditional velocity eps - x0. At levels with sigma / alpha above
+    `silent_above` the velocity is set to 0 ("zero init"), which leaves the state of a flow unchanged, because
+    the first steps are the least accurate.
     """
 
     def guided(x: torch.Tensor, level: NoiseLevel) -> Prediction:
@@ -105,8 +111,7 @@ def cfg_zero_star(
             return conditional(x, level)
         c, u = ask_all((conditional, unconditional), x, level)
         whole = tuple(range(1, x.ndim))
-        # the velocity of the straight line, eps - x0; x0 follows from x and it
-        cv, uv = c.eps - c.x0, u.eps - u.x0
+        cv, uv = c.eps - c.x0, u.eps - u.x0  # velocities, from which x0 follows with x
         share = (cv * uv).sum(whole, keepdim=True) / uv.square().sum(whole, keepdim=True).clamp_min(
             torch.finfo(x.dtype).tiny
         )
@@ -120,7 +125,7 @@ def cfg_zero_star(
 
 
 def self_attentions(network: nn.Module) -> dict[str, nn.Module]:
-    """The network's self-attentions over places of the picture, by name, text layers left out."""
+    """The network's spatial self-attention modules by name. Those of the text encoder are left out."""
     return {
         name: module
         for name, module in network.named_modules()
@@ -129,8 +134,10 @@ def self_attentions(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def blurred(q: torch.Tensor, size: tuple[int, int], deviation: float) -> torch.Tensor:
-    """Queries (N, heads, H W, D) blurred over the map, each channel alone, reflected at the edge; infinite is
-    their mean. Out to three deviations, as far as the map allows, as in the paper's own program.
+    """Queries (N, heads, H * W, D) blurred spatially by a Gaussian, each channel separately.
+
+    An infinite `deviation` gives their mean. The kernel reaches three deviations, or less on small maps, and
+    edges are reflected, as in the paper's own program.
     """
     if math.isinf(deviation):
         return q.mean(2, keepdim=True).expand_as(q)
@@ -150,46 +157,54 @@ def blurred(q: torch.Tensor, size: tuple[int, int], deviation: float) -> torch.T
 def _away_from(denoise: Denoiser, conditional: Denoiser, scale: Scale, altering: Altering) -> Denoiser:
     if scale == 0:
         return denoise
-    beside = Alongside(conditional, Altered(conditional, altering), lambda level: scale_at(scale, level) != 0)
-    return guided_away(beside if denoise is conditional else denoise, beside, scale)
+    paired = PairedDenoiser(
+        conditional, Altered(conditional, altering), lambda level: scale_at(scale, level) != 0
+    )
+    return guided_away(paired if denoise is conditional else denoise, paired, scale)
 
 
 def identity_attention(network: nn.Module, layers: Sequence[str] | None = None) -> Altering:
-    """The network with self-attention that gives each place its own value alone. Layers as in
-    `perturbed_attention`.
+    """Alters a network so that each position of its self-attention attends only to itself.
+
+    `layers` are those of `perturbed_attention`.
     """
-    return _disturbing(network, layers, None)
+    return _disturb_attention(network, layers, None)
 
 
 def blurred_attention(
     network: nn.Module, blur: float = math.inf, layers: Sequence[str] | None = None
 ) -> Altering:
-    """The network with self-attention whose queries are blurred, see `smoothed_energy`."""
+    """Alters a network so that the queries of its self-attention are blurred, see `smoothed_energy`."""
     if not blur > 0:
         raise OptionError(
             "self_guidance.blur", f"The blur of smoothed energy guidance must be above 0, got {blur}."
         )
-    return _disturbing(network, layers, lambda q, size: blurred(q, size, blur))
+    return _disturb_attention(network, layers, lambda q, size: blurred(q, size, blur))
 
 
 def without_blocks(network: nn.Module, blocks: Sequence[str]) -> Altering:
-    """The network without some blocks, see `skipped_layers`."""
+    """Alters a network so that some blocks are skipped, see `skipped_layers`."""
     known = dict(network.named_modules())
     for name in blocks:
         if name not in known or not name:
-            raise unknown("block of the network", name, _near(name, known), field="self_guidance.layers")
+            raise unknown(
+                "block of the network", name, _similar_names(name, known), field="self_guidance.layers"
+            )
     if not blocks:
         raise OptionError("self_guidance.layers", "Name at least one block to skip.")
-    return _skipping([known[name] for name in blocks])
+    return _skip_blocks([known[name] for name in blocks])
 
 
-def _near(name: str, known: Mapping[str, nn.Module]) -> list[str]:
-    """The blocks whose names are like this one: a network has hundreds."""
+def _similar_names(name: str, known: Mapping[str, nn.Module]) -> list[str]:
+    """Block names similar to `name`, to suggest in an error. A network has hundreds."""
     outer = [one for one in known if one and one.count(".") <= 3]
     return get_close_matches(name, outer, n=8, cutoff=0.3) or outer[:8]
 
 
-def _disturbing(network: nn.Module, layers: Sequence[str] | None, queries: _Queries | None) -> Altering:
+def _disturb_attention(
+    network: nn.Module, layers: Sequence[str] | None, queries: _QueryChange | None
+) -> Altering:
+    """Alters the self-attention of `layers`; see `_DisturbedAttention`. Raises `OptionError`."""
     known = self_attentions(network)
     if not known:
         raise OptionError(
@@ -208,22 +223,20 @@ def _disturbing(network: nn.Module, layers: Sequence[str] | None, queries: _Quer
         full = ", ".join(name for name, one in known.items() if getattr(one, "full", True))
         raise OptionError(
             "self_guidance.layers",
-            f"{linear[0]} is linear attention, which has no map of weights to disturb. Choose from: "
+            f"{linear[0]} is linear attention, which has no attention map to disturb. Choose from: "
             f"{full or 'none'}.",
         )
 
     def disturbing(rows: slice) -> AbstractContextManager:
-        return _hooked(chosen, lambda module: _Disturbance(queries, rows))
+        return _with_hooks(chosen, lambda module: _DisturbedAttention(queries, rows))
 
     return disturbing
 
 
-class _Disturbance(TorchFunctionMode):
-    """While a module computes in this thread: the attention of some rows is the identity, or has other
-    queries.
-    """
+class _DisturbedAttention(TorchFunctionMode):
+    """Gives the attention of some rows, in this thread, new queries, or identity maps without `queries`."""
 
-    def __init__(self, queries: _Queries | None, rows: slice) -> None:
+    def __init__(self, queries: _QueryChange | None, rows: slice) -> None:
         super().__init__()
         self._queries, self._rows = queries, rows
         self._size = 0, 0
@@ -235,7 +248,7 @@ class _Disturbance(TorchFunctionMode):
 
     def after(self, args: tuple, output: torch.Tensor | None) -> None:
         self.__exit__(None, None, None)
-        if output is not None and not self._used:  # it would be guidance that does nothing
+        if output is not None and not self._used:  # guidance would silently do nothing
             raise TypeError("This attention does not compute by scaled_dot_product_attention.")
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
@@ -245,7 +258,7 @@ class _Disturbance(TorchFunctionMode):
         q, k, v, *rest = args
         if self._queries is None:
             output = func(*args, **(kwargs or {}))
-            # each place keeps its own value; learned keys and values before the places are left out
+            # each position gets its own value; values that precede those of the positions are learned ones
             output[self._rows] = v[self._rows, ..., v.shape[-2] - q.shape[-2] :, :]
             return output
         q = q.clone()
@@ -253,8 +266,8 @@ class _Disturbance(TorchFunctionMode):
         return func(q, k, v, *rest, **(kwargs or {}))
 
 
-class _Skip:
-    """Some rows pass a block as they are."""
+class _SkippedBlock:
+    """Some rows skip a module: its output for them is its input."""
 
     def __init__(self, module: nn.Module, rows: slice) -> None:
         self._name, self._rows = type(module).__name__, rows
@@ -271,26 +284,28 @@ class _Skip:
                 f"A {self._name} that makes {tuple(output.shape[1:])} of {tuple(args[0].shape[1:])} cannot "
                 "be skipped. Choose a block that keeps the shape.",
             )
-        made = output.clone()
-        made[self._rows] = args[0][self._rows]
-        return made
+        changed = output.clone()
+        changed[self._rows] = args[0][self._rows]
+        return changed
 
 
-def _skipping(modules: Sequence[nn.Module]) -> Altering:
-    return lambda rows: _hooked(modules, lambda module: _Skip(module, rows))
+def _skip_blocks(modules: Sequence[nn.Module]) -> Altering:
+    return lambda rows: _with_hooks(modules, lambda module: _SkippedBlock(module, rows))
 
 
 @contextmanager
-def _hooked(modules: Sequence[nn.Module], change: Callable[[nn.Module], Any]) -> Generator[None]:
-    """While entered, in this thread's calls: `change(module).before(args)` before each of these modules, and
-    `after(args, output)` after it, which may return another output.
+def _with_hooks(modules: Sequence[nn.Module], change: Callable[[nn.Module], Any]) -> Generator[None]:
+    """Within the `with` block, call `change(module).before(args)` before each call of one of the modules.
+
+    Its `after(args, output)` is called afterwards and may return a new output. Calls in other threads are
+    not affected.
     """
     thread, open_changes = threading.get_ident(), []
 
     def entering(module: nn.Module, args: tuple) -> None:
         if threading.get_ident() == thread:
-            open_changes.append(made := change(module))
-            made.before(args)
+            open_changes.append(entered := change(module))
+            entered.before(args)
 
     def leaving(module: nn.Module, args: tuple, output: Any) -> Any:
         if threading.get_ident() == thread and open_changes:

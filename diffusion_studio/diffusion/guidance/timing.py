@@ -1,6 +1,4 @@
-"""Guidance that depends on where the run is: an interval of noise levels, a curve over the run, a change
-at a step.
-"""
+"""Guidance that changes during a run: within an interval of noise levels, along a curve, or at a step."""
 
 from __future__ import annotations
 
@@ -20,25 +18,24 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """How far a run is at a level: 0 at the first of its `levels`, 1 at the last network call's; by log-SNR
-    in between.
+    """The progress of a run at a level: 0 at the first of its `levels`, 1 at the last network call.
 
-    The calls that solvers of higher order make between two levels fall between their steps.
+    Between two levels, where solvers of higher order also call the network, it is interpolated in log-SNR.
+    Raises `OptionError` for fewer than two levels.
     """
 
     def __init__(self, levels: Sequence[NoiseLevel]) -> None:
         self._visited: list[float] = []
         for level in levels[:-1]:
-            if (
-                not self._visited or level.log_snr > self._visited[-1]
-            ):  # where a run goes back up, it is no further
+            if not self._visited or level.log_snr > self._visited[-1]:  # a jump back up is no progress
                 self._visited.append(level.log_snr)
         if not self._visited:
             raise OptionError("steps", "A run has at least two levels: where it starts and where it ends.")
 
     def step(self, level: NoiseLevel) -> float:
-        """The sampling step, counted from 0, fractional between two; beyond the ends it is the first or
-        the last.
+        """The number of the sampling step at a level, counted from 0 and fractional between two steps.
+
+        Levels beyond the ends of the run give the first or the last step.
         """
         at, seen = level.path_level.log_snr, self._visited
         right = bisect.bisect_left(seen, at)
@@ -54,7 +51,7 @@ class Progress:
         return self.step(level) / last if last else 0.0
 
 
-# The part of the guidance that is on, by progress in [0, 1]: falling to none at the end.
+# The share of the guidance that is applied, as a function of progress in [0, 1].
 SHAPES: dict[str, Callable[[float], float]] = {
     "constant": lambda u: 1.0,
     "linear": lambda u: 1 - u,
@@ -66,9 +63,11 @@ SHAPES: dict[str, Callable[[float], float]] = {
 def shaped(
     scale: float, levels: Sequence[NoiseLevel], shape: str | Sequence[float] = "constant", off: float = 1.0
 ) -> Callable[[NoiseLevel], float]:
-    """A scale that changes over the run from `scale` towards `off`: a name of `SHAPES`, or a list of scales.
+    """A guidance scale that changes over the run. `shape` is a name of `SHAPES` or a list of scales.
 
-    A list is spread evenly over the run and interpolated, whatever the number of steps.
+    A named shape interpolates between `scale` and `off`, the value that switches guidance off. A list is
+    spread evenly over the run and interpolated, for any number of steps. Raises `OptionError` for an unknown
+    shape or an empty list.
     """
     progress = Progress(levels)
     if isinstance(shape, str):
@@ -83,7 +82,7 @@ def shaped(
     if not values or not all(map(math.isfinite, values)):
         raise OptionError(
             "guidance_scales",
-            f"A list of guidance scales holds at least one finite number, got {list(shape)}.",
+            f"must be a list of at least one finite number, got {list(shape)}.",
         )
 
     def listed(level: NoiseLevel) -> float:
@@ -98,8 +97,9 @@ def shaped(
 def within_interval(
     scale: float | Callable[[NoiseLevel], float], low: float, high: float, off: float = 1.0
 ) -> Callable[[NoiseLevel], float]:
-    """A scale that counts only while sigma / alpha is from `low` to `high`, `off` elsewhere (Kynkaanniemi
-    et al. 2024).
+    """A scale that is `off` unless sigma / alpha lies in [low, high] (Kynkaanniemi et al. 2024).
+
+    Raises `OptionError` unless 0 <= low <= high.
     """
     if not 0 <= low <= high:
         raise OptionError(
@@ -116,13 +116,14 @@ def within_interval(
 
 
 def switched(before: Denoiser, after: Denoiser, levels: Sequence[NoiseLevel], step: int) -> Denoiser:
-    """`before` until sampling step number `step`, `after` from there on: another label or guidance in
-    mid-run.
+    """A denoiser that is `before` up to sampling step number `step`, and `after` from there on.
+
+    With it the label or the guidance changes during a run. Raises `OptionError` for a step outside the run.
     """
     progress = Progress(levels)
     if not 0 <= step < len(levels):
         raise OptionError(
-            "change.step", f"The run has the steps 0 to {len(levels) - 1}; it cannot change at step {step}."
+            "change.step", f"must be a step of the run, from 0 to {len(levels) - 1}, got {step}."
         )
 
     def chosen(x: torch.Tensor, level: NoiseLevel) -> Prediction:

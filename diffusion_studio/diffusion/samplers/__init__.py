@@ -1,4 +1,4 @@
-"""Samplers: one file per family. To add one, write the class and name it here."""
+"""Samplers, one file per family. A new sampler is a class, and an entry in `SAMPLERS`."""
 
 from .adams import DEIS, LMS
 from .adaptive import Adaptive

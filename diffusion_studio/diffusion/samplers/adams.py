@@ -1,4 +1,4 @@
-"""Adams-Bashforth methods for uneven steps: LMS in sigma / alpha, DEIS in its logarithm."""
+"""Adams-Bashforth methods for steps of any size: LMS in sigma / alpha, DEIS in its logarithm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from ... import options
 from ...options import option
 from ..levels import Levels
-from .arithmetic import adams, ddim_step, lower_order_final_option, lowers_final_order, rho, weighted
+from .arithmetic import adams_weights, ddim_step, lower_order_final_option, lowers_final_order, rho, weighted
 from .base import NoiseFunction, Sampler, Step
 from .unipc import ORDER
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LMS(Sampler):
-    """Linear multistep: past eps as a polynomial in rho = sigma / alpha, integrated exactly (Adams-Bashforth;
-    k-diffusion).
+    """Linear multistep (Adams-Bashforth; LMS of k-diffusion), one network call per step.
 
-    One network call a step. Starts with lower orders. Choose it for 20 steps or more.
+    The polynomial in rho = sigma / alpha through the last `order` eps is integrated exactly. The first steps
+    have lower orders. Choose it for 20 steps or more.
     """
 
     order: int = option(4, ORDER, low=1, high=4)
@@ -52,7 +52,7 @@ class LMS(Sampler):
                 continue
             history = [(rho(now), p.eps), *older]
             del p, older
-            weights = adams([at for at, _ in history], rho(now), rho(to), np.ones_like)
+            weights = adams_weights([at for at, _ in history], rho(now), rho(to), np.ones_like)
             x = weighted(
                 (to.alpha / now.alpha, x), *((to.alpha * w, eps) for w, (_, eps) in zip(weights, history))
             )
@@ -62,11 +62,11 @@ class LMS(Sampler):
 
 @dataclass(frozen=True)
 class DEIS(Sampler):
-    """tAB-DEIS in log-rho: past eps as a polynomial in log(sigma / alpha), integrated exactly (Zhang & Chen
-    2023, eq. 15).
+    """tAB-DEIS in log rho (Zhang & Chen 2023, eq. 15), one network call per step.
 
-    One network call a step. Starts with lower orders; the step to the clean picture, where the logarithm has
-    no end, is of first order. Choose it for 10 to 20 steps.
+    The polynomial in log(sigma / alpha) through the last `order` eps is integrated exactly. The first steps
+    have lower orders. The step to the clean picture is of first order, because the logarithm is infinite
+    there. Choose it for 10 to 20 steps.
     """
 
     order: int = option(3, ORDER, low=1, high=4)
@@ -95,7 +95,7 @@ class DEIS(Sampler):
                 continue
             history = [(here, p.eps), *older]
             del p, older
-            weights = adams(
+            weights = adams_weights(
                 [at for at, _ in history], here, -to.log_snr / 2, lambda u, here=here: np.exp(u - here)
             )
             scale = to.alpha * math.exp(here)

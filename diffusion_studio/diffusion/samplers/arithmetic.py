@@ -1,8 +1,9 @@
-"""What several samplers compute alike. Nothing here divides by alpha where a run may start at alpha = 0.
+"""Formulas that several samplers share.
 
-In the rescaled state y = x / alpha with rho = sigma / alpha, every process is a variance-exploding one, and
-the probability-flow ODE is dy/d(rho) = eps (Song et al. 2021, DDIM eq. 14). The samplers' formulas are those
-of their papers in y and rho, multiplied out, so that they serve VP, VE and flow levels alike.
+In the rescaled state y = x / alpha with rho = sigma / alpha, every process is variance exploding, and the
+probability-flow ODE is dy/d(rho) = eps (Song et al. 2021, DDIM eq. 14). The formulas of the papers are used
+in y and rho and multiplied out, so that they hold for VP, VE and flow levels. Unless it is said, none divides
+by alpha, because a run may start at alpha = 0.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
     from ..prediction import Prediction
     from ..schedule import NoiseLevel, NoiseSchedule
 
-SHORT_RUN = 15  # steps; what diffusers calls few in `lower_order_final`
+SHORT_RUN = 15  # runs of fewer steps than this are short for `lower_order_final`, as in diffusers
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 def fixed_stride_option() -> Any:
-    """The option that DDIM, PLMS and PNDM share."""
+    """The option `fixed_stride` of DDIM, PLMS and PNDM."""
     return option(
         False,
         "Step to timestep t - T // n, as diffusers does, even where the run visits another one next.",
@@ -37,12 +38,12 @@ def fixed_stride_option() -> Any:
 
 
 def lower_order_final_option() -> Any:
-    """The option that the multistep solvers share.
+    """The option `lower_order_final` of the multistep solvers.
 
-    It is off by default, as tests/benchmarks/lower_order_final.py measured on three bundled models with 5, 10
-    and 14 steps. A run to the clean picture ends with first order anyway, so solvers of second order have the
-    same error. Those of third order have 0.72 to 0.86 times theirs in 5 steps even in log-SNR, and else 0.93
-    to 1.35 times: 1.00 in the geometric mean.
+    It is off by default because of tests/benchmarks/lower_order_final.py, on three bundled models with 5, 10
+    and 14 steps. A run to the clean picture ends with first order anyway, so the option does not change the
+    error of second-order solvers. It multiplies that of third-order solvers by 0.72 to 0.86 for 5 steps
+    evenly spaced in log-SNR, and by 0.93 to 1.35 otherwise, 1.00 in the geometric mean.
     """
     return option(
         "never",
@@ -53,7 +54,7 @@ def lower_order_final_option() -> Any:
 
 
 def weighted(*terms: tuple[float, torch.Tensor]) -> torch.Tensor:
-    """The sum of weight * tensor as a new tensor, with no other memory than that."""
+    """The sum of weight * tensor as a new tensor. No further tensor is allocated."""
     (weight, tensor), *rest = terms
     total = tensor * weight
     for weight, tensor in rest:
@@ -62,31 +63,32 @@ def weighted(*terms: tuple[float, torch.Tensor]) -> torch.Tensor:
 
 
 def rho(level: NoiseLevel) -> float:
-    """sigma / alpha: 0 at the clean end, infinite where no signal is left."""
+    """sigma / alpha of a level: 0 at the clean end, infinite without signal."""
     return level.sigma / level.alpha if level.alpha else math.inf
 
 
 def ddim_step(p: Prediction, to: NoiseLevel) -> torch.Tensor:
-    """One Euler step of the ODE in (y, rho), which is DDIM's: the predicted picture and noise, mixed anew."""
+    """One Euler step of the ODE in (y, rho), the step of DDIM: to.alpha * x0 + to.sigma * eps."""
     return weighted((to.alpha, p.x0), (to.sigma, p.eps))
 
 
-def towards(x: torch.Tensor, x0: torch.Tensor, now: NoiseLevel, to: NoiseLevel) -> torch.Tensor:
-    """The same step where x0 is not what was predicted at x (DPM-Solver++, eq. 9 with a constant data
-    prediction).
-    """
-    kept = to.sigma / now.sigma
-    return weighted((kept, x), (to.alpha - now.alpha * kept, x0))
+def step_with_x0(x: torch.Tensor, x0: torch.Tensor, now: NoiseLevel, to: NoiseLevel) -> torch.Tensor:
+    """The step from x with an x0 that was predicted elsewhere (DPM-Solver++, eq. 9 with constant x0)."""
+    scale = to.sigma / now.sigma
+    return weighted((scale, x), (to.alpha - now.alpha * scale, x0))
 
 
-def along(x: torch.Tensor, eps: torch.Tensor, now: NoiseLevel, to: NoiseLevel) -> torch.Tensor:
-    """The same step where eps is not what was predicted at x (PNDM eq. 11). now.alpha must not be 0."""
+def step_with_eps(x: torch.Tensor, eps: torch.Tensor, now: NoiseLevel, to: NoiseLevel) -> torch.Tensor:
+    """The step from x with an eps that was predicted elsewhere (PNDM, eq. 11). now.alpha must not be 0."""
     scale = to.alpha / now.alpha
     return weighted((scale, x), (to.sigma - scale * now.sigma, eps))
 
 
-def _table_of(levels: Levels) -> NoiseSchedule:
-    """The schedule of the levels, for a fixed stride. Raises `OptionError` where it has no timesteps."""
+def _discrete_schedule(levels: Levels) -> NoiseSchedule:
+    """The schedule of the levels.
+
+    Raises `OptionError` unless it has timesteps, which a fixed stride counts.
+    """
     if levels.schedule is None or not levels.schedule.discrete:
         raise OptionError(
             "sampler.fixed_stride",
@@ -97,53 +99,49 @@ def _table_of(levels: Levels) -> NoiseSchedule:
 
 
 def fixed_stride_of(levels: Levels) -> int:
-    """T // n, the stride of diffusers' DDIM and PNDM in timesteps. Raises `OptionError` where there are no
-    timesteps.
-    """
-    return _table_of(levels).timesteps // levels.steps
+    """T // n, the stride in timesteps of diffusers' DDIM and PNDM. Raises as `_discrete_schedule`."""
+    return _discrete_schedule(levels).timesteps // levels.steps
 
 
 def fixed_stride_start(to: NoiseLevel, levels: Levels) -> NoiseLevel:
-    """The level a stride above `to`, at most the schedule's noisiest."""
-    schedule = _table_of(levels)
+    """The level one stride of timesteps above `to`, or the schedule's noisiest if there is none."""
+    schedule = _discrete_schedule(levels)
     return schedule.level(min(to.t + fixed_stride_of(levels), schedule.t_max))
 
 
 def fixed_stride_goal(now: NoiseLevel, to: NoiseLevel, levels: Levels) -> NoiseLevel:
-    """The level T // n timesteps below `now`, to which diffusers' DDIM and PNDM step whatever the run visits
-    next.
+    """The level T // n timesteps below `now`, to which diffusers' DDIM and PNDM step.
 
-    Where that lies below timestep 0, or the run goes up, it is the run's own next level `to`.
+    The run's own next level `to` is used if that lies below timestep 0, or if the noise of the run rises.
     """
     stride = fixed_stride_of(levels)
     if to.log_snr < now.log_snr or now.t < stride:
         return to
-    return _table_of(levels).level(now.t - stride)
+    return _discrete_schedule(levels).level(now.t - stride)
 
 
 def lowers_final_order(rule: str, steps: int) -> bool:
-    """Whether the last steps of a run of this many steps fall to lower order, by the option
-    `lower_order_final`.
-    """
+    """Whether the last steps of a run fall to lower order by the value of the option `lower_order_final`."""
     return rule == "always" or rule == "short" and steps < SHORT_RUN
 
 
-def split(now: NoiseLevel, to: NoiseLevel, eta: float) -> tuple[float, float]:
-    """(down, up) with down^2 + up^2 = to.sigma^2: how much of the arrival's noise is kept and how much is
-    fresh.
+def split_noise(now: NoiseLevel, to: NoiseLevel, eta: float) -> tuple[float, float]:
+    """(down, up), the standard deviations of kept and of fresh noise: down^2 + up^2 = to.sigma^2.
 
-    DDIM eq. 16; in y and rho the same as the "ancestral" step of k-diffusion. No noise on the way up (to
-    noisier levels).
+    This is DDIM eq. 16, in y and rho the same as the "ancestral" step of k-diffusion. Steps to noisier levels
+    get no fresh noise.
     """
-    kept = now.alpha / to.alpha * to.sigma
-    up = min(eta * to.sigma / now.sigma * math.sqrt(max(now.sigma**2 - kept**2, 0)), to.sigma)
+    inherited = now.alpha / to.alpha * to.sigma  # noise that x_now inherited from x_to
+    up = min(eta * to.sigma / now.sigma * math.sqrt(max(now.sigma**2 - inherited**2, 0)), to.sigma)
     return math.sqrt(to.sigma**2 - up**2), up
 
 
 @dataclass(frozen=True)
 class Churn:
-    """The settings of churn under EDM's names: S_churn (`amount`, over the whole run), S_tmin and S_tmax (the
-    limits `low` and `high` of rho), S_noise.
+    """The settings of EDM's churn.
+
+    `amount` is S_churn, for the whole run. `low` and `high` are S_tmin and S_tmax, limits of sigma / alpha.
+    `s_noise` is S_noise, which scales the added noise.
     """
 
     amount: float
@@ -155,10 +153,9 @@ class Churn:
 def add_churn(
     x: torch.Tensor, now: NoiseLevel, levels: Levels, churn: Churn, fresh: Callable[[], torch.Tensor]
 ) -> tuple[torch.Tensor, NoiseLevel]:
-    """x taken back up to a noisier level, and that level (EDM Algorithm 2, lines 4 to 6).
+    """x with noise added up to a higher level, and that level (EDM, Algorithm 2, lines 4 to 6).
 
-    A schedule's noisiest level is as far as it goes, and where there is no signal (alpha = 0) there is no
-    noisier level.
+    The level is at most the schedule's noisiest. At alpha = 0 no noise is added.
     """
     gamma = min(churn.amount / levels.steps, math.sqrt(2) - 1)
     if not gamma or not now.alpha or not churn.low <= rho(now) <= churn.high:
@@ -172,27 +169,26 @@ def add_churn(
 
 
 def unchurned(p: Prediction, x: torch.Tensor, now: NoiseLevel, hat: NoiseLevel) -> Prediction:
-    """The prediction at the state x before churn, from that at the churned one: the same x0, and the noise
-    that it leaves in x.
-    """
+    """The prediction for the state x before churn, from that after churn: the same x0, with eps to fit x."""
     if hat is now:
         return p
     return replace(p, eps=weighted((1 / now.sigma, x), (-now.alpha / now.sigma, p.x0)))
 
 
-def adams(
+def adams_weights(
     nodes: Sequence[float], start: float, end: float, density: Callable[[np.ndarray], np.ndarray]
 ) -> list[float]:
-    """For each node the integral of its Lagrange polynomial times `density` from start to end (16-point
-    Gauss).
+    """For each node, the integral from start to end of its Lagrange polynomial times `density`.
+
+    It is computed by 16-point Gauss-Legendre quadrature.
     """
     u = start + (end - start) * (_NODES + 1) / 2
     scale = _WEIGHTS * density(u) * (end - start) / 2
-    found = []
+    weights = []
     for j, node in enumerate(nodes):
         basis = np.ones_like(u)
         for k, other in enumerate(nodes):
             if k != j:
                 basis = basis * (u - other) / (node - other)
-        found.append(float(np.dot(scale, basis)))
-    return found
+        weights.append(float(np.dot(scale, basis)))
+    return weights

@@ -1,13 +1,13 @@
-"""What all samplers share: the Step and the contract.
+"""The types that all samplers share: `Step` and the base class `Sampler`.
 
-No torch at run time here nor in the samplers' files: the command line reads their options without loading it.
+Files of samplers do not import torch at run time, so that the command line can read their options quickly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     import torch
@@ -21,11 +21,11 @@ NoiseFunction = Callable[[int], "torch.Tensor"]
 
 @dataclass(frozen=True)
 class Step:
-    """One state of a run: x at its level, and what the denoiser predicts there.
+    """One state of a run: x at its level, and the denoiser's prediction there.
 
-    n sampling steps give n + 1 Steps: number 0 is the pure noise, number n the finished picture, whose
-    prediction has x itself as x0, zero as eps and no variance. `calls` is the number of calls of the denoiser
-    so far, this state's own prediction included; `sample` fills it in.
+    n sampling steps give n + 1 Steps. Number 0 is the initial noise and number n the finished picture, whose
+    prediction has x as x0, zero as eps and no variance. `calls` is the number of denoiser calls so far,
+    including the one for this state; `sample` fills it in.
     """
 
     index: int
@@ -36,27 +36,25 @@ class Step:
 
 
 class Sampler:
-    """A frozen dataclass of options whose call is a generator: yields the n states before the last, returns
-    the last x.
+    """Base class of samplers: frozen dataclasses of options whose call is a generator of Steps.
 
-    `levels` are the n + 1 levels to visit; `noise(i)` is fresh noise for the arrival at levels[i] (churn,
-    which is added before a step, takes that of its arrival). A sampler that needs the noise of an interval
-    asks `noise.over(start, end)` where there is one, one that needs several noises of one arrival
-    `noise.further(i, number)`. Where two levels are equal, x stays.
+    The generator yields the n states before the last and returns the last x. `levels` are the n + 1 levels to
+    visit. `noise(i)` is fresh noise for the arrival at levels[i]; churn before a step uses the noise of its
+    arrival. A sampler that needs the noise of an interval calls `noise.over(start, end)` if it exists, and
+    one that needs several noises per arrival calls `noise.further(i, number)`. Between two equal levels x
+    stays.
 
-    What a sampler is it says below, so that nobody has to ask for its class.
+    The attributes below describe a sampler, so that other code does not have to check its class.
     """
 
-    # Options that count only beside another one: its name, and the values of it (none: all but 0 and False).
-    depends: ClassVar[Mapping[str, tuple[str, tuple[Any, ...]]]] = {}
-    # Parametrizations that it is made for; none: every one.
+    # The parametrizations that the sampler is made for; empty means all.
     made_for: ClassVar[tuple[str, ...]] = ()
-    # Whether it steps along the network's own eps where x0 is clipped, see `guidance.clamped`.
+    # Whether the sampler steps along the network's eps even if x0 is clipped, see `guidance.clamped`.
     keep_eps: bool = False
 
     @property
     def deterministic(self) -> bool:
-        """Whether it draws no fresh noise, so that its way can be walked back."""
+        """Whether the sampler adds no fresh noise, so that its steps can be inverted."""
         return not getattr(self, "eta", 0) and not getattr(self, "churn", 0)
 
     @property
@@ -65,8 +63,10 @@ class Sampler:
         return False
 
     def variance_share(self, level: NoiseLevel, learned: torch.Tensor | None) -> float | torch.Tensor:
-        """Where the variance of its ancestral steps lies between the posterior's (0) and beta (1), in
-        logarithm; `learned` is what the network predicts of it.
+        """The variance of an ancestral step at a level, as a share.
+
+        Its logarithm interpolates from the posterior variance (0) to beta (1). `learned` is the share that
+        the network predicts, if it does.
         """
         return 0.0
 

@@ -22,20 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Consistency(Sampler):
-    """Predict the clean picture, add fresh noise up to the next level, and again (Song et al. 2023, Algorithm
-    1).
+    """Multistep consistency sampling (Song et al. 2023, Algorithm 1): predict x0, then add fresh noise.
 
-    Made for consistency models, whose x0 is the ODE's own end: one step is one call, more steps mend its
-    faults. With an ordinary network, whose x0 is the mean of all that is possible, it gives blurred pictures
-    of too little variety.
+    It is made for consistency models, whose x0 is the end point of the ODE: one step gives a picture, more
+    steps improve it. Other networks predict the mean of all possible pictures, so with them it gives blurred
+    pictures of too little variety.
     """
 
     made_for: ClassVar = ("consistency",)
 
     sigma_min: float = option(
         0.0,
-        "The noise that the clean end of the model's process still has: fresh noise is less by so "
-        "much, in squares (Algorithm 1).",
+        "Noise that remains at the clean end of the model's process: its square is subtracted from that of "
+        "the fresh noise (Algorithm 1).",
         low=0.0,
         high=100.0,
     )

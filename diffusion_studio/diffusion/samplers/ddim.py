@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DDIM(Sampler):
-    """Step along the predicted x0 and eps (Song et al. 2020, eq. 12).
+    """DDIM: the next state is made of the predicted x0 and eps (Song et al. 2020, eq. 12).
 
-    eta = 0 is deterministic: the same seed at any number of steps gives nearly the same picture. eta = 1 is
-    DDPM with the small variance. Choose it for good pictures in 20 to 100 steps.
+    eta = 0 is deterministic: a seed gives nearly the same picture at any number of steps. eta = 1 is DDPM
+    with the small variance. Choose it for good pictures in 20 to 100 steps.
     """
 
     eta: float = option(0.0, "Fresh noise: 0 is deterministic, 1 as much as DDPM adds.", low=0.0, high=1.0)
-    # Not read here: it is about what the denoiser does where it clips (`clamped`)
+    # Read by the guidance that clips x0, see `guidance.clamped`
     keep_eps: bool = option(
         False,
         "Where x0 is clipped, step along the noise that the network saw, as diffusers does, and not "
@@ -55,10 +55,10 @@ class DDIM(Sampler):
                 to = fixed_stride_goal(now, to, levels)
             p = denoise(x, now)
             yield Step(i, now, x, p)
-            kept = now.alpha / to.alpha * to.sigma  # noise that x_now inherited from x_to
-            fresh = self.eta * to.sigma / now.sigma * math.sqrt(max(now.sigma**2 - kept**2, 0))
+            inherited = now.alpha / to.alpha * to.sigma  # noise that x_now inherited from x_to
+            fresh = self.eta * to.sigma / now.sigma * math.sqrt(max(now.sigma**2 - inherited**2, 0))
             x = weighted((to.alpha, p.x0), (math.sqrt(max(to.sigma**2 - fresh**2, 0)), p.eps))
-            del p  # else it is kept while the next one is made
+            del p  # frees its memory before the next prediction
             if fresh:
                 x.add_(noise(i + 1), alpha=fresh)
         return x

@@ -6,11 +6,11 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ... import options
 from ...errors import OptionError, Setting
-from ...options import option
+from ...options import DependsOn, option
 from .arithmetic import weighted
 from .base import NoiseFunction, Sampler, Step
 
@@ -21,22 +21,16 @@ if TYPE_CHECKING:
     from ..schedule import NoiseLevel
 
 
-_LEAST_VARIANCE = 1e-20  # what takes the place of no variance where a logarithm is needed, as in diffusers
+_LEAST_VARIANCE = 1e-20  # replaces a variance of 0 before its logarithm is taken, as in diffusers
 
 
 @dataclass(frozen=True)
 class DDPM(Sampler):
-    """Ancestral sampling: draw x_{t-1} from the posterior given x_t and the predicted x0 (Ho et al. 2020,
-    Algorithm 2).
+    """Ancestral sampling (Ho et al. 2020, Algorithm 2): draw x_{t-1} from the posterior given x_t and x0.
 
-    Right for any pair of levels, so fewer steps than T are the respaced process of Nichol & Dhariwal 2021.
-    Choose it to see the paper's own chain; it wants many steps.
+    The formula holds for any pair of levels; fewer steps than T give the respaced process of Nichol &
+    Dhariwal 2021. Choose it to see the original chain. It needs many steps.
     """
-
-    depends: ClassVar = {
-        "interpolation": ("variance", ("interpolated",)),
-        "learned_above": ("variance", ("learned",)),
-    }
 
     variance: str = option(
         "small",
@@ -45,14 +39,19 @@ class DDPM(Sampler):
         choices=("small", "large", "learned", "interpolated"),
     )
     interpolation: float = option(
-        0.5, "Where the interpolated variance lies, in logarithm: 0 is small, 1 is large.", low=0.0, high=1.0
+        0.5,
+        "Where the interpolated variance lies, in logarithm: 0 is small, 1 is large.",
+        low=0.0,
+        high=1.0,
+        depends=(DependsOn("variance", ("interpolated",)),),
     )
     learned_above: float = option(
         0.0,
-        "The learned variance counts where sigma / alpha, the noise beside the picture, is at "
-        "least this; below it the small one, which leaves less grain.",
+        "The learned variance is used where sigma / alpha is at least this; below it the small one, which "
+        "leaves less grain.",
         low=0.0,
         high=1e6,
+        depends=(DependsOn("variance", ("learned",)),),
     )
 
     last_noise: bool = option(
@@ -78,7 +77,7 @@ class DDPM(Sampler):
         return {"small": 0.0, "large": 1.0, "interpolated": self.interpolation}[self.variance]
 
     def _below(self, level: NoiseLevel) -> bool:
-        """Whether a level is one where the small variance takes the learned one's place."""
+        """Whether the small variance replaces the learned one at a level, see `learned_above`."""
         return level.sigma < self.learned_above * level.alpha
 
     def __call__(
@@ -93,7 +92,7 @@ class DDPM(Sampler):
                 (scale * to.sigma**2 / now.sigma**2, x), (to.alpha * beta / now.sigma**2, p.x0)
             )  # eq. 7
             learned = p.variance
-            del p  # else it is kept while the next one is made
+            del p  # frees its memory before the next prediction
             arrives = to.sigma == 0  # at the clean picture, where no noise is added
             if beta > 0 and (not arrives or self.last_noise and now.t > 0):
                 low = self.variance == "learned" and self._below(now)
@@ -112,6 +111,7 @@ class DDPM(Sampler):
     def _deviation(
         self, variance: str, small: float, large: float, learned: torch.Tensor | None
     ) -> float | torch.Tensor:
+        """The standard deviation of a step's noise: a number, or per pixel if the variance is learned."""
         if variance == "small":
             return math.sqrt(small)
         if variance == "large":

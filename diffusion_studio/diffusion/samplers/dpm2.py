@@ -1,4 +1,4 @@
-"""DPM-Solver-2 as k-diffusion has it: the midpoint method in log(sigma / alpha)."""
+"""DPM-Solver-2 as in k-diffusion: the midpoint method in log(sigma / alpha)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from .dpm_solver import Midpoint
 
 @dataclass(frozen=True)
 class DPM2(Midpoint):
-    """The midpoint method (DPM-Solver-2, Lu et al. 2022, with r = 1/2; Karras et al. 2022 call it that), two
-    calls a step.
+    """The midpoint method (DPM-Solver-2 of Lu et al. 2022 with r = 1/2), two network calls per step.
 
-    eps is asked again halfway in log(sigma / alpha) and taken for the whole step. With eta 1 part of the
-    arrival's noise is drawn afresh ("ancestral"). The step to the clean picture is Euler's. Choose it as
-    Heun, with which it shares its order.
+    The eps predicted halfway in log(sigma / alpha) is used for the whole step. With eta above 0 part of the
+    noise is replaced by fresh noise ("ancestral"). The step to the clean picture is an Euler step. Its order,
+    2, and its uses are those of Heun.
     """
 
     held: ClassVar[str] = "eps"

@@ -1,8 +1,8 @@
 """DPM-Solver++: exponential integrators for the data prediction (Lu et al. 2022, arXiv 2211.01095).
 
-With lambda = log(alpha / sigma) the ODE's solution is x_t = sigma_t / sigma_s x_s + sigma_t * integral of
-exp(lambda) x0 d(lambda), so that only x0 is approximated. In all of them the step to the clean picture, and
-those that look back to alpha = 0, are of first order, as lambda is infinite there.
+With lambda = log(alpha / sigma) the solution of the ODE is x_t = sigma_t / sigma_s x_s + sigma_t * integral
+of exp(lambda) x0 d(lambda), so only x0 is approximated. In all solvers the step to the clean picture, and
+steps that use a prediction at alpha = 0, are of first order, because lambda is infinite there.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from ... import options
-from ...options import option
+from ...options import DependsOn, option
 from ..levels import Levels
 from ..schedule import NoiseLevel
 from .arithmetic import (
-    along,
     ddim_step,
     lower_order_final_option,
     lowers_final_order,
-    split,
-    towards,
+    split_noise,
+    step_with_eps,
+    step_with_x0,
     weighted,
 )
 from .base import NoiseFunction, Sampler, Step
@@ -34,26 +34,24 @@ if TYPE_CHECKING:
 
     from ..denoiser import Denoiser
 
-CORRECTION = (
-    "How the change of x0 over a step is taken in: by the midpoint rule, or by Heun's (integrated exactly)."
-)
+CORRECTION = "How the change of x0 over a step is integrated: by the midpoint rule, or exactly (Heun's rule)."
 
 
-def advance(now: NoiseLevel, to: NoiseLevel) -> float:
-    """h: how far lambda goes; infinite from alpha = 0 or to sigma = 0."""
+def lambda_step(now: NoiseLevel, to: NoiseLevel) -> float:
+    """The change h of lambda over a step; infinite from alpha = 0 or to sigma = 0."""
     return (to.log_snr - now.log_snr) / 2
 
 
-def usable(*steps: float) -> bool:
-    """Whether a difference quotient over these steps in lambda exists."""
+def is_finite(*steps: float) -> bool:
+    """Whether all these steps in lambda are finite and not 0, as difference quotients need."""
     return all(h and math.isfinite(h) for h in steps)
 
 
 @dataclass(frozen=True)
 class DPMPP2M(Sampler):
-    """DPM-Solver++(2M), Algorithm 2: second order with one network call a step, by looking back one step.
+    """DPM-Solver++(2M), Algorithm 2: second order with one network call per step.
 
-    Choose it for good pictures in 10 to 25 steps.
+    It also uses the x0 of the previous step. Choose it for good pictures in 10 to 25 steps.
     """
 
     correction: str = option("midpoint", CORRECTION, choices=("midpoint", "heun"))
@@ -71,8 +69,8 @@ class DPMPP2M(Sampler):
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p)
-            h = advance(now, to)
-            if before is None or not usable(h, h_before) or lowered and i == len(levels) - 2:
+            h = lambda_step(now, to)
+            if before is None or not is_finite(h, h_before) or lowered and i == len(levels) - 2:
                 x = ddim_step(p, to)
             else:
                 gain = -to.alpha * math.expm1(-h)  # alpha_t (1 - exp(-h))
@@ -85,17 +83,17 @@ class DPMPP2M(Sampler):
 
 @dataclass(frozen=True)
 class DPMPP3M(Sampler):
-    """DPM-Solver++(3M): third order with one network call a step, by looking back two steps.
+    """DPM-Solver++(3M): third order with one network call per step.
 
-    The paper's released code, and diffusers and k-diffusion after it, weigh the second difference half as
-    much as the quadratic through three points asks for, which leaves it of second order: difference "half"
-    does as they do. Choose it over 2M for 20 steps or more without much guidance; with fewer its looking back
-    is less steady.
+    It also uses the x0 of the two previous steps. The paper's code, diffusers and k-diffusion weight the
+    second difference by half of what the quadratic through three points requires, which makes their order 2;
+    `difference` "half" does the same. Choose it instead of 2M for 20 steps or more with little guidance. It
+    is less stable with fewer steps.
     """
 
     difference: str = option(
         "full",
-        "Weight of the second difference: full is of third order, half is what other programs do.",
+        "Weight of the second difference: full gives third order, half is what other programs use.",
         choices=("full", "half"),
     )
     lower_order_final: str = lower_order_final_option()
@@ -112,10 +110,10 @@ class DPMPP3M(Sampler):
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p)
-            h = advance(now, to)
+            h = lambda_step(now, to)
             gain = -to.alpha * math.expm1(-h)
             most = len(levels) - 1 - i if lowered else 3  # order of this step at most
-            if not usable(h) or not history or most == 1:
+            if not is_finite(h) or not history or most == 1:
                 x = ddim_step(p, to)
             elif len(history) == 1 or most == 2:
                 more = gain / 2 * h / history[0][0]
@@ -134,21 +132,21 @@ class DPMPP3M(Sampler):
                     (-new - old, history[0][1]),
                     (old, history[1][1]),
                 )
-            history = [(h, p.x0), *history[:1]] if usable(h) else []
+            history = [(h, p.x0), *history[:1]] if is_finite(h) else []
             del p
         return x
 
 
 @dataclass(frozen=True)
 class Midpoint(Sampler):
-    """What `DPM2` and `DPMPP2S` share: a prediction halfway in lambda, of which one part (`held`, x0 or eps)
-    is taken for the whole step. With eta the step ends below the arrival, and fresh noise makes up for it.
+    """The midpoint method of `DPM2` and `DPMPP2S`.
+
+    `held` (x0 or eps) names the part of the prediction halfway in lambda that is used for the whole step.
+    With eta above 0 the step ends at less noise than its arrival, and fresh noise fills the gap.
     """
 
-    depends: ClassVar = {"s_noise": ("eta", ())}
-
     eta: float = option(0.0, ETA, low=0.0, high=1.0)
-    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
+    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0, depends=(DependsOn("eta"),))
 
     held: ClassVar[str]
 
@@ -158,13 +156,13 @@ class Midpoint(Sampler):
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
     ) -> Generator[Step, None, torch.Tensor]:
-        levels, cross = Levels.of(levels), {"x0": towards, "eps": along}[self.held]
+        levels, cross = Levels.of(levels), {"x0": step_with_x0, "eps": step_with_eps}[self.held]
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p)
-            down, up = split(now, to, self.eta)
+            down, up = split_noise(now, to, self.eta)
             goal = NoiseLevel(to.t, to.alpha, down)
-            if not usable(advance(now, goal)):
+            if not is_finite(lambda_step(now, goal)):
                 x = ddim_step(p, goal)
                 del p
             else:
@@ -180,10 +178,10 @@ class Midpoint(Sampler):
 
 @dataclass(frozen=True)
 class DPMPP2S(Midpoint):
-    """DPM-Solver++(2S), Algorithm 1 with r = 1/2: second order from one step alone, two network calls a step.
+    """DPM-Solver++(2S), Algorithm 1 with r = 1/2: single-step, second order, two network calls per step.
 
-    With eta, part of the arrival's noise is drawn afresh ("2S ancestral" in k-diffusion). Choose it where
-    looking back is unsteady: strong guidance, or settings that change during the run.
+    With eta above 0 part of the noise is replaced by fresh noise ("2S ancestral" in k-diffusion). Choose it
+    where multistep methods are unstable: with strong guidance, or if settings change during the run.
     """
 
     held: ClassVar[str] = "x0"
@@ -191,16 +189,14 @@ class DPMPP2S(Midpoint):
 
 @dataclass(frozen=True)
 class DPMPPSDE(Sampler):
-    """SDE-DPM-Solver++ of one step with a midpoint, two network calls a step ("dpm++ sde" in k-diffusion).
+    """Single-step SDE-DPM-Solver++ with a midpoint, two network calls per step ("dpm++ sde" in k-diffusion).
 
-    As `DPMPP2S` with eta 1, and noise is added at the midpoint too: both noises are increments of one
+    As `DPMPP2S` with eta 1, but noise is also added at the midpoint. Both noises are increments of one
     Brownian path. Choose it for much detail in 10 to 20 steps.
     """
 
-    depends: ClassVar = {"s_noise": ("eta", ())}
-
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
-    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
+    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0, depends=(DependsOn("eta"),))
 
     def __post_init__(self) -> None:
         options.check(self, "sampler")
@@ -212,7 +208,7 @@ class DPMPPSDE(Sampler):
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p)
-            if not usable(advance(now, to)):
+            if not is_finite(lambda_step(now, to)):
                 x = ddim_step(p, to)
                 del p
                 continue
@@ -237,24 +233,22 @@ class DPMPPSDE(Sampler):
         to: NoiseLevel,
         fresh: Callable[[NoiseLevel], torch.Tensor],
     ) -> torch.Tensor:
-        """From x towards x0, down to a part of the arrival's noise, and fresh noise for the rest."""
-        down, up = split(now, to, self.eta)
-        moved = towards(x, x0, now, NoiseLevel(to.t, to.alpha, down))
+        """A step from x with constant x0 to part of the noise of `to`, plus fresh noise for the rest."""
+        down, up = split_noise(now, to, self.eta)
+        moved = step_with_x0(x, x0, now, NoiseLevel(to.t, to.alpha, down))
         return moved.add_(fresh(to), alpha=self.s_noise * up) if up else moved
 
 
 @dataclass(frozen=True)
 class DPMPPSinglestep(Sampler):
-    """Singlestep DPM-Solver++ on the visited levels (Lu et al. 2022; DPMSolverSinglestepScheduler in
-    diffusers).
+    """Singlestep DPM-Solver++ (Lu et al. 2022), as DPMSolverSinglestepScheduler of diffusers.
 
-    Steps come in groups of `order`: a first step of first order, then one of second order, and a third of
-    third order, each from the state at which its group began. One network call a step. The last steps, which
-    do not fill a group, and the step to the clean picture are of lower order. Choose it where the fast steps
-    of `DPMPP2M` are unsteady.
+    Steps form groups of `order`. The steps of a group have the orders 1, 2 and 3, and each starts from the
+    state at the beginning of its group. It makes one network call per step. Last steps that do not fill a
+    group, and the step to the clean picture, have lower orders. Choose it where `DPMPP2M` is unstable.
     """
 
-    order: int = option(2, "Steps in a group, and the order that its last step has.", low=1, high=3)
+    order: int = option(2, "Number of steps in a group, and the order of its last step.", low=1, high=3)
     correction: str = option("midpoint", CORRECTION, choices=("midpoint", "heun"))
     lower_order_final: str = lower_order_final_option()
 
@@ -262,21 +256,21 @@ class DPMPPSinglestep(Sampler):
         options.check(self, "sampler")
 
     def orders(self, steps: int, clean: bool) -> list[int]:
-        """The order of each of the steps; the last one is 1 where the run ends at the clean picture."""
+        """The order of each step. With `clean`, for a run to the clean picture, the last one is 1."""
         order = self.order
         groups, rest = divmod(steps, order)
         if not rest and not lowers_final_order(self.lower_order_final, steps):
-            found = [*range(1, order + 1)] * groups
-        else:  # the last group: 1; 1, 1 for whole groups of two; 1, 2, 1 for whole ones of three
+            group_orders = [*range(1, order + 1)] * groups
+        else:  # the last group has the orders 1, or 1, 1 (full group of 2), or 1, 2, 1 (full group of 3)
             tail = {1: [1], 2: [1, 1] if order == 2 else [1, 2], 3: [1, 2, 1]}[rest or order]
-            found = [*range(1, order + 1)] * (groups - (not rest)) + tail
-        return [*found[:-1], 1] if clean else found
+            group_orders = [*range(1, order + 1)] * (groups - (not rest)) + tail
+        return [*group_orders[:-1], 1] if clean else group_orders
 
     def __call__(
         self, denoise: Denoiser, x: torch.Tensor, levels: Sequence[NoiseLevel], noise: NoiseFunction
     ) -> Generator[Step, None, torch.Tensor]:
         orders = self.orders(len(levels) - 1, not levels[-1].sigma)
-        group: list[tuple[NoiseLevel, torch.Tensor]] = []  # since its beginning: (level, x0)
+        group: list[tuple[NoiseLevel, torch.Tensor]] = []  # (level, x0) of the steps of the current group
         begun = x
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
@@ -293,44 +287,41 @@ class DPMPPSinglestep(Sampler):
     def _advance(
         self, begun: torch.Tensor, group: list[tuple[NoiseLevel, torch.Tensor]], to: NoiseLevel
     ) -> torch.Tensor:
-        """From the group's first state to the level `to`, by the x0 at all of its levels."""
+        """The state at the level `to`, from the first state of the group and the x0 at all its levels."""
         start, first = group[0]
-        h = advance(start, to)
+        h = lambda_step(start, to)
         gain, linear = -to.alpha * math.expm1(-h), to.alpha * (math.expm1(-h) / h + 1)
-        spans = [advance(start, level) for level, _ in group[1:]]  # in lambda, from the start
-        kept = to.sigma / start.sigma
+        spans = [lambda_step(start, level) for level, _ in group[1:]]  # in lambda, from the start
+        noise_ratio = to.sigma / start.sigma
         if len(group) == 2 or self.correction == "midpoint":
             more = (gain / 2 if len(group) == 2 and self.correction == "midpoint" else linear) * h / spans[-1]
-            return weighted((kept, begun), (gain - more, first), (more, group[-1][1]))
+            return weighted((noise_ratio, begun), (gain - more, first), (more, group[-1][1]))
         near, far = (span / h for span in spans)
         quadratic = -2 * to.alpha * ((math.expm1(-h) + h) / h**2 - 0.5)
         newest = (quadratic - linear * near) / (far - near) / far  # of the newest x0 less the first
         older = (linear * far - quadratic) / (far - near) / near
         return weighted(
-            (kept, begun), (gain - newest - older, first), (older, group[1][1]), (newest, group[2][1])
+            (noise_ratio, begun), (gain - newest - older, first), (older, group[1][1]), (newest, group[2][1])
         )
 
 
 def _regular(group: list[tuple[NoiseLevel, torch.Tensor]], now: NoiseLevel, to: NoiseLevel) -> bool:
-    """Whether a step of higher order can be made: all levels differ and have a finite lambda."""
+    """Whether a step of higher order is possible: all levels differ and have a finite lambda."""
     levels = [*(level for level, _ in group), now, to]
-    return bool(group) and all(usable(advance(a, b)) for a, b in pairwise(levels))
+    return bool(group) and all(is_finite(lambda_step(a, b)) for a, b in pairwise(levels))
 
 
 @dataclass(frozen=True)
 class DPMPP2MSDE(Sampler):
-    """SDE-DPM-Solver++(2M): 2M on the reverse SDE, eta times as noisy as DDPM's (section 4 of the paper;
-    k-diffusion).
+    """SDE-DPM-Solver++(2M): 2M for the reverse SDE with eta times the noise of DDPM (section 4 of the paper).
 
-    The noise of a step is the increment of one Brownian path of the seed over the clock (alpha / sigma)^(2
-    eta), in which the exact solution is written, so runs with other numbers of steps meet the same noise and
+    The noise of a step is the increment of the seed's Brownian path over the time (alpha / sigma)^(2 eta), in
+    which the exact solution is written. So runs with different numbers of steps use the same noise and
     converge to the same picture. Choose it for more detail than 2M in 20 to 50 steps.
     """
 
-    depends: ClassVar = {"s_noise": ("eta", ())}
-
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
-    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
+    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0, depends=(DependsOn("eta"),))
     correction: str = option("midpoint", CORRECTION, choices=("midpoint", "heun"))
     lower_order_final: str = lower_order_final_option()
 
@@ -346,18 +337,18 @@ class DPMPP2MSDE(Sampler):
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p)
-            h = advance(now, to)
+            h = lambda_step(now, to)
             eta = self.eta if h > 0 else 0.0  # no noise on the way up
-            kept = to.sigma / now.sigma * math.exp(-eta * h) if eta else to.sigma / now.sigma
+            noise_ratio = to.sigma / now.sigma * math.exp(-eta * h) if eta else to.sigma / now.sigma
             gain = -to.alpha * math.expm1(-(1 + eta) * h)
             if math.isinf(h) and not eta:
                 x = ddim_step(p, to)
-            elif before is None or not usable(h, h_before) or lowered and i == len(levels) - 2:
-                x = weighted((kept, x), (gain, p.x0))
+            elif before is None or not is_finite(h, h_before) or lowered and i == len(levels) - 2:
+                x = weighted((noise_ratio, x), (gain, p.x0))
             else:
                 half = gain / 2 if self.correction == "midpoint" else to.alpha - gain / (1 + eta) / h
                 more = half * h / h_before
-                x = weighted((kept, x), (gain + more, p.x0), (-more, before))
+                x = weighted((noise_ratio, x), (gain + more, p.x0), (-more, before))
             before, h_before = p.x0, h
             del p
             if eta and to.sigma:
@@ -367,7 +358,7 @@ class DPMPP2MSDE(Sampler):
 
 
 def _increment(noise: NoiseFunction, i: int, now: NoiseLevel, to: NoiseLevel, eta: float) -> torch.Tensor:
-    """Unit noise of the interval where `noise` has a Brownian path, else that of the arrival."""
+    """Standard normal noise: the increment between the levels if `noise` has a path, else `noise(i + 1)`."""
     over = getattr(noise, "over", None)
     if over is None:
         return noise(i + 1)

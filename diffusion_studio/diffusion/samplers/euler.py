@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ... import options
-from ...options import option
+from ...options import DependsOn, option
 from ..levels import Levels
-from .arithmetic import Churn, add_churn, ddim_step, split, unchurned, weighted
+from .arithmetic import Churn, add_churn, ddim_step, split_noise, unchurned, weighted
 from .base import NoiseFunction, Sampler, Step
 
 if TYPE_CHECKING:
@@ -19,28 +19,25 @@ if TYPE_CHECKING:
     from ..denoiser import Denoiser
     from ..schedule import NoiseLevel
 
-# One declaration for all who have them: the same flag must mean the same for every sampler.
+# Help texts of options that several samplers share, because a flag must mean the same for all of them.
 CHURN = "Fresh noise over the whole run, added before each step (S_churn of EDM): 0 is deterministic."
 S_TMIN = "Churn only where sigma / alpha is at least this."
 S_TMAX = "Churn only where sigma / alpha is at most this."
-S_NOISE = "Scale of all fresh noise: a little over 1 makes up for detail that is lost."
+S_NOISE = "Scale of all fresh noise: slightly above 1 compensates for lost detail."
 ETA = "Fresh noise: 0 is deterministic, 1 as much as DDPM adds."
 
 
 @dataclass(frozen=True)
 class Euler(Sampler):
-    """First order in sigma / alpha: the first half of EDM's step (Karras et al. 2022, Algorithm 2 without
-    lines 7 to 9).
+    """Euler's method in sigma / alpha, of first order (Karras et al. 2022, Algorithm 2 without lines 7 to 9).
 
-    With churn 0 the same as DDIM with eta 0. Choose it for its simplicity, or as the yardstick of the others.
+    With churn 0 it equals DDIM with eta 0. Choose it for its simplicity, or to compare others with it.
     """
 
-    depends: ClassVar = {name: ("churn", ()) for name in ("s_tmin", "s_tmax", "s_noise")}
-
     churn: float = option(0.0, CHURN, low=0.0, high=100.0)
-    s_tmin: float = option(0.0, S_TMIN, low=0.0)
-    s_tmax: float = option(1e9, S_TMAX, low=0.0)
-    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
+    s_tmin: float = option(0.0, S_TMIN, low=0.0, depends=(DependsOn("churn"),))
+    s_tmax: float = option(1e9, S_TMAX, low=0.0, depends=(DependsOn("churn"),))
+    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0, depends=(DependsOn("churn"),))
 
     def __post_init__(self) -> None:
         options.check(self, "sampler")
@@ -55,22 +52,20 @@ class Euler(Sampler):
             p = denoise(x_hat, hat)
             yield Step(i, now, x, unchurned(p, x, now, hat))
             x = ddim_step(p, to)
-            del p, x_hat  # else they are kept while the next one is made
+            del p, x_hat  # frees their memory before the next prediction
         return x
 
 
 @dataclass(frozen=True)
 class EulerAncestral(Sampler):
-    """Euler down to a part of the arrival's noise, the rest drawn afresh ("ancestral" in k-diffusion).
+    """Euler's method to part of the noise of the next level, plus fresh noise ("ancestral" in k-diffusion).
 
-    With s_noise 1 the same as DDIM with that eta. Choose it for variety: details change with every number of
+    With s_noise 1 it equals DDIM with the same eta. Choose it for variety: details change with the number of
     steps.
     """
 
-    depends: ClassVar = {"s_noise": ("eta", ())}
-
     eta: float = option(1.0, ETA, low=0.0, high=1.0)
-    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
+    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0, depends=(DependsOn("eta"),))
 
     def __post_init__(self) -> None:
         options.check(self, "sampler")
@@ -85,7 +80,7 @@ class EulerAncestral(Sampler):
         for i, (now, to) in enumerate(pairwise(levels)):
             p = denoise(x, now)
             yield Step(i, now, x, p)
-            down, up = split(now, to, self.eta)
+            down, up = split_noise(now, to, self.eta)
             x = weighted((to.alpha, p.x0), (down, p.eps))
             del p
             if up:

@@ -1,14 +1,14 @@
-"""Heun's method on the probability-flow ODE, as EDM has it."""
+"""Heun's method on the probability-flow ODE, as in EDM."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ... import options
-from ...options import option
+from ...options import DependsOn, option
 from ..levels import Levels
 from .arithmetic import Churn, add_churn, ddim_step, rho, unchurned, weighted
 from .base import NoiseFunction, Sampler, Step
@@ -23,20 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Heun(Sampler):
-    """Second order, two network calls a step (Karras et al. 2022, Algorithm 2, and with churn its stochastic
-    sampler).
+    """Heun's method (Karras et al. 2022, Algorithm 2): second order, two network calls per step.
 
-    The step to the clean picture, and one that leaves alpha = 0, are Euler's: one call. Choose it for
-    pictures close to the ODE's exact solution in 20 to 40 steps; churn mends what the network gets wrong, at
-    the price of more steps.
+    With churn it is the paper's stochastic sampler. The step to the clean picture, and one from alpha = 0,
+    are Euler steps with one call. Choose it for pictures close to the exact solution of the ODE in 20 to 40
+    steps. Churn corrects errors of the network but needs more steps.
     """
 
-    depends: ClassVar = {name: ("churn", ()) for name in ("s_tmin", "s_tmax", "s_noise")}
-
     churn: float = option(0.0, CHURN, low=0.0, high=100.0)
-    s_tmin: float = option(0.0, S_TMIN, low=0.0)
-    s_tmax: float = option(1e9, S_TMAX, low=0.0)
-    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0)
+    s_tmin: float = option(0.0, S_TMIN, low=0.0, depends=(DependsOn("churn"),))
+    s_tmax: float = option(1e9, S_TMAX, low=0.0, depends=(DependsOn("churn"),))
+    s_noise: float = option(1.0, S_NOISE, low=0.0, high=2.0, depends=(DependsOn("churn"),))
 
     def __post_init__(self) -> None:
         options.check(self, "sampler")

@@ -11,12 +11,12 @@ from ... import options
 from ...options import option
 from ..levels import Levels
 from .arithmetic import (
-    along,
     ddim_step,
     fixed_stride_goal,
     fixed_stride_of,
     fixed_stride_option,
     fixed_stride_start,
+    step_with_eps,
     weighted,
 )
 from .base import NoiseFunction, Sampler, Step
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..prediction import Prediction
     from ..schedule import NoiseLevel
 
-# Adams-Bashforth for even steps, newest first
+# Weights of the Adams-Bashforth methods for steps of equal size, newest first
 MULTISTEP = {
     1: (1.0,),
     2: (3 / 2, -1 / 2),
@@ -39,14 +39,17 @@ MULTISTEP = {
 
 
 def _change(now: NoiseLevel, to: NoiseLevel) -> float:
-    """How much of eps a DDIM step adds to the rescaled state."""
+    """The coefficient of eps in a DDIM step, beside (to.alpha / now.alpha) * x."""
     return to.sigma - to.alpha / now.alpha * now.sigma
 
 
 def _step(
     x: torch.Tensor, p: Prediction | None, history: list[torch.Tensor], now: NoiseLevel, to: NoiseLevel
 ) -> torch.Tensor:
-    """DDIM's step with the combined eps of `history`, newest first (eq. 12)."""
+    """A DDIM step with the multistep combination of the eps in `history`, newest first (eq. 12).
+
+    If `p` is given, the step uses it instead.
+    """
     if p is not None:
         return ddim_step(p, to)
     change = _change(now, to)
@@ -57,11 +60,11 @@ def _step(
 
 @dataclass(frozen=True)
 class PLMS(Sampler):
-    """Pseudo linear multistep: DDIM's step with a fixed combination of past eps (eq. 12).
+    """Pseudo linear multistep: DDIM steps with a fixed combination of past eps (eq. 12).
 
-    The first step is a pseudo improved Euler's with two network calls, the others take one; of second order
-    in general, as the combination is that for even steps. Choose it for 20 to 50 steps, as the first latent
-    diffusion models did.
+    The first step is a pseudo improved Euler step with two network calls; the others make one. The order is 2
+    in general, because the weights are those for steps of equal size. Choose it for 20 to 50 steps; the first
+    latent diffusion models used it.
     """
 
     order: int = option(4, ORDER, low=1, high=4)
@@ -83,8 +86,8 @@ class PLMS(Sampler):
             if i == 0 and self.order > 1 and len(levels) > 2 and now.alpha and to.sigma:
                 ahead = ddim_step(p, to)
                 eps = weighted((0.5, p.eps), (0.5, denoise(ahead, following).eps))
-                # diffusers takes the second half of this step from a stride above its arrival
-                x = along(
+                # diffusers starts the second half of this step one stride above its arrival
+                x = step_with_eps(
                     x, eps, fixed_stride_start(following, levels) if self.fixed_stride else now, following
                 )
                 del ahead, eps
@@ -98,8 +101,10 @@ class PLMS(Sampler):
 
 @dataclass(frozen=True)
 class _Stride:
-    """The levels of a Runge-Kutta step: its ends, where its first half arrives, and where that is taken to
-    be.
+    """The levels of a Runge-Kutta step from `now` to `to`.
+
+    `arrival` is the level to which its first half steps, and `middle` the level at which the network is
+    called there. They differ with a fixed stride only.
     """
 
     now: NoiseLevel
@@ -110,11 +115,11 @@ class _Stride:
 
 @dataclass(frozen=True)
 class PNDM(Sampler):
-    """F-PNDM: pseudo linear multistep of four predictions (eq. 12), started by three pseudo Runge-Kutta steps
-    (eq. 13).
+    """F-PNDM: linear multistep with four predictions (eq. 12) after three pseudo Runge-Kutta steps (eq. 13).
 
-    A starting step takes four network calls, two of them halfway in time; the others take one. A step to the
-    clean picture, or from alpha = 0, is never a Runge-Kutta one. Choose it as PLMS, for a better start.
+    A Runge-Kutta step makes four network calls, two of them halfway in time; other steps make one. Steps to
+    the clean picture or from alpha = 0 are never Runge-Kutta steps. Its uses are those of PLMS; its start is
+    more accurate.
     """
 
     fixed_stride: bool = fixed_stride_option()
@@ -145,8 +150,8 @@ class PNDM(Sampler):
     def _stride(self, now: NoiseLevel, to: NoiseLevel, levels: Levels) -> _Stride:
         """The levels of a Runge-Kutta step.
 
-        diffusers counts half a stride in whole timesteps, down from the one and up from the other end, so
-        arrival and middle may differ.
+        With a fixed stride, as in diffusers, half of it is rounded to whole timesteps and counted down from
+        `now` for the arrival and up from `to` for the middle, so the two may differ.
         """
         if not self.fixed_stride:
             middle = levels.at_time((now.t + to.t) / 2)
@@ -158,17 +163,17 @@ class PNDM(Sampler):
     def _runge_kutta(
         denoise: Denoiser, x: torch.Tensor, first: torch.Tensor, stride: _Stride
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The step but for its fourth eps, and the state where that is predicted.
+        """The step without the contribution of its fourth eps, and the state at which that is predicted.
 
-        At each call two tensors stand beside the network's answer and the three eps to be remembered: none
-        can do with fewer. So the second eps is kept within the state that it led to.
+        To save memory, the second eps is not stored: it is recovered from the state that it led to. Then only
+        two tensors exist at each call, besides the network's output and the three remembered eps.
         """
         now, to, middle = stride.now, stride.to, stride.middle
-        ahead = along(x, first, now, stride.arrival)
-        ahead = along(x, denoise(ahead, middle).eps, now, middle)
+        ahead = step_with_eps(x, first, now, stride.arrival)
+        ahead = step_with_eps(x, denoise(ahead, middle).eps, now, middle)
         third = denoise(ahead, middle).eps
         scale, change, half = to.alpha / now.alpha, _change(now, to), _change(now, middle)
-        second = change / half / 3 if half else 0.0  # its third of the step is this times what it moved x by
+        second = change / half / 3 if half else 0.0  # weight of the change of x that the second eps caused
         step = weighted(
             (scale - second * middle.alpha / now.alpha, x),
             (second, ahead),
@@ -176,4 +181,4 @@ class PNDM(Sampler):
             (change / 3, third),
         )
         del ahead
-        return step, along(x, third, now, to)
+        return step, step_with_eps(x, third, now, to)

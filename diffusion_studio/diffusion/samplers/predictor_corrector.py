@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from ... import options
-from ...options import option
+from ...options import DependsOn, option
 from ..levels import Levels
 from .arithmetic import ddim_step, weighted
 from .base import NoiseFunction, Sampler, Step
@@ -24,25 +24,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PredictorCorrector(Sampler):
-    """A step of ancestral sampling, then Langevin steps at the level where it arrives (Song et al. 2021,
-    Algorithms 1 to 5).
+    """Ancestral steps, each followed by Langevin steps at its arrival (Song et al. 2021, Algorithms 1 to 5).
 
-    The Langevin steps correct what the step got wrong, at the price of a network call each; their size
-    follows from the lengths of noise and score, for each picture by itself. No noise is added on the arrival
-    at the clean picture. Made for variance exploding models (NCSN++), with some 1,000 levels.
+    Langevin steps correct errors of the step and cost one network call each. Their size follows from the
+    norms of noise and score, for each picture separately. No noise is added at the clean picture. Choose it
+    for variance exploding models (NCSN++) and about 1,000 levels.
     """
-
-    depends: ClassVar = {"snr": ("correct_steps", ()), "correct_first": ("correct_steps", ())}
 
     correct_steps: int = option(
         1, "Langevin steps at each level; each is one more network call.", low=0, high=100
     )
     snr: float = option(
-        0.15, "Signal-to-noise ratio r of the Langevin steps: more moves further.", low=0.001, high=2.0
+        0.15,
+        "Signal-to-noise ratio r of the Langevin steps: larger values move further.",
+        low=0.001,
+        high=2.0,
+        depends=(DependsOn("correct_steps"),),
     )
     correct_first: bool = option(
         False,
-        "Correct the first state too, which is pure noise, as diffusers does.",
+        "Also correct the first state, which is pure noise, as diffusers does.",
+        depends=(DependsOn("correct_steps"),),
     )
 
     def __post_init__(self) -> None:
@@ -61,12 +63,12 @@ class PredictorCorrector(Sampler):
             if i and now.log_snr > levels[i - 1].log_snr:
                 x, p = self._corrected(denoise, x, p, now, _fresh(noise, i))
             yield Step(i, now, x, p)
-            whole = len(levels) - 1 == levels.steps  # else this part of a run begins with a corrected state
+            whole = len(levels) - 1 == levels.steps  # a part of a run starts from a corrected state
             if self.correct_first and i == 0 and whole and to.log_snr > now.log_snr:
                 x, p = self._corrected(denoise, x, p, now, _fresh(noise, i))
             scale = now.alpha / to.alpha  # q(x_now | x_to) = N(scale * x_to, beta)
             beta = now.sigma**2 - (scale * to.sigma) ** 2
-            if beta <= 0:  # up, or nowhere: along the ODE
+            if beta <= 0:  # steps to equal or more noise follow the ODE
                 x = ddim_step(p, to)
             else:
                 x = weighted((scale * to.sigma**2 / now.sigma**2, x), (to.alpha * beta / now.sigma**2, p.x0))
@@ -83,8 +85,9 @@ class PredictorCorrector(Sampler):
         now: NoiseLevel,
         fresh_of: Callable[[int], torch.Tensor],
     ) -> tuple[torch.Tensor, Prediction]:
-        """x after its Langevin steps (Algorithms 4 and 5), and what is predicted there. The score is -eps
-        / sigma.
+        """x after its Langevin steps (Algorithms 4 and 5), and the prediction there.
+
+        The score is -eps / sigma.
         """
         for k in range(self.correct_steps):
             fresh = fresh_of(k)
@@ -98,6 +101,6 @@ class PredictorCorrector(Sampler):
 
 
 def _fresh(noise: NoiseFunction, i: int) -> Callable[[int], torch.Tensor]:
-    """The noise of Langevin step k at level number i: a stream of its own where `noise` has several."""
+    """The noise of Langevin step k at level i, as a function of k. Without `noise.further` it is constant."""
     further = getattr(noise, "further", None)
     return lambda k: noise(i) if further is None else further(i, k)

@@ -1,4 +1,4 @@
-"""Noise schedules, by name: what a network was trained with. To add one, write the class and name it here."""
+"""Noise schedules by name. A new schedule is a class, and an entry in `SCHEDULES`."""
 
 from .base import CLEAN, NoiseLevel, NoiseSchedule
 from .continuous import FlowMatching, VarianceExploding, VariancePreserving
@@ -30,7 +30,7 @@ SCHEDULES: dict[str, type[NoiseSchedule]] = {
     "flow": FlowMatching,
 }
 
-# The tables that follow from the number of timesteps alone, which is what training needs.
+# The tables of betas that a formula gives for any number of timesteps. Training offers these.
 TABLES = tuple(name for name, cls in SCHEDULES.items() if issubclass(cls, TableSchedule) and cls is not Table)
 
 __all__ = [

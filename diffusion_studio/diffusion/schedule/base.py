@@ -1,7 +1,7 @@
-"""The forward process: which mixture of picture and noise belongs to a network's time label t.
+"""The forward process x = alpha * x0 + sigma * eps, with alpha and sigma as functions of a time label t.
 
-x = alpha * x0 + sigma * eps. A schedule is what a network was trained with and comes with its checkpoint;
-which of its levels a run visits is the business of `spacing`.
+A schedule belongs to a trained network and is stored in its checkpoint. `spacing` chooses which of its levels
+a run visits.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ...options import option
 class NoiseLevel:
     """One point of the forward process, `x = alpha * x0 + sigma * eps`.
 
-    `t` is the label that the network is given; the clean end, which no network is asked about, has t = -1.
-    Covers variance preserving (alpha^2 + sigma^2 = 1), variance exploding (alpha = 1) and flow matching.
-    `churned` is the run's own level where a sampler has added noise to it, to reach this one: how far the run
-    is goes by that one.
+    `t` is the network's time label; the clean end, at which no network is called, has t = -1. Levels may be
+    variance preserving (alpha^2 + sigma^2 = 1), variance exploding (alpha = 1) or those of flow matching. If
+    a sampler reached this level by churn, `churned` is the level before; it determines the progress of the
+    run.
     """
 
     t: float
@@ -32,12 +32,12 @@ class NoiseLevel:
 
     @property
     def path_level(self) -> NoiseLevel:
-        """The level that the run visits: itself but for churn."""
+        """The run's level before churn: `churned` if it is set, else this level."""
         return self if self.churned is None else self.churned
 
     @property
     def log_snr(self) -> float:
-        """2 log(alpha / sigma); infinite at the clean end."""
+        """2 log(alpha / sigma); infinite at the clean end, -infinite for pure noise."""
         if self.sigma == 0:
             return math.inf
         return 2 * math.log(self.alpha / self.sigma) if self.alpha else -math.inf
@@ -48,20 +48,20 @@ CLEAN = NoiseLevel(t=-1.0, alpha=1.0, sigma=0.0)
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """Labels t from `t_min` (least noise) to `t_max` (most), each with its level.
+    """A noise schedule: a level for each label t from `t_min` (least noise) to `t_max` (most noise).
 
-    `level` and `timestep` are continuous, strictly monotone and inverse to each other. Where alpha reaches 0
-    (zero terminal SNR, flow matching) the log-SNR of `t_max` is -inf. Subclass `TableSchedule` for a process
-    that is a table of betas, this class for one in continuous time.
+    `level` and `timestep` are continuous, strictly monotone and inverse to each other. If alpha reaches 0
+    (zero terminal SNR, flow matching), the log-SNR of `t_max` is -inf. Subclass `TableSchedule` for a table
+    of betas, and this class for continuous time.
     """
 
     timesteps: int = option(
         1000,
-        "Timesteps T of the training process; in continuous time how many the app offers.",
+        "Timesteps T of the training process; in continuous time the number that the app offers.",
         low=1,
         high=100_000,
     )
-    discrete: ClassVar[bool] = False  # whether the network knows whole t only from training
+    discrete: ClassVar[bool] = False  # whether the network was trained with whole labels t only
 
     def __post_init__(self) -> None:
         options.check(self, "schedule")
@@ -78,24 +78,22 @@ class NoiseSchedule:
 
     @property
     def t_clean(self) -> float:
-        """Where the labels, continued, would meet the clean picture; `t_min` where that is nowhere."""
+        """The label of the clean picture by extrapolation; `t_min` if the labels do not reach it."""
         return self.t_min
 
     def level(self, t: float) -> NoiseLevel:
-        """The level at label t in [t_min, t_max], fractional ones included; an `OptionError` outside."""
+        """The level at label t in [t_min, t_max], which may be fractional. Raises `OptionError` outside."""
         raise NotImplementedError
 
     def timestep(self, log_snr: float) -> float:
-        """The inverse of `level`: the (fractional) t at a log-SNR, held at t_min and t_max beyond the
-        schedule's ends.
-        """
+        """The inverse of `level`: the label at a log-SNR, clamped to [t_min, t_max]. It may be fractional."""
         raise NotImplementedError
 
     def level_at(self, log_snr: float) -> NoiseLevel:
-        """The level of a log-SNR, held at the schedule's ends unless its formula goes on beyond them."""
+        """The level at a log-SNR, clamped to the ends unless the formula is defined beyond them."""
         return self.level(self.timestep(log_snr))
 
-    def _checked(self, t: float) -> float:
+    def _check_label(self, t: float) -> float:
         if not self.t_min <= t <= self.t_max:
             raise OptionError(
                 "t", f"must be from {self.t_min:g} to {self.t_max:g} on this schedule, got {t}."
@@ -104,5 +102,5 @@ class NoiseSchedule:
 
 
 def root_sigmoid(z: float) -> float:
-    """sqrt(1 / (1 + exp(-z))) without overflow for any z: alpha at log-SNR z, and sigma at log-SNR -z."""
+    """sqrt(sigmoid(z)) without overflow: alpha of a variance preserving level at log-SNR z, sigma at -z."""
     return math.sqrt(1 / (1 + math.exp(-z))) if z >= 0 else math.sqrt(math.exp(z) / (1 + math.exp(z)))

@@ -1,6 +1,6 @@
-"""Schedules in continuous time: formulas instead of tables.
+"""Schedules in continuous time, which are formulas instead of tables.
 
-What a network calls t differs between programs, so each says what its label is.
+The network's label t differs between programs, so each schedule says what its label is.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from .base import NoiseLevel, NoiseSchedule
 
 @dataclass(frozen=True)
 class VarianceExploding(NoiseSchedule):
-    """alpha = 1, sigma anything (Karras et al. 2022, EDM). The ends are those of EDM's table 1.
+    """alpha = 1, sigma from `sigma_min` to `sigma_max`; defaults of EDM (Karras et al. 2022, table 1).
 
-    The label is what the network was given: EDM's c_noise = log(sigma) / 4, or sigma itself, or, in
-    consistency models (Song et al. 2023), 1000 c_noise.
+    `label` says what the network takes for t: EDM's c_noise = log(sigma) / 4, or sigma itself, or 1000
+    c_noise as in consistency models (Song et al. 2023).
     """
 
     sigma_min: float = option(0.002, "Least noise.", low=1e-8, high=1e6)
@@ -51,21 +51,21 @@ class VarianceExploding(NoiseSchedule):
         return 0.0 if self.label == "sigma" else self.t_min
 
     def level(self, t: float) -> NoiseLevel:
-        t = self._checked(t)
+        t = self._check_label(t)
         return NoiseLevel(t, 1.0, t if self.label == "sigma" else math.exp(4 * t / self._unit))
 
     def timestep(self, log_snr: float) -> float:
-        held = min(max(-log_snr / 2, math.log(self.sigma_min)), math.log(self.sigma_max))  # log(sigma)
-        return _held(self, math.exp(held) if self.label == "sigma" else self._unit * held / 4)
+        log_sigma = min(max(-log_snr / 2, math.log(self.sigma_min)), math.log(self.sigma_max))  # log(sigma)
+        return _clamped(self, math.exp(log_sigma) if self.label == "sigma" else self._unit * log_sigma / 4)
 
     def level_at(self, log_snr: float) -> NoiseLevel:
-        """Beyond the ends too: EDM's churn goes above sigma_max."""
+        """The level at any log-SNR, also beyond the ends: EDM's churn exceeds sigma_max."""
         sigma = math.exp(-log_snr / 2)
         return NoiseLevel(self._label(sigma), 1.0, sigma)
 
     @property
     def _unit(self) -> float:
-        """The label where c_noise is 1."""
+        """The label at c_noise = 1."""
         return 1000.0 if self.label == "1000 c_noise" else 1.0
 
     def _label(self, sigma: float) -> float:
@@ -76,7 +76,7 @@ class VarianceExploding(NoiseSchedule):
 class VariancePreserving(NoiseSchedule):
     """The VP process of Song et al. 2021, appendix C, eq. 33: beta(s) rises linearly over time s in (0, 1].
 
-    alpha^2 = exp(-(beta_max - beta_min) s^2 / 2 - beta_min s); the limit of `Linear` for T to infinity. The
+    alpha^2 = exp(-(beta_max - beta_min) s^2 / 2 - beta_min s), the limit of `Linear` for T to infinity. The
     label is t = scale * s.
     """
 
@@ -103,30 +103,28 @@ class VariancePreserving(NoiseSchedule):
         return 0.0
 
     def level(self, t: float) -> NoiseLevel:
-        t = self._checked(t)
+        t = self._check_label(t)
         s = t / self.scale
         spent = s * (self.beta_min + s * (self.beta_max - self.beta_min) / 2)  # -log(alpha^2)
         return NoiseLevel(t, math.exp(-spent / 2), math.sqrt(-math.expm1(-spent)))
 
     def timestep(self, log_snr: float) -> float:
-        # -log(alpha^2) = log(1 + exp(-log_snr)), without overflow; then the quadratic equation above, solved
-        # for s
+        # spent = -log(alpha^2) = log(1 + exp(-log_snr)) without overflow; s solves the quadratic of `level`
         spent = math.log1p(math.exp(-log_snr)) if log_snr > 0 else -log_snr + math.log1p(math.exp(log_snr))
         if spent == math.inf:
             return self.t_max
         rise = self.beta_max - self.beta_min
-        root = math.sqrt(max(self.beta_min**2 + 2 * rise * spent, 0.0))  # 0 where beta never comes so far
-        return _held(self, self.scale * 2 * spent / (self.beta_min + root))
+        root = math.sqrt(max(self.beta_min**2 + 2 * rise * spent, 0.0))  # 0 if the process never gets so far
+        return _clamped(self, self.scale * 2 * spent / (self.beta_min + root))
 
 
 @dataclass(frozen=True)
 class FlowMatching(NoiseSchedule):
-    """alpha = 1 - s, sigma = s for time s in (0, 1] (Liu et al. 2022; Lipman et al. 2022): straight lines to
-    the noise.
+    """alpha = 1 - s, sigma = s for time s in (0, 1]: straight paths (Liu et al. 2022; Lipman et al. 2022).
 
-    The label is t = scale * s: 1000 s spreads the times over the frequencies of the sinusoidal embedding,
-    which were made for labels in the thousands. At s = 1 is pure noise, so networks predict the velocity, v
-    or x0, never eps.
+    The label is t = scale * s. A scale of 1000 suits the frequencies of sinusoidal embeddings, which were
+    made for labels up to the thousands. s = 1 is pure noise, so networks predict the velocity, v or x0, not
+    eps.
     """
 
     scale: float = option(
@@ -147,15 +145,15 @@ class FlowMatching(NoiseSchedule):
         return 0.0
 
     def level(self, t: float) -> NoiseLevel:
-        t = self._checked(t)
+        t = self._check_label(t)
         return NoiseLevel(t, 1 - t / self.scale, t / self.scale)
 
     def timestep(self, log_snr: float) -> float:
         if log_snr > 0:  # sigma = 1 / (1 + exp(log_snr / 2)), without overflow
             small = math.exp(-log_snr / 2)
-            return _held(self, self.scale * small / (1 + small))
-        return _held(self, self.scale / (1 + math.exp(log_snr / 2)))
+            return _clamped(self, self.scale * small / (1 + small))
+        return _clamped(self, self.scale / (1 + math.exp(log_snr / 2)))
 
 
-def _held(schedule: NoiseSchedule, t: float) -> float:
+def _clamped(schedule: NoiseSchedule, t: float) -> float:
     return min(max(t, schedule.t_min), schedule.t_max)

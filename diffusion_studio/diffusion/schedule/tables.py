@@ -1,7 +1,6 @@
-"""Variance-preserving schedules from a table of betas (Ho et al. 2020, section 2), read through log-SNR.
+"""Variance preserving schedules given by a table of betas (Ho et al. 2020, section 2).
 
-`betas` below count from 0: betas[t] is the variance that arrives at label t, where the papers write
-beta_{t+1}.
+Betas are counted from 0: betas[t] is the variance that the step to label t adds, beta_{t+1} in the papers.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from ...errors import OptionError
 from ...options import option
 from .base import NoiseLevel, NoiseSchedule, root_sigmoid
 
-_LEAST_BETA, _MOST_BETA = 1e-8, 0.999
+_MIN_BETA, _MAX_BETA = 1e-8, 0.999
 
 
 @dataclass(frozen=True)
 class TableSchedule(NoiseSchedule):
-    """T levels with the labels 0 to T-1, from `_betas()`; any of them can be rescaled to end in pure noise.
+    """T levels with the labels 0 to T-1, from the betas of `_betas()`.
 
-    Between two whole timesteps the log-SNR is interpolated linearly; where the last level has none (alpha =
-    0), alpha is, on the last stretch.
+    `zero_snr` rescales any table to end in pure noise. Between two timesteps the log-SNR is interpolated
+    linearly. Between the last two alpha is interpolated instead, if the last level is pure noise (alpha = 0).
     """
 
     _: KW_ONLY
@@ -35,12 +34,13 @@ class TableSchedule(NoiseSchedule):
     discrete: ClassVar[bool] = True
 
     def _betas(self) -> np.ndarray:
-        """(T,) float64 in (0, 1): the betas before any rescaling. Only the last may be 1."""
+        """The betas before rescaling, (T,) float64 in (0, 1). Only the last may be 1."""
         raise NotImplementedError
 
     def betas(self) -> np.ndarray:
-        """(T,) float64: the variance that the step t-1 -> t adds. The last is 1 where the process ends in
-        pure noise.
+        """The variance that each step t-1 -> t adds, (T,) float64.
+
+        The last is 1 if the process ends in pure noise.
         """
         if not self.zero_snr:
             return self._betas()
@@ -60,15 +60,16 @@ class TableSchedule(NoiseSchedule):
 
     @cached_property
     def _log_alpha_bar(self) -> np.ndarray:
-        with np.errstate(divide="ignore"):  # log 0 = -inf is what pure noise means
-            found = np.cumsum(np.log1p(-self._betas()))
+        """log(alpha^2) of all T levels, after rescaling."""
+        with np.errstate(divide="ignore"):  # log 0 = -inf is pure noise
+            log_alpha_bar = np.cumsum(np.log1p(-self._betas()))
             if self.zero_snr:
-                alpha = np.exp(found / 2)
+                alpha = np.exp(log_alpha_bar / 2)
                 alpha = (alpha - alpha[-1]) * (
                     alpha[0] / (alpha[0] - alpha[-1]) if self.timesteps > 1 else 0.0
                 )
-                found = 2 * np.log(alpha)
-        return found
+                log_alpha_bar = 2 * np.log(alpha)
+        return log_alpha_bar
 
     @cached_property
     def _log_snr(self) -> np.ndarray:
@@ -76,7 +77,7 @@ class TableSchedule(NoiseSchedule):
 
     @cached_property
     def _noise(self) -> np.ndarray:
-        """-log-SNR of the levels that have one: all T, or T-1 where the last is pure noise."""
+        """-log-SNR of the levels with a finite one: all T, or T-1 if the last is pure noise."""
         return -(self._log_snr[:-1] if self._log_snr[-1] == -math.inf else self._log_snr)
 
     @cached_property
@@ -85,11 +86,11 @@ class TableSchedule(NoiseSchedule):
 
     @cached_property
     def _last_alpha(self) -> float:
-        """alpha of the noisiest level that is not pure noise; 0 where there is none."""
+        """alpha of the noisiest level that is not pure noise; 0 if there is none."""
         return root_sigmoid(-float(self._noise[-1])) if len(self._noise) else 0.0
 
     def level(self, t: float) -> NoiseLevel:
-        t = self._checked(t)
+        t = self._check_label(t)
         if t <= len(self._noise) - 1:
             log_snr = -float(np.interp(t, self._labels, self._noise))
             return NoiseLevel(t, root_sigmoid(log_snr), root_sigmoid(-log_snr))
@@ -105,10 +106,10 @@ class TableSchedule(NoiseSchedule):
 
 @dataclass(frozen=True)
 class Linear(TableSchedule):
-    """Betas rise linearly with t (Ho et al. 2020, section 4). Their T = 1000 goes from 1e-4 to 0.02."""
+    """Betas rise linearly with t (Ho et al. 2020, section 4), with T = 1000 from 1e-4 to 0.02."""
 
-    beta_start: float = option(1e-4, "First beta.", low=_LEAST_BETA, high=_MOST_BETA)
-    beta_end: float = option(0.02, "Last beta.", low=_LEAST_BETA, high=_MOST_BETA)
+    beta_start: float = option(1e-4, "First beta.", low=_MIN_BETA, high=_MAX_BETA)
+    beta_end: float = option(0.02, "Last beta.", low=_MIN_BETA, high=_MAX_BETA)
 
     def _betas(self) -> np.ndarray:
         return np.linspace(self.beta_start, self.beta_end, self.timesteps)
@@ -116,9 +117,7 @@ class Linear(TableSchedule):
 
 @dataclass(frozen=True)
 class Cosine(TableSchedule):
-    """alpha_bar falls as a squared cosine (Nichol & Dhariwal 2021, eq. 17): kinder to small pictures than
-    linear.
-    """
+    """alpha_bar falls as a squared cosine (Nichol & Dhariwal 2021, eq. 17). Suits small pictures."""
 
     offset: float = option(0.008, "Keeps the first betas from vanishing (s in eq. 17).", low=0.0, high=1.0)
     max_beta: float = option(0.999, "Cap against a singularity at t = T.", low=0.1, high=0.999999)
@@ -131,12 +130,10 @@ class Cosine(TableSchedule):
 
 @dataclass(frozen=True)
 class Quadratic(TableSchedule):
-    """The square root of beta rises linearly: "quad" in the code of Ho et al. 2020, with the ends of their
-    linear one.
-    """
+    """The square root of beta rises linearly ("quad" in the code of Ho et al. 2020); ends of `Linear`."""
 
-    beta_start: float = option(1e-4, "First beta.", low=_LEAST_BETA, high=_MOST_BETA)
-    beta_end: float = option(0.02, "Last beta.", low=_LEAST_BETA, high=_MOST_BETA)
+    beta_start: float = option(1e-4, "First beta.", low=_MIN_BETA, high=_MAX_BETA)
+    beta_end: float = option(0.02, "Last beta.", low=_MIN_BETA, high=_MAX_BETA)
 
     def _betas(self) -> np.ndarray:
         return np.linspace(math.sqrt(self.beta_start), math.sqrt(self.beta_end), self.timesteps) ** 2
@@ -144,20 +141,18 @@ class Quadratic(TableSchedule):
 
 @dataclass(frozen=True)
 class ScaledLinear(Quadratic):
-    """`Quadratic` with the ends, and under the name, that latent diffusion gave it (Rombach et al. 2022,
-    appendix).
-    """
+    """`Quadratic` with the ends and the name of latent diffusion (Rombach et al. 2022, appendix)."""
 
-    beta_start: float = option(0.00085, "First beta.", low=_LEAST_BETA, high=_MOST_BETA)
-    beta_end: float = option(0.012, "Last beta.", low=_LEAST_BETA, high=_MOST_BETA)
+    beta_start: float = option(0.00085, "First beta.", low=_MIN_BETA, high=_MAX_BETA)
+    beta_end: float = option(0.012, "Last beta.", low=_MIN_BETA, high=_MAX_BETA)
 
 
 @dataclass(frozen=True)
 class Sigmoid(TableSchedule):
     """Betas rise along a sigmoid from -6 to 6 (Xu et al. 2022, GeoDiff): slow at both ends."""
 
-    beta_start: float = option(1e-4, "Beta far below the sigmoid's middle.", low=_LEAST_BETA, high=_MOST_BETA)
-    beta_end: float = option(0.02, "Beta far above it.", low=_LEAST_BETA, high=_MOST_BETA)
+    beta_start: float = option(1e-4, "Beta far below the sigmoid's middle.", low=_MIN_BETA, high=_MAX_BETA)
+    beta_end: float = option(0.02, "Beta far above the sigmoid's middle.", low=_MIN_BETA, high=_MAX_BETA)
 
     def _betas(self) -> np.ndarray:
         risen = 1 / (1 + np.exp(-np.linspace(-6, 6, self.timesteps)))
@@ -168,7 +163,7 @@ class Sigmoid(TableSchedule):
 class Constant(TableSchedule):
     """The same beta at every step ("const" in the code of Ho et al. 2020)."""
 
-    beta: float = option(0.02, "Every step's beta.", low=_LEAST_BETA, high=_MOST_BETA)
+    beta: float = option(0.02, "Every step's beta.", low=_MIN_BETA, high=_MAX_BETA)
 
     def _betas(self) -> np.ndarray:
         return np.full(self.timesteps, self.beta)
@@ -176,10 +171,9 @@ class Constant(TableSchedule):
 
 @dataclass(frozen=True)
 class JensenShannon(TableSchedule):
-    """beta = 1/(T-t+1), t from 1 to T (Sohl-Dickstein et al. 2015, section 2.4.1): alpha_bar = 1 - t/T falls
-    linearly.
+    """beta = 1/(T-t+1) for t from 1 to T, so alpha_bar = 1 - t/T (Sohl-Dickstein et al. 2015, section 2.4.1).
 
-    Its last level is pure noise by itself.
+    The last level is pure noise.
     """
 
     def _betas(self) -> np.ndarray:
@@ -188,18 +182,17 @@ class JensenShannon(TableSchedule):
 
 @dataclass(frozen=True)
 class Laplace(TableSchedule):
-    """Log-SNR at the quantiles of a Laplace distribution (Hang et al. 2024, table 1): most levels at middling
-    noise.
+    """Log-SNRs at the quantiles of a Laplace distribution (Hang et al. 2024, table 1): mostly medium noise.
 
-    Label t stands at the time (t + 1/2)/T, since time 0 and 1 have no finite log-SNR.
+    Label t stands for the time (t + 1/2)/T, because times 0 and 1 have no finite log-SNR.
     """
 
-    mean: float = option(0.0, "Log-SNR around which the levels crowd.", low=-20, high=20)
-    width: float = option(0.5, "How far they spread (b in the paper).", low=0.01, high=20)
+    mean: float = option(0.0, "Log-SNR around which the levels are concentrated.", low=-20, high=20)
+    width: float = option(0.5, "How far the levels spread (b in the paper).", low=0.01, high=20)
 
     def _betas(self) -> np.ndarray:
         time = (np.arange(self.timesteps) + 0.5) / self.timesteps
-        # 1 - 2|time - 1/2| from the nearer end, so that no digit is lost
+        # 1 - 2 |time - 1/2| = 2 min(time, 1 - time), which loses no digits
         log_snr = self.mean - self.width * np.sign(0.5 - time) * np.log(2 * np.minimum(time, 1 - time))
         log_alpha_bar = -np.logaddexp(0, -log_snr)
         return -np.expm1(np.diff(log_alpha_bar, prepend=0.0))
@@ -207,7 +200,7 @@ class Laplace(TableSchedule):
 
 @dataclass(frozen=True)
 class Table(TableSchedule):
-    """Any table of betas, as a checkpoint may carry one: `Table(values=(...))`. T is their number."""
+    """An explicit table of betas, as some checkpoints hold one: `Table(values=(...))`. T is their number."""
 
     timesteps: int = option(0, "Timesteps T; 0 is the number of values.", low=0, high=100_000)
     values: tuple[float, ...] = ()

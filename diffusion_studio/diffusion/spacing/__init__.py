@@ -1,4 +1,4 @@
-"""Which levels a run visits ("schedule path"), by name. To add one, write the class and name it here."""
+"""Spacings, which choose the levels that a run visits, by name. A new one is a class and an entry below."""
 
 from __future__ import annotations
 
@@ -28,11 +28,10 @@ SPACINGS: dict[str, type[Spacing]] = {
 
 
 def path(schedule: NoiseSchedule, steps: int, spacing: Spacing | str = "trailing") -> Levels:
-    """The steps + 1 levels of a run: `steps` of the schedule, noisiest first, and the end, which is the clean
-    picture.
+    """The steps + 1 levels of a run, noisiest first: levels of the schedule, then the clean picture.
 
     `spacing` is an instance, or a name of `SPACINGS` for its defaults. Raises `OptionError` for a number of
-    steps that the spacing cannot make, or labels that the schedule does not have.
+    steps that the spacing cannot make, and for labels that the schedule does not have.
     """
     rule: Spacing = (
         spacing if isinstance(spacing, Spacing) else options.from_json(SPACINGS, "spacing", spacing)
@@ -44,11 +43,11 @@ def path(schedule: NoiseSchedule, steps: int, spacing: Spacing | str = "trailing
     if rule.count not in (None, steps):
         raise OptionError(
             "steps",
-            f"The spacing {options.name_of(SPACINGS, rule)} makes {rule.count} steps by itself, and "
+            f"The spacing {options.name_of(SPACINGS, rule)} always makes {rule.count} steps, and "
             f"{steps} were asked for. Ask for {rule.count}, or choose another spacing.",
         )
     levels = Levels(rule.levels(schedule, steps), schedule)
-    falling = levels[:-1] if levels[-1] == levels[-2] else levels  # diffusers may visit its last level twice
+    falling = levels[:-1] if levels[-1] == levels[-2] else levels  # `Diffusers` may repeat the last level
     if any(a.log_snr >= b.log_snr for a, b in zip(falling, falling[1:])):
         raise OptionError(
             "steps",

@@ -1,8 +1,8 @@
-"""The levels that a scheduler of diffusers visits, rule by rule (checked against version 0.42.1).
+"""The levels that a scheduler of diffusers visits (checked against version 0.42.1).
 
-Its solvers work on a table: sigma / alpha of the T timesteps. They pick entries of it, interpolate between
-entries, or build new noise levels from its ends; the label that the network is given may be rounded apart
-from its noise level.
+Its solvers use a table of sigma / alpha of the T timesteps. They take its entries, interpolate between them,
+or compute new noise levels from its ends. The network's label may be rounded, so that it no longer matches
+the noise level exactly.
 """
 
 from __future__ import annotations
@@ -14,36 +14,45 @@ from typing import ClassVar
 import numpy as np
 
 from ...errors import OptionError, Setting
-from ...options import option
+from ...options import DependsOn, option
 from ..schedule import CLEAN, NoiseLevel, NoiseSchedule
 from .base import Spacing
 
-_NO_LEAST = -100.0
-_RHO = 7.0  # of Karras's formula, which diffusers fixes
+_NO_LIMIT = -100.0
+_SPREAD = DependsOn("sigmas", ("timesteps", "karras", "exponential", "beta"))  # where timesteps are spread
+_RHO = 7.0  # of the formula of Karras et al. 2022; fixed in diffusers
 _BETA_SHAPE = 0.6  # both parameters of the beta distribution in "beta sigmas", as diffusers has them
-_ZERO_SNR_ALPHA = (
-    2.0**-12
-)  # what diffusers' solvers take for alpha where a rescaled schedule ends in pure noise
+_ZERO_SNR_ALPHA = 2.0**-12  # replaces alpha = 0 at the end of a rescaled schedule in diffusers' solvers
 
 
 @dataclass(frozen=True)
 class Diffusers(Spacing):
-    """The visited levels of a diffusers scheduler, so that a pipeline of it gives the same pictures here.
+    """The levels of a diffusers scheduler, so that a diffusers pipeline gives the same pictures here.
 
-    Folders of diffusers choose it by themselves, with the values of their scheduler_config.json. Choose it by
-    hand to compare programs. The fields carry the names and meanings of that file where it has one for them.
+    It is the default for folders of diffusers, with the values of their scheduler_config.json. Choose it by
+    hand to compare programs. Fields that exist in that file have the same names and meanings here.
     """
 
     timestep_spacing: str = option(
-        "trailing", "How timesteps are spread.", choices=("leading", "trailing", "linspace")
+        "trailing",
+        "How timesteps are spread.",
+        choices=("leading", "trailing", "linspace"),
+        depends=(_SPREAD,),
     )
     spread: str = option(
         "steps",
-        "How many points are spread: as many as steps; one more, of which the last is dropped (DPM-Solver, "
-        "UniPC, DEIS); or as many as steps without rounding (Euler, Heun, LMS).",
+        "How many points are spread: one per step; one more, of which the last is dropped (DPM-Solver, "
+        "UniPC, DEIS); or one per step without rounding (Euler, Heun, LMS).",
         choices=("steps", "one more", "unrounded"),
+        depends=(_SPREAD,),
     )
-    steps_offset: int = option(0, "Added to each timestep of the leading rule.", low=0, high=1000)
+    steps_offset: int = option(
+        0,
+        "Added to each timestep of the leading rule.",
+        low=0,
+        high=1000,
+        depends=(DependsOn("timestep_spacing", ("leading",)), _SPREAD),
+    )
     sigmas: str = option(
         "timesteps",
         "Noise levels: those of the timesteps, or new ones by the formula of Karras et al. 2022, evenly in "
@@ -52,9 +61,10 @@ class Diffusers(Spacing):
     )
     label_rounding: str = option(
         "exact",
-        "Which timestep the network is given where a noise level lies between two: its exact place, the "
-        "nearest whole one, or the whole one below.",
+        "Label t of a noise level between two timesteps: its exact fractional value, the nearest timestep, "
+        "or the one below.",
         choices=("exact", "nearest", "below"),
+        depends=(DependsOn("sigmas", ("karras", "exponential", "beta")),),
     )
     final_sigma: str = option(
         "zero",
@@ -63,30 +73,29 @@ class Diffusers(Spacing):
         choices=("zero", "least", "repeated"),
     )
     lambda_min: float = option(
-        _NO_LEAST,
+        _NO_LIMIT,
         "Least log(alpha / sigma) that is visited (lambda_min_clipped); -100 is no limit.",
-        low=_NO_LEAST,
+        low=_NO_LIMIT,
         high=100.0,
+        depends=(DependsOn("spread", ("one more",)), _SPREAD),
     )
     whole: ClassVar[bool] = True
 
     def levels(self, schedule: NoiseSchedule, steps: int) -> tuple[NoiseLevel, ...]:
         table = _ratios(schedule, steps)
         if self.sigmas == "consistency":
-            found = _consistency(schedule, steps, table)
+            path = _consistency(schedule, steps, table)
         elif self.spread == "steps" and self.sigmas == "timesteps" and schedule.discrete:
-            found = tuple(
-                map(schedule.level, self._spread(len(table), table, steps))
-            )  # pure noise too, where it ends so
+            labels = self._spread(len(table), table, steps)
+            _check_end(labels[0], len(table))
+            path = tuple(map(schedule.level, labels))  # may include pure noise
         else:
             labels, ratios = self._visited(table, steps)
-            found = tuple(_level(schedule, label, ratio, len(table)) for label, ratio in zip(labels, ratios))
-        return *found, self._end(found, schedule, table)
+            path = tuple(_level(schedule, label, ratio, len(table)) for label, ratio in zip(labels, ratios))
+        return *path, self._end(path, schedule, table)
 
     def start_spread(self, level: NoiseLevel) -> float:
-        """The noise alone, without a picture's share, where diffusers begins so (init_noise_sigma =
-        sigma_max).
-        """
+        """Only sigma, without the share of the data, where diffusers has init_noise_sigma = sigma_max."""
         alone = (
             self.sigmas == "consistency" or self.spread == "unrounded" and self.timestep_spacing != "leading"
         )
@@ -97,8 +106,7 @@ class Diffusers(Spacing):
         spread = self._spread(len(table), table, steps)
         if self.sigmas == "timesteps":
             return spread, np.interp(spread, np.arange(len(table)), table)
-        # the solvers whose points are whole take the whole table's ends, the others those of the spread
-        # timesteps
+        # solvers with rounded points use the ends of the table, the others those of the spread timesteps
         ends = (
             (table[-1], table[0])
             if self.spread == "one more"
@@ -113,11 +121,11 @@ class Diffusers(Spacing):
         """(steps,) labels of the timesteps, noisiest first."""
         extra = self.spread == "one more"
         last = total
-        if self.lambda_min > _NO_LEAST and extra:
+        if self.lambda_min > _NO_LIMIT and extra:
             last = total - int(np.searchsorted(-np.log(table[::-1]), self.lambda_min))
         if self.timestep_spacing == "linspace":
-            found = np.linspace(0, last - 1, steps + extra)[::-1]
-            return (found if self.spread == "unrounded" else np.round(found))[:steps]
+            labels = np.linspace(0, last - 1, steps + extra)[::-1]
+            return (labels if self.spread == "unrounded" else np.round(labels))[:steps]
         if self.timestep_spacing == "leading":
             return (np.arange(steps + extra) * float(last // (steps + extra)))[::-1][
                 :steps
@@ -131,29 +139,39 @@ class Diffusers(Spacing):
 
 
 def _ratios(schedule: NoiseSchedule, steps: int) -> np.ndarray:
-    """(T,) sigma / alpha of the T timesteps, the least noise first; in continuous time of as many even
-    labels, or of `steps` where these are more.
+    """sigma / alpha of the T timesteps, least noise first, (T,).
+
+    In continuous time these are max(T, steps) evenly spaced labels.
     """
     total = schedule.timesteps if schedule.discrete else max(schedule.timesteps, steps)
     labels = np.linspace(schedule.t_min, schedule.t_max, total)
-    found = [schedule.level(float(t)) for t in labels]
-    return np.array([one.sigma / (one.alpha or _ZERO_SNR_ALPHA) for one in found])
+    levels = [schedule.level(float(t)) for t in labels]
+    return np.array([one.sigma / (one.alpha or _ZERO_SNR_ALPHA) for one in levels])
 
 
 def _level(schedule: NoiseSchedule, label: float, ratio: float, total: int) -> NoiseLevel:
-    """The level of a noise ratio, with the label of the table's place; of the kind that the schedule is."""
+    """The level with a given sigma / alpha and label, of the schedule's kind of process.
+
+    `total` is the length of the table. Raises `OptionError` for a label above it. In continuous time the
+    label follows from the ratio.
+    """
     if schedule.discrete:
-        if label > total - 1:
-            raise OptionError(
-                "spacing.steps_offset",
-                Setting("spacing.steps_offset"),
-                f" leads to timestep {label:g}, and the schedule ends at {total - 1}. Choose a "
-                "smaller steps_offset, or fewer steps.",
-            )
+        _check_end(label, total)
         if label == round(label) and math.isclose(_ratio(schedule.level(label)), ratio, rel_tol=1e-12):
             return schedule.level(float(label))
         return NoiseLevel(float(label), 1 / math.hypot(1, ratio), ratio / math.hypot(1, ratio))
     return schedule.level(schedule.timestep(-2 * math.log(ratio)))
+
+
+def _check_end(label: float, total: int) -> None:
+    """Raise `OptionError` for a label beyond the last of `total` timesteps; only an offset leads there."""
+    if label > total - 1:
+        raise OptionError(
+            "spacing.steps_offset",
+            Setting("spacing.steps_offset"),
+            f" leads to timestep {label:g}, and the schedule ends at {total - 1}. Choose a "
+            "smaller steps_offset, or fewer steps.",
+        )
 
 
 def _ratio(level: NoiseLevel) -> float:
@@ -171,9 +189,7 @@ def _exponential(most: float, least: float, steps: int) -> np.ndarray:
 
 
 def _beta(most: float, least: float, steps: int) -> np.ndarray:
-    """Lee et al. 2024, "Beta sampling is all you need": even quantiles of a beta distribution between the
-    ends.
-    """
+    """Evenly spaced quantiles of a beta distribution (Lee et al. 2024, "Beta sampling is all you need")."""
     try:
         from scipy.special import betaincinv
     except ImportError:
@@ -189,7 +205,7 @@ _FORMULAS = {"karras": _karras, "exponential": _exponential, "beta": _beta}
 
 
 def _consistency(schedule: NoiseSchedule, steps: int, table: np.ndarray) -> tuple[NoiseLevel, ...]:
-    """Every (T // n)-th of T levels by Karras's formula, from the noisiest on."""
+    """Every (T // n)-th of T levels by the formula of Karras et al. 2022, from the noisiest on."""
     total = len(table)
     share = np.arange(steps) * (total // steps) / max(total - 1, 1)
     high, low = table[-1] ** (1 / _RHO), table[0] ** (1 / _RHO)

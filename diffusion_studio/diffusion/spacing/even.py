@@ -1,7 +1,7 @@
-"""Paths that are regular in the label t itself.
+"""Spacings that are regular in the label t.
 
-On a discrete schedule all but `Quadratic` visit whole timesteps, as their papers do, and round a half to
-even, as diffusers does; in continuous time nothing is rounded.
+On a discrete schedule all except `Quadratic` visit whole timesteps, as in their papers, and round halves to
+even, as in diffusers. In continuous time nothing is rounded.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from .base import Spacing
 
 @dataclass(frozen=True)
 class Trailing(Spacing):
-    """Evenly from the very last timestep down (Lin et al. 2023, table 2). Starts at pure noise: best for
-    few steps.
-    """
+    """Evenly spaced down from the last timestep (Lin et al. 2023, table 2). Best for few steps."""
 
     whole: ClassVar[bool] = True
 
@@ -33,7 +31,10 @@ class Trailing(Spacing):
 
 @dataclass(frozen=True)
 class Leading(Spacing):
-    """Every (T // n)-th timestep up from 0 (Song et al. 2020, DDIM). Never visits the noisiest levels."""
+    """Every (T // n)-th timestep from 0 up (Song et al. 2020, DDIM).
+
+    It does not visit the noisiest levels.
+    """
 
     whole: ClassVar[bool] = True
 
@@ -45,28 +46,29 @@ class Leading(Spacing):
 
 @dataclass(frozen=True)
 class Linspace(Spacing):
-    """Evenly with both ends included (Nichol & Dhariwal 2021, section 4). A single step starts at the
-    noisiest.
+    """Evenly spaced with both ends (Nichol & Dhariwal 2021, section 4).
+
+    A single step starts at the noisiest.
     """
 
     whole: ClassVar[bool] = True
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> np.ndarray:
-        found = np.linspace(schedule.t_max, schedule.t_min, steps)
-        return np.round(found) if schedule.discrete else found
+        labels = np.linspace(schedule.t_max, schedule.t_min, steps)
+        return np.round(labels) if schedule.discrete else labels
 
 
 @dataclass(frozen=True)
 class Quadratic(Spacing):
-    """t grows as a square (Song et al. 2020, DDIM, appendix D.2): close steps where little noise is left.
+    """t is quadratic in the step, so steps are small at little noise (Song et al. 2020, DDIM, appendix D.2).
 
-    Not rounded, so that close ones stay apart. Reach 0.8 begins where the DDIM authors' code does, below pure
-    noise.
+    Labels are not rounded, so that close ones stay apart. `reach` 0.8 starts as the DDIM authors' code does,
+    below the noisiest level.
     """
 
     reach: float = option(
         1.0,
-        "Where the path begins, as a share of the way to the noisiest level; 0.8 in DDIM's code.",
+        "Where the run starts, as a share of the range of t from least to most noise; 0.8 in DDIM's code.",
         low=0.05,
         high=1.0,
     )

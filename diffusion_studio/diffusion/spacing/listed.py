@@ -1,4 +1,4 @@
-"""Paths that somebody wrote down. Their number of steps is their own: a run's `steps` must agree with it."""
+"""Spacings given as lists. They determine the number of steps, with which a run's `steps` must agree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .base import MOST_STEPS, Spacing
 
 @dataclass(frozen=True)
 class Timesteps(Spacing):
-    """Exactly these labels, fractional ones too."""
+    """Exactly the listed labels, which may be fractional."""
 
     timesteps: str = option(
         "999,749,499,249",
@@ -31,21 +31,22 @@ class Timesteps(Spacing):
 
     @property
     def _labels(self) -> tuple[float, ...]:
+        """The listed labels. Raises `OptionError` unless they are falling numbers."""
         try:
-            found = tuple(float(part) for part in self.timesteps.split(","))
+            times = tuple(float(part) for part in self.timesteps.split(","))
         except ValueError:
-            found = ()
-        if not found or not all(map(math.isfinite, found)) or any(b >= a for a, b in zip(found, found[1:])):
+            times = ()
+        if not times or not all(map(math.isfinite, times)) or any(b >= a for a, b in zip(times, times[1:])):
             raise OptionError(
                 "spacing.timesteps",
                 "must be falling numbers with commas between them, such as 999,749,499,249; "
                 f"got {self.timesteps[:80]!r}.",
             )
-        if len(found) > MOST_STEPS:
+        if len(times) > MOST_STEPS:
             raise OptionError(
-                "spacing.timesteps", f"timesteps may name at most {MOST_STEPS} labels, got {len(found)}."
+                "spacing.timesteps", f"timesteps may name at most {MOST_STEPS} labels, got {len(times)}."
             )
-        return found
+        return times
 
     @property
     def count(self) -> int:
@@ -60,12 +61,11 @@ class Timesteps(Spacing):
 
 @dataclass(frozen=True)
 class Sections(Spacing):
-    """The respacing strings of OpenAI's programs (Nichol & Dhariwal 2021, section 4, and their released
-    code).
+    """The respacing strings of OpenAI's programs (Nichol & Dhariwal 2021, section 4, and their code).
 
-    "10,15,20" cuts the T timesteps into three equal sections, the cleanest first, and spreads so many steps
-    over each, both of its ends included. "ddim50" is every k-th timestep up from 0, with the smallest whole k
-    that makes 50 of them. In continuous time the T timesteps are spread evenly over the labels.
+    "10,15,20" divides the T timesteps into three equal sections, the cleanest first, and spreads that many
+    steps over each section with both its ends. "ddim50" is every k-th timestep from 0 up, with the smallest
+    whole k that gives 50 of them. In continuous time the T timesteps are spread evenly over the labels.
     """
 
     sections: str = option(
@@ -85,6 +85,7 @@ class Sections(Spacing):
 
     @property
     def _counts(self) -> tuple[int, ...]:
+        """The steps of each section. Raises `OptionError` for any other text."""
         parts = [self.sections[4:]] if self._strided else self.sections.split(",")
         if not all(part.strip().isdecimal() and len(part) < 10 for part in parts) or not sum(map(int, parts)):
             raise OptionError(
@@ -100,13 +101,14 @@ class Sections(Spacing):
 
     def __call__(self, schedule: NoiseSchedule, steps: int) -> np.ndarray:
         total = schedule.timesteps
-        found = np.array((self._stride if self._strided else self._spread)(total), np.float64)[::-1]
+        labels = np.array((self._stride if self._strided else self._spread)(total), np.float64)[::-1]
         if schedule.discrete:
-            return found
-        return schedule.t_min + found / max(total - 1, 1) * (schedule.t_max - schedule.t_min)
+            return labels
+        return schedule.t_min + labels / max(total - 1, 1) * (schedule.t_max - schedule.t_min)
 
     def _stride(self, total: int) -> range:
-        stride = -(-total // self.count)  # no smaller one makes so few
+        """The timesteps of "ddimN" among `total`. Raises `OptionError` if no stride gives N of them."""
+        stride = -(-total // self.count)  # a smaller stride makes more than `count`
         if len(range(0, total, stride)) != self.count:
             raise OptionError(
                 "spacing.sections",
@@ -117,7 +119,8 @@ class Sections(Spacing):
         return range(0, total, stride)
 
     def _spread(self, total: int) -> list[int]:
-        counts, found, start = self._counts, [], 0
+        """The timesteps of all sections, among `total`. Raises `OptionError` if a section is too small."""
+        counts, labels, start = self._counts, [], 0
         for k, count in enumerate(counts):
             size = total // len(counts) + (k < total % len(counts))
             if count > size:
@@ -126,9 +129,8 @@ class Sections(Spacing):
                     f"Section {k + 1} of {self.sections!r} has {size} of the {total} timesteps, too few for "
                     f"{count} steps. Give smaller numbers.",
                 )
-            # summed up and not multiplied: a sum just off a half decides the rounding as in OpenAI's
-            # published runs
+            # summed and not multiplied: the rounding errors of the sum decide halves as in OpenAI's code
             strides = [0.0, *[(size - 1) / max(count - 1, 1)] * (count - 1)][:count]
-            found += [start + round(place) for place in accumulate(strides)]
+            labels += [start + round(place) for place in accumulate(strides)]
             start += size
-        return found
+        return labels

@@ -1,7 +1,7 @@
 // The exported player: everything is in this file. logic.mjs of the app's player comes before it.
-// data = {fps, view, smooth, runs: [{about, count, columns, rows, places, tile, total, perSheet, sheets, meta, offs}]}; the second run, where
+// data = {fps, view, smooth, figure, runs: [{about, count, columns, rows, places, tile, total, perSheet, sheets, meta, offs}]}; the second run, where
 // there is one, stands below the first, state beside state. A sheet holds `perSheet` frames one below the other, each x
-// over x0 as in the app.
+// over x0 as in the app. Of a `figure` both are the same drawing.
 const data = JSON.parse(document.getElementById('frames').textContent);
 const recipe = JSON.parse(document.getElementById('diffusion-studio').textContent);
 const $ = (name) => document.querySelector(name);
@@ -17,8 +17,8 @@ const figures = data.runs.map((run) => {
     const figure = document.createElement('figure'), canvas = document.createElement('canvas');
     const caption = document.createElement('figcaption');
     figure.dataset.half = half;
-    caption.textContent = half === 'x' ? 'the state x_t' : 'the predicted clean picture x0';
-    canvas.setAttribute('role', 'img'); canvas.setAttribute('aria-label', caption.textContent);
+    caption.textContent = data.figure ? '' : half === 'x' ? 'the state x_t' : 'the predicted clean picture x0';
+    canvas.setAttribute('role', 'img'); canvas.setAttribute('aria-label', caption.textContent || document.title);
     canvas.addEventListener('click', (event) => enlarge(run, canvas, event));
     figure.append(canvas, caption); screens.append(figure);
   }
@@ -27,7 +27,9 @@ const figures = data.runs.map((run) => {
   return screens;
 });
 main.classList.toggle('smooth', data.smooth);
+main.classList.toggle('figure', data.figure);
 main.classList.toggle('many', data.runs[0].count > 1);
+$('.views').hidden = $('.keys').hidden = data.figure;
 
 // ---- frames: a sheet is decoded when one of its frames is looked at; the last few stay -----------------------------
 const opened = new Map();
@@ -73,7 +75,7 @@ const said = (run, place) => {
   const [index, t, logSnr, calls, part] = run.meta[place];
   const level = levelText({ index, t, logSnr, calls, part }, data.smooth);
   const step = part === 'picture' ? `picture ${index + 1} of ${run.total + 1}` : `step ${index} of ${run.total}`;
-  return [step, ...(part === 'picture' ? [] : [level, callsText(calls), part])].filter(Boolean).join(' · ');
+  return [step, ...(part === 'picture' ? [] : data.figure ? [level] : [level, callsText(calls), part])].filter(Boolean).join(' · ');
 };
 
 // One sentence about the state, as in the app; none for pictures one after another, or for two runs.
@@ -83,7 +85,7 @@ const asked = () => {
 };
 const told = (run, place) => {
   const [index, , logSnr, calls, part] = run.meta[place];
-  if (data.runs.length > 1 || part === 'picture') return '';
+  if (data.runs.length > 1 || data.figure || part === 'picture') return '';
   const found = settled(run.offs, place), next = place > 0 && index === run.meta[place - 1][0] + 1;
   return sentence({ logSnr, calls, part, first: place === 0, last: place === last, finished: index === run.total, asked: asked(),
     total: run.total, way: found && { ...found, gain: next ? found.gain : null } });
@@ -141,7 +143,7 @@ addEventListener('keydown', (event) => {
   else if (key === 'Home' && !ranged) step(-last);
   else if (key === 'End' && !ranged) step(last);
   else if (key === ' ' && !event.target.matches('button, input, summary')) toggle();
-  else if (key === 'v') look(VIEWS[(VIEWS.indexOf(main.dataset.view) + 1) % 3]);
+  else if (key === 'v' && !data.figure) look(VIEWS[(VIEWS.indexOf(main.dataset.view) + 1) % 3]);
   else if (key === 'Escape') setZoom(null);
   else if (/^[1-9]$/.test(key) && key <= data.runs[0].count && data.runs[0].count > 1) setZoom(zoom === key - 1 ? null : key - 1);
   else return;
@@ -155,6 +157,8 @@ for (const [name, value] of Object.entries(recipe)) {
   row.insertCell().textContent = name.replaceAll('_', ' ');
   row.insertCell().textContent = text.length > 300 ? `${text.slice(0, 300)} …` : text;
 }
+
+if (!recipe.model) $('details p').hidden = true;       // no run of a model: the app's tab Forward makes it anew
 
 if (![...speed.options].some((one) => Number(one.value) === data.fps)) speed.add(new Option(data.fps, data.fps));
 speed.value = data.fps;

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..page_script import page_script
+from ..component import own_component
 
 
 def builder(parts: Mapping[str, Sequence[str]], **kwargs: Any) -> gr.HTML:
     """The component: a menu for each kind of part, in the order in which a prompt names them. Without parts
     it shows nothing; `gr.update(parts=...)` gives it others.
     """
-    here = Path(__file__).parent
-    return gr.HTML(
-        None,
-        html_template='<details class="builder" hidden><summary>Put it together</summary>'
-        '<div class="menus"></div></details>',
-        css_template=(here / "builder.css").read_text("utf-8"),
-        js_on_load=page_script(here, ("builder.js",)),
-        apply_default_css=False,
-        parts={kind: list(names) for kind, names in parts.items()},
-        **kwargs,
-    )
+    return own_component("builder", parts={kind: list(names) for kind, names in parts.items()}, **kwargs)

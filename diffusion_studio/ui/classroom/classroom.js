@@ -3,6 +3,7 @@ const $ = (name) => element.querySelector(name);
 const bar = $('.classroom'), player = () => document.querySelector('#player .player');
 const SPEAK_MS = 500, ASK_MS = 1000, code = roomOf(location.search);
 const KEPT = 'diffusion-studio-room';
+const LOST_ROOM = 'Your room was closed: the server was restarted, or heard nothing of this page for minutes. Open another one, and give its link to the class.';
 let room = null;                                       // {code, key} of the room that this page teaches
 const keep = (text) => { try { sessionStorage.setItem(KEPT, text); } catch { /* without it a reload loses the room */ } };
 const kept = () => { try { return JSON.parse(sessionStorage.getItem(KEPT) || 'null'); } catch { return null; } };
@@ -23,7 +24,7 @@ const speak = async () => {
   while (room && bar.isConnected) {
     const mine = room, at = await server.show({ ...mine, ...here(), fps: speed(), leads: $('.leads').checked }).catch(() => null);
     if (mine !== room) return;
-    if (at?.closed) { room = null; keep(''); show(null); return; }
+    if (at?.closed) { room = null; keep(''); show('offer'); say(LOST_ROOM); return; }
     if (at) $('.watching').textContent = watchingText(at.watching);
     await new Promise((go) => setTimeout(go, SPEAK_MS));
   }
@@ -68,10 +69,7 @@ const attend = async () => {
   let seen = false;                                    // whether anything was shown
   while (bar.isConnected) {
     const told = await server.look({ code, page }).catch(() => null);
-    $('.words').textContent = !told ? 'The server does not answer. This page tries again.'
-      : told.closed ? seen ? 'The room is closed. What was shown stays.' : 'There is no open room of this name. Ask your teacher for the link.'
-      : !told.tick ? 'The teacher has shown nothing yet.' : told.place === undefined ? 'What the teacher runs plays here; move through it as you like.'
-      : 'You follow the teacher: what the teacher shows plays here.';
+    $('.words').textContent = attendingText(told, seen);
     document.documentElement.classList.toggle('led', !!told?.tick && told.place !== undefined);
     if (told?.tick) { seen = true; follow(told); }
     await new Promise((go) => setTimeout(go, told?.closed ? 10 * ASK_MS : ASK_MS));

@@ -22,6 +22,7 @@ from ..store import RunStore
 MAX_ROOMS = 100
 MAX_PAGES = 500  # of one room, counted
 GONE_SECONDS = 150.0  # a browser lets a page in the background speak once a minute
+QUIET_SECONDS = 75.0  # then the pages of the room are told that its teacher does not answer
 AWAY_SECONDS = 8.0  # a page that has not asked for so long watches no more
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # without I and O, which look like digits
 CODE_LETTERS = 5
@@ -32,6 +33,8 @@ class _Room:
     key: str  # only the teacher's page knows it
     heard: float
     run: str = ""
+    visitor: str = ""  # whose run it is: the teacher's session
+    left: bool = False  # the teacher's page has closed
     place: int = 0
     playing: bool = False
     fps: int = 10
@@ -80,6 +83,9 @@ class Rooms:
                 return {"closed": True}
             room.heard = self._clock()
             room.run = told["run"] if isinstance(told.get("run"), str) else ""
+            room.left = False
+            if (run := self._store.get(room.run)) is not None:
+                room.visitor = run.visitor
             room.place, room.fps = (
                 _whole(told.get("place"), 0, 10**6),
                 max(1, _whole(told.get("fps"), 10, 60)),
@@ -96,9 +102,16 @@ class Rooms:
                 del self._rooms[told["code"]]
             return {"closed": True}
 
+    def forget(self, visitor: str) -> None:
+        """Note that a visitor's page has closed. Its room stays open for a while: it may be loaded again."""
+        with self._lock:
+            for room in self._rooms.values():
+                room.left = room.left or (room.visitor == visitor != "")
+
     def look(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What a page in the room `code` is to show: the run's tick and, where the teacher leads, the
-        place in it; `page` is a name that the page gave itself. `tick` is None before the first run.
+        place in it; `page` is a name that the page gave itself. `tick` is None before the first run. `away`
+        says that the teacher's page has closed, or does not answer.
         """
         with self._lock:
             self._drop_left()
@@ -114,6 +127,8 @@ class Rooms:
             ):
                 room.pages[page] = self._clock()
             self._watching(room)
+            if room.left or self._clock() - room.heard > QUIET_SECONDS:
+                return {"tick": self._tick(room), "away": True}
             led = {"place": room.place, "playing": room.playing, "fps": room.fps} if room.leads else {}
             return {"tick": self._tick(room), **led}
 

@@ -1,11 +1,18 @@
-// The page half of the view of a race or a grid. value = what view.py's shown_value makes.
+// The page half of the view of a race or a grid. value = what compare/player_data.py's shown_value makes; an exported
+// page has this script too (compare/html_page.py), with `show`, what is shown first, and `fps`.
 // Until the first run a recorded race that comes with the program is shown.
 const $ = (name) => element.querySelector(name);
 const root = $('.together'), scrub = $('.scrub'), play = $('.play'), half = $('.half'), lay = $('.lay');
 const COLOURS = ['var(--ds-faint)', '#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00'];   // Okabe & Ito 2008, as curve_plot.py
-const FRAME = 80;                                      // milliseconds a tick
+const FPS = 12.5;                                      // ticks a second
+const FOLLOWED = 500;                                  // milliseconds between two questions how far runs are
 let value = null, images = [], cells = [], timer = null;
+let alone = null;                                      // the run that is shown alone, large
 let zoom = null;                                       // the one picture of each run that is shown, counted along the rows
+let kind = 'race', turned = false;                      // whether a race or a grid is shown, and whether the page has said so
+let bare = false;                                       // whether the recorded example has given way to runs that were sent here
+let opening = 0;                                       // counts what is opened: only the last one is shown
+const kept = {}, stale = {};                           // the last race and the last grid, and what marks them as earlier ones
 let line = 50;                                         // where a lane that is laid over lane 1 begins, in per cent
 
 const stop = () => { clearInterval(timer); timer = null; play.textContent = '▶ Play'; };
@@ -18,15 +25,27 @@ const make = (name, text, within) => {
 };
 
 // ---- the runs
-const panel = (run, label, within) => {
+const panel = (run, k, label, within, single = false) => {
   const canvas = make('canvas', '', within);
   canvas.setAttribute('role', 'img'); canvas.setAttribute('aria-label', label);
   if (run.half >= 160) canvas.className = 'smooth';
   if (run.tiles[0] * run.tiles[1] > 1) {
     canvas.classList.add('many');
     canvas.addEventListener('click', (event) => pick(run, canvas, event));
+  } else if (single) {
+    Object.assign(canvas, { className: `${canvas.className} many`, tabIndex: 0, title: label });
+    canvas.setAttribute('role', 'button');
+    canvas.addEventListener('click', () => only(k, label));
+    canvas.addEventListener('keydown', (event) => { if (event.key === 'Enter' || event.key === ' ') { event.preventDefault(); only(k, label); } });
   }
   return canvas;
+};
+
+const only = (k, label) => {                           // one cell of a grid alone, or all again
+  alone = alone === null ? { k, label } : null;
+  root.classList.toggle('single', alone !== null);
+  cells.forEach((one, place) => { one.canvas.parentElement.classList.toggle('lone', place === alone?.k); });
+  show();
 };
 
 const pick = (run, canvas, event) => {                 // one picture of each run alone, or all again
@@ -52,7 +71,7 @@ const lanes = (v) => {
     caption.append(v.titles[k]);
     const stack = make('div', '', figure);
     stack.className = 'stack';
-    const canvas = panel(run, `Lane ${k + 1}: ${v.titles[k]}`, stack), said = make('p', '', figure);
+    const canvas = panel(run, k, `Lane ${k + 1}: ${v.titles[k]}`, stack), said = make('p', '', figure);
     said.className = 'said';
     return { canvas, said, stack };
   });
@@ -70,7 +89,8 @@ const table = (v) => {
     if (name) first.scope = 'row';
     v.x.values.forEach((text, column) => {
       const label = `${v.x.name} ${text}${v.y ? `, ${v.y.name} ${name}` : ''}`;
-      found.push({ canvas: panel(v.runs[row * v.x.values.length + column], label, make('td', '', line)) });
+      const k = row * v.x.values.length + column;
+      found.push({ canvas: panel(v.runs[k], k, label, make('td', '', line), true) });
     });
   });
   return found;
@@ -85,12 +105,24 @@ const layable = (v) => {
 };
 
 const wipe = () => {                                   // the slider over lane 1, or none
-  cells[0].stack?.querySelector('.wipe')?.remove();
+  cells[0].stack?.querySelectorAll('.wipe, .side').forEach((one) => { one.remove(); });
+  root.classList.toggle('wiping', laid() !== null);
   if (laid() === null) return;
+  for (const [side, number] of [['left', 1], ['right', laid() + 1]]) make('span', `lane ${number}`, cells[0].stack).className = `side ${side}`;
   const slider = make('input', '', cells[0].stack);
   Object.assign(slider, { type: 'range', className: 'wipe', min: 0, max: 100, step: 0.5, value: line });
   slider.setAttribute('aria-label', `Line between lane 1, left, and lane ${laid() + 1}, right`);
-  slider.addEventListener('input', () => { line = Number(slider.value); show(); });
+  slider.addEventListener('input', () => { if (scrolls) slider.value = line; else { line = Number(slider.value); show(); } });
+  let began = null, scrolls = false;                   // a finger that moves up or down scrolls the page, the line stays
+  const before = () => { line = began.line; slider.value = line; show(); };
+  slider.addEventListener('touchstart', ({ touches: [{ clientX: x, clientY: y }] }) => { began = { x, y, line }; scrolls = false; }, { passive: true });
+  slider.addEventListener('touchmove', ({ touches: [{ clientX: x, clientY: y }] }) => {
+    if (began?.decided || Math.hypot(x - began.x, y - began.y) < 6) return;
+    began.decided = true; scrolls = Math.abs(y - began.y) > Math.abs(x - began.x);
+    if (scrolls) before();
+  }, { passive: true });
+  slider.addEventListener('touchend', () => { scrolls = false; });
+  slider.addEventListener('touchcancel', () => { if (began && (scrolls || !began.decided)) before(); scrolls = false; });
 };
 
 // ---- the curve
@@ -143,7 +175,7 @@ const show = () => {
   if (laid() !== null) draw(cells[0].canvas, laid(), value.runs[laid()].at[tick], Math.max(line, 0.01));
   value.markers?.[tick].forEach(([x, y], k) => { Object.assign($('.dots').children[k].style, { left: `${x}%`, top: `${y}%` }); });
   $('.tick').textContent = value.ticks[tick];
-  $('.tip').textContent = value.runs[0].tiles[0] * value.runs[0].tiles[1] < 2 ? '' : zoom === null ? 'click a picture to see it alone' : `picture ${zoom + 1} alone: click for all`;
+  $('.tip').textContent = alone !== null ? `${alone.label}: click for all` : value.runs[0].tiles[0] * value.runs[0].tiles[1] < 2 ? (value.titles ? '' : 'click a cell to see it alone') : zoom === null ? 'click a picture to see it alone' : `picture ${zoom + 1} alone: click for all`;
   scrub.setAttribute('aria-valuetext', value.ticks[tick]);
   root.dataset.tick = tick; root.dataset.zoom = zoom ?? '';
 };
@@ -156,40 +188,91 @@ const start = () => {
     scrub.value = Number(scrub.value) + 1;
     show();
     if (Number(scrub.value) === Number(scrub.max)) stop();
-  }, FRAME);
+  }, 1000 / (value.fps ?? FPS));
 };
 
 // ---- what is shown
 const open = async (v) => {
+  const mine = ++opening;
+  if (!v.recorded) $('.recorded').hidden = true;       // at once: pictures take a moment on a slow machine
   const loaded = await Promise.all(v.runs.map(async (run) => {
     const bytes = Uint8Array.from(atob(run.sheet), (c) => c.charCodeAt(0));
     return createImageBitmap(new Blob([bytes], { type: 'image/webp' }));
   }));
-  if (v.recorded ? props.value : v !== props.value) return;      // another came meanwhile
+  if (mine !== opening) return;                        // another came meanwhile
   stop();
-  value = v; images = loaded; zoom = null;
+  value = v; images = loaded; zoom = alone = null;
+  root.classList.remove('single', 'wiping');
   $('.runs').replaceChildren();
   layable(v);
   cells = v.titles ? lanes(v) : table(v);
   curve(v);
   scrub.max = v.ticks.length - 1; scrub.value = scrub.max;
-  const some = v.of > v.ticks.length ? `${v.ticks.length} of ${v.of} ticks are shown here; a file has all. ` : '';
-  $('.note').textContent = some + (v.calls ? `${v.calls} network calls for ${v.runs.length} cells.` : '');
+  if (v.show) half.value = v.show;
+  $('.note').textContent = v.note ?? '';
   $('.recorded').hidden = !v.recorded; $('.recorded').textContent = v.recorded ?? '';
   $('.hint').hidden = true; $('.whole').hidden = false;
-  root.dataset.kind = v.titles ? 'race' : 'grid';
+  root.dataset.kind = kindOf(v);
   root.dataset.runs = v.runs.length;
   root.dataset.recorded = !!v.recorded;
   show();
 };
 
+const kindOf = (v) => (v.titles ? 'race' : 'grid');
+
+const mark = () => {                                   // that what is shown is of the runs before
+  const text = stale[kind] ?? '';
+  root.dataset.stale = !!text && !!kept[kind] && !kept[kind].recorded;
+  $('.stale').hidden = root.dataset.stale === 'false'; $('.stale').textContent = text;
+};
+
+const turn = () => {                                   // to what there is of the kind, or to the hint
+  if (kept[kind] && !(bare && kept[kind].recorded)) { open(kept[kind]); return; }
+  opening += 1;
+  stop(); value = null;
+  $('.hint').hidden = false; $('.whole').hidden = $('.recorded').hidden = true;
+  root.dataset.kind = 'none';
+};
+
+// ---- runs that are being made
+let followed = '';                                     // the key of the run whose progress is shown, or none
+
+const follow = async (key) => {                        // asked again only after an answer, so a slow page asks less
+  followed = key;
+  while (followed === key && element.isConnected) {
+    const told = await server.made(key).catch(() => undefined);
+    if (followed !== key) return;
+    if (told === null) break;                          // ended
+    if (told) {
+      $('.making').hidden = false;
+      $('.making progress').hidden = told.share === null; $('.making progress').value = told.share ?? 0;
+      $('.making span').textContent = told.text;
+    }
+    await new Promise((go) => setTimeout(go, FOLLOWED));
+  }
+  if (followed === key) unfollow();
+};
+
+const unfollow = () => { followed = ''; $('.making').hidden = true; };
+
+// value = {turn: kind, stale?}, {stale, kind, follow: key} or a race or grid, `moved` if it is the same on another clock
 const onValue = () => {
   const v = props.value;
-  if (v && !v.runs) {                                  // what was shown is of no use now
-    stop(); value = null;
-    $('.hint').hidden = false; $('.whole').hidden = $('.recorded').hidden = true;
-    root.dataset.kind = 'none';
-  } else if (v && v !== value) open(v);
+  if (!v) return;
+  if (v.follow && v.follow !== followed) follow(v.follow);
+  if (v.turn) { kind = v.turn; turned = true; bare = bare || !!v.bare; }
+  if (v.runs) {
+    const own = kindOf(v);
+    if (!turned) kind = own;
+    if (kept[own] === v) return;
+    if (!v.moved) { stale[own] = ''; unfollow(); }
+    kept[own] = v;
+    if (own === kind) open(v);
+  } else {
+    if (v.stale) stale[v.turn ?? v.kind] = v.stale;
+    if (v.turn) turn();
+  }
+  mark();
 };
 
 play.addEventListener('click', () => (timer ? stop() : start()));
@@ -201,7 +284,9 @@ onValue();
 new IntersectionObserver(async (seen, watcher) => {    // the example, when it is first seen
   if (!seen.some((one) => one.isIntersecting)) return;
   watcher.disconnect();
-  if (props.value) return;
+  if (kept.race) return;
   const example = await server.example({}).catch(() => null);
-  if (example && !props.value) open(example);
+  if (!example || kept.race) return;
+  kept.race = example;
+  if (kind === 'race') turn();
 }, { rootMargin: '3000px' }).observe(root);                  // also below the fold of a phone

@@ -1,5 +1,8 @@
 // A figure that plays: makes the elements of `data` (inside/figure.py) in `host`. Returns what the page may do with it.
-const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
+// Without `timeline` something else moves it by `show`; `chosen` is told the state at which a marker is dragged; `say` are its own words.
+const FIGURE_WORDS = { play: 'Play', pause: 'Pause', line: 'line: {name} curve', slider: 'State', log: 'logarithmic scale', decimal: '.' };
+const drawFigure = (host, data, { fps = 12, plays = false, timeline = true, chosen = null, say: given = {} } = {}) => {
+  const say = { ...FIGURE_WORDS, ...given }, local = (text) => (say.decimal === '.' ? text : text.replace('.', say.decimal));
   const NS = 'http://www.w3.org/2000/svg';
   const make = (tag, attributes = {}, ...inner) => {
     const one = document.createElement(tag);
@@ -16,9 +19,15 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
   const last = data.states - 1, updates = [];
   let state = -1, timer = null;
 
+  const title = (text) => {                              // x_t with its index below the line
+    const parts = text.split('x_t'), one = make('figcaption', {}, parts[0]);
+    for (const part of parts.slice(1)) one.append('x', make('sub', {}, 't'), part);
+    return one;
+  };
+
   // ---- what is drawn
   const film = (cell) => {
-    const canvas = make('canvas', { width: cell.width, height: cell.height, role: 'img', 'aria-label': cell.title });
+    const canvas = make('canvas', { width: cell.width, height: cell.height, role: 'img', 'aria-label': cell.title, class: cell.paper ? 'paper' : '' });
     const caption = make('span', { class: 'caption' });
     const sheet = new Image();
     const paint = (k) => {
@@ -30,7 +39,7 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
     sheet.onload = () => { paint(Math.max(state, 0)); canvas.dataset.ready = 'true'; };
     sheet.src = cell.sheet;
     updates.push(paint);
-    return make('figure', { class: cell.width > 1.6 * cell.height ? 'cell film wide' : 'cell film' }, make('figcaption', {}, cell.title), canvas, caption);
+    return make('figure', { class: cell.width > 1.6 * cell.height ? 'cell film wide' : 'cell film' }, title(cell.title), canvas, caption);
   };
 
   const histogram = (cell) => {
@@ -48,24 +57,27 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
         `M${(fx(x) - step / 2).toFixed(1)} ${h - 22}V${fy(cell.states[k][n]).toFixed(1)}h${step.toFixed(1)}V${h - 22}z`
       )).join(''));
     });
-    return make('figure', { class: 'cell bars' }, make('figcaption', {}, cell.title), image, make('span', { class: 'caption' }, `line: ${cell.curve_name} curve`));
+    return make('figure', { class: 'cell bars' }, make('figcaption', {}, cell.title), image, make('span', { class: 'caption' }, say.line.replace('{name}', cell.curve_name)));
   };
 
   const curves = (one) => {
     const [w, h, left, bottom] = [330, 210, 50, 180];
-    const [xl, xh] = extent(one.series.map((line) => line.xs)), ys = extent([...one.series.map((line) => line.ys), one.zero ? [0] : []]);
+    const [xl, xh] = extent([...one.series.map((line) => line.xs), one.at]), ys = extent([...one.series.map((line) => line.ys), one.zero ? [0] : []]);
     const fx = scale(xl, xh, left, w - 10), fy = scale(ys[0], ys[1], bottom, 10);
     const image = svg('svg', { viewBox: `0 0 ${w} ${h}`, role: 'img', 'aria-label': `${one.title}: ${one.series.map((line) => line.name).join(', ')}` });
     for (const [value, text] of ticks(ys, one.log)) {
-      image.append(svg('path', { class: 'grid', d: `M${left} ${fy(value).toFixed(1)}H${w - 10}` }), svg('text', { x: left - 5, y: fy(value) + 4, 'text-anchor': 'end' }, text));
+      image.append(svg('path', { class: 'grid', d: `M${left} ${fy(value).toFixed(1)}H${w - 10}` }), svg('text', { x: left - 5, y: fy(value) + 4, 'text-anchor': 'end' }, local(text)));
     }
-    for (const [value, text] of ticks([xl, xh], false)) image.append(svg('text', { x: fx(value), y: h - 12, 'text-anchor': 'middle' }, text));
-    image.append(...one.series.map((line, k) => svg('path', { class: `line line-${k % 6}`, d: path(line.xs, line.ys, fx, fy) })));
+    for (const [value, text] of ticks([xl, xh], false)) {
+      const edge = fx(value) > w - 22;                   // the last one ends where the frame does
+      image.append(svg('text', { x: edge ? w - 2 : fx(value), y: h - 12, 'text-anchor': edge ? 'end' : 'middle' }, local(text)));
+    }
+    image.append(...one.series.map((line) => svg('path', { class: `line line-${line.look[0] % 6} dash-${line.look[1]}`, d: path(line.xs, line.ys, fx, fy) })));
     const names = make('span', { class: 'names' });
-    names.append(...one.series.map((line, k) => make('span', { class: `name-${k % 6}` }, line.name)));
+    names.append(...one.series.map((line) => make('span', { class: `name-${line.look[0] % 6} dash-${line.look[1]}` }, line.name)));
     if (one.at.length) {
       const marker = svg('path', { class: 'marker' }), grip = svg('circle', { class: 'grip', r: 5, cy: bottom });
-      const dots = one.series.map((_, k) => svg('circle', { class: `dot-${k % 6}`, r: 4 }));
+      const dots = one.series.map((line) => svg('circle', { class: `dot-${line.look[0] % 6}`, r: 4 }));
       image.append(marker, ...dots, grip);
       image.classList.add('drags');
       updates.push((k) => {
@@ -81,22 +93,23 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
       const drag = (event) => {
         const box = image.getBoundingClientRect();
         const x = (event.clientX - box.left) / box.width * w;
-        stop(); show(nearest(one.at, xl + (x - left) / (w - 10 - left) * (xh - xl)));
+        const k = nearest(one.at, xl + (x - left) / (w - 10 - left) * (xh - xl));
+        stop(); show(k); chosen?.(k);
       };
       image.addEventListener('pointerdown', (event) => { image.setPointerCapture(event.pointerId); drag(event); });
       image.addEventListener('pointermove', (event) => { if (image.hasPointerCapture(event.pointerId)) drag(event); });
     }
-    return make('figure', { class: 'curves' }, make('figcaption', {}, one.title), image, make('span', { class: 'under' }, names, make('span', { class: 'x' }, one.x)));
+    return make('figure', { class: 'curves' }, make('figcaption', {}, one.log ? `${one.title}, ${say.log}` : one.title), image, make('span', { class: 'under' }, names, make('span', { class: 'x' }, one.x)));
   };
 
   // ---- its parts
   const root = make('div', { class: 'ds-figure' });
   const bar = make('div', { class: 'transport' });
-  const play = make('button', { type: 'button', class: 'play' }, 'Play');
-  const slider = make('input', { type: 'range', min: 0, max: last, step: 1, 'aria-label': 'State' });
+  const play = make('button', { type: 'button', class: 'play' }, say.play);
+  const slider = make('input', { type: 'range', min: 0, max: last, step: 1, 'aria-label': say.slider });
   const label = make('output', { class: 'label' });
   bar.append(play, slider);
-  if (last > 0) root.append(bar);
+  if (last > 0 && timeline) root.append(bar);
   if (data.labels.length) root.append(label);
   const rows = make('div', { class: 'figure-rows' });
   for (const row of data.rows) {
@@ -124,12 +137,12 @@ const drawFigure = (host, data, { fps = 12, plays = false } = {}) => {
   function stop() {
     if (timer !== null) clearInterval(timer);
     timer = null;
-    play.textContent = 'Play'; root.dataset.playing = 'false';
+    play.textContent = say.play; root.dataset.playing = 'false';
   }
   const start = () => {
     stop();
     if (state >= last) show(0);
-    play.textContent = 'Pause'; root.dataset.playing = 'true';
+    play.textContent = say.pause; root.dataset.playing = 'true';
     timer = setInterval(() => {
       if (!root.isConnected || state >= last) { stop(); return; }
       show(state + 1);

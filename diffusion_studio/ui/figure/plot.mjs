@@ -47,7 +47,7 @@ export const nearest = (places, x) => {
 export const short = (value) => {
   const size = Math.abs(value);
   if (value === 0) return '0';
-  return size >= 1e4 || size < 1e-2 ? value.toExponential(0) : String(Number(value.toPrecision(size < 1 ? 2 : 3)));
+  return size >= 1e4 || size < 1e-3 ? value.toExponential(0) : String(Number(value.toPrecision(size < 1 ? 2 : 3)));
 };
 
 const DIGITS = '⁰¹²³⁴⁵⁶⁷⁸⁹';

@@ -9,6 +9,7 @@ const CREDITS = {
 const find = (what) => host.querySelector(what), all = (what) => [...host.querySelectorAll(what)];
 const say = (text, bad = false) => { find('.status').textContent = text; find('.status').classList.toggle('bad', bad); };
 let picture = { kind: 'example' }, asked = 0, drawn = null, timer = null, stream = null;
+let wanted = { schedules: ['linear', 'cosine'], share: FIRST };   // what is shown first
 
 const choices = () => ({
   picture,
@@ -22,7 +23,7 @@ const fill = (offered) => all('.schedule').forEach((select, k) => {
   if (select.options.length) return;
   if (k) select.add(new Option('none', ''));
   for (const [value, text] of offered) select.add(new Option(text, value));
-  select.value = ['linear', 'cosine', ''][k];
+  select.value = wanted.schedules[k] ?? '';
 });
 
 const show = async () => {
@@ -30,7 +31,7 @@ const show = async () => {
   view.setAttribute('aria-busy', 'true');
   let found;
   const given = choices();
-  if (!drawn) given.schedules = ['linear', 'cosine'];
+  if (!drawn) given.schedules = wanted.schedules;
   try { found = await server.figure(given); } catch { found = { error: 'The server does not answer. Try again.' }; }
   if (mine !== asked) return;
   view.setAttribute('aria-busy', 'false');
@@ -39,8 +40,9 @@ const show = async () => {
   fill(found.choices);
   find('.thumb').src = found.thumb;
   find('.credit').textContent = CREDITS[picture.kind];
-  const at = drawn ? drawn.state() / drawn.last : null;
-  found.start = Math.round((at ?? FIRST) * (found.states - 1));
+  const at = wanted.share ?? (drawn ? drawn.state() / drawn.last : FIRST);
+  wanted.share = null;
+  found.start = Math.round(at * (found.states - 1));
   drawn?.stop();
   drawn = { ...drawFigure(find('.figure'), found), last: found.states - 1 };
   view.dataset.shown = mine;
@@ -116,4 +118,18 @@ host.addEventListener('keydown', (event) => {
   if (event.key !== ' ' || event.target.matches('button, input, select, label')) return;
   event.preventDefault(); host.querySelector('.play')?.click();
 });
+// A lesson leaves here what its figure shows.
+const take = () => {
+  const text = document.documentElement.dataset.forward;
+  if (!text) return;
+  delete document.documentElement.dataset.forward;
+  const { schedules, ways, share } = JSON.parse(text);
+  wanted = { schedules: schedules ?? wanted.schedules, share: share ?? null };
+  if (schedules) all('.schedule').forEach((select, k) => { if (select.options.length) select.value = schedules[k] ?? ''; });
+  if (ways) for (const one of all('.ways input')) one.checked = ways.includes(one.name);
+  dark(); picture = { kind: 'example' };                 // the lesson's photograph
+  if (drawn || asked) soon();
+};
+document.addEventListener('forward-choices', take);
+take();
 show();

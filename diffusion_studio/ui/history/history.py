@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..page_script import page_script
+from ..component import own_component
 
 
 def history(**kwargs: Any) -> gr.HTML:
@@ -17,12 +16,7 @@ def history(**kwargs: Any) -> gr.HTML:
     The page keeps the runs in the browser's local storage. Gradio's BrowserState would send all of them to
     the server and back at every run.
     """
-    here = Path(__file__).parent
-    return gr.HTML(
-        None,
-        html_template=(here / "history.html").read_text("utf-8"),
-        css_template=(here / "history.css").read_text("utf-8"),
-        js_on_load=page_script(here, ("entries.mjs", "history.js")),
-        apply_default_css=False,
+    return own_component(
+        "history",
         **kwargs,
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ...errors import OptionError
-from ..page_script import page_script
+from ..component import own_component
 
 MAX_BYTES = 2 << 20
 _START = "data:image/png;base64,"
@@ -18,13 +17,8 @@ _START = "data:image/png;base64,"
 
 def pad(**kwargs: Any) -> gr.HTML:
     """The component; its value is a PNG as a data URL, or nothing while the pad is empty."""
-    here = Path(__file__).parent
-    return gr.HTML(
-        None,
-        html_template=(here / "pad.html").read_text("utf-8"),
-        css_template=(here / "pad.css").read_text("utf-8"),
-        js_on_load=page_script(here, ("pad.js",)),
-        apply_default_css=False,
+    return own_component(
+        "pad",
         **kwargs,
     )
 

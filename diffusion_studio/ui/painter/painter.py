@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,32 +15,33 @@ import numpy as np
 
 from ...errors import OptionError
 from ...imaging.picture import Picture
-from ..page_script import page_script
+from ..component import own_component
 
 
 def painter(**kwargs: Any) -> gr.HTML:
     """The component; its value is what `sheet` makes."""
-    here = Path(__file__).parent
-    return gr.HTML(
-        None,
-        html_template=(here / "painter.html").read_text("utf-8"),
-        css_template=(here / "painter.css").read_text("utf-8"),
-        js_on_load=page_script(here, ("brush.mjs", "painter.js")),
-        apply_default_css=False,
+    return own_component(
+        "painter",
         **kwargs,
     )
 
 
-def sheet(picture: Picture | None) -> dict[str, Any] | None:
-    """A picture to paint on, with nothing painted yet; None takes it away."""
+def sheet(picture: Picture | None, mask: Picture | None = None, **more: Any) -> dict[str, Any] | None:
+    """A picture to paint on, and what is painted: a mask of its size that is black and white alone. None
+    takes the sheet away. `more` is what the painter knows besides (see painter.js).
+    """
     if picture is None:
         return None
+    painted = ""
+    if mask is not None and mask.size == picture.size and np.isin(mask.pixels, (0, 255)).all():
+        painted = base64.b64encode((mask.pixels[..., 0] > 0).astype(np.uint8).tobytes()).decode()
     return {
         "picture": picture.to_text(),
         "name": picture.name,
         "width": picture.size[0],
         "height": picture.size[1],
-        "mask": "",
+        "mask": painted,
+        **more,
     }
 
 
@@ -51,10 +51,10 @@ def mask_in(value: Any) -> Picture | None:
     """
     if not isinstance(value, dict) or not value.get("mask"):
         return None
-    width, height, mask = value.get("width"), value.get("height"), value["mask"]
+    size: Any = (value.get("height"), value.get("width"))
     try:
-        painted = np.frombuffer(base64.b64decode(mask, validate=True), np.uint8)
-        shaped = painted.reshape(height, width)
+        painted = np.frombuffer(base64.b64decode(value["mask"], validate=True), np.uint8)
+        shaped = painted.reshape(size)
     except (binascii.Error, TypeError, ValueError):
         raise OptionError(
             "edit.mask", "What was painted did not arrive whole. Paint again, or give a mask as a file."

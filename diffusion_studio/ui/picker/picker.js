@@ -1,7 +1,10 @@
 // The picker's page half: buttons of props.items, of which the one whose value is props.value is lit.
-const list = element.querySelector('.picker'), cards = list.classList.contains('cards'), lit = cards || list.classList.contains('labels');
+const list = element.querySelector('.picker');
+list.classList.add(props.look); list.ariaLabel = props.group;
+const cards = list.classList.contains('cards'), lit = cards || list.classList.contains('labels');
+const EDGE = 44;                                       // what fades out at a side, as in picker.css
 const rolls = !list.classList.contains('labels');
-let made = null;
+let made = null, shown = null;                         // shown: the chosen card that was brought into sight
 
 const part = (name, text) => { const one = document.createElement('span'); one.className = name; one.textContent = text; return one; };
 
@@ -26,6 +29,7 @@ const button = (item) => {
       if (item.tag_help) one.title += ` (${item.tag}: ${item.tag_help})`;
     }
     words.append(title, line);
+    if (item.tag_help) words.append(part('tag-help', item.tag_help));
     one.append(frame, words);
   } else one.textContent = item.title;
   one.addEventListener('click', () => {
@@ -41,12 +45,20 @@ const light = () => {
   if (!lit) return;
   for (const one of list.children) {
     const on = one.dataset.name === props.value;
-    if (on && one.ariaPressed === 'false' && list.scrollWidth > list.clientWidth) {
-      list.scrollTo({ left: one.offsetLeft - list.offsetLeft - 40, behavior: 'smooth' });
-    }
     one.ariaPressed = on; one.disabled = !!props.off;
   }
   list.dataset.chosen = props.value;
+  if (rolls) bring();
+};
+
+const bring = () => {                                  // the chosen card, once; where the list is hidden, when it is seen again
+  const one = list.querySelector('[aria-pressed="true"]');
+  if (!one || !list.clientWidth || shown === props.value) return;
+  shown = props.value;
+  const left = one.offsetLeft - list.offsetLeft, right = left + one.offsetWidth;
+  if (left < list.scrollLeft + EDGE || right > list.scrollLeft + list.clientWidth - EDGE) {
+    list.scrollTo({ left: left - (list.clientWidth - one.offsetWidth) / 2, behavior: 'smooth' });
+  }
 };
 
 const paint = () => {
@@ -61,7 +73,7 @@ const edges = () => {                                  // a side at which there 
   list.toggleAttribute('data-before', scrollLeft > 4);
   list.toggleAttribute('data-after', scrollLeft < scrollWidth - clientWidth - 4);
 };
-if (rolls) { list.addEventListener('scroll', edges); new ResizeObserver(edges).observe(list); }
+if (rolls) { list.addEventListener('scroll', edges); new ResizeObserver(() => { edges(); if (lit) bring(); }).observe(list); }
 
 watch(['value', 'items', 'off'], paint);
 paint();

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from ..page_script import page_script
+from ..component import own_component
 
 Item = dict[str, Any]
 
@@ -16,15 +15,13 @@ Item = dict[str, Any]
 def picker(items: Sequence[Item], value: Any = None, *, label: str, look: str, **kwargs: Any) -> gr.HTML:
     """The component. An item has a `value`, a `title`, and as it likes a `line`, a `tag` and the address of
     a `picture`; `look` is "cards" or "labels", where the chosen one stays lit, or "chips", which are pressed.
-    `gr.update(items=...)` gives it others.
+    `other_items` gives it others.
     """
-    here = Path(__file__).parent
-    return gr.HTML(
-        value,
-        html_template=(here / "picker.html").read_text("utf-8").replace("LOOK", look).replace("LABEL", label),
-        css_template=(here / "picker.css").read_text("utf-8"),
-        js_on_load=page_script(here, ("picker.js",)),
-        apply_default_css=False,
-        items=list(items),
-        **kwargs,
-    )
+    return own_component("picker", value, look=look, group=label, items=list(items), **kwargs)
+
+
+def other_items(items: Sequence[Item], *, label: str, look: str) -> dict[str, Any]:
+    """An update with other items. It has all properties, because a picker that the page has not drawn yet
+    keeps only those of the update.
+    """
+    return gr.update(items=list(items), look=look, group=label)

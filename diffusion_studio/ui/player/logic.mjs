@@ -23,6 +23,15 @@ export const tileBox = ({ count, columns, tile: [h, w], rows = Math.ceil(count /
 };
 
 /**
+ * [left, top, width, height] of the first two letters of a text, in two lines where it has several: what can be read as a
+ * thumbnail. @param {Sheet} sheet
+ */
+export const firstLetters = ({ count, columns, tile: [h, w], rows = Math.ceil(count / columns), places }) => {
+  const [row, column] = places?.[0] ?? [0, 0], wide = Math.min(2, columns - column), high = Math.min(2, rows - row);
+  return [column * w, row * h, wide * w, high * h];
+};
+
+/**
  * The number of the picture at a point of the grid, both shares from 0 to 1; null beside the last picture.
  * @param {Pick<Sheet, 'count' | 'columns' | 'rows' | 'places'>} sheet @param {number} across @param {number} down
  */
@@ -122,6 +131,27 @@ export const settled = (offs, place) => {
   return { share, gain: before === null ? null : share - before };
 };
 
+/** Note the settings of a press by its name; of presses long ago nothing comes any more. @param {Map<string, any>} presses @param {string} name @param {any} settings */
+export const notePress = (presses, name, settings) => {
+  presses.set(name, settings);
+  const [oldest] = presses.keys();
+  if (presses.size > 16) presses.delete(oldest);
+};
+
+/**
+ * Count down the seconds until the server is asked again, unless the press is no longer `waiting`.
+ * @param {number} seconds
+ * @param {{tell: (left: number) => void, sleep: (ms: number) => Promise<void>, waiting: () => boolean, press: () => void}} page
+ */
+export const pressLater = async (seconds, { tell, sleep, waiting, press }) => {
+  for (let left = seconds; left > 0; left--) {
+    tell(left);
+    await sleep(1000);
+    if (!waiting()) return;
+  }
+  press();
+};
+
 /** What was asked for, in quotation marks, or the picture. @param {Record<string, unknown> | undefined} about @param {boolean} points */
 export const askedFor = (about, points = false) => {
   const said = [about?.spell ?? about?.label, about?.prompt].filter((one) => one !== undefined && one !== null && one !== '');
@@ -132,15 +162,15 @@ export const askedFor = (about, points = false) => {
 
 /**
  * One sentence or two about the shown state, in a learner's words. Each claim follows from the numbers given.
- * @param {{logSnr: number | null, first: boolean, last: boolean, finished: boolean, part: string, asked: string, total: number, calls: number,
+ * @param {{logSnr: number | null, first: boolean, last: boolean, finished: boolean, part: string, asked: string, total: number, calls: number, points?: boolean,
  *          way: {share: number, gain: number | null} | null}} state
  */
-export const sentence = ({ logSnr, first, last, finished, part, asked, total, calls, way }) => {
+export const sentence = ({ logSnr, first, last, finished, part, asked, total, calls, way, points = false }) => {
   const noise = upper(`${percentText(noiseShare(logSnr))} noise.`);
-  if (part === 'into noise') return `${noise} This is the way up: noise is put back into the picture, step by step.`;
+  if (part === 'into noise') return `${noise} This is the way up: noise is put back into the ${points ? 'shape' : 'picture'}, step by step.`;
   if (last && finished) return `Done: ${asked} after ${total} step${total === 1 ? '' : 's'}. The network was asked ${calls === 1 ? 'once' : `${calls} times`}.`;
   if (first && noiseShare(logSnr) > 0.97) return `${noise} Every run starts like this; the network's first guess is beside it.`;
-  if (!way) return `${noise} The network guesses the clean picture; a step goes a little of the way there.`;
+  if (!way) return `${noise} The network guesses the clean ${points ? 'shape' : 'picture'}; a step goes a little of the way there.`;
   const seen = way.share < STARTED ? `The network's guess is still far from ${asked} as it ends`
     : way.share < SEEN ? `${upper(asked)} begins to show in the network's guess`
     : way.share < DECIDED ? `The network already sees most of ${asked}` : `The network has all but decided ${asked}`;
@@ -149,6 +179,12 @@ export const sentence = ({ logSnr, first, last, finished, part, asked, total, ca
     : '; this step changes its guess a little';
   return `${noise} ${seen}${moved}.`;
 };
+
+/**
+ * A text with the words in braces replaced, and a capital at its start.
+ * @param {string} text @param {Record<string, string | number>} words
+ */
+export const filled = (text, words) => upper(text.replace(/\{(\w+)\}/g, (_, name) => String(words[name])));
 
 const upper = (/** @type {string} */ text) => text.charAt(0).toUpperCase() + text.slice(1);
 
@@ -164,6 +200,12 @@ export const madeWith = (about) => {
   const seed = seeds.length > 2 ? `seeds ${seeds[0]} to ${seeds[seeds.length - 1]}` : `seed ${seeds.join(', ')}`;
   return [about.model, asked, `${about.steps} step${about.steps === 1 ? '' : 's'}`, about.sampler, seed].filter(Boolean).join(' · ');
 };
+
+/**
+ * Whether a setting that a run was made with has another value now. @param {Record<string, unknown>} of
+ * @param {Record<string, unknown>} now
+ */
+export const differs = (of, now) => Object.keys(of).some((name) => name in now && JSON.stringify(of[name]) !== JSON.stringify(now[name]));
 
 // ---- what happens ------------------------------------------------------------------------------------------------
 /** A length of time in words, rounded up. @param {number} seconds */
@@ -191,12 +233,19 @@ export const endedText = ({ loaded, all, lost, done }) => {
   return lost ? 'some states are no longer on the server' : `loading states ${loaded} of ${all}`;
 };
 
+/** What the stage says until the first state of a run is painted. @param {number} loaded @param {number} all */
+export const arrivingText = (loaded, all) => `Loading the states … ${loaded} of ${all}`;
+
 /**
  * What a run that has not begun waits for.
- * @param {{ahead?: number, seconds?: number | null, loading?: string, running?: boolean} | null} at as the server says it
+ * @param {{ahead?: number, seconds?: number | null, loading?: string, doing?: string, running?: boolean, lost?: boolean, full?: string, again?: number} | null} at
+ * as the server says it; `lost` that it does not answer; `full` why it takes no run now, and `again` in how many seconds it is asked again
  */
 export const waitText = (at) => {
   if (!at) return 'Sending the settings …';
+  if (at.lost) return 'The server does not answer. This run begins when it is back …';
+  if (at.full) return `${at.full} This page asks again in ${at.again} s …`;
+  if (at.doing) return `${at.doing} …`;
   if (at.loading) return `Loading ${at.loading} …`;
   if (at.ahead) {
     const runs = at.ahead === 1 ? 'One run is before yours' : `${at.ahead} runs are before yours`;

@@ -5,18 +5,25 @@
 // A place is a frame's number among the kept ones: up to `kept` now, up to `last` when the run is finished.
 // Frames are pulled (newest first, then the gaps), kept as encoded blobs, and painted by one loop where the latest wins.
 // Until the first run a recording that comes with the program plays; it has its frames with it.
-// The element hears 'pressed' ({name}), 'unpressed', and 'stale' ({on}) from the page.
+// The element hears 'pressed' ({name}), 'unpressed', and 'stale' ({on}) from the page; of Points 'points-pressed' ({name, settings}) and
+// 'points-settings', from which it finds by itself whether the shown run is stale.
 const $ = (name) => element.querySelector(name);
+if (props.hint) $('.hint').innerHTML = props.hint;
 const root = $('.player'), screens = $('.screens'), scrub = $('.scrub'), strip = $('.strip');
-const PULL_MS = 250, ASK_MS = 400, OPENING = 'opening',
+const PULL_MS = 250, ASK_MS = 400, LATE_MS = 150, OPENS = 'Opening the picture …', OPENS_MS = 30_000, AGAIN_SECONDS = 8, OPENING = 'opening',
   stripCells = () => cellsOf(strip.clientWidth, strip.clientHeight, screens.dataset.view === 'both', zoom === null && tick.places ? tick : null);
 const whole = element.closest('#player') !== null;     // of Generate, whose runs branch and are edited
 
 let run = null, tick = null, frames = [], meta = [];   // frames[place] is a Blob, meta[place] = {index, t, logSnr, calls, part, ...}
 let want = 0, shown = -1, follow = true, zoom = null, timer = null;
 let pulling = false, painting = false, batch = 2, ended = false, stripCall = 0;
+let waits = '', late = false;                          // what the press waits for, in words; whether the first state of this run is long in coming
 let lost = null;                                       // the run of which frames are gone from the server
 let pressed = null, began = 0, turn = null;                         // the press that no tick has come of yet; when the first tick came
+let madeOf = null, settings = {};                      // of Points: the settings of the shown run, and as they stand
+const settingsOf = new Map();                          // of Points: the settings of its presses, by their names
+const opening = { loops: false };                      // whether "loop" is ticked for the recording's sake
+const left = new Set();                                // runs of Points that a later one has taken the place of
 const clouds = makeClouds(() => frames, () => tick);
 const film = makeFilm($('.film'), () => ({ count: tick.count, at: zoom }), () => 1000 / Number($('.speed').value),
   (number) => { setZoom(number); repaint(); });
@@ -32,41 +39,64 @@ const shows = () => ({ trails: $('.trails').checked, arrows: $('.arrows').checke
 
 // ---- ticks -------------------------------------------------------------------------------------------------------
 const onValue = (v = props.value) => {
-  if (!v?.run) return;
+  if (!v?.run || left.has(v.run)) return;              // the last word of a run that was ended may come late
   if (v.run !== run) begin(v);
   tick = v;
   if (v.done && v.film && !ended && follow && zoom === null) { unhurried(); startFilm(); }
-  if (v.done || v.stopped) { ended = true; waiting(false); }
+  const replay = v.done && v.replay && !ended && follow;   // made faster than anybody sees: from its start once it is there
+  if (v.done || v.stopped) { const now = !ended; ended = true; if (pressed === null) waiting(false); if (now) stale(root.dataset.stale === 'true'); }
   enable();
   scrub.max = Math.max(ended ? v.kept : v.last, 1);
   if (follow) want = v.kept;
   readout();
   pull();
+  if (replay) play();
 };
 
+const TITLES = {};                                    // of buttons, before it is added why they are disabled
 const enable = () => {                                 // what can be done with the run that is shown
   $('.compare').disabled = run === null || run === OPENING || !ended || !!tick.doing;      // what dissolves or trains is no recipe's run
   for (const name of ['.branch', '.edit', '.save']) $(name).disabled = run === null || run === OPENING || (name !== '.branch' && !ended);
+  for (const name of ['.compare', '.branch', '.edit', '.save']) {
+    const why = run === null || run === OPENING ? 'there is no run of yours yet' : ended ? '' : 'when the run has ended';
+    TITLES[name] ??= $(name).title;
+    $(name).title = why && $(name).disabled ? `${TITLES[name]} (${why})` : TITLES[name];
+  }
 };
 
 const LEFT = $('.left').innerHTML, RIGHT = $('.right').innerHTML;
+const VIEWS = Object.fromEntries(['x', 'x0'].map((half) => [half, { name: $(`[data-view="${half}"]`).innerHTML, title: $(`[data-view="${half}"]`).title }]));
 
 const begin = (v) => {
+  if (!whole && run !== null) left.add(run);
+  madeOf = settingsOf.get(v.press) ?? null;
   run = v.run; frames = []; meta = []; want = 0; shown = -1; follow = true; ended = false; batch = 2; began = performance.now();
-  settle.reset(); waiting(false); stale(false);
-  root.classList.add('fresh'); $('.say').textContent = '';
+  if (!v.press || v.press === pressed) waiting(false);      // else it is the late word of a run that this press ended
+  settle.reset(); stale(madeOf !== null && otherSettings());
+  stripCall++;                                         // a thumbnail that is still decoded is of the run before
+  root.classList.add('fresh'); $('.say').textContent = ''; late = false;
+  $('.curve .area').removeAttribute('d'); $('.curve .edge').removeAttribute('d');
+  if (!document.querySelector('.painter[data-mode="run"]')) before(null);
+  const mine = run;
+  setTimeout(() => { if (mine === run && shown < 0) { late = true; clearScreens(); cover(); } }, LATE_MS);      // nothing flashes where all is quick
+  if (run !== OPENING && opening.loops) { opening.loops = false; $('.loop').checked = false; }
   const alone = film.on() ? beforeFilm : zoom;
   pause(); film.stop();
   // a picture stays alone only where a person chose it, among as many pictures of the same model
   const same = chosen !== null && chosen.model === v.about?.model && chosen.count === v.count;
   if (!same) chosen = null;
   setZoom(same ? alone : null, v);
-  root.dataset.run = run === OPENING ? '' : run; root.dataset.opening = run === OPENING;
+  root.dataset.doing = v.doing ?? ''; root.dataset.run = run === OPENING ? '' : run; root.dataset.opening = run === OPENING;
   $('.hint').hidden = true; $('.film').hidden = v.count === 1;
   root.classList.toggle('clouds', !!v.points); root.classList.toggle('written', !!v.places); spread(v);
   $('.right').innerHTML = v.right ?? RIGHT; $('.left').innerHTML = v.left ?? LEFT;
+  for (const [k, half] of ['x', 'x0'].entries()) { const button = $(`[data-view="${half}"]`); button.innerHTML = v.views?.[k] ?? VIEWS[half].name; button.title = v.views ? `Only the ${v.views[k]}` : VIEWS[half].title; }
   for (const control of root.querySelectorAll('.scrub, .play, .back, .next')) control.disabled = false;
   for (const canvas of strip.querySelectorAll('canvas')) { canvas.dataset.place = ''; canvas.getContext('2d').clearRect(0, 0, canvas.width, canvas.height); }    // nothing of the run before
+};
+
+const clearScreens = () => {
+  for (const canvas of screens.querySelectorAll('figure[data-half] > canvas')) canvas.getContext('2d').clearRect(0, 0, canvas.width, canvas.height);
 };
 
 const keep = ([place, packed, index, t, logSnr, calls, part, alpha, sigma]) => {
@@ -76,24 +106,37 @@ const keep = ([place, packed, index, t, logSnr, calls, part, alpha, sigma]) => {
 };
 
 const open = async () => {                             // the recording to begin with
+  waits = 'Loading the recording …';
+  $('.hint').hidden = true; cover();
   const recorded = await server.recording().catch(() => null);
-  if (!recorded || tick) return;
+  if (pressed === null) waits = '';
+  if (!recorded || tick || pressed !== null) { $('.hint').hidden = !!tick || pressed !== null; cover(); return; }
   tick = recorded.tick;
   begin(tick);
   recorded.frames.forEach(keep);
   ended = true; scrub.max = tick.kept; follow = false;
-  enable(); settle.start(); thumbnails();
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  if (calm) seek(tick.kept); else { seek(0); play(true); }
+  enable(); seek(calm ? tick.kept : 0);
+  await painted();                                     // captions and counter go on once there are pictures
+  if (run !== OPENING || pressed !== null) return;
+  thumbnails(); settle.start();
+  if (!calm) { opening.loops = $('.loop').checked = true; play(); }
 };
+const painted = async () => { while (run === OPENING && shown < 0 && root.isConnected) { await paint(); await nextFrame(); } };
 
 // ---- what happens ------------------------------------------------------------------------------------------------
 const waiting = (at) => {                              // at: what the server says of the press; false: nothing is waited for
-  $('.waiting').hidden = at === false;
-  root.classList.toggle('stale', at !== false || root.dataset.stale === 'true');
+  waits = at === false ? '' : waitText(at);
   if (at === false) pressed = null;
-  else for (const place of ['.waiting .words', '.state']) if ($(place).textContent !== waitText(at)) $(place).textContent = waitText(at);
-  busy();
+  else if ($('.state').textContent !== waits) $('.state').textContent = waits;
+  cover(); busy();
+};
+
+const cover = () => {                                  // the one place that says in the stage why there is nothing new to see
+  const arrives = late && run !== null && shown < 0 && lost !== run, all = tick ? (ended ? tick.kept : tick.last) + 1 : 0;
+  const text = waits || (arrives ? arrivingText(frames.filter(Boolean).length, all) : '');
+  $('.waiting').hidden = !text; root.classList.toggle('waits', !!text);
+  if (text && $('.waiting .words').textContent !== text) $('.waiting .words').textContent = text;
 };
 
 const busy = () => {
@@ -114,22 +157,45 @@ const ask = async (name) => {                          // until the first tick, 
   while (pressed === name && root.isConnected) {
     const at = await server.waits(name).catch(() => undefined);
     if (pressed !== name) return;
+    if (at?.full) return again(name, at.full);
     if (at !== undefined) waiting(at);
     await new Promise((go) => setTimeout(go, ASK_MS));
   }
 };
 
-element.addEventListener('pressed', ({ detail }) => {
-  pressed = detail.name; pause(); endFilm(); $('.progress div').style.width = 0;
-  $('.waiting .words').textContent = waitText(null);
-  setTimeout(() => { if (pressed === detail.name) { waiting(null); ask(detail.name); } }, 250);      // nothing flashes where all is quick
-  busy();
+const again = (name, full) => pressLater(AGAIN_SECONDS + Math.floor(Math.random() * AGAIN_SECONDS), {      // not all pages in the same moment
+  tell: (left) => waiting({ full, again: left }),
+  sleep: (ms) => new Promise((go) => setTimeout(go, ms)),
+  waiting: () => pressed === name && root.isConnected,
+  press: () => document.querySelector('#generate').click(),
 });
-element.addEventListener('unpressed', () => { if (pressed) { waiting(false); if (tick) readout(); } });
 
+document.addEventListener('server-lost', ({ detail }) => { if (pressed) waiting(detail.on ? { lost: true } : null); });
+
+const onPressed = ({ detail }) => {
+  pressed = detail.name; pause(); endFilm(); $('.progress div').style.width = 0;
+  if (whole) document.querySelector('#stage').dataset.changed = false;
+  setTimeout(() => { if (pressed === detail.name) { waiting('lost' in document.documentElement.dataset ? { lost: true } : null); ask(detail.name); } }, 120);      // nothing flashes where all is quick
+  busy();
+};
+element.addEventListener('pressed', onPressed);
+element.addEventListener('points-pressed', (event) => { const { name, settings: own } = event.detail; notePress(settingsOf, name, own); settings = { ...settings, ...own }; onPressed(event); });
+element.addEventListener('points-settings', ({ detail }) => { settings = detail; if (run !== null && !pressed) stale(otherSettings()); });
+element.addEventListener('unpressed', () => {
+  if (pressed) { waiting(false); if (tick) readout(); else { $('.state').textContent = ''; $('.hint').hidden = false; } }
+  if (madeOf !== null) stale(otherSettings());         // the run before is what is shown, with settings of its own
+});
+
+const otherSettings = () => madeOf !== null && differs(madeOf, settings);
 const stale = (on) => {
-  root.dataset.stale = on; root.classList.toggle('stale', on);
-  $('.made').textContent = !tick ? '' : run === OPENING ? `a recording: ${tick.about?.model ?? ''}` : on ? `was made with ${madeWith(tick.about)}` : '';
+  const going = on && !ended;                          // a run that still goes on is not dimmed
+  root.dataset.stale = on; root.classList.toggle('stale', on && !going);
+  if (whole) document.querySelector('#stage').dataset.changed = on;
+  const watches = new URLSearchParams(location.search).has('room');      // a page in a classroom has no Generate
+  $('.made').textContent = !tick ? '' : run === OPENING ? `a recording of ${tick.about?.model ?? 'a run'}${innerWidth > 860 && !watches ? '. Generate makes your own.' : ''}`
+    : on ? `${going ? 'this run has other settings:' : 'was made with'} ${tick.words ?? madeWith(tick.about)}` : '';
+  const place = run !== OPENING && on ? $('.stage') : $('.readout');      // over the pictures it has room for long prompts
+  if ($('.made').parentElement !== place) place.insertBefore($('.made'), place === $('.stage') ? null : $('.numbers'));
 };
 element.addEventListener('stale', ({ detail }) => { if (run !== null && run !== OPENING && !pressed) stale(detail.on); });
 
@@ -150,7 +216,7 @@ const pull = async () => {                             // never two requests in 
       got.forEach(keep);
       batch = nextBatch(got.length, performance.now() - began, PULL_MS, ended);
       root.dataset.loaded = frames.filter(Boolean).length;
-      readout(); paint(); thumbnails();
+      readout(); cover(); paint(); thumbnails();
     }
     if (mine === run && ended) { settle.start(); told(); }
   } catch (error) {
@@ -168,7 +234,7 @@ const told = async () => {                             // the page keeps a thumb
   if (tick.points) clouds.draw(canvas, place, 'x', null, 64, { night: clouds.dark($('.screen canvas')) });
   else {
     const bitmap = await opened(place);
-    draw(canvas, bitmap, tileBox(tick, 'x', tick.places ? null : 0));
+    draw(canvas, bitmap, tick.places ? firstLetters(tick) : tileBox(tick, 'x', 0));
     bitmap.close();
   }
   if (mine !== run) return;
@@ -176,7 +242,7 @@ const told = async () => {                             // the page keeps a thumb
   root.dispatchEvent(new CustomEvent('run-ended', { detail, bubbles: true }));
 };
 
-const gone = () => { if (ended) { lost = run; readout(); } };
+const gone = () => { if (ended) { lost = run; readout(); cover(); } };
 
 // ---- painting ----------------------------------------------------------------------------------------------------
 const nextFrame = () => new Promise((resolve) => {     // no animation frames in a hidden page: a timer stands in
@@ -207,7 +273,8 @@ const paint = async () => {                            // at most one decode in 
           if (!tick.points) draw(canvas, bitmap, tileBox(tick, half, zoom));
           else clouds.draw(canvas, place, half, zoom, wide(canvas), shows());
         }
-        shown = place; root.classList.remove('fresh');
+        if (shown < 0) { shown = place; late = false; root.classList.remove('fresh'); cover(); }
+        shown = place;
         readout();
       }
       bitmap.close();
@@ -263,9 +330,10 @@ const thumbnails = async () => {                       // the strip: evenly spac
 
 const readout = () => {
   const place = shown >= 0 ? shown : want, at = meta[place], last = ended ? tick.kept : tick.last;
-  scrub.value = follow && shown >= 0 ? shown : want;   // at the state that is shown, but where a hand put it
-  root.dataset.place = shown; root.dataset.shown = run === OPENING ? -1 : shown; root.dataset.ended = ended && run !== OPENING;
-  const step = `step ${at ? at.index : tick.index} of ${tick.total}`;
+  scrub.value = !follow ? want : shown >= 0 ? shown : root.classList.contains('fresh') ? 0 : want;      // at the state that is shown, but where a hand put it
+  root.dataset.index = at ? at.index : ''; root.dataset.place = shown; root.dataset.shown = run === OPENING ? -1 : shown; root.dataset.ended = ended && run !== OPENING;
+  const seen = !root.classList.contains('fresh');       // else the numbers of a state would stand beside pictures of another run
+  const step = `${tick.unit ?? 'step'} ${seen ? (at ? at.index : tick.index) : '…'} of ${tick.total}`;
   $('.step').textContent = step;
   $('.calls').textContent = callsText((at ?? tick).calls);
   if (at) { $('.level').textContent = levelText(at, !!tick.points); $('.weights').textContent = weightsText(at); }
@@ -277,8 +345,8 @@ const readout = () => {
       : endedText({ loaded: frames.filter(Boolean).length, all: tick.kept + 1, lost: lost === run, done: !!tick.done });
     if ($('.state').textContent !== state) $('.state').textContent = state;
   }
-  if (at) $('.say').textContent = tick.doing ? (tick.doing === 'dissolving' ? `${noise}.` : '') : sentence({ ...at, first: place === 0,
-    last: place === tick.kept, finished: ended && !!tick.done, asked: askedFor(tick.about, !!tick.points), total: tick.total, way: settled(settle.offs(), place) });
+  if (at && seen) $('.say').textContent = tick.doing ? filled(tick.say ?? '', { noise, index: at.index }) : sentence({ ...at, first: place === 0,
+    last: place === tick.kept, finished: ended && !!tick.done, asked: askedFor(tick.about, !!tick.points), points: !!tick.points, total: tick.total, way: settled(settle.offs(), place) });
   $('.curve .area').setAttribute('d', curvePath(meta, last, true));
   $('.curve .edge').setAttribute('d', curvePath(meta, last));
   $('.progress div').style.width = `${100 * tick.index / Math.max(tick.total, 1)}%`;
@@ -294,7 +362,7 @@ const seek = (place) => {
 };
 
 const pause = () => { clearInterval(timer); timer = null; root.dataset.playing = false; $('.play').textContent = '▶ Play'; };
-const play = (again = false) => {                      // again: over and over, with a rest at the end
+const play = () => {
   if (!tick) return;
   let rest = 0;
   clearInterval(timer); endFilm();
@@ -302,8 +370,7 @@ const play = (again = false) => {                      // again: over and over, 
   timer = setInterval(() => {
     if (!root.isConnected) return pause();             // the component was removed
     if (want < tick.kept) seek(want + 1);
-    else if (again && run === OPENING) { if (++rest > 2 * Number($('.speed').value)) { rest = 0; seek(0); } }
-    else if ($('.loop').checked) seek(0);
+    else if ($('.loop').checked) { if (run !== OPENING || ++rest > 2 * Number($('.speed').value)) { rest = 0; seek(0); } }      // the recording rests at its end
     else if (ended) pause();
   }, 1000 / Number($('.speed').value));
   root.dataset.playing = true; $('.play').textContent = '❚❚ Pause';
@@ -315,7 +382,7 @@ const spread = (of) =>                                 // a line of letters is w
 const setZoom = (number, of = tick) => {
   zoom = number; screens.classList.toggle('zoomed', zoom !== null); root.dataset.zoom = zoom ?? '';
   spread(of);
-  $('.tip').textContent = zoom === null ? '' : `picture ${zoom + 1} of ${of.count}: click for all`;
+  $('.tip').textContent = zoom === null ? '' : `picture ${zoom + 1} of ${of.count}, click it for all`;
 };
 
 const toggleZoom = (number) => {
@@ -374,7 +441,34 @@ root.addEventListener('follow', ({ detail }) => {      // of a room: what its te
 });
 $('.help').addEventListener('click', () => $('.keys').showModal());
 const presses = (name, where) => $(name).addEventListener('click', () => document.querySelector(`${where} button, button${where}`)?.click());
-if (whole) { root.classList.add('whole'); presses('.branch', '#branch-here'); presses('.edit', '#use-picture'); }
+if (!whole) {                                          // clouds are not called pictures
+  $('.step').textContent = 'nothing to play yet';
+  root.ariaLabel = 'Player of the clouds';
+  $('[data-half="x"] canvas').ariaLabel = 'The cloud'; $('[data-half="x0"] canvas').ariaLabel = 'What the cloud is compared with';
+  for (const one of element.querySelectorAll('.keys .of-pictures')) one.remove();
+  $('.keys .ends').textContent = 'the first, or the last cloud';
+}
+if (whole) { for (const one of element.querySelectorAll('.keys .of-clouds')) one.remove(); }
+const opensEdit = () => {                              // the answer takes a moment; the painter takes the player's place
+  let opens = null;
+  const end = () => { clearTimeout(opens); opens = null; if (pressed === null && waits === OPENS) { waits = ''; cover(); } };
+  const endSoon = (ms) => { if (opens !== null) { clearTimeout(opens); opens = setTimeout(end, ms); } };
+  $('.edit').addEventListener('click', () => { pause(); waits = OPENS; cover(); opens = setTimeout(end, OPENS_MS); });
+  document.addEventListener('edit-shown', end);
+  for (const name of ['edit-on-stage', 'open-settings']) document.addEventListener(name, () => endSoon(2000));      // nothing to edit where it failed
+};
+const before = (given) => {                            // the picture that is edited, beside what is drawn of it
+  screens.querySelector('.before')?.remove();
+  if (!given) return;
+  const figure = document.createElement('figure'), title = document.createElement('figcaption');
+  figure.className = 'screen before'; title.innerHTML = '<b>before</b> <span></span>';
+  title.lastChild.textContent = given.outlined ? 'the outlined part is drawn anew' : '';
+  title.title = given.title;
+  given.canvas.role = 'img'; given.canvas.ariaLabel = `The picture before the edit: ${given.title}`;
+  figure.append(title, given.canvas); screens.prepend(figure);
+};
+root.addEventListener('before', ({ detail }) => before(detail));
+if (whole) { root.classList.add('whole'); presses('.branch', '#branch-here'); presses('.edit', '#use-picture'); opensEdit(); }
 presses('.compare', whole ? '#compare-with' : '#points-compare-with');
 presses('.save', whole ? '#save-gif' : '#points-save-gif');
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,20 +21,11 @@ from ...export.clouds import placed
 from ...imaging.arrays import to_pil
 from ...imaging.frame import Frame
 from ...imaging.layout import Layout
-from ..page_script import page_script
+from ..component import own_component
 
-PARTS = (
-    "logic.mjs",
-    "settle.js",
-    "points.js",
-    "film.js",
-    "player.js",
-)  # the last one uses the others
-_SCRIPT_NAME = "diffusionStudioPlayer"
 MAX_FRAMES_PER_PULL = 64
 PURE_NOISE = -1e9  # stands for -inf, which JSON lacks; the page knows it
 MAX_BYTES_PER_PULL = 2 << 20
-STOPPED = "v => v && v.run ? {...v, stopped: true} : v"  # in the page: the run that it shows comes no further
 OPENING = Path(__file__).with_name(
     "opening.json"
 )  # a recording to begin with; scripts/page_pictures.py makes it
@@ -53,7 +43,6 @@ def player(
 
     A factory and not a subclass: Gradio writes a .pyi file beside every subclass of a component.
     """
-    here = Path(__file__).parent
 
     def frames(args: object) -> list[list[Any]]:
         """[[place, WebP in base64, index, t, log-SNR, network calls, part], ...] for the asked places;
@@ -74,30 +63,12 @@ def player(
                 return waiting(press)
         raise StudioError("The player asks for a press by its name.")
 
-    page = (here / "player.html").read_text("utf-8")
-    return gr.HTML(
-        None,
-        html_template=re.sub(r'(<p class="hint">).*?(</p>)', lambda m: m[1] + hint + m[2], page)
-        if hint
-        else page,
-        css_template=(here / "player.css").read_text("utf-8"),
-        js_on_load=f"window.{_SCRIPT_NAME}(element, props, server, watch, trigger);",
-        server_functions=[frames, recording, waits],
-        apply_default_css=False,
-        **kwargs,
-    )
+    return own_component("player", server_functions=[frames, recording, waits], hint=hint, **kwargs)
 
 
 def opening_recipe() -> str:
     """The recipe of the recording, as JSON: what the settings begin with."""
     return json.dumps(json.loads(OPENING.read_text("utf-8"))["recipe"])
-
-
-def player_script() -> str:
-    """The element for the page's head that holds the player's script, once for all players."""
-    body = page_script(Path(__file__).parent, PARTS)
-    given = "(element, props, server, watch, trigger)"
-    return f"<script>window.{_SCRIPT_NAME} = {given} => {{\n{body}\n}};</script>"
 
 
 def tick(

@@ -1,28 +1,34 @@
-// The saved card's page half: a file that was made is downloaded at once, and shown with what it is.
+// The saved card's page half: a file that was made is downloaded at once, and shown with what it is. In the panel of exports it
+// stands in line, and is downloaded by its link.
 const $ = (name) => element.querySelector(name);
-const card = $('.saved'), prefix = element.closest('#points-saved') ? 'points-' : element.closest('#compare-saved') ? 'compare-' : '';
+const card = $('.saved'), prefix = element.closest('#points-saved, #points-file') ? 'points-' : element.closest('#compare-saved') ? 'compare-' : '';
+const inline = element.closest('.made-card') !== null;
 let shown = null;
+card.classList.toggle('inline', inline); $('.close').hidden = inline;
 
 const onValue = () => {
   const v = props.value;
+  if (inline && !v?.path) { card.hidden = true; shown = null; $('.again').removeAttribute('download'); return; }
   if (!v?.path || v.path === shown) return;
   shown = v.path;
   const root = (window.gradio_config?.root ?? '').replace(/[/]$/, '');
   const url = `${root}/gradio_api/file=${v.path}`;
-  const film = /[.]mp4$/.test(v.name);                 // no <img> plays one
+  const film = /[.](mp4|html)$/.test(v.name);         // no <img> shows one
   $('.preview').hidden = $('.copy').hidden = film;
-  $('.others').hidden = prefix === 'compare-';         // where the format is chosen beside the button
-  $('.preview').src = film ? '' : url; $('.name').textContent = v.name; $('.said').textContent = `${v.size} MB · ${v.said}`;
+  $('.others').hidden = inline || prefix === 'compare-';         // where the format is chosen beside the button
+  $('.preview').src = film ? '' : url; $('.name').textContent = v.name; $('.said').textContent = [`${v.size} MB`, v.said].filter(Boolean).join(' · ');
+  $('.again').textContent = inline ? 'Download' : 'Download again';
   Object.assign($('.again'), { href: url, download: v.name });
   for (const one of element.querySelectorAll('[data-preset]')) one.ariaPressed = one.dataset.preset === v.preset;
   card.hidden = false;
+  if (inline) return card.scrollIntoView({ block: 'nearest' });
   place();
   $('.again').click();
 };
 
 // Over the pictures, where no button lies. A card that is higher than they are begins with them.
 const place = () => {
-  if (card.hidden) return;
+  if (card.hidden || inline) return;
   const pictures = { '': '#player .stage figure > canvas', 'points-': '#points-player .stage figure > canvas', 'compare-': '#compare-together canvas' }[prefix];
   const boxes = [...document.querySelectorAll(pictures)].filter((one) => one.checkVisibility()).map((one) => one.getBoundingClientRect());
   if (!boxes.length) return;
@@ -33,9 +39,9 @@ const place = () => {
 };
 addEventListener('resize', place);
 
-document.addEventListener('pressed', () => { card.hidden = true; });      // a new run begins
+document.addEventListener('pressed', () => { if (!inline) card.hidden = true; });      // a new run begins
 document.addEventListener('click', ({ target }) => {      // the next thing that is done puts it away
-  if (target.closest('[role=tab], #history, #generate, #player, #model, #examples, #points-player, #points-quick, #compare-quick, #compare-together') && !target.closest('.save')) card.hidden = true;
+  if (!inline && target.closest('[role=tab], #history, #generate, #player, #model, #examples, #points-player, #points-quick, #compare-quick, #compare-together') && !target.closest('.save')) card.hidden = true;
 });
 const asPng = async () => {                            // browsers take PNG alone; of a film what the player shows
   const picture = $('.preview');
@@ -63,11 +69,13 @@ for (const one of element.querySelectorAll('[data-preset]')) {
 }
 $('.more').addEventListener('click', () => {
   card.hidden = true;
+  document.documentElement.dataset.used = JSON.stringify(props.value.used);
   if (!prefix) document.dispatchEvent(new CustomEvent('open-settings'));
   setTimeout(() => {
     const panel = document.querySelector(`#${prefix}export`);
     panel.scrollIntoView({ block: 'start' });
-    if (!document.querySelector(`#${prefix}make-file`)) panel.querySelector('button').click();
+    const open = document.querySelector(`#${prefix}make-file`)?.checkVisibility();
+    (open ? document.querySelector(`#${prefix}export-again`) : panel.querySelector('button')).click();
   }, 80);
 });
 

@@ -1,4 +1,4 @@
-"""What an evaluation of a model of points compares: clouds by seed, and true points of each label."""
+"""The evaluation of a model of points: generated clouds, and true points of each label."""
 
 from __future__ import annotations
 
@@ -15,59 +15,43 @@ from ..data.points import PointData
 from ..diffusion.noise import Noise
 from ..diffusion.sampling import sample
 from ..errors import DataError, OptionError, Setting
-from ..models.classifier import Classifier
-from ..models.model import Model
 from ..runs import generate
 from ..runs.guidance_builder import Guides
-from ..runs.recipe import Recipe
 from . import bits
 from .bound import bound_terms
-from .config import EvalConfig
+from .evaluation import Evaluation
 from .flow import log_likelihood
-from .parts import Arrays, Job, Progress, Tick, kept
-from .pictures import Drawing, digest, fingerprint, labelled, labels_asked
+from .parts import Arrays, Job, Tick, load_or_compute
+from .pictures import GenerationSetup, digest, fingerprint, for_label, selected_labels
 
-MOST = 50_000  # points of a label: figures look at every pair
-BITS = 1000  # true points whose likelihood is measured by default
+MOST = 50_000  # points of a label: the cost of figures is quadratic
+BITS = 1000  # number of true points whose likelihood is measured by default
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """One run of the recipe: as many points as it has."""
+    """One run of the recipe, of one label and seed; it makes `recipe.points` points."""
 
     label: str | None
     seed: int
 
 
-class Clouds:
-    """One evaluation's points, each made or read when it is first asked for. Figures are of each label by
-    itself.
+@dataclass(eq=False)
+class PointEvaluation(Evaluation):
+    """True and generated points of one evaluation, computed or read when first used. Figures are computed
+    for each label.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        config: EvalConfig,
-        recipe: Recipe,
-        folder: Path,
-        progress: Progress | None,
-        classifier: Classifier | None = None,
-        weaker: Model | None = None,
-    ) -> None:
-        self.model, self.config, self.recipe, self.folder, self.progress = (
-            model,
-            config,
-            recipe,
-            folder,
-            progress,
-        )
-        self.drawing = Drawing(model, recipe, classifier, weaker)
-        self.labels = labels_asked(model.spec, config.labels)
-        self.count = config.pictures
-        self.real_count = config.real or config.pictures
+    def __post_init__(self) -> None:
+        self.drawing = GenerationSetup(self.model, self.recipe, self.classifier, self.weaker)
+        self.labels = selected_labels(self.model.spec, self.config.labels)
+        self.count = self.config.pictures
+        self.real_count = self.config.real or self.config.pictures
 
     def check(self) -> None:
-        """Raise what stands against drawing and comparing, before anything is drawn."""
+        """Raise `OptionError` or `DataError` if drawing or comparing is impossible, before anything is
+        drawn.
+        """
         if self.recipe.edit is not None or self.recipe.branch is not None:
             raise OptionError(
                 "recipe",
@@ -99,44 +83,42 @@ class Clouds:
             )
         return {split: points.load(self.config.data, split) for split in ("train", "test")}
 
-    def true(self, label: str | None, split: str) -> np.ndarray:
-        """(N, 2) float64: all points of a label in a split, in an order that is always the same one by
-        chance.
-        """
-        found = self._loaded[split]
-        if label is not None and label in found.names:
-            found = found.only([label])
-        elif label is not None and (found.names or len(self.labels) > 1):
+    def true_points(self, label: str | None, split: str) -> np.ndarray:
+        """All true points of a label in a split, (N, 2) float64, in a fixed random order."""
+        data = self._loaded[split]
+        if label is not None and label in data.names:
+            data = data.only([label])
+        elif label is not None and (data.names or len(self.labels) > 1):
             raise DataError(
-                f"{self.config.data} has the labels {', '.join(found.names) or 'none'}, not {label!r} of "
+                f"{self.config.data} has the labels {', '.join(data.names) or 'none'}, not {label!r} of "
                 f"{self.model.spec.name}. Give data with its labels, or choose one with --labels, or 'any'."
             )
-        order = np.random.Generator(np.random.Philox(0)).permutation(len(found.points))
-        return found.points[order].astype(np.float64)
+        order = np.random.Generator(np.random.Philox(0)).permutation(len(data.points))
+        return data.points[order].astype(np.float64)
 
     def real(self, label: str | None) -> np.ndarray:
-        """The true points that those of the label are compared with."""
-        found = self.true(label, self.config.split)
-        if len(found) < self.real_count:
+        """The true points that the generated points of a label are compared with."""
+        points_of_label = self.true_points(label, self.config.split)
+        if len(points_of_label) < self.real_count:
             raise DataError(
                 f"{self.real_count:,} true points {'' if label is None else f'of {label} '}were asked for; "
-                f"{self.config.data} has {len(found):,}. Ask for fewer with --real."
+                f"{self.config.data} has {len(points_of_label):,}. Ask for fewer with --real."
             )
-        return found[: self.real_count]
+        return points_of_label[: self.real_count]
 
-    def other(self, label: str | None) -> np.ndarray | None:
-        """As many true points as are generated, apart from `real`: what a perfect model would draw. None
-        where there are not enough.
+    def further_points(self, label: str | None) -> np.ndarray | None:
+        """As many further true points as are generated, which is what a perfect model would draw. None if
+        there are too few.
         """
-        found = self.true(label, self.config.split)[self.real_count :][: self.count]
-        return found if len(found) == self.count else None
+        points_of_label = self.true_points(label, self.config.split)[self.real_count :][: self.count]
+        return points_of_label if len(points_of_label) == self.count else None
 
     # ---- generated ones
 
     @property
-    def asked(self) -> list[Cloud]:
-        """Cloud j of label l has the seed first + j * labels + l, so that asking for more points keeps
-        those there are.
+    def clouds(self) -> list[Cloud]:
+        """The clouds to generate. Cloud j of label l has the seed first + j * labels + l, so asking for more
+        keeps the existing ones.
         """
         runs, first = -(-self.count // self.recipe.points), self.config.seed
         return [
@@ -146,65 +128,69 @@ class Clouds:
         ]
 
     @cached_property
-    def kept_in(self) -> Path:
+    def generated_folder(self) -> Path:
+        """The folder of the generated clouds."""
         return self.folder / self.drawing.name
 
     def part(self, cloud: Cloud, tick: Tick = lambda count: None) -> Arrays:
-        """`points` (recipe.points, 2), as the sampler left them."""
+        """The `points` (recipe.points, 2) of a cloud, as the sampler returned them."""
 
         def make() -> Arrays:
-            recipe = replace(labelled(self.model, self.recipe, cloud.label), seeds=(cloud.seed,))
-            made = generate.plan(self.model, recipe, Guides(self.drawing.classifier, self.drawing.weaker))
-            for step in sample(recipe.sampler, made.denoise, made.start(), made.levels, made.noise):
+            recipe = replace(for_label(self.model, self.recipe, cloud.label), seeds=(cloud.seed,))
+            plan = generate.plan(self.model, recipe, Guides(self.drawing.classifier, self.drawing.weaker))
+            for step in sample(recipe.sampler, plan.denoise, plan.start(), plan.levels, plan.noise):
                 if step.index:
                     tick(1)
             return {"points": step.x[0].cpu().numpy()}
 
-        return kept(self.kept_in / "clouds" / f"{self.drawing.kind(cloud.label)}-{cloud.seed}.npz", make)
+        return load_or_compute(
+            self.generated_folder / "clouds" / f"{self.drawing.label_code(cloud.label)}-{cloud.seed}.npz",
+            make,
+        )
 
-    def made(self, label: str | None) -> np.ndarray:
-        """(count, 2) float64. Raises `DataError` where the run went to infinity."""
-        found = np.concatenate([self.part(cloud)["points"] for cloud in self.asked if cloud.label == label])[
-            : self.count
-        ]
-        if not np.isfinite(found).all():
+    def generated(self, label: str | None) -> np.ndarray:
+        """The generated points of a label, (count, 2) float64. Raises `DataError` if they are not finite."""
+        points = np.concatenate(
+            [self.part(cloud)["points"] for cloud in self.clouds if cloud.label == label]
+        )[: self.count]
+        if not np.isfinite(points).all():
             raise DataError(
                 "The points that were generated are not all finite numbers, so there is nothing to compare. "
                 "Choose more steps, less guidance or another sampler."
             )
-        return found.astype(np.float64)
+        return points.astype(np.float64)
 
     def jobs(self) -> list[Job]:
         return [
-            Job(lambda tick, cloud=cloud: self.part(cloud, tick), self.recipe.steps) for cloud in self.asked
+            Job(lambda tick, cloud=cloud: self.part(cloud, tick), self.recipe.steps) for cloud in self.clouds
         ]
 
     # ---- likelihood
 
     def test(self, label: str | None) -> np.ndarray:
-        """True points of the test split whose bits are measured, the same number of each label."""
-        found = self.true(label, "test")
-        return found[: max(1, (self.config.bits_pictures or BITS) // len(self.labels))]
+        """True points of the test split whose bits are measured, the same number for each label."""
+        points_of_label = self.true_points(label, "test")
+        return points_of_label[: max(1, (self.config.bits_pictures or BITS) // len(self.labels))]
 
     def bits_part(self, name: str, label: str | None, tick: Tick = lambda count: None) -> Arrays:
-        """Of a label's test points: for the bound `terms` (levels + 1, N) and `t`, for the flow `bits`
-        (N,), all in bits per dimension of the density.
+        """Bits per dimension of the density at a label's test points: for the bound `terms` (levels + 1,
+        N) and `t`, for the flow `bits` (N,).
         """
         x, config = self.test(label), self.config
         settings = (config.bound_steps, bits.variance(self)) if name == "bound" else config.flow_steps
-        told = f"points {self.model_digest} {fingerprint(x)} {label} {settings}"
+        key = f"points {self.model_digest} {fingerprint(x)} {label} {settings}"
 
         def make() -> Arrays:
-            denoise = bits.in_double(self.model, label)
+            denoise = bits.double_denoiser(self.model, label)
             return (self._bound if name == "bound" else self._flow)(denoise, torch.from_numpy(x), tick)
 
-        return kept(
-            self.folder / "bits" / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:20]}.npz", make
+        return load_or_compute(
+            self.folder / "bits" / f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.npz", make
         )
 
     def _bound(self, denoise: bits.Denoiser, x0: torch.Tensor, tick: Tick) -> Arrays:
         cloud = Noise((0,), tuple(x0.shape), dtype=torch.float64)
-        found, at = [], []
+        terms, times = [], []
         for t, term in bound_terms(
             denoise,
             x0,
@@ -214,10 +200,10 @@ class Clouds:
             clip=False,
             discrete=False,
         ):
-            found.append(term.numpy())
-            at.append(t)
+            terms.append(term.numpy())
+            times.append(t)
             tick(1)
-        return {"terms": np.stack(found), "t": np.array(at)}
+        return {"terms": np.stack(terms), "t": np.array(times)}
 
     def _flow(self, denoise: bits.Denoiser, x0: torch.Tensor, tick: Tick) -> Arrays:
         density = log_likelihood(

@@ -12,13 +12,14 @@ from typing import Any
 from ..errors import OptionError
 from ..runs import each_picture
 from ..runs.recipe import ANY, Recipe
+from ..runs.unknown_words import unknown_letters
 from ..studio import ModelCard
 from .handlers import warn
 
 EACH = "each: "  # begins the entry of a list of labels
 
 
-def asked(
+def condition_settings(
     card: ModelCard,
     label: str | None,
     prompt: str | None,
@@ -30,19 +31,17 @@ def asked(
     """
     found: dict[str, Any] = {"label": None, "prompt": None, "labels": (), "prompts": (), "spell": None}
     if each_picture.can_spell(card.conditions) and (spell or "").strip():
-        found["spell"], plain, unknown = each_picture.known_letters(spell, card.conditions)
+        found["spell"], plain, unknown = each_picture.known_letters(spell or "", card.conditions)
         if not found["spell"].strip():
             raise OptionError(
                 "spell",
                 f"{card.name} has none of these letters: {' '.join(unknown)}. It has "
                 f"{' '.join(card.conditions)}.",
             )
-        if unknown:
-            tell(f"{card.name} cannot write {' '.join(unknown)}, so it is left out.")
-        if plain:
-            tell(f"{card.name} knows no accents: {' '.join(plain)} is written without.")
+        if plain or unknown:
+            tell(unknown_letters(card.name, spell or "", card.conditions))
     elif card.conditions and label and label.startswith(EACH) and label not in card.conditions:
-        found["labels"] = each_picture.split(label.removeprefix(EACH))
+        found["labels"] = each_picture.split_labels(label.removeprefix(EACH))
     elif card.conditions and label != ANY:
         found["label"] = label
     if card.spec.takes_text and prompt:
@@ -58,7 +57,7 @@ def label_menu(card: ModelCard, recipe: Recipe) -> tuple[list[str], str]:
     """The entries of the label's menu, and the one where it stands."""
     if not recipe.labels or recipe.spell:
         return [ANY, *card.conditions], recipe.label or ANY
-    each = EACH + each_picture.joined([label or ANY for label in recipe.labels])
+    each = EACH + each_picture.join_labels([label or ANY for label in recipe.labels])
     return [ANY, each, *card.conditions], each
 
 

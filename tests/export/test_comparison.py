@@ -1,6 +1,4 @@
-"""A run with another below it: which states go together, what is drawn where, and what is written under
-them.
-"""
+"""A run with another below it: which states are matched, where they are drawn, and their captions."""
 
 from __future__ import annotations
 
@@ -15,9 +13,9 @@ import diffusion_studio as ds
 from diffusion_studio.diffusion.schedule import CLEAN
 from diffusion_studio.errors import OptionError
 from diffusion_studio.export import ExportOptions, save
-from diffusion_studio.export.beside import Pair, matched, paired, stacked
-from diffusion_studio.export.film import film
-from diffusion_studio.export.render import Caption, lines, words
+from diffusion_studio.export.comparison import Pair, matched, paired, stacked
+from diffusion_studio.export.render import Caption, caption_parts, lines
+from diffusion_studio.export.slideshow import slideshow
 from diffusion_studio.runs.trajectory import Trajectory
 
 
@@ -53,7 +51,7 @@ def test_noise_that_is_there_twice_goes_by_the_way():
 
 
 def test_films_go_together_by_their_length(grey):
-    assert matched(film(grey), film(make_run(count=2))) == [0, 0, 1, 1]
+    assert matched(slideshow(grey), slideshow(make_run(count=2))) == [0, 0, 1, 1]
 
 
 def test_both_canvases_are_there_pixel_for_pixel():
@@ -95,10 +93,10 @@ def test_a_video_has_both_runs(tmp_path, grey):
 def test_the_caption_has_a_line_for_each(grey):
     pairs = paired(grey, make_run(steps=5), (("sampler ddim", "steps 10"), ("sampler ddpm", "steps 5")))
     assert lines(pairs[4]) == [
-        ["sampler ddim", "steps 10", *words(pairs[4].above)],
-        ["sampler ddpm", "steps 5", *words(pairs[4].below)],
+        ["sampler ddim", "steps 10", *caption_parts(pairs[4].above)],
+        ["sampler ddpm", "steps 5", *caption_parts(pairs[4].below)],
     ]
-    assert lines(grey[4]) == [words(grey[4])]
+    assert lines(grey[4]) == [caption_parts(grey[4])]
     for width in (40, 300, 2000):
         caption = Caption.fitting(pairs, width)
         above, below = caption.places

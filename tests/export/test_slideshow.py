@@ -1,4 +1,4 @@
-"""The finished pictures as a film, and states of runs whose noise does not only fall."""
+"""The finished pictures as a slideshow, and states of runs whose noise does not only decrease."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from export_runs import decoded
 
 from diffusion_studio.errors import OptionError
 from diffusion_studio.export import ExportOptions, save
-from diffusion_studio.export.film import film
-from diffusion_studio.export.render import evenly, time_of, words
+from diffusion_studio.export.render import caption_parts, evenly, time_of
+from diffusion_studio.export.slideshow import slideshow
 
 
 @pytest.mark.parametrize("bounce, places", [(False, [0, 1, 2, 3]), (True, [0, 1, 2, 3, 2, 1])])
@@ -30,16 +30,16 @@ def test_what_has_no_frames_shows_all_pictures_as_ever(grey, tmp_path):
 
 
 def test_captions_count_pictures(grey):
-    assert [words(frame) for frame in film(grey)][0] == ["picture 1 of 4"] and words(grey[0])[
-        0
-    ] == "step 0/10"
-    assert [time_of(frame, "t ") for frame in film(grey)] == [["1"], ["2"], ["3"], ["4"]]
-    assert words(replace(grey[0], part="into noise")) == [*words(grey[0]), "into noise"]
+    assert [caption_parts(frame) for frame in slideshow(grey)][0] == ["picture 1 of 4"] and caption_parts(
+        grey[0]
+    )[0] == "step 0/10"
+    assert [time_of(frame, "t ") for frame in slideshow(grey)] == [["1"], ["2"], ["3"], ["4"]]
+    assert caption_parts(replace(grey[0], part="into noise")) == [*caption_parts(grey[0]), "into noise"]
 
 
 def test_one_picture_is_a_film_of_one(grey):
     single = [replace(frame, x=frame.x[:1], x0=frame.x0[:1]) for frame in grey]
-    assert len(film(single)) == len(film(single, bounce=True)) == 1
+    assert len(slideshow(single)) == len(slideshow(single, bounce=True)) == 1
 
 
 @pytest.mark.parametrize(

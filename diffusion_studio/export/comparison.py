@@ -1,5 +1,5 @@
-"""A run with another below it: their states are matched by noise level, so that runs of other steps or
-spacings compare too.
+"""Two runs in one export, one above the other. Their states are matched by noise level, so that runs with
+different steps or spacings can be compared.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ import numpy as np
 
 from ..imaging.arrays import enlarge
 from ..imaging.frame import Frame
-from .film import PICTURE
+from .slideshow import PICTURE
 from .stagger import STAGGERED
 
-_CLEAN = 1e12  # as far from any noise as nothing else is
-_GAP = 24  # the space between the two is this part of the width
+_CLEAN = 1e12  # bound that replaces an infinite log-SNR, so that distances stay finite
+_GAP = 24  # the gap between the two is the width divided by this
 Titles = tuple[tuple[str, ...], tuple[str, ...]]
 NONE: Titles = ((), ())
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A frame of the run above, which it looks like, with the one below; `titles` say what each has
-    otherwise.
+    """A frame of the run above, whose attributes it has, together with one of the run below.
+
+    `titles` hold for each run the settings in which it differs from the other.
     """
 
     above: Frame
@@ -36,31 +37,34 @@ class Pair:
 
 
 def layers(frame: Any) -> tuple[Frame, ...]:
-    """The frame alone, or of a `Pair` the one above and the one below."""
+    """The frames in a frame: itself, or for a `Pair` the one above and the one below."""
     return (frame.above, frame.below) if isinstance(frame, Pair) else (frame,)
 
 
 def paired(frames: Sequence[Frame], others: Sequence[Frame], titles: Titles = NONE) -> list[Pair]:
-    """Each of `frames` with the one of `others` whose noise is nearest to its own; the first with the
-    first, the finished with the finished. Of films of pictures each with the one as far on its way.
-    """
+    """Pair each of `frames` with the matching one of `others`, see `matched`."""
     return [Pair(frame, others[at], titles) for frame, at in zip(frames, matched(frames, others))]
 
 
 def matched(frames: Sequence[Frame], others: Sequence[Frame]) -> list[int]:
-    """For each of `frames` a place in `others`."""
+    """For each of `frames` the index in `others` of the frame nearest in log-SNR.
+
+    The first frame is matched with the first, the last with the last. In slideshows and staggered runs,
+    frames are matched by their share of the way instead.
+    """
     last = len(others) - 1
     shares = [k / max(len(frames) - 1, 1) for k in range(len(frames))]
     if frames[-1].part == PICTURE or frames[-1].part.startswith(STAGGERED):
         return [round(share * last) for share in shares]
-    ways = np.array([k / max(last, 1) for k in range(last + 1)])
+    other_shares = np.array([k / max(last, 1) for k in range(last + 1)])
     noise = np.array([_log_snr(other) for other in others])
     return [
         0
         if k == 0 and len(frames) > 1
         else int(
-            np.argmin(np.abs(noise - _log_snr(frame)) + 1e-9 * np.abs(ways - share))
-        )  # where it is there twice
+            # the second term decides between equal levels
+            np.argmin(np.abs(noise - _log_snr(frame)) + 1e-9 * np.abs(other_shares - share))
+        )
         for k, (frame, share) in enumerate(zip(frames, shares))
     ]
 
@@ -70,18 +74,22 @@ def _log_snr(frame: Frame) -> float:
 
 
 def stacked(above: np.ndarray, below: np.ndarray, paper: int) -> np.ndarray:
-    """(H, W, C): one (H, W, C) canvas above the other on the grey `paper`, the narrower enlarged by a
+    """One canvas (H, W, C) above another, on paper of grey `paper`. The narrower one is enlarged by a
     whole number and centred.
     """
     width = max(above.shape[1], below.shape[1])
     channels = max(above.shape[2], below.shape[2])
 
-    def laid(canvas: np.ndarray) -> np.ndarray:
+    def fit_width(canvas: np.ndarray) -> np.ndarray:
         canvas = enlarge(canvas, width // canvas.shape[1])
         canvas = canvas if canvas.shape[2] == channels else np.repeat(canvas, channels, axis=2)
         side = width - canvas.shape[1]
         return np.pad(canvas, [(0, 0), (side // 2, side - side // 2), (0, 0)], constant_values=paper)
 
     return np.concatenate(
-        [laid(above), np.full((max(1, width // _GAP), width, channels), paper, np.uint8), laid(below)]
+        [
+            fit_width(above),
+            np.full((max(1, width // _GAP), width, channels), paper, np.uint8),
+            fit_width(below),
+        ]
     )

@@ -1,6 +1,4 @@
-"""The U-Net as a list of its parts, so that a layout's names are data: which module of ours is which of
-theirs. No torch.
-"""
+"""The parts of our U-Net, and the names of their tensors in foreign layouts. It does not import torch."""
 
 from __future__ import annotations
 
@@ -15,12 +13,12 @@ WEIGHTS = ("weight", "bias")
 
 @dataclass(frozen=True)
 class Part:
-    """One module. `kind`: conv_in, block, attention, down, up, input, output, norm_out, conv_out, time,
-    label.
+    """One module of the U-Net.
 
-    `way` is down, middle or up; `level` counts from the finest; `index` is the place in its level (in the
-    middle: 0, 1, 2); `number` counts OpenAI's flat input and output blocks. `inside` are the submodules that
-    hold weights and biases.
+    `kind` is conv_in, block, attention, down, up, input, output, norm_out, conv_out, time or label. `ours` is
+    its name in our network, and `inside` are its submodules with weights and biases. `way` is down, middle or
+    up. `level` counts from the finest, `index` is the place in the level (in the middle 0, 1 or 2), and
+    `number` is that of OpenAI's flat list of input or output blocks.
     """
 
     kind: str
@@ -40,7 +38,7 @@ _MIDDLES = {"attention": ("block", "attention", "block"), "residual": ("block", 
 
 
 def parts(config: UNetConfig) -> Iterator[Part]:
-    """All parts with weights, in the order in which the network runs them."""
+    """All parts with weights, in the order of the network's forward pass."""
     yield Part("time", "time", ("0", "2"))
     if config.classes is not None:
         waves = config.class_embedding == "sinusoidal"
@@ -57,7 +55,7 @@ def parts(config: UNetConfig) -> Iterator[Part]:
 
 
 def _skips(config: UNetConfig) -> list[int]:
-    """Channels of the features that skip over to the way up, in the order in which they are made."""
+    """Channels of the skip connections, in the order in which the down path computes them."""
     last, found = len(config.widths) - 1, [config.stem]
     for level, out in enumerate(config.widths):
         found += [out] * (config.blocks + (level < last))
@@ -95,7 +93,7 @@ def _up(config: UNetConfig) -> Iterator[Part]:
 
 
 def _stage(config: UNetConfig, prefix: str, width: int, out: int, place: dict[str, Any]) -> Iterator[Part]:
-    """A residual block, and the attention after it where its level has one."""
+    """A residual block, and the attention after it if there is one."""
     yield Part("block", f"{prefix}.block", (*_BLOCK, "skip") if width != out else _BLOCK, **place)
     attended = config.attention_levels if place["way"] == "down" else config.attention_going_up
     if place["way"] == "up" and config.up_attention == "last" and place["index"] < config.blocks:
@@ -116,8 +114,9 @@ Names = Callable[[Part, str], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Rename:
-    """One tensor of ours, made of theirs: several are stacked by rows; `rows` names what is changed
-    besides (`assemble`).
+    """A tensor of our network, and the foreign tensors from which it is made.
+
+    Several tensors are stacked by rows. `rows` names a further change, see `assemble._converted`.
     """
 
     ours: str
@@ -131,8 +130,10 @@ def renames(
     inside: Mapping[str, Mapping[str, tuple[str, ...]]],
     rows: str = "",
 ) -> list[Rename]:
-    """Every tensor of the network with its foreign names: `place` gives a module's, `inside` those of its
-    submodules.
+    """The renames of all tensors of a U-Net.
+
+    `place` gives the foreign name of a part. `inside` gives, for each kind of part, the foreign names of its
+    submodules. `rows` is the order of the rows of qkv.
     """
     found = []
     for part in parts(config):

@@ -1,0 +1,10 @@
+// What the app gives view.js, which comes after this, for a page that stands alone.
+const element = document.querySelector('main');
+const props = { value: JSON.parse(document.getElementById('frames').textContent) };
+const server = { example: async () => null };
+const watch = () => {};
+document.addEventListener('keydown', (event) => {
+  if (event.key !== ' ' || event.target.closest('button, select, summary')) return;
+  event.preventDefault();
+  element.querySelector('.play').click();
+});

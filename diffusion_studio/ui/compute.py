@@ -191,6 +191,9 @@ class _Job(Generic[T]):
 class _Worker:
     """The one thread. Calls of no run go first; those of runs are made in the order in which they came, which
     is one each in turn, as a run asks for its next one only after the last.
+
+    Where it `gives_way` the threads that answer the page go before it. So do all other programs of the
+    machine, which may take half of its time: it is for an app that has its machine or container to itself.
     """
 
     def __init__(self) -> None:
@@ -200,6 +203,7 @@ class _Worker:
         self._thread: threading.Thread | None = None
         self._sharing: set[Turn] = set()  # runs whose calls can be made together
         self._last_seconds = 0.0  # of a call of theirs
+        self.gives_way = False
 
     def add(self, job: _Job[Any], first: bool = False) -> None:
         """Make a call soon."""
@@ -230,7 +234,8 @@ class _Worker:
             self._sharing.discard(turn)
 
     def _work(self) -> None:
-        _lower_priority()
+        if self.gives_way:
+            _lower_priority()
         while (jobs := self._next()) is not None:
             self._make(jobs)
 
@@ -311,7 +316,7 @@ def _lower_priority() -> None:
     Only Linux gives a thread a priority of its own. Nobody but root can raise it again, so this is for a
     thread that computes until its end.
     """
-    if sys.platform == "linux" and NICER:
+    if sys.platform == "linux":
         own = threading.get_native_id()
         with suppress(OSError):  # a sandbox may forbid it
             os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + NICER)

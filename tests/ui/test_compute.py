@@ -29,7 +29,8 @@ def test_everything_runs_in_one_thread():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives threads priorities of their own")
-def test_the_thread_and_the_team_that_it_starts_stand_behind_those_that_answer():
+@pytest.mark.parametrize("gives_way", [True, False])
+def test_the_thread_and_the_team_that_it_starts_stand_behind_those_that_answer(gives_way):
     def priorities():
         return {
             int(one.name): os.getpriority(os.PRIO_PROCESS, int(one.name))
@@ -37,13 +38,14 @@ def test_the_thread_and_the_team_that_it_starts_stand_behind_those_that_answer()
         }
 
     before = priorities()
-    usual = min(os.getpriority(os.PRIO_PROCESS, 0) + NICER, 19)
+    expected = min(os.getpriority(os.PRIO_PROCESS, 0) + NICER * gives_way, 19)
     x = torch.zeros(4, 64, 64, 64)
     compute = Compute()
+    compute.worker.gives_way = gives_way
     own = compute.call(lambda: (torch.nn.functional.silu(x).sum(), threading.get_native_id())[1])
     after = priorities()
     started = {name for name in after if name not in before}
-    assert own in started and {after[name] for name in started} == {usual}
+    assert own in started and {after[name] for name in started} == {expected}
     assert {name: after[name] for name in before if name in after} == {
         name: before[name] for name in before if name in after
     }

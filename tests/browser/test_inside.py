@@ -302,6 +302,29 @@ def test_the_surprise_is_saved_at_the_shown_step_and_only_once_it_is_there(deskt
     assert len(set(saved.values())) == 3
 
 
+def test_a_run_that_is_made_says_what_to_do_and_can_be_looked_into(desktop):
+    """The panel was empty as long as the player followed the run."""
+    choose_model(desktop, "fashion-mnist")
+    set_number(desktop, "#steps", 200)
+    set_number(desktop, "#count", 1)
+    desktop.click("#generate")
+    wait(desktop, "d.run && Number(d.loaded) > 3 && d.busy === 'true'")
+    desktop.click("#player .inside")
+    desktop.wait_for_function("document.querySelector('#inside').dataset.plays === 'true'")
+    told = "getComputedStyle(document.querySelector('#inside-status'), '::after').content"
+    assert "Choose a step on the timeline" in desktop.evaluate(told)
+    at(desktop, 1)
+    desktop.wait_for_selector("#inside-seen [data-view=sum] .tiles")
+    assert desktop.evaluate(told) == "none"
+    assert player(desktop)["busy"] == "true"  # meanwhile the run goes on
+    desktop.click("#generate")  # which says Stop now
+    wait(desktop, "d.ended === 'true' && d.busy !== 'true'")
+    made = int(player(desktop)["loaded"]) - 1
+    assert made < 200
+    desktop.locator("#inside-view label").nth(ORDER.index("decided")).click()
+    desktop.wait_for_selector("#inside-seen [data-view=decided] .cost >> text=this view goes on to its end")
+
+
 def test_an_error_has_no_picture_to_save(desktop):
     desktop.click("#player .inside")
     desktop.wait_for_selector("#inside-seen .why >> text=Press Generate")

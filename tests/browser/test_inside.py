@@ -317,7 +317,7 @@ def test_a_run_that_is_made_says_what_to_do_and_can_be_looked_into(desktop):
     desktop.wait_for_selector("#inside-seen [data-view=sum] .tiles")
     assert desktop.evaluate(told) == "none"
     assert player(desktop)["busy"] == "true"  # meanwhile the run goes on
-    desktop.click("#generate")  # which says Stop now
+    desktop.click("#stop")
     wait(desktop, "d.ended === 'true' && d.busy !== 'true'")
     made = int(player(desktop)["loaded"]) - 1
     assert made < 200

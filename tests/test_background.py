@@ -127,7 +127,7 @@ def test_the_command_line_lays_it_on_the_model_s_background(clear, white, tmp_pa
 def controls(white, write_checkpoint, tmp_path):
     with gr.Blocks():
         made = RecipeControls(ds.Studio(tmp_path / "checkpoints", "cpu", "fp32"))
-        made.render_quick()
+        made.render_outside_drawer()
         made.render_rest()
         made.editing.connect(made.model, made.prompt, made.label)
     return made

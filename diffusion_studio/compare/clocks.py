@@ -27,14 +27,14 @@ INTO_NOISE = "into noise"  # the part of frames on a picture's way into noise, a
 @dataclass(frozen=True)
 class Clock:
     """A measure of how far a run is. `place(frames, seconds)` returns the place of each frame, `whole` is
-    true where places are whole numbers, and `says` returns a tick as text.
+    true where places are whole numbers, and `tick_text` returns a tick as text.
     """
 
     label: str
     help: str
     whole: bool
     place: Callable[[Sequence[Frame], Sequence[float]], list[float]]
-    says: Callable[[float], str]
+    tick_text: Callable[[float], str]
 
 
 def _levels(frames: Sequence[Frame], seconds: Sequence[float]) -> list[float]:

@@ -62,7 +62,7 @@ def shown_value(
     numbers = [shown.numbers(tick) for tick in places]
     value = {
         "clock": clock.label,
-        "ticks": [clock.says(float(shown.ticks[tick])) for tick in places],
+        "ticks": [clock.tick_text(float(shown.ticks[tick])) for tick in places],
         "runs": [_run(drawn, k, [one[k] for one in numbers], packing) for k in range(len(lanes))],
         "of": len(shown.ticks),
         "note": _note(shown, len(places), given.every, packing),

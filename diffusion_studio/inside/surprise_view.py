@@ -24,7 +24,7 @@ from ..models.model import Model
 from . import drawing
 from .figure import Curves, Film
 from .run import Run, State, check_pictures
-from .seen import OVER_RUN, Seen, Tile, chart
+from .seen import OVER_RUN, Tile, ViewResult, chart
 from .settings import Settings
 
 _UNIFORM, _SIGNS = 2**40, 2**41  # indices of noise that no run reaches
@@ -32,7 +32,7 @@ BYTE = 8.0  # bits of a value without a model
 MOST_VALUES = 1 << 22  # of the maps of all states together
 
 
-def look(state: State, settings: Settings, given: Picture | None = None) -> Seen:
+def look(state: State, settings: Settings, given: Picture | None = None) -> ViewResult:
     """The surprise of a run's finished picture, or of the one that is `given`, under the run's label and
     prompt. `terms` network calls, or four for each step of the flow; the run remembers the last measurement.
 
@@ -83,7 +83,7 @@ def check_over_run(settings: Settings) -> None:
 def _times(run: Run) -> list[float]:
     """t of each state. The finished picture has -inf."""
     places = (run.place(k) for k in range(run.total))
-    return [*(leg.levels[local].t for leg, local in places), -math.inf]
+    return [*(segment.levels[local].t for segment, local in places), -math.inf]
 
 
 def _finished_picture(state: State, number: int) -> np.ndarray:
@@ -105,7 +105,7 @@ def of_picture(
     prompt: str | None = None,
     low_res: torch.Tensor | None = None,
     **settings: Any,
-) -> Seen:
+) -> ViewResult:
     """The surprise of any picture under a model's condition; it is brought to the model's size."""
     if model.spec.image_size is None:
         raise OptionError(
@@ -142,7 +142,7 @@ def _view_of(
     step: int,
     notes: Sequence[str],
     times: Sequence[float],
-) -> Seen:
+) -> ViewResult:
     channels, per_pixel = len(arrays["picture"]), float(arrays["bits"].mean())
     numbers: dict[str, Any] = {
         "bits_per_pixel": per_pixel,
@@ -155,7 +155,7 @@ def _view_of(
         numbers["prior"] = float(arrays["terms"][0])
     numbers["steps"] = len(arrays["terms"]) - 1 if "terms" in arrays else settings.terms
     lines = _lines(numbers, channels)
-    return Seen("surprise", step, arrays, numbers, lines, _tiles(arrays, step, times), notes)
+    return ViewResult("surprise", step, arrays, numbers, lines, _tiles(arrays, step, times), notes)
 
 
 def _double_denoiser(model: Model, bare: Denoiser) -> Denoiser:

@@ -131,7 +131,7 @@ def schedule_samples(
     for name in ("linear", "cosine"):
         found: dict[int, list[Any]] = {}
         for count in (fine, steps):
-            recipe = replace(base, steps=count, spacing=_visited(studio, model, name, count))
+            recipe = replace(base, steps=count, spacing=_spacing_of_schedule(studio, model, name, count))
             found[count] = []
             for frame in studio.stream(recipe, ask):
                 found[count].append(frame)
@@ -139,7 +139,9 @@ def schedule_samples(
                 yield Part(done, total)
         away = _rms(found[steps][-1].x, found[fine][-1].x)
         film = _film(found[steps], "x0", above.states)
-        cells.append(replace(film, title=_far(f"x0, {steps} steps on the {name} levels", away, fine)))
+        cells.append(
+            replace(film, title=_distance_text(f"x0, {steps} steps on the {name} levels", away, fine))
+        )
         yield replace(above, rows=[*above.rows, ("", cells)])
 
 
@@ -148,11 +150,11 @@ def _rms(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sqrt(np.mean(((a.astype(np.float64) - b.astype(np.float64)) / 127.5) ** 2)))
 
 
-def _far(name: str, away: float, fine: int) -> str:
+def _distance_text(name: str, away: float, fine: int) -> str:
     return f"{name}: ends {away:.2f} RMS from {fine} steps on them"
 
 
-def _visited(studio: Studio, model: str, schedule: str, steps: int) -> Any:
+def _spacing_of_schedule(studio: Studio, model: str, schedule: str, steps: int) -> Any:
     """The spacing that visits those timesteps of a model whose alpha is nearest to that of another schedule,
     at even times of it.
     """
@@ -288,7 +290,7 @@ def runs(
             yield Part(done, total)
         made.append((f"{name}{_cost(recipe, frames[-1].calls)}" if costs else name, frames))
         states = max(len(frames) for _, frames in made)
-        apart = _apart(dict(made), against)
+        apart = _distance_texts(dict(made), against)
         drawn = [(row + apart[row], [_film(frames, half, states) for half in show]) for row, frames in made]
         if len(show) == 1:  # side by side
             drawn = [("", [replace(film, title=row) for row, [film] in drawn])]
@@ -307,7 +309,7 @@ def _cost(recipe: Recipe, calls: int) -> str:
     return text
 
 
-def _apart(made: Mapping[str, Sequence[Any]], against: str) -> dict[str, str]:
+def _distance_texts(made: Mapping[str, Sequence[Any]], against: str) -> dict[str, str]:
     """What is said after each row's name of its finished pictures."""
     texts = dict.fromkeys(made, "")
     if against in made:

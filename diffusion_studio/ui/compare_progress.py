@@ -16,7 +16,7 @@ from .compute import Progress, duration
 EARLY = 0.05  # share of the runs before which the rest is not estimated
 
 
-class Reached(NamedTuple):
+class NewestState(NamedTuple):
     """How far the runs are: the run of the newest state (-1: the reference), and the number of all states."""
 
     run: int
@@ -24,28 +24,28 @@ class Reached(NamedTuple):
     states: int
 
 
-class Told(NamedTuple):
+class ProgressText(NamedTuple):
     """What the page is told while runs are made: a text, and the share that is made, None while it waits."""
 
     text: str
     share: float | None = None
 
 
-class Followed:
+class ProgressBoard:
     """What pages are told of runs that are being made. A page asks for it, by the run's key, when it has
     time: messages that the server sends by itself queue up in a page that is slower than they come.
     """
 
     def __init__(self) -> None:
-        self._told: dict[str, Told] = {}
+        self._told: dict[str, ProgressText] = {}
 
     def begin(self) -> str:
         """The key of a new run."""
         key = token_hex(8)
-        self._told[key] = Told("Starting ...")
+        self._told[key] = ProgressText("Starting ...")
         return key
 
-    def tell(self, key: str, told: Told) -> None:
+    def tell(self, key: str, told: ProgressText) -> None:
         self._told[key] = told
 
     def end(self, key: str) -> None:
@@ -57,14 +57,14 @@ class Followed:
         return None if told is None else told._asdict()
 
 
-def progress(found: Reached | Progress, asked: Asked, seconds: float = 0.0) -> Told | None:
+def progress(found: NewestState | Progress, asked: Asked, seconds: float = 0.0) -> ProgressText | None:
     """How far the runs are, None for no news; `seconds` have passed since the first state."""
     if isinstance(found, Progress):
-        return Told(f"Waiting: place {found.place}.") if found.place else None
+        return ProgressText(f"Waiting: place {found.place}.") if found.place else None
     if isinstance(asked, GridRecipe):
         expected = max(found.states, sum(cell.steps + 1 for cell in asked.cells))
         text = f"{found.states} of about {expected} states of {len(asked.cells)} cells"
-        return _told(text, found.states / expected, seconds)
+        return _with_time_left(text, found.states / expected, seconds)
     runs, frame = len(asked.lanes), found.frame
     name = "The reference run" if found.run < 0 else f"Lane {found.run + 1} of {runs}"
     each = [lane.steps for lane in asked.lanes]
@@ -73,15 +73,15 @@ def progress(found: Reached | Progress, asked: Asked, seconds: float = 0.0) -> T
     before = sum(each) if found.run < 0 else sum(each[: found.run])
     own = asked.reference if found.run < 0 else each[found.run]
     share = (before + own * frame.index / max(frame.total, 1)) / max(whole, 1)
-    return _told(f"{name}: step {frame.index} of {frame.total}", share, seconds)
+    return _with_time_left(f"{name}: step {frame.index} of {frame.total}", share, seconds)
 
 
-def _told(text: str, share: float, seconds: float) -> Told:
+def _with_time_left(text: str, share: float, seconds: float) -> ProgressText:
     left = f", about {duration(seconds * (1 / share - 1))} left" if EARLY < share < 1 and seconds > 1 else ""
-    return Told(f"{text}{left}", round(share, 3))
+    return ProgressText(f"{text}{left}", round(share, 3))
 
 
-def counted(run: Generator[tuple[int, Frame], None, Race | Grid]) -> Iterator[Reached | Race | Grid]:
+def with_counts(run: Generator[tuple[int, Frame], None, Race | Grid]) -> Iterator[NewestState | Race | Grid]:
     """How far the runs are, state by state, and at the end the race or grid."""
     count = 0
     while True:
@@ -91,4 +91,4 @@ def counted(run: Generator[tuple[int, Frame], None, Race | Grid]) -> Iterator[Re
             yield end.value
             return
         count += 1
-        yield Reached(number, frame, count)
+        yield NewestState(number, frame, count)

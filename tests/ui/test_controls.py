@@ -23,7 +23,7 @@ DEFAULTS = {
 def rendered(folder) -> RecipeControls:
     with gr.Blocks():
         made = RecipeControls(ds.Studio(folder, "cpu", "fp32"))
-        made.render_quick()
+        made.render_outside_drawer()
         made.render_rest()
     return made
 

@@ -21,7 +21,7 @@ def made(tmp_path, write_checkpoint):
     studio = ds.Studio(tmp_path / "checkpoints", "cpu", "fp32")
     with gr.Blocks():
         controls = RecipeControls(studio)
-        controls.render_quick()
+        controls.render_outside_drawer()
         controls.render_rest()
         budget = TimeBudget(studio, Compute(), controls)
     values = {one: one.value for one in budget.inputs()}

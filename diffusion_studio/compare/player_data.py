@@ -20,7 +20,7 @@ from ..imaging.frame import Frame
 from ..imaging.layout import Layout
 from .clocks import CLOCKS
 from .curve_plot import CurvePlot
-from .drawing import drawing, picked
+from .drawing import drawing, evenly_spaced
 from .results import GridRuns, RaceRuns
 
 _FEWEST_TICKS = 12
@@ -85,7 +85,7 @@ def _chosen_ticks(drawn: Any, count: int, every: int, packing: Packing) -> list[
     most = max(_FEWEST_TICKS, packing.max_pixels // (height * width * len(drawn._runs)))
     while most > _FEWEST_TICKS and not _fits(min(most, len(wanted)), width, height):
         most -= 1
-    return [wanted[k] for k in picked(len(wanted), most)]
+    return [wanted[k] for k in evenly_spaced(len(wanted), most)]
 
 
 def _fits(count: int, width: int, height: int) -> bool:

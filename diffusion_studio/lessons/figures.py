@@ -191,7 +191,7 @@ def race(
     Each row is a name and settings of a recipe, `common` those of all.
     """
     from ..compare.clocks import CLOCKS, VISIBLE
-    from ..compare.drawing import picked
+    from ..compare.drawing import evenly_spaced
     from ..compare.race import racing
     from ..compare.recipes import RaceRecipe
 
@@ -209,7 +209,7 @@ def race(
         yield Part(min(done, total), total)
     if made.ended is not None:
         raise made.ended
-    shown = picked(len(made.ticks), ticks)
+    shown = evenly_spaced(len(made.ticks), ticks)
     cells, series = [], []
     for k, ((name, _), lane) in enumerate(zip(named, made.lanes)):
         frames = [made.shown(tick)[k] for tick in shown]

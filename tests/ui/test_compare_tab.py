@@ -32,7 +32,7 @@ from diffusion_studio.ui.compare_choices import (
 )
 from diffusion_studio.ui.compare_progress import NewestState, ProgressBoard, ProgressText, progress
 from diffusion_studio.ui.compare_store import KeptRuns
-from diffusion_studio.ui.compare_tab import TRIES, CompareTab, _added
+from diffusion_studio.ui.compare_tab import TRIES, CompareTab, _add_lane
 from diffusion_studio.ui.compare_view.view import EXAMPLE
 from diffusion_studio.ui.compute import Compute
 from diffusion_studio.ui.controls import RecipeControls
@@ -141,13 +141,13 @@ def test_the_example_is_what_the_page_shows():
 
 
 def test_a_lane_is_added(studio):
-    assert _added("a\n", "ddpm", "20", " ", None, "karras", "") == [
+    assert _add_lane("a\n", "ddpm", "20", " ", None, "karras", "") == [
         "a\nsampler=ddpm, steps=20, spacing=karras",
         *[""] * 6,
     ]
-    assert _added("a", *[""] * 6)[0] == f"a\n{AS_IT_IS}"
+    assert _add_lane("a", *[""] * 6)[0] == f"a\n{AS_IT_IS}"
     with pytest.raises(gr.Error, match="at most 6 lanes, and there are 6"):
-        _added("a\nb\nc\n\nd\ne\nf", *[""] * 6)
+        _add_lane("a\nb\nc\n\nd\ne\nf", *[""] * 6)
 
 
 def test_the_status_says_how_far_the_runs_are(studio):

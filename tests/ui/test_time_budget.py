@@ -68,7 +68,7 @@ def test_a_failed_timing_is_tried_again_and_another_quality_forgets_it(made):
     budget._timings["ann"].found = None
     told = []
     assert budget.applied(values, "ann", lambda: told.append("timing")).steps and told == ["timing"]
-    budget._left("Fast", gr.Request(session_hash="ann"))
+    budget._quality_changed("Fast", gr.Request(session_hash="ann"))
     assert not budget._timings
 
 

@@ -147,7 +147,7 @@ def ticks(clock: str, runs: Sequence[np.ndarray], count: int | None = None) -> n
 
 
 def _spread(low: float, high: float, count: int, denser: float) -> np.ndarray:
-    """Numbers from low to high, so many times as dense within +-`_CHANGES` as outside."""
+    """Numbers from low to high, the given number of times denser within +-`_CHANGES` than outside."""
     knots = np.array([low, *(one for one in (-_CHANGES, _CHANGES) if low < one < high), high])
     middles = (knots[:-1] + knots[1:]) / 2
     weights = np.diff(knots) * np.where(np.abs(middles) < _CHANGES, denser, 1.0)

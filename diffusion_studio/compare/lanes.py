@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -58,11 +57,6 @@ class Lane:
     def finished(self) -> np.ndarray:
         """(N, H, W, C) uint8: the finished pictures; of points (N, P, 2) float16."""
         return self.frames[-1].x0
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that tell its finished pictures from others."""
-        return hashlib.sha256(self.finished.tobytes()).hexdigest()[:16]
 
     @property
     def is_finished(self) -> bool:

@@ -31,8 +31,8 @@ _SIDE = 16_383  # the most pixels that a side of a WebP has
 
 @dataclass(frozen=True)
 class Packing:
-    """How much is packed: the most pixels of all runs together, where more come only some ticks are kept;
-    WebP's `quality` and `method`, which trade time for bytes; and what is said of ticks that are left out.
+    """Limits of the packed frames: the most pixels of all runs together (beyond it only some ticks are kept),
+    WebP's `quality` and `method`, which trade time for bytes, and the note about ticks that are left out.
     """
 
     max_pixels: int
@@ -89,7 +89,7 @@ def _chosen_ticks(drawn: Any, count: int, every: int, packing: Packing) -> list[
 
 
 def _fits(count: int, width: int, height: int) -> bool:
-    """Whether so many frames fit into one WebP."""
+    """Whether this number of frames fits into one WebP."""
     layout = Layout.square(count)
     return layout.columns * width <= _SIDE and layout.rows * height <= _SIDE
 

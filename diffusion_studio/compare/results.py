@@ -62,7 +62,9 @@ class Runs:
 
     @property
     def common(self) -> str:
-        """What all runs have, in a line: model, what is asked for, sampler, steps, guidance and seeds."""
+        """The settings that all runs share, in a line: model, label or prompt, sampler, steps, guidance and
+        seeds.
+        """
         recipes = self.recipe.lanes if isinstance(self.recipe, RaceRecipe) else self.recipe.cells
         return ", ".join(filter(None, (_equal([one(recipe) for recipe in recipes]) for one in _COMMON)))
 

@@ -215,7 +215,7 @@ class Traced:
 
 
 def _number(given: Any) -> Any:
-    """A factor as it is, a traced tensor as its values."""
+    """A factor as a number, and a traced tensor as its values."""
     return given._values() if isinstance(given, Traced) else given
 
 

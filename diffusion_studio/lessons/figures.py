@@ -299,8 +299,8 @@ def runs(
 
 
 def _cost(recipe: Recipe, calls: int) -> str:
-    """What is said after a row's name of its work: `calls` of the network, in each of which guidance asks
-    about each picture twice.
+    """Text about the cost of a row's run: the network calls, in each of which guidance evaluates each picture
+    twice.
     """
     asks = recipe.label is not None or bool(recipe.prompt)
     text = f": {calls * (2 if is_guided(recipe) and asks else 1)} passes for each picture"
@@ -310,7 +310,7 @@ def _cost(recipe: Recipe, calls: int) -> str:
 
 
 def _distance_texts(made: Mapping[str, Sequence[Any]], against: str) -> dict[str, str]:
-    """What is said after each row's name of its finished pictures."""
+    """For each row, text about the distance of its finished pictures to those of the row `against`."""
     texts = dict.fromkeys(made, "")
     if against in made:
         to = made[against][-1].x

@@ -44,7 +44,7 @@ def short_description(recipe: Recipe) -> str:
 
 
 def shared_settings(made: Race | Grid) -> str:
-    """What all runs have: model, what is asked for, and how many pictures."""
+    """The settings that all runs share: model, label or prompt, and the number of pictures."""
     first = made.lanes[0].recipe
     found = [first.model] if len({lane.recipe.model for lane in made.lanes}) == 1 else []
     texts = {one.recipe.spell or one.recipe.prompt or one.recipe.label for one in made.lanes}
@@ -147,8 +147,8 @@ def linkable(asked: Asked) -> str:
 
 
 def form_texts(asked: Asked) -> list[str | None]:
-    """A race or grid as the form has it: the lines of the lanes, or the texts of the axes; None for one that
-    cannot be written.
+    """The texts of the form for a race or grid: the lines of the lanes, or the texts of the axes. None for
+    one that the form cannot express.
     """
     if isinstance(asked, RaceRecipe):
         return [line_of(asked.lanes[0], lane) for lane in asked.lanes]

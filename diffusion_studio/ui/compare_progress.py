@@ -1,4 +1,4 @@
-"""How far the runs of a race or grid are, while they are made."""
+"""The progress of a race or grid while its runs are computed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ EARLY = 0.05  # share of the runs before which the rest is not estimated
 
 
 class NewestState(NamedTuple):
-    """How far the runs are: the run of the newest state (-1: the reference), and the number of all states."""
+    """The newest state: the number of its run (-1: the reference), its frame, and the number of states so
+    far.
+    """
 
     run: int
     frame: Frame
@@ -25,15 +27,15 @@ class NewestState(NamedTuple):
 
 
 class ProgressText(NamedTuple):
-    """What the page is told while runs are made: a text, and the share that is made, None while it waits."""
+    """The progress as the page shows it: a text, and the share that is computed, None while the runs wait."""
 
     text: str
     share: float | None = None
 
 
 class ProgressBoard:
-    """What pages are told of runs that are being made. A page asks for it, by the run's key, when it has
-    time: messages that the server sends by itself queue up in a page that is slower than they come.
+    """The progress of all runs that are being computed. A page asks for it by the key of its runs: messages
+    that the server sends unasked would queue up in a slow page.
     """
 
     def __init__(self) -> None:
@@ -52,13 +54,15 @@ class ProgressBoard:
         self._told.pop(key, None)
 
     def at(self, key: object) -> dict[str, Any] | None:
-        """How far a run is; None of one that has ended."""
+        """The progress of runs; None after their end."""
         told = self._told.get(key) if isinstance(key, str) else None
         return None if told is None else told._asdict()
 
 
 def progress(found: NewestState | Progress, asked: Asked, seconds: float = 0.0) -> ProgressText | None:
-    """How far the runs are, None for no news; `seconds` have passed since the first state."""
+    """The progress as the page shows it, None if there is no news; `seconds` have passed since the first
+    state.
+    """
     if isinstance(found, Progress):
         return ProgressText(f"Waiting: place {found.place}.") if found.place else None
     if isinstance(asked, GridRecipe):
@@ -82,7 +86,7 @@ def _with_time_left(text: str, share: float, seconds: float) -> ProgressText:
 
 
 def with_counts(run: Generator[tuple[int, Frame], None, Race | Grid]) -> Iterator[NewestState | Race | Grid]:
-    """How far the runs are, state by state, and at the end the race or grid."""
+    """The newest state with the number of states so far, again and again; at the end the race or grid."""
     count = 0
     while True:
         try:

@@ -207,8 +207,8 @@ def _offered(names: Iterable[str], field: str, chosen: str, reasons: Mapping[str
 
 
 class RecipeControls:
-    """All settings of a run: the models, what can be tried, what is asked, the numbers that everybody
-    touches, and the rest, each rendered where the page has its place.
+    """All settings of a run. Its methods render the models, the examples, label and prompt, the numbers, and
+    the rest, each at its place on the page.
     """
 
     def __init__(self, studio: Studio) -> None:
@@ -218,7 +218,7 @@ class RecipeControls:
         self.before = gr.State({})  # what a visitor left the other models at, as JSON by name
 
     def render_outside_drawer(self) -> None:
-        """All that stands outside the drawer, in one place."""
+        """Render all controls outside the drawer, in one place."""
         self.render_models()
         self.render_tries()
         self.render_asked()
@@ -235,13 +235,13 @@ class RecipeControls:
         )
 
     def render_tries(self) -> None:
-        """What can be asked of the model at one click."""
+        """Render the examples, each of which sets label or prompt with one click."""
         self.examples = picker(
             tries(self.studio.card(self.start.model)), label="Examples", look="chips", elem_id="examples"
         )
 
     def render_asked(self) -> None:
-        """What the pictures are asked to be."""
+        """Render label, prompt and the text to spell."""
         card, start = self.studio.card(self.start.model), self.start
         reasons = self.studio.unusable(card)
         self.remarks = gr.HTML(remarked(card), elem_id="remarks", visible=bool(card.remarks), min_height=0)
@@ -580,7 +580,9 @@ class RecipeControls:
         )
 
     def _model_updates(self, values: dict[Any, Any]) -> dict[Any, Any]:
-        """Another model as it was left, or else as suits it; the one before is left as it stands."""
+        """Updates for another model: the visitor's last settings of it, otherwise its defaults. The settings
+        of the model before are remembered.
+        """
         name, before = values[self.model], dict(values[self.before])
         try:
             left = self.recipe({**values, self.model: values[self.present]}, lambda text: None)
@@ -598,14 +600,14 @@ class RecipeControls:
         return {**_changes_only(found, values), self.before: before}
 
     def _steps_of_quality(self, quality: str, model: str) -> Any:
-        """The steps of a quality; a quality that is none changes nothing."""
+        """The number of steps of a quality. An unknown quality changes nothing."""
         if quality not in QUALITY:
             return gr.skip()
         most = self.studio.card(model).spec.schedule.timesteps
         return min(most, max(1, round(self.studio.recipe(model).steps * QUALITY[quality])))
 
     def _quality(self, steps: Any, model: str) -> str | None:
-        """The quality that has so many steps, if there is one."""
+        """The quality with this number of steps, if there is one."""
         return next((name for name in QUALITY if self._steps_of_quality(name, model) == steps), None)
 
 
@@ -638,7 +640,7 @@ def sampler_choices() -> list[tuple[str, str]]:
 
 
 def _changes_only(updates: dict[Any, Any], values: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The updates without those that set a control to what it has: the page draws less anew."""
+    """The updates that change a control: the page redraws less without the others."""
     return {
         control: update
         for control, update in updates.items()

@@ -187,7 +187,7 @@ class EditControls:
         return found
 
     def _no_edit_updates(self, model: str) -> dict[Any, Any]:
-        """Updates for the end of editing: runs start from noise again."""
+        """Updates that end editing: runs start from noise again."""
         return {self.kind: NO_EDIT, **self._shown(NO_EDIT, self.studio.card(model))}
 
     def kind_outputs(self) -> list[Any]:
@@ -341,8 +341,7 @@ class EditControls:
         return f"edit.{name}" not in unusable(card.spec)
 
     def _picture_remarks(self, values: Mapping[Any, Any]) -> str:
-        """What is done to the given pictures before the model sees them, one line for each of which there is
-        something to say."""
+        """How the given pictures are changed to fit the model: one line for each picture that is changed."""
         cls, card = EDITS.get(values[self.kind]), self.studio.card(values[self.model])
         remarks = []
         for name in pictures_of(cls) if cls else ():
@@ -453,7 +452,7 @@ def _readable(path: str | None) -> Any:
 
 
 def _changes_to(name: str, path: str, card: ModelCard, fit: str) -> list[str]:
-    """What is done to a picture so that the model can take it."""
+    """The changes that make a picture fit the model, as sentences."""
     size = card.spec.image_size
     picture, laid = Picture.opened(path, "black" if name == "mask" else card.spec.background)
     remarks = [laid if name == "mask" else f"{laid}, the background of {card.name}"] if laid else []

@@ -112,7 +112,7 @@ class ExportPanel:
         return [gr.update(info=FORMATS[format].help), *updates.values()]
 
     def _updates_of_saved(self, used: dict[str, Any], run: Any) -> list[Any]:
-        """Updates to the format and the options with which a file was saved."""
+        """Updates to the format and options with which a file was saved."""
         format = used["format"] if used.get("format") in FORMATS else _START
         given = {name: value for name, value in used.items() if name != "format"}
         chosen = build(ExportOptions, given, "export option")
@@ -219,7 +219,7 @@ LABELLED.update({f"export.{name}": look["label"] for name, look in _LABELS.items
 
 
 def _shown(format: str, frames: str) -> set[str]:
-    """The options that matter to a format under a choice of states."""
+    """The options that have an effect for a format with this choice of states."""
     shown = set(FORMATS[format].takes)
     shown -= idle_names(fields_of(ExportOptions), {"frames": frames if "frames" in shown else "all"})
     if frames == "pictures" and "frames" in shown:

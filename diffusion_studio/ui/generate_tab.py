@@ -407,7 +407,7 @@ class GenerateTab:
         return self.runs.shown(value, "compare with")[0].recipe
 
     def _described(self, values: dict[Any, Any]) -> list[Any]:
-        """Link, command line and files of the settings as they stand; where they cannot run, why."""
+        """Link, command line and files of the current settings; if they cannot run, the reason."""
         try:
             recipe = self.settings.recipe(values, lambda text: None)
             self._check_recipe(recipe)
@@ -449,7 +449,7 @@ class GenerateTab:
         return self.settings.show(recipe)
 
     def _check_recipe(self, recipe: Recipe) -> None:
-        """Raise an `OptionError` where the model is not here, or does not know what it is asked for."""
+        """Raise `OptionError` if the model is not installed, or does not know the label or prompt."""
         spec = self.studio.card(recipe.model).spec
         for label in dict.fromkeys(recipe.each_label):
             if label is not None:

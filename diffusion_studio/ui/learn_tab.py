@@ -180,7 +180,7 @@ class LearnTab:
         raise OptionError("lesson", f"There is no lesson {given.get('name')!r:.60}. Choose one of the list.")
 
     def _next_place(self, one: Lesson) -> dict[str, Any]:
-        """Where the lesson leads on: a tab, with what is chosen there, or a recipe or race."""
+        """The place to which the lesson leads: a tab with settings, a recipe, or a race."""
         if not one.go_on:
             return {}
         if isinstance(one.go_on, str):
@@ -229,8 +229,8 @@ def _language(given: Mapping[str, Any]) -> str:
 
 
 def _link_text(value: object, kind: str) -> str:
-    """The JSON of a link of that kind which was followed, "" where it was another's. A link that is followed
-    again differs by its blanks at the end, so that the page takes it as new.
+    """The JSON of a followed link of this kind, "" for a link of another kind. The page adds blanks at the
+    end of a link that is followed again, so that Gradio takes it as a new value.
     """
     if not isinstance(value, dict) or value.get("kind") != kind or not isinstance(value.get("text"), str):
         return ""
@@ -253,5 +253,7 @@ def go_on_recipe(studio: Studio, given: Mapping[str, Any]) -> Recipe | RaceRecip
 
 
 def _is_abandoned(job: Job) -> bool:
-    """Whether nobody has asked about it for a while: its page has closed, or shows another lesson."""
+    """Whether no page has asked about the job for `LEFT_ALONE` seconds: it has closed, or shows another
+    lesson.
+    """
     return time.monotonic() - job.asked > LEFT_ALONE

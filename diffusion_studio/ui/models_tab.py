@@ -281,7 +281,7 @@ def _refused(error: StudioError) -> list[Any]:
 
 
 def _files_line(names: Sequence[str], how: tuple[str, str]) -> str:
-    """The line that names the chosen files; `how` holds what stands before and after them."""
+    """The line that names the chosen files; `how` has the words before and after the names."""
     files = ", ".join(f"<b>{escape(name)}</b>" for name in names)
     bad = "" if how is _OPEN else " refused"
     return f'<p class="opened{bad}">{how[0]}: {files}. {how[1]}</p>'

@@ -390,7 +390,9 @@ class PointsTab:
         ]
 
     def _stopped(self, value: object, request: gr.Request) -> list[Any]:
-        """Updates after Stop: where a training was stopped, the network as it is now, and what it makes."""
+        """Updates after Stop. If a training was stopped: the network of that moment, and points that it
+        generates.
+        """
         visitor = request.session_hash or ""
         if not isinstance(value, dict) or value.get("doing") != "training":
             return [gr.skip()] * 5

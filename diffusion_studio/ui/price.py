@@ -183,13 +183,13 @@ def shares(recipe: Recipe) -> bool:
 
 
 def _sizes_within(recipe: Recipe, share: float) -> list[tuple[int, str]]:
-    """What of a recipe may be how large, where its run may cost this share of its price."""
+    """The number of pictures, and of steps, with which a recipe costs this share of its price."""
     found = [(int(recipe.pictures * share), "picture")] if recipe.edit is None else []
     return [*found, (int(recipe.steps * share), "step")]
 
 
 def kind_of(recipe: Recipe) -> tuple[Any, ...]:
-    """Runs that take as long for a picture in a network call, all else left aside."""
+    """A key that recipes share if their network calls take the same time for each picture."""
     guided = recipe.guidance != 1 or recipe.guidance_scales is not None
     inside = recipe.self_guidance.on  # it asks about a further picture in each call
     return (

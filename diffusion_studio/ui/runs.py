@@ -148,7 +148,7 @@ class Runs:
 
 
 def save_intervals(config: TrainConfig) -> tuple[int, int]:
-    """After how many images a sample sheet and a checkpoint suit a run: some twenty of each."""
+    """The numbers of images between two sample sheets, and two checkpoints: about twenty of each in a run."""
     each = max(config.batch, config.images // 20)
     return each, min(each, 20_000)
 
@@ -164,7 +164,7 @@ def free_name(wanted: str, taken: list[str]) -> str:
 
 
 def _start_time(folder: Path) -> float:
-    """When a run was last started, or made."""
+    """The time of the last start of a run, or of its folder."""
     for name in (_PROCESS, "config.json", CONSOLE):
         if (folder / name).is_file():
             return (folder / name).stat().st_mtime
@@ -172,7 +172,9 @@ def _start_time(folder: Path) -> float:
 
 
 def _process_start(number: int) -> str:
-    """When a process began, as the kernel counts, where it tells: numbers are used again."""
+    """The start time of a process in clock ticks, from /proc where there is one. It tells reused process
+    numbers apart.
+    """
     try:
         return Path(f"/proc/{number}/stat").read_text("utf-8").rpartition(")")[2].split()[19]
     except (OSError, IndexError):

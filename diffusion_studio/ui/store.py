@@ -101,7 +101,7 @@ class RunStore:
         return key
 
     def _over_visitor_limit(self, keys: list[str]) -> bool:
-        """Whether a visitor's runs are too large to keep all of them. The last one is kept."""
+        """Whether the runs of a visitor exceed `MAX_VISITOR_BYTES`. A single run never does."""
         return len(keys) > 1 and sum(self._runs[key].nbytes for key in keys) > MAX_VISITOR_BYTES
 
     def append(self, key: str, frame: Frame) -> int | None:

@@ -108,7 +108,7 @@ class TimeBudget:
         return made
 
     def _quality_changed(self, quality: str, request: gr.Request) -> None:
-        """Another quality: what is timed is not wanted any more."""
+        """Stop measuring if a quality other than `TIMED` is chosen."""
         if quality != TIMED:
             self.forget(request.session_hash or "")
 
@@ -162,7 +162,7 @@ class _Timing:
 
 
 def _plan_key(recipe: Recipe, seconds: float) -> tuple[Any, ...]:
-    """What a plan goes by: the cost of a call, the number of pictures, the spacing and the seconds."""
+    """The inputs of a plan: the cost of a call, the number of pictures, the spacing and the seconds."""
     return kind_of(recipe), recipe.pictures, recipe.spacing, seconds
 
 

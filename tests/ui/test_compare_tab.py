@@ -13,7 +13,7 @@ from PIL import Image
 
 import diffusion_studio as ds
 from diffusion_studio.compare.player_data import IN_APP, shown_value
-from diffusion_studio.compare.recipes import Axis, GridRecipe, RaceRecipe
+from diffusion_studio.compare.recipes import Axis, GridRecipe, RaceRecipe, fingerprint
 from diffusion_studio.compare.text import AS_IT_IS, axis_of, axis_text, lanes_of, line_of
 from diffusion_studio.diffusion.schedule import CLEAN
 from diffusion_studio.errors import OptionError
@@ -233,7 +233,9 @@ def test_what_a_comparison_costs_is_said_before(studio):
     assert tab._plan(race) == "2 lanes: 6 network calls."
     measured = race.with_reference(50)
     assert tab._plan(measured) == "2 lanes: 6 network calls. Then the reference: 50 network calls."
-    assert tab._plan(dataclasses.replace(measured, distances=(0.1, 0.2))) == "2 lanes: 6 network calls."
+    prints = tuple(fingerprint(lane, 50, b"") for lane in race.lanes)
+    known = dataclasses.replace(measured, distances=(0.1, 0.2), fingerprints=prints)
+    assert tab._plan(known) == "2 lanes: 6 network calls."
     grid = GridRecipe(race.lanes[0], Axis("steps", (2, 4)))
     assert tab._plan(grid).startswith("2 cells: 6 network calls if each ran alone. Cells at one noise level")
 

@@ -144,7 +144,7 @@ def test_a_run_that_could_not_say_why_it_ended(tmp_path):
     """Killed while it read its data: its status stands where it was."""
     Status("preparing", 0, 100).write(tmp_path)
     assert read_state(tmp_path, running=True).error == ""
-    assert "ended without a word" in read_state(tmp_path, running=False).error
+    assert "ended without an error message" in read_state(tmp_path, running=False).error
 
 
 def test_a_log_under_way_and_a_hostile_status_are_read(tmp_path):

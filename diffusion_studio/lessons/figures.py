@@ -219,8 +219,8 @@ def race(
         if lane.curve is not None:
             xs = np.clip(lane.curve.log_snr, -VISIBLE, VISIBLE)
             series.append((name, xs, lane.curve.rms))
-    says = CLOCKS["log-snr"].says
-    labels = [f"Noise level: {says(float(made.ticks[tick]))}" for tick in shown]
+    tick_text = CLOCKS["log-snr"].tick_text
+    labels = [f"Noise level: {tick_text(float(made.ticks[tick]))}" for tick in shown]
     at = np.clip(made.ticks[shown], -VISIBLE, VISIBLE)
     curves = [
         Curves(

@@ -20,8 +20,8 @@ BASE = Recipe(model="tiny", label="Cat", seeds=(0, 5), steps=6, guidance=1.5)
 
 
 def states(model, recipe: Recipe) -> list[torch.Tensor]:
-    legs = segments.segments_of(recipe, lambda one, strength: plan(model, one, strength=strength))
-    return [x for _, x in segments.run_segments(legs, sum(leg.steps for leg in legs))]
+    parts = segments.segments_of(recipe, lambda one, strength: plan(model, one, strength=strength))
+    return [x for _, x in segments.run_segments(parts, sum(segment.steps for segment in parts))]
 
 
 def frames(model, recipe: Recipe, kept: TrajectoryCache | None = None) -> list:

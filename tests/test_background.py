@@ -127,7 +127,7 @@ def test_the_command_line_lays_it_on_the_model_s_background(clear, white, tmp_pa
 def controls(white, write_checkpoint, tmp_path):
     with gr.Blocks():
         made = RecipeControls(ds.Studio(tmp_path / "checkpoints", "cpu", "fp32"))
-        made.render_quick()
+        made.render_outside_drawer()
         made.render_rest()
         made.editing.connect(made.model, made.prompt, made.label)
     return made
@@ -142,12 +142,12 @@ def test_the_page_lays_it_on_the_model_s_background_and_says_so(controls, clear)
     }
     assert np.array_equal(controls.recipe(found).edit.picture.pixels, on(255))
     assert (
-        editing._noted(found)
+        editing._picture_remarks(found)
         == "<p>Picture: its transparent parts are laid on white, the background of white.</p>"
     )
     Image.new("RGB", (20, 10)).save(clear)
-    assert "Picture: it is 20x10, brought to 8x8 by crop: scaled until" in editing._noted(found)
-    assert editing._noted({**found, editing.kind: "none"}) == ""
+    assert "Picture: it is 20x10, brought to 8x8 by crop: scaled until" in editing._picture_remarks(found)
+    assert editing._picture_remarks({**found, editing.kind: "none"}) == ""
 
 
 def test_what_pillow_cannot_open_is_a_sentence_wherever_it_comes(controls, tmp_path, white, capsys):
@@ -168,7 +168,7 @@ def test_what_pillow_cannot_open_is_a_sentence_wherever_it_comes(controls, tmp_p
         DataError, match="fake.tif is not a picture in a known format. Choose a PNG, JPEG, WebP or GIF"
     ):
         controls.recipe(found)
-    assert "fake.tif is not a picture in a known format" in controls.editing._noted(found)
+    assert "fake.tif is not a picture in a known format" in controls.editing._picture_remarks(found)
     assert main(["generate", "white", "--checkpoints", str(white.parents[1]), "--picture", str(fake)]) == 2
     assert "fake.tif is not a picture in a known format" in capsys.readouterr().err
 

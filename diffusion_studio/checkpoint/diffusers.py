@@ -118,7 +118,7 @@ def describe(source: Source) -> Found:
             f"program has a table of classes beside the network ({_COURSE_TABLE}), save both together."
         )
 
-    def attended(way: str) -> tuple[int, ...]:
+    def levels_with_attention(way: str) -> tuple[int, ...]:
         found = [k for k in range(levels) if f"{way}_blocks.{k}.attentions.0.to_q.weight" in s]
         return tuple(found if way == "down" else sorted(levels - 1 - k for k in found))
 
@@ -127,7 +127,7 @@ def describe(source: Source) -> Found:
     for way in ("down", "up"):
         names = []
         for level in range(levels) if way == "down" else reversed(range(levels)):
-            kind = "Attn" if level in attended(way) else plain
+            kind = "Attn" if level in levels_with_attention(way) else plain
             suffix = (
                 {"down": "DownsampleBlock2D", "up": "UpsampleBlock2D"}
                 if kind == "Resnet"
@@ -177,8 +177,10 @@ def describe(source: Source) -> Found:
         channels=widths[0],
         multipliers=tuple(w / widths[0] for w in widths),
         blocks=blocks,
-        attention_levels=attended("down"),
-        up_attention_levels=None if attended("up") == attended("down") else attended("up"),
+        attention_levels=levels_with_attention("down"),
+        up_attention_levels=None
+        if levels_with_attention("up") == levels_with_attention("down")
+        else levels_with_attention("up"),
         head_channels=head,
         conditioning="scale_shift" if scaled else "add",
         resample=resample,
@@ -286,7 +288,7 @@ def _check_types(settings: Settings, source: Source, name: str, names: list[str]
     The last level has no resampling, so types that differ only in their resampling are the same there.
     """
 
-    def alike(kind: str) -> str:
+    def plain_kind(kind: str) -> str:
         return (
             str(kind)
             .replace("ResnetDownsampleBlock2D", "DownBlock2D")
@@ -294,7 +296,7 @@ def _check_types(settings: Settings, source: Source, name: str, names: list[str]
         )
 
     given = source.config.get(name)
-    if isinstance(given, list) and [alike(one) for one in given] == [alike(one) for one in names]:
+    if isinstance(given, list) and [plain_kind(one) for one in given] == [plain_kind(one) for one in names]:
         names = given
     settings.inferred(name, names)
 

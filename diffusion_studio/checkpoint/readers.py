@@ -230,11 +230,11 @@ def _recognise(header: Outline) -> Reader:
 def _other_model(header: Outline) -> str | None:
     """A sentence about a known kind of model that is not a pixel-space U-Net, or None."""
 
-    def there(part: str) -> bool:
+    def has_part(part: str) -> bool:
         return any(part in name for name in header.shapes)
 
     for parts, reason in _OTHER_MODELS:
-        if any(there(part) for part in parts):
+        if any(has_part(part) for part in parts):
             return reason
     first = next((shape for name, shape in header.shapes.items() if name.endswith(_FIRST)), ())
     if len(first) in (3, 5):
@@ -242,7 +242,7 @@ def _other_model(header: Outline) -> str | None:
             f"Its convolutions are for {'sequences' if len(first) == 3 else 'volumes or videos'}, not for "
             "pictures, which have two dimensions."
         )
-    if len(first) == 4 and first[1] in (4, 8, 9, 16) and not there("class_emb.weight"):
+    if len(first) == 4 and first[1] in (4, 8, 9, 16) and not has_part("class_emb.weight"):
         return (
             f"Its input has {first[1]} channels: it works on the latents of an autoencoder (latent "
             "diffusion), not on pixels."

@@ -285,7 +285,7 @@ def recipe_from_flags(args: argparse.Namespace, studio: Any) -> Recipe:
     if args.model:
         changes["model"] = args.model
     if args.one_hand:
-        changes["seeds"] = _one_hand(args, before)
+        changes["seeds"] = _equal_seeds(args, before)
     elif (seeds := _seeds(args, before, changes)) is not None:
         changes["seeds"] = seeds
     for kind, registry in REGISTRIES.items():
@@ -340,7 +340,7 @@ def _open_low_res(path: str, card: Any) -> Picture:
     return fitted
 
 
-def _one_hand(args: argparse.Namespace, before: Recipe) -> tuple[int, ...]:
+def _equal_seeds(args: argparse.Namespace, before: Recipe) -> tuple[int, ...]:
     """Equal seeds for all letters of the text."""
     letters = each_picture.spelled(args.spell or before.spell)[1]
     if not letters or args.seeds is not None or args.count is not None:

@@ -27,14 +27,14 @@ INTO_NOISE = "into noise"  # the part of frames on a picture's way into noise, a
 @dataclass(frozen=True)
 class Clock:
     """A measure of how far a run is. `place(frames, seconds)` returns the place of each frame, `whole` is
-    true where places are whole numbers, and `says` returns a tick as text.
+    true where places are whole numbers, and `tick_text` returns a tick as text.
     """
 
     label: str
     help: str
     whole: bool
     place: Callable[[Sequence[Frame], Sequence[float]], list[float]]
-    says: Callable[[float], str]
+    tick_text: Callable[[float], str]
 
 
 def _levels(frames: Sequence[Frame], seconds: Sequence[float]) -> list[float]:
@@ -147,7 +147,7 @@ def ticks(clock: str, runs: Sequence[np.ndarray], count: int | None = None) -> n
 
 
 def _spread(low: float, high: float, count: int, denser: float) -> np.ndarray:
-    """Numbers from low to high, so many times as dense within +-`_CHANGES` as outside."""
+    """Numbers from low to high, the given number of times denser within +-`_CHANGES` than outside."""
     knots = np.array([low, *(one for one in (-_CHANGES, _CHANGES) if low < one < high), high])
     middles = (knots[:-1] + knots[1:]) / 2
     weights = np.diff(knots) * np.where(np.abs(middles) < _CHANGES, denser, 1.0)

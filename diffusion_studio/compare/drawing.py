@@ -117,9 +117,9 @@ class Drawing(Generic[S]):
         """The frame of a run as an enlarged picture."""
         return to_pil(enlarge(canvas(self._runs[number][place], self._laid), self.scale)).convert("RGB")
 
-    def _says(self, tick: int) -> str:
+    def _tick_text(self, tick: int) -> str:
         clock = CLOCKS[self.shown.recipe.clock]
-        return f"{clock.label.lower()}: {clock.says(float(self.shown.ticks[tick]))}"
+        return f"{clock.label.lower()}: {clock.tick_text(float(self.shown.ticks[tick]))}"
 
     @property
     def ink(self) -> tuple[int, int, int]:
@@ -218,7 +218,7 @@ class RaceDrawing(Drawing[RaceRuns]):
             whole.paste(self._panel(number, place), (left, top))
             for k, text in enumerate(self._progress(number, place)):
                 draw.text((left, top + self.panel[1] + 4 + k * _LINE), text, self.pale, font)
-        draw.text((_MARGIN, self._bottom), self._says(tick), self.ink, font)
+        draw.text((_MARGIN, self._bottom), self._tick_text(tick), self.ink, font)
         whole.paste(self._plot.at(numbers, float(self.shown.ticks[tick])), (_MARGIN, self._bottom + _LINE))
 
     def _progress(self, number: int, place: int) -> list[str]:
@@ -265,7 +265,7 @@ class RaceDrawing(Drawing[RaceRuns]):
         clock = CLOCKS[self.shown.recipe.clock]
         for column, tick in enumerate(ticks):
             middle = _MARGIN + column * (self.panel[0] + gap) + self.panel[0] // 2
-            text = clock.says(float(self.shown.ticks[tick]))
+            text = clock.tick_text(float(self.shown.ticks[tick]))
             draw.text((middle, below), text, self.pale, font, anchor="ma")
         whole.paste(plot.at(None, None), (_MARGIN, below + line + gap))
         return np.asarray(whole)
@@ -276,11 +276,11 @@ class RaceDrawing(Drawing[RaceRuns]):
         """
         every = self.shown.ticks
         if self.shown.recipe.clock != "log-snr" or count < 3:
-            return picked(len(every), count)
+            return evenly_spaced(len(every), count)
         inner = [k for k, tick in enumerate(every) if 0 < k < len(every) - 1 and -_STRIP <= tick <= _STRIP]
         if len(inner) < count - 2:
-            return picked(len(every), count)
-        return [0, *(inner[k] for k in picked(len(inner), count - 2)), len(every) - 1]
+            return evenly_spaced(len(every), count)
+        return [0, *(inner[k] for k in evenly_spaced(len(inner), count - 2)), len(every) - 1]
 
 
 class GridDrawing(Drawing[GridRuns]):
@@ -364,7 +364,7 @@ class GridDrawing(Drawing[GridRuns]):
         if not self.tells_time:
             return
         where = self._corner[0], whole.height - _LINE - 6
-        ImageDraw.Draw(whole).text(where, self._says(tick), self.pale, load_font(_SIZE))
+        ImageDraw.Draw(whole).text(where, self._tick_text(tick), self.pale, load_font(_SIZE))
 
 
 def drawing(shown: RaceRuns | GridRuns, options: ExportOptions) -> RaceDrawing | GridDrawing:
@@ -372,7 +372,7 @@ def drawing(shown: RaceRuns | GridRuns, options: ExportOptions) -> RaceDrawing |
     return RaceDrawing(shown, options) if isinstance(shown, RaceRuns) else GridDrawing(shown, options)
 
 
-def picked(count: int, wanted: int) -> list[int]:
+def evenly_spaced(count: int, wanted: int) -> list[int]:
     """`wanted` of `count` numbers, evenly, the first and the last among them."""
     return sorted({round(float(one)) for one in np.linspace(0, count - 1, min(wanted, count))})
 

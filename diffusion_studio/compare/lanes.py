@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -60,11 +59,6 @@ class Lane:
         return self.frames[-1].x0
 
     @property
-    def fingerprint(self) -> str:
-        """16 hexadecimal digits that tell its finished pictures from others."""
-        return hashlib.sha256(self.finished.tobytes()).hexdigest()[:16]
-
-    @property
     def is_finished(self) -> bool:
         """Whether the run came to its end."""
         return self.frames[-1].index == self.frames[-1].total
@@ -101,15 +95,15 @@ class Record:
 
 def states(model: Model, recipe: Recipe, guides: GuidesOf, ask: Ask | None = None) -> Iterator[State]:
     """The states of a recipe's run. A recipe that does not fit raises its error before the first one."""
-    legs = segments(model, recipe, guides)
-    return _states(model, recipe, legs if ask is None else watched(legs, ask))
+    parts = segments(model, recipe, guides)
+    return _states(model, recipe, parts if ask is None else watched(parts, ask))
 
 
-def _states(model: Model, recipe: Recipe, legs: Sequence[Segment]) -> Iterator[State]:
+def _states(model: Model, recipe: Recipe, parts: Sequence[Segment]) -> Iterator[State]:
     shown = frame_converter(model, recipe)
-    total = sum(leg.steps for leg in legs)
+    total = sum(segment.steps for segment in parts)
     # Any: these frames hold tensors, as `kept` makes them; a Frame is declared with the arrays of all others
-    run: Iterator[tuple[Any, torch.Tensor]] = run_segments(legs, total, to_array=torch.Tensor.detach)
+    run: Iterator[tuple[Any, torch.Tensor]] = run_segments(parts, total, to_array=torch.Tensor.detach)
     spent = 0.0
     while True:
         start = time.perf_counter()

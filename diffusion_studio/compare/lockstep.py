@@ -123,17 +123,17 @@ def in_lockstep(
     makes the network calls, see `Studio.stream`. If one run fails, or the caller stops iterating, all runs
     end. A run that does not fit raises its error here, before the first item.
     """
-    return _iterated([_Run(make) for make in makes], ask)
+    return _take_turns([_Run(make) for make in makes], ask)
 
 
-def _iterated(runs: Sequence[_Run], ask: Ask | None) -> Iterator[tuple[int, Any]]:
+def _take_turns(runs: Sequence[_Run], ask: Ask | None) -> Iterator[tuple[int, Any]]:
     try:
         for number, run in enumerate(runs):
             for item in run.resume(None):
                 yield number, item
         while waiting := {number: run.call for number, run in enumerate(runs) if run.call is not None}:
             together = _noisiest(waiting)
-            answers = _answered([waiting[number] for number in together], ask)
+            answers = _predict_batch([waiting[number] for number in together], ask)
             for number, answer in zip(together, answers):
                 for item in runs[number].resume(answer):
                     yield number, item
@@ -153,7 +153,7 @@ def _noisiest(waiting: Mapping[int, Call]) -> list[int]:
     return found
 
 
-def _answered(calls: Sequence[Call], ask: Ask | None) -> list[Prediction]:
+def _predict_batch(calls: Sequence[Call], ask: Ask | None) -> list[Prediction]:
     """The predictions of calls with one key, by one network call."""
     model, _, level, _, before = calls[0]
     x = torch.cat([call.x for call in calls])
@@ -163,10 +163,10 @@ def _answered(calls: Sequence[Call], ask: Ask | None) -> list[Prediction]:
         last = torch.cat([call.before for call in calls if isinstance(call.before, torch.Tensor)])
 
     @torch.no_grad()
-    def whole() -> Prediction:
+    def predict() -> Prediction:
         return model.predict(x, level, given, last)
 
-    found = whole() if ask is None else ask(whole)
+    found = predict() if ask is None else ask(predict)
     sizes = [len(call.x) for call in calls]
     variances = [None] * len(calls) if found.variance is None else found.variance.split(sizes)
     return [Prediction(*one) for one in zip(found.x0.split(sizes), found.eps.split(sizes), variances)]

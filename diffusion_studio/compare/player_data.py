@@ -20,7 +20,7 @@ from ..imaging.frame import Frame
 from ..imaging.layout import Layout
 from .clocks import CLOCKS
 from .curve_plot import CurvePlot
-from .drawing import drawing, picked
+from .drawing import drawing, evenly_spaced
 from .results import GridRuns, RaceRuns
 
 _FEWEST_TICKS = 12
@@ -31,8 +31,8 @@ _SIDE = 16_383  # the most pixels that a side of a WebP has
 
 @dataclass(frozen=True)
 class Packing:
-    """How much is packed: the most pixels of all runs together, where more come only some ticks are kept;
-    WebP's `quality` and `method`, which trade time for bytes; and what is said of ticks that are left out.
+    """Limits of the packed frames: the most pixels of all runs together (beyond it only some ticks are kept),
+    WebP's `quality` and `method`, which trade time for bytes, and the note about ticks that are left out.
     """
 
     max_pixels: int
@@ -62,7 +62,7 @@ def shown_value(
     numbers = [shown.numbers(tick) for tick in places]
     value = {
         "clock": clock.label,
-        "ticks": [clock.says(float(shown.ticks[tick])) for tick in places],
+        "ticks": [clock.tick_text(float(shown.ticks[tick])) for tick in places],
         "runs": [_run(drawn, k, [one[k] for one in numbers], packing) for k in range(len(lanes))],
         "of": len(shown.ticks),
         "note": _note(shown, len(places), given.every, packing),
@@ -85,11 +85,11 @@ def _chosen_ticks(drawn: Any, count: int, every: int, packing: Packing) -> list[
     most = max(_FEWEST_TICKS, packing.max_pixels // (height * width * len(drawn._runs)))
     while most > _FEWEST_TICKS and not _fits(min(most, len(wanted)), width, height):
         most -= 1
-    return [wanted[k] for k in picked(len(wanted), most)]
+    return [wanted[k] for k in evenly_spaced(len(wanted), most)]
 
 
 def _fits(count: int, width: int, height: int) -> bool:
-    """Whether so many frames fit into one WebP."""
+    """Whether this number of frames fits into one WebP."""
     layout = Layout.square(count)
     return layout.columns * width <= _SIDE and layout.rows * height <= _SIDE
 

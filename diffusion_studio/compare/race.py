@@ -21,7 +21,7 @@ from .clocks import INTO_NOISE
 from .divergence import Base, Tracer, rms
 from .files import save
 from .lanes import MAX_BYTES, Lane, Record, State, states
-from .recipes import REFERENCE_STEPS, RaceRecipe
+from .recipes import REFERENCE_STEPS, RaceRecipe, fingerprint
 from .results import RaceRuns, Runs
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ def _racing(
             lanes.append(_Lane(number, recipe, baseline))
             yield from lanes[-1].run(run)
         if reference is not None:
-            fingerprints = tuple(one.lane().fingerprint for one in lanes)
+            fingerprints = tuple(one.fingerprint(asked.reference) for one in lanes)
             if asked.reference_to_run or fingerprints != asked.fingerprints:
                 end = yield from _reference(reference)
                 distances = [lane.distance_to(end) for lane in lanes]
@@ -209,13 +209,19 @@ class _Lane:
         assert self.state is not None
         return rms(self.state.x0, end)
 
+    def fingerprint(self, reference: int) -> str:
+        """See `recipes.fingerprint`; `reference` are the steps of the reference run."""
+        return fingerprint(self.record.recipe, reference, self.lane().finished.tobytes())
+
     def lane(self, distance: float | None = None) -> Lane:
         """The lane as far as it has run."""
         return self.record.lane(self.tracer.curve() if self.number else None, distance)
 
 
 def reference_recipe(studio: Studio, recipe: Recipe, steps: int = REFERENCE_STEPS) -> Recipe:
-    """The run that stands for the exact solution of a recipe's probability-flow ODE."""
+    """The recipe of the reference run, which approximates the exact solution of a recipe's probability-flow
+    ODE.
+    """
     rule = recipe.spacing if recipe.spacing.count is None else Trailing()
     most = rule.most(studio.card(recipe.model).spec.schedule)
     return replace(recipe, sampler=DDIM(), spacing=rule, steps=min(steps, most))

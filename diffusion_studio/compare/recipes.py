@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +29,9 @@ class RaceRecipe:
     0 for none (True stands for 1,000). All lanes have the same seeds, so that they start from the same noise.
 
     `distances` are those of the lanes to the reference run, once they are measured, else empty, and
-    `fingerprints` those of the finished pictures that were measured. A race that is run again needs no
-    reference run if it ends in the same pictures.
+    `fingerprints` say of which settings and finished pictures. Distances of other settings are dropped, also
+    those that `dataclasses.replace` hands on. A race that is run again needs no reference run if it ends in
+    the same pictures.
     """
 
     lanes: tuple[Recipe, ...]
@@ -60,6 +62,16 @@ class RaceRecipe:
                         f"{_short(mine)} and lane {number} {_short(theirs)}. Make them equal, or compare in "
                         "a grid, whose cells may differ in them.",
                     )
+        if not self._has_own_distances():
+            object.__setattr__(self, "distances", ())
+            object.__setattr__(self, "fingerprints", ())
+
+    def _has_own_distances(self) -> bool:
+        """Whether the distances were measured with the settings of these lanes and of this reference run."""
+        measured = [one.partition("-")[0] for one in self.fingerprints]
+        return bool(self.distances) and measured == [
+            settings_digest(lane, self.reference) for lane in self.lanes
+        ]
 
     def _checked_distances(self) -> tuple[float, ...]:
         given = self.distances
@@ -81,7 +93,9 @@ class RaceRecipe:
         return 0 if self.distances else self.reference
 
     def with_reference(self, steps: int) -> RaceRecipe:
-        """The race with a reference run of so many steps; distances to another one are dropped."""
+        """The race with a reference run of this number of steps. Distances to another reference run are
+        dropped.
+        """
         steps = reference_steps(steps)
         return (
             self if steps == self.reference else replace(self, reference=steps, distances=(), fingerprints=())
@@ -157,7 +171,7 @@ class Axis:
 
     @classmethod
     def of(cls, given: Axis | tuple[str, Sequence[Any]] | None) -> Axis | None:
-        """An axis as it is, or of a pair (setting, values)."""
+        """Return an axis unchanged, or make one of a pair (setting, values)."""
         if given is None or isinstance(given, Axis):
             return given
         if not isinstance(given, (tuple, list)) or len(given) != 2:
@@ -253,6 +267,16 @@ class GridRecipe:
             axes.get("y"),
             given.get("clock", "log-snr"),
         )
+
+
+def settings_digest(lane: Recipe, reference: int) -> str:
+    """16 hexadecimal digits that tell the settings of a lane and of the reference run from others."""
+    return hashlib.sha256(f"{reference} {lane.to_json()}".encode()).hexdigest()[:16]
+
+
+def fingerprint(lane: Recipe, reference: int, finished: bytes) -> str:
+    """What a distance was measured of: digests of the settings and of the finished pictures."""
+    return f"{settings_digest(lane, reference)}-{hashlib.sha256(finished).hexdigest()[:16]}"
 
 
 def reference_steps(given: Any) -> int:

@@ -62,7 +62,9 @@ class Runs:
 
     @property
     def common(self) -> str:
-        """What all runs have, in a line: model, what is asked for, sampler, steps, guidance and seeds."""
+        """The settings that all runs share, in a line: model, label or prompt, sampler, steps, guidance and
+        seeds.
+        """
         recipes = self.recipe.lanes if isinstance(self.recipe, RaceRecipe) else self.recipe.cells
         return ", ".join(filter(None, (_equal([one(recipe) for recipe in recipes]) for one in _COMMON)))
 
@@ -134,20 +136,22 @@ def titles(recipes: Sequence[Recipe]) -> tuple[tuple[str, ...], ...]:
     compared only between recipes with that sampler, and so for other groups.
     """
     flat = [flat_settings(one) for one in recipes]
-    names = [name for name in dict.fromkeys(name for one in flat for name in one) if _differ(flat, name)]
+    names = [
+        name for name in dict.fromkeys(name for one in flat for name in one) if _setting_differs(flat, name)
+    ]
     inner = {name for name in names if any(name.startswith(f"{group} ") for group in names)}
     return tuple(
-        tuple(f"{name} {_said(name, one)}" for name in names if name in one or name not in inner)
+        tuple(f"{name} {_setting_text(name, one)}" for name in names if name in one or name not in inner)
         for one in flat
     )
 
 
-def _said(name: str, settings: Mapping[str, Any]) -> Any:
+def _setting_text(name: str, settings: Mapping[str, Any]) -> Any:
     given = settings.get(name, "none")
     return sampler_label(given) if name == "sampler" else given
 
 
-def _differ(flat: Sequence[Mapping[str, Any]], name: str) -> bool:
+def _setting_differs(flat: Sequence[Mapping[str, Any]], name: str) -> bool:
     """Whether a setting differs among those recipes that agree in the group which it is an option of."""
     group = next((one for given in flat for one in given if name.startswith(f"{one} ")), None)
     found: dict[Any, set[Any]] = {}

@@ -165,13 +165,13 @@ def walk_files(root: Path, left: LeftOut) -> Iterable[Path]:
             relative = path.relative_to(root)
             if is_system(relative):  # such a folder counts once and is not entered
                 left.add(SYSTEM, relative)
-            elif _is(entry.is_dir):
+            elif _entry_is(entry.is_dir):
                 if (identity := _identity(path)) in around:
                     left.add("links in a circle", relative)
                 else:
                     stack.append((path, around | {identity}))
                     empty = False
-            elif _is(entry.is_file):
+            elif _entry_is(entry.is_file):
                 yield path
                 empty = False
             else:
@@ -199,7 +199,7 @@ def digest(path: Path) -> str:
     return hashlib.blake2b(read, digest_size=12).hexdigest()
 
 
-def _is(kind: Callable[[], bool]) -> bool:
+def _entry_is(kind: Callable[[], bool]) -> bool:
     """Call an entry's `is_dir` or `is_file`; False for a link that leads to itself."""
     try:
         return kind()

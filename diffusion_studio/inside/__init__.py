@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..runs.recipe import Recipe
-    from .seen import Seen
+    from .seen import ViewResult
 
 NAMES = ("sum", "guidance", "attention", "network", "decided", "surprise")
 _HOME = {
@@ -30,10 +30,10 @@ _HOME = {
     "process": "forward_pictures",
     "save_forward": "forward_pictures",
     "save_view": "writing",
-    "save_seen": "writing",
+    "save_result": "writing",
     "save_over_run": "writing",
     "Run": "run",
-    "Seen": "seen",
+    "ViewResult": "seen",
     "Settings": "settings",
 }
 __all__ = [*NAMES, *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]  read on first use
@@ -45,7 +45,7 @@ def __getattr__(name: str) -> Any:
 
     if name in NAMES:
 
-        def seen(source: Any, recipe: Recipe | None = None, step: int = -1, **settings: Any) -> Seen:
+        def seen(source: Any, recipe: Recipe | None = None, step: int = -1, **settings: Any) -> ViewResult:
             return import_module(f"{__name__}.views").view(source, recipe, name, step, **settings)
 
         seen.__name__ = name

@@ -35,7 +35,7 @@ from .run import (
     steps_of,
     without_tokens,
 )
-from .seen import Seen, Tile
+from .seen import Tile, ViewResult
 from .settings import Settings
 
 CROSS, SELF = "cross", "self"
@@ -227,7 +227,7 @@ def words_of(state: State, picture: int = 0) -> list[str] | None:
     return [START_WORD, *split(spec.prompt_text(prompt_of(state.effective[0], picture)) or "")]
 
 
-def look(state: State, settings: Settings) -> Seen:
+def look(state: State, settings: Settings) -> ViewResult:
     """Attention of one picture. One call of the network without guidance.
 
     arrays: `x0` (C, H, W). With a text `words` (W, H, W'), for each token its share of the attention of each
@@ -254,7 +254,7 @@ def look(state: State, settings: Settings) -> Seen:
     numbers = {**errors, "tokens": tokens, "place": (row, column), "layers": [one.name for one in kept]}
     numbers["heads"] = max(one.q.shape[1] for one in kept)
     numbers["shares"] = _shares(arrays, tokens)
-    return Seen(
+    return ViewResult(
         "attention",
         state.index,
         arrays,
@@ -334,7 +334,7 @@ def _check(
 
 def over_run(
     source: Run, settings: Settings, steps: Sequence[int] | None = None, ask: Looking = at_once
-) -> tuple[np.ndarray, list[str], list[Seen]]:
+) -> tuple[np.ndarray, list[str], list[ViewResult]]:
     """The words' maps averaged over the run's states (Tang et al. 2023, DAAM): (W, H, W'), the tokens, and
     what was seen at each step. Of a branch or an edit, whose prompt changes on its way, only the states count
     that have the words of the last one.
@@ -342,7 +342,7 @@ def over_run(
     states = steps_of(source, steps)
     tokens = [words_of(source.state(k), settings.picture) for k in states]
     same = [k for k, words in zip(states, tokens) if words == tokens[-1]]
-    seen: list[Seen] = [ask(partial(look, source.state(k), settings)) for k in same]
+    seen: list[ViewResult] = [ask(partial(look, source.state(k), settings)) for k in same]
     if "words" not in seen[0].arrays:
         raise OptionError(
             "word",

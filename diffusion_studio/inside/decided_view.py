@@ -17,7 +17,7 @@ from ..errors import OptionError
 from . import drawing
 from .figure import Curves
 from .run import Run, State, fresh_segment, of_points, picture_slice
-from .seen import Seen, Tile, chart
+from .seen import Tile, ViewResult, chart
 from .settings import Settings
 
 MOST_BYTES = 1 << 28
@@ -65,11 +65,11 @@ def new_runs(state: State, settings: Settings) -> torch.Tensor:
     Li & Chen 2024, Critical windows; Sclocchi et al. 2024: what all of them share was decided before.
     """
     run = state.run
-    if state.leg is not run.legs[-1]:
+    if state.segment is not run.own_segments[-1]:
         raise OptionError(
             "step",
-            f"State {state.index} lies before the run's own path ({state.leg.part}), so no new run "
-            f"starts from it. Choose a state from {run.total - run.legs[-1].steps} on.",
+            f"State {state.index} lies before the run's own path ({state.segment.part}), so no new run "
+            f"starts from it. Choose a state from {run.total - run.own_segments[-1].steps} on.",
         )
     if getattr(run.recipe.edit, "film", None) is not None:
         raise OptionError(
@@ -81,13 +81,13 @@ def new_runs(state: State, settings: Settings) -> torch.Tensor:
     count = settings.again
     if finished.nbytes * count > MOST_BYTES:
         raise OptionError("count", f"{count} pictures of this size take too much memory. Ask for fewer.")
-    leg = fresh_segment(state, settings.picture)
+    segment = fresh_segment(state, settings.picture)
     shape = tuple(finished.shape[1:])
     seeds = tuple((settings.seed + k) % 2**63 for k in range(count))
     noise = Noise(seeds, shape, finished.device, finished.dtype)
-    levels = _descending_levels(leg.levels, state.local)
+    levels = _descending_levels(segment.levels, state.local)
     x = noised(finished, levels[0], noise(state.index))
-    for step in sample(leg.sampler, leg.denoise, x, levels, offset_noise(noise, state.index)):
+    for step in sample(segment.sampler, segment.denoise, x, levels, offset_noise(noise, state.index)):
         x = step.x
     return x
 
@@ -102,7 +102,7 @@ def _descending_levels(levels: Sequence[NoiseLevel], first: int) -> Levels:
     return Levels(path, known.schedule, known.steps)
 
 
-def look(state: State, settings: Settings) -> Seen:
+def look(state: State, settings: Settings) -> ViewResult:
     """When one picture was decided.
 
     arrays: `decided` (H, W), for each pixel the state from which x0 stays within the tolerance of the end;
@@ -147,7 +147,7 @@ def look(state: State, settings: Settings) -> Seen:
         numbers["open"] = float((arrays["spread"] > settings.tolerance).mean())
     if run.recipe.stretch:
         notes.append("This run shows each picture stretched to its own range, and x0 is compared as shown.")
-    return Seen(
+    return ViewResult(
         "decided",
         state.index,
         arrays,
@@ -181,8 +181,8 @@ def _probabilities(run: Run, judge: Any, picture: int) -> np.ndarray:
         return run.memo["probability", picture]
     found = []
     for k, x in run.states():
-        leg, local = run.place(k)
-        level = leg.levels[local]
+        segment, local = run.place(k)
+        level = segment.levels[local]
         at = x[min(picture, len(x) - 1)][None]
         if not level.sigma:  # the classifier's least noise stands for the clean end
             level = judge.spec.schedule.level(judge.spec.schedule.t_min)

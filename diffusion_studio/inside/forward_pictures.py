@@ -28,7 +28,7 @@ from ..imaging.picture import Picture
 from ..runs.recipe import VERSION
 from . import drawing
 from .figure import Curves
-from .seen import Seen, Tile
+from .seen import Tile, ViewResult
 
 MOST_SCHEDULES = 3
 MOST_BYTES = 1 << 29  # of all states of one process
@@ -183,7 +183,7 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
     return name if name not in taken else f"{name} {len(taken) + 1}"
 
 
-def look(processes: Sequence[Process], step: int) -> Seen:
+def look(processes: Sequence[Process], step: int) -> ViewResult:
     """State number `step` of each process: the three ways, the histogram of the iterated one against the
     normal curve, the variances, and the schedules' curves with a marker.
 
@@ -223,7 +223,7 @@ def look(processes: Sequence[Process], step: int) -> Seen:
             f"; the variance should be {variances['expected'][k]:.3f}."
         )
     tiles += _curves(processes, step)
-    return Seen("forward", step, arrays, numbers, lines, tiles, columns=4)
+    return ViewResult("forward", step, arrays, numbers, lines, tiles, columns=4)
 
 
 def _curves(processes: Sequence[Process], step: int) -> list[Tile]:
@@ -243,7 +243,7 @@ def _curves(processes: Sequence[Process], step: int) -> list[Tile]:
     return tiles
 
 
-def image(seen: Seen, side: int = 160, explain: bool = True) -> np.ndarray:
+def image(seen: ViewResult, side: int = 160, explain: bool = True) -> np.ndarray:
     """The forward view as one RGB picture (H, W, 3) uint8."""
     said = [*seen.lines, *([" ".join(ABOUT), PAPER] if explain else [])]
     return seen.sheet(said, side)

@@ -16,7 +16,7 @@ from ..runs.guidance_builder import altering
 from . import drawing
 from .figure import Curves
 from .run import Looking, Run, State, at_once, check_pictures, label_of, picture_slice, steps_of
-from .seen import Seen, Tile, chart
+from .seen import Tile, ViewResult, chart
 from .settings import Settings
 
 MOST_BARS = 6  # labels whose probability is drawn
@@ -28,7 +28,7 @@ _CURVES = {
 }
 
 
-def look(state: State, settings: Settings) -> Seen:
+def look(state: State, settings: Settings) -> ViewResult:
     """Guidance of one picture at one state.
 
     arrays: `with`, `without` (C, H, W), the x0 predicted with the condition and without (or with what
@@ -68,7 +68,7 @@ def look(state: State, settings: Settings) -> Seen:
     if pair is not None:
         numbers["scale"] = _scale(arrays)
     lines, tiles = _lines(state, numbers, arrays), _tiles(arrays, numbers)
-    return Seen("guidance", state.index, arrays, numbers, lines, tiles, state.notes)
+    return ViewResult("guidance", state.index, arrays, numbers, lines, tiles, state.notes)
 
 
 def _nothing_to_see(state: State) -> str:
@@ -157,7 +157,7 @@ def over_run(
     """Curves over the states `step`: `difference_size`, the root mean square of with - without; `scale`; and
     with a classifier `probabilities` (states, classes) and `gradient_size`.
     """
-    seen: list[Seen] = [ask(partial(look, run.state(k), settings)) for k in steps_of(run, steps)]
+    seen: list[ViewResult] = [ask(partial(look, run.state(k), settings)) for k in steps_of(run, steps)]
     found: dict[str, np.ndarray] = {"step": np.array([one.step for one in seen])}
     for name in ("difference_size", "scale"):
         if name in seen[0].numbers:
@@ -168,7 +168,9 @@ def over_run(
     return found
 
 
-def summary(run: Run, settings: Settings, steps: Sequence[int] | None = None, ask: Looking = at_once) -> Seen:
+def summary(
+    run: Run, settings: Settings, steps: Sequence[int] | None = None, ask: Looking = at_once
+) -> ViewResult:
     """The run's curves as one picture."""
     found = over_run(run, settings, steps, ask)
     at = list(range(run.total + 1))
@@ -184,7 +186,7 @@ def summary(run: Run, settings: Settings, steps: Sequence[int] | None = None, as
         lines = [(labels[k], found["step"], found["probabilities"][:, k]) for k in best]
         curves.append(Curves("probability of each label, by the classifier", lines, "step", at, zero=True))
     tiles = [chart(one) for one in curves]
-    return Seen("guidance", run.total, found, {}, (), tiles, run.state(0).notes, columns=2)
+    return ViewResult("guidance", run.total, found, {}, (), tiles, run.state(0).notes, columns=2)
 
 
 def _lines(state: State, numbers: dict[str, Any], arrays: dict[str, np.ndarray]) -> list[str]:

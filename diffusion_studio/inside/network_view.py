@@ -21,7 +21,7 @@ from torch import nn
 from ..errors import OptionError, unknown
 from . import drawing
 from .run import State, check_pictures, picture_slice
-from .seen import Seen, Tile
+from .seen import Tile, ViewResult
 from .settings import Settings
 
 CHANNELS = 16  # that are shown of a block
@@ -165,7 +165,7 @@ def describe(state: State) -> list[Block]:
     return watch.blocks
 
 
-def look(state: State, settings: Settings) -> Seen:
+def look(state: State, settings: Settings) -> ViewResult:
     """One block of the network about one picture, and x0 with the block's part scaled. One call with two
     rows, after one that finds the blocks.
 
@@ -200,7 +200,7 @@ def look(state: State, settings: Settings) -> Seen:
         plain, scaled, output = p.x0[0], p.x0[1], watch.outputs[0]
     arrays, numbers = _compare_outputs(plain, scaled, output)
     numbers |= {"blocks": blocks, "block": block.name, "part": settings.part, "factor": settings.factor}
-    return Seen(
+    return ViewResult(
         "network",
         state.index,
         arrays,

@@ -89,10 +89,10 @@ class Run:
         self._guides = guides
         self._states = TrajectoryCache() if states is None else states
         self.watched = Watched.of(model)
-        self.legs = self.segments(self.watched)
-        self.total = sum(leg.steps for leg in self.legs)
+        self.own_segments = self.segments(self.watched)
+        self.total = sum(segment.steps for segment in self.own_segments)
         self._predictions: OrderedDict[int, Prediction] = OrderedDict()
-        self._seen: dict[int, torch.Tensor] = {}
+        self._last_states: dict[int, torch.Tensor] = {}
         self._denoisers: dict[Recipe, Any] = {}
         self.memo: dict[Any, Any] = {}  # results of views for the whole run
 
@@ -128,34 +128,34 @@ class Run:
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index <= self.total:
             raise OptionError("step", f"The run has the states 0 to {self.total}, got {index!r}.")
         first = 0
-        for leg in self.legs:
-            if index < first + leg.steps or leg is self.legs[-1]:
-                return leg, index - first
-            first += leg.steps
+        for segment in self.own_segments:
+            if index < first + segment.steps or segment is self.own_segments[-1]:
+                return segment, index - first
+            first += segment.steps
         raise AssertionError("unreachable: the last segment holds the last state")
 
-    def known(self, index: int) -> torch.Tensor | None:
+    def cached_state(self, index: int) -> torch.Tensor | None:
         """State `index` if it is kept, without a replay."""
         kept = self._states.before(self.recipe, self.model, index)
-        return kept[index][1] if kept is not None else self._seen.get(index)
+        return kept[index][1] if kept is not None else self._last_states.get(index)
 
     @property
-    def kept(self) -> bool:
+    def all_cached(self) -> bool:
         """Whether all states are kept, so that no replay is needed."""
         return self._states.before(self.recipe, self.model, self.total) is not None
 
     def x(self, index: int) -> torch.Tensor:
         """State `index` as the sampler has it."""
-        found = self.known(index)
+        found = self.cached_state(index)
         if found is None:
             self._replay(index)
-            found = self.known(index)
+            found = self.cached_state(index)
         assert found is not None  # the replay went as far as `index`
         return found
 
     def states(self) -> Iterator[tuple[int, torch.Tensor]]:
         """All states in order, from the cache or by one replay."""
-        if self.known(self.total) is not None and self.known(0) is not None:
+        if self.cached_state(self.total) is not None and self.cached_state(0) is not None:
             yield from ((k, self.x(k)) for k in range(self.total + 1))
             return
         for frame, x in self._run():
@@ -174,22 +174,22 @@ class Run:
         """Run again up to a state. The last few states are kept here where they are too large for the
         cache.
         """
-        self._seen = {}
+        self._last_states = {}
         run = self._run()
         for frame, x in run:
-            self._seen[frame.index] = x
-            self._seen.pop(frame.index - KEPT, None)
+            self._last_states[frame.index] = x
+            self._last_states.pop(frame.index - KEPT, None)
             if frame.index == until:
                 break
         run.close()
         if self._states.before(self.recipe, self.model, until) is not None:
-            self._seen = {}
+            self._last_states = {}
 
     def state(self, index: int) -> State:
         """State `index`, counted from 0. -1 is the last one with a prediction."""
         index = self.total - 1 if index == -1 else index
-        leg, local = self.place(index)
-        return State(self, index, leg, local)
+        segment, local = self.place(index)
+        return State(self, index, segment, local)
 
     def denoiser(self, recipe: Recipe, levels: Levels) -> Any:
         """The denoiser of a recipe's condition; the last few are kept, as a text takes time to encode."""
@@ -212,16 +212,16 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """State number `index` of a run: number `local` of the segment `leg`."""
+    """State number `index` of a run: number `local` of its segment."""
 
     run: Run
     index: int
-    leg: Segment
+    segment: Segment
     local: int
 
     @property
     def level(self) -> NoiseLevel:
-        return self.leg.levels[self.local]
+        return self.segment.levels[self.local]
 
     @cached_property
     def x(self) -> torch.Tensor:
@@ -263,7 +263,7 @@ class State:
             return self._predict_by_replay(hooks)
         x = self.x
         with hooks():
-            return self.leg.denoise(x, self.level)
+            return self.segment.denoise(x, self.level)
 
     def _predict_by_replay(self, hooks: Callable[[], AbstractContextManager]) -> Prediction:
         """The prediction by a replay of the segment: a network that is given its last x0, or reuses features,
@@ -337,7 +337,7 @@ class State:
         whole = Levels(path(schedule, recipe.steps, recipe.spacing), schedule)
         levels = last_levels(whole, getattr(root.edit, "strength", 1.0))
         edit = recipe.edit
-        if self.leg.part == INTO_NOISE and isinstance(edit, (Invert, Morph)):
+        if self.segment.part == INTO_NOISE and isinstance(edit, (Invert, Morph)):
             one = {"labels": (), "prompts": (), "spell": None, "guidance": 1.0}
             recipe = replace(recipe, label=edit.source_label, prompt=edit.source_prompt, **one)
         elif isinstance(edit, Travel):
@@ -357,7 +357,7 @@ class State:
             said.append("The run reuses deep features; views of the network compute all of it anew.")
         if isinstance(self.run.recipe.edit, Travel):
             said.append("The pictures travel between conditions; this view asks with the first of them.")
-        if getattr(self.leg.sampler, "churn", 0):
+        if getattr(self.segment.sampler, "churn", 0):
             said.append(CHURN_NOTE)
         if self.remembers and self.effective[0].self_guidance.on:
             said.append(
@@ -416,13 +416,23 @@ def prompt_of(recipe: Recipe, picture: int) -> str | None:
 def fresh_segment(state: State, picture: int | None = None) -> Segment:
     """The state's segment with a denoiser that has no memory yet, for all pictures or for one."""
     recipe = state.run.recipe if picture is None else cut_to(state.run.recipe, picture)
-    legs = state.run.segments(state.run.watched, recipe)
-    return next(fresh for fresh, leg in zip(legs, state.run.legs) if leg is state.leg)
+    fresh_segments = state.run.segments(state.run.watched, recipe)
+    return next(
+        fresh for fresh, segment in zip(fresh_segments, state.run.own_segments) if segment is state.segment
+    )
 
 
-def _replay_prediction(state: State, leg: Segment, hooks: Callable[[], AbstractContextManager]) -> Prediction:
+def _replay_prediction(
+    state: State, segment: Segment, hooks: Callable[[], AbstractContextManager]
+) -> Prediction:
     first = state.index - state.local
-    run = sample(leg.sampler, leg.denoise, state.run.x(first), leg.levels, offset_noise(leg.noise, first))
+    run = sample(
+        segment.sampler,
+        segment.denoise,
+        state.run.x(first),
+        segment.levels,
+        offset_noise(segment.noise, first),
+    )
     for _ in range(state.local):
         next(run)
     with hooks():

@@ -43,7 +43,7 @@ def chart(curves: Curves, marker: float | None = None) -> Tile:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ViewResult:
     """`arrays` by name (their shapes are in the docstring of the function that made them), `numbers` that
     say the main result, `lines` of text for people, and `tiles` to draw. `notes` say what was assumed or
     left out.

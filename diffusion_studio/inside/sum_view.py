@@ -13,7 +13,7 @@ from ..diffusion.prediction import PARAMETRIZATIONS, Prediction, reading
 from ..errors import OptionError
 from . import drawing
 from .run import CHURN_NOTE, State, picture_slice
-from .seen import Seen, Tile
+from .seen import Tile, ViewResult
 from .settings import Settings
 from .terms import Term, step_terms
 
@@ -26,7 +26,7 @@ _TARGET_TITLES = {
 }
 
 
-def look(state: State, settings: Settings) -> Seen:
+def look(state: State, settings: Settings) -> ViewResult:
     """The sum of one state of one picture (N = 1; points have the shape (1, P, 2) in place of (1, C, H, W)).
 
     arrays: `x`, `x0`, `eps`, `next` (1, C, H, W); `term_arrays` and `term_products` (T, 1, C, H, W) and
@@ -50,7 +50,7 @@ def look(state: State, settings: Settings) -> Seen:
         products = found["term_products"][:, 0, :, row, column]
         numbers["place_products"] = products.tolist()
         numbers["place_next"] = found["next"][0, :, row, column].tolist()
-    return Seen(
+    return ViewResult(
         "sum",
         state.index,
         found,
@@ -81,9 +81,9 @@ def _terms(terms: list[Term], one: slice, state: State) -> dict[str, np.ndarray]
     else:
         coefficients = np.array(numbers).reshape(-1, *[1] * state.x.ndim)
     total = products.sum(0)
-    actual = state.run.known(state.index + 1)
+    actual = state.run.cached_state(state.index + 1)
     if actual is not None and (
-        state.local + 1 > state.leg.steps or actual.shape != state.x.shape or _joins(state)
+        state.local + 1 > state.segment.steps or actual.shape != state.x.shape or _joins(state)
     ):
         actual = None
     next_x = total if actual is None else _array(actual[one])
@@ -98,7 +98,7 @@ def _terms(terms: list[Term], one: slice, state: State) -> dict[str, np.ndarray]
 
 def _joins(state: State) -> bool:
     """Whether the next state is the first one of another segment, which may have been mixed anew."""
-    return state.local + 1 == state.leg.steps and state.leg is not state.run.legs[-1]
+    return state.local + 1 == state.segment.steps and state.segment is not state.run.own_segments[-1]
 
 
 def targets(state: State, p: Prediction) -> dict[str, torch.Tensor]:
@@ -111,7 +111,7 @@ def targets(state: State, p: Prediction) -> dict[str, torch.Tensor]:
         try:
             target = reading(name, level, schedule)
         except OptionError:  # no timestep below: continuous time
-            target = PARAMETRIZATIONS[name](level, state.leg.levels[state.local + 1], 1.0)
+            target = PARAMETRIZATIONS[name](level, state.segment.levels[state.local + 1], 1.0)
         made[name] = target.target(p.x0, p.eps)
     return made
 
@@ -120,7 +120,7 @@ def variances(state: State, p: Prediction) -> dict[str, torch.Tensor]:
     """The learned variance of an ancestral step to the run's next level (Nichol & Dhariwal 2021, eq. 15),
     and its two bounds; nothing where the network learned none.
     """
-    to = state.leg.levels[state.local + 1]
+    to = state.segment.levels[state.local + 1]
     if p.variance is None or to.log_snr <= state.level.log_snr:
         return {}
     small, large = step_variances(state.level, to)
@@ -161,7 +161,7 @@ def _of_noisier_copy(term: Term, state: State) -> bool:
     local = term.step - state.index + state.local
     if term.kind not in ("x0", "eps") or term.again or term.level is None:
         return False
-    return 0 <= local < len(state.leg.levels) and term.level.log_snr < state.leg.levels[local].log_snr
+    return 0 <= local < len(state.segment.levels) and term.level.log_snr < state.segment.levels[local].log_snr
 
 
 def _mean(coefficient: Any) -> float:
@@ -189,7 +189,7 @@ def _lines(state: State, terms: list[Term], numbers: dict[str, Any]) -> list[str
     lines = [
         f"x({here}) = {state.level.alpha:.4g} x0({here}) + {state.level.sigma:.4g} eps({here})    t = "
         f"{state.level.t:.4g}",
-        f"{type(state.leg.sampler).__name__}: x({here + 1}) = " + " ".join(parts),
+        f"{type(state.segment.sampler).__name__}: x({here + 1}) = " + " ".join(parts),
     ]
     if "place" in numbers:
         channels = len(numbers["place_next"])
@@ -219,7 +219,7 @@ def _lines(state: State, terms: list[Term], numbers: dict[str, Any]) -> list[str
 
 def _no_variance(state: State) -> str:
     """Why the variance that the network predicted is no map at this step."""
-    last = state.leg.levels[state.local + 1].sigma == 0
+    last = state.segment.levels[state.local + 1].sigma == 0
     why = (
         "this step ends without noise, so the least variance is 0 and none of it is drawn"
         if last
@@ -237,7 +237,7 @@ def _tiles(state: State, terms: list[Term], found: dict[str, np.ndarray]) -> lis
         Tile(f"{alpha:.3g} x0({here})", drawing.shown(x0), group=group),
         Tile(f"+{sigma:.3g} eps({here})", drawing.shown(eps, True), group=group),
     ]
-    group = f"{type(state.leg.sampler).__name__}: the next state is this sum"
+    group = f"{type(state.segment.sampler).__name__}: the next state is this sum"
     for term, product in zip(terms, found["term_products"]):
         title = f"{_mean(term.coefficient):+.3g} {name_of(term, state)}"
         shown.append(Tile(title, drawing.shown(product[0], term.kind not in ("x0", "known")), group=group))

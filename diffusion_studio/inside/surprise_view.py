@@ -25,7 +25,7 @@ from ..models.model import Model
 from . import drawing
 from .figure import Curves, Film
 from .run import Run, State, check_pictures
-from .seen import OVER_RUN, Seen, Tile, chart
+from .seen import OVER_RUN, Tile, ViewResult, chart
 from .settings import Settings
 
 _UNIFORM, _SIGNS = 2**40, 2**41  # indices of noise that no run reaches
@@ -33,7 +33,7 @@ BYTE = 8.0  # bits of a value without a model
 MOST_VALUES = 1 << 22  # of the maps of all states together
 
 
-def look(state: State, settings: Settings, given: Picture | None = None) -> Seen:
+def look(state: State, settings: Settings, given: Picture | None = None) -> ViewResult:
     """The surprise of a run's finished picture, or of the one that is `given`, under the run's label and
     prompt. `terms` network calls, or four for each step of the flow; the run remembers the last measurement.
 
@@ -71,19 +71,19 @@ def look(state: State, settings: Settings, given: Picture | None = None) -> Seen
     return _view_of(found, settings, state.index, notes, times)
 
 
-def at_state(seen: Seen, step: int) -> Seen:
-    """What was seen, with the pictures over the run at another state; nothing is measured again."""
-    if "so_far" not in seen.numbers:
-        return replace(seen, step=step)
-    bits = seen.numbers["so_far"][step]
+def at_state(result: ViewResult, step: int) -> ViewResult:
+    """The result, with the pictures over the run at another state; nothing is measured again."""
+    if "so_far" not in result.numbers:
+        return replace(result, step=step)
+    bits = result.numbers["so_far"][step]
     tiles = []
-    for tile in seen.tiles:
+    for tile in result.tiles:
         if isinstance(tile.plays, Film):
             tile = replace(tile, title=_so_far_title(step, bits), pixels=tile.plays.pictures[step])
         elif isinstance(tile.plays, Curves) and len(tile.plays.at):
             tile = chart(tile.plays, float(tile.plays.at[step]))
         tiles.append(tile)
-    return replace(seen, step=step, numbers={**seen.numbers, "bits_so_far": bits}, tiles=tiles)
+    return replace(result, step=step, numbers={**result.numbers, "bits_so_far": bits}, tiles=tiles)
 
 
 def _so_far_title(step: int, bits: float) -> str:
@@ -103,7 +103,7 @@ def check_over_run(settings: Settings) -> None:
 def _times(run: Run) -> list[float]:
     """t of each state. The finished picture has -inf."""
     places = (run.place(k) for k in range(run.total))
-    return [*(leg.levels[local].t for leg, local in places), -math.inf]
+    return [*(segment.levels[local].t for segment, local in places), -math.inf]
 
 
 def _finished_picture(state: State, number: int) -> np.ndarray:
@@ -125,7 +125,7 @@ def of_picture(
     prompt: str | None = None,
     low_res: torch.Tensor | None = None,
     **settings: Any,
-) -> Seen:
+) -> ViewResult:
     """The surprise of any picture under a model's condition; it is brought to the model's size."""
     if model.spec.image_size is None:
         raise OptionError(
@@ -162,7 +162,7 @@ def _view_of(
     step: int,
     notes: Sequence[str],
     times: Sequence[float],
-) -> Seen:
+) -> ViewResult:
     channels, per_pixel = len(arrays["picture"]), float(arrays["bits"].mean())
     numbers: dict[str, Any] = {
         "bits_per_pixel": per_pixel,
@@ -176,7 +176,7 @@ def _view_of(
         numbers["prior"] = float(arrays["terms"][0])
     numbers["steps"] = len(arrays["terms"]) - 1 if "terms" in arrays else settings.terms
     lines = _lines(numbers, channels)
-    return Seen("surprise", step, arrays, numbers, lines, _tiles(arrays, step, times), notes)
+    return ViewResult("surprise", step, arrays, numbers, lines, _tiles(arrays, step, times), notes)
 
 
 def _double_denoiser(model: Model, bare: Denoiser) -> Denoiser:

@@ -215,7 +215,7 @@ class Traced:
 
 
 def _number(given: Any) -> Any:
-    """A factor as it is, a traced tensor as its values."""
+    """A factor as a number, and a traced tensor as its values."""
     return given._values() if isinstance(given, Traced) else given
 
 
@@ -226,7 +226,7 @@ class _Tracer:
     """
 
     def __init__(self, state: State, start: int, lazy: bool) -> None:
-        self.state, self.run, self.leg = state, state.run, state.leg
+        self.state, self.run, self.segment = state, state.run, state.segment
         self.start, self.lazy = start, lazy
         self.offset = state.index - state.local  # of the segment in the run
         self.at, self.again = start, 0
@@ -245,7 +245,7 @@ class _Tracer:
 
     def _known(self, local: int) -> _Node:
         index = self.offset + local
-        return _Node(("x", index, self.leg.levels[local], 0), lambda: self.run.x(index))
+        return _Node(("x", index, self.segment.levels[local], 0), lambda: self.run.x(index))
 
     def denoise(self, x: Any, level: NoiseLevel) -> Prediction:
         """A prediction by name. It counts as a further call of the step before until a state is shown with
@@ -274,17 +274,17 @@ class _Tracer:
     def _answer(self, node: _Node, level: NoiseLevel, again: int) -> Prediction:
         if again == 0 and node.key is not None and node.key[0] == "x":
             return self.run.prediction(node.key[1])
-        return self.leg.denoise(node.value(), level)
+        return self.segment.denoise(node.value(), level)
 
     def trace(self) -> _Node:
         """The state after the traced one, as the sampler makes it."""
-        levels = Levels.of(self.leg.levels)[self.start :]
-        noise = self.leg.noise
-        if self.start and has_restarted(self.leg.levels, self.start):
+        levels = Levels.of(self.segment.levels)[self.start :]
+        noise = self.segment.noise
+        if self.start and has_restarted(self.segment.levels, self.start):
             noise = indexed_noise(noise)
         traced_noise: Any = _Noise(self, offset_noise(noise, self.offset + self.start))
         x: Any = Traced(self, self._known(self.start))  # it acts as a tensor
-        loop = sample(self.leg.sampler, self.denoise, x, levels, traced_noise)
+        loop = sample(self.segment.sampler, self.denoise, x, levels, traced_noise)
         while True:
             step = next(loop)
             if self.at == self.state.local + 1:
@@ -378,8 +378,8 @@ def step_terms(state: State) -> list[Term]:
         else:
             one = terms[key]
             terms[key] = Term(kind, step, level, again, one.coefficient + coefficient, one.array)
-    if state.leg.known is not None and state.local + 1 == state.leg.steps:
-        return _kept_exactly(list(terms.values()), *state.leg.known, state)
+    if state.segment.known is not None and state.local + 1 == state.segment.steps:
+        return _kept_exactly(list(terms.values()), *state.segment.known, state)
     order = ("x", "x0", "eps", "noise", "known")
     kept = [one for one in terms.values() if not _zero(one.coefficient)]
     return sorted(kept, key=lambda one: (order.index(one.kind), -one.step, one.again))
@@ -389,7 +389,7 @@ def _begin(state: State) -> int:
     """Where a trace with values begins: at the state, or one before it where the run turns back to noise,
     which `sample` only does after a step.
     """
-    here, levels = state.local, state.leg.levels
+    here, levels = state.local, state.segment.levels
     turns = here > 0 and levels[here + 1].log_snr < levels[here].log_snr
     return here - 1 if turns and levels[here].log_snr > levels[here - 1].log_snr else here
 

@@ -13,7 +13,7 @@ from ..errors import OptionError, unknown
 from ..runs.recipe import Recipe
 from . import attention_view, decided_view, guidance_view, network_view, sum_view, surprise_view
 from .run import Looking, Run, State, at_once, steps_of
-from .seen import Seen, Tile
+from .seen import Tile, ViewResult
 from .settings import Settings
 
 
@@ -30,20 +30,20 @@ class View:
     about: tuple[str, str]
     paper: str
     takes: tuple[str, ...]
-    look: Callable[[State, Settings], Seen]
-    summary: Callable[[Run, Settings, Sequence[int] | None, Looking], Seen] | None = None
+    look: Callable[[State, Settings], ViewResult]
+    summary: Callable[[Run, Settings, Sequence[int] | None, Looking], ViewResult] | None = None
     over: Mapping[str, Any] = field(default_factory=dict)
     check_over: Callable[[Settings], None] = lambda settings: None
 
 
-def _words_over_run(run: Run, settings: Settings, steps: Sequence[int] | None, ask: Looking) -> Seen:
+def _words_over_run(run: Run, settings: Settings, steps: Sequence[int] | None, ask: Looking) -> ViewResult:
     mean, tokens, seen = attention_view.over_run(run, settings, steps, ask)
     arrays = {"x0": seen[-1]["x0"], "words": mean}
     tiles = attention_view.tiles(arrays, tokens, settings, (0, 0))
     said = [f"Averaged over {len(seen)} steps; the picture is the last one's predicted x0."]
     if len(seen) < len(steps_of(run, steps)):
         said.append(f"They are those with this prompt, from state {seen[0].step} on.")
-    return Seen("attention", seen[-1].step, arrays, {"tokens": tokens}, said, tiles, seen[0].notes)
+    return ViewResult("attention", seen[-1].step, arrays, {"tokens": tokens}, said, tiles, seen[0].notes)
 
 
 VIEWS: dict[str, View] = {
@@ -142,7 +142,7 @@ def settings_of(name: str, given: dict[str, Any]) -> Settings:
 
 def view(
     source: Any, recipe: Recipe | None = None, name: str = "sum", step: int = -1, **settings: Any
-) -> Seen:
+) -> ViewResult:
     """A view of state number `step` of a recipe's run; -1 is the last state that has a prediction.
 
     `source` is a Studio, a Model or a `Run`; `settings` are those of `Settings` that the view reads.
@@ -158,7 +158,7 @@ def over_run(
     name: str = "attention",
     steps: Sequence[int] | None = None,
     **settings: Any,
-) -> Seen:
+) -> ViewResult:
     """A view of the whole run in one picture, for those views that have one."""
     chosen = settings_of(name, settings)
     summary = VIEWS[name].summary
@@ -170,7 +170,7 @@ def over_run(
     return summary(Run.of(source, recipe), chosen, steps, at_once)
 
 
-def image(seen: Seen, side: int = 160, explain: bool = True) -> np.ndarray:
+def image(seen: ViewResult, side: int = 160, explain: bool = True) -> np.ndarray:
     """A view as one RGB picture (H, W, 3) uint8; with `explain` its sentences and its paper stand below."""
     if not explain:
         return seen.image(side)
@@ -179,4 +179,4 @@ def image(seen: Seen, side: int = 160, explain: bool = True) -> np.ndarray:
     return seen.sheet(said, side)
 
 
-__all__ = ["VIEWS", "Seen", "Tile", "View", "image", "over_run", "settings_of", "view"]
+__all__ = ["VIEWS", "ViewResult", "Tile", "View", "image", "over_run", "settings_of", "view"]

@@ -14,7 +14,7 @@ from ..export import ExportOptions, check, save
 from ..imaging.frame import Frame
 from ..runs.recipe import Recipe
 from .run import Looking, Run, State, at_once, steps_of
-from .seen import Seen
+from .seen import ViewResult
 from .settings import Settings
 from .views import VIEWS, image, settings_of
 
@@ -30,7 +30,7 @@ def save_view(
     side: int = 160,
     explain: bool = True,
     **settings: Any,
-) -> Seen:
+) -> ViewResult:
     """Write a view of one state as a PNG (or any format of one picture) and return what was seen."""
     chosen, run = settings_of(name, settings), Run.of(source, recipe)
     _ready(path)
@@ -40,7 +40,7 @@ def save_view(
     return seen
 
 
-def save_seen(run: Run, seen: Seen, path: str | Path, side: int = 160, explain: bool = True) -> None:
+def save_result(run: Run, seen: ViewResult, path: str | Path, side: int = 160, explain: bool = True) -> None:
     """Write what was already seen of a run as a picture, without asking the network again."""
     _ready(path)
     _write(path, run, [image(seen, side, explain)], [seen.step], 2.0)
@@ -56,9 +56,9 @@ def save_over_run(
     explain: bool = True,
     fps: float = 4.0,
     ask: Looking = at_once,
-    look: Callable[[State, Settings], Seen] | None = None,
+    look: Callable[[State, Settings], ViewResult] | None = None,
     **settings: Any,
-) -> list[Seen]:
+) -> list[ViewResult]:
     """Write the view at every state (or at `steps`) as an animation: GIF, MP4, WebP, APNG. A PNG is the
     view's one picture of the whole run. `ask` makes each look, see `Looking`; `look` takes the place of the
     view's own.
@@ -109,6 +109,6 @@ def _write(
     for k, pixels in zip(steps, pictures):
         whole = np.full((1, height, width, 3), 255, np.uint8)
         whole[0, : pixels.shape[0], : pixels.shape[1]] = pixels
-        leg, local = run.place(k)
-        frames.append(Frame(k, run.total, leg.levels[local], whole, whole))
+        segment, local = run.place(k)
+        frames.append(Frame(k, run.total, segment.levels[local], whole, whole))
     save(frames, path, run.recipe.to_json(), ExportOptions(scale=1, fps=fps))

@@ -131,7 +131,7 @@ def schedule_samples(
     for name in ("linear", "cosine"):
         found: dict[int, list[Any]] = {}
         for count in (fine, steps):
-            recipe = replace(base, steps=count, spacing=_visited(studio, model, name, count))
+            recipe = replace(base, steps=count, spacing=_spacing_of_schedule(studio, model, name, count))
             found[count] = []
             for frame in studio.stream(recipe, ask):
                 found[count].append(frame)
@@ -139,7 +139,9 @@ def schedule_samples(
                 yield Part(done, total)
         away = _rms(found[steps][-1].x, found[fine][-1].x)
         film = _film(found[steps], "x0", above.states)
-        cells.append(replace(film, title=_far(f"x0, {steps} steps on the {name} levels", away, fine)))
+        cells.append(
+            replace(film, title=_distance_text(f"x0, {steps} steps on the {name} levels", away, fine))
+        )
         yield replace(above, rows=[*above.rows, ("", cells)])
 
 
@@ -148,11 +150,11 @@ def _rms(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sqrt(np.mean(((a.astype(np.float64) - b.astype(np.float64)) / 127.5) ** 2)))
 
 
-def _far(name: str, away: float, fine: int) -> str:
+def _distance_text(name: str, away: float, fine: int) -> str:
     return f"{name}: ends {away:.2f} RMS from {fine} steps on them"
 
 
-def _visited(studio: Studio, model: str, schedule: str, steps: int) -> Any:
+def _spacing_of_schedule(studio: Studio, model: str, schedule: str, steps: int) -> Any:
     """The spacing that visits those timesteps of a model whose alpha is nearest to that of another schedule,
     at even times of it.
     """
@@ -189,7 +191,7 @@ def race(
     Each row is a name and settings of a recipe, `common` those of all.
     """
     from ..compare.clocks import CLOCKS, VISIBLE
-    from ..compare.drawing import picked
+    from ..compare.drawing import evenly_spaced
     from ..compare.race import racing
     from ..compare.recipes import RaceRecipe
 
@@ -207,7 +209,7 @@ def race(
         yield Part(min(done, total), total)
     if made.ended is not None:
         raise made.ended
-    shown = picked(len(made.ticks), ticks)
+    shown = evenly_spaced(len(made.ticks), ticks)
     cells, series = [], []
     for k, ((name, _), lane) in enumerate(zip(named, made.lanes)):
         frames = [made.shown(tick)[k] for tick in shown]
@@ -217,8 +219,8 @@ def race(
         if lane.curve is not None:
             xs = np.clip(lane.curve.log_snr, -VISIBLE, VISIBLE)
             series.append((name, xs, lane.curve.rms))
-    says = CLOCKS["log-snr"].says
-    labels = [f"Noise level: {says(float(made.ticks[tick]))}" for tick in shown]
+    tick_text = CLOCKS["log-snr"].tick_text
+    labels = [f"Noise level: {tick_text(float(made.ticks[tick]))}" for tick in shown]
     at = np.clip(made.ticks[shown], -VISIBLE, VISIBLE)
     curves = [
         Curves(
@@ -288,7 +290,7 @@ def runs(
             yield Part(done, total)
         made.append((f"{name}{_cost(recipe, frames[-1].calls)}" if costs else name, frames))
         states = max(len(frames) for _, frames in made)
-        apart = _apart(dict(made), against)
+        apart = _distance_texts(dict(made), against)
         drawn = [(row + apart[row], [_film(frames, half, states) for half in show]) for row, frames in made]
         if len(show) == 1:  # side by side
             drawn = [("", [replace(film, title=row) for row, [film] in drawn])]
@@ -297,8 +299,8 @@ def runs(
 
 
 def _cost(recipe: Recipe, calls: int) -> str:
-    """What is said after a row's name of its work: `calls` of the network, in each of which guidance asks
-    about each picture twice.
+    """Text about the cost of a row's run: the network calls, in each of which guidance evaluates each picture
+    twice.
     """
     asks = recipe.label is not None or bool(recipe.prompt)
     text = f": {calls * (2 if is_guided(recipe) and asks else 1)} passes for each picture"
@@ -307,8 +309,8 @@ def _cost(recipe: Recipe, calls: int) -> str:
     return text
 
 
-def _apart(made: Mapping[str, Sequence[Any]], against: str) -> dict[str, str]:
-    """What is said after each row's name of its finished pictures."""
+def _distance_texts(made: Mapping[str, Sequence[Any]], against: str) -> dict[str, str]:
+    """For each row, text about the distance of its finished pictures to those of the row `against`."""
     texts = dict.fromkeys(made, "")
     if against in made:
         to = made[against][-1].x

@@ -25,7 +25,7 @@ _INDEX = re.compile(r"([xεβμΣᾱLmC]|θ)_(?:\{([^}]+)\}|([0-9tsθ₁₂](?![
 
 
 def html_of(text: str) -> str:
-    """The text as HTML. Its own HTML is shown as it is written."""
+    """The text as HTML. HTML in the text is escaped."""
     blocks = re.split(r"\n\s*\n", text.strip())
     return "\n".join(_block(one.strip().splitlines()) for one in blocks if one.strip())
 

@@ -1,4 +1,4 @@
-"""What every evaluation is made from."""
+"""The inputs of every evaluation."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ class _Runs:
                 self.studio.free_states(freed)
 
     def states(self, recipe: Recipe) -> Iterator[Frame | None]:
-        """Every state of a run as it is made, and None while the next one is waited for."""
+        """Every state of a run when it is computed, and None while the next one is not yet there."""
         turn, made = self.prices.turn(recipe), deque[Frame]()
 
         def noted() -> Iterator[None]:

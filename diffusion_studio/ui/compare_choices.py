@@ -33,7 +33,7 @@ def base_sentence(recipe: str) -> str:
     return f"<p>All runs begin with {base}.</p>"
 
 
-def in_short(recipe: Recipe) -> str:
+def short_description(recipe: Recipe) -> str:
     """A recipe in a few words."""
     asked = next((one for one in (recipe.spell, recipe.prompt, recipe.label) if one), None)
     words = [recipe.model, *([f"“{asked[:60]}”"] if asked else [])]
@@ -44,7 +44,7 @@ def in_short(recipe: Recipe) -> str:
 
 
 def shared_settings(made: Race | Grid) -> str:
-    """What all runs have: model, what is asked for, and how many pictures."""
+    """The settings that all runs share: model, label or prompt, and the number of pictures."""
     first = made.lanes[0].recipe
     found = [first.model] if len({lane.recipe.model for lane in made.lanes}) == 1 else []
     texts = {one.recipe.spell or one.recipe.prompt or one.recipe.label for one in made.lanes}
@@ -141,21 +141,21 @@ def linkable(asked: Asked) -> str:
     text = asked.to_json()
     if len(quote(text)) > MAX_LINK:
         return f"{NO_LINK}: the settings are too long for one. Save a file: it carries them, and opens below."
-    if None in written(asked):
+    if None in form_texts(asked):
         return f"{NO_LINK}: the runs differ in more than one can carry. Save a file, which opens below."
     return text
 
 
-def written(asked: Asked) -> list[str | None]:
-    """A race or grid as the form has it: the lines of the lanes, or the texts of the axes; None for one that
-    cannot be written.
+def form_texts(asked: Asked) -> list[str | None]:
+    """The texts of the form for a race or grid: the lines of the lanes, or the texts of the axes. None for
+    one that the form cannot express.
     """
     if isinstance(asked, RaceRecipe):
         return [line_of(asked.lanes[0], lane) for lane in asked.lanes]
     return [axis_text(asked.x), axis_text(asked.y)]
 
 
-def in_file(path: str) -> Asked:
+def read_compared(path: str) -> Asked:
     """The race or grid in an exported file."""
     found = read(path)
     if isinstance(found, Recipe):

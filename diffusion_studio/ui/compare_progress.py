@@ -1,4 +1,4 @@
-"""How far the runs of a race or grid are, while they are made."""
+"""The progress of a race or grid while its runs are computed."""
 
 from __future__ import annotations
 
@@ -16,55 +16,59 @@ from .compute import Progress, duration
 EARLY = 0.05  # share of the runs before which the rest is not estimated
 
 
-class Reached(NamedTuple):
-    """How far the runs are: the run of the newest state (-1: the reference), and the number of all states."""
+class NewestState(NamedTuple):
+    """The newest state: the number of its run (-1: the reference), its frame, and the number of states so
+    far.
+    """
 
     run: int
     frame: Frame
     states: int
 
 
-class Told(NamedTuple):
-    """What the page is told while runs are made: a text, and the share that is made, None while it waits."""
+class ProgressText(NamedTuple):
+    """The progress as the page shows it: a text, and the share that is computed, None while the runs wait."""
 
     text: str
     share: float | None = None
 
 
-class Followed:
-    """What pages are told of runs that are being made. A page asks for it, by the run's key, when it has
-    time: messages that the server sends by itself queue up in a page that is slower than they come.
+class ProgressBoard:
+    """The progress of all runs that are being computed. A page asks for it by the key of its runs: messages
+    that the server sends unasked would queue up in a slow page.
     """
 
     def __init__(self) -> None:
-        self._told: dict[str, Told] = {}
+        self._told: dict[str, ProgressText] = {}
 
     def begin(self) -> str:
         """The key of a new run."""
         key = token_hex(8)
-        self._told[key] = Told("Starting ...")
+        self._told[key] = ProgressText("Starting ...")
         return key
 
-    def tell(self, key: str, told: Told) -> None:
+    def tell(self, key: str, told: ProgressText) -> None:
         self._told[key] = told
 
     def end(self, key: str) -> None:
         self._told.pop(key, None)
 
     def at(self, key: object) -> dict[str, Any] | None:
-        """How far a run is; None of one that has ended."""
+        """The progress of runs; None after their end."""
         told = self._told.get(key) if isinstance(key, str) else None
         return None if told is None else told._asdict()
 
 
-def progress(found: Reached | Progress, asked: Asked, seconds: float = 0.0) -> Told | None:
-    """How far the runs are, None for no news; `seconds` have passed since the first state."""
+def progress(found: NewestState | Progress, asked: Asked, seconds: float = 0.0) -> ProgressText | None:
+    """The progress as the page shows it, None if there is no news; `seconds` have passed since the first
+    state.
+    """
     if isinstance(found, Progress):
-        return Told(f"Waiting: place {found.place}.") if found.place else None
+        return ProgressText(f"Waiting: place {found.place}.") if found.place else None
     if isinstance(asked, GridRecipe):
         expected = max(found.states, sum(cell.steps + 1 for cell in asked.cells))
         text = f"{found.states} of about {expected} states of {len(asked.cells)} cells"
-        return _told(text, found.states / expected, seconds)
+        return _with_time_left(text, found.states / expected, seconds)
     runs, frame = len(asked.lanes), found.frame
     name = "The reference run" if found.run < 0 else f"Lane {found.run + 1} of {runs}"
     each = [lane.steps for lane in asked.lanes]
@@ -73,16 +77,16 @@ def progress(found: Reached | Progress, asked: Asked, seconds: float = 0.0) -> T
     before = sum(each) if found.run < 0 else sum(each[: found.run])
     own = asked.reference if found.run < 0 else each[found.run]
     share = (before + own * frame.index / max(frame.total, 1)) / max(whole, 1)
-    return _told(f"{name}: step {frame.index} of {frame.total}", share, seconds)
+    return _with_time_left(f"{name}: step {frame.index} of {frame.total}", share, seconds)
 
 
-def _told(text: str, share: float, seconds: float) -> Told:
+def _with_time_left(text: str, share: float, seconds: float) -> ProgressText:
     left = f", about {duration(seconds * (1 / share - 1))} left" if EARLY < share < 1 and seconds > 1 else ""
-    return Told(f"{text}{left}", round(share, 3))
+    return ProgressText(f"{text}{left}", round(share, 3))
 
 
-def counted(run: Generator[tuple[int, Frame], None, Race | Grid]) -> Iterator[Reached | Race | Grid]:
-    """How far the runs are, state by state, and at the end the race or grid."""
+def with_counts(run: Generator[tuple[int, Frame], None, Race | Grid]) -> Iterator[NewestState | Race | Grid]:
+    """The newest state with the number of states so far, again and again; at the end the race or grid."""
     count = 0
     while True:
         try:
@@ -91,4 +95,4 @@ def counted(run: Generator[tuple[int, Frame], None, Race | Grid]) -> Iterator[Re
             yield end.value
             return
         count += 1
-        yield Reached(number, frame, count)
+        yield NewestState(number, frame, count)

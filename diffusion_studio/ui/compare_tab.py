@@ -39,17 +39,17 @@ from .compare_choices import (
     base_sentence,
     clock_choices,
     clock_help,
+    form_texts,
     format_choices,
     idle_guidance,
-    in_file,
-    in_short,
     linkable,
     other_steps,
+    read_compared,
+    short_description,
     suggestions,
     summary,
-    written,
 )
-from .compare_progress import Followed, Reached, counted, progress
+from .compare_progress import NewestState, ProgressBoard, progress, with_counts
 from .compare_store import KeptRuns
 from .compare_view import compare_view
 from .compute import Compute, duration
@@ -93,7 +93,7 @@ class CompareTab:
         self._kept = KeptRuns()
         self._chosen: dict[str, str] = {}  # the kind that each visitor's page shows, if it was changed
         self._newest: NewestRuns[str] = NewestRuns()  # by visitor
-        self._followed = Followed()
+        self._followed = ProgressBoard()
         self._clocks: dict[tuple[str, str], str] = {}  # chosen last, by visitor and kind
         self.base = gr.Textbox("", visible=False)  # the recipe that was sent here as JSON, or nothing
         gr.Markdown(INTRO, elem_id="compare-intro")
@@ -266,7 +266,9 @@ class CompareTab:
             show_progress="hidden",
             api_visibility="private",
         )
-        self.own.click(self._own, self.kind, [self.base, self.begins, self.own, self.tries], **quick)
+        self.own.click(
+            self._no_base_updates, self.kind, [self.base, self.begins, self.own, self.tries], **quick
+        )
         self.tries.input(
             None,
             [self.tries, self.lanes, self.x, self.y],
@@ -275,7 +277,7 @@ class CompareTab:
             **quick,
         ).then(None, js=call_action("runComparison"), queue=False, api_visibility="private")
         self.add.click(
-            _added,
+            _add_lane,
             [self.lanes, *self.changes.values()],
             [self.lanes, *self.changes.values()],
             show_progress="hidden",
@@ -283,7 +285,7 @@ class CompareTab:
         )
         gr.on(
             [self.reference.input, self.reference_steps.input],
-            self._priced,
+            self._reference_updates,
             self._inputs(),
             [self.reference_steps, self.price],
             show_progress="hidden",
@@ -303,7 +305,7 @@ class CompareTab:
         )
         self.go.click(self._run, self._inputs(), js=None, **run)
         self.dropped.upload(
-            self._opened, self.dropped, self._form(), show_progress="hidden", api_visibility="private"
+            self._open_file, self.dropped, self._form(), show_progress="hidden", api_visibility="private"
         ).success(self._run_file, self.dropped, **run)
         self.stop.click(self._stop, None, None, **quick)
         self.link.change(None, self.link, self.link, js=AS_LINK, queue=False, api_visibility="private")
@@ -325,7 +327,7 @@ class CompareTab:
         for prefix, (player, recipe_of) in sources.items():
             button = gr.Button("Compare with …", elem_id=f"{prefix}compare-with", **hidden)
             button.click(
-                self._sender(recipe_of, tabs),
+                self._send_handler(recipe_of, tabs),
                 player,
                 [*self._form(), tabs],
                 show_progress="hidden",
@@ -333,7 +335,7 @@ class CompareTab:
             )
         asked, ask = gr.Textbox("", visible=False), gr.Button("Compare", elem_id="compare-asked", **hidden)
         ask.click(
-            self._asked_by_page(tabs),
+            self._button_handler(tabs),
             asked,
             [*self._form(), tabs],
             js=call_action("takeComparison"),
@@ -343,9 +345,9 @@ class CompareTab:
         # A component of a tab that was not seen yet loses its own properties at an empty update, so without a
         # link there is none.
         self.arrived = arrived = gr.Textbox("", visible=False)
-        page.load(_linked, None, arrived, queue=False, show_progress="hidden", api_visibility="private")
+        page.load(_read_link, None, arrived, queue=False, show_progress="hidden", api_visibility="private")
         arrived.change(
-            self._arriver(tabs),
+            self._link_handler(tabs),
             arrived,
             [*self._form(), tabs],
             show_progress="hidden",
@@ -363,7 +365,7 @@ class CompareTab:
         visitor = request.session_hash or ""
         made = self._kept.get(visitor, kind)
         clock = clock if made is None else made.recipe.clock
-        return {**self._form_of(kind, base, clock, format), **self._turned(kind, visitor)}
+        return {**self._form_of(kind, base, clock, format), **self._view_updates(kind, visitor)}
 
     def _form_of(self, kind: str, base: str, clock: str, format: str) -> dict[Any, Any]:
         """Updates that show what a race or a grid needs; a grid has no seconds, no strip and no reference."""
@@ -381,7 +383,7 @@ class CompareTab:
             ),
         }
 
-    def _turned(self, kind: str, visitor: str, stale: str = "", sent: bool = False) -> dict[Any, Any]:
+    def _view_updates(self, kind: str, visitor: str, stale: str = "", sent: bool = False) -> dict[Any, Any]:
         """Updates that turn the view to the visitor's last race or grid, `stale` if it is not the form's.
         With `sent` the view has no recorded example.
         """
@@ -415,7 +417,7 @@ class CompareTab:
         self._kept.put(visitor, kind, moved)
         return {self.view: {**value, "moved": True}, self.link: linkable(moved.recipe)}
 
-    def _own(self, kind: str) -> list[Any]:
+    def _no_base_updates(self, kind: str) -> list[Any]:
         return [
             "",
             base_sentence(""),
@@ -423,14 +425,16 @@ class CompareTab:
             other_items(suggestions(kind, None), **TRIES),
         ]
 
-    def _filled(self, asked: Asked, visitor: str, status: str = "", sent: bool = False) -> dict[Any, Any]:
+    def _form_updates(
+        self, asked: Asked, visitor: str, status: str = "", sent: bool = False
+    ) -> dict[Any, Any]:
         """Updates that write a race or a grid into the form. An `OptionError` where it cannot be written. The
         recorded example gives way to runs that were `sent` here.
         """
         base = asked.lanes[0] if isinstance(asked, RaceRecipe) else asked.recipe
         kind = RACE if isinstance(asked, RaceRecipe) else GRID
         found = self._form_of(kind, base.to_json(), asked.clock, "gif")
-        texts = written(asked)
+        texts = form_texts(asked)
         if None in texts:
             raise OptionError(
                 "lanes",
@@ -443,8 +447,8 @@ class CompareTab:
         return {
             **found,
             **fields,
-            **self._begins_with(base),
-            **self._turned(kind, visitor, OLD_FORM, sent),
+            **self._base_updates(base),
+            **self._view_updates(kind, visitor, OLD_FORM, sent),
             self.kind: kind,
             self.reference: reference > 0,
             self.reference_steps: gr.update(value=reference or FIRST_REFERENCE, visible=reference > 0),
@@ -452,19 +456,19 @@ class CompareTab:
             **({self.status: status} if status else {}),
         }
 
-    def _begins_with(self, base: Recipe) -> dict[Any, Any]:
+    def _base_updates(self, base: Recipe) -> dict[Any, Any]:
         return {
             self.base: base.to_json(),
-            self.begins: base_sentence(in_short(base)),
+            self.begins: base_sentence(short_description(base)),
             self.own: gr.update(visible=True),
         }
 
-    def _asked(self, values: Mapping[Any, Any]) -> Asked:
+    def _read_form(self, values: Mapping[Any, Any]) -> Asked:
         base = self._base(values)
         if values[self.kind] == RACE:
             steps = values[self.reference_steps] if values[self.reference] else 0
             return RaceRecipe(
-                tuple(lanes_of(base, values[self.lanes])), values[self.clock], reference_steps(_whole(steps))
+                tuple(lanes_of(base, values[self.lanes])), values[self.clock], reference_steps(_to_int(steps))
             )
         if not values[self.base] and base.edit is None and base.branch is None:
             base = base.first_pictures(1)
@@ -484,15 +488,15 @@ class CompareTab:
         except StudioError as error:  # no fault of the lanes
             raise OptionError("base", f"The settings in Generate cannot run. {in_words(error)}") from error
 
-    def _priced(self, values: dict[Any, Any]) -> list[Any]:
+    def _reference_updates(self, values: dict[Any, Any]) -> list[Any]:
         """Updates that show the steps and the cost of the reference run, if it is wanted."""
         on = bool(values[self.reference])
-        return [gr.update(visible=on), self._price(values) if on else ""]
+        return [gr.update(visible=on), self._reference_cost(values) if on else ""]
 
-    def _price(self, values: dict[Any, Any]) -> str:
+    def _reference_cost(self, values: dict[Any, Any]) -> str:
         try:
             base = self._base(values)
-            steps = reference_steps(_whole(values[self.reference_steps]))
+            steps = reference_steps(_to_int(values[self.reference_steps]))
             exact = reference_recipe(self.studio, base, steps)
             calls = self.prices.calls(exact)
             seconds = self.prices.estimate(exact, calls * exact.pictures)
@@ -504,7 +508,7 @@ class CompareTab:
 
     # ---- what is sent here
 
-    def _sender(self, recipe_of: Sent, tabs: gr.Tabs) -> Callable[..., dict[Any, Any]]:
+    def _send_handler(self, recipe_of: Sent, tabs: gr.Tabs) -> Callable[..., dict[Any, Any]]:
         @show_errors
         def send(value: object, request: gr.Request) -> dict[Any, Any]:
             base = recipe_of(value, request)
@@ -515,14 +519,14 @@ class CompareTab:
                 "of the buttons beside <b>Try</b>, or write into lane 2 what is to differ."
             )
             return {
-                **self._filled(asked, request.session_hash or "", status, sent=True),
+                **self._form_updates(asked, request.session_hash or "", status, sent=True),
                 self.tries: other_items(suggestions(RACE, base), **TRIES),
                 tabs: gr.Tabs(selected="compare"),
             }
 
         return send
 
-    def _asked_by_page(self, tabs: gr.Tabs) -> Callable[..., dict[Any, Any]]:
+    def _button_handler(self, tabs: gr.Tabs) -> Callable[..., dict[Any, Any]]:
         """What a button elsewhere asks for, as {"lanes": text} or {"x": text}; from Generate's settings."""
 
         @show_errors
@@ -531,8 +535,8 @@ class CompareTab:
             kind = RACE if "lanes" in given else GRID
             return {
                 **self._form_of(kind, "", "log-snr", "gif"),
-                **self._turned(kind, request.session_hash or "", OLD_FORM),
-                **dict(zip((self.base, self.begins, self.own, self.tries), self._own(kind))),
+                **self._view_updates(kind, request.session_hash or "", OLD_FORM),
+                **dict(zip((self.base, self.begins, self.own, self.tries), self._no_base_updates(kind))),
                 self.kind: kind,
                 self.lanes: given.get("lanes", FIRST_LANES),
                 self.x: given.get("x", FIRST_AXES[0]),
@@ -542,14 +546,17 @@ class CompareTab:
 
         return ask
 
-    def _arriver(self, tabs: gr.Tabs) -> Callable[[str, gr.Request], dict[Any, Any]]:
+    def _link_handler(self, tabs: gr.Tabs) -> Callable[[str, gr.Request], dict[Any, Any]]:
         @show_errors
         def arrive(text: str, request: gr.Request) -> dict[Any, Any]:
             kind, _, given = text.partition(" ")
             try:
                 asked = KINDS[kind].from_json(given)
-                self._known(asked)
-                return {**self._filled(asked, request.session_hash or ""), tabs: gr.Tabs(selected="compare")}
+                self._check_models(asked)
+                return {
+                    **self._form_updates(asked, request.session_hash or ""),
+                    tabs: gr.Tabs(selected="compare"),
+                }
             except StudioError as error:
                 raise OptionError(
                     "recipe", f"The {kind} in this link could not be used. {in_words(error)}"
@@ -557,24 +564,24 @@ class CompareTab:
 
         return arrive
 
-    def _known(self, asked: Asked) -> None:
+    def _check_models(self, asked: Asked) -> None:
         """Raise an `OptionError` where a model is not here."""
         for one in asked.lanes if isinstance(asked, RaceRecipe) else asked.cells:
             self.studio.card(one.model)
 
     @show_errors
-    def _opened(self, path: str, request: gr.Request) -> dict[Any, Any]:
+    def _open_file(self, path: str, request: gr.Request) -> dict[Any, Any]:
         """The race or grid of a file, written into the form where it can be."""
-        found, visitor = in_file(path), request.session_hash or ""
-        self._known(found)
+        found, visitor = read_compared(path), request.session_hash or ""
+        self._check_models(found)
         try:
-            return self._filled(found, visitor)
+            return self._form_updates(found, visitor)
         except OptionError as error:
             inform(str(error))
             kind = RACE if isinstance(found, RaceRecipe) else GRID
             return {
                 **self._form_of(kind, "", found.clock, "gif"),
-                **self._turned(kind, visitor, OLD_FORM),
+                **self._view_updates(kind, visitor, OLD_FORM),
                 self.kind: kind,
             }
 
@@ -585,22 +592,22 @@ class CompareTab:
         """Run what the form says."""
         visitor = request.session_hash or ""
         self._chosen[visitor] = values[self.kind]  # a page may be older than the server
-        yield from self._run_marked(lambda: self._asked(values), visitor)
+        yield from self._run_and_mark_old(lambda: self._read_form(values), visitor)
 
     @show_errors
     def _run_file(self, path: str, request: gr.Request) -> Iterator[Shown]:
         """Run the race or grid of a file again."""
-        yield from self._run_marked(lambda: in_file(path), request.session_hash or "")
+        yield from self._run_and_mark_old(lambda: read_compared(path), request.session_hash or "")
 
     def _stop(self, request: gr.Request) -> None:
         self._newest.end(request.session_hash or "")
 
-    def _run_marked(self, ask: Callable[[], Asked], visitor: str) -> Iterator[Shown]:
+    def _run_and_mark_old(self, ask: Callable[[], Asked], visitor: str) -> Iterator[Shown]:
         """The runs that `ask` names. Until they are made, and where they fail, what the view shows is marked
         as of the runs before.
         """
         kind = self._chosen.get(visitor, RACE)
-        yield _shown({"stale": OLD_WHILE, "kind": kind}, "Starting ...", stop=True)
+        yield _updates({"stale": OLD_WHILE, "kind": kind}, "Starting ...", stop=True)
         begun = False
         try:
             for one in self._run_all(ask(), visitor):
@@ -611,7 +618,7 @@ class CompareTab:
                 why = as_html(error) if isinstance(error, StudioError) else "the program failed."
                 status = self._status(kind, visitor, f"<b>Nothing was made:</b> {why}")
                 runs = self._newest.get(visitor) is not None  # of an earlier press
-                yield _shown({"stale": OLD_AFTER, "kind": kind}, status, stop=runs)
+                yield _updates({"stale": OLD_AFTER, "kind": kind}, status, stop=runs)
             raise
 
     def _run_all(self, asked: Asked, visitor: str) -> Iterator[Shown]:
@@ -640,22 +647,22 @@ class CompareTab:
                 )
             )
             plan = self._status(kind, visitor, self._plan(asked))
-            yield _shown({"stale": OLD_WHILE, "kind": kind, "follow": key}, plan)
+            yield _updates({"stale": OLD_WHILE, "kind": kind, "follow": key}, plan)
             made, began, beat = None, 0.0, time.monotonic()
-            for found in self.compute.watched(counted(run), TICK_SECONDS, turn):
+            for found in self.compute.watched(with_counts(run), TICK_SECONDS, turn):
                 if self._newest.get(visitor) is not active:
                     return  # another one shows what it makes
                 if isinstance(found, (Race, Grid)):
                     made = found
                     continue
-                began = began or (time.monotonic() if isinstance(found, Reached) else 0.0)
+                began = began or (time.monotonic() if isinstance(found, NewestState) else 0.0)
                 now = time.monotonic()
                 if (told := progress(found, asked, now - began if began else 0.0)) is not None:
                     text = self._status(kind, visitor, told.text)
                     self._followed.tell(key, told._replace(text=text))
                 if now - beat > HEARTBEAT:
                     beat = now
-                    yield _shown()
+                    yield _updates()
             self._followed.end(key)
             if self._newest.get(visitor) is active:
                 yield from self._finished(made, kind, visitor)
@@ -691,7 +698,7 @@ class CompareTab:
     def _finished(self, made: Race | Grid | None, kind: str, visitor: str) -> Iterator[Shown]:
         if made is None:
             text = "Stopped before anything was made."
-            yield _shown({"stale": OLD_AFTER, "kind": kind}, self._status(kind, visitor, text), stop=False)
+            yield _updates({"stale": OLD_AFTER, "kind": kind}, self._status(kind, visitor, text), stop=False)
             return
         made, value = self._on_chosen_clock(made, kind, visitor)
         self._kept.put(visitor, kind, made)
@@ -706,7 +713,7 @@ class CompareTab:
             )
         else:
             text = f"The {kind} is finished: choose <b>{kind.capitalize()}</b> above to see it."
-            yield _shown(value, text, stop=False)
+            yield _updates(value, text, stop=False)
         if isinstance(made.ended, StudioError):
             raise sentence(made.ended)
         if made.ended is not None and not isinstance(made.ended, RunEnded):
@@ -748,7 +755,7 @@ class CompareTab:
         return card_of(path, f"it opens here again as this {kind}")
 
 
-def _shown(view: Any = None, status: str | None = None, stop: bool | None = None) -> Shown:
+def _updates(view: Any = None, status: str | None = None, stop: bool | None = None) -> Shown:
     """Updates of the view, the status and whether Stop can be pressed, as far as given."""
     return (
         gr.skip() if view is None else view,
@@ -758,13 +765,13 @@ def _shown(view: Any = None, status: str | None = None, stop: bool | None = None
     )
 
 
-def _whole(number: Any) -> Any:
+def _to_int(number: Any) -> Any:
     """A number field's value as a whole number where it is one."""
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 @show_errors
-def _added(lanes: str, *values: str) -> list[str]:
+def _add_lane(lanes: str, *values: str) -> list[str]:
     """The lanes with one more of what was chosen, and the choices as they began."""
     if (count := sum(bool(line.strip()) for line in lanes.splitlines())) >= MOST_LANES:
         raise OptionError(
@@ -778,7 +785,7 @@ def _added(lanes: str, *values: str) -> list[str]:
     return ["\n".join([*lanes.rstrip().splitlines(), line]), *[""] * len(names)]
 
 
-def _linked(request: gr.Request) -> Any:
+def _read_link(request: gr.Request) -> Any:
     """The kind and the JSON of the race or grid in the page's address."""
     kind = next((one for one in KINDS if request.query_params.get(one)), None)
     return gr.skip() if kind is None else f"{kind} {request.query_params[kind]}"

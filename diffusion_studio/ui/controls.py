@@ -148,7 +148,7 @@ class ChoiceControls:
         for name, cls in self.registry.items():
             with gr.Group(visible=type(start) is cls) as group:
                 at = start if type(start) is cls else cls()
-                self.options[name] = OptionControls.render(cls, **self._looks(at, reasons))
+                self.options[name] = OptionControls.render(cls, **self._control_properties(at, reasons))
             self.groups[name] = group
 
     def inputs(self) -> set[Component]:
@@ -166,12 +166,12 @@ class ChoiceControls:
             self.menu: gr.update(value=name, choices=self._offered(name, reasons)),
             **{
                 self.options[name].controls[option]: gr.update(**look)
-                for option, look in self._looks(given, reasons).items()
+                for option, look in self._control_properties(given, reasons).items()
             },
             **self._shown(name),
         }
 
-    def _looks(self, given: Any, reasons: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    def _control_properties(self, given: Any, reasons: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         """Value, visibility and choices of the controls of an instance's options, by their names."""
         idle = idle_options(given)
         found: dict[str, dict[str, Any]] = {}
@@ -207,8 +207,8 @@ def _offered(names: Iterable[str], field: str, chosen: str, reasons: Mapping[str
 
 
 class RecipeControls:
-    """All settings of a run: the models, what can be tried, what is asked, the numbers that everybody
-    touches, and the rest, each rendered where the page has its place.
+    """All settings of a run. Its methods render the models, the examples, label and prompt, the numbers, and
+    the rest, each at its place on the page.
     """
 
     def __init__(self, studio: Studio) -> None:
@@ -217,8 +217,8 @@ class RecipeControls:
         self.present = gr.State(self.start.model)
         self.before = gr.State({})  # what a visitor left the other models at, as JSON by name
 
-    def render_quick(self) -> None:
-        """All that stands outside the drawer, in one place."""
+    def render_outside_drawer(self) -> None:
+        """Render all controls outside the drawer, in one place."""
         self.render_models()
         self.render_tries()
         self.render_asked()
@@ -235,13 +235,13 @@ class RecipeControls:
         )
 
     def render_tries(self) -> None:
-        """What can be asked of the model at one click."""
+        """Render the examples, each of which sets label or prompt with one click."""
         self.examples = picker(
             tries(self.studio.card(self.start.model)), label="Examples", look="chips", elem_id="examples"
         )
 
     def render_asked(self) -> None:
-        """What the pictures are asked to be."""
+        """Render label, prompt and the text to spell."""
         card, start = self.studio.card(self.start.model), self.start
         reasons = self.studio.unusable(card)
         self.remarks = gr.HTML(remarked(card), elem_id="remarks", visible=bool(card.remarks), min_height=0)
@@ -537,7 +537,7 @@ class RecipeControls:
             queue=False,
         ).then(None, js=call_action("clickOn", "#generate"), queue=False)
         quick = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        self.quality.input(self._paced, [self.quality, self.model], self.steps, **quick)
+        self.quality.input(self._steps_of_quality, [self.quality, self.model], self.steps, **quick)
         self.steps.input(self._quality, [self.steps, self.model], self.quality, **quick)
         self.spell.change(
             None,
@@ -573,14 +573,16 @@ class RecipeControls:
             [field_of(Recipe, name) for name in self.advanced.controls], self.advanced.controls, "input"
         )
         self.model.input(
-            self._switched,
+            self._model_updates,
             {*self.inputs(), self.present, self.before},
             [*self.outputs(), self.before],
             **quick,
         )
 
-    def _switched(self, values: dict[Any, Any]) -> dict[Any, Any]:
-        """Another model as it was left, or else as suits it; the one before is left as it stands."""
+    def _model_updates(self, values: dict[Any, Any]) -> dict[Any, Any]:
+        """Updates for another model: the visitor's last settings of it, otherwise its defaults. The settings
+        of the model before are remembered.
+        """
         name, before = values[self.model], dict(values[self.before])
         try:
             left = self.recipe({**values, self.model: values[self.present]}, lambda text: None)
@@ -595,18 +597,18 @@ class RecipeControls:
             own |= {*self.editing.inputs()} - {self.editing.branch}
         for control in own:
             found.pop(control, None)
-        return {**_news(found, values), self.before: before}
+        return {**_changes_only(found, values), self.before: before}
 
-    def _paced(self, quality: str, model: str) -> Any:
-        """The steps of a quality; a quality that is none changes nothing."""
+    def _steps_of_quality(self, quality: str, model: str) -> Any:
+        """The number of steps of a quality. An unknown quality changes nothing."""
         if quality not in QUALITY:
             return gr.skip()
         most = self.studio.card(model).spec.schedule.timesteps
         return min(most, max(1, round(self.studio.recipe(model).steps * QUALITY[quality])))
 
     def _quality(self, steps: Any, model: str) -> str | None:
-        """The quality that has so many steps, if there is one."""
-        return next((name for name in QUALITY if self._paced(name, model) == steps), None)
+        """The quality with this number of steps, if there is one."""
+        return next((name for name in QUALITY if self._steps_of_quality(name, model) == steps), None)
 
 
 def remarked(card: ModelCard) -> str:
@@ -637,8 +639,8 @@ def sampler_choices() -> list[tuple[str, str]]:
     ]
 
 
-def _news(updates: dict[Any, Any], values: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The updates without those that set a control to what it has: the page draws less anew."""
+def _changes_only(updates: dict[Any, Any], values: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The updates that change a control: the page redraws less without the others."""
     return {
         control: update
         for control, update in updates.items()

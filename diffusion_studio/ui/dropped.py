@@ -122,12 +122,12 @@ def safe_name(name: str) -> str:
     return kept[-120:] or "model.safetensors"
 
 
-def accepted() -> list[str]:
+def upload_suffixes() -> list[str]:
     """Suffixes that may be uploaded. Pickles are among them: their error says how to convert them."""
     return [".safetensors", ".json", *PICKLES]
 
 
-def listing(folders: Sequence[Path], most: int = 500) -> dict[str, Path]:
+def weight_files(folders: Sequence[Path], most: int = 500) -> dict[str, Path]:
     """Weight files and indices in these folders, at most five levels deep, by 'FOLDER/path/in/it'."""
     found: dict[str, Path] = {}
     for folder in folders:

@@ -137,7 +137,7 @@ class EditControls:
                 self.kind.input,
                 model.change,
             ],
-            self._noted,
+            self._picture_remarks,
             {self.kind, self.fit, model, *self.pictures.values()},
             self.note,
             **private,
@@ -169,7 +169,7 @@ class EditControls:
             js=call_action("withStrength"),
             **private,
         )
-        self.canvas.clear(self._left, model, [self.kind, *self.kind_outputs()], **private)
+        self.canvas.clear(self._no_edit_updates, model, [self.kind, *self.kind_outputs()], **private)
 
     def kind_chosen(
         self, kind: str, model: str, prompt: str | None = None, label: str | None = None
@@ -186,8 +186,8 @@ class EditControls:
             found[self.options["stops"]]["value"] = f"{now} | {after}"
         return found
 
-    def _left(self, model: str) -> dict[Any, Any]:
-        """Updates for the end of editing: runs start from noise again."""
+    def _no_edit_updates(self, model: str) -> dict[Any, Any]:
+        """Updates that end editing: runs start from noise again."""
         return {self.kind: NO_EDIT, **self._shown(NO_EDIT, self.studio.card(model))}
 
     def kind_outputs(self) -> list[Any]:
@@ -340,9 +340,8 @@ class EditControls:
     def _usable(name: str, card: ModelCard) -> bool:
         return f"edit.{name}" not in unusable(card.spec)
 
-    def _noted(self, values: Mapping[Any, Any]) -> str:
-        """What is done to the given pictures before the model sees them, one line for each of which there is
-        something to say."""
+    def _picture_remarks(self, values: Mapping[Any, Any]) -> str:
+        """How the given pictures are changed to fit the model: one line for each picture that is changed."""
         cls, card = EDITS.get(values[self.kind]), self.studio.card(values[self.model])
         remarks = []
         for name in pictures_of(cls) if cls else ():
@@ -353,7 +352,7 @@ class EditControls:
                     if path is None
                     else [
                         f"{_LABELS[name].split(':')[0]}: {one}."
-                        for one in _done_to(name, path, card, values[self.fit])
+                        for one in _changes_to(name, path, card, values[self.fit])
                     ]
                 )
             except StudioError as error:
@@ -452,8 +451,8 @@ def _readable(path: str | None) -> Any:
     return gr.skip()
 
 
-def _done_to(name: str, path: str, card: ModelCard, fit: str) -> list[str]:
-    """What is done to a picture so that the model can take it."""
+def _changes_to(name: str, path: str, card: ModelCard, fit: str) -> list[str]:
+    """The changes that make a picture fit the model, as sentences."""
     size = card.spec.image_size
     picture, laid = Picture.opened(path, "black" if name == "mask" else card.spec.background)
     remarks = [laid if name == "mask" else f"{laid}, the background of {card.name}"] if laid else []

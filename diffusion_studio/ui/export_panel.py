@@ -73,7 +73,7 @@ class ExportPanel:
         )
         gr.on(
             [panel.expand, again.click],
-            self._as_shown,
+            self._updates_of_player,
             shown,
             [self.format, *controls.values()],
             js=call_action("openExport", prefix),
@@ -111,8 +111,8 @@ class ExportPanel:
         updates["frames"]["choices"] = _choices(format)
         return [gr.update(info=FORMATS[format].help), *updates.values()]
 
-    def _as_used(self, used: dict[str, Any], run: Any) -> list[Any]:
-        """Updates to the format and the options with which a file was saved."""
+    def _updates_of_saved(self, used: dict[str, Any], run: Any) -> list[Any]:
+        """Updates to the format and options with which a file was saved."""
         format = used["format"] if used.get("format") in FORMATS else _START
         given = {name: value for name, value in used.items() if name != "format"}
         chosen = build(ExportOptions, given, "export option")
@@ -125,12 +125,12 @@ class ExportPanel:
             update["value"] = ("" if value is None else str(value)) if optional else value
         return [{**first, "value": format}, *rest]
 
-    def _as_shown(self, format: str, frames: str, run: Any) -> list[Any]:
+    def _updates_of_player(self, format: str, frames: str, run: Any) -> list[Any]:
         """The same for a panel that opens, with the player's own view, picture and speed; of a film its
         pictures. Opened from a file that was just saved, it begins with that file's options.
         """
         if isinstance(run, dict) and isinstance(run.get("used"), dict):
-            return self._as_used(run["used"], run)
+            return self._updates_of_saved(run["used"], run)
         look = run.get("look") if isinstance(run, dict) else None
         if not isinstance(look, dict):
             return self._show(format, frames, run)
@@ -219,7 +219,7 @@ LABELLED.update({f"export.{name}": look["label"] for name, look in _LABELS.items
 
 
 def _shown(format: str, frames: str) -> set[str]:
-    """The options that matter to a format under a choice of states."""
+    """The options that have an effect for a format with this choice of states."""
     shown = set(FORMATS[format].takes)
     shown -= idle_names(fields_of(ExportOptions), {"frames": frames if "frames" in shown else "all"})
     if frames == "pictures" and "frames" in shown:

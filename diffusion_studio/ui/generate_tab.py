@@ -175,7 +175,7 @@ class GenerateTab:
         self.dropped.upload(self._restore, self.dropped, self.settings.outputs(), **private)
         editing, outputs = self.settings.editing, self.settings.outputs()
         self.history.input(
-            self._return,
+            self._open_history_run,
             self.history,
             [*outputs, self.player, self.link, self.command, self.files],
             cancels=[started],
@@ -246,7 +246,7 @@ class GenerateTab:
         name, and `_generate` says why.
         """
         try:
-            self._known(self.settings.recipe(values, lambda text: None))
+            self._check_recipe(self.settings.recipe(values, lambda text: None))
             self.budget.check(values)
         except Exception:  # comes again in `_generate`, whose errors the visitor sees
             return REFUSED
@@ -333,7 +333,7 @@ class GenerateTab:
     def _refuse(self, values: dict[Any, Any]) -> None:
         if problems := self.settings.problems(values):
             raise sentences(problems)
-        self._known(self.settings.recipe(values))
+        self._check_recipe(self.settings.recipe(values))
 
     @show_errors
     def _branch(self, value: object) -> dict[Any, Any]:
@@ -375,7 +375,7 @@ class GenerateTab:
         return to_pil(images[number]), wanted, section, taken
 
     @show_errors
-    def _return(self, value: object) -> dict[Any, Any]:
+    def _open_history_run(self, value: object) -> dict[Any, Any]:
         """The settings of a run of the history, and the run itself where it is still kept."""
         given = value if isinstance(value, dict) else {}
         run, text = self.store.get(given.get("run")), given.get("recipe")
@@ -384,18 +384,18 @@ class GenerateTab:
             settings, film = flat_settings(run.recipe), isinstance(run.recipe.edit, FILMS)
             shown = tick(given["run"], place, place, last, settings, film)
             shown["stopped"] = not shown["done"]
-            return {**self._came_back(run.recipe), self.player: shown}
+            return {**self._restored_updates(run.recipe), self.player: shown}
         if not isinstance(text, str):
             raise OptionError(
                 "recipe",
                 "The settings of this run hold pictures, which the browser does not keep, and the run is no "
                 "longer on the server. Set it up again, or restore it from an exported file.",
             )
-        found = self._came_back(Recipe.from_json(text))
+        found = self._restored_updates(Recipe.from_json(text))
         inform("These are the settings of that run. Its pictures are no longer kept: press Generate.")
         return {**found, self.player: gr.skip()}
 
-    def _came_back(self, recipe: Recipe) -> dict[Any, Any]:
+    def _restored_updates(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates of the settings, and of the link and the command line that say them. The files of a shown
         run come after its command line.
         """
@@ -407,10 +407,10 @@ class GenerateTab:
         return self.runs.shown(value, "compare with")[0].recipe
 
     def _described(self, values: dict[Any, Any]) -> list[Any]:
-        """Link, command line and files of the settings as they stand; where they cannot run, why."""
+        """Link, command line and files of the current settings; if they cannot run, the reason."""
         try:
             recipe = self.settings.recipe(values, lambda text: None)
-            self._known(recipe)
+            self._check_recipe(recipe)
             return [linkable(recipe), self._command(recipe), self._files_of(recipe)]
         except StudioError as error:
             return [f"{NO_LINK}: {in_words(error)}", "", gr.update(value=None, visible=False)]
@@ -445,11 +445,11 @@ class GenerateTab:
 
     def _checked(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates for a recipe from outside, once its model is known to be here and to know its label."""
-        self._known(recipe)
+        self._check_recipe(recipe)
         return self.settings.show(recipe)
 
-    def _known(self, recipe: Recipe) -> None:
-        """Raise an `OptionError` where the model is not here, or does not know what it is asked for."""
+    def _check_recipe(self, recipe: Recipe) -> None:
+        """Raise `OptionError` if the model is not installed, or does not know the label or prompt."""
         spec = self.studio.card(recipe.model).spec
         for label in dict.fromkeys(recipe.each_label):
             if label is not None:

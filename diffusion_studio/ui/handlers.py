@@ -25,7 +25,7 @@ _EMPTY = re.compile(r"[,;] got (None|''|\"\")\.")  # of an empty field
 
 
 def label_of(field: str) -> str:
-    """What a setting is called on the page."""
+    """The label of a setting on the page."""
     group, _, name = field.rpartition(".")
     own = group if name == "name" else name
     return LABELLED.get(field) or LABELLED.get(own) or own.replace("_", " ").capitalize()
@@ -53,12 +53,12 @@ def as_notice(error: StudioError) -> str:
 
 
 def warn(text: str) -> None:
-    """Show the visitor a sentence about what did not go as asked."""
+    """Show the visitor a warning."""
     gr.Warning(as_html(text))
 
 
 def inform(text: str) -> None:
-    """Show the visitor a sentence."""
+    """Show the visitor a notice."""
     gr.Info(as_html(text))
 
 

@@ -16,7 +16,7 @@ from ..imaging.arrays import to_pil
 from ..inside import network_view
 from ..inside.figure import Curves, Figure, Film
 from ..inside.run import Run
-from ..inside.seen import Seen, Tile
+from ..inside.seen import Tile, ViewResult
 from ..inside.views import VIEWS
 from .lazy import HERE
 from .page_script import page_script
@@ -27,7 +27,7 @@ _WIDE_PIXELS = 500  # a picture of this width takes the whole row
 _MANY_TILES = 8  # more tiles in one group are drawn smaller
 
 
-def view_html(seen: Seen, run: Run | None, offer: str = "") -> str:
+def view_html(seen: ViewResult, run: Run | None, offer: str = "") -> str:
     """A view with its tiles, lines and notes. All texts are escaped; `offer` is HTML that stands below the
     tiles.
     """
@@ -47,7 +47,7 @@ def view_html(seen: Seen, run: Run | None, offer: str = "") -> str:
     return framed(seen.view, seen.step, f"{drawing}{inner}", run, subject)
 
 
-def whole_run_html(seen: Seen, run: Run, states: int) -> str:
+def whole_run_html(seen: ViewResult, run: Run, states: int) -> str:
     """A view of the whole run, which was computed at this number of states."""
     fewer = "" if states == run.total else f'<p class="note">Note: {states} of {run.total} steps.</p>'
     title = escape(f"{VIEWS[seen.view].title} over the run")
@@ -79,7 +79,7 @@ def error_html(sentence: str, kept: bool = False) -> str:
     return f'<p class="why{" kept" * kept}" role="alert">{escape(sentence)}{more}</p>'
 
 
-def main_picture(seen: Seen) -> np.ndarray | None:
+def main_picture(seen: ViewResult) -> np.ndarray | None:
     """The array of the picture that a view is about: (C, H, W), or points (P, 2)."""
     array = seen.arrays.get("x0", seen.arrays.get("result", seen.arrays.get("picture")))
     return array[0] if array is not None and array.ndim == 4 else array
@@ -94,11 +94,11 @@ def figure_parts(args: object = None) -> dict[str, str]:
     }
 
 
-def _lines_html(seen: Seen) -> str:
+def _lines_html(seen: ViewResult) -> str:
     return "".join(f"<p>{escape(line)}</p>" for line in seen.lines)
 
 
-def _notes_html(seen: Seen) -> str:
+def _notes_html(seen: ViewResult) -> str:
     return "".join(f'<p class="note">Note: {escape(note)}</p>' for note in seen.notes)
 
 
@@ -162,7 +162,7 @@ def _tile_html(tile: Tile, clickable: bool, place: tuple[int, int] | None) -> st
     )
 
 
-def _network_html(seen: Seen, run: Run) -> str:
+def _network_html(seen: ViewResult, run: Run) -> str:
     """The network between what enters it and what leaves it, to click on, with a legend."""
     blocks = seen.numbers["blocks"]
     svg = network_view.svg(blocks, marked=seen.numbers["block"], explain=False)

@@ -17,7 +17,7 @@ from ..imaging.picture import Picture
 from ..inside import attention_view, surprise_view
 from ..inside.figure import Film
 from ..inside.run import Looking, Run, State
-from ..inside.seen import Seen
+from ..inside.seen import ViewResult
 from ..inside.settings import Settings
 from ..inside.views import VIEWS, settings_of, view
 from ..runs.generate import watched
@@ -84,15 +84,15 @@ class Visit:
     """What is kept of one visitor: the run that was looked into, the last looks, what is under way."""
 
     run: FairRun | None = None
-    looks: OrderedDict[tuple[Any, ...], Seen] = field(default_factory=OrderedDict)  # by `Look.key`
-    shown: tuple[FairRun, Seen] | None = None  # what the page shows now; None where it shows a sentence
-    whole: tuple[FairRun, Seen] | None = None  # what the page shows of the whole run
+    looks: OrderedDict[tuple[Any, ...], ViewResult] = field(default_factory=OrderedDict)  # by `Look.key`
+    shown: tuple[FairRun, ViewResult] | None = None  # what the page shows now; None where it shows a sentence
+    whole: tuple[FairRun, ViewResult] | None = None  # what the page shows of the whole run
     following: Recipe | None = None  # the run whose new runs are made again at each step that is chosen
     newest: NewestRuns[str] = field(default_factory=NewestRuns)  # of what is computed: look, save, whole
     lock: threading.Lock = field(default_factory=threading.Lock)  # held while a view is computed
     looks_lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def remember(self, key: tuple[Any, ...], seen: Seen) -> Seen:
+    def remember(self, key: tuple[Any, ...], seen: ViewResult) -> ViewResult:
         """Keep a look without the arrays that are not needed to draw it again; the oldest make room."""
         light = replace(seen, arrays={"x0": main_picture(seen)})
         with self.looks_lock:
@@ -159,7 +159,7 @@ class Look:
     @property
     def free(self) -> bool:
         """Whether the view without new runs makes no network call: all states of the run are kept."""
-        return self.name == "decided" and self.run.kept
+        return self.name == "decided" and self.run.all_cached
 
     @property
     def needed_state(self) -> int:
@@ -172,7 +172,7 @@ class Look:
         """About how many network calls, times the pictures in each."""
         run = self.run
         whole = prices.calls(self.recipe)
-        replay = 0 if run.known(self.needed_state) is not None else whole * self.recipe.pictures
+        replay = 0 if run.cached_state(self.needed_state) is not None else whole * self.recipe.pictures
         if self.name == "decided":
             return replay + whole / run.total * (run.total - self.step) * self.new_runs
         if self.name == "surprise":
@@ -184,7 +184,7 @@ class Look:
             return replay + whole * self.recipe.pictures
         return replay + 2 * self.recipe.pictures
 
-    def seen(self, ask: Looking) -> Seen:
+    def seen(self, ask: Looking) -> ViewResult:
         """Look. A view of many network calls takes turns with other runs at each of them, another is one
         turn.
         """
@@ -195,7 +195,7 @@ class Look:
                 return self._view()
         return ask(self._view)
 
-    def _view(self) -> Seen:
+    def _view(self) -> ViewResult:
         if self.picture_file is None:
             seen = view(self.run, None, self.name, self.key_step, **self.settings)
         else:
@@ -203,7 +203,7 @@ class Look:
             seen = look_at_picture(self.run.state(self.key_step), settings, self.picture_file)
         return replace(seen, notes=[*seen.notes, *self._notes(seen)])
 
-    def noted(self, seen: Seen) -> Seen:
+    def noted(self, seen: ViewResult) -> ViewResult:
         """What is seen, with a note where the player has only a part of the run."""
         if not self.goes_on:
             return seen
@@ -213,7 +213,7 @@ class Look:
         )
         return replace(seen, notes=[*seen.notes, note])
 
-    def _notes(self, seen: Seen) -> Iterator[str]:
+    def _notes(self, seen: ViewResult) -> Iterator[str]:
         if self.index > self.step and self.name != "surprise":
             yield "The network is not called for the finished picture, so this is the last step before it."
         if self.picture_file is not None:
@@ -252,7 +252,7 @@ def settings_for(name: str, values: dict[str, Any], run: Run) -> dict[str, Any]:
     return {**settings, "picture": number - 1}
 
 
-def look_at_picture(state: State, settings: Settings, picture_file: str | None) -> Seen:
+def look_at_picture(state: State, settings: Settings, picture_file: str | None) -> ViewResult:
     """The surprise of a visitor's picture, or of the run's."""
     if picture_file is None:
         return surprise_view.look(state, settings)
@@ -269,7 +269,7 @@ def make_all_states(run: FairRun) -> None:
     """Make all states known. A `StudioError` where they are too large to be kept."""
     for _ in run.states():
         pass
-    if run.known(run.total) is None or run.known(0) is None:
+    if run.cached_state(run.total) is None or run.cached_state(0) is None:
         raise OptionError(
             "run",
             "The states of this run are too large to be kept together, so it has no animation. Save one "
@@ -277,6 +277,6 @@ def make_all_states(run: FairRun) -> None:
         )
 
 
-def _drawn_bytes(seen: Seen) -> int:
+def _drawn_bytes(seen: ViewResult) -> int:
     films = (tile.plays.pictures.nbytes for tile in seen.tiles if isinstance(tile.plays, Film))
     return sum(tile.pixels.nbytes for tile in seen.tiles) + sum(films)

@@ -17,7 +17,7 @@ import gradio as gr
 
 from ..errors import OptionError, StudioError
 from ..inside import surprise_view, writing
-from ..inside.seen import Seen
+from ..inside.seen import ViewResult
 from ..inside.settings import MOST_AGAIN, Settings
 from ..inside.views import VIEWS, settings_of
 from ..models.model import Model
@@ -69,7 +69,7 @@ class Answer:
     about the work and stands above what the page shows already.
     """
 
-    seen: Seen | None = None
+    seen: ViewResult | None = None
     more: str = ""
     working: bool = False
 
@@ -295,7 +295,7 @@ class InsidePanel:
         advice = _ADVICE.get(look.name, "Look into a run of fewer pictures or steps")
         turn = self.prices.turn_for(look.recipe, look.calls(self.prices), f"The view {title}", advice, ended)
 
-        def items() -> Iterator[Seen]:
+        def items() -> Iterator[ViewResult]:
             with visit.lock:
                 seen = look.seen(turn.ask)
             yield seen
@@ -368,7 +368,7 @@ class InsidePanel:
         follow = " After that the new runs follow the timeline." if look.new_runs else ""
         return escape(f"{action} {cost}{follow}")
 
-    def _menus(self, run: FairRun, seen: Seen) -> list[Any]:
+    def _menus(self, run: FairRun, seen: ViewResult) -> list[Any]:
         """Updates of the menus of words, layers and blocks to those of this run."""
         same = gr.skip()
         if seen.view == "network" and "blocks" in seen.numbers:
@@ -431,7 +431,7 @@ class InsidePanel:
         turn = self._turn_over(look, "This view of the whole run", ended)
         steps, settings = steps_over(run), settings_of(name, look.settings)
 
-        def items() -> Iterator[Seen]:
+        def items() -> Iterator[ViewResult]:
             with run.asking(turn.ask):
                 make_all_states(run)
             yield summary(run, settings, steps, turn.ask)
@@ -447,7 +447,7 @@ class InsidePanel:
         """The place among all runs for a look at every state."""
         run = look.run
         calls = look.calls(self.prices) if look.name in ONE_STATE else 2 * len(steps_over(run))
-        if run.known(run.total) is None:
+        if run.cached_state(run.total) is None:
             calls += self.prices.calls(look.recipe) * look.recipe.pictures
         advice = "Save one picture, or look into a run of fewer pictures or steps"
         return self.prices.turn_for(look.recipe, calls, what, advice, ended)
@@ -501,8 +501,8 @@ class InsidePanel:
                 yield item, fewer if len(steps) < run.total else ""
 
 
-def _picture_file(run: FairRun, seen: Seen, what: str) -> str:
-    return _written(run.recipe, f"-{what}.png", lambda path: writing.save_seen(run, seen, path))
+def _picture_file(run: FairRun, seen: ViewResult, what: str) -> str:
+    return _written(run.recipe, f"-{what}.png", lambda path: writing.save_result(run, seen, path))
 
 
 def _written(recipe: Recipe, ending: str, write: Callable[[Path], Any]) -> str:

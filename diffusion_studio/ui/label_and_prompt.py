@@ -67,5 +67,5 @@ def prompt_text(recipe: Recipe) -> str:
 
 
 def short(recipe: Recipe) -> str:
-    """What the pictures are asked to be, in a few words."""
+    """The label, prompt or text of a run in a few words."""
     return ", ".join(dict.fromkeys(caption or ANY for caption in recipe.captions))

@@ -84,10 +84,10 @@ class LearnTab:
         private: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
         def recipe(value: object) -> dict[Any, Any]:
-            return generate.opened(_followed(value, "recipe"))
+            return generate.opened(_link_text(value, "recipe"))
 
         def race(value: object) -> Any:
-            text = _followed(value, "race")
+            text = _link_text(value, "race")
             return f"race {text}" if text else gr.skip()
 
         settings = [*generate.settings.outputs(), generate.arrived]
@@ -135,7 +135,7 @@ class LearnTab:
             "equation": inline(one.equation),
             "papers": [inline(paper) for paper in one.papers],
             "picture": _png(figures.before(one.figure)),
-            **self._onward(one),
+            **self._next_place(one),
         }
 
     def figure(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class LearnTab:
         one = self._lesson(given)
         name, job = secrets.token_urlsafe(12), Job()
         with self._lock:
-            for old in [key for key, kept in self._jobs.items() if kept.done or _alone(kept)]:
+            for old in [key for key, kept in self._jobs.items() if kept.done or _is_abandoned(kept)]:
                 self._jobs.pop(old).ended.set()
             if len(self._jobs) >= MOST_JOBS:
                 raise OptionError("figure", "Too many figures are being computed now. Try again in a minute.")
@@ -179,8 +179,8 @@ class LearnTab:
                 return one
         raise OptionError("lesson", f"There is no lesson {given.get('name')!r:.60}. Choose one of the list.")
 
-    def _onward(self, one: Lesson) -> dict[str, Any]:
-        """Where the lesson leads on: a tab, with what is chosen there, or a recipe or race."""
+    def _next_place(self, one: Lesson) -> dict[str, Any]:
+        """The place to which the lesson leads: a tab with settings, a recipe, or a race."""
         if not one.go_on:
             return {}
         if isinstance(one.go_on, str):
@@ -212,7 +212,7 @@ class LearnTab:
                     job.put(part=found)
                 elif not isinstance(found, Progress):
                     job.put(figure=translated(found, one.language))
-                if _alone(job):
+                if _is_abandoned(job):
                     job.ended.set()
             job.put(done=True)
         except StudioError as error:
@@ -228,9 +228,9 @@ def _language(given: Mapping[str, Any]) -> str:
     return language if isinstance(language, str) and language in languages() else FIRST
 
 
-def _followed(value: object, kind: str) -> str:
-    """The JSON of a link of that kind which was followed, "" where it was another's. A link that is followed
-    again differs by its blanks at the end, so that the page takes it as new.
+def _link_text(value: object, kind: str) -> str:
+    """The JSON of a followed link of this kind, "" for a link of another kind. The page adds blanks at the
+    end of a link that is followed again, so that Gradio takes it as a new value.
     """
     if not isinstance(value, dict) or value.get("kind") != kind or not isinstance(value.get("text"), str):
         return ""
@@ -252,6 +252,8 @@ def go_on_recipe(studio: Studio, given: Mapping[str, Any]) -> Recipe | RaceRecip
     return RaceRecipe(tuple(studio.recipe(model, **settings, **lane) for lane in lanes))
 
 
-def _alone(job: Job) -> bool:
-    """Whether nobody has asked about it for a while: its page has closed, or shows another lesson."""
+def _is_abandoned(job: Job) -> bool:
+    """Whether no page has asked about the job for `LEFT_ALONE` seconds: it has closed, or shows another
+    lesson.
+    """
     return time.monotonic() - job.asked > LEFT_ALONE

@@ -23,7 +23,7 @@ from ..models.calibrate import MOST_PICTURES, pictures_for, rank_settings
 from ..studio import ModelCard, Studio
 from . import report
 from .compute import Compute
-from .dropped import BESIDE, Chosen, UploadedCheckpoints, accepted, listing
+from .dropped import BESIDE, Chosen, UploadedCheckpoints, upload_suffixes, weight_files
 from .generate_tab import COMPUTE
 from .handlers import show_errors
 from .hosting import MAX_SIDE_HOSTED, Hosting
@@ -72,12 +72,12 @@ class ModelsTab:
                 self.file = gr.File(
                     label=f".safetensors, up to {_size(self.hosting.max_upload)}",
                     file_count="multiple",
-                    file_types=accepted(),
+                    file_types=upload_suffixes(),
                     height=140,
                     elem_id="model-file",
                 )
                 self.folder = gr.Dropdown(
-                    sorted(listing(self.hosting.models)),
+                    sorted(weight_files(self.hosting.models)),
                     value=None,
                     label="Or choose a file on the server",
                     visible=bool(self.hosting.models),
@@ -156,7 +156,7 @@ class ModelsTab:
             with gr.Accordion(f"Card and samples of {card.name}", open=False) as sheet:
                 text = gr.Markdown("")
             # sent when it is opened: all cards together would be a fifth of the page
-            sheet.expand(lambda: _RELATIVE.sub(_beside(card), card.text), None, text, **private)
+            sheet.expand(lambda: _RELATIVE.sub(_folder_link(card), card.text), None, text, **private)
         return button
 
     def _connect(self, outputs: list[Any]) -> None:
@@ -193,7 +193,7 @@ class ModelsTab:
         return [None, None, *self._look(replace(chosen, files=tuple(names)), flags)]
 
     def _choose(self, name: str | None, flags: str) -> list[Any]:
-        path = listing(self.hosting.models).get(name or "")  # by name alone: no path comes from the page
+        path = weight_files(self.hosting.models).get(name or "")  # by name alone: no path comes from the page
         if path is None:
             return [None, *_refused(CheckpointError("This file is no longer there. Choose another.")), ""]
         return self._look(Chosen(path, own=False, files=(path.name,)), flags)
@@ -207,13 +207,13 @@ class ModelsTab:
         try:
             chosen = replace(chosen, flags=parse_flags(flags or ""))
         except StudioError as error:
-            return [chosen, *_refused(error), _opened(chosen.files, _NOT_READ)]
+            return [chosen, *_refused(error), _files_line(chosen.files, _NOT_READ)]
         try:
             seen = checkpoint.inspect(chosen.path, chosen.flags)
             text = report.report(seen)
         except StudioError as error:
-            return [chosen, *_refused(error), _opened(chosen.files, _REFUSED)]
-        line = _opened(chosen.files, _UNUSABLE if seen.problem else _OPEN)
+            return [chosen, *_refused(error), _files_line(chosen.files, _REFUSED)]
+        line = _files_line(chosen.files, _UNUSABLE if seen.problem else _OPEN)
         return [chosen, text, gr.Button(interactive=not seen.problem), "", gr.Button(visible=False), line]
 
     def _look_again(self, chosen: Chosen | None, flags: str) -> list[Any]:
@@ -280,8 +280,8 @@ def _refused(error: StudioError) -> list[Any]:
     return [report.refusal(str(error)), gr.Button(interactive=False), "", gr.Button(visible=False)]
 
 
-def _opened(names: Sequence[str], how: tuple[str, str]) -> str:
-    """The line that names the chosen files; `how` holds what stands before and after them."""
+def _files_line(names: Sequence[str], how: tuple[str, str]) -> str:
+    """The line that names the chosen files; `how` has the words before and after the names."""
     files = ", ".join(f"<b>{escape(name)}</b>" for name in names)
     bad = "" if how is _OPEN else " refused"
     return f'<p class="opened{bad}">{how[0]}: {files}. {how[1]}</p>'
@@ -291,7 +291,7 @@ def _size(megabytes: int) -> str:
     return f"{megabytes / 1000:g} GB" if megabytes >= 1000 else f"{megabytes} MB"
 
 
-def _beside(card: ModelCard) -> str:
+def _folder_link(card: ModelCard) -> str:
     """The start of a link to a file in the card's folder, as the replacement of a pattern."""
     return rf"](gradio_api/file={card.path.parent.resolve()}/"
 

@@ -273,7 +273,7 @@ class PointsTab:
 
     @_until_replaced(2)
     def _forward(self, press: str, shape: str, sketch: Any, request: gr.Request) -> Iterator[tuple[Any, str]]:
-        with self._only_run(press, request, "Preparing the cloud") as (active, stopped):
+        with self._replace_run(press, request, "Preparing the cloud") as (active, stopped):
             from ..data import points
             from ..diffusion.schedule import SCHEDULES
             from ..inside.forward import forward
@@ -287,7 +287,7 @@ class PointsTab:
                 "left": "the cloud at this step",
                 "right": "the data it came from",
                 "views": ["cloud", "data"],
-                "words": f"{_titled(shape)} · dissolved in 50 steps",
+                "words": f"{_shape_title(shape)} · dissolved in 50 steps",
                 "say": "{noise}. Each point has drifted from where it began, at the right.",
             }
             source = NoRecipe(f"{_named(shape)}-dissolving")
@@ -307,7 +307,7 @@ class PointsTab:
             folder = new_folder()
             with _source(shape, sketch) as source:
                 training = LiveTraining(source, folder.name, steps, f"my-{_named(shape)}")
-            return OwnNetwork(training, _key(shape, sketch), shape, folder)
+            return OwnNetwork(training, _shape_key(shape, sketch), shape, folder)
 
         yield from self._learn(begin, press, shape, sketch, request)
 
@@ -320,7 +320,7 @@ class PointsTab:
         def begin() -> OwnNetwork:
             with self._lock:
                 own = self._trained.get(request.session_hash or "")
-            if own is None or own.training.finished or own.key != _key(shape, sketch):
+            if own is None or own.training.finished or own.key != _shape_key(shape, sketch):
                 raise OptionError(
                     "shape", "Your network did not begin to learn this shape. Press 2 to train one on it."
                 )
@@ -351,10 +351,10 @@ class PointsTab:
                 own.over.set()
 
         source = NoRecipe(f"{_named(shape)}-training")
-        look = {**_TRAINING, "words": f"{_titled(shape)} · training"}
-        with self._only_run(press, request, "Preparing the network") as (active, _):
+        look = {**_TRAINING, "words": f"{_shape_title(shape)} · training"}
+        with self._replace_run(press, request, "Preparing the network") as (active, _):
             newest: dict[str, Any] = {}
-            offered = self._offered_meanwhile(visitor, shape, sketch)
+            offered = self._offer_while_learning(visitor, shape, sketch)
             for shown in self._watched(request, active, source, frames(), look, last_place=True):
                 with self._lock:
                     own = self._training.get(visitor)
@@ -376,7 +376,7 @@ class PointsTab:
                 else:
                     yield {**newest, "stopped": True}, *updates
 
-    def _offered_meanwhile(self, visitor: str, shape: str, sketch: Any) -> list[Any]:
+    def _offer_while_learning(self, visitor: str, shape: str, sketch: Any) -> list[Any]:
         """Updates of the file and of "Use" while a shape is being learned: they are those of the network
         before, and say which shape it learned.
         """
@@ -384,11 +384,15 @@ class PointsTab:
             own = self._trained.get(visitor)
         if own is None:
             return [gr.skip(), gr.skip()]
-        earlier = own.title == DRAWN == shape and own.key != _key(shape, sketch)
-        return [{**one, "visible": True} for one in _offer(own, "your earlier drawing" if earlier else "")]
+        earlier = own.title == DRAWN == shape and own.key != _shape_key(shape, sketch)
+        return [
+            {**one, "visible": True} for one in _offer_updates(own, "your earlier drawing" if earlier else "")
+        ]
 
     def _stopped(self, value: object, request: gr.Request) -> list[Any]:
-        """Updates after Stop: where a training was stopped, the network as it is now, and what it makes."""
+        """Updates after Stop. If a training was stopped: the network of that moment, and points that it
+        generates.
+        """
         visitor = request.session_hash or ""
         if not isinstance(value, dict) or value.get("doing") != "training":
             return [gr.skip()] * 5
@@ -413,7 +417,7 @@ class PointsTab:
     def _reverse(
         self, press: str, shape: str, sketch: Any, sampler: Any, request: gr.Request
     ) -> Iterator[tuple[Any, str]]:
-        with self._only_run(press, request, "Loading the network") as (active, stopped):
+        with self._replace_run(press, request, "Loading the network") as (active, stopped):
             from ..runs.generate import stream
 
             model, origin = self._model(shape, sketch, request)
@@ -429,9 +433,10 @@ class PointsTab:
             look = {
                 "left": "<i>x<sub>t</sub></i> the cloud now",
                 "right": _GUESS,
-                "words": f"{_titled(shape)} · from noise in {recipe.steps} steps by {str(sampler).upper()}",
+                "words": f"{_shape_title(shape)} · from noise in {recipe.steps} steps by "
+                f"{str(sampler).upper()}",
             }
-            same = stopped is not None and stopped.key == _key(shape, sketch)
+            same = stopped is not None and stopped.key == _shape_key(shape, sketch)
             said = origin if same else origin + _stopped_early(stopped)
             for shown in self._watched(request, active, recipe, frames, look):
                 yield shown, said
@@ -468,7 +473,7 @@ class PointsTab:
     # ---- runs and networks
 
     @contextmanager
-    def _only_run(
+    def _replace_run(
         self, press: str, request: gr.Request, doing: str
     ) -> Iterator[tuple[ActiveRun, OwnNetwork | None]]:
         """End the visitor's run before, then give this one its turn. `doing` is what the player says until
@@ -547,7 +552,7 @@ class PointsTab:
         """A network for the shape, and a sentence that says which: the visitor's own, or a bundled one."""
         with self._lock:
             own = self._trained.get(request.session_hash or "")
-        if own is not None and own.key == _key(shape, sketch):
+        if own is not None and own.key == _shape_key(shape, sketch):
             early = f", which stopped {_progress_of(own)}: <b>Go on</b> makes the others"
             return own.training.model, (
                 f"From fresh noise, by the network that you trained{'' if own.training.finished else early}."
@@ -581,7 +586,7 @@ def _time_of(press: object) -> float:
         return 0.0
 
 
-def _titled(shape: str) -> str:
+def _shape_title(shape: str) -> str:
     return "your drawing" if shape == DRAWN else shape.replace("-", " ")
 
 
@@ -609,7 +614,7 @@ class _source:
             self.folder.cleanup()
 
 
-def _key(shape: str, sketch: Any) -> str:
+def _shape_key(shape: str, sketch: Any) -> str:
     """What identifies a shape: its name, or the hash of the drawing."""
     if shape != DRAWN:
         return shape
@@ -633,12 +638,12 @@ def _stopped_early(own: OwnNetwork | None) -> str:
     """The sentence about a training that a later press ended before its last step, or nothing."""
     if own is None or own.training.finished:
         return ""
-    return f" The training on {_titled(own.title)} was stopped {_progress_of(own)}."
+    return f" The training on {_shape_title(own.title)} was stopped {_progress_of(own)}."
 
 
-def _offer(own: OwnNetwork, title: str = "") -> list[dict[str, Any]]:
+def _offer_updates(own: OwnNetwork, title: str = "") -> list[dict[str, Any]]:
     """Updates of the file and of "Use" that name the shape that a network learned."""
-    title = title or _titled(own.title)
+    title = title or _shape_title(own.title)
     return [
         gr.update(label=f"Your network of {title}, for checkpoints/NAME/"),
         gr.update(value=f"Use your network of {title} in Generate"),
@@ -658,7 +663,7 @@ def _network(own: OwnNetwork, limit: str) -> tuple[Any, ...]:
             f"The training stopped{limit}, {_progress_of(own)}. "
             "Press <b>Go on</b>, or <b>3</b> to use the network as it is."
         )
-    file, use = _offer(own)
+    file, use = _offer_updates(own)
     return (
         status,
         {**file, "value": f"{own.folder.name}/model.safetensors", "visible": True},

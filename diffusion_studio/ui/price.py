@@ -39,24 +39,24 @@ class Prices:
     def turn(self, recipe: Recipe, ended: threading.Event | None = None) -> Turn:
         """The place for a recipe's run. An `OptionError` where it would take longer than the limit."""
         calls = self.calls(recipe)
-        each = self._known(recipe)
+        each = self._seconds_each(recipe)
         if each is None and self.limit is not None:
             each = self._measured(recipe)
         price = None if each is None else calls * recipe.pictures * each
         if price is not None and self.limit is not None and price > self.limit:
-            raise OptionError("limit", self._too_long(recipe, calls, price, self.limit))
-        return self.compute.turn(ended, price, lambda turn: self._seen(turn, recipe), shares(recipe))
+            raise OptionError("limit", self._over_limit_text(recipe, calls, price, self.limit))
+        return self.compute.turn(ended, price, lambda turn: self._check_limit(turn, recipe), shares(recipe))
 
     def seconds(self, recipe: Recipe, calls: float) -> float | None:
         """Seconds of computing that network calls about one picture each take, None where no run of this kind
         was measured.
         """
-        each = self._known(recipe)
+        each = self._seconds_each(recipe)
         return None if each is None else calls * each
 
     def estimate(self, recipe: Recipe, calls: float) -> float:
         """As `seconds`; a kind of run that was not measured yet is measured now, by two network calls."""
-        each = self._known(recipe)
+        each = self._seconds_each(recipe)
         return calls * (self._measured(recipe) if each is None else each)
 
     def turn_for(
@@ -72,7 +72,7 @@ class Prices:
         where it would take longer than the limit; `what` names the work, `advice` how to make it smaller. If
         all its calls are like those of the recipe, they tell what a call takes.
         """
-        each = self._known(recipe)
+        each = self._seconds_each(recipe)
         if each is None and self.limit is not None:
             each = self._measured(recipe)
         price = None if each is None else calls * each
@@ -87,7 +87,7 @@ class Prices:
 
         def look(turn: Turn) -> None:
             if calls_of_one_kind:
-                self._learn(turn, recipe)
+                self._record_speed(turn, recipe)
             if self.limit is not None and turn.spent > SLACK * self.limit:
                 refuse(turn.spent, "was ended: it has taken")
 
@@ -95,7 +95,7 @@ class Prices:
             refuse(price, "would take about")
         return self.compute.turn(ended, price, look)
 
-    def _known(self, recipe: Recipe) -> float | None:
+    def _seconds_each(self, recipe: Recipe) -> float | None:
         with self._lock:
             return self._seconds.get(kind_of(recipe))
 
@@ -121,7 +121,7 @@ class Prices:
         short = replace(recipe.first_pictures(4), spacing=rule, steps=steps, reuse=1)
 
         def timed() -> float:
-            if (known := self._known(recipe)) is not None:  # by another visitor meanwhile
+            if (known := self._seconds_each(recipe)) is not None:  # by another visitor meanwhile
                 return known
             frames = self.studio.stream(short)
             before, fastest, whole = next(frames).calls, math.inf, time.perf_counter()
@@ -138,9 +138,9 @@ class Prices:
         with self._lock:
             return self._seconds.setdefault(kind_of(recipe), seconds)
 
-    def _seen(self, turn: Turn, recipe: Recipe) -> None:
+    def _check_limit(self, turn: Turn, recipe: Recipe) -> None:
         """Before each network call of a run: learn from its speed, and end it where it takes too long."""
-        self._learn(turn, recipe)
+        self._record_speed(turn, recipe)
         if self.limit is not None and turn.spent > SLACK * self.limit:
             raise OptionError(
                 "limit",
@@ -150,7 +150,7 @@ class Prices:
                 "the sampler has one.",
             )
 
-    def _learn(self, turn: Turn, recipe: Recipe) -> None:
+    def _record_speed(self, turn: Turn, recipe: Recipe) -> None:
         """Keep the seconds of a call so far. The first one, which prepares things, does not count."""
         if turn.calls == 1:
             turn.first_spent = turn.spent
@@ -160,9 +160,9 @@ class Prices:
                 self._seconds[kind_of(recipe)] = spent / ((turn.calls - 1) * recipe.pictures)
 
     @staticmethod
-    def _too_long(recipe: Recipe, calls: int, price: float, limit: float) -> str:
+    def _over_limit_text(recipe: Recipe, calls: int, price: float, limit: float) -> str:
         share = limit / price
-        advice = [f"{n:,} {what}{'s' * (n > 1)}" for n, what in _smaller(recipe, share) if n >= 1]
+        advice = [f"{n:,} {what}{'s' * (n > 1)}" for n, what in _sizes_within(recipe, share) if n >= 1]
         return (
             f"This run would take about {duration(price)} of computing ({calls:,} network calls for "
             f"{recipe.pictures} picture{'s' * (recipe.pictures > 1)}), and here a run may take "
@@ -182,14 +182,14 @@ def shares(recipe: Recipe) -> bool:
     return not any(one.self_guidance.on or one.classifier.on for one in runs)
 
 
-def _smaller(recipe: Recipe, share: float) -> list[tuple[int, str]]:
-    """What of a recipe may be how large, where its run may cost this share of its price."""
+def _sizes_within(recipe: Recipe, share: float) -> list[tuple[int, str]]:
+    """The number of pictures, and of steps, with which a recipe costs this share of its price."""
     found = [(int(recipe.pictures * share), "picture")] if recipe.edit is None else []
     return [*found, (int(recipe.steps * share), "step")]
 
 
 def kind_of(recipe: Recipe) -> tuple[Any, ...]:
-    """Runs that take as long for a picture in a network call, all else left aside."""
+    """A key that recipes share if their network calls take the same time for each picture."""
     guided = recipe.guidance != 1 or recipe.guidance_scales is not None
     inside = recipe.self_guidance.on  # it asks about a further picture in each call
     return (

@@ -87,7 +87,9 @@ class QuickSave:
 
 
 def _shown(look: object, count: int) -> dict[str, Any]:
-    """The options that the player's look stands for: its view, its speed, the picture that it shows alone."""
+    """The export options for the player's current look: its view, its speed, and the picture that it shows
+    alone.
+    """
     if not isinstance(look, dict):
         return {"view": "both"}
     found: dict[str, Any] = {"view": look.get("view") if look.get("view") in ("x", "x0", "both") else "both"}

@@ -1,6 +1,4 @@
-"""How a training run stands, read from its folder: nobody has to be asked, and nothing has to have been
-started here.
-"""
+"""The state of a training run, read from its folder. This also works for runs of other processes."""
 
 from __future__ import annotations
 
@@ -34,7 +32,7 @@ class RunState:
 
     @property
     def seen(self) -> int:
-        """Images seen, as far as is known."""
+        """Number of training images so far, as far as it is known."""
         return max(
             int(self.rows[-1]["seen"]) if self.rows else 0,
             self.status.images if self.status else 0,
@@ -43,17 +41,17 @@ class RunState:
 
     @property
     def finished(self) -> bool:
-        """Whether it came to its end."""
+        """Whether the run has reached its last step."""
         return not self.running and self.status is not None and self.status.state == "finished"
 
     @property
     def paused(self) -> bool:
-        """Whether there is something to go on with."""
+        """Whether the run can be resumed."""
         return not self.running and not self.finished and self.model is not None
 
 
 def read_state(folder: Path, running: bool) -> RunState:
-    """How the run in a folder stands."""
+    """The state of the run in a folder."""
     run = RunFolder(folder)
     try:
         config, has_config = run.config(), True
@@ -95,10 +93,10 @@ def _rows(log: Path) -> list[dict[str, float]]:
 
 
 def _error(folder: Path, status: Status | None, has_config: bool) -> str:
-    """The sentence in which a run said why it ended, or what can be said of one that could not."""
+    """The message with which a run ended, or a sentence about a run that ended without one."""
     if status is not None and status.error:
         return status.error
     silent = status is not None and status.state in ("preparing", "training")
     if silent or (status is None and not has_config and (folder / CONSOLE).exists()):
-        return f"The run ended without a word, or was killed. {CONSOLE} in its folder may say more."
+        return f"The run ended without an error message, or was killed. {CONSOLE} in its folder may say more."
     return ""

@@ -42,7 +42,7 @@ class Runs:
     def names(self) -> list[str]:
         """All runs, the newest first."""
         found = {path.parent for name in ("config.json", CONSOLE) for path in self.folder.glob(f"*/{name}")}
-        return [path.name for path in sorted(found, key=_begun, reverse=True)]
+        return [path.name for path in sorted(found, key=_start_time, reverse=True)]
 
     def training(self) -> str | None:
         """The run that trains now."""
@@ -118,7 +118,7 @@ class Runs:
                         stderr=subprocess.STDOUT,
                         start_new_session=True,
                     )
-                about = {"pid": child.pid, "started": _started(child.pid)}
+                about = {"pid": child.pid, "started": _process_start(child.pid)}
                 files.write_text(folder / _PROCESS, json.dumps(about))
             except OSError as error:
                 raise StudioError(
@@ -144,11 +144,11 @@ class Runs:
             os.kill(number, 0)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return number if _started(number) == started else None
+        return number if _process_start(number) == started else None
 
 
-def fitting(config: TrainConfig) -> tuple[int, int]:
-    """After how many images a sample sheet and a checkpoint suit a run: some twenty of each."""
+def save_intervals(config: TrainConfig) -> tuple[int, int]:
+    """The numbers of images between two sample sheets, and two checkpoints: about twenty of each in a run."""
     each = max(config.batch, config.images // 20)
     return each, min(each, 20_000)
 
@@ -163,16 +163,18 @@ def free_name(wanted: str, taken: list[str]) -> str:
     return next(name for name in names if name not in taken)
 
 
-def _begun(folder: Path) -> float:
-    """When a run was last started, or made."""
+def _start_time(folder: Path) -> float:
+    """The time of the last start of a run, or of its folder."""
     for name in (_PROCESS, "config.json", CONSOLE):
         if (folder / name).is_file():
             return (folder / name).stat().st_mtime
     return 0.0
 
 
-def _started(number: int) -> str:
-    """When a process began, as the kernel counts, where it tells: numbers are used again."""
+def _process_start(number: int) -> str:
+    """The start time of a process in clock ticks, from /proc where there is one. It tells reused process
+    numbers apart.
+    """
     try:
         return Path(f"/proc/{number}/stat").read_text("utf-8").rpartition(")")[2].split()[19]
     except (OSError, IndexError):

@@ -102,7 +102,7 @@ def _locked(folder: Path) -> int | None:
 
 
 def _remove_orphans(usual: Path) -> None:
-    """Remove the folders of apps that were killed: nobody holds their lock."""
+    """Remove the folders of apps that were killed. No process holds their lock."""
     for folder in usual.glob(_PREFIX + "*"):
         if (lock := _locked(folder)) is not None:
             shutil.rmtree(folder, ignore_errors=True)

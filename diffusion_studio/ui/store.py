@@ -95,13 +95,13 @@ class RunStore:
         key = secrets.token_urlsafe(16)
         with self._lock:
             own = [k for k, run in self._runs.items() if run.visitor == visitor]
-            while own and (len(own) >= MAX_RUNS_PER_VISITOR or self._too_much(own)):
+            while own and (len(own) >= MAX_RUNS_PER_VISITOR or self._over_visitor_limit(own)):
                 del self._runs[own.pop(0)]
             self._runs[key] = Run(visitor, source)
         return key
 
-    def _too_much(self, keys: list[str]) -> bool:
-        """Whether a visitor's runs are too large to keep all of them. The last one is kept."""
+    def _over_visitor_limit(self, keys: list[str]) -> bool:
+        """Whether the runs of a visitor exceed `MAX_VISITOR_BYTES`. A single run never does."""
         return len(keys) > 1 and sum(self._runs[key].nbytes for key in keys) > MAX_VISITOR_BYTES
 
     def append(self, key: str, frame: Frame) -> int | None:
@@ -110,7 +110,7 @@ class RunStore:
         """
         with self._lock:
             run = self._runs.get(key)
-            if run is None or not self._wanted(frame):
+            if run is None or not self._is_kept(frame):
                 return None
             run.frames.append(frame)
             run.nbytes += frame.nbytes
@@ -146,5 +146,5 @@ class RunStore:
         """Every how many-th frame is kept of a run whose frames are as large as this one."""
         return stride(frame, self.max_run_bytes)
 
-    def _wanted(self, frame: Frame) -> bool:
+    def _is_kept(self, frame: Frame) -> bool:
         return frame.index % self._stride(frame) == 0 or frame.index == frame.total

@@ -45,7 +45,7 @@ class TimeBudget:
         settings.quality.input(
             None, settings.quality, self.reason, js=call_action("sayTiming", TIMED), queue=False, **quick
         )
-        settings.quality.input(self._left, settings.quality, None, queue=False, **quick)
+        settings.quality.input(self._quality_changed, settings.quality, None, queue=False, **quick)
         settings.sampler.menu.input(  # a sampler chosen by hand is not the one that the seconds chose
             lambda quality: None if quality == TIMED else gr.skip(),
             settings.quality,
@@ -76,7 +76,7 @@ class TimeBudget:
             return recipe
         seconds = check_seconds(values[self.seconds])
         known = self._timings.get(visitor)
-        if known is None or known.asked != _asked(recipe, seconds) or known.failed:
+        if known is None or known.asked != _plan_key(recipe, seconds) or known.failed:
             timing()
             known = self._timed(recipe, seconds, visitor)
         elif known.before != _steps(recipe):  # the form has what was found, or a number by hand
@@ -98,7 +98,7 @@ class TimeBudget:
 
     def _timed(self, recipe: Recipe, seconds: float, visitor: str) -> _Timing:
         """The plan for a recipe, which `applied` finds too, while and after it is made."""
-        made = self._timings[visitor] = _Timing(_asked(recipe, seconds), _steps(recipe))
+        made = self._timings[visitor] = _Timing(_plan_key(recipe, seconds), _steps(recipe))
         try:
             made.found = self.compute.call(lambda: self.studio.planned(recipe, seconds))
         except StudioError as error:
@@ -107,8 +107,8 @@ class TimeBudget:
             made.done.set()
         return made
 
-    def _left(self, quality: str, request: gr.Request) -> None:
-        """Another quality: what is timed is not wanted any more."""
+    def _quality_changed(self, quality: str, request: gr.Request) -> None:
+        """Stop measuring if a quality other than `TIMED` is chosen."""
         if quality != TIMED:
             self.forget(request.session_hash or "")
 
@@ -161,8 +161,8 @@ class _Timing:
         return self.found
 
 
-def _asked(recipe: Recipe, seconds: float) -> tuple[Any, ...]:
-    """What a plan goes by: the cost of a call, the number of pictures, the spacing and the seconds."""
+def _plan_key(recipe: Recipe, seconds: float) -> tuple[Any, ...]:
+    """The inputs of a plan: the cost of a call, the number of pictures, the spacing and the seconds."""
     return kind_of(recipe), recipe.pictures, recipe.spacing, seconds
 
 

@@ -22,7 +22,7 @@ from .controls import OptionControls
 from .handlers import label_of, show_errors
 from .hosting import Hosting
 from .run_state import RunState
-from .runs import Runs, fitting, free_name
+from .runs import Runs, free_name, save_intervals
 from .sheets import sheets, shown_value
 from .training_options import GROUPS, LABELS
 
@@ -137,12 +137,12 @@ class TrainTab:
         looked = [self.run, self.sent]
         chosen = {self.data, self.size, self.preset, self.name, self.sent, *self.options.controls.values()}
         self.zip.upload(self._unpack, self.zip, [self.data, self.zip, self.archive], **private).success(
-            self._newest_look, self._looked_at, self.found, **private
+            self._newest_look, self._data_controls, self.found, **private
         )
         gr.on(
-            [self.data.input, self.size.input, *(one.change for one in self._how.values())],
+            [self.data.input, self.size.input, *(one.change for one in self._reading_controls.values())],
             self._newest_look,
-            self._looked_at,
+            self._data_controls,
             self.found,
             trigger_mode="always_last",
             **private,
@@ -185,12 +185,12 @@ class TrainTab:
         return [*dropped, *data.present()]
 
     @property
-    def _looked_at(self) -> set[Any]:
+    def _data_controls(self) -> set[Any]:
         """The controls that decide which pictures are read, and how."""
-        return {self.data, self.size, self.archive, *self._how.values()}
+        return {self.data, self.size, self.archive, *self._reading_controls.values()}
 
     @property
-    def _how(self) -> dict[str, Any]:
+    def _reading_controls(self) -> dict[str, Any]:
         """The controls of the options that change what is read; none in a hosted app."""
         return {name: self.options.controls[name] for name in _READING if name in self.options.controls}
 
@@ -199,7 +199,7 @@ class TrainTab:
         if self.hosting.training:
             tab.select(
                 self._first_look,
-                {*self._looked_at, self.found},
+                {*self._data_controls, self.found},
                 self.found,
                 show_progress="hidden",
                 api_visibility="private",
@@ -225,9 +225,12 @@ class TrainTab:
         if not values[self.data]:
             return data_view.NOTHING
         name, source = values[self.data], self._source(values[self.data])
-        how = {"fit": "crop", **{option: values[control] for option, control in self._how.items()}}
+        how = {
+            "fit": "crop",
+            **{option: values[control] for option, control in self._reading_controls.items()},
+        }
         try:
-            self._allowed(name)
+            self._check_allowed(name)
             found = data.load(source, size=int(values[self.size]), most=_LOOKED, **how)
         except StudioError as error:
             return data_view.refused(str(error))
@@ -258,7 +261,7 @@ class TrainTab:
         source = values[self.data]
         if not source:
             raise DataError("Choose pictures, or drop a zip of them.")
-        self._allowed(source)
+        self._check_allowed(source)
         given = {"name": (values[self.name] or "").strip(), "data": self._source(source)}
         if self.hosting.hosted:  # the values of the menus, whatever the page sends
             return configured(values[self.preset], values[self.size], fit="crop", **given)
@@ -268,7 +271,7 @@ class TrainTab:
             "option of the training",
         )
 
-    def _allowed(self, name: str) -> None:
+    def _check_allowed(self, name: str) -> None:
         if self.hosting.hosted and name not in self._data():
             raise DataError("Choose one of the data sets that are here, or drop a zip of pictures.")
 
@@ -277,12 +280,12 @@ class TrainTab:
         dropped = self.pictures / Path(name).name
         return str(dropped.resolve()) if dropped.is_dir() else name
 
-    @partial(show_errors, words=lambda error: escape(_worded(error), quote=False))
+    @partial(show_errors, words=lambda error: escape(_error_text(error), quote=False))
     def _train(self, values: dict[Any, Any]) -> list[Any]:
         config = self._config(values)
         taken = [*self.runs.names(), *(card.name for card in self.studio.models()), self.pictures.name]
         name = free_name(config.name or Path(config.data).stem, taken)
-        self.runs.start(name, config, *fitting(config))
+        self.runs.start(name, config, *save_intervals(config))
         return [gr.Dropdown(choices=self.runs.names(), value=name), *self._look(name, values[self.sent])]
 
     @show_errors
@@ -293,7 +296,7 @@ class TrainTab:
     @show_errors
     def _resume(self, name: str | None, sent: list[str]) -> list[Any]:
         state = self.runs.state(self._chosen(name))
-        self.runs.resume(state.name, *fitting(state.config))
+        self.runs.resume(state.name, *save_intervals(state.config))
         return self._look(name, sent)
 
     @show_errors
@@ -302,8 +305,8 @@ class TrainTab:
         if state.model is None:
             raise OptionError(
                 "run",
-                f"{state.name} has no checkpoint yet. The first is saved after {fitting(state.config)[1]:,} "
-                "images, or when you press Stop.",
+                f"{state.name} has no checkpoint yet. The first is saved after "
+                f"{save_intervals(state.config)[1]:,} images, or when you press Stop.",
             )
         return self.use(self.studio.open(state.model, name=state.name))
 
@@ -342,7 +345,7 @@ class TrainTab:
         return [shown_value(state.name, state.samples), there]
 
 
-def _worded(error: StudioError) -> str:
+def _error_text(error: StudioError) -> str:
     """The error's sentence with the labels of this tab."""
     if not isinstance(error, OptionError):
         return str(error)

@@ -105,34 +105,34 @@ def _curve(state: RunState) -> str:
     last = max(state.config.images, points[-1][0])
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
 
-    def across(seen: float) -> float:
+    def x_of(seen: float) -> float:
         return _LEFT + (right - _LEFT) * seen / last
 
-    def down(loss: float) -> float:
+    def y_of(loss: float) -> float:
         return _TOP + (bottom - _TOP) * math.log(high / loss) / math.log(high / low)
 
     grid = "".join(
-        f'<line x1="{_LEFT}" x2="{right}" y1="{down(loss):.1f}" y2="{down(loss):.1f}"/>'
-        f'<text x="{_LEFT - 8}" y="{down(loss) + 5:.1f}" text-anchor="end">{loss:g}</text>'
+        f'<line x1="{_LEFT}" x2="{right}" y1="{y_of(loss):.1f}" y2="{y_of(loss):.1f}"/>'
+        f'<text x="{_LEFT - 8}" y="{y_of(loss) + 5:.1f}" text-anchor="end">{loss:g}</text>'
         for loss in log_ticks(low, high)
     ) + "".join(
-        f'<line x1="{across(seen):.1f}" x2="{across(seen):.1f}" y1="{bottom}" y2="{bottom + 5}"/>'
-        f'<text x="{across(seen):.1f}" y="{bottom + 20}" text-anchor="middle">{seen:,.0f}</text>'
+        f'<line x1="{x_of(seen):.1f}" x2="{x_of(seen):.1f}" y1="{bottom}" y2="{bottom + 5}"/>'
+        f'<text x="{x_of(seen):.1f}" y="{bottom + 20}" text-anchor="middle">{seen:,.0f}</text>'
         for seen in ticks(last)
     )
     dots = "".join(
-        f'<circle cx="{across(seen):.1f}" cy="{down(loss):.1f}" r="5"><title>{seen:,.0f} images: loss '
+        f'<circle cx="{x_of(seen):.1f}" cy="{y_of(loss):.1f}" r="5"><title>{seen:,.0f} images: loss '
         f"{loss:.4g}</title></circle>"
         for seen, loss in points
     )
-    line = " ".join(f"{across(seen):.1f},{down(loss):.1f}" for seen, loss in points)
+    line = " ".join(f"{x_of(seen):.1f},{y_of(loss):.1f}" for seen, loss in points)
     seen, loss = points[-1]
     return (
         f'<figure class="curve"><figcaption>{_measure(state)}, on a logarithmic scale</figcaption>'
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="Loss over images seen, '
         f'{points[0][1]:.3g} at first and {loss:.3g} after {seen:,.0f} images">{grid}'
         f'<polyline points="{line}"/>'
-        f'<text class="now" x="{across(seen) + 8:.1f}" y="{down(loss) + 5:.1f}">{loss:.3g}</text>'
+        f'<text class="now" x="{x_of(seen) + 8:.1f}" y="{y_of(loss) + 5:.1f}">{loss:.3g}</text>'
         f'<text x="{(_LEFT + right) / 2:.0f}" y="{_HEIGHT - 6}" text-anchor="middle">images seen</text>'
         f"{dots}</svg></figure>"
     )

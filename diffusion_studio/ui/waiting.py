@@ -1,5 +1,5 @@
-"""What a visitor is told of a run beside its states: its place among others, a model that loads, its network
-calls, its time.
+"""Messages about a run besides its states: its place in the queue, a model that loads, network calls, and
+time.
 """
 
 from __future__ import annotations

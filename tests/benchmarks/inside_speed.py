@@ -83,11 +83,13 @@ def measured(folder: Path, asked: argparse.Namespace) -> None:
 def new_runs(run: ds.inside.Run, step: int, asked: argparse.Namespace) -> None:
     """16 new runs beside a plain run of 16 pictures over the same levels."""
     state = run.state(step)
-    leg = state.leg
+    segment = state.segment
     x = torch.randn(16, *state.x.shape[1:], dtype=state.x.dtype, device=state.x.device)
 
     def plain() -> None:
-        for _ in sample(leg.sampler, leg.denoise, x, leg.levels[step:], lambda k: torch.randn_like(x)):
+        for _ in sample(
+            segment.sampler, segment.denoise, x, segment.levels[step:], lambda k: torch.randn_like(x)
+        ):
             pass
 
     runs = {"new": lambda: decided_view.new_runs(state, Settings(again=16)), "plain": plain}

@@ -1,76 +1,86 @@
-"""The walk of one recipe: what code is passed through from `Studio.stream(recipe)` to the first frame.
+"""The walk of one recipe: which functions, files and rooms a reader passes from `Studio.stream(recipe)` to its frames.
 
-    python tests/benchmarks/recipe_walk.py [--model fashion-mnist] [--list]
+    python tests/benchmarks/recipe_walk.py [--model fashion-mnist] [--root CHECKOUT] [--list]
 
-Counts the package's functions (each once), the files and rooms that they stand in, and the stays: each time
-that the walk enters another file than the one before. The model is loaded first, so that reading a checkpoint
-is not counted; what happens inside a network is one stay.
+A run of a few steps is traced. Each function counts once, at its first call, as it is read once. A stay is a
+row of functions in one room; a return is a stay in a room that the walk had left. A room is a folder of the
+package, or a module at its root. The model is loaded before, and all of a network is one function,
+so neither the reading of weights nor layers count. `--root` measures another checkout, to compare.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from _timing import ROOT  # first, as it puts this checkout on the path
-
-import diffusion_studio as ds
-
-PACKAGE = Path(ROOT) / "diffusion_studio"
+ROOT = Path(__file__).resolve().parents[2]
+NETWORKS = ("networks", "nets")  # the second is the folder's name before November 2026
 
 
 class Walk:
-    """The calls of the package's functions, in their order: (file, function)."""
+    """The package's functions in the order of their first calls: (file, name, line). Pass it to `sys.setprofile`."""
 
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str]] = []
-        self.returns = 0  # entries of a file that the walk had left before
+    def __init__(self, package: Path) -> None:
+        self.package = package
+        self.functions: dict[tuple[str, str, int], None] = {}
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
         code = frame.f_code
-        if event != "call" or not code.co_filename.startswith(str(PACKAGE)):
+        if event != "call" or not code.co_filename.startswith(f"{self.package}/"):
             return
-        if code.co_name.startswith("<"):  # comprehensions and lambdas are no functions to pass through
+        if code.co_name.startswith("<"):  # comprehensions and lambdas are part of their function
             return
-        file = str(Path(code.co_filename).relative_to(PACKAGE))
-        self.calls.append((file, f"{getattr(code, 'co_qualname', code.co_name)}:{code.co_firstlineno}"))
+        file = Path(code.co_filename).relative_to(self.package)
+        if file.parts[0] in NETWORKS:
+            if all(one[0].split("/")[0] not in NETWORKS for one in self.functions):
+                self.functions[str(file), "a network", 0] = None
+            return
+        name = getattr(code, "co_qualname", code.co_name)
+        self.functions[str(file), name, code.co_firstlineno] = None
 
-    def stays(self) -> list[str]:
-        """The files in the order in which they are entered; networks are one place."""
-        places = ["networks" if file.startswith("networks") else file for file, _ in self.calls]
-        return [place for k, place in enumerate(places) if k == 0 or places[k - 1] != place]
+    def rooms(self) -> list[str]:
+        """The room of each stay, in order."""
+        return stays([Path(file).parts[0].removesuffix(".py") for file, *_ in self.functions])
+
+
+def stays(places: Sequence[str]) -> list[str]:
+    """Places in order, with repeats in a row taken together."""
+    return [place for place, _ in groupby(places)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="fashion-mnist")
+    parser.add_argument("--root", type=Path, default=ROOT, help="another checkout of this repository")
     parser.add_argument("--list", action="store_true", help="print every function, in order")
     args = parser.parse_args()
-    studio = ds.Studio(Path(ROOT) / "checkpoints", precision="fp32")
-    recipe = studio.recipe(args.model, guidance=2.0, steps=4)
-    list(studio.stream(recipe))  # whatever is imported or loaded once
-    walk = Walk()
+    root = args.root.resolve()
+    sys.path.insert(0, str(root))
+    import diffusion_studio as ds
+
+    if not str(ds.__file__).startswith(f"{root}/"):
+        parser.error(f"Python imports {ds.__file__}. Set PYTHONPATH to {root}.")
+    studio = ds.Studio(root / "checkpoints", precision="fp32")
+    list(studio.stream(studio.recipe(args.model, guidance=2.0, steps=4)))  # loads the model, imports modules
+    walk = Walk(root / "diffusion_studio")
+    recipe = studio.recipe(args.model, guidance=2.0, steps=4, seeds=(7,))  # no cached states of the first
     sys.setprofile(walk)
     try:
-        next(studio.stream(recipe))
+        frames = list(studio.stream(recipe))
     finally:
         sys.setprofile(None)
-    outside = [one for one in walk.calls if not one[0].startswith(("networks", "checkpoint"))]
-    functions, stays = (
-        list(dict.fromkeys(outside)),
-        [s for s in walk.stays() if not s.startswith("checkpoint")],
-    )
-    stays = [place for k, place in enumerate(stays) if k == 0 or stays[k - 1] != place]
     if args.list:
-        for file, name in dict.fromkeys(walk.calls):
-            print(f"  {file}  {name}")
-    files = {file for file, _ in functions}
+        for file, name, line in walk.functions:
+            print(f"  {file}:{line}  {name}")
+    rooms, files = walk.rooms(), {file for file, *_ in walk.functions}
     print(
-        f"{len(functions)} functions in {len(files)} files, {len(stays)} stays ({len(stays) - len(set(stays))} "
-        f"returns); with checkpoints and networks {len(set(walk.calls))} functions, {len(walk.stays())} stays"
+        f"{len(walk.functions)} functions in {len(files)} files and {len(set(rooms))} rooms for "
+        f"{len(frames)} frames: {len(rooms)} stays in rooms, {len(rooms) - len(set(rooms))} returns"
     )
 
 

@@ -17,7 +17,7 @@ import diffusion_studio as ds
 from diffusion_studio import checkpoint
 from diffusion_studio.cli import main
 from diffusion_studio.errors import CheckpointError
-from diffusion_studio.ui.dropped import UploadedCheckpoints, listing
+from diffusion_studio.ui.dropped import UploadedCheckpoints, weight_files
 
 from .conftest import STORED, outputs
 
@@ -289,7 +289,7 @@ def test_a_cache_folder_is_its_repository(cache):
         "file's config"
     )
     assert [card.name for card in ds.Studio(cache.parent).models()] == ["ddpm-8"]
-    assert list(listing([cache.parent])) == [
+    assert list(weight_files([cache.parent])) == [
         f"hub/models--me--ddpm-8/snapshots/0123abcd/unet/{NAME}.safetensors"
     ]
 

@@ -134,7 +134,7 @@ def test_the_generate_tab_shows_them_with_the_model(saved, tmp_path):
     name = studio.open(convert(saved("openai", "lsun", configured=False), tmp_path / "<b>.safetensors"))
     with gr.Blocks():
         controls = RecipeControls(studio)
-        controls.render_quick()
+        controls.render_outside_drawer()
         controls.render_rest()
     assert controls.remarks in controls.outputs()
     for model, there in ((known, False), (guessed, True), (name, True)):

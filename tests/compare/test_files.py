@@ -8,7 +8,7 @@ from PIL import Image, ImageSequence
 
 import diffusion_studio as ds
 from diffusion_studio.compare.curve_plot import COLOURS, CurvePlot
-from diffusion_studio.compare.drawing import drawing, picked, wrapped
+from diffusion_studio.compare.drawing import drawing, evenly_spaced, wrapped
 from diffusion_studio.compare.files import check, formats
 from diffusion_studio.errors import ExportError, OptionError
 from diffusion_studio.export import ExportOptions
@@ -151,7 +151,7 @@ def test_a_picture_that_is_too_large_and_a_folder_that_is_not_there(race, studio
 
 
 def test_words():
-    assert picked(10, 3) == [0, 4, 9] and picked(2, 8) == [0, 1]
+    assert evenly_spaced(10, 3) == [0, 4, 9] and evenly_spaced(2, 8) == [0, 1]
     lines = wrapped("steps 25, sampler dpmpp_2m", 100)
     assert len(lines) > 1 and " ".join(lines) == "steps 25, sampler dpmpp_2m"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,18 @@ import diffusion_studio as ds
 from diffusion_studio.compare import lanes
 from diffusion_studio.compare.divergence import Base, rising_only, rms
 from diffusion_studio.compare.race import race, racing, reference_recipe, run_to_end
-from diffusion_studio.compare.recipes import RaceRecipe, read
+from diffusion_studio.compare.recipes import RaceRecipe, fingerprint, read
 from diffusion_studio.compare.results import titles
 from diffusion_studio.diffusion.denoiser import RunEnded
+from diffusion_studio.diffusion.samplers import DDIM, Euler
+from diffusion_studio.diffusion.spacing import Leading
 from diffusion_studio.errors import OptionError
+from diffusion_studio.imaging.picture import Picture
+from diffusion_studio.options import fields_of
+from diffusion_studio.runs.branch import Branch
+from diffusion_studio.runs.edits import Interpolate
+from diffusion_studio.runs.guidance_options import GROUPS
+from diffusion_studio.runs.recipe import Recipe
 
 
 @pytest.fixture
@@ -117,6 +126,70 @@ def test_the_reference_runs_last_and_is_not_run_again(studio, recipe, tmp_path):
         with pytest.raises(OptionError, match="[Dd]istances") as error:
             RaceRecipe(found.lanes, reference=50, distances=wrong)
         assert error.value.field == "reference"
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        lambda first, second: (first, replace(second, model="twin")),  # of the same weights: equal pictures
+        lambda first, second: (second, first),
+        lambda first, second: (replace(first, steps=2), second),
+    ],
+)
+def test_an_exchanged_lane_is_measured_again(studio, recipe, exchange):
+    """Distances belong to the lanes that were measured, also where another lane ends in equal pictures."""
+    made = race(RaceRecipe.of([recipe, {"steps": 3}], reference=20), studio=studio)
+    again = replace(made.recipe, lanes=exchange(*made.recipe.lanes))
+    assert made.recipe.distances and again.distances == again.fingerprints == ()
+    assert made.recipe.reference_to_run == 0 and again.reference_to_run == 20
+    assert replace(made.recipe, clock="steps").distances == made.recipe.distances
+    assert replace(made.recipe, reference=10).distances == ()
+    order = []
+    found = race(again, studio=studio, on_state=lambda number, frame: order.append(number))
+    assert order.count(-1) == 21
+    fresh = race(RaceRecipe(again.lanes, again.clock, 20), studio=studio)
+    assert found.recipe.distances == fresh.recipe.distances != ()
+
+
+def test_fingerprints_differ_with_every_setting(recipe):
+    """One value of each option, of the sampler's own and of each group; and equal recipes have equal ones."""
+    other = {
+        "model": "twin", "label": "Cat", "steps": 5, "guidance": 2.0, "clip": False, "stretch": True,
+        "prompt": "a cat", "negative": "a dog", "negative_label": "Cat", "guidance_shape": "linear",
+        "guidance_rescale": 0.5, "threshold": 0.9, "threshold_most": 2.0, "clip_range": 2.0,
+        "guidance_scales": "1,2", "weaker": "twin", "points": 7, "reuse": 2, "spell": "at",
+        "seeds": (3, 5), "spacing": Leading(), "labels": ("Cat", "Dog"), "prompts": ("a cat", None),
+        "edit": Interpolate(), "branch": Branch(recipe, 2), "low_res": Picture(np.zeros((8, 8, 1), np.uint8)),
+    }  # fmt: skip
+    changed = {
+        name: replace(recipe, **{name: value}, **({"label": None} if name in ("spell", "labels") else {}))
+        for name, value in other.items()
+    }
+    changed |= {
+        f"sampler {k}": replace(recipe, sampler=one) for k, one in enumerate((Euler(), DDIM(eta=0.5)))
+    }
+    options = {
+        "low": 0.5, "high": 2.0, "parallel": 0.5, "radius": 3.0, "scale": 2.0, "form": "mean", "step": 3,
+        "label": "Dog", "prompt": "a cat", "guidance": 2.0, "below": 0.5, "star": True, "silent": 0.5,
+        "layers": "1", "blur": 2.0, "name": "perturbed_attention",
+    }  # fmt: skip
+    groups = {
+        "classifier": {"name": "judge"},
+        "change": {"step": 2, "label": "Cat"},
+        "palette": {"name": "game-boy"},
+        "self_guidance": {"name": "skipped_layers"},
+    }
+    for group, cls in GROUPS.items():
+        base = groups.get(group, {})
+        changed |= {group: replace(recipe, **{group: cls(**base)})} if base else {}
+        for one in fields_of(cls):
+            value = "pico-8" if (group, one.name) == ("palette", "name") else options[one.name]
+            changed[f"{group} {one.name}"] = replace(recipe, **{group: cls(**{**base, one.name: value})})
+    assert {one.name for one in fields(Recipe)} <= {*other, *GROUPS, "sampler"}
+    found = {name: fingerprint(one, 20, b"pictures") for name, one in {"": recipe, **changed}.items()}
+    assert len(set(found.values())) == len(found), found
+    assert fingerprint(Recipe.from_json(recipe.to_json()), 20, b"pictures") == found[""]
+    assert fingerprint(recipe, 20, b"others") != found[""] != fingerprint(recipe, 21, b"pictures")
 
 
 def test_lanes_are_kept_where_the_reference_is_ended(studio, recipe):

@@ -14,10 +14,16 @@ from diffusion_studio.diffusion import samplers as s
 from diffusion_studio.diffusion.noise import Noise
 from diffusion_studio.diffusion.prediction import Prediction, from_eps, from_x0
 from diffusion_studio.diffusion.samplers import DDIM, DDPM, SAMPLERS
+from diffusion_studio.diffusion.samplers.labels import LABELS
 from diffusion_studio.diffusion.sampling import sample
 from diffusion_studio.diffusion.schedule import Cosine, Linear, NoiseLevel
 from diffusion_studio.diffusion.spacing import path
 from diffusion_studio.errors import OptionError
+
+
+def test_every_sampler_has_a_name_for_people():
+    assert LABELS.keys() == SAMPLERS.keys() and len(set(LABELS.values())) == len(LABELS)
+
 
 # --- deterministic: the order of convergence
 

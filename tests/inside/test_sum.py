@@ -102,7 +102,7 @@ def test_a_step_s_terms_do_not_reach_back_to_the_start(tiny_model, sampler):
 def test_ddim_has_the_coefficients_of_its_paper(tiny_model):
     """Song et al. 2020, eq. 12."""
     run, _ = run_of(tiny_model(), s.DDIM(eta=0.5))
-    now, to = run.legs[0].levels[3:5]
+    now, to = run.own_segments[0].levels[3:5]
     kept = now.alpha / to.alpha * to.sigma
     fresh = 0.5 * to.sigma / now.sigma * np.sqrt(now.sigma**2 - kept**2)
     expected = {"x0": to.alpha, "eps": np.sqrt(to.sigma**2 - fresh**2), "noise": fresh}

@@ -277,7 +277,7 @@ def test_the_apps_controls(write_checkpoint):
     studio = ds.Studio(path.parents[1], "cpu", "fp32")
     with gr.Blocks():
         controls = RecipeControls(studio)
-        controls.render_quick()
+        controls.render_outside_drawer()
         controls.render_rest()
     values = {control: control.value for control in controls.inputs()}
     assert (

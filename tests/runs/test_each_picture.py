@@ -49,8 +49,8 @@ def states(model: ds.Model, recipe: Recipe, guides=NO_GUIDES) -> list[torch.Tens
     def planned(one: Recipe, strength: float):
         return plan(model, one, guides if isinstance(guides, Guides) else guides(one), strength)
 
-    legs = segments_of(recipe, planned)
-    return [x for _, x in run_segments(legs, sum(leg.steps for leg in legs))]
+    segments = segments_of(recipe, planned)
+    return [x for _, x in run_segments(segments, sum(segment.steps for segment in segments))]
 
 
 def apart(model: ds.Model, recipe: Recipe, guides=NO_GUIDES) -> float:

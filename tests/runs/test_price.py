@@ -53,8 +53,8 @@ def test_jumps_and_a_branch_count(tiny_model):
 
 
 def asked_stream(model, recipe, ask):
-    legs = generate.watched(generate.segments(model, recipe), ask)
-    return generate.frames(model, recipe, legs)
+    segments = generate.watched(generate.segments(model, recipe), ask)
+    return generate.frames(model, recipe, segments)
 
 
 def test_every_call_goes_through_the_watch_and_can_end_the_run(tiny_model):

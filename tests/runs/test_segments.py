@@ -63,10 +63,10 @@ def on_the_gaussian(recipe: Recipe, steps: int) -> tuple[list, list[torch.Tensor
     half = [math.exp(z / 2) for z in np.linspace(-8, 6, steps + 1)]
     levels = Levels(NoiseLevel(k, h / math.hypot(1, h), 1 / math.hypot(1, h)) for k, h in enumerate(half))
     made = segments.Plan(exact, levels, Noise(recipe.seeds, (1, 8, 8), dtype=F64))
-    legs = segments.segments_of(
+    parts = segments.segments_of(
         recipe, lambda one, strength: replace(made, levels=segments.last_levels(levels, strength))
     )
-    return list(zip(*segments.run_segments(legs, sum(leg.steps for leg in legs))))
+    return list(zip(*segments.run_segments(parts, sum(segment.steps for segment in parts))))
 
 
 @pytest.mark.parametrize(
@@ -362,11 +362,11 @@ def test_a_picture_is_edited_as_the_network_has_black(tiny_model):
     edit = FromPicture(Picture(pixels), strength=0.5)
     for margin in (0.0, 0.25):
         made = plan(tiny_model(black_margin=margin), Recipe("tiny", "Cat", steps=4, edit=edit), strength=0.5)
-        (leg,) = segments.segments_of(
+        (segment,) = segments.segments_of(
             Recipe("tiny", "Cat", steps=4, edit=edit), lambda one, strength, made=made: made
         )
         level = made.levels[0]
-        x0 = (leg.begin(None) - level.sigma * made.noise(0)) / level.alpha
+        x0 = (segment.begin(None) - level.sigma * made.noise(0)) / level.alpha
         assert (x0[:, :, :3] + 1 + margin).abs().max() < 1e-9 and (
             x0[:, :, 3:] - (200 / 127.5 - 1)
         ).abs().max() < 1e-6

@@ -13,7 +13,7 @@ from PIL import Image
 
 import diffusion_studio as ds
 from diffusion_studio.compare.player_data import IN_APP, shown_value
-from diffusion_studio.compare.recipes import Axis, GridRecipe, RaceRecipe
+from diffusion_studio.compare.recipes import Axis, GridRecipe, RaceRecipe, fingerprint
 from diffusion_studio.compare.text import AS_IT_IS, axis_of, axis_text, lanes_of, line_of
 from diffusion_studio.diffusion.schedule import CLEAN
 from diffusion_studio.errors import OptionError
@@ -25,14 +25,14 @@ from diffusion_studio.ui.compare_choices import (
     base_sentence,
     format_choices,
     idle_guidance,
-    in_short,
     linkable,
+    short_description,
     suggestions,
     summary,
 )
-from diffusion_studio.ui.compare_progress import Followed, Reached, Told, progress
+from diffusion_studio.ui.compare_progress import NewestState, ProgressBoard, ProgressText, progress
 from diffusion_studio.ui.compare_store import KeptRuns
-from diffusion_studio.ui.compare_tab import TRIES, CompareTab, _added
+from diffusion_studio.ui.compare_tab import TRIES, CompareTab, _add_lane
 from diffusion_studio.ui.compare_view.view import EXAMPLE
 from diffusion_studio.ui.compute import Compute
 from diffusion_studio.ui.controls import RecipeControls
@@ -117,7 +117,9 @@ def test_every_suggestion_can_be_read(studio):
             assert len(set(lanes_of(recipe, one["value"]["lanes"]))) > 1, one
         for one in suggestions(GRID, base):
             assert axis_of(one["value"]["x"]).values and axis_of(one["value"]["y"]).values
-    assert in_short(studio.recipe("tiny", label="Dog", steps=7)).startswith("tiny, “Dog”, DDIM, 7 steps")
+    assert short_description(studio.recipe("tiny", label="Dog", steps=7)).startswith(
+        "tiny, “Dog”, DDIM, 7 steps"
+    )
 
 
 def test_the_example_is_what_the_page_shows():
@@ -139,13 +141,13 @@ def test_the_example_is_what_the_page_shows():
 
 
 def test_a_lane_is_added(studio):
-    assert _added("a\n", "ddpm", "20", " ", None, "karras", "") == [
+    assert _add_lane("a\n", "ddpm", "20", " ", None, "karras", "") == [
         "a\nsampler=ddpm, steps=20, spacing=karras",
         *[""] * 6,
     ]
-    assert _added("a", *[""] * 6)[0] == f"a\n{AS_IT_IS}"
+    assert _add_lane("a", *[""] * 6)[0] == f"a\n{AS_IT_IS}"
     with pytest.raises(gr.Error, match="at most 6 lanes, and there are 6"):
-        _added("a\nb\nc\n\nd\ne\nf", *[""] * 6)
+        _add_lane("a\nb\nc\n\nd\ne\nf", *[""] * 6)
 
 
 def test_the_status_says_how_far_the_runs_are(studio):
@@ -153,15 +155,15 @@ def test_the_status_says_how_far_the_runs_are(studio):
     base = studio.recipe("tiny", steps=4)
     race = RaceRecipe.of([base, {"steps": 2}], reference=True)
     frame = Frame(1, 4, CLEAN, np.zeros((1, 8, 8, 1), np.uint8), np.zeros((1, 8, 8, 1), np.uint8))
-    found = {run: progress(Reached(run, frame, 3), race) for run in (-1, 0, 1)}
+    found = {run: progress(NewestState(run, frame, 3), race) for run in (-1, 0, 1)}
     # 4 steps of lane 1, 2 of lane 2 and 1,000 of the reference run
-    assert found[0] == Told("Lane 1 of 2: step 1 of 4", 0.001)  # 1/1006
-    assert found[1] == Told("Lane 2 of 2: step 1 of 4", 0.004)  # 4.5/1006
-    assert found[-1] == Told("The reference run: step 1 of 4", 0.254)  # 256/1006
+    assert found[0] == ProgressText("Lane 1 of 2: step 1 of 4", 0.001)  # 1/1006
+    assert found[1] == ProgressText("Lane 2 of 2: step 1 of 4", 0.004)  # 4.5/1006
+    assert found[-1] == ProgressText("The reference run: step 1 of 4", 0.254)  # 256/1006
     # 10 s x 750/256
-    assert progress(Reached(-1, frame, 3), race, 10.0).text.endswith("step 1 of 4, about 29 s left")
+    assert progress(NewestState(-1, frame, 3), race, 10.0).text.endswith("step 1 of 4, about 29 s left")
     grid = GridRecipe(base, Axis("steps", (1, 3)))
-    assert progress(Reached(0, frame, 3), grid).text == "3 of about 6 states of 2 cells"
+    assert progress(NewestState(0, frame, 3), grid).text == "3 of about 6 states of 2 cells"
 
 
 def test_guidance_of_runs_that_ask_for_nothing_is_named(studio):
@@ -178,10 +180,10 @@ def test_guidance_of_runs_that_ask_for_nothing_is_named(studio):
 
 
 def test_a_page_asks_how_far_a_run_is():
-    followed = Followed()
+    followed = ProgressBoard()
     key = followed.begin()
     assert followed.at(key) == {"text": "Starting ...", "share": None}
-    followed.tell(key, Told("Lane 1 of 2: step 1 of 4", 0.5))
+    followed.tell(key, ProgressText("Lane 1 of 2: step 1 of 4", 0.5))
     assert followed.at(key) == {"text": "Lane 1 of 2: step 1 of 4", "share": 0.5}
     followed.end(key)
     assert followed.at(key) is followed.at("another") is followed.at(None) is None
@@ -198,7 +200,7 @@ def fake_visit(studio):
     with gr.Blocks():
         compute = Compute()
         controls = RecipeControls(studio)
-        controls.render_quick()
+        controls.render_outside_drawer()
         controls.render_rest()
         tab = CompareTab(studio, compute, Prices(studio, compute), controls)
     return tab, gr.Request(session_hash="ann")
@@ -231,7 +233,9 @@ def test_what_a_comparison_costs_is_said_before(studio):
     assert tab._plan(race) == "2 lanes: 6 network calls."
     measured = race.with_reference(50)
     assert tab._plan(measured) == "2 lanes: 6 network calls. Then the reference: 50 network calls."
-    assert tab._plan(dataclasses.replace(measured, distances=(0.1, 0.2))) == "2 lanes: 6 network calls."
+    prints = tuple(fingerprint(lane, 50, b"") for lane in race.lanes)
+    known = dataclasses.replace(measured, distances=(0.1, 0.2), fingerprints=prints)
+    assert tab._plan(known) == "2 lanes: 6 network calls."
     grid = GridRecipe(race.lanes[0], Axis("steps", (2, 4)))
     assert tab._plan(grid).startswith("2 cells: 6 network calls if each ran alone. Cells at one noise level")
 

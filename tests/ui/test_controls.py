@@ -23,7 +23,7 @@ DEFAULTS = {
 def rendered(folder) -> RecipeControls:
     with gr.Blocks():
         made = RecipeControls(ds.Studio(folder, "cpu", "fp32"))
-        made.render_quick()
+        made.render_outside_drawer()
         made.render_rest()
     return made
 
@@ -98,14 +98,14 @@ def test_each_model_comes_back_as_it_was_left(controls, write_checkpoint):
     left = ds.Recipe(model="tiny", label="Dog", seeds=(3, 9), steps=7)
     state = {controls.present: "tiny", controls.before: {}}
     at = values(controls, controls.show(left), {controls.model: "other"})
-    first = controls._switched({**at, **state})
+    first = controls._model_updates({**at, **state})
     there = values(
         controls, controls.show(left), first, {controls.model: "tiny"}
     )  # what is equal is not sent
     assert controls.recipe({**there, controls.model: "other"}) == ds.Studio(
         controls.studio.folder, "cpu"
     ).recipe("other")
-    again = controls._switched(
+    again = controls._model_updates(
         {**there, controls.present: first[controls.present], controls.before: first[controls.before]}
     )
     assert (
@@ -117,7 +117,7 @@ def test_each_model_comes_back_as_it_was_left(controls, write_checkpoint):
 def test_settings_that_cannot_be_read_do_not_hold_a_switch_up(controls, write_checkpoint):
     write_checkpoint("other", defaults={"steps": 9})
     at = values(controls, {controls.seed: "x", controls.model: "other"})
-    found = controls._switched({**at, controls.present: "tiny", controls.before: {"tiny": "{}"}})
+    found = controls._model_updates({**at, controls.present: "tiny", controls.before: {"tiny": "{}"}})
     assert found[controls.present] == "other" and found[controls.before] == {}
 
 

@@ -32,7 +32,7 @@ def controls(tmp_path_factory, checkpoint_writer):
     checkpoint_writer(folder)("tiny", defaults={"steps": 4, "count": 2})
     with gr.Blocks():
         made = RecipeControls(ds.Studio(folder, "cpu", "fp32"))
-        made.render_quick()
+        made.render_outside_drawer()
         made.render_rest()
     return made
 
@@ -77,7 +77,7 @@ def test_a_film_through_prompts_goes_from_what_is_drawn_to_the_next_of_the_model
     studio = ds.Studio()
     with gr.Blocks():
         made = RecipeControls(studio)
-        made.render_quick()
+        made.render_outside_drawer()
         made.render_rest()
 
     def stops(*given: str | None) -> str:

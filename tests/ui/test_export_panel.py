@@ -29,7 +29,7 @@ def test_a_film_is_exported_as_one(film, plays):
     with gr.Blocks():
         panel = ExportPanel(store, player(lambda key: None))
     look = {"view": "both", "zoom": 1, "fps": 10, "film": plays}
-    _, *updates = panel._as_shown("gif", "all", {"run": "any", "film": film, "look": look})
+    _, *updates = panel._updates_of_player("gif", "all", {"run": "any", "film": film, "look": look})
     found = {name: update.get("value") for name, update in zip(panel.options.controls, updates)}
     assert found["frames"] == ("pictures" if film or plays else "all") and found["view"] == "both"
     assert found["picture"] == ("" if plays else "2")  # what plays shows all, one after another

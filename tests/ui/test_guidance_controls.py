@@ -71,7 +71,7 @@ def rendered(folder, checkpoint_writer) -> RecipeControls:
     )
     with gr.Blocks() as page:
         made = RecipeControls(ds.Studio(folder, "cpu", "fp32"))
-        made.render_quick()
+        made.render_outside_drawer()
         made.render_rest()
     made.page = page
     return made

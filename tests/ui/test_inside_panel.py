@@ -14,7 +14,7 @@ from PIL import Image
 
 import diffusion_studio as ds
 from diffusion_studio.imaging.picture import Picture
-from diffusion_studio.inside.seen import Seen, Tile
+from diffusion_studio.inside.seen import Tile, ViewResult
 from diffusion_studio.inside.settings import Settings
 from diffusion_studio.inside.surprise_view import of_picture
 from diffusion_studio.inside.views import VIEWS
@@ -340,7 +340,7 @@ def test_a_page_that_closes_leaves_nothing(make):
 def test_texts_from_outside_are_escaped():
     evil = "<img src=x onerror=alert(1)>"
     pixels = np.zeros((4, 4, 3), np.uint8)
-    html = view_html(Seen("sum", 0, {}, {}, [evil], [Tile(evil, pixels)], [evil]), None)
+    html = view_html(ViewResult("sum", 0, {}, {}, [evil], [Tile(evil, pixels)], [evil]), None)
     assert evil not in html and html.count("&lt;img src=x") == 4  # a line, a note, a title and its picture
 
 

@@ -103,10 +103,10 @@ def test_a_figure_says_how_far_it_is(tab, monkeypatch):
 
 def test_a_link_that_is_followed_again_is_new():
     value = {"kind": "race", "text": "{}", "number": 1}
-    assert learn_tab._followed(value, "race") != learn_tab._followed({**value, "number": 2}, "race")
-    assert learn_tab._followed(value, "race").strip() == "{}"
+    assert learn_tab._link_text(value, "race") != learn_tab._link_text({**value, "number": 2}, "race")
+    assert learn_tab._link_text(value, "race").strip() == "{}"
     for other in ({**value, "kind": "recipe"}, {"kind": "race"}, None, "race {}"):
-        assert learn_tab._followed(other, "race") == ""
+        assert learn_tab._link_text(other, "race") == ""
 
 
 def test_the_page_has_symbols_and_an_ending_in_each_language(tab):

@@ -18,7 +18,7 @@ from diffusion_studio.errors import CheckpointError, OptionError
 from diffusion_studio.models.calibrate import Trial
 from diffusion_studio.ui import report
 from diffusion_studio.ui.compute import Compute
-from diffusion_studio.ui.dropped import Chosen, UploadedCheckpoints, listing, safe_name
+from diffusion_studio.ui.dropped import Chosen, UploadedCheckpoints, safe_name, weight_files
 from diffusion_studio.ui.hosting import LARGEST, LARGEST_HOSTED, LIMIT_HOSTED, Hosting, hosting
 from diffusion_studio.ui.models_tab import ModelsTab
 
@@ -121,7 +121,7 @@ def test_only_allowed_folders_are_offered(tmp_path):
     ):
         save_file({"w": torch.zeros(1)}, path)
     (inside / "link.safetensors").symlink_to(outside)
-    assert sorted(listing([inside])) == ["inside/a/b/y.safetensors", "inside/x.safetensors"]
+    assert sorted(weight_files([inside])) == ["inside/a/b/y.safetensors", "inside/x.safetensors"]
 
 
 def test_hosting_follows_the_place(tmp_path):

@@ -102,9 +102,9 @@ def test_a_later_press_ends_the_run_before(tab):
 
 
 def test_an_error_reaches_the_page_unless_a_newer_run_is_there(tab):
-    with pytest.raises(gr.Error, match="no shape"), tab._only_run("1", VISITOR, "Preparing"):
+    with pytest.raises(gr.Error, match="no shape"), tab._replace_run("1", VISITOR, "Preparing"):
         raise OptionError("shape", "There is no shape.")
-    with pytest.raises(RunEnded), tab._only_run("2", VISITOR, "Preparing"):
+    with pytest.raises(RunEnded), tab._replace_run("2", VISITOR, "Preparing"):
         tab._newest.begin("visitor", "3", 3.0)
         raise OptionError("shape", "There is no shape.")
 

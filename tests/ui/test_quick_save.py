@@ -73,7 +73,7 @@ def test_more_begins_with_what_was_saved(made, preset):
         store.append(run, frame)
     value = {"run": run, "look": {"view": "x0", "zoom": 2, "fps": 10, "film": False}}
     found = saving._save(preset, value)
-    format, *rest = panel._as_shown("mp4", "all", {**value, "used": found["used"]})
+    format, *rest = panel._updates_of_player("mp4", "all", {**value, "used": found["used"]})
     updates = dict(zip(panel.options.controls, rest))
     assert updates["picture"]["value"] == "3" and updates["view"]["value"] == "x0"  # as the page counts
     values = {panel.player: value, panel.format: format["value"]}

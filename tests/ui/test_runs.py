@@ -16,7 +16,7 @@ from diffusion_studio.training.presets import PRESETS, SIZES, configured
 from diffusion_studio.training.status import Status
 from diffusion_studio.ui import training_view
 from diffusion_studio.ui.run_state import read_state
-from diffusion_studio.ui.runs import Runs, fitting, free_name
+from diffusion_studio.ui.runs import Runs, free_name, save_intervals
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_run_that_could_not_say_why_it_ended(tmp_path):
     """Killed while it read its data: its status stands where it was."""
     Status("preparing", 0, 100).write(tmp_path)
     assert read_state(tmp_path, running=True).error == ""
-    assert "ended without a word" in read_state(tmp_path, running=False).error
+    assert "ended without an error message" in read_state(tmp_path, running=False).error
 
 
 def test_a_log_under_way_and_a_hostile_status_are_read(tmp_path):
@@ -172,7 +172,7 @@ def test_of_a_run_that_has_not_said_yet_what_it_is_nothing_is_claimed(tmp_path):
 def test_presets_fit_every_size(preset, size):
     config = configured(preset, size)
     assert config.size == size and config.network(3, None).attention_levels == (2,) and config.images >= 1000
-    sheets, saves = fitting(config)
+    sheets, saves = save_intervals(config)
     assert config.images // sheets in (19, 20, 21) and saves <= sheets
 
 

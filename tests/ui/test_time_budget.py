@@ -21,7 +21,7 @@ def made(tmp_path, write_checkpoint):
     studio = ds.Studio(tmp_path / "checkpoints", "cpu", "fp32")
     with gr.Blocks():
         controls = RecipeControls(studio)
-        controls.render_quick()
+        controls.render_outside_drawer()
         controls.render_rest()
         budget = TimeBudget(studio, Compute(), controls)
     values = {one: one.value for one in budget.inputs()}
@@ -68,7 +68,7 @@ def test_a_failed_timing_is_tried_again_and_another_quality_forgets_it(made):
     budget._timings["ann"].found = None
     told = []
     assert budget.applied(values, "ann", lambda: told.append("timing")).steps and told == ["timing"]
-    budget._left("Fast", gr.Request(session_hash="ann"))
+    budget._quality_changed("Fast", gr.Request(session_hash="ann"))
     assert not budget._timings
 
 

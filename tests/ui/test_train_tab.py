@@ -110,7 +110,7 @@ def test_where_training_is_off_the_tab_says_how_to_turn_it_on(tab):
 
 def looked(tab, **changes):
     """What stands under the pictures' menu, where these options are changed."""
-    found = {one: one.value for one in tab._looked_at}
+    found = {one: one.value for one in tab._data_controls}
     return tab._look_into(
         found | {getattr(tab, name, None) or tab.options.controls[name]: v for name, v in changes.items()}
     )
@@ -176,7 +176,7 @@ def test_a_slow_look_does_not_go_over_a_later_one(tab, pictures, monkeypatch):
     made = tab()
     pictures(made)
     visitor = type("Request", (), {"session_hash": "one"})()
-    values = {one: one.value for one in made._looked_at} | {made.data: "my-zip"}
+    values = {one: one.value for one in made._data_controls} | {made.data: "my-zip"}
     slow = made._look_into
 
     def overtaken(given):

@@ -1,3 +1,4 @@
+// @ts-check
 // What a page of a room does with what it is told, without the page.
 
 /** @typedef {{ tick?: { run: string } | null, place?: number, playing?: boolean, fps?: number, closed?: boolean, away?: boolean }} Told */

@@ -1,3 +1,4 @@
+// @ts-check
 // What a figure computes without the page: scales, lines, ticks, the state nearest to a place.
 
 export const scale = (low, high, from, to) => (value) => from + (value - low) / ((high - low) || 1) * (to - from);

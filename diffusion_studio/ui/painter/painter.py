@@ -1,4 +1,4 @@
-"""The painter's Python half: its `gr.HTML`, what it is given, and the mask that it gives back.
+"""The painter's Python side: its `gr.HTML`, the picture that it shows, and the mask that it returns.
 
 Gradio's ImageEditor sends three files at every stroke and blurs small pictures; here a stroke stays in the
 page, is as sharp as the model's pixels, and travels as one byte a pixel when a run is asked for.
@@ -46,8 +46,8 @@ def sheet(picture: Picture | None, mask: Picture | None = None, **more: Any) -> 
 
 
 def mask_in(value: Any) -> Picture | None:
-    """White where it was painted, or None where nothing was. An `OptionError` for what the page cannot
-    have sent.
+    """The mask, white where it was painted; None if nothing was. Raises `OptionError` for values that the
+    page cannot have sent.
     """
     if not isinstance(value, dict) or not value.get("mask"):
         return None

@@ -74,7 +74,8 @@ def opening_recipe() -> str:
 def tick(
     run: str, place: int, last: int, frame: Frame, about: Mapping[str, Any] | None = None, film: bool = False
 ) -> dict[str, Any]:
-    """What the page is told of a frame: small, as Gradio sends it at every step and whole again at the end.
+    """The message to the page about a frame. It is small, because Gradio sends it at every step and again at
+    the end.
 
     `place` is the newest kept frame's, `last` the place that the finished picture will have; `about` the
     run's settings; `film` whether its pictures are meant one after another, so that they are shown so at the

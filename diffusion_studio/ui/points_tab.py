@@ -480,14 +480,15 @@ class PointsTab:
         active = self._newest.begin(visitor, press, _time_of(press))
         if active.ended.is_set() or not active.start():
             raise RunEnded
-        self.waiting.prepare(press, doing)
+        with self._lock:
+            training = self._training.get(visitor)  # it leaves with the run before
+        self.waiting.prepare(press, doing if training is None else "Ending the training")
         try:
-            with self._lock:
-                training = self._training.get(visitor)  # it leaves with the run before
             if not active.wait_for_before(STOP_SECONDS):
                 raise RunEnded
             if training is not None and not active.wait_for(training.over, STOP_SECONDS):
                 raise RunEnded  # the training was stopped, and its network is not written yet
+            self.waiting.prepare(press, doing)
             yield active, training
         except StudioError as error:
             if active.replaced:  # the page would take it for the end of the newer run

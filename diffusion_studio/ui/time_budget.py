@@ -68,8 +68,8 @@ class TimeBudget:
         return {*self.settings.inputs(), self.settings.quality, self.seconds}
 
     def applied(self, values: dict[Any, Any], visitor: str, timing: Callable[[], None]) -> Recipe:
-        """The recipe of the settings. With the quality "In seconds", where the form does not have the sampler and
-        steps for the seconds yet, they are waited for, after a call of `timing`.
+        """The recipe of the settings. With the quality "In seconds", where the form does not have the
+        sampler and steps for the seconds yet, they are waited for, after a call of `timing`.
         """
         recipe = self.settings.recipe(values)
         if values[self.settings.quality] != TIMED:

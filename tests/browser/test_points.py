@@ -116,7 +116,7 @@ def test_the_tab_opens_with_a_shape_that_dissolves_and_the_player_speaks_of_poin
     open_tab(desktop, "Points")
     desktop.wait_for_function(f"Number({PLAYER}.place) >= 2 && {PLAYER}.opening === 'true'")  # it plays
     made = "document.querySelector('#points-player .made').textContent"
-    assert desktop.evaluate(made) == "an example: swiss roll · dissolving"
+    assert desktop.evaluate(made) == "an example: swiss roll · dissolving. 1, 2 and 3 make your own."
     assert desktop.evaluate(INK)  # points are drawn
     assert desktop.locator("#points-player .bar .save").is_disabled()
     pictures = desktop.locator("#shape [data-name] img")
@@ -124,7 +124,7 @@ def test_the_tab_opens_with_a_shape_that_dissolves_and_the_player_speaks_of_poin
     with answered(desktop):
         desktop.click("#shape [data-name='moons']")
     assert desktop.locator("#shape [aria-pressed=true]").get_attribute("data-name") == "moons"
-    desktop.wait_for_function(f"{made} === 'an example: moons · dissolving'")
+    desktop.wait_for_function(f"{made} === 'an example: moons · dissolving. 1, 2 and 3 make your own.'")
     ended(desktop, "#points-forward")
     desktop.wait_for_function(f"{PLAYER}.shown === '50'")
     assert desktop.inner_text("#points-player .left") == "the cloud at this step"
@@ -195,7 +195,7 @@ def test_a_press_ends_the_run_before_and_is_never_lost(desktop):
     desktop.keyboard.press("End")  # the sentence below the cloud says whose cloud it is
     said = "document.querySelector('#points-player .say').textContent"
     desktop.wait_for_function(f"{said}.startsWith('This is what an unfinished network makes of noise')")
-    assert re.search(r"Its network had [\d,]+ of 4,000 training steps", desktop.evaluate(said))
+    assert re.search(r"The network had [\d,]+ of 4,000 training steps", desktop.evaluate(said))
     before = desktop.evaluate(f"{PLAYER}.run")
     desktop.click("#points-reverse")
     desktop.click("#points-forward")

@@ -59,7 +59,7 @@ test('while a run goes on the sentence follows the noise that is left and how fa
 test('a network whose training was stopped is named where its cloud is seen', () => {
   const tick = { trained: [62, 1500], note: '' };
   assert.equal(state({ last: true, logSnr: null, total: 50, early: true }), 'This is what an unfinished network makes of noise in 50 steps.');
-  assert.equal(logic.noteText(tick), 'Its network had 62 of 1,500 training steps; Go on, at the left, makes the others.');
+  assert.equal(logic.noteText(tick), 'The network had 62 of 1,500 training steps; the button Go on makes the others.');
   assert.equal(logic.noteText({ note: 'The training on moons was stopped after 62 of 1,500 steps.' }), 'The training on moons was stopped after 62 of 1,500 steps.');
   assert.equal(logic.noteText({}) + logic.noteText(null), '');
 });

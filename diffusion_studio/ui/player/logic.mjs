@@ -192,7 +192,7 @@ const meanwhile = (/** @type {number} */ share, /** @type {number | null} */ mov
 const counted = (/** @type {number} */ number) => number.toLocaleString('en-US');
 
 /** What else is to be said of a run: its network has not made all its training steps, or its press ended another run. @param {{trained?: number[], note?: string} | null} tick */
-export const noteText = (tick) => [tick?.trained ? `Its network had ${counted(tick.trained[0])} of ${counted(tick.trained[1])} training steps; Go on, at the left, makes the others.` : '', tick?.note]
+export const noteText = (tick) => [tick?.trained ? `The network had ${counted(tick.trained[0])} of ${counted(tick.trained[1])} training steps; the button Go on makes the others.` : '', tick?.note]
   .filter(Boolean).join(' ');
 
 /**

@@ -195,7 +195,7 @@ const stale = (on) => {
   root.dataset.stale = on; root.classList.toggle('stale', on && !going);
   if (whole) document.querySelector('#stage').dataset.changed = on;
   const watches = new URLSearchParams(location.search).has('room');      // a page in a classroom has no Generate
-  $('.made').textContent = !tick ? '' : run === OPENING && tick.words ? `an example: ${tick.words}` : run === OPENING ? `a recording of ${tick.about?.model ?? 'a run'}${innerWidth > 860 && !watches ? '. Generate makes your own.' : ''}`
+  $('.made').textContent = !tick ? '' : run === OPENING && tick.words ? `an example: ${tick.words}. 1, 2 and 3 make your own.` : run === OPENING ? `a recording of ${tick.about?.model ?? 'a run'}${innerWidth > 860 && !watches ? '. Generate makes your own.' : ''}`
     : on ? `${going ? 'this run has other settings:' : 'was made with'} ${tick.words ?? madeWith(tick.about)}` : '';
   const place = run !== OPENING && on ? $('.stage') : $('.readout');      // over the pictures it has room for long prompts
   if ($('.made').parentElement !== place) place.insertBefore($('.made'), place === $('.stage') ? null : $('.numbers'));

@@ -125,7 +125,7 @@ class ModelsTab:
                 label=f"Your own .safetensors, up to {_size(self.hosting.max_upload)}",
                 file_count="multiple",
                 file_types=accepted(),
-                height=84,
+                height=124,
                 elem_id="model-file",
             )
         buttons = []

@@ -293,6 +293,8 @@
     if (button) { event.preventDefault(); explain(button); }
   });
   const marks = () => {                                // Gradio may draw a block anew
+    const data = find('#train-data input');            // its menus have no placeholder of their own
+    if (data && !data.placeholder) data.placeholder = 'Choose pictures';
     for (const [where, topic] of Object.entries(AT)) {
       const block = find(where);
       if (!block || block.querySelector(':scope > button.explain')) continue;

@@ -425,7 +425,7 @@ class PointsTab:
                 label=shape if shape in model.spec.labels else None,
             )
             frames = self.compute.call(lambda: stream(model, recipe))
-            look = {
+            look: dict[str, Any] = {
                 "left": "<i>x<sub>t</sub></i> the cloud now",
                 "right": _GUESS,
                 "words": f"{_titled(shape)} · from noise in {recipe.steps} steps by {str(sampler).upper()}",

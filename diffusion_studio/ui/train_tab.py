@@ -73,7 +73,10 @@ class TrainTab:
             value=names[0] if names else None,
             label="Pictures to train on",
             elem_id="train-data",
-            info="Data sets on this machine, and the archives that you dropped.",
+            info="Data sets on this machine, and the archives that you dropped."
+            if names
+            else "There are none on this machine yet. Drop an archive below"
+            f"{'.' if self.hosting.hosted else ', or type the path of a folder.'}",
             allow_custom_value=not self.hosting.hosted,
         )
         self.zip = gr.File(

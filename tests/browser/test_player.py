@@ -8,6 +8,8 @@ from urllib.parse import quote
 import pytest
 from helpers import choose_model, open_tab, player, run, set_number, wait
 
+from diffusion_studio.runs.recipe import Recipe
+
 pytestmark = pytest.mark.slow
 
 # what stands together at each moment: the mark, the place of the picture, whether Save GIF can be pressed
@@ -46,7 +48,7 @@ def test_what_plays_waits_for_its_states_and_save_for_a_picture(desktop):
 
 
 def test_an_address_with_a_run_plays_it_and_no_recording_before(app, visit):
-    recipe = quote('{"model": "mnist", "label": "3", "steps": 4, "seeds": [5]}')
+    recipe = quote(Recipe(model="mnist", label="3", steps=4, seeds=(5,)).to_json())
     page = visit(f"{app}?recipe={recipe}")
     said = "document.querySelector('#player .player').dataset.opening"
     assert page.evaluate(said) != "true"

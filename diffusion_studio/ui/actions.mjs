@@ -37,8 +37,12 @@ export const returnToRun = (v, wanted) => {
   if (v?.run && v.run === wanted?.run) document.dispatchEvent(new CustomEvent('returned'));
 };
 
-/** The run that an address names plays. @param {string} arrived */
-export const playArrived = (arrived) => { if (arrived) setTimeout(() => find('#generate')?.click(), 200); };
+/** The run that an address names plays; the player hears it where there is none. @param {string} arrived */
+export const playArrived = (arrived) => {
+  if (arrived) return void setTimeout(() => find('#generate')?.click(), 200);
+  document.documentElement.dataset.arrived = 'none';
+  document.dispatchEvent(new CustomEvent('none-arrived'));
+};
 
 /** The run and the shown state, in place of a whole tick. @param {PlayerValue | null} v @param {...any} others */
 export const withShownState = (v, ...others) => {

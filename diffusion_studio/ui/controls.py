@@ -45,7 +45,7 @@ LABELLED.update(
 )
 DICE_SIDES = 1_000_000
 QUALITY = {"Fast": 0.4, "Normal": 1.0, "Best": 4.0}  # times the steps that suit the model
-TIMED = "Time"  # seconds in place of a quality, see time_budget.py
+TIMED = "In seconds"  # seconds in place of a quality, see time_budget.py
 RECOMMENDED = {  # samplers in the order of the menu, with a line each; all others come after them
     "ddim": "standard, no fresh noise",
     "dpmpp_2m": "good with few steps",
@@ -260,7 +260,7 @@ class RecipeControls:
                 letters_left_out(card, start.spell), elem_id="letters-left-out", min_height=0
             )
             self.one_hand = gr.Checkbox(
-                False, label="in one hand: one seed for all letters", elem_id="one-hand", container=False
+                False, label="one seed for all letters (alike in style)", elem_id="one-hand", container=False
             )
         chips = label_chips([ANY, *card.conditions] if card.conditions else [])
         self.label = gr.Dropdown(

@@ -109,7 +109,7 @@ class InsidePanel:
             self.whole = gr.HTML("", elem_id="inside-over")
             with gr.Row(elem_id="inside-save"):
                 self.save = gr.Button("Save this picture", elem_id="inside-save-picture", size="sm")
-                self.save_over = gr.Button("Save over the run", elem_id="inside-save-over", size="sm")
+                self.save_over = gr.Button("Save as an animation", elem_id="inside-save-over", size="sm")
                 self.save_whole = gr.Button(
                     "Save the whole run", elem_id="inside-save-whole", size="sm", elem_classes=with_summary
                 )

@@ -28,6 +28,7 @@ from .generate_tab import COMPUTE
 from .handlers import show_errors
 from .hosting import MAX_SIDE_HOSTED, Hosting
 from .model_cards import PICTURE, YOUNG, is_young, model_items
+from .page_script import call_action
 
 _RELATIVE = re.compile(r"\]\((?!\w+:|/|#)")  # the start of a link to a file beside the card
 _NOTHING = (
@@ -64,18 +65,11 @@ class ModelsTab:
         with gr.Row(elem_id="open-model", elem_classes="two-areas"):
             with gr.Column(elem_classes="left-area"):
                 gr.Markdown(
-                    "## Open a checkpoint\nAny pixel-space U-Net as safetensors: of diffusers, OpenAI, the "
-                    "DDPM port and others. Drop its config.json with it if it has one. A setting that no "
-                    "file gives is assumed, and the report says so."
+                    "## What is in a checkpoint\nAny pixel-space U-Net as safetensors can be dropped above: "
+                    "of diffusers, OpenAI, the DDPM port and others. Drop its config.json with it if it has "
+                    "one. A setting that no file gives is assumed, and the report says so."
                 )
                 self.opened = gr.HTML("", elem_id="model-opened", min_height=0)
-                self.file = gr.File(
-                    label=f".safetensors, up to {_size(self.hosting.max_upload)}",
-                    file_count="multiple",
-                    file_types=upload_suffixes(),
-                    height=140,
-                    elem_id="model-file",
-                )
                 self.folder = gr.Dropdown(
                     sorted(weight_files(self.hosting.models)),
                     value=None,
@@ -120,12 +114,20 @@ class ModelsTab:
             f"<li><b>{escape(name)}</b> cannot be used: {escape(why)}</li>"
             for name, why in self.studio.problems().items()
         )
-        gr.HTML(
-            "<h2>Models on this machine</h2><p>Choose one to make pictures with. For a weight file of your "
-            'own, below the cards: <a href="#open-model">Open a checkpoint</a></p>'
-            f"{f'<ul>{problems}</ul>' if problems else ''}",
-            elem_id="models-here",
-        )
+        with gr.Row(elem_id="models-top"):
+            gr.HTML(
+                "<h2>Models on this machine</h2><p>Choose one to make pictures with, or drop a weight file "
+                'of your own. What is read in it stands <a href="#open-model">below the cards</a>.</p>'
+                f"{f'<ul>{problems}</ul>' if problems else ''}",
+                elem_id="models-here",
+            )
+            self.file = gr.File(
+                label=f"Your own .safetensors, up to {_size(self.hosting.max_upload)}",
+                file_count="multiple",
+                file_types=upload_suffixes(),
+                height=124,
+                elem_id="model-file",
+            )
         buttons = []
         with gr.Column(elem_classes="model-gallery"):
             for card in cards:
@@ -162,6 +164,9 @@ class ModelsTab:
     def _connect(self, outputs: list[Any]) -> None:
         private: dict[str, Any] = {"api_visibility": "private"}
         seen = [self.chosen, self.report, self.go, self.ranking, self.take, self.opened]
+        self.file.upload(  # to where what was read will stand
+            None, None, None, js=call_action("clickOn", "#models-here a"), queue=False, **private
+        )
         self.file.upload(
             self._take_files, [self.file, self.flags], [self.folder, self.file, *seen], **private
         )

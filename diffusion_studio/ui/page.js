@@ -257,7 +257,7 @@
     xt: ['x_t: what there is now', 'The picture while it is being made: part picture, part noise. At the first step it is noise alone. Each step takes a little of the noise away.'],
     x0: ['x0: what the network sees in it', 'The network guesses the clean picture from the noisy one. Early guesses are blurred, as many pictures fit the same noise; they sharpen as the noise goes.'],
     seed: ['Seed', 'A number that stands for one noise. The same seed with the same settings gives the same picture, another seed another one.', '#seed', ['0', '100']],
-    steps: ['Quality and steps', 'The number of steps from noise to picture. More steps are more exact and take longer. Fast, Normal and Best set a number that suits the model; Time takes seconds instead.', '#steps', ['3', '50']],
+    steps: ['Quality and steps', 'The number of steps from noise to picture. More steps are more exact and take longer. Fast, Normal and Best set a number that suits the model; In seconds sets it by the time that you give.', '#steps', ['3', '50']],
     timeline: ['The timeline', 'The run from its start at the left, where all is noise, to the result at the right. The curve is how much of the state is noise. Drag the red line to see any step again; above the strip stands what happens there.'],
     numbers: ['The numbers of a step', 't is the noise level in the network\'s own count: 0 is a clean picture. The state is alpha times the picture plus sigma times the noise. log-SNR is the natural logarithm of alpha² / sigma²: 0 where both weigh the same, below it noise prevails. Network calls are how often the network was asked so far.'],
     guidance: ['Guidance', 'How strongly each step is pulled towards what you ask for. At 1 it is off: varied, and now and then something else. High values are typical, alike, and at last too hard.', '#guidance', ['1', '7']],
@@ -297,6 +297,8 @@
     if (button) { event.preventDefault(); explain(button); }
   });
   const marks = () => {                                // Gradio may draw a block anew
+    const data = find('#train-data input');            // its menus have no placeholder of their own
+    if (data && !data.placeholder) data.placeholder = 'Choose pictures';
     for (const [where, topic] of Object.entries(AT)) {
       const block = find(where);
       if (!block || block.querySelector(':scope > button.explain')) continue;

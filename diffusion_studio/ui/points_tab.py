@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import lru_cache, wraps
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,11 +36,11 @@ from .newest import ActiveRun, NewestRuns
 from .pad import drawing, pad
 from .page_script import call_action
 from .picker import picker
-from .player import player, tick
+from .player import packed, player, tick
 from .quick_save import QuickSave
 from .run_view import RunView
 from .runs import free_name
-from .shape_pictures import dissolving, shape_items
+from .shape_pictures import shape_items
 from .store import NoRecipe, RunStore, Source
 from .waiting import Waiting
 
@@ -49,6 +49,7 @@ if TYPE_CHECKING:  # needs torch, which the page imports when it trains
 
 DRAWN = "my drawing"
 POINTS = 2000  # of a cloud that is shown
+FIRST_SHAPE, OPENING_POINTS, OPENING_STEPS = "swiss-roll", 600, 20  # of what plays before the first press
 STEPS = (300, 4000, 1500)  # of training: fewest, most, and the default
 MAX_SECONDS = 90.0  # of training for one press of the button
 KEPT_MODELS = 24  # of all visitors together; a tenth of a megabyte each
@@ -64,7 +65,7 @@ DISSOLVED = (
     "shape is left."
 )
 
-_HINT = '<img src="{}" alt=""> Choose or draw a shape, then press <b>1</b>, <b>2</b>, <b>3</b>.'
+_HINT = "Choose or draw a shape, then press <b>1</b>, <b>2</b>, <b>3</b>."
 _GUESS = "<i>x</i><sub>0</sub> the network's guess of the shape"
 
 
@@ -137,8 +138,9 @@ class PointsTab:
             with gr.Column(elem_id="points-view"):
                 self.player = player(
                     self.runs.frames,
-                    hint=_HINT.format(dissolving()),
+                    hint=_HINT,
                     waiting=self.waiting.at,
+                    opening=_opening,
                     elem_id="points-player",
                 )
                 self.status = gr.HTML("", elem_id="points-status", min_height=24)
@@ -148,7 +150,7 @@ class PointsTab:
 
     def _render_steps(self) -> None:
         self.press = gr.Textbox(visible=False)
-        self.shape = picker(shape_items(DRAWN), "swiss-roll", label="Shape", look="cards", elem_id="shape")
+        self.shape = picker(shape_items(DRAWN), FIRST_SHAPE, label="Shape", look="cards", elem_id="shape")
         self.pad = pad(visible=False, elem_id="pad")
         self.stops: list[gr.Button] = []  # one beside each button that begins a run
         with gr.Row(elem_classes="points-press"):
@@ -282,13 +284,10 @@ class PointsTab:
                 data = points.load(source, "test", POINTS).points[:POINTS]
             frames = forward(data, SCHEDULES["cosine"](), 50)
             look = {
-                "doing": "dissolving",
+                **_DISSOLVING,
                 "replay": True,
-                "left": "the cloud at this step",
-                "right": "the data it came from",
-                "views": ["cloud", "data"],
                 "words": f"{_shape_title(shape)} · dissolved in 50 steps",
-                "say": "{noise}. Each point has drifted from where it began, at the right.",
+                "note": _stopped_early(stopped).strip(),
             }
             source = NoRecipe(f"{_named(shape)}-dissolving")
             for shown in self._watched(request, active, source, frames, look):
@@ -420,7 +419,7 @@ class PointsTab:
         with self._replace_run(press, request, "Loading the network") as (active, stopped):
             from ..runs.generate import stream
 
-            model, origin = self._model(shape, sketch, request)
+            model, origin, unfinished = self._model(shape, sketch, request)
             recipe = Recipe(
                 model=model.spec.name,
                 points=POINTS,
@@ -430,14 +429,16 @@ class PointsTab:
                 label=shape if shape in model.spec.labels else None,
             )
             frames = self.compute.call(lambda: stream(model, recipe))
-            look = {
+            look: dict[str, Any] = {
                 "left": "<i>x<sub>t</sub></i> the cloud now",
                 "right": _GUESS,
                 "words": f"{_shape_title(shape)} · from noise in {recipe.steps} steps by "
                 f"{str(sampler).upper()}",
             }
-            same = stopped is not None and stopped.key == _shape_key(shape, sketch)
-            said = origin if same else origin + _stopped_early(stopped)
+            if unfinished is not None:  # in the player too: a blob without a shape is not the sampler's fault
+                look["trained"] = [unfinished.training.done, unfinished.training.steps]
+            early = "" if unfinished is not None and unfinished is stopped else _stopped_early(stopped)
+            look["note"], said = early.strip(), origin + early
             for shown in self._watched(request, active, recipe, frames, look):
                 yield shown, said
 
@@ -484,14 +485,15 @@ class PointsTab:
         active = self._newest.begin(visitor, press, _time_of(press))
         if active.ended.is_set() or not active.start():
             raise RunEnded
-        self.waiting.prepare(press, doing)
+        with self._lock:
+            training = self._training.get(visitor)  # it leaves with the run before
+        self.waiting.prepare(press, doing if training is None else "Ending the training")
         try:
-            with self._lock:
-                training = self._training.get(visitor)  # it leaves with the run before
             if not active.wait_for_before(STOP_SECONDS):
                 raise RunEnded
             if training is not None and not active.wait_for(training.over, STOP_SECONDS):
                 raise RunEnded  # the training was stopped, and its network is not written yet
+            self.waiting.prepare(press, doing)
             yield active, training
         except StudioError as error:
             if active.replaced:  # the page would take it for the end of the newer run
@@ -548,23 +550,60 @@ class PointsTab:
         if own is not None and own.name:
             self.studio.forget(own.name)
 
-    def _model(self, shape: str, sketch: Any, request: gr.Request) -> tuple[Any, str]:
-        """A network for the shape, and a sentence that says which: the visitor's own, or a bundled one."""
+    def _model(self, shape: str, sketch: Any, request: gr.Request) -> tuple[Any, str, OwnNetwork | None]:
+        """A network for the shape, a sentence that says which (the visitor's own, or a bundled one), and the
+        visitor's own where its training did not come to its end.
+        """
         with self._lock:
             own = self._trained.get(request.session_hash or "")
         if own is not None and own.key == _shape_key(shape, sketch):
             early = f", which stopped {_progress_of(own)}: <b>Go on</b> makes the others"
-            return own.training.model, (
-                f"From fresh noise, by the network that you trained{'' if own.training.finished else early}."
-            )
+            done = own.training.finished
+            said = f"From fresh noise, by the network that you trained{'' if done else early}."
+            return own.training.model, said, None if done else own
         for card in self.studio.models():
             if card.spec.makes == "points" and (card.name == shape or shape in card.spec.labels):
                 model = self.compute.call(lambda: self.studio.model(card.name))
-                return model, (
+                return (
+                    model,
                     f"From fresh noise, by the bundled network {escape(card.name)}. Press <b>2</b> to train "
-                    "your own."
+                    "your own.",
+                    None,
                 )
         raise OptionError("shape", "No network has learned this shape yet. Press 2 first.")
+
+
+_DISSOLVING: dict[str, Any] = {  # how the player words the forward process
+    "doing": "dissolving",
+    "left": "the cloud at this step",
+    "right": "the data it came from",
+    "views": ["cloud", "data"],
+    "say": "{noise}. Each point has drifted from where it began, at the right.",
+}
+
+
+def _opening(shape: object) -> dict[str, Any] | None:
+    """What plays before the first press: the first shape, or the given one, dissolves. None for a shape that
+    is not of the list.
+    """
+    shape = shape or FIRST_SHAPE
+    return _dissolved(shape) if isinstance(shape, str) and shape in POINT_SETS else None
+
+
+@lru_cache(maxsize=len(POINT_SETS))
+def _dissolved(shape: str) -> dict[str, Any]:
+    """A shape that dissolves, with few points and in few steps, as the player takes a recording."""
+    from ..data import points
+    from ..diffusion.schedule import SCHEDULES
+    from ..inside.forward import forward
+
+    data = points.load(shape, "test", OPENING_POINTS).points[:OPENING_POINTS]
+    frames = list(forward(data, SCHEDULES["cosine"](), OPENING_STEPS))
+    look = {**_DISSOLVING, "shape": shape, "words": f"{_shape_title(shape)} · dissolving"}
+    return {
+        "tick": {**tick("opening", OPENING_STEPS, OPENING_STEPS, frames[-1]), **look},
+        "frames": [packed(place, frame) for place, frame in enumerate(frames)],
+    }
 
 
 _TRAINING: dict[str, Any] = {  # how the player words a training

@@ -26,13 +26,13 @@ LABELLED["seconds"] = "Seconds"
 
 class TimeBudget:
     """Renders a field for seconds and a sentence on the chosen sampler and steps. It is visible while the
-    quality is "Time".
+    quality is "In seconds".
     """
 
     def __init__(self, studio: Studio, compute: Compute, settings: RecipeControls) -> None:
         self.studio, self.compute, self.settings = studio, compute, settings
         self._timings: dict[str, _Timing] = {}  # the newest of each visitor
-        with gr.Column(min_width=0, elem_id="budget"):  # shell.css shows it beside "Time" alone
+        with gr.Column(min_width=0, elem_id="budget"):  # shell.css shows it beside "In seconds" alone
             self.seconds = gr.Number(
                 START,
                 label="Seconds of computing",
@@ -68,8 +68,8 @@ class TimeBudget:
         return {*self.settings.inputs(), self.settings.quality, self.seconds}
 
     def applied(self, values: dict[Any, Any], visitor: str, timing: Callable[[], None]) -> Recipe:
-        """The recipe of the settings. With the quality "Time", where the form does not have the sampler and
-        steps for the seconds yet, they are waited for, after a call of `timing`.
+        """The recipe of the settings. With the quality "In seconds", where the form does not have the
+        sampler and steps for the seconds yet, they are waited for, after a call of `timing`.
         """
         recipe = self.settings.recipe(values)
         if values[self.settings.quality] != TIMED:

@@ -73,7 +73,10 @@ class TrainTab:
             value=names[0] if names else None,
             label="Pictures to train on",
             elem_id="train-data",
-            info="Data sets on this machine, and the archives that you dropped.",
+            info="Data sets on this machine, and the archives that you dropped."
+            if names
+            else "There are none on this machine yet. Drop an archive below"
+            f"{'.' if self.hosting.hosted else ', or type the path of a folder.'}",
             allow_custom_value=not self.hosting.hosted,
         )
         self.zip = gr.File(
@@ -117,12 +120,19 @@ class TrainTab:
     def _render_run(self) -> None:
         names = self.runs.names()
         self.run = gr.Dropdown(
-            names, value=names[0] if names else None, label="Training", elem_id="train-run"
+            names,
+            value=names[0] if names else None,
+            label="Training",
+            visible=bool(names),
+            elem_id="train-run",
         )
+        there: dict[str, Any] = {"visible": bool(names)}  # without a training there is nothing to press
         with gr.Row():
-            self.use_it = gr.Button("Use in Generate", variant="primary", elem_id="train-use", min_width=140)
-            self.stop = gr.Button("Stop", elem_id="train-stop", min_width=90)
-            self.resume = gr.Button("Resume", elem_id="train-resume", min_width=90)
+            self.use_it = gr.Button(
+                "Use in Generate", variant="primary", elem_id="train-use", min_width=140, **there
+            )
+            self.stop = gr.Button("Stop", elem_id="train-stop", min_width=90, **there)
+            self.resume = gr.Button("Resume", elem_id="train-resume", min_width=90, **there)
         state = self.runs.state(names[0]) if names else None
         self.view = gr.HTML(
             training_view.view(state) if state else training_view.NOTHING, elem_id="train-view"
@@ -167,7 +177,7 @@ class TrainTab:
         """Updates for a page that was just opened: all trainings, and the newest of them."""
         names = self.runs.names()
         return [
-            gr.Dropdown(choices=names, value=names[0] if names else None),
+            gr.Dropdown(choices=names, value=names[0] if names else None, visible=bool(names)),
             *self._look(names[0] if names else None, []),
         ]
 
@@ -286,7 +296,8 @@ class TrainTab:
         taken = [*self.runs.names(), *(card.name for card in self.studio.models()), self.pictures.name]
         name = free_name(config.name or Path(config.data).stem, taken)
         self.runs.start(name, config, *save_intervals(config))
-        return [gr.Dropdown(choices=self.runs.names(), value=name), *self._look(name, values[self.sent])]
+        shown = gr.Dropdown(choices=self.runs.names(), value=name, visible=True)
+        return [shown, *self._look(name, values[self.sent])]
 
     @show_errors
     def _stop(self, name: str | None, sent: list[str]) -> list[Any]:
@@ -327,13 +338,13 @@ class TrainTab:
         ones. `sent` says which the page has.
         """
         if name not in self.runs.names():
-            return [training_view.NOTHING, *(gr.Button(interactive=False) for _ in range(3)), None, []]
+            return [training_view.NOTHING, *(gr.Button(visible=False) for _ in range(3)), None, []]
         state = self.runs.state(name)
         return [
             training_view.view(state),
-            gr.Button(interactive=state.running),
-            gr.Button(interactive=state.paused),  # where another trains, pressing it says which
-            gr.Button(interactive=state.model is not None),
+            gr.Button(visible=True, interactive=state.running),
+            gr.Button(visible=True, interactive=state.paused),  # where another trains, pressing it says which
+            gr.Button(visible=True, interactive=state.model is not None),
             *self._samples(state, sent),
         ]
 

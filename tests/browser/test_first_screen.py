@@ -406,7 +406,7 @@ def test_seconds_choose_sampler_and_steps(desktop):
     choose_model(desktop, "fashion-mnist")
     set_number(desktop, "#count", 1)
     with answered(desktop):
-        desktop.click("#quality label:has-text('Time')")
+        desktop.click("#quality label:has-text('In seconds')")
     desktop.wait_for_selector("#budget-said:has-text('table of ')", timeout=120_000)
     steps = desktop.input_value("#steps input[type=number]")
     assert f": {steps} step" in desktop.inner_text("#budget-said")

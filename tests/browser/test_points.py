@@ -11,6 +11,10 @@ from helpers import answered, choose_model, chosen_model, open_tab
 pytestmark = pytest.mark.slow
 
 PLAYER = "document.querySelector('#points-player .player').dataset"
+INK = """(() => {
+  const c = document.querySelector("#points-player [data-half='x'] canvas");
+  return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v, k) => k % 4 === 3 && v > 100);
+})()"""
 
 
 def ended(page, button: str) -> None:
@@ -108,16 +112,19 @@ def test_an_empty_pad_is_explained(desktop):
     desktop.wait_for_selector(".points-press + .said-wrong >> text=Draw a shape first", timeout=60_000)
 
 
-def test_the_empty_tab_shows_shapes_and_the_player_speaks_of_points(desktop):
+def test_the_tab_opens_with_a_shape_that_dissolves_and_the_player_speaks_of_points(desktop):
     open_tab(desktop, "Points")
-    hint = desktop.locator("#points-player .hint img")
-    hint.wait_for()
-    assert hint.evaluate("i => i.complete && i.naturalWidth") == 280  # five states of 56 pixels
+    desktop.wait_for_function(f"Number({PLAYER}.place) >= 2 && {PLAYER}.opening === 'true'")  # it plays
+    made = "document.querySelector('#points-player .made').textContent"
+    assert desktop.evaluate(made) == "an example: swiss roll · dissolving. 1, 2 and 3 make your own."
+    assert desktop.evaluate(INK)  # points are drawn
+    assert desktop.locator("#points-player .bar .save").is_disabled()
     pictures = desktop.locator("#shape [data-name] img")
     assert pictures.count() == 9 and not desktop.locator(".points-stop:visible").count()
     with answered(desktop):
         desktop.click("#shape [data-name='moons']")
     assert desktop.locator("#shape [aria-pressed=true]").get_attribute("data-name") == "moons"
+    desktop.wait_for_function(f"{made} === 'an example: moons · dissolving. 1, 2 and 3 make your own.'")
     ended(desktop, "#points-forward")
     desktop.wait_for_function(f"{PLAYER}.shown === '50'")
     assert desktop.inner_text("#points-player .left") == "the cloud at this step"
@@ -184,6 +191,11 @@ def test_a_press_ends_the_run_before_and_is_never_lost(desktop):
     )
     desktop.wait_for_selector("#points-status:has-text('by the network that you trained')")
     desktop.locator("#points-more").wait_for()
+    desktop.focus("#points-player .player")
+    desktop.keyboard.press("End")  # the sentence below the cloud says whose cloud it is
+    said = "document.querySelector('#points-player .say').textContent"
+    desktop.wait_for_function(f"{said}.startsWith('This is what an unfinished network makes of noise')")
+    assert re.search(r"The network had [\d,]+ of 4,000 training steps", desktop.evaluate(said))
     before = desktop.evaluate(f"{PLAYER}.run")
     desktop.click("#points-reverse")
     desktop.click("#points-forward")

@@ -25,7 +25,7 @@ def bottom_of_bar(page) -> float:
 def test_a_notice_covers_no_control(desktop):
     run(desktop, steps=3, count=2)
     with answered(desktop):
-        desktop.click("#quality label:has-text('Time')")  # the settings reach far down now
+        desktop.click("#quality label:has-text('In seconds')")  # the settings reach far down now
     run(desktop)
     for _ in range(2):
         desktop.click("#player .branch")  # of the finished picture, which is refused
@@ -77,7 +77,7 @@ def test_seconds_follow_the_settings_and_bad_ones_leave_no_advice(desktop):
     choose_model(desktop, "fashion-mnist")
     set_number(desktop, "#count", 1)
     with answered(desktop):
-        desktop.click("#quality label:has-text('Time')")
+        desktop.click("#quality label:has-text('In seconds')")
     desktop.wait_for_selector("#budget-said:has-text('table of ')")
     before = desktop.inner_text("#budget-said")
     desktop.fill("#budget-seconds input", "-5")

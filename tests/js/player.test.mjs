@@ -104,9 +104,18 @@ test('a late run finds the settings of its own press', () => {
 test('until the first state is painted the stage counts those that came', () =>
   assert.equal(logic.arrivingText(1, 26), 'Loading the states … 1 of 26'));
 
-test('the thumbnail of a text is its first letters', () => {
-  const line = { count: 9, columns: 10, rows: 1, tile: [32, 32], places: [[0, 0], [0, 1], [0, 2]] };
-  assert.deepEqual(logic.firstLetters(line), [0, 0, 64, 32]);
-  assert.deepEqual(logic.firstLetters({ ...line, rows: 3, places: [[0, 4]] }), [128, 0, 64, 64]);      // a line that is set in the middle
-  assert.deepEqual(logic.firstLetters({ ...line, columns: 1 }), [0, 0, 32, 32]);
+test('the thumbnail of a text is its letters in rows', () => {
+  const line = { count: 5, columns: 10, rows: 1, tile: [32, 32], places: [[0, 1], [0, 2], [0, 3], [0, 5], [0, 6]] };
+  assert.deepEqual(logic.letterGrid(line), { columns: 3, rows: 2, boxes: [1, 2, 3, 5, 6].map((k) => [32 * k, 0, 32, 32]) });
+  assert.deepEqual(logic.letterGrid({ ...line, count: 1 }), { columns: 1, rows: 1, boxes: [[32, 0, 32, 32]] });
+  const long = { count: 60, columns: 60, rows: 1, tile: [32, 32], places: Array.from({ length: 60 }, (_, k) => [0, k]) };
+  assert.deepEqual([logic.letterGrid(long).columns, logic.letterGrid(long).boxes.length], [4, 16]);      // more would be too small
+});
+
+test('what plays waits for the next state, so that no mark runs ahead of the picture', () => {
+  const frames = ['a', 'b', undefined, 'd'];
+  assert.equal(logic.nextToPlay(frames, 0, 3, false), 1);
+  assert.equal(logic.nextToPlay(frames, 1, 3, false), null);
+  assert.equal(logic.nextToPlay(frames, 1, 3, true), 3);      // what is lost is left out
+  assert.equal(logic.nextToPlay(['a'], 0, 3, true), 3);
 });

@@ -23,8 +23,9 @@ test('how far the guess has come is a share of the way from the farthest one to 
   near(share, 0.75); near(gain, 0.25);
   assert.equal(logic.settled([], 0), null);              // a run that is not finished
   assert.equal(logic.settled([0, 0], 1), null);          // one that never changed
-  assert.equal(logic.settled([0.4, undefined, 0], 1), null);
-  assert.equal(logic.settled([0.4, undefined, 0], 2).gain, null);
+  near(logic.settled([0.4, undefined, 0.2, 0], 1).share, 0.25);        // of a long run not every place is measured
+  near(logic.settled([0.4, undefined, 0.2, 0], 2).gain, 0.25);
+  assert.equal(logic.settled([undefined, 0.4, 0], 0), null);
 });
 
 const state = (given) => logic.sentence({ logSnr: 0, first: false, last: false, finished: true, part: '', asked: '“Bag”', total: 25, calls: 50, way: null, ...given });
@@ -41,9 +42,26 @@ test('a sentence claims no more than the numbers say', () => {
 
 test('what is not known is not claimed', () => {
   const while_it_runs = state({ finished: false, last: true });
-  assert.equal(while_it_runs, '50 % noise. The network guesses the clean picture; a step goes a little of the way there.');
+  assert.equal(while_it_runs, '50 % noise. Noise and picture weigh about the same now.');
   assert.doesNotMatch(state({ part: 'into noise' }), /sees|guess/);
   assert.doesNotMatch(state({ first: true, logSnr: 0 }), /Every run starts/);      // one that starts from a picture
+});
+
+test('while a run goes on the sentence follows the noise that is left and how far the guess moves', () => {
+  const said = (noise, moved = null) => state({ finished: false, logSnr: Math.log((1 - noise) / noise), moved });
+  assert.equal(said(0.98), '98 % noise. There is little to go by yet.');
+  assert.equal(said(0.98, 0.05), "98 % noise. There is little to go by yet; the network's guess still moves a lot.");
+  assert.equal(said(0.7, 0.01), "70 % noise. There is more noise than picture yet; the network's guess moves a little with each step.");
+  assert.equal(said(0.3, 0.01), "30 % noise. There is more picture than noise by now; the network's guess moves a little with each step.");
+  assert.equal(said(0.01, 0), "1 % noise. Little noise is left to take away; the network's guess hardly moves any more.");
+});
+
+test('a network whose training was stopped is named where its cloud is seen', () => {
+  const tick = { trained: [62, 1500], note: '' };
+  assert.equal(state({ last: true, logSnr: null, total: 50, early: true }), 'This is what an unfinished network makes of noise in 50 steps.');
+  assert.equal(logic.noteText(tick), 'The network had 62 of 1,500 training steps; the button Go on makes the others.');
+  assert.equal(logic.noteText({ note: 'The training on moons was stopped after 62 of 1,500 steps.' }), 'The training on moons was stopped after 62 of 1,500 steps.');
+  assert.equal(logic.noteText({}) + logic.noteText(null), '');
 });
 
 test('what was asked for, in words', () => {
@@ -98,7 +116,7 @@ test('the words of a tab are filled with the numbers of the state', () => {
 
 test('a state of points speaks of a shape', () => {
   const said = state({ points: true, finished: false });
-  assert.equal(said, '50 % noise. The network guesses the clean shape; a step goes a little of the way there.');
+  assert.equal(said, '50 % noise. Noise and shape weigh about the same now.');
 });
 
 test('a run is of other settings where one of its own has changed', () => {

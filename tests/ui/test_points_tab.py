@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from base64 import b64decode
 from threading import Thread
 from types import SimpleNamespace
 
 import gradio as gr
+import numpy as np
 import pytest
 
 from diffusion_studio.errors import OptionError
 from diffusion_studio.studio import Studio
 from diffusion_studio.ui.compute import Compute, RunEnded
 from diffusion_studio.ui.hosting import Hosting
-from diffusion_studio.ui.points_tab import DRAWN, PointsTab
+from diffusion_studio.ui.points_tab import DRAWN, PointsTab, _opening
 from diffusion_studio.ui.run_view import RunView
 from diffusion_studio.ui.shape_pictures import shape_items
 from diffusion_studio.ui.store import RunStore
@@ -56,8 +58,8 @@ def test_a_training_stops_at_its_limit_and_goes_on(tab):
     status, *_, more = updates(tab._train_more(PRESS, "rings", None, VISITOR))
     assert "Trained: 300 steps" in status and not more["visible"]
     assert not tab._chosen("rings", VISITOR)[1]["visible"]
-    model, origin = tab._model("rings", None, VISITOR)
-    assert model.spec.name == "my-rings" and "that you trained" in origin
+    model, origin, unfinished = tab._model("rings", None, VISITOR)
+    assert model.spec.name == "my-rings" and "that you trained" in origin and unfinished is None
 
 
 def test_only_the_shape_that_was_begun_goes_on(tab):
@@ -94,6 +96,7 @@ def test_a_later_press_ends_the_run_before(tab):
     training.join(60)
     stopped = f"The training on rings was stopped after {own.training.done:,} of 4,000 steps."
     assert cloud[-1][1].endswith(stopped)  # said with the result of the press that ended it
+    assert cloud[-1][0]["note"] == stopped  # and in the player
     assert not training.is_alive() and cloud[-1][0]["press"] == "2" and cloud[-1][0]["done"]
     assert cloud[-1][0]["words"].startswith("moons")
     # it came here later than its successor; an answer, as Gradio would empty both components without one
@@ -112,10 +115,22 @@ def test_an_error_reaches_the_page_unless_a_newer_run_is_there(tab):
 def test_an_unfinished_network_says_so_with_what_it_makes(tab):
     tab.max_seconds = 0.0  # one step
     list(tab._train(PRESS, "rings", None, 300, VISITOR))
-    origin = tab._model("rings", None, VISITOR)[1]
+    shown, origin = list(tab._reverse(PRESS, "rings", None, "ddim", VISITOR))[-1]
     assert origin.startswith(
         "From fresh noise, by the network that you trained, which stopped after 1 of 300"
     )
+    assert shown["done"] and shown["trained"] == [1, 300]  # the player says it below the cloud
+
+
+def test_the_tab_opens_with_the_chosen_shape_that_dissolves():
+    for shape in (None, "moons"):
+        opening = _opening(shape)
+        assert opening["tick"]["shape"] == (shape or "swiss-roll") and opening["tick"]["run"] == "opening"
+        assert [one[0] for one in opening["frames"]] == list(range(21))
+        first, last = (np.frombuffer(b64decode(opening["frames"][k][1]), "<i2") for k in (0, -1))
+        half = len(first) // 2
+        assert (first[:half] == first[half:]).all() and not (last[:half] == last[half:]).all()
+    assert _opening(DRAWN) is None and _opening({"a": 1}) is None
 
 
 def test_the_network_on_offer_names_its_shape(tab):

@@ -22,13 +22,15 @@ export const tileBox = ({ count, columns, tile: [h, w], rows = Math.ceil(count /
   return [column * w, top + row * h, w, h];
 };
 
+const MOST_LETTERS = 16;
+
 /**
- * [left, top, width, height] of the first two letters of a text, in two lines where it has several: what can be read as a
- * thumbnail. @param {Sheet} sheet
+ * A text as a thumbnail: its first letters in rows, about as many as in a row, which stay readable where one long line does not.
+ * `boxes` are [left, top, width, height] in the sheet, row by row. @param {Sheet} sheet
  */
-export const firstLetters = ({ count, columns, tile: [h, w], rows = Math.ceil(count / columns), places }) => {
-  const [row, column] = places?.[0] ?? [0, 0], wide = Math.min(2, columns - column), high = Math.min(2, rows - row);
-  return [column * w, row * h, wide * w, high * h];
+export const letterGrid = (sheet) => {
+  const count = Math.min(sheet.count, MOST_LETTERS), columns = Math.ceil(Math.sqrt(count));
+  return { columns, rows: Math.ceil(count / columns), boxes: Array.from({ length: count }, (_, k) => tileBox(sheet, 'x', k)) };
 };
 
 /**
@@ -52,6 +54,19 @@ export const nearestLoaded = (frames, place, last) => {
     if (frames[place + d]) return place + d;
   }
   return -1;
+};
+
+/**
+ * The place that plays after this one: the next, once it is loaded, so that no mark runs ahead of the picture. null: it is waited for. Where
+ * nothing comes any more (`lost`) those that are missing are left out.
+ * @param {ArrayLike<unknown>} frames @param {number} place @param {number} last @param {boolean} lost
+ */
+export const nextToPlay = (frames, place, last, lost) => {
+  for (let next = place + 1; next <= last; next++) {
+    if (frames[next]) return next;
+    if (!lost) return null;
+  }
+  return lost ? last : null;
 };
 
 /**
@@ -118,17 +133,20 @@ export const percentText = (share) => {
 const STARTED = 0.35, SEEN = 0.7, DECIDED = 0.92;      // shares of the way from the first guess to the last
 
 /**
- * How far the guess at `place` has come from the first guess to the last, and how much this step adds; shares from 0 to 1.
+ * How far the guess at `place` has come from the first guess to the last, and how much a step adds there; shares from 0 to 1. Of a long
+ * run only some places are measured: between two of them both are on the line that joins these.
  * null where it is not known: during a run, or where first and last are equal.
  * @param {ArrayLike<number>} offs distance of each place's guess to the last one
  * @param {number} place
  */
 export const settled = (offs, place) => {
   const most = Math.max(...Array.from(offs).filter((off) => off !== undefined));
-  if (offs[place] === undefined || !(most > 0)) return null;
-  const share = 1 - offs[place] / most;
-  const before = place > 0 && offs[place - 1] !== undefined ? 1 - offs[place - 1] / most : null;
-  return { share, gain: before === null ? null : share - before };
+  if (!(most > 0)) return null;
+  const known = (/** @type {number} */ from, /** @type {number} */ way) => { for (let k = from; k >= 0 && k < offs.length; k += way) if (offs[k] !== undefined) return k; return -1; };
+  const before = known(place - 1, -1), after = offs[place] === undefined ? known(place + 1, 1) : place;
+  if (after < 0 || (before < 0 && after !== place)) return null;
+  const gain = before < 0 ? null : (offs[before] - offs[after]) / most / (after - before);
+  return { share: 1 - offs[after] / most - (gain ?? 0) * (after - place), gain };
 };
 
 /** Note the settings of a press by its name; of presses long ago nothing comes any more. @param {Map<string, any>} presses @param {string} name @param {any} settings */
@@ -160,24 +178,43 @@ export const askedFor = (about, points = false) => {
   return `“${text.length > 48 ? `${text.slice(0, 46).trimEnd()} …` : text}”`;
 };
 
+const STILL = 0.002, MUCH = 0.02;                      // of the range of a pixel's values: the mean change of the guess in a step
+
+/** What is known while a run goes on: how much noise is left, and how much the guess moved in a step (null: not measured). */
+const meanwhile = (/** @type {number} */ share, /** @type {number | null} */ moved, /** @type {string} */ what) => {
+  const left = share > 0.9 ? 'There is little to go by yet' : share > 0.55 ? `There is more noise than ${what} yet`
+    : share > 0.45 ? `Noise and ${what} weigh about the same now` : share > 0.1 ? `There is more ${what} than noise by now` : 'Little noise is left to take away';
+  const guess = moved === null ? '' : moved < STILL ? "; the network's guess hardly moves any more" : moved > MUCH ? "; the network's guess still moves a lot"
+    : "; the network's guess moves a little with each step";
+  return `${left}${guess}.`;
+};
+
+const counted = (/** @type {number} */ number) => number.toLocaleString('en-US');
+
+/** What else is to be said of a run: its network has not made all its training steps, or its press ended another run. @param {{trained?: number[], note?: string} | null} tick */
+export const noteText = (tick) => [tick?.trained ? `The network had ${counted(tick.trained[0])} of ${counted(tick.trained[1])} training steps; the button Go on makes the others.` : '', tick?.note]
+  .filter(Boolean).join(' ');
+
 /**
  * One sentence or two about the shown state, in a learner's words. Each claim follows from the numbers given.
  * @param {{logSnr: number | null, first: boolean, last: boolean, finished: boolean, part: string, asked: string, total: number, calls: number, points?: boolean,
- *          way: {share: number, gain: number | null} | null}} state
+ *          way: {share: number, gain: number | null} | null, moved?: number | null, early?: boolean}} state
+ * `moved`: how far the guess moved in a step, as a share of the range of its values; `early`: the network's training was stopped
  */
-export const sentence = ({ logSnr, first, last, finished, part, asked, total, calls, way, points = false }) => {
-  const noise = upper(`${percentText(noiseShare(logSnr))} noise.`);
+export const sentence = ({ logSnr, first, last, finished, part, asked, total, calls, way, points = false, moved = null, early = false }) => {
+  const noise = upper(`${percentText(noiseShare(logSnr))} noise.`), steps = `${total} step${total === 1 ? '' : 's'}`;
   if (part === 'into noise') return `${noise} This is the way up: noise is put back into the ${points ? 'shape' : 'picture'}, step by step.`;
-  if (last && finished) return `Done: ${asked} after ${total} step${total === 1 ? '' : 's'}. The network was asked ${calls === 1 ? 'once' : `${calls} times`}.`;
+  if (last && finished && early) return `This is what an unfinished network makes of noise in ${steps}.`;
+  if (last && finished) return `Done: ${asked} after ${steps}. The network was asked ${calls === 1 ? 'once' : `${calls} times`}.`;
   if (first && noiseShare(logSnr) > 0.97) return `${noise} Every run starts like this; the network's first guess is beside it.`;
-  if (!way) return `${noise} The network guesses the clean ${points ? 'shape' : 'picture'}; a step goes a little of the way there.`;
+  if (!way) return `${noise} ${meanwhile(noiseShare(logSnr), moved, points ? 'shape' : 'picture')}`;
   const seen = way.share < STARTED ? `The network's guess is still far from ${asked} as it ends`
     : way.share < SEEN ? `${upper(asked)} begins to show in the network's guess`
     : way.share < DECIDED ? `The network already sees most of ${asked}` : `The network has all but decided ${asked}`;
-  const moved = way.gain === null ? '' : Math.abs(way.gain) < 0.01 ? '; this step changes its guess hardly at all'
+  const change = way.gain === null ? '' : Math.abs(way.gain) < 0.01 ? '; this step changes its guess hardly at all'
     : way.gain < 0 ? '; this step leads its guess away for a moment' : way.gain > 0.12 ? '; this step changes its guess a lot'
     : '; this step changes its guess a little';
-  return `${noise} ${seen}${moved}.`;
+  return `${noise} ${seen}${change}.`;
 };
 
 /**

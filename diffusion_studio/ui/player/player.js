@@ -44,7 +44,7 @@ const onValue = (v = props.value) => {
   tick = v;
   if (v.done && v.film && !ended && follow && zoom === null) { unhurried(); startFilm(); }
   const replay = v.done && v.replay && !ended && follow;   // made faster than anybody sees: from its start once it is there
-  if (v.done || v.stopped) { const now = !ended; ended = true; if (pressed === null) waiting(false); if (now) stale(root.dataset.stale === 'true'); }
+  if (v.done || v.stopped) { const now = !ended; ended = true; if (pressed === null && waits !== OPENS) waiting(false); if (now) stale(root.dataset.stale === 'true'); }
   enable();
   scrub.max = Math.max(ended ? v.kept : v.last, 1);
   if (follow) want = v.kept;
@@ -55,10 +55,11 @@ const onValue = (v = props.value) => {
 
 const TITLES = {};                                    // of buttons, before it is added why they are disabled
 const enable = () => {                                 // what can be done with the run that is shown
+  const none = run === null || run === OPENING, noise = !none && ended && tick.index === 0 && tick.total > 0, blank = !none && shown < 0;
   $('.compare').disabled = run === null || run === OPENING || !ended || !!tick.doing;      // what dissolves or trains is no recipe's run
-  for (const name of ['.branch', '.edit', '.save']) $(name).disabled = run === null || run === OPENING || (name !== '.branch' && !ended);
+  for (const name of ['.branch', '.edit', '.save']) $(name).disabled = none || (name !== '.branch' && (!ended || noise || blank));
   for (const name of ['.compare', '.branch', '.edit', '.save']) {
-    const why = run === null || run === OPENING ? 'there is no run of yours yet' : ended ? '' : 'when the run has ended';
+    const why = none ? 'there is no run of yours yet' : !ended ? 'when the run has ended' : noise ? 'the run was stopped before its first step' : blank ? 'when its picture is here' : '';
     TITLES[name] ??= $(name).title;
     $(name).title = why && $(name).disabled ? `${TITLES[name]} (${why})` : TITLES[name];
   }
@@ -105,12 +106,12 @@ const keep = ([place, packed, index, t, logSnr, calls, part, alpha, sigma]) => {
   meta[place] = { index, t, logSnr, calls, part, alpha, sigma };
 };
 
-const open = async () => {                             // the recording to begin with
-  waits = 'Loading the recording …';
+const open = async (what = null) => {                  // the recording to begin with; of Points the shape that dissolves
+  waits = whole ? 'Loading the recording …' : '';
   $('.hint').hidden = true; cover();
-  const recorded = await server.recording().catch(() => null);
+  const recorded = await server.recording([what]).catch(() => null);
   if (pressed === null) waits = '';
-  if (!recorded || tick || pressed !== null) { $('.hint').hidden = !!tick || pressed !== null; cover(); return; }
+  if (!recorded || (run !== null && run !== OPENING) || pressed !== null) { $('.hint').hidden = !!tick || pressed !== null; cover(); return; }
   tick = recorded.tick;
   begin(tick);
   recorded.frames.forEach(keep);
@@ -180,7 +181,9 @@ const onPressed = ({ detail }) => {
 };
 element.addEventListener('pressed', onPressed);
 element.addEventListener('points-pressed', (event) => { const { name, settings: own } = event.detail; notePress(settingsOf, name, own); settings = { ...settings, ...own }; onPressed(event); });
-element.addEventListener('points-settings', ({ detail }) => { settings = detail; if (run !== null && !pressed) stale(otherSettings()); });
+element.addEventListener('points-settings', ({ detail }) => { settings = detail; if (run !== null && !pressed) stale(otherSettings());
+  if (run === OPENING && pressed === null && tick.shape && tick.shape !== detail.shape) open(detail.shape);
+});
 element.addEventListener('unpressed', () => {
   if (pressed) { waiting(false); if (tick) readout(); else { $('.state').textContent = ''; $('.hint').hidden = false; } }
   if (madeOf !== null) stale(otherSettings());         // the run before is what is shown, with settings of its own
@@ -192,7 +195,7 @@ const stale = (on) => {
   root.dataset.stale = on; root.classList.toggle('stale', on && !going);
   if (whole) document.querySelector('#stage').dataset.changed = on;
   const watches = new URLSearchParams(location.search).has('room');      // a page in a classroom has no Generate
-  $('.made').textContent = !tick ? '' : run === OPENING ? `a recording of ${tick.about?.model ?? 'a run'}${innerWidth > 860 && !watches ? '. Generate makes your own.' : ''}`
+  $('.made').textContent = !tick ? '' : run === OPENING && tick.words ? `an example: ${tick.words}. 1, 2 and 3 make your own.` : run === OPENING ? `a recording of ${tick.about?.model ?? 'a run'}${innerWidth > 860 && !watches ? '. Generate makes your own.' : ''}`
     : on ? `${going ? 'this run has other settings:' : 'was made with'} ${tick.words ?? madeWith(tick.about)}` : '';
   const place = run !== OPENING && on ? $('.stage') : $('.readout');      // over the pictures it has room for long prompts
   if ($('.made').parentElement !== place) place.insertBefore($('.made'), place === $('.stage') ? null : $('.numbers'));
@@ -201,7 +204,7 @@ element.addEventListener('stale', ({ detail }) => { if (run !== null && run !== 
 
 // ---- frames ------------------------------------------------------------------------------------------------------
 const missing = (count) =>                             // what is looked at, then the newest, then the oldest gaps
-  missingPlaces(frames, tick.kept, [...(tick.points ? [0] : []), want, tick.kept], count);      // points: colours come from the first
+  missingPlaces(frames, tick.kept, [...(tick.points ? [0] : []), want, ...(timer ? [want + 1] : []), tick.kept], count);      // points: colours come from the first
 
 const pull = async () => {                             // never two requests in flight
   if (pulling || !tick || run === OPENING) return;
@@ -216,7 +219,9 @@ const pull = async () => {                             // never two requests in 
       got.forEach(keep);
       batch = nextBatch(got.length, performance.now() - began, PULL_MS, ended);
       root.dataset.loaded = frames.filter(Boolean).length;
-      readout(); cover(); paint(); thumbnails();
+      readout(); cover();
+      if (shown < 0) await paint(); else paint();      // nothing else is decoded or asked for before the first picture
+      thumbnails();
     }
     if (mine === run && ended) { settle.start(); told(); }
   } catch (error) {
@@ -234,7 +239,7 @@ const told = async () => {                             // the page keeps a thumb
   if (tick.points) clouds.draw(canvas, place, 'x', null, 64, { night: clouds.dark($('.screen canvas')) });
   else {
     const bitmap = await opened(place);
-    draw(canvas, bitmap, tick.places ? firstLetters(tick) : tileBox(tick, 'x', 0));
+    if (tick.places) drawLetters(canvas, bitmap); else draw(canvas, bitmap, tileBox(tick, 'x', 0));
     bitmap.close();
   }
   if (mine !== run) return;
@@ -255,6 +260,12 @@ const draw = (canvas, bitmap, [left, top, width, height]) => {
   canvas.getContext('2d').drawImage(bitmap, left, top, width, height, 0, 0, width, height);
 };
 
+const drawLetters = (canvas, bitmap) => {
+  const { columns, rows, boxes } = letterGrid(tick), [, , w, h] = boxes[0];
+  canvas.width = columns * w; canvas.height = rows * h;
+  boxes.forEach(([left, top], k) => { canvas.getContext('2d').drawImage(bitmap, left, top, w, h, k % columns * w, Math.floor(k / columns) * h, w, h); });
+};
+
 const opened = async (place) => (tick.points ? { close() {} } : createImageBitmap(frames[place]));
 
 const wide = (canvas) => Math.round((canvas.clientWidth || 480) * Math.min(devicePixelRatio || 1, 3));
@@ -273,7 +284,8 @@ const paint = async () => {                            // at most one decode in 
           if (!tick.points) draw(canvas, bitmap, tileBox(tick, half, zoom));
           else clouds.draw(canvas, place, half, zoom, wide(canvas), shows());
         }
-        if (shown < 0) { shown = place; late = false; root.classList.remove('fresh'); cover(); }
+        if (!ended) settle.see(place, $('[data-half="x0"] canvas'));
+        if (shown < 0) { shown = place; late = false; root.classList.remove('fresh'); cover(); enable(); }
         shown = place;
         readout();
       }
@@ -330,7 +342,8 @@ const thumbnails = async () => {                       // the strip: evenly spac
 
 const readout = () => {
   const place = shown >= 0 ? shown : want, at = meta[place], last = ended ? tick.kept : tick.last;
-  scrub.value = !follow ? want : shown >= 0 ? shown : root.classList.contains('fresh') ? 0 : want;      // at the state that is shown, but where a hand put it
+  const hand = !follow && !timer;                      // the mark stands at the state that is shown, but where a hand put it
+  scrub.value = hand ? want : shown >= 0 ? shown : root.classList.contains('fresh') ? 0 : want;
   root.dataset.index = at ? at.index : ''; root.dataset.place = shown; root.dataset.shown = run === OPENING ? -1 : shown; root.dataset.ended = ended && run !== OPENING;
   const seen = !root.classList.contains('fresh');       // else the numbers of a state would stand beside pictures of another run
   const step = `${tick.unit ?? 'step'} ${seen ? (at ? at.index : tick.index) : '…'} of ${tick.total}`;
@@ -346,7 +359,9 @@ const readout = () => {
     if ($('.state').textContent !== state) $('.state').textContent = state;
   }
   if (at && seen) $('.say').textContent = tick.doing ? filled(tick.say ?? '', { noise, index: at.index }) : sentence({ ...at, first: place === 0,
-    last: place === tick.kept, finished: ended && !!tick.done, asked: askedFor(tick.about, !!tick.points), points: !!tick.points, total: tick.total, way: settled(settle.offs(), place) });
+    last: place === tick.kept, finished: ended && !!tick.done, asked: askedFor(tick.about, !!tick.points), points: !!tick.points, total: tick.total, way: settled(settle.offs(), place), moved: ended ? null : settle.moved(), early: !!tick.trained });
+  const note = run === OPENING ? '' : noteText(tick);
+  if (at && seen && note) $('.say').textContent += ` ${note}`;
   $('.curve .area').setAttribute('d', curvePath(meta, last, true));
   $('.curve .edge').setAttribute('d', curvePath(meta, last));
   $('.progress div').style.width = `${100 * tick.index / Math.max(tick.total, 1)}%`;
@@ -369,15 +384,20 @@ const play = () => {
   if (want >= tick.kept) seek(0);
   timer = setInterval(() => {
     if (!root.isConnected) return pause();             // the component was removed
-    if (want < tick.kept) seek(want + 1);
-    else if ($('.loop').checked) { if (run !== OPENING || ++rest > 2 * Number($('.speed').value)) { rest = 0; seek(0); } }      // the recording rests at its end
+    if (want < tick.kept) {
+      const next = nextToPlay(frames, want, tick.kept, lost === run);
+      if (next === null) pull(); else seek(next);
+    } else if ($('.loop').checked) { if (run !== OPENING || ++rest > 2 * Number($('.speed').value)) { rest = 0; seek(0); } }      // the recording rests at its end
     else if (ended) pause();
   }, 1000 / Number($('.speed').value));
   root.dataset.playing = true; $('.play').textContent = '❚❚ Pause';
 };
 
-const spread = (of) =>                                 // a line of letters is wide: the two views stand one above the other
-  root.classList.toggle('spread', zoom === null && !!of?.places && of.columns * of.tile[1] > 2 * of.rows * of.tile[0]);
+const spread = (of) => {                               // a line of letters is wide: the two views stand one above the other
+  const wide = of?.places ? of.columns * of.tile[1] / (of.rows * of.tile[0]) : 1;
+  root.classList.toggle('spread', zoom === null && wide > 2);
+  screens.style.setProperty('--wide', wide);
+};
 
 const setZoom = (number, of = tick) => {
   zoom = number; screens.classList.toggle('zoomed', zoom !== null); root.dataset.zoom = zoom ?? '';
@@ -453,7 +473,11 @@ const opensEdit = () => {                              // the answer takes a mom
   let opens = null;
   const end = () => { clearTimeout(opens); opens = null; if (pressed === null && waits === OPENS) { waits = ''; cover(); } };
   const endSoon = (ms) => { if (opens !== null) { clearTimeout(opens); opens = setTimeout(end, ms); } };
-  $('.edit').addEventListener('click', () => { pause(); waits = OPENS; cover(); opens = setTimeout(end, OPENS_MS); });
+  $('.edit').addEventListener('click', async () => {   // first the words, then what keeps the page busy
+    pause(); waits = OPENS; cover(); clearTimeout(opens); opens = setTimeout(end, OPENS_MS);
+    await nextFrame(); await nextFrame();
+    document.querySelector('#use-picture button, button#use-picture')?.click();
+  });
   document.addEventListener('edit-shown', end);
   for (const name of ['edit-on-stage', 'open-settings']) document.addEventListener(name, () => endSoon(2000));      // nothing to edit where it failed
 };
@@ -468,7 +492,7 @@ const before = (given) => {                            // the picture that is ed
   figure.append(title, given.canvas); screens.prepend(figure);
 };
 root.addEventListener('before', ({ detail }) => before(detail));
-if (whole) { root.classList.add('whole'); presses('.branch', '#branch-here'); presses('.edit', '#use-picture'); opensEdit(); }
+if (whole) { root.classList.add('whole'); presses('.branch', '#branch-here'); opensEdit(); }
 presses('.compare', whole ? '#compare-with' : '#points-compare-with');
 presses('.save', whole ? '#save-gif' : '#points-save-gif');
 
@@ -490,4 +514,10 @@ root.addEventListener('keydown', (event) => {
 
 watch('value', () => onValue());
 onValue();                                             // the value may be older than the mount
-if (whole && !tick) open();
+// a reload plays the run of its address: nothing else shows until the page says that there is none
+const addressed = new URLSearchParams(location.search).has('recipe') && document.documentElement.dataset.arrived !== 'none';
+if (whole && !tick && addressed) {
+  waits = 'Loading the run of this address …'; $('.hint').hidden = true; cover();
+  document.addEventListener('none-arrived', () => { if (waits && pressed === null && !tick) { waits = ''; open(); } }, { once: true });
+} else if (whole && !tick) open();
+else if (!tick) new IntersectionObserver((all, watcher) => { if (all.some((one) => one.isIntersecting)) { watcher.disconnect(); if (!tick && pressed === null) open(); } }).observe(root);

@@ -36,10 +36,13 @@ def player(
     frames_of: Callable[[object], list[Frame] | None],
     hint: str = "",
     waiting: Callable[[str], dict[str, Any] | None] = lambda press: None,
+    opening: Callable[[object], dict[str, Any] | None] | None = None,
     **kwargs: Any,
 ) -> gr.HTML:
     """The component. `frames_of(run)` gives a run's kept frames, or None where they are gone; `hint` is HTML
-    to show before; `waiting(press)` says what a press of Generate waits for, as the page words it.
+    to show before; `waiting(press)` says what a press of Generate waits for, as the page words it;
+    `opening(what)` makes what plays before the first run, in place of the recording that comes with the
+    program.
 
     A factory and not a subclass: Gradio writes a .pyi file beside every subclass of a component.
     """
@@ -53,8 +56,12 @@ def player(
                 return _answer(frames_of(run) or [], places)
         raise StudioError("The player asks with a run and a list of places.")
 
-    def recording(args: object = None) -> dict[str, Any]:
-        """What plays before the first run: its last tick, and its frames as `frames` gives them."""
+    def recording(args: object = None) -> dict[str, Any] | None:
+        """What plays before the first run: its last tick, and its frames as `frames` gives them. None where
+        there is nothing.
+        """
+        if opening is not None:
+            return opening(args[0] if isinstance(args, list) and args else args)
         return json.loads(OPENING.read_text("utf-8"))
 
     def waits(args: object) -> dict[str, Any] | None:

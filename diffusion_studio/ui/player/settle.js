@@ -19,6 +19,15 @@ const makeSettle = (frames, tick, changed) => {
     return sum / one.length / unit;
   };
 
+  let seen = null, moved = null;                       // while a run goes on: the guess that was painted last, and its change in a step
+  const see = (place, canvas) => {                     // the guess is on the canvas by now
+    if (seen?.place === place) return;
+    const t = tick(), f = frames()[place];
+    const now = t.points ? [f.subarray(f.length / 2), 4 * 4096] : [canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data, 255];
+    moved = seen?.run === t.run && seen.now[0].length === now[0].length ? distance(now, seen.now) / Math.abs(place - seen.place) : null;
+    seen = { run: t.run, place, now };
+  };
+
   const start = async () => {                          // once all frames are in the page
     const mine = tick().run, last = tick().kept;
     if (busy || run === mine || !frames()[last]) return;
@@ -39,7 +48,7 @@ const makeSettle = (frames, tick, changed) => {
     changed();
   };
 
-  const reset = () => { run = null; offs = []; };
+  const reset = () => { run = null; offs = []; seen = null; moved = null; };
 
-  return { start, reset, offs: () => offs };
+  return { start, reset, see, offs: () => offs, moved: () => moved };
 };

@@ -1,0 +1,139 @@
+"""The player where states come slowly, an address that is loaded again, letters, and the page by keys and on a phone."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import quote
+
+import pytest
+from helpers import choose_model, open_tab, player, run, set_number, wait
+
+from diffusion_studio.runs.recipe import Recipe
+
+pytestmark = pytest.mark.slow
+
+# what stands together at each moment: the mark, the place of the picture, whether Save GIF can be pressed
+WATCH = """() => {
+  window.seen = [];
+  const root = document.querySelector('#player .player'), find = (what) => root.querySelector(what);
+  const look = () => {
+    if (root.dataset.run) window.seen.push({ mark: Number(find('.scrub').value), place: Number(root.dataset.place), playing: root.dataset.playing,
+      save: !find('.save').disabled, edit: !find('.edit').disabled });
+    setTimeout(look, 20);
+  };
+  look();
+}"""
+
+
+def test_what_plays_waits_for_its_states_and_save_for_a_picture(desktop):
+    def slowly(route):
+        time.sleep(0.3)
+        route.continue_()
+
+    desktop.wait_for_function("Number(document.querySelector('#player .player').dataset.place) >= 0")
+    desktop.evaluate(WATCH)
+    desktop.route("**/component_server*", slowly)
+    set_number(desktop, "#steps", 20)
+    desktop.click("#generate")
+    wait(desktop, "d.run && d.ended === 'true' && Number(d.loaded) > 1")
+    desktop.click("#player .back")
+    desktop.keyboard.press("Home")
+    desktop.click("#player .play")
+    wait(desktop, "Number(d.place) === 20 && Number(d.loaded) === 21")
+    seen = desktop.evaluate("window.seen")
+    assert any(one["playing"] == "true" for one in seen)
+    assert all(one["mark"] == one["place"] for one in seen if one["playing"] == "true" and one["place"] >= 0)
+    assert not any(one["save"] or one["edit"] for one in seen if one["place"] < 0)
+    assert desktop.locator("#player .save").is_enabled()
+
+
+def test_an_address_with_a_run_plays_it_and_no_recording_before(app, visit):
+    recipe = quote(Recipe(model="mnist", label="3", steps=4, seeds=(5,)).to_json())
+    page = visit(f"{app}?recipe={recipe}")
+    said = "document.querySelector('#player .player').dataset.opening"
+    assert page.evaluate(said) != "true"
+    wait(page, "d.run && d.ended === 'true' && Number(d.shown) >= 0")
+    assert page.evaluate(said) == "false" and "Loading the run of this address" not in page.inner_text(
+        "#player"
+    )
+    assert page.locator("#model [aria-pressed=true]").get_attribute("data-name") == "mnist"
+
+
+def test_an_address_that_holds_no_run_opens_with_the_recording(app, visit):
+    page = visit(f"{app}?recipe=nonsense")
+    page.wait_for_function("document.querySelector('#player .player').dataset.opening === 'true'")
+
+
+def test_letters_fill_their_box(desktop):
+    choose_model(desktop, "letters")
+    desktop.wait_for_selector("#spell :is(input, textarea)")
+    desktop.fill("#spell :is(input, textarea)", "Magical")
+    desktop.keyboard.press("Tab")
+    run(desktop, steps=2)
+    for half in ("x", "x0"):
+        wide, high, across, down = desktop.evaluate(
+            "half => { const c = document.querySelector(`#player [data-half='${half}'] canvas`); "
+            "return [c.width, c.height, c.clientWidth, c.clientHeight]; }",
+            half,
+        )
+        assert (wide, high) == (7 * 32, 32) and abs(across / down - 7) < 0.1
+    desktop.wait_for_selector("#history img")
+    size = desktop.evaluate(
+        "(() => { const i = document.querySelector('#history img'); return [i.naturalWidth, i.naturalHeight]; })()"
+    )
+    assert size == [96, 96]  # seven letters in three rows
+
+
+def test_the_cards_are_one_tab_stop_with_arrows(desktop):
+    stops = "[...document.querySelectorAll('#model button')].filter((one) => one.tabIndex === 0).length"
+    desktop.wait_for_function(f"{stops} === 1")
+    desktop.focus("#model [aria-pressed=true]")
+    first = desktop.evaluate("document.activeElement.dataset.name")
+    desktop.keyboard.press("ArrowRight")
+    second = desktop.evaluate("document.activeElement.dataset.name")
+    assert second and second != first and desktop.evaluate(stops) == 1
+    assert desktop.locator("#model [aria-pressed=true]").get_attribute("data-name") == first
+    desktop.keyboard.press("Home")
+    desktop.keyboard.press("ArrowLeft")  # around the end
+    last = desktop.evaluate("[...document.querySelectorAll('#model button')].at(-1).dataset.name")
+    assert desktop.evaluate("document.activeElement.dataset.name") == last
+    desktop.keyboard.press("Tab")
+    assert desktop.evaluate("!document.activeElement.closest('#model')")
+
+
+def test_a_field_with_the_focus_has_a_ring(desktop):
+    for field in ("#seed input", "#steps input", "#prompt textarea"):
+        desktop.focus(field)
+        ring = desktop.eval_on_selector(
+            field, "f => { const s = getComputedStyle(f); return [s.outlineStyle, s.outlineWidth]; }"
+        )
+        assert ring == ["solid", "2px"], field
+
+
+def test_play_is_in_sight_on_a_phone(page):
+    page.wait_for_function("Number(document.querySelector('#player .player').dataset.place) >= 0")
+    box = page.locator("#player .play").bounding_box()
+    assert box["y"] + box["height"] <= page.viewport_size["height"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]
+
+
+def test_beside_inside_the_player_of_letters_is_whole(desktop):
+    choose_model(desktop, "letters")
+    desktop.wait_for_selector("#spell :is(input, textarea)")
+    desktop.fill("#spell :is(input, textarea)", "Magical")
+    desktop.keyboard.press("Tab")
+    run(desktop, steps=2)
+    desktop.click("#player .inside")
+    desktop.wait_for_selector("#inside-seen .view-seen")
+    box = desktop.locator("#player .save").bounding_box()
+    assert box["y"] + box["height"] <= 900 and player(desktop)["run"]
+
+
+def test_no_training_offers_no_dead_buttons_and_the_drop_stands_above_the_cards(desktop):
+    open_tab(desktop, "Train")
+    desktop.wait_for_selector("#train-go:visible")
+    assert not desktop.locator(":is(#train-run, #train-use, #train-stop, #train-resume):visible").count()
+    open_tab(desktop, "Models")
+    desktop.wait_for_selector("#model-file:visible")
+    drop, card = (desktop.locator(one).first.bounding_box() for one in ("#model-file", ".model-card"))
+    assert drop["y"] + drop["height"] <= card["y"]

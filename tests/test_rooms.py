@@ -253,6 +253,28 @@ def test_importing_it_loads_nothing_heavy(module):
     assert done.stdout.strip() == ""
 
 
+def test_making_runs_never_loads_torchs_compiler():
+    """In a fresh interpreter, with every bundled model. It takes seconds, and leaves a folder in the temporary
+    one: random numbers on the meta device had imported it.
+    """
+    code = (
+        "import sys, diffusion_studio as ds\n"
+        "from pathlib import Path\n"
+        "from diffusion_studio.checkpoint.classifier import read_classifier\n"
+        "studio = ds.Studio('checkpoints')\n"
+        "for model in studio.models():\n"
+        "    next(studio.stream(studio.recipe(model.name, steps=1)))\n"
+        "for path in Path('checkpoints').glob('*/classifier.safetensors'):\n"
+        "    read_classifier(path)\n"
+        "print(*sorted({'torch', 'sympy', 'torch._dynamo', 'torch._inductor'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "torch"
+
+
 @pytest.mark.parametrize("name", ds.__all__)
 def test_every_public_name_is_there(name):
     assert getattr(ds, name) is not None

@@ -40,10 +40,12 @@ _FACTORIES = {
     torch.arange,
     torch.linspace,
     torch.tensor,
-    torch.rand,
-    torch.randn,
     torch.eye,
 }
+# On the meta device torch does these in Python. It imports sympy and its compiler for that: seconds, and
+# 1,000 modules that nothing else here needs.
+_RANDOM_FACTORIES = {torch.rand, torch.randn}
+_SCALINGS = {torch.Tensor.mul, torch.Tensor.div}
 
 
 class _OnMetaDevice(TorchFunctionMode):
@@ -61,6 +63,10 @@ class _OnMetaDevice(TorchFunctionMode):
             or getattr(func, "__name__", "") in _FILL_METHODS
         ):
             return args[0] if args else kwargs["tensor"]
+        if func in _SCALINGS and isinstance(args[1], (int, float)):
+            return args[0]
+        if func in _RANDOM_FACTORIES:
+            func = torch.empty
         if func in _FACTORIES:
             kwargs["device"] = "meta"
         return func(*args, **kwargs)

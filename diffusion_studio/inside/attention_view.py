@@ -400,8 +400,8 @@ def places_of(tokens: Sequence[str], word: str | None) -> list[int]:
 def tiles(
     arrays: dict[str, np.ndarray], tokens: list[str] | None, settings: Settings, place: tuple[int, int]
 ) -> list[Tile]:
-    """Each word's map over the predicted picture, brightest where its share is largest; then where the place
-    looks.
+    """Each word's map with the outlines of the predicted picture, brightest where its share is largest; then
+    where the place looks.
     """
     base = drawing.picture(arrays["x0"])
     shown = [Tile("predicted x0", base)]

@@ -14,7 +14,7 @@ from ..errors import OptionError
 
 Numbers: TypeAlias = "Sequence[float] | np.ndarray"
 GAP, MARGIN, TITLE, LINE, HEADING = 10, 12, 18, 17, 22  # pixels
-INK, GREY, PAPER = (32, 33, 36), (150, 153, 158), (255, 255, 255)
+INK, GREY, PAPER = (32, 33, 36), (98, 101, 106), (255, 255, 255)
 LINES = ((31, 111, 178), (214, 96, 22), (44, 140, 73), (148, 82, 168), (190, 40, 60), (90, 90, 90))
 MOST_PIXELS = 1 << 25  # of one sheet
 # Anchors of two colour maps: dark to bright for amounts, blue over white to red for what has a sign.
@@ -73,15 +73,15 @@ def shown(values: np.ndarray, stretch: bool = False) -> np.ndarray:
     return cloud(values) if values.ndim == 2 else picture(values, stretch)
 
 
-def over(base: np.ndarray, weights: np.ndarray, strength: float = 0.75) -> np.ndarray:
-    """A heat map (H, W), 0 to 1, over a picture (H, W, 3): dark where it is 0, its own colours where it is
-    1.
+def over(base: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A heat map (H, W), 0 to 1, with the outlines of a picture (H, W, 3) in dark grey.
+
+    Both add as light (1 - (1 - a)(1 - b)), so that the map is as bright over a black picture as over a white
+    one.
     """
-    lit = np.clip(weights, 0, 1)[..., None]
     grey = base.astype(float).mean(-1, keepdims=True) * 0.35
-    mixed = base * lit + grey * (1 - lit)
-    glow = coloured(weights, 0, 1).astype(float)
-    return np.clip(mixed * strength + glow * (1 - strength) * 0.9, 0, 255).round().astype(np.uint8)
+    glow = coloured(weights, 0, 1).astype(float) * 0.9
+    return (255 - (255 - grey) * (255 - glow) / 255).round().astype(np.uint8)
 
 
 def resized(values: np.ndarray, height: int, width: int, smooth: bool = True) -> np.ndarray:

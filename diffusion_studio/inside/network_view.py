@@ -37,7 +37,7 @@ KINDS = {
 _SKIP = (170, 177, 187)
 _PARTS = {"block": "the block", "branch": "what it adds", "skip": "the skip into it"}
 MOST_BYTES = 1 << 28  # of one block's output
-MARKS = 112  # pixels at the right of the drawing, for the size and the channels of each row
+MARKS = 128  # pixels at the right of the drawing, for the size and the channels of each row
 
 
 @dataclass(frozen=True)
@@ -493,8 +493,9 @@ def svg(
         )
     parts.append(f'<polyline class="flow" points="{way}" pathLength="100" fill="none" stroke="none"/>')
     for size, channels, y in _size_marks(boxes):
-        parts.append(f'<text x="{width - MARKS + 6}" y="{y - 3:.1f}" font-weight="600">{size}</text>')
-        parts.append(f'<text x="{width - MARKS + 6}" y="{y + 12:.1f}">{channels}</text>')
+        at = f'font-size="14" x="{width - MARKS + 6}"'  # the page shows the drawing smaller than it is
+        parts.append(f'<text {at} y="{y - 3:.1f}" font-weight="600">{size}</text>')
+        parts.append(f'<text {at} y="{y + 14:.1f}">{channels}</text>')
     if explain:
         parts.append(_legend(blocks, height + 14))
     if explain and model is not None:

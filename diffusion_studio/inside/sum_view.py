@@ -206,6 +206,8 @@ def _lines(state: State, terms: list[Term], numbers: dict[str, Any]) -> list[str
         lines.append(
             '"noisier" are predictions about a copy of the state to which the sampler first added noise.'
         )
+    if "variance" not in numbers and state.run.prediction(state.index).variance is not None:
+        lines.append(_no_variance(state))
     if "variance" in numbers:
         least, learned, most, share = numbers["variance"]
         lines.append(
@@ -213,6 +215,17 @@ def _lines(state: State, terms: list[Term], numbers: dict[str, Any]) -> list[str
             f"the way (in logarithm) from the least, {least:.4g}, to the most, {most:.4g}."
         )
     return lines
+
+
+def _no_variance(state: State) -> str:
+    """Why the variance that the network predicted is no map at this step."""
+    last = state.leg.levels[state.local + 1].sigma == 0
+    why = (
+        "this step ends without noise, so the least variance is 0 and none of it is drawn"
+        if last
+        else "this step goes towards more noise, where no variance is drawn"
+    )
+    return f"The network learned a variance, but {why}."
 
 
 def _tiles(state: State, terms: list[Term], found: dict[str, np.ndarray]) -> list[Tile]:

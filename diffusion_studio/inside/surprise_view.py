@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -68,6 +69,25 @@ def look(state: State, settings: Settings, given: Picture | None = None) -> View
         run.memo["surprise"] = key, _measure(run.model, bare, pixels, settings, times)
     found = run.memo["surprise"][1]
     return _view_of(found, settings, state.index, notes, times)
+
+
+def at_state(seen: Seen, step: int) -> Seen:
+    """What was seen, with the pictures over the run at another state; nothing is measured again."""
+    if "so_far" not in seen.numbers:
+        return replace(seen, step=step)
+    bits = seen.numbers["so_far"][step]
+    tiles = []
+    for tile in seen.tiles:
+        if isinstance(tile.plays, Film):
+            tile = replace(tile, title=_so_far_title(step, bits), pixels=tile.plays.pictures[step])
+        elif isinstance(tile.plays, Curves) and len(tile.plays.at):
+            tile = chart(tile.plays, float(tile.plays.at[step]))
+        tiles.append(tile)
+    return replace(seen, step=step, numbers={**seen.numbers, "bits_so_far": bits}, tiles=tiles)
+
+
+def _so_far_title(step: int, bits: float) -> str:
+    return f"so far, at step {step}: {bits:.3g}"
 
 
 def check_over_run(settings: Settings) -> None:
@@ -150,7 +170,8 @@ def _view_of(
         "by": settings.by,
     }
     if "so_far" in arrays:
-        numbers["bits_so_far"] = float(arrays["so_far"][step].mean())
+        numbers["so_far"] = [float(one.mean()) for one in arrays["so_far"]]
+        numbers["bits_so_far"] = numbers["so_far"][step]
     if "terms" in arrays:
         numbers["prior"] = float(arrays["terms"][0])
     numbers["steps"] = len(arrays["terms"]) - 1 if "terms" in arrays else settings.terms
@@ -235,8 +256,8 @@ def _tiles(arrays: dict[str, np.ndarray], step: int, times: Sequence[float]) -> 
         maps = np.stack([drawn(one) for one in arrays["so_far"]])
         captions = [f"{one.mean():.3g} bits per pixel" for one in arrays["so_far"]]
         film = Film("bits that steps noisier than this one cost", maps, captions)
-        so_far = f"so far, at step {step}: {arrays['so_far'][step].mean():.3g}"
-        tiles.append(Tile(so_far, maps[step], group=OVER_RUN, plays=film))
+        title = _so_far_title(step, float(arrays["so_far"][step].mean()))
+        tiles.append(Tile(title, maps[step], group=OVER_RUN, plays=film))
     if "terms" in arrays:  # without the prior, which is so small that it would flatten the rest
         t, terms = arrays["t"][:0:-1], arrays["terms"][:0:-1]
         at = np.clip(times, t[0], None) if len(times) else ()

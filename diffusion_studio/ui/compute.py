@@ -13,11 +13,14 @@ newest state.
 from __future__ import annotations
 
 import math
+import os
 import queue
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -35,6 +38,9 @@ LOOK_SECONDS, LONGEST_LOOK = 0.5, 4.0  # between two Progress, and two looks at 
 PATIENCE_SECONDS, PATIENCE_SHARE = 0.02, 0.2
 BACK_SECONDS = 0.05  # a run that has not asked again for so long after its last call is not waited for
 IDLE_SECONDS = 60.0  # then the thread ends, until the next call
+NICER = (
+    5  # by how much the thread stands behind those that answer the page; `tests/benchmarks/answer_time.py`
+)
 _END: Any = object()
 
 
@@ -185,6 +191,9 @@ class _Job(Generic[T]):
 class _Worker:
     """The one thread. Calls of no run go first; those of runs are made in the order in which they came, which
     is one each in turn, as a run asks for its next one only after the last.
+
+    Where it `gives_way` the threads that answer the page go before it. So do all other programs of the
+    machine, which may take half of its time: it is for an app that has its machine or container to itself.
     """
 
     def __init__(self) -> None:
@@ -194,6 +203,7 @@ class _Worker:
         self._thread: threading.Thread | None = None
         self._sharing: set[Turn] = set()  # runs whose calls can be made together
         self._last_seconds = 0.0  # of a call of theirs
+        self.gives_way = False
 
     def add(self, job: _Job[Any], first: bool = False) -> None:
         """Make a call soon."""
@@ -224,6 +234,8 @@ class _Worker:
             self._sharing.discard(turn)
 
     def _work(self) -> None:
+        if self.gives_way:
+            _lower_priority()
         while (jobs := self._next()) is not None:
             self._make(jobs)
 
@@ -296,6 +308,18 @@ class _Worker:
         for job, result in zip(jobs, results):
             job.given(result, self._last_seconds * job.call.rows / _rows(jobs))
         return True
+
+
+def _lower_priority() -> None:
+    """Let the page's requests go before this thread, and before the OpenMP threads that it starts.
+
+    Only Linux gives a thread a priority of its own. Nobody but root can raise it again, so this is for a
+    thread that computes until its end.
+    """
+    if sys.platform == "linux":
+        own = threading.get_native_id()
+        with suppress(OSError):  # a sandbox may forbid it
+            os.setpriority(os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, own) + NICER)
 
 
 def _rows(jobs: list[_Job[Any]]) -> int:

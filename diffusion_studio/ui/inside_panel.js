@@ -114,8 +114,14 @@ setInterval(() => {
   follow(d.index ?? '');
   const key = shownKey(), drawn = find('#inside-seen [data-view]')?.dataset.view ?? view(), panel = find('#inside').dataset;
   panel.view = view();
-  panel.stale = key !== asked || drawn !== view();     // what is drawn is of another look
-  panel.other = askedAround !== around() || drawn !== view();   // which differs in more than its step
+  const stale = key !== asked || drawn !== view(), other = askedAround !== around() || drawn !== view();
+  panel.stale = stale;                                 // what is drawn is of another look
+  panel.other = other;                                 // which differs in more than its step
+  const none = !find('#inside-seen .tiles, #inside-seen .plays');   // an error, or a view that waits for Compute
+  for (const [button, off] of [['picture', stale || none], ['over', other || none]]) {
+    const save = find(`#inside-save-${button}`);
+    if (save.disabled !== off) save.disabled = off;
+  }
   panel.whole = whole === around();                    // what is shown of the whole run is still of it
   const follows = d.busy === 'true' && Number(d.shown) >= Number(d.loaded) - 1;
   const plays = d.run && (find('#player .play').textContent.includes('Pause') || follows);

@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import OptionError, StudioError
-from ..inside import writing
+from ..inside import surprise_view, writing
 from ..inside.seen import ViewResult
 from ..inside.settings import MOST_AGAIN, Settings
 from ..inside.views import VIEWS, settings_of
@@ -56,7 +56,7 @@ LABELLED.update(
         "again": "New runs",
         "terms": "Steps",
         "by": "Measured by",
-        "place": "Row,column",
+        "place": "Row, column",
         "factor": "Scaled by",
         "head": "Head",
     }
@@ -154,7 +154,7 @@ class InsidePanel:
             controls = {
                 "picture": number("picture", "Picture", 1, precision=0),
                 "place": gr.Textbox(
-                    label="Row,column",
+                    label="Row, column",
                     placeholder="middle",
                     max_lines=1,
                     elem_id="inside-place",
@@ -212,7 +212,7 @@ class InsidePanel:
             "show_progress": "hidden",
         }
         for button, handler, given, to, action in (
-            (self.save, self._save, inputs[:2], self.file, "beginInside"),
+            (self.save, self._save, inputs[:2], self.file, "beginInsideState"),
             (self.save_whole, self._save_whole, inputs[:2], self.file, "beginInside"),
             (self.save_over, self._save_over, inputs, [self.file, self.status], "beginInsideState"),
         ):
@@ -395,7 +395,10 @@ class InsidePanel:
         visit = self.visits.get(request.session_hash or "")
         if visit is None or visit.shown is None or visit.shown[1].view != name:
             raise OptionError("view", "There is no picture of this view yet. Look first, then save it.")
-        return _picture_file(*visit.shown, f"{name}-{visit.shown[1].step}")
+        run, seen = visit.shown
+        if name in ONE_STATE:  # the page moves its pictures over the run without the server
+            seen = surprise_view.at_state(seen, min(self._recorded(value)[1], run.total))
+        return _picture_file(run, seen, f"{name}-{seen.step}")
 
     @show_errors
     def _save_whole(self, request: gr.Request, value: Any, name: str) -> str:
@@ -515,6 +518,6 @@ def _progress_text(progress: Progress) -> str:
 
 
 _ALL_WORDS = [("all words", "")]
-_AVERAGED = [("all, averaged", "")]
+_AVERAGED = [("average", "")]
 _MEASURES = [("the bound", "bound"), ("the flow", "flow")]
 _MIDDLE = [("the middle", "")]

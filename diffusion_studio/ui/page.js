@@ -4,6 +4,10 @@
   const find = (what) => document.querySelector(what);
   const generate = () => find('#generate')?.click();
 
+  // ---- Gradio's client ends the progress of each upload with this warning, which says nothing of the page or the file
+  const { warn } = console;
+  console.warn = (...said) => { if (said[0] !== 'Method not implemented.') warn.apply(console, said); };
+
   // ---- Enter and Ctrl+Enter generate
   document.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter' || event.isComposing || !find('#stage')?.checkVisibility()) return;

@@ -255,6 +255,7 @@ def _prepare(studio: Studio, compute: Compute, hosting: Hosting) -> tuple[gr.Blo
     limit_heaps()
     listeners = Listeners()
     compute.while_heard = listeners.while_heard
+    compute.worker.gives_way = hosting.hosted
     page = build(studio, compute, hosting)
     slim(page)
     _remember_signatures(page)

@@ -121,6 +121,23 @@ def test_it_is_saved(desktop, tmp_path, kind, suffix, start):
     assert (tmp_path / "file").read_bytes().startswith(start)
 
 
+def test_on_a_very_wide_page_the_curves_stand_two_by_two_beside_the_rows(desktop):
+    """They stood in one row of four, with nothing below them."""
+    desktop.set_viewport_size({"width": 1920, "height": 1080})
+    open_forward(desktop)
+    rows, curves = (
+        desktop.evaluate(
+            "where => [...document.querySelectorAll(where)].map((one) => one.getBoundingClientRect().toJSON())",
+            where,
+        )
+        for where in ("#forward .figure-row", "#forward .curves")
+    )
+    assert len(curves) == 4 and len({round(one["left"]) for one in curves}) == 2
+    assert min(one["left"] for one in curves) > max(one["right"] for one in rows)
+    ends = [max(one["bottom"] for one in parts) for parts in (rows, curves)]
+    assert max(ends) <= 1080 and abs(ends[0] - ends[1]) < 120, ends
+
+
 def test_all_of_it_is_seen_at_once_and_no_bar_is_cut(desktop):
     open_forward(desktop)
     bottom = desktop.evaluate(

@@ -9,7 +9,10 @@ import pytest
 from playwright.sync_api import expect
 
 import diffusion_studio as ds
+from diffusion_studio.diffusion.schedule import Linear
 from diffusion_studio.imaging.arrays import grid
+from diffusion_studio.imaging.picture import Picture
+from diffusion_studio.inside.forward_pictures import process, save_forward
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +88,12 @@ def test_it_plays_and_is_led_by_keys(page, run):
     page.keyboard.press("Space")
     shown(page, 6)
     until(page, "document.querySelector('.play').textContent === 'Play'")  # at the end it stops
+    page.locator(".scrub").focus()  # as who has just led it by hand
+    page.keyboard.press("Home")
+    shown(page, 0)
+    page.keyboard.press("Space")
+    shown(page, 6)
+    until(page, "document.querySelector('.play').textContent === 'Play'")
     page.keyboard.press("2")
     until(page, "document.querySelector('canvas').width === 32")
     shown(page, 6)
@@ -119,6 +128,45 @@ def test_scripts_that_are_not_its_own_do_not_run(page):
     page.evaluate("""() => { window.ran = false; const one = document.createElement('script');
       one.textContent = 'window.ran = true'; document.body.append(one); }""")
     assert page.evaluate("window.ran") is False
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("kind", ["points", "forward"])
+def test_points_and_a_forward_process_play_from_their_files(kind, width, browser, tmp_path):
+    """Points are called so, and of a forward process nothing is said that a network would say."""
+    path = tmp_path / "a.html"
+    if kind == "points":
+        studio = ds.Studio()
+        run = studio.run(studio.recipe("swiss-roll", seeds=(0,), points=200, steps=4))
+        run.save(path, view="both", fps=30)
+    else:
+        picture = Picture(np.arange(768, dtype=np.uint8).reshape(16, 16, 3))
+        save_forward([process(picture, Linear(), 4, 3, "linear")], path, fps=30)
+    context = browser.new_context(viewport={"width": width, "height": 844}, offline=True)
+    found, errors = context.new_page(), []
+    found.on("pageerror", lambda error: errors.append(str(error)))
+    found.on("console", lambda one: errors.append(one.text) if one.type == "error" else None)
+    found.on(
+        "request", lambda one: errors.append(one.url) if not one.url.startswith(("file:", "blob:")) else None
+    )
+    found.goto(path.as_uri())
+    shown(found, 4)
+    found.locator(".scrub").fill("2")
+    shown(found, 2)
+    said = {
+        "points": "The network guesses the clean shape; a step goes a little of the way there.",
+        "forward": "",
+    }[kind]
+    assert found.inner_text(".say").endswith(said) and bool(found.inner_text(".say")) == bool(said)
+    captions = [one for one in found.locator("figcaption").all_inner_texts() if one]
+    assert captions == {"points": ["the state x_t", "the predicted clean points x0"], "forward": []}[kind]
+    found.keyboard.press("Home")
+    shown(found, 0)
+    found.keyboard.press("Space")
+    shown(found, 4)
+    assert found.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert errors == []
+    context.close()
 
 
 def test_a_race_plays_from_its_file(browser, tmp_path):

@@ -275,6 +275,95 @@ def test_it_saves_the_picture_and_the_run(desktop, tmp_path):
     assert player(desktop)["shown"] == "3"
 
 
+def test_the_surprise_is_saved_at_the_shown_step_and_only_once_it_is_there(desktop, tmp_path):
+    """It saved the map of the last step, and Save was there before Compute was pressed."""
+    run(desktop, steps=5, count=1)
+    at(desktop, 1)
+    desktop.click("#player .inside")
+    desktop.locator("#inside-view label").nth(ORDER.index("surprise")).click()
+    desktop.wait_for_selector("#inside-seen [data-view=surprise] .cost")
+    save, over = desktop.locator("#inside-save-picture"), desktop.locator("#inside-save-over")
+    desktop.wait_for_function("document.querySelector('#inside').dataset.stale === 'false'")
+    desktop.wait_for_timeout(300)  # three looks of the panel
+    assert save.is_disabled() and over.is_disabled()
+    desktop.fill("#inside-terms input", "6")
+    desktop.wait_for_selector("#inside-seen .cost >> text=as much computing as 6 network calls")
+    desktop.click("#inside-compute")
+    desktop.wait_for_selector("#inside-seen [data-view=surprise] .tiles")
+    saved = {}
+    for step in (1, 4, 5):
+        at(desktop, step)
+        with desktop.expect_download() as caught:
+            save.click()  # which waits until what is drawn is of this step
+        path = tmp_path / caught.value.suggested_filename
+        caught.value.save_as(path)
+        assert path.name.endswith(f"-surprise-{step}.png"), path.name
+        saved[step] = Image.open(path).tobytes()
+    assert len(set(saved.values())) == 3
+
+
+def test_a_run_that_is_made_says_what_to_do_and_can_be_looked_into(desktop):
+    """The panel was empty as long as the player followed the run."""
+    choose_model(desktop, "fashion-mnist")
+    set_number(desktop, "#steps", 200)
+    set_number(desktop, "#count", 1)
+    desktop.click("#generate")
+    wait(desktop, "d.run && Number(d.loaded) > 3 && d.busy === 'true'")
+    desktop.click("#player .inside")
+    desktop.wait_for_function("document.querySelector('#inside').dataset.plays === 'true'")
+    told = "getComputedStyle(document.querySelector('#inside-status'), '::after').content"
+    assert "Choose a step on the timeline" in desktop.evaluate(told)
+    at(desktop, 1)
+    desktop.wait_for_selector("#inside-seen [data-view=sum] .tiles")
+    assert desktop.evaluate(told) == "none"
+    assert player(desktop)["busy"] == "true"  # meanwhile the run goes on
+    desktop.click("#stop")
+    wait(desktop, "d.ended === 'true' && d.busy !== 'true'")
+    made = int(player(desktop)["loaded"]) - 1
+    assert made < 200
+    desktop.locator("#inside-view label").nth(ORDER.index("decided")).click()
+    desktop.wait_for_selector("#inside-seen [data-view=decided] .cost >> text=this view goes on to its end")
+
+
+def test_an_error_has_no_picture_to_save(desktop):
+    desktop.click("#player .inside")
+    desktop.wait_for_selector("#inside-seen .why >> text=Press Generate")
+    desktop.wait_for_timeout(300)
+    assert desktop.locator("#inside-save-picture").is_disabled()
+    run(desktop, steps=3, count=1)
+    seen(desktop, "sum", 2)
+    desktop.locator("#inside-save-picture:enabled").wait_for()
+    desktop.locator("#inside-save-over:enabled").wait_for()
+
+
+def test_what_the_panel_says_can_be_read(desktop):
+    """Menus cut their choice off, a label lay over the words of a field, and the network's were 10 px high."""
+    run(desktop, steps=3, count=1)
+    desktop.click("#player .inside")
+    seen(desktop, "attention", 2)
+    for menu in ("#inside-word", "#inside-layer", "#inside-head"):
+        if desktop.locator(menu).is_hidden():  # no words
+            continue
+        assert desktop.evaluate(
+            "where => { const one = document.querySelector(`${where} input`); return one.scrollWidth <= one.clientWidth; }",
+            menu,
+        ), menu
+    seen(desktop, "network", 2)
+    assert (
+        desktop.evaluate(
+            "Math.min(...[...document.querySelectorAll('#inside-seen .drawing text')].map((one) => one.getBoundingClientRect().height))"
+        )
+        >= 12
+    )
+    desktop.locator("#inside-view label").nth(ORDER.index("surprise")).click()
+    desktop.wait_for_selector("#inside-seen [data-view=surprise] .cost")
+    boxes = desktop.evaluate(
+        "['#inside-given label', '#inside-given button .wrap'].map((one) => { const range = document.createRange();"
+        " range.selectNodeContents(document.querySelector(one)); const box = range.getBoundingClientRect(); return [box.top, box.bottom]; })"
+    )
+    assert boxes[0][1] <= boxes[1][0], boxes
+
+
 def test_compute_counts_though_the_view_was_just_chosen(desktop):
     run(desktop, steps=4, count=2)
     at(desktop, 2)

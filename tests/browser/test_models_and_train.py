@@ -30,6 +30,8 @@ def narrow(page):
 
 
 def test_a_dropped_checkpoint_is_explained_and_runs(page, native):
+    said_on_console: list[str] = []
+    page.on("console", lambda message: said_on_console.append(message.text))
     open_tab(page, "Models")
     page.locator("#model-file input[type=file]").set_input_files(str(native))
     page.wait_for_selector("#report .good")
@@ -48,6 +50,7 @@ def test_a_dropped_checkpoint_is_explained_and_runs(page, native):
     wait(
         page, "d.ended === 'true' && d.shown === '5' && d.loaded === '6'"
     )  # skipped states come after the newest
+    assert [one for one in said_on_console if "not implemented" in one] == []  # Gradio's, of each upload
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_a_time_budget(folder, capsys):
     assert main(["generate", "tiny", "--seconds", "0.3", "--out", "a.gif"]) == 0
     said = capsys.readouterr().err
     recipe = ds.Recipe.from_file("a.gif")
-    assert f"{recipe.steps} step" in said and "as tiny has no table of its own" in said
+    assert f"{recipe.steps} step" in said and "because tiny has no table of its own" in said
     assert main(["generate", "tiny", "--seconds", "1", "--steps", "3", "--out", "b.gif"]) == 2
     assert "--seconds chooses --steps" in capsys.readouterr().err
     assert main(["generate", "tiny", "--seconds", "0", "--out", "b.gif"]) == 2

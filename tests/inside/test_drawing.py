@@ -1,4 +1,4 @@
-"""Pictures of numbers: ticks."""
+"""Pictures of numbers: ticks, curves, sheets, and heat maps over a picture."""
 
 from __future__ import annotations
 
@@ -46,3 +46,14 @@ def test_a_group_begins_under_its_name():
     dark = [int((sheet.sum(-1) == 0).any(1).sum()) for sheet in (plain, named)]
     assert dark == [16, 32]
     assert named.shape[0] - plain.shape[0] == 16 + drawing.TITLE + drawing.GAP + drawing.HEADING
+
+
+def test_a_heat_map_is_as_readable_over_black_as_over_white():
+    """Over a black picture the brightest place had a luminance of 56 of 255."""
+    weights = np.array([[0.0, 0.5, 1.0]])
+    for value in (0, 255):
+        drawn = drawing.over(np.full((1, 3, 3), value, np.uint8), weights).mean(-1)[0]
+        assert drawn[2] > 200 and drawn[2] - drawn[0] > 100, (value, drawn)
+        assert drawn[0] < drawn[1] < drawn[2]
+    outline = drawing.over(np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8), np.zeros((1, 2))).mean(-1)[0]
+    assert outline[1] - outline[0] > 60  # the picture stays to be seen where the map is dark

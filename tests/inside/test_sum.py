@@ -78,6 +78,20 @@ def test_the_learned_variance_is_said_between_its_bounds(tiny_model):
     assert f"{share:.0%} of the way" in " ".join(seen.lines)
 
 
+def test_the_last_step_has_no_learned_variance_and_says_so(tiny_model):
+    """Its least variance is 0, whose logarithm the share between the bounds would take."""
+    learned = {"network": {"out_channels": 2}, "learned_variance": True}
+    run, states = run_of(tiny_model(**learned), s.DDPM(variance="learned"))
+    seen = look(run.state(run.total - 1), Settings())
+    assert run.prediction(run.total - 1).variance is not None and "variance" not in seen.arrays
+    np.testing.assert_allclose(seen["term_products"].sum(0), states[-1][:1], rtol=0, atol=4e-14)
+    assert all(np.isfinite(one).all() for one in seen.arrays.values())
+    assert [kind for kind, _ in seen.numbers["terms"] if kind.startswith("noise")] == []
+    assert "the least variance is 0 and none of it is drawn" in " ".join(seen.lines)
+    plain, _ = run_of(tiny_model(), s.DDPM())
+    assert "learned a variance" not in " ".join(look(plain.state(plain.total - 1), Settings()).lines)
+
+
 @pytest.mark.parametrize("sampler", [s.DPMPP3M(), s.UniPC(order=3), s.LMS(), s.PNDM()])
 def test_a_step_s_terms_do_not_reach_back_to_the_start(tiny_model, sampler):
     run, _ = run_of(tiny_model(), sampler, steps=12)

@@ -13,7 +13,7 @@ from diffusion_studio.imaging.arrays import from_uint8
 from diffusion_studio.imaging.picture import Picture
 from diffusion_studio.inside.run import Run
 from diffusion_studio.inside.settings import Settings
-from diffusion_studio.inside.surprise_view import look, of_picture
+from diffusion_studio.inside.surprise_view import at_state, look, of_picture
 from diffusion_studio.metrics.bound import bound_terms
 from diffusion_studio.runs.recipe import Recipe
 
@@ -45,3 +45,17 @@ def test_a_run_s_picture_by_both_measures(tiny_model):
         seen = look(run.state(2), Settings(by=by, terms=8))
         assert seen["bits"].mean() == pytest.approx(seen.numbers["bits_per_pixel"])
         assert np.isfinite(seen["bits"]).all()
+
+
+def test_what_was_measured_once_is_drawn_at_any_state(tiny_model):
+    """The page moves the map and the marker without the server, and saved those of the last state."""
+    run = Run(tiny_model(), Recipe("tiny", "Dog", (1,), 4))
+    last = look(run.state(3), Settings(terms=12))
+    for k in (0, 2, 4):
+        looked, moved = look(run.state(k), Settings(terms=12)), at_state(last, k)
+        assert moved.step == k and moved.numbers["bits_so_far"] == looked.numbers["bits_so_far"]
+        assert [tile.title for tile in moved.tiles] == [tile.title for tile in looked.tiles]
+        assert np.array_equal(moved.image(), looked.image())
+    assert not np.array_equal(at_state(last, 0).image(), last.image())
+    flow = look(run.state(3), Settings(by="flow", terms=3))
+    assert at_state(flow, 1).step == 1 and np.array_equal(at_state(flow, 1).image(), flow.image())

@@ -248,7 +248,7 @@ def test_a_lesson_leads_on_with_what_its_figure_shows(studio, number):
         ("backward", {}, "backward"),
         ("forward", {"schedule": "linear"}, "schedules"),
         ("runs", {"model": "fashion-mnist", "rows": []}, "1 to 5 rows, got 0"),
-        ("runs", {"model": "fashion-mnist", "rows": [{"steps": 900}]}, "may take 400"),
+        ("runs", {"model": "fashion-mnist", "rows": [{"steps": 900}]}, "may take 500"),
         ("runs", {"model": "fashion-mnist", "rows": [{"steps": 2}], "against": "x"}, "x"),
         ("runs", {"model": "fashion-mnist", "rows": [{"step": 2}]}, "step"),
         ("training", {"steps": 9}, "from 50 to 1500"),

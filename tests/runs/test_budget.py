@@ -113,7 +113,7 @@ def test_a_recipe_gets_sampler_and_steps(studio):
     recipe = studio.recipe("tiny", label="Dog", seeds=(3, 4))
     found, said = studio.within(recipe, 0.5)
     assert (found.label, found.seeds, found.guidance) == (recipe.label, recipe.seeds, recipe.guidance)
-    assert 1 <= found.steps <= 1000 and "as tiny has no table of its own" in said
+    assert 1 <= found.steps <= 1000 and "because tiny has no table of its own" in said
 
 
 def test_what_has_no_budget_is_refused(studio):

@@ -380,7 +380,7 @@ def test_the_command_says_the_whole_recipe(recipe):
         label=None if label == "any" else label,
         seeds=seeds,
         steps=int(said.pop("steps")),
-        guidance=float(said.pop("guidance")),
+        guidance=float(said.pop("guidance", 1.0)),
         clip=said.pop("no_clip", True),
         prompt=said.pop("prompt", None),
         negative=said.pop("negative", None),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
+import torch
 
-from diffusion_studio.ui.compute import Compute
+from diffusion_studio.ui.compute import NICER, Compute
 
 
 def test_a_call_gives_its_result_or_its_exception():
@@ -22,6 +26,29 @@ def test_everything_runs_in_one_thread():
     first = compute.call(threading.get_ident)
     ran = list(compute.newest((threading.get_ident() for _ in range(3)), 0))
     assert {first, *ran} == {first} and first != threading.get_ident()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives threads priorities of their own")
+@pytest.mark.parametrize("gives_way", [True, False])
+def test_the_thread_and_the_team_that_it_starts_stand_behind_those_that_answer(gives_way):
+    def priorities():
+        return {
+            int(one.name): os.getpriority(os.PRIO_PROCESS, int(one.name))
+            for one in Path("/proc/self/task").iterdir()
+        }
+
+    before = priorities()
+    expected = min(os.getpriority(os.PRIO_PROCESS, 0) + NICER * gives_way, 19)
+    x = torch.zeros(4, 64, 64, 64)
+    compute = Compute()
+    compute.worker.gives_way = gives_way
+    own = compute.call(lambda: (torch.nn.functional.silu(x).sum(), threading.get_native_id())[1])
+    after = priorities()
+    started = {name for name in after if name not in before}
+    assert own in started and {after[name] for name in started} == {expected}
+    assert {name: after[name] for name in before if name in after} == {
+        name: before[name] for name in before if name in after
+    }
 
 
 def test_the_last_item_always_comes_and_none_comes_out_of_order():

@@ -121,7 +121,7 @@ def test_a_figure_that_fails_says_so(tab, monkeypatch):
         yield from figures.runs(studio, ask, model="fashion-mnist", rows=[{"steps": 999}])
 
     monkeypatch.setitem(figures.FIGURES, "forward", refuses)
-    assert "may take 400" in whole(tab, tab.element.figure({"name": "1-noise-goes-in"}))[-1]["error"]
+    assert "may take 500" in whole(tab, tab.element.figure({"name": "1-noise-goes-in"}))[-1]["error"]
 
 
 def test_a_figure_that_nobody_asks_about_ends(tab, monkeypatch):

@@ -100,6 +100,7 @@ def test_the_reason_is_a_sentence_and_the_measurement_comes_after(made):
     assert updates[budget.settings.steps] == plan.steps
     said = updates[budget.reason]
     assert said.startswith("<p>About ") and "<details>" in said
-    assert "table of" in said.partition("<details>")[2] and "table of" not in said.partition("<details>")[0]
+    head, _, details = said.partition("<details>")
+    assert "table of cifar10" in details and "table of cifar10" not in head
     wrong = budget._chosen(values | {budget.seconds: "soon"}, gr.Request(session_hash="ann"))
     assert 'class="bad"' in wrong[budget.reason]

@@ -17,7 +17,7 @@ const figures = data.runs.map((run) => {
     const figure = document.createElement('figure'), canvas = document.createElement('canvas');
     const caption = document.createElement('figcaption');
     figure.dataset.half = half;
-    caption.textContent = data.figure ? '' : half === 'x' ? 'the state x_t' : 'the predicted clean picture x0';
+    caption.textContent = data.figure ? '' : half === 'x' ? 'the state x_t' : `the predicted clean ${data.smooth ? 'points' : 'picture'} x0`;
     canvas.setAttribute('role', 'img'); canvas.setAttribute('aria-label', caption.textContent || document.title);
     canvas.addEventListener('click', (event) => enlarge(run, canvas, event));
     figure.append(canvas, caption); screens.append(figure);
@@ -87,7 +87,7 @@ const told = (run, place) => {
   const [index, , logSnr, calls, part] = run.meta[place];
   if (data.runs.length > 1 || data.figure || part === 'picture') return '';
   const found = settled(run.offs, place), next = place > 0 && index === run.meta[place - 1][0] + 1;
-  return sentence({ logSnr, calls, part, first: place === 0, last: place === last, finished: index === run.total, asked: asked(),
+  return sentence({ points: data.smooth, logSnr, calls, part, first: place === 0, last: place === last, finished: index === run.total, asked: asked(),
     total: run.total, way: found && { ...found, gain: next ? found.gain : null } });
 };
 
@@ -142,7 +142,7 @@ addEventListener('keydown', (event) => {
   else if (key === 'ArrowRight' && !ranged) step(1);
   else if (key === 'Home' && !ranged) step(-last);
   else if (key === 'End' && !ranged) step(last);
-  else if (key === ' ' && !event.target.matches('button, input, summary')) toggle();
+  else if (key === ' ' && (ranged || !event.target.matches('button, input, summary'))) toggle();
   else if (key === 'v' && !data.figure) look(VIEWS[(VIEWS.indexOf(main.dataset.view) + 1) % 3]);
   else if (key === 'Escape') setZoom(null);
   else if (/^[1-9]$/.test(key) && key <= data.runs[0].count && data.runs[0].count > 1) setZoom(zoom === key - 1 ? null : key - 1);

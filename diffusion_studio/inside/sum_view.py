@@ -219,7 +219,7 @@ def _lines(state: State, terms: list[Term], numbers: dict[str, Any]) -> list[str
 
 def _no_variance(state: State) -> str:
     """Why the variance that the network predicted is no map at this step."""
-    last = state.leg.levels[state.local + 1].sigma == 0
+    last = state.segment.levels[state.local + 1].sigma == 0
     why = (
         "this step ends without noise, so the least variance is 0 and none of it is drawn"
         if last

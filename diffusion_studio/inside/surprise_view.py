@@ -71,7 +71,7 @@ def look(state: State, settings: Settings, given: Picture | None = None) -> View
     return _view_of(found, settings, state.index, notes, times)
 
 
-def at_state(seen: Seen, step: int) -> Seen:
+def at_state(seen: ViewResult, step: int) -> ViewResult:
     """What was seen, with the pictures over the run at another state; nothing is measured again."""
     if "so_far" not in seen.numbers:
         return replace(seen, step=step)

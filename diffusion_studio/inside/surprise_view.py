@@ -71,19 +71,19 @@ def look(state: State, settings: Settings, given: Picture | None = None) -> View
     return _view_of(found, settings, state.index, notes, times)
 
 
-def at_state(seen: ViewResult, step: int) -> ViewResult:
-    """What was seen, with the pictures over the run at another state; nothing is measured again."""
-    if "so_far" not in seen.numbers:
-        return replace(seen, step=step)
-    bits = seen.numbers["so_far"][step]
+def at_state(result: ViewResult, step: int) -> ViewResult:
+    """The result, with the pictures over the run at another state; nothing is measured again."""
+    if "so_far" not in result.numbers:
+        return replace(result, step=step)
+    bits = result.numbers["so_far"][step]
     tiles = []
-    for tile in seen.tiles:
+    for tile in result.tiles:
         if isinstance(tile.plays, Film):
             tile = replace(tile, title=_so_far_title(step, bits), pixels=tile.plays.pictures[step])
         elif isinstance(tile.plays, Curves) and len(tile.plays.at):
             tile = chart(tile.plays, float(tile.plays.at[step]))
         tiles.append(tile)
-    return replace(seen, step=step, numbers={**seen.numbers, "bits_so_far": bits}, tiles=tiles)
+    return replace(result, step=step, numbers={**result.numbers, "bits_so_far": bits}, tiles=tiles)
 
 
 def _so_far_title(step: int, bits: float) -> str:

@@ -288,7 +288,42 @@ def test_a_sub_path_of_a_reverse_proxy(tmp_path):
             assert b"example.org/studio" in answer.read()
 
 
-@pytest.mark.parametrize("data", [None, 7, [], ["run"], ["run", "all"], {"a": [1]}, [[], [0]], [{}, True]])
+WRONG = [
+    None,
+    7,
+    [],
+    ["run"],
+    ["run", "all"],
+    {"a": [1]},
+    [[], [0]],
+    [{}, True],
+    "\0",
+    ["../x", 2**70, None, []],
+]
+
+
+@pytest.mark.parametrize("data", WRONG)
+def test_none_of_the_pages_own_functions_fails(data, here):
+    """Of all components. What is answered is for them to say; an error of the server is not."""
+    import httpx
+
+    folder, _, address = here
+    functions = {
+        (one["id"], name)
+        for one in httpx.get(f"{address}/config").json()["components"]
+        for name in one["props"].get("server_fns") or []
+    }
+    assert {"frames", "recording", "waits", "teach", "look", "made", "parts"} <= {
+        name for _, name in functions
+    }
+    for component, name in sorted(functions):
+        given = {"data": data, "fn_name": name, "component_id": component, "session_hash": "x"}
+        answer = httpx.post(f"{address}/gradio_api/component_server", json=given, timeout=60)
+        assert answer.status_code < 500, (name, answer.text)
+    assert "Traceback" not in (folder / "log").read_text()
+
+
+@pytest.mark.parametrize("data", WRONG[:8])
 @pytest.mark.parametrize("name", ["frames"])
 def test_the_pages_own_functions_refuse_in_a_sentence(name, data, here):
     """They were answered with 500, and a traceback in the log."""

@@ -105,6 +105,7 @@ def test_models_as_json_have_the_names_by_which_they_are_called(write_checkpoint
     assert [one["name"] for one in json.loads(capsys.readouterr().out)] == ["called"]
 
 
+@pytest.mark.slow
 def test_generate_with_the_bundled_model_is_the_recipe_it_says(tmp_path):
     out = tmp_path / "bag.png"
     done = cli(

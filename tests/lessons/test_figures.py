@@ -106,6 +106,7 @@ def test_3_the_picture_is_worse_at_much_noise_and_the_noise_at_little(studio):
     assert found["noise"][0] > 2 * found["picture"][0]
 
 
+@pytest.mark.slow
 def test_4_the_loss_falls_while_it_is_watched(studio):
     one = LESSONS[4]
     made = draw(studio, one.figure, {**one.settings, "steps": 120})
@@ -150,6 +151,7 @@ def test_5_one_part_alone(studio, part):
     assert len(cells) == 2 and ("skip" in cells[1].title) == (part == "skip")
 
 
+@pytest.mark.slow
 def test_5_at_the_last_step_a_slightly_noisy_shoe_remains(studio):
     figure = drawn(studio, 5)
     change = curves(figure)["without the finest skip"]
@@ -159,6 +161,7 @@ def test_5_at_the_last_step_a_slightly_noisy_shoe_remains(studio):
     assert np.corrcoef(whole.pictures[-1].ravel(), without.pictures[-1].ravel())[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_6_the_schedules_halfway(studio):
     figure = drawn(studio, 6)
     at = {name: np.interp(0.5, xs, ys) for name, xs, ys in figure.curves[0].series}

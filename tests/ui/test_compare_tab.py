@@ -40,10 +40,11 @@ from diffusion_studio.ui.picker.picker import other_items
 from diffusion_studio.ui.price import Prices
 
 
-@pytest.fixture
-def studio(tmp_path, write_checkpoint):
-    write_checkpoint("tiny")
-    return ds.Studio(tmp_path / "checkpoints", "cpu", "fp32")
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory, checkpoint_writer):
+    folder = tmp_path_factory.mktemp("compare") / "checkpoints"
+    checkpoint_writer(folder)("tiny")
+    return ds.Studio(folder, "cpu", "fp32")
 
 
 def test_lanes_as_they_are_written(studio):
@@ -195,20 +196,29 @@ def test_an_update_of_the_suggestions_has_all_properties():
     assert (update["look"], update["group"], len(update["items"])) == ("chips", "Try", 3)
 
 
-def fake_visit(studio):
-    """A Compare tab, and the request of a visitor."""
+@pytest.fixture(scope="module")
+def shared_tab(studio):
+    """A Compare tab, rendered once, as that takes long."""
     with gr.Blocks():
         compute = Compute()
         controls = RecipeControls(studio)
         controls.render_outside_drawer()
         controls.render_rest()
         tab = CompareTab(studio, compute, Prices(studio, compute), controls)
-    return tab, gr.Request(session_hash="ann")
+    return tab
 
 
-def test_another_clock_takes_effect_on_finished_runs(studio):
+@pytest.fixture
+def visit(shared_tab):
+    """A Compare tab, and the request of a visitor who is forgotten at the end."""
+    yield shared_tab, gr.Request(session_hash="ann")
+    shared_tab.forget("ann")
+    assert shared_tab._kept.get("ann", RACE) is None
+
+
+def test_another_clock_takes_effect_on_finished_runs(studio, visit):
     """The view, the link and a file are on it; nothing runs again."""
-    tab, ann = fake_visit(studio)
+    tab, ann = visit
     race = ds.race([studio.recipe("tiny", label="Dog", steps=4), {"steps": 2}], studio=studio)
     tab._kept.put("ann", RACE, race)
     updates = tab._clock_chosen("steps", RACE, ann)
@@ -218,17 +228,17 @@ def test_another_clock_takes_effect_on_finished_runs(studio):
     assert kept.recipe.clock == "steps" and kept.lanes is race.lanes
 
 
-def test_a_clock_that_is_chosen_while_runs_are_made_is_theirs(studio):
-    tab, ann = fake_visit(studio)
+def test_a_clock_that_is_chosen_while_runs_are_made_is_theirs(studio, visit):
+    tab, ann = visit
     race = ds.race([studio.recipe("tiny", label="Dog", steps=4), {"steps": 2}], studio=studio)
     tab._clock_chosen("calls", RACE, ann)
     view, *_ = list(tab._finished(race, RACE, "ann"))[-1]
     assert view["ticks"][-1] == "4 calls" and tab._kept.get("ann", RACE).recipe.clock == "calls"
 
 
-def test_what_a_comparison_costs_is_said_before(studio):
+def test_what_a_comparison_costs_is_said_before(studio, visit):
     """4 calls of lane 1, 2 of lane 2; then the reference run, which a file with its distances does not need."""
-    tab, _ = fake_visit(studio)
+    tab, _ = visit
     race = RaceRecipe.of([studio.recipe("tiny", label="Dog", steps=4, guidance=1), {"steps": 2}])
     assert tab._plan(race) == "2 lanes: 6 network calls."
     measured = race.with_reference(50)

@@ -55,9 +55,11 @@ def values(controls: RecipeControls, *updates: dict) -> dict:
     return found
 
 
-def test_the_page_begins_with_the_models_own_recipe(controls):
-    assert controls.recipe(values(controls)) == controls.start
-    assert controls.start.spacing == Karras(rho=3.0) and controls.start.sampler == ds.DDIM(eta=0.5)
+def test_the_page_begins_with_the_models_own_recipe(shared_controls):
+    assert shared_controls.recipe(values(shared_controls)) == shared_controls.start
+    assert shared_controls.start.spacing == Karras(rho=3.0) and shared_controls.start.sampler == ds.DDIM(
+        eta=0.5
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,12 +87,12 @@ def test_what_is_shown_is_read_back(shared_controls, spacing, sampler):
 
 
 @pytest.mark.parametrize("kind", ["sampler", "spacing"])
-def test_only_the_options_of_the_choice_are_shown(controls, kind):
-    choice = getattr(controls, kind)
+def test_only_the_options_of_the_choice_are_shown(shared_controls, kind):
+    choice = getattr(shared_controls, kind)
     for name, cls in choice.registry.items():
         shown = choice.show(cls())
         assert {one for one, group in choice.groups.items() if shown[group]["visible"]} == {name}
-    assert set(choice.groups.values()) <= set(controls.outputs())
+    assert set(choice.groups.values()) <= set(shared_controls.outputs())
 
 
 def test_each_model_comes_back_as_it_was_left(controls, write_checkpoint):
@@ -121,30 +123,30 @@ def test_settings_that_cannot_be_read_do_not_hold_a_switch_up(controls, write_ch
     assert found[controls.present] == "other" and found[controls.before] == {}
 
 
-def test_the_slider_yields_to_a_spacing_with_steps_of_its_own(controls):
-    text = controls.spacing.options["timesteps"].controls["timesteps"]
-    given = values(controls, {controls.spacing.menu: "timesteps", text: "50,5"})
-    assert given[controls.steps] == 4 and controls.recipe(given).steps == 2
+def test_the_slider_yields_to_a_spacing_with_steps_of_its_own(shared_controls):
+    text = shared_controls.spacing.options["timesteps"].controls["timesteps"]
+    given = values(shared_controls, {shared_controls.spacing.menu: "timesteps", text: "50,5"})
+    assert given[shared_controls.steps] == 4 and shared_controls.recipe(given).steps == 2
 
 
-def test_a_choice_that_is_none_is_explained(controls):
+def test_a_choice_that_is_none_is_explained(shared_controls):
     with pytest.raises(OptionError, match="There is no spacing 'karas'"):
-        controls.recipe(values(controls, {controls.spacing.menu: "karas"}))
+        shared_controls.recipe(values(shared_controls, {shared_controls.spacing.menu: "karas"}))
 
 
-def test_only_samplers_and_options_that_count_are_offered(controls):
+def test_only_samplers_and_options_that_count_are_offered(shared_controls):
     """A model without a learned variance, made for no consistency sampling, and DDPM as it begins."""
-    updates = controls.show(ds.Recipe("tiny", sampler="ddpm"))
-    assert "consistency" not in updates[controls.sampler.menu]["choices"]
-    ddpm = controls.sampler.options["ddpm"].controls
+    updates = shared_controls.show(ds.Recipe("tiny", sampler="ddpm"))
+    assert "consistency" not in updates[shared_controls.sampler.menu]["choices"]
+    ddpm = shared_controls.sampler.options["ddpm"].controls
     assert updates[ddpm["variance"]]["choices"] == ["small", "large", "interpolated"]
     assert not updates[ddpm["interpolation"]]["visible"] and not updates[ddpm["learned_above"]]["visible"]
-    updates = controls.show(ds.Recipe("tiny", sampler=ds.DDPM(variance="interpolated")))
+    updates = shared_controls.show(ds.Recipe("tiny", sampler=ds.DDPM(variance="interpolated")))
     assert updates[ddpm["interpolation"]]["visible"] and not updates[ddpm["learned_above"]]["visible"]
 
 
-def test_what_a_recipe_from_elsewhere_names_is_shown(controls):
-    updates = controls.show(ds.Recipe("tiny", sampler="consistency"))
-    assert "consistency" in [name for _, name in updates[controls.sampler.menu]["choices"]]
-    updates = controls.show(ds.Recipe("tiny", sampler=ds.DDPM(variance="learned")))
-    assert "learned" in updates[controls.sampler.options["ddpm"].controls["variance"]]["choices"]
+def test_what_a_recipe_from_elsewhere_names_is_shown(shared_controls):
+    updates = shared_controls.show(ds.Recipe("tiny", sampler="consistency"))
+    assert "consistency" in [name for _, name in updates[shared_controls.sampler.menu]["choices"]]
+    updates = shared_controls.show(ds.Recipe("tiny", sampler=ds.DDPM(variance="learned")))
+    assert "learned" in updates[shared_controls.sampler.options["ddpm"].controls["variance"]]["choices"]

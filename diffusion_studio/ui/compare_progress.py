@@ -60,7 +60,13 @@ class Followed:
 def progress(found: Reached | Progress, asked: Asked, seconds: float = 0.0) -> Told | None:
     """How far the runs are, None for no news; `seconds` have passed since the first state."""
     if isinstance(found, Progress):
-        return Told(f"Waiting: place {found.place}.") if found.place else None
+        if found.place:
+            return Told(f"Waiting: place {found.place}.")
+        if found.others and not found.calls:
+            runs = "1 other run" if found.others == 1 else f"{found.others} other runs"
+            takes = "takes" if found.others == 1 else "take"
+            return Told(f"Starting. {runs} of this server {takes} turns with this one.")
+        return None
     if isinstance(asked, GridRecipe):
         expected = max(found.states, sum(cell.steps + 1 for cell in asked.cells))
         text = f"{found.states} of about {expected} states of {len(asked.cells)} cells"

@@ -40,11 +40,11 @@ from .compare_choices import (
     clock_choices,
     clock_help,
     format_choices,
-    idle_guidance,
     in_file,
     in_short,
     linkable,
     other_steps,
+    said_of_guidance,
     suggestions,
     summary,
     written,
@@ -301,7 +301,12 @@ class CompareTab:
         self.go.click(
             None, None, None, js=call_action("showComparison"), queue=False, api_visibility="private"
         )
-        self.go.click(self._run, self._inputs(), js=None, **run)
+        self.go.click(self._run, self._inputs(), js=None, **run).success(
+            lambda: "",
+            None,
+            self.price,
+            **quick,  # what it takes was said; now it is done
+        )
         self.dropped.upload(
             self._opened, self.dropped, self._form(), show_progress="hidden", api_visibility="private"
         ).success(self._run_file, self.dropped, **run)
@@ -512,7 +517,8 @@ class CompareTab:
             asked = RaceRecipe(tuple(lanes_of(base, f"{AS_IT_IS}\n{second}")))
             status = (
                 f"Your run is lane 1. Lane 2 is the same but for <b>{second}</b>. Press <b>Run</b>, or one "
-                "of the buttons beside <b>Try</b>, or write into lane 2 what is to differ."
+                "of the buttons beside <b>Try</b>, or write into lane 2 what is to differ. Lane 1 is computed "
+                "once more, as all lanes are."
             )
             return {
                 **self._filled(asked, request.session_hash or "", status, sent=True),
@@ -634,7 +640,7 @@ class CompareTab:
             )
             run = self.compute.call(
                 lambda: (
-                    racing(asked, self.studio, turn.ask)
+                    racing(asked, self.studio, turn.ask, lambda: turn.waited)
                     if isinstance(asked, RaceRecipe)
                     else sweeping(asked, self.studio, turn.ask)
                 )
@@ -674,7 +680,7 @@ class CompareTab:
         if isinstance(asked, RaceRecipe) and asked.reference_to_run:
             exact = reference_recipe(self.studio, asked.lanes[0], asked.reference_to_run)
             parts.append(f"Then the reference: {self._cost([exact])}")
-        return " ".join([". ".join(parts) + ".", *idle_guidance(asked)])
+        return " ".join([". ".join(parts) + ".", *said_of_guidance(asked)])
 
     def _cost(self, recipes: Sequence[Recipe]) -> str:
         """The network calls of runs, and the seconds that they take where that is known."""

@@ -24,9 +24,9 @@ from diffusion_studio.ui.compare_choices import (
     RACE,
     base_sentence,
     format_choices,
-    idle_guidance,
     in_short,
     linkable,
+    said_of_guidance,
     suggestions,
     summary,
 )
@@ -174,7 +174,7 @@ def test_guidance_of_runs_that_ask_for_nothing_is_named(studio):
         GridRecipe(studio.recipe("tiny", steps=2), Axis("guidance", (1.0, 3.0)), Axis("label", ("Dog",))),
         GridRecipe(studio.recipe("tiny", steps=2), Axis("steps", (1, 2))),
     ):
-        assert idle_guidance(other) == []
+        assert said_of_guidance(other) == []
 
 
 def test_a_page_asks_how_far_a_run_is():
@@ -317,3 +317,19 @@ def test_the_words_of_a_shared_link_are_no_markup():
     """The sentence was Markdown, in which [words](address) made a link that works."""
     said = base_sentence("letters, “[Log in](https://example.com) <b>R</b>”")
     assert "[Log in](https://example.com) &lt;b&gt;R&lt;/b&gt;" in said and said.startswith("<p>")
+
+
+def test_a_start_says_what_goes_first(recipe):
+    from diffusion_studio.ui.compute import Progress
+
+    asked = RaceRecipe((recipe, dataclasses.replace(recipe, steps=3)))
+    assert progress(Progress(0, 2), asked).text == "Waiting: place 2."
+    assert "1 other run of this server takes turns" in progress(Progress(0, 0, 1), asked).text
+    assert "3 other runs of this server take turns" in progress(Progress(0, 0, 3), asked).text
+    assert progress(Progress(4, 0, 3), asked) is None and progress(Progress(0), asked) is None
+
+
+def test_guidance_below_0_is_explained(recipe):
+    away = RaceRecipe((recipe, dataclasses.replace(recipe, guidance=-5.0)))
+    [said] = said_of_guidance(away)
+    assert said.startswith("Guidance below 0 leads away")

@@ -41,7 +41,7 @@ def setting_name(name: str) -> str:
     elif group in (*REGISTRIES, "edit"):
         text = inner
     if text not in names():
-        near = get_close_matches(text, names(), n=3, cutoff=0.6)
+        near = get_close_matches(text, names(), n=3, cutoff=0.7)
         guess = f" Did you mean {' or '.join(near)}?" if near else ""
         raise OptionError(
             "setting",

@@ -21,7 +21,7 @@ def with_own_settings(studio: Studio, asked: RaceRecipe) -> tuple[RaceRecipe, tu
     for number, lane in enumerate(asked.lanes, 1):
         if lane.model != first.model:
             lane, why = _fitted(studio, first, lane)
-            said += [f"Lane {number} is not as lane 1 here: {one}" for one in why]
+            said += [f"Lane {number}: {one}" for one in why]
         lanes.append(lane)
     return (replace(asked, lanes=tuple(lanes)) if said else asked), tuple(said)
 
@@ -44,5 +44,5 @@ def _fitted(studio: Studio, first: Recipe, lane: Recipe) -> tuple[Recipe, list[s
                 raise
             lane = replace(lane, **{name: value})
             why = str(error).partition(". ")[0].rstrip(".")
-            said.append(f"{why}, so its own {name.replace('_', ' ')} is taken.")
+            said.append(f"{why}, so the {name.replace('_', ' ')} is the default of {lane.model}.")
     return lane, said

@@ -274,7 +274,7 @@ def test_ask_ends_a_race_at_a_network_call(studio, recipe):
 
 def test_a_lane_of_another_model_has_its_own_settings_where_it_cannot_use_lane_1s(studio, write_checkpoint):
     rgb = {"network": {"in_channels": 3, "out_channels": 3}, "channels": 3}
-    write_checkpoint("drawn", **rgb, palette=["#000000", "#ff0000"])
+    write_checkpoint("drawn", **rgb, palette=("#000000", "#ff0000"))
     first = studio.recipe("drawn", label="Dog", steps=3, palette={"name": "own"})
     made = race([first, {"model": "twin", "steps": 2}], studio=studio)
     assert made.lanes[1].recipe.palette.name is None and made.lanes[1].recipe.label == "Dog"

@@ -319,7 +319,8 @@ def test_the_words_of_a_shared_link_are_no_markup():
     assert "[Log in](https://example.com) &lt;b&gt;R&lt;/b&gt;" in said and said.startswith("<p>")
 
 
-def test_a_start_says_what_goes_first(recipe):
+def test_a_start_says_what_goes_first(studio):
+    recipe = studio.recipe("tiny", label="Dog", steps=4)
     from diffusion_studio.ui.compute import Progress
 
     asked = RaceRecipe((recipe, dataclasses.replace(recipe, steps=3)))
@@ -329,7 +330,8 @@ def test_a_start_says_what_goes_first(recipe):
     assert progress(Progress(4, 0, 3), asked) is None and progress(Progress(0), asked) is None
 
 
-def test_guidance_below_0_is_explained(recipe):
+def test_guidance_below_0_is_explained(studio):
+    recipe = studio.recipe("tiny", label="Dog", steps=4)
     away = RaceRecipe((recipe, dataclasses.replace(recipe, guidance=-5.0)))
     [said] = said_of_guidance(away)
     assert said.startswith("Guidance below 0 leads away")

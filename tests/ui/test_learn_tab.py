@@ -164,7 +164,7 @@ def test_something_moves_in_each_lesson_at_once(tab, language):
 def test_the_states_of_a_teaser_differ():
     for name in learn_teasers.TEASERS:
         film = learn_teasers.teaser(name).rows[0][1][0]
-        assert (film.pictures[0] != film.pictures[5]).mean() > 0.005, name
+        assert (film.pictures[0] != film.pictures[len(film.pictures) // 2]).mean() > 0.005, name
     with pytest.raises(OptionError, match="no teaser 'dance'"):
         learn_teasers.teaser("dance")
 

@@ -281,7 +281,7 @@ def test_a_lane_of_another_model_has_its_own_settings_where_it_cannot_use_lane_1
     assert made.lanes[0].recipe == first  # lane 1 keeps what it has
     assert made.said == ("Lane 2: twin has no palette of its own, so the palette is the default of twin.",)
     assert made.on("steps").said == made.said
-    with pytest.raises(OptionError, match="no label 'Whale'"):  # of its own, so it is refused
+    with pytest.raises(OptionError, match="no label of twin 'Whale'"):  # of its own, so it is refused
         race([first, {"model": "twin", "label": "Whale"}], studio=studio)
     assert race([first, {"steps": 2}], studio=studio).said == ()
 
